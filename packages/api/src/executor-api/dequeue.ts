@@ -1,0 +1,33 @@
+import { z } from "zod";
+import { ExecutorName, nullableArray } from "./primitives.ts";
+
+/**
+ * What both sides may know beyond the base protocol. A peer lists what it knows; a feature is used when both do.
+ * - `attempts`: job payloads carry `airlock.attempt`, and every write of the attempt carries it back.
+ * - `log-batch`: `POST queue/{queue}/logs` with append-only chunks in place of whole-entry updates.
+ * - `events`: `GET events`, a stream that brings cancellations at once.
+ */
+export const executorCapabilities = ["attempts", "log-batch", "events"] as const;
+export type ExecutorCapability = (typeof executorCapabilities)[number];
+
+/** `POST queue/{queue}/dequeue` and `POST queue/dequeue`. Unknown members are ignored, as the protocol wants. */
+export const DequeueRequest = z.object({
+  executorName: ExecutorName,
+  /** Decides the payload's version: 2 from 4.3.0 on and for development builds, else 1. */
+  version: z.string().optional(),
+  numCPUs: z.number().nonnegative().optional(),
+  memory: z.string().optional(),
+  diskSpace: z.string().optional(),
+  /** Multi-queue route only. */
+  queues: nullableArray(z.string()),
+  /** Airlock's extension; its absence means a foreign executor. */
+  airlock: z
+    .object({
+      /** How long the executor is willing to wait for a job, in ms, 0…60000. 0: answer `204` at once. */
+      waitMs: z.int().min(0).max(60_000).default(0),
+      capabilities: nullableArray(z.string()),
+      labels: z.record(z.string(), z.string()).default({}),
+    })
+    .optional(),
+});
+export type DequeueRequest = z.input<typeof DequeueRequest>;

@@ -1,0 +1,11 @@
+import { z } from "zod";
+import { WireJobId } from "./primitives.ts";
+
+/**
+ * `GET events?executorName=NAME` (capability `events`): server-sent events, `data` being one of these as JSON. The
+ * stream only makes things quicker: heartbeats bring the same news.
+ */
+export const ExecutorEvent = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("cancel"), jobId: WireJobId, attempt: z.int().positive() }),
+]);
+export type ExecutorEvent = z.output<typeof ExecutorEvent>;

@@ -1,0 +1,60 @@
+import { z } from "zod";
+import { ExecutorName, nullableArray, WireJobId } from "./primitives.ts";
+
+const telemetryText = z.string().max(1000).default("");
+
+/** What an executor says of itself; every text may be empty. */
+export const Telemetry = z.object({
+  os: telemetryText,
+  architecture: telemetryText,
+  dockerVersion: telemetryText,
+  executorVersion: telemetryText,
+  gitVersion: telemetryText,
+  igniteVersion: telemetryText,
+  srcCliVersion: telemetryText,
+  prometheusMetrics: z.string().default(""),
+});
+export type Telemetry = z.output<typeof Telemetry>;
+
+/** Airlock's addition to a heartbeat. */
+export const HeartbeatExtension = z.object({
+  /** The attempt that runs of each job in the request: a lapsed one is answered as unknown. */
+  attempts: z.record(z.string().regex(/^\d+$/), z.int().positive()).default({}),
+  runtime: telemetryText,
+  runtimeVersion: telemetryText,
+  slots: z.int().nonnegative().default(1),
+  labels: z.record(z.string(), z.string()).default({}),
+  /** No further jobs are taken; the running ones end. */
+  draining: z.boolean().default(false),
+});
+
+/** `POST queue/{queue}/heartbeat`. Without `version: "V2"` the answer is a bare array of ids (2022). */
+export const HeartbeatRequest = Telemetry.extend({
+  executorName: ExecutorName,
+  version: z.string().default(""),
+  jobIds: nullableArray(WireJobId),
+  airlock: HeartbeatExtension.optional(),
+});
+export type HeartbeatRequest = z.input<typeof HeartbeatRequest>;
+
+/** `POST queue/heartbeat`. */
+export const MultiQueueHeartbeatRequest = Telemetry.extend({
+  executorName: ExecutorName,
+  version: z.string().default(""),
+  queueNames: z.array(z.string()).min(1, "must name at least one queue"),
+  jobIdsByQueue: nullableArray(z.object({ queueName: z.string(), jobIds: nullableArray(WireJobId) })),
+  airlock: HeartbeatExtension.optional(),
+});
+export type MultiQueueHeartbeatRequest = z.input<typeof MultiQueueHeartbeatRequest>;
+
+const answeredId = z.union([z.int(), z.string()]).transform(String);
+
+/**
+ * Both forms of the answer, as an executor reads them. Ids are texts: `"42"`, or `"42-batches"` on the multi-queue
+ * route. A job that is not known is not ours any more; one in `cancelIds` is to be stopped and reported.
+ */
+export const HeartbeatResponse = z.union([
+  z.array(answeredId).transform((knownIds) => ({ knownIds, cancelIds: [] as string[] })),
+  z.object({ knownIds: nullableArray(answeredId), cancelIds: nullableArray(answeredId) }),
+]);
+export type HeartbeatResponse = z.output<typeof HeartbeatResponse>;

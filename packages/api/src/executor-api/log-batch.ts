@@ -1,0 +1,51 @@
+import { z } from "zod";
+import { ExecutorName, WireJobId } from "./primitives.ts";
+
+/** The most bytes of output that one chunk carries, before base64. */
+export const maxChunkBytes = 256 * 1024;
+
+/**
+ * One append to the log of an attempt. Sending it again changes nothing: entries and offsets say where it belongs.
+ * - `open` makes entry `entryId` (1-based, in the order of start).
+ * - `chunk` puts bytes at `offset` of the entry; offsets count bytes over both streams, from 0 without gaps.
+ * - `close` ends the entry. `exitCode` -1: killed by a signal.
+ */
+export const LogEvent = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("open"),
+    entryId: z.int().positive(),
+    key: z.string().min(1).max(1000),
+    command: z.array(z.string()),
+    startTime: z.iso.datetime({ offset: true }),
+  }),
+  z.object({
+    kind: z.literal("chunk"),
+    entryId: z.int().positive(),
+    offset: z.int().nonnegative(),
+    stream: z.enum(["stdout", "stderr"]),
+    /** base64 of 1…`maxChunkBytes` bytes. */
+    data: z
+      .base64()
+      .min(4)
+      .max(Math.ceil(maxChunkBytes / 3) * 4),
+  }),
+  z.object({
+    kind: z.literal("close"),
+    entryId: z.int().positive(),
+    exitCode: z.int(),
+    durationMs: z.int().nonnegative(),
+  }),
+]);
+export type LogEvent = z.output<typeof LogEvent>;
+
+/** `POST queue/{queue}/logs` (capability `log-batch`). Answers 204; 409 names the offset that the entry ends at. */
+export const LogBatchRequest = z.object({
+  executorName: ExecutorName,
+  jobId: WireJobId,
+  attempt: z.int().positive(),
+  events: z.array(LogEvent).min(1).max(1000),
+});
+export type LogBatchRequest = z.input<typeof LogBatchRequest>;
+
+/** Body of a 409: the batch does not continue the log. Nothing of it was stored from the failing event on. */
+export const LogConflict = z.object({ error: z.string(), entryId: z.int(), expectedOffset: z.int() });

@@ -1,0 +1,24 @@
+import { failureReasons } from "@airlock/job";
+import { z } from "zod";
+import { ExecutorName, WireJobId } from "./primitives.ts";
+
+const fields = {
+  executorName: ExecutorName,
+  jobId: WireJobId,
+  /** Airlock's extension: the attempt that ends. Absent: the running one, if the executor owns it. */
+  attempt: z.int().positive().optional(),
+};
+
+export const MarkCompleteRequest = z.object(fields);
+export type MarkCompleteRequest = z.input<typeof MarkCompleteRequest>;
+
+/** `markErrored` (our fault, tried again) and `markFailed` (the job's fault, final). */
+export const MarkErrorRequest = z.object({
+  ...fields,
+  errorMessage: z.string().default(""),
+  /** Airlock's extension. Defaults: `internal` for errored, `step-failed` for failed. */
+  reason: z.enum(failureReasons).optional(),
+  /** Airlock's extension: what the job's exit code is to its submitter, 0…255. */
+  exitCode: z.int().min(0).max(255).optional(),
+});
+export type MarkErrorRequest = z.input<typeof MarkErrorRequest>;

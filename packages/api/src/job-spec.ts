@@ -1,0 +1,137 @@
+import { parseAllowRule, parseBytes, parseDuration } from "@airlock/job";
+import { z } from "zod";
+import { QueueName } from "./executor-api/primitives.ts";
+
+/** A data size in bytes, or text such as `512Mi` or `12G`. */
+export const ByteSize = z
+  .union([z.int().nonnegative(), z.string()])
+  .refine(
+    (size) => typeof size === "number" || parseBytes(size) !== undefined,
+    "not a size: write it as 512Mi, 12G or a number of bytes",
+  )
+  .meta({ examples: ["512Mi", "12G"] });
+
+/** A duration such as `90s` or `1h30m`, more than 0. */
+export const Duration = z
+  .string()
+  .refine((text) => (parseDuration(text) ?? 0) > 0, "not a duration: write it as 90s, 30m or 1h30m")
+  .meta({ examples: ["90s", "30m"] });
+
+/** Limits of a whole job. A member left out is the executor's default. */
+export const Resources = z.strictObject({
+  /** Cores, fractions allowed. */
+  cpus: z.number().positive().max(1024).optional(),
+  /** Memory and swap together. */
+  memory: ByteSize.optional(),
+  /** The workspace and what steps write elsewhere. */
+  disk: ByteSize.optional(),
+  /** Processes and threads at once. */
+  pids: z.int().min(1).max(4_194_304).optional(),
+});
+export type Resources = z.output<typeof Resources>;
+
+export const Egress = z.union(
+  [
+    z.enum(["none", "public"]),
+    z.strictObject({
+      allow: z
+        .array(
+          z.string().superRefine((rule, context) => {
+            const parsed = parseAllowRule(rule);
+            if (parsed.kind === "invalid")
+              context.addIssue({ code: "custom", message: `"${rule}": ${parsed.problem}` });
+          }),
+        )
+        .min(1)
+        .max(200),
+    }),
+  ],
+  { error: 'must be "none", "public" or { allow: [NAME_OR_RANGE[:PORT], …] }' },
+);
+export type Egress = z.output<typeof Egress>;
+
+const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, "not an environment variable's name");
+// A NUL ends a string in the kernel's argument block: what follows it would be lost, so it is refused here.
+const noNul = (text: string) => !text.includes("\0");
+const EnvValue = z
+  .union([z.string(), z.number(), z.boolean()])
+  .transform(String)
+  .refine(noNul, "must not contain NUL")
+  .refine((v) => v.length <= 128 * 1024, "longer than 128 KiB, the kernel's limit");
+
+/** A path inside the workspace: relative, no `..`, no NUL. */
+export const WorkspacePath = z
+  .string()
+  .max(4096)
+  .refine(
+    (path) => noNul(path) && !path.startsWith("/") && !path.split("/").includes(".."),
+    "must be a relative path inside the workspace",
+  );
+
+const StepKey = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, "letters, digits, '.', '_' and '-', at most 63 characters");
+
+/** What an image may be named: a reference of the OCI distribution specification, or `host`. */
+export const ImageName = z
+  .string()
+  .min(1)
+  .max(512)
+  .regex(/^[a-z0-9][a-zA-Z0-9._:/@-]*$/, "not an image reference: write it as NAME[:TAG] or NAME@sha256:…");
+
+export const StepSpec = z
+  .strictObject({
+    /** Names the step in logs; unique in the job. Default: its position from 0. */
+    key: StepKey.optional(),
+    image: ImageName,
+    /** A shell script; the step ends at the first command that fails. */
+    run: z.string().min(1).max(1_000_000).refine(noNul, "must not contain NUL").optional(),
+    /** The same as `run` with one line per member. */
+    commands: z.array(z.string().max(1_000_000).refine(noNul, "must not contain NUL")).min(1).max(10_000).optional(),
+    /** Working directory, relative to the workspace. */
+    dir: WorkspacePath.default(""),
+    env: z.record(EnvName, EnvValue).default({}),
+    /** Names of secrets that this step gets as environment variables. */
+    secrets: z.array(EnvName).max(1000).default([]),
+  })
+  .refine((step) => (step.run === undefined) !== (step.commands === undefined), "give exactly one of run and commands");
+export type StepSpec = z.output<typeof StepSpec>;
+
+/** A job as people write it: the body of `POST /api/v1/jobs` and the contents of a job file. */
+export const JobSpec = z.strictObject({
+  queue: QueueName.default("default"),
+  /** Name of a repository that the instance knows; without one the workspace is empty. */
+  repository: z.string().min(1).max(1000).optional(),
+  /** Branch, tag or commit. */
+  revision: z
+    .string()
+    .min(1)
+    .max(1000)
+    .refine((text) => !text.startsWith("-") && noNul(text), "not a revision")
+    .default("HEAD"),
+  steps: z
+    .array(StepSpec)
+    .min(1, "a job has at least one step")
+    .max(1000)
+    .superRefine((steps, context) => {
+      const seen = new Set<string>();
+      for (const [index, step] of steps.entries()) {
+        const key = step.key ?? String(index);
+        if (seen.has(key))
+          context.addIssue({ code: "custom", path: [index, "key"], message: `"${key}" names two steps` });
+        seen.add(key);
+      }
+    }),
+  resources: Resources.default({}),
+  egress: Egress.optional(),
+  /** Wall time of the whole job. Default: the executor's maximum. */
+  timeout: Duration.optional(),
+  /** Globs in the workspace whose files are kept as artifacts. */
+  outputs: z.array(WorkspacePath.min(1)).max(1000).default([]),
+  /** Labels that the executor must offer with the same value. */
+  labels: z.record(StepKey, z.string().max(255)).default({}),
+  /** Higher goes first within a queue. */
+  priority: z.int().min(-1000).max(1000).default(0),
+});
+export type JobSpec = z.output<typeof JobSpec>;
+export type JobSpecInput = z.input<typeof JobSpec>;

@@ -1,0 +1,110 @@
+import { failureReasons, jobStates } from "@airlock/job";
+import { z } from "zod";
+import { Egress, Resources } from "../job-spec.ts";
+
+const Timestamp = z.iso.datetime();
+
+/** The one answer to "why is it not further?", computed from states. */
+export const Explanation = z.object({
+  /** Stable: `waiting-for-executor`, `no-executor`, `back-off`, `running`, `canceling`, `executor-silent`, `finished`, … */
+  code: z.string(),
+  message: z.string(),
+});
+export type Explanation = z.output<typeof Explanation>;
+
+export const JobSummary = z.object({
+  id: z.int(),
+  queue: z.string(),
+  state: z.enum(jobStates),
+  repository: z.string().nullable(),
+  revision: z.string(),
+  /** Full SHA that the revision named when the job was submitted. */
+  commit: z.string().nullable(),
+  attempt: z.int(),
+  executor: z.string().nullable(),
+  queuedAt: Timestamp,
+  startedAt: Timestamp.nullable(),
+  finishedAt: Timestamp.nullable(),
+  failureReason: z.enum(failureReasons).nullable(),
+  failureMessage: z.string().nullable(),
+  cancelRequested: z.boolean(),
+  /** Keys of the steps, for a glance: `["test", "build"]`. */
+  stepKeys: z.array(z.string()),
+});
+export type JobSummary = z.output<typeof JobSummary>;
+
+export const AttemptView = z.object({
+  attempt: z.int(),
+  state: z.enum(["processing", "completed", "errored", "failed", "canceled"]),
+  executor: z.string(),
+  startedAt: Timestamp,
+  finishedAt: Timestamp.nullable(),
+  failureReason: z.enum(failureReasons).nullable(),
+  failureMessage: z.string().nullable(),
+});
+export type AttemptView = z.output<typeof AttemptView>;
+
+export const LogEntryView = z.object({
+  attempt: z.int(),
+  entryId: z.int(),
+  /** `setup.git.fetch`, `step.docker.test`, `teardown.fs`, … */
+  key: z.string(),
+  command: z.array(z.string()),
+  startedAt: Timestamp,
+  /** `null` while it runs. */
+  exitCode: z.int().nullable(),
+  durationMs: z.int().nullable(),
+  /** Bytes of output so far. */
+  length: z.int(),
+});
+export type LogEntryView = z.output<typeof LogEntryView>;
+
+export const StepView = z.object({
+  key: z.string(),
+  image: z.string(),
+  commands: z.array(z.string()),
+  dir: z.string(),
+});
+
+export const JobView = JobSummary.extend({
+  priority: z.int(),
+  labels: z.record(z.string(), z.string()),
+  resources: Resources,
+  egress: Egress,
+  timeoutMs: z.int().nullable(),
+  outputs: z.array(z.string()),
+  steps: z.array(StepView),
+  /** The job's exit code to its submitter: 0 completed, the failing step's code, 1 for every other end; `null` while open. */
+  exitCode: z.int().nullable(),
+  attempts: z.array(AttemptView),
+  entries: z.array(LogEntryView),
+  explanation: Explanation,
+  /** What was accepted but has no effect here, a sentence each. */
+  warnings: z.array(z.string()),
+});
+export type JobView = z.output<typeof JobView>;
+
+export const ListJobsQuery = z.strictObject({
+  /** Comma-separated states. */
+  state: z
+    .string()
+    .optional()
+    .transform((text) => (text ? text.split(",") : []))
+    .pipe(z.array(z.enum(jobStates))),
+  queue: z.string().optional(),
+  repository: z.string().optional(),
+  /** Jobs with a smaller id: the next page. */
+  before: z.coerce.number().int().positive().optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+});
+export const JobList = z.object({
+  jobs: z.array(JobSummary),
+  /** `before` of the next page. */ next: z.int().nullable(),
+});
+export type JobList = z.output<typeof JobList>;
+
+/** `GET /api/v1/jobs/{id}/logs`: plain text of one attempt (default: the last), all entries. */
+export const JobLogsQuery = z.strictObject({
+  attempt: z.coerce.number().int().positive().optional(),
+  entry: z.coerce.number().int().positive().optional(),
+});

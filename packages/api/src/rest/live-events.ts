@@ -1,0 +1,32 @@
+import { z } from "zod";
+import { ExecutorView } from "./executors.ts";
+import { JobSummary, JobView, LogEntryView } from "./jobs.ts";
+
+/**
+ * `GET /api/v1/jobs/{id}/events`: server-sent events. It begins with the job, its entries and all output so far, then
+ * goes on live and ends after `end`. The SSE `id` of a chunk is `attempt.entryId.offset`.
+ */
+export const JobLiveEvent = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("job"), job: JobView }),
+  z.object({ kind: z.literal("entry"), entry: LogEntryView }),
+  z.object({
+    kind: z.literal("chunk"),
+    attempt: z.int(),
+    entryId: z.int(),
+    /** Byte offset in the entry. */
+    offset: z.int(),
+    stream: z.enum(["stdout", "stderr"]),
+    /** base64: a chunk may end inside a character. */
+    data: z.base64(),
+  }),
+  /** The job is finished and everything was sent. */
+  z.object({ kind: z.literal("end") }),
+]);
+export type JobLiveEvent = z.output<typeof JobLiveEvent>;
+
+/** `GET /api/v1/events`: server-sent events about everything the lists show. It begins with nothing; fetch the lists first. */
+export const ListLiveEvent = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("job"), job: JobSummary }),
+  z.object({ kind: z.literal("executor"), executor: ExecutorView }),
+]);
+export type ListLiveEvent = z.output<typeof ListLiveEvent>;

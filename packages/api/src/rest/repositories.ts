@@ -1,0 +1,36 @@
+import { z } from "zod";
+
+/** A repository's name: path segments such as `github.com/owner/name`; none is `.`, `..`, or begins with `-` or `.`. */
+export const RepositoryName = z
+  .string()
+  .max(255)
+  .regex(
+    /^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/,
+    "path segments of letters, digits, '.', '_' and '-'",
+  )
+  .refine(
+    (name) => !name.split("/").some((part) => part.endsWith(".lock") || part.endsWith(".git")),
+    "no segment may end in .git or .lock",
+  );
+
+export const AddRepositoryRequest = z.strictObject({
+  /** Default: derived from the URL, `https://github.com/owner/name.git` → `github.com/owner/name`. */
+  name: RepositoryName.optional(),
+  /** https, http, ssh, git or file URL, `user@host:path`, or a local path where the instance allows it (dev mode). */
+  url: z.string().min(1).max(4096),
+});
+export type AddRepositoryRequest = z.input<typeof AddRepositoryRequest>;
+
+export const RepositoryView = z.object({
+  name: z.string(),
+  /** Without credentials. */
+  url: z.string(),
+  state: z.enum(["cloning", "ready", "failed"]),
+  /** Why the last fetch failed. */
+  error: z.string().nullable(),
+  head: z.string().nullable(),
+  fetchedAt: z.iso.datetime().nullable(),
+  sizeBytes: z.int().nullable(),
+});
+export type RepositoryView = z.output<typeof RepositoryView>;
+export const RepositoryList = z.object({ repositories: z.array(RepositoryView) });

@@ -1,0 +1,42 @@
+import { type FailureReason, isRetryable } from "./failure-reason.ts";
+
+export interface AirlockErrorOptions {
+  /** Stable, for programs: `kebab-case`. The message is for people and may change. */
+  readonly code: string;
+  /** What the reader can do next, in one sentence. Printed by the CLI and the web UI. */
+  readonly hint?: string;
+  /** What the error does to the job that it struck; absent where no job is concerned. */
+  readonly reason?: FailureReason;
+  readonly cause?: unknown;
+}
+
+/** An error thrown on purpose. Anything else that is thrown is a defect. */
+export class AirlockError extends Error {
+  override readonly name: string = "AirlockError";
+  readonly code: string;
+  readonly hint: string | undefined;
+  readonly reason: FailureReason | undefined;
+
+  constructor(message: string, options: AirlockErrorOptions) {
+    super(message, { cause: options.cause });
+    this.code = options.code;
+    this.hint = options.hint;
+    this.reason = options.reason;
+  }
+
+  get retryable(): boolean {
+    return this.reason !== undefined && isRetryable(this.reason);
+  }
+}
+
+/** The message of anything that was thrown, causes included, on one line: `cannot pull x: connect ECONNREFUSED …`. */
+export function errorMessage(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const own = error.message || error.name;
+  // Node reports a failed connection to several addresses as an AggregateError with an empty message.
+  if (error instanceof AggregateError && error.errors.length > 0 && !error.message)
+    return errorMessage(error.errors[0]);
+  if (error.cause === undefined) return own;
+  const cause = errorMessage(error.cause);
+  return own.includes(cause) ? own : `${own}: ${cause}`;
+}

@@ -1,0 +1,46 @@
+/**
+ * Why an attempt did not complete. The job's own failures are results and final; ours are tried again up to the
+ * queue's limit.
+ */
+export const failureReasons = [
+  /** A step exited with a code other than 0, or was killed by a signal that it provoked. */
+  "step-failed",
+  /** A step was killed because the job used more memory than its limit. */
+  "out-of-memory",
+  /** The job or a step ran longer than its timeout. */
+  "timeout",
+  /** The repository, the revision or a path in it does not exist or breaks a rule of the workspace. */
+  "checkout-invalid",
+  /** The image does not exist, is not allowed, or has no `/bin/sh`. */
+  "image-invalid",
+  /** The job asks for something that this executor's administrator does not allow or that it can't enforce. */
+  "policy",
+  /** Fetching the repository failed for a reason that may pass: the instance, the network, the code host. */
+  "checkout-unavailable",
+  /** Pulling the image failed for a reason that may pass: the registry, the network. */
+  "image-unavailable",
+  /** The sandbox technology failed: engine gone, disk full, out of loop devices. */
+  "runtime",
+  /** Heartbeats stopped: the executor died, or lost its way to the instance. */
+  "lease-lost",
+  /** The executor was told to stop and handed the job back. */
+  "executor-shutdown",
+  /** A defect of ours. */
+  "internal",
+] as const;
+
+export type FailureReason = (typeof failureReasons)[number];
+
+const retryable: ReadonlySet<FailureReason> = new Set<FailureReason>([
+  "checkout-unavailable",
+  "image-unavailable",
+  "runtime",
+  "lease-lost",
+  "executor-shutdown",
+  "internal",
+]);
+
+/** Whether the same job may succeed on a later attempt without anyone acting. */
+export function isRetryable(reason: FailureReason): boolean {
+  return retryable.has(reason);
+}

@@ -1,0 +1,17 @@
+export { assertNever } from "./assert-never.ts";
+export { formatBytes, parseBytes } from "./bytes.ts";
+export { formatDuration, parseDuration } from "./duration.ts";
+export { type AllowRule, type EgressPolicy, parseAllowRule } from "./egress-policy.ts";
+export { AirlockError, type AirlockErrorOptions, errorMessage } from "./errors.ts";
+export { type FailureReason, failureReasons, isRetryable } from "./failure-reason.ts";
+export {
+  applyEvent,
+  isFinished,
+  type JobEvent,
+  type JobLifecycle,
+  type JobState,
+  jobStates,
+  type RetryPolicy,
+  TransitionError,
+} from "./lifecycle.ts";
+export { shellQuote } from "./shell-quote.ts";

@@ -1,0 +1,135 @@
+import { assertNever } from "./assert-never.ts";
+import { type FailureReason, isRetryable } from "./failure-reason.ts";
+
+export const jobStates = ["queued", "processing", "completed", "errored", "failed", "canceled"] as const;
+
+/**
+ * `errored` is our fault and out of attempts; `failed` is the job's fault. An error that has attempts left goes back to
+ * `queued`.
+ */
+export type JobState = (typeof jobStates)[number];
+
+export interface JobLifecycle {
+  readonly state: JobState;
+  /** The attempt that runs or ran last; 0 before the first. Attempts count from 1 and never go back. */
+  readonly attempt: number;
+  /** Attempts that ended by our fault. Compared with the policy's `maxAttempts`; a manual retry sets it to 0. */
+  readonly errors: number;
+  /** Somebody asked for the end of the running attempt. */
+  readonly cancelRequested: boolean;
+  /** Not handed out before this time: the back-off after an error. */
+  readonly visibleAt: Date;
+  /** While `processing`: when the right to run the attempt lapses unless a heartbeat renews it. */
+  readonly leaseExpiresAt: Date | null;
+  readonly finishedAt: Date | null;
+  readonly failureReason: FailureReason | null;
+}
+
+export interface RetryPolicy {
+  /** How many attempts may end by our fault before the job is `errored`. At least 1. */
+  readonly maxAttempts: number;
+  /** Wait before the attempt after the first error; doubled for each further one, up to `backoffMaxMs`. */
+  readonly backoffMs: number;
+  readonly backoffMaxMs: number;
+  readonly leaseMs: number;
+}
+
+/** What happens to a job. `attempt` fences: an event of another attempt than the running one is refused. */
+export type JobEvent =
+  | { readonly kind: "dequeue" }
+  | { readonly kind: "heartbeat"; readonly attempt: number }
+  | { readonly kind: "complete"; readonly attempt: number }
+  | { readonly kind: "fail"; readonly attempt: number; readonly reason: FailureReason }
+  | { readonly kind: "error"; readonly attempt: number; readonly reason: FailureReason }
+  | { readonly kind: "expire" }
+  | { readonly kind: "cancel" }
+  | { readonly kind: "retry" };
+
+export class TransitionError extends Error {
+  override readonly name = "TransitionError";
+  readonly code: "lapsed-attempt" | "wrong-state" | "not-visible" | "lease-valid";
+
+  constructor(code: TransitionError["code"], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export function isFinished(state: JobState): boolean {
+  return state !== "queued" && state !== "processing";
+}
+
+/**
+ * The whole life cycle of a job as one pure function; the store's SQL implements these rules and is tested against them.
+ * @throws {TransitionError} when the event has no effect in this state; the job stays as it was.
+ */
+export function applyEvent(job: JobLifecycle, event: JobEvent, now: Date, policy: RetryPolicy): JobLifecycle {
+  switch (event.kind) {
+    case "dequeue":
+      requireState(job, event.kind, ["queued"]);
+      if (job.visibleAt > now)
+        throw new TransitionError("not-visible", `not handed out before ${job.visibleAt.toISOString()}`);
+      return { ...job, state: "processing", attempt: job.attempt + 1, leaseExpiresAt: after(now, policy.leaseMs) };
+    case "heartbeat":
+      requireAttempt(job, event);
+      return { ...job, leaseExpiresAt: after(now, policy.leaseMs) };
+    case "complete":
+      requireAttempt(job, event);
+      // Work that ended before the cancellation reached it is done: its result is kept.
+      return finish(job, "completed", null, now);
+    case "fail":
+      requireAttempt(job, event);
+      return finish(job, job.cancelRequested ? "canceled" : "failed", event.reason, now);
+    case "error":
+      requireAttempt(job, event);
+      return afterError(job, event.reason, now, policy);
+    case "expire":
+      requireState(job, event.kind, ["processing"]);
+      if (job.leaseExpiresAt !== null && job.leaseExpiresAt > now) {
+        throw new TransitionError("lease-valid", `the lease holds until ${job.leaseExpiresAt.toISOString()}`);
+      }
+      return afterError(job, "lease-lost", now, policy);
+    case "cancel":
+      requireState(job, event.kind, ["queued", "processing"]);
+      if (job.state === "queued") return { ...finish(job, "canceled", null, now), cancelRequested: true };
+      return { ...job, cancelRequested: true };
+    case "retry":
+      requireState(job, event.kind, ["completed", "errored", "failed", "canceled"]);
+      return { ...job, ...fresh, state: "queued", errors: 0, cancelRequested: false, visibleAt: now };
+    default:
+      return assertNever(event);
+  }
+}
+
+const fresh = { leaseExpiresAt: null, finishedAt: null, failureReason: null } as const;
+
+function afterError(job: JobLifecycle, reason: FailureReason, now: Date, policy: RetryPolicy): JobLifecycle {
+  if (job.cancelRequested) return finish(job, "canceled", reason, now);
+  // A drained executor is nobody's error: the job goes back at once and the count stays.
+  if (reason === "executor-shutdown") return { ...job, ...fresh, state: "queued", visibleAt: now };
+  const errors = job.errors + 1;
+  if (!isRetryable(reason) || errors >= policy.maxAttempts) return { ...finish(job, "errored", reason, now), errors };
+  // A lost executor says nothing about the job: no back-off, so that its next attempt starts at once.
+  const waitMs = reason === "lease-lost" ? 0 : Math.min(policy.backoffMs * 2 ** (errors - 1), policy.backoffMaxMs);
+  return { ...job, ...fresh, state: "queued", errors, visibleAt: after(now, waitMs) };
+}
+
+function finish(job: JobLifecycle, state: JobState, failureReason: FailureReason | null, now: Date): JobLifecycle {
+  return { ...job, state, failureReason, finishedAt: now, leaseExpiresAt: null };
+}
+
+function requireState(job: JobLifecycle, kind: string, states: readonly JobState[]): void {
+  if (!states.includes(job.state))
+    throw new TransitionError("wrong-state", `cannot ${kind} a job that is ${job.state}`);
+}
+
+function requireAttempt(job: JobLifecycle, event: { readonly kind: string; readonly attempt: number }): void {
+  requireState(job, event.kind, ["processing"]);
+  if (event.attempt !== job.attempt) {
+    throw new TransitionError("lapsed-attempt", `attempt ${event.attempt} has lapsed: attempt ${job.attempt} runs`);
+  }
+}
+
+function after(now: Date, ms: number): Date {
+  return new Date(now.getTime() + ms);
+}

@@ -1,0 +1,5 @@
+/** One POSIX shell word that stands for exactly this text: `it's` → `'it'\''s'`. */
+export function shellQuote(word: string): string {
+  if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word)) return word;
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,118 @@
+import type { EgressPolicy } from "@airlock/job";
+
+export interface Abortable {
+  /** Aborted with an Error that says why; every wait ends with `signal.reason`. */
+  readonly signal: AbortSignal;
+}
+
+/** A technology that isolates the steps of a job. Nothing outside this package knows which one runs. */
+export interface Runtime {
+  /** `docker`, `oci`, … */
+  readonly name: string;
+
+  /** What runs here and what it can do; asked once at start and by `validate`. */
+  describe(options: Abortable): Promise<RuntimeDescription>;
+
+  /**
+   * Makes the isolated place of one job: network, limits, mounts; pulls nothing.
+   * @throws {AirlockError} reason `policy` when the plan asks for what this host can't enforce, `runtime` when the
+   * technology fails. Nothing is left behind then.
+   */
+  createSandbox(plan: SandboxPlan, options: Abortable): Promise<Sandbox>;
+
+  /**
+   * Removes what sandboxes of `owner` left that are not in `keep`: after a crash, at start and every minute. What
+   * belongs to a sandbox is found by labels and by names that hold the owner, never by guessing.
+   */
+  collect(options: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected>;
+
+  /** Gives back what the runtime itself holds (connections). Sandboxes are to be disposed before. */
+  close(): Promise<void>;
+}
+
+export interface RuntimeDescription {
+  /** Of the engine or OCI runtime, e.g. `20.10.24` or `crun 1.8.1`. */
+  readonly version: string;
+  /** What this host enforces; `validate` prints it, a plan that needs more is refused. */
+  readonly enforces: {
+    readonly cpu: boolean;
+    readonly memory: boolean;
+    readonly pids: boolean;
+    readonly egressNone: boolean;
+    readonly egressPublic: boolean;
+    readonly egressAllow: boolean;
+  };
+  /** One sentence each on what is weaker on this host than it could be, with the way to mend it. */
+  readonly notes: readonly string[];
+}
+
+export interface SandboxPlan {
+  /** Unique on the machine, `[a-z0-9-]`, at most 60 characters; names everything that the sandbox makes. */
+  readonly id: string;
+  /** Whoever must collect what a crash leaves: stable over restarts of one executor. `[a-z0-9-]`, at most 40 characters. */
+  readonly owner: string;
+  /** Absolute host directory, mounted writable at `/data`; the steps share it. */
+  readonly workspaceDir: string;
+  /** Absolute host directory, mounted read-only at `/airlock`: scripts, which no step can change. */
+  readonly scriptsDir: string;
+  readonly limits: SandboxLimits;
+  readonly egress: EgressPolicy;
+}
+
+/** For the whole sandbox, over all its steps. */
+export interface SandboxLimits {
+  /** Cores, e.g. 0.5. */
+  readonly cpus: number;
+  /** Memory and swap together. */
+  readonly memoryBytes: number;
+  readonly pids: number;
+}
+
+/** One isolated place for one job. Disposing ends every process and gives everything back; safe to do twice. */
+export interface Sandbox extends AsyncDisposable {
+  readonly id: string;
+
+  /**
+   * Makes sure the image is here, ready to run. Says in words what it does (`pulling layer 2 of 3, 43 %`).
+   * @throws {AirlockError} reason `image-invalid` (unknown, malformed, not allowed, no `/bin/sh`) or `image-unavailable`.
+   */
+  prepareImage(image: string, options: Abortable & { readonly progress: (text: string) => void }): Promise<void>;
+
+  /**
+   * Runs one step to its end; an exit code other than 0 is a result. When the returned promise settles, no process of
+   * the step is left, not even a daemon that it started, and all its output was delivered.
+   * @throws `signal.reason` when aborted: SIGTERM, then SIGKILL after the grace period of 5 s.
+   * @throws {AirlockError} reason `runtime` or `image-invalid` for faults that are not the command's.
+   */
+  runStep(step: SandboxStep, options: Abortable & { readonly output: StepOutput }): Promise<StepStatus>;
+}
+
+export interface SandboxStep {
+  /** Unique in the job; part of names, `[A-Za-z0-9._-]`. */
+  readonly key: string;
+  /** A reference that `prepareImage` accepted, or `host`: the host's own tool chain, read-only. */
+  readonly image: string;
+  /** Path under `/airlock`, run as `/bin/sh PATH`; the image's entrypoint and command are not used. */
+  readonly script: string;
+  /** Absolute path inside the sandbox, under `/data`; made if it does not exist. */
+  readonly workingDirectory: string;
+  /** Added to the image's own environment, winning over it. Never put on a command line. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/**
+ * Takes a step's output as it comes, in order. The runtime waits for the returned promise before it reads further, so
+ * a slow reader slows the step instead of filling memory. Buffers are the callee's to keep.
+ */
+export type StepOutput = (stream: "stdout" | "stderr", bytes: Buffer) => void | Promise<void>;
+
+export type StepStatus =
+  | { readonly kind: "exited"; readonly exitCode: number }
+  /** `signal` by its POSIX name, e.g. `SIGKILL`. */
+  | { readonly kind: "killed"; readonly signal: string; readonly outOfMemory: boolean };
+
+/** How many things of each kind a collection removed. */
+export interface Collected {
+  readonly sandboxes: number;
+  readonly details: readonly string[];
+}

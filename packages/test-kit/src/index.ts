@@ -1,0 +1,1 @@
+export { describeWithEngines, type EngineName, type Engines, engines } from "./engines.ts";
