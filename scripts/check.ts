@@ -1,0 +1,19 @@
+// Everything that a machine can say about the tree without running it: types, lint and format, dependency rules, dead code.
+import { run, tool } from "./run.ts";
+
+const checks = [
+  { name: "types", args: [tool("typescript/bin/tsc"), "-b"] },
+  { name: "lint and format", args: [tool("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."] },
+  { name: "dependency rules", args: ["scripts/check-dependencies.ts"] },
+  { name: "dead code", args: [tool("knip/bin/knip.js"), "--no-progress"] },
+] as const;
+
+let failed = 0;
+for (const check of checks) {
+  const startedAt = performance.now();
+  const code = await run("node", check.args);
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  console.log(`${code === 0 ? "✔" : "✖"} ${check.name} (${seconds} s)`);
+  if (code !== 0) failed += 1;
+}
+process.exitCode = failed === 0 ? 0 : 1;

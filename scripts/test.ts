@@ -1,0 +1,36 @@
+// `npm test`: installs the engines that the suites need where it may, runs everything, closes with a summary.
+
+import { run, tool } from "./run.ts";
+import { canInstall, installPackages, missingPackages, type SystemPackage } from "./system-packages.ts";
+
+const enginePackages: readonly SystemPackage[] = [
+  { name: "docker.io", paths: ["/usr/sbin/dockerd", "/usr/bin/dockerd"] },
+  { name: "crun", paths: ["/usr/bin/crun"] },
+  { name: "runc", paths: ["/usr/sbin/runc", "/usr/bin/runc"] },
+  { name: "docker-registry", paths: ["/usr/bin/docker-registry"] },
+  { name: "postgresql", paths: ["/usr/lib/postgresql"] },
+  { name: "chromium", paths: ["/usr/bin/chromium"] },
+  { name: "iproute2", paths: ["/usr/sbin/ip", "/sbin/ip"] },
+  { name: "iptables", paths: ["/usr/sbin/iptables"] },
+  { name: "busybox-static", paths: ["/usr/share/doc/busybox-static"] },
+  { name: "git", paths: ["/usr/bin/git"] },
+];
+
+const missing = missingPackages(enginePackages);
+if (missing.length > 0 && canInstall()) {
+  console.log(`Installing what the suites need: ${missing.join(" ")} …`);
+  const startedAt = performance.now();
+  const problem = installPackages(missing);
+  if (problem) console.error(`apt-get could not install ${missing.join(" ")}:\n${problem}`);
+  else console.log(`installed in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+} else if (missing.length > 0) {
+  console.log(`Not installed: ${missing.join(" ")}. As root on Debian or Ubuntu, npm test installs them itself.`);
+}
+
+process.exitCode = await run("node", [
+  tool("vitest/vitest.mjs"),
+  "run",
+  "--reporter=default",
+  "--reporter=./scripts/test-reporter.ts",
+  ...process.argv.slice(2),
+]);
