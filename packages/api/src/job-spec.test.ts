@@ -1,0 +1,90 @@
+import { describe, expect, it } from "vitest";
+import { describeIssues, JobSpec, WorkspacePath } from "./index.ts";
+
+const minimal = { steps: [{ image: "alpine:3.20", run: "true" }] };
+
+function problems(input: unknown): string[] {
+  const result = JobSpec.safeParse(input);
+  return result.success ? [] : describeIssues(result.error);
+}
+
+describe("JobSpec", () => {
+  it("fills in what a short job leaves out", () => {
+    expect(JobSpec.parse(minimal)).toMatchObject({ queue: "default", revision: "HEAD", priority: 0, labels: {} });
+  });
+
+  it("takes numbers and booleans as environment values", () => {
+    const spec = JobSpec.parse({ steps: [{ image: "a", run: "b", env: { N: 3, B: true, S: "x" } }] });
+    expect(spec.steps[0]?.env).toEqual({ N: "3", B: "true", S: "x" });
+  });
+
+  it.each([
+    ["an unknown field", { ...minimal, colour: "red" }, /colour/],
+    ["an unknown field of a step", { steps: [{ ...minimal.steps[0], img: "x" }] }, /^steps\[0\]: .*img/],
+    ["no steps", { steps: [] }, /^steps: a job has at least one step/],
+    [
+      "run and commands together",
+      { steps: [{ image: "a", run: "b", commands: ["c"] }] },
+      /^steps\[0\]: give exactly one/,
+    ],
+    ["neither run nor commands", { steps: [{ image: "a" }] }, /^steps\[0\]: give exactly one/],
+    [
+      "two steps of one key",
+      {
+        steps: [
+          { key: "1", image: "a", run: "b" },
+          { image: "a", run: "b" },
+        ],
+      },
+      /^steps\[1\]\.key: "1" names two steps/,
+    ],
+    [
+      "a directory outside the workspace",
+      { steps: [{ image: "a", run: "b", dir: "../x" }] },
+      /^steps\[0\]\.dir: must be a relative path/,
+    ],
+    ["an absolute directory", { steps: [{ image: "a", run: "b", dir: "/etc" }] }, /^steps\[0\]\.dir/],
+    [
+      "an image that is an option",
+      { steps: [{ image: "--privileged", run: "b" }] },
+      /^steps\[0\]\.image: not an image reference/,
+    ],
+    ["a revision that is an option", { ...minimal, revision: "--upload-pack=x" }, /^revision: not a revision/],
+    [
+      "a memory size without a unit that exists",
+      { ...minimal, resources: { memory: "12Q" } },
+      /^resources\.memory: not a size/,
+    ],
+    ["zero CPUs", { ...minimal, resources: { cpus: 0 } }, /^resources\.cpus/],
+    ["a timeout of nothing", { ...minimal, timeout: "0s" }, /^timeout: not a duration/],
+    ["an egress word that does not exist", { ...minimal, egress: "all" }, /^egress: must be "none", "public"/],
+    ["an environment name with '='", { steps: [{ image: "a", run: "b", env: { "A=B": "x" } }] }, /^steps\[0\]\.env/],
+    ["NUL in a script", { steps: [{ image: "a", run: "a\0b" }] }, /^steps\[0\]\.run: must not contain NUL/],
+    ["a queue in capitals", { ...minimal, queue: "Default" }, /^queue: lower-case/],
+  ])("refuses %s and names the field", (_title, input, expected) => {
+    expect(problems(input).join("\n")).toMatch(expected);
+  });
+
+  it("refuses an allow-list rule that is an address in disguise and says which one", () => {
+    const input = { ...minimal, egress: { allow: ["example.com:443", "0x7f.1"] } };
+    expect(problems(input).join("\n")).toContain("0x7f.1");
+  });
+
+  it("does not let __proto__ through as anything but a name", () => {
+    const input: unknown = JSON.parse(
+      '{"steps":[{"image":"a","run":"b","env":{"__proto__":{"x":1}}}],"__proto__":{"queue":"x"}}',
+    );
+    const result = JobSpec.safeParse(input);
+    expect(({} as Record<string, unknown>)["queue"]).toBeUndefined();
+    if (result.success) expect(result.data.queue).toBe("default");
+  });
+});
+
+describe("WorkspacePath", () => {
+  it.each(["", ".", "a/b", "a..b", "..."])("takes %j", (path) => {
+    expect(WorkspacePath.safeParse(path).success).toBe(true);
+  });
+  it.each(["..", "a/../b", "/a", "a\0b"])("refuses %j", (path) => {
+    expect(WorkspacePath.safeParse(path).success).toBe(false);
+  });
+});
