@@ -1,0 +1,11 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+const instance = "http://127.0.0.1:7080";
+
+export default defineConfig({
+  plugins: [react()],
+  // The instance serves the pages with `default-src 'self'`: an asset inlined as a data URL would be refused.
+  build: { assetsInlineLimit: 0, target: "es2022", chunkSizeWarningLimit: 700 },
+  server: { proxy: { "/api": instance, "/healthz": instance } },
+});
