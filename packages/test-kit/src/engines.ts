@@ -1,29 +1,13 @@
-import { describe, inject, type SuiteAPI } from "vitest";
+import { describe, inject, it } from "vitest";
+import type { EngineName, Engines } from "./engines-contract.ts";
 
-/**
- * Real engines that `npm test` starts once for the whole run (see global-setup.ts). `null` means: not on this machine;
- * the reason stands in `missing`.
- */
-export interface Engines {
-  /** Unix socket of a private Docker daemon, e.g. `/tmp/…/docker.sock`. */
-  readonly docker: { readonly socketPath: string } | null;
-  /** Absolute path of `crun` or `runc`, in this order. */
-  readonly oci: { readonly runtimePath: string } | null;
-  /** A registry (Docker distribution) without authentication, `HOST:PORT`, reached by host and Docker daemon alike. */
-  readonly registry: { readonly address: string } | null;
-  /** A PostgreSQL server from the distribution; the user may create databases. */
-  readonly postgres: { readonly url: string } | null;
-  /** Absolute path of Chromium. */
-  readonly chromium: { readonly executablePath: string } | null;
-  /** Why an engine is not there, by its name. */
-  readonly missing: Readonly<Record<string, string>>;
-}
-
-export type EngineName = Exclude<keyof Engines, "missing">;
+export type { EngineName, Engines } from "./engines-contract.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
     engines: Engines;
+    /** A missing engine is a failure, not a skip. */
+    enginesRequired: boolean;
   }
 }
 
@@ -43,6 +27,13 @@ export function describeWithEngines(names: readonly EngineName[], title: string,
     return;
   }
   const why = missing.map((name) => `${name}: ${found.missing[name] ?? "not available"}`).join("; ");
-  const suite: SuiteAPI = describe;
-  suite.skipIf(true)(`${title} [needs ${why}]`, body);
+  if (inject("enginesRequired")) {
+    describe(title, () => {
+      it("has the engines that it needs", () => {
+        throw new Error(`missing ${why}`);
+      });
+    });
+    return;
+  }
+  describe.skipIf(true)(`${title} [needs ${why}]`, body);
 }

@@ -1,19 +1,13 @@
-import { existsSync } from "node:fs";
 import type { TestProject } from "vitest/node";
-import type { Engines } from "./engines.ts";
+import { parseEngineNames } from "./engines-contract.ts";
+import { startEngines } from "./start-engines.ts";
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const missing: Record<string, string> = { docker: "not started", registry: "not started", postgres: "not started" };
-  const runtimePath = ["/usr/bin/crun", "/usr/sbin/runc"].find((path) => existsSync(path));
-  const chromium = "/usr/bin/chromium";
-  const engines: Engines = {
-    docker: null,
-    registry: null,
-    postgres: null,
-    oci: runtimePath ? { runtimePath } : null,
-    chromium: existsSync(chromium) ? { executablePath: chromium } : null,
-    missing,
+  const { AIRLOCK_TEST_ENGINES, AIRLOCK_TEST_REQUIRE } = process.env;
+  const running = await startEngines(parseEngineNames(AIRLOCK_TEST_ENGINES));
+  project.provide("engines", running.engines);
+  project.provide("enginesRequired", AIRLOCK_TEST_REQUIRE === "all");
+  return async () => {
+    await running[Symbol.asyncDispose]();
   };
-  project.provide("engines", engines);
-  return async () => {};
 }

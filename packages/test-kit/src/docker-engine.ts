@@ -1,0 +1,90 @@
+import { mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
+import { request } from "node:http";
+import { basename, join } from "node:path";
+import { type Daemon, startDaemon } from "./daemon.ts";
+import type { EngineNetwork } from "./engine-network.ts";
+import { findExecutable } from "./find-executable.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+export interface DockerEngine extends AsyncDisposable {
+  readonly socketPath: string;
+}
+
+/**
+ * The daemon runs in namespaces of its own: whatever it started or mounted (containerd, shims, containers, overlays)
+ * ends with the first process of its pid namespace, even after a crash of ours. `/run/containerd` is hidden so that it
+ * starts its own containerd rather than use the machine's. The end of the standard input is the order to stop.
+ */
+const init = `
+mkdir -p /run/containerd && mount -t tmpfs -o mode=0711 tmpfs /run/containerd || exit 1
+"$@" </dev/null & daemon=$!
+exec 3<&0
+(cat <&3 >/dev/null; kill -TERM $daemon) &
+wait $daemon
+`;
+
+/** A private Docker daemon; needs root and the package docker.io. */
+export async function startDockerEngine(network: EngineNetwork): Promise<DockerEngine> {
+  const dockerd = findExecutable("dockerd");
+  if (!dockerd) throw new Error("not installed: apt-get install -y docker.io iptables");
+  await using cleanup = new AsyncDisposableStack();
+  const directory = cleanup.use(await temporaryDirectory("airlock-d-")).path;
+  const cgroup = basename(directory);
+  cleanup.defer(() => removeCgroup(cgroup));
+  const socketPath = join(directory, "docker.sock");
+  await mkdir(join(directory, "data"), { mode: 0o711 });
+  await writeFile(join(directory, "daemon.json"), "{}");
+
+  const daemon = cleanup.use(
+    await startDaemon({
+      command: "nsenter",
+      args: [
+        `--net=${network.namespacePath}`,
+        ...["unshare", "--mount", "--propagation=slave", "--pid", "--fork", "--kill-child", "--mount-proc"],
+        ...["sh", "-c", init, "sh", dockerd],
+        ...["--config-file", join(directory, "daemon.json"), "--host", `unix://${socketPath}`],
+        ...["--data-root", join(directory, "data"), "--exec-root", join(directory, "exec")],
+        ...["--pidfile", join(directory, "docker.pid"), "--cgroup-parent", `/${cgroup}`],
+        ...["--insecure-registry", network.subnet, "--shutdown-timeout", "2", "--log-level", "warn"],
+      ],
+      logPath: join(directory, "dockerd.log"),
+      stopBy: "end-of-input",
+    }),
+  );
+  await untilAnswering(daemon, socketPath);
+
+  const owned = cleanup.move();
+  return { socketPath, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function untilAnswering(daemon: Daemon, socketPath: string): Promise<void> {
+  await daemon.ready(
+    () =>
+      new Promise<true | undefined>((resolve) => {
+        const ping = request({ socketPath, path: "/_ping", timeout: 2000 }, (response) => {
+          response.resume();
+          resolve(response.statusCode === 200 ? true : undefined);
+        });
+        ping.on("timeout", () => ping.destroy());
+        ping.on("error", () => resolve(undefined));
+        ping.end();
+      }),
+    60_000,
+  );
+}
+
+/** The processes are gone when this runs; what stays are the empty directories of each hierarchy. */
+async function removeCgroup(name: string): Promise<void> {
+  const root = "/sys/fs/cgroup";
+  const hierarchies = await readdir(root).catch(() => []);
+  for (const path of [join(root, name), ...hierarchies.map((hierarchy) => join(root, hierarchy, name))]) {
+    await removeEmptyTree(path);
+  }
+}
+
+async function removeEmptyTree(path: string): Promise<void> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => undefined);
+  if (!entries) return;
+  for (const entry of entries) if (entry.isDirectory()) await removeEmptyTree(join(path, entry.name));
+  await rmdir(path);
+}

@@ -1,0 +1,36 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import pg from "pg";
+import { expect, it } from "vitest";
+import { createDatabase } from "./create-database.ts";
+import { describeWithEngines, engines } from "./engines.ts";
+import { parseEngineNames } from "./engines-contract.ts";
+
+const run = promisify(execFile);
+
+it("refuses the name of an engine that does not exist", () => {
+  expect(() => parseEngineNames("docker,podman")).toThrow('unknown engine "podman"');
+  expect([...parseEngineNames("docker, postgres")]).toEqual(["docker", "postgres"]);
+});
+
+describeWithEngines(["postgres"], "the PostgreSQL engine", () => {
+  it("gives each test file a database of its own and drops it", async () => {
+    const { url } = engines().postgres ?? expect.unreachable();
+    const database = await createDatabase(url);
+    const client = new pg.Client({ connectionString: database.url });
+    client.on("error", () => {});
+    await client.connect();
+    await client.query("CREATE TABLE t (n int)");
+    await database[Symbol.asyncDispose]();
+    await expect(client.query("SELECT 1")).rejects.toThrow();
+    const again = new pg.Client({ connectionString: database.url });
+    await expect(again.connect()).rejects.toThrow("does not exist");
+  });
+});
+
+describeWithEngines(["oci"], "the OCI engine", () => {
+  it("is a runtime that answers", async () => {
+    const { runtimePath } = engines().oci ?? expect.unreachable();
+    expect((await run(runtimePath, ["--version"])).stdout).toContain("spec: 1.");
+  });
+});

@@ -1,0 +1,84 @@
+import { errorMessage } from "@airlock/job";
+import { startDockerEngine } from "./docker-engine.ts";
+import { type EngineNetwork, startEngineNetwork } from "./engine-network.ts";
+import type { EngineName, Engines } from "./engines-contract.ts";
+import { findExecutable } from "./find-executable.ts";
+import { startPostgresEngine } from "./postgres-engine.ts";
+import { startRegistryEngine } from "./registry-engine.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+export interface RunningEngines extends AsyncDisposable {
+  readonly engines: Engines;
+}
+
+/** Starts the named engines side by side; one that fails is `null` and its reason stands in `missing`. */
+export async function runEngines(names: ReadonlySet<EngineName>): Promise<RunningEngines> {
+  await using cleanup = new AsyncDisposableStack();
+  const missing: Record<string, string> = {};
+
+  async function engine<E extends AsyncDisposable>(name: EngineName, start: () => Promise<E>): Promise<E | null> {
+    if (!names.has(name)) {
+      missing[name] = "not among AIRLOCK_TEST_ENGINES";
+      return null;
+    }
+    try {
+      return cleanup.use(await start());
+    } catch (error) {
+      missing[name] = errorMessage(error);
+      return null;
+    }
+  }
+  function executable(name: EngineName, packageName: string, ...programs: readonly string[]): string | null {
+    const path = names.has(name) ? findExecutable(...programs) : undefined;
+    if (!path) {
+      missing[name] = names.has(name)
+        ? `not installed: apt-get install -y ${packageName}`
+        : "not among AIRLOCK_TEST_ENGINES";
+    }
+    return path ?? null;
+  }
+
+  const network = once(async (): Promise<EngineNetwork> => {
+    if (process.getuid?.() !== 0) throw new Error("needs root");
+    const directory = cleanup.use(await temporaryDirectory("airlock-n-"));
+    return cleanup.use(await startEngineNetwork(directory.path));
+  });
+  const wantsDocker = names.has("docker") && findExecutable("dockerd") !== undefined;
+  // Both must name the registry by one address, so it listens on the pair's host end when there is one.
+  const registryHost = async () =>
+    wantsDocker
+      ? await network().then(
+          ({ hostAddress }) => hostAddress,
+          () => "127.0.0.1",
+        )
+      : "127.0.0.1";
+
+  const [docker, registry, postgres] = await Promise.all([
+    engine("docker", async () => startDockerEngine(await network())),
+    engine("registry", async () => startRegistryEngine(await registryHost())),
+    engine("postgres", startPostgresEngine),
+  ]);
+  const runtimePath = executable("oci", "crun", "crun", "runc");
+  const executablePath = executable("chromium", "chromium", "chromium", "chromium-browser", "google-chrome");
+
+  const owned = cleanup.move();
+  return {
+    engines: {
+      docker: docker && { socketPath: docker.socketPath },
+      registry: registry && { address: registry.address },
+      postgres: postgres && { url: postgres.url },
+      oci: runtimePath === null ? null : { runtimePath },
+      chromium: executablePath === null ? null : { executablePath },
+      missing,
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}

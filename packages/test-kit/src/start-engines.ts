@@ -1,0 +1,31 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { EngineName, Engines } from "./engines-contract.ts";
+import type { RunningEngines } from "./run-engines.ts";
+
+/** Starts private engines in a process of their own, which ends, with all of them, when this one does. */
+export async function startEngines(names: Iterable<EngineName>): Promise<RunningEngines> {
+  const main = fileURLToPath(new URL("engines-main.ts", import.meta.url));
+  const child = spawn(process.execPath, [main, [...names].join(",")], {
+    // A session of its own: Ctrl-C must reach the suites first, and the engines only through their end.
+    detached: true,
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  child.stdin.on("error", () => {});
+  const exited = once(child, "exit");
+  let engines: Engines | undefined;
+  for await (const line of createInterface({ input: child.stdout })) {
+    engines = JSON.parse(line) as Engines;
+    break;
+  }
+  if (!engines) throw new Error("the engines' process ended before they were ready");
+  return {
+    engines,
+    async [Symbol.asyncDispose]() {
+      child.stdin.end();
+      await exited;
+    },
+  };
+}
