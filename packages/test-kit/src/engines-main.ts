@@ -8,6 +8,6 @@ const finished = Promise.race([once(process.stdin.resume(), "end"), once(process
 await using running = await runEngines(parseEngineNames(process.argv[2]));
 // Whoever asked may be gone already.
 process.stdout.on("error", () => {});
-process.stdout.write(`${JSON.stringify(running.engines)}\n`);
+process.stdout.write(`${JSON.stringify({ engines: running.engines, directory: running.directory })}\n`);
 await finished;
 process.stdin.destroy();

@@ -1,3 +1,26 @@
 export { createDatabase, type TestDatabase } from "./create-database.ts";
 export { describeWithEngines, type EngineName, type Engines, engines } from "./engines.ts";
+export {
+  buildImage,
+  busyboxImage,
+  busyboxLayer,
+  dockerArchive,
+  type FixtureImage,
+  type ImageConfig,
+  type LayerEntry,
+  loadImage,
+  pushImage,
+  shellLessImage,
+  writeOciLayout,
+} from "./fixture-images.ts";
+export { type HostileRepositoryName, hostileRepositoryNames, makeHostileRepository } from "./hostile-repositories.ts";
+export {
+  type FixtureRepository,
+  makeRepository,
+  type RepositoryCommit,
+  type RepositoryFile,
+} from "./make-repository.ts";
+export { publishedRepository } from "./published-repository.ts";
+export { runGit } from "./run-git.ts";
+export { sharedRepository } from "./shared-repository.ts";
 export { type TemporaryDirectory, temporaryDirectory } from "./temporary-directory.ts";

@@ -9,11 +9,14 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface RunningEngines extends AsyncDisposable {
   readonly engines: Engines;
+  /** For what the suites of one run share; removed at its end. */
+  readonly directory: string;
 }
 
 /** Starts the named engines side by side; one that fails is `null` and its reason stands in `missing`. */
 export async function runEngines(names: ReadonlySet<EngineName>): Promise<RunningEngines> {
   await using cleanup = new AsyncDisposableStack();
+  const { path: directory } = cleanup.use(await temporaryDirectory("airlock-run-"));
   const missing: Record<string, string> = {};
 
   async function engine<E extends AsyncDisposable>(name: EngineName, start: () => Promise<E>): Promise<E | null> {
@@ -40,8 +43,7 @@ export async function runEngines(names: ReadonlySet<EngineName>): Promise<Runnin
 
   const network = once(async (): Promise<EngineNetwork> => {
     if (process.getuid?.() !== 0) throw new Error("needs root");
-    const directory = cleanup.use(await temporaryDirectory("airlock-n-"));
-    return cleanup.use(await startEngineNetwork(directory.path));
+    return cleanup.use(await startEngineNetwork(directory));
   });
   const wantsDocker = names.has("docker") && findExecutable("dockerd") !== undefined;
   // Both must name the registry by one address, so it listens on the pair's host end when there is one.
@@ -71,6 +73,7 @@ export async function runEngines(names: ReadonlySet<EngineName>): Promise<Runnin
       chromium: executablePath === null ? null : { executablePath },
       missing,
     },
+    directory,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

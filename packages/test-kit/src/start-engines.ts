@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { EngineName, Engines } from "./engines-contract.ts";
+import type { EngineName } from "./engines-contract.ts";
 import type { RunningEngines } from "./run-engines.ts";
 
 /** Starts private engines in a process of their own, which ends, with all of them, when this one does. */
@@ -15,14 +15,14 @@ export async function startEngines(names: Iterable<EngineName>): Promise<Running
   });
   child.stdin.on("error", () => {});
   const exited = once(child, "exit");
-  let engines: Engines | undefined;
+  let started: Pick<RunningEngines, "engines" | "directory"> | undefined;
   for await (const line of createInterface({ input: child.stdout })) {
-    engines = JSON.parse(line) as Engines;
+    started = JSON.parse(line) as typeof started;
     break;
   }
-  if (!engines) throw new Error("the engines' process ended before they were ready");
+  if (!started) throw new Error("the engines' process ended before they were ready");
   return {
-    engines,
+    ...started,
     async [Symbol.asyncDispose]() {
       child.stdin.end();
       await exited;

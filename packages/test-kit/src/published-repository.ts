@@ -1,0 +1,40 @@
+import { execFile } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { promisify } from "node:util";
+import { type FixtureRepository, makeRepository, type RepositoryFile } from "./make-repository.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+const run = promisify(execFile);
+
+/** Real code of other people: 800 KB in some two hundred files, without dependencies. */
+const packageVersion = "validator@13.12.0";
+
+/**
+ * Makes a bare repository at `path` out of a published package: four commits on `main` with the annotated tags `v0.1.0`
+ * (second) and `v1.0.0` (last but one), and the branch `next` one commit ahead of `main`.
+ */
+export async function publishedRepository(path: string): Promise<FixtureRepository> {
+  await using scratch = await temporaryDirectory("airlock-pack-");
+  const { stdout } = await run("npm", ["pack", "--silent", "--ignore-scripts", packageVersion], { cwd: scratch.path });
+  await run("tar", ["-xzf", stdout.trim(), "--no-same-owner"], { cwd: scratch.path });
+  const files = await readTree(join(scratch.path, "package"));
+  const top = files.filter(({ path: name }) => !String(name).includes("/"));
+  const library = files.filter(({ path: name }) => String(name).startsWith("lib/"));
+  const rest = files.filter((file) => !top.includes(file) && !library.includes(file));
+  return makeRepository(path, [
+    { message: "Start with the package's own description", files: top },
+    { message: "Add the library", files: library, tag: "v0.1.0" },
+    { message: "Add the module build", files: rest, tag: "v1.0.0" },
+    { message: "Say what changed", files: [{ path: "CHANGES.md", content: "# Changes\n\nEverything.\n" }] },
+    { message: "Try something", files: [{ path: "NEXT.md", content: "Not yet.\n" }], branch: "next" },
+  ]);
+}
+
+async function readTree(directory: string): Promise<RepositoryFile[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return Promise.all(
+    files.sort().map(async (file) => ({ path: relative(directory, file), content: await readFile(file) })),
+  );
+}
