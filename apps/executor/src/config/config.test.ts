@@ -1,0 +1,84 @@
+import { describe, expect, it } from "vitest";
+import { parseConfig } from "./config.ts";
+
+const minimal = {
+  EXECUTOR_FRONTEND_URL: "https://airlock.example.com",
+  EXECUTOR_FRONTEND_PASSWORD: "a-shared-secret-of-some-length",
+  EXECUTOR_QUEUE_NAME: "default",
+};
+
+describe("the executor's configuration", () => {
+  it("fills in the protocol's defaults", () => {
+    const config = parseConfig(minimal);
+
+    expect(config.worker).toMatchObject({ slots: 1, pollIntervalMs: 1000, totalJobs: 0, drainTimeoutMs: null });
+    expect(config.job).toMatchObject({ maximumRuntimeMs: 1_800_000, maximumMemoryBytes: 12e9, maximumLogBytes: 100e6 });
+    expect(config.instance.url.href).toBe("https://airlock.example.com/");
+  });
+
+  it("reads an empty variable as none", () => {
+    expect(parseConfig({ ...minimal, EXECUTOR_QUEUE_NAMES: "", EXECUTOR_HEALTH_SERVER_ADDR: "" }).health).toBeNull();
+  });
+
+  it("keeps the instance's path and takes any queue name", () => {
+    const { instance } = parseConfig({
+      ...minimal,
+      EXECUTOR_FRONTEND_URL: "http://localhost:7080/prefix",
+      EXECUTOR_QUEUE_NAME: undefined,
+      EXECUTOR_QUEUE_NAMES: "batches, gpu-large",
+    });
+
+    expect(instance.url.href).toBe("http://localhost:7080/prefix/");
+    expect(instance.queues).toEqual({ kind: "several", names: ["batches", "gpu-large"] });
+  });
+
+  it("names every problem at once, each with its variable", () => {
+    const attempt = () =>
+      parseConfig({
+        EXECUTOR_FRONTEND_URL: "airlock.example.com",
+        EXECUTOR_QUEUE_NAME: "Not A Queue",
+        EXECUTOR_QUEUE_NAMES: "x",
+        EXECUTOR_JOB_MEMORY: "lots",
+        EXECUTOR_MAXIMUM_NUM_JOBS: "-1",
+        EXECUTOR_QUEUE_POLL_INTERVAL: "1 second",
+        EXECUTOR_USE_FIRECRACKER: "true",
+        EXECUTOR_LABELS: "gpu",
+        EXECUTOR_RUNTIME: "podman",
+      });
+
+    for (const name of [
+      "EXECUTOR_FRONTEND_URL",
+      "EXECUTOR_FRONTEND_PASSWORD is not set",
+      "EXECUTOR_QUEUE_NAME ",
+      "are both set",
+      "EXECUTOR_JOB_MEMORY",
+      "EXECUTOR_MAXIMUM_NUM_JOBS",
+      "EXECUTOR_QUEUE_POLL_INTERVAL",
+      "EXECUTOR_USE_FIRECRACKER asks for Firecracker",
+      "EXECUTOR_LABELS",
+      "EXECUTOR_RUNTIME must be",
+    ]) {
+      expect(attempt).toThrow(name);
+    }
+  });
+
+  it("wants the host gateway where the instance is only reachable through it", () => {
+    const environment = { ...minimal, EXECUTOR_FRONTEND_URL: "http://host.docker.internal:3080" };
+
+    expect(() => parseConfig(environment)).toThrow("EXECUTOR_DOCKER_ADD_HOST_GATEWAY");
+    expect(parseConfig({ ...environment, EXECUTOR_DOCKER_ADD_HOST_GATEWAY: "true" }).runtime.addHostGateway).toBe(true);
+  });
+
+  it("never repeats the shared secret in an error", () => {
+    expect(() => parseConfig({ EXECUTOR_FRONTEND_PASSWORD: minimal.EXECUTOR_FRONTEND_PASSWORD })).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining(minimal.EXECUTOR_FRONTEND_PASSWORD) }),
+    );
+  });
+
+  it("gives a job the whole machine where the protocol's 0 means no limit", () => {
+    const { job } = parseConfig({ ...minimal, EXECUTOR_JOB_NUM_CPUS: "0", EXECUTOR_JOB_MEMORY: "0" });
+
+    expect(job.maximumCpus).toBe(job.machineCpus);
+    expect(job.maximumMemoryBytes).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,59 @@
+import { parseBytes, parseDuration } from "@airlock/job";
+import { z } from "zod";
+
+/** A duration in the environment, as whole milliseconds. */
+export const DurationMs = z.string().transform((text, context) => {
+  const ms = parseDuration(text);
+  if (ms === undefined) {
+    context.addIssue({ code: "custom", message: `"${text}" is not a duration: write it as 90s, 30m or 1h30m` });
+  }
+  return ms ?? 0;
+});
+
+export function durationMs(fallback: string) {
+  return z.string().default(fallback).pipe(DurationMs);
+}
+
+/** A data size in the environment, as whole bytes. */
+export function sizeBytes(fallback: string) {
+  return z
+    .string()
+    .default(fallback)
+    .transform((text, context) => {
+      const bytes = parseBytes(text);
+      if (bytes === undefined)
+        context.addIssue({
+          code: "custom",
+          message: `"${text}" is not a size: write it as 512Mi, 12G or a number of bytes`,
+        });
+      return bytes ?? 0;
+    });
+}
+
+/** A whole number in the environment. */
+export function wholeNumber(fallback: number, minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
+  return z
+    .string()
+    .default(String(fallback))
+    .transform((text, context) => {
+      const value = /^\d{1,15}$/.test(text.trim()) ? Number(text) : Number.NaN;
+      if (!(value >= minimum && value <= maximum)) {
+        const range = maximum === Number.MAX_SAFE_INTEGER ? `${minimum} or more` : `between ${minimum} and ${maximum}`;
+        context.addIssue({ code: "custom", message: `"${text}" is not a whole number of ${range}` });
+      }
+      return value;
+    });
+}
+
+/** A switch in the environment, as the protocol's executors read them. */
+export function flag(fallback: boolean) {
+  return z
+    .string()
+    .default(String(fallback))
+    .transform((text, context) => {
+      if (/^(?:true|t|1|yes)$/i.test(text)) return true;
+      if (/^(?:false|f|0|no)$/i.test(text)) return false;
+      context.addIssue({ code: "custom", message: `"${text}" is neither true nor false` });
+      return fallback;
+    });
+}

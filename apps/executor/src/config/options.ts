@@ -1,0 +1,75 @@
+/** What `main.ts` hands out: each component receives its own options and no more. */
+export interface Config {
+  /** Absolute; holds caches, images, state and workspaces. One executor at a time uses it. */
+  readonly dataDir: string;
+  readonly instance: InstanceOptions;
+  readonly worker: WorkerOptions;
+  readonly job: JobOptions;
+  readonly workspace: WorkspaceOptions;
+  readonly runtime: RuntimeOptions;
+  readonly janitor: { readonly intervalMs: number };
+  readonly health: { readonly host: string; readonly port: number } | null;
+  readonly log: LogOptions;
+}
+
+export interface InstanceOptions {
+  /** Ends with `/`. */
+  readonly url: URL;
+  readonly sharedSecret: string;
+  readonly queues: QueueSelection;
+}
+
+/** One queue and several use different routes, and several add the queue to every job id on the wire. */
+export type QueueSelection =
+  | { readonly kind: "one"; readonly name: string }
+  | { readonly kind: "several"; readonly names: readonly string[] };
+
+export interface WorkerOptions {
+  /** Jobs at once. */
+  readonly slots: number;
+  /** Wait after "no job" from an instance that does not hold the request open. */
+  readonly pollIntervalMs: number;
+  /** Stop after this many jobs; 0: never. */
+  readonly totalJobs: number;
+  /** Stop after this time; 0: never. */
+  readonly maximumActiveMs: number;
+  /** How long a drain waits for running jobs; `null`: until they end by themselves. 0: not at all. */
+  readonly drainTimeoutMs: number | null;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface JobOptions {
+  readonly maximumRuntimeMs: number;
+  readonly maximumCpus: number;
+  readonly machineCpus: number;
+  readonly maximumMemoryBytes: number;
+  readonly maximumPids: number;
+  readonly maximumLogBytes: number;
+}
+
+export interface WorkspaceOptions {
+  readonly keep: boolean;
+  /** Whether a workspace may be a mount (overlay, disk image); `auto`: when the runtime is sure to see it. */
+  readonly mounts: "auto" | "always" | "never";
+  /** Mirrors and prepared checkouts together; what was used longest ago goes first. */
+  readonly cacheBytes: number;
+  readonly maximumCheckoutBytes: number;
+  readonly maximumCheckoutFiles: number;
+  readonly maximumCheckoutMs: number;
+  /** Where host commands are looked for. */
+  readonly path: string;
+  /** PEM file with further certificate authorities, for git. */
+  readonly certificateFile: string | null;
+}
+
+export interface RuntimeOptions {
+  readonly kind: "auto" | "docker" | "oci";
+  readonly dockerHost: string | null;
+  readonly allowHostImage: boolean;
+  readonly addHostGateway: boolean;
+}
+
+export interface LogOptions {
+  readonly level: "debug" | "info" | "warn" | "error" | "fatal";
+  readonly format: "condensed" | "json";
+}

@@ -1,0 +1,114 @@
+import { errorMessage } from "@airlock/job";
+import { Agent } from "undici";
+import { InstanceError } from "./instance-error.ts";
+
+export interface HttpRequest {
+  readonly method: "GET" | "POST";
+  /** Relative to the instance's address. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  /** Until the answer begins. */
+  readonly timeoutMs: number;
+  /** Ends the wait for an answer. An answer that has begun is read to its end: what it hands out must not be lost. */
+  readonly signal?: AbortSignal;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** JSON over kept-alive connections. Follows no redirects: credentials go to the configured instance only. */
+export class HttpClient {
+  readonly #base: URL;
+  readonly #agent: Agent;
+
+  constructor(base: URL) {
+    this.#base = base;
+    this.#agent = new Agent({ keepAliveTimeout: 60_000, connect: { timeout: 10_000 }, bodyTimeout: 30_000 });
+  }
+
+  /** @throws {InstanceError} on anything but a status of 200…299. */
+  async request(request: HttpRequest): Promise<HttpAnswer> {
+    const { statusCode, body } = await this.#send(request);
+    const text = await body.text().catch((cause: unknown) => {
+      throw this.#unreachable(cause);
+    });
+    if (statusCode < 200 || statusCode > 299) throw this.#refused(request, statusCode, text);
+    return { status: statusCode, text };
+  }
+
+  /** The answer's body as it comes. */
+  async stream(request: HttpRequest): Promise<AsyncIterable<Buffer> & { destroy(): unknown }> {
+    const { statusCode, body } = await this.#send(request, { bodyTimeout: 0 });
+    if (statusCode === 200) {
+      // Until the reader attaches: an unhandled "error" event would end the process.
+      body.on("error", () => {});
+      request.signal?.addEventListener("abort", () => body.destroy(), { once: true });
+      return body;
+    }
+    throw this.#refused(request, statusCode, await body.text().catch(() => ""));
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #send(request: HttpRequest, options: { bodyTimeout?: number } = {}) {
+    const waiting = new AbortController();
+    const abort = () => waiting.abort(request.signal?.reason);
+    if (request.signal?.aborted) abort();
+    request.signal?.addEventListener("abort", abort, { once: true });
+    try {
+      return await this.#agent.request({
+        origin: this.#base.origin,
+        path: new URL(request.path, this.#base).pathname + new URL(request.path, this.#base).search,
+        method: request.method,
+        headers:
+          request.body === undefined ? request.headers : { ...request.headers, "content-type": "application/json" },
+        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+        headersTimeout: request.timeoutMs,
+        signal: waiting.signal,
+        ...options,
+      });
+    } catch (error) {
+      request.signal?.throwIfAborted();
+      throw this.#unreachable(error);
+    } finally {
+      request.signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  #unreachable(cause: unknown): InstanceError {
+    return new InstanceError(`no answer from the instance at ${this.#base.origin}: ${errorMessage(cause)}`, {
+      code: "instance-unreachable",
+      status: null,
+      hint: "Check EXECUTOR_FRONTEND_URL, that the instance runs, and that this machine reaches it.",
+      cause,
+    });
+  }
+
+  #refused(request: HttpRequest, status: number, text: string): InstanceError {
+    const body = text.slice(0, 10_000);
+    if (status === 401 || status === 403) {
+      return new InstanceError(
+        `the instance at ${this.#base.origin} answers ${status}: it does not take our credentials`,
+        {
+          code: "instance-unauthorized",
+          status,
+          body,
+          hint: "EXECUTOR_FRONTEND_PASSWORD does not match the shared secret that the instance is configured with.",
+        },
+      );
+    }
+    return new InstanceError(
+      `${request.method} ${request.path} was answered ${status}: ${body.slice(0, 300).trim() || "no text"}`,
+      {
+        code: "instance-refused",
+        status,
+        body,
+      },
+    );
+  }
+}

@@ -1,0 +1,27 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { isPassing } from "./instance-error.ts";
+
+export interface RetryOptions {
+  readonly signal: AbortSignal;
+  readonly firstDelayMs?: number;
+  readonly maximumDelayMs?: number;
+  /** Called before each wait, with what went wrong. */
+  readonly onFailure?: (error: unknown) => void;
+}
+
+/** Tries until it succeeds, fails for good, or the signal ends it; waits twice as long each time, with jitter. */
+export async function retry<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
+  const { signal, firstDelayMs = 100, maximumDelayMs = 5000 } = options;
+  for (let failures = 0; ; failures += 1) {
+    signal.throwIfAborted();
+    try {
+      return await attempt();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isPassing(error)) throw error;
+      options.onFailure?.(error);
+      const delayMs = Math.min(maximumDelayMs, firstDelayMs * 2 ** Math.min(failures, 20)) * (0.75 + Math.random() / 2);
+      await sleep(delayMs, undefined, { signal });
+    }
+  }
+}

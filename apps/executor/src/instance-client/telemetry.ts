@@ -1,0 +1,18 @@
+/** What the executor says of itself with each heartbeat. */
+export interface Telemetry {
+  readonly os: string;
+  readonly architecture: string;
+  readonly dockerVersion: string;
+  readonly executorVersion: string;
+  readonly gitVersion: string;
+  readonly igniteVersion: string;
+  readonly srcCliVersion: string;
+  readonly prometheusMetrics: string;
+  readonly airlock: {
+    readonly runtime: string;
+    readonly runtimeVersion: string;
+    readonly slots: number;
+    readonly labels: Record<string, string>;
+    readonly draining: boolean;
+  };
+}
