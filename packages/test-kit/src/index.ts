@@ -1,5 +1,6 @@
 export { createDatabase, type TestDatabase } from "./create-database.ts";
 export { describeWithEngines, type EngineName, type Engines, engines } from "./engines.ts";
+export { describeExecutorApi, type ExecutorApiTarget } from "./executor-api-conformance.ts";
 export {
   buildImage,
   busyboxImage,
@@ -20,7 +21,9 @@ export {
   type RepositoryCommit,
   type RepositoryFile,
 } from "./make-repository.ts";
+export { type PostgresEngine, startPostgresEngine } from "./postgres-engine.ts";
 export { publishedRepository } from "./published-repository.ts";
 export { runGit } from "./run-git.ts";
 export { sharedRepository } from "./shared-repository.ts";
+export { startEngines } from "./start-engines.ts";
 export { type TemporaryDirectory, temporaryDirectory } from "./temporary-directory.ts";

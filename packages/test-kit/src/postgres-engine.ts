@@ -5,8 +5,9 @@ import { readdirSync } from "node:fs";
 import { chown, readFile, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { startDaemon } from "./daemon.ts";
+import { type Daemon, startDaemon } from "./daemon.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 const run = promisify(execFile);
@@ -14,6 +15,10 @@ const run = promisify(execFile);
 export interface PostgresEngine extends AsyncDisposable {
   /** Of a superuser, over 127.0.0.1. */
   readonly url: string;
+  /** SIGKILL to the server; what was committed is there after `restart`. */
+  crash(): Promise<void>;
+  /** Starts the server again after a crash, on the same port. */
+  restart(): Promise<void>;
 }
 
 /** PostgreSQL of the distribution, run as an unprivileged user; without fsync, for no test here cuts the power. */
@@ -47,25 +52,44 @@ export async function startPostgresEngine(): Promise<PostgresEngine> {
     ...["-D", data, "-h", "127.0.0.1", "-p", String(port), "-k", directory],
     ...["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "log_min_messages=warning"],
   );
-  const daemon = cleanup.use(
-    await startDaemon({
+  const status = join(data, "postmaster.pid");
+  const start = async (): Promise<Daemon> => {
+    const started = await startDaemon({
       command: postgres,
       args,
       logPath: join(directory, "postgres.log"),
       cwd: directory,
       // SIGINT is the fast shutdown: it does not wait for clients to leave.
       stopBy: "SIGINT",
-    }),
-  );
-  const status = join(data, "postmaster.pid");
-  await daemon.ready(async () => {
-    const lines = (await readFile(status, "utf8").catch(() => "")).split("\n");
-    return lines[7]?.trim() === "ready" ? true : undefined;
-  });
+    });
+    await started.ready(async () => {
+      const lines = (await readFile(status, "utf8").catch(() => "")).split("\n");
+      return lines[0] === String(started.pid) && lines[7]?.trim() === "ready" ? true : undefined;
+    });
+    return started;
+  };
+  let daemon = await start();
+  cleanup.defer(() => daemon[Symbol.asyncDispose]());
 
   const owned = cleanup.move();
   return {
     url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
+    async crash() {
+      process.kill(daemon.pid, "SIGKILL");
+      await daemon[Symbol.asyncDispose]();
+    },
+    async restart() {
+      // The crashed server's children hold its shared memory until they notice; until then a new one refuses to start.
+      for (let tries = 0; ; tries += 1) {
+        try {
+          daemon = await start();
+          return;
+        } catch (error) {
+          if (tries >= 50) throw error;
+          await sleep(100);
+        }
+      }
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
