@@ -16,6 +16,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "apps/cli": ["job", "api"],
   "apps/web": ["job", "api"],
   bench: ["job", "api", "runtime", "test-kit"],
+  chaos: ["job", "api", "test-kit"],
   scripts: [],
 };
 

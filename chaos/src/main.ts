@@ -1,0 +1,72 @@
+import { parseArgs } from "node:util";
+import { runChaos } from "./run-chaos.ts";
+
+const usage = `Usage: npm run chaos -- [--seed N] [--jobs N] [--executors N] [--instances N] [--keep]
+
+Runs short jobs on several executors and instances while executors, instances and PostgreSQL are killed (SIGKILL) and
+connections are cut, at random from the seed. Ends with 0 when every job ended exactly once with its whole log and
+nothing was left on the machine. Needs root, crun or runc, and PostgreSQL of the distribution.
+
+Options:
+  --seed N        the plan's seed (default: from the clock; printed)
+  --jobs N        default 200
+  --executors N   default 3
+  --instances N   default 2
+  --keep          keeps the data directories and logs
+
+Example:
+  npm run chaos -- --seed 42 --jobs 300`;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string" },
+    jobs: { type: "string", default: "200" },
+    executors: { type: "string", default: "3" },
+    instances: { type: "string", default: "2" },
+    keep: { type: "boolean", default: false },
+    help: { type: "boolean" },
+  },
+});
+
+if (values.help) console.log(usage);
+else {
+  const number = (name: "jobs" | "executors" | "instances" | "seed", text: string): number => {
+    const value = Number(text);
+    if (!Number.isSafeInteger(value) || value < 1) {
+      console.error(`--${name} takes a whole number from 1\n\n${usage}`);
+      process.exit(2);
+    }
+    return value;
+  };
+  const seed = number("seed", values.seed ?? String(Date.now() % 1_000_000_000));
+  console.log(`seed ${seed}`);
+  const report = await runChaos({
+    seed,
+    jobs: number("jobs", values.jobs),
+    executors: number("executors", values.executors),
+    instances: number("instances", values.instances),
+    slots: 2,
+    timeoutMs: 3_600_000,
+    keep: values.keep,
+    progress: (text) => {
+      if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text.slice(0, 150)}`);
+    },
+  });
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  const sorted = [...report.recoveryMs].sort((a, b) => a - b);
+  console.log(`${report.jobs} jobs, ${report.attempts} attempts, ${report.seconds.toFixed(0)} s`);
+  console.log(
+    `blows: ${Object.entries(report.blows)
+      .map(([victim, count]) => `${count} ${victim}`)
+      .join(", ")}`,
+  );
+  if (sorted.length > 0) {
+    const at = (share: number) =>
+      ((sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0) / 1000).toFixed(1);
+    console.log(`executor's death → next attempt: median ${at(0.5)} s, max ${at(1)} s, ${sorted.length} times`);
+  }
+  console.log(`faults: ${report.faults.length}, leftovers: ${report.leftovers.length}`);
+  for (const line of [...report.faults, ...report.leftovers]) console.log(`  ${line}`);
+  if (values.keep) console.log(`kept: ${report.directory}`);
+  process.exitCode = report.faults.length + report.leftovers.length === 0 ? 0 : 1;
+}

@@ -1,0 +1,75 @@
+import { between, pick } from "./random.ts";
+
+export const victims = ["executor", "instance", "database", "connections"] as const;
+export type Victim = (typeof victims)[number];
+
+/** One blow: at `atMs` after the start the victim is killed (`connections`: cut), and comes back after `downMs`. */
+export interface Blow {
+  readonly atMs: number;
+  readonly victim: Victim;
+  /** Which of its kind, from 0; meaningless for the database and for connections. */
+  readonly index: number;
+  readonly downMs: number;
+}
+
+export interface JobPlan {
+  /** Printed at the start of each line, so that a line tells which job it is of. */
+  readonly name: string;
+  readonly lines: number;
+  readonly exitCode: number;
+  /** Pause after each tenth line, in ms. */
+  readonly pauseMs: number;
+}
+
+const weights: readonly Victim[] = [
+  "executor",
+  "executor",
+  "executor",
+  "instance",
+  "instance",
+  "connections",
+  "connections",
+  "database",
+];
+
+/** Blows for as long as the jobs may take; the caller stops when the jobs are done. */
+export function* planBlows(
+  random: () => number,
+  counts: { readonly executors: number; readonly instances: number },
+): Generator<Blow> {
+  let atMs = 1500;
+  for (;;) {
+    const victim = pick(random, weights);
+    const count = victim === "executor" ? counts.executors : victim === "instance" ? counts.instances : 1;
+    yield { atMs, victim, index: between(random, 0, count - 1), downMs: between(random, 0, 1500) };
+    atMs += between(random, 300, 2500);
+  }
+}
+
+export function planJobs(random: () => number, count: number): JobPlan[] {
+  return Array.from({ length: count }, (_, index) => ({
+    name: `job${index}`,
+    lines: between(random, 1, 120),
+    // Most succeed; some fail by themselves, which is a result and must not be tried again.
+    exitCode: random() < 0.15 ? between(random, 1, 99) : 0,
+    pauseMs: between(random, 0, 80),
+  }));
+}
+
+/** The script of a job: numbered lines, both streams, then its exit code. */
+export function jobScript(job: JobPlan): string {
+  return [
+    "i=0",
+    `while [ $i -lt ${job.lines} ]; do`,
+    `  if [ $((i % 7)) -eq 3 ]; then echo "${job.name} line $i" >&2; else echo "${job.name} line $i"; fi`,
+    `  if [ $((i % 10)) -eq 9 ]; then sleep ${(job.pauseMs / 1000).toFixed(3)}; fi`,
+    "  i=$((i + 1))",
+    "done",
+    `exit ${job.exitCode}`,
+  ].join("\n");
+}
+
+/** What the log of the job's step must hold, as a set of lines: the two streams may interleave in either order. */
+export function expectedLines(job: JobPlan): string[] {
+  return Array.from({ length: job.lines }, (_, line) => `${job.name} line ${line}`);
+}

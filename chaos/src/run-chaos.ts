@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { isFinished } from "@airlock/job";
+import { temporaryDirectory } from "@airlock/test-kit";
+import { findLeftovers } from "./leftovers.ts";
+import { PersistentClient } from "./persistent-client.ts";
+import { jobScript, planBlows, planJobs, type Victim } from "./plan.ts";
+import { seededRandom } from "./random.ts";
+import { findFaults } from "./verify.ts";
+import { startWorld, type World } from "./world.ts";
+
+export interface ChaosOptions {
+  readonly seed: number;
+  readonly jobs: number;
+  readonly instances: number;
+  readonly executors: number;
+  readonly slots: number;
+  /** Everything must have ended by then. */
+  readonly timeoutMs: number;
+  /** Keeps data directories and logs, for a look at a failure. */
+  readonly keep: boolean;
+  readonly progress: (text: string) => void;
+}
+
+export interface ChaosReport {
+  readonly jobs: number;
+  readonly attempts: number;
+  readonly blows: Readonly<Record<Victim, number>>;
+  /** `job 17: 3 of 40 lines are missing from the log`, … */
+  readonly faults: readonly string[];
+  readonly leftovers: readonly string[];
+  /** From the death of an executor to the start of its job's next attempt, ms, one per lost attempt. */
+  readonly recoveryMs: readonly number[];
+  readonly directory: string;
+  readonly seconds: number;
+}
+
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  const startedAt = Date.now();
+  const random = seededRandom(options.seed);
+  const plans = planJobs(random, options.jobs);
+  const directory = await temporaryDirectory("airlock-chaos-");
+  await using cleanup = new AsyncDisposableStack();
+  if (!options.keep) cleanup.use(directory);
+  options.progress("starting the world");
+  const world = cleanup.use(await startWorld({ ...options, directory: directory.path }));
+
+  const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, AbortSignal.timeout(options.timeoutMs)]);
+  const client = new PersistentClient(world.url, signal);
+  const blows: Record<Victim, number> = { executor: 0, instance: 0, database: 0, connections: 0 };
+  const executorDeaths: number[] = [];
+  const striking = strikeUntilOver(world, random, options, signal, (victim) => {
+    blows[victim] += 1;
+    if (victim === "executor") executorDeaths.push(Date.now());
+  });
+
+  const ids: number[] = [];
+  for (const [index, plan] of plans.entries()) {
+    const spec = { steps: [{ key: "main", image: "host", run: jobScript(plan) }], resources: { memory: "128Mi" } };
+    ids.push(await client.submit(spec, `chaos-${options.seed}-${index}`));
+    options.progress(`submitted ${index + 1} of ${plans.length}`);
+  }
+  const faults: string[] = [];
+  const recoveryMs: number[] = [];
+  let attempts = 0;
+  for (const [index, plan] of plans.entries()) {
+    const id = ids[index] ?? 0;
+    let view = await client.job(id);
+    while (!isFinished(view.state)) {
+      options.progress(`${index} of ${plans.length} ended; job ${id}: ${view.explanation.message}`);
+      await sleep(200, undefined, { signal });
+      view = await client.job(id);
+    }
+    // Log delivery may still be under way for a moment after the end; what counts is what stands in the end.
+    const entry = view.entries.filter(({ attempt, key }) => attempt === view.attempt && key.endsWith(".main")).at(-1);
+    const log = entry ? await client.log(id, view.attempt, entry.entryId) : "";
+    faults.push(...findFaults({ plan, view, log }).map((fault) => `job ${id} (${plan.name}): ${fault}`));
+    attempts += view.attempts.length;
+    recoveryMs.push(...findRecoveries(view.attempts, executorDeaths));
+  }
+  over.abort(new Error("all jobs have ended"));
+  await striking;
+  if (new Set(ids).size !== ids.length) faults.push("two submissions became one job");
+  options.progress("stopping, looking for leftovers");
+  await world.recover();
+  // Executors that were killed last collect at their start; then they leave like a service that is stopped.
+  await sleep(3000);
+  await world.stopExecutors();
+  const leftovers = await findLeftovers(world.executorDirectories);
+  return {
+    jobs: plans.length,
+    attempts,
+    blows,
+    faults,
+    leftovers,
+    recoveryMs,
+    directory: directory.path,
+    seconds: (Date.now() - startedAt) / 1000,
+  };
+}
+
+async function strikeUntilOver(
+  world: World,
+  random: () => number,
+  options: ChaosOptions,
+  signal: AbortSignal,
+  onBlow: (victim: Victim) => void,
+): Promise<void> {
+  const startedAt = Date.now();
+  const pending: Promise<void>[] = [];
+  for (const blow of planBlows(random, options)) {
+    const waitMs = Math.max(0, startedAt + blow.atMs - Date.now());
+    const waited = await sleep(waitMs, true, { signal }).catch(() => false);
+    if (!waited) break;
+    onBlow(blow.victim);
+    pending.push(world.strike(blow));
+  }
+  await Promise.all(pending);
+}
+
+/** For each attempt that was lost: from the last death of an executor before its end to the next attempt's start. */
+function findRecoveries(
+  attempts: readonly {
+    readonly startedAt: string;
+    readonly failureReason: string | null;
+    readonly finishedAt: string | null;
+  }[],
+  deaths: readonly number[],
+): number[] {
+  return attempts.flatMap((attempt, index) => {
+    const next = attempts[index + 1];
+    if (attempt.failureReason !== "lease-lost" || !next || attempt.finishedAt === null) return [];
+    const end = Date.parse(attempt.finishedAt);
+    const death = deaths.filter((time) => time > Date.parse(attempt.startedAt) && time <= end).at(-1);
+    return death === undefined ? [] : [Date.parse(next.startedAt) - death];
+  });
+}

@@ -1,0 +1,156 @@
+import { once } from "node:events";
+import { mkdir } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createDatabase, type PostgresEngine, startPostgresEngine } from "@airlock/test-kit";
+import { type CuttingProxy, startCuttingProxy } from "./cutting-proxy.ts";
+import type { Blow } from "./plan.ts";
+import { Program } from "./program.ts";
+
+export const administratorToken = "chaos-administrator-token";
+
+export interface WorldOptions {
+  /** Holds data directories and the programs' logs. */
+  readonly directory: string;
+  readonly instances: number;
+  readonly executors: number;
+  /** Jobs at once per executor. */
+  readonly slots: number;
+}
+
+/** Instances behind a proxy, executors and one PostgreSQL server: everything that a blow may strike. */
+export interface World extends AsyncDisposable {
+  /** Of the proxy. */
+  readonly url: string;
+  readonly executorDirectories: readonly string[];
+  /** Strikes, waits, and brings the victim back. */
+  strike(blow: Blow): Promise<void>;
+  /** Brings back whatever is down and waits until an instance answers. */
+  recover(): Promise<void>;
+  /** Ends the executors as an administrator would, so that what is left then is a leftover. */
+  stopExecutors(): Promise<void>;
+}
+
+export async function startWorld(options: WorldOptions): Promise<World> {
+  await using cleanup = new AsyncDisposableStack();
+  const postgres: PostgresEngine = cleanup.use(await startPostgresEngine());
+  const database = await createDatabase(postgres.url);
+  const secret = "chaos-executor-secret-token";
+
+  const ports: number[] = [];
+  const instances: Program[] = [];
+  const proxy: CuttingProxy = cleanup.use(await startCuttingProxy(() => ports));
+  for (let index = 0; index < options.instances; index += 1) {
+    const dataDir = path.join(options.directory, `instance-${index}`);
+    await mkdir(dataDir, { recursive: true });
+    const port = await freePort();
+    ports.push(port);
+    const env = {
+      AIRLOCK_LISTEN: `127.0.0.1:${port}`,
+      AIRLOCK_DATA_DIR: dataDir,
+      AIRLOCK_DATABASE_URL: database.url,
+      AIRLOCK_TOKEN: administratorToken,
+      AIRLOCK_EXECUTOR_TOKEN: secret,
+      AIRLOCK_EXTERNAL_URL: proxy.url,
+    };
+    instances.push(
+      cleanup.use(
+        await Program.start("apps/instance/src/main.ts", env, path.join(options.directory, `instance-${index}.log`)),
+      ),
+    );
+    // The first one migrates; the others need not queue for the advisory lock.
+    await untilHealthy(`http://127.0.0.1:${port}`);
+  }
+
+  const executors: Program[] = [];
+  const executorDirectories: string[] = [];
+  for (let index = 0; index < options.executors; index += 1) {
+    const dataDir = path.join(options.directory, `executor-${index}`);
+    executorDirectories.push(dataDir);
+    const env = {
+      HOME: options.directory,
+      EXECUTOR_FRONTEND_URL: proxy.url,
+      EXECUTOR_FRONTEND_PASSWORD: secret,
+      EXECUTOR_QUEUE_NAME: "default",
+      EXECUTOR_RUNTIME: "oci",
+      EXECUTOR_ALLOW_HOST_IMAGE: "true",
+      EXECUTOR_DATA_DIR: dataDir,
+      EXECUTOR_MAXIMUM_NUM_JOBS: String(options.slots),
+      EXECUTOR_JOB_NUM_CPUS: "1",
+      EXECUTOR_JOB_MEMORY: "256Mi",
+      EXECUTOR_CLEANUP_TASK_INTERVAL: "5s",
+      SRC_LOG_FORMAT: "json",
+    };
+    executors.push(
+      cleanup.use(
+        await Program.start("apps/executor/src/main.ts", env, path.join(options.directory, `executor-${index}.log`)),
+      ),
+    );
+  }
+
+  let databaseDown = false;
+  const restartDatabase = async (): Promise<void> => {
+    if (!databaseDown) return;
+    await postgres.restart();
+    databaseDown = false;
+  };
+
+  const owned = cleanup.move();
+  return {
+    url: proxy.url,
+    executorDirectories,
+    async strike({ victim, index, downMs }) {
+      if (victim === "connections") {
+        proxy.cut();
+        return;
+      }
+      if (victim === "database") {
+        if (databaseDown) return;
+        databaseDown = true;
+        await postgres.crash();
+        await sleep(downMs);
+        await restartDatabase();
+        return;
+      }
+      const program = (victim === "executor" ? executors : instances)[index];
+      if (!program) throw new RangeError(`there is no ${victim} ${index}`);
+      await program.kill();
+      await sleep(downMs);
+      program.start();
+    },
+    async recover() {
+      await restartDatabase();
+      for (const program of [...instances, ...executors]) program.start();
+      await untilHealthy(proxy.url);
+    },
+    async stopExecutors() {
+      await Promise.all(executors.map((executor) => executor.kill("SIGTERM")));
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function untilHealthy(url: string): Promise<void> {
+  for (let tries = 0; tries < 300; tries += 1) {
+    const status = await fetch(`${url}/healthz`).then(
+      async (response) => {
+        await response.arrayBuffer();
+        return response.status;
+      },
+      () => 0,
+    );
+    if (status === 200) return;
+    await sleep(100);
+  }
+  throw new Error(`${url}/healthz does not answer; see the programs' logs`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
