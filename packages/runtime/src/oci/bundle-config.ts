@@ -1,0 +1,142 @@
+import type { ImageUser } from "./images/image-user.ts";
+import { type SeccompProfile, seccompProfile } from "./seccomp-profile.ts";
+
+export interface BundlePlan {
+  readonly rootfs: string;
+  readonly hostname: string;
+  readonly script: string;
+  readonly workingDirectory: string;
+  /** `NAME=VALUE`. */
+  readonly env: readonly string[];
+  readonly user: ImageUser;
+  readonly workspaceDir: string;
+  readonly scriptsDir: string;
+  /** Mounted after everything else, e.g. the host's tool chain. */
+  readonly extraMounts: readonly OciMount[];
+  readonly networkNamespace: string | null;
+  /** Below every hierarchy's mount point; `null` where the launcher has joined the cgroup already, or there is none. */
+  readonly cgroupsPath: string | null;
+  readonly maxOpenFiles: number;
+  readonly seccomp?: SeccompProfile;
+}
+
+export interface OciMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+/** Docker's defaults less NET_RAW, MKNOD and AUDIT_WRITE: enough for a package manager, nothing that reaches the host. */
+const capabilities = [
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_FOWNER",
+  "CAP_FSETID",
+  "CAP_KILL",
+  "CAP_NET_BIND_SERVICE",
+  "CAP_SETFCAP",
+  "CAP_SETGID",
+  "CAP_SETPCAP",
+  "CAP_SETUID",
+  "CAP_SYS_CHROOT",
+];
+
+/**
+ * The `config.json` of one step: OCI runtime specification 1.0.
+ * https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md
+ */
+export function bundleConfig(plan: BundlePlan): object {
+  // As with Docker, a user other than root starts without capabilities; the bounding set keeps setuid helpers working.
+  const held = plan.user.uid === 0 ? capabilities : [];
+  return {
+    ociVersion: "1.0.2",
+    root: { path: plan.rootfs, readonly: false },
+    hostname: plan.hostname,
+    process: {
+      terminal: false,
+      user: { uid: plan.user.uid, gid: plan.user.gid, additionalGids: plan.user.additionalGids },
+      args: ["/bin/sh", plan.script],
+      env: plan.env,
+      cwd: plan.workingDirectory,
+      capabilities: { bounding: capabilities, effective: held, permitted: held, inheritable: [], ambient: [] },
+      noNewPrivileges: true,
+      // The job's processes go first when memory runs out, not the OCI runtime that waits for them.
+      oomScoreAdj: 500,
+      rlimits: [
+        { type: "RLIMIT_NOFILE", soft: plan.maxOpenFiles, hard: plan.maxOpenFiles },
+        { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+      ],
+    },
+    mounts: [...systemMounts, ...workMounts(plan), ...plan.extraMounts],
+    linux: {
+      namespaces: [
+        { type: "pid" },
+        { type: "ipc" },
+        { type: "uts" },
+        { type: "mount" },
+        { type: "cgroup" },
+        plan.networkNamespace === null ? { type: "network" } : { type: "network", path: plan.networkNamespace },
+      ],
+      ...(plan.cgroupsPath === null ? {} : { cgroupsPath: plan.cgroupsPath }),
+      seccomp: plan.seccomp ?? seccompProfile(process.arch),
+      maskedPaths: [
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/interrupts",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/sys/devices/virtual/powercap",
+        "/sys/firmware",
+        "/sys/fs/cgroup",
+      ],
+      readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    },
+  };
+}
+
+const systemMounts: readonly OciMount[] = [
+  { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+  {
+    destination: "/dev",
+    type: "tmpfs",
+    source: "tmpfs",
+    options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+  },
+  {
+    destination: "/dev/pts",
+    type: "devpts",
+    source: "devpts",
+    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+  },
+  {
+    destination: "/dev/shm",
+    type: "tmpfs",
+    source: "shm",
+    options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+  },
+  { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+  { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+];
+
+function workMounts(plan: BundlePlan): readonly OciMount[] {
+  return [
+    {
+      destination: "/data",
+      type: "bind",
+      source: plan.workspaceDir,
+      options: ["bind", "rw", "nosuid", "nodev", "private"],
+    },
+    {
+      destination: "/airlock",
+      type: "bind",
+      source: plan.scriptsDir,
+      options: ["bind", "ro", "nosuid", "nodev", "private"],
+    },
+  ];
+}

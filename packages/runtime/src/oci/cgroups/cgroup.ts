@@ -1,0 +1,178 @@
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { runtimeFailed } from "../../errors.ts";
+import { errorCode } from "../error-code.ts";
+
+export interface CgroupOptions {
+  /** Below every hierarchy's mount point, e.g. `/airlock/OWNER/SANDBOX`. */
+  readonly path: string;
+  /** Mount points of the hierarchies that we fill. */
+  readonly hierarchies: readonly string[];
+  /** Mount points of all hierarchies: OCI runtimes make cgroups of the same path in the others too. */
+  readonly everywhere: readonly string[];
+  /** Mount point of the v1 memory controller; absent on v2. */
+  readonly v1Memory?: string;
+}
+
+/** One cgroup, the same path in each hierarchy. With v1 it is several directories, with v2 one. */
+export class Cgroup {
+  readonly #options: CgroupOptions;
+
+  constructor(options: CgroupOptions) {
+    this.#options = options;
+  }
+
+  get path(): string {
+    return this.#options.path;
+  }
+
+  /** Whoever writes `0` into each of these files is in this cgroup, and so is all that he starts. */
+  get joinFiles(): readonly string[] {
+    return this.#options.hierarchies.map((root) => join(root, this.path, "cgroup.procs"));
+  }
+
+  child(name: string): Cgroup {
+    return new Cgroup({ ...this.#options, path: join(this.path, name) });
+  }
+
+  async make(): Promise<void> {
+    for (const root of this.#options.hierarchies) {
+      // Another process may remove an empty parent between two of mkdir's steps.
+      for (let attempt = 0; ; attempt += 1) {
+        try {
+          await mkdir(join(root, this.path), { recursive: true });
+          break;
+        } catch (error) {
+          if (errorCode(error) !== "ENOENT" || attempt === 10) throw error;
+        }
+      }
+    }
+  }
+
+  /** Processes that the kernel killed here, and below, because the memory limit was reached. */
+  async oomKills(): Promise<number> {
+    const v1 = this.#options.v1Memory;
+    let kills = 0;
+    if (v1 === undefined) {
+      for (const root of this.#options.hierarchies) kills += await readCounter(join(root, this.path, "memory.events"));
+      return kills;
+    }
+    // v1 counts in the victim's own cgroup only.
+    for (const directory of await this.#directories(v1))
+      kills += await readCounter(join(directory, "memory.oom_control"));
+    return kills;
+  }
+
+  /** Process ids in the host's pid namespace, of this cgroup and all below. */
+  async processes(): Promise<ReadonlySet<number>> {
+    const pids = new Set<number>();
+    for (const root of this.#options.everywhere) {
+      for (const directory of await this.#directories(root)) {
+        for (const pid of (await readIfThere(join(directory, "cgroup.procs"))).split("\n")) {
+          if (Number(pid) > 0) pids.add(Number(pid));
+        }
+      }
+    }
+    return pids;
+  }
+
+  /**
+   * Ends every process, however fast they fork.
+   * @throws {AirlockError} reason `runtime` when one is still there after 10 s, e.g. stuck in a dead file system.
+   */
+  async kill(): Promise<void> {
+    for (const root of this.#options.hierarchies) {
+      // Linux ≥ 5.14 on v2 kills a whole tree at once; elsewhere nobody may fork while the loop below runs.
+      for (const [file, value] of [
+        ["cgroup.kill", "1"],
+        ["pids.max", "0"],
+      ] as const) {
+        await writeFile(join(root, this.path, file), value, { flag: "r+" }).catch((error: unknown) => {
+          if (!isMissing(error)) throw error;
+        });
+      }
+    }
+    const deadline = Date.now() + 10_000;
+    for (let pauseMs = 1; ; pauseMs = Math.min(50, pauseMs * 2)) {
+      const left = await this.processes();
+      if (left.size === 0) return;
+      if (Date.now() > deadline)
+        throw runtimeFailed(`processes of ${this.path} survive SIGKILL: ${[...left].join(" ")}`);
+      for (const pid of left) killProcess(pid, "SIGKILL");
+      await delay(pauseMs);
+    }
+  }
+
+  /** Removes the directories, which must be free of processes; and the owner's, if this was the last one. */
+  async remove(): Promise<void> {
+    for (const root of this.#options.everywhere) {
+      for (const directory of (await this.#directories(root)).reverse()) await removeDirectory(directory);
+      const owner = dirname(this.path);
+      for (const parent of [owner, dirname(owner)]) {
+        if (parent === "/") break;
+        await rmdir(join(root, parent)).catch((error: unknown) => {
+          if (!isMissing(error) && errorCode(error) !== "EBUSY" && errorCode(error) !== "ENOTEMPTY") throw error;
+        });
+      }
+    }
+  }
+
+  /** This cgroup and all below it in one hierarchy, parents first. */
+  async #directories(root: string): Promise<string[]> {
+    const found: string[] = [];
+    const queue = [join(root, this.path)];
+    for (let directory = queue.shift(); directory !== undefined; directory = queue.shift()) {
+      try {
+        const entries = await readdir(directory, { withFileTypes: true });
+        found.push(directory);
+        for (const entry of entries) if (entry.isDirectory()) queue.push(join(directory, entry.name));
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    }
+    return found;
+  }
+}
+
+/** Signals a process that may be gone already. */
+export function killProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (errorCode(error) !== "ESRCH") throw error;
+  }
+}
+
+async function readCounter(path: string): Promise<number> {
+  return Number(/^oom_kill (\d+)$/m.exec(await readIfThere(path))?.[1] ?? 0);
+}
+
+async function readIfThere(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return "";
+    throw error;
+  }
+}
+
+/** ENODEV: the cgroup was removed while its file was open. */
+function isMissing(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === "ENOENT" || code === "ENODEV";
+}
+
+async function removeDirectory(directory: string): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await rmdir(directory);
+      return;
+    } catch (error) {
+      if (isMissing(error)) return;
+      // The kernel lets go of a cgroup a moment after its last process is reaped.
+      if (errorCode(error) !== "EBUSY" || attempt === 100) throw error;
+      await delay(Math.min(50, 1 + attempt));
+    }
+  }
+}

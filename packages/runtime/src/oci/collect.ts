@@ -1,0 +1,46 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Abortable, Collected } from "../contract.ts";
+import type { CgroupHost } from "./cgroups/cgroup-host.ts";
+import { errorCode } from "./error-code.ts";
+import { readMounts } from "./mounts.ts";
+import { removeTree, runCommand } from "./run-command.ts";
+
+/**
+ * Ends and removes what sandboxes of an owner left. Everything of a sandbox is in its cgroup, its directory and mounts below
+ * it; both bear the names of owner and sandbox. Network and mount namespaces go with their last process.
+ */
+export async function collectSandboxes(
+  sandboxesDirectory: string,
+  cgroupHost: CgroupHost,
+  { owner, keep, signal }: Abortable & { readonly owner: string; readonly keep: ReadonlySet<string> },
+): Promise<Collected> {
+  const ownersDirectory = join(sandboxesDirectory, owner);
+  const found = new Set([...(await cgroupHost.list(owner)), ...(await listDirectory(ownersDirectory))]);
+  const details: string[] = [];
+  for (const sandbox of found) {
+    if (keep.has(sandbox)) continue;
+    signal.throwIfAborted();
+    const cgroup = cgroupHost.open(owner, sandbox);
+    const processes = await cgroup.processes();
+    await cgroup.kill();
+    await cgroup.remove();
+    const directory = join(ownersDirectory, sandbox);
+    for (const mount of [...(await readMounts())].reverse()) {
+      if (mount.path === directory || mount.path.startsWith(`${directory}/`))
+        await runCommand("umount", ["-l", mount.path]);
+    }
+    await removeTree(directory);
+    details.push(`sandbox ${sandbox}: ${processes.size} processes ended, cgroup and directory removed`);
+  }
+  return { sandboxes: details.length, details };
+}
+
+async function listDirectory(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return [];
+    throw error;
+  }
+}

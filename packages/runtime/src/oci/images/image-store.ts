@@ -1,0 +1,297 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AirlockError } from "@airlock/job";
+import { z } from "zod";
+import type { Abortable } from "../../contract.ts";
+import { imageInvalid, runtimeFailed } from "../../errors.ts";
+import { errorCode } from "../error-code.ts";
+import { BlobStore } from "./blob-store.ts";
+import { chainIds, sha256 } from "./chain-id.ts";
+import { defaultImageLimits, type ImageLimits } from "./image-limits.ts";
+import { Descriptor, ImageManifest } from "./image-manifest.ts";
+import { type ImageReference, parseImageReference } from "./image-reference.ts";
+import { type ImageUser, resolveImageUser } from "./image-user.ts";
+import { LayerError } from "./layer-error.ts";
+import { LayerStack } from "./layer-stack.ts";
+import { LayerTree } from "./layer-tree.ts";
+import { loadArchive } from "./load-archive.ts";
+import { parseConfig, pullImage, type StoredImage } from "./pull-image.ts";
+import { RegistryClient, type RegistryOptions } from "./registry-client.ts";
+import { SharedTasks, type TaskOptions } from "./shared-tasks.ts";
+import { UnpackBudget } from "./unpack-budget.ts";
+import { unpackLayer } from "./unpack-layer.ts";
+import { flatWhiteouts, overlayWhiteouts, WhiteoutDevice } from "./whiteouts.ts";
+
+/** An image that is unpacked and checked. */
+export interface PreparedImage {
+  /** Directories of its layers, topmost first, by name below {@link ImageStore.layersDirectory}. */
+  readonly layers: readonly string[];
+  readonly user: ImageUser;
+  /** `NAME=VALUE`. */
+  readonly env: readonly string[];
+}
+
+export interface ImageStoreOptions {
+  readonly directory: string;
+  /** `overlay`: each layer in a directory of its own. `flat`: all layers of an image in one directory, to be copied. */
+  readonly style: "overlay" | "flat";
+  readonly keepOwners: boolean;
+  readonly registry: RegistryOptions;
+  readonly limits?: Partial<ImageLimits>;
+}
+
+const Record = z.object({ reference: z.string(), config: Descriptor, layers: z.array(Descriptor) });
+
+/**
+ * The images of this machine: blobs, one record for each reference, unpacked layers. Several processes may share the
+ * directory: everything is made aside and renamed into place.
+ */
+export class ImageStore {
+  readonly layersDirectory: string;
+  readonly #options: ImageStoreOptions;
+  readonly #limits: ImageLimits;
+  readonly #temporaryDirectory: string;
+  readonly #recordsDirectory: string;
+  readonly #blobs: BlobStore;
+  readonly #registry: RegistryClient;
+  readonly #whiteoutDevice: WhiteoutDevice;
+  readonly #preparing = new SharedTasks<PreparedImage>();
+  readonly #unpacking = new SharedTasks<void>();
+  readonly #prepared = new Map<string, PreparedImage>();
+
+  private constructor(options: ImageStoreOptions) {
+    this.#options = options;
+    this.#limits = { ...defaultImageLimits, ...options.limits };
+    this.layersDirectory = join(options.directory, "layers");
+    this.#temporaryDirectory = join(options.directory, "tmp");
+    this.#recordsDirectory = join(options.directory, "references");
+    this.#blobs = new BlobStore(join(options.directory, "blobs"), this.#temporaryDirectory);
+    this.#registry = new RegistryClient(options.registry, this.#limits.documentBytes);
+    this.#whiteoutDevice = new WhiteoutDevice(this.#temporaryDirectory);
+  }
+
+  static async open(options: ImageStoreOptions): Promise<ImageStore> {
+    const store = new ImageStore(options);
+    for (const directory of [store.layersDirectory, store.#temporaryDirectory, store.#recordsDirectory]) {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+    }
+    await store.#removeAbandoned();
+    return store;
+  }
+
+  async close(): Promise<void> {
+    await this.#registry.close();
+  }
+
+  /**
+   * Answers a ready image, pulling and unpacking what is missing.
+   * @throws {AirlockError} reason `image-invalid`, `image-unavailable`, or `runtime` (disk full).
+   */
+  async prepare(text: string, options: TaskOptions): Promise<PreparedImage> {
+    const reference = parseImageReference(text);
+    const known = this.#prepared.get(reference.canonical);
+    if (known && (await this.#areThere(known.layers))) return known;
+    return this.#preparing.run(reference.canonical, options, async (task) => {
+      const stored = (await this.#find(reference)) ?? (await this.#pull(reference, task));
+      const prepared = await this.#unpack(reference.canonical, stored, task);
+      this.#prepared.set(reference.canonical, prepared);
+      return prepared;
+    });
+  }
+
+  /** Answers the references that the archive's images have now. An image without a name gets one by its digest alone. */
+  async load(archivePath: string, options: Abortable): Promise<string[]> {
+    const images = await loadArchive(archivePath, this.#blobs, {
+      ...options,
+      limits: this.#limits,
+      temporaryDirectory: this.#temporaryDirectory,
+    });
+    const added: string[] = [];
+    for (const image of images) {
+      const names = image.names.length > 0 ? image.names : [`localhost/image@${image.manifest.config.digest}`];
+      for (const name of names) {
+        const reference = parseImageReference(name);
+        this.#prepared.delete(reference.canonical);
+        await this.#remember(reference, image);
+        added.push(reference.canonical);
+      }
+    }
+    return added;
+  }
+
+  async #pull(reference: ImageReference, task: TaskOptions): Promise<StoredImage> {
+    const stored = await pullImage(reference, this.#registry, this.#blobs, {
+      ...task,
+      limits: this.#limits,
+      isUnpacked: (chainId) =>
+        this.#options.style === "overlay" ? this.#areThere([layerName(chainId)]) : Promise.resolve(false),
+    });
+    await this.#remember(reference, stored);
+    return stored;
+  }
+
+  async #find(reference: ImageReference): Promise<StoredImage | undefined> {
+    let text: string;
+    try {
+      text = await readFile(this.#recordPath(reference), "utf8");
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") return undefined;
+      throw error;
+    }
+    const record = Record.parse(JSON.parse(text));
+    if (!(await this.#blobs.has(record.config.digest))) return undefined;
+    const manifest = ImageManifest.parse({ config: record.config, layers: record.layers });
+    const config = parseConfig(reference.canonical, await this.#blobs.read(record.config.digest), manifest);
+    for (const [index, chainId] of chainIds(config.rootfs.diff_ids ?? []).entries()) {
+      const layer = manifest.layers[index];
+      const isHere = (await this.#areThere([layerName(chainId)])) || (layer && (await this.#blobs.has(layer.digest)));
+      if (!isHere) return undefined;
+    }
+    return { manifest, config };
+  }
+
+  async #remember(reference: ImageReference, { manifest }: StoredImage): Promise<void> {
+    const record = { reference: reference.canonical, config: manifest.config, layers: manifest.layers };
+    const temporary = this.#temporaryPath();
+    await writeFile(temporary, JSON.stringify(record), { mode: 0o600 });
+    await rename(temporary, this.#recordPath(reference));
+  }
+
+  async #unpack(image: string, stored: StoredImage, task: TaskOptions): Promise<PreparedImage> {
+    const diffIds = stored.config.rootfs.diff_ids ?? [];
+    const chain = chainIds(diffIds);
+    const budget = new UnpackBudget(this.#limits);
+    const below: string[] = [];
+    if (this.#options.style === "overlay") {
+      for (const [index, chainId] of chain.entries()) {
+        const name = layerName(chainId);
+        await this.#unpackOnce(image, name, task, async (directory, { signal }) => {
+          task.progress(`unpacking layer ${index + 1} of ${chain.length}`);
+          await this.#unpackOver(directory, stored, index, below, budget, signal);
+        });
+        below.unshift(name);
+      }
+    } else {
+      const name = `flat-${layerName(chain.at(-1) ?? "sha256:empty")}`;
+      await this.#unpackOnce(image, name, task, async (directory, { signal }) => {
+        for (const index of chain.keys()) {
+          task.progress(`unpacking layer ${index + 1} of ${chain.length}`);
+          await this.#unpackOver(directory, stored, index, undefined, budget, signal);
+        }
+      });
+      below.unshift(name);
+    }
+    return this.#check(image, stored, below);
+  }
+
+  /** Two images may share a layer, and be unpacked at the same time. */
+  async #unpackOnce(
+    image: string,
+    name: string,
+    task: TaskOptions,
+    work: (directory: string, options: Abortable) => Promise<void>,
+  ): Promise<void> {
+    if (await this.#areThere([name])) return;
+    await this.#unpacking.run(name, task, async (options) => {
+      const directory = this.#temporaryPath();
+      try {
+        await mkdir(directory, { mode: 0o755 });
+        await work(directory, options);
+        await rename(directory, join(this.layersDirectory, name)).catch((error: unknown) => {
+          // Another process was faster with the same content.
+          if (errorCode(error) !== "ENOTEMPTY" && errorCode(error) !== "EEXIST") throw error;
+        });
+      } catch (error) {
+        options.signal.throwIfAborted();
+        if (error instanceof LayerError) throw imageInvalid(image, `has a bad layer: ${error.message}`, error);
+        if (error instanceof AirlockError) throw error;
+        throw runtimeFailed(`cannot unpack image "${image}"`, error, "Check the free space of the state directory.");
+      } finally {
+        await rm(directory, { recursive: true, force: true });
+      }
+    });
+  }
+
+  async #unpackOver(
+    directory: string,
+    stored: StoredImage,
+    index: number,
+    belowNames: readonly string[] | undefined,
+    budget: UnpackBudget,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const layer = stored.manifest.layers[index];
+    const diffId = stored.config.rootfs.diff_ids?.[index];
+    if (!layer || !diffId) throw new LayerError("it is not in the manifest");
+    const below = new LayerStack((belowNames ?? []).map((name) => join(this.layersDirectory, name)));
+    const tree = new LayerTree({
+      root: directory,
+      keepOwners: this.#options.keepOwners,
+      directoryBelow: async (path) => {
+        const entry = await below.lstat(path);
+        return entry?.stats.isDirectory() ? entry.stats : undefined;
+      },
+    });
+    const style = belowNames ? overlayWhiteouts(tree, below, this.#whiteoutDevice) : flatWhiteouts(tree);
+    const content = {
+      stream: this.#blobs.stream(layer.digest),
+      storedBytes: await this.#blobs.size(layer.digest),
+      diffId,
+    };
+    await unpackLayer(content, tree, style, { budget, signal });
+  }
+
+  async #check(image: string, stored: StoredImage, layers: readonly string[]): Promise<PreparedImage> {
+    const root = new LayerStack(layers.map((name) => join(this.layersDirectory, name)));
+    for (const name of mountTargets) {
+      const entry = await root.lstat(name);
+      // A link there would lead the OCI runtime's mounts to places of the image's choice.
+      if (entry && !entry.stats.isDirectory()) throw imageInvalid(image, `has a /${name} that is no directory`);
+    }
+    const shell = await root.resolve("bin/sh");
+    if (!shell?.stats.isFile() || (shell.stats.mode & 0o111) === 0) throw imageInvalid(image, "has no /bin/sh");
+    const user = await resolveImageUser(image, stored.config.config?.User ?? "", root);
+    return { layers, user, env: stored.config.config?.Env ?? [] };
+  }
+
+  async #areThere(layers: readonly string[]): Promise<boolean> {
+    for (const name of layers) {
+      try {
+        await stat(join(this.layersDirectory, name));
+      } catch (error) {
+        if (errorCode(error) === "ENOENT") return false;
+        throw error;
+      }
+    }
+    return true;
+  }
+
+  /** What processes that are gone left half done. Names begin with the process id of the maker. */
+  async #removeAbandoned(): Promise<void> {
+    for (const name of await readdir(this.#temporaryDirectory)) {
+      const pid = Number(/(\d+)/.exec(name)?.[1]);
+      const isAlive = await stat(`/proc/${pid}`).then(
+        () => true,
+        () => false,
+      );
+      if (!isAlive) await rm(join(this.#temporaryDirectory, name), { recursive: true, force: true });
+    }
+  }
+
+  #recordPath(reference: ImageReference): string {
+    return join(this.#recordsDirectory, `${sha256(reference.canonical).slice("sha256:".length)}.json`);
+  }
+
+  #temporaryPath(): string {
+    return join(this.#temporaryDirectory, `${process.pid}-${randomUUID()}`);
+  }
+}
+
+/** Where steps get mounts, and files of ours. */
+const mountTargets = ["dev", "proc", "sys", "data", "airlock", "etc"];
+
+/** Short, since overlayfs takes the names of all layers in one page; 128 bits are past finding a second image for. */
+function layerName(chainId: string): string {
+  return chainId.slice("sha256:".length, "sha256:".length + 32);
+}

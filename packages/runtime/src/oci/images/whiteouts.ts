@@ -1,0 +1,82 @@
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { errorCode } from "../error-code.ts";
+import { runCommand } from "../run-command.ts";
+import type { LayerStack } from "./layer-stack.ts";
+import type { LayerTree } from "./layer-tree.ts";
+
+/** How deletions of lower layers are written down. */
+export interface WhiteoutStyle {
+  /** Names that the layers below have in a directory. */
+  namesBelow(path: string): Promise<Iterable<string>>;
+  /** Makes that a path of the layers below is not seen. */
+  hide(path: string): Promise<void>;
+}
+
+/** For layers in directories of their own, stacked by overlayfs. */
+export function overlayWhiteouts(tree: LayerTree, below: LayerStack, device: WhiteoutDevice): WhiteoutStyle {
+  return {
+    namesBelow: (path) => below.names(path),
+    async hide(path) {
+      if (await below.lstat(path)) await device.adoptInto(tree, path);
+    },
+  };
+}
+
+/** For layers that are unpacked one over the other into a single directory. */
+export function flatWhiteouts(tree: LayerTree): WhiteoutStyle {
+  return {
+    namesBelow: async (path) => tree.names(path),
+    hide: (path) => tree.remove(path),
+  };
+}
+
+/**
+ * Hides what a layer deletes. As the image specification has it, only layers below are concerned: what the same layer
+ * brings stays, whichever comes first in the archive.
+ */
+export async function applyWhiteouts(
+  tree: LayerTree,
+  style: WhiteoutStyle,
+  deletions: { readonly paths: ReadonlySet<string>; readonly opaque: ReadonlySet<string> },
+): Promise<void> {
+  async function hide(path: string): Promise<void> {
+    if (!tree.has(path)) await style.hide(path);
+    else if (tree.isAddedDirectory(path)) await hideContent(path);
+  }
+  // Node can't set extended attributes, so an opaque directory is written as one whiteout for each name below.
+  async function hideContent(path: string): Promise<void> {
+    for (const name of await style.namesBelow(path)) await hide(path === "" ? name : `${path}/${name}`);
+  }
+  for (const path of deletions.paths) await hide(path);
+  for (const path of deletions.opaque) await hideContent(path);
+}
+
+/** The character device 0/0 that all whiteouts are hard links to: mknod(1) runs once, not once for each. */
+export class WhiteoutDevice {
+  readonly #directory: string;
+  #path: Promise<string> | undefined;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async adoptInto(tree: LayerTree, path: string): Promise<void> {
+    this.#path ??= this.#make();
+    try {
+      await tree.adopt(path, await this.#path);
+    } catch (error) {
+      if (errorCode(error) !== "EMLINK") throw error;
+      this.#path = this.#make();
+      await tree.adopt(path, await this.#path);
+    }
+  }
+
+  async #make(): Promise<string> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const path = join(this.#directory, `whiteout-${process.pid}`);
+    await rm(path, { force: true });
+    await runCommand("mknod", ["-m", "000", path, "c", "0", "0"]);
+    return path;
+  }
+}

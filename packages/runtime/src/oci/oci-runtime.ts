@@ -1,0 +1,163 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import { AirlockError } from "@airlock/job";
+import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract.ts";
+import { runtimeFailed } from "../errors.ts";
+import { type CgroupHost, findCgroupHost } from "./cgroups/cgroup-host.ts";
+import { collectSandboxes } from "./collect.ts";
+import type { ImageLimits } from "./images/image-limits.ts";
+import { ImageStore } from "./images/image-store.ts";
+import type { RegistryOptions } from "./images/registry-client.ts";
+import { planNetwork } from "./network.ts";
+import { OciSandbox } from "./oci-sandbox.ts";
+import { probeOverlay } from "./overlay-probe.ts";
+import { removeTree } from "./run-command.ts";
+import { findRuntimeBinary, type RuntimeBinary } from "./runtime-binary.ts";
+
+export interface OciRuntimeOptions {
+  /** Absolute path. Images and sandboxes live below it; several executors may share it. Made if missing, private to us. */
+  readonly stateDir: string;
+  /** Absolute path of crun or runc. Default: crun, else runc, where the system keeps its programs. */
+  readonly runtimePath?: string;
+  /** Whether the image name `host` may be used: the host's own tool chain, read-only. */
+  readonly allowHostImage: boolean;
+  readonly registry?: RegistryOptions;
+  readonly imageLimits?: Partial<ImageLimits>;
+}
+
+/** The runtime without a daemon: images are pulled and unpacked here, and run by `crun` or `runc`. */
+export interface OciRuntime extends Runtime {
+  /**
+   * Adds the images of an OCI layout (directory or tar) or of a `docker save` archive, and answers their references.
+   * @throws {AirlockError} reason `image-invalid`.
+   */
+  loadImages(archivePath: string, options: Abortable): Promise<string[]>;
+}
+
+/** @throws {AirlockError} reason `runtime` when there is no OCI runtime, or the state directory can't be used. */
+export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciRuntime> {
+  if (!isAbsolute(options.stateDir)) throw runtimeFailed(`the state directory "${options.stateDir}" is not absolute`);
+  const binary = await findRuntimeBinary(options.runtimePath);
+  const sandboxesDirectory = join(options.stateDir, "sandboxes");
+  try {
+    await mkdir(sandboxesDirectory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw runtimeFailed("the state directory can't be used", error, "Check its path, owner and file system.");
+  }
+  const isRoot = process.geteuid?.() === 0;
+  const overlayOptions = isRoot ? await probeOverlay(sandboxesDirectory) : null;
+  const images = await ImageStore.open({
+    directory: join(options.stateDir, "images"),
+    style: overlayOptions === null ? "flat" : "overlay",
+    keepOwners: isRoot,
+    registry: options.registry ?? {},
+    ...(options.imageLimits ? { limits: options.imageLimits } : {}),
+  });
+  return new CreatedOciRuntime({
+    options,
+    binary,
+    sandboxesDirectory,
+    overlayOptions,
+    images,
+    cgroupHost: await findCgroupHost(),
+    maxOpenFiles: await hardOpenFilesLimit(),
+  });
+}
+
+interface Parts {
+  readonly options: OciRuntimeOptions;
+  readonly binary: RuntimeBinary;
+  readonly sandboxesDirectory: string;
+  readonly overlayOptions: string | null;
+  readonly images: ImageStore;
+  readonly cgroupHost: CgroupHost;
+  readonly maxOpenFiles: number;
+}
+
+class CreatedOciRuntime implements OciRuntime {
+  readonly name = "oci";
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async describe({ signal }: Abortable): Promise<RuntimeDescription> {
+    signal.throwIfAborted();
+    const { cgroupHost, overlayOptions, binary } = this.#parts;
+    const { cpu, memory, pids } = cgroupHost.enforces;
+    const notes: string[] = [];
+    const missing = Object.entries({ cpu, memory, pids }).flatMap(([name, isThere]) => (isThere ? [] : [name]));
+    if (missing.length > 0) {
+      notes.push(`Limits for ${missing.join(", ")} are not enforced; run the executor as root with writable cgroups.`);
+    }
+    if (memory && !cgroupHost.countsSwap) {
+      notes.push("Memory limits do not count swap; boot with swapaccount=1, or without swap.");
+    }
+    if (overlayOptions === null) {
+      notes.push("Each step copies its image; run the executor as root on a file system that overlayfs can use.");
+    }
+    notes.push(
+      "Root in a sandbox is root on the host with few capabilities: steps have no user namespace of their own.",
+    );
+    notes.push('Only the egress policy "none" is enforced; use the docker runtime for others.');
+    return {
+      version: binary.version,
+      enforces: { cpu, memory, pids, egressNone: true, egressPublic: false, egressAllow: false },
+      notes,
+    };
+  }
+
+  async createSandbox(plan: SandboxPlan, { signal }: Abortable): Promise<Sandbox> {
+    signal.throwIfAborted();
+    if (!/^[a-z0-9-]{1,60}$/.test(plan.id) || !/^[a-z0-9-]{1,40}$/.test(plan.owner)) {
+      throw runtimeFailed(`"${plan.owner}" and "${plan.id}" can't name a sandbox`);
+    }
+    const { options, ...parts } = this.#parts;
+    const network = planNetwork(plan.egress);
+    await using undo = new AsyncDisposableStack();
+    try {
+      const owned = join(parts.sandboxesDirectory, plan.owner);
+      await mkdir(owned, { recursive: true, mode: 0o700 });
+      const directory = join(owned, plan.id);
+      await mkdir(directory, { mode: 0o700 });
+      undo.defer(() => removeTree(directory));
+      undo.defer(() => parts.cgroupHost.open(plan.owner, plan.id).remove());
+      const cgroup = await parts.cgroupHost.create(plan.owner, plan.id, plan.limits);
+      const sandbox = await OciSandbox.create({
+        ...parts,
+        plan,
+        directory,
+        cgroup,
+        network,
+        allowHostImage: options.allowHostImage,
+      });
+      signal.throwIfAborted();
+      undo.move();
+      return sandbox;
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      if (error instanceof AirlockError) throw error;
+      throw runtimeFailed(`cannot make the sandbox ${plan.id}`, error);
+    }
+  }
+
+  collect(options: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected> {
+    return collectSandboxes(this.#parts.sandboxesDirectory, this.#parts.cgroupHost, options);
+  }
+
+  loadImages(archivePath: string, options: Abortable): Promise<string[]> {
+    return this.#parts.images.load(archivePath, options);
+  }
+
+  close(): Promise<void> {
+    return this.#parts.images.close();
+  }
+}
+
+/** Steps get what we have: asking for more takes a capability, and every program believes the limit that it sees. */
+async function hardOpenFilesLimit(): Promise<number> {
+  const line = /^Max open files\s+\S+\s+(\S+)/m.exec(await readFile("/proc/self/limits", "utf8"));
+  const hard = Number(line?.[1]);
+  return Number.isFinite(hard) ? Math.min(hard, 1 << 20) : 1 << 20;
+}

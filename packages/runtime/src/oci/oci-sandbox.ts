@@ -1,0 +1,282 @@
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join, posix, relative } from "node:path";
+import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
+import { imageInvalid, refusedByPolicy, runtimeFailed } from "../errors.ts";
+import { bundleConfig, type OciMount } from "./bundle-config.ts";
+import type { Cgroup } from "./cgroups/cgroup.ts";
+import type { CgroupHost } from "./cgroups/cgroup-host.ts";
+import { assembleHostRoot, hostImageName } from "./host-image.ts";
+import type { ImageStore, PreparedImage } from "./images/image-store.ts";
+import type { SandboxNetwork } from "./network.ts";
+import { OutputPipePool } from "./output-pipes.ts";
+import { removeTree, runCommand } from "./run-command.ts";
+import type { RuntimeBinary } from "./runtime-binary.ts";
+import { runStepProcess } from "./step-process.ts";
+
+export interface OciSandboxParts {
+  readonly plan: SandboxPlan;
+  /** Everything that the sandbox writes; exists, and nobody else may enter it. */
+  readonly directory: string;
+  readonly binary: RuntimeBinary;
+  readonly images: ImageStore;
+  readonly cgroupHost: CgroupHost;
+  readonly cgroup: Cgroup | undefined;
+  readonly network: SandboxNetwork;
+  readonly allowHostImage: boolean;
+  /** Options of overlay mounts besides the directories; `null` where there is no overlayfs. */
+  readonly overlayOptions: string | null;
+  readonly maxOpenFiles: number;
+}
+
+/** What a step's root file system is made of. */
+interface StepRoot {
+  readonly image: PreparedImage;
+  readonly layersDirectory: string;
+  readonly mounts: readonly OciMount[];
+}
+
+export class OciSandbox implements Sandbox {
+  readonly #parts: OciSandboxParts;
+  readonly #pipes: OutputPipePool;
+  readonly #roots = new Map<string, Promise<StepRoot>>();
+  readonly #running = new Set<Promise<unknown>>();
+  readonly #ending = new AbortController();
+  #steps = 0;
+  #disposing: Promise<void> | undefined;
+
+  private constructor(parts: OciSandboxParts) {
+    this.#parts = parts;
+    this.#pipes = new OutputPipePool(join(parts.directory, "pipes"));
+  }
+
+  static async create(parts: OciSandboxParts): Promise<OciSandbox> {
+    const sandbox = new OciSandbox(parts);
+    for (const name of ["pipes", "steps", "state"]) await mkdir(join(parts.directory, name), { mode: 0o700 });
+    await sandbox.#pipes.prepare();
+    return sandbox;
+  }
+
+  get id(): string {
+    return this.#parts.plan.id;
+  }
+
+  async prepareImage(image: string, options: Abortable & { readonly progress: (text: string) => void }): Promise<void> {
+    options.signal.throwIfAborted();
+    // Kept only on success: the next call tries again.
+    this.#roots.set(image, Promise.resolve(await this.#root(image, options)));
+  }
+
+  async runStep(step: SandboxStep, options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
+    if (this.#disposing) throw runtimeFailed("the sandbox is disposed");
+    const running = this.#run(step, options);
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposing ??= this.#dispose();
+    return this.#disposing;
+  }
+
+  async #dispose(): Promise<void> {
+    this.#ending.abort(runtimeFailed("the sandbox is disposed"));
+    await this.#parts.cgroup?.kill();
+    await Promise.allSettled(this.#running);
+    await this.#parts.cgroup?.remove();
+    await removeTree(this.#parts.directory);
+  }
+
+  async #root(image: string, options: Abortable & { readonly progress: (text: string) => void }): Promise<StepRoot> {
+    if (image !== hostImageName) {
+      const prepared = await this.#parts.images.prepare(image, options);
+      return { image: prepared, layersDirectory: this.#parts.images.layersDirectory, mounts: [] };
+    }
+    if (!this.#parts.allowHostImage) {
+      throw refusedByPolicy(
+        'the image name "host" is not allowed here',
+        "Name a container image, or let this executor's administrator allow it.",
+      );
+    }
+    const layersDirectory = join(this.#parts.directory, "host");
+    const root = join(layersDirectory, "root");
+    const known = this.#roots.get(image);
+    if (known) return known;
+    await mkdir(root, { recursive: true, mode: 0o755 });
+    const mounts = await assembleHostRoot(root);
+    const user = { uid: 0, gid: 0, additionalGids: [], home: "/root" };
+    return { image: { layers: ["root"], user, env: [] }, layersDirectory, mounts };
+  }
+
+  async #run(step: SandboxStep, options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
+    const signal = AbortSignal.any([options.signal, this.#ending.signal]);
+    signal.throwIfAborted();
+    checkStep(step);
+    const root = await (this.#roots.get(step.image) ?? this.#root(step.image, { signal, progress: () => {} }));
+
+    this.#steps += 1;
+    const name = String(this.#steps);
+    const directory = join(this.#parts.directory, "steps", name);
+    const cgroup = this.#parts.cgroup?.child(name);
+    await using cleanup = new AsyncDisposableStack();
+    cleanup.defer(async () => {
+      // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us.
+      await removeTree(directory);
+      await removeTree(join(this.#parts.directory, "state", containerId(this.id, name)));
+      await cgroup?.remove();
+    });
+    await mkdir(directory, { mode: 0o700 });
+    await cgroup?.make();
+    const overlay = await this.#makeRootfs(directory, root);
+    await this.#writeConfig(directory, root, step, cgroup);
+    return await runStepProcess(
+      {
+        image: step.image,
+        cwd: root.layersDirectory,
+        cgroup,
+        pidFile: join(directory, "pid"),
+        logFile: join(directory, "log"),
+        pipes: this.#pipes,
+        launch: {
+          overlay,
+          unmount: this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts : [],
+          joinFiles: this.#joins ? (cgroup?.joinFiles ?? []) : [],
+          command: this.#runtimeCommand(directory, name),
+        },
+      },
+      { signal, output: options.output },
+    );
+  }
+
+  /** crun can be told to leave cgroups alone, so it starts inside ours; runc makes its own, at the path that it is given. */
+  get #joins(): boolean {
+    return this.#parts.binary.kind === "crun";
+  }
+
+  #runtimeCommand(directory: string, name: string): readonly string[] {
+    const { binary } = this.#parts;
+    const own = binary.kind === "crun" ? ["--cgroup-manager=disabled"] : [];
+    // Its cgroup has to outlive the container: the kernel's count of memory kills is in it.
+    const keep = binary.kind === "runc" ? ["--keep"] : [];
+    return [
+      binary.path,
+      "--root",
+      join(this.#parts.directory, "state"),
+      "--log",
+      join(directory, "log"),
+      "--log-format",
+      "json",
+      ...own,
+      "run",
+      ...keep,
+      "--pid-file",
+      join(directory, "pid"),
+      "--bundle",
+      directory,
+      containerId(this.id, name),
+    ];
+  }
+
+  /** A root file system that no other step has seen. Answers the mount that it takes, `null` when it is a copy. */
+  async #makeRootfs(directory: string, root: StepRoot): Promise<{ options: string; target: string } | null> {
+    const rootfs = join(directory, "rootfs");
+    const hosts = `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${this.#hostname}\n`;
+    const etc = { hosts, hostname: `${this.#hostname}\n`, "resolv.conf": this.#parts.network.resolvConf };
+    if (this.#parts.overlayOptions === null) {
+      // cp, not Node's: it keeps owners, holes and links, and shares blocks where the file system can.
+      const source = join(root.layersDirectory, root.image.layers[0] ?? "");
+      await runCommand("cp", ["-a", "--reflink=auto", "--", source, rootfs]);
+      await mkdir(join(rootfs, "etc"), { recursive: true });
+      for (const [name, text] of Object.entries(etc)) {
+        await removeTree(join(rootfs, "etc", name));
+        await writeFile(join(rootfs, "etc", name), text, { mode: 0o644 });
+      }
+      return null;
+    }
+    const upper = join(directory, "upper");
+    // Files in the upper layer win over whatever the image has in their place, links included.
+    await mkdir(join(upper, "etc"), { recursive: true, mode: 0o755 });
+    for (const path of [upper, join(upper, "etc")]) await chmod(path, 0o755);
+    for (const [name, text] of Object.entries(etc)) await writeFile(join(upper, "etc", name), text, { mode: 0o644 });
+    await mkdir(join(directory, "work"), { mode: 0o700 });
+    await mkdir(rootfs, { mode: 0o755 });
+    const from = (path: string) => relative(root.layersDirectory, path);
+    const options = [
+      `lowerdir=${root.image.layers.join(":")}`,
+      `upperdir=${from(upper)}`,
+      `workdir=${from(join(directory, "work"))}`,
+      "nodev",
+      this.#parts.overlayOptions,
+    ].join(",");
+    if (Buffer.byteLength(options) > 4000) throw imageInvalid("image", "has more layers than can be mounted");
+    return { options, target: rootfs };
+  }
+
+  async #writeConfig(directory: string, root: StepRoot, step: SandboxStep, cgroup: Cgroup | undefined): Promise<void> {
+    const { plan, network } = this.#parts;
+    const config = bundleConfig({
+      rootfs: join(directory, "rootfs"),
+      hostname: this.#hostname,
+      script: step.script,
+      workingDirectory: step.workingDirectory,
+      env: environment(root.image, step.env),
+      user: root.image.user,
+      workspaceDir: plan.workspaceDir,
+      scriptsDir: plan.scriptsDir,
+      extraMounts: root.mounts,
+      networkNamespace: network.namespacePath,
+      cgroupsPath: this.#joins || cgroup === undefined ? null : cgroup.path,
+      maxOpenFiles: this.#parts.maxOpenFiles,
+    });
+    // It holds the step's secrets.
+    await writeFile(join(directory, "config.json"), JSON.stringify(config), { mode: 0o600 });
+  }
+
+  get #hostname(): string {
+    return this.id.slice(0, 63);
+  }
+}
+
+function containerId(sandbox: string, step: string): string {
+  return `airlock-${sandbox}-${step}`;
+}
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+function environment(image: PreparedImage, env: Readonly<Record<string, string>>): readonly string[] {
+  const merged = new Map<string, string>([
+    ["PATH", defaultPath],
+    ["HOME", image.user.home],
+  ]);
+  for (const entry of image.env) {
+    const equals = entry.indexOf("=");
+    if (equals > 0 && !entry.includes("\0")) merged.set(entry.slice(0, equals), entry.slice(equals + 1));
+  }
+  for (const [name, value] of Object.entries(env)) merged.set(name, value);
+  return [...merged].map(([name, value]) => `${name}=${value}`);
+}
+
+function checkStep(step: SandboxStep): void {
+  const inside = (path: string, root: string) =>
+    posix.normalize(path) === path.replace(/\/$/, "") &&
+    (path === root || path.startsWith(`${root}/`)) &&
+    !path.includes("\0");
+  if (!inside(step.script, "/airlock")) throw refusedByPolicy("the script is not under /airlock", "Put it there.");
+  if (!inside(step.workingDirectory, "/data")) {
+    throw refusedByPolicy(
+      `the working directory ${JSON.stringify(step.workingDirectory.slice(0, 200))} is not under /data`,
+      "Name a directory of the workspace.",
+    );
+  }
+  for (const [name, value] of Object.entries(step.env)) {
+    if (name === "" || /[=\0]/.test(name) || value.includes("\0")) {
+      throw refusedByPolicy(
+        `the environment variable ${JSON.stringify(name.slice(0, 100))} can't be set`,
+        "Use names without = and values without NUL.",
+      );
+    }
+  }
+}

@@ -1,0 +1,47 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { runtimeFailed } from "../errors.ts";
+import { runCommand, systemPath } from "./run-command.ts";
+
+/** The program that starts containers from OCI bundles. */
+export interface RuntimeBinary {
+  readonly path: string;
+  /** Decides how cgroups are handed over; everything else is the same for both. */
+  readonly kind: "crun" | "runc";
+  /** E.g. `crun 1.8.1`. */
+  readonly version: string;
+}
+
+/** @throws {AirlockError} reason `runtime` when there is none, or it does not run. */
+export async function findRuntimeBinary(runtimePath: string | undefined): Promise<RuntimeBinary> {
+  const path = runtimePath ?? (await findOnPath(["crun", "runc"]));
+  if (path === undefined) {
+    throw runtimeFailed("no OCI runtime is installed", undefined, "Install crun, e.g. `apt-get install crun`.");
+  }
+  let words: string;
+  try {
+    words = await runCommand(path, ["--version"]);
+  } catch (error) {
+    throw runtimeFailed(`the OCI runtime ${path} does not run`, error, "Install crun, e.g. `apt-get install crun`.");
+  }
+  const match = /^(crun|runc) version (\S+)/m.exec(words);
+  if (!match) {
+    throw runtimeFailed(`${basename(path)} is neither crun nor runc`, undefined, "Name the path of crun or runc.");
+  }
+  return { path, kind: match[1] === "crun" ? "crun" : "runc", version: `${match[1]} ${match[2]}` };
+}
+
+async function findOnPath(names: readonly string[]): Promise<string | undefined> {
+  for (const name of names) {
+    for (const directory of systemPath.split(":")) {
+      const candidate = join(directory, name);
+      const usable = await access(candidate, constants.X_OK).then(
+        () => true,
+        () => false,
+      );
+      if (usable) return candidate;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,218 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { open, readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Abortable, StepOutput, StepStatus } from "../contract.ts";
+import { imageInvalid, runtimeFailed } from "../errors.ts";
+import { type Cgroup, killProcess } from "./cgroups/cgroup.ts";
+import { errorCode } from "./error-code.ts";
+import { type LaunchPlan, launchCommand } from "./launcher.ts";
+import type { OutputPipePool } from "./output-pipes.ts";
+import { systemPath } from "./run-command.ts";
+
+export interface StepProcessPlan {
+  readonly image: string;
+  readonly launch: LaunchPlan;
+  /** The launcher's current directory: overlay options name directories relative to it. */
+  readonly cwd: string;
+  /** Everything of the step is in it; `undefined` where there are no cgroups. */
+  readonly cgroup: Cgroup | undefined;
+  readonly pidFile: string;
+  /** Where the OCI runtime writes its own errors, as JSON lines. */
+  readonly logFile: string;
+  readonly pipes: OutputPipePool;
+}
+
+/** Between SIGTERM and SIGKILL. */
+const gracePeriodMs = 5000;
+
+/** Runs one container to its end. What {@link Sandbox.runStep} promises about ends, output and abortion is kept here. */
+export async function runStepProcess(
+  plan: StepProcessPlan,
+  { signal, output }: Abortable & { readonly output: StepOutput },
+): Promise<StepStatus> {
+  signal.throwIfAborted();
+  const { pipes, giveBack } = await plan.pipes.open();
+  const launcherLog = `${plan.logFile}.launcher`;
+  let child: ChildProcess;
+  let exited: Promise<{ code: number | null }>;
+  {
+    await using errors = await open(launcherLog, "w", 0o600);
+    const { file, args } = launchCommand(plan.launch);
+    child = spawn(file, [...args], {
+      cwd: plan.cwd,
+      env: { PATH: systemPath, LC_ALL: "C" },
+      stdio: ["ignore", pipes.writers[0], pipes.writers[1], errors.fd],
+      // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
+      detached: true,
+    });
+    exited = new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code) => resolve({ code }));
+    });
+    // Awaited below, after others that may fail first.
+    exited.catch(() => {});
+  }
+  await pipes.closeWriters();
+
+  const failed = new AbortController();
+  const deliver = serialized(output);
+  const delivered = Promise.all([
+    pump(pipes.stdout, (bytes) => deliver("stdout", bytes)),
+    pump(pipes.stderr, (bytes) => deliver("stderr", bytes)),
+  ]);
+  // Whoever can't take the output can't have the step go on, which would wait for him for ever.
+  delivered.catch((error: unknown) => failed.abort(error));
+
+  const stop = AbortSignal.any([signal, failed.signal]);
+  try {
+    const ended = await endOf(exited, plan, child, stop);
+    // The container's pid namespace is gone with its init. This is for what the OCI runtime itself may have left.
+    await plan.cgroup?.kill();
+    if (stop.aborted) {
+      // What was printed before the end still goes out, unless its reader hangs too.
+      await Promise.race([delivered.catch(() => {}), delay(1000)]);
+      throw stop.reason;
+    }
+    await delivered;
+    return await statusOf(ended.code, plan, launcherLog);
+  } finally {
+    pipes.stdout.destroy();
+    pipes.stderr.destroy();
+    giveBack();
+  }
+}
+
+/** One call at a time, so that a reader who awaits sees the two streams one after the other. */
+function serialized(output: StepOutput): (stream: "stdout" | "stderr", bytes: Buffer) => Promise<void> {
+  let last: Promise<void> = Promise.resolve();
+  return (stream, bytes) => {
+    const next = last.then(() => output(stream, bytes));
+    last = next.catch(() => {});
+    return next;
+  };
+}
+
+async function pump(source: AsyncIterable<Buffer>, take: (bytes: Buffer) => Promise<void>): Promise<void> {
+  for await (const bytes of source) await take(bytes);
+}
+
+async function endOf(
+  exited: Promise<{ code: number | null }>,
+  plan: StepProcessPlan,
+  child: ChildProcess,
+  stop: AbortSignal,
+): Promise<{ code: number | null }> {
+  const stopped = Promise.withResolvers<"stopped">();
+  const onStop = () => stopped.resolve("stopped");
+  if (stop.aborted) onStop();
+  stop.addEventListener("abort", onStop, { once: true });
+  try {
+    const first = await Promise.race([exited, stopped.promise]);
+    if (first !== "stopped") return first;
+  } finally {
+    stop.removeEventListener("abort", onStop);
+  }
+
+  const terminated = await terminate(plan, child);
+  const deadline = Date.now() + (terminated ? gracePeriodMs : 0);
+  while (Date.now() < deadline) {
+    const ended = await Promise.race([exited, delay(20)]);
+    if (ended !== undefined) return ended;
+    // Only the stopped init is left, and it will never end by itself.
+    if (terminated && (await isAlone(terminated, plan, child))) break;
+  }
+  const init = await initOf(plan);
+  if (init !== undefined) killProcess(init, "SIGKILL");
+  else child.kill("SIGKILL");
+  const ended = await Promise.race([exited, delay(1000)]);
+  if (ended !== undefined) return ended;
+  await plan.cgroup?.kill();
+  child.kill("SIGKILL");
+  return exited;
+}
+
+interface Terminated {
+  readonly init: number;
+  readonly isStopped: boolean;
+}
+
+/**
+ * Asks every process of the step to end. The first process of a pid namespace is deaf to signals that it has no handler
+ * for, as a plain shell is to SIGTERM, and would go on with the script's next command when the current one ends: such an
+ * init is stopped while the others end. Answers `undefined` when the step has not got as far.
+ */
+async function terminate(plan: StepProcessPlan, child: ChildProcess): Promise<Terminated | undefined> {
+  const init = await initOf(plan);
+  if (init === undefined) return undefined;
+  const isStopped = !(await handlesSigterm(init));
+  killProcess(init, isStopped ? "SIGSTOP" : "SIGTERM");
+  for (const pid of (await plan.cgroup?.processes()) ?? []) {
+    if (pid !== init && pid !== child.pid) killProcess(pid, "SIGTERM");
+  }
+  return { init, isStopped };
+}
+
+async function isAlone({ init, isStopped }: Terminated, plan: StepProcessPlan, child: ChildProcess): Promise<boolean> {
+  if (!isStopped) return false;
+  if (plan.cgroup === undefined) return true;
+  for (const pid of await plan.cgroup.processes()) {
+    // Zombies wait for the stopped init, which is not going to reap them.
+    if (pid !== init && pid !== child.pid && !(await isZombie(pid))) return false;
+  }
+  return true;
+}
+
+/** The process id of the step's first process in the host's namespace, once it has one. */
+async function initOf(plan: StepProcessPlan): Promise<number | undefined> {
+  const pid = Number(await readIfThere(plan.pidFile));
+  return pid > 0 ? pid : undefined;
+}
+
+async function handlesSigterm(pid: number): Promise<boolean> {
+  const mask = /^SigCgt:\s*([0-9a-f]+)$/m.exec(await readIfThere(`/proc/${pid}/status`))?.[1] ?? "0";
+  return (BigInt(`0x${mask}`) & (1n << 14n)) !== 0n;
+}
+
+async function isZombie(pid: number): Promise<boolean> {
+  const status = await readIfThere(`/proc/${pid}/status`);
+  return status === "" || /^State:\s*[ZX]/m.test(status);
+}
+
+/**
+ * OCI runtimes end with 128 + n when signal n killed the init, the same as when it exits with that code by itself. They
+ * can't be told apart, but for one: a pid namespace's init can't be killed from inside, so SIGKILL comes from us or from the
+ * kernel, which counts its own in the cgroup. Everything else is reported as the code that it is.
+ */
+async function statusOf(code: number | null, plan: StepProcessPlan, launcherLog: string): Promise<StepStatus> {
+  const outOfMemory = ((await plan.cgroup?.oomKills()) ?? 0) > 0;
+  if (outOfMemory && (code === 137 || code === null)) return { kind: "killed", signal: "SIGKILL", outOfMemory: true };
+  if (code === null) throw runtimeFailed("the OCI runtime was killed");
+  if (code !== 0) {
+    const launcherError = (await readIfThere(launcherLog)).trim();
+    if (launcherError !== "") throw runtimeFailed(`cannot start the step: ${launcherError.slice(0, 1000)}`);
+    const problem = firstError(await readIfThere(plan.logFile));
+    if (problem !== undefined) {
+      if (/exec format error/i.test(problem)) throw imageInvalid(plan.image, "has a /bin/sh that this CPU can't run");
+      throw runtimeFailed(`cannot start the step: ${problem}`);
+    }
+  }
+  return { kind: "exited", exitCode: code };
+}
+
+function firstError(log: string): string | undefined {
+  for (const line of log.split("\n")) {
+    if (!/"level":\s*"(?:error|fatal)"/.test(line)) continue;
+    const entry: unknown = JSON.parse(line);
+    if (typeof entry === "object" && entry !== null && "msg" in entry) return String(entry.msg).slice(0, 1000);
+  }
+  return undefined;
+}
+
+async function readIfThere(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes(errorCode(error) ?? "")) return "";
+    throw error;
+  }
+}
