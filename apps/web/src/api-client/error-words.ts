@@ -1,0 +1,17 @@
+import { ApiRequestError } from "./http.ts";
+
+/** An error as its reader needs it. */
+export function errorWords(error: unknown): { readonly message: string; readonly hint: string | undefined } {
+  if (error instanceof ApiRequestError) return { message: error.message, hint: error.hint };
+  if (error instanceof TypeError) {
+    return {
+      message: "The instance cannot be reached.",
+      hint: "Is it running, and is the network up? The page keeps trying.",
+    };
+  }
+  const detail = error instanceof Error ? error.message : String(error);
+  return {
+    message: `The page did not understand the instance: ${detail}`,
+    hint: "Reload the page: the instance may have been updated.",
+  };
+}

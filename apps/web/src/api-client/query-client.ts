@@ -1,0 +1,27 @@
+import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query";
+import { ApiRequestError } from "./http.ts";
+import { noteApiError } from "./session-lapse.ts";
+
+export function createQueryClient(): QueryClient {
+  return new QueryClient({
+    queryCache: new QueryCache({ onError: noteApiError }),
+    mutationCache: new MutationCache({ onError: noteApiError }),
+    defaultOptions: {
+      queries: {
+        staleTime: 2000,
+        retry: (count, error) => !(error instanceof ApiRequestError && error.status < 500) && count < 2,
+      },
+    },
+  });
+}
+
+/** Keys of everything that is fetched. */
+export const queryKeys = {
+  session: ["session"],
+  allJobs: ["jobs"],
+  jobs: (search: string) => ["jobs", search],
+  job: (id: number) => ["job", id],
+  executors: ["executors"],
+  queues: ["queues"],
+  repositories: ["repositories"],
+} as const;

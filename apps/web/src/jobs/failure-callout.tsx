@@ -1,0 +1,58 @@
+import type { AttemptView, JobView, LogEntryView } from "@airlock/api";
+import { Alert, Anchor, Text } from "@mantine/core";
+import { IconAlertTriangle, IconBan, IconCircleX } from "@tabler/icons-react";
+import { Link } from "react-router";
+import { failureWords } from "./failure-words.ts";
+import { entriesOf, entryLabel } from "./timeline.ts";
+import { exitWords } from "./timeline-panel.tsx";
+
+interface FailureCalloutProps {
+  readonly job: JobView;
+  readonly attempt: AttemptView;
+  readonly entryHref: (entryId: number) => string;
+}
+
+/** Says of an attempt that did not complete what failed, why, and what to do next. */
+export function FailureCallout({ job, attempt, entryHref }: FailureCalloutProps) {
+  if (attempt.state === "processing" || attempt.state === "completed") return null;
+  if (attempt.state === "canceled") {
+    return (
+      <Alert color="gray" icon={<IconBan />} title="Canceled">
+        Somebody canceled the job; its executor stopped it and gave everything back.
+      </Alert>
+    );
+  }
+  const words = failureWords[attempt.failureReason ?? (attempt.state === "failed" ? "step-failed" : "internal")];
+  const culprit = entriesOf(job, attempt.attempt).find((entry) => entry.exitCode !== null && entry.exitCode !== 0);
+  const ours = attempt.state === "errored";
+  const again = ours && job.attempt > attempt.attempt;
+  return (
+    <Alert
+      color={ours ? "orange" : "red"}
+      icon={ours ? <IconAlertTriangle /> : <IconCircleX />}
+      title={culprit && attempt.failureReason === "step-failed" ? stepTitle(culprit) : words.title}
+      role="alert"
+    >
+      {attempt.failureMessage && (
+        <Text size="sm" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
+          {attempt.failureMessage}
+        </Text>
+      )}
+      <Text size="sm" c="dimmed" mt={attempt.failureMessage ? 4 : 0}>
+        {words.hint}
+        {again && ` Attempt ${job.attempt} took over.`}
+      </Text>
+      {culprit && (
+        <Anchor component={Link} to={entryHref(culprit.entryId)} replace preventScrollReset size="sm">
+          Show the log of “{entryLabel(culprit.key)}” ({exitWords(culprit.exitCode)})
+        </Anchor>
+      )}
+    </Alert>
+  );
+}
+
+function stepTitle(entry: LogEntryView): string {
+  const code = entry.exitCode ?? 0;
+  const name = `“${entryLabel(entry.key)}”`;
+  return code < 0 ? `${name} was killed` : `${name} exited with code ${code}`;
+}

@@ -1,0 +1,49 @@
+import type { JobSummary } from "@airlock/api";
+import { type JobState, jobStates } from "@airlock/job";
+
+/** What the jobs page shows; it lives in the page's URL, so that a view can be shared. */
+export interface JobFilter {
+  /** Empty: every state. */
+  readonly states: readonly JobState[];
+  readonly queue: string | undefined;
+  readonly repository: string | undefined;
+  /** Jobs with a smaller id only: an older page. */
+  readonly before: number | undefined;
+}
+
+export const jobsPerPage = 50;
+
+/** Reads a filter from a URL's search. What is no filter is ignored: a hand-written URL shows something sensible. */
+export function parseJobFilter(search: URLSearchParams): JobFilter {
+  const named = new Set((search.get("state") ?? "").split(","));
+  const before = Number(search.get("before"));
+  return {
+    states: jobStates.filter((state) => named.has(state)),
+    queue: search.get("queue") || undefined,
+    repository: search.get("repository") || undefined,
+    before: Number.isSafeInteger(before) && before > 0 ? before : undefined,
+  };
+}
+
+/** The filter as a URL's search, for the page and for the API alike. */
+export function formatJobFilter(filter: JobFilter): URLSearchParams {
+  const search = new URLSearchParams();
+  if (filter.states.length > 0) search.set("state", filter.states.join(","));
+  if (filter.queue !== undefined) search.set("queue", filter.queue);
+  if (filter.repository !== undefined) search.set("repository", filter.repository);
+  if (filter.before !== undefined) search.set("before", String(filter.before));
+  return search;
+}
+
+export function matchesFilter(job: JobSummary, filter: JobFilter): boolean {
+  return (
+    (filter.states.length === 0 || filter.states.includes(job.state)) &&
+    (filter.queue === undefined || filter.queue === job.queue) &&
+    (filter.repository === undefined || filter.repository === job.repository) &&
+    (filter.before === undefined || job.id < filter.before)
+  );
+}
+
+export function isFiltered(filter: JobFilter): boolean {
+  return filter.states.length > 0 || filter.queue !== undefined || filter.repository !== undefined;
+}

@@ -1,0 +1,89 @@
+import { jobStates } from "@airlock/job";
+import { Button, Chip, Group, Select } from "@mantine/core";
+import { IconFilterX } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { listQueues, listRepositories } from "../api-client/endpoints.ts";
+import { queryKeys } from "../api-client/query-client.ts";
+import { isFiltered, type JobFilter } from "./job-filter.ts";
+import { jobStateWords } from "./job-state-words.ts";
+
+interface JobFiltersProps {
+  readonly filter: JobFilter;
+  readonly onChange: (filter: JobFilter) => void;
+}
+
+const everything: JobFilter = { states: [], queue: undefined, repository: undefined, before: undefined };
+
+export function JobFilters({ filter, onChange }: JobFiltersProps) {
+  const queues = useQuery({ queryKey: queryKeys.queues, queryFn: ({ signal }) => listQueues({ signal }) });
+  const repositories = useQuery({
+    queryKey: queryKeys.repositories,
+    queryFn: ({ signal }) => listRepositories({ signal }),
+  });
+  const change = (part: Partial<JobFilter>) => onChange({ ...filter, ...part, before: undefined });
+  return (
+    <Group gap="sm" mb="md" role="search" aria-label="Filter jobs">
+      <Chip.Group
+        multiple
+        value={[...filter.states]}
+        onChange={(values) => change({ states: jobStates.filter((state) => values.includes(state)) })}
+      >
+        <Group gap={6}>
+          {jobStates.map((state) => {
+            const { word, icon: Picture, color } = jobStateWords[state];
+            return (
+              <Chip
+                key={state}
+                value={state}
+                size="sm"
+                variant="light"
+                color={color}
+                icon={<Picture size={14} stroke={2.2} />}
+              >
+                {word}
+              </Chip>
+            );
+          })}
+        </Group>
+      </Chip.Group>
+      <Select
+        aria-label="Queue"
+        placeholder="Any queue"
+        data={withChosen(
+          queues.data?.map((queue) => queue.name),
+          filter.queue,
+        )}
+        value={filter.queue ?? null}
+        onChange={(queue) => change({ queue: queue ?? undefined })}
+        clearable
+        searchable
+        size="xs"
+        w={150}
+      />
+      <Select
+        aria-label="Repository"
+        placeholder="Any repository"
+        data={withChosen(
+          repositories.data?.map((repository) => repository.name),
+          filter.repository,
+        )}
+        value={filter.repository ?? null}
+        onChange={(repository) => change({ repository: repository ?? undefined })}
+        clearable
+        searchable
+        size="xs"
+        w={230}
+      />
+      {isFiltered(filter) && (
+        <Button variant="subtle" size="xs" leftSection={<IconFilterX size={14} />} onClick={() => onChange(everything)}>
+          Clear filters
+        </Button>
+      )}
+    </Group>
+  );
+}
+
+/** A filter from a link may name what is gone: it is still shown as chosen. */
+function withChosen(names: readonly string[] | undefined, chosen: string | undefined): string[] {
+  return [...new Set([...(names ?? []), ...(chosen === undefined ? [] : [chosen])])];
+}

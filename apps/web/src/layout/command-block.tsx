@@ -1,0 +1,35 @@
+import { ActionIcon, CopyButton, Tooltip } from "@mantine/core";
+import { IconCheck, IconCopy } from "@tabler/icons-react";
+import classes from "./command-block.module.css";
+
+interface CommandBlockProps {
+  readonly text: string;
+  /** What it is, for screen readers: `Command`, `Job file`. */
+  readonly label: string;
+}
+
+/** Text to be taken elsewhere, with a button that copies it. */
+export function CommandBlock({ text, label }: CommandBlockProps) {
+  return (
+    <div className={classes.block}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <section className={classes.scroller} tabIndex={0} aria-label={label}>
+        <pre className={classes.text}>{text}</pre>
+      </section>
+      <CopyButton value={text} timeout={1500}>
+        {({ copied, copy }) => (
+          <Tooltip label={copied ? "Copied" : "Copy"} withArrow>
+            <ActionIcon
+              className={classes.copy ?? ""}
+              variant="default"
+              onClick={copy}
+              aria-label={`Copy ${label.toLowerCase()}`}
+            >
+              {copied ? <IconCheck size={16} /> : <IconCopy size={16} />}
+            </ActionIcon>
+          </Tooltip>
+        )}
+      </CopyButton>
+    </div>
+  );
+}

@@ -1,0 +1,28 @@
+import { Paper, Stack, Text, ThemeIcon, Title } from "@mantine/core";
+import type { Icon } from "@tabler/icons-react";
+import type { ReactNode } from "react";
+
+interface EmptyStateProps {
+  readonly icon: Icon;
+  readonly title: string;
+  readonly children: ReactNode;
+}
+
+/** Nothing to list: says what belongs here and how it comes to be. */
+export function EmptyState({ icon: Picture, title, children }: EmptyStateProps) {
+  return (
+    <Paper withBorder p="xl" bg="var(--airlock-surface)">
+      <Stack align="center" gap="md" maw={680} mx="auto" py="lg" ta="center">
+        <ThemeIcon variant="light" size={56} radius="xl">
+          <Picture size={30} stroke={1.6} aria-hidden />
+        </ThemeIcon>
+        <Title order={2} size="h3">
+          {title}
+        </Title>
+        <Stack gap="md" w="100%">
+          {typeof children === "string" ? <Text c="dimmed">{children}</Text> : children}
+        </Stack>
+      </Stack>
+    </Paper>
+  );
+}

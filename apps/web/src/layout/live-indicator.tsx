@@ -1,0 +1,21 @@
+import { Group, Text, Tooltip } from "@mantine/core";
+import { IconPlugConnectedX, IconWifi } from "@tabler/icons-react";
+import { useLiveState } from "../api-client/connection-store.ts";
+
+/** Whether what the page shows is kept up to date. */
+export function LiveIndicator() {
+  const state = useLiveState();
+  if (state === "idle" || state === "connecting") return null;
+  const live = state === "live";
+  const Picture = live ? IconWifi : IconPlugConnectedX;
+  return (
+    <Tooltip label={live ? "This page updates by itself" : "Connection lost: trying again"} withArrow>
+      <Group gap={6} wrap="nowrap" c={live ? "dimmed" : "orange"} role="status" aria-live="polite">
+        <Picture size={16} stroke={1.8} aria-hidden />
+        <Text size="xs" fw={500} visibleFrom={live ? "xs" : ""}>
+          {live ? "Live" : "Reconnecting…"}
+        </Text>
+      </Group>
+    </Tooltip>
+  );
+}

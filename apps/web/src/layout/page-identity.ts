@@ -1,0 +1,13 @@
+import type { JobState } from "@airlock/job";
+import { useEffect } from "react";
+
+/** What the browser's tab shows: `title · airlock`, and an icon for a job's state. */
+export function usePageIdentity(title: string, state?: JobState): void {
+  useEffect(() => {
+    document.title = `${title} · airlock`;
+  }, [title]);
+  useEffect(() => {
+    const icon = document.querySelector<HTMLLinkElement>('link[rel="icon"]');
+    if (icon) icon.href = state === undefined ? "/favicon.svg" : `/favicon-${state}.svg`;
+  }, [state]);
+}

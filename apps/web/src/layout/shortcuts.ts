@@ -1,0 +1,66 @@
+/** Keys are typed one after the other: `g j`. */
+export interface Shortcut {
+  readonly keys: string;
+  readonly does: string;
+}
+
+export interface ShortcutGroup {
+  readonly title: string;
+  readonly shortcuts: readonly Shortcut[];
+}
+
+export const shortcutGroups: readonly ShortcutGroup[] = [
+  {
+    title: "Everywhere",
+    shortcuts: [
+      { keys: "?", does: "Show this list" },
+      { keys: "g j", does: "Go to jobs" },
+      { keys: "g e", does: "Go to executors" },
+      { keys: "g q", does: "Go to queues" },
+      { keys: "g r", does: "Go to repositories" },
+      { keys: "c", does: "Create a job" },
+    ],
+  },
+  {
+    title: "Jobs",
+    shortcuts: [
+      { keys: "j", does: "Next job" },
+      { keys: "k", does: "Previous job" },
+      { keys: "Enter", does: "Open the job" },
+    ],
+  },
+  {
+    title: "Log",
+    shortcuts: [
+      { keys: "/", does: "Search in the log" },
+      { keys: "n", does: "Next match (also Enter in the search field)" },
+      { keys: "p", does: "Previous match (also Shift+Enter)" },
+      { keys: "f", does: "Follow: jump to the end and stay there" },
+      { keys: "w", does: "Wrap long lines" },
+      { keys: "[", does: "Previous entry of the timeline" },
+      { keys: "]", does: "Next entry of the timeline" },
+    ],
+  },
+];
+
+export type KeyBindings = Readonly<Record<string, () => void>>;
+
+/** How long the second key of a sequence may take, in ms. */
+const sequenceMs = 1200;
+
+/** Matches typed keys against bindings of one or two keys. Pure but for what it remembers: the caller brings the clock. */
+export class KeySequence {
+  private pending: { key: string; atMs: number } | undefined;
+
+  /** The binding that `key` completes, if any. */
+  match(bindings: KeyBindings, key: string, nowMs: number): (() => void) | undefined {
+    const { pending } = this;
+    this.pending = undefined;
+    if (pending !== undefined && nowMs - pending.atMs <= sequenceMs) {
+      const action = bindings[`${pending.key} ${key}`];
+      if (action) return action;
+    }
+    if (Object.keys(bindings).some((binding) => binding.startsWith(`${key} `))) this.pending = { key, atMs: nowMs };
+    return bindings[key];
+  }
+}

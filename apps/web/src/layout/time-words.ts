@@ -1,0 +1,26 @@
+import { formatDuration } from "@airlock/job";
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+/** `just now`, `12 sec. ago`, `3 hr. ago`, `yesterday`, … */
+export function relativeTime(atMs: number, nowMs: number): string {
+  const seconds = Math.round((atMs - nowMs) / 1000);
+  const distance = Math.abs(seconds);
+  if (distance < 5) return "just now";
+  if (distance < 60) return relative.format(seconds, "second");
+  if (distance < 3600) return relative.format(Math.trunc(seconds / 60), "minute");
+  if (distance < 86_400) return relative.format(Math.trunc(seconds / 3600), "hour");
+  return relative.format(Math.trunc(seconds / 86_400), "day");
+}
+
+/** Date and time in the reader's zone and language, the zone named. */
+export function absoluteTime(atMs: number): string {
+  return absolute.format(atMs);
+}
+
+/** A duration that still grows: whole seconds, so that its digits do not dance. */
+export function growingDuration(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  return seconds < 60 ? `${seconds}s` : formatDuration(seconds * 1000);
+}

@@ -1,0 +1,11 @@
+declare global {
+  interface Uint8ArrayConstructor {
+    /** ES2026; not in every browser yet. */
+    fromBase64?: (text: string) => Uint8Array;
+  }
+}
+
+export function decodeBase64(text: string): Uint8Array {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}

@@ -1,0 +1,47 @@
+import { type AppendResult, LineBuffer, type LogStream } from "./line-buffer.ts";
+
+const notifyAfterMs = 30;
+
+/**
+ * All output of one job that has arrived, by attempt and entry. Listeners are called soon after a change, not for each:
+ * a chatty step sends more chunks than anyone can see.
+ */
+export class JobLog {
+  private readonly buffers = new Map<string, LineBuffer>();
+  private readonly listeners = new Set<() => void>();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private changes = 0;
+
+  /** Counts changes: a snapshot for `useSyncExternalStore`. */
+  readonly version = (): number => this.changes;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** The entry's output so far; grows in place. */
+  buffer(attempt: number, entryId: number): LineBuffer {
+    const key = `${attempt}.${entryId}`;
+    let buffer = this.buffers.get(key);
+    if (buffer === undefined) {
+      buffer = new LineBuffer();
+      this.buffers.set(key, buffer);
+    }
+    return buffer;
+  }
+
+  append(attempt: number, entryId: number, offset: number, stream: LogStream, data: Uint8Array): AppendResult {
+    const result = this.buffer(attempt, entryId).append(offset, stream, data);
+    if (result.kind === "appended") this.notify();
+    return result;
+  }
+
+  private notify(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.changes += 1;
+      for (const listener of this.listeners) listener();
+    }, notifyAfterMs);
+  }
+}

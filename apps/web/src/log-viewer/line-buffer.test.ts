@@ -1,0 +1,114 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { LineBuffer, type LogStream, maxLineLength } from "./line-buffer.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+function bufferOf(...chunks: (string | [LogStream, string])[]) {
+  const buffer = new LineBuffer();
+  for (const chunk of chunks) {
+    const [stream, text] = typeof chunk === "string" ? (["stdout", chunk] as const) : chunk;
+    expect(buffer.append(buffer.byteLength, stream, bytes(text))).toEqual({ kind: "appended" });
+  }
+  return buffer;
+}
+
+const lines = (buffer: LineBuffer) => Array.from({ length: buffer.lineCount }, (_, index) => buffer.line(index).text);
+
+describe("LineBuffer", () => {
+  it("cuts output into lines and keeps empty ones", () => {
+    expect(lines(bufferOf("one\n\ntwo\r\nthr", "ee"))).toEqual(["one", "", "two", "three"]);
+  });
+
+  it("joins a character that two chunks share", () => {
+    const buffer = new LineBuffer();
+    const euro = bytes("€");
+    buffer.append(0, "stdout", euro.subarray(0, 2));
+    buffer.append(2, "stdout", euro.subarray(2));
+    expect(lines(buffer)).toEqual(["€"]);
+  });
+
+  it("shows bytes that are no UTF-8 as replacement characters", () => {
+    const buffer = new LineBuffer();
+    buffer.append(0, "stdout", Uint8Array.of(0x61, 0xff, 0xfe, 0x62, 0x0a));
+    expect(lines(buffer)).toEqual(["a\ufffd\ufffdb"]);
+  });
+
+  it("changes nothing when a chunk comes again, and takes only the new part of an overlap", () => {
+    const buffer = bufferOf("hello\n");
+    expect(buffer.append(0, "stdout", bytes("hello\n"))).toEqual({ kind: "duplicate" });
+    expect(buffer.append(3, "stdout", bytes("lo\nworld\n"))).toEqual({ kind: "appended" });
+    expect(lines(buffer)).toEqual(["hello", "world"]);
+  });
+
+  it("refuses a chunk behind a gap and says what is missing", () => {
+    const buffer = bufferOf("hello");
+    expect(buffer.append(9, "stdout", bytes("x"))).toEqual({ kind: "gap", expectedOffset: 5 });
+    expect(lines(buffer)).toEqual(["hello"]);
+  });
+
+  it("keeps the streams' lines apart although they alternate in the middle of a line", () => {
+    const buffer = bufferOf("out ", ["stderr", "err "], "put\n", ["stderr", "or\n"], "next\n");
+    expect([0, 1, 2].map((index) => buffer.line(index))).toMatchObject([
+      { text: "out put", stream: "stdout" },
+      { text: "err or", stream: "stderr" },
+      { text: "next", stream: "stdout" },
+    ]);
+    expect(buffer.openLines).toEqual([]);
+  });
+
+  it("shows only the last state of a progress line, in the colour that was set before", () => {
+    const buffer = bufferOf("\x1b[32m 10%\r 50%", "\r100%", "\r\ndone\n");
+    expect(buffer.line(0)).toMatchObject({ text: "100%", runs: [{ start: 0, style: { color: 2 } }] });
+    expect(buffer.line(1).text).toBe("done");
+  });
+
+  it("keeps a progress line's last state when nothing follows its \\r", () => {
+    expect(lines(bufferOf("50%\r"))).toEqual(["50%"]);
+  });
+
+  it("records where styles begin", () => {
+    expect(bufferOf("a\x1b[31mb\x1b[0mc\n").line(0)).toMatchObject({
+      text: "abc",
+      runs: [
+        { start: 1, style: { color: 1 } },
+        { start: 2, style: {} },
+      ],
+    });
+  });
+
+  it("cuts a line of 100 MB and counts what it dropped", () => {
+    const buffer = new LineBuffer();
+    const chunk = bytes("x".repeat(1 << 20));
+    for (let index = 0; index < 100; index += 1) buffer.append(buffer.byteLength, "stdout", chunk);
+    buffer.append(buffer.byteLength, "stdout", bytes("\nnext\n"));
+    expect(buffer.line(0)).toMatchObject({ dropped: 100 * (1 << 20) - maxLineLength });
+    expect(buffer.line(0).text).toHaveLength(maxLineLength);
+    expect(buffer.line(1).text).toBe("next");
+  });
+
+  it("takes 20 MB of short lines in well under a second", () => {
+    const chunk = bytes("2026-01-01T00:00:00Z info: compiled module number 42 of the project\n".repeat(4000));
+    const buffer = new LineBuffer();
+    const start = performance.now();
+    while (buffer.byteLength < 20 << 20) buffer.append(buffer.byteLength, "stdout", chunk);
+    expect(performance.now() - start).toBeLessThan(3000);
+    expect(buffer.lineCount).toBe((buffer.byteLength / chunk.length) * 4000);
+  });
+
+  it("comes to the same lines however the bytes are cut, repeated and overlapped", () => {
+    const text = fc.string({ unit: fc.constantFrom("a", "€", "\n", "\r", "\x1b[31m", "\x1b[0m", "\b"), maxLength: 40 });
+    fc.assert(
+      fc.property(text, fc.array(fc.tuple(fc.nat(200), fc.nat(200)), { maxLength: 20 }), (content, ranges) => {
+        const all = bytes(content);
+        const whole = new LineBuffer();
+        whole.append(0, "stdout", all);
+        const pieces = new LineBuffer();
+        for (const [from, length] of ranges) pieces.append(from, "stdout", all.subarray(from, from + length));
+        pieces.append(pieces.byteLength, "stdout", all.subarray(pieces.byteLength));
+        expect(lines(pieces)).toEqual(lines(whole));
+        expect(pieces.byteLength).toBe(all.length);
+      }),
+    );
+  });
+});

@@ -1,0 +1,207 @@
+import { TerminalParser, type TerminalSink } from "./ansi.ts";
+import { sameStyle, type TextStyle } from "./text-style.ts";
+
+export type LogStream = "stdout" | "stderr";
+
+/** Text from `start` on looks like `style`, up to the next run. */
+export interface StyleRun {
+  readonly start: number;
+  readonly style: TextStyle;
+}
+
+export interface LogLine {
+  /** Without escape sequences and line end; at most `maxLineLength` UTF-16 code units. */
+  readonly text: string;
+  readonly stream: LogStream;
+  /** Empty for text in the default style. */
+  readonly runs: readonly StyleRun[];
+  /** How many code units of a longer line are not kept. */
+  readonly dropped: number;
+}
+
+/** What is kept of one line. A line of 100 MB is as cheap as one of 8 KiB; the download has the rest. */
+export const maxLineLength = 8192;
+
+const blockSize = 4096;
+const noRuns: readonly StyleRun[] = [];
+
+/** 4096 lines. Most have neither colours nor dropped text, hence the sparse maps. */
+interface Block {
+  readonly texts: string[];
+  readonly stderr: Uint8Array;
+  readonly runs: Map<number, readonly StyleRun[]>;
+  readonly dropped: Map<number, number>;
+}
+
+export type AppendResult =
+  | { readonly kind: "appended" }
+  /** Everything in the chunk was here already. */
+  | { readonly kind: "duplicate" }
+  /** The chunk begins behind the end: bytes from `expectedOffset` on are missing, nothing was taken. */
+  | { readonly kind: "gap"; readonly expectedOffset: number };
+
+/**
+ * The output of one log entry as lines, grown by byte chunks. Chunks may come twice, overlap, end inside a character or
+ * an escape sequence, and alternate between the streams; each stream continues its own last line. Lines never move, and
+ * only the two open lines (one per stream) still change.
+ */
+export class LineBuffer {
+  private readonly blocks: Block[] = [];
+  private count = 0;
+  private bytes = 0;
+  private readonly writers: Readonly<Record<LogStream, StreamWriter>>;
+
+  constructor() {
+    const begin = (stream: LogStream) => this.addLine(stream);
+    const update = (index: number, line: OpenLine) => this.store(index, line);
+    this.writers = {
+      stdout: new StreamWriter(() => begin("stdout"), update),
+      stderr: new StreamWriter(() => begin("stderr"), update),
+    };
+  }
+
+  get lineCount(): number {
+    return this.count;
+  }
+
+  /** Bytes taken so far: the offset that the next chunk continues at. */
+  get byteLength(): number {
+    return this.bytes;
+  }
+
+  /** Lines that still grow: at most one per stream, in order. */
+  get openLines(): readonly number[] {
+    const { stdout, stderr } = this.writers;
+    return [stdout.openIndex, stderr.openIndex].filter((index) => index !== undefined).sort((a, b) => a - b);
+  }
+
+  append(offset: number, stream: LogStream, chunk: Uint8Array): AppendResult {
+    if (offset > this.bytes) return { kind: "gap", expectedOffset: this.bytes };
+    const fresh = chunk.subarray(this.bytes - offset);
+    if (fresh.length === 0) return { kind: "duplicate" };
+    this.bytes += fresh.length;
+    this.writers[stream].write(fresh);
+    return { kind: "appended" };
+  }
+
+  /** @throws {RangeError} when there is no such line. */
+  line(index: number): LogLine {
+    const block = this.blocks[Math.floor(index / blockSize)];
+    const slot = index % blockSize;
+    const text = block?.texts[slot];
+    if (block === undefined || text === undefined) throw new RangeError(`no line ${index} of ${this.count}`);
+    return {
+      text,
+      stream: block.stderr[slot] === 1 ? "stderr" : "stdout",
+      runs: block.runs.get(slot) ?? noRuns,
+      dropped: block.dropped.get(slot) ?? 0,
+    };
+  }
+
+  /** The text alone; cheaper than `line`. */
+  text(index: number): string {
+    return this.blocks[Math.floor(index / blockSize)]?.texts[index % blockSize] ?? "";
+  }
+
+  private addLine(stream: LogStream): number {
+    const index = this.count;
+    let block = this.blocks[Math.floor(index / blockSize)];
+    if (block === undefined) {
+      block = { texts: [], stderr: new Uint8Array(blockSize), runs: new Map(), dropped: new Map() };
+      this.blocks.push(block);
+    }
+    block.texts.push("");
+    if (stream === "stderr") block.stderr[index % blockSize] = 1;
+    this.count += 1;
+    return index;
+  }
+
+  private store(index: number, line: OpenLine): void {
+    const block = this.blocks[Math.floor(index / blockSize)];
+    if (block === undefined) throw new RangeError(`no line ${index}`);
+    const slot = index % blockSize;
+    block.texts[slot] = line.text;
+    setOrDelete(block.runs, slot, line.runs.length > 0 ? line.runs.slice() : undefined);
+    setOrDelete(block.dropped, slot, line.dropped > 0 ? line.dropped : undefined);
+  }
+}
+
+function setOrDelete<V>(map: Map<number, V>, key: number, value: V | undefined): void {
+  if (value !== undefined) map.set(key, value);
+  else if (map.size > 0) map.delete(key);
+}
+
+interface OpenLine {
+  text: string;
+  runs: StyleRun[];
+  dropped: number;
+}
+
+/** One stream's bytes → lines. A line is written back when it ends and at the end of each chunk. */
+class StreamWriter implements TerminalSink {
+  /** The line that grows, or `undefined` between a newline and the next character. */
+  openIndex: number | undefined;
+  private readonly decoder = new TextDecoder();
+  private readonly parser = new TerminalParser(this);
+  private readonly begin: () => number;
+  private readonly update: (index: number, line: OpenLine) => void;
+  private open: OpenLine = { text: "", runs: [], dropped: 0 };
+  private returned = false;
+
+  constructor(begin: () => number, update: (index: number, line: OpenLine) => void) {
+    this.begin = begin;
+    this.update = update;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.parser.write(this.decoder.decode(bytes, { stream: true }));
+    if (this.openIndex !== undefined) this.update(this.openIndex, this.open);
+  }
+
+  print(text: string, style: TextStyle): void {
+    this.openIndex ??= this.begin();
+    if (this.returned) this.clear();
+    const { open } = this;
+    const room = maxLineLength - open.text.length;
+    if (room > 0) this.addRun(open, style);
+    if (text.length <= room) open.text += text;
+    else {
+      open.text += text.slice(0, room);
+      open.dropped += text.length - room;
+    }
+  }
+
+  newline(): void {
+    const index = this.openIndex ?? this.begin();
+    this.update(index, this.open);
+    this.openIndex = undefined;
+    this.clear();
+  }
+
+  carriageReturn(): void {
+    this.returned = true;
+  }
+
+  backspace(): void {
+    const { open } = this;
+    if (open.dropped > 0) open.dropped -= 1;
+    else open.text = open.text.slice(0, -1);
+    while ((open.runs.at(-1)?.start ?? -1) > open.text.length) open.runs.pop();
+  }
+
+  eraseLine(): void {
+    this.clear();
+  }
+
+  private clear(): void {
+    this.open = { text: "", runs: [], dropped: 0 };
+    this.returned = false;
+  }
+
+  private addRun(open: OpenLine, style: TextStyle): void {
+    const last = open.runs.at(-1);
+    if (sameStyle(last?.style ?? {}, style)) return;
+    if (last?.start === open.text.length) open.runs.pop();
+    open.runs.push({ start: open.text.length, style });
+  }
+}

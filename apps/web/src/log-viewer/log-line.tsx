@@ -1,0 +1,64 @@
+import type { CSSProperties, MouseEvent, Ref } from "react";
+import type { LogLine } from "./line-buffer.ts";
+import classes from "./log-viewer.module.css";
+import type { Match } from "./search.ts";
+import { segmentLine } from "./segments.ts";
+import { cssOfStyle } from "./style-css.ts";
+
+interface LogLineRowProps {
+  readonly line: LogLine;
+  /** From 1. */
+  readonly number: number;
+  readonly matches: readonly Match[];
+  readonly currentMatch: Match | undefined;
+  readonly marked: boolean;
+  readonly style: CSSProperties;
+  readonly index: number;
+  readonly ref?: Ref<HTMLDivElement>;
+  readonly onNumberClick: (number: number, event: MouseEvent) => void;
+}
+
+/** One line of a log. The text only ever becomes text nodes. */
+export function LogLineRow(props: LogLineRowProps) {
+  const { line, number, matches, currentMatch, marked, style, index, ref, onNumberClick } = props;
+  const names = [classes.line, line.stream === "stderr" && classes.stderr, marked && classes.marked];
+  return (
+    <div
+      ref={ref}
+      className={names.filter(Boolean).join(" ")}
+      style={style}
+      data-index={index}
+      data-stream={line.stream}
+    >
+      {/* biome-ignore lint/a11y/useAnchorContent: the number is drawn by the style sheet, so that copied text has none */}
+      <a
+        className={classes.number}
+        href={`#L${number}`}
+        data-number={number}
+        aria-label={`Line ${number}${line.stream === "stderr" ? ", standard error" : ""}`}
+        tabIndex={-1}
+        onClick={(event) => onNumberClick(number, event)}
+      />
+      <span className={classes.text}>
+        {segmentLine(line, matches).map(({ text, style: look, match }, position) => {
+          const current =
+            match !== undefined && currentMatch?.line === match.line && currentMatch.start === match.start;
+          return (
+            <span
+              // biome-ignore lint/suspicious/noArrayIndexKey: segments have no other identity
+              key={position}
+              style={match ? {} : cssOfStyle(look)}
+              className={match && (current ? classes.currentMatch : classes.match)}
+              data-current-match={current || undefined}
+            >
+              {text}
+            </span>
+          );
+        })}
+        {line.dropped > 0 && (
+          <span className={classes.note}>… {line.dropped.toLocaleString("en")} more characters: see the download</span>
+        )}
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,116 @@
+import { formatDuration } from "@airlock/job";
+import { Anchor, Loader, Table, Text } from "@mantine/core";
+import { IconStack2 } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "react-router";
+import { listQueues } from "../api-client/endpoints.ts";
+import { queryKeys } from "../api-client/query-client.ts";
+import { serverNow } from "../api-client/server-clock.ts";
+import { useListEvents } from "../api-client/use-list-events.ts";
+import classes from "../jobs/job-list.module.css";
+import { EmptyState } from "../layout/empty-state.tsx";
+import { ErrorPanel } from "../layout/error-panel.tsx";
+import { PageHeader } from "../layout/page-header.tsx";
+import { usePageIdentity } from "../layout/page-identity.ts";
+import { TickingDuration } from "../layout/ticking-duration.tsx";
+
+export function QueuesPage() {
+  usePageIdentity("Queues");
+  useListEvents();
+  const { data, error, refetch } = useQuery({
+    queryKey: queryKeys.queues,
+    queryFn: async ({ signal }) => {
+      const queues = await listQueues({ signal });
+      const now = serverNow();
+      return queues.map((queue) => ({
+        ...queue,
+        oldestQueuedAt: queue.oldestQueuedMs === null ? null : new Date(now - queue.oldestQueuedMs).toISOString(),
+      }));
+    },
+  });
+  return (
+    <>
+      <PageHeader title="Queues" description="Jobs wait in a queue until an executor that serves it has a free slot" />
+      {error && data === undefined && (
+        <ErrorPanel title="The queues could not be loaded" error={error} onRetry={refetch} />
+      )}
+      {!error && data === undefined && <Loader type="dots" aria-label="Loading" />}
+      {data?.length === 0 && (
+        <EmptyState icon={IconStack2} title="No queues">
+          A queue appears with its first job.
+        </EmptyState>
+      )}
+      {data && data.length > 0 && (
+        <Table.ScrollContainer minWidth={620} className={classes.frame ?? ""}>
+          <Table verticalSpacing="sm" horizontalSpacing="md">
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>Queue</Table.Th>
+                <Table.Th>Queued</Table.Th>
+                <Table.Th>Running</Table.Th>
+                <Table.Th>Oldest waits</Table.Th>
+                <Table.Th>Attempts</Table.Th>
+                <Table.Th>Lease</Table.Th>
+              </Table.Tr>
+            </Table.Thead>
+            <Table.Tbody>
+              {data.map((queue) => (
+                <Table.Tr key={queue.name}>
+                  <Table.Td>
+                    <Anchor component={Link} to={`/jobs?queue=${encodeURIComponent(queue.name)}`} fw={600} size="sm">
+                      {queue.name}
+                    </Anchor>
+                  </Table.Td>
+                  <Table.Td>
+                    <Count count={queue.queued} queue={queue.name} state="queued" />
+                  </Table.Td>
+                  <Table.Td>
+                    <Count count={queue.processing} queue={queue.name} state="processing" />
+                  </Table.Td>
+                  <Table.Td>
+                    {queue.oldestQueuedAt === null ? (
+                      <Text size="sm" c="dimmed">
+                        none waits
+                      </Text>
+                    ) : (
+                      <Text size="sm">
+                        <TickingDuration from={queue.oldestQueuedAt} to={null} />
+                      </Text>
+                    )}
+                  </Table.Td>
+                  <Table.Td>
+                    <Text size="sm">up to {queue.maxAttempts}</Text>
+                  </Table.Td>
+                  <Table.Td>
+                    <Text size="sm">{formatDuration(queue.leaseMs)}</Text>
+                  </Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        </Table.ScrollContainer>
+      )}
+      {data && data.length > 0 && (
+        <Text size="xs" c="dimmed" mt="sm">
+          Attempts: how often a job is tried when the failure is not its own. Lease: how long an executor may be silent
+          before its job is given to another.
+        </Text>
+      )}
+    </>
+  );
+}
+
+function Count({ count, queue, state }: { readonly count: number; readonly queue: string; readonly state: string }) {
+  if (count === 0) {
+    return (
+      <Text size="sm" c="dimmed">
+        0
+      </Text>
+    );
+  }
+  return (
+    <Anchor component={Link} size="sm" to={`/jobs?${new URLSearchParams({ state, queue })}`}>
+      {count}
+    </Anchor>
+  );
+}

@@ -1,0 +1,20 @@
+/** The login page's address that leads back to where its visitor wanted to go. */
+export function loginPath(from: { readonly pathname: string; readonly search: string; readonly hash: string }): string {
+  if (from.pathname === "/login") return "/login";
+  const next = `${from.pathname}${from.search}${from.hash}`;
+  return next === "/" || next === "/jobs" ? "/login" : `/login?${new URLSearchParams({ next })}`;
+}
+
+/** Where to go after the login: only ever a page of this instance, whatever a link says. */
+export function returnPath(search: URLSearchParams, origin: string): string {
+  const next = search.get("next") ?? "";
+  const home = "/jobs";
+  if (!next.startsWith("/")) return home;
+  try {
+    const url = new URL(next, origin);
+    if (url.origin !== origin || url.pathname === "/login" || url.pathname.startsWith("//")) return home;
+    return `${url.pathname}${url.search}${url.hash}`;
+  } catch {
+    return home;
+  }
+}

@@ -1,0 +1,23 @@
+import { Alert, Button, Center, Group, Text } from "@mantine/core";
+import { IconBug } from "@tabler/icons-react";
+import { useRouteError } from "react-router";
+
+/** A page broke, or its program could not be loaded (after an update of the instance, for instance). */
+export function RouteErrorPage() {
+  const error = useRouteError();
+  return (
+    <Center component="main" mih="60dvh" p="md">
+      <Alert color="red" title="This page broke" icon={<IconBug />} maw={640} role="alert">
+        <Text size="sm">{error instanceof Error ? error.message : String(error)}</Text>
+        <Text size="sm" c="dimmed" mt={4}>
+          Reloading helps when the instance was updated in the meantime. Otherwise it is a defect: please report it.
+        </Text>
+        <Group mt="sm">
+          <Button size="xs" variant="default" onClick={() => window.location.reload()}>
+            Reload
+          </Button>
+        </Group>
+      </Alert>
+    </Center>
+  );
+}

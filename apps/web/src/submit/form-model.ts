@@ -1,0 +1,171 @@
+import type { JobSpecInput, JobView } from "@airlock/api";
+
+/** A name and a value as typed; `id` only tells the rows of the form apart. */
+export interface EnvRow {
+  readonly id: number;
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface StepValues {
+  readonly id: number;
+  readonly key: string;
+  readonly image: string;
+  readonly run: string;
+  readonly dir: string;
+  readonly env: readonly EnvRow[];
+}
+
+export const egressKinds = ["default", "none", "public", "allow"] as const;
+
+/** The submit form as typed: texts, whatever they mean. */
+export interface FormValues {
+  readonly queue: string;
+  readonly repository: string;
+  readonly revision: string;
+  readonly steps: readonly StepValues[];
+  readonly cpus: string;
+  readonly memory: string;
+  readonly disk: string;
+  readonly pids: string;
+  readonly egress: (typeof egressKinds)[number];
+  /** Rules of the allow-list, one a line. */
+  readonly allow: string;
+  readonly timeout: string;
+  readonly outputs: string;
+  readonly labels: readonly EnvRow[];
+  readonly priority: string;
+}
+
+let lastId = 0;
+export function newId(): number {
+  lastId += 1;
+  return lastId;
+}
+
+export function emptyStep(): StepValues {
+  return { id: newId(), key: "", image: "", run: "", dir: "", env: [] };
+}
+
+export function emptyForm(repository = ""): FormValues {
+  return {
+    queue: "",
+    repository,
+    revision: "",
+    steps: [emptyStep()],
+    cpus: "",
+    memory: "",
+    disk: "",
+    pids: "",
+    egress: "default",
+    allow: "",
+    timeout: "",
+    outputs: "",
+    labels: [],
+    priority: "",
+  };
+}
+
+/** The form filled in like a job that exists. Environments are not shown to anyone again: they are left out. */
+export function formOf(job: JobView): FormValues {
+  const text = (value: number | string | undefined) => (value === undefined ? "" : String(value));
+  const { cpus, memory, disk, pids } = job.resources;
+  return {
+    queue: job.queue === "default" ? "" : job.queue,
+    repository: job.repository ?? "",
+    revision: job.revision === "HEAD" ? "" : job.revision,
+    steps: job.steps.map((step, index) => ({
+      id: newId(),
+      key: step.key === String(index) ? "" : step.key,
+      image: step.image,
+      run: step.commands.join("\n"),
+      dir: step.dir,
+      env: [],
+    })),
+    cpus: text(cpus),
+    memory: text(memory),
+    disk: text(disk),
+    pids: text(pids),
+    egress: typeof job.egress === "string" ? job.egress : "allow",
+    allow: typeof job.egress === "string" ? "" : job.egress.allow.join("\n"),
+    timeout: job.timeoutMs === null ? "" : `${job.timeoutMs}ms`,
+    outputs: job.outputs.join("\n"),
+    labels: Object.entries(job.labels).map(([name, value]) => ({ id: newId(), name, value })),
+    priority: job.priority === 0 ? "" : String(job.priority),
+  };
+}
+
+/** The job that the form describes, as typed: what is empty is left out, what is wrong stays wrong and is found later. */
+export function toJobSpec(values: FormValues): JobSpecInput {
+  const resources = {
+    ...optional("cpus", number(values.cpus)),
+    ...optional("memory", trimmed(values.memory)),
+    ...optional("disk", trimmed(values.disk)),
+    ...optional("pids", number(values.pids)),
+  };
+  const labels = recordOf(values.labels);
+  const outputs = lines(values.outputs);
+  return {
+    ...optional("queue", trimmed(values.queue)),
+    ...optional("repository", trimmed(values.repository)),
+    ...optional("revision", trimmed(values.revision)),
+    steps: values.steps.map((step) => {
+      const env = recordOf(step.env);
+      return {
+        ...optional("key", trimmed(step.key)),
+        image: step.image.trim(),
+        run: step.run,
+        ...optional("dir", trimmed(step.dir)),
+        ...(Object.keys(env).length > 0 ? { env } : {}),
+      };
+    }),
+    ...(Object.keys(resources).length > 0 ? { resources } : {}),
+    ...egressOf(values),
+    ...optional("timeout", trimmed(values.timeout)),
+    ...(outputs.length > 0 ? { outputs } : {}),
+    ...(Object.keys(labels).length > 0 ? { labels } : {}),
+    ...optional("priority", number(values.priority)),
+  };
+}
+
+/** Paths of all fields, as issues name them. */
+export function fieldPaths(values: FormValues): string[] {
+  const ofSteps = values.steps.flatMap((_, index) =>
+    ["key", "image", "run", "dir", "env"].map((name) => `steps[${index}].${name}`),
+  );
+  const ofResources = ["cpus", "memory", "disk", "pids"].map((name) => `resources.${name}`);
+  return [
+    ...ofSteps,
+    ...ofResources,
+    ...["queue", "repository", "revision", "egress", "timeout", "outputs", "labels", "priority"],
+  ];
+}
+
+function egressOf(values: FormValues): Pick<JobSpecInput, "egress"> {
+  if (values.egress === "default") return {};
+  if (values.egress !== "allow") return { egress: values.egress };
+  return { egress: { allow: lines(values.allow) } };
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [P in K]: V });
+}
+
+function trimmed(text: string): string | undefined {
+  return text.trim() === "" ? undefined : text.trim();
+}
+
+function number(text: string): number | undefined {
+  return text.trim() === "" ? undefined : Number(text);
+}
+
+function lines(text: string): string[] {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+}
+
+function recordOf(rows: readonly EnvRow[]): Record<string, string> {
+  return Object.fromEntries(rows.filter((row) => row.name.trim() !== "").map((row) => [row.name.trim(), row.value]));
+}

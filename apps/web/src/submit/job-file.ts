@@ -1,0 +1,7 @@
+import type { JobSpecInput } from "@airlock/api";
+import { stringify } from "yaml";
+
+/** A job as the text of a job.yaml. Scripts of several lines are block texts. */
+export function jobFile(spec: JobSpecInput): string {
+  return stringify(spec, { lineWidth: 0, blockQuote: "literal" });
+}
