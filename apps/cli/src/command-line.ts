@@ -1,0 +1,79 @@
+import { Command } from "commander";
+import type { CommandContext } from "./command-context.ts";
+import { devCommand } from "./commands/dev.ts";
+import { executorCommand } from "./commands/executor.ts";
+import { executorsListCommand } from "./commands/executors/list.ts";
+import { jobCancelCommand } from "./commands/job/cancel.ts";
+import { jobListCommand } from "./commands/job/list.ts";
+import { jobLogsCommand } from "./commands/job/logs.ts";
+import { jobRetryCommand } from "./commands/job/retry.ts";
+import { jobShowCommand } from "./commands/job/show.ts";
+import { jobSubmitCommand } from "./commands/job/submit.ts";
+import { queueCreateCommand } from "./commands/queue/create.ts";
+import { queueListCommand } from "./commands/queue/list.ts";
+import { repoAddCommand } from "./commands/repo/add.ts";
+import { repoListCommand } from "./commands/repo/list.ts";
+import { serverCommand } from "./commands/server.ts";
+import { version } from "./version.ts";
+
+/** The whole of `airlock`: nouns, their verbs, and the programs. */
+export function commandLine(context: CommandContext): Command {
+  const program = new Command("airlock")
+    .description("Runs untrusted code in a secure and controllable way.")
+    .version(version, "-V, --version", "print the version")
+    .enablePositionalOptions()
+    .addCommand(devCommand(context))
+    .addCommand(serverCommand(context))
+    .addCommand(executorCommand(context))
+    .addCommand(
+      noun("job", "Submit, watch and end jobs", [
+        jobSubmitCommand(context),
+        jobListCommand(context),
+        jobShowCommand(context),
+        jobLogsCommand(context),
+        jobCancelCommand(context),
+        jobRetryCommand(context),
+      ]),
+    )
+    .addCommand(noun("repo", "Repositories that jobs run on", [repoAddCommand(context), repoListCommand(context)]))
+    .addCommand(noun("executors", "Machines that run jobs", [executorsListCommand(context)]))
+    .addCommand(noun("queue", "Queues that jobs wait in", [queueListCommand(context), queueCreateCommand(context)]))
+    .addHelpText(
+      "after",
+      `
+Where the instance is:
+  AIRLOCK_URL and AIRLOCK_TOKEN, else the nearest .airlock/connection.json in this directory or above
+  (\`airlock dev\` writes it), else that of AIRLOCK_DATA_DIR.
+
+Examples:
+  airlock dev
+  airlock job submit --repo . --image host --follow -- sh -c 'ls; git log -1'
+  airlock job list`,
+    );
+  configure(program, context);
+  return program;
+}
+
+function noun(name: string, description: string, verbs: readonly Command[]): Command {
+  const command = new Command(name).description(description);
+  for (const verb of verbs) command.addCommand(verb);
+  return command;
+}
+
+/** Settings that commander does not hand down to commands which were made apart. */
+function configure(command: Command, context: CommandContext): void {
+  command
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      writeErr: (text) => context.stderr.write(text),
+      getOutHelpWidth: () => context.stdout.columns ?? 100,
+      getErrHelpWidth: () => context.stderr.columns ?? 100,
+    })
+    .showHelpAfterError(`(see \`${fullName(command)} --help\`)`);
+  for (const child of command.commands) configure(child, context);
+}
+
+function fullName(command: Command): string {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
+}

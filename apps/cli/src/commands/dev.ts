@@ -1,0 +1,45 @@
+import { Command } from "commander";
+import type { CommandContext } from "../command-context.ts";
+import { UsageError } from "../command-error.ts";
+import { runDev } from "../dev/run-dev.ts";
+
+interface Options {
+  readonly listen?: string;
+  readonly dataDir?: string;
+  readonly repo?: string;
+  readonly job?: string;
+  readonly once?: boolean;
+}
+
+export function devCommand(context: CommandContext): Command {
+  return new Command("dev")
+    .description("Run an instance and an executor on this machine, until Ctrl-C")
+    .option("--listen HOST:PORT", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080")
+    .option("--data-dir DIR", "default: AIRLOCK_DATA_DIR, else .airlock")
+    .option("--repo URL_OR_PATH", "let the instance know this repository; --job runs on it")
+    .option("--job FILE", "submit this job file when everything runs, and print its log")
+    .option("--once", "with --job: stop after the job, with its exit code")
+    .addHelpText(
+      "after",
+      `
+It writes DATA_DIR/connection.json, where the other commands find address and token; logs are in DATA_DIR/logs.
+EXECUTOR_* variables reach the executor, AIRLOCK_* the instance.
+
+Examples:
+  airlock dev
+  airlock dev --listen 127.0.0.1:0 --data-dir /tmp/airlock --repo .
+  airlock dev --repo . --job job.yaml --once
+
+Exit codes:
+  0    stopped by Ctrl-C; with --once: the job completed
+  1    something did not start, or ended by itself
+  2    the command line is wrong
+With --once the exit code is the job's, and the command's own are
+  125  something did not start, or ended by itself; the command line is wrong
+  130  stopped by Ctrl-C before the job ended`,
+    )
+    .action(async (options: Options) => {
+      if (options.once && options.job === undefined) throw new UsageError("--once goes with --job FILE");
+      context.setExitCode(await runDev(context, options));
+    });
+}

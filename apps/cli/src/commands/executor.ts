@@ -1,0 +1,16 @@
+import { Command } from "commander";
+import { becomeProgram } from "../become-program.ts";
+import type { CommandContext } from "../command-context.ts";
+
+/** Everything after the word goes to the executor program as it is, `--help` included. */
+export function executorCommand(context: CommandContext): Command {
+  return new Command("executor")
+    .description("Run the executor program: run, validate, …; the same as the command `executor`")
+    .argument("[ARGS...]", "its arguments; see `airlock executor --help`")
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .action(async (args: readonly string[]) => {
+      context.setExitCode(await becomeProgram("executor", args, context.env));
+    });
+}

@@ -1,0 +1,44 @@
+import { ExecutorList } from "@airlock/api";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { requestExitCodesHelp } from "../../exit-codes.ts";
+import { connect } from "../../instance/connect.ts";
+import { type Paint, painter } from "../../terminal/paint.ts";
+import { plainText } from "../../terminal/plain-text.ts";
+import { printJson } from "../../terminal/print-json.ts";
+import { relativeTime } from "../../terminal/relative-time.ts";
+import { formatTable } from "../../terminal/table.ts";
+
+export function executorsListCommand(context: CommandContext): Command {
+  return new Command("list")
+    .alias("ls")
+    .description("List the executors that the instance has heard of")
+    .option("--json", "print JSON")
+    .addHelpText("after", `\nExample:\n  airlock executors list\n${requestExitCodesHelp}`)
+    .action(async (options: { readonly json?: boolean }) => {
+      const client = await connect(context);
+      const list = await client.json(ExecutorList, "executors");
+      if (options.json) return printJson(context, list);
+      if (list.executors.length === 0) {
+        context.stderr.write("no executors; start one with `executor run`, or everything with `airlock dev`\n");
+        return;
+      }
+      const paint = painter(context.stdout);
+      const now = new Date();
+      const rows = list.executors.map((executor) => [
+        plainText(executor.name),
+        stateOf(executor, paint),
+        plainText(executor.queues.join(", ")),
+        plainText(`${executor.runtime} ${executor.runtimeVersion}`.trim()) || "-",
+        plainText(executor.version) || "-",
+        `${executor.runningJobs.length}/${executor.slots}`,
+        relativeTime(executor.lastSeenAt, now),
+      ]);
+      context.stdout.write(formatTable(["NAME", "STATE", "QUEUES", "RUNTIME", "VERSION", "JOBS", "SEEN"], rows));
+    });
+}
+
+function stateOf(executor: { readonly active: boolean; readonly draining: boolean }, paint: Paint): string {
+  if (!executor.active) return paint("dim", "inactive");
+  return executor.draining ? paint("yellow", "draining") : paint("green", "active");
+}

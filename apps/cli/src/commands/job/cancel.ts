@@ -1,0 +1,27 @@
+import { JobView } from "@airlock/api";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { requestExitCodesHelp } from "../../exit-codes.ts";
+import { connect } from "../../instance/connect.ts";
+import { printJson } from "../../terminal/print-json.ts";
+import { parseJobId } from "../number-arguments.ts";
+
+export function jobCancelCommand(context: CommandContext): Command {
+  return new Command("cancel")
+    .description("Cancel a job: one that waits at once, one that runs as soon as its executor hears of it")
+    .argument("<ID>", "the job's number", parseJobId)
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Example:
+  airlock job cancel 7
+${requestExitCodesHelp}`,
+    )
+    .action(async (id: number, options: { readonly json?: boolean }) => {
+      const client = await connect(context);
+      const job = await client.json(JobView, `jobs/${id}/cancel`, { method: "POST" });
+      if (options.json) printJson(context, job);
+      else context.stdout.write(`job ${id} ${job.state === "canceled" ? "is canceled" : "is being canceled"}\n`);
+    });
+}

@@ -1,0 +1,87 @@
+import { JobList } from "@airlock/api";
+import { formatDuration, jobStates } from "@airlock/job";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { requestExitCodesHelp } from "../../exit-codes.ts";
+import { jobDurationMs } from "../../follow/describe-job.ts";
+import { connect } from "../../instance/connect.ts";
+import { paintState } from "../../terminal/job-state-style.ts";
+import { painter } from "../../terminal/paint.ts";
+import { plainText } from "../../terminal/plain-text.ts";
+import { printJson } from "../../terminal/print-json.ts";
+import { relativeTime } from "../../terminal/relative-time.ts";
+import { formatTable } from "../../terminal/table.ts";
+import { parseJobId, parsePositive } from "../number-arguments.ts";
+
+interface Options {
+  readonly state?: string;
+  readonly queue?: string;
+  readonly repo?: string;
+  readonly before?: number;
+  readonly limit: number;
+  readonly json?: boolean;
+}
+
+export function jobListCommand(context: CommandContext): Command {
+  return new Command("list")
+    .alias("ls")
+    .description("List jobs, the newest first")
+    .option("--state STATES", `only these states, separated by commas: ${jobStates.join(", ")}`)
+    .option("--queue NAME", "only this queue")
+    .option("--repo NAME", "only this repository, by the name that the instance knows")
+    .option("--before ID", "only older jobs: the next page", parseJobId)
+    .option("--limit N", "at most this many, up to 200", parsePositive, 20)
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  airlock job list
+  airlock job list --state queued,processing --queue batches
+  airlock job list --json | jq '.jobs[].id'
+${requestExitCodesHelp}`,
+    )
+    .action((options: Options) => listJobs(context, options));
+}
+
+async function listJobs(context: CommandContext, options: Options): Promise<void> {
+  const client = await connect(context);
+  const search = new URLSearchParams({ limit: String(options.limit) });
+  if (options.state) search.set("state", options.state);
+  if (options.queue) search.set("queue", options.queue);
+  if (options.repo) search.set("repository", options.repo);
+  if (options.before) search.set("before", String(options.before));
+  const list = await client.json(JobList, `jobs?${search}`);
+  if (options.json) return printJson(context, list);
+  if (list.jobs.length === 0) {
+    context.stderr.write("no jobs; submit one with `airlock job submit`\n");
+    return;
+  }
+  const paint = painter(context.stdout);
+  const now = new Date();
+  const rows = list.jobs.map((job) => {
+    const took = jobDurationMs(job, now);
+    return [
+      String(job.id),
+      paintState(paint, job),
+      plainText(job.queue),
+      plainText(job.repository ?? "-"),
+      plainText(shortRevision(job.revision, job.commit)),
+      relativeTime(job.queuedAt, now),
+      took === undefined ? "-" : formatDuration(took),
+      shorten(plainText(job.stepKeys.join(", ")), 40),
+    ];
+  });
+  const header = ["ID", "STATE", "QUEUE", "REPOSITORY", "REVISION", "QUEUED", "TOOK", "STEPS"];
+  context.stdout.write(formatTable(header, rows));
+  if (list.next !== null) context.stderr.write(paint("dim", `more: --before ${list.next}\n`));
+}
+
+function shortRevision(revision: string, commit: string | null): string {
+  const name = /^[0-9a-f]{40,64}$/.test(revision) ? "" : shorten(revision, 24);
+  return [name, commit?.slice(0, 8)].filter(Boolean).join(" ") || "-";
+}
+
+function shorten(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+}

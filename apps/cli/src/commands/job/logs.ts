@@ -1,0 +1,42 @@
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { UsageError } from "../../command-error.ts";
+import { followExitCodesHelp } from "../../exit-codes.ts";
+import { followJob } from "../../follow/follow-job.ts";
+import { printLogs } from "../../follow/print-logs.ts";
+import { connect } from "../../instance/connect.ts";
+import { parseJobId, parsePositive } from "../number-arguments.ts";
+
+interface Options {
+  readonly follow?: boolean;
+  readonly attempt?: number;
+  readonly entry?: number;
+  readonly json?: boolean;
+}
+
+export function jobLogsCommand(context: CommandContext): Command {
+  return new Command("logs")
+    .description("Print a job's log: as plain bytes into a file or pipe, made safe on a terminal")
+    .argument("<ID>", "the job's number", parseJobId)
+    .option("--follow", "go on until the job ends; the exit code is the job's")
+    .option("--attempt N", "this attempt; default: the last, with --follow all", parsePositive)
+    .option("--entry N", "only this log entry, as `airlock job show` numbers them", parsePositive)
+    .option("--json", "with --follow: print events as JSON, one a line")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  airlock job logs 7
+  airlock job logs 7 --follow
+  airlock job logs 7 --attempt 1 > attempt-1.log
+${followExitCodesHelp}`,
+    )
+    .action(async (id: number, options: Options) => {
+      const { attempt, entry, follow, json } = options;
+      if (follow && entry !== undefined) throw new UsageError("--entry does not go with --follow");
+      if (json && !follow) throw new UsageError("--json goes with --follow");
+      const client = await connect(context);
+      if (follow) context.setExitCode(await followJob(context, client, id, { attempt, json }));
+      else await printLogs(context, client, id, { attempt, entry });
+    });
+}

@@ -1,0 +1,41 @@
+import { JobView } from "@airlock/api";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { followExitCodesHelp } from "../../exit-codes.ts";
+import { followJob } from "../../follow/follow-job.ts";
+import { connect } from "../../instance/connect.ts";
+import { printJson } from "../../terminal/print-json.ts";
+import { parseJobId } from "../number-arguments.ts";
+
+interface Options {
+  readonly follow?: boolean;
+  readonly cancelOnInterrupt?: boolean;
+  readonly json?: boolean;
+}
+
+export function jobRetryCommand(context: CommandContext): Command {
+  return new Command("retry")
+    .description("Run a job that has ended once more")
+    .argument("<ID>", "the job's number", parseJobId)
+    .option("--follow", "print the new attempt's log until the job ends; the exit code is the job's")
+    .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")
+    .option("--json", "print JSON; with --follow: events, one a line")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  airlock job retry 7
+  airlock job retry 7 --follow
+${followExitCodesHelp}`,
+    )
+    .action(async (id: number, { follow, cancelOnInterrupt, json }: Options) => {
+      const client = await connect(context);
+      const job = await client.json(JobView, `jobs/${id}/retry`, { method: "POST" });
+      if (follow) {
+        // What earlier attempts printed was seen before; this one's number is not given out yet.
+        const attempt = job.attempt + 1;
+        context.setExitCode(await followJob(context, client, id, { fromAttempt: attempt, cancelOnInterrupt, json }));
+      } else if (json) printJson(context, job);
+      else context.stdout.write(`job ${id} is queued again\n`);
+    });
+}

@@ -1,0 +1,96 @@
+import { JobView } from "@airlock/api";
+import { formatBytes, formatDuration, isFinished } from "@airlock/job";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { requestExitCodesHelp } from "../../exit-codes.ts";
+import { jobDurationMs } from "../../follow/describe-job.ts";
+import { connect } from "../../instance/connect.ts";
+import { paintState } from "../../terminal/job-state-style.ts";
+import { type Paint, painter } from "../../terminal/paint.ts";
+import { plainText } from "../../terminal/plain-text.ts";
+import { printJson } from "../../terminal/print-json.ts";
+import { relativeTime } from "../../terminal/relative-time.ts";
+import { formatTable } from "../../terminal/table.ts";
+import { parseJobId } from "../number-arguments.ts";
+
+export function jobShowCommand(context: CommandContext): Command {
+  return new Command("show")
+    .description("Show one job: its state and why, its attempts, its log entries")
+    .argument("<ID>", "the job's number", parseJobId)
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  airlock job show 7
+  airlock job show 7 --json | jq .explanation
+${requestExitCodesHelp}`,
+    )
+    .action(async (id: number, options: { readonly json?: boolean }) => {
+      const client = await connect(context);
+      const job = await client.json(JobView, `jobs/${id}`);
+      if (options.json) printJson(context, job);
+      else context.stdout.write(describe(job, painter(context.stdout), new Date()));
+    });
+}
+
+function describe(job: JobView, paint: Paint, now: Date): string {
+  const took = jobDurationMs(job, now);
+  const fields: [string, string][] = [
+    ["state", paintState(paint, job)],
+    ["why", plainText(job.explanation.message)],
+    ["queue", `${plainText(job.queue)}${job.priority === 0 ? "" : ` (priority ${job.priority})`}`],
+    ["repository", plainText(job.repository ?? "none")],
+    ["revision", plainText(job.commit ? `${job.revision} (${job.commit})` : job.revision)],
+    ["queued", `${job.queuedAt} (${relativeTime(job.queuedAt, now)})`],
+  ];
+  if (job.startedAt) fields.push(["started", `${job.startedAt} (${relativeTime(job.startedAt, now)})`]);
+  if (took !== undefined) fields.push([isFinished(job.state) ? "took" : "runs for", formatDuration(took)]);
+  if (job.executor) fields.push(["executor", plainText(job.executor)]);
+  if (job.exitCode !== null) fields.push(["exit code", String(job.exitCode)]);
+  const failure = job.failureMessage ?? job.failureReason;
+  if (failure) fields.push(["failure", paint("red", plainText(failure))]);
+  fields.push([
+    "egress",
+    typeof job.egress === "string" ? job.egress : plainText(`allow ${job.egress.allow.join(", ")}`),
+  ]);
+  if (job.timeoutMs !== null) fields.push(["timeout", formatDuration(job.timeoutMs)]);
+  const labels = Object.entries(job.labels).map(([key, value]) => `${key}=${value}`);
+  if (labels.length > 0) fields.push(["labels", plainText(labels.join(" "))]);
+  const width = Math.max(...fields.map(([name]) => name.length));
+  const blocks = [
+    `${paint("bold", `job ${job.id}`)}\n${fields.map(([name, text]) => `  ${paint("dim", name.padEnd(width))}  ${text}\n`).join("")}`,
+  ];
+  if (job.warnings.length > 0) {
+    blocks.push(job.warnings.map((warning) => `${paint("yellow", `warning: ${plainText(warning)}`)}\n`).join(""));
+  }
+  if (job.attempts.length > 0) blocks.push(attemptsTable(job, now));
+  if (job.entries.length > 0) blocks.push(entriesTable(job));
+  return blocks.join("\n");
+}
+
+function attemptsTable(job: JobView, now: Date): string {
+  const rows = job.attempts.map((attempt) => {
+    const end = attempt.finishedAt === null ? now.getTime() : Date.parse(attempt.finishedAt);
+    return [
+      String(attempt.attempt),
+      attempt.state,
+      plainText(attempt.executor),
+      relativeTime(attempt.startedAt, now),
+      formatDuration(Math.max(0, end - Date.parse(attempt.startedAt))),
+      plainText(attempt.failureMessage ?? attempt.failureReason ?? ""),
+    ];
+  });
+  return formatTable(["ATTEMPT", "STATE", "EXECUTOR", "STARTED", "TOOK", "WHY"], rows);
+}
+
+function entriesTable(job: JobView): string {
+  const rows = job.entries.map((entry) => [
+    `${entry.attempt}.${entry.entryId}`,
+    plainText(entry.key),
+    entry.exitCode === null ? "-" : String(entry.exitCode),
+    entry.durationMs === null ? "-" : formatDuration(entry.durationMs),
+    formatBytes(entry.length),
+  ]);
+  return formatTable(["ENTRY", "KEY", "EXIT", "TOOK", "OUTPUT"], rows);
+}

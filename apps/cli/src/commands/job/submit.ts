@@ -1,0 +1,98 @@
+import { randomUUID } from "node:crypto";
+import type { JobView } from "@airlock/api";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { UsageError } from "../../command-error.ts";
+import { followExitCodesHelp } from "../../exit-codes.ts";
+import { followJob } from "../../follow/follow-job.ts";
+import { connect } from "../../instance/connect.ts";
+import { type JobDraft, submitJob } from "../../instance/submit-job.ts";
+import { readJobFile } from "../../job-file/read-job-file.ts";
+import { type SpecFlags, specFromCommand, specWithFlags, usageError } from "../../job-file/spec-from-flags.ts";
+import { printJson } from "../../terminal/print-json.ts";
+import { ProgressLine } from "../../terminal/progress-line.ts";
+
+interface Options extends SpecFlags {
+  readonly file?: string;
+  readonly repo?: string;
+  readonly idempotencyKey?: string;
+  readonly follow?: boolean;
+  readonly cancelOnInterrupt?: boolean;
+  readonly json?: boolean;
+}
+
+export function jobSubmitCommand(context: CommandContext): Command {
+  return new Command("submit")
+    .description("Submit a job: a job file, or one command in one image")
+    .usage("[options] -f FILE\n       airlock job submit [options] --image IMAGE -- COMMAND…")
+    .argument("[COMMAND...]", "what the one step runs, word by word")
+    .option("-f, --file FILE", "job file (YAML or JSON); - is standard input")
+    .option("--repo REPOSITORY", "name, URL or path of the repository; a new URL or path is added first")
+    .option("--rev REVISION", "branch, tag or commit; default HEAD")
+    .option("--image IMAGE", "image of COMMAND's step, or `host` where the executor allows it")
+    .option("--queue NAME", "default: default")
+    .option(
+      "--env NAME=VALUE",
+      "environment of every step, may be repeated; NAME alone passes on the value here",
+      collect,
+    )
+    .option("--egress POLICY", "none, public, or a rule NAME_OR_RANGE[:PORT], may be repeated; default: none", collect)
+    .option("--timeout DURATION", "wall time of the whole job, such as 20m")
+    .option("--cpus N", "cores, fractions allowed")
+    .option("--memory SIZE", "such as 512Mi or 4G")
+    .option("--label KEY=VALUE", "the executor must offer it, may be repeated", collect)
+    .option("--priority N", "-1000 to 1000, higher goes first")
+    .option("--idempotency-key KEY", "submitting with the same key again names the same job")
+    .option("--follow", "print the log until the job ends; the exit code is the job's")
+    .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")
+    .option("--json", "print JSON; with --follow: events, one a line")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  airlock job submit -f job.yaml --follow
+  airlock job submit --repo . --rev HEAD --image host --follow -- sh -c 'ls; exit 3'
+  airlock job submit --repo https://git.example.com/team/app.git --image node:24 -- npm test
+  generate-job | airlock job submit -f - --json | jq .id
+${followExitCodesHelp}`,
+    )
+    .action((words: readonly string[], options: Options) => submit(context, words, options));
+}
+
+async function submit(context: CommandContext, words: readonly string[], options: Options): Promise<void> {
+  const { follow, cancelOnInterrupt, json } = options;
+  const draft = await draftJob(context, words, options);
+  const client = await connect(context);
+  const key = options.idempotencyKey ?? randomUUID();
+  let job: JobView;
+  {
+    using progress = new ProgressLine(context.stderr);
+    job = await submitJob(client, draft, key, (text) => progress.show(text));
+  }
+  if (follow) {
+    if (!json) context.stderr.write(`job ${job.id} submitted\n`);
+    context.setExitCode(await followJob(context, client, job.id, { cancelOnInterrupt, json }));
+  } else if (json) printJson(context, job);
+  else context.stdout.write(`job ${job.id} submitted; see \`airlock job logs ${job.id} --follow\`\n`);
+}
+
+async function draftJob(context: CommandContext, words: readonly string[], options: Options): Promise<JobDraft> {
+  const repository = options.repo === undefined ? {} : { repository: options.repo };
+  if (options.file === undefined) {
+    if (words.length === 0) throw new UsageError("neither -f FILE nor a COMMAND", "See `airlock job submit --help`.");
+    const spec = { ...specFromCommand(words, options, context.env), ...repository };
+    return { spec, directory: context.cwd, report: usageError };
+  }
+  if (words.length > 0) throw new UsageError("-f FILE and a COMMAND exclude each other");
+  const file = await readJobFile(options.file, context);
+  const spec = { ...specWithFlags(file.spec, options, context.env), ...repository };
+  return {
+    spec,
+    directory: options.repo === undefined ? file.directory : context.cwd,
+    report: (problems) => file.report(problems),
+  };
+}
+
+function collect(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, value];
+}

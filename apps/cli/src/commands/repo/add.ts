@@ -1,0 +1,44 @@
+import { RepositoryView } from "@airlock/api";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { requestExitCodesHelp } from "../../exit-codes.ts";
+import { connect } from "../../instance/connect.ts";
+import { addRepository, repositoryUrl } from "../../instance/resolve-repository.ts";
+import { plainText } from "../../terminal/plain-text.ts";
+import { printJson } from "../../terminal/print-json.ts";
+import { ProgressLine } from "../../terminal/progress-line.ts";
+
+interface Options {
+  readonly name?: string;
+  readonly wait: boolean;
+  readonly json?: boolean;
+}
+
+export function repoAddCommand(context: CommandContext): Command {
+  return new Command("add")
+    .description("Let the instance know a repository, and wait until it was fetched")
+    .argument("<URL_OR_PATH>", "https, ssh, git or file URL, user@host:path, or a path where the instance allows it")
+    .option("--name NAME", "its name in jobs; default: from the URL")
+    .option("--no-wait", "do not wait for the first fetch")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  airlock repo add https://git.example.com/team/app.git
+  airlock repo add . --name app
+${requestExitCodesHelp}`,
+    )
+    .action(async (text: string, options: Options) => {
+      const client = await connect(context);
+      const url = await repositoryUrl(text, context.cwd);
+      const body = { url, ...(options.name === undefined ? {} : { name: options.name }) };
+      using progress = new ProgressLine(context.stderr);
+      const repository = options.wait
+        ? await addRepository(client, body, { directory: context.cwd, progress: (line) => progress.show(line) })
+        : await client.json(RepositoryView, "repositories", { method: "POST", body });
+      progress.clear();
+      if (options.json) printJson(context, repository);
+      else context.stdout.write(`${plainText(repository.name)}\n`);
+    });
+}

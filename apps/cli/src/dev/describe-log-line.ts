@@ -1,0 +1,40 @@
+import { z } from "zod";
+import { plainText } from "../terminal/plain-text.ts";
+
+export interface LogLine {
+  readonly level: "info" | "warning" | "error";
+  /** Safe, one line. */
+  readonly text: string;
+}
+
+const Record = z.looseObject({
+  level: z.union([z.number(), z.string()]),
+  msg: z.string().optional(),
+  err: z.looseObject({ message: z.string().optional() }).optional(),
+  error: z.unknown().optional(),
+  hint: z.string().optional(),
+});
+
+/** One line of a program's log: a JSON record as pino writes it, or text, which programs write before they have a log. */
+export function describeLogLine(line: string): LogLine {
+  const parsed = Record.safeParse(parseJson(line));
+  if (!parsed.success) return { level: "error", text: plainText(line) };
+  const { level, msg, err, error, hint } = parsed.data;
+  const detail = err?.message ?? (typeof error === "string" ? error : undefined);
+  const text = [msg, detail, hint].filter((part) => part !== undefined && part !== "").join(": ");
+  return { level: levelOf(level), text: plainText(text || line) };
+}
+
+function levelOf(level: number | string): LogLine["level"] {
+  if (typeof level === "number") return level >= 50 ? "error" : level >= 40 ? "warning" : "info";
+  if (/^(?:err|fatal|crit|eror)/i.test(level)) return "error";
+  return /^warn/i.test(level) ? "warning" : "info";
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,139 @@
+import { randomUUID } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { AirlockError, errorMessage } from "@airlock/job";
+import type { CommandContext } from "../command-context.ts";
+import { exitCodes } from "../exit-codes.ts";
+import { jobExitCode } from "../follow/describe-job.ts";
+import { watchJob } from "../follow/follow-job.ts";
+import { JobPrinter } from "../follow/job-printer.ts";
+import { LogScreen } from "../follow/log-screen.ts";
+import { resolveRepository } from "../instance/resolve-repository.ts";
+import { type JobDraft, submitJob } from "../instance/submit-job.ts";
+import { InterruptedError, interruptSignal } from "../interrupt.ts";
+import { readJobFile } from "../job-file/read-job-file.ts";
+import { DevSession } from "./dev-session.ts";
+
+export interface DevOptions {
+  readonly listen?: string | undefined;
+  readonly dataDir?: string | undefined;
+  readonly repo?: string | undefined;
+  /** A job file to run when everything is up. */
+  readonly job?: string | undefined;
+  readonly once?: boolean | undefined;
+}
+
+/** `airlock dev`, from its start to the last program's end. Resolves with the exit code. */
+export async function runDev(context: CommandContext, options: DevOptions): Promise<number> {
+  const { env, cwd } = context;
+  using screen = new LogScreen(context);
+  const { paint } = screen;
+  const draft = options.job === undefined ? undefined : await draftJob(context, options.job, options.repo);
+  const dataDirectory = path.resolve(cwd, options.dataDir ?? (env.AIRLOCK_DATA_DIR || ".airlock"));
+  await makeDataDirectory(dataDirectory);
+
+  let session: DevSession | undefined;
+  using interrupt = interruptSignal(context.signals, () => {
+    session?.kill();
+    context.exit(exitCodes.interrupted);
+  });
+  const { signal } = interrupt;
+  let code: number | undefined;
+  try {
+    session = await DevSession.start({
+      env,
+      listen: options.listen ?? (env.AIRLOCK_LISTEN || "127.0.0.1:7080"),
+      dataDirectory,
+      signal,
+      progress: (text) => say(screen, text),
+      onWarning: (program, line) => void screen.line(paint("yellow", `${program}: ${line.text}`)),
+    });
+    const work = async (running: DevSession): Promise<void> => {
+      if (draft) code = await runJob(context, screen, running, draft, signal);
+      else if (options.repo !== undefined) await know(screen, running, options.repo, cwd, signal);
+      if (options.once) return;
+      await announce(screen, running, dataDirectory);
+      await untilAborted(signal);
+    };
+    await Promise.race([work(session), session.failure]);
+  } catch (error) {
+    if (!(error instanceof InterruptedError)) throw error;
+    // Interrupted where staying up was all that was left to do: that is how it is meant to end.
+    if (!options.once && session) code = exitCodes.ok;
+    else code = exitCodes.interrupted;
+  } finally {
+    screen.clearStatus();
+    if (session) {
+      say(screen, "stopping the executor and the instance …");
+      await session[Symbol.asyncDispose]();
+      screen.clearStatus();
+    }
+  }
+  if (!options.once && code !== exitCodes.interrupted) return exitCodes.ok;
+  return code ?? exitCodes.ok;
+}
+
+async function runJob(
+  context: CommandContext,
+  screen: LogScreen,
+  { client }: DevSession,
+  draft: JobDraft,
+  signal: AbortSignal,
+): Promise<number> {
+  const job = await submitJob(client, draft, randomUUID(), (text) => say(screen, text), signal);
+  await screen.line(
+    screen.paint("dim", `job ${job.id} submitted${job.commit ? ` on ${job.commit.slice(0, 12)}` : ""}`),
+  );
+  return jobExitCode(await watchJob(context, client, job.id, { screen, printer: new JobPrinter(screen), signal }));
+}
+
+async function draftJob(context: CommandContext, file: string, repo: string | undefined): Promise<JobDraft> {
+  const { spec, directory, report } = await readJobFile(file, context);
+  if (repo === undefined) return { spec, directory, report };
+  return { spec: { ...spec, repository: repo }, directory: context.cwd, report };
+}
+
+async function know(
+  screen: LogScreen,
+  { client }: DevSession,
+  repo: string,
+  cwd: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const name = await resolveRepository(client, repo, { directory: cwd, signal, progress: (text) => say(screen, text) });
+  await screen.line(`repository ${name}`);
+}
+
+async function announce(screen: LogScreen, session: DevSession, dataDirectory: string): Promise<void> {
+  const { paint } = screen;
+  screen.clearStatus();
+  await screen.line("");
+  await screen.line(`${paint("dim", "web UI ")}  ${paint("bold", session.loginUrl)}`);
+  await screen.line(`${paint("dim", "data   ")}  ${dataDirectory}`);
+  await screen.line(paint("dim", "Ctrl-C stops the instance and its executor."));
+}
+
+/** On a terminal what goes on is the status line, elsewhere a line. */
+function say(screen: LogScreen, text: string): void {
+  if (screen.isLive) screen.status(text);
+  else void screen.line(text);
+}
+
+async function makeDataDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new AirlockError(`cannot make the data directory: ${errorMessage(cause)}`, {
+      code: "data-directory-unusable",
+      hint: "Choose another one with --data-dir or AIRLOCK_DATA_DIR.",
+      cause,
+    });
+  }
+}
+
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}

@@ -1,0 +1,66 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { AirlockError } from "@airlock/job";
+import { z } from "zod";
+
+/** What the instance writes to `DATA_DIR/instance.json` when it listens. */
+const InstanceFile = z.object({ url: z.url(), pid: z.int() });
+
+export interface InstanceAccess {
+  readonly url: string;
+  /** The administrator's. */
+  readonly token: string;
+  readonly executorToken: string;
+}
+
+const pollMs = 25;
+
+/** Waits until the instance of this process id answers, for as long as the signal lets it. */
+export async function waitForInstance(options: {
+  readonly dataDirectory: string;
+  readonly pid: number;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+}): Promise<InstanceAccess> {
+  const { dataDirectory, env, signal } = options;
+  const file = path.join(dataDirectory, "instance.json");
+  for (;;) {
+    signal.throwIfAborted();
+    const found = InstanceFile.safeParse(parseJson(await readFile(file, "utf8").catch(() => "")));
+    // A killed predecessor's file may still be there.
+    if (found.success && found.data.pid === options.pid && (await isHealthy(found.data.url, signal))) {
+      return {
+        url: found.data.url,
+        token: env.AIRLOCK_TOKEN || (await readToken(path.join(dataDirectory, "token"))),
+        executorToken: env.AIRLOCK_EXECUTOR_TOKEN || (await readToken(path.join(dataDirectory, "executor-token"))),
+      };
+    }
+    await delay(pollMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
+async function isHealthy(url: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const response = await fetch(new URL("healthz", url.endsWith("/") ? url : `${url}/`), { signal });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    // Not listening yet, or not healthy yet: the caller asks again, and notices when the process ends.
+    return false;
+  }
+}
+
+async function readToken(file: string): Promise<string> {
+  const token = (await readFile(file, "utf8")).trim();
+  if (token !== "") return token;
+  throw new AirlockError(`${file} is empty`, { code: "no-token", hint: "Remove it and start again." });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * Exit codes of the command line. Where the exit code is a job's (`--follow`), failures of the command itself are 125,
+ * as in `docker run`, so that a script can tell the two apart.
+ */
+export const exitCodes = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  failureWhileFollowing: 125,
+  interrupted: 130,
+} as const;
+
+export const requestExitCodesHelp = `
+Exit codes:
+  0    done
+  1    the request failed: no instance, refused, not found
+  2    the command line is wrong`;
+
+export const followExitCodesHelp = `
+Exit codes:
+  0    done; with --follow: the job completed
+  1    the request failed; with --follow: the job was canceled, timed out, or failed without an exit code
+  2    the command line is wrong
+With --follow the exit code is the job's, that is the failing step's, and the command's own are
+  125  the command failed or its command line is wrong; the job itself may go on
+  130  interrupted by Ctrl-C; the job goes on`;

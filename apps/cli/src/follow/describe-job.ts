@@ -1,0 +1,43 @@
+import type { JobSummary, JobView, LogEntryView } from "@airlock/api";
+import { formatDuration } from "@airlock/job";
+import { plainText } from "../terminal/plain-text.ts";
+
+/** How long the job took, from its first start to its end; `undefined` when it never started. */
+export function jobDurationMs(job: JobSummary, now: Date): number | undefined {
+  if (job.startedAt === null) return undefined;
+  const end = job.finishedAt === null ? now.getTime() : Date.parse(job.finishedAt);
+  return Math.max(0, end - Date.parse(job.startedAt));
+}
+
+/** The end of a job in one line, with its mark: `✔ job 7 completed in 3.2s`, `✖ job 7 failed: step "main" exited with 3`. */
+export function describeEnd(job: JobView): { readonly good: boolean; readonly text: string } {
+  const took = jobDurationMs(job, new Date());
+  const why = job.failureMessage ?? job.failureReason;
+  const because = why ? `: ${plainText(why)}` : "";
+  switch (job.state) {
+    case "completed":
+      return {
+        good: true,
+        text: `✔ job ${job.id} completed${took === undefined ? "" : ` in ${formatDuration(took)}`}`,
+      };
+    case "failed":
+    case "errored":
+      return { good: false, text: `✖ job ${job.id} ${job.state}${because}` };
+    case "canceled":
+      return { good: false, text: `✖ job ${job.id} was canceled` };
+    default:
+      return { good: false, text: `job ${job.id} is ${job.state}` };
+  }
+}
+
+/** The key of the step that an entry belongs to: `step.docker.test` → `test`; `undefined` for set-up and teardown. */
+export function stepKeyOf(entry: Pick<LogEntryView, "key">): string | undefined {
+  // Peers count pre and post scripts as steps of their own: `step.docker.test.pre`.
+  const match = /^step\.[^.]+\.(.+)$/.exec(entry.key);
+  return match?.[1];
+}
+
+/** The job's exit code to whoever waited for it. */
+export function jobExitCode(job: JobView): number {
+  return job.exitCode ?? (job.state === "completed" ? 0 : 1);
+}

@@ -1,0 +1,82 @@
+import { JobView } from "@airlock/api";
+import type { CommandContext } from "../command-context.ts";
+import { exitCodes } from "../exit-codes.ts";
+import type { InstanceClient } from "../instance/instance-client.ts";
+import { RequestError } from "../instance/request-error.ts";
+import { InterruptedError, interruptSignal } from "../interrupt.ts";
+import { jobExitCode } from "./describe-job.ts";
+import { jobEvents } from "./job-events.ts";
+import { type AttemptSelection, JobPrinter } from "./job-printer.ts";
+import { LogScreen } from "./log-screen.ts";
+
+export interface FollowOptions extends AttemptSelection {
+  /** Ctrl-C cancels the job, and its end is still waited for. Default: Ctrl-C ends the following only. */
+  readonly cancelOnInterrupt?: boolean | undefined;
+  /** Events as JSON, one a line, in place of text. */
+  readonly json?: boolean | undefined;
+}
+
+/** Prints a job's states and output until it ends or Ctrl-C is pressed. Resolves with the command's exit code. */
+export async function followJob(
+  context: CommandContext,
+  client: InstanceClient,
+  id: number,
+  options: FollowOptions = {},
+): Promise<number> {
+  using screen = new LogScreen(context);
+  const printer = new JobPrinter(screen, options);
+  using interrupt = interruptSignal(context.signals, () => context.exit(exitCodes.interrupted));
+  const watch = (signal: AbortSignal) => watchJob(context, client, id, { screen, printer, signal, json: options.json });
+  try {
+    return jobExitCode(await watch(interrupt.signal));
+  } catch (error) {
+    if (!(error instanceof InterruptedError)) throw error;
+    screen.clearStatus();
+  }
+  if (options.cancelOnInterrupt) {
+    await screen.line(`canceling job ${id}; Ctrl-C again leaves it to itself`);
+    await cancelUnlessOver(client, id);
+    await watch(new AbortController().signal);
+  } else {
+    await screen.line(`stopped following; job ${id} goes on`);
+    await screen.line(`  airlock job logs ${id} --follow    watches it again`);
+    await screen.line(`  airlock job cancel ${id}           ends it`);
+  }
+  return exitCodes.interrupted;
+}
+
+/** Prints a job's states and output until it ends, and resolves with it. Rejects with the signal's reason. */
+export async function watchJob(
+  { stdout }: Pick<CommandContext, "stdout">,
+  client: InstanceClient,
+  id: number,
+  options: {
+    readonly screen: LogScreen;
+    readonly printer: JobPrinter;
+    readonly signal: AbortSignal;
+    readonly json?: boolean | undefined;
+  },
+): Promise<JobView> {
+  const { screen, printer, signal, json } = options;
+  const onConnection = (state: "lost" | "back") => {
+    screen.status(state === "lost" ? "connection lost; trying again …" : "connection is back");
+  };
+  for await (const event of jobEvents(client, id, { signal, onConnection })) {
+    if (json) stdout.write(`${JSON.stringify(event)}\n`);
+    else await printer.print(event);
+  }
+  // The last event with the job may be older than its end.
+  const job = await client.json(JobView, `jobs/${id}`, { signal });
+  if (json) screen.clearStatus();
+  else await printer.printEnd(job);
+  return job;
+}
+
+async function cancelUnlessOver(client: InstanceClient, id: number): Promise<void> {
+  try {
+    await client.request(`jobs/${id}/cancel`, { method: "POST" });
+  } catch (error) {
+    // It ended by itself in the meantime.
+    if (!(error instanceof RequestError && error.status === 409)) throw error;
+  }
+}

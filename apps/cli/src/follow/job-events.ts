@@ -1,0 +1,116 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { JobLiveEvent } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
+import { EventSourceParserStream } from "eventsource-parser/stream";
+import type { InstanceClient } from "../instance/instance-client.ts";
+import { RequestError, UnreachableError } from "../instance/request-error.ts";
+
+export interface JobEventsOptions {
+  readonly signal: AbortSignal;
+  /** Called when the stream broke and when it is back. */
+  readonly onConnection: (state: "lost" | "back") => void;
+  /** How long to go on trying after the last sign of life; default 2 min. */
+  readonly giveUpAfterMs?: number;
+  /** Silence after which the connection counts as dead; the instance sends a comment well within. Default 60 s. */
+  readonly silenceMs?: number;
+}
+
+const shortestWaitMs = 200;
+const longestWaitMs = 5000;
+
+/**
+ * The events of one job up to and with `end`. Reconnects where the stream breaks and resumes after the last event;
+ * chunks may come twice then, see `ChunkCursor`.
+ * @throws {RequestError} when the instance refuses (unknown job, wrong token).
+ * @throws {UnreachableError} when it stays away for `giveUpAfterMs`.
+ */
+export async function* jobEvents(
+  client: InstanceClient,
+  id: number,
+  options: JobEventsOptions,
+): AsyncGenerator<JobLiveEvent> {
+  const { signal, giveUpAfterMs = 120_000, silenceMs = 60_000 } = options;
+  let lastEventId: string | undefined;
+  let waitMs = shortestWaitMs;
+  let aliveAt: number | undefined;
+  let lost = false;
+  for (;;) {
+    let problem: Error | undefined;
+    try {
+      for await (const message of messages(client, id, lastEventId, silenceMs, signal)) {
+        if (lost) options.onConnection("back");
+        lost = false;
+        aliveAt = performance.now();
+        waitMs = shortestWaitMs;
+        if (message.id !== undefined) lastEventId = message.id;
+        const event = parseEvent(message.data);
+        if (event) yield event;
+        if (event?.kind === "end") return;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      // The first connection tells of a wrong address at once; later ones only of an instance that starts again.
+      if (!isPassing(error) || aliveAt === undefined) throw error;
+      problem = error;
+    }
+    aliveAt ??= performance.now();
+    if (performance.now() - aliveAt > giveUpAfterMs) {
+      throw (
+        problem ?? new UnreachableError("the instance ends the event stream again and again", { code: "unreachable" })
+      );
+    }
+    if (!lost) options.onConnection("lost");
+    lost = true;
+    await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    waitMs = Math.min(waitMs * 2, longestWaitMs);
+  }
+}
+
+function isPassing(error: unknown): error is Error {
+  if (error instanceof UnreachableError) return true;
+  return error instanceof RequestError && (error.status >= 500 || error.status === 429);
+}
+
+async function* messages(
+  client: InstanceClient,
+  id: number,
+  lastEventId: string | undefined,
+  silenceMs: number,
+  signal: AbortSignal,
+) {
+  const connection = new AbortController();
+  const silence = setTimeout(() => connection.abort(new Error(`nothing came for ${silenceMs / 1000} s`)), silenceMs);
+  try {
+    const response = await client.request(`jobs/${id}/events`, {
+      headers: { accept: "text/event-stream", ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }) },
+      signal: AbortSignal.any([signal, connection.signal]),
+    });
+    if (!response.body) return;
+    const bytes = response.body.pipeThrough(
+      new TransformStream<Uint8Array, Uint8Array>({
+        transform(chunk, controller) {
+          silence.refresh();
+          controller.enqueue(chunk);
+        },
+      }),
+    );
+    yield* bytes.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof AirlockError) throw error;
+    // A stream that breaks rejects with whatever the socket said.
+    throw new UnreachableError(`the connection to ${client.connection.url.origin} broke`, {
+      code: "unreachable",
+      cause: error,
+    });
+  } finally {
+    clearTimeout(silence);
+    connection.abort();
+  }
+}
+
+/** An event of a kind that this version does not know is none of its business. */
+function parseEvent(data: string): JobLiveEvent | undefined {
+  const parsed = JobLiveEvent.safeParse(JSON.parse(data));
+  return parsed.success ? parsed.data : undefined;
+}

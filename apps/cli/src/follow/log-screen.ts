@@ -1,0 +1,155 @@
+import { once } from "node:events";
+import { stripVTControlCharacters } from "node:util";
+import type { OutputStream } from "../command-context.ts";
+import { Gutter } from "../terminal/gutter.ts";
+import { type Paint, painter } from "../terminal/paint.ts";
+import { OutputSanitizer } from "../terminal/sanitize-output.ts";
+
+/**
+ * Prints a job's output and our own lines beside each other. Output goes to stdout and stderr as the job chose, on a
+ * terminal sanitized and with a mark before each line, otherwise byte for byte. Our lines go to stderr, and so does the
+ * one status line at the bottom of a terminal.
+ */
+export class LogScreen implements Disposable {
+  readonly paint: Paint;
+  readonly #stderr: OutputStream;
+  readonly #channels: Readonly<Record<"stdout" | "stderr", Channel>>;
+  #status = "";
+  #statusShown = false;
+  #ticks = 0;
+  #ticker: NodeJS.Timeout | undefined;
+
+  constructor({ stdout, stderr }: { readonly stdout: OutputStream; readonly stderr: OutputStream }) {
+    this.#stderr = stderr;
+    this.paint = painter(stderr);
+    this.#channels = { stdout: new Channel(stdout), stderr: new Channel(stderr) };
+  }
+
+  /** Whether a person watches: there is a status line, and states need no lines of their own. */
+  get isLive(): boolean {
+    return this.#stderr.isTTY === true;
+  }
+
+  /** Output of the job. Resolves when the reader of our stream is ready for more. */
+  async output(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void> {
+    this.#hideStatus();
+    const channel = this.#channels[stream];
+    const other = this.#channels[stream === "stdout" ? "stderr" : "stdout"];
+    // Both are the same screen: an open line of the other stream ends first.
+    if (channel.isTerminal && other.isTerminal) await other.breakLine();
+    await channel.write(bytes);
+    this.#showStatus();
+  }
+
+  /** The job's output of one entry is over: what was held back of a cut character or sequence is settled. */
+  async endEntry(): Promise<void> {
+    this.#hideStatus();
+    await this.#channels.stdout.end();
+    await this.#channels.stderr.end();
+  }
+
+  /** A line of ours; `text` is safe. */
+  async line(text: string): Promise<void> {
+    this.#hideStatus();
+    if (this.#channels.stdout.isTerminal) await this.#channels.stdout.breakLine();
+    await this.#channels.stderr.breakLine();
+    await write(this.#stderr, `${text}\n`);
+    this.#showStatus();
+  }
+
+  /** What goes on right now; shown on terminals only. `text` is safe, of one line. */
+  status(text: string): void {
+    if (!this.isLive) return;
+    this.#status = text;
+    if (!this.#ticker) {
+      this.#ticker = setInterval(() => {
+        this.#ticks += 1;
+        if (this.#statusShown) this.#showStatus();
+      }, 100);
+      this.#ticker.unref();
+    }
+    this.#showStatus();
+  }
+
+  clearStatus(): void {
+    this.#hideStatus();
+    this.#status = "";
+    clearInterval(this.#ticker);
+    this.#ticker = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.clearStatus();
+  }
+
+  #showStatus(): void {
+    // Where a line of output is still open, there is no line for it.
+    if (
+      this.#status === "" ||
+      !Object.values(this.#channels).every((channel) => !channel.isTerminal || channel.atLineStart)
+    ) {
+      return;
+    }
+    const width = Math.max(20, (this.#stderr.columns ?? 80) - 4);
+    const text = stripVTControlCharacters(this.#status);
+    const shown = text.length > width ? `${text.slice(0, width - 1)}…` : text;
+    const spinner = spinnerFrames[this.#ticks % spinnerFrames.length] ?? "";
+    this.#stderr.write(`\r\u001b[K${this.paint("cyan", spinner)} ${this.paint("dim", shown)}`);
+    this.#statusShown = true;
+  }
+
+  #hideStatus(): void {
+    if (this.#statusShown) this.#stderr.write("\r\u001b[K");
+    this.#statusShown = false;
+  }
+}
+
+const spinnerFrames = [..."⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"];
+
+/** One of the two streams that output goes to. */
+class Channel {
+  readonly isTerminal: boolean;
+  readonly #stream: OutputStream;
+  readonly #gutter: Gutter;
+  #sanitizer = new OutputSanitizer();
+  #openRawLine = false;
+
+  constructor(stream: OutputStream) {
+    this.#stream = stream;
+    this.isTerminal = stream.isTTY === true;
+    this.#gutter = new Gutter(`${painter(stream)("dim", "│")} `);
+  }
+
+  get atLineStart(): boolean {
+    return this.isTerminal ? this.#gutter.atLineStart : !this.#openRawLine;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    if (bytes.length === 0) return;
+    if (this.isTerminal) await write(this.#stream, this.#gutter.push(this.#sanitizer.push(bytes)));
+    else {
+      this.#openRawLine = bytes.at(-1) !== newline;
+      await write(this.#stream, bytes);
+    }
+  }
+
+  async end(): Promise<void> {
+    if (!this.isTerminal) return;
+    await write(this.#stream, this.#gutter.push(this.#sanitizer.end()) + this.#gutter.breakLine());
+    this.#sanitizer = new OutputSanitizer();
+  }
+
+  async breakLine(): Promise<void> {
+    if (this.isTerminal) await write(this.#stream, this.#gutter.breakLine());
+    else if (this.#openRawLine) await write(this.#stream, "\n");
+    this.#openRawLine = false;
+  }
+}
+
+const newline = 0x0a;
+
+async function write(stream: OutputStream, data: string | Uint8Array): Promise<void> {
+  if (data.length === 0) return;
+  // A closed reader (EPIPE) is main's to handle; waiting for it would never end.
+  if (!stream.write(data) && stream.writable) await Promise.race([once(stream, "drain"), once(stream, "close")]);
+}

@@ -1,0 +1,8 @@
+import type { CommandContext } from "../command-context.ts";
+import { findConnection } from "./connection.ts";
+import { InstanceClient } from "./instance-client.ts";
+
+/** A client for the instance that the environment or the directory names. */
+export async function connect(context: CommandContext): Promise<InstanceClient> {
+  return new InstanceClient(await findConnection(context.env, context.cwd));
+}

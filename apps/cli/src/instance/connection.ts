@@ -1,0 +1,112 @@
+import { readFile, stat } from "node:fs/promises";
+import path from "node:path";
+import { AirlockError, errorMessage } from "@airlock/job";
+import { z } from "zod";
+
+/** Where the instance is and what lets us in. */
+export interface Connection {
+  /** Ends in a slash. */
+  readonly url: URL;
+  readonly token: string;
+  /** For messages: the environment, or the file that it was read from. */
+  readonly source: string;
+}
+
+/** What `airlock dev` writes to `DATA_DIR/connection.json`. */
+export const ConnectionFile = z.object({ url: z.string(), token: z.string().min(1) });
+
+/**
+ * `AIRLOCK_URL` and `AIRLOCK_TOKEN`; else `connection.json` of `AIRLOCK_DATA_DIR`; else the nearest
+ * `.airlock/connection.json` in `cwd` or a directory above it.
+ * @throws {AirlockError} `no-connection`, `connection-invalid`, `connection-not-private`.
+ */
+export async function findConnection(env: NodeJS.ProcessEnv, cwd: string): Promise<Connection> {
+  const url = env.AIRLOCK_URL;
+  const token = env.AIRLOCK_TOKEN;
+  if (url) {
+    if (!token) {
+      throw new AirlockError("AIRLOCK_URL is set and AIRLOCK_TOKEN is not", {
+        code: "no-connection",
+        hint: "Set AIRLOCK_TOKEN to the administrator's token: the file `token` in the instance's data directory.",
+      });
+    }
+    return { url: parseInstanceUrl(url, "AIRLOCK_URL"), token, source: "AIRLOCK_TOKEN" };
+  }
+  const dataDirectory = env.AIRLOCK_DATA_DIR ? path.resolve(cwd, env.AIRLOCK_DATA_DIR) : undefined;
+  for (const file of candidates(cwd, dataDirectory)) {
+    const connection = await readConnectionFile(file);
+    if (connection) return connection;
+  }
+  throw new AirlockError(
+    "no instance to talk to: AIRLOCK_URL is not set, and there is no .airlock/connection.json here or above",
+    {
+      code: "no-connection",
+      hint: "Start one with `airlock dev`, or set AIRLOCK_URL and AIRLOCK_TOKEN.",
+    },
+  );
+}
+
+function* candidates(cwd: string, dataDirectory: string | undefined): Generator<string> {
+  if (dataDirectory) yield path.join(dataDirectory, "connection.json");
+  for (let directory = cwd; ; directory = path.dirname(directory)) {
+    yield path.join(directory, ".airlock", "connection.json");
+    if (directory === path.dirname(directory)) return;
+  }
+}
+
+async function readConnectionFile(file: string): Promise<Connection | undefined> {
+  let text: string;
+  try {
+    await requirePrivate(file);
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    if (error instanceof AirlockError) throw error;
+    throw new AirlockError(`cannot read ${file}: ${errorMessage(error)}`, { code: "connection-invalid", cause: error });
+  }
+  const parsed = ConnectionFile.safeParse(parseJson(text));
+  if (!parsed.success) {
+    throw new AirlockError(`${file} is no connection file`, {
+      code: "connection-invalid",
+      hint: "Remove it and start `airlock dev` again, or set AIRLOCK_URL and AIRLOCK_TOKEN.",
+    });
+  }
+  return { url: parseInstanceUrl(parsed.data.url, file), token: parsed.data.token, source: file };
+}
+
+/** A file that someone else can write, say in /tmp, would send our jobs and their environment to an instance of theirs. */
+async function requirePrivate(file: string): Promise<void> {
+  const { uid, mode } = await stat(file);
+  const own = process.getuid?.();
+  if (own === undefined || ((uid === own || uid === 0) && (mode & 0o022) === 0)) return;
+  throw new AirlockError(
+    `${file} is not used: ${uid === own ? "others can write it" : "it belongs to somebody else"}`,
+    {
+      code: "connection-not-private",
+      hint: "Set AIRLOCK_URL and AIRLOCK_TOKEN, or run as the user who started `airlock dev`.",
+    },
+  );
+}
+
+function parseInstanceUrl(text: string, where: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new AirlockError(`${where}: "${text}" is no http or https URL`, {
+      code: "connection-invalid",
+      hint: "Write it as http://127.0.0.1:7080.",
+    });
+  }
+  if (!url.pathname.endsWith("/")) url.pathname += "/";
+  url.search = "";
+  url.hash = "";
+  return url;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

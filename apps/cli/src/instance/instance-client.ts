@@ -1,0 +1,122 @@
+import { ApiError } from "@airlock/api";
+import { AirlockError, errorMessage } from "@airlock/job";
+import type { z } from "zod";
+import type { Connection } from "./connection.ts";
+import { RequestError, UnreachableError } from "./request-error.ts";
+
+export interface RequestOptions {
+  readonly method?: "GET" | "POST";
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Talks to one instance's REST API. */
+export class InstanceClient {
+  readonly connection: Connection;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  /**
+   * @throws {RequestError} for every answer that is not a success.
+   * @throws {UnreachableError} when there is none.
+   */
+  async json<T>(schema: z.ZodType<T>, path: string, options: RequestOptions = {}): Promise<T> {
+    const response = await this.request(path, options);
+    const text = await readText(response, this.connection, options.signal);
+    const parsed = schema.safeParse(parseJson(text));
+    if (parsed.success) return parsed.data;
+    throw new AirlockError(`the answer of ${this.connection.url.origin} to ${path} is not what this version expects`, {
+      code: "unexpected-answer",
+      hint: "Is AIRLOCK_URL an Airlock instance, of the same version as this command?",
+      cause: parsed.error,
+    });
+  }
+
+  /** The answer with its body unread; its status is a success. `path` is relative to `/api/v1/`. */
+  async request(path: string, options: RequestOptions = {}): Promise<Response> {
+    const { connection } = this;
+    let response: Response;
+    try {
+      response = await fetch(new URL(`api/v1/${path}`, connection.url), {
+        method: options.method ?? "GET",
+        headers: {
+          accept: "application/json",
+          authorization: `Bearer ${connection.token}`,
+          ...(options.body === undefined ? {} : { "content-type": "application/json" }),
+          ...options.headers,
+        },
+        body: options.body === undefined ? null : JSON.stringify(options.body),
+        signal: options.signal ?? null,
+        // Following it could turn a POST into a GET, or take the token somewhere else.
+        redirect: "manual",
+      });
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw unreachable(connection, error);
+    }
+    if (response.ok) return response;
+    throw await refused(response, connection, options.signal);
+  }
+}
+
+function unreachable(connection: Connection, error: unknown): UnreachableError {
+  // fetch says "fetch failed" and keeps what happened in its cause.
+  const cause = error instanceof TypeError && error.cause !== undefined ? error.cause : error;
+  return new UnreachableError(`cannot reach the instance at ${connection.url.origin}: ${errorMessage(cause)}`, {
+    code: "unreachable",
+    hint:
+      connection.source === "AIRLOCK_TOKEN"
+        ? "Check AIRLOCK_URL, and that the instance runs."
+        : `Start it with \`airlock dev\`; the address comes from ${connection.source}.`,
+    cause: error,
+  });
+}
+
+async function refused(response: Response, connection: Connection, signal?: AbortSignal): Promise<RequestError> {
+  const { status } = response;
+  const parsed = ApiError.safeParse(parseJson(await readText(response, connection, signal)));
+  const answered = parsed.success ? parsed.data.error : undefined;
+  if (status === 401) {
+    return new RequestError(answered?.message ?? `${connection.url.origin} refused the token`, {
+      code: answered?.code ?? "unauthorized",
+      status,
+      hint: `The token comes from ${connection.source}; the right one is in the file \`token\` of the instance's data directory.`,
+    });
+  }
+  if (answered) return new RequestError(answered.message, { ...answered, status });
+  if (status >= 300 && status < 400) {
+    return new RequestError(
+      `${connection.url.origin} redirects to ${response.headers.get("location") ?? "elsewhere"}`,
+      {
+        code: "redirected",
+        status,
+        hint: "Set AIRLOCK_URL to that address.",
+      },
+    );
+  }
+  return new RequestError(`${connection.url.origin} answered ${status} ${response.statusText}`.trimEnd(), {
+    code: `http-${status}`,
+    status,
+    hint: "Is AIRLOCK_URL the address of an Airlock instance?",
+  });
+}
+
+async function readText(response: Response, connection: Connection, signal?: AbortSignal): Promise<string> {
+  try {
+    return await response.text();
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw unreachable(connection, error);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

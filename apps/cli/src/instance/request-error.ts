@@ -1,0 +1,23 @@
+import { AirlockError } from "@airlock/job";
+
+/** The instance's answer is not a success. `status` is HTTP's; `code` the instance's, `http-STATUS` where it gave none. */
+export class RequestError extends AirlockError {
+  override readonly name = "RequestError";
+  readonly status: number;
+  /** For `invalid-request`: one line per problem, each beginning with the field's path. */
+  readonly issues: readonly string[];
+
+  constructor(
+    message: string,
+    options: { code: string; status: number; hint?: string | undefined; issues?: readonly string[] | undefined },
+  ) {
+    super(message, { code: options.code, ...(options.hint === undefined ? {} : { hint: options.hint }) });
+    this.status = options.status;
+    this.issues = options.issues ?? [];
+  }
+}
+
+/** No answer at all. */
+export class UnreachableError extends AirlockError {
+  override readonly name = "UnreachableError";
+}

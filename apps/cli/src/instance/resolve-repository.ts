@@ -1,0 +1,125 @@
+import { stat } from "node:fs/promises";
+import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { type AddRepositoryRequest, RepositoryList, RepositoryView } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
+import type { InstanceClient } from "./instance-client.ts";
+
+export interface ResolveOptions {
+  /** What relative paths are relative to. Absolute. */
+  readonly directory: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Told what takes long, in safe text. */
+  readonly progress: (text: string) => void;
+}
+
+/**
+ * The name of a repository that the instance knows, for what a person wrote: that name, a URL, or a path. A URL or path
+ * that the instance does not know yet is added, and its first fetch waited for.
+ * @throws {AirlockError} `unknown-repository`, `repository-failed`, and what the instance refuses.
+ */
+export async function resolveRepository(
+  client: InstanceClient,
+  text: string,
+  options: ResolveOptions,
+): Promise<string> {
+  const { repositories } = await client.json(RepositoryList, "repositories", { signal: options.signal });
+  const named = repositories.find(({ name }) => name === text);
+  if (named) return (await ready(client, named, options)).name;
+  const url = isUrl(text) ? text : await findRepositoryRoot(path.resolve(options.directory, text));
+  if (url === undefined) {
+    const known = repositories.slice(0, 8).map(({ name }) => name);
+    throw new AirlockError(
+      `"${text}" is no repository that the instance knows, no URL, and no git repository on this machine`,
+      {
+        code: "unknown-repository",
+        hint:
+          known.length > 0
+            ? `Known: ${known.join(", ")}; see \`airlock repo list\`.`
+            : "Add one with `airlock repo add URL_OR_PATH`.",
+      },
+    );
+  }
+  const same = repositories.find((repository) => repository.url === url || repository.url === `file://${url}`);
+  if (same && same.state !== "failed") return (await ready(client, same, options)).name;
+  return (await addRepository(client, { url }, options)).name;
+}
+
+/** Adds a repository and waits until it was fetched; one that is known by this URL already is as good. */
+export async function addRepository(
+  client: InstanceClient,
+  request: AddRepositoryRequest,
+  options: ResolveOptions,
+): Promise<RepositoryView> {
+  options.progress(`adding the repository ${request.url} …`);
+  const added = await client.json(RepositoryView, "repositories", {
+    method: "POST",
+    body: request,
+    signal: options.signal,
+  });
+  return ready(client, added, options);
+}
+
+/** What `repo add` and `--repo` take besides names: a URL as it is, a path as the root of its repository. */
+export async function repositoryUrl(text: string, directory: string): Promise<string> {
+  if (isUrl(text)) return text;
+  const absolute = path.resolve(directory, text);
+  const root = await findRepositoryRoot(absolute);
+  if (root !== undefined) return root;
+  throw new AirlockError(`${absolute} is no git repository, and "${text}" no URL`, {
+    code: "unknown-repository",
+    hint: "Give a URL such as https://git.example.com/team/app.git, or a path in a git checkout.",
+  });
+}
+
+async function ready(
+  client: InstanceClient,
+  repository: RepositoryView,
+  options: ResolveOptions,
+): Promise<RepositoryView> {
+  let current = repository;
+  for (let waitMs = 50; current.state === "cloning"; waitMs = Math.min(waitMs * 1.5, 1000)) {
+    options.progress(`fetching ${current.name} …`);
+    await delay(waitMs, undefined, options.signal ? { signal: options.signal } : {});
+    const { repositories } = await client.json(RepositoryList, "repositories", { signal: options.signal });
+    const next = repositories.find(({ name }) => name === repository.name);
+    if (!next) throw failed(repository.name, "it was removed");
+    current = next;
+  }
+  if (current.state === "failed") throw failed(current.name, current.error ?? "the instance could not fetch it");
+  return current;
+}
+
+function failed(name: string, why: string): AirlockError {
+  return new AirlockError(`the repository ${name} cannot be used: ${why}`, {
+    code: "repository-failed",
+    hint: "Check its URL, and that the instance may read it.",
+  });
+}
+
+/** `https://…`, `ssh://…`, or git's short form `user@host:path`. */
+function isUrl(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) || /^[\w.-]+@[\w.-]+:(?!\/\/)/.test(text);
+}
+
+/** The nearest directory at or above a path that is a checkout or a bare repository. */
+async function findRepositoryRoot(start: string): Promise<string | undefined> {
+  for (let directory = start; ; directory = path.dirname(directory)) {
+    if (await exists(path.join(directory, ".git"))) return directory;
+    if (
+      directory === start &&
+      (await exists(path.join(directory, "HEAD"))) &&
+      (await exists(path.join(directory, "objects")))
+    ) {
+      return directory;
+    }
+    if (directory === path.dirname(directory)) return undefined;
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    () => false,
+  );
+}

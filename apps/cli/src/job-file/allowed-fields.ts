@@ -1,0 +1,38 @@
+import { JobSpec } from "@airlock/api";
+import { z } from "zod";
+
+/** Names of the fields that a job may have at a path, e.g. those of a step at `["steps", 0]`. Empty: no fixed names. */
+export function allowedFields(path: readonly PropertyKey[]): string[] {
+  const schema = path.reduce<Schema | undefined>((at, part) => (at ? member(at, part) : undefined), JobSpec);
+  const object = schema ? objectIn(schema) : undefined;
+  return object ? Object.keys(object.shape) : [];
+}
+
+type Schema = z.core.$ZodType;
+
+function member(schema: Schema, part: PropertyKey): Schema | undefined {
+  const inner = unwrap(schema);
+  if (inner instanceof z.ZodArray) return inner.element;
+  if (inner instanceof z.ZodRecord) return inner.valueType;
+  return objectIn(inner)?.shape[String(part)];
+}
+
+/** The object that a value here is, or may be: one member of a union at most is one. */
+function objectIn(schema: Schema): z.ZodObject | undefined {
+  const inner = unwrap(schema);
+  if (inner instanceof z.ZodObject) return inner;
+  if (inner instanceof z.ZodUnion) {
+    for (const option of inner.options) {
+      const found = objectIn(option);
+      if (found) return found;
+    }
+  }
+  return undefined;
+}
+
+function unwrap(schema: Schema): Schema {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodNullable) {
+    return unwrap(schema.unwrap());
+  }
+  return schema instanceof z.ZodPipe ? unwrap(schema.in) : schema;
+}

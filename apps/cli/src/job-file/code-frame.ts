@@ -1,0 +1,37 @@
+import type { Span } from "./yaml-source.ts";
+
+const contextLines = 2;
+const widest = 110;
+
+/** The lines around a place with a mark below it, as compilers show them. */
+export function codeFrame(text: string, span: Span): string {
+  const lines = text.split(/\r?\n/);
+  const first = Math.max(1, span.line - contextLines);
+  const numberWidth = String(span.line).length;
+  const frame: string[] = [];
+  // A very long line is shown around the place.
+  const cut = span.column > widest - 30 ? span.column - 40 : 0;
+  for (let number = first; number <= span.line; number++) {
+    const line = lines[number - 1] ?? "";
+    frame.push(
+      `${number === span.line ? ">" : " "} ${String(number).padStart(numberWidth)} | ${shown(line, cut)}`.trimEnd(),
+    );
+  }
+  const length = Math.max(
+    1,
+    Math.min(span.length, (lines[span.line - 1] ?? "").length - span.column + 1, widest - (span.column - cut)),
+  );
+  frame.push(`  ${" ".repeat(numberWidth)} | ${" ".repeat(span.column - 1 - cut)}${"^".repeat(length)}`);
+  return frame.join("\n");
+}
+
+/** One character for one, so that the mark below stays in place. */
+function shown(line: string, cut: number): string {
+  return (
+    line
+      .slice(cut, cut + widest)
+      .replaceAll("\t", " ")
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: a file from elsewhere must not steer the terminal
+      .replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd")
+  );
+}

@@ -1,0 +1,67 @@
+import { JobSpec, type JobSpecInput } from "@airlock/api";
+import { ReportError } from "../command-error.ts";
+import { codeFrame } from "./code-frame.ts";
+import { describeSpecIssues } from "./describe-spec-issues.ts";
+import { formatPath, type SpecProblem } from "./spec-problem.ts";
+import { parseYaml, type Span, type YamlSource } from "./yaml-source.ts";
+
+/** A job file that passed every check that needs no instance. */
+export interface JobFile {
+  readonly spec: JobSpecInput;
+  /** An error that shows problems which the instance found, at their lines. */
+  report(problems: readonly SpecProblem[]): ReportError;
+}
+
+/** Larger ones are no job files: the instance would not take them. */
+export const longestJobFile = 8 * 2 ** 20;
+
+/**
+ * Parses and checks a job file. `name` is what messages call it.
+ * @throws {ReportError} `job-file-invalid` with all problems, each with line, column and code frame.
+ */
+export function parseJobFile(text: string, name: string): JobFile {
+  // A byte order mark is an editor's habit, no content.
+  const content = text.startsWith("\ufeff") ? text.slice(1) : text;
+  if (content.length > longestJobFile) {
+    throw new ReportError(`${name}: larger than 8 MiB: no job file`, { code: "job-file-invalid" });
+  }
+  const source = parseYaml(content);
+  if ("problems" in source) throw report(content, name, source.problems);
+  const parsed = JobSpec.safeParse(source.value);
+  if (!parsed.success) throw report(content, name, located(source, describeSpecIssues(parsed.error, source.value)));
+  return {
+    // What was written rather than what was parsed: defaults are the instance's to fill in.
+    spec: source.value as JobSpecInput,
+    report: (problems) => report(content, name, located(source, problems)),
+  };
+}
+
+interface LocatedProblem {
+  readonly span: Span;
+  readonly message: string;
+  readonly help?: string;
+}
+
+function located(source: YamlSource, problems: readonly SpecProblem[]): LocatedProblem[] {
+  return problems.map((problem) => {
+    const place = formatPath(problem.target === "key" ? problem.path.slice(0, -1) : problem.path);
+    return {
+      span: source.locate(problem.path, problem.target),
+      message: place ? `${place}: ${problem.message}` : problem.message,
+      ...(problem.help === undefined ? {} : { help: problem.help }),
+    };
+  });
+}
+
+const mostShown = 20;
+
+function report(text: string, name: string, problems: readonly LocatedProblem[]): ReportError {
+  const inOrder = problems.toSorted((a, b) => a.span.line - b.span.line || a.span.column - b.span.column);
+  const blocks = inOrder.slice(0, mostShown).map(({ span, message, help }) => {
+    const lines = [`${name}:${span.line}:${span.column}: ${message}`, codeFrame(text, span)];
+    if (help) lines.push(`    ${help}`);
+    return lines.join("\n");
+  });
+  if (inOrder.length > mostShown) blocks.push(`and ${inOrder.length - mostShown} more problems`);
+  return new ReportError(blocks.join("\n\n"), { code: "job-file-invalid" });
+}

@@ -1,0 +1,137 @@
+import { JobSpec, type JobSpecInput } from "@airlock/api";
+import { shellQuote } from "@airlock/job";
+import { UsageError } from "../command-error.ts";
+import { describeSpecIssues } from "./describe-spec-issues.ts";
+import { formatPath, type SpecProblem } from "./spec-problem.ts";
+
+/** What a job may be given on the command line, as commander parsed it. */
+export interface SpecFlags {
+  readonly image?: string;
+  readonly queue?: string;
+  readonly rev?: string;
+  readonly env?: readonly string[];
+  readonly egress?: readonly string[];
+  readonly timeout?: string;
+  readonly cpus?: string;
+  readonly memory?: string;
+  readonly label?: readonly string[];
+  readonly priority?: string;
+}
+
+/**
+ * A job of one step out of COMMAND's words.
+ * @throws {UsageError} naming the flag that is missing or wrong.
+ */
+export function specFromCommand(words: readonly string[], flags: SpecFlags, env: NodeJS.ProcessEnv): JobSpecInput {
+  if (flags.image === undefined) {
+    throw new UsageError(
+      "--image is missing",
+      "Name an image, such as --image alpine:3.20; a dev instance also runs --image host.",
+    );
+  }
+  const step = { key: "main", image: flags.image, run: words.map(shellQuote).join(" ") };
+  return checked(withFlags({ steps: [step] }, flags, env));
+}
+
+/** A job file's job with what the command line says otherwise; `--env` goes to every step. */
+export function specWithFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv): JobSpecInput {
+  if (flags.image !== undefined)
+    throw new UsageError("--image does not go with -f: the file names the image of each step");
+  return checked(withFlags(spec, flags, env));
+}
+
+function withFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv): JobSpecInput {
+  const variables = pairs("--env", flags.env ?? [], (name) => env[name]);
+  const labels = pairs("--label", flags.label ?? []);
+  const resources = {
+    ...(flags.cpus === undefined ? {} : { cpus: parseNumber("--cpus", flags.cpus) }),
+    ...(flags.memory === undefined ? {} : { memory: flags.memory }),
+  };
+  return {
+    ...spec,
+    ...(flags.queue === undefined ? {} : { queue: flags.queue }),
+    ...(flags.rev === undefined ? {} : { revision: flags.rev }),
+    ...(flags.egress === undefined ? {} : { egress: parseEgress(flags.egress) }),
+    ...(flags.timeout === undefined ? {} : { timeout: flags.timeout }),
+    ...(flags.priority === undefined ? {} : { priority: parseNumber("--priority", flags.priority) }),
+    ...(Object.keys(labels).length === 0 ? {} : { labels: { ...spec.labels, ...labels } }),
+    ...(Object.keys(resources).length === 0 ? {} : { resources: { ...spec.resources, ...resources } }),
+    ...(Object.keys(variables).length === 0
+      ? {}
+      : { steps: spec.steps.map((step) => ({ ...step, env: { ...step.env, ...variables } })) }),
+  };
+}
+
+function checked(spec: JobSpecInput): JobSpecInput {
+  const parsed = JobSpec.safeParse(spec);
+  if (!parsed.success) throw usageError(describeSpecIssues(parsed.error, spec));
+  return spec;
+}
+
+/** Problems of a job that the command line made, by flag. */
+export function usageError(problems: readonly SpecProblem[]): UsageError {
+  const lines = problems.map(({ path, message }) => {
+    const flag = flagOf(path);
+    return flag ? `${flag}: ${message}` : message;
+  });
+  const [help] = problems.flatMap((problem) => problem.help ?? []);
+  return new UsageError([...new Set(lines)].join("\n"), problems.length === 1 ? help : undefined);
+}
+
+function flagOf(path: readonly PropertyKey[]): string {
+  const [field, , stepField] = path;
+  switch (field) {
+    case "queue":
+    case "egress":
+    case "timeout":
+    case "priority":
+      return `--${field}`;
+    case "revision":
+      return "--rev";
+    case "repository":
+      return "--repo";
+    case "labels":
+      return "--label";
+    case "resources":
+      return path[1] === undefined ? "" : `--${String(path[1])}`;
+    case "steps":
+      if (stepField === "image") return "--image";
+      if (stepField === "env") return "--env";
+      return stepField === "run" ? "COMMAND" : formatPath(path);
+    default:
+      return formatPath(path);
+  }
+}
+
+/** `K=V` each; `K` alone takes `inherited(K)`, where there is such a thing. */
+function pairs(
+  flag: string,
+  texts: readonly string[],
+  inherited?: (name: string) => string | undefined,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const at = text.indexOf("=");
+      if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+      const value = at === -1 ? inherited?.(text) : undefined;
+      if (value !== undefined) return [text, value];
+      const why =
+        at === -1 && inherited ? `${text} is not set here; write ${text}=VALUE` : `"${text}": write it as NAME=VALUE`;
+      throw new UsageError(`${flag} ${why}`);
+    }),
+  );
+}
+
+function parseEgress(values: readonly string[]): NonNullable<JobSpecInput["egress"]> {
+  const [only] = values;
+  if (values.length === 1 && (only === "none" || only === "public")) return only;
+  const keyword = values.find((value) => value === "none" || value === "public");
+  if (keyword) throw new UsageError(`--egress ${keyword} does not go with other --egress`);
+  return { allow: [...values] };
+}
+
+function parseNumber(flag: string, text: string): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (!Number.isFinite(value)) throw new UsageError(`${flag}: must be a number, not "${text}"`);
+  return value;
+}

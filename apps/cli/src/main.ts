@@ -1,0 +1,24 @@
+import process from "node:process";
+import { exitCodes } from "./exit-codes.ts";
+import { runCommandLine } from "./run-command-line.ts";
+
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    // `airlock job list | head`: the reader has what it wanted.
+    if (error.code === "EPIPE") process.exit(process.exitCode ?? exitCodes.ok);
+    throw error;
+  });
+}
+
+await runCommandLine(process.argv.slice(2), {
+  env: process.env,
+  cwd: process.cwd(),
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signals: process,
+  setExitCode: (code) => {
+    process.exitCode = code;
+  },
+  exit: (code) => process.exit(code),
+});

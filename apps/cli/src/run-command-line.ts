@@ -1,0 +1,51 @@
+import { AirlockError } from "@airlock/job";
+import { CommanderError } from "commander";
+import type { CommandContext } from "./command-context.ts";
+import { ReportError, UsageError } from "./command-error.ts";
+import { commandLine } from "./command-line.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { RequestError } from "./instance/request-error.ts";
+import { InterruptedError } from "./interrupt.ts";
+import { type Paint, painter } from "./terminal/paint.ts";
+import { plainText } from "./terminal/plain-text.ts";
+
+/** Runs `airlock ARGS`. Resolves when the command is over; its exit code was set unless it is 0. */
+export async function runCommandLine(args: readonly string[], context: CommandContext): Promise<void> {
+  try {
+    await commandLine(context).parseAsync([...args], { from: "user" });
+  } catch (error) {
+    context.setExitCode(exitCodeOf(error, followsJob(args)));
+    // Commander has written what it had to say.
+    if (!(error instanceof CommanderError)) context.stderr.write(describeError(error, painter(context.stderr)));
+  }
+}
+
+/** Whether the exit code of this command line stands for a job's. */
+function followsJob(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  const options = end === -1 ? args : args.slice(0, end);
+  return options.includes("--follow") || options.includes("--once");
+}
+
+function exitCodeOf(error: unknown, follows: boolean): number {
+  if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
+  if (error instanceof InterruptedError) return exitCodes.interrupted;
+  if (follows) return exitCodes.failureWhileFollowing;
+  return error instanceof UsageError || error instanceof CommanderError ? exitCodes.usage : exitCodes.failure;
+}
+
+function describeError(error: unknown, paint: Paint): string {
+  const prefix = paint("red", "error:");
+  if (error instanceof InterruptedError) return "";
+  // Its text was made for the terminal line by line.
+  if (error instanceof ReportError) return `${error.message}\n`;
+  if (error instanceof AirlockError) {
+    const lines = [`${prefix} ${error.message.split("\n").map(plainText).join(`\n${prefix} `)}`];
+    if (error instanceof RequestError) lines.push(...error.issues.map((issue) => `  ${plainText(issue)}`));
+    if (error.hint) lines.push(`  ${plainText(error.hint)}`);
+    return lines.map((line) => `${line}\n`).join("");
+  }
+  // Not thrown on purpose: a defect of ours, and the stack says where.
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `${prefix} unexpected: ${text.split("\n").map(plainText).join("\n")}\n`;
+}

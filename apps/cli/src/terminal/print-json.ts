@@ -1,0 +1,5 @@
+import type { CommandContext } from "../command-context.ts";
+
+export function printJson(context: CommandContext, value: unknown): void {
+  context.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}

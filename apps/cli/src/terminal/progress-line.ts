@@ -1,0 +1,29 @@
+import type { OutputStream } from "../command-context.ts";
+import { painter } from "./paint.ts";
+import { plainText } from "./plain-text.ts";
+
+/** Says what takes long: one line that is rewritten on a terminal, a line for each new text elsewhere. */
+export class ProgressLine implements Disposable {
+  readonly #stream: OutputStream;
+  #shown = "";
+
+  constructor(stream: OutputStream) {
+    this.#stream = stream;
+  }
+
+  show(text: string): void {
+    if (text === this.#shown) return;
+    this.#shown = text;
+    const line = painter(this.#stream)("dim", plainText(text));
+    this.#stream.write(this.#stream.isTTY ? `\r\u001b[K${line}` : `${line}\n`);
+  }
+
+  clear(): void {
+    if (this.#shown !== "" && this.#stream.isTTY) this.#stream.write("\r\u001b[K");
+    this.#shown = "";
+  }
+
+  [Symbol.dispose](): void {
+    this.clear();
+  }
+}
