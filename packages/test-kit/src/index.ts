@@ -24,6 +24,7 @@ export {
 export { type PostgresEngine, startPostgresEngine } from "./postgres-engine.ts";
 export { publishedRepository } from "./published-repository.ts";
 export { runGit } from "./run-git.ts";
+export { describeRuntime, type RuntimeUnderTest } from "./runtime-contract.ts";
 export { sharedRepository } from "./shared-repository.ts";
 export { startEngines } from "./start-engines.ts";
 export { type TemporaryDirectory, temporaryDirectory } from "./temporary-directory.ts";

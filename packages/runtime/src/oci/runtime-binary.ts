@@ -15,7 +15,7 @@ export interface RuntimeBinary {
 
 /** @throws {AirlockError} reason `runtime` when there is none, or it does not run. */
 export async function findRuntimeBinary(runtimePath: string | undefined): Promise<RuntimeBinary> {
-  const path = runtimePath ?? (await findOnPath(["crun", "runc"]));
+  const path = runtimePath ?? (await findOnSystemPath(["crun", "runc"]));
   if (path === undefined) {
     throw runtimeFailed("no OCI runtime is installed", undefined, "Install crun, e.g. `apt-get install crun`.");
   }
@@ -32,7 +32,7 @@ export async function findRuntimeBinary(runtimePath: string | undefined): Promis
   return { path, kind: match[1] === "crun" ? "crun" : "runc", version: `${match[1]} ${match[2]}` };
 }
 
-async function findOnPath(names: readonly string[]): Promise<string | undefined> {
+export async function findOnSystemPath(names: readonly string[]): Promise<string | undefined> {
   for (const name of names) {
     for (const directory of systemPath.split(":")) {
       const candidate = join(directory, name);

@@ -1,0 +1,48 @@
+import { writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import {
+  busyboxImage,
+  describeRuntime,
+  dockerArchive,
+  engines,
+  type RuntimeUnderTest,
+  shellLessImage,
+  temporaryDirectory,
+} from "@airlock/test-kit";
+import { createOciRuntime } from "./index.ts";
+import { findOnSystemPath } from "./runtime-binary.ts";
+
+/** The contract runs with each OCI runtime that is installed, since they differ in cgroups, logs and exit codes. */
+const runtimePaths = [engines().oci?.runtimePath, await findOnSystemPath(["runc"])];
+
+for (const runtimePath of new Set(runtimePaths.filter((path) => path !== undefined))) {
+  describeRuntime(`oci (${runtimePath})`, ["oci"], (options) => prepare(runtimePath, options));
+}
+
+async function prepare(runtimePath: string, options: { readonly allowHostImage: boolean }): Promise<RuntimeUnderTest> {
+  await using cleanup = new AsyncDisposableStack();
+  const directory = cleanup.use(await temporaryDirectory("airlock-oci-"));
+  const runtime = await createOciRuntime({ stateDir: join(directory.path, "state"), runtimePath, ...options });
+  cleanup.defer(() => runtime.close());
+  const load = async (image: Awaited<ReturnType<typeof busyboxImage>>, reference: string) => {
+    const archive = join(directory.path, "image.tar");
+    await writeFile(archive, await dockerArchive(image, reference));
+    await runtime.loadImages(archive, { signal: new AbortController().signal });
+    return reference;
+  };
+  const shell = await load(await busyboxImage(), "fixtures/shell:1");
+  const noShell = await load(await shellLessImage(), "fixtures/shell-less:1");
+  const registry = createServer((_, response) => response.writeHead(404).end());
+  await new Promise<void>((resolve) => registry.listen(0, "127.0.0.1", resolve));
+  cleanup.defer(() => new Promise((resolve) => registry.close(() => resolve())));
+  const address = registry.address();
+  const port = typeof address === "object" && address ? address.port : 0;
+  const owned = cleanup.move();
+  return {
+    runtime,
+    owner: `contract-${process.pid}`,
+    images: { shell, noShell, unknown: `127.0.0.1:${port}/fixtures/unknown:1` },
+    dispose: () => owned.disposeAsync(),
+  };
+}

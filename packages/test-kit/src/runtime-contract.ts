@@ -1,0 +1,668 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { AirlockError } from "@airlock/job";
+import type { Runtime, Sandbox, SandboxLimits, StepOutput, StepStatus } from "@airlock/runtime";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describeWithEngines, type EngineName } from "./engines.ts";
+import { type TemporaryDirectory, temporaryDirectory } from "./temporary-directory.ts";
+
+export interface RuntimeUnderTest {
+  readonly runtime: Runtime;
+  /** For the sandboxes of this suite and for nobody else's. */
+  readonly owner: string;
+  readonly images: {
+    /** Has `/bin/sh` and busybox's applets, runs as root, sets `FROM_IMAGE=yes`. */
+    readonly shell: string;
+    /** Exists, without `/bin/sh`. */
+    readonly noShell: string;
+    /** Its registry answers, and does not have it. */
+    readonly unknown: string;
+  };
+  dispose(): Promise<void>;
+}
+
+/** Behaviour that every runtime owes its callers. Each runtime's test file is one call to this. */
+export function describeRuntime(
+  name: string,
+  engineNames: readonly EngineName[],
+  create: (options: { readonly allowHostImage: boolean }) => Promise<RuntimeUnderTest>,
+): void {
+  describeWithEngines(engineNames, `${name} runtime`, () => {
+    let subject: RuntimeUnderTest;
+    let host: Server;
+    let hostPort: number;
+    beforeAll(async () => {
+      subject = await create({ allowHostImage: true });
+      host = createServer((socket) => socket.end("HTTP/1.0 200 OK\r\n\r\nreached the host"));
+      await new Promise<void>((resolve) => host.listen(0, "0.0.0.0", resolve));
+      const address = host.address();
+      hostPort = typeof address === "object" && address ? address.port : 0;
+    });
+    afterAll(async () => {
+      await new Promise((resolve) => host?.close(resolve));
+      await subject?.dispose();
+    });
+    const open = (options?: WorkplaceOptions) => openWorkplace(subject, options);
+
+    it("says what it is and what it enforces", async () => {
+      const description = await subject.runtime.describe({ signal: never });
+
+      expect(description.version).toMatch(/\d/);
+      expect(description.enforces.egressNone).toBe(true);
+      for (const note of description.notes) expect(note).toMatch(/^[A-Z].*\.$/s);
+    });
+
+    it("refuses a sandbox whose egress policy it can't enforce, and leaves nothing of it", async () => {
+      const { enforces } = await subject.runtime.describe({ signal: never });
+      if (enforces.egressPublic) return;
+
+      await expect(open({ egress: { kind: "public" } })).rejects.toMatchObject({ reason: "policy" });
+      expect(await subject.runtime.collect({ owner: subject.owner, keep: new Set(), signal: never })).toMatchObject({
+        sandboxes: 0,
+      });
+    });
+
+    describe("a step's result", () => {
+      it("is its exit code, whatever it is", async () => {
+        await using place = await open();
+
+        expect((await place.run("true")).status).toEqual({ kind: "exited", exitCode: 0 });
+        expect((await place.run("exit 3")).status).toEqual({ kind: "exited", exitCode: 3 });
+      });
+
+      it("comes when the step ends, also after it printed nothing for a while", async () => {
+        await using place = await open();
+
+        const { status, stdout } = await place.run("sleep 2; echo late; exit 5");
+
+        expect([status, stdout]).toEqual([{ kind: "exited", exitCode: 5 }, "late\n"]);
+      });
+
+      it("comes when the step has closed its output long before", async () => {
+        await using place = await open();
+
+        expect((await place.run("exec >&- 2>&-; sleep 1; exit 4")).status).toEqual({ kind: "exited", exitCode: 4 });
+      });
+
+      it("does not wait for a daemon that holds the output open, and no process is left", async () => {
+        await using place = await open();
+        const token = uniqueSeconds();
+        const started = Date.now();
+
+        const { status, stdout } = await place.run(`sleep ${token} & setsid sleep ${token} & echo started; exit 0`);
+
+        expect(status).toEqual({ kind: "exited", exitCode: 0 });
+        expect(stdout).toBe("started\n");
+        expect(Date.now() - started).toBeLessThan(10_000);
+        expect(await hostProcesses(token)).toEqual([]);
+      });
+
+      it("names a kill for lack of memory", async () => {
+        await using place = await open({ limits: { memoryBytes: 64 * 2 ** 20 } });
+
+        const { status } = await place.run("tail /dev/zero");
+
+        expect(status).toEqual({ kind: "killed", signal: "SIGKILL", outOfMemory: true });
+        expect((await place.run("echo still usable")).stdout).toBe("still usable\n");
+      });
+    });
+
+    describe("a step's output", () => {
+      it("comes apart and in order", async () => {
+        await using place = await open();
+
+        const { stdout, stderr } = await place.run("for i in 1 2 3; do echo out $i; echo err $i >&2; done");
+
+        expect(stdout).toBe("out 1\nout 2\nout 3\n");
+        expect(stderr).toBe("err 1\nerr 2\nerr 3\n");
+      });
+
+      it("is delivered to the byte", async () => {
+        await using place = await open();
+        const bytes = randomBytes(1 << 20);
+        await writeFile(join(place.scriptsDir, "blob"), bytes);
+
+        const { stdoutBytes } = await place.run("cat /airlock/blob");
+
+        expect(stdoutBytes.equals(bytes)).toBe(true);
+      });
+
+      it("can be opened by its name", async () => {
+        await using place = await open();
+
+        const { stdout, stderr } = await place.run("echo out > /dev/stdout; echo err > /dev/stderr");
+
+        expect([stdout, stderr]).toEqual(["out\n", "err\n"]);
+      });
+
+      it("waits for a slow reader instead of filling memory", async () => {
+        await using place = await open();
+        const total = 64 * 2 ** 20;
+        const before = usedMemory();
+        let received = 0;
+        let peak = 0;
+        let running = 0;
+
+        const status = await place.start("head -c 67108864 /dev/zero", {
+          output: async (_, bytes) => {
+            running += 1;
+            expect(running).toBe(1);
+            received += bytes.length;
+            await delay(1);
+            peak = Math.max(peak, usedMemory() - before);
+            running -= 1;
+          },
+        });
+
+        expect(status).toEqual({ kind: "exited", exitCode: 0 });
+        expect(received).toBe(total);
+        expect(peak).toBeLessThan(48 * 2 ** 20);
+      });
+
+      it("that its reader can't take ends the step with the reader's error", async () => {
+        await using place = await open();
+        const token = uniqueSeconds();
+        const failure = new Error("the log is full");
+
+        const running = place.start(`echo x; exec sleep ${token}`, { output: () => Promise.reject(failure) });
+
+        await expect(running).rejects.toBe(failure);
+        expect(await hostProcesses(token)).toEqual([]);
+      });
+    });
+
+    describe("a step's surroundings", () => {
+      it("have the environment of the image and of the step, which wins", async () => {
+        await using place = await open();
+
+        const { stdout } = await place.run('echo "$FROM_IMAGE $FROM_STEP"', { env: { FROM_STEP: "a b\n$c" } });
+        const { stdout: won } = await place.run('echo "$FROM_IMAGE"', { env: { FROM_IMAGE: "step" } });
+
+        expect(stdout).toBe("yes a b\n$c\n");
+        expect(won).toBe("step\n");
+      });
+
+      it("never show the environment on a command line of the host", async () => {
+        await using place = await open();
+        const secret = `secret-${randomUUID()}`;
+        const token = uniqueSeconds();
+
+        const running = place.start(`sleep ${token}`, { env: { SECRET: secret }, signal: AbortSignal.timeout(3000) });
+        running.catch(() => {});
+        await until(async () => (await hostProcesses(token)).length > 0);
+        const seen = await hostProcesses(secret);
+
+        expect(seen).toEqual([]);
+        await expect(running).rejects.toThrow();
+      });
+
+      it("have the working directory, made if it is missing", async () => {
+        await using place = await open();
+
+        const { stdout, status } = await place.run("pwd; touch here", { workingDirectory: "/data/not/yet" });
+
+        expect(status).toEqual({ kind: "exited", exitCode: 0 });
+        expect(stdout).toBe("/data/not/yet\n");
+        expect(await readdir(join(place.workspaceDir, "not/yet"))).toEqual(["here"]);
+      });
+
+      it("share the workspace over the steps, and with the host", async () => {
+        await using place = await open();
+        await writeFile(join(place.workspaceDir, "from-host"), "host\n");
+
+        await place.run("cat from-host > copy");
+
+        expect((await place.run("cat copy")).stdout).toBe("host\n");
+        expect(await readFile(join(place.workspaceDir, "copy"), "utf8")).toBe("host\n");
+      });
+
+      it("keep the scripts from being changed", async () => {
+        await using place = await open();
+        await writeFile(join(place.scriptsDir, "other.sh"), "echo original\n");
+
+        const { status } = await place.run("echo evil > /airlock/other.sh || touch /airlock/new");
+
+        expect(status).not.toEqual({ kind: "exited", exitCode: 0 });
+        expect(await readFile(join(place.scriptsDir, "other.sh"), "utf8")).toBe("echo original\n");
+        expect(await readdir(place.scriptsDir)).not.toContain("new");
+      });
+
+      it("show nothing of the host's files", async () => {
+        await using place = await open();
+
+        const { stdout } = await place.run(
+          `for path in '${place.scriptsDir}' '${place.workspaceDir}' /var/run/docker.sock /run/docker.sock; do
+             [ -e "$path" ] && echo "$path"
+           done; true`,
+        );
+
+        expect(stdout).toBe("");
+      });
+
+      it("show no process of the host or of another sandbox", async () => {
+        await using place = await open();
+        await using other = await open();
+        const token = uniqueSeconds();
+        const stop = new AbortController();
+        const running = other.start(`sleep ${token}`, { signal: stop.signal });
+        running.catch(() => {});
+        await until(async () => (await hostProcesses(token)).length > 0);
+
+        await place.run("echo mine > mine");
+        const { stdout } = await place.run("ls /data; cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
+
+        expect(stdout).toContain("mine");
+        expect(stdout).not.toContain(token);
+        expect(stdout).not.toContain("vitest");
+        expect(await readdir(other.workspaceDir)).toEqual([]);
+        stop.abort(new Error("enough"));
+        await expect(running).rejects.toThrow("enough");
+      });
+    });
+
+    describe("a step's rights", () => {
+      it("are few capabilities, no new privileges, and a system call filter", async () => {
+        await using place = await open();
+
+        const { stdout } = await place.run("cat /proc/self/status");
+
+        const field = (key: string) => new RegExp(`^${key}:\\s*(\\S+)$`, "m").exec(stdout)?.[1];
+        expect(field("NoNewPrivs")).toBe("1");
+        expect(field("Seccomp")).toBe("2");
+        for (const set of ["CapEff", "CapPrm", "CapBnd"]) {
+          const held = BigInt(`0x${field(set)}`);
+          const dangerous = Object.entries(dangerousCapabilities).filter(([, bit]) => (held & (1n << bit)) !== 0n);
+          expect(dangerous, set).toEqual([]);
+        }
+      });
+
+      it("do not reach to mounts, namespaces, devices, or the kernel's switches", async () => {
+        await using place = await open();
+
+        const { stdout } = await place.run(`
+          mkdir -p /tmp/m
+          mount -t tmpfs none /tmp/m && echo mounted
+          mount -t proc none /tmp/m && echo mounted proc
+          umount /airlock && echo unmounted
+          unshare -U true && echo new user namespace
+          unshare -m true && echo new mount namespace
+          mknod /tmp/disk b 254 0 && echo device
+          mknod /dev/disk b 254 0 && echo device
+          (echo b > /proc/sysrq-trigger) && echo sysrq
+          (echo x > /proc/sys/kernel/core_pattern) && echo core_pattern
+          dd if=/proc/kcore of=/dev/null bs=1 count=1 && echo kcore
+          find / -name release_agent -not -path '/proc/*' | grep . && echo release_agent
+          (echo 1 > /sys/kernel/uevent_helper) && echo sysfs
+          hostname evil && echo hostname
+          true`);
+
+        expect(stdout).toBe("");
+      });
+
+      it("do not include the network when egress is none", async () => {
+        await using place = await open();
+        const addresses = Object.values(networkInterfaces()).flatMap((list) =>
+          (list ?? []).filter(({ family }) => family === "IPv4").map(({ address }) => address),
+        );
+
+        const { stdout } = await place.run(
+          `for address in ${addresses.join(" ")}; do wget -q -T 2 -O - "http://$address:${hostPort}/"; done
+           tail -n +2 /proc/net/route; true`,
+        );
+
+        expect(addresses).toContain("127.0.0.1");
+        expect(stdout).toBe("");
+      });
+
+      it("include a loopback of its own", async () => {
+        await using place = await open();
+
+        const { stdout } = await place.run("(echo hello | nc -l -p 4000) & sleep 1; nc 127.0.0.1 4000 < /dev/null");
+
+        expect(stdout).toBe("hello\n");
+      });
+    });
+
+    describe("limits", () => {
+      it("hold the number of processes", async () => {
+        await using place = await open({ limits: { pids: 40 } });
+
+        const { status, stdout } = await place.run(
+          "i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); echo $i; done; echo all",
+        );
+
+        expect(status).not.toEqual({ kind: "exited", exitCode: 0 });
+        expect(stdout).not.toContain("all");
+        expect(stdout.split("\n").length).toBeLessThan(45);
+      });
+
+      it("end a fork bomb with its step, and the sandbox stays usable", async () => {
+        await using place = await open({ limits: { pids: 60 } });
+        const token = uniqueSeconds();
+
+        await place.run(`bomb() { sleep ${token} & bomb & bomb; }; bomb & sleep 1`);
+
+        expect(await hostProcesses(token)).toEqual([]);
+        expect((await place.run("echo usable")).stdout).toBe("usable\n");
+      });
+
+      it("hold the processor time", async () => {
+        await using place = await open({ limits: { cpus: 0.25 } });
+
+        const { stdout } = await place.run("timeout 2 sh -c 'while :; do :; done'; times");
+
+        const [, minutes, seconds] = /(\d+)m([\d.]+)s \S+\s*$/.exec(stdout.trim()) ?? [];
+        const used = Number(minutes) * 60 + Number(seconds);
+        expect(used).toBeGreaterThan(0);
+        expect(used).toBeLessThan(1.2);
+      });
+    });
+
+    describe("abortion", () => {
+      it("ends a step that listens to SIGTERM at once, with the reason", async () => {
+        await using place = await open();
+        const reason = new Error("canceled by the user");
+        const stop = new AbortController();
+        const output: string[] = [];
+
+        const running = place.start("trap 'echo tidying; exit 0' TERM; echo ready; while :; do sleep 0.2; done", {
+          signal: stop.signal,
+          output: (_, bytes) => {
+            output.push(bytes.toString());
+            if (output.join("").includes("ready")) stop.abort(reason);
+          },
+        });
+        const started = Date.now();
+
+        await expect(running).rejects.toBe(reason);
+        expect(output.join("")).toBe("ready\ntidying\n");
+        expect(Date.now() - started).toBeLessThan(5000);
+      });
+
+      it("kills a step that ignores SIGTERM after the grace period, with all its processes", async () => {
+        await using place = await open();
+        const token = uniqueSeconds();
+        const reason = new Error("too slow");
+        const stop = new AbortController();
+
+        const running = place.start(
+          `trap '' TERM; (trap '' TERM; sleep ${token}) & setsid sh -c "trap '' TERM; sleep ${token}; true" & echo ready
+           while :; do sleep ${token}; done`,
+          { signal: stop.signal, output: () => stop.abort(reason) },
+        );
+        const started = Date.now();
+
+        await expect(running).rejects.toBe(reason);
+        expect(Date.now() - started).toBeLessThan(11_000);
+        expect(await hostProcesses(token)).toEqual([]);
+      });
+
+      it("does not run the rest of a script whose command it ended", async () => {
+        await using place = await open();
+        const stop = new AbortController();
+        const token = uniqueSeconds();
+
+        const running = place.start(`echo ready; sleep ${token}; echo went on > /data/after`, {
+          signal: stop.signal,
+          output: () => stop.abort(new Error("stop")),
+        });
+
+        await expect(running).rejects.toThrow("stop");
+        expect(await readdir(place.workspaceDir)).toEqual([]);
+      });
+
+      it("starts nothing when it came first", async () => {
+        await using place = await open();
+        const reason = new Error("not at all");
+
+        await expect(place.start("touch /data/ran", { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+        expect(await readdir(place.workspaceDir)).toEqual([]);
+      });
+    });
+
+    describe("images", () => {
+      const prepare = (sandbox: Sandbox, image: string) =>
+        sandbox.prepareImage(image, { signal: never, progress: () => {} });
+
+      it("that are unknown, malformed or without /bin/sh are the job's fault", async () => {
+        await using place = await open();
+
+        for (const image of [subject.images.unknown, subject.images.noShell, "no such IMAGE", "", "x@sha256:12"]) {
+          const failure = await prepare(place.sandbox, image).then(
+            () => `${image} was accepted`,
+            (error: AirlockError) => error.reason,
+          );
+          expect(failure, image).toBe("image-invalid");
+        }
+      });
+
+      it("host: shows the host's tools and nothing else of it", async () => {
+        await using place = await open();
+        await writeFile(join(place.workspaceDir, "note"), "x");
+        await prepare(place.sandbox, "host");
+
+        const tools = await place.run("git --version && sh -c 'echo shell'", { image: "host" });
+        const hidden = await place.run(
+          `ls -A /home /root /tmp; for path in /etc/shadow /var/log /var/lib/dpkg '${place.scriptsDir}'; do
+             [ -e "$path" ] && echo "$path"
+           done; touch /usr/x 2>/dev/null && echo written; ls /data`,
+          { image: "host" },
+        );
+
+        expect(tools.status).toEqual({ kind: "exited", exitCode: 0 });
+        expect(tools.stdout).toMatch(/^git version .*\nshell\n$/);
+        expect(hidden.stdout.replace(/^\/(?:home|root|tmp):\n|^\n/gm, "")).toBe("note\n");
+      });
+
+      it("host: is refused where it is not allowed", async () => {
+        const strict = await create({ allowHostImage: false });
+        try {
+          await using place = await openWorkplace(strict);
+
+          await expect(prepare(place.sandbox, "host")).rejects.toMatchObject({ reason: "policy" });
+          await expect(place.start("true", { image: "host" })).rejects.toMatchObject({ reason: "policy" });
+        } finally {
+          await strict.dispose();
+        }
+      });
+    });
+
+    describe("the end of a sandbox", () => {
+      it("leaves nothing, twice over", async () => {
+        const token = uniqueSeconds();
+        const place = await open();
+        const running = place.start(`sleep ${token}`);
+        running.catch(() => {});
+        await until(async () => (await hostProcesses(token)).length > 0);
+
+        await place.sandbox[Symbol.asyncDispose]();
+        await place.sandbox[Symbol.asyncDispose]();
+
+        await expect(running).rejects.toThrow();
+        expect(await hostProcesses(token)).toEqual([]);
+        expect(await subject.runtime.collect({ owner: subject.owner, keep: new Set(), signal: never })).toMatchObject({
+          sandboxes: 0,
+        });
+        await place[Symbol.asyncDispose]();
+      });
+
+      it("is made up for by the collection of what was abandoned, and of nothing else", async () => {
+        const [abandonedToken, keptToken] = [uniqueSeconds(), uniqueSeconds()];
+        await using abandoned = await open();
+        await using kept = await open();
+        const stop = new AbortController();
+        const lost = abandoned.start(`sleep ${abandonedToken}`);
+        lost.catch(() => {});
+        const running = kept.start(`sleep ${keptToken}`, { signal: stop.signal });
+        running.catch(() => {});
+        for (const token of [abandonedToken, keptToken])
+          await until(async () => (await hostProcesses(token)).length > 0);
+
+        const foreign = await subject.runtime.collect({ owner: "somebody-else", keep: new Set(), signal: never });
+        const own = await subject.runtime.collect({
+          owner: subject.owner,
+          keep: new Set([kept.sandbox.id]),
+          signal: never,
+        });
+
+        expect(foreign.sandboxes).toBe(0);
+        expect(own.sandboxes).toBe(1);
+        expect(await hostProcesses(abandonedToken)).toEqual([]);
+        expect(await hostProcesses(keptToken)).not.toEqual([]);
+        stop.abort(new Error("done"));
+        await expect(running).rejects.toThrow("done");
+        await Promise.allSettled([lost]);
+      });
+    });
+  });
+}
+
+const never = new AbortController().signal;
+
+/** Bits of capabilities(7) that lead out of a container. */
+const dangerousCapabilities = {
+  DAC_READ_SEARCH: 2n,
+  NET_ADMIN: 12n,
+  NET_RAW: 13n,
+  SYS_MODULE: 16n,
+  SYS_RAWIO: 17n,
+  SYS_PTRACE: 19n,
+  SYS_ADMIN: 21n,
+  SYS_BOOT: 22n,
+  SYS_RESOURCE: 24n,
+  SYS_TIME: 25n,
+  MKNOD: 27n,
+  SYSLOG: 34n,
+  PERFMON: 38n,
+  BPF: 39n,
+};
+
+interface WorkplaceOptions {
+  readonly limits?: Partial<SandboxLimits>;
+  readonly egress?: { readonly kind: "public" };
+}
+
+interface StartOptions {
+  readonly image?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly workingDirectory?: string;
+  readonly signal?: AbortSignal;
+  readonly output?: StepOutput;
+}
+
+interface Finished {
+  readonly status: StepStatus;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly stdoutBytes: Buffer;
+}
+
+/** A sandbox with a workspace, as an executor would prepare it. */
+interface Workplace extends AsyncDisposable {
+  readonly sandbox: Sandbox;
+  readonly workspaceDir: string;
+  readonly scriptsDir: string;
+  /** Runs a script to its end and keeps what it printed. */
+  run(script: string, options?: StartOptions): Promise<Finished>;
+  start(script: string, options?: StartOptions): Promise<StepStatus>;
+}
+
+async function openWorkplace(
+  { runtime, owner, images }: RuntimeUnderTest,
+  { limits, egress }: WorkplaceOptions = {},
+): Promise<Workplace> {
+  const directory: TemporaryDirectory = await temporaryDirectory();
+  const workspaceDir = join(directory.path, "workspace");
+  const scriptsDir = join(directory.path, "scripts");
+  let sandbox: Sandbox;
+  try {
+    await mkdir(workspaceDir);
+    await mkdir(scriptsDir);
+    sandbox = await runtime.createSandbox(
+      {
+        id: `contract-${randomBytes(6).toString("hex")}`,
+        owner,
+        workspaceDir,
+        scriptsDir,
+        limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 200, ...limits },
+        egress: egress ?? { kind: "none" },
+      },
+      { signal: never },
+    );
+  } catch (error) {
+    await directory[Symbol.asyncDispose]();
+    throw error;
+  }
+  let steps = 0;
+  async function start(script: string, options: StartOptions = {}): Promise<StepStatus> {
+    steps += 1;
+    const key = `step.${steps}`;
+    await writeFile(join(scriptsDir, `${key}.sh`), script);
+    const image = options.image ?? images.shell;
+    await sandbox.prepareImage(image, { signal: options.signal ?? never, progress: () => {} });
+    return sandbox.runStep(
+      {
+        key,
+        image,
+        script: `/airlock/${key}.sh`,
+        workingDirectory: options.workingDirectory ?? "/data",
+        env: options.env ?? {},
+      },
+      { signal: options.signal ?? never, output: options.output ?? (() => {}) },
+    );
+  }
+  return {
+    sandbox,
+    workspaceDir,
+    scriptsDir,
+    start,
+    async run(script, options) {
+      const printed: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] };
+      const status = await start(script, {
+        ...options,
+        output: (stream, bytes) => void printed[stream].push(bytes),
+      });
+      const stdoutBytes = Buffer.concat(printed.stdout);
+      return { status, stdoutBytes, stdout: stdoutBytes.toString(), stderr: Buffer.concat(printed.stderr).toString() };
+    },
+    async [Symbol.asyncDispose]() {
+      await sandbox[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** An argument for sleep that no other process of this machine has. */
+function uniqueSeconds(): string {
+  return `${10_000 + randomBytes(4).readUInt32LE()}`;
+}
+
+/** Command lines of this machine's processes, in containers or not, that contain a text. Zombies have none. */
+async function hostProcesses(text: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    // A process may end between the two readings.
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    const words = commandLine.replaceAll("\0", " ");
+    if (words.includes(text)) found.push(words);
+  }
+  return found;
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 20_000; Date.now() < deadline; ) {
+    if (await condition()) return;
+    await delay(20);
+  }
+  throw new Error("it did not happen within 20 s");
+}
+
+function usedMemory(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
