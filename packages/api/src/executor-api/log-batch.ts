@@ -47,5 +47,13 @@ export const LogBatchRequest = z.object({
 });
 export type LogBatchRequest = z.input<typeof LogBatchRequest>;
 
-/** Body of a 409: the batch does not continue the log. Nothing of it was stored from the failing event on. */
-export const LogConflict = z.object({ error: z.string(), entryId: z.int(), expectedOffset: z.int() });
+/**
+ * Body of a 409. `log-conflict`: the batch does not continue the log, nothing of it was stored from the failing event
+ * on. `lapsed-attempt`: the attempt is not the running one, nothing was stored; entry and offset say nothing then.
+ */
+export const LogConflict = z.object({
+  code: z.enum(["log-conflict", "lapsed-attempt"]).default("log-conflict"),
+  error: z.string(),
+  entryId: z.int(),
+  expectedOffset: z.int(),
+});

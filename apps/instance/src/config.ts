@@ -1,0 +1,117 @@
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { describeIssues } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
+import { z } from "zod";
+
+export interface ListenAddress {
+  /** Address or name; without brackets for IPv6. */
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+}
+
+export interface InstanceConfig {
+  readonly listen: ListenAddress;
+  readonly dataDirectory: string;
+  /** `null`: an embedded PostgreSQL in the data directory. */
+  readonly databaseUrl: string | null;
+  /** `null`: made once and kept in the data directory. */
+  readonly administratorToken: string | null;
+  /** The executors' shared secret; `null`: made once and kept in the data directory. */
+  readonly executorToken: string | null;
+  /** How people reach the instance, where that is not the listen address. */
+  readonly externalUrl: string | null;
+  readonly allowLocalRepositories: boolean;
+  /** Accept the shared secret on routes of single jobs, for executors from before job tokens. */
+  readonly legacySharedSecret: boolean;
+  readonly logLevel: LogLevel;
+  /** The built web UI. */
+  readonly webDirectory: string;
+  /** `PATH` for git. */
+  readonly executablePath: string;
+}
+
+const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+const Token = z
+  .string()
+  .min(20, "at least 20 characters")
+  .max(1000)
+  .regex(/^[\x21-\x7e]+$/, "letters, digits and punctuation, no spaces");
+
+const Flag = z
+  .enum(["true", "false", "1", "0", "yes", "no"], { error: "must be true or false" })
+  .transform((text) => text === "true" || text === "1" || text === "yes");
+
+const Listen = z.string().transform((text, context): ListenAddress => {
+  const match = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:\s]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65_535) {
+    context.addIssue({ code: "custom", message: `"${text}" is not HOST:PORT, such as 127.0.0.1:7080 or [::1]:7080` });
+    return z.NEVER;
+  }
+  return { host: match[1] ?? (match[2] || "0.0.0.0"), port };
+});
+
+const Environment = z.object({
+  AIRLOCK_LISTEN: Listen.prefault("127.0.0.1:7080"),
+  AIRLOCK_DATA_DIR: z.string().min(1).default(".airlock"),
+  AIRLOCK_DATABASE_URL: z
+    .string()
+    .regex(/^postgres(?:ql)?:\/\//, "must begin with postgres://")
+    .nullable()
+    .default(null),
+  AIRLOCK_TOKEN: Token.nullable().default(null),
+  AIRLOCK_EXECUTOR_TOKEN: Token.nullable().default(null),
+  AIRLOCK_EXTERNAL_URL: z
+    .url({ protocol: /^https?$/, error: "must be an http or https URL" })
+    .nullable()
+    .default(null),
+  AIRLOCK_ALLOW_LOCAL_REPOSITORIES: Flag.default(false),
+  AIRLOCK_LEGACY_SHARED_SECRET: Flag.default(false),
+  AIRLOCK_LOG_LEVEL: z.enum(logLevels).default("info"),
+  AIRLOCK_WEB_DIR: z.string().min(1).nullable().default(null),
+  PATH: z.string().default("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+});
+
+/** Flags win over the environment; an empty variable counts as not set. */
+export interface ConfigFlags {
+  readonly listen?: string | undefined;
+  readonly "data-dir"?: string | undefined;
+}
+
+/** @throws {AirlockError} `invalid-configuration`, one line per wrong setting. */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>, flags: ConfigFlags): InstanceConfig {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
+  if (flags.listen !== undefined) given.AIRLOCK_LISTEN = flags.listen;
+  if (flags["data-dir"] !== undefined) given.AIRLOCK_DATA_DIR = flags["data-dir"];
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success) {
+    throw new AirlockError(`wrong setting: ${describeIssues(parsed.error).join("; ")}`, {
+      code: "invalid-configuration",
+      hint: "Correct the environment variable (--listen and --data-dir win over theirs).",
+    });
+  }
+  const e = parsed.data;
+  return {
+    listen: e.AIRLOCK_LISTEN,
+    dataDirectory: path.resolve(e.AIRLOCK_DATA_DIR),
+    databaseUrl: e.AIRLOCK_DATABASE_URL,
+    administratorToken: e.AIRLOCK_TOKEN,
+    executorToken: e.AIRLOCK_EXECUTOR_TOKEN,
+    externalUrl: e.AIRLOCK_EXTERNAL_URL,
+    allowLocalRepositories: e.AIRLOCK_ALLOW_LOCAL_REPOSITORIES,
+    legacySharedSecret: e.AIRLOCK_LEGACY_SHARED_SECRET,
+    logLevel: e.AIRLOCK_LOG_LEVEL,
+    webDirectory: e.AIRLOCK_WEB_DIR === null ? defaultWebDirectory() : path.resolve(e.AIRLOCK_WEB_DIR),
+    executablePath: e.PATH,
+  };
+}
+
+/** Beside the sources the UI is built in its own workspace; beside a bundle it is shipped as `web/`. */
+function defaultWebDirectory(): string {
+  const fromSources = import.meta.url.endsWith(".ts");
+  return fileURLToPath(new URL(fromSources ? "../../web/dist" : "./web", import.meta.url));
+}

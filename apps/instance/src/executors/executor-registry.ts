@@ -1,0 +1,109 @@
+import type { ExecutorView } from "@airlock/api";
+import { sql } from "kysely";
+import type { Database } from "../store/database.ts";
+
+/** Seen within three heartbeats of 5 s. */
+export const activeWithinMs = 15_000;
+
+/** What an executor says of itself in a heartbeat. */
+export interface ExecutorReport {
+  readonly name: string;
+  readonly queues: readonly string[];
+  readonly airlock: boolean;
+  readonly version: string;
+  readonly runtime: string;
+  readonly runtimeVersion: string;
+  readonly os: string;
+  readonly architecture: string;
+  readonly gitVersion: string;
+  readonly dockerVersion: string;
+  readonly slots: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly draining: boolean;
+}
+
+/** Records a heartbeat. `changed`: the executor is new, was away, or says something else than before. */
+export async function recordExecutor(db: Database, report: ExecutorReport): Promise<{ readonly changed: boolean }> {
+  const labels = JSON.stringify(report.labels);
+  const { rows } = await sql<{ changed: boolean }>`
+    with before as (select * from executors where name = ${report.name}), written as (
+      insert into executors (name, queues, airlock, version, runtime, runtime_version, os, architecture, git_version,
+        docker_version, slots, labels, draining)
+      values (${report.name}, ${[...report.queues]}::text[], ${report.airlock}, ${report.version}, ${report.runtime},
+        ${report.runtimeVersion}, ${report.os}, ${report.architecture}, ${report.gitVersion}, ${report.dockerVersion},
+        ${report.slots}, ${labels}::jsonb, ${report.draining})
+      on conflict (name) do update set queues = excluded.queues, airlock = excluded.airlock, version = excluded.version,
+        runtime = excluded.runtime, runtime_version = excluded.runtime_version, os = excluded.os,
+        architecture = excluded.architecture, git_version = excluded.git_version,
+        docker_version = excluded.docker_version, slots = excluded.slots, labels = excluded.labels,
+        draining = excluded.draining, last_seen_at = airlock_now()
+      returning *
+    )
+    select before.name is null
+      or before.last_seen_at < airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
+      or (before.queues, before.draining, before.slots, before.labels, before.version, before.runtime)
+        is distinct from (written.queues, written.draining, written.slots, written.labels, written.version, written.runtime)
+      as changed
+    from written left join before on true`.execute(db);
+  return { changed: rows[0]?.changed ?? true };
+}
+
+interface ExecutorRow {
+  name: string;
+  queues: string[];
+  active: boolean;
+  draining: boolean;
+  version: string;
+  runtime: string;
+  runtime_version: string;
+  os: string;
+  architecture: string;
+  git_version: string;
+  docker_version: string;
+  slots: number;
+  labels: Record<string, string>;
+  first_seen_at: Date;
+  last_seen_at: Date;
+  running: number[];
+}
+
+/** Active ones first, then by name; with `names`, just these. */
+export async function listExecutors(db: Database, names?: readonly string[]): Promise<ExecutorView[]> {
+  const { rows } = await sql<ExecutorRow>`
+    select executors.*, last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000}) as active,
+      array(select id::float8 from jobs where jobs.executor = executors.name and state = 'processing' order by id) as running
+    from executors
+    where ${names ? [...names] : null}::text[] is null or name = any(${names ? [...names] : null}::text[])
+    order by active desc, name
+    limit 1000`.execute(db);
+  return rows.map((row) => ({
+    name: row.name,
+    queues: row.queues,
+    active: row.active,
+    draining: row.draining,
+    version: row.version,
+    runtime: row.runtime,
+    runtimeVersion: row.runtime_version,
+    os: row.os,
+    architecture: row.architecture,
+    gitVersion: row.git_version,
+    dockerVersion: row.docker_version,
+    slots: row.slots,
+    labels: row.labels,
+    firstSeenAt: row.first_seen_at.toISOString(),
+    lastSeenAt: row.last_seen_at.toISOString(),
+    runningJobs: row.running,
+  }));
+}
+
+/** Executors take a new name at each start: those not seen for a week are forgotten. */
+export async function forgetOldExecutors(db: Database): Promise<void> {
+  await sql`delete from executors where last_seen_at < airlock_now() - interval '168 hours'`.execute(db);
+}
+
+export async function countActiveExecutors(db: Database): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*)::int as count from executors
+    where last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000})`.execute(db);
+  return rows[0]?.count ?? 0;
+}

@@ -1,0 +1,58 @@
+import { once } from "node:events";
+import type { FastifyReply, FastifyRequest } from "fastify";
+
+const heartbeatMs = 10_000;
+
+export interface StreamedEvent {
+  readonly id?: string | null;
+  readonly data: unknown;
+}
+
+/**
+ * Answers with server-sent events until the source ends, the client hangs up or the instance stops. One event is taken
+ * from the source at a time, and none while the client's socket is full: a slow reader costs no memory.
+ */
+export async function sendEventStream(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  stopping: AbortSignal,
+  source: (signal: AbortSignal) => AsyncIterable<StreamedEvent>,
+): Promise<void> {
+  const gone = new AbortController();
+  const signal = AbortSignal.any([gone.signal, stopping]);
+  const { raw } = reply;
+  raw.once("close", () => gone.abort(new Error("the client hung up")));
+  reply.hijack();
+  raw.writeHead(200, {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store, no-transform",
+    "x-content-type-options": "nosniff",
+    // nginx would hold events back.
+    "x-accel-buffering": "no",
+  });
+  raw.write(": connected\n\n");
+  // A comment now and then: proxies cut silent connections, and a dead client is noticed by the write.
+  const heartbeat = setInterval(() => {
+    if (!raw.writableNeedDrain) raw.write(": heartbeat\n\n");
+  }, heartbeatMs);
+  try {
+    for await (const event of source(signal)) {
+      if (signal.aborted) break;
+      const id = event.id ? `id: ${event.id}\n` : "";
+      if (!raw.write(`${id}data: ${JSON.stringify(event.data)}\n\n`)) await drained(raw, signal);
+    }
+  } catch (error) {
+    // The head is out: all that is left to say is that the stream ends here, and the client comes back.
+    if (!signal.aborted) request.log.error({ err: error }, "event stream failed");
+  } finally {
+    clearInterval(heartbeat);
+    raw.end();
+  }
+}
+
+async function drained(raw: NodeJS.EventEmitter, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await once(raw, "drain", { signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+}

@@ -1,0 +1,95 @@
+import { executorHeaders, sharedSecretScheme } from "@airlock/api";
+import type { FastifyRequest } from "fastify";
+import { sql } from "kysely";
+import { hashToken } from "../../queues/job-token.ts";
+import type { Database } from "../../store/database.ts";
+import { secretEqual } from "../secret-equal.ts";
+
+/** An answer that ends the request. The protocol's clients look at the status only; the text is for people. */
+export class ExecutorApiError extends Error {
+  override readonly name = "ExecutorApiError";
+  readonly statusCode: number;
+  /** As the protocol wants it: 500s of handlers are `{"error": …}`, all else is plain text. */
+  readonly json: boolean;
+
+  constructor(statusCode: number, message: string) {
+    super(message);
+    this.statusCode = statusCode;
+    this.json = statusCode >= 500;
+  }
+}
+
+interface Credentials {
+  readonly scheme: string;
+  readonly token: string;
+}
+
+function credentials(request: FastifyRequest): Credentials {
+  const parts = (request.headers.authorization ?? "").split(" ");
+  const [scheme = "", token = ""] = parts;
+  if (parts.length !== 2 || token === "") throw new ExecutorApiError(401, "an Authorization header is needed");
+  return { scheme, token };
+}
+
+/** Routes of a whole executor (dequeue, heartbeat, …): the shared secret. */
+export function authenticateExecutor(request: FastifyRequest, sharedSecret: string): void {
+  const { scheme, token } = credentials(request);
+  if (scheme !== sharedSecretScheme || !secretEqual(token, sharedSecret)) {
+    throw new ExecutorApiError(401, "the shared secret is wrong");
+  }
+}
+
+/** What a job token proves, or that the legacy shared secret was used, which proves only that some executor asks. */
+export type JobCredentials =
+  | {
+      readonly kind: "token";
+      readonly job: number;
+      readonly attempt: number;
+      readonly queue: string;
+      readonly repository: string | null;
+      readonly executor: string;
+      readonly commit: string | null;
+      /** The attempt is the running one. */
+      readonly running: boolean;
+    }
+  | { readonly kind: "shared-secret" };
+
+interface TokenRow {
+  job: number;
+  attempt: number;
+  queue: string;
+  repository: string | null;
+  executor: string;
+  commit: string | null;
+  running: boolean;
+}
+
+/** Routes of one job: its token, with the headers that say whose it is. Each of them must match what the token was made for. */
+export async function authenticateJob(
+  request: FastifyRequest,
+  options: { readonly db: Database; readonly sharedSecret: string; readonly legacySharedSecret: boolean },
+): Promise<JobCredentials> {
+  const { scheme, token } = credentials(request);
+  if (scheme === sharedSecretScheme) {
+    if (options.legacySharedSecret && secretEqual(token, options.sharedSecret)) return { kind: "shared-secret" };
+    throw new ExecutorApiError(403, "routes of a job want the job's token");
+  }
+  if (scheme !== "Bearer") throw new ExecutorApiError(401, "the Authorization header's scheme is unknown");
+  const jobId = Number(request.headers[executorHeaders.jobId]);
+  if (!Number.isSafeInteger(jobId) || jobId <= 0)
+    throw new ExecutorApiError(400, `${executorHeaders.jobId} is missing`);
+  const executor = request.headers[executorHeaders.executorName];
+  if (typeof executor !== "string" || executor === "") {
+    throw new ExecutorApiError(400, `${executorHeaders.executorName} is missing`);
+  }
+  const { rows } = await sql<TokenRow>`
+    select tokens.job, tokens.attempt, tokens.queue, tokens.repository, tokens.executor, jobs.commit,
+      jobs.state = 'processing' and jobs.attempt = tokens.attempt as running
+    from job_tokens tokens join jobs on jobs.id = tokens.job
+    where token_sha256 = ${hashToken(token)}::bytea`.execute(options.db);
+  const row = rows[0];
+  if (!row) throw new ExecutorApiError(401, "the job token is not known");
+  if (row.job !== jobId) throw new ExecutorApiError(403, "the token is for another job");
+  if (row.executor !== executor) throw new ExecutorApiError(403, "the token is for another executor");
+  return { kind: "token", ...row };
+}

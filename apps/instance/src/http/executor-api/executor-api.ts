@@ -1,0 +1,50 @@
+import type { FastifyInstance } from "fastify";
+import type { InstanceContext } from "../../instance-context.ts";
+import { httpStatusOf } from "../api-error.ts";
+import { authenticateExecutor, ExecutorApiError } from "./authenticate-executor.ts";
+import { dequeueRoutes } from "./dequeue-routes.ts";
+import { executorEventRoutes } from "./executor-event-routes.ts";
+import { gitRoutes } from "./git-routes.ts";
+import { heartbeatRoutes } from "./heartbeat-routes.ts";
+import { logRoutes } from "./log-routes.ts";
+import { markRoutes } from "./mark-routes.ts";
+
+/** `/.executors`: what executors call, as the executor protocol describes it. */
+export async function executorApi(app: FastifyInstance, context: InstanceContext): Promise<void> {
+  // Bodies are JSON whatever their label says: the protocol's clients are not strict about it.
+  const parseJson = app.getDefaultJsonParser("error", "ignore");
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "string" }, parseJson);
+  app.setErrorHandler((error, request, reply) => {
+    const status = httpStatusOf(error);
+    if (error instanceof ExecutorApiError) {
+      return error.json
+        ? reply.status(status).send({ error: error.message })
+        : reply.status(status).type("text/plain; charset=utf-8").send(error.message);
+    }
+    if (status < 500 && error instanceof Error) {
+      return reply.status(status).type("text/plain; charset=utf-8").send(error.message);
+    }
+    request.log.error({ err: error }, "executor request failed");
+    return reply.status(500).send({ error: "the instance failed; its log says how" });
+  });
+  app.setNotFoundHandler(async (_request, reply) => {
+    return reply.status(404).type("text/plain; charset=utf-8").send("there is no such route");
+  });
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
+  });
+  await app.register(async (scope) => {
+    // Before the body is read: a stranger's body costs nothing.
+    scope.addHook("onRequest", async (request) => authenticateExecutor(request, context.executorToken));
+    scope.get("/test/auth", async (_request, reply) => reply.type("text/plain").send("ok"));
+    dequeueRoutes(scope, context);
+    heartbeatRoutes(scope, context);
+    executorEventRoutes(scope, context);
+  });
+  await app.register(async (scope) => {
+    logRoutes(scope, context);
+    markRoutes(scope, context);
+  });
+  await app.register(async (scope) => gitRoutes(scope, context));
+}

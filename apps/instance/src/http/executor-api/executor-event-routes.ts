@@ -1,0 +1,51 @@
+import { type ExecutorEvent, ExecutorName } from "@airlock/api";
+import type { FastifyInstance } from "fastify";
+import { z } from "zod";
+import type { InstanceContext } from "../../instance-context.ts";
+import { Bell } from "../../logs/bell.ts";
+import { sendEventStream } from "../event-stream.ts";
+import { parseBody } from "./parse-body.ts";
+
+const EventsQuery = z.object({ executorName: ExecutorName });
+const lookAgainMs = 5000;
+
+/** Brings cancellations at once; heartbeats bring the same news, later. */
+export function executorEventRoutes(app: FastifyInstance, context: InstanceContext): void {
+  app.get("/events", async (request, reply) => {
+    const { executorName } = parseBody(EventsQuery, request.query);
+    await sendEventStream(request, reply, context.stopping, async function* (signal) {
+      for await (const event of cancellations(context, executorName, signal)) yield { data: event };
+    });
+  });
+}
+
+/** Each attempt once, also those that were canceled before the stream began. */
+async function* cancellations(
+  context: InstanceContext,
+  executor: string,
+  signal: AbortSignal,
+): AsyncGenerator<ExecutorEvent> {
+  const bell = new Bell();
+  const unsubscribe = context.notifications.subscribe((notice) => {
+    if (notice.kind === "cancel" && notice.executor === executor) bell.ring();
+  });
+  let told = new Set<string>();
+  try {
+    while (!signal.aborted) {
+      const rows = await context.db
+        .selectFrom("jobs")
+        .select(["id", "attempt"])
+        .where("state", "=", "processing")
+        .where("executor", "=", executor)
+        .where("cancel_requested", "=", true)
+        .execute();
+      for (const { id, attempt } of rows) {
+        if (!told.has(`${id}.${attempt}`)) yield { kind: "cancel", jobId: id, attempt };
+      }
+      told = new Set(rows.map(({ id, attempt }) => `${id}.${attempt}`));
+      await bell.wait(lookAgainMs, signal);
+    }
+  } finally {
+    unsubscribe();
+  }
+}

@@ -1,0 +1,174 @@
+import { once } from "node:events";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
+import { errorMessage } from "@airlock/job";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { InstanceContext } from "../../instance-context.ts";
+import { gitMissing, spawnGit, stopGit } from "../../repositories/git.ts";
+import { ExecutorApiError } from "./authenticate-executor.ts";
+import { JobScope } from "./job-scope.ts";
+
+/** What a client asks for is a list of commits it wants and has: even a long one is short. */
+const requestBodyLimit = 16 * 1024 * 1024;
+const uploadPackTimeoutMs = 30 * 60_000;
+const maxConcurrent = 32;
+
+/** `git fetch` for executors: the repository of the running job, read only. There is no other service. */
+export function gitRoutes(app: FastifyInstance, context: InstanceContext): void {
+  const scope = new JobScope(app, context);
+  const slots = new Slots(maxConcurrent);
+  // The body goes to git as it comes.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+
+  app.get<{ Params: { "*": string }; Querystring: { service?: string } }>("/git/*", async (request, reply) => {
+    const name = /^(.+)\/info\/refs$/.exec(request.params["*"])?.[1];
+    if (!name) throw new ExecutorApiError(404, "there is no such route");
+    const directory = await authorize(request, name);
+    if (request.query.service !== "git-upload-pack") throw new ExecutorApiError(403, "repositories are read only");
+    const version2 = gitProtocol(request) === "version=2";
+    await uploadPack(request, reply, {
+      directory,
+      args: ["--advertise-refs"],
+      contentType: "application/x-git-upload-pack-advertisement",
+      head: version2 ? "" : "001e# service=git-upload-pack\n0000",
+    });
+    return reply;
+  });
+
+  app.post<{ Params: { "*": string } }>("/git/*", { bodyLimit: requestBodyLimit }, async (request, reply) => {
+    const name = /^(.+)\/git-upload-pack$/.exec(request.params["*"])?.[1];
+    if (!name) throw new ExecutorApiError(404, "there is no such route");
+    const directory = await authorize(request, name);
+    await uploadPack(request, reply, {
+      directory,
+      args: [],
+      contentType: "application/x-git-upload-pack-result",
+      head: "",
+    });
+    return reply;
+  });
+
+  /** The mirror's directory, if the credentials open this repository. */
+  async function authorize(request: FastifyRequest, name: string): Promise<string> {
+    const credentials = scope.credentialsOf(request);
+    if (credentials.kind === "shared-secret") return context.repositories.directoryWith(name, null);
+    if (credentials.repository !== name) throw new ExecutorApiError(403, "the token is for another repository");
+    if (!credentials.running) throw new ExecutorApiError(403, "the token's attempt is not running");
+    return context.repositories.directoryWith(name, credentials.commit);
+  }
+
+  async function uploadPack(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    options: {
+      readonly directory: string;
+      readonly args: readonly string[];
+      readonly contentType: string;
+      readonly head: string;
+    },
+  ): Promise<void> {
+    const gone = new AbortController();
+    reply.raw.once("close", () => gone.abort(new Error("the client hung up")));
+    const signal = AbortSignal.any([gone.signal, context.stopping, AbortSignal.timeout(uploadPackTimeoutMs)]);
+    using _slot = await slots.take(signal);
+    const git = spawnGit(context.repositories.environment, {
+      gitDirectory: options.directory,
+      args: ["upload-pack", "--strict", "--stateless-rpc", ...options.args, options.directory],
+      config: { "uploadpack.allowAnySHA1InWant": "true", "uploadpack.allowFilter": "true" },
+      env: gitProtocol(request) ? { GIT_PROTOCOL: gitProtocol(request) } : {},
+    });
+    const stop = () => stopGit(git);
+    signal.addEventListener("abort", stop, { once: true });
+    let stderr = "";
+    git.stderr.on("data", (data: Buffer) => {
+      stderr = (stderr + data.toString("utf8")).slice(-4096);
+    });
+    try {
+      await Promise.race([
+        once(git, "spawn"),
+        once(git, "error").then(([cause]) => {
+          throw gitMissing(cause);
+        }),
+      ]);
+      reply.hijack();
+      reply.raw.writeHead(200, { "content-type": options.contentType, "cache-control": "no-cache" });
+      reply.raw.write(options.head);
+      await Promise.all([sendBody(request, git.stdin), pipeline(git.stdout, reply.raw)]);
+    } catch (error) {
+      if (!reply.sent) throw error;
+      // Half an answer is on its way: cutting the connection tells git that it is not whole.
+      reply.raw.destroy();
+      if (!signal.aborted) request.log.warn({ err: error, stderr }, "upload-pack failed");
+    } finally {
+      signal.removeEventListener("abort", stop);
+      stop();
+    }
+  }
+}
+
+async function sendBody(request: FastifyRequest, stdin: NodeJS.WritableStream): Promise<void> {
+  if (request.method === "GET") {
+    stdin.end();
+    return;
+  }
+  const limited = async function* (source: AsyncIterable<Buffer>) {
+    let bytes = 0;
+    for await (const data of source) {
+      bytes += data.length;
+      // Counted after unpacking: a small body may unpack to a large one.
+      if (bytes > requestBodyLimit) throw new ExecutorApiError(413, "the request is too large");
+      yield data;
+    }
+  };
+  try {
+    if (request.headers["content-encoding"] === "gzip") {
+      await pipeline(request.raw, createGunzip(), limited, stdin);
+    } else {
+      await pipeline(request.raw, limited, stdin);
+    }
+  } catch (error) {
+    // git stops reading once it knows enough; that is no failure.
+    if (!/EPIPE|ERR_STREAM_PREMATURE_CLOSE/.test(`${(error as NodeJS.ErrnoException).code} ${errorMessage(error)}`)) {
+      throw error;
+    }
+  }
+}
+
+/** Only versions are passed on: the header becomes an environment variable of git. */
+function gitProtocol(request: FastifyRequest): string {
+  const header = request.headers["git-protocol"];
+  return typeof header === "string" && /^version=[012]$/.test(header) ? header : "";
+}
+
+/** Lets a number of processes run at once; the others wait in order. */
+class Slots {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async take(signal: AbortSignal): Promise<Disposable> {
+    if (this.#free > 0) this.#free -= 1;
+    else {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const leave = () => {
+        const index = this.#waiting.indexOf(resolve);
+        if (index !== -1) this.#waiting.splice(index, 1);
+        reject(signal.reason);
+      };
+      this.#waiting.push(resolve);
+      signal.addEventListener("abort", leave, { once: true });
+      await promise.finally(() => signal.removeEventListener("abort", leave));
+    }
+    return { [Symbol.dispose]: () => this.#give() };
+  }
+
+  #give(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#free += 1;
+  }
+}

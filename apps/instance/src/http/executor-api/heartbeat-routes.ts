@@ -1,0 +1,108 @@
+import { HeartbeatRequest, MultiQueueHeartbeatRequest, nullableArray, WireJobId } from "@airlock/api";
+import type { FastifyInstance } from "fastify";
+import { z } from "zod";
+import { recordExecutor } from "../../executors/executor-registry.ts";
+import type { InstanceContext } from "../../instance-context.ts";
+import { type LeaseClaim, renewLeases } from "../../queues/renew-leases.ts";
+import { ExecutorApiError } from "./authenticate-executor.ts";
+import { KnownQueues } from "./known-queues.ts";
+import { parseBody, requireExecutorName } from "./parse-body.ts";
+
+const CanceledRequest = z.object({ executorName: z.string().min(1), knownJobIds: nullableArray(WireJobId) });
+/** An executor's own metrics travel in the heartbeat. */
+const heartbeatBodyLimit = 4 * 1024 * 1024;
+
+export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext): void {
+  const { db, notifications } = context;
+  const knownQueues = new KnownQueues(db);
+
+  async function record(
+    queues: readonly string[],
+    body: z.output<typeof HeartbeatRequest> | z.output<typeof MultiQueueHeartbeatRequest>,
+    jobs: number,
+  ): Promise<void> {
+    const extension = body.airlock;
+    const { changed } = await recordExecutor(db, {
+      name: body.executorName,
+      queues,
+      airlock: extension !== undefined,
+      version: body.executorVersion,
+      runtime: extension?.runtime ?? "",
+      runtimeVersion: extension?.runtimeVersion ?? "",
+      os: body.os,
+      architecture: body.architecture,
+      gitVersion: body.gitVersion,
+      dockerVersion: body.dockerVersion,
+      // Executors of the base protocol do not tell how many jobs they take: at least as many as they run.
+      slots: extension?.slots ?? Math.max(1, jobs),
+      labels: extension?.labels ?? {},
+      draining: extension?.draining ?? false,
+    });
+    if (changed) notifications.publish({ kind: "executor", executor: body.executorName });
+  }
+
+  app.post<{ Params: { queue: string } }>(
+    "/queue/:queue/heartbeat",
+    { bodyLimit: heartbeatBodyLimit },
+    async (request, reply) => {
+      const { queue } = request.params;
+      requireExecutorName(request.body);
+      const body = parseBody(HeartbeatRequest, request.body);
+      if (!(await knownQueues.has(queue))) throw new ExecutorApiError(404, `there is no queue "${queue}"`);
+      await record([queue], body, body.jobIds.length);
+      const attempts = body.airlock?.attempts ?? {};
+      const claims = body.jobIds.map((job): LeaseClaim => ({ job, attempt: attempts[String(job)] ?? null, queue }));
+      const leases = await renewLeases(db, body.executorName, claims);
+      const known = leases.map((lease) => lease.job);
+      // Executors of 2022 read a bare list of numbers.
+      if (body.version !== "V2") return reply.send(known);
+      return reply.send({
+        knownIds: known.map(String),
+        cancelIds: leases.filter((lease) => lease.cancelRequested).map((lease) => String(lease.job)),
+      });
+    },
+  );
+
+  app.post("/queue/heartbeat", { bodyLimit: heartbeatBodyLimit }, async (request, reply) => {
+    requireExecutorName(request.body);
+    const parsed = MultiQueueHeartbeatRequest.safeParse(request.body);
+    if (parsed.error?.issues.some((issue) => issue.path[0] === "queueNames")) {
+      throw new ExecutorApiError(500, "queueNames must name at least one queue");
+    }
+    const body = parseBody(MultiQueueHeartbeatRequest, request.body);
+    if (!(await knownQueues.hasAll(body.queueNames))) {
+      throw new ExecutorApiError(500, `unknown queue among ${body.queueNames.join(", ")}`);
+    }
+    const stray = body.jobIdsByQueue.find((one) => !body.queueNames.includes(one.queueName));
+    if (stray) throw new ExecutorApiError(500, `queue "${stray.queueName}" is not among queueNames`);
+    const attempts = body.airlock?.attempts ?? {};
+    const claims = body.jobIdsByQueue.flatMap(({ queueName, jobIds }) =>
+      jobIds.map((job): LeaseClaim => ({ job, attempt: attempts[String(job)] ?? null, queue: queueName })),
+    );
+    await record(body.queueNames, body, claims.length);
+    const leases = await renewLeases(db, body.executorName, claims);
+    const canceled = leases.filter((lease) => lease.cancelRequested);
+    return reply.send({
+      knownIds: leases.map((lease) => `${lease.job}-${lease.queue}`),
+      cancelIds: canceled.map((lease) => `${lease.job}-${lease.queue}`),
+    });
+  });
+
+  // Until about 4.3 cancellations are asked for; `canceled` is the name of 2022, without the list of known jobs.
+  for (const route of ["canceledJobs", "canceled"]) {
+    app.post<{ Params: { queue: string } }>(`/queue/:queue/${route}`, async (request, reply) => {
+      const { executorName, knownJobIds } = parseBody(CanceledRequest, request.body);
+      const rows = await db
+        .selectFrom("jobs")
+        .select("id")
+        .where("state", "=", "processing")
+        .where("executor", "=", executorName)
+        .where("queue", "=", request.params.queue)
+        .where("cancel_requested", "=", true)
+        .orderBy("id")
+        .execute();
+      const ids = rows.map((row) => row.id);
+      return reply.send(route === "canceled" ? ids : ids.filter((id) => knownJobIds.includes(id)));
+    });
+  }
+}

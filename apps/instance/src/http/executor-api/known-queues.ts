@@ -1,0 +1,21 @@
+import { queueNames } from "../../queues/queue-settings.ts";
+import type { Database } from "../../store/database.ts";
+
+/** Which queues there are. Queues are never deleted, so a name that was found once is not looked up again. */
+export class KnownQueues {
+  readonly #db: Database;
+  #names = new Set<string>();
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  async has(name: string): Promise<boolean> {
+    return this.hasAll([name]);
+  }
+
+  async hasAll(names: readonly string[]): Promise<boolean> {
+    if (names.some((name) => !this.#names.has(name))) this.#names = new Set(await queueNames(this.#db));
+    return names.every((name) => this.#names.has(name));
+  }
+}

@@ -1,0 +1,78 @@
+import { MarkCompleteRequest, MarkErrorRequest } from "@airlock/api";
+import type { FailureReason } from "@airlock/job";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { InstanceContext } from "../../instance-context.ts";
+import {
+  type AttemptEnd,
+  type AttemptKey,
+  attemptEnd,
+  completeAttempt,
+  errorAttempt,
+  failAttempt,
+} from "../../queues/end-attempt.ts";
+import { JobScope } from "./job-scope.ts";
+import { parseBody } from "./parse-body.ts";
+
+type QueueParams = { Params: { queue: string } };
+
+/** A step's last words may be long; its log has them all. */
+const maxMessageLength = 16 * 1024;
+
+export function markRoutes(app: FastifyInstance, context: InstanceContext): void {
+  const { db, notifications, metrics } = context;
+  const scope = new JobScope(app, context);
+
+  app.post<QueueParams>("/queue/:queue/markComplete", async (request, reply) => {
+    const body = parseBody(MarkCompleteRequest, request.body);
+    const key = await scope.attemptOf(request, request.params.queue, body);
+    const done = key !== null && (await completeAttempt(db, key));
+    return finish(request, reply, key, done, "completed", (end) => end.state === "completed");
+  });
+
+  for (const [route, end, mark, defaultReason] of [
+    ["markErrored", "errored", errorAttempt, "internal"],
+    ["markFailed", "failed", failAttempt, "step-failed"],
+  ] as const) {
+    app.post<QueueParams>(`/queue/:queue/${route}`, async (request, reply) => {
+      const body = parseBody(MarkErrorRequest, request.body);
+      const key = await scope.attemptOf(request, request.params.queue, body);
+      const failure = {
+        reason: body.reason ?? (defaultReason satisfies FailureReason),
+        message: body.errorMessage.slice(0, maxMessageLength),
+        exitCode: body.exitCode ?? null,
+      };
+      const done = key !== null && (await mark(db, key, failure));
+      return finish(
+        request,
+        reply,
+        key,
+        done,
+        end,
+        (ended) => (ended.state === end || ended.state === "canceled") && ended.failureReason === failure.reason,
+      );
+    });
+  }
+
+  /** A report that was heard already, its answer lost, is answered as the first was; any other has no effect. */
+  async function finish(
+    request: FastifyRequest<QueueParams>,
+    reply: FastifyReply,
+    key: AttemptKey | null,
+    done: boolean,
+    end: string,
+    isSame: (end: AttemptEnd) => boolean,
+  ): Promise<FastifyReply> {
+    const { queue } = request.params;
+    if (key && done) {
+      metrics.attempts.inc({ queue, end });
+      // An error that is tried again puts the job back in its queue.
+      notifications.publish({ kind: "job", job: key.job }, { kind: "log", job: key.job });
+      if (end === "errored") notifications.publish({ kind: "queued", queue });
+      request.log.info({ jobId: key.job, attempt: key.attempt, executor: key.executor, end }, "attempt ended");
+      return reply.status(204).send();
+    }
+    const before = key && (await attemptEnd(db, key));
+    if (before && isSame(before)) return reply.status(204).send();
+    return reply.status(404).type("application/json").send("null");
+  }
+}

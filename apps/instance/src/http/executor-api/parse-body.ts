@@ -1,0 +1,16 @@
+import { describeIssues } from "@airlock/api";
+import type { z } from "zod";
+import { ExecutorApiError } from "./authenticate-executor.ts";
+
+/** @throws {ExecutorApiError} 400 that names what is wrong. */
+export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(body);
+  if (!parsed.success) throw new ExecutorApiError(400, describeIssues(parsed.error).join("; "));
+  return parsed.data;
+}
+
+/** The protocol answers a request without an executor's name with 500, not 400. */
+export function requireExecutorName(body: unknown): void {
+  const name = typeof body === "object" && body !== null && "executorName" in body ? body.executorName : undefined;
+  if (typeof name !== "string" || name === "") throw new ExecutorApiError(500, "executor name cannot be empty");
+}

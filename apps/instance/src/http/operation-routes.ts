@@ -1,0 +1,46 @@
+import { errorMessage } from "@airlock/job";
+import type { FastifyInstance } from "fastify";
+import { sql } from "kysely";
+import { countActiveExecutors } from "../executors/executor-registry.ts";
+import type { InstanceContext } from "../instance-context.ts";
+import { listQueues } from "../queues/queue-settings.ts";
+
+const healthTimeoutMs = 3000;
+
+/** `/healthz` for whoever restarts or routes around an instance, `/metrics` for Prometheus. */
+export function operationRoutes(app: FastifyInstance, context: InstanceContext): void {
+  const { db, metrics, dispatcher } = context;
+
+  app.get("/healthz", async (_request, reply) => {
+    try {
+      await withTimeout(sql`select 1`.execute(db));
+      return reply.type("text/plain").send("ok\n");
+    } catch (error) {
+      return reply
+        .status(503)
+        .type("text/plain")
+        .send(`database: ${errorMessage(error)}\n`);
+    }
+  });
+
+  app.get("/metrics", async (_request, reply) => {
+    for (const queue of await listQueues(db)) {
+      metrics.queueSize.set({ queue: queue.name }, queue.queued);
+      metrics.queueAge.set({ queue: queue.name }, (queue.oldestQueuedMs ?? 0) / 1000);
+      metrics.processing.set({ queue: queue.name }, queue.processing);
+    }
+    metrics.executors.set(await countActiveExecutors(db));
+    metrics.parkedPolls.set(dispatcher.parked);
+    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+  });
+}
+
+async function withTimeout<T>(work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`no answer in ${healthTimeoutMs} ms`)), healthTimeoutMs);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

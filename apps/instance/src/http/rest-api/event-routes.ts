@@ -1,0 +1,81 @@
+import type { ExecutorView, ListLiveEvent } from "@airlock/api";
+import { z } from "zod";
+import { listExecutors } from "../../executors/executor-registry.ts";
+import type { InstanceContext } from "../../instance-context.ts";
+import { Bell } from "../../logs/bell.ts";
+import { getJobSummaries } from "../../queues/job-views.ts";
+import { sendEventStream } from "../event-stream.ts";
+import { errorAnswers, type ZodScope } from "./zod-scope.ts";
+
+/** An executor that falls silent sends no notice: the list is compared this often. */
+const compareExecutorsMs = 5000;
+/** News that gather in this time go out together, so that a busy queue does not flood a browser. */
+const gatherMs = 50;
+
+export function eventRoutes(app: ZodScope, context: InstanceContext): void {
+  app.get(
+    "/events",
+    {
+      schema: {
+        tags: ["events"],
+        summary: "Changes of jobs and executors as server-sent events",
+        response: { 200: { content: { "text/event-stream": { schema: z.string() } } }, ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      await sendEventStream(request, reply, context.stopping, async function* (signal) {
+        for await (const event of listEvents(context, signal)) yield { data: event };
+      });
+    },
+  );
+}
+
+async function* listEvents(context: InstanceContext, signal: AbortSignal): AsyncGenerator<ListLiveEvent> {
+  const { db, notifications } = context;
+  const bell = new Bell();
+  const jobs = new Set<number>();
+  const executors = new Set<string>();
+  const unsubscribe = notifications.subscribe((notice) => {
+    if (notice.kind === "job" || notice.kind === "cancel") jobs.add(notice.job);
+    else if (notice.kind === "executor") executors.add(notice.executor);
+    else return;
+    bell.ring();
+  });
+  const shown = new Map<string, string>();
+  try {
+    for (const executor of await listExecutors(db)) shown.set(executor.name, digestOf(executor));
+    let comparedAt = Date.now();
+    while (!signal.aborted) {
+      await bell.wait(compareExecutorsMs, signal);
+      await new Promise((resolve) => setTimeout(resolve, gatherMs));
+      const changed = await getJobSummaries(db, take(jobs));
+      for (const job of changed) {
+        yield { kind: "job", job };
+        if (job.executor !== null) executors.add(job.executor);
+      }
+      const compareAll = Date.now() - comparedAt >= compareExecutorsMs;
+      const names = take(executors);
+      if (!compareAll && names.length === 0) continue;
+      if (compareAll) comparedAt = Date.now();
+      for (const executor of await listExecutors(db, compareAll ? undefined : names)) {
+        const digest = digestOf(executor);
+        if (shown.get(executor.name) !== digest) yield { kind: "executor", executor };
+        shown.set(executor.name, digest);
+      }
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+function take<T>(set: Set<T>): T[] {
+  const values = [...set];
+  set.clear();
+  return values;
+}
+
+/** A heartbeat alone is no news. */
+function digestOf(executor: ExecutorView): string {
+  const { lastSeenAt: _lastSeenAt, ...rest } = executor;
+  return JSON.stringify(rest);
+}

@@ -1,0 +1,82 @@
+import { AddRepositoryRequest, RepositoryList, RepositoryName, RepositoryView } from "@airlock/api";
+import { z } from "zod";
+import type { InstanceContext } from "../../instance-context.ts";
+import { errorAnswers, type ZodScope } from "./zod-scope.ts";
+
+const RepositoryParams = z.strictObject({ name: RepositoryName });
+const tags = ["repositories"];
+
+export function repositoryRoutes(app: ZodScope, context: InstanceContext): void {
+  const { repositories } = context;
+
+  app.post(
+    "/repositories",
+    {
+      schema: {
+        tags,
+        summary: "Add a repository, or refresh it if it is there",
+        body: AddRepositoryRequest,
+        response: { 201: RepositoryView, ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      const repository = await repositories.add(request.body);
+      request.log.info({ repository: repository.name, state: repository.state }, "repository added");
+      return reply.status(201).send(repository);
+    },
+  );
+
+  app.get(
+    "/repositories",
+    { schema: { tags, summary: "List repositories", response: { 200: RepositoryList, ...errorAnswers } } },
+    async () => ({ repositories: await repositories.list() }),
+  );
+
+  // Names hold slashes; clients encode them as %2F, so that one segment is one name.
+  app.get(
+    "/repositories/:name",
+    {
+      schema: {
+        tags,
+        summary: "Show a repository",
+        description: "Slashes of the name are written as %2F.",
+        params: RepositoryParams,
+        response: { 200: RepositoryView, ...errorAnswers },
+      },
+    },
+    async (request) => repositories.get(request.params.name),
+  );
+
+  app.post(
+    "/repositories/:name/refresh",
+    {
+      schema: {
+        tags,
+        summary: "Fetch now",
+        params: RepositoryParams,
+        response: { 200: RepositoryView, ...errorAnswers },
+      },
+    },
+    async (request) => {
+      await repositories.refresh(request.params.name);
+      return repositories.get(request.params.name);
+    },
+  );
+
+  app.delete(
+    "/repositories/:name",
+    {
+      schema: {
+        tags,
+        summary: "Forget a repository and delete its mirror",
+        params: RepositoryParams,
+        response: { 204: z.null(), ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      await repositories.remove(request.params.name);
+      request.log.info({ repository: request.params.name }, "repository removed");
+      return reply.status(204).send(null);
+    },
+  );
+}

@@ -1,0 +1,70 @@
+import { type ApiError, describeIssues } from "@airlock/api";
+import swagger from "@fastify/swagger";
+import type { FastifyInstance } from "fastify";
+import { jsonSchemaTransform } from "fastify-type-provider-zod";
+import { z } from "zod";
+import type { InstanceContext } from "../../instance-context.ts";
+import { InvalidRequestError, toApiError } from "../api-error.ts";
+import { authenticateAdministrator } from "./authenticate-administrator.ts";
+import { eventRoutes } from "./event-routes.ts";
+import { executorRoutes } from "./executor-routes.ts";
+import { jobRoutes } from "./job-routes.ts";
+import { queueRoutes } from "./queue-routes.ts";
+import { repositoryRoutes } from "./repository-routes.ts";
+import { sessionRoutes } from "./session-routes.ts";
+import { withZod } from "./zod-scope.ts";
+
+/** `/api/v1`: for the web UI, the CLI and programs. Everything but the session and the description needs credentials. */
+export async function restApi(plain: FastifyInstance, context: InstanceContext): Promise<void> {
+  const app = withZod(plain);
+  app.setValidatorCompiler(({ schema }) => (data) => {
+    const parsed = z.safeParse(schema as unknown as z.ZodType, data);
+    return parsed.success ? { value: parsed.data } : { error: new InvalidRequestError(describeIssues(parsed.error)) };
+  });
+  // Answers are built from typed views: checking each again at run time would only cost.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  app.setErrorHandler((error, request, reply) => {
+    const { status, body } = toApiError(error);
+    if (status >= 500) request.log.error({ err: error }, "request failed");
+    return reply.status(status).send(body);
+  });
+  app.setNotFoundHandler((_request, reply) => {
+    const body: ApiError = {
+      error: {
+        code: "not-found",
+        message: "there is no such route",
+        hint: "GET /api/v1/openapi.json lists the routes.",
+      },
+    };
+    return reply.status(404).send(body);
+  });
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
+  });
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: { title: "Airlock", version: context.version, description: "Runs untrusted code in sandboxes." },
+      servers: [{ url: context.config.externalUrl ?? "/" }],
+      components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+      security: [{ token: [] }],
+    },
+    transform: jsonSchemaTransform,
+  });
+  app.get("/openapi.json", { schema: { hide: true } }, async () => plain.swagger());
+  await app.register(async (scope) => sessionRoutes(withZod(scope), context));
+  await app.register(async (scope) => {
+    scope.addHook("onRequest", async (request) => {
+      authenticateAdministrator(request, {
+        administratorToken: context.administratorToken,
+        externalUrl: context.config.externalUrl,
+      });
+    });
+    const typed = withZod(scope);
+    jobRoutes(typed, context);
+    eventRoutes(typed, context);
+    repositoryRoutes(typed, context);
+    executorRoutes(typed, context);
+    queueRoutes(typed, context);
+  });
+}

@@ -1,0 +1,74 @@
+import { CreateSessionRequest, SessionView } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
+import { z } from "zod";
+import type { InstanceContext } from "../../instance-context.ts";
+import { secretEqual } from "../secret-equal.ts";
+import {
+  authenticateAdministrator,
+  createSession,
+  requireSameOrigin,
+  sessionCookie,
+  sessionLifetimeMs,
+} from "./authenticate-administrator.ts";
+import { errorAnswers, type ZodScope } from "./zod-scope.ts";
+
+export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
+  const { administratorToken, version } = context;
+  const { externalUrl } = context.config;
+  const cookie = {
+    path: "/",
+    httpOnly: true,
+    sameSite: "strict",
+    secure: externalUrl?.startsWith("https:") ?? false,
+  } as const;
+  const tags = ["session"];
+
+  app.post(
+    "/session",
+    {
+      bodyLimit: 4096,
+      schema: {
+        tags,
+        summary: "Begin a session: the administrator's token becomes a cookie",
+        security: [],
+        body: CreateSessionRequest,
+        response: { 200: SessionView, ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      // A page of another site could otherwise log a browser in here with a token of its choice.
+      if (request.headers.origin !== undefined || request.headers["sec-fetch-site"] !== undefined) {
+        requireSameOrigin(request, externalUrl);
+      }
+      if (!secretEqual(request.body.token, administratorToken)) {
+        throw new AirlockError("the token is not the administrator's", {
+          code: "unauthorized",
+          hint: "It stands in the file `token` of the data directory, unless AIRLOCK_TOKEN sets it.",
+        });
+      }
+      reply.setCookie(sessionCookie, createSession(administratorToken, Date.now()), {
+        ...cookie,
+        maxAge: sessionLifetimeMs / 1000,
+      });
+      return { role: "administrator" as const, version };
+    },
+  );
+
+  app.get(
+    "/session",
+    { schema: { tags, summary: "Who asks", response: { 200: SessionView, ...errorAnswers } } },
+    async (request) => {
+      authenticateAdministrator(request, { administratorToken, externalUrl });
+      return { role: "administrator" as const, version };
+    },
+  );
+
+  app.delete(
+    "/session",
+    { schema: { tags, summary: "End the session", security: [], response: { 204: z.null(), ...errorAnswers } } },
+    async (_request, reply) => {
+      reply.clearCookie(sessionCookie, cookie);
+      return reply.status(204).send(null);
+    },
+  );
+}

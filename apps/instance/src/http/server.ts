@@ -1,0 +1,91 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { AirlockError, errorMessage } from "@airlock/job";
+import cookie from "@fastify/cookie";
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import type { ListenAddress } from "../config.ts";
+import type { InstanceContext } from "../instance-context.ts";
+import { executorApi } from "./executor-api/executor-api.ts";
+import { operationRoutes } from "./operation-routes.ts";
+import { restApi } from "./rest-api/rest-api.ts";
+import { webRoutes } from "./web-routes.ts";
+
+const bodyLimit = 1024 * 1024;
+/** From the first byte of a request to the last of its body: who sends slower than this is cut off. */
+const requestTimeoutMs = 30_000;
+const headersTimeoutMs = 10_000;
+const keepAliveTimeoutMs = 75_000;
+
+/** Everything that the instance answers over HTTP. The caller listens and closes. */
+export async function createHttpServer(context: InstanceContext): Promise<FastifyInstance> {
+  const loggerInstance: FastifyBaseLogger = context.logger;
+  const app = Fastify({
+    loggerInstance,
+    disableRequestLogging: true,
+    bodyLimit,
+    // Path parameters hold names of repositories, in which a slash is written as three characters.
+    routerOptions: { maxParamLength: 1024 },
+    serverFactory: (handler) =>
+      createServer(
+        {
+          requestTimeout: requestTimeoutMs,
+          headersTimeout: headersTimeoutMs,
+          keepAliveTimeout: keepAliveTimeoutMs,
+          connectionsCheckingInterval: 2000,
+          maxHeaderSize: 16 * 1024,
+          noDelay: true,
+        },
+        handler,
+      ),
+    forceCloseConnections: true,
+    return503OnClosing: false,
+  });
+  app.addHook("onResponse", async (request, reply) => {
+    const route = request.routeOptions.url ?? "none";
+    // They wait on purpose: their time says nothing about the instance.
+    if (/\/dequeue$|\/events$/.test(route)) return;
+    context.metrics.httpDuration.observe(
+      { method: request.method, route, status: reply.statusCode },
+      reply.elapsedTime / 1000,
+    );
+  });
+  await app.register(cookie);
+  // The protocol's router redirects a trailing slash before it looks at anything else.
+  app.addHook("onRequest", async (request, reply) => {
+    const [path = "", query] = request.url.split("?");
+    if (path.startsWith("/.executors/") && path.endsWith("/") && path !== "/.executors/") {
+      return reply.redirect(`${path.replace(/\/+$/, "")}${query === undefined ? "" : `?${query}`}`, 301);
+    }
+  });
+  operationRoutes(app, context);
+  await app.register((scope) => executorApi(scope, context), { prefix: "/.executors" });
+  await app.register((scope) => restApi(scope, context), { prefix: "/api/v1" });
+  await app.register((scope) => webRoutes(scope, context.config.webDirectory));
+  return app;
+}
+
+/** @throws {AirlockError} `listen-failed` when the address is taken or not ours. */
+export async function listen(app: FastifyInstance, address: ListenAddress): Promise<string> {
+  const text = address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+  try {
+    await app.listen({ host: address.host, port: address.port, listenTextResolver: () => "listening" });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const problem =
+      code === "EADDRINUSE" ? "the port is taken" : code === "EACCES" ? "not permitted" : errorMessage(cause);
+    throw new AirlockError(`cannot listen on ${text}: ${problem}`, {
+      code: "listen-failed",
+      hint: "Stop the program that listens there, or choose another address with --listen or AIRLOCK_LISTEN.",
+      cause,
+    });
+  }
+  const { port } = app.server.address() as AddressInfo;
+  return `http://${reachableHost(address.host)}:${port}`;
+}
+
+/** A wildcard address is no address to connect to. */
+function reachableHost(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") ? `[${host}]` : host;
+}

@@ -1,0 +1,56 @@
+import { existsSync } from "node:fs";
+import path from "node:path";
+import fastifyStatic from "@fastify/static";
+import type { FastifyInstance } from "fastify";
+
+/** Nothing from elsewhere, no inline script. Inline styles are what the component library sets colours and sizes with. */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data: blob:",
+  "font-src 'self' data:",
+  "connect-src 'self'",
+  "manifest-src 'self'",
+  "base-uri 'none'",
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+const notBuilt = `<!doctype html><meta charset="utf-8"><title>Airlock</title>
+<h1>Airlock</h1><p>The web UI is not built. Build it with <code>npm run build</code>, or use <code>/api/v1</code>.</p>`;
+
+/** The web UI: files of the build, and its page for every other path, since its routes live in the browser. */
+export async function webRoutes(app: FastifyInstance, webDirectory: string): Promise<void> {
+  const built = existsSync(path.join(webDirectory, "index.html"));
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.headers({
+      "content-security-policy": contentSecurityPolicy,
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+      "cross-origin-opener-policy": "same-origin",
+    });
+  });
+  await app.register(fastifyStatic, {
+    root: built ? webDirectory : import.meta.dirname,
+    serve: built,
+    wildcard: true,
+    index: false,
+    dotfiles: "deny",
+    cacheControl: false,
+    setHeaders: (reply, file) => {
+      // The build names assets after their contents; the page itself names the assets.
+      const asset = file.includes(`${path.sep}assets${path.sep}`);
+      reply.header("cache-control", asset ? "public, max-age=31536000, immutable" : "no-cache");
+    },
+  });
+  app.setNotFoundHandler((request, reply) => {
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return reply.status(404).type("text/plain; charset=utf-8").send("there is no such route");
+    }
+    if (!built) return reply.status(200).type("text/html; charset=utf-8").send(notBuilt);
+    // A missing asset is an error, not a page: a browser would run HTML as a script otherwise.
+    if (request.url.startsWith("/assets/")) return reply.status(404).type("text/plain").send("there is no such file");
+    return reply.sendFile("index.html");
+  });
+}

@@ -1,0 +1,23 @@
+import type { Logger } from "pino";
+import type { InstanceConfig } from "./config.ts";
+import type { Metrics } from "./http/metrics.ts";
+import type { Dispatcher } from "./queues/dispatcher.ts";
+import type { RepositoryService } from "./repositories/repository-service.ts";
+import type { Database } from "./store/database.ts";
+import type { Notifications } from "./store/notifications.ts";
+
+/** What the HTTP routes work with. */
+export interface InstanceContext {
+  readonly config: InstanceConfig;
+  readonly version: string;
+  readonly logger: Logger;
+  readonly db: Database;
+  readonly notifications: Notifications;
+  readonly dispatcher: Dispatcher;
+  readonly repositories: RepositoryService;
+  readonly metrics: Metrics;
+  readonly administratorToken: string;
+  readonly executorToken: string;
+  /** Aborted when the instance stops: long polls and streams end. */
+  readonly stopping: AbortSignal;
+}

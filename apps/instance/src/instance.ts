@@ -1,0 +1,156 @@
+import { rm } from "node:fs/promises";
+import { errorMessage } from "@airlock/job";
+import pino, { type Logger } from "pino";
+import type { InstanceConfig } from "./config.ts";
+import { DataDirectory } from "./data-directory.ts";
+import { forgetOldExecutors } from "./executors/executor-registry.ts";
+import { Metrics } from "./http/metrics.ts";
+import { createHttpServer, listen } from "./http/server.ts";
+import { Dispatcher } from "./queues/dispatcher.ts";
+import { deleteSpentTokens, expireLeases } from "./queues/expire-leases.ts";
+import { RepositoryService } from "./repositories/repository-service.ts";
+import { type Database, openDatabase } from "./store/database.ts";
+import { EmbeddedPostgres } from "./store/embedded-postgres.ts";
+import { Notifications } from "./store/notifications.ts";
+import { writeFileAtomically } from "./write-file-atomically.ts";
+
+export const version = "0.1.0";
+
+/** A running instance. Disposing ends long polls and streams, then everything else, in order; safe to do twice. */
+export interface Instance extends AsyncDisposable {
+  /** Where it listens, e.g. `http://127.0.0.1:7080`. */
+  readonly url: string;
+  readonly administratorToken: string;
+  readonly executorToken: string;
+  readonly databaseUrl: string;
+}
+
+const sweepIntervalMs = 500;
+const housekeepingIntervalMs = 60_000;
+
+/**
+ * Starts an instance and resolves once it listens.
+ * @throws {AirlockError} for what its user can put right: a taken port, a data directory in use, no database.
+ */
+export async function startInstance(config: InstanceConfig): Promise<Instance> {
+  await using stack = new AsyncDisposableStack();
+  const logger = createLogger(config.logLevel);
+  const data = stack.use(await DataDirectory.open(config.dataDirectory));
+  const administratorToken = config.administratorToken ?? (await data.readOrCreateToken("token"));
+  const executorToken = config.executorToken ?? (await data.readOrCreateToken("executor-token"));
+  const databaseUrl = config.databaseUrl ?? stack.use(await startPostgres(data.path, logger)).url;
+  const db = await openDatabase({
+    url: databaseUrl,
+    onIdleError: (error) => logger.warn({ err: error }, "database connection lost"),
+  });
+  stack.defer(() => db.destroy());
+  const notifications = stack.use(
+    new Notifications({
+      url: databaseUrl,
+      onError: (message) => logger.warn({ problem: message }, "notifications interrupted"),
+    }),
+  );
+  const repositories = stack.use(
+    await RepositoryService.open({
+      db,
+      directory: data.resolve("repositories"),
+      executablePath: config.executablePath,
+      allowLocal: config.allowLocalRepositories,
+      onError: (message) => logger.warn({ problem: message }, "repository fetch failed"),
+    }),
+  );
+  const dispatcher = stack.use(
+    new Dispatcher({
+      db,
+      notifications,
+      onError: (message) => logger.warn({ problem: message }, "dispatch sweep failed"),
+    }),
+  );
+  const stopping = new AbortController();
+  const metrics = new Metrics();
+  const app = await createHttpServer({
+    config,
+    version,
+    logger,
+    db,
+    notifications,
+    dispatcher,
+    repositories,
+    metrics,
+    administratorToken,
+    executorToken,
+    stopping: stopping.signal,
+  });
+  stack.defer(() => app.close());
+  stack.use(
+    repeat(sweepIntervalMs, logger, async () => {
+      for (const job of await expireLeases(db)) {
+        metrics.attempts.inc({ queue: job.queue, end: "lost" });
+        logger.warn({ jobId: job.id, attempt: job.attempt, executor: job.executor, state: job.state }, "lease lapsed");
+        notifications.publish({ kind: "job", job: job.id });
+        if (job.state === "queued") notifications.publish({ kind: "queued", queue: job.queue });
+      }
+    }),
+  );
+  stack.use(repeat(housekeepingIntervalMs, logger, () => housekeep(db)));
+  const url = await listen(app, config.listen);
+  await writeFileAtomically(data.resolve("instance.json"), `${JSON.stringify({ url, pid: process.pid })}\n`, 0o644);
+  stack.defer(() => rm(data.resolve("instance.json"), { force: true }));
+  // First of all: whoever waits on this instance is let go, so that closing has nothing to wait for.
+  stack.defer(async () => {
+    stopping.abort(new Error("the instance stops"));
+    await dispatcher[Symbol.asyncDispose]();
+  });
+  logger.info({ url, database: config.databaseUrl === null ? "embedded" : "external" }, "instance listens");
+  const resources = stack.move();
+  return {
+    url,
+    administratorToken,
+    executorToken,
+    databaseUrl,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+function startPostgres(dataDirectory: string, logger: Logger): Promise<EmbeddedPostgres> {
+  return EmbeddedPostgres.start({
+    dataDirectory,
+    onEvent: ({ kind, detail }) => {
+      if (kind === "started") logger.info({ detail }, "database started");
+      else logger.error({ detail }, kind === "died" ? "database died" : "database restart failed");
+    },
+  });
+}
+
+async function housekeep(db: Database): Promise<void> {
+  await deleteSpentTokens(db);
+  await forgetOldExecutors(db);
+}
+
+/** Does the work again and again, never twice at once; a failure is logged and the next round tries anew. */
+function repeat(intervalMs: number, logger: Logger, work: () => Promise<void>): AsyncDisposable {
+  let running: Promise<void> | null = null;
+  const timer = setInterval(() => {
+    running ??= work()
+      .catch((error: unknown) => logger.warn({ problem: errorMessage(error) }, "periodic work failed"))
+      .finally(() => {
+        running = null;
+      });
+  }, intervalMs);
+  return {
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}
+
+function createLogger(level: InstanceConfig["logLevel"]): Logger {
+  return pino({
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    // Errors of libraries may carry the request that failed.
+    redact: ["*.headers.authorization", "*.headers.cookie", "err.config", "err.client"],
+  });
+}

@@ -1,0 +1,280 @@
+import type { LogEvent } from "@airlock/api";
+import { type Kysely, sql } from "kysely";
+import type { AttemptKey } from "../queues/end-attempt.ts";
+import type { Database } from "../store/database.ts";
+import type { LogStream, Schema } from "../store/schema.ts";
+
+/** What an attempt may log. Beyond the bytes, output is counted and dropped; beyond the entries, writes are refused. */
+export interface LogLimits {
+  readonly maxEntries: number;
+  readonly maxBytesPerJob: number;
+}
+
+export const defaultLogLimits: LogLimits = { maxEntries: 1000, maxBytesPerJob: 256 * 1024 * 1024 };
+
+export type AppendResult =
+  | { readonly kind: "appended" }
+  /** The attempt is not the running one. */
+  | { readonly kind: "lapsed" }
+  /** The batch does not continue the log: nothing of it is stored from the failing event on. */
+  | { readonly kind: "conflict"; readonly error: string; readonly entryId: number; readonly expectedOffset: number };
+
+interface EntryState {
+  readonly entryId: number;
+  length: number;
+  storedLength: number;
+  exitCode: number | null;
+  durationMs: number | null;
+  readonly isNew: boolean;
+  changed: boolean;
+  readonly key: string;
+  readonly command: string;
+  readonly startTime: string;
+}
+
+interface Chunk {
+  readonly entryId: number;
+  readonly offset: number;
+  readonly stream: LogStream;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Appends to the log of a running attempt. Sending a batch again changes nothing; bytes that differ from what is stored
+ * at their offset, or leave a gap, are a conflict.
+ */
+export async function appendLogBatch(
+  db: Database,
+  key: AttemptKey,
+  events: readonly LogEvent[],
+  limits: LogLimits = defaultLogLimits,
+): Promise<AppendResult> {
+  return db.transaction().execute(async (transaction) => {
+    if (!(await lockRunningAttempt(transaction, key))) return { kind: "lapsed" };
+    const entries = await loadEntries(transaction, key, new Set(events.map((event) => event.entryId)));
+    const totals = await loadTotals(transaction, key);
+    const chunks: Chunk[] = [];
+    let conflict: AppendResult | null = null;
+    for (const event of events) {
+      conflict = await applyLogEvent(transaction, key, event, { entries, totals, chunks, limits });
+      if (conflict) break;
+    }
+    await store(transaction, key, [...entries.values()], chunks);
+    return conflict ?? { kind: "appended" };
+  });
+}
+
+/** Serializes writers of one attempt, and holds off its end until this transaction is through. */
+export async function lockRunningAttempt(db: Kysely<Schema>, key: AttemptKey): Promise<boolean> {
+  const { rows } = await sql`
+    select from attempts
+    where job = ${key.job} and attempt = ${key.attempt} and executor = ${key.executor} and state = 'processing'
+    for update`.execute(db);
+  return rows.length > 0;
+}
+
+interface Progress {
+  readonly entries: Map<number, EntryState>;
+  readonly totals: { entries: number; storedBytes: number };
+  readonly chunks: Chunk[];
+  readonly limits: LogLimits;
+}
+
+async function applyLogEvent(
+  db: Kysely<Schema>,
+  key: AttemptKey,
+  event: LogEvent,
+  progress: Progress,
+): Promise<AppendResult | null> {
+  const entry = progress.entries.get(event.entryId);
+  if (event.kind === "open") return entry ? null : openEntry(event, progress);
+  if (!entry) return conflictAt(event.entryId, 0, `entry ${event.entryId} is not open`);
+  if (event.kind === "close") {
+    if (entry.exitCode === null) {
+      entry.exitCode = event.exitCode;
+      entry.durationMs = event.durationMs;
+      entry.changed = true;
+    }
+    return null;
+  }
+  const bytes = Buffer.from(event.data, "base64");
+  if (event.offset > entry.length) {
+    return conflictAt(event.entryId, entry.length, `bytes ${entry.length} to ${event.offset} are missing`);
+  }
+  if (event.offset < entry.length) return compareWithStored(db, key, event, bytes, entry, progress);
+  if (entry.exitCode !== null) return conflictAt(event.entryId, entry.length, `entry ${event.entryId} is closed`);
+  append(entry, { entryId: event.entryId, offset: event.offset, stream: event.stream, bytes }, progress);
+  return null;
+}
+
+function openEntry(event: Extract<LogEvent, { kind: "open" }>, progress: Progress): AppendResult | null {
+  if (event.entryId !== progress.totals.entries + 1) {
+    return conflictAt(event.entryId, 0, `entry ${progress.totals.entries + 1} comes next`);
+  }
+  if (progress.totals.entries >= progress.limits.maxEntries) {
+    return conflictAt(event.entryId, 0, `an attempt has at most ${progress.limits.maxEntries} log entries`);
+  }
+  progress.totals.entries += 1;
+  progress.entries.set(event.entryId, {
+    entryId: event.entryId,
+    key: event.key,
+    command: JSON.stringify(event.command),
+    startTime: event.startTime,
+    length: 0,
+    storedLength: 0,
+    exitCode: null,
+    durationMs: null,
+    isNew: true,
+    changed: true,
+  });
+  return null;
+}
+
+function append(entry: EntryState, chunk: Chunk, progress: Progress): void {
+  const room = progress.limits.maxBytesPerJob - progress.totals.storedBytes;
+  entry.length += chunk.bytes.length;
+  entry.changed = true;
+  // Once an entry is cut nothing is stored behind the cut: what is kept stays one piece.
+  const whole = entry.storedLength === chunk.offset;
+  const kept = whole ? chunk.bytes.subarray(0, Math.max(0, room)) : Buffer.alloc(0);
+  if (kept.length === 0) return;
+  progress.chunks.push({ ...chunk, bytes: kept });
+  entry.storedLength += kept.length;
+  progress.totals.storedBytes += kept.length;
+}
+
+/** A chunk that was sent before: no change if it is the same, a conflict if it is not. */
+async function compareWithStored(
+  db: Kysely<Schema>,
+  key: AttemptKey,
+  event: Extract<LogEvent, { kind: "chunk" }>,
+  bytes: Buffer,
+  entry: EntryState,
+  progress: Progress,
+): Promise<AppendResult | null> {
+  const end = event.offset + bytes.length;
+  if (end > entry.length) return conflictAt(event.entryId, entry.length, "the chunk overlaps the end of the entry");
+  const stored = await db
+    .selectFrom("log_chunks")
+    .select(["offset", "stream", "bytes"])
+    .where("job", "=", key.job)
+    .where("attempt", "=", key.attempt)
+    .where("entry_id", "=", event.entryId)
+    .where("offset", "<", end)
+    .where(sql<number>`"offset" + length(bytes)`, ">", event.offset)
+    .orderBy("offset")
+    .execute();
+  const pending = progress.chunks.filter(
+    (chunk) =>
+      chunk.entryId === event.entryId && chunk.offset < end && chunk.offset + chunk.bytes.length > event.offset,
+  );
+  for (const chunk of [...stored, ...pending]) {
+    const from = Math.max(chunk.offset, event.offset);
+    const to = Math.min(chunk.offset + chunk.bytes.length, end);
+    const before = chunk.bytes.subarray(from - chunk.offset, to - chunk.offset);
+    if (chunk.stream !== event.stream || !before.equals(bytes.subarray(from - event.offset, to - event.offset))) {
+      return conflictAt(event.entryId, entry.length, `other bytes are stored at offset ${from}`);
+    }
+  }
+  return null;
+}
+
+function conflictAt(entryId: number, expectedOffset: number, error: string): AppendResult {
+  return { kind: "conflict", error, entryId, expectedOffset };
+}
+
+async function loadEntries(
+  db: Kysely<Schema>,
+  key: AttemptKey,
+  ids: ReadonlySet<number>,
+): Promise<Map<number, EntryState>> {
+  const rows = await db
+    .selectFrom("log_entries")
+    .select(["entry_id", "length", "stored_length", "exit_code", "duration_ms"])
+    .where("job", "=", key.job)
+    .where("attempt", "=", key.attempt)
+    .where("entry_id", "in", [...ids])
+    .execute();
+  return new Map(
+    rows.map((row) => [
+      row.entry_id,
+      {
+        entryId: row.entry_id,
+        length: row.length,
+        storedLength: row.stored_length,
+        exitCode: row.exit_code,
+        durationMs: row.duration_ms,
+        isNew: false,
+        changed: false,
+        key: "",
+        command: "",
+        startTime: "",
+      },
+    ]),
+  );
+}
+
+async function loadTotals(db: Kysely<Schema>, key: AttemptKey): Promise<{ entries: number; storedBytes: number }> {
+  const row = await db
+    .selectFrom("log_entries")
+    .select((select) => [
+      sql<number>`coalesce(max(entry_id) filter (where attempt = ${key.attempt}), 0)::int`.as("entries"),
+      sql<number>`coalesce(${select.fn.sum("stored_length")}, 0)::float8`.as("stored"),
+    ])
+    .where("job", "=", key.job)
+    .executeTakeFirstOrThrow();
+  return { entries: row.entries, storedBytes: row.stored };
+}
+
+async function store(
+  db: Kysely<Schema>,
+  key: AttemptKey,
+  entries: readonly EntryState[],
+  chunks: readonly Chunk[],
+): Promise<void> {
+  const opened = entries.filter((entry) => entry.isNew);
+  if (opened.length > 0) {
+    await db
+      .insertInto("log_entries")
+      .values(
+        opened.map((entry) => ({
+          job: key.job,
+          attempt: key.attempt,
+          entry_id: entry.entryId,
+          key: entry.key,
+          command: entry.command,
+          started_at: new Date(entry.startTime),
+          exit_code: entry.exitCode,
+          duration_ms: entry.durationMs,
+          length: entry.length,
+          stored_length: entry.storedLength,
+        })),
+      )
+      .execute();
+  }
+  for (const entry of entries.filter((candidate) => candidate.changed && !candidate.isNew)) {
+    await db
+      .updateTable("log_entries")
+      .set({
+        length: entry.length,
+        stored_length: entry.storedLength,
+        exit_code: entry.exitCode,
+        duration_ms: entry.durationMs,
+      })
+      .where("job", "=", key.job)
+      .where("attempt", "=", key.attempt)
+      .where("entry_id", "=", entry.entryId)
+      .execute();
+  }
+  if (chunks.length > 0) {
+    await sql`
+      insert into log_chunks (job, attempt, entry_id, "offset", stream, bytes)
+      select ${key.job}, ${key.attempt}, chunk.*
+      from unnest(
+        ${chunks.map((chunk) => chunk.entryId)}::integer[],
+        ${chunks.map((chunk) => chunk.offset)}::bigint[],
+        ${chunks.map((chunk) => chunk.stream)}::text[],
+        ${chunks.map((chunk) => chunk.bytes)}::bytea[]
+      ) as chunk`.execute(db);
+  }
+}

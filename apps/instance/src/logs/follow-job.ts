@@ -1,0 +1,153 @@
+import type { JobLiveEvent, JobView } from "@airlock/api";
+import { isFinished } from "@airlock/job";
+import { getJobWithEntries, toLogEntryView } from "../queues/job-views.ts";
+import type { Database } from "../store/database.ts";
+import type { Notifications } from "../store/notifications.ts";
+import { Bell } from "./bell.ts";
+import { type LogEntryRow, listLogEntries, readChunks } from "./read-log.ts";
+
+export interface FollowContext {
+  readonly db: Database;
+  readonly notifications: Notifications;
+}
+
+/** A place in a job's log: the chunk that was seen last. */
+export interface LogPosition {
+  readonly attempt: number;
+  readonly entryId: number;
+  readonly offset: number;
+}
+
+export interface FollowedEvent {
+  /** `attempt.entryId.offset` of a chunk that nothing older can follow: resuming after it misses nothing. */
+  readonly id: string | null;
+  readonly event: JobLiveEvent;
+}
+
+/** Without a notice the tables are looked at this often: notices may be lost, and the explanation changes with time. */
+const lookAgainMs = 2000;
+
+interface EntryProgress {
+  offset: number;
+  shown: string;
+}
+
+/**
+ * The job, its entries and all output so far, then everything new, until the job is finished. What was sent is known by
+ * offsets, so there is neither a gap nor a repetition between what was stored before and what comes live. After a
+ * resume, chunks without an id may come again; their offsets say so.
+ */
+export async function* followJob(
+  context: FollowContext,
+  job: number,
+  options: { readonly after: LogPosition | null; readonly signal: AbortSignal },
+): AsyncGenerator<FollowedEvent> {
+  const { signal } = options;
+  const bell = new Bell();
+  let jobChanged = true;
+  const unsubscribe = context.notifications.subscribe((notice) => {
+    if ((notice.kind !== "job" && notice.kind !== "log" && notice.kind !== "cancel") || notice.job !== job) return;
+    if (notice.kind !== "log") jobChanged = true;
+    bell.ring();
+  });
+  try {
+    const progress = new Map<string, EntryProgress>();
+    let shownJob = "";
+    let lookedAt = 0;
+    let finished = false;
+    while (!signal.aborted) {
+      let entries: readonly LogEntryRow[];
+      if (jobChanged || Date.now() - lookedAt >= lookAgainMs) {
+        jobChanged = false;
+        lookedAt = Date.now();
+        const found = await getJobWithEntries(context.db, job);
+        if (!found) return;
+        entries = found.entries;
+        // Looked at before its output is read: once finished, no output can come after what is read now.
+        finished = isFinished(found.view.state);
+        const digest = digestOf(found.view);
+        if (digest !== shownJob) yield { id: null, event: { kind: "job", job: found.view } };
+        shownJob = digest;
+      } else {
+        entries = await listLogEntries(context.db, job);
+      }
+      if (progress.size === 0) await skipSeen(context.db, job, entries, options.after, progress);
+      yield* newOutput(context.db, job, entries, progress, finished);
+      if (finished) {
+        yield { id: null, event: { kind: "end" } };
+        return;
+      }
+      await bell.wait(lookAgainMs, signal);
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+async function* newOutput(
+  db: Database,
+  job: number,
+  entries: readonly LogEntryRow[],
+  progress: Map<string, EntryProgress>,
+  finished: boolean,
+): AsyncGenerator<FollowedEvent> {
+  const lastAttempt = entries.at(-1)?.attempt ?? 0;
+  let nothingOlder = true;
+  for (const entry of entries) {
+    const key = `${entry.attempt}.${entry.entryId}`;
+    const seen = progress.get(key) ?? { offset: 0, shown: "" };
+    progress.set(key, seen);
+    const view = toLogEntryView(entry);
+    const shown = JSON.stringify(view);
+    if (shown !== seen.shown) yield { id: null, event: { kind: "entry", entry: view } };
+    seen.shown = shown;
+    while (seen.offset < entry.storedLength) {
+      const chunks = await readChunks(db, { job, attempt: entry.attempt, entryId: entry.entryId }, seen.offset);
+      if (chunks.length === 0) break;
+      for (const chunk of chunks) {
+        const { offset, stream } = chunk;
+        yield {
+          id: nothingOlder ? `${key}.${offset}` : null,
+          event: {
+            kind: "chunk",
+            attempt: entry.attempt,
+            entryId: entry.entryId,
+            offset,
+            stream,
+            data: chunk.bytes.toString("base64"),
+          },
+        };
+        seen.offset = offset + chunk.bytes.length;
+      }
+    }
+    nothingOlder &&= finished || entry.exitCode !== null || entry.attempt < lastAttempt;
+  }
+}
+
+/** Counts what a client saw before it came back as sent. */
+async function skipSeen(
+  db: Database,
+  job: number,
+  entries: readonly LogEntryRow[],
+  after: LogPosition | null,
+  progress: Map<string, EntryProgress>,
+): Promise<void> {
+  if (!after) return;
+  for (const entry of entries) {
+    const order = entry.attempt - after.attempt || entry.entryId - after.entryId;
+    if (order > 0) return;
+    let offset = entry.storedLength;
+    if (order === 0) {
+      const key = { job, attempt: entry.attempt, entryId: entry.entryId };
+      const [chunk] = await readChunks(db, key, after.offset);
+      offset = chunk?.offset === after.offset ? after.offset + chunk.bytes.length : 0;
+    }
+    progress.set(`${entry.attempt}.${entry.entryId}`, { offset, shown: "" });
+  }
+}
+
+/** Changes of what is sent by events of its own, or passes with time, are no news of the job. */
+function digestOf(view: JobView): string {
+  const { entries: _entries, explanation, ...rest } = view;
+  return JSON.stringify([rest, explanation.code]);
+}

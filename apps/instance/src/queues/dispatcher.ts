@@ -1,0 +1,186 @@
+import { errorMessage } from "@airlock/job";
+import { sql } from "kysely";
+import type { Database } from "../store/database.ts";
+import type { Notifications } from "../store/notifications.ts";
+import { type DequeuedJob, type DequeueOptions, dequeueJob } from "./dequeue-job.ts";
+import { transitionJob } from "./transition-job.ts";
+
+export interface DispatcherOptions {
+  readonly db: Database;
+  readonly notifications: Notifications;
+  readonly onError: (message: string) => void;
+}
+
+interface Waiter {
+  readonly options: DequeueOptions;
+  readonly resolve: (job: DequeuedJob | null) => void;
+  readonly reject: (error: unknown) => void;
+  /** Its time is up, or its client hung up. */
+  gone: boolean;
+}
+
+/** Waiters that any one job suits equally: same queues, same labels. First come, first served. */
+interface Group {
+  readonly queues: readonly string[];
+  readonly waiters: Set<Waiter>;
+  /** Dequeues under way on behalf of the group. */
+  pumping: number;
+  /** A wake-up came while as many dequeues as allowed were under way. */
+  again: boolean;
+}
+
+const sweepIntervalMs = 1000;
+const dequeuesPerGroup = 4;
+
+/** Hands jobs to long polls: parks those that find none, and wakes as many as there are jobs. */
+export class Dispatcher implements AsyncDisposable {
+  readonly #options: DispatcherOptions;
+  readonly #groups = new Map<string, Group>();
+  readonly #unsubscribe: () => void;
+  readonly #sweeper: NodeJS.Timeout;
+  readonly #pumps = new Set<Promise<void>>();
+  #stopped = false;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.notifications.subscribe((notice) => {
+      if (notice.kind === "queued") this.#wake(notice.queue);
+    });
+    // Notices may be lost, and a job becomes visible again after its back-off without one.
+    this.#sweeper = setInterval(() => void this.#sweep(), sweepIntervalMs);
+    this.#sweeper.unref();
+  }
+
+  /** Parked long polls. */
+  get parked(): number {
+    let count = 0;
+    for (const group of this.#groups.values()) count += group.waiters.size;
+    return count;
+  }
+
+  /**
+   * The next job for this executor, or `null` when none came within `waitMs`, the signal aborted or the instance stops.
+   * A job that was taken for a client that is gone by then goes back to the queue at once.
+   */
+  async dequeue(options: DequeueOptions, waitMs: number, signal: AbortSignal): Promise<DequeuedJob | null> {
+    if (signal.aborted || this.#stopped) return null;
+    if (waitMs <= 0) return this.#keepUnlessGone(await dequeueJob(this.#options.db, options), options, signal);
+    const key = JSON.stringify([[...options.queues].sort(), Object.entries(options.labels).sort()]);
+    let group = this.#groups.get(key);
+    if (!group) {
+      group = { queues: options.queues, waiters: new Set(), pumping: 0, again: false };
+      this.#groups.set(key, group);
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<DequeuedJob | null>();
+    const waiter: Waiter = { options, resolve, reject, gone: false };
+    const leave = () => {
+      // While a dequeue runs on its behalf a waiter is out of the set; then it gets that answer.
+      waiter.gone = true;
+      if (group.waiters.delete(waiter)) resolve(null);
+    };
+    // In the set before the first look: a job that is queued between look and parking wakes it.
+    group.waiters.add(waiter);
+    const timer = setTimeout(leave, waitMs);
+    signal.addEventListener("abort", leave, { once: true });
+    this.#pump(key, group);
+    try {
+      return await this.#keepUnlessGone(await promise, options, signal);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", leave);
+      if (group.waiters.size === 0 && group.pumping === 0 && this.#groups.get(key) === group) this.#groups.delete(key);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#sweeper);
+    this.#unsubscribe();
+    for (const group of this.#groups.values()) {
+      for (const waiter of group.waiters) waiter.resolve(null);
+      group.waiters.clear();
+    }
+    await Promise.all(this.#pumps);
+  }
+
+  async #keepUnlessGone(
+    job: DequeuedJob | null,
+    options: DequeueOptions,
+    signal: AbortSignal,
+  ): Promise<DequeuedJob | null> {
+    if (!job || !signal.aborted) return job;
+    const { db, notifications } = this.#options;
+    const failure = {
+      reason: "executor-shutdown" as const,
+      message: "the executor hung up before it got the job",
+      exitCode: null,
+    };
+    const event = { kind: "error" as const, attempt: job.attempt, reason: failure.reason };
+    await transitionJob(db, job.id, event, { executor: options.executor, failure });
+    notifications.publish({ kind: "queued", queue: job.queue }, { kind: "job", job: job.id });
+    return null;
+  }
+
+  #wake(queue: string): void {
+    for (const [key, group] of this.#groups) {
+      if (group.waiters.size > 0 && group.queues.includes(queue)) this.#pump(key, group);
+    }
+  }
+
+  #pump(key: string, group: Group): void {
+    if (this.#stopped) return;
+    if (group.pumping >= dequeuesPerGroup) {
+      group.again = true;
+      return;
+    }
+    group.pumping += 1;
+    const pump = this.#serve(group).finally(() => {
+      group.pumping -= 1;
+      this.#pumps.delete(pump);
+      if (group.again && group.waiters.size > 0) {
+        group.again = false;
+        this.#pump(key, group);
+      } else if (group.waiters.size === 0 && group.pumping === 0 && this.#groups.get(key) === group) {
+        this.#groups.delete(key);
+      }
+    });
+    this.#pumps.add(pump);
+  }
+
+  /** Serves waiters one after the other until no job is left for the group. */
+  async #serve(group: Group): Promise<void> {
+    for (;;) {
+      const waiter = group.waiters.values().next().value;
+      if (!waiter) return;
+      group.waiters.delete(waiter);
+      try {
+        const job = await dequeueJob(this.#options.db, waiter.options);
+        if (job) {
+          waiter.resolve(job);
+          continue;
+        }
+        if (this.#stopped || waiter.gone) waiter.resolve(null);
+        else group.waiters.add(waiter);
+        return;
+      } catch (error) {
+        waiter.reject(error);
+        return;
+      }
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const queues = new Set([...this.#groups.values()].flatMap((group) => (group.waiters.size > 0 ? group.queues : [])));
+    if (queues.size === 0) return;
+    try {
+      const { rows } = await sql<{ queue: string }>`
+        select q.queue from unnest(${[...queues]}::text[]) as q (queue)
+        where exists (
+          select from jobs where queue = q.queue and state = 'queued' and visible_at <= airlock_now()
+        )`.execute(this.#options.db);
+      for (const row of rows) this.#wake(row.queue);
+    } catch (error) {
+      this.#options.onError(errorMessage(error));
+    }
+  }
+}

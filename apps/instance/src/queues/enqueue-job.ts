@@ -1,0 +1,72 @@
+import { createHash } from "node:crypto";
+import type { JobSpec } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
+import { sql } from "kysely";
+import type { Database } from "../store/database.ts";
+
+export interface NewJob {
+  readonly spec: JobSpec;
+  readonly repository: string | null;
+  /** Full SHA; `null` without a repository. */
+  readonly commit: string | null;
+  /** The same key with the same spec names the same job. */
+  readonly idempotencyKey: string | null;
+}
+
+/** `created` false: the key named a job already. */
+export interface EnqueuedJob {
+  readonly id: number;
+  readonly created: boolean;
+}
+
+/** @throws {AirlockError} `unknown-queue`, `idempotency-conflict`. */
+export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob> {
+  const { spec } = job;
+  const text = JSON.stringify(spec);
+  const digest = job.idempotencyKey === null ? null : createHash("sha256").update(text).digest();
+  const { rows } = await sql<{ id: number }>`
+    insert into jobs (queue, priority, spec, labels, repository, revision, commit, idempotency_key, idempotency_sha256)
+    select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${job.repository}::text,
+      ${spec.revision}::text, ${job.commit}::text, ${job.idempotencyKey}::text, ${digest}::bytea
+    from queues where name = ${spec.queue}
+    on conflict (idempotency_key) do nothing
+    returning id`.execute(db);
+  const id = rows[0]?.id;
+  if (id !== undefined) return { id, created: true };
+  if (job.idempotencyKey !== null && digest !== null) {
+    const existing = await findByKey(db, job.idempotencyKey, digest);
+    if (existing !== null) return { id: existing, created: false };
+  }
+  throw unknownQueue(spec.queue);
+}
+
+export function unknownQueue(name: string): AirlockError {
+  return new AirlockError(`there is no queue "${name}"`, {
+    code: "unknown-queue",
+    hint: "List the queues with GET /api/v1/queues, or create it with POST /api/v1/queues.",
+  });
+}
+
+/**
+ * The job that was submitted with this key.
+ * @throws {AirlockError} `idempotency-conflict` when it was another job.
+ */
+export async function findJobByKey(db: Database, key: string, spec: JobSpec): Promise<number | null> {
+  return findByKey(db, key, createHash("sha256").update(JSON.stringify(spec)).digest());
+}
+
+async function findByKey(db: Database, key: string, digest: Buffer): Promise<number | null> {
+  const row = await db
+    .selectFrom("jobs")
+    .select(["id", "idempotency_sha256"])
+    .where("idempotency_key", "=", key)
+    .executeTakeFirst();
+  if (!row) return null;
+  if (!row.idempotency_sha256?.equals(digest)) {
+    throw new AirlockError("this Idempotency-Key was used for another job", {
+      code: "idempotency-conflict",
+      hint: "Use a new key for a new job.",
+    });
+  }
+  return row.id;
+}

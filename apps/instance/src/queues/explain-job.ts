@@ -1,0 +1,114 @@
+import type { Explanation } from "@airlock/api";
+import { assertNever, formatDuration, type JobState } from "@airlock/job";
+
+/** All that decides why a job is where it is, gathered at one moment. */
+export interface JobFacts {
+  readonly now: Date;
+  readonly state: JobState;
+  readonly queue: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly attempt: number;
+  readonly errors: number;
+  readonly maxAttempts: number;
+  readonly cancelRequested: boolean;
+  readonly visibleAt: Date;
+  readonly startedAt: Date | null;
+  readonly executor: string | null;
+  readonly failureMessage: string | null;
+  readonly exitCode: number | null;
+  /** Jobs of the queue that are handed out before this one. */
+  readonly ahead: number;
+  /** Executors of this queue that sent a heartbeat lately. */
+  readonly executors: readonly ExecutorFacts[];
+  /** How long the executor that runs the job has been silent; `null` when unknown. */
+  readonly executorSilentMs: number | null;
+}
+
+export interface ExecutorFacts {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly slots: number;
+  readonly running: number;
+  readonly draining: boolean;
+}
+
+/** An executor beats every 5 s: after two beats missed, silence is worth a word. */
+const silentAfterMs = 11_000;
+
+/** The one answer to "why is it not further?". */
+export function explainJob(facts: JobFacts): Explanation {
+  switch (facts.state) {
+    case "queued":
+      return explainQueued(facts);
+    case "processing":
+      return explainProcessing(facts);
+    case "completed":
+      return { code: "finished", message: "Completed." };
+    case "failed":
+    case "errored":
+    case "canceled":
+      return explainEnd(facts, facts.state);
+    default:
+      return assertNever(facts.state);
+  }
+}
+
+function explainQueued(facts: JobFacts): Explanation {
+  const waitMs = facts.visibleAt.getTime() - facts.now.getTime();
+  if (waitMs > 0) {
+    const tries = `attempt ${facts.attempt} failed by no fault of the job (${facts.errors} of ${facts.maxAttempts})`;
+    return { code: "back-off", message: `Tried again in ${formatDuration(waitMs)}: ${tries}.` };
+  }
+  if (facts.executors.length === 0) {
+    return { code: "no-executor", message: `No executor is connected to queue "${facts.queue}".` };
+  }
+  const wanted = Object.entries(facts.labels);
+  const suited = facts.executors.filter((executor) => wanted.every(([name, value]) => executor.labels[name] === value));
+  if (suited.length === 0) {
+    const labels = wanted.map(([name, value]) => `${name}=${value}`).join(", ");
+    return { code: "no-executor", message: `No executor of queue "${facts.queue}" offers ${labels}.` };
+  }
+  const open = suited.filter((executor) => !executor.draining);
+  if (open.length === 0) {
+    return { code: "no-executor", message: `Every executor of queue "${facts.queue}" is draining.` };
+  }
+  const slots = open.reduce((sum, executor) => sum + executor.slots, 0);
+  const running = open.reduce((sum, executor) => sum + Math.min(executor.running, executor.slots), 0);
+  const place = facts.ahead === 0 ? "first in line" : `${facts.ahead} ahead of it`;
+  if (running >= slots) {
+    const busy = slots === 1 ? "the one slot" : `all ${slots} slots`;
+    return { code: "waiting-for-executor", message: `Waiting, ${place}: ${busy} of ${plural(open.length)} busy.` };
+  }
+  return { code: "waiting-for-executor", message: `Waiting to be taken, ${place}: ${plural(open.length)} connected.` };
+}
+
+function plural(executors: number): string {
+  return executors === 1 ? "1 executor" : `${executors} executors`;
+}
+
+function explainProcessing(facts: JobFacts): Explanation {
+  const executor = facts.executor ?? "an executor";
+  if (facts.executorSilentMs !== null && facts.executorSilentMs > silentAfterMs) {
+    const silent = formatDuration(facts.executorSilentMs);
+    return { code: "executor-silent", message: `Executor ${executor} has been silent for ${silent}.` };
+  }
+  if (facts.cancelRequested) {
+    return { code: "canceling", message: `Being canceled: executor ${executor} is told to stop it.` };
+  }
+  const forMs = facts.startedAt ? facts.now.getTime() - facts.startedAt.getTime() : 0;
+  return { code: "running", message: `Running on executor ${executor} for ${formatDuration(forMs)}.` };
+}
+
+function explainEnd(facts: JobFacts, state: "failed" | "errored" | "canceled"): Explanation {
+  const why = facts.failureMessage ? `: ${facts.failureMessage}` : "";
+  switch (state) {
+    case "failed":
+      return { code: "finished", message: why ? `Failed${why}` : `Failed with exit code ${facts.exitCode ?? 1}.` };
+    case "errored":
+      return { code: "finished", message: `Given up after attempt ${facts.attempt}${why || "."}` };
+    case "canceled":
+      return { code: "finished", message: "Canceled." };
+    default:
+      return assertNever(state);
+  }
+}

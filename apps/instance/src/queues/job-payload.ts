@@ -1,0 +1,76 @@
+import { executorCapabilities, type JobPayloadWire, type JobSpec, type StepSpec } from "@airlock/api";
+import { parseDuration } from "@airlock/job";
+import type { DequeuedJob } from "./dequeue-job.ts";
+
+export interface PayloadOptions {
+  /** 1 for executors before 4.3, which know neither a version nor Docker credentials. */
+  readonly version: 1 | 2;
+  /** The multi-queue route names the queue that the job came from. */
+  readonly withQueue: boolean;
+  /** For executors that speak Airlock's extensions. */
+  readonly withExtension: boolean;
+}
+
+const maxHeartbeatIntervalMs = 5000;
+
+/** What an executor is told to do. */
+export function jobPayload(job: DequeuedJob, options: PayloadOptions): JobPayloadWire {
+  const { spec } = job;
+  return {
+    ...(options.version === 2 ? { version: 2, dockerAuthConfig: {} } : {}),
+    id: job.id,
+    token: job.token,
+    ...(options.withQueue ? { queue: job.queue } : {}),
+    repositoryName: job.repository ?? "",
+    repositoryDirectory: "",
+    commit: job.commit ?? "",
+    fetchTags: false,
+    shallowClone: true,
+    sparseCheckout: null,
+    files: {},
+    dockerSteps: spec.steps.map((step, index) => ({
+      key: step.key ?? String(index),
+      image: step.image,
+      commands: scriptLines(step),
+      dir: step.dir,
+      env: Object.entries(step.env).map(([name, value]) => `${name}=${value}`),
+    })),
+    cliSteps: null,
+    redactedValues: {},
+    ...(options.withExtension ? { airlock: extension(job, spec) } : {}),
+  };
+}
+
+function extension(job: DequeuedJob, spec: JobSpec): NonNullable<JobPayloadWire["airlock"]> {
+  return {
+    attempt: job.attempt,
+    leaseMs: job.leaseMs,
+    heartbeatIntervalMs: Math.min(maxHeartbeatIntervalMs, Math.floor(job.leaseMs / 3)),
+    timeoutMs: spec.timeout === undefined ? null : (parseDuration(spec.timeout) ?? null),
+    resources: spec.resources,
+    egress: spec.egress ?? "none",
+    capabilities: [...executorCapabilities],
+    shell: "strict",
+  };
+}
+
+/** The lines of a step's script, however it was written. */
+export function scriptLines(step: Pick<StepSpec, "run" | "commands">): string[] {
+  if (step.commands) return step.commands;
+  return (step.run ?? "").replace(/\r?\n$/, "").split(/\r?\n/);
+}
+
+/**
+ * Payload version that an executor of this version reads: 2 from 4.3.0 on, for insiders builds dated 2022-11-24 or
+ * later, and for development builds; 1 before and where none is given. `undefined`: not a version.
+ */
+export function payloadVersion(executorVersion: string | undefined): 1 | 2 | undefined {
+  if (!executorVersion) return 1;
+  if (executorVersion === "dev" || executorVersion === "0.0.0+dev") return 2;
+  const insiders = /^\d+_(\d{4}-\d{2}-\d{2})_(?:\d+\.\d+-)?[0-9a-f]+$/.exec(executorVersion);
+  if (insiders) return (insiders[1] ?? "") >= "2022-11-24" ? 2 : 1;
+  const release = /^v?(\d+)\.(\d+)\.(\d+)(?:[-+].*)?$/.exec(executorVersion);
+  if (!release) return undefined;
+  const [major, minor] = [Number(release[1]), Number(release[2])];
+  return major > 4 || (major === 4 && minor >= 3) ? 2 : 1;
+}

@@ -1,0 +1,183 @@
+import type { AttemptView, JobSpec, JobSummary, JobView, LogEntryView } from "@airlock/api";
+import type { JobState } from "@airlock/job";
+import { parseDuration } from "@airlock/job";
+import { type Selectable, sql } from "kysely";
+import { activeWithinMs } from "../executors/executor-registry.ts";
+import { cutNotice, type LogEntryRow, listLogEntries } from "../logs/read-log.ts";
+import type { Database } from "../store/database.ts";
+import type { Schema } from "../store/schema.ts";
+import { type ExecutorFacts, explainJob } from "./explain-job.ts";
+import { scriptLines } from "./job-payload.ts";
+
+type JobRow = Selectable<Schema["jobs"]>;
+
+export interface JobFilter {
+  readonly states: readonly JobState[];
+  readonly queue?: string | undefined;
+  readonly repository?: string | undefined;
+  /** Only jobs with a smaller id. */
+  readonly before?: number | undefined;
+  readonly limit: number;
+}
+
+/** Newest first. */
+export async function listJobs(db: Database, filter: JobFilter): Promise<JobSummary[]> {
+  let query = db.selectFrom("jobs").selectAll();
+  if (filter.states.length > 0) query = query.where("state", "in", [...filter.states]);
+  if (filter.queue !== undefined) query = query.where("queue", "=", filter.queue);
+  if (filter.repository !== undefined) query = query.where("repository", "=", filter.repository);
+  if (filter.before !== undefined) query = query.where("id", "<", filter.before);
+  const rows = await query.orderBy("id", "desc").limit(filter.limit).execute();
+  return rows.map(toJobSummary);
+}
+
+export async function getJobSummaries(db: Database, ids: readonly number[]): Promise<JobSummary[]> {
+  if (ids.length === 0) return [];
+  const rows = await db
+    .selectFrom("jobs")
+    .selectAll()
+    .where("id", "in", [...ids])
+    .execute();
+  return rows.map(toJobSummary);
+}
+
+/** A job as people see it, with its log entries as they are stored. */
+export interface JobWithEntries {
+  readonly view: JobView;
+  readonly entries: readonly LogEntryRow[];
+}
+
+export async function getJobView(db: Database, id: number): Promise<JobView | null> {
+  return (await getJobWithEntries(db, id))?.view ?? null;
+}
+
+export async function getJobWithEntries(db: Database, id: number): Promise<JobWithEntries | null> {
+  const { rows } = await sql<JobRow & FactColumns>`
+    select jobs.*, airlock_now() as now, queues.max_attempts, ahead.count as ahead,
+      (extract(epoch from airlock_now() - greatest(executors.last_seen_at, jobs.started_at)) * 1000)::float8 as silent_ms
+    from jobs
+    join queues on queues.name = jobs.queue
+    left join executors on executors.name = jobs.executor
+    left join lateral (
+      select count(*)::int as count from jobs other
+      where other.queue = jobs.queue and other.state = 'queued' and other.visible_at <= airlock_now()
+        and (other.priority > jobs.priority or (other.priority = jobs.priority and other.id < jobs.id))
+    ) ahead on jobs.state = 'queued'
+    where jobs.id = ${id}`.execute(db);
+  const row = rows[0];
+  if (!row) return null;
+  const [attempts, entries, executors] = await Promise.all([
+    db.selectFrom("attempts").selectAll().where("job", "=", id).orderBy("attempt").execute(),
+    listLogEntries(db, id),
+    row.state === "queued" ? activeExecutors(db, row.queue) : [],
+  ]);
+  const { spec } = row;
+  const view: JobView = {
+    ...toJobSummary(row),
+    priority: row.priority,
+    labels: spec.labels,
+    resources: spec.resources,
+    egress: spec.egress ?? "none",
+    timeoutMs: spec.timeout === undefined ? null : (parseDuration(spec.timeout) ?? null),
+    outputs: spec.outputs,
+    steps: spec.steps.map((step, index) => ({
+      key: step.key ?? String(index),
+      image: step.image,
+      commands: scriptLines(step),
+      dir: step.dir,
+    })),
+    exitCode: row.exit_code,
+    attempts: attempts.map(toAttemptView),
+    entries: entries.map(toLogEntryView),
+    explanation: explainJob({
+      now: row.now,
+      state: row.state,
+      queue: row.queue,
+      labels: row.labels,
+      attempt: row.attempt,
+      errors: row.errors,
+      maxAttempts: row.max_attempts,
+      cancelRequested: row.cancel_requested,
+      visibleAt: row.visible_at,
+      startedAt: row.started_at,
+      executor: row.executor,
+      failureMessage: row.failure_message,
+      exitCode: row.exit_code,
+      ahead: row.ahead ?? 0,
+      executors,
+      executorSilentMs: row.silent_ms,
+    }),
+    warnings: warnings(spec, entries),
+  };
+  return { view, entries };
+}
+
+interface FactColumns {
+  now: Date;
+  max_attempts: number;
+  ahead: number | null;
+  silent_ms: number | null;
+}
+
+async function activeExecutors(db: Database, queue: string): Promise<ExecutorFacts[]> {
+  const { rows } = await sql<ExecutorFacts>`
+    select name, labels, slots, draining,
+      (select count(*)::int from jobs where jobs.executor = executors.name and jobs.state = 'processing') as running
+    from executors
+    where ${queue} = any(queues) and last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000})`.execute(
+    db,
+  );
+  return rows;
+}
+
+function warnings(spec: JobSpec, entries: readonly LogEntryRow[]): string[] {
+  const found: string[] = [];
+  if (spec.outputs.length > 0) found.push("outputs: artifacts are not collected by this version, the files are lost.");
+  for (const entry of entries) if (entry.storedLength < entry.length) found.push(cutNotice(entry));
+  return found;
+}
+
+function toJobSummary(row: JobRow): JobSummary {
+  return {
+    id: row.id,
+    queue: row.queue,
+    state: row.state,
+    repository: row.repository,
+    revision: row.revision,
+    commit: row.commit,
+    attempt: row.attempt,
+    executor: row.executor,
+    queuedAt: row.queued_at.toISOString(),
+    startedAt: row.started_at?.toISOString() ?? null,
+    finishedAt: row.finished_at?.toISOString() ?? null,
+    failureReason: row.failure_reason,
+    failureMessage: row.failure_message,
+    cancelRequested: row.cancel_requested,
+    stepKeys: row.spec.steps.map((step, index) => step.key ?? String(index)),
+  };
+}
+
+function toAttemptView(row: Selectable<Schema["attempts"]>): AttemptView {
+  return {
+    attempt: row.attempt,
+    state: row.state,
+    executor: row.executor,
+    startedAt: row.started_at.toISOString(),
+    finishedAt: row.finished_at?.toISOString() ?? null,
+    failureReason: row.failure_reason,
+    failureMessage: row.failure_message,
+  };
+}
+
+export function toLogEntryView(entry: LogEntryRow): LogEntryView {
+  return {
+    attempt: entry.attempt,
+    entryId: entry.entryId,
+    key: entry.key,
+    command: entry.command,
+    startedAt: entry.startedAt.toISOString(),
+    exitCode: entry.exitCode,
+    durationMs: entry.durationMs,
+    length: entry.length,
+  };
+}

@@ -1,0 +1,38 @@
+import { sql } from "kysely";
+import type { Database } from "../store/database.ts";
+
+export interface LeaseClaim {
+  readonly job: number;
+  /** `null`: the executor does not know attempts (it speaks the base protocol). */
+  readonly attempt: number | null;
+  /** `null`: whichever queue the job is in. */
+  readonly queue: string | null;
+}
+
+export interface RenewedLease {
+  readonly job: number;
+  readonly queue: string;
+  readonly cancelRequested: boolean;
+}
+
+/** Renews the lease of each claim that is the running attempt of this executor; the others are not in the answer. */
+export async function renewLeases(
+  db: Database,
+  executor: string,
+  claims: readonly LeaseClaim[],
+): Promise<RenewedLease[]> {
+  if (claims.length === 0) return [];
+  const { rows } = await sql<{ id: number; queue: string; cancel_requested: boolean }>`
+    update jobs set lease_expires_at = airlock_now() + make_interval(secs => queues.lease_ms / 1000.0)
+    from unnest(
+      ${claims.map((claim) => claim.job)}::bigint[],
+      ${claims.map((claim) => claim.attempt)}::integer[],
+      ${claims.map((claim) => claim.queue)}::text[]
+    ) as claim (job, attempt, queue), queues
+    where jobs.id = claim.job and jobs.state = 'processing' and jobs.executor = ${executor}
+      and (claim.attempt is null or claim.attempt = jobs.attempt)
+      and (claim.queue is null or claim.queue = jobs.queue)
+      and queues.name = jobs.queue
+    returning jobs.id, jobs.queue, jobs.cancel_requested`.execute(db);
+  return rows.map((row) => ({ job: row.id, queue: row.queue, cancelRequested: row.cancel_requested }));
+}

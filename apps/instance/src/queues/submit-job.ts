@@ -1,0 +1,58 @@
+import type { JobSpec } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
+import type { RepositoryService } from "../repositories/repository-service.ts";
+import type { Database } from "../store/database.ts";
+import type { Notifications } from "../store/notifications.ts";
+import { type EnqueuedJob, enqueueJob, findJobByKey, unknownQueue } from "./enqueue-job.ts";
+
+export interface SubmitContext {
+  readonly db: Database;
+  readonly notifications: Notifications;
+  readonly repositories: RepositoryService;
+}
+
+/**
+ * Checks a job against what this instance has, pins its revision and enqueues it.
+ * @throws {AirlockError} `unknown-queue`, `unknown-secret`, `unknown-repository`, `unknown-revision`,
+ *   `repository-unavailable`, `idempotency-conflict`.
+ */
+export async function submitJob(
+  context: SubmitContext,
+  spec: JobSpec,
+  idempotencyKey: string | null,
+): Promise<EnqueuedJob> {
+  const { db, notifications, repositories } = context;
+  if (idempotencyKey !== null) {
+    // Before anything that may fail by now: the job is there.
+    const existing = await findJobByKey(db, idempotencyKey, spec);
+    if (existing !== null) return { id: existing, created: false };
+  }
+  requireKnownSecrets(spec);
+  // What can be told at once is told before git takes its time.
+  await requireQueue(db, spec.queue);
+  const resolved = spec.repository === undefined ? null : await repositories.resolve(spec.repository, spec.revision);
+  const job = await enqueueJob(db, {
+    spec,
+    repository: resolved?.repository ?? null,
+    commit: resolved?.commit ?? null,
+    idempotencyKey,
+  });
+  if (job.created) notifications.publish({ kind: "queued", queue: spec.queue }, { kind: "job", job: job.id });
+  return job;
+}
+
+function requireKnownSecrets(spec: JobSpec): void {
+  for (const [index, step] of spec.steps.entries()) {
+    const name = step.secrets[0];
+    if (name === undefined) continue;
+    throw new AirlockError(`steps[${index}].secrets: there is no secret "${name}"`, {
+      code: "unknown-secret",
+      hint: "This instance keeps no secrets; leave `secrets` out.",
+    });
+  }
+}
+
+async function requireQueue(db: Database, name: string): Promise<void> {
+  const queue = await db.selectFrom("queues").select("name").where("name", "=", name).executeTakeFirst();
+  if (!queue) throw unknownQueue(name);
+}

@@ -1,0 +1,143 @@
+import { applyEvent, type FailureReason, type JobEvent, type JobState, TransitionError } from "@airlock/job";
+import { sql } from "kysely";
+import type { Database } from "../store/database.ts";
+import type { AttemptState } from "../store/schema.ts";
+
+export type TransitionResult =
+  | { readonly kind: "changed"; readonly job: TransitionedJob }
+  | { readonly kind: "refused"; readonly error: TransitionError }
+  | { readonly kind: "unknown-job" };
+
+export interface TransitionedJob {
+  readonly id: number;
+  readonly queue: string;
+  readonly state: JobState;
+  readonly attempt: number;
+  readonly executor: string | null;
+  readonly cancelRequested: boolean;
+  /** From now, in ms: 0 when the job may be handed out at once. */
+  readonly visibleInMs: number;
+}
+
+export interface TransitionOptions {
+  /** Refuse unless this executor runs the attempt. */
+  readonly executor?: string;
+  readonly failure?: { readonly reason: FailureReason; readonly message: string; readonly exitCode: number | null };
+}
+
+interface LockedRow {
+  id: number;
+  queue: string;
+  state: JobState;
+  attempt: number;
+  errors: number;
+  cancel_requested: boolean;
+  visible_at: Date;
+  lease_expires_at: Date | null;
+  finished_at: Date | null;
+  failure_reason: FailureReason | null;
+  executor: string | null;
+  now: Date;
+  max_attempts: number;
+  backoff_ms: number;
+  backoff_max_ms: number;
+  lease_ms: number;
+}
+
+/**
+ * The rarer events of a job's life: reads the row under lock, asks the pure life cycle, writes what it says. The frequent
+ * ones (dequeue, heartbeat, complete, fail) are single statements of their own.
+ */
+export async function transitionJob(
+  db: Database,
+  id: number,
+  event: JobEvent,
+  options: TransitionOptions = {},
+): Promise<TransitionResult> {
+  return db.transaction().execute(async (transaction) => {
+    const { rows } = await sql<LockedRow>`
+      select jobs.id, jobs.queue, state, attempt, errors, cancel_requested, visible_at, lease_expires_at, finished_at,
+        failure_reason, executor, airlock_now() as now, max_attempts, backoff_ms, backoff_max_ms, lease_ms
+      from jobs join queues on queues.name = jobs.queue
+      where jobs.id = ${id}
+      for update of jobs`.execute(transaction);
+    const row = rows[0];
+    if (!row) return { kind: "unknown-job" };
+    if (options.executor !== undefined && options.executor !== row.executor) {
+      return { kind: "refused", error: new TransitionError("lapsed-attempt", "another executor runs this job") };
+    }
+    const before = {
+      state: row.state,
+      attempt: row.attempt,
+      errors: row.errors,
+      cancelRequested: row.cancel_requested,
+      visibleAt: row.visible_at,
+      leaseExpiresAt: row.lease_expires_at,
+      finishedAt: row.finished_at,
+      failureReason: row.failure_reason,
+    };
+    const policy = {
+      maxAttempts: row.max_attempts,
+      backoffMs: row.backoff_ms,
+      backoffMaxMs: row.backoff_max_ms,
+      leaseMs: row.lease_ms,
+    };
+    let after: ReturnType<typeof applyEvent>;
+    try {
+      after = applyEvent(before, event, row.now, policy);
+    } catch (error) {
+      if (error instanceof TransitionError) return { kind: "refused", error };
+      throw error;
+    }
+    const finished = after.finishedAt !== null;
+    const failure = options.failure;
+    await transaction
+      .updateTable("jobs")
+      .set({
+        state: after.state,
+        attempt: after.attempt,
+        errors: after.errors,
+        cancel_requested: after.cancelRequested,
+        visible_at: after.visibleAt,
+        lease_expires_at: after.leaseExpiresAt,
+        finished_at: after.finishedAt,
+        failure_reason: after.failureReason,
+        failure_message: finished && failure ? failure.message : null,
+        exit_code: finished ? (failure?.exitCode ?? 1) : null,
+        ...(event.kind === "retry" ? { executor: null, started_at: null } : {}),
+      })
+      .where("id", "=", id)
+      .execute();
+    if (before.state === "processing" && after.state !== "processing") {
+      await transaction
+        .updateTable("attempts")
+        .set({
+          state: endedAs(after.state),
+          finished_at: row.now,
+          failure_reason: failure?.reason ?? null,
+          failure_message: failure?.message ?? null,
+          exit_code: failure?.exitCode ?? null,
+        })
+        .where("job", "=", id)
+        .where("attempt", "=", row.attempt)
+        .execute();
+    }
+    return {
+      kind: "changed",
+      job: {
+        id,
+        queue: row.queue,
+        state: after.state,
+        attempt: after.attempt,
+        executor: row.executor,
+        cancelRequested: after.cancelRequested,
+        visibleInMs: after.state === "queued" ? Math.max(0, after.visibleAt.getTime() - row.now.getTime()) : 0,
+      },
+    };
+  });
+}
+
+/** An attempt whose job goes back to the queue ended by our fault. */
+function endedAs(state: JobState): AttemptState {
+  return state === "queued" ? "errored" : state;
+}

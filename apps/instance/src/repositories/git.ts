@@ -1,0 +1,169 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import { AirlockError } from "@airlock/job";
+
+export interface GitEnvironment {
+  /** Where git and ssh are found. */
+  readonly path: string;
+  /** An empty directory. */
+  readonly home: string;
+}
+
+export interface GitCommand {
+  readonly gitDirectory: string;
+  readonly args: readonly string[];
+  /** Configuration that must not stand on the command line, where every process of the machine reads it. */
+  readonly config?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** git ended with an error. `stderr` is the end of what it said. */
+export class GitError extends Error {
+  override readonly name = "GitError";
+  readonly exitCode: number | null;
+  readonly stderr: string;
+
+  constructor(command: string, exitCode: number | null, stderr: string) {
+    super(stderr.trim().split("\n").at(-1) || `git ${command} ended with ${exitCode ?? "a signal"}`);
+    this.exitCode = exitCode;
+    this.stderr = stderr;
+  }
+}
+
+/**
+ * Configuration for every git on the host. The repositories come from strangers: nothing in them may make git run a
+ * program, speak another protocol than the one asked for, or keep objects that are malformed.
+ */
+const hardening: Readonly<Record<string, string>> = {
+  "core.hooksPath": "/dev/null",
+  "core.fsmonitor": "false",
+  "core.askPass": "",
+  "credential.helper": "",
+  "protocol.ext.allow": "never",
+  "safe.bareRepository": "explicit",
+  "submodule.recurse": "false",
+  "fetch.recurseSubmodules": "false",
+  "gc.auto": "0",
+  "maintenance.auto": "false",
+  "fetch.fsckObjects": "true",
+  "fetch.unpackLimit": "1",
+  // Defects of old tools that stand in many histories and harm nobody.
+  "fetch.fsck.zeroPaddedFilemode": "ignore",
+  "fetch.fsck.missingSpaceBeforeDate": "ignore",
+  "fetch.fsck.badTimezone": "ignore",
+  "fetch.fsck.missingNameBeforeEmail": "ignore",
+  "fetch.fsck.missingEmail": "ignore",
+  "http.lowSpeedLimit": "1000",
+  "http.lowSpeedTime": "60",
+};
+
+export type GitProcess = ChildProcessByStdio<Writable, Readable, Readable>;
+
+/** Starts git in a process group of its own, with a minimal environment. */
+export function spawnGit(environment: GitEnvironment, command: GitCommand): GitProcess {
+  const config = Object.entries({ ...hardening, ...command.config });
+  const configEnv = Object.fromEntries(
+    config.flatMap(([key, value], index) => [
+      [`GIT_CONFIG_KEY_${index}`, key],
+      [`GIT_CONFIG_VALUE_${index}`, value],
+    ]),
+  );
+  return spawn("git", [`--git-dir=${command.gitDirectory}`, ...command.args], {
+    cwd: environment.home,
+    stdio: ["pipe", "pipe", "pipe"],
+    detached: true,
+    env: {
+      PATH: environment.path,
+      HOME: environment.home,
+      LC_ALL: "C",
+      GIT_CONFIG_NOSYSTEM: "1",
+      GIT_CONFIG_GLOBAL: "/dev/null",
+      GIT_ATTR_NOSYSTEM: "1",
+      GIT_TERMINAL_PROMPT: "0",
+      GIT_NO_LAZY_FETCH: "1",
+      GIT_NO_REPLACE_OBJECTS: "1",
+      GIT_SSH_COMMAND: "ssh -o BatchMode=yes -o ConnectTimeout=15",
+      GIT_CONFIG_COUNT: String(config.length),
+      ...configEnv,
+      ...command.env,
+    },
+  });
+}
+
+/** Ends git and its helpers: politely, so that it removes its lock files, then by force. */
+export function stopGit(child: GitProcess): void {
+  const { pid } = child;
+  if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  signalGroup(pid, "SIGTERM");
+  const force = setTimeout(() => signalGroup(pid, "SIGKILL"), 3000);
+  force.unref();
+  child.once("exit", () => clearTimeout(force));
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+const maxOutputBytes = 16 * 1024 * 1024;
+const maxErrorBytes = 16 * 1024;
+
+export interface RunGitOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Runs git to its end and returns its standard output.
+ * @throws {GitError} when it fails; the signal's reason when aborted; {AirlockError} `git-missing`, `git-timeout`.
+ */
+export async function runGit(
+  environment: GitEnvironment,
+  command: GitCommand,
+  options: RunGitOptions,
+): Promise<string> {
+  options.signal?.throwIfAborted();
+  const timeout = AbortSignal.timeout(options.timeoutMs);
+  const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+  const child = spawnGit(environment, command);
+  const stop = () => stopGit(child);
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    child.stdin.end();
+    const stdout: Buffer[] = [];
+    let stdoutBytes = 0;
+    let stderr = "";
+    child.stdout.on("data", (data: Buffer) => {
+      stdoutBytes += data.length;
+      if (stdoutBytes > maxOutputBytes) stop();
+      else stdout.push(data);
+    });
+    child.stderr.on("data", (data: Buffer) => {
+      stderr = (stderr + data.toString("utf8")).slice(-maxErrorBytes);
+    });
+    const exitCode = await new Promise<number | null>((resolve, reject) => {
+      child.once("close", resolve);
+      child.once("error", (cause) => reject(gitMissing(cause)));
+    });
+    options.signal?.throwIfAborted();
+    if (timeout.aborted) {
+      throw new AirlockError(`git took longer than ${options.timeoutMs / 1000} s`, { code: "git-timeout" });
+    }
+    if (stdoutBytes > maxOutputBytes) throw new GitError(command.args[0] ?? "", exitCode, "too much output");
+    if (exitCode !== 0) throw new GitError(command.args[0] ?? "", exitCode, stderr);
+    return Buffer.concat(stdout).toString("utf8");
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+export function gitMissing(cause: unknown): AirlockError {
+  return new AirlockError("git is not installed where the instance runs", {
+    code: "git-missing",
+    hint: "Install git 2.30 or newer.",
+    cause,
+  });
+}

@@ -1,0 +1,318 @@
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { RepositoryName, type RepositoryView } from "@airlock/api";
+import { AirlockError, errorMessage } from "@airlock/job";
+import { type Selectable, sql } from "kysely";
+import type { Database } from "../store/database.ts";
+import type { Schema } from "../store/schema.ts";
+import { BareMirror } from "./bare-mirror.ts";
+import type { GitEnvironment } from "./git.ts";
+import { parseRepositoryUrl, type RepositorySource } from "./repository-url.ts";
+
+export interface RepositoryServiceOptions {
+  readonly db: Database;
+  /** Holds the mirrors. */
+  readonly directory: string;
+  /** `PATH` for git. */
+  readonly executablePath: string;
+  readonly allowLocal: boolean;
+  readonly onError: (message: string) => void;
+}
+
+/** A revision of a repository, pinned. */
+export interface ResolvedRevision {
+  readonly repository: string;
+  readonly commit: string;
+}
+
+/** A branch that was fetched this long ago counts as up to date; a local path never does, its user just committed. */
+const freshMs = 2000;
+const addWaitMs = 5000;
+const fullSha = /^[0-9a-f]{40}$/;
+const shortSha = /^[0-9a-f]{7,39}$/;
+
+interface Fetch {
+  /** When git started; infinite while the fetch before it runs. */
+  startedAt: number;
+  done: Promise<void>;
+}
+
+type RepositoryRow = Selectable<Schema["repositories"]>;
+
+/** Keeps bare mirrors of the repositories that the instance knows. */
+export class RepositoryService implements AsyncDisposable {
+  readonly #options: RepositoryServiceOptions;
+  readonly #environment: GitEnvironment;
+  readonly #mirrors = new Map<string, BareMirror>();
+  readonly #fetches = new Map<string, Fetch>();
+  readonly #fetchedAt = new Map<string, number>();
+  readonly #stopped = new AbortController();
+
+  private constructor(options: RepositoryServiceOptions) {
+    this.#options = options;
+    this.#environment = { path: options.executablePath, home: path.join(options.directory, ".home") };
+  }
+
+  static async open(options: RepositoryServiceOptions): Promise<RepositoryService> {
+    const service = new RepositoryService(options);
+    await mkdir(options.directory, { recursive: true, mode: 0o700 });
+    await mkdir(service.#environment.home, { recursive: true });
+    await writeFile(service.#localConfigFile, "[safe]\n\tdirectory = *\n");
+    return service;
+  }
+
+  get environment(): GitEnvironment {
+    return this.#environment;
+  }
+
+  async list(): Promise<RepositoryView[]> {
+    const rows = await this.#options.db.selectFrom("repositories").selectAll().orderBy("name").execute();
+    return rows.map((row) => this.#view(row));
+  }
+
+  async get(name: string): Promise<RepositoryView> {
+    return this.#view(await this.#row(name));
+  }
+
+  /**
+   * Adds a repository and begins to mirror it; the answer waits a few seconds for that. Adding the same URL under the
+   * same name again refreshes it.
+   * @throws {AirlockError} `invalid-repository-url`, `local-repository-refused`, `repository-exists`.
+   */
+  async add(request: { readonly name?: string | undefined; readonly url: string }): Promise<RepositoryView> {
+    const source = this.#source(request.url);
+    const name = request.name ?? source.defaultName;
+    if (!RepositoryName.safeParse(name).success) {
+      throw new AirlockError(`no name can be made from ${source.displayUrl}`, {
+        code: "invalid-repository-url",
+        hint: "Give a name of your own.",
+      });
+    }
+    const { db } = this.#options;
+    await db
+      .insertInto("repositories")
+      .values({ name, url: source.url })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    const existing = await db
+      .selectFrom("repositories")
+      .selectAll()
+      .where((where) => (request.name === undefined ? where("url", "=", source.url) : where("name", "=", request.name)))
+      .executeTakeFirst();
+    if (!existing || existing.url !== source.url) {
+      throw new AirlockError(`another repository is named "${name}", or this URL has another name`, {
+        code: "repository-exists",
+        hint: "List the repositories with GET /api/v1/repositories; choose another name, or delete the other one first.",
+      });
+    }
+    const fetched = this.refresh(existing.name).catch((error: unknown) => {
+      this.#options.onError(errorMessage(error));
+    });
+    await Promise.race([fetched, new Promise((resolve) => setTimeout(resolve, addWaitMs).unref())]);
+    return this.get(existing.name);
+  }
+
+  /** @throws {AirlockError} `unknown-repository`, `repository-in-use`. */
+  async remove(name: string): Promise<void> {
+    await this.#row(name);
+    const { db } = this.#options;
+    const open = await db
+      .selectFrom("jobs")
+      .select("id")
+      .where("repository", "=", name)
+      .where("state", "in", ["queued", "processing"])
+      .limit(1)
+      .executeTakeFirst();
+    if (open) {
+      throw new AirlockError(`job ${open.id} still needs "${name}"`, {
+        code: "repository-in-use",
+        hint: "Cancel its jobs or wait for them.",
+      });
+    }
+    await db.deleteFrom("repositories").where("name", "=", name).execute();
+    await this.#fetches.get(name)?.done.catch(() => {}); // Its failure is on record with the repository.
+    const mirror = this.#mirror(name);
+    this.#mirrors.delete(name);
+    this.#fetchedAt.delete(name);
+    if (!mirror.exists) return;
+    // Out of the way first: a repository of the same name may be added while the old one is deleted.
+    const trash = path.join(this.#options.directory, `.trash-${Date.now()}-${Math.random().toString(36).slice(2)}`);
+    await rename(mirror.directory, trash);
+    await rm(trash, { recursive: true, force: true });
+  }
+
+  /**
+   * Fetches now. Callers that come while a fetch waits for its turn share it: each sees what was there when it asked.
+   * @throws {AirlockError} `unknown-repository`, `repository-unavailable`.
+   */
+  async refresh(name: string, options: { readonly maxAgeMs?: number } = {}): Promise<void> {
+    const notBefore = Date.now() - (options.maxAgeMs ?? 0);
+    if ((this.#fetchedAt.get(name) ?? -1) >= notBefore && options.maxAgeMs) return;
+    const running = this.#fetches.get(name);
+    if (running && running.startedAt >= notBefore) return running.done;
+    const fetch: Fetch = { startedAt: Number.POSITIVE_INFINITY, done: Promise.resolve() };
+    this.#fetches.set(name, fetch);
+    fetch.done = this.#fetchAfter(running, fetch, name).finally(() => {
+      if (this.#fetches.get(name) === fetch) this.#fetches.delete(name);
+    });
+    return fetch.done;
+  }
+
+  /**
+   * Pins a revision of a repository, given by name or URL, to a commit.
+   * @throws {AirlockError} `unknown-repository`, `unknown-revision`, `repository-unavailable`.
+   */
+  async resolve(nameOrUrl: string, revision: string): Promise<ResolvedRevision> {
+    const row = await this.#find(nameOrUrl);
+    const mirror = this.#mirror(row.name);
+    const source = this.#source(row.url);
+    const known = await mirror.resolve(revision);
+    if (known && (await this.#isPinned(mirror, revision))) return { repository: row.name, commit: known };
+    await this.refresh(row.name, { maxAgeMs: source.kind === "local" ? 0 : freshMs });
+    const commit = (await mirror.resolve(revision)) ?? (await this.#fetchPinned(mirror, source, revision));
+    if (!commit) {
+      throw new AirlockError(`repository "${row.name}" has no revision "${revision}"`, {
+        code: "unknown-revision",
+        hint: "Give a branch, a tag or a commit that has been pushed.",
+        reason: "checkout-invalid",
+      });
+    }
+    return { repository: row.name, commit };
+  }
+
+  /**
+   * The mirror's directory, once it has the commit: another instance may have pinned it.
+   * @throws {AirlockError} `unknown-repository`, `repository-unavailable`.
+   */
+  async directoryWith(name: string, commit: string | null): Promise<string> {
+    const mirror = this.#mirror(name);
+    if (mirror.exists && (commit === null || (await mirror.resolve(commit)))) return mirror.directory;
+    const row = await this.#row(name);
+    await this.refresh(name);
+    if (commit !== null && !(await mirror.resolve(commit))) {
+      await this.#fetchPinned(mirror, this.#source(row.url), commit);
+    }
+    return mirror.directory;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped.abort(new Error("the instance stops"));
+    await Promise.allSettled([...this.#fetches.values()].map((fetch) => fetch.done));
+  }
+
+  get #localConfigFile(): string {
+    return path.join(this.#options.directory, ".local-repositories.gitconfig");
+  }
+
+  #source(url: string): RepositorySource {
+    return parseRepositoryUrl(url, { allowLocal: this.#options.allowLocal });
+  }
+
+  #mirror(name: string): BareMirror {
+    let mirror = this.#mirrors.get(name);
+    if (!mirror) {
+      // The name has been through its schema: segments without dots in front, none of which ends in .git.
+      const directory = path.join(this.#options.directory, `${RepositoryName.parse(name)}.git`);
+      mirror = new BareMirror({ directory, environment: this.#environment, localConfigFile: this.#localConfigFile });
+      this.#mirrors.set(name, mirror);
+    }
+    return mirror;
+  }
+
+  /** Commits and tags do not move. A short SHA counts as a commit only where no branch has that name. */
+  async #isPinned(mirror: BareMirror, revision: string): Promise<boolean> {
+    if (fullSha.test(revision)) return true;
+    if (shortSha.test(revision)) return (await mirror.resolve(`refs/heads/${revision}`)) === null;
+    return mirror.isTag(revision);
+  }
+
+  async #fetchPinned(mirror: BareMirror, source: RepositorySource, revision: string): Promise<string | null> {
+    if (!fullSha.test(revision)) return null;
+    await mirror.fetchCommit(source, revision, this.#stopped.signal);
+    return mirror.resolve(revision);
+  }
+
+  async #fetchAfter(running: Fetch | undefined, fetch: Fetch, name: string): Promise<void> {
+    await running?.done.catch(() => {}); // Its own callers are told.
+    fetch.startedAt = Date.now();
+    await this.#fetch(name);
+  }
+
+  async #fetch(name: string): Promise<void> {
+    this.#stopped.signal.throwIfAborted();
+    const { db } = this.#options;
+    const row = await this.#row(name);
+    const startedAt = Date.now();
+    const mirror = this.#mirror(name);
+    try {
+      await mirror.fetch(this.#source(row.url), this.#stopped.signal);
+    } catch (error) {
+      if (!this.#stopped.signal.aborted) {
+        await db
+          .updateTable("repositories")
+          .set({ state: "failed", error: errorMessage(error) })
+          .where("name", "=", name)
+          .execute();
+      }
+      throw error;
+    }
+    this.#fetchedAt.set(name, startedAt);
+    await db
+      .updateTable("repositories")
+      .set({
+        state: "ready",
+        error: null,
+        head: await mirror.resolve("HEAD"),
+        fetched_at: sql<Date>`now()`,
+        size_bytes: await mirror.sizeBytes(),
+      })
+      .where("name", "=", name)
+      .execute();
+  }
+
+  async #find(nameOrUrl: string): Promise<RepositoryRow> {
+    const row = await this.#options.db
+      .selectFrom("repositories")
+      .selectAll()
+      .where((where) => where.or([where("name", "=", nameOrUrl), where("url", "=", nameOrUrl)]))
+      .executeTakeFirst();
+    if (!row) throw unknownRepository(nameOrUrl);
+    return row;
+  }
+
+  async #row(name: string): Promise<RepositoryRow> {
+    const row = await this.#options.db
+      .selectFrom("repositories")
+      .selectAll()
+      .where("name", "=", name)
+      .executeTakeFirst();
+    if (!row) throw unknownRepository(name);
+    return row;
+  }
+
+  #view(row: RepositoryRow): RepositoryView {
+    return {
+      name: row.name,
+      // A local path stays readable when a later start no longer takes local paths.
+      url: parseRepositoryUrl(row.url, { allowLocal: true }).displayUrl,
+      state: row.state,
+      error: row.error,
+      head: row.head,
+      fetchedAt: row.fetched_at?.toISOString() ?? null,
+      sizeBytes: row.size_bytes,
+    };
+  }
+}
+
+function unknownRepository(name: string): AirlockError {
+  return new AirlockError(`there is no repository "${displayable(name)}"`, {
+    code: "unknown-repository",
+    hint: "Add it with `airlock repo add URL`, or list what there is with `airlock repo list`.",
+    reason: "checkout-invalid",
+  });
+}
+
+/** Somebody may have given a URL with credentials in place of a name. */
+function displayable(name: string): string {
+  return name.replaceAll(/\/\/[^/@\s]+@/g, "//");
+}

@@ -1,0 +1,74 @@
+import { AirlockError, errorMessage } from "@airlock/job";
+import { Kysely, PostgresDialect } from "kysely";
+import pg from "pg";
+import { migrate } from "./migrate.ts";
+import type { Schema } from "./schema.ts";
+
+export type Database = Kysely<Schema>;
+
+const minimumServerVersion = 140_000;
+
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:port/name`, or with `?host=/socket/directory`. */
+  readonly url: string;
+  /** Most connections of the pool, beside the one that listens. Default 16. */
+  readonly maxConnections?: number;
+  /** Called for a connection that broke while idle; the pool replaces it. */
+  readonly onIdleError?: (error: Error) => void;
+}
+
+/**
+ * Connects, checks the server's version and brings the schema up to date. The caller ends it with `destroy()`.
+ * @throws {AirlockError} `database-unreachable`, `database-too-old`, `database-too-new`.
+ */
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.maxConnections ?? 16,
+    connectionTimeoutMillis: 10_000,
+    application_name: "airlock",
+    types: numericTypes,
+  });
+  pool.on("error", (error) => options.onIdleError?.(error));
+  try {
+    const client = await pool.connect().catch((error: unknown) => {
+      throw unreachable(error);
+    });
+    try {
+      const { rows } = await client.query<{ version: number }>(
+        "select current_setting('server_version_num')::int as version",
+      );
+      const version = rows[0]?.version ?? 0;
+      if (version < minimumServerVersion) {
+        throw new AirlockError(`PostgreSQL ${Math.floor(version / 10_000)} is too old`, {
+          code: "database-too-old",
+          hint: "Airlock needs PostgreSQL 14 or newer.",
+        });
+      }
+      await migrate(client);
+    } finally {
+      client.release();
+    }
+    return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  } catch (error) {
+    await pool.end();
+    throw error;
+  }
+}
+
+function unreachable(cause: unknown): AirlockError {
+  return new AirlockError(`cannot connect to the database: ${errorMessage(cause)}`, {
+    code: "database-unreachable",
+    hint: "Check AIRLOCK_DATABASE_URL, that the server runs, and that it lets this user in.",
+    cause,
+  });
+}
+
+const int8 = 20;
+/** `pg` reads 64-bit integers as text by default; ids and sizes here stay below 2^53. */
+const numericTypes: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: "text" | "binary") =>
+    oid === int8
+      ? Number
+      : pg.types.getTypeParser(oid, format === "binary" ? "binary" : "text")) as pg.CustomTypesConfig["getTypeParser"],
+};

@@ -1,0 +1,344 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { chmod, chown, mkdir, mkdtemp, open, readFile, rename, rm, rmdir, stat, unlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AirlockError, errorMessage } from "@airlock/job";
+import pg from "pg";
+import { writeFileAtomically } from "../write-file-atomically.ts";
+import { findPostgresBinaries, type PostgresBinaries } from "./postgres-binaries.ts";
+import { stopPredecessor } from "./postgres-predecessor.ts";
+import { type Account, accountForPostgres, canReach } from "./unprivileged-account.ts";
+
+export interface EmbeddedPostgresOptions {
+  /** The cluster lives in `postgres/` below it, the server's log in `postgres.log`. The caller holds the directory's lock. */
+  readonly dataDirectory: string;
+  /** Told of every start, unexpected end and restart. */
+  readonly onEvent?: (event: { kind: "started" | "died" | "restart-failed"; detail: string }) => void;
+}
+
+const user = "airlock";
+const port = 5432;
+const startTimeoutMs = 60_000;
+const runtimePrefix = "airlock-pg-";
+
+/**
+ * A real PostgreSQL server as a child process: the cluster is made once, the server listens on a Unix socket in a private
+ * directory only, runs as an unprivileged account, is started again when it dies, and is told to stop by the kernel when
+ * this process is killed.
+ */
+export class EmbeddedPostgres implements AsyncDisposable {
+  readonly url: string;
+  readonly #options: EmbeddedPostgresOptions;
+  readonly #place: Place;
+  #server: ChildProcess | null = null;
+  #stopping = false;
+  #supervision: Promise<void> = Promise.resolve();
+
+  private constructor(options: EmbeddedPostgresOptions, place: Place, url: string) {
+    this.#options = options;
+    this.#place = place;
+    this.url = url;
+  }
+
+  /**
+   * Makes the cluster if there is none, stops what a killed predecessor left, starts the server, resolves when it answers.
+   * @throws {AirlockError} `postgres-missing`, `postgres-failed`, `no-unprivileged-account`.
+   */
+  static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+    const binaries = await findPostgresBinaries();
+    const cluster = path.join(options.dataDirectory, "postgres");
+    const account = await accountForPostgres(cluster);
+    await stopPredecessor(cluster);
+    await removeRuntimeDirectory(options.dataDirectory);
+    const password = await readOrCreatePassword(options.dataDirectory);
+    const runtimeDirectory = await createRuntimeDirectory(options.dataDirectory, account);
+    try {
+      const place = { ...options, binaries, cluster, account, runtimeDirectory };
+      if (!existsSync(cluster)) await createCluster(place, password);
+      const host = encodeURIComponent(runtimeDirectory);
+      const url = `postgres://${user}:${password}@/postgres?host=${host}&port=${port}`;
+      const postgres = new EmbeddedPostgres(options, place, url);
+      await postgres.#startServer();
+      return postgres;
+    } catch (error) {
+      await removeRuntimeDirectory(options.dataDirectory);
+      throw error;
+    }
+  }
+
+  /** Process id of the server, for tests and supervisors. */
+  get pid(): number | undefined {
+    return this.#server?.pid;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    const server = this.#server;
+    if (server) await stopServer(server);
+    await this.#supervision;
+    await removeRuntimeDirectory(this.#options.dataDirectory);
+  }
+
+  async #startServer(): Promise<void> {
+    const deadline = Date.now() + startTimeoutMs;
+    for (;;) {
+      const server = await this.#spawnServer();
+      const ended = new Promise<void>((resolve) => server.once("exit", () => resolve()));
+      this.#server = server;
+      if (await this.#waitUntilReady(server, deadline)) {
+        this.#options.onEvent?.({ kind: "started", detail: `pid ${server.pid}` });
+        void ended.then(() => {
+          if (!this.#stopping) this.#supervision = this.#restart(server);
+        });
+        return;
+      }
+      if (server.exitCode === null && server.signalCode === null) {
+        await stopServer(server);
+        throw failed("PostgreSQL did not answer in time", this.#options.dataDirectory);
+      }
+      // A server that was killed leaves workers behind that hold its shared memory until they notice: try until they are gone.
+      const blocked = /shared memory block|lock file|starting up/.test(await lastLogLines(this.#options.dataDirectory));
+      if (!blocked || this.#stopping || Date.now() > deadline - startTimeoutMs + 15_000) {
+        throw failed("PostgreSQL did not start", this.#options.dataDirectory);
+      }
+      await sleep(250);
+    }
+  }
+
+  async #restart(dead: ChildProcess): Promise<void> {
+    this.#options.onEvent?.({ kind: "died", detail: `exit code ${dead.exitCode}, signal ${dead.signalCode}` });
+    for (let waitMs = 100; !this.#stopping; waitMs = Math.min(waitMs * 2, 5000)) {
+      try {
+        await stopPredecessor(this.#place.cluster);
+        await this.#startServer();
+        return;
+      } catch (error) {
+        this.#options.onEvent?.({ kind: "restart-failed", detail: errorMessage(error) });
+        await sleep(waitMs);
+      }
+    }
+  }
+
+  async #spawnServer(): Promise<ChildProcess> {
+    await rotateLog(this.#options.dataDirectory);
+    return launch(this.#place, this.#place.cluster, (paths) => [
+      path.join(paths.root, "bin", "postgres"),
+      ...["-D", paths.cluster, "-k", this.#place.runtimeDirectory, "-p", String(port)],
+      ...settings.flatMap((setting) => ["-c", setting]),
+    ]);
+  }
+
+  async #waitUntilReady(server: ChildProcess, deadline: number): Promise<boolean> {
+    while (server.exitCode === null && server.signalCode === null && Date.now() < deadline) {
+      const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 5000 });
+      // A server that dies while it answers breaks the connection: the loop sees that by itself.
+      client.on("error", () => {});
+      try {
+        await client.connect();
+        return true;
+      } catch {
+        await sleep(25);
+      } finally {
+        await client.end().catch(() => {}); // It never connected.
+      }
+    }
+    return false;
+  }
+}
+
+const settings = [
+  "listen_addresses=",
+  "unix_socket_permissions=0700",
+  "fsync=on",
+  "max_connections=120",
+  "log_destination=stderr",
+  "logging_collector=off",
+  "log_line_prefix=%m [%p] ",
+] as const;
+
+interface Place {
+  readonly dataDirectory: string;
+  readonly binaries: PostgresBinaries;
+  readonly cluster: string;
+  readonly account: Account | null;
+  readonly runtimeDirectory: string;
+}
+
+/** Made beside its final name and moved there when complete: a start that is killed half-way leaves no half cluster. */
+async function createCluster(place: Place, password: string): Promise<void> {
+  const half = `${place.cluster}.new`;
+  await rm(half, { recursive: true, force: true });
+  await mkdir(half, { mode: 0o700 });
+  const passwordFile = path.join(place.runtimeDirectory, "password");
+  const file = await open(passwordFile, "wx", 0o600);
+  try {
+    await file.writeFile(`${password}\n`);
+    if (place.account) {
+      await chown(half, place.account.uid, place.account.gid);
+      await file.chown(place.account.uid, place.account.gid);
+    }
+    const initdb = await launch(place, half, (paths) => [
+      path.join(paths.root, "bin", "initdb"),
+      `--pgdata=${paths.cluster}`,
+      `--username=${user}`,
+      `--pwfile=${passwordFile}`,
+      "--auth-local=scram-sha-256",
+      "--auth-host=reject",
+      "--encoding=UTF8",
+      "--locale=C",
+      "--no-instructions",
+    ]);
+    const code = await new Promise<number | null>((resolve) => initdb.once("exit", resolve));
+    if (code !== 0) throw failed("the database could not be made", place.dataDirectory);
+    await rename(half, place.cluster);
+  } finally {
+    await file.close();
+    await unlink(passwordFile);
+  }
+}
+
+/**
+ * Starts a program of PostgreSQL as the unprivileged account. Where that account can't reach the binaries or the cluster
+ * (a checkout under root's private home), the program sees both through bind mounts in a mount namespace of its own.
+ */
+async function launch(
+  place: Place,
+  cluster: string,
+  argv: (paths: { root: string; cluster: string }) => readonly string[],
+): Promise<ChildProcess> {
+  const { account, binaries, runtimeDirectory } = place;
+  const hidden =
+    account !== null &&
+    !((await canReach(account, path.join(binaries.root, "bin"))) && (await canReach(account, path.dirname(cluster))));
+  const words: string[] = [];
+  let paths = { root: binaries.root, cluster };
+  if (hidden) {
+    paths = { root: path.join(runtimeDirectory, "native"), cluster: path.join(runtimeDirectory, "data") };
+    words.push("unshare", "--mount", "--propagation", "private", "--", "sh", "-c");
+    words.push('mount --bind "$1" "$2" && mount --bind "$3" "$4" && shift 4 && exec "$@"', "sh");
+    words.push(binaries.root, paths.root, cluster, paths.cluster);
+  }
+  // The kernel asks the server to stop when this process dies, however it dies: nobody else would.
+  words.push("setpriv", "--pdeathsig", "INT");
+  if (account) words.push("--reuid", String(account.uid), "--regid", String(account.gid), "--clear-groups");
+  words.push("--", ...argv(paths));
+  const log = await open(logPath(place.dataDirectory), "a", 0o600);
+  try {
+    const [command = "", ...args] = words;
+    const child = spawn(command, args, {
+      cwd: "/",
+      stdio: ["ignore", log.fd, log.fd],
+      env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", TZ: "UTC" },
+      // A process group of its own: Ctrl-C in the terminal reaches the instance, which then stops the server in order.
+      detached: true,
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once("spawn", resolve);
+      child.once("error", (cause) =>
+        reject(
+          new AirlockError(`cannot start PostgreSQL: ${errorMessage(cause)}`, {
+            code: "postgres-failed",
+            hint: "The embedded database needs setpriv and unshare (Debian's util-linux); or set AIRLOCK_DATABASE_URL.",
+            cause,
+          }),
+        ),
+      );
+    });
+    return child;
+  } finally {
+    await log.close();
+  }
+}
+
+async function stopServer(server: ChildProcess): Promise<void> {
+  const ended = new Promise<void>((resolve) => {
+    if (server.exitCode !== null || server.signalCode !== null) resolve();
+    else server.once("exit", () => resolve());
+  });
+  // Fast shutdown, then immediate shutdown, then by force: each loses nothing that was committed.
+  for (const [signal, graceMs] of [
+    ["SIGINT", 20_000],
+    ["SIGQUIT", 5000],
+    ["SIGKILL", 5000],
+  ] as const) {
+    server.kill(signal);
+    const grace = new AbortController();
+    const done = await Promise.race([
+      ended.then(() => true),
+      sleep(graceMs, false, { signal: grace.signal }).catch(() => false),
+    ]);
+    grace.abort();
+    if (done) return;
+  }
+}
+
+async function readOrCreatePassword(dataDirectory: string): Promise<string> {
+  const file = path.join(dataDirectory, "postgres-password");
+  const existing = await readFile(file, "utf8").catch(() => "");
+  if (existing.trim()) return existing.trim();
+  const password = randomBytes(24).toString("hex");
+  await writeFileAtomically(file, `${password}\n`, 0o600);
+  return password;
+}
+
+/** A socket's path holds at most 107 bytes, so it can't lie in the data directory: a short private directory, on record there. */
+async function createRuntimeDirectory(dataDirectory: string, account: Account | null): Promise<string> {
+  const parent = tmpdir().length <= 60 ? tmpdir() : "/tmp";
+  const directory = await mkdtemp(path.join(parent, runtimePrefix));
+  await chmod(directory, 0o700);
+  await mkdir(path.join(directory, "native"));
+  await mkdir(path.join(directory, "data"));
+  if (account) await chown(directory, account.uid, account.gid);
+  await writeFileAtomically(runtimeRecord(dataDirectory), `${directory}\n`, 0o600);
+  return directory;
+}
+
+async function removeRuntimeDirectory(dataDirectory: string): Promise<void> {
+  const record = runtimeRecord(dataDirectory);
+  const directory = (await readFile(record, "utf8").catch(() => "")).trim();
+  if (path.basename(directory).startsWith(runtimePrefix) && existsSync(directory)) {
+    // By name and never recursively: should a mount ever be left on one of these, rmdir fails and the data stays.
+    for (const name of [`.s.PGSQL.${port}`, `.s.PGSQL.${port}.lock`, "password"]) {
+      await rm(path.join(directory, name), { force: true });
+    }
+    for (const name of ["native", "data", "."]) {
+      await rmdir(path.join(directory, name === "." ? "" : name)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOENT" && error.code !== "ENOTEMPTY" && error.code !== "EBUSY") throw error;
+      });
+    }
+  }
+  await rm(record, { force: true });
+}
+
+function runtimeRecord(dataDirectory: string): string {
+  return path.join(dataDirectory, "postgres-runtime");
+}
+
+function logPath(dataDirectory: string): string {
+  return path.join(dataDirectory, "postgres.log");
+}
+
+async function rotateLog(dataDirectory: string): Promise<void> {
+  const file = logPath(dataDirectory);
+  const size = await stat(file).then(
+    (stats) => stats.size,
+    () => 0,
+  );
+  if (size > 10_000_000) await rename(file, `${file}.1`);
+}
+
+async function lastLogLines(dataDirectory: string): Promise<string> {
+  const text = await readFile(logPath(dataDirectory), "utf8").catch(() => "");
+  return text.trimEnd().split("\n").slice(-5).join("\n");
+}
+
+function failed(what: string, dataDirectory: string): AirlockError {
+  return new AirlockError(what, {
+    code: "postgres-failed",
+    hint: `Its own words are at the end of ${logPath(dataDirectory)}.`,
+  });
+}

@@ -1,0 +1,11 @@
+import { initial } from "./0001-initial.ts";
+
+/** One step of the schema. Never changed once released: the next change is the next number. */
+export interface Migration {
+  readonly id: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+// Imported, not read from files, so that a single-file bundle carries them.
+export const migrations: readonly Migration[] = [initial];

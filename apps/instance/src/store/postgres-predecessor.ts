@@ -1,0 +1,56 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AirlockError } from "@airlock/job";
+
+/**
+ * Ends a server that a killed instance left on this cluster, and removes its pid file once nothing works in the cluster
+ * any more. The caller holds the data directory's lock, so whatever runs here belongs to nobody.
+ *
+ * The pid file is removed only then: a server that starts while old workers still write would corrupt the cluster, and a
+ * pid file whose number now names another process (usual in a container that starts anew) would stop it from starting.
+ */
+export async function stopPredecessor(cluster: string): Promise<void> {
+  const pidFile = path.join(cluster, "postmaster.pid");
+  if (!existsSync("/proc/self/cwd") || !existsSync(pidFile)) return;
+  const postmaster = Number((await readFile(pidFile, "utf8")).split("\n")[0]);
+  for (const [signal, graceMs] of [
+    ["SIGINT", 20_000],
+    ["SIGQUIT", 5000],
+    ["SIGKILL", 5000],
+  ] as const) {
+    const before = await processesIn(cluster);
+    // Workers go when their postmaster goes; without one they are asked themselves.
+    for (const pid of before.includes(postmaster) ? [postmaster] : before) kill(pid, signal);
+    for (const deadline = Date.now() + graceMs; Date.now() < deadline; await sleep(25)) {
+      if ((await processesIn(cluster)).length > 0) continue;
+      await rm(pidFile, { force: true });
+      return;
+    }
+  }
+  throw new AirlockError(`processes ${(await processesIn(cluster)).join(", ")} still use the database`, {
+    code: "postgres-failed",
+    hint: "End them, then start again.",
+  });
+}
+
+/** PostgreSQL's processes have the cluster as their working directory; an inode is the same through any mount. */
+async function processesIn(cluster: string): Promise<number[]> {
+  const { dev, ino } = await stat(cluster);
+  const found: number[] = [];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const cwd = await stat(`/proc/${name}/cwd/`).catch(() => null); // Gone meanwhile, or somebody else's.
+    if (cwd && cwd.dev === dev && cwd.ino === ino) found.push(Number(name));
+  }
+  return found;
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}

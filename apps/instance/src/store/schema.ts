@@ -1,0 +1,134 @@
+import type { JobSpec } from "@airlock/api";
+import type { FailureReason, JobState } from "@airlock/job";
+import type { ColumnType, Generated, JSONColumnType } from "kysely";
+
+type Labels = JSONColumnType<Readonly<Record<string, string>>>;
+type DefaultedTime = ColumnType<Date, never, never>;
+
+interface QueuesTable {
+  name: string;
+  max_attempts: Generated<number>;
+  backoff_ms: Generated<number>;
+  backoff_max_ms: Generated<number>;
+  lease_ms: Generated<number>;
+  created_at: DefaultedTime;
+}
+
+export type RepositoryState = "cloning" | "ready" | "failed";
+
+interface RepositoriesTable {
+  name: string;
+  /** With its credentials, if it has any: never shown. */
+  url: string;
+  state: Generated<RepositoryState>;
+  error: string | null;
+  head: string | null;
+  fetched_at: Date | null;
+  size_bytes: number | null;
+  created_at: DefaultedTime;
+}
+
+interface JobsTable {
+  id: Generated<number>;
+  queue: string;
+  priority: Generated<number>;
+  state: Generated<JobState>;
+  spec: JSONColumnType<JobSpec>;
+  labels: Labels;
+  repository: string | null;
+  revision: string;
+  commit: string | null;
+  attempt: Generated<number>;
+  errors: Generated<number>;
+  cancel_requested: Generated<boolean>;
+  visible_at: ColumnType<Date, never, Date>;
+  lease_expires_at: Date | null;
+  executor: string | null;
+  failure_reason: FailureReason | null;
+  failure_message: string | null;
+  exit_code: number | null;
+  queued_at: DefaultedTime;
+  started_at: Date | null;
+  finished_at: Date | null;
+  idempotency_key: string | null;
+  idempotency_sha256: Buffer | null;
+}
+
+export type AttemptState = Exclude<JobState, "queued">;
+
+interface AttemptsTable {
+  job: number;
+  attempt: number;
+  executor: string;
+  state: AttemptState;
+  started_at: Date;
+  finished_at: Date | null;
+  failure_reason: FailureReason | null;
+  failure_message: string | null;
+  exit_code: number | null;
+}
+
+interface JobTokensTable {
+  token_sha256: Buffer;
+  job: number;
+  attempt: number;
+  queue: string;
+  repository: string | null;
+  executor: string;
+  created_at: DefaultedTime;
+}
+
+interface LogEntriesTable {
+  job: number;
+  attempt: number;
+  entry_id: number;
+  key: string;
+  command: JSONColumnType<string[]>;
+  started_at: Date;
+  exit_code: number | null;
+  duration_ms: number | null;
+  length: Generated<number>;
+  stored_length: Generated<number>;
+}
+
+export type LogStream = "stdout" | "stderr";
+
+interface LogChunksTable {
+  job: number;
+  attempt: number;
+  entry_id: number;
+  offset: number;
+  stream: LogStream;
+  bytes: Buffer;
+}
+
+interface ExecutorsTable {
+  name: string;
+  queues: string[];
+  /** Speaks Airlock's extensions. */
+  airlock: boolean;
+  version: string;
+  runtime: string;
+  runtime_version: string;
+  os: string;
+  architecture: string;
+  git_version: string;
+  docker_version: string;
+  slots: number;
+  labels: Labels;
+  draining: boolean;
+  first_seen_at: DefaultedTime;
+  last_seen_at: ColumnType<Date, never, Date>;
+}
+
+/** The tables as the newest migration leaves them. 64-bit integers are read as numbers: ids and sizes stay below 2^53. */
+export interface Schema {
+  queues: QueuesTable;
+  repositories: RepositoriesTable;
+  jobs: JobsTable;
+  attempts: AttemptsTable;
+  job_tokens: JobTokensTable;
+  log_entries: LogEntriesTable;
+  log_chunks: LogChunksTable;
+  executors: ExecutorsTable;
+}
