@@ -38,6 +38,11 @@ export class InstanceClient {
     this.#http = new HttpClient(options.url);
   }
 
+  /** The instance's address, ending with `/`. */
+  get url(): URL {
+    return this.#options.url;
+  }
+
   get queues(): QueueSelection {
     return this.#options.queues;
   }

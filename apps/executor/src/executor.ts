@@ -1,0 +1,177 @@
+import { randomUUID } from "node:crypto";
+import { arch, hostname, platform } from "node:os";
+import type { Runtime, RuntimeDescription } from "@airlock/runtime";
+import type { Logger } from "pino";
+import type { Config } from "./config/options.ts";
+import { startHealthServer } from "./health-server.ts";
+import { InstanceClient } from "./instance-client/instance-client.ts";
+import { openDataDirectory } from "./janitor/data-directory.ts";
+import { Janitor } from "./janitor/janitor.ts";
+import { Metrics } from "./metrics.ts";
+import { runJob } from "./run-job.ts";
+import { executorVersion } from "./version.ts";
+import { Worker } from "./worker.ts";
+import { mountsAreVisible, overlaysWork } from "./workspace/capabilities.ts";
+import { Git } from "./workspace/git.ts";
+import { Mounts } from "./workspace/mounts.ts";
+import { RepositoryCache } from "./workspace/repository-cache.ts";
+import { Trash } from "./workspace/trash.ts";
+import { WorkspaceFactory } from "./workspace/workspace.ts";
+
+export interface ExecutorDependencies {
+  readonly config: Config;
+  readonly logger: Logger;
+  /** Called once, with the directory that the runtime may use. */
+  readonly createRuntime: (stateDir: string, signal: AbortSignal) => Promise<Runtime>;
+  /** Called when a first and a second signal to stop may come. */
+  readonly onReadyToStop: (stop: StopExecutor) => void;
+}
+
+export interface StopExecutor {
+  /** Lets running jobs end. */
+  drain(why: string): void;
+  /** Stops running jobs and hands them back. */
+  now(why: string): void;
+}
+
+/** Time for what was removed from its place to be removed from the disk, at the end. The next start finds the rest. */
+const trashMs = 10_000;
+
+/** The whole executor, from its data directory to its end. */
+export async function runExecutor({
+  config,
+  logger,
+  createRuntime,
+  onReadyToStop,
+}: ExecutorDependencies): Promise<void> {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  await using stack = new AsyncDisposableStack();
+  const data = stack.use(await openDataDirectory(config.dataDir));
+  const runtime = await createRuntime(data.runtimeDir, signal);
+  stack.defer(() => runtime.close());
+  const description = await runtime.describe({ signal });
+  for (const note of description.notes) logger.info({ note }, "about this machine");
+
+  const { path, certificateFile, cacheBytes } = config.workspace;
+  const mounts = new Mounts(path);
+  const git = new Git({ path, homeDir: data.homeDir, certificateFile });
+  const trash = new Trash({ dir: data.trashDir, path, logger });
+  stack.defer(() => trash.settled(AbortSignal.timeout(trashMs)));
+  const repositories = new RepositoryCache({
+    dir: data.repositoriesDir,
+    git,
+    path,
+    maximumBytes: cacheBytes,
+    limits: {
+      maximumBytes: config.workspace.maximumCheckoutBytes,
+      maximumFiles: config.workspace.maximumCheckoutFiles,
+      maximumMs: config.workspace.maximumCheckoutMs,
+    },
+  });
+  await repositories.load(signal);
+  const mountsVisible = await mountsAreVisible(config.workspace.mounts, runtime.name, config.runtime.dockerHost);
+  const workspaces = new WorkspaceFactory({
+    dir: data.workspacesDir,
+    git,
+    repositories,
+    mounts,
+    trash,
+    mountsVisible,
+    overlays: mountsVisible && (await overlaysWork(mounts, data.probeDir, signal)),
+    keep: config.workspace.keep,
+    path,
+  });
+
+  const client = new InstanceClient(config.instance, `${hostname()}-${randomUUID()}`);
+  stack.defer(() => client.close());
+  const metrics = new Metrics(queueNames(config));
+  const activeSandboxes = new Set<string>();
+  const worker = new Worker({
+    client,
+    options: config.worker,
+    telemetry: await telemetryOf(config, runtime, description, git, signal),
+    resources: { numCPUs: config.job.maximumCpus, memory: formatGigabytes(config.job.maximumMemoryBytes) },
+    runJob: (job, jobSignal) =>
+      runJob(
+        job,
+        {
+          client,
+          runtime,
+          workspaces,
+          owner: data.owner,
+          activeSandboxes,
+          options: config.job,
+          sharedSecret: config.instance.sharedSecret,
+          logger: logger.child({ job: job.payload.id }),
+        },
+        jobSignal,
+      ),
+    metrics,
+    logger,
+  });
+  if (config.health) {
+    const isHealthy = () => worker.isHealthy;
+    stack.use(
+      await startHealthServer({ ...config.health, isHealthy, metrics: () => metrics.text(worker.runningJobs) }),
+    );
+  }
+
+  onReadyToStop({
+    drain: (why) => worker.drain(why),
+    now: (why) => worker.stopNow(why),
+  });
+  const janitor = new Janitor({
+    owner: data.owner,
+    runtime,
+    activeSandboxes,
+    workspacesDir: data.workspacesDir,
+    workspaces,
+    mounts,
+    trash,
+    repositories,
+    intervalMs: config.janitor.intervalMs,
+    logger,
+  });
+  await janitor.round(signal);
+  const rounds = janitor.run(signal);
+  stack.defer(async () => {
+    stopping.abort(new Error("the executor ends"));
+    await rounds;
+  });
+  await worker.run();
+  logger.info("the executor ends");
+}
+
+function queueNames({ instance: { queues } }: Config): readonly string[] {
+  return queues.kind === "one" ? [queues.name] : queues.names;
+}
+
+async function telemetryOf(
+  config: Config,
+  runtime: Runtime,
+  description: RuntimeDescription,
+  git: Git,
+  signal: AbortSignal,
+) {
+  return {
+    os: platform(),
+    architecture: arch() === "x64" ? "amd64" : arch(),
+    dockerVersion: runtime.name === "docker" ? description.version : "",
+    executorVersion,
+    gitVersion: await git.version(signal),
+    igniteVersion: "",
+    srcCliVersion: "",
+    airlock: {
+      runtime: runtime.name,
+      runtimeVersion: description.version,
+      slots: config.worker.slots,
+      labels: { ...config.worker.labels },
+    },
+  };
+}
+
+/** As the protocol's instances read sizes: `12G`. */
+function formatGigabytes(bytes: number): string {
+  return bytes % 1e9 === 0 ? `${bytes / 1e9}G` : `${Math.floor(bytes / 1e6)}M`;
+}

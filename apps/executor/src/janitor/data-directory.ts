@@ -1,0 +1,83 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { AirlockError } from "@airlock/job";
+
+/** The executor's own directory, held by one process at a time. */
+export interface DataDirectory extends Disposable {
+  /** Stable over restarts: names everything this executor makes, so that a later run can collect it. */
+  readonly owner: string;
+  readonly workspacesDir: string;
+  readonly repositoriesDir: string;
+  readonly trashDir: string;
+  /** For the oci runtime's images and sandboxes. */
+  readonly runtimeDir: string;
+  /** Stays empty: the home of host commands. */
+  readonly homeDir: string;
+  /** Whether overlays work here is tried in it. */
+  readonly probeDir: string;
+}
+
+/** @throws {AirlockError} code `data-dir-in-use` or `data-dir-unusable`. */
+export async function openDataDirectory(dir: string): Promise<DataDirectory> {
+  await mkdir(dir, { recursive: true, mode: 0o711 }).catch((cause: unknown) => {
+    throw unusable(dir, cause);
+  });
+  const lock = takeLock(dir);
+  try {
+    const homeDir = join(dir, "home");
+    await mkdir(homeDir, { recursive: true, mode: 0o500 });
+    return {
+      owner: await readOwner(join(dir, "executor-id")),
+      workspacesDir: join(dir, "workspaces"),
+      repositoriesDir: join(dir, "repositories"),
+      trashDir: join(dir, "trash"),
+      runtimeDir: join(dir, "runtime"),
+      homeDir,
+      probeDir: join(dir, "probe"),
+      [Symbol.dispose]: () => lock.close(),
+    };
+  } catch (error) {
+    lock.close();
+    throw error instanceof AirlockError ? error : unusable(dir, error);
+  }
+}
+
+/**
+ * SQLite's lock is the operating system's own on the file: it goes with the process, however that ends, and holds between
+ * containers that share the directory. Node has no other way to it.
+ */
+function takeLock(dir: string): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(join(dir, "lock"), { timeout: 0 });
+    database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    return database;
+  } catch (cause) {
+    database?.close();
+    if (!/locked/i.test(String(cause))) throw unusable(dir, cause);
+    throw new AirlockError(`the data directory ${dir} is in use by another executor`, {
+      code: "data-dir-in-use",
+      hint: "Give each executor a directory of its own with EXECUTOR_DATA_DIR, or more slots to one with EXECUTOR_MAXIMUM_NUM_JOBS.",
+      cause,
+    });
+  }
+}
+
+async function readOwner(file: string): Promise<string> {
+  const known = await readFile(file, "utf8").catch(() => "");
+  if (/^executor-[0-9a-f]{12}$/.test(known.trim())) return known.trim();
+  const owner = `executor-${randomBytes(6).toString("hex")}`;
+  await writeFile(`${file}.tmp`, `${owner}\n`);
+  await rename(`${file}.tmp`, file);
+  return owner;
+}
+
+function unusable(dir: string, cause: unknown): AirlockError {
+  return new AirlockError(`the data directory ${dir} cannot be used`, {
+    code: "data-dir-unusable",
+    hint: "Make it writable for this user, or name another one in EXECUTOR_DATA_DIR.",
+    cause,
+  });
+}

@@ -1,0 +1,86 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { errorMessage } from "@airlock/job";
+import type { Runtime } from "@airlock/runtime";
+import type { Logger } from "pino";
+import type { Mounts } from "../workspace/mounts.ts";
+import type { RepositoryCache } from "../workspace/repository-cache.ts";
+import type { Trash } from "../workspace/trash.ts";
+import { ownerMarker, type WorkspaceFactory } from "../workspace/workspace.ts";
+
+export interface JanitorOptions {
+  readonly owner: string;
+  readonly runtime: Runtime;
+  readonly activeSandboxes: ReadonlySet<string>;
+  readonly workspacesDir: string;
+  readonly workspaces: WorkspaceFactory;
+  readonly mounts: Mounts;
+  readonly trash: Trash;
+  readonly repositories: RepositoryCache;
+  readonly intervalMs: number;
+  readonly logger: Logger;
+}
+
+/** One round must not hang on a dead engine until the next century. */
+const roundMs = 10 * 60_000;
+
+/** Collects what a crash left: at start, and again and again. */
+export class Janitor {
+  readonly #options: JanitorOptions;
+
+  constructor(options: JanitorOptions) {
+    this.#options = options;
+  }
+
+  /** Rounds at the interval until the signal ends it. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(this.#options.intervalMs, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) await this.round(signal);
+    }
+  }
+
+  /** One round. A part that fails is logged and tried again in the next; the others go on. */
+  async round(outer: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    const signal = AbortSignal.any([outer, AbortSignal.timeout(roundMs)]);
+    const parts = {
+      // Sandboxes first: their mounts keep workspaces busy.
+      sandboxes: () => this.#collectSandboxes(signal),
+      workspaces: () => this.#collectWorkspaces(signal),
+      trash: () => this.#options.trash.sweep(),
+      caches: () => this.#options.repositories.evict(signal),
+    };
+    for (const [part, collect] of Object.entries(parts)) {
+      try {
+        await collect();
+      } catch (error) {
+        if (!outer.aborted) logger.warn({ part, error: errorMessage(error) }, "collecting what was left failed");
+      }
+    }
+  }
+
+  async #collectSandboxes(signal: AbortSignal): Promise<void> {
+    const { runtime, owner, activeSandboxes, logger } = this.#options;
+    const { sandboxes, details } = await runtime.collect({ owner, keep: activeSandboxes, signal });
+    if (sandboxes > 0) logger.info({ sandboxes, details }, "collected sandboxes that an earlier run left");
+  }
+
+  async #collectWorkspaces(signal: AbortSignal): Promise<void> {
+    const { workspacesDir, workspaces, mounts, trash, logger } = this.#options;
+    const names = await readdir(workspacesDir).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    });
+    for (const name of names) {
+      const dir = join(workspacesDir, name);
+      const marker = await readFile(join(dir, ownerMarker), "utf8").catch(() => undefined);
+      // Without the marker it is not ours, or is being made this moment.
+      if (marker === undefined || marker.startsWith("keep") || workspaces.active.has(dir)) continue;
+      await mounts.unmountBelow(dir, signal);
+      await trash.add(dir);
+      logger.info({ dir }, "collected a workspace that an earlier run left");
+    }
+  }
+}

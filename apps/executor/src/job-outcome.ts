@@ -1,0 +1,46 @@
+import { AirlockError, errorMessage, type FailureReason } from "@airlock/job";
+import { JobStopped } from "./stop-reason.ts";
+
+/** How an attempt ended, and so what is reported. */
+export type JobOutcome =
+  | { readonly kind: "completed" }
+  /** The job's own fault, or its cancellation (`reason` null): final. */
+  | {
+      readonly kind: "failed";
+      readonly reason: FailureReason | null;
+      readonly message: string;
+      readonly exitCode: number | null;
+    }
+  /** Ours: another attempt may do better. */
+  | { readonly kind: "errored"; readonly reason: FailureReason; readonly message: string }
+  /** Not ours any more: whoever has it now reports. */
+  | { readonly kind: "abandoned"; readonly message: string };
+
+/** What became of a job whose run threw. Pure. */
+export function outcomeOfError(error: unknown, signal: AbortSignal): JobOutcome {
+  // Whatever broke while the job was being stopped broke because of that.
+  const cause = signal.aborted ? signal.reason : error;
+  if (cause instanceof JobStopped) return outcomeOfStop(cause);
+  if (!(cause instanceof AirlockError) || cause.reason === undefined) {
+    return { kind: "errored", reason: "internal", message: errorMessage(cause) };
+  }
+  const message = withHint(cause);
+  if (cause.retryable) return { kind: "errored", reason: cause.reason, message };
+  return { kind: "failed", reason: cause.reason, message, exitCode: null };
+}
+
+function outcomeOfStop(stop: JobStopped): JobOutcome {
+  switch (stop.kind) {
+    case "canceled":
+      return { kind: "failed", reason: null, message: stop.message, exitCode: null };
+    case "shutdown":
+      return { kind: "errored", reason: "executor-shutdown", message: stop.message };
+    case "lost":
+      return { kind: "abandoned", message: stop.message };
+  }
+}
+
+function withHint(error: AirlockError): string {
+  const message = errorMessage(error);
+  return error.hint ? `${message}. ${error.hint}` : message;
+}

@@ -1,0 +1,48 @@
+import type { JobOutcome } from "./job-outcome.ts";
+
+const bucketSeconds = [30, 60, 150, 300, 450, 600, 900, 1200, 1800, 2700, 3600];
+
+/** Counters of this process, under the names that the protocol's dashboards know. */
+export class Metrics {
+  readonly #queue: string;
+  readonly #jobs = new Map<JobOutcome["kind"], number>();
+  readonly #buckets: number[] = bucketSeconds.map(() => 0);
+  #count = 0;
+  #sumSeconds = 0;
+
+  constructor(queues: readonly string[]) {
+    this.#queue = [...queues].sort().join("_");
+  }
+
+  countJob(outcome: JobOutcome["kind"], durationMs: number): void {
+    this.#jobs.set(outcome, (this.#jobs.get(outcome) ?? 0) + 1);
+    this.#count += 1;
+    this.#sumSeconds += durationMs / 1000;
+    for (const [index, limit] of bucketSeconds.entries()) {
+      if (durationMs / 1000 <= limit) this.#buckets[index] = (this.#buckets[index] ?? 0) + 1;
+    }
+  }
+
+  /** Prometheus' text format. */
+  text(runningJobs: number): string {
+    const queue = `queue="${this.#queue}"`;
+    const name = "src_executor_processor";
+    const errors = this.#jobs.get("errored") ?? 0;
+    return [
+      `# TYPE ${name}_total counter`,
+      `${name}_total{${queue}} ${this.#count}`,
+      `# TYPE ${name}_errors_total counter`,
+      `${name}_errors_total{${queue}} ${errors}`,
+      `# TYPE ${name}_handlers gauge`,
+      `${name}_handlers{${queue}} ${runningJobs}`,
+      `# TYPE ${name}_duration_seconds histogram`,
+      ...bucketSeconds.map(
+        (limit, index) => `${name}_duration_seconds_bucket{${queue},le="${limit}"} ${this.#buckets[index]}`,
+      ),
+      `${name}_duration_seconds_bucket{${queue},le="+Inf"} ${this.#count}`,
+      `${name}_duration_seconds_sum{${queue}} ${this.#sumSeconds}`,
+      `${name}_duration_seconds_count{${queue}} ${this.#count}`,
+      "",
+    ].join("\n");
+  }
+}

@@ -1,0 +1,197 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { AirlockError, errorMessage, formatDuration } from "@airlock/job";
+import type { Runtime } from "@airlock/runtime";
+import type { Logger } from "pino";
+import type { JobOptions } from "./config/options.ts";
+import { type DequeuedJob, instanceKnows } from "./dequeued-job.ts";
+import type { InstanceClient } from "./instance-client/instance-client.ts";
+import { type JobOutcome, outcomeOfError } from "./job-outcome.ts";
+import { type JobPlan, planJob } from "./job-plan.ts";
+import { ChunkSink } from "./logs/chunk-sink.ts";
+import { JobLog, redactText } from "./logs/job-log.ts";
+import { SecretMatcher } from "./logs/secret-matcher.ts";
+import { secretPatterns } from "./logs/secret-patterns.ts";
+import { WholeEntrySink } from "./logs/whole-entry-sink.ts";
+import { runSteps } from "./run-steps.ts";
+import { checkoutRequest } from "./workspace/checkout-request.ts";
+import { stepScript } from "./workspace/step-script.ts";
+import type { JobDirectory, WorkspaceFactory } from "./workspace/workspace.ts";
+import { inlineContent, type WorkspaceFile } from "./workspace/write-files.ts";
+
+export interface JobDependencies {
+  readonly client: InstanceClient;
+  readonly runtime: Runtime;
+  readonly workspaces: WorkspaceFactory;
+  /** Names everything that the sandbox makes, over restarts. */
+  readonly owner: string;
+  /** Ids of sandboxes that a janitor must leave alone. */
+  readonly activeSandboxes: Set<string>;
+  readonly options: JobOptions;
+  /** Never to appear in a log. */
+  readonly sharedSecret: string;
+  readonly logger: Logger;
+}
+
+/** How long the end of a job waits for its log to arrive. */
+const logDeliveryMs = 30_000;
+
+/**
+ * Runs one job, top to bottom: plan, workspace, sandbox, steps, teardown, log. Never throws; when it returns, nothing of
+ * the job runs or is mounted any more, whatever ended it.
+ */
+export async function runJob(job: DequeuedJob, dependencies: JobDependencies, outer: AbortSignal): Promise<JobOutcome> {
+  const { workspaces, options, logger } = dependencies;
+  const secrets = secretsOf(job, dependencies.sharedSecret);
+  try {
+    await using directory = await workspaces.createJobDirectory(jobName(job));
+    const log = new JobLog({
+      sink: openSink(job, dependencies, directory),
+      secrets,
+      maximumBytes: options.maximumLogBytes,
+    });
+    let outcome: JobOutcome;
+    let signal = outer;
+    try {
+      const plan = planJob(job, options);
+      using deadline = startDeadline(plan.timeoutMs, outer);
+      signal = deadline.signal;
+      outcome = await runInSandbox(job, plan, { ...dependencies, directory, log, signal });
+    } catch (error) {
+      outcome = outcomeOfError(error, signal);
+    }
+    await tearDown(directory, log, logger);
+    await deliver(log, outcome, outer, logger);
+    return withoutSecrets(outcome, secrets);
+  } catch (error) {
+    logger.error({ error }, "running the job failed");
+    return withoutSecrets(outcomeOfError(error, outer), secrets);
+  }
+}
+
+interface RunContext extends JobDependencies {
+  readonly directory: JobDirectory;
+  readonly log: JobLog;
+  readonly signal: AbortSignal;
+}
+
+async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext): Promise<JobOutcome> {
+  const { client, runtime, directory, log, owner, activeSandboxes, signal } = context;
+  const workspace = await directory.prepare(
+    {
+      checkout: checkoutOf(job, client),
+      files: await filesOf(job, client, signal),
+      scripts: plan.steps.map((step) => stepScript(step.commands, plan.shell)),
+      diskBytes: plan.diskBytes,
+    },
+    log,
+    signal,
+  );
+  const id = `${jobName(job)}-${randomBytes(4).toString("hex")}`;
+  activeSandboxes.add(id);
+  try {
+    await using sandbox = await runtime.createSandbox(
+      {
+        id,
+        owner,
+        workspaceDir: workspace.dir,
+        scriptsDir: workspace.scriptsDir,
+        limits: plan.limits,
+        egress: plan.egress,
+      },
+      { signal },
+    );
+    const skipDirectory = job.payload.airlock ? null : workspace.dir;
+    return await runSteps({
+      sandbox,
+      log,
+      steps: plan.steps,
+      memoryBytes: plan.limits.memoryBytes,
+      skipDirectory,
+      signal,
+    });
+  } finally {
+    activeSandboxes.delete(id);
+  }
+}
+
+/** `[a-z0-9-]`, unique per attempt of an instance. */
+function jobName({ payload }: DequeuedJob): string {
+  return `job-${payload.id}-${payload.airlock?.attempt ?? 1}`;
+}
+
+function startDeadline(timeoutMs: number, outer: AbortSignal): Disposable & { readonly signal: AbortSignal } {
+  const overrun = new AbortController();
+  const timer = setTimeout(
+    () => {
+      const text = `the job exceeded the maximum execution time of ${formatDuration(timeoutMs)}`;
+      overrun.abort(new AirlockError(text, { code: "timeout", reason: "timeout" }));
+    },
+    Math.min(timeoutMs, 2 ** 31 - 1),
+  );
+  return { signal: AbortSignal.any([outer, overrun.signal]), [Symbol.dispose]: () => clearTimeout(timer) };
+}
+
+function secretsOf({ payload }: DequeuedJob, sharedSecret: string): SecretMatcher {
+  return new SecretMatcher(
+    secretPatterns({ ...payload.redactedValues, [sharedSecret]: "SECRET_REMOVED", [payload.token]: "SECRET_REMOVED" }),
+  );
+}
+
+function openSink(job: DequeuedJob, { client }: JobDependencies, directory: JobDirectory) {
+  if (instanceKnows(job, "log-batch")) {
+    return new ChunkSink((events, signal) => client.appendLogs(job, events, signal), join(directory.dir, "log.spool"));
+  }
+  return new WholeEntrySink({
+    add: (entry, signal) => client.addLogEntry(job, entry, signal),
+    update: (entryId, entry, signal) => client.updateLogEntry(job, entryId, entry, signal),
+  });
+}
+
+function checkoutOf(job: DequeuedJob, client: InstanceClient) {
+  const request = checkoutRequest(job.payload);
+  if (!request) return undefined;
+  const source = { url: client.gitUrl(request.repository), headers: client.gitCredentials(job) };
+  return { request, source, instanceUrl: client.url };
+}
+
+async function filesOf(job: DequeuedJob, client: InstanceClient, signal: AbortSignal): Promise<WorkspaceFile[]> {
+  const { files, version } = job.payload;
+  return await Promise.all(
+    Object.entries(files).map(async ([path, file]) => {
+      const { content = "", bucket, key, modifiedAt } = { bucket: undefined, key: undefined, ...file };
+      if (!bucket || !key) return { path, content: inlineContent(content, version), modifiedAt };
+      return { path, content: await client.readFile(job, bucket, key, signal), modifiedAt };
+    }),
+  );
+}
+
+async function tearDown(directory: JobDirectory, log: JobLog, logger: Logger): Promise<void> {
+  const entry = log.open("teardown.fs");
+  try {
+    await directory[Symbol.asyncDispose]();
+    entry.close(0);
+  } catch (error) {
+    // The janitor tries again; the job's result stands.
+    logger.error({ error: errorMessage(error) }, "giving back the workspace failed");
+    entry.note("the workspace could not be given back yet");
+    entry.close(1);
+  }
+}
+
+async function deliver(log: JobLog, outcome: JobOutcome, outer: AbortSignal, logger: Logger): Promise<void> {
+  const lost = new AbortController();
+  const onStop = () => {
+    if (outcomeOfError(undefined, outer).kind === "abandoned") lost.abort(outer.reason);
+  };
+  if (outcome.kind === "abandoned") lost.abort(outer.reason);
+  outer.addEventListener("abort", onStop, { once: true });
+  const delivery = await log.finish(AbortSignal.any([lost.signal, AbortSignal.timeout(logDeliveryMs)]));
+  outer.removeEventListener("abort", onStop);
+  if (delivery.kind === "incomplete")
+    logger.warn({ problem: delivery.problem }, "a part of the job's log was not delivered");
+}
+
+function withoutSecrets(outcome: JobOutcome, secrets: SecretMatcher): JobOutcome {
+  return outcome.kind === "completed" ? outcome : { ...outcome, message: redactText(secrets, outcome.message) };
+}

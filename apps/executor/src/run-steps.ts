@@ -1,0 +1,129 @@
+import { AirlockError, assertNever, errorMessage, formatBytes } from "@airlock/job";
+import type { Sandbox, StepStatus } from "@airlock/runtime";
+import type { JobOutcome } from "./job-outcome.ts";
+import type { PlannedStep } from "./job-plan.ts";
+import type { JobLog, LogEntry } from "./logs/job-log.ts";
+import { readSkip } from "./skip-steps.ts";
+import { scriptName } from "./workspace/write-files.ts";
+
+export interface StepsContext {
+  readonly sandbox: Sandbox;
+  readonly log: JobLog;
+  readonly steps: readonly PlannedStep[];
+  readonly memoryBytes: number;
+  /** Host directory where a step may leave a request to skip others; `null` where the instance decides that itself. */
+  readonly skipDirectory: string | null;
+  readonly signal: AbortSignal;
+}
+
+/** Gets all images, then runs the steps in order and stops at the first that fails. */
+export async function runSteps(context: StepsContext): Promise<JobOutcome> {
+  for (const image of new Set(context.steps.map((step) => step.image))) await prepareImage(image, context);
+  let skipUntil: string | undefined;
+  for (const [index, step] of context.steps.entries()) {
+    context.signal.throwIfAborted();
+    if (skipUntil !== undefined && step.name !== skipUntil) continue;
+    const status = await runStep(index, step, context);
+    const failure = failureOf(step, status, context.memoryBytes);
+    if (failure) return failure;
+    skipUntil = await readSkip(context.skipDirectory, step.name);
+  }
+  return { kind: "completed" };
+}
+
+async function prepareImage(image: string, { sandbox, log, signal }: StepsContext): Promise<void> {
+  const entry = log.open("setup.image", [image]);
+  let lastText = "";
+  let lastAt = Number.NEGATIVE_INFINITY;
+  try {
+    const progress = (text: string) => {
+      // Percentages come far more often than anybody reads them.
+      if (text === lastText || performance.now() - lastAt < 500) return;
+      lastText = text;
+      lastAt = performance.now();
+      entry.note(text);
+    };
+    await sandbox.prepareImage(image, { signal, progress });
+    entry.close(0);
+  } catch (error) {
+    noteError(entry, error);
+    entry.close(1);
+    throw error;
+  }
+}
+
+async function runStep(index: number, step: PlannedStep, { sandbox, log, signal }: StepsContext): Promise<StepStatus> {
+  const script = `/airlock/${scriptName(index)}`;
+  const entry = log.open(`step.docker.${step.name}`, ["/bin/sh", script]);
+  try {
+    const { key, image, workingDirectory, env } = step;
+    const status = await sandbox.runStep(
+      { key, image, script, workingDirectory, env },
+      { signal, output: (stream, bytes) => entry.write(stream, bytes) },
+    );
+    if (status.kind === "killed")
+      entry.note(status.outOfMemory ? "killed: out of memory" : `killed by ${status.signal}`);
+    entry.close(status.kind === "exited" ? status.exitCode : -1);
+    return status;
+  } catch (error) {
+    noteError(entry, error);
+    entry.close(-1);
+    throw error;
+  }
+}
+
+function noteError(entry: LogEntry, error: unknown): void {
+  entry.note(errorMessage(error));
+  if (error instanceof AirlockError && error.hint) entry.note(error.hint);
+}
+
+/** What a step's end means for the job; `undefined`: it goes on. */
+export function failureOf(step: PlannedStep, status: StepStatus, memoryBytes: number): JobOutcome | undefined {
+  switch (status.kind) {
+    case "exited": {
+      const { exitCode } = status;
+      if (exitCode === 0) return undefined;
+      return {
+        kind: "failed",
+        reason: "step-failed",
+        message: `step "${step.name}" exited with ${exitCode}`,
+        exitCode,
+      };
+    }
+    case "killed": {
+      if (status.outOfMemory) {
+        const message = `step "${step.name}" was killed: the job used more memory than its ${formatBytes(memoryBytes)}`;
+        return { kind: "failed", reason: "out-of-memory", message, exitCode: 137 };
+      }
+      const message = `step "${step.name}" was killed by ${status.signal}`;
+      return { kind: "failed", reason: "step-failed", message, exitCode: signalExitCode(status.signal) };
+    }
+    default:
+      return assertNever(status);
+  }
+}
+
+/** As shells report a signal: 128 and its number. */
+function signalExitCode(signal: string): number {
+  const numbers: Readonly<Record<string, number>> = {
+    SIGHUP: 1,
+    SIGINT: 2,
+    SIGQUIT: 3,
+    SIGILL: 4,
+    SIGTRAP: 5,
+    SIGABRT: 6,
+    SIGBUS: 7,
+    SIGFPE: 8,
+    SIGKILL: 9,
+    SIGUSR1: 10,
+    SIGSEGV: 11,
+    SIGUSR2: 12,
+    SIGPIPE: 13,
+    SIGALRM: 14,
+    SIGTERM: 15,
+    SIGXCPU: 24,
+    SIGXFSZ: 25,
+    SIGSYS: 31,
+  };
+  return 128 + (numbers[signal] ?? 0);
+}

@@ -1,0 +1,28 @@
+/** How many jobs may run at once. */
+export class Slots {
+  readonly total: number;
+  #used = 0;
+  #waiting: (() => void)[] = [];
+
+  constructor(total: number) {
+    this.total = total;
+  }
+
+  /** Resolves to false when the signal ended the wait. */
+  async acquire(signal: AbortSignal): Promise<boolean> {
+    while (this.#used >= this.total && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.push(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      await promise;
+    }
+    if (signal.aborted) return false;
+    this.#used += 1;
+    return true;
+  }
+
+  release(): void {
+    this.#used -= 1;
+    this.#waiting.shift()?.();
+  }
+}

@@ -1,0 +1,16 @@
+import { AirlockError } from "@airlock/job";
+
+/** The repository, the commit or a path breaks a rule: the job's fault. */
+export function checkoutInvalid(what: string, hint?: string): AirlockError {
+  return new AirlockError(what, { code: "checkout-invalid", reason: "checkout-invalid", ...(hint ? { hint } : {}) });
+}
+
+/** The repository could not be had now, for a reason that may pass. */
+export function checkoutUnavailable(what: string, cause?: unknown): AirlockError {
+  return new AirlockError(what, {
+    code: "checkout-unavailable",
+    reason: "checkout-unavailable",
+    hint: "Check that the instance answers and reaches the code host.",
+    cause,
+  });
+}

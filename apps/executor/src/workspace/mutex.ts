@@ -1,0 +1,35 @@
+/** Lets one holder in at a time, in the order of asking. */
+export class Mutex {
+  #last: Promise<void> = Promise.resolve();
+
+  /** @throws `signal.reason` when aborted while waiting; `work` itself minds its own signal. */
+  async run<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const before = this.#last;
+    const { promise, resolve: release } = Promise.withResolvers<void>();
+    this.#last = promise;
+    try {
+      await abortable(before, signal);
+    } catch (error) {
+      // Our place in the queue stays until the holder before us is done.
+      void before.then(release);
+      throw error;
+    }
+    try {
+      return await work();
+    } finally {
+      release();
+    }
+  }
+}
+
+async function abortable(wait: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    await Promise.race([wait, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}

@@ -1,0 +1,251 @@
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
+import { runHostCommand } from "../host-command.ts";
+import type { JobLog, LogEntry } from "../logs/job-log.ts";
+import type { CheckoutRequest } from "./checkout-request.ts";
+import type { Git } from "./git.ts";
+import type { MirrorSource } from "./mirror.ts";
+import { isMountablePath, type Mounts } from "./mounts.ts";
+import type { HeldCheckout, RepositoryCache } from "./repository-cache.ts";
+import type { Trash } from "./trash.ts";
+import { writeCheckout } from "./write-checkout.ts";
+import { type WorkspaceFile, writeScripts, writeWorkspaceFile } from "./write-files.ts";
+
+export interface WorkspaceFactoryOptions {
+  /** `<data dir>/workspaces`. */
+  readonly dir: string;
+  readonly git: Git;
+  readonly repositories: RepositoryCache;
+  readonly mounts: Mounts;
+  readonly trash: Trash;
+  /** Whether the runtime sees what this process mounts. */
+  readonly mountsVisible: boolean;
+  /** Whether overlays work on the data directory. */
+  readonly overlays: boolean;
+  readonly keep: boolean;
+  readonly path: string;
+}
+
+export interface WorkspacePlan {
+  /** Begins the directory's name, `[a-z0-9-]`. */
+  readonly name: string;
+  readonly checkout:
+    | { readonly request: CheckoutRequest; readonly source: MirrorSource; readonly instanceUrl: URL }
+    | undefined;
+  readonly files: readonly WorkspaceFile[];
+  readonly scripts: readonly string[];
+  /** Limits what the workspace can hold, where the machine can do that. */
+  readonly diskBytes: number | undefined;
+}
+
+/** A job's directory on the host: what steps share, and beside it what they can't change. */
+export interface Workspace extends AsyncDisposable {
+  /** Mounted at `/data`. */
+  readonly dir: string;
+  /** Mounted at `/airlock`. */
+  readonly scriptsDir: string;
+}
+
+const teardownMs = 60_000;
+/** Marks a directory as ours; its content says that it is to stay. */
+export const ownerMarker = "airlock-workspace";
+
+/** Prepares workspaces under one directory. */
+export class WorkspaceFactory {
+  readonly #options: WorkspaceFactoryOptions;
+  readonly #active = new Set<string>();
+
+  constructor(options: WorkspaceFactoryOptions) {
+    this.#options = options;
+  }
+
+  /** Directories of running jobs. */
+  get active(): ReadonlySet<string> {
+    return this.#active;
+  }
+
+  /** A place for a job on this machine, before anything is in it. Disposing gives back all that was made there. */
+  async createJobDirectory(name: string): Promise<JobDirectory> {
+    const directory = new JobDirectory(
+      join(this.#options.dir, `${name}-${randomBytes(4).toString("hex")}`),
+      this.#options,
+      () => this.#active.delete(directory.dir),
+    );
+    this.#active.add(directory.dir);
+    await mkdir(directory.dir, { recursive: true, mode: 0o700 });
+    await writeFile(join(directory.dir, ownerMarker), this.#options.keep ? "keep\n" : "remove\n");
+    return directory;
+  }
+}
+
+/** The directory of one job. */
+export class JobDirectory implements AsyncDisposable {
+  readonly dir: string;
+  readonly #options: WorkspaceFactoryOptions;
+  readonly #onDisposed: () => void;
+  #base: HeldCheckout | undefined;
+  #disposed = false;
+
+  constructor(dir: string, options: WorkspaceFactoryOptions, onDisposed: () => void) {
+    this.dir = dir;
+    this.#options = options;
+    this.#onDisposed = onDisposed;
+  }
+
+  /** @throws {AirlockError} reason `checkout-invalid` or `checkout-unavailable`, or `runtime`. */
+  async prepare(plan: Omit<WorkspacePlan, "name">, log: JobLog, signal: AbortSignal): Promise<Workspace> {
+    const storage = await this.#storage(plan.diskBytes, log, signal);
+    const dir = plan.checkout ? await this.#checkOut(plan.checkout, storage, log, signal) : join(storage, "data");
+    await mkdir(dir, { recursive: true });
+    // Steps run as the user that their image names.
+    await chmod(dir, 0o777);
+    const scriptsDir = join(this.dir, "scripts");
+    await mkdir(scriptsDir);
+    await logged(log, "setup.fs.extras", [], async (entry) => {
+      for (const file of plan.files) {
+        signal.throwIfAborted();
+        await writeWorkspaceFile(dir, file);
+      }
+      await writeScripts(scriptsDir, plan.scripts);
+      entry.note(`${plan.files.length} files and ${plan.scripts.length} scripts written`);
+    });
+    return { dir, scriptsDir, [Symbol.asyncDispose]: () => this[Symbol.asyncDispose]() };
+  }
+
+  /** Where the workspace's own bytes go: the job's directory, or a file system of limited size in it. */
+  async #storage(diskBytes: number | undefined, log: JobLog, signal: AbortSignal): Promise<string> {
+    if (diskBytes === undefined) return this.dir;
+    const entry = log.open("setup.fs.workspace");
+    try {
+      if (!this.#options.mountsVisible) {
+        entry.note(
+          `the limit of ${formatBytes(diskBytes)} is not enforced: the runtime does not see mounts of this executor`,
+        );
+        return this.dir;
+      }
+      const target = join(this.dir, "disk");
+      await this.#options.mounts.diskImage(join(this.dir, "disk.img"), diskBytes, target, signal);
+      entry.note(`a file system of ${formatBytes(diskBytes)}`);
+      return target;
+    } catch (error) {
+      signal.throwIfAborted();
+      entry.note(`the limit of ${formatBytes(diskBytes)} is not enforced: ${errorMessage(error)}`);
+      return this.dir;
+    } finally {
+      entry.close(0);
+    }
+  }
+
+  async #checkOut(
+    { request, source, instanceUrl }: NonNullable<WorkspacePlan["checkout"]>,
+    storage: string,
+    log: JobLog,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { repositories } = this.#options;
+    const mirror = repositories.mirrorFor(instanceUrl, request);
+    const base = await mirror.exclusively(async () => {
+      await logged(
+        log,
+        "setup.git.fetch",
+        ["git", "fetch", ...(request.shallow ? ["--depth=1"] : []), "origin", request.commit],
+        async (entry) => {
+          // Tags move: only the instance knows where they are now.
+          if (!request.tags && (await mirror.has(request.commit, signal))) {
+            entry.note("this machine has the commit already: nothing to fetch");
+          } else {
+            const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
+            await mirror.fetch(request.commit, source, {
+              shallow: request.shallow,
+              tags: request.tags,
+              signal,
+              onStderr,
+            });
+          }
+          await mirror.touch();
+        },
+      );
+      return await logged(log, "setup.git.init", ["git", "init", request.directory || "."], async (entry) => {
+        const held = await repositories.checkoutNear(instanceUrl, request, signal);
+        entry.note(
+          held.commit === request.commit
+            ? "a checkout of the commit is ready"
+            : `beginning from a checkout of ${held.commit}`,
+        );
+        return held;
+      });
+    }, signal);
+    this.#base = base;
+    return await logged(log, "setup.git.checkout", ["git", "checkout", "--force", request.commit], async (entry) => {
+      const tree = await this.#copyOf(base, storage, signal);
+      if (base.commit !== request.commit) {
+        const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
+        await writeCheckout({
+          git: this.#options.git,
+          tree,
+          request,
+          mirrorDir: mirror.dir,
+          base: base.commit,
+          signal,
+          onStderr,
+        });
+      }
+      return tree;
+    });
+  }
+
+  /** A writable tree that looks like the base: a layer above it in milliseconds where that works, else a copy. */
+  async #copyOf(base: HeldCheckout, storage: string, signal: AbortSignal): Promise<string> {
+    const target = join(this.dir, "data");
+    const { overlays, mountsVisible, mounts, path } = this.#options;
+    if (overlays && mountsVisible && isMountablePath(base.tree) && isMountablePath(this.dir)) {
+      await mounts.overlay(base.tree, storage, target, signal);
+      return target;
+    }
+    const copy = join(storage, "data");
+    const argv = ["cp", "-a", "--reflink=auto", "--", base.tree, copy];
+    const { exitCode, stderr } = await runHostCommand(argv, { env: { PATH: path, LC_ALL: "C" }, signal });
+    if (exitCode === 0) return copy;
+    throw new AirlockError(`copying the checkout failed: ${stderr.trim().slice(-300)}`, {
+      code: "copy-failed",
+      reason: /No space left/.test(stderr) && storage !== this.dir ? "checkout-invalid" : "runtime",
+      hint: "The workspace is full: ask for more with resources.disk, or make room on the executor's disk.",
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    const { keep, mounts, trash } = this.#options;
+    try {
+      if (keep) return;
+      // A grace of its own: the job's signal may be over already.
+      await mounts.unmountBelow(this.dir, AbortSignal.timeout(teardownMs));
+      this.#base?.[Symbol.dispose]();
+      await trash.add(this.dir);
+    } finally {
+      this.#onDisposed();
+    }
+  }
+}
+
+/** Runs a part of the set-up as one log entry, which tells what went wrong. */
+async function logged<T>(
+  log: JobLog,
+  key: string,
+  command: readonly string[],
+  work: (entry: LogEntry) => Promise<T>,
+): Promise<T> {
+  const entry = log.open(key, command);
+  try {
+    const result = await work(entry);
+    entry.close(0);
+    return result;
+  } catch (error) {
+    entry.note(errorMessage(error));
+    entry.close(1);
+    throw error;
+  }
+}

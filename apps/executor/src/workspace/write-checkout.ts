@@ -1,0 +1,84 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { CheckoutRequest } from "./checkout-request.ts";
+import type { Git } from "./git.ts";
+
+export interface WriteCheckoutOptions {
+  readonly git: Git;
+  /** The workspace's root; the repository lies in `request.directory` below it. */
+  readonly tree: string;
+  readonly request: CheckoutRequest;
+  readonly mirrorDir: string;
+  /** The commit that lies in the tree already; `null`: the tree does not exist yet. */
+  readonly base: string | null;
+  readonly signal: AbortSignal;
+  readonly onStderr?: (bytes: Buffer) => void;
+}
+
+/**
+ * Makes a repository of its own with the commit checked out, or moves one from its base to the commit. What it needs is
+ * copied out of the mirror, so that steps can use git, and nothing in it leads back to the host: no alternates, no hard
+ * links, no paths, no credentials. Only before any step has run.
+ */
+export async function writeCheckout(options: WriteCheckoutOptions): Promise<void> {
+  const { git, tree, request, mirrorDir, base, signal, onStderr } = options;
+  const worktree = join(tree, request.directory);
+  const gitDir = join(worktree, ".git");
+  if (base === null) await writeEmptyRepository(worktree, gitDir, request);
+  const at = [`--git-dir=${gitDir}`, `--work-tree=${worktree}`];
+  const output = onStderr ? { onStderr } : {};
+  await git.check(
+    [
+      ...at,
+      "fetch",
+      "--progress",
+      "--no-recurse-submodules",
+      "--no-write-fetch-head",
+      ...(request.shallow ? ["--depth=1"] : []),
+      ...(request.tags ? ["--tags", "--force"] : ["--no-tags"]),
+      // The base has no ref; naming it lets the mirror send only what differs.
+      ...(base === null ? [] : [`--negotiation-tip=${base}`]),
+      mirrorDir,
+      request.commit,
+      ...(request.tags ? ["+refs/tags/*:refs/tags/*"] : []),
+    ],
+    // Checked when they came into the mirror.
+    { signal, localTransport: true, ...output },
+  );
+  await git.check([...at, "checkout", "--progress", "--force", "--detach", request.commit], { signal, ...output });
+  await rm(join(gitDir, "FETCH_HEAD"), { force: true });
+}
+
+async function writeEmptyRepository(worktree: string, gitDir: string, request: CheckoutRequest): Promise<void> {
+  for (const dir of ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"]) {
+    await mkdir(join(gitDir, dir), { recursive: true });
+  }
+  await writeFile(join(gitDir, "HEAD"), "ref: refs/heads/main\n");
+  await writeFile(join(gitDir, "config"), repositoryConfig(request));
+  if (request.sparse.length > 0) {
+    await writeFile(join(gitDir, "info", "sparse-checkout"), `${request.sparse.join("\n")}\n`);
+  }
+  await mkdir(worktree, { recursive: true });
+}
+
+function repositoryConfig({ repository, commit, sparse }: CheckoutRequest): string {
+  const sha256 = commit.length === 64;
+  return [
+    "[core]",
+    `\trepositoryformatversion = ${sha256 ? 1 : 0}`,
+    "\tfilemode = true",
+    "\tbare = false",
+    // The index was written where the tree was made; in a copy of it, inode numbers and change times differ.
+    "\tcheckStat = minimal",
+    "\ttrustctime = false",
+    ...(sparse.length > 0 ? ["\tsparseCheckout = true", "\tsparseCheckoutCone = false"] : []),
+    ...(sha256 ? ["[extensions]", "\tobjectFormat = sha256"] : []),
+    '[remote "origin"]',
+    // The name, not an address: steps have no credentials to fetch with.
+    `\turl = "${repository.replaceAll('"', '\\"')}"`,
+    "\tfetch = +refs/heads/*:refs/remotes/origin/*",
+    "[gc]",
+    "\tauto = 0",
+    "",
+  ].join("\n");
+}
