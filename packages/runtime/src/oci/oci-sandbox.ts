@@ -40,6 +40,7 @@ export class OciSandbox implements Sandbox {
   readonly #pipes: OutputPipePool;
   readonly #roots = new Map<string, Promise<StepRoot>>();
   readonly #running = new Set<Promise<unknown>>();
+  readonly #tidying = new Set<Promise<void>>();
   readonly #ending = new AbortController();
   #steps = 0;
   #disposing: Promise<void> | undefined;
@@ -86,6 +87,7 @@ export class OciSandbox implements Sandbox {
     this.#ending.abort(runtimeFailed("the sandbox is disposed"));
     await this.#parts.cgroup?.kill();
     await Promise.allSettled(this.#running);
+    await Promise.all(this.#tidying);
     await this.#parts.cgroup?.remove();
     await removeTree(this.#parts.directory);
   }
@@ -121,34 +123,46 @@ export class OciSandbox implements Sandbox {
     const name = String(this.#steps);
     const directory = join(this.#parts.directory, "steps", name);
     const cgroup = this.#parts.cgroup?.child(name);
-    await using cleanup = new AsyncDisposableStack();
-    cleanup.defer(async () => {
-      // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us.
-      await removeTree(directory);
-      await removeTree(join(this.#parts.directory, "state", containerId(this.id, name)));
-      await cgroup?.remove();
-    });
-    await mkdir(directory, { mode: 0o700 });
-    await cgroup?.make();
-    const overlay = await this.#makeRootfs(directory, root);
-    await this.#writeConfig(directory, root, step, cgroup);
-    return await runStepProcess(
-      {
-        image: step.image,
-        cwd: root.layersDirectory,
-        cgroup,
-        pidFile: join(directory, "pid"),
-        logFile: join(directory, "log"),
-        pipes: this.#pipes,
-        launch: {
-          overlay,
-          unmount: this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts : [],
-          joinFiles: this.#joins ? (cgroup?.joinFiles ?? []) : [],
-          command: this.#runtimeCommand(directory, name),
+    try {
+      await mkdir(directory, { mode: 0o700 });
+      const [overlay] = await Promise.all([
+        this.#makeRootfs(directory, root),
+        this.#writeConfig(directory, root, step, cgroup),
+        cgroup?.make(),
+      ]);
+      return await runStepProcess(
+        {
+          image: step.image,
+          cwd: root.layersDirectory,
+          cgroup,
+          pidFile: join(directory, "pid"),
+          logFile: join(directory, "log"),
+          pipes: this.#pipes,
+          launch: {
+            overlay,
+            unmount: this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts : [],
+            joinFiles: this.#joins ? (cgroup?.joinFiles ?? []) : [],
+            command: this.#runtimeCommand(directory, name),
+          },
         },
-      },
-      { signal, output: options.output },
-    );
+        { signal, output: options.output },
+      );
+    } finally {
+      this.#tidy(this.#removeStep(name, directory, cgroup));
+    }
+  }
+
+  /** Nothing runs there any more, so nobody has to wait for it; disposal removes again what is left, and tells. */
+  #tidy(removal: Promise<void>): void {
+    const settled = removal.catch(() => {}).finally(() => this.#tidying.delete(settled));
+    this.#tidying.add(settled);
+  }
+
+  async #removeStep(name: string, directory: string, cgroup: Cgroup | undefined): Promise<void> {
+    await removeTree(directory);
+    // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us.
+    await removeTree(join(this.#parts.directory, "state", containerId(this.id, name)));
+    await cgroup?.remove();
   }
 
   /** crun can be told to leave cgroups alone, so it starts inside ours; runc makes its own, at the path that it is given. */

@@ -66,15 +66,20 @@ export class Cgroup {
 
   /** Process ids in the host's pid namespace, of this cgroup and all below. */
   async processes(): Promise<ReadonlySet<number>> {
-    const pids = new Set<number>();
-    for (const root of this.#options.everywhere) {
-      for (const directory of await this.#directories(root)) {
-        for (const pid of (await readIfThere(join(directory, "cgroup.procs"))).split("\n")) {
-          if (Number(pid) > 0) pids.add(Number(pid));
-        }
-      }
-    }
-    return pids;
+    const lists = await Promise.all(
+      this.#options.hierarchies.map(async (root) => {
+        const directories = await this.#directories(root);
+        return Promise.all(directories.map((directory) => readIfThere(join(directory, "cgroup.procs"))));
+      }),
+    );
+    return new Set(
+      lists.flat().flatMap((text) =>
+        text
+          .split("\n")
+          .map(Number)
+          .filter((pid) => pid > 0),
+      ),
+    );
   }
 
   /**
@@ -82,6 +87,7 @@ export class Cgroup {
    * @throws {AirlockError} reason `runtime` when one is still there after 10 s, e.g. stuck in a dead file system.
    */
   async kill(): Promise<void> {
+    if ((await this.processes()).size === 0) return;
     for (const root of this.#options.hierarchies) {
       // Linux ≥ 5.14 on v2 kills a whole tree at once; elsewhere nobody may fork while the loop below runs.
       for (const [file, value] of [
