@@ -42,8 +42,8 @@ export function commandLine(context: CommandContext): Command {
       "after",
       `
 Where the instance is:
-  AIRLOCK_URL and AIRLOCK_TOKEN, else the nearest .airlock/connection.json in this directory or above
-  (\`airlock dev\` writes it), else that of AIRLOCK_DATA_DIR.
+  AIRLOCK_URL and AIRLOCK_TOKEN, else connection.json in AIRLOCK_DATA_DIR, else the nearest
+  .airlock/connection.json in this directory or above; \`airlock dev\` writes it.
 
 Examples:
   airlock dev

@@ -40,8 +40,12 @@ function describeError(error: unknown, paint: Paint): string {
   // Its text was made for the terminal line by line.
   if (error instanceof ReportError) return `${error.message}\n`;
   if (error instanceof AirlockError) {
-    const lines = [`${prefix} ${error.message.split("\n").map(plainText).join(`\n${prefix} `)}`];
-    if (error instanceof RequestError) lines.push(...error.issues.map((issue) => `  ${plainText(issue)}`));
+    const lines = [`${prefix} ${error.message.split("\n").map(plainText).join("\n")}`];
+    if (error instanceof RequestError) {
+      // A single problem is the message already.
+      const more = error.issues.filter((issue) => !issue.includes(error.message));
+      lines.push(...more.map((issue) => `  ${plainText(issue)}`));
+    }
     if (error.hint) lines.push(`  ${plainText(error.hint)}`);
     return lines.map((line) => `${line}\n`).join("");
   }

@@ -14,10 +14,10 @@ interface Options {
 export function devCommand(context: CommandContext): Command {
   return new Command("dev")
     .description("Run an instance and an executor on this machine, until Ctrl-C")
-    .option("--listen HOST:PORT", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080")
-    .option("--data-dir DIR", "default: AIRLOCK_DATA_DIR, else .airlock")
-    .option("--repo URL_OR_PATH", "let the instance know this repository; --job runs on it")
-    .option("--job FILE", "submit this job file when everything runs, and print its log")
+    .option("--listen <HOST:PORT>", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080")
+    .option("--data-dir <DIR>", "default: AIRLOCK_DATA_DIR, else .airlock")
+    .option("--repo <URL_OR_PATH>", "let the instance know this repository; --job runs on it")
+    .option("--job <FILE>", "submit this job file when everything runs, and print its log")
     .option("--once", "with --job: stop after the job, with its exit code")
     .addHelpText(
       "after",

@@ -5,8 +5,8 @@ import type { CommandContext } from "../command-context.ts";
 export function serverCommand(context: CommandContext): Command {
   return new Command("server")
     .description("Run an instance: the HTTP API, the queues and the web UI")
-    .option("--listen HOST:PORT", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080")
-    .option("--data-dir DIR", "default: AIRLOCK_DATA_DIR, else .airlock")
+    .option("--listen <HOST:PORT>", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080")
+    .option("--data-dir <DIR>", "default: AIRLOCK_DATA_DIR, else .airlock")
     .addHelpText(
       "after",
       `

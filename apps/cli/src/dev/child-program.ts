@@ -88,11 +88,12 @@ export class ChildProgram implements AsyncDisposable {
     return this.#child.pid ?? 0;
   }
 
-  /** What the log ended with: warnings and errors where there are some, else anything. */
+  /** What the log ended with: what was said outside of the log's records where there is such, else warnings, else anything. */
   get lastLines(): readonly string[] {
-    const lines = this.#tail.lastLines.map(describeLogLine).filter(({ text }) => text !== "");
+    const lines = this.#tail.lastLines.map(describeLogLine).filter(({ text }) => text !== "" && !isStackFrame(text));
+    const said = lines.filter(({ level }) => level === "text");
     const bad = lines.filter(({ level }) => level !== "info");
-    return (bad.length > 0 ? bad : lines).slice(-8).map(({ text }) => text);
+    return (said.length > 0 ? said : bad.length > 0 ? bad : lines).slice(-10).map(({ text }) => text);
   }
 
   /** Asks it to end, and sees to it after the grace period. Safe to call twice. */
@@ -128,4 +129,9 @@ async function setAsideLargeLog(file: string): Promise<void> {
     () => 0,
   );
   if (size > largestOldLog) await rename(file, `${file}.old`);
+}
+
+/** The log file has it all; at the end of a program people look for the message. */
+function isStackFrame(text: string): boolean {
+  return /^\s+at |^node:internal|^Node\.js v\d/.test(text);
 }

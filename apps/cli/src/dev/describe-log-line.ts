@@ -2,7 +2,8 @@ import { z } from "zod";
 import { plainText } from "../terminal/plain-text.ts";
 
 export interface LogLine {
-  readonly level: "info" | "warning" | "error";
+  /** `text`: no log record; what programs say before they have a log, or when they crash. */
+  readonly level: "info" | "warning" | "error" | "text";
   /** Safe, one line. */
   readonly text: string;
 }
@@ -18,7 +19,7 @@ const Record = z.looseObject({
 /** One line of a program's log: a JSON record as pino writes it, or text, which programs write before they have a log. */
 export function describeLogLine(line: string): LogLine {
   const parsed = Record.safeParse(parseJson(line));
-  if (!parsed.success) return { level: "error", text: plainText(line) };
+  if (!parsed.success) return { level: "text", text: plainText(line).trimEnd() };
   const { level, msg, err, error, hint } = parsed.data;
   const detail = err?.message ?? (typeof error === "string" ? error : undefined);
   const text = [msg, detail, hint].filter((part) => part !== undefined && part !== "").join(": ");

@@ -60,7 +60,8 @@ export class DevSession implements AsyncDisposable {
         logDirectory,
         graceMs,
         onLine: (line) => {
-          if (line.level !== "info" && line.text !== "") options.onWarning(name, line);
+          // Bare text is no record of the log; where it tells of an end, it is shown with it.
+          if (line.level === "warning" || line.level === "error") options.onWarning(name, line);
         },
       });
       stack.use(program);

@@ -1,5 +1,6 @@
 import { JobSpec, type JobSpecInput } from "@airlock/api";
 import { ReportError } from "../command-error.ts";
+import { plainText } from "../terminal/plain-text.ts";
 import { codeFrame } from "./code-frame.ts";
 import { describeSpecIssues } from "./describe-spec-issues.ts";
 import { formatPath, type SpecProblem } from "./spec-problem.ts";
@@ -55,11 +56,12 @@ function located(source: YamlSource, problems: readonly SpecProblem[]): LocatedP
 
 const mostShown = 20;
 
+/** Keys and values of the file stand in messages, and the file may come from anywhere. */
 function report(text: string, name: string, problems: readonly LocatedProblem[]): ReportError {
   const inOrder = problems.toSorted((a, b) => a.span.line - b.span.line || a.span.column - b.span.column);
   const blocks = inOrder.slice(0, mostShown).map(({ span, message, help }) => {
-    const lines = [`${name}:${span.line}:${span.column}: ${message}`, codeFrame(text, span)];
-    if (help) lines.push(`    ${help}`);
+    const lines = [`${name}:${span.line}:${span.column}: ${plainText(message)}`, codeFrame(text, span)];
+    if (help) lines.push(`    ${plainText(help)}`);
     return lines.join("\n");
   });
   if (inOrder.length > mostShown) blocks.push(`and ${inOrder.length - mostShown} more problems`);

@@ -96,7 +96,20 @@ export function parseYaml(text: string): YamlSource | { readonly problems: reado
   try {
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    if (error instanceof ReferenceError) return failed("too many aliases", "write the values out");
+    if (error instanceof ReferenceError) {
+      const [, name] = /Unresolved alias.*?: (\S+)$/.exec(error.message) ?? [];
+      if (name === undefined) return failed("too many aliases", "write the values out");
+      let span = spanOf(0, 1);
+      visit(document, {
+        Alias(_, alias) {
+          const [start, end] = rangeOf(alias) ?? [0, 1];
+          if (alias.source !== name) return undefined;
+          span = spanOf(start, end);
+          return visit.BREAK;
+        },
+      });
+      return failed(`there is no anchor "${name}"`, undefined, span);
+    }
     if (error instanceof RangeError) return failed("nested too deeply");
     throw error;
   }

@@ -26,11 +26,11 @@ export function jobListCommand(context: CommandContext): Command {
   return new Command("list")
     .alias("ls")
     .description("List jobs, the newest first")
-    .option("--state STATES", `only these states, separated by commas: ${jobStates.join(", ")}`)
-    .option("--queue NAME", "only this queue")
-    .option("--repo NAME", "only this repository, by the name that the instance knows")
-    .option("--before ID", "only older jobs: the next page", parseJobId)
-    .option("--limit N", "at most this many, up to 200", parsePositive, 20)
+    .option("--state <STATES>", `only these states, separated by commas: ${jobStates.join(", ")}`)
+    .option("--queue <NAME>", "only this queue")
+    .option("--repo <NAME>", "only this repository, by the name that the instance knows")
+    .option("--before <ID>", "only older jobs: the next page", parseJobId)
+    .option("--limit <N>", "at most this many, up to 200", parsePositive, 20)
     .option("--json", "print JSON")
     .addHelpText(
       "after",

@@ -19,8 +19,8 @@ export function jobLogsCommand(context: CommandContext): Command {
     .description("Print a job's log: as plain bytes into a file or pipe, made safe on a terminal")
     .argument("<ID>", "the job's number", parseJobId)
     .option("--follow", "go on until the job ends; the exit code is the job's")
-    .option("--attempt N", "this attempt; default: the last, with --follow all", parsePositive)
-    .option("--entry N", "only this log entry, as `airlock job show` numbers them", parsePositive)
+    .option("--attempt <N>", "this attempt; default: the last, with --follow all", parsePositive)
+    .option("--entry <N>", "only this log entry, as `airlock job show` numbers them", parsePositive)
     .option("--json", "with --follow: print events as JSON, one a line")
     .addHelpText(
       "after",

@@ -26,23 +26,27 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .description("Submit a job: a job file, or one command in one image")
     .usage("[options] -f FILE\n       airlock job submit [options] --image IMAGE -- COMMAND…")
     .argument("[COMMAND...]", "what the one step runs, word by word")
-    .option("-f, --file FILE", "job file (YAML or JSON); - is standard input")
-    .option("--repo REPOSITORY", "name, URL or path of the repository; a new URL or path is added first")
-    .option("--rev REVISION", "branch, tag or commit; default HEAD")
-    .option("--image IMAGE", "image of COMMAND's step, or `host` where the executor allows it")
-    .option("--queue NAME", "default: default")
+    .option("-f, --file <FILE>", "job file (YAML or JSON); - is standard input")
+    .option("--repo <REPOSITORY>", "name, URL or path of the repository; a new URL or path is added first")
+    .option("--rev <REVISION>", "branch, tag or commit; default HEAD")
+    .option("--image <IMAGE>", "image of COMMAND's step, or `host` where the executor allows it")
+    .option("--queue <NAME>", "default: default")
     .option(
       "--env NAME=VALUE",
       "environment of every step, may be repeated; NAME alone passes on the value here",
       collect,
     )
-    .option("--egress POLICY", "none, public, or a rule NAME_OR_RANGE[:PORT], may be repeated; default: none", collect)
-    .option("--timeout DURATION", "wall time of the whole job, such as 20m")
-    .option("--cpus N", "cores, fractions allowed")
-    .option("--memory SIZE", "such as 512Mi or 4G")
-    .option("--label KEY=VALUE", "the executor must offer it, may be repeated", collect)
-    .option("--priority N", "-1000 to 1000, higher goes first")
-    .option("--idempotency-key KEY", "submitting with the same key again names the same job")
+    .option(
+      "--egress <POLICY>",
+      "none, public, or a rule NAME_OR_RANGE[:PORT], may be repeated; default: none",
+      collect,
+    )
+    .option("--timeout <DURATION>", "wall time of the whole job, such as 20m")
+    .option("--cpus <N>", "cores, fractions allowed")
+    .option("--memory <SIZE>", "such as 512Mi or 4G")
+    .option("--label <KEY=VALUE>", "the executor must offer it, may be repeated", collect)
+    .option("--priority <N>", "-1000 to 1000, higher goes first")
+    .option("--idempotency-key <KEY>", "submitting with the same key again names the same job")
     .option("--follow", "print the log until the job ends; the exit code is the job's")
     .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")
     .option("--json", "print JSON; with --follow: events, one a line")

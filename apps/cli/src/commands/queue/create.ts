@@ -18,8 +18,8 @@ export function queueCreateCommand(context: CommandContext): Command {
   return new Command("create")
     .description("Create a queue")
     .argument("<NAME>", "lower-case letters, digits, '.', '_' and '-'")
-    .option("--max-attempts N", "how many attempts may end by Airlock's fault; default 3", parsePositive)
-    .option("--lease DURATION", "how long an attempt lives without a heartbeat; default 15s", parseDurationFlag)
+    .option("--max-attempts <N>", "how many attempts may end by Airlock's fault; default 3", parsePositive)
+    .option("--lease <DURATION>", "how long an attempt lives without a heartbeat; default 15s", parseDurationFlag)
     .option("--json", "print JSON")
     .addHelpText("after", `\nExample:\n  airlock queue create nightly --max-attempts 5\n${requestExitCodesHelp}`)
     .action(async (name: string, { maxAttempts, lease, json }: Options) => {

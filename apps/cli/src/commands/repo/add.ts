@@ -18,7 +18,7 @@ export function repoAddCommand(context: CommandContext): Command {
   return new Command("add")
     .description("Let the instance know a repository, and wait until it was fetched")
     .argument("<URL_OR_PATH>", "https, ssh, git or file URL, user@host:path, or a path where the instance allows it")
-    .option("--name NAME", "its name in jobs; default: from the URL")
+    .option("--name <NAME>", "its name in jobs; default: from the URL")
     .option("--no-wait", "do not wait for the first fetch")
     .option("--json", "print JSON")
     .addHelpText(
