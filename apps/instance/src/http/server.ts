@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { AirlockError, errorMessage } from "@airlock/job";
 import cookie from "@fastify/cookie";
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { ListenAddress } from "../config.ts";
 import type { InstanceContext } from "../instance-context.ts";
 import { executorApi } from "./executor-api/executor-api.ts";
@@ -21,7 +21,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
   const loggerInstance: FastifyBaseLogger = context.logger;
   const app = Fastify({
     loggerInstance,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
     // Path parameters hold names of repositories, in which a slash is written as three characters.
     routerOptions: { maxParamLength: 1024 },

@@ -54,7 +54,8 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     const credentials = scope.credentialsOf(request);
     if (credentials.kind === "shared-secret") return context.repositories.directoryWith(name, null);
     if (credentials.repository !== name) throw new ExecutorApiError(403, "the token is for another repository");
-    if (!credentials.running) throw new ExecutorApiError(403, "the token's attempt is not running");
+    // To git a token ends with its attempt; it is kept a while for the sake of repeated reports only.
+    if (!credentials.running) throw new ExecutorApiError(401, "the token has ended with its attempt");
     return context.repositories.directoryWith(name, credentials.commit);
   }
 

@@ -26,7 +26,9 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
     const body = parseBody(MarkCompleteRequest, request.body);
     const key = await scope.attemptOf(request, request.params.queue, body);
     const done = key !== null && (await completeAttempt(db, key));
-    return finish(request, reply, key, done, "completed", (end) => end.state === "completed");
+    return finish(request, reply, { key, done, end: "completed" }, (before) => {
+      return body.attempt !== undefined && before.state === "completed";
+    });
   });
 
   for (const [route, end, mark, defaultReason] of [
@@ -42,25 +44,22 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
         exitCode: body.exitCode ?? null,
       };
       const done = key !== null && (await mark(db, key, failure));
-      return finish(
-        request,
-        reply,
-        key,
-        done,
-        end,
-        (ended) => (ended.state === end || ended.state === "canceled") && ended.failureReason === failure.reason,
-      );
+      return finish(request, reply, { key, done, end }, (before) => {
+        const same = before.state === end || before.state === "canceled";
+        return body.attempt !== undefined && same && before.failureReason === failure.reason;
+      });
     });
   }
 
-  /** A report that was heard already, its answer lost, is answered as the first was; any other has no effect. */
+  /**
+   * A report that was heard already, its answer lost, is answered as the first was, if it says which attempt it means;
+   * any other has no effect.
+   */
   async function finish(
     request: FastifyRequest<QueueParams>,
     reply: FastifyReply,
-    key: AttemptKey | null,
-    done: boolean,
-    end: string,
-    isSame: (end: AttemptEnd) => boolean,
+    { key, done, end }: { readonly key: AttemptKey | null; readonly done: boolean; readonly end: string },
+    isSame: (before: AttemptEnd) => boolean,
   ): Promise<FastifyReply> {
     const { queue } = request.params;
     if (key && done) {

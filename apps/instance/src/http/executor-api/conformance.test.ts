@@ -1,0 +1,40 @@
+import { describeExecutorApi, describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
+import { startTestInstance } from "../../test-instance.ts";
+
+describeWithEngines(["postgres"], "an instance, to executors of every generation", () => {
+  describeExecutorApi(async () => {
+    await using stack = new AsyncDisposableStack();
+    const directory = stack.use(await temporaryDirectory());
+    const files = [{ path: "README.md", content: "# Hello\n" }];
+    const one = await makeRepository(`${directory.path}/one`, [{ message: "First", files }]);
+    await makeRepository(`${directory.path}/two`, [{ message: "First", files }]);
+    const target = stack.use(await startTestInstance());
+    for (const name of ["one", "two"]) {
+      await target.rest("POST", "/repositories", { name, url: `${directory.path}/${name}` });
+    }
+    const resources = stack.move();
+    return {
+      url: target.url,
+      sharedSecret: target.instance.executorToken,
+      repository: { name: "one", commit: one.head },
+      otherRepository: { name: "two" },
+      enqueue: ({ queue, repository, commands }) =>
+        target.submit({
+          queue,
+          ...(repository ? { repository } : {}),
+          steps: [{ key: "main", image: "alpine", commands }],
+        }),
+      async requestCancel(id) {
+        await target.rest("POST", `/jobs/${id}/cancel`);
+      },
+      async state(id) {
+        const job = (await (await target.rest("GET", `/jobs/${id}`)).json()) as { state: string };
+        return job.state;
+      },
+      async log(id) {
+        return (await target.rest("GET", `/jobs/${id}/logs`)).text();
+      },
+      [Symbol.asyncDispose]: () => resources.disposeAsync(),
+    };
+  });
+});

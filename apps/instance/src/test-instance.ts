@@ -1,0 +1,100 @@
+import { createDatabase, engines, temporaryDirectory } from "@airlock/test-kit";
+import type { InstanceConfig } from "./config.ts";
+import { type Instance, startInstance } from "./instance.ts";
+
+/** An instance for tests: in this process, on a free port, with a database of its own on the test engine. */
+export interface TestInstance extends AsyncDisposable {
+  readonly instance: Instance;
+  readonly url: string;
+  readonly dataDirectory: string;
+  /** Calls the REST API as the administrator. */
+  rest(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** Calls the executor API with the shared secret, or with other headers. */
+  executor(path: string, body: unknown, headers?: Record<string, string>, signal?: AbortSignal): Promise<Response>;
+  /** Submits a job and answers its id. */
+  submit(spec?: Record<string, unknown>): Promise<number>;
+}
+
+export async function startTestInstance(overrides: Partial<InstanceConfig> = {}): Promise<TestInstance> {
+  await using stack = new AsyncDisposableStack();
+  const directory = stack.use(await temporaryDirectory("airlock-instance-"));
+  let { databaseUrl } = overrides;
+  if (databaseUrl === undefined) {
+    const { postgres } = engines();
+    if (!postgres) throw new Error("the suite needs the postgres engine");
+    databaseUrl = stack.use(await createDatabase(postgres.url)).url;
+  }
+  const instance = stack.use(
+    await startInstance({
+      listen: { host: "127.0.0.1", port: 0 },
+      dataDirectory: directory.path,
+      administratorToken: "administrator-token-of-tests",
+      executorToken: "executor-token-of-tests",
+      externalUrl: null,
+      allowLocalRepositories: true,
+      legacySharedSecret: false,
+      logLevel: "fatal",
+      webDirectory: `${directory.path}/no-web`,
+      executablePath: "/usr/local/bin:/usr/bin:/bin",
+      ...overrides,
+      databaseUrl,
+    }),
+  );
+  const resources = stack.move();
+  const { url } = instance;
+
+  async function rest(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
+    return fetch(`${url}/api/v1${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${instance.administratorToken}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+  }
+
+  return {
+    instance,
+    url,
+    dataDirectory: directory.path,
+    rest,
+    executor: (path, body, headers = { authorization: `token-executor ${instance.executorToken}` }, signal) =>
+      fetch(`${url}/.executors/${path}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: JSON.stringify(body),
+        ...(signal ? { signal } : {}),
+      }),
+    async submit(spec = {}) {
+      const response = await rest("POST", "/jobs", { steps: [{ key: "main", image: "alpine", run: "true" }], ...spec });
+      const job = (await response.json()) as { id: number };
+      if (response.status !== 201) throw new Error(`submit answered ${response.status}: ${JSON.stringify(job)}`);
+      return job.id;
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/** A job as a dequeue answers it. */
+export interface TakenJob {
+  readonly id: number;
+  readonly token: string;
+  readonly queue?: string;
+  readonly airlock: { readonly attempt: number; readonly leaseMs: number };
+}
+
+/** What an executor sends along on routes of a job. */
+export function jobHeaders(job: Pick<TakenJob, "id" | "token">, executorName: string): Record<string, string> {
+  return {
+    authorization: `Bearer ${job.token}`,
+    "x-sourcegraph-job-id": String(job.id),
+    "x-sourcegraph-executor-name": executorName,
+  };
+}
