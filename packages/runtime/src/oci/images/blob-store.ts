@@ -10,6 +10,11 @@ export class BlobMismatchError extends Error {
   override readonly name: string = "BlobMismatchError";
 }
 
+/** The source ended before the whole blob was there, which may go better another time. */
+export class BlobIncompleteError extends BlobMismatchError {
+  override readonly name: string = "BlobIncompleteError";
+}
+
 /**
  * Content-addressed files. A blob appears under its digest only when it is whole and verified, so that several
  * processes may share the directory and a killed one leaves nothing that looks like a blob.
@@ -51,7 +56,7 @@ export class BlobStore {
 
   /**
    * Writes a blob. Without an expected digest it takes any content and answers what it is.
-   * @throws {BlobMismatchError} when the digest is another one, or there is more than `maxBytes`.
+   * @throws {BlobMismatchError} when the digest is another one, or there are more bytes, or fewer, than `maxBytes`.
    */
   async write(
     content: AsyncIterable<Uint8Array>,
@@ -78,6 +83,8 @@ export class BlobStore {
       }
       const digest = `sha256:${hash.digest("hex")}`;
       if (options.digest !== undefined && digest !== options.digest) {
+        if (size < options.maxBytes)
+          throw new BlobIncompleteError(`it ended after ${size} of ${options.maxBytes} bytes`);
         throw new BlobMismatchError(`its content has the digest ${digest}, not ${options.digest}`);
       }
       await file.sync();

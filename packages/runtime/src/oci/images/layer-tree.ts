@@ -171,9 +171,10 @@ export class LayerTree {
       if (this.#added.has(parent))
         throw new LayerError(`${show(path)} lies below ${show(parent)}, which is no directory`);
       const isNew = await this.#makeDirectory(parent);
+      // What is in it is of this layer, so the layer has the directory too.
+      this.#added.set(parent, "directory");
       if (!isNew) continue;
       const below = await this.#options.directoryBelow(parent);
-      this.#added.set(parent, "directory");
       this.#directoryMetadata.set(parent, {
         mode: (below?.mode ?? 0o755) & 0o7777,
         uid: below?.uid ?? 0,

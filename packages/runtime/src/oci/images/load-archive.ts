@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { extract } from "tar-stream";
 import type { Abortable } from "../../contract.ts";
@@ -175,9 +175,20 @@ async function loadOciLayout(
     const config = parseConfig(archivePath, await blobs.read(manifest.config.digest), manifest);
     const name =
       entry.annotations?.["io.containerd.image.name"] ?? entry.annotations?.["org.opencontainers.image.ref.name"];
-    loaded.push({ manifest, config, names: name === undefined ? [] : [name] });
+    loaded.push({ manifest, config, names: name === undefined ? [] : [fullName(archivePath, name)] });
   }
   return loaded;
+}
+
+/** In layouts names are often bare tags; then the layout's own name stands for the repository. */
+function fullName(archivePath: string, name: string): string {
+  if (/[/:@]/.test(name)) return name;
+  const repository = basename(archivePath)
+    .toLowerCase()
+    .replace(/\.tar$/, "")
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+  return `localhost/${repository || "image"}:${name}`;
 }
 
 async function loadDockerArchive(

@@ -1,6 +1,6 @@
 import { errorMessage } from "@airlock/job";
 import { imageInvalid, imageUnavailable } from "../../errors.ts";
-import { BlobMismatchError, type BlobStore } from "./blob-store.ts";
+import { BlobIncompleteError, BlobMismatchError, type BlobStore } from "./blob-store.ts";
 import { chainIds, sha256 } from "./chain-id.ts";
 import type { ImageLimits } from "./image-limits.ts";
 import {

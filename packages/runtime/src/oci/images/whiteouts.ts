@@ -40,16 +40,28 @@ export async function applyWhiteouts(
   style: WhiteoutStyle,
   deletions: { readonly paths: ReadonlySet<string>; readonly opaque: ReadonlySet<string> },
 ): Promise<void> {
+  const hidden = new Set<string>();
   async function hide(path: string): Promise<void> {
-    if (!tree.has(path)) await style.hide(path);
-    else if (tree.isAddedDirectory(path)) await hideContent(path);
+    if (tree.has(path)) {
+      if (tree.isAddedDirectory(path)) await hideContent(path);
+      return;
+    }
+    // Below something that is hidden there is nothing to hide, and a whiteout there would bring it back.
+    if (ancestors(path).some((ancestor) => hidden.has(ancestor))) return;
+    hidden.add(path);
+    await style.hide(path);
   }
   // Node can't set extended attributes, so an opaque directory is written as one whiteout for each name below.
   async function hideContent(path: string): Promise<void> {
     for (const name of await style.namesBelow(path)) await hide(path === "" ? name : `${path}/${name}`);
   }
-  for (const path of deletions.paths) await hide(path);
+  for (const path of [...deletions.paths].sort((a, b) => a.length - b.length)) await hide(path);
   for (const path of deletions.opaque) await hideContent(path);
+}
+
+function ancestors(path: string): readonly string[] {
+  const parts = path.split("/").slice(0, -1);
+  return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
 }
 
 /** The character device 0/0 that all whiteouts are hard links to: mknod(1) runs once, not once for each. */
