@@ -1,0 +1,418 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { temporaryDirectory } from "@airlock/test-kit";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { HostProcessRuntime } from "./testing/host-process-runtime.ts";
+import { ScriptedInstance, testSecret } from "./testing/scripted-instance.ts";
+import { airlockJob, foreignJob, startExecutor } from "./testing/start-executor.ts";
+
+let instance: ScriptedInstance;
+let dataDir: string;
+let stack: AsyncDisposableStack;
+
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  dataDir = stack.use(await temporaryDirectory()).path;
+  instance = stack.use(await ScriptedInstance.start());
+});
+
+afterEach(async () => {
+  await stack.disposeAsync();
+});
+
+async function start(env: Record<string, string> = {}, runtime = new HostProcessRuntime()) {
+  return stack.use(await startExecutor({ url: instance.url, dataDir, runtime, env }));
+}
+
+const ended = (route: string) => () => instance.bodies(route).length > 0;
+
+describe("with an instance of the protocol", () => {
+  it("runs a job, sends its log by whole entries and reports its end", async () => {
+    await start();
+    instance.enqueue(foreignJob(7, ["echo out", "echo err >&2", "printf tail"]));
+
+    await instance.until(ended("markComplete"));
+
+    expect(instance.bodies("markComplete")).toEqual([expect.objectContaining({ jobId: 7 })]);
+    expect(instance.entries(7).map(({ key, exitCode }) => [key, exitCode])).toEqual([
+      ["setup.fs.extras", 0],
+      ["setup.image", 0],
+      ["step.docker.only", 0],
+      ["teardown.fs", 0],
+    ]);
+    const lines = instance.output(7, "step.docker.only").split("\n");
+    expect(lines).toContain("stdout: out");
+    expect(lines).toContain("stderr: err");
+    expect(lines).toContain("stdout: tail");
+    // The protocol's shell traces what it runs.
+    expect(lines).toContain("stderr: + echo out");
+  });
+
+  it("uses the shared secret where the job has no token, and the token where it has one", async () => {
+    await start();
+    instance.enqueue(foreignJob(1, ["true"]));
+    instance.enqueue(foreignJob(2, ["true"], { token: "cafe" }));
+
+    await instance.until(() => instance.bodies("markComplete").length === 2);
+
+    const marks = instance.requests.filter(({ path }) => path.endsWith("/markComplete"));
+    expect(marks.map(({ headers }) => headers.authorization)).toEqual([`token-executor ${testSecret}`, "Bearer cafe"]);
+    expect(marks.map(({ headers }) => headers["x-sourcegraph-job-id"])).toEqual(["1", "2"]);
+    expect(marks[0]?.headers["x-sourcegraph-executor-name"]).toBe(marks[0]?.body.executorName);
+  });
+
+  it("reports a failing step with its key and exit code, and runs no further step", async () => {
+    await start();
+    const step = (key: string, command: string) => ({ key, image: "test", commands: [command], dir: "", env: [] });
+    instance.enqueue(foreignJob(3, [], { dockerSteps: [step("first", "exit 3"), step("second", "true")] }));
+
+    await instance.until(ended("markFailed"));
+
+    expect(instance.bodies("markFailed")[0]).toMatchObject({
+      errorMessage: 'step "first" exited with 3',
+      reason: "step-failed",
+      exitCode: 3,
+    });
+    expect(instance.entries(3).map(({ key }) => key)).not.toContain("step.docker.second");
+  });
+
+  it("stops a job that a heartbeat cancels, and reports that", async () => {
+    await start();
+    instance.enqueue(foreignJob(4, ["sleep 60"]));
+    await instance.until(() => instance.entries(4).some(({ key }) => key === "step.docker.only"));
+    instance.canceled.add(4);
+
+    await instance.until(ended("markFailed"));
+
+    expect(instance.bodies("markFailed")[0]).toMatchObject({ jobId: 4, errorMessage: "canceled" });
+  }, 20_000);
+
+  it("stops a job that the instance does not know any more, and says nothing about it", async () => {
+    const runtime = new HostProcessRuntime();
+    const executor = await start({}, runtime);
+    instance.enqueue(foreignJob(5, ["sleep 60"]));
+    await instance.until(() => runtime.liveSandboxes === 1);
+    instance.unknown.add(5);
+
+    await instance.until(() => runtime.liveSandboxes === 0);
+    await instance.until(() => executor.logLines.some((line) => line.includes("job ended")));
+
+    expect(instance.requests.filter(({ path }) => path.includes("/mark"))).toEqual([]);
+  }, 20_000);
+
+  it("does not take a failed heartbeat for news about any job", async () => {
+    await start();
+    instance.intervene = ({ path, body }) =>
+      path.endsWith("/heartbeat") && body.jobIds?.length ? { status: 500, body: "broken" } : undefined;
+    instance.enqueue(foreignJob(6, ["sleep 7"]));
+
+    await instance.until(ended("markComplete"));
+
+    expect(instance.bodies("heartbeat").some(({ jobIds }) => jobIds?.length)).toBe(true);
+  }, 20_000);
+
+  it("refuses steps of the src command with a clear failure", async () => {
+    await start();
+    instance.enqueue(foreignJob(8, [], { cliSteps: [{ command: ["batch", "exec"], dir: ".", env: [] }] }));
+
+    await instance.until(ended("markFailed"));
+
+    expect(instance.bodies("markFailed")[0]).toMatchObject({ reason: "policy" });
+    expect(instance.bodies("markFailed")[0]?.errorMessage).toContain("src command");
+  });
+
+  it("skips steps as skip.json says, and does not follow a link in its place", async () => {
+    await start();
+    const step = (key: string, command: string) => ({ key, image: "test", commands: [command], dir: "", env: [] });
+    instance.enqueue(
+      foreignJob(9, [], {
+        dockerSteps: [
+          step("step.0.pre", `echo '{"nextStep":"step.1.pre"}' > skip.json`),
+          step("step.0.run", "exit 9"),
+          step("step.1.pre", `rm -f skip.json; echo '{"nextStep":"step.9.pre"}' > target; ln -s target skip.json`),
+          step("step.1.run", "true"),
+        ],
+      }),
+    );
+
+    await instance.until(ended("markComplete"));
+
+    const keys = instance.entries(9).map(({ key }) => key);
+    expect(keys).not.toContain("step.docker.step.0.run");
+    expect(keys).toContain("step.docker.step.1.run");
+  });
+});
+
+describe("with an instance of Airlock", () => {
+  it("asks with a long poll and sends its log in chunks, redacted", async () => {
+    await start();
+    const secret = "top-secret-value";
+    instance.enqueue(
+      airlockJob(1, [`echo value=${secret}`, `printf ${secret.slice(0, 7)}; sleep 0.2; echo ${secret.slice(7)}`], {
+        redactedValues: { [secret]: "{{ secrets.X }}" },
+      }),
+    );
+
+    await instance.until(ended("markComplete"));
+
+    expect(instance.output(1, "step.docker.only")).toBe("value={{ secrets.X }}\n{{ secrets.X }}\n");
+    expect(instance.bodies("dequeue")[0]?.airlock?.waitMs).toBeGreaterThan(10_000);
+    expect(instance.bodies("markComplete")[0]).toMatchObject({ attempt: 1 });
+    expect(instance.bodies("addExecutionLogEntry")).toEqual([]);
+  });
+
+  it("ends a strict step at its first failing command, without a trace", async () => {
+    await start();
+    instance.enqueue(airlockJob(2, ["echo before", "false", "echo after"]));
+
+    await instance.until(ended("markFailed"));
+
+    expect(instance.output(2, "step.docker.only")).toBe("before\n");
+  });
+
+  it("sends what was lost again, and nothing twice", async () => {
+    await start();
+    let stored = 0;
+    instance.intervene = ({ path }) => {
+      if (!path.endsWith("/logs")) return undefined;
+      stored += 1;
+      return stored % 3 === 0 ? { status: 503, body: "busy" } : stored % 3 === 1 ? "drop" : undefined;
+    };
+    instance.enqueue(airlockJob(3, ["for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.05; done"]));
+
+    await instance.until(ended("markComplete"));
+
+    expect(instance.output(3, "step.docker.only")).toBe([1, 2, 3, 4, 5, 6, 7, 8].map((i) => `line ${i}\n`).join(""));
+  });
+
+  it("completes a job although its log can't be delivered", async () => {
+    const executor = await start();
+    instance.intervene = ({ path }) => (path.endsWith("/logs") ? { status: 400, body: "no" } : undefined);
+    instance.enqueue(airlockJob(4, ["yes | head -c 20000000"]));
+
+    await instance.until(ended("markComplete"));
+
+    expect(executor.logLines.join("")).toContain("not delivered");
+  });
+
+  it("keeps to the log's limit, counts what it drops and says so", async () => {
+    await start({ EXECUTOR_MAXIMUM_LOG_SIZE: "100k" });
+    instance.enqueue(airlockJob(5, ["yes 0123456789 | head -c 50000000"]));
+
+    await instance.until(ended("markComplete"));
+
+    const output = instance.output(5, "step.docker.only");
+    expect(output.length).toBeLessThan(101_000);
+    expect(output).toMatch(/47\.\d MiB of output dropped/);
+  });
+
+  it("stops a job at once when the event stream cancels it", async () => {
+    await start();
+    instance.enqueue(airlockJob(6, ["sleep 60"]));
+    await instance.until(() => instance.entries(6).some(({ key }) => key === "step.docker.only"));
+    await instance.until(() => instance.requests.some(({ path }) => path.endsWith("/events")));
+    await sleep(50);
+    const startedAt = performance.now();
+    instance.sendEvent({ kind: "cancel", jobId: 6, attempt: 1 });
+
+    await instance.until(ended("markFailed"));
+
+    expect(performance.now() - startedAt).toBeLessThan(1500);
+    expect(instance.bodies("markFailed")[0]?.reason).toBeUndefined();
+  });
+
+  it("stops a job by itself when no heartbeat succeeds for the lease, and reports nothing", async () => {
+    const runtime = new HostProcessRuntime();
+    const executor = await start({}, runtime);
+    const job = airlockJob(7, ["sleep 60"]);
+    instance.enqueue({ ...job, airlock: { ...airlockDefaults, leaseMs: 1500 } });
+    await instance.until(() => runtime.liveSandboxes === 1);
+    instance.intervene = ({ path }) => (path.endsWith("/heartbeat") ? "drop" : undefined);
+    const startedAt = performance.now();
+
+    await instance.until(() => runtime.liveSandboxes === 0);
+
+    expect(performance.now() - startedAt).toBeLessThan(3000);
+    await instance.until(() => executor.logLines.some((line) => line.includes("abandoned")));
+    expect(instance.requests.filter(({ path }) => path.includes("/mark"))).toEqual([]);
+  });
+
+  it("reports a job's end until it is answered", async () => {
+    await start();
+    let asked = 0;
+    instance.intervene = ({ path }) => {
+      if (!path.endsWith("/markComplete")) return undefined;
+      asked += 1;
+      return asked <= 3 ? (asked % 2 ? "drop" : { status: 502, body: "" }) : undefined;
+    };
+    instance.enqueue(airlockJob(8, ["true"]));
+
+    await instance.until(() => asked > 3);
+
+    expect(instance.bodies("markComplete").length).toBeGreaterThanOrEqual(4);
+  });
+
+  it("ends a job at its timeout, with a message that says so", async () => {
+    await start();
+    const job = airlockJob(9, ["sleep 60"]);
+    instance.enqueue({ ...job, airlock: { ...airlockDefaults, timeoutMs: 500 } });
+
+    await instance.until(ended("markFailed"));
+
+    expect(instance.bodies("markFailed")[0]).toMatchObject({ reason: "timeout" });
+    expect(instance.bodies("markFailed")[0]?.errorMessage).toContain("exceeded the maximum execution time");
+  });
+
+  it("refuses what the administrator does not allow", async () => {
+    await start({ EXECUTOR_JOB_MEMORY: "1G" });
+    const job = airlockJob(10, ["true"]);
+    instance.enqueue({ ...job, airlock: { ...airlockDefaults, resources: { memory: "2G" } } });
+
+    await instance.until(ended("markFailed"));
+
+    expect(instance.bodies("markFailed")[0]).toMatchObject({ reason: "policy" });
+  });
+
+  it("tells an image that does not exist as the job's failure, in the log too", async () => {
+    await start();
+    instance.enqueue(
+      airlockJob(11, [], { dockerSteps: [{ key: "x", image: "missing", commands: ["true"], dir: "", env: [] }] }),
+    );
+
+    await instance.until(ended("markFailed"));
+
+    expect(instance.bodies("markFailed")[0]).toMatchObject({ reason: "image-invalid" });
+    expect(instance.output(11, "setup.image")).toContain('image "missing" does not exist');
+  });
+
+  it("writes the job's files and refuses paths that leave the workspace", async () => {
+    await start();
+    const content = Buffer.from("hello\n").toString("base64");
+    instance.enqueue(airlockJob(12, ["cat a/b.txt"], { files: { "a/b.txt": { content } } }));
+    instance.enqueue(airlockJob(13, ["true"], { files: { "../evil": { content } } }));
+
+    await instance.until(() => ended("markComplete")() && ended("markFailed")());
+
+    expect(instance.output(12, "step.docker.only")).toBe("hello\n");
+    expect(instance.bodies("markFailed")[0]).toMatchObject({ jobId: 13, reason: "checkout-invalid" });
+  });
+});
+
+describe("stopping", () => {
+  it("lets running jobs end and takes no further ones", async () => {
+    const executor = await start();
+    instance.enqueue(airlockJob(1, ["sleep 1", "echo done"]));
+    await instance.until(() => instance.entries(1).some(({ key }) => key === "step.docker.only"));
+    executor.stop.drain("test");
+    instance.enqueue(airlockJob(2, ["true"]));
+
+    await executor.ended;
+
+    expect(instance.bodies("markComplete")).toHaveLength(1);
+    expect(instance.output(1, "step.docker.only")).toBe("done\n");
+    expect(instance.jobs).toHaveLength(1);
+    expect(instance.bodies("heartbeat").some(({ airlock }) => airlock?.draining)).toBe(true);
+  });
+
+  it("hands a job back that was handed out in the moment of the drain", async () => {
+    const executor = await start();
+    await instance.until(() => instance.bodies("dequeue").length === 1);
+    executor.stop.drain("test");
+    instance.enqueue(airlockJob(3, ["true"]));
+
+    await executor.ended;
+
+    expect(instance.bodies("markErrored")).toEqual([
+      expect.objectContaining({ jobId: 3, reason: "executor-shutdown" }),
+    ]);
+  });
+
+  it("ends at once when idle", async () => {
+    const executor = await start();
+    await instance.until(() => instance.bodies("dequeue").length === 1);
+    const startedAt = performance.now();
+    executor.stop.drain("test");
+
+    await executor.ended;
+
+    expect(performance.now() - startedAt).toBeLessThan(2000);
+  });
+
+  it("hands running jobs back when it is to stop now, and leaves nothing behind", async () => {
+    const runtime = new HostProcessRuntime();
+    const executor = await start({}, runtime);
+    instance.enqueue(airlockJob(4, ["sleep 60"]));
+    await instance.until(() => instance.entries(4).some(({ key }) => key === "step.docker.only"));
+    executor.stop.now("test");
+
+    await executor.ended;
+
+    expect(instance.bodies("markErrored")).toEqual([
+      expect.objectContaining({ jobId: 4, reason: "executor-shutdown" }),
+    ]);
+    expect(runtime.liveSandboxes).toBe(0);
+    expect(await readdir(join(dataDir, "workspaces"))).toEqual([]);
+    expect(await readdir(join(dataDir, "trash"))).toEqual([]);
+    expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(dataDir);
+  });
+
+  it("hands jobs back that outlast the drain's time", async () => {
+    const executor = await start({ EXECUTOR_DRAIN_TIMEOUT: "300ms" });
+    instance.enqueue(airlockJob(5, ["sleep 60"]));
+    await instance.until(() => instance.entries(5).some(({ key }) => key === "step.docker.only"));
+    executor.stop.drain("test");
+
+    await executor.ended;
+
+    expect(instance.bodies("markErrored")).toEqual([
+      expect.objectContaining({ jobId: 5, reason: "executor-shutdown" }),
+    ]);
+  });
+
+  it("ends after as many jobs as it may take", async () => {
+    const executor = await start({ EXECUTOR_NUM_TOTAL_JOBS: "2", EXECUTOR_MAXIMUM_NUM_JOBS: "3" });
+    for (const id of [1, 2, 3]) instance.enqueue(airlockJob(id, ["true"]));
+
+    await executor.ended;
+
+    expect(instance.bodies("markComplete")).toHaveLength(2);
+  });
+
+  it("ends with a clear error when the shared secret is wrong", async () => {
+    await expect(
+      startExecutor({ url: instance.url, dataDir, env: { EXECUTOR_FRONTEND_PASSWORD: "another-secret" } }).then(
+        (e) => e.ended,
+      ),
+    ).rejects.toMatchObject({ hint: expect.stringContaining("EXECUTOR_FRONTEND_PASSWORD does not match") });
+  });
+
+  it("refuses a data directory that another executor uses", async () => {
+    await start();
+
+    await expect(startExecutor({ url: instance.url, dataDir })).rejects.toMatchObject({ code: "data-dir-in-use" });
+  });
+
+  it("keeps workspaces where it is told to", async () => {
+    const executor = await start({ EXECUTOR_KEEP_WORKSPACES: "true" });
+    instance.enqueue(airlockJob(6, ["echo kept > file"]));
+    await instance.until(ended("markComplete"));
+    executor.stop.drain("test");
+    await executor.ended;
+
+    const [name = ""] = await readdir(join(dataDir, "workspaces"));
+    expect(existsSync(join(dataDir, "workspaces", name, "data", "file"))).toBe(true);
+  });
+});
+
+const airlockDefaults = {
+  attempt: 1,
+  leaseMs: 10_000,
+  heartbeatIntervalMs: 200,
+  timeoutMs: null,
+  resources: {},
+  egress: "none" as const,
+  capabilities: ["attempts", "log-batch", "events"],
+  shell: "strict" as const,
+};

@@ -1,0 +1,293 @@
+import { spawn } from "node:child_process";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { JobPayloadWire, LogEvent } from "@airlock/api";
+
+export const testSecret = "shared-secret-of-the-tests";
+
+/** Members of all requests; each has some of them. */
+export interface RecordedBody {
+  readonly executorName?: string;
+  readonly jobId?: number;
+  readonly jobIds?: readonly number[];
+  readonly attempt?: number;
+  readonly errorMessage?: string;
+  readonly reason?: string;
+  readonly exitCode?: number;
+  readonly entryId?: number;
+  readonly key?: string;
+  readonly command?: string[];
+  readonly out?: string;
+  readonly events?: LogEvent[];
+  readonly airlock?: {
+    readonly waitMs?: number;
+    readonly attempts?: Record<string, number>;
+    readonly draining?: boolean;
+  };
+}
+
+export interface RecordedRequest {
+  readonly path: string;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: RecordedBody;
+}
+
+/** Answers a request in place of the instance; `undefined` leaves it to the instance. */
+export type Intervention = (
+  request: RecordedRequest,
+) => { readonly status: number; readonly body?: unknown } | "drop" | undefined;
+
+export interface ScriptedInstanceOptions {
+  /** Directory with bare repositories `<name>`, served at the git endpoint. */
+  readonly repositoriesDir?: string;
+}
+
+type Entry = { key: string; command: string[]; out: string; exitCode: number | null; offset: number };
+
+/**
+ * An instance for tests, over real HTTP: speaks the protocol without extensions (a foreign instance) unless a payload
+ * brings `airlock`, and does to requests what a test wants.
+ */
+export class ScriptedInstance implements AsyncDisposable {
+  readonly requests: RecordedRequest[] = [];
+  readonly jobs: JobPayloadWire[] = [];
+  /** Ids that heartbeats do not answer as known. */
+  readonly unknown = new Set<number>();
+  readonly canceled = new Set<number>();
+  readonly gitRequests: RecordedRequest[] = [];
+  intervene: Intervention = () => undefined;
+  readonly #entries = new Map<number, Entry[]>();
+  readonly #server = createServer((request, response) => void this.#serve(request, response));
+  readonly #options: ScriptedInstanceOptions;
+  readonly #parked = new Set<() => void>();
+  readonly #streams = new Set<ServerResponse>();
+  readonly #changes = new Set<() => void>();
+
+  private constructor(options: ScriptedInstanceOptions) {
+    this.#options = options;
+  }
+
+  static async start(options: ScriptedInstanceOptions = {}): Promise<ScriptedInstance> {
+    const instance = new ScriptedInstance(options);
+    await new Promise<void>((resolve) => instance.#server.listen(0, "127.0.0.1", resolve));
+    return instance;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  enqueue(job: JobPayloadWire): void {
+    this.jobs.push(job);
+    for (const wake of this.#parked) wake();
+  }
+
+  /** Bodies of requests whose path ends so, in order. */
+  bodies(route: string): RecordedBody[] {
+    return this.requests.filter(({ path }) => path.endsWith(`/${route}`)).map(({ body }) => body);
+  }
+
+  entries(jobId: number): readonly Entry[] {
+    return this.#entries.get(jobId) ?? [];
+  }
+
+  output(jobId: number, key: string): string {
+    return this.entries(jobId).find((entry) => entry.key === key)?.out ?? "";
+  }
+
+  /** Resolves when the condition holds; looks again after every request. */
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      await new Promise<void>((resolve) => {
+        const look = () => {
+          this.#changes.delete(look);
+          resolve();
+        };
+        this.#changes.add(look);
+        setTimeout(look, 20);
+      });
+    }
+  }
+
+  sendEvent(event: object): void {
+    for (const stream of this.#streams) stream.write(`event: message\ndata: ${JSON.stringify(event)}\n\n`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = request.url ?? "";
+    if (path.startsWith("/.executors/git/")) return await this.#serveGit(request, response);
+    const text = await readAll(request);
+    const recorded = {
+      path: path.replace(/\?.*/, ""),
+      headers: request.headers,
+      body: (text === "" ? {} : JSON.parse(text)) as RecordedBody,
+    };
+    this.requests.push(recorded);
+    const answer = this.intervene(recorded);
+    if (answer === "drop") {
+      request.socket.destroy();
+    } else if (answer) {
+      respond(response, answer.status, answer.body);
+    } else if (recorded.path === "/.executors/events") {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(": hello\n\n");
+      this.#streams.add(response);
+      response.once("close", () => this.#streams.delete(response));
+    } else {
+      const result = await this.#answer(recorded, response);
+      respond(response, result.status, result.body);
+    }
+    for (const look of this.#changes) look();
+  }
+
+  async #answer(
+    { path, body, headers }: RecordedRequest,
+    response: ServerResponse,
+  ): Promise<{ status: number; body?: unknown }> {
+    const route = path.split("/").at(-1);
+    if (route === "auth" || route === "dequeue" || route === "heartbeat") {
+      if (headers.authorization !== `token-executor ${testSecret}`) return { status: 401, body: "invalid token" };
+    }
+    switch (route) {
+      case "auth":
+        return { status: 200, body: "ok" };
+      case "dequeue":
+        return await this.#dequeue(body.airlock?.waitMs ?? 0, response);
+      case "heartbeat":
+        return { status: 200, body: this.#heartbeat(body) };
+      case "addExecutionLogEntry": {
+        const entries = this.#entriesOf(body.jobId);
+        entries.push({
+          key: body.key ?? "",
+          command: body.command ?? [],
+          out: body.out ?? "",
+          exitCode: body.exitCode ?? null,
+          offset: 0,
+        });
+        return { status: 200, body: entries.length };
+      }
+      case "updateExecutionLogEntry": {
+        const entry = this.#entriesOf(body.jobId)[(body.entryId ?? 0) - 1];
+        if (!entry) return { status: 500, body: { error: "unknown job" } };
+        Object.assign(entry, { out: body.out ?? "", exitCode: body.exitCode ?? null });
+        return { status: 204 };
+      }
+      case "logs":
+        return this.#appendLogs(body.jobId, body.events ?? []);
+      case "markComplete":
+      case "markErrored":
+      case "markFailed":
+        return { status: 204 };
+      default:
+        return { status: 404, body: "not found" };
+    }
+  }
+
+  async #dequeue(waitMs: number, response: ServerResponse): Promise<{ status: number; body?: unknown }> {
+    if (this.jobs.length === 0 && waitMs > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, Math.min(waitMs, 3000));
+      response.once("close", resolve);
+      this.#parked.add(resolve);
+      await promise;
+      clearTimeout(timer);
+      this.#parked.delete(resolve);
+    }
+    const job = this.jobs.shift();
+    return job ? { status: 200, body: job } : { status: 204 };
+  }
+
+  #heartbeat(body: RecordedBody): unknown {
+    const ids: number[] = (body.jobIds ?? []).map(Number);
+    const known = ids.filter((id) => !this.unknown.has(id));
+    return { knownIds: known.map(String), cancelIds: known.filter((id) => this.canceled.has(id)).map(String) };
+  }
+
+  #entriesOf(jobId = 0): Entry[] {
+    const entries = this.#entries.get(jobId) ?? [];
+    this.#entries.set(jobId, entries);
+    return entries;
+  }
+
+  #appendLogs(jobId: number | undefined, events: LogEvent[]): { status: number; body?: unknown } {
+    const entries = this.#entriesOf(jobId);
+    for (const event of events) {
+      const entry = entries[event.entryId - 1];
+      if (event.kind === "open") {
+        entries[event.entryId - 1] ??= { key: event.key, command: event.command, out: "", exitCode: null, offset: 0 };
+      } else if (!entry) {
+        return { status: 409, body: { error: "entry is not open", entryId: event.entryId, expectedOffset: 0 } };
+      } else if (event.kind === "close") {
+        entry.exitCode = event.exitCode;
+      } else {
+        const bytes = Buffer.from(event.data, "base64");
+        if (event.offset + bytes.length <= entry.offset) continue;
+        if (event.offset !== entry.offset) {
+          return { status: 409, body: { error: "gap", entryId: event.entryId, expectedOffset: entry.offset } };
+        }
+        entry.out += bytes.toString("latin1");
+        entry.offset += bytes.length;
+      }
+    }
+    return { status: 204 };
+  }
+
+  async #serveGit(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "", "http://localhost");
+    const recorded = { path: url.pathname, headers: request.headers, body: {} };
+    this.gitRequests.push(recorded);
+    const answer = this.intervene(recorded);
+    if (answer && answer !== "drop") return respond(response, answer.status, answer.body);
+    const backend = spawn("git", ["http-backend"], {
+      env: {
+        PATH: process.env.PATH ?? "",
+        GIT_PROJECT_ROOT: this.#options.repositoriesDir ?? "/nonexistent",
+        GIT_HTTP_EXPORT_ALL: "1",
+        GIT_CONFIG_COUNT: "3",
+        GIT_CONFIG_KEY_0: "uploadpack.allowAnySHA1InWant",
+        GIT_CONFIG_VALUE_0: "true",
+        GIT_CONFIG_KEY_1: "safe.directory",
+        GIT_CONFIG_VALUE_1: "*",
+        GIT_CONFIG_KEY_2: "uploadpack.allowFilter",
+        GIT_CONFIG_VALUE_2: "true",
+        PATH_INFO: decodeURIComponent(url.pathname.slice("/.executors/git".length)),
+        QUERY_STRING: url.search.slice(1),
+        REQUEST_METHOD: request.method ?? "GET",
+        CONTENT_TYPE: request.headers["content-type"] ?? "",
+        HTTP_CONTENT_ENCODING: String(request.headers["content-encoding"] ?? ""),
+        GIT_PROTOCOL: String(request.headers["git-protocol"] ?? ""),
+        REMOTE_USER: "executor",
+        REMOTE_ADDR: "127.0.0.1",
+      },
+    });
+    request.pipe(backend.stdin);
+    const output = await readBytes(backend.stdout);
+    const end = output.indexOf("\r\n\r\n");
+    const lines = output.subarray(0, end).toString().split("\r\n");
+    const headers = Object.fromEntries(
+      lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]),
+    );
+    response.writeHead(Number.parseInt(headers.Status ?? "200", 10), headers);
+    response.end(output.subarray(end + 4));
+  }
+}
+
+function respond(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status);
+  response.end(body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body));
+}
+
+async function readAll(stream: AsyncIterable<Buffer>): Promise<string> {
+  return (await readBytes(stream)).toString();
+}
+
+async function readBytes(stream: AsyncIterable<Buffer>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of stream) parts.push(part);
+  return Buffer.concat(parts);
+}
