@@ -33,6 +33,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
   await makeDataDirectory(dataDirectory);
 
   let session: DevSession | undefined;
+  let stopping = false;
   using interrupt = interruptSignal(context.signals, () => {
     session?.kill();
     context.exit(exitCodes.interrupted);
@@ -46,7 +47,10 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
       dataDirectory,
       signal,
       progress: (text) => say(screen, text),
-      onWarning: (program, line) => void screen.line(paint("yellow", `${program}: ${line.text}`)),
+      onWarning: (program, line) => {
+        // What one misses of the other while both are stopped is no news.
+        if (!stopping) void screen.line(paint("yellow", `${program}: ${line.text}`));
+      },
     });
     const work = async (running: DevSession): Promise<void> => {
       if (draft) code = await runJob(context, screen, running, draft, signal);
@@ -63,6 +67,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
     else code = exitCodes.interrupted;
   } finally {
     screen.clearStatus();
+    stopping = true;
     if (session) {
       say(screen, "stopping the executor and the instance …");
       await session[Symbol.asyncDispose]();

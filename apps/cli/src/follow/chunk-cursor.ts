@@ -16,6 +16,11 @@ export interface NewOutput {
 export class ChunkCursor {
   readonly #positions = new Map<string, Position>();
 
+  /** How many bytes of an entry have come. */
+  seen(entry: { readonly attempt: number; readonly entryId: number }): number {
+    return this.#positions.get(`${entry.attempt}.${entry.entryId}`)?.next ?? 0;
+  }
+
   /** What of a chunk is new; `undefined` when nothing is. */
   take(chunk: {
     readonly attempt: number;

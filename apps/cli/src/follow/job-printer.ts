@@ -4,6 +4,7 @@ import { plainText } from "../terminal/plain-text.ts";
 import { ChunkCursor } from "./chunk-cursor.ts";
 import { describeEnd, stepKeyOf } from "./describe-job.ts";
 import type { LogScreen } from "./log-screen.ts";
+import { SetupOutput } from "./setup-output.ts";
 
 export interface AttemptSelection {
   /** Only this attempt's output. */
@@ -18,19 +19,18 @@ export class JobPrinter {
   readonly #selection: AttemptSelection;
   readonly #cursor = new ChunkCursor();
   readonly #entries = new Map<string, LogEntryView>();
-  readonly #announced = new Set<string>();
+  /** Entries whose end was said. */
   readonly #closed = new Set<string>();
   readonly #said = new Set<string>();
-  #open: string | undefined;
+  /** The entry whose output is being printed. */
+  #current: string | undefined;
+  /** Its output, where it is the executor's own. */
+  #setup: SetupOutput | undefined;
   #job: JobView | undefined;
 
   constructor(screen: LogScreen, selection: AttemptSelection = {}) {
     this.#screen = screen;
     this.#selection = selection;
-  }
-
-  get job(): JobView | undefined {
-    return this.#job;
   }
 
   async print(event: JobLiveEvent): Promise<void> {
@@ -49,7 +49,7 @@ export class JobPrinter {
 
   /** The closing line. */
   async printEnd(job: JobView): Promise<void> {
-    await this.#closeOutput();
+    await this.#close();
     this.#screen.clearStatus();
     const { good, text } = describeEnd(job);
     await this.#screen.line(this.#screen.paint(good ? "green" : "red", text));
@@ -89,9 +89,9 @@ export class JobPrinter {
     if (!this.#wants(entry.attempt)) return;
     const key = keyOf(entry);
     this.#entries.set(key, entry);
-    if (stepKeyOf(entry) !== undefined) await this.#announce(key);
-    else if (entry.exitCode === null) this.#screen.status(plainText(entry.key));
-    if (entry.exitCode !== null) await this.#close(key, entry);
+    await this.#open(key);
+    // The end of an entry may be known before the last of its output has come.
+    if (entry.exitCode !== null && this.#cursor.seen(entry) >= entry.length) await this.#close();
   }
 
   async #printChunk(chunk: Extract<JobLiveEvent, { kind: "chunk" }>): Promise<void> {
@@ -99,55 +99,61 @@ export class JobPrinter {
     const fresh = this.#cursor.take(chunk);
     if (!fresh) return;
     const key = keyOf(chunk);
-    await this.#announce(key);
-    if (fresh.missing > 0) {
-      await this.#screen.line(this.#screen.paint("yellow", `${fresh.missing} bytes of this log are missing`));
-    }
-    // What the executor does is no output of the job: a program that reads ours gets the steps' alone.
+    await this.#open(key);
     const entry = this.#entries.get(key);
-    const stream = entry !== undefined && stepKeyOf(entry) === undefined ? "stderr" : chunk.stream;
-    await this.#screen.output(stream, fresh.bytes);
+    if (this.#setup !== undefined && entry !== undefined) {
+      this.#setup.push(fresh.bytes);
+      this.#screen.status([plainText(entry.key), this.#setup.lines.at(-1)].filter(Boolean).join(": "));
+    } else {
+      if (fresh.missing > 0) {
+        await this.#screen.line(this.#screen.paint("yellow", `${fresh.missing} bytes of this log are missing`));
+      }
+      await this.#screen.output(chunk.stream, fresh.bytes);
+    }
+    if (entry && entry.exitCode !== null && this.#cursor.seen(entry) >= entry.length) await this.#close();
   }
 
-  /** The heading, before the first output and again after another entry's. */
-  async #announce(key: string): Promise<void> {
-    if (this.#open === key) return;
-    const again = this.#announced.has(key);
+  /** Makes an entry the one whose output is printed: its heading, after the closing line of the one before. */
+  async #open(key: string): Promise<void> {
+    if (this.#current === key) return;
     const entry = this.#entries.get(key);
+    // Said already; a resumed stream tells it again.
+    if (entry !== undefined && this.#closed.has(key) && this.#cursor.seen(entry) >= entry.length) return;
+    await this.#close();
+    this.#current = key;
     const step = entry ? stepKeyOf(entry) : undefined;
-    // A step without output has its heading; one that was announced and stays silent needs none again.
-    await this.#closeOutput();
-    this.#open = key;
-    this.#announced.add(key);
-    const { paint } = this.#screen;
-    if (step === undefined) await this.#screen.line(paint("dim", `· ${plainText(entry?.key ?? "output")}`));
-    else {
-      const image = this.#job?.steps.find((candidate) => candidate.key === step)?.image;
-      const name = paint("bold", `▸ ${plainText(step)}`);
-      await this.#screen.line(
-        `${name}${image ? paint("dim", `  ${plainText(image)}`) : ""}${again ? " (continued)" : ""}`,
-      );
-      this.#screen.status(`step ${plainText(step)} runs`);
+    if (entry !== undefined && step === undefined) {
+      this.#setup = new SetupOutput();
+      if (entry.exitCode === null) this.#screen.status(plainText(entry.key));
+      return;
     }
+    const { paint } = this.#screen;
+    const image = this.#job?.steps.find((candidate) => candidate.key === step)?.image;
+    await this.#screen.line(
+      `${paint("bold", `▸ ${plainText(step ?? "output")}`)}${image ? paint("dim", `  ${plainText(image)}`) : ""}`,
+    );
+    this.#screen.status(`step ${plainText(step ?? "")} runs`);
   }
 
-  async #close(key: string, entry: LogEntryView): Promise<void> {
-    if (this.#closed.has(key)) return;
+  /** Ends the entry whose output is printed. */
+  async #close(): Promise<void> {
+    const key = this.#current;
+    if (key === undefined) return;
+    const entry = this.#entries.get(key);
+    const setup = this.#setup;
+    this.#current = undefined;
+    this.#setup = undefined;
+    await this.#screen.endEntry();
+    // Without an end it may go on; with one it has been said.
+    if (entry === undefined || entry.exitCode === null || this.#closed.has(key)) return;
     this.#closed.add(key);
     const { paint } = this.#screen;
-    const step = stepKeyOf(entry);
-    const took = entry.durationMs === null ? "" : ` ${formatDuration(entry.durationMs)}`;
-    if (this.#open === key) await this.#closeOutput();
+    const name = plainText(stepKeyOf(entry) ?? entry.key);
+    const took = entry.durationMs === null ? "" : formatDuration(entry.durationMs);
     if (entry.exitCode !== 0) {
-      await this.#screen.line(
-        paint("red", `  ${plainText(step ?? entry.key)} exited with ${entry.exitCode}${took ? ` after${took}` : ""}`),
-      );
-    } else if (step === undefined) await this.#screen.line(paint("dim", `· ${plainText(entry.key)}${took}`));
-  }
-
-  async #closeOutput(): Promise<void> {
-    if (this.#open !== undefined) await this.#screen.endEntry();
-    this.#open = undefined;
+      for (const line of setup?.lines ?? []) await this.#screen.line(paint("dim", `  ${line}`));
+      await this.#screen.line(paint("red", `  ${name} exited with ${entry.exitCode}${took && ` after ${took}`}`));
+    } else if (setup) await this.#screen.line(paint("dim", `· ${name} ${took}`));
   }
 
   async #sayOnce(key: string, line: string): Promise<void> {
