@@ -371,8 +371,9 @@ export function describeRuntime(
 
         const running = place.start("trap 'echo tidying; exit 0' TERM; echo ready; while :; do sleep 0.2; done", {
           signal: stop.signal,
-          output: (_, bytes) => {
-            output.push(bytes.toString());
+          output: (stream, bytes) => {
+            // Shells say on stderr which of their commands a signal ended.
+            if (stream === "stdout") output.push(bytes.toString());
             if (output.join("").includes("ready")) stop.abort(reason);
           },
         });

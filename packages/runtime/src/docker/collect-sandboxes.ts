@@ -1,0 +1,39 @@
+import type { Abortable, Collected } from "../contract.ts";
+import { ownerLabel, sandboxLabel } from "./container-spec.ts";
+import { type EngineClient, EngineError } from "./engine-client.ts";
+import { ContainerListReply, NetworkListReply } from "./engine-replies.ts";
+import { removeContainer } from "./step-container.ts";
+
+/** Removes the containers, with their anonymous volumes, and then the networks of `owner` that nobody keeps. */
+export async function collectSandboxes(
+  engine: EngineClient,
+  { owner, keep, signal }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable,
+): Promise<Collected> {
+  const query = { all: true, filters: JSON.stringify({ label: [`${ownerLabel}=${owner}`] }) };
+  const isLeft = ({ Labels }: { readonly Labels?: Readonly<Record<string, string>> | null | undefined }) =>
+    !keep.has(Labels?.[sandboxLabel] ?? "");
+  const sandboxes = new Set<string>();
+  const details: string[] = [];
+
+  const containers = await engine.json(ContainerListReply, { path: "/containers/json", query, signal });
+  for (const { Id, Names, Labels } of containers.filter(isLeft)) {
+    signal.throwIfAborted();
+    await removeContainer(engine, Id);
+    sandboxes.add(Labels?.[sandboxLabel] ?? "");
+    details.push(`removed container ${Names[0]?.replace(/^\//, "") ?? Id}`);
+  }
+  const networks = await engine.json(NetworkListReply, {
+    path: "/networks",
+    query: { filters: query.filters },
+    signal,
+  });
+  for (const { Id, Name, Labels } of networks.filter(isLeft)) {
+    signal.throwIfAborted();
+    await engine.send({ method: "DELETE", path: `/networks/${Id}` }).catch((error) => {
+      if (!(error instanceof EngineError && error.status === 404)) throw error;
+    });
+    sandboxes.add(Labels?.[sandboxLabel] ?? "");
+    details.push(`removed network ${Name}`);
+  }
+  return { sandboxes: sandboxes.size, details };
+}

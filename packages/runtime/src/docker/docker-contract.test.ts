@@ -1,0 +1,25 @@
+import {
+  busyboxImage,
+  describeRuntime,
+  engines,
+  loadImage,
+  type RuntimeUnderTest,
+  shellLessImage,
+} from "@airlock/test-kit";
+import { createDockerRuntime } from "./docker-runtime.ts";
+
+describeRuntime("docker", ["docker", "registry"], prepare);
+
+async function prepare({ allowHostImage }: { readonly allowHostImage: boolean }): Promise<RuntimeUnderTest> {
+  const { docker, registry } = engines();
+  const socketPath = docker?.socketPath ?? "";
+  const images = {
+    shell: "contract-shell:1",
+    noShell: "contract-shell-less:1",
+    unknown: `${registry?.address}/contract/unknown:1`,
+  };
+  await loadImage(await busyboxImage(), socketPath, images.shell);
+  await loadImage(await shellLessImage(), socketPath, images.noShell);
+  const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage });
+  return { runtime, owner: `contract-${process.pid}`, images, dispose: () => runtime.close() };
+}

@@ -1,0 +1,70 @@
+import { z } from "zod";
+
+// What the Engine API answers, reduced to the fields that are used here.
+// https://docs.docker.com/reference/api/engine/version/v1.41/
+
+export const ErrorReply = z.object({ message: z.string() });
+
+export const VersionReply = z.object({
+  Version: z.string(),
+  ApiVersion: z.string(),
+  MinAPIVersion: z.string().optional(),
+  Components: z.array(z.object({ Name: z.string(), Version: z.string() })).optional(),
+});
+export type VersionReply = z.infer<typeof VersionReply>;
+
+export const InfoReply = z.object({
+  NCPU: z.number(),
+  MemoryLimit: z.boolean(),
+  SwapLimit: z.boolean(),
+  CpuCfsPeriod: z.boolean(),
+  CpuCfsQuota: z.boolean(),
+  PidsLimit: z.boolean(),
+  OSType: z.string(),
+  SecurityOptions: z.array(z.string()).nullish(),
+});
+export type InfoReply = z.infer<typeof InfoReply>;
+
+export const ImageReply = z.object({
+  Id: z.string(),
+  Config: z
+    .object({
+      User: z.string().nullish(),
+      WorkingDir: z.string().nullish(),
+      Volumes: z.record(z.string(), z.unknown()).nullish(),
+    })
+    .nullish(),
+});
+export type ImageReply = z.infer<typeof ImageReply>;
+
+export const CreatedReply = z.object({ Id: z.string() });
+
+export const ExecReply = z.object({ Running: z.boolean(), ExitCode: z.number().nullable() });
+
+export const ContainerReply = z.object({
+  State: z.object({ Running: z.boolean(), OOMKilled: z.boolean(), ExitCode: z.number(), Error: z.string() }),
+});
+export type ContainerState = z.infer<typeof ContainerReply>["State"];
+
+export const TopReply = z.object({ Processes: z.array(z.array(z.string())).nullable() });
+
+const labels = z.record(z.string(), z.string()).nullish();
+
+export const ContainerListReply = z.array(z.object({ Id: z.string(), Names: z.array(z.string()), Labels: labels }));
+
+export const NetworkListReply = z.array(z.object({ Id: z.string(), Name: z.string(), Labels: labels }));
+
+export const EventReply = z.object({
+  Action: z.string(),
+  Actor: z.object({ Attributes: z.record(z.string(), z.string()) }),
+});
+
+/** One line of the answer to a pull or an import. */
+export const ProgressReply = z.object({
+  status: z.string().optional(),
+  id: z.string().optional(),
+  progressDetail: z.object({ current: z.number().optional(), total: z.number().optional() }).optional(),
+  errorDetail: z.object({ message: z.string().optional(), code: z.number().optional() }).optional(),
+  error: z.string().optional(),
+});
+export type ProgressReply = z.infer<typeof ProgressReply>;

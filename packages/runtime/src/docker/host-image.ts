@@ -1,0 +1,73 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readdir, readlink, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import type { Abortable } from "../contract.ts";
+import { refusedByPolicy, runtimeFailed } from "../errors.ts";
+import { assembleHostRoot } from "../oci/host-image.ts";
+import type { EngineClient } from "./engine-client.ts";
+import type { ImageReply } from "./engine-replies.ts";
+import { inspectImage, progressMessages } from "./pull-image.ts";
+
+export interface HostImage {
+  readonly image: ImageReply;
+  /** To be mounted read-only at the same place. */
+  readonly readOnlyPaths: readonly string[];
+}
+
+const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/**
+ * The host's tool chain as an image: a few kilobytes of links and empty directories, imported once, and the mounts that
+ * fill them. Only where the engine shares this host's file system.
+ */
+export async function ensureHostImage(engine: EngineClient, { signal }: Abortable): Promise<HostImage> {
+  const { archive, readOnlyPaths } = await packHostRoot();
+  const tag = createHash("sha256").update(archive).digest("hex").slice(0, 16);
+  const reference = `airlock-host:${tag}`;
+  const present = await inspectImage(engine, reference);
+  if (present) return { image: present, readOnlyPaths };
+  const changes = [`ENV PATH=${path}`, "ENV HOME=/root", "LABEL airlock.image=host"];
+  const query = { fromSrc: "-", repo: "airlock-host", tag, changes };
+  const request = { method: "POST", path: "/images/create", query, body: archive, signal } as const;
+  for await (const _ of progressMessages(engine, request));
+  const image = await inspectImage(engine, reference);
+  if (!image) throw runtimeFailed("the Docker engine did not import the image of the host");
+  return { image, readOnlyPaths };
+}
+
+async function packHostRoot(): Promise<{ archive: Buffer; readOnlyPaths: readonly string[] }> {
+  const directory = await mkdtemp(join(tmpdir(), "airlock-host-"));
+  try {
+    const mounts = await assembleHostRoot(directory);
+    await unfoldSbin(directory);
+    // The same bytes every time, so that the same image is found again.
+    const reproducible = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"];
+    const { stdout } = await promisify(execFile)("tar", ["-C", directory, ...reproducible, "-c", "."], {
+      encoding: "buffer",
+    });
+    return { archive: stdout, readOnlyPaths: mounts.map(({ destination }) => destination) };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * The engine mounts its init at `/sbin/docker-init`. Below the read-only `/usr` there is no place for it, so `/sbin` is
+ * a directory of links here.
+ */
+async function unfoldSbin(directory: string): Promise<void> {
+  const sbin = join(directory, "sbin");
+  const target = await readlink(sbin).catch(() => undefined);
+  if (target === undefined) {
+    throw refusedByPolicy(
+      'the image "host" needs a host whose /sbin is a link into /usr',
+      "Name a container image, or use the oci runtime.",
+    );
+  }
+  await rm(sbin);
+  await mkdir(sbin);
+  for (const name of await readdir(resolve("/", target))) await symlink(join("/", target, name), join(sbin, name));
+}

@@ -1,0 +1,1 @@
+export { createDockerRuntime, type DockerRuntimeOptions, defaultDockerHost } from "./docker-runtime.ts";

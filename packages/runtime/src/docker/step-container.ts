@@ -1,0 +1,301 @@
+import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Abortable, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
+import { imageInvalid, runtimeFailed } from "../errors.ts";
+import { type ContainerPlan, containerSpec, keeperPids } from "./container-spec.ts";
+import { type EngineClient, EngineError } from "./engine-client.ts";
+import {
+  ContainerReply,
+  type ContainerState,
+  CreatedReply,
+  EventReply,
+  ExecReply,
+  TopReply,
+} from "./engine-replies.ts";
+import { exitStatus } from "./exit-status.ts";
+import { Keeper } from "./keeper.ts";
+import { OutputQueue } from "./output-queue.ts";
+import { readLines } from "./read-lines.ts";
+import { StreamFrames } from "./stream-frames.ts";
+
+export interface StepContainerOptions extends ContainerPlan {
+  readonly name: string;
+  /** As the job wrote it, for messages. */
+  readonly image: string;
+  /** The image's own user, which its steps run as. */
+  readonly user: string;
+}
+
+const graceMs = 5_000;
+const readyTimeoutMs = 60_000;
+const answerTimeoutMs = 2_000;
+const emptyTimeoutMs = 2_000;
+const removeTimeoutMs = 30_000;
+const outOfMemoryEventMs = 500;
+const pollMs = { first: 20, most: 500 };
+
+/** Makes the directory inside the container, where the job's symlinks lead nowhere else; the script takes its place. */
+const enter = `[ -d "$1" ] || mkdir -p -- "$1" && cd -- "$1" && exec /bin/sh "$2"`;
+
+/** One running container: a keeper, and an exec for each step. */
+export class StepContainer implements AsyncDisposable {
+  readonly id: string;
+  readonly #engine: EngineClient;
+  readonly #options: StepContainerOptions;
+  readonly #keeper: Keeper;
+  #hadOutOfMemory = false;
+  #removed: Promise<void> | undefined;
+
+  private constructor(engine: EngineClient, options: StepContainerOptions, id: string, keeper: Keeper) {
+    this.id = id;
+    this.#engine = engine;
+    this.#options = options;
+    this.#keeper = keeper;
+  }
+
+  /**
+   * Creates and starts it. Takes no signal: a creation that is given up half-way would leave a container behind.
+   * @throws {AirlockError} reason `image-invalid` when the image's `/bin/sh` does not run.
+   */
+  static async start(engine: EngineClient, options: StepContainerOptions): Promise<StepContainer> {
+    await using cleanup = new AsyncDisposableStack();
+    const query = { name: options.name };
+    const { Id: id } = await engine.json(CreatedReply, {
+      method: "POST",
+      path: "/containers/create",
+      query,
+      body: containerSpec(options),
+    });
+    cleanup.defer(() => removeContainer(engine, id));
+    const keeper = new Keeper(
+      await engine.hijack({
+        method: "POST",
+        path: `/containers/${id}/attach`,
+        query: { stream: 1, stdin: 1, stdout: 1, stderr: 1 },
+      }),
+    );
+    cleanup.defer(() => keeper.destroy());
+    const ready = keeper.ready();
+    await engine.send({ method: "POST", path: `/containers/${id}/start` });
+    const isReady = await Promise.race([ready, sleep(readyTimeoutMs, undefined, { ref: false })]);
+    if (isReady !== true) {
+      const state = await inspectContainer(engine, id);
+      if (isReady === undefined || state === undefined || state.Running) {
+        throw runtimeFailed(`the container of image "${options.image}" did not come up`);
+      }
+      if (state.OOMKilled) throw runtimeFailed(`the memory limit is too small to start image "${options.image}"`);
+      const why = state.Error || keeper.lastWords || `it ended with ${state.ExitCode}`;
+      throw imageInvalid(options.image, "has no /bin/sh that runs", new Error(why));
+    }
+    cleanup.move();
+    return new StepContainer(engine, options, id, keeper);
+  }
+
+  /** Whether a further step can run in it. */
+  get isAlive(): boolean {
+    return !this.#keeper.isGone && this.#removed === undefined;
+  }
+
+  /** Runs one step; see the contract. Afterwards no process of it is left, or the container is gone with all of them. */
+  async runStep(step: SandboxStep, { signal, output }: Abortable & { output: StepOutput }): Promise<StepStatus> {
+    signal.throwIfAborted();
+    const exec = await this.#createExec(step);
+    const body = await this.#engine.stream({ method: "POST", path: `/exec/${exec}/start`, body: { Detach: false } });
+    const queue = new OutputQueue(output);
+    const reading = readInto(body, queue);
+    const ended = this.#untilEnded(exec, reading);
+    try {
+      await stoppable(ended, queue, signal);
+    } catch (error) {
+      await this.#terminate(ended);
+      await this.#clear(queue, reading, body);
+      throw error;
+    }
+    const survived = await this.#clear(queue, reading, body);
+    await queue.drained();
+    return this.#status(exec, await ended, survived);
+  }
+
+  /** Bounded in time; a container that can't be removed now is left to the collection. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#removed ??= this.#remove();
+    return this.#removed;
+  }
+
+  async #remove(): Promise<void> {
+    this.#keeper.destroy();
+    await removeContainer(this.#engine, this.id);
+  }
+
+  async #createExec(step: SandboxStep): Promise<string> {
+    const { Id } = await this.#engine.json(CreatedReply, {
+      method: "POST",
+      path: `/containers/${this.id}/exec`,
+      body: {
+        Cmd: ["/bin/sh", "-c", enter, "sh", step.workingDirectory, step.script],
+        Env: Object.entries(step.env).map(([name, value]) => `${name}=${value}`),
+        User: this.#options.user,
+        WorkingDir: "/",
+        AttachStdout: true,
+        AttachStderr: true,
+      },
+    });
+    return Id;
+  }
+
+  /**
+   * Resolves to the exit code when the exec's own process has ended, `undefined` when the container went with it. The
+   * end of its output proves nothing: a daemon may hold it open, and a process may have closed it and run on.
+   */
+  async #untilEnded(exec: string, reading: Promise<void>): Promise<number | undefined> {
+    const outputEnded = Promise.race([reading, this.#keeper.gone]);
+    let waitMs = pollMs.first;
+    let mayEndSoon = true;
+    for (;;) {
+      if (mayEndSoon) {
+        // Most steps end with their output: no poll is needed for those.
+        mayEndSoon = await Promise.race([outputEnded.then(() => false), sleep(pollMs.most, true, { ref: false })]);
+      } else {
+        await sleep(waitMs, undefined, { ref: false });
+        waitMs = Math.min(waitMs * 2, pollMs.most);
+      }
+      const state = await this.#inspectExec(exec);
+      if (state === undefined) return undefined;
+      if (!state.Running) return state.ExitCode ?? undefined;
+      if (this.#keeper.isGone) return undefined;
+    }
+  }
+
+  async #inspectExec(exec: string) {
+    try {
+      return await this.#engine.json(ExecReply, { path: `/exec/${exec}/json` });
+    } catch (error) {
+      if (error instanceof EngineError && [404, 409].includes(error.status)) return undefined;
+      throw error;
+    }
+  }
+
+  async #terminate(ended: Promise<unknown>): Promise<void> {
+    const answered = await this.#keeper.signal("TERM", answerTimeoutMs);
+    if (!answered) return;
+    await Promise.race([ended.catch(() => {}), sleep(graceMs, undefined, { ref: false })]);
+  }
+
+  /**
+   * Kills what the step left, then takes the output that is still under way. Answers whether the container was alive
+   * until here.
+   */
+  async #clear(queue: OutputQueue, reading: Promise<void>, body: Readable): Promise<boolean> {
+    queue.lift();
+    // Verified from outside: a hostile step may have tampered with the keeper, or left what can't be killed.
+    const isEmpty = (await this.#keeper.signal("KILL", answerTimeoutMs)) && (await this.#isEmpty());
+    const survived = !this.#keeper.isGone;
+    if (!isEmpty && survived) await this[Symbol.asyncDispose]();
+    // Nobody writes any more, so the stream ends, unless the engine has lost it.
+    await Promise.race([reading, sleep(answerTimeoutMs, undefined, { ref: false })]);
+    body.destroy();
+    await reading;
+    return survived;
+  }
+
+  async #isEmpty(): Promise<boolean> {
+    const deadline = Date.now() + emptyTimeoutMs;
+    try {
+      while ((await this.#countProcesses()) > keeperPids) {
+        if (Date.now() > deadline) return false;
+        await sleep(10);
+      }
+      return true;
+    } catch (error) {
+      if (error instanceof EngineError) return false;
+      throw error;
+    }
+  }
+
+  /** As the engine's own machine sees it. Its statistics would say it, too, but only once a second. */
+  async #countProcesses(): Promise<number> {
+    const path = `/containers/${this.id}/top`;
+    const { Processes } = await this.#engine.json(TopReply, { path, query: { ps_args: "-eo pid" } });
+    return Processes?.length ?? 0;
+  }
+
+  async #status(exec: string, exitCode: number | undefined, survived: boolean): Promise<StepStatus> {
+    // The last process of a dying container is killed with it, whoever is to blame.
+    if (exitCode !== undefined && (survived || exitCode !== 137)) {
+      return exitStatus(exitCode, exitCode === 137 && (await this.#wasOutOfMemory(exec)));
+    }
+    const state = this.#removed ? undefined : await inspectContainer(this.#engine, this.id);
+    if (state?.OOMKilled) return { kind: "killed", signal: "SIGKILL", outOfMemory: true };
+    throw runtimeFailed(
+      "the container ended while the step ran",
+      state ? new Error(state.Error || `it ended with ${state.ExitCode}`) : undefined,
+      "Check that nothing restarted the Docker engine or removed its containers.",
+    );
+  }
+
+  /**
+   * The engine learns of it before it learns of the end, but tells it in a stream of its own. An earlier step's lack of
+   * memory may have several events: they stand before the start of this one.
+   */
+  async #wasOutOfMemory(exec: string): Promise<boolean> {
+    const filters = JSON.stringify({ container: [this.id], event: ["oom", "exec_start"] });
+    const signal = AbortSignal.timeout(outOfMemoryEventMs);
+    let started = !this.#hadOutOfMemory;
+    try {
+      const body = await this.#engine.stream({ path: "/events", query: { since: 1, filters }, signal });
+      for await (const line of readLines(body)) {
+        const { Action, Actor } = EventReply.parse(JSON.parse(line));
+        if (Actor.Attributes.execID === exec) started = true;
+        if (Action !== "oom" || !started) continue;
+        this.#hadOutOfMemory = true;
+        return true;
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+    return false;
+  }
+}
+
+async function stoppable(ended: Promise<unknown>, queue: OutputQueue, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    await Promise.race([ended, queue.failed, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+/** Ends with the stream, however that ends: what became of the process is asked elsewhere. */
+async function readInto(body: Readable, queue: OutputQueue): Promise<void> {
+  const frames = new StreamFrames();
+  try {
+    for await (const chunk of body) {
+      for (const piece of frames.push(chunk as Buffer)) await queue.push(piece);
+    }
+  } catch {
+    // A dead engine or container, or an output that failed: seen by whoever waits for the exec and the queue.
+  }
+}
+
+async function inspectContainer(engine: EngineClient, id: string): Promise<ContainerState | undefined> {
+  try {
+    return (await engine.json(ContainerReply, { path: `/containers/${id}/json` })).State;
+  } catch (error) {
+    if (error instanceof EngineError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** With its anonymous volumes. One that is gone already, or about to be, is fine. */
+export async function removeContainer(engine: EngineClient, id: string): Promise<void> {
+  const signal = AbortSignal.timeout(removeTimeoutMs);
+  try {
+    await engine.send({ method: "DELETE", path: `/containers/${id}`, query: { force: true, v: true }, signal });
+  } catch (error) {
+    if (!(error instanceof EngineError && [404, 409].includes(error.status))) throw error;
+  }
+}

@@ -1,0 +1,45 @@
+import { AirlockError } from "@airlock/job";
+import type { Abortable, Runtime } from "./contract.ts";
+import { EngineClient } from "./docker/engine-client.ts";
+import { createDockerRuntime, type DockerRuntimeOptions, defaultDockerHost } from "./docker/index.ts";
+import { createOciRuntime, type OciRuntimeOptions } from "./oci/index.ts";
+import { findRuntimeBinary } from "./oci/runtime-binary.ts";
+
+export interface RuntimeChoice {
+  /** `auto` prefers a Docker engine that answers, then an OCI runtime that is installed. */
+  readonly kind: "docker" | "oci" | "auto";
+  readonly docker: DockerRuntimeOptions;
+  readonly oci: OciRuntimeOptions;
+}
+
+const pingTimeoutMs = 2_000;
+
+/**
+ * Makes the runtime that the configuration asks for.
+ * @throws {AirlockError} whose hint is the one command to type, when `auto` finds none.
+ */
+export async function selectRuntime({ kind, docker, oci }: RuntimeChoice, { signal }: Abortable): Promise<Runtime> {
+  if (kind === "docker") return createDockerRuntime(docker);
+  if (kind === "oci") return createOciRuntime(oci);
+  if (await answers(docker.host ?? defaultDockerHost, signal)) return createDockerRuntime(docker);
+  signal.throwIfAborted();
+  try {
+    await findRuntimeBinary(oci.runtimePath);
+  } catch (error) {
+    throw new AirlockError("no sandbox runtime: no Docker engine answers, and neither crun nor runc is installed", {
+      code: "no-runtime",
+      hint: "apt-get install -y crun",
+      cause: error,
+    });
+  }
+  return createOciRuntime(oci);
+}
+
+async function answers(host: string, signal: AbortSignal): Promise<boolean> {
+  const engine = new EngineClient({ host });
+  try {
+    return await engine.ping(AbortSignal.any([signal, AbortSignal.timeout(pingTimeoutMs)]));
+  } finally {
+    await engine.close();
+  }
+}
