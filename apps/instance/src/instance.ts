@@ -5,7 +5,7 @@ import type { InstanceConfig } from "./config.ts";
 import { DataDirectory } from "./data-directory.ts";
 import { forgetOldExecutors } from "./executors/executor-registry.ts";
 import { Metrics } from "./http/metrics.ts";
-import { createHttpServer, listen } from "./http/server.ts";
+import { close, createHttpServer, listen } from "./http/server.ts";
 import { Dispatcher } from "./queues/dispatcher.ts";
 import { deleteSpentTokens, expireLeases } from "./queues/expire-leases.ts";
 import { RepositoryService } from "./repositories/repository-service.ts";
@@ -81,7 +81,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     executorToken,
     stopping: stopping.signal,
   });
-  stack.defer(() => app.close());
+  stack.defer(() => close(app));
   stack.use(
     repeat(sweepIntervalMs, logger, async () => {
       for (const job of await expireLeases(db)) {

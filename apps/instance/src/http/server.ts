@@ -37,7 +37,8 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
         },
         handler,
       ),
-    forceCloseConnections: true,
+    // close() below lets answers that are under way end first.
+    forceCloseConnections: "idle",
     return503OnClosing: false,
   });
   app.addHook("onResponse", async (request, reply) => {
@@ -81,6 +82,23 @@ export async function listen(app: FastifyInstance, address: ListenAddress): Prom
   }
   const { port } = app.server.address() as AddressInfo;
   return `http://${reachableHost(address.host)}:${port}`;
+}
+
+const closeGraceMs = 3000;
+
+/** Stops accepting, lets answers under way end for a moment, then cuts what is left. */
+export async function close(app: FastifyInstance): Promise<void> {
+  const startedAt = Date.now();
+  // A connection that becomes idle after the server began to close would stay open for its keep-alive time.
+  const timer = setInterval(() => {
+    if (Date.now() - startedAt < closeGraceMs) app.server.closeIdleConnections();
+    else app.server.closeAllConnections();
+  }, 20);
+  try {
+    await app.close();
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** A wildcard address is no address to connect to. */

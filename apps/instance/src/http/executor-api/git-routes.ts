@@ -76,7 +76,12 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     const git = spawnGit(context.repositories.environment, {
       gitDirectory: options.directory,
       args: ["upload-pack", "--strict", "--stateless-rpc", ...options.args, options.directory],
-      config: { "uploadpack.allowAnySHA1InWant": "true", "uploadpack.allowFilter": "true" },
+      config: {
+        "uploadpack.allowAnySHA1InWant": "true",
+        "uploadpack.allowFilter": "true",
+        // Our own bookkeeping; its commits are still given out by their SHA.
+        "uploadpack.hideRefs": "refs/airlock",
+      },
       env: gitProtocol(request) ? { GIT_PROTOCOL: gitProtocol(request) } : {},
     });
     const stop = () => stopGit(git);

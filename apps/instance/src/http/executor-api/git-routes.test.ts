@@ -1,0 +1,147 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { request } from "node:http";
+import { buffer } from "node:stream/consumers";
+import {
+  describeWithEngines,
+  type FixtureRepository,
+  makeRepository,
+  type TemporaryDirectory,
+  temporaryDirectory,
+} from "@airlock/test-kit";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
+
+describeWithEngines(["postgres"], "the git endpoint", () => {
+  let target: TestInstance;
+  let directory: TemporaryDirectory;
+  let own: FixtureRepository;
+  beforeAll(async () => {
+    directory = await temporaryDirectory();
+    const commits = Array.from({ length: 30 }, (_, index) => ({
+      message: `Commit ${index}`,
+      files: [{ path: `file-${index}`, content: `${index} `.repeat(20_000) }],
+    }));
+    own = await makeRepository(`${directory.path}/own`, commits);
+    await makeRepository(`${directory.path}/other`, [{ message: "x", files: [{ path: "secret", content: "secret" }] }]);
+    target = await startTestInstance();
+    await target.rest("POST", "/repositories", { name: "team/own", url: own.path });
+    await target.rest("POST", "/repositories", { name: "team/other", url: `${directory.path}/other` });
+  });
+  afterAll(async () => {
+    await target?.[Symbol.asyncDispose]();
+    await directory?.[Symbol.asyncDispose]();
+  });
+
+  async function take(): Promise<TakenJob> {
+    await target.submit({ repository: "team/own" });
+    const response = await target.executor("queue/default/dequeue", { executorName: "e", airlock: { waitMs: 1000 } });
+    return (await response.json()) as TakenJob;
+  }
+  async function git(
+    args: readonly string[],
+    job?: TakenJob,
+  ): Promise<{ code: number; stdout: string; stderr: string }> {
+    const headers = job ? Object.entries(jobHeaders(job, "e")) : [];
+    const config = headers.flatMap(([name, value]) => ["-c", `http.extraHeader=${name}: ${value}`]);
+    const child = spawn("git", [...config, ...args], {
+      env: { PATH: "/usr/bin:/bin", HOME: "/nonexistent", GIT_TERMINAL_PROMPT: "0", GIT_CONFIG_NOSYSTEM: "1" },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const [stdout, stderr] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, "close")]);
+    return { code: child.exitCode ?? -1, stdout: stdout.toString(), stderr: stderr.toString() };
+  }
+  const url = (name: string) => `${target.url}/.executors/git/${name}`;
+  let clones = 0;
+  async function newClone(): Promise<string> {
+    const path = `${directory.path}/clone-${++clones}`;
+    await git(["init", "--quiet", path]);
+    return path;
+  }
+
+  it("serves one commit by its SHA, at depth 1, to the job's token", async () => {
+    const job = await take();
+    const clone = await newClone();
+    const old = own.commits[3] ?? "";
+    for (const sha of [own.head, old]) {
+      const fetched = await git(["-C", clone, "fetch", "--no-tags", "--depth=1", url("team/own"), sha], job);
+      expect(fetched).toMatchObject({ code: 0 });
+    }
+    expect((await git(["-C", clone, "rev-list", "--count", own.head])).stdout).toBe("1\n");
+    expect((await git(["-C", clone, "cat-file", "-p", `${old}:file-3`])).stdout).toContain("3 3 3");
+  });
+
+  it("serves partial fetches, and clients of protocol versions 0 and 1", async () => {
+    const job = await take();
+    const clone = await newClone();
+    const partial = ["-C", clone, "fetch", "--depth=1", "--filter=blob:none", url("team/own"), own.head];
+    expect((await git(partial, job)).stderr).not.toContain("filtering not recognized");
+    for (const version of ["0", "1"]) {
+      const args = ["-c", `protocol.version=${version}`, "ls-remote", url("team/own"), "HEAD"];
+      expect((await git(args, job)).stdout).toBe(`${own.head}\tHEAD\n`);
+    }
+  });
+
+  it("keeps other repositories, pushes and strangers out", async () => {
+    const job = await take();
+    expect((await git(["ls-remote", url("team/other")], job)).stderr).toContain("403");
+    expect((await git(["ls-remote", url("team/own/../other")], job)).stderr).toMatch(/403|404/);
+    expect((await git(["ls-remote", url("team/own")])).stderr).toMatch(/401|could not read Username/);
+    expect((await git(["ls-remote", url("team%2Fother")], job)).stderr).toMatch(/403|404/);
+    const clone = await newClone();
+    await git(["-C", clone, "fetch", url("team/own"), own.head], job);
+    expect((await git(["-C", clone, "push", url("team/own"), `${own.head}:refs/heads/x`], job)).stderr).toContain(
+      "403",
+    );
+    const mark = { executorName: "e", jobId: job.id };
+    await target.executor("queue/default/markComplete", mark, jobHeaders(job, "e"));
+    expect((await git(["ls-remote", url("team/own")], job)).stderr).toMatch(
+      /401|could not read Username|Authentication/,
+    );
+  });
+
+  it("takes requests that the client packed, and refuses one that unpacks to too much", async () => {
+    const job = await take();
+    const { gzipSync } = await import("node:zlib");
+    const post = (body: Uint8Array<ArrayBuffer>) =>
+      fetch(`${url("team/own")}/git-upload-pack`, {
+        method: "POST",
+        headers: {
+          ...jobHeaders(job, "e"),
+          "content-type": "application/x-git-upload-pack-request",
+          "content-encoding": "gzip",
+          "git-protocol": "version=2",
+        },
+        body,
+      });
+    const packet = (text: string) => `${(text.length + 4).toString(16).padStart(4, "0")}${text}`;
+    const lsRefs = `${packet("command=ls-refs\n")}0001${packet("ref-prefix HEAD\n")}0000`;
+    const answer = await post(new Uint8Array(gzipSync(lsRefs)));
+    expect(await answer.text()).toContain(`${own.head} HEAD`);
+    const bomb = await post(new Uint8Array(gzipSync(Buffer.alloc(200 * 1024 * 1024)))).then(
+      (response) => response.arrayBuffer().then(() => response.status),
+      () => "cut off",
+    );
+    expect(bomb).not.toBe(500);
+  });
+
+  it("stops its git when the client hangs up", async () => {
+    const job = await take();
+    const running = async () => {
+      const child = spawn("pgrep", ["-f", `upload-pack.*${target.dataDirectory}`], {
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      return (await buffer(child.stdout)).toString();
+    };
+    const client = request(`${url("team/own")}/git-upload-pack`, {
+      method: "POST",
+      headers: { ...jobHeaders(job, "e"), "git-protocol": "version=2" },
+    });
+    client.on("error", () => {});
+    // Half a request: git waits for the rest.
+    client.write("0014command=ls-refs\n");
+    await expect.poll(running, { timeout: 5000 }).not.toBe("");
+    client.destroy();
+    await expect.poll(running, { timeout: 5000 }).toBe("");
+  });
+});

@@ -1,0 +1,161 @@
+import { JobSpec } from "@airlock/api";
+import {
+  applyEvent,
+  type FailureReason,
+  type JobEvent,
+  type JobLifecycle,
+  type RetryPolicy,
+  TransitionError,
+} from "@airlock/job";
+import { createDatabase, describeWithEngines, engines, type TestDatabase } from "@airlock/test-kit";
+import fc from "fast-check";
+import { sql } from "kysely";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type Database, openDatabase } from "../store/database.ts";
+import { dequeueJob } from "./dequeue-job.ts";
+import { completeAttempt, errorAttempt, failAttempt } from "./end-attempt.ts";
+import { enqueueJob } from "./enqueue-job.ts";
+import { expireLeases } from "./expire-leases.ts";
+import { renewLeases } from "./renew-leases.ts";
+import { transitionJob } from "./transition-job.ts";
+
+const policy: RetryPolicy = { maxAttempts: 3, backoffMs: 5000, backoffMaxMs: 300_000, leaseMs: 15_000 };
+const start = Date.parse("2026-01-01T00:00:00Z");
+const executor = "executor-1";
+const ourReasons: FailureReason[] = ["runtime", "checkout-unavailable", "executor-shutdown", "policy"];
+
+interface Step {
+  readonly advanceMs: number;
+  readonly kind: JobEvent["kind"];
+  /** Speak for the attempt before the last one. */
+  readonly lapsed: boolean;
+  /** Speak as an executor that does not hold the job. */
+  readonly foreign: boolean;
+  readonly reason: FailureReason;
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  advanceMs: fc.constantFrom(0, 1, 4999, 5000, 14_999, 15_000, 60_000),
+  kind: fc.constantFrom<JobEvent["kind"][]>(
+    "dequeue",
+    "dequeue",
+    "heartbeat",
+    "complete",
+    "fail",
+    "error",
+    "error",
+    "expire",
+    "cancel",
+    "retry",
+  ),
+  lapsed: fc.boolean().map((value) => value),
+  foreign: fc.integer({ min: 0, max: 5 }).map((value) => value === 0),
+  reason: fc.constantFrom(...ourReasons),
+});
+
+describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
+  let database: TestDatabase;
+  let db: Database;
+  let queues = 0;
+
+  beforeAll(async () => {
+    const { postgres } = engines();
+    database = await createDatabase(postgres?.url ?? "");
+    db = await openDatabase({ url: database.url });
+    await sql`create table test_clock (now timestamptz not null)`.execute(db);
+    await sql`insert into test_clock values (now())`.execute(db);
+    await sql`create or replace function airlock_now() returns timestamptz language sql stable
+      as 'select now from test_clock'`.execute(db);
+  });
+  afterAll(async () => {
+    await db?.destroy();
+    await database?.[Symbol.asyncDispose]();
+  });
+
+  /** Sends the event to the store; `false`: it had no effect. */
+  async function send(job: number, queue: string, event: JobEvent, as: string): Promise<boolean> {
+    const failure = (reason: FailureReason) => ({ reason, message: "because", exitCode: null });
+    switch (event.kind) {
+      case "dequeue":
+        return (await dequeueJob(db, { queues: [queue], executor, labels: {} })) !== null;
+      case "heartbeat":
+        return (await renewLeases(db, as, [{ job, attempt: event.attempt, queue }])).length > 0;
+      case "complete":
+        return completeAttempt(db, { job, attempt: event.attempt, executor: as });
+      case "fail":
+        return failAttempt(db, { job, attempt: event.attempt, executor: as }, failure(event.reason));
+      case "error":
+        return errorAttempt(db, { job, attempt: event.attempt, executor: as }, failure(event.reason));
+      case "expire":
+        return (await expireLeases(db)).some((expired) => expired.id === job);
+      case "cancel":
+      case "retry":
+        return (await transitionJob(db, job, event)).kind === "changed";
+    }
+  }
+
+  async function read(job: number): Promise<JobLifecycle> {
+    const row = await db.selectFrom("jobs").selectAll().where("id", "=", job).executeTakeFirstOrThrow();
+    return {
+      state: row.state,
+      attempt: row.attempt,
+      errors: row.errors,
+      cancelRequested: row.cancel_requested,
+      visibleAt: row.visible_at,
+      leaseExpiresAt: row.lease_expires_at,
+      finishedAt: row.finished_at,
+      failureReason: row.failure_reason,
+    };
+  }
+
+  it("is the pure life cycle, whatever happens in whatever order", async () => {
+    const seen = new Set<string>();
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 16 }), async (steps) => {
+        const queue = `q${++queues}`;
+        await db.insertInto("queues").values({ name: queue }).execute();
+        let now = start;
+        await sql`update test_clock set now = ${new Date(now)}`.execute(db);
+        const spec = JobSpec.parse({ queue, steps: [{ image: "alpine", run: "true" }] });
+        const { id } = await enqueueJob(db, { spec, repository: null, commit: null, idempotencyKey: null });
+        let model = await read(id);
+        for (const { advanceMs, kind, lapsed, foreign, reason } of steps) {
+          now += advanceMs;
+          await sql`update test_clock set now = ${new Date(now)}`.execute(db);
+          const attempt = Math.max(1, lapsed ? model.attempt - 1 : model.attempt);
+          const event = { kind, attempt, reason } as JobEvent;
+          const byExecutor = kind === "heartbeat" || kind === "complete" || kind === "fail" || kind === "error";
+          const as = foreign && byExecutor ? "executor-2" : executor;
+          let expected = model;
+          let refusal = as === executor ? null : "foreign";
+          try {
+            if (!refusal) expected = applyEvent(model, event, new Date(now), policy);
+          } catch (error) {
+            if (!(error instanceof TransitionError)) throw error;
+            refusal = error.code;
+          }
+          const changed = await send(id, queue, event, as);
+          model = await read(id);
+          expect({ event: kind, changed, ...model }).toEqual({ event: kind, changed: refusal === null, ...expected });
+          seen.add(refusal ?? `${kind} → ${model.state}`);
+        }
+        const open = await db
+          .selectFrom("attempts")
+          .select("attempt")
+          .where("job", "=", id)
+          .where("state", "=", "processing")
+          .execute();
+        expect(open.map((row) => row.attempt)).toEqual(model.state === "processing" ? [model.attempt] : []);
+      }),
+      { numRuns: 150 },
+    );
+    // The run is worth something only if it came through here.
+    for (const path of ["error → queued", "error → errored", "expire → queued", "complete → completed"]) {
+      expect(seen).toContain(path);
+    }
+    for (const refusal of ["lapsed-attempt", "wrong-state", "not-visible", "lease-valid", "foreign"]) {
+      // A job that is not visible, or whose lease holds, is simply not found by the store.
+      expect(seen).toContain(refusal);
+    }
+  });
+});
