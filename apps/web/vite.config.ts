@@ -6,6 +6,11 @@ const instance = "http://127.0.0.1:7080";
 export default defineConfig({
   plugins: [react()],
   // The instance serves the pages with `default-src 'self'`: an asset inlined as a data URL would be refused.
-  build: { assetsInlineLimit: 0, target: "es2022", chunkSizeWarningLimit: 700 },
+  build: {
+    assetsInlineLimit: 0,
+    target: "es2022",
+    chunkSizeWarningLimit: 700,
+    rolldownOptions: { output: { strictExecutionOrder: true } },
+  },
   server: { proxy: { "/api": instance, "/healthz": instance } },
 });

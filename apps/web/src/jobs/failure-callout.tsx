@@ -10,10 +10,12 @@ interface FailureCalloutProps {
   readonly job: JobView;
   readonly attempt: AttemptView;
   readonly entryHref: (entryId: number) => string;
+  /** Id of the entry whose log is shown already. */
+  readonly shownEntry: number | undefined;
 }
 
 /** Says of an attempt that did not complete what failed, why, and what to do next. */
-export function FailureCallout({ job, attempt, entryHref }: FailureCalloutProps) {
+export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureCalloutProps) {
   if (attempt.state === "processing" || attempt.state === "completed") return null;
   if (attempt.state === "canceled") {
     return (
@@ -32,6 +34,7 @@ export function FailureCallout({ job, attempt, entryHref }: FailureCalloutProps)
       icon={ours ? <IconAlertTriangle /> : <IconCircleX />}
       title={culprit && attempt.failureReason === "step-failed" ? stepTitle(culprit) : words.title}
       role="alert"
+      p="sm"
     >
       {attempt.failureMessage && (
         <Text size="sm" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
@@ -42,7 +45,7 @@ export function FailureCallout({ job, attempt, entryHref }: FailureCalloutProps)
         {words.hint}
         {again && ` Attempt ${job.attempt} took over.`}
       </Text>
-      {culprit && (
+      {culprit && culprit.entryId !== shownEntry && (
         <Anchor component={Link} to={entryHref(culprit.entryId)} replace preventScrollReset size="sm">
           Show the log of “{entryLabel(culprit.key)}” ({exitWords(culprit.exitCode)})
         </Anchor>

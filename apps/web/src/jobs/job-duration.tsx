@@ -6,9 +6,14 @@ import { TickingDuration } from "../layout/ticking-duration.tsx";
 export function JobDuration({ job }: { readonly job: JobSummary }) {
   if (job.state === "queued") {
     return (
-      <Text size="sm" c="dimmed" span>
-        waiting <TickingDuration from={job.queuedAt} to={null} />
-      </Text>
+      <>
+        <Text size="sm" span style={{ fontVariantNumeric: "tabular-nums" }}>
+          <TickingDuration from={job.queuedAt} to={null} />
+        </Text>{" "}
+        <Text size="xs" c="dimmed" span>
+          waiting
+        </Text>
+      </>
     );
   }
   if (job.startedAt === null) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { jobSummary } from "../testing/job-summary-fixture.ts";
 import { formatJobFilter, matchesFilter, parseJobFilter } from "./job-filter.ts";
-import { jobSummary } from "./job-summary-fixture.ts";
 
 const parse = (search: string) => parseJobFilter(new URLSearchParams(search));
 

@@ -1,5 +1,5 @@
-import { jobStates } from "@airlock/job";
-import { Button, Chip, Group, Select } from "@mantine/core";
+import { type JobState, jobStates } from "@airlock/job";
+import { Button, Group, Select } from "@mantine/core";
 import { IconFilterX } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { listQueues, listRepositories } from "../api-client/endpoints.ts";
@@ -23,29 +23,18 @@ export function JobFilters({ filter, onChange }: JobFiltersProps) {
   const change = (part: Partial<JobFilter>) => onChange({ ...filter, ...part, before: undefined });
   return (
     <Group gap="sm" mb="md" role="search" aria-label="Filter jobs">
-      <Chip.Group
-        multiple
-        value={[...filter.states]}
-        onChange={(values) => change({ states: jobStates.filter((state) => values.includes(state)) })}
-      >
-        <Group gap={6}>
-          {jobStates.map((state) => {
-            const { word, icon: Picture, color } = jobStateWords[state];
-            return (
-              <Chip
-                key={state}
-                value={state}
-                size="sm"
-                variant="light"
-                color={color}
-                icon={<Picture size={14} stroke={2.2} />}
-              >
-                {word}
-              </Chip>
-            );
-          })}
-        </Group>
-      </Chip.Group>
+      <Group gap={6}>
+        {jobStates.map((state) => (
+          <StateToggle
+            key={state}
+            state={state}
+            pressed={filter.states.includes(state)}
+            onToggle={(pressed) =>
+              change({ states: jobStates.filter((each) => (each === state ? pressed : filter.states.includes(each))) })
+            }
+          />
+        ))}
+      </Group>
       <Select
         aria-label="Queue"
         placeholder="Any queue"
@@ -58,7 +47,7 @@ export function JobFilters({ filter, onChange }: JobFiltersProps) {
         clearable
         searchable
         size="xs"
-        w={150}
+        style={{ flex: "1 1 130px", maxWidth: 190 }}
       />
       <Select
         aria-label="Repository"
@@ -72,7 +61,7 @@ export function JobFilters({ filter, onChange }: JobFiltersProps) {
         clearable
         searchable
         size="xs"
-        w={230}
+        style={{ flex: "1 1 150px", maxWidth: 260 }}
       />
       {isFiltered(filter) && (
         <Button variant="subtle" size="xs" leftSection={<IconFilterX size={14} />} onClick={() => onChange(everything)}>
@@ -80,6 +69,32 @@ export function JobFilters({ filter, onChange }: JobFiltersProps) {
         </Button>
       )}
     </Group>
+  );
+}
+
+interface StateToggleProps {
+  readonly state: JobState;
+  readonly pressed: boolean;
+  readonly onToggle: (pressed: boolean) => void;
+}
+
+function StateToggle({ state, pressed, onToggle }: StateToggleProps) {
+  const { word, icon: Picture, color } = jobStateWords[state];
+  return (
+    <Button
+      size="xs"
+      radius="xl"
+      variant={pressed ? "filled" : "default"}
+      color={pressed ? color : "gray"}
+      fw={500}
+      leftSection={
+        <Picture size={15} stroke={2.1} color={pressed ? "currentColor" : `var(--mantine-color-${color}-text)`} />
+      }
+      aria-pressed={pressed}
+      onClick={() => onToggle(!pressed)}
+    >
+      {word}
+    </Button>
   );
 }
 

@@ -81,7 +81,6 @@ export function JobHeader({ job, attempt, onAttemptChange, onRetried }: JobHeade
         )}
         <Fact name="Resources">{resourceWords(job)}</Fact>
         <Fact name="Network">{egressWords(job)}</Fact>
-        {job.exitCode !== null && <Fact name="Exit code">{job.exitCode}</Fact>}
       </dl>
 
       {!isFinished(job.state) && (
@@ -133,9 +132,14 @@ function resourceWords({ resources, timeoutMs }: JobView): string {
     memory !== undefined && `${memory} memory`,
     disk !== undefined && `${disk} disk`,
     pids !== undefined && `${pids} pids`,
-    timeoutMs !== null && `at most ${formatDuration(timeoutMs)}`,
+    timeoutMs !== null && `at most ${limitWords(timeoutMs)}`,
   ].filter(Boolean);
   return words.length === 0 ? "executor's defaults" : words.join(", ");
+}
+
+/** `30m 0s` → `30m`. */
+function limitWords(ms: number): string {
+  return formatDuration(ms).replaceAll(/ 0[hms]/g, "");
 }
 
 function egressWords({ egress }: JobView): string {

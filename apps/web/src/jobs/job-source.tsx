@@ -21,7 +21,7 @@ export function JobSource({ job }: { readonly job: Pick<JobSummary, "repository"
         </Text>
       </Tooltip>
       {job.commit && job.commit !== job.revision && (
-        <Code fz={11} title={job.commit}>
+        <Code fz={11} title={job.commit} style={{ flex: "none" }}>
           {shortCommit(job.commit)}
         </Code>
       )}

@@ -15,10 +15,10 @@ export function JobTable({ jobs }: { readonly jobs: readonly JobSummary[] }) {
         <Table.Thead>
           <Table.Tr>
             <Table.Th w={80}>Job</Table.Th>
-            <Table.Th w={138}>State</Table.Th>
+            <Table.Th w={156}>State</Table.Th>
             <Table.Th>Repository and steps</Table.Th>
             <Table.Th w="20%">Queue and executor</Table.Th>
-            <Table.Th w={124}>Duration</Table.Th>
+            <Table.Th w={140}>Duration</Table.Th>
             <Table.Th w={124}>Submitted</Table.Th>
           </Table.Tr>
         </Table.Thead>

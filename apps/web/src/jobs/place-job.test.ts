@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { jobSummary } from "../testing/job-summary-fixture.ts";
 import { jobsPerPage, parseJobFilter } from "./job-filter.ts";
-import { jobSummary } from "./job-summary-fixture.ts";
 import { placeJob } from "./place-job.ts";
 
 const filter = (search = "") => parseJobFilter(new URLSearchParams(search));

@@ -1,6 +1,7 @@
 import type { JobView } from "@airlock/api";
 import { formatDuration } from "@airlock/job";
 import { Paper, Text } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
 import {
   type Icon,
   IconAlertTriangle,
@@ -10,6 +11,7 @@ import {
   IconCircleX,
   IconLoader2,
 } from "@tabler/icons-react";
+import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { useNow } from "../layout/clock.ts";
 import { growingDuration } from "../layout/time-words.ts";
@@ -26,6 +28,7 @@ interface TimelinePanelProps {
 }
 
 export function TimelinePanel({ job, attempt, shownEntry, entryHref }: TimelinePanelProps) {
+  const narrow = useMediaQuery("(max-width: 62em)", undefined, { getInitialValueInEffect: false });
   const { groups, spanMs } = buildTimeline(job, attempt, useNow());
   return (
     <Paper
@@ -37,7 +40,11 @@ export function TimelinePanel({ job, attempt, shownEntry, entryHref }: TimelineP
       className={classes.panel ?? ""}
     >
       {groups.map((group) => (
-        <Group key={group.name} group={group}>
+        <Group
+          key={group.name}
+          group={group}
+          open={!narrow || group.name === "Steps" || group.rows.some((row) => row.status === "failed")}
+        >
           {group.rows.map((row) => (
             <Row
               key={row.kind === "entry" ? row.entry.entryId : `step ${row.label}`}
@@ -58,15 +65,21 @@ export function TimelinePanel({ job, attempt, shownEntry, entryHref }: TimelineP
   );
 }
 
-function Group({ group, children }: { readonly group: TimelineGroup; readonly children: React.ReactNode }) {
+interface GroupProps {
+  readonly group: TimelineGroup;
+  readonly open: boolean;
+  readonly children: ReactNode;
+}
+
+function Group({ group, open, children }: GroupProps) {
   return (
-    <section className={classes.group} aria-label={group.name}>
-      <div className={classes.heading}>
+    <details className={classes.group} open={open}>
+      <summary className={classes.heading}>
         <span>{group.name}</span>
         {group.durationMs > 0 && <span>{formatDuration(group.durationMs)}</span>}
-      </div>
+      </summary>
       <ul className={classes.list}>{children}</ul>
-    </section>
+    </details>
   );
 }
 

@@ -1,6 +1,6 @@
 import type { JobView, LogEntryView } from "@airlock/api";
 import { describe, expect, it } from "vitest";
-import { jobSummary } from "./job-summary-fixture.ts";
+import { jobSummary } from "../testing/job-summary-fixture.ts";
 import { buildTimeline, entryLabel, entryOfInterest } from "./timeline.ts";
 
 const second = (seconds: number) => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();

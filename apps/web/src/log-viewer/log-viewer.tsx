@@ -28,6 +28,8 @@ export interface LogViewerProps {
   readonly command: string;
   /** More output may come. */
   readonly live: boolean;
+  /** What matters stands at the end: begin there. */
+  readonly startAtEnd: boolean;
   /** Bytes that the log is known to have. */
   readonly expectedBytes: number;
   /** Every byte has arrived, or none will any more. */
@@ -48,7 +50,7 @@ export function LogViewer(props: LogViewerProps) {
   const lastTop = useRef(0);
   const scrolledTo = useRef<LineRange>(undefined);
   const [wrap, setWrap] = useState(false);
-  const [following, setFollowing] = useState(live && range === undefined);
+  const [following, setFollowing] = useState((live || props.startAtEnd) && range === undefined);
   const [windowStart, setWindowStart] = useState(0);
   const [query, setQuery] = useState({ text: "", matchCase: false });
   const [matchIndex, setMatchIndex] = useState(-1);

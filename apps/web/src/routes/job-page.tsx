@@ -100,7 +100,7 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
         onAttemptChange={(value) => setSearch(value === job.attempt ? {} : { attempt: String(value) })}
         onRetried={() => setSearch({}, { replace: true })}
       />
-      {attempt && <FailureCallout job={job} attempt={attempt} entryHref={entryHref} />}
+      {attempt && <FailureCallout job={job} attempt={attempt} entryHref={entryHref} shownEntry={entryId} />}
       <JobDefinition job={job} />
       <div className={classes.columns}>
         <TimelinePanel job={job} attempt={number} shownEntry={entry?.entryId} entryHref={entryHref} />
@@ -112,6 +112,7 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
               version={version}
               command={entry.command.join(" ")}
               live={attemptIsOpen && entry.exitCode === null}
+              startAtEnd={entry.exitCode !== null && entry.exitCode !== 0}
               expectedBytes={entry.length}
               complete={complete}
               downloadHref={jobLogsPath(job.id, number, entry.entryId)}

@@ -25,7 +25,7 @@ export function JobsPage() {
   usePageIdentity("Jobs");
   const [search, setSearch] = useSearchParams();
   const filter = parseJobFilter(search);
-  const narrow = useMediaQuery("(max-width: 62em)");
+  const narrow = useMediaQuery("(max-width: 62em)", undefined, { getInitialValueInEffect: false });
   const key = formatJobFilter(filter).toString();
   const { data, error, refetch, isPlaceholderData } = useQuery({
     queryKey: queryKeys.jobs(key),

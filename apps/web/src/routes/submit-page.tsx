@@ -3,9 +3,9 @@ import {
   Alert,
   Autocomplete,
   Button,
-  Fieldset,
   Group,
   Loader,
+  Paper,
   SegmentedControl,
   Select,
   SimpleGrid,
@@ -16,7 +16,7 @@ import {
 } from "@mantine/core";
 import { IconAlertCircle, IconPlus, IconSend } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, type ReactNode, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import { createJob, getJob, listQueues, listRepositories } from "../api-client/endpoints.ts";
 import { errorWords } from "../api-client/error-words.ts";
@@ -67,13 +67,6 @@ export function SubmitPage() {
   );
 }
 
-/** Errors that name no field but belong to one. */
-const fieldOfCode: Readonly<Record<string, string>> = {
-  "unknown-repository": "repository",
-  "unknown-revision": "revision",
-  "unknown-queue": "queue",
-};
-
 function SubmitForm({ initial }: { readonly initial: FormValues }) {
   const navigate = useNavigate();
   const [values, setValues] = useState(initial);
@@ -98,7 +91,10 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
   const spec = toJobSpec(values);
   const parsed = JobSpec.safeParse(spec);
   const ownIssues = tried && parsed.error ? describeIssues(parsed.error) : [];
-  const issues = issuesByField([...ownIssues, ...serverIssues(error)], fieldPaths(values));
+  const issues = issuesByField(
+    [...ownIssues, ...(error instanceof ApiRequestError ? error.issues : [])],
+    fieldPaths(values),
+  );
   const errorOf = (path: string) => issues.fields.get(path);
   const words = error && issues.fields.size === 0 && issues.others.length === 0 ? errorWords(error) : undefined;
 
@@ -118,7 +114,7 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
     <div className={classes.columns}>
       <form onSubmit={submit} noValidate aria-label="New job">
         <Stack>
-          <Fieldset legend="Source" bg="var(--airlock-surface)">
+          <FormSection title="Source">
             <SimpleGrid cols={{ base: 1, sm: 3 }}>
               <Select
                 label="Repository"
@@ -153,7 +149,7 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
                 error={errorOf("queue")}
               />
             </SimpleGrid>
-          </Fieldset>
+          </FormSection>
 
           {values.steps.map((step, index) => (
             <StepFields
@@ -180,7 +176,7 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
             </Button>
           </Group>
 
-          <Fieldset legend="Limits" bg="var(--airlock-surface)">
+          <FormSection title="Limits">
             <SimpleGrid cols={{ base: 2, sm: 5 }}>
               <LimitInput
                 label="CPUs"
@@ -226,10 +222,12 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
             <Text size="xs" c="dimmed" mt="xs">
               What is left empty is the executor's default.
             </Text>
-          </Fieldset>
+          </FormSection>
 
-          <Fieldset legend="Network" bg="var(--airlock-surface)">
+          <FormSection title="Network">
             <SegmentedControl
+              fullWidth
+              maw={460}
               aria-label="Network"
               value={values.egress}
               onChange={(egress) => change({ egress: egress as FormValues["egress"] })}
@@ -259,9 +257,9 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
                 {errorOf("egress")}
               </Text>
             )}
-          </Fieldset>
+          </FormSection>
 
-          <Fieldset legend="More" bg="var(--airlock-surface)">
+          <FormSection title="More">
             <Stack gap="sm">
               <EnvFields
                 title="Labels that the executor must have"
@@ -292,7 +290,7 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
                 />
               </SimpleGrid>
             </Stack>
-          </Fieldset>
+          </FormSection>
 
           {(words || issues.others.length > 0) && (
             <Alert color="red" icon={<IconAlertCircle />} title="The job was not submitted" role="alert">
@@ -315,7 +313,8 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
             </Button>
             {issues.fields.size > 0 && (
               <Text size="sm" c="var(--mantine-color-error)" role="alert">
-                {issues.fields.size === 1 ? "One field needs" : `${issues.fields.size} fields need`} a correction.
+                {issues.fields.size === 1 ? "One field needs" : `${issues.fields.size} fields need`} a correction.{" "}
+                {error instanceof ApiRequestError && error.hint}
               </Text>
             )}
           </Group>
@@ -326,11 +325,15 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
   );
 }
 
-function serverIssues(error: unknown): readonly string[] {
-  if (!(error instanceof ApiRequestError)) return [];
-  if (error.issues.length > 0) return error.issues;
-  const field = fieldOfCode[error.code];
-  return field === undefined ? [] : [`${field}: ${[error.message, error.hint].filter(Boolean).join(" ")}`];
+function FormSection({ title, children }: { readonly title: string; readonly children: ReactNode }) {
+  return (
+    <Paper withBorder p="md" bg="var(--airlock-surface)" component="fieldset" m={0} miw={0} aria-label={title}>
+      <Text fw={600} mb="xs">
+        {title}
+      </Text>
+      {children}
+    </Paper>
+  );
 }
 
 interface LimitInputProps {

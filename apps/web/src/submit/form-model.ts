@@ -88,7 +88,7 @@ export function formOf(job: JobView): FormValues {
     pids: text(pids),
     egress: typeof job.egress === "string" ? job.egress : "allow",
     allow: typeof job.egress === "string" ? "" : job.egress.allow.join("\n"),
-    timeout: job.timeoutMs === null ? "" : `${job.timeoutMs}ms`,
+    timeout: job.timeoutMs === null ? "" : durationText(job.timeoutMs),
     outputs: job.outputs.join("\n"),
     labels: Object.entries(job.labels).map(([name, value]) => ({ id: newId(), name, value })),
     priority: job.priority === 0 ? "" : String(job.priority),
@@ -139,6 +139,18 @@ export function fieldPaths(values: FormValues): string[] {
     ...ofResources,
     ...["queue", "repository", "revision", "egress", "timeout", "outputs", "labels", "priority"],
   ];
+}
+
+/** As short as it can be written without rounding: `30m`. */
+function durationText(ms: number): string {
+  const unit = (
+    [
+      [3_600_000, "h"],
+      [60_000, "m"],
+      [1000, "s"],
+    ] as const
+  ).find(([length]) => ms % length === 0);
+  return unit ? `${ms / unit[0]}${unit[1]}` : `${ms}ms`;
 }
 
 function egressOf(values: FormValues): Pick<JobSpecInput, "egress"> {

@@ -18,7 +18,15 @@ export function StepFields({ step, index, count, errors, onChange, onMove, onRem
   const change = (part: Partial<StepValues>) => onChange({ ...step, ...part });
   const name = `step ${index + 1}`;
   return (
-    <Paper withBorder p="md" bg="var(--airlock-surface)" component="fieldset" m={0} aria-label={`Step ${index + 1}`}>
+    <Paper
+      withBorder
+      p="md"
+      bg="var(--airlock-surface)"
+      component="fieldset"
+      m={0}
+      miw={0}
+      aria-label={`Step ${index + 1}`}
+    >
       <Group justify="space-between" mb="xs">
         <Text fw={600}>Step {index + 1}</Text>
         {count > 1 && (

@@ -1,0 +1,417 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { describeWithEngines, engines } from "@airlock/test-kit";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { build } from "vite";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { type InstanceProcess, startInstanceProcess } from "./testing/instance-process.ts";
+import { ScriptedExecutor, type ScriptedJob } from "./testing/scripted-executor.ts";
+import { startSeverableProxy } from "./testing/severable-proxy.ts";
+
+const run = promisify(execFile);
+
+const browserFlags = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+describeWithEngines(["chromium"], "the web UI in a browser", () => {
+  const suite = new AsyncDisposableStack();
+  let instance: InstanceProcess;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let executor: ScriptedExecutor;
+  let repository: string;
+  /** What the page complained about: errors, and violations of its content security policy. */
+  let complaints: string[];
+
+  beforeAll(async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), "airlock-web-"));
+    suite.defer(() => rm(directory, { recursive: true, force: true }));
+    const web = path.join(directory, "dist");
+    const root = path.resolve(import.meta.dirname, "..");
+    await build({ root, logLevel: "error", build: { outDir: web, emptyOutDir: true } });
+    repository = await createRepository(path.join(directory, "widgets"));
+    instance = suite.use(await startInstanceProcess(web));
+    executor = new ScriptedExecutor({ ...instance, name: "build-01" });
+    const executablePath = engines().chromium?.executablePath ?? "";
+    browser = await chromium.launch({ executablePath, args: browserFlags });
+    suite.defer(() => browser.close());
+    context = await newContext();
+    page = await context.newPage();
+    await page.goto(`${instance.url}/login#token=${instance.administratorToken}`);
+    await page.waitForURL("**/jobs");
+  });
+
+  afterAll(() => suite.disposeAsync());
+
+  beforeEach(() => {
+    complaints = [];
+  });
+
+  afterEach(() => {
+    expect(complaints).toEqual([]);
+  });
+
+  async function newContext(options: Parameters<Browser["newContext"]>[0] = {}): Promise<BrowserContext> {
+    const made = await browser.newContext({ acceptDownloads: true, ...options });
+    made.setDefaultTimeout(10_000);
+    made.on("weberror", (error) => complaints.push(String(error.error())));
+    made.on("console", (message) => {
+      // The browser logs every refused request; what the page made of it is what counts.
+      if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) {
+        complaints.push(message.text());
+      }
+    });
+    return made;
+  }
+
+  const text = (label: string) => page.getByText(label, { exact: true });
+  const log = () => page.getByRole("log", { name: "Output" });
+  /** The lines on the screen. */
+  const lines = () => log().locator("[data-index]").allTextContents();
+  const following = () => log().getAttribute("data-following");
+
+  async function submit(spec: Record<string, unknown>): Promise<number> {
+    const response = await fetch(`${instance.url}/api/v1/jobs`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${instance.administratorToken}`, "content-type": "application/json" },
+      body: JSON.stringify({ steps: [{ key: "test", image: "alpine:3", run: "true" }], ...spec }),
+    });
+    expect(response.status).toBe(201);
+    return ((await response.json()) as { id: number }).id;
+  }
+
+  /** A job that runs, with one open step. */
+  async function startJob(): Promise<{ job: ScriptedJob; entry: number }> {
+    await submit({});
+    const job = await executor.dequeue();
+    return { job, entry: await job.open("step.oci.test") };
+  }
+
+  it("logs in by link, leaves no token in the address or the history, and goes where the visitor wanted to go", async () => {
+    const visitor = await newContext();
+    const tab = await visitor.newPage();
+    await tab.goto(`${instance.url}/executors`);
+    await tab.waitForURL("**/login?next=%2Fexecutors");
+    await tab.getByRole("textbox", { name: "Token" }).fill("not-the-token-but-long-enough");
+    await tab.getByRole("button", { name: "Log in" }).click();
+    await tab.getByText("This token is not valid.").waitFor();
+    await tab.goto(`${instance.url}/login?next=%2Fexecutors#token=${instance.administratorToken}`);
+    await tab.waitForURL("**/executors");
+    await tab.goBack();
+    expect(tab.url()).not.toContain(instance.administratorToken);
+    expect(await tab.evaluate(() => JSON.stringify(history.state) + document.cookie)).not.toContain("token");
+    await visitor.close();
+  });
+
+  it("shows how to begin where nothing is yet", async () => {
+    await page.goto(`${instance.url}/jobs`);
+    await text("No jobs yet").waitFor();
+    expect(await page.getByRole("main").textContent()).toContain("airlock job submit");
+    await page.goto(`${instance.url}/executors`);
+    await text("No executor has reported yet").waitFor();
+    expect(await page.getByRole("main").textContent()).toContain(`EXECUTOR_FRONTEND_URL=${instance.url}`);
+  });
+
+  it("adds a repository and says what is wrong with one", async () => {
+    await page.goto(`${instance.url}/repositories`);
+    await page.getByLabel("Git URL").fill(repository);
+    await page.getByLabel("Name", { exact: true }).fill("-bad-");
+    await page.getByRole("button", { name: "Add" }).click();
+    await page.getByText(/path segments of letters/).waitFor();
+    await page.getByLabel("Name", { exact: true }).fill("acme/widgets");
+    await page.getByRole("button", { name: "Add" }).click();
+    await page.getByRole("article", { name: "acme/widgets" }).getByText("Ready").waitFor();
+  });
+
+  it("submits a job by form, with the instance's objections at their fields", async () => {
+    await page.goto(`${instance.url}/submit?repository=acme%2Fwidgets`);
+    await page.getByRole("button", { name: "Submit job" }).click();
+    await page.getByText("2 fields need a correction.").waitFor();
+    await page.getByLabel("Image").fill("alpine:3");
+    await page.getByLabel("Script").fill("make test");
+    await page.getByLabel("Revision").fill("no-such-branch");
+    await page.getByRole("button", { name: "Submit job" }).click();
+    const revision = page.getByLabel("Revision");
+    await expect.poll(() => revision.getAttribute("aria-invalid")).toBe("true");
+    await revision.fill("main");
+    expect(await page.getByRole("region", { name: "Command" }).textContent()).toContain("--rev main");
+    await page.getByRole("button", { name: "Add a step" }).click();
+    await page.getByRole("group", { name: "Step 2" }).getByLabel("Script").fill("make build");
+    expect(await page.getByRole("region", { name: "Job file" }).textContent()).toContain("    run: make build");
+    await page.getByRole("button", { name: "Submit job" }).click();
+    await page.waitForURL(/\/jobs\/\d+$/);
+    await page.getByTestId("explanation").waitFor();
+    await expect.poll(() => page.title()).toMatch(/^#\d+ queued · airlock$/);
+    const job = await executor.dequeue();
+    await expect.poll(() => page.title()).toBe(`#${job.id} running · airlock`);
+    await job.complete();
+    await expect.poll(() => page.title()).toBe(`#${job.id} completed · airlock`);
+  });
+
+  it("keeps the list of jobs up to date by itself", async () => {
+    await page.goto(`${instance.url}/jobs`);
+    await text("Live").waitFor();
+    await page.evaluate(() => Object.assign(window, { notReloaded: true }));
+    const id = await submit({ queue: "default" });
+    const row = page.locator(`[data-job="${id}"]`);
+    await row.getByText("Queued").waitFor();
+    const job = await executor.dequeue();
+    await row.getByText("Running").waitFor();
+    await job.complete();
+    await row.getByText("Completed").waitFor();
+    expect(await page.evaluate(() => "notReloaded" in window)).toBe(true);
+    await page.getByRole("button", { name: "Queued" }).click();
+    await page.waitForURL("**/jobs?state=queued");
+    await row.waitFor({ state: "detached" });
+  });
+
+  it("shows output as it is printed, in colour, standard error apart, without a reload", async () => {
+    const { job, entry } = await startJob();
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    await page.getByText("Waiting for output…").waitFor();
+    await job.print(entry, "\u001b[31mred\u001b[0m and plain\n 10%\r 50%\r100%\n");
+    await job.print(entry, "careful\n", "stderr");
+    await expect.poll(lines).toEqual(["red and plain", "100%", "careful"]);
+    const color = (name: string) =>
+      page.getByText(name, { exact: true }).evaluate((element) => getComputedStyle(element).color);
+    expect(await color("red")).not.toBe(await color(" and plain"));
+    expect(await page.locator("[data-stream=stderr]").textContent()).toBe("careful");
+    const printedAt = performance.now();
+    await job.print(entry, "late line\n");
+    await page.getByText("late line").waitFor();
+    expect(performance.now() - printedAt).toBeLessThan(2000);
+    await job.complete();
+  });
+
+  it("takes hostile output for what it is: text", async () => {
+    const { job, entry } = await startJob();
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    await job.print(
+      entry,
+      [
+        "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>",
+        "\u001b]8;;javascript:window.pwned=1\u001b\\link\u001b]8;;\u001b\\",
+        "\u001b]52;c;cm0gLXJmIC8=\u0007clipboard",
+        "\u001b]0;owned\u0007\u001b[2J\u001b[8mtitle",
+        "\u001b]0;never ended",
+        "next\u0000\u009b\u202e",
+      ].join("\n"),
+    );
+    await job.close(entry, 0);
+    await job.complete();
+    await expect
+      .poll(lines)
+      .toEqual([
+        "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>",
+        "link",
+        "clipboard",
+        "title",
+        "",
+        "next\u202e",
+      ]);
+    await expect.poll(() => page.title()).toBe(`#${job.id} completed · airlock`);
+    expect(await page.evaluate(() => "pwned" in window)).toBe(false);
+    expect(await log().locator("a[href^='javascript'], script, img").count()).toBe(0);
+  });
+
+  it("follows the end until the reader scrolls up, and again on demand", async () => {
+    const { job, entry } = await startJob();
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    await job.print(entry, numbered(1, 500));
+    await page.getByText("line 500.").waitFor();
+    expect(await following()).toBe("true");
+    await log().hover();
+    await page.mouse.wheel(0, -1500);
+    await expect.poll(following).toBe("false");
+    await job.print(entry, numbered(501, 600));
+    await page.getByText("600 lines").waitFor();
+    expect(await page.getByText("line 600.").count()).toBe(0);
+    await page.getByRole("button", { name: "Follow" }).click();
+    await page.getByText("line 600.").waitFor();
+    await job.print(entry, numbered(601, 650));
+    await page.getByText("line 650.").waitFor();
+    await job.close(entry, 0);
+    await job.complete();
+  });
+
+  it("searches the log, steps through the matches and links to a line", async () => {
+    const { job, entry } = await startJob();
+    await job.print(entry, numbered(1, 3000).replace("line 17.", "line 17. NEEDLE").replace("line 2900.", "needle"));
+    await job.close(entry, 0);
+    await job.complete();
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    await page.getByText("line 1.", { exact: true }).waitFor();
+    await page.keyboard.press("/");
+    await page.keyboard.type("needle");
+    const count = page.getByTestId("match-count");
+    await expect.poll(() => count.textContent()).toBe("1 of 2");
+    await page.keyboard.press("Enter");
+    await expect.poll(() => count.textContent()).toBe("2 of 2");
+    await page.locator("[data-current-match]", { hasText: "needle" }).waitFor();
+    await page.getByRole("link", { name: "Line 2900" }).click();
+    await page.waitForURL(`**/jobs/${job.id}?attempt=1&entry=${entry}#L2900`);
+    await page.reload();
+    await page.getByRole("link", { name: "Line 2900" }).waitFor();
+    expect(await page.getByRole("link", { name: "Line 2900" }).isVisible()).toBe(true);
+  });
+
+  it("downloads the log as it was printed", async () => {
+    const { job, entry } = await startJob();
+    const printed = "\u001b[32mgreen\u001b[0m\n";
+    await job.print(entry, printed);
+    await job.close(entry, 0);
+    await job.complete();
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("link", { name: "Download the log" }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe(`job-${job.id}-attempt-1-test.log`);
+    expect(await readFile(await download.path(), "utf8")).toBe(printed);
+  });
+
+  it("stays responsive with half a million lines and a line of many megabytes", async () => {
+    const { job, entry } = await startJob();
+    await job.print(entry, `${"x".repeat(5_000_000)}\n`);
+    for (let block = 0; block < 10; block += 1)
+      await job.print(entry, numbered(block * 50_000 + 1, block * 50_000 + 50_000));
+    await job.close(entry, 0);
+    await job.complete();
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    await page.getByText("more characters: see the download").waitFor();
+    await page.getByText("500,001 lines").waitFor({ timeout: 30_000 });
+    await page.getByRole("button", { name: "Jump to end" }).click();
+    await page.getByText("line 500000.").waitFor();
+    expect(await log().locator("[data-index]").count()).toBeLessThan(200);
+    await page.getByLabel("Search in the log").fill("line 123456.");
+    await page.getByText("line 123456.").waitFor();
+  }, 90_000);
+
+  it("cancels a running job after asking", async () => {
+    const { job, entry } = await startJob();
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    await page.getByRole("button", { name: "Cancel job" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel job" }).click();
+    await page.getByText("Canceling", { exact: true }).waitFor();
+    expect(await executor.heartbeat([job])).toEqual([String(job.id)]);
+    await job.close(entry, -1);
+    await job.fail("canceled", 1);
+    await expect.poll(() => page.title()).toBe(`#${job.id} canceled · airlock`);
+  });
+
+  it("says what failed and why, and runs it again", async () => {
+    const { job, entry } = await startJob();
+    await job.print(entry, "first attempt\n");
+    await job.close(entry, 3);
+    await job.fail("Step test exited with code 3.", 3);
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    await page.getByRole("alert").getByText("“test” exited with code 3").waitFor();
+    await expect.poll(lines).toEqual(["first attempt"]);
+    await page.getByRole("button", { name: "Retry" }).click();
+    await expect.poll(() => page.title()).toBe(`#${job.id} queued · airlock`);
+    const again = await executor.dequeue();
+    expect(again).toMatchObject({ id: job.id, attempt: 2 });
+    await again.print(await again.open("step.oci.test"), "second attempt\n");
+    await expect.poll(lines).toEqual(["second attempt"]);
+    await page.getByRole("combobox", { name: "Attempt" }).click();
+    await page.getByRole("option", { name: "Attempt 1 · failed" }).click();
+    await expect.poll(lines).toEqual(["first attempt"]);
+    await again.complete();
+  });
+
+  it("loses and repeats nothing when the connection breaks in the middle of a log", async () => {
+    await using proxy = await startSeverableProxy(instance.url);
+    const { job, entry } = await startJob();
+    await page.goto(`${proxy.url}/jobs/${job.id}`);
+    await job.print(entry, numbered(1, 100));
+    await page.getByText("line 100.").waitFor();
+    proxy.sever();
+    await page.getByText("Reconnecting…").waitFor();
+    await job.print(entry, numbered(101, 200));
+    proxy.restore();
+    await page.getByText("line 200.").waitFor();
+    await page.getByText("200 lines").waitFor();
+    await job.complete();
+  });
+
+  it("shows executors, what they run and what runs them", async () => {
+    const { job } = await startJob();
+    await executor.heartbeat([job]);
+    await page.goto(`${instance.url}/executors`);
+    const card = page.getByRole("article", { name: "build-01" });
+    await card.getByText("Active").waitFor();
+    await card.getByRole("link", { name: `#${job.id}` }).waitFor();
+    expect(await card.textContent()).toContain("oci crun 1.19");
+    expect(await card.textContent()).toContain("linux/amd64");
+    await job.complete();
+    await card.getByText("0 of 2 in use").waitFor();
+  });
+
+  it("counts a queue's jobs", async () => {
+    await submit({ queue: "default" });
+    await page.goto(`${instance.url}/queues`);
+    await page.getByRole("row", { name: /^default 1 0 / }).waitFor();
+    await (await executor.dequeue()).complete();
+    await page.getByRole("row", { name: /^default 0 0 none waits/ }).waitFor();
+  });
+
+  it("fits a phone, and goes by keyboard", async () => {
+    const phone = await newContext({
+      viewport: { width: 360, height: 740 },
+      storageState: await context.storageState(),
+    });
+    const tab = await phone.newPage();
+    for (const address of ["/jobs", "/jobs/1", "/executors", "/queues", "/repositories", "/submit"]) {
+      await tab.goto(instance.url + address);
+      await tab.getByRole("heading", { level: 1 }).waitFor();
+      const overflow = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
+      expect([address, await tab.evaluate(overflow)]).toEqual([address, 0]);
+    }
+    await tab.keyboard.press("g");
+    await tab.keyboard.press("j");
+    await tab.waitForURL("**/jobs");
+    await tab.locator("[data-job-link]").first().waitFor();
+    await tab.keyboard.press("j");
+    await tab.keyboard.press("Enter");
+    await tab.waitForURL(/\/jobs\/\d+/);
+    await tab.keyboard.press("?");
+    await tab.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
+    await phone.close();
+  });
+
+  it("leads to the login when the session ends", async () => {
+    const visitor = await newContext({ storageState: await context.storageState() });
+    const tab = await visitor.newPage();
+    await tab.goto(`${instance.url}/jobs`);
+    await tab.getByRole("heading", { name: "Jobs" }).waitFor();
+    await visitor.clearCookies();
+    await tab.getByRole("link", { name: "Queues" }).click();
+    await tab.waitForURL("**/login?next=%2Fqueues");
+    await visitor.close();
+  });
+});
+
+function numbered(from: number, to: number): string {
+  return Array.from({ length: to - from + 1 }, (_, index) => `line ${from + index}.\n`).join("");
+}
+
+async function createRepository(directory: string): Promise<string> {
+  const git = (...words: string[]) => run("git", ["-C", directory, ...words]);
+  await run("git", ["init", "-q", "-b", "main", directory]);
+  await writeFile(path.join(directory, "README.md"), "widgets\n");
+  await git("add", ".");
+  await git("-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "-qm", "Begin");
+  return directory;
+}
