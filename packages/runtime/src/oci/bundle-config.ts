@@ -17,6 +17,8 @@ export interface BundlePlan {
   /** Below every hierarchy's mount point; `null` where the launcher has joined the cgroup already, or there is none. */
   readonly cgroupsPath: string | null;
   readonly maxOpenFiles: number;
+  /** Who we are on the host where that is not root: then the container's root is mapped to it, and nobody else is. */
+  readonly rootless: { readonly uid: number; readonly gid: number } | null;
   readonly seccomp?: SeccompProfile;
 }
 
@@ -68,7 +70,7 @@ export function bundleConfig(plan: BundlePlan): object {
         { type: "RLIMIT_CORE", soft: 0, hard: 0 },
       ],
     },
-    mounts: [...systemMounts, ...workMounts(plan), ...plan.extraMounts],
+    mounts: [...systemMounts(plan), ...workMounts(plan), ...plan.extraMounts],
     linux: {
       namespaces: [
         { type: "pid" },
@@ -76,8 +78,15 @@ export function bundleConfig(plan: BundlePlan): object {
         { type: "uts" },
         { type: "mount" },
         { type: "cgroup" },
+        ...(plan.rootless ? [{ type: "user" }] : []),
         plan.networkNamespace === null ? { type: "network" } : { type: "network", path: plan.networkNamespace },
       ],
+      ...(plan.rootless
+        ? {
+            uidMappings: [{ containerID: 0, hostID: plan.rootless.uid, size: 1 }],
+            gidMappings: [{ containerID: 0, hostID: plan.rootless.gid, size: 1 }],
+          }
+        : {}),
       ...(plan.cgroupsPath === null ? {} : { cgroupsPath: plan.cgroupsPath }),
       seccomp: plan.seccomp ?? seccompProfile(process.arch),
       maskedPaths: [
@@ -100,29 +109,24 @@ export function bundleConfig(plan: BundlePlan): object {
   };
 }
 
-const systemMounts: readonly OciMount[] = [
-  { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-  {
-    destination: "/dev",
-    type: "tmpfs",
-    source: "tmpfs",
-    options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-  },
-  {
-    destination: "/dev/pts",
-    type: "devpts",
-    source: "devpts",
-    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-  },
-  {
-    destination: "/dev/shm",
-    type: "tmpfs",
-    source: "shm",
-    options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-  },
-  { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-  { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-];
+function systemMounts({ rootless }: BundlePlan): readonly OciMount[] {
+  // The group tty is not mapped where only root is.
+  const terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...(rootless ? [] : ["gid=5"])];
+  const inert = ["nosuid", "noexec", "nodev"];
+  return [
+    { destination: "/proc", type: "proc", source: "proc", options: inert },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    { destination: "/dev/pts", type: "devpts", source: "devpts", options: terminals },
+    { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...inert, "mode=1777", "size=65536k"] },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: inert },
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...inert, "ro"] },
+  ];
+}
 
 function workMounts(plan: BundlePlan): readonly OciMount[] {
   return [

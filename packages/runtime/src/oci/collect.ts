@@ -5,14 +5,18 @@ import type { CgroupHost } from "./cgroups/cgroup-host.ts";
 import { errorCode } from "./error-code.ts";
 import { readMounts } from "./mounts.ts";
 import { removeTree, runCommand } from "./run-command.ts";
+import type { RuntimeBinary } from "./runtime-binary.ts";
 
 /**
  * Ends and removes what sandboxes of an owner left. Everything of a sandbox is in its cgroup, its directory and mounts below
  * it; both bear the names of owner and sandbox. Network and mount namespaces go with their last process.
  */
 export async function collectSandboxes(
-  sandboxesDirectory: string,
-  cgroupHost: CgroupHost,
+  {
+    sandboxesDirectory,
+    cgroupHost,
+    binary,
+  }: { readonly sandboxesDirectory: string; readonly cgroupHost: CgroupHost; readonly binary: RuntimeBinary },
   { owner, keep, signal }: Abortable & { readonly owner: string; readonly keep: ReadonlySet<string> },
 ): Promise<Collected> {
   const ownersDirectory = join(sandboxesDirectory, owner);
@@ -26,6 +30,7 @@ export async function collectSandboxes(
     await cgroup.kill();
     await cgroup.remove();
     const directory = join(ownersDirectory, sandbox);
+    if (cgroupHost.mode === "none") await endContainers(binary, join(directory, "state"));
     for (const mount of [...(await readMounts())].reverse()) {
       if (mount.path === directory || mount.path.startsWith(`${directory}/`))
         await runCommand("umount", ["-l", mount.path]);
@@ -34,6 +39,13 @@ export async function collectSandboxes(
     details.push(`sandbox ${sandbox}: ${processes.size} processes ended, cgroup and directory removed`);
   }
   return { sandboxes: details.length, details };
+}
+
+/** Where no cgroup tells what belongs to a sandbox, the OCI runtime's own state does. */
+async function endContainers(binary: RuntimeBinary, stateDirectory: string): Promise<void> {
+  for (const container of await listDirectory(stateDirectory)) {
+    await runCommand(binary.path, ["--root", stateDirectory, "delete", "--force", container]);
+  }
 }
 
 async function listDirectory(path: string): Promise<readonly string[]> {

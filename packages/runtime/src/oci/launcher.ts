@@ -14,16 +14,15 @@ export interface LaunchPlan {
  * Mounts are made in a mount namespace that dies with the step: whatever ends this process, and however, no mount is left.
  * `slave`, so that what the host unmounts meanwhile goes away here too. The root file system of a step opens no devices.
  *
- * Errors of the launcher go to file descriptor 3, apart from the step's. Writing 0 to cgroup.procs means the writer.
+ * The step's stderr is file descriptor 3: that of the launcher itself is kept apart. Writing 0 to cgroup.procs means the writer.
  */
 const script = `
 set -eu
-exec 4>&2 2>&3
 while [ "$1" != -- ]; do umount "$1"; shift; done; shift
 if [ "$1" = overlay ]; then mount -n -t overlay -o "$2" overlay "$3"; shift 3; fi
 shift
 while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift
-exec "$@" 2>&4 3>&- 4>&-
+exec "$@" 2>&3 3>&-
 `;
 
 /** The command line that carries a plan out. All values are arguments: none becomes part of a script. */

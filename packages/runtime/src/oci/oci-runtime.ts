@@ -37,14 +37,17 @@ export interface OciRuntime extends Runtime {
 /** @throws {AirlockError} reason `runtime` when there is no OCI runtime, or the state directory can't be used. */
 export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciRuntime> {
   if (!isAbsolute(options.stateDir)) throw runtimeFailed(`the state directory "${options.stateDir}" is not absolute`);
-  const binary = await findRuntimeBinary(options.runtimePath);
+  const isRoot = process.geteuid?.() === 0;
+  const cgroupHost = await findCgroupHost();
+  // crun refuses to run where it sees cgroup2 beside v1, and only root can take it out of its sight.
+  const kinds = !isRoot && cgroupHost.hybridMounts.length > 0 ? (["runc"] as const) : (["crun", "runc"] as const);
+  const binary = await findRuntimeBinary(options.runtimePath, kinds);
   const sandboxesDirectory = join(options.stateDir, "sandboxes");
   try {
     await mkdir(sandboxesDirectory, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw runtimeFailed("the state directory can't be used", error, "Check its path, owner and file system.");
   }
-  const isRoot = process.geteuid?.() === 0;
   const overlayOptions = isRoot ? await probeOverlay(sandboxesDirectory) : null;
   const images = await ImageStore.open({
     directory: join(options.stateDir, "images"),
@@ -59,8 +62,9 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     sandboxesDirectory,
     overlayOptions,
     images,
-    cgroupHost: await findCgroupHost(),
+    cgroupHost,
     maxOpenFiles: await hardOpenFilesLimit(),
+    rootless: isRoot ? null : { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
   });
 }
 
@@ -72,6 +76,7 @@ interface Parts {
   readonly images: ImageStore;
   readonly cgroupHost: CgroupHost;
   readonly maxOpenFiles: number;
+  readonly rootless: { readonly uid: number; readonly gid: number } | null;
 }
 
 class CreatedOciRuntime implements OciRuntime {
@@ -84,7 +89,7 @@ class CreatedOciRuntime implements OciRuntime {
 
   async describe({ signal }: Abortable): Promise<RuntimeDescription> {
     signal.throwIfAborted();
-    const { cgroupHost, overlayOptions, binary } = this.#parts;
+    const { cgroupHost, overlayOptions, binary, rootless } = this.#parts;
     const { cpu, memory, pids } = cgroupHost.enforces;
     const notes: string[] = [];
     const missing = Object.entries({ cpu, memory, pids }).flatMap(([name, isThere]) => (isThere ? [] : [name]));
@@ -97,9 +102,9 @@ class CreatedOciRuntime implements OciRuntime {
     if (overlayOptions === null) {
       notes.push("Each step copies its image; run the executor as root on a file system that overlayfs can use.");
     }
-    notes.push(
-      "Root in a sandbox is root on the host with few capabilities: steps have no user namespace of their own.",
-    );
+    if (!rootless) {
+      notes.push("Root in a sandbox is root on the host with few capabilities; steps have no user namespace.");
+    }
     notes.push('Only the egress policy "none" is enforced; use the docker runtime for others.');
     return {
       version: binary.version,
@@ -143,7 +148,7 @@ class CreatedOciRuntime implements OciRuntime {
   }
 
   collect(options: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected> {
-    return collectSandboxes(this.#parts.sandboxesDirectory, this.#parts.cgroupHost, options);
+    return collectSandboxes(this.#parts, options);
   }
 
   loadImages(archivePath: string, options: Abortable): Promise<string[]> {

@@ -26,6 +26,7 @@ export interface OciSandboxParts {
   /** Options of overlay mounts besides the directories; `null` where there is no overlayfs. */
   readonly overlayOptions: string | null;
   readonly maxOpenFiles: number;
+  readonly rootless: { readonly uid: number; readonly gid: number } | null;
 }
 
 /** What a step's root file system is made of. */
@@ -118,6 +119,14 @@ export class OciSandbox implements Sandbox {
     signal.throwIfAborted();
     checkStep(step);
     const root = await (this.#roots.get(step.image) ?? this.#root(step.image, { signal, progress: () => {} }));
+
+    const { uid, gid } = root.image.user;
+    if (this.#parts.rootless && (uid !== 0 || gid !== 0)) {
+      throw refusedByPolicy(
+        `image "${step.image}" runs as user ${uid}:${gid}`,
+        "Where the executor does not run as root, images must run as root.",
+      );
+    }
 
     this.#steps += 1;
     const name = String(this.#steps);
@@ -244,6 +253,7 @@ export class OciSandbox implements Sandbox {
       networkNamespace: network.namespacePath,
       cgroupsPath: this.#joins || cgroup === undefined ? null : cgroup.path,
       maxOpenFiles: this.#parts.maxOpenFiles,
+      rootless: this.#parts.rootless,
     });
     // It holds the step's secrets.
     await writeFile(join(directory, "config.json"), JSON.stringify(config), { mode: 0o600 });

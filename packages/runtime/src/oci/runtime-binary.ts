@@ -14,22 +14,26 @@ export interface RuntimeBinary {
 }
 
 /** @throws {AirlockError} reason `runtime` when there is none, or it does not run. */
-export async function findRuntimeBinary(runtimePath: string | undefined): Promise<RuntimeBinary> {
-  const path = runtimePath ?? (await findOnSystemPath(["crun", "runc"]));
-  if (path === undefined) {
-    throw runtimeFailed("no OCI runtime is installed", undefined, "Install crun, e.g. `apt-get install crun`.");
-  }
+export async function findRuntimeBinary(
+  runtimePath: string | undefined,
+  kinds: readonly RuntimeBinary["kind"][],
+): Promise<RuntimeBinary> {
+  const path = runtimePath ?? (await findOnSystemPath(kinds));
+  const hint = `Install ${kinds.join(" or ")}, e.g. \`apt-get install ${kinds[0]}\`.`;
+  if (path === undefined) throw runtimeFailed("no OCI runtime is installed that works here", undefined, hint);
   let words: string;
   try {
     words = await runCommand(path, ["--version"]);
   } catch (error) {
-    throw runtimeFailed(`the OCI runtime ${path} does not run`, error, "Install crun, e.g. `apt-get install crun`.");
+    throw runtimeFailed(`the OCI runtime ${path} does not run`, error, hint);
   }
   const match = /^(crun|runc) version (\S+)/m.exec(words);
   if (!match) {
     throw runtimeFailed(`${basename(path)} is neither crun nor runc`, undefined, "Name the path of crun or runc.");
   }
-  return { path, kind: match[1] === "crun" ? "crun" : "runc", version: `${match[1]} ${match[2]}` };
+  const kind = match[1] === "crun" ? "crun" : "runc";
+  if (!kinds.includes(kind)) throw runtimeFailed(`${kind} does not work here without root`, undefined, hint);
+  return { path, kind, version: `${match[1]} ${match[2]}` };
 }
 
 export async function findOnSystemPath(names: readonly string[]): Promise<string | undefined> {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { open, readFile } from "node:fs/promises";
+import { open, readdir, readFile, readlink } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Abortable, StepOutput, StepStatus } from "../contract.ts";
 import { imageInvalid, runtimeFailed } from "../errors.ts";
@@ -41,7 +41,8 @@ export async function runStepProcess(
     child = spawn(file, [...args], {
       cwd: plan.cwd,
       env: { PATH: systemPath, LC_ALL: "C" },
-      stdio: ["ignore", pipes.writers[0], pipes.writers[1], errors.fd],
+      // The launcher's own errors go elsewhere; it hands the step its stderr at the end.
+      stdio: ["ignore", pipes.writers[0], errors.fd, pipes.writers[1]],
       // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
       detached: true,
     });
@@ -113,6 +114,11 @@ async function endOf(
     stop.removeEventListener("abort", onStop);
   }
 
+  // runc says who the init is a moment after that has begun to run.
+  for (const deadline = Date.now() + 1000; Date.now() < deadline && (await initOf(plan)) === undefined; ) {
+    const ended = await Promise.race([exited, delay(10)]);
+    if (ended !== undefined) return ended;
+  }
   const terminated = await terminate(plan, child);
   const deadline = Date.now() + (terminated ? gracePeriodMs : 0);
   while (Date.now() < deadline) {
@@ -146,7 +152,7 @@ async function terminate(plan: StepProcessPlan, child: ChildProcess): Promise<Te
   if (init === undefined) return undefined;
   const isStopped = !(await handlesSigterm(init));
   killProcess(init, isStopped ? "SIGSTOP" : "SIGTERM");
-  for (const pid of (await plan.cgroup?.processes()) ?? []) {
+  for (const pid of await processesOf(plan, init)) {
     if (pid !== init && pid !== child.pid) killProcess(pid, "SIGTERM");
   }
   return { init, isStopped };
@@ -154,8 +160,7 @@ async function terminate(plan: StepProcessPlan, child: ChildProcess): Promise<Te
 
 async function isAlone({ init, isStopped }: Terminated, plan: StepProcessPlan, child: ChildProcess): Promise<boolean> {
   if (!isStopped) return false;
-  if (plan.cgroup === undefined) return true;
-  for (const pid of await plan.cgroup.processes()) {
+  for (const pid of await processesOf(plan, init)) {
     // Zombies wait for the stopped init, which is not going to reap them.
     if (pid !== init && pid !== child.pid && !(await isZombie(pid))) return false;
   }
@@ -166,6 +171,28 @@ async function isAlone({ init, isStopped }: Terminated, plan: StepProcessPlan, c
 async function initOf(plan: StepProcessPlan): Promise<number | undefined> {
   const pid = Number(await readIfThere(plan.pidFile));
   return pid > 0 ? pid : undefined;
+}
+
+/** Everything that runs in the step; where there are no cgroups, what is in its pid namespace. */
+async function processesOf(plan: StepProcessPlan, init: number): Promise<Iterable<number>> {
+  if (plan.cgroup) return plan.cgroup.processes();
+  const namespace = await linkIfThere(`/proc/${init}/ns/pid`);
+  const pids: number[] = [];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name) || namespace === undefined) continue;
+    if ((await linkIfThere(`/proc/${name}/ns/pid`)) === namespace) pids.push(Number(name));
+  }
+  return pids;
+}
+
+async function linkIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path);
+  } catch (error) {
+    // Processes end meanwhile, and those of others may not be looked at.
+    if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(errorCode(error) ?? "")) return undefined;
+    throw error;
+  }
 }
 
 async function handlesSigterm(pid: number): Promise<boolean> {
@@ -189,12 +216,15 @@ async function statusOf(code: number | null, plan: StepProcessPlan, launcherLog:
   if (code === null) throw runtimeFailed("the OCI runtime was killed");
   if (code !== 0) {
     const launcherError = (await readIfThere(launcherLog)).trim();
-    if (launcherError !== "") throw runtimeFailed(`cannot start the step: ${launcherError.slice(0, 1000)}`);
+    const hasStarted = (await initOf(plan)) !== undefined;
+    if (launcherError !== "" && !hasStarted)
+      throw runtimeFailed(`cannot start the step: ${launcherError.slice(0, 1000)}`);
     const problem = firstError(await readIfThere(plan.logFile));
     if (problem !== undefined) {
       if (/exec format error/i.test(problem)) throw imageInvalid(plan.image, "has a /bin/sh that this CPU can't run");
       throw runtimeFailed(`cannot start the step: ${problem}`);
     }
+    if (!hasStarted) throw runtimeFailed(`cannot start the step: ${plan.launch.command[0]} ended with ${code}`);
   }
   return { kind: "exited", exitCode: code };
 }

@@ -55,7 +55,7 @@ export async function pullImage(
       await blobs.write(content, { signal, digest: blob.digest, maxBytes: blob.size, progress: onBytes });
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof BlobMismatchError)
+      if (error instanceof BlobMismatchError && !(error instanceof BlobIncompleteError))
         throw imageInvalid(image.canonical, `is damaged: ${error.message}`, error);
       if (error instanceof Error && error.name === "AirlockError") throw error;
       throw imageUnavailable(image.canonical, error);
