@@ -56,6 +56,8 @@ export class ScriptedInstance implements AsyncDisposable {
   readonly canceled = new Set<number>();
   readonly gitRequests: RecordedRequest[] = [];
   intervene: Intervention = () => undefined;
+  /** Another address that git is sent to. */
+  redirectGitTo: string | undefined;
   readonly #entries = new Map<number, Entry[]>();
   readonly #server = createServer((request, response) => void this.#serve(request, response));
   readonly #options: ScriptedInstanceOptions;
@@ -243,6 +245,11 @@ export class ScriptedInstance implements AsyncDisposable {
     this.gitRequests.push(recorded);
     const answer = this.intervene(recorded);
     if (answer && answer !== "drop") return respond(response, answer.status, answer.body);
+    if (this.redirectGitTo) {
+      response.writeHead(302, { location: `${this.redirectGitTo}${request.url}` });
+      response.end();
+      return;
+    }
     const backend = spawn("git", ["http-backend"], {
       env: {
         PATH: process.env.PATH ?? "",

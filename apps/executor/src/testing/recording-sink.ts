@@ -1,0 +1,24 @@
+import type { LogDelivery, LogEntryHeader, LogSink, OutputStream } from "../logs/log-sink.ts";
+
+/** Keeps a log in memory, for tests that look into it. */
+export class RecordingSink implements LogSink {
+  readonly entries: { key: string; command: readonly string[]; text: string; exitCode: number | null }[] = [];
+
+  open({ key, command }: LogEntryHeader): number {
+    return this.entries.push({ key, command, text: "", exitCode: null });
+  }
+
+  append(entryId: number, _stream: OutputStream, bytes: Buffer): void {
+    const entry = this.entries[entryId - 1];
+    if (entry) entry.text += bytes.toString();
+  }
+
+  close(entryId: number, exitCode: number): void {
+    const entry = this.entries[entryId - 1];
+    if (entry) entry.exitCode = exitCode;
+  }
+
+  async finish(): Promise<LogDelivery> {
+    return { kind: "delivered" };
+  }
+}
