@@ -18,16 +18,19 @@ const wanted = createHash("sha256")
   .digest("hex");
 const installed = existsSync(nodePath) && existsSync(stampPath) ? readFileSync(stampPath, "utf8") : "";
 if (installed !== wanted) {
-  console.error("airlock: installing dependencies (npm ci), once …");
+  console.error("airlock: installing dependencies, once …");
   const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ["npm"];
-  // Engine warnings speak of the machine's own Node; what runs the project is the one that this brings.
-  const result = spawnSync(npm[0], [...npm.slice(1), "ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+  // `--no-save` installs what the lock file names and leaves it as it is, like `npm ci`, which however refuses a lock file
+  // without the optional packages of platforms that a registry does not carry. Errors only: engine warnings speak of the
+  // machine's own Node, and what runs the project is the one that this brings.
+  const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
+  const result = spawnSync(npm[0], [...npm.slice(1), ...args], {
     cwd: root,
     stdio: ["ignore", 2, 2],
   });
   if (result.status !== 0 || !existsSync(nodePath)) {
     console.error(
-      "airlock: `npm ci` failed; its output is above. Check that the npm registry is in reach, then run it again.",
+      "airlock: `npm install` failed; its output is above. Check that the npm registry is in reach, then run it again.",
     );
     process.exit(1);
   }

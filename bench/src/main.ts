@@ -1,0 +1,75 @@
+import { writeFile } from "node:fs/promises";
+import { cpus, release, totalmem } from "node:os";
+import { parseArgs } from "node:util";
+import { type BenchResult, formatResult, toJson } from "./result.ts";
+import { dispatch } from "./rows/dispatch.ts";
+import { stepDocker } from "./rows/step-docker.ts";
+import { stepOci } from "./rows/step-oci.ts";
+
+export interface BenchOptions {
+  /** Counted rounds; null: the row's own default. */
+  readonly rounds: number | null;
+  readonly progress: (text: string) => void;
+}
+
+const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
+  dispatch,
+  "step-docker": stepDocker,
+  "step-oci": stepOci,
+};
+
+const usage = `Usage: npm run bench -- [ROW…] [--rounds N] [--json FILE]
+
+Measures Airlock against a floor or a peer, in turn, in one run, and prints medians, spread and ratios.
+Timings of two runs do not compare; the ratios of one run do.
+
+Rows: ${Object.keys(rows).join(", ")} (default: all)
+
+Options:
+  --rounds N    counted rounds, 1…10000 (default: each row's own)
+  --json FILE   writes every measured value to FILE
+  --help        prints this
+
+Examples:
+  npm run bench
+  npm run bench -- step-oci --rounds 50
+  npm run bench -- dispatch --json dispatch.json`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: "string" }, json: { type: "string" }, help: { type: "boolean" } },
+});
+const rounds = values.rounds === undefined ? null : Number(values.rounds);
+const unknown = positionals.filter((name) => !Object.hasOwn(rows, name));
+
+if (values.help) console.log(usage);
+else if (unknown.length > 0 || (rounds !== null && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= 10_000))) {
+  console.error(unknown.length > 0 ? `unknown row: ${unknown.join(", ")}\n` : "--rounds takes 1…10000\n");
+  console.error(usage);
+  process.exitCode = 2;
+} else await main(positionals.length > 0 ? positionals : Object.keys(rows));
+
+async function main(names: readonly string[]): Promise<void> {
+  const machine = {
+    cpu: cpus()[0]?.model ?? "",
+    cores: cpus().length,
+    memory: totalmem(),
+    kernel: release(),
+    node: process.version,
+  };
+  console.log(`${machine.cpu}, ${machine.cores} cores, kernel ${machine.kernel}, Node ${machine.node}\n`);
+  const results: BenchResult[] = [];
+  for (const name of names) {
+    const row = rows[name];
+    if (!row) continue;
+    const result = await row({ rounds, progress: (text) => progress(`${name}: ${text}`) });
+    progress("");
+    console.log(`${formatResult(result)}\n`);
+    results.push(result);
+  }
+  if (values.json !== undefined) await writeFile(values.json, toJson(results, machine));
+}
+
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}

@@ -1,0 +1,179 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createDatabase, startEngines, temporaryDirectory } from "@airlock/test-kit";
+import pg from "pg";
+import type { BenchOptions } from "../main.ts";
+import { runPaired, type Subject } from "../paired.ts";
+import { type BenchResult, compare } from "../result.ts";
+
+const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
+const token = "bench-administrator-token";
+const secret = "bench-executor-secret-token";
+
+/**
+ * From the submission of a job to an idle executor holding it. Floor: the same in bare SQL on the same server (insert
+ * and NOTIFY in one transaction, a listener, `FOR UPDATE SKIP LOCKED`). Peer: an executor that polls each second.
+ */
+export async function dispatch(options: BenchOptions): Promise<BenchResult> {
+  const rounds = options.rounds ?? 200;
+  await using cleanup = new AsyncDisposableStack();
+  options.progress("starting PostgreSQL and an instance");
+  const { engines } = cleanup.use(await startEngines(["postgres"]));
+  if (!engines.postgres) throw new Error(`this row needs PostgreSQL: ${engines.missing.postgres}`);
+  const database = cleanup.use(await createDatabase(engines.postgres.url));
+  const floorDatabase = cleanup.use(await createDatabase(engines.postgres.url));
+  const instance = cleanup.use(await startInstance(database.url));
+  const floor = cleanup.use(await startSqlFloor(floorDatabase.url));
+
+  const longPoll: Subject = { name: "long poll", run: () => measureDispatch(instance.url, 30_000) };
+  const samples = await runPaired([longPoll, { name: "bare SQL", run: floor.run }], {
+    rounds,
+    warmup: 20,
+    progress: options.progress,
+  });
+  // A poller's wait is up to a second a round: a few rounds say enough.
+  const pollRounds = Math.min(rounds, 15);
+  const polled = await runPaired([{ name: "1 s poll", run: () => measureDispatch(instance.url, 0) }], {
+    rounds: pollRounds,
+    warmup: 0,
+    progress: (text) => options.progress(`1 s poll, ${text}`),
+  });
+  return {
+    bench: "dispatch: enqueue → an idle executor has the job",
+    rounds,
+    samples: [...samples, ...polled],
+    comparisons: [compare(samples, "long poll", "bare SQL", null)],
+    notes: [
+      "Target: p50 ≤ 10 ms and p99 ≤ 50 ms over HTTP, for `long poll`.",
+      `\`1 s poll\`: ${pollRounds} rounds of an executor that asks without waiting and sleeps 1 s after a 204, as the base protocol does.`,
+    ],
+  };
+}
+
+async function startInstance(databaseUrl: string): Promise<{ readonly url: string } & AsyncDisposable> {
+  await using cleanup = new AsyncDisposableStack();
+  const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));
+  const child = spawn(process.execPath, [path.join(root, "apps/instance/src/main.ts")], {
+    stdio: ["ignore", "ignore", "inherit"],
+    env: {
+      PATH: process.env.PATH,
+      AIRLOCK_LISTEN: "127.0.0.1:0",
+      AIRLOCK_DATA_DIR: directory.path,
+      AIRLOCK_DATABASE_URL: databaseUrl,
+      AIRLOCK_TOKEN: token,
+      AIRLOCK_EXECUTOR_TOKEN: secret,
+      AIRLOCK_LOG_LEVEL: "warn",
+    },
+  });
+  const exited = once(child, "exit");
+  cleanup.defer(async () => {
+    child.kill("SIGTERM");
+    await exited;
+  });
+  const url = await readUrl(path.join(directory.path, "instance.json"), child);
+  const owned = cleanup.move();
+  return { url, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function readUrl(file: string, child: { readonly exitCode: number | null }): Promise<string> {
+  for (let tries = 0; tries < 600 && child.exitCode === null; tries += 1) {
+    const text = await readFile(file, "utf8").catch(() => null);
+    if (text) return (JSON.parse(text) as { url: string }).url;
+    await sleep(100);
+  }
+  throw new Error("the instance did not start");
+}
+
+/** One job from submission to the executor's hands, then completed so that the queue is empty again. */
+async function measureDispatch(url: string, waitMs: number): Promise<number> {
+  const executorName = "bench";
+  const taken = takeJob(url, executorName, waitMs);
+  // The poll must be parked before the job arrives; a poller is at a random point of its second instead.
+  await sleep(waitMs > 0 ? 25 : Math.random() * 1000);
+  const startedAt = performance.now();
+  const submitted = fetch(`${url}/api/v1/jobs`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({ steps: [{ image: "busybox", run: "true" }] }),
+  });
+  const { job, at } = await taken;
+  const response = await submitted;
+  if (!response.ok) throw new Error(`submitting answered ${response.status}: ${await response.text()}`);
+  await response.arrayBuffer();
+  const mark = await fetch(`${url}/.executors/queue/default/markComplete`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${job.token}`,
+      "x-sourcegraph-job-id": String(job.id),
+      "x-sourcegraph-executor-name": executorName,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify({ executorName, jobId: job.id }),
+  });
+  if (mark.status !== 204) throw new Error(`markComplete answered ${mark.status}`);
+  return at - startedAt;
+}
+
+interface TakenJob {
+  readonly id: number;
+  readonly token: string;
+}
+
+async function takeJob(url: string, executorName: string, waitMs: number): Promise<{ job: TakenJob; at: number }> {
+  for (;;) {
+    const response = await fetch(`${url}/.executors/queue/default/dequeue`, {
+      method: "POST",
+      headers: { authorization: `token-executor ${secret}`, "content-type": "application/json" },
+      body: JSON.stringify({
+        executorName,
+        version: "5.3.0",
+        ...(waitMs > 0 ? { airlock: { waitMs, capabilities: ["attempts"] } } : {}),
+      }),
+    });
+    if (response.status === 200) {
+      const job = (await response.json()) as TakenJob;
+      return { job, at: performance.now() };
+    }
+    if (response.status !== 204) throw new Error(`dequeue answered ${response.status}: ${await response.text()}`);
+    if (waitMs === 0) await sleep(1000);
+  }
+}
+
+async function startSqlFloor(url: string): Promise<{ readonly run: () => Promise<number> } & AsyncDisposable> {
+  const producer = new pg.Client(url);
+  const listener = new pg.Client(url);
+  await producer.connect();
+  await listener.connect();
+  await producer.query(
+    "CREATE TABLE floor_jobs (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, state text NOT NULL, body jsonb)",
+  );
+  await listener.query("LISTEN floor_jobs");
+  return {
+    run: async () => {
+      const startedAt = performance.now();
+      const notified = once(listener, "notification");
+      await producer.query("BEGIN");
+      await producer.query("INSERT INTO floor_jobs (state, body) VALUES ('queued', $1)", [
+        { image: "busybox", run: "true" },
+      ]);
+      await producer.query("NOTIFY floor_jobs");
+      await producer.query("COMMIT");
+      await notified;
+      const { rowCount } = await listener.query(
+        `UPDATE floor_jobs SET state = 'processing' WHERE id =
+           (SELECT id FROM floor_jobs WHERE state = 'queued' ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING *`,
+      );
+      const ms = performance.now() - startedAt;
+      if (rowCount !== 1) throw new Error("the floor's job was not there");
+      await producer.query("DELETE FROM floor_jobs");
+      return ms;
+    },
+    async [Symbol.asyncDispose]() {
+      await producer.end();
+      await listener.end();
+    },
+  };
+}

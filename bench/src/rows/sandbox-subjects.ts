@@ -1,0 +1,82 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { Runtime, Sandbox } from "@airlock/runtime";
+import { temporaryDirectory } from "@airlock/test-kit";
+import type { Subject } from "../paired.ts";
+
+/** What every subject of a step row runs. */
+export const script = "echo hi\n";
+
+/**
+ * Two subjects over one runtime: the first step of a job (sandbox made, step run; given back outside the clock) and a
+ * further step in a sandbox that has run one.
+ */
+export async function sandboxSubjects(
+  runtime: Runtime,
+  image: string,
+): Promise<{ readonly subjects: Subject[] } & AsyncDisposable> {
+  await using cleanup = new AsyncDisposableStack();
+  const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));
+  const lasting = cleanup.use(await openSandbox(runtime, directory.path));
+  const signal = new AbortController().signal;
+  await lasting.prepareImage(image, { signal, progress: () => {} });
+  await runEcho(lasting, image);
+
+  const firstStep = async (): Promise<number> => {
+    const startedAt = performance.now();
+    await using sandbox = await openSandbox(runtime, directory.path);
+    await sandbox.prepareImage(image, { signal, progress: () => {} });
+    await runEcho(sandbox, image);
+    return performance.now() - startedAt;
+  };
+  const furtherStep = async (): Promise<number> => {
+    const startedAt = performance.now();
+    await runEcho(lasting, image);
+    return performance.now() - startedAt;
+  };
+  const owned = cleanup.move();
+  return {
+    subjects: [
+      { name: "first step", run: firstStep },
+      { name: "further step", run: furtherStep },
+    ],
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function openSandbox(runtime: Runtime, directory: string): Promise<Sandbox> {
+  const id = `bench-${randomBytes(6).toString("hex")}`;
+  const workspaceDir = path.join(directory, id, "workspace");
+  const scriptsDir = path.join(directory, id, "scripts");
+  await mkdir(workspaceDir, { recursive: true });
+  await mkdir(scriptsDir);
+  await writeFile(path.join(scriptsDir, "0.sh"), script, { mode: 0o555 });
+  return runtime.createSandbox(
+    {
+      id,
+      owner: "bench",
+      workspaceDir,
+      scriptsDir,
+      limits: { cpus: 2, memoryBytes: 2 ** 30, pids: 512 },
+      egress: { kind: "none" },
+    },
+    { signal: new AbortController().signal },
+  );
+}
+
+async function runEcho(sandbox: Sandbox, image: string): Promise<void> {
+  let text = "";
+  const status = await sandbox.runStep(
+    { key: "echo", image, script: "/airlock/0.sh", workingDirectory: "/data", env: {} },
+    {
+      signal: new AbortController().signal,
+      output: (_stream, bytes) => {
+        text += bytes.toString();
+      },
+    },
+  );
+  if (status.kind !== "exited" || status.exitCode !== 0 || text !== "hi\n") {
+    throw new Error(`the step did not do its work: ${JSON.stringify(status)} ${JSON.stringify(text)}`);
+  }
+}
