@@ -5,7 +5,7 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AirlockError } from "@airlock/job";
-import type { Runtime, Sandbox, SandboxLimits, StepOutput, StepStatus } from "@airlock/runtime";
+import type { Runtime, RuntimeDescription, Sandbox, SandboxLimits, StepOutput, StepStatus } from "@airlock/runtime";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWithEngines, type EngineName } from "./engines.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "./temporary-directory.ts";
@@ -35,8 +35,10 @@ export function describeRuntime(
     let subject: RuntimeUnderTest;
     let host: Server;
     let hostPort: number;
+    let enforces: RuntimeDescription["enforces"];
     beforeAll(async () => {
       subject = await create({ allowHostImage: true });
+      ({ enforces } = await subject.runtime.describe({ signal: never }));
       host = createServer((socket) => socket.end("HTTP/1.0 200 OK\r\n\r\nreached the host"));
       await new Promise<void>((resolve) => host.listen(0, "0.0.0.0", resolve));
       const address = host.address();
@@ -56,9 +58,8 @@ export function describeRuntime(
       for (const note of description.notes) expect(note).toMatch(/^[A-Z].*\.$/s);
     });
 
-    it("refuses a sandbox whose egress policy it can't enforce, and leaves nothing of it", async () => {
-      const { enforces } = await subject.runtime.describe({ signal: never });
-      if (enforces.egressPublic) return;
+    it("refuses a sandbox whose egress policy it can't enforce, and leaves nothing of it", async ({ skip }) => {
+      skip(enforces.egressPublic, "it can enforce it");
 
       await expect(open({ egress: { kind: "public" } })).rejects.toMatchObject({ reason: "policy" });
       expect(await subject.runtime.collect({ owner: subject.owner, keep: new Set(), signal: never })).toMatchObject({
@@ -101,7 +102,8 @@ export function describeRuntime(
         expect(await hostProcesses(token)).toEqual([]);
       });
 
-      it("names a kill for lack of memory", async () => {
+      it("names a kill for lack of memory", async ({ skip }) => {
+        skip(!enforces.memory, "this host can't limit it");
         await using place = await open({ limits: { memoryBytes: 64 * 2 ** 20 } });
 
         const { status } = await place.run("tail /dev/zero");
@@ -328,7 +330,8 @@ export function describeRuntime(
     });
 
     describe("limits", () => {
-      it("hold the number of processes", async () => {
+      it("hold the number of processes", async ({ skip }) => {
+        skip(!enforces.pids, "this host can't limit it");
         await using place = await open({ limits: { pids: 40 } });
 
         const { status, stdout } = await place.run(
@@ -340,7 +343,8 @@ export function describeRuntime(
         expect(stdout.split("\n").length).toBeLessThan(45);
       });
 
-      it("end a fork bomb with its step, and the sandbox stays usable", async () => {
+      it("end a fork bomb with its step, and the sandbox stays usable", async ({ skip }) => {
+        skip(!enforces.pids, "this host can't limit it");
         await using place = await open({ limits: { pids: 60 } });
         const token = uniqueSeconds();
 
@@ -350,7 +354,8 @@ export function describeRuntime(
         expect((await place.run("echo usable")).stdout).toBe("usable\n");
       });
 
-      it("hold the processor time", async () => {
+      it("hold the processor time", async ({ skip }) => {
+        skip(!enforces.cpu, "this host can't limit it");
         await using place = await open({ limits: { cpus: 0.25 } });
 
         const { stdout } = await place.run("timeout 2 sh -c 'while :; do :; done'; times");

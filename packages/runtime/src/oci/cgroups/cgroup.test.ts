@@ -1,0 +1,62 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { access } from "node:fs/promises";
+import { describeWithEngines } from "@airlock/test-kit";
+import { expect, it, vi } from "vitest";
+import { readMounts } from "../mounts.ts";
+import { type CgroupHost, openCgroupHost } from "./cgroup-host.ts";
+
+const mounts = await readMounts();
+/** A hybrid host shows both worlds: v1 with its controllers, and v2 with what is left over. */
+const hosts: [string, CgroupHost][] = [];
+for (const fsType of ["cgroup", "cgroup2"]) {
+  const of = mounts.filter((mount) => mount.fsType === fsType);
+  const host = await openCgroupHost(of);
+  if (host.mode !== "none") hosts.push([host.mode, host]);
+}
+const limits = { cpus: 1, memoryBytes: 64 * 2 ** 20, pids: 50 };
+const owner = `cgroup-test-${process.pid}`;
+
+describeWithEngines(["oci"], "a cgroup", () => {
+  it("exists in one version at least for root, and in none for others", () => {
+    expect(hosts.length > 0).toBe(process.geteuid?.() === 0);
+  });
+
+  it.each(hosts)("of %s holds those who join, ends them all, and is removed with its owner", async (_, host) => {
+    const cgroup = await host.create(owner, "one", limits);
+    if (!cgroup) throw new Error("no cgroup was made");
+    const child = cgroup.child("step");
+    await child.make();
+    const join = 'for file; do echo 0 > "$file"; done; sleep 1000 & sleep 1000 & echo joined; wait';
+    const shell = spawn("/bin/sh", ["-c", join, "sh", ...child.joinFiles], { stdio: ["ignore", "pipe", "inherit"] });
+    await once(shell.stdout, "data");
+
+    expect((await cgroup.processes()).size).toBe(3);
+    expect(await host.list(owner)).toEqual(new Set(["one"]));
+    expect(await cgroup.oomKills()).toBe(0);
+
+    const ended = once(shell, "exit");
+    await cgroup.kill();
+    await ended;
+
+    expect((await cgroup.processes()).size).toBe(0);
+    await cgroup.remove();
+    await cgroup.remove();
+    expect(await host.list(owner)).toEqual(new Set());
+    for (const file of cgroup.joinFiles) await expect(access(file)).rejects.toThrow("ENOENT");
+  });
+
+  it.each(hosts)("of %s is ended even while it forks as fast as it can", async (_, host) => {
+    const cgroup = await host.create(owner, "bomb", limits);
+    if (!cgroup) throw new Error("no cgroup was made");
+    const bomb = 'for file; do echo 0 > "$file"; done; b() { sleep 1000 & b & b; }; ulimit -u 200; b';
+    const shell = spawn("/bin/sh", ["-c", bomb, "sh", ...cgroup.joinFiles], { stdio: "ignore" });
+    await vi.waitFor(async () => expect((await cgroup.processes()).size).toBeGreaterThan(10), 10_000);
+
+    await cgroup.kill();
+
+    expect((await cgroup.processes()).size).toBe(0);
+    if (shell.exitCode === null && shell.signalCode === null) await once(shell, "exit");
+    await cgroup.remove();
+  });
+});

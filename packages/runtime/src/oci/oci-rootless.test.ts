@@ -1,0 +1,89 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { busyboxImage, describeWithEngines, dockerArchive } from "@airlock/test-kit";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { createOciRuntime, type OciRuntime } from "./index.ts";
+
+const nobody = 65_534;
+const never = new AbortController().signal;
+
+describeWithEngines(["oci"], "the oci runtime without root", () => {
+  let directory: string;
+  let runtime: OciRuntime;
+  beforeAll(async () => {
+    const archive = await dockerArchive(await busyboxImage(), "fixture:1");
+    // This test file has a process of its own, which is nobody from here on.
+    if (process.geteuid?.() === 0) {
+      process.setgroups?.([]);
+      process.setgid?.(nobody);
+      process.setuid?.(nobody);
+    }
+    directory = await mkdtemp(join(tmpdir(), "airlock-rootless-"));
+    for (const name of ["workspace", "scripts"]) await mkdir(join(directory, name));
+    await writeFile(join(directory, "image.tar"), archive);
+    runtime = await createOciRuntime({ stateDir: join(directory, "state"), allowHostImage: true });
+    await runtime.loadImages(join(directory, "image.tar"), { signal: never });
+  });
+  afterAll(async () => {
+    await runtime?.close();
+    if (directory) await rm(directory, { recursive: true, force: true });
+  });
+
+  const openSandbox = (id: string) =>
+    runtime.createSandbox(
+      {
+        id,
+        owner: "rootless-test",
+        workspaceDir: join(directory, "workspace"),
+        scriptsDir: join(directory, "scripts"),
+        limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 },
+        egress: { kind: "none" },
+      },
+      { signal: never },
+    );
+
+  it("says what it can't enforce", async () => {
+    const { enforces, notes } = await runtime.describe({ signal: never });
+
+    expect([enforces.cpu, enforces.memory, enforces.pids]).toEqual([false, false, false]);
+    expect(notes.join(" ")).toContain("Limits for cpu, memory, pids are not enforced");
+    expect(notes.join(" ")).toContain("Each step copies its image");
+  });
+
+  it.each(["fixture:1", "host"])("runs steps in %s as a root that is nobody outside", async (image) => {
+    await using sandbox = await openSandbox(`rootless-${image.replace(/\W/g, "-")}`);
+    await writeFile(
+      join(directory, "scripts/a"),
+      "id -u; touch made /etc/mine; grep Seccomp: /proc/self/status; exit 3",
+    );
+    const output: Buffer[] = [];
+
+    const status = await sandbox.runStep(
+      { key: "a", image, script: "/airlock/a", workingDirectory: "/data", env: {} },
+      { signal: never, output: (_, bytes) => void output.push(bytes) },
+    );
+
+    expect(Buffer.concat(output).toString()).toBe("0\nSeccomp:\t2\n");
+    expect(status).toEqual({ kind: "exited", exitCode: 3 });
+    expect(await readdir(join(directory, "workspace"))).toEqual(["made"]);
+  });
+
+  it("ends a step and all its processes, and collects what was abandoned", async () => {
+    await using sandbox = await openSandbox("rootless-abandoned");
+    await writeFile(join(directory, "scripts/b"), "setsid sleep 1000 & echo ready; sleep 1000");
+    const { promise: ready, resolve } = Promise.withResolvers<void>();
+    const running = sandbox.runStep(
+      { key: "b", image: "fixture:1", script: "/airlock/b", workingDirectory: "/data", env: {} },
+      { signal: never, output: () => resolve() },
+    );
+    running.catch(() => {});
+    await ready;
+
+    const collected = await runtime.collect({ owner: "rootless-test", keep: new Set(), signal: never });
+
+    expect(collected.sandboxes).toBe(1);
+    expect(await readdir(join(directory, "state/sandboxes/rootless-test"))).toEqual([]);
+    await Promise.allSettled([running]);
+  });
+});

@@ -1,0 +1,319 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  buildImage,
+  busyboxImage,
+  busyboxLayer,
+  describeWithEngines,
+  dockerArchive,
+  type FixtureImage,
+  temporaryDirectory,
+} from "@airlock/test-kit";
+import { expect, it, vi } from "vitest";
+import type { StepStatus } from "../contract.ts";
+import { createOciRuntime } from "./index.ts";
+
+const never = new AbortController().signal;
+const limits = { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 };
+
+describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
+  it("tells an exit code of 137 from a kill", async () => {
+    await using place = await openPlace();
+
+    expect((await place.run("exit 137")).status).toEqual({ kind: "exited", exitCode: 137 });
+    expect((await place.run("sh -c 'kill -9 $$'")).status).toEqual({ kind: "exited", exitCode: 137 });
+  });
+
+  it("gives each step a fresh root file system", async () => {
+    await using place = await openPlace();
+
+    await place.run("echo changed > /etc/passwd; rm /bin/ls; touch /left-behind");
+
+    const { stdout } = await place.run("head -1 /etc/passwd; ls / | grep left; cat /etc/hostname");
+    expect(stdout).toBe(`root:x:0:0:root:/root:/bin/sh\n${place.id}\n`);
+  });
+
+  it("never runs what the image would run, nor where it would", async () => {
+    await using place = await openPlace(
+      await busyboxImage({
+        Entrypoint: ["/bin/sh", "-c", "echo evil entrypoint"],
+        Cmd: ["echo", "evil command"],
+        WorkingDir: "/proc/self/fd/8",
+        Volumes: { "/proc": {}, "/var/run/docker.sock": {}, "/data/../../etc": {} },
+      }),
+    );
+
+    expect((await place.run("pwd; echo mine")).stdout).toBe("/data\nmine\n");
+  });
+
+  it("runs as the image's user, without capabilities", async () => {
+    await using place = await openPlace(await busyboxImage({ User: "app" }));
+
+    const { stdout } = await place.run(
+      'id -u; id -g; grep CapEff /proc/self/status; echo x > /dev/stdout; echo "$HOME"',
+    );
+
+    expect(stdout).toBe("1234\n1234\nCapEff:\t0000000000000000\nx\n/\n");
+  });
+
+  it("does not follow the image's links in the places of its own files", async () => {
+    await using place = await openPlace(
+      await buildImage([
+        [
+          ...(await busyboxLayer()),
+          { name: "etc/hosts", type: "symlink", linkname: "/data/hosts" },
+          { name: "etc/resolv.conf", type: "symlink", linkname: "../../../../../../etc/resolv.conf" },
+        ],
+      ]),
+    );
+
+    expect((await place.run("cat /etc/hosts; ls /data")).stdout).toContain("localhost");
+    expect(await readdir(place.workspaceDir)).toEqual([]);
+  });
+
+  it("makes a working directory nowhere but inside itself, whatever the workspace links to", async () => {
+    await using place = await openPlace();
+    const outside = join(place.directory, "outside");
+    await mkdir(outside);
+    await symlink(outside, join(place.workspaceDir, "absolute"));
+    await symlink("../outside", join(place.workspaceDir, "relative"));
+
+    const statuses = [
+      await place.tryRun("pwd", { workingDirectory: "/data/absolute/made" }),
+      await place.tryRun("pwd", { workingDirectory: "/data/relative/made" }),
+    ];
+
+    expect(await readdir(outside)).toEqual([]);
+    expect(statuses).toHaveLength(2);
+  });
+
+  it.each(["/data/../etc", "/", "/etc", "data", "/data/./x", "/database"])(
+    "refuses the working directory %s",
+    async (path) => {
+      await using place = await openPlace();
+
+      await expect(place.run("true", { workingDirectory: path })).rejects.toMatchObject({ reason: "policy" });
+    },
+  );
+
+  it("keeps a step's environment where only root can read it, and only as long as it runs", async () => {
+    await using place = await openPlace();
+    const stop = new AbortController();
+    const running = place.run("echo ready; sleep 1000", { env: { SECRET: "s3cret" }, signal: stop.signal });
+    running.catch(() => {});
+    const steps = join(place.stateDir, "sandboxes", place.owner, place.id, "steps");
+    const config = await vi.waitFor(async () => {
+      const path = join(steps, "1", "config.json");
+      expect(await readFile(path, "utf8")).toContain("s3cret");
+      return path;
+    }, 10_000);
+
+    expect((await stat(config)).mode & 0o777).toBe(0o600);
+    expect((await stat(join(place.stateDir, "sandboxes"))).mode & 0o777).toBe(0o700);
+    stop.abort(new Error("enough"));
+    await expect(running).rejects.toThrow("enough");
+    await vi.waitFor(async () => expect(await readdir(steps)).toEqual([]), 10_000);
+  });
+
+  it("keeps the outputs of steps apart that run at the same time", async () => {
+    await using place = await openPlace();
+
+    const [a, b] = await Promise.all([place.run("echo a; sleep 0.3; echo a"), place.run("echo b; sleep 0.3; echo b")]);
+
+    expect([a.stdout, b.stdout]).toEqual(["a\na\n", "b\nb\n"]);
+  });
+
+  it("refuses environment variables that would become others", async () => {
+    await using place = await openPlace();
+
+    await expect(place.run("true", { env: { "A=B": "c" } })).rejects.toMatchObject({ reason: "policy" });
+    await expect(place.run("true", { env: { A: "b\0C=d" } })).rejects.toMatchObject({ reason: "policy" });
+  });
+
+  it("says whose fault it is that a step can't start", async () => {
+    await using place = await openPlace(
+      await buildImage([[{ name: "bin/sh", content: "\x7fELF garbage", mode: 0o755 }]]),
+    );
+
+    await expect(place.run("true")).rejects.toMatchObject({ reason: "image-invalid" });
+  });
+
+  it("is collected whole after the executor was killed", async () => {
+    await using place = await openPlace();
+    const seconds = String(100_000 + process.pid);
+    const program = abandonProgram(place, seconds);
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    expect(await commandLines(seconds)).not.toEqual([]);
+
+    const collected = await place.runtime.collect({ owner: place.owner, keep: new Set([place.id]), signal: never });
+
+    expect(collected.sandboxes).toBe(1);
+    expect(await commandLines(seconds)).toEqual([]);
+    expect(await readdir(join(place.stateDir, "sandboxes", place.owner))).toEqual([place.id]);
+    expect((await readFile("/proc/self/mountinfo", "utf8")).includes(place.stateDir)).toBe(false);
+  });
+
+  it("refuses system calls that reach the kernel's dark corners", async () => {
+    await using place = await openPlace();
+    const numbers = systemCalls[process.arch] ?? {};
+    const perl = Object.entries(numbers).map(
+      ([name, number]) => `$! = 0; syscall(${number}, 0, 0, 0, 0, 0); print "${name} ", $! + 0, "\\n";`,
+    );
+    await writeFile(join(place.scriptsDir, "calls.pl"), perl.join("\n"));
+
+    const { stdout } = await place.run("perl /airlock/calls.pl", { image: "host" });
+
+    expect(Object.keys(numbers)).not.toEqual([]);
+    expect(stdout).toBe(
+      Object.keys(numbers)
+        .map((name) => `${name} ${name === "clone3" ? 38 : 1}\n`)
+        .join(""),
+    );
+  });
+});
+
+/** Calls that are refused whatever their arguments; most would fail otherwise with another error than EPERM. */
+const systemCalls: Partial<Record<NodeJS.Architecture, Readonly<Record<string, number>>>> = {
+  x64: {
+    ptrace: 101,
+    pivot_root: 155,
+    mount: 165,
+    init_module: 175,
+    kexec_load: 246,
+    add_key: 248,
+    request_key: 249,
+    keyctl: 250,
+    unshare: 272,
+    perf_event_open: 298,
+    open_by_handle_at: 304,
+    setns: 308,
+    process_vm_readv: 310,
+    bpf: 321,
+    userfaultfd: 323,
+    io_uring_setup: 425,
+    open_tree: 428,
+    fsopen: 430,
+    clone3: 435,
+  },
+  arm64: {
+    pivot_root: 41,
+    mount: 40,
+    unshare: 97,
+    kexec_load: 104,
+    init_module: 105,
+    ptrace: 117,
+    add_key: 217,
+    request_key: 218,
+    keyctl: 219,
+    perf_event_open: 241,
+    open_by_handle_at: 265,
+    setns: 268,
+    process_vm_readv: 270,
+    bpf: 280,
+    userfaultfd: 282,
+    io_uring_setup: 425,
+    open_tree: 428,
+    fsopen: 430,
+    clone3: 435,
+  },
+};
+
+interface RunOptions {
+  readonly image?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly workingDirectory?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** A runtime with one image and one sandbox. */
+async function openPlace(image?: FixtureImage) {
+  await using cleanup = new AsyncDisposableStack();
+  const { path: directory } = cleanup.use(await temporaryDirectory("airlock-oci-"));
+  const stateDir = join(directory, "state");
+  const workspaceDir = join(directory, "workspace");
+  const scriptsDir = join(directory, "scripts");
+  for (const path of [workspaceDir, scriptsDir]) await mkdir(path);
+  const runtime = await createOciRuntime({ stateDir, allowHostImage: true });
+  cleanup.defer(() => runtime.close());
+  const archive = join(directory, "image.tar");
+  await writeFile(archive, await dockerArchive(image ?? (await busyboxImage()), "fixture:1"));
+  await runtime.loadImages(archive, { signal: never });
+  const owner = `sandbox-test-${process.pid}`;
+  const id = `s-${directory
+    .slice(-6)
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, "x")}`;
+  const sandbox = await runtime.createSandbox(
+    { id, owner, workspaceDir, scriptsDir, limits, egress: { kind: "none" } },
+    { signal: never },
+  );
+  cleanup.use(sandbox);
+  let steps = 0;
+  async function run(script: string, options: RunOptions = {}): Promise<{ status: StepStatus; stdout: string }> {
+    steps += 1;
+    const key = `step-${steps}`;
+    await writeFile(join(scriptsDir, key), script);
+    const output: Buffer[] = [];
+    const status = await sandbox.runStep(
+      {
+        key,
+        image: options.image ?? "fixture:1",
+        script: `/airlock/${key}`,
+        workingDirectory: options.workingDirectory ?? "/data",
+        env: options.env ?? {},
+      },
+      { signal: options.signal ?? never, output: (stream, bytes) => void (stream === "stdout" && output.push(bytes)) },
+    );
+    return { status, stdout: Buffer.concat(output).toString() };
+  }
+  const owned = cleanup.move();
+  return {
+    runtime,
+    owner,
+    id,
+    directory,
+    stateDir,
+    workspaceDir,
+    scriptsDir,
+    run,
+    tryRun: (script: string, options: RunOptions) => run(script, options).catch((error: unknown) => String(error)),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** An executor that starts a step and never ends it. */
+function abandonProgram(
+  { stateDir, owner, workspaceDir, scriptsDir }: Awaited<ReturnType<typeof openPlace>>,
+  seconds: string,
+): string {
+  const module = fileURLToPath(new URL("index.ts", import.meta.url));
+  const plan = { id: "abandoned", owner, workspaceDir, scriptsDir, limits, egress: { kind: "none" } };
+  return `
+    import { writeFileSync } from "node:fs";
+    const { createOciRuntime } = await import(${JSON.stringify(module)});
+    const { signal } = new AbortController();
+    const runtime = await createOciRuntime({ stateDir: ${JSON.stringify(stateDir)}, allowHostImage: false });
+    writeFileSync(${JSON.stringify(join(scriptsDir, "abandoned"))}, "setsid sleep ${seconds} & echo ready; sleep ${seconds}");
+    const sandbox = await runtime.createSandbox(${JSON.stringify(plan)}, { signal });
+    const step = { key: "k", image: "fixture:1", script: "/airlock/abandoned", workingDirectory: "/data", env: {} };
+    await sandbox.runStep(step, { signal, output: (_, bytes) => process.stdout.write(bytes) });
+  `;
+}
+
+async function commandLines(text: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    const words = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    if (words.startsWith("sleep") && words.includes(text)) found.push(words);
+  }
+  return found;
+}
