@@ -98,3 +98,24 @@ export function jobHeaders(job: Pick<TakenJob, "id" | "token">, executorName: st
     "x-sourcegraph-executor-name": executorName,
   };
 }
+
+export interface ReceivedEvent<Data> {
+  readonly id: string | null;
+  readonly data: Data;
+}
+
+/** Reads server-sent events until the stream ends or the caller has enough; closes the connection then. */
+export async function* readEvents<Data>(response: Response): AsyncGenerator<ReceivedEvent<Data>> {
+  if (!response.body) throw new Error("the answer has no body");
+  let text = "";
+  for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    for (let end = text.indexOf("\n\n"); end !== -1; end = text.indexOf("\n\n")) {
+      const lines = text.slice(0, end).split("\n");
+      text = text.slice(end + 2);
+      const data = lines.find((line) => line.startsWith("data: "));
+      const id = lines.find((line) => line.startsWith("id: "));
+      if (data) yield { id: id?.slice(4) ?? null, data: JSON.parse(data.slice(6)) as Data };
+    }
+  }
+}

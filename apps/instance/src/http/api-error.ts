@@ -59,6 +59,17 @@ export function toApiError(error: unknown): { readonly status: number; readonly 
       },
     };
   }
+  if (isUnstorableText(error)) {
+    return {
+      status: 400,
+      body: {
+        error: {
+          code: "invalid-request",
+          message: "the request holds text that cannot be stored (NUL, or half a character)",
+        },
+      },
+    };
+  }
   const status = httpStatusOf(error);
   if (status >= 400 && status < 500 && error instanceof Error) {
     return { status, body: { error: { code: codeOfStatus(status), message: error.message } } };
@@ -70,6 +81,13 @@ export function toApiError(error: unknown): { readonly status: number; readonly 
 export function httpStatusOf(error: unknown): number {
   if (typeof error !== "object" || error === null || !("statusCode" in error)) return 500;
   return typeof error.statusCode === "number" ? error.statusCode : 500;
+}
+
+/** PostgreSQL's class 22, data exceptions: NUL in a text, half of a surrogate pair in JSON. The sender's fault, not ours. */
+export function isUnstorableText(error: unknown): boolean {
+  return (
+    error instanceof Error && "code" in error && typeof error.code === "string" && /^22[0-9A-Z]{3}$/.test(error.code)
+  );
 }
 
 function codeOfStatus(status: number): string {

@@ -59,7 +59,8 @@ export class EmbeddedPostgres implements AsyncDisposable {
       const place = { ...options, binaries, cluster, account, runtimeDirectory };
       if (!existsSync(cluster)) await createCluster(place, password);
       const host = encodeURIComponent(runtimeDirectory);
-      const url = `postgres://${user}:${password}@/postgres?host=${host}&port=${port}`;
+      // The parameter names the socket's directory and wins; a URL without a host would be none.
+      const url = `postgres://${user}:${password}@localhost/postgres?host=${host}&port=${port}`;
       const postgres = new EmbeddedPostgres(options, place, url);
       await postgres.#startServer();
       return postgres;

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import type { InstanceContext } from "../../instance-context.ts";
-import { httpStatusOf } from "../api-error.ts";
+import { httpStatusOf, isUnstorableText } from "../api-error.ts";
 import { authenticateExecutor, ExecutorApiError } from "./authenticate-executor.ts";
 import { dequeueRoutes } from "./dequeue-routes.ts";
 import { executorEventRoutes } from "./executor-event-routes.ts";
@@ -21,6 +21,9 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
       return error.json
         ? reply.status(status).send({ error: error.message })
         : reply.status(status).type("text/plain; charset=utf-8").send(error.message);
+    }
+    if (isUnstorableText(error)) {
+      return reply.status(400).type("text/plain; charset=utf-8").send("the request holds text that cannot be stored");
     }
     if (status < 500 && error instanceof Error) {
       return reply.status(status).type("text/plain; charset=utf-8").send(error.message);

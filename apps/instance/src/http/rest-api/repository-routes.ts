@@ -1,9 +1,26 @@
 import { AddRepositoryRequest, RepositoryList, RepositoryName, RepositoryView } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { InstanceContext } from "../../instance-context.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const RepositoryParams = z.strictObject({ name: RepositoryName });
+/** In a path the name is the thing asked for: unknown is 404 there, not the 422 of a job that names it. */
+async function named<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof AirlockError && error.code === "unknown-repository") {
+      throw new AirlockError(error.message, {
+        code: "not-found",
+        ...(error.hint ? { hint: error.hint } : {}),
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
 const tags = ["repositories"];
 
 export function repositoryRoutes(app: ZodScope, context: InstanceContext): void {
@@ -44,7 +61,7 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
         response: { 200: RepositoryView, ...errorAnswers },
       },
     },
-    async (request) => repositories.get(request.params.name),
+    async (request) => named(repositories.get(request.params.name)),
   );
 
   app.post(
@@ -58,7 +75,7 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
       },
     },
     async (request) => {
-      await repositories.refresh(request.params.name);
+      await named(repositories.refresh(request.params.name));
       return repositories.get(request.params.name);
     },
   );
@@ -74,7 +91,7 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
       },
     },
     async (request, reply) => {
-      await repositories.remove(request.params.name);
+      await named(repositories.remove(request.params.name));
       request.log.info({ repository: request.params.name }, "repository removed");
       return reply.status(204).send(null);
     },

@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import path from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { type TemporaryDirectory, temporaryDirectory } from "@airlock/test-kit";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+const main = fileURLToPath(new URL("./main.ts", import.meta.url));
+
+describe("the instance as a program", () => {
+  let directory: TemporaryDirectory;
+  const children: ChildProcess[] = [];
+  beforeEach(async () => {
+    directory = await temporaryDirectory();
+  });
+  afterEach(async () => {
+    for (const child of children.splice(0)) {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill("SIGTERM");
+        await once(child, "exit");
+      }
+    }
+    await directory[Symbol.asyncDispose]();
+  });
+
+  function start(args: readonly string[], env: Record<string, string> = {}) {
+    const child = spawn(process.execPath, [main, ...args], {
+      env: { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", AIRLOCK_LOG_LEVEL: "warn", ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    children.push(child);
+    return child;
+  }
+  async function ended(child: ReturnType<typeof start>): Promise<{ code: number | null; stderr: string }> {
+    const [stderr, code] = await Promise.all([
+      text(child.stderr),
+      new Promise<number | null>((resolve) => child.once("exit", resolve)),
+    ]);
+    return { code, stderr };
+  }
+  const dataDirectory = () => path.join(directory.path, "data");
+  const args = (...more: string[]) => ["--listen", "127.0.0.1:0", "--data-dir", dataDirectory(), ...more];
+  async function url(): Promise<string> {
+    const file = path.join(dataDirectory(), "instance.json");
+    await expect.poll(() => existsSync(file), { timeout: 20_000 }).toBe(true);
+    return (JSON.parse(await readFile(file, "utf8")) as { url: string }).url;
+  }
+
+  it("starts with nothing but a directory, says where it listens, and stops in order at SIGTERM", async () => {
+    const child = start(args());
+    const at = await url();
+    expect(await (await fetch(`${at}/healthz`)).text()).toBe("ok\n");
+    for (const name of ["token", "executor-token"]) {
+      const file = path.join(dataDirectory(), name);
+      expect((await stat(file)).mode & 0o777).toBe(0o600);
+      expect((await readFile(file, "utf8")).trim().length).toBeGreaterThanOrEqual(20);
+    }
+    const token = (await readFile(path.join(dataDirectory(), "token"), "utf8")).trim();
+    const headers = { authorization: `Bearer ${token}` };
+    expect((await fetch(`${at}/api/v1/jobs`, { headers })).status).toBe(200);
+    child.kill("SIGTERM");
+    expect(await ended(child)).toEqual({ code: 0, stderr: "" });
+    const left = await readdir(dataDirectory());
+    expect(left).not.toContain("instance.json");
+    expect(left).not.toContain("lock");
+    expect(left).not.toContain("postgres-runtime");
+    await expect(fetch(`${at}/healthz`)).rejects.toThrow();
+  });
+
+  it("comes up again after SIGKILL with what it had, though a killed instance gives nothing back", async () => {
+    const killed = start(args());
+    const before = await url();
+    const token = (await readFile(path.join(dataDirectory(), "token"), "utf8")).trim();
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const body = JSON.stringify({ steps: [{ image: "alpine", run: "true" }] });
+    expect((await fetch(`${before}/api/v1/jobs`, { method: "POST", headers, body })).status).toBe(201);
+    killed.kill("SIGKILL");
+    await once(killed, "exit");
+    start(args());
+    await expect.poll(async () => (await url()) !== before, { timeout: 20_000 }).toBe(true);
+    const { jobs } = (await (await fetch(`${await url()}/api/v1/jobs`, { headers })).json()) as { jobs: unknown[] };
+    expect(jobs).toMatchObject([{ id: 1, state: "queued" }]);
+  });
+
+  it("refuses a data directory that another instance uses, and leaves that one alone", async () => {
+    start(args());
+    const at = await url();
+    const second = await ended(start(args()));
+    expect(second.code).toBe(1);
+    expect(second.stderr).toMatch(/^airlock: the data directory .* is in use by process \d+\n {2}Stop that instance/);
+    expect(second.stderr).not.toContain("    at ");
+    expect((await fetch(`${at}/healthz`)).status).toBe(200);
+  });
+
+  it("says in one line that the port is taken, and leaves nothing running", async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    const { port } = taken.address() as AddressInfo;
+    try {
+      const result = await ended(start(["--listen", `127.0.0.1:${port}`, "--data-dir", dataDirectory()]));
+      expect(result).toEqual({
+        code: 1,
+        stderr: expect.stringMatching(/^airlock: cannot listen on 127\.0\.0\.1:\d+: the port is taken\n {2}Stop the/),
+      });
+    } finally {
+      taken.close();
+    }
+    expect(await readdir(dataDirectory())).not.toContain("postgres-runtime");
+  });
+
+  it.each([
+    ["a wrong address", ["--listen", "nowhere"], {}, /AIRLOCK_LISTEN: "nowhere" is not HOST:PORT/],
+    ["a short token", [], { AIRLOCK_TOKEN: "short" }, /AIRLOCK_TOKEN: at least 20 characters/],
+    ["an unknown flag", ["--lisen", "x"], {}, /--lisen/],
+    ["a wrong switch", [], { AIRLOCK_ALLOW_LOCAL_REPOSITORIES: "maybe" }, /REPOSITORIES: must be true or false/],
+    [
+      "a database out of reach",
+      [],
+      { AIRLOCK_DATABASE_URL: "postgres://x:y@127.0.0.1:9/z" },
+      /cannot connect to the database: .*ECONNREFUSED/,
+    ],
+  ])("says in one line what is wrong with %s", async (_title, extra, env, problem) => {
+    const result = await ended(start([...args(), ...(extra as string[])], env as Record<string, string>));
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(problem);
+    expect(result.stderr).not.toContain("    at ");
+    expect(result.stderr.trimEnd().split("\n")).toHaveLength(2);
+  });
+
+  it("says so when the data directory is a file", async () => {
+    await mkdir(directory.path, { recursive: true });
+    await writeFile(dataDirectory(), "");
+    const result = await ended(start(args()));
+    expect(result).toEqual({ code: 1, stderr: expect.stringMatching(/^airlock: cannot use the data directory/) });
+  });
+});

@@ -1,0 +1,267 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { chown, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import path from "node:path";
+import {
+  createDatabase,
+  describeWithEngines,
+  engines,
+  hostileRepositoryNames,
+  makeHostileRepository,
+  makeRepository,
+  runGit,
+  type TemporaryDirectory,
+  type TestDatabase,
+  temporaryDirectory,
+} from "@airlock/test-kit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Database, openDatabase } from "../store/database.ts";
+import { RepositoryService } from "./repository-service.ts";
+
+const owned = "/tmp/airlock-owned";
+
+describeWithEngines(["postgres"], "the repository service", () => {
+  let database: TestDatabase;
+  let directory: TemporaryDirectory;
+  let db: Database;
+  let service: RepositoryService;
+  let mirrors: string;
+  let count = 0;
+
+  beforeAll(async () => {
+    directory = await temporaryDirectory();
+    mirrors = path.join(directory.path, "mirrors");
+    database = await createDatabase(engines().postgres?.url ?? "");
+    db = await openDatabase({ url: database.url });
+    service = await open(mirrors);
+  });
+  afterAll(async () => {
+    await service?.[Symbol.asyncDispose]();
+    await db?.destroy();
+    await database?.[Symbol.asyncDispose]();
+    await directory?.[Symbol.asyncDispose]();
+  });
+
+  function open(at: string, executablePath = "/usr/local/bin:/usr/bin:/bin"): Promise<RepositoryService> {
+    return RepositoryService.open({ db, directory: at, executablePath, allowLocal: true, onError: () => {} });
+  }
+  const newPath = () => path.join(directory.path, `source-${++count}`);
+  const file = (content: string) => [{ path: "file", content }];
+
+  it("sees a commit that was made a moment ago, on a branch and on HEAD", async () => {
+    const source = newPath();
+    const made = await makeRepository(source, [{ message: "One", files: file("1") }]);
+    await service.add({ name: "moving", url: source });
+    expect(await service.resolve("moving", "main")).toEqual({ repository: "moving", commit: made.head });
+    for (let round = 0; round < 3; round++) {
+      const next = await runGit(source, ["commit-tree", "-p", "main", "-m", `Round ${round}`, "main^{tree}"]);
+      await runGit(source, ["update-ref", "refs/heads/main", next]);
+      expect((await service.resolve("moving", "HEAD")).commit).toBe(next);
+    }
+    // By its URL, too; and branches that went away are gone.
+    await runGit(source, ["branch", "feature", "main"]);
+    expect((await service.resolve(source, "feature")).commit).toMatch(/^[0-9a-f]{40}$/);
+    await runGit(source, ["branch", "-D", "feature"]);
+    await expect(service.resolve("moving", "feature")).rejects.toMatchObject({ code: "unknown-revision" });
+  });
+
+  it("finds commits that no branch leads to, short names and tags, and refuses what is none", async () => {
+    const source = newPath();
+    const made = await makeRepository(source, [{ message: "One", files: file("1"), tag: "v1.0" }]);
+    await runGit(source, ["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    const lost = await runGit(source, ["commit-tree", "-m", "Lost", "main^{tree}"]);
+    await service.add({ name: "revisions", url: source });
+    const resolve = async (revision: string) => (await service.resolve("revisions", revision)).commit;
+    expect(await resolve(lost)).toBe(lost);
+    expect(await resolve("v1.0")).toBe(made.head);
+    expect(await resolve(made.head.slice(0, 8))).toBe(made.head);
+    expect(await resolve("refs/heads/main")).toBe(made.head);
+    for (const revision of ["nope", "0".repeat(40), "main^{tree}", "main:file", "--all", "main..main", "", "$(id)"]) {
+      await expect(service.resolve("revisions", revision), revision).rejects.toMatchObject({
+        code: "unknown-revision",
+      });
+    }
+  });
+
+  it("fetches once for many that ask at the same time", async () => {
+    const source = newPath();
+    await makeRepository(source, [{ message: "One", files: file("1") }]);
+    // A git that keeps a record of what it is asked.
+    const bin = path.join(directory.path, "bin");
+    const record = path.join(directory.path, "git-commands");
+    await mkdir(bin);
+    await writeFile(path.join(bin, "git"), `#!/bin/sh\necho "$@" >>${record}\nexec /usr/bin/git "$@"\n`, {
+      mode: 0o755,
+    });
+    await using counted = await open(path.join(directory.path, "counted"), `${bin}:/usr/bin:/bin`);
+    const before = (await counted.add({ name: "busy", url: source })).state;
+    await writeFile(record, "");
+    await Promise.all(Array.from({ length: 20 }, () => counted.resolve("busy", "main")));
+    const fetches = (await readFile(record, "utf8")).split("\n").filter((line) => / fetch .*--prune/.test(line));
+    expect(before).toBe("ready");
+    // One that the first caller starts, and one for those who came while it ran.
+    expect(fetches.length).toBeGreaterThanOrEqual(1);
+    expect(fetches.length).toBeLessThanOrEqual(2);
+  });
+
+  it("mirrors a repository without commits, and one whose HEAD is detached", async () => {
+    const empty = newPath();
+    await mkdir(empty);
+    await runGit(empty, ["init", "--quiet", "--bare"]);
+    expect(await service.add({ name: "empty", url: empty })).toMatchObject({ state: "ready", head: null });
+    await expect(service.resolve("empty", "HEAD")).rejects.toMatchObject({ code: "unknown-revision" });
+
+    const detached = newPath();
+    const made = await makeRepository(detached, [
+      { message: "One", files: file("1") },
+      { message: "Two", files: file("2") },
+    ]);
+    const [first = ""] = made.commits;
+    await runGit(detached, ["update-ref", "--no-deref", "HEAD", first]);
+    await service.add({ name: "detached", url: detached });
+    expect((await service.resolve("detached", "HEAD")).commit).toBe(first);
+  });
+
+  it("takes a local repository that belongs to another account, when it runs as root", async () => {
+    const source = newPath();
+    const made = await makeRepository(source, [{ message: "One", files: file("1") }]);
+    if (process.getuid?.() === 0) {
+      for (const name of await readdir(source, { recursive: true }))
+        await chown(path.join(source, name), 65_534, 65_534);
+      await chown(source, 65_534, 65_534);
+    }
+    await service.add({ name: "foreign", url: source });
+    expect((await service.resolve("foreign", "HEAD")).commit).toBe(made.head);
+  });
+
+  it("runs nothing that the source's configuration or hooks ask for", async () => {
+    const source = newPath();
+    await makeRepository(source, [{ message: "One", files: file("1") }]);
+    const touch = `touch ${owned}`;
+    await mkdir(path.join(source, "hooks"), { recursive: true });
+    for (const hook of ["post-checkout", "reference-transaction", "post-upload-pack", "pre-auto-gc"]) {
+      await writeFile(path.join(source, "hooks", hook), `#!/bin/sh\n${touch}\n`, { mode: 0o755 });
+    }
+    for (const [key, value] of [
+      ["core.fsmonitor", touch],
+      ["core.sshCommand", touch],
+      ["core.alternateRefsCommand", touch],
+      ["uploadpack.packObjectsHook", touch],
+      ["core.gitProxy", touch],
+      ["core.pager", touch],
+    ]) {
+      await runGit(source, ["config", key ?? "", value ?? ""]);
+    }
+    expect(await service.add({ name: "evil-config", url: source })).toMatchObject({ state: "ready" });
+    expect(existsSync(owned)).toBe(false);
+  });
+
+  describe.each(hostileRepositoryNames)("a repository with %s", (name) => {
+    it("is mirrored or refused as a whole, and nothing of it runs", async () => {
+      const source = newPath();
+      await makeHostileRepository(name, source);
+      const added = await service.add({ name: `hostile-${name}`, url: source });
+      expect(added.state).toMatch(/^(?:ready|failed)$/);
+      if (added.state === "failed") expect(added.error).toMatch(/fsck|gitmodules|submodule/i);
+      expect(existsSync(owned)).toBe(false);
+    });
+  });
+
+  it("does not follow a redirect with credentials, to files or to another protocol", async () => {
+    const seen: string[] = [];
+    const elsewhere = createServer((request, response) => {
+      seen.push(request.headers.authorization ?? "none");
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => elsewhere.listen(0, "127.0.0.1", resolve));
+    const redirecting = createServer((request, response) => {
+      const location = request.url?.startsWith("/file")
+        ? "file:///etc/passwd"
+        : `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}${request.url}`;
+      if (request.headers.authorization) response.writeHead(302, { location }).end();
+      else if (request.url?.startsWith("/file")) response.writeHead(302, { location }).end();
+      else response.writeHead(401, { "www-authenticate": 'Basic realm="x"' }).end();
+    });
+    await new Promise<void>((resolve) => redirecting.listen(0, "127.0.0.1", resolve));
+    const { port } = redirecting.address() as AddressInfo;
+    try {
+      const withCredentials = await service.add({
+        name: "redirected",
+        url: `http://user:pass@127.0.0.1:${port}/x.git`,
+      });
+      expect(withCredentials).toMatchObject({ state: "failed" });
+      expect(seen).toEqual([]);
+      const toFile = await service.add({ name: "to-file", url: `http://127.0.0.1:${port}/file.git` });
+      expect(toFile).toMatchObject({ state: "failed" });
+    } finally {
+      redirecting.close();
+      elsewhere.close();
+    }
+  });
+
+  it("keeps credentials off git's command line and out of the mirror", async () => {
+    const commandLines: string[] = [];
+    const slow = createServer((_request, response) => {
+      const { stdout } = spawnSync("ps", ["-eo", "args"], { encoding: "utf8" });
+      commandLines.push(stdout);
+      response.writeHead(500).end();
+    });
+    await new Promise<void>((resolve) => slow.listen(0, "127.0.0.1", resolve));
+    const { port } = slow.address() as AddressInfo;
+    try {
+      await service.add({ name: "quiet", url: `http://user:hunter2-in-url@127.0.0.1:${port}/x.git` });
+    } finally {
+      slow.close();
+    }
+    expect(commandLines.length).toBeGreaterThan(0);
+    // The transport helper is given its URL by git itself; what we start is not.
+    const ours = commandLines
+      .join("\n")
+      .split("\n")
+      .filter((line) => line.startsWith("git --git-dir="));
+    expect(ours.length).toBeGreaterThan(0);
+    expect(ours.filter((line) => line.includes("hunter2"))).toEqual([]);
+    expect(await readFile(path.join(mirrors, "quiet.git", "config"), "utf8")).not.toContain("hunter2");
+  });
+
+  it("mirrors anew what another instance has pinned", async () => {
+    const source = newPath();
+    const made = await makeRepository(source, [{ message: "One", files: file("1") }]);
+    await service.add({ name: "shared", url: source });
+    const { commit } = await service.resolve("shared", "main");
+    await using other = await open(path.join(directory.path, "other-mirrors"));
+    const mirror = await other.directoryWith("shared", commit);
+    expect(await runGit(mirror, ["cat-file", "-t", made.head])).toBe("commit");
+  });
+
+  it("works after a git that was killed left its lock files", async () => {
+    const source = newPath();
+    const made = await makeRepository(source, [{ message: "One", files: file("1") }]);
+    await service.add({ name: "locked", url: source });
+    const mirror = path.join(mirrors, "locked.git");
+    for (const name of ["HEAD.lock", "packed-refs.lock", "refs/heads/main.lock"]) {
+      await writeFile(path.join(mirror, name), "");
+    }
+    const next = await runGit(source, ["commit-tree", "-p", made.head, "-m", "Two", "main^{tree}"]);
+    await runGit(source, ["update-ref", "refs/heads/main", next]);
+    await using restarted = await open(mirrors);
+    expect((await restarted.resolve("locked", "main")).commit).toBe(next);
+  });
+
+  it("deletes the mirror with the repository, unless an open job needs it", async () => {
+    const source = newPath();
+    await makeRepository(source, [{ message: "One", files: file("1") }]);
+    await service.add({ name: "team/gone", url: source });
+    const insert = db
+      .insertInto("jobs")
+      .values({ queue: "default", spec: "{}", labels: "{}", repository: "team/gone", revision: "HEAD" });
+    const { id } = await insert.returning("id").executeTakeFirstOrThrow();
+    await expect(service.remove("team/gone")).rejects.toMatchObject({ code: "repository-in-use" });
+    await db.deleteFrom("jobs").where("id", "=", id).execute();
+    await service.remove("team/gone");
+    expect(existsSync(path.join(mirrors, "team", "gone.git"))).toBe(false);
+    await expect(service.get("team/gone")).rejects.toMatchObject({ code: "unknown-repository" });
+  });
+});
