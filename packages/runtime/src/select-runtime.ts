@@ -1,9 +1,11 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
 import { AirlockError } from "@airlock/job";
 import type { Abortable, Runtime } from "./contract.ts";
 import { EngineClient } from "./docker/engine-client.ts";
 import { createDockerRuntime, type DockerRuntimeOptions, defaultDockerHost } from "./docker/index.ts";
 import { createOciRuntime, type OciRuntimeOptions } from "./oci/index.ts";
-import { findRuntimeBinary } from "./oci/runtime-binary.ts";
+import { findOnSystemPath } from "./oci/runtime-binary.ts";
 
 export interface RuntimeChoice {
   /** `auto` prefers a Docker engine that answers, then an OCI runtime that is installed. */
@@ -23,16 +25,21 @@ export async function selectRuntime({ kind, docker, oci }: RuntimeChoice, { sign
   if (kind === "oci") return createOciRuntime(oci);
   if (await answers(docker.host ?? defaultDockerHost, signal)) return createDockerRuntime(docker);
   signal.throwIfAborted();
-  try {
-    await findRuntimeBinary(oci.runtimePath);
-  } catch (error) {
+  if (!(await isInstalled(oci.runtimePath))) {
     throw new AirlockError("no sandbox runtime: no Docker engine answers, and neither crun nor runc is installed", {
       code: "no-runtime",
       hint: "apt-get install -y crun",
-      cause: error,
     });
   }
   return createOciRuntime(oci);
+}
+
+async function isInstalled(runtimePath: string | undefined): Promise<boolean> {
+  if (runtimePath === undefined) return (await findOnSystemPath(["crun", "runc"])) !== undefined;
+  return access(runtimePath, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function answers(host: string, signal: AbortSignal): Promise<boolean> {

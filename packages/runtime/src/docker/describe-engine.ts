@@ -1,6 +1,9 @@
 import type { RuntimeDescription } from "../contract.ts";
 import type { InfoReply, VersionReply } from "./engine-replies.ts";
 
+/** The first without the escape through a leaked file descriptor. */
+const minimumRunc = [1, 1, 12];
+
 /** What an engine with these replies enforces, and what is weaker than it could be. */
 export function describeEngine(version: VersionReply, info: InfoReply): RuntimeDescription {
   const notes: string[] = [];
@@ -20,6 +23,12 @@ export function describeEngine(version: VersionReply, info: InfoReply): RuntimeD
       'Root in a container is root on the machine: set "userns-remap" in the engine\'s daemon.json, or run it rootless.',
     );
   }
+  const runc = /^(\d+)\.(\d+)\.(\d+)/.exec(version.Components?.find(({ Name }) => Name === "runc")?.Version ?? "");
+  if (runc && isOlder(runc.slice(1).map(Number), minimumRunc)) {
+    notes.push(
+      `The engine's runc ${runc[0]} is older than ${minimumRunc.join(".")}: upgrade it, or make sure that the distribution has mended CVE-2024-21626 in it.`,
+    );
+  }
   notes.push(
     "Limits hold for each image's container; a job's containers of other images may keep memory file systems beside it.",
   );
@@ -35,4 +44,9 @@ export function describeEngine(version: VersionReply, info: InfoReply): RuntimeD
     },
     notes,
   };
+}
+
+function isOlder(version: readonly number[], minimum: readonly number[]): boolean {
+  const different = minimum.findIndex((part, index) => version[index] !== part);
+  return different >= 0 && (version[different] ?? 0) < (minimum[different] ?? 0);
 }

@@ -1,4 +1,6 @@
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { chmod, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,6 +16,7 @@ import {
   shellLessImage,
   temporaryDirectory,
 } from "@airlock/test-kit";
+import { startEngines } from "@airlock/test-kit/start-engines";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import type { Runtime, SandboxLimits, SandboxStep, StepStatus } from "../contract.ts";
@@ -427,6 +430,47 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(await readdir("/tmp")).not.toContain("airlock-x");
   });
 
+  it.each(["/proc/sys", "/dev", "../../../../etc"])(
+    "keeps an image whose /data is a link to %s in its place",
+    async (target) => {
+      const { socketPath } = engines().docker ?? expect.unreachable();
+      const name = `airlock-test-docker:link${target.replaceAll(/[^a-z]+/g, "-")}`;
+      const link = { name: "data", type: "symlink", linkname: target } as const;
+      await loadImage(await buildImage([await busyboxLayer(), [link]], { Env: ["PATH=/bin"] }), socketPath, name);
+      await using box = await sandboxWith();
+      // Refused or harmless, as the engine decides.
+      await box.run("echo x > /data/airlock-owned", { image: name }).catch(() => {});
+      expect(await readdir("/etc")).not.toContain("airlock-owned");
+      expect(await readdir("/dev")).not.toContain("airlock-owned");
+    },
+  );
+
+  it("lets a container end with its executor", async () => {
+    await using directory = await temporaryDirectory();
+    const id = `t${randomBytes(6).toString("hex")}`;
+    const program = `
+      import { createDockerRuntime } from ${JSON.stringify(new URL("docker-runtime.ts", import.meta.url).href)};
+      const signal = new AbortController().signal;
+      const runtime = createDockerRuntime({ host: ${JSON.stringify(engine.host)}, allowHostImage: false });
+      const place = { workspaceDir: ${JSON.stringify(directory.path)}, scriptsDir: ${JSON.stringify(directory.path)} };
+      const limits = { cpus: 1, memoryBytes: 64 << 20, pids: 64 };
+      const plan = { id: "${id}", owner: "${owner}", ...place, limits, egress: { kind: "none" } };
+      const sandbox = await runtime.createSandbox(plan, { signal });
+      const step = { key: "s", image: "${image}", script: "/airlock/s.sh", workingDirectory: "/data", env: {} };
+      await sandbox.runStep(step, { signal, output: (_, bytes) => void process.stdout.write(bytes) });
+    `;
+    await writeFile(join(directory.path, "s.sh"), "echo up; exec sleep 1000");
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    const state = async () => (await containersOf(id)).map(({ State }) => State);
+    expect(await state()).toEqual(["running"]);
+    child.kill("SIGKILL");
+    await expect.poll(state, { timeout: 5000 }).toEqual(["exited"]);
+    expect((await runtime.collect({ owner, keep: new Set(), signal })).sandboxes).toBe(1);
+  });
+
   it("refuses egress that it does not enforce", async () => {
     await expect(sandboxWith({ egress: { kind: "public" } })).rejects.toMatchObject({ reason: "policy" });
   });
@@ -442,6 +486,33 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(collected.details).toEqual([`removed container airlock-${owner}-${left.id}-1`]);
     expect(await containersOf(left.id)).toEqual([]);
     expect((await kept.run("echo here")).stdout).toBe("here\n");
+  });
+});
+
+describeWithEngines(["docker"], "an engine that dies", () => {
+  it("while a step runs is a failure of ours, told at once", async () => {
+    await using directory = await temporaryDirectory();
+    const own = await startEngines(["docker"]);
+    const socketPath = own.engines.docker?.socketPath ?? expect.unreachable();
+    await loadImage(await busyboxImage(), socketPath, image);
+    const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: false });
+    const place = { workspaceDir: directory.path, scriptsDir: directory.path };
+    const limits = { cpus: 1, memoryBytes: 64 << 20, pids: 64 };
+    const plan = { id: "dying", owner, ...place, limits, egress: { kind: "none" } } as const;
+    const sandbox = await runtime.createSandbox(plan, { signal });
+    await writeFile(join(directory.path, "s.sh"), "echo up; exec sleep 1000");
+    const step = { key: "s", image, script: "/airlock/s.sh", workingDirectory: "/data", env: {} };
+    let stopped: Promise<unknown> = Promise.resolve();
+    const running = sandbox.runStep(step, {
+      signal,
+      output: () => {
+        stopped = Promise.resolve(own[Symbol.asyncDispose]());
+      },
+    });
+    await expect(running).rejects.toMatchObject({ reason: "runtime" });
+    await stopped;
+    await expect(Promise.resolve(sandbox[Symbol.asyncDispose]())).rejects.toMatchObject({ reason: "runtime" });
+    await runtime.close();
   });
 });
 

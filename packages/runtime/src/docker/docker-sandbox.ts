@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
 import { hostImageName } from "../oci/host-image.ts";
@@ -13,6 +14,8 @@ export interface DockerSandboxOptions {
   readonly allowHostImage: boolean;
   readonly machineCpus: number;
 }
+
+const startTimeoutMs = 30_000;
 
 /** An image that was checked, and what its container is made with. */
 interface PreparedImage {
@@ -60,8 +63,8 @@ export class DockerSandbox implements Sandbox {
   }
 
   async #dispose(): Promise<void> {
-    // A container that is being made right now is waited for: it would be left behind.
-    await this.#serial.catch(() => {});
+    // A container that is being made right now is removed by whoever makes it, if it takes longer than this.
+    await Promise.race([this.#serial.catch(() => {}), sleep(startTimeoutMs, undefined, { ref: false })]);
     const removals = [...this.#containers.values()].map((container) => container[Symbol.asyncDispose]());
     const failed = (await Promise.allSettled(removals)).find((each) => each.status === "rejected");
     if (failed) throw runtimeFailed("a container could not be removed", failed.reason);
@@ -97,6 +100,10 @@ export class DockerSandbox implements Sandbox {
       networkMode: alive[0] ? `container:${alive[0].id}` : "none",
       ...prepared,
     });
+    if (this.#disposing) {
+      await container[Symbol.asyncDispose]();
+      throw runtimeFailed("the sandbox is disposed");
+    }
     this.#containers.set(image, container);
     return container;
   }

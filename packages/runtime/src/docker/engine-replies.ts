@@ -50,7 +50,9 @@ export const TopReply = z.object({ Processes: z.array(z.array(z.string())).nulla
 
 const labels = z.record(z.string(), z.string()).nullish();
 
-export const ContainerListReply = z.array(z.object({ Id: z.string(), Names: z.array(z.string()), Labels: labels }));
+export const ContainerListReply = z.array(
+  z.object({ Id: z.string(), Names: z.array(z.string()), State: z.string(), Labels: labels }),
+);
 
 export const NetworkListReply = z.array(z.object({ Id: z.string(), Name: z.string(), Labels: labels }));
 

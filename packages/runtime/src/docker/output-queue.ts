@@ -27,7 +27,7 @@ export class OutputQueue {
     return this.#failed.promise;
   }
 
-  /** Resolves when there is room for more. */
+  /** Resolves when there is room for the next; one call at a time. After a failure everything is dropped. */
   async push({ stream, bytes }: Piece): Promise<void> {
     this.#waitingBytes += bytes.length;
     this.#last = this.#last.then(async () => {
@@ -35,9 +35,14 @@ export class OutputQueue {
       this.#waitingBytes -= bytes.length;
       if (this.#waitingBytes <= limitBytes) this.#wake?.();
     });
-    this.#last.catch((error) => this.#failed.reject(error));
+    this.#last.catch((error) => {
+      this.#failed.reject(error);
+      this.lift();
+    });
     while (this.#waitingBytes > limitBytes && !this.#unlimited) {
-      await Promise.race([new Promise<void>((resolve) => (this.#wake = resolve)), this.#failed.promise]);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
     }
   }
 

@@ -44,6 +44,7 @@ export class StepContainer implements AsyncDisposable {
   readonly #options: StepContainerOptions;
   readonly #keeper: Keeper;
   #hadOutOfMemory = false;
+  #isRunning = false;
   #removed: Promise<void> | undefined;
 
   private constructor(engine: EngineClient, options: StepContainerOptions, id: string, keeper: Keeper) {
@@ -77,7 +78,7 @@ export class StepContainer implements AsyncDisposable {
     cleanup.defer(() => keeper.destroy());
     const ready = keeper.ready();
     await engine.send({ method: "POST", path: `/containers/${id}/start` });
-    const isReady = await Promise.race([ready, sleep(readyTimeoutMs, undefined, { ref: false })]);
+    const isReady = await within(readyTimeoutMs, ready);
     if (isReady !== true) {
       const state = await inspectContainer(engine, id);
       if (isReady === undefined || state === undefined || state.Running) {
@@ -99,6 +100,17 @@ export class StepContainer implements AsyncDisposable {
   /** Runs one step; see the contract. Afterwards no process of it is left, or the container is gone with all of them. */
   async runStep(step: SandboxStep, { signal, output }: Abortable & { output: StepOutput }): Promise<StepStatus> {
     signal.throwIfAborted();
+    // The end of a step is the end of every process in the container.
+    if (this.#isRunning) throw runtimeFailed("another step runs in this sandbox");
+    this.#isRunning = true;
+    try {
+      return await this.#runStep(step, { signal, output });
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #runStep(step: SandboxStep, { signal, output }: Abortable & { output: StepOutput }): Promise<StepStatus> {
     const exec = await this.#createExec(step);
     const body = await this.#engine.stream({ method: "POST", path: `/exec/${exec}/start`, body: { Detach: false } });
     const queue = new OutputQueue(output);
@@ -108,7 +120,9 @@ export class StepContainer implements AsyncDisposable {
       await stoppable(ended, queue, signal);
     } catch (error) {
       await this.#terminate(ended);
-      await this.#clear(queue, reading, body);
+      // The reason of the end is what counts; a container that could not be cleared goes with the sandbox.
+      await Promise.allSettled([this.#clear(queue, reading, body)]);
+      await within(graceMs, Promise.allSettled([queue.drained()]));
       throw error;
     }
     const survived = await this.#clear(queue, reading, body);
@@ -148,16 +162,16 @@ export class StepContainer implements AsyncDisposable {
    * end of its output proves nothing: a daemon may hold it open, and a process may have closed it and run on.
    */
   async #untilEnded(exec: string, reading: Promise<void>): Promise<number | undefined> {
-    const outputEnded = Promise.race([reading, this.#keeper.gone]);
-    let waitMs = pollMs.first;
-    let mayEndSoon = true;
+    // Most steps end with their output, so that is waited for; a poll now and then is for those that don't.
+    const outputEnd = new AbortController();
+    void Promise.race([reading, this.#keeper.gone]).then(() => outputEnd.abort());
+    let waitMs: number = pollMs.first;
     for (;;) {
-      if (mayEndSoon) {
-        // Most steps end with their output: no poll is needed for those.
-        mayEndSoon = await Promise.race([outputEnded.then(() => false), sleep(pollMs.most, true, { ref: false })]);
-      } else {
+      if (outputEnd.signal.aborted) {
         await sleep(waitMs, undefined, { ref: false });
         waitMs = Math.min(waitMs * 2, pollMs.most);
+      } else {
+        await sleep(pollMs.most, undefined, { ref: false, signal: outputEnd.signal }).catch(() => {});
       }
       const state = await this.#inspectExec(exec);
       if (state === undefined) return undefined;
@@ -178,7 +192,7 @@ export class StepContainer implements AsyncDisposable {
   async #terminate(ended: Promise<unknown>): Promise<void> {
     const answered = await this.#keeper.signal("TERM", answerTimeoutMs);
     if (!answered) return;
-    await Promise.race([ended.catch(() => {}), sleep(graceMs, undefined, { ref: false })]);
+    await within(graceMs, Promise.allSettled([ended]));
   }
 
   /**
@@ -192,7 +206,7 @@ export class StepContainer implements AsyncDisposable {
     const survived = !this.#keeper.isGone;
     if (!isEmpty && survived) await this[Symbol.asyncDispose]();
     // Nobody writes any more, so the stream ends, unless the engine has lost it.
-    await Promise.race([reading, sleep(answerTimeoutMs, undefined, { ref: false })]);
+    await within(answerTimeoutMs, reading);
     body.destroy();
     await reading;
     return survived;
@@ -254,6 +268,17 @@ export class StepContainer implements AsyncDisposable {
       if (!signal.aborted) throw error;
     }
     return false;
+  }
+}
+
+/** `undefined` when it takes longer. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  const timer = new AbortController();
+  try {
+    const late = sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined);
+    return await Promise.race([promise, late]);
+  } finally {
+    timer.abort();
   }
 }
 

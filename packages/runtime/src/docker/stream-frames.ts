@@ -15,8 +15,24 @@ export class StreamFrames {
   #headerFilled = 0;
   #payloadLeft = 0;
 
-  /** The pieces that this chunk completes or continues. They share the chunk's memory. */
-  *push(chunk: Buffer): Generator<Piece> {
+  /**
+   * What this chunk holds, in order; neighbours of one stream in one piece, since a program that writes a line at a time
+   * makes thousands of frames. Pieces may share the chunk's memory.
+   */
+  push(chunk: Buffer): readonly Piece[] {
+    const runs: { readonly stream: Piece["stream"]; readonly parts: Buffer[] }[] = [];
+    for (const { stream, bytes } of this.#payloads(chunk)) {
+      const last = runs.at(-1);
+      if (last?.stream === stream) last.parts.push(bytes);
+      else runs.push({ stream, parts: [bytes] });
+    }
+    return runs.map(({ stream, parts }) => ({
+      stream,
+      bytes: parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts),
+    }));
+  }
+
+  *#payloads(chunk: Buffer): Generator<Piece> {
     let at = 0;
     while (at < chunk.length) {
       if (this.#payloadLeft > 0) {

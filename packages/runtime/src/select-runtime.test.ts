@@ -1,0 +1,33 @@
+import { join } from "node:path";
+import { describeWithEngines, engines, temporaryDirectory } from "@airlock/test-kit";
+import { expect, it } from "vitest";
+import { type RuntimeChoice, selectRuntime } from "./select-runtime.ts";
+
+const signal = new AbortController().signal;
+const deaf = "unix:///nonexistent/docker.sock";
+
+async function select(kind: RuntimeChoice["kind"], host: string, runtimePath?: string): Promise<string> {
+  await using directory = await temporaryDirectory();
+  const oci = { stateDir: join(directory.path, "state"), allowHostImage: false };
+  const choice = { kind, docker: { host, allowHostImage: false }, oci: runtimePath ? { ...oci, runtimePath } : oci };
+  const runtime = await selectRuntime(choice, { signal });
+  await runtime.close();
+  return runtime.name;
+}
+
+describeWithEngines(["docker", "oci"], "selectRuntime", () => {
+  it("prefers an engine that answers, and takes an OCI runtime where none does", async () => {
+    const host = `unix://${engines().docker?.socketPath}`;
+    expect(await select("auto", host)).toBe("docker");
+    expect(await select("auto", deaf)).toBe("oci");
+    expect(await select("docker", deaf)).toBe("docker");
+    expect(await select("oci", host)).toBe("oci");
+  });
+});
+
+it("answers with the one command to type where there is neither", async () => {
+  await expect(select("auto", deaf, "/nonexistent/crun")).rejects.toMatchObject({
+    code: "no-runtime",
+    hint: "apt-get install -y crun",
+  });
+});
