@@ -16,7 +16,7 @@ const airlock: MantineColorsTuple = [
 export const theme = createTheme({
   colors: { airlock },
   primaryColor: "airlock",
-  primaryShade: { light: 7, dark: 5 },
+  primaryShade: 7,
   autoContrast: true,
   defaultRadius: "md",
   cursorType: "pointer",

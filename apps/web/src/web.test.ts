@@ -373,7 +373,10 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
       storageState: await context.storageState(),
     });
     const tab = await phone.newPage();
-    for (const address of ["/jobs", "/jobs/1", "/executors", "/queues", "/repositories", "/submit"]) {
+    const { job, entry } = await startJob();
+    await job.print(entry, `${"a long line ".repeat(100)}\n`);
+    await job.complete();
+    for (const address of ["/jobs", `/jobs/${job.id}`, "/executors", "/queues", "/repositories", "/submit"]) {
       await tab.goto(instance.url + address);
       await tab.getByRole("heading", { level: 1 }).waitFor();
       const overflow = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;

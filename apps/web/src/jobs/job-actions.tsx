@@ -50,6 +50,7 @@ export function JobActions({ job, onRetried }: JobActionsProps) {
       {isFinished(job.state) ? (
         <Button
           size="xs"
+          variant={job.state === "completed" ? "default" : "filled"}
           leftSection={<IconRefresh size={16} />}
           loading={retry.isPending}
           onClick={() => retry.mutate()}

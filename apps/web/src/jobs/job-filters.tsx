@@ -84,9 +84,10 @@ function StateToggle({ state, pressed, onToggle }: StateToggleProps) {
     <Button
       size="xs"
       radius="xl"
-      variant={pressed ? "filled" : "default"}
+      variant={pressed ? "light" : "default"}
       color={pressed ? color : "gray"}
-      fw={500}
+      fw={pressed ? 700 : 500}
+      bd={pressed ? "1px solid currentColor" : undefined}
       leftSection={
         <Picture size={15} stroke={2.1} color={pressed ? "currentColor" : `var(--mantine-color-${color}-text)`} />
       }

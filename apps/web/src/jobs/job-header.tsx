@@ -1,11 +1,12 @@
 import type { AttemptView, JobView } from "@airlock/api";
-import { formatDuration, isFinished } from "@airlock/job";
+import { isFinished } from "@airlock/job";
 import { Alert, Anchor, Code, CopyButton, Group, Select, Text, Title, Tooltip, UnstyledButton } from "@mantine/core";
 import { IconHelpCircle, IconInfoCircle } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { RelativeTime } from "../layout/relative-time.tsx";
 import { TickingDuration } from "../layout/ticking-duration.tsx";
+import { durationLimit } from "../layout/time-words.ts";
 import { JobActions } from "./job-actions.tsx";
 import classes from "./job-header.module.css";
 import { shortCommit } from "./job-source.tsx";
@@ -132,14 +133,9 @@ function resourceWords({ resources, timeoutMs }: JobView): string {
     memory !== undefined && `${memory} memory`,
     disk !== undefined && `${disk} disk`,
     pids !== undefined && `${pids} pids`,
-    timeoutMs !== null && `at most ${limitWords(timeoutMs)}`,
+    timeoutMs !== null && `at most ${durationLimit(timeoutMs)}`,
   ].filter(Boolean);
   return words.length === 0 ? "executor's defaults" : words.join(", ");
-}
-
-/** `30m 0s` → `30m`. */
-function limitWords(ms: number): string {
-  return formatDuration(ms).replaceAll(/ 0[hms]/g, "");
 }
 
 function egressWords({ egress }: JobView): string {

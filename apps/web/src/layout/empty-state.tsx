@@ -5,18 +5,20 @@ import type { ReactNode } from "react";
 interface EmptyStateProps {
   readonly icon: Icon;
   readonly title: string;
+  /** Level of the title; 1 where the page has no other. */
+  readonly order?: 1 | 2;
   readonly children: ReactNode;
 }
 
 /** Nothing to list: says what belongs here and how it comes to be. */
-export function EmptyState({ icon: Picture, title, children }: EmptyStateProps) {
+export function EmptyState({ icon: Picture, title, order = 2, children }: EmptyStateProps) {
   return (
     <Paper withBorder p="xl" bg="var(--airlock-surface)">
       <Stack align="center" gap="md" maw={680} mx="auto" py="lg" ta="center">
         <ThemeIcon variant="light" size={56} radius="xl">
           <Picture size={30} stroke={1.6} aria-hidden />
         </ThemeIcon>
-        <Title order={2} size="h3">
+        <Title order={order} size="h3">
           {title}
         </Title>
         <Stack gap="md" w="100%">

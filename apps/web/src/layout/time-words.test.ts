@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { growingDuration, relativeTime } from "./time-words.ts";
+import { durationLimit, growingDuration, relativeTime } from "./time-words.ts";
 
 describe("relativeTime", () => {
   const now = Date.UTC(2026, 0, 10);
@@ -25,5 +25,17 @@ describe("growingDuration", () => {
     [61_000, "1m 1s"],
   ])("shows %d ms as %s", (ms, words) => {
     expect(growingDuration(ms)).toBe(words);
+  });
+});
+
+describe("durationLimit", () => {
+  it.each([
+    [15_000, "15s"],
+    [1_800_000, "30m"],
+    [3_600_000, "1h"],
+    [5_400_000, "1h 30m"],
+    [1500, "1.5s"],
+  ])("shows %d ms as %s", (ms, words) => {
+    expect(durationLimit(ms)).toBe(words);
   });
 });

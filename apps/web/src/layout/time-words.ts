@@ -24,3 +24,8 @@ export function growingDuration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   return seconds < 60 ? `${seconds}s` : formatDuration(seconds * 1000);
 }
+
+/** A duration that somebody chose: `30m`, not `30m 0s`. */
+export function durationLimit(ms: number): string {
+  return (ms % 1000 === 0 ? growingDuration(ms) : formatDuration(ms)).replaceAll(/ 0[hms]/g, "");
+}

@@ -111,7 +111,7 @@ function NoJobs({ older }: { readonly older: boolean }) {
       <Text c="dimmed">Submit the first one from a terminal, or with the form:</Text>
       <CommandBlock
         label="Command"
-        text={"airlock job submit --repo . --rev HEAD --image alpine:3 --follow -- sh -c 'echo hello; ls'"}
+        text={"airlock job submit --repo . --rev HEAD \\\n  --image alpine:3 --follow \\\n  -- sh -c 'echo hello; ls'"}
       />
       <Group justify="center">
         <Button component={Link} to="/submit" leftSection={<IconPlus size={16} />}>

@@ -12,7 +12,7 @@ interface NotFoundPageProps {
 export function NotFoundPage({ title = "There is no such page", children }: NotFoundPageProps) {
   usePageIdentity("Not found");
   return (
-    <EmptyState icon={IconMapOff} title={title}>
+    <EmptyState icon={IconMapOff} title={title} order={1}>
       <Text c="dimmed">{children ?? "The address may be mistyped, or from another version."}</Text>
       <Group justify="center">
         <Button component={Link} to="/jobs" variant="default">

@@ -1,4 +1,3 @@
-import { formatDuration } from "@airlock/job";
 import { Anchor, Loader, Table, Text } from "@mantine/core";
 import { IconStack2 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
@@ -13,6 +12,7 @@ import { ErrorPanel } from "../layout/error-panel.tsx";
 import { PageHeader } from "../layout/page-header.tsx";
 import { usePageIdentity } from "../layout/page-identity.ts";
 import { TickingDuration } from "../layout/ticking-duration.tsx";
+import { durationLimit } from "../layout/time-words.ts";
 
 export function QueuesPage() {
   usePageIdentity("Queues");
@@ -41,16 +41,16 @@ export function QueuesPage() {
         </EmptyState>
       )}
       {data && data.length > 0 && (
-        <Table.ScrollContainer minWidth={620} className={classes.frame ?? ""}>
-          <Table verticalSpacing="sm" horizontalSpacing="md">
+        <Table.ScrollContainer minWidth={300} className={classes.frame ?? ""}>
+          <Table verticalSpacing="sm" horizontalSpacing="sm">
             <Table.Thead>
               <Table.Tr>
                 <Table.Th>Queue</Table.Th>
                 <Table.Th>Queued</Table.Th>
                 <Table.Th>Running</Table.Th>
                 <Table.Th>Oldest waits</Table.Th>
-                <Table.Th>Attempts</Table.Th>
-                <Table.Th>Lease</Table.Th>
+                <Table.Th visibleFrom="sm">Attempts</Table.Th>
+                <Table.Th visibleFrom="sm">Lease</Table.Th>
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
@@ -78,11 +78,11 @@ export function QueuesPage() {
                       </Text>
                     )}
                   </Table.Td>
-                  <Table.Td>
+                  <Table.Td visibleFrom="sm">
                     <Text size="sm">up to {queue.maxAttempts}</Text>
                   </Table.Td>
-                  <Table.Td>
-                    <Text size="sm">{formatDuration(queue.leaseMs)}</Text>
+                  <Table.Td visibleFrom="sm">
+                    <Text size="sm">{durationLimit(queue.leaseMs)}</Text>
                   </Table.Td>
                 </Table.Tr>
               ))}

@@ -60,8 +60,8 @@ function Repository({ repository }: { readonly repository: RepositoryView }) {
   const { word, color, icon: Picture, spins } = states[repository.state];
   return (
     <Paper component="article" withBorder p="md" bg="var(--airlock-surface)" aria-label={repository.name}>
-      <Group justify="space-between" wrap="nowrap" align="flex-start">
-        <div style={{ minWidth: 0 }}>
+      <Group justify="space-between" align="flex-start" gap="xs">
+        <div style={{ flex: "1 1 260px", minWidth: 0 }}>
           <Title order={2} size="h5" style={{ overflowWrap: "anywhere" }}>
             {repository.name}
           </Title>
@@ -164,7 +164,13 @@ function AddRepository() {
             error={issues.fields.get("name")}
             style={{ flex: "1 1 200px" }}
           />
-          <Button type="submit" loading={isPending} leftSection={<IconPlus size={16} />} mt={{ base: 0, sm: 46 }}>
+          <Button
+            type="submit"
+            loading={isPending}
+            leftSection={<IconPlus size={16} />}
+            mt={{ base: 0, sm: 46 }}
+            w={{ base: "100%", sm: "auto" }}
+          >
             Add
           </Button>
         </Group>
