@@ -133,14 +133,6 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     await expect(place.run("true", { env: { A: "b\0C=d" } })).rejects.toMatchObject({ reason: "policy" });
   });
 
-  it("says whose fault it is that a step can't start", async () => {
-    await using place = await openPlace(
-      await buildImage([[{ name: "bin/sh", content: "\x7fELF garbage", mode: 0o755 }]]),
-    );
-
-    await expect(place.run("true")).rejects.toMatchObject({ reason: "image-invalid" });
-  });
-
   it("is collected whole after the executor was killed", async () => {
     await using place = await openPlace();
     const seconds = String(100_000 + process.pid);
@@ -151,7 +143,7 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     await once(child.stdout, "data");
     child.kill("SIGKILL");
     await once(child, "exit");
-    expect(await commandLines(seconds)).not.toEqual([]);
+    await vi.waitFor(async () => expect(await commandLines(seconds)).toHaveLength(2), 10_000);
 
     const collected = await place.runtime.collect({ owner: place.owner, keep: new Set([place.id]), signal: never });
 

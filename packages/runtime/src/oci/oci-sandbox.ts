@@ -141,7 +141,6 @@ export class OciSandbox implements Sandbox {
       ]);
       return await runStepProcess(
         {
-          image: step.image,
           cwd: root.layersDirectory,
           cgroup,
           pidFile: join(directory, "pid"),

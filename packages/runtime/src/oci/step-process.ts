@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { open, readdir, readFile, readlink } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Abortable, StepOutput, StepStatus } from "../contract.ts";
-import { imageInvalid, runtimeFailed } from "../errors.ts";
+import { runtimeFailed } from "../errors.ts";
 import { type Cgroup, killProcess } from "./cgroups/cgroup.ts";
 import { errorCode } from "./error-code.ts";
 import { type LaunchPlan, launchCommand } from "./launcher.ts";
@@ -10,7 +10,6 @@ import type { OutputPipePool } from "./output-pipes.ts";
 import { systemPath } from "./run-command.ts";
 
 export interface StepProcessPlan {
-  readonly image: string;
   readonly launch: LaunchPlan;
   /** The launcher's current directory: overlay options name directories relative to it. */
   readonly cwd: string;
@@ -221,7 +220,6 @@ async function statusOf(code: number | null, plan: StepProcessPlan, launcherLog:
       throw runtimeFailed(`cannot start the step: ${launcherError.slice(0, 1000)}`);
     const problem = firstError(await readIfThere(plan.logFile));
     if (problem !== undefined) {
-      if (/exec format error/i.test(problem)) throw imageInvalid(plan.image, "has a /bin/sh that this CPU can't run");
       throw runtimeFailed(`cannot start the step: ${problem}`);
     }
     if (!hasStarted) throw runtimeFailed(`cannot start the step: ${plan.launch.command[0]} ended with ${code}`);

@@ -138,6 +138,12 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
       /no \/bin\/sh/,
     ],
     ["/bin/sh in a circle", () => [{ name: "bin/sh", type: "symlink", linkname: "sh" }], /no \/bin\/sh/],
+    [
+      "/bin/sh of another CPU",
+      () => [{ name: "bin/sh", content: `\x7fELF${"\x02\x01\x01".padEnd(14, "\0")}\x16\0`, mode: 0o755 }],
+      /this CPU can't run/,
+    ],
+    ["/bin/sh that is garbage", () => [{ name: "bin/sh", content: "garbage", mode: 0o755 }], /this CPU can't run/],
     ["/bin/sh that is no program", () => [{ name: "bin/sh", content: "", mode: 0o644 }], /no \/bin\/sh/],
   ])("is refused for %s", async (_, entries, message) => {
     await using place = await openStore();

@@ -16,6 +16,7 @@ import { LayerError } from "./layer-error.ts";
 import { LayerStack } from "./layer-stack.ts";
 import { LayerTree } from "./layer-tree.ts";
 import { loadArchive } from "./load-archive.ts";
+import { isProgramFor, programHeaderBytes } from "./program-header.ts";
 import { parseConfig, pullImage, type StoredImage } from "./pull-image.ts";
 import { RegistryClient, type RegistryOptions } from "./registry-client.ts";
 import { SharedTasks, type TaskOptions } from "./shared-tasks.ts";
@@ -251,6 +252,10 @@ export class ImageStore {
     }
     const shell = await root.resolve("bin/sh");
     if (!shell?.stats.isFile() || (shell.stats.mode & 0o111) === 0) throw imageInvalid(image, "has no /bin/sh");
+    // Found out now, since the OCI runtimes would tell of it only in the step's own output.
+    if (!isProgramFor((await root.readFile("bin/sh", programHeaderBytes)) ?? Buffer.alloc(0))) {
+      throw imageInvalid(image, "has a /bin/sh that this CPU can't run");
+    }
     const user = await resolveImageUser(image, stored.config.config?.User ?? "", root);
     return { layers, user, env: stored.config.config?.Env ?? [] };
   }
