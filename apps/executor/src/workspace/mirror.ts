@@ -133,8 +133,10 @@ export class Mirror {
     const depth = options.shallow ? ["--depth=1"] : [];
     const tags = options.tags ? ["--tags", "--force", "--prune"] : ["--no-tags"];
     const tagRefs = options.tags ? ["+refs/tags/*:refs/tags/*"] : [];
-    // Its own ref keeps the commit from garbage collection and offers it in later negotiations.
-    const refspecs = [`${commit}:refs/commits/${commit}`, ...tagRefs];
+    // A ref keeps the commit from garbage collection and offers it in later negotiations. It counts as known only by its
+    // second ref, when it was found to be within the limits: a crash in between leaves it unknown.
+    const unchecked = `refs/unchecked/${commit}`;
+    const refspecs = [`+${commit}:${unchecked}`, ...tagRefs];
     await this.#bounded(options.signal, (signal) =>
       this.#git.check(
         [
@@ -151,14 +153,9 @@ export class Mirror {
         { signal, credentials: { url, headers }, onStderr: options.onStderr },
       ),
     );
-    try {
-      await this.#bounded(options.signal, (signal) => this.#measure(commit, signal));
-    } catch (error) {
-      await this.#git.run([...this.#at, "update-ref", "-d", `refs/commits/${commit}`], {
-        signal: AbortSignal.timeout(10_000),
-      });
-      throw error;
-    }
+    await this.#bounded(options.signal, (signal) => this.#measure(commit, signal));
+    const stdin = `update refs/commits/${commit} ${commit}\ndelete ${unchecked}\n`;
+    await this.#git.check([...this.#at, "update-ref", "--stdin"], { signal: options.signal, stdin });
     (await this.#knownCommits(options.signal)).add(commit);
     await this.#prune(options.signal);
   }

@@ -359,8 +359,10 @@ describe("fetching", () => {
 
     await expect(executor.prepare({ repository: "team/app", commit: head })).rejects.toThrow("more than 100 files");
     await expect(small.prepare({ repository: "team/app", commit: head })).rejects.toThrow("larger than");
-    // A second time the refusal holds too.
+    // A second time, and after a restart, the refusal holds too.
     await expect(executor.prepare({ repository: "team/app", commit: head })).rejects.toThrow("more than 100 files");
+    const restarted = await bench({ maximumFiles: 100 });
+    await expect(restarted.prepare({ repository: "team/app", commit: head })).rejects.toThrow("more than 100 files");
   });
 
   it("refuses a few kilobytes of trees that name billions of files", async () => {
