@@ -1,0 +1,52 @@
+import type { EgressPolicy } from "@airlock/job";
+import { refusedByPolicy } from "../errors.ts";
+import type { NameRule } from "./dns/name-rules.ts";
+import { type IpRange, parseRange } from "./ip-range.ts";
+import { forbiddenRanges, liesIn, specialRanges } from "./special-ranges.ts";
+
+/** A policy that lets something through. `none` needs no rules: its sandbox has no interface. */
+export type ConnectedPolicy = Exclude<EgressPolicy, { kind: "none" }>;
+
+export interface RangeRule {
+  readonly range: IpRange;
+  /** `null`: any. */
+  readonly port: number | null;
+}
+
+/** A policy as the kernel and the resolver carry it out. */
+export type CompiledPolicy =
+  | { readonly kind: "public" }
+  | {
+      readonly kind: "allow";
+      /** Rules that name private addresses, which therefore are open. */
+      readonly privateRanges: readonly RangeRule[];
+      /** Rules that reach beyond one special range: `0.0.0.0/0` means the internet, not the private network too. */
+      readonly publicRanges: readonly RangeRule[];
+      readonly names: readonly NameRule[];
+    };
+
+/**
+ * @param closed ranges that no rule opens besides {@link forbiddenRanges}.
+ * @throws {AirlockError} reason `policy` for a rule that names nothing but what stays closed: better said than silently denied.
+ */
+export function compilePolicy(policy: ConnectedPolicy, closed: readonly IpRange[]): CompiledPolicy {
+  if (policy.kind === "public") return { kind: "public" };
+  const privateRanges: RangeRule[] = [];
+  const publicRanges: RangeRule[] = [];
+  const names: NameRule[] = [];
+  for (const rule of policy.rules) {
+    if (rule.kind === "name") {
+      names.push({ name: rule.name, subdomains: rule.subdomains, port: rule.port });
+      continue;
+    }
+    const range = parseRange(rule.cidr);
+    if (liesIn([...forbiddenRanges, ...closed], range)) {
+      throw refusedByPolicy(
+        `the egress rule "${rule.cidr}" names addresses that stay closed to every job`,
+        "Metadata, loopback, link-local and multicast addresses, sandboxes, and what the administrator closed can't be allowed.",
+      );
+    }
+    (liesIn(specialRanges, range) ? privateRanges : publicRanges).push({ range, port: rule.port });
+  }
+  return { kind: "allow", privateRanges, publicRanges, names };
+}

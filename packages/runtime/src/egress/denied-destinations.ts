@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { slotOfDeniedSet } from "./ruleset.ts";
+
+/** Something that a sandbox wanted to reach and may not. */
+export type EgressDenial =
+  | { readonly kind: "connection"; readonly address: string; readonly port: number; readonly protocol: "tcp" | "udp" }
+  /** A name that the resolver refused, or whose addresses are all denied. */
+  | { readonly kind: "name"; readonly name: string };
+
+const Element = z
+  .object({
+    elem: z.object({ val: z.object({ concat: z.tuple([z.string(), z.enum(["tcp", "udp"]), z.int()]) }) }),
+  })
+  .transform(({ elem }) => elem.val.concat);
+
+const Listing = z.object({
+  nftables: z.array(
+    z.object({ set: z.object({ name: z.string(), elem: z.array(z.unknown()).optional() }).optional() }),
+  ),
+});
+
+/** Reads `nft -j list sets`: what each sandbox, by its slot, was denied lately. */
+export function parseDenied(listing: unknown): ReadonlyMap<number, readonly EgressDenial[]> {
+  const denied = new Map<number, EgressDenial[]>();
+  for (const { set } of Listing.parse(listing).nftables) {
+    const slot = set && slotOfDeniedSet(set.name);
+    if (slot === undefined) continue;
+    const found = denied.get(slot) ?? [];
+    for (const element of set?.elem ?? []) {
+      const [address, protocol, port] = Element.parse(element);
+      found.push({ kind: "connection", address, port, protocol });
+    }
+    denied.set(slot, found);
+  }
+  return denied;
+}
+
+/** Tells each distinct denial once, up to a bound: a step that scans a network says nothing new after that. */
+export class DenialReporter {
+  readonly #report: (denial: EgressDenial) => void;
+  readonly #seen = new Set<string>();
+  readonly #limit: number;
+
+  constructor(report: (denial: EgressDenial) => void, limit = 100) {
+    this.#report = report;
+    this.#limit = limit;
+  }
+
+  get isFull(): boolean {
+    return this.#seen.size >= this.#limit;
+  }
+
+  add(denial: EgressDenial): void {
+    const key = denial.kind === "name" ? denial.name : `${denial.protocol} ${denial.address} ${denial.port}`;
+    if (this.isFull || this.#seen.has(key)) return;
+    this.#seen.add(key);
+    this.#report(denial);
+  }
+}

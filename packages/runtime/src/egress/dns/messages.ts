@@ -1,0 +1,31 @@
+import type { IpFamily } from "../ip-range.ts";
+import type { ResolverPolicy } from "./query-policy.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** From the executor to the resolver's process; trusted. Sandboxes are called by their slots. */
+export type ToResolver =
+  | {
+      readonly kind: "configure";
+      readonly upstreams: readonly Upstream[];
+      /** Ranges that no answer may contain besides the special ones, e.g. the instance's. */
+      readonly closed: readonly string[];
+      readonly port: number;
+    }
+  /** Also replaces the policy of a sandbox that is listened to already. */
+  | { readonly kind: "listen"; readonly slot: number; readonly address: string; readonly policy: ResolverPolicy }
+  | { readonly kind: "unlisten"; readonly slot: number }
+  | { readonly kind: "pinned"; readonly request: number; readonly isOpen: boolean };
+
+/** From the resolver's process, which hostile packets may have taken over: checked by the executor. */
+export type FromResolver =
+  | { readonly kind: "ready" }
+  | { readonly kind: "listening"; readonly slot: number; readonly problem: string | null }
+  | { readonly kind: "unlistened"; readonly slot: number }
+  | {
+      readonly kind: "pin";
+      readonly request: number;
+      readonly slot: number;
+      readonly addresses: readonly { readonly family: IpFamily; readonly address: string; readonly ttl: number }[];
+      readonly ports: readonly number[] | null;
+    }
+  | { readonly kind: "denied"; readonly slot: number; readonly name: string };

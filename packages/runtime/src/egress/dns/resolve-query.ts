@@ -1,0 +1,132 @@
+import type { DecodedPacket } from "dns-packet";
+import {
+  type Answer,
+  decode,
+  encode,
+  type Packet,
+  RECURSION_AVAILABLE,
+  RECURSION_DESIRED,
+  TRUNCATED_RESPONSE,
+} from "dns-packet";
+import type { IpFamily, IpRange } from "../ip-range.ts";
+import { type FilteredAnswer, filterAnswer, normalizeName } from "./answer-filter.ts";
+import { decideQuery, type ResolverPolicy } from "./query-policy.ts";
+import { rcodeOf, type UpstreamQuestion } from "./upstream.ts";
+
+/** An address that is to be opened before the sandbox learns of it. */
+export interface AddressToPin {
+  readonly family: IpFamily;
+  readonly address: string;
+  readonly ttl: number;
+}
+
+export interface QueryContext {
+  readonly policy: ResolverPolicy;
+  /** Addresses that no answer may contain. */
+  readonly closed: readonly IpRange[];
+  /** Whether the sandbox may ask this now. */
+  readonly mayAsk: (name: string) => boolean;
+  readonly ask: (question: UpstreamQuestion) => Promise<DecodedPacket | undefined>;
+  /** Opens the addresses; rejects when that is impossible. `ports` null: all. */
+  readonly pin: (addresses: readonly AddressToPin[], ports: readonly number[] | null) => Promise<void>;
+  readonly onDenied: (name: string) => void;
+}
+
+const rcodes = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5 } as const;
+type Rcode = keyof typeof rcodes;
+
+/** No honest question is longer: a name of 255 bytes, its type and class, an OPT record with a cookie. */
+export const maxQueryBytes = 512;
+const headerBytes = 12;
+const maxUdpPayload = 1232;
+
+/**
+ * Answers one query of a sandbox; `undefined` for what is no query. Never passes bytes of either side on: question and
+ * answer are parsed, judged and written anew.
+ */
+export async function resolveQuery(
+  message: Buffer,
+  transport: "udp" | "tcp",
+  context: QueryContext,
+): Promise<Buffer | undefined> {
+  if (message.length < headerBytes || message.length > maxQueryBytes) return undefined;
+  // A response to our own port would make two resolvers talk to each other for ever.
+  if ((message.readUInt8(2) & 0x80) !== 0) return undefined;
+  const query = readQuery(message);
+  if (query === undefined) return encode({ type: "response", id: message.readUInt16BE(0), flags: rcodes.FORMERR });
+
+  const reply = (rcode: Rcode, answers: readonly Answer[] = []): Buffer => {
+    const packet = (flags: number, records: readonly Answer[]): Packet => ({
+      type: "response",
+      id: query.id,
+      flags: RECURSION_DESIRED | RECURSION_AVAILABLE | flags | rcodes[rcode],
+      questions: [{ name: query.question.name, type: query.question.type as "A" }],
+      answers: [...records],
+    });
+    const bytes = encode(packet(0, answers));
+    return transport === "udp" && bytes.length > query.payloadBytes ? encode(packet(TRUNCATED_RESPONSE, [])) : bytes;
+  };
+  if (query.opcode !== "QUERY") return reply("NOTIMP");
+  if (query.question.class !== "IN") return reply("REFUSED");
+
+  const name = normalizeName(query.question.name);
+  const { type } = query.question;
+  const decision = decideQuery(context.policy, name, type);
+  if (decision.kind === "refuse") {
+    if (decision.isDenial) context.onDenied(name);
+    return reply(decision.code);
+  }
+  if (decision.kind === "empty") return reply("NOERROR");
+  if (!context.mayAsk(name)) {
+    context.onDenied(name);
+    return reply("REFUSED");
+  }
+
+  const response = await context.ask({ name, type });
+  if (response === undefined) return reply("SERVFAIL");
+  const filtered = filterAnswer({ name, type }, response.answers ?? [], context.closed);
+  if (filtered.hadClosed && filtered.addresses.length === 0) context.onDenied(name);
+  if (decision.ports !== undefined && filtered.addresses.length > 0) {
+    try {
+      await context.pin(filtered.addresses, decision.ports);
+    } catch {
+      // Told to the executor by whoever could not do it; an address that is closed is of no use to the sandbox.
+      return reply("SERVFAIL");
+    }
+  }
+  return reply(answerCode(response, filtered), filtered.answers);
+}
+
+/** Closed addresses leave a name without addresses: it is not said to be missing, since its other records are not. */
+function answerCode(response: DecodedPacket, filtered: FilteredAnswer): Rcode {
+  return rcodeOf(response) === "NXDOMAIN" && !filtered.hadClosed ? "NXDOMAIN" : "NOERROR";
+}
+
+interface Query {
+  readonly id: number;
+  readonly opcode: string;
+  readonly question: { readonly name: string; readonly type: string; readonly class: string };
+  /** The longest answer over UDP that the asker takes. */
+  readonly payloadBytes: number;
+}
+
+function readQuery(message: Buffer): Query | undefined {
+  const [questions, answers, authorities, additionals] = [4, 6, 8, 10].map((offset) => message.readUInt16BE(offset));
+  // Checked before decoding, which would make room for as many as the header claims.
+  if (questions !== 1 || answers !== 0 || authorities !== 0 || (additionals ?? 0) > 1) return undefined;
+  try {
+    const packet = decode(message);
+    const [question] = packet.questions ?? [];
+    if (!question) return undefined;
+    const [option] = packet.additionals ?? [];
+    const offered = option?.type === "OPT" ? option.udpPayloadSize : 512;
+    return {
+      id: packet.id ?? 0,
+      opcode: (packet as DecodedPacket & { readonly opcode: string }).opcode,
+      question: { name: question.name, type: question.type, class: question.class ?? "IN" },
+      payloadBytes: Math.min(Math.max(offered, 512), maxUdpPayload),
+    };
+  } catch {
+    return undefined;
+  }
+}

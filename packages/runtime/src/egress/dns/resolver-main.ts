@@ -1,0 +1,110 @@
+// The resolver's process. It parses what hostile sandboxes and hostile name servers send, so it has no privileges: the
+// executor starts it as root inside the right network namespace, it becomes nobody here, and Node's permission
+// model keeps it from files and from starting programs. It ends when the executor does; without it names don't
+// resolve, and nothing else changes.
+import { errorMessage } from "@airlock/job";
+import { type IpRange, parseRange } from "../ip-range.ts";
+import { specialRanges } from "../special-ranges.ts";
+import { listen } from "./listener.ts";
+import type { FromResolver, ToResolver } from "./messages.ts";
+import { QueryBudget } from "./query-budget.ts";
+import type { ResolverPolicy } from "./query-policy.ts";
+import { type AddressToPin, resolveQuery } from "./resolve-query.ts";
+import { askUpstreams, type Upstream } from "./upstream.ts";
+
+const nobody = 65_534;
+const maxUpstreamQueries = 512;
+
+if (process.geteuid?.() === 0) {
+  process.setgroups?.([]);
+  process.setgid?.(nobody);
+  process.setuid?.(nobody);
+}
+
+interface Listening {
+  policy: ResolverPolicy;
+  readonly budget: QueryBudget;
+  socket: AsyncDisposable | undefined;
+}
+
+const sandboxes = new Map<number, Listening>();
+const pinRequests = new Map<number, (isOpen: boolean) => void>();
+let upstreams: readonly Upstream[] = [];
+let closed: readonly IpRange[] = specialRanges;
+let port = 0;
+let requests = 0;
+let asking = 0;
+
+process.on("disconnect", () => process.exit(0));
+// Ctrl-C in a terminal reaches the whole group: the executor decides when sandboxes lose their names.
+process.on("SIGINT", () => {});
+process.on("message", (message: ToResolver) => void receive(message));
+send({ kind: "ready" });
+
+async function receive(message: ToResolver): Promise<void> {
+  switch (message.kind) {
+    case "configure":
+      upstreams = message.upstreams;
+      closed = [...specialRanges, ...message.closed.map(parseRange)];
+      port = message.port;
+      return;
+    case "listen":
+      return startListening(message.slot, message.address, message.policy);
+    case "unlisten":
+      await sandboxes.get(message.slot)?.socket?.[Symbol.asyncDispose]();
+      sandboxes.delete(message.slot);
+      send({ kind: "unlistened", slot: message.slot });
+      return;
+    case "pinned":
+      pinRequests.get(message.request)?.(message.isOpen);
+      pinRequests.delete(message.request);
+      return;
+  }
+}
+
+async function startListening(slot: number, address: string, policy: ResolverPolicy): Promise<void> {
+  const known = sandboxes.get(slot);
+  if (known) {
+    known.policy = policy;
+    send({ kind: "listening", slot, problem: null });
+    return;
+  }
+  const sandbox: Listening = { policy, budget: new QueryBudget(Date.now()), socket: undefined };
+  try {
+    sandbox.socket = await listen(address, port, (query, transport) =>
+      resolveQuery(query, transport, {
+        policy: sandbox.policy,
+        closed,
+        mayAsk: (name) => sandbox.budget.take(name, Date.now()),
+        ask: async (question) => {
+          if (asking >= maxUpstreamQueries) return undefined;
+          asking += 1;
+          try {
+            return await askUpstreams(upstreams, question);
+          } finally {
+            asking -= 1;
+          }
+        },
+        pin: (addresses, ports) => pin(slot, addresses, ports),
+        onDenied: (name) => send({ kind: "denied", slot, name }),
+      }),
+    );
+    sandboxes.set(slot, sandbox);
+    send({ kind: "listening", slot, problem: null });
+  } catch (error) {
+    send({ kind: "listening", slot, problem: errorMessage(error) });
+  }
+}
+
+async function pin(slot: number, addresses: readonly AddressToPin[], ports: readonly number[] | null): Promise<void> {
+  requests += 1;
+  const request = requests;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  pinRequests.set(request, resolve);
+  send({ kind: "pin", request, slot, addresses, ports });
+  if (!(await promise)) throw new Error("the addresses could not be opened");
+}
+
+function send(message: FromResolver): void {
+  process.send?.(message);
+}

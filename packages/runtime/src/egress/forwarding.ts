@@ -1,0 +1,93 @@
+import type { HostNetwork, HostRoute, HostState } from "./host-network.ts";
+import { type IpRange, includes } from "./ip-range.ts";
+
+export interface ForwardingState {
+  /** Whether sandboxes can have IPv6. */
+  readonly ipv6: boolean;
+  readonly notes: readonly string[];
+}
+
+const defaultMtu = 1500;
+
+/**
+ * Makes the host pass packets on between sandboxes and the interfaces that lead out, and no other. For IPv4 that is a
+ * setting of each interface. For IPv6 it is one since Linux 6.17 (`force_forwarding`); before that it is a setting of
+ * the whole host, which stops it from learning its own routes: not ours to change.
+ */
+export class Forwarding {
+  readonly #network: HostNetwork;
+  readonly #prepared = new Set<string>();
+
+  constructor(network: HostNetwork) {
+    this.#network = network;
+  }
+
+  async inspect(state: HostState): Promise<ForwardingState> {
+    const notes: string[] = [];
+    const [ipv4 = "", ipv6 = "", perInterface = ""] = await this.#network.readSysctls(
+      "ipv4/ip_forward",
+      "ipv6/conf/all/forwarding",
+      "ipv6/conf/default/force_forwarding",
+    );
+    const uplinks = defaultDevices(state.routes, 4);
+    if (uplinks.length === 0) notes.push("The host has no IPv4 default route: jobs reach what it has routes for.");
+    if (ipv4 !== "1" && uplinks.length > 0) {
+      notes.push(`IPv4 forwarding is turned on for ${uplinks.join(", ")} when the first job with a network starts.`);
+    }
+    const hasRoute = defaultDevices(state.routes, 6).length > 0;
+    const canForward = ipv6 === "1" || perInterface !== "";
+    if (hasRoute && !canForward) {
+      notes.push("Sandboxes have no IPv6; for it set net.ipv6.conf.all.forwarding=1 (and accept_ra=2 on the uplink).");
+    }
+    return { ipv6: hasRoute && canForward, notes };
+  }
+
+  /** Of the way out, so that no packet is too large for it. */
+  uplinkMtu(state: HostState): number {
+    const devices = defaultDevices(state.routes, 4);
+    const mtus = state.links.filter(({ name }) => devices.includes(name)).map(({ mtu }) => mtu);
+    return Math.min(defaultMtu, ...mtus);
+  }
+
+  /** Answers come back by the interfaces that lead to the internet and to what an allow-list names. */
+  async prepareUplinks(state: HostState, destinations: readonly IpRange[], hasIpv6: boolean): Promise<void> {
+    const devices = new Set([
+      ...defaultDevices(state.routes, 4),
+      ...(hasIpv6 ? defaultDevices(state.routes, 6) : []),
+      ...destinations.flatMap((range) => deviceTowards(state.routes, range) ?? []),
+    ]);
+    const fresh = [...devices].filter((device) => device !== "lo" && !this.#prepared.has(device));
+    if (fresh.length === 0) return;
+    await this.#network.writeSysctls(Object.assign({}, ...fresh.map((device) => forwardingOn(device, hasIpv6))));
+    for (const device of fresh) this.#prepared.add(device);
+  }
+
+  async prepareInterface(name: string, hasIpv6: boolean): Promise<void> {
+    await this.#network.writeSysctls({
+      ...forwardingOn(name, hasIpv6),
+      // Only for the address of this very link, and only from the sandbox's.
+      [`ipv4/conf/${name}/arp_ignore`]: "1",
+      [`ipv4/conf/${name}/rp_filter`]: "1",
+      [`ipv6/conf/${name}/accept_ra`]: "0",
+    });
+  }
+}
+
+function forwardingOn(device: string, hasIpv6: boolean): Readonly<Record<string, string>> {
+  return {
+    [`ipv4/conf/${device}/forwarding`]: "1",
+    ...(hasIpv6 ? { [`ipv6/conf/${device}/force_forwarding`]: "1" } : {}),
+  };
+}
+
+function defaultDevices(routes: readonly HostRoute[], family: 4 | 6): readonly string[] {
+  const devices = routes.filter((route) => route.range === null && route.family === family);
+  return [...new Set(devices.flatMap(({ device }) => device ?? []))];
+}
+
+function deviceTowards(routes: readonly HostRoute[], range: IpRange): string | null {
+  const [best] = routes
+    .filter((route) => route.range !== null && route.device !== null && includes(route.range, range))
+    .sort((a, b) => (b.range?.bits ?? 0) - (a.range?.bits ?? 0));
+  return best?.device ?? null;
+}

@@ -1,0 +1,255 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { runtimeFailed } from "../errors.ts";
+import type { FromResolver, ToResolver } from "./dns/messages.ts";
+import type { ResolverPolicy } from "./dns/query-policy.ts";
+import type { Upstream } from "./dns/upstream.ts";
+import type { HostNetwork } from "./host-network.ts";
+import { toolEnv } from "./run-tool.ts";
+
+export interface ResolverOptions {
+  readonly network: HostNetwork;
+  readonly upstreams: readonly Upstream[];
+  readonly closed: readonly string[];
+  readonly port: number;
+  /** Opens addresses; what it rejects with becomes a failed look-up. */
+  readonly onPin: (request: PinRequest) => Promise<void>;
+  readonly onDenied: (slot: number, name: string) => void;
+}
+
+export type PinRequest = Extract<FromResolver, { kind: "pin" }>;
+
+interface Listener {
+  readonly address: string;
+  readonly policy: ResolverPolicy;
+}
+
+// Another process of ours, but one that reads hostile packets: it is believed no more than they are.
+const Message = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("ready") }),
+  z.object({ kind: z.literal("listening"), slot: z.int(), problem: z.string().max(1000).nullable() }),
+  z.object({ kind: z.literal("unlistened"), slot: z.int() }),
+  z.object({
+    kind: z.literal("pin"),
+    request: z.int(),
+    slot: z.int(),
+    addresses: z
+      .array(
+        z.object({
+          family: z.union([z.literal(4), z.literal(6)]),
+          address: z.union([z.ipv4(), z.ipv6()]),
+          ttl: z.int().min(0).max(3600),
+        }),
+      )
+      .max(64),
+    ports: z.array(z.int().min(1).max(65_535)).max(1000).nullable(),
+  }),
+  z.object({
+    kind: z.literal("denied"),
+    slot: z.int(),
+    name: z
+      .string()
+      .max(253)
+      .regex(/^[a-z0-9._-]+$/),
+  }),
+]) satisfies z.ZodType<FromResolver>;
+
+/** In a bundle the program is a file beside it. */
+const program = fileURLToPath(
+  new URL(import.meta.url.endsWith(".ts") ? "./dns/resolver-main.ts" : "./egress-resolver.mjs", import.meta.url),
+);
+const startTimeoutMs = 15_000;
+const answerTimeoutMs = 5_000;
+const restartDelayMs = 200;
+/** A resolver with nobody to answer costs 45 MB for nothing; starting one takes a tenth of a second. */
+const idleMs = 60_000;
+
+/**
+ * Keeps the resolver's process: starts it with the first sandbox, starts it again when it dies, ends it when nobody needs
+ * it. While it is not there look-ups fail at once.
+ */
+export class ResolverProcess implements AsyncDisposable {
+  readonly #options: ResolverOptions;
+  readonly #listeners = new Map<number, Listener>();
+  readonly #answers = new Map<string, (problem: string | null) => void>();
+  #child: Promise<ChildProcess> | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: ResolverOptions) {
+    this.#options = options;
+  }
+
+  /** Its process id; `undefined` while there is none. */
+  async pid(): Promise<number | undefined> {
+    return (await this.#child)?.pid;
+  }
+
+  /** Answers on `address` from then on; a second call for a slot replaces its policy. */
+  async listen(slot: number, listener: Listener): Promise<void> {
+    clearTimeout(this.#idle);
+    this.#listeners.set(slot, listener);
+    try {
+      await this.#listen(await this.#started(), slot, listener);
+    } catch (error) {
+      await this.unlisten(slot);
+      throw error;
+    }
+  }
+
+  /** Resolves when the address is free. */
+  async unlisten(slot: number): Promise<void> {
+    this.#listeners.delete(slot);
+    const child = await this.#child?.catch(() => undefined);
+    if (child?.connected) await this.#request(child, `unlistened ${slot}`, { kind: "unlisten", slot });
+    if (this.#listeners.size > 0) return;
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => void this.#stop(), idleMs).unref();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#idle);
+    this.#listeners.clear();
+    await this.#stop();
+  }
+
+  async #stop(): Promise<void> {
+    const child = await this.#child?.catch(() => undefined);
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+  }
+
+  #started(): Promise<ChildProcess> {
+    this.#child ??= this.#start();
+    return this.#child;
+  }
+
+  async #start(): Promise<ChildProcess> {
+    const [file = "", ...args] = this.#options.network.command(
+      // Just what it takes to read its own files and become nobody; that act takes the rest away.
+      ...["setpriv", "--no-new-privs", "--bounding-set", "-all,+setuid,+setgid,+dac_read_search", "--"],
+      ...[process.execPath, "--permission", "--allow-fs-read=*", "--max-old-space-size=64", program],
+    );
+    const child = spawn(file, args, {
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      env: toolEnv,
+      cwd: "/",
+      // A group of its own: Ctrl-C in a terminal is for the executor.
+      detached: true,
+    });
+    let words = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      words = (words + chunk.toString("utf8")).slice(-2000);
+    });
+    // Writing to one that just died: its end is handled where it is seen.
+    child.on("error", () => {});
+    child.once("exit", () => this.#onExit(child));
+    const ready = new Promise<void>((resolve) => {
+      child.on("message", (message) => {
+        const parsed = Message.safeParse(message);
+        if (!parsed.success) child.kill("SIGKILL");
+        else if (parsed.data.kind === "ready") resolve();
+        else this.#receive(child, parsed.data);
+      });
+    });
+    const failed = Promise.withResolvers<never>();
+    const fail = () => failed.reject(runtimeFailed("the egress resolver does not start", new Error(words.trim())));
+    child.once("exit", fail);
+    child.once("error", fail);
+    try {
+      await Promise.race([ready, failed.promise, timeout(startTimeoutMs, "the egress resolver does not start")]);
+    } catch (error) {
+      child.kill("SIGKILL");
+      if (this.#child !== undefined) this.#child = undefined;
+      throw error;
+    }
+    // From here on an exit is seen to by the restart.
+    failed.promise.catch(() => {});
+    const { upstreams, closed, port } = this.#options;
+    send(child, { kind: "configure", upstreams, closed, port });
+    return child;
+  }
+
+  #onExit(child: ChildProcess): void {
+    for (const answer of this.#answers.values()) answer("the egress resolver ended");
+    this.#answers.clear();
+    void this.#child?.then(
+      (current) => {
+        if (current !== child) return;
+        this.#child = undefined;
+        void this.#restart();
+      },
+      () => {},
+    );
+  }
+
+  async #restart(): Promise<void> {
+    for (let failures = 1; !this.#isClosed && this.#listeners.size > 0; failures += 1) {
+      await sleep(restartDelayMs * failures, undefined, { ref: false });
+      try {
+        const child = await this.#started();
+        await Promise.all([...this.#listeners].map(([slot, listener]) => this.#listen(child, slot, listener)));
+        return;
+      } catch {
+        // Again, later each time: without a resolver names stay closed, and so they should.
+      }
+    }
+  }
+
+  async #listen(child: ChildProcess, slot: number, listener: Listener): Promise<void> {
+    const problem = await this.#request(child, `listening ${slot}`, { kind: "listen", slot, ...listener });
+    if (problem === null) return;
+    throw runtimeFailed(
+      `the egress resolver can't answer on ${listener.address}`,
+      new Error(problem),
+      "Check what else uses that address; the address pool is a setting.",
+    );
+  }
+
+  async #request(child: ChildProcess, key: string, message: ToResolver): Promise<string | null> {
+    const { promise, resolve } = Promise.withResolvers<string | null>();
+    this.#answers.set(key, resolve);
+    send(child, message);
+    return Promise.race([promise, timeout(answerTimeoutMs, "the egress resolver does not answer")]);
+  }
+
+  #receive(child: ChildProcess, message: FromResolver): void {
+    switch (message.kind) {
+      case "ready":
+        return;
+      case "listening":
+      case "unlistened": {
+        const key = `${message.kind} ${message.slot}`;
+        this.#answers.get(key)?.(message.kind === "listening" ? message.problem : null);
+        this.#answers.delete(key);
+        return;
+      }
+      case "pin":
+        void this.#options.onPin(message).then(
+          () => send(child, { kind: "pinned", request: message.request, isOpen: true }),
+          () => send(child, { kind: "pinned", request: message.request, isOpen: false }),
+        );
+        return;
+      case "denied":
+        this.#options.onDenied(message.slot, message.name);
+        return;
+    }
+  }
+}
+
+/** To one that is gone it says nothing. */
+function send(child: ChildProcess, message: ToResolver): void {
+  if (child.connected) child.send(message, () => {});
+}
+
+async function timeout(ms: number, what: string): Promise<never> {
+  await sleep(ms, undefined, { ref: false });
+  throw runtimeFailed(what, new Error(`no answer within ${ms} ms`));
+}

@@ -1,0 +1,82 @@
+import type { AddressBlock } from "./address-pool.ts";
+import { formatRange } from "./ip-range.ts";
+
+/** The virtual cable between the host and one sandbox. */
+export interface SandboxLink {
+  readonly interfaceName: string;
+  /** Of whoever the sandbox belongs to; found again by it after a crash. */
+  readonly alias: string;
+  readonly namespacePath: string;
+  readonly block: AddressBlock;
+  readonly mtu: number;
+  readonly hasIpv6: boolean;
+}
+
+/** The name of the sandbox's own end. */
+const inside = "eth0";
+
+/**
+ * Commands for `ip -batch` on the host's side. Nothing is shared with other sandboxes: the link has two ends, and the one
+ * route into it is the sandbox's own address. `route add` fails when that route exists, so that two executors that picked
+ * one block at the same moment don't both get it. No address is made up by the kernel (`addrgenmode none`).
+ */
+export function hostEndCommands(link: SandboxLink): string {
+  const { interfaceName: name, block, mtu } = link;
+  return lines([
+    `link add ${name} mtu ${mtu} address ${hostMac(block)} type veth peer name ${inside} mtu ${mtu} address ${sandboxMac(block)} netns ${link.namespacePath}`,
+    `link set ${name} alias ${link.alias}`,
+    `link set ${name} addrgenmode none`,
+    `link set ${name} up`,
+    `address add ${block.gateway}/32 dev ${name}`,
+    `route add ${block.address}/32 dev ${name}`,
+    // Known from the start: no packet waits for ARP, and no answer to ARP is believed.
+    `neighbour replace ${block.address} lladdr ${sandboxMac(block)} dev ${name} nud permanent`,
+    ...(link.hasIpv6
+      ? [
+          `address add ${block.ipv6.gateway}/128 dev ${name} nodad`,
+          `route add ${formatRange(block.ipv6.subnet)} dev ${name}`,
+          `neighbour replace ${block.ipv6.address} lladdr ${sandboxMac(block)} dev ${name} nud permanent`,
+        ]
+      : []),
+  ]);
+}
+
+/** Commands for `ip -batch` in the sandbox's namespace. Without IPv6 on the host, none but loopback's is in there. */
+export function sandboxEndCommands({ block, hasIpv6 }: SandboxLink): string {
+  return lines([
+    "link set lo up",
+    `link set ${inside} addrgenmode none`,
+    `link set ${inside} up`,
+    `address add ${block.address}/32 dev ${inside}`,
+    `neighbour replace ${block.gateway} lladdr ${hostMac(block)} dev ${inside} nud permanent`,
+    `route add ${block.gateway}/32 dev ${inside}`,
+    `route add default via ${block.gateway} dev ${inside}`,
+    ...(hasIpv6
+      ? [
+          `address add ${block.ipv6.address}/128 dev ${inside} nodad`,
+          `neighbour replace ${block.ipv6.gateway} lladdr ${hostMac(block)} dev ${inside} nud permanent`,
+          `route add ${block.ipv6.gateway}/128 dev ${inside}`,
+          `route add default via ${block.ipv6.gateway} dev ${inside}`,
+        ]
+      : []),
+  ]);
+}
+
+/** Locally administered. */
+function hostMac({ slot }: AddressBlock): string {
+  return mac(0x02, slot);
+}
+
+function sandboxMac({ slot }: AddressBlock): string {
+  return mac(0x06, slot);
+}
+
+function mac(first: number, slot: number): string {
+  return [first, 0xa1, 0x0c, (slot >> 16) & 255, (slot >> 8) & 255, slot & 255]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join(":");
+}
+
+function lines(commands: readonly string[]): string {
+  return commands.map((command) => `${command}\n`).join("");
+}
