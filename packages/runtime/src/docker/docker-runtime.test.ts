@@ -281,6 +281,17 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("ps -o comm | grep -c '^sleep$'")).stdout).toBe("0\n");
   });
 
+  it("is not fooled by a step that stops the keeper and answers in its place", async () => {
+    await using box = await sandboxWith();
+    const { status } = await box.run(`
+      for p in /proc/[0-9]*; do [ $p != /proc/1 ] && grep -q airlock-ready $p/cmdline && keeper=$p; done
+      kill -STOP $(basename $keeper)
+      while :; do echo airlock-done; sleep 0.05; done >$keeper/fd/1 2>/dev/null &
+      exit 0`);
+    expect(status).toEqual(exited(0));
+    expect((await box.run("ps -o args | grep -c '^sleep 0.05'")).stdout).toBe("0\n");
+  });
+
   it("shows a step no interface but its loopback, also in a second image", async () => {
     const second = await load("airlock-test-docker:second", {});
     await using box = await sandboxWith();
