@@ -112,9 +112,9 @@ export async function runExecutor({
   });
   if (config.health) {
     const isHealthy = () => worker.isHealthy;
-    stack.use(
-      await startHealthServer({ ...config.health, isHealthy, metrics: () => metrics.text(worker.runningJobs) }),
-    );
+    const metricsText = () => metrics.text(worker.runningJobs);
+    const server = stack.use(await startHealthServer({ ...config.health, isHealthy, metrics: metricsText }));
+    logger.info({ port: server.port }, "health server listens");
   }
 
   onReadyToStop({

@@ -95,7 +95,6 @@ export class Worker {
     const heartbeats = this.#heartbeats.run(this.#over.signal);
     const retirement = this.#startRetirement();
     await this.#takeJobs();
-    // One more right now: the instance learns that no jobs are taken, and stops waiting for us with what it holds open.
     while (this.#ends.size > 0) await Promise.race(this.#ends);
     clearTimeout(retirement);
     this.#over.abort(new Error("the worker is over"));

@@ -1,0 +1,156 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describeWithEngines, temporaryDirectory } from "@airlock/test-kit";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ScriptedInstance, testSecret } from "./testing/scripted-instance.ts";
+import { airlockJob } from "./testing/start-executor.ts";
+
+let instance: ScriptedInstance;
+let dir: string;
+let stack: AsyncDisposableStack;
+
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  dir = stack.use(await temporaryDirectory()).path;
+  instance = stack.use(await ScriptedInstance.start());
+});
+
+afterEach(async () => {
+  await stack.disposeAsync();
+});
+
+/** The program itself, as an operator starts it. */
+function execute(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts"), ...args], {
+    env: {
+      PATH: process.env.PATH ?? "",
+      EXECUTOR_FRONTEND_URL: instance.url,
+      EXECUTOR_FRONTEND_PASSWORD: testSecret,
+      EXECUTOR_QUEUE_NAME: "default",
+      EXECUTOR_DATA_DIR: join(dir, "executor"),
+      EXECUTOR_ALLOW_HOST_IMAGE: "true",
+      ...env,
+    },
+  });
+  stack.defer(async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill("SIGKILL");
+      await once(child, "close");
+    }
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (bytes: Buffer) => {
+      output += bytes.toString();
+    });
+  }
+  const exit = once(child, "close").then(() => ({ exitCode: child.exitCode, output }));
+  return { child, exit, output: () => output };
+}
+
+describe("the executor command", () => {
+  it("prints its version, its usage, and refuses what it does not know", async () => {
+    const [version, help, unknown] = await Promise.all(
+      ["version", "help", "fly"].map((command) => execute([command]).exit),
+    );
+
+    expect(version).toMatchObject({ exitCode: 0, output: expect.stringMatching(/^\d+\.\d+\.\d+/) });
+    expect(help).toMatchObject({ exitCode: 0, output: expect.stringContaining("executor [run") });
+    expect(unknown).toMatchObject({ exitCode: 2 });
+  });
+
+  it("lists what is wrong with its configuration and exits with 1", async () => {
+    const { exitCode, output } = await execute(["run"], {
+      EXECUTOR_FRONTEND_URL: "nowhere",
+      EXECUTOR_JOB_MEMORY: "lots",
+    }).exit;
+
+    expect(exitCode).toBe(1);
+    expect(output).toContain("EXECUTOR_FRONTEND_URL");
+    expect(output).toContain("EXECUTOR_JOB_MEMORY");
+    expect(output).not.toContain("    at ");
+  });
+});
+
+describeWithEngines(["oci"], "the executor command with a runtime", () => {
+  const oci = { EXECUTOR_RUNTIME: "oci" };
+  const longJob = (id: number) =>
+    airlockJob(id, [], {
+      dockerSteps: [{ key: "long", image: "host", commands: ["echo started", "sleep 300"], dir: "", env: [] }],
+    });
+  const started = (id: number) => () => instance.output(id, "step.docker.long").includes("started");
+
+  it("validates, and names what fails with the way to mend it", async () => {
+    const good = await execute(["validate"], oci).exit;
+    const bad = await execute(["validate"], { ...oci, EXECUTOR_FRONTEND_PASSWORD: "another-secret" }).exit;
+
+    expect(good).toMatchObject({ exitCode: 0, output: expect.stringContaining("All checks passed!") });
+    expect(bad).toMatchObject({
+      exitCode: 1,
+      output: expect.stringContaining("EXECUTOR_FRONTEND_PASSWORD does not match"),
+    });
+  });
+
+  it("drains at the first signal and hands its job back at the second one", async () => {
+    const executor = execute(["run"], oci);
+    instance.enqueue(longJob(1));
+    await instance.until(started(1));
+    executor.child.kill("SIGTERM");
+    await instance.until(() => instance.bodies("heartbeat").some(({ airlock }) => airlock?.draining));
+    expect(instance.bodies("markErrored")).toEqual([]);
+    executor.child.kill("SIGINT");
+
+    expect(await executor.exit).toMatchObject({ exitCode: 0 });
+
+    expect(instance.bodies("markErrored")).toEqual([
+      expect.objectContaining({ jobId: 1, reason: "executor-shutdown" }),
+    ]);
+  });
+
+  it("hands its job back at the first signal where it is not to wait", async () => {
+    const executor = execute(["run"], { ...oci, EXECUTOR_DRAIN_TIMEOUT: "0" });
+    instance.enqueue(longJob(1));
+    await instance.until(started(1));
+    executor.child.kill("SIGINT");
+
+    expect(await executor.exit).toMatchObject({ exitCode: 0 });
+
+    expect(instance.bodies("markErrored")).toHaveLength(1);
+  });
+
+  it("collects what a killed predecessor left", async () => {
+    const executor = execute(["run"], oci);
+    instance.enqueue(longJob(1));
+    await instance.until(started(1));
+    executor.child.kill("SIGKILL");
+    await executor.exit;
+    expect(await readdir(join(dir, "executor", "workspaces"))).toHaveLength(1);
+
+    const next = execute(["run"], oci);
+    await instance.until(() => next.output().includes("ready for jobs"));
+    next.child.kill("SIGTERM");
+    await next.exit;
+
+    expect(await readdir(join(dir, "executor", "workspaces"))).toEqual([]);
+    expect(await readdir(join(dir, "executor", "trash"))).toEqual([]);
+    expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(dir);
+  });
+
+  it("tells an orchestrator that it is well, and counts jobs", async () => {
+    const executor = execute(["run"], { ...oci, EXECUTOR_HEALTH_SERVER_ADDR: "127.0.0.1:0", SRC_LOG_FORMAT: "json" });
+    await instance.until(() => executor.output().includes("health server"));
+    const port = /"port":(\d+)/.exec(executor.output())?.[1];
+    instance.enqueue(
+      airlockJob(1, [], { dockerSteps: [{ key: "x", image: "host", commands: ["true"], dir: "", env: [] }] }),
+    );
+    await instance.until(() => instance.bodies("markComplete").length === 1);
+
+    const health = await fetch(`http://127.0.0.1:${port}/healthz`);
+    const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+
+    expect(health.status).toBe(200);
+    expect(metrics).toContain('src_executor_processor_total{queue="default"} 1');
+  });
+});
