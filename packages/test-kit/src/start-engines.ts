@@ -8,7 +8,7 @@ import type { RunningEngines } from "./run-engines.ts";
 /** Starts private engines in a process of their own, which ends, with all of them, when this one does. */
 export async function startEngines(names: Iterable<EngineName>): Promise<RunningEngines> {
   const main = fileURLToPath(new URL("engines-main.ts", import.meta.url));
-  const child = spawn(process.execPath, [main, [...names].join(",")], {
+  const child = spawn(process.execPath, [main, ...names], {
     // A session of its own: Ctrl-C must reach the suites first, and the engines only through their end.
     detached: true,
     stdio: ["pipe", "pipe", "inherit"],
