@@ -301,7 +301,7 @@ export function describeRuntime(
           find / -name release_agent -not -path '/proc/*' | grep . && echo release_agent
           (: >> /sys/kernel/uevent_helper) && echo uevent_helper
           (: >> /sys/kernel/profiling) && echo sysfs
-          hostname evil && echo hostname
+          hostname "$(hostname)" && echo hostname
           true`);
 
         expect(stdout).toBe("");
