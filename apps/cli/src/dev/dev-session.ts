@@ -106,9 +106,13 @@ export class DevSession implements AsyncDisposable {
 async function endOf(program: ChildProgram): Promise<never> {
   const { code, signal } = await program.exited;
   const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;
-  const lines = program.lastLines.map((line) => `  ${line}`).join("\n");
-  throw new AirlockError(`the ${program.name} ${how}${lines ? `; its last lines:\n${lines}` : ""}`, {
+  const [first = "", ...rest] = program.lastLines;
+  const more = rest.map((line) => `\n  ${line.trim()}`).join("");
+  // A program that ends for a reason says it with its name before it.
+  const [, reason] = /^(?:airlock|executor): (.+)$/.exec(first) ?? [];
+  const lines = reason === undefined ? `${how}${first && `; its last lines:\n  ${first}`}` : reason;
+  throw new AirlockError(`the ${program.name} ${reason === undefined ? "" : "ended: "}${lines}${more}`, {
     code: "program-ended",
-    hint: `Its whole log: ${program.logFile}`,
+    hint: `Its log is ${program.logFile}`,
   });
 }

@@ -5,7 +5,7 @@ import { AirlockError, errorMessage } from "@airlock/job";
 import type { CommandContext } from "../command-context.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { jobExitCode } from "../follow/describe-job.ts";
-import { watchJob } from "../follow/follow-job.ts";
+import { cancelUnlessOver, watchJob } from "../follow/follow-job.ts";
 import { JobPrinter } from "../follow/job-printer.ts";
 import { LogScreen } from "../follow/log-screen.ts";
 import { resolveRepository } from "../instance/resolve-repository.ts";
@@ -38,7 +38,9 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
     session?.kill();
     context.exit(exitCodes.interrupted);
   });
-  const { signal } = interrupt;
+  // Also aborted when a program has ended by itself: then nothing is left to wait for.
+  const ending = new AbortController();
+  const signal = AbortSignal.any([interrupt.signal, ending.signal]);
   let code: number | undefined;
   try {
     session = await DevSession.start({
@@ -68,6 +70,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
   } finally {
     screen.clearStatus();
     stopping = true;
+    ending.abort(new Error("the session ends"));
     if (session) {
       say(screen, "stopping the executor and the instance …");
       await session[Symbol.asyncDispose]();
@@ -89,7 +92,14 @@ async function runJob(
   await screen.line(
     screen.paint("dim", `job ${job.id} submitted${job.commit ? ` on ${job.commit.slice(0, 12)}` : ""}`),
   );
-  return jobExitCode(await watchJob(context, client, job.id, { screen, printer: new JobPrinter(screen), signal }));
+  try {
+    signal.throwIfAborted();
+    return jobExitCode(await watchJob(context, client, job.id, { screen, printer: new JobPrinter(screen), signal }));
+  } catch (error) {
+    // Else the job would wait in the database and run at the next start.
+    if (error instanceof InterruptedError) await cancelUnlessOver(client, job.id, AbortSignal.timeout(2000));
+    throw error;
+  }
 }
 
 async function draftJob(context: CommandContext, file: string, repo: string | undefined): Promise<JobDraft> {

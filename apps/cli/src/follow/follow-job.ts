@@ -72,11 +72,11 @@ export async function watchJob(
   return job;
 }
 
-async function cancelUnlessOver(client: InstanceClient, id: number): Promise<void> {
+/** Cancels a job; one that has ended by itself in the meantime is as good. */
+export async function cancelUnlessOver(client: InstanceClient, id: number, signal?: AbortSignal): Promise<void> {
   try {
-    await client.request(`jobs/${id}/cancel`, { method: "POST" });
+    await client.request(`jobs/${id}/cancel`, { method: "POST", signal });
   } catch (error) {
-    // It ended by itself in the meantime.
     if (!(error instanceof RequestError && error.status === 409)) throw error;
   }
 }

@@ -55,9 +55,7 @@ export async function* jobEvents(
     }
     aliveAt ??= performance.now();
     if (performance.now() - aliveAt > giveUpAfterMs) {
-      throw (
-        problem ?? new UnreachableError("the instance ends the event stream again and again", { code: "unreachable" })
-      );
+      throw problem ?? new UnreachableError("the instance ends the event stream again and again", { cause: undefined });
     }
     if (!lost) options.onConnection("lost");
     lost = true;
@@ -100,7 +98,6 @@ async function* messages(
     if (error instanceof AirlockError) throw error;
     // A stream that breaks rejects with whatever the socket said.
     throw new UnreachableError(`the connection to ${client.connection.url.origin} broke`, {
-      code: "unreachable",
       cause: error,
     });
   } finally {

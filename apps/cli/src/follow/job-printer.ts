@@ -64,24 +64,23 @@ export class JobPrinter {
     }
     for (const attempt of job.attempts) {
       const why = attempt.failureMessage ?? attempt.failureReason;
-      if (attempt.finishedAt !== null && attempt.attempt < job.attempt && this.#wants(attempt.attempt)) {
+      // The last one's end is the job's, unless it waits for another.
+      const isOver = attempt.finishedAt !== null && (attempt.attempt < job.attempt || job.state === "queued");
+      if (isOver && this.#wants(attempt.attempt)) {
         await this.#sayOnce(
           `ended ${attempt.attempt}`,
-          paint(
-            "yellow",
-            `attempt ${attempt.attempt} ${attempt.state}${why ? `: ${plainText(why)}` : ""}; tried again`,
-          ),
+          paint("yellow", `attempt ${attempt.attempt} ${attempt.state}${why ? `: ${plainText(why)}` : ""}`),
         );
       }
     }
     if (isFinished(job.state)) return;
-    const explanation = plainText(job.explanation.message);
+    const explanation = describeProgress(job);
     this.#screen.status(explanation);
     if (this.#screen.isLive) return;
     // Without a status line each new reason is a line; seconds that count up are none.
     await this.#sayOnce(
       `explanation ${job.attempt} ${job.state} ${job.explanation.code} ${explanation.replace(/\d+/g, "#")}`,
-      `job ${job.id} ${job.state}: ${explanation}`,
+      `job ${job.id}: ${explanation}`,
     );
   }
 
@@ -152,7 +151,12 @@ export class JobPrinter {
     const took = entry.durationMs === null ? "" : formatDuration(entry.durationMs);
     if (entry.exitCode !== 0) {
       for (const line of setup?.lines ?? []) await this.#screen.line(paint("dim", `  ${line}`));
-      await this.#screen.line(paint("red", `  ${name} exited with ${entry.exitCode}${took && ` after ${took}`}`));
+      await this.#screen.line(
+        paint(
+          "red",
+          `  ${name} ${entry.exitCode < 0 ? "was stopped" : `exited with ${entry.exitCode}`}${took && ` after ${took}`}`,
+        ),
+      );
     } else if (setup) await this.#screen.line(paint("dim", `· ${name} ${took}`));
   }
 
@@ -166,6 +170,13 @@ export class JobPrinter {
     const { attempt: only = attempt, fromAttempt = 1 } = this.#selection;
     return attempt === only && attempt >= fromAttempt;
   }
+}
+
+/** Why the job is not further; of one that runs, where. */
+function describeProgress(job: JobView): string {
+  // How long it runs is out of date as soon as it is printed.
+  if (job.explanation.code === "running" && job.executor !== null) return `runs on ${plainText(job.executor)}`;
+  return plainText(job.explanation.message);
 }
 
 function keyOf(entry: { readonly attempt: number; readonly entryId: number }): string {

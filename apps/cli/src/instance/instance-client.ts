@@ -66,12 +66,11 @@ function unreachable(connection: Connection, error: unknown): UnreachableError {
   // fetch says "fetch failed" and keeps what happened in its cause.
   const cause = error instanceof TypeError && error.cause !== undefined ? error.cause : error;
   return new UnreachableError(`cannot reach the instance at ${connection.url.origin}: ${errorMessage(cause)}`, {
-    code: "unreachable",
     hint:
       connection.source === "AIRLOCK_TOKEN"
         ? "Check AIRLOCK_URL, and that the instance runs."
         : `Start it with \`airlock dev\`; the address comes from ${connection.source}.`,
-    cause: error,
+    cause,
   });
 }
 

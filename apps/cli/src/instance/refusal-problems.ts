@@ -1,28 +1,26 @@
+import { JobSpec } from "@airlock/api";
 import { parseIssueLine, type SpecProblem } from "../job-file/spec-problem.ts";
 import { RequestError } from "./request-error.ts";
 
-/** The field that a refusal without issues is about, by its code. */
-const fieldByCode: Readonly<Record<string, string>> = {
-  "unknown-repository": "repository",
-  "unknown-revision": "revision",
-  "unknown-queue": "queue",
+/** What to do in the terms of this command line, where the instance speaks of its API. */
+const hints: Readonly<Record<string, string>> = {
+  "unknown-queue": "List the queues with `airlock queue list`, or make it with `airlock queue create`.",
+  "unknown-repository": "List the repositories with `airlock repo list`, or give a URL or a path.",
 };
 
 /** What an instance found wrong with a submitted job, by field; `undefined` when the error is about something else. */
 export function refusalProblems(error: unknown): readonly SpecProblem[] | undefined {
-  if (!(error instanceof RequestError) || error.status < 400 || error.status >= 500 || error.status === 401)
-    return undefined;
-  if (error.issues.length > 0) {
-    const [help] = error.issues.length === 1 && error.hint ? [error.hint] : [];
-    return error.issues.map(parseIssueLine).map((problem) => ({
-      ...problem,
-      // Adding a repository has its own field for it.
-      path: problem.path[0] === "url" ? ["repository"] : problem.path,
-      ...(help === undefined ? {} : { help }),
-    }));
-  }
-  const field = fieldByCode[error.code];
-  if (field === undefined) return undefined;
-  const { message, hint } = error;
-  return [{ path: [field], target: "value", message, ...(hint === undefined ? {} : { help: hint }) }];
+  if (!(error instanceof RequestError) || (error.status !== 400 && error.status !== 422)) return undefined;
+  // Some findings have their field in the message alone.
+  const lines = error.issues.length > 0 ? error.issues : [error.message];
+  const problems = lines.map(parseIssueLine).map((problem) => ({ ...problem, path: jobPath(problem.path) }));
+  if (!problems.every(({ path }) => Object.hasOwn(JobSpec.shape, path[0] ?? ""))) return undefined;
+  const help = hints[error.code] ?? error.hint;
+  const [only] = problems;
+  return only && problems.length === 1 && help !== undefined ? [{ ...only, help }] : problems;
+}
+
+/** Adding a repository calls `url` what is `repository` in a job. */
+function jobPath(path: readonly PropertyKey[]): readonly PropertyKey[] {
+  return path[0] === "url" ? ["repository", ...path.slice(1)] : path;
 }

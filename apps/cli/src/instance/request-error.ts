@@ -20,4 +20,12 @@ export class RequestError extends AirlockError {
 /** No answer at all. */
 export class UnreachableError extends AirlockError {
   override readonly name = "UnreachableError";
+  /** `ECONNREFUSED`, … where the system gave a reason. */
+  readonly systemCode: string | undefined;
+
+  constructor(message: string, options: { hint?: string; cause: unknown }) {
+    super(message, { ...options, code: "unreachable" });
+    const { code } = (options.cause ?? {}) as { readonly code?: unknown };
+    this.systemCode = typeof code === "string" ? code : undefined;
+  }
 }

@@ -1,5 +1,4 @@
 import { type JobSpecInput, JobView } from "@airlock/api";
-import type { AirlockError } from "@airlock/job";
 import type { SpecProblem } from "../job-file/spec-problem.ts";
 import type { InstanceClient } from "./instance-client.ts";
 import { refusalProblems } from "./refusal-problems.ts";
@@ -14,6 +13,9 @@ export interface JobDraft {
   /** An error that shows problems where they were written. */
   readonly report: (problems: readonly SpecProblem[]) => Error;
 }
+
+/** The instance refreshes its mirror first, which may take a while. */
+const createTimeoutMs = 300_000;
 
 /**
  * Submits a job, its repository added first where it is a new URL or path. Where the answer gets lost on its way, the
@@ -33,39 +35,28 @@ export async function submitJob(
       repository === undefined
         ? undefined
         : await resolveRepository(client, repository, { directory: draft.directory, progress, signal });
-    return await create(
-      client,
-      { ...draft.spec, ...(name === undefined ? {} : { repository: name }) },
-      idempotencyKey,
-      signal,
-    );
+    signal?.throwIfAborted();
+    // Not interrupted from here on: the job would be there, and nobody would know of it.
+    return await create(client, { ...draft.spec, ...(name === undefined ? {} : { repository: name }) }, idempotencyKey);
   } catch (error) {
     const problems = refusalProblems(error);
     throw problems ? draft.report(problems) : error;
   }
 }
 
-async function create(
-  client: InstanceClient,
-  spec: JobSpecInput,
-  idempotencyKey: string,
-  signal: AbortSignal | undefined,
-): Promise<JobView> {
+async function create(client: InstanceClient, spec: JobSpecInput, idempotencyKey: string): Promise<JobView> {
   for (let attemptsLeft = 2; ; attemptsLeft--) {
     try {
       return await client.json(JobView, "jobs", {
         method: "POST",
         body: spec,
         headers: { "idempotency-key": idempotencyKey },
-        signal,
+        signal: AbortSignal.timeout(createTimeoutMs),
       });
     } catch (error) {
-      if (!(error instanceof UnreachableError) || attemptsLeft === 0 || nobodyListens(error)) throw error;
+      // Where nobody listens nothing can have arrived.
+      if (!(error instanceof UnreachableError) || attemptsLeft === 0 || error.systemCode === "ECONNREFUSED")
+        throw error;
     }
   }
-}
-
-/** Nothing can have arrived. */
-function nobodyListens(error: AirlockError): boolean {
-  return /ECONNREFUSED|ENOTFOUND/.test(error.message);
 }

@@ -1,5 +1,5 @@
 import { JobSpec, type JobSpecInput } from "@airlock/api";
-import { shellQuote } from "@airlock/job";
+import { AirlockError, shellQuote } from "@airlock/job";
 import { UsageError } from "../command-error.ts";
 import { describeSpecIssues } from "./describe-spec-issues.ts";
 import { formatPath, type SpecProblem } from "./spec-problem.ts";
@@ -68,8 +68,14 @@ function checked(spec: JobSpecInput): JobSpecInput {
   return spec;
 }
 
+/** What the instance found wrong with a job that the command line made, by flag. */
+export function refusedFlags(problems: readonly SpecProblem[]): AirlockError {
+  const { message, hint } = usageError(problems);
+  return new AirlockError(message, { code: "refused", ...(hint === undefined ? {} : { hint }) });
+}
+
 /** Problems of a job that the command line made, by flag. */
-export function usageError(problems: readonly SpecProblem[]): UsageError {
+function usageError(problems: readonly SpecProblem[]): UsageError {
   const lines = problems.map(({ path, message }) => {
     const flag = flagOf(path);
     return flag ? `${flag}: ${message}` : message;

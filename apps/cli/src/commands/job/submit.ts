@@ -8,7 +8,7 @@ import { followJob } from "../../follow/follow-job.ts";
 import { connect } from "../../instance/connect.ts";
 import { type JobDraft, submitJob } from "../../instance/submit-job.ts";
 import { readJobFile } from "../../job-file/read-job-file.ts";
-import { type SpecFlags, specFromCommand, specWithFlags, usageError } from "../../job-file/spec-from-flags.ts";
+import { refusedFlags, type SpecFlags, specFromCommand, specWithFlags } from "../../job-file/spec-from-flags.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { ProgressLine } from "../../terminal/progress-line.ts";
 
@@ -32,7 +32,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .option("--image <IMAGE>", "image of COMMAND's step, or `host` where the executor allows it")
     .option("--queue <NAME>", "default: default")
     .option(
-      "--env NAME=VALUE",
+      "--env <NAME=VALUE>",
       "environment of every step, may be repeated; NAME alone passes on the value here",
       collect,
     )
@@ -85,7 +85,7 @@ async function draftJob(context: CommandContext, words: readonly string[], optio
   if (options.file === undefined) {
     if (words.length === 0) throw new UsageError("neither -f FILE nor a COMMAND", "See `airlock job submit --help`.");
     const spec = { ...specFromCommand(words, options, context.env), ...repository };
-    return { spec, directory: context.cwd, report: usageError };
+    return { spec, directory: context.cwd, report: refusedFlags };
   }
   if (words.length > 0) throw new UsageError("-f FILE and a COMMAND exclude each other");
   const file = await readJobFile(options.file, context);
