@@ -42,7 +42,7 @@ export const Egress = z.union(
               context.addIssue({ code: "custom", message: `"${rule}": ${parsed.problem}` });
           }),
         )
-        .min(1)
+        .min(1, "must name at least one destination")
         .max(200),
     }),
   ],
@@ -75,7 +75,7 @@ const StepKey = z
 /** What an image may be named: a reference of the OCI distribution specification, or `host`. */
 export const ImageName = z
   .string()
-  .min(1)
+  .min(1, "must not be empty")
   .max(512)
   .regex(/^[a-z0-9][a-zA-Z0-9._:/@-]*$/, "not an image reference: write it as NAME[:TAG] or NAME@sha256:…");
 
@@ -85,7 +85,7 @@ export const StepSpec = z
     key: StepKey.optional(),
     image: ImageName,
     /** A shell script; the step ends at the first command that fails. */
-    run: z.string().min(1).max(1_000_000).refine(noNul, "must not contain NUL").optional(),
+    run: z.string().min(1, "must not be empty").max(1_000_000).refine(noNul, "must not contain NUL").optional(),
     /** The same as `run` with one line per member. */
     commands: z.array(z.string().max(1_000_000).refine(noNul, "must not contain NUL")).min(1).max(10_000).optional(),
     /** Working directory, relative to the workspace. */

@@ -33,6 +33,7 @@ export async function followEvents<T>(options: EventStreamOptions<T>): Promise<s
   const { signal, onConnection } = options;
   let { lastEventId } = options;
   let waitMs = firstWaitMs;
+  let restarts = 0;
   onConnection("connecting");
   while (!signal.aborted) {
     try {
@@ -51,6 +52,9 @@ export async function followEvents<T>(options: EventStreamOptions<T>): Promise<s
         if (next === "finished") return lastEventId;
         if (next === "restart") {
           lastEventId = undefined;
+          // A gap that stays must not make the page fetch everything again and again.
+          waitMs = Math.min(firstWaitMs * 2 ** restarts, longestWaitMs);
+          restarts += 1;
           break;
         }
         signal.throwIfAborted();

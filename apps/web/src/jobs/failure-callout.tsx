@@ -1,4 +1,5 @@
 import type { AttemptView, JobView, LogEntryView } from "@airlock/api";
+import { isFinished } from "@airlock/job";
 import { Alert, Anchor, Text } from "@mantine/core";
 import { IconAlertTriangle, IconBan, IconCircleX } from "@tabler/icons-react";
 import { Link } from "react-router";
@@ -28,11 +29,13 @@ export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureC
   const culprit = entriesOf(job, attempt.attempt).find((entry) => entry.exitCode !== null && entry.exitCode !== 0);
   const ours = attempt.state === "errored";
   const again = ours && job.attempt > attempt.attempt;
+  const title = culprit && attempt.failureReason === "step-failed" ? stepTitle(culprit) : words.title;
   return (
     <Alert
       color={ours ? "orange" : "red"}
       icon={ours ? <IconAlertTriangle /> : <IconCircleX />}
-      title={culprit && attempt.failureReason === "step-failed" ? stepTitle(culprit) : words.title}
+      // An attempt that is not the job's end yet, or no longer, must not look like it.
+      title={isFinished(job.state) && !again ? title : `Attempt ${attempt.attempt}: ${title}`}
       role="alert"
       p="sm"
     >

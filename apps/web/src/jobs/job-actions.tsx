@@ -89,7 +89,7 @@ export function JobActions({ job, onRetried }: JobActionsProps) {
           <Button variant="default" onClick={confirm.close} data-autofocus>
             Keep it
           </Button>
-          <Button color="red" loading={cancel.isPending} onClick={() => cancel.mutate()}>
+          <Button color="red.9" loading={cancel.isPending} onClick={() => cancel.mutate()}>
             Cancel job
           </Button>
         </Group>

@@ -10,7 +10,7 @@ export function LiveIndicator() {
   const Picture = live ? IconWifi : IconPlugConnectedX;
   return (
     <Tooltip label={live ? "This page updates by itself" : "Connection lost: trying again"} withArrow>
-      <Group gap={6} wrap="nowrap" c={live ? "dimmed" : "orange"} role="status" aria-live="polite">
+      <Group gap={6} wrap="nowrap" c={live ? "dimmed" : "orange"} role={live ? undefined : "status"}>
         <Picture size={16} stroke={1.8} aria-hidden />
         <Text size="xs" fw={500} visibleFrom={live ? "xs" : ""}>
           {live ? "Live" : "Reconnecting…"}

@@ -134,7 +134,12 @@ export function LogViewer(props: LogViewerProps) {
   const waiting = found !== undefined && matchIndex === -1 && matches.length > 0;
   // biome-ignore lint/correctness/useExhaustiveDependencies: runs once for each query
   useEffect(() => {
-    if (waiting) goToMatch(firstMatchFrom(matches, Math.max(0, visibleLine())));
+    if (!waiting) return;
+    const line = Math.max(0, visibleLine());
+    const last = matches.at(-1);
+    // Counting ended before it came here: the reader stays where they are, and what is in sight is highlighted.
+    if (found.search.full && last !== undefined && last.line < line) return;
+    goToMatch(firstMatchFrom(matches, line));
   }, [waiting, query]);
 
   // A match far to the right of a long line comes into sight, too.
@@ -183,7 +188,16 @@ export function LogViewer(props: LogViewerProps) {
           setQuery(next);
           setMatchIndex(-1);
         }}
-        found={found && { count: matches.length, index: matchIndex, done: found.done, full: found.search.full }}
+        found={
+          query.text === ""
+            ? undefined
+            : {
+                count: matches.length,
+                index: matchIndex,
+                done: found?.done ?? false,
+                full: found?.search.full ?? false,
+              }
+        }
         onStepMatch={stepMatch}
         searchField={searchField}
         onLeaveSearch={() => scroller.current?.focus()}

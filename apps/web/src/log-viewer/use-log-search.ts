@@ -1,37 +1,49 @@
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import type { LineBuffer } from "./line-buffer.ts";
 import { LogSearch, type Match, type SearchQuery } from "./search.ts";
 
-const linesPerSlice = 20_000;
+/** The page gets its turn after each slice, and news a few times a second. */
+const sliceMs = 10;
+const linesPerLook = 1000;
+const publishEveryMs = 150;
 
-interface SearchProgress {
+export interface SearchProgress {
   readonly search: LogSearch;
   readonly matches: readonly Match[];
   readonly done: boolean;
 }
 
-/** Searches the buffer as it grows, in slices that leave the page responsive. `version` changes when the buffer does. */
-export function useLogSearch(buffer: LineBuffer, version: number, { text, matchCase }: SearchQuery) {
+/**
+ * Searches the buffer as it grows, in slices that leave the page responsive; `undefined` before the first news of a
+ * query. `version` changes when the buffer does.
+ */
+export function useLogSearch(buffer: LineBuffer, version: number, query: SearchQuery): SearchProgress | undefined {
+  const { text, matchCase } = query;
+  const search = useMemo(
+    () => (text === "" ? undefined : new LogSearch(buffer, { text, matchCase })),
+    [buffer, text, matchCase],
+  );
   const [progress, setProgress] = useState<SearchProgress>();
 
-  useEffect(() => {
-    const search = text === "" ? undefined : new LogSearch(buffer, { text, matchCase });
-    setProgress(search && { search, matches: search.matches, done: false });
-  }, [buffer, text, matchCase]);
-
-  const search = progress?.search;
   // biome-ignore lint/correctness/useExhaustiveDependencies: each new version brings lines to search
   useEffect(() => {
     if (search === undefined) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let publishAt = performance.now() + publishEveryMs;
     const work = () => {
-      search.advance(linesPerSlice);
-      setProgress({ search, matches: search.matches.slice(), done: search.done });
+      const end = performance.now() + sliceMs;
+      do search.advance(linesPerLook);
+      while (!search.done && performance.now() < end);
+      if (search.done || performance.now() >= publishAt) {
+        setProgress({ search, matches: search.matches.slice(), done: search.done });
+        publishAt = performance.now() + publishEveryMs;
+      }
       if (!search.done) timer = setTimeout(work, 0);
     };
     work();
     return () => clearTimeout(timer);
   }, [search, version]);
 
-  return progress;
+  // News of the query before this one are no news.
+  return progress?.search === search ? progress : undefined;
 }

@@ -1,32 +1,48 @@
 import type { JobSpecInput } from "@airlock/api";
 import { shellQuote } from "@airlock/job";
 
-/**
- * The shell command that submits the same job. What options cannot say needs the job file; `usesFile` tells that it must
- * be saved first.
- */
-export function commandLine(spec: JobSpecInput): { readonly text: string; readonly usesFile: boolean } {
-  const { queue, repository, revision, steps, ...rest } = spec;
-  const step = steps[0];
-  const plain = step && steps.length === 1 && step.key === undefined && step.dir === undefined;
-  if (!step || !plain || Object.keys(rest).length > 0) {
-    return { text: "airlock job submit -f job.yaml --follow", usesFile: true };
-  }
-  const options = [
-    ...(queue === undefined ? [] : ["--queue", queue]),
-    ...(repository === undefined ? [] : ["--repo", repository]),
-    ...(revision === undefined ? [] : ["--rev", revision]),
-    "--image",
-    step.image,
-    ...Object.entries(step.env ?? {}).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
+export interface CommandLine {
+  readonly text: string;
+  /** The command reads `job.yaml`, which must be saved first. */
+  readonly usesFile: boolean;
+}
+
+/** The shell command that submits the same job: with options where they can say it, else with the job file. */
+export function commandLine(spec: JobSpecInput): CommandLine {
+  const words = optionsOf(spec);
+  if (words === undefined) return { text: "airlock job submit -f job.yaml --follow", usesFile: true };
+  return { text: ["airlock job submit", ...words].join(" \\\n  "), usesFile: false };
+}
+
+/** One option with its value each, and the command last; `undefined` when the job has what no option can say. */
+function optionsOf(spec: JobSpecInput): string[] | undefined {
+  const { queue, repository, revision, steps, resources = {}, egress, timeout, labels, priority, ...others } = spec;
+  const { cpus, memory, ...otherResources } = resources;
+  const [step, ...moreSteps] = steps;
+  if (step === undefined || moreSteps.length > 0) return undefined;
+  const { image, run = "", env, ...otherFields } = step;
+  if ([others, otherResources, otherFields].some((rest) => Object.keys(rest).length > 0)) return undefined;
+  const egressRules = egress === undefined ? [] : typeof egress === "string" ? [egress] : egress.allow;
+  return [
+    ...option("--queue", queue),
+    ...option("--repo", repository),
+    ...option("--rev", revision),
+    ...option("--image", image),
+    ...Object.entries(env ?? {}).flatMap(([name, value]) => option("--env", `${name}=${value}`)),
+    ...egressRules.flatMap((rule) => option("--egress", rule)),
+    ...option("--cpus", cpus),
+    ...option("--memory", memory),
+    ...option("--timeout", timeout),
+    ...Object.entries(labels ?? {}).flatMap(([name, value]) => option("--label", `${name}=${value}`)),
+    ...option("--priority", priority),
+    "--follow",
+    // The same end at the first failing command that a step's script has.
+    `-- sh -ec ${shellQuote(run)}`,
   ];
-  const pairs = Array.from({ length: options.length / 2 }, (_, index) =>
-    options
-      .slice(index * 2, index * 2 + 2)
-      .map((word) => (word.startsWith("--") && word.length > 2 ? word : shellQuote(word)))
-      .join(" "),
-  );
-  // The same end at the first failing command that a step's script has.
-  const command = `-- sh -ec ${shellQuote(step.run ?? "")}`;
-  return { text: ["airlock job submit", ...pairs, "--follow", command].join(" \\\n  "), usesFile: false };
+}
+
+function option(name: string, value: string | number | undefined): string[] {
+  if (value === undefined) return [];
+  const text = String(value);
+  return [text.startsWith("-") ? `${name}=${shellQuote(text)}` : `${name} ${shellQuote(text)}`];
 }

@@ -129,10 +129,39 @@ describe("commandLine", () => {
     });
   });
 
-  it.each([{ timeout: "5m" }, { egress: "none" as const }, { steps: [step, { ...step, key: "b" }] }, { cpus: "2" }])(
-    "needs the job file for %o",
-    (changes) => {
-      expect(commandLine(toJobSpec({ ...simple, ...changes }))).toMatchObject({ usesFile: true });
-    },
-  );
+  it("says limits, network and labels with options, too", () => {
+    const spec = toJobSpec({
+      ...simple,
+      cpus: "1.5",
+      memory: "2Gi",
+      timeout: "5m",
+      egress: "allow",
+      allow: "a.example:443\n*.b.example",
+      labels: [{ id: 1, name: "arch", value: "arm64" }],
+      priority: "-5",
+    });
+    const { text, usesFile } = commandLine(spec);
+    expect(usesFile).toBe(false);
+    for (const option of [
+      "--cpus 1.5",
+      "--memory 2Gi",
+      "--timeout 5m",
+      "--egress a.example:443",
+      "--egress '*.b.example'",
+      "--label arch=arm64",
+      "--priority=-5",
+    ]) {
+      expect(text).toContain(`  ${option} `);
+    }
+  });
+
+  it.each([
+    { disk: "5G" },
+    { pids: "10" },
+    { outputs: "dist/**" },
+    { steps: [step, { ...step, key: "b" }] },
+    { steps: [{ ...step, dir: "web" }] },
+  ])("needs the job file for %o", (changes) => {
+    expect(commandLine(toJobSpec({ ...simple, ...changes }))).toMatchObject({ usesFile: true });
+  });
 });
