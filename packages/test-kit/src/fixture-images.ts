@@ -23,7 +23,7 @@ export interface ImageConfig {
   readonly Labels?: Readonly<Record<string, string>>;
 }
 
-export interface Blob {
+interface Blob {
   readonly mediaType: string;
   /** `sha256:…` */
   readonly digest: string;

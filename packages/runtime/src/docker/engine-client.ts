@@ -195,7 +195,7 @@ function errorText(text: string, status: number): string {
 }
 
 /** Below 0 when `a` is the older one. Versions are `MAJOR.MINOR`. */
-export function compareVersions(a: string, b: string): number {
+function compareVersions(a: string, b: string): number {
   const [majorA = 0, minorA = 0] = a.split(".").map(Number);
   const [majorB = 0, minorB = 0] = b.split(".").map(Number);
   return majorA - majorB || minorA - minorB;
