@@ -9,6 +9,7 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "runc", paths: ["/usr/sbin/runc", "/usr/bin/runc"] },
   { name: "docker-registry", paths: ["/usr/bin/docker-registry"] },
   { name: "postgresql", paths: ["/usr/lib/postgresql"] },
+  { name: "python3-swift", paths: ["/usr/lib/python3/dist-packages/swift"] },
   { name: "chromium", paths: ["/usr/bin/chromium"] },
   { name: "iproute2", paths: ["/usr/sbin/ip", "/sbin/ip"] },
   { name: "iptables", paths: ["/usr/sbin/iptables"] },

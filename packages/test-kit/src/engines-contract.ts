@@ -11,13 +11,20 @@ export interface Engines {
   readonly registry: { readonly address: string } | null;
   /** A PostgreSQL server from the distribution; the user may create databases. */
   readonly postgres: { readonly url: string } | null;
+  /** Object storage that speaks S3's API, plain HTTP, buckets named in the path; the account may create buckets. */
+  readonly s3: {
+    readonly endpoint: string;
+    readonly region: string;
+    readonly accessKeyId: string;
+    readonly secretAccessKey: string;
+  } | null;
   /** Absolute path of Chromium. */
   readonly chromium: { readonly executablePath: string } | null;
   /** Why an engine is not there, by its name. */
   readonly missing: Readonly<Record<string, string>>;
 }
 
-export const engineNames = ["docker", "oci", "registry", "postgres", "chromium"] as const;
+export const engineNames = ["docker", "oci", "registry", "postgres", "s3", "chromium"] as const;
 
 export type EngineName = (typeof engineNames)[number];
 

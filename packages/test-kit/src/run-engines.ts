@@ -5,6 +5,7 @@ import type { EngineName, Engines } from "./engines-contract.ts";
 import { findExecutable } from "./find-executable.ts";
 import { startPostgresEngine } from "./postgres-engine.ts";
 import { startRegistryEngine } from "./registry-engine.ts";
+import { startS3Engine } from "./s3-engine.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface RunningEngines extends AsyncDisposable {
@@ -55,10 +56,11 @@ export async function runEngines(names: ReadonlySet<EngineName>): Promise<Runnin
         )
       : "127.0.0.1";
 
-  const [docker, registry, postgres] = await Promise.all([
+  const [docker, registry, postgres, s3] = await Promise.all([
     engine("docker", async () => startDockerEngine(await network())),
     engine("registry", async () => startRegistryEngine(await registryHost())),
     engine("postgres", startPostgresEngine),
+    engine("s3", startS3Engine),
   ]);
   const runtimePath = executable("oci", "crun", "crun", "runc");
   const executablePath = executable("chromium", "chromium", "chromium", "chromium-browser", "google-chrome");
@@ -69,6 +71,12 @@ export async function runEngines(names: ReadonlySet<EngineName>): Promise<Runnin
       docker: docker && { socketPath: docker.socketPath },
       registry: registry && { address: registry.address },
       postgres: postgres && { url: postgres.url },
+      s3: s3 && {
+        endpoint: s3.endpoint,
+        region: s3.region,
+        accessKeyId: s3.accessKeyId,
+        secretAccessKey: s3.secretAccessKey,
+      },
       oci: runtimePath === null ? null : { runtimePath },
       chromium: executablePath === null ? null : { executablePath },
       missing,

@@ -1,0 +1,44 @@
+import { createHash } from "node:crypto";
+import { PassThrough, type Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { AirlockError, formatBytes } from "@airlock/job";
+import type { StoredBlob } from "./blob-store.ts";
+
+/** Counts and hashes what passes. */
+export class BlobMeter {
+  readonly #hash = createHash("sha256");
+  readonly #maxBytes: number;
+  #bytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /**
+   * What comes out of `body`, which is destroyed when that is not read to its end or `signal` is aborted.
+   * @throws {AirlockError} `blob-too-large` before the chunk that is too much passes.
+   */
+  async *measure(body: Readable, signal: AbortSignal): AsyncGenerator<Buffer> {
+    // A stream made from a generator can't end before what the generator waits for comes; this one can.
+    const passed = new PassThrough();
+    pipeline(body, passed, { signal }).catch(() => {
+      // Whoever reads sees the error.
+    });
+    for await (const chunk of passed as AsyncIterable<Buffer>) {
+      this.#bytes += chunk.length;
+      if (this.#bytes > this.#maxBytes) {
+        throw new AirlockError(`more than ${formatBytes(this.#maxBytes)}`, {
+          code: "blob-too-large",
+          hint: "Keep less of it, or raise the limit.",
+        });
+      }
+      this.#hash.update(chunk);
+      yield chunk;
+    }
+  }
+
+  /** Once everything has passed. */
+  finish(): StoredBlob {
+    return { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
+  }
+}

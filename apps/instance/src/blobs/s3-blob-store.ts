@@ -1,0 +1,289 @@
+import { addAbortSignal, Readable } from "node:stream";
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
+import { checkBlobKey, checkBlobPrefix } from "./blob-key.ts";
+import { BlobMeter } from "./blob-meter.ts";
+import { checkBlobRange, rangeError } from "./blob-range.ts";
+import type {
+  BlobContent,
+  BlobEntry,
+  BlobOptions,
+  BlobStore,
+  GetBlobOptions,
+  PutBlobOptions,
+  StoredBlob,
+} from "./blob-store.ts";
+import { isInvalidRange, isNotFound, s3Error } from "./s3-error.ts";
+
+export interface S3BlobStoreOptions {
+  /** `null`: Amazon's own for the region. */
+  readonly endpoint: string | null;
+  readonly region: string;
+  /** Must exist. */
+  readonly bucket: string;
+  /** Before every key: `""`, or one that ends with `/`. */
+  readonly prefix: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** The bucket in the path and not in the host name, as most storage other than Amazon's wants it. */
+  readonly forcePathStyle: boolean;
+  /** Of listings; 1000, the most that S3 gives, by default. */
+  readonly pageSize?: number;
+}
+
+const mebibyte = 1 << 20;
+/** S3 allows 10,000 parts of 5 MiB to 5 GiB; some of its kin no more than 1,000, all but the last of one size. */
+const minPartBytes = 8 * mebibyte;
+const maxParts = 1000;
+const concurrentParts = 2;
+const concurrentDeletes = 16;
+const abortTimeoutMs = 30_000;
+
+/**
+ * Blobs as objects of S3 or of storage that speaks its API. Nothing is asked before the first call; to check the
+ * settings, list. Uploads that a crash left unfinished are invisible, and left to the bucket's lifecycle rules.
+ */
+export function createS3BlobStore(options: S3BlobStoreOptions): BlobStore {
+  if (options.prefix !== "") checkBlobPrefix(options.prefix);
+  return new S3BlobStore(options);
+}
+
+interface Upload {
+  readonly Bucket: string;
+  readonly Key: string;
+}
+
+class S3BlobStore implements BlobStore {
+  readonly #client: S3Client;
+  readonly #bucket: string;
+  readonly #prefix: string;
+  readonly #where: string;
+  readonly #pageSize: number;
+
+  constructor(options: S3BlobStoreOptions) {
+    const { endpoint, region, accessKeyId, secretAccessKey, forcePathStyle } = options;
+    this.#bucket = options.bucket;
+    this.#prefix = options.prefix;
+    this.#pageSize = options.pageSize ?? 1000;
+    this.#where = `${endpoint ?? region}, bucket ${options.bucket},`;
+    this.#client = new S3Client({
+      ...(endpoint === null ? {} : { endpoint }),
+      region,
+      forcePathStyle,
+      credentials: { accessKeyId, secretAccessKey },
+      maxAttempts: 4,
+      // Bodies are buffers, so each request's signature covers the SHA-256 of its body and every implementation checks
+      // it. The newer checksum headers add nothing to that, and older implementations refuse them.
+      requestChecksumCalculation: "WHEN_REQUIRED",
+      responseChecksumValidation: "WHEN_REQUIRED",
+      requestHandler: { connectionTimeout: 5_000, requestTimeout: 120_000, throwOnRequestTimeout: true },
+    });
+  }
+
+  async put(key: string, body: Readable, { signal, maxBytes }: PutBlobOptions): Promise<StoredBlob> {
+    // The first failure: it ends the other parts, and the wait for the next piece of a slow body.
+    const failure = new AbortController();
+    try {
+      checkBlobKey(key);
+      signal.throwIfAborted();
+      const target = { Bucket: this.#bucket, Key: this.#prefix + key };
+      const partBytes = Math.max(minPartBytes, Math.ceil(maxBytes / maxParts / mebibyte) * mebibyte);
+      const meter = new BlobMeter(maxBytes);
+      const either = AbortSignal.any([signal, failure.signal]);
+      await this.#upload(target, inParts(meter.measure(body, either), partBytes), partBytes, either, failure);
+      return meter.finish();
+    } catch (error) {
+      body.destroy();
+      signal.throwIfAborted();
+      failure.signal.throwIfAborted();
+      throw error;
+    }
+  }
+
+  async get(key: string, { range, signal }: GetBlobOptions): Promise<BlobContent | null> {
+    checkBlobKey(key);
+    if (range) checkBlobRange(range);
+    const command = new GetObjectCommand({
+      Bucket: this.#bucket,
+      Key: this.#prefix + key,
+      ...(range ? { Range: httpRange(range) } : {}),
+    });
+    try {
+      const { Body, ContentLength, ContentRange } = await this.#client.send(command, { abortSignal: signal });
+      if (!(Body instanceof Readable) || ContentLength === undefined) throw new Error("an answer without a body");
+      const total = ContentRange === undefined ? ContentLength : Number(/\/(\d+)$/.exec(ContentRange)?.[1]);
+      return { stream: addAbortSignal(signal, Body), bytes: ContentLength, totalBytes: total };
+    } catch (error) {
+      signal.throwIfAborted();
+      if (isNotFound(error)) return null;
+      if (range && isInvalidRange(error)) throw rangeError(range);
+      throw s3Error(error, this.#where);
+    }
+  }
+
+  async delete(key: string, { signal }: BlobOptions): Promise<void> {
+    checkBlobKey(key);
+    await this.#deleteObject(key, signal);
+  }
+
+  async deletePrefix(prefix: string, { signal }: BlobOptions): Promise<void> {
+    checkBlobPrefix(prefix);
+    const running = new Set<Promise<void>>();
+    for await (const { key } of this.list(prefix, { signal })) {
+      // One request each: Google's storage has no request that deletes several.
+      await addBounded(running, concurrentDeletes, () => this.#deleteObject(key, signal));
+    }
+    await Promise.all(running);
+  }
+
+  async *list(prefix: string, { signal }: BlobOptions): AsyncGenerator<BlobEntry> {
+    if (prefix !== "") checkBlobPrefix(prefix);
+    let token: string | undefined;
+    do {
+      const command = new ListObjectsV2Command({
+        Bucket: this.#bucket,
+        Prefix: this.#prefix + prefix,
+        MaxKeys: this.#pageSize,
+        ...(token === undefined ? {} : { ContinuationToken: token }),
+      });
+      const page = await this.#client.send(command, { abortSignal: signal }).catch(this.#rethrow(signal));
+      for (const { Key, Size } of page.Contents ?? []) {
+        signal.throwIfAborted();
+        if (Key !== undefined && Size !== undefined) yield { key: Key.slice(this.#prefix.length), bytes: Size };
+      }
+      token = page.NextContinuationToken;
+    } while (token !== undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client.destroy();
+  }
+
+  async #upload(
+    target: Upload,
+    parts: AsyncIterable<Buffer>,
+    partBytes: number,
+    signal: AbortSignal,
+    failure: AbortController,
+  ): Promise<void> {
+    let uploadId: string | undefined;
+    const running = new Set<Promise<void>>();
+    const etags: { PartNumber: number; ETag: string }[] = [];
+    const uploadPart = async (PartNumber: number, Body: Buffer) => {
+      const command = new UploadPartCommand({ ...target, UploadId: uploadId, PartNumber, Body });
+      const { ETag } = await this.#client.send(command, { abortSignal: signal }).catch(this.#rethrow(signal));
+      if (ETag === undefined) throw s3Error(new Error("a part without an ETag"), this.#where);
+      etags.push({ PartNumber, ETag });
+    };
+    try {
+      let number = 0;
+      for await (const part of parts) {
+        if (number === 0 && part.length < partBytes) {
+          // It fits into one request, which is atomic by itself.
+          const command = new PutObjectCommand({ ...target, Body: part });
+          await this.#client.send(command, { abortSignal: signal }).catch(this.#rethrow(signal));
+          return;
+        }
+        uploadId ??= await this.#beginUpload(target, signal);
+        number += 1;
+        const current = number;
+        await addBounded(running, concurrentParts, () =>
+          uploadPart(current, part).catch((error: unknown) => {
+            failure.abort(error);
+            throw error;
+          }),
+        );
+      }
+      await Promise.all(running);
+      const Parts = etags.sort((left, right) => left.PartNumber - right.PartNumber);
+      const complete = new CompleteMultipartUploadCommand({
+        ...target,
+        UploadId: uploadId,
+        MultipartUpload: { Parts },
+      });
+      await this.#client.send(complete, { abortSignal: signal }).catch(this.#rethrow(signal));
+    } catch (error) {
+      failure.abort(error);
+      // Parts that arrive after the upload was given up would stay.
+      await Promise.allSettled(running);
+      if (uploadId !== undefined) await this.#giveUp(target, uploadId);
+      throw error;
+    }
+  }
+
+  async #beginUpload(target: Upload, signal: AbortSignal): Promise<string> {
+    const command = new CreateMultipartUploadCommand(target);
+    const { UploadId } = await this.#client.send(command, { abortSignal: signal }).catch(this.#rethrow(signal));
+    if (UploadId === undefined) throw s3Error(new Error("an upload without an id"), this.#where);
+    return UploadId;
+  }
+
+  /** With time of its own: the caller's may be over. */
+  async #giveUp(target: Upload, UploadId: string): Promise<void> {
+    const command = new AbortMultipartUploadCommand({ ...target, UploadId });
+    // Where this fails too, the parts are left to the bucket's lifecycle rules; the caller must learn what failed first.
+    await this.#client.send(command, { abortSignal: AbortSignal.timeout(abortTimeoutMs) }).catch(() => undefined);
+  }
+
+  async #deleteObject(key: string, signal: AbortSignal): Promise<void> {
+    const command = new DeleteObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + key });
+    try {
+      await this.#client.send(command, { abortSignal: signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isNotFound(error)) throw s3Error(error, this.#where);
+    }
+  }
+
+  #rethrow(signal: AbortSignal): (error: unknown) => never {
+    return (error) => {
+      signal.throwIfAborted();
+      throw s3Error(error, this.#where);
+    };
+  }
+}
+
+function httpRange({ offset, length }: NonNullable<GetBlobOptions["range"]>): string {
+  return `bytes=${offset}-${length === undefined ? "" : offset + length - 1}`;
+}
+
+/** Buffers of exactly `partBytes`, then what is left; one empty buffer for an empty body. */
+async function* inParts(chunks: AsyncIterable<Buffer>, partBytes: number): AsyncGenerator<Buffer> {
+  let pending: Buffer[] = [];
+  let length = 0;
+  let yielded = false;
+  for await (let chunk of chunks) {
+    while (length + chunk.length >= partBytes) {
+      pending.push(chunk.subarray(0, partBytes - length));
+      chunk = chunk.subarray(partBytes - length);
+      yield Buffer.concat(pending);
+      yielded = true;
+      pending = [];
+      length = 0;
+    }
+    if (chunk.length > 0) pending.push(chunk);
+    length += chunk.length;
+  }
+  if (length > 0 || !yielded) yield Buffer.concat(pending);
+}
+
+/** Starts `work` once fewer than `limit` run; a failure is thrown by the next call or by whoever awaits the rest. */
+async function addBounded(running: Set<Promise<void>>, limit: number, work: () => Promise<void>): Promise<void> {
+  while (running.size >= limit) await Promise.race(running);
+  const task = work();
+  running.add(task);
+  task.then(
+    () => running.delete(task),
+    // Stays in the set, so that it is thrown where the set is awaited.
+    () => undefined,
+  );
+}
