@@ -365,7 +365,7 @@ export function describeRuntime(
         const [, minutes, seconds] = /(\d+)m([\d.]+)s \S+\s*$/.exec(stdout.trim()) ?? [];
         const used = Number(minutes) * 60 + Number(seconds);
         expect(used).toBeGreaterThan(0);
-        expect(used).toBeLessThan(1.2);
+        expect(used).toBeLessThan(0.8);
       });
     });
 

@@ -1,5 +1,5 @@
 import type { ImageUser } from "./images/image-user.ts";
-import { type SeccompProfile, seccompProfile } from "./seccomp-profile.ts";
+import { seccompProfile } from "./seccomp-profile.ts";
 
 export interface BundlePlan {
   readonly rootfs: string;
@@ -19,7 +19,6 @@ export interface BundlePlan {
   readonly maxOpenFiles: number;
   /** Who we are on the host where that is not root: then the container's root is mapped to it, and nobody else is. */
   readonly rootless: { readonly uid: number; readonly gid: number } | null;
-  readonly seccomp?: SeccompProfile;
 }
 
 export interface OciMount {
@@ -88,7 +87,7 @@ export function bundleConfig(plan: BundlePlan): object {
           }
         : {}),
       ...(plan.cgroupsPath === null ? {} : { cgroupsPath: plan.cgroupsPath }),
-      seccomp: plan.seccomp ?? seccompProfile(process.arch),
+      seccomp: seccompProfile(process.arch),
       maskedPaths: [
         "/proc/acpi",
         "/proc/asound",

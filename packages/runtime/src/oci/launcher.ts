@@ -12,7 +12,7 @@ export interface LaunchPlan {
 
 /**
  * Mounts are made in a mount namespace that dies with the step: whatever ends this process, and however, no mount is left.
- * `slave`, so that what the host unmounts meanwhile goes away here too. The root file system of a step opens no devices.
+ * `slave`, so that what the host unmounts meanwhile goes away here too.
  *
  * The step's stderr is file descriptor 3: that of the launcher itself is kept apart. Writing 0 to cgroup.procs means the writer.
  */

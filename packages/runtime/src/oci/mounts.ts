@@ -13,7 +13,7 @@ export async function readMounts(): Promise<readonly MountPoint[]> {
 }
 
 /** Parses proc(5) `mountinfo`. */
-export function parseMountInfo(text: string): readonly MountPoint[] {
+function parseMountInfo(text: string): readonly MountPoint[] {
   const mounts: MountPoint[] = [];
   for (const line of text.split("\n")) {
     const [own, theirs] = line.split(" - ");

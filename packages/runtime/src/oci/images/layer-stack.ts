@@ -128,11 +128,11 @@ export function onDisk(path: string): Buffer {
 }
 
 /** overlayfs deletes a name of the layers below by a character device 0/0. */
-export function isWhiteout(stats: Stats): boolean {
+function isWhiteout(stats: Stats): boolean {
   return stats.isCharacterDevice() && stats.rdev === 0;
 }
 
-export async function lstatIfThere(path: string): Promise<Stats | undefined> {
+async function lstatIfThere(path: string): Promise<Stats | undefined> {
   try {
     return await lstat(onDisk(path));
   } catch (error) {
