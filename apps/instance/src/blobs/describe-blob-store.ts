@@ -252,7 +252,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
         await store.delete(`any/${key}`, { signal });
         expect(await keys("any/")).toEqual([]);
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
