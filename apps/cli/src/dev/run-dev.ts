@@ -13,6 +13,7 @@ import { type JobDraft, submitJob } from "../instance/submit-job.ts";
 import { InterruptedError, interruptSignal } from "../interrupt.ts";
 import { readJobFile } from "../job-file/read-job-file.ts";
 import { DevSession } from "./dev-session.ts";
+import { untilExecutorConnects } from "./until-executor-connects.ts";
 
 export interface DevOptions {
   readonly listen?: string | undefined;
@@ -58,6 +59,8 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
       if (draft) code = await runJob(context, screen, running, draft, signal);
       else if (options.repo !== undefined) await know(screen, running, options.repo, cwd, signal);
       if (options.once) return;
+      // After a job it is known to be there.
+      if (!draft) await untilExecutorConnects(running.client, signal);
       await announce(screen, running, dataDirectory);
       await untilAborted(signal);
     };

@@ -1,0 +1,15 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { ExecutorList } from "@airlock/api";
+import type { InstanceClient } from "../instance/instance-client.ts";
+
+const pollMs = 50;
+
+/** Waits until an executor speaks to the instance; one that did so before the wait began is an earlier one. */
+export async function untilExecutorConnects(client: InstanceClient, signal: AbortSignal): Promise<void> {
+  const beganAt = Date.now();
+  for (;;) {
+    const { executors } = await client.json(ExecutorList, "executors", { signal });
+    if (executors.some(({ lastSeenAt }) => Date.parse(lastSeenAt) >= beganAt)) return;
+    await delay(pollMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}

@@ -1,0 +1,290 @@
+// biome-ignore-all lint/suspicious/noControlCharactersInRegex: control characters are what some of these tests are about
+import { setTimeout as delay } from "node:timers/promises";
+import { stripVTControlCharacters } from "node:util";
+import type { JobLiveEvent, JobView } from "@airlock/api";
+import { describe, expect, it } from "vitest";
+import {
+  answerJson,
+  chunk,
+  completedJob,
+  entry,
+  failedJob,
+  jobView,
+  refuse,
+  sendEvents,
+  stubInstance,
+} from "../testing/stub-instance.ts";
+import { testContext } from "../testing/test-context.ts";
+import { type FollowOptions, followJob } from "./follow-job.ts";
+
+/** Follows job 7 whose stream is these events and whose end is `job`. */
+async function follow(
+  events: readonly JobLiveEvent[],
+  job: JobView = completedJob,
+  options: FollowOptions & { readonly isTerminal?: boolean } = {},
+) {
+  await using instance = await stubInstance({
+    "GET jobs/7/events": (_, response) => {
+      sendEvents(response, [...events, { kind: "end" }]);
+      response.end();
+    },
+    "GET jobs/7": (_, response) => answerJson(response, job),
+  });
+  const context = testContext({ isTerminal: options.isTerminal ?? false });
+  const code = await followJob(context, instance.client, 7, options);
+  return { code, ...context.printed };
+}
+
+const running: JobLiveEvent = { kind: "job", job: jobView() };
+const step: JobLiveEvent = { kind: "entry", entry: entry() };
+
+describe("following a job", () => {
+  it("prints the steps' output byte for byte where stdout is a pipe, and everything else to stderr", async () => {
+    const bytes = Buffer.from([0, 255, 27, 93, 13, 10, 7]);
+    const { code, stdout, stderr } = await follow([
+      running,
+      step,
+      chunk(0, bytes),
+      chunk(7, "warned\n", { stream: "stderr" }),
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toBe(bytes.toString());
+    expect(stderr).toBe("job 7: runs on executor-1\n▸ main  alpine:3.20\nwarned\n✔ job 7 completed in 3.2s\n");
+  });
+
+  it("ends with the job's exit code and why it failed", async () => {
+    const failed = entry({ exitCode: 3, durationMs: 40, length: 0 });
+    const { code, stderr } = await follow([running, step, { kind: "entry", entry: failed }], failedJob);
+    expect(code).toBe(3);
+    expect(stderr).toContain("main exited with 3 after 40ms");
+    expect(stderr.endsWith('✖ job 7 failed: step "main" exited with 3\n')).toBe(true);
+  });
+
+  it.each([
+    ["canceled", { state: "canceled", exitCode: 1 }, "✖ job 7 was canceled"],
+    [
+      "errored",
+      { state: "errored", exitCode: 1, failureMessage: "the disk is full" },
+      "✖ job 7 errored: the disk is full",
+    ],
+    ["failed by its timeout", { state: "failed", exitCode: 1, failureReason: "timeout" }, "✖ job 7 failed: timeout"],
+  ] as const)("ends with 1 when the job was %s", async (_, end, line) => {
+    const { code, stderr } = await follow([running], jobView(end));
+    expect(code).toBe(1);
+    expect(stderr).toContain(line);
+  });
+
+  it("shows what the executor itself did in one line, and its output only when it failed", async () => {
+    const fetch = entry({ key: "setup.git.fetch", entryId: 1 });
+    const image = entry({ key: "setup.image", entryId: 2 });
+    const { stdout, stderr } = await follow(
+      [
+        running,
+        { kind: "entry", entry: fetch },
+        chunk(0, "10%\r20%\rdone\n"),
+        { kind: "entry", entry: { ...fetch, exitCode: 0, durationMs: 312, length: 13 } },
+        { kind: "entry", entry: image },
+        chunk(0, "10%\rno such \u001b]0;x\u0007image\n", { entryId: 2 }),
+        { kind: "entry", entry: { ...image, exitCode: 1, durationMs: 5, length: 28 } },
+      ],
+      failedJob,
+    );
+    expect(stdout).toBe("");
+    expect(stderr).toContain("· setup.git.fetch 312ms\n  no such image\n  setup.image exited with 1 after 5ms\n");
+    expect(stderr).not.toContain("done");
+  });
+
+  it("does not tell of an entry's end before the last of its output", async () => {
+    const ended = entry({ exitCode: 2, durationMs: 9, length: 6 });
+    const { stderr } = await follow(
+      [
+        running,
+        step,
+        { kind: "entry", entry: ended },
+        chunk(0, "abc", { stream: "stderr" }),
+        chunk(3, "def", { stream: "stderr" }),
+      ],
+      failedJob,
+    );
+    expect(stderr).toContain("abcdef\n  main exited with 2");
+    expect(stderr.match(/▸ main/g)).toHaveLength(1);
+  });
+
+  it("says why the job waits, once for each reason", async () => {
+    const waiting = (message: string, code = "waiting"): JobLiveEvent => ({
+      kind: "job",
+      job: jobView({ state: "queued", attempt: 0, executor: null, explanation: { code, message } }),
+    });
+    const { stderr } = await follow([
+      waiting("3 jobs are before it"),
+      waiting("2 jobs are before it"),
+      waiting("No executor is connected", "no-executor"),
+    ]);
+    expect(stderr.match(/jobs are before it/g)).toHaveLength(1);
+    expect(stderr).toContain("job 7: No executor is connected\n");
+  });
+
+  it("tells of attempts that ended before the one that runs", async () => {
+    const attempt = {
+      attempt: 1,
+      state: "errored" as const,
+      executor: "executor-1",
+      startedAt: "2026-08-01T10:00:00.000Z",
+      finishedAt: "2026-08-01T10:00:01.000Z",
+      failureReason: "lease-lost" as const,
+      failureMessage: "executor-1 fell silent",
+    };
+    const again: JobLiveEvent = { kind: "job", job: jobView({ attempt: 2, attempts: [attempt] }) };
+    const { stderr } = await follow([running, again, again]);
+    expect(stderr.match(/attempt 1 errored: executor-1 fell silent/g)).toHaveLength(1);
+  });
+
+  it("prints events as JSON, one a line", async () => {
+    const { code, stdout } = await follow([running, step, chunk(0, "hi\n")], failedJob, { json: true });
+    const kinds = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).kind);
+    expect(kinds).toEqual(["job", "entry", "chunk", "end"]);
+    expect(code).toBe(3);
+  });
+
+  it("prints one attempt's output where one is asked for", async () => {
+    const second: JobLiveEvent = { kind: "entry", entry: entry({ attempt: 2 }) };
+    const { stdout } = await follow(
+      [running, step, chunk(0, "first"), second, chunk(0, "second", { attempt: 2 })],
+      completedJob,
+      { attempt: 2 },
+    );
+    expect(stdout).toBe("second");
+  });
+});
+
+describe("following a job on a terminal", () => {
+  it("takes the power out of hostile output and marks every line of it", async () => {
+    const hostile = "\u001b]0;pwned\u0007\u001b[2J\u001b[1;1H✔ job 7 completed in 0s\n\u001b[31mred\u001b[0m";
+    const { stdout } = await follow([running, step, chunk(0, hostile)], failedJob, { isTerminal: true });
+    expect(stdout).not.toMatch(/\u001b[\]P]|\u001b\[[0-9;]*[HJ]/);
+    expect(stdout).toContain("\u001b[31mred");
+    for (const line of stripVTControlCharacters(stdout).trimEnd().split("\n")) expect(line).toMatch(/^│ /);
+  });
+
+  it("takes the power out of names and messages as well", async () => {
+    const job = jobView({ ...failedJob, failureMessage: "oh\u001b[2J\nno", warnings: ["a\u001b]0;x\u0007b"] });
+    const { stderr } = await follow([{ kind: "job", job }], job, { isTerminal: true });
+    const plain = stderr.replaceAll(/\u001b\[(?:[0-9;]*m|K)/g, "");
+    expect(plain).toContain("✖ job 7 failed: oh no\n");
+    expect(plain).toContain("warning: ab\n");
+    expect(plain).not.toContain("\u001b");
+  });
+
+  it("leaves no status line behind", async () => {
+    const { stderr } = await follow([running, step, chunk(0, "hi\n")], completedJob, { isTerminal: true });
+    const lastLine = stderr.split("\n").at(-1) ?? "";
+    expect(stripVTControlCharacters(lastLine.split("\r").at(-1) ?? "")).toBe("");
+  });
+});
+
+describe("a stream that breaks", () => {
+  it("is resumed after the last event, with nothing printed twice and nothing lost", async () => {
+    let connections = 0;
+    const seenIds: unknown[] = [];
+    await using instance = await stubInstance({
+      "GET jobs/7/events": (request, response) => {
+        connections += 1;
+        seenIds.push(request.headers["last-event-id"]);
+        if (connections === 1) {
+          sendEvents(response, [running, step, chunk(0, "one "), chunk(4, "two ")]);
+          setTimeout(() => response.destroy(), 50);
+        } else if (connections === 2) {
+          // Half an event, then nothing.
+          sendEvents(response, [running, step, chunk(4, "two three ")]);
+          response.write('data: {"kind":"chunk","attempt":1,');
+          setTimeout(() => response.destroy(), 50);
+        } else if (connections === 3) refuse(response, 503, { code: "starting", message: "not yet" });
+        else {
+          sendEvents(response, [running, step, chunk(0, "one two three four\n"), { kind: "end" }]);
+          response.end();
+        }
+      },
+      "GET jobs/7": (_, response) => answerJson(response, completedJob),
+    });
+    const context = testContext();
+
+    const code = await followJob(context, instance.client, 7);
+
+    expect(code).toBe(0);
+    expect(context.printed.stdout).toBe("one two three four\n");
+    expect(context.printed.stderr.match(/▸ main/g)).toHaveLength(1);
+    expect(seenIds).toEqual([undefined, "1.1.4", "1.1.4", "1.1.4"]);
+  });
+
+  it("that ends without `end` is taken up again", async () => {
+    let connections = 0;
+    await using instance = await stubInstance({
+      "GET jobs/7/events": (_, response) => {
+        connections += 1;
+        sendEvents(response, connections === 1 ? [running] : [running, { kind: "end" }]);
+        response.end();
+      },
+      "GET jobs/7": (_, response) => answerJson(response, failedJob),
+    });
+    expect(await followJob(testContext(), instance.client, 7)).toBe(3);
+    expect(connections).toBe(2);
+  });
+
+  it("for a job that there is not is an error at once", async () => {
+    await using instance = await stubInstance({});
+    await expect(followJob(testContext(), instance.client, 7)).rejects.toMatchObject({ status: 404 });
+  });
+
+  it("of an instance that was never there is an error at once", async () => {
+    const instance = await stubInstance({});
+    await instance[Symbol.asyncDispose]();
+    await expect(followJob(testContext(), instance.client, 7)).rejects.toMatchObject({ code: "unreachable" });
+  });
+});
+
+describe("Ctrl-C while a job is followed", () => {
+  it("ends the following, says how to go on, and leaves the job alone", async () => {
+    await using instance = await stubInstance({
+      "GET jobs/7/events": (_, response) => sendEvents(response, [running, step, chunk(0, "working")]),
+    });
+    const context = testContext();
+    const followed = followJob(context, instance.client, 7);
+    await until(() => context.printed.stdout === "working");
+    context.interrupt();
+    expect(await followed).toBe(130);
+    expect(context.printed.stderr).toContain("job 7 goes on\n");
+    expect(context.printed.stderr).toContain("airlock job logs 7 --follow");
+    expect(context.printed.stderr).toContain("airlock job cancel 7");
+    expect(instance.requests.some(({ path }) => path.endsWith("/cancel"))).toBe(false);
+  });
+
+  it("cancels the job where that was asked for, and waits for its end", async () => {
+    let canceled = false;
+    const end = jobView({ state: "canceled", exitCode: 1 });
+    await using instance = await stubInstance({
+      "GET jobs/7/events": (_, response) => {
+        sendEvents(response, [running, step, chunk(0, "working\n")]);
+        if (canceled) sendEvents(response, [chunk(8, "stopped\n"), { kind: "end" }]);
+      },
+      "POST jobs/7/cancel": (_, response) => {
+        canceled = true;
+        answerJson(response, jobView({ cancelRequested: true }));
+      },
+      "GET jobs/7": (_, response) => answerJson(response, end),
+    });
+    const context = testContext();
+    const followed = followJob(context, instance.client, 7, { cancelOnInterrupt: true });
+    await until(() => context.printed.stdout === "working\n");
+    context.interrupt();
+    expect(await followed).toBe(130);
+    expect(context.printed.stdout).toBe("working\nstopped\n");
+    expect(context.printed.stderr).toContain("✖ job 7 was canceled");
+  });
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await delay(5);
+}
