@@ -107,6 +107,9 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await tab.getByRole("textbox", { name: "Token" }).fill("not-the-token-but-long-enough");
     await tab.getByRole("button", { name: "Log in" }).click();
     await tab.getByText("This token is not valid.").waitFor();
+    await tab.goto(`${instance.url}/login#token=an-old-token-of-this-instance`);
+    await tab.getByText("This token is not valid.").waitFor();
+    expect(tab.url()).toBe(`${instance.url}/login`);
     await tab.goto(`${instance.url}/login?next=%2Fexecutors#token=${instance.administratorToken}`);
     await tab.waitForURL("**/executors");
     await tab.goBack();

@@ -58,6 +58,8 @@ export function LoginPage() {
                 {refused ? "This token is not valid." : errorWords(error).message}
               </Alert>
             )}
+            {/* Password managers keep a password with a name only. */}
+            <input type="text" name="username" autoComplete="username" value="administrator" readOnly hidden />
             <PasswordInput
               label="Token"
               value={token}
