@@ -39,9 +39,13 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   const administratorToken = config.administratorToken ?? (await data.readOrCreateToken("token"));
   const executorToken = config.executorToken ?? (await data.readOrCreateToken("executor-token"));
   const databaseUrl = config.databaseUrl ?? stack.use(await startPostgres(data.path, logger)).url;
+  const stopping = new AbortController();
   const db = await openDatabase({
     url: databaseUrl,
-    onIdleError: (error) => logger.warn({ err: error }, "database connection lost"),
+    onIdleError: (error) => {
+      // The pool's connections may outlive its end by a moment, until the database itself stops.
+      if (!stopping.signal.aborted) logger.warn({ err: error }, "database connection lost");
+    },
   });
   stack.defer(() => db.destroy());
   const notifications = stack.use(
@@ -66,7 +70,6 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
       onError: (message) => logger.warn({ problem: message }, "dispatch sweep failed"),
     }),
   );
-  const stopping = new AbortController();
   const metrics = new Metrics();
   const app = await createHttpServer({
     config,

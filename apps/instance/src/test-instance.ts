@@ -1,4 +1,6 @@
-import { createDatabase, engines, temporaryDirectory } from "@airlock/test-kit";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import type { InstanceConfig } from "./config.ts";
 import { type Instance, startInstance } from "./instance.ts";
 
@@ -15,29 +17,31 @@ export interface TestInstance extends AsyncDisposable {
   submit(spec?: Record<string, unknown>): Promise<number>;
 }
 
-export async function startTestInstance(overrides: Partial<InstanceConfig> = {}): Promise<TestInstance> {
+/**
+ * @param database An empty database, or one that another test instance uses; disposed with the instance if it can be.
+ */
+export async function startTestInstance(
+  database: { readonly url: string } & Partial<AsyncDisposable>,
+  overrides: Partial<InstanceConfig> = {},
+): Promise<TestInstance> {
   await using stack = new AsyncDisposableStack();
-  const directory = stack.use(await temporaryDirectory("airlock-instance-"));
-  let { databaseUrl } = overrides;
-  if (databaseUrl === undefined) {
-    const { postgres } = engines();
-    if (!postgres) throw new Error("the suite needs the postgres engine");
-    databaseUrl = stack.use(await createDatabase(postgres.url)).url;
-  }
+  stack.defer(() => database[Symbol.asyncDispose]?.());
+  const dataDirectory = await mkdtemp(path.join(tmpdir(), "airlock-instance-"));
+  stack.defer(() => rm(dataDirectory, { recursive: true, force: true }));
   const instance = stack.use(
     await startInstance({
       listen: { host: "127.0.0.1", port: 0 },
-      dataDirectory: directory.path,
+      dataDirectory,
+      databaseUrl: database.url,
       administratorToken: "administrator-token-of-tests",
       executorToken: "executor-token-of-tests",
       externalUrl: null,
       allowLocalRepositories: true,
       legacySharedSecret: false,
       logLevel: "fatal",
-      webDirectory: `${directory.path}/no-web`,
+      webDirectory: path.join(dataDirectory, "no-web"),
       executablePath: "/usr/local/bin:/usr/bin:/bin",
       ...overrides,
-      databaseUrl,
     }),
   );
   const resources = stack.move();
@@ -63,7 +67,7 @@ export async function startTestInstance(overrides: Partial<InstanceConfig> = {})
   return {
     instance,
     url,
-    dataDirectory: directory.path,
+    dataDirectory,
     rest,
     executor: (path, body, headers = { authorization: `token-executor ${instance.executorToken}` }, signal) =>
       fetch(`${url}/.executors/${path}`, {

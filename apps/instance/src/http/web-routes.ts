@@ -44,6 +44,8 @@ export async function webRoutes(app: FastifyInstance, webDirectory: string): Pro
       reply.header("cache-control", asset ? "public, max-age=31536000, immutable" : "no-cache");
     },
   });
+  // The file server answers a directory with 403 before anything else is asked.
+  if (built) app.get("/", (_request, reply) => reply.sendFile("index.html"));
   app.setNotFoundHandler((request, reply) => {
     if (request.method !== "GET" && request.method !== "HEAD") {
       return reply.status(404).type("text/plain; charset=utf-8").send("there is no such route");

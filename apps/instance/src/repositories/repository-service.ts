@@ -204,6 +204,16 @@ export class RepositoryService implements AsyncDisposable {
     return path.join(this.#options.directory, ".local-repositories.gitconfig");
   }
 
+  /** Names are no URLs: they stay as they are. */
+  #normalized(nameOrUrl: string): string {
+    try {
+      return this.#source(nameOrUrl).url;
+    } catch (error) {
+      if (error instanceof AirlockError) return nameOrUrl;
+      throw error;
+    }
+  }
+
   #source(url: string): RepositorySource {
     return parseRepositoryUrl(url, { allowLocal: this.#options.allowLocal });
   }
@@ -274,7 +284,7 @@ export class RepositoryService implements AsyncDisposable {
     const row = await this.#options.db
       .selectFrom("repositories")
       .selectAll()
-      .where((where) => where.or([where("name", "=", nameOrUrl), where("url", "=", nameOrUrl)]))
+      .where((where) => where.or([where("name", "=", nameOrUrl), where("url", "=", this.#normalized(nameOrUrl))]))
       .executeTakeFirst();
     if (!row) throw unknownRepository(nameOrUrl);
     return row;

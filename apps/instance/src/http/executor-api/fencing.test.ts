@@ -1,14 +1,16 @@
 import type { JobView } from "@airlock/api";
-import { describeWithEngines } from "@airlock/test-kit";
+import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
 
 const queue = "short";
 
+const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
+
 describeWithEngines(["postgres"], "writes of an attempt", () => {
   let target: TestInstance;
   beforeAll(async () => {
-    target = await startTestInstance();
+    target = await startTestInstance(await newDatabase());
     await target.rest("POST", "/queues", { name: queue, leaseMs: 2000 });
   });
   afterAll(async () => {
@@ -102,7 +104,7 @@ describeWithEngines(["postgres"], "writes of an attempt", () => {
   });
 
   it("pass with the shared secret where old executors are allowed, for their own jobs", async () => {
-    await using legacy = await startTestInstance({ legacySharedSecret: true });
+    await using legacy = await startTestInstance(await newDatabase(), { legacySharedSecret: true });
     const id = await legacy.submit();
     await legacy.executor("queue/default/dequeue", { executorName: "old" });
     const mark = (executorName: string) =>

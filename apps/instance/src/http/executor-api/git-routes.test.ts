@@ -3,7 +3,9 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { buffer } from "node:stream/consumers";
 import {
+  createDatabase,
   describeWithEngines,
+  engines,
   type FixtureRepository,
   makeRepository,
   type TemporaryDirectory,
@@ -11,6 +13,8 @@ import {
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
+
+const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 
 describeWithEngines(["postgres"], "the git endpoint", () => {
   let target: TestInstance;
@@ -24,7 +28,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     }));
     own = await makeRepository(`${directory.path}/own`, commits);
     await makeRepository(`${directory.path}/other`, [{ message: "x", files: [{ path: "secret", content: "secret" }] }]);
-    target = await startTestInstance();
+    target = await startTestInstance(await newDatabase());
     await target.rest("POST", "/repositories", { name: "team/own", url: own.path });
     await target.rest("POST", "/repositories", { name: "team/other", url: `${directory.path}/other` });
   });

@@ -1,14 +1,16 @@
 import type { LogEvent } from "@airlock/api";
-import { describeWithEngines } from "@airlock/test-kit";
+import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
 
 const executorName = "logger";
 
+const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
+
 describeWithEngines(["postgres"], "append-only logs", () => {
   let target: TestInstance;
   beforeAll(async () => {
-    target = await startTestInstance();
+    target = await startTestInstance(await newDatabase());
   });
   afterAll(async () => {
     await target?.[Symbol.asyncDispose]();

@@ -1,5 +1,5 @@
 import { JobLiveEvent, ListLiveEvent, type LogEvent } from "@airlock/api";
-import { describeWithEngines } from "@airlock/test-kit";
+import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {
   jobHeaders,
@@ -12,10 +12,12 @@ import {
 
 const executorName = "streamer";
 
+const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
+
 describeWithEngines(["postgres"], "live events", () => {
   let target: TestInstance;
   beforeAll(async () => {
-    target = await startTestInstance();
+    target = await startTestInstance(await newDatabase());
   });
   afterAll(async () => {
     await target?.[Symbol.asyncDispose]();

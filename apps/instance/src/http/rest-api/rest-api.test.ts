@@ -1,6 +1,8 @@
 import { ApiError, ExecutorList, JobList, JobView, QueueList, RepositoryView } from "@airlock/api";
 import {
+  createDatabase,
   describeWithEngines,
+  engines,
   type FixtureRepository,
   makeRepository,
   type TemporaryDirectory,
@@ -8,6 +10,8 @@ import {
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestInstance, type TestInstance } from "../../test-instance.ts";
+
+const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 
 describeWithEngines(["postgres"], "the REST API", () => {
   let target: TestInstance;
@@ -17,7 +21,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
     directory = await temporaryDirectory();
     const files = [{ path: "README.md", content: "# Hello\n" }];
     repository = await makeRepository(`${directory.path}/app.git`, [{ message: "One", files, tag: "v1" }]);
-    target = await startTestInstance();
+    target = await startTestInstance(await newDatabase());
   });
   afterAll(async () => {
     await target?.[Symbol.asyncDispose]();
@@ -228,7 +232,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
     });
 
     it("take no local path unless that is allowed", async () => {
-      await using closed = await startTestInstance({ allowLocalRepositories: false });
+      await using closed = await startTestInstance(await newDatabase(), { allowLocalRepositories: false });
       for (const url of [repository.path, `file://${repository.path}`]) {
         const error = await refused(await closed.rest("POST", "/repositories", { url }), 422);
         expect(error).toMatchObject({

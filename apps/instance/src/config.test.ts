@@ -1,0 +1,35 @@
+import { describe, expect, it } from "vitest";
+import { parseConfig } from "./config.ts";
+
+describe("parseConfig", () => {
+  it("has a default for everything", () => {
+    expect(parseConfig({}, {})).toMatchObject({
+      listen: { host: "127.0.0.1", port: 7080 },
+      dataDirectory: `${process.cwd()}/.airlock`,
+      databaseUrl: null,
+      administratorToken: null,
+      executorToken: null,
+      allowLocalRepositories: false,
+      legacySharedSecret: false,
+      logLevel: "info",
+    });
+  });
+
+  it("lets flags win over the environment, and takes an empty variable as not set", () => {
+    const env = { AIRLOCK_LISTEN: "0.0.0.0:80", AIRLOCK_DATA_DIR: "/a", AIRLOCK_TOKEN: "" };
+    expect(parseConfig(env, { listen: "[::1]:0", "data-dir": "/b" })).toMatchObject({
+      listen: { host: "::1", port: 0 },
+      dataDirectory: "/b",
+      administratorToken: null,
+    });
+  });
+
+  it.each(["x", "127.0.0.1", "127.0.0.1:99999", "a b:80", "http://x:80"])("refuses to listen on %j", (listen) => {
+    expect(() => parseConfig({}, { listen })).toThrow(/AIRLOCK_LISTEN: .* is not HOST:PORT/);
+  });
+
+  it("names every setting that is wrong", () => {
+    const env = { AIRLOCK_TOKEN: "short", AIRLOCK_DATABASE_URL: "mysql://x", AIRLOCK_LOG_LEVEL: "loud" };
+    expect(() => parseConfig(env, {})).toThrow(/AIRLOCK_DATABASE_URL.*AIRLOCK_TOKEN.*AIRLOCK_LOG_LEVEL/);
+  });
+});

@@ -1,0 +1,110 @@
+import { describe, expect, it } from "vitest";
+import { type ExecutorFacts, explainJob, type JobFacts } from "./explain-job.ts";
+
+const now = new Date("2026-01-01T00:00:00Z");
+const queued: JobFacts = {
+  now,
+  state: "queued",
+  queue: "default",
+  labels: {},
+  attempt: 0,
+  errors: 0,
+  maxAttempts: 3,
+  cancelRequested: false,
+  visibleAt: now,
+  startedAt: null,
+  executor: null,
+  failureMessage: null,
+  exitCode: null,
+  ahead: 0,
+  executors: [],
+  executorSilentMs: null,
+};
+const executor: ExecutorFacts = { name: "e", labels: {}, slots: 2, running: 0, draining: false };
+const running: JobFacts = {
+  ...queued,
+  state: "processing",
+  attempt: 1,
+  executor: "e-1",
+  startedAt: new Date(now.getTime() - 65_000),
+  executorSilentMs: 3000,
+};
+
+describe("explainJob", () => {
+  it.each<[string, JobFacts, string, string]>([
+    ["nobody is there", queued, "no-executor", 'No executor is connected to queue "default".'],
+    [
+      "nobody offers the labels",
+      { ...queued, labels: { gpu: "a100" }, executors: [{ ...executor, labels: { gpu: "t4" } }] },
+      "no-executor",
+      'No executor of queue "default" offers gpu=a100.',
+    ],
+    [
+      "all are draining",
+      { ...queued, executors: [{ ...executor, draining: true }] },
+      "no-executor",
+      'Every executor of queue "default" is draining.',
+    ],
+    [
+      "all are busy",
+      {
+        ...queued,
+        ahead: 4,
+        executors: [
+          { ...executor, running: 2 },
+          { ...executor, running: 2 },
+        ],
+      },
+      "waiting-for-executor",
+      "Waiting, 4 ahead of it: all 4 slots of 2 executors busy.",
+    ],
+    [
+      "the only slot is busy",
+      { ...queued, executors: [{ ...executor, slots: 1, running: 1 }] },
+      "waiting-for-executor",
+      "Waiting, first in line: the one slot of 1 executor busy.",
+    ],
+    [
+      "somebody is about to take it",
+      { ...queued, executors: [executor] },
+      "waiting-for-executor",
+      "Waiting to be taken, first in line: 1 executor connected.",
+    ],
+    [
+      "it backs off, whoever is there",
+      { ...queued, attempt: 2, errors: 2, visibleAt: new Date(now.getTime() + 9000) },
+      "back-off",
+      "Tried again in 9.0s: attempt 2 failed by no fault of the job (2 of 3).",
+    ],
+    ["it runs", running, "running", "Running on executor e-1 for 1m 5s."],
+    [
+      "it is being canceled",
+      { ...running, cancelRequested: true },
+      "canceling",
+      "Being canceled: executor e-1 is told to stop it.",
+    ],
+    [
+      "its executor is silent, canceled or not",
+      { ...running, cancelRequested: true, executorSilentMs: 12_000 },
+      "executor-silent",
+      "Executor e-1 has been silent for 12.0s.",
+    ],
+    ["it completed", { ...queued, state: "completed", exitCode: 0 }, "finished", "Completed."],
+    ["it failed without a word", { ...queued, state: "failed", exitCode: 3 }, "finished", "Failed with exit code 3."],
+    [
+      "it failed",
+      { ...queued, state: "failed", failureMessage: "step test: exit code 3" },
+      "finished",
+      "Failed: step test: exit code 3",
+    ],
+    [
+      "it was given up",
+      { ...queued, state: "errored", attempt: 3, failureMessage: "disk full" },
+      "finished",
+      "Given up after attempt 3: disk full",
+    ],
+    ["it was canceled", { ...queued, state: "canceled" }, "finished", "Canceled."],
+  ])("says so when %s", (_title, facts, code, message) => {
+    expect(explainJob(facts)).toEqual({ code, message });
+  });
+});

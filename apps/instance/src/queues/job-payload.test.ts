@@ -1,0 +1,97 @@
+import { JobPayload, JobSpec } from "@airlock/api";
+import { describe, expect, it } from "vitest";
+import type { DequeuedJob } from "./dequeue-job.ts";
+import { jobPayload, payloadVersion, scriptLines } from "./job-payload.ts";
+
+const job: DequeuedJob = {
+  id: 42,
+  queue: "default",
+  attempt: 2,
+  spec: JobSpec.parse({
+    repository: "app",
+    steps: [
+      { key: "test", image: "node:24", run: "npm ci\r\nnpm test\n", dir: "web", env: { CI: true, N: 3 } },
+      { image: "alpine", commands: ["echo a", "echo b"] },
+    ],
+    resources: { cpus: 2, memory: "1Gi" },
+    timeout: "90s",
+  }),
+  repository: "team/app",
+  commit: "a".repeat(40),
+  leaseMs: 15_000,
+  token: "t".repeat(40),
+  waitedMs: 3,
+};
+
+describe("jobPayload", () => {
+  it("is read by an Airlock executor as it was meant", () => {
+    const payload = JobPayload.parse(jobPayload(job, { version: 2, withQueue: true, withExtension: true }));
+    expect(payload).toMatchObject({
+      version: 2,
+      id: 42,
+      queue: "default",
+      repositoryName: "team/app",
+      repositoryDirectory: "",
+      shallowClone: true,
+      dockerSteps: [
+        { key: "test", image: "node:24", commands: ["npm ci", "npm test"], dir: "web", env: ["CI=true", "N=3"] },
+        { key: "1", image: "alpine", commands: ["echo a", "echo b"], dir: "", env: [] },
+      ],
+      airlock: {
+        attempt: 2,
+        leaseMs: 15_000,
+        heartbeatIntervalMs: 5000,
+        timeoutMs: 90_000,
+        resources: { cpus: 2, memory: "1Gi" },
+        egress: "none",
+        shell: "strict",
+      },
+    });
+  });
+
+  it("says no more than the base protocol to others", () => {
+    const payload = jobPayload(
+      { ...job, repository: null, commit: null },
+      {
+        version: 1,
+        withQueue: false,
+        withExtension: false,
+      },
+    );
+    expect(Object.keys(payload)).not.toEqual(expect.arrayContaining(["airlock"]));
+    expect(payload).not.toHaveProperty("queue");
+    expect(payload).not.toHaveProperty("version");
+    expect(payload).not.toHaveProperty("dockerAuthConfig");
+    expect(payload).toMatchObject({ repositoryName: "", commit: "", cliSteps: null, sparseCheckout: null });
+  });
+
+  it("beats three times in a short lease", () => {
+    const payload = jobPayload({ ...job, leaseMs: 2000 }, { version: 2, withQueue: false, withExtension: true });
+    expect(payload.airlock?.heartbeatIntervalMs).toBe(666);
+  });
+});
+
+describe("scriptLines", () => {
+  it("keeps empty lines inside a script, and none at its end", () => {
+    expect(scriptLines({ run: "a\n\nb\n" })).toEqual(["a", "", "b"]);
+  });
+});
+
+describe("payloadVersion", () => {
+  it.each([
+    [undefined, 1],
+    ["", 1],
+    ["3.38.0", 1],
+    ["4.2.99", 1],
+    ["4.3.0-0", 2],
+    ["5.11.0", 2],
+    ["10.0.0", 2],
+    ["dev", 2],
+    ["0.0.0+dev", 2],
+    ["190000_2022-11-23_abcdef", 1],
+    ["190000_2022-11-24_5.0-abcdef", 2],
+    ["latest", undefined],
+  ])("of %s is %s", (version, expected) => {
+    expect(payloadVersion(version)).toBe(expected);
+  });
+});

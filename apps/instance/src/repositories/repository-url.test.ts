@@ -1,0 +1,57 @@
+import { describe, expect, it } from "vitest";
+import { parseRepositoryUrl } from "./repository-url.ts";
+
+const parse = (url: string, allowLocal = false) => parseRepositoryUrl(url, { allowLocal });
+
+describe("parseRepositoryUrl", () => {
+  it.each([
+    ["https://github.com/owner/name.git", "github.com/owner/name", "https", "https://github.com/owner/name.git"],
+    ["https://u:p@host.example:8443/a/b", "host.example/a/b", "https", "https://host.example:8443/a/b"],
+    ["https://token@host.example/a?x=token", "host.example/a", "https", "https://host.example/a"],
+    ["http://host.example/a.git", "host.example/a", "http:https", "http://host.example/a.git"],
+    ["ssh://git@host.example/a/b.git", "host.example/a/b", "ssh", "ssh://git@host.example/a/b.git"],
+    ["git@host.example:a/b.git", "host.example/a/b", "ssh", "git@host.example:a/b.git"],
+    ["git://host.example/a", "host.example/a", "git", "git://host.example/a"],
+  ])("understands %s", (url, defaultName, allowedProtocols, displayUrl) => {
+    expect(parse(url)).toMatchObject({ url, defaultName, allowedProtocols, displayUrl, kind: "remote" });
+  });
+
+  it("gives git the URL as it was understood here, not as it was written", () => {
+    expect(parse("https:///host.example\\@evil.example/x").url).toBe("https://host.example/@evil.example/x");
+  });
+
+  it("follows no redirect for a URL with credentials", () => {
+    expect(parse("https://u:p@h.example/a").hasCredentials).toBe(true);
+    expect(parse("https://u@h.example/a").hasCredentials).toBe(true);
+    expect(parse("https://h.example/a").hasCredentials).toBe(false);
+  });
+
+  it.each([
+    ["/srv/git/app.git", "app"],
+    ["/home/me/checkout/", "checkout"],
+    ["/home/me/checkout/.git", "checkout"],
+    ["file:///srv/my%20app", "my-app"],
+    ["/srv/.hidden", "hidden"],
+    ["/", "repository"],
+  ])("names the local path %s", (url, defaultName) => {
+    expect(parse(url, true)).toMatchObject({ kind: "local", defaultName, allowedProtocols: "file" });
+    expect(() => parse(url)).toThrow(/local paths/);
+  });
+
+  it.each([
+    "ext::sh -c id",
+    "fd::17",
+    "-oProxyCommand=x:y",
+    "ssh://-oProxyCommand=x/y",
+    "ssh://-x@host.example/y",
+    "host:-x",
+    "https://",
+    "relative/path",
+    "https://host.example/a\nb",
+    "https://host.example/\u0000",
+    "file://host/path",
+    "",
+  ])("refuses %j", (url) => {
+    expect(() => parse(url, true)).toThrow(/not the URL of a repository/);
+  });
+});
