@@ -239,6 +239,8 @@ async function openPlace(image?: FixtureImage) {
   await writeFile(archive, await dockerArchive(image ?? (await busyboxImage()), "fixture:1"));
   await runtime.loadImages(archive, { signal: never });
   const owner = `sandbox-test-${process.pid}`;
+  // Also what a failed test has abandoned.
+  cleanup.defer(async () => void (await runtime.collect({ owner, keep: new Set(), signal: never })));
   const id = `s-${directory
     .slice(-6)
     .toLowerCase()
