@@ -1,0 +1,348 @@
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { temporaryDirectory } from "@airlock/test-kit";
+import { describe, expect, it } from "vitest";
+import { runCommandLine } from "./run-command-line.ts";
+import {
+  answerJson,
+  completedJob,
+  failedJob,
+  jobView,
+  refuse,
+  sendEvents,
+  stubInstance,
+} from "./testing/stub-instance.ts";
+import { testContext } from "./testing/test-context.ts";
+import { version } from "./version.ts";
+
+async function airlock(args: readonly string[], options: Parameters<typeof testContext>[0] = {}) {
+  const context = testContext(options);
+  await runCommandLine(args, context);
+  return { code: context.exitCode ?? 0, ...context.printed };
+}
+
+const nowhere = { AIRLOCK_URL: "http://127.0.0.1:9", AIRLOCK_TOKEN: "t" };
+
+describe("the command line", () => {
+  it("knows its version", async () => {
+    const { version: packaged } = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
+    expect(version).toBe(packaged);
+    expect(await airlock(["--version"])).toMatchObject({ code: 0, stdout: `${version}\n` });
+  });
+
+  it.each([
+    ["dev"],
+    ["server"],
+    ["job submit"],
+    ["job list"],
+    ["job show"],
+    ["job logs"],
+    ["job cancel"],
+    ["job retry"],
+    ["repo add"],
+    ["repo list"],
+    ["executors list"],
+    ["queue list"],
+    ["queue create"],
+  ])("explains `%s` with examples and, where they matter, exit codes", async (command) => {
+    const { code, stdout } = await airlock([...command.split(" "), "--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/Examples?:\n {2}(.*)airlock /);
+    expect(stdout).toContain("Exit codes:");
+  });
+
+  it.each([
+    ["an unknown command", ["jobb"], "unknown command"],
+    ["an unknown option", ["job", "list", "--stat"], "--state"],
+    ["a missing argument", ["job", "show"], "ID"],
+    ["a job that is no number", ["job", "show", "x7"], "A job has a number"],
+    ["neither file nor command", ["job", "submit"], "neither -f FILE nor a COMMAND"],
+    ["both file and command", ["job", "submit", "-f", "x", "--", "ls"], "exclude each other"],
+    ["a command without an image", ["job", "submit", "--", "ls"], "--image is missing"],
+    [
+      "a variable without a value",
+      ["job", "submit", "--image", "a", "--env", "NOT_SET", "--", "ls"],
+      "NOT_SET is not set here",
+    ],
+    ["a variable's name that is none", ["job", "submit", "--image", "a", "--env", "1A=x", "--", "ls"], "--env:"],
+    ["a size that is none", ["job", "submit", "--image", "a", "--memory", "lots", "--", "ls"], "--memory: not a size"],
+    ["cores that are none", ["job", "submit", "--image", "a", "--cpus", "two", "--", "ls"], "--cpus: must be a number"],
+    [
+      "a duration that is none",
+      ["job", "submit", "--image", "a", "--timeout", "5", "--", "ls"],
+      "--timeout: not a duration",
+    ],
+    ["a queue's name that is none", ["job", "submit", "--image", "a", "--queue", "A B", "--", "ls"], "--queue:"],
+    ["an image's name that is none", ["job", "submit", "--image", "A b", "--", "ls"], "--image:"],
+    ["an egress rule that is none", ["job", "submit", "--image", "a", "--egress", "http://x", "--", "ls"], "--egress:"],
+    [
+      "a priority out of range",
+      ["job", "submit", "--image", "a", "--priority", "9999", "--", "ls"],
+      "--priority: must be at most 1000",
+    ],
+    ["--once without a job", ["dev", "--once"], "--once goes with --job"],
+  ])("ends with 2 for %s", async (_, args, message) => {
+    const { code, stderr } = await airlock(args, { env: nowhere });
+    expect(stderr).toContain(message);
+    expect(code).toBe(args.includes("--once") ? 125 : 2);
+  });
+
+  it("keeps its own failures apart from the job's exit code: 125 with --follow", async () => {
+    expect((await airlock(["job", "submit", "--follow", "--bogus"])).code).toBe(125);
+    expect((await airlock(["job", "logs", "7", "--follow"], { env: nowhere })).code).toBe(125);
+    expect((await airlock(["job", "logs", "7"], { env: nowhere })).code).toBe(1);
+    // What stands behind `--` belongs to the job.
+    expect((await airlock(["job", "submit", "--", "x", "--follow"], { env: nowhere })).code).toBe(2);
+  });
+});
+
+describe("an error", () => {
+  it("is a line and a hint, without a stack, when nobody listens", async () => {
+    const { stderr } = await airlock(["job", "list"], { env: nowhere });
+    expect(stderr).toMatch(
+      /^error: cannot reach the instance at http:\/\/127\.0\.0\.1:9: .*\n {2}Check AIRLOCK_URL.*\n$/,
+    );
+  });
+
+  it("names the token's source when the instance refuses it", async () => {
+    await using instance = await stubInstance({
+      "GET jobs?limit=20": (_, response) => refuse(response, 401, { code: "unauthorized", message: "no" }),
+    });
+    const { code, stderr } = await airlock(["job", "list"], { env: instance.env });
+    expect(code).toBe(1);
+    expect(stderr).toContain("The token comes from AIRLOCK_TOKEN");
+  });
+
+  it.each([
+    ["no instance but some other server", 200, "<html>", "is not what this version expects"],
+    ["a proxy with an error of its own", 502, "<html>bad gateway", "answered 502"],
+  ])("tells of %s", async (_, status, body, message) => {
+    await using instance = await stubInstance({
+      "GET queues": (_request, response) => void response.writeHead(status).end(body),
+    });
+    expect((await airlock(["queue", "list"], { env: instance.env })).stderr).toContain(message);
+  });
+
+  it("tells of a redirect and does not follow it with the token", async () => {
+    await using instance = await stubInstance({
+      "GET queues": (_, response) => void response.writeHead(301, { location: "https://elsewhere.example/" }).end(),
+    });
+    const { stderr } = await airlock(["queue", "list"], { env: instance.env });
+    expect(stderr).toContain("redirects to https://elsewhere.example/");
+  });
+
+  it("does not pass on what could steer the terminal", async () => {
+    await using instance = await stubInstance({
+      "GET queues": (_, response) =>
+        refuse(response, 404, { code: "x", message: "a\u001b[2J\u001b]0;t\u0007b", hint: "c\u009bd" }),
+    });
+    const { stderr } = await airlock(["queue", "list"], { env: instance.env });
+    expect(stderr).toContain("error: ab\n");
+    expect([...stderr].some((character) => character < "\n" || character === "\u009b")).toBe(false);
+  });
+});
+
+describe("`job submit`", () => {
+  it("makes one step of the command's words, which reach the shell as they are", async () => {
+    await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, jobView(), 201) });
+    const { code, stdout } = await airlock(
+      [
+        ...["job", "submit", "--image", "alpine:3.20", "--queue", "batches", "--env", "A=b=c", "--env", "FROM_HERE"],
+        ...[
+          "--egress",
+          "x.example:443",
+          "--egress",
+          "10.0.0.0/8",
+          "--timeout",
+          "5m",
+          "--cpus",
+          "0.5",
+          "--memory",
+          "1Gi",
+        ],
+        ...["--label", "zone=eu", "--priority", "-3", "--idempotency-key", "k1", "--", "sh", "-c", "echo it's; exit 3"],
+      ],
+      { env: { ...instance.env, FROM_HERE: "here" } },
+    );
+    expect(stdout).toContain("job 7 submitted");
+    expect(code).toBe(0);
+    expect(instance.requests).toHaveLength(1);
+    expect(instance.requests[0]?.headers["idempotency-key"]).toBe("k1");
+    expect(instance.requests[0]?.body).toEqual({
+      queue: "batches",
+      steps: [
+        {
+          key: "main",
+          image: "alpine:3.20",
+          run: `sh -c 'echo it'\\''s; exit 3'`,
+          env: { A: "b=c", FROM_HERE: "here" },
+        },
+      ],
+      egress: { allow: ["x.example:443", "10.0.0.0/8"] },
+      timeout: "5m",
+      resources: { cpus: 0.5, memory: "1Gi" },
+      labels: { zone: "eu" },
+      priority: -3,
+    });
+  });
+
+  it("takes a job file from standard input, with what the command line says otherwise", async () => {
+    await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, jobView(), 201) });
+    const stdin = "queue: a\nsteps:\n  - { image: x, run: ls, env: { A: '1', B: '1' } }\n";
+    const { code } = await airlock(["job", "submit", "-f", "-", "--queue", "b", "--env", "B=2", "--json"], {
+      env: instance.env,
+      stdin,
+    });
+    expect(code).toBe(0);
+    expect(instance.requests[0]?.body).toEqual({
+      queue: "b",
+      steps: [{ image: "x", run: "ls", env: { A: "1", B: "2" } }],
+    });
+  });
+
+  it("sends the same key again when the answer got lost", async () => {
+    let tries = 0;
+    await using instance = await stubInstance({
+      "POST jobs": (_, response) => {
+        tries += 1;
+        if (tries === 1) response.destroy();
+        else answerJson(response, jobView());
+      },
+    });
+    const { code } = await airlock(["job", "submit", "--image", "x", "--", "ls"], { env: instance.env });
+    expect(code).toBe(0);
+    const keys = instance.requests.map(({ headers }) => headers["idempotency-key"]);
+    expect(keys).toHaveLength(2);
+    expect(new Set(keys).size).toBe(1);
+  });
+
+  it("shows what the instance finds wrong at the file's line", async () => {
+    await using instance = await stubInstance({
+      "POST jobs": (_, response) =>
+        refuse(response, 422, { code: "unknown-queue", message: 'no queue "zzz"', issues: ['queue: no queue "zzz"'] }),
+    });
+    await using directory = await temporaryDirectory();
+    await writeFile(path.join(directory.path, "job.yaml"), "# mine\nqueue: zzz\nsteps:\n  - { image: x, run: ls }\n");
+    const { code, stderr } = await airlock(["job", "submit", "-f", "job.yaml"], {
+      env: instance.env,
+      cwd: directory.path,
+    });
+    expect(code).toBe(1);
+    expect(stderr).toContain('job.yaml:2:8: queue: no queue "zzz"');
+    expect(stderr).toContain("airlock queue list");
+  });
+
+  it("names the flag for what the instance finds wrong with a command", async () => {
+    await using instance = await stubInstance({
+      "POST jobs": (_, response) =>
+        refuse(response, 422, { code: "x", message: "bad image", issues: ["steps[0].image: bad image"] }),
+    });
+    const { code, stderr } = await airlock(["job", "submit", "--image", "x", "--", "ls"], { env: instance.env });
+    expect(code).toBe(1);
+    expect(stderr).toContain("error: --image: bad image");
+  });
+
+  it("says where it cannot read the job file", async () => {
+    const { code, stderr } = await airlock(["job", "submit", "-f", "/does/not/exist.yaml"], { env: nowhere });
+    expect(code).toBe(1);
+    expect(stderr).toContain("/does/not/exist.yaml");
+  });
+
+  it("ends with the job's exit code where it follows", async () => {
+    await using instance = await stubInstance({
+      "POST jobs": (_, response) => answerJson(response, jobView(), 201),
+      "GET jobs/7/events": (_, response) => {
+        sendEvents(response, [{ kind: "job", job: failedJob }, { kind: "end" }]);
+        response.end();
+      },
+      "GET jobs/7": (_, response) => answerJson(response, failedJob),
+    });
+    const { code } = await airlock(["job", "submit", "--image", "x", "--follow", "--", "ls"], { env: instance.env });
+    expect(code).toBe(3);
+  });
+});
+
+describe("lists", () => {
+  it("show jobs as a table, with nothing of their text that could steer the terminal", async () => {
+    await using instance = await stubInstance({
+      "GET jobs?limit=20&state=completed": (_, response) =>
+        answerJson(response, {
+          jobs: [
+            { ...completedJob, repository: "team/app", revision: "evil\u001b[2J\nname", stepKeys: ["test", "build"] },
+          ],
+          next: 7,
+        }),
+    });
+    const { stdout, stderr } = await airlock(["job", "list", "--state", "completed"], { env: instance.env });
+    const [header, row, ...rest] = stdout.trimEnd().split("\n");
+    expect(header).toMatch(/^ID {2}STATE/);
+    expect(row).toMatch(/^7 +completed +default +team\/app +evil name .* 3\.2s +test, build$/);
+    expect(rest).toEqual([]);
+    expect(stderr).toContain("--before 7");
+  });
+
+  it("are JSON for programs", async () => {
+    await using instance = await stubInstance({ "GET queues": (_, response) => answerJson(response, { queues: [] }) });
+    expect(JSON.parse((await airlock(["queue", "list", "--json"], { env: instance.env })).stdout)).toEqual({
+      queues: [],
+    });
+  });
+
+  it("say what to do when they are empty", async () => {
+    await using instance = await stubInstance({
+      "GET executors": (_, response) => answerJson(response, { executors: [] }),
+      "GET repositories": (_, response) => answerJson(response, { repositories: [] }),
+    });
+    expect((await airlock(["executors", "list"], { env: instance.env })).stderr).toContain("executor run");
+    expect((await airlock(["repo", "list"], { env: instance.env })).stderr).toContain("airlock repo add");
+  });
+});
+
+describe("`job show`", () => {
+  it("shows the state and why, attempts and entries", async () => {
+    const job = {
+      ...failedJob,
+      attempts: [
+        {
+          attempt: 1,
+          state: "failed" as const,
+          executor: "executor-1",
+          startedAt: "2026-08-01T10:00:01.000Z",
+          finishedAt: "2026-08-01T10:00:04.200Z",
+          failureReason: "step-failed" as const,
+          failureMessage: 'step "main" exited with 3',
+        },
+      ],
+      entries: [
+        {
+          attempt: 1,
+          entryId: 1,
+          key: "step.docker.main",
+          command: [],
+          startedAt: "2026-08-01T10:00:01.000Z",
+          exitCode: 3,
+          durationMs: 40,
+          length: 2048,
+        },
+      ],
+    };
+    await using instance = await stubInstance({ "GET jobs/7": (_, response) => answerJson(response, job) });
+    const { stdout } = await airlock(["job", "show", "7"], { env: instance.env });
+    expect(stdout).toMatch(/state +failed/);
+    expect(stdout).toMatch(/exit code +3/);
+    expect(stdout).toMatch(/\n1 +failed +executor-1 +\S+ ago +3\.2s +step "main" exited with 3\n/);
+    expect(stdout).toMatch(/\n1\.1 +step\.docker\.main +3 +40ms +2 KiB\n/);
+  });
+});
+
+describe("`job logs`", () => {
+  it("prints bytes as they are into a pipe and safe text on a terminal", async () => {
+    const log = Buffer.from("\u001b]0;t\u0007a\u001b[31mb\n");
+    await using instance = await stubInstance({
+      "GET jobs/7/logs?attempt=2": (_, response) => void response.writeHead(200).end(log),
+    });
+    const args = ["job", "logs", "7", "--attempt", "2"];
+    expect((await airlock(args, { env: instance.env })).stdout).toBe(log.toString());
+    expect((await airlock(args, { env: instance.env, isTerminal: true })).stdout).toBe("a\u001b[31mb\n\u001b[0m");
+  });
+});
