@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AirlockError, errorMessage } from "@airlock/job";
-import { createOciRuntime } from "@airlock/runtime/oci";
+import { createOciRuntime, type OciRuntimeOptions } from "@airlock/runtime/oci";
 import { selectRuntime } from "@airlock/runtime/select";
 import { parseConfig } from "./config/config.ts";
 import type { Config } from "./config/options.ts";
@@ -77,16 +77,15 @@ class StopSignals {
   }
 }
 
-function createRuntime({ runtime }: Config, stateDir: string, signal: AbortSignal) {
-  const { kind, dockerHost, allowHostImage } = runtime;
-  return selectRuntime(
-    {
-      kind,
-      docker: { ...(dockerHost === null ? {} : { host: dockerHost }), allowHostImage },
-      oci: { stateDir, allowHostImage },
-    },
-    { signal },
-  );
+function createRuntime(config: Config, stateDir: string, signal: AbortSignal) {
+  const { kind, dockerHost, allowHostImage } = config.runtime;
+  const docker = { ...(dockerHost === null ? {} : { host: dockerHost }), allowHostImage };
+  return selectRuntime({ kind, docker, oci: ociOptions(config, stateDir) }, { signal });
+}
+
+function ociOptions({ runtime: { allowHostImage, registryCredentials } }: Config, stateDir: string): OciRuntimeOptions {
+  const credentials = (registry: string) => registryCredentials[registry];
+  return { stateDir, allowHostImage, registry: { credentials } };
 }
 
 function runtimeDir(config: Config): string {
@@ -106,10 +105,7 @@ async function runValidate(config: Config): Promise<boolean> {
 }
 
 async function loadImages(config: Config, file: string): Promise<number> {
-  const runtime = await createOciRuntime({
-    stateDir: runtimeDir(config),
-    allowHostImage: config.runtime.allowHostImage,
-  });
+  const runtime = await createOciRuntime(ociOptions(config, runtimeDir(config)));
   try {
     for (const reference of await runtime.loadImages(file, { signal: new AbortController().signal }))
       console.log(reference);

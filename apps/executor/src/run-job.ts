@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { AirlockError, errorMessage, formatDuration } from "@airlock/job";
-import type { Runtime } from "@airlock/runtime";
+import type { Runtime, Sandbox } from "@airlock/runtime";
 import type { Logger } from "pino";
 import type { JobOptions } from "./config/options.ts";
 import { type DequeuedJob, instanceKnows } from "./dequeued-job.ts";
@@ -35,6 +36,8 @@ export interface JobDependencies {
 
 /** How long the end of a job waits for its log to arrive. */
 const logDeliveryMs = 30_000;
+/** An engine that does not answer must not hold the job's end for ever. */
+const sandboxTeardownMs = 60_000;
 
 /**
  * Runs one job, top to bottom: plan, workspace, sandbox, steps, teardown, log. Never throws; when it returns, nothing of
@@ -90,7 +93,7 @@ async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext
   const id = `${jobName(job)}-${randomBytes(4).toString("hex")}`;
   activeSandboxes.add(id);
   try {
-    await using sandbox = await runtime.createSandbox(
+    const sandbox = await runtime.createSandbox(
       {
         id,
         owner,
@@ -101,17 +104,30 @@ async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext
       },
       { signal },
     );
-    const skipDirectory = job.payload.airlock ? null : workspace.dir;
-    return await runSteps({
-      sandbox,
-      log,
-      steps: plan.steps,
-      memoryBytes: plan.limits.memoryBytes,
-      skipDirectory,
-      signal,
-    });
+    try {
+      const skipDirectory = job.payload.airlock ? null : workspace.dir;
+      const { memoryBytes } = plan.limits;
+      return await runSteps({ sandbox, log, steps: plan.steps, memoryBytes, skipDirectory, signal });
+    } finally {
+      await giveBack(sandbox, context.logger);
+    }
   } finally {
     activeSandboxes.delete(id);
+  }
+}
+
+/** A sandbox that can't be given back is the janitor's; the result of its steps stands. */
+async function giveBack(sandbox: Sandbox, logger: Logger): Promise<void> {
+  const bound = new AbortController();
+  try {
+    const timeout = sleep(sandboxTeardownMs, undefined, { signal: bound.signal }).then(() => {
+      throw new Error(`not done after ${formatDuration(sandboxTeardownMs)}`);
+    });
+    await Promise.race([sandbox[Symbol.asyncDispose](), timeout]);
+  } catch (error) {
+    logger.error({ sandbox: sandbox.id, error: errorMessage(error) }, "giving back the sandbox failed");
+  } finally {
+    bound.abort();
   }
 }
 

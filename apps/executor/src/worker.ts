@@ -49,6 +49,7 @@ export class Worker {
   readonly #over = new AbortController();
   #events: Promise<void> | undefined;
   #taken = 0;
+  #lastPollFailure = "";
 
   constructor(dependencies: WorkerDependencies) {
     this.#dependencies = dependencies;
@@ -132,7 +133,7 @@ export class Worker {
   }
 
   async #takeJobs(): Promise<void> {
-    const { options, logger } = this.#dependencies;
+    const { options } = this.#dependencies;
     const { signal } = this.#draining;
     while (await this.#slots.acquire(signal)) {
       if (options.totalJobs > 0 && this.#taken >= options.totalJobs) {
@@ -141,7 +142,7 @@ export class Worker {
       }
       const askedAt = performance.now();
       const job = await this.#poll().catch((error: unknown) => {
-        if (!signal.aborted) logger.warn({ error: errorMessage(error) }, "asking for a job failed");
+        this.#tellPollFailure(error);
         return undefined;
       });
       if (job) {
@@ -154,6 +155,14 @@ export class Worker {
       const restMs = options.pollIntervalMs - (performance.now() - askedAt);
       if (restMs > 0) await sleep(restMs, undefined, { signal }).catch(() => {});
     }
+  }
+
+  #tellPollFailure(error: unknown): void {
+    if (this.#draining.signal.aborted) return;
+    const text = errorMessage(error);
+    // Once per problem: it would be the same line every second.
+    if (text !== this.#lastPollFailure) this.#dependencies.logger.warn({ error: text }, "asking for a job failed");
+    this.#lastPollFailure = text;
   }
 
   /**
@@ -172,7 +181,10 @@ export class Worker {
     signal.addEventListener("abort", onDrain, { once: true });
     try {
       const { labels } = options;
-      return await client.dequeue({ ...resources, version: executorVersion, labels, waitMs: longPollMs }, wait.signal);
+      const offer = { ...resources, version: executorVersion, labels, waitMs: longPollMs };
+      const job = await client.dequeue(offer, wait.signal);
+      this.#lastPollFailure = "";
+      return job;
     } finally {
       signal.removeEventListener("abort", onDrain);
       clearTimeout(timer);

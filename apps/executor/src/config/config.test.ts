@@ -75,6 +75,18 @@ describe("the executor's configuration", () => {
     );
   });
 
+  it("reads registry credentials in Docker's own form, and repeats nothing of them in an error", () => {
+    const auth = Buffer.from("user:pass:word").toString("base64");
+    const text = JSON.stringify({ auths: { "https://registry.example.com/v1/": { auth } } });
+
+    expect(parseConfig({ ...minimal, EXECUTOR_DOCKER_AUTH_CONFIG: text }).runtime.registryCredentials).toEqual({
+      "registry.example.com": { username: "user", password: "pass:word" },
+    });
+    expect(() => parseConfig({ ...minimal, EXECUTOR_DOCKER_AUTH_CONFIG: `${text}}` })).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining(auth) }),
+    );
+  });
+
   it("gives a job the whole machine where the protocol's 0 means no limit", () => {
     const { job } = parseConfig({ ...minimal, EXECUTOR_JOB_NUM_CPUS: "0", EXECUTOR_JOB_MEMORY: "0" });
 

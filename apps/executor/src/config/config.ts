@@ -6,6 +6,7 @@ import { z } from "zod";
 import { DurationMs, durationMs, flag, sizeBytes, wholeNumber } from "./environment-values.ts";
 import type { Config } from "./options.ts";
 import { parseLabels } from "./parse-labels.ts";
+import { parseRegistryAuth } from "./parse-registry-auth.ts";
 
 const queueNames = z.string().transform((text, context) => {
   const names = [...new Set(text.split(",").map((name) => name.trim()))];
@@ -74,6 +75,18 @@ const Environment = z.object({
     "asks for Firecracker, which this executor does not have: unset it and choose EXECUTOR_RUNTIME=docker or oci",
   ),
   EXECUTOR_DOCKER_ADD_HOST_GATEWAY: flag(false),
+  EXECUTOR_DOCKER_AUTH_CONFIG: z
+    .string()
+    .optional()
+    .transform((text, context) => {
+      const parsed = parseRegistryAuth(text);
+      if (parsed === undefined)
+        context.addIssue({
+          code: "custom",
+          message: 'is not {"auths":{"REGISTRY":{"auth":"base64 of USER:PASSWORD"}}}',
+        });
+      return parsed ?? {};
+    }),
   EXECUTOR_LABELS: z
     .string()
     .default("")
@@ -194,6 +207,7 @@ function split(e: z.output<typeof Environment>): Config {
       kind: e.EXECUTOR_RUNTIME,
       dockerHost: e.DOCKER_HOST ?? null,
       allowHostImage: e.EXECUTOR_ALLOW_HOST_IMAGE,
+      registryCredentials: e.EXECUTOR_DOCKER_AUTH_CONFIG,
       addHostGateway: e.EXECUTOR_DOCKER_ADD_HOST_GATEWAY,
     },
     janitor: { intervalMs: e.EXECUTOR_CLEANUP_TASK_INTERVAL },

@@ -67,6 +67,13 @@ export interface RuntimeOptions {
   readonly dockerHost: string | null;
   readonly allowHostImage: boolean;
   readonly addHostGateway: boolean;
+  /** By registry host. */
+  readonly registryCredentials: Readonly<Record<string, RegistryCredentials>>;
+}
+
+export interface RegistryCredentials {
+  readonly username: string;
+  readonly password: string;
 }
 
 export interface LogOptions {

@@ -7,6 +7,7 @@ export interface HttpRequest {
   /** Relative to the instance's address. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** Sent as JSON; bytes are JSON already. */
   readonly body?: unknown;
   /** Until the answer begins. */
   readonly timeoutMs: number;
@@ -67,7 +68,9 @@ export class HttpClient {
         method: request.method,
         headers:
           request.body === undefined ? request.headers : { ...request.headers, "content-type": "application/json" },
-        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+        ...(request.body === undefined
+          ? {}
+          : { body: Buffer.isBuffer(request.body) ? request.body : JSON.stringify(request.body) }),
         headersTimeout: request.timeoutMs,
         signal: waiting.signal,
         ...options,

@@ -13,6 +13,7 @@ import { AirlockError, errorMessage } from "@airlock/job";
 import type { InstanceOptions, QueueSelection } from "../config/options.ts";
 import { type DequeuedJob, jobKey } from "../dequeued-job.ts";
 import { HttpClient } from "./http-client.ts";
+import { logBatchJson } from "./log-batch-json.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 const requestTimeoutMs = 30_000;
@@ -142,8 +143,14 @@ export class InstanceClient {
 
   /** @throws {InstanceError} status 409 with a `LogConflict` when the batch does not continue the log. */
   async appendLogs(job: DequeuedJob, events: LogBatchRequest["events"], signal: AbortSignal): Promise<void> {
-    const attempt = job.payload.airlock?.attempt ?? 1;
-    await this.#jobRequest(job, "logs", { attempt, events }, signal);
+    const body = logBatchJson(
+      { executorName: this.executorName, jobId: job.payload.id, attempt: job.payload.airlock?.attempt ?? 1 },
+      events,
+    );
+    await this.#request("POST", `queue/${job.queue}/logs`, this.credentials(job), body, {
+      signal,
+      timeoutMs: requestTimeoutMs,
+    });
   }
 
   async addLogEntry(job: DequeuedJob, entry: LogEntryFields, signal: AbortSignal): Promise<number> {

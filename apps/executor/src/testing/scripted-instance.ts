@@ -18,6 +18,8 @@ export interface RecordedBody {
   readonly key?: string;
   readonly command?: string[];
   readonly out?: string;
+  readonly queueNames?: readonly string[];
+  readonly jobIdsByQueue?: readonly { readonly queueName: string; readonly jobIds: readonly string[] }[];
   readonly events?: LogEvent[];
   readonly airlock?: {
     readonly waitMs?: number;
