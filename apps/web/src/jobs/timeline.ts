@@ -1,6 +1,6 @@
 import type { JobView, LogEntryView } from "@airlock/api";
 
-export type EntryStatus =
+type EntryStatus =
   | "running"
   | "succeeded"
   | "failed"

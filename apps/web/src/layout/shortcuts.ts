@@ -1,10 +1,10 @@
 /** Keys are typed one after the other: `g j`. */
-export interface Shortcut {
+interface Shortcut {
   readonly keys: string;
   readonly does: string;
 }
 
-export interface ShortcutGroup {
+interface ShortcutGroup {
   readonly title: string;
   readonly shortcuts: readonly Shortcut[];
 }

@@ -1,16 +1,17 @@
 import { type AppendResult, LineBuffer, type LogStream } from "./line-buffer.ts";
 
-const notifyAfterMs = 30;
+const notifyEveryMs = 30;
 
 /**
- * All output of one job that has arrived, by attempt and entry. Listeners are called soon after a change, not for each:
- * a chatty step sends more chunks than anyone can see.
+ * All output of one job that has arrived, by attempt and entry. Listeners hear of the first change at once and of
+ * further ones a few dozen times a second: a chatty step sends more chunks than anyone can see.
  */
 export class JobLog {
   private readonly buffers = new Map<string, LineBuffer>();
   private readonly listeners = new Set<() => void>();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private changes = 0;
+  private notifiedAt = 0;
 
   /** Counts changes: a snapshot for `useSyncExternalStore`. */
   readonly version = (): number => this.changes;
@@ -38,10 +39,14 @@ export class JobLog {
   }
 
   private notify(): void {
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined;
-      this.changes += 1;
-      for (const listener of this.listeners) listener();
-    }, notifyAfterMs);
+    this.timer ??= setTimeout(
+      () => {
+        this.timer = undefined;
+        this.notifiedAt = performance.now();
+        this.changes += 1;
+        for (const listener of this.listeners) listener();
+      },
+      Math.max(0, this.notifiedAt + notifyEveryMs - performance.now()),
+    );
   }
 }

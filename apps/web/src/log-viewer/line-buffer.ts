@@ -4,7 +4,7 @@ import { sameStyle, type TextStyle } from "./text-style.ts";
 export type LogStream = "stdout" | "stderr";
 
 /** Text from `start` on looks like `style`, up to the next run. */
-export interface StyleRun {
+interface StyleRun {
   readonly start: number;
   readonly style: TextStyle;
 }

@@ -16,8 +16,6 @@ export interface StepValues {
   readonly env: readonly EnvRow[];
 }
 
-export const egressKinds = ["default", "none", "public", "allow"] as const;
-
 /** The submit form as typed: texts, whatever they mean. */
 export interface FormValues {
   readonly queue: string;
@@ -28,7 +26,7 @@ export interface FormValues {
   readonly memory: string;
   readonly disk: string;
   readonly pids: string;
-  readonly egress: (typeof egressKinds)[number];
+  readonly egress: "default" | "none" | "public" | "allow";
   /** Rules of the allow-list, one a line. */
   readonly allow: string;
   readonly timeout: string;
