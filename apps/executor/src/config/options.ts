@@ -62,7 +62,7 @@ export interface WorkspaceOptions {
   readonly certificateFile: string | null;
 }
 
-export interface RuntimeOptions {
+interface RuntimeOptions {
   readonly kind: "auto" | "docker" | "oci";
   readonly dockerHost: string | null;
   readonly allowHostImage: boolean;

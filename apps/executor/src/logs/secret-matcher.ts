@@ -7,7 +7,7 @@ export interface SecretPattern {
 /**
  * Shorter values are not searched: one of a single character would blank the log and protect nothing.
  */
-export const minimumPatternBytes = 4;
+const minimumPatternBytes = 4;
 
 /** Where a pattern occurs. `end` is the byte after it. */
 export interface SecretMatch {
