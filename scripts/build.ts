@@ -13,6 +13,8 @@ const programs = [
   { name: "airlock", entry: "apps/cli/src/main.ts" },
   { name: "instance", entry: "apps/instance/src/main.ts" },
   { name: "executor", entry: "apps/executor/src/main.ts" },
+  // The process beside an executor that answers its sandboxes' DNS queries.
+  { name: "egress-resolver", entry: "packages/runtime/src/egress/dns/resolver-main.ts" },
 ];
 
 for (const { name, entry } of programs) {

@@ -12,6 +12,7 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "python3-swift", paths: ["/usr/lib/python3/dist-packages/swift"] },
   { name: "chromium", paths: ["/usr/bin/chromium"] },
   { name: "iproute2", paths: ["/usr/sbin/ip", "/sbin/ip"] },
+  { name: "nftables", paths: ["/usr/sbin/nft", "/sbin/nft"] },
   { name: "iptables", paths: ["/usr/sbin/iptables"] },
   { name: "busybox-static", paths: ["/usr/share/doc/busybox-static"] },
   { name: "git", paths: ["/usr/bin/git"] },

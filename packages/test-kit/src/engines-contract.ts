@@ -18,13 +18,15 @@ export interface Engines {
     readonly accessKeyId: string;
     readonly secretAccessKey: string;
   } | null;
+  /** Root, and a kernel and tools (nft, ip) that make network namespaces with rules of their own. */
+  readonly network: { readonly nftPath: string } | null;
   /** Absolute path of Chromium. */
   readonly chromium: { readonly executablePath: string } | null;
   /** Why an engine is not there, by its name. */
   readonly missing: Readonly<Record<string, string>>;
 }
 
-export const engineNames = ["docker", "oci", "registry", "postgres", "s3", "chromium"] as const;
+export const engineNames = ["docker", "oci", "registry", "postgres", "s3", "network", "chromium"] as const;
 
 export type EngineName = (typeof engineNames)[number];
 

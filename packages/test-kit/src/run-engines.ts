@@ -3,6 +3,7 @@ import { startDockerEngine } from "./docker-engine.ts";
 import { type EngineNetwork, startEngineNetwork } from "./engine-network.ts";
 import type { EngineName, Engines } from "./engines-contract.ts";
 import { findExecutable } from "./find-executable.ts";
+import { findNetworkTools } from "./network-tools.ts";
 import { startPostgresEngine } from "./postgres-engine.ts";
 import { startRegistryEngine } from "./registry-engine.ts";
 import { startS3Engine } from "./s3-engine.ts";
@@ -63,6 +64,7 @@ export async function runEngines(names: ReadonlySet<EngineName>): Promise<Runnin
     engine("s3", startS3Engine),
   ]);
   const runtimePath = executable("oci", "crun", "crun", "runc");
+  const networkTools = await engine("network", findNetworkTools);
   const executablePath = executable("chromium", "chromium", "chromium", "chromium-browser", "google-chrome");
 
   const owned = cleanup.move();
@@ -77,6 +79,7 @@ export async function runEngines(names: ReadonlySet<EngineName>): Promise<Runnin
         accessKeyId: s3.accessKeyId,
         secretAccessKey: s3.secretAccessKey,
       },
+      network: networkTools && { nftPath: networkTools.nftPath },
       oci: runtimePath === null ? null : { runtimePath },
       chromium: executablePath === null ? null : { executablePath },
       missing,

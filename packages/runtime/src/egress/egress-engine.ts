@@ -17,6 +17,7 @@ import { baseRuleset, type Pin, pinRuleset, type SandboxRules, sandboxRemoval, s
 import { ToolError } from "./run-tool.ts";
 import { hostEndCommands, sandboxEndCommands } from "./sandbox-link.ts";
 import { specialRanges, touches } from "./special-ranges.ts";
+import { Together } from "./together.ts";
 import { readHostUpstreams } from "./upstream-servers.ts";
 
 export interface EgressOptions {
@@ -160,7 +161,7 @@ class NftablesEngine implements EgressEngine {
         if (sandbox.namespacePath !== undefined) return sandbox.namespacePath;
         const name = `${this.#names.namespacePrefix}${sandboxId}`;
         await this.#network.ip(`netns add ${name}\n`);
-        undo.defer(() => this.#network.ip(`netns delete ${name}\n`));
+        undo.add(() => this.#network.ip(`netns delete ${name}\n`));
         return `${namespacesDirectory}/${name}`;
       };
       const [attached, namespacePath] = await settleAll([this.#reserve(sandbox, undo), makeNamespace()]);
@@ -176,7 +177,7 @@ class NftablesEngine implements EgressEngine {
         mtu: this.#forwarding.uplinkMtu(state),
         hasIpv6,
       };
-      undo.defer(() => this.#deleteLink(rules.interfaceName));
+      undo.add(() => this.#deleteLink(rules.interfaceName));
       await this.#network.ip(hostEndCommands(link));
       await Promise.all([
         new HostNetwork(namespacePath).ip(sandboxEndCommands(link)),
@@ -193,8 +194,6 @@ class NftablesEngine implements EgressEngine {
       const attached = await this.#reserve(sandbox, undo);
       const { block, rules } = attached;
       const hasIpv6 = rules.ipv6Subnet !== null;
-      const owned = new AsyncDisposableStack();
-      undo.use(owned);
       return {
         ...this.#attachment(attached),
         bridgeName: rules.interfaceName,
@@ -203,7 +202,7 @@ class NftablesEngine implements EgressEngine {
         ipv6: hasIpv6 ? { subnet: formatRange(block.ipv6.subnet), gateway: block.ipv6.gateway } : null,
         activate: async () => {
           await this.#forwarding.prepareInterface(rules.interfaceName, hasIpv6);
-          await this.#startDns(attached, owned);
+          await this.#startDns(attached, undo);
         },
       };
     });
@@ -262,7 +261,7 @@ class NftablesEngine implements EgressEngine {
   /** Runs `make` and gives back what it made when it fails, or else when the attachment is disposed. */
   async #making<M extends object>(
     { sandboxId, policy, signal }: SandboxEgress & Abortable,
-    make: (undo: AsyncDisposableStack) => Promise<M>,
+    make: (undo: Together) => Promise<M>,
   ): Promise<M & AsyncDisposable> {
     signal.throwIfAborted();
     const { notes, ...can } = await this.capabilities();
@@ -273,17 +272,14 @@ class NftablesEngine implements EgressEngine {
       );
     }
     if (!/^[a-z0-9-]{1,60}$/.test(sandboxId)) throw runtimeFailed(`"${sandboxId}" can't name a sandbox`);
-    await using undo = new AsyncDisposableStack();
+    const undo = new Together();
     try {
       const made = await make(undo);
-      const owned = undo.move();
-      let disposing: Promise<void> | undefined;
-      const dispose = () => {
-        disposing ??= owned.disposeAsync();
-        return disposing;
-      };
-      return Object.assign(made, { [Symbol.asyncDispose]: dispose });
+      return Object.assign(made, { [Symbol.asyncDispose]: () => undo.run() });
     } catch (error) {
+      await undo.run().catch((left: unknown) => {
+        throw runtimeFailed(`the network of sandbox ${sandboxId} is half made`, new AggregateError([error, left]));
+      });
       if (signal.aborted) throw signal.reason;
       if (error instanceof AirlockError) throw error;
       // Another executor may have taken what looked free: the next try sees it.
@@ -293,7 +289,7 @@ class NftablesEngine implements EgressEngine {
   }
 
   /** Addresses, and rules that close and open exactly what they should before there is an interface to send anything. */
-  async #reserve({ sandboxId, policy, onDenied }: SandboxEgress, undo: AsyncDisposableStack): Promise<Attached> {
+  async #reserve({ sandboxId, policy, onDenied }: SandboxEgress, undo: Together): Promise<Attached> {
     const compiled = this.#compile(policy);
     const state = await this.#hostState();
     const { ipv6 } = await this.capabilities();
@@ -307,7 +303,7 @@ class NftablesEngine implements EgressEngine {
         "Give this executor a larger pool, or one that does not overlap with the host's routes.",
       );
     }
-    undo.defer(() => this.#pool.giveBack(block.slot));
+    undo.finally(() => this.#pool.giveBack(block.slot));
     const attached: Attached = {
       sandboxId,
       block,
@@ -321,7 +317,7 @@ class NftablesEngine implements EgressEngine {
         policy: compiled,
       },
     };
-    undo.defer(() => this.#detach(attached));
+    undo.add(() => this.#detach(attached));
     await this.#transaction(async () => {
       await this.#network.nft(sandboxRuleset(this.#names, attached.rules, this.#resolverPort));
       this.#attached.set(block.slot, attached);
@@ -349,10 +345,10 @@ class NftablesEngine implements EgressEngine {
     this.#poller = undefined;
   }
 
-  async #startDns({ block, rules }: Attached, undo: AsyncDisposableStack): Promise<void> {
+  async #startDns({ block, rules }: Attached, undo: Together): Promise<void> {
     this.#resolver ??= this.#makeResolver();
     const resolver = await this.#resolver;
-    undo.defer(() => resolver.unlisten(block.slot));
+    undo.add(() => resolver.unlisten(block.slot));
     await resolver.listen(block.slot, { address: block.gateway, policy: resolverPolicy(rules.policy) });
   }
 

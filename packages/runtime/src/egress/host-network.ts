@@ -23,7 +23,7 @@ export interface HostRoute {
   readonly device: string | null;
 }
 
-export interface HostLink {
+interface HostLink {
   readonly name: string;
   readonly mtu: number;
   readonly alias: string | null;

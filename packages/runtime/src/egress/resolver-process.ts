@@ -59,7 +59,9 @@ const Message = z.discriminatedUnion("kind", [
 
 /** In a bundle the program is a file beside it. */
 const program = fileURLToPath(
-  new URL(import.meta.url.endsWith(".ts") ? "./dns/resolver-main.ts" : "./egress-resolver.mjs", import.meta.url),
+  import.meta.url.endsWith(".ts")
+    ? new URL("./dns/resolver-main.ts", import.meta.url)
+    : new URL("./egress-resolver.mjs", import.meta.url),
 );
 const startTimeoutMs = 15_000;
 const answerTimeoutMs = 5_000;

@@ -13,7 +13,7 @@ export interface FilteredAnswer {
 const maxAliases = 16;
 const maxRecords = 32;
 /** An answer lives no longer in the sandbox's caches than its address is open. */
-export const maxTtl = 3600;
+const maxTtl = 3600;
 
 /**
  * Keeps of an upstream's answer what answers the question: records of other names, which could poison a cache or get an

@@ -36,7 +36,7 @@ const rcodes = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, RE
 type Rcode = keyof typeof rcodes;
 
 /** No honest question is longer: a name of 255 bytes, its type and class, an OPT record with a cookie. */
-export const maxQueryBytes = 512;
+const maxQueryBytes = 512;
 const headerBytes = 12;
 const maxUdpPayload = 1232;
 

@@ -1,0 +1,148 @@
+import { type DecodedPacket, decode, encode, type Packet, type RecordType } from "dns-packet";
+import { describe, expect, it } from "vitest";
+import { specialRanges } from "../special-ranges.ts";
+import { type AddressToPin, type QueryContext, resolveQuery } from "./resolve-query.ts";
+import { rcodeOf } from "./upstream.ts";
+
+interface World {
+  readonly context: QueryContext;
+  readonly asked: string[];
+  readonly pinned: (readonly [AddressToPin, readonly number[] | null])[];
+  readonly denied: string[];
+}
+
+function world(changes: Partial<QueryContext> = {}, answers: Packet["answers"] = []): World {
+  const asked: string[] = [];
+  const pinned: (readonly [AddressToPin, readonly number[] | null])[] = [];
+  const denied: string[] = [];
+  const context: QueryContext = {
+    policy: { kind: "allow", names: [{ name: "example.com", subdomains: false, port: 443 }] },
+    closed: specialRanges,
+    mayAsk: () => true,
+    ask: async ({ name }) => {
+      asked.push(name);
+      return decode(encode({ type: "response", answers }));
+    },
+    pin: async (addresses, ports) => {
+      for (const address of addresses) pinned.push([address, ports]);
+    },
+    onDenied: (name) => denied.push(name),
+    ...changes,
+  };
+  return { context, asked, pinned, denied };
+}
+
+const address = { type: "A", name: "example.com", ttl: 60, data: "8.8.8.8" } as const;
+
+function query(name: string, type = "A", changes: Partial<Packet> = {}): Buffer {
+  return encode({ type: "query", id: 7, flags: 0x100, questions: [{ name, type: type as RecordType }], ...changes });
+}
+
+async function resolve(message: Buffer, { context }: World, transport: "udp" | "tcp" = "udp"): Promise<DecodedPacket> {
+  const answer = await resolveQuery(message, transport, context);
+  if (!answer) throw new Error("no answer");
+  return decode(answer);
+}
+
+describe("resolveQuery", () => {
+  it("opens the addresses on the rule's ports before it answers", async () => {
+    const events: string[] = [];
+    const { context } = world({ pin: async () => void events.push("pinned") }, [address]);
+    const answer = await resolveQuery(query("example.com"), "udp", context).then((bytes) => {
+      events.push("answered");
+      return bytes;
+    });
+    expect(events).toEqual(["pinned", "answered"]);
+    expect(decode(answer ?? Buffer.alloc(0)).answers).toEqual([expect.objectContaining({ data: "8.8.8.8" })]);
+    const told = world({}, [address]);
+    await resolve(query("example.com"), told);
+    expect(told.pinned).toEqual([[{ family: 4, address: "8.8.8.8", ttl: 60 }, [443]]]);
+  });
+
+  it("tells no address that could not be opened", async () => {
+    const there = world({ pin: () => Promise.reject(new Error("no")) }, [address]);
+    const packet = await resolve(query("example.com"), there);
+    expect([rcodeOf(packet), packet.answers]).toEqual(["SERVFAIL", []]);
+  });
+
+  it("opens nothing under the policy public, where all is open", async () => {
+    const there = world({ policy: { kind: "public" } }, [address]);
+    await resolve(query("example.com"), there);
+    expect(there.pinned).toEqual([]);
+  });
+
+  it("refuses without asking when the sandbox has asked too much", async () => {
+    const there = world({ mayAsk: () => false });
+    expect(rcodeOf(await resolve(query("example.com"), there))).toBe("REFUSED");
+    expect(there.asked).toEqual([]);
+    expect(there.denied).toEqual(["example.com"]);
+  });
+
+  it("cuts an answer that is too long for UDP, and gives it whole over TCP", async () => {
+    const many = Array.from({ length: 40 }, (_, index) => ({ ...address, data: `8.8.8.${index}` }));
+    const short = await resolve(query("example.com"), world({}, many));
+    expect([short.flag_tc, short.answers?.length]).toEqual([true, 0]);
+    const whole = await resolve(query("example.com"), world({}, many), "tcp");
+    expect([whole.flag_tc, whole.answers?.length]).toEqual([false, 32]);
+  });
+
+  it("answers SERVFAIL when no upstream does", async () => {
+    expect(rcodeOf(await resolve(query("example.com"), world({ ask: async () => undefined })))).toBe("SERVFAIL");
+  });
+
+  it.each([
+    ["two questions", query("a.example", "A", { questions: [1, 2].map(() => ({ name: "a.example", type: "A" })) })],
+    ["no question", query("a.example", "A", { questions: [] })],
+    ["an answer in it", query("a.example", "A", { answers: [address] })],
+    ["a question that is cut off", query("example.com").subarray(0, 15)],
+  ])("answers FORMERR to a query with %s", async (_, message) => {
+    const there = world();
+    expect(rcodeOf(await resolve(message, there))).toBe("FORMERR");
+    expect(there.asked).toEqual([]);
+  });
+
+  it.each([
+    ["a response", encode({ type: "response", id: 7, questions: [{ name: "example.com", type: "A" }] })],
+    ["less than a header", Buffer.alloc(5)],
+    ["more than any query has", Buffer.concat([query("example.com"), Buffer.alloc(600)])],
+  ])("says nothing to %s", async (_, message) => {
+    expect(await resolveQuery(message, "udp", world().context)).toBeUndefined();
+  });
+
+  it("does other operations for nobody", async () => {
+    expect(rcodeOf(await resolve(query("example.com", "A", { flags: 0x2800 }), world()))).toBe("NOTIMP");
+  });
+
+  it("answers or drops whatever bytes come, and asks upstream for nothing that is not allowed", async () => {
+    const there = world({}, [address]);
+    let state = 99;
+    const random = (limit: number) => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * limit);
+    };
+    const sound = query("example.com", "A", {
+      additionals: [
+        {
+          type: "OPT",
+          name: ".",
+          udpPayloadSize: 4096,
+          extendedRcode: 0,
+          ednsVersion: 0,
+          flags: 0,
+          flag_do: false,
+          options: [],
+        },
+      ],
+    });
+    for (let round = 0; round < 5000; round += 1) {
+      const message = Buffer.from(sound);
+      for (let change = 0; change <= random(6); change += 1) message[random(message.length)] = random(256);
+      await resolveQuery(
+        message.subarray(0, random(4) === 0 ? random(message.length) : message.length),
+        "udp",
+        there.context,
+      );
+    }
+    expect(new Set(there.asked)).toEqual(new Set(["example.com"]));
+  });
+});

@@ -1,0 +1,68 @@
+import { describe, expect, it } from "vitest";
+import { AddressPool } from "./address-pool.ts";
+import { ownerNames } from "./names.ts";
+import { pinRuleset, type SandboxRules, sandboxRemoval, sandboxRuleset } from "./ruleset.ts";
+
+const names = ownerNames("owner");
+const block = new AddressPool("198.18.0.0/24", 0n).take([]);
+if (!block) throw new Error("a block");
+const sandbox: SandboxRules = {
+  slot: block.slot,
+  interfaceName: "ak0000000",
+  gateway: block.gateway,
+  subnet: block.subnet,
+  ipv6Subnet: null,
+  policy: { kind: "public" },
+};
+const allowing: SandboxRules = {
+  ...sandbox,
+  policy: {
+    kind: "allow",
+    privateRanges: [],
+    publicRanges: [],
+    names: [{ name: "example.com", subdomains: false, port: 443 }],
+  },
+};
+
+describe("sandboxRuleset", () => {
+  it.each([sandbox, allowing])("asks for closed addresses before it accepts anything", (rules) => {
+    const forwarded = chain(sandboxRuleset(names, rules, 61_000), "fw_0");
+    const firstAccept = forwarded.findIndex((rule) => rule.endsWith("accept"));
+    expect(forwarded.findIndex((rule) => rule.startsWith("ip daddr @forbidden4"))).toBeLessThan(firstAccept);
+    expect(forwarded.findIndex((rule) => rule.startsWith("ip6 daddr @forbidden6"))).toBeLessThan(firstAccept);
+    expect(forwarded.at(-1)).toBe("goto no_0");
+  });
+
+  it("refuses all IPv6 of a sandbox that has none", () => {
+    expect(chain(sandboxRuleset(names, sandbox, 61_000), "fw_0")).toContain("meta nfproto ipv6 goto no_0");
+  });
+
+  it("opens its interface with the last commands, when all rules stand", () => {
+    const commands = sandboxRuleset(names, allowing, 61_000).trim().split("\n");
+    const firstElement = commands.findIndex((command) => command.startsWith("add element"));
+    expect(commands.slice(firstElement).every((command) => command.startsWith("add element"))).toBe(true);
+  });
+
+  it.each([sandbox, allowing])("is undone by the removal, name by name", (rules) => {
+    const made = [...sandboxRuleset(names, rules, 61_000).matchAll(/^add (set|chain) inet \w+ (\w+)/gm)];
+    const gone = [...sandboxRemoval(names, rules).matchAll(/^delete (set|chain) inet \w+ (\w+)/gm)];
+    const list = (matches: RegExpMatchArray[]) => matches.map(([, kind, name]) => `${kind} ${name}`).sort();
+    expect(list(gone)).toEqual(list(made));
+  });
+});
+
+describe("pinRuleset", () => {
+  it("opens an address once, however often it was asked for", () => {
+    const pin = { slot: 0, family: 4, address: "8.8.8.8", port: 443, seconds: 60 } as const;
+    const commands = pinRuleset(names, [pin, { ...pin, seconds: 90 }, { ...pin, port: null }])
+      .trim()
+      .split("\n");
+    expect(commands).toHaveLength(6);
+    expect(commands).toContain(`add element inet ${names.table} p4_0 { 8.8.8.8 . 443 timeout 90s }`);
+    expect(commands).toContain(`add element inet ${names.table} a4_0 { 8.8.8.8 timeout 60s }`);
+  });
+});
+
+function chain(text: string, name: string): readonly string[] {
+  return [...text.matchAll(new RegExp(`^add rule inet \\w+ ${name} (.*)$`, "gm"))].map(([, rule]) => rule ?? "");
+}

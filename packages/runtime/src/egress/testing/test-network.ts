@@ -1,0 +1,153 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readlink } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { HostNetwork } from "../host-network.ts";
+import { runTool } from "../run-tool.ts";
+import { type Agent, startAgent } from "./agent.ts";
+
+/**
+ * A little world: a host and the internet, each a network namespace. The internet's end takes every address that there is
+ * for its own, so that whatever a sandbox gets past the host is answered and seen. Nothing in it is connected to the
+ * machine's network, and all of it goes away with its first processes.
+ *
+ * sandboxes ── host (192.168.77.2, fd99::2; 10.200.0.1 on the side) ── internet (192.168.77.1, fd99::1)
+ */
+export interface TestNetwork extends AsyncDisposable {
+  /** The namespace in which the engine works. */
+  readonly hostPath: string;
+  readonly host: Agent;
+  readonly internet: Agent;
+  /** Runs a command in the host's namespace. */
+  onHost(...command: readonly string[]): Promise<string>;
+}
+
+/** Of no special range, so that a policy takes them for the internet. Who has them in the real one is never asked. */
+export const publicIpv4 = "45.45.45.45";
+export const otherPublicIpv4 = "46.46.46.46";
+export const publicIpv6 = "2a00:1450::45";
+export const nameServer = "192.168.77.1";
+const hostAddresses = ["192.168.77.2", "10.200.0.1", "fd99::2"] as const;
+export const echoPort = 7000;
+
+export async function startTestNetwork(options: { readonly hostPath?: string } = {}): Promise<TestNetwork> {
+  await using cleanup = new AsyncDisposableStack();
+  const hostPath = options.hostPath ?? cleanup.use(await startNamespace()).path;
+  const internetPath = cleanup.use(await startNamespace()).path;
+  const host = new HostNetwork(hostPath);
+  const internet = new HostNetwork(internetPath);
+  const cable = "tn0";
+  if (options.hostPath !== undefined) cleanup.defer(() => host.ip(`link delete ${cable}\n`));
+
+  await host.ip(`
+link set lo up
+address add 10.200.0.1/32 dev lo
+link add ${cable} type veth peer name up0 netns ${internetPath}
+address add 192.168.77.2/24 dev ${cable}
+address add fd99::2/64 dev ${cable} nodad
+link set ${cable} up
+`);
+  await internet.ip(`
+link set lo up
+address add 192.168.77.1/24 dev up0
+address add fd99::1/64 dev up0 nodad
+link set up0 up
+route add local 0.0.0.0/0 dev lo table main
+route add local ::/0 dev lo table main
+`);
+  await host.ip("route add default via 192.168.77.1\nroute add default via fd99::1\n");
+  // Anything may come from anywhere, as it may on the internet.
+  await internet.writeSysctls({
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/up0/rp_filter": "0",
+    "ipv6/ip_nonlocal_bind": "1",
+  });
+
+  const agents = await Promise.all([startAgent(hostPath), startAgent(internetPath)]);
+  for (const agent of agents) cleanup.use(agent);
+  const [hostAgent, internetAgent] = agents;
+  const udp = [publicIpv4, otherPublicIpv4, publicIpv6, "10.99.0.2", "169.254.169.254"].flatMap((address) =>
+    [echoPort, 443, 853].map((port) => ({ address, port })),
+  );
+  await internetAgent.ask({ op: "serve", tcp: [22, 53, 80, 443, 853, 5432, echoPort], udp });
+  await hostAgent.ask({
+    op: "serve",
+    tcp: [80, 9100],
+    udp: hostAddresses.map((address) => ({ address, port: echoPort })),
+  });
+  const owned = cleanup.move();
+  return {
+    hostPath,
+    host: hostAgent,
+    internet: internetAgent,
+    onHost: (...command) => runTool(host.command(...command)),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/**
+ * A sandbox as it would be without any policy: a namespace behind the host with forwarding and translation on. What is
+ * refused to a real sandbox and not to this one is refused by the policy.
+ */
+export async function startUncontrolledSandbox(
+  network: TestNetwork,
+): Promise<Agent & { readonly path: string; readonly gateway: string }> {
+  await using cleanup = new AsyncDisposableStack();
+  const { path } = cleanup.use(await startNamespace());
+  const host = new HostNetwork(network.hostPath);
+  const gateway = "172.29.0.1";
+  await host.ip(`
+link add open0 type veth peer name eth0 netns ${path}
+address add ${gateway}/24 dev open0
+address add fd98::1/64 dev open0 nodad
+link set open0 up
+`);
+  cleanup.defer(() => host.ip("link delete open0\n"));
+  await new HostNetwork(path).ip(`
+link set lo up
+address add 172.29.0.2/24 dev eth0
+address add fd98::2/64 dev eth0 nodad
+link set eth0 up
+route add default via ${gateway}
+route add default via fd98::1
+`);
+  await host.writeSysctls({ "ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1" });
+  await host.nft(`
+table inet open {
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname "tn0" masquerade
+  }
+}
+`);
+  // With `add` first: a test may have flushed it.
+  cleanup.defer(() => host.nft("add table inet open\ndelete table inet open\n"));
+  const agent = cleanup.use(await startAgent(path));
+  const owned = cleanup.move();
+  return { ...agent, path, gateway, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Ends with its input, however this process does. */
+const holder = ["unshare", "--net", "cat"] as const;
+
+/** A network namespace that lives as long as a process of this one's. */
+export async function startNamespace(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const [file, ...args] = holder;
+  const child = spawn(file, args, { stdio: ["pipe", "ignore", "inherit"] });
+  child.stdin.on("error", () => {});
+  const exited = once(child, "exit");
+  await once(child, "spawn");
+  const path = `/proc/${child.pid}/ns/net`;
+  const ours = await readlink("/proc/self/ns/net");
+  while ((await readlink(path)) === ours) {
+    if (child.exitCode !== null) throw new Error("no network namespace can be made");
+    await sleep(5);
+  }
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      child.stdin.end();
+      await exited;
+    },
+  };
+}
