@@ -153,7 +153,7 @@ function createLogger(level: InstanceConfig["logLevel"]): Logger {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    // Errors of libraries may carry the request that failed.
-    redact: ["*.headers.authorization", "*.headers.cookie", "err.config", "err.client"],
+    // Errors of libraries may carry the request that failed, and PostgreSQL's the row: a job's environment stands in it.
+    redact: ["*.headers.authorization", "*.headers.cookie", "err.config", "err.client", "err.detail", "err.where"],
   });
 }

@@ -87,6 +87,33 @@ describe("the instance as a program", () => {
     expect(jobs).toMatchObject([{ id: 1, state: "queued" }]);
   });
 
+  it("goes on when its database is killed: a parked poll gets the job that is queued afterwards", async () => {
+    start(args(), { AIRLOCK_LOG_LEVEL: "silent" });
+    const at = await url();
+    const token = (await readFile(path.join(dataDirectory(), "token"), "utf8")).trim();
+    const secret = (await readFile(path.join(dataDirectory(), "executor-token"), "utf8")).trim();
+    const post = (route: string, authorization: string, body: unknown) =>
+      fetch(`${at}${route}`, {
+        method: "POST",
+        headers: { authorization, "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    const poll = { executorName: "patient", airlock: { waitMs: 30_000 } };
+    const waiting = post("/.executors/queue/default/dequeue", `token-executor ${secret}`, poll);
+    await expect
+      .poll(async () => (await (await fetch(`${at}/metrics`)).text()).includes("airlock_dequeue_parked 1"))
+      .toBe(true);
+    const pidFile = path.join(dataDirectory(), "postgres", "postmaster.pid");
+    process.kill(Number((await readFile(pidFile, "utf8")).split("\n")[0]), "SIGKILL");
+    const submit = async () => {
+      const job = { steps: [{ image: "alpine", run: "true" }] };
+      return (await post("/api/v1/jobs", `Bearer ${token}`, job)).status;
+    };
+    await expect.poll(submit, { timeout: 30_000 }).toBe(201);
+    expect(await (await waiting).json()).toMatchObject({ airlock: { attempt: 1 } });
+    expect((await fetch(`${at}/healthz`)).status).toBe(200);
+  });
+
   it("refuses a data directory that another instance uses, and leaves that one alone", async () => {
     start(args());
     const at = await url();

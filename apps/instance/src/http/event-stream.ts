@@ -21,6 +21,8 @@ export async function sendEventStream(
   const gone = new AbortController();
   const signal = AbortSignal.any([gone.signal, stopping]);
   const { raw } = reply;
+  // A write to a client that has just gone; "close" says so, too.
+  raw.on("error", () => {});
   raw.once("close", () => gone.abort(new Error("the client hung up")));
   reply.hijack();
   raw.writeHead(200, {

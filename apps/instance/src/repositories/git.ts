@@ -68,7 +68,7 @@ export function spawnGit(environment: GitEnvironment, command: GitCommand): GitP
       [`GIT_CONFIG_VALUE_${index}`, value],
     ]),
   );
-  return spawn("git", [`--git-dir=${command.gitDirectory}`, ...command.args], {
+  const child = spawn("git", [`--git-dir=${command.gitDirectory}`, ...command.args], {
     cwd: environment.home,
     stdio: ["pipe", "pipe", "pipe"],
     detached: true,
@@ -88,6 +88,9 @@ export function spawnGit(environment: GitEnvironment, command: GitCommand): GitP
       ...command.env,
     },
   });
+  // git may end before it has read its input; its exit code tells what that means.
+  child.stdin.on("error", () => {});
+  return child;
 }
 
 /** Ends git and its helpers: politely, so that it removes its lock files, then by force. */

@@ -30,6 +30,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     types: numericTypes,
   });
   pool.on("error", (error) => options.onIdleError?.(error));
+  // The pool listens to idle connections only. One that breaks between two statements of a transaction would have no
+  // listener, which ends the process; the next statement on it fails by itself.
+  pool.on("connect", (client) => client.on("error", () => {}));
   try {
     const client = await pool.connect().catch((error: unknown) => {
       throw unreachable(error);

@@ -99,7 +99,8 @@ export class Notifications implements AsyncDisposable {
       const client = new pg.Client({ connectionString: this.#options.url, application_name: "airlock-listen" });
       const ended = new Promise<void>((resolve) => {
         client.once("end", resolve);
-        client.once("error", (error) => {
+        // A broken connection may report more than one error, and one without a listener ends the process.
+        client.on("error", (error) => {
           if (!signal.aborted) this.#options.onError?.(errorMessage(error));
           resolve();
         });

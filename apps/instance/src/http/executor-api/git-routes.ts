@@ -98,6 +98,7 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
         }),
       ]);
       reply.hijack();
+      reply.raw.on("error", () => {}); // The client hung up: the pipeline below ends with it.
       reply.raw.writeHead(200, { "content-type": options.contentType, "cache-control": "no-cache" });
       reply.raw.write(options.head);
       await Promise.all([sendBody(request, git.stdin), pipeline(git.stdout, reply.raw)]);
