@@ -1,0 +1,202 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { describeWithEngines, type TemporaryDirectory, temporaryDirectory } from "@airlock/test-kit";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+
+const main = path.resolve(import.meta.dirname, "../main.ts");
+
+/** An `airlock` process of our own. */
+class Airlock {
+  readonly child: ChildProcess;
+  output = "";
+  stdout = "";
+  readonly ended: Promise<number | NodeJS.Signals>;
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string) {
+    this.child = spawn(process.execPath, [main, ...args], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+    this.child.stdout?.on("data", (bytes) => {
+      this.output += bytes;
+      this.stdout += bytes;
+    });
+    this.child.stderr?.on("data", (bytes) => {
+      this.output += bytes;
+    });
+    this.ended = once(this.child, "close").then(([code, signal]) => signal ?? code);
+  }
+
+  async says(text: string): Promise<void> {
+    const ended = this.ended.then((code) => {
+      throw new Error(`ended with ${code} before it said "${text}":\n${this.output}`);
+    });
+    ended.catch(() => undefined);
+    while (!this.output.includes(text)) await Promise.race([delay(20), ended]);
+  }
+}
+
+describeWithEngines(["oci"], "`airlock dev`", () => {
+  let directory: TemporaryDirectory;
+  let data: string;
+  const environment: NodeJS.ProcessEnv = {};
+
+  beforeAll(async () => {
+    directory = await temporaryDirectory();
+    data = path.join(directory.path, ".airlock");
+    for (const [name, value] of Object.entries(process.env)) {
+      if (!/^(?:AIRLOCK_|EXECUTOR_|NODE_|VITEST)/.test(name)) environment[name] = value;
+    }
+    environment.EXECUTOR_RUNTIME = "oci";
+  });
+  afterAll(async () => {
+    await directory[Symbol.asyncDispose]();
+  });
+
+  const started: Airlock[] = [];
+  afterEach(async ({ task }) => {
+    // A test that failed half-way must not leave its processes to the next one.
+    for (const { child, ended, output } of started.splice(0)) {
+      if (task.result?.state === "fail") console.error(output);
+      child.kill("SIGINT");
+      await ended;
+    }
+  });
+
+  const airlock = (...args: readonly string[]) => {
+    const running = new Airlock(args, environment, directory.path);
+    started.push(running);
+    return running;
+  };
+  const dev = (...args: readonly string[]) => airlock("dev", "--listen", "127.0.0.1:0", ...args);
+
+  it("runs jobs whose exit code is the CLI's, and leaves nothing behind after Ctrl-C", async () => {
+    const running = dev();
+    await running.says("Ctrl-C stops");
+    const connection = JSON.parse(await readFile(path.join(data, "connection.json"), "utf8"));
+    expect((await stat(path.join(data, "connection.json"))).mode & 0o777).toBe(0o600);
+    expect(running.output).toContain(`${connection.url}/login#token=${connection.token}`);
+
+    const submitted = airlock(
+      "job",
+      "submit",
+      "--image",
+      "host",
+      "--follow",
+      "--",
+      "sh",
+      "-c",
+      "echo out; echo err >&2; exit 3",
+    );
+    expect(await submitted.ended).toBe(3);
+    expect(submitted.stdout).toBe("out\n");
+    expect(submitted.output).toContain("err\n");
+    expect(submitted.output).toContain('failed: step "main" exited with 3');
+
+    const second = dev();
+    expect(await second.ended).toBe(1);
+    expect(second.output).toContain(`the data directory ${data} is in use`);
+    expect((await fetch(`${connection.url}/healthz`)).status).toBe(200);
+
+    running.child.kill("SIGINT");
+    expect(await running.ended).toBe(0);
+    expect(await leftBehind(data)).toEqual([]);
+    expect(await readdir(data)).not.toContain("connection.json");
+  });
+
+  it("runs one job with --once and ends with its exit code", async () => {
+    const job = path.join(directory.path, "job.yaml");
+    await writeFile(job, "steps:\n  - { key: hello, image: host, run: 'echo hello from a sandbox; exit 5' }\n");
+    const running = dev("--job", job, "--once");
+    expect(await running.ended).toBe(5);
+    expect(running.stdout).toBe("hello from a sandbox\n");
+    expect(await leftBehind(data)).toEqual([]);
+  });
+
+  it("cancels its job at Ctrl-C, so that it does not come back at the next start", async () => {
+    const job = path.join(directory.path, "long.yaml");
+    await writeFile(job, "steps:\n  - { key: long, image: host, run: 'echo started; sleep 600' }\n");
+    const running = dev("--job", job, "--once");
+    await running.says("started\n");
+    running.child.kill("SIGINT");
+    expect(await running.ended).toBe(130);
+    expect(await leftBehind(data)).toEqual([]);
+
+    const next = dev();
+    await next.says("Ctrl-C stops");
+    const list = airlock("job", "list", "--json");
+    await list.ended;
+    next.child.kill("SIGTERM");
+    expect(await next.ended).toBe(0);
+    expect(JSON.parse(list.stdout).jobs[0]).toMatchObject({ state: "canceled", stepKeys: ["long"] });
+  });
+
+  it.each([50, 300, 700, 1200])("can be interrupted %i ms into its start", async (ms) => {
+    const running = dev();
+    await delay(ms);
+    running.child.kill("SIGINT");
+    expect([0, 130, "SIGINT"]).toContain(await running.ended);
+    expect(await leftBehind(data)).toEqual([]);
+  });
+
+  it("takes its programs with it when it is killed", async () => {
+    const running = dev();
+    await running.says("Ctrl-C stops");
+    // Instance, database, executor: what is looked for is found.
+    expect((await leftBehind(data, 0)).length).toBeGreaterThanOrEqual(3);
+    running.child.kill("SIGKILL");
+    expect(await running.ended).toBe("SIGKILL");
+    expect(await leftBehind(data, 20_000)).toEqual([]);
+  });
+
+  it("stops the rest and ends with 1 when the executor dies", async () => {
+    const running = dev();
+    await running.says("Ctrl-C stops");
+    const executor = (await leftBehind(data, 0)).find(({ command }) => command.includes("apps/executor/src/main.ts"));
+    process.kill(executor?.pid ?? 0, "SIGKILL");
+    expect(await running.ended).toBe(1);
+    expect(running.output).toContain("the executor was ended by SIGKILL");
+    expect(await leftBehind(data)).toEqual([]);
+  });
+
+  it("says which port is taken and how to choose another", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    const running = airlock("dev", "--listen", `127.0.0.1:${port}`);
+    expect(await running.ended).toBe(1);
+    server.close();
+    expect(running.output).toContain(`cannot listen on 127.0.0.1:${port}: the port is taken`);
+    expect(running.output).toContain("AIRLOCK_LISTEN");
+    expect(await leftBehind(data)).toEqual([]);
+  });
+});
+
+interface Process {
+  readonly pid: number;
+  readonly command: string;
+}
+
+/** Processes that have to do with the data directory, once they are gone or the time is over. */
+async function leftBehind(data: string, waitMs = 5000): Promise<Process[]> {
+  const deadline = performance.now() + waitMs;
+  for (;;) {
+    const found = await processesOf(data);
+    if (found.length === 0 || performance.now() >= deadline) return found;
+    await delay(50);
+  }
+}
+
+/** By command line, environment, or a mount of it, which would show in our own mounts as well. */
+async function processesOf(data: string): Promise<Process[]> {
+  const found: Process[] = [];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const read = (file: string) => readFile(`/proc/${name}/${file}`, "utf8").catch(() => "");
+    const command = (await read("cmdline")).replaceAll("\0", " ").trim();
+    const traces = [command, await read("environ"), await read("mountinfo")];
+    if (traces.some((trace) => trace.includes(data))) found.push({ pid: Number(name), command });
+  }
+  return found;
+}
