@@ -54,6 +54,8 @@ export function LogViewer(props: LogViewerProps) {
   const [windowStart, setWindowStart] = useState(0);
   const [query, setQuery] = useState({ text: "", matchCase: false });
   const [matchIndex, setMatchIndex] = useState(-1);
+  /** Where to scroll once the page of rows that holds the line is laid out. */
+  const [target, setTarget] = useState<{ readonly line: number; readonly align: "center" | "start" | "end" }>();
 
   const found = useLogSearch(buffer, version, query);
   const matches = found?.matches ?? [];
@@ -79,17 +81,17 @@ export function LogViewer(props: LogViewerProps) {
         begin = Math.min(lastWindowStart, Math.max(0, (Math.floor(line / windowStep) - 1) * windowStep));
       }
       setWindowStart(begin);
-      // The rows of another page exist after the next paint only.
-      requestAnimationFrame(() => virtualizer.scrollToIndex(line - begin, { align }));
+      setTarget({ line, align });
     },
-    [lastWindowStart, start, virtualizer],
+    [lastWindowStart, start],
   );
 
-  const jumpToEnd = useCallback(() => {
-    setFollowing(true);
-    const element = scroller.current;
-    if (element) requestAnimationFrame(() => element.scrollTo({ top: element.scrollHeight }));
-  }, []);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: scrolls once for each target, not as the log grows
+  useLayoutEffect(() => {
+    if (target) virtualizer.scrollToIndex(target.line - start, { align: target.align });
+  }, [target]);
+
+  const jumpToEnd = () => setFollowing(true);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: new lines and another layout move the end
   useLayoutEffect(() => {
