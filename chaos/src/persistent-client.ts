@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { JobView } from "@airlock/api";
+import { ExecutorList, JobView } from "@airlock/api";
 import { administratorToken } from "./world.ts";
 
 /** A submitter that keeps trying while things are down, as a careful client does. */
@@ -28,6 +28,12 @@ export class PersistentClient {
 
   async log(id: number, attempt: number, entry: number): Promise<string> {
     return this.#request(`/api/v1/jobs/${id}/logs?attempt=${attempt}&entry=${entry}`);
+  }
+
+  /** Which of the world's executors, from 0, went by which name. */
+  async executorIndexes(): Promise<ReadonlyMap<string, number>> {
+    const { executors } = ExecutorList.parse(JSON.parse(await this.#request("/api/v1/executors")));
+    return new Map(executors.map(({ name, labels }) => [name, Number(labels.chaos)]));
   }
 
   async #request(path: string, init: RequestInit = {}): Promise<string> {

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { JobView } from "@airlock/api";
 import { isFinished } from "@airlock/job";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { findLeftovers } from "./leftovers.ts";
 import { PersistentClient } from "./persistent-client.ts";
-import { jobScript, planBlows, planJobs, type Victim } from "./plan.ts";
+import { type Blow, jobScript, planBlows, planJobs, type Victim } from "./plan.ts";
 import { seededRandom } from "./random.ts";
 import { findFaults } from "./verify.ts";
 import { startWorld, type World } from "./world.ts";
@@ -48,10 +49,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const signal = AbortSignal.any([over.signal, AbortSignal.timeout(options.timeoutMs)]);
   const client = new PersistentClient(world.url, signal);
   const blows: Record<Victim, number> = { executor: 0, instance: 0, database: 0, connections: 0 };
-  const executorDeaths: number[] = [];
-  const striking = strikeUntilOver(world, random, options, signal, (victim) => {
+  const deaths: ExecutorDeath[] = [];
+  const striking = strikeUntilOver(world, random, options, signal, ({ victim, index }) => {
     blows[victim] += 1;
-    if (victim === "executor") executorDeaths.push(Date.now());
+    if (victim === "executor") deaths.push({ executor: index, at: Date.now() });
   });
 
   const ids: number[] = [];
@@ -61,8 +62,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     options.progress(`submitted ${index + 1} of ${plans.length}`);
   }
   const faults: string[] = [];
-  const recoveryMs: number[] = [];
-  let attempts = 0;
+  const histories: JobView["attempts"][] = [];
   for (const [index, plan] of plans.entries()) {
     const id = ids[index] ?? 0;
     let view = await client.job(id);
@@ -75,9 +75,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     const entry = view.entries.filter(({ attempt, key }) => attempt === view.attempt && key.endsWith(".main")).at(-1);
     const log = entry ? await client.log(id, view.attempt, entry.entryId) : "";
     faults.push(...findFaults({ plan, view, log }).map((fault) => `job ${id} (${plan.name}): ${fault}`));
-    attempts += view.attempts.length;
-    recoveryMs.push(...findRecoveries(view.attempts, executorDeaths));
+    histories.push(view.attempts);
   }
+  const executorIndexes = await client.executorIndexes();
   over.abort(new Error("all jobs have ended"));
   await striking;
   if (new Set(ids).size !== ids.length) faults.push("two submissions became one job");
@@ -89,11 +89,11 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const leftovers = await findLeftovers(world.executorDirectories);
   return {
     jobs: plans.length,
-    attempts,
+    attempts: histories.flat().length,
     blows,
     faults,
     leftovers,
-    recoveryMs,
+    recoveryMs: histories.flatMap((attempts) => findRecoveries(attempts, deaths, executorIndexes)),
     directory: directory.path,
     seconds: (Date.now() - startedAt) / 1000,
   };
@@ -104,7 +104,7 @@ async function strikeUntilOver(
   random: () => number,
   options: ChaosOptions,
   signal: AbortSignal,
-  onBlow: (victim: Victim) => void,
+  onBlow: (blow: Blow) => void,
 ): Promise<void> {
   const startedAt = Date.now();
   const pending: Promise<void>[] = [];
@@ -112,26 +112,28 @@ async function strikeUntilOver(
     const waitMs = Math.max(0, startedAt + blow.atMs - Date.now());
     const waited = await sleep(waitMs, true, { signal }).catch(() => false);
     if (!waited) break;
-    onBlow(blow.victim);
+    onBlow(blow);
     pending.push(world.strike(blow));
   }
   await Promise.all(pending);
 }
 
-/** For each attempt that was lost: from the last death of an executor before its end to the next attempt's start. */
+interface ExecutorDeath {
+  readonly executor: number;
+  readonly at: number;
+}
+
+/** For each attempt that was lost: from the death of its executor to the start of the next attempt, ms. */
 function findRecoveries(
-  attempts: readonly {
-    readonly startedAt: string;
-    readonly failureReason: string | null;
-    readonly finishedAt: string | null;
-  }[],
-  deaths: readonly number[],
+  attempts: JobView["attempts"],
+  deaths: readonly ExecutorDeath[],
+  executorIndexes: ReadonlyMap<string, number>,
 ): number[] {
   return attempts.flatMap((attempt, index) => {
     const next = attempts[index + 1];
-    if (attempt.failureReason !== "lease-lost" || !next || attempt.finishedAt === null) return [];
-    const end = Date.parse(attempt.finishedAt);
-    const death = deaths.filter((time) => time > Date.parse(attempt.startedAt) && time <= end).at(-1);
-    return death === undefined ? [] : [Date.parse(next.startedAt) - death];
+    if (attempt.failureReason !== "lease-lost" || !next) return [];
+    const executor = executorIndexes.get(attempt.executor);
+    const death = deaths.find((each) => each.executor === executor && each.at > Date.parse(attempt.startedAt));
+    return death === undefined ? [] : [Date.parse(next.startedAt) - death.at];
   });
 }

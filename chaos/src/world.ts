@@ -73,6 +73,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       EXECUTOR_FRONTEND_URL: proxy.url,
       EXECUTOR_FRONTEND_PASSWORD: secret,
       EXECUTOR_QUEUE_NAME: "default",
+      // Names are new at each start; the label says which of ours it is.
+      EXECUTOR_LABELS: `chaos=${index}`,
       EXECUTOR_RUNTIME: "oci",
       EXECUTOR_ALLOW_HOST_IMAGE: "true",
       EXECUTOR_DATA_DIR: dataDir,

@@ -1,0 +1,23 @@
+import { describeWithEngines } from "@airlock/test-kit";
+import { expect, it } from "vitest";
+import { runChaos } from "./run-chaos.ts";
+
+describeWithEngines(["oci", "postgres"], "chaos", () => {
+  it("loses no job and no line, ends none twice and leaves nothing behind while everything is killed at random", async () => {
+    const report = await runChaos({
+      seed: 20_261_121,
+      jobs: 25,
+      instances: 2,
+      executors: 2,
+      slots: 2,
+      timeoutMs: 240_000,
+      keep: false,
+      progress: () => {},
+    });
+    expect(report.faults).toEqual([]);
+    expect(report.leftovers).toEqual([]);
+    // Otherwise nothing was shown.
+    expect(report.blows.executor).toBeGreaterThan(0);
+    expect(report.blows.instance).toBeGreaterThan(0);
+  }, 300_000);
+});
