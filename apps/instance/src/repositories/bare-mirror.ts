@@ -162,6 +162,8 @@ const fetchArgs = [
   "--no-auto-gc",
   "--no-write-fetch-head",
   "--no-recurse-submodules",
+  // A shallow source (a checkout with --depth 1) has nothing before its first commits: then neither has the mirror.
+  "--update-shallow",
   "--refmap=",
 ] as const;
 
