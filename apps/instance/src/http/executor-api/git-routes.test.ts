@@ -144,8 +144,8 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     client.on("error", () => {});
     // Half a request: git waits for the rest.
     client.write("0014command=ls-refs\n");
-    await expect.poll(running, { timeout: 5000 }).not.toBe("");
+    await expect.poll(running, { timeout: 20_000 }).not.toBe("");
     client.destroy();
-    await expect.poll(running, { timeout: 5000 }).toBe("");
+    await expect.poll(running, { timeout: 20_000 }).toBe("");
   });
 });
