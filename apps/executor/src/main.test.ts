@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describeWithEngines, temporaryDirectory } from "@airlock/test-kit";
+import { describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance, testSecret } from "./testing/scripted-instance.ts";
 import { airlockJob } from "./testing/start-executor.ts";
@@ -14,7 +14,7 @@ let stack: AsyncDisposableStack;
 beforeEach(async () => {
   stack = new AsyncDisposableStack();
   dir = stack.use(await temporaryDirectory()).path;
-  instance = stack.use(await ScriptedInstance.start());
+  instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
 });
 
 afterEach(async () => {
@@ -122,7 +122,10 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
 
   it("collects what a killed predecessor left", async () => {
     const executor = execute(["run"], oci);
-    instance.enqueue(longJob(1));
+    const files = [{ path: "a", content: "a" }];
+    const { head } = await makeRepository(join(dir, "served", "app"), [{ message: "one", files }]);
+    // With a checkout the workspace is a mount, where overlays work.
+    instance.enqueue({ ...longJob(1), repositoryName: "app", commit: head, shallowClone: true });
     await instance.until(started(1));
     executor.child.kill("SIGKILL");
     await executor.exit;
