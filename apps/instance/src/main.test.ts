@@ -51,7 +51,7 @@ describe("the instance as a program", () => {
     return (JSON.parse(await readFile(file, "utf8")) as { url: string }).url;
   }
 
-  it("starts with nothing but a directory, says where it listens, and stops in order at SIGTERM", async () => {
+  it("starts with nothing but a directory, says where it listens, and stops in order at a signal", async () => {
     const child = start(args());
     const at = await url();
     expect(await (await fetch(`${at}/healthz`)).text()).toBe("ok\n");
@@ -63,6 +63,8 @@ describe("the instance as a program", () => {
     const token = (await readFile(path.join(dataDirectory(), "token"), "utf8")).trim();
     const headers = { authorization: `Bearer ${token}` };
     expect((await fetch(`${at}/api/v1/jobs`, { headers })).status).toBe(200);
+    // As from a terminal with a supervisor in it: both speak.
+    child.kill("SIGINT");
     child.kill("SIGTERM");
     expect(await ended(child)).toEqual({ code: 0, stderr: "" });
     const left = await readdir(dataDirectory());

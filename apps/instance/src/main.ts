@@ -41,14 +41,19 @@ function readFlags() {
   }
 }
 
-/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
+const impatientAfterMs = 1000;
+
+/**
+ * Resolves at the first SIGTERM or SIGINT. A Ctrl-C later on ends the process at once; one that comes with the first
+ * signal does not: a supervisor in the same terminal passes on what the terminal has sent to both.
+ */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false;
+    let askedAt: number | null = null;
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       process.on(signal, () => {
-        if (asked) process.exit(130);
-        asked = true;
+        askedAt ??= Date.now();
+        if (signal === "SIGINT" && Date.now() - askedAt > impatientAfterMs) process.exit(130);
         resolve();
       });
     }
