@@ -8,6 +8,7 @@ import { jobExitCode } from "../follow/describe-job.ts";
 import { cancelUnlessOver, watchJob } from "../follow/follow-job.ts";
 import { JobPrinter } from "../follow/job-printer.ts";
 import { LogScreen } from "../follow/log-screen.ts";
+import type { InstanceClient } from "../instance/instance-client.ts";
 import { resolveRepository } from "../instance/resolve-repository.ts";
 import { type JobDraft, submitJob } from "../instance/submit-job.ts";
 import { InterruptedError, interruptSignal } from "../interrupt.ts";
@@ -57,7 +58,8 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
     });
     const work = async (running: DevSession): Promise<void> => {
       if (draft) code = await runJob(context, screen, running, draft, signal);
-      else if (options.repo !== undefined) await know(screen, running, options.repo, cwd, signal);
+      else if (options.repo !== undefined)
+        await screen.line(`repository ${await know(screen, running.client, options.repo, cwd, signal)}`);
       if (options.once) return;
       // After a job it is known to be there.
       if (!draft) await untilExecutorConnects(running.client, signal);
@@ -91,6 +93,10 @@ async function runJob(
   draft: JobDraft,
   signal: AbortSignal,
 ): Promise<number> {
+  const { repository } = draft.spec;
+  if (repository !== undefined) await know(screen, client, repository, draft.directory, signal);
+  // Else the first thing to read would be that nobody is there to run it.
+  await untilExecutorConnects(client, signal);
   const job = await submitJob(client, draft, randomUUID(), (text) => say(screen, text), signal);
   await screen.line(
     screen.paint("dim", `job ${job.id} submitted${job.commit ? ` on ${job.commit.slice(0, 12)}` : ""}`),
@@ -113,13 +119,12 @@ async function draftJob(context: CommandContext, file: string, repo: string | un
 
 async function know(
   screen: LogScreen,
-  { client }: DevSession,
-  repo: string,
-  cwd: string,
+  client: InstanceClient,
+  repository: string,
+  directory: string,
   signal: AbortSignal,
-): Promise<void> {
-  const name = await resolveRepository(client, repo, { directory: cwd, signal, progress: (text) => say(screen, text) });
-  await screen.line(`repository ${name}`);
+): Promise<string> {
+  return resolveRepository(client, repository, { directory, signal, progress: (text) => say(screen, text) });
 }
 
 async function announce(screen: LogScreen, session: DevSession, dataDirectory: string): Promise<void> {
