@@ -16,7 +16,7 @@ if (missing) fail(missing.problem);
 const failure = await buildWebUi();
 if (failure) fail(`the web UI could not be built:\n${failure}`);
 const dataDirectory = path.resolve(root, process.env.AIRLOCK_DATA_DIR || ".airlock");
-const repository = repositoryToRun(dataDirectory);
+const repository = repositoryToRun(root, dataDirectory);
 if ("problem" in repository) fail(repository.problem);
 await become([...dev, "--repo", repository.path, "--job", path.join(root, "examples/sample-job.yaml"), ...args]);
 
