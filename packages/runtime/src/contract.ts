@@ -1,4 +1,7 @@
 import type { EgressPolicy } from "@airlock/job";
+import type { EgressDenial } from "./egress/denied-destinations.ts";
+
+export type { EgressDenial };
 
 export interface Abortable {
   /** Aborted with an Error that says why; every wait ends with `signal.reason`. */
@@ -57,6 +60,11 @@ export interface SandboxPlan {
   readonly scriptsDir: string;
   readonly limits: SandboxLimits;
   readonly egress: EgressPolicy;
+  /**
+   * Told once for each distinct destination or name that the egress policy denied, at most 100 times; what a step was
+   * denied is told before its `runStep` settles. Default: nobody.
+   */
+  readonly onEgressDenied?: (denial: EgressDenial) => void;
 }
 
 /** For the whole sandbox, over all its steps. */

@@ -27,7 +27,10 @@ export function parseDenied(listing: unknown): ReadonlyMap<number, readonly Egre
     if (slot === undefined) continue;
     const found = denied.get(slot) ?? [];
     for (const element of set?.elem ?? []) {
-      const [address, protocol, port] = Element.parse(element);
+      const parsed = Element.safeParse(element);
+      // In words that this version of nft does not use: not told, but denied all the same.
+      if (!parsed.success) continue;
+      const [address, protocol, port] = parsed.data;
       found.push({ kind: "connection", address, port, protocol });
     }
     denied.set(slot, found);

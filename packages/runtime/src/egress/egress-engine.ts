@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
-import { mkdir, readdir } from "node:fs/promises";
-import { AirlockError } from "@airlock/job";
+import { readdir } from "node:fs/promises";
+import { AirlockError, errorMessage } from "@airlock/job";
 import type { Abortable } from "../contract.ts";
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
 import { type AddressBlock, AddressPool, defaultPool } from "./address-pool.ts";
@@ -35,6 +35,8 @@ export interface EgressOptions {
    * the executor's. Default: the executor's own.
    */
   readonly networkNamespace?: string;
+  /** Told, for the operator's log, when rules had to be put back or could not be. Default: nobody. */
+  readonly onProblem?: (problem: string) => void;
 }
 
 export interface SandboxEgress {
@@ -53,7 +55,7 @@ export interface EgressAttachment extends AsyncDisposable {
   readonly ipv6Address: string | null;
   /** Puts another policy in place in one transaction. Connections that it does not allow are cut. */
   replacePolicy(policy: ConnectedPolicy): Promise<void>;
-  /** Tells what was denied until now, without waiting for the next round; for the end of a step. */
+  /** Tells what was denied until now, without waiting for the next round; for the end of a step. Never rejects. */
   reportDenied(): Promise<void>;
 }
 
@@ -235,18 +237,22 @@ class NftablesEngine implements EgressEngine {
   }
 
   async close(): Promise<void> {
+    // Nothing was made then.
+    if (!(await this.#capabilities)?.public) return;
     clearInterval(this.#poller);
     this.#poller = undefined;
     await (await this.#resolver?.catch(() => undefined))?.[Symbol.asyncDispose]();
     this.#resolver = undefined;
-    if (this.#installed && this.#attached.size === 0) await this.#removeUnusedTable();
+    if (this.#attached.size === 0) await this.#removeUnusedTable();
   }
 
   async #findCapabilities(): Promise<EgressCapabilities> {
     const problem = await findProblem();
     if (problem !== null) return { public: false, allow: false, ipv6: false, notes: [problem] };
-    const forwarding = await this.#forwarding.inspect(await this.#hostState());
-    const upstreams = await this.#upstreams();
+    const [forwarding, upstreams] = await Promise.all([
+      this.#hostState().then((state) => this.#forwarding.inspect(state)),
+      this.#upstreams(),
+    ]);
     return {
       public: true,
       allow: true,
@@ -421,9 +427,13 @@ class NftablesEngine implements EgressEngine {
     const { links } = await this.#network.readState();
     // What is left of a sandbox stays closed.
     if (links.some(({ name }) => name.startsWith(this.#names.interfacePrefix))) return;
-    this.#installed = undefined;
-    const { table } = this.#names;
-    await this.#transaction(() => this.#network.nft(`table inet ${table} { }\ndelete table inet ${table}\n`));
+    await this.#transaction(async () => {
+      const { table } = this.#names;
+      // Another sandbox may have come meanwhile.
+      if (this.#attached.size > 0 || !(await this.#network.hasTable(table))) return;
+      this.#installed = undefined;
+      await this.#network.nft(`delete table inet ${table}\n`);
+    });
   }
 
   async #deleteLink(name: string): Promise<void> {
@@ -476,29 +486,48 @@ class NftablesEngine implements EgressEngine {
     }
   }
 
-  /** Calls that come while one is under way share it. */
+  /** Calls that come while one is under way share it. Never rejects. */
   #poll(): Promise<void> {
-    this.#polling ??= this.#transaction(() => this.#readDenied()).finally(() => {
+    this.#polling ??= this.#transaction(() => this.#inspectRules()).finally(() => {
       this.#polling = undefined;
     });
     return this.#polling;
   }
 
-  async #readDenied(): Promise<void> {
+  /** Reads what was denied, and sees that the rules still stand: a firewall that is reloaded flushes everybody's. */
+  async #inspectRules(): Promise<void> {
     if (this.#attached.size === 0) return;
+    try {
+      if (await this.#readDenied()) return;
+      await this.#network.nft(this.#wholeRuleset());
+      this.#options.onProblem?.("someone flushed the host's nftables rules; those of the sandboxes are back in place");
+    } catch (error) {
+      this.#options.onProblem?.(`the rules of the sandboxes can't be kept: ${errorMessage(error)}`);
+      await this.#cutLinks();
+    }
+  }
+
+  /** Answers whether the rules of every sandbox are there. */
+  async #readDenied(): Promise<boolean> {
     let listing: unknown;
     try {
       listing = await this.#network.nftList("sets", "table", "inet", this.#names.table);
     } catch (error) {
-      if (!(error instanceof ToolError)) throw error;
+      if (error instanceof ToolError) return false;
+      throw error;
     }
-    const denied = listing === undefined ? undefined : parseDenied(listing);
-    const isWhole = denied !== undefined && [...this.#attached.keys()].every((slot) => denied.has(slot));
-    for (const [slot, denials] of denied ?? []) {
+    const denied = parseDenied(listing);
+    for (const [slot, denials] of denied) {
       for (const denial of denials) this.#attached.get(slot)?.denials.add(denial);
     }
-    // Someone flushed the host's rules (a firewall that was reloaded): back they go.
-    if (!isWhole) await this.#network.nft(this.#wholeRuleset());
+    return [...this.#attached.keys()].every((slot) => denied.has(slot));
+  }
+
+  /** What can't be controlled is not connected. */
+  async #cutLinks(): Promise<void> {
+    const links = [...this.#attached.values()].map(({ rules }) => `link set ${rules.interfaceName} down\n`);
+    // One that is gone already, or a tool that fails here too: the next round tries again.
+    await Promise.allSettled(links.map((command) => this.#network.ip(command)));
   }
 
   /** Routes and addresses change rarely, and asking takes longer than all the rest of an attachment. */
@@ -537,6 +566,10 @@ async function settleAll<A, B>([a, b]: readonly [Promise<A>, Promise<B>]): Promi
 }
 
 async function listNamespaces(): Promise<readonly string[]> {
-  await mkdir(namespacesDirectory, { recursive: true });
-  return readdir(namespacesDirectory);
+  try {
+    return await readdir(namespacesDirectory);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  }
 }

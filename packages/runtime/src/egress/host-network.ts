@@ -68,6 +68,11 @@ export class HostNetwork {
     return JSON.parse(await runTool(this.command("nft", "-j", "list", ...what)));
   }
 
+  async hasTable(name: string): Promise<boolean> {
+    const tables = await runTool(this.command("nft", "list", "tables", "inet"));
+    return tables.split("\n").includes(`table inet ${name}`);
+  }
+
   async ip(batch: string): Promise<void> {
     await runTool(this.command("ip", "-batch", "-"), batch);
   }

@@ -1,13 +1,11 @@
 export type { EgressCapabilities } from "./capabilities.ts";
-export type { ConnectedPolicy } from "./compile-policy.ts";
 export type { EgressDenial } from "./denied-destinations.ts";
 export type { Upstream } from "./dns/upstream.ts";
-export {
-  createEgressEngine,
-  type EgressAttachment,
-  type EgressEngine,
-  type EgressOptions,
-  type NamespaceAttachment,
-  type PreparedBridge,
-  type SandboxEgress,
+export type {
+  EgressAttachment,
+  EgressEngine,
+  EgressOptions,
+  NamespaceAttachment,
+  PreparedBridge,
 } from "./egress-engine.ts";
+export { EgressEngines } from "./egress-engines.ts";

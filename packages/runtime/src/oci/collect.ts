@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Abortable, Collected } from "../contract.ts";
+import type { EgressEngine } from "../egress/index.ts";
 import type { CgroupHost } from "./cgroups/cgroup-host.ts";
 import { errorCode } from "./error-code.ts";
 import { readMounts } from "./mounts.ts";
@@ -9,7 +10,7 @@ import type { RuntimeBinary } from "./runtime-binary.ts";
 
 /**
  * Ends and removes what sandboxes of an owner left. Everything of a sandbox is in its cgroup, its directory and mounts below
- * it; both bear the names of owner and sandbox. Network and mount namespaces go with their last process.
+ * it; both bear the names of owner and sandbox. Mount namespaces go with their last process.
  */
 export async function collectSandboxes(
   {
@@ -17,6 +18,7 @@ export async function collectSandboxes(
     cgroupHost,
     binary,
   }: { readonly sandboxesDirectory: string; readonly cgroupHost: CgroupHost; readonly binary: RuntimeBinary },
+  egress: EgressEngine,
   { owner, keep, signal }: Abortable & { readonly owner: string; readonly keep: ReadonlySet<string> },
 ): Promise<Collected> {
   const ownersDirectory = join(sandboxesDirectory, owner);
@@ -38,7 +40,9 @@ export async function collectSandboxes(
     await removeTree(directory);
     details.push(`sandbox ${sandbox}: ${processes.size} processes ended, cgroup and directory removed`);
   }
-  return { sandboxes: details.length, details };
+  // Last: what holds a network is gone by then.
+  const network = await egress.collect({ keep, signal });
+  return { sandboxes: details.length, details: [...details, ...network] };
 }
 
 /** Where no cgroup tells what belongs to a sandbox, the OCI runtime's own state does. */

@@ -1,8 +1,8 @@
-import type { EgressPolicy } from "@airlock/job";
-import { refusedByPolicy } from "../errors.ts";
+import type { Abortable, SandboxPlan } from "../contract.ts";
+import type { EgressEngines } from "../egress/index.ts";
 
 /** What the steps of one sandbox see of the network. */
-export interface SandboxNetwork {
+export interface SandboxNetwork extends AsyncDisposable {
   /**
    * Namespace that every step joins. `null`: each step gets a new one from the OCI runtime, with nothing in it but its
    * own loopback; it dies with the step, so nothing can be left behind.
@@ -10,18 +10,28 @@ export interface SandboxNetwork {
   readonly namespacePath: string | null;
   /** Text of the sandbox's `/etc/resolv.conf`. */
   readonly resolvConf: string;
+  /** Tells what the policy denied until now. */
+  reportDenied(): Promise<void>;
 }
 
 /** @throws {AirlockError} reason `policy` when the egress policy can't be enforced. */
-export function planNetwork(egress: EgressPolicy): SandboxNetwork {
-  switch (egress.kind) {
-    case "none":
-      return { namespacePath: null, resolvConf: "" };
-    case "public":
-    case "allow":
-      throw refusedByPolicy(
-        `the oci runtime can't enforce the egress policy "${egress.kind}"`,
-        'Use the egress policy "none", or an executor with the docker runtime.',
-      );
-  }
+export async function openNetwork(
+  { id, owner, egress, onEgressDenied }: SandboxPlan,
+  engines: EgressEngines,
+  { signal }: Abortable,
+): Promise<SandboxNetwork> {
+  if (egress.kind === "none") return unconnected;
+  return engines.for(owner).attachNamespace({
+    sandboxId: id,
+    policy: egress,
+    onDenied: (denial) => onEgressDenied?.(denial),
+    signal,
+  });
 }
+
+const unconnected: SandboxNetwork = {
+  namespacePath: null,
+  resolvConf: "",
+  reportDenied: async () => {},
+  [Symbol.asyncDispose]: async () => {},
+};

@@ -2,13 +2,14 @@ import { mkdir, readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract.ts";
+import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { runtimeFailed } from "../errors.ts";
 import { type CgroupHost, findCgroupHost } from "./cgroups/cgroup-host.ts";
 import { collectSandboxes } from "./collect.ts";
 import type { ImageLimits } from "./images/image-limits.ts";
 import { ImageStore } from "./images/image-store.ts";
 import type { RegistryOptions } from "./images/registry-client.ts";
-import { planNetwork } from "./network.ts";
+import { openNetwork } from "./network.ts";
 import { OciSandbox } from "./oci-sandbox.ts";
 import { probeOverlay } from "./overlay-probe.ts";
 import { removeTree } from "./run-command.ts";
@@ -23,6 +24,8 @@ export interface OciRuntimeOptions {
   readonly allowHostImage: boolean;
   readonly registry?: RegistryOptions;
   readonly imageLimits?: Partial<ImageLimits>;
+  /** How egress policies are enforced: addresses, name servers, what stays closed. */
+  readonly egress?: EgressOptions;
 }
 
 /** The runtime without a daemon: images are pulled and unpacked here, and run by `crun` or `runc`. */
@@ -64,6 +67,7 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     images,
     cgroupHost,
     maxOpenFiles: await hardOpenFilesLimit(),
+    egress: new EgressEngines(options.egress ?? {}),
     rootless: isRoot ? null : { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
   });
 }
@@ -76,6 +80,7 @@ interface Parts {
   readonly images: ImageStore;
   readonly cgroupHost: CgroupHost;
   readonly maxOpenFiles: number;
+  readonly egress: EgressEngines;
   readonly rootless: { readonly uid: number; readonly gid: number } | null;
 }
 
@@ -91,6 +96,7 @@ class CreatedOciRuntime implements OciRuntime {
     signal.throwIfAborted();
     const { cgroupHost, overlayOptions, binary, rootless } = this.#parts;
     const { cpu, memory, pids } = cgroupHost.enforces;
+    const egress = await this.#parts.egress.capabilities();
     const notes: string[] = [];
     const missing = Object.entries({ cpu, memory, pids }).flatMap(([name, isThere]) => (isThere ? [] : [name]));
     if (missing.length > 0) {
@@ -105,11 +111,10 @@ class CreatedOciRuntime implements OciRuntime {
     if (!rootless) {
       notes.push("Root in a sandbox is root on the host with few capabilities; steps have no user namespace.");
     }
-    notes.push('Only the egress policy "none" is enforced; use the docker runtime for others.');
     return {
       version: binary.version,
-      enforces: { cpu, memory, pids, egressNone: true, egressPublic: false, egressAllow: false },
-      notes,
+      enforces: { cpu, memory, pids, egressNone: true, egressPublic: egress.public, egressAllow: egress.allow },
+      notes: [...notes, ...egress.notes],
     };
   }
 
@@ -119,7 +124,6 @@ class CreatedOciRuntime implements OciRuntime {
       throw runtimeFailed(`"${plan.owner}" and "${plan.id}" can't name a sandbox`);
     }
     const { options, ...parts } = this.#parts;
-    const network = planNetwork(plan.egress);
     await using undo = new AsyncDisposableStack();
     try {
       const owned = join(parts.sandboxesDirectory, plan.owner);
@@ -129,6 +133,7 @@ class CreatedOciRuntime implements OciRuntime {
       undo.defer(() => removeTree(directory));
       undo.defer(() => parts.cgroupHost.open(plan.owner, plan.id).remove());
       const cgroup = await parts.cgroupHost.create(plan.owner, plan.id, plan.limits);
+      const network = undo.use(await openNetwork(plan, parts.egress, { signal }));
       const sandbox = await OciSandbox.create({
         ...parts,
         plan,
@@ -148,15 +153,16 @@ class CreatedOciRuntime implements OciRuntime {
   }
 
   collect(options: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected> {
-    return collectSandboxes(this.#parts, options);
+    return collectSandboxes(this.#parts, this.#parts.egress.for(options.owner), options);
   }
 
   loadImages(archivePath: string, options: Abortable): Promise<string[]> {
     return this.#parts.images.load(archivePath, options);
   }
 
-  close(): Promise<void> {
-    return this.#parts.images.close();
+  async close(): Promise<void> {
+    await this.#parts.egress.close();
+    await this.#parts.images.close();
   }
 }
 

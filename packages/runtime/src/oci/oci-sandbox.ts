@@ -89,6 +89,7 @@ export class OciSandbox implements Sandbox {
     await this.#parts.cgroup?.kill();
     await Promise.allSettled(this.#running);
     await Promise.all(this.#tidying);
+    await this.#parts.network[Symbol.asyncDispose]();
     await this.#parts.cgroup?.remove();
     await removeTree(this.#parts.directory);
   }
@@ -156,6 +157,7 @@ export class OciSandbox implements Sandbox {
         { signal, output: options.output },
       );
     } finally {
+      await this.#parts.network.reportDenied();
       this.#tidy(this.#removeStep(name, directory, cgroup));
     }
   }

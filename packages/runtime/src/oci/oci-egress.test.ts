@@ -1,0 +1,119 @@
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
+import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { EgressDenial } from "../contract.ts";
+import { nameServer, publicIpv4, startTestNetwork, type TestNetwork } from "../egress/testing/test-network.ts";
+import { createOciRuntime, type OciRuntime } from "./index.ts";
+
+const { signal } = new AbortController();
+const limits = { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 };
+const owner = `oci-egress-${process.pid}`;
+
+describeWithEngines(["oci", "network"], "egress of the oci runtime", () => {
+  let network: TestNetwork;
+  let runtime: OciRuntime;
+  let directory: string;
+  const cleanup = new AsyncDisposableStack();
+
+  beforeAll(async () => {
+    network = cleanup.use(await startTestNetwork());
+    const zones = { "public.example.com A": [[{ type: "A", data: publicIpv4, ttl: 300 }]] } as const;
+    await network.internet.ask({ op: "name-server", address: nameServer, zones });
+    directory = cleanup.use(await temporaryDirectory("airlock-oci-egress-")).path;
+    runtime = await createOciRuntime({
+      stateDir: join(directory, "state"),
+      allowHostImage: false,
+      egress: { networkNamespace: network.hostPath, upstreams: [{ address: nameServer, port: 53 }] },
+    });
+    cleanup.defer(() => runtime.close());
+    const archive = join(directory, "image.tar");
+    await writeFile(archive, await dockerArchive(await busyboxImage(), "fixture:1"));
+    await runtime.loadImages(archive, { signal });
+    cleanup.defer(async () => void (await runtime.collect({ owner, keep: new Set(), signal })));
+  });
+  afterAll(() => cleanup.disposeAsync());
+
+  let sandboxes = 0;
+  async function openSandbox(egress: EgressPolicy) {
+    sandboxes += 1;
+    const id = `sandbox-${sandboxes}`;
+    const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
+    for (const path of [workspaceDir, scriptsDir]) await mkdir(path, { recursive: true });
+    const denials: EgressDenial[] = [];
+    const plan = { id, owner, workspaceDir, scriptsDir, limits, egress };
+    const sandbox = await runtime.createSandbox(
+      { ...plan, onEgressDenied: (denial) => denials.push(denial) },
+      { signal },
+    );
+    return {
+      denials,
+      async run(script: string): Promise<string> {
+        await writeFile(join(scriptsDir, "step"), script);
+        const output: Buffer[] = [];
+        await sandbox.runStep(
+          { key: "step", image: "fixture:1", script: "/airlock/step", workingDirectory: "/data", env: {} },
+          { signal, output: (_, bytes) => void output.push(bytes) },
+        );
+        return Buffer.concat(output).toString();
+      },
+      [Symbol.asyncDispose]: () => sandbox[Symbol.asyncDispose](),
+    };
+  }
+
+  it("is announced", async () => {
+    const { enforces } = await runtime.describe({ signal });
+    expect(enforces).toMatchObject({ egressNone: true, egressPublic: true, egressAllow: true });
+  });
+
+  it("leaves nothing but loopback under the policy none", async () => {
+    await using sandbox = await openSandbox({ kind: "none" });
+    expect(await sandbox.run("ls /sys/class/net; nc -w 2 45.45.45.45 80 </dev/null; echo $?")).toMatch(/^lo\n.*1\n$/s);
+  });
+
+  it("reaches the internet by name under the policy public, step after step, and nothing private", async () => {
+    await using sandbox = await openSandbox({ kind: "public" });
+    for (const _ of ["first", "second"]) {
+      expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null")).toContain(`${publicIpv4} <- 192.168.77.2`);
+    }
+    const denied = "for a in 10.99.0.2 169.254.169.254 192.168.77.2; do nc -w 2 $a 80 </dev/null; echo $?; done";
+    expect(await sandbox.run(denied)).toMatch(/^(nc: .*\n1\n){3}$/);
+    // Told before the step's end, so that it stands in the step's log.
+    expect(
+      sandbox.denials.map((denial) => (denial.kind === "connection" ? denial.address : denial.name)).sort(),
+    ).toEqual(["10.99.0.2", "169.254.169.254", "192.168.77.2"]);
+  });
+
+  it("reaches what an allow-list names and nothing else", async () => {
+    await using sandbox = await openSandbox({
+      kind: "allow",
+      rules: [parseAllowRule("public.example.com:443") as AllowRule],
+    });
+    expect(await sandbox.run("nc -w 2 45.45.45.45 443 </dev/null; echo $?")).toMatch(/1\n$/);
+    expect(await sandbox.run("nc -w 2 public.example.com 443 </dev/null")).toContain(publicIpv4);
+    expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null; echo $?")).toMatch(/1\n$/);
+  });
+
+  it("can't be changed from inside", async () => {
+    await using sandbox = await openSandbox({ kind: "public" });
+    const output = await sandbox.run(`
+      ip address add 45.45.1.1/32 dev eth0 && echo added an address
+      ip route add 10.0.0.0/8 dev eth0 && echo added a route
+      ip link set eth0 down && echo down
+      ping -c 1 -W 1 45.45.45.45 >/dev/null 2>&1 && echo pinged
+      echo "nameserver 45.45.45.45" > /etc/resolv.conf
+      nc -w 2 public.example.com 80 </dev/null && echo resolved
+      true
+    `);
+    expect(output).not.toMatch(/added|^down|pinged|resolved/m);
+  });
+
+  it("leaves no link, namespace or rule when its sandboxes are gone", async () => {
+    await (await openSandbox({ kind: "public" }))[Symbol.asyncDispose]();
+    await runtime.collect({ owner, keep: new Set(), signal });
+    expect(await network.onHost("ip", "-brief", "link", "show")).not.toMatch(/^ak/m);
+    expect(await network.onHost("nft", "list", "tables")).not.toContain("airlock");
+    expect((await readdir("/run/netns")).filter((name) => name.endsWith(`-sandbox-${sandboxes}`))).toEqual([]);
+  });
+});
