@@ -1,4 +1,5 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -24,6 +25,7 @@ export async function stepOci(options: BenchOptions): Promise<BenchResult> {
   const archive = path.join(directory.path, "image.tar");
   await writeFile(archive, await dockerArchive(fixture, image));
 
+  const host = cleanup.use(await prepareBareHost());
   const subjects: Subject[] = [];
   const comparisons: (readonly [string, string, number | null])[] = [];
   const runtimes = [engines.oci.runtimePath, "/usr/sbin/runc", "/usr/bin/runc"].filter(
@@ -40,7 +42,12 @@ export async function stepOci(options: BenchOptions): Promise<BenchResult> {
     cleanup.defer(() => runtime.close());
     await runtime.loadImages(archive, { signal: new AbortController().signal });
     const ours = cleanup.use(await sandboxSubjects(runtime, image));
-    const bare = await bareBundle(runtimePath, path.join(directory.path, `${name}-bundle`), fixture.plainLayers);
+    const bare = await bareBundle(
+      runtimePath,
+      path.join(directory.path, `${name}-bundle`),
+      fixture.plainLayers,
+      host.prefix,
+    );
     subjects.push(...ours.subjects.map((subject) => ({ ...subject, name: `${name}: ${subject.name}` })), bare);
     comparisons.push([`${name}: further step`, bare.name, 3], [`${name}: first step`, bare.name, null]);
   }
@@ -52,17 +59,60 @@ export async function stepOci(options: BenchOptions): Promise<BenchResult> {
       comparisons.push([`${path.basename(runtimePath)}: further step`, "docker run --rm", 0.1]);
   }
 
+  const [enter, ...enterArgs] = host.prefix;
+  if (enter)
+    subjects.push({ name: "nsenter", run: () => timeCommand(enter, [...enterArgs, "/bin/sh", "-c", "echo hi"]) });
   const samples = await runPaired(subjects, { rounds, warmup: 2, progress: options.progress });
   return {
     bench: "step overhead, oci",
     rounds,
     samples,
     comparisons: comparisons.map(([name, against, target]) => compare(samples, name, against, target)),
-    notes: ["`… run`: the bare OCI runtime with the bundle that its `spec` command writes, from spawn to exit."],
+    notes: [
+      "`… run`: the bare OCI runtime with the bundle that its `spec` command writes, from spawn to exit.",
+      ...(host.prefix.length > 0
+        ? [
+            "This host mounts cgroups v1 and v2: the bare runs go through `nsenter`; `nsenter` alone is what that costs.",
+          ]
+        : []),
+    ],
   };
 }
 
-async function bareBundle(runtimePath: string, bundle: string, layers: readonly Buffer[]): Promise<Subject> {
+/** Runs a program where the OCI runtime works, and what that way costs by itself. */
+interface BareHost extends AsyncDisposable {
+  readonly prefix: readonly string[];
+}
+
+/**
+ * crun refuses a hybrid cgroup mount even when it is told to leave cgroups alone: there it runs in a mount namespace
+ * without that mount, which one process holds open for the whole bench.
+ */
+async function prepareBareHost(): Promise<BareHost> {
+  if (!existsSync("/sys/fs/cgroup/unified")) return { prefix: [], async [Symbol.asyncDispose]() {} };
+  const holder = spawn(
+    "unshare",
+    ["--mount", "--propagation", "slave", "sh", "-c", "umount /sys/fs/cgroup/unified && echo ready && exec cat"],
+    {
+      stdio: ["pipe", "pipe", "inherit"],
+    },
+  );
+  await once(holder.stdout, "data");
+  return {
+    prefix: ["nsenter", `--mount=/proc/${holder.pid}/ns/mnt`],
+    async [Symbol.asyncDispose]() {
+      holder.stdin.end();
+      await once(holder, "exit");
+    },
+  };
+}
+
+async function bareBundle(
+  runtimePath: string,
+  bundle: string,
+  layers: readonly Buffer[],
+  prefix: readonly string[],
+): Promise<Subject> {
   const rootfs = path.join(bundle, "rootfs");
   await mkdir(rootfs, { recursive: true });
   for (const layer of layers) execFileSync("tar", ["-x", "-C", rootfs], { input: layer });
@@ -77,21 +127,25 @@ async function bareBundle(runtimePath: string, bundle: string, layers: readonly 
   delete config.process.rlimits;
   await writeFile(configPath, JSON.stringify(config));
   const name = path.basename(runtimePath);
-  // crun refuses hybrid cgroup mounts unless it leaves cgroups alone.
   const global = name === "crun" ? ["--cgroup-manager=disabled"] : [];
   const state = path.join(bundle, "state");
   let runs = 0;
+  const command = () => [
+    ...prefix,
+    runtimePath,
+    "--root",
+    state,
+    ...global,
+    "run",
+    "--bundle",
+    bundle,
+    `bench-${process.pid}-${runs++}`,
+  ];
   return {
     name: `${name} run`,
-    run: () =>
-      timeCommand(runtimePath, [
-        "--root",
-        state,
-        ...global,
-        "run",
-        "--bundle",
-        bundle,
-        `bench-${process.pid}-${runs++}`,
-      ]),
+    run: () => {
+      const [file = "", ...args] = command();
+      return timeCommand(file, args);
+    },
   };
 }
