@@ -1,6 +1,6 @@
 import { between, pick } from "./random.ts";
 
-export const victims = ["executor", "instance", "database", "connections"] as const;
+const victims = ["executor", "instance", "database", "connections"] as const;
 export type Victim = (typeof victims)[number];
 
 /** One blow: at `atMs` after the start the victim is killed (`connections`: cut), and comes back after `downMs`. */

@@ -6,7 +6,7 @@ import { temporaryDirectory } from "@airlock/test-kit";
 import type { Subject } from "../paired.ts";
 
 /** What every subject of a step row runs. */
-export const script = "echo hi\n";
+const script = "echo hi\n";
 
 /**
  * Two subjects over one runtime: the first step of a job (sandbox made, step run; given back outside the clock) and a

@@ -13,7 +13,7 @@ export interface Connection {
 }
 
 /** What `airlock dev` writes to `DATA_DIR/connection.json`. */
-export const ConnectionFile = z.object({ url: z.string(), token: z.string().min(1) });
+const ConnectionFile = z.object({ url: z.string(), token: z.string().min(1) });
 
 /**
  * `AIRLOCK_URL` and `AIRLOCK_TOKEN`; else `connection.json` of `AIRLOCK_DATA_DIR`; else the nearest

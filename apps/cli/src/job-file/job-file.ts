@@ -14,7 +14,7 @@ export interface JobFile {
 }
 
 /** Larger ones are no job files: the instance would not take them. */
-export const longestJobFile = 8 * 2 ** 20;
+const longestJobFile = 8 * 2 ** 20;
 
 /**
  * Parses and checks a job file. `name` is what messages call it.

@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import type { JobLiveEvent, JobView, LogEntryView } from "@airlock/api";
 import { InstanceClient } from "../instance/instance-client.ts";
 
-export interface SeenRequest {
+interface SeenRequest {
   readonly method: string;
   /** Without `/api/v1/`. */
   readonly path: string;
