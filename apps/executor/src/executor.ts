@@ -4,6 +4,7 @@ import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import type { Logger } from "pino";
 import type { Config } from "./config/options.ts";
 import { startHealthServer } from "./health-server.ts";
+import { HeldJobs } from "./held-jobs.ts";
 import { InstanceClient } from "./instance-client/instance-client.ts";
 import { openDataDirectory } from "./janitor/data-directory.ts";
 import { Janitor } from "./janitor/janitor.ts";
@@ -107,6 +108,7 @@ export async function runExecutor({
         },
         jobSignal,
       ),
+    heldJobs: new HeldJobs(data.heldJobsDir),
     metrics,
     logger,
   });
@@ -133,13 +135,13 @@ export async function runExecutor({
     intervalMs: config.janitor.intervalMs,
     logger,
   });
-  await janitor.round(signal);
+  const predecessorCollected = await janitor.round(signal);
   const rounds = janitor.run(signal);
   stack.defer(async () => {
     stopping.abort(new Error("the executor ends"));
     await rounds;
   });
-  await worker.run();
+  await worker.run({ predecessorCollected });
   logger.info("the executor ends");
 }
 

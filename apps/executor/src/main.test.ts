@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -120,7 +120,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     expect(instance.bodies("markErrored")).toHaveLength(1);
   });
 
-  it("collects what a killed predecessor left", async () => {
+  it("collects what a killed predecessor left, and gives its job back at once", async () => {
     const executor = execute(["run"], oci);
     const files = [{ path: "a", content: "a" }];
     const { head } = await makeRepository(join(dir, "served", "app"), [{ message: "one", files }]);
@@ -130,12 +130,22 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     executor.child.kill("SIGKILL");
     await executor.exit;
     expect(await readdir(join(dir, "executor", "workspaces"))).toHaveLength(1);
+    expect((await stat(join(dir, "executor", "held-jobs", "default-1-1.json"))).mode & 0o777).toBe(0o600);
 
     const next = execute(["run"], oci);
-    await instance.until(() => next.output().includes("ready for jobs"));
+    await instance.until(() => instance.bodies("markErrored").length === 1);
     next.child.kill("SIGTERM");
     await next.exit;
 
+    const [giveUp] = instance.requests.filter(({ path }) => path.endsWith("/markErrored"));
+    const taker = instance.bodies("dequeue")[0]?.executorName;
+    // In the name of the one that took it, by the job's own token.
+    expect(giveUp?.body).toMatchObject({ executorName: taker, jobId: 1, attempt: 1, reason: "lease-lost" });
+    expect(giveUp?.headers).toMatchObject({
+      authorization: `Bearer ${longJob(1).token}`,
+      "x-sourcegraph-executor-name": taker,
+    });
+    expect(await readdir(join(dir, "executor", "held-jobs"))).toEqual([]);
     expect(await readdir(join(dir, "executor", "workspaces"))).toEqual([]);
     expect(await readdir(join(dir, "executor", "trash"))).toEqual([]);
     expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(dir);

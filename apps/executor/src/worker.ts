@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import type { WorkerOptions } from "./config/options.ts";
 import { type DequeuedJob, instanceKnows } from "./dequeued-job.ts";
 import { Heartbeats } from "./heartbeats.ts";
+import type { HeldJobs } from "./held-jobs.ts";
 import { executorEvents } from "./instance-client/event-stream.ts";
 import type { InstanceClient } from "./instance-client/instance-client.ts";
 import { InstanceError } from "./instance-client/instance-error.ts";
@@ -25,6 +26,8 @@ export interface WorkerDependencies {
   /** What the protocol's instances size payloads by. */
   readonly resources: { readonly numCPUs: number; readonly memory: string; readonly diskSpace?: string };
   readonly runJob: (job: DequeuedJob, signal: AbortSignal) => Promise<JobOutcome>;
+  /** Where the attempts that run are on record. */
+  readonly heldJobs: HeldJobs;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -35,6 +38,8 @@ const longPollMs = 25_000;
 const pollGraceMs = 500;
 /** Time for aborted jobs to clean up and be handed back. */
 const handBackMs = 30_000;
+/** For each attempt of a killed predecessor: its lease lapses soon anyway. */
+const giveBackMs = 5000;
 /** Without a lease that ends it: how long a job's end is reported again and again. */
 const reportMs = 10 * 60_000;
 
@@ -88,12 +93,16 @@ export class Worker {
     for (const running of this.#running) running.shutDown(message);
   }
 
-  /** @throws {InstanceError} when the instance does not take our credentials. */
-  async run(): Promise<void> {
+  /**
+   * `predecessorCollected`: whether nothing that a killed predecessor ran is running any more.
+   * @throws {InstanceError} when the instance does not take our credentials.
+   */
+  async run({ predecessorCollected }: { readonly predecessorCollected: boolean }): Promise<void> {
     if (!(await this.#waitForInstance())) return;
     const { options, logger, client } = this.#dependencies;
     logger.info({ executor: client.executorName, slots: options.slots }, "ready for jobs");
     const heartbeats = this.#heartbeats.run(this.#over.signal);
+    await this.#giveBackPredecessors(predecessorCollected);
     const retirement = this.#startRetirement();
     await this.#takeJobs();
     while (this.#ends.size > 0) await Promise.race(this.#ends);
@@ -124,6 +133,29 @@ export class Worker {
       }
     }
     return false;
+  }
+
+  /** A killed predecessor's attempts are lost: said at once, their next ones need not wait for leases to lapse. */
+  async #giveBackPredecessors(predecessorCollected: boolean): Promise<void> {
+    const { client, heldJobs, logger } = this.#dependencies;
+    for (const held of await heldJobs.left()) {
+      const { queue, id: job, attempt } = held;
+      try {
+        // While a part of it may still run, only the lease says when it is over.
+        if (predecessorCollected) {
+          const fault = {
+            errorMessage: "the executor was killed and has started again",
+            reason: "lease-lost",
+          } as const;
+          await client.giveUp(held, fault, AbortSignal.timeout(giveBackMs));
+          logger.info({ job, queue, attempt }, "gave back a job that a killed predecessor held");
+        }
+      } catch (error) {
+        // Mostly the lease was quicker.
+        logger.info({ job, queue, attempt, error: errorMessage(error) }, "a predecessor's job is not ours any more");
+      }
+      await heldJobs.forget(held);
+    }
   }
 
   #startRetirement(): NodeJS.Timeout | undefined {
@@ -208,7 +240,7 @@ export class Worker {
   }
 
   async #runToEnd(running: RunningJob): Promise<void> {
-    const { client, logger, runJob, metrics } = this.#dependencies;
+    const { client, logger, runJob, metrics, heldJobs } = this.#dependencies;
     const { job } = running;
     const jobLogger = logger.child({
       job: job.payload.id,
@@ -217,6 +249,9 @@ export class Worker {
     });
     const startedAt = performance.now();
     jobLogger.info("job taken");
+    await heldJobs.add(client.executorName, job).catch((error: unknown) => {
+      jobLogger.warn({ error: errorMessage(error) }, "the job could not be put on record");
+    });
     const outcome = running.signal.aborted
       ? ({ kind: "errored", reason: "executor-shutdown", message: "the executor is shutting down" } as const)
       : await runJob(job, running.signal);
@@ -230,6 +265,9 @@ export class Worker {
     } catch (error) {
       jobLogger.error({ error: errorMessage(error) }, "the job's end could not be reported; its lease lapses");
     }
+    await heldJobs.remove(job).catch((error: unknown) => {
+      jobLogger.warn({ error: errorMessage(error) }, "the job could not be taken off the record");
+    });
   }
 
   /** Reporting outlives cancellation and shutdown, but not the lease. */

@@ -12,6 +12,7 @@ import {
 import { AirlockError, errorMessage } from "@airlock/job";
 import type { InstanceOptions, QueueSelection } from "../config/options.ts";
 import { type DequeuedJob, jobKey } from "../dequeued-job.ts";
+import type { HeldJob } from "../held-jobs.ts";
 import { HttpClient } from "./http-client.ts";
 import { logBatchJson } from "./log-batch-json.ts";
 import type { Telemetry } from "./telemetry.ts";
@@ -174,6 +175,18 @@ export class InstanceClient {
 
   async markErrored(job: DequeuedJob, error: JobFault, signal: AbortSignal): Promise<void> {
     await this.#jobRequest(job, "markErrored", { ...error, ...attemptOf(job) }, signal);
+  }
+
+  /** Ends an attempt that an earlier process held, in its name and by its token. */
+  async giveUp(held: HeldJob, error: JobFault, signal: AbortSignal): Promise<void> {
+    const { executorName, queue, id, attempt, token } = held;
+    const headers = {
+      authorization: `Bearer ${token}`,
+      [executorHeaders.jobId]: String(id),
+      [executorHeaders.executorName]: executorName,
+    };
+    const body = { executorName, jobId: id, attempt, ...error };
+    await this.#request("POST", `queue/${queue}/markErrored`, headers, body, { signal, timeoutMs: requestTimeoutMs });
   }
 
   async markFailed(job: DequeuedJob, error: JobFault, signal: AbortSignal): Promise<void> {

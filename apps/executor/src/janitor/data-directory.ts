@@ -11,6 +11,8 @@ export interface DataDirectory extends Disposable {
   readonly workspacesDir: string;
   readonly repositoriesDir: string;
   readonly trashDir: string;
+  /** Records of the attempts that run, see `HeldJobs`. */
+  readonly heldJobsDir: string;
   /** For the oci runtime's images and sandboxes. */
   readonly runtimeDir: string;
   /** Stays empty: the home of host commands. */
@@ -33,6 +35,7 @@ export async function openDataDirectory(dir: string): Promise<DataDirectory> {
       workspacesDir: join(dir, "workspaces"),
       repositoriesDir: join(dir, "repositories"),
       trashDir: join(dir, "trash"),
+      heldJobsDir: join(dir, "held-jobs"),
       runtimeDir: join(dir, "runtime"),
       homeDir,
       probeDir: join(dir, "probe"),

@@ -41,8 +41,8 @@ export class Janitor {
     }
   }
 
-  /** One round. A part that fails is logged and tried again in the next; the others go on. */
-  async round(outer: AbortSignal): Promise<void> {
+  /** One round; whether nothing failed. A part that fails is logged and tried again in the next; the others go on. */
+  async round(outer: AbortSignal): Promise<boolean> {
     const { logger } = this.#options;
     const signal = AbortSignal.any([outer, AbortSignal.timeout(roundMs)]);
     const parts = {
@@ -52,13 +52,16 @@ export class Janitor {
       trash: () => this.#options.trash.sweep(),
       caches: () => this.#options.repositories.evict(signal),
     };
+    let succeeded = true;
     for (const [part, collect] of Object.entries(parts)) {
       try {
         await collect();
       } catch (error) {
+        succeeded = false;
         if (!outer.aborted) logger.warn({ part, error: errorMessage(error) }, "collecting what was left failed");
       }
     }
+    return succeeded;
   }
 
   async #collectSandboxes(signal: AbortSignal): Promise<void> {
