@@ -151,5 +151,13 @@ const newline = 0x0a;
 async function write(stream: OutputStream, data: string | Uint8Array): Promise<void> {
   if (data.length === 0) return;
   // A closed reader (EPIPE) is main's to handle; waiting for it would never end.
-  if (!stream.write(data) && stream.writable) await Promise.race([once(stream, "drain"), once(stream, "close")]);
+  if (stream.write(data) || !stream.writable) return;
+  const settled = new AbortController();
+  const { signal } = settled;
+  try {
+    await Promise.race([once(stream, "drain", { signal }), once(stream, "close", { signal })]);
+  } finally {
+    // The listener of the one that did not come.
+    settled.abort();
+  }
 }

@@ -99,6 +99,18 @@ describe("what stands for a repository", () => {
     });
   });
 
+  it("is not the checkout around a path that does not exist", async () => {
+    await using instance = await instanceWith([]);
+    await using directory = await temporaryDirectory();
+    await mkdir(path.join(directory.path, ".git"));
+    const resolving = resolveRepository(instance.client, "team/mistyped", {
+      directory: directory.path,
+      progress: () => {},
+    });
+    await expect(resolving).rejects.toThrow('"team/mistyped" is no repository');
+    expect(added(instance)).toEqual([]);
+  });
+
   it("that the instance cannot fetch is an error with its reason", async () => {
     const failed = view("app", "https://x/app.git", { state: "failed", error: "host not found" });
     await using instance = await instanceWith([failed]);

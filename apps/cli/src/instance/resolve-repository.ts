@@ -104,6 +104,8 @@ function isUrl(text: string): boolean {
 
 /** The nearest directory at or above a path that is a checkout or a bare repository. */
 async function findRepositoryRoot(start: string): Promise<string | undefined> {
+  // A name that is misspelled is a path that does not exist: it must not stand for the checkout around it.
+  if (!(await exists(start))) return undefined;
   for (let directory = start; ; directory = path.dirname(directory)) {
     if (await exists(path.join(directory, ".git"))) return directory;
     if (
