@@ -97,6 +97,7 @@ async function runJob(
   if (repository !== undefined) await know(screen, client, repository, draft.directory, signal);
   // Else the first thing to read would be that nobody is there to run it.
   await untilExecutorConnects(client, signal);
+  screen.clearStatus();
   const job = await submitJob(client, draft, randomUUID(), (text) => say(screen, text), signal);
   await screen.line(
     screen.paint("dim", `job ${job.id} submitted${job.commit ? ` on ${job.commit.slice(0, 12)}` : ""}`),
