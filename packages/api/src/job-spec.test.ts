@@ -75,7 +75,7 @@ describe("JobSpec", () => {
       '{"steps":[{"image":"a","run":"b","env":{"__proto__":{"x":1}}}],"__proto__":{"queue":"x"}}',
     );
     const result = JobSpec.safeParse(input);
-    expect(({} as Record<string, unknown>)["queue"]).toBeUndefined();
+    expect(({} as Record<string, unknown>).queue).toBeUndefined();
     if (result.success) expect(result.data.queue).toBe("default");
   });
 });
