@@ -8,6 +8,8 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface DockerEngine extends AsyncDisposable {
   readonly socketPath: string;
+  /** For `nsenter --net=`. */
+  readonly networkNamespace: string;
 }
 
 /**
@@ -54,7 +56,7 @@ export async function startDockerEngine(network: EngineNetwork): Promise<DockerE
   await untilAnswering(daemon, socketPath);
 
   const owned = cleanup.move();
-  return { socketPath, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { socketPath, networkNamespace: network.namespacePath, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function untilAnswering(daemon: Daemon, socketPath: string): Promise<void> {

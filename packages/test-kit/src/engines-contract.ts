@@ -3,8 +3,8 @@
  * `missing`.
  */
 export interface Engines {
-  /** Unix socket of a private Docker daemon, e.g. `/tmp/…/docker.sock`. */
-  readonly docker: { readonly socketPath: string } | null;
+  /** Unix socket of a private Docker daemon, e.g. `/tmp/…/docker.sock`, and the network namespace that it lives in. */
+  readonly docker: { readonly socketPath: string; readonly networkNamespace: string } | null;
   /** Absolute path of `crun` or `runc`, in this order. */
   readonly oci: { readonly runtimePath: string } | null;
   /** A registry (Docker distribution) without authentication, `HOST:PORT`, reached by host and Docker daemon alike. */

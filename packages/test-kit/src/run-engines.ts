@@ -70,7 +70,7 @@ export async function runEngines(names: ReadonlySet<EngineName>): Promise<Runnin
   const owned = cleanup.move();
   return {
     engines: {
-      docker: docker && { socketPath: docker.socketPath },
+      docker: docker && { socketPath: docker.socketPath, networkNamespace: docker.networkNamespace },
       registry: registry && { address: registry.address },
       postgres: postgres && { url: postgres.url },
       s3: s3 && {

@@ -1,12 +1,15 @@
 import type { Abortable, Collected } from "../contract.ts";
+import type { EgressEngine } from "../egress/index.ts";
 import { ownerLabel, sandboxLabel } from "./container-spec.ts";
-import { type EngineClient, EngineError } from "./engine-client.ts";
+import type { EngineClient } from "./engine-client.ts";
 import { ContainerListReply, NetworkListReply } from "./engine-replies.ts";
+import { removeNetwork } from "./sandbox-network.ts";
 import { removeContainer } from "./step-container.ts";
 
 /** Removes the containers, with their anonymous volumes, and then the networks of `owner` that nobody keeps. */
 export async function collectSandboxes(
   engine: EngineClient,
+  egress: EgressEngine,
   { owner, keep, signal }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable,
 ): Promise<Collected> {
   const query = { all: true, filters: JSON.stringify({ label: [`${ownerLabel}=${owner}`] }) };
@@ -29,11 +32,11 @@ export async function collectSandboxes(
   });
   for (const { Id, Name, Labels } of networks.filter(isLeft)) {
     signal.throwIfAborted();
-    await engine.send({ method: "DELETE", path: `/networks/${Id}` }).catch((error) => {
-      if (!(error instanceof EngineError && error.status === 404)) throw error;
-    });
+    await removeNetwork(engine, Id);
     sandboxes.add(Labels?.[sandboxLabel] ?? "");
     details.push(`removed network ${Name}`);
   }
+  // Last: the rules may go when no bridge is left.
+  details.push(...(await egress.collect({ keep, signal })));
   return { sandboxes: sandboxes.size, details };
 }

@@ -5,8 +5,10 @@ export interface ContainerPlan {
   readonly sandbox: SandboxPlan;
   /** The image's id, so that what was checked is what runs. */
   readonly imageId: string;
-  /** `none`, or `container:ID` of another one of the sandbox. */
+  /** `none`, the sandbox's network, or `container:ID` of another one of the sandbox. */
   readonly networkMode: string;
+  /** Where the engine passes the container's look-ups on to; not for a container that shares another one's network. */
+  readonly nameServers: readonly string[];
   /** Of the machine: the engine refuses to give more. */
   readonly machineCpus: number;
   /** Host paths that appear read-only at the same place: the tool chain of the image `host`. */
@@ -45,7 +47,8 @@ export const keeperDone = "airlock-done";
 const keeper = `echo ${keeperReady}; while read -r s; do kill "-$s" -1 2>/dev/null; echo ${keeperDone}; done`;
 
 /** The body of `POST /containers/create`. */
-export function containerSpec({ sandbox, imageId, networkMode, machineCpus, readOnlyPaths }: ContainerPlan): object {
+export function containerSpec(plan: ContainerPlan): object {
+  const { sandbox, imageId, networkMode, nameServers, machineCpus, readOnlyPaths } = plan;
   const { limits } = sandbox;
   return {
     Image: imageId,
@@ -66,6 +69,7 @@ export function containerSpec({ sandbox, imageId, networkMode, machineCpus, read
     HostConfig: {
       Init: true,
       NetworkMode: networkMode,
+      ...(nameServers.length > 0 ? { Dns: nameServers, DnsSearch: ["."] } : {}),
       IpcMode: "private",
       LogConfig: { Type: "none" },
       RestartPolicy: { Name: "no" },

@@ -35,3 +35,14 @@ it("says what a weaker engine lacks", () => {
   expect(notes("1.2.0", { SecurityOptions: [] })).toMatch(/seccomp.*userns-remap/s);
   expect(describeEngine(version("1.2.0"), { ...info, PidsLimit: false }).enforces.pids).toBe(false);
 });
+
+it("enforces egress policies where the host can and the engine's bridges are in reach", () => {
+  const capabilities = { public: true, allow: true, ipv6: true, notes: ["a note on egress"] };
+  const near = describeEngine(version("1.2.0"), info, { capabilities, inReach: true });
+  expect(near.enforces).toMatchObject({ egressPublic: true, egressAllow: true });
+  expect(near.notes).toContain("a note on egress");
+
+  const far = describeEngine(version("1.2.0"), info, { capabilities, inReach: false });
+  expect(far.enforces).toMatchObject({ egressPublic: false, egressAllow: false });
+  expect(far.notes.join()).toContain("not in the executor's network namespace");
+});

@@ -1,11 +1,30 @@
 import type { RuntimeDescription } from "../contract.ts";
+import type { EgressCapabilities } from "../egress/index.ts";
 import type { InfoReply, VersionReply } from "./engine-replies.ts";
 
 /** The first without the escape through a leaked file descriptor. */
 const minimumRunc = [1, 1, 12];
 
+const outOfReach =
+  "Egress policies other than none can't be enforced: the engine's networks are not in the executor's network namespace.";
+
+interface EgressFindings {
+  readonly capabilities: EgressCapabilities;
+  /** Whether the engine's bridges are where our rules are. */
+  readonly inReach: boolean;
+}
+
+const notAsked: EgressFindings = {
+  capabilities: { public: false, allow: false, ipv6: false, notes: [] },
+  inReach: false,
+};
+
 /** What an engine with these replies enforces, and what is weaker than it could be. */
-export function describeEngine(version: VersionReply, info: InfoReply): RuntimeDescription {
+export function describeEngine(
+  version: VersionReply,
+  info: InfoReply,
+  { capabilities, inReach }: EgressFindings = notAsked,
+): RuntimeDescription {
   const notes: string[] = [];
   const security = info.SecurityOptions ?? [];
   if (info.MemoryLimit && !info.SwapLimit) {
@@ -39,10 +58,10 @@ export function describeEngine(version: VersionReply, info: InfoReply): RuntimeD
       memory: info.MemoryLimit,
       pids: info.PidsLimit,
       egressNone: true,
-      egressPublic: false,
-      egressAllow: false,
+      egressPublic: capabilities.public && inReach,
+      egressAllow: capabilities.allow && inReach,
     },
-    notes,
+    notes: [...notes, ...(capabilities.public && !inReach ? [outOfReach] : capabilities.notes)],
   };
 }
 

@@ -7,12 +7,15 @@ import { asRuntimeFailure } from "./engine-failure.ts";
 import { ensureHostImage } from "./host-image.ts";
 import { checkImageConfig } from "./image-config.ts";
 import { ensureImage, type PullOptions } from "./pull-image.ts";
+import type { SandboxNetwork } from "./sandbox-network.ts";
 import { StepContainer } from "./step-container.ts";
 
 export interface DockerSandboxOptions {
   readonly plan: SandboxPlan;
   readonly allowHostImage: boolean;
   readonly machineCpus: number;
+  /** The sandbox's to dispose. */
+  readonly network: SandboxNetwork;
 }
 
 const startTimeoutMs = 30_000;
@@ -53,7 +56,11 @@ export class DockerSandbox implements Sandbox {
   async runStep(step: SandboxStep, options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
     return asRuntimeFailure(async () => {
       const container = await this.#container(step.image, { signal: options.signal, progress: () => {} });
-      return container.runStep(step, options);
+      try {
+        return await container.runStep(step, options);
+      } finally {
+        await this.#options.network.reportDenied();
+      }
     });
   }
 
@@ -68,6 +75,7 @@ export class DockerSandbox implements Sandbox {
     const removals = [...this.#containers.values()].map((container) => container[Symbol.asyncDispose]());
     const failed = (await Promise.allSettled(removals)).find((each) => each.status === "rejected");
     if (failed) throw runtimeFailed("a container could not be removed", failed.reason);
+    await asRuntimeFailure(async () => this.#options.network[Symbol.asyncDispose]());
   }
 
   async #container(image: string, options: PullOptions): Promise<StepContainer> {
@@ -90,14 +98,15 @@ export class DockerSandbox implements Sandbox {
     const present = this.#containers.get(image);
     if (present?.isAlive) return present;
     await present?.[Symbol.asyncDispose]();
-    const { plan, machineCpus } = this.#options;
+    const { plan, machineCpus, network } = this.#options;
     this.#made += 1;
     const container = await StepContainer.start(this.#engine, {
       name: `airlock-${plan.owner}-${plan.id}-${this.#made}`,
       sandbox: plan,
       image,
       machineCpus,
-      networkMode: alive[0] ? `container:${alive[0].id}` : "none",
+      networkMode: alive[0] ? `container:${alive[0].id}` : network.mode,
+      nameServers: alive[0] ? [] : network.nameServers,
       ...prepared,
     });
     if (this.#disposing) {
@@ -110,7 +119,8 @@ export class DockerSandbox implements Sandbox {
 
   async #prepare(image: string, options: PullOptions): Promise<PreparedImage> {
     if (image === hostImageName) return this.#prepareHost(options);
-    const found = await ensureImage(this.#engine, image, options);
+    const { registryAuth } = this.#options.plan;
+    const found = await ensureImage(this.#engine, image, { ...options, registryAuth });
     checkImageConfig(image, found);
     return { imageId: found.Id, user: found.Config?.User || "0:0", readOnlyPaths: [] };
   }

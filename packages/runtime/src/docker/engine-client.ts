@@ -23,6 +23,7 @@ export interface EngineRequest {
   readonly query?: Readonly<Record<string, string | number | boolean | readonly string[]>>;
   /** Sent as JSON; a stream or bytes as a tar archive. */
   readonly body?: object | Readable | Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -94,7 +95,7 @@ export class EngineClient {
   /** The body of the answer, to be read to its end or destroyed. */
   async stream(request: EngineRequest): Promise<Readable> {
     const { statusCode, body } = await this.#reach(async () =>
-      this.#pool.request({ ...(await this.#prefixed(request)), ...encodeBody(request.body) }),
+      this.#pool.request({ ...(await this.#prefixed(request)), ...encodeBody(request.body, request.headers) }),
     );
     if (statusCode >= 400) throw new EngineError(statusCode, errorText(await readText(body), statusCode));
     return body;
@@ -154,10 +155,14 @@ function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
 }
 
-function encodeBody(body: EngineRequest["body"]): Partial<Dispatcher.RequestOptions> {
-  if (body === undefined) return {};
-  if (Buffer.isBuffer(body) || "pipe" in body) return { body, headers: { "content-type": "application/x-tar" } };
-  return { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+function encodeBody(
+  body: EngineRequest["body"],
+  headers: EngineRequest["headers"] = {},
+): Partial<Dispatcher.RequestOptions> {
+  if (body === undefined) return { headers };
+  const isBytes = Buffer.isBuffer(body) || "pipe" in body;
+  const type = { "content-type": isBytes ? "application/x-tar" : "application/json" };
+  return { body: isBytes ? body : JSON.stringify(body), headers: { ...headers, ...type } };
 }
 
 function encodeQuery(query: EngineRequest["query"] = {}): string {

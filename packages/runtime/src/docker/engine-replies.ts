@@ -54,7 +54,9 @@ export const ContainerListReply = z.array(
   z.object({ Id: z.string(), Names: z.array(z.string()), State: z.string(), Labels: labels }),
 );
 
-export const NetworkListReply = z.array(z.object({ Id: z.string(), Name: z.string(), Labels: labels }));
+export const NetworkListReply = z.array(
+  z.object({ Id: z.string(), Name: z.string(), Labels: labels, Options: z.record(z.string(), z.string()).nullish() }),
+);
 
 export const EventReply = z.object({
   Action: z.string(),

@@ -8,6 +8,7 @@ describe("pullFailure", () => {
     [404, "manifest for x:1 not found: manifest unknown: manifest unknown"],
     [404, "pull access denied for x, repository does not exist or may require 'docker login'"],
     [500, "unauthorized: authentication required"],
+    [500, 'Head "http://r:1/v2/x/manifests/latest": no basic auth credentials'],
     [400, "invalid reference format"],
     [500, "no matching manifest for linux/amd64 in the manifest list entries"],
   ])("blames the job for %i %s", (status, message) => {

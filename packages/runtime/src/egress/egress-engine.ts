@@ -72,7 +72,10 @@ export interface PreparedBridge extends EgressAttachment {
   readonly subnet: string;
   readonly gateway: string;
   readonly ipv6: { readonly subnet: string; readonly gateway: string } | null;
-  /** To be called once the bridge exists and before a container is on it: settles its settings and starts DNS. */
+  /**
+   * To be called once the bridge exists and before a container is on it: settles its settings and starts DNS.
+   * @throws {AirlockError} reason `policy` when there is no such bridge: it is in another network, out of the rules' reach.
+   */
   activate(): Promise<void>;
 }
 
@@ -203,6 +206,13 @@ class NftablesEngine implements EgressEngine {
         gateway: block.gateway,
         ipv6: hasIpv6 ? { subnet: formatRange(block.ipv6.subnet), gateway: block.ipv6.gateway } : null,
         activate: async () => {
+          const { links } = await this.#network.readState();
+          if (!links.some(({ name }) => name === rules.interfaceName)) {
+            throw refusedByPolicy(
+              "the container engine's networks are out of the egress rules' reach",
+              "Run the executor and the container engine in the same network namespace.",
+            );
+          }
           await this.#forwarding.prepareInterface(rules.interfaceName, hasIpv6);
           await this.#startDns(attached, undo);
         },

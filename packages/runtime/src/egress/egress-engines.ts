@@ -1,5 +1,6 @@
 import type { EgressCapabilities } from "./capabilities.ts";
 import { createEgressEngine, type EgressEngine, type EgressOptions } from "./egress-engine.ts";
+import { HostNetwork } from "./host-network.ts";
 
 /** The engines of a runtime, one for each owner of its sandboxes. */
 export class EgressEngines {
@@ -14,6 +15,12 @@ export class EgressEngines {
     const engine = this.#engines.get(owner) ?? createEgressEngine({ ...this.#options, owner });
     this.#engines.set(owner, engine);
     return engine;
+  }
+
+  /** Names of the interfaces of the network that sandboxes are attached to. */
+  async interfaces(): Promise<ReadonlySet<string>> {
+    const { links } = await new HostNetwork(this.#options.networkNamespace).readState();
+    return new Set(links.map(({ name }) => name));
   }
 
   /** The same for every owner. */

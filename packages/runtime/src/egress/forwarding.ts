@@ -69,6 +69,9 @@ export class Forwarding {
       [`ipv4/conf/${name}/arp_ignore`]: "1",
       [`ipv4/conf/${name}/rp_filter`]: "1",
       [`ipv6/conf/${name}/accept_ra`]: "0",
+      // Nobody else is there whose address it could be: a bridge would be deaf for its first seconds.
+      [`ipv6/conf/${name}/accept_dad`]: "0",
+      [`ipv6/conf/${name}/dad_transmits`]: "0",
     });
   }
 }

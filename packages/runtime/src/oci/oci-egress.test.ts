@@ -69,7 +69,7 @@ describeWithEngines(["oci", "network"], "egress of the oci runtime", () => {
 
   it("leaves nothing but loopback under the policy none", async () => {
     await using sandbox = await openSandbox({ kind: "none" });
-    expect(await sandbox.run("ls /sys/class/net; nc -w 2 45.45.45.45 80 </dev/null; echo $?")).toMatch(/^lo\n.*1\n$/s);
+    expect(await sandbox.run("ls /sys/class/net; nc -w 2 45.45.45.45 80 </dev/null; echo $?")).toMatch(/^lo$.*^1$/ms);
   });
 
   it("reaches the internet by name under the policy public, step after step, and nothing private", async () => {
@@ -78,7 +78,7 @@ describeWithEngines(["oci", "network"], "egress of the oci runtime", () => {
       expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null")).toContain(`${publicIpv4} <- 192.168.77.2`);
     }
     const denied = "for a in 10.99.0.2 169.254.169.254 192.168.77.2; do nc -w 2 $a 80 </dev/null; echo $?; done";
-    expect(await sandbox.run(denied)).toMatch(/^(nc: .*\n1\n){3}$/);
+    expect((await sandbox.run(denied)).match(/^1$/gm)).toHaveLength(3);
     // Told before the step's end, so that it stands in the step's log.
     expect(
       sandbox.denials.map((denial) => (denial.kind === "connection" ? denial.address : denial.name)).sort(),
@@ -90,9 +90,9 @@ describeWithEngines(["oci", "network"], "egress of the oci runtime", () => {
       kind: "allow",
       rules: [parseAllowRule("public.example.com:443") as AllowRule],
     });
-    expect(await sandbox.run("nc -w 2 45.45.45.45 443 </dev/null; echo $?")).toMatch(/1\n$/);
+    expect(await sandbox.run("nc -w 2 45.45.45.45 443 </dev/null; echo $?")).toMatch(/^1$/m);
     expect(await sandbox.run("nc -w 2 public.example.com 443 </dev/null")).toContain(publicIpv4);
-    expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null; echo $?")).toMatch(/1\n$/);
+    expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null; echo $?")).toMatch(/^1$/m);
   });
 
   it("can't be changed from inside", async () => {

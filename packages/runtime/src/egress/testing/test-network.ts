@@ -27,7 +27,8 @@ export const publicIpv4 = "45.45.45.45";
 export const otherPublicIpv4 = "46.46.46.46";
 export const publicIpv6 = "2a00:1450::45";
 export const nameServer = "192.168.77.1";
-const hostAddresses = ["192.168.77.2", "10.200.0.1", "fd99::2"] as const;
+const sideAddress = "10.200.0.1";
+const hostAddresses = ["192.168.77.2", sideAddress, "fd99::2"] as const;
 export const echoPort = 7000;
 
 export async function startTestNetwork(options: { readonly hostPath?: string } = {}): Promise<TestNetwork> {
@@ -37,11 +38,12 @@ export async function startTestNetwork(options: { readonly hostPath?: string } =
   const host = new HostNetwork(hostPath);
   const internet = new HostNetwork(internetPath);
   const cable = "tn0";
-  if (options.hostPath !== undefined) cleanup.defer(() => host.ip(`link delete ${cable}\n`));
+  // The routes go with the link.
+  cleanup.defer(() => host.ip(`link delete ${cable}\naddress delete ${sideAddress}/32 dev lo\n`));
 
   await host.ip(`
 link set lo up
-address add 10.200.0.1/32 dev lo
+address add ${sideAddress}/32 dev lo
 link add ${cable} type veth peer name up0 netns ${internetPath}
 address add 192.168.77.2/24 dev ${cable}
 address add fd99::2/64 dev ${cable} nodad

@@ -1,0 +1,131 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
+import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { EgressDenial, Runtime } from "../contract.ts";
+import {
+  nameServer,
+  otherPublicIpv4,
+  publicIpv4,
+  publicIpv6,
+  startTestNetwork,
+  type TestNetwork,
+} from "../egress/testing/test-network.ts";
+import { createDockerRuntime } from "./docker-runtime.ts";
+
+const { signal } = new AbortController();
+const limits = { cpus: 1, memoryBytes: 128 * 2 ** 20, pids: 100 };
+const owner = `docker-egress-${process.pid}`;
+const image = "airlock-test-docker-egress:1";
+const otherImage = "airlock-test-docker-egress:2";
+
+describeWithEngines(["docker", "network"], "egress of the docker runtime", () => {
+  let network: TestNetwork;
+  let runtime: Runtime;
+  let directory: string;
+  const cleanup = new AsyncDisposableStack();
+
+  beforeAll(async () => {
+    const { socketPath, networkNamespace } = engines().docker ?? expect.unreachable();
+    // The engine's namespace leads into the test's own little internet as long as this suite runs.
+    network = cleanup.use(await startTestNetwork({ hostPath: networkNamespace }));
+    const zones = {
+      "public.example.com A": [[{ type: "A", data: publicIpv4, ttl: 300 }]],
+      "private.example.com A": [[{ type: "A", data: "10.99.0.2", ttl: 300 }]],
+    } as const;
+    await network.internet.ask({ op: "name-server", address: nameServer, zones });
+    directory = cleanup.use(await temporaryDirectory("airlock-docker-egress-")).path;
+    runtime = createDockerRuntime({
+      host: `unix://${socketPath}`,
+      allowHostImage: false,
+      egress: { networkNamespace, upstreams: [{ address: nameServer, port: 53 }] },
+    });
+    cleanup.defer(() => runtime.close());
+    cleanup.defer(async () => void (await runtime.collect({ owner, keep: new Set(), signal })));
+    for (const name of [image, otherImage]) await loadImage(await busyboxImage(), socketPath, name);
+  });
+  afterAll(() => cleanup.disposeAsync());
+
+  async function openSandbox(egress: EgressPolicy) {
+    const id = `e${randomBytes(5).toString("hex")}`;
+    const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
+    for (const path of [workspaceDir, scriptsDir]) await mkdir(path, { recursive: true });
+    const denials: EgressDenial[] = [];
+    const plan = { id, owner, workspaceDir, scriptsDir, limits, egress };
+    const sandbox = await runtime.createSandbox(
+      { ...plan, onEgressDenied: (denial) => denials.push(denial) },
+      { signal },
+    );
+    return {
+      denials,
+      async run(script: string, stepImage = image): Promise<string> {
+        await writeFile(join(scriptsDir, "step"), script);
+        const output: Buffer[] = [];
+        await sandbox.runStep(
+          { key: "step", image: stepImage, script: "/airlock/step", workingDirectory: "/data", env: {} },
+          { signal, output: (_, bytes) => void output.push(bytes) },
+        );
+        return Buffer.concat(output).toString();
+      },
+      [Symbol.asyncDispose]: () => sandbox[Symbol.asyncDispose](),
+    };
+  }
+
+  it("is announced", async () => {
+    const { enforces } = await runtime.describe({ signal });
+    expect(enforces).toMatchObject({ egressNone: true, egressPublic: true, egressAllow: true });
+  });
+
+  it("reaches the internet by name under the policy public, from every image, and nothing private", async () => {
+    await using sandbox = await openSandbox({ kind: "public" });
+    for (const stepImage of [image, otherImage]) {
+      const output = await sandbox.run("nc -w 2 public.example.com 80 </dev/null", stepImage);
+      expect(output).toContain(`${publicIpv4} <- 192.168.77.2`);
+    }
+    expect(await sandbox.run(`nc -w 2 ${publicIpv6} 80 </dev/null`)).toContain(publicIpv6);
+    const closed = ["10.99.0.2", "169.254.169.254", "192.168.77.2", "10.200.0.1", "172.17.0.1", "fd99::1", "fd99::2"];
+    const output = await sandbox.run(
+      `for a in ${closed.join(" ")} private.example.com; do nc -w 2 $a 80 </dev/null; echo "$a $?"; done`,
+    );
+    for (const address of closed) expect(output).toContain(`${address} 1`);
+    expect(output).toContain("private.example.com 1");
+    expect(output).not.toContain("<-");
+    const told = sandbox.denials.map((denial) => (denial.kind === "connection" ? denial.address : denial.name));
+    expect(told).toEqual(expect.arrayContaining([...closed, "private.example.com"]));
+  });
+
+  it("does not reach another sandbox", async () => {
+    await using one = await openSandbox({ kind: "public" });
+    await using two = await openSandbox({ kind: "public" });
+    const address = (await one.run("ip -4 -o address show eth0")).match(/inet ([\d.]+)/)?.[1];
+    const serving = one.run("timeout 3 nc -l -p 8000 -e echo served; true");
+    const output = await two.run(`sleep 1; nc -w 1 ${address} 8000 </dev/null; echo $?`);
+    expect(output).toMatch(/^1$/m);
+    expect(output).not.toContain("served");
+    await serving;
+  });
+
+  it("reaches what an allow-list names and nothing else", async () => {
+    await using sandbox = await openSandbox({
+      kind: "allow",
+      rules: ["public.example.com:443", "10.99.0.2:5432"].map((text) => parseAllowRule(text) as AllowRule),
+    });
+    expect(await sandbox.run(`nc -w 2 ${publicIpv4} 443 </dev/null; echo $?`)).toMatch(/^1$/m);
+    expect(await sandbox.run("nc -w 2 public.example.com 443 </dev/null")).toContain(publicIpv4);
+    expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null; echo $?")).toMatch(/^1$/m);
+    expect(await sandbox.run(`nc -w 2 ${otherPublicIpv4} 443 </dev/null; echo $?`)).toMatch(/^1$/m);
+    expect(await sandbox.run("nc -w 2 10.99.0.2 5432 </dev/null")).toContain("10.99.0.2");
+    expect(await sandbox.run("nslookup other.example.org; echo $?")).toMatch(/^1$/m);
+  });
+
+  it("leaves no bridge, network or rule when its sandboxes are gone", async () => {
+    const before = await network.onHost("ip", "-brief", "link", "show");
+    await (await openSandbox({ kind: "public" }))[Symbol.asyncDispose]();
+    await runtime.collect({ owner, keep: new Set(), signal });
+    expect(await network.onHost("ip", "-brief", "link", "show")).not.toMatch(/^ak/m);
+    expect(before).not.toMatch(/^ak/m);
+    expect(await network.onHost("nft", "list", "tables")).not.toContain("airlock");
+  });
+});
