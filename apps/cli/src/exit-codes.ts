@@ -8,6 +8,8 @@ export const exitCodes = {
   usage: 2,
   failureWhileFollowing: 125,
   interrupted: 130,
+  /** Whoever read our output went away, as SIGPIPE would have it. With `--follow` it says nothing of the job. */
+  brokenPipe: 141,
 } as const;
 
 export const requestExitCodesHelp = `

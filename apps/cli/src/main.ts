@@ -5,7 +5,7 @@ import { runCommandLine } from "./run-command-line.ts";
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     // `airlock job list | head`: the reader has what it wanted.
-    if (error.code === "EPIPE") process.exit(process.exitCode ?? exitCodes.ok);
+    if (error.code === "EPIPE") process.exit(exitCodes.brokenPipe);
     throw error;
   });
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describeWithEngines, type TemporaryDirectory, temporaryDirectory } from "@airlock/test-kit";
@@ -105,6 +105,54 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await readdir(data)).not.toContain("connection.json");
   });
 
+  it("lets a log be followed over a connection that breaks again and again", async () => {
+    const running = dev();
+    await running.says("Ctrl-C stops");
+    const { url, token } = JSON.parse(await readFile(path.join(data, "connection.json"), "utf8"));
+    const sockets = new Set<Socket>();
+    const proxy = createServer((client) => {
+      const upstream = connect(Number(new URL(url).port), "127.0.0.1");
+      for (const [from, to] of [
+        [client, upstream],
+        [upstream, client],
+      ] as const) {
+        sockets.add(from);
+        from.on("data", (bytes) => to.write(bytes));
+        from.on("error", () => to.destroy());
+        from.on("close", () => to.destroy());
+      }
+    }).listen(0, "127.0.0.1");
+    await once(proxy, "listening");
+    let cuts = 0;
+    const cutter = setInterval(() => {
+      if (sockets.size > 0) cuts += 1;
+      for (const socket of sockets) socket.destroy();
+      sockets.clear();
+    }, 300);
+
+    const script = "for round in 1 2 3 4 5 6 7 8; do seq $round 5000; sleep 0.25; done; exit 4";
+    const submitted = airlock("job", "submit", "--image", "host", "--json", "--", "sh", "-c", script);
+    await submitted.ended;
+    const { id } = JSON.parse(submitted.stdout);
+    const { port } = proxy.address() as AddressInfo;
+    const followed = new Airlock(
+      ["job", "logs", String(id), "--follow"],
+      { ...environment, AIRLOCK_URL: `http://127.0.0.1:${port}`, AIRLOCK_TOKEN: token },
+      directory.path,
+    );
+    started.push(followed);
+    const code = await followed.ended;
+    clearInterval(cutter);
+    proxy.close();
+
+    expect(code).toBe(4);
+    expect(cuts).toBeGreaterThan(3);
+    const rounds = Array.from({ length: 8 }, (_, round) =>
+      Array.from({ length: 5000 - round }, (_, index) => `${round + 1 + index}\n`).join(""),
+    );
+    expect(followed.stdout === rounds.join("")).toBe(true);
+  });
+
   it("runs one job with --once and ends with its exit code", async () => {
     const job = path.join(directory.path, "job.yaml");
     await writeFile(job, "steps:\n  - { key: hello, image: host, run: 'echo hello from a sandbox; exit 5' }\n");
@@ -163,7 +211,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
   it("says which port is taken and how to choose another", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
-    const { port } = server.address() as { port: number };
+    const { port } = server.address() as AddressInfo;
     const running = airlock("dev", "--listen", `127.0.0.1:${port}`);
     expect(await running.ended).toBe(1);
     server.close();

@@ -1,4 +1,5 @@
 import { JobView } from "@airlock/api";
+import { isFinished } from "@airlock/job";
 import type { CommandContext } from "../command-context.ts";
 import { exitCodes } from "../exit-codes.ts";
 import type { InstanceClient } from "../instance/instance-client.ts";
@@ -61,12 +62,13 @@ export async function watchJob(
   const onConnection = (state: "lost" | "back") => {
     screen.status(state === "lost" ? "connection lost; trying again …" : "connection is back");
   };
+  let last: JobView | undefined;
   for await (const event of jobEvents(client, id, { signal, onConnection })) {
+    if (event.kind === "job") last = event.job;
     if (json) stdout.write(`${JSON.stringify(event)}\n`);
     else await printer.print(event);
   }
-  // The last event with the job may be older than its end.
-  const job = await client.json(JobView, `jobs/${id}`, { signal });
+  const job = last && isFinished(last.state) ? last : await client.json(JobView, `jobs/${id}`, { signal });
   if (json) screen.clearStatus();
   else await printer.printEnd(job);
   return job;

@@ -50,7 +50,7 @@ export async function* jobEvents(
     } catch (error) {
       signal.throwIfAborted();
       // The first connection tells of a wrong address at once; later ones only of an instance that starts again.
-      if (!isPassing(error) || aliveAt === undefined) throw error;
+      if (!isPassing(error) || (aliveAt === undefined && !wasCut(error))) throw error;
       problem = error;
     }
     aliveAt ??= performance.now();
@@ -67,6 +67,13 @@ export async function* jobEvents(
 function isPassing(error: unknown): error is Error {
   if (error instanceof UnreachableError) return true;
   return error instanceof RequestError && (error.status >= 500 || error.status === 429);
+}
+
+/** Somebody was there. */
+function wasCut(error: Error): boolean {
+  return (
+    error instanceof UnreachableError && ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"].includes(error.systemCode ?? "")
+  );
 }
 
 async function* messages(
