@@ -61,10 +61,21 @@ export interface SandboxPlan {
   readonly limits: SandboxLimits;
   readonly egress: EgressPolicy;
   /**
+   * The job's own registry credentials by `HOST[:PORT]` (`docker.io` for the hub); they win over the runtime's. Used by
+   * the host to get images, never visible in the sandbox. An image that took credentials to get is given to another job
+   * only when that one's credentials may read it, too. Default: none.
+   */
+  readonly registryAuth?: Readonly<Record<string, RegistryCredentials>>;
+  /**
    * Told once for each distinct destination or name that the egress policy denied, at most 100 times; what a step was
    * denied is told before its `runStep` settles. Default: nobody.
    */
   readonly onEgressDenied?: (denial: EgressDenial) => void;
+}
+
+export interface RegistryCredentials {
+  readonly username: string;
+  readonly password: string;
 }
 
 /** For the whole sandbox, over all its steps. */

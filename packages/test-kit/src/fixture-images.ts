@@ -145,22 +145,28 @@ export async function writeOciLayout(image: FixtureImage, directory: string, tag
   );
 }
 
-/** Uploads the image to a registry without authentication; resolves to its reference, `HOST:PORT/repository:tag`. */
+/** Uploads the image to a registry; resolves to its reference, `HOST:PORT/repository:tag`. */
 export async function pushImage(
   image: FixtureImage,
-  { registry, repository, tag = "latest" }: { registry: string; repository: string; tag?: string },
+  {
+    registry,
+    repository,
+    tag = "latest",
+    authorization,
+  }: { registry: string; repository: string; tag?: string; authorization?: string },
 ): Promise<string> {
   const base = `http://${registry}/v2/${repository}`;
+  const headers = { ...(authorization ? { authorization } : {}) };
   for (const each of [image.config, ...image.layers]) {
-    const started = await expectStatus(await fetch(`${base}/blobs/uploads/`, { method: "POST" }), 202);
+    const started = await expectStatus(await fetch(`${base}/blobs/uploads/`, { method: "POST", headers }), 202);
     const location = new URL(started.headers.get("location") ?? "", base);
     location.searchParams.set("digest", each.digest);
-    await expectStatus(await fetch(location, { method: "PUT", body: new Uint8Array(each.bytes) }), 201);
+    await expectStatus(await fetch(location, { method: "PUT", headers, body: new Uint8Array(each.bytes) }), 201);
   }
   await expectStatus(
     await fetch(`${base}/manifests/${tag}`, {
       method: "PUT",
-      headers: { "content-type": image.manifest.mediaType },
+      headers: { ...headers, "content-type": image.manifest.mediaType },
       body: new Uint8Array(image.manifest.bytes),
     }),
     201,

@@ -22,6 +22,7 @@ export {
   type RepositoryFile,
 } from "./make-repository.ts";
 export { type PostgresEngine, startPostgresEngine } from "./postgres-engine.ts";
+export { type PrivateRegistry, type RegistryUser, startPrivateRegistry } from "./private-registry.ts";
 export { publishedRepository } from "./published-repository.ts";
 export { runGit } from "./run-git.ts";
 export { describeRuntime, type RuntimeUnderTest } from "./runtime-contract.ts";

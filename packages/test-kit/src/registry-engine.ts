@@ -9,13 +9,23 @@ export interface RegistryEngine extends AsyncDisposable {
   readonly address: string;
 }
 
+export interface RegistryEngineOptions {
+  /** Lines of an htpasswd file with bcrypt hashes: everybody else is refused. Default: no authentication. */
+  readonly htpasswd?: readonly string[];
+}
+
 /** Debian's `docker-registry` with its storage in a fresh directory, on a free port of `host`. */
-export async function startRegistryEngine(host: string): Promise<RegistryEngine> {
+export async function startRegistryEngine(
+  host: string,
+  { htpasswd }: RegistryEngineOptions = {},
+): Promise<RegistryEngine> {
   const command = findExecutable("docker-registry");
   if (!command) throw new Error("not installed: apt-get install -y docker-registry");
   await using cleanup = new AsyncDisposableStack();
   const directory = cleanup.use(await temporaryDirectory("airlock-r-")).path;
   const configPath = join(directory, "config.yml");
+  const passwordFile = join(directory, "htpasswd");
+  if (htpasswd) await writeFile(passwordFile, `${htpasswd.join("\n")}\n`);
   await writeFile(
     configPath,
     JSON.stringify({
@@ -23,6 +33,7 @@ export async function startRegistryEngine(host: string): Promise<RegistryEngine>
       log: { level: "info", accesslog: { disabled: true } },
       storage: { filesystem: { rootdirectory: join(directory, "storage") }, delete: { enabled: true } },
       http: { addr: `${host}:0` },
+      ...(htpasswd ? { auth: { htpasswd: { realm: "tests", path: passwordFile } } } : {}),
     }),
   );
   const daemon = cleanup.use(

@@ -96,7 +96,8 @@ export class OciSandbox implements Sandbox {
 
   async #root(image: string, options: Abortable & { readonly progress: (text: string) => void }): Promise<StepRoot> {
     if (image !== hostImageName) {
-      const prepared = await this.#parts.images.prepare(image, options);
+      const { registryAuth } = this.#parts.plan;
+      const prepared = await this.#parts.images.prepare(image, { ...options, registryAuth });
       return { image: prepared, layersDirectory: this.#parts.images.layersDirectory, mounts: [] };
     }
     if (!this.#parts.allowHostImage) {

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
-import type { Abortable } from "../../contract.ts";
+import type { Abortable, RegistryCredentials } from "../../contract.ts";
 import { imageInvalid, runtimeFailed } from "../../errors.ts";
 import { errorCode } from "../error-code.ts";
 import { BlobStore } from "./blob-store.ts";
@@ -18,7 +18,7 @@ import { LayerTree } from "./layer-tree.ts";
 import { loadArchive } from "./load-archive.ts";
 import { isProgramFor, programHeaderBytes } from "./program-header.ts";
 import { parseConfig, pullImage, type StoredImage } from "./pull-image.ts";
-import { RegistryClient, type RegistryOptions } from "./registry-client.ts";
+import { credentialsDigest, RegistryClient, type RegistryOptions } from "./registry-client.ts";
 import { SharedTasks, type TaskOptions } from "./shared-tasks.ts";
 import { UnpackBudget } from "./unpack-budget.ts";
 import { unpackLayer } from "./unpack-layer.ts";
@@ -42,7 +42,21 @@ export interface ImageStoreOptions {
   readonly limits?: Partial<ImageLimits>;
 }
 
-const Record = z.object({ reference: z.string(), config: Descriptor, layers: z.array(Descriptor) });
+const Record = z.object({
+  reference: z.string(),
+  config: Descriptor,
+  layers: z.array(Descriptor),
+  isPrivate: z.boolean().default(false),
+});
+
+/** For this long the registry's word holds that credentials may read an image. */
+const proofMs = 5 * 60_000;
+const maximumProofs = 10_000;
+
+export interface PrepareOptions extends TaskOptions {
+  /** By registry; they win over the store's own. */
+  readonly registryAuth?: Readonly<{ [registry: string]: RegistryCredentials }> | undefined;
+}
 
 /**
  * The images of this machine: blobs, one record for each reference, unpacked layers. Several processes may share the
@@ -57,9 +71,11 @@ export class ImageStore {
   readonly #blobs: BlobStore;
   readonly #registry: RegistryClient;
   readonly #whiteoutDevice: WhiteoutDevice;
-  readonly #preparing = new SharedTasks<PreparedImage>();
+  readonly #preparing = new SharedTasks<PreparedImage & { readonly isPrivate: boolean }>();
   readonly #unpacking = new SharedTasks<void>();
-  readonly #prepared = new Map<string, PreparedImage>();
+  readonly #prepared = new Map<string, PreparedImage & { readonly isPrivate: boolean }>();
+  /** When the registry last said that these credentials may read that image. */
+  readonly #proofs = new Map<string, number>();
 
   private constructor(options: ImageStoreOptions) {
     this.#options = options;
@@ -86,19 +102,48 @@ export class ImageStore {
   }
 
   /**
-   * Answers a ready image, pulling and unpacking what is missing.
+   * Answers a ready image, pulling and unpacking what is missing. An image that took credentials to get is answered only
+   * to those whose own credentials may read it.
    * @throws {AirlockError} reason `image-invalid`, `image-unavailable`, or `runtime` (disk full).
    */
-  async prepare(text: string, options: TaskOptions): Promise<PreparedImage> {
+  async prepare(text: string, options: PrepareOptions): Promise<PreparedImage> {
     const reference = parseImageReference(text);
-    const known = this.#prepared.get(reference.canonical);
-    if (known && (await this.#areThere(known.layers))) return known;
-    return this.#preparing.run(reference.canonical, options, async (task) => {
-      const stored = (await this.#find(reference)) ?? (await this.#pull(reference, task));
-      const prepared = await this.#unpack(reference.canonical, stored, task);
-      this.#prepared.set(reference.canonical, prepared);
+    const { canonical, registry } = reference;
+    const credentials = ownValue(options.registryAuth, registry) ?? this.#options.registry.credentials?.(registry);
+    const known = this.#prepared.get(canonical);
+    if (known && (await this.#areThere(known.layers))) {
+      await this.#checkAccess(reference, known, credentials, options);
+      return known;
+    }
+    // Nobody joins a task that runs by the credentials of another job.
+    return this.#preparing.run(`${canonical} ${credentialsDigest(credentials)}`, options, async (task) => {
+      const found = await this.#find(reference);
+      if (found) await this.#checkAccess(reference, found, credentials, task);
+      const stored = found ?? (await this.#pull(reference, credentials, task));
+      const prepared = { ...(await this.#unpack(canonical, stored, task)), isPrivate: stored.isPrivate };
+      this.#prepared.set(canonical, prepared);
       return prepared;
     });
+  }
+
+  /** @throws {AirlockError} reason `image-invalid` when the image is private and these credentials may not read it. */
+  async #checkAccess(
+    reference: ImageReference,
+    { isPrivate }: { readonly isPrivate: boolean },
+    credentials: RegistryCredentials | undefined,
+    { signal, progress }: TaskOptions,
+  ): Promise<void> {
+    if (!isPrivate) return;
+    const provenAt = this.#proofs.get(proofKey(reference, credentials));
+    if (provenAt !== undefined && performance.now() - provenAt < proofMs) return;
+    progress(`asking ${reference.registry} whether the job may use ${reference.canonical}`);
+    await this.#registry.checkAccess(reference, { signal, credentials });
+    this.#prove(reference, credentials);
+  }
+
+  #prove(reference: ImageReference, credentials: RegistryCredentials | undefined): void {
+    if (this.#proofs.size >= maximumProofs) this.#proofs.clear();
+    this.#proofs.set(proofKey(reference, credentials), performance.now());
   }
 
   /** Answers the references that the archive's images have now. An image without a name gets one by its digest alone. */
@@ -121,14 +166,20 @@ export class ImageStore {
     return added;
   }
 
-  async #pull(reference: ImageReference, task: TaskOptions): Promise<StoredImage> {
+  async #pull(
+    reference: ImageReference,
+    credentials: RegistryCredentials | undefined,
+    task: TaskOptions,
+  ): Promise<StoredImage> {
     const stored = await pullImage(reference, this.#registry, this.#blobs, {
       ...task,
+      credentials,
       limits: this.#limits,
       isUnpacked: (chainId) =>
         this.#options.style === "overlay" ? this.#areThere([layerName(chainId)]) : Promise.resolve(false),
     });
     await this.#remember(reference, stored);
+    this.#prove(reference, credentials);
     return stored;
   }
 
@@ -149,11 +200,11 @@ export class ImageStore {
       const isHere = (await this.#areThere([layerName(chainId)])) || (layer && (await this.#blobs.has(layer.digest)));
       if (!isHere) return undefined;
     }
-    return { manifest, config };
+    return { manifest, config, isPrivate: record.isPrivate };
   }
 
-  async #remember(reference: ImageReference, { manifest }: StoredImage): Promise<void> {
-    const record = { reference: reference.canonical, config: manifest.config, layers: manifest.layers };
+  async #remember(reference: ImageReference, { manifest, isPrivate }: StoredImage): Promise<void> {
+    const record = { reference: reference.canonical, config: manifest.config, layers: manifest.layers, isPrivate };
     const temporary = this.#temporaryPath();
     await writeFile(temporary, JSON.stringify(record), { mode: 0o600 });
     await rename(temporary, this.#recordPath(reference));
@@ -295,6 +346,15 @@ export class ImageStore {
 
 /** Where steps get mounts, and files of ours. */
 const mountTargets = ["dev", "proc", "sys", "data", "airlock", "etc"];
+
+function proofKey(reference: ImageReference, credentials: RegistryCredentials | undefined): string {
+  return `${reference.canonical} ${credentialsDigest(credentials)}`;
+}
+
+/** Registries' names come from jobs: what every object inherits is no entry. */
+function ownValue<T>(entries: Readonly<{ [name: string]: T }> | undefined, name: string): T | undefined {
+  return entries && Object.hasOwn(entries, name) ? entries[name] : undefined;
+}
 
 /** Short, since overlayfs takes the names of all layers in one page; 128 bits are past finding a second image for. */
 function layerName(chainId: string): string {

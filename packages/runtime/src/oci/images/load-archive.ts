@@ -175,7 +175,7 @@ async function loadOciLayout(
     const config = parseConfig(archivePath, await blobs.read(manifest.config.digest), manifest);
     const name =
       entry.annotations?.["io.containerd.image.name"] ?? entry.annotations?.["org.opencontainers.image.ref.name"];
-    loaded.push({ manifest, config, names: name === undefined ? [] : [fullName(archivePath, name)] });
+    loaded.push({ manifest, config, isPrivate: false, names: name === undefined ? [] : [fullName(archivePath, name)] });
   }
   return loaded;
 }
@@ -215,7 +215,7 @@ async function loadDockerArchive(
     const manifest = ImageManifest.parse({ config: await store(image.Config), layers });
     checkManifest({ canonical: archivePath }, manifest, limits);
     const config: ImageConfig = parseConfig(archivePath, await blobs.read(manifest.config.digest), manifest);
-    loaded.push({ manifest, config, names: image.RepoTags ?? [] });
+    loaded.push({ manifest, config, isPrivate: false, names: image.RepoTags ?? [] });
   }
   return loaded;
 }

@@ -13,15 +13,17 @@ import {
   selectPlatform,
 } from "./image-manifest.ts";
 import type { ImageReference } from "./image-reference.ts";
-import type { RegistryClient } from "./registry-client.ts";
+import type { RegistryAccess, RegistryClient } from "./registry-client.ts";
 import type { TaskOptions } from "./shared-tasks.ts";
 
 export interface StoredImage {
+  /** Whether it took credentials to get it. */
+  readonly isPrivate: boolean;
   readonly manifest: ImageManifest;
   readonly config: ImageConfig;
 }
 
-export interface PullOptions extends TaskOptions {
+export interface PullOptions extends TaskOptions, RegistryAccess {
   readonly limits: ImageLimits;
   /** Layers that are unpacked already are not fetched again. */
   readonly isUnpacked: (chainId: string) => Promise<boolean>;
@@ -39,10 +41,10 @@ export async function pullImage(
   blobs: BlobStore,
   options: PullOptions,
 ): Promise<StoredImage> {
-  const { signal, progress, limits } = options;
+  const { signal, progress, limits, credentials } = options;
   progress(`looking up ${image.canonical}`);
   const expected = image.version.kind === "digest" ? image.version.text : undefined;
-  const manifest = await fetchManifest(image, expected, registry, options);
+  const { manifest, isPrivate } = await fetchManifest(image, expected, registry, options);
   checkManifest(image, manifest, limits);
 
   const fetchBlob = async (blob: Descriptor, onBytes: (bytes: number) => void) => {
@@ -51,7 +53,7 @@ export async function pullImage(
       return;
     }
     try {
-      const content = await registry.blob(image, blob.digest, { signal });
+      const content = await registry.blob(image, blob.digest, { signal, credentials });
       await blobs.write(content, { signal, digest: blob.digest, maxBytes: blob.size, progress: onBytes });
     } catch (error) {
       signal.throwIfAborted();
@@ -99,7 +101,7 @@ export async function pullImage(
     ),
   );
   for (const result of results) if (result.status === "rejected") throw result.reason;
-  return { manifest, config };
+  return { manifest, config, isPrivate };
 }
 
 async function fetchManifest(
@@ -107,17 +109,17 @@ async function fetchManifest(
   expected: string | undefined,
   registry: RegistryClient,
   options: PullOptions,
-): Promise<ImageManifest> {
+): Promise<{ readonly manifest: ImageManifest; readonly isPrivate: boolean }> {
   let version = image.version.text;
   let digest = expected;
   // An index leads to a manifest; an index in an index is allowed by nobody's tools.
   for (let depth = 0; depth < 2; depth += 1) {
-    const { bytes, mediaType } = await registry.manifest(image, version, options);
+    const { bytes, mediaType, isPrivate } = await registry.manifest(image, version, options);
     if (digest !== undefined && sha256(bytes) !== digest) {
       throw imageInvalid(image.canonical, `is damaged: its manifest has the digest ${sha256(bytes)}`);
     }
     const parsed = parseManifest(image.canonical, bytes, mediaType);
-    if (parsed.kind === "manifest") return parsed.manifest;
+    if (parsed.kind === "manifest") return { manifest: parsed.manifest, isPrivate };
     const chosen = selectPlatform(parsed.index, imageArchitecture());
     if (!chosen) throw imageInvalid(image.canonical, `is not made for linux/${imageArchitecture()}`);
     version = chosen.digest;

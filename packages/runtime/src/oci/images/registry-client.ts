@@ -1,6 +1,7 @@
+import { createHash } from "node:crypto";
 import { Agent, fetch, type Response } from "undici";
 import { z } from "zod";
-import type { Abortable } from "../../contract.ts";
+import type { Abortable, RegistryCredentials } from "../../contract.ts";
 import { imageInvalid, imageUnavailable } from "../../errors.ts";
 import { manifestMediaTypes } from "./image-manifest.ts";
 import type { ImageReference } from "./image-reference.ts";
@@ -9,7 +10,13 @@ export interface RegistryOptions {
   /** `HOST[:PORT]` of registries that are asked over plain HTTP. Loopback hosts always are. Default: none. */
   readonly insecureRegistries?: readonly string[];
   /** Answers the credentials for a registry, or `undefined` to go there anonymously. */
-  readonly credentials?: (registry: string) => { readonly username: string; readonly password: string } | undefined;
+  readonly credentials?: (registry: string) => RegistryCredentials | undefined;
+}
+
+/** On whose behalf a registry is asked. */
+export interface RegistryAccess extends Abortable {
+  /** Default: anonymous. */
+  readonly credentials?: RegistryCredentials | undefined;
 }
 
 const Token = z.object({ token: z.string().optional(), access_token: z.string().optional() });
@@ -24,6 +31,7 @@ export class RegistryClient {
   readonly #documentBytes: number;
   // The default time-outs of 300 s would hold a slot of the executor for a registry that is gone.
   readonly #agent = new Agent({ connect: { timeout: 10_000 }, headersTimeout: 30_000, bodyTimeout: 60_000 });
+  /** By repository and credentials: what one job may read says nothing about another. */
   readonly #tokens = new Map<string, string>();
 
   constructor(options: RegistryOptions, documentBytes: number) {
@@ -35,38 +43,57 @@ export class RegistryClient {
     await this.#agent.close();
   }
 
-  /** A manifest or index as it was sent; its media type decides what it is. */
+  /**
+   * A manifest or index as it was sent; its media type decides what it is. `isPrivate`: the registry wanted credentials,
+   * and was given some.
+   */
   async manifest(
     image: ImageReference,
     version: string,
-    options: Abortable,
-  ): Promise<{ readonly bytes: Buffer; readonly mediaType: string }> {
-    const response = await this.#get(image, `manifests/${version}`, manifestMediaTypes.join(", "), options);
+    options: RegistryAccess,
+  ): Promise<{ readonly bytes: Buffer; readonly mediaType: string; readonly isPrivate: boolean }> {
+    const response = await this.#request(image, `manifests/${version}`, manifestMediaTypes.join(", "), options);
     const bytes = await this.#readBounded(image, response, options);
-    return { bytes, mediaType: (response.headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "" };
+    const isPrivate = options.credentials !== undefined && this.#tokens.has(tokenKey(image, options.credentials));
+    return { bytes, isPrivate, mediaType: (response.headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "" };
+  }
+
+  /** @throws {AirlockError} when these credentials do not reach the image. */
+  async checkAccess(image: ImageReference, options: RegistryAccess): Promise<void> {
+    const path = `manifests/${image.version.text}`;
+    await this.#request(image, path, manifestMediaTypes.join(", "), options, "HEAD");
   }
 
   /** The content of a blob as it comes. Errors while it is read are the network's. */
-  async blob(image: ImageReference, digest: string, options: Abortable): Promise<AsyncIterable<Uint8Array>> {
-    const response = await this.#get(image, `blobs/${digest}`, "*/*", options);
+  async blob(image: ImageReference, digest: string, options: RegistryAccess): Promise<AsyncIterable<Uint8Array>> {
+    const response = await this.#request(image, `blobs/${digest}`, "*/*", options);
     return bodyOf(response);
   }
 
-  async #get(image: ImageReference, path: string, accept: string, { signal }: Abortable): Promise<Response> {
+  async #request(
+    image: ImageReference,
+    path: string,
+    accept: string,
+    { signal, credentials }: RegistryAccess,
+    method: "GET" | "HEAD" = "GET",
+  ): Promise<Response> {
     const url = `${this.#origin(image.registry)}/v2/${image.repository}/${path}`;
-    const tokenKey = `${image.registry}/${image.repository}`;
+    const key = tokenKey(image, credentials);
     const request = () => {
-      const authorization = this.#tokens.get(tokenKey);
+      const authorization = this.#tokens.get(key);
       const headers = { accept, "user-agent": "airlock", ...(authorization ? { authorization } : {}) };
-      return fetch(url, { headers, signal, dispatcher: this.#agent });
+      return fetch(url, { method, headers, signal, dispatcher: this.#agent });
     };
     try {
       let response = await request();
       if (response.status === 401) {
         await response.body?.cancel();
-        const authorization = await this.#authorize(image, response.headers.get("www-authenticate") ?? "", signal);
+        const authorization = await this.#authorize(image, response.headers.get("www-authenticate") ?? "", {
+          signal,
+          credentials,
+        });
         if (authorization !== undefined) {
-          this.#tokens.set(tokenKey, authorization);
+          this.#tokens.set(key, authorization);
           response = await request();
         }
       }
@@ -90,8 +117,11 @@ export class RegistryClient {
   }
 
   /** The value of an Authorization header that answers the challenge. https://distribution.github.io/distribution/spec/auth/token/ */
-  async #authorize(image: ImageReference, challenge: string, signal: AbortSignal): Promise<string | undefined> {
-    const credentials = this.#options.credentials?.(image.registry);
+  async #authorize(
+    image: ImageReference,
+    challenge: string,
+    { signal, credentials }: RegistryAccess,
+  ): Promise<string | undefined> {
     const basic = credentials
       ? `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`
       : undefined;
@@ -136,6 +166,18 @@ export class RegistryClient {
     }
     return Buffer.concat(chunks);
   }
+}
+
+function tokenKey(image: ImageReference, credentials: RegistryCredentials | undefined): string {
+  return `${image.registry}/${image.repository} ${credentialsDigest(credentials)}`;
+}
+
+/** Tells credentials apart without keeping them. */
+export function credentialsDigest(credentials: RegistryCredentials | undefined): string {
+  if (!credentials) return "anonymous";
+  return createHash("sha256")
+    .update(JSON.stringify([credentials.username, credentials.password]))
+    .digest("hex");
 }
 
 async function* bodyOf(response: Response): AsyncIterable<Uint8Array> {
