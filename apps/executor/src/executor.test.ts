@@ -287,6 +287,29 @@ describe("with an instance of Airlock", () => {
     expect(instance.output(11, "setup.image")).toContain('image "missing" does not exist');
   });
 
+  it("hands the job's registry credentials to the runtime, and to nobody else", async () => {
+    const runtime = new HostProcessRuntime();
+    const encode = (text: string) => Buffer.from(text).toString("base64");
+    const own = { "registry.example.com": { auth: encode("executor:of-the-executor") } };
+    await start({ EXECUTOR_DOCKER_AUTH_CONFIG: JSON.stringify({ auths: own }) }, runtime);
+    const auths = { "private.example.com": { auth: encode("job:password-of-the-job") } };
+    instance.enqueue(airlockJob(21, ["env", "echo password-of-the-job"], { dockerAuthConfig: { auths } }));
+    instance.enqueue(airlockJob(22, ["true"]));
+
+    await instance.until(() => instance.bodies("markComplete").length === 2);
+
+    const executorsOwn = { username: "executor", password: "of-the-executor" };
+    expect(runtime.plans.map(({ registryAuth }) => registryAuth)).toEqual([
+      {
+        "registry.example.com": executorsOwn,
+        "private.example.com": { username: "job", password: "password-of-the-job" },
+      },
+      { "registry.example.com": executorsOwn },
+    ]);
+    expect(instance.output(21, "step.docker.only")).toContain("SECRET_REMOVED\n");
+    expect(JSON.stringify(instance.entries(21))).not.toMatch(/password-of-the-job|of-the-executor/);
+  });
+
   it("writes the job's files and refuses paths that leave the workspace", async () => {
     await start();
     const content = Buffer.from("hello\n").toString("base64");

@@ -9,6 +9,7 @@ const options = {
   machineCpus: 2,
   maximumMemoryBytes: 1e9,
   maximumPids: 100,
+  registryCredentials: {},
   maximumLogBytes: 1e6,
 };
 

@@ -5,6 +5,7 @@ import { createOciRuntime, type OciRuntimeOptions } from "@airlock/runtime/oci";
 import { selectRuntime } from "@airlock/runtime/select";
 import { parseConfig } from "./config/config.ts";
 import type { Config } from "./config/options.ts";
+import { readDockerConfig } from "./config/parse-registry-auth.ts";
 import { runExecutor, type StopExecutor } from "./executor.ts";
 import { createLogger } from "./logger.ts";
 import { validate } from "./validate.ts";
@@ -42,8 +43,9 @@ async function main(args: readonly string[]): Promise<number> {
   return 2;
 }
 
-async function run(config: Config, verify: boolean): Promise<number> {
-  if (verify && !(await runValidate(config))) return 1;
+async function run(given: Config, verify: boolean): Promise<number> {
+  if (verify && !(await runValidate(given))) return 1;
+  const config = await withDockerConfig(given);
   const logger = createLogger(config.log);
   const signals = new StopSignals();
   await runExecutor({
@@ -53,6 +55,13 @@ async function run(config: Config, verify: boolean): Promise<number> {
     onReadyToStop: (stop) => signals.connect(stop),
   });
   return 0;
+}
+
+/** Credentials that the machine's user keeps for Docker, where none were given in the environment. */
+async function withDockerConfig(config: Config): Promise<Config> {
+  const { dockerConfigFile } = config.runtime;
+  if (dockerConfigFile === null) return config;
+  return { ...config, job: { ...config.job, registryCredentials: await readDockerConfig(dockerConfigFile) } };
 }
 
 /** The first signal drains, the second one stops running jobs and hands them back, the third one ends the process. */
@@ -83,9 +92,8 @@ function createRuntime(config: Config, stateDir: string, signal: AbortSignal) {
   return selectRuntime({ kind, docker, oci: ociOptions(config, stateDir) }, { signal });
 }
 
-function ociOptions({ runtime: { allowHostImage, registryCredentials } }: Config, stateDir: string): OciRuntimeOptions {
-  const credentials = (registry: string) => registryCredentials[registry];
-  return { stateDir, allowHostImage, registry: { credentials } };
+function ociOptions({ runtime: { allowHostImage } }: Config, stateDir: string): OciRuntimeOptions {
+  return { stateDir, allowHostImage };
 }
 
 function runtimeDir(config: Config): string {

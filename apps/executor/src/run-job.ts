@@ -5,6 +5,7 @@ import { AirlockError, errorMessage, formatDuration } from "@airlock/job";
 import type { Runtime, Sandbox } from "@airlock/runtime";
 import type { Logger } from "pino";
 import type { JobOptions } from "./config/options.ts";
+import { registryCredentials } from "./config/parse-registry-auth.ts";
 import { type DequeuedJob, instanceKnows } from "./dequeued-job.ts";
 import type { InstanceClient } from "./instance-client/instance-client.ts";
 import { type JobOutcome, outcomeOfError } from "./job-outcome.ts";
@@ -101,6 +102,7 @@ async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext
         scriptsDir: workspace.scriptsDir,
         limits: plan.limits,
         egress: plan.egress,
+        registryAuth: { ...context.options.registryCredentials, ...jobRegistryAuth(job) },
       },
       { signal },
     );
@@ -148,10 +150,20 @@ function startDeadline(timeoutMs: number, outer: AbortSignal): Disposable & { re
   return { signal: AbortSignal.any([outer, overrun.signal]), [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
-function secretsOf({ payload }: DequeuedJob, sharedSecret: string): SecretMatcher {
+function secretsOf(job: DequeuedJob, sharedSecret: string): SecretMatcher {
+  const { payload } = job;
+  const passwords = Object.values(jobRegistryAuth(job)).map(({ password }) => password);
+  const removed = [sharedSecret, payload.token, ...passwords].filter((text) => text !== "");
   return new SecretMatcher(
-    secretPatterns({ ...payload.redactedValues, [sharedSecret]: "SECRET_REMOVED", [payload.token]: "SECRET_REMOVED" }),
+    secretPatterns({
+      ...payload.redactedValues,
+      ...Object.fromEntries(removed.map((text) => [text, "SECRET_REMOVED"])),
+    }),
   );
+}
+
+function jobRegistryAuth({ payload }: DequeuedJob) {
+  return registryCredentials(payload.dockerAuthConfig?.auths ?? {});
 }
 
 function openSink(job: DequeuedJob, { client }: JobDependencies, directory: JobDirectory) {

@@ -77,10 +77,12 @@ describe("the executor's configuration", () => {
 
   it("reads registry credentials in Docker's own form, and repeats nothing of them in an error", () => {
     const auth = Buffer.from("user:pass:word").toString("base64");
-    const text = JSON.stringify({ auths: { "https://registry.example.com/v1/": { auth } } });
+    const registries = { "https://registry.example.com/v1/": { auth }, "https://index.docker.io/v1/": { auth } };
+    const text = JSON.stringify({ auths: { ...registries, "helped.example.com": {} } });
 
-    expect(parseConfig({ ...minimal, EXECUTOR_DOCKER_AUTH_CONFIG: text }).runtime.registryCredentials).toEqual({
+    expect(parseConfig({ ...minimal, EXECUTOR_DOCKER_AUTH_CONFIG: text }).job.registryCredentials).toEqual({
       "registry.example.com": { username: "user", password: "pass:word" },
+      "docker.io": { username: "user", password: "pass:word" },
     });
     expect(() => parseConfig({ ...minimal, EXECUTOR_DOCKER_AUTH_CONFIG: `${text}}` })).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining(auth) }),

@@ -79,6 +79,7 @@ const Environment = z.object({
     .string()
     .optional()
     .transform((text, context) => {
+      if (text === undefined) return undefined;
       const parsed = parseRegistryAuth(text);
       if (parsed === undefined)
         context.addIssue({
@@ -102,6 +103,7 @@ const Environment = z.object({
     .regex(/^(?:\[[0-9a-fA-F:.]+\]|[^:[\]]*):\d{1,5}$/, "is not an address: write it as :8080 or 127.0.0.1:8080")
     .optional(),
   DOCKER_HOST: z.string().optional(),
+  DOCKER_CONFIG: z.string().optional(),
   XDG_STATE_HOME: z.string().optional(),
   SRC_LOG_LEVEL: z
     .enum(["dbug", "debug", "info", "warn", "error", "eror", "crit"], {
@@ -192,6 +194,7 @@ function split(e: z.output<typeof Environment>): Config {
       maximumMemoryBytes: e.EXECUTOR_JOB_MEMORY === 0 ? totalmem() : e.EXECUTOR_JOB_MEMORY,
       maximumPids: e.EXECUTOR_MAXIMUM_PIDS_PER_JOB,
       maximumLogBytes: e.EXECUTOR_MAXIMUM_LOG_SIZE,
+      registryCredentials: e.EXECUTOR_DOCKER_AUTH_CONFIG ?? {},
     },
     workspace: {
       keep: e.EXECUTOR_KEEP_WORKSPACES,
@@ -206,8 +209,10 @@ function split(e: z.output<typeof Environment>): Config {
     runtime: {
       kind: e.EXECUTOR_RUNTIME,
       dockerHost: e.DOCKER_HOST ?? null,
+      dockerConfigFile: e.EXECUTOR_DOCKER_AUTH_CONFIG
+        ? null
+        : join(e.DOCKER_CONFIG ?? join(homedir(), ".docker"), "config.json"),
       allowHostImage: e.EXECUTOR_ALLOW_HOST_IMAGE,
-      registryCredentials: e.EXECUTOR_DOCKER_AUTH_CONFIG,
       addHostGateway: e.EXECUTOR_DOCKER_ADD_HOST_GATEWAY,
     },
     janitor: { intervalMs: e.EXECUTOR_CLEANUP_TASK_INTERVAL },

@@ -45,6 +45,8 @@ export interface JobOptions {
   readonly maximumMemoryBytes: number;
   readonly maximumPids: number;
   readonly maximumLogBytes: number;
+  /** By registry host; a job's own win over them. */
+  readonly registryCredentials: Readonly<Record<string, RegistryCredentials>>;
 }
 
 export interface WorkspaceOptions {
@@ -67,8 +69,8 @@ interface RuntimeOptions {
   readonly dockerHost: string | null;
   readonly allowHostImage: boolean;
   readonly addHostGateway: boolean;
-  /** By registry host. */
-  readonly registryCredentials: Readonly<Record<string, RegistryCredentials>>;
+  /** Where credentials of registries are looked for, too; `null` where they were given in the environment. */
+  readonly dockerConfigFile: string | null;
 }
 
 export interface RegistryCredentials {
