@@ -102,6 +102,7 @@ export async function runExecutor({
           workspaces,
           owner: data.owner,
           activeSandboxes,
+          countDenial: () => metrics.countDenial(),
           options: config.job,
           sharedSecret: config.instance.sharedSecret,
           logger: logger.child({ job: job.payload.id }),

@@ -7,6 +7,7 @@ import { parseConfig } from "./config/config.ts";
 import type { Config } from "./config/options.ts";
 import { readDockerConfig } from "./config/parse-registry-auth.ts";
 import { runExecutor, type StopExecutor } from "./executor.ts";
+import { instanceAddresses } from "./instance-addresses.ts";
 import { createLogger } from "./logger.ts";
 import { validate } from "./validate.ts";
 import { executorVersion } from "./version.ts";
@@ -86,10 +87,11 @@ class StopSignals {
   }
 }
 
-function createRuntime(config: Config, stateDir: string, signal: AbortSignal) {
+async function createRuntime(config: Config, stateDir: string, signal: AbortSignal) {
   const { kind, dockerHost, allowHostImage } = config.runtime;
-  const docker = { ...(dockerHost === null ? {} : { host: dockerHost }), allowHostImage };
-  return selectRuntime({ kind, docker, oci: ociOptions(config, stateDir) }, { signal });
+  const egress = { closed: await instanceAddresses(config.instance.url) };
+  const docker = { ...(dockerHost === null ? {} : { host: dockerHost }), allowHostImage, egress };
+  return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress } }, { signal });
 }
 
 function ociOptions({ runtime: { allowHostImage } }: Config, stateDir: string): OciRuntimeOptions {

@@ -9,6 +9,7 @@ export class Metrics {
   readonly #buckets: number[] = bucketSeconds.map(() => 0);
   #count = 0;
   #sumSeconds = 0;
+  #denials = 0;
 
   constructor(queues: readonly string[]) {
     this.#queue = [...queues].sort().join("_");
@@ -21,6 +22,11 @@ export class Metrics {
     for (const [index, limit] of bucketSeconds.entries()) {
       if (durationMs / 1000 <= limit) this.#buckets[index] = (this.#buckets[index] ?? 0) + 1;
     }
+  }
+
+  /** A destination or name that a job's egress policy denied. */
+  countDenial(): void {
+    this.#denials += 1;
   }
 
   /** Prometheus' text format. */
@@ -42,6 +48,8 @@ export class Metrics {
       `${name}_duration_seconds_bucket{${queue},le="+Inf"} ${this.#count}`,
       `${name}_duration_seconds_sum{${queue}} ${this.#sumSeconds}`,
       `${name}_duration_seconds_count{${queue}} ${this.#count}`,
+      "# TYPE airlock_executor_egress_denied_total counter",
+      `airlock_executor_egress_denied_total{${queue}} ${this.#denials}`,
       "",
     ].join("\n");
   }

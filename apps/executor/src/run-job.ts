@@ -11,6 +11,7 @@ import type { InstanceClient } from "./instance-client/instance-client.ts";
 import { type JobOutcome, outcomeOfError } from "./job-outcome.ts";
 import { type JobPlan, planJob } from "./job-plan.ts";
 import { ChunkSink } from "./logs/chunk-sink.ts";
+import { EgressNotes } from "./logs/egress-notes.ts";
 import { JobLog, redactText } from "./logs/job-log.ts";
 import { SecretMatcher } from "./logs/secret-matcher.ts";
 import { secretPatterns } from "./logs/secret-patterns.ts";
@@ -29,6 +30,8 @@ export interface JobDependencies {
   readonly owner: string;
   /** Ids of sandboxes that a janitor must leave alone. */
   readonly activeSandboxes: Set<string>;
+  /** Called for each destination that a job's egress policy denied. */
+  readonly countDenial: () => void;
   readonly options: JobOptions;
   /** Never to appear in a log. */
   readonly sharedSecret: string;
@@ -93,6 +96,7 @@ async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext
   );
   const id = `${jobName(job)}-${randomBytes(4).toString("hex")}`;
   activeSandboxes.add(id);
+  const egressNotes = new EgressNotes(context.countDenial);
   try {
     const sandbox = await runtime.createSandbox(
       {
@@ -102,6 +106,7 @@ async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext
         scriptsDir: workspace.scriptsDir,
         limits: plan.limits,
         egress: plan.egress,
+        onEgressDenied: egressNotes.tell,
         registryAuth: { ...context.options.registryCredentials, ...jobRegistryAuth(job) },
       },
       { signal },
@@ -109,7 +114,7 @@ async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext
     try {
       const skipDirectory = job.payload.airlock ? null : workspace.dir;
       const { memoryBytes } = plan.limits;
-      return await runSteps({ sandbox, log, steps: plan.steps, memoryBytes, skipDirectory, signal });
+      return await runSteps({ sandbox, log, steps: plan.steps, memoryBytes, skipDirectory, egressNotes, signal });
     } finally {
       await giveBack(sandbox, context.logger);
     }

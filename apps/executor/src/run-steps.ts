@@ -2,6 +2,7 @@ import { AirlockError, assertNever, errorMessage, formatBytes } from "@airlock/j
 import type { Sandbox, StepStatus } from "@airlock/runtime";
 import type { JobOutcome } from "./job-outcome.ts";
 import type { PlannedStep } from "./job-plan.ts";
+import type { EgressNotes } from "./logs/egress-notes.ts";
 import type { JobLog, LogEntry } from "./logs/job-log.ts";
 import { readSkip } from "./skip-steps.ts";
 import { scriptName } from "./workspace/write-files.ts";
@@ -13,6 +14,7 @@ export interface StepsContext {
   readonly memoryBytes: number;
   /** Host directory where a step may leave a request to skip others; `null` where the instance decides that itself. */
   readonly skipDirectory: string | null;
+  readonly egressNotes: EgressNotes;
   readonly signal: AbortSignal;
 }
 
@@ -52,9 +54,11 @@ async function prepareImage(image: string, { sandbox, log, signal }: StepsContex
   }
 }
 
-async function runStep(index: number, step: PlannedStep, { sandbox, log, signal }: StepsContext): Promise<StepStatus> {
+async function runStep(index: number, step: PlannedStep, context: StepsContext): Promise<StepStatus> {
+  const { sandbox, log, egressNotes, signal } = context;
   const script = `/airlock/${scriptName(index)}`;
   const entry = log.open(`step.docker.${step.name}`, ["/bin/sh", script]);
+  using _ = egressNotes.during(entry);
   try {
     const { key, image, workingDirectory, env } = step;
     const status = await sandbox.runStep(
