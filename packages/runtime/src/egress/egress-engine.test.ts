@@ -509,6 +509,17 @@ table ip service {
       }
     });
 
+    it("keeps metadata and other sandboxes closed when a rule names the private network around them", async () => {
+      await using sandbox = await startSandbox(allow("100.64.0.0/10", "[fc00::/7]"));
+      await using other = await startSandbox(internet);
+      const to = (host: string) => sandbox.agent.try({ op: "tcp", host, port: 80 });
+      expect(await to("100.64.9.2")).toMatch(/^open/);
+      expect(await to("fd12:3456::1")).toMatch(/^open/);
+      for (const host of ["100.100.100.200", "fd00:ec2::254", "fd20:ce::254", other.attachment.ipv6Address ?? ""]) {
+        expect(await to(host), host).toBe("ECONNREFUSED");
+      }
+    });
+
     it("means the internet alone by a rule as wide as the world", async () => {
       await using sandbox = await startSandbox(allow("0.0.0.0/0:443", "[::/0]:443"));
       const to = (host: string, port: number) => sandbox.agent.try({ op: "tcp", host, port });

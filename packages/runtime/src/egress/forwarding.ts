@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { HostNetwork, HostRoute, HostState } from "./host-network.ts";
 import { type IpRange, includes } from "./ip-range.ts";
 
@@ -29,6 +30,12 @@ export class Forwarding {
       "ipv6/conf/all/forwarding",
       "ipv6/conf/default/force_forwarding",
     );
+    const dropping = droppingTables(await this.#network.nftList("chains"));
+    if (dropping.length > 0) {
+      notes.push(
+        `The host's firewall drops what it forwards (${dropping.join(", ")}), and may drop what sandboxes send: let interfaces "ak*" pass there, in and, for established connections, out.`,
+      );
+    }
     const uplinks = defaultDevices(state.routes, 4);
     if (uplinks.length === 0) notes.push("The host has no IPv4 default route: jobs reach what it has routes for.");
     if (ipv4 !== "1" && uplinks.length > 0) {
@@ -75,6 +82,23 @@ export class Forwarding {
     });
   }
 }
+
+/** Tables of others whose chain on the forward hook drops by default, as Docker's does: a verdict of ours is none there. */
+export function droppingTables(listing: unknown): readonly string[] {
+  return ChainListing.parse(listing).nftables.flatMap(({ chain }) =>
+    chain?.hook === "forward" && chain.policy === "drop" ? [`table ${chain.family} ${chain.table}`] : [],
+  );
+}
+
+const ChainListing = z.object({
+  nftables: z.array(
+    z.object({
+      chain: z
+        .object({ family: z.string(), table: z.string(), hook: z.string().optional(), policy: z.string().optional() })
+        .optional(),
+    }),
+  ),
+});
 
 function forwardingOn(device: string, hasIpv6: boolean): Readonly<Record<string, string>> {
   return {
