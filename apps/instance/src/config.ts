@@ -1,8 +1,10 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describeIssues } from "@airlock/api";
-import { AirlockError } from "@airlock/job";
+import { AirlockError, parseBytes } from "@airlock/job";
 import { z } from "zod";
+import type { BlobStorage } from "./artifacts/open-blob-store.ts";
+import { checkBlobPrefix } from "./blobs/blob-key.ts";
 
 export interface ListenAddress {
   /** Address or name; without brackets for IPv6. */
@@ -22,6 +24,10 @@ export interface InstanceConfig {
   readonly executorToken: string | null;
   /** How people reach the instance, where that is not the listen address. */
   readonly externalUrl: string | null;
+  /** Where artifacts lie. */
+  readonly blobStorage: BlobStorage;
+  /** What the artifacts of one attempt may weigh together. */
+  readonly maxArtifactBytes: number;
   readonly allowLocalRepositories: boolean;
   /** Accept the shared secret on routes of single jobs, for executors from before job tokens. */
   readonly legacySharedSecret: boolean;
@@ -69,12 +75,70 @@ const Environment = z.object({
     .url({ protocol: /^https?$/, error: "must be an http or https URL" })
     .nullable()
     .default(null),
+  AIRLOCK_MAX_ARTIFACT_SIZE: z
+    .string()
+    .default("2G")
+    .transform((text, context) => {
+      const bytes = parseBytes(text);
+      if (bytes === undefined)
+        context.addIssue({ code: "custom", message: `"${text}" is not a size, such as 512M or 2G` });
+      return bytes ?? 0;
+    }),
+  AIRLOCK_S3_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: "must be an http or https URL" })
+    .nullable()
+    .default(null),
+  AIRLOCK_S3_REGION: z.string().default("us-east-1"),
+  AIRLOCK_S3_BUCKET: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/, "is not the name of a bucket")
+    .optional(),
+  AIRLOCK_S3_PREFIX: z.string().default("").refine(isBlobPrefix, "must be lower-case segments that end with /"),
+  AIRLOCK_S3_ACCESS_KEY_ID: z.string().optional(),
+  AIRLOCK_S3_SECRET_ACCESS_KEY: z.string().optional(),
+  AIRLOCK_S3_FORCE_PATH_STYLE: Flag.default(false),
   AIRLOCK_ALLOW_LOCAL_REPOSITORIES: Flag.default(false),
   AIRLOCK_LEGACY_SHARED_SECRET: Flag.default(false),
   AIRLOCK_LOG_LEVEL: z.enum(logLevels).default("info"),
   AIRLOCK_WEB_DIR: z.string().min(1).nullable().default(null),
   PATH: z.string().default("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
 });
+
+function isBlobPrefix(text: string): boolean {
+  try {
+    if (text !== "") checkBlobPrefix(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A bucket and its keys go together: half of them is a mistake, not a directory. */
+function blobStorage(e: z.output<typeof Environment>): BlobStorage {
+  const given = {
+    AIRLOCK_S3_BUCKET: e.AIRLOCK_S3_BUCKET,
+    AIRLOCK_S3_ACCESS_KEY_ID: e.AIRLOCK_S3_ACCESS_KEY_ID,
+    AIRLOCK_S3_SECRET_ACCESS_KEY: e.AIRLOCK_S3_SECRET_ACCESS_KEY,
+  };
+  const { AIRLOCK_S3_BUCKET: bucket, AIRLOCK_S3_ACCESS_KEY_ID: id, AIRLOCK_S3_SECRET_ACCESS_KEY: secret } = given;
+  if (bucket === undefined && id === undefined && secret === undefined && e.AIRLOCK_S3_ENDPOINT === null) return null;
+  if (bucket === undefined || id === undefined || secret === undefined) {
+    const missing = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [name] : []));
+    throw new AirlockError(`wrong setting: ${missing.join(", ")} not set`, {
+      code: "invalid-configuration",
+      hint: "Object storage needs a bucket, an access key and its secret; without any of them blobs lie in the data directory.",
+    });
+  }
+  return {
+    endpoint: e.AIRLOCK_S3_ENDPOINT,
+    region: e.AIRLOCK_S3_REGION,
+    bucket,
+    prefix: e.AIRLOCK_S3_PREFIX,
+    accessKeyId: id,
+    secretAccessKey: secret,
+    forcePathStyle: e.AIRLOCK_S3_FORCE_PATH_STYLE,
+  };
+}
 
 /** Flags win over the environment; an empty variable counts as not set. */
 export interface ConfigFlags {
@@ -102,6 +166,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     administratorToken: e.AIRLOCK_TOKEN,
     executorToken: e.AIRLOCK_EXECUTOR_TOKEN,
     externalUrl: e.AIRLOCK_EXTERNAL_URL,
+    blobStorage: blobStorage(e),
+    maxArtifactBytes: e.AIRLOCK_MAX_ARTIFACT_SIZE,
     allowLocalRepositories: e.AIRLOCK_ALLOW_LOCAL_REPOSITORIES,
     legacySharedSecret: e.AIRLOCK_LEGACY_SHARED_SECRET,
     logLevel: e.AIRLOCK_LOG_LEVEL,

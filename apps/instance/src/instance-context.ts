@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { BlobStore } from "./blobs/blob-store.ts";
 import type { InstanceConfig } from "./config.ts";
 import type { Metrics } from "./http/metrics.ts";
 import type { Dispatcher } from "./queues/dispatcher.ts";
@@ -12,6 +13,7 @@ export interface InstanceContext {
   readonly version: string;
   readonly logger: Logger;
   readonly db: Database;
+  readonly blobs: BlobStore;
   readonly notifications: Notifications;
   readonly dispatcher: Dispatcher;
   readonly repositories: RepositoryService;

@@ -1,6 +1,9 @@
 import { rm } from "node:fs/promises";
 import { errorMessage } from "@airlock/job";
 import pino, { type Logger } from "pino";
+import { collectBlobGarbage } from "./artifacts/collect-blob-garbage.ts";
+import { openBlobStore } from "./artifacts/open-blob-store.ts";
+import type { BlobStore } from "./blobs/blob-store.ts";
 import type { InstanceConfig } from "./config.ts";
 import { DataDirectory } from "./data-directory.ts";
 import { forgetOldExecutors } from "./executors/executor-registry.ts";
@@ -48,6 +51,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     },
   });
   stack.defer(() => db.destroy());
+  const blobs = stack.use(await openBlobStore(config.blobStorage, data.resolve("blobs"), stopping.signal));
   const notifications = stack.use(
     new Notifications({
       url: databaseUrl,
@@ -76,6 +80,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     version,
     logger,
     db,
+    blobs,
     notifications,
     dispatcher,
     repositories,
@@ -95,7 +100,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
       }
     }),
   );
-  stack.use(repeat(housekeepingIntervalMs, logger, () => housekeep(db)));
+  stack.use(repeat(housekeepingIntervalMs, logger, () => housekeep(db, blobs, stopping.signal)));
   const url = await listen(app, config.listen);
   await writeFileAtomically(data.resolve("instance.json"), `${JSON.stringify({ url, pid: process.pid })}\n`, 0o644);
   stack.defer(() => rm(data.resolve("instance.json"), { force: true }));
@@ -125,9 +130,10 @@ function startPostgres(dataDirectory: string, logger: Logger): Promise<EmbeddedP
   });
 }
 
-async function housekeep(db: Database): Promise<void> {
+async function housekeep(db: Database, blobs: BlobStore, signal: AbortSignal): Promise<void> {
   await deleteSpentTokens(db);
   await forgetOldExecutors(db);
+  await collectBlobGarbage(db, blobs, signal);
 }
 
 /** Does the work again and again, never twice at once; a failure is logged and the next round tries anew. */

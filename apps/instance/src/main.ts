@@ -13,7 +13,9 @@ Starts an Airlock instance: HTTP API, queues, storage, web UI.
   --help               print this
 
 Environment: AIRLOCK_DATABASE_URL, AIRLOCK_TOKEN, AIRLOCK_EXECUTOR_TOKEN, AIRLOCK_EXTERNAL_URL,
-AIRLOCK_ALLOW_LOCAL_REPOSITORIES, AIRLOCK_LEGACY_SHARED_SECRET, AIRLOCK_LOG_LEVEL, AIRLOCK_WEB_DIR.
+AIRLOCK_ALLOW_LOCAL_REPOSITORIES, AIRLOCK_LEGACY_SHARED_SECRET, AIRLOCK_LOG_LEVEL, AIRLOCK_WEB_DIR,
+AIRLOCK_MAX_ARTIFACT_SIZE, and for artifacts in object storage AIRLOCK_S3_ENDPOINT, _REGION, _BUCKET, _PREFIX,
+_ACCESS_KEY_ID, _SECRET_ACCESS_KEY, _FORCE_PATH_STYLE.
 `;
 
 /** Something that the user can put right: one line and what to do, no stack. Anything else is a defect and keeps its stack. */

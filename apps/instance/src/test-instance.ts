@@ -36,6 +36,8 @@ export async function startTestInstance(
       administratorToken: "administrator-token-of-tests",
       executorToken: "executor-token-of-tests",
       externalUrl: null,
+      blobStorage: null,
+      maxArtifactBytes: 64 * 1024 * 1024,
       allowLocalRepositories: true,
       legacySharedSecret: false,
       logLevel: "fatal",

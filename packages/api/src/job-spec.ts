@@ -126,8 +126,10 @@ export const JobSpec = z.strictObject({
   egress: Egress.optional(),
   /** Wall time of the whole job. Default: the executor's maximum. */
   timeout: Duration.optional(),
-  /** Globs in the workspace whose files are kept as artifacts. */
+  /** Globs in the workspace whose files are kept, packed as one artifact. */
   outputs: z.array(WorkspacePath.min(1)).max(1000).default([]),
+  /** Whether the workspace's difference to the job's commit is kept as an artifact. */
+  diff: z.boolean().default(false),
   /** Labels that the executor must offer with the same value. */
   labels: z.record(StepKey, z.string().max(255)).default({}),
   /** Higher goes first within a queue. */

@@ -5,6 +5,7 @@ import cookie from "@fastify/cookie";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { ListenAddress } from "../config.ts";
 import type { InstanceContext } from "../instance-context.ts";
+import { limitBodyTime } from "./body-deadline.ts";
 import { executorApi } from "./executor-api/executor-api.ts";
 import { operationRoutes } from "./operation-routes.ts";
 import { restApi } from "./rest-api/rest-api.ts";
@@ -28,7 +29,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
     serverFactory: (handler) =>
       createServer(
         {
-          requestTimeout: requestTimeoutMs,
+          requestTimeout: 0,
           headersTimeout: headersTimeoutMs,
           keepAliveTimeout: keepAliveTimeoutMs,
           connectionsCheckingInterval: 2000,
@@ -50,6 +51,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
       reply.elapsedTime / 1000,
     );
   });
+  limitBodyTime(app, requestTimeoutMs);
   await app.register(cookie);
   // The protocol's router redirects a trailing slash before it looks at anything else.
   app.addHook("onRequest", async (request, reply) => {

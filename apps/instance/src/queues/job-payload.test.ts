@@ -25,7 +25,9 @@ const job: DequeuedJob = {
 
 describe("jobPayload", () => {
   it("is read by an Airlock executor as it was meant", () => {
-    const payload = JobPayload.parse(jobPayload(job, { version: 2, withQueue: true, withExtension: true }));
+    const payload = JobPayload.parse(
+      jobPayload(job, { version: 2, withQueue: true, withExtension: true, maxArtifactBytes: 1000 }),
+    );
     expect(payload).toMatchObject({
       version: 2,
       id: 42,
@@ -56,6 +58,7 @@ describe("jobPayload", () => {
         version: 1,
         withQueue: false,
         withExtension: false,
+        maxArtifactBytes: 1000,
       },
     );
     expect(Object.keys(payload)).not.toEqual(expect.arrayContaining(["airlock"]));
@@ -66,7 +69,10 @@ describe("jobPayload", () => {
   });
 
   it("beats three times in a short lease", () => {
-    const payload = jobPayload({ ...job, leaseMs: 2000 }, { version: 2, withQueue: false, withExtension: true });
+    const payload = jobPayload(
+      { ...job, leaseMs: 2000 },
+      { version: 2, withQueue: false, withExtension: true, maxArtifactBytes: 1000 },
+    );
     expect(payload.airlock?.heartbeatIntervalMs).toBe(666);
   });
 });

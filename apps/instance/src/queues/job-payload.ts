@@ -9,6 +9,7 @@ export interface PayloadOptions {
   readonly withQueue: boolean;
   /** For executors that speak Airlock's extensions. */
   readonly withExtension: boolean;
+  readonly maxArtifactBytes: number;
 }
 
 const maxHeartbeatIntervalMs = 5000;
@@ -37,11 +38,11 @@ export function jobPayload(job: DequeuedJob, options: PayloadOptions): JobPayloa
     })),
     cliSteps: null,
     redactedValues: {},
-    ...(options.withExtension ? { airlock: extension(job, spec) } : {}),
+    ...(options.withExtension ? { airlock: extension(job, spec, options) } : {}),
   };
 }
 
-function extension(job: DequeuedJob, spec: JobSpec): NonNullable<JobPayloadWire["airlock"]> {
+function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): NonNullable<JobPayloadWire["airlock"]> {
   return {
     attempt: job.attempt,
     leaseMs: job.leaseMs,
@@ -51,6 +52,9 @@ function extension(job: DequeuedJob, spec: JobSpec): NonNullable<JobPayloadWire[
     egress: spec.egress ?? "none",
     capabilities: [...executorCapabilities],
     shell: "strict",
+    outputs: spec.outputs,
+    diff: spec.diff ?? false,
+    maxArtifactBytes: options.maxArtifactBytes,
   };
 }
 

@@ -1,13 +1,15 @@
-import type { AttemptView, JobSpec, JobSummary, JobView, LogEntryView } from "@airlock/api";
+import type { AttemptView, JobSummary, JobView, LogEntryView } from "@airlock/api";
 import type { JobState } from "@airlock/job";
 import { parseDuration } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
+import { listArtifacts } from "../artifacts/list-artifacts.ts";
 import { activeWithinMs } from "../executors/executor-registry.ts";
 import { cutNotice, type LogEntryRow, listLogEntries } from "../logs/read-log.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { type ExecutorFacts, explainJob } from "./explain-job.ts";
 import { scriptLines } from "./job-payload.ts";
+import { stepResults } from "./step-results.ts";
 
 type JobRow = Selectable<Schema["jobs"]>;
 
@@ -66,12 +68,20 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     where jobs.id = ${id}`.execute(db);
   const row = rows[0];
   if (!row) return null;
-  const [attempts, entries, executors] = await Promise.all([
+  const [attempts, entries, artifacts, executors] = await Promise.all([
     db.selectFrom("attempts").selectAll().where("job", "=", id).orderBy("attempt").execute(),
     listLogEntries(db, id),
+    listArtifacts(db, id),
     row.state === "queued" ? activeExecutors(db, row.queue) : [],
   ]);
   const { spec } = row;
+  const last = {
+    // A job that waits for its next attempt has nothing of it yet.
+    reported: row.state === "queued" ? null : (attempts.find((one) => one.attempt === row.attempt)?.steps ?? null),
+    entries: row.state === "queued" ? [] : entries.filter((entry) => entry.attempt === row.attempt),
+  };
+  const stepKeys = spec.steps.map((step, index) => step.key ?? String(index));
+  const results = stepResults(stepKeys, last, row.state);
   const view: JobView = {
     ...toJobSummary(row),
     priority: row.priority,
@@ -80,15 +90,21 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     egress: spec.egress ?? "none",
     timeoutMs: spec.timeout === undefined ? null : (parseDuration(spec.timeout) ?? null),
     outputs: spec.outputs,
+    // Jobs from before this field.
+    diff: spec.diff ?? false,
     steps: spec.steps.map((step, index) => ({
       key: step.key ?? String(index),
       image: step.image,
       commands: scriptLines(step),
       dir: step.dir,
+      state: results[index]?.state ?? "pending",
+      exitCode: results[index]?.exitCode ?? null,
+      durationMs: results[index]?.durationMs ?? null,
     })),
     exitCode: row.exit_code,
     attempts: attempts.map(toAttemptView),
     entries: entries.map(toLogEntryView),
+    artifacts,
     explanation: explainJob({
       now: row.now,
       state: row.state,
@@ -107,7 +123,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
       executors,
       executorSilentMs: row.silent_ms,
     }),
-    warnings: warnings(spec, entries),
+    warnings: warnings(entries),
   };
   return { view, entries };
 }
@@ -130,9 +146,8 @@ async function activeExecutors(db: Database, queue: string): Promise<ExecutorFac
   return rows;
 }
 
-function warnings(spec: JobSpec, entries: readonly LogEntryRow[]): string[] {
+function warnings(entries: readonly LogEntryRow[]): string[] {
   const found: string[] = [];
-  if (spec.outputs.length > 0) found.push("outputs: artifacts are not collected by this version, the files are lost.");
   for (const entry of entries) if (entry.storedLength < entry.length) found.push(cutNotice(entry));
   return found;
 }

@@ -1,4 +1,4 @@
-import type { JobSpec } from "@airlock/api";
+import type { ArtifactKind, JobSpec, StepResult } from "@airlock/api";
 import type { FailureReason, JobState } from "@airlock/job";
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
 
@@ -66,6 +66,26 @@ interface AttemptsTable {
   failure_reason: FailureReason | null;
   failure_message: string | null;
   exit_code: number | null;
+  /** As the executor reported them; `null`: it did not. */
+  steps: JSONColumnType<StepResult[]> | null;
+}
+
+interface ArtifactsTable {
+  id: Generated<number>;
+  job: number;
+  attempt: number;
+  name: string;
+  kind: ArtifactKind;
+  bytes: number;
+  sha256: string;
+  /** Key in the blob store. */
+  blob: string;
+  created_at: DefaultedTime;
+}
+
+interface BlobGarbageTable {
+  blob: string;
+  due_at: ColumnType<Date, never, never>;
 }
 
 interface JobTokensTable {
@@ -127,6 +147,8 @@ export interface Schema {
   repositories: RepositoriesTable;
   jobs: JobsTable;
   attempts: AttemptsTable;
+  artifacts: ArtifactsTable;
+  blob_garbage: BlobGarbageTable;
   job_tokens: JobTokensTable;
   log_entries: LogEntriesTable;
   log_chunks: LogChunksTable;

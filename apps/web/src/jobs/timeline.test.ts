@@ -31,7 +31,10 @@ function job(entries: LogEntryView[], state: "processing" | "failed" | "errored"
     failureReason: null,
     failureMessage: null,
   };
-  const step = (key: string) => ({ key, image: "alpine", commands: ["true"], dir: "" });
+  const step = (key: string) => {
+    const result = { state: "pending" as const, exitCode: null, durationMs: null };
+    return { key, image: "alpine", commands: ["true"], dir: "", ...result };
+  };
   return {
     ...jobSummary({ state, attempt: 1 }),
     priority: 0,
@@ -40,10 +43,12 @@ function job(entries: LogEntryView[], state: "processing" | "failed" | "errored"
     egress: "none",
     timeoutMs: null,
     outputs: [],
+    diff: false,
     steps: [step("test"), step("build")],
     exitCode: null,
     attempts: [attempt],
     entries,
+    artifacts: [],
     explanation: { code: "running", message: "" },
     warnings: [],
   };

@@ -1,3 +1,4 @@
+export * from "./artifact-upload.ts";
 export * from "./dequeue.ts";
 export * from "./executor-events.ts";
 export * from "./headers.ts";

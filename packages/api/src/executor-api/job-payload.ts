@@ -51,6 +51,12 @@ export const PayloadExtension = z.object({
    * preamble of the protocol, which traces and goes on.
    */
   shell: z.enum(["strict", "protocol"]).default("protocol"),
+  /** Globs in the workspace whose files are uploaded after the last step. */
+  outputs: nullableArray(z.string()),
+  /** Whether the workspace's difference to the commit is uploaded after the last step. */
+  diff: z.boolean().default(false),
+  /** What the artifacts of an attempt may weigh together as they are uploaded, in bytes. */
+  maxArtifactBytes: z.int().nonnegative().optional(),
 });
 export type PayloadExtension = z.output<typeof PayloadExtension>;
 

@@ -1,5 +1,6 @@
 import { failureReasons } from "@airlock/job";
 import { z } from "zod";
+import { StepResult } from "../results.ts";
 import { ExecutorName, WireJobId } from "./primitives.ts";
 
 const fields = {
@@ -7,6 +8,8 @@ const fields = {
   jobId: WireJobId,
   /** Airlock's extension: the attempt that ends. Absent: the running one, if the executor owns it. */
   attempt: z.int().positive().optional(),
+  /** Airlock's extension (capability `results`): every step of the job, in its order. */
+  steps: z.array(StepResult).max(1000).optional(),
 };
 
 export const MarkCompleteRequest = z.object(fields);

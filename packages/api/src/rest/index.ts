@@ -1,3 +1,4 @@
+export * from "./artifacts.ts";
 export * from "./error.ts";
 export * from "./executors.ts";
 export * from "./jobs.ts";

@@ -1,6 +1,8 @@
 import { failureReasons, jobStates } from "@airlock/job";
 import { z } from "zod";
 import { Egress, Resources } from "../job-spec.ts";
+import { stepStates } from "../results.ts";
+import { ArtifactView } from "./artifacts.ts";
 
 const Timestamp = z.iso.datetime();
 
@@ -64,6 +66,10 @@ export const StepView = z.object({
   image: z.string(),
   commands: z.array(z.string()),
   dir: z.string(),
+  /** In the last attempt. */
+  state: z.enum(stepStates),
+  exitCode: z.int().nullable(),
+  durationMs: z.int().nullable(),
 });
 
 export const JobView = JobSummary.extend({
@@ -73,11 +79,15 @@ export const JobView = JobSummary.extend({
   egress: Egress,
   timeoutMs: z.int().nullable(),
   outputs: z.array(z.string()),
+  /** Whether the workspace diff was asked for. */
+  diff: z.boolean(),
   steps: z.array(StepView),
   /** The job's exit code to its submitter: 0 completed, the failing step's code, 1 for every other end; `null` while open. */
   exitCode: z.int().nullable(),
   attempts: z.array(AttemptView),
   entries: z.array(LogEntryView),
+  /** Of all attempts. */
+  artifacts: z.array(ArtifactView),
   explanation: Explanation,
   /** What was accepted but has no effect here, a sentence each. */
   warnings: z.array(z.string()),

@@ -51,7 +51,8 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     context.metrics.dequeueWait.observe({ queue: job.queue }, job.waitedMs / 1000);
     const { id: jobId, attempt, queue } = job;
     request.log.info({ jobId, attempt, queue, executor: body.executorName }, "job handed out");
-    return jobPayload(job, { version, withQueue, withExtension: body.airlock !== undefined });
+    const { maxArtifactBytes } = context.config;
+    return jobPayload(job, { version, withQueue, withExtension: body.airlock !== undefined, maxArtifactBytes });
   }
 }
 

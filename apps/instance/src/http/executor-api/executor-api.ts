@@ -1,6 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { InstanceContext } from "../../instance-context.ts";
 import { httpStatusOf, isUnstorableText } from "../api-error.ts";
+import { artifactRoutes } from "./artifact-routes.ts";
 import { authenticateExecutor, ExecutorApiError } from "./authenticate-executor.ts";
 import { dequeueRoutes } from "./dequeue-routes.ts";
 import { executorEventRoutes } from "./executor-event-routes.ts";
@@ -49,5 +50,6 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
     logRoutes(scope, context);
     markRoutes(scope, context);
   });
+  await app.register(async (scope) => artifactRoutes(scope, context));
   await app.register(async (scope) => gitRoutes(scope, context));
 }

@@ -10,6 +10,7 @@ import {
   errorAttempt,
   failAttempt,
 } from "../../queues/end-attempt.ts";
+import { storeStepResults } from "../../queues/step-results.ts";
 import { JobScope } from "./job-scope.ts";
 import { parseBody } from "./parse-body.ts";
 
@@ -25,6 +26,7 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
   app.post<QueueParams>("/queue/:queue/markComplete", async (request, reply) => {
     const body = parseBody(MarkCompleteRequest, request.body);
     const key = await scope.attemptOf(request, request.params.queue, body);
+    if (key && body.steps) await storeStepResults(db, key, body.steps);
     const done = key !== null && (await completeAttempt(db, key));
     return finish(request, reply, { key, done, end: "completed" }, (before) => {
       return body.attempt !== undefined && before.state === "completed";
@@ -38,6 +40,7 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
     app.post<QueueParams>(`/queue/:queue/${route}`, async (request, reply) => {
       const body = parseBody(MarkErrorRequest, request.body);
       const key = await scope.attemptOf(request, request.params.queue, body);
+      if (key && body.steps) await storeStepResults(db, key, body.steps);
       const failure = {
         reason: body.reason ?? (defaultReason satisfies FailureReason),
         message: body.errorMessage.slice(0, maxMessageLength),

@@ -156,7 +156,8 @@ describeWithEngines(["postgres"], "the REST API", () => {
       const job = JobView.parse(
         await (await target.rest("POST", "/jobs", { steps: [step], outputs: ["dist/**"] })).json(),
       );
-      expect(job.warnings).toEqual([expect.stringContaining("artifacts are not collected")]);
+      expect(job).toMatchObject({ outputs: ["dist/**"], diff: false, artifacts: [], warnings: [] });
+      expect(job.steps[0]).toMatchObject({ state: "pending", exitCode: null, durationMs: null });
       expect(job.explanation).toEqual({ code: "no-executor", message: 'No executor is connected to queue "default".' });
     });
 
@@ -286,6 +287,8 @@ describeWithEngines(["postgres"], "the REST API", () => {
       "GET /executors",
       "GET /jobs",
       "GET /jobs/{id}",
+      "GET /jobs/{id}/artifacts",
+      "GET /jobs/{id}/artifacts/{artifactId}",
       "GET /jobs/{id}/events",
       "GET /jobs/{id}/logs",
       "GET /queues",

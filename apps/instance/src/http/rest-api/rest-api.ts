@@ -5,6 +5,7 @@ import { jsonSchemaTransform } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { InstanceContext } from "../../instance-context.ts";
 import { InvalidRequestError, toApiError } from "../api-error.ts";
+import { artifactRoutes } from "./artifact-routes.ts";
 import { authenticateAdministrator } from "./authenticate-administrator.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { executorRoutes } from "./executor-routes.ts";
@@ -62,6 +63,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     });
     const typed = withZod(scope);
     jobRoutes(typed, context);
+    artifactRoutes(typed, context);
     eventRoutes(typed, context);
     repositoryRoutes(typed, context);
     executorRoutes(typed, context);

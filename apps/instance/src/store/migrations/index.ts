@@ -1,4 +1,5 @@
 import { initial } from "./0001-initial.ts";
+import { artifacts } from "./0002-artifacts.ts";
 
 /** One step of the schema. Never changed once released: the next change is the next number. */
 export interface Migration {
@@ -8,4 +9,4 @@ export interface Migration {
 }
 
 // Imported, not read from files, so that a single-file bundle carries them.
-export const migrations: readonly Migration[] = [initial];
+export const migrations: readonly Migration[] = [initial, artifacts];

@@ -1,0 +1,77 @@
+import { randomUUID } from "node:crypto";
+import type { Readable } from "node:stream";
+import type { ArtifactKind } from "@airlock/api";
+import { sql } from "kysely";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import { lockRunningAttempt } from "../logs/append-log-batch.ts";
+import type { AttemptKey } from "../queues/end-attempt.ts";
+import type { Database } from "../store/database.ts";
+
+export interface NewArtifact {
+  readonly name: string;
+  readonly kind: ArtifactKind;
+  readonly body: Readable;
+}
+
+export type StoreArtifactResult =
+  | { readonly kind: "stored"; readonly bytes: number }
+  /** The attempt is not the running one; nothing is kept. */
+  | { readonly kind: "lapsed" }
+  | { readonly kind: "refused"; readonly problem: string };
+
+/** Executors of ours send two; more than this is somebody who plays. */
+const maxArtifactsPerAttempt = 16;
+/** What an upload may take; after that its bytes are nobody's. */
+const uploadLimit = "1 day";
+
+/**
+ * Streams an artifact of a running attempt into the store; one of the same name is replaced. The blob has a key of its
+ * own, so a reader of the earlier one is not disturbed, and two uploads at once do not mix.
+ * @throws {AirlockError} `blob-too-large` past `maxBytes` for all artifacts of the attempt.
+ */
+export async function storeArtifact(
+  { db, blobs }: { readonly db: Database; readonly blobs: BlobStore },
+  key: AttemptKey,
+  { name, kind, body }: NewArtifact,
+  { maxBytes, signal }: { readonly maxBytes: number; readonly signal: AbortSignal },
+): Promise<StoreArtifactResult> {
+  const others = await db
+    .selectFrom("artifacts")
+    .select((select) => [
+      select.fn.countAll<number>().as("count"),
+      sql<number>`coalesce(sum(bytes), 0)::float8`.as("bytes"),
+    ])
+    .where("job", "=", key.job)
+    .where("attempt", "=", key.attempt)
+    .where("name", "<>", name)
+    .executeTakeFirstOrThrow();
+  if (Number(others.count) >= maxArtifactsPerAttempt) {
+    return { kind: "refused", problem: `an attempt has at most ${maxArtifactsPerAttempt} artifacts` };
+  }
+  const blob = `jobs/${key.job}/${key.attempt}/${randomUUID()}`;
+  await sql`insert into blob_garbage (blob, due_at) values (${blob}, airlock_now() + ${uploadLimit}::interval)`.execute(
+    db,
+  );
+  let kept = false;
+  try {
+    const { bytes, sha256 } = await blobs.put(blob, body, { signal, maxBytes: Math.max(0, maxBytes - others.bytes) });
+    kept = await db.transaction().execute(async (transaction) => {
+      if (!(await lockRunningAttempt(transaction, key))) return false;
+      await transaction
+        .deleteFrom("artifacts")
+        .where("job", "=", key.job)
+        .where("attempt", "=", key.attempt)
+        .where("name", "=", name)
+        .execute();
+      await transaction
+        .insertInto("artifacts")
+        .values({ job: key.job, attempt: key.attempt, name, kind, bytes, sha256, blob })
+        .execute();
+      await transaction.deleteFrom("blob_garbage").where("blob", "=", blob).execute();
+      return true;
+    });
+    return kept ? { kind: "stored", bytes } : { kind: "lapsed" };
+  } finally {
+    if (!kept) await sql`update blob_garbage set due_at = airlock_now() where blob = ${blob}`.execute(db);
+  }
+}

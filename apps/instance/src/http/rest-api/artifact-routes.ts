@@ -1,0 +1,62 @@
+import { ArtifactList } from "@airlock/api";
+import type { FastifyReply } from "fastify";
+import { z } from "zod";
+import { findArtifact, listArtifacts } from "../../artifacts/list-artifacts.ts";
+import type { InstanceContext } from "../../instance-context.ts";
+import { getJobSummaries } from "../../queues/job-views.ts";
+import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
+
+const Id = z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER);
+const tags = ["jobs"];
+
+export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
+  const { db, blobs } = context;
+
+  app.get(
+    "/jobs/:id/artifacts",
+    {
+      schema: {
+        tags,
+        summary: "What a job's attempts left: files and workspace diffs",
+        params: z.strictObject({ id: Id }),
+        response: { 200: ArtifactList, ...errorAnswers },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      if ((await getJobSummaries(db, [id])).length === 0) throw notFound(`job ${id}`);
+      return { artifacts: await listArtifacts(db, id) };
+    },
+  );
+
+  app.get(
+    "/jobs/:id/artifacts/:artifactId",
+    {
+      schema: {
+        tags,
+        summary: "Download an artifact",
+        params: z.strictObject({ id: Id, artifactId: Id }),
+        response: { 200: { content: { "application/octet-stream": { schema: z.string() } } }, ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      const { id, artifactId } = request.params;
+      const artifact = await findArtifact(db, id, artifactId);
+      const gone = new AbortController();
+      reply.raw.once("close", () => gone.abort(new Error("the reader hung up")));
+      const content = artifact && (await blobs.get(artifact.blob, { signal: gone.signal }));
+      if (!artifact || !content) throw notFound(`artifact ${artifactId} of job ${id}`);
+      const { attempt, name, sha256 } = artifact.view;
+      // The bytes are the job's own: never shown as a page of ours, whatever they look like.
+      return (reply as FastifyReply)
+        .headers({
+          "content-type": "application/octet-stream",
+          "content-length": content.totalBytes,
+          "content-disposition": `attachment; filename="job-${id}-attempt-${attempt}-${name}"`,
+          "content-security-policy": "default-src 'none'; sandbox",
+          etag: `"${sha256}"`,
+        })
+        .send(content.stream);
+    },
+  );
+}

@@ -1,0 +1,19 @@
+import { z } from "zod";
+import { artifactKinds } from "../results.ts";
+
+/** `GET /api/v1/jobs/{id}/artifacts/{artifactId}` downloads it. */
+export const ArtifactView = z.object({
+  id: z.int(),
+  attempt: z.int(),
+  name: z.string(),
+  kind: z.enum(artifactKinds),
+  bytes: z.int(),
+  /** 64 hexadecimal digits. */
+  sha256: z.string(),
+  createdAt: z.iso.datetime(),
+});
+export type ArtifactView = z.output<typeof ArtifactView>;
+
+/** `GET /api/v1/jobs/{id}/artifacts`: of all attempts, in the order of attempts and names. */
+export const ArtifactList = z.object({ artifacts: z.array(ArtifactView) });
+export type ArtifactList = z.output<typeof ArtifactList>;
