@@ -13,7 +13,7 @@ export default class SummaryReporter implements Reporter {
         const { state } = test.result();
         if (state === "passed") passed += 1;
         else if (state === "failed") failed += 1;
-        else skipped.push(outermostSuite(test) ?? `${module.moduleId} > ${test.name}`);
+        else skipped.push(skippedName(test));
       }
       for (const suite of module.children.allSuites()) if (suite.errors().length > 0) failed += 1;
     }
@@ -31,8 +31,11 @@ export default class SummaryReporter implements Reporter {
   }
 }
 
-function outermostSuite(test: TestCase): string | undefined {
+/** What was skipped as a whole: the outermost suite, or the one test where the others of its suite ran. */
+function skippedName(test: TestCase): string {
   let suite: TestSuite | undefined;
   for (let parent = test.parent; parent.type === "suite"; parent = parent.parent) suite = parent;
-  return suite?.name;
+  if (!suite) return `${test.module.relativeModuleId} > ${test.name}`;
+  const isWhole = [...suite.children.allTests()].every((other) => other.result().state === "skipped");
+  return isWhole ? suite.name : `${suite.name} > ${test.name}`;
 }

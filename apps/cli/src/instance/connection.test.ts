@@ -75,7 +75,7 @@ describe("the connection", () => {
     await expect(findConnection({}, directory.path)).rejects.toMatchObject({ code: "connection-not-private" });
   });
 
-  it.runIf(process.getuid?.() === 0)("is not taken from a file of somebody else", async () => {
+  it.runIf(process.getuid?.() === 0)("is not taken from a file of somebody else (needs root)", async () => {
     await using directory = await temporaryDirectory();
     await chown(await writeConnection(path.join(directory.path, ".airlock"), content(1)), 12_345, 12_345);
     await expect(findConnection({}, directory.path)).rejects.toMatchObject({ code: "connection-not-private" });

@@ -414,7 +414,7 @@ describe("fetching", () => {
   });
 });
 
-describe.runIf(isRoot)("a limit on the disk", () => {
+describe.runIf(isRoot)(isRoot ? "a limit on the disk" : "a limit on the disk [needs root]", () => {
   it("stops a job that writes more, and leaves no loop device", async () => {
     const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
     for (const overlays of [true, false]) {
