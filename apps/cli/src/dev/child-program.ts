@@ -4,7 +4,7 @@ import path from "node:path";
 import { AirlockError, errorMessage } from "@airlock/job";
 import { type ProgramName, programPath } from "../programs.ts";
 import { describeLogLine, type LogLine } from "./describe-log-line.ts";
-import { lifelineArguments } from "./lifeline.ts";
+import { type LifelineMessage, lifelineArguments } from "./lifeline.ts";
 import { LogTail } from "./log-tail.ts";
 
 export interface ChildProgramOptions {
@@ -94,6 +94,13 @@ export class ChildProgram implements AsyncDisposable {
     const said = lines.filter(({ level }) => level === "text");
     const bad = lines.filter(({ level }) => level !== "info");
     return (said.length > 0 ? said : bad.length > 0 ? bad : lines).slice(-10).map(({ text }) => text);
+  }
+
+  /** Should we be killed, this one waits for the other's end before its own. */
+  outlive(other: ChildProgram): void {
+    this.#child.send({ outlive: other.pid } satisfies LifelineMessage, () => {
+      // Not delivered: it has ended, and nothing is left to wait.
+    });
   }
 
   /** Asks it to end, and sees to it after the grace period. Safe to call twice. */

@@ -85,6 +85,7 @@ export class DevSession implements AsyncDisposable {
       executorEnvironment(env, { url: access.url, password: access.executorToken, dataDirectory, machine }),
       executorGraceMs,
     );
+    instance.outlive(executor);
     signal.throwIfAborted();
     const failure = Promise.race([instanceEnded, endOf(executor)]);
     // Whoever starts a session races this with other things, at times with nothing: then it is no unhandled rejection.
@@ -113,6 +114,6 @@ async function endOf(program: ChildProgram): Promise<never> {
   const lines = reason === undefined ? `${how}${first && `; its last lines:\n  ${first}`}` : reason;
   throw new AirlockError(`the ${program.name} ${reason === undefined ? "" : "ended: "}${lines}${more}`, {
     code: "program-ended",
-    hint: `Its log is ${program.logFile}`,
+    hint: `Its log is ${program.logFile}${signal && program.name === "executor" ? "; the next start removes the sandboxes that it left" : ""}`,
   });
 }

@@ -188,16 +188,6 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await leftBehind(data)).toEqual([]);
   });
 
-  it("takes its programs with it when it is killed", async () => {
-    const running = dev();
-    await running.says("Ctrl-C stops");
-    // Instance, database, executor: what is looked for is found.
-    expect((await leftBehind(data, 0)).length).toBeGreaterThanOrEqual(3);
-    running.child.kill("SIGKILL");
-    expect(await running.ended).toBe("SIGKILL");
-    expect(await leftBehind(data, 20_000)).toEqual([]);
-  });
-
   it("stops the rest and ends with 1 when the executor dies", async () => {
     const running = dev();
     await running.says("Ctrl-C stops");
@@ -218,6 +208,19 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(running.output).toContain(`cannot listen on 127.0.0.1:${port}: the port is taken`);
     expect(running.output).toContain("AIRLOCK_LISTEN");
     expect(await leftBehind(data)).toEqual([]);
+  });
+
+  // The last ones: a job that was handed back runs at the next start.
+  it.each(["idle", "at work"])("takes its programs with it when it is killed while %s", async (state) => {
+    const job = path.join(directory.path, "long.yaml");
+    await writeFile(job, "steps:\n  - { key: long, image: host, run: 'echo started; sleep 600' }\n");
+    const running = state === "idle" ? dev() : dev("--job", job);
+    await running.says(state === "idle" ? "Ctrl-C stops" : "started\n");
+    // Instance, database, executor: what is looked for is found.
+    expect((await leftBehind(data, 0)).length).toBeGreaterThanOrEqual(3);
+    running.child.kill("SIGKILL");
+    expect(await running.ended).toBe("SIGKILL");
+    expect(await leftBehind(data, 20_000)).toEqual([]);
   });
 });
 

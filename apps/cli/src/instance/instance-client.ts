@@ -1,4 +1,4 @@
-import { ApiError } from "@airlock/api";
+import { ApiError, describeIssues } from "@airlock/api";
 import { AirlockError, errorMessage } from "@airlock/job";
 import type { z } from "zod";
 import type { Connection } from "./connection.ts";
@@ -30,7 +30,7 @@ export class InstanceClient {
     if (parsed.success) return parsed.data;
     throw new AirlockError(`the answer of ${this.connection.url.origin} to ${path} is not what this version expects`, {
       code: "unexpected-answer",
-      hint: "Is AIRLOCK_URL an Airlock instance, of the same version as this command?",
+      hint: `Is it an Airlock instance, of the same version as this command? (${describeIssues(parsed.error)[0]})`,
       cause: parsed.error,
     });
   }
