@@ -26,7 +26,9 @@ import {
 } from "./testing/test-network.ts";
 
 const { signal } = new AbortController();
-const owner = "egress-test";
+/** Namespaces have names that the whole machine sees: two runs at once must not meet. */
+const ownerOf = (part: string) => `egress-${part}-${process.pid}`;
+const owner = ownerOf("test");
 const upstreams = [{ address: nameServer, port: 53 }];
 const internet: ConnectedPolicy = { kind: "public" };
 
@@ -540,7 +542,7 @@ table ip service {
     it("opens nothing that the administrator closed", async () => {
       await using closing = new AsyncDisposableStack();
       const strict = createEgressEngine({
-        owner: "egress-strict",
+        owner: ownerOf("strict"),
         networkNamespace: network.hostPath,
         upstreams,
         closed: ["10.0.0.0/8", publicIpv4],
@@ -588,7 +590,7 @@ table ip service {
       await using undo = new AsyncDisposableStack();
       const program = `
         import { createEgressEngine } from ${JSON.stringify(new URL("./egress-engine.ts", import.meta.url).href)};
-        const engine = createEgressEngine(${JSON.stringify({ owner: "egress-crash", networkNamespace: network.hostPath, upstreams })});
+        const engine = createEgressEngine(${JSON.stringify({ owner: ownerOf("crash"), networkNamespace: network.hostPath, upstreams })});
         const attachment = await engine.attachNamespace({
           sandboxId: "orphan", policy: { kind: "public" }, onDenied() {}, signal: new AbortController().signal,
         });
@@ -598,28 +600,34 @@ table ip service {
       const child = spawn(process.execPath, ["--input-type=module-typescript", "--eval", program], {
         stdio: ["ignore", "pipe", "inherit"],
       });
-      const [line] = await once(child.stdout, "data");
+      const exited = once(child, "exit");
+      const next = createEgressEngine({ owner: ownerOf("crash"), networkNamespace: network.hostPath, upstreams });
+      undo.defer(async () => {
+        child.kill("SIGKILL");
+        await exited;
+        await next.collect({ keep: new Set(), signal });
+        await next.close();
+      });
+      const [line] = await Promise.race([once(child.stdout, "data"), exited.then(() => ["{}"])]);
       const { path, resolvConf } = JSON.parse(String(line)) as { path: string; resolvConf: string };
       const agent = undo.use(await startAgent(path));
       const attachment = { resolvConf } as NamespaceAttachment;
       expect(await lookUp({ attachment, agent }, "public.example.com")).toEqual([`A ${publicIpv4}`]);
       child.kill("SIGKILL");
-      await once(child, "exit");
+      await exited;
       await sleep(200);
 
       expect(await agent.try({ op: "tcp", host: "10.99.0.2", port: 80 })).toBe("ECONNREFUSED");
       expect(await agent.try({ op: "tcp", host: "192.168.77.2", port: 9100 })).toBe("ECONNREFUSED");
       expect(await lookUp({ attachment, agent }, "public.example.com")).not.toContain(`A ${publicIpv4}`);
 
-      const next = createEgressEngine({ owner: "egress-crash", networkNamespace: network.hostPath, upstreams });
-      undo.defer(() => next.close());
       expect(await next.collect({ keep: new Set(["orphan"]), signal })).toEqual([]);
       const removed = await next.collect({ keep: new Set(), signal });
       expect(removed).toEqual([
         expect.stringMatching(/^network link ak\w+ of sandbox orphan$/),
         expect.stringMatching(/^network namespace airlock-\w+-orphan$/),
       ]);
-      expect(await leftovers("egress-crash")).toEqual([]);
+      expect(await leftovers(ownerOf("crash"))).toEqual([]);
     });
 
     it("is back within two seconds when someone flushes the host's rules, and nothing is open meanwhile for long", async () => {
@@ -676,7 +684,7 @@ table ip service {
       await using undo = new AsyncDisposableStack();
       const other = undo.use(await startTestNetwork());
       await other.onHost("ip", "-6", "route", "delete", "default");
-      const plain = createEgressEngine({ owner: "egress-v4", networkNamespace: other.hostPath, upstreams });
+      const plain = createEgressEngine({ owner: ownerOf("v4"), networkNamespace: other.hostPath, upstreams });
       undo.defer(() => plain.close());
       const sandbox = { sandboxId: "v4-only", policy: internet, onDenied: () => {}, signal };
       const attachment = undo.use(await plain.attachNamespace(sandbox));
@@ -725,7 +733,7 @@ link set vethtest master ${bridge.bridgeName} up
     });
 
     it("leaves nothing behind when it is canceled half-way", async () => {
-      const own = createEgressEngine({ owner: "egress-cancel", networkNamespace: network.hostPath, upstreams });
+      const own = createEgressEngine({ owner: ownerOf("cancel"), networkNamespace: network.hostPath, upstreams });
       const controller = new AbortController();
       const attaching = own.attachNamespace({
         sandboxId: "canceled",
@@ -737,20 +745,20 @@ link set vethtest master ${bridge.bridgeName} up
       controller.abort(new Error("no longer wanted"));
       await expect(attaching).rejects.toThrow("no longer wanted");
       await own.close();
-      expect(await leftovers("egress-cancel")).toEqual([]);
+      expect(await leftovers(ownerOf("cancel"))).toEqual([]);
     });
 
     it("leaves nothing behind at the end", async () => {
-      const own = createEgressEngine({ owner: "egress-end", networkNamespace: network.hostPath, upstreams });
+      const own = createEgressEngine({ owner: ownerOf("end"), networkNamespace: network.hostPath, upstreams });
       const sandboxes = await Promise.all(
         ["one", "two", "three"].map((sandboxId) =>
           own.attachNamespace({ sandboxId, policy: internet, onDenied: () => {}, signal }),
         ),
       );
-      expect(await leftovers("egress-end")).toHaveLength(7);
+      expect(await leftovers(ownerOf("end"))).toHaveLength(7);
       await Promise.all(sandboxes.map((sandbox) => sandbox[Symbol.asyncDispose]()));
       await own.close();
-      expect(await leftovers("egress-end")).toEqual([]);
+      expect(await leftovers(ownerOf("end"))).toEqual([]);
     });
   });
 
