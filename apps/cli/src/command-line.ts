@@ -2,8 +2,11 @@ import { Command } from "commander";
 import type { CommandContext } from "./command-context.ts";
 import { devCommand } from "./commands/dev.ts";
 import { executorCommand } from "./commands/executor.ts";
+import { executorsDrainCommand } from "./commands/executors/drain.ts";
 import { executorsListCommand } from "./commands/executors/list.ts";
+import { jobArtifactsCommand } from "./commands/job/artifacts.ts";
 import { jobCancelCommand } from "./commands/job/cancel.ts";
+import { jobDownloadCommand } from "./commands/job/download.ts";
 import { jobListCommand } from "./commands/job/list.ts";
 import { jobLogsCommand } from "./commands/job/logs.ts";
 import { jobRetryCommand } from "./commands/job/retry.ts";
@@ -31,12 +34,16 @@ export function commandLine(context: CommandContext): Command {
         jobListCommand(context),
         jobShowCommand(context),
         jobLogsCommand(context),
+        jobArtifactsCommand(context),
+        jobDownloadCommand(context),
         jobCancelCommand(context),
         jobRetryCommand(context),
       ]),
     )
     .addCommand(noun("repo", "Repositories that jobs run on", [repoAddCommand(context), repoListCommand(context)]))
-    .addCommand(noun("executors", "Machines that run jobs", [executorsListCommand(context)]))
+    .addCommand(
+      noun("executors", "Machines that run jobs", [executorsListCommand(context), executorsDrainCommand(context)]),
+    )
     .addCommand(noun("queue", "Queues that jobs wait in", [queueListCommand(context), queueCreateCommand(context)]))
     .addHelpText(
       "after",

@@ -13,6 +13,8 @@ export interface HeartbeatOptions {
   readonly client: InstanceClient;
   readonly running: ReadonlySet<RunningJob>;
   readonly telemetry: () => Telemetry;
+  /** The instance wants this executor to take no further jobs. */
+  readonly onDrain: () => void;
   readonly logger: Logger;
 }
 
@@ -64,6 +66,7 @@ export class Heartbeats {
       timeoutMs,
     );
     this.#lastSuccess = sentAt;
+    if (news.drain) this.#options.onDrain();
     for (const job of held) {
       const { key } = job.job;
       if (!news.known.has(key)) job.disown();

@@ -32,6 +32,7 @@ export interface WorkerDependencies {
   readonly logger: Logger;
 }
 
+const drainAsked = "the instance asks for it";
 /** How long a request for work may be held open. */
 const longPollMs = 25_000;
 /** After a drain began: time for an answer that is on its way, with a job that would otherwise wait for its lease. */
@@ -60,7 +61,13 @@ export class Worker {
     this.#dependencies = dependencies;
     this.#slots = new Slots(dependencies.options.slots);
     const { client, logger } = dependencies;
-    this.#heartbeats = new Heartbeats({ client, running: this.#running, telemetry: () => this.#telemetry(), logger });
+    this.#heartbeats = new Heartbeats({
+      client,
+      running: this.#running,
+      telemetry: () => this.#telemetry(),
+      onDrain: () => this.drain(drainAsked),
+      logger,
+    });
   }
 
   get runningJobs(): number {
@@ -284,6 +291,10 @@ export class Worker {
       try {
         for await (const event of executorEvents(await client.openEvents(signal))) {
           failures = 0;
+          if (event.kind === "drain") {
+            this.drain(drainAsked);
+            continue;
+          }
           for (const running of this.#running) {
             const { payload } = running.job;
             const isMeant = payload.id === event.jobId && payload.airlock?.attempt === event.attempt;

@@ -94,6 +94,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     repeat(sweepIntervalMs, logger, async () => {
       for (const job of await expireLeases(db)) {
         metrics.attempts.inc({ queue: job.queue, end: "lost" });
+        dispatcher.attemptEnded(job.queue);
         logger.warn({ jobId: job.id, attempt: job.attempt, executor: job.executor, state: job.state }, "lease lapsed");
         notifications.publish({ kind: "job", job: job.id });
         if (job.state === "queued") notifications.publish({ kind: "queued", queue: job.queue });

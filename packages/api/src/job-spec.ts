@@ -132,6 +132,20 @@ export const JobSpec = z.strictObject({
   diff: z.boolean().default(false),
   /** Labels that the executor must offer with the same value. */
   labels: z.record(StepKey, z.string().max(255)).default({}),
+  /** Whose job it is: jobs of one priority are handed out in turn over the namespaces of their queue. */
+  namespace: z
+    .string()
+    .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "lower-case letters, digits and '-', at most 63 characters")
+    .default("default"),
+  /** Files written into the workspace after the checkout, by path; text, together at most 8 MiB. */
+  files: z
+    .record(WorkspacePath.min(1), z.string().refine(noNul, "must not contain NUL"))
+    .refine((files) => Object.keys(files).length <= 1000, "at most 1000 files")
+    .refine(
+      (files) => Object.values(files).reduce((sum, text) => sum + text.length, 0) <= 8 * 1024 * 1024,
+      "together longer than 8 MiB",
+    )
+    .default({}),
   /** Higher goes first within a queue. */
   priority: z.int().min(-1000).max(1000).default(0),
 });

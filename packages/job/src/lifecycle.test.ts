@@ -2,11 +2,12 @@ import { describe, expect, it } from "vitest";
 import { applyEvent, type JobLifecycle, type RetryPolicy, TransitionError } from "./lifecycle.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
-const policy: RetryPolicy = { maxAttempts: 3, backoffMs: 1000, backoffMaxMs: 60_000, leaseMs: 15_000 };
+const policy: RetryPolicy = { maxAttempts: 3, maxLosses: 2, backoffMs: 1000, backoffMaxMs: 60_000, leaseMs: 15_000 };
 const queued: JobLifecycle = {
   state: "queued",
   attempt: 0,
   errors: 0,
+  losses: 0,
   cancelRequested: false,
   visibleAt: now,
   leaseExpiresAt: null,
@@ -71,7 +72,19 @@ describe("applyEvent", () => {
 
   it("starts the next attempt of a lost executor at once", () => {
     const lost = applyEvent(running, { kind: "expire" }, later, policy);
-    expect(lost).toMatchObject({ state: "queued", errors: 1, visibleAt: later });
+    expect(lost).toMatchObject({ state: "queued", errors: 0, losses: 1, visibleAt: later });
+  });
+
+  it("ends a job that loses one executor after the other, however few errors it had", () => {
+    const second = applyEvent(
+      applyEvent(running, { kind: "expire" }, later, policy),
+      { kind: "dequeue" },
+      later,
+      policy,
+    );
+    const lost = applyEvent(second, { kind: "error", attempt: 2, reason: "lease-lost" }, later, policy);
+    expect(lost).toMatchObject({ state: "errored", errors: 0, losses: 2, failureReason: "lease-lost" });
+    expect(applyEvent(lost, { kind: "retry" }, later, policy)).toMatchObject({ state: "queued", losses: 0 });
   });
 
   it("hands a drained executor's job back without counting an error", () => {

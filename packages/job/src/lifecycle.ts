@@ -15,6 +15,8 @@ export interface JobLifecycle {
   readonly attempt: number;
   /** Attempts that ended by our fault. Compared with the policy's `maxAttempts`; a manual retry sets it to 0. */
   readonly errors: number;
+  /** Attempts that ended with their executor lost. Compared with the policy's `maxLosses`; a manual retry sets it to 0. */
+  readonly losses: number;
   /** Somebody asked for the end of the running attempt. */
   readonly cancelRequested: boolean;
   /** Not handed out before this time: the back-off after an error. */
@@ -28,6 +30,8 @@ export interface JobLifecycle {
 export interface RetryPolicy {
   /** How many attempts may end by our fault before the job is `errored`. At least 1. */
   readonly maxAttempts: number;
+  /** How many attempts may lose their executor before the job is `errored`: it may be what kills them. At least 1. */
+  readonly maxLosses: number;
   /** Wait before the attempt after the first error; doubled for each further one, up to `backoffMaxMs`. */
   readonly backoffMs: number;
   readonly backoffMaxMs: number;
@@ -95,7 +99,7 @@ export function applyEvent(job: JobLifecycle, event: JobEvent, now: Date, policy
       return { ...job, cancelRequested: true };
     case "retry":
       requireState(job, event.kind, ["completed", "errored", "failed", "canceled"]);
-      return { ...job, ...fresh, state: "queued", errors: 0, cancelRequested: false, visibleAt: now };
+      return { ...job, ...fresh, state: "queued", errors: 0, losses: 0, cancelRequested: false, visibleAt: now };
     default:
       return assertNever(event);
   }
@@ -107,10 +111,15 @@ function afterError(job: JobLifecycle, reason: FailureReason, now: Date, policy:
   if (job.cancelRequested) return finish(job, "canceled", reason, now);
   // A drained executor is nobody's error: the job goes back at once and the count stays.
   if (reason === "executor-shutdown") return { ...job, ...fresh, state: "queued", visibleAt: now };
+  if (reason === "lease-lost") {
+    const losses = job.losses + 1;
+    if (losses >= policy.maxLosses) return { ...finish(job, "errored", reason, now), losses };
+    // The next attempt starts at once: waiting would not bring the executor back.
+    return { ...job, ...fresh, state: "queued", losses, visibleAt: now };
+  }
   const errors = job.errors + 1;
   if (!isRetryable(reason) || errors >= policy.maxAttempts) return { ...finish(job, "errored", reason, now), errors };
-  // A lost executor says nothing about the job: no back-off, so that its next attempt starts at once.
-  const waitMs = reason === "lease-lost" ? 0 : Math.min(policy.backoffMs * 2 ** (errors - 1), policy.backoffMaxMs);
+  const waitMs = Math.min(policy.backoffMs * 2 ** (errors - 1), policy.backoffMaxMs);
   return { ...job, ...fresh, state: "queued", errors, visibleAt: after(now, waitMs) };
 }
 

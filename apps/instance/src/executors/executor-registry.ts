@@ -23,9 +23,12 @@ export interface ExecutorReport {
 }
 
 /** Records a heartbeat. `changed`: the executor is new, was away, or says something else than before. */
-export async function recordExecutor(db: Database, report: ExecutorReport): Promise<{ readonly changed: boolean }> {
+export async function recordExecutor(
+  db: Database,
+  report: ExecutorReport,
+): Promise<{ readonly changed: boolean; readonly drainRequested: boolean }> {
   const labels = JSON.stringify(report.labels);
-  const { rows } = await sql<{ changed: boolean }>`
+  const { rows } = await sql<{ changed: boolean; drain_requested: boolean }>`
     with before as (select * from executors where name = ${report.name}), written as (
       insert into executors (name, queues, airlock, version, runtime, runtime_version, os, architecture, git_version,
         docker_version, slots, labels, draining)
@@ -36,16 +39,19 @@ export async function recordExecutor(db: Database, report: ExecutorReport): Prom
         runtime = excluded.runtime, runtime_version = excluded.runtime_version, os = excluded.os,
         architecture = excluded.architecture, git_version = excluded.git_version,
         docker_version = excluded.docker_version, slots = excluded.slots, labels = excluded.labels,
-        draining = excluded.draining, last_seen_at = airlock_now()
+        draining = excluded.draining, last_seen_at = airlock_now(),
+        -- One that was away has started anew: what was asked of its predecessor is done.
+        drain_requested = executors.drain_requested
+          and executors.last_seen_at >= airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
       returning *
     )
     select before.name is null
       or before.last_seen_at < airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
       or (before.queues, before.draining, before.slots, before.labels, before.version, before.runtime)
         is distinct from (written.queues, written.draining, written.slots, written.labels, written.version, written.runtime)
-      as changed
+      as changed, written.drain_requested
     from written left join before on true`.execute(db);
-  return { changed: rows[0]?.changed ?? true };
+  return { changed: rows[0]?.changed ?? true, drainRequested: rows[0]?.drain_requested ?? false };
 }
 
 interface ExecutorRow {
@@ -53,6 +59,9 @@ interface ExecutorRow {
   queues: string[];
   active: boolean;
   draining: boolean;
+  drain_requested: boolean;
+  airlock: boolean;
+  capabilities: string[];
   version: string;
   runtime: string;
   runtime_version: string;
@@ -81,6 +90,9 @@ export async function listExecutors(db: Database, names?: readonly string[]): Pr
     queues: row.queues,
     active: row.active,
     draining: row.draining,
+    drainRequested: row.drain_requested,
+    extensions: row.airlock,
+    capabilities: row.capabilities,
     version: row.version,
     runtime: row.runtime,
     runtimeVersion: row.runtime_version,
@@ -94,6 +106,15 @@ export async function listExecutors(db: Database, names?: readonly string[]): Pr
     lastSeenAt: row.last_seen_at.toISOString(),
     runningJobs: row.running,
   }));
+}
+
+/** Asks an executor to take no further jobs. `false`: there is none of that name that was seen lately. */
+export async function requestDrain(db: Database, name: string): Promise<boolean> {
+  const { rows } = await sql`
+    update executors set drain_requested = true
+    where name = ${name} and last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
+    returning name`.execute(db);
+  return rows.length > 0;
 }
 
 /** Executors take a new name at each start: those not seen for a week are forgotten. */

@@ -4,12 +4,23 @@ import type { Database } from "../store/database.ts";
 import { createJobToken } from "./job-token.ts";
 
 export interface DequeueOptions {
-  /** In any order: the job with the highest priority, then the lowest id, of all of them is taken. */
+  /** In any order: which of those with work is taken from is drawn by their weights. */
   readonly queues: readonly string[];
   readonly executor: string;
   /** What the executor offers; a job goes only where each of its labels is offered with the same value. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Of one slot; a member left out takes any job. */
+  readonly offer?: ResourceOffer;
 }
+
+/** What an executor has for one job; `null`: it does not say, or has no limit. */
+export interface ResourceOffer {
+  readonly cpuMillis: number | null;
+  readonly memoryBytes: number | null;
+  readonly diskBytes: number | null;
+}
+
+const anything: ResourceOffer = { cpuMillis: null, memoryBytes: null, diskBytes: null };
 
 /** A job whose attempt just opened: the executor holds the lease from here on. */
 export interface DequeuedJob {
@@ -20,59 +31,147 @@ export interface DequeuedJob {
   readonly repository: string | null;
   readonly commit: string | null;
   readonly leaseMs: number;
+  readonly heartbeatIntervalMs: number;
   /** In clear, for this one answer. */
   readonly token: string;
   /** How long the job waited since it was queued, in ms. */
   readonly waitedMs: number;
 }
 
+/** Lost races for the same few jobs are tried again this often before the queue counts as empty for now. */
+const maxTries = 5;
+
 /** Takes the next job, opens its attempt, sets the lease and makes the job token: one statement, one transaction. */
 export async function dequeueJob(db: Database, options: DequeueOptions): Promise<DequeuedJob | null> {
-  for (const queue of await bestFirst(db, options)) {
-    const job = await dequeueFrom(db, queue, options);
-    if (job) return job;
+  for (const queue of await drawQueues(db, options)) {
+    for (let tries = 0; tries < maxTries; tries++) {
+      const { job, contended } = await dequeueFrom(db, queue, options);
+      if (job) return job;
+      if (!contended) break;
+    }
   }
   return null;
 }
 
 /**
- * Queues with a job for this executor, the most urgent first. Looks without locking: a lock on the head of a queue that
- * is not chosen in the end would hide that job from everybody else for the moment.
+ * Queues with work, in an order that is drawn anew each time: the chance to come first is a queue's share of the weights.
+ * Each has some chance, so none starves.
  */
-async function bestFirst(db: Database, options: DequeueOptions): Promise<readonly string[]> {
+async function drawQueues(db: Database, options: DequeueOptions): Promise<readonly string[]> {
   if (options.queues.length <= 1) return options.queues;
-  const { rows } = await sql<{ queue: string }>`
-    select q.queue
-    from unnest(${[...options.queues]}::text[]) as q (queue)
-    cross join lateral (
-      select id, priority from jobs
-      where queue = q.queue and state = 'queued' and visible_at <= airlock_now()
-        and labels <@ ${JSON.stringify(options.labels)}::jsonb
-      order by priority desc, id limit 1
-    ) head
-    order by head.priority desc, head.id`.execute(db);
-  return rows.map((row) => row.queue);
+  const { rows } = await sql<{ name: string }>`
+    select name from queues
+    where name = any(${[...options.queues]}::text[]) and exists (
+      select from jobs where queue = queues.name and state = 'queued' and visible_at <= airlock_now()
+    )
+    order by -ln(1 - random()) / weight`.execute(db);
+  return rows.map((row) => row.name);
 }
 
 interface DequeuedRow {
-  id: number;
+  id: number | null;
   queue: string;
   attempt: number;
   spec: JobSpec;
   repository: string | null;
   commit: string | null;
   lease_ms: number;
+  heartbeat_interval_ms: number;
   waited_ms: number;
+  limited: boolean;
+  candidates: number;
 }
 
-async function dequeueFrom(db: Database, queue: string, options: DequeueOptions): Promise<DequeuedJob | null> {
+interface QueueAnswer {
+  readonly job: DequeuedJob | null;
+  /** There were jobs, and others took them in the same moment. */
+  readonly contended: boolean;
+}
+
+async function dequeueFrom(db: Database, queue: string, options: DequeueOptions): Promise<QueueAnswer> {
   const { token, sha256 } = createJobToken();
+  let row = await take(db, queue, options, { sha256, counted: false });
+  if (row?.limited) {
+    // Who counts running jobs must be alone with the queue until its own is among them.
+    row = await db.transaction().execute(async (transaction) => {
+      await sql`select pg_advisory_xact_lock(${lockClass}, hashtext(${queue}))`.execute(transaction);
+      return take(transaction, queue, options, { sha256, counted: true });
+    });
+  }
+  if (!row) return { job: null, contended: false };
+  if (row.id === null) return { job: null, contended: row.candidates > 0 };
+  const job = {
+    id: row.id,
+    queue: row.queue,
+    attempt: row.attempt,
+    spec: row.spec,
+    repository: row.repository,
+    commit: row.commit,
+    leaseMs: row.lease_ms,
+    heartbeatIntervalMs: row.heartbeat_interval_ms,
+    token,
+    waitedMs: Math.max(0, row.waited_ms),
+  };
+  return { job, contended: false };
+}
+
+/** Namespace of the advisory locks, apart from those that other parts take. */
+const lockClass = 415_211;
+
+/**
+ * One row of the queue, with the job taken if there is one. Jobs that are alike in namespace and demands form a lane; the
+ * statement steps from lane to lane over the index, leaves out those that this executor or a limit rules out, and takes
+ * the first job of the others: highest priority, then turn, then id. Its cost grows with the number of lanes and not
+ * with the number of jobs. Looks without locking, then locks the one it takes.
+ */
+async function take(
+  db: Database,
+  queue: string,
+  options: DequeueOptions,
+  { sha256, counted }: { readonly sha256: Buffer; readonly counted: boolean },
+): Promise<DequeuedRow | undefined> {
+  const offer = options.offer ?? anything;
   const { rows } = await sql<DequeuedRow>`
-    with next as (
+    with recursive settings as (
+      select *, concurrency_limit is not null or namespace_concurrency_limit is not null as limited
+      from queues where name = ${queue} and not exists (
+        -- Executors that do not know how to drain are drained from here.
+        select from executors where executors.name = ${options.executor} and drain_requested)
+    ), lanes as (
+      (select lane, namespace, labels, cpu_millis, memory_bytes, disk_bytes from jobs
+        where queue = ${queue} and state = 'queued' order by lane limit 1)
+      union all
+      select next.* from lanes cross join lateral (
+        select lane, namespace, labels, cpu_millis, memory_bytes, disk_bytes from jobs
+        where queue = ${queue} and state = 'queued' and lane > lanes.lane order by lane limit 1
+      ) next
+    ), open_lanes as (
+      select lane, head.priority, head.turn, head.id from lanes, settings, lateral (
+        select priority, turn, id from jobs
+        where queue = ${queue} and state = 'queued' and lane = lanes.lane and visible_at <= airlock_now()
+        order by priority desc, turn, id limit 1
+      ) head
+      where lanes.labels <@ ${JSON.stringify(options.labels)}::jsonb
+        and coalesce(cpu_millis <= ${offer.cpuMillis}::bigint, true)
+        and coalesce(memory_bytes <= ${offer.memoryBytes}::bigint, true)
+        and coalesce(disk_bytes <= ${offer.diskBytes}::bigint, true)
+        and (not settings.limited or ${counted})
+        and (concurrency_limit is null or concurrency_limit > (
+          select count(*) from jobs where queue = ${queue} and state = 'processing'))
+        and (namespace_concurrency_limit is null or namespace_concurrency_limit > (
+          select count(*) from jobs where queue = ${queue} and state = 'processing' and namespace = lanes.namespace))
+      order by head.priority desc, head.turn, head.id
+      limit 16
+    ), candidates as (
+      select first.id from open_lanes, lateral (
+        select id from jobs
+        where queue = ${queue} and state = 'queued' and lane = open_lanes.lane and visible_at <= airlock_now()
+        order by priority desc, turn, id limit 16
+      ) first
+    ), next as (
       select id from jobs
-      where queue = ${queue} and state = 'queued' and visible_at <= airlock_now()
-        and labels <@ ${JSON.stringify(options.labels)}::jsonb
-      order by priority desc, id
+      where id in (select id from candidates) and state = 'queued' and visible_at <= airlock_now()
+      order by priority desc, turn, id
       limit 1
       for update skip locked
     ), taken as (
@@ -81,11 +180,11 @@ async function dequeueFrom(db: Database, queue: string, options: DequeueOptions)
         attempt = jobs.attempt + 1,
         executor = ${options.executor},
         started_at = airlock_now(),
-        lease_expires_at = airlock_now() + make_interval(secs => queues.lease_ms / 1000.0)
-      from next, queues
-      where jobs.id = next.id and queues.name = ${queue}
+        lease_expires_at = airlock_now() + make_interval(secs => settings.lease_ms / 1000.0)
+      from next, settings
+      where jobs.id = next.id
       returning jobs.id, jobs.queue, jobs.attempt, jobs.spec, jobs.repository, jobs.commit, jobs.started_at,
-        jobs.visible_at, queues.lease_ms
+        jobs.visible_at
     ), opened as (
       insert into attempts (job, attempt, executor, started_at)
       select id, attempt, ${options.executor}, started_at from taken
@@ -93,20 +192,10 @@ async function dequeueFrom(db: Database, queue: string, options: DequeueOptions)
       insert into job_tokens (token_sha256, job, attempt, queue, repository, executor)
       select ${sha256}::bytea, id, attempt, queue, repository, ${options.executor} from taken
     )
-    select id, queue, attempt, spec, repository, commit, lease_ms,
+    select id, settings.name as queue, attempt, spec, repository, commit, settings.lease_ms,
+      settings.heartbeat_interval_ms, settings.limited and not ${counted} as limited,
+      (select count(*)::int from candidates) as candidates,
       (extract(epoch from started_at - visible_at) * 1000)::float8 as waited_ms
-    from taken`.execute(db);
-  const row = rows[0];
-  if (!row) return null;
-  return {
-    id: row.id,
-    queue: row.queue,
-    attempt: row.attempt,
-    spec: row.spec,
-    repository: row.repository,
-    commit: row.commit,
-    leaseMs: row.lease_ms,
-    token,
-    waitedMs: Math.max(0, row.waited_ms),
-  };
+    from settings left join taken on true`.execute(db);
+  return rows[0];
 }

@@ -19,7 +19,7 @@ interface Waiter {
   gone: boolean;
 }
 
-/** Waiters that any one job suits equally: same queues, same labels. First come, first served. */
+/** Waiters that any one job suits equally: same queues, same labels, same size. First come, first served. */
 interface Group {
   readonly queues: readonly string[];
   readonly waiters: Set<Waiter>;
@@ -39,6 +39,7 @@ export class Dispatcher implements AsyncDisposable {
   readonly #unsubscribe: () => void;
   readonly #sweeper: NodeJS.Timeout;
   readonly #pumps = new Set<Promise<void>>();
+  #limitedQueues: ReadonlySet<string> = new Set();
   #stopped = false;
 
   constructor(options: DispatcherOptions) {
@@ -65,7 +66,7 @@ export class Dispatcher implements AsyncDisposable {
   async dequeue(options: DequeueOptions, waitMs: number, signal: AbortSignal): Promise<DequeuedJob | null> {
     if (signal.aborted || this.#stopped) return null;
     if (waitMs <= 0) return this.#keepUnlessGone(await dequeueJob(this.#options.db, options), options, signal);
-    const key = JSON.stringify([[...options.queues].sort(), Object.entries(options.labels).sort()]);
+    const key = JSON.stringify([[...options.queues].sort(), Object.entries(options.labels).sort(), options.offer]);
     let group = this.#groups.get(key);
     if (!group) {
       group = { queues: options.queues, waiters: new Set(), pumping: 0, again: false };
@@ -109,6 +110,12 @@ export class Dispatcher implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<DequeuedJob | null> {
     if (!job || !signal.aborted) return job;
+    await this.handBack(job, options.executor);
+    return null;
+  }
+
+  /** A job that its executor never got goes back to the queue at once; whoever had it cannot write to it any more. */
+  async handBack(job: Pick<DequeuedJob, "id" | "queue" | "attempt">, executor: string): Promise<void> {
     const { db, notifications } = this.#options;
     const failure = {
       reason: "executor-shutdown" as const,
@@ -116,9 +123,13 @@ export class Dispatcher implements AsyncDisposable {
       exitCode: null,
     };
     const event = { kind: "error" as const, attempt: job.attempt, reason: failure.reason };
-    await transitionJob(db, job.id, event, { executor: options.executor, failure });
+    await transitionJob(db, job.id, event, { executor, failure });
     notifications.publish({ kind: "queued", queue: job.queue }, { kind: "job", job: job.id });
-    return null;
+  }
+
+  /** An attempt ended: where running jobs are limited, that is a place for the next one. */
+  attemptEnded(queue: string): void {
+    if (this.#limitedQueues.has(queue)) this.#options.notifications.publish({ kind: "queued", queue });
   }
 
   #wake(queue: string): void {
@@ -170,6 +181,14 @@ export class Dispatcher implements AsyncDisposable {
   }
 
   async #sweep(): Promise<void> {
+    try {
+      const limited = await sql<{ name: string }>`select name from queues
+        where concurrency_limit is not null or namespace_concurrency_limit is not null`.execute(this.#options.db);
+      this.#limitedQueues = new Set(limited.rows.map((row) => row.name));
+    } catch (error) {
+      this.#options.onError(errorMessage(error));
+      return;
+    }
     const queues = new Set([...this.#groups.values()].flatMap((group) => (group.waiters.size > 0 ? group.queues : [])));
     if (queues.size === 0) return;
     try {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { JobSpec } from "@airlock/api";
-import { AirlockError } from "@airlock/job";
+import { AirlockError, parseBytes } from "@airlock/job";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
 
@@ -24,10 +24,26 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
   const { spec } = job;
   const text = JSON.stringify(spec);
   const digest = job.idempotencyKey === null ? null : createHash("sha256").update(text).digest();
+  const { cpus, memory, disk } = spec.resources;
+  const cpuMillis = cpus === undefined ? null : Math.ceil(cpus * 1000);
+  // A job's turn is one after the last of its namespace, and never before the round that is being handed out: who comes
+  // late neither waits behind all that others have queued nor gets what it did not ask for earlier. Two jobs that arrive
+  // in the same moment may share a turn, which costs nobody more than that one place.
   const { rows } = await sql<{ id: number }>`
-    insert into jobs (queue, priority, spec, labels, repository, revision, commit, idempotency_key, idempotency_sha256)
-    select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${job.repository}::text,
-      ${spec.revision}::text, ${job.commit}::text, ${job.idempotencyKey}::text, ${digest}::bytea
+    insert into jobs (queue, priority, spec, labels, namespace, cpu_millis, memory_bytes, disk_bytes, turn, repository,
+      revision, commit, idempotency_key, idempotency_sha256)
+    select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${spec.namespace}::text,
+      ${cpuMillis}::bigint, ${toBytes(memory)}::bigint, ${toBytes(disk)}::bigint,
+      greatest(
+        (select max(turn) + 1 from jobs where state = 'queued' and queue = ${spec.queue}
+          and namespace = ${spec.namespace} and priority = ${spec.priority}::integer),
+        (select min(turn) from jobs where state = 'queued' and queue = ${spec.queue}
+          and priority = ${spec.priority}::integer),
+        -- A job that nobody can take holds its place, and must not hold back the round.
+        (select min(turn) from jobs where state = 'processing' and queue = ${spec.queue}
+          and priority = ${spec.priority}::integer),
+        0),
+      ${job.repository}::text, ${spec.revision}::text, ${job.commit}::text, ${job.idempotencyKey}::text, ${digest}::bytea
     from queues where name = ${spec.queue}
     on conflict (idempotency_key) do nothing
     returning id`.execute(db);
@@ -38,6 +54,10 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
     if (existing !== null) return { id: existing, created: false };
   }
   throw unknownQueue(spec.queue);
+}
+
+function toBytes(size: number | string | undefined): number | null {
+  return typeof size === "string" ? (parseBytes(size) ?? null) : (size ?? null);
 }
 
 export function unknownQueue(name: string): AirlockError {

@@ -7,6 +7,9 @@ const queued: JobFacts = {
   state: "queued",
   queue: "default",
   labels: {},
+  cpuMillis: null,
+  memoryBytes: null,
+  diskBytes: null,
   attempt: 0,
   errors: 0,
   maxAttempts: 3,
@@ -20,7 +23,16 @@ const queued: JobFacts = {
   executors: [],
   executorSilentMs: null,
 };
-const executor: ExecutorFacts = { name: "e", labels: {}, slots: 2, running: 0, draining: false };
+const executor: ExecutorFacts = {
+  name: "e",
+  labels: {},
+  cpuMillis: null,
+  memoryBytes: null,
+  diskBytes: null,
+  slots: 2,
+  running: 0,
+  draining: false,
+};
 const running: JobFacts = {
   ...queued,
   state: "processing",
@@ -36,7 +48,7 @@ describe("explainJob", () => {
     [
       "nobody offers the labels",
       { ...queued, labels: { gpu: "a100" }, executors: [{ ...executor, labels: { gpu: "t4" } }] },
-      "no-executor",
+      "no-matching-executor",
       'No executor of queue "default" offers gpu=a100.',
     ],
     [
@@ -102,6 +114,31 @@ describe("explainJob", () => {
       { ...queued, state: "errored", attempt: 3, failureMessage: "disk full" },
       "finished",
       "Given up after attempt 3: disk full",
+    ],
+    [
+      "nobody is large enough",
+      {
+        ...queued,
+        memoryBytes: 2 ** 33,
+        cpuMillis: 2000,
+        executors: [{ ...executor, memoryBytes: 2 ** 32, cpuMillis: 4000 }],
+      },
+      "no-matching-executor",
+      'No executor of queue "default" offers 8 GiB of memory.',
+    ],
+    [
+      "each demand is met, but not by one executor",
+      {
+        ...queued,
+        labels: { gpu: "a100" },
+        cpuMillis: 8000,
+        executors: [
+          { ...executor, labels: { gpu: "a100" }, cpuMillis: 4000 },
+          { ...executor, cpuMillis: 16_000 },
+        ],
+      },
+      "no-matching-executor",
+      'No executor of queue "default" offers gpu=a100 and 8 CPUs together.',
     ],
     ["it was canceled", { ...queued, state: "canceled" }, "finished", "Canceled."],
   ])("says so when %s", (_title, facts, code, message) => {

@@ -1,5 +1,5 @@
 import type { Explanation } from "@airlock/api";
-import { assertNever, formatDuration, type JobState } from "@airlock/job";
+import { assertNever, formatBytes, formatDuration, type JobState } from "@airlock/job";
 
 /** All that decides why a job is where it is, gathered at one moment. */
 export interface JobFacts {
@@ -7,6 +7,10 @@ export interface JobFacts {
   readonly state: JobState;
   readonly queue: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** What the job asks for; `null`: whatever there is. */
+  readonly cpuMillis: number | null;
+  readonly memoryBytes: number | null;
+  readonly diskBytes: number | null;
   readonly attempt: number;
   readonly errors: number;
   readonly maxAttempts: number;
@@ -27,6 +31,10 @@ export interface JobFacts {
 export interface ExecutorFacts {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** What it has for one job; `null`: it does not say. */
+  readonly cpuMillis: number | null;
+  readonly memoryBytes: number | null;
+  readonly diskBytes: number | null;
   readonly slots: number;
   readonly running: number;
   readonly draining: boolean;
@@ -63,10 +71,16 @@ function explainQueued(facts: JobFacts): Explanation {
     return { code: "no-executor", message: `No executor is connected to queue "${facts.queue}".` };
   }
   const wanted = Object.entries(facts.labels);
-  const suited = facts.executors.filter((executor) => wanted.every(([name, value]) => executor.labels[name] === value));
+  const suited = facts.executors.filter(
+    (executor) =>
+      wanted.every(([name, value]) => executor.labels[name] === value) &&
+      sizes(facts, executor).every(({ asked, offered }) => fits(asked, offered)),
+  );
   if (suited.length === 0) {
-    const labels = wanted.map(([name, value]) => `${name}=${value}`).join(", ");
-    return { code: "no-executor", message: `No executor of queue "${facts.queue}" offers ${labels}.` };
+    return {
+      code: "no-matching-executor",
+      message: `No executor of queue "${facts.queue}" offers ${missing(facts)}.`,
+    };
   }
   const open = suited.filter((executor) => !executor.draining);
   if (open.length === 0) {
@@ -80,6 +94,37 @@ function explainQueued(facts: JobFacts): Explanation {
     return { code: "waiting-for-executor", message: `Waiting, ${place}: ${busy} of ${plural(open.length)} busy.` };
   }
   return { code: "waiting-for-executor", message: `Waiting to be taken, ${place}: ${plural(open.length)} connected.` };
+}
+
+/** What nobody offers by itself; where each demand is met by somebody, all of them. */
+function missing(facts: JobFacts): string {
+  const all = Object.entries(facts.labels).map(([name, value]) => ({
+    text: `${name}=${value}`,
+    met: facts.executors.some((executor) => executor.labels[name] === value),
+  }));
+  const names = ["CPUs", "memory", "disk"];
+  for (const [index, name] of names.entries()) {
+    const offers = facts.executors.flatMap((executor) => sizes(facts, executor)[index] ?? []);
+    const asked = offers[0]?.asked;
+    if (asked === null || asked === undefined) continue;
+    const text = index === 0 ? `${asked / 1000} CPUs` : `${formatBytes(asked)} of ${name}`;
+    all.push({ text, met: offers.some(({ offered }) => fits(asked, offered)) });
+  }
+  const unmet = all.filter((demand) => !demand.met);
+  if (unmet.length > 0) return unmet.map(({ text }) => text).join(" or ");
+  return `${all.map(({ text }) => text).join(" and ")} together`;
+}
+
+function sizes(facts: JobFacts, executor: ExecutorFacts) {
+  return [
+    { asked: facts.cpuMillis, offered: executor.cpuMillis },
+    { asked: facts.memoryBytes, offered: executor.memoryBytes },
+    { asked: facts.diskBytes, offered: executor.diskBytes },
+  ];
+}
+
+function fits(asked: number | null, offered: number | null): boolean {
+  return asked === null || offered === null || asked <= offered;
 }
 
 function plural(executors: number): string {

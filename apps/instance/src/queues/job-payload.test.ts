@@ -19,6 +19,7 @@ const job: DequeuedJob = {
   repository: "team/app",
   commit: "a".repeat(40),
   leaseMs: 15_000,
+  heartbeatIntervalMs: 5000,
   token: "t".repeat(40),
   waitedMs: 3,
 };

@@ -12,8 +12,6 @@ export interface PayloadOptions {
   readonly maxArtifactBytes: number;
 }
 
-const maxHeartbeatIntervalMs = 5000;
-
 /** What an executor is told to do. */
 export function jobPayload(job: DequeuedJob, options: PayloadOptions): JobPayloadWire {
   const { spec } = job;
@@ -28,7 +26,7 @@ export function jobPayload(job: DequeuedJob, options: PayloadOptions): JobPayloa
     fetchTags: false,
     shallowClone: true,
     sparseCheckout: null,
-    files: {},
+    files: payloadFiles(spec, options.version),
     dockerSteps: spec.steps.map((step, index) => ({
       key: step.key ?? String(index),
       image: step.image,
@@ -46,7 +44,7 @@ function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): No
   return {
     attempt: job.attempt,
     leaseMs: job.leaseMs,
-    heartbeatIntervalMs: Math.min(maxHeartbeatIntervalMs, Math.floor(job.leaseMs / 3)),
+    heartbeatIntervalMs: Math.min(job.heartbeatIntervalMs, Math.floor(job.leaseMs / 3)),
     timeoutMs: spec.timeout === undefined ? null : (parseDuration(spec.timeout) ?? null),
     resources: spec.resources,
     egress: spec.egress ?? "none",
@@ -56,6 +54,12 @@ function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): No
     diff: spec.diff ?? false,
     maxArtifactBytes: options.maxArtifactBytes,
   };
+}
+
+/** Absent in jobs from before this field. Version 1 knows plain text only. */
+function payloadFiles(spec: JobSpec, version: 1 | 2): NonNullable<JobPayloadWire["files"]> {
+  const encode = (text: string) => (version === 2 ? Buffer.from(text).toString("base64") : text);
+  return Object.fromEntries(Object.entries(spec.files ?? {}).map(([path, text]) => [path, { content: encode(text) }]));
 }
 
 /** The lines of a step's script, however it was written. */

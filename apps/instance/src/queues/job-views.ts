@@ -63,7 +63,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     left join lateral (
       select count(*)::int as count from jobs other
       where other.queue = jobs.queue and other.state = 'queued' and other.visible_at <= airlock_now()
-        and (other.priority > jobs.priority or (other.priority = jobs.priority and other.id < jobs.id))
+        and (other.priority > jobs.priority or (other.priority = jobs.priority and (other.turn, other.id) < (jobs.turn, jobs.id)))
     ) ahead on jobs.state = 'queued'
     where jobs.id = ${id}`.execute(db);
   const row = rows[0];
@@ -110,6 +110,9 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
       state: row.state,
       queue: row.queue,
       labels: row.labels,
+      cpuMillis: row.cpu_millis,
+      memoryBytes: row.memory_bytes,
+      diskBytes: row.disk_bytes,
       attempt: row.attempt,
       errors: row.errors,
       maxAttempts: row.max_attempts,
@@ -137,7 +140,8 @@ interface FactColumns {
 
 async function activeExecutors(db: Database, queue: string): Promise<ExecutorFacts[]> {
   const { rows } = await sql<ExecutorFacts>`
-    select name, labels, slots, draining,
+    select name, labels, slots, draining or drain_requested as draining,
+      cpu_millis as "cpuMillis", memory_bytes as "memoryBytes", disk_bytes as "diskBytes",
       (select count(*)::int from jobs where jobs.executor = executors.name and jobs.state = 'processing') as running
     from executors
     where ${queue} = any(queues) and last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000})`.execute(

@@ -19,10 +19,10 @@ import { expireLeases } from "./expire-leases.ts";
 import { renewLeases } from "./renew-leases.ts";
 import { transitionJob } from "./transition-job.ts";
 
-const policy: RetryPolicy = { maxAttempts: 3, backoffMs: 5000, backoffMaxMs: 300_000, leaseMs: 15_000 };
+const policy: RetryPolicy = { maxAttempts: 3, maxLosses: 3, backoffMs: 5000, backoffMaxMs: 300_000, leaseMs: 15_000 };
 const start = Date.parse("2026-01-01T00:00:00Z");
 const executor = "executor-1";
-const ourReasons: FailureReason[] = ["runtime", "checkout-unavailable", "executor-shutdown", "policy"];
+const ourReasons: FailureReason[] = ["runtime", "checkout-unavailable", "lease-lost", "executor-shutdown", "policy"];
 
 interface Step {
   readonly advanceMs: number;
@@ -103,6 +103,7 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
       state: row.state,
       attempt: row.attempt,
       errors: row.errors,
+      losses: row.losses,
       cancelRequested: row.cancel_requested,
       visibleAt: row.visible_at,
       leaseExpiresAt: row.lease_expires_at,
@@ -167,12 +168,29 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
               now("retry"),
             ],
           ],
+          [
+            [
+              now("dequeue"),
+              later("expire"),
+              now("dequeue"),
+              later("expire"),
+              now("dequeue"),
+              later("expire"),
+              now("retry"),
+            ],
+          ],
           [[now("dequeue"), { ...now("complete"), foreign: true }, now("cancel"), now("fail"), now("retry")]],
         ],
       },
     );
     // The run is worth something only if it came through here.
-    for (const path of ["error → queued", "error → errored", "expire → queued", "complete → completed"]) {
+    for (const path of [
+      "error → queued",
+      "error → errored",
+      "expire → queued",
+      "expire → errored",
+      "complete → completed",
+    ]) {
       expect(seen).toContain(path);
     }
     for (const refusal of ["lapsed-attempt", "wrong-state", "not-visible", "lease-valid", "foreign"]) {

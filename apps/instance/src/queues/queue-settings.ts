@@ -1,21 +1,16 @@
-import type { CreateQueueRequest, QueueView } from "@airlock/api";
+import type { CreateQueueRequest, QueueView, UpdateQueueRequest } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
-import { sql } from "kysely";
+import { type Selectable, sql, type Updateable } from "kysely";
 import type { z } from "zod";
 import type { Database } from "../store/database.ts";
+import type { Schema } from "../store/schema.ts";
 
-interface QueueRow {
-  name: string;
-  queued: number;
-  processing: number;
-  oldest_ms: number | null;
-  max_attempts: number;
-  lease_ms: number;
-}
+type QueueRow = Selectable<Schema["queues"]> & { queued: number; processing: number; oldest_ms: number | null };
 
-export async function listQueues(db: Database): Promise<QueueView[]> {
+/** By name; with `name`, just this one. */
+export async function listQueues(db: Database, name: string | null = null): Promise<QueueView[]> {
   const { rows } = await sql<QueueRow>`
-    select queues.name, max_attempts, lease_ms,
+    select queues.*,
       coalesce(waiting.jobs, 0)::int as queued, coalesce(running.jobs, 0)::int as processing,
       (extract(epoch from airlock_now() - waiting.oldest) * 1000)::float8 as oldest_ms
     from queues
@@ -23,6 +18,7 @@ export async function listQueues(db: Database): Promise<QueueView[]> {
       waiting on waiting.queue = queues.name
     left join (select queue, count(*) as jobs from jobs where state = 'processing' group by queue)
       running on running.queue = queues.name
+    where ${name}::text is null or queues.name = ${name}
     order by queues.name`.execute(db);
   return rows.map((row) => ({
     name: row.name,
@@ -30,7 +26,15 @@ export async function listQueues(db: Database): Promise<QueueView[]> {
     processing: row.processing,
     oldestQueuedMs: row.oldest_ms === null ? null : Math.max(0, Math.round(row.oldest_ms)),
     maxAttempts: row.max_attempts,
+    maxLosses: row.max_losses,
+    backoffMs: row.backoff_ms,
+    backoffMaxMs: row.backoff_max_ms,
     leaseMs: row.lease_ms,
+    heartbeatIntervalMs: row.heartbeat_interval_ms,
+    concurrencyLimit: row.concurrency_limit,
+    namespaceConcurrencyLimit: row.namespace_concurrency_limit,
+    weight: row.weight,
+    maxLogBytes: row.max_log_bytes,
   }));
 }
 
@@ -38,24 +42,59 @@ export async function listQueues(db: Database): Promise<QueueView[]> {
 export async function createQueue(db: Database, queue: z.output<typeof CreateQueueRequest>): Promise<QueueView> {
   const created = await db
     .insertInto("queues")
-    .values({ name: queue.name, max_attempts: queue.maxAttempts, lease_ms: queue.leaseMs })
+    .values({ name: queue.name, ...columns(queue) })
     .onConflict((conflict) => conflict.doNothing())
     .returning("name")
     .executeTakeFirst();
   if (!created) {
     throw new AirlockError(`there is a queue "${queue.name}" already`, {
       code: "queue-exists",
-      hint: "Use it, or choose another name.",
+      hint: "Use it, change its settings with PATCH, or choose another name.",
     });
   }
-  return {
-    name: queue.name,
-    queued: 0,
-    processing: 0,
-    oldestQueuedMs: null,
-    maxAttempts: queue.maxAttempts,
-    leaseMs: queue.leaseMs,
+  return oneQueue(db, queue.name);
+}
+
+/**
+ * Changes settings. Attempts that run keep the lease they have until their next heartbeat.
+ * @throws {AirlockError} `not-found`.
+ */
+export async function updateQueue(
+  db: Database,
+  name: string,
+  settings: z.output<typeof UpdateQueueRequest>,
+): Promise<QueueView> {
+  const changes = columns(settings);
+  if (Object.keys(changes).length > 0) await db.updateTable("queues").set(changes).where("name", "=", name).execute();
+  return oneQueue(db, name);
+}
+
+async function oneQueue(db: Database, name: string): Promise<QueueView> {
+  const [queue] = await listQueues(db, name);
+  if (queue) return queue;
+  throw new AirlockError(`there is no queue "${name}"`, {
+    code: "not-found",
+    hint: "List the queues with GET /api/v1/queues.",
+  });
+}
+
+type Settings = Partial<z.output<typeof CreateQueueRequest>> | z.output<typeof UpdateQueueRequest>;
+
+/** Settings as columns; what is not given is left out. */
+function columns(settings: Settings): Omit<Updateable<Schema["queues"]>, "name"> {
+  const all = {
+    max_attempts: settings.maxAttempts,
+    max_losses: settings.maxLosses,
+    backoff_ms: settings.backoffMs,
+    backoff_max_ms: settings.backoffMaxMs,
+    lease_ms: settings.leaseMs,
+    heartbeat_interval_ms: settings.heartbeatIntervalMs,
+    concurrency_limit: settings.concurrencyLimit,
+    namespace_concurrency_limit: settings.namespaceConcurrencyLimit,
+    weight: settings.weight,
+    max_log_bytes: settings.maxLogBytes,
   };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
 export async function queueNames(db: Database): Promise<string[]> {

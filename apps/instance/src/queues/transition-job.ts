@@ -31,6 +31,7 @@ interface LockedRow {
   state: JobState;
   attempt: number;
   errors: number;
+  losses: number;
   cancel_requested: boolean;
   visible_at: Date;
   lease_expires_at: Date | null;
@@ -39,6 +40,7 @@ interface LockedRow {
   executor: string | null;
   now: Date;
   max_attempts: number;
+  max_losses: number;
   backoff_ms: number;
   backoff_max_ms: number;
   lease_ms: number;
@@ -56,8 +58,8 @@ export async function transitionJob(
 ): Promise<TransitionResult> {
   return db.transaction().execute(async (transaction) => {
     const { rows } = await sql<LockedRow>`
-      select jobs.id, jobs.queue, state, attempt, errors, cancel_requested, visible_at, lease_expires_at, finished_at,
-        failure_reason, executor, airlock_now() as now, max_attempts, backoff_ms, backoff_max_ms, lease_ms
+      select jobs.id, jobs.queue, state, attempt, errors, losses, cancel_requested, visible_at, lease_expires_at, finished_at,
+        failure_reason, executor, airlock_now() as now, max_attempts, max_losses, backoff_ms, backoff_max_ms, lease_ms
       from jobs join queues on queues.name = jobs.queue
       where jobs.id = ${id}
       for update of jobs`.execute(transaction);
@@ -70,6 +72,7 @@ export async function transitionJob(
       state: row.state,
       attempt: row.attempt,
       errors: row.errors,
+      losses: row.losses,
       cancelRequested: row.cancel_requested,
       visibleAt: row.visible_at,
       leaseExpiresAt: row.lease_expires_at,
@@ -78,6 +81,7 @@ export async function transitionJob(
     };
     const policy = {
       maxAttempts: row.max_attempts,
+      maxLosses: row.max_losses,
       backoffMs: row.backoff_ms,
       backoffMaxMs: row.backoff_max_ms,
       leaseMs: row.lease_ms,
@@ -97,12 +101,13 @@ export async function transitionJob(
         state: after.state,
         attempt: after.attempt,
         errors: after.errors,
+        losses: after.losses,
         cancel_requested: after.cancelRequested,
         visible_at: after.visibleAt,
         lease_expires_at: after.leaseExpiresAt,
         finished_at: after.finishedAt,
         failure_reason: after.failureReason,
-        failure_message: finished && failure ? failure.message : null,
+        failure_message: finished && failure ? finalMessage(failure, after.losses) : null,
         exit_code: finished ? (failure?.exitCode ?? 1) : null,
         ...(event.kind === "retry" ? { executor: null, started_at: null } : {}),
       })
@@ -135,6 +140,11 @@ export async function transitionJob(
       },
     };
   });
+}
+
+function finalMessage(failure: NonNullable<TransitionOptions["failure"]>, losses: number): string {
+  if (failure.reason !== "lease-lost" || losses < 1) return failure.message;
+  return `the executor died ${losses === 1 ? "once" : `${losses} times`} while running it; last: ${failure.message}`;
 }
 
 /** An attempt whose job goes back to the queue ended by our fault. */

@@ -8,9 +8,16 @@ type DefaultedTime = ColumnType<Date, never, never>;
 interface QueuesTable {
   name: string;
   max_attempts: Generated<number>;
+  max_losses: Generated<number>;
   backoff_ms: Generated<number>;
   backoff_max_ms: Generated<number>;
   lease_ms: Generated<number>;
+  heartbeat_interval_ms: Generated<number>;
+  /** Running jobs of the queue at once; `null`: no limit. */
+  concurrency_limit: number | null;
+  namespace_concurrency_limit: number | null;
+  weight: Generated<number>;
+  max_log_bytes: Generated<number>;
   created_at: DefaultedTime;
 }
 
@@ -35,11 +42,21 @@ interface JobsTable {
   state: Generated<JobState>;
   spec: JSONColumnType<JobSpec>;
   labels: Labels;
+  namespace: Generated<string>;
+  /** What the job asks for; `null`: whatever there is. */
+  cpu_millis: number | null;
+  memory_bytes: number | null;
+  disk_bytes: number | null;
+  /** Place in the round of its namespace: jobs of equal priority go by turn, then id. */
+  turn: Generated<number>;
+  /** Names all jobs with the same namespace and demands. */
+  lane: ColumnType<string, never, never>;
   repository: string | null;
   revision: string;
   commit: string | null;
   attempt: Generated<number>;
   errors: Generated<number>;
+  losses: Generated<number>;
   cancel_requested: Generated<boolean>;
   visible_at: ColumnType<Date, never, Date>;
   lease_expires_at: Date | null;
@@ -137,6 +154,11 @@ interface ExecutorsTable {
   slots: number;
   labels: Labels;
   draining: boolean;
+  drain_requested: Generated<boolean>;
+  capabilities: Generated<string[]>;
+  cpu_millis: number | null;
+  memory_bytes: number | null;
+  disk_bytes: number | null;
   first_seen_at: DefaultedTime;
   last_seen_at: ColumnType<Date, never, Date>;
 }

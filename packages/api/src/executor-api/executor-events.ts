@@ -7,5 +7,7 @@ import { WireJobId } from "./primitives.ts";
  */
 export const ExecutorEvent = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("cancel"), jobId: WireJobId, attempt: z.int().positive() }),
+  /** Take no further jobs, let the running ones end, then leave. */
+  z.object({ kind: z.literal("drain") }),
 ]);
 export type ExecutorEvent = z.output<typeof ExecutorEvent>;

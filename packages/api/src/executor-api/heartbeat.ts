@@ -54,7 +54,12 @@ const answeredId = z.union([z.int(), z.string()]).transform(String);
  * route. A job that is not known is not ours any more; one in `cancelIds` is to be stopped and reported.
  */
 export const HeartbeatResponse = z.union([
-  z.array(answeredId).transform((knownIds) => ({ knownIds, cancelIds: [] as string[] })),
-  z.object({ knownIds: nullableArray(answeredId), cancelIds: nullableArray(answeredId) }),
+  z.array(answeredId).transform((knownIds) => ({ knownIds, cancelIds: [] as string[], airlock: undefined })),
+  z.object({
+    knownIds: nullableArray(answeredId),
+    cancelIds: nullableArray(answeredId),
+    /** Airlock's addition. `drain`: take no further jobs. */
+    airlock: z.object({ drain: z.boolean().default(false) }).optional(),
+  }),
 ]);
 export type HeartbeatResponse = z.output<typeof HeartbeatResponse>;

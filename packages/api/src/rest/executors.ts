@@ -6,6 +6,12 @@ export const ExecutorView = z.object({
   /** Seen within three heartbeats. */
   active: z.boolean(),
   draining: z.boolean(),
+  /** Asked by the instance to drain. */
+  drainRequested: z.boolean(),
+  /** Speaks Airlock's extensions beside the base protocol. */
+  extensions: z.boolean(),
+  /** Which of them, by `executorCapabilities`; empty before its first request for a job. */
+  capabilities: z.array(z.string()),
   version: z.string(),
   runtime: z.string(),
   runtimeVersion: z.string(),

@@ -8,16 +8,62 @@ export const QueueView = z.object({
   /** Age of the oldest queued job in ms; `null` when none waits. */
   oldestQueuedMs: z.int().nullable(),
   maxAttempts: z.int(),
+  /** How many attempts may lose their executor. */
+  maxLosses: z.int(),
+  backoffMs: z.int(),
+  backoffMaxMs: z.int(),
   leaseMs: z.int(),
+  heartbeatIntervalMs: z.int(),
+  /** Running jobs at once; `null`: no limit. */
+  concurrencyLimit: z.int().nullable(),
+  /** Running jobs of one namespace at once; `null`: no limit. */
+  namespaceConcurrencyLimit: z.int().nullable(),
+  /** Share among the queues of executors that serve several. */
+  weight: z.int(),
+  /** Most bytes of output kept of one attempt. */
+  maxLogBytes: z.int(),
 });
 export type QueueView = z.output<typeof QueueView>;
 export const QueueList = z.object({ queues: z.array(QueueView) });
 
+const Limit = z.int().min(1).max(1_000_000).nullable();
+
+const settings = {
+  /** How many attempts may end by our fault. */
+  maxAttempts: z.int().min(1).max(100),
+  /** How many attempts may lose their executor: a job that kills executors must end. */
+  maxLosses: z.int().min(1).max(100),
+  /** Wait before the next attempt after our fault, doubled each time up to `backoffMaxMs`. */
+  backoffMs: z.int().min(0).max(86_400_000),
+  backoffMaxMs: z.int().min(0).max(86_400_000),
+  /** How long an attempt lives without a heartbeat. */
+  leaseMs: z.int().min(2000).max(3_600_000),
+  /** Executors are told to beat this often, and at least three times per lease. */
+  heartbeatIntervalMs: z.int().min(100).max(600_000),
+  concurrencyLimit: Limit,
+  namespaceConcurrencyLimit: Limit,
+  weight: z.int().min(1).max(1000),
+  maxLogBytes: z
+    .int()
+    .min(1024)
+    .max(2 ** 40),
+};
+
 export const CreateQueueRequest = z.strictObject({
   name: QueueName,
-  /** How many attempts may end by our fault. */
-  maxAttempts: z.int().min(1).max(100).default(3),
-  /** How long an attempt lives without a heartbeat. */
-  leaseMs: z.int().min(2000).max(3_600_000).default(15_000),
+  maxAttempts: settings.maxAttempts.default(3),
+  maxLosses: settings.maxLosses.default(3),
+  backoffMs: settings.backoffMs.default(5000),
+  backoffMaxMs: settings.backoffMaxMs.default(300_000),
+  leaseMs: settings.leaseMs.default(15_000),
+  heartbeatIntervalMs: settings.heartbeatIntervalMs.default(5000),
+  concurrencyLimit: settings.concurrencyLimit.default(null),
+  namespaceConcurrencyLimit: settings.namespaceConcurrencyLimit.default(null),
+  weight: settings.weight.default(1),
+  maxLogBytes: settings.maxLogBytes.default(256 * 1024 * 1024),
 });
 export type CreateQueueRequest = z.input<typeof CreateQueueRequest>;
+
+/** `PATCH /api/v1/queues/{name}`: what is left out stays. */
+export const UpdateQueueRequest = z.strictObject(settings).partial();
+export type UpdateQueueRequest = z.input<typeof UpdateQueueRequest>;

@@ -1,7 +1,10 @@
 import { DequeueRequest, type JobPayloadWire } from "@airlock/api";
+import { parseBytes } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
+import { ExecutorOffers } from "../../executors/executor-offers.ts";
 import type { InstanceContext } from "../../instance-context.ts";
+import type { ResourceOffer } from "../../queues/dequeue-job.ts";
 import { jobPayload, payloadVersion } from "../../queues/job-payload.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { KnownQueues } from "./known-queues.ts";
@@ -9,6 +12,7 @@ import { parseBody, requireExecutorName } from "./parse-body.ts";
 
 export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): void {
   const knownQueues = new KnownQueues(context.db);
+  const offers = new ExecutorOffers(context.db);
 
   app.post<{ Params: { queue: string } }>("/queue/:queue/dequeue", async (request, reply) => {
     const { queue } = request.params;
@@ -41,12 +45,21 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     if (version === undefined) throw new ExecutorApiError(500, `"${body.version}" is not a version`);
     const gone = new AbortController();
     reply.raw.once("close", () => gone.abort(new Error("the executor hung up")));
+    const offer = resourceOffer(body);
+    await offers.record(body.executorName, { ...offer, capabilities: body.airlock?.capabilities ?? [] });
     const job = await context.dispatcher.dequeue(
-      { queues, executor: body.executorName, labels: body.airlock?.labels ?? {} },
+      { queues, executor: body.executorName, labels: body.airlock?.labels ?? {}, offer },
       body.airlock?.waitMs ?? 0,
       gone.signal,
     );
     if (!job) return null;
+    reply.raw.once("close", () => {
+      // The last byte never left this process: nobody has the job, and its lease would only hold it up.
+      if (reply.raw.writableFinished) return;
+      context.dispatcher.handBack(job, body.executorName).catch((error: unknown) => {
+        request.log.warn({ err: error, jobId: job.id }, "job could not be handed back; its lease lapses");
+      });
+    });
     context.notifications.publish({ kind: "job", job: job.id });
     context.metrics.dequeueWait.observe({ queue: job.queue }, job.waitedMs / 1000);
     const { id: jobId, attempt, queue } = job;
@@ -54,6 +67,15 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     const { maxArtifactBytes } = context.config;
     return jobPayload(job, { version, withQueue, withExtension: body.airlock !== undefined, maxArtifactBytes });
   }
+}
+
+/** 0 and text that is no size mean: without a limit of its own. */
+function resourceOffer(body: z.output<typeof DequeueRequest>): ResourceOffer {
+  return {
+    cpuMillis: body.numCPUs ? Math.round(body.numCPUs * 1000) : null,
+    memoryBytes: parseBytes(body.memory ?? "") || null,
+    diskBytes: parseBytes(body.diskSpace ?? "") || null,
+  };
 }
 
 function parseDequeue(request: FastifyRequest): z.output<typeof DequeueRequest> {

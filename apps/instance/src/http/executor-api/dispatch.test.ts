@@ -105,12 +105,94 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect((await plain).status).toBe(204);
   });
 
-  it("takes the most urgent job over several queues and names its queue", async () => {
-    const [one, two] = [await newQueue(), await newQueue()];
-    await target.submit({ queue: one });
-    const urgent = await target.submit({ queue: two, priority: 1 });
-    const body = { executorName: "multi", queues: [one, two], airlock: { waitMs: 0 } };
-    expect(await (await target.executor("queue/dequeue", body)).json()).toMatchObject({ id: urgent, queue: two });
+  it("draws among several queues by weight, starves none and names the queue", async () => {
+    const [heavy, light, empty] = [await newQueue({ weight: 9 }), await newQueue(), await newQueue({ weight: 1000 })];
+    await Promise.all(
+      Array.from({ length: 60 }, async () => {
+        await target.submit({ queue: heavy });
+        await target.submit({ queue: light });
+      }),
+    );
+    const body = { executorName: "multi", queues: [heavy, light, empty], airlock: { waitMs: 0 } };
+    const taken: (string | undefined)[] = [];
+    for (let index = 0; index < 60; index++) {
+      taken.push(((await (await target.executor("queue/dequeue", body)).json()) as TakenJob).queue);
+    }
+    const fromLight = taken.filter((queue) => queue === light).length;
+    // 6 expected; outside of these bounds once in millions of runs.
+    expect(fromLight).toBeGreaterThan(0);
+    expect(fromLight).toBeLessThan(22);
+    expect(taken).not.toContain(empty);
+  });
+
+  it("takes turns over namespaces among jobs of one priority", async () => {
+    const queue = await newQueue();
+    const mine: number[] = [];
+    for (let index = 0; index < 6; index++) mine.push(await target.submit({ queue, namespace: "a" }));
+    const order: string[] = [];
+    const take = async () => {
+      const { id } = (await (await poll(queue, { waitMs: 0 })).json()) as TakenJob;
+      order.push(mine.includes(id) ? "a" : "b");
+    };
+    await take();
+    await take();
+    // Late, and with its whole backlog: no waiting behind the first, no catching up either.
+    for (let index = 0; index < 3; index++) await target.submit({ queue, namespace: "b" });
+    for (let index = 0; index < 7; index++) await take();
+    expect(order.join("")).toBe("aaababab" + "a");
+  });
+
+  it("gives a job only to an executor with as much as it asks for", async () => {
+    const queue = await newQueue();
+    const id = await target.submit({ queue, resources: { cpus: 2, memory: "8Gi", disk: "20G" } });
+    const ask = (offer: object) => target.executor(`queue/${queue}/dequeue`, { executorName: "sized", ...offer });
+    const enough = { version: "5.3.0", numCPUs: 2, memory: "12G", diskSpace: "20G" };
+    for (const little of [{ numCPUs: 1 }, { memory: "4G" }, { diskSpace: "10G" }]) {
+      expect((await ask({ ...enough, ...little })).status).toBe(204);
+    }
+    expect(await (await ask(enough)).json()).toMatchObject({ id });
+  });
+
+  it("keeps the limits of a queue and of its namespaces, whoever dequeues where", async () => {
+    await using database = await createDatabase(engines().postgres?.url ?? "");
+    await using one = await startTestInstance({ url: database.url });
+    await using two = await startTestInstance({ url: database.url });
+    const queue = await newQueue({ concurrencyLimit: 5, namespaceConcurrencyLimit: 3 }, one);
+    for (let index = 0; index < 10; index++) {
+      await one.submit({ queue, namespace: "a" });
+      await one.submit({ queue, namespace: "b" });
+    }
+    const storm = async () => {
+      const responses = await Promise.all(
+        Array.from({ length: 24 }, (_, index) =>
+          poll(queue, { at: index % 2 ? one : two, waitMs: 0, executorName: `storm-${index}` }),
+        ),
+      );
+      return Promise.all(responses.filter((one) => one.status === 200).map((one) => one.json() as Promise<TakenJob>));
+    };
+    const running = async () => {
+      const list = (await (await one.rest("GET", `/jobs?state=processing&limit=100`)).json()) as {
+        jobs: { id: number; executor: string }[];
+      };
+      return list.jobs;
+    };
+    const first = await storm();
+    expect(first).toHaveLength(5);
+    expect(await storm()).toEqual([]);
+    const ended = first[0];
+    const holder = (await running()).find((job) => job.id === ended?.id)?.executor ?? "";
+    // A parked poll at the other instance gets the place that becomes free.
+    const waiting = poll(queue, { at: two, waitMs: 5000, executorName: "next" });
+    await expect.poll(() => parked(two)).toBe(1);
+    const body = { executorName: holder, jobId: ended?.id, attempt: 1 };
+    if (!ended) throw new Error("nothing was taken");
+    expect((await one.executor(`queue/${queue}/markComplete`, body, jobHeaders(ended, holder))).status).toBe(204);
+    expect((await waiting).status).toBe(200);
+    expect(await running()).toHaveLength(5);
+    await one.rest("PATCH", `/queues/${queue}`, { concurrencyLimit: null });
+    // 3 of each namespace now.
+    expect(await storm()).toHaveLength(1);
+    expect(await running()).toHaveLength(6);
   });
 
   it("hands an errored job out again when its back-off is over, without a new notice", async () => {
@@ -160,6 +242,53 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     while (!text.includes("data:")) text += (await late?.read())?.value ?? "";
     expect(text).toContain(event);
     await late?.cancel();
+  });
+
+  it("asks an executor to drain by heartbeat and stream, and gives it no further jobs", async () => {
+    const queue = await newQueue();
+    await target.submit({ queue });
+    const beat = async (body: object) => {
+      const response = await target.executor(`queue/${queue}/heartbeat`, { version: "V2", jobIds: [], ...body });
+      return (await response.json()) as Record<string, unknown>;
+    };
+    const extended = { executorName: "drained", airlock: { slots: 1 } };
+    expect(await beat(extended)).not.toHaveProperty("airlock");
+    await beat({ executorName: "drained-old" });
+    for (const name of ["drained", "drained-old"]) {
+      expect((await target.rest("POST", `/executors/${name}/drain`)).status).toBe(200);
+    }
+    expect((await target.rest("POST", "/executors/nobody/drain")).status).toBe(404);
+    expect(await beat(extended)).toMatchObject({ airlock: { drain: true } });
+    // The base protocol has no such member.
+    expect(await beat({ executorName: "drained-old" })).not.toHaveProperty("airlock");
+    const stream = await fetch(`${target.url}/.executors/events?executorName=drained`, {
+      headers: { authorization: `token-executor ${target.instance.executorToken}` },
+    });
+    const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (!text.includes("data:")) text += (await reader?.read())?.value ?? "";
+    expect(text).toContain('data: {"kind":"drain"}');
+    await reader?.cancel();
+    for (const executorName of ["drained", "drained-old"]) {
+      expect((await poll(queue, { executorName, waitMs: 0 })).status).toBe(204);
+    }
+    expect((await poll(queue, { executorName: "another", waitMs: 0 })).status).toBe(200);
+  });
+
+  it("ends a job that takes one executor after the other with it", async () => {
+    const queue = await newQueue({ maxLosses: 2 });
+    const id = await target.submit({ queue });
+    for (const attempt of [1, 2]) {
+      const job = (await (await poll(queue)).json()) as TakenJob;
+      const body = { executorName: "executor-1", jobId: id, attempt, errorMessage: "killed", reason: "lease-lost" };
+      const marked = await target.executor(`queue/${queue}/markErrored`, body, jobHeaders(job, "executor-1"));
+      expect(marked.status).toBe(204);
+    }
+    expect(await (await target.rest("GET", `/jobs/${id}`)).json()).toMatchObject({
+      state: "errored",
+      failureReason: "lease-lost",
+      failureMessage: "the executor died 2 times while running it; last: killed",
+    });
   });
 
   it("works with two instances on one database: a poll at one gets the job that was queued at the other", async () => {

@@ -9,27 +9,29 @@ import { parseBody } from "./parse-body.ts";
 const EventsQuery = z.object({ executorName: ExecutorName });
 const lookAgainMs = 5000;
 
-/** Brings cancellations at once; heartbeats bring the same news, later. */
+/** Brings cancellations and the request to drain at once; heartbeats bring the same news, later. */
 export function executorEventRoutes(app: FastifyInstance, context: InstanceContext): void {
   app.get("/events", async (request, reply) => {
     const { executorName } = parseBody(EventsQuery, request.query);
     await sendEventStream(request, reply, context.stopping, async function* (signal) {
-      for await (const event of cancellations(context, executorName, signal)) yield { data: event };
+      for await (const event of executorNews(context, executorName, signal)) yield { data: event };
     });
   });
 }
 
 /** Each attempt once, also those that were canceled before the stream began. */
-async function* cancellations(
+async function* executorNews(
   context: InstanceContext,
   executor: string,
   signal: AbortSignal,
 ): AsyncGenerator<ExecutorEvent> {
   const bell = new Bell();
   const unsubscribe = context.notifications.subscribe((notice) => {
-    if (notice.kind === "cancel" && notice.executor === executor) bell.ring();
+    const isMeant = (notice.kind === "cancel" || notice.kind === "executor") && notice.executor === executor;
+    if (isMeant) bell.ring();
   });
   let told = new Set<string>();
+  let toldDrain = false;
   try {
     while (!signal.aborted) {
       const rows = await context.db
@@ -43,6 +45,16 @@ async function* cancellations(
         if (!told.has(`${id}.${attempt}`)) yield { kind: "cancel", jobId: id, attempt };
       }
       told = new Set(rows.map(({ id, attempt }) => `${id}.${attempt}`));
+      if (!toldDrain) {
+        const drained = await context.db
+          .selectFrom("executors")
+          .select("name")
+          .where("name", "=", executor)
+          .where("drain_requested", "=", true)
+          .executeTakeFirst();
+        if (drained) yield { kind: "drain" };
+        toldDrain = drained !== undefined;
+      }
       await bell.wait(lookAgainMs, signal);
     }
   } finally {

@@ -20,9 +20,9 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
     queues: readonly string[],
     body: z.output<typeof HeartbeatRequest> | z.output<typeof MultiQueueHeartbeatRequest>,
     jobs: number,
-  ): Promise<void> {
+  ): Promise<{ airlock?: { drain: boolean } }> {
     const extension = body.airlock;
-    const { changed } = await recordExecutor(db, {
+    const { changed, drainRequested } = await recordExecutor(db, {
       name: body.executorName,
       queues,
       airlock: extension !== undefined,
@@ -39,6 +39,8 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       draining: extension?.draining ?? false,
     });
     if (changed) notifications.publish({ kind: "executor", executor: body.executorName });
+    // Only for those who know the member.
+    return extension && drainRequested ? { airlock: { drain: true } } : {};
   }
 
   app.post<{ Params: { queue: string } }>(
@@ -49,7 +51,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       requireExecutorName(request.body);
       const body = parseBody(HeartbeatRequest, request.body);
       if (!(await knownQueues.has(queue))) throw new ExecutorApiError(404, `there is no queue "${queue}"`);
-      await record([queue], body, body.jobIds.length);
+      const extension = await record([queue], body, body.jobIds.length);
       const attempts = body.airlock?.attempts ?? {};
       const claims = body.jobIds.map((job): LeaseClaim => ({ job, attempt: attempts[String(job)] ?? null, queue }));
       const leases = await renewLeases(db, body.executorName, claims);
@@ -59,6 +61,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       return reply.send({
         knownIds: known.map(String),
         cancelIds: leases.filter((lease) => lease.cancelRequested).map((lease) => String(lease.job)),
+        ...extension,
       });
     },
   );
@@ -79,12 +82,13 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
     const claims = body.jobIdsByQueue.flatMap(({ queueName, jobIds }) =>
       jobIds.map((job): LeaseClaim => ({ job, attempt: attempts[String(job)] ?? null, queue: queueName })),
     );
-    await record(body.queueNames, body, claims.length);
+    const extension = await record(body.queueNames, body, claims.length);
     const leases = await renewLeases(db, body.executorName, claims);
     const canceled = leases.filter((lease) => lease.cancelRequested);
     return reply.send({
       knownIds: leases.map((lease) => `${lease.job}-${lease.queue}`),
       cancelIds: canceled.map((lease) => `${lease.job}-${lease.queue}`),
+      ...extension,
     });
   });
 

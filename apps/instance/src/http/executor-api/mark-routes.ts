@@ -67,6 +67,7 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
     const { queue } = request.params;
     if (key && done) {
       metrics.attempts.inc({ queue, end });
+      context.dispatcher.attemptEnded(queue);
       // An error that is tried again puts the job back in its queue.
       notifications.publish({ kind: "job", job: key.job }, { kind: "log", job: key.job });
       if (end === "errored") notifications.publish({ kind: "queued", queue });

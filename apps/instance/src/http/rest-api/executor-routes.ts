@@ -1,7 +1,8 @@
-import { ExecutorList } from "@airlock/api";
-import { listExecutors } from "../../executors/executor-registry.ts";
+import { ExecutorList, ExecutorName } from "@airlock/api";
+import { z } from "zod";
+import { listExecutors, requestDrain } from "../../executors/executor-registry.ts";
 import type { InstanceContext } from "../../instance-context.ts";
-import { errorAnswers, type ZodScope } from "./zod-scope.ts";
+import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 
 export function executorRoutes(app: ZodScope, context: InstanceContext): void {
   app.get(
@@ -14,5 +15,26 @@ export function executorRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async () => ({ executors: await listExecutors(context.db) }),
+  );
+
+  app.post(
+    "/executors/:name/drain",
+    {
+      schema: {
+        tags: ["executors"],
+        summary: "Ask an executor to take no further jobs and to end with the running ones",
+        params: z.strictObject({ name: ExecutorName }),
+        response: { 200: ExecutorList.shape.executors.element, ...errorAnswers },
+      },
+    },
+    async (request) => {
+      const { name } = request.params;
+      if (!(await requestDrain(context.db, name))) throw notFound(`active executor "${name}"`);
+      context.notifications.publish({ kind: "executor", executor: name });
+      request.log.info({ executor: name }, "executor drain requested");
+      const [executor] = await listExecutors(context.db, [name]);
+      if (!executor) throw notFound(`active executor "${name}"`);
+      return executor;
+    },
   );
 }

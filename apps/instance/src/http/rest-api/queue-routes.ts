@@ -1,6 +1,7 @@
-import { CreateQueueRequest, QueueList, QueueView } from "@airlock/api";
+import { CreateQueueRequest, QueueList, QueueName, QueueView, UpdateQueueRequest } from "@airlock/api";
+import { z } from "zod";
 import type { InstanceContext } from "../../instance-context.ts";
-import { createQueue, listQueues } from "../../queues/queue-settings.ts";
+import { createQueue, listQueues, updateQueue } from "../../queues/queue-settings.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const tags = ["queues"];
@@ -23,5 +24,25 @@ export function queueRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => reply.status(201).send(await createQueue(context.db, request.body)),
+  );
+
+  app.patch(
+    "/queues/:name",
+    {
+      schema: {
+        tags,
+        summary: "Change a queue's settings",
+        params: z.strictObject({ name: QueueName }),
+        body: UpdateQueueRequest,
+        response: { 200: QueueView, ...errorAnswers },
+      },
+    },
+    async (request) => {
+      const { name } = request.params;
+      const queue = await updateQueue(context.db, name, request.body);
+      // A limit may have been lifted.
+      context.notifications.publish({ kind: "queued", queue: name });
+      return queue;
+    },
   );
 }

@@ -295,6 +295,8 @@ describeWithEngines(["postgres"], "the REST API", () => {
       "GET /repositories",
       "GET /repositories/{name}",
       "GET /session",
+      "PATCH /queues/{name}",
+      "POST /executors/{name}/drain",
       "POST /jobs",
       "POST /jobs/{id}/cancel",
       "POST /jobs/{id}/retry",

@@ -1,0 +1,24 @@
+import { ExecutorList } from "@airlock/api";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { requestExitCodesHelp } from "../../exit-codes.ts";
+import { connect } from "../../instance/connect.ts";
+import { plainText } from "../../terminal/plain-text.ts";
+import { printJson } from "../../terminal/print-json.ts";
+
+export function executorsDrainCommand(context: CommandContext): Command {
+  return new Command("drain")
+    .description("Ask an executor to take no further jobs and to leave when the running ones have ended")
+    .argument("<NAME>", "as `airlock executors list` shows it")
+    .option("--json", "print JSON")
+    .addHelpText("after", `\nExample:\n  airlock executors drain build-7\n${requestExitCodesHelp}`)
+    .action(async (name: string, options: { readonly json?: boolean }) => {
+      const client = await connect(context);
+      const path = `executors/${encodeURIComponent(name)}/drain`;
+      const executor = await client.json(ExecutorList.shape.executors.element, path, { method: "POST" });
+      if (options.json) return printJson(context, executor);
+      const running = executor.runningJobs.length;
+      const jobs = running === 1 ? "1 job" : `${running} jobs`;
+      context.stdout.write(`executor ${plainText(executor.name)} drains: ${jobs} running\n`);
+    });
+}
