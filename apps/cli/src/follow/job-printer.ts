@@ -1,5 +1,5 @@
 import type { JobLiveEvent, JobView, LogEntryView } from "@airlock/api";
-import { formatDuration, isFinished } from "@airlock/job";
+import { formatBytes, formatDuration, isFinished } from "@airlock/job";
 import { plainText } from "../terminal/plain-text.ts";
 import { ChunkCursor } from "./chunk-cursor.ts";
 import { describeEnd, stepKeyOf } from "./describe-job.ts";
@@ -53,6 +53,12 @@ export class JobPrinter {
     this.#screen.clearStatus();
     const { good, text } = describeEnd(job);
     await this.#screen.line(this.#screen.paint(good ? "green" : "red", text));
+    const kept = job.artifacts.filter(({ attempt }) => attempt === job.attempt);
+    for (const { name, bytes } of kept) {
+      await this.#screen.line(
+        `  kept ${plainText(name)}, ${formatBytes(bytes)}: airlock job download ${job.id} ${plainText(name)}`,
+      );
+    }
   }
 
   async #printJob(job: JobView): Promise<void> {

@@ -16,6 +16,8 @@ export interface SpecFlags {
   readonly memory?: string;
   readonly label?: readonly string[];
   readonly priority?: string;
+  readonly output?: readonly string[];
+  readonly diff?: boolean;
 }
 
 /**
@@ -54,6 +56,8 @@ function withFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv)
     ...(flags.egress === undefined ? {} : { egress: parseEgress(flags.egress) }),
     ...(flags.timeout === undefined ? {} : { timeout: flags.timeout }),
     ...(flags.priority === undefined ? {} : { priority: parseNumber("--priority", flags.priority) }),
+    ...(flags.output === undefined ? {} : { outputs: [...(spec.outputs ?? []), ...flags.output] }),
+    ...(flags.diff === undefined ? {} : { diff: flags.diff }),
     ...(Object.keys(labels).length === 0 ? {} : { labels: { ...spec.labels, ...labels } }),
     ...(Object.keys(resources).length === 0 ? {} : { resources: { ...spec.resources, ...resources } }),
     ...(Object.keys(variables).length === 0
@@ -96,6 +100,8 @@ function flagOf(path: readonly PropertyKey[]): string {
       return "--rev";
     case "repository":
       return "--repo";
+    case "outputs":
+      return "--output";
     case "labels":
       return "--label";
     case "resources":

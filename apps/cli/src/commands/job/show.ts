@@ -64,9 +64,30 @@ function describe(job: JobView, paint: Paint, now: Date): string {
   if (job.warnings.length > 0) {
     blocks.push(job.warnings.map((warning) => `${paint("yellow", `warning: ${plainText(warning)}`)}\n`).join(""));
   }
+  blocks.push(stepsTable(job));
+  if (job.artifacts.length > 0) blocks.push(artifactsTable(job));
   if (job.attempts.length > 0) blocks.push(attemptsTable(job, now));
   if (job.entries.length > 0) blocks.push(entriesTable(job));
   return blocks.join("\n");
+}
+
+function stepsTable(job: JobView): string {
+  const rows = job.steps.map((step) => [
+    plainText(step.key),
+    step.state,
+    step.exitCode === null ? "-" : String(step.exitCode),
+    step.durationMs === null ? "-" : formatDuration(step.durationMs),
+  ]);
+  return formatTable(["STEP", "STATE", "EXIT", "TOOK"], rows);
+}
+
+function artifactsTable(job: JobView): string {
+  const rows = job.artifacts.map((artifact) => [
+    plainText(artifact.name),
+    String(artifact.attempt),
+    formatBytes(artifact.bytes),
+  ]);
+  return formatTable(["ARTIFACT", "ATTEMPT", "SIZE"], rows);
 }
 
 function attemptsTable(job: JobView, now: Date): string {

@@ -46,6 +46,8 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .option("--memory <SIZE>", "such as 512Mi or 4G")
     .option("--label <KEY=VALUE>", "the executor must offer it, may be repeated", collect)
     .option("--priority <N>", "-1000 to 1000, higher goes first")
+    .option("--output <GLOB>", "files in the workspace to keep, may be repeated", collect)
+    .option("--diff", "keep what the steps change in the repository, as a diff")
     .option("--idempotency-key <KEY>", "submitting with the same key again names the same job")
     .option("--follow", "print the log until the job ends; the exit code is the job's")
     .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")

@@ -1,0 +1,45 @@
+import { createHash } from "node:crypto";
+import { open, rename, rm } from "node:fs/promises";
+import type { ArtifactView } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
+import type { InstanceClient } from "./instance-client.ts";
+
+/**
+ * Saves an artifact as it is, never unpacked. The file appears when all of it is here and its digest is right; a file
+ * that is there already is replaced, a symbolic link too and not what it leads to.
+ * @throws {AirlockError} `damaged-download`.
+ */
+export async function downloadArtifact(
+  client: InstanceClient,
+  job: number,
+  { id, bytes, sha256 }: ArtifactView,
+  path: string,
+): Promise<void> {
+  const response = await client.request(`jobs/${job}/artifacts/${id}`, {
+    headers: { accept: "application/octet-stream" },
+  });
+  const partial = `${path}.${process.pid}.part`;
+  // Exclusively: what somebody else put there is not written through.
+  const file = await open(partial, "wx");
+  try {
+    const hash = createHash("sha256");
+    let received = 0;
+    for await (const chunk of response.body ?? []) {
+      received += chunk.length;
+      hash.update(chunk);
+      await file.writeFile(chunk);
+    }
+    await file.close();
+    if (received !== bytes || hash.digest("hex") !== sha256) {
+      throw new AirlockError("what arrived is not what the instance has stored", {
+        code: "damaged-download",
+        hint: "Try again.",
+      });
+    }
+    await rename(partial, path);
+  } catch (error) {
+    await file.close();
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
