@@ -9,7 +9,7 @@ import {
   RepositoryView,
   SessionView,
 } from "@airlock/api";
-import { requestJson, requestNothing } from "./http.ts";
+import { request, requestJson, requestNothing } from "./http.ts";
 
 interface Abortable {
   readonly signal?: AbortSignal;
@@ -55,4 +55,23 @@ export function jobLogsPath(id: number, attempt: number, entryId?: number): stri
   const search = new URLSearchParams({ attempt: String(attempt) });
   if (entryId !== undefined) search.set("entry", String(entryId));
   return `${api}/jobs/${id}/logs?${search}`;
+}
+
+export const artifactPath = (job: number, id: number) => `${api}/jobs/${job}/artifacts/${id}`;
+
+/** The beginning of an artifact as text; the rest is not fetched. */
+export async function readArtifactText(job: number, id: number, maximumBytes: number, options?: Abortable) {
+  const response = await request(artifactPath(job, id), options);
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  const reader = response.body?.getReader();
+  while (reader && bytes < maximumBytes) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    bytes += value.length;
+    text += decoder.decode(value, { stream: true });
+  }
+  await reader?.cancel();
+  return text;
 }

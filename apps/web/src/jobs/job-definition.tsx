@@ -39,6 +39,14 @@ export function JobDefinition({ job }: { readonly job: JobView }) {
                   {labels.join(", ")}
                 </Text>
               )}
+              {job.diff && (
+                <Text size="sm">
+                  <Text span c="dimmed" size="sm">
+                    Workspace diff
+                  </Text>{" "}
+                  kept
+                </Text>
+              )}
               {job.outputs.length > 0 && (
                 <Text size="sm">
                   <Text span c="dimmed" size="sm">

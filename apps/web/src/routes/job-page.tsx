@@ -5,6 +5,7 @@ import { useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from "r
 import { useLocation, useNavigate, useParams, useSearchParams } from "react-router";
 import { jobLogsPath } from "../api-client/endpoints.ts";
 import { ApiRequestError } from "../api-client/http.ts";
+import { ArtifactsPanel } from "../jobs/artifacts-panel.tsx";
 import { FailureCallout } from "../jobs/failure-callout.tsx";
 import { JobDefinition } from "../jobs/job-definition.tsx";
 import { JobHeader } from "../jobs/job-header.tsx";
@@ -102,6 +103,7 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
       />
       {attempt && <FailureCallout job={job} attempt={attempt} entryHref={entryHref} shownEntry={entryId} />}
       <JobDefinition job={job} />
+      <ArtifactsPanel job={job} attempt={number} />
       <div className={classes.columns}>
         <TimelinePanel job={job} attempt={number} shownEntry={entry?.entryId} entryHref={entryHref} />
         <div className={classes.log}>

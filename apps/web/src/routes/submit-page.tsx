@@ -3,6 +3,7 @@ import {
   Alert,
   Autocomplete,
   Button,
+  Checkbox,
   Group,
   Loader,
   Paper,
@@ -278,6 +279,13 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
                   onChange={(event) => change({ outputs: event.currentTarget.value })}
                   error={errorOf("outputs")}
                   spellCheck={false}
+                />
+                <Checkbox
+                  label="Keep the workspace diff"
+                  description="What the steps change in the repository"
+                  mt={{ base: 0, sm: 28 }}
+                  checked={values.diff}
+                  onChange={(event) => change({ diff: event.currentTarget.checked })}
                 />
                 <TextInput
                   label="Priority"

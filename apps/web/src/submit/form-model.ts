@@ -31,6 +31,7 @@ export interface FormValues {
   readonly allow: string;
   readonly timeout: string;
   readonly outputs: string;
+  readonly diff: boolean;
   readonly labels: readonly EnvRow[];
   readonly priority: string;
 }
@@ -59,6 +60,7 @@ export function emptyForm(repository = ""): FormValues {
     allow: "",
     timeout: "",
     outputs: "",
+    diff: false,
     labels: [],
     priority: "",
   };
@@ -88,6 +90,7 @@ export function formOf(job: JobView): FormValues {
     allow: typeof job.egress === "string" ? "" : job.egress.allow.join("\n"),
     timeout: job.timeoutMs === null ? "" : durationText(job.timeoutMs),
     outputs: job.outputs.join("\n"),
+    diff: job.diff,
     labels: Object.entries(job.labels).map(([name, value]) => ({ id: newId(), name, value })),
     priority: job.priority === 0 ? "" : String(job.priority),
   };
@@ -121,6 +124,7 @@ export function toJobSpec(values: FormValues): JobSpecInput {
     ...egressOf(values),
     ...optional("timeout", trimmed(values.timeout)),
     ...(outputs.length > 0 ? { outputs } : {}),
+    ...(values.diff ? { diff: true } : {}),
     ...(Object.keys(labels).length > 0 ? { labels } : {}),
     ...optional("priority", number(values.priority)),
   };

@@ -1,0 +1,37 @@
+import { describe, expect, it } from "vitest";
+import { parseDiff } from "./diff-lines.ts";
+
+describe("parseDiff", () => {
+  it("goes by the hunk's counts, not by what a line looks like", () => {
+    const diff = [
+      "diff --git a/x b/x",
+      "--- a/x",
+      "+++ b/x",
+      "@@ -1,3 +1,2 @@",
+      " same",
+      "--- a/secret",
+      "-diff --git a/y b/y",
+      "+++ b/other",
+      "\\ No newline at end of file",
+      "diff --git a/z b/z",
+    ].join("\n");
+    expect(parseDiff(diff).map(({ kind }) => kind)).toEqual([
+      "file",
+      "header",
+      "header",
+      "hunk",
+      "context",
+      "removed",
+      "removed",
+      "added",
+      "header",
+      "file",
+    ]);
+  });
+
+  it("shows what would hide or reverse, and cuts what is too long", () => {
+    const lines = parseDiff(`@@ -0,0 +1,2 @@\n+a\u202eb\u001b[31m\r\n+${"x".repeat(5000)}`);
+    expect(lines[1]?.text).toBe("+a\\u{202e}b\\u{1b}[31m␍");
+    expect(lines[2]?.text.length).toBe(2001);
+  });
+});

@@ -1,0 +1,56 @@
+/** A line of a diff with what it is, for its colour. */
+export interface DiffLine {
+  readonly kind: "file" | "header" | "hunk" | "added" | "removed" | "context";
+  readonly text: string;
+}
+
+const longestLine = 2000;
+
+/**
+ * The lines of a unified diff. Pure; what is not understood is a header. Within a hunk its counts decide what a line is:
+ * a removed line that reads `-- a/file` is content and looks like no header.
+ */
+export function parseDiff(text: string): DiffLine[] {
+  let before = 0;
+  let after = 0;
+  const lines = text.split("\n");
+  if (lines.at(-1) === "") lines.pop();
+  return lines.map((line): DiffLine => {
+    const shown = visible(line.length > longestLine ? `${line.slice(0, longestLine)}…` : line);
+    if (before > 0 || after > 0) {
+      if (line.startsWith("+")) {
+        after -= 1;
+        return { kind: "added", text: shown };
+      }
+      if (line.startsWith("-")) {
+        before -= 1;
+        return { kind: "removed", text: shown };
+      }
+      if (line.startsWith(" ")) {
+        before -= 1;
+        after -= 1;
+        return { kind: "context", text: shown };
+      }
+      if (line.startsWith("\\")) return { kind: "header", text: shown };
+    }
+    const hunk = /^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@/.exec(line);
+    if (hunk) {
+      before = Number(hunk[1] ?? 1);
+      after = Number(hunk[2] ?? 1);
+      return { kind: "hunk", text: shown };
+    }
+    before = 0;
+    after = 0;
+    return { kind: line.startsWith("diff --git ") ? "file" : "header", text: shown };
+  });
+}
+
+/** Characters that reverse or hide others are shown as what they are: a reviewer must see what is there. */
+function visible(line: string): string {
+  return line.replace(deceptive, (character) =>
+    character === "\r" ? "␍" : `\\u{${character.charCodeAt(0).toString(16)}}`,
+  );
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const deceptive = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
