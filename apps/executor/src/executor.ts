@@ -12,7 +12,7 @@ import { Metrics } from "./metrics.ts";
 import { runJob } from "./run-job.ts";
 import { executorVersion } from "./version.ts";
 import { Worker } from "./worker.ts";
-import { mountsAreVisible, overlaysWork } from "./workspace/capabilities.ts";
+import { probeCapabilities } from "./workspace/capabilities.ts";
 import { Git } from "./workspace/git.ts";
 import { Mounts } from "./workspace/mounts.ts";
 import { RepositoryCache } from "./workspace/repository-cache.ts";
@@ -71,15 +71,21 @@ export async function runExecutor({
     },
   });
   await repositories.load(signal);
-  const mountsVisible = await mountsAreVisible(config.workspace.mounts, runtime.name, config.runtime.dockerHost);
+  const capabilities = await probeCapabilities({
+    setting: config.workspace.mounts,
+    mounts,
+    probeDir: data.probeDir,
+    runtime,
+    signal,
+  });
+  logger.info(capabilities, "how workspaces are made");
   const workspaces = new WorkspaceFactory({
     dir: data.workspacesDir,
     git,
     repositories,
     mounts,
     trash,
-    mountsVisible,
-    overlays: mountsVisible && (await overlaysWork(mounts, data.probeDir, signal)),
+    ...capabilities,
     keep: config.workspace.keep,
     path,
   });

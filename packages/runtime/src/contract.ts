@@ -29,6 +29,12 @@ export interface Runtime {
    */
   collect(options: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected>;
 
+  /**
+   * Whether sandboxes find a file of the host, given by its absolute path, where this process sees it. Asked before
+   * workspaces are mounts: a Docker engine in another container or mount namespace would find empty directories.
+   */
+  findsHostFile(file: string, options: Abortable): Promise<boolean>;
+
   /** Gives back what the runtime itself holds (connections). Sandboxes are to be disposed before. */
   close(): Promise<void>;
 }

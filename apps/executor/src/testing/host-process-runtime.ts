@@ -47,6 +47,10 @@ export class HostProcessRuntime implements Runtime {
     return { sandboxes: 0, details: [] };
   }
 
+  async findsHostFile() {
+    return true;
+  }
+
   async close(): Promise<void> {}
 }
 

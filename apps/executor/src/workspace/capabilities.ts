@@ -1,52 +1,71 @@
-import { access, mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Runtime } from "@airlock/runtime";
 import type { WorkspaceOptions } from "../config/options.ts";
 import { isMountablePath, type Mounts } from "./mounts.ts";
 
+/** How workspaces can be made here. */
+export interface WorkspaceCapabilities {
+  /** The runtime sees what this process mounts. Otherwise a job would find an empty directory, so files are copied. */
+  readonly mountsVisible: boolean;
+  /** A workspace can be an overlay on a prepared checkout. */
+  readonly overlays: boolean;
+}
+
+export interface ProbeOptions {
+  readonly setting: WorkspaceOptions["mounts"];
+  readonly mounts: Mounts;
+  /** Ours alone, on the file system of the workspaces; emptied. */
+  readonly probeDir: string;
+  readonly runtime: Pick<Runtime, "findsHostFile">;
+  readonly signal: AbortSignal;
+}
+
+const probeImageBytes = 4 * 2 ** 20;
+
 /**
- * Whether the runtime sees what this process mounts. The oci runtime runs as our child. A Docker engine on a local socket
- * does too as long as neither of us is in a container; where that is uncertain a job would find an empty directory, so
- * `auto` then copies in place of mounting.
+ * Finds out by mounting and looking: the data directory may lie on an overlay itself, the kernel may have no overlays or
+ * loop devices, and a Docker engine may be in a container or a mount namespace that our mounts do not reach.
  */
-export async function mountsAreVisible(
-  setting: WorkspaceOptions["mounts"],
-  runtimeName: string,
-  dockerHost: string | null,
-): Promise<boolean> {
-  if (setting !== "auto") return setting === "always";
-  if (process.getuid?.() !== 0) return false;
-  if (runtimeName === "oci") return true;
-  const isLocalSocket = dockerHost === null || dockerHost.startsWith("unix:");
-  const inContainer =
-    (await exists("/.dockerenv")) ||
-    (await exists("/run/.containerenv")) ||
-    (await exists("/var/run/secrets/kubernetes.io"));
-  return runtimeName === "docker" && isLocalSocket && !inContainer;
+export async function probeCapabilities(options: ProbeOptions): Promise<WorkspaceCapabilities> {
+  const { setting, probeDir, mounts, signal } = options;
+  if (setting === "never" || process.getuid?.() !== 0) return { mountsVisible: setting === "always", overlays: false };
+  const target = join(probeDir, "mounted");
+  const lower = join(probeDir, "lower");
+  const overlay = async () => {
+    await mkdir(lower, { recursive: true });
+    await writeFile(join(lower, "file"), "");
+    await mounts.overlay(lower, probeDir, target, signal);
+  };
+  const diskImage = async () => {
+    await mkdir(probeDir, { recursive: true });
+    await mounts.diskImage(join(probeDir, "image"), probeImageBytes, target, signal);
+    await writeFile(join(target, "file"), "");
+  };
+  const overlaid = isMountablePath(probeDir) ? await isSeen(overlay, options) : undefined;
+  // Limits on disk are mounts too, and may work where overlays do not.
+  const seen = overlaid ?? (await isSeen(diskImage, options)) ?? false;
+  const mountsVisible = setting === "always" || seen;
+  return { mountsVisible, overlays: mountsVisible && overlaid !== undefined };
 }
 
-/** Tries an overlay: the data directory may lie on an overlay itself, or the kernel may not have them. */
-export async function overlaysWork(mounts: Mounts, probeDir: string, signal: AbortSignal): Promise<boolean> {
-  if (!isMountablePath(probeDir)) return false;
+/** Whether the runtime sees the file in a mount; `undefined` when the mount itself can't be made. */
+async function isSeen(mount: () => Promise<void>, options: ProbeOptions): Promise<boolean | undefined> {
+  const { mounts, probeDir, runtime, signal } = options;
+  const clear = async (within: AbortSignal) => {
+    await mounts.unmountBelow(probeDir, within);
+    await rm(probeDir, { recursive: true, force: true });
+  };
+  await clear(signal);
   try {
-    await mounts.unmountBelow(probeDir, signal);
-    await rm(probeDir, { recursive: true, force: true });
-    await mkdir(join(probeDir, "lower"), { recursive: true });
-    await writeFile(join(probeDir, "lower", "file"), "");
-    await mounts.overlay(join(probeDir, "lower"), probeDir, join(probeDir, "mounted"), signal);
-    await access(join(probeDir, "mounted", "file"));
-    return true;
-  } catch {
-    signal.throwIfAborted();
-    return false;
+    try {
+      await mount();
+    } catch {
+      signal.throwIfAborted();
+      return undefined;
+    }
+    return await runtime.findsHostFile(join(probeDir, "mounted", "file"), { signal });
   } finally {
-    await mounts.unmountBelow(probeDir, AbortSignal.timeout(10_000));
-    await rm(probeDir, { recursive: true, force: true });
+    await clear(AbortSignal.timeout(10_000));
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -7,6 +7,7 @@ import { DockerSandbox } from "./docker-sandbox.ts";
 import { EngineClient } from "./engine-client.ts";
 import { asRuntimeFailure } from "./engine-failure.ts";
 import { InfoReply } from "./engine-replies.ts";
+import { findsHostFile } from "./probe-host-file.ts";
 import { isInReach, openNetwork } from "./sandbox-network.ts";
 
 export interface DockerRuntimeOptions {
@@ -65,6 +66,10 @@ export function createDockerRuntime({
 
     collect(options): Promise<Collected> {
       return asRuntimeFailure(() => collectSandboxes(engine, engines.for(options.owner), options));
+    },
+
+    findsHostFile(file, options): Promise<boolean> {
+      return asRuntimeFailure(() => findsHostFile(engine, file, options));
     },
 
     async close(): Promise<void> {

@@ -156,6 +156,11 @@ class CreatedOciRuntime implements OciRuntime {
     return collectSandboxes(this.#parts, this.#parts.egress.for(options.owner), options);
   }
 
+  /** Steps are our children: what we mount is there for them. */
+  async findsHostFile(): Promise<boolean> {
+    return true;
+  }
+
   loadImages(archivePath: string, options: Abortable): Promise<string[]> {
     return this.#parts.images.load(archivePath, options);
   }

@@ -1,0 +1,43 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describeWithEngines, engines, temporaryDirectory } from "@airlock/test-kit";
+import { expect, it } from "vitest";
+import { createDockerRuntime } from "./docker-runtime.ts";
+
+const { signal } = new AbortController();
+
+describeWithEngines(["docker"], "a Docker engine asked for a file of the host", () => {
+  const open = () => {
+    const runtime = createDockerRuntime({ host: `unix://${engines().docker?.socketPath}`, allowHostImage: false });
+    return { runtime, [Symbol.asyncDispose]: () => runtime.close() };
+  };
+
+  it("finds one that is there, and none that is not", async () => {
+    await using docker = open();
+    await using directory = await temporaryDirectory();
+    writeFileSync(join(directory.path, "file"), "");
+
+    expect(await docker.runtime.findsHostFile(join(directory.path, "file"), { signal })).toBe(true);
+    expect(await docker.runtime.findsHostFile(join(directory.path, "other"), { signal })).toBe(false);
+    expect(await docker.runtime.findsHostFile(join(directory.path, "no/such/directory"), { signal })).toBe(false);
+  });
+
+  it("does not find one below a mount that reaches only this process's namespace", async () => {
+    await using docker = open();
+    await using directory = await temporaryDirectory();
+    const mounted = join(directory.path, "mounted");
+    // What is mounted below a private mount stays in this namespace, as it does on hosts whose root is private.
+    execFileSync("mount", ["--bind", directory.path, directory.path]);
+    execFileSync("mount", ["--make-private", directory.path]);
+    try {
+      mkdirSync(mounted);
+      execFileSync("mount", ["-t", "tmpfs", "tmpfs", mounted]);
+      writeFileSync(join(mounted, "file"), "");
+
+      expect(await docker.runtime.findsHostFile(join(mounted, "file"), { signal })).toBe(false);
+    } finally {
+      execFileSync("umount", ["-R", directory.path]);
+    }
+  });
+});
