@@ -458,6 +458,80 @@ export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarge
       });
     });
 
+    describe("uploads", () => {
+      const commit = "a".repeat(40);
+      const upload = (query: Record<string, string>, body = "index", route = "lsif"): Promise<Response> =>
+        fetch(`${target.url}/.executors/${route}/upload?${new URLSearchParams(query)}`, {
+          method: "POST",
+          headers: { ...secret(), "content-type": "application/x-protobuf+scip", "x-uncompressed-size": "5" },
+          body,
+        });
+
+      it("are taken whole, with a commit that is not there", async () => {
+        for (const route of ["lsif", "scip"]) {
+          const response = await upload({ repository: target.repository.name, commit, root: "/" }, "index", route);
+          expect([response.status, await response.json()]).toEqual([202, { id: expect.stringMatching(/^\d+$/) }]);
+        }
+        expect(
+          (await fetch(`${target.url}/.executors/scip/upload`, { method: "HEAD", headers: secret() })).status,
+        ).toBe(200);
+      });
+
+      it("are taken in parts, and finished when all are there", async () => {
+        const start = await upload(
+          { repository: target.repository.name, commit, multiPart: "true", numParts: "2" },
+          "",
+        );
+        expect(start.status).toBe(202);
+        const { id: uploadId } = (await start.json()) as { id: string };
+        expect((await upload({ uploadId, index: "1" })).status).toBe(204);
+        expect((await upload({ uploadId, done: "true" }, "")).status).toBe(400);
+        expect((await upload({ uploadId, index: "2" })).status).toBe(400);
+        expect((await upload({ uploadId, index: "0" })).status).toBe(204);
+        const end = await upload({ uploadId, done: "true" }, "");
+        expect([end.status, await end.json()]).toEqual([202, { id: uploadId }]);
+      });
+
+      it.each([
+        ["a short commit", { commit: "abc" }, 400],
+        ["no parts", { multiPart: "true", numParts: "0" }, 400],
+        ["no phase", { repository: "" }, 400],
+        ["an unknown repository", { repository: "no/such" }, 404],
+        ["an unknown upload", { uploadId: "999999999", index: "0" }, 404],
+      ])("answer %s with its status", async (_title, query, status) => {
+        const response = await upload({ repository: target.repository.name, commit, ...query });
+        expect(response.status).toBe(status);
+      });
+
+      it("need the shared secret", async () => {
+        expect((await fetch(`${target.url}/.executors/lsif/upload`, { method: "POST", body: "x" })).status).toBe(401);
+      });
+    });
+
+    it("names a release of the src command", async () => {
+      const response = await fetch(`${target.url}/.api/src-cli/version`);
+      expect(await response.json()).toEqual({ version: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
+    });
+
+    describe("files", () => {
+      const file = (job: number, id: string, headers: Record<string, string>, method = "GET"): Promise<Response> =>
+        fetch(`${target.url}/.executors/files/batch-changes/${job}/${id}`, { method, headers });
+
+      it("are opened by the token of their own job only", async () => {
+        const executorName = newExecutor();
+        const job = await takeJob({ executorName });
+        const other = await takeJob({ executorName });
+        for (const method of ["GET", "HEAD"]) {
+          expect((await file(job.id, "none", jobHeaders(job, executorName), method)).status).toBe(404);
+          expect((await file(job.id, "none", jobHeaders(other, executorName), method)).status).toBe(403);
+          expect((await file(job.id, "none", {}, method)).status).toBe(401);
+        }
+        await finish(job, executorName);
+        await finish(other, executorName);
+        expect((await file(job.id, "none", jobHeaders(job, executorName))).status).toBe(401);
+      });
+    });
+
     describe("git", () => {
       const refs = (name: string): string => `${target.url}/.executors/git/${name}/info/refs?service=git-upload-pack`;
 

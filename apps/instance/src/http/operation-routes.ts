@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import { countActiveExecutors } from "../executors/executor-registry.ts";
 import type { InstanceContext } from "../instance-context.ts";
 import { listQueues } from "../queues/queue-settings.ts";
+import { sourceCliVersion } from "./executor-api/source-cli-version.ts";
 
 const healthTimeoutMs = 3000;
 
@@ -22,6 +23,9 @@ export function operationRoutes(app: FastifyInstance, context: InstanceContext):
         .send(`database: ${errorMessage(error)}\n`);
     }
   });
+
+  // What installers of executors ask for, with no credentials.
+  app.get("/.api/src-cli/version", async () => ({ version: sourceCliVersion }));
 
   app.get("/metrics", async (_request, reply) => {
     for (const queue of await listQueues(db)) {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { executorCapabilities, type JobPayloadWire, type JobSpec, type StepSpec } from "@airlock/api";
 import { parseDuration } from "@airlock/job";
 import type { DequeuedJob } from "./dequeue-job.ts";
@@ -26,7 +27,7 @@ export function jobPayload(job: DequeuedJob, options: PayloadOptions): JobPayloa
     fetchTags: false,
     shallowClone: true,
     sparseCheckout: null,
-    files: payloadFiles(spec, options.version),
+    files: payloadFiles(job.id, spec, options.version),
     dockerSteps: spec.steps.map((step, index) => ({
       key: step.key ?? String(index),
       image: step.image,
@@ -56,10 +57,22 @@ function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): No
   };
 }
 
-/** Absent in jobs from before this field. Version 1 knows plain text only. */
-function payloadFiles(spec: JobSpec, version: 1 | 2): NonNullable<JobPayloadWire["files"]> {
-  const encode = (text: string) => (version === 2 ? Buffer.from(text).toString("base64") : text);
-  return Object.fromEntries(Object.entries(spec.files ?? {}).map(([path, text]) => [path, { content: encode(text) }]));
+/** A longer file is fetched from the files route. Version 1 knows plain text only. */
+const maxInlineFile = 64 * 1024;
+
+function payloadFiles(id: number, spec: JobSpec, version: 1 | 2): NonNullable<JobPayloadWire["files"]> {
+  const payloadFile = (path: string, text: string) => {
+    if (version === 1) return { content: text };
+    if (text.length > maxInlineFile) return { bucket: "batch-changes", key: `${id}/${payloadFileId(path)}` };
+    return { content: Buffer.from(text).toString("base64") };
+  };
+  // Absent in jobs from before this field.
+  return Object.fromEntries(Object.entries(spec.files ?? {}).map(([path, text]) => [path, payloadFile(path, text)]));
+}
+
+/** How the files route names a file of a job, whatever its path holds. */
+export function payloadFileId(path: string): string {
+  return createHash("sha256").update(path).digest("hex");
 }
 
 /** The lines of a step's script, however it was written. */

@@ -163,8 +163,26 @@ interface ExecutorsTable {
   last_seen_at: ColumnType<Date, never, Date>;
 }
 
+interface CodeIntelUploadsTable {
+  id: Generated<number>;
+  state: Generated<"uploading" | "uploaded">;
+  repository: string;
+  commit: string;
+  root: string;
+  indexer_name: string;
+  indexer_version: string;
+  associated_index_id: number | null;
+  content_type: string;
+  uncompressed_bytes: number | null;
+  num_parts: number;
+  uploaded_parts: Generated<number[]>;
+  created_at: DefaultedTime;
+  finished_at: Date | null;
+}
+
 /** The tables as the newest migration leaves them. 64-bit integers are read as numbers: ids and sizes stay below 2^53. */
 export interface Schema {
+  code_intel_uploads: CodeIntelUploadsTable;
   queues: QueuesTable;
   repositories: RepositoriesTable;
   jobs: JobsTable;

@@ -5,10 +5,13 @@ import { artifactRoutes } from "./artifact-routes.ts";
 import { authenticateExecutor, ExecutorApiError } from "./authenticate-executor.ts";
 import { dequeueRoutes } from "./dequeue-routes.ts";
 import { executorEventRoutes } from "./executor-event-routes.ts";
+import { fileRoutes } from "./file-routes.ts";
 import { gitRoutes } from "./git-routes.ts";
 import { heartbeatRoutes } from "./heartbeat-routes.ts";
 import { logRoutes } from "./log-routes.ts";
 import { markRoutes } from "./mark-routes.ts";
+import { sourceCliVersion } from "./source-cli-version.ts";
+import { uploadRoutes } from "./upload-routes.ts";
 
 /** `/.executors`: what executors call, as the executor protocol describes it. */
 export async function executorApi(app: FastifyInstance, context: InstanceContext): Promise<void> {
@@ -45,7 +48,10 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
     dequeueRoutes(scope, context);
     heartbeatRoutes(scope, context);
     executorEventRoutes(scope, context);
+    scope.get("/queue/src-cli/version", async () => ({ version: sourceCliVersion }));
+    await scope.register(async (uploads) => uploadRoutes(uploads, context));
   });
+  await app.register(async (scope) => fileRoutes(scope, context));
   await app.register(async (scope) => {
     logRoutes(scope, context);
     markRoutes(scope, context);

@@ -1,0 +1,31 @@
+import type { FastifyInstance } from "fastify";
+import type { InstanceContext } from "../../instance-context.ts";
+import { payloadFileId } from "../../queues/job-payload.ts";
+import { ExecutorApiError } from "./authenticate-executor.ts";
+import { JobScope } from "./job-scope.ts";
+
+/** The files of a job, to the running attempt of this job and nobody else. `HEAD` asks whether one is there. */
+export function fileRoutes(app: FastifyInstance, context: InstanceContext): void {
+  const scope = new JobScope(app, context);
+
+  app.get<{ Params: { job: string; file: string } }>("/files/batch-changes/:job/:file", async (request, reply) => {
+    const credentials = scope.credentialsOf(request);
+    const id = /^[1-9]\d{0,15}$/.test(request.params.job) ? Number(request.params.job) : null;
+    if (credentials.kind === "token") {
+      if (id !== credentials.job) throw new ExecutorApiError(403, "the token is for another job");
+      if (!credentials.running) throw new ExecutorApiError(401, "the token has ended with its attempt");
+    }
+    const row =
+      id === null
+        ? undefined
+        : await context.db
+            .selectFrom("jobs")
+            .select("spec")
+            .where("id", "=", id)
+            .where("state", "=", "processing")
+            .executeTakeFirst();
+    const found = Object.entries(row?.spec.files ?? {}).find(([path]) => payloadFileId(path) === request.params.file);
+    if (!found) throw new ExecutorApiError(404, "there is no such file");
+    return reply.type("application/octet-stream").send(Buffer.from(found[1]));
+  });
+}
