@@ -436,6 +436,6 @@ const airlockDefaults = {
   timeoutMs: null,
   resources: {},
   egress: "none" as const,
-  capabilities: ["attempts", "log-batch", "events"],
+  capabilities: ["attempts", "log-batch", "events", "results"],
   shell: "strict" as const,
 };

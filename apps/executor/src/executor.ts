@@ -106,6 +106,7 @@ export async function runExecutor({
           client,
           runtime,
           workspaces,
+          git,
           owner: data.owner,
           activeSandboxes,
           countDenial: () => metrics.countDenial(),

@@ -4,7 +4,7 @@ export interface HostCommandOptions {
   /** The whole environment of the command: nothing is inherited. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
-  readonly stdin?: string;
+  readonly stdin?: string | Buffer;
   /** Sees both streams as they come; stderr is kept besides, stdout only where nobody sees it. */
   readonly onStdout?: (bytes: Buffer) => void;
   readonly onStderr?: (bytes: Buffer) => void;

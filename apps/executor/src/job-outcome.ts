@@ -1,8 +1,14 @@
+import type { StepResult } from "@airlock/api";
 import { AirlockError, errorMessage, type FailureReason } from "@airlock/job";
 import { JobStopped } from "./stop-reason.ts";
 
 /** How an attempt ended, and so what is reported. */
-export type JobOutcome =
+export type JobOutcome = AttemptEnd & {
+  /** How its steps ended; absent when it did not get so far as to have any. */
+  readonly steps?: readonly StepResult[];
+};
+
+type AttemptEnd =
   | { readonly kind: "completed" }
   /** The job's own fault, or its cancellation (`reason` null): final. */
   | {

@@ -11,6 +11,7 @@ const options = {
   maximumPids: 100,
   registryCredentials: {},
   maximumLogBytes: 1e6,
+  outputs: { maximumFiles: 10, maximumBytes: 1000, maximumEntries: 100 },
 };
 
 const plan = (wire: JobPayloadWire) => {

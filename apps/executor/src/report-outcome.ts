@@ -1,5 +1,5 @@
 import { assertNever } from "@airlock/job";
-import type { DequeuedJob } from "./dequeued-job.ts";
+import { type DequeuedJob, instanceKnows } from "./dequeued-job.ts";
 import type { InstanceClient } from "./instance-client/instance-client.ts";
 import { InstanceError } from "./instance-client/instance-error.ts";
 import { retry } from "./instance-client/retry.ts";
@@ -39,12 +39,19 @@ async function send(
   outcome: Exclude<JobOutcome, { kind: "abandoned" }>,
   signal: AbortSignal,
 ): Promise<void> {
+  const end = outcome.steps && instanceKnows(job, "results") ? { steps: [...outcome.steps] } : {};
   switch (outcome.kind) {
     case "completed":
-      return await client.markComplete(job, signal);
+      return await client.markComplete(job, end, signal);
     case "failed": {
+      // The protocol counts a job that took too long as errored.
+      if (outcome.reason === "timeout" && !job.payload.airlock) {
+        const errorMessage = outcome.message.slice(0, maximumMessageLength);
+        return await client.markErrored(job, { errorMessage, reason: outcome.reason }, signal);
+      }
       const { reason, exitCode, message } = outcome;
       const fault = {
+        ...end,
         errorMessage: message.slice(0, maximumMessageLength),
         ...(reason === null ? {} : { reason }),
         // Windows programs and foreign runtimes know larger codes than a submitter's shell does.
@@ -53,7 +60,7 @@ async function send(
       return await client.markFailed(job, fault, signal);
     }
     case "errored": {
-      const fault = { errorMessage: outcome.message.slice(0, maximumMessageLength), reason: outcome.reason };
+      const fault = { ...end, errorMessage: outcome.message.slice(0, maximumMessageLength), reason: outcome.reason };
       return await client.markErrored(job, fault, signal);
     }
     default:

@@ -16,16 +16,20 @@ import { JobLog, redactText } from "./logs/job-log.ts";
 import { SecretMatcher } from "./logs/secret-matcher.ts";
 import { secretPatterns } from "./logs/secret-patterns.ts";
 import { WholeEntrySink } from "./logs/whole-entry-sink.ts";
+import { keepResults } from "./results/keep-results.ts";
+import { StepLedger } from "./results/step-ledger.ts";
 import { runSteps } from "./run-steps.ts";
 import { checkoutRequest } from "./workspace/checkout-request.ts";
+import type { Git } from "./workspace/git.ts";
 import { stepScript } from "./workspace/step-script.ts";
-import type { JobDirectory, WorkspaceFactory } from "./workspace/workspace.ts";
+import type { JobDirectory, Workspace, WorkspaceFactory } from "./workspace/workspace.ts";
 import { inlineContent, type WorkspaceFile } from "./workspace/write-files.ts";
 
 export interface JobDependencies {
   readonly client: InstanceClient;
   readonly runtime: Runtime;
   readonly workspaces: WorkspaceFactory;
+  readonly git: Git;
   /** Names everything that the sandbox makes, over restarts. */
   readonly owner: string;
   /** Ids of sandboxes that a janitor must leave alone. */
@@ -42,6 +46,8 @@ export interface JobDependencies {
 const logDeliveryMs = 30_000;
 /** An engine that does not answer must not hold the job's end for ever. */
 const sandboxTeardownMs = 60_000;
+/** Collecting and uploading has a time of its own: a job that ran into its timeout has results, too. */
+const resultsMs = 15 * 60_000;
 
 /**
  * Runs one job, top to bottom: plan, workspace, sandbox, steps, teardown, log. Never throws; when it returns, nothing of
@@ -63,7 +69,9 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
       const plan = planJob(job, options);
       using deadline = startDeadline(plan.timeoutMs, outer);
       signal = deadline.signal;
-      outcome = await runInSandbox(job, plan, { ...dependencies, directory, log, signal });
+      const ledger = new StepLedger(plan.steps.map((step) => step.name));
+      const context = { ...dependencies, directory, log, ledger, signal, outer, sandboxIsGone: { yes: false } };
+      outcome = { ...(await runWorkspace(job, plan, context)), steps: ledger.results() };
     } catch (error) {
       outcome = outcomeOfError(error, signal);
     }
@@ -79,11 +87,16 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
 interface RunContext extends JobDependencies {
   readonly directory: JobDirectory;
   readonly log: JobLog;
+  readonly ledger: StepLedger;
   readonly signal: AbortSignal;
+  /** The job's signal without its timeout. */
+  readonly outer: AbortSignal;
+  readonly sandboxIsGone: { yes: boolean };
 }
 
-async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext): Promise<JobOutcome> {
-  const { client, runtime, directory, log, owner, activeSandboxes, signal } = context;
+/** Prepares the workspace, runs the steps in it, and keeps what the job is to leave behind. */
+async function runWorkspace(job: DequeuedJob, plan: JobPlan, context: RunContext): Promise<JobOutcome> {
+  const { client, directory, log, signal, outer } = context;
   const workspace = await directory.prepare(
     {
       checkout: checkoutOf(job, client),
@@ -94,6 +107,45 @@ async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext
     log,
     signal,
   );
+  let outcome: JobOutcome;
+  try {
+    outcome = await runInSandbox(job, plan, workspace, context);
+  } catch (error) {
+    outcome = outcomeOfError(error, signal);
+  }
+  // Only of a workspace that no process of the job can change any more.
+  if (!leavesResults(outcome) || !context.ledger.anyStarted || !context.sandboxIsGone.yes) return outcome;
+  try {
+    await keepResults({
+      job,
+      client,
+      git: context.git,
+      log,
+      workspace,
+      jobDir: directory.dir,
+      limits: context.options.outputs,
+      signal: AbortSignal.any([outer, AbortSignal.timeout(resultsMs)]),
+    });
+  } catch (error) {
+    context.logger.error({ error: errorMessage(error) }, "keeping the job's results failed");
+    // A failure stays what it is; a success without its results is none, and another attempt may have both.
+    if (outcome.kind === "completed" || outer.aborted) return outcomeOfError(error, outer);
+  }
+  return outcome;
+}
+
+/** A step that fails leaves reports that people want; who cancels a job wants nothing of it. */
+function leavesResults(outcome: JobOutcome): boolean {
+  return outcome.kind === "completed" || (outcome.kind === "failed" && outcome.reason !== null);
+}
+
+async function runInSandbox(
+  job: DequeuedJob,
+  plan: JobPlan,
+  workspace: Workspace,
+  context: RunContext,
+): Promise<JobOutcome> {
+  const { runtime, log, ledger, owner, activeSandboxes, signal } = context;
   const id = `${jobName(job)}-${randomBytes(4).toString("hex")}`;
   activeSandboxes.add(id);
   const egressNotes = new EgressNotes(context.countDenial);
@@ -114,9 +166,10 @@ async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext
     try {
       const skipDirectory = job.payload.airlock ? null : workspace.dir;
       const { memoryBytes } = plan.limits;
-      return await runSteps({ sandbox, log, steps: plan.steps, memoryBytes, skipDirectory, egressNotes, signal });
+      const { steps } = plan;
+      return await runSteps({ sandbox, log, ledger, steps, memoryBytes, skipDirectory, egressNotes, signal });
     } finally {
-      await giveBack(sandbox, context.logger);
+      context.sandboxIsGone.yes = await giveBack(sandbox, context.logger);
     }
   } finally {
     activeSandboxes.delete(id);
@@ -124,15 +177,17 @@ async function runInSandbox(job: DequeuedJob, plan: JobPlan, context: RunContext
 }
 
 /** A sandbox that can't be given back is the janitor's; the result of its steps stands. */
-async function giveBack(sandbox: Sandbox, logger: Logger): Promise<void> {
+async function giveBack(sandbox: Sandbox, logger: Logger): Promise<boolean> {
   const bound = new AbortController();
   try {
     const timeout = sleep(sandboxTeardownMs, undefined, { signal: bound.signal }).then(() => {
       throw new Error(`not done after ${formatDuration(sandboxTeardownMs)}`);
     });
     await Promise.race([sandbox[Symbol.asyncDispose](), timeout]);
+    return true;
   } catch (error) {
     logger.error({ sandbox: sandbox.id, error: errorMessage(error) }, "giving back the sandbox failed");
+    return false;
   } finally {
     bound.abort();
   }

@@ -4,6 +4,7 @@ import type { JobOutcome } from "./job-outcome.ts";
 import type { PlannedStep } from "./job-plan.ts";
 import type { EgressNotes } from "./logs/egress-notes.ts";
 import type { JobLog, LogEntry } from "./logs/job-log.ts";
+import type { StepLedger } from "./results/step-ledger.ts";
 import { readSkip } from "./skip-steps.ts";
 import { scriptName } from "./workspace/write-files.ts";
 
@@ -11,6 +12,7 @@ export interface StepsContext {
   readonly sandbox: Sandbox;
   readonly log: JobLog;
   readonly steps: readonly PlannedStep[];
+  readonly ledger: StepLedger;
   readonly memoryBytes: number;
   /** Host directory where a step may leave a request to skip others; `null` where the instance decides that itself. */
   readonly skipDirectory: string | null;
@@ -55,21 +57,24 @@ async function prepareImage(image: string, { sandbox, log, signal }: StepsContex
 }
 
 async function runStep(index: number, step: PlannedStep, context: StepsContext): Promise<StepStatus> {
-  const { sandbox, log, egressNotes, signal } = context;
+  const { sandbox, log, ledger, egressNotes, signal } = context;
   const script = `/airlock/${scriptName(index)}`;
   const entry = log.open(`step.docker.${step.name}`, ["/bin/sh", script]);
   using _ = egressNotes.during(entry);
+  ledger.start(index);
   try {
     const { key, image, workingDirectory, env } = step;
     const status = await sandbox.runStep(
       { key, image, script, workingDirectory, env },
       { signal, output: (stream, bytes) => entry.write(stream, bytes) },
     );
+    ledger.end(index, status);
     if (status.kind === "killed")
       entry.note(status.outOfMemory ? "killed: out of memory" : `killed by ${status.signal}`);
     entry.close(status.kind === "exited" ? status.exitCode : -1);
     return status;
   } catch (error) {
+    ledger.end(index, null);
     noteError(entry, error);
     entry.close(-1);
     throw error;

@@ -61,6 +61,8 @@ const Environment = z.object({
   EXECUTOR_JOB_MEMORY: sizeBytes("12G"),
   EXECUTOR_MAXIMUM_PIDS_PER_JOB: wholeNumber(4096, 1, 4_194_304),
   EXECUTOR_MAXIMUM_LOG_SIZE: sizeBytes("100M").refine((bytes) => bytes > 0, "must be more than 0"),
+  EXECUTOR_MAXIMUM_OUTPUT_SIZE: sizeBytes("10G"),
+  EXECUTOR_MAXIMUM_OUTPUT_FILES: wholeNumber(100_000, 0),
   EXECUTOR_MAXIMUM_CHECKOUT_SIZE: sizeBytes("20G").refine((bytes) => bytes > 0, "must be more than 0"),
   EXECUTOR_MAXIMUM_CHECKOUT_FILES: wholeNumber(2_000_000, 1),
   EXECUTOR_MAXIMUM_CHECKOUT_TIME: durationMs("10m").refine((ms) => ms > 0, "must be longer than 0"),
@@ -194,6 +196,11 @@ function split(e: z.output<typeof Environment>): Config {
       maximumMemoryBytes: e.EXECUTOR_JOB_MEMORY === 0 ? totalmem() : e.EXECUTOR_JOB_MEMORY,
       maximumPids: e.EXECUTOR_MAXIMUM_PIDS_PER_JOB,
       maximumLogBytes: e.EXECUTOR_MAXIMUM_LOG_SIZE,
+      outputs: {
+        maximumFiles: e.EXECUTOR_MAXIMUM_OUTPUT_FILES,
+        maximumBytes: e.EXECUTOR_MAXIMUM_OUTPUT_SIZE,
+        maximumEntries: maximumWorkspaceEntries,
+      },
       registryCredentials: e.EXECUTOR_DOCKER_AUTH_CONFIG ?? {},
     },
     workspace: {
@@ -220,6 +227,9 @@ function split(e: z.output<typeof Environment>): Config {
     log: { level: logLevels[e.SRC_LOG_LEVEL], format: e.SRC_LOG_FORMAT },
   };
 }
+
+/** Names that are looked at for outputs: a workspace of more has its first ones looked at. */
+const maximumWorkspaceEntries = 2_000_000;
 
 const logLevels = {
   dbug: "debug",

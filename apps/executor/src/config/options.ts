@@ -45,6 +45,8 @@ export interface JobOptions {
   readonly maximumMemoryBytes: number;
   readonly maximumPids: number;
   readonly maximumLogBytes: number;
+  /** Of what a job leaves behind as files. */
+  readonly outputs: { readonly maximumFiles: number; readonly maximumBytes: number; readonly maximumEntries: number };
   /** By registry host; a job's own win over them. */
   readonly registryCredentials: Readonly<Record<string, RegistryCredentials>>;
 }

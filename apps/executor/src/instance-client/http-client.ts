@@ -1,14 +1,17 @@
+import type { Readable } from "node:stream";
 import { errorMessage } from "@airlock/job";
 import { Agent } from "undici";
 import { InstanceError } from "./instance-error.ts";
 
 export interface HttpRequest {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PUT";
   /** Relative to the instance's address. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Sent as JSON; bytes are JSON already. */
   readonly body?: unknown;
+  /** Sent as it comes, in place of `body`. */
+  readonly bytes?: Readable;
   /** Until the answer begins. */
   readonly timeoutMs: number;
   /** Ends the wait for an answer. An answer that has begun is read to its end: what it hands out must not be lost. */
@@ -68,6 +71,7 @@ export class HttpClient {
         method: request.method,
         headers:
           request.body === undefined ? request.headers : { ...request.headers, "content-type": "application/json" },
+        ...(request.bytes ? { body: request.bytes } : {}),
         ...(request.body === undefined
           ? {}
           : { body: Buffer.isBuffer(request.body) ? request.body : JSON.stringify(request.body) }),

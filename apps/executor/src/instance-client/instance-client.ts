@@ -1,15 +1,19 @@
+import type { Readable } from "node:stream";
 import {
+  type ArtifactKind,
   type DequeueRequest,
   executorCapabilities,
   executorHeaders,
   HeartbeatResponse,
   JobPayload,
   type LogBatchRequest,
+  type MarkCompleteRequest,
   type MarkErrorRequest,
   sharedSecretScheme,
   type UpdateLogEntryRequest,
 } from "@airlock/api";
 import { AirlockError, errorMessage } from "@airlock/job";
+import { z } from "zod";
 import type { InstanceOptions, QueueSelection } from "../config/options.ts";
 import { type DequeuedJob, jobKey } from "../dequeued-job.ts";
 import type { HeldJob } from "../held-jobs.ts";
@@ -18,6 +22,8 @@ import { logBatchJson } from "./log-batch-json.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 const requestTimeoutMs = 30_000;
+/** After the last byte, until it is stored. */
+const uploadTimeoutMs = 120_000;
 
 /** What makes a job's requests acceptable: its token, or the shared secret where the instance gave none. */
 export type JobCredentials = Readonly<Record<string, string>>;
@@ -26,6 +32,8 @@ export type JobCredentials = Readonly<Record<string, string>>;
 export interface HeartbeatNews {
   readonly known: ReadonlySet<string>;
   readonly canceled: ReadonlySet<string>;
+  /** Take no further jobs. */
+  readonly drain: boolean;
 }
 
 /** The executor's side of the executor API. Job keys are those of `jobKey`. */
@@ -116,7 +124,8 @@ export class InstanceClient {
         ? [`queue/${queues.name}/heartbeat`, { ...common, version: "V2", jobIds: jobs.map((job) => job.payload.id) }]
         : ["queue/heartbeat", { ...common, queueNames: queues.names, jobIdsByQueue: idsByQueue(jobs) }];
     const answer = await this.#request("POST", path, this.#ownHeaders(), body, { signal, timeoutMs });
-    const news = HeartbeatResponse.safeParse(parseJson(answer.text));
+    const parsed = withMembersCase(parseJson(answer.text));
+    const news = HeartbeatResponse.safeParse(parsed);
     if (!news.success) {
       // Never "none of your jobs is known": a heartbeat that is not understood has failed.
       throw new AirlockError("the instance's answer to a heartbeat is not understood", {
@@ -126,7 +135,31 @@ export class InstanceClient {
     }
     const keys = new Map(jobs.map((job) => [wireId(job, queues), job.key]));
     const ours = (ids: readonly string[]) => new Set(ids.flatMap((id) => keys.get(id) ?? []));
-    return { known: ours(news.data.knownIds), canceled: ours(news.data.cancelIds) };
+    const tellsCancellations = !Array.isArray(parsed) && Object.hasOwn(Object(parsed), "cancelIds");
+    const canceled = tellsCancellations
+      ? news.data.cancelIds
+      : await this.#askForCancellations(jobs, Array.isArray(parsed) ? "canceled" : "canceledJobs", signal);
+    return { known: ours(news.data.knownIds), canceled: ours(canceled), drain: news.data.airlock?.drain ?? false };
+  }
+
+  /** Instances before 5.0 tell of cancellations by a route of their own, those of 2022 by another one. */
+  async #askForCancellations(
+    jobs: readonly DequeuedJob[],
+    route: "canceled" | "canceledJobs",
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    if (jobs.length === 0 || this.queues.kind === "several") return [];
+    const body = { executorName: this.executorName, knownJobIds: jobs.map(({ payload }) => payload.id) };
+    try {
+      const path = `queue/${this.queues.name}/${route}`;
+      const answer = await this.#request("POST", path, this.#ownHeaders(), body, { signal, timeoutMs: 5000 });
+      const ids = CanceledJobs.safeParse(parseJson(answer.text));
+      return ids.success ? ids.data : [];
+    } catch (error) {
+      // The heartbeat itself has succeeded: leases and known jobs are not put in doubt by this.
+      if (error instanceof AirlockError) return [];
+      throw error;
+    }
   }
 
   credentials({ payload }: DequeuedJob): JobCredentials {
@@ -169,8 +202,26 @@ export class InstanceClient {
     await this.#jobRequest(job, "updateExecutionLogEntry", { ...entry, entryId }, signal);
   }
 
-  async markComplete(job: DequeuedJob, signal: AbortSignal): Promise<void> {
-    await this.#jobRequest(job, "markComplete", attemptOf(job), signal);
+  /** @throws {InstanceError} status 409 when the attempt has lapsed, 413 when it is too large. */
+  async uploadArtifact(
+    job: DequeuedJob,
+    { name, kind }: { readonly name: string; readonly kind: ArtifactKind },
+    bytes: Readable,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const query = new URLSearchParams({ attempt: String(job.payload.airlock?.attempt ?? 1), name, kind });
+    await this.#http.request({
+      method: "PUT",
+      path: `.executors/queue/${job.queue}/artifacts?${query}`,
+      headers: { ...this.credentials(job), "content-type": "application/octet-stream" },
+      bytes,
+      timeoutMs: uploadTimeoutMs,
+      signal,
+    });
+  }
+
+  async markComplete(job: DequeuedJob, end: JobEnd, signal: AbortSignal): Promise<void> {
+    await this.#jobRequest(job, "markComplete", { ...end, ...attemptOf(job) }, signal);
   }
 
   async markErrored(job: DequeuedJob, error: JobFault, signal: AbortSignal): Promise<void> {
@@ -241,8 +292,23 @@ export class InstanceClient {
   }
 }
 
+const CanceledJobs = z
+  .array(z.union([z.int(), z.string()]).transform(String))
+  .nullable()
+  .transform((ids) => ids ?? []);
+
+/** The protocol's own peers read member names in any case. */
+function withMembersCase(answer: unknown): unknown {
+  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) return answer;
+  const names = new Map(["knownIds", "cancelIds"].map((name) => [name.toLowerCase(), name]));
+  return Object.fromEntries(
+    Object.entries(answer).map(([name, value]) => [names.get(name.toLowerCase()) ?? name, value]),
+  );
+}
+
 export type LogEntryFields = Omit<UpdateLogEntryRequest, "executorName" | "jobId" | "entryId">;
-export type JobFault = Pick<MarkErrorRequest, "errorMessage" | "reason" | "exitCode">;
+export type JobFault = Pick<MarkErrorRequest, "errorMessage" | "reason" | "exitCode" | "steps">;
+export type JobEnd = Pick<MarkCompleteRequest, "steps">;
 
 function attemptOf({ payload }: DequeuedJob): { attempt?: number } {
   return payload.airlock ? { attempt: payload.airlock.attempt } : {};

@@ -56,6 +56,8 @@ export class ScriptedInstance implements AsyncDisposable {
   /** Ids that heartbeats do not answer as known. */
   readonly unknown = new Set<number>();
   readonly canceled = new Set<number>();
+  /** Uploaded artifacts by their name; the last one of a name. */
+  readonly artifacts = new Map<string, Buffer>();
   readonly gitRequests: RecordedRequest[] = [];
   intervene: Intervention = () => undefined;
   /** Another address that git is sent to. */
@@ -125,6 +127,7 @@ export class ScriptedInstance implements AsyncDisposable {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? "";
     if (path.startsWith("/.executors/git/")) return await this.#serveGit(request, response);
+    if (request.method === "PUT") return await this.#takeArtifact(request, response);
     const text = await readAll(request);
     const recorded = {
       path: path.replace(/\?.*/, ""),
@@ -146,6 +149,21 @@ export class ScriptedInstance implements AsyncDisposable {
       const result = await this.#answer(recorded, response);
       respond(response, result.status, result.body);
     }
+    for (const look of this.#changes) look();
+  }
+
+  async #takeArtifact(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "", "http://localhost");
+    // An upload that its sender gives up is none.
+    const bytes = await readBytes(request).catch(() => null);
+    if (bytes === null) return;
+    const recorded = { path: url.pathname, headers: request.headers, body: {} };
+    this.requests.push(recorded);
+    const answer = this.intervene(recorded);
+    if (answer === "drop") return void request.socket.destroy();
+    if (answer) return respond(response, answer.status, answer.body);
+    this.artifacts.set(url.searchParams.get("name") ?? "", bytes);
+    respond(response, 204, undefined);
     for (const look of this.#changes) look();
   }
 

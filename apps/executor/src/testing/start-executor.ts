@@ -90,7 +90,7 @@ export function airlockJob(
       timeoutMs: null,
       resources: {},
       egress: "none",
-      capabilities: ["attempts", "log-batch", "events"],
+      capabilities: ["attempts", "log-batch", "events", "results"],
       shell: "strict",
       ...more.airlock,
     },

@@ -9,7 +9,7 @@ export interface GitOptions {
   readonly localTransport?: boolean;
   readonly onStdout?: (bytes: Buffer) => void;
   readonly onStderr?: (bytes: Buffer) => void;
-  readonly stdin?: string;
+  readonly stdin?: string | Buffer;
 }
 
 /**

@@ -46,6 +46,17 @@ export interface Workspace extends AsyncDisposable {
   readonly dir: string;
   /** Mounted at `/airlock`. */
   readonly scriptsDir: string;
+  /** What the workspace began as; `null` without a repository. */
+  readonly commit: CommitSource | null;
+}
+
+/** A job's commit, out of the reach of its steps. */
+export interface CommitSource {
+  readonly request: CheckoutRequest;
+  /** Held while the workspace is: its repository has the objects of its own commit. */
+  readonly base: HeldCheckout;
+  /** Brings the commit into a repository that has the base's objects. */
+  fetchInto(gitDir: string, signal: AbortSignal): Promise<void>;
 }
 
 const teardownMs = 60_000;
@@ -86,6 +97,7 @@ export class JobDirectory implements AsyncDisposable {
   readonly #options: WorkspaceFactoryOptions;
   readonly #onDisposed: () => void;
   #base: HeldCheckout | undefined;
+  #commit: CommitSource | null = null;
   #disposed = false;
 
   constructor(dir: string, options: WorkspaceFactoryOptions, onDisposed: () => void) {
@@ -111,7 +123,7 @@ export class JobDirectory implements AsyncDisposable {
       await writeScripts(scriptsDir, plan.scripts);
       entry.note(`${plan.files.length} files and ${plan.scripts.length} scripts written`);
     });
-    return { dir, scriptsDir, [Symbol.asyncDispose]: () => this[Symbol.asyncDispose]() };
+    return { dir, scriptsDir, commit: this.#commit, [Symbol.asyncDispose]: () => this[Symbol.asyncDispose]() };
   }
 
   /** Where the workspace's own bytes go: the job's directory, or a file system of limited size in it. */
@@ -146,7 +158,8 @@ export class JobDirectory implements AsyncDisposable {
   ): Promise<string> {
     const { repositories } = this.#options;
     const mirror = repositories.mirrorFor(instanceUrl, request);
-    const base = await mirror.exclusively(async () => {
+    await logged(log, "setup.git.init", ["git", "init", request.directory || "."], async () => {});
+    const { base, entry } = await mirror.exclusively(async () => {
       await logged(
         log,
         "setup.git.fetch",
@@ -167,18 +180,37 @@ export class JobDirectory implements AsyncDisposable {
           await mirror.touch();
         },
       );
-      return await logged(log, "setup.git.init", ["git", "init", request.directory || "."], async (entry) => {
-        const held = await repositories.checkoutNear(instanceUrl, request, signal);
-        entry.note(
-          held.commit === request.commit
-            ? "a checkout of the commit is ready"
-            : `beginning from a checkout of ${held.commit}`,
-        );
-        return held;
-      });
+      const entry = log.open("setup.git.checkout", ["git", "checkout", "--force", request.commit]);
+      return { base: await noted(entry, () => repositories.checkoutNear(instanceUrl, request, signal)), entry };
     }, signal);
     this.#base = base;
-    return await logged(log, "setup.git.checkout", ["git", "checkout", "--force", request.commit], async (entry) => {
+    this.#commit = {
+      request,
+      base,
+      fetchInto: (gitDir, fetchSignal) =>
+        mirror.exclusively(async () => {
+          // Others may have pushed it out of the cache meanwhile.
+          if (!(await mirror.has(request.commit, fetchSignal))) {
+            const options = { shallow: request.shallow, tags: false, signal: fetchSignal, onStderr: () => {} };
+            await mirror.fetch(request.commit, source, options);
+          }
+          await this.#options.git.check(
+            [
+              `--git-dir=${gitDir}`,
+              "fetch",
+              "--no-recurse-submodules",
+              "--no-write-fetch-head",
+              "--no-tags",
+              "--depth=1",
+              mirror.dir,
+              request.commit,
+            ],
+            { signal: fetchSignal, localTransport: true },
+          );
+        }, fetchSignal),
+    };
+    return await noted(entry, async () => {
+      if (base.commit !== request.commit) entry.note(`beginning from a checkout of ${base.commit}`);
       const tree = await this.#copyOf(base, storage, signal);
       if (base.commit !== request.commit) {
         const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
@@ -192,6 +224,7 @@ export class JobDirectory implements AsyncDisposable {
           onStderr,
         });
       }
+      entry.close(0);
       return tree;
     });
   }
@@ -239,10 +272,17 @@ async function logged<T>(
   work: (entry: LogEntry) => Promise<T>,
 ): Promise<T> {
   const entry = log.open(key, command);
-  try {
+  return await noted(entry, async () => {
     const result = await work(entry);
     entry.close(0);
     return result;
+  });
+}
+
+/** Ends the entry with what went wrong, if anything does. */
+async function noted<T>(entry: LogEntry, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (error) {
     entry.note(errorMessage(error));
     entry.close(1);

@@ -1,0 +1,212 @@
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { createGzip } from "node:zlib";
+import type { ArtifactKind } from "@airlock/api";
+import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
+import { type DequeuedJob, instanceKnows } from "../dequeued-job.ts";
+import type { InstanceClient } from "../instance-client/instance-client.ts";
+import { InstanceError } from "../instance-client/instance-error.ts";
+import { retry } from "../instance-client/retry.ts";
+import type { JobLog, LogEntry } from "../logs/job-log.ts";
+import type { Git } from "../workspace/git.ts";
+import type { Workspace } from "../workspace/workspace.ts";
+import { OutputGlobs } from "./output-globs.ts";
+import { emptyReport, type OutputLimits, type PackReport, packOutputs } from "./pack-outputs.ts";
+import { openBeneath } from "./walk-tree.ts";
+import { workspaceDiff } from "./workspace-diff.ts";
+
+export interface ResultsContext {
+  readonly job: DequeuedJob;
+  readonly client: InstanceClient;
+  readonly git: Git;
+  readonly log: JobLog;
+  readonly workspace: Workspace;
+  /** The job's own directory on the host, beside the workspace. */
+  readonly jobDir: string;
+  readonly limits: OutputLimits;
+  readonly signal: AbortSignal;
+}
+
+/** A diff is read by people and held by git: this is far more than either wants. */
+const maximumDiffBytes = 128 * 1024 * 1024;
+const maximumDiffEntries = 500_000;
+
+/**
+ * Uploads what the job is to leave behind: the files that `outputs` names, and the workspace diff. To be called when
+ * nothing of the job runs any more. What the job's own doing keeps from being kept is said in the log, and no failure.
+ * @throws what went wrong on our side.
+ */
+export async function keepResults(context: ResultsContext): Promise<void> {
+  const { airlock } = context.job.payload;
+  if (!airlock || !instanceKnows(context.job, "results")) return;
+  if (airlock.outputs.length > 0)
+    await logged(context, "teardown.outputs", (entry) => keepOutputs(context, airlock.outputs, entry));
+  if (airlock.diff) await logged(context, "teardown.diff", (entry) => keepDiff(context, entry));
+}
+
+async function keepOutputs(context: ResultsContext, patterns: readonly string[], entry: LogEntry): Promise<void> {
+  const globs = new OutputGlobs(patterns);
+  let report = emptyReport();
+  let uploadedBytes = 0;
+  await upload(
+    context,
+    "outputs.tar.gz",
+    "file-archive",
+    async function* (limit) {
+      report = emptyReport();
+      uploadedBytes = 0;
+      const root = await openBeneath(context.workspace.dir, "");
+      if (!root) throw new Error("the workspace is gone");
+      try {
+        const { limits, signal } = context;
+        const archive = Readable.from(packOutputs(root, globs, report, { limits, signal }), { objectMode: false });
+        for await (const bytes of gzip(archive)) {
+          uploadedBytes += bytes.length;
+          limit(uploadedBytes);
+          yield bytes;
+        }
+      } finally {
+        await root.close();
+      }
+    },
+    () => hasOutputs(context, globs),
+  );
+  sayReport(entry, globs, report);
+  if (report.files > 0) {
+    const files = report.files === 1 ? "1 file" : `${report.files} files`;
+    entry.note(`${files} kept, ${formatBytes(report.bytes)}, as outputs.tar.gz of ${formatBytes(uploadedBytes)}`);
+  }
+
+  async function hasOutputs({ workspace, limits, signal }: ResultsContext, wanted: OutputGlobs): Promise<boolean> {
+    const root = await openBeneath(workspace.dir, "");
+    if (!root) return false;
+    report = emptyReport();
+    try {
+      // The first piece tells; an archive of nothing is not worth an upload.
+      for await (const _ of packOutputs(root, wanted, report, { limits, signal })) return true;
+      return false;
+    } finally {
+      await root.close();
+    }
+  }
+}
+
+function sayReport(entry: LogEntry, { globs }: OutputGlobs, report: PackReport): void {
+  for (const [index, glob] of globs.entries()) {
+    if (!report.used.has(index)) entry.note(`warning: nothing matches ${JSON.stringify(glob)}`);
+  }
+  for (const problem of report.problems) entry.note(problem);
+  const unsaid = report.refusals - report.problems.length;
+  if (unsaid > 0) entry.note(`and ${unsaid} more not kept`);
+}
+
+/** An error of the archive is the gzip stream's error. */
+function gzip(archive: Readable): AsyncIterable<Buffer> {
+  const packed = createGzip({ level: 4 });
+  archive.once("error", (error) => packed.destroy(error));
+  packed.once("close", () => archive.destroy());
+  archive.pipe(packed);
+  return packed;
+}
+
+async function keepDiff(context: ResultsContext, entry: LogEntry): Promise<void> {
+  const { workspace, git, jobDir, signal } = context;
+  if (!workspace.commit) {
+    entry.note("the job has no repository: there is nothing to compare with");
+    return;
+  }
+  const diff = await workspaceDiff({
+    git,
+    workspaceDir: workspace.dir,
+    commit: workspace.commit,
+    scratchDir: join(jobDir, "diff"),
+    limits: { maximumBytes: maximumDiffBytes, maximumEntries: maximumDiffEntries },
+    signal,
+  });
+  for (const problem of diff.problems) entry.note(problem);
+  const { file } = diff;
+  if (file === null) {
+    entry.note("the workspace is as the commit has it");
+    return;
+  }
+  await upload(context, "workspace.diff", "diff", async function* (limit) {
+    limit(diff.bytes);
+    for await (const bytes of createReadStream(file)) yield bytes as Buffer;
+  });
+  entry.note(
+    `workspace.diff of ${formatBytes(diff.bytes)} kept; \`git apply\` brings it into a checkout of the commit`,
+  );
+}
+
+/** Sends an artifact, from its beginning again after each failure that may pass. */
+async function upload(
+  { client, job, signal }: ResultsContext,
+  name: string,
+  kind: ArtifactKind,
+  contents: (limit: (bytes: number) => void) => AsyncGenerator<Buffer>,
+  isWanted: () => Promise<boolean> = async () => true,
+): Promise<void> {
+  if (!(await isWanted())) return;
+  const maximumBytes = job.payload.airlock?.maxArtifactBytes ?? Number.POSITIVE_INFINITY;
+  const limit = (bytes: number) => {
+    if (bytes > maximumBytes) {
+      throw new AirlockError(`${name} is larger than ${formatBytes(maximumBytes)}, the instance's limit`, {
+        code: "artifact-too-large",
+      });
+    }
+  };
+  await retry(
+    async () => {
+      // What breaks in the source is no fault of the connection that ends with it.
+      const broken: unknown[] = [];
+      const source = contents(limit);
+      async function* watched() {
+        try {
+          yield* source;
+        } catch (error) {
+          broken.push(error);
+          throw error;
+        }
+      }
+      try {
+        await client.uploadArtifact(job, { name, kind }, Readable.from(watched(), { objectMode: false }), signal);
+      } catch (error) {
+        throw broken[0] ?? error;
+      }
+    },
+    { signal },
+  );
+}
+
+/** Faults of the job, as far as its results are concerned: trying the whole job again would not help. */
+const ofTheJob = new Set([
+  "artifact-too-large",
+  "diff-too-large",
+  "diff-sparse",
+  "diff-no-repository",
+  "diff-failed",
+  "too-many-files",
+  "too-deep",
+  "not-a-file",
+  "checkout-invalid",
+]);
+
+async function logged(
+  { log, signal }: ResultsContext,
+  key: string,
+  work: (entry: LogEntry) => Promise<void>,
+): Promise<void> {
+  const entry = log.open(key);
+  try {
+    await work(entry);
+    entry.close(0);
+  } catch (error) {
+    entry.note(`not kept: ${errorMessage(error)}`);
+    entry.close(1);
+    signal.throwIfAborted();
+    const refused = error instanceof InstanceError && (error.status === 413 || error.status === 422);
+    if (refused || (error instanceof AirlockError && ofTheJob.has(error.code))) return;
+    throw error;
+  }
+}

@@ -1,0 +1,111 @@
+import type { FileHandle } from "node:fs/promises";
+import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
+import type { GlobState, OutputGlobs } from "./output-globs.ts";
+import { shownName } from "./shown-name.ts";
+import { tarEnd, tarHeader, tarPadding } from "./tar-entry.ts";
+import { type TreeEntry, walkTree } from "./walk-tree.ts";
+
+export interface OutputLimits {
+  readonly maximumFiles: number;
+  /** Of the files as they lie there: what a sparse file claims to hold, not what it takes. */
+  readonly maximumBytes: number;
+  readonly maximumEntries: number;
+}
+
+/** What was packed, and what was not and why. */
+export interface PackReport {
+  files: number;
+  bytes: number;
+  refusals: number;
+  /** One sentence each, the first few. */
+  readonly problems: string[];
+  /** Globs that named something. */
+  readonly used: Set<number>;
+}
+
+export function emptyReport(): PackReport {
+  return { files: 0, bytes: 0, refusals: 0, problems: [], used: new Set() };
+}
+
+const maximumProblems = 20;
+const readBytes = 256 * 1024;
+
+/**
+ * The files that the globs name as a tar archive, piece by piece; nothing at all when there are none. Only regular files
+ * are taken; links, devices, sockets and pipes are refused and named in the report.
+ */
+export async function* packOutputs(
+  root: FileHandle,
+  globs: OutputGlobs,
+  report: PackReport,
+  { limits, signal }: { readonly limits: OutputLimits; readonly signal: AbortSignal },
+): AsyncGenerator<Buffer> {
+  const walk = walkTree<GlobState>(root, {
+    start: globs.start,
+    advance: (state, name, isDirectory) => {
+      const next = globs.advance(state, name);
+      return isDirectory || (next && next.within.length > 0) ? next : null;
+    },
+    maximumEntries: limits.maximumEntries,
+    signal,
+  });
+  try {
+    for await (const entry of walk) {
+      for (const glob of entry.state.within) report.used.add(glob);
+      const problem = problemOf(entry, report, limits);
+      if (problem) refuse(report, entry.path, problem);
+      else yield* packFile(entry, report);
+    }
+  } catch (error) {
+    if (!(error instanceof AirlockError) || !["too-many-files", "too-deep"].includes(error.code)) throw error;
+    // What was packed so far is whole.
+    report.refusals += 1;
+    report.problems.push(`stopped: ${errorMessage(error)}`);
+  }
+  if (report.files > 0) yield tarEnd;
+}
+
+function problemOf({ stats }: TreeEntry<GlobState>, report: PackReport, limits: OutputLimits): string | undefined {
+  if (stats.isSymbolicLink()) return "a symbolic link, which is not followed";
+  if (!stats.isFile()) return "not a regular file";
+  if (report.files >= limits.maximumFiles) return `more than ${limits.maximumFiles} files`;
+  if (report.bytes + stats.size > limits.maximumBytes) {
+    return `with its ${formatBytes(stats.size)} the outputs are larger than ${formatBytes(limits.maximumBytes)}`;
+  }
+  return undefined;
+}
+
+function refuse(report: PackReport, path: Buffer, problem: string): void {
+  report.refusals += 1;
+  if (report.problems.length < maximumProblems) report.problems.push(`${shownName(path)} not kept: ${problem}`);
+}
+
+async function* packFile(entry: TreeEntry<GlobState>, report: PackReport): AsyncGenerator<Buffer> {
+  const { path, stats } = entry;
+  let file: FileHandle;
+  try {
+    file = await entry.openFile();
+  } catch (error) {
+    refuse(report, path, errorMessage(error));
+    return;
+  }
+  try {
+    report.files += 1;
+    report.bytes += stats.size;
+    yield tarHeader(path, stats.size, (stats.mode & 0o100) !== 0);
+    for (let at = 0; at < stats.size; ) {
+      const { bytesRead, buffer } = await file.read(
+        Buffer.allocUnsafe(Math.min(readBytes, stats.size - at)),
+        0,
+        null,
+        at,
+      );
+      if (bytesRead === 0) throw new Error(`${shownName(path)} became shorter while it was read`);
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+    yield tarPadding(stats.size);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,298 @@
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { copyFile, type FileHandle, mkdir, open, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AirlockError, formatBytes } from "@airlock/job";
+import type { Git } from "../workspace/git.ts";
+import type { CommitSource } from "../workspace/workspace.ts";
+import { shownName } from "./shown-name.ts";
+import { openBeneath, type TreeEntry, walkTree } from "./walk-tree.ts";
+
+export interface DiffOptions {
+  readonly git: Git;
+  /** Of the workspace; the repository lies in the commit's directory below it. */
+  readonly workspaceDir: string;
+  readonly commit: CommitSource;
+  /** An empty place of the executor's own, beside the workspace. */
+  readonly scratchDir: string;
+  readonly limits: DiffLimits;
+  readonly signal: AbortSignal;
+}
+
+export interface DiffLimits {
+  /** Of changed and new files together. */
+  readonly maximumBytes: number;
+  readonly maximumEntries: number;
+}
+
+export interface WorkspaceDiff {
+  /** `null`: there is no difference. */
+  readonly file: string | null;
+  readonly bytes: number;
+  readonly problems: readonly string[];
+}
+
+interface Tracked {
+  readonly mode: string;
+  readonly object: string;
+  readonly size: number;
+}
+
+const readBytes = 256 * 1024;
+const maximumIgnoreFileBytes = 1024 * 1024;
+const maximumProblems = 20;
+
+/**
+ * What steps changed, as `git diff` shows it, for `git apply`. Git never sees the workspace: its `.git`, its
+ * configuration, its hooks and the repositories nested in it are not looked at. What differs from the commit is copied
+ * to a directory of ours by a walk that follows nothing (see `walkTree`), and git compares that copy, with a repository
+ * of ours that has no drivers for any filter or diff that an attribute could name.
+ * @throws {AirlockError} `diff-too-large`, `too-many-files`, `too-deep`, or what git found.
+ */
+export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff> {
+  const { git, commit, scratchDir, signal } = options;
+  const { request } = commit;
+  if (request.sparse.length > 0) throw new AirlockError("sparse checkouts have no diff", { code: "diff-sparse" });
+  const gitDir = join(scratchDir, "git");
+  const copyDir = join(scratchDir, "copy");
+  await mkdir(copyDir, { recursive: true });
+  await writeRepository(gitDir, commit);
+  if (commit.base.commit !== request.commit) await commit.fetchInto(gitDir, signal);
+  const at = [`--git-dir=${gitDir}`, `--work-tree=${copyDir}`, "-c", "core.bigFileThreshold=16m"];
+  await git.check([...at, "read-tree", request.commit], { signal });
+  const tracked = await listCommit(git, at, request.commit, signal);
+
+  const root = await openBeneath(options.workspaceDir, request.directory);
+  if (!root) throw new AirlockError("the repository's directory is gone", { code: "diff-no-repository" });
+  let changes: Changes;
+  try {
+    changes = await findChanges(root, tracked, at, copyDir, options);
+  } finally {
+    await root.close();
+  }
+  await git.check([...at, "update-index", "-z", "--force-remove", "--stdin"], {
+    signal,
+    stdin: joinNames(changes.removed),
+  });
+  // Files that are there are added, by the rules of the commit's attributes for line ends and encodings.
+  await git.check([...at, "update-index", "-z", "--add", "--replace", "--stdin"], {
+    signal,
+    stdin: joinNames(changes.copied),
+  });
+  const file = join(scratchDir, "workspace.diff");
+  await git.check(
+    [
+      ...at,
+      "diff-index",
+      "--cached",
+      "-p",
+      "--binary",
+      "--full-index",
+      "--no-renames",
+      "--no-ext-diff",
+      "--no-textconv",
+      "--no-color",
+      "--ignore-submodules=all",
+      "--src-prefix=a/",
+      "--dst-prefix=b/",
+      `--output=${file}`,
+      request.commit,
+      "--",
+    ],
+    { signal },
+  );
+  const { size } = await stat(file);
+  return { file: size > 0 ? file : null, bytes: size, problems: changes.problems };
+}
+
+/** A repository of ours with the commit's objects, borrowed from the checkout that the workspace began from. */
+async function writeRepository(gitDir: string, { base, request }: CommitSource): Promise<void> {
+  for (const dir of ["objects/info", "refs/heads", "info"]) await mkdir(join(gitDir, dir), { recursive: true });
+  const baseGitDir = join(base.tree, request.directory, ".git");
+  const sha256 = request.commit.length === 64;
+  await writeFile(join(gitDir, "HEAD"), "ref: refs/heads/none\n");
+  await writeFile(
+    join(gitDir, "config"),
+    [
+      `[core]\n\trepositoryformatversion = ${sha256 ? 1 : 0}\n\tfilemode = true\n\tbare = false\n`,
+      ...(sha256 ? ["[extensions]\n\tobjectFormat = sha256\n"] : []),
+    ].join(""),
+  );
+  await writeFile(join(gitDir, "objects/info/alternates"), `${join(baseGitDir, "objects")}\n`);
+  await copyFile(join(baseGitDir, "shallow"), join(gitDir, "shallow")).catch((error: NodeJS.ErrnoException) => {
+    // A base with all its history has no such file.
+    if (error.code !== "ENOENT") throw error;
+  });
+}
+
+/** Files of a commit by their path, as latin1: each byte a character. */
+async function listCommit(git: Git, at: readonly string[], commit: string, signal: AbortSignal) {
+  const tracked = new Map<string, Tracked>();
+  let rest = "";
+  await git.check([...at, "ls-tree", "-r", "-l", "-z", "--full-tree", commit], {
+    signal,
+    onStdout: (bytes) => {
+      const lines = (rest + bytes.toString("latin1")).split("\0");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const tab = line.indexOf("\t");
+        const [mode = "", , object = "", size] = line.slice(0, tab).split(/ +/);
+        tracked.set(line.slice(tab + 1), { mode, object, size: Number(size) || 0 });
+      }
+    },
+  });
+  return tracked;
+}
+
+interface Changes {
+  /** Copied to the directory of ours. */
+  readonly copied: readonly Buffer[];
+  readonly removed: readonly Buffer[];
+  readonly problems: readonly string[];
+}
+
+async function findChanges(
+  root: FileHandle,
+  tracked: ReadonlyMap<string, Tracked>,
+  at: readonly string[],
+  copyDir: string,
+  { git, limits, signal }: DiffOptions,
+): Promise<Changes> {
+  const copied: Buffer[] = [];
+  const problems: string[] = [];
+  const seen = new Set<string>();
+  const untracked: Buffer[] = [];
+  let bytes = 0;
+  const say = (path: Buffer, problem: string) => {
+    if (problems.length < maximumProblems) problems.push(`${shownName(path)}: ${problem}`);
+  };
+  const copy = async (entry: TreeEntry<Buffer>) => {
+    bytes += entry.stats.size;
+    if (bytes > limits.maximumBytes) {
+      throw new AirlockError(`changed and new files are larger than ${formatBytes(limits.maximumBytes)} together`, {
+        code: "diff-too-large",
+      });
+    }
+    await copyEntry(entry, copyDir);
+    copied.push(entry.path);
+  };
+  const walk = () =>
+    walkTree<Buffer>(root, {
+      start: Buffer.alloc(0),
+      advance: (parent, name, isDirectory) => {
+        // Git tracks nothing of that name, in any spelling that some file system takes for it.
+        if (name.toString("latin1").toLowerCase() === ".git") return null;
+        const path = parent.length === 0 ? name : Buffer.concat([parent, Buffer.from("/"), name]);
+        const key = path.toString("latin1");
+        if (isDirectory && tracked.get(key)?.mode === "160000") {
+          seen.add(key);
+          return null;
+        }
+        return path;
+      },
+      maximumEntries: limits.maximumEntries,
+      signal,
+    });
+
+  for await (const entry of walk()) {
+    const key = entry.path.toString("latin1");
+    const before = tracked.get(key);
+    if (!entry.stats.isFile() && !entry.stats.isSymbolicLink()) {
+      say(entry.path, "not a file or link, left out");
+      continue;
+    }
+    if (before) seen.add(key);
+    else untracked.push(entry.path);
+    const isIgnoreFile = isNamed(entry.path, ".gitignore") && entry.stats.isFile();
+    if (before && !(await isSame(entry, before))) await copy(entry);
+    else if (isIgnoreFile && entry.stats.size <= maximumIgnoreFileBytes) await copyEntry(entry, copyDir);
+  }
+  const ignored = await ignoredAmong(git, at, untracked, signal);
+  const wanted = new Set(untracked.map((path) => path.toString("latin1")).filter((key) => !ignored.has(key)));
+  if (wanted.size > 0) {
+    for await (const entry of walk()) {
+      if (wanted.has(entry.path.toString("latin1"))) await copy(entry);
+    }
+  }
+  const removed = [...tracked.keys()].filter((key) => !seen.has(key)).map((key) => Buffer.from(key, "latin1"));
+  return { copied, removed, problems };
+}
+
+/** By the `.gitignore` files that were copied, changed ones included. */
+async function ignoredAmong(git: Git, at: readonly string[], paths: readonly Buffer[], signal: AbortSignal) {
+  const ignored = new Set<string>();
+  if (paths.length === 0) return ignored;
+  let rest = "";
+  const result = await git.run([...at, "check-ignore", "--no-index", "-z", "--stdin"], {
+    signal,
+    stdin: joinNames(paths),
+    onStdout: (bytes) => {
+      const names = (rest + bytes.toString("latin1")).split("\0");
+      rest = names.pop() ?? "";
+      for (const name of names) ignored.add(name);
+    },
+  });
+  // 1: none of them is.
+  if (result.exitCode > 1) {
+    throw new AirlockError(`git check-ignore failed: ${result.stderr.trim().slice(-300)}`, { code: "diff-failed" });
+  }
+  return ignored;
+}
+
+async function isSame(entry: TreeEntry<Buffer>, { mode, object, size }: Tracked): Promise<boolean> {
+  const { stats } = entry;
+  const modeNow = stats.isSymbolicLink() ? "120000" : (stats.mode & 0o100) !== 0 ? "100755" : "100644";
+  if (modeNow !== mode || stats.size !== size) return false;
+  const hash = createHash(object.length === 64 ? "sha256" : "sha1").update(`blob ${size}\0`);
+  if (stats.isSymbolicLink()) hash.update(await entry.readLink());
+  else for await (const bytes of contentsOf(entry)) hash.update(bytes);
+  return hash.digest("hex") === object;
+}
+
+async function* contentsOf({ stats, openFile }: TreeEntry<Buffer>): AsyncGenerator<Buffer> {
+  const file = await openFile();
+  try {
+    for (let at = 0; at < stats.size; ) {
+      const { bytesRead, buffer } = await file.read(
+        Buffer.allocUnsafe(Math.min(readBytes, stats.size - at)),
+        0,
+        null,
+        at,
+      );
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** Parents in the copy are directories that this function made, never links: the walk came through real directories. */
+async function copyEntry(entry: TreeEntry<Buffer>, copyDir: string): Promise<void> {
+  const { path, stats } = entry;
+  const target = Buffer.concat([Buffer.from(`${copyDir}/`), path]);
+  const slash = path.lastIndexOf(0x2f);
+  if (slash > 0) await mkdir(target.subarray(0, target.length - path.length + slash), { recursive: true });
+  if (stats.isSymbolicLink()) {
+    await symlink(await entry.readLink(), target);
+    return;
+  }
+  const mode = (stats.mode & 0o100) !== 0 ? 0o755 : 0o644;
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+  const copy = await open(target, flags, mode);
+  try {
+    for await (const bytes of contentsOf(entry)) await copy.writeFile(bytes);
+  } finally {
+    await copy.close();
+  }
+}
+
+function isNamed(path: Buffer, name: string): boolean {
+  return path.subarray(path.lastIndexOf(0x2f) + 1).equals(Buffer.from(name));
+}
+
+function joinNames(paths: readonly Buffer[]): Buffer {
+  const zero = Buffer.from([0]);
+  return Buffer.concat(paths.flatMap((path) => [path, zero]));
+}
