@@ -1,8 +1,18 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { PushedMetrics } from "../executors/pushed-metrics.ts";
 
 /** The instance's metrics. Names that the executor protocol's dashboards know keep them. */
 export class Metrics {
   readonly registry = new Registry();
+  /** What executors push. */
+  readonly pushed = new PushedMetrics();
+
+  readonly queueDemand = new Gauge({
+    name: "src_executors_queue_size",
+    help: "Jobs of a queue that wait or run: what autoscalers size executors by.",
+    labelNames: ["queue"],
+    registers: [this.registry],
+  });
 
   readonly queueSize = new Gauge({
     name: "src_executor_total",
@@ -58,6 +68,12 @@ export class Metrics {
     buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30],
     registers: [this.registry],
   });
+
+  /** All of it as Prometheus reads it. */
+  async text(): Promise<string> {
+    const own = await this.registry.getMetricsAsJSON();
+    return `${await this.registry.metrics()}${this.pushed.text(new Set(own.map(({ name }) => name)))}`;
+  }
 
   constructor() {
     collectDefaultMetrics({ register: this.registry, prefix: "airlock_" });

@@ -31,11 +31,12 @@ export function operationRoutes(app: FastifyInstance, context: InstanceContext):
     for (const queue of await listQueues(db)) {
       metrics.queueSize.set({ queue: queue.name }, queue.queued);
       metrics.queueAge.set({ queue: queue.name }, (queue.oldestQueuedMs ?? 0) / 1000);
+      metrics.queueDemand.set({ queue: queue.name }, queue.queued + queue.processing);
       metrics.processing.set({ queue: queue.name }, queue.processing);
     }
     metrics.executors.set(await countActiveExecutors(db));
     metrics.parkedPolls.set(dispatcher.parked);
-    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+    return reply.type(metrics.registry.contentType).send(await metrics.text());
   });
 }
 

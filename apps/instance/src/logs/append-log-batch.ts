@@ -10,7 +10,7 @@ export interface LogLimits {
   readonly maxBytesPerJob: number;
 }
 
-export const defaultLogLimits: LogLimits = { maxEntries: 1000, maxBytesPerJob: 256 * 1024 * 1024 };
+const maxEntries = 1000;
 
 export type AppendResult =
   | { readonly kind: "appended" }
@@ -47,10 +47,11 @@ export async function appendLogBatch(
   db: Database,
   key: AttemptKey,
   events: readonly LogEvent[],
-  limits: LogLimits = defaultLogLimits,
+  options: Partial<LogLimits> = {},
 ): Promise<AppendResult> {
   return db.transaction().execute(async (transaction) => {
-    if (!(await lockRunningAttempt(transaction, key))) return { kind: "lapsed" };
+    const limits = await lockRunningAttempt(transaction, key, options);
+    if (!limits) return { kind: "lapsed" };
     const entries = await loadEntries(transaction, key, new Set(events.map((event) => event.entryId)));
     const totals = await loadTotals(transaction, key);
     const chunks: Chunk[] = [];
@@ -64,13 +65,22 @@ export async function appendLogBatch(
   });
 }
 
-/** Serializes writers of one attempt, and holds off its end until this transaction is through. */
-export async function lockRunningAttempt(db: Kysely<Schema>, key: AttemptKey): Promise<boolean> {
-  const { rows } = await sql`
-    select from attempts
+/**
+ * Serializes writers of one attempt, and holds off its end until this transaction is through. Answers what the attempt may
+ * log, by its queue unless `options` say otherwise; `null`: the attempt is not the running one.
+ */
+export async function lockRunningAttempt(
+  db: Kysely<Schema>,
+  key: AttemptKey,
+  options: Partial<LogLimits> = {},
+): Promise<LogLimits | null> {
+  const { rows } = await sql<{ max_log_bytes: number }>`
+    select (select max_log_bytes from queues join jobs on jobs.queue = queues.name where jobs.id = ${key.job})
+    from attempts
     where job = ${key.job} and attempt = ${key.attempt} and executor = ${key.executor} and state = 'processing'
     for update`.execute(db);
-  return rows.length > 0;
+  const row = rows[0];
+  return row ? { maxEntries, maxBytesPerJob: row.max_log_bytes, ...options } : null;
 }
 
 interface Progress {

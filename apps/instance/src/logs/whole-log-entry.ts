@@ -3,7 +3,7 @@ import { type Kysely, sql } from "kysely";
 import type { AttemptKey } from "../queues/end-attempt.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
-import { defaultLogLimits, type LogLimits, lockRunningAttempt } from "./append-log-batch.ts";
+import { type LogLimits, lockRunningAttempt } from "./append-log-batch.ts";
 import { parsePrefixedText, type StreamSegment, segmentsBeyond } from "./prefixed-text.ts";
 
 /** A log entry as executors without append-only logs send it: whole, each time it grew. */
@@ -22,10 +22,11 @@ export async function addLogEntry(
   db: Database,
   key: AttemptKey,
   entry: WholeLogEntry,
-  limits: LogLimits = defaultLogLimits,
+  options: Partial<LogLimits> = {},
 ): Promise<number | null> {
   return db.transaction().execute(async (transaction) => {
-    if (!(await lockRunningAttempt(transaction, key))) return null;
+    const limits = await lockRunningAttempt(transaction, key, options);
+    if (!limits) return null;
     const { last } = await transaction
       .selectFrom("log_entries")
       .select(sql<number>`coalesce(max(entry_id), 0)::int`.as("last"))
@@ -58,10 +59,11 @@ export async function updateLogEntry(
   key: AttemptKey,
   entryId: number,
   entry: WholeLogEntry,
-  limits: LogLimits = defaultLogLimits,
+  options: Partial<LogLimits> = {},
 ): Promise<boolean> {
   return db.transaction().execute(async (transaction) => {
-    if (!(await lockRunningAttempt(transaction, key))) return false;
+    const limits = await lockRunningAttempt(transaction, key, options);
+    if (!limits) return false;
     const updated = await transaction
       .updateTable("log_entries")
       .set({ command: JSON.stringify(entry.command), exit_code: entry.exitCode, duration_ms: entry.durationMs })

@@ -21,6 +21,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
     body: z.output<typeof HeartbeatRequest> | z.output<typeof MultiQueueHeartbeatRequest>,
     jobs: number,
   ): Promise<{ airlock?: { drain: boolean } }> {
+    context.metrics.pushed.push(body.executorName, body.prometheusMetrics);
     const extension = body.airlock;
     const { changed, drainRequested } = await recordExecutor(db, {
       name: body.executorName,
