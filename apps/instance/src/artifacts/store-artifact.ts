@@ -3,7 +3,6 @@ import type { Readable } from "node:stream";
 import type { ArtifactKind } from "@airlock/api";
 import { sql } from "kysely";
 import type { BlobStore } from "../blobs/blob-store.ts";
-import { lockRunningAttempt } from "../logs/append-log-batch.ts";
 import type { AttemptKey } from "../queues/end-attempt.ts";
 import type { Database } from "../store/database.ts";
 
@@ -56,7 +55,17 @@ export async function storeArtifact(
   try {
     const { bytes, sha256 } = await blobs.put(blob, body, { signal, maxBytes: Math.max(0, maxBytes - others.bytes) });
     kept = await db.transaction().execute(async (transaction) => {
-      if (!(await lockRunningAttempt(transaction, key))) return false;
+      // Holds off the attempt's end until this is through.
+      const running = await transaction
+        .selectFrom("attempts")
+        .select("attempt")
+        .where("job", "=", key.job)
+        .where("attempt", "=", key.attempt)
+        .where("executor", "=", key.executor)
+        .where("state", "=", "processing")
+        .forUpdate()
+        .executeTakeFirst();
+      if (!running) return false;
       await transaction
         .deleteFrom("artifacts")
         .where("job", "=", key.job)
