@@ -285,6 +285,40 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     expect(await readFile(await download.path(), "utf8")).toBe(printed);
   });
 
+  it("shows what a job left behind: files to download, and its diff as text", async () => {
+    const { job, entry } = await startJob();
+    const diff = [
+      "diff --git a/src/app.ts b/src/app.ts",
+      "index 83db48f..bf2a5c6 100644",
+      "--- a/src/app.ts",
+      "+++ b/src/app.ts",
+      "@@ -1,4 +1,5 @@ export function greet(name: string) {",
+      " export function greet(name: string) {",
+      '-  return "Hello " + name;',
+      "+  <img src=x onerror='window.pwned = 1'>",
+      "+  return greeting + name; // \u202eevil",
+      " }",
+      " // the end",
+      "",
+    ].join("\n");
+    await job.upload("outputs.tar.gz", "file-archive", "x".repeat(48_200));
+    await job.upload("workspace.diff", "diff", diff);
+    await job.close(entry, 0);
+    await job.complete();
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    await page.getByRole("button", { name: "Show the diff" }).click();
+    const shown = page.getByRole("region", { name: "Workspace diff" });
+    await shown.getByText("return greeting + name; // \\u{202e}evil").waitFor();
+    expect(await shown.locator("[data-kind=added]").count()).toBe(2);
+    expect(await shown.locator("img").count()).toBe(0);
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("link", { name: "Download workspace.diff" }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe(`job-${job.id}-attempt-1-workspace.diff`);
+    expect(await readFile(await download.path(), "utf8")).toBe(diff);
+  });
+
   it("stays responsive with half a million lines and a line of many megabytes", async () => {
     const { job, entry } = await startJob();
     await job.print(entry, `${"x".repeat(5_000_000)}\n`);

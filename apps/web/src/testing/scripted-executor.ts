@@ -99,6 +99,22 @@ export class ScriptedJob {
     await this.log([{ kind: "close", entryId, exitCode, durationMs }]);
   }
 
+  /** Leaves an artifact behind. */
+  async upload(name: string, kind: "file-archive" | "diff", contents: string): Promise<void> {
+    const query = new URLSearchParams({ attempt: String(this.attempt), name, kind });
+    const response = await fetch(`${this.options.url}/.executors/queue/${this.queue}/artifacts?${query}`, {
+      method: "PUT",
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        [executorHeaders.jobId]: String(this.id),
+        [executorHeaders.executorName]: this.options.name,
+        "content-type": "application/octet-stream",
+      },
+      body: contents,
+    });
+    if (!response.ok) throw new Error(`the upload was answered ${response.status}: ${await response.text()}`);
+  }
+
   async complete(): Promise<void> {
     await this.post("markComplete", { jobId: this.id, attempt: this.attempt });
   }
