@@ -163,7 +163,12 @@ export class JobPrinter {
           `  ${name} ${entry.exitCode < 0 ? "was stopped" : `exited with ${entry.exitCode}`}${took && ` after ${took}`}`,
         ),
       );
-    } else if (setup) await this.#screen.line(paint("dim", `· ${name} ${took}`));
+    } else if (setup) {
+      await this.#screen.line(paint("dim", `· ${name} ${took}`));
+      // What was kept of the workspace, and what was not and why, is the job's result.
+      const lines = /^teardown\.(?:outputs|diff)$/.test(entry.key) ? setup.lines : [];
+      for (const line of lines) await this.#screen.line(paint("dim", `  ${line}`));
+    }
   }
 
   async #sayOnce(key: string, line: string): Promise<void> {
