@@ -14,6 +14,7 @@ import { jobShowCommand } from "./commands/job/show.ts";
 import { jobSubmitCommand } from "./commands/job/submit.ts";
 import { queueCreateCommand } from "./commands/queue/create.ts";
 import { queueListCommand } from "./commands/queue/list.ts";
+import { queueUpdateCommand } from "./commands/queue/update.ts";
 import { repoAddCommand } from "./commands/repo/add.ts";
 import { repoListCommand } from "./commands/repo/list.ts";
 import { serverCommand } from "./commands/server.ts";
@@ -44,7 +45,13 @@ export function commandLine(context: CommandContext): Command {
     .addCommand(
       noun("executors", "Machines that run jobs", [executorsListCommand(context), executorsDrainCommand(context)]),
     )
-    .addCommand(noun("queue", "Queues that jobs wait in", [queueListCommand(context), queueCreateCommand(context)]))
+    .addCommand(
+      noun("queue", "Queues that jobs wait in", [
+        queueListCommand(context),
+        queueCreateCommand(context),
+        queueUpdateCommand(context),
+      ]),
+    )
     .addHelpText(
       "after",
       `

@@ -38,6 +38,11 @@ export const retryJob = (id: number) => requestJson(JobView, `${api}/jobs/${id}/
 export const listExecutors = async (options?: Abortable) =>
   (await requestJson(ExecutorList, `${api}/executors`, options)).executors;
 
+export const drainExecutor = (name: string) =>
+  requestJson(ExecutorList.shape.executors.element, `${api}/executors/${encodeURIComponent(name)}/drain`, {
+    method: "POST",
+  });
+
 export const listQueues = async (options?: Abortable) =>
   (await requestJson(QueueList, `${api}/queues`, options)).queues;
 

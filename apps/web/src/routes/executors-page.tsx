@@ -1,10 +1,10 @@
 import type { ExecutorView } from "@airlock/api";
-import { Anchor, Badge, Group, Loader, Paper, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { Anchor, Badge, Button, Group, Loader, Modal, Paper, SimpleGrid, Stack, Text, Title } from "@mantine/core";
 import { IconCircleCheckFilled, IconCircleDashed, IconPlayerPause, IconServer2 } from "@tabler/icons-react";
-import { useQuery } from "@tanstack/react-query";
-import type { ReactNode } from "react";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type ReactNode, useState } from "react";
 import { Link } from "react-router";
-import { listExecutors } from "../api-client/endpoints.ts";
+import { drainExecutor, listExecutors } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { useListEvents } from "../api-client/use-list-events.ts";
 import { CommandBlock } from "../layout/command-block.tsx";
@@ -96,6 +96,7 @@ function ExecutorCard({ executor }: { readonly executor: ExecutorView }) {
         <Fact name="Runtime">{joined(executor.runtime, executor.runtimeVersion) || "unknown"}</Fact>
         <Fact name="Platform">{[executor.os, executor.architecture].filter(Boolean).join("/") || "unknown"}</Fact>
         <Fact name="Version">{versions(executor)}</Fact>
+        <Fact name="Speaks">{executor.extensions ? "base protocol, Airlock extensions" : "base protocol"}</Fact>
         <Fact name="Last seen">
           <RelativeTime at={executor.lastSeenAt} />
           <Text span c="dimmed" size="sm">
@@ -104,7 +105,51 @@ function ExecutorCard({ executor }: { readonly executor: ExecutorView }) {
           </Text>
         </Fact>
       </Stack>
+      {executor.active && !executor.draining && <DrainButton executor={executor} />}
     </Paper>
+  );
+}
+
+/** Asks before it acts: a drained executor leaves, and is started again by hand or by its supervisor. */
+function DrainButton({ executor }: { readonly executor: ExecutorView }) {
+  const [asking, setAsking] = useState(false);
+  const queryClient = useQueryClient();
+  const drain = useMutation({
+    mutationFn: () => drainExecutor(executor.name),
+    onSuccess: () => {
+      setAsking(false);
+      return queryClient.invalidateQueries({ queryKey: queryKeys.executors });
+    },
+  });
+  const running = executor.runningJobs.length;
+  return (
+    <>
+      <Button
+        mt="sm"
+        size="xs"
+        variant="default"
+        disabled={executor.drainRequested}
+        onClick={() => setAsking(true)}
+        aria-label={`Drain ${executor.name}`}
+      >
+        {executor.drainRequested ? "Drain requested" : "Drain"}
+      </Button>
+      <Modal opened={asking} onClose={() => setAsking(false)} title={`Drain ${executor.name}?`}>
+        <Text size="sm">
+          It takes no further jobs and leaves when the running ones have ended
+          {running > 0 && ` (${running} now)`}. Starting it again is up to whoever runs it.
+        </Text>
+        {drain.error && <ErrorPanel title="The executor could not be asked" error={drain.error} />}
+        <Group justify="flex-end" mt="md">
+          <Button variant="default" onClick={() => setAsking(false)}>
+            Keep it
+          </Button>
+          <Button loading={drain.isPending} onClick={() => drain.mutate()}>
+            Drain
+          </Button>
+        </Group>
+      </Modal>
+    </>
   );
 }
 

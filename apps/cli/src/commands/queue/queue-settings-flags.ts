@@ -1,0 +1,65 @@
+import type { UpdateQueueRequest } from "@airlock/api";
+import { parseBytes, parseDuration } from "@airlock/job";
+import { type Command, InvalidArgumentError } from "commander";
+import { parsePositive } from "../number-arguments.ts";
+
+export interface QueueSettingsFlags {
+  readonly maxAttempts?: number;
+  readonly maxLosses?: number;
+  readonly backoff?: number;
+  readonly maxBackoff?: number;
+  readonly lease?: number;
+  readonly heartbeat?: number;
+  readonly limit?: number | null;
+  readonly namespaceLimit?: number | null;
+  readonly weight?: number;
+  readonly maxLog?: number;
+}
+
+/** The settings of a queue, as `queue create` and `queue update` take them. */
+export function addQueueSettingsFlags(command: Command): Command {
+  return command
+    .option("--max-attempts <N>", "how many attempts may end by Airlock's fault; default 3", parsePositive)
+    .option("--max-losses <N>", "how many attempts may lose their executor; default 3", parsePositive)
+    .option("--backoff <DURATION>", "wait after Airlock's fault, doubled each time; default 5s", parseDurationFlag)
+    .option("--max-backoff <DURATION>", "longest such wait; default 5m", parseDurationFlag)
+    .option("--lease <DURATION>", "how long an attempt lives without a heartbeat; default 15s", parseDurationFlag)
+    .option("--heartbeat <DURATION>", "how often executors beat; default 5s", parseDurationFlag)
+    .option("--limit <N|none>", "running jobs at once; default none", parseLimit)
+    .option("--namespace-limit <N|none>", "running jobs of one namespace at once; default none", parseLimit)
+    .option("--weight <N>", "share among the queues of an executor, 1 to 1000; default 1", parsePositive)
+    .option("--max-log <SIZE>", "output kept of one attempt; default 256Mi", parseSizeFlag);
+}
+
+/** Only what was given. */
+export function queueSettings(flags: QueueSettingsFlags): UpdateQueueRequest {
+  const all = {
+    maxAttempts: flags.maxAttempts,
+    maxLosses: flags.maxLosses,
+    backoffMs: flags.backoff,
+    backoffMaxMs: flags.maxBackoff,
+    leaseMs: flags.lease,
+    heartbeatIntervalMs: flags.heartbeat,
+    concurrencyLimit: flags.limit,
+    namespaceConcurrencyLimit: flags.namespaceLimit,
+    weight: flags.weight,
+    maxLogBytes: flags.maxLog,
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+function parseDurationFlag(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined || ms === 0) throw new InvalidArgumentError("Write it as 15s or 1m30s.");
+  return ms;
+}
+
+function parseSizeFlag(text: string): number {
+  const bytes = parseBytes(text);
+  if (bytes === undefined || bytes === 0) throw new InvalidArgumentError("Write it as 512Mi or 1G.");
+  return bytes;
+}
+
+function parseLimit(text: string): number | null {
+  return text === "none" ? null : parsePositive(text);
+}

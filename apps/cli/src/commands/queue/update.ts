@@ -1,0 +1,25 @@
+import { QueueView } from "@airlock/api";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { requestExitCodesHelp } from "../../exit-codes.ts";
+import { connect } from "../../instance/connect.ts";
+import { plainText } from "../../terminal/plain-text.ts";
+import { printJson } from "../../terminal/print-json.ts";
+import { addQueueSettingsFlags, type QueueSettingsFlags, queueSettings } from "./queue-settings-flags.ts";
+
+type Options = QueueSettingsFlags & { readonly json?: boolean };
+
+export function queueUpdateCommand(context: CommandContext): Command {
+  return addQueueSettingsFlags(new Command("update"))
+    .description("Change a queue's settings; what is not given stays")
+    .argument("<NAME>", "as `airlock queue list` shows it")
+    .option("--json", "print JSON")
+    .addHelpText("after", `\nExample:\n  airlock queue update nightly --limit 20 --weight 3\n${requestExitCodesHelp}`)
+    .action(async (name: string, { json, ...flags }: Options) => {
+      const client = await connect(context);
+      const path = `queues/${encodeURIComponent(name)}`;
+      const queue = await client.json(QueueView, path, { method: "PATCH", body: queueSettings(flags) });
+      if (json) printJson(context, queue);
+      else context.stdout.write(`queue ${plainText(queue.name)} is changed\n`);
+    });
+}
