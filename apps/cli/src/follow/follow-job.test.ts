@@ -233,6 +233,26 @@ describe("a stream that breaks", () => {
     expect(connections).toBe(2);
   });
 
+  it("before its first event is taken up again", async () => {
+    let connections = 0;
+    await using instance = await stubInstance({
+      "GET jobs/7/events": (_, response) => {
+        connections += 1;
+        if (connections === 1) response.destroy();
+        else if (connections === 2) {
+          response.writeHead(200, { "content-type": "text/event-stream" });
+          response.write(": connected\n\n");
+          setTimeout(() => response.destroy(), 20);
+        } else {
+          sendEvents(response, [{ kind: "job", job: failedJob }, { kind: "end" }]);
+          response.end();
+        }
+      },
+    });
+    expect(await followJob(testContext(), instance.client, 7)).toBe(3);
+    expect(connections).toBe(3);
+  });
+
   it("for a job that there is not is an error at once", async () => {
     await using instance = await stubInstance({});
     await expect(followJob(testContext(), instance.client, 7)).rejects.toMatchObject({ status: 404 });

@@ -32,12 +32,16 @@ export async function* jobEvents(
   const { signal, giveUpAfterMs = 120_000, silenceMs = 60_000 } = options;
   let lastEventId: string | undefined;
   let waitMs = shortestWaitMs;
+  let answered = false;
   let aliveAt: number | undefined;
   let lost = false;
   for (;;) {
     let problem: Error | undefined;
     try {
-      for await (const message of messages(client, id, lastEventId, silenceMs, signal)) {
+      const opened = () => {
+        answered = true;
+      };
+      for await (const message of messages(client, id, { lastEventId, silenceMs, signal, opened })) {
         if (lost) options.onConnection("back");
         lost = false;
         aliveAt = performance.now();
@@ -50,7 +54,7 @@ export async function* jobEvents(
     } catch (error) {
       signal.throwIfAborted();
       // The first connection tells of a wrong address at once; later ones only of an instance that starts again.
-      if (!isPassing(error) || (aliveAt === undefined && !wasCut(error))) throw error;
+      if (!isPassing(error) || (!answered && !wasCut(error))) throw error;
       problem = error;
     }
     aliveAt ??= performance.now();
@@ -79,10 +83,15 @@ function wasCut(error: Error): boolean {
 async function* messages(
   client: InstanceClient,
   id: number,
-  lastEventId: string | undefined,
-  silenceMs: number,
-  signal: AbortSignal,
+  options: {
+    readonly lastEventId: string | undefined;
+    readonly silenceMs: number;
+    readonly signal: AbortSignal;
+    /** Called when the instance has begun to answer. */
+    readonly opened: () => void;
+  },
 ) {
+  const { lastEventId, silenceMs, signal } = options;
   const connection = new AbortController();
   const silence = setTimeout(() => connection.abort(new Error(`nothing came for ${silenceMs / 1000} s`)), silenceMs);
   try {
@@ -90,6 +99,7 @@ async function* messages(
       headers: { accept: "text/event-stream", ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }) },
       signal: AbortSignal.any([signal, connection.signal]),
     });
+    options.opened();
     if (!response.body) return;
     const bytes = response.body.pipeThrough(
       new TransformStream<Uint8Array, Uint8Array>({
