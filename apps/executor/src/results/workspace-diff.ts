@@ -19,7 +19,7 @@ export interface DiffOptions {
   readonly signal: AbortSignal;
 }
 
-export interface DiffLimits {
+interface DiffLimits {
   /** Of changed and new files together. */
   readonly maximumBytes: number;
   readonly maximumEntries: number;
