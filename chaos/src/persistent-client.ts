@@ -22,6 +22,15 @@ export class PersistentClient {
     return JobView.parse(JSON.parse(response)).id;
   }
 
+  /** Kills are what this is about: no number of them may end a job. */
+  async allowAnyNumberOfLosses(queue: string): Promise<void> {
+    await this.#request(`/api/v1/queues/${queue}`, {
+      method: "PATCH",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ maxLosses: 100, maxAttempts: 100 }),
+    });
+  }
+
   async job(id: number): Promise<JobView> {
     return JobView.parse(JSON.parse(await this.#request(`/api/v1/jobs/${id}`)));
   }
