@@ -732,6 +732,26 @@ link set vethtest master ${bridge.bridgeName} up
       expect(denials).toHaveLength(4);
     });
 
+    it("turns off again the forwarding that it turned on, unless somebody else wants it by then", async () => {
+      await using undo = new AsyncDisposableStack();
+      const other = undo.use(await startTestNetwork());
+      const forwarding = () => other.onHost("cat", "/proc/sys/net/ipv4/conf/tn0/forwarding");
+      for (const [global, after] of [
+        ["0", "0\n"],
+        ["1", "1\n"],
+      ] as const) {
+        const own = createEgressEngine({ owner: ownerOf("forward"), networkNamespace: other.hostPath, upstreams });
+        expect(await forwarding()).toBe("0\n");
+        const sandbox = { sandboxId: "forwarding", policy: internet, onDenied: () => {}, signal };
+        const attachment = await own.attachNamespace(sandbox);
+        expect(await forwarding()).toBe("1\n");
+        await new HostNetwork(other.hostPath).writeSysctls({ "ipv4/ip_forward": global });
+        await attachment[Symbol.asyncDispose]();
+        await own.close();
+        expect(await forwarding()).toBe(after);
+      }
+    });
+
     it("leaves nothing behind when it is canceled half-way", async () => {
       const own = createEgressEngine({ owner: ownerOf("cancel"), networkNamespace: network.hostPath, upstreams });
       const controller = new AbortController();

@@ -11,7 +11,7 @@ import type { Upstream } from "./dns/upstream.ts";
 import { Forwarding } from "./forwarding.ts";
 import { HostNetwork, type HostState } from "./host-network.ts";
 import { formatRange, type IpRange, parseRange } from "./ip-range.ts";
-import { interfaceName, type OwnerNames, ownerNames } from "./names.ts";
+import { interfaceName, type OwnerNames, ownerNames, tablePrefix } from "./names.ts";
 import { type PinRequest, ResolverProcess } from "./resolver-process.ts";
 import { baseRuleset, type Pin, pinRuleset, type SandboxRules, sandboxRemoval, sandboxRuleset } from "./ruleset.ts";
 import { ToolError } from "./run-tool.ts";
@@ -134,6 +134,8 @@ class NftablesEngine implements EgressEngine {
   /** Above the range that the kernel gives to outgoing connections by default. */
   readonly #resolverPort = randomInt(61_000, 65_536);
   readonly #attached = new Map<number, Attached>();
+  /** Attachments under way: what they have found in place must stay. */
+  #beingMade = 0;
   readonly #pins: { pin: readonly Pin[]; done: PromiseWithResolvers<void> }[] = [];
   #capabilities: Promise<EgressCapabilities> | undefined;
   #installed: Promise<void> | undefined;
@@ -289,6 +291,7 @@ class NftablesEngine implements EgressEngine {
     }
     if (!/^[a-z0-9-]{1,60}$/.test(sandboxId)) throw runtimeFailed(`"${sandboxId}" can't name a sandbox`);
     const undo = new Together();
+    this.#beingMade += 1;
     try {
       const made = await make(undo);
       return Object.assign(made, { [Symbol.asyncDispose]: () => undo.run() });
@@ -301,6 +304,8 @@ class NftablesEngine implements EgressEngine {
       // Another executor may have taken what looked free: the next try sees it.
       this.#state = undefined;
       throw runtimeFailed(`cannot make the network of sandbox ${sandboxId}`, error);
+    } finally {
+      this.#beingMade -= 1;
     }
   }
 
@@ -440,9 +445,11 @@ class NftablesEngine implements EgressEngine {
     await this.#transaction(async () => {
       const { table } = this.#names;
       // Another sandbox may have come meanwhile.
-      if (this.#attached.size > 0 || !(await this.#network.hasTable(table))) return;
+      if (this.#attached.size > 0 || this.#beingMade > 0 || !(await this.#network.hasTable(table))) return;
       this.#installed = undefined;
       await this.#network.nft(`delete table inet ${table}\n`);
+      // Another executor on this machine needs it as long as it has rules.
+      if (!(await this.#network.hasTable(tablePrefix))) await this.#forwarding.restore();
     });
   }
 

@@ -18,6 +18,7 @@ const defaultMtu = 1500;
 export class Forwarding {
   readonly #network: HostNetwork;
   readonly #prepared = new Set<string>();
+  readonly #turnedOn = new Set<string>();
 
   constructor(network: HostNetwork) {
     this.#network = network;
@@ -65,8 +66,23 @@ export class Forwarding {
     ]);
     const fresh = [...devices].filter((device) => device !== "lo" && !this.#prepared.has(device));
     if (fresh.length === 0) return;
-    await this.#network.writeSysctls(Object.assign({}, ...fresh.map((device) => forwardingOn(device, hasIpv6))));
     for (const device of fresh) this.#prepared.add(device);
+    const wanted = Object.keys(Object.assign({}, ...fresh.map((device) => forwardingOn(device, hasIpv6))));
+    const values = await this.#network.readSysctls(...wanted);
+    const off = wanted.filter((_, index) => values[index] === "0");
+    await this.#network.writeSysctls(Object.fromEntries(off.map((path) => [path, "1"])));
+    for (const path of off) this.#turnedOn.add(path);
+  }
+
+  /** Turns off again what was turned on here, unless the whole host has begun to forward meanwhile, for somebody else. */
+  async restore(): Promise<void> {
+    const turnedOn = [...this.#turnedOn];
+    this.#turnedOn.clear();
+    this.#prepared.clear();
+    if (turnedOn.length === 0) return;
+    const [ipv4, ipv6] = await this.#network.readSysctls("ipv4/ip_forward", "ipv6/conf/all/forwarding");
+    const ours = turnedOn.filter((path) => (path.startsWith("ipv4/") ? ipv4 : ipv6) !== "1");
+    await this.#network.writeSysctls(Object.fromEntries(ours.map((path) => [path, "0"])));
   }
 
   async prepareInterface(name: string, hasIpv6: boolean): Promise<void> {

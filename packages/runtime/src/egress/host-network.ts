@@ -68,9 +68,10 @@ export class HostNetwork {
     return JSON.parse(await runTool(this.command("nft", "-j", "list", ...what)));
   }
 
-  async hasTable(name: string): Promise<boolean> {
+  /** Whether there is a table of the family `inet` whose name starts so. */
+  async hasTable(prefix: string): Promise<boolean> {
     const tables = await runTool(this.command("nft", "list", "tables", "inet"));
-    return tables.split("\n").includes(`table inet ${name}`);
+    return tables.split("\n").some((line) => line.startsWith(`table inet ${prefix}`));
   }
 
   async ip(batch: string): Promise<void> {

@@ -12,11 +12,14 @@ export interface OwnerNames {
   readonly globalId: bigint;
 }
 
+/** Of the tables of all owners. */
+export const tablePrefix = "airlock_";
+
 export function ownerNames(owner: string): OwnerNames {
   const digest = createHash("sha256").update(owner).digest();
   const short = digest.toString("hex", 0, 3);
   return {
-    table: `airlock_${short}`,
+    table: `${tablePrefix}${short}`,
     interfacePrefix: `ak${short}`,
     namespacePrefix: `airlock-${short}-`,
     globalId: digest.readBigUInt64BE(8) >> 24n,
