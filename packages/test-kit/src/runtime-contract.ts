@@ -58,18 +58,6 @@ export function describeRuntime(
       for (const note of description.notes) expect(note).toMatch(/^[A-Z].*\.$/s);
     });
 
-    it("makes a sandbox with an egress policy that it enforces and refuses one that it can't, leaving nothing", async () => {
-      const opening = open({ egress: { kind: "public" } });
-      if (enforces.egressPublic) {
-        await using place = await opening;
-        expect((await place.run("true")).status).toEqual({ kind: "exited", exitCode: 0 });
-      } else await expect(opening).rejects.toMatchObject({ reason: "policy" });
-
-      expect(await subject.runtime.collect({ owner: subject.owner, keep: new Set(), signal: never })).toMatchObject({
-        sandboxes: 0,
-      });
-    });
-
     describe("a step's result", () => {
       it("is its exit code, whatever it is", async () => {
         await using place = await open();

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { EgressPolicy } from "@airlock/job";
 import { busyboxImage, describeWithEngines, dockerArchive } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createOciRuntime, type OciRuntime } from "./index.ts";
@@ -30,7 +31,7 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
     if (directory) await rm(directory, { recursive: true, force: true });
   });
 
-  const openSandbox = (id: string) =>
+  const openSandbox = (id: string, egress: EgressPolicy = { kind: "none" }) =>
     runtime.createSandbox(
       {
         id,
@@ -38,10 +39,16 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
         workspaceDir: join(directory, "workspace"),
         scriptsDir: join(directory, "scripts"),
         limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 },
-        egress: { kind: "none" },
+        egress,
       },
       { signal: never },
     );
+
+  it("refuses a sandbox whose egress policy it can't enforce, and leaves nothing of it", async () => {
+    await expect(openSandbox("rootless-egress", { kind: "public" })).rejects.toMatchObject({ reason: "policy" });
+    const collected = await runtime.collect({ owner: "rootless-test", keep: new Set(), signal: never });
+    expect(collected.sandboxes).toBe(0);
+  });
 
   it("says what it can't enforce", async () => {
     const { enforces, notes } = await runtime.describe({ signal: never });
