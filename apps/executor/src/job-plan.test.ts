@@ -1,5 +1,6 @@
 import { JobPayload, type JobPayloadWire } from "@airlock/api";
 import { describe, expect, it } from "vitest";
+import type { JobOptions } from "./config/options.ts";
 import { planJob } from "./job-plan.ts";
 import { airlockJob, foreignJob } from "./testing/start-executor.ts";
 
@@ -9,14 +10,15 @@ const options = {
   machineCpus: 2,
   maximumMemoryBytes: 1e9,
   maximumPids: 100,
+  defaultEgress: "public" as const,
   registryCredentials: {},
   maximumLogBytes: 1e6,
   outputs: { maximumFiles: 10, maximumBytes: 1000, maximumEntries: 100 },
 };
 
-const plan = (wire: JobPayloadWire) => {
+const plan = (wire: JobPayloadWire, changes: Partial<JobOptions> = {}) => {
   const payload = JobPayload.parse(wire);
-  return planJob({ payload, queue: "default", key: "default/1" }, options);
+  return planJob({ payload, queue: "default", key: "default/1" }, { ...options, ...changes });
 };
 
 const withExtension = (more: object) => {
@@ -33,6 +35,10 @@ describe("a job's plan", () => {
       shell: "protocol",
       diskBytes: undefined,
     });
+  });
+
+  it("gives a foreign job no network where the administrator says so", () => {
+    expect(plan(foreignJob(1, ["true"]), { defaultEgress: "none" }).egress).toEqual({ kind: "none" });
   });
 
   it("takes what the job asks for as far as it is allowed", () => {

@@ -40,7 +40,7 @@ export function planJob({ payload }: DequeuedJob, options: JobOptions): JobPlan 
     timeoutMs: Math.min(extension?.timeoutMs ?? Number.POSITIVE_INFINITY, options.maximumRuntimeMs),
     limits: limitsOf(payload, options),
     diskBytes: sizeOf(extension?.resources.disk),
-    egress: egressOf(extension?.egress ?? "public"),
+    egress: egressOf(extension?.egress ?? options.defaultEgress),
     shell: extension?.shell ?? "protocol",
     steps: payload.dockerSteps.map((step, index) => {
       const name = step.key ?? String(index);

@@ -67,6 +67,7 @@ const Environment = z.object({
   EXECUTOR_MAXIMUM_CHECKOUT_FILES: wholeNumber(2_000_000, 1),
   EXECUTOR_MAXIMUM_CHECKOUT_TIME: durationMs("10m").refine((ms) => ms > 0, "must be longer than 0"),
   EXECUTOR_MIRROR_CACHE_SIZE: sizeBytes("20G"),
+  EXECUTOR_DEFAULT_EGRESS: z.enum(["none", "public"], { error: "must be none or public" }).default("public"),
   EXECUTOR_WORKSPACE_MOUNTS: z
     .enum(["auto", "always", "never"], { error: "must be auto, always or never" })
     .default("auto"),
@@ -195,6 +196,7 @@ function split(e: z.output<typeof Environment>): Config {
       machineCpus: cores,
       maximumMemoryBytes: e.EXECUTOR_JOB_MEMORY === 0 ? totalmem() : e.EXECUTOR_JOB_MEMORY,
       maximumPids: e.EXECUTOR_MAXIMUM_PIDS_PER_JOB,
+      defaultEgress: e.EXECUTOR_DEFAULT_EGRESS,
       maximumLogBytes: e.EXECUTOR_MAXIMUM_LOG_SIZE,
       outputs: {
         maximumFiles: e.EXECUTOR_MAXIMUM_OUTPUT_FILES,

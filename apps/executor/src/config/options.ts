@@ -44,6 +44,8 @@ export interface JobOptions {
   readonly machineCpus: number;
   readonly maximumMemoryBytes: number;
   readonly maximumPids: number;
+  /** What the network of a job may reach whose instance has no words for it. */
+  readonly defaultEgress: "none" | "public";
   readonly maximumLogBytes: number;
   /** Of what a job leaves behind as files. */
   readonly outputs: { readonly maximumFiles: number; readonly maximumBytes: number; readonly maximumEntries: number };
