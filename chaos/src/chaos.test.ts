@@ -6,7 +6,7 @@ describeWithEngines(["oci", "postgres"], "chaos", () => {
   it("loses no job and no line, ends none twice and leaves nothing behind while everything is killed at random", async () => {
     const report = await runChaos({
       seed: 20_261_121,
-      jobs: 25,
+      jobs: 60,
       instances: 2,
       executors: 2,
       slots: 2,

@@ -32,17 +32,18 @@ const weights: readonly Victim[] = [
   "database",
 ];
 
-/** Blows for as long as the jobs may take; the caller stops when the jobs are done. */
+/** Blows for as long as the jobs may take, one of each kind first; the caller stops when the jobs are done. */
 export function* planBlows(
   random: () => number,
   counts: { readonly executors: number; readonly instances: number },
 ): Generator<Blow> {
-  let atMs = 1500;
+  const first: Victim[] = ["database", "connections", "instance", "executor"];
+  let atMs = 700;
   for (;;) {
-    const victim = pick(random, weights);
+    const victim = first.pop() ?? pick(random, weights);
     const count = victim === "executor" ? counts.executors : victim === "instance" ? counts.instances : 1;
     yield { atMs, victim, index: between(random, 0, count - 1), downMs: between(random, 0, 1500) };
-    atMs += between(random, 300, 2500);
+    atMs += between(random, 300, 1800);
   }
 }
 
