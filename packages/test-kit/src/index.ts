@@ -1,6 +1,7 @@
 export { createDatabase, type TestDatabase } from "./create-database.ts";
 export { describeWithEngines, type EngineName, type Engines, engines } from "./engines.ts";
 export { describeExecutorApi, type ExecutorApiTarget } from "./executor-api-conformance.ts";
+export { describeExecutor, type ExecutorTarget, type ExecutorUnderTest } from "./executor-conformance.ts";
 export {
   buildImage,
   busyboxImage,

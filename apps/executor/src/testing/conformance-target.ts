@@ -1,0 +1,43 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { ExecutorTarget } from "@airlock/test-kit";
+
+/** This executor for the conformance suite: its program on the oci runtime, steps in the host image. */
+export async function conformanceTarget(directory: string): Promise<ExecutorTarget> {
+  return {
+    image: "host",
+    start: async (environment) => {
+      const child = spawn(process.execPath, [join(import.meta.dirname, "..", "main.ts"), "run"], {
+        env: {
+          PATH: process.env.PATH ?? "",
+          HOME: directory,
+          EXECUTOR_RUNTIME: "oci",
+          EXECUTOR_ALLOW_HOST_IMAGE: "true",
+          // A network would be this machine's own, which tests leave alone.
+          EXECUTOR_DEFAULT_EGRESS: "none",
+          EXECUTOR_DATA_DIR: directory,
+          ...environment,
+        },
+      });
+      let output = "";
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.on("data", (bytes: Buffer) => {
+          output += bytes.toString();
+        });
+      }
+      const exited = once(child, "close").then(() => child.exitCode);
+      return {
+        kill: (signal) => void child.kill(signal),
+        exited,
+        output: () => output,
+        [Symbol.asyncDispose]: async () => {
+          // Twice: it gives back what it holds before it ends.
+          child.kill("SIGTERM");
+          child.kill("SIGINT");
+          await exited;
+        },
+      };
+    },
+  };
+}
