@@ -34,7 +34,7 @@ export interface ForeignJob {
   readonly dockerAuthConfig?: object;
 }
 
-export interface ForeignFile {
+interface ForeignFile {
   readonly content?: string;
   /** Served by the files endpoint in place of `content`. */
   readonly stored?: { readonly bucket: string; readonly key: string; readonly content: string };
