@@ -5,7 +5,7 @@ import path from "node:path";
 import { parseSync } from "oxc-parser";
 import { root } from "./run.ts";
 
-/** What each package may import of this project. Tests may import `@airlock/test-kit` besides. */
+/** What each package may import of this project. Tests and `src/testing/` may import `@airlock/test-kit` besides. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   "packages/job": [],
   "packages/api": ["job"],
@@ -34,7 +34,7 @@ console.log(`${imports.size} files, ${problems.length} violations of the depende
 process.exitCode = problems.length === 0 ? 0 : 1;
 
 function checkFile(file: string, folder: string, names: readonly string[]): void {
-  const isTest = /\.test\.tsx?$/.test(file);
+  const isTest = /\.test\.tsx?$|\/src\/testing\//.test(file);
   const targets: string[] = [];
   for (const { specifier, typeOnly } of readImports(file)) {
     if (specifier.startsWith("@airlock/")) {

@@ -132,9 +132,8 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
   it("stops its git when the client hangs up", async () => {
     const job = await take();
     const running = async () => {
-      const child = spawn("pgrep", ["-f", `upload-pack.*${target.dataDirectory}`], {
-        stdio: ["ignore", "pipe", "ignore"],
-      });
+      // By name and parent: reading every command line of the machine waits for processes that are out of memory.
+      const child = spawn("pgrep", ["-x", "git", "-P", String(process.pid)], { stdio: ["ignore", "pipe", "ignore"] });
       return (await buffer(child.stdout)).toString();
     };
     const client = request(`${url("team/own")}/git-upload-pack`, {
