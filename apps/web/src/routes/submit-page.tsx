@@ -244,7 +244,7 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
                 mt="sm"
                 label="Destinations"
                 description="One a line: NAME[:PORT], *.NAME[:PORT] or an address range"
-                placeholder={"registry.npmjs.org:443\n*.example.com"}
+                placeholder={"packages.example.com:443\n*.example.org"}
                 autosize
                 minRows={2}
                 value={values.allow}
