@@ -35,6 +35,12 @@ export interface Runtime {
    */
   findsHostFile(file: string, options: Abortable): Promise<boolean>;
 
+  /**
+   * Who has to own the files of a workspace on the host so that root of a sandbox owns them; `null`: whoever this
+   * process is. A step whose image runs as another user gets the workspace handed over by the runtime.
+   */
+  readonly workspaceOwner: { readonly uid: number; readonly gid: number } | null;
+
   /** Gives back what the runtime itself holds (connections). Sandboxes are to be disposed before. */
   close(): Promise<void>;
 }
@@ -50,6 +56,8 @@ export interface RuntimeDescription {
     readonly egressNone: boolean;
     readonly egressPublic: boolean;
     readonly egressAllow: boolean;
+    /** How what steps write outside the workspace is bounded. */
+    readonly disk: "file-system" | "watcher" | "none";
   };
   /** One sentence each on what is weaker on this host than it could be, with the way to mend it. */
   readonly notes: readonly string[];
@@ -64,6 +72,11 @@ export interface SandboxPlan {
   readonly workspaceDir: string;
   /** Absolute host directory, mounted read-only at `/airlock`: scripts, which no step can change. */
   readonly scriptsDir: string;
+  /**
+   * Absolute host directory on the workspace's own bounded file system, private to this sandbox, where what steps write
+   * outside the workspace is kept, so that one bound holds for both. Absent: the workspace has no file system of its own.
+   */
+  readonly layersDir?: string;
   readonly limits: SandboxLimits;
   readonly egress: EgressPolicy;
   /**
@@ -91,6 +104,11 @@ export interface SandboxLimits {
   /** Memory and swap together. */
   readonly memoryBytes: number;
   readonly pids: number;
+  /**
+   * Workspace and what steps write elsewhere, together. Held by the file system where the plan has a `layersDir` and the
+   * runtime uses it, else by a watcher that ends the step. Default: no limit.
+   */
+  readonly diskBytes?: number;
 }
 
 /** One isolated place for one job. Disposing ends every process and gives everything back; safe to do twice. */

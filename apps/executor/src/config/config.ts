@@ -1,124 +1,26 @@
 import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
-import { QueueName } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
-import { DurationMs, durationMs, flag, sizeBytes, wholeNumber } from "./environment-values.ts";
 import type { Config } from "./options.ts";
-import { parseLabels } from "./parse-labels.ts";
-import { parseRegistryAuth } from "./parse-registry-auth.ts";
-
-const queueNames = z.string().transform((text, context) => {
-  const names = [...new Set(text.split(",").map((name) => name.trim()))];
-  for (const name of names) {
-    const parsed = QueueName.safeParse(name);
-    if (!parsed.success)
-      context.addIssue({
-        code: "custom",
-        message: `"${name}" is not a queue name: ${parsed.error.issues[0]?.message}`,
-      });
-  }
-  return names;
-});
+import { egressVariables } from "./variables/egress.ts";
+import { imagesVariables } from "./variables/images.ts";
+import { instanceVariables } from "./variables/instance.ts";
+import { jobVariables } from "./variables/job.ts";
+import { logVariables } from "./variables/log.ts";
+import { runtimeVariables } from "./variables/runtime.ts";
+import { workerVariables } from "./variables/worker.ts";
+import { workspaceVariables } from "./variables/workspace.ts";
 
 const Environment = z.object({
-  EXECUTOR_FRONTEND_URL: z
-    .string({ error: "is not set: give the instance's address, e.g. https://airlock.example.com" })
-    .refine(
-      (text) => /^https?:\/\/[^/]/.test(text) && URL.canParse(text),
-      "is not an address with http:// or https:// and a host",
-    )
-    .refine(
-      (text) => !URL.canParse(text) || new URL(text).username === "",
-      "must not hold credentials: they belong into EXECUTOR_FRONTEND_PASSWORD",
-    ),
-  EXECUTOR_FRONTEND_PASSWORD: z.string({
-    error: "is not set: give the shared secret that the instance expects of executors",
-  }),
-  EXECUTOR_QUEUE_NAME: queueNames
-    .refine((names) => names.length === 1, "names several queues: use EXECUTOR_QUEUE_NAMES")
-    .optional(),
-  EXECUTOR_QUEUE_NAMES: queueNames.optional(),
-  EXECUTOR_QUEUE_POLL_INTERVAL: durationMs("1s"),
-  EXECUTOR_MAXIMUM_NUM_JOBS: wholeNumber(1, 1, 1000),
-  EXECUTOR_MAXIMUM_RUNTIME_PER_JOB: durationMs("30m").refine((ms) => ms > 0, "must be longer than 0"),
-  EXECUTOR_NUM_TOTAL_JOBS: wholeNumber(0, 0),
-  EXECUTOR_MAX_ACTIVE_TIME: durationMs("0"),
-  EXECUTOR_CLEANUP_TASK_INTERVAL: durationMs("1m").refine((ms) => ms >= 1000, "must be at least 1s"),
-  EXECUTOR_KEEP_WORKSPACES: flag(false),
-  EXECUTOR_JOB_NUM_CPUS: z
-    .string()
-    .default("4")
-    .transform((text, context) => {
-      const cpus = /^\d{1,4}(?:\.\d{1,3})?$/.test(text) ? Number(text) : undefined;
-      if (cpus === undefined)
-        context.addIssue({
-          code: "custom",
-          message: `"${text}" is not a number of cores: write it as 4, 0.5, or 0 for no limit`,
-        });
-      return cpus ?? 0;
-    }),
-  EXECUTOR_JOB_MEMORY: sizeBytes("12G"),
-  EXECUTOR_MAXIMUM_PIDS_PER_JOB: wholeNumber(4096, 1, 4_194_304),
-  EXECUTOR_MAXIMUM_LOG_SIZE: sizeBytes("100M").refine((bytes) => bytes > 0, "must be more than 0"),
-  EXECUTOR_MAXIMUM_OUTPUT_SIZE: sizeBytes("10G"),
-  EXECUTOR_MAXIMUM_OUTPUT_FILES: wholeNumber(100_000, 0),
-  EXECUTOR_MAXIMUM_CHECKOUT_SIZE: sizeBytes("20G").refine((bytes) => bytes > 0, "must be more than 0"),
-  EXECUTOR_MAXIMUM_CHECKOUT_FILES: wholeNumber(2_000_000, 1),
-  EXECUTOR_MAXIMUM_CHECKOUT_TIME: durationMs("10m").refine((ms) => ms > 0, "must be longer than 0"),
-  EXECUTOR_MIRROR_CACHE_SIZE: sizeBytes("20G"),
-  EXECUTOR_DEFAULT_EGRESS: z.enum(["none", "public"], { error: "must be none or public" }).default("public"),
-  EXECUTOR_WORKSPACE_MOUNTS: z
-    .enum(["auto", "always", "never"], { error: "must be auto, always or never" })
-    .default("auto"),
-  EXECUTOR_RUNTIME: z.enum(["auto", "docker", "oci"], { error: "must be auto, docker or oci" }).default("auto"),
-  EXECUTOR_ALLOW_HOST_IMAGE: flag(false),
-  EXECUTOR_USE_FIRECRACKER: flag(false).refine(
-    (use) => !use,
-    "asks for Firecracker, which this executor does not have: unset it and choose EXECUTOR_RUNTIME=docker or oci",
-  ),
-  EXECUTOR_DOCKER_ADD_HOST_GATEWAY: flag(false),
-  EXECUTOR_DOCKER_AUTH_CONFIG: z
-    .string()
-    .optional()
-    .transform((text, context) => {
-      if (text === undefined) return undefined;
-      const parsed = parseRegistryAuth(text);
-      if (parsed === undefined)
-        context.addIssue({
-          code: "custom",
-          message: 'is not {"auths":{"REGISTRY":{"auth":"base64 of USER:PASSWORD"}}}',
-        });
-      return parsed ?? {};
-    }),
-  EXECUTOR_LABELS: z
-    .string()
-    .default("")
-    .transform((text, context) => {
-      const parsed = parseLabels(text);
-      for (const problem of parsed.problems) context.addIssue({ code: "custom", message: problem });
-      return parsed.labels;
-    }),
-  EXECUTOR_DATA_DIR: z.string().optional(),
-  EXECUTOR_DRAIN_TIMEOUT: DurationMs.optional(),
-  EXECUTOR_HEALTH_SERVER_ADDR: z
-    .string()
-    .regex(/^(?:\[[0-9a-fA-F:.]+\]|[^:[\]]*):\d{1,5}$/, "is not an address: write it as :8080 or 127.0.0.1:8080")
-    .optional(),
-  DOCKER_HOST: z.string().optional(),
-  DOCKER_CONFIG: z.string().optional(),
-  XDG_STATE_HOME: z.string().optional(),
-  SRC_LOG_LEVEL: z
-    .enum(["dbug", "debug", "info", "warn", "error", "eror", "crit"], {
-      error: "must be dbug, info, warn, error or crit",
-    })
-    .default("info"),
-  SRC_LOG_FORMAT: z
-    .string()
-    .default("condensed")
-    .transform((text) => (/^json/i.test(text) ? ("json" as const) : ("condensed" as const))),
-  NODE_EXTRA_CA_CERTS: z.string().optional(),
-  PATH: z.string().default("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+  ...instanceVariables,
+  ...workerVariables,
+  ...jobVariables,
+  ...logVariables,
+  ...workspaceVariables,
+  ...runtimeVariables,
+  ...egressVariables,
+  ...imagesVariables,
 });
 
 const hostGatewayName = "host.docker.internal";

@@ -21,6 +21,7 @@ export class HostProcessRuntime implements Runtime {
       egressNone: false,
       egressPublic: false,
       egressAllow: false,
+      disk: "none" as const,
     };
     return { version: "0", enforces, notes: [] };
   }
@@ -46,6 +47,8 @@ export class HostProcessRuntime implements Runtime {
   async collect() {
     return { sandboxes: 0, details: [] };
   }
+
+  readonly workspaceOwner = null;
 
   async findsHostFile() {
     return true;

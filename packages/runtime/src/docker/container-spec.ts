@@ -1,4 +1,5 @@
 import type { SandboxPlan } from "../contract.ts";
+import { defaultCapabilities } from "../hardening.ts";
 
 /** What a container of a sandbox is made from. */
 export interface ContainerPlan {
@@ -20,21 +21,6 @@ export const sandboxLabel = "airlock.sandbox";
 
 /** docker-init and the keeper: there before any step, so not the job's to pay for. */
 export const keeperPids = 2;
-
-/** Docker's defaults less NET_RAW, MKNOD and AUDIT_WRITE: enough for a package manager, nothing that reaches the host. */
-const capabilities = [
-  "CHOWN",
-  "DAC_OVERRIDE",
-  "FOWNER",
-  "FSETID",
-  "KILL",
-  "NET_BIND_SERVICE",
-  "SETFCAP",
-  "SETGID",
-  "SETPCAP",
-  "SETUID",
-  "SYS_CHROOT",
-];
 
 export const keeperReady = "airlock-ready";
 export const keeperDone = "airlock-done";
@@ -74,7 +60,7 @@ export function containerSpec(plan: ContainerPlan): object {
       LogConfig: { Type: "none" },
       RestartPolicy: { Name: "no" },
       CapDrop: ["ALL"],
-      CapAdd: capabilities,
+      CapAdd: defaultCapabilities,
       SecurityOpt: ["no-new-privileges:true"],
       NanoCpus: Math.round(Math.min(limits.cpus, machineCpus) * 1e9),
       Memory: limits.memoryBytes,

@@ -60,6 +60,7 @@ export function describeEngine(
       egressNone: true,
       egressPublic: capabilities.public && inReach,
       egressAllow: capabilities.allow && inReach,
+      disk: "none",
     },
     notes: [...notes, ...(capabilities.public && !inReach ? [outOfReach] : capabilities.notes)],
   };

@@ -68,6 +68,8 @@ export function createDockerRuntime({
       return asRuntimeFailure(() => collectSandboxes(engine, engines.for(options.owner), options));
     },
 
+    workspaceOwner: null,
+
     findsHostFile(file, options): Promise<boolean> {
       return asRuntimeFailure(() => findsHostFile(engine, file, options));
     },

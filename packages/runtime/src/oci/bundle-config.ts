@@ -1,3 +1,4 @@
+import { defaultCapabilities } from "../hardening.ts";
 import type { ImageUser } from "./images/image-user.ts";
 import { seccompProfile } from "./seccomp-profile.ts";
 
@@ -28,20 +29,7 @@ export interface OciMount {
   readonly options: readonly string[];
 }
 
-/** Docker's defaults less NET_RAW, MKNOD and AUDIT_WRITE: enough for a package manager, nothing that reaches the host. */
-const capabilities = [
-  "CAP_CHOWN",
-  "CAP_DAC_OVERRIDE",
-  "CAP_FOWNER",
-  "CAP_FSETID",
-  "CAP_KILL",
-  "CAP_NET_BIND_SERVICE",
-  "CAP_SETFCAP",
-  "CAP_SETGID",
-  "CAP_SETPCAP",
-  "CAP_SETUID",
-  "CAP_SYS_CHROOT",
-];
+const capabilities = defaultCapabilities.map((name) => `CAP_${name}`);
 
 /**
  * The `config.json` of one step: OCI runtime specification 1.0.

@@ -113,7 +113,15 @@ class CreatedOciRuntime implements OciRuntime {
     }
     return {
       version: binary.version,
-      enforces: { cpu, memory, pids, egressNone: true, egressPublic: egress.public, egressAllow: egress.allow },
+      enforces: {
+        cpu,
+        memory,
+        pids,
+        egressNone: true,
+        egressPublic: egress.public,
+        egressAllow: egress.allow,
+        disk: "none",
+      },
       notes: [...notes, ...egress.notes],
     };
   }
@@ -157,6 +165,8 @@ class CreatedOciRuntime implements OciRuntime {
   }
 
   /** Steps are our children: what we mount is there for them. */
+  readonly workspaceOwner = null;
+
   async findsHostFile(): Promise<boolean> {
     return true;
   }

@@ -1,0 +1,38 @@
+import { QueueName } from "@airlock/api";
+import { z } from "zod";
+import { durationMs } from "../environment-values.ts";
+
+const queueNames = z.string().transform((text, context) => {
+  const names = [...new Set(text.split(",").map((name) => name.trim()))];
+  for (const name of names) {
+    const parsed = QueueName.safeParse(name);
+    if (!parsed.success)
+      context.addIssue({
+        code: "custom",
+        message: `"${name}" is not a queue name: ${parsed.error.issues[0]?.message}`,
+      });
+  }
+  return names;
+});
+
+/** The instance and its queues. */
+export const instanceVariables = {
+  EXECUTOR_FRONTEND_URL: z
+    .string({ error: "is not set: give the instance's address, e.g. https://airlock.example.com" })
+    .refine(
+      (text) => /^https?:\/\/[^/]/.test(text) && URL.canParse(text),
+      "is not an address with http:// or https:// and a host",
+    )
+    .refine(
+      (text) => !URL.canParse(text) || new URL(text).username === "",
+      "must not hold credentials: they belong into EXECUTOR_FRONTEND_PASSWORD",
+    ),
+  EXECUTOR_FRONTEND_PASSWORD: z.string({
+    error: "is not set: give the shared secret that the instance expects of executors",
+  }),
+  EXECUTOR_QUEUE_NAME: queueNames
+    .refine((names) => names.length === 1, "names several queues: use EXECUTOR_QUEUE_NAMES")
+    .optional(),
+  EXECUTOR_QUEUE_NAMES: queueNames.optional(),
+  EXECUTOR_QUEUE_POLL_INTERVAL: durationMs("1s"),
+};

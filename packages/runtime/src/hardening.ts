@@ -1,0 +1,45 @@
+/**
+ * What isolates a step beyond its namespaces. Both runtimes start from `defaultHardening`; only an executor's
+ * administrator may give up a part of it, by name, and no job can ask for that.
+ */
+export interface Hardening {
+  /**
+   * Capabilities of root inside a container, without the `CAP_` prefix. In `oci` they are those of the container's own
+   * user namespace.
+   */
+  readonly capabilities: readonly string[];
+  /** Whether setuid programs and file capabilities have no effect. */
+  readonly noNewPrivileges: boolean;
+  /** Whether system calls outside the allow-list fail. */
+  readonly seccomp: boolean;
+  /** Whether `/proc` and `/sys` hide what tells of the host or changes it. */
+  readonly maskedPaths: boolean;
+  /** Whether root inside is an unprivileged user of the host; for `docker` this is a setting of the engine. */
+  readonly userNamespace: boolean;
+  /** Whether the image's file system is read-only; `/tmp`, `/run` and the workspace stay writable. */
+  readonly readOnlyRoot: boolean;
+}
+
+/** Docker's defaults less NET_RAW, MKNOD and AUDIT_WRITE: enough for a package manager, nothing that reaches the host. */
+export const defaultCapabilities = [
+  "CHOWN",
+  "DAC_OVERRIDE",
+  "FOWNER",
+  "FSETID",
+  "KILL",
+  "NET_BIND_SERVICE",
+  "SETFCAP",
+  "SETGID",
+  "SETPCAP",
+  "SETUID",
+  "SYS_CHROOT",
+] as const;
+
+export const defaultHardening: Hardening = {
+  capabilities: defaultCapabilities,
+  noNewPrivileges: true,
+  seccomp: true,
+  maskedPaths: true,
+  userNamespace: true,
+  readOnlyRoot: false,
+};
