@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -19,6 +19,8 @@ export interface RuntimeUnderTest {
     readonly shell: string;
     /** Exists, without `/bin/sh`. */
     readonly noShell: string;
+    /** The same as `shell`, with `USER 1000:1000`. */
+    readonly unprivileged: string;
     /** Its registry answers, and does not have it. */
     readonly unknown: string;
   };
@@ -363,6 +365,40 @@ export function describeRuntime(
       });
     });
 
+    describe("an image with a user of its own", () => {
+      it("may write all over the workspace, and root after it", async () => {
+        await using place = await open();
+        await writeFile(join(place.workspaceDir, "from-host"), "host\n");
+        const image = subject.images.unprivileged;
+        await place.run("mkdir -p a/b; echo root > a/b/from-root; chmod 700 a");
+
+        const own = await place.run(
+          "id -u; echo own > own; echo more >> from-host; echo more >> a/b/from-root; mkdir c; rm a/b/from-root; echo $?",
+          { image },
+        );
+        const second = await place.run("cat ../own; echo again > d", { image, workingDirectory: "/data/e" });
+        const root = await place.run("id -u; echo more >> own; cat own e/d; stat -c %u .");
+
+        expect(own.stdout + own.stderr).toBe("1000\n0\n");
+        expect(second.stdout + second.stderr).toBe("own\n");
+        expect(root.stdout).toBe("0\nown\nmore\nagain\n0\n");
+      });
+
+      it("is given the workspace and nothing that links in it lead to", async () => {
+        await using place = await open();
+        const victim = join(place.scriptsDir, "victim");
+        await writeFile(victim, "host\n");
+        const before = await stat(victim);
+        await place.run(`ln -s '${victim}' file; ln -s '${place.scriptsDir}' directory; ln -s /airlock/victim inside`);
+
+        const { stdout } = await place.run("echo own > own && cat own", { image: subject.images.unprivileged });
+
+        const after = await stat(victim);
+        expect(stdout).toBe("own\n");
+        expect([after.uid, after.gid, after.mode]).toEqual([before.uid, before.gid, before.mode]);
+      });
+    });
+
     describe("abortion", () => {
       it("ends a step that listens to SIGTERM at once, with the reason", async () => {
         await using place = await open();
@@ -584,6 +620,8 @@ async function openWorkplace(
   try {
     await mkdir(workspaceDir);
     await mkdir(scriptsDir);
+    const root = runtime.workspaceOwner;
+    if (root) await chown(workspaceDir, root.uid, root.gid);
     sandbox = await runtime.createSandbox(
       {
         id: `contract-${randomBytes(6).toString("hex")}`,

@@ -33,6 +33,7 @@ async function prepare(runtimePath: string, options: { readonly allowHostImage: 
   };
   const shell = await load(await busyboxImage(), "fixtures/shell:1");
   const noShell = await load(await shellLessImage(), "fixtures/shell-less:1");
+  const unprivileged = await load(await busyboxImage({ User: "1000:1000" }), "fixtures/unprivileged:1");
   const registry = createServer((_, response) => response.writeHead(404).end());
   await new Promise<void>((resolve) => registry.listen(0, "127.0.0.1", resolve));
   cleanup.defer(() => new Promise((resolve) => registry.close(() => resolve())));
@@ -42,7 +43,7 @@ async function prepare(runtimePath: string, options: { readonly allowHostImage: 
   return {
     runtime,
     owner: `contract-${process.pid}`,
-    images: { shell, noShell, unknown: `127.0.0.1:${port}/fixtures/unknown:1` },
+    images: { shell, noShell, unprivileged, unknown: `127.0.0.1:${port}/fixtures/unknown:1` },
     dispose: () => owned.disposeAsync(),
   };
 }
