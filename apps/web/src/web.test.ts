@@ -113,6 +113,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await tab.goto(`${instance.url}/login?next=%2Fexecutors#token=${instance.administratorToken}`);
     await tab.waitForURL("**/executors");
     await tab.goBack();
+    await tab.getByRole("button", { name: "Log in" }).waitFor();
     expect(tab.url()).not.toContain(instance.administratorToken);
     expect(await tab.evaluate(() => JSON.stringify(history.state) + document.cookie)).not.toContain("token");
     await visitor.close();
