@@ -79,6 +79,26 @@ export const ImageName = z
   .max(512)
   .regex(/^[a-z0-9][a-zA-Z0-9._:/@-]*$/, "not an image reference: write it as NAME[:TAG] or NAME@sha256:…");
 
+/** How a secret is named: as the environment variable that it becomes. */
+export const SecretName = z
+  .string()
+  .regex(/^[A-Z][A-Z0-9_]{0,254}$/, "upper-case letters, digits and '_', beginning with a letter");
+
+/** Lower-case name of a group of jobs and secrets. */
+export const Namespace = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "lower-case letters, digits and '-', at most 63 characters");
+
+/** `NAME`: the variable NAME holds the value. With `file`, the variable NAME_FILE holds the path of a file with it. */
+const StepSecret = z.union(
+  [
+    SecretName.transform((name) => ({ name, file: false })),
+    z.strictObject({ name: SecretName, file: z.boolean().default(false) }),
+  ],
+  { error: "must be NAME or { name: NAME, file: true }, NAME in upper-case letters, digits and '_'" },
+);
+export type StepSecret = z.output<typeof StepSecret>;
+
 export const StepSpec = z
   .strictObject({
     /** Names the step in logs; unique in the job. Default: its position from 0. */
@@ -91,11 +111,26 @@ export const StepSpec = z
     /** Working directory, relative to the workspace. */
     dir: WorkspacePath.default(""),
     env: z.record(EnvName, EnvValue).default({}),
-    /** Names of secrets that this step gets as environment variables. */
-    secrets: z.array(EnvName).max(1000).default([]),
+    /** Secrets that this step gets, and no other step does: as environment variables, or as read-only files. */
+    secrets: z.array(StepSecret).max(100).default([]),
   })
-  .refine((step) => (step.run === undefined) !== (step.commands === undefined), "give exactly one of run and commands");
+  .refine((step) => (step.run === undefined) !== (step.commands === undefined), "give exactly one of run and commands")
+  .superRefine((step, context) => {
+    const taken = new Set(Object.keys(step.env));
+    for (const [index, { name, file }] of step.secrets.entries()) {
+      const variable = secretVariable({ name, file });
+      if (taken.has(variable)) {
+        context.addIssue({ code: "custom", path: ["secrets", index], message: `${variable} is set already` });
+      }
+      taken.add(variable);
+    }
+  });
 export type StepSpec = z.output<typeof StepSpec>;
+
+/** The environment variable in which a step finds a secret, or the path of its file. */
+export function secretVariable({ name, file }: StepSecret): string {
+  return file ? `${name}_FILE` : name;
+}
 
 /** A job as people write it: the body of `POST /api/v1/jobs` and the contents of a job file. */
 export const JobSpec = z.strictObject({
@@ -133,10 +168,7 @@ export const JobSpec = z.strictObject({
   /** Labels that the executor must offer with the same value. */
   labels: z.record(StepKey, z.string().max(255)).default({}),
   /** Whose job it is: jobs of one priority are handed out in turn over the namespaces of their queue. */
-  namespace: z
-    .string()
-    .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "lower-case letters, digits and '-', at most 63 characters")
-    .default("default"),
+  namespace: Namespace.default("default"),
   /** Files written into the workspace after the checkout, by path; text, together at most 8 MiB. */
   files: z
     .record(WorkspacePath.min(1), z.string().refine(noNul, "must not contain NUL"))

@@ -13,6 +13,8 @@ export const failureReasons = [
   "checkout-invalid",
   /** The image does not exist, is not allowed, or has no `/bin/sh`. */
   "image-invalid",
+  /** A secret that a step names does not exist any more, or can't be given to it. */
+  "secret-unavailable",
   /** The job asks for something that this executor's administrator does not allow or that it can't enforce. */
   "policy",
   /** Fetching the repository failed for a reason that may pass: the instance, the network, the code host. */

@@ -28,6 +28,10 @@ export const failureWords: Readonly<Record<FailureReason, FailureWords>> = {
     title: "The image cannot be used",
     hint: "Check the image's name and tag, that the executor may use it, and that it has /bin/sh.",
   },
+  "secret-unavailable": {
+    title: "A secret is not available",
+    hint: "Set the secret that the message names for this job's namespace under Secrets, then retry the job.",
+  },
   policy: {
     title: "Not allowed on this executor",
     hint: "The job asks for something that the executor's administrator does not allow or that it cannot enforce.",

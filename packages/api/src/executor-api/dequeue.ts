@@ -6,9 +6,10 @@ import { ExecutorName, nullableArray } from "./primitives.ts";
  * - `attempts`: job payloads carry `airlock.attempt`, and every write of the attempt carries it back.
  * - `log-batch`: `POST queue/{queue}/logs` with append-only chunks in place of whole-entry updates.
  * - `events`: `GET events`, a stream that brings cancellations at once.
+ * - `secret-files`: job payloads carry `airlock.secretFiles`, secrets that single steps get as files.
  * - `results`: `PUT queue/{queue}/artifacts`, and reports of an attempt's end carry how each step ended.
  */
-export const executorCapabilities = ["attempts", "log-batch", "events", "results"] as const;
+export const executorCapabilities = ["attempts", "log-batch", "events", "results", "secret-files"] as const;
 export type ExecutorCapability = (typeof executorCapabilities)[number];
 
 /** `POST queue/{queue}/dequeue` and `POST queue/dequeue`. Unknown members are ignored, as the protocol wants. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Egress, Resources } from "../job-spec.ts";
+import { Egress, Resources, SecretName } from "../job-spec.ts";
 import { nullableArray } from "./primitives.ts";
 
 /** The answer to a dequeue, as the executor reads it. `JobPayloadWire` below is what the instance writes. */
@@ -34,6 +34,16 @@ export const CliStep = z.object({
   env: nullableArray(z.string()),
 });
 
+/** A secret that one step, and no other, finds as a file. */
+export const SecretFile = z.object({
+  /** Position of the step in `dockerSteps`. */
+  step: z.int().nonnegative(),
+  /** Of the file, and before `_FILE` of the variable that holds its path. */
+  name: SecretName,
+  value: z.string(),
+});
+export type SecretFile = z.output<typeof SecretFile>;
+
 /** What an Airlock instance tells an Airlock executor beyond the base payload. */
 export const PayloadExtension = z.object({
   attempt: z.int().positive(),
@@ -57,6 +67,7 @@ export const PayloadExtension = z.object({
   diff: z.boolean().default(false),
   /** What the artifacts of an attempt may weigh together as they are uploaded, in bytes. */
   maxArtifactBytes: z.int().nonnegative().optional(),
+  secretFiles: nullableArray(SecretFile),
 });
 export type PayloadExtension = z.output<typeof PayloadExtension>;
 

@@ -5,4 +5,5 @@ export * from "./jobs.ts";
 export * from "./live-events.ts";
 export * from "./queues.ts";
 export * from "./repositories.ts";
+export * from "./secrets.ts";
 export * from "./session.ts";
