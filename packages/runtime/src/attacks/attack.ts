@@ -1,0 +1,65 @@
+import type { EgressPolicy } from "@airlock/job";
+import type { SandboxLimits } from "../contract.ts";
+import type { Hardening } from "../hardening.ts";
+
+/**
+ * Something that a hostile step tries, carried out for real inside a sandbox. Its script prints a line that begins with
+ * `BREACH` when the attack succeeded and one that begins with `HELD` when it was prevented, so that an attack that could
+ * not even be tried is seen as such.
+ */
+export interface Attack {
+  /** Unique, in kebab case; names the test and the row of the documentation's table. */
+  readonly id: string;
+  /** What the step does, as a sentence's end: "a step …". */
+  readonly does: string;
+  /** What prevents it, as a reader of the security documentation wants it. */
+  readonly defence: string;
+  /** Run by `/bin/sh` in the attacker's image, which has busybox and perl. */
+  readonly script: string;
+  /** What the sandbox is given beyond the defaults of the suite. */
+  readonly plan?: AttackPlan;
+  /** Where it differs from the attacker's image, e.g. a hostile one. */
+  readonly image?: HostileImageName;
+  /**
+   * The same attack with its defence switched off, which has to succeed; or why that can't be shown.
+   * A function where the runtimes differ.
+   */
+  readonly weakened: Weakened | ((runtime: RuntimeName) => Weakened);
+  /** Looks from the host at what the attack did; answers what is wrong, `null` when nothing is. */
+  readonly inspect?: (scene: Scene) => Promise<string | null>;
+  /** Default: every runtime. */
+  readonly runtimes?: readonly RuntimeName[];
+  /** Of the step, in ms; a step that takes longer is stopped, and counts as prevented only with `stoppedIsHeld`. Default: 20,000. */
+  readonly timeoutMs?: number;
+  /** Whether the step's end by a limit (its kill, its timeout) is the defence. */
+  readonly endIsHeld?: boolean;
+}
+
+export type RuntimeName = "docker" | "oci";
+
+/** Named by what is hostile in it; see `hostile-images.ts`. */
+export type HostileImageName = string;
+
+export interface AttackPlan {
+  readonly limits?: Partial<SandboxLimits>;
+  readonly egress?: EgressPolicy;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly workingDirectory?: string;
+}
+
+export type Weakened =
+  | {
+      readonly hardening?: Partial<Hardening>;
+      readonly plan?: AttackPlan;
+      /** Where breaching takes other words than the defended run, e.g. less of a bomb. */
+      readonly script?: string;
+    }
+  | { readonly cannotBeShown: string };
+
+/** What the host sees of the sandbox that was attacked. */
+export interface Scene {
+  readonly runtime: RuntimeName;
+  readonly workspaceDir: string;
+  readonly scriptsDir: string;
+  readonly output: string;
+}

@@ -1,0 +1,175 @@
+import type { Attack, Weakened } from "../attack.ts";
+import { forbiddenCall } from "../scripts.ts";
+
+const withoutSeccomp: Weakened = { hardening: { seccomp: false } };
+
+/** Where the kernel asks for a capability, too, root of the host has to try it. */
+const withoutSeccompAnd = (...capabilities: readonly string[]): Weakened => ({
+  hardening: { seccomp: false, capabilities, userNamespace: false },
+});
+
+/** System calls that lead out of a container, or into rarely tested parts of the kernel; numbers of x86-64. */
+const calls: readonly (readonly [id: string, does: string, perl: string, weakened: Weakened])[] = [
+  [
+    "keyring-add",
+    "adds a key to the kernel's keyring, which is shared over containers",
+    `my ($type, $name, $key) = ("user", "airlock", "x"); syscall(248, $type, $name, $key, 1, -2)`,
+    withoutSeccomp,
+  ],
+  [
+    "keyring-request",
+    "asks the kernel for a key",
+    `my ($type, $name, $info) = ("user", "airlock", ""); syscall(249, $type, $name, $info, -2)`,
+    withoutSeccomp,
+  ],
+  ["keyring-control", "joins a session keyring", `syscall(250, 1, 0)`, withoutSeccomp],
+  ["io-uring", "sets up an io_uring", `my $params = "\\0" x 120; syscall(425, 4, $params)`, withoutSeccomp],
+  ["userfaultfd", "stops the kernel at page faults of its choice with userfaultfd", `syscall(323, 1)`, withoutSeccomp],
+  [
+    "bpf",
+    "loads a program into the kernel with bpf",
+    `my $attributes = "\\0" x 128; syscall(321, 0, $attributes, 128)`,
+    withoutSeccompAnd("SYS_ADMIN", "BPF"),
+  ],
+  [
+    "perf-events",
+    "watches the machine with perf_event_open",
+    `my $attributes = pack("LLQ", 1, 112, 0) . "\\0" x 96; syscall(298, $attributes, -1, 0, -1, 0)`,
+    withoutSeccompAnd("SYS_ADMIN", "PERFMON"),
+  ],
+  [
+    "user-namespace",
+    "makes a user namespace, to have every capability in it",
+    `syscall(272, 0x10000000)`,
+    withoutSeccomp,
+  ],
+  ["mount-namespace", "makes a mount namespace", `syscall(272, 0x00020000)`, withoutSeccompAnd("SYS_ADMIN")],
+  [
+    "clone-user-namespace",
+    "makes a user namespace with clone instead of unshare",
+    `my $pid = syscall(56, 0x10000000 | 17, 0, 0, 0, 0); if ($pid == 0) { syscall(231, 0); } $pid`,
+    withoutSeccomp,
+  ],
+  [
+    "join-namespace",
+    "joins another namespace with setns",
+    `open(my $namespace, "<", "/proc/self/ns/uts") or die; syscall(308, fileno($namespace), 0)`,
+    withoutSeccompAnd("SYS_ADMIN", "SYS_CHROOT"),
+  ],
+  [
+    "mount",
+    "mounts a file system",
+    `my ($source, $target, $type) = ("none", "/tmp", "tmpfs"); syscall(165, $source, $target, $type, 0, 0)`,
+    withoutSeccompAnd("SYS_ADMIN"),
+  ],
+  [
+    "unmount",
+    "unmounts what hides parts of /proc",
+    `my $target = "/proc/kcore"; syscall(166, $target, 2)`,
+    withoutSeccompAnd("SYS_ADMIN"),
+  ],
+  [
+    "new-mount-api",
+    "opens a file system with the newer mount calls",
+    `my $type = "tmpfs"; syscall(430, $type, 0)`,
+    withoutSeccompAnd("SYS_ADMIN"),
+  ],
+  [
+    "open-tree",
+    "clones a mount with open_tree",
+    `my $path = "/data"; syscall(428, -100, $path, 1)`,
+    withoutSeccompAnd("SYS_ADMIN"),
+  ],
+  [
+    "pivot-root",
+    "changes the root of the mount namespace",
+    `my ($new, $old) = ("/tmp", "/tmp"); syscall(155, $new, $old)`,
+    withoutSeccompAnd("SYS_ADMIN"),
+  ],
+  [
+    "file-handle",
+    "opens a file of the host by its handle",
+    `my $handle = pack("Ll", 8, 1) . "\\2\\0\\0\\0\\0\\0\\0\\0"; syscall(304, 3, $handle, 0)`,
+    withoutSeccompAnd("DAC_READ_SEARCH"),
+  ],
+  [
+    "load-module",
+    "loads a kernel module",
+    `my $image = "x"; my $options = ""; syscall(175, $image, 1, $options)`,
+    withoutSeccompAnd("SYS_MODULE"),
+  ],
+  ["load-kernel", "loads another kernel", `syscall(246, 0, 0, 0, 0xffff)`, withoutSeccompAnd("SYS_BOOT")],
+  ["reboot", "restarts the machine", `syscall(169, 0, 0, 0, 0)`, withoutSeccompAnd("SYS_BOOT")],
+  [
+    "set-clock",
+    "sets the clock",
+    `my $time = pack("qq", -1, -1); syscall(227, 0, $time)`,
+    withoutSeccompAnd("SYS_TIME"),
+  ],
+  ["swap", "turns swap off", `my $path = "/nowhere"; syscall(168, $path)`, withoutSeccompAnd("SYS_ADMIN")],
+  [
+    "accounting",
+    "turns process accounting on",
+    `my $path = "/nowhere"; syscall(163, $path)`,
+    withoutSeccompAnd("SYS_PACCT"),
+  ],
+  [
+    "quota",
+    "changes disk quotas",
+    `my $device = "/nowhere"; syscall(179, 0x80000700, $device, 0, 0)`,
+    withoutSeccompAnd("SYS_ADMIN"),
+  ],
+  [
+    "kernel-log",
+    "reads the kernel's log",
+    `my $text = "\\0" x 4096; syscall(103, 3, $text, 4096)`,
+    withoutSeccompAnd("SYSLOG", "SYS_ADMIN"),
+  ],
+  [
+    "ports",
+    "asks for access to the machine's input and output ports",
+    `syscall(173, 0x80, 1, 1)`,
+    withoutSeccompAnd("SYS_RAWIO"),
+  ],
+  [
+    "vsock",
+    "opens a socket to the machine's hypervisor or its guests",
+    `my $socket; socket($socket, 40, 1, 0) ? 1 : undef`,
+    withoutSeccomp,
+  ],
+  [
+    "packet-socket",
+    "reads and forges packets with a raw socket",
+    `my $socket; socket($socket, 17, 3, 0) ? 1 : undef`,
+    { hardening: { capabilities: ["NET_RAW"] } },
+  ],
+  [
+    "raw-ip-socket",
+    "sends IP packets of its own making",
+    `my $socket; socket($socket, 2, 3, 255) ? 1 : undef`,
+    { hardening: { capabilities: ["NET_RAW"] } },
+  ],
+  [
+    "device-node",
+    "makes a node of the machine's disk",
+    `my $path = "/tmp/disk"; syscall(133, $path, 0060600, 0xfe00)`,
+    { hardening: { capabilities: ["MKNOD"], userNamespace: false } },
+  ],
+];
+
+export const kernelAttacks: readonly Attack[] = calls.map(([id, does, perl, weakened]) => ({
+  id,
+  does,
+  defence: defenceOf(weakened),
+  script: forbiddenCall(perl),
+  weakened,
+}));
+
+function defenceOf(weakened: Weakened): string {
+  const { seccomp = true, capabilities = [] } = ("hardening" in weakened && weakened.hardening) || {};
+  const parts = [
+    ...(seccomp ? [] : ["system call filter"]),
+    ...(capabilities.length > 0 ? [`no capability ${capabilities.join(" and ")}`] : []),
+  ];
+  return parts.join("; ");
+}

@@ -1,0 +1,134 @@
+import { randomBytes } from "node:crypto";
+import { chown, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describeWithEngines, type EngineName, temporaryDirectory } from "@airlock/test-kit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Runtime, StepStatus } from "../contract.ts";
+import type { Hardening } from "../hardening.ts";
+import type { Attack, AttackPlan, RuntimeName, Scene, Weakened } from "./attack.ts";
+import { attacks } from "./catalogue/index.ts";
+
+/** Where attacks are carried out: one runtime, made anew for each way of weakening it. */
+export interface AttackTarget {
+  readonly name: RuntimeName;
+  readonly engines: readonly EngineName[];
+  /** Called once before the first attack; answers what makes runtimes, with the attackers' images in them. */
+  prepare(): Promise<PreparedTarget>;
+}
+
+export interface PreparedTarget extends AsyncDisposable {
+  createRuntime(hardening: Partial<Hardening>): Promise<Runtime>;
+  /** The reference of an attacker's image; without a name the ordinary one. */
+  image(name?: string): Promise<string>;
+}
+
+const limits = { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 };
+const owner = `attacks-${process.pid}`;
+const defaultTimeoutMs = 20_000;
+
+/** Carries out every attack of the catalogue that concerns the runtime: with the defaults, and with its defence off. */
+export function describeAttacks(target: AttackTarget): void {
+  describeWithEngines(target.engines, `attacks on the ${target.name} runtime`, () => {
+    const cleanup = new AsyncDisposableStack();
+    const runtimes = new Map<string, Promise<Runtime>>();
+    let prepared: PreparedTarget;
+    let directory: string;
+    beforeAll(async () => {
+      prepared = cleanup.use(await target.prepare());
+      directory = cleanup.use(await temporaryDirectory("airlock-attacks-")).path;
+    });
+    afterAll(() => cleanup.disposeAsync());
+
+    const runtimeWith = (hardening: Partial<Hardening>) => {
+      const key = JSON.stringify(hardening);
+      const runtime = runtimes.get(key) ?? openRuntime(hardening);
+      runtimes.set(key, runtime);
+      return runtime;
+    };
+    const openRuntime = async (hardening: Partial<Hardening>) => {
+      const runtime = await prepared.createRuntime(hardening);
+      cleanup.defer(() => runtime.close());
+      return runtime;
+    };
+
+    async function carryOut(attack: Attack, hardening: Partial<Hardening>, plan: AttackPlan, script = attack.script) {
+      const runtime = await runtimeWith(hardening);
+      const id = `attack-${randomBytes(6).toString("hex")}`;
+      const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
+      for (const path of [workspaceDir, scriptsDir]) await mkdir(path, { recursive: true });
+      const root = runtime.workspaceOwner;
+      if (root) await chown(workspaceDir, root.uid, root.gid);
+      await writeFile(join(scriptsDir, "attack"), script);
+      const timeout = AbortSignal.timeout(attack.timeoutMs ?? defaultTimeoutMs);
+      const image = await prepared.image(attack.image);
+      const printed: Buffer[] = [];
+      let status: StepStatus | Error;
+      await using sandbox = await runtime.createSandbox(
+        {
+          id,
+          owner,
+          workspaceDir,
+          scriptsDir,
+          limits: { ...limits, ...plan.limits },
+          egress: plan.egress ?? { kind: "none" },
+        },
+        { signal: timeout },
+      );
+      try {
+        await sandbox.prepareImage(image, { signal: timeout, progress: () => {} });
+        status = await sandbox.runStep(
+          {
+            key: "attack",
+            image,
+            script: "/airlock/attack",
+            workingDirectory: plan.workingDirectory ?? "/data",
+            env: plan.env ?? {},
+          },
+          { signal: timeout, output: (_, bytes) => void printed.push(bytes) },
+        );
+      } catch (error) {
+        // Refusing the step, or stopping it, is a defence; whether it is this attack's is judged below.
+        status = error instanceof Error ? error : new Error(String(error));
+      }
+      const scene: Scene = {
+        runtime: target.name,
+        workspaceDir,
+        scriptsDir,
+        output: Buffer.concat(printed).toString("latin1"),
+      };
+      return { status, scene, verdict: await judge(attack, scene, status) };
+    }
+
+    for (const attack of attacks.filter(({ runtimes: only }) => only?.includes(target.name) ?? true)) {
+      const weakened: Weakened = typeof attack.weakened === "function" ? attack.weakened(target.name) : attack.weakened;
+      describe(attack.id, () => {
+        it(`fails: a step ${attack.does}`, async () => {
+          const { verdict } = await carryOut(attack, {}, attack.plan ?? {});
+          expect(verdict).toEqual({ kind: "held", how: expect.any(String) });
+        });
+        if ("cannotBeShown" in weakened) return;
+        it("succeeds without its defence", async () => {
+          const plan = { ...attack.plan, ...weakened.plan };
+          const { verdict } = await carryOut(attack, weakened.hardening ?? {}, plan, weakened.script);
+          expect(verdict).toEqual({ kind: "breach", what: expect.any(String) });
+        });
+      });
+    }
+  });
+}
+
+type Verdict =
+  | { readonly kind: "held"; readonly how: string }
+  | { readonly kind: "breach"; readonly what: string }
+  | { readonly kind: "not tried"; readonly output: string; readonly status: StepStatus | Error };
+
+async function judge(attack: Attack, scene: Scene, status: StepStatus | Error): Promise<Verdict> {
+  const breach = /^BREACH.*$/m.exec(scene.output)?.[0] ?? (await attack.inspect?.(scene));
+  if (breach) return { kind: "breach", what: breach };
+  const held = /^HELD.*$/m.exec(scene.output)?.[0];
+  if (held) return { kind: "held", how: held };
+  if (attack.endIsHeld && (status instanceof Error || status.kind === "killed")) {
+    return { kind: "held", how: status instanceof Error ? status.message : status.signal };
+  }
+  return { kind: "not tried", output: scene.output.slice(0, 2000), status };
+}
