@@ -405,6 +405,23 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("row", { name: /^default 0 0 none waits/ }).waitFor();
   });
 
+  it("adds a queue, changes its settings, and says what is wrong with one", async () => {
+    await page.goto(`${instance.url}/queues`);
+    await page.getByRole("button", { name: "New queue" }).click();
+    await page.getByRole("textbox", { name: "Name", exact: true }).fill("Indexers!");
+    await page.getByRole("textbox", { name: "Lease" }).fill("soon");
+    await page.getByRole("button", { name: "Add queue" }).click();
+    await page.getByText("must be a duration such as 15s or 5m").waitFor();
+    await page.getByRole("textbox", { name: "Name", exact: true }).fill("indexers");
+    await page.getByRole("textbox", { name: "Lease" }).fill("30s");
+    await page.getByRole("button", { name: "Add queue" }).click();
+    await page.getByRole("row", { name: /^indexers 0 0 none waits none up to 3 30s/ }).waitFor();
+    await page.getByRole("button", { name: "Settings of indexers" }).click();
+    await page.getByRole("textbox", { name: "Running jobs", exact: true }).fill("2");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("row", { name: /^indexers 0 0 none waits 2 at once up to 3 30s/ }).waitFor();
+  });
+
   it("fits a phone, and goes by keyboard", async () => {
     const phone = await newContext({
       viewport: { width: 360, height: 740 },

@@ -1,13 +1,16 @@
 import {
   type AddRepositoryRequest,
+  type CreateQueueRequest,
   ExecutorList,
   JobList,
   type JobSpecInput,
   JobView,
   QueueList,
+  QueueView,
   RepositoryList,
   RepositoryView,
   SessionView,
+  type UpdateQueueRequest,
 } from "@airlock/api";
 import { request, requestJson, requestNothing } from "./http.ts";
 
@@ -45,6 +48,12 @@ export const drainExecutor = (name: string) =>
 
 export const listQueues = async (options?: Abortable) =>
   (await requestJson(QueueList, `${api}/queues`, options)).queues;
+
+export const createQueue = (body: CreateQueueRequest) =>
+  requestJson(QueueView, `${api}/queues`, { method: "POST", body });
+
+export const updateQueue = (name: string, body: UpdateQueueRequest) =>
+  requestJson(QueueView, `${api}/queues/${encodeURIComponent(name)}`, { method: "PATCH", body });
 
 export const listRepositories = async (options?: Abortable) =>
   (await requestJson(RepositoryList, `${api}/repositories`, options)).repositories;

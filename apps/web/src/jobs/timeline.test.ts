@@ -74,6 +74,13 @@ describe("buildTimeline", () => {
     expect(groups[1]?.rows[0]).toMatchObject({ offsetMs: 3000, durationMs: 5000 });
   });
 
+  it("says of a running attempt which steps will not run", () => {
+    const running = job([entry(1, "step.docker.test", 1)]);
+    const [test, build] = running.steps;
+    const skipped = { ...running, steps: [test, { ...build, state: "skipped" }] } as JobView;
+    expect(buildTimeline(skipped, 1, now).groups[0]?.rows.map((row) => row.status)).toEqual(["succeeded", "skipped"]);
+  });
+
   it("says of a finished attempt what failed, what was cut off and what was never reached", () => {
     const failed = job([entry(1, "step.oci.test", 1, { exitCode: 3 })], "failed");
     expect(buildTimeline(failed, 1, now).groups[0]?.rows.map((row) => row.status)).toEqual(["failed", "skipped"]);

@@ -63,7 +63,11 @@ export function buildTimeline(job: JobView, attemptNumber: number, nowMs: number
   const seen = new Set(rows.filter((row) => groupOf(row.entry.key) === "Steps").map((row) => row.label));
   const steps = job.steps
     .filter((step) => !seen.has(step.key))
-    .map((step) => ({ kind: "step", step, label: step.key, status: open ? "pending" : "skipped" }) as const);
+    .map((step) => {
+      // What a step is without a log, its results know only of the last attempt.
+      const skipped = !open || (attemptNumber === job.attempt && step.state === "skipped");
+      return { kind: "step", step, label: step.key, status: skipped ? "skipped" : "pending" } as const;
+    });
   const groups = (["Setup", "Steps", "Teardown"] as const).map((name): TimelineGroup => {
     const own = rows.filter((row) => groupOf(row.entry.key) === name);
     const begin = Math.min(...own.map((row) => row.offsetMs));

@@ -1,6 +1,8 @@
-import { Anchor, Loader, Table, Text } from "@mantine/core";
-import { IconStack2 } from "@tabler/icons-react";
+import type { QueueView } from "@airlock/api";
+import { ActionIcon, Anchor, Button, Loader, Table, Text } from "@mantine/core";
+import { IconPlus, IconSettings, IconStack2 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link } from "react-router";
 import { listQueues } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
@@ -13,10 +15,12 @@ import { PageHeader } from "../layout/page-header.tsx";
 import { usePageIdentity } from "../layout/page-identity.ts";
 import { TickingDuration } from "../layout/ticking-duration.tsx";
 import { durationLimit } from "../layout/time-words.ts";
+import { QueueDialog } from "../queues/queue-dialog.tsx";
 
 export function QueuesPage() {
   usePageIdentity("Queues");
   useListEvents();
+  const [edited, setEdited] = useState<QueueView | "new">();
   const { data, error, refetch } = useQuery({
     queryKey: queryKeys.queues,
     queryFn: async ({ signal }) => {
@@ -30,7 +34,12 @@ export function QueuesPage() {
   });
   return (
     <>
-      <PageHeader title="Queues" description="Jobs wait in a queue until an executor that serves it has a free slot" />
+      <PageHeader title="Queues" description="Jobs wait in a queue until an executor that serves it has a free slot">
+        <Button leftSection={<IconPlus size={16} />} onClick={() => setEdited("new")}>
+          New queue
+        </Button>
+      </PageHeader>
+      {edited && <QueueDialog {...(edited === "new" ? {} : { queue: edited })} onClose={() => setEdited(undefined)} />}
       {error && data === undefined && (
         <ErrorPanel title="The queues could not be loaded" error={error} onRetry={refetch} />
       )}
@@ -49,8 +58,12 @@ export function QueuesPage() {
                 <Table.Th>Queued</Table.Th>
                 <Table.Th>Running</Table.Th>
                 <Table.Th>Oldest waits</Table.Th>
+                <Table.Th visibleFrom="sm">Limit</Table.Th>
                 <Table.Th visibleFrom="sm">Attempts</Table.Th>
                 <Table.Th visibleFrom="sm">Lease</Table.Th>
+                <Table.Th>
+                  <span className="visually-hidden">Settings</span>
+                </Table.Th>
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
@@ -79,10 +92,29 @@ export function QueuesPage() {
                     )}
                   </Table.Td>
                   <Table.Td visibleFrom="sm">
+                    {queue.concurrencyLimit === null ? (
+                      <Text size="sm" c="dimmed">
+                        none
+                      </Text>
+                    ) : (
+                      <Text size="sm">{queue.concurrencyLimit} at once</Text>
+                    )}
+                  </Table.Td>
+                  <Table.Td visibleFrom="sm">
                     <Text size="sm">up to {queue.maxAttempts}</Text>
                   </Table.Td>
                   <Table.Td visibleFrom="sm">
                     <Text size="sm">{durationLimit(queue.leaseMs)}</Text>
+                  </Table.Td>
+                  <Table.Td>
+                    <ActionIcon
+                      variant="subtle"
+                      color="gray"
+                      aria-label={`Settings of ${queue.name}`}
+                      onClick={() => setEdited(queue)}
+                    >
+                      <IconSettings size={18} />
+                    </ActionIcon>
                   </Table.Td>
                 </Table.Tr>
               ))}

@@ -1,0 +1,49 @@
+import type { QueueView } from "@airlock/api";
+import { describe, expect, it } from "vitest";
+import { parseQueue, queueValues } from "./queue-form.ts";
+
+const queue: QueueView = {
+  name: "batches",
+  queued: 0,
+  processing: 0,
+  oldestQueuedMs: null,
+  maxAttempts: 5,
+  maxLosses: 3,
+  backoffMs: 5000,
+  backoffMaxMs: 300_000,
+  leaseMs: 15_500,
+  heartbeatIntervalMs: 5000,
+  concurrencyLimit: null,
+  namespaceConcurrencyLimit: 4,
+  weight: 2,
+  maxLogBytes: 256 * 2 ** 20 + 1,
+};
+
+describe("parseQueue", () => {
+  it("reads back what a queue has, to the byte and the millisecond", () => {
+    const { queued, processing, oldestQueuedMs, ...settings } = queue;
+    expect(parseQueue(queueValues(queue))).toEqual({ kind: "request", request: settings });
+  });
+
+  it("shows what a new queue begins with as people write it", () => {
+    expect(queueValues()).toMatchObject({ maxAttempts: "3", leaseMs: "15s", backoffMaxMs: "5m", maxLogBytes: "256Mi" });
+  });
+
+  it("names every field that is wrong", () => {
+    const parsed = parseQueue({
+      ...queueValues(queue),
+      name: "Not A Name",
+      maxAttempts: "many",
+      leaseMs: "15",
+      weight: "0",
+      concurrencyLimit: "-1",
+    });
+    expect(parsed.kind === "invalid" && [...parsed.problems.keys()].sort()).toEqual([
+      "concurrencyLimit",
+      "leaseMs",
+      "maxAttempts",
+      "name",
+      "weight",
+    ]);
+  });
+});
