@@ -5,6 +5,7 @@ import { AirlockError, parseBytes } from "@airlock/job";
 import { z } from "zod";
 import type { BlobStorage } from "./artifacts/open-blob-store.ts";
 import { checkBlobPrefix } from "./blobs/blob-key.ts";
+import type { KeySource } from "./secrets/open-keyring.ts";
 
 export interface ListenAddress {
   /** Address or name; without brackets for IPv6. */
@@ -22,6 +23,8 @@ export interface InstanceConfig {
   readonly administratorToken: string | null;
   /** The executors' shared secret; `null`: made once and kept in the data directory. */
   readonly executorToken: string | null;
+  /** What secrets are encrypted with. */
+  readonly secretKeys: KeySource;
   /** How people reach the instance, where that is not the listen address. */
   readonly externalUrl: string | null;
   /** Where artifacts lie. */
@@ -71,6 +74,8 @@ const Environment = z.object({
     .default(null),
   AIRLOCK_TOKEN: Token.nullable().default(null),
   AIRLOCK_EXECUTOR_TOKEN: Token.nullable().default(null),
+  AIRLOCK_SECRET_KEY: z.string().optional(),
+  AIRLOCK_SECRET_KEY_FILE: z.string().optional(),
   AIRLOCK_EXTERNAL_URL: z
     .url({ protocol: /^https?$/, error: "must be an http or https URL" })
     .nullable()
@@ -140,6 +145,18 @@ function blobStorage(e: z.output<typeof Environment>): BlobStorage {
   };
 }
 
+function keySource(e: z.output<typeof Environment>): KeySource {
+  if (e.AIRLOCK_SECRET_KEY !== undefined && e.AIRLOCK_SECRET_KEY_FILE !== undefined) {
+    throw new AirlockError("wrong setting: AIRLOCK_SECRET_KEY and AIRLOCK_SECRET_KEY_FILE are both set", {
+      code: "invalid-configuration",
+      hint: "Give the keys in one of them; the file may hold several.",
+    });
+  }
+  if (e.AIRLOCK_SECRET_KEY !== undefined) return { kind: "text", text: e.AIRLOCK_SECRET_KEY };
+  if (e.AIRLOCK_SECRET_KEY_FILE === undefined) return null;
+  return { kind: "file", file: path.resolve(e.AIRLOCK_SECRET_KEY_FILE) };
+}
+
 /** Flags win over the environment; an empty variable counts as not set. */
 export interface ConfigFlags {
   readonly listen?: string | undefined;
@@ -165,6 +182,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     databaseUrl: e.AIRLOCK_DATABASE_URL,
     administratorToken: e.AIRLOCK_TOKEN,
     executorToken: e.AIRLOCK_EXECUTOR_TOKEN,
+    secretKeys: keySource(e),
     externalUrl: e.AIRLOCK_EXTERNAL_URL,
     blobStorage: blobStorage(e),
     maxArtifactBytes: e.AIRLOCK_MAX_ARTIFACT_SIZE,

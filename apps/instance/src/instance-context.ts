@@ -4,6 +4,7 @@ import type { InstanceConfig } from "./config.ts";
 import type { Metrics } from "./http/metrics.ts";
 import type { Dispatcher } from "./queues/dispatcher.ts";
 import type { RepositoryService } from "./repositories/repository-service.ts";
+import type { Sealer } from "./secrets/sealer.ts";
 import type { Database } from "./store/database.ts";
 import type { Notifications } from "./store/notifications.ts";
 
@@ -18,6 +19,8 @@ export interface InstanceContext {
   readonly dispatcher: Dispatcher;
   readonly repositories: RepositoryService;
   readonly metrics: Metrics;
+  /** Encrypts secrets and what else must not be read from the database. */
+  readonly sealer: Sealer;
   readonly administratorToken: string;
   readonly executorToken: string;
   /** Aborted when the instance stops: long polls and streams end. */

@@ -12,6 +12,11 @@ import { close, createHttpServer, listen } from "./http/server.ts";
 import { Dispatcher } from "./queues/dispatcher.ts";
 import { deleteSpentTokens, expireLeases } from "./queues/expire-leases.ts";
 import { RepositoryService } from "./repositories/repository-service.ts";
+import { openKeyring } from "./secrets/open-keyring.ts";
+import { rotateKeys } from "./secrets/rotate-keys.ts";
+import { sealRepositories } from "./secrets/seal-repositories.ts";
+import { Sealer } from "./secrets/sealer.ts";
+import { forgetOldUses } from "./secrets/secret-audit.ts";
 import { type Database, openDatabase } from "./store/database.ts";
 import { EmbeddedPostgres } from "./store/embedded-postgres.ts";
 import { Notifications } from "./store/notifications.ts";
@@ -58,9 +63,15 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
       onError: (message) => logger.warn({ problem: message }, "notifications interrupted"),
     }),
   );
+  const defaultFile = data.resolve("secret-key");
+  const sealer = new Sealer(await openKeyring({ db, source: config.secretKeys, defaultFile }));
+  await sealRepositories({ db, sealer });
+  const { rotated } = await rotateKeys({ db, sealer });
+  if (rotated > 0) logger.info({ rotated, keyId: sealer.keyId }, "secrets are under the newest key now");
   const repositories = stack.use(
     await RepositoryService.open({
       db,
+      sealer,
       directory: data.resolve("repositories"),
       executablePath: config.executablePath,
       allowLocal: config.allowLocalRepositories,
@@ -85,6 +96,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     dispatcher,
     repositories,
     metrics,
+    sealer,
     administratorToken,
     executorToken,
     stopping: stopping.signal,
@@ -134,6 +146,7 @@ function startPostgres(dataDirectory: string, logger: Logger): Promise<EmbeddedP
 async function housekeep(db: Database, blobs: BlobStore, signal: AbortSignal): Promise<void> {
   await deleteSpentTokens(db);
   await forgetOldExecutors(db);
+  await forgetOldUses(db);
   await collectBlobGarbage(db, blobs, signal);
 }
 

@@ -35,6 +35,7 @@ export async function startTestInstance(
       databaseUrl: database.url,
       administratorToken: "administrator-token-of-tests",
       executorToken: "executor-token-of-tests",
+      secretKeys: null,
       externalUrl: null,
       blobStorage: null,
       maxArtifactBytes: 64 * 1024 * 1024,

@@ -18,6 +18,8 @@ const statusByCode: Readonly<Record<string, number>> = {
   "unknown-revision": 422,
   "invalid-repository-url": 422,
   "local-repository-refused": 422,
+  "secret-key-mismatch": 503,
+  "secret-key-missing": 503,
   "repository-unavailable": 502,
   "git-missing": 500,
   "git-timeout": 504,

@@ -36,7 +36,12 @@ export interface DequeuedJob {
   readonly token: string;
   /** How long the job waited since it was queued, in ms. */
   readonly waitedMs: number;
+  /** Whether a secret is there that holds credentials of registries, for this job or for others. */
+  readonly registrySecrets: boolean;
 }
+
+/** The secret that becomes a job's registry credentials. */
+export const registrySecretName = "DOCKER_AUTH_CONFIG";
 
 /** Lost races for the same few jobs are tried again this often before the queue counts as empty for now. */
 const maxTries = 5;
@@ -80,6 +85,7 @@ interface DequeuedRow {
   waited_ms: number;
   limited: boolean;
   candidates: number;
+  registry_secrets: boolean;
 }
 
 interface QueueAnswer {
@@ -111,6 +117,7 @@ async function dequeueFrom(db: Database, queue: string, options: DequeueOptions)
     heartbeatIntervalMs: row.heartbeat_interval_ms,
     token,
     waitedMs: Math.max(0, row.waited_ms),
+    registrySecrets: row.registry_secrets,
   };
   return { job, contended: false };
 }
@@ -195,7 +202,8 @@ async function take(
     select id, settings.name as queue, attempt, spec, repository, commit, settings.lease_ms,
       settings.heartbeat_interval_ms, settings.limited and not ${counted} as limited,
       (select count(*)::int from candidates) as candidates,
-      (extract(epoch from started_at - visible_at) * 1000)::float8 as waited_ms
+      (extract(epoch from started_at - visible_at) * 1000)::float8 as waited_ms,
+      exists (select from secrets where name = ${registrySecretName}) as registry_secrets
     from settings left join taken on true`.execute(db);
   return rows[0];
 }

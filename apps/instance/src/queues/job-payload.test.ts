@@ -1,5 +1,6 @@
 import { JobPayload, JobSpec } from "@airlock/api";
 import { describe, expect, it } from "vitest";
+import { noSecrets } from "../secrets/job-secrets.ts";
 import type { DequeuedJob } from "./dequeue-job.ts";
 import { jobPayload, payloadVersion, scriptLines } from "./job-payload.ts";
 
@@ -22,12 +23,13 @@ const job: DequeuedJob = {
   heartbeatIntervalMs: 5000,
   token: "t".repeat(40),
   waitedMs: 3,
+  registrySecrets: false,
 };
 
 describe("jobPayload", () => {
   it("is read by an Airlock executor as it was meant", () => {
     const payload = JobPayload.parse(
-      jobPayload(job, { version: 2, withQueue: true, withExtension: true, maxArtifactBytes: 1000 }),
+      jobPayload(job, noSecrets, { version: 2, withQueue: true, withExtension: true, maxArtifactBytes: 1000 }),
     );
     expect(payload).toMatchObject({
       version: 2,
@@ -53,15 +55,12 @@ describe("jobPayload", () => {
   });
 
   it("says no more than the base protocol to others", () => {
-    const payload = jobPayload(
-      { ...job, repository: null, commit: null },
-      {
-        version: 1,
-        withQueue: false,
-        withExtension: false,
-        maxArtifactBytes: 1000,
-      },
-    );
+    const payload = jobPayload({ ...job, repository: null, commit: null }, noSecrets, {
+      version: 1,
+      withQueue: false,
+      withExtension: false,
+      maxArtifactBytes: 1000,
+    });
     expect(Object.keys(payload)).not.toEqual(expect.arrayContaining(["airlock"]));
     expect(payload).not.toHaveProperty("queue");
     expect(payload).not.toHaveProperty("version");
@@ -70,10 +69,12 @@ describe("jobPayload", () => {
   });
 
   it("beats three times in a short lease", () => {
-    const payload = jobPayload(
-      { ...job, leaseMs: 2000 },
-      { version: 2, withQueue: false, withExtension: true, maxArtifactBytes: 1000 },
-    );
+    const payload = jobPayload({ ...job, leaseMs: 2000 }, noSecrets, {
+      version: 2,
+      withQueue: false,
+      withExtension: true,
+      maxArtifactBytes: 1000,
+    });
     expect(payload.airlock?.heartbeatIntervalMs).toBe(666);
   });
 });

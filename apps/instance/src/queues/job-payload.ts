@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { executorCapabilities, type JobPayloadWire, type JobSpec, type StepSpec } from "@airlock/api";
 import { parseDuration } from "@airlock/job";
+import type { JobSecrets } from "../secrets/job-secrets.ts";
 import type { DequeuedJob } from "./dequeue-job.ts";
 
 export interface PayloadOptions {
@@ -14,10 +15,11 @@ export interface PayloadOptions {
 }
 
 /** What an executor is told to do. */
-export function jobPayload(job: DequeuedJob, options: PayloadOptions): JobPayloadWire {
+export function jobPayload(job: DequeuedJob, secrets: JobSecrets, options: PayloadOptions): JobPayloadWire {
   const { spec } = job;
+  const dockerAuthConfig = secrets.registryAuth ? { auths: secrets.registryAuth } : {};
   return {
-    ...(options.version === 2 ? { version: 2, dockerAuthConfig: {} } : {}),
+    ...(options.version === 2 ? { version: 2, dockerAuthConfig } : {}),
     id: job.id,
     token: job.token,
     ...(options.withQueue ? { queue: job.queue } : {}),
@@ -33,11 +35,11 @@ export function jobPayload(job: DequeuedJob, options: PayloadOptions): JobPayloa
       image: step.image,
       commands: scriptLines(step),
       dir: step.dir,
-      env: Object.entries(step.env).map(([name, value]) => `${name}=${value}`),
+      env: [...Object.entries(step.env).map(([name, value]) => `${name}=${value}`), ...(secrets.env.get(index) ?? [])],
     })),
     cliSteps: null,
-    redactedValues: {},
-    ...(options.withExtension ? { airlock: extension(job, spec, options) } : {}),
+    redactedValues: secrets.redactedValues,
+    ...(options.withExtension ? { airlock: { ...extension(job, spec, options), ...secretFiles(secrets) } } : {}),
   };
 }
 
@@ -55,6 +57,11 @@ function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): No
     diff: spec.diff ?? false,
     maxArtifactBytes: options.maxArtifactBytes,
   };
+}
+
+/** Most jobs have none: their payload stays as it was. */
+function secretFiles({ files }: JobSecrets): Pick<NonNullable<JobPayloadWire["airlock"]>, "secretFiles"> {
+  return files.length > 0 ? { secretFiles: [...files] } : {};
 }
 
 /** A longer file is fetched from the files route. Version 1 knows plain text only. */

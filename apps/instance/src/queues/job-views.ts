@@ -4,7 +4,7 @@ import { parseDuration } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
 import { listArtifacts } from "../artifacts/list-artifacts.ts";
 import { activeWithinMs } from "../executors/executor-registry.ts";
-import { cutNotice, type LogEntryRow, listLogEntries } from "../logs/read-log.ts";
+import { cutNotice, type LogEntryRow, listLogEntries, maxListedEntries } from "../logs/read-log.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { type ExecutorFacts, explainJob } from "./explain-job.ts";
@@ -12,6 +12,30 @@ import { scriptLines } from "./job-payload.ts";
 import { stepResults } from "./step-results.ts";
 
 type JobRow = Selectable<Schema["jobs"]>;
+
+const summaryColumns = [
+  "id",
+  "queue",
+  "state",
+  "repository",
+  "revision",
+  "commit",
+  "attempt",
+  "executor",
+  "queued_at",
+  "started_at",
+  "finished_at",
+  "failure_reason",
+  "failure_message",
+  "cancel_requested",
+] as const;
+
+type SummaryRow = Pick<JobRow, (typeof summaryColumns)[number]> & { readonly step_keys: readonly string[] };
+
+/** The rest of a job's specification may weigh megabytes, and a list has hundreds of jobs. */
+const stepKeysOfSpec = sql<string[]>`array(
+  select coalesce(step.value ->> 'key', (step.ordinality - 1)::text)
+  from jsonb_array_elements(spec -> 'steps') with ordinality as step order by step.ordinality)`;
 
 export interface JobFilter {
   readonly states: readonly JobState[];
@@ -24,7 +48,7 @@ export interface JobFilter {
 
 /** Newest first. */
 export async function listJobs(db: Database, filter: JobFilter): Promise<JobSummary[]> {
-  let query = db.selectFrom("jobs").selectAll();
+  let query = db.selectFrom("jobs").select(summaryColumns).select(stepKeysOfSpec.as("step_keys"));
   if (filter.states.length > 0) query = query.where("state", "in", [...filter.states]);
   if (filter.queue !== undefined) query = query.where("queue", "=", filter.queue);
   if (filter.repository !== undefined) query = query.where("repository", "=", filter.repository);
@@ -37,7 +61,8 @@ export async function getJobSummaries(db: Database, ids: readonly number[]): Pro
   if (ids.length === 0) return [];
   const rows = await db
     .selectFrom("jobs")
-    .selectAll()
+    .select(summaryColumns)
+    .select(stepKeysOfSpec.as("step_keys"))
     .where("id", "in", [...ids])
     .execute();
   return rows.map(toJobSummary);
@@ -83,7 +108,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
   const stepKeys = spec.steps.map((step, index) => step.key ?? String(index));
   const results = stepResults(stepKeys, last, row.state);
   const view: JobView = {
-    ...toJobSummary(row),
+    ...toJobSummary({ ...row, step_keys: stepKeys }),
     priority: row.priority,
     labels: spec.labels,
     resources: spec.resources,
@@ -152,11 +177,12 @@ async function activeExecutors(db: Database, queue: string): Promise<ExecutorFac
 
 function warnings(entries: readonly LogEntryRow[]): string[] {
   const found: string[] = [];
+  if (entries.length >= maxListedEntries) found.push(`Only the last ${maxListedEntries} log entries are listed.`);
   for (const entry of entries) if (entry.storedLength < entry.length) found.push(cutNotice(entry));
   return found;
 }
 
-function toJobSummary(row: JobRow): JobSummary {
+function toJobSummary(row: SummaryRow): JobSummary {
   return {
     id: row.id,
     queue: row.queue,
@@ -172,7 +198,7 @@ function toJobSummary(row: JobRow): JobSummary {
     failureReason: row.failure_reason,
     failureMessage: row.failure_message,
     cancelRequested: row.cancel_requested,
-    stepKeys: row.spec.steps.map((step, index) => step.key ?? String(index)),
+    stepKeys: [...row.step_keys],
   };
 }
 

@@ -1,6 +1,6 @@
 import type { JobSpec } from "@airlock/api";
-import { AirlockError } from "@airlock/job";
 import type { RepositoryService } from "../repositories/repository-service.ts";
+import { requireKnownSecrets } from "../secrets/require-known-secrets.ts";
 import type { Database } from "../store/database.ts";
 import type { Notifications } from "../store/notifications.ts";
 import { type EnqueuedJob, enqueueJob, findJobByKey, unknownQueue } from "./enqueue-job.ts";
@@ -27,7 +27,7 @@ export async function submitJob(
     const existing = await findJobByKey(db, idempotencyKey, spec);
     if (existing !== null) return { id: existing, created: false };
   }
-  requireKnownSecrets(spec);
+  await requireKnownSecrets(db, spec);
   // What can be told at once is told before git takes its time.
   await requireQueue(db, spec.queue);
   const resolved = spec.repository === undefined ? null : await repositories.resolve(spec.repository, spec.revision);
@@ -39,17 +39,6 @@ export async function submitJob(
   });
   if (job.created) notifications.publish({ kind: "queued", queue: spec.queue }, { kind: "job", job: job.id });
   return job;
-}
-
-function requireKnownSecrets(spec: JobSpec): void {
-  for (const [index, step] of spec.steps.entries()) {
-    const name = step.secrets[0];
-    if (name === undefined) continue;
-    throw new AirlockError(`steps[${index}].secrets: there is no secret "${name}"`, {
-      code: "unknown-secret",
-      hint: "This instance keeps no secrets; leave `secrets` out.",
-    });
-  }
 }
 
 async function requireQueue(db: Database, name: string): Promise<void> {

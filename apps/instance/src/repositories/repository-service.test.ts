@@ -17,10 +17,14 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseKeys } from "../secrets/keyring.ts";
+import { Sealer } from "../secrets/sealer.ts";
 import { type Database, openDatabase } from "../store/database.ts";
 import { RepositoryService } from "./repository-service.ts";
 
 const owned = "/tmp/airlock-owned";
+const keyring = parseKeys("a".repeat(64), "the test");
+const sealer = new Sealer(keyring);
 
 describeWithEngines(["postgres"], "the repository service", () => {
   let database: TestDatabase;
@@ -35,6 +39,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     mirrors = path.join(directory.path, "mirrors");
     database = await createDatabase(engines().postgres?.url ?? "");
     db = await openDatabase({ url: database.url });
+    await db.insertInto("secret_keys").values({ key_id: keyring.primary.id }).execute();
     service = await open(mirrors);
   });
   afterAll(async () => {
@@ -45,7 +50,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
   });
 
   function open(at: string, executablePath = "/usr/local/bin:/usr/bin:/bin"): Promise<RepositoryService> {
-    return RepositoryService.open({ db, directory: at, executablePath, allowLocal: true, onError: () => {} });
+    return RepositoryService.open({ db, sealer, directory: at, executablePath, allowLocal: true, onError: () => {} });
   }
   const newPath = () => path.join(directory.path, `source-${++count}`);
   const file = (content: string) => [{ path: "file", content }];

@@ -3,6 +3,9 @@ import path from "node:path";
 import { RepositoryName, type RepositoryView } from "@airlock/api";
 import { AirlockError, errorMessage } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
+import { requireRegisteredKey } from "../secrets/open-keyring.ts";
+import { repositoryContext, sealedAddress } from "../secrets/seal-repositories.ts";
+import type { Sealer } from "../secrets/sealer.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { BareMirror } from "./bare-mirror.ts";
@@ -11,6 +14,8 @@ import { parseRepositoryUrl, type RepositorySource } from "./repository-url.ts";
 
 export interface RepositoryServiceOptions {
   readonly db: Database;
+  /** Encrypts addresses that hold credentials. */
+  readonly sealer: Sealer;
   /** Holds the mirrors. */
   readonly directory: string;
   /** `PATH` for git. */
@@ -28,6 +33,8 @@ export interface ResolvedRevision {
 /** A branch that was fetched this long ago counts as up to date; a local path never does, its user just committed. */
 const freshMs = 2000;
 const addWaitMs = 5000;
+/** Namespace of the advisory locks, apart from those that other parts take. */
+const addLock = 415_212;
 const fullSha = /^[0-9a-f]{40}$/;
 const shortSha = /^[0-9a-f]{7,39}$/;
 
@@ -76,7 +83,7 @@ export class RepositoryService implements AsyncDisposable {
 
   /**
    * Adds a repository and begins to mirror it; the answer waits a few seconds for that. Adding the same URL under the
-   * same name again refreshes it.
+   * same name again refreshes it, with the credentials that it has now.
    * @throws {AirlockError} `invalid-repository-url`, `local-repository-refused`, `repository-exists`.
    */
   async add(request: { readonly name?: string | undefined; readonly url: string }): Promise<RepositoryView> {
@@ -88,23 +95,7 @@ export class RepositoryService implements AsyncDisposable {
         hint: "Give a name of your own.",
       });
     }
-    const { db } = this.#options;
-    await db
-      .insertInto("repositories")
-      .values({ name, url: source.url })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
-    const existing = await db
-      .selectFrom("repositories")
-      .selectAll()
-      .where((where) => (request.name === undefined ? where("url", "=", source.url) : where("name", "=", request.name)))
-      .executeTakeFirst();
-    if (!existing || existing.url !== source.url) {
-      throw new AirlockError(`another repository is named "${name}", or this URL has another name`, {
-        code: "repository-exists",
-        hint: "List the repositories with GET /api/v1/repositories; choose another name, or delete the other one first.",
-      });
-    }
+    const existing = await this.#store(name, request.name, source);
     const fetched = this.refresh(existing.name).catch((error: unknown) => {
       this.#options.onError(errorMessage(error));
     });
@@ -165,7 +156,7 @@ export class RepositoryService implements AsyncDisposable {
   async resolve(nameOrUrl: string, revision: string): Promise<ResolvedRevision> {
     const row = await this.#find(nameOrUrl);
     const mirror = this.#mirror(row.name);
-    const source = this.#source(row.url);
+    const source = this.#sourceOf(row);
     const known = await mirror.resolve(revision);
     if (known && (await this.#isPinned(mirror, revision))) return { repository: row.name, commit: known };
     await this.refresh(row.name, { maxAgeMs: source.kind === "local" ? 0 : freshMs });
@@ -190,7 +181,7 @@ export class RepositoryService implements AsyncDisposable {
     const row = await this.#row(name);
     await this.refresh(name);
     if (commit !== null && !(await mirror.resolve(commit))) {
-      await this.#fetchPinned(mirror, this.#source(row.url), commit);
+      await this.#fetchPinned(mirror, this.#sourceOf(row), commit);
     }
     return mirror.directory;
   }
@@ -204,10 +195,52 @@ export class RepositoryService implements AsyncDisposable {
     return path.join(this.#options.directory, ".local-repositories.gitconfig");
   }
 
+  async #store(name: string, givenName: string | undefined, source: RepositorySource): Promise<{ name: string }> {
+    const { db, sealer } = this.#options;
+    return db.transaction().execute(async (transaction) => {
+      // A URL has one name, which no constraint can say where parts of URLs are encrypted.
+      await sql`select pg_advisory_xact_lock(${addLock}, hashtext(${source.displayUrl}))`.execute(transaction);
+      const known = await transaction
+        .selectFrom("repositories")
+        .select("name")
+        .where("url", "=", source.displayUrl)
+        .orderBy("name")
+        .execute();
+      const same = known.find((row) => givenName === undefined || row.name === givenName);
+      if (source.url !== source.displayUrl) await requireRegisteredKey(transaction, sealer.keyId);
+      if (same) {
+        const address = sealedAddress(sealer, same.name, source);
+        // One without credentials in it leaves those that are there.
+        if (address.sealed_url) {
+          await transaction.updateTable("repositories").set(address).where("name", "=", same.name).execute();
+        }
+        return same;
+      }
+      const added =
+        known.length === 0 &&
+        (await transaction
+          .insertInto("repositories")
+          .values({ name, ...sealedAddress(sealer, name, source) })
+          .onConflict((conflict) => conflict.doNothing())
+          .returning("name")
+          .executeTakeFirst());
+      if (added) return added;
+      throw new AirlockError(`another repository is named "${name}", or this URL has another name`, {
+        code: "repository-exists",
+        hint: "List the repositories with GET /api/v1/repositories; choose another name, or delete the other one first.",
+      });
+    });
+  }
+
+  /** Where it comes from, credentials included. */
+  #sourceOf({ name, url, sealed_url }: RepositoryRow): RepositorySource {
+    return this.#source(sealed_url ? this.#options.sealer.open(repositoryContext(name), sealed_url) : url);
+  }
+
   /** Names are no URLs: they stay as they are. */
   #normalized(nameOrUrl: string): string {
     try {
-      return this.#source(nameOrUrl).url;
+      return this.#source(nameOrUrl).displayUrl;
     } catch (error) {
       if (error instanceof AirlockError) return nameOrUrl;
       throw error;
@@ -255,7 +288,7 @@ export class RepositoryService implements AsyncDisposable {
     const startedAt = Date.now();
     const mirror = this.#mirror(name);
     try {
-      await mirror.fetch(this.#source(row.url), this.#stopped.signal);
+      await mirror.fetch(this.#sourceOf(row), this.#stopped.signal);
     } catch (error) {
       if (!this.#stopped.signal.aborted) {
         await db
@@ -285,6 +318,7 @@ export class RepositoryService implements AsyncDisposable {
       .selectFrom("repositories")
       .selectAll()
       .where((where) => where.or([where("name", "=", nameOrUrl), where("url", "=", this.#normalized(nameOrUrl))]))
+      .orderBy("name")
       .executeTakeFirst();
     if (!row) throw unknownRepository(nameOrUrl);
     return row;

@@ -1,4 +1,4 @@
-import type { ArtifactKind, JobSpec, StepResult } from "@airlock/api";
+import type { ArtifactKind, JobSpec, SecretAction, SecretEventView, StepResult } from "@airlock/api";
 import type { FailureReason, JobState } from "@airlock/job";
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
 
@@ -25,14 +25,54 @@ type RepositoryState = "cloning" | "ready" | "failed";
 
 interface RepositoriesTable {
   name: string;
-  /** With its credentials, if it has any: never shown. */
+  /** As it is shown. */
   url: string;
+  /** With its credentials, where it has any. */
+  sealed_url: Buffer | null;
+  /** Of the key that `sealed_url` is under. */
+  key_id: string | null;
   state: Generated<RepositoryState>;
   error: string | null;
   head: string | null;
   fetched_at: Date | null;
   size_bytes: number | null;
   created_at: DefaultedTime;
+}
+
+interface SecretKeysTable {
+  key_id: string;
+  registered_at: DefaultedTime;
+}
+
+interface SecretsTable {
+  id: Generated<number>;
+  name: string;
+  /** Empty: of every namespace. */
+  namespace: string;
+  /** Empty: of every queue. */
+  queue: string;
+  description: string;
+  key_id: string;
+  sealed: Buffer;
+  created_at: DefaultedTime;
+  created_by: string;
+  updated_at: ColumnType<Date, never, Date>;
+  updated_by: string;
+  last_used_at: Date | null;
+}
+
+interface SecretEventsTable {
+  id: Generated<number>;
+  at: DefaultedTime;
+  action: SecretAction;
+  name: string;
+  namespace: string;
+  queue: string;
+  actor: string;
+  via: SecretEventView["via"];
+  job: number | null;
+  attempt: number | null;
+  step: string | null;
 }
 
 interface JobsTable {
@@ -193,4 +233,7 @@ export interface Schema {
   log_entries: LogEntriesTable;
   log_chunks: LogChunksTable;
   executors: ExecutorsTable;
+  secret_keys: SecretKeysTable;
+  secrets: SecretsTable;
+  secret_events: SecretEventsTable;
 }

@@ -1,11 +1,13 @@
 import { DequeueRequest, type JobPayloadWire } from "@airlock/api";
-import { parseBytes } from "@airlock/job";
+import { errorMessage, parseBytes } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import { ExecutorOffers } from "../../executors/executor-offers.ts";
 import type { InstanceContext } from "../../instance-context.ts";
-import type { ResourceOffer } from "../../queues/dequeue-job.ts";
+import type { DequeuedJob, ResourceOffer } from "../../queues/dequeue-job.ts";
 import { jobPayload, payloadVersion } from "../../queues/job-payload.ts";
+import { refuseJob } from "../../queues/refuse-job.ts";
+import { type JobSecrets, jobSecrets } from "../../secrets/job-secrets.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { KnownQueues } from "./known-queues.ts";
 import { parseBody, requireExecutorName } from "./parse-body.ts";
@@ -47,12 +49,9 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     reply.raw.once("close", () => gone.abort(new Error("the executor hung up")));
     const offer = resourceOffer(body);
     await offers.record(body.executorName, { ...offer, capabilities: body.airlock?.capabilities ?? [] });
-    const job = await context.dispatcher.dequeue(
-      { queues, executor: body.executorName, labels: body.airlock?.labels ?? {}, offer },
-      body.airlock?.waitMs ?? 0,
-      gone.signal,
-    );
-    if (!job) return null;
+    const taken = await take(request, body, queues, offer, gone.signal);
+    if (!taken) return null;
+    const { job, secrets } = taken;
     reply.raw.once("close", () => {
       // The last byte never left this process: nobody has the job, and its lease would only hold it up.
       if (reply.raw.writableFinished) return;
@@ -65,7 +64,37 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     const { id: jobId, attempt, queue } = job;
     request.log.info({ jobId, attempt, queue, executor: body.executorName }, "job handed out");
     const { maxArtifactBytes } = context.config;
-    return jobPayload(job, { version, withQueue, withExtension: body.airlock !== undefined, maxArtifactBytes });
+    return jobPayload(job, secrets, {
+      version,
+      withQueue,
+      withExtension: body.airlock !== undefined,
+      maxArtifactBytes,
+    });
+  }
+
+  /** The next job with its secrets. One that can't have them ends here, and the executor gets the one after it. */
+  async function take(
+    request: FastifyRequest,
+    body: z.output<typeof DequeueRequest>,
+    queues: readonly string[],
+    offer: ResourceOffer,
+    signal: AbortSignal,
+  ): Promise<{ readonly job: DequeuedJob; readonly secrets: JobSecrets } | null> {
+    const { db, sealer, dispatcher } = context;
+    const executor = body.executorName;
+    const waitUntil = performance.now() + (body.airlock?.waitMs ?? 0);
+    const options = { queues, executor, labels: body.airlock?.labels ?? {}, offer };
+    for (;;) {
+      const job = await dispatcher.dequeue(options, waitUntil - performance.now(), signal);
+      if (!job) return null;
+      try {
+        const takesFiles = body.airlock?.capabilities.includes("secret-files") ?? false;
+        return { job, secrets: await jobSecrets(job, { db, sealer, executor, takesFiles }) };
+      } catch (error) {
+        request.log.warn({ jobId: job.id, attempt: job.attempt, problem: errorMessage(error) }, "job not handed out");
+        await refuseJob(context, job, executor, error);
+      }
+    }
   }
 }
 

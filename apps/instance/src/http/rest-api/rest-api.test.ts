@@ -282,6 +282,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
     );
     expect(routes.sort()).toEqual([
       "DELETE /repositories/{name}",
+      "DELETE /secrets/{name}",
       "DELETE /session",
       "GET /events",
       "GET /executors",
@@ -294,6 +295,8 @@ describeWithEngines(["postgres"], "the REST API", () => {
       "GET /queues",
       "GET /repositories",
       "GET /repositories/{name}",
+      "GET /secrets",
+      "GET /secrets/audit",
       "GET /session",
       "PATCH /queues/{name}",
       "POST /executors/{name}/drain",
@@ -303,7 +306,9 @@ describeWithEngines(["postgres"], "the REST API", () => {
       "POST /queues",
       "POST /repositories",
       "POST /repositories/{name}/refresh",
+      "POST /secrets/rotate",
       "POST /session",
+      "PUT /secrets/{name}",
     ]);
     expect(JSON.stringify(document.paths["/api/v1/jobs"]?.post)).toContain('"required":["steps"]');
   });

@@ -12,6 +12,7 @@ import { executorRoutes } from "./executor-routes.ts";
 import { jobRoutes } from "./job-routes.ts";
 import { queueRoutes } from "./queue-routes.ts";
 import { repositoryRoutes } from "./repository-routes.ts";
+import { secretRoutes } from "./secret-routes.ts";
 import { sessionRoutes } from "./session-routes.ts";
 import { withZod } from "./zod-scope.ts";
 
@@ -68,5 +69,6 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     repositoryRoutes(typed, context);
     executorRoutes(typed, context);
     queueRoutes(typed, context);
+    secretRoutes(typed, context);
   });
 }

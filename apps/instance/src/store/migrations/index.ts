@@ -2,6 +2,7 @@ import { initial } from "./0001-initial.ts";
 import { artifacts } from "./0002-artifacts.ts";
 import { scheduling } from "./0003-scheduling.ts";
 import { uploads } from "./0004-uploads.ts";
+import { secrets } from "./0005-secrets.ts";
 
 /** One step of the schema. Never changed once released: the next change is the next number. */
 export interface Migration {
@@ -11,4 +12,4 @@ export interface Migration {
 }
 
 // Imported, not read from files, so that a single-file bundle carries them.
-export const migrations: readonly Migration[] = [initial, artifacts, scheduling, uploads];
+export const migrations: readonly Migration[] = [initial, artifacts, scheduling, uploads, secrets];

@@ -1,0 +1,108 @@
+import {
+  RotatedKeys,
+  SecretAudit,
+  SecretAuditQuery,
+  SecretList,
+  SecretName,
+  SecretScopeQuery,
+  SecretView,
+  SetSecretRequest,
+} from "@airlock/api";
+import type { FastifyRequest } from "fastify";
+import { z } from "zod";
+import type { InstanceContext } from "../../instance-context.ts";
+import { rotateKeys } from "../../secrets/rotate-keys.ts";
+import { readSecretAudit } from "../../secrets/secret-audit.ts";
+import { deleteSecret, listSecrets, type SecretActor, setSecret } from "../../secrets/secret-store.ts";
+import { errorAnswers, type ZodScope } from "./zod-scope.ts";
+
+const tags = ["secrets"];
+const params = z.strictObject({ name: SecretName });
+/** A value of 64 KiB may be six times as long in JSON. */
+const bodyLimit = 512 * 1024;
+
+export function secretRoutes(app: ZodScope, context: InstanceContext): void {
+  const { db } = context;
+
+  app.get(
+    "/secrets",
+    { schema: { tags, summary: "List secrets, without their values", response: { 200: SecretList, ...errorAnswers } } },
+    async () => ({ secrets: await listSecrets(db) }),
+  );
+
+  app.put(
+    "/secrets/:name",
+    {
+      bodyLimit,
+      schema: {
+        tags,
+        summary: "Create a secret, or give it another value",
+        description: "The value is not readable again. Namespace and queue belong to the name: each has its own.",
+        params,
+        body: SetSecretRequest,
+        response: { 200: SecretView, 201: SecretView, ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params;
+      const { secret, created } = await setSecret(context, name, request.body, actorOf(request));
+      request.log.info({ secret: name, namespace: secret.namespace, queue: secret.queue, created }, "secret set");
+      return reply.status(created ? 201 : 200).send(secret);
+    },
+  );
+
+  app.delete(
+    "/secrets/:name",
+    {
+      schema: {
+        tags,
+        summary: "Delete a secret",
+        description: "Jobs that name it and wait will fail. Without namespace and queue: the one of all jobs.",
+        params,
+        querystring: SecretScopeQuery,
+        response: { 204: z.null(), ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params;
+      const { namespace = "", queue = "" } = request.query;
+      await deleteSecret(db, name, { namespace, queue }, actorOf(request));
+      request.log.info({ secret: name, namespace, queue }, "secret deleted");
+      return reply.status(204).send(null);
+    },
+  );
+
+  app.get(
+    "/secrets/audit",
+    {
+      schema: {
+        tags,
+        summary: "Who created, changed, deleted and used secrets, the newest first",
+        querystring: SecretAuditQuery,
+        response: { 200: SecretAudit, ...errorAnswers },
+      },
+    },
+    async (request) => readSecretAudit(db, request.query),
+  );
+
+  app.post(
+    "/secrets/rotate",
+    {
+      schema: {
+        tags,
+        summary: "Encrypt everything with the newest key",
+        description: "Each instance does so when it starts; afterwards the older keys are needed no more.",
+        response: { 200: RotatedKeys, ...errorAnswers },
+      },
+    },
+    async (request) => {
+      const result = await rotateKeys(context);
+      request.log.info(result, "secrets rotated");
+      return result;
+    },
+  );
+}
+
+function actorOf(request: FastifyRequest): SecretActor {
+  return { actor: "administrator", via: request.headers.authorization === undefined ? "session" : "token" };
+}

@@ -1,0 +1,27 @@
+import { AirlockError, errorMessage } from "@airlock/job";
+import type { InstanceContext } from "../instance-context.ts";
+import type { DequeuedJob } from "./dequeue-job.ts";
+import { errorAttempt, failAttempt } from "./end-attempt.ts";
+
+/** Ends the attempt that was opened for an executor and can't be handed out. */
+export async function refuseJob(
+  context: Pick<InstanceContext, "db" | "notifications" | "dispatcher" | "metrics">,
+  job: DequeuedJob,
+  executor: string,
+  error: unknown,
+): Promise<void> {
+  const { db, notifications, dispatcher, metrics } = context;
+  const key = { job: job.id, attempt: job.attempt, executor };
+  const known = error instanceof AirlockError ? error : undefined;
+  const reason = known?.reason ?? "internal";
+  const final = known !== undefined && known.reason !== undefined && !known.retryable;
+  // What a defect says may quote what it worked with.
+  const message = known ? errorMessage(known) : "the instance failed to hand it out; its log says how";
+  const failure = { reason, message: known?.hint ? `${message}. ${known.hint}` : message, exitCode: null };
+  const done = final ? await failAttempt(db, key, failure) : await errorAttempt(db, key, failure);
+  if (!done) return;
+  metrics.attempts.inc({ queue: job.queue, end: final ? "failed" : "errored" });
+  dispatcher.attemptEnded(job.queue);
+  notifications.publish({ kind: "job", job: job.id });
+  if (!final) notifications.publish({ kind: "queued", queue: job.queue });
+}

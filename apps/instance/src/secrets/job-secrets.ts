@@ -1,0 +1,158 @@
+import { type SecretFile, secretVariable } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
+import { sql } from "kysely";
+import { type DequeuedJob, registrySecretName } from "../queues/dequeue-job.ts";
+import type { Database } from "../store/database.ts";
+import { parseRegistrySecret, type RegistryAuth } from "./registry-secret.ts";
+import type { Sealer } from "./sealer.ts";
+import { recordSecretEvents, type SecretEvent } from "./secret-audit.ts";
+import { secretContext } from "./secret-store.ts";
+
+/** What of the secrets goes into a job's payload: in clear, for this one answer. */
+export interface JobSecrets {
+  /** For each step that names any, by its position: `NAME=value`. */
+  readonly env: ReadonlyMap<number, readonly string[]>;
+  readonly files: readonly SecretFile[];
+  /** Value → what stands for it in logs. */
+  readonly redactedValues: Readonly<Record<string, string>>;
+  /** Credentials of registries; `null`: none of the job's own. */
+  readonly registryAuth: RegistryAuth | null;
+}
+
+export const noSecrets: JobSecrets = { env: new Map(), files: [], redactedValues: {}, registryAuth: null };
+
+export interface JobSecretsOptions {
+  readonly db: Database;
+  readonly sealer: Sealer;
+  readonly executor: string;
+  /** Whether the executor gives secrets to steps as files. */
+  readonly takesFiles: boolean;
+}
+
+/** All values of a job together, each as often as a step names it: more is no use of secrets but an attack on memory. */
+const maxJobBytes = 8 * 1024 * 1024;
+
+/**
+ * Decrypts what the job's steps name, and records that this executor got it.
+ * @throws {AirlockError} reason `secret-unavailable` where the job can't have them, ever; `internal` where this instance
+ *   lacks the key.
+ */
+export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): Promise<JobSecrets> {
+  const uses = job.spec.steps.flatMap((step, index) =>
+    // Jobs of before this field have none.
+    (step.secrets ?? []).map((secret) => ({ index, key: step.key ?? String(index), ...secret })),
+  );
+  if (uses.length === 0 && !job.registrySecrets) return noSecrets;
+  const { db, sealer, executor, takesFiles } = options;
+  const names = new Set(uses.map(({ name }) => name));
+  const rows = await visibleSecrets(db, job, [...names, registrySecretName]);
+  const values = new Map(
+    rows.map((row) => [row.name, { row, value: sealer.open(secretContext(row), row.sealed) }] as const),
+  );
+
+  const events: SecretEvent[] = [];
+  const env = new Map<number, string[]>();
+  const files: SecretFile[] = [];
+  const redacted = new Map<string, string>();
+  let bytes = 0;
+  for (const { index, key, name, file } of uses) {
+    const found = values.get(name);
+    if (!found) throw unavailable(`step "${key}" names the secret ${name}, which does not exist any more`);
+    if (file && !takesFiles) {
+      throw unavailable(
+        `step "${key}" takes the secret ${name} as a file, which executor "${executor}" can't give it`,
+        "Let only executors that can take the job, by a label, or let the step take it as an environment variable.",
+      );
+    }
+    bytes += found.value.length;
+    if (bytes > maxJobBytes) throw unavailable("the job's secrets are too long together");
+    if (file) files.push({ step: index, name, value: found.value });
+    else addVariable(env, index, key, `${secretVariable({ name, file })}=${found.value}`);
+    redact(redacted, found.value, name);
+    events.push({ ...useOf(found.row, job, executor), step: key });
+  }
+  const registry = values.get(registrySecretName);
+  const registryAuth = registry ? parseRegistrySecret(registry.value) : null;
+  if (registry && registryAuth) {
+    for (const { auth } of Object.values(registryAuth)) {
+      redact(redacted, auth, registrySecretName);
+      const text = Buffer.from(auth, "base64").toString();
+      redact(redacted, text.slice(text.indexOf(":") + 1), registrySecretName);
+    }
+    events.push({ ...useOf(registry.row, job, executor), step: null });
+  }
+  await recordUse(db, events, rows);
+  return { env, files, redactedValues: Object.fromEntries(redacted), registryAuth };
+}
+
+/** The kernel takes about 2 MiB of arguments and environment together; the step's own variables have the other half. */
+const maxStepEnvironmentBytes = 1024 * 1024;
+
+function addVariable(env: Map<number, string[]>, index: number, key: string, variable: string): void {
+  const all = [...(env.get(index) ?? []), variable];
+  if (all.reduce((sum, each) => sum + Buffer.byteLength(each) + 1, 0) > maxStepEnvironmentBytes) {
+    throw unavailable(
+      `the secrets of step "${key}" are too long together for its environment`,
+      "Let the step take the long ones as files.",
+    );
+  }
+  env.set(index, all);
+}
+
+interface VisibleSecret {
+  id: number;
+  name: string;
+  namespace: string;
+  queue: string;
+  sealed: Buffer;
+}
+
+/** Of each name the one that a job of this namespace and queue gets: the namespace's, then the queue's, then everybody's. */
+async function visibleSecrets(db: Database, job: DequeuedJob, names: readonly string[]): Promise<VisibleSecret[]> {
+  // Jobs of before namespaces have none in their specification.
+  const namespace = job.spec.namespace ?? "default";
+  const { rows } = await sql<VisibleSecret>`
+    select distinct on (name) id, name, namespace, queue, sealed from secrets
+    where name = any(${names}::text[]) and namespace in ('', ${namespace}) and queue in ('', ${job.queue})
+    order by name, namespace <> '' desc, queue <> '' desc`.execute(db);
+  return rows;
+}
+
+function useOf({ name, namespace, queue }: VisibleSecret, job: DequeuedJob, executor: string): SecretEvent {
+  const { id, attempt } = job;
+  return { action: "used", name, namespace, queue, actor: executor, via: "lease", job: id, attempt };
+}
+
+async function recordUse(db: Database, events: readonly SecretEvent[], rows: readonly VisibleSecret[]): Promise<void> {
+  const used = new Set(events.map(({ name }) => name));
+  const ids = rows.filter(({ name }) => used.has(name)).map(({ id }) => id);
+  await recordSecretEvents(db, events);
+  // To the minute: jobs that start at the same time would wait for each other's update. In order, so that none waits for ever.
+  await sql`
+    update secrets set last_used_at = now() where id in (
+      select id from secrets where id = any(${ids}::bigint[])
+        and (last_used_at is null or last_used_at < now() - interval '1 minute')
+      order by id for update skip locked
+    )`.execute(db);
+}
+
+/** Shorter values are in every log by chance: masking them hides the log and gives away the value. */
+const minimumRedactedBytes = 4;
+
+function redact(redacted: Map<string, string>, value: string, name: string): void {
+  const replacement = `\${{ secrets.${name} }}`;
+  // Executors of the protocol look for the values as they are, one after the other; programs print them line by line.
+  for (const text of [value, value.trim(), ...value.split(/\r?\n/).map((line) => line.trim())]) {
+    if (Buffer.byteLength(text) >= (text === value ? minimumRedactedBytes : 8) && !redacted.has(text)) {
+      redacted.set(text, replacement);
+    }
+  }
+}
+
+function unavailable(problem: string, hint?: string): AirlockError {
+  return new AirlockError(problem, {
+    code: "secret-unavailable",
+    reason: "secret-unavailable",
+    hint: hint ?? "Set it again with `airlock secret set`, then retry the job.",
+  });
+}

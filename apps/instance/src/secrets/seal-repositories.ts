@@ -1,0 +1,50 @@
+import { sql } from "kysely";
+import { parseRepositoryUrl } from "../repositories/repository-url.ts";
+import type { Database } from "../store/database.ts";
+import { requireRegisteredKey } from "./open-keyring.ts";
+import type { SealContext, Sealer } from "./sealer.ts";
+
+export function repositoryContext(name: string): SealContext {
+  return ["repository", name];
+}
+
+/** How an address is stored: as it is shown, and sealed where it holds more than is shown. */
+export function sealedAddress(
+  sealer: Sealer,
+  name: string,
+  source: { readonly url: string; readonly displayUrl: string },
+): { readonly url: string; readonly sealed_url: Buffer | null; readonly key_id: string | null } {
+  if (source.url === source.displayUrl) return { url: source.url, sealed_url: null, key_id: null };
+  const { keyId, bytes } = sealer.seal(repositoryContext(name), source.url);
+  return { url: source.displayUrl, sealed_url: bytes, key_id: keyId };
+}
+
+/** Encrypts addresses that an earlier version stored as they were given. */
+export async function sealRepositories({
+  db,
+  sealer,
+}: {
+  readonly db: Database;
+  readonly sealer: Sealer;
+}): Promise<void> {
+  const found = await db.transaction().execute(async (transaction) => {
+    const rows = await transaction
+      .selectFrom("repositories")
+      .select(["name", "url"])
+      .where("sealed_url", "is", null)
+      .forUpdate()
+      .execute();
+    const plain = rows.flatMap(({ name, url }) => {
+      const source = parseRepositoryUrl(url, { allowLocal: true });
+      return source.url === source.displayUrl ? [] : [{ name, source }];
+    });
+    if (plain.length > 0) await requireRegisteredKey(transaction, sealer.keyId);
+    for (const { name, source } of plain) {
+      const row = sealedAddress(sealer, name, source);
+      await transaction.updateTable("repositories").set(row).where("name", "=", name).execute();
+    }
+    return plain.length;
+  });
+  // The rows as they were would stay in the table's file.
+  if (found > 0) await sql`vacuum full repositories`.execute(db);
+}

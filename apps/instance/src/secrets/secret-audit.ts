@@ -1,0 +1,69 @@
+import type { SecretAudit, SecretAuditQuery, SecretEventView } from "@airlock/api";
+import { type Selectable, sql } from "kysely";
+import type { z } from "zod";
+import type { Database } from "../store/database.ts";
+import type { Schema } from "../store/schema.ts";
+
+/** Something that was done with a secret. Its value has no place in it. */
+export interface SecretEvent {
+  readonly action: SecretEventView["action"];
+  readonly name: string;
+  /** Empty: all. */
+  readonly namespace: string;
+  readonly queue: string;
+  readonly actor: string;
+  readonly via: SecretEventView["via"];
+  readonly job?: number;
+  readonly attempt?: number;
+  readonly step?: string | null;
+}
+
+export async function recordSecretEvents(db: Database, events: readonly SecretEvent[]): Promise<void> {
+  if (events.length === 0) return;
+  // One parameter, however many steps a job has.
+  await sql`
+    insert into secret_events (action, name, namespace, queue, actor, via, job, attempt, step)
+    select * from jsonb_to_recordset(${JSON.stringify(events)}::jsonb)
+      as event (action text, name text, namespace text, queue text, actor text, via text, job bigint, attempt integer,
+        step text)`.execute(db);
+}
+
+/** The newest first. */
+export async function readSecretAudit(db: Database, query: z.output<typeof SecretAuditQuery>): Promise<SecretAudit> {
+  let select = db.selectFrom("secret_events").selectAll();
+  if (query.name !== undefined) select = select.where("name", "=", query.name);
+  if (query.namespace !== undefined) select = select.where("namespace", "=", query.namespace);
+  if (query.action !== undefined) select = select.where("action", "=", query.action);
+  if (query.job !== undefined) select = select.where("job", "=", query.job);
+  if (query.before !== undefined) select = select.where("id", "<", query.before);
+  const rows = await select
+    .orderBy("id", "desc")
+    .limit(query.limit + 1)
+    .execute();
+  const page = rows.slice(0, query.limit);
+  return { events: page.map(toView), next: rows.length > page.length ? (page.at(-1)?.id ?? null) : null };
+}
+
+const keepUsesDays = 90;
+
+/** Who created, changed and deleted a secret is kept for ever; what jobs used it, for a while. */
+export async function forgetOldUses(db: Database): Promise<void> {
+  await sql`delete from secret_events
+    where action = 'used' and at < now() - make_interval(days => ${keepUsesDays}::int)`.execute(db);
+}
+
+function toView(row: Selectable<Schema["secret_events"]>): SecretEventView {
+  return {
+    id: row.id,
+    at: row.at.toISOString(),
+    action: row.action,
+    name: row.name,
+    namespace: row.namespace || null,
+    queue: row.queue || null,
+    actor: row.actor,
+    via: row.via,
+    job: row.job,
+    attempt: row.attempt,
+    step: row.step,
+  };
+}
