@@ -1,11 +1,23 @@
 import type { z } from "zod";
 
-/** Issues of a failed parse as one line each: `steps[0].image: Invalid input: expected string, received undefined`. */
+const maxLines = 20;
+const maxLineLength = 500;
+
+/**
+ * Issues of a failed parse as one line each: `steps[0].image: Invalid input: expected string, received undefined`. At
+ * most 20 lines of 500 characters, and one that counts the others: the sender decides how many mistakes there are.
+ */
 export function describeIssues(error: z.ZodError): string[] {
-  return error.issues.map((issue) => {
+  const lines = error.issues.slice(0, maxLines).map((issue) => {
     const path = formatPath(issue.path);
-    return path ? `${path}: ${issue.message}` : issue.message;
+    return clip(path ? `${path}: ${issue.message}` : issue.message);
   });
+  const more = error.issues.length - lines.length;
+  return more > 0 ? [...lines, `and ${more} more problems`] : lines;
+}
+
+function clip(line: string): string {
+  return line.length <= maxLineLength ? line : `${line.slice(0, maxLineLength - 1)}…`;
 }
 
 function formatPath(path: readonly PropertyKey[]): string {

@@ -1,6 +1,7 @@
 import { parseAllowRule, parseBytes, parseDuration } from "@airlock/job";
 import { z } from "zod";
 import { QueueName } from "./executor-api/primitives.ts";
+import { isStorable, StoredText, unstorable } from "./stored-text.ts";
 
 /** A data size in bytes, or text such as `512Mi` or `12G`. */
 export const ByteSize = z
@@ -52,19 +53,25 @@ export type Egress = z.output<typeof Egress>;
 
 const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, "not an environment variable's name");
 // A NUL ends a string in the kernel's argument block: what follows it would be lost, so it is refused here.
-const noNul = (text: string) => !text.includes("\0");
 const EnvValue = z
   .union([z.string(), z.number(), z.boolean()])
   .transform(String)
-  .refine(noNul, "must not contain NUL")
+  .refine(isStorable, unstorable)
   .refine((v) => v.length <= 128 * 1024, "longer than 128 KiB, the kernel's limit");
+
+/** The kernel's own limit for arguments and environment together is 2 MiB by default. */
+const maxEnvironmentLength = 1024 * 1024;
+
+function environmentLength(env: Readonly<Record<string, string>>): number {
+  return Object.entries(env).reduce((sum, [name, value]) => sum + name.length + value.length + 2, 0);
+}
 
 /** A path inside the workspace: relative, no `..`, no NUL. */
 export const WorkspacePath = z
   .string()
   .max(4096)
   .refine(
-    (path) => noNul(path) && !path.startsWith("/") && !path.split("/").includes(".."),
+    (path) => isStorable(path) && !path.startsWith("/") && !path.split("/").includes(".."),
     "must be a relative path inside the workspace",
   );
 
@@ -105,12 +112,15 @@ export const StepSpec = z
     key: StepKey.optional(),
     image: ImageName,
     /** A shell script; the step ends at the first command that fails. */
-    run: z.string().min(1, "must not be empty").max(1_000_000).refine(noNul, "must not contain NUL").optional(),
+    run: z.string().min(1, "must not be empty").max(1_000_000).refine(isStorable, unstorable).optional(),
     /** The same as `run` with one line per member. */
-    commands: z.array(z.string().max(1_000_000).refine(noNul, "must not contain NUL")).min(1).max(10_000).optional(),
+    commands: z.array(z.string().max(1_000_000).refine(isStorable, unstorable)).min(1).max(10_000).optional(),
     /** Working directory, relative to the workspace. */
     dir: WorkspacePath.default(""),
-    env: z.record(EnvName, EnvValue).default({}),
+    env: z
+      .record(EnvName, EnvValue)
+      .refine((env) => environmentLength(env) <= maxEnvironmentLength, "together longer than 1 MiB")
+      .default({}),
     /** Secrets that this step gets, and no other step does: as environment variables, or as read-only files. */
     secrets: z.array(StepSecret).max(100).default([]),
   })
@@ -136,13 +146,13 @@ export function secretVariable({ name, file }: StepSecret): string {
 export const JobSpec = z.strictObject({
   queue: QueueName.default("default"),
   /** Name of a repository that the instance knows; without one the workspace is empty. */
-  repository: z.string().min(1).max(1000).optional(),
+  repository: StoredText.min(1).max(1000).optional(),
   /** Branch, tag or commit. */
   revision: z
     .string()
     .min(1)
     .max(1000)
-    .refine((text) => !text.startsWith("-") && noNul(text), "not a revision")
+    .refine((text) => !text.startsWith("-") && isStorable(text), "not a revision")
     .default("HEAD"),
   steps: z
     .array(StepSpec)
@@ -166,12 +176,12 @@ export const JobSpec = z.strictObject({
   /** Whether the workspace's difference to the job's commit is kept as an artifact. */
   diff: z.boolean().default(false),
   /** Labels that the executor must offer with the same value. */
-  labels: z.record(StepKey, z.string().max(255)).default({}),
+  labels: z.record(StepKey, StoredText.max(255)).default({}),
   /** Whose job it is: jobs of one priority are handed out in turn over the namespaces of their queue. */
   namespace: Namespace.default("default"),
   /** Files written into the workspace after the checkout, by path; text, together at most 8 MiB. */
   files: z
-    .record(WorkspacePath.min(1), z.string().refine(noNul, "must not contain NUL"))
+    .record(WorkspacePath.min(1), z.string().refine(isStorable, unstorable))
     .refine((files) => Object.keys(files).length <= 1000, "at most 1000 files")
     .refine(
       (files) => Object.values(files).reduce((sum, text) => sum + text.length, 0) <= 8 * 1024 * 1024,

@@ -1,11 +1,12 @@
 import { z } from "zod";
+import { StoredText } from "./stored-text.ts";
 
 export const stepStates = ["pending", "running", "succeeded", "failed", "skipped"] as const;
 export type StepState = (typeof stepStates)[number];
 
 /** How one step of an attempt stands or ended. */
 export const StepResult = z.object({
-  key: z.string().min(1).max(1000),
+  key: StoredText.min(1).max(1000),
   state: z.enum(stepStates),
   /** `null`: it has none, because it did not run, still runs, or was killed. */
   exitCode: z.int().nullable(),

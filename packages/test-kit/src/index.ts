@@ -15,6 +15,7 @@ export {
   shellLessImage,
   writeOciLayout,
 } from "./fixture-images.ts";
+export { type FuzzParameters, fuzzParameters } from "./fuzz-parameters.ts";
 export { type HostileRepositoryName, hostileRepositoryNames, makeHostileRepository } from "./hostile-repositories.ts";
 export {
   type FixtureRepository,

@@ -7,6 +7,7 @@ import type { ListenAddress } from "../config.ts";
 import type { InstanceContext } from "../instance-context.ts";
 import { limitBodyTime } from "./body-deadline.ts";
 import { executorApi } from "./executor-api/executor-api.ts";
+import { answerFrameworkError } from "./framework-errors.ts";
 import { operationRoutes } from "./operation-routes.ts";
 import { restApi } from "./rest-api/rest-api.ts";
 import { webRoutes } from "./web-routes.ts";
@@ -24,6 +25,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
+    frameworkErrors: answerFrameworkError,
     // Path parameters hold names of repositories, in which a slash is written as three characters.
     routerOptions: { maxParamLength: 1024 },
     serverFactory: (handler) =>

@@ -7,10 +7,11 @@ import type { LogStream, Schema } from "../store/schema.ts";
 /** What an attempt may log. Beyond the bytes, output is counted and dropped; beyond the entries, writes are refused. */
 export interface LogLimits {
   readonly maxEntries: number;
-  readonly maxBytesPerJob: number;
+  readonly maxBytesPerAttempt: number;
 }
 
-const maxEntries = 1000;
+/** A job has at most 1000 steps; the set-up and the end of each attempt log, too. */
+const maxEntries = 2000;
 
 export type AppendResult =
   | { readonly kind: "appended" }
@@ -80,7 +81,7 @@ export async function lockRunningAttempt(
     where job = ${key.job} and attempt = ${key.attempt} and executor = ${key.executor} and state = 'processing'
     for update`.execute(db);
   const row = rows[0];
-  return row ? { maxEntries, maxBytesPerJob: row.max_log_bytes, ...options } : null;
+  return row ? { maxEntries, maxBytesPerAttempt: row.max_log_bytes, ...options } : null;
 }
 
 interface Progress {
@@ -141,7 +142,7 @@ function openEntry(event: Extract<LogEvent, { kind: "open" }>, progress: Progres
 }
 
 function append(entry: EntryState, chunk: Chunk, progress: Progress): void {
-  const room = progress.limits.maxBytesPerJob - progress.totals.storedBytes;
+  const room = progress.limits.maxBytesPerAttempt - progress.totals.storedBytes;
   entry.length += chunk.bytes.length;
   entry.changed = true;
   // Once an entry is cut nothing is stored behind the cut: what is kept stays one piece.
@@ -228,10 +229,11 @@ async function loadTotals(db: Kysely<Schema>, key: AttemptKey): Promise<{ entrie
   const row = await db
     .selectFrom("log_entries")
     .select((select) => [
-      sql<number>`coalesce(max(entry_id) filter (where attempt = ${key.attempt}), 0)::int`.as("entries"),
+      sql<number>`coalesce(max(entry_id), 0)::int`.as("entries"),
       sql<number>`coalesce(${select.fn.sum("stored_length")}, 0)::float8`.as("stored"),
     ])
     .where("job", "=", key.job)
+    .where("attempt", "=", key.attempt)
     .executeTakeFirstOrThrow();
   return { entries: row.entries, storedBytes: row.stored };
 }

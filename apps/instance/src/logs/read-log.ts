@@ -27,12 +27,15 @@ export interface LogEntryKey {
   readonly entryId: number;
 }
 
-/** Entries of all attempts, in the order of attempts and entries. */
+/** What one look at a job shows of its entries: more than an attempt may have, less than a hundred attempts may. */
+export const maxListedEntries = 5000;
+
+/** Entries of all attempts or of one, in the order of attempts and entries; the last 5000 where there are more. */
 export async function listLogEntries(db: Database, job: number, attempt?: number): Promise<LogEntryRow[]> {
   let query = db.selectFrom("log_entries").selectAll().where("job", "=", job);
   if (attempt !== undefined) query = query.where("attempt", "=", attempt);
-  const rows = await query.orderBy("attempt").orderBy("entry_id").execute();
-  return rows.map((row) => ({
+  const rows = await query.orderBy("attempt", "desc").orderBy("entry_id", "desc").limit(maxListedEntries).execute();
+  return rows.reverse().map((row) => ({
     attempt: row.attempt,
     entryId: row.entry_id,
     key: row.key,

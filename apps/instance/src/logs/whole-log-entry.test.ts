@@ -80,7 +80,7 @@ describeWithEngines(["postgres"], "stored logs", () => {
   });
 
   it("end at the job's limit, count what came after it, and say so", async () => {
-    const limits = { maxEntries: 10, maxBytesPerJob: 10 };
+    const limits = { maxEntries: 10, maxBytesPerAttempt: 10 };
     const key = await newAttempt();
     const chunk = (offset: number, text: string): LogEvent => ({
       kind: "chunk",

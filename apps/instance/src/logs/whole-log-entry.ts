@@ -2,7 +2,7 @@ import { maxChunkBytes } from "@airlock/api";
 import { type Kysely, sql } from "kysely";
 import type { AttemptKey } from "../queues/end-attempt.ts";
 import type { Database } from "../store/database.ts";
-import type { Schema } from "../store/schema.ts";
+import type { LogStream, Schema } from "../store/schema.ts";
 import { type LogLimits, lockRunningAttempt } from "./append-log-batch.ts";
 import { parsePrefixedText, type StreamSegment, segmentsBeyond } from "./prefixed-text.ts";
 
@@ -78,6 +78,9 @@ export async function updateLogEntry(
   });
 }
 
+/** At most 16 MiB in one statement. */
+const chunksPerInsert = 64;
+
 async function setText(
   db: Kysely<Schema>,
   key: AttemptKey,
@@ -94,10 +97,11 @@ async function setText(
     .selectFrom("log_entries")
     .select(sql<number>`coalesce(sum(stored_length), 0)::float8`.as("others"))
     .where("job", "=", key.job)
-    .where((where) => where.or([where("attempt", "!=", key.attempt), where("entry_id", "!=", entryId)]))
+    .where("attempt", "=", key.attempt)
+    .where("entry_id", "!=", entryId)
     .executeTakeFirstOrThrow();
   const whole = parsePrefixedText(text);
-  const next = cut(whole, Math.max(0, limits.maxBytesPerJob - others));
+  const next = cut(whole, Math.max(0, limits.maxBytesPerAttempt - others));
   const stored = await chunksOfEntry.select(["stream", "bytes"]).orderBy("offset").execute();
   let added = segmentsBeyond(stored, next);
   let offset = byteLength(stored);
@@ -112,15 +116,24 @@ async function setText(
     added = next;
     offset = 0;
   }
-  for (const segment of added) {
-    for (let start = 0; start < segment.bytes.length; start += maxChunkBytes) {
-      const bytes = segment.bytes.subarray(start, start + maxChunkBytes);
-      await db
-        .insertInto("log_chunks")
-        .values({ job: key.job, attempt: key.attempt, entry_id: entryId, offset, stream: segment.stream, bytes })
-        .execute();
-      offset += bytes.length;
+  const chunks: { offset: number; stream: LogStream; bytes: Buffer }[] = [];
+  for (const { stream, bytes } of added) {
+    for (let start = 0; start < bytes.length; start += maxChunkBytes) {
+      const part = bytes.subarray(start, start + maxChunkBytes);
+      chunks.push({ offset, stream, bytes: part });
+      offset += part.length;
     }
+  }
+  for (let start = 0; start < chunks.length; start += chunksPerInsert) {
+    const some = chunks.slice(start, start + chunksPerInsert);
+    await sql`
+      insert into log_chunks (job, attempt, entry_id, "offset", stream, bytes)
+      select ${key.job}, ${key.attempt}, ${entryId}, chunk.*
+      from unnest(
+        ${some.map((chunk) => chunk.offset)}::bigint[],
+        ${some.map((chunk) => chunk.stream)}::text[],
+        ${some.map((chunk) => chunk.bytes)}::bytea[]
+      ) as chunk`.execute(db);
   }
   await db
     .updateTable("log_entries")

@@ -49,12 +49,12 @@ export function parseRepositoryUrl(text: string, options: { readonly allowLocal:
   const url = new URL(text);
   if (url.protocol === "file:") {
     if (url.hostname) throw invalid("a file URL names no host");
-    return local(decodeURIComponent(url.pathname), options.allowLocal);
+    return local(decode(url.pathname), options.allowLocal);
   }
   const protocols = allowedProtocols[url.protocol];
   if (!protocols) throw invalid(`"${url.protocol.slice(0, -1)}" is not https, http, ssh or git`);
   if (!url.hostname || url.hostname.startsWith("-")) throw invalid("it names no host");
-  if (decodeURIComponent(url.username).startsWith("-")) throw invalid("its user begins with a dash");
+  if (decode(url.username).startsWith("-")) throw invalid("its user begins with a dash");
   const hasCredentials = url.password !== "" || (url.username !== "" && url.protocol !== "ssh:");
   return {
     // Parsers differ over odd URLs: git gets the one that was checked.
@@ -65,6 +65,15 @@ export function parseRepositoryUrl(text: string, options: { readonly allowLocal:
     hasCredentials,
     defaultName: nameFrom(`${url.hostname}${url.pathname}`),
   };
+}
+
+/** @throws {AirlockError} `invalid-repository-url` for bytes that are no UTF-8, as in `%ff`. */
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalid("what its percent signs encode is no text");
+  }
 }
 
 function local(path: string, allowed: boolean): RepositorySource {

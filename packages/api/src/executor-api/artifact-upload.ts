@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ArtifactName, artifactKinds } from "../results.ts";
+import { Ordinal } from "./primitives.ts";
 
 /**
  * `PUT queue/{queue}/artifacts` (capability `results`): the body is the artifact, `application/octet-stream`, of any
@@ -7,7 +8,7 @@ import { ArtifactName, artifactKinds } from "../results.ts";
  * replaces the artifact, so an upload whose answer was lost is simply sent again.
  */
 export const ArtifactUploadQuery = z.object({
-  attempt: z.coerce.number().int().positive(),
+  attempt: z.coerce.number().pipe(Ordinal),
   name: ArtifactName,
   kind: z.enum(artifactKinds),
 });

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { ExecutorName, nullableArray } from "./primitives.ts";
+import { StoredText } from "../stored-text.ts";
+import { ExecutorName, nullableArray, OfferedLabels } from "./primitives.ts";
 
 /**
  * What both sides may know beyond the base protocol. A peer lists what it knows; a feature is used when both do.
@@ -16,19 +17,19 @@ export type ExecutorCapability = (typeof executorCapabilities)[number];
 export const DequeueRequest = z.object({
   executorName: ExecutorName,
   /** Decides the payload's version: 2 from 4.3.0 on and for development builds, else 1. */
-  version: z.string().optional(),
-  numCPUs: z.number().nonnegative().optional(),
-  memory: z.string().optional(),
-  diskSpace: z.string().optional(),
+  version: z.string().max(255).optional(),
+  numCPUs: z.number().nonnegative().max(1_000_000).optional(),
+  memory: z.string().max(255).optional(),
+  diskSpace: z.string().max(255).optional(),
   /** Multi-queue route only. */
-  queues: nullableArray(z.string()),
+  queues: nullableArray(StoredText.max(255), 1000),
   /** Airlock's extension; its absence means a foreign executor. */
   airlock: z
     .object({
       /** How long the executor is willing to wait for a job, in ms, 0…60000. 0: answer `204` at once. */
       waitMs: z.int().min(0).max(60_000).default(0),
-      capabilities: nullableArray(z.string()),
-      labels: z.record(z.string(), z.string()).default({}),
+      capabilities: nullableArray(StoredText.max(255), 100),
+      labels: OfferedLabels.default({}),
     })
     .optional(),
 });

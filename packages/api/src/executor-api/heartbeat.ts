@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { ExecutorName, nullableArray, WireJobId } from "./primitives.ts";
+import { StoredText } from "../stored-text.ts";
+import { ExecutorName, maxJobIds, nullableArray, OfferedLabels, Ordinal, WireJobId } from "./primitives.ts";
 
-const telemetryText = z.string().max(1000).default("");
+const telemetryText = StoredText.max(1000).default("");
 
 /** What an executor says of itself; every text may be empty. */
 export const Telemetry = z.object({
@@ -19,11 +20,11 @@ export type Telemetry = z.output<typeof Telemetry>;
 /** Airlock's addition to a heartbeat. */
 export const HeartbeatExtension = z.object({
   /** The attempt that runs of each job in the request: a lapsed one is answered as unknown. */
-  attempts: z.record(z.string().regex(/^\d+$/), z.int().positive()).default({}),
+  attempts: z.record(z.string().regex(/^\d+$/), Ordinal).default({}),
   runtime: telemetryText,
   runtimeVersion: telemetryText,
-  slots: z.int().nonnegative().default(1),
-  labels: z.record(z.string(), z.string()).default({}),
+  slots: z.int().nonnegative().max(1_000_000).default(1),
+  labels: OfferedLabels.default({}),
   /** No further jobs are taken; the running ones end. */
   draining: z.boolean().default(false),
 });
@@ -32,7 +33,7 @@ export const HeartbeatExtension = z.object({
 export const HeartbeatRequest = Telemetry.extend({
   executorName: ExecutorName,
   version: z.string().default(""),
-  jobIds: nullableArray(WireJobId),
+  jobIds: nullableArray(WireJobId, maxJobIds),
   airlock: HeartbeatExtension.optional(),
 });
 export type HeartbeatRequest = z.input<typeof HeartbeatRequest>;
@@ -41,8 +42,11 @@ export type HeartbeatRequest = z.input<typeof HeartbeatRequest>;
 export const MultiQueueHeartbeatRequest = Telemetry.extend({
   executorName: ExecutorName,
   version: z.string().default(""),
-  queueNames: z.array(z.string()).min(1, "must name at least one queue"),
-  jobIdsByQueue: nullableArray(z.object({ queueName: z.string(), jobIds: nullableArray(WireJobId) })),
+  queueNames: z.array(StoredText.max(255)).min(1, "must name at least one queue").max(1000),
+  jobIdsByQueue: nullableArray(
+    z.object({ queueName: z.string().max(255), jobIds: nullableArray(WireJobId, maxJobIds) }),
+    1000,
+  ),
   airlock: HeartbeatExtension.optional(),
 });
 export type MultiQueueHeartbeatRequest = z.input<typeof MultiQueueHeartbeatRequest>;

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { ExecutorName, WireJobId } from "./primitives.ts";
+import { LoggedCommand, StoredText } from "../stored-text.ts";
+import { ExecutorName, ExitCode, Ordinal, WireJobId } from "./primitives.ts";
 
 /** The most bytes of output that one chunk carries, before base64. */
 export const maxChunkBytes = 256 * 1024;
@@ -13,14 +14,14 @@ export const maxChunkBytes = 256 * 1024;
 export const LogEvent = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("open"),
-    entryId: z.int().positive(),
-    key: z.string().min(1).max(1000),
-    command: z.array(z.string()),
+    entryId: Ordinal,
+    key: StoredText.min(1).max(1000),
+    command: LoggedCommand,
     startTime: z.iso.datetime({ offset: true }),
   }),
   z.object({
     kind: z.literal("chunk"),
-    entryId: z.int().positive(),
+    entryId: Ordinal,
     offset: z.int().nonnegative(),
     stream: z.enum(["stdout", "stderr"]),
     /** base64 of 1…`maxChunkBytes` bytes. */
@@ -31,8 +32,8 @@ export const LogEvent = z.discriminatedUnion("kind", [
   }),
   z.object({
     kind: z.literal("close"),
-    entryId: z.int().positive(),
-    exitCode: z.int(),
+    entryId: Ordinal,
+    exitCode: ExitCode,
     durationMs: z.int().nonnegative(),
   }),
 ]);
@@ -42,7 +43,7 @@ export type LogEvent = z.output<typeof LogEvent>;
 export const LogBatchRequest = z.object({
   executorName: ExecutorName,
   jobId: WireJobId,
-  attempt: z.int().positive(),
+  attempt: Ordinal,
   events: z.array(LogEvent).min(1).max(1000),
 });
 export type LogBatchRequest = z.input<typeof LogBatchRequest>;

@@ -1,16 +1,14 @@
 import { z } from "zod";
-import { ExecutorName, WireJobId } from "./primitives.ts";
+import { LoggedCommand, StoredText } from "../stored-text.ts";
+import { ExecutorName, ExitCode, Ordinal, WireJobId } from "./primitives.ts";
 
 const entryFields = {
   executorName: ExecutorName,
   jobId: WireJobId,
-  key: z.string().min(1).max(1000),
-  command: z
-    .array(z.string())
-    .nullish()
-    .transform((words) => words ?? []),
+  key: StoredText.min(1).max(1000),
+  command: LoggedCommand.nullish().transform((words) => words ?? []),
   startTime: z.iso.datetime({ offset: true }),
-  exitCode: z.int().nullish(),
+  exitCode: ExitCode.nullish(),
   /** Every line begins with `stdout: ` or `stderr: `. */
   out: z.string().nullish(),
   durationMs: z.int().nonnegative().nullish(),
@@ -21,5 +19,5 @@ export const AddLogEntryRequest = z.object(entryFields);
 export type AddLogEntryRequest = z.input<typeof AddLogEntryRequest>;
 
 /** `POST queue/{queue}/updateExecutionLogEntry`: the whole entry again, as far as it has grown. */
-export const UpdateLogEntryRequest = z.object({ ...entryFields, entryId: z.int().positive() });
+export const UpdateLogEntryRequest = z.object({ ...entryFields, entryId: Ordinal });
 export type UpdateLogEntryRequest = z.input<typeof UpdateLogEntryRequest>;

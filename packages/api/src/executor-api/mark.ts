@@ -1,13 +1,14 @@
 import { failureReasons } from "@airlock/job";
 import { z } from "zod";
 import { StepResult } from "../results.ts";
-import { ExecutorName, WireJobId } from "./primitives.ts";
+import { MendedText } from "../stored-text.ts";
+import { ExecutorName, Ordinal, WireJobId } from "./primitives.ts";
 
 const fields = {
   executorName: ExecutorName,
   jobId: WireJobId,
   /** Airlock's extension: the attempt that ends. Absent: the running one, if the executor owns it. */
-  attempt: z.int().positive().optional(),
+  attempt: Ordinal.optional(),
   /** Airlock's extension (capability `results`): every step of the job, in its order. */
   steps: z.array(StepResult).max(1000).optional(),
 };
@@ -18,7 +19,7 @@ export type MarkCompleteRequest = z.input<typeof MarkCompleteRequest>;
 /** `markErrored` (our fault, tried again) and `markFailed` (the job's fault, final). */
 export const MarkErrorRequest = z.object({
   ...fields,
-  errorMessage: z.string().default(""),
+  errorMessage: MendedText.default(""),
   /** Airlock's extension. Defaults: `internal` for errored, `step-failed` for failed. */
   reason: z.enum(failureReasons).optional(),
   /** Airlock's extension: what the job's exit code is to its submitter, 0…255. */

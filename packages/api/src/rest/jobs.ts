@@ -1,7 +1,9 @@
 import { failureReasons, jobStates } from "@airlock/job";
 import { z } from "zod";
+import { Ordinal } from "../executor-api/primitives.ts";
 import { Egress, Resources } from "../job-spec.ts";
 import { stepStates } from "../results.ts";
+import { StoredText } from "../stored-text.ts";
 import { ArtifactView } from "./artifacts.ts";
 
 const Timestamp = z.iso.datetime();
@@ -101,8 +103,8 @@ export const ListJobsQuery = z.strictObject({
     .optional()
     .transform((text) => (text ? text.split(",") : []))
     .pipe(z.array(z.enum(jobStates))),
-  queue: z.string().optional(),
-  repository: z.string().optional(),
+  queue: StoredText.max(255).optional(),
+  repository: StoredText.max(1000).optional(),
   /** Jobs with a smaller id: the next page. */
   before: z.coerce.number().int().positive().optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),
@@ -115,6 +117,6 @@ export type JobList = z.output<typeof JobList>;
 
 /** `GET /api/v1/jobs/{id}/logs`: plain text of one attempt (default: the last), all entries. */
 export const JobLogsQuery = z.strictObject({
-  attempt: z.coerce.number().int().positive().optional(),
-  entry: z.coerce.number().int().positive().optional(),
+  attempt: z.coerce.number().pipe(Ordinal).optional(),
+  entry: z.coerce.number().pipe(Ordinal).optional(),
 });

@@ -1,4 +1,11 @@
-import { HeartbeatRequest, MultiQueueHeartbeatRequest, nullableArray, WireJobId } from "@airlock/api";
+import {
+  ExecutorName,
+  HeartbeatRequest,
+  MultiQueueHeartbeatRequest,
+  maxJobIds,
+  nullableArray,
+  WireJobId,
+} from "@airlock/api";
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { recordExecutor } from "../../executors/executor-registry.ts";
@@ -8,7 +15,7 @@ import { ExecutorApiError } from "./authenticate-executor.ts";
 import { KnownQueues } from "./known-queues.ts";
 import { parseBody, requireExecutorName } from "./parse-body.ts";
 
-const CanceledRequest = z.object({ executorName: z.string().min(1), knownJobIds: nullableArray(WireJobId) });
+const CanceledRequest = z.object({ executorName: ExecutorName, knownJobIds: nullableArray(WireJobId, maxJobIds) });
 /** An executor's own metrics travel in the heartbeat. */
 const heartbeatBodyLimit = 4 * 1024 * 1024;
 
@@ -70,7 +77,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
   app.post("/queue/heartbeat", { bodyLimit: heartbeatBodyLimit }, async (request, reply) => {
     requireExecutorName(request.body);
     const parsed = MultiQueueHeartbeatRequest.safeParse(request.body);
-    if (parsed.error?.issues.some((issue) => issue.path[0] === "queueNames")) {
+    if (parsed.error?.issues.some((issue) => issue.path.join(".") === "queueNames" && issue.code !== "too_big")) {
       throw new ExecutorApiError(500, "queueNames must name at least one queue");
     }
     const body = parseBody(MultiQueueHeartbeatRequest, request.body);

@@ -1,0 +1,18 @@
+import type { ApiError } from "@airlock/api";
+import type { FastifyReply, FastifyRequest } from "fastify";
+
+/** Answers addresses that the router cannot read, in the way of the API that they lie in. */
+export function answerFrameworkError(
+  error: Error & { readonly statusCode?: number },
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const status = error.statusCode ?? 400;
+  reply.headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
+  if (!request.url.startsWith("/api/v1/")) {
+    reply.status(status).type("text/plain; charset=utf-8").send("the address cannot be read");
+    return;
+  }
+  const body: ApiError = { error: { code: "invalid-request", message: "the address cannot be read" } };
+  reply.status(status).send(body);
+}
