@@ -27,7 +27,7 @@ const groups: readonly (readonly [title: string, fields: readonly (readonly [Que
     ],
   ],
   [
-    "When an attempt does not succeed through no fault of its job",
+    "Attempts that fail through no fault of the job",
     [
       ["maxAttempts", "Attempts", "that may end by an error of ours"],
       ["maxLosses", "Losses", "attempts that may lose their executor"],
@@ -84,7 +84,7 @@ export function QueueDialog({ queue, onClose }: QueueDialogProps) {
         <Stack gap="md">
           {!queue && field("name", "Name", "lower-case letters, digits and '-'; what jobs and executors call it")}
           {groups.map(([title, fields]) => (
-            <Fieldset key={title} legend={title} variant="filled">
+            <Fieldset key={title} legend={title} bg="var(--airlock-surface)">
               <SimpleGrid cols={{ base: 1, xs: 2 }}>{fields.map((one) => field(...one))}</SimpleGrid>
             </Fieldset>
           ))}
