@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AirlockError } from "@airlock/job";
 import type { Runtime, RuntimeDescription, Sandbox, SandboxLimits, StepOutput, StepStatus } from "@airlock/runtime";
@@ -386,10 +386,11 @@ export function describeRuntime(
 
       it("is given the workspace and nothing that links in it lead to", async () => {
         await using place = await open();
-        const victim = join(place.scriptsDir, "victim");
+        const outside = dirname(place.workspaceDir);
+        const victim = join(outside, "victim");
         await writeFile(victim, "host\n");
         const before = await stat(victim);
-        await place.run(`ln -s '${victim}' file; ln -s '${place.scriptsDir}' directory; ln -s /airlock/victim inside`);
+        await place.run(`ln -s '${victim}' file; ln -s '${outside}' directory; ln -s ../victim relative`);
 
         const { stdout } = await place.run("echo own > own && cat own", { image: subject.images.unprivileged });
 

@@ -1,4 +1,4 @@
-import { defaultCapabilities } from "../hardening.ts";
+import type { Hardening } from "../hardening.ts";
 import type { ImageUser } from "./images/image-user.ts";
 import { seccompProfile } from "./seccomp-profile.ts";
 
@@ -14,13 +14,29 @@ export interface BundlePlan {
   readonly scriptsDir: string;
   /** Mounted after everything else, e.g. the host's tool chain. */
   readonly extraMounts: readonly OciMount[];
-  readonly networkNamespace: string | null;
+  readonly network: BundleNetwork;
   /** Below every hierarchy's mount point; `null` where the launcher has joined the cgroup already, or there is none. */
   readonly cgroupsPath: string | null;
   readonly maxOpenFiles: number;
-  /** Who we are on the host where that is not root: then the container's root is mapped to it, and nobody else is. */
-  readonly rootless: { readonly uid: number; readonly gid: number } | null;
+  /** `null`: ids in the container are those of the host. */
+  readonly idMapping: IdMapping | null;
+  readonly hardening: Omit<Hardening, "userNamespace">;
 }
+
+/** Host ids that the container's 0 and those after it stand for. */
+export interface IdMapping {
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+}
+
+export type BundleNetwork =
+  /** One of its own, with nothing but a loopback. */
+  | { readonly kind: "new" }
+  /** That at a path, joined by the OCI runtime. */
+  | { readonly kind: "join"; readonly path: string }
+  /** That of whoever starts the OCI runtime. It belongs to the host's user namespace, so its `/sys` is mounted before, too. */
+  | { readonly kind: "inherited"; readonly sysfs: string };
 
 export interface OciMount {
   readonly destination: string;
@@ -29,27 +45,39 @@ export interface OciMount {
   readonly options: readonly string[];
 }
 
-const capabilities = defaultCapabilities.map((name) => `CAP_${name}`);
+/**
+ * The first process of the step, which ends with its script: kernel and programs treat process 1 unlike any other, so the
+ * script is its child. A shell that waits reaps whatever else becomes its child: no daemon leaves zombies.
+ */
+const init = '/bin/sh "$0"; exit $?';
+
+/** A working directory that the OCI runtime made would be root's, so other users make their own. */
+const unprivilegedInit = `[ -d "$1" ] || mkdir -p "$1"; cd "$1" || exit 126; ${init}`;
 
 /**
  * The `config.json` of one step: OCI runtime specification 1.0.
  * https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md
  */
 export function bundleConfig(plan: BundlePlan): object {
+  const { hardening, idMapping, network } = plan;
+  const capabilities = hardening.capabilities.map((name) => `CAP_${name}`);
   // As with Docker, a user other than root starts without capabilities; the bounding set keeps setuid helpers working.
-  const held = plan.user.uid === 0 ? capabilities : [];
+  const isRoot = plan.user.uid === 0;
+  const held = isRoot ? capabilities : [];
   return {
     ociVersion: "1.0.2",
-    root: { path: plan.rootfs, readonly: false },
+    root: { path: plan.rootfs, readonly: hardening.readOnlyRoot },
     hostname: plan.hostname,
     process: {
       terminal: false,
       user: { uid: plan.user.uid, gid: plan.user.gid, additionalGids: plan.user.additionalGids },
-      args: ["/bin/sh", plan.script],
+      args: isRoot
+        ? ["/bin/sh", "-c", init, plan.script]
+        : ["/bin/sh", "-c", unprivilegedInit, plan.script, plan.workingDirectory],
       env: plan.env,
-      cwd: plan.workingDirectory,
+      cwd: isRoot ? plan.workingDirectory : "/data",
       capabilities: { bounding: capabilities, effective: held, permitted: held, inheritable: [], ambient: [] },
-      noNewPrivileges: true,
+      noNewPrivileges: hardening.noNewPrivileges,
       // The job's processes go first when memory runs out, not the OCI runtime that waits for them.
       oomScoreAdj: 500,
       rlimits: [
@@ -65,53 +93,77 @@ export function bundleConfig(plan: BundlePlan): object {
         { type: "uts" },
         { type: "mount" },
         { type: "cgroup" },
-        ...(plan.rootless ? [{ type: "user" }] : []),
-        plan.networkNamespace === null ? { type: "network" } : { type: "network", path: plan.networkNamespace },
+        ...(idMapping ? [{ type: "user" }] : []),
+        ...(network.kind === "new" ? [{ type: "network" }] : []),
+        ...(network.kind === "join" ? [{ type: "network", path: network.path }] : []),
       ],
-      ...(plan.rootless
+      ...(idMapping
         ? {
-            uidMappings: [{ containerID: 0, hostID: plan.rootless.uid, size: 1 }],
-            gidMappings: [{ containerID: 0, hostID: plan.rootless.gid, size: 1 }],
+            uidMappings: [{ containerID: 0, hostID: idMapping.uid, size: idMapping.size }],
+            gidMappings: [{ containerID: 0, hostID: idMapping.gid, size: idMapping.size }],
           }
         : {}),
+      // As in Docker: what listens below 1024 needs no capability, since nobody else is in this network.
+      ...(network.kind === "inherited" ? {} : { sysctl: { "net.ipv4.ip_unprivileged_port_start": "0" } }),
       ...(plan.cgroupsPath === null ? {} : { cgroupsPath: plan.cgroupsPath }),
-      seccomp: seccompProfile(process.arch),
-      maskedPaths: [
-        "/proc/acpi",
-        "/proc/asound",
-        "/proc/interrupts",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/latency_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/sys/devices/virtual/powercap",
-        "/sys/firmware",
-        "/sys/fs/cgroup",
-      ],
-      readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+      ...(hardening.seccomp ? { seccomp: seccompProfile(process.arch) } : {}),
+      ...(hardening.maskedPaths ? hiddenPaths : {}),
     },
   };
 }
 
-function systemMounts({ rootless }: BundlePlan): readonly OciMount[] {
+/** Docker's and containerd's lists, and the cgroups. */
+const hiddenPaths = {
+  maskedPaths: [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/cgroup",
+  ],
+  readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+};
+
+const inert = ["nosuid", "noexec", "nodev"];
+
+function systemMounts({ idMapping, network, hardening }: BundlePlan): readonly OciMount[] {
   // The group tty is not mapped where only root is.
-  const terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...(rootless ? [] : ["gid=5"])];
-  const inert = ["nosuid", "noexec", "nodev"];
+  const hasTerminalGroup = idMapping === null || idMapping.size > 5;
+  const terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+  const access = hardening.maskedPaths ? "ro" : "rw";
   return [
     { destination: "/proc", type: "proc", source: "proc", options: inert },
+    // Their pages count as the job's memory; so that the number of their files is bounded too, it is said.
     {
       destination: "/dev",
       type: "tmpfs",
       source: "tmpfs",
-      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k", "nr_inodes=8192"],
     },
-    { destination: "/dev/pts", type: "devpts", source: "devpts", options: terminals },
-    { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...inert, "mode=1777", "size=65536k"] },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: [...terminals, ...(hasTerminalGroup ? ["gid=5"] : [])],
+    },
+    {
+      destination: "/dev/shm",
+      type: "tmpfs",
+      source: "shm",
+      options: [...inert, "mode=1777", "size=65536k", "nr_inodes=8192"],
+    },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: inert },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...inert, "ro"] },
+    network.kind === "inherited"
+      ? { destination: "/sys", type: "bind", source: network.sysfs, options: ["bind", ...inert, "ro", "private"] }
+      : { destination: "/sys", type: "sysfs", source: "sysfs", options: [...inert, access] },
   ];
 }
 

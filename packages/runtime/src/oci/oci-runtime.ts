@@ -4,8 +4,10 @@ import { AirlockError } from "@airlock/job";
 import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { runtimeFailed } from "../errors.ts";
+import { defaultHardening, type Hardening } from "../hardening.ts";
 import { type CgroupHost, findCgroupHost } from "./cgroups/cgroup-host.ts";
 import { collectSandboxes } from "./collect.ts";
+import { defaultIdRange, type IdRange, problemOfIdRange } from "./id-range.ts";
 import type { ImageLimits } from "./images/image-limits.ts";
 import { ImageStore } from "./images/image-store.ts";
 import type { RegistryOptions } from "./images/registry-client.ts";
@@ -14,6 +16,7 @@ import { OciSandbox } from "./oci-sandbox.ts";
 import { probeOverlay } from "./overlay-probe.ts";
 import { removeTree } from "./run-command.ts";
 import { findRuntimeBinary, type RuntimeBinary } from "./runtime-binary.ts";
+import { findUserNamespaces, type UserNamespaces } from "./user-namespace.ts";
 
 export interface OciRuntimeOptions {
   /** Absolute path. Images and sandboxes live below it; several executors may share it. Made if missing, private to us. */
@@ -26,6 +29,10 @@ export interface OciRuntimeOptions {
   readonly imageLimits?: Partial<ImageLimits>;
   /** How egress policies are enforced: addresses, name servers, what stays closed. */
   readonly egress?: EgressOptions;
+  /** What of {@link defaultHardening} is different: an administrator's relaxations. */
+  readonly hardening?: Partial<Hardening>;
+  /** Host ids of users in containers, where the executor runs as root. Default: 100000 to 165535. */
+  readonly idRange?: IdRange;
 }
 
 /** The runtime without a daemon: images are pulled and unpacked here, and run by `crun` or `runc`. */
@@ -45,6 +52,12 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
   // crun refuses to run where it sees cgroup2 beside v1, and only root can take it out of its sight.
   const kinds = !isRoot && cgroupHost.hybridMounts.length > 0 ? (["runc"] as const) : (["crun", "runc"] as const);
   const binary = await findRuntimeBinary(options.runtimePath, kinds);
+  const hardening = { ...defaultHardening, ...options.hardening };
+  const idRange = options.idRange ?? defaultIdRange;
+  const badRange = problemOfIdRange(idRange);
+  if (badRange !== undefined) throw runtimeFailed(`the range of ids ${idRange.base}:${idRange.size} ${badRange}`);
+  const found = isRoot && hardening.userNamespace ? await findUserNamespaces(idRange) : null;
+  const userNamespaces = found && "range" in found ? found : null;
   const sandboxesDirectory = join(options.stateDir, "sandboxes");
   try {
     await mkdir(sandboxesDirectory, { recursive: true, mode: 0o700 });
@@ -56,6 +69,7 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     directory: join(options.stateDir, "images"),
     style: overlayOptions === null ? "flat" : "overlay",
     keepOwners: isRoot,
+    idRange: userNamespaces?.range ?? null,
     registry: options.registry ?? {},
     ...(options.imageLimits ? { limits: options.imageLimits } : {}),
   });
@@ -69,6 +83,9 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     maxOpenFiles: await hardOpenFilesLimit(),
     egress: new EgressEngines(options.egress ?? {}),
     rootless: isRoot ? null : { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
+    hardening,
+    userNamespaces,
+    noUserNamespaces: found && "problem" in found ? found.problem : null,
   });
 }
 
@@ -82,6 +99,10 @@ interface Parts {
   readonly maxOpenFiles: number;
   readonly egress: EgressEngines;
   readonly rootless: { readonly uid: number; readonly gid: number } | null;
+  readonly hardening: Hardening;
+  readonly userNamespaces: UserNamespaces | null;
+  /** Why there are none though they are wanted, in one sentence. */
+  readonly noUserNamespaces: string | null;
 }
 
 class CreatedOciRuntime implements OciRuntime {
@@ -108,8 +129,12 @@ class CreatedOciRuntime implements OciRuntime {
     if (overlayOptions === null) {
       notes.push("Each step copies its image; run the executor as root on a file system that overlayfs can use.");
     }
-    if (!rootless) {
-      notes.push("Root in a sandbox is root on the host with few capabilities; steps have no user namespace.");
+    if (!rootless && !this.#parts.userNamespaces) {
+      const { noUserNamespaces } = this.#parts;
+      notes.push(
+        "Root in a sandbox is root on the host with few capabilities; steps have no user namespace. " +
+          (noUserNamespaces ?? "That is what the executor's settings ask for."),
+      );
     }
     return {
       version: binary.version,
@@ -120,7 +145,7 @@ class CreatedOciRuntime implements OciRuntime {
         egressNone: true,
         egressPublic: egress.public,
         egressAllow: egress.allow,
-        disk: "none",
+        disk: "file-system",
       },
       notes: [...notes, ...egress.notes],
     };
@@ -164,9 +189,12 @@ class CreatedOciRuntime implements OciRuntime {
     return collectSandboxes(this.#parts, this.#parts.egress.for(options.owner), options);
   }
 
-  /** Steps are our children: what we mount is there for them. */
-  readonly workspaceOwner = null;
+  get workspaceOwner(): { readonly uid: number; readonly gid: number } | null {
+    const range = this.#parts.userNamespaces?.range;
+    return range ? { uid: range.base, gid: range.base } : null;
+  }
 
+  /** Steps are our children: what we mount is there for them. */
   async findsHostFile(): Promise<boolean> {
     return true;
   }

@@ -1,17 +1,22 @@
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, writeFile } from "node:fs/promises";
 import { join, posix, relative } from "node:path";
 import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { imageInvalid, refusedByPolicy, runtimeFailed } from "../errors.ts";
-import { bundleConfig, type OciMount } from "./bundle-config.ts";
+import type { Hardening } from "../hardening.ts";
+import { type BundleNetwork, bundleConfig, type IdMapping, type OciMount } from "./bundle-config.ts";
 import type { Cgroup } from "./cgroups/cgroup.ts";
 import type { CgroupHost } from "./cgroups/cgroup-host.ts";
+import { handOverScripts, handOverWorkspace, type Owner } from "./hand-over.ts";
 import { assembleHostRoot, hostImageName } from "./host-image.ts";
+import { hostId } from "./id-range.ts";
 import type { ImageStore, PreparedImage } from "./images/image-store.ts";
+import type { LaunchPlan } from "./launcher.ts";
 import type { SandboxNetwork } from "./network.ts";
 import { OutputPipePool } from "./output-pipes.ts";
 import { removeTree, runCommand } from "./run-command.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 import { runStepProcess } from "./step-process.ts";
+import type { UserNamespaces } from "./user-namespace.ts";
 
 export interface OciSandboxParts {
   readonly plan: SandboxPlan;
@@ -26,7 +31,11 @@ export interface OciSandboxParts {
   /** Options of overlay mounts besides the directories; `null` where there is no overlayfs. */
   readonly overlayOptions: string | null;
   readonly maxOpenFiles: number;
-  readonly rootless: { readonly uid: number; readonly gid: number } | null;
+  /** Who we are where that is not root: then a container's root is mapped to it, and nobody else is. */
+  readonly rootless: Owner | null;
+  /** Where we are root: how containers get a user namespace; `null`: they have none. */
+  readonly userNamespaces: UserNamespaces | null;
+  readonly hardening: Hardening;
 }
 
 /** What a step's root file system is made of. */
@@ -34,6 +43,19 @@ interface StepRoot {
   readonly image: PreparedImage;
   readonly layersDirectory: string;
   readonly mounts: readonly OciMount[];
+}
+
+/** Where the parts of one step lie. */
+interface StepPlaces {
+  /** Ours: its bundle, its log. */
+  readonly directory: string;
+  /** Where what the step writes to its root file system is kept. */
+  readonly layer: string;
+  /** In the step's own mount namespace; `null`: what follows lies where it is. */
+  readonly stage: string | null;
+  readonly rootfs: string;
+  readonly workspaceDir: string;
+  readonly scriptsDir: string;
 }
 
 export class OciSandbox implements Sandbox {
@@ -44,6 +66,8 @@ export class OciSandbox implements Sandbox {
   readonly #tidying = new Set<Promise<void>>();
   readonly #ending = new AbortController();
   #steps = 0;
+  /** Whom the workspace belongs to; `undefined`: whoever prepared it knows. */
+  #workspaceOwner: Owner | undefined;
   #disposing: Promise<void> | undefined;
 
   private constructor(parts: OciSandboxParts) {
@@ -112,6 +136,7 @@ export class OciSandbox implements Sandbox {
     if (known) return known;
     await mkdir(root, { recursive: true, mode: 0o755 });
     const mounts = await assembleHostRoot(root);
+    await this.#giveToRoot(root);
     const user = { uid: 0, gid: 0, additionalGids: [], home: "/root" };
     return { image: { layers: ["root"], user, env: [] }, layersDirectory, mounts };
   }
@@ -129,16 +154,26 @@ export class OciSandbox implements Sandbox {
         "Where the executor does not run as root, images must run as root.",
       );
     }
+    const mapped = this.#parts.userNamespaces?.range.size;
+    if (mapped !== undefined && Math.max(uid, gid) >= mapped) {
+      throw refusedByPolicy(
+        `image "${step.image}" runs as user ${uid}:${gid}, and this executor's sandboxes have the users 0 to ${mapped - 1}`,
+        "Use a user of the image with a smaller number, or let this executor's administrator widen its range of ids.",
+      );
+    }
 
+    await this.#handOver({ uid: this.#hostId(uid), gid: this.#hostId(gid) }, signal);
     this.#steps += 1;
     const name = String(this.#steps);
-    const directory = join(this.#parts.directory, "steps", name);
+    const places = this.#placesOf(name);
+    const { directory } = places;
     const cgroup = this.#parts.cgroup?.child(name);
     try {
       await mkdir(directory, { mode: 0o700 });
+      if (places.layer !== directory) await mkdir(places.layer, { mode: 0o700 });
       const [overlay] = await Promise.all([
-        this.#makeRootfs(directory, root),
-        this.#writeConfig(directory, root, step, cgroup),
+        this.#makeRootfs(places, root),
+        this.#writeConfig(places, root, step, cgroup),
         cgroup?.make(),
       ]);
       return await runStepProcess(
@@ -149,7 +184,7 @@ export class OciSandbox implements Sandbox {
           logFile: join(directory, "log"),
           pipes: this.#pipes,
           launch: {
-            overlay,
+            ...this.#launchMounts(places, overlay),
             unmount: this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts : [],
             joinFiles: this.#joins ? (cgroup?.joinFiles ?? []) : [],
             command: this.#runtimeCommand(directory, name),
@@ -159,7 +194,7 @@ export class OciSandbox implements Sandbox {
       );
     } finally {
       await this.#parts.network.reportDenied();
-      this.#tidy(this.#removeStep(name, directory, cgroup));
+      this.#tidy(this.#removeStep(name, places, cgroup));
     }
   }
 
@@ -169,8 +204,9 @@ export class OciSandbox implements Sandbox {
     this.#tidying.add(settled);
   }
 
-  async #removeStep(name: string, directory: string, cgroup: Cgroup | undefined): Promise<void> {
-    await removeTree(directory);
+  async #removeStep(name: string, places: StepPlaces, cgroup: Cgroup | undefined): Promise<void> {
+    if (places.layer !== places.directory) await removeTree(places.layer);
+    await removeTree(places.directory);
     // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us.
     await removeTree(join(this.#parts.directory, "state", containerId(this.id, name)));
     await cgroup?.remove();
@@ -205,60 +241,139 @@ export class OciSandbox implements Sandbox {
     ];
   }
 
+  #placesOf(name: string): StepPlaces {
+    const directory = join(this.#parts.directory, "steps", name);
+    const { layersDir } = this.#parts.plan;
+    const layer = layersDir === undefined ? directory : join(layersDir, `step-${name}`);
+    const stage = this.#parts.userNamespaces?.stageDirectory;
+    const { workspaceDir, scriptsDir } = this.#parts.plan;
+    return stage === undefined
+      ? { directory, layer, stage: null, rootfs: join(layer, "rootfs"), workspaceDir, scriptsDir }
+      : {
+          directory,
+          layer,
+          stage,
+          rootfs: join(stage, "rootfs"),
+          workspaceDir: join(stage, "data"),
+          scriptsDir: join(stage, "airlock"),
+        };
+  }
+
+  /** What the launcher mounts so that the container's root, who is nobody on the host, gets at it. */
+  #launchMounts(
+    { stage, layer, rootfs, workspaceDir, scriptsDir }: StepPlaces,
+    overlay: { readonly options: string } | null,
+  ): Pick<LaunchPlan, "networkNamespace" | "stage" | "overlay" | "binds" | "sysfs"> {
+    const mounted = overlay && { options: overlay.options, target: rootfs };
+    if (stage === null) return { networkNamespace: null, stage: null, overlay: mounted, binds: [], sysfs: null };
+    const { plan, network } = this.#parts;
+    const sysfs = network.namespacePath === null ? null : join(stage, "sys");
+    return {
+      networkNamespace: network.namespacePath,
+      stage: { directory: stage, targets: [rootfs, workspaceDir, scriptsDir, ...(sysfs === null ? [] : [sysfs])] },
+      overlay: mounted,
+      binds: [
+        ...(mounted ? [] : [{ source: join(layer, "rootfs"), target: rootfs, options: "nosuid,nodev" }]),
+        // A mount's flags hold for the container's root, who could change those that the OCI runtime sets.
+        { source: plan.workspaceDir, target: workspaceDir, options: "nosuid,nodev" },
+        { source: plan.scriptsDir, target: scriptsDir, options: "ro,nosuid,nodev" },
+      ],
+      sysfs,
+    };
+  }
+
+  /** Makes that the workspace and the scripts are the step's user's. Nothing of the job runs then. */
+  async #handOver(owner: Owner, signal: AbortSignal): Promise<void> {
+    if (this.#parts.rootless) return;
+    const { workspaceDir, scriptsDir } = this.#parts.plan;
+    this.#workspaceOwner ??= await lstat(workspaceDir);
+    if (this.#workspaceOwner.uid !== owner.uid || this.#workspaceOwner.gid !== owner.gid) {
+      await handOverWorkspace(workspaceDir, owner, { signal });
+      this.#workspaceOwner = owner;
+    }
+    await handOverScripts(scriptsDir, owner);
+  }
+
+  #hostId(id: number): number {
+    return hostId(this.#parts.userNamespaces?.range ?? null, id);
+  }
+
+  /** Makes files of ours the container's root's. */
+  async #giveToRoot(...paths: readonly string[]): Promise<void> {
+    const range = this.#parts.userNamespaces?.range;
+    if (range) for (const path of paths) await handOverScripts(path, { uid: range.base, gid: range.base });
+  }
+
   /** A root file system that no other step has seen. Answers the mount that it takes, `null` when it is a copy. */
-  async #makeRootfs(directory: string, root: StepRoot): Promise<{ options: string; target: string } | null> {
-    const rootfs = join(directory, "rootfs");
+  async #makeRootfs({ layer, rootfs }: StepPlaces, root: StepRoot): Promise<{ options: string } | null> {
     const hosts = `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${this.#hostname}\n`;
     const etc = { hosts, hostname: `${this.#hostname}\n`, "resolv.conf": this.#parts.network.resolvConf };
     if (this.#parts.overlayOptions === null) {
+      const copy = join(layer, "rootfs");
       // cp, not Node's: it keeps owners, holes and links, and shares blocks where the file system can.
       const source = join(root.layersDirectory, root.image.layers[0] ?? "");
-      await runCommand("cp", ["-a", "--reflink=auto", "--", source, rootfs]);
-      await mkdir(join(rootfs, "etc"), { recursive: true });
+      await runCommand("cp", ["-a", "--reflink=auto", "--", source, copy]);
+      await mkdir(join(copy, "etc"), { recursive: true });
       for (const [name, text] of Object.entries(etc)) {
-        await removeTree(join(rootfs, "etc", name));
-        await writeFile(join(rootfs, "etc", name), text, { mode: 0o644 });
+        await removeTree(join(copy, "etc", name));
+        await writeFile(join(copy, "etc", name), text, { mode: 0o644 });
+        await this.#giveToRoot(join(copy, "etc", name));
       }
       return null;
     }
-    const upper = join(directory, "upper");
+    const upper = join(layer, "upper");
     // Files in the upper layer win over whatever the image has in their place, links included.
     await mkdir(join(upper, "etc"), { recursive: true, mode: 0o755 });
     for (const path of [upper, join(upper, "etc")]) await chmod(path, 0o755);
     for (const [name, text] of Object.entries(etc)) await writeFile(join(upper, "etc", name), text, { mode: 0o644 });
-    await mkdir(join(directory, "work"), { mode: 0o700 });
-    await mkdir(rootfs, { mode: 0o755 });
+    await this.#giveToRoot(upper);
+    await mkdir(join(layer, "work"), { mode: 0o700 });
+    if (rootfs.startsWith(`${layer}/`)) await mkdir(rootfs, { mode: 0o755 });
     const from = (path: string) => relative(root.layersDirectory, path);
     const options = [
       `lowerdir=${root.image.layers.join(":")}`,
       `upperdir=${from(upper)}`,
-      `workdir=${from(join(directory, "work"))}`,
+      `workdir=${from(join(layer, "work"))}`,
       "nodev",
       this.#parts.overlayOptions,
     ].join(",");
     if (Buffer.byteLength(options) > 4000) throw imageInvalid("image", "has more layers than can be mounted");
-    return { options, target: rootfs };
+    return { options };
   }
 
-  async #writeConfig(directory: string, root: StepRoot, step: SandboxStep, cgroup: Cgroup | undefined): Promise<void> {
-    const { plan, network } = this.#parts;
+  async #writeConfig(places: StepPlaces, root: StepRoot, step: SandboxStep, cgroup: Cgroup | undefined): Promise<void> {
     const config = bundleConfig({
-      rootfs: join(directory, "rootfs"),
+      rootfs: places.rootfs,
       hostname: this.#hostname,
       script: step.script,
       workingDirectory: step.workingDirectory,
       env: environment(root.image, step.env),
       user: root.image.user,
-      workspaceDir: plan.workspaceDir,
-      scriptsDir: plan.scriptsDir,
+      workspaceDir: places.workspaceDir,
+      scriptsDir: places.scriptsDir,
       extraMounts: root.mounts,
-      networkNamespace: network.namespacePath,
+      network: this.#bundleNetwork(places),
       cgroupsPath: this.#joins || cgroup === undefined ? null : cgroup.path,
       maxOpenFiles: this.#parts.maxOpenFiles,
-      rootless: this.#parts.rootless,
+      idMapping: this.#idMapping,
+      hardening: this.#parts.hardening,
     });
     // It holds the step's secrets.
-    await writeFile(join(directory, "config.json"), JSON.stringify(config), { mode: 0o600 });
+    await writeFile(join(places.directory, "config.json"), JSON.stringify(config), { mode: 0o600 });
+  }
+
+  #bundleNetwork({ stage }: StepPlaces): BundleNetwork {
+    const path = this.#parts.network.namespacePath;
+    if (path === null) return { kind: "new" };
+    return stage === null ? { kind: "join", path } : { kind: "inherited", sysfs: join(stage, "sys") };
+  }
+
+  get #idMapping(): IdMapping | null {
+    const { rootless, userNamespaces } = this.#parts;
+    if (rootless) return { ...rootless, size: 1 };
+    if (!userNamespaces) return null;
+    const { base, size } = userNamespaces.range;
+    return { uid: base, gid: base, size };
   }
 
   get #hostname(): string {

@@ -136,8 +136,8 @@ async function v2Host(root: string): Promise<CgroupHost> {
   };
 }
 
-/** The OCI runtime waits for its container inside the sandbox's cgroup; it is not counted against the job. */
-const ownProcesses = 1;
+/** The OCI runtime waits for its container inside the sandbox's cgroup, as init does for the script: not counted against the job. */
+const ownProcesses = 2;
 const cpuPeriodUs = 100_000;
 
 function cpuQuotaUs(cpus: number): number {

@@ -343,6 +343,7 @@ async function openStore(limits: Partial<ImageLimits> = {}) {
       directory: directory.path,
       style: isRoot ? "overlay" : "flat",
       keepOwners: isRoot,
+      idRange: null,
       registry: { insecureRegistries: [engines().registry?.address ?? ""] },
       limits,
     });
@@ -431,7 +432,7 @@ async function fakeRegistry(image: FixtureImage, initial: Behaviour) {
 /** Pulls in a process of its own. */
 function pullProgram(directory: string, reference: string): string {
   const module = fileURLToPath(new URL("image-store.ts", import.meta.url));
-  const options = { directory, style: "overlay", keepOwners: true, registry: {} };
+  const options = { directory, style: "overlay", keepOwners: true, idRange: null, registry: {} };
   return `
     const { ImageStore } = await import(${JSON.stringify(module)});
     const store = await ImageStore.open(${JSON.stringify(options)});

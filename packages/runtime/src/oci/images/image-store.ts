@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { Abortable, RegistryCredentials } from "../../contract.ts";
 import { imageInvalid, runtimeFailed } from "../../errors.ts";
 import { errorCode } from "../error-code.ts";
+import type { IdRange } from "../id-range.ts";
 import { BlobStore } from "./blob-store.ts";
 import { chainIds, sha256 } from "./chain-id.ts";
 import { defaultImageLimits, type ImageLimits } from "./image-limits.ts";
@@ -38,6 +39,11 @@ export interface ImageStoreOptions {
   /** `overlay`: each layer in a directory of its own. `flat`: all layers of an image in one directory, to be copied. */
   readonly style: "overlay" | "flat";
   readonly keepOwners: boolean;
+  /**
+   * Host ids that the owners of files stand for, for containers with a user namespace; `null`: the same ids. Each range has
+   * unpacked layers of its own, blobs are shared.
+   */
+  readonly idRange: IdRange | null;
   readonly registry: RegistryOptions;
   readonly limits?: Partial<ImageLimits>;
 }
@@ -80,7 +86,11 @@ export class ImageStore {
   private constructor(options: ImageStoreOptions) {
     this.#options = options;
     this.#limits = { ...defaultImageLimits, ...options.limits };
-    this.layersDirectory = join(options.directory, "layers");
+    const { idRange } = options;
+    this.layersDirectory = join(
+      options.directory,
+      idRange === null ? "layers" : `layers-${idRange.base}-${idRange.size}`,
+    );
     this.#temporaryDirectory = join(options.directory, "tmp");
     this.#recordsDirectory = join(options.directory, "references");
     this.#blobs = new BlobStore(join(options.directory, "blobs"), this.#temporaryDirectory);
@@ -249,6 +259,9 @@ export class ImageStore {
       const directory = this.#temporaryPath();
       try {
         await mkdir(directory, { mode: 0o755 });
+        const { idRange } = this.#options;
+        // A layer need not say whose its root is.
+        if (idRange && this.#options.keepOwners) await chown(directory, idRange.base, idRange.base);
         await work(directory, options);
         await rename(directory, join(this.layersDirectory, name)).catch((error: unknown) => {
           // Another process was faster with the same content.
@@ -280,6 +293,7 @@ export class ImageStore {
     const tree = new LayerTree({
       root: directory,
       keepOwners: this.#options.keepOwners,
+      idRange: this.#options.idRange,
       directoryBelow: async (path) => {
         const entry = await below.lstat(path);
         return entry?.stats.isDirectory() ? entry.stats : undefined;

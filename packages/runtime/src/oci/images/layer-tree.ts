@@ -21,6 +21,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { errorCode } from "../error-code.ts";
+import { hostId, type IdRange } from "../id-range.ts";
 import { LayerError } from "./layer-error.ts";
 import { latin1, onDisk } from "./layer-stack.ts";
 
@@ -38,6 +39,8 @@ export interface LayerTreeOptions {
   readonly root: string;
   /** Only root can; everyone else gets files of his own that he can read. */
   readonly keepOwners: boolean;
+  /** Host ids that the layer's owners stand for; `null`: the same. */
+  readonly idRange: IdRange | null;
   /** Attributes of a directory that the layers below have, for those that this layer leaves out. */
   readonly directoryBelow: (path: string) => Promise<Stats | undefined>;
 }
@@ -103,7 +106,7 @@ export class LayerTree {
           else done += (await writeAsync(file, chunk, done, chunk.byteLength - done, null)).bytesWritten;
         }
       }
-      if (this.#options.keepOwners) fchownSync(file, metadata.uid, metadata.gid);
+      if (this.#options.keepOwners) fchownSync(file, this.#hostId(metadata.uid), this.#hostId(metadata.gid));
       fchmodSync(file, this.#options.keepOwners ? metadata.mode : metadata.mode | 0o600);
       futimesSync(file, metadata.mtime, metadata.mtime);
     } finally {
@@ -115,7 +118,8 @@ export class LayerTree {
   async addSymlink(path: string, target: string, metadata: EntryMetadata): Promise<void> {
     await this.#makeRoom(path);
     symlinkSync(onDisk(target), this.#onDisk(path));
-    if (this.#options.keepOwners) lchownSync(this.#onDisk(path), metadata.uid, metadata.gid);
+    if (this.#options.keepOwners)
+      lchownSync(this.#onDisk(path), this.#hostId(metadata.uid), this.#hostId(metadata.gid));
     lutimesSync(this.#onDisk(path), metadata.mtime, metadata.mtime);
     this.#added.set(path, "other");
   }
@@ -147,7 +151,7 @@ export class LayerTree {
     for (const [path, metadata] of this.#directoryMetadata) {
       if (!this.#directories.has(path)) continue;
       const directory = this.#onDisk(path);
-      if (this.#options.keepOwners) lchownSync(directory, metadata.uid, metadata.gid);
+      if (this.#options.keepOwners) lchownSync(directory, this.#hostId(metadata.uid), this.#hostId(metadata.gid));
       chmodSync(directory, this.#options.keepOwners ? metadata.mode : metadata.mode | 0o700);
       lutimesSync(directory, metadata.mtime, metadata.mtime);
     }
@@ -177,8 +181,8 @@ export class LayerTree {
       const below = await this.#options.directoryBelow(parent);
       this.#directoryMetadata.set(parent, {
         mode: (below?.mode ?? 0o755) & 0o7777,
-        uid: below?.uid ?? 0,
-        gid: below?.gid ?? 0,
+        uid: this.#ownId(below?.uid ?? 0),
+        gid: this.#ownId(below?.gid ?? 0),
         mtime: (below?.mtimeMs ?? 0) / 1000,
       });
     }
@@ -210,6 +214,15 @@ export class LayerTree {
     for (const known of [this.#added, this.#directories, this.#directoryMetadata]) {
       for (const key of known.keys()) if (key === path || key.startsWith(`${path}/`)) known.delete(key);
     }
+  }
+
+  #hostId(id: number): number {
+    return hostId(this.#options.idRange, id);
+  }
+
+  /** The layer's id for one of the host's. */
+  #ownId(id: number): number {
+    return Math.max(0, id - (this.#options.idRange?.base ?? 0));
   }
 
   #onDisk(path: string): Buffer {

@@ -268,6 +268,7 @@ async function openPlace() {
     const layer = new LayerTree({
       root,
       keepOwners: process.geteuid?.() === 0,
+      idRange: null,
       directoryBelow: async () => undefined,
     });
     const budget = new UnpackBudget({ ...defaultImageLimits, ...options.limits });

@@ -1,0 +1,26 @@
+import { lchown, lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Abortable } from "../contract.ts";
+import { runCommand } from "./run-command.ts";
+
+/** Ids of the host. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Gives a tree that jobs write to a user, links themselves instead of what they lead to. chown(1) walks with openat(2), so
+ * neither depth nor names matter, and a link that takes a directory's place meanwhile is not followed either.
+ */
+export async function handOverWorkspace(directory: string, owner: Owner, { signal }: Abortable): Promise<void> {
+  await runCommand("chown", ["-R", "-h", "-P", `${owner.uid}:${owner.gid}`, "--", directory], { signal });
+}
+
+/** Gives a small tree that only we write to a user who then can read it, whatever its modes. */
+export async function handOverScripts(path: string, owner: Owner): Promise<void> {
+  const stats = await lstat(path);
+  if (stats.uid !== owner.uid || stats.gid !== owner.gid) await lchown(path, owner.uid, owner.gid);
+  if (!stats.isDirectory()) return;
+  for (const name of await readdir(path)) await handOverScripts(join(path, name), owner);
+}

@@ -1,0 +1,77 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { errorCode } from "./error-code.ts";
+import type { IdRange } from "./id-range.ts";
+import { runCommand } from "./run-command.ts";
+
+/** How containers get a user namespace of their own where this process is root. */
+export interface UserNamespaces {
+  readonly range: IdRange;
+  /**
+   * An empty directory that every user can reach. In a step's own mount namespace its file systems are mounted below it:
+   * the directories where they really lie are closed to the container's root, who is nobody on the host.
+   */
+  readonly stageDirectory: string;
+}
+
+/** Where a stage may be; the first that can be made. */
+const stageDirectories = ["/run/airlock-stage", "/var/run/airlock-stage", "/mnt/airlock-stage"];
+
+/** Answers what is needed for user namespaces, or in one sentence why this host does not let us have them. */
+export async function findUserNamespaces(range: IdRange): Promise<UserNamespaces | { readonly problem: string }> {
+  const maximum = await readIfThere("/proc/sys/user/max_user_namespaces");
+  if (maximum === undefined) return { problem: "The kernel has no user namespaces." };
+  if (Number(maximum) === 0) {
+    return { problem: "The kernel may make no user namespaces (user.max_user_namespaces is 0)." };
+  }
+  const unmapped = await isUnmapped(range);
+  if (unmapped) {
+    return { problem: `The ids ${range.base} to ${range.base + range.size - 1} do not exist where the executor runs.` };
+  }
+  // What containers need of it: a new proc, which the kernel refuses where ours is partly hidden.
+  const proc = ["--user", "--map-root-user", "--pid", "--fork", "--mount", "--mount-proc", "--", "true"];
+  try {
+    await runCommand("unshare", proc);
+  } catch (error) {
+    const words = error instanceof Error ? error.message.replaceAll("\n", " ") : String(error);
+    return { problem: `The kernel refuses a user namespace with its own /proc (${words}).` };
+  }
+  for (const stageDirectory of stageDirectories) {
+    if (await isMade(stageDirectory)) return { range, stageDirectory };
+  }
+  return {
+    problem: `None of ${stageDirectories.join(", ")} can be made, where a step's file systems would be mounted.`,
+  };
+}
+
+/** In a user namespace of our own, e.g. in a container, the range must be mapped into it. */
+async function isUnmapped({ base, size }: IdRange): Promise<boolean> {
+  for (const file of ["/proc/self/uid_map", "/proc/self/gid_map"]) {
+    const lines = (await readFile(file, "utf8")).trim().split("\n");
+    const isCovered = lines.some((line) => {
+      const [inside = 0, , length = 0] = line.trim().split(/\s+/).map(Number);
+      return inside <= base && base + size <= inside + length;
+    });
+    if (!isCovered) return true;
+  }
+  return false;
+}
+
+async function isMade(directory: string): Promise<boolean> {
+  try {
+    await mkdir(directory, { mode: 0o711 });
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "EEXIST") return true;
+    if (["ENOENT", "EACCES", "EPERM", "EROFS"].includes(errorCode(error) ?? "")) return false;
+    throw error;
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
