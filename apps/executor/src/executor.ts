@@ -64,6 +64,7 @@ export async function runExecutor({
     git,
     path,
     maximumBytes: cacheBytes,
+    owner: runtime.workspaceOwner,
     limits: {
       maximumBytes: config.workspace.maximumCheckoutBytes,
       maximumFiles: config.workspace.maximumCheckoutFiles,
@@ -86,6 +87,7 @@ export async function runExecutor({
     mounts,
     trash,
     ...capabilities,
+    owner: runtime.workspaceOwner,
     keep: config.workspace.keep,
     path,
   });
@@ -98,7 +100,11 @@ export async function runExecutor({
     client,
     options: config.worker,
     telemetry: await telemetryOf(config, runtime, description, git, signal),
-    resources: { numCPUs: config.job.maximumCpus, memory: formatGigabytes(config.job.maximumMemoryBytes) },
+    resources: {
+      numCPUs: config.job.maximumCpus,
+      memory: formatGigabytes(config.job.maximumMemoryBytes),
+      ...(config.job.maximumDiskBytes === null ? {} : { diskSpace: formatGigabytes(config.job.maximumDiskBytes) }),
+    },
     runJob: (job, jobSignal) =>
       runJob(
         job,
@@ -110,6 +116,8 @@ export async function runExecutor({
           owner: data.owner,
           activeSandboxes,
           countDenial: () => metrics.countDenial(),
+          countIncompleteLog: () => metrics.countIncompleteLog(),
+          spoolDir: data.spoolDir,
           options: config.job,
           sharedSecret: config.instance.sharedSecret,
           logger: logger.child({ job: job.payload.id }),

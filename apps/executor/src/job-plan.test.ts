@@ -10,9 +10,12 @@ const options = {
   machineCpus: 2,
   maximumMemoryBytes: 1e9,
   maximumPids: 100,
+  maximumDiskBytes: 2e9,
   defaultEgress: "public" as const,
   registryCredentials: {},
   maximumLogBytes: 1e6,
+  maximumLogBytesPerSecond: 0,
+  deliveryTimeoutMs: 0,
   outputs: { maximumFiles: 10, maximumBytes: 1000, maximumEntries: 100 },
 };
 
@@ -30,11 +33,14 @@ describe("a job's plan", () => {
   it("gives a foreign job the executor's limits, the public internet and the protocol's shell", () => {
     expect(plan(foreignJob(1, ["true"]))).toMatchObject({
       timeoutMs: 60_000,
-      limits: { cpus: 2, memoryBytes: 1e9, pids: 100 },
+      limits: { cpus: 2, memoryBytes: 1e9, pids: 100, diskBytes: 2e9 },
       egress: { kind: "public" },
       shell: "protocol",
-      diskBytes: undefined,
     });
+  });
+
+  it("bounds no disk where the administrator says so", () => {
+    expect(plan(foreignJob(1, ["true"]), { maximumDiskBytes: null }).limits).not.toHaveProperty("diskBytes");
   });
 
   it("gives a foreign job no network where the administrator says so", () => {
@@ -45,11 +51,10 @@ describe("a job's plan", () => {
     const resources = { cpus: 0.5, memory: "512Mi", disk: "1G", pids: 10 };
     expect(plan(withExtension({ resources, timeoutMs: 1000, egress: { allow: ["example.com:443"] } }))).toMatchObject({
       timeoutMs: 1000,
-      limits: { cpus: 0.5, memoryBytes: 512 * 1024 * 1024, pids: 10 },
-      diskBytes: 1e9,
+      limits: { cpus: 0.5, memoryBytes: 512 * 1024 * 1024, pids: 10, diskBytes: 1e9 },
       egress: { kind: "allow", rules: [{ kind: "name", name: "example.com", port: 443 }] },
     });
-    for (const tooMuch of [{ cpus: 5 }, { memory: "2G" }, { pids: 101 }]) {
+    for (const tooMuch of [{ cpus: 5 }, { memory: "2G" }, { pids: 101 }, { disk: "3G" }]) {
       expect(() => plan(withExtension({ resources: tooMuch }))).toThrow(expect.objectContaining({ reason: "policy" }));
     }
   });

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import type { Egress, JobPayload } from "@airlock/api";
+import type { Egress, JobPayload, SecretFile } from "@airlock/api";
 import { AirlockError, type EgressPolicy, formatBytes, parseAllowRule, parseBytes } from "@airlock/job";
 import type { SandboxLimits } from "@airlock/runtime";
 import type { JobOptions } from "./config/options.ts";
@@ -15,13 +15,14 @@ export interface PlannedStep {
   readonly commands: readonly string[];
   readonly workingDirectory: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Secrets that this step alone finds as files. */
+  readonly secretFiles: readonly SecretFile[];
 }
 
 /** What the executor makes of a payload: checked against what its administrator allows. */
 export interface JobPlan {
   readonly timeoutMs: number;
   readonly limits: SandboxLimits;
-  readonly diskBytes: number | undefined;
   readonly egress: EgressPolicy;
   readonly shell: "strict" | "protocol";
   readonly steps: readonly PlannedStep[];
@@ -39,7 +40,6 @@ export function planJob({ payload }: DequeuedJob, options: JobOptions): JobPlan 
   return {
     timeoutMs: Math.min(extension?.timeoutMs ?? Number.POSITIVE_INFINITY, options.maximumRuntimeMs),
     limits: limitsOf(payload, options),
-    diskBytes: sizeOf(extension?.resources.disk),
     egress: egressOf(extension?.egress ?? options.defaultEgress),
     shell: extension?.shell ?? "protocol",
     steps: payload.dockerSteps.map((step, index) => {
@@ -51,15 +51,17 @@ export function planJob({ payload }: DequeuedJob, options: JobOptions): JobPlan 
         commands: step.commands,
         workingDirectory: workingDirectory(name, step.dir),
         env: { ...gitEnvironment(payload), ...environmentOf(step.env) },
+        secretFiles: (extension?.secretFiles ?? []).filter((file) => file.step === index),
       };
     }),
   };
 }
 
 function limitsOf(payload: JobPayload, options: JobOptions): SandboxLimits {
-  const { cpus, memory, pids } = payload.airlock?.resources ?? {};
-  const { maximumCpus, machineCpus, maximumMemoryBytes, maximumPids } = options;
+  const { cpus, memory, pids, disk } = payload.airlock?.resources ?? {};
+  const { maximumCpus, machineCpus, maximumMemoryBytes, maximumPids, maximumDiskBytes } = options;
   const memoryBytes = sizeOf(memory) ?? maximumMemoryBytes;
+  const diskBytes = sizeOf(disk) ?? maximumDiskBytes;
   if (cpus !== undefined && cpus > maximumCpus) {
     throw refused(
       `the job asks for ${cpus} cores, this executor gives at most ${maximumCpus}`,
@@ -76,8 +78,17 @@ function limitsOf(payload: JobPayload, options: JobOptions): SandboxLimits {
       "See EXECUTOR_MAXIMUM_PIDS_PER_JOB.",
     );
   }
-  // More than the machine has is no limit, and engines refuse it.
-  return { cpus: Math.min(cpus ?? maximumCpus, machineCpus), memoryBytes, pids: pids ?? maximumPids };
+  if (maximumDiskBytes !== null && diskBytes !== null && diskBytes > maximumDiskBytes) {
+    const text = `the job asks for ${formatBytes(diskBytes)} of disk, this executor gives at most ${formatBytes(maximumDiskBytes)}`;
+    throw refused(text, "See EXECUTOR_JOB_DISK.");
+  }
+  return {
+    // More than the machine has is no limit, and engines refuse it.
+    cpus: Math.min(cpus ?? maximumCpus, machineCpus),
+    memoryBytes,
+    pids: pids ?? maximumPids,
+    ...(diskBytes === null ? {} : { diskBytes }),
+  };
 }
 
 function sizeOf(size: string | number | undefined): number | undefined {

@@ -13,6 +13,7 @@ import { type JobPlan, planJob } from "./job-plan.ts";
 import { ChunkSink } from "./logs/chunk-sink.ts";
 import { EgressNotes } from "./logs/egress-notes.ts";
 import { JobLog, redactText } from "./logs/job-log.ts";
+import { forgedVoice } from "./logs/own-voice.ts";
 import { SecretMatcher } from "./logs/secret-matcher.ts";
 import { secretPatterns } from "./logs/secret-patterns.ts";
 import { WholeEntrySink } from "./logs/whole-entry-sink.ts";
@@ -36,14 +37,18 @@ export interface JobDependencies {
   readonly activeSandboxes: Set<string>;
   /** Called for each destination that a job's egress policy denied. */
   readonly countDenial: () => void;
+  /** Called for each job whose log is not whole, apart from what the log's limit cut. */
+  readonly countIncompleteLog: () => void;
+  /** For what of logs does not fit into memory while the instance is away. */
+  readonly spoolDir: string;
   readonly options: JobOptions;
   /** Never to appear in a log. */
   readonly sharedSecret: string;
   readonly logger: Logger;
 }
 
-/** How long the end of a job waits for its log to arrive. */
-const logDeliveryMs = 30_000;
+/** How long the log's end of a job that is handed back may take to arrive: somebody waits for this process to end. */
+const handBackLogMs = 10_000;
 /** An engine that does not answer must not hold the job's end for ever. */
 const sandboxTeardownMs = 60_000;
 /** Collecting and uploading has a time of its own: a job that ran into its timeout has results, too. */
@@ -59,9 +64,10 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
   try {
     await using directory = await workspaces.createJobDirectory(jobName(job));
     const log = new JobLog({
-      sink: openSink(job, dependencies, directory),
+      sink: openSink(job, dependencies),
       secrets,
       maximumBytes: options.maximumLogBytes,
+      maximumBytesPerSecond: options.maximumLogBytesPerSecond,
     });
     let outcome: JobOutcome;
     let signal = outer;
@@ -76,7 +82,7 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
       outcome = outcomeOfError(error, signal);
     }
     await tearDown(directory, log, logger);
-    await deliver(log, outcome, outer, logger);
+    await deliver(log, outcome, outer, dependencies);
     return withoutSecrets(outcome, secrets);
   } catch (error) {
     logger.error({ error }, "running the job failed");
@@ -102,7 +108,7 @@ async function runWorkspace(job: DequeuedJob, plan: JobPlan, context: RunContext
       checkout: checkoutOf(job, client),
       files: await filesOf(job, client, signal),
       scripts: plan.steps.map((step) => stepScript(step.commands, plan.shell)),
-      diskBytes: plan.diskBytes,
+      diskBytes: plan.limits.diskBytes,
     },
     log,
     signal,
@@ -156,6 +162,7 @@ async function runInSandbox(
         owner,
         workspaceDir: workspace.dir,
         scriptsDir: workspace.scriptsDir,
+        ...(workspace.layersDir === null ? {} : { layersDir: workspace.layersDir }),
         limits: plan.limits,
         egress: plan.egress,
         onEgressDenied: egressNotes.tell,
@@ -167,7 +174,20 @@ async function runInSandbox(
       const skipDirectory = job.payload.airlock ? null : workspace.dir;
       const { memoryBytes } = plan.limits;
       const { steps } = plan;
-      return await runSteps({ sandbox, log, ledger, steps, memoryBytes, skipDirectory, egressNotes, signal });
+      const { scriptsDir } = workspace;
+      const { disk } = workspace;
+      return await runSteps({
+        sandbox,
+        log,
+        ledger,
+        steps,
+        memoryBytes,
+        scriptsDir,
+        disk,
+        skipDirectory,
+        egressNotes,
+        signal,
+      });
     } finally {
       context.sandboxIsGone.yes = await giveBack(sandbox, context.logger);
     }
@@ -214,21 +234,18 @@ function secretsOf(job: DequeuedJob, sharedSecret: string): SecretMatcher {
   const { payload } = job;
   const passwords = Object.values(jobRegistryAuth(job)).map(({ password }) => password);
   const removed = [sharedSecret, payload.token, ...passwords].filter((text) => text !== "");
-  return new SecretMatcher(
-    secretPatterns({
-      ...payload.redactedValues,
-      ...Object.fromEntries(removed.map((text) => [text, "SECRET_REMOVED"])),
-    }),
-  );
+  const values = { ...payload.redactedValues, ...Object.fromEntries(removed.map((text) => [text, "SECRET_REMOVED"])) };
+  return new SecretMatcher([...secretPatterns(values), forgedVoice]);
 }
 
 function jobRegistryAuth({ payload }: DequeuedJob) {
   return registryCredentials(payload.dockerAuthConfig?.auths ?? {});
 }
 
-function openSink(job: DequeuedJob, { client }: JobDependencies, directory: JobDirectory) {
+function openSink(job: DequeuedJob, { client, spoolDir }: JobDependencies) {
   if (instanceKnows(job, "log-batch")) {
-    return new ChunkSink((events, signal) => client.appendLogs(job, events, signal), join(directory.dir, "log.spool"));
+    const file = join(spoolDir, `${jobName(job)}-${randomBytes(4).toString("hex")}`);
+    return new ChunkSink((events, signal) => client.appendLogs(job, events, signal), file);
   }
   return new WholeEntrySink({
     add: (entry, signal) => client.addLogEntry(job, entry, signal),
@@ -267,17 +284,37 @@ async function tearDown(directory: JobDirectory, log: JobLog, logger: Logger): P
   }
 }
 
-async function deliver(log: JobLog, outcome: JobOutcome, outer: AbortSignal, logger: Logger): Promise<void> {
-  const lost = new AbortController();
-  const onStop = () => {
-    if (outcomeOfError(undefined, outer).kind === "abandoned") lost.abort(outer.reason);
+/**
+ * The log arrives before the job's end is reported: with that the instance closes it. An instance that is away is waited
+ * for as long as for the report itself.
+ */
+async function deliver(
+  log: JobLog,
+  outcome: JobOutcome,
+  outer: AbortSignal,
+  { options, logger, countIncompleteLog }: JobDependencies,
+): Promise<void> {
+  const over = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const endAfter = (ms: number) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => over.abort(new Error(`not done after ${formatDuration(ms)}`)), ms);
   };
-  if (outcome.kind === "abandoned") lost.abort(outer.reason);
+  const onStop = () => {
+    const { kind, reason } = { reason: null, ...outcomeOfError(undefined, outer) };
+    if (kind === "abandoned") over.abort(outer.reason);
+    else if (reason === "executor-shutdown") endAfter(handBackLogMs);
+  };
+  endAfter(Math.max(handBackLogMs, options.deliveryTimeoutMs));
+  if (outcome.kind === "abandoned") over.abort(outer.reason);
+  if (outer.aborted) onStop();
   outer.addEventListener("abort", onStop, { once: true });
-  const delivery = await log.finish(AbortSignal.any([lost.signal, AbortSignal.timeout(logDeliveryMs)]));
+  const delivery = await log.finish(over.signal);
   outer.removeEventListener("abort", onStop);
-  if (delivery.kind === "incomplete")
-    logger.warn({ problem: delivery.problem }, "a part of the job's log was not delivered");
+  clearTimeout(timer);
+  if (delivery.kind === "delivered" || outcome.kind === "abandoned") return;
+  countIncompleteLog();
+  logger.warn({ problem: delivery.problem }, "a part of the job's log was not delivered; its result stands");
 }
 
 function withoutSecrets(outcome: JobOutcome, secrets: SecretMatcher): JobOutcome {

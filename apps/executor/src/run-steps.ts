@@ -6,6 +6,8 @@ import type { EgressNotes } from "./logs/egress-notes.ts";
 import type { JobLog, LogEntry } from "./logs/job-log.ts";
 import type { StepLedger } from "./results/step-ledger.ts";
 import { readSkip } from "./skip-steps.ts";
+import type { DiskBound } from "./workspace/disk-bound.ts";
+import { placeSecrets } from "./workspace/secret-files.ts";
 import { scriptName } from "./workspace/write-files.ts";
 
 export interface StepsContext {
@@ -14,6 +16,10 @@ export interface StepsContext {
   readonly steps: readonly PlannedStep[];
   readonly ledger: StepLedger;
   readonly memoryBytes: number;
+  /** The sandbox's `/airlock` on the host. */
+  readonly scriptsDir: string;
+  /** `null`: the workspace has no file system of its own. */
+  readonly disk: DiskBound | null;
   /** Host directory where a step may leave a request to skip others; `null` where the instance decides that itself. */
   readonly skipDirectory: string | null;
   readonly egressNotes: EgressNotes;
@@ -29,7 +35,7 @@ export async function runSteps(context: StepsContext): Promise<JobOutcome> {
     if (skipUntil !== undefined && step.name !== skipUntil) continue;
     const status = await runStep(index, step, context);
     const failure = failureOf(step, status, context.memoryBytes);
-    if (failure) return failure;
+    if (failure) return withDiskProblem(failure, context.disk);
     skipUntil = await readSkip(context.skipDirectory, step.name);
   }
   return { kind: "completed" };
@@ -57,13 +63,16 @@ async function prepareImage(image: string, { sandbox, log, signal }: StepsContex
 }
 
 async function runStep(index: number, step: PlannedStep, context: StepsContext): Promise<StepStatus> {
-  const { sandbox, log, ledger, egressNotes, signal } = context;
+  const { sandbox, log, ledger, disk, egressNotes, signal } = context;
   const script = `/airlock/${scriptName(index)}`;
   const entry = log.open(`step.docker.${step.name}`, ["/bin/sh", script]);
   using _ = egressNotes.during(entry);
   ledger.start(index);
+  using watch = disk?.watch();
   try {
-    const { key, image, workingDirectory, env } = step;
+    const { key, image, workingDirectory } = step;
+    await using secrets = await placeSecrets(context.scriptsDir, step.secretFiles);
+    const env = { ...step.env, ...secrets.variables };
     const status = await sandbox.runStep(
       { key, image, script, workingDirectory, env },
       { signal, output: (stream, bytes) => entry.write(stream, bytes) },
@@ -71,6 +80,8 @@ async function runStep(index: number, step: PlannedStep, context: StepsContext):
     ledger.end(index, status);
     if (status.kind === "killed")
       entry.note(status.outOfMemory ? "killed: out of memory" : `killed by ${status.signal}`);
+    const problem = await watch?.problem();
+    if (problem) entry.note(problem);
     entry.close(status.kind === "exited" ? status.exitCode : -1);
     return status;
   } catch (error) {
@@ -79,6 +90,12 @@ async function runStep(index: number, step: PlannedStep, context: StepsContext):
     entry.close(-1);
     throw error;
   }
+}
+
+/** A full disk explains a failure that says nothing of itself. */
+function withDiskProblem(failure: JobOutcome, disk: DiskBound | null): JobOutcome {
+  const problem = disk?.lastProblem;
+  return failure.kind === "failed" && problem ? { ...failure, message: `${failure.message}: ${problem}` } : failure;
 }
 
 function noteError(entry: LogEntry, error: unknown): void {

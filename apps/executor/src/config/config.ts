@@ -89,6 +89,7 @@ function split(e: z.output<typeof Environment>): Config {
       totalJobs: e.EXECUTOR_NUM_TOTAL_JOBS,
       maximumActiveMs: e.EXECUTOR_MAX_ACTIVE_TIME,
       drainTimeoutMs: e.EXECUTOR_DRAIN_TIMEOUT ?? null,
+      deliveryTimeoutMs: e.EXECUTOR_DELIVERY_TIMEOUT,
       labels: e.EXECUTOR_LABELS,
     },
     job: {
@@ -98,8 +99,11 @@ function split(e: z.output<typeof Environment>): Config {
       machineCpus: cores,
       maximumMemoryBytes: e.EXECUTOR_JOB_MEMORY === 0 ? totalmem() : e.EXECUTOR_JOB_MEMORY,
       maximumPids: e.EXECUTOR_MAXIMUM_PIDS_PER_JOB,
+      maximumDiskBytes: (e.EXECUTOR_JOB_DISK ?? e.EXECUTOR_FIRECRACKER_DISK_SPACE ?? defaultDiskBytes) || null,
       defaultEgress: e.EXECUTOR_DEFAULT_EGRESS,
       maximumLogBytes: e.EXECUTOR_MAXIMUM_LOG_SIZE,
+      maximumLogBytesPerSecond: e.EXECUTOR_MAXIMUM_LOG_RATE,
+      deliveryTimeoutMs: e.EXECUTOR_DELIVERY_TIMEOUT,
       outputs: {
         maximumFiles: e.EXECUTOR_MAXIMUM_OUTPUT_FILES,
         maximumBytes: e.EXECUTOR_MAXIMUM_OUTPUT_SIZE,
@@ -131,6 +135,9 @@ function split(e: z.output<typeof Environment>): Config {
     log: { level: logLevels[e.SRC_LOG_LEVEL], format: e.SRC_LOG_FORMAT },
   };
 }
+
+/** As the protocol's executors have it. */
+const defaultDiskBytes = 20e9;
 
 /** Names that are looked at for outputs: a workspace of more has its first ones looked at. */
 const maximumWorkspaceEntries = 2_000_000;

@@ -15,19 +15,18 @@ export function durationMs(fallback: string) {
 }
 
 /** A data size in the environment, as whole bytes. */
-export function sizeBytes(fallback: string) {
-  return z
-    .string()
-    .default(fallback)
-    .transform((text, context) => {
-      const bytes = parseBytes(text);
-      if (bytes === undefined)
-        context.addIssue({
-          code: "custom",
-          message: `"${text}" is not a size: write it as 512Mi, 12G or a number of bytes`,
-        });
-      return bytes ?? 0;
+export const SizeBytes = z.string().transform((text, context) => {
+  const bytes = parseBytes(text);
+  if (bytes === undefined)
+    context.addIssue({
+      code: "custom",
+      message: `"${text}" is not a size: write it as 512Mi, 12G or a number of bytes`,
     });
+  return bytes ?? 0;
+});
+
+export function sizeBytes(fallback: string) {
+  return z.string().default(fallback).pipe(SizeBytes);
 }
 
 /** A whole number in the environment. */

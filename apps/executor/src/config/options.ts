@@ -35,6 +35,8 @@ export interface WorkerOptions {
   readonly maximumActiveMs: number;
   /** How long a drain waits for running jobs; `null`: until they end by themselves. 0: not at all. */
   readonly drainTimeoutMs: number | null;
+  /** How long an instance that cannot be reached is waited for. */
+  readonly deliveryTimeoutMs: number;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -44,9 +46,15 @@ export interface JobOptions {
   readonly machineCpus: number;
   readonly maximumMemoryBytes: number;
   readonly maximumPids: number;
+  /** Of workspace and what steps write elsewhere, together; what a job gets that asks for nothing. `null`: no limit. */
+  readonly maximumDiskBytes: number | null;
   /** What the network of a job may reach whose instance has no words for it. */
   readonly defaultEgress: "none" | "public";
   readonly maximumLogBytes: number;
+  /** 0: no limit. */
+  readonly maximumLogBytesPerSecond: number;
+  /** How long an instance that cannot be reached is waited for with a job's log. */
+  readonly deliveryTimeoutMs: number;
   /** Of what a job leaves behind as files. */
   readonly outputs: { readonly maximumFiles: number; readonly maximumBytes: number; readonly maximumEntries: number };
   /** By registry host; a job's own win over them. */

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { JobLog } from "../logs/job-log.ts";
 import { SecretMatcher } from "../logs/secret-matcher.ts";
 import type { CheckoutRequest } from "../workspace/checkout-request.ts";
+import type { FileOwner } from "../workspace/file-owner.ts";
 import { Git } from "../workspace/git.ts";
 import { Mounts } from "../workspace/mounts.ts";
 import { RepositoryCache } from "../workspace/repository-cache.ts";
@@ -19,6 +20,7 @@ export interface WorkspaceBenchOptions {
   readonly maximumFiles?: number;
   readonly maximumBytes?: number;
   readonly cacheBytes?: number;
+  readonly owner?: FileOwner;
 }
 
 export const gitToken = "cafe0000cafe0000cafe0000cafe0000cafe0000";
@@ -33,7 +35,7 @@ export class WorkspaceBench {
   readonly #instance: ScriptedInstance;
 
   private constructor(options: WorkspaceBenchOptions) {
-    const { dir, overlays, maximumFiles = 100_000, maximumBytes = 1e9, cacheBytes = 1e12 } = options;
+    const { dir, overlays, maximumFiles = 100_000, maximumBytes = 1e9, cacheBytes = 1e12, owner = null } = options;
     this.#instance = options.instance;
     this.path = process.env.PATH ?? "";
     const git = new Git({ path: this.path, homeDir: join(dir, "home"), certificateFile: null });
@@ -44,6 +46,7 @@ export class WorkspaceBench {
       git,
       limits,
       maximumBytes: cacheBytes,
+      owner,
       path: this.path,
     });
     this.#factory = new WorkspaceFactory({
@@ -55,6 +58,7 @@ export class WorkspaceBench {
       mountsVisible: true,
       overlays,
       keep: false,
+      owner,
       path: this.path,
     });
   }

@@ -22,17 +22,22 @@ export class Mounts {
     await this.#run(["mount", "-t", "overlay", "-o", options, "overlay", target], signal);
   }
 
-  /** A file system of its own of exactly this size, in a sparse file: what is written to it can't fill the host's disk. */
+  /**
+   * A file system of its own of exactly this size, in a sparse file: what is written to it can't fill the host's disk,
+   * neither with bytes nor with empty files, of which it holds one for every 8 KiB.
+   */
   async diskImage(file: string, bytes: number, target: string, signal: AbortSignal): Promise<void> {
     await writeFile(file, "", { mode: 0o600 });
     await truncate(file, bytes);
     await mkdir(target, { recursive: true });
-    // No journal and no reserve: the file system lives as long as the job.
-    await this.#run(
-      ["mkfs.ext4", "-q", "-F", "-m0", "-O", "^has_journal", "-E", "nodiscard,lazy_itable_init=1", file],
-      signal,
-    );
-    await this.#run(["mount", "-o", "loop,noatime,nosuid,nodev", file, target], signal);
+    // No journal, no reserve, no room to grow, two copies of the superblock: the file system lives as long as the job.
+    const features = "^has_journal,^resize_inode,sparse_super2";
+    const bytesPerInode = bytes < 512 * 2 ** 20 ? "4096" : "8192";
+    const format = ["-b", "4096", "-i", bytesPerInode, "-m0", "-O", features];
+    const quick = ["-E", "nodiscard,lazy_itable_init=1,packed_meta_blocks=1"];
+    await this.#run(["mkfs.ext4", "-q", "-F", ...format, ...quick, file], signal);
+    // noinit_itable: else the kernel writes zeros over all inode tables in the background, hundreds of megabytes a job.
+    await this.#run(["mount", "-o", "loop,noatime,nosuid,nodev,noinit_itable", file, target], signal);
     await rm(join(target, "lost+found"), { recursive: true, force: true });
   }
 

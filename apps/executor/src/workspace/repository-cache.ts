@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { runHostCommand } from "../host-command.ts";
 import { type CheckoutRequest, digest } from "./checkout-request.ts";
+import { type FileOwner, handOver } from "./file-owner.ts";
 import type { Git } from "./git.ts";
 import { Mirror, type MirrorLimits } from "./mirror.ts";
 import { removeTree } from "./remove-tree.ts";
@@ -37,6 +38,8 @@ export interface RepositoryCacheOptions {
   readonly git: Git;
   readonly limits: MirrorLimits;
   readonly maximumBytes: number;
+  /** Who owns the checkouts; `null`: whoever this process is. */
+  readonly owner: FileOwner | null;
   /** Where host commands are looked for. */
   readonly path: string;
 }
@@ -109,7 +112,9 @@ export class RepositoryCache {
     const repository = this.#repositoryFor(instanceUrl, request);
     const mirror = this.mirrorFor(instanceUrl, request);
     const tags = request.tags ? await mirror.tagsDigest(signal) : "";
-    const variant = digest(String(request.shallow), request.directory, tags, ...request.sparse);
+    const { owner } = this.#options;
+    const owned = owner ? [`${owner.uid}:${owner.gid}`] : [];
+    const variant = digest(String(request.shallow), request.directory, tags, ...owned, ...request.sparse);
     const candidates = repository.checkouts
       .filter((checkout) => checkout.variant === variant)
       .sort((a, b) => b.lastUsed - a.lastUsed);
@@ -132,11 +137,13 @@ export class RepositoryCache {
     variant: string,
     signal: AbortSignal,
   ): Promise<StoredCheckout> {
-    const { git, path } = this.#options;
+    const { git, path, owner } = this.#options;
     const making = join(repository.dir, `checkout.tmp-${randomUUID()}`);
     try {
       const tree = join(making, "tree");
       await writeCheckout({ git, tree, request, mirrorDir: mirror.dir, base: null, signal });
+      // Once for all workspaces that begin from it.
+      await handOver(tree, owner, { path, signal });
       const description = { commit: request.commit, variant, bytes: await diskUsage(tree, path, signal) };
       await writeFile(
         join(making, "checkout.json"),

@@ -1,10 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
 import { runHostCommand } from "../host-command.ts";
 import type { JobLog, LogEntry } from "../logs/job-log.ts";
+import { checkoutInvalid } from "./checkout-errors.ts";
 import type { CheckoutRequest } from "./checkout-request.ts";
+import { DiskBound } from "./disk-bound.ts";
+import { type FileOwner, handOver } from "./file-owner.ts";
 import type { Git } from "./git.ts";
 import type { MirrorSource } from "./mirror.ts";
 import { isMountablePath, type Mounts } from "./mounts.ts";
@@ -25,6 +28,8 @@ export interface WorkspaceFactoryOptions {
   /** Whether overlays work on the data directory. */
   readonly overlays: boolean;
   readonly keep: boolean;
+  /** Who is to own all files of a workspace; `null`: whoever this process is. */
+  readonly owner: FileOwner | null;
   readonly path: string;
 }
 
@@ -46,6 +51,10 @@ export interface Workspace extends AsyncDisposable {
   readonly dir: string;
   /** Mounted at `/airlock`. */
   readonly scriptsDir: string;
+  /** On the workspace's own file system, but not in the workspace; `null`: it has none. See `SandboxPlan.layersDir`. */
+  readonly layersDir: string | null;
+  /** `null`: the workspace has no file system of its own. */
+  readonly disk: DiskBound | null;
   /** What the workspace began as; `null` without a repository. */
   readonly commit: CommitSource | null;
 }
@@ -87,6 +96,8 @@ export class WorkspaceFactory {
     this.#active.add(directory.dir);
     await mkdir(directory.dir, { recursive: true, mode: 0o700 });
     await writeFile(join(directory.dir, ownerMarker), this.#options.keep ? "keep\n" : "remove\n");
+    // Root of a sandbox, another user here, has to get through to what is mounted; names are not to be listed.
+    if (this.#options.owner) for (const dir of [this.#options.dir, directory.dir]) await chmod(dir, 0o711);
     return directory;
   }
 }
@@ -109,42 +120,51 @@ export class JobDirectory implements AsyncDisposable {
   /** @throws {AirlockError} reason `checkout-invalid` or `checkout-unavailable`, or `runtime`. */
   async prepare(plan: Omit<WorkspacePlan, "name">, log: JobLog, signal: AbortSignal): Promise<Workspace> {
     const storage = await this.#storage(plan.diskBytes, log, signal);
-    const dir = plan.checkout ? await this.#checkOut(plan.checkout, storage, log, signal) : join(storage, "data");
+    const { owner } = this.#options;
+    const dir = plan.checkout
+      ? await this.#checkOut(plan.checkout, storage.dir, log, signal)
+      : join(storage.dir, "data");
     await mkdir(dir, { recursive: true });
     // Steps run as the user that their image names.
     await chmod(dir, 0o777);
+    if (owner) await chown(dir, owner.uid, owner.gid);
     const scriptsDir = join(this.dir, "scripts");
     await mkdir(scriptsDir);
     await logged(log, "setup.fs.extras", [], async (entry) => {
       for (const file of plan.files) {
         signal.throwIfAborted();
-        await writeWorkspaceFile(dir, file);
+        await writeWorkspaceFile(dir, file, owner).catch(sayFull);
       }
       await writeScripts(scriptsDir, plan.scripts);
       entry.note(`${plan.files.length} files and ${plan.scripts.length} scripts written`);
     });
-    return { dir, scriptsDir, commit: this.#commit, [Symbol.asyncDispose]: () => this[Symbol.asyncDispose]() };
+    const { layersDir, disk } = storage;
+    const commit = this.#commit;
+    return { dir, scriptsDir, layersDir, disk, commit, [Symbol.asyncDispose]: () => this[Symbol.asyncDispose]() };
   }
 
-  /** Where the workspace's own bytes go: the job's directory, or a file system of limited size in it. */
-  async #storage(diskBytes: number | undefined, log: JobLog, signal: AbortSignal): Promise<string> {
-    if (diskBytes === undefined) return this.dir;
+  async #storage(diskBytes: number | undefined, log: JobLog, signal: AbortSignal): Promise<Storage> {
+    const unbounded = { dir: this.dir, layersDir: null, disk: null };
+    if (diskBytes === undefined) return unbounded;
     const entry = log.open("setup.fs.workspace");
+    const { mountsVisible, keep, mounts } = this.#options;
+    const limit = `the limit of ${formatBytes(diskBytes)}`;
     try {
-      if (!this.#options.mountsVisible) {
-        entry.note(
-          `the limit of ${formatBytes(diskBytes)} is not enforced: the runtime does not see mounts of this executor`,
-        );
-        return this.dir;
+      if (!mountsVisible || keep) {
+        const why = keep ? "workspaces are kept as plain directories" : "it does not see mounts of this executor";
+        entry.note(`${limit} is left to the runtime: ${why}`);
+        return unbounded;
       }
-      const target = join(this.dir, "disk");
-      await this.#options.mounts.diskImage(join(this.dir, "disk.img"), diskBytes, target, signal);
+      const dir = join(this.dir, "disk");
+      await mounts.diskImage(join(this.dir, "disk.img"), diskBytes, dir, signal);
+      const layersDir = join(dir, "layers");
+      await mkdir(layersDir, { mode: this.#options.owner ? 0o711 : 0o700 });
       entry.note(`a file system of ${formatBytes(diskBytes)}`);
-      return target;
+      return { dir, layersDir, disk: new DiskBound(dir, diskBytes) };
     } catch (error) {
       signal.throwIfAborted();
-      entry.note(`the limit of ${formatBytes(diskBytes)} is not enforced: ${errorMessage(error)}`);
-      return this.dir;
+      entry.note(`${limit} is left to the runtime: ${errorMessage(error)}`);
+      return unbounded;
     } finally {
       entry.close(0);
     }
@@ -223,6 +243,7 @@ export class JobDirectory implements AsyncDisposable {
           signal,
           onStderr,
         });
+        await handOver(tree, this.#options.owner, { path: this.#options.path, signal });
       }
       entry.close(0);
       return tree;
@@ -232,8 +253,9 @@ export class JobDirectory implements AsyncDisposable {
   /** A writable tree that looks like the base: a layer above it in milliseconds where that works, else a copy. */
   async #copyOf(base: HeldCheckout, storage: string, signal: AbortSignal): Promise<string> {
     const target = join(this.dir, "data");
-    const { overlays, mountsVisible, mounts, path } = this.#options;
-    if (overlays && mountsVisible && isMountablePath(base.tree) && isMountablePath(this.dir)) {
+    const { overlays, mountsVisible, mounts, keep, path } = this.#options;
+    // What is kept is to be found without a mount.
+    if (overlays && mountsVisible && !keep && isMountablePath(base.tree) && isMountablePath(this.dir)) {
       await mounts.overlay(base.tree, storage, target, signal);
       return target;
     }
@@ -262,6 +284,19 @@ export class JobDirectory implements AsyncDisposable {
       this.#onDisposed();
     }
   }
+}
+
+/** Where the workspace's own bytes go: the job's directory, or a file system of limited size in it. */
+interface Storage extends Pick<Workspace, "layersDir" | "disk"> {
+  readonly dir: string;
+}
+
+function sayFull(error: NodeJS.ErrnoException): never {
+  if (error.code !== "ENOSPC" && error.code !== "EDQUOT") throw error;
+  throw checkoutInvalid(
+    "the job's files do not fit into the workspace",
+    "The workspace is full: ask for more with resources.disk, or make room on the executor's disk.",
+  );
 }
 
 /** Runs a part of the set-up as one log entry, which tells what went wrong. */

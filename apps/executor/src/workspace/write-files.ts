@@ -1,8 +1,9 @@
 import { constants } from "node:fs";
-import { chmod, lstat, mkdir, open, writeFile } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { checkoutInvalid } from "./checkout-errors.ts";
+import type { FileOwner } from "./file-owner.ts";
 
 export interface WorkspaceFile {
   /** Relative to the workspace. */
@@ -18,6 +19,7 @@ export interface WorkspaceFile {
 export async function writeWorkspaceFile(
   workspaceDir: string,
   { path, content, modifiedAt }: WorkspaceFile,
+  owner: FileOwner | null,
 ): Promise<void> {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (path.startsWith("/") || path.includes("\0") || parts.length === 0 || parts.includes("..")) {
@@ -26,7 +28,7 @@ export async function writeWorkspaceFile(
   let directory = workspaceDir;
   for (const part of parts.slice(0, -1)) {
     directory = join(directory, part);
-    await enterDirectory(directory, path);
+    await enterDirectory(directory, path, owner);
   }
   const target = join(directory, parts.at(-1) ?? "");
   const flags =
@@ -43,13 +45,14 @@ export async function writeWorkspaceFile(
     await file.writeFile(content);
     // The protocol's mode: a step may run as any user, and files may be scripts.
     await file.chmod(0o777);
+    if (owner) await file.chown(owner.uid, owner.gid);
     if (modifiedAt && !Number.isNaN(modifiedAt.getTime())) await file.utimes(modifiedAt, modifiedAt);
   } finally {
     await file.close();
   }
 }
 
-async function enterDirectory(directory: string, path: string): Promise<void> {
+async function enterDirectory(directory: string, path: string, owner: FileOwner | null): Promise<void> {
   const found = await lstat(directory).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw error;
@@ -58,6 +61,7 @@ async function enterDirectory(directory: string, path: string): Promise<void> {
     await mkdir(directory);
     // Regardless of the umask, see the mode of files.
     await chmod(directory, 0o777);
+    if (owner) await chown(directory, owner.uid, owner.gid);
   } else if (!found.isDirectory()) {
     throw checkoutInvalid(
       `the job's file "${path}" cannot be written: the repository has a link or a file in place of a directory`,

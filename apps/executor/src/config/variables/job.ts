@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { durationMs, sizeBytes, wholeNumber } from "../environment-values.ts";
+import { durationMs, SizeBytes, sizeBytes, wholeNumber } from "../environment-values.ts";
 
 /** What one job may use. */
 export const jobVariables = {
@@ -17,6 +17,8 @@ export const jobVariables = {
       return cpus ?? 0;
     }),
   EXECUTOR_JOB_MEMORY: sizeBytes("12G"),
+  EXECUTOR_JOB_DISK: SizeBytes.optional(),
+  EXECUTOR_FIRECRACKER_DISK_SPACE: SizeBytes.optional(),
   EXECUTOR_MAXIMUM_PIDS_PER_JOB: wholeNumber(4096, 1, 4_194_304),
   EXECUTOR_MAXIMUM_OUTPUT_SIZE: sizeBytes("10G"),
   EXECUTOR_MAXIMUM_OUTPUT_FILES: wholeNumber(100_000, 0),
