@@ -11,6 +11,7 @@ import { Metrics } from "./http/metrics.ts";
 import { close, createHttpServer, listen } from "./http/server.ts";
 import { Dispatcher } from "./queues/dispatcher.ts";
 import { deleteSpentTokens, expireLeases } from "./queues/expire-leases.ts";
+import { renewAllLeases } from "./queues/renew-leases.ts";
 import { RepositoryService } from "./repositories/repository-service.ts";
 import { openKeyring } from "./secrets/open-keyring.ts";
 import { rotateKeys } from "./secrets/rotate-keys.ts";
@@ -35,6 +36,8 @@ export interface Instance extends AsyncDisposable {
 
 const sweepIntervalMs = 500;
 const housekeepingIntervalMs = 60_000;
+/** Between two sweeps: after a longer time this instance, or its database, was away and heard no heartbeats. */
+const maximumSweepGapMs = 5000;
 
 /**
  * Starts an instance and resolves once it listens.
@@ -102,8 +105,10 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     stopping: stopping.signal,
   });
   stack.defer(() => close(app));
+  let sweptAt = Number.NEGATIVE_INFINITY;
   stack.use(
     repeat(sweepIntervalMs, logger, async () => {
+      if (performance.now() - sweptAt > maximumSweepGapMs) await renewAllLeases(db);
       for (const job of await expireLeases(db)) {
         metrics.attempts.inc({ queue: job.queue, end: "lost" });
         dispatcher.attemptEnded(job.queue);
@@ -111,6 +116,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
         notifications.publish({ kind: "job", job: job.id });
         if (job.state === "queued") notifications.publish({ kind: "queued", queue: job.queue });
       }
+      sweptAt = performance.now();
     }),
   );
   stack.use(repeat(housekeepingIntervalMs, logger, () => housekeep(db, blobs, stopping.signal)));

@@ -36,3 +36,14 @@ export async function renewLeases(
     returning jobs.id, jobs.queue, jobs.cancel_requested`.execute(db);
   return rows.map((row) => ({ job: row.id, queue: row.queue, cancelRequested: row.cancel_requested }));
 }
+
+/**
+ * Gives each running attempt its whole lease again, for a time in which nobody heard heartbeats: an executor that was not
+ * heard is not silent. One that died meanwhile is found a lease later.
+ */
+export async function renewAllLeases(db: Database): Promise<void> {
+  await sql`
+    update jobs set lease_expires_at = airlock_now() + make_interval(secs => queues.lease_ms / 1000.0)
+    from queues
+    where queues.name = jobs.queue and jobs.state = 'processing'`.execute(db);
+}
