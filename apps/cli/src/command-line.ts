@@ -17,6 +17,11 @@ import { queueListCommand } from "./commands/queue/list.ts";
 import { queueUpdateCommand } from "./commands/queue/update.ts";
 import { repoAddCommand } from "./commands/repo/add.ts";
 import { repoListCommand } from "./commands/repo/list.ts";
+import { secretAuditCommand } from "./commands/secret/audit.ts";
+import { secretDeleteCommand } from "./commands/secret/delete.ts";
+import { secretListCommand } from "./commands/secret/list.ts";
+import { secretRotateCommand } from "./commands/secret/rotate.ts";
+import { secretSetCommand } from "./commands/secret/set.ts";
 import { serverCommand } from "./commands/server.ts";
 import { version } from "./version.ts";
 
@@ -50,6 +55,15 @@ export function commandLine(context: CommandContext): Command {
         queueListCommand(context),
         queueCreateCommand(context),
         queueUpdateCommand(context),
+      ]),
+    )
+    .addCommand(
+      noun("secret", "Secrets that steps of jobs get", [
+        secretListCommand(context),
+        secretSetCommand(context),
+        secretDeleteCommand(context),
+        secretAuditCommand(context),
+        secretRotateCommand(context),
       ]),
     )
     .addHelpText(

@@ -44,6 +44,11 @@ describe("the command line", () => {
     ["executors list"],
     ["queue list"],
     ["queue create"],
+    ["secret list"],
+    ["secret set"],
+    ["secret delete"],
+    ["secret audit"],
+    ["secret rotate"],
   ])("explains `%s` with examples and, where they matter, exit codes", async (command) => {
     const { code, stdout } = await airlock([...command.split(" "), "--help"]);
     expect(code).toBe(0);

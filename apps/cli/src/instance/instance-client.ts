@@ -5,7 +5,7 @@ import type { Connection } from "./connection.ts";
 import { RequestError, UnreachableError } from "./request-error.ts";
 
 export interface RequestOptions {
-  readonly method?: "GET" | "POST" | "PATCH";
+  readonly method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;

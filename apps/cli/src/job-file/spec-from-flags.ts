@@ -9,7 +9,10 @@ export interface SpecFlags {
   readonly image?: string;
   readonly queue?: string;
   readonly rev?: string;
+  readonly namespace?: string;
   readonly env?: readonly string[];
+  readonly secret?: readonly string[];
+  readonly secretFile?: readonly string[];
   readonly egress?: readonly string[];
   readonly timeout?: string;
   readonly cpus?: string;
@@ -31,7 +34,13 @@ export function specFromCommand(words: readonly string[], flags: SpecFlags, env:
       "Name an image, such as --image alpine:3.20; a dev instance also runs --image host.",
     );
   }
-  const step = { key: "main", image: flags.image, run: words.map(shellQuote).join(" ") };
+  const secrets = [...(flags.secret ?? []), ...(flags.secretFile ?? []).map((name) => ({ name, file: true }))];
+  const step = {
+    key: "main",
+    image: flags.image,
+    run: words.map(shellQuote).join(" "),
+    ...(secrets.length === 0 ? {} : { secrets }),
+  };
   return checked(withFlags({ steps: [step] }, flags, env));
 }
 
@@ -39,6 +48,8 @@ export function specFromCommand(words: readonly string[], flags: SpecFlags, env:
 export function specWithFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv): JobSpecInput {
   if (flags.image !== undefined)
     throw new UsageError("--image does not go with -f: the file names the image of each step");
+  if (flags.secret !== undefined || flags.secretFile !== undefined)
+    throw new UsageError("--secret does not go with -f: the file names the secrets of each step");
   return checked(withFlags(spec, flags, env));
 }
 
@@ -52,6 +63,7 @@ function withFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv)
   return {
     ...spec,
     ...(flags.queue === undefined ? {} : { queue: flags.queue }),
+    ...(flags.namespace === undefined ? {} : { namespace: flags.namespace }),
     ...(flags.rev === undefined ? {} : { revision: flags.rev }),
     ...(flags.egress === undefined ? {} : { egress: parseEgress(flags.egress) }),
     ...(flags.timeout === undefined ? {} : { timeout: flags.timeout }),
@@ -92,6 +104,7 @@ function flagOf(path: readonly PropertyKey[]): string {
   const [field, , stepField] = path;
   switch (field) {
     case "queue":
+    case "namespace":
     case "egress":
     case "timeout":
     case "priority":
@@ -109,6 +122,7 @@ function flagOf(path: readonly PropertyKey[]): string {
     case "steps":
       if (stepField === "image") return "--image";
       if (stepField === "env") return "--env";
+      if (stepField === "secrets") return "--secret";
       return stepField === "run" ? "COMMAND" : formatPath(path);
     default:
       return formatPath(path);

@@ -41,6 +41,9 @@ export function jobSubmitCommand(context: CommandContext): Command {
       "none, public, or a rule NAME_OR_RANGE[:PORT], may be repeated; default: none",
       collect,
     )
+    .option("--namespace <NAME>", "whose job it is, and which secrets it gets; default: default")
+    .option("--secret <NAME>", "COMMAND gets this secret as environment variable, may be repeated", collect)
+    .option("--secret-file <NAME>", "COMMAND gets this secret as file, its path in NAME_FILE, may be repeated", collect)
     .option("--timeout <DURATION>", "wall time of the whole job, such as 20m")
     .option("--cpus <N>", "cores, fractions allowed")
     .option("--memory <SIZE>", "such as 512Mi or 4G")

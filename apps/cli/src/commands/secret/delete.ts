@@ -1,0 +1,26 @@
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { requestExitCodesHelp } from "../../exit-codes.ts";
+import { connect } from "../../instance/connect.ts";
+import { plainText } from "../../terminal/plain-text.ts";
+import { addScopeFlags, describeScope, type ScopeFlags } from "./secret-scope.ts";
+
+export function secretDeleteCommand(context: CommandContext): Command {
+  return addScopeFlags(new Command("delete"))
+    .alias("rm")
+    .description("Delete a secret; jobs that name it and wait will fail")
+    .argument("<NAME>", "as `airlock secret list` shows it, together with its namespace and queue")
+    .addHelpText(
+      "after",
+      `\nExamples:\n  airlock secret delete NPM_TOKEN\n  airlock secret delete DEPLOY_KEY --namespace team-a\n${requestExitCodesHelp}`,
+    )
+    .action(async (name: string, options: ScopeFlags) => {
+      const client = await connect(context);
+      const search = new URLSearchParams();
+      if (options.namespace) search.set("namespace", options.namespace);
+      if (options.queue) search.set("queue", options.queue);
+      await client.request(`secrets/${encodeURIComponent(name)}?${search}`, { method: "DELETE" });
+      const scope = { namespace: options.namespace ?? null, queue: options.queue ?? null };
+      context.stdout.write(`secret ${plainText(name)} ${describeScope(scope)} is deleted\n`);
+    });
+}

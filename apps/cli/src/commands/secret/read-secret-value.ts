@@ -1,0 +1,69 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { buffer } from "node:stream/consumers";
+import type { ReadStream } from "node:tty";
+import { AirlockError, errorMessage } from "@airlock/job";
+import type { CommandContext } from "../../command-context.ts";
+
+const tooLong = 1024 * 1024;
+
+/**
+ * The value from a file, byte for byte; from a terminal, where it is not shown; else from standard input, without the
+ * line end that `echo` adds.
+ * @throws {AirlockError} `secret-unreadable`; nothing of the value is in its message.
+ */
+export async function readSecretValue(
+  context: CommandContext,
+  name: string,
+  file: string | undefined,
+): Promise<string> {
+  if (file !== undefined) return decode(await readWhole(path.resolve(context.cwd, file)), file);
+  const terminal = asTerminal(context.stdin);
+  if (terminal) return readHidden(terminal, context, name);
+  return decode(await buffer(context.stdin), "standard input").replace(/\r?\n$/, "");
+}
+
+async function readWhole(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new AirlockError(`cannot read the value: ${errorMessage(cause)}`, { code: "secret-unreadable", cause });
+  }
+}
+
+function decode(bytes: Buffer, source: string): string {
+  if (bytes.length > tooLong) throw unreadable(`${source} is longer than 64 KiB`);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw unreadable(`${source} is not UTF-8 text`, "Encode it first, e.g. with base64, and let the step decode it.");
+  }
+}
+
+function asTerminal(stdin: CommandContext["stdin"]): ReadStream | undefined {
+  return "isTTY" in stdin && stdin.isTTY === true && "setRawMode" in stdin ? (stdin as ReadStream) : undefined;
+}
+
+async function readHidden(terminal: ReadStream, { stderr }: CommandContext, name: string): Promise<string> {
+  stderr.write(`Value of ${name} (it is not shown; Enter ends it): `);
+  terminal.setRawMode(true);
+  let value = "";
+  try {
+    for await (const chunk of terminal) {
+      for (const key of String(chunk)) {
+        if (key === "\r" || key === "\n" || key === "\u0004") return value;
+        if (key === "\u0003") throw unreadable("interrupted: the secret is as it was");
+        value = key === "\u007f" || key === "\b" ? value.slice(0, -1) : value + key;
+      }
+    }
+    return value;
+  } finally {
+    terminal.setRawMode(false);
+    terminal.pause();
+    stderr.write("\n");
+  }
+}
+
+function unreadable(message: string, hint?: string): AirlockError {
+  return new AirlockError(message, { code: "secret-unreadable", ...(hint === undefined ? {} : { hint }) });
+}

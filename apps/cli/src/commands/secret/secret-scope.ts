@@ -1,0 +1,22 @@
+import type { Command } from "commander";
+import { plainText } from "../../terminal/plain-text.ts";
+
+export interface ScopeFlags {
+  readonly namespace?: string;
+  readonly queue?: string;
+}
+
+export function addScopeFlags(command: Command): Command {
+  return command
+    .option("--namespace <NAME>", "only for jobs of this namespace; wins over a secret for all")
+    .option("--queue <NAME>", "only for jobs of this queue");
+}
+
+/** `for namespace team-a and queue nightly`, for people. */
+export function describeScope(scope: { readonly namespace: string | null; readonly queue: string | null }): string {
+  const parts = [
+    scope.namespace === null ? [] : [`namespace ${plainText(scope.namespace)}`],
+    scope.queue === null ? [] : [`queue ${plainText(scope.queue)}`],
+  ].flat();
+  return parts.length === 0 ? "for all jobs" : `for ${parts.join(" and ")}`;
+}

@@ -1,0 +1,52 @@
+import { SecretView } from "@airlock/api";
+import { Command } from "commander";
+import type { CommandContext } from "../../command-context.ts";
+import { UsageError } from "../../command-error.ts";
+import { requestExitCodesHelp } from "../../exit-codes.ts";
+import { connect } from "../../instance/connect.ts";
+import { plainText } from "../../terminal/plain-text.ts";
+import { printJson } from "../../terminal/print-json.ts";
+import { readSecretValue } from "./read-secret-value.ts";
+import { addScopeFlags, describeScope, type ScopeFlags } from "./secret-scope.ts";
+
+type Options = ScopeFlags & { readonly fromFile?: string; readonly description?: string; readonly json?: boolean };
+
+export function secretSetCommand(context: CommandContext): Command {
+  return (
+    addScopeFlags(new Command("set"))
+      .description("Create a secret, or give it another value; the value comes from standard input or a file")
+      .argument("<NAME>", "the environment variable that it becomes: upper-case letters, digits and _")
+      .option("--from-file <FILE>", "the value is this file's contents, byte for byte")
+      .option("--description <TEXT>", "what it is for; everybody sees it")
+      .option("--json", "print JSON")
+      // Told apart below: the message of the library would repeat a value that was given as an argument.
+      .allowExcessArguments()
+      .addHelpText(
+        "after",
+        `
+The value is never an argument: arguments show in the process list and in the shell's history. Nobody can read it again.
+Of standard input, one line end at the end is left out.
+
+Examples:
+  printf %s "$TOKEN" | airlock secret set NPM_TOKEN
+  airlock secret set DEPLOY_KEY --from-file ~/.ssh/deploy --namespace team-a
+  airlock secret set DOCKER_AUTH_CONFIG --from-file ~/.docker/config.json
+${requestExitCodesHelp}`,
+      )
+      .action(async (name: string, options: Options, command: Command) => {
+        if (command.args.length > 1) {
+          throw new UsageError("too many arguments", "The value comes from standard input or --from-file; see --help.");
+        }
+        const client = await connect(context);
+        const { namespace = null, queue = null, description } = options;
+        const value = await readSecretValue(context, plainText(name), options.fromFile);
+        const secret = await client.json(SecretView, `secrets/${encodeURIComponent(name)}`, {
+          method: "PUT",
+          body: { namespace, queue, value, ...(description === undefined ? {} : { description }) },
+        });
+        if (options.json) return printJson(context, secret);
+        const word = secret.createdAt === secret.updatedAt ? "created" : "changed";
+        context.stdout.write(`secret ${plainText(secret.name)} ${describeScope(secret)} is ${word}\n`);
+      })
+  );
+}
