@@ -1,5 +1,4 @@
-import { randomUUID } from "node:crypto";
-import { arch, hostname, platform } from "node:os";
+import { arch, platform } from "node:os";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import type { Logger } from "pino";
 import type { Config } from "./config/options.ts";
@@ -7,6 +6,7 @@ import { startHealthServer } from "./health-server.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { InstanceClient } from "./instance-client/instance-client.ts";
 import { openDataDirectory } from "./janitor/data-directory.ts";
+import { executorName } from "./janitor/executor-name.ts";
 import { Janitor } from "./janitor/janitor.ts";
 import { Metrics } from "./metrics.ts";
 import { runJob } from "./run-job.ts";
@@ -89,10 +89,11 @@ export async function runExecutor({
     ...capabilities,
     owner: runtime.workspaceOwner,
     keep: config.workspace.keep,
+    submodules: config.workspace.submodules,
     path,
   });
 
-  const client = new InstanceClient(config.instance, `${hostname()}-${randomUUID()}`);
+  const client = new InstanceClient(config.instance, await executorName(config.dataDir));
   stack.defer(() => client.close());
   const metrics = new Metrics(queueNames(config));
   const activeSandboxes = new Set<string>();

@@ -6,7 +6,7 @@ import type { DequeuedJob } from "./dequeued-job.ts";
 /** An attempt that this data directory's executor held when it was last heard of. */
 export type HeldJob = z.output<typeof HeldJob>;
 const HeldJob = z.object({
-  /** The name under which the executor took it: a new one with every start. */
+  /** The name under which the executor took it; another one than now where the host's name has changed. */
   executorName: z.string(),
   queue: z.string(),
   id: z.int().positive(),
