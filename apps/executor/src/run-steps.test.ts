@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { failureOf } from "./run-steps.ts";
 
-const step = { name: "build", key: "0-build", image: "x", commands: [], workingDirectory: "/data", env: {} };
+const step = {
+  name: "build",
+  key: "0-build",
+  image: "x",
+  commands: [],
+  workingDirectory: "/data",
+  env: {},
+  secretFiles: [],
+};
 
 describe("the end of a step", () => {
   it("lets the job go on after exit code 0", () => {
