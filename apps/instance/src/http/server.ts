@@ -5,6 +5,7 @@ import cookie from "@fastify/cookie";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { ListenAddress } from "../config.ts";
 import type { InstanceContext } from "../instance-context.ts";
+import { watchAuthentication } from "./authentication-failures.ts";
 import { limitBodyTime } from "./body-deadline.ts";
 import { executorApi } from "./executor-api/executor-api.ts";
 import { answerFrameworkError } from "./framework-errors.ts";
@@ -54,6 +55,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
     );
   });
   limitBodyTime(app, requestTimeoutMs);
+  watchAuthentication(app, context.metrics);
   await app.register(cookie);
   // The protocol's router redirects a trailing slash before it looks at anything else.
   app.addHook("onRequest", async (request, reply) => {

@@ -1,0 +1,43 @@
+import type { FastifyInstance } from "fastify";
+import { Counter } from "prom-client";
+import type { Metrics } from "./metrics.ts";
+
+/** Who guesses tokens must not be able to fill the log, too. */
+const maxLinesPerWindow = 20;
+const windowMs = 60_000;
+
+/**
+ * Counts requests with credentials that are missing, wrong or meant for something else, and logs the first of them in
+ * each minute: where they came from and what they asked for, never what they were sent with.
+ */
+export function watchAuthentication(app: FastifyInstance, metrics: Metrics): void {
+  const failures = new Counter({
+    name: "airlock_http_authentication_failures_total",
+    help: "Requests refused with 401 (no or unknown credentials) or 403 (credentials of something else).",
+    labelNames: ["api", "status"],
+    registers: [metrics.registry],
+  });
+  let windowEndsAt = 0;
+  let lines = 0;
+  let unlogged = 0;
+  app.addHook("onResponse", async (request, reply) => {
+    const status = reply.statusCode;
+    if (status !== 401 && status !== 403) return;
+    failures.inc({ api: request.url.startsWith("/.executors/") ? "executor" : "rest", status });
+    const now = performance.now();
+    if (now >= windowEndsAt) {
+      if (unlogged > 0) request.log.warn({ refused: unlogged }, "further requests were refused for their credentials");
+      windowEndsAt = now + windowMs;
+      lines = 0;
+      unlogged = 0;
+    }
+    if (lines >= maxLinesPerWindow) {
+      unlogged += 1;
+      return;
+    }
+    lines += 1;
+    const { method, ip } = request;
+    const route = request.routeOptions.url ?? "none";
+    request.log.warn({ status, method, route, from: ip }, "request refused for its credentials");
+  });
+}
