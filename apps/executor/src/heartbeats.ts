@@ -1,6 +1,7 @@
 import { errorMessage } from "@airlock/job";
 import type { Logger } from "pino";
 import type { InstanceClient } from "./instance-client/instance-client.ts";
+import { isPassing } from "./instance-client/instance-error.ts";
 import type { Telemetry } from "./instance-client/telemetry.ts";
 import type { RunningJob } from "./running-job.ts";
 
@@ -24,6 +25,7 @@ export class Heartbeats {
   #wake: () => void = () => {};
   #lastSuccess: number | null = null;
   #failing = false;
+  #isUrgent = false;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
@@ -40,10 +42,11 @@ export class Heartbeats {
     let sentAt = performance.now();
     while (!signal.aborted) {
       const dueIn = sentAt + this.#intervalMs() - performance.now();
-      if (dueIn > 0) {
+      if (dueIn > 0 && !this.#isUrgent) {
         await this.#pause(dueIn);
         continue;
       }
+      this.#isUrgent = false;
       sentAt = performance.now();
       await this.#sendLogged(signal);
     }
@@ -54,17 +57,22 @@ export class Heartbeats {
     this.#wake();
   }
 
+  /** Sends the next one now. */
+  hurry(): void {
+    this.#isUrgent = true;
+    this.#wake();
+  }
+
   /** One heartbeat. A failed one says nothing about any job. */
   async send(signal: AbortSignal): Promise<void> {
     const { client, running, telemetry } = this.#options;
     const held = [...running].filter((job) => !job.lost.aborted);
     const sentAt = performance.now();
-    const news = await client.heartbeat(
-      held.map(({ job }) => job),
-      telemetry(),
-      signal,
-      timeoutMs,
-    );
+    const jobs = held.map(({ job }) => job);
+    const news = await client.heartbeat(jobs, telemetry(), signal, timeoutMs).catch((error: unknown) => {
+      if (!signal.aborted && !isPassing(error)) for (const job of held) job.refuse();
+      throw error;
+    });
     this.#lastSuccess = sentAt;
     if (news.drain) this.#options.onDrain();
     for (const job of held) {

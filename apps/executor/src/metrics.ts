@@ -10,6 +10,7 @@ export class Metrics {
   #count = 0;
   #sumSeconds = 0;
   #denials = 0;
+  #incompleteLogs = 0;
 
   constructor(queues: readonly string[]) {
     this.#queue = [...queues].sort().join("_");
@@ -27,6 +28,11 @@ export class Metrics {
   /** A destination or name that a job's egress policy denied. */
   countDenial(): void {
     this.#denials += 1;
+  }
+
+  /** A job whose log did not arrive whole: no part of the job's result. */
+  countIncompleteLog(): void {
+    this.#incompleteLogs += 1;
   }
 
   /** Prometheus' text format. */
@@ -50,6 +56,8 @@ export class Metrics {
       `${name}_duration_seconds_count{${queue}} ${this.#count}`,
       "# TYPE airlock_executor_egress_denied_total counter",
       `airlock_executor_egress_denied_total{${queue}} ${this.#denials}`,
+      "# TYPE airlock_executor_logs_incomplete_total counter",
+      `airlock_executor_logs_incomplete_total{${queue}} ${this.#incompleteLogs}`,
       "",
     ].join("\n");
   }

@@ -1,21 +1,32 @@
 import type { DequeuedJob } from "./dequeued-job.ts";
 import { JobStopped } from "./stop-reason.ts";
 
+export interface RunningJobOptions {
+  /** How long an instance that cannot be reached is waited for, where that is longer than the lease. */
+  readonly silenceMs: number;
+  /** The lease is over: the instance is to be asked whether the job is still ours. */
+  readonly onLapse: () => void;
+}
+
 /**
- * A job of ours with its lease. The lease has two sides: the instance gives the job to somebody else when heartbeats
- * stay away, so we stop it ourselves by then, whatever the reason for the silence is.
+ * A job of ours with its lease. When heartbeats stay away the instance may give the job to somebody else, and then takes
+ * nothing of ours any more. Whether it did only the instance can say: while it cannot be reached at all, it may as well
+ * be down, with nobody to give the job to, and the work goes on for a while.
  */
 export class RunningJob implements Disposable {
   readonly job: DequeuedJob;
   readonly #stop = new AbortController();
   readonly #lost = new AbortController();
   readonly #leaseMs: number | null;
+  readonly #options: RunningJobOptions;
+  #hasLapsed = false;
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
 
   /** `dequeuedAt`: when the instance handed the job out, on the clock of `performance.now()`. */
-  constructor(job: DequeuedJob, dequeuedAt: number) {
+  constructor(job: DequeuedJob, dequeuedAt: number, options: RunningJobOptions) {
     this.job = job;
+    this.#options = options;
     // Without a word about leases there is nothing to go by: an instance of the protocol takes jobs away in silence.
     this.#leaseMs = job.payload.airlock?.leaseMs ?? null;
     this.renew(dequeuedAt);
@@ -35,8 +46,25 @@ export class RunningJob implements Disposable {
   renew(sentAt: number): void {
     if (this.#leaseMs === null || this.#lost.signal.aborted) return;
     clearTimeout(this.#timer);
+    this.#hasLapsed = false;
     const remainingMs = sentAt + this.#leaseMs - performance.now();
-    this.#timer = setTimeout(() => this.#lose("no heartbeat succeeded for as long as the lease lasts"), remainingMs);
+    this.#timer = setTimeout(() => this.#lapse(sentAt), remainingMs);
+  }
+
+  #lapse(sentAt: number): void {
+    this.#hasLapsed = true;
+    const remainingMs = sentAt + this.#options.silenceMs - performance.now();
+    const text = "no heartbeat succeeded for as long as the lease lasts";
+    if (remainingMs <= 0) this.#lose(text);
+    else {
+      this.#timer = setTimeout(() => this.#lose(`${text}, and for as long as an instance is waited for`), remainingMs);
+      this.#options.onLapse();
+    }
+  }
+
+  /** The instance answered a heartbeat, but did not take it: after the lease's end there is nothing to wait for. */
+  refuse(): void {
+    if (this.#hasLapsed) this.#lose("the instance refuses heartbeats, and the lease is over");
   }
 
   cancel(): void {

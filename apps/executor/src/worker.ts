@@ -41,8 +41,6 @@ const pollGraceMs = 500;
 const handBackMs = 30_000;
 /** For each attempt of a killed predecessor: its lease lapses soon anyway. */
 const giveBackMs = 5000;
-/** Without a lease that ends it: how long a job's end is reported again and again. */
-const reportMs = 10 * 60_000;
 
 /** Takes jobs and runs them, as many at once as it has slots, until it is told to stop. */
 export class Worker {
@@ -53,6 +51,8 @@ export class Worker {
   readonly #draining = new AbortController();
   readonly #heartbeats: Heartbeats;
   readonly #over = new AbortController();
+  /** Aborted when stopped jobs must be handed back by now. */
+  readonly #handBackOver = new AbortController();
   #events: Promise<void> | undefined;
   #taken = 0;
   #lastPollFailure = "";
@@ -98,6 +98,7 @@ export class Worker {
   stopNow(message: string): void {
     if (!this.#draining.signal.aborted) this.drain("stop");
     for (const running of this.#running) running.shutDown(message);
+    setTimeout(() => this.#handBackOver.abort(new Error("handing back took too long")), handBackMs).unref();
   }
 
   /**
@@ -145,6 +146,7 @@ export class Worker {
   /** A killed predecessor's attempts are lost: said at once, their next ones need not wait for leases to lapse. */
   async #giveBackPredecessors(predecessorCollected: boolean): Promise<void> {
     const { client, heldJobs, logger } = this.#dependencies;
+    const { signal } = this.#draining;
     for (const held of await heldJobs.left()) {
       const { queue, id: job, attempt } = held;
       try {
@@ -154,10 +156,12 @@ export class Worker {
             errorMessage: "the executor was killed and has started again",
             reason: "lease-lost",
           } as const;
-          await client.giveUp(held, fault, AbortSignal.timeout(giveBackMs));
+          await client.giveUp(held, fault, AbortSignal.any([signal, AbortSignal.timeout(giveBackMs)]));
           logger.info({ job, queue, attempt }, "gave back a job that a killed predecessor held");
         }
       } catch (error) {
+        // What is told to end does not wait for an instance that is gone. The records stay for the next start.
+        if (signal.aborted) return;
         // Mostly the lease was quicker.
         logger.info({ job, queue, attempt, error: errorMessage(error) }, "a predecessor's job is not ours any more");
       }
@@ -231,7 +235,10 @@ export class Worker {
   }
 
   #start(job: DequeuedJob): void {
-    const running = new RunningJob(job, performance.now());
+    const running = new RunningJob(job, performance.now(), {
+      silenceMs: this.#dependencies.options.deliveryTimeoutMs,
+      onLapse: () => this.#heartbeats.hurry(),
+    });
     this.#running.add(running);
     // A job that came in the moment of the drain goes back untouched.
     if (this.#draining.signal.aborted) running.shutDown("the executor is shutting down");
@@ -277,10 +284,10 @@ export class Worker {
     });
   }
 
-  /** Reporting outlives cancellation and shutdown, but not the lease. */
+  /** Reporting outlives cancellation, a drain and the instance's absence, but not the job's loss. */
   #reportSignal(running: RunningJob): AbortSignal {
-    const boundMs = this.#draining.signal.aborted ? handBackMs : reportMs;
-    return AbortSignal.any([running.lost, AbortSignal.timeout(boundMs)]);
+    const timeout = AbortSignal.timeout(Math.max(handBackMs, this.#dependencies.options.deliveryTimeoutMs));
+    return AbortSignal.any([running.lost, this.#handBackOver.signal, timeout]);
   }
 
   /** Cancellations come at once on a stream; when it breaks, heartbeats bring them until it is back. */

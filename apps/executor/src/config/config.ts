@@ -4,6 +4,7 @@ import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { Config } from "./options.ts";
 import { egressVariables } from "./variables/egress.ts";
+import { hardeningVariables } from "./variables/hardening.ts";
 import { imagesVariables } from "./variables/images.ts";
 import { instanceVariables } from "./variables/instance.ts";
 import { jobVariables } from "./variables/job.ts";
@@ -19,6 +20,7 @@ const Environment = z.object({
   ...logVariables,
   ...workspaceVariables,
   ...runtimeVariables,
+  ...hardeningVariables,
   ...egressVariables,
   ...imagesVariables,
 });
@@ -118,6 +120,7 @@ function split(e: z.output<typeof Environment>): Config {
       maximumCheckoutBytes: e.EXECUTOR_MAXIMUM_CHECKOUT_SIZE,
       maximumCheckoutFiles: e.EXECUTOR_MAXIMUM_CHECKOUT_FILES,
       maximumCheckoutMs: e.EXECUTOR_MAXIMUM_CHECKOUT_TIME,
+      submodules: { fetch: e.EXECUTOR_GIT_SUBMODULES, allowedHosts: e.EXECUTOR_GIT_SUBMODULE_HOSTS },
       path: e.PATH,
       certificateFile: e.NODE_EXTRA_CA_CERTS ?? null,
     },
@@ -129,6 +132,19 @@ function split(e: z.output<typeof Environment>): Config {
         : join(e.DOCKER_CONFIG ?? join(homedir(), ".docker"), "config.json"),
       allowHostImage: e.EXECUTOR_ALLOW_HOST_IMAGE,
       addHostGateway: e.EXECUTOR_DOCKER_ADD_HOST_GATEWAY,
+      oci: {
+        program: e.EXECUTOR_OCI_RUNTIME ?? null,
+        idRange: e.EXECUTOR_SANDBOX_IDS,
+        gvisor: { platform: e.EXECUTOR_RUNSC_PLATFORM ?? null, network: e.EXECUTOR_RUNSC_NETWORK },
+      },
+      hardening: {
+        capabilities: e.EXECUTOR_SANDBOX_CAPABILITIES,
+        noNewPrivileges: e.EXECUTOR_SANDBOX_NO_NEW_PRIVILEGES,
+        seccomp: e.EXECUTOR_SANDBOX_SECCOMP,
+        maskedPaths: e.EXECUTOR_SANDBOX_MASKED_PATHS,
+        userNamespace: e.EXECUTOR_SANDBOX_USER_NAMESPACE,
+        readOnlyRoot: e.EXECUTOR_SANDBOX_READ_ONLY_ROOT,
+      },
     },
     janitor: { intervalMs: e.EXECUTOR_CLEANUP_TASK_INTERVAL },
     health: e.EXECUTOR_HEALTH_SERVER_ADDR === undefined ? null : parseListenAddress(e.EXECUTOR_HEALTH_SERVER_ADDR),

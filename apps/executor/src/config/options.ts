@@ -1,3 +1,5 @@
+import type { Hardening } from "@airlock/runtime";
+
 /** What `main.ts` hands out: each component receives its own options and no more. */
 export interface Config {
   /** Absolute; holds caches, images, state and workspaces. One executor at a time uses it. */
@@ -70,6 +72,8 @@ export interface WorkspaceOptions {
   readonly maximumCheckoutBytes: number;
   readonly maximumCheckoutFiles: number;
   readonly maximumCheckoutMs: number;
+  /** Submodules of a job's repository: not at all, its own, or also theirs. */
+  readonly submodules: { readonly fetch: "none" | "direct" | "recursive"; readonly allowedHosts: readonly string[] };
   /** Where host commands are looked for. */
   readonly path: string;
   /** PEM file with further certificate authorities, for git. */
@@ -81,6 +85,14 @@ interface RuntimeOptions {
   readonly dockerHost: string | null;
   readonly allowHostImage: boolean;
   readonly addHostGateway: boolean;
+  readonly oci: {
+    /** `crun`, `runc`, `runsc`, or an absolute path; `null`: the first that is installed. */
+    readonly program: string | null;
+    /** Host ids of users in sandboxes. */
+    readonly idRange: { readonly base: number; readonly size: number };
+    readonly gvisor: { readonly platform: string | null; readonly network: "host" | "sandbox" };
+  };
+  readonly hardening: Hardening;
   /** Where credentials of registries are looked for, too; `null` where they were given in the environment. */
   readonly dockerConfigFile: string | null;
 }

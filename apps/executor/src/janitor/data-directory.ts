@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AirlockError } from "@airlock/job";
@@ -13,6 +13,8 @@ export interface DataDirectory extends Disposable {
   readonly trashDir: string;
   /** Records of the attempts that run, see `HeldJobs`. */
   readonly heldJobsDir: string;
+  /** For logs that wait for the instance. Files in it have no names, so that none outlives its process. */
+  readonly spoolDir: string;
   /** For the oci runtime's images and sandboxes. */
   readonly runtimeDir: string;
   /** Stays empty: the home of host commands. */
@@ -36,6 +38,7 @@ export async function openDataDirectory(dir: string): Promise<DataDirectory> {
       repositoriesDir: join(dir, "repositories"),
       trashDir: join(dir, "trash"),
       heldJobsDir: join(dir, "held-jobs"),
+      spoolDir: await emptied(join(dir, "spool")),
       runtimeDir: join(dir, "runtime"),
       homeDir,
       probeDir: join(dir, "probe"),
@@ -45,6 +48,12 @@ export async function openDataDirectory(dir: string): Promise<DataDirectory> {
     lock.close();
     throw error instanceof AirlockError ? error : unusable(dir, error);
   }
+}
+
+/** What a process left that was killed between making a file and taking its name away. */
+async function emptied(dir: string): Promise<string> {
+  await rm(dir, { recursive: true, force: true });
+  return dir;
 }
 
 /**

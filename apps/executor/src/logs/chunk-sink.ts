@@ -2,6 +2,7 @@ import { LogConflict, type LogEvent, maxChunkBytes } from "@airlock/api";
 import { errorMessage } from "@airlock/job";
 import { InstanceError } from "../instance-client/instance-error.ts";
 import { retry } from "../instance-client/retry.ts";
+import { DeliveryPatience } from "./delivery-patience.ts";
 import type { LogDelivery, LogEntryHeader, LogSink, OutputStream } from "./log-sink.ts";
 import { LogSpool, type SpooledEvent } from "./log-spool.ts";
 
@@ -13,10 +14,16 @@ const maximumBatchEvents = 1000;
 /** Sends a batch; resolves when the instance has stored it. */
 export type SendLogs = (events: LogEvent[], signal: AbortSignal) => Promise<void>;
 
+export interface ChunkSinkOptions {
+  /** How long an instance that answers may refuse the log's end. */
+  readonly refusedMs?: number;
+}
+
 /** Append-only chunks with offsets (capability `log-batch`): sending one again changes nothing. */
 export class ChunkSink implements LogSink {
   readonly #send: SendLogs;
   readonly #spool: LogSpool;
+  readonly #patience: DeliveryPatience;
   readonly #offsets = new Map<number, number>();
   readonly #stop = new AbortController();
   readonly #loop: Promise<void>;
@@ -25,8 +32,9 @@ export class ChunkSink implements LogSink {
   #problem: string | undefined;
   #waiting: { readonly resolve: () => void; readonly untilBytes: number } | undefined;
 
-  constructor(send: SendLogs, spillFile: string) {
+  constructor(send: SendLogs, spillFile: string, { refusedMs = 30_000 }: ChunkSinkOptions = {}) {
     this.#send = send;
+    this.#patience = new DeliveryPatience(refusedMs);
     this.#spool = new LogSpool(spillFile);
     this.#stop.signal.addEventListener("abort", () => this.#wake(), { once: true });
     this.#loop = this.#deliver().catch((error: unknown) => {
@@ -60,6 +68,7 @@ export class ChunkSink implements LogSink {
 
   async finish(signal: AbortSignal): Promise<LogDelivery> {
     this.#finishing = true;
+    this.#patience.start();
     this.#wake();
     const abort = () => this.#stop.abort(signal.reason);
     if (signal.aborted) abort();
@@ -67,7 +76,7 @@ export class ChunkSink implements LogSink {
     await this.#loop;
     signal.removeEventListener("abort", abort);
     await this.#spool[Symbol.asyncDispose]();
-    if (this.#spool.lostBytes > 0) this.#problem ??= `${this.#spool.lostBytes} bytes did not fit on the disk`;
+    if (this.#spool.lostBytes > 0) this.#problem ??= `${this.#spool.lostBytes} bytes could not be kept on the disk`;
     return this.#problem === undefined ? { kind: "delivered" } : { kind: "incomplete", problem: this.#problem };
   }
 
@@ -121,10 +130,12 @@ export class ChunkSink implements LogSink {
     try {
       await retry(() => this.#send(events, signal), {
         signal,
-        onFailure: () => {
+        onFailure: (error) => {
           this.#spool.spilling = true;
+          this.#patience.failed(error);
         },
       });
+      this.#patience.succeeded();
       this.#spool.spilling = false;
     } catch (error) {
       signal.throwIfAborted();

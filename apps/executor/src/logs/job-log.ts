@@ -1,10 +1,10 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { formatBytes } from "@airlock/job";
+import { LogRate } from "./log-rate.ts";
 import type { LogDelivery, LogSink, OutputStream } from "./log-sink.ts";
+import { ownLine } from "./own-voice.ts";
 import type { SecretMatcher } from "./secret-matcher.ts";
 import { StreamRedactor } from "./stream-redactor.ts";
-
-/** Begins lines that the executor writes into a job's log. A step can print the same: nothing may rely on it. */
-const ownVoice = "[airlock]";
 
 /** One logged command of a job. */
 export interface LogEntry {
@@ -21,15 +21,24 @@ export interface JobLogOptions {
   readonly secrets: SecretMatcher;
   /** Bytes of output over all entries; what comes after them is counted and dropped. */
   readonly maximumBytes: number;
+  /** Output beyond this is read more slowly, so that the step waits. 0: no limit. */
+  readonly maximumBytesPerSecond?: number;
 }
 
-/** The log of one attempt: redacts, keeps to the limit, passes on. */
+/** What an instance keeps with each piece of a stream: a step that alternates between its two pays for it. */
+const switchBytes = 64;
+/** Instances take no longer keys. */
+const maximumKeyLength = 1000;
+
+/** The log of one attempt: redacts, keeps to the limits, passes on. */
 export class JobLog {
   readonly #options: JobLogOptions;
+  readonly #rate: LogRate;
   #remainingBytes: number;
 
   constructor(options: JobLogOptions) {
     this.#options = options;
+    this.#rate = new LogRate(options.maximumBytesPerSecond ?? 0);
     this.#remainingBytes = options.maximumBytes;
   }
 
@@ -37,52 +46,75 @@ export class JobLog {
     const { sink, secrets, maximumBytes } = this.#options;
     const started = performance.now();
     const entryId = sink.open({
-      key,
+      key: redactText(secrets, key).slice(0, maximumKeyLength),
       command: command.map((word) => redactText(secrets, word)),
       startTime: new Date(),
     });
     const redactors = { stdout: new StreamRedactor(secrets), stderr: new StreamRedactor(secrets) };
     let droppedBytes = 0;
     let closed = false;
+    let lastStream: OutputStream | undefined;
+    let isMidLine = false;
+    let toldOfRate = false;
 
     const pass = (stream: OutputStream, pieces: readonly Buffer[]): void | Promise<void> => {
       const waits: Promise<void>[] = [];
       for (const piece of pieces) {
+        if (lastStream !== undefined && lastStream !== stream) {
+          this.#remainingBytes = Math.max(0, this.#remainingBytes - switchBytes);
+        }
+        lastStream = stream;
         const kept = piece.subarray(0, this.#remainingBytes);
         this.#remainingBytes -= kept.length;
         droppedBytes += piece.length - kept.length;
-        const wait = kept.length > 0 ? sink.append(entryId, stream, kept) : undefined;
+        if (kept.length === 0) continue;
+        isMidLine = kept.at(-1) !== newline;
+        const wait = sink.append(entryId, stream, kept);
         if (wait) waits.push(wait);
       }
       if (waits.length > 0) return Promise.all(waits).then(() => {});
+    };
+    const say = (text: string): void => {
+      const line = ownLine(redactText(secrets, text));
+      void sink.append(entryId, "stderr", Buffer.from(isMidLine ? `\n${line}` : line));
+      isMidLine = false;
+    };
+    const slowDown = async (ms: number, stored: void | Promise<void>): Promise<void> => {
+      if (!toldOfRate) say(`output is read more slowly: it is limited to ${formatBytes(this.#rate.bytesPerSecond)}/s`);
+      toldOfRate = true;
+      await Promise.all([stored, sleep(ms)]);
     };
 
     return {
       write: (stream, bytes) => {
         if (closed) return;
+        const waitMs = this.#rate.take(bytes.length);
+        let stored: void | Promise<void>;
         // Past the limit nothing is looked at any more: a flood costs no more than reading it.
-        if (this.#remainingBytes === 0) {
-          droppedBytes += bytes.length;
-          return;
-        }
-        return pass(stream, redactors[stream].write(bytes));
+        if (this.#remainingBytes === 0) droppedBytes += bytes.length;
+        else stored = pass(stream, redactors[stream].write(bytes));
+        return waitMs > 0 ? slowDown(waitMs, stored) : stored;
       },
       note: (text) => {
-        if (closed) return;
-        const line = redactText(secrets, text.trimEnd().replaceAll("\n", `\n${ownVoice} `));
-        void sink.append(entryId, "stderr", Buffer.from(`${ownVoice} ${line}\n`));
+        if (!closed) say(text);
       },
       close: (exitCode) => {
         if (closed) return;
         for (const stream of ["stdout", "stderr"] as const) void pass(stream, redactors[stream].end());
-        closed = true;
         if (droppedBytes > 0) {
-          const text = `${ownVoice} ${formatBytes(droppedBytes)} of output dropped: the job's log is limited to ${formatBytes(maximumBytes)}`;
-          void sink.append(entryId, "stderr", Buffer.from(`\n${text}\n`));
+          say(
+            `${formatBytes(droppedBytes)} of output dropped: the job's log is limited to ${formatBytes(maximumBytes)}`,
+          );
         }
+        closed = true;
         sink.close(entryId, exitCode, performance.now() - started);
       },
     };
+  }
+
+  /** A text that is whole, with its secrets replaced. */
+  redact(text: string): string {
+    return redactText(this.#options.secrets, text);
   }
 
   /** Waits until the log is with the instance, or the signal ends the wait. */
@@ -90,6 +122,8 @@ export class JobLog {
     return await this.#options.sink.finish(signal);
   }
 }
+
+const newline = 10;
 
 /** Text that is whole, such as a command's argument or an error's message. */
 export function redactText(secrets: SecretMatcher, text: string): string {

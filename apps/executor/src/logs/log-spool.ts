@@ -1,15 +1,31 @@
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { LogEvent } from "@airlock/api";
 import { maxChunkBytes } from "@airlock/api";
+import { errorMessage, formatBytes } from "@airlock/job";
 import type { OutputStream } from "./log-sink.ts";
+import { ownLine } from "./own-voice.ts";
 
 /** Kept in memory for each job before a step has to wait, or the disk has to help. */
 const maximumMemoryBytes = 4 * 1024 * 1024;
+/** A block holds runs of one stream, each after its stream (1 byte) and length (4 bytes). */
+const runHeaderBytes = 5;
+const maximumBlockBytes = maxChunkBytes + runHeaderBytes;
+const firstBlockBytes = 4096;
 
 type Marker = Exclude<LogEvent, { kind: "chunk" }>;
-type Chunk = { kind: "chunk"; entryId: number; stream: OutputStream; length: number; place: Memory | Spilled };
-type Memory = { readonly kind: "memory"; readonly parts: Buffer[] };
-type Spilled = { readonly kind: "spilled"; readonly position: number; readonly written: Promise<boolean> };
+
+/** Output of one entry, in the order in which it came. Bytes, and not objects: a hostile step writes them one by one. */
+interface Block {
+  readonly kind: "block";
+  readonly entryId: number;
+  buffer: Buffer;
+  used: number;
+  payloadBytes: number;
+  /** Where the header of the last run stands; -1: there is none. */
+  lastRun: number;
+  place: "memory" | { readonly position: number; readonly written: Promise<unknown> };
+}
 
 /** What is taken from the spool at once. Chunks carry no offsets yet. */
 export type SpooledEvent =
@@ -19,29 +35,37 @@ export type SpooledEvent =
 /**
  * Log events on their way to the instance, in order. While the instance takes them, memory is all there is and a fast
  * step waits for room; while it does not answer, further output goes to a file, so that the job goes on. The file is
- * bounded by the job's log limit, which everything has passed before it comes here.
+ * bounded by the job's log limit, which everything has passed before it comes here. What the disk does not take is
+ * lost, and the log says so in its place.
  */
 export class LogSpool implements AsyncDisposable {
   readonly #spillFile: string;
-  readonly #queue: (Marker | Chunk)[] = [];
+  readonly #queue: (Marker | Block)[] = [];
+  /** Of the oldest block, not taken yet. */
+  #rest: SpooledEvent[] = [];
   #memoryBytes = 0;
   #spilling = false;
+  #spilledBlocks = 0;
   #spillEnd = 0;
   #file: Promise<FileHandle> | undefined;
   #waiting: (() => void)[] = [];
-  /** Bytes that could not be kept: the disk is full as well. */
-  lostBytes = 0;
+  #lostBytes = 0;
 
   constructor(spillFile: string) {
     this.#spillFile = spillFile;
   }
 
   get isEmpty(): boolean {
-    return this.#queue.length === 0;
+    return this.#queue.length === 0 && this.#rest.length === 0;
   }
 
   get memoryBytes(): number {
     return this.#memoryBytes;
+  }
+
+  /** Bytes that could not be kept. */
+  get lostBytes(): number {
+    return this.#lostBytes;
   }
 
   mark(event: Marker): void {
@@ -50,68 +74,91 @@ export class LogSpool implements AsyncDisposable {
 
   /** Takes the bytes at once, so that the order is that of the calls; a returned promise resolves when there is room. */
   append(entryId: number, stream: OutputStream, bytes: Buffer): void | Promise<void> {
-    if (bytes.length === 0) return;
-    if (this.#memoryBytes >= maximumMemoryBytes && this.#spilling) return this.#spill(entryId, stream, bytes);
-    for (let start = 0; start < bytes.length; start += maxChunkBytes) {
-      this.#keep(entryId, stream, bytes.subarray(start, start + maxChunkBytes));
+    const writes: Promise<unknown>[] = [];
+    for (let start = 0; start < bytes.length; ) {
+      const block = this.#blockFor(entryId, stream);
+      start += this.#put(block, stream, bytes, start);
+      const isFull = block.used + runHeaderBytes >= maximumBlockBytes;
+      if (isFull && this.#spilling && this.#memoryBytes > maximumMemoryBytes) writes.push(this.#spill(block));
     }
+    if (writes.length > 0) return Promise.all(writes).then(() => {});
     if (this.#memoryBytes >= maximumMemoryBytes && !this.#spilling) {
       return new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
 
-  #keep(entryId: number, stream: OutputStream, bytes: Buffer): void {
-    this.#memoryBytes += bytes.length;
+  #blockFor(entryId: number, stream: OutputStream): Block {
     const last = this.#queue.at(-1);
-    const joins = last?.kind === "chunk" && last.entryId === entryId && last.stream === stream;
-    if (joins && last.place.kind === "memory" && last.length + bytes.length <= maxChunkBytes) {
-      last.place.parts.push(bytes);
-      last.length += bytes.length;
-      return;
+    if (last?.kind === "block" && last.entryId === entryId && last.place === "memory") {
+      const continues = last.buffer[last.lastRun] === streamCode(stream);
+      if (last.used + (continues ? 0 : runHeaderBytes) < maximumBlockBytes) return last;
     }
-    this.#queue.push({
-      kind: "chunk",
+    const buffer = Buffer.allocUnsafeSlow(firstBlockBytes);
+    const block: Block = {
+      kind: "block",
       entryId,
-      stream,
-      length: bytes.length,
-      place: { kind: "memory", parts: [bytes] },
-    });
+      buffer,
+      used: 0,
+      payloadBytes: 0,
+      lastRun: -1,
+      place: "memory",
+    };
+    this.#queue.push(block);
+    return block;
   }
 
-  async #spill(entryId: number, stream: OutputStream, bytes: Buffer): Promise<void> {
-    const writes: Promise<boolean>[] = [];
-    for (let start = 0; start < bytes.length; start += maxChunkBytes) {
-      const part = bytes.subarray(start, start + maxChunkBytes);
-      const position = this.#spillEnd;
-      this.#spillEnd += part.length;
-      const written = this.#writeSpill(part, position);
-      writes.push(written);
-      this.#queue.push({
-        kind: "chunk",
-        entryId,
-        stream,
-        length: part.length,
-        place: { kind: "spilled", position, written },
-      });
+  /** Answers how many bytes the block has taken. */
+  #put(block: Block, stream: OutputStream, bytes: Buffer, start: number): number {
+    const before = block.used;
+    const continues = block.lastRun >= 0 && block.buffer[block.lastRun] === streamCode(stream);
+    const head = continues ? 0 : runHeaderBytes;
+    const count = Math.min(bytes.length - start, maximumBlockBytes - block.used - head);
+    reserve(block, block.used + head + count);
+    if (!continues) {
+      block.lastRun = block.used;
+      block.buffer[block.used] = streamCode(stream);
+      block.buffer.writeUInt32LE(0, block.used + 1);
+      block.used += runHeaderBytes;
     }
-    await Promise.all(writes);
+    bytes.copy(block.buffer, block.used, start, start + count);
+    block.used += count;
+    block.payloadBytes += count;
+    block.buffer.writeUInt32LE(block.buffer.readUInt32LE(block.lastRun + 1) + count, block.lastRun + 1);
+    this.#memoryBytes += block.used - before;
+    return count;
   }
 
-  async #writeSpill(bytes: Buffer, position: number): Promise<boolean> {
-    try {
-      this.#file ??= this.#openSpill();
-      await (await this.#file).write(bytes, 0, bytes.length, position);
-      return true;
-    } catch {
-      // A full disk costs output, which is counted and told; it must not end the job.
-      this.lostBytes += bytes.length;
-      return false;
+  async #spill(block: Block): Promise<void> {
+    const bytes = block.buffer.subarray(0, block.used);
+    const position = this.#spillEnd;
+    this.#spillEnd += bytes.length;
+    this.#spilledBlocks += 1;
+    const written = this.#write(bytes, position);
+    // Whoever takes the block awaits it too; here it must not count as unhandled.
+    written.catch(() => {});
+    block.place = { position, written };
+    await written.catch(() => {});
+    block.buffer = Buffer.alloc(0);
+    this.#memoryBytes -= bytes.length;
+  }
+
+  async #write(bytes: Buffer, position: number): Promise<void> {
+    this.#file ??= this.#openSpill();
+    // A file that could not be opened is tried again with the next block: there may be room by then.
+    const file = await this.#file.catch((error: unknown) => {
+      this.#file = undefined;
+      throw error;
+    });
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+      done += bytesWritten;
     }
   }
 
   async #openSpill(): Promise<FileHandle> {
+    await mkdir(dirname(this.#spillFile), { recursive: true, mode: 0o700 });
     const file = await open(this.#spillFile, "wx+", 0o600);
-    // Without a name it goes with the process, however that ends.
+    // Without a name it goes with the process, however that ends: its attempt is over then, too.
     await rm(this.#spillFile);
     return file;
   }
@@ -126,30 +173,49 @@ export class LogSpool implements AsyncDisposable {
   async take(maximumEvents: number, maximumBytes: number): Promise<SpooledEvent[]> {
     const taken: SpooledEvent[] = [];
     let bytes = 0;
-    let released = 0;
     while (taken.length < maximumEvents && bytes < maximumBytes) {
-      const next = this.#queue.shift();
-      if (next === undefined) break;
-      if (next.kind !== "chunk") {
-        taken.push(next);
-        continue;
+      if (this.#rest.length === 0) {
+        const next = this.#queue.shift();
+        if (next === undefined) break;
+        this.#rest = next.kind === "block" ? await this.#open(next) : [next];
       }
-      bytes += next.length;
-      if (next.place.kind === "memory") released += next.length;
-      const data = await this.#read(next);
-      if (data) taken.push({ kind: "chunk", entryId: next.entryId, stream: next.stream, bytes: data });
+      const events = this.#rest.splice(0, maximumEvents - taken.length);
+      for (const event of events) bytes += event.kind === "chunk" ? event.bytes.length : 0;
+      taken.push(...events);
     }
-    this.#memoryBytes -= released;
     if (this.#memoryBytes < maximumMemoryBytes) this.#wake();
     return taken;
   }
 
-  async #read({ place, length }: Chunk): Promise<Buffer | undefined> {
-    if (place.kind === "memory") return place.parts.length === 1 ? place.parts[0] : Buffer.concat(place.parts);
-    if (!(await place.written) || !this.#file) return undefined;
-    const bytes = Buffer.alloc(length);
-    const { bytesRead } = await (await this.#file).read(bytes, 0, length, place.position);
-    return bytes.subarray(0, bytesRead);
+  async #open(block: Block): Promise<SpooledEvent[]> {
+    if (block.place === "memory") {
+      this.#memoryBytes -= block.used;
+      return runsOf(block.entryId, block.buffer.subarray(0, block.used));
+    }
+    try {
+      return runsOf(block.entryId, await this.#read(block, block.place));
+    } catch (error) {
+      this.#lostBytes += block.payloadBytes;
+      const size = formatBytes(block.payloadBytes);
+      const text = `${size} of output are missing here: the executor could not keep them: ${errorMessage(error)}`;
+      return [{ kind: "chunk", entryId: block.entryId, stream: "stderr", bytes: Buffer.from(`\n${ownLine(text)}`) }];
+    } finally {
+      this.#spilledBlocks -= 1;
+      if (this.#spilledBlocks === 0) this.#spillEnd = 0;
+    }
+  }
+
+  async #read(block: Block, place: Exclude<Block["place"], "memory">): Promise<Buffer> {
+    await place.written;
+    const file = await this.#file;
+    if (!file) throw new Error("the spool is closed");
+    const bytes = Buffer.allocUnsafeSlow(block.used);
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesRead } = await file.read(bytes, done, bytes.length - done, place.position + done);
+      if (bytesRead === 0) throw new Error("the spool became shorter");
+      done += bytesRead;
+    }
+    return bytes;
   }
 
   #wake(): void {
@@ -166,4 +232,26 @@ export class LogSpool implements AsyncDisposable {
     if (!file) return;
     await file.then((handle) => handle.close()).catch(() => {});
   }
+}
+
+function reserve(block: Block, bytes: number): void {
+  if (bytes <= block.buffer.length) return;
+  const larger = Buffer.allocUnsafeSlow(Math.min(maximumBlockBytes, Math.max(bytes, block.buffer.length * 4)));
+  block.buffer.copy(larger, 0, 0, block.used);
+  block.buffer = larger;
+}
+
+function streamCode(stream: OutputStream): number {
+  return stream === "stdout" ? 1 : 2;
+}
+
+function runsOf(entryId: number, block: Buffer): SpooledEvent[] {
+  const events: SpooledEvent[] = [];
+  for (let at = 0; at < block.length; ) {
+    const stream = block[at] === 1 ? "stdout" : "stderr";
+    const end = at + runHeaderBytes + block.readUInt32LE(at + 1);
+    events.push({ kind: "chunk", entryId, stream, bytes: block.subarray(at + runHeaderBytes, end) });
+    at = end;
+  }
+  return events;
 }

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errorMessage } from "@airlock/job";
 import type { LogEntryFields } from "../instance-client/instance-client.ts";
 import { retry } from "../instance-client/retry.ts";
+import { DeliveryPatience } from "./delivery-patience.ts";
+import { LineBuffer } from "./line-buffer.ts";
 import type { LogDelivery, LogEntryHeader, LogSink, OutputStream } from "./log-sink.ts";
 
 const updateIntervalMs = 1000;
@@ -24,6 +26,7 @@ interface Entry {
 /** For instances without `log-batch`: each entry is sent again as a whole, as far as it has grown. */
 export class WholeEntrySink implements LogSink {
   readonly #routes: WholeEntryRoutes;
+  readonly #patience: DeliveryPatience;
   readonly #entries: Entry[] = [];
   readonly #stop = new AbortController();
   readonly #loop: Promise<void>;
@@ -31,8 +34,9 @@ export class WholeEntrySink implements LogSink {
   #problem: string | undefined;
   #wake: () => void = () => {};
 
-  constructor(routes: WholeEntryRoutes) {
+  constructor(routes: WholeEntryRoutes, { refusedMs = 30_000 }: { readonly refusedMs?: number } = {}) {
     this.#routes = routes;
+    this.#patience = new DeliveryPatience(refusedMs);
     this.#loop = this.#deliver().catch((error: unknown) => {
       this.#problem = errorMessage(error);
     });
@@ -61,6 +65,7 @@ export class WholeEntrySink implements LogSink {
 
   async finish(signal: AbortSignal): Promise<LogDelivery> {
     this.#finishing = true;
+    this.#patience.start();
     this.#wake();
     const abort = () => this.#stop.abort(signal.reason);
     if (signal.aborted) abort();
@@ -88,16 +93,22 @@ export class WholeEntrySink implements LogSink {
     if (entry.remoteId === undefined) {
       entry.changed = false;
       const first = fields(entry);
-      entry.remoteId = await retry(() => this.#routes.add(first, signal), { signal });
+      entry.remoteId = await this.#persist(() => this.#routes.add(first, signal), signal);
       if (!entry.changed && !entry.end) return first.out?.length ?? 0;
     }
     const remoteId = entry.remoteId;
     entry.changed = false;
     const whole = fields(entry);
-    await retry(() => this.#routes.update(remoteId, whole, signal), { signal });
+    await this.#persist(() => this.#routes.update(remoteId, whole, signal), signal);
     // What has ended is sent; its text need not stay in memory.
     if (entry.end && !entry.changed) entry.lines.forget();
     return whole.out?.length ?? 0;
+  }
+
+  async #persist<T>(request: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const answer = await retry(request, { signal, onFailure: (error) => this.#patience.failed(error) });
+    this.#patience.succeeded();
+    return answer;
   }
 
   /** Waits, but a new entry or the end of the log ends the wait. */
@@ -119,39 +130,4 @@ function fields({ header, lines, end }: Entry): LogEntryFields {
     out: lines.text(),
     ...(end ? { exitCode: end.exitCode, durationMs: end.durationMs } : {}),
   };
-}
-
-/** The protocol's form of output: every line begins with the name of its stream. */
-class LineBuffer {
-  readonly #finished: Buffer[] = [];
-  readonly #open: Record<OutputStream, Buffer[]> = { stdout: [], stderr: [] };
-
-  append(stream: OutputStream, bytes: Buffer): void {
-    let start = 0;
-    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
-      this.#finishLine(stream, bytes.subarray(start, end + 1));
-      start = end + 1;
-    }
-    if (start < bytes.length) this.#open[stream].push(bytes.subarray(start));
-  }
-
-  #finishLine(stream: OutputStream, rest: Buffer): void {
-    this.#finished.push(Buffer.from(`${stream}: `), ...this.#open[stream], rest);
-    this.#open[stream] = [];
-  }
-
-  /** Lines that never ended end now. */
-  end(): void {
-    for (const stream of ["stdout", "stderr"] as const) {
-      if (this.#open[stream].length > 0) this.#finishLine(stream, Buffer.from("\n"));
-    }
-  }
-
-  text(): string {
-    return Buffer.concat(this.#finished).toString("utf8");
-  }
-
-  forget(): void {
-    this.#finished.length = 0;
-  }
 }

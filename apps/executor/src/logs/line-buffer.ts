@@ -1,0 +1,100 @@
+import { formatBytes } from "@airlock/job";
+import type { OutputStream } from "./log-sink.ts";
+import { ownLine } from "./own-voice.ts";
+
+/** What one entry may grow to with its lines' prefixes: an instance takes it in one request, again and again. */
+const maximumEntryBytes = 48 * 1024 * 1024;
+const newline = 10;
+
+/**
+ * The protocol's form of output: every line begins with the name of its stream. Lines are copied into one growing
+ * buffer: a step that writes millions of short ones costs no more memory than their bytes.
+ */
+export class LineBuffer {
+  readonly #maximumBytes: number;
+  readonly #finished = new GrowingBuffer();
+  readonly #open: Record<OutputStream, GrowingBuffer> = { stdout: new GrowingBuffer(), stderr: new GrowingBuffer() };
+  #droppedBytes = 0;
+  #ended = false;
+
+  constructor(maximumBytes = maximumEntryBytes) {
+    this.#maximumBytes = maximumBytes;
+  }
+
+  append(stream: OutputStream, bytes: Buffer): void {
+    let start = 0;
+    for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, start)) {
+      this.#finishLine(stream, bytes.subarray(start, end + 1));
+      start = end + 1;
+    }
+    const rest = bytes.subarray(start);
+    const open = this.#open[stream];
+    const room = Math.max(0, this.#maximumBytes - this.#finished.length - open.length);
+    open.push(rest.subarray(0, room));
+    this.#droppedBytes += Math.max(0, rest.length - room);
+  }
+
+  #finishLine(stream: OutputStream, rest: Buffer): void {
+    const open = this.#open[stream];
+    const prefix = prefixes[stream];
+    const lineBytes = prefix.length + open.length + rest.length;
+    // Once something was dropped, nothing further is taken: what is kept is one piece.
+    if (this.#droppedBytes > 0 || this.#finished.length + lineBytes > this.#maximumBytes) {
+      this.#droppedBytes += open.length + rest.length;
+    } else {
+      this.#finished.push(prefix);
+      this.#finished.push(open.bytes());
+      this.#finished.push(rest);
+    }
+    open.clear();
+  }
+
+  /** Lines that never ended end now. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const stream of ["stdout", "stderr"] as const) {
+      if (this.#open[stream].length > 0) this.#finishLine(stream, Buffer.from("\n"));
+    }
+    if (this.#droppedBytes > 0) {
+      const text = `${formatBytes(this.#droppedBytes)} of output dropped: an entry of this instance is limited to ${formatBytes(this.#maximumBytes)}`;
+      this.#finished.push(Buffer.from(`stderr: ${ownLine(text)}`));
+    }
+  }
+
+  text(): string {
+    return this.#finished.bytes().toString("utf8");
+  }
+
+  forget(): void {
+    this.#finished.clear();
+  }
+}
+
+const prefixes = { stdout: Buffer.from("stdout: "), stderr: Buffer.from("stderr: ") };
+
+class GrowingBuffer {
+  #buffer: Buffer = Buffer.alloc(0);
+  length = 0;
+
+  push(bytes: Buffer): void {
+    const needed = this.length + bytes.length;
+    if (needed > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(256, needed, this.#buffer.length * 2));
+      this.bytes().copy(larger);
+      this.#buffer = larger;
+    }
+    bytes.copy(this.#buffer, this.length);
+    this.length = needed;
+  }
+
+  bytes(): Buffer {
+    return this.#buffer.subarray(0, this.length);
+  }
+
+  clear(): void {
+    this.length = 0;
+    // A line of megabytes must not hold its memory for the short ones after it.
+    if (this.#buffer.length > 65_536) this.#buffer = Buffer.alloc(0);
+  }
+}
