@@ -149,10 +149,14 @@ export interface SandboxStep {
  */
 export type StepOutput = (stream: "stdout" | "stderr", bytes: Buffer) => void | Promise<void>;
 
-export type StepStatus =
+export type StepStatus = (
   | { readonly kind: "exited"; readonly exitCode: number }
   /** `signal` by its POSIX name, e.g. `SIGKILL`. */
-  | { readonly kind: "killed"; readonly signal: string; readonly outOfMemory: boolean };
+  | { readonly kind: "killed"; readonly signal: string; readonly outOfMemory: boolean }
+) & {
+  /** Limits that struck meanwhile and that the end itself does not tell of, one sentence each for the job's log. */
+  readonly notes?: readonly string[];
+};
 
 /** How many things of each kind a collection removed. */
 export interface Collected {

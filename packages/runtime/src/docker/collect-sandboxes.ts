@@ -1,15 +1,16 @@
 import type { Abortable, Collected } from "../contract.ts";
 import type { EgressEngine } from "../egress/index.ts";
+import type { CgroupHost } from "../oci/cgroups/cgroup-host.ts";
 import { ownerLabel, sandboxLabel } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ContainerListReply, NetworkListReply } from "./engine-replies.ts";
 import { removeNetwork } from "./sandbox-network.ts";
 import { removeContainer } from "./step-container.ts";
 
-/** Removes the containers, with their anonymous volumes, and then the networks of `owner` that nobody keeps. */
+/** Removes the containers, with their anonymous volumes, and then the networks and cgroups of `owner` that nobody keeps. */
 export async function collectSandboxes(
   engine: EngineClient,
-  egress: EgressEngine,
+  { egress, cgroups }: { readonly egress: EgressEngine; readonly cgroups: CgroupHost | undefined },
   { owner, keep, signal }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable,
 ): Promise<Collected> {
   const query = { all: true, filters: JSON.stringify({ label: [`${ownerLabel}=${owner}`] }) };
@@ -35,6 +36,13 @@ export async function collectSandboxes(
     await removeNetwork(engine, Id);
     sandboxes.add(Labels?.[sandboxLabel] ?? "");
     details.push(`removed network ${Name}`);
+  }
+  for (const sandbox of (await cgroups?.list(owner)) ?? []) {
+    if (keep.has(sandbox)) continue;
+    signal.throwIfAborted();
+    await cgroups?.open(owner, sandbox).remove();
+    sandboxes.add(sandbox);
+    details.push(`removed cgroup ${sandbox}`);
   }
   // Last: the rules may go when no bridge is left.
   details.push(...(await egress.collect({ keep, signal })));

@@ -1,5 +1,7 @@
 import type { SandboxPlan } from "../contract.ts";
-import { defaultCapabilities } from "../hardening.ts";
+import type { Hardening } from "../hardening.ts";
+import { containerHardening } from "./container-hardening.ts";
+import type { EngineFacts } from "./engine-facts.ts";
 
 /** What a container of a sandbox is made from. */
 export interface ContainerPlan {
@@ -10,8 +12,17 @@ export interface ContainerPlan {
   readonly networkMode: string;
   /** Where the engine passes the container's look-ups on to; not for a container that shares another one's network. */
   readonly nameServers: readonly string[];
-  /** Of the machine: the engine refuses to give more. */
-  readonly machineCpus: number;
+  readonly facts: EngineFacts;
+  readonly hardening: Hardening;
+  /** The OCI runtime by the engine's name for it; `undefined`: the engine's default. */
+  readonly ociRuntime: string | undefined;
+  readonly maxOpenFiles: number;
+  /** Of the sandbox, where its containers can share one. */
+  readonly cgroupParent: string | undefined;
+  /** Of the container's layer, where the engine's file system can hold it. */
+  readonly layerBytes: number | undefined;
+  /** For what the image declares as volumes. */
+  readonly volumes: readonly object[];
   /** Host paths that appear read-only at the same place: the tool chain of the image `host`. */
   readonly readOnlyPaths: readonly string[];
 }
@@ -22,19 +33,26 @@ export const sandboxLabel = "airlock.sandbox";
 /** docker-init and the keeper: there before any step, so not the job's to pay for. */
 export const keeperPids = 2;
 
+/** Of `/dev/shm`; counts as memory. */
+const sharedMemoryBytes = 64 << 20;
+
 export const keeperReady = "airlock-ready";
 export const keeperDone = "airlock-done";
+
+/** The engine fills this file only for containers that it has connected. Where it can't be written, it is the engine's. */
+const nameLoopback =
+  "[ -s /etc/hosts ] || { { echo 127.0.0.1 localhost; echo ::1 localhost; } >/etc/hosts; } 2>/dev/null";
 
 /**
  * Keeps the container alive between steps and signals their processes. Its input is a connection that we hold: when the
  * executor dies, the input ends, and with it the container. `kill -1` spares PID 1 and the keeper itself, misses no
  * process that is about to fork, and being built in needs no free pid.
  */
-const keeper = `echo ${keeperReady}; while read -r s; do kill "-$s" -1 2>/dev/null; echo ${keeperDone}; done`;
+const keeper = `${nameLoopback}; echo ${keeperReady}; while read -r s; do kill "-$s" -1 2>/dev/null; echo ${keeperDone}; done`;
 
 /** The body of `POST /containers/create`. */
 export function containerSpec(plan: ContainerPlan): object {
-  const { sandbox, imageId, networkMode, nameServers, machineCpus, readOnlyPaths } = plan;
+  const { sandbox, imageId, networkMode, nameServers, facts, hardening, readOnlyPaths, maxOpenFiles } = plan;
   const { limits } = sandbox;
   return {
     Image: imageId,
@@ -46,6 +64,7 @@ export function containerSpec(plan: ContainerPlan): object {
     WorkingDir: "/",
     Healthcheck: { Test: ["NONE"] },
     ...(networkMode.startsWith("container:") ? {} : { Hostname: "airlock" }),
+    ...(isUnconnected(plan) ? { NetworkDisabled: true } : {}),
     OpenStdin: true,
     StdinOnce: true,
     AttachStdin: true,
@@ -59,10 +78,20 @@ export function containerSpec(plan: ContainerPlan): object {
       IpcMode: "private",
       LogConfig: { Type: "none" },
       RestartPolicy: { Name: "no" },
-      CapDrop: ["ALL"],
-      CapAdd: defaultCapabilities,
-      SecurityOpt: ["no-new-privileges:true"],
-      NanoCpus: Math.round(Math.min(limits.cpus, machineCpus) * 1e9),
+      ...containerHardening(hardening, {
+        seccompArchitecture: facts.seccompArchitecture,
+        remapsUsers: facts.remappedRoot !== null,
+        memoryBytes: limits.memoryBytes,
+      }),
+      ...(plan.ociRuntime === undefined ? {} : { Runtime: plan.ociRuntime }),
+      ...(plan.cgroupParent === undefined ? {} : { CgroupParent: plan.cgroupParent }),
+      ...(plan.layerBytes === undefined ? {} : { StorageOpt: { size: String(plan.layerBytes) } }),
+      ShmSize: sharedMemoryBytes,
+      Ulimits: [
+        { Name: "nofile", Soft: maxOpenFiles, Hard: maxOpenFiles },
+        { Name: "core", Soft: 0, Hard: 0 },
+      ],
+      NanoCpus: Math.round(Math.min(limits.cpus, facts.cpus) * 1e9),
       Memory: limits.memoryBytes,
       MemorySwap: limits.memoryBytes,
       PidsLimit: limits.pids + keeperPids,
@@ -70,6 +99,7 @@ export function containerSpec(plan: ContainerPlan): object {
         bind(sandbox.workspaceDir, "/data", false),
         bind(sandbox.scriptsDir, "/airlock", true),
         ...readOnlyPaths.map((path) => bind(path, path, true)),
+        ...plan.volumes,
       ],
     },
   };
@@ -84,4 +114,13 @@ function bind(source: string, target: string, readOnly: boolean): object {
     ReadOnly: readOnly,
     BindOptions: { Propagation: "private", NonRecursive: true },
   };
+}
+
+/**
+ * A network namespace that the OCI runtime makes, with nothing but its loopback. For `none` the engine would run itself
+ * once more in the middle of the start to do the same, which takes as long as all the rest. Only the engine fills
+ * `/etc/hosts` of a read-only root, though, and only for what it has connected.
+ */
+function isUnconnected({ networkMode, hardening }: ContainerPlan): boolean {
+  return networkMode === "none" && !hardening.readOnlyRoot;
 }

@@ -38,11 +38,11 @@ it("says what a weaker engine lacks", () => {
 
 it("enforces egress policies where the host can and the engine's bridges are in reach", () => {
   const capabilities = { public: true, allow: true, ipv6: true, notes: ["a note on egress"] };
-  const near = describeEngine(version("1.2.0"), info, { capabilities, inReach: true });
+  const near = describeEngine(version("1.2.0"), info, { egress: { capabilities, inReach: true } });
   expect(near.enforces).toMatchObject({ egressPublic: true, egressAllow: true });
   expect(near.notes).toContain("a note on egress");
 
-  const far = describeEngine(version("1.2.0"), info, { capabilities, inReach: false });
+  const far = describeEngine(version("1.2.0"), info, { egress: { capabilities, inReach: false } });
   expect(far.enforces).toMatchObject({ egressPublic: false, egressAllow: false });
   expect(far.notes.join()).toContain("not in the executor's network namespace");
 });

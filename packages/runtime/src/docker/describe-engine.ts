@@ -1,5 +1,6 @@
 import type { RuntimeDescription } from "../contract.ts";
 import type { EgressCapabilities } from "../egress/index.ts";
+import { defaultHardening, type Hardening } from "../hardening.ts";
 import type { InfoReply, VersionReply } from "./engine-replies.ts";
 
 /** The first without the escape through a leaked file descriptor. */
@@ -14,6 +15,19 @@ interface EgressFindings {
   readonly inReach: boolean;
 }
 
+/** What was found out beyond what the engine says of itself. */
+export interface EngineFindings {
+  readonly egress?: EgressFindings;
+  /** Whether limits hold for all containers of a sandbox together. Default: no. */
+  readonly sharesCgroup?: boolean;
+  /** Whether the engine's file system bounds a container's layer. Default: no. */
+  readonly boundsLayers?: boolean;
+  readonly hardening?: Hardening;
+  readonly ociRuntime?: string | undefined;
+  /** Whether this process is root of the machine. */
+  readonly isRoot?: boolean;
+}
+
 const notAsked: EgressFindings = {
   capabilities: { public: false, allow: false, ipv6: false, notes: [] },
   inReach: false,
@@ -23,7 +37,14 @@ const notAsked: EgressFindings = {
 export function describeEngine(
   version: VersionReply,
   info: InfoReply,
-  { capabilities, inReach }: EgressFindings = notAsked,
+  {
+    egress: { capabilities, inReach } = notAsked,
+    sharesCgroup = false,
+    boundsLayers = false,
+    hardening = defaultHardening,
+    ociRuntime,
+    isRoot = true,
+  }: EngineFindings = {},
 ): RuntimeDescription {
   const notes: string[] = [];
   const security = info.SecurityOptions ?? [];
@@ -37,9 +58,19 @@ export function describeEngine(
       "The engine has no seccomp filter: steps may use every system call; install an engine built with seccomp.",
     );
   }
-  if (!security.some((option) => /^name=(?:userns|rootless)/.test(option))) {
+  const mapped = security.some((option) => /^name=(?:userns|rootless)/.test(option));
+  if (!mapped) {
     notes.push(
-      'Root in a container is root on the machine: set "userns-remap" in the engine\'s daemon.json, or run it rootless.',
+      'Root in a container is root on the machine: set "userns-remap": "default" in the engine\'s daemon.json and restart it, or run it rootless.',
+    );
+  } else if (!hardening.userNamespace) {
+    notes.push(
+      "Root in a container is root on the machine: the engine would remap it, and this executor is told not to.",
+    );
+  }
+  if (ociRuntime !== undefined && !(ociRuntime in (info.Runtimes ?? {}))) {
+    notes.push(
+      `The engine has no runtime "${ociRuntime}", so no job will start: add it to "runtimes" in its daemon.json.`,
     );
   }
   const runc = /^(\d+)\.(\d+)\.(\d+)/.exec(version.Components?.find(({ Name }) => Name === "runc")?.Version ?? "");
@@ -48,9 +79,21 @@ export function describeEngine(
       `The engine's runc ${runc[0]} is older than ${minimumRunc.join(".")}: upgrade it, or make sure that the distribution has mended CVE-2024-21626 in it.`,
     );
   }
-  notes.push(
-    "Limits hold for each image's container; a job's containers of other images may keep memory file systems beside it.",
-  );
+  if (!sharesCgroup) {
+    notes.push(
+      "Limits hold for each image's container, and a job's other containers may keep memory file systems beside it: run the executor as root beside an engine with the cgroup driver cgroupfs, and they hold for all together.",
+    );
+  }
+  if (!boundsLayers) {
+    notes.push(
+      "What a job writes outside its workspace is watched and ends the step late: put the engine's data on XFS with pquota, on Btrfs or ZFS, and the file system holds it.",
+    );
+  }
+  if (!isRoot) {
+    notes.push(
+      "The executor is not root: the use of the disk is asked of the engine and seen seconds late, and files that a job hides from other users do not count.",
+    );
+  }
   return {
     version: version.Version,
     enforces: {
@@ -60,7 +103,7 @@ export function describeEngine(
       egressNone: true,
       egressPublic: capabilities.public && inReach,
       egressAllow: capabilities.allow && inReach,
-      disk: "none",
+      disk: boundsLayers ? "file-system" : "watcher",
     },
     notes: [...notes, ...(capabilities.public && !inReach ? [outOfReach] : capabilities.notes)],
   };

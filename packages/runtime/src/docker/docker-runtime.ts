@@ -1,14 +1,20 @@
+import type { AirlockError } from "@airlock/job";
 import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
+import { defaultHardening, type Hardening } from "../hardening.ts";
+import { type CgroupHost, findCgroupHost } from "../oci/cgroups/cgroup-host.ts";
 import { collectSandboxes } from "./collect-sandboxes.ts";
 import { describeEngine } from "./describe-engine.ts";
 import { DockerSandbox } from "./docker-sandbox.ts";
 import { EngineClient } from "./engine-client.ts";
+import { type EngineFacts, engineFacts, openFilesLimit } from "./engine-facts.ts";
 import { asRuntimeFailure } from "./engine-failure.ts";
 import { InfoReply } from "./engine-replies.ts";
 import { findsHostFile } from "./probe-host-file.ts";
+import { boundsLayers } from "./probe-layer-bound.ts";
 import { isInReach, openNetwork } from "./sandbox-network.ts";
+import { SharedCgroup } from "./shared-cgroup.ts";
 
 export interface DockerRuntimeOptions {
   /** `unix:///path` or `tcp://host:port`. Default: `unix:///var/run/docker.sock`. */
@@ -17,6 +23,10 @@ export interface DockerRuntimeOptions {
   readonly allowHostImage: boolean;
   /** How egress policies are enforced: addresses, name servers, what stays closed. */
   readonly egress?: EgressOptions;
+  /** What is given up of `defaultHardening`. Default: nothing. */
+  readonly hardening?: Partial<Hardening>;
+  /** An OCI runtime by the engine's name for it, e.g. `runsc`. Default: the engine's own default. */
+  readonly runtime?: string;
 }
 
 export const defaultDockerHost = "unix:///var/run/docker.sock";
@@ -25,60 +35,129 @@ export const defaultDockerHost = "unix:///var/run/docker.sock";
  * The runtime on a Docker engine, 20.10 or later. Connects when first asked for something.
  * @throws {AirlockError} when `host` is no address.
  */
-export function createDockerRuntime({
-  host = defaultDockerHost,
-  allowHostImage,
-  egress = {},
-}: DockerRuntimeOptions): Runtime {
-  const engine = new EngineClient({ host });
-  const engines = new EgressEngines(egress);
-  const inspect = async (signal: AbortSignal) => ({
-    version: await engine.version(),
-    info: await engine.json(InfoReply, { path: "/info", signal }),
-  });
-  let wasInReach = false;
-  const inspectEgress = async (signal: AbortSignal) => {
-    const capabilities = await engines.capabilities();
-    wasInReach ||= capabilities.public && (await isInReach(engine, engines, signal));
-    return { capabilities, inReach: wasInReach };
-  };
-  return {
-    name: "docker",
+export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
+  return new DockerRuntime(options);
+}
 
-    describe({ signal }): Promise<RuntimeDescription> {
-      return asRuntimeFailure(async () => {
-        const { version, info } = await inspect(signal);
-        return describeEngine(version, info, await inspectEgress(signal));
+class DockerRuntime implements Runtime {
+  readonly name = "docker";
+  readonly #engine: EngineClient;
+  readonly #engines: EgressEngines;
+  readonly #options: DockerRuntimeOptions;
+  readonly #hardening: Hardening;
+  #wasInReach = false;
+  #facts: EngineFacts | undefined;
+  #cgroupHost: Promise<CgroupHost> | undefined;
+  #cgroupOutOfReach = false;
+  #boundsLayers: Promise<boolean> | undefined;
+
+  constructor(options: DockerRuntimeOptions) {
+    this.#engine = new EngineClient({ host: options.host ?? defaultDockerHost });
+    this.#engines = new EgressEngines(options.egress ?? {});
+    this.#options = options;
+    this.#hardening = { ...defaultHardening, ...options.hardening };
+  }
+
+  /** Known when the engine was asked once, for a description or a sandbox. */
+  get workspaceOwner(): Runtime["workspaceOwner"] {
+    return this.#hardening.userNamespace ? (this.#facts?.remappedRoot ?? null) : null;
+  }
+
+  describe({ signal }: Abortable): Promise<RuntimeDescription> {
+    return asRuntimeFailure(async () => {
+      const { version, info, facts } = await this.#inspect(signal);
+      return describeEngine(version, info, {
+        egress: await this.#inspectEgress(signal),
+        sharesCgroup: (await this.#sharedCgroupHost(facts)) !== undefined,
+        boundsLayers: await this.#layersAreBounded(signal),
+        ...{ hardening: this.#hardening, ociRuntime: this.#options.runtime, isRoot: process.geteuid?.() === 0 },
       });
-    },
+    });
+  }
 
-    async createSandbox(plan: SandboxPlan, options: Abortable): Promise<Sandbox> {
-      options.signal.throwIfAborted();
-      const { version, info } = await asRuntimeFailure(() => inspect(options.signal));
-      if (info.OSType !== "linux") throw runtimeFailed(`the Docker engine runs ${info.OSType} containers, not linux`);
-      // A job without a network does not wait for answers about networks.
-      const egress =
-        plan.egress.kind === "none" ? undefined : await asRuntimeFailure(() => inspectEgress(options.signal));
-      refuseUnenforceable(plan, describeEngine(version, info, egress));
-      const network = await asRuntimeFailure(() => openNetwork(engine, plan, engines, options));
-      return new DockerSandbox(engine, { plan, allowHostImage, machineCpus: info.NCPU, network });
-    },
+  async createSandbox(plan: SandboxPlan, options: Abortable): Promise<Sandbox> {
+    const { signal } = options;
+    signal.throwIfAborted();
+    const { version, info, facts } = await asRuntimeFailure(() => this.#inspect(signal));
+    if (info.OSType !== "linux") throw runtimeFailed(`the Docker engine runs ${info.OSType} containers, not linux`);
+    const { runtime } = this.#options;
+    if (runtime !== undefined && !facts.runtimes.includes(runtime)) throw unknownRuntime(runtime, facts);
+    // A job without a network does not wait for answers about networks.
+    const egress = plan.egress.kind === "none" ? undefined : await asRuntimeFailure(() => this.#inspectEgress(signal));
+    refuseUnenforceable(plan, describeEngine(version, info, egress ? { egress } : {}));
+    await using cleanup = new AsyncDisposableStack();
+    const host = await this.#sharedCgroupHost(facts);
+    const cgroup = host && (await SharedCgroup.create(host, plan));
+    if (cgroup) cleanup.use(cgroup);
+    const network = cleanup.use(await asRuntimeFailure(() => openNetwork(this.#engine, plan, this.#engines, options)));
+    const sandbox = new DockerSandbox(this.#engine, {
+      ...{ plan, facts, network, cgroup, hardening: this.#hardening, ociRuntime: runtime },
+      allowHostImage: this.#options.allowHostImage,
+      maxOpenFiles: await openFilesLimit(),
+      boundsLayers: plan.limits.diskBytes !== undefined && (await this.#layersAreBounded(signal)),
+      onCgroupOutOfReach: () => {
+        this.#cgroupOutOfReach = true;
+      },
+    });
+    cleanup.move();
+    return sandbox;
+  }
 
-    collect(options): Promise<Collected> {
-      return asRuntimeFailure(() => collectSandboxes(engine, engines.for(options.owner), options));
-    },
+  collect(options: Parameters<Runtime["collect"]>[0]): Promise<Collected> {
+    return asRuntimeFailure(async () => {
+      const { facts } = await this.#inspect(options.signal);
+      const cgroups = await this.#sharedCgroupHost(facts);
+      return collectSandboxes(this.#engine, { egress: this.#engines.for(options.owner), cgroups }, options);
+    });
+  }
 
-    workspaceOwner: null,
+  findsHostFile(file: string, options: Abortable): Promise<boolean> {
+    return asRuntimeFailure(() => findsHostFile(this.#engine, file, options));
+  }
 
-    findsHostFile(file, options): Promise<boolean> {
-      return asRuntimeFailure(() => findsHostFile(engine, file, options));
-    },
+  async close(): Promise<void> {
+    await this.#engines.close();
+    await this.#engine.close();
+  }
 
-    async close(): Promise<void> {
-      await engines.close();
-      await engine.close();
-    },
-  };
+  async #inspect(signal: AbortSignal) {
+    const version = await this.#engine.version();
+    const info = await this.#engine.json(InfoReply, { path: "/info", signal });
+    this.#facts = engineFacts(info);
+    return { version, info, facts: this.#facts };
+  }
+
+  async #inspectEgress(signal: AbortSignal) {
+    const capabilities = await this.#engines.capabilities();
+    this.#wasInReach ||= capabilities.public && (await isInReach(this.#engine, this.#engines, signal));
+    return { capabilities, inReach: this.#wasInReach };
+  }
+
+  /** `undefined` where containers of one sandbox can't share a cgroup of ours. */
+  async #sharedCgroupHost({ cgroupVersion }: EngineFacts): Promise<CgroupHost | undefined> {
+    if (!this.#engine.isLocal || this.#cgroupOutOfReach || process.geteuid?.() !== 0) return undefined;
+    this.#cgroupHost ??= findCgroupHost();
+    const host = await this.#cgroupHost;
+    return host.mode === cgroupVersion ? host : undefined;
+  }
+
+  /** Asked once: it depends on the file system of the engine's data. */
+  #layersAreBounded(signal: AbortSignal): Promise<boolean> {
+    this.#boundsLayers ??= boundsLayers(this.#engine, { signal });
+    // A failure is not kept.
+    this.#boundsLayers.catch(() => {
+      this.#boundsLayers = undefined;
+    });
+    return this.#boundsLayers;
+  }
+}
+
+export function unknownRuntime(name: string, { runtimes }: EngineFacts): AirlockError {
+  return runtimeFailed(
+    `the Docker engine has no runtime "${name}"`,
+    undefined,
+    `Name one that it has (${runtimes.join(", ")}), or add this one to "runtimes" in its daemon.json.`,
+  );
 }
 
 function refuseUnenforceable({ egress }: SandboxPlan, { enforces, notes }: RuntimeDescription): void {

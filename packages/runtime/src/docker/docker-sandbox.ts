@@ -1,21 +1,36 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
+import type { Hardening } from "../hardening.ts";
 import { hostImageName } from "../oci/host-image.ts";
 import type { EngineClient } from "./engine-client.ts";
+import type { EngineFacts } from "./engine-facts.ts";
 import { asRuntimeFailure } from "./engine-failure.ts";
 import { ensureHostImage } from "./host-image.ts";
 import { checkImageConfig } from "./image-config.ts";
+import { volumeMounts } from "./image-volumes.ts";
 import { ensureImage, type PullOptions } from "./pull-image.ts";
+import { SandboxDisk } from "./sandbox-disk.ts";
 import type { SandboxNetwork } from "./sandbox-network.ts";
-import { StepContainer } from "./step-container.ts";
+import type { SharedCgroup } from "./shared-cgroup.ts";
+import { StepContainer, type StepContainerOptions } from "./step-container.ts";
+import { giveWorkspace, type UserIds } from "./workspace-user.ts";
 
 export interface DockerSandboxOptions {
   readonly plan: SandboxPlan;
   readonly allowHostImage: boolean;
-  readonly machineCpus: number;
+  readonly facts: EngineFacts;
+  readonly hardening: Hardening;
+  readonly ociRuntime: string | undefined;
+  readonly maxOpenFiles: number;
+  /** Whether the engine's file system can bound a container's layer. */
+  readonly boundsLayers: boolean;
   /** The sandbox's to dispose. */
   readonly network: SandboxNetwork;
+  /** The sandbox's to dispose; `undefined` where its containers can't share one. */
+  readonly cgroup: SharedCgroup | undefined;
+  /** Called when the engine turns out to put its containers elsewhere. */
+  readonly onCgroupOutOfReach: () => void;
 }
 
 const startTimeoutMs = 30_000;
@@ -25,17 +40,30 @@ interface PreparedImage {
   readonly imageId: string;
   readonly user: string;
   readonly readOnlyPaths: readonly string[];
+  /** Paths that the image declares as volumes. */
+  readonly volumes: readonly string[];
 }
 
+interface ContainerNetwork {
+  readonly networkMode: string;
+  readonly nameServers: readonly string[];
+}
+
+const root: UserIds = { uid: 0, gid: 0 };
+
 /**
- * One container for each image, in one network namespace; a step is an exec. The limits hold for each container. As one
- * step runs at a time and nothing of it is left afterwards, the containers of other images add no more than what they
- * keep in memory file systems.
+ * One container for each image, in one network namespace and below one cgroup; a step is an exec. Where they can't share
+ * a cgroup, the limits hold for each container: as one step runs at a time and nothing of it is left afterwards, those of
+ * other images add no more than what they keep in memory file systems.
  */
 export class DockerSandbox implements Sandbox {
   readonly #engine: EngineClient;
   readonly #options: DockerSandboxOptions;
   readonly #containers = new Map<string, StepContainer>();
+  readonly #disk: SandboxDisk;
+  #cgroup: SharedCgroup | undefined;
+  /** Whose the workspace is, as the sandbox numbers users. */
+  #workspaceUser = root;
   #serial: Promise<unknown> = Promise.resolve();
   #made = 0;
   #disposing: Promise<void> | undefined;
@@ -43,6 +71,9 @@ export class DockerSandbox implements Sandbox {
   constructor(engine: EngineClient, options: DockerSandboxOptions) {
     this.#engine = engine;
     this.#options = options;
+    this.#cgroup = options.cgroup;
+    const processes = async () => (await this.#cgroup?.processes()) ?? [];
+    this.#disk = new SandboxDisk(engine, { plan: options.plan, processes });
   }
 
   get id(): string {
@@ -56,8 +87,9 @@ export class DockerSandbox implements Sandbox {
   async runStep(step: SandboxStep, options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
     return asRuntimeFailure(async () => {
       const container = await this.#container(step.image, { signal: options.signal, progress: () => {} });
+      await this.#handOver(container, options);
       try {
-        return await container.runStep(step, options);
+        return await this.#disk.during((kill) => container.runStep(step, { ...options, kill }));
       } finally {
         await this.#options.network.reportDenied();
       }
@@ -76,6 +108,7 @@ export class DockerSandbox implements Sandbox {
     const failed = (await Promise.allSettled(removals)).find((each) => each.status === "rejected");
     if (failed) throw runtimeFailed("a container could not be removed", failed.reason);
     await asRuntimeFailure(async () => this.#options.network[Symbol.asyncDispose]());
+    await this.#options.cgroup?.[Symbol.asyncDispose]();
   }
 
   async #container(image: string, options: PullOptions): Promise<StepContainer> {
@@ -98,23 +131,57 @@ export class DockerSandbox implements Sandbox {
     const present = this.#containers.get(image);
     if (present?.isAlive) return present;
     await present?.[Symbol.asyncDispose]();
-    const { plan, machineCpus, network } = this.#options;
-    this.#made += 1;
-    const container = await StepContainer.start(this.#engine, {
-      name: `airlock-${plan.owner}-${plan.id}-${this.#made}`,
-      sandbox: plan,
-      image,
-      machineCpus,
-      networkMode: alive[0] ? `container:${alive[0].id}` : network.mode,
-      nameServers: alive[0] ? [] : network.nameServers,
+    const first = alive[0];
+    await this.#cgroup?.admit(alive.length + 1);
+    const container = await this.#make(image, {
       ...prepared,
+      networkMode: first ? `container:${first.id}` : this.#options.network.mode,
+      nameServers: first ? [] : this.#options.network.nameServers,
     });
     if (this.#disposing) {
       await container[Symbol.asyncDispose]();
       throw runtimeFailed("the sandbox is disposed");
     }
     this.#containers.set(image, container);
+    await this.#disk.add(container.id);
     return container;
+  }
+
+  async #make(image: string, parts: PreparedImage & ContainerNetwork): Promise<StepContainer> {
+    const container = await StepContainer.start(this.#engine, await this.#containerOptions(image, parts));
+    if (!this.#cgroup || (await this.#cgroup.holdsProcesses())) return container;
+    this.#options.onCgroupOutOfReach();
+    this.#cgroup = undefined;
+    await container[Symbol.asyncDispose]();
+    return StepContainer.start(this.#engine, await this.#containerOptions(image, parts));
+  }
+
+  async #containerOptions(image: string, parts: PreparedImage & ContainerNetwork): Promise<StepContainerOptions> {
+    const { plan, facts, hardening, ociRuntime, maxOpenFiles, boundsLayers } = this.#options;
+    const cgroup = this.#cgroup;
+    this.#made += 1;
+    const name = `airlock-${plan.owner}-${plan.id}-${this.#made}`;
+    return {
+      ...{ ...parts, name, image, sandbox: plan, facts, hardening, ociRuntime, maxOpenFiles },
+      volumes: await volumeMounts(parts.volumes, name, this.#disk.volumes),
+      cgroupParent: cgroup?.path,
+      counts: cgroup && (() => cgroup.counts()),
+      layerBytes: boundsLayers ? plan.limits.diskBytes : undefined,
+    };
+  }
+
+  /** Root may write what others own, but programs refuse to work in a directory that is not their user's. */
+  async #handOver(container: StepContainer, options: Abortable): Promise<void> {
+    const user = await container.userIds(options);
+    if (user.uid === this.#workspaceUser.uid && user.gid === this.#workspaceUser.gid) return;
+    const { plan, facts, hardening } = this.#options;
+    if (this.#engine.isLocal && process.geteuid?.() === 0) {
+      const base = hardening.userNamespace ? (facts.remappedRoot ?? root) : root;
+      await giveWorkspace(plan.workspaceDir, { uid: base.uid + user.uid, gid: base.gid + user.gid });
+    } else {
+      await container.giveWorkspace(user, options);
+    }
+    this.#workspaceUser = user;
   }
 
   async #prepare(image: string, options: PullOptions): Promise<PreparedImage> {
@@ -122,7 +189,8 @@ export class DockerSandbox implements Sandbox {
     const { registryAuth } = this.#options.plan;
     const found = await ensureImage(this.#engine, image, { ...options, registryAuth });
     checkImageConfig(image, found);
-    return { imageId: found.Id, user: found.Config?.User || "0:0", readOnlyPaths: [] };
+    const volumes = Object.keys(found.Config?.Volumes ?? {});
+    return { imageId: found.Id, user: found.Config?.User || "0:0", readOnlyPaths: [], volumes };
   }
 
   async #prepareHost(options: PullOptions): Promise<PreparedImage> {
@@ -139,6 +207,6 @@ export class DockerSandbox implements Sandbox {
       );
     }
     const { image, readOnlyPaths } = await ensureHostImage(this.#engine, options);
-    return { imageId: image.Id, user: "0:0", readOnlyPaths };
+    return { imageId: image.Id, user: "0:0", readOnlyPaths, volumes: [] };
   }
 }

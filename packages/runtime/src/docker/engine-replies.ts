@@ -22,6 +22,13 @@ export const InfoReply = z.object({
   PidsLimit: z.boolean(),
   OSType: z.string(),
   SecurityOptions: z.array(z.string()).nullish(),
+  /** As `uname -m` says it. */
+  Architecture: z.string().optional(),
+  CgroupDriver: z.string().optional(),
+  CgroupVersion: z.string().optional(),
+  DockerRootDir: z.string().optional(),
+  DefaultRuntime: z.string().optional(),
+  Runtimes: z.record(z.string(), z.unknown()).nullish(),
 });
 export type InfoReply = z.infer<typeof InfoReply>;
 
@@ -44,6 +51,15 @@ export const ExecReply = z.object({ Running: z.boolean(), ExitCode: z.number().n
 export const ContainerReply = z.object({
   State: z.object({ Running: z.boolean(), OOMKilled: z.boolean(), ExitCode: z.number(), Error: z.string() }),
 });
+
+/** Where the engine's machine keeps what the container writes. */
+export const ContainerPathsReply = z.object({
+  GraphDriver: z.object({ Data: z.record(z.string(), z.string()).nullish() }).nullish(),
+  Mounts: z.array(z.object({ Type: z.string(), Source: z.string().optional() })).nullish(),
+});
+
+export const ContainerSizeReply = z.object({ SizeRw: z.number().optional() });
+
 export type ContainerState = z.infer<typeof ContainerReply>["State"];
 
 export const TopReply = z.object({ Processes: z.array(z.array(z.string())).nullable() });

@@ -6,7 +6,7 @@ import { type EngineClient, EngineError } from "./engine-client.ts";
 import { CreatedReply } from "./engine-replies.ts";
 import { inspectImage, progressMessages } from "./pull-image.ts";
 
-const image = "airlock-probe:1";
+export const probeImage = "airlock-probe:1";
 /** Where the probe's image has a directory to mount on. */
 const mountPoint = "/probe";
 
@@ -19,7 +19,7 @@ export async function findsHostFile(engine: EngineClient, file: string, { signal
   if (!engine.isLocal) return false;
   await ensureProbeImage(engine, signal);
   const body = {
-    Image: image,
+    Image: probeImage,
     Cmd: ["/never-started"],
     HostConfig: {
       NetworkMode: "none",
@@ -50,12 +50,13 @@ export async function findsHostFile(engine: EngineClient, file: string, { signal
   }
 }
 
-async function ensureProbeImage(engine: EngineClient, signal: AbortSignal): Promise<void> {
-  if (await inspectImage(engine, image)) return;
+/** An image with nothing in it, for containers that are made and never started. */
+export async function ensureProbeImage(engine: EngineClient, signal: AbortSignal): Promise<void> {
+  if (await inspectImage(engine, probeImage)) return;
   const archive = pack();
   archive.entry({ name: mountPoint.slice(1), type: "directory", mode: 0o755 });
   archive.finalize();
-  const [repo = "", tag = ""] = image.split(":");
+  const [repo = "", tag = ""] = probeImage.split(":");
   const query = { fromSrc: "-", repo, tag, changes: ["LABEL airlock.image=probe"] };
   for await (const _ of progressMessages(engine, {
     method: "POST",

@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { formatBytes } from "@airlock/job";
 import type { Abortable, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { imageInvalid, runtimeFailed } from "../errors.ts";
 import { type ContainerPlan, containerSpec, keeperPids } from "./container-spec.ts";
@@ -16,7 +17,10 @@ import { exitStatus } from "./exit-status.ts";
 import { Keeper } from "./keeper.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { readLines } from "./read-lines.ts";
+import { runExec } from "./run-exec.ts";
+import type { LimitCounts } from "./shared-cgroup.ts";
 import { StreamFrames } from "./stream-frames.ts";
+import { numericUser, parsePrintedUser, printUser, type UserIds } from "./workspace-user.ts";
 
 export interface StepContainerOptions extends ContainerPlan {
   readonly name: string;
@@ -24,6 +28,14 @@ export interface StepContainerOptions extends ContainerPlan {
   readonly image: string;
   /** The image's own user, which its steps run as. */
   readonly user: string;
+  /** What the kernel counts, where that is in sight. */
+  readonly counts: (() => Promise<LimitCounts>) | undefined;
+}
+
+export interface StepRun extends Abortable {
+  readonly output: StepOutput;
+  /** Ends the step without its leave: what it does meanwhile is what must end. */
+  readonly kill: AbortSignal | undefined;
 }
 
 const graceMs = 5_000;
@@ -34,8 +46,11 @@ const removeTimeoutMs = 30_000;
 const outOfMemoryEventMs = 500;
 const pollMs = { first: 20, most: 500 };
 
-/** Makes the directory inside the container, where the job's symlinks lead nowhere else; the script takes its place. */
-const enter = `[ -d "$1" ] || mkdir -p -- "$1" && cd -- "$1" && exec /bin/sh "$2"`;
+/**
+ * Makes the directory inside the container, where the job's symlinks lead nowhere else; the script takes its place. When
+ * memory runs out, the step goes before the keeper.
+ */
+const enter = `{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; [ -d "$1" ] || mkdir -p -- "$1" && cd -- "$1" && exec /bin/sh "$2"`;
 
 /** One running container: a keeper, and an exec for each step. */
 export class StepContainer implements AsyncDisposable {
@@ -45,6 +60,7 @@ export class StepContainer implements AsyncDisposable {
   readonly #keeper: Keeper;
   #hadOutOfMemory = false;
   #isRunning = false;
+  #user: UserIds | null = null;
   #removed: Promise<void> | undefined;
 
   private constructor(engine: EngineClient, options: StepContainerOptions, id: string, keeper: Keeper) {
@@ -98,28 +114,55 @@ export class StepContainer implements AsyncDisposable {
   }
 
   /** Runs one step; see the contract. Afterwards no process of it is left, or the container is gone with all of them. */
-  async runStep(step: SandboxStep, { signal, output }: Abortable & { output: StepOutput }): Promise<StepStatus> {
-    signal.throwIfAborted();
+  async runStep(step: SandboxStep, run: StepRun): Promise<StepStatus> {
+    run.signal.throwIfAborted();
     // The end of a step is the end of every process in the container.
     if (this.#isRunning) throw runtimeFailed("another step runs in this sandbox");
     this.#isRunning = true;
     try {
-      return await this.#runStep(step, { signal, output });
+      return await this.#runStep(step, run);
     } finally {
       this.#isRunning = false;
     }
   }
 
-  async #runStep(step: SandboxStep, { signal, output }: Abortable & { output: StepOutput }): Promise<StepStatus> {
+  /**
+   * The ids of the image's user. What only the image's files explain is asked of its own shell, so it may be anything.
+   * @throws {AirlockError} reason `image-invalid` when there is no such user.
+   */
+  async userIds({ signal }: Abortable): Promise<UserIds> {
+    const { user, image } = this.#options;
+    this.#user ??= numericUser(user);
+    if (this.#user) return this.#user;
+    const command = ["/bin/sh", "-c", printUser];
+    const { output } = await runExec(this.#engine, this.id, { command, user, signal });
+    this.#user = parsePrintedUser(output);
+    if (!this.#user) throw imageInvalid(image, `runs as the user ${JSON.stringify(user)}, which it does not have`);
+    return this.#user;
+  }
+
+  /**
+   * Gives the workspace to a user, by the image's own `chown`.
+   * @throws {AirlockError} reason `image-invalid` when it has none.
+   */
+  async giveWorkspace({ uid, gid }: UserIds, { signal }: Abortable): Promise<void> {
+    const command = ["chown", "-h", "-R", `${uid}:${gid}`, "/data"];
+    const { exitCode, output } = await runExec(this.#engine, this.id, { command, user: "0:0", signal });
+    if (exitCode === 0) return;
+    throw imageInvalid(this.#options.image, "can't give the workspace to its user", new Error(output.trim()));
+  }
+
+  async #runStep(step: SandboxStep, { signal, output, kill }: StepRun): Promise<StepStatus> {
+    const before = await this.#options.counts?.();
     const exec = await this.#createExec(step);
     const body = await this.#engine.stream({ method: "POST", path: `/exec/${exec}/start`, body: { Detach: false } });
     const queue = new OutputQueue(output);
     const reading = readInto(body, queue);
     const ended = this.#untilEnded(exec, reading);
     try {
-      await stoppable(ended, queue, signal);
+      await stoppable(ended, queue, kill ? AbortSignal.any([kill, signal]) : signal);
     } catch (error) {
-      await this.#terminate(ended);
+      if (!kill?.aborted) await this.#terminate(ended, kill);
       // The reason of the end is what counts; a container that could not be cleared goes with the sandbox.
       await Promise.allSettled([this.#clear(queue, reading, body)]);
       await within(graceMs, Promise.allSettled([queue.drained()]));
@@ -127,7 +170,9 @@ export class StepContainer implements AsyncDisposable {
     }
     const survived = await this.#clear(queue, reading, body);
     await queue.drained();
-    return this.#status(exec, await ended, survived);
+    const status = await this.#status(exec, await ended, survived, before);
+    const notes = await this.#notes(status, before);
+    return notes.length > 0 ? { ...status, notes } : status;
   }
 
   /** Bounded in time; a container that can't be removed now is left to the collection. */
@@ -189,10 +234,12 @@ export class StepContainer implements AsyncDisposable {
     }
   }
 
-  async #terminate(ended: Promise<unknown>): Promise<void> {
+  async #terminate(ended: Promise<unknown>, kill: AbortSignal | undefined): Promise<void> {
     const answered = await this.#keeper.signal("TERM", answerTimeoutMs);
     if (!answered) return;
-    await within(graceMs, Promise.allSettled([ended]));
+    const noTime =
+      kill && new Promise<void>((resolve) => kill.addEventListener("abort", () => resolve(), { once: true }));
+    await within(graceMs, Promise.race([Promise.allSettled([ended]), ...(noTime ? [noTime] : [])]));
   }
 
   /**
@@ -233,13 +280,19 @@ export class StepContainer implements AsyncDisposable {
     return Processes?.length ?? 0;
   }
 
-  async #status(exec: string, exitCode: number | undefined, survived: boolean): Promise<StepStatus> {
+  async #status(
+    exec: string,
+    exitCode: number | undefined,
+    survived: boolean,
+    before: LimitCounts | undefined,
+  ): Promise<StepStatus> {
     // The last process of a dying container is killed with it, whoever is to blame.
     if (exitCode !== undefined && (survived || exitCode !== 137)) {
-      return exitStatus(exitCode, exitCode === 137 && (await this.#wasOutOfMemory(exec)));
+      return exitStatus(exitCode, exitCode === 137 && (await this.#wasOutOfMemory(exec, before)));
     }
     const state = this.#removed ? undefined : await inspectContainer(this.#engine, this.id);
-    if (state?.OOMKilled) return { kind: "killed", signal: "SIGKILL", outOfMemory: true };
+    if (state?.OOMKilled || (await this.#killsSince(before)) > 0)
+      return { kind: "killed", signal: "SIGKILL", outOfMemory: true };
     throw runtimeFailed(
       "the container ended while the step ran",
       state ? new Error(state.Error || `it ended with ${state.ExitCode}`) : undefined,
@@ -247,11 +300,33 @@ export class StepContainer implements AsyncDisposable {
     );
   }
 
+  async #killsSince(before: LimitCounts | undefined): Promise<number> {
+    if (!before) return 0;
+    return ((await this.#options.counts?.())?.oomKills ?? 0) - before.oomKills;
+  }
+
+  /** Limits that struck and that the step's own end does not tell of. */
+  async #notes(status: StepStatus, before: LimitCounts | undefined): Promise<string[]> {
+    const after = before && (await this.#options.counts?.());
+    if (!after) return [];
+    const { memoryBytes, pids } = this.#options.sandbox.limits;
+    const notes: string[] = [];
+    if (after.oomKills > before.oomKills && !(status.kind === "killed" && status.outOfMemory)) {
+      notes.push(`a process of the step was killed: the job used more memory than its ${formatBytes(memoryBytes)}`);
+    }
+    if (after.refusedForks > before.refusedForks) {
+      notes.push(`the step was refused new processes: the job's limit is ${pids} at a time (resources.pids)`);
+    }
+    return notes;
+  }
+
   /**
    * The engine learns of it before it learns of the end, but tells it in a stream of its own. An earlier step's lack of
    * memory may have several events: they stand before the start of this one.
    */
-  async #wasOutOfMemory(exec: string): Promise<boolean> {
+  async #wasOutOfMemory(exec: string, before: LimitCounts | undefined): Promise<boolean> {
+    // Counted for all containers of the sandbox, as its limit is: another one's memory may be what is full.
+    if (before) return (await this.#killsSince(before)) > 0;
     const filters = JSON.stringify({ container: [this.id], event: ["oom", "exec_start"] });
     const signal = AbortSignal.timeout(outOfMemoryEventMs);
     let started = !this.#hadOutOfMemory;

@@ -1,0 +1,28 @@
+import { randomUUID } from "node:crypto";
+import type { Abortable } from "../contract.ts";
+import { type EngineClient, EngineError } from "./engine-client.ts";
+import { CreatedReply } from "./engine-replies.ts";
+import { ensureProbeImage, probeImage } from "./probe-host-file.ts";
+
+/**
+ * Whether the engine can bound what a container writes to its own layer: so with project quotas of XFS, Btrfs and ZFS.
+ * Nothing tells but its answer to a container that asks for it and is never started.
+ */
+export async function boundsLayers(engine: EngineClient, { signal }: Abortable): Promise<boolean> {
+  await ensureProbeImage(engine, signal);
+  const body = {
+    Image: probeImage,
+    Cmd: ["/never-started"],
+    HostConfig: { NetworkMode: "none", StorageOpt: { size: "1G" } },
+  };
+  const query = { name: `airlock-probe-${randomUUID()}` };
+  let id: string;
+  try {
+    ({ Id: id } = await engine.json(CreatedReply, { method: "POST", path: "/containers/create", query, body, signal }));
+  } catch (error) {
+    if (error instanceof EngineError && error.status >= 400) return false;
+    throw error;
+  }
+  await engine.send({ method: "DELETE", path: `/containers/${id}`, query: { force: true, v: true } });
+  return true;
+}

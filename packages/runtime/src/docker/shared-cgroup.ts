@@ -1,0 +1,87 @@
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { SandboxLimits, SandboxPlan } from "../contract.ts";
+import type { Cgroup } from "../oci/cgroups/cgroup.ts";
+import type { CgroupHost } from "../oci/cgroups/cgroup-host.ts";
+import { errorCode } from "../oci/error-code.ts";
+import { keeperPids } from "./container-spec.ts";
+
+/** How often the kernel refused something for want of room; only ever grows. */
+export interface LimitCounts {
+  readonly oomKills: number;
+  readonly refusedForks: number;
+}
+
+/** The cgroup above all containers of one sandbox: its limits hold for them together. Disposing needs them gone. */
+export class SharedCgroup implements AsyncDisposable {
+  readonly #host: CgroupHost;
+  readonly #cgroup: Cgroup;
+  readonly #plan: SandboxPlan;
+
+  private constructor(host: CgroupHost, cgroup: Cgroup, plan: SandboxPlan) {
+    this.#host = host;
+    this.#cgroup = cgroup;
+    this.#plan = plan;
+  }
+
+  /** `undefined` where this process can't limit cgroups. */
+  static async create(host: CgroupHost, plan: SandboxPlan): Promise<SharedCgroup | undefined> {
+    const cgroup = await host.create(plan.owner, plan.id, withKeepers(plan.limits, 1));
+    return cgroup && new SharedCgroup(host, cgroup, plan);
+  }
+
+  /** For the engine to put containers below. */
+  get path(): string {
+    return this.#cgroup.path;
+  }
+
+  /** Makes room for the keepers of so many containers. */
+  async admit(containers: number): Promise<void> {
+    await this.#host.create(this.#plan.owner, this.#plan.id, withKeepers(this.#plan.limits, containers));
+  }
+
+  /** As this machine numbers them. */
+  processes(): Promise<ReadonlySet<number>> {
+    return this.#cgroup.processes();
+  }
+
+  /** Whether the engine does put its containers here: not so from another machine, or another cgroup namespace. */
+  async holdsProcesses(): Promise<boolean> {
+    return (await this.processes()).size > 0;
+  }
+
+  async counts(): Promise<LimitCounts> {
+    const [oomKills, refusedForks] = await Promise.all([this.#cgroup.oomKills(), this.#refusedForks()]);
+    return { oomKills, refusedForks };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cgroup.remove();
+  }
+
+  /** Kernels count where the fork was tried, or where the limit is, or both. */
+  async #refusedForks(): Promise<number> {
+    const roots = [...new Set(this.#cgroup.joinFiles.map((file) => dirname(file)))];
+    return (await Promise.all(roots.map(countRefusals))).reduce((sum, count) => sum + count, 0);
+  }
+}
+
+function withKeepers(limits: SandboxLimits, containers: number): SandboxLimits {
+  return { ...limits, pids: limits.pids + containers * keeperPids };
+}
+
+async function countRefusals(directory: string): Promise<number> {
+  try {
+    const events = await readFile(join(directory, "pids.events"), "utf8").catch((error: unknown) => {
+      if (errorCode(error) === "ENOENT") return "";
+      throw error;
+    });
+    const own = Number(/^max (\d+)$/m.exec(events)?.[1] ?? 0);
+    const entries = (await readdir(directory, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+    const below = await Promise.all(entries.map((entry) => countRefusals(join(directory, entry.name))));
+    return below.reduce((sum, count) => sum + count, own);
+  } catch (error) {
+    if (["ENOENT", "ENODEV"].includes(errorCode(error) ?? "")) return 0;
+    throw error;
+  }
+}
