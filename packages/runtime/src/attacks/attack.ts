@@ -1,6 +1,7 @@
 import type { EgressPolicy } from "@airlock/job";
 import type { SandboxLimits } from "../contract.ts";
 import type { Hardening } from "../hardening.ts";
+import type { HostileImageName } from "./hostile-images.ts";
 
 /**
  * Something that a hostile step tries, carried out for real inside a sandbox. Its script prints a line that begins with
@@ -25,20 +26,26 @@ export interface Attack {
    * A function where the runtimes differ.
    */
   readonly weakened: Weakened | ((runtime: RuntimeName) => Weakened);
+  /** Puts on the host what the attack is after; its `env` is given to the step. */
+  readonly prepare?: () => Promise<HostProps>;
   /** Looks from the host at what the attack did; answers what is wrong, `null` when nothing is. */
   readonly inspect?: (scene: Scene) => Promise<string | null>;
+  /** What the script prints when it did what `inspect` judges, instead of BREACH and HELD. */
+  readonly expects?: string;
   /** Default: every runtime. */
   readonly runtimes?: readonly RuntimeName[];
-  /** Of the step, in ms; a step that takes longer is stopped, and counts as prevented only with `stoppedIsHeld`. Default: 20,000. */
+  /** Of the step, in ms; a step that takes longer is stopped. Default: 20,000. */
   readonly timeoutMs?: number;
   /** Whether the step's end by a limit (its kill, its timeout) is the defence. */
   readonly endIsHeld?: boolean;
 }
 
-export type RuntimeName = "docker" | "oci";
+/** What stands on the host during an attack. */
+export interface HostProps extends AsyncDisposable {
+  readonly env: Readonly<Record<string, string>>;
+}
 
-/** Named by what is hostile in it; see `hostile-images.ts`. */
-export type HostileImageName = string;
+export type RuntimeName = "docker" | "oci";
 
 export interface AttackPlan {
   readonly limits?: Partial<SandboxLimits>;

@@ -4,27 +4,34 @@ import { join, relative } from "node:path";
 import { promisify } from "node:util";
 import { buildImage, busyboxLayer, type FixtureImage, type ImageConfig, type LayerEntry } from "@airlock/test-kit";
 
-const perl = "/usr/bin/perl";
-
 let layer: Promise<readonly LayerEntry[]> | undefined;
 
-/** Busybox, and Debian's perl with its base modules: a language whose `syscall` makes any system call. */
-export async function attackerImage(config: ImageConfig = {}): Promise<FixtureImage> {
-  layer ??= perlLayer();
-  return buildImage([await busyboxLayer(), await layer], { Env: ["PATH=/bin:/usr/bin"], ...config });
+/**
+ * Busybox; Debian's perl with its base modules, a language whose `syscall` makes any system call; and `/bin/setuid-id`, an
+ * `id` that the image wants to be run as root by everybody.
+ */
+export async function attackerImage(config: ImageConfig = {}, more: readonly LayerEntry[] = []): Promise<FixtureImage> {
+  layer ??= toolLayer();
+  return buildImage([await busyboxLayer(), await layer, more], { Env: ["PATH=/bin:/usr/bin"], ...config });
 }
 
-async function perlLayer(): Promise<readonly LayerEntry[]> {
-  const { stdout } = await promisify(execFile)("ldd", [perl]);
-  const libraries = [...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, path]) => path ?? "");
+async function toolLayer(): Promise<readonly LayerEntry[]> {
+  const [perl, id] = ["/usr/bin/perl", "/usr/bin/id"];
+  const libraries = new Set((await Promise.all([perl, id].map(librariesOf))).flat());
   const { stdout: modules } = await promisify(execFile)(perl, ["-e", "print grep { /perl-base$/ } @INC"]);
   return [
     { name: "usr/", type: "directory", mode: 0o755 },
     { name: "usr/bin/", type: "directory", mode: 0o755 },
-    { name: "usr/bin/perl", mode: 0o755, content: await readFile(perl) },
-    ...(await Promise.all(libraries.map(async (path) => file(path, await realpath(path))))),
+    await file(perl, perl),
+    { name: "bin/setuid-id", mode: 0o4755, content: await readFile(id) },
+    ...(await Promise.all([...libraries].map(async (path) => file(path, await realpath(path))))),
     ...(await tree(modules)),
   ];
+}
+
+async function librariesOf(program: string): Promise<string[]> {
+  const { stdout } = await promisify(execFile)("ldd", [program]);
+  return [...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, path]) => path ?? "");
 }
 
 async function tree(directory: string): Promise<LayerEntry[]> {

@@ -1,29 +1,33 @@
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { describeWithEngines, type EngineName, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Runtime, StepStatus } from "../contract.ts";
 import type { Hardening } from "../hardening.ts";
 import type { Attack, AttackPlan, RuntimeName, Scene, Weakened } from "./attack.ts";
 import { attacks } from "./catalogue/index.ts";
+import type { HostileImageName } from "./hostile-images.ts";
 
 /** Where attacks are carried out: one runtime, made anew for each way of weakening it. */
 export interface AttackTarget {
   readonly name: RuntimeName;
   readonly engines: readonly EngineName[];
-  /** Called once before the first attack; answers what makes runtimes, with the attackers' images in them. */
+  /** Called once before the first attack. */
   prepare(): Promise<PreparedTarget>;
 }
 
 export interface PreparedTarget extends AsyncDisposable {
   createRuntime(hardening: Partial<Hardening>): Promise<Runtime>;
-  /** The reference of an attacker's image; without a name the ordinary one. */
-  image(name?: string): Promise<string>;
+  /** Puts an attacker's image where the runtime finds it, and answers its reference; without a name the ordinary one. */
+  loadImage(runtime: Runtime, name: HostileImageName | undefined): Promise<string>;
 }
 
 const limits = { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 };
 const owner = `attacks-${process.pid}`;
+const run = promisify(execFile);
 const defaultTimeoutMs = 20_000;
 
 /** Carries out every attack of the catalogue that concerns the runtime: with the defaults, and with its defence off. */
@@ -31,6 +35,7 @@ export function describeAttacks(target: AttackTarget): void {
   describeWithEngines(target.engines, `attacks on the ${target.name} runtime`, () => {
     const cleanup = new AsyncDisposableStack();
     const runtimes = new Map<string, Promise<Runtime>>();
+    const images = new Map<Runtime, Map<string, Promise<string>>>();
     let prepared: PreparedTarget;
     let directory: string;
     beforeAll(async () => {
@@ -44,6 +49,13 @@ export function describeAttacks(target: AttackTarget): void {
       const runtime = runtimes.get(key) ?? openRuntime(hardening);
       runtimes.set(key, runtime);
       return runtime;
+    };
+    const imageIn = (runtime: Runtime, name: HostileImageName | undefined) => {
+      const loaded = images.get(runtime) ?? new Map<string, Promise<string>>();
+      images.set(runtime, loaded);
+      const image = loaded.get(name ?? "") ?? prepared.loadImage(runtime, name);
+      loaded.set(name ?? "", image);
+      return image;
     };
     const openRuntime = async (hardening: Partial<Hardening>) => {
       const runtime = await prepared.createRuntime(hardening);
@@ -59,8 +71,13 @@ export function describeAttacks(target: AttackTarget): void {
       const root = runtime.workspaceOwner;
       if (root) await chown(workspaceDir, root.uid, root.gid);
       await writeFile(join(scriptsDir, "attack"), script);
+      await using props = await attack.prepare?.();
+      // Node's own removal fails at what an attack may leave: paths longer than the kernel takes.
+      await using _workspace = {
+        [Symbol.asyncDispose]: async () => void (await run("rm", ["-rf", "--", workspaceDir])),
+      };
       const timeout = AbortSignal.timeout(attack.timeoutMs ?? defaultTimeoutMs);
-      const image = await prepared.image(attack.image);
+      const image = await imageIn(runtime, attack.image);
       const printed: Buffer[] = [];
       let status: StepStatus | Error;
       await using sandbox = await runtime.createSandbox(
@@ -82,7 +99,7 @@ export function describeAttacks(target: AttackTarget): void {
             image,
             script: "/airlock/attack",
             workingDirectory: plan.workingDirectory ?? "/data",
-            env: plan.env ?? {},
+            env: { ...props?.env, ...plan.env },
           },
           { signal: timeout, output: (_, bytes) => void printed.push(bytes) },
         );
@@ -127,6 +144,8 @@ async function judge(attack: Attack, scene: Scene, status: StepStatus | Error): 
   if (breach) return { kind: "breach", what: breach };
   const held = /^HELD.*$/m.exec(scene.output)?.[0];
   if (held) return { kind: "held", how: held };
+  if (attack.expects && scene.output.includes(attack.expects))
+    return { kind: "held", how: "nothing is seen from the host" };
   if (attack.endIsHeld && (status instanceof Error || status.kind === "killed")) {
     return { kind: "held", how: status instanceof Error ? status.message : status.signal };
   }

@@ -1,6 +1,7 @@
 import { engines, loadImage } from "@airlock/test-kit";
 import { attackerImage } from "../attacks/attacker-image.ts";
 import { describeAttacks } from "../attacks/describe-attacks.ts";
+import { hostileImages } from "../attacks/hostile-images.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 
 describeAttacks({
@@ -8,12 +9,14 @@ describeAttacks({
   engines: ["docker"],
   async prepare() {
     const { socketPath = "" } = engines().docker ?? {};
-    const reference = "airlock-test-attacker:1";
-    await loadImage(await attackerImage(), socketPath, reference);
     return {
       createRuntime: async (hardening) =>
         createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: false, ...{ hardening } }),
-      image: async () => reference,
+      async loadImage(_, name) {
+        const reference = `airlock-test-attack-${name ?? "attacker"}:1`;
+        await loadImage(await (name ? hostileImages[name] : attackerImage)(), socketPath, reference);
+        return reference;
+      },
       async [Symbol.asyncDispose]() {},
     };
   },

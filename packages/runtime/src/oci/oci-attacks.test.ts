@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { attackerImage } from "../attacks/attacker-image.ts";
 import { describeAttacks } from "../attacks/describe-attacks.ts";
-import { createOciRuntime } from "./index.ts";
+import { hostileImages } from "../attacks/hostile-images.ts";
+import { createOciRuntime, type OciRuntime } from "./index.ts";
+
+const never = new AbortController().signal;
 
 describeAttacks({
   name: "oci",
@@ -11,21 +14,18 @@ describeAttacks({
   async prepare() {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory("airlock-oci-attacks-")).path;
-    const archive = join(directory, "image.tar");
-    const reference = "attacks/attacker:1";
-    await writeFile(archive, await dockerArchive(await attackerImage(), reference));
     const owned = cleanup.move();
     return {
-      async createRuntime(hardening) {
-        const runtime = await createOciRuntime({
-          stateDir: join(directory, "state"),
-          allowHostImage: false,
-          ...{ hardening },
-        });
-        await runtime.loadImages(archive, { signal: new AbortController().signal });
-        return runtime;
+      createRuntime: (hardening) =>
+        createOciRuntime({ stateDir: join(directory, "state"), allowHostImage: false, hardening }),
+      async loadImage(runtime, name) {
+        const reference = `attacks/${name ?? "attacker"}:1`;
+        const archive = join(directory, "image.tar");
+        const image = await (name ? hostileImages[name] : attackerImage)();
+        await writeFile(archive, await dockerArchive(image, reference));
+        await (runtime as OciRuntime).loadImages(archive, { signal: never });
+        return reference;
       },
-      image: async () => reference,
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
   },

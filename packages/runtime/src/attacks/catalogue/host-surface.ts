@@ -1,0 +1,223 @@
+import { stat } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import type { Attack, Weakened } from "../attack.ts";
+import { forbiddenCommands, perlScript } from "../scripts.ts";
+
+const unmasked: Weakened = { hardening: { maskedPaths: false, userNamespace: false } };
+
+/** What is opened is never written: the tests must not harm the machine when a defence is off. */
+const opens = (mode: "<" | ">>" | "+<", ...paths: readonly string[]) =>
+  perlScript(`
+for my $path (${paths.map((path) => `glob("${path}")`).join(", ")}) {
+  if (open(my $file, "${mode}", $path)) {
+    if ("${mode}" ne "<") { print "BREACH $path opens for writing\\n"; exit; }
+    my $read = read($file, my $bytes, 64);
+    if ($read) { print "BREACH $path gives $read bytes\\n"; exit; }
+  }
+}
+print "HELD nothing opens\\n";`);
+
+/** Always part of how a sandbox is made. */
+const noSetting = (what: string): Weakened => ({ cannotBeShown: `no setting ${what}` });
+
+const masked: readonly (readonly [id: string, does: string, script: string, weakened: Weakened])[] = [
+  [
+    "sysrq",
+    "opens the trigger that restarts the machine",
+    opens(">>", "/proc/sysrq-trigger"),
+    { cannotBeShown: "kernels may have no such trigger" },
+  ],
+  [
+    "core-pattern",
+    "opens the name of the program that the host runs at a crash",
+    opens(">>", "/proc/sys/kernel/core_pattern"),
+    unmasked,
+  ],
+  [
+    "sysctl",
+    "opens settings of the kernel for writing",
+    opens(">>", "/proc/sys/kernel/panic", "/proc/sys/vm/overcommit_memory"),
+    unmasked,
+  ],
+  [
+    "kernel-memory",
+    "reads the kernel's memory",
+    opens("<", "/proc/kcore", "/dev/mem", "/dev/kmem", "/dev/port"),
+    { cannotBeShown: "kernels may be built without any of them" },
+  ],
+  ["kernel-keys", "reads whose keys the kernel holds", opens("<", "/proc/keys"), unmasked],
+  ["interrupts", "watches the machine's interrupts", opens("<", "/proc/interrupts"), unmasked],
+  [
+    "firmware",
+    "reads the machine's firmware tables",
+    opens("<", "/sys/firmware/acpi/tables/*", "/sys/firmware/dmi/tables/*"),
+    unmasked,
+  ],
+];
+
+const standing: readonly (readonly [id: string, does: string, defence: string, script: string, weakened: Weakened])[] =
+  [
+    [
+      "cgroup-release-agent",
+      "opens the name of the program that the host runs when a cgroup empties",
+      "no cgroup file system that can be written",
+      opens(">>", "/sys/fs/cgroup/release_agent", "/sys/fs/cgroup/*/release_agent", "/sys/fs/cgroup/*/*/release_agent"),
+      noSetting("shows cgroups writable"),
+    ],
+    [
+      "cgroup-limits",
+      "raises its own limits",
+      "no cgroup file system that can be written",
+      opens(
+        ">>",
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/pids.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/pids/pids.max",
+      ),
+      noSetting("shows cgroups writable"),
+    ],
+    [
+      "cgroup-mount",
+      "mounts the cgroup file system for itself",
+      "system call filter; no capability SYS_ADMIN",
+      forbiddenCommands(
+        "mkdir /tmp/cgroup && { mount -t cgroup -o pids none /tmp/cgroup || mount -t cgroup2 none /tmp/cgroup; }",
+      ),
+      { hardening: { seccomp: false, capabilities: ["SYS_ADMIN"], userNamespace: false } },
+    ],
+    [
+      "uevent-helper",
+      "opens the name of the program that the host runs for new devices",
+      "/sys is mounted read-only",
+      opens(">>", "/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent_hugepage/enabled"),
+      noSetting("mounts /sys writable"),
+    ],
+    [
+      "script-overwrite",
+      "changes the scripts of the steps to come",
+      "scripts are mounted read-only, outside the workspace",
+      forbiddenCommands("echo pwned >> /airlock/attack"),
+      noSetting("mounts them writable"),
+    ],
+    [
+      "script-remount",
+      "mounts the scripts again, writable",
+      "system call filter; no capability SYS_ADMIN",
+      forbiddenCommands("mount -o remount,bind,rw /airlock && echo >> /airlock/attack"),
+      { hardening: { seccomp: false, capabilities: ["SYS_ADMIN", "DAC_OVERRIDE"], userNamespace: false } },
+    ],
+    [
+      "engine-socket",
+      "looks for the socket of an engine",
+      "no host path but the workspace and the scripts",
+      forbiddenCommands(
+        "ls -d /var/run/docker.sock /run/docker.sock /run/containerd/* /run/crio/* /run/podman/* 2>/dev/null | grep .",
+      ),
+      noSetting("mounts it"),
+    ],
+    [
+      "host-devices",
+      "opens the machine's disks and its console",
+      "only the standard devices",
+      opens(
+        "<",
+        "/dev/vd*",
+        "/dev/sd*",
+        "/dev/nvme*",
+        "/dev/kmsg",
+        "/dev/loop*",
+        "/dev/kvm",
+        "/dev/fuse",
+        "/dev/net/tun",
+      ),
+      noSetting("adds devices"),
+    ],
+    [
+      "host-processes",
+      "reads memory and environment of other processes of the machine",
+      "a process namespace of its own",
+      perlScript(`
+my @others = grep { open(my $f, "<", "/proc/$_/environ") && do { local $/; <$f> } =~ /AIRLOCK_ATTACK_MARK=host/ }
+  map { m{(\\d+)} } glob("/proc/[0-9]*");
+print @others ? "BREACH @others\\n" : "HELD none of them is there\\n";`),
+      noSetting("shares the host's processes"),
+    ],
+    [
+      "host-root",
+      "is root on the machine outside of its mounts",
+      "a root of its own",
+      forbiddenCommands(
+        "ls -d /proc/1/root/var/lib/docker /proc/1/root/lib/systemd /proc/1/cwd/boot/vmlinuz* 2>/dev/null | grep .",
+      ),
+      noSetting("shows it the host's files"),
+    ],
+    [
+      "chroot-escape",
+      "climbs out of its root with a second chroot",
+      "the old root is unmounted, not only hidden",
+      perlScript(`
+mkdir "/tmp/inner"; opendir(my $out, "/") or die; chroot("/tmp/inner") or do { print "HELD $!\\n"; exit };
+chdir($out); chdir("..") for 1..64; chroot(".");
+print -e "/var/lib/dpkg/status" ? "BREACH the host's files\\n" : "HELD the root is where it was\\n";`),
+      noSetting("leaves the old root mounted"),
+    ],
+    [
+      "host-name",
+      "changes the machine's name",
+      "system call filter; a UTS namespace of its own",
+      forbiddenCommands("hostname pwned"),
+      { hardening: { seccomp: false, capabilities: ["SYS_ADMIN"] } },
+    ],
+  ];
+
+export const hostSurfaceAttacks: readonly Attack[] = [
+  ...masked.map(([id, does, script, weakened]) => ({
+    id,
+    does,
+    script,
+    weakened,
+    defence: "masked and read-only paths",
+  })),
+  ...standing.map(([id, does, defence, script, weakened]) => ({ id, does, defence, script, weakened })),
+  {
+    id: "setuid-program",
+    does: "of an ordinary user becomes root by a setuid program of its image",
+    defence: "no new privileges",
+    image: "unprivileged",
+    script: `id=$(/bin/setuid-id -u); if [ "$id" = 0 ]; then echo BREACH it is root; else echo "HELD it is $id"; fi\n`,
+    weakened: { hardening: { noNewPrivileges: false, userNamespace: false } },
+  },
+  {
+    id: "root-on-host",
+    does: "makes files that belong to root of the machine",
+    defence: "a user namespace of its own",
+    script: "touch /data/mine && echo made\n",
+    async inspect({ workspaceDir }) {
+      const { uid } = await stat(join(workspaceDir, "mine"));
+      return uid === 0 ? "the file belongs to root of the host" : null;
+    },
+    expects: "made",
+    runtimes: ["oci"],
+    weakened: { hardening: { userNamespace: false } },
+  },
+  {
+    id: "abstract-socket",
+    does: "talks to a program of the machine over an abstract socket",
+    defence: "a network namespace of its own, also where no network is allowed",
+    async prepare() {
+      const name = `airlock-attack-${process.pid}`;
+      const server = createServer((socket) => socket.end("hello"));
+      await new Promise<void>((resolve, reject) => server.once("error", reject).listen(`\0${name}`, resolve));
+      return {
+        env: { SOCKET: name },
+        [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+      };
+    },
+    script: perlScript(`
+socket(my $socket, 1, 1, 0) or die; my $address = pack("Sa*", 1, "\\0" . $ENV{SOCKET});
+print connect($socket, $address) ? "BREACH it answers\\n" : "HELD $!\\n";`),
+    weakened: noSetting("shares the host's network"),
+  },
+];

@@ -1,0 +1,38 @@
+import type { FixtureImage } from "@airlock/test-kit";
+import { attackerImage } from "./attacker-image.ts";
+
+/** Images with something hostile in them, by the name that attacks call them. */
+export const hostileImages = {
+  /** Wants to run as an ordinary user. */
+  unprivileged: () => attackerImage({ User: "1000:1000" }),
+  /** Wants to start in a directory that a leaked file descriptor of the runtime names. */
+  "working-directory": () => attackerImage({ WorkingDir: "/proc/self/fd/8" }),
+  /** Wants its own program to run before, or instead of, the step's shell. */
+  entrypoint: () =>
+    attackerImage({
+      Entrypoint: ["/bin/sh", "-c", "echo BREACH the entrypoint ran > /data/entrypoint"],
+      Cmd: ["/bin/sh", "-c", "echo BREACH the command ran > /data/entrypoint"],
+      Healthcheck: {
+        Test: ["CMD-SHELL", "echo BREACH the health check ran > /data/entrypoint"],
+        Interval: 1_000_000_000,
+      },
+    }),
+  /** Declares volumes where the kernel's file systems and the engine's socket are. */
+  volumes: () => attackerImage({ Volumes: { "/proc": {}, "/sys": {}, "/var/run/docker.sock": {}, "/airlock": {} } }),
+  /** Has a link in place of `/dev`, and one in place of a device. */
+  "dev-link": () =>
+    attackerImage({}, [
+      { name: "elsewhere/", type: "directory", mode: 0o755 },
+      { name: "dev", type: "symlink", linkname: "/elsewhere" },
+    ]),
+  /** Has links in place of the directories that get mounts. */
+  "mount-links": () =>
+    attackerImage({}, [
+      { name: "data", type: "symlink", linkname: "/proc/1/root" },
+      { name: "airlock", type: "symlink", linkname: "../../../../../../etc" },
+    ]),
+  /** Names the loader's own libraries for every program of the step. */
+  preload: () => attackerImage({ Env: ["PATH=/bin:/usr/bin", "LD_PRELOAD=/airlock/attack", "BASH_ENV=/x", "ENV=/x"] }),
+} as const satisfies Record<string, () => Promise<FixtureImage>>;
+
+export type HostileImageName = keyof typeof hostileImages;
