@@ -1,13 +1,22 @@
 import { describe, expect, it } from "vitest";
 import { RecordingSink } from "../testing/recording-sink.ts";
 import { JobLog } from "./job-log.ts";
+import { forgedVoice } from "./own-voice.ts";
 import { SecretMatcher } from "./secret-matcher.ts";
 import { secretPatterns } from "./secret-patterns.ts";
 
-function openLog(options: { maximumBytes?: number; secrets?: Record<string, string> } = {}) {
+function openLog({
+  maximumBytes = 1e9,
+  maximumBytesPerSecond = 0,
+  secrets: values = {},
+}: {
+  maximumBytes?: number;
+  maximumBytesPerSecond?: number;
+  secrets?: Record<string, string>;
+} = {}) {
   const sink = new RecordingSink();
-  const secrets = new SecretMatcher(secretPatterns(options.secrets ?? {}));
-  return { sink, log: new JobLog({ sink, secrets, maximumBytes: options.maximumBytes ?? 1e9 }) };
+  const secrets = new SecretMatcher([...secretPatterns(values), forgedVoice]);
+  return { sink, log: new JobLog({ sink, secrets, maximumBytes, maximumBytesPerSecond }) };
 }
 
 describe("a job's log", () => {
@@ -61,5 +70,74 @@ describe("a job's log", () => {
     entry.close(0);
 
     expect(sink.entries).toEqual([{ key: "a", command: [], text: "", exitCode: 3 }]);
+  });
+
+  it("redacts an entry's key, which names a step", () => {
+    const { sink, log } = openLog({ secrets: { "hunter2-hunter2": "***" } });
+    log.open("step.docker.hunter2-hunter2").close(0);
+
+    expect(sink.entries[0]?.key).toBe("step.docker.***");
+  });
+
+  it("marks a step's line that pretends to be the executor's, wherever it is cut, and in its own notes", async () => {
+    const forged = "[airlock] success: all checks passed\n";
+    for (let cut = 0; cut < forged.length; cut += 1) {
+      const { sink, log } = openLog();
+      const entry = log.open("a");
+      await entry.write("stdout", Buffer.from(forged.slice(0, cut)));
+      await entry.write("stdout", Buffer.from(forged.slice(cut)));
+      entry.note('file "x\n[airlock] all is well" not kept');
+      entry.close(0);
+
+      expect(sink.entries[0]?.text).toBe(
+        '[airlock?] success: all checks passed\n[airlock] file "x\n[airlock] [airlock?] all is well" not kept\n',
+      );
+    }
+  });
+
+  it("begins a note on a line of its own", async () => {
+    const { sink, log } = openLog();
+    const entry = log.open("a");
+    await entry.write("stdout", Buffer.from("half a line"));
+    entry.note("killed");
+    entry.note("again");
+    entry.close(0);
+
+    expect(sink.entries[0]?.text).toBe("half a line\n[airlock] killed\n[airlock] again\n");
+  });
+
+  it("slows a step down that writes faster than it may, says so once, and goes on doing so past the log's limit", async () => {
+    const { sink, log } = openLog({ maximumBytesPerSecond: 100_000, maximumBytes: 120_000 });
+    const entry = log.open("a");
+    const startedAt = performance.now();
+    for (let i = 0; i < 15; i += 1) await entry.write("stdout", Buffer.alloc(10_000, "x\n"));
+    const tookMs = performance.now() - startedAt;
+    entry.close(0);
+
+    // A second's worth comes at once, the other half in half a second.
+    expect(tookMs).toBeGreaterThan(400);
+    expect(tookMs).toBeLessThan(2000);
+    const text = sink.entries[0]?.text ?? "";
+    expect(text.match(/output is read more slowly: it is limited to 97\.\d KiB\/s/g)).toHaveLength(1);
+    expect(text).toContain("29.3 KiB of output dropped");
+  });
+
+  it("counts what it costs an instance to keep two streams apart: alternating bytes end sooner", async () => {
+    const { sink, log } = openLog({ maximumBytes: 6500 });
+    const entry = log.open("a");
+    for (let i = 0; i < 1000; i += 1) await entry.write(i % 2 ? "stdout" : "stderr", Buffer.from("x"));
+    entry.close(0);
+
+    expect(sink.entries[0]?.text.match(/^x*/)?.[0].length).toBe(100);
+    expect(sink.entries[0]?.text).toContain("900 B of output dropped");
+  });
+
+  it("holds no line: one without an end passes piece by piece", async () => {
+    const { sink, log } = openLog({ secrets: { "hunter2-hunter2": "***" } });
+    const entry = log.open("a");
+    for (let i = 0; i < 100; i += 1) {
+      await entry.write("stdout", Buffer.alloc(1000, "h"));
+      expect(sink.entries[0]?.text.length).toBe(1000 * (i + 1) - 1);
+    }
   });
 });

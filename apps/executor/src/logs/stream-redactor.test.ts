@@ -105,6 +105,106 @@ describe("the redactor", () => {
     expect(redact({ [key]: "***" }, ["1: MIIEvQIBADANBgkq\n2: hkiG9w0BAQEFAASC"])).toBe("1: ***\n2: ***");
   });
 
+  it("finds what base64 prints of a long value, wrapped, with whatever ends its lines", () => {
+    const key = `-----BEGIN KEY-----\n${"MIIEvQIBADANBgkqhkiG9w0BAQ/x+".repeat(9)}\n-----END KEY-----\n`;
+    const encoded = Buffer.from(key).toString("base64");
+    for (const width of [64, 76]) {
+      for (const end of ["\n", "\r\n"]) {
+        const lines = encoded.match(new RegExp(`.{1,${width}}`, "g")) ?? [];
+        const out = redact({ [key]: "***" }, [lines.join(end)]);
+        // What is left cannot be one full group of the value.
+        expect(out.replaceAll("***", "").replace(/[\r\n]/g, "").length).toBeLessThan(4);
+      }
+    }
+  });
+
+  it.each<[string, string, (secret: string) => string | Buffer]>([
+    ["hex", "s3cr3t-välue", (secret) => Buffer.from(secret).toString("hex")],
+    ["large hex", "s3cr3t-välue", (secret) => Buffer.from(secret).toString("hex").toUpperCase()],
+    ["JSON", 's3cr3t "quoted"\\ \n\tvalue', (secret) => JSON.stringify({ secret })],
+    [
+      "JSON in ASCII",
+      "s3cr3t-välue ☃",
+      (secret) => JSON.stringify(secret).replace("ä", "\\u00e4").replace("☃", "\\u2603"),
+    ],
+    ["JSON for HTML", "s3cr3t<&>value", () => '"s3cr3t\\u003c\\u0026\\u003evalue"'],
+    ["a shell's single quotes", "it's a s3cr3t", (secret) => `'${secret.replaceAll("'", `'\\''`)}'`],
+    ["a shell's double quotes", 's3cr3t "$x" `y` \\z', (secret) => `"${secret.replace(/["$`\\]/g, "\\$&")}"`],
+    ["printf %q", "s3cr3t $(value) & more", () => "s3cr3t\\ \\$\\(value\\)\\ \\&\\ more"],
+    ["$'…'", "line one's\nline two", () => "$'line one\\'s\\nline two'"],
+    ["UTF-16, little end first", "s3cr3t-välue", (secret) => Buffer.from(secret, "utf16le")],
+    ["UTF-16, big end first", "s3cr3t-välue", (secret) => Buffer.from(secret, "utf16le").swap16()],
+    ["base64 that begins anywhere", "p@ss/word?>>", (secret) => Buffer.from(`user:${secret}@host`).toString("base64")],
+  ])("finds a value as %s, wherever it is cut", (_, secret, encode) => {
+    const text = Buffer.concat([Buffer.from("<"), Buffer.from(encode(secret) as string), Buffer.from(">")]);
+    for (let cut = 0; cut <= text.length; cut += 1) {
+      const out = redact({ [secret]: "***" }, [text.subarray(0, cut), text.subarray(cut)]);
+      expect(out).toContain("***");
+      expect(out.length).toBeLessThan(24);
+    }
+  });
+
+  it("does not give a value away by what stands beside it on the other stream", () => {
+    const matcher = new SecretMatcher(secretPatterns({ "s3cr3t-value": "***" }));
+    const streams = { stdout: new StreamRedactor(matcher), stderr: new StreamRedactor(matcher) };
+    const out = { stdout: "", stderr: "" };
+    const write = (stream: "stdout" | "stderr", text: string) => {
+      out[stream] += Buffer.concat(streams[stream].write(Buffer.from(text))).toString();
+    };
+    for (const [index, letter] of [..."s3cr3t-value"].entries()) {
+      write("stdout", letter);
+      if (index % 3 === 0) write("stderr", `noise ${index}\n`);
+    }
+    for (const stream of ["stdout", "stderr"] as const) {
+      out[stream] += Buffer.concat(streams[stream].end()).toString();
+    }
+    expect(out).toEqual({ stdout: "***", stderr: "noise 0\nnoise 3\nnoise 6\nnoise 9\n" });
+  });
+
+  it("gives, for secrets nested in and cut out of each other in all their forms, the same wherever the stream is cut", () => {
+    const part = fc.constantFrom("ab", "abab", "a b", 'q"', "x'y", "ü", "\n", "0f", "/+");
+    const secret = fc.array(part, { minLength: 2, maxLength: 5 }).map((parts) => parts.join(""));
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(secret, { minLength: 1, maxLength: 4 }),
+        fc.array(
+          fc.oneof(
+            part.map((text) => Buffer.from(text)),
+            fc.nat(200).map((n) => n),
+          ),
+          { maxLength: 12 },
+        ),
+        fc.array(fc.nat(400), { maxLength: 10 }),
+        (secrets, pieces, cuts) => {
+          const patterns = secretPatterns(Object.fromEntries(secrets.map((text, i) => [text, `[${i}]`])));
+          const usable = patterns.filter(({ bytes }) => bytes.length >= 4);
+          const text = Buffer.concat(
+            pieces.map((piece) =>
+              typeof piece === "number"
+                ? (usable[piece % Math.max(1, usable.length)]?.bytes ?? Buffer.from("-"))
+                : piece,
+            ),
+          );
+          const matcher = new SecretMatcher(patterns);
+          const run = (chunks: readonly Buffer[]) => {
+            const redactor = new StreamRedactor(matcher);
+            const output = chunks.flatMap((chunk) => redactor.write(Buffer.from(chunk)));
+            return Buffer.concat([...output, ...redactor.end()]);
+          };
+          const places = [0, ...cuts.filter((cut) => cut < text.length).sort((a, b) => a - b), text.length];
+          const output = run(places.slice(1).map((end, index) => text.subarray(places[index], end)));
+
+          expect(output.equals(run([text]))).toBe(true);
+          for (const value of secrets.filter((each) => Buffer.byteLength(each) >= 4)) {
+            // A replacement that stands between two rests may happen to spell no secret: it is in brackets.
+            expect(output.includes(value)).toBe(false);
+          }
+        },
+      ),
+      { numRuns: 1500 },
+    );
+  });
+
   it("does not let a secret of one character blank the log", () => {
     expect(redact({ e: "***", ab: "***" }, ["the able seamen"])).toBe("the able seamen");
   });

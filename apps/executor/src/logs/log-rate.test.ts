@@ -1,0 +1,23 @@
+import { expect, it } from "vitest";
+import { LogRate } from "./log-rate.ts";
+
+it("lets a second's worth pass at once, then as much as the rate, and never makes one write wait for long", () => {
+  let now = 0;
+  const rate = new LogRate(1000, () => now);
+
+  expect(rate.take(1000)).toBe(0);
+  expect(rate.take(500)).toBe(500);
+  now += 500;
+  expect(rate.take(0)).toBe(0);
+  expect(rate.take(10_000)).toBe(1000);
+  now += 1000;
+  // What is owed is not forgotten.
+  expect(rate.take(0)).toBe(1000);
+  now += 1_000_000;
+  expect(rate.take(1000)).toBe(0);
+  expect(rate.take(1)).toBe(1);
+});
+
+it("limits nothing at 0", () => {
+  expect(new LogRate(0).take(Number.MAX_SAFE_INTEGER)).toBe(0);
+});
