@@ -8,6 +8,7 @@ import type { FileOwner } from "../workspace/file-owner.ts";
 import { Git } from "../workspace/git.ts";
 import { Mounts } from "../workspace/mounts.ts";
 import { RepositoryCache } from "../workspace/repository-cache.ts";
+import type { SubmoduleOptions } from "../workspace/submodules.ts";
 import { Trash } from "../workspace/trash.ts";
 import { type JobDirectory, type Workspace, WorkspaceFactory, type WorkspacePlan } from "../workspace/workspace.ts";
 import { RecordingSink } from "./recording-sink.ts";
@@ -21,6 +22,7 @@ export interface WorkspaceBenchOptions {
   readonly maximumBytes?: number;
   readonly cacheBytes?: number;
   readonly owner?: FileOwner;
+  readonly submodules?: SubmoduleOptions;
 }
 
 export const gitToken = "cafe0000cafe0000cafe0000cafe0000cafe0000";
@@ -36,6 +38,7 @@ export class WorkspaceBench {
 
   private constructor(options: WorkspaceBenchOptions) {
     const { dir, overlays, maximumFiles = 100_000, maximumBytes = 1e9, cacheBytes = 1e12, owner = null } = options;
+    const { submodules = { fetch: "none", allowedHosts: [] } } = options;
     this.#instance = options.instance;
     this.path = process.env.PATH ?? "";
     const git = new Git({ path: this.path, homeDir: join(dir, "home"), certificateFile: null });
@@ -58,6 +61,7 @@ export class WorkspaceBench {
       mountsVisible: true,
       overlays,
       keep: false,
+      submodules,
       owner,
       path: this.path,
     });

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { JobPayload } from "@airlock/api";
 import { checkoutInvalid } from "./checkout-errors.ts";
+import { isPlainPath } from "./plain-path.ts";
 
 /** What of a repository a workspace holds. Checked: safe to hand to git and to build paths from. */
 export interface CheckoutRequest {
@@ -43,19 +44,6 @@ export function checkoutRequest(payload: JobPayload): CheckoutRequest | undefine
     tags: payload.fetchTags,
     sparse: sparseCheckout,
   };
-}
-
-/** A relative path of ordinary components. */
-function isPlainPath(path: string): boolean {
-  return (
-    path.length <= 1000 &&
-    !hasControlCharacter(path) &&
-    path.split("/").every((part) => !["", ".", ".."].includes(part))
-  );
-}
-
-function hasControlCharacter(text: string): boolean {
-  return [...text].some((character) => character < " " || character === "\x7f" || character === "\\");
 }
 
 export function digest(...parts: readonly string[]): string {

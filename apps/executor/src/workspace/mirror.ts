@@ -153,7 +153,7 @@ export class Mirror {
         { signal, credentials: { url, headers }, onStderr: options.onStderr },
       ),
     );
-    await this.#bounded(options.signal, (signal) => this.#measure(commit, signal));
+    await this.#bounded(options.signal, (signal) => this.measure(commit, this.#limits, signal));
     const stdin = `update refs/commits/${commit} ${commit}\ndelete ${unchecked}\n`;
     await this.#git.check([...this.#at, "update-ref", "--stdin"], { signal: options.signal, stdin });
     (await this.#knownCommits(options.signal)).add(commit);
@@ -183,9 +183,23 @@ export class Mirror {
     }
   }
 
+  /**
+   * Asks the source whether the credentials still open it, without fetching.
+   * @throws {AirlockError} as `fetch` does.
+   */
+  async proveReadable({ url, headers }: MirrorSource, signal: AbortSignal): Promise<void> {
+    await this.#git.check([...this.#at, "ls-remote", "--quiet", url.href, "HEAD"], {
+      signal,
+      credentials: { url, headers },
+    });
+  }
+
   /** Counts the commit's files before any is written: a few kilobytes of trees can name billions of them. */
-  async #measure(commit: string, signal: AbortSignal): Promise<void> {
-    const { maximumBytes, maximumFiles } = this.#limits;
+  async measure(
+    commit: string,
+    { maximumBytes, maximumFiles }: Pick<MirrorLimits, "maximumBytes" | "maximumFiles">,
+    signal: AbortSignal,
+  ): Promise<{ readonly files: number; readonly bytes: number }> {
     const stop = new AbortController();
     let files = 0;
     let bytes = 0;
@@ -211,6 +225,7 @@ export class Mirror {
         if (bytes > maximumBytes) limit(`the commit's files are larger than ${formatBytes(maximumBytes)} together`);
       },
     });
+    return { files, bytes };
   }
 
   async #prune(signal: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ import { type FileOwner, handOver } from "./file-owner.ts";
 import type { Git } from "./git.ts";
 import { Mirror, type MirrorLimits } from "./mirror.ts";
 import { removeTree } from "./remove-tree.ts";
+import { type HeldSubmodule, placeSubmodules, submodulesKey } from "./submodules.ts";
 import { writeCheckout } from "./write-checkout.ts";
 
 const Description = z.object({ commit: z.string(), variant: z.string(), bytes: z.number() });
@@ -55,6 +56,11 @@ export class RepositoryCache {
 
   constructor(options: RepositoryCacheOptions) {
     this.#options = options;
+  }
+
+  /** Of one repository. */
+  get limits(): MirrorLimits {
+    return this.#options.limits;
   }
 
   /** Takes up what an earlier run left, without what it left half-made. */
@@ -105,22 +111,51 @@ export class RepositoryCache {
   }
 
   /**
-   * A checkout to begin from: of the commit itself, or of another one that differs little from it. Call it while the
-   * mirror is held exclusively and has the commit.
+   * A checkout to begin from: of the commit itself, or of another one that differs little from it, with these submodules
+   * in their places. Call it while the mirror is held exclusively and has the commit.
    */
-  async checkoutNear(instanceUrl: URL, request: CheckoutRequest, signal: AbortSignal): Promise<HeldCheckout> {
+  async checkoutNear(
+    instanceUrl: URL,
+    request: CheckoutRequest,
+    submodules: readonly HeldSubmodule[],
+    signal: AbortSignal,
+  ): Promise<HeldCheckout> {
+    return await this.#checkout(instanceUrl, request, submodules, true, signal);
+  }
+
+  /** A checkout of the commit itself, without submodules. Call it as `checkoutNear`. */
+  async checkoutOf(instanceUrl: URL, request: CheckoutRequest, signal: AbortSignal): Promise<HeldCheckout> {
+    return await this.#checkout(instanceUrl, request, [], false, signal);
+  }
+
+  async #checkout(
+    instanceUrl: URL,
+    request: CheckoutRequest,
+    submodules: readonly HeldSubmodule[],
+    orNear: boolean,
+    signal: AbortSignal,
+  ): Promise<HeldCheckout> {
     const repository = this.#repositoryFor(instanceUrl, request);
     const mirror = this.mirrorFor(instanceUrl, request);
     const tags = request.tags ? await mirror.tagsDigest(signal) : "";
     const { owner } = this.#options;
     const owned = owner ? [`${owner.uid}:${owner.gid}`] : [];
-    const variant = digest(String(request.shallow), request.directory, tags, ...owned, ...request.sparse);
+    const variant = digest(
+      String(request.shallow),
+      request.directory,
+      tags,
+      ...owned,
+      ...request.sparse,
+      ...variantOf(submodules),
+    );
     const candidates = repository.checkouts
       .filter((checkout) => checkout.variant === variant)
       .sort((a, b) => b.lastUsed - a.lastUsed);
     const same = candidates.find(({ commit }) => commit === request.commit);
-    const near = same ?? (await this.#firstNear(candidates, mirror, request.commit, signal));
-    return await this.#hold(near ?? (await this.#makeCheckout(repository, mirror, request, variant, signal)));
+    const near = same ?? (orNear ? await this.#firstNear(candidates, mirror, request.commit, signal) : undefined);
+    return await this.#hold(
+      near ?? (await this.#makeCheckout(repository, mirror, request, submodules, variant, signal)),
+    );
   }
 
   async #firstNear(candidates: readonly StoredCheckout[], mirror: Mirror, commit: string, signal: AbortSignal) {
@@ -134,6 +169,7 @@ export class RepositoryCache {
     repository: Repository,
     mirror: Mirror,
     request: CheckoutRequest,
+    submodules: readonly HeldSubmodule[],
     variant: string,
     signal: AbortSignal,
   ): Promise<StoredCheckout> {
@@ -142,6 +178,7 @@ export class RepositoryCache {
     try {
       const tree = join(making, "tree");
       await writeCheckout({ git, tree, request, mirrorDir: mirror.dir, base: null, signal });
+      await placeSubmodules(join(tree, request.directory), submodules, { path, signal });
       // Once for all workspaces that begin from it.
       await handOver(tree, owner, { path, signal });
       const description = { commit: request.commit, variant, bytes: await diskUsage(tree, path, signal) };
@@ -235,6 +272,11 @@ interface Evictable {
   readonly surplus: boolean;
   /** Whether it is gone. */
   remove(signal: AbortSignal): Promise<boolean>;
+}
+
+/** Set apart from the patterns before them. */
+function variantOf(submodules: readonly HeldSubmodule[]): string[] {
+  return submodules.length === 0 ? [] : ["\0submodules", ...submodulesKey(submodules)];
 }
 
 async function diskUsage(dir: string, path: string, signal: AbortSignal): Promise<number> {

@@ -9,9 +9,10 @@ import type { CheckoutRequest } from "./checkout-request.ts";
 import { DiskBound } from "./disk-bound.ts";
 import { type FileOwner, handOver } from "./file-owner.ts";
 import type { Git } from "./git.ts";
-import type { MirrorSource } from "./mirror.ts";
+import type { Mirror, MirrorSource } from "./mirror.ts";
 import { isMountablePath, type Mounts } from "./mounts.ts";
 import type { HeldCheckout, RepositoryCache } from "./repository-cache.ts";
+import { gatherSubmodules, type HeldSubmodule, type SubmoduleOptions } from "./submodules.ts";
 import type { Trash } from "./trash.ts";
 import { writeCheckout } from "./write-checkout.ts";
 import { type WorkspaceFile, writeScripts, writeWorkspaceFile } from "./write-files.ts";
@@ -28,6 +29,7 @@ export interface WorkspaceFactoryOptions {
   /** Whether overlays work on the data directory. */
   readonly overlays: boolean;
   readonly keep: boolean;
+  readonly submodules: SubmoduleOptions;
   /** Who is to own all files of a workspace; `null`: whoever this process is. */
   readonly owner: FileOwner | null;
   readonly path: string;
@@ -179,30 +181,33 @@ export class JobDirectory implements AsyncDisposable {
     const { repositories } = this.#options;
     const mirror = repositories.mirrorFor(instanceUrl, request);
     await logged(log, "setup.git.init", ["git", "init", request.directory || "."], async () => {});
-    const { base, entry } = await mirror.exclusively(async () => {
-      await logged(
-        log,
-        "setup.git.fetch",
-        ["git", "fetch", ...(request.shallow ? ["--depth=1"] : []), "origin", request.commit],
-        async (entry) => {
-          // Tags move: only the instance knows where they are now.
-          if (!request.tags && (await mirror.has(request.commit, signal))) {
-            entry.note("this machine has the commit already: nothing to fetch");
-          } else {
-            const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
-            await mirror.fetch(request.commit, source, {
-              shallow: request.shallow,
-              tags: request.tags,
-              signal,
-              onStderr,
-            });
-          }
-          await mirror.touch();
-        },
-      );
+    const fetchCommit = async (entry: LogEntry) => {
+      // Tags move: only the instance knows where they are now.
+      if (!request.tags && (await mirror.has(request.commit, signal))) {
+        entry.note("this machine has the commit already: nothing to fetch");
+      } else {
+        const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
+        const options = { shallow: request.shallow, tags: request.tags, signal, onStderr };
+        await mirror.fetch(request.commit, source, options);
+      }
+      await mirror.touch();
+    };
+    const command = ["git", "fetch", ...(request.shallow ? ["--depth=1"] : []), "origin", request.commit];
+    const checkOut = async (submodules: readonly HeldSubmodule[]) => {
       const entry = log.open("setup.git.checkout", ["git", "checkout", "--force", request.commit]);
-      return { base: await noted(entry, () => repositories.checkoutNear(instanceUrl, request, signal)), entry };
-    }, signal);
+      return {
+        base: await noted(entry, () => repositories.checkoutNear(instanceUrl, request, submodules, signal)),
+        entry,
+      };
+    };
+    const fetch = () => logged(log, "setup.git.fetch", command, fetchCommit);
+    const { base, entry } =
+      this.#options.submodules.fetch === "none"
+        ? await mirror.exclusively(async () => {
+            await fetch();
+            return await checkOut([]);
+          }, signal)
+        : await this.#checkOutWithSubmodules({ request, source, instanceUrl }, mirror, fetch, checkOut, log, signal);
     this.#base = base;
     this.#commit = {
       request,
@@ -248,6 +253,36 @@ export class JobDirectory implements AsyncDisposable {
       entry.close(0);
       return tree;
     });
+  }
+
+  /** The mirror is given free in between: the submodules have theirs, and nobody holds two. */
+  async #checkOutWithSubmodules<T>(
+    { request, source, instanceUrl }: NonNullable<WorkspacePlan["checkout"]>,
+    mirror: Mirror,
+    fetch: () => Promise<void>,
+    checkOut: (submodules: readonly HeldSubmodule[]) => Promise<T>,
+    log: JobLog,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const { git, repositories, submodules: options } = this.#options;
+    await mirror.exclusively(fetch, signal);
+    using gathered = await logged(log, "setup.git.submodules", [], async (entry) => {
+      const root = { ...source, repository: request.repository, scope: instanceUrl, onInstance: true };
+      const hosts = {
+        instanceUrl,
+        instanceHeaders: source.headers,
+        allowed: new Set(options.allowedHosts),
+      };
+      return await gatherSubmodules(
+        { source: root, commit: request.commit, gitDir: mirror.dir },
+        { git, repositories, options, limits: repositories.limits, hosts, entry, signal },
+      );
+    });
+    return await mirror.exclusively(async () => {
+      // Others may have pushed it out of the cache meanwhile.
+      if (!(await mirror.has(request.commit, signal))) await fetch();
+      return await checkOut(gathered.submodules);
+    }, signal);
   }
 
   /** A writable tree that looks like the base: a layer above it in milliseconds where that works, else a copy. */

@@ -1,15 +1,64 @@
 import { z } from "zod";
 import { durationMs, flag, sizeBytes, wholeNumber } from "../environment-values.ts";
 
+/** `HOST[:PORT]`, as they stand in addresses: a host alone is the usual port. */
+const hostList = z
+  .string()
+  .default("")
+  .transform((text, context) => {
+    const hosts = text
+      .split(",")
+      .map((host) => host.trim().toLowerCase())
+      .filter((host) => host !== "");
+    for (const host of hosts) {
+      if (!/^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/.test(host)) {
+        context.addIssue({
+          code: "custom",
+          message: `"${host}" is not a host: write it as git.example.com or HOST:PORT`,
+        });
+      }
+    }
+    return hosts;
+  });
+
 /** Workspaces. */
 export const workspaceVariables = {
-  EXECUTOR_MAXIMUM_CHECKOUT_SIZE: sizeBytes("20G").refine((bytes) => bytes > 0, "must be more than 0"),
-  EXECUTOR_MAXIMUM_CHECKOUT_FILES: wholeNumber(2_000_000, 1),
-  EXECUTOR_MAXIMUM_CHECKOUT_TIME: durationMs("10m").refine((ms) => ms > 0, "must be longer than 0"),
-  EXECUTOR_MIRROR_CACHE_SIZE: sizeBytes("20G"),
+  EXECUTOR_MAXIMUM_CHECKOUT_SIZE: sizeBytes("20G")
+    .refine((bytes) => bytes > 0, "must be more than 0")
+    .meta({ description: "What one checkout may weigh." }),
+  EXECUTOR_MAXIMUM_CHECKOUT_FILES: wholeNumber(2_000_000, 1).meta({
+    description: "How many files one checkout may have.",
+  }),
+  EXECUTOR_MAXIMUM_CHECKOUT_TIME: durationMs("10m")
+    .refine((ms) => ms > 0, "must be longer than 0")
+    .meta({ description: "How long fetching and checking out may take." }),
+  EXECUTOR_GIT_SUBMODULES: z
+    .enum(["none", "direct", "recursive"], { error: "must be none, direct or recursive" })
+    .default("none")
+    .meta({ description: "Which submodules a job may have checked out." }),
+  EXECUTOR_GIT_SUBMODULE_HOSTS: hostList.meta({
+    description: "Further hosts that submodules may come from.",
+    default: "none",
+    values: "hosts, separated by commas: `git.example.com`, `HOST:PORT`",
+  }),
+  EXECUTOR_MIRROR_CACHE_SIZE: sizeBytes("20G").meta({
+    description: "Mirrors and prepared checkouts together; what was used longest ago goes first.",
+  }),
   EXECUTOR_WORKSPACE_MOUNTS: z
     .enum(["auto", "always", "never"], { error: "must be auto, always or never" })
-    .default("auto"),
-  EXECUTOR_KEEP_WORKSPACES: flag(false),
-  NODE_EXTRA_CA_CERTS: z.string().optional(),
+    .default("auto")
+    .meta({
+      description: "Whether a workspace is a mount with a bound of its own; auto: where the runtime is sure to see it.",
+    }),
+  EXECUTOR_KEEP_WORKSPACES: flag(false).meta({
+    description: "Whether workspaces stay after their jobs, to look into; they are never removed then.",
+  }),
+  NODE_EXTRA_CA_CERTS: z
+    .string()
+    .optional()
+    .meta({
+      description: "File with further certificate authorities (PEM), for the instance, registries and git.",
+      default: "none",
+      values: "a path",
+    }),
 };

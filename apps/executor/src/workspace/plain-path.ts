@@ -1,0 +1,12 @@
+/** Whether this is a relative path of ordinary components: it leads nowhere else, and no tool reads more into it. */
+export function isPlainPath(path: string): boolean {
+  return (
+    path.length <= 1000 &&
+    !hasControlCharacter(path) &&
+    path.split("/").every((part) => !["", ".", ".."].includes(part))
+  );
+}
+
+function hasControlCharacter(text: string): boolean {
+  return [...text].some((character) => character < " " || character === "\x7f" || character === "\\");
+}
