@@ -1,5 +1,6 @@
 export { assertNever } from "./assert-never.ts";
 export { formatBytes, parseBytes } from "./bytes.ts";
+export { closestWord } from "./closest-word.ts";
 export { formatDuration, parseDuration } from "./duration.ts";
 export { type AllowRule, type EgressPolicy, parseAllowRule } from "./egress-policy.ts";
 export { AirlockError, type AirlockErrorOptions, errorMessage } from "./errors.ts";

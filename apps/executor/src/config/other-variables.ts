@@ -1,0 +1,86 @@
+import { closestWord } from "@airlock/job";
+
+/** A variable of the protocol that means nothing to the runtimes that exist, and what is done about it. */
+interface OtherVariable {
+  /** A whole name, or the beginning of several ones with `*` at its end. */
+  readonly name: string;
+  /** Refused is what would be dangerous or surprising to leave out. */
+  readonly effect: "refused" | "ignored";
+  /** Follows the variable's name in a sentence. */
+  readonly why: string;
+}
+
+const noKubernetes = "belongs to the Kubernetes runtime, which this executor does not have";
+const noFirecracker = "belongs to the Firecracker runtime, which this executor does not have";
+
+export const otherVariables: readonly OtherVariable[] = [
+  {
+    name: "EXECUTOR_DOCKER_HOST_MOUNT_PATH",
+    effect: "refused",
+    why: "is not supported: give the data directory the same path for the executor and for the Docker engine's machine, and unset it",
+  },
+  {
+    name: "EXECUTOR_DOCKER_ADDITIONAL_MOUNTS",
+    effect: "refused",
+    why: "is not supported: steps see no directory of the machine but their workspace; put the files into the image, and unset it",
+  },
+  { name: "EXECUTOR_FIRECRACKER_IMAGE", effect: "ignored", why: noFirecracker },
+  { name: "EXECUTOR_FIRECRACKER_KERNEL_IMAGE", effect: "ignored", why: noFirecracker },
+  { name: "EXECUTOR_FIRECRACKER_SANDBOX_IMAGE", effect: "ignored", why: noFirecracker },
+  { name: "EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS", effect: "ignored", why: noFirecracker },
+  { name: "EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS", effect: "ignored", why: noFirecracker },
+  { name: "EXECUTOR_VM_STARTUP_SCRIPT_PATH", effect: "ignored", why: noFirecracker },
+  { name: "EXECUTOR_VM_PREFIX", effect: "ignored", why: noFirecracker },
+  { name: "EXECUTOR_KUBERNETES_*", effect: "ignored", why: noKubernetes },
+  ...[
+    "KUBERNETES_JOB_*",
+    "KUBERNETES_KEEP_JOBS",
+    "KUBERNETES_RUN_AS_USER",
+    "KUBERNETES_RUN_AS_GROUP",
+    "KUBERNETES_FS_GROUP",
+    "KUBERNETES_SINGLE_JOB_*",
+    "KUBERNETES_ADDITIONAL_JOB_*",
+    "KUBERNETES_GIT_CA_CERT",
+    "KUBERNETES_IMAGE_PULL_*",
+  ].map((name): OtherVariable => ({ name, effect: "ignored", why: noKubernetes })),
+  {
+    name: "NODE_EXPORTER_URL",
+    effect: "ignored",
+    why: "has no effect: let Prometheus scrape the node exporter itself",
+  },
+  {
+    name: "DOCKER_REGISTRY_NODE_EXPORTER_URL",
+    effect: "ignored",
+    why: "has no effect: let Prometheus scrape the registry's node exporter itself",
+  },
+  { name: "SRC_TRACE_LOG", effect: "ignored", why: "has no effect: this executor writes no traces" },
+  {
+    name: "SRC_PROF_HTTP",
+    effect: "ignored",
+    why: "has no effect: EXECUTOR_HEALTH_SERVER_ADDR serves the metrics, and `node --inspect` profiles",
+  },
+];
+
+/** What to say about given variables that are none of ours: problems stop the executor, notes do not. */
+export function judgeOtherVariables(
+  given: readonly string[],
+  known: readonly string[],
+): { readonly problems: readonly string[]; readonly notes: readonly string[] } {
+  const problems: string[] = [];
+  const notes: string[] = [];
+  for (const name of given) {
+    if (known.includes(name)) continue;
+    const other = otherVariables.find((candidate) => matches(candidate, name));
+    if (other?.effect === "refused") problems.push(`${name} ${other.why}`);
+    else if (other) notes.push(`${name} ${other.why}.`);
+    else if (name.startsWith("EXECUTOR_")) {
+      const closest = closestWord(name, known);
+      notes.push(`${name} is not a variable of this executor${closest ? `; did you mean ${closest}?` : "."}`);
+    }
+  }
+  return { problems, notes };
+}
+
+function matches({ name }: OtherVariable, given: string): boolean {
+  return name.endsWith("*") ? given.startsWith(name.slice(0, -1)) : given === name;
+}

@@ -1,0 +1,67 @@
+import { AirlockError } from "@airlock/job";
+import { type Advisory, advisories } from "./advisories.ts";
+import { isFixed, parseVersion, type Version } from "./version.ts";
+
+/** A program of the host and the version that it gives itself. */
+export interface InstalledProgram {
+  /** `git`, `runc`, `crun`, `runsc`, `docker`; others have no known minimum. */
+  readonly name: string;
+  readonly version: string;
+}
+
+/** A program that is older than what is known to be safe: its holes in one sentence, and what to do. */
+export interface VersionFinding {
+  readonly program: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** One finding for each program with known holes. What has a version that can't be read has one, too. */
+export function versionFindings(
+  programs: readonly InstalledProgram[],
+  known: readonly Advisory[] = advisories,
+): readonly VersionFinding[] {
+  return programs.flatMap(({ name, version: text }) => {
+    const concerning = known.filter(({ program }) => program === name);
+    if (concerning.length === 0) return [];
+    const version = parseVersion(text);
+    if (!version) {
+      const hint = "Make sure that it is up to date.";
+      return [{ program: name, message: `${name} says that its version is "${text}", which can't be compared`, hint }];
+    }
+    const open = concerning.filter(({ fixedIn }) => !isFixed(version, versions(fixedIn)));
+    return open.length === 0 ? [] : [finding(name, text, open)];
+  });
+}
+
+/**
+ * What the administrator's setting makes of findings: nothing for `warn`.
+ * @throws {AirlockError} code `program-too-old` for `refuse`, naming each program.
+ */
+export function refuseUnsafeVersions(setting: "warn" | "refuse", findings: readonly VersionFinding[]): void {
+  if (setting === "warn" || findings.length === 0) return;
+  throw new AirlockError(findings.map(({ message }) => message).join("\n"), {
+    code: "program-too-old",
+    hint: [...new Set(findings.map(({ hint }) => hint))].join("\n"),
+  });
+}
+
+function finding(program: string, version: string, open: readonly Advisory[]): VersionFinding {
+  const holes = open.map(({ ids, danger }) => `${ids.join(", ")} (${danger})`).join("; ");
+  // The newest one is mended only in the newest branches: what has it has all the others.
+  const fixedIn = open[0]?.fixedIn ?? [];
+  return {
+    program,
+    message: `${program} ${version} is older than its mended versions: ${holes}`,
+    hint:
+      `Upgrade ${program} to ${fixedIn.join(", ")} or newer, or, where the distribution mends it without raising the ` +
+      "version, make sure that its security updates are installed; EXECUTOR_MINIMUM_VERSIONS decides between warning and refusal.",
+  };
+}
+
+function versions(texts: readonly string[]): Version[] {
+  return texts.flatMap((text) => {
+    const version = parseVersion(text);
+    return version ? [version] : [];
+  });
+}
