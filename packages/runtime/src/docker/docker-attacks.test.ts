@@ -11,7 +11,7 @@ describeAttacks({
     const { socketPath = "" } = engines().docker ?? {};
     return {
       createRuntime: async (hardening) =>
-        createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: false, ...{ hardening } }),
+        createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: false, hardening }),
       async loadImage(_, name) {
         const reference = `airlock-test-attack-${name ?? "attacker"}:1`;
         await loadImage(await (name ? hostileImages[name] : attackerImage)(), socketPath, reference);

@@ -6,17 +6,27 @@ import { forbiddenCommands, perlScript } from "../scripts.ts";
 
 const unmasked: Weakened = { hardening: { maskedPaths: false, userNamespace: false } };
 
-/** What is opened is never written: the tests must not harm the machine when a defence is off. */
-const opens = (mode: "<" | ">>" | "+<", ...paths: readonly string[]) =>
+/** What is opened is never written, nor made: the tests must not harm the machine when a defence is off. */
+const opensForWriting = (...paths: readonly string[]) =>
   perlScript(`
-for my $path (${paths.map((path) => `glob("${path}")`).join(", ")}) {
-  if (open(my $file, "${mode}", $path)) {
-    if ("${mode}" ne "<") { print "BREACH $path opens for writing\\n"; exit; }
+for my $path (${globs(paths)}) {
+  if (sysopen(my $file, $path, 1)) { print "BREACH $path opens for writing\\n"; exit; }
+}
+print "HELD nothing opens\\n";`);
+
+const reads = (...paths: readonly string[]) =>
+  perlScript(`
+for my $path (${globs(paths)}) {
+  if (open(my $file, "<", $path)) {
     my $read = read($file, my $bytes, 64);
     if ($read) { print "BREACH $path gives $read bytes\\n"; exit; }
   }
 }
 print "HELD nothing opens\\n";`);
+
+function globs(paths: readonly string[]): string {
+  return paths.map((path) => `glob("${path}")`).join(", ");
+}
 
 /** Always part of how a sandbox is made. */
 const noSetting = (what: string): Weakened => ({ cannotBeShown: `no setting ${what}` });
@@ -25,33 +35,33 @@ const masked: readonly (readonly [id: string, does: string, script: string, weak
   [
     "sysrq",
     "opens the trigger that restarts the machine",
-    opens(">>", "/proc/sysrq-trigger"),
+    opensForWriting("/proc/sysrq-trigger"),
     { cannotBeShown: "kernels may have no such trigger" },
   ],
   [
     "core-pattern",
     "opens the name of the program that the host runs at a crash",
-    opens(">>", "/proc/sys/kernel/core_pattern"),
+    opensForWriting("/proc/sys/kernel/core_pattern"),
     unmasked,
   ],
   [
     "sysctl",
     "opens settings of the kernel for writing",
-    opens(">>", "/proc/sys/kernel/panic", "/proc/sys/vm/overcommit_memory"),
+    opensForWriting("/proc/sys/kernel/panic", "/proc/sys/vm/overcommit_memory"),
     unmasked,
   ],
   [
     "kernel-memory",
     "reads the kernel's memory",
-    opens("<", "/proc/kcore", "/dev/mem", "/dev/kmem", "/dev/port"),
+    reads("/proc/kcore", "/dev/mem", "/dev/kmem", "/dev/port"),
     { cannotBeShown: "kernels may be built without any of them" },
   ],
-  ["kernel-keys", "reads whose keys the kernel holds", opens("<", "/proc/keys"), unmasked],
-  ["interrupts", "watches the machine's interrupts", opens("<", "/proc/interrupts"), unmasked],
+  ["kernel-keys", "reads whose keys the kernel holds", reads("/proc/keys"), unmasked],
+  ["interrupts", "watches the machine's interrupts", reads("/proc/interrupts"), unmasked],
   [
     "firmware",
     "reads the machine's firmware tables",
-    opens("<", "/sys/firmware/acpi/tables/*", "/sys/firmware/dmi/tables/*"),
+    reads("/sys/firmware/acpi/tables/*", "/sys/firmware/dmi/tables/*"),
     unmasked,
   ],
 ];
@@ -62,15 +72,18 @@ const standing: readonly (readonly [id: string, does: string, defence: string, s
       "cgroup-release-agent",
       "opens the name of the program that the host runs when a cgroup empties",
       "no cgroup file system that can be written",
-      opens(">>", "/sys/fs/cgroup/release_agent", "/sys/fs/cgroup/*/release_agent", "/sys/fs/cgroup/*/*/release_agent"),
+      opensForWriting(
+        "/sys/fs/cgroup/release_agent",
+        "/sys/fs/cgroup/*/release_agent",
+        "/sys/fs/cgroup/*/*/release_agent",
+      ),
       noSetting("shows cgroups writable"),
     ],
     [
       "cgroup-limits",
       "raises its own limits",
       "no cgroup file system that can be written",
-      opens(
-        ">>",
+      opensForWriting(
         "/sys/fs/cgroup/memory.max",
         "/sys/fs/cgroup/pids.max",
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -91,7 +104,7 @@ const standing: readonly (readonly [id: string, does: string, defence: string, s
       "uevent-helper",
       "opens the name of the program that the host runs for new devices",
       "/sys is mounted read-only",
-      opens(">>", "/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent_hugepage/enabled"),
+      opensForWriting("/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent_hugepage/enabled"),
       noSetting("mounts /sys writable"),
     ],
     [
@@ -121,17 +134,7 @@ const standing: readonly (readonly [id: string, does: string, defence: string, s
       "host-devices",
       "opens the machine's disks and its console",
       "only the standard devices",
-      opens(
-        "<",
-        "/dev/vd*",
-        "/dev/sd*",
-        "/dev/nvme*",
-        "/dev/kmsg",
-        "/dev/loop*",
-        "/dev/kvm",
-        "/dev/fuse",
-        "/dev/net/tun",
-      ),
+      reads("/dev/vd*", "/dev/sd*", "/dev/nvme*", "/dev/kmsg", "/dev/loop*", "/dev/kvm", "/dev/fuse", "/dev/net/tun"),
       noSetting("adds devices"),
     ],
     [

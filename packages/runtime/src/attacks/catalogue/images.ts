@@ -11,6 +11,7 @@ export const imageAttacks: readonly Attack[] = [
     does: "starts in a directory that a leaked descriptor of the runtime names",
     defence: "the image's working directory is not used",
     image: "working-directory",
+    endIsHeld: true,
     script: `cd / && case $(pwd -P) in /proc/*) echo BREACH $(pwd -P);; *) ls -d ./var/lib/dpkg/status >/dev/null 2>&1 && echo BREACH the host || echo HELD $(pwd -P);; esac\n`,
     weakened: never,
   },
