@@ -7,6 +7,7 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "docker.io", paths: ["/usr/sbin/dockerd", "/usr/bin/dockerd"] },
   { name: "crun", paths: ["/usr/bin/crun"] },
   { name: "runc", paths: ["/usr/sbin/runc", "/usr/bin/runc"] },
+  { name: "runsc", paths: ["/usr/bin/runsc"] },
   { name: "docker-registry", paths: ["/usr/bin/docker-registry"] },
   { name: "postgresql", paths: ["/usr/lib/postgresql"] },
   { name: "python3-swift", paths: ["/usr/lib/python3/dist-packages/swift"] },

@@ -43,3 +43,17 @@ export const defaultHardening: Hardening = {
   userNamespace: true,
   readOnlyRoot: false,
 };
+
+/** One sentence each on what an administrator gave up of {@link defaultHardening}. */
+export function relaxations(hardening: Hardening): readonly string[] {
+  const added = hardening.capabilities.filter((name) => !defaultHardening.capabilities.includes(name));
+  return [
+    ...(added.length > 0 ? [`Sandboxes have more capabilities than by default: ${added.join(", ")}.`] : []),
+    ...(hardening.noNewPrivileges
+      ? []
+      : ["Programs in sandboxes may gain privileges by setuid and file capabilities."]),
+    ...(hardening.seccomp ? [] : ["Sandboxes may make any system call."]),
+    ...(hardening.maskedPaths ? [] : ["Sandboxes see all of the host's /proc and /sys."]),
+    ...(hardening.userNamespace ? [] : ["Sandboxes have no user namespace: root in them is root on the host."]),
+  ];
+}

@@ -36,6 +36,7 @@ export async function selectRuntime({ kind, docker, oci }: RuntimeChoice, { sign
 
 async function isInstalled(runtimePath: string | undefined): Promise<boolean> {
   if (runtimePath === undefined) return (await findOnSystemPath(["crun", "runc"])) !== undefined;
+  if (!runtimePath.startsWith("/")) return (await findOnSystemPath([runtimePath])) !== undefined;
   return access(runtimePath, constants.X_OK).then(
     () => true,
     () => false,

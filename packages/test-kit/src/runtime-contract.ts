@@ -14,6 +14,11 @@ export interface RuntimeUnderTest {
   readonly runtime: Runtime;
   /** For the sandboxes of this suite and for nobody else's. */
   readonly owner: string;
+  /**
+   * Whether a kernel in user space runs the steps: then the host does not see their processes, and limits hold for that
+   * kernel as a whole. Default: no.
+   */
+  readonly hasOwnKernel?: boolean;
   readonly images: {
     /** Has `/bin/sh` and busybox's applets, runs as root, sets `FROM_IMAGE=yes`. */
     readonly shell: string;
@@ -181,7 +186,8 @@ export function describeRuntime(
         expect(won).toBe("step\n");
       });
 
-      it("never show the environment on a command line of the host", async () => {
+      it("never show the environment on a command line of the host", async ({ skip }) => {
+        skip(subject.hasOwnKernel === true, "the host does not see the steps' processes");
         await using place = await open();
         const secret = `secret-${randomUUID()}`;
         const token = uniqueSeconds();
@@ -238,7 +244,8 @@ export function describeRuntime(
         expect(stdout).toBe("");
       });
 
-      it("show no process of the host or of another sandbox", async () => {
+      it("show no process of the host or of another sandbox", async ({ skip }) => {
+        skip(subject.hasOwnKernel === true, "the host does not see the steps' processes");
         await using place = await open();
         await using other = await open();
         const token = uniqueSeconds();
@@ -260,7 +267,8 @@ export function describeRuntime(
     });
 
     describe("a step's rights", () => {
-      it("are few capabilities, no new privileges, and a system call filter", async () => {
+      it("are few capabilities, no new privileges, and a system call filter", async ({ skip }) => {
+        skip(subject.hasOwnKernel === true, "what is reached is not the host's kernel");
         await using place = await open();
 
         const { stdout } = await place.run("cat /proc/self/status");
@@ -275,7 +283,8 @@ export function describeRuntime(
         }
       });
 
-      it("do not reach to mounts, namespaces, devices, or the kernel's switches", async () => {
+      it("do not reach to mounts, namespaces, devices, or the kernel's switches", async ({ skip }) => {
+        skip(subject.hasOwnKernel === true, "what is reached is not the host's kernel");
         await using place = await open();
 
         // Files of the kernel are opened for writing, never written: a runtime that fails this must not harm the machine.
@@ -327,6 +336,7 @@ export function describeRuntime(
     describe("limits", () => {
       it("hold the number of processes", async ({ skip }) => {
         skip(!enforces.pids, "this host can't limit it");
+        skip(subject.hasOwnKernel === true, "the steps' own kernel counts otherwise");
         await using place = await open({ limits: { pids: 40 } });
 
         const { status, stdout } = await place.run(
@@ -354,6 +364,7 @@ export function describeRuntime(
 
       it("hold the processor time", async ({ skip }) => {
         skip(!enforces.cpu, "this host can't limit it");
+        skip(subject.hasOwnKernel === true, "the steps' own kernel counts otherwise");
         await using place = await open({ limits: { cpus: 0.25 } });
 
         const { stdout } = await place.run("timeout 2 sh -c 'while :; do :; done'; times");
@@ -479,7 +490,8 @@ export function describeRuntime(
         }
       });
 
-      it("host: shows the host's tools and nothing else of it", async () => {
+      it("host: shows the host's tools and nothing else of it", async ({ skip }) => {
+        skip(subject.hasOwnKernel === true, "the host's tools ask for what another kernel may not know");
         await using place = await open();
         await writeFile(join(place.workspaceDir, "note"), "x");
         await prepare(place.sandbox, "host");
@@ -511,7 +523,8 @@ export function describeRuntime(
     });
 
     describe("the end of a sandbox", () => {
-      it("leaves nothing, twice over", async () => {
+      it("leaves nothing, twice over", async ({ skip }) => {
+        skip(subject.hasOwnKernel === true, "the host does not see the steps' processes");
         const token = uniqueSeconds();
         const place = await open();
         const running = place.start(`sleep ${token}`);
@@ -529,7 +542,8 @@ export function describeRuntime(
         await place[Symbol.asyncDispose]();
       });
 
-      it("is made up for by the collection of what was abandoned, and of nothing else", async () => {
+      it("is made up for by the collection of what was abandoned, and of nothing else", async ({ skip }) => {
+        skip(subject.hasOwnKernel === true, "the host does not see the steps' processes");
         const [abandonedToken, keptToken] = [uniqueSeconds(), uniqueSeconds()];
         await using abandoned = await open();
         await using kept = await open();

@@ -21,6 +21,8 @@ export interface BundlePlan {
   /** `null`: ids in the container are those of the host. */
   readonly idMapping: IdMapping | null;
   readonly hardening: Omit<Hardening, "userNamespace">;
+  /** Whether a kernel in user space, as gVisor's, stands between the step and the host's. */
+  readonly hasOwnKernel: boolean;
 }
 
 /** Host ids that the container's 0 and those after it stand for. */
@@ -36,7 +38,7 @@ export type BundleNetwork =
   /** That at a path, joined by the OCI runtime. */
   | { readonly kind: "join"; readonly path: string }
   /** That of whoever starts the OCI runtime. It belongs to the host's user namespace, so its `/sys` is mounted before, too. */
-  | { readonly kind: "inherited"; readonly sysfs: string };
+  | { readonly kind: "inherited"; readonly sysfs: string | null };
 
 export interface OciMount {
   readonly destination: string;
@@ -48,11 +50,15 @@ export interface OciMount {
 /**
  * The first process of the step, which ends with its script: kernel and programs treat process 1 unlike any other, so the
  * script is its child. A shell that waits reaps whatever else becomes its child: no daemon leaves zombies.
+ *
+ * A working directory that the OCI runtime made would be root's, so other users make their own.
  */
-const init = '/bin/sh "$0"; exit $?';
-
-/** A working directory that the OCI runtime made would be root's, so other users make their own. */
-const unprivilegedInit = `[ -d "$1" ] || mkdir -p "$1"; cd "$1" || exit 126; ${init}`;
+function initCommand({ user, hasOwnKernel, script, workingDirectory }: BundlePlan): readonly string[] {
+  // Outside of Linux, process 1 is not spared by signals that it has no handler for.
+  const staying = hasOwnKernel ? "trap : TERM; " : "";
+  const going = user.uid === 0 ? "" : '[ -d "$1" ] || mkdir -p "$1"; cd "$1" || exit 126; ';
+  return ["/bin/sh", "-c", `${staying}${going}/bin/sh "$0"; exit $?`, script, workingDirectory];
+}
 
 /**
  * The `config.json` of one step: OCI runtime specification 1.0.
@@ -71,9 +77,7 @@ export function bundleConfig(plan: BundlePlan): object {
     process: {
       terminal: false,
       user: { uid: plan.user.uid, gid: plan.user.gid, additionalGids: plan.user.additionalGids },
-      args: isRoot
-        ? ["/bin/sh", "-c", init, plan.script]
-        : ["/bin/sh", "-c", unprivilegedInit, plan.script, plan.workingDirectory],
+      args: initCommand(plan),
       env: plan.env,
       cwd: isRoot ? plan.workingDirectory : "/data",
       capabilities: { bounding: capabilities, effective: held, permitted: held, inheritable: [], ambient: [] },
@@ -161,7 +165,7 @@ function systemMounts({ idMapping, network, hardening }: BundlePlan): readonly O
       options: [...inert, "mode=1777", "size=65536k", "nr_inodes=8192"],
     },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: inert },
-    network.kind === "inherited"
+    network.kind === "inherited" && network.sysfs !== null
       ? { destination: "/sys", type: "bind", source: network.sysfs, options: ["bind", ...inert, "ro", "private"] }
       : { destination: "/sys", type: "sysfs", source: "sysfs", options: [...inert, access] },
   ];

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import {
   busyboxImage,
   describeRuntime,
@@ -14,7 +14,7 @@ import { createOciRuntime } from "./index.ts";
 import { findOnSystemPath } from "./runtime-binary.ts";
 
 /** The contract runs with each OCI runtime that is installed, since they differ in cgroups, logs and exit codes. */
-const runtimePaths = [engines().oci?.runtimePath, await findOnSystemPath(["runc"])];
+const runtimePaths = [engines().oci?.runtimePath, await findOnSystemPath(["runc"]), await findOnSystemPath(["runsc"])];
 
 for (const runtimePath of new Set(runtimePaths.filter((path) => path !== undefined))) {
   describeRuntime(`oci (${runtimePath})`, ["oci"], (options) => prepare(runtimePath, options));
@@ -23,7 +23,12 @@ for (const runtimePath of new Set(runtimePaths.filter((path) => path !== undefin
 async function prepare(runtimePath: string, options: { readonly allowHostImage: boolean }): Promise<RuntimeUnderTest> {
   await using cleanup = new AsyncDisposableStack();
   const directory = cleanup.use(await temporaryDirectory("airlock-oci-"));
-  const runtime = await createOciRuntime({ stateDir: join(directory.path, "state"), runtimePath, ...options });
+  const runtime = await createOciRuntime({
+    stateDir: join(directory.path, "state"),
+    runtimePath,
+    gvisor: { platform: "ptrace" },
+    ...options,
+  });
   cleanup.defer(() => runtime.close());
   const load = async (image: Awaited<ReturnType<typeof busyboxImage>>, reference: string) => {
     const archive = join(directory.path, "image.tar");
@@ -42,6 +47,7 @@ async function prepare(runtimePath: string, options: { readonly allowHostImage: 
   const owned = cleanup.move();
   return {
     runtime,
+    hasOwnKernel: basename(runtimePath) === "runsc",
     owner: `contract-${process.pid}`,
     images: { shell, noShell, unprivileged, unknown: `127.0.0.1:${port}/fixtures/unknown:1` },
     dispose: () => owned.disposeAsync(),

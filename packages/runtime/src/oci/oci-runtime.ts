@@ -7,6 +7,7 @@ import { runtimeFailed } from "../errors.ts";
 import { defaultHardening, type Hardening } from "../hardening.ts";
 import { type CgroupHost, findCgroupHost } from "./cgroups/cgroup-host.ts";
 import { collectSandboxes } from "./collect.ts";
+import { type GvisorOptions, gvisorProcesses } from "./gvisor.ts";
 import { defaultIdRange, type IdRange, problemOfIdRange } from "./id-range.ts";
 import type { ImageLimits } from "./images/image-limits.ts";
 import { ImageStore } from "./images/image-store.ts";
@@ -21,8 +22,12 @@ import { findUserNamespaces, type UserNamespaces } from "./user-namespace.ts";
 export interface OciRuntimeOptions {
   /** Absolute path. Images and sandboxes live below it; several executors may share it. Made if missing, private to us. */
   readonly stateDir: string;
-  /** Absolute path of crun or runc. Default: crun, else runc, where the system keeps its programs. */
+  /**
+   * crun, runc or runsc (gVisor), by its absolute path, or by its name where the system keeps its programs. Default: crun,
+   * else runc.
+   */
   readonly runtimePath?: string;
+  readonly gvisor?: GvisorOptions;
   /** Whether the image name `host` may be used: the host's own tool chain, read-only. */
   readonly allowHostImage: boolean;
   readonly registry?: RegistryOptions;
@@ -35,7 +40,7 @@ export interface OciRuntimeOptions {
   readonly idRange?: IdRange;
 }
 
-/** The runtime without a daemon: images are pulled and unpacked here, and run by `crun` or `runc`. */
+/** The runtime without a daemon: images are pulled and unpacked here, and run by `crun`, `runc` or `runsc`. */
 export interface OciRuntime extends Runtime {
   /**
    * Adds the images of an OCI layout (directory or tar) or of a `docker save` archive, and answers their references.
@@ -51,12 +56,13 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
   const cgroupHost = await findCgroupHost();
   // crun refuses to run where it sees cgroup2 beside v1, and only root can take it out of its sight.
   const kinds = !isRoot && cgroupHost.hybridMounts.length > 0 ? (["runc"] as const) : (["crun", "runc"] as const);
-  const binary = await findRuntimeBinary(options.runtimePath, kinds);
+  const binary = await findRuntimeBinary(options.runtimePath, { isRoot, usual: kinds });
   const hardening = { ...defaultHardening, ...options.hardening };
   const idRange = options.idRange ?? defaultIdRange;
   const badRange = problemOfIdRange(idRange);
   if (badRange !== undefined) throw runtimeFailed(`the range of ids ${idRange.base}:${idRange.size} ${badRange}`);
-  const found = isRoot && hardening.userNamespace ? await findUserNamespaces(idRange) : null;
+  // gVisor's kernel has users of its own, and its processes drop the host's.
+  const found = isRoot && hardening.userNamespace && binary.kind !== "runsc" ? await findUserNamespaces(idRange) : null;
   const userNamespaces = found && "range" in found ? found : null;
   const sandboxesDirectory = join(options.stateDir, "sandboxes");
   try {
@@ -77,6 +83,7 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     options,
     binary,
     sandboxesDirectory,
+    gvisor: options.gvisor ?? {},
     overlayOptions,
     images,
     cgroupHost,
@@ -93,6 +100,7 @@ interface Parts {
   readonly options: OciRuntimeOptions;
   readonly binary: RuntimeBinary;
   readonly sandboxesDirectory: string;
+  readonly gvisor: GvisorOptions;
   readonly overlayOptions: string | null;
   readonly images: ImageStore;
   readonly cgroupHost: CgroupHost;
@@ -129,7 +137,11 @@ class CreatedOciRuntime implements OciRuntime {
     if (overlayOptions === null) {
       notes.push("Each step copies its image; run the executor as root on a file system that overlayfs can use.");
     }
-    if (!rootless && !this.#parts.userNamespaces) {
+    if (binary.kind === "runsc") {
+      notes.push(
+        "Steps run on gVisor's kernel, without a user namespace of the host's; limits of processes count what gVisor itself needs for them.",
+      );
+    } else if (!rootless && !this.#parts.userNamespaces) {
       const { noUserNamespaces } = this.#parts;
       notes.push(
         "Root in a sandbox is root on the host with few capabilities; steps have no user namespace. " +
@@ -165,7 +177,10 @@ class CreatedOciRuntime implements OciRuntime {
       await mkdir(directory, { mode: 0o700 });
       undo.defer(() => removeTree(directory));
       undo.defer(() => parts.cgroupHost.open(plan.owner, plan.id).remove());
-      const cgroup = await parts.cgroupHost.create(plan.owner, plan.id, plan.limits);
+      const cgroup = await parts.cgroupHost.create(plan.owner, plan.id, {
+        ...plan.limits,
+        pids: plan.limits.pids + (parts.binary.kind === "runsc" ? gvisorProcesses : 0),
+      });
       const network = undo.use(await openNetwork(plan, parts.egress, { signal }));
       const sandbox = await OciSandbox.create({
         ...parts,

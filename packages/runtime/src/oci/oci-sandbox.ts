@@ -6,11 +6,12 @@ import type { Hardening } from "../hardening.ts";
 import { type BundleNetwork, bundleConfig, type IdMapping, type OciMount } from "./bundle-config.ts";
 import type { Cgroup } from "./cgroups/cgroup.ts";
 import type { CgroupHost } from "./cgroups/cgroup-host.ts";
+import { type GvisorOptions, gvisorFlags } from "./gvisor.ts";
 import { handOverScripts, handOverWorkspace, type Owner } from "./hand-over.ts";
 import { assembleHostRoot, hostImageName } from "./host-image.ts";
 import { hostId } from "./id-range.ts";
 import type { ImageStore, PreparedImage } from "./images/image-store.ts";
-import type { LaunchPlan } from "./launcher.ts";
+import { type LaunchMount, mountTable } from "./launcher.ts";
 import type { SandboxNetwork } from "./network.ts";
 import { OutputPipePool } from "./output-pipes.ts";
 import { removeTree, runCommand } from "./run-command.ts";
@@ -23,6 +24,7 @@ export interface OciSandboxParts {
   /** Everything that the sandbox writes; exists, and nobody else may enter it. */
   readonly directory: string;
   readonly binary: RuntimeBinary;
+  readonly gvisor: GvisorOptions;
   readonly images: ImageStore;
   readonly cgroupHost: CgroupHost;
   readonly cgroup: Cgroup | undefined;
@@ -176,6 +178,11 @@ export class OciSandbox implements Sandbox {
         this.#writeConfig(places, root, step, cgroup),
         cgroup?.make(),
       ]);
+      const mounts = this.#launchMounts(places, overlay);
+      const table = join(directory, "mounts");
+      if (mounts.length > 0) await writeFile(table, mountTable(mounts), { mode: 0o600 });
+      const { namespacePath } = this.#parts.network;
+      const entersNetwork = namespacePath !== null && this.#entersNetwork(places);
       return await runStepProcess(
         {
           cwd: root.layersDirectory,
@@ -183,8 +190,12 @@ export class OciSandbox implements Sandbox {
           pidFile: join(directory, "pid"),
           logFile: join(directory, "log"),
           pipes: this.#pipes,
+          isGvisor: this.#parts.binary.kind === "runsc",
+          signal: this.#signaller(directory, name),
           launch: {
-            ...this.#launchMounts(places, overlay),
+            networkNamespace: entersNetwork ? namespacePath : null,
+            opensLowPorts: entersNetwork,
+            mountTable: mounts.length > 0 ? table : null,
             unmount: this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts : [],
             joinFiles: this.#joins ? (cgroup?.joinFiles ?? []) : [],
             command: this.#runtimeCommand(directory, name),
@@ -212,16 +223,32 @@ export class OciSandbox implements Sandbox {
     await cgroup?.remove();
   }
 
-  /** crun can be told to leave cgroups alone, so it starts inside ours; runc makes its own, at the path that it is given. */
+  /** Some can be told to leave cgroups alone, so they start inside ours; runc makes its own, at the path that it is given. */
   get #joins(): boolean {
-    return this.#parts.binary.kind === "crun";
+    return this.#parts.binary.kind !== "runc";
   }
 
   #runtimeCommand(directory: string, name: string): readonly string[] {
-    const { binary } = this.#parts;
-    const own = binary.kind === "crun" ? ["--cgroup-manager=disabled"] : [];
-    // Its cgroup has to outlive the container: the kernel's count of memory kills is in it.
-    const keep = binary.kind === "runc" ? ["--keep"] : [];
+    return [
+      ...this.#runtimePrefix(directory),
+      "run",
+      // Its cgroup has to outlive the container: the kernel's count of memory kills is in it.
+      ...(this.#parts.binary.kind === "runc" ? ["--keep"] : []),
+      "--pid-file",
+      join(directory, "pid"),
+      "--bundle",
+      directory,
+      containerId(this.id, name),
+    ];
+  }
+
+  #runtimePrefix(directory: string): readonly string[] {
+    const { binary, gvisor, network } = this.#parts;
+    const own = {
+      crun: ["--cgroup-manager=disabled"],
+      runc: [],
+      runsc: gvisorFlags(gvisor, { hasNetwork: network.namespacePath !== null }),
+    }[binary.kind];
     return [
       binary.path,
       "--root",
@@ -231,14 +258,17 @@ export class OciSandbox implements Sandbox {
       "--log-format",
       "json",
       ...own,
-      "run",
-      ...keep,
-      "--pid-file",
-      join(directory, "pid"),
-      "--bundle",
-      directory,
-      containerId(this.id, name),
     ];
+  }
+
+  /** gVisor's processes are no host's processes: it has to be asked to signal them. */
+  #signaller(directory: string, name: string): ((signal: "TERM" | "KILL") => Promise<void>) | undefined {
+    if (this.#parts.binary.kind !== "runsc") return undefined;
+    const [file = "", ...args] = this.#runtimePrefix(directory);
+    return async (signal) => {
+      // It may have ended meanwhile; if not, whatever is left is killed by its cgroup.
+      await runCommand(file, [...args, "kill", "--all", containerId(this.id, name), signal]).catch(() => {});
+    };
   }
 
   #placesOf(name: string): StepPlaces {
@@ -259,27 +289,29 @@ export class OciSandbox implements Sandbox {
         };
   }
 
-  /** What the launcher mounts so that the container's root, who is nobody on the host, gets at it. */
+  /** What the launcher mounts; staged, so that the container's root, who is nobody on the host, gets at it. */
   #launchMounts(
     { stage, layer, rootfs, workspaceDir, scriptsDir }: StepPlaces,
     overlay: { readonly options: string } | null,
-  ): Pick<LaunchPlan, "networkNamespace" | "stage" | "overlay" | "binds" | "sysfs"> {
-    const mounted = overlay && { options: overlay.options, target: rootfs };
-    if (stage === null) return { networkNamespace: null, stage: null, overlay: mounted, binds: [], sysfs: null };
+  ): readonly LaunchMount[] {
+    const mounted = overlay && { source: "overlay", target: rootfs, type: "overlay", options: overlay.options };
+    if (stage === null) return mounted ? [mounted] : [];
     const { plan, network } = this.#parts;
-    const sysfs = network.namespacePath === null ? null : join(stage, "sys");
-    return {
-      networkNamespace: network.namespacePath,
-      stage: { directory: stage, targets: [rootfs, workspaceDir, scriptsDir, ...(sysfs === null ? [] : [sysfs])] },
-      overlay: mounted,
-      binds: [
-        ...(mounted ? [] : [{ source: join(layer, "rootfs"), target: rootfs, options: "nosuid,nodev" }]),
-        // A mount's flags hold for the container's root, who could change those that the OCI runtime sets.
-        { source: plan.workspaceDir, target: workspaceDir, options: "nosuid,nodev" },
-        { source: plan.scriptsDir, target: scriptsDir, options: "ro,nosuid,nodev" },
-      ],
-      sysfs,
-    };
+    const bind = (source: string, target: string, options: string) => ({
+      source,
+      target,
+      type: "none",
+      options: `bind,${options}`,
+    });
+    const sysfs = { source: "sysfs", target: join(stage, "sys"), type: "sysfs", options: "ro,nosuid,nodev,noexec" };
+    return [
+      { source: "tmpfs", target: stage, type: "tmpfs", options: "mode=0711,size=256k,nr_inodes=64" },
+      mounted ?? bind(join(layer, "rootfs"), rootfs, "nosuid,nodev"),
+      // A mount's flags hold for the container's root, who could change those that the OCI runtime sets.
+      bind(plan.workspaceDir, workspaceDir, "nosuid,nodev"),
+      bind(plan.scriptsDir, scriptsDir, "ro,nosuid,nodev"),
+      ...(network.namespacePath === null ? [] : [sysfs]),
+    ];
   }
 
   /** Makes that the workspace and the scripts are the step's user's. Nothing of the job runs then. */
@@ -357,6 +389,7 @@ export class OciSandbox implements Sandbox {
       maxOpenFiles: this.#parts.maxOpenFiles,
       idMapping: this.#idMapping,
       hardening: this.#parts.hardening,
+      hasOwnKernel: this.#parts.binary.kind === "runsc",
     });
     // It holds the step's secrets.
     await writeFile(join(places.directory, "config.json"), JSON.stringify(config), { mode: 0o600 });
@@ -365,7 +398,13 @@ export class OciSandbox implements Sandbox {
   #bundleNetwork({ stage }: StepPlaces): BundleNetwork {
     const path = this.#parts.network.namespacePath;
     if (path === null) return { kind: "new" };
+    if (this.#parts.binary.kind === "runsc") return { kind: "inherited", sysfs: null };
     return stage === null ? { kind: "join", path } : { kind: "inherited", sysfs: join(stage, "sys") };
+  }
+
+  /** gVisor uses the network that it finds; into one of the host's user namespace, no root of another may enter. */
+  #entersNetwork({ stage }: StepPlaces): boolean {
+    return stage !== null || this.#parts.binary.kind === "runsc";
   }
 
   get #idMapping(): IdMapping | null {

@@ -4,22 +4,29 @@ import { basename, join } from "node:path";
 import { runtimeFailed } from "../errors.ts";
 import { runCommand, systemPath } from "./run-command.ts";
 
+export type RuntimeKind = "crun" | "runc" | "runsc";
+
 /** The program that starts containers from OCI bundles. */
 export interface RuntimeBinary {
   readonly path: string;
-  /** Decides how cgroups are handed over; everything else is the same for both. */
-  readonly kind: "crun" | "runc";
+  /** Decides how cgroups are handed over, and whether the kernel that steps see is gVisor's. */
+  readonly kind: RuntimeKind;
   /** E.g. `crun 1.8.1`. */
   readonly version: string;
 }
 
-/** @throws {AirlockError} reason `runtime` when there is none, or it does not run. */
+/**
+ * @param wanted absolute path, or a name that is looked for where the system keeps its programs; `undefined`: the first of
+ * the usual ones that is installed.
+ * @throws {AirlockError} reason `runtime` when there is none, or it does not run.
+ */
 export async function findRuntimeBinary(
-  runtimePath: string | undefined,
-  kinds: readonly RuntimeBinary["kind"][],
+  wanted: string | undefined,
+  { isRoot, usual }: { readonly isRoot: boolean; readonly usual: readonly RuntimeKind[] },
 ): Promise<RuntimeBinary> {
-  const path = runtimePath ?? (await findOnSystemPath(kinds));
-  const hint = `Install ${kinds.join(" or ")}, e.g. \`apt-get install ${kinds[0]}\`.`;
+  const names = wanted === undefined ? usual : [wanted];
+  const path = wanted?.startsWith("/") ? wanted : await findOnSystemPath(names);
+  const hint = `Install ${names.join(" or ")}, e.g. \`apt-get install ${names[0]}\`.`;
   if (path === undefined) throw runtimeFailed("no OCI runtime is installed that works here", undefined, hint);
   let words: string;
   try {
@@ -27,14 +34,21 @@ export async function findRuntimeBinary(
   } catch (error) {
     throw runtimeFailed(`the OCI runtime ${path} does not run`, error, hint);
   }
-  const match = /^(crun|runc) version (\S+)/m.exec(words);
-  if (!match) {
-    throw runtimeFailed(`${basename(path)} is neither crun nor runc`, undefined, "Name the path of crun or runc.");
+  const [, name, version] = /^(crun|runc|runsc) version (\S+)/m.exec(words) ?? [];
+  const kind = runtimeKinds.find((known) => known === name);
+  if (kind === undefined) {
+    throw runtimeFailed(
+      `${basename(path)} is neither crun nor runc nor runsc`,
+      undefined,
+      "Name the path of one of them.",
+    );
   }
-  const kind = match[1] === "crun" ? "crun" : "runc";
-  if (!kinds.includes(kind)) throw runtimeFailed(`${kind} does not work here without root`, undefined, hint);
-  return { path, kind, version: `${match[1]} ${match[2]}` };
+  const works = kind === "runsc" ? isRoot : usual.includes(kind);
+  if (!works) throw runtimeFailed(`${kind} does not work here without root`, undefined, hint);
+  return { path, kind, version: `${kind} ${version}` };
 }
+
+const runtimeKinds = ["crun", "runc", "runsc"] as const;
 
 export async function findOnSystemPath(names: readonly string[]): Promise<string | undefined> {
   for (const name of names) {

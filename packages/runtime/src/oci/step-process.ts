@@ -19,6 +19,10 @@ export interface StepProcessPlan {
   /** Where the OCI runtime writes its own errors, as JSON lines. */
   readonly logFile: string;
   readonly pipes: OutputPipePool;
+  /** Whether the process of the pid file is gVisor's kernel. */
+  readonly isGvisor: boolean;
+  /** Signals all processes of the step, where that is not the kernel's affair. */
+  readonly signal: ((signal: "TERM" | "KILL") => Promise<void>) | undefined;
 }
 
 /** Between SIGTERM and SIGKILL. */
@@ -127,6 +131,7 @@ async function endOf(
     if (terminated && (await isAlone(terminated, plan, child))) break;
   }
   const init = await initOf(plan);
+  await plan.signal?.("KILL");
   if (init !== undefined) killProcess(init, "SIGKILL");
   else child.kill("SIGKILL");
   const ended = await Promise.race([exited, delay(1000)]);
@@ -149,6 +154,10 @@ interface Terminated {
 async function terminate(plan: StepProcessPlan, child: ChildProcess): Promise<Terminated | undefined> {
   const init = await initOf(plan);
   if (init === undefined) return undefined;
+  if (plan.signal) {
+    await plan.signal("TERM");
+    return { init, isStopped: false };
+  }
   const isStopped = !(await handlesSigterm(init));
   killProcess(init, isStopped ? "SIGSTOP" : "SIGTERM");
   for (const pid of await processesOf(plan, init)) {
@@ -211,7 +220,9 @@ async function isZombie(pid: number): Promise<boolean> {
  */
 async function statusOf(code: number | null, plan: StepProcessPlan, launcherLog: string): Promise<StepStatus> {
   const outOfMemory = ((await plan.cgroup?.oomKills()) ?? 0) > 0;
-  if (outOfMemory && (code === 137 || code === null)) return { kind: "killed", signal: "SIGKILL", outOfMemory: true };
+  // With gVisor it is the whole kernel of the step that dies, and runsc ends with a code of its own.
+  if (outOfMemory && (code === 137 || code === null || (plan.isGvisor && code !== 0)))
+    return { kind: "killed", signal: "SIGKILL", outOfMemory: true };
   if (code === null) throw runtimeFailed("the OCI runtime was killed");
   if (code !== 0) {
     const launcherError = (await readIfThere(launcherLog)).trim();

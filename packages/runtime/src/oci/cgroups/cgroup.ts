@@ -13,6 +13,8 @@ export interface CgroupOptions {
   readonly everywhere: readonly string[];
   /** Mount point of the v1 memory controller; absent on v2. */
   readonly v1Memory?: string;
+  /** Whether it is a step's, within its sandbox's. */
+  readonly isWithin?: boolean;
 }
 
 /** One cgroup, the same path in each hierarchy. With v1 it is several directories, with v2 one. */
@@ -33,20 +35,17 @@ export class Cgroup {
   }
 
   child(name: string): Cgroup {
-    return new Cgroup({ ...this.#options, path: join(this.path, name) });
+    return new Cgroup({ ...this.#options, path: join(this.path, name), isWithin: true });
   }
 
   async make(): Promise<void> {
-    for (const root of this.#options.hierarchies) {
-      // Another process may remove an empty parent between two of mkdir's steps.
-      for (let attempt = 0; ; attempt += 1) {
-        try {
-          await mkdir(join(root, this.path), { recursive: true });
-          break;
-        } catch (error) {
-          if (errorCode(error) !== "ENOENT" || attempt === 10) throw error;
-        }
-      }
+    for (const root of this.#options.hierarchies) await makeDirectory(join(root, this.path));
+    if (this.#options.isWithin) return;
+    // Otherwise an OCI runtime would make it there, while the end of another sandbox removes an empty parent.
+    for (const root of this.#options.everywhere) {
+      await makeDirectory(join(root, this.path)).catch((error: unknown) => {
+        if (!["EACCES", "EPERM", "EROFS"].includes(errorCode(error) ?? "")) throw error;
+      });
     }
   }
 
@@ -110,10 +109,11 @@ export class Cgroup {
     }
   }
 
-  /** Removes the directories, which must be free of processes; and the owner's, if this was the last one. */
+  /** Removes the directories, which must be free of processes; and a sandbox's owner's, if this was the last one. */
   async remove(): Promise<void> {
     for (const root of this.#options.everywhere) {
       for (const directory of (await this.#directories(root)).reverse()) await removeDirectory(directory);
+      if (this.#options.isWithin) continue;
       const owner = dirname(this.path);
       for (const parent of [owner, dirname(owner)]) {
         if (parent === "/") break;
@@ -167,6 +167,18 @@ async function readIfThere(path: string): Promise<string> {
 function isMissing(error: unknown): boolean {
   const code = errorCode(error);
   return code === "ENOENT" || code === "ENODEV";
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  // Another process may remove an empty parent between two of mkdir's steps.
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await mkdir(path, { recursive: true });
+      return;
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT" || attempt === 10) throw error;
+    }
+  }
 }
 
 async function removeDirectory(directory: string): Promise<void> {

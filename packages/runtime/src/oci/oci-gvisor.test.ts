@@ -1,0 +1,101 @@
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
+import { describe, expect, it } from "vitest";
+import { createOciRuntime } from "./index.ts";
+import { findOnSystemPath } from "./runtime-binary.ts";
+
+const never = new AbortController().signal;
+const runscPath = await findOnSystemPath(["runsc"]);
+
+describeWithEngines(["oci"], "steps on gVisor", () => {
+  describe.skipIf(runscPath === undefined || process.geteuid?.() !== 0)("with runsc and root", () => {
+    it("have a kernel of their own, also when runsc is asked for by its name", async () => {
+      await using place = await openPlace("ptrace");
+
+      expect((await place.runtime.describe({ signal: never })).version).toMatch(/^runsc \S+$/);
+      expect(await place.run("cat /proc/version", never)).toEqual({ kind: "exited", exitCode: 0 });
+      expect(place.printed()).toMatch(/^Linux version 4\.4\.0 /);
+    });
+
+    it("leave no process when the start fails", async () => {
+      await using place = await openPlace("nonsense");
+
+      await expect(place.run("true", never)).rejects.toMatchObject({ reason: "runtime" });
+
+      expect(await processesNaming(place.id)).toEqual([]);
+    });
+
+    it("leave no process when the start is given up", async () => {
+      await using place = await openPlace("ptrace");
+      const reason = new Error("too slow");
+      const stop = new AbortController();
+      const running = place.run("sleep 1000", stop.signal);
+      running.catch(() => {});
+      while ((await processesNaming(place.id)).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+
+      stop.abort(reason);
+
+      await expect(running).rejects.toBe(reason);
+      expect(await processesNaming(place.id)).toEqual([]);
+    });
+  });
+});
+
+async function openPlace(platform: string) {
+  await using made = new AsyncDisposableStack();
+  const { path } = made.use(await temporaryDirectory("airlock-gvisor-"));
+  for (const name of ["workspace", "scripts"]) await mkdir(join(path, name));
+  const runtime = await createOciRuntime({
+    stateDir: join(path, "state"),
+    runtimePath: "runsc",
+    gvisor: { platform },
+    allowHostImage: false,
+  });
+  made.defer(() => runtime.close());
+  await writeFile(join(path, "image.tar"), await dockerArchive(await busyboxImage(), "fixture:1"));
+  await runtime.loadImages(join(path, "image.tar"), { signal: never });
+  const id = `gvisor-${process.pid}-${platform}`;
+  const sandbox = made.use(
+    await runtime.createSandbox(
+      {
+        id,
+        owner: "gvisor-test",
+        workspaceDir: join(path, "workspace"),
+        scriptsDir: join(path, "scripts"),
+        limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 },
+        egress: { kind: "none" },
+      },
+      { signal: never },
+    ),
+  );
+  const owned = made.move();
+  const printed: string[] = [];
+  return {
+    runtime,
+    id,
+    printed: () => printed.join(""),
+    async run(script: string, signal: AbortSignal) {
+      await writeFile(join(path, "scripts", "0.sh"), script);
+      return await sandbox.runStep(
+        { key: "only", image: "fixture:1", script: "/airlock/0.sh", workingDirectory: "/data", env: {} },
+        { signal, output: (_, bytes) => void printed.push(bytes.toString()) },
+      );
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** By cgroup, since gVisor's own processes do not name the sandbox; and by command line. */
+async function processesNaming(sandbox: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    // A process may end between the readings.
+    const about = await Promise.all(
+      ["cgroup", "cmdline"].map((name) => readFile(`/proc/${pid}/${name}`, "utf8").catch(() => "")),
+    );
+    if (about.some((text) => text.includes(sandbox))) found.push(about.join(" "));
+  }
+  return found;
+}
