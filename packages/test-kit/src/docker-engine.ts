@@ -1,4 +1,4 @@
-import { mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { basename, join } from "node:path";
 import { type Daemon, startDaemon } from "./daemon.ts";
@@ -18,6 +18,7 @@ export interface DockerEngine extends AsyncDisposable {
  * starts its own containerd rather than use the machine's. The end of the standard input is the order to stop.
  */
 const init = `
+[ -z "$SUBORDINATE_IDS" ] || for file in /etc/subuid /etc/subgid; do mount --bind "$SUBORDINATE_IDS" $file || exit 1; done
 mkdir -p /run/containerd && mount -t tmpfs -o mode=0711 tmpfs /run/containerd || exit 1
 "$@" </dev/null & daemon=$!
 exec 3<&0
@@ -25,8 +26,23 @@ exec 3<&0
 wait $daemon
 `;
 
+export interface DockerEngineOptions {
+  /** Of `daemon.json`. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Whether root of its containers is user 100000 of the machine. */
+  readonly remapUsers?: boolean;
+}
+
+/** An account that every machine has; the engine wants a name to find the numbers by. */
+const remapAccount = "daemon";
+/** What `docker info` shows as the root of such an engine's containers. */
+export const remappedRootId = 100_000;
+
 /** A private Docker daemon; needs root and the package docker.io. */
-export async function startDockerEngine(network: EngineNetwork): Promise<DockerEngine> {
+export async function startDockerEngine(
+  network: EngineNetwork,
+  { config = {}, remapUsers = false }: DockerEngineOptions = {},
+): Promise<DockerEngine> {
   const dockerd = findExecutable("dockerd");
   if (!dockerd) throw new Error("not installed: apt-get install -y docker.io iptables");
   await using cleanup = new AsyncDisposableStack();
@@ -35,7 +51,12 @@ export async function startDockerEngine(network: EngineNetwork): Promise<DockerE
   cleanup.defer(() => removeCgroup(cgroup));
   const socketPath = join(directory, "docker.sock");
   await mkdir(join(directory, "data"), { mode: 0o711 });
-  await writeFile(join(directory, "daemon.json"), "{}");
+  // Its containers' root goes through it to their files.
+  if (remapUsers) await chmod(directory, 0o711);
+  const remap = remapUsers ? { "userns-remap": remapAccount } : {};
+  await writeFile(join(directory, "daemon.json"), JSON.stringify({ ...config, ...remap }));
+  const subordinateIds = join(directory, "subordinate-ids");
+  await writeFile(subordinateIds, `${remapAccount}:${remappedRootId}:65536\n`);
 
   const daemon = cleanup.use(
     await startDaemon({
@@ -50,6 +71,7 @@ export async function startDockerEngine(network: EngineNetwork): Promise<DockerE
         ...["--insecure-registry", network.subnet, "--shutdown-timeout", "2", "--log-level", "warn"],
       ],
       logPath: join(directory, "dockerd.log"),
+      env: { SUBORDINATE_IDS: remapUsers ? subordinateIds : "" },
       stopBy: "end-of-input",
     }),
   );

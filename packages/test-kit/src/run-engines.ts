@@ -1,5 +1,5 @@
 import { errorMessage } from "@airlock/job";
-import { startDockerEngine } from "./docker-engine.ts";
+import { type DockerEngineOptions, startDockerEngine } from "./docker-engine.ts";
 import { type EngineNetwork, startEngineNetwork } from "./engine-network.ts";
 import type { EngineName, Engines } from "./engines-contract.ts";
 import { findExecutable } from "./find-executable.ts";
@@ -16,7 +16,10 @@ export interface RunningEngines extends AsyncDisposable {
 }
 
 /** Starts the named engines side by side; one that fails is `null` and its reason stands in `missing`. */
-export async function runEngines(names: ReadonlySet<EngineName>): Promise<RunningEngines> {
+export async function runEngines(
+  names: ReadonlySet<EngineName>,
+  options: { readonly docker?: DockerEngineOptions } = {},
+): Promise<RunningEngines> {
   await using cleanup = new AsyncDisposableStack();
   const { path: directory } = cleanup.use(await temporaryDirectory("airlock-run-"));
   const missing: Record<string, string> = {};
@@ -58,7 +61,7 @@ export async function runEngines(names: ReadonlySet<EngineName>): Promise<Runnin
       : "127.0.0.1";
 
   const [docker, registry, postgres, s3] = await Promise.all([
-    engine("docker", async () => startDockerEngine(await network())),
+    engine("docker", async () => startDockerEngine(await network(), options.docker)),
     engine("registry", async () => startRegistryEngine(await registryHost())),
     engine("postgres", startPostgresEngine),
     engine("s3", startS3Engine),

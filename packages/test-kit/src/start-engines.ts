@@ -2,13 +2,17 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import type { DockerEngineOptions } from "./docker-engine.ts";
 import type { EngineName } from "./engines-contract.ts";
 import type { RunningEngines } from "./run-engines.ts";
 
 /** Starts private engines in a process of their own, which ends, with all of them, when this one does. */
-export async function startEngines(names: Iterable<EngineName>): Promise<RunningEngines> {
+export async function startEngines(
+  names: Iterable<EngineName>,
+  options: { readonly docker?: DockerEngineOptions } = {},
+): Promise<RunningEngines> {
   const main = fileURLToPath(new URL("engines-main.ts", import.meta.url));
-  const child = spawn(process.execPath, [main, ...names], {
+  const child = spawn(process.execPath, [main, JSON.stringify(options), ...names], {
     // A session of its own: Ctrl-C must reach the suites first, and the engines only through their end.
     detached: true,
     stdio: ["pipe", "pipe", "inherit"],

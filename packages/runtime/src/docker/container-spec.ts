@@ -16,9 +16,10 @@ export interface ContainerPlan {
   readonly hardening: Hardening;
   /** The OCI runtime by the engine's name for it; `undefined`: the engine's default. */
   readonly ociRuntime: string | undefined;
+  readonly overhead: ContainerOverhead;
   readonly maxOpenFiles: number;
-  /** Of the sandbox, where its containers can share one. */
-  readonly cgroupParent: string | undefined;
+  /** The sandbox's, where its containers can share one. */
+  readonly cgroup: { readonly path: string } | undefined;
   /** Of the container's layer, where the engine's file system can hold it. */
   readonly layerBytes: number | undefined;
   /** For what the image declares as volumes. */
@@ -32,6 +33,21 @@ export const sandboxLabel = "airlock.sandbox";
 
 /** docker-init and the keeper: there before any step, so not the job's to pay for. */
 export const keeperPids = 2;
+
+/** What is there of a container besides the processes of steps, in the machine's eyes. */
+export interface ContainerOverhead {
+  /** Processes of the machine for each one of a step. */
+  readonly pidsFactor: number;
+  readonly pids: number;
+}
+
+export const plainOverhead: ContainerOverhead = { pidsFactor: 1, pids: keeperPids };
+
+/**
+ * A kernel in user space has threads of its own, and at least one more for each process inside. It does not survive a
+ * thread that it is refused, so the limit is one against runaways rather than a count.
+ */
+export const userSpaceKernelOverhead: ContainerOverhead = { pidsFactor: 3, pids: 256 };
 
 /** Of `/dev/shm`; counts as memory. */
 const sharedMemoryBytes = 64 << 20;
@@ -84,7 +100,7 @@ export function containerSpec(plan: ContainerPlan): object {
         memoryBytes: limits.memoryBytes,
       }),
       ...(plan.ociRuntime === undefined ? {} : { Runtime: plan.ociRuntime }),
-      ...(plan.cgroupParent === undefined ? {} : { CgroupParent: plan.cgroupParent }),
+      ...(plan.cgroup === undefined ? {} : { CgroupParent: plan.cgroup.path }),
       ...(plan.layerBytes === undefined ? {} : { StorageOpt: { size: String(plan.layerBytes) } }),
       ShmSize: sharedMemoryBytes,
       Ulimits: [
@@ -94,7 +110,7 @@ export function containerSpec(plan: ContainerPlan): object {
       NanoCpus: Math.round(Math.min(limits.cpus, facts.cpus) * 1e9),
       Memory: limits.memoryBytes,
       MemorySwap: limits.memoryBytes,
-      PidsLimit: limits.pids + keeperPids,
+      PidsLimit: limits.pids * plan.overhead.pidsFactor + plan.overhead.pids,
       Mounts: [
         bind(sandbox.workspaceDir, "/data", false),
         bind(sandbox.scriptsDir, "/airlock", true),

@@ -480,7 +480,9 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(await state()).toEqual(["running"]);
     child.kill("SIGKILL");
     await expect.poll(state, { timeout: 5000 }).toEqual(["exited"]);
-    expect((await runtime.collect({ owner, keep: new Set(), signal })).sandboxes).toBe(1);
+    const collected = await runtime.collect({ owner, keep: new Set(), signal });
+    expect(collected.details.filter((detail) => detail.includes(id))).not.toEqual([]);
+    expect(collected.sandboxes, collected.details.join()).toBe(1);
   });
 
   it("refuses egress that it does not enforce", async () => {

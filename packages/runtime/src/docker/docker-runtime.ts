@@ -5,6 +5,7 @@ import { refusedByPolicy, runtimeFailed } from "../errors.ts";
 import { defaultHardening, type Hardening } from "../hardening.ts";
 import { type CgroupHost, findCgroupHost } from "../oci/cgroups/cgroup-host.ts";
 import { collectSandboxes } from "./collect-sandboxes.ts";
+import { plainOverhead, userSpaceKernelOverhead } from "./container-spec.ts";
 import { describeEngine } from "./describe-engine.ts";
 import { DockerSandbox } from "./docker-sandbox.ts";
 import { EngineClient } from "./engine-client.ts";
@@ -85,13 +86,15 @@ class DockerRuntime implements Runtime {
     // A job without a network does not wait for answers about networks.
     const egress = plan.egress.kind === "none" ? undefined : await asRuntimeFailure(() => this.#inspectEgress(signal));
     refuseUnenforceable(plan, describeEngine(version, info, egress ? { egress } : {}));
+    const inUserSpace = runtime !== undefined && facts.userSpaceKernels.has(runtime);
+    const overhead = inUserSpace ? userSpaceKernelOverhead : plainOverhead;
     await using cleanup = new AsyncDisposableStack();
     const host = await this.#sharedCgroupHost(facts);
-    const cgroup = host && (await SharedCgroup.create(host, plan));
+    const cgroup = host && (await SharedCgroup.create(host, plan, overhead));
     if (cgroup) cleanup.use(cgroup);
     const network = cleanup.use(await asRuntimeFailure(() => openNetwork(this.#engine, plan, this.#engines, options)));
     const sandbox = new DockerSandbox(this.#engine, {
-      ...{ plan, facts, network, cgroup, hardening: this.#hardening, ociRuntime: runtime },
+      ...{ plan, facts, network, cgroup, overhead, hardening: this.#hardening, ociRuntime: runtime },
       allowHostImage: this.#options.allowHostImage,
       maxOpenFiles: await openFilesLimit(),
       boundsLayers: plan.limits.diskBytes !== undefined && (await this.#layersAreBounded(signal)),

@@ -3,6 +3,7 @@ import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStat
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
 import type { Hardening } from "../hardening.ts";
 import { hostImageName } from "../oci/host-image.ts";
+import type { ContainerOverhead } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { EngineFacts } from "./engine-facts.ts";
 import { asRuntimeFailure } from "./engine-failure.ts";
@@ -22,6 +23,7 @@ export interface DockerSandboxOptions {
   readonly facts: EngineFacts;
   readonly hardening: Hardening;
   readonly ociRuntime: string | undefined;
+  readonly overhead: ContainerOverhead;
   readonly maxOpenFiles: number;
   /** Whether the engine's file system can bound a container's layer. */
   readonly boundsLayers: boolean;
@@ -157,15 +159,13 @@ export class DockerSandbox implements Sandbox {
   }
 
   async #containerOptions(image: string, parts: PreparedImage & ContainerNetwork): Promise<StepContainerOptions> {
-    const { plan, facts, hardening, ociRuntime, maxOpenFiles, boundsLayers } = this.#options;
-    const cgroup = this.#cgroup;
+    const { plan, facts, hardening, ociRuntime, overhead, maxOpenFiles, boundsLayers } = this.#options;
     this.#made += 1;
     const name = `airlock-${plan.owner}-${plan.id}-${this.#made}`;
     return {
-      ...{ ...parts, name, image, sandbox: plan, facts, hardening, ociRuntime, maxOpenFiles },
+      ...{ ...parts, name, image, sandbox: plan, facts, hardening, ociRuntime, overhead, maxOpenFiles },
       volumes: await volumeMounts(parts.volumes, name, this.#disk.volumes),
-      cgroupParent: cgroup?.path,
-      counts: cgroup && (() => cgroup.counts()),
+      cgroup: this.#cgroup,
       layerBytes: boundsLayers ? plan.limits.diskBytes : undefined,
     };
   }

@@ -11,6 +11,8 @@ export interface EngineFacts {
   /** Whether containers may be put below a cgroup of ours by its path. */
   readonly cgroupVersion: "v1" | "v2" | null;
   readonly runtimes: readonly string[];
+  /** Those of them that run containers on a kernel of their own, in user space. */
+  readonly userSpaceKernels: ReadonlySet<string>;
 }
 
 const architectures: Readonly<Record<string, NodeJS.Architecture>> = {
@@ -32,6 +34,11 @@ export function engineFacts(info: InfoReply): EngineFacts {
       : null,
     cgroupVersion: byPath ? (info.CgroupVersion === "2" ? "v2" : "v1") : null,
     runtimes: Object.keys(info.Runtimes ?? {}),
+    userSpaceKernels: new Set(
+      Object.entries(info.Runtimes ?? {})
+        .filter(([name, { path = "" }]) => /runsc|gvisor/i.test(`${name} ${path}`))
+        .map(([name]) => name),
+    ),
   };
 }
 

@@ -27,8 +27,7 @@ export const InfoReply = z.object({
   CgroupDriver: z.string().optional(),
   CgroupVersion: z.string().optional(),
   DockerRootDir: z.string().optional(),
-  DefaultRuntime: z.string().optional(),
-  Runtimes: z.record(z.string(), z.unknown()).nullish(),
+  Runtimes: z.record(z.string(), z.object({ path: z.string().optional() })).nullish(),
 });
 export type InfoReply = z.infer<typeof InfoReply>;
 

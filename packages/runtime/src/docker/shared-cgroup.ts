@@ -4,7 +4,7 @@ import type { SandboxLimits, SandboxPlan } from "../contract.ts";
 import type { Cgroup } from "../oci/cgroups/cgroup.ts";
 import type { CgroupHost } from "../oci/cgroups/cgroup-host.ts";
 import { errorCode } from "../oci/error-code.ts";
-import { keeperPids } from "./container-spec.ts";
+import type { ContainerOverhead } from "./container-spec.ts";
 
 /** How often the kernel refused something for want of room; only ever grows. */
 export interface LimitCounts {
@@ -17,17 +17,23 @@ export class SharedCgroup implements AsyncDisposable {
   readonly #host: CgroupHost;
   readonly #cgroup: Cgroup;
   readonly #plan: SandboxPlan;
+  readonly #overhead: ContainerOverhead;
 
-  private constructor(host: CgroupHost, cgroup: Cgroup, plan: SandboxPlan) {
+  private constructor(host: CgroupHost, cgroup: Cgroup, plan: SandboxPlan, overhead: ContainerOverhead) {
     this.#host = host;
     this.#cgroup = cgroup;
     this.#plan = plan;
+    this.#overhead = overhead;
   }
 
   /** `undefined` where this process can't limit cgroups. */
-  static async create(host: CgroupHost, plan: SandboxPlan): Promise<SharedCgroup | undefined> {
-    const cgroup = await host.create(plan.owner, plan.id, withKeepers(plan.limits, 1));
-    return cgroup && new SharedCgroup(host, cgroup, plan);
+  static async create(
+    host: CgroupHost,
+    plan: SandboxPlan,
+    overhead: ContainerOverhead,
+  ): Promise<SharedCgroup | undefined> {
+    const cgroup = await host.create(plan.owner, plan.id, withOverhead(plan.limits, overhead, 1));
+    return cgroup && new SharedCgroup(host, cgroup, plan, overhead);
   }
 
   /** For the engine to put containers below. */
@@ -35,14 +41,20 @@ export class SharedCgroup implements AsyncDisposable {
     return this.#cgroup.path;
   }
 
-  /** Makes room for the keepers of so many containers. */
+  /** Makes room for what so many containers need for themselves. */
   async admit(containers: number): Promise<void> {
-    await this.#host.create(this.#plan.owner, this.#plan.id, withKeepers(this.#plan.limits, containers));
+    const { owner, id, limits } = this.#plan;
+    await this.#host.create(owner, id, withOverhead(limits, this.#overhead, containers));
   }
 
   /** As this machine numbers them. */
   processes(): Promise<ReadonlySet<number>> {
     return this.#cgroup.processes();
+  }
+
+  /** How many processes a container has; the engine names its cgroup after it. */
+  async processesOf(container: string): Promise<number> {
+    return (await this.#cgroup.child(container).processes()).size;
   }
 
   /** Whether the engine does put its containers here: not so from another machine, or another cgroup namespace. */
@@ -66,8 +78,8 @@ export class SharedCgroup implements AsyncDisposable {
   }
 }
 
-function withKeepers(limits: SandboxLimits, containers: number): SandboxLimits {
-  return { ...limits, pids: limits.pids + containers * keeperPids };
+function withOverhead(limits: SandboxLimits, overhead: ContainerOverhead, containers: number): SandboxLimits {
+  return { ...limits, pids: limits.pids * overhead.pidsFactor + containers * overhead.pids };
 }
 
 async function countRefusals(directory: string): Promise<number> {

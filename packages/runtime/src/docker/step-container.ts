@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { formatBytes } from "@airlock/job";
 import type { Abortable, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { imageInvalid, runtimeFailed } from "../errors.ts";
-import { type ContainerPlan, containerSpec, keeperPids } from "./container-spec.ts";
+import { type ContainerPlan, containerSpec, keeperPids, plainOverhead } from "./container-spec.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import {
   ContainerReply,
@@ -18,7 +18,7 @@ import { Keeper } from "./keeper.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { readLines } from "./read-lines.ts";
 import { runExec } from "./run-exec.ts";
-import type { LimitCounts } from "./shared-cgroup.ts";
+import type { LimitCounts, SharedCgroup } from "./shared-cgroup.ts";
 import { StreamFrames } from "./stream-frames.ts";
 import { numericUser, parsePrintedUser, printUser, type UserIds } from "./workspace-user.ts";
 
@@ -28,8 +28,8 @@ export interface StepContainerOptions extends ContainerPlan {
   readonly image: string;
   /** The image's own user, which its steps run as. */
   readonly user: string;
-  /** What the kernel counts, where that is in sight. */
-  readonly counts: (() => Promise<LimitCounts>) | undefined;
+  /** Of the sandbox, where it is in sight. */
+  readonly cgroup: SharedCgroup | undefined;
 }
 
 export interface StepRun extends Abortable {
@@ -153,7 +153,7 @@ export class StepContainer implements AsyncDisposable {
   }
 
   async #runStep(step: SandboxStep, { signal, output, kill }: StepRun): Promise<StepStatus> {
-    const before = await this.#options.counts?.();
+    const before = await this.#options.cgroup?.counts();
     const exec = await this.#createExec(step);
     const body = await this.#engine.stream({ method: "POST", path: `/exec/${exec}/start`, body: { Detach: false } });
     const queue = new OutputQueue(output);
@@ -273,8 +273,21 @@ export class StepContainer implements AsyncDisposable {
     }
   }
 
-  /** As the engine's own machine sees it. Its statistics would say it, too, but only once a second. */
+  /**
+   * As the machine sees it: in the container's own cgroup where that is in sight, else by the engine, which runs `ps` for
+   * it. Its statistics would say it, too, but only once a second. Processes on a kernel in user space only that one knows.
+   */
   async #countProcesses(): Promise<number> {
+    const { overhead, cgroup } = this.#options;
+    if (overhead !== plainOverhead) {
+      const command = ["/bin/sh", "-c", "set -- /proc/[0-9]*; echo $#"];
+      const signal = AbortSignal.timeout(answerTimeoutMs);
+      const { output } = await runExec(this.#engine, this.id, { command, user: "0:0", signal });
+      // Without the one that counts.
+      return Number.parseInt(output, 10) - 1;
+    }
+    const inCgroup = await cgroup?.processesOf(this.id);
+    if (inCgroup !== undefined && inCgroup > 0) return inCgroup;
     const path = `/containers/${this.id}/top`;
     const { Processes } = await this.#engine.json(TopReply, { path, query: { ps_args: "-eo pid" } });
     return Processes?.length ?? 0;
@@ -302,12 +315,12 @@ export class StepContainer implements AsyncDisposable {
 
   async #killsSince(before: LimitCounts | undefined): Promise<number> {
     if (!before) return 0;
-    return ((await this.#options.counts?.())?.oomKills ?? 0) - before.oomKills;
+    return ((await this.#options.cgroup?.counts())?.oomKills ?? 0) - before.oomKills;
   }
 
   /** Limits that struck and that the step's own end does not tell of. */
   async #notes(status: StepStatus, before: LimitCounts | undefined): Promise<string[]> {
-    const after = before && (await this.#options.counts?.());
+    const after = before && (await this.#options.cgroup?.counts());
     if (!after) return [];
     const { memoryBytes, pids } = this.#options.sandbox.limits;
     const notes: string[] = [];
