@@ -7,6 +7,7 @@ import type { BlobStore } from "./blobs/blob-store.ts";
 import type { InstanceConfig } from "./config.ts";
 import { DataDirectory } from "./data-directory.ts";
 import { forgetOldExecutors } from "./executors/executor-registry.ts";
+import { forgetPushedMetrics } from "./executors/pushed-metrics-store.ts";
 import { Metrics } from "./http/metrics.ts";
 import { close, createHttpServer, listen } from "./http/server.ts";
 import { Dispatcher } from "./queues/dispatcher.ts";
@@ -109,8 +110,13 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   stack.use(
     repeat(sweepIntervalMs, logger, async () => {
       if (performance.now() - sweptAt > maximumSweepGapMs) await renewAllLeases(db);
-      for (const job of await expireLeases(db)) {
-        metrics.attempts.inc({ queue: job.queue, end: "lost" });
+      const lapsed = await expireLeases(db).catch((error: unknown) => {
+        metrics.sweepFailed();
+        throw error;
+      });
+      for (const job of lapsed) {
+        metrics.attemptEnded(job.queue, "lost", job.ranMs ?? 0);
+        metrics.leaseLapsed(job.queue, job.state === "queued");
         dispatcher.attemptEnded(job.queue);
         logger.warn({ jobId: job.id, attempt: job.attempt, executor: job.executor, state: job.state }, "lease lapsed");
         notifications.publish({ kind: "job", job: job.id });
@@ -153,6 +159,7 @@ async function housekeep(db: Database, blobs: BlobStore, signal: AbortSignal): P
   await deleteSpentTokens(db);
   await forgetOldExecutors(db);
   await forgetOldUses(db);
+  await forgetPushedMetrics(db);
   await collectBlobGarbage(db, blobs, signal);
 }
 

@@ -99,6 +99,7 @@ export function jobView(overrides: Partial<JobView> = {}): JobView {
   return {
     id: 7,
     queue: "default",
+    namespace: "default",
     state: "processing",
     repository: null,
     revision: "HEAD",

@@ -1,11 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { PushedMetrics } from "../executors/pushed-metrics.ts";
+import { formatPushedMetrics, type PushedMetrics } from "../executors/pushed-metrics.ts";
 
 /** The instance's metrics. Names that the executor protocol's dashboards know keep them. */
 export class Metrics {
   readonly registry = new Registry();
-  /** What executors push. */
-  readonly pushed = new PushedMetrics();
 
   readonly queueDemand = new Gauge({
     name: "src_executors_queue_size",
@@ -23,6 +21,18 @@ export class Metrics {
   readonly queueAge = new Gauge({
     name: "src_executor_queued_duration_seconds_total",
     help: "Age of the oldest waiting job of a queue.",
+    labelNames: ["queue"],
+    registers: [this.registry],
+  });
+  readonly queueDepth = new Gauge({
+    name: "src_workerutil_queue_depth",
+    help: "Jobs of a queue that wait to be handed out, under the name of newer dashboards.",
+    labelNames: ["domain"],
+    registers: [this.registry],
+  });
+  readonly recentDequeues = new Gauge({
+    name: "multiqueue_executor_dequeue_cache_size",
+    help: "Jobs of a queue that were handed out in the last 5 minutes.",
     labelNames: ["queue"],
     registers: [this.registry],
   });
@@ -54,6 +64,24 @@ export class Metrics {
     labelNames: ["queue", "end"],
     registers: [this.registry],
   });
+  readonly attemptDuration = new Histogram({
+    name: "airlock_attempt_duration_seconds",
+    help: "How long attempts ran, from when they were handed out, by how they ended.",
+    labelNames: ["queue", "end"],
+    buckets: [0.1, 0.5, 1, 5, 15, 30, 60, 150, 300, 600, 900, 1800, 3600, 7200],
+    registers: [this.registry],
+  });
+  readonly storeOperations = new Counter({
+    name: "src_workerutil_dbworker_store_total",
+    help: "What was done to jobs of a queue: handed out, or ended in one of the ways.",
+    labelNames: ["domain", "op"],
+    registers: [this.registry],
+  });
+  readonly pushedSeriesLeft = new Gauge({
+    name: "airlock_pushed_series_left_out",
+    help: "Series pushed by executors that this page has no room for.",
+    registers: [this.registry],
+  });
   readonly dequeueWait = new Histogram({
     name: "airlock_dequeue_wait_seconds",
     help: "How long a job waited until it was handed out, from when it could be.",
@@ -69,13 +97,63 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  /** All of it as Prometheus reads it. */
-  async text(): Promise<string> {
-    const own = await this.registry.getMetricsAsJSON();
-    return `${await this.registry.metrics()}${this.pushed.text(new Set(own.map(({ name }) => name)))}`;
-  }
+  readonly #resets = resetters.map((resetter) => ({ ...resetter, ...this.#resetCounters(resetter) }));
 
   constructor() {
     collectDefaultMetrics({ register: this.registry, prefix: "airlock_" });
   }
+
+  handedOut(queue: string, waitedMs: number): void {
+    this.dequeueWait.observe({ queue }, waitedMs / 1000);
+    this.storeOperations.inc({ domain: domainOf(queue), op: "dequeue" });
+  }
+
+  attemptEnded(queue: string, end: string, ranMs: number): void {
+    this.attempts.inc({ queue, end });
+    this.attemptDuration.observe({ queue, end }, ranMs / 1000);
+    this.storeOperations.inc({ domain: domainOf(queue), op: end });
+  }
+
+  /** A lease lapsed: the job went back to its queue (`true`), or it had lost too many executors. */
+  leaseLapsed(queue: string, again: boolean): void {
+    for (const { queue: of, resets, failures } of this.#resets) if (of === queue) (again ? resets : failures).inc();
+  }
+
+  /** Lapsed leases could not be looked for, whatever queue they are of. */
+  sweepFailed(): void {
+    for (const { errors } of this.#resets) errors.inc();
+  }
+
+  /** All of it as Prometheus reads it, with what executors push. */
+  async text(pushed: Iterable<PushedMetrics>): Promise<string> {
+    const own = await this.registry.getMetricsAsJSON();
+    const taken = own.flatMap(({ name }) => [name, `${name}_bucket`, `${name}_sum`, `${name}_count`]);
+    return `${await this.registry.metrics()}${formatPushedMetrics(pushed, new Set(taken))}`;
+  }
+
+  #resetCounters({ prefix }: Resetter) {
+    const counter = (name: string, help: string) =>
+      new Counter({ name: `${prefix}_${name}_total`, help, registers: [this.registry] });
+    return {
+      resets: counter("resets", "Jobs that went back to the queue because their executor fell silent."),
+      failures: counter("reset_failures", "Jobs that ended because they had lost too many executors."),
+      errors: counter("reset_errors", "Failed looks for executors that fell silent."),
+    };
+  }
+}
+
+interface Resetter {
+  readonly queue: string;
+  readonly prefix: string;
+}
+
+/** Dashboards know these two queues by names of their own; `airlock_attempts_total{end="lost"}` has them all. */
+const resetters: readonly Resetter[] = [
+  { queue: "batches", prefix: "src_batch_spec_workspace_execution_worker_resetter" },
+  { queue: "codeintel", prefix: "src_codeintel_background_index_record" },
+];
+
+/** How newer dashboards call a queue. */
+export function domainOf(queue: string): string {
+  return `executors_${queue}`;
 }

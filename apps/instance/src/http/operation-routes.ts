@@ -2,9 +2,11 @@ import { errorMessage } from "@airlock/job";
 import type { FastifyInstance } from "fastify";
 import { sql } from "kysely";
 import { countActiveExecutors } from "../executors/executor-registry.ts";
+import { readPushedMetrics } from "../executors/pushed-metrics-store.ts";
 import type { InstanceContext } from "../instance-context.ts";
-import { listQueues } from "../queues/queue-settings.ts";
+import { countRecentDequeues, listQueues } from "../queues/queue-settings.ts";
 import { sourceCliVersion } from "./executor-api/source-cli-version.ts";
+import { domainOf } from "./metrics.ts";
 
 const healthTimeoutMs = 3000;
 
@@ -28,15 +30,20 @@ export function operationRoutes(app: FastifyInstance, context: InstanceContext):
   app.get("/.api/src-cli/version", async () => ({ version: sourceCliVersion }));
 
   app.get("/metrics", async (_request, reply) => {
+    const recent = await countRecentDequeues(db);
     for (const queue of await listQueues(db)) {
       metrics.queueSize.set({ queue: queue.name }, queue.queued);
       metrics.queueAge.set({ queue: queue.name }, (queue.oldestQueuedMs ?? 0) / 1000);
       metrics.queueDemand.set({ queue: queue.name }, queue.queued + queue.processing);
+      metrics.queueDepth.set({ domain: domainOf(queue.name) }, queue.queued);
+      metrics.recentDequeues.set({ queue: queue.name }, recent.get(queue.name) ?? 0);
       metrics.processing.set({ queue: queue.name }, queue.processing);
     }
     metrics.executors.set(await countActiveExecutors(db));
     metrics.parkedPolls.set(dispatcher.parked);
-    return reply.type(metrics.registry.contentType).send(await metrics.text());
+    const pushed = await readPushedMetrics(db);
+    metrics.pushedSeriesLeft.set(pushed.left);
+    return reply.type(metrics.registry.contentType).send(await metrics.text(pushed.metrics));
   });
 }
 

@@ -18,9 +18,17 @@ export interface Failure {
   readonly exitCode: number | null;
 }
 
-/** `false`: the attempt is not the running one. */
-export async function completeAttempt(db: Database, key: AttemptKey): Promise<boolean> {
-  const { rows } = await sql`
+/** An attempt that this call ended. */
+export interface EndedAttempt {
+  /** From when it was handed out. */
+  readonly ranMs: number;
+}
+
+const ranMs = sql`(extract(epoch from attempts.finished_at - attempts.started_at) * 1000)::float8 as "ranMs"`;
+
+/** `null`: the attempt is not the running one. */
+export async function completeAttempt(db: Database, key: AttemptKey): Promise<EndedAttempt | null> {
+  const { rows } = await sql<EndedAttempt>`
     with ended as (
       update jobs set state = 'completed', finished_at = airlock_now(), lease_expires_at = null,
         failure_reason = null, failure_message = null, exit_code = 0
@@ -29,13 +37,13 @@ export async function completeAttempt(db: Database, key: AttemptKey): Promise<bo
     )
     update attempts set state = 'completed', finished_at = ended.finished_at, exit_code = 0
     from ended where attempts.job = ended.id and attempts.attempt = ended.attempt
-    returning attempts.job`.execute(db);
-  return rows.length > 0;
+    returning ${ranMs}`.execute(db);
+  return rows[0] ?? null;
 }
 
-/** The job's own failure: final. `false`: the attempt is not the running one. */
-export async function failAttempt(db: Database, key: AttemptKey, failure: Failure): Promise<boolean> {
-  const { rows } = await sql`
+/** The job's own failure: final. `null`: the attempt is not the running one. */
+export async function failAttempt(db: Database, key: AttemptKey, failure: Failure): Promise<EndedAttempt | null> {
+  const { rows } = await sql<EndedAttempt>`
     with ended as (
       update jobs set state = case when cancel_requested then 'canceled' else 'failed' end,
         finished_at = airlock_now(), lease_expires_at = null,
@@ -47,19 +55,19 @@ export async function failAttempt(db: Database, key: AttemptKey, failure: Failur
     update attempts set state = ended.state, finished_at = ended.finished_at, failure_reason = ${failure.reason},
       failure_message = ${failure.message}, exit_code = ${failure.exitCode}
     from ended where attempts.job = ended.id and attempts.attempt = ended.attempt
-    returning attempts.job`.execute(db);
-  return rows.length > 0;
+    returning ${ranMs}`.execute(db);
+  return rows[0] ?? null;
 }
 
-/** Our failure: tried again up to the queue's limit. `false`: the attempt is not the running one. */
-export async function errorAttempt(db: Database, key: AttemptKey, failure: Failure): Promise<boolean> {
+/** Our failure: tried again up to the queue's limit. `null`: the attempt is not the running one. */
+export async function errorAttempt(db: Database, key: AttemptKey, failure: Failure): Promise<EndedAttempt | null> {
   const result = await transitionJob(
     db,
     key.job,
     { kind: "error", attempt: key.attempt, reason: failure.reason },
     { executor: key.executor, failure },
   );
-  return result.kind === "changed";
+  return result.kind === "changed" ? { ranMs: result.job.ranMs ?? 0 } : null;
 }
 
 export interface AttemptEnd {

@@ -16,6 +16,7 @@ type JobRow = Selectable<Schema["jobs"]>;
 const summaryColumns = [
   "id",
   "queue",
+  "namespace",
   "state",
   "repository",
   "revision",
@@ -186,6 +187,7 @@ function toJobSummary(row: SummaryRow): JobSummary {
   return {
     id: row.id,
     queue: row.queue,
+    namespace: row.namespace,
     state: row.state,
     repository: row.repository,
     revision: row.revision,

@@ -84,11 +84,11 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
       case "heartbeat":
         return (await renewLeases(db, as, [{ job, attempt: event.attempt, queue }])).length > 0;
       case "complete":
-        return completeAttempt(db, { job, attempt: event.attempt, executor: as });
+        return (await completeAttempt(db, { job, attempt: event.attempt, executor: as })) !== null;
       case "fail":
-        return failAttempt(db, { job, attempt: event.attempt, executor: as }, failure(event.reason));
+        return (await failAttempt(db, { job, attempt: event.attempt, executor: as }, failure(event.reason))) !== null;
       case "error":
-        return errorAttempt(db, { job, attempt: event.attempt, executor: as }, failure(event.reason));
+        return (await errorAttempt(db, { job, attempt: event.attempt, executor: as }, failure(event.reason))) !== null;
       case "expire":
         return (await expireLeases(db)).some((expired) => expired.id === job);
       case "cancel":

@@ -38,6 +38,15 @@ export async function listQueues(db: Database, name: string | null = null): Prom
   }));
 }
 
+/** How many attempts were opened in the last 5 minutes, by queue. */
+export async function countRecentDequeues(db: Database): Promise<ReadonlyMap<string, number>> {
+  const { rows } = await sql<{ queue: string; count: number }>`
+    select jobs.queue, count(*)::int as count from attempts join jobs on jobs.id = attempts.job
+    where attempts.started_at > airlock_now() - interval '5 minutes'
+    group by jobs.queue`.execute(db);
+  return new Map(rows.map(({ queue, count }) => [queue, count]));
+}
+
 /** @throws {AirlockError} `queue-exists`. */
 export async function createQueue(db: Database, queue: z.output<typeof CreateQueueRequest>): Promise<QueueView> {
   const created = await db
@@ -69,7 +78,8 @@ export async function updateQueue(
   return oneQueue(db, name);
 }
 
-async function oneQueue(db: Database, name: string): Promise<QueueView> {
+/** @throws {AirlockError} `not-found`. */
+export async function oneQueue(db: Database, name: string): Promise<QueueView> {
   const [queue] = await listQueues(db, name);
   if (queue) return queue;
   throw new AirlockError(`there is no queue "${name}"`, {

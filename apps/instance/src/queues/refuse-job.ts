@@ -20,7 +20,7 @@ export async function refuseJob(
   const failure = { reason, message: known?.hint ? `${message}. ${known.hint}` : message, exitCode: null };
   const done = final ? await failAttempt(db, key, failure) : await errorAttempt(db, key, failure);
   if (!done) return;
-  metrics.attempts.inc({ queue: job.queue, end: final ? "failed" : "errored" });
+  metrics.attemptEnded(job.queue, final ? "failed" : "errored", done.ranMs);
   dispatcher.attemptEnded(job.queue);
   notifications.publish({ kind: "job", job: job.id });
   if (!final) notifications.publish({ kind: "queued", queue: job.queue });

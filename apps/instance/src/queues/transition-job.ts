@@ -17,6 +17,8 @@ export interface TransitionedJob {
   readonly cancelRequested: boolean;
   /** From now, in ms: 0 when the job may be handed out at once. */
   readonly visibleInMs: number;
+  /** How long the attempt ran that the event ended; `null`: it ended none. */
+  readonly ranMs: number | null;
 }
 
 export interface TransitionOptions {
@@ -38,6 +40,7 @@ interface LockedRow {
   finished_at: Date | null;
   failure_reason: FailureReason | null;
   executor: string | null;
+  started_at: Date | null;
   now: Date;
   max_attempts: number;
   max_losses: number;
@@ -59,7 +62,7 @@ export async function transitionJob(
   return db.transaction().execute(async (transaction) => {
     const { rows } = await sql<LockedRow>`
       select jobs.id, jobs.queue, state, attempt, errors, losses, cancel_requested, visible_at, lease_expires_at, finished_at,
-        failure_reason, executor, airlock_now() as now, max_attempts, max_losses, backoff_ms, backoff_max_ms, lease_ms
+        failure_reason, executor, started_at, airlock_now() as now, max_attempts, max_losses, backoff_ms, backoff_max_ms, lease_ms
       from jobs join queues on queues.name = jobs.queue
       where jobs.id = ${id}
       for update of jobs`.execute(transaction);
@@ -113,7 +116,8 @@ export async function transitionJob(
       })
       .where("id", "=", id)
       .execute();
-    if (before.state === "processing" && after.state !== "processing") {
+    const ended = before.state === "processing" && after.state !== "processing";
+    if (ended) {
       await transaction
         .updateTable("attempts")
         .set({
@@ -137,6 +141,7 @@ export async function transitionJob(
         executor: row.executor,
         cancelRequested: after.cancelRequested,
         visibleInMs: after.state === "queued" ? Math.max(0, after.visibleAt.getTime() - row.now.getTime()) : 0,
+        ranMs: ended && row.started_at ? Math.max(0, row.now.getTime() - row.started_at.getTime()) : null,
       },
     };
   });

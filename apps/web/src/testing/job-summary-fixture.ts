@@ -5,6 +5,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
   return {
     id: 1,
     queue: "default",
+    namespace: "default",
     state: "queued",
     repository: "github.com/a/b",
     revision: "main",

@@ -19,6 +19,7 @@ export type Explanation = z.output<typeof Explanation>;
 export const JobSummary = z.object({
   id: z.int(),
   queue: z.string(),
+  namespace: z.string(),
   state: z.enum(jobStates),
   repository: z.string().nullable(),
   revision: z.string(),

@@ -39,6 +39,7 @@ function describe(job: JobView, paint: Paint, now: Date): string {
   const fields: [string, string][] = [
     ["state", paintState(paint, job)],
     ["why", plainText(job.explanation.message)],
+    ["namespace", plainText(job.namespace)],
     ["queue", `${plainText(job.queue)}${job.priority === 0 ? "" : ` (priority ${job.priority})`}`],
     ["repository", plainText(job.repository ?? "none")],
     ["revision", plainText(job.commit ? `${job.revision} (${job.commit})` : job.revision)],

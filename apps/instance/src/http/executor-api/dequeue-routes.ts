@@ -60,7 +60,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
       });
     });
     context.notifications.publish({ kind: "job", job: job.id });
-    context.metrics.dequeueWait.observe({ queue: job.queue }, job.waitedMs / 1000);
+    context.metrics.handedOut(job.queue, job.waitedMs);
     const { id: jobId, attempt, queue } = job;
     request.log.info({ jobId, attempt, queue, executor: body.executorName }, "job handed out");
     const { maxArtifactBytes } = context.config;

@@ -9,6 +9,7 @@ import {
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { recordExecutor } from "../../executors/executor-registry.ts";
+import { storePushedMetrics } from "../../executors/pushed-metrics-store.ts";
 import type { InstanceContext } from "../../instance-context.ts";
 import { type LeaseClaim, renewLeases } from "../../queues/renew-leases.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
@@ -28,7 +29,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
     body: z.output<typeof HeartbeatRequest> | z.output<typeof MultiQueueHeartbeatRequest>,
     jobs: number,
   ): Promise<{ airlock?: { drain: boolean } }> {
-    context.metrics.pushed.push(body.executorName, body.prometheusMetrics);
+    await storePushedMetrics(db, body.executorName, body.prometheusMetrics);
     const extension = body.airlock;
     const { changed, drainRequested } = await recordExecutor(db, {
       name: body.executorName,

@@ -7,6 +7,7 @@ import {
   type AttemptKey,
   attemptEnd,
   completeAttempt,
+  type EndedAttempt,
   errorAttempt,
   failAttempt,
 } from "../../queues/end-attempt.ts";
@@ -27,7 +28,7 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
     const body = parseBody(MarkCompleteRequest, request.body);
     const key = await scope.attemptOf(request, request.params.queue, body);
     if (key && body.steps) await storeStepResults(db, key, body.steps);
-    const done = key !== null && (await completeAttempt(db, key));
+    const done = key && (await completeAttempt(db, key));
     return finish(request, reply, { key, done, end: "completed" }, (before) => {
       return body.attempt !== undefined && before.state === "completed";
     });
@@ -46,7 +47,7 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
         message: body.errorMessage.slice(0, maxMessageLength),
         exitCode: body.exitCode ?? null,
       };
-      const done = key !== null && (await mark(db, key, failure));
+      const done = key && (await mark(db, key, failure));
       return finish(request, reply, { key, done, end }, (before) => {
         const same = before.state === end || before.state === "canceled";
         return body.attempt !== undefined && same && before.failureReason === failure.reason;
@@ -61,12 +62,12 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
   async function finish(
     request: FastifyRequest<QueueParams>,
     reply: FastifyReply,
-    { key, done, end }: { readonly key: AttemptKey | null; readonly done: boolean; readonly end: string },
+    { key, done, end }: { readonly key: AttemptKey | null; readonly done: EndedAttempt | null; readonly end: string },
     isSame: (before: AttemptEnd) => boolean,
   ): Promise<FastifyReply> {
     const { queue } = request.params;
     if (key && done) {
-      metrics.attempts.inc({ queue, end });
+      metrics.attemptEnded(queue, end, done.ranMs);
       context.dispatcher.attemptEnded(queue);
       // An error that is tried again puts the job back in its queue.
       notifications.publish({ kind: "job", job: key.job }, { kind: "log", job: key.job });

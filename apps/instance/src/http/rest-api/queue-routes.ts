@@ -1,7 +1,7 @@
 import { CreateQueueRequest, QueueList, QueueName, QueueView, UpdateQueueRequest } from "@airlock/api";
 import { z } from "zod";
 import type { InstanceContext } from "../../instance-context.ts";
-import { createQueue, listQueues, updateQueue } from "../../queues/queue-settings.ts";
+import { createQueue, listQueues, oneQueue, updateQueue } from "../../queues/queue-settings.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const tags = ["queues"];
@@ -24,6 +24,19 @@ export function queueRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => reply.status(201).send(await createQueue(context.db, request.body)),
+  );
+
+  app.get(
+    "/queues/:name",
+    {
+      schema: {
+        tags,
+        summary: "Show a queue with its settings",
+        params: z.strictObject({ name: QueueName }),
+        response: { 200: QueueView, ...errorAnswers },
+      },
+    },
+    async (request) => oneQueue(context.db, request.params.name),
   );
 
   app.patch(

@@ -1,0 +1,47 @@
+import { sql } from "kysely";
+import type { Database } from "../store/database.ts";
+import { type PushedMetrics, parsePushedMetrics } from "./pushed-metrics.ts";
+
+/** As long as the protocol's instances keep them: an executor beats every 5 s. */
+const keptMs = 30_000;
+/** Series of all executors together on one page. */
+const maxTotalSeries = 100_000;
+
+/** Keeps what an executor pushed in place of what it pushed before. */
+export async function storePushedMetrics(db: Database, executor: string, text: string): Promise<void> {
+  if (text === "") return;
+  const metrics = parsePushedMetrics(executor, text);
+  await sql`
+    insert into executor_metrics (executor, series, content)
+    values (${executor}, ${metrics.series.length}, ${JSON.stringify(metrics)})
+    on conflict (executor) do update
+    set series = excluded.series, content = excluded.content, pushed_at = airlock_now()`.execute(db);
+}
+
+export interface ReadPushedMetrics {
+  readonly metrics: readonly PushedMetrics[];
+  /** Series that the page has no room for. */
+  readonly left: number;
+}
+
+/** What executors pushed lately. Where it is too much for a page, those that push least come first. */
+export async function readPushedMetrics(db: Database, limit: number = maxTotalSeries): Promise<ReadPushedMetrics> {
+  const { rows } = await sql<{ content: string | null; series: number }>`
+    select case when total <= ${limit} then content end as content, series
+    from (
+      select content, series, executor, sum(series) over (order by series, executor) as total
+      from executor_metrics where pushed_at >= airlock_now() - make_interval(secs => ${keptMs / 1000})
+    ) pushed
+    order by executor`.execute(db);
+  // The text is one of ours: it was parsed before it was stored.
+  const metrics = rows.flatMap(({ content }) => (content === null ? [] : [JSON.parse(content) as PushedMetrics]));
+  const left = rows.reduce((sum, { content, series }) => sum + (content === null ? series : 0), 0);
+  return { metrics, left };
+}
+
+/** Those that no page shows any more. */
+export async function forgetPushedMetrics(db: Database): Promise<void> {
+  await sql`
+    delete from executor_metrics
+    where pushed_at < airlock_now() - make_interval(secs => ${(2 * keptMs) / 1000})`.execute(db);
+}
