@@ -30,6 +30,7 @@ export function createRouter() {
           path: "repositories",
           lazy: async () => ({ Component: (await import("./routes/repositories-page.tsx")).RepositoriesPage }),
         },
+        { path: "secrets", lazy: async () => ({ Component: (await import("./routes/secrets-page.tsx")).SecretsPage }) },
         { path: "submit", lazy: async () => ({ Component: (await import("./routes/submit-page.tsx")).SubmitPage }) },
         { path: "*", Component: NotFoundPage },
       ],

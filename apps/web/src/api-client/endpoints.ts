@@ -9,7 +9,11 @@ import {
   QueueView,
   RepositoryList,
   RepositoryView,
+  SecretAudit,
+  SecretList,
+  SecretView,
   SessionView,
+  type SetSecretRequest,
   type UpdateQueueRequest,
 } from "@airlock/api";
 import { request, requestJson, requestNothing } from "./http.ts";
@@ -60,6 +64,30 @@ export const listRepositories = async (options?: Abortable) =>
 
 export const addRepository = (body: AddRepositoryRequest) =>
   requestJson(RepositoryView, `${api}/repositories`, { method: "POST", body });
+
+export const listSecrets = async (options?: Abortable) =>
+  (await requestJson(SecretList, `${api}/secrets`, options)).secrets;
+
+export const setSecret = (name: string, body: SetSecretRequest) =>
+  requestJson(SecretView, `${api}/secrets/${encodeURIComponent(name)}`, { method: "PUT", body });
+
+export function deleteSecret({ name, namespace, queue }: Pick<SecretView, "name" | "namespace" | "queue">) {
+  const search = new URLSearchParams();
+  if (namespace !== null) search.set("namespace", namespace);
+  if (queue !== null) search.set("queue", queue);
+  return requestNothing(`${api}/secrets/${encodeURIComponent(name)}?${search}`, { method: "DELETE" });
+}
+
+/** A page of the record; `before` is the `next` of the one before it. */
+export function readSecretAudit(
+  { name, before }: { readonly name: string | null; readonly before: number | null },
+  options?: Abortable,
+) {
+  const search = new URLSearchParams();
+  if (name !== null) search.set("name", name);
+  if (before !== null) search.set("before", String(before));
+  return requestJson(SecretAudit, `${api}/secrets/audit?${search}`, options);
+}
 
 export const jobEventsPath = (id: number) => `${api}/jobs/${id}/events`;
 export const listEventsPath = `${api}/events`;

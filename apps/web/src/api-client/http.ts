@@ -23,7 +23,7 @@ export class ApiRequestError extends Error {
 }
 
 export interface RequestOptions {
-  readonly method?: "GET" | "PATCH" | "POST" | "DELETE";
+  readonly method?: "GET" | "PATCH" | "POST" | "PUT" | "DELETE";
   readonly body?: unknown;
   readonly signal?: AbortSignal;
 }

@@ -24,4 +24,7 @@ export const queryKeys = {
   executors: ["executors"],
   queues: ["queues"],
   repositories: ["repositories"],
+  /** With the record: what changes one adds to the other. */
+  secrets: ["secrets"],
+  secretRecord: (name: string | null) => ["secrets", "record", name],
 } as const;

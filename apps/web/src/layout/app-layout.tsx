@@ -2,6 +2,7 @@ import { ActionIcon, AppShell, Box, Burger, Button, Group, Loader, Menu, NavLink
 import { useDisclosure } from "@mantine/hooks";
 import {
   IconFolders,
+  IconKey,
   IconKeyboard,
   IconLogout,
   IconPlus,
@@ -29,6 +30,7 @@ const pages = [
   { path: "/executors", label: "Executors", icon: IconServer2 },
   { path: "/queues", label: "Queues", icon: IconStack2 },
   { path: "/repositories", label: "Repositories", icon: IconFolders },
+  { path: "/secrets", label: "Secrets", icon: IconKey },
 ] as const;
 
 /** What surrounds every page of a session: navigation, colour scheme, shortcuts. Leads to the login when it lapses. */
@@ -50,6 +52,7 @@ export function AppLayout() {
     "g e": go("/executors"),
     "g q": go("/queues"),
     "g r": go("/repositories"),
+    "g s": go("/secrets"),
     c: go("/submit"),
   });
 

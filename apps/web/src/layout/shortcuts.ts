@@ -18,6 +18,7 @@ export const shortcutGroups: readonly ShortcutGroup[] = [
       { keys: "g e", does: "Go to executors" },
       { keys: "g q", does: "Go to queues" },
       { keys: "g r", does: "Go to repositories" },
+      { keys: "g s", does: "Go to secrets" },
       { keys: "c", does: "Create a job" },
     ],
   },
