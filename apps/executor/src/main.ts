@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AirlockError, errorMessage } from "@airlock/job";
+import { relaxations } from "@airlock/runtime";
 import { createOciRuntime, type OciRuntimeOptions } from "@airlock/runtime/oci";
 import { selectRuntime } from "@airlock/runtime/select";
 import { parseConfig } from "./config/config.ts";
@@ -48,6 +49,8 @@ async function run(given: Config, verify: boolean): Promise<number> {
   if (verify && !(await runValidate(given))) return 1;
   const config = await withDockerConfig(given);
   const logger = createLogger(config.log);
+  for (const relaxation of relaxations(config.runtime.hardening))
+    logger.warn({ relaxation }, "sandboxes are less isolated than by default");
   const signals = new StopSignals();
   await runExecutor({
     config,
@@ -88,14 +91,22 @@ class StopSignals {
 }
 
 async function createRuntime(config: Config, stateDir: string, signal: AbortSignal) {
-  const { kind, dockerHost, allowHostImage } = config.runtime;
+  const { kind, dockerHost, allowHostImage, hardening } = config.runtime;
   const egress = { closed: await instanceAddresses(config.instance.url) };
-  const docker = { ...(dockerHost === null ? {} : { host: dockerHost }), allowHostImage, egress };
+  const docker = { ...(dockerHost === null ? {} : { host: dockerHost }), allowHostImage, egress, hardening };
   return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress } }, { signal });
 }
 
-function ociOptions({ runtime: { allowHostImage } }: Config, stateDir: string): OciRuntimeOptions {
-  return { stateDir, allowHostImage };
+function ociOptions({ runtime }: Config, stateDir: string): OciRuntimeOptions {
+  const { allowHostImage, hardening, oci } = runtime;
+  return {
+    stateDir,
+    allowHostImage,
+    hardening,
+    idRange: oci.idRange,
+    ...(oci.program === null ? {} : { runtimePath: oci.program }),
+    gvisor: { network: oci.gvisor.network, ...(oci.gvisor.platform === null ? {} : { platform: oci.gvisor.platform }) },
+  };
 }
 
 function runtimeDir(config: Config): string {
