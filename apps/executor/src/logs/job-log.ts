@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { formatBytes } from "@airlock/job";
 import { LogRate } from "./log-rate.ts";
 import type { LogDelivery, LogSink, OutputStream } from "./log-sink.ts";
+import { maskSecrets } from "./mask-secrets.ts";
 import { ownLine } from "./own-voice.ts";
 import type { SecretMatcher } from "./secret-matcher.ts";
 import { StreamRedactor } from "./stream-redactor.ts";
@@ -89,10 +90,10 @@ export class JobLog {
       write: (stream, bytes) => {
         if (closed) return;
         const waitMs = this.#rate.take(bytes.length);
-        let stored: void | Promise<void>;
         // Past the limit nothing is looked at any more: a flood costs no more than reading it.
-        if (this.#remainingBytes === 0) droppedBytes += bytes.length;
-        else stored = pass(stream, redactors[stream].write(bytes));
+        const isFull = this.#remainingBytes === 0;
+        if (isFull) droppedBytes += bytes.length;
+        const stored = isFull ? undefined : pass(stream, redactors[stream].write(bytes));
         return waitMs > 0 ? slowDown(waitMs, stored) : stored;
       },
       note: (text) => {
@@ -112,9 +113,9 @@ export class JobLog {
     };
   }
 
-  /** A text that is whole, with its secrets replaced. */
-  redact(text: string): string {
-    return redactText(this.#options.secrets, text);
+  /** A file's path with a fixed word in place of each secret in it: no replacement is to name another place. */
+  maskPath(path: Buffer): Buffer {
+    return maskSecrets(this.#options.secrets, path);
   }
 
   /** Waits until the log is with the instance, or the signal ends the wait. */

@@ -34,7 +34,7 @@ function variants(value: string): Iterable<Buffer> {
     if (Buffer.byteLength(line) >= minimumEncodedBytes) plain.add(line);
   }
   plain.delete(value);
-  const found = [...plain].map((text) => Buffer.from(text));
+  const found: Buffer[] = [...plain].map((text) => Buffer.from(text));
   for (const text of new Set([value, trimmed])) found.push(...encodedForms(text));
   return found.filter((bytes) => bytes.length >= minimumEncodedBytes);
 }

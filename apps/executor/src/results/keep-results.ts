@@ -60,7 +60,8 @@ async function keepOutputs(context: ResultsContext, patterns: readonly string[],
       if (!root) throw new Error("the workspace is gone");
       try {
         const { limits, signal } = context;
-        const archive = Readable.from(packOutputs(root, globs, report, { limits, signal }), { objectMode: false });
+        const options = { limits, signal, maskPath: (path: Buffer) => context.log.maskPath(path) };
+        const archive = Readable.from(packOutputs(root, globs, report, options), { objectMode: false });
         for await (const bytes of gzip(archive)) {
           uploadedBytes += bytes.length;
           limit(uploadedBytes);

@@ -38,8 +38,29 @@ export async function* packOutputs(
   root: FileHandle,
   globs: OutputGlobs,
   report: PackReport,
-  { limits, signal }: { readonly limits: OutputLimits; readonly signal: AbortSignal },
+  {
+    limits,
+    maskPath = (path) => path,
+    signal,
+  }: {
+    readonly limits: OutputLimits;
+    /** Names are shown to people and kept: what of a path must not be seen is replaced. */
+    readonly maskPath?: (path: Buffer) => Buffer;
+    readonly signal: AbortSignal;
+  },
 ): AsyncGenerator<Buffer> {
+  const maskedPaths = new Set<string>();
+  const nameOf = (path: Buffer): Buffer => {
+    const masked = maskPath(path);
+    if (masked.equals(path)) return path;
+    // Two names may become one, and the later file would replace the earlier when they are unpacked.
+    let name = masked;
+    for (let count = 2; maskedPaths.has(name.toString("latin1")); count += 1) {
+      name = Buffer.concat([masked, Buffer.from(`~${count}`)]);
+    }
+    maskedPaths.add(name.toString("latin1"));
+    return name;
+  };
   const walk = walkTree<GlobState>(root, {
     start: globs.start,
     advance: (state, name, isDirectory) => {
@@ -53,8 +74,8 @@ export async function* packOutputs(
     for await (const entry of walk) {
       for (const glob of entry.state.within) report.used.add(glob);
       const problem = problemOf(entry, report, limits);
-      if (problem) refuse(report, entry.path, problem);
-      else yield* packFile(entry, report);
+      if (problem) refuse(report, maskPath(entry.path), problem);
+      else yield* packFile(entry, nameOf(entry.path), report);
     }
   } catch (error) {
     if (!(error instanceof AirlockError) || !["too-many-files", "too-deep"].includes(error.code)) throw error;
@@ -80,19 +101,19 @@ function refuse(report: PackReport, path: Buffer, problem: string): void {
   if (report.problems.length < maximumProblems) report.problems.push(`${shownName(path)} not kept: ${problem}`);
 }
 
-async function* packFile(entry: TreeEntry<GlobState>, report: PackReport): AsyncGenerator<Buffer> {
-  const { path, stats } = entry;
+async function* packFile(entry: TreeEntry<GlobState>, name: Buffer, report: PackReport): AsyncGenerator<Buffer> {
+  const { stats } = entry;
   let file: FileHandle;
   try {
     file = await entry.openFile();
   } catch (error) {
-    refuse(report, path, errorMessage(error));
+    refuse(report, name, errorMessage(error));
     return;
   }
   try {
     report.files += 1;
     report.bytes += stats.size;
-    yield tarHeader(path, stats.size, (stats.mode & 0o100) !== 0);
+    yield tarHeader(name, stats.size, (stats.mode & 0o100) !== 0);
     for (let at = 0; at < stats.size; ) {
       const { bytesRead, buffer } = await file.read(
         Buffer.allocUnsafe(Math.min(readBytes, stats.size - at)),
@@ -100,7 +121,7 @@ async function* packFile(entry: TreeEntry<GlobState>, report: PackReport): Async
         null,
         at,
       );
-      if (bytesRead === 0) throw new Error(`${shownName(path)} became shorter while it was read`);
+      if (bytesRead === 0) throw new Error(`${shownName(name)} became shorter while it was read`);
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
