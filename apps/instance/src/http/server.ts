@@ -9,6 +9,7 @@ import { watchAuthentication } from "./authentication-failures.ts";
 import { limitBodyTime } from "./body-deadline.ts";
 import { executorApi } from "./executor-api/executor-api.ts";
 import { answerFrameworkError } from "./framework-errors.ts";
+import { limitConnections } from "./limit-connections.ts";
 import { operationRoutes } from "./operation-routes.ts";
 import { restApi } from "./rest-api/rest-api.ts";
 import { webRoutes } from "./web-routes.ts";
@@ -54,6 +55,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
       reply.elapsedTime / 1000,
     );
   });
+  limitConnections(app.server);
   limitBodyTime(app, requestTimeoutMs);
   watchAuthentication(app, context.metrics);
   await app.register(cookie);

@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { QueueName } from "../executor-api/primitives.ts";
 import { Namespace, SecretName } from "../job-spec.ts";
+import { StoredText } from "../stored-text.ts";
 
 /** What one secret may hold, in bytes of UTF-8: an environment variable must stay below the kernel's 128 KiB. */
 export const maxSecretBytes = 64 * 1024;
 
-const Description = z.string().max(500);
+const Description = StoredText.max(500);
 
 /** Whose jobs may name it. Of several secrets with one name the most special wins: the namespace's before the queue's. */
 const scope = {

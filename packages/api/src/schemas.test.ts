@@ -1,0 +1,257 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import * as api from "./index.ts";
+
+const numRuns = Number(process.env.AIRLOCK_FUZZ_RUNS ?? 60);
+const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter((value) => !value.includes("\0"));
+const id = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+const ordinal = fc.integer({ min: 1, max: 2 ** 31 - 1 });
+const count = fc.nat();
+const time = fc
+  .date({ min: new Date("2000-01-01T00:00:00Z"), max: new Date("2100-01-01T00:00:00Z"), noInvalidDate: true })
+  .map((date) => date.toISOString());
+const name = fc.stringMatching(/^[a-z][a-z0-9]{0,10}$/);
+const wireId = fc.oneof(id, id.map(String));
+const partly = <T extends object>(shape: { [Key in keyof T]: fc.Arbitrary<T[Key]> }, required: (keyof T)[]) =>
+  fc.record(shape, { requiredKeys: required });
+
+const ofJob = { executorName: text, jobId: wireId };
+const entry = {
+  ...ofJob,
+  key: text,
+  command: fc.oneof(fc.array(text, { maxLength: 4 }), fc.constant(null)),
+  startTime: time,
+  exitCode: fc.oneof(fc.integer({ min: -1, max: 255 }), fc.constant(null)),
+  out: text,
+  durationMs: count,
+};
+const step = fc.record({
+  key: text,
+  state: fc.constantFrom(...api.stepStates),
+  exitCode: fc.oneof(fc.nat(255), fc.constant(null)),
+  durationMs: fc.oneof(count, fc.constant(null)),
+});
+const logEvent = fc.oneof(
+  fc.record({ kind: fc.constant("open"), entryId: ordinal, key: text, command: fc.array(text), startTime: time }),
+  fc.record({
+    kind: fc.constant("chunk"),
+    entryId: ordinal,
+    offset: fc.maxSafeNat(),
+    stream: fc.constantFrom("stdout", "stderr"),
+    data: fc.uint8Array({ minLength: 1, maxLength: 50 }).map((bytes) => Buffer.from(bytes).toString("base64")),
+  }),
+  fc.record({
+    kind: fc.constant("close"),
+    entryId: ordinal,
+    exitCode: fc.integer({ min: -1, max: 255 }),
+    durationMs: count,
+  }),
+);
+const labels = fc.dictionary(name, text, { maxKeys: 4, noNullPrototype: true });
+const heartbeat = {
+  executorName: text,
+  os: text,
+  architecture: text,
+  prometheusMetrics: text,
+  airlock: partly({ slots: fc.nat(100), labels, draining: fc.boolean(), runtime: text }, []),
+};
+const nullable = <T>(of: fc.Arbitrary<T>) => fc.oneof(of, fc.constant(null));
+/** Values that each schema takes. A schema of what comes in from outside has one here, or the test below fails. */
+const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
+  JobSpec: partly(
+    {
+      queue: name,
+      repository: name,
+      revision: name,
+      steps: fc.array(
+        partly(
+          {
+            image: name,
+            run: text,
+            dir: name,
+            env: fc.dictionary(fc.stringMatching(/^[A-Z]{1,8}$/), text, { maxKeys: 3, noNullPrototype: true }),
+          },
+          ["image", "run"],
+        ),
+        { minLength: 1, maxLength: 4 },
+      ),
+      resources: partly(
+        { cpus: fc.integer({ min: 1, max: 64 }), memory: count, pids: fc.integer({ min: 1, max: 99 }) },
+        [],
+      ),
+      egress: fc.constantFrom("none", "public", { allow: ["example.com:443", "10.0.0.0/8"] }),
+      timeout: fc.constantFrom("90s", "1h30m", "500ms"),
+      outputs: fc.array(name),
+      labels,
+      namespace: name,
+      priority: fc.integer({ min: -1000, max: 1000 }),
+      files: fc.dictionary(name, text, { maxKeys: 3, noNullPrototype: true }),
+      diff: fc.boolean(),
+    },
+    ["steps"],
+  ),
+  DequeueRequest: partly(
+    {
+      executorName: text,
+      version: fc.constantFrom("5.3.0", "dev"),
+      numCPUs: fc.nat(64),
+      memory: fc.constantFrom("12G", ""),
+      queues: nullable(fc.array(name)),
+      airlock: partly({ waitMs: fc.nat(60_000), capabilities: fc.array(name, { maxLength: 5 }), labels }, []),
+    },
+    ["executorName"],
+  ),
+  HeartbeatRequest: partly({ ...heartbeat, jobIds: nullable(fc.array(wireId)) }, ["executorName"]),
+  MultiQueueHeartbeatRequest: partly(
+    {
+      ...heartbeat,
+      queueNames: fc.array(name, { minLength: 1 }),
+      jobIdsByQueue: nullable(fc.array(fc.record({ queueName: name, jobIds: nullable(fc.array(wireId)) }))),
+    },
+    ["executorName", "queueNames"],
+  ),
+  AddLogEntryRequest: partly(entry, ["executorName", "jobId", "key", "startTime"]),
+  UpdateLogEntryRequest: partly({ ...entry, entryId: ordinal }, [
+    "executorName",
+    "jobId",
+    "key",
+    "startTime",
+    "entryId",
+  ]),
+  LogBatchRequest: fc.record({
+    ...ofJob,
+    attempt: ordinal,
+    events: fc.array(logEvent, { minLength: 1, maxLength: 5 }),
+  }),
+  MarkCompleteRequest: partly({ ...ofJob, attempt: ordinal, steps: fc.array(step) }, ["executorName", "jobId"]),
+  MarkErrorRequest: partly(
+    { ...ofJob, attempt: ordinal, errorMessage: text, reason: fc.constantFrom("timeout"), exitCode: fc.nat(255) },
+    ["executorName", "jobId"],
+  ),
+  CreateQueueRequest: partly({ name, maxAttempts: fc.integer({ min: 1, max: 100 }), weight: fc.constant(3) }, ["name"]),
+  UpdateQueueRequest: partly(
+    { maxAttempts: fc.integer({ min: 1, max: 100 }), concurrencyLimit: fc.constant(null) },
+    [],
+  ),
+  AddRepositoryRequest: partly({ name, url: name.map((host) => `https://${host}/x`) }, ["url"]),
+  SetSecretRequest: partly({ value: text, namespace: nullable(name), description: text }, ["value"]),
+  SecretScopeQuery: partly({ namespace: name, queue: name }, []),
+  SecretAuditQuery: fc.constant({}),
+  CreateSessionRequest: fc.record({ token: text }),
+  ListJobsQuery: partly(
+    { state: fc.constantFrom("queued", "queued,failed"), queue: name, limit: fc.constant("7") },
+    [],
+  ),
+  JobLogsQuery: partly({ attempt: ordinal.map(String), entry: ordinal.map(String) }, []),
+  ArtifactUploadQuery: fc.record({ attempt: ordinal.map(String), name, kind: fc.constantFrom("diff", "file-archive") }),
+  ExecutorEvent: fc.oneof(
+    fc.record({ kind: fc.constant("cancel"), jobId: id, attempt: ordinal }),
+    fc.constant({ kind: "drain" }),
+  ),
+  HeartbeatResponse: fc.oneof(
+    fc.array(id),
+    fc.record({ knownIds: nullable(fc.array(fc.oneof(id, text))), cancelIds: nullable(fc.array(text)) }),
+  ),
+  ApiError: fc.record({ error: fc.record({ code: text, message: text }) }),
+};
+
+const hostile: readonly unknown[] = [
+  ...[
+    null,
+    undefined,
+    true,
+    -1,
+    1.5,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    2 ** 53,
+    2 ** 31,
+    1e308,
+    "",
+    "\0",
+    "\ud800",
+  ],
+  ...["x".repeat(100_000), "../..", "__proto__", "-1", "0x10", "1e9", [], {}, [[]], [null], { length: -1 }],
+  ...[JSON.parse('{"__proto__":{"x":1}}'), { constructor: { prototype: {} } }, { toString: null, valueOf: null }],
+  ...[Object.create(null), 10n, Symbol("x"), () => 1, new Date(Number.NaN), Array(2000).fill("x")],
+];
+
+function pathsOf(value: unknown, path: readonly string[] = []): (readonly string[])[] {
+  if (typeof value !== "object" || value === null) return [path];
+  return [path, ...Object.entries(value).flatMap(([key, member]) => pathsOf(member, [...path, key]))];
+}
+
+function replaceAt(value: unknown, [key, ...rest]: readonly string[], by: unknown): unknown {
+  if (key === undefined) return by;
+  if (Array.isArray(value)) {
+    return value.map((member: unknown, at) => (String(at) === key ? replaceAt(member, rest, by) : member));
+  }
+  const members = Object.entries(value as object) as [string, unknown][];
+  return Object.fromEntries(members.map(([at, member]) => [at, at === key ? replaceAt(member, rest, by) : member]));
+}
+
+const schemas = Object.entries(api).flatMap(([title, value]): [string, z.ZodType][] =>
+  value instanceof z.ZodType ? [[title, value]] : [],
+);
+const incoming = schemas.filter(([title]) => title in valid);
+
+describe("schemas", () => {
+  it("of requests all have examples here", () => {
+    const asked = schemas.map(([title]) => title).filter((title) => /(?:Request|Query)$/.test(title));
+    const known = Object.keys(valid);
+    expect(asked.filter((title) => !known.includes(title))).toEqual([]);
+    expect(known.filter((title) => !schemas.some(([schema]) => schema === title))).toEqual([]);
+  });
+
+  it.each(incoming)(
+    "%s: takes what is valid, and what comes out of it goes in again and changes no more",
+    (title, schema) => {
+      fc.assert(
+        fc.property(valid[title] ?? fc.constant(null), (value) => {
+          const sent: unknown = JSON.parse(JSON.stringify(value));
+          const once: unknown = schema.parse(sent);
+          if (/Query$/.test(title)) return;
+          const twice: unknown = schema.parse(JSON.parse(JSON.stringify(once)));
+          expect(twice).toEqual(once);
+        }),
+        { numRuns },
+      );
+    },
+  );
+
+  it.each(incoming)("%s: answers every mutation with a value or with issues, never by throwing", (title, schema) => {
+    let refused = 0;
+    fc.assert(
+      fc.property(valid[title] ?? fc.constant(null), fc.nat(), fc.constantFrom(...hostile), (value, at, bad) => {
+        const paths = pathsOf(value);
+        const path = paths[at % paths.length] ?? [];
+        const result = schema.safeParse(replaceAt(value, path, bad));
+        if (result.success) return;
+        refused += 1;
+        const lines = api.describeIssues(result.error);
+        expect(lines.length).toBeGreaterThan(0);
+        expect(lines.length).toBeLessThanOrEqual(21);
+        expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(500);
+        // A line is a path and a problem; only what concerns the whole has no path.
+        if (path.length > 0 && lines.length === 1) expect(lines[0]).toMatch(/\w/);
+      }),
+      { numRuns: numRuns * 3 },
+    );
+    expect(refused).toBeGreaterThan(0);
+    expect(({} as Record<string, unknown>).x).toBeUndefined();
+  });
+
+  it.each(schemas)("%s: takes anything at all without throwing", (_title, schema) => {
+    fc.assert(
+      fc.property(
+        fc.anything({ withBigInt: true, withNullPrototype: true, withDate: true, withMap: true }),
+        (value) => {
+          const result = schema.safeParse(value);
+          if (!result.success) expect(api.describeIssues(result.error).length).toBeGreaterThan(0);
+        },
+      ),
+      { numRuns },
+    );
+  });
+});
