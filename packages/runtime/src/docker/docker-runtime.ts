@@ -11,7 +11,7 @@ import { DockerSandbox } from "./docker-sandbox.ts";
 import { EngineClient } from "./engine-client.ts";
 import { type EngineFacts, engineFacts, openFilesLimit } from "./engine-facts.ts";
 import { asRuntimeFailure } from "./engine-failure.ts";
-import { InfoReply } from "./engine-replies.ts";
+import { InfoReply, type VersionReply } from "./engine-replies.ts";
 import { findsHostFile } from "./probe-host-file.ts";
 import { boundsLayers } from "./probe-layer-bound.ts";
 import { isInReach, openNetwork } from "./sandbox-network.ts";
@@ -40,6 +40,16 @@ export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
   return new DockerRuntime(options);
 }
 
+interface Inspected {
+  readonly version: VersionReply;
+  readonly info: InfoReply;
+  readonly facts: EngineFacts;
+  readonly at: number;
+}
+
+/** What an engine is changes with its restart only, and asking takes a tenth of the time that a container takes to start. */
+const factsAgeMs = 10_000;
+
 class DockerRuntime implements Runtime {
   readonly name = "docker";
   readonly #engine: EngineClient;
@@ -47,7 +57,7 @@ class DockerRuntime implements Runtime {
   readonly #options: DockerRuntimeOptions;
   readonly #hardening: Hardening;
   #wasInReach = false;
-  #facts: EngineFacts | undefined;
+  #inspected: Inspected | undefined;
   #cgroupHost: Promise<CgroupHost> | undefined;
   #cgroupOutOfReach = false;
   #boundsLayers: Promise<boolean> | undefined;
@@ -61,7 +71,7 @@ class DockerRuntime implements Runtime {
 
   /** Known when the engine was asked once, for a description or a sandbox. */
   get workspaceOwner(): Runtime["workspaceOwner"] {
-    return this.#hardening.userNamespace ? (this.#facts?.remappedRoot ?? null) : null;
+    return this.#hardening.userNamespace ? (this.#inspected?.facts.remappedRoot ?? null) : null;
   }
 
   describe({ signal }: Abortable): Promise<RuntimeDescription> {
@@ -79,7 +89,7 @@ class DockerRuntime implements Runtime {
   async createSandbox(plan: SandboxPlan, options: Abortable): Promise<Sandbox> {
     const { signal } = options;
     signal.throwIfAborted();
-    const { version, info, facts } = await asRuntimeFailure(() => this.#inspect(signal));
+    const { version, info, facts } = await asRuntimeFailure(() => this.#inspect(signal, factsAgeMs));
     if (info.OSType !== "linux") throw runtimeFailed(`the Docker engine runs ${info.OSType} containers, not linux`);
     const { runtime } = this.#options;
     if (runtime !== undefined && !facts.runtimes.includes(runtime)) throw unknownRuntime(runtime, facts);
@@ -123,11 +133,14 @@ class DockerRuntime implements Runtime {
     await this.#engine.close();
   }
 
-  async #inspect(signal: AbortSignal) {
+  /** An answer that is younger than `maximumAgeMs` will do. */
+  async #inspect(signal: AbortSignal, maximumAgeMs = 0): Promise<Inspected> {
+    const known = this.#inspected;
+    if (known && performance.now() - known.at < maximumAgeMs) return known;
     const version = await this.#engine.version();
     const info = await this.#engine.json(InfoReply, { path: "/info", signal });
-    this.#facts = engineFacts(info);
-    return { version, info, facts: this.#facts };
+    this.#inspected = { version, info, facts: engineFacts(info), at: performance.now() };
+    return this.#inspected;
   }
 
   async #inspectEgress(signal: AbortSignal) {

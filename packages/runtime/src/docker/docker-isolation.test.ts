@@ -1,0 +1,240 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Runtime, SandboxPlan, SandboxStep, StepStatus } from "../contract.ts";
+import type { Hardening } from "../hardening.ts";
+import { createDockerRuntime } from "./docker-runtime.ts";
+import { EngineClient } from "./engine-client.ts";
+import { ContainerListReply, ContainerPathsReply } from "./engine-replies.ts";
+
+const signal = new AbortController().signal;
+const owner = `isolation-${process.pid}`;
+const image = "airlock-test-isolation:1";
+const second = "airlock-test-isolation:2";
+const mebibyte = 2 ** 20;
+
+describeWithEngines(["docker"], "isolation of the docker runtime", () => {
+  let host: string;
+  let engine: EngineClient;
+  const runtimes: Runtime[] = [];
+
+  beforeAll(async () => {
+    const { socketPath } = engines().docker ?? expect.unreachable();
+    host = `unix://${socketPath}`;
+    engine = new EngineClient({ host });
+    await loadImage(await busyboxImage(), socketPath, image);
+    await loadImage(await busyboxImage({ Env: ["PATH=/bin", "SECOND=yes"] }), socketPath, second);
+  });
+  afterAll(async () => {
+    for (const runtime of runtimes) await runtime.close();
+    await engine?.close();
+  });
+
+  async function open(plan: Partial<SandboxPlan> = {}, hardening: Partial<Hardening> = {}) {
+    const runtime = createDockerRuntime({ host, allowHostImage: false, hardening });
+    runtimes.push(runtime);
+    await using cleanup = new AsyncDisposableStack();
+    const directory = cleanup.use(await temporaryDirectory()).path;
+    const [workspaceDir, scriptsDir] = [join(directory, "data"), join(directory, "scripts")];
+    for (const each of [workspaceDir, scriptsDir]) await mkdir(each);
+    const id = `t${randomBytes(6).toString("hex")}`;
+    const limits = { cpus: 2, memoryBytes: 64 * mebibyte, pids: 64, ...plan.limits };
+    const sandbox = cleanup.use(
+      await runtime.createSandbox(
+        { ...{ id, owner, workspaceDir, scriptsDir, egress: { kind: "none" } }, ...plan, limits },
+        { signal },
+      ),
+    );
+    const owned = cleanup.move();
+    let count = 0;
+    return {
+      ...{ id, sandbox, workspaceDir, directory },
+      async run(script: string, step: Partial<SandboxStep> = {}): Promise<{ status: StepStatus; stdout: string }> {
+        count += 1;
+        await writeFile(join(scriptsDir, `${count}.sh`), script);
+        let stdout = "";
+        const status = await sandbox.runStep(
+          { key: `s${count}`, image, script: `/airlock/${count}.sh`, workingDirectory: "/data", env: {}, ...step },
+          {
+            signal,
+            output: (stream, bytes) => {
+              if (stream === "stdout") stdout += bytes.toString();
+            },
+          },
+        );
+        return { status, stdout };
+      },
+      [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    };
+  }
+
+  async function layersOf(id: string): Promise<string[]> {
+    const filters = JSON.stringify({ label: [`airlock.sandbox=${id}`] });
+    const containers = await engine.json(ContainerListReply, { path: "/containers/json", query: { filters } });
+    const paths = containers.map(async ({ Id }) => {
+      const { GraphDriver } = await engine.json(ContainerPathsReply, { path: `/containers/${Id}/json` });
+      return GraphDriver?.Data?.UpperDir ?? expect.unreachable();
+    });
+    return await Promise.all(paths);
+  }
+
+  it.each<[keyof Hardening, Partial<Hardening>, string, string, string]>([
+    ["capabilities", { capabilities: ["NET_RAW"] }, "grep CapBnd /proc/self/status", "00000000800405fb", "00002000"],
+    ["noNewPrivileges", { noNewPrivileges: false }, "grep NoNewPrivs /proc/self/status", "\t1\n", "\t0\n"],
+    ["seccomp", { seccomp: false }, "grep Seccomp: /proc/self/status", "\t2\n", "\t0\n"],
+    ["maskedPaths", { maskedPaths: false }, "grep -c . /proc/interrupts", "0\n", "\n"],
+    ["readOnlyRoot", { readOnlyRoot: true }, "touch /made 2>/dev/null && echo writable || echo no", "writable", "no"],
+  ])("has a switch for %s", async (_, change, script, byDefault, switched) => {
+    await using strict = await open();
+    await using other = await open({}, change);
+
+    const before = await strict.run(script);
+    const after = await other.run(script);
+
+    expect(before.stdout).toContain(byDefault);
+    expect(after.stdout).toContain(switched);
+    expect(after.stdout).not.toBe(before.stdout);
+  });
+
+  it("leaves a read-only root with places to write, a name for its loopback, and the workspace", async () => {
+    await using place = await open({}, { readOnlyRoot: true });
+
+    const { stdout } = await place.run(
+      "for dir in /tmp /run /data /dev/shm; do echo x > $dir/x && echo $dir; done; touch /bin/x /etc/x; grep -c localhost /etc/hosts",
+    );
+
+    expect(stdout).toMatch(/^\/tmp\n\/run\n\/data\n\/dev\/shm\n[1-9]\n$/);
+  });
+
+  it("names the loopback, dumps no core and bounds open files", async () => {
+    await using place = await open();
+
+    const { stdout } = await place.run(
+      "grep -c localhost /etc/hosts; ulimit -c; ulimit -n; ls -d /dev/mqueue; df -k /dev/shm",
+    );
+
+    expect(stdout).toMatch(/^[12]\n0\n\d+\n\/dev\/mqueue\n/);
+    expect(stdout).toMatch(/ 65536 .* \/dev\/shm\n/);
+  });
+
+  it("holds memory for all containers of a sandbox together, and names what it takes", async () => {
+    await using place = await open();
+    const fill = "dd if=/dev/zero of=/dev/shm/ballast bs=1M count=45 2>/dev/null; echo filled";
+    expect((await place.run(fill, { image: second })).stdout).toBe("filled\n");
+
+    // 40 MiB are within the limit, were the other container's 45 not there.
+    const { status } = await place.run("x=$(head -c 40000000 /dev/zero | tr '\\0' a); echo unreachable");
+
+    expect(status).toMatchObject({ kind: "killed", signal: "SIGKILL", outOfMemory: true });
+  });
+
+  it("tells of a process that was killed for its memory while its step went on", async () => {
+    await using place = await open();
+
+    const { status } = await place.run("(x=$(tail /dev/zero)) ; exit 3");
+
+    expect(status).toMatchObject({ kind: "exited", exitCode: 3 });
+    expect(status.notes?.join()).toContain("used more memory than its 64 MiB");
+  });
+
+  it("tells of processes that were refused", async () => {
+    await using place = await open({ limits: { cpus: 2, memoryBytes: 64 * mebibyte, pids: 20 } });
+
+    const { status } = await place.run("for i in $(seq 40); do sleep 100 & done; exit 0");
+
+    expect(status.notes?.join()).toContain("limit is 20");
+    expect((await place.run("true")).status).toEqual({ kind: "exited", exitCode: 0 });
+  });
+
+  it("reaps what a step orphans, also in a storm", async () => {
+    await using place = await open({ limits: { cpus: 2, memoryBytes: 64 * mebibyte, pids: 60 } });
+
+    const { stdout } = await place.run(
+      "i=0; while [ $i -lt 500 ]; do (true &) ; i=$((i+1)); done; sleep 0.5; grep -l 'State:.Z' /proc/[0-9]*/status | wc -l",
+    );
+
+    expect(stdout).toBe("0\n");
+  });
+
+  it.each([
+    ["its layer", "dd if=/dev/zero of=/bomb bs=1M count=900 2>/dev/null"],
+    ["the workspace", "dd if=/dev/zero of=/data/bomb bs=1M count=900 2>/dev/null"],
+    ["a file without a name", "exec 3>/bomb; rm /bomb; dd if=/dev/zero bs=1M count=900 2>/dev/null >&3"],
+    ["many files", "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > /tmp/$i; done"],
+  ])("ends a step that fills %s, not far beyond the limit", async (_, bomb) => {
+    await using place = await open({
+      limits: { cpus: 2, memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte },
+    });
+
+    // Slow machines write less before they are stopped; what never is, waits here to be killed.
+    const running = place.run(`${bomb}; sleep 60; echo unreachable`);
+
+    await expect(running).rejects.toMatchObject({
+      code: "disk-full",
+      reason: "step-failed",
+      message: expect.stringMatching(/its limit is 100 MiB/),
+    });
+  });
+
+  it("ends a step that fills a volume of its image", async () => {
+    const { socketPath } = engines().docker ?? expect.unreachable();
+    await loadImage(await busyboxImage({ Volumes: { "/cache": {} } }), socketPath, "airlock-test-isolation:volume");
+    await using place = await open({
+      limits: { cpus: 2, memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte },
+    });
+
+    const running = place.run("dd if=/dev/zero of=/cache/bomb bs=1M count=300 2>/dev/null; sleep 60", {
+      image: "airlock-test-isolation:volume",
+    });
+
+    await expect(running).rejects.toMatchObject({ code: "disk-full" });
+  });
+
+  it("keeps volumes of images where the workspace is bounded, with what the image has there", async () => {
+    const { socketPath } = engines().docker ?? expect.unreachable();
+    await loadImage(await busyboxImage({ Volumes: { "/etc": {} } }), socketPath, "airlock-test-isolation:volume-etc");
+    await using directory = await temporaryDirectory();
+    await using place = await open({ layersDir: directory.path });
+
+    const { stdout } = await place.run("grep -c root /etc/passwd; echo x > /etc/made; echo $?", {
+      image: "airlock-test-isolation:volume-etc",
+    });
+
+    expect(stdout).toBe("1\n0\n");
+    const [container = ""] = await readdir(join(directory.path, "volumes"));
+    expect(await readFile(join(directory.path, "volumes", container, "0", "made"), "utf8")).toBe("x\n");
+  });
+
+  it("stops what writes as fast as it can before it has written several times the limit", async () => {
+    await using place = await open({
+      limits: { cpus: 2, memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 200 * mebibyte },
+    });
+    await place.run("true");
+    const [layer = ""] = await layersOf(place.id);
+
+    await expect(place.run("exec dd if=/dev/zero of=/bomb bs=4M count=1000")).rejects.toMatchObject({
+      code: "disk-full",
+    });
+
+    const { size } = await stat(join(layer, "bomb"));
+    expect(size).toBeGreaterThan(200 * mebibyte);
+    expect(size).toBeLessThan(1000 * mebibyte);
+  });
+
+  it("does not mind much writing below the limit", async () => {
+    await using place = await open({
+      limits: { cpus: 2, memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 400 * mebibyte },
+    });
+
+    const { status } = await place.run(
+      "for i in 1 2 3 4 5 6; do dd if=/dev/zero of=/x bs=1M count=150 2>/dev/null; cp /x /data/x; rm /x /data/x; done",
+    );
+
+    expect(status).toEqual({ kind: "exited", exitCode: 0 });
+    const [layer = ""] = await layersOf(place.id);
+    expect(await readdir(layer)).not.toContain("x");
+    expect((await stat(place.workspaceDir)).isDirectory()).toBe(true);
+  });
+});
