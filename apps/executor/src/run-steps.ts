@@ -80,6 +80,7 @@ async function runStep(index: number, step: PlannedStep, context: StepsContext):
     ledger.end(index, status);
     if (status.kind === "killed")
       entry.note(status.outOfMemory ? "killed: out of memory" : `killed by ${status.signal}`);
+    for (const note of status.notes ?? []) entry.note(note);
     const problem = await watch?.problem();
     if (problem) entry.note(problem);
     entry.close(status.kind === "exited" ? status.exitCode : -1);
