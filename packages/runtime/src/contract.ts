@@ -48,6 +48,8 @@ export interface Runtime {
 export interface RuntimeDescription {
   /** Of the engine or OCI runtime, e.g. `20.10.24` or `crun 1.8.1`. */
   readonly version: string;
+  /** Programs of the host that it is made of, by their plain names (`runc`, `crun`, `runsc`, `containerd`). Default: none known. */
+  readonly components?: readonly { readonly name: string; readonly version: string }[];
   /** What this host enforces; `validate` prints it, a plan that needs more is refused. */
   readonly enforces: {
     readonly cpu: boolean;

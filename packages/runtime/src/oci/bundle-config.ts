@@ -21,6 +21,8 @@ export interface BundlePlan {
   /** `null`: ids in the container are those of the host. */
   readonly idMapping: IdMapping | null;
   readonly hardening: Omit<Hardening, "userNamespace">;
+  /** Of the whole sandbox. */
+  readonly memoryBytes: number;
   /** Whether a kernel in user space, as gVisor's, stands between the step and the host's. */
   readonly hasOwnKernel: boolean;
 }
@@ -89,7 +91,7 @@ export function bundleConfig(plan: BundlePlan): object {
         { type: "RLIMIT_CORE", soft: 0, hard: 0 },
       ],
     },
-    mounts: [...systemMounts(plan), ...workMounts(plan), ...plan.extraMounts],
+    mounts: [...systemMounts(plan), ...writablePlaces(plan), ...workMounts(plan), ...plan.extraMounts],
     linux: {
       namespaces: [
         { type: "pid" },
@@ -168,6 +170,16 @@ function systemMounts({ idMapping, network, hardening }: BundlePlan): readonly O
     network.kind === "inherited" && network.sysfs !== null
       ? { destination: "/sys", type: "bind", source: network.sysfs, options: ["bind", ...inert, "ro", "private"] }
       : { destination: "/sys", type: "sysfs", source: "sysfs", options: [...inert, access] },
+  ];
+}
+
+/** What programs write without asking, where the root file system is read-only; its pages count as the job's memory. */
+function writablePlaces({ hardening, memoryBytes }: BundlePlan): readonly OciMount[] {
+  if (!hardening.readOnlyRoot) return [];
+  const options = ["nosuid", "nodev", `size=${memoryBytes}`, "nr_inodes=1m"];
+  return [
+    { destination: "/tmp", type: "tmpfs", source: "tmpfs", options: [...options, "mode=1777"] },
+    { destination: "/run", type: "tmpfs", source: "tmpfs", options: [...options, "mode=755"] },
   ];
 }
 

@@ -150,6 +150,7 @@ class CreatedOciRuntime implements OciRuntime {
     }
     return {
       version: binary.version,
+      components: [{ name: binary.kind, version: binary.version.slice(binary.kind.length + 1) }],
       enforces: {
         cpu,
         memory,

@@ -1,22 +1,27 @@
 import { chmod, lstat, mkdir, writeFile } from "node:fs/promises";
-import { join, posix, relative } from "node:path";
+import { join, relative } from "node:path";
 import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { imageInvalid, refusedByPolicy, runtimeFailed } from "../errors.ts";
 import type { Hardening } from "../hardening.ts";
 import { type BundleNetwork, bundleConfig, type IdMapping, type OciMount } from "./bundle-config.ts";
 import type { Cgroup } from "./cgroups/cgroup.ts";
 import type { CgroupHost } from "./cgroups/cgroup-host.ts";
-import { type GvisorOptions, gvisorFlags } from "./gvisor.ts";
+import { checkStep } from "./check-step.ts";
+import { ContainerCommands } from "./container-commands.ts";
+import type { GvisorOptions } from "./gvisor.ts";
 import { handOverScripts, handOverWorkspace, type Owner } from "./hand-over.ts";
 import { assembleHostRoot, hostImageName } from "./host-image.ts";
 import { hostId } from "./id-range.ts";
 import type { ImageStore, PreparedImage } from "./images/image-store.ts";
 import { type LaunchMount, mountTable } from "./launcher.ts";
+import { countLimits, type LimitCounts, limitNotes } from "./limit-notes.ts";
 import type { SandboxNetwork } from "./network.ts";
 import { OutputPipePool } from "./output-pipes.ts";
 import { removeTree, runCommand } from "./run-command.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
-import { runStepProcess } from "./step-process.ts";
+import { SandboxDisk } from "./sandbox-disk.ts";
+import { stepEnvironment } from "./step-environment.ts";
+import { runStepProcess, type StepProcessPlan } from "./step-process.ts";
 import type { UserNamespaces } from "./user-namespace.ts";
 
 export interface OciSandboxParts {
@@ -67,6 +72,7 @@ export class OciSandbox implements Sandbox {
   readonly #running = new Set<Promise<unknown>>();
   readonly #tidying = new Set<Promise<void>>();
   readonly #ending = new AbortController();
+  readonly #disk: SandboxDisk;
   #steps = 0;
   /** Whom the workspace belongs to; `undefined`: whoever prepared it knows. */
   #workspaceOwner: Owner | undefined;
@@ -75,6 +81,11 @@ export class OciSandbox implements Sandbox {
   private constructor(parts: OciSandboxParts) {
     this.#parts = parts;
     this.#pipes = new OutputPipePool(join(parts.directory, "pipes"));
+    this.#disk = new SandboxDisk({
+      plan: parts.plan,
+      stepsDirectory: join(parts.directory, "steps"),
+      processes: async () => (await parts.cgroup?.processes()) ?? [],
+    });
   }
 
   static async create(parts: OciSandboxParts): Promise<OciSandbox> {
@@ -169,13 +180,14 @@ export class OciSandbox implements Sandbox {
     const name = String(this.#steps);
     const places = this.#placesOf(name);
     const { directory } = places;
+    const runtime = this.#runtime(name, directory);
     const cgroup = this.#parts.cgroup?.child(name);
     try {
       await mkdir(directory, { mode: 0o700 });
       if (places.layer !== directory) await mkdir(places.layer, { mode: 0o700 });
       const [overlay] = await Promise.all([
         this.#makeRootfs(places, root),
-        this.#writeConfig(places, root, step, cgroup),
+        this.#writeConfig(places, root, step, runtime.joinsCgroups ? null : (cgroup?.path ?? null)),
         cgroup?.make(),
       ]);
       const mounts = this.#launchMounts(places, overlay);
@@ -183,30 +195,48 @@ export class OciSandbox implements Sandbox {
       if (mounts.length > 0) await writeFile(table, mountTable(mounts), { mode: 0o600 });
       const { namespacePath } = this.#parts.network;
       const entersNetwork = namespacePath !== null && this.#entersNetwork(places);
-      return await runStepProcess(
-        {
-          cwd: root.layersDirectory,
-          cgroup,
-          pidFile: join(directory, "pid"),
-          logFile: join(directory, "log"),
-          pipes: this.#pipes,
-          isGvisor: this.#parts.binary.kind === "runsc",
-          signal: this.#signaller(directory, name),
-          launch: {
-            networkNamespace: entersNetwork ? namespacePath : null,
-            opensLowPorts: entersNetwork,
-            mountTable: mounts.length > 0 ? table : null,
-            unmount: this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts : [],
-            joinFiles: this.#joins ? (cgroup?.joinFiles ?? []) : [],
-            command: this.#runtimeCommand(directory, name),
-          },
+      const counted = this.#parts.cgroup && (await countLimits(this.#parts.cgroup));
+      const process: StepProcessPlan = {
+        cwd: root.layersDirectory,
+        cgroup,
+        pidFile: runtime.pidFile,
+        logFile: runtime.logFile,
+        pipes: this.#pipes,
+        isGvisor: this.#parts.binary.kind === "runsc",
+        signal: runtime.signal,
+        launch: {
+          networkNamespace: entersNetwork ? namespacePath : null,
+          opensLowPorts: entersNetwork,
+          mountTable: mounts.length > 0 ? table : null,
+          unmount: this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts : [],
+          joinFiles: runtime.joinsCgroups ? (cgroup?.joinFiles ?? []) : [],
+          command: runtime.run,
         },
-        { signal, output: options.output },
+      };
+      const status = await this.#disk.during(signal, (stop) =>
+        runStepProcess(process, { signal: stop, output: options.output }),
       );
+      return await this.#withNotes(status, cgroup, counted);
     } finally {
       await this.#parts.network.reportDenied();
       this.#tidy(this.#removeStep(name, places, cgroup));
     }
+  }
+
+  async #withNotes(
+    status: StepStatus,
+    cgroup: Cgroup | undefined,
+    before: LimitCounts | undefined,
+  ): Promise<StepStatus> {
+    const { cgroup: sandbox, plan } = this.#parts;
+    if (!sandbox || !cgroup || !before) return status;
+    const [after, oomKills, refusedForks] = await Promise.all([
+      countLimits(sandbox),
+      cgroup.oomKills(),
+      cgroup.refusedForks(),
+    ]);
+    const notes = limitNotes(status, { limits: plan.limits, before, after, oomKills, refusedForks });
+    return notes.length > 0 ? { ...status, notes } : status;
   }
 
   /** Nothing runs there any more, so nobody has to wait for it; disposal removes again what is left, and tells. */
@@ -223,52 +253,17 @@ export class OciSandbox implements Sandbox {
     await cgroup?.remove();
   }
 
-  /** Some can be told to leave cgroups alone, so they start inside ours; runc makes its own, at the path that it is given. */
-  get #joins(): boolean {
-    return this.#parts.binary.kind !== "runc";
-  }
-
-  #runtimeCommand(directory: string, name: string): readonly string[] {
-    return [
-      ...this.#runtimePrefix(directory),
-      "run",
-      // Its cgroup has to outlive the container: the kernel's count of memory kills is in it.
-      ...(this.#parts.binary.kind === "runc" ? ["--keep"] : []),
-      "--pid-file",
-      join(directory, "pid"),
-      "--bundle",
-      directory,
-      containerId(this.id, name),
-    ];
-  }
-
-  #runtimePrefix(directory: string): readonly string[] {
+  /** How the OCI runtime is told to do things with the container of a step. */
+  #runtime(name: string, directory: string): ContainerCommands {
     const { binary, gvisor, network } = this.#parts;
-    const own = {
-      crun: ["--cgroup-manager=disabled"],
-      runc: [],
-      runsc: gvisorFlags(gvisor, { hasNetwork: network.namespacePath !== null }),
-    }[binary.kind];
-    return [
-      binary.path,
-      "--root",
-      join(this.#parts.directory, "state"),
-      "--log",
-      join(directory, "log"),
-      "--log-format",
-      "json",
-      ...own,
-    ];
-  }
-
-  /** gVisor's processes are no host's processes: it has to be asked to signal them. */
-  #signaller(directory: string, name: string): ((signal: "TERM" | "KILL") => Promise<void>) | undefined {
-    if (this.#parts.binary.kind !== "runsc") return undefined;
-    const [file = "", ...args] = this.#runtimePrefix(directory);
-    return async (signal) => {
-      // It may have ended meanwhile; if not, whatever is left is killed by its cgroup.
-      await runCommand(file, [...args, "kill", "--all", containerId(this.id, name), signal]).catch(() => {});
-    };
+    return new ContainerCommands({
+      binary,
+      gvisor,
+      hasNetwork: network.namespacePath !== null,
+      stateDirectory: join(this.#parts.directory, "state"),
+      bundle: directory,
+      containerId: containerId(this.id, name),
+    });
   }
 
   #placesOf(name: string): StepPlaces {
@@ -345,6 +340,7 @@ export class OciSandbox implements Sandbox {
       // cp, not Node's: it keeps owners, holes and links, and shares blocks where the file system can.
       const source = join(root.layersDirectory, root.image.layers[0] ?? "");
       await runCommand("cp", ["-a", "--reflink=auto", "--", source, copy]);
+      await this.#disk.exempt(copy);
       await mkdir(join(copy, "etc"), { recursive: true });
       for (const [name, text] of Object.entries(etc)) {
         await removeTree(join(copy, "etc", name));
@@ -373,22 +369,23 @@ export class OciSandbox implements Sandbox {
     return { options };
   }
 
-  async #writeConfig(places: StepPlaces, root: StepRoot, step: SandboxStep, cgroup: Cgroup | undefined): Promise<void> {
+  async #writeConfig(places: StepPlaces, root: StepRoot, step: SandboxStep, cgroupsPath: string | null): Promise<void> {
     const config = bundleConfig({
       rootfs: places.rootfs,
       hostname: this.#hostname,
       script: step.script,
       workingDirectory: step.workingDirectory,
-      env: environment(root.image, step.env),
+      env: stepEnvironment(root.image, step.env),
       user: root.image.user,
       workspaceDir: places.workspaceDir,
       scriptsDir: places.scriptsDir,
       extraMounts: root.mounts,
       network: this.#bundleNetwork(places),
-      cgroupsPath: this.#joins || cgroup === undefined ? null : cgroup.path,
+      cgroupsPath,
       maxOpenFiles: this.#parts.maxOpenFiles,
       idMapping: this.#idMapping,
       hardening: this.#parts.hardening,
+      memoryBytes: this.#parts.plan.limits.memoryBytes,
       hasOwnKernel: this.#parts.binary.kind === "runsc",
     });
     // It holds the step's secrets.
@@ -422,41 +419,4 @@ export class OciSandbox implements Sandbox {
 
 function containerId(sandbox: string, step: string): string {
   return `airlock-${sandbox}-${step}`;
-}
-
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-function environment(image: PreparedImage, env: Readonly<Record<string, string>>): readonly string[] {
-  const merged = new Map<string, string>([
-    ["PATH", defaultPath],
-    ["HOME", image.user.home],
-  ]);
-  for (const entry of image.env) {
-    const equals = entry.indexOf("=");
-    if (equals > 0 && !entry.includes("\0")) merged.set(entry.slice(0, equals), entry.slice(equals + 1));
-  }
-  for (const [name, value] of Object.entries(env)) merged.set(name, value);
-  return [...merged].map(([name, value]) => `${name}=${value}`);
-}
-
-function checkStep(step: SandboxStep): void {
-  const inside = (path: string, root: string) =>
-    posix.normalize(path) === path.replace(/\/$/, "") &&
-    (path === root || path.startsWith(`${root}/`)) &&
-    !path.includes("\0");
-  if (!inside(step.script, "/airlock")) throw refusedByPolicy("the script is not under /airlock", "Put it there.");
-  if (!inside(step.workingDirectory, "/data")) {
-    throw refusedByPolicy(
-      `the working directory ${JSON.stringify(step.workingDirectory.slice(0, 200))} is not under /data`,
-      "Name a directory of the workspace.",
-    );
-  }
-  for (const [name, value] of Object.entries(step.env)) {
-    if (name === "" || /[=\0]/.test(name) || value.includes("\0")) {
-      throw refusedByPolicy(
-        `the environment variable ${JSON.stringify(name.slice(0, 100))} can't be set`,
-        "Use names without = and values without NUL.",
-      );
-    }
-  }
 }

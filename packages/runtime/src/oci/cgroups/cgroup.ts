@@ -63,6 +63,25 @@ export class Cgroup {
     return kills;
   }
 
+  /** How often the kernel refused a new process; with v1 here, with v2 here and below. Only grows. */
+  async refusedForks(): Promise<number> {
+    return this.#sumOf("pids.events", /^max (\d+)$/m);
+  }
+
+  /** For how long processes here and below had to wait since their share of the processor was used up. Only grows. */
+  async throttledMs(): Promise<number> {
+    // v1 says it in nanoseconds, v2 in microseconds.
+    const nanoseconds = await this.#sumOf("cpu.stat", /^throttled_time (\d+)$/m);
+    return nanoseconds / 1e6 + (await this.#sumOf("cpu.stat", /^throttled_usec (\d+)$/m)) / 1e3;
+  }
+
+  async #sumOf(file: string, pattern: RegExp): Promise<number> {
+    const found = await Promise.all(
+      this.#options.hierarchies.map(async (root) => pattern.exec(await readIfThere(join(root, this.path, file)))?.[1]),
+    );
+    return found.reduce((sum, count) => sum + Number(count ?? 0), 0);
+  }
+
   /** Process ids in the host's pid namespace, of this cgroup and all below. */
   async processes(): Promise<ReadonlySet<number>> {
     const lists = await Promise.all(

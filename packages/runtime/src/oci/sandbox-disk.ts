@@ -1,0 +1,81 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import type { SandboxPlan } from "../contract.ts";
+import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../docker/disk-use.ts";
+import { DiskWatch } from "../docker/disk-watch.ts";
+import { systemPath } from "./run-command.ts";
+
+export interface SandboxDiskOptions {
+  readonly plan: SandboxPlan;
+  /** Where the steps' own layers lie. */
+  readonly stepsDirectory: string;
+  readonly processes: () => Promise<Iterable<number>>;
+}
+
+/** A file takes up its place in the file system's tables, too, where the host may run out of room first. */
+const bytesOfFile = 4096;
+
+/** Holds the limit of a sandbox's disk where no file system does. */
+export class SandboxDisk {
+  readonly #options: SandboxDiskOptions;
+  readonly #watch: DiskWatch | undefined;
+  #copiedBytes = 0;
+
+  constructor(options: SandboxDiskOptions) {
+    this.#options = options;
+    const { layersDir, limits } = options.plan;
+    if (layersDir !== undefined || limits.diskBytes === undefined) return;
+    this.#watch = new DiskWatch({
+      limitBytes: limits.diskBytes,
+      used: () => this.#used(),
+      free: () => this.#free(),
+    });
+  }
+
+  /** Of this directory, only what is added from now on counts: it is the copy of an image. */
+  async exempt(directory: string): Promise<void> {
+    if (this.#watch) this.#copiedBytes += await usedBytes([directory]);
+  }
+
+  /**
+   * @throws {AirlockError} code `disk-full`, reason `step-failed`, when the step wrote more than the limit; it is aborted
+   * with that error before.
+   */
+  async during<T>(signal: AbortSignal, step: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (!this.#watch) return await step(signal);
+    return await this.#watch.during((exceeded) => step(AbortSignal.any([signal, exceeded])));
+  }
+
+  async #used(): Promise<number> {
+    const { plan, stepsDirectory, processes } = this.#options;
+    const [walked, unnamed] = await Promise.all([
+      usedBytes([plan.workspaceDir, stepsDirectory]),
+      processes().then(unnamedFileBytes),
+    ]);
+    return Math.max(0, walked + unnamed - this.#copiedBytes);
+  }
+
+  async #free(): Promise<number> {
+    const { plan, stepsDirectory } = this.#options;
+    const free = await Promise.all([plan.workspaceDir, stepsDirectory].map(fileSystemBytes));
+    return free.reduce((sum, each) => sum + each.free, 0);
+  }
+}
+
+async function usedBytes(directories: readonly string[]): Promise<number> {
+  const [bytes, files] = await Promise.all([directoryBytes(directories), fileCount(directories)]);
+  return bytes + files * bytesOfFile;
+}
+
+async function fileCount(directories: readonly string[]): Promise<number> {
+  const args = ["-s", "-x", "--inodes", "--", ...directories];
+  const stdout = await promisify(execFile)("du", args, { env: { PATH: systemPath, LC_ALL: "C" } }).then(
+    (done) => done.stdout,
+    // Files come and go meanwhile: it complains, and prints the sum of the others.
+    (error: unknown) => {
+      if (error instanceof Error && "stdout" in error && typeof error.stdout === "string") return error.stdout;
+      throw error;
+    },
+  );
+  return [...stdout.matchAll(/^(\d+)\t/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+}

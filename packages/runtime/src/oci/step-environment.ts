@@ -1,0 +1,17 @@
+import type { PreparedImage } from "./images/image-store.ts";
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** `NAME=VALUE`: what the image and the step bring, the step winning. */
+export function stepEnvironment(image: PreparedImage, env: Readonly<Record<string, string>>): readonly string[] {
+  const merged = new Map<string, string>([
+    ["PATH", defaultPath],
+    ["HOME", image.user.home],
+  ]);
+  for (const entry of image.env) {
+    const equals = entry.indexOf("=");
+    if (equals > 0 && !entry.includes("\0")) merged.set(entry.slice(0, equals), entry.slice(equals + 1));
+  }
+  for (const [name, value] of Object.entries(env)) merged.set(name, value);
+  return [...merged].map(([name, value]) => `${name}=${value}`);
+}
