@@ -6,6 +6,9 @@ import { promisify } from "node:util";
 import { describeWithEngines, type EngineName, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Runtime, StepStatus } from "../contract.ts";
+import type { EgressOptions } from "../egress/index.ts";
+import type { Zones } from "../egress/testing/agent-messages.ts";
+import { nameServer, publicIpv4, startTestNetwork } from "../egress/testing/test-network.ts";
 import type { Hardening } from "../hardening.ts";
 import type { Attack, AttackPlan, RuntimeName, Scene, Weakened } from "./attack.ts";
 import { attacks } from "./catalogue/index.ts";
@@ -15,17 +18,27 @@ import type { HostileImageName } from "./hostile-images.ts";
 export interface AttackTarget {
   readonly name: RuntimeName;
   readonly engines: readonly EngineName[];
+  /** Path of the network namespace that sandboxes are attached to; without one the suite makes it. */
+  readonly networkNamespace: () => string | undefined;
   /** Called once before the first attack. */
   prepare(): Promise<PreparedTarget>;
 }
 
 export interface PreparedTarget extends AsyncDisposable {
-  createRuntime(hardening: Partial<Hardening>): Promise<Runtime>;
+  createRuntime(hardening: Partial<Hardening>, egress: EgressOptions): Promise<Runtime>;
   /** Puts an attacker's image where the runtime finds it, and answers its reference; without a name the ordinary one. */
   loadImage(runtime: Runtime, name: HostileImageName | undefined): Promise<string>;
 }
 
 const limits = { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 };
+const a = (data: string, ttl = 300) => ({ type: "A", data, ttl }) as const;
+const zones: Zones = {
+  "public.example.com A": [[a(publicIpv4)]],
+  "private.example.com A": [[a("10.99.0.2")]],
+  "metadata.google.internal A": [[a("169.254.169.254")]],
+  "rebinding.example.com A": [[a(publicIpv4, 0)], [a("10.99.0.2", 0)]],
+  "*.tunnel.example.org A": [[a(publicIpv4)]],
+};
 const owner = `attacks-${process.pid}`;
 const run = promisify(execFile);
 const defaultTimeoutMs = 20_000;
@@ -38,7 +51,12 @@ export function describeAttacks(target: AttackTarget): void {
     const images = new Map<Runtime, Map<string, Promise<string>>>();
     let prepared: PreparedTarget;
     let directory: string;
+    let egress: EgressOptions;
     beforeAll(async () => {
+      const hostPath = target.networkNamespace();
+      const network = cleanup.use(await startTestNetwork(hostPath === undefined ? {} : { hostPath }));
+      await network.internet.ask({ op: "name-server", address: nameServer, zones });
+      egress = { networkNamespace: network.hostPath, upstreams: [{ address: nameServer, port: 53 }] };
       prepared = cleanup.use(await target.prepare());
       directory = cleanup.use(await temporaryDirectory("airlock-attacks-")).path;
     });
@@ -58,7 +76,7 @@ export function describeAttacks(target: AttackTarget): void {
       return image;
     };
     const openRuntime = async (hardening: Partial<Hardening>) => {
-      const runtime = await prepared.createRuntime(hardening);
+      const runtime = await prepared.createRuntime(hardening, egress);
       cleanup.defer(() => runtime.close());
       return runtime;
     };

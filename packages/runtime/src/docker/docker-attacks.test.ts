@@ -6,12 +6,13 @@ import { createDockerRuntime } from "./docker-runtime.ts";
 
 describeAttacks({
   name: "docker",
-  engines: ["docker"],
+  engines: ["docker", "network"],
+  networkNamespace: () => engines().docker?.networkNamespace,
   async prepare() {
     const { socketPath = "" } = engines().docker ?? {};
     return {
-      createRuntime: async (hardening) =>
-        createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: false, hardening }),
+      createRuntime: async (hardening, egress) =>
+        createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: false, hardening, egress }),
       async loadImage(_, name) {
         const reference = `airlock-test-attack-${name ?? "attacker"}:1`;
         await loadImage(await (name ? hostileImages[name] : attackerImage)(), socketPath, reference);

@@ -10,14 +10,15 @@ const never = new AbortController().signal;
 
 describeAttacks({
   name: "oci",
-  engines: ["oci"],
+  engines: ["oci", "network"],
+  networkNamespace: () => undefined,
   async prepare() {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory("airlock-oci-attacks-")).path;
     const owned = cleanup.move();
     return {
-      createRuntime: (hardening) =>
-        createOciRuntime({ stateDir: join(directory, "state"), allowHostImage: false, hardening }),
+      createRuntime: (hardening, egress) =>
+        createOciRuntime({ stateDir: join(directory, "state"), allowHostImage: false, hardening, egress }),
       async loadImage(runtime, name) {
         const reference = `attacks/${name ?? "attacker"}:1`;
         const archive = join(directory, "image.tar");

