@@ -1,0 +1,230 @@
+import { execFile } from "node:child_process";
+import { mkdir, readdir, stat, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
+import { describe, expect, it } from "vitest";
+import type { SandboxLimits } from "../contract.ts";
+import type { Hardening } from "../hardening.ts";
+import { createOciRuntime } from "./index.ts";
+
+const never = new AbortController().signal;
+const MiB = 2 ** 20;
+const isRoot = process.geteuid?.() === 0;
+
+describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () => {
+  describe.skipIf(!isRoot)("as root", () => {
+    it("are told of when they strike and the step goes on", async () => {
+      await using place = await openPlace({ limits: { pids: 20, memoryBytes: 48 * MiB, cpus: 0.2 } });
+
+      const forks = await place.run("i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; exit 0");
+      const memory = await place.run("sh -c 'tail /dev/zero'; echo went on");
+      const cpu = await place.run("timeout 3 sh -c 'while :; do :; done'; true");
+      const none = await place.run("true");
+
+      expect(forks.status.notes).toEqual([
+        "the step was refused new processes: the job's limit is 20 at a time (resources.pids)",
+      ]);
+      expect(memory.stdout).toBe("went on\n");
+      expect(memory.status.notes?.[0]).toMatch(/^a process of the step was killed: .* more memory than its /);
+      expect(cpu.status.notes).toEqual([
+        expect.stringMatching(/^the step waited \d+\.\d s for the processor: the job's limit is 0.2 cores/),
+      ]);
+      expect(none.status).toEqual({ kind: "exited", exitCode: 0 });
+    });
+
+    it.each([
+      ["in the workspace", "dd if=/dev/zero of=/data/big bs=1M count=400 2>/dev/null; sleep 100"],
+      ["in the root file system", "dd if=/dev/zero of=/big bs=1M count=400 2>/dev/null; sleep 100"],
+      [
+        "in a file without a name",
+        "exec 5>/gone; rm /gone; dd if=/dev/zero bs=1M count=400 >&5 2>/dev/null; sleep 100",
+      ],
+      ["with nothing but names", "mkdir /n; cd /n; i=0; while :; do : > $i; i=$((i+1)); done"],
+    ])("end a step that fills the disk %s", async (_, script) => {
+      await using place = await openPlace({ limits: { diskBytes: 40 * MiB } });
+      const startedAt = Date.now();
+
+      await expect(place.run(script)).rejects.toMatchObject({ code: "disk-full", reason: "step-failed" });
+
+      expect(Date.now() - startedAt).toBeLessThan(30_000);
+    });
+
+    it("leave a step alone that stays below the disk's", async () => {
+      await using place = await openPlace({ limits: { diskBytes: 40 * MiB } });
+
+      const { status } = await place.run("dd if=/dev/zero of=/data/big bs=1M count=20 2>/dev/null; sleep 1");
+
+      expect(status).toEqual({ kind: "exited", exitCode: 0 });
+    });
+
+    it("of a bounded file system hold for the workspace and the root file system together", async () => {
+      await using place = await openPlace({ boundedBytes: 48 * MiB });
+
+      const { stdout, stderr } = await place.run(`
+        dd if=/dev/zero of=/data/a bs=1M count=30 2>/dev/null && echo first fits
+        dd if=/dev/zero of=/b bs=1M count=30 2>/dev/null || echo second does not
+        dd if=/dev/zero of=/data/c bs=1M count=1 || echo nothing does`);
+
+      expect(stderr).toContain("No space left");
+      expect(stdout).toBe("first fits\nsecond does not\nnothing does\n");
+      await place.dispose();
+      expect((await readdir(join(place.disk, "layers"))).length).toBe(0);
+    });
+
+    it("bound what memory file systems hold, in bytes and in names", async () => {
+      await using place = await openPlace({ limits: { memoryBytes: 200 * MiB } });
+
+      const { stdout } = await place.run(`
+        for d in /dev/shm /dev; do
+          dd if=/dev/zero of=$d/big bs=1M count=100 2>/dev/null; stat -c %s $d/big; rm $d/big
+          i=0; while true 2>/dev/null > $d/n$i && [ $i -lt 20000 ]; do i=$((i+1)); done; [ $i -lt 9000 ] && echo bounded
+        done`);
+
+      expect(stdout).toBe(`${64 * MiB}\nbounded\n${64 * MiB}\nbounded\n`);
+    });
+  });
+});
+
+describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
+  describe.skipIf(!isRoot)("as root", () => {
+    it("are unprivileged users of the host, from a range that can be chosen", async () => {
+      await using place = await openPlace({ idRange: { base: 300_000, size: 65_536 } });
+
+      const { stdout } = await place.run(
+        "cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '; touch /data/mine; id -u",
+      );
+
+      expect(place.runtime.workspaceOwner).toEqual({ uid: 300_000, gid: 300_000 });
+      expect(stdout).toBe(" 0 300000 65536\n 0 300000 65536\n0\n");
+      expect(await stat(join(place.disk, "workspace/mine"))).toMatchObject({ uid: 300_000, gid: 300_000 });
+    });
+
+    it("see the image's files as it has them, and may install as root does", async () => {
+      await using place = await openPlace({});
+
+      const { stdout, stderr } = await place.run(`
+        stat -c '%u:%g %a' / /etc/passwd /tmp /root
+        touch /bin/new && chown 1234:1234 /bin/new && chmod 4755 /bin/new && stat -c '%u:%g %a' /bin/new
+        stat -c %G /dev/pts >/dev/null && ls -d /dev/mqueue /dev/shm /sys/class/net`);
+
+      expect(stderr).toBe("");
+      expect(stdout).toBe(
+        "0:0 755\n0:0 644\n0:0 1777\n0:0 700\n1234:1234 4755\n/dev/mqueue\n/dev/shm\n/sys/class/net\n",
+      );
+    });
+
+    it("have orphans reaped, and a script that is not process 1", async () => {
+      await using place = await openPlace({});
+
+      const { stdout } = await place.run(
+        `echo $$ > /tmp/pid; for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 1
+         grep -l '^State:.Z' /proc/[0-9]*/status; [ "$(cat /tmp/pid)" != 1 ] && echo not 1`,
+      );
+
+      expect(stdout).toBe("not 1\n");
+    });
+
+    it("are the host's where the administrator gives up the user namespace, and the description says so", async () => {
+      await using place = await openPlace({ hardening: { userNamespace: false } });
+
+      const { stdout } = await place.run("tr -s ' ' < /proc/self/uid_map; touch /data/mine");
+
+      expect(place.runtime.workspaceOwner).toBeNull();
+      expect(stdout).toBe(" 0 0 4294967295\n");
+      expect(await stat(join(place.disk, "workspace/mine"))).toMatchObject({ uid: 0 });
+      expect((await place.runtime.describe({ signal: never })).notes.join()).toContain("no user namespace");
+    });
+
+    it("lose each other defence only by its own switch", async () => {
+      const probe = `grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'
+        grep CapBnd /proc/self/status | tr -d '\\t'
+        head -c 1 /proc/timer_list 2>/dev/null | wc -c
+        touch /new 2>/dev/null && echo writable; touch /tmp/new /run/new && echo tmp`;
+      const seen = async (hardening: Partial<Hardening>) => {
+        await using place = await openPlace({ hardening });
+        return (await place.run(`mkdir -p /run 2>/dev/null; ${probe}`)).stdout.trim().split("\n");
+      };
+      const strict = ["NoNewPrivs:1", "Seccomp:2", "CapBnd:00000000800405fb", "0", "writable", "tmp"];
+
+      expect(await seen({})).toEqual(strict);
+      expect(await seen({ noNewPrivileges: false })).toEqual(strict.with(0, "NoNewPrivs:0"));
+      expect(await seen({ seccomp: false })).toEqual(strict.with(1, "Seccomp:0"));
+      expect(await seen({ capabilities: ["CHOWN"] })).toEqual(strict.with(2, "CapBnd:0000000000000001"));
+      expect(await seen({ maskedPaths: false, userNamespace: false })).toEqual(strict.with(3, "1"));
+      expect(await seen({ readOnlyRoot: true })).toEqual(strict.toSpliced(4, 1));
+    });
+  });
+});
+
+interface PlaceOptions {
+  readonly limits?: Partial<SandboxLimits>;
+  /** The workspace gets a file system of this size, and the layers lie on it. */
+  readonly boundedBytes?: number;
+  readonly hardening?: Partial<Hardening>;
+  readonly idRange?: { readonly base: number; readonly size: number };
+}
+
+async function openPlace({ limits, boundedBytes, hardening, idRange }: PlaceOptions) {
+  await using made = new AsyncDisposableStack();
+  const { path } = made.use(await temporaryDirectory("airlock-limits-"));
+  const disk = join(path, "disk");
+  await mkdir(disk);
+  if (boundedBytes !== undefined) {
+    const file = join(path, "disk.img");
+    await writeFile(file, "");
+    await truncate(file, boundedBytes);
+    await tool("mkfs.ext4", "-q", file);
+    await tool("mount", "-o", "loop", file, disk);
+    made.defer(() => tool("umount", disk));
+  }
+  for (const directory of ["disk/workspace", "disk/layers", "scripts"]) await mkdir(join(path, directory));
+  const runtime = await createOciRuntime({
+    stateDir: join(path, "state"),
+    allowHostImage: false,
+    ...(hardening ? { hardening } : {}),
+    ...(idRange ? { idRange } : {}),
+  });
+  made.defer(() => runtime.close());
+  await writeFile(join(path, "image.tar"), await dockerArchive(await busyboxImage(), "fixture:1"));
+  await runtime.loadImages(join(path, "image.tar"), { signal: never });
+  const sandbox = made.use(
+    await runtime.createSandbox(
+      {
+        id: `limits-${process.pid}`,
+        owner: "limits-test",
+        workspaceDir: join(disk, "workspace"),
+        scriptsDir: join(path, "scripts"),
+        ...(boundedBytes === undefined ? {} : { layersDir: join(disk, "layers") }),
+        limits: { cpus: 1, memoryBytes: 256 * MiB, pids: 100, ...limits },
+        egress: { kind: "none" },
+      },
+      { signal: never },
+    ),
+  );
+  const owned = made.move();
+  return {
+    runtime,
+    disk,
+    async run(script: string) {
+      await writeFile(join(path, "scripts", "0.sh"), script);
+      const printed = { stdout: "", stderr: "" };
+      const status = await sandbox.runStep(
+        { key: "only", image: "fixture:1", script: "/airlock/0.sh", workingDirectory: "/data", env: {} },
+        {
+          signal: never,
+          output: (stream, bytes) => {
+            printed[stream] += bytes.toString();
+          },
+        },
+      );
+      return { status, ...printed };
+    },
+    dispose: () => sandbox[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function tool(file: string, ...args: readonly string[]): Promise<void> {
+  await promisify(execFile)(file, [...args]);
+}
