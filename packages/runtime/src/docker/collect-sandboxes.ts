@@ -40,7 +40,9 @@ export async function collectSandboxes(
   for (const sandbox of (await cgroups?.list(owner)) ?? []) {
     if (keep.has(sandbox)) continue;
     signal.throwIfAborted();
-    await cgroups?.open(owner, sandbox).remove();
+    const cgroup = cgroups?.open(owner, sandbox);
+    await cgroup?.kill();
+    await cgroup?.remove();
     sandboxes.add(sandbox);
     details.push(`removed cgroup ${sandbox}`);
   }

@@ -68,6 +68,8 @@ export class SharedCgroup implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // There should be none: only what an engine lost sight of.
+    await this.#cgroup.kill();
     await this.#cgroup.remove();
   }
 

@@ -17,6 +17,7 @@ import { exitStatus } from "./exit-status.ts";
 import { Keeper } from "./keeper.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { readLines } from "./read-lines.ts";
+import { reapContainer } from "./reap-container.ts";
 import { runExec } from "./run-exec.ts";
 import type { LimitCounts, SharedCgroup } from "./shared-cgroup.ts";
 import { StreamFrames } from "./stream-frames.ts";
@@ -83,7 +84,10 @@ export class StepContainer implements AsyncDisposable {
       query,
       body: containerSpec(options),
     });
-    cleanup.defer(() => removeContainer(engine, id));
+    cleanup.defer(async () => {
+      await removeContainer(engine, id);
+      if (engine.isLocal && process.geteuid?.() === 0) await reapContainer(id);
+    });
     const keeper = new Keeper(
       await engine.hijack({
         method: "POST",
