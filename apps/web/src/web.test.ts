@@ -422,6 +422,52 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("row", { name: /^indexers 0 0 none waits 2 at once up to 3 30s/ }).waitFor();
   });
 
+  it("keeps secrets: adds, replaces and deletes one by keyboard, and never shows its value again", async () => {
+    await page.goto(`${instance.url}/jobs`);
+    await page.getByRole("heading", { name: "Jobs" }).waitFor();
+    await page.keyboard.press("g");
+    await page.keyboard.press("s");
+    await page.getByText("No secrets yet").waitFor();
+    await page.getByRole("button", { name: "New secret" }).focus();
+    await page.keyboard.press("Enter");
+    const dialog = page.getByRole("dialog", { name: "New secret" });
+    await dialog.waitFor();
+    await expect.poll(() => page.evaluate(() => document.activeElement?.getAttribute("data-autofocus"))).toBe("true");
+    await page.keyboard.type("web_token");
+    await dialog.getByRole("textbox", { name: "Namespace" }).fill("Not A Namespace");
+    await dialog.getByRole("textbox", { name: "Value" }).fill("value-of-the-browser");
+    await dialog.getByRole("button", { name: "Add secret" }).click();
+    await dialog.getByText("lower-case letters").waitFor();
+    await dialog.getByRole("textbox", { name: "Namespace" }).fill("team");
+    await dialog.getByRole("button", { name: "Add secret" }).click();
+    const card = page.getByRole("article", { name: "WEB_TOKEN of namespace team" });
+    await card.waitFor();
+    await submit({
+      namespace: "team",
+      steps: [{ key: "use", image: "alpine:3", run: "true", secrets: ["WEB_TOKEN"] }],
+    });
+    const job = await executor.dequeue();
+    await job.complete();
+
+    await card.getByRole("button", { name: /^Replace/ }).press("Enter");
+    await page.getByRole("dialog").getByRole("textbox", { name: "Value" }).fill("another-value");
+    await page.getByRole("dialog").getByRole("button", { name: "Replace" }).click();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await card.getByText(/^used/).waitFor();
+    await card.getByRole("button", { name: /^Delete/ }).press("Enter");
+    await page.getByRole("dialog").getByRole("button", { name: "Delete secret" }).click();
+    await page.getByText("No secrets yet").waitFor();
+    await page.getByRole("tab", { name: "Record" }).click();
+    await expect.poll(() => page.getByRole("listitem").count()).toBe(4);
+    expect(await page.getByRole("listitem").allInnerTexts()).toEqual([
+      expect.stringContaining("deleted"),
+      expect.stringContaining("changed"),
+      expect.stringMatching(/used[\s\S]*WEB_TOKEN \(namespace team\) in step use of job \d+, attempt 1, on build-01/),
+      expect.stringMatching(/created[\s\S]*by administrator in the web UI/),
+    ]);
+    expect(await page.content()).not.toMatch(/value-of-the-browser|another-value/);
+  });
+
   it("fits a phone, and goes by keyboard", async () => {
     const phone = await newContext({
       viewport: { width: 360, height: 740 },
@@ -431,7 +477,15 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     const { job, entry } = await startJob();
     await job.print(entry, `${"a long line ".repeat(100)}\n`);
     await job.complete();
-    for (const address of ["/jobs", `/jobs/${job.id}`, "/executors", "/queues", "/repositories", "/submit"]) {
+    for (const address of [
+      "/jobs",
+      `/jobs/${job.id}`,
+      "/executors",
+      "/queues",
+      "/repositories",
+      "/secrets",
+      "/submit",
+    ]) {
       await tab.goto(instance.url + address);
       await tab.getByRole("heading", { level: 1 }).waitFor();
       const overflow = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;

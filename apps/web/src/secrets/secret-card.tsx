@@ -54,7 +54,7 @@ export function SecretCard({ secret, onReplace, onDelete }: SecretCardProps) {
           </Button>
         </Group>
       </Group>
-      <Group mt="sm" gap="lg">
+      <Group mt="sm" style={{ columnGap: "var(--mantine-spacing-lg)", rowGap: 2 }}>
         <Text size="sm" c="dimmed" component="div">
           set <RelativeTime at={secret.updatedAt} /> by {secret.updatedBy}
         </Text>

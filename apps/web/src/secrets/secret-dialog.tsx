@@ -80,7 +80,6 @@ export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
                 required
                 spellCheck={false}
                 data-autofocus
-                styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }}
               />
               <SimpleGrid cols={{ base: 1, xs: 2 }}>
                 <TextInput

@@ -69,23 +69,25 @@ export function SecretRecord({ name }: { readonly name: string | null }) {
   );
 }
 
+const divider = { borderTop: "1px solid var(--airlock-border)" };
+
 function Event({ event, first }: { readonly event: SecretEventView; readonly first: boolean }) {
   return (
     <Group
       component="li"
-      gap="xs"
+      align="flex-start"
       px="md"
       py="xs"
-      style={first ? {} : { borderTop: "1px solid var(--airlock-border)" }}
+      style={{ columnGap: "var(--mantine-spacing-xs)", rowGap: 2, ...(first ? {} : divider) }}
     >
-      <Badge variant="light" color={colors[event.action]} tt="none" w={78} style={{ flex: "none" }}>
+      <Badge variant="light" color={colors[event.action]} tt="none" w={78} mt={1} style={{ flex: "none" }}>
         {event.action}
       </Badge>
       <Text size="sm" component="div" style={{ flex: "1 1 220px", minWidth: 0, overflowWrap: "anywhere" }}>
         <Text span ff="monospace" fw={600}>
           {event.name}
         </Text>{" "}
-        of {scopeWords(event)} <Where event={event} />
+        ({scopeWords(event)}) <Where event={event} />
       </Text>
       <Text size="sm" c="dimmed" component="div">
         <RelativeTime at={event.at} />
