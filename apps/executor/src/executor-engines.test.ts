@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Runtime } from "@airlock/runtime";
@@ -76,6 +77,31 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     await instance.until(() => instance.requests.some(({ path }) => path.includes("/mark")));
 
     expect(instance.output(1, "step.docker.look")).toBe("0.sh\nover\n");
+  });
+
+  it("gives a secret to one step as a file that it can't change, and to no other step", async () => {
+    await start();
+    const value = "-----BEGIN-----\n0123456789abcdef\n";
+    const look = ["ls /airlock", 'grep -rqs "0123456789""abcdef" /airlock /data /tmp /run && echo found', "echo over"];
+    const use = [
+      'sha256sum < "$KEY_FILE"',
+      'cat "$KEY_FILE"',
+      '(echo x >> "$KEY_FILE") 2>/dev/null && echo changed',
+      'rm -f "$KEY_FILE" 2>/dev/null && echo removed',
+      '(ls /airlock/secrets > /dev/null) 2>/dev/null; test -e "$KEY_FILE" && echo there',
+    ];
+    const dockerSteps = [step("before", ...look), step("use", ...use), step("after", ...look)];
+    const base = airlockJob(1, [], { dockerSteps, redactedValues: { [value]: "HIDDEN" } });
+    const secretFiles = [{ step: 1, name: "KEY", value }];
+    instance.enqueue({ ...base, ...(base.airlock ? { airlock: { ...base.airlock, secretFiles } } : {}) });
+
+    await instance.until(() => instance.requests.some(({ path }) => path.includes("/mark")));
+
+    expect(instance.bodies("markComplete")).toHaveLength(1);
+    for (const key of ["before", "after"])
+      expect(instance.output(1, `step.docker.${key}`)).toBe("0.sh\n1.sh\n2.sh\nover\n");
+    const hash = createHash("sha256").update(value).digest("hex");
+    expect(instance.output(1, "step.docker.use")).toBe(`${hash}  -\nHIDDENthere\n`);
   });
 
   it("stops what a canceled job runs, and leaves no mount", async () => {
