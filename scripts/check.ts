@@ -1,10 +1,11 @@
-// Everything that a machine can say about the tree without running it: types, lint and format, dependency rules, dead code.
+// Everything that a machine can say about the tree without running it: types, lint and format, dependency rules, generated documents, dead code.
 import { run, tool } from "./run.ts";
 
 const checks = [
   { name: "types", args: [tool("typescript/bin/tsc"), "-b"] },
   { name: "lint and format", args: [tool("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."] },
   { name: "dependency rules", args: ["scripts/check-dependencies.ts"] },
+  { name: "generated documents", args: ["scripts/executor-configuration.ts", "--check"] },
   { name: "dead code", args: [tool("knip/bin/knip.js"), "--no-progress"] },
 ] as const;
 

@@ -1,9 +1,11 @@
 import { arch, platform } from "node:os";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import type { Logger } from "pino";
+import { auditedPayload } from "./audited-payload.ts";
 import type { Config } from "./config/options.ts";
 import { startHealthServer } from "./health-server.ts";
 import { HeldJobs } from "./held-jobs.ts";
+import { IdleMemory } from "./idle-memory.ts";
 import { InstanceClient } from "./instance-client/instance-client.ts";
 import { openDataDirectory } from "./janitor/data-directory.ts";
 import { executorName } from "./janitor/executor-name.ts";
@@ -11,6 +13,8 @@ import { Janitor } from "./janitor/janitor.ts";
 import { Metrics } from "./metrics.ts";
 import { runJob } from "./run-job.ts";
 import { executorVersion } from "./version.ts";
+import { runtimePrograms } from "./versions/runtime-programs.ts";
+import { refuseUnsafeVersions, versionFindings } from "./versions/version-findings.ts";
 import { Worker } from "./worker.ts";
 import { probeCapabilities } from "./workspace/capabilities.ts";
 import { Git } from "./workspace/git.ts";
@@ -57,6 +61,12 @@ export async function runExecutor({
   const { path, certificateFile, cacheBytes } = config.workspace;
   const mounts = new Mounts(path);
   const git = new Git({ path, homeDir: data.homeDir, certificateFile });
+  const gitVersion = await git.version(signal);
+  const programs = [{ name: "git", version: gitVersion }, ...runtimePrograms(runtime.name, description)];
+  const unsafe = versionFindings(programs);
+  refuseUnsafeVersions(config.minimumVersions, unsafe);
+  for (const { program, message, hint } of unsafe)
+    logger.warn({ program, finding: message, hint }, "a program of this machine is known to be unsafe");
   const trash = new Trash({ dir: data.trashDir, path, logger });
   stack.defer(() => trash.settled(AbortSignal.timeout(trashMs)));
   const repositories = new RepositoryCache({
@@ -97,17 +107,21 @@ export async function runExecutor({
   stack.defer(() => client.close());
   const metrics = new Metrics(queueNames(config));
   const activeSandboxes = new Set<string>();
+  const memory = new IdleMemory();
+  memory.idle();
   const worker = new Worker({
     client,
     options: config.worker,
-    telemetry: await telemetryOf(config, runtime, description, git, signal),
+    telemetry: telemetryOf(config, runtime, description, gitVersion),
     resources: {
       numCPUs: config.job.maximumCpus,
       memory: formatGigabytes(config.job.maximumMemoryBytes),
       ...(config.job.maximumDiskBytes === null ? {} : { diskSpace: formatGigabytes(config.job.maximumDiskBytes) }),
     },
-    runJob: (job, jobSignal) =>
-      runJob(
+    runJob: async (job, jobSignal) => {
+      memory.busy();
+      if (config.auditJobs) logger.info({ payload: auditedPayload(job) }, "job payload");
+      return await runJob(
         job,
         {
           client,
@@ -124,7 +138,11 @@ export async function runExecutor({
           logger: logger.child({ job: job.payload.id }),
         },
         jobSignal,
-      ),
+      ).finally(() => {
+        // This one counts among the running ones until its end is reported.
+        if (worker.runningJobs <= 1) memory.idle();
+      });
+    },
     heldJobs: new HeldJobs(data.heldJobsDir),
     metrics,
     logger,
@@ -166,19 +184,13 @@ function queueNames({ instance: { queues } }: Config): readonly string[] {
   return queues.kind === "one" ? [queues.name] : queues.names;
 }
 
-async function telemetryOf(
-  config: Config,
-  runtime: Runtime,
-  description: RuntimeDescription,
-  git: Git,
-  signal: AbortSignal,
-) {
+function telemetryOf(config: Config, runtime: Runtime, description: RuntimeDescription, gitVersion: string) {
   return {
     os: platform(),
     architecture: arch() === "x64" ? "amd64" : arch(),
     dockerVersion: runtime.name === "docker" ? description.version : "",
     executorVersion,
-    gitVersion: await git.version(signal),
+    gitVersion,
     igniteVersion: "",
     srcCliVersion: "",
     airlock: {

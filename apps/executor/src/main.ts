@@ -1,48 +1,51 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { AirlockError, errorMessage } from "@airlock/job";
+import { AirlockError, assertNever, errorMessage } from "@airlock/job";
 import { relaxations } from "@airlock/runtime";
 import { createOciRuntime, type OciRuntimeOptions } from "@airlock/runtime/oci";
 import { selectRuntime } from "@airlock/runtime/select";
+import { parseCommandLine } from "./command-line.ts";
 import { parseConfig } from "./config/config.ts";
 import type { Config } from "./config/options.ts";
 import { readDockerConfig } from "./config/parse-registry-auth.ts";
 import { runExecutor, type StopExecutor } from "./executor.ts";
+import { install, installPath, readOsRelease } from "./install/install.ts";
 import { instanceAddresses } from "./instance-addresses.ts";
 import { createLogger } from "./logger.ts";
-import { validate } from "./validate.ts";
-import { executorVersion } from "./version.ts";
-
-const usage = `Usage: executor [run [--verify] | validate | image load FILE | version]
-
-  run              take jobs from the instance and run them (default); --verify: validate first
-  validate         check the configuration, git, the runtime, the instance and the data directory
-  image load FILE  add the images of an OCI layout or a docker save archive to the oci runtime's store
-  version          print the version
-
-Configured by environment variables: EXECUTOR_FRONTEND_URL, EXECUTOR_FRONTEND_PASSWORD and EXECUTOR_QUEUE_NAME at least.
-Exit codes: 0 done, 1 failed, 2 wrong usage.`;
+import { usage } from "./usage.ts";
+import { validate } from "./validate/validate.ts";
+import { versionText } from "./version.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const [command = "run", ...rest] = args;
+  const command = parseCommandLine(args);
   // Files of a checkout are for steps that may run as any user, whatever the operator's shell is set to.
   process.umask(0o022);
-  if (["help", "--help", "-h"].includes(command)) {
-    console.log(usage);
-    return 0;
+  switch (command.kind) {
+    case "help":
+      console.log(usage(command.topic));
+      return 0;
+    case "problem":
+      console.error(`executor: ${command.message}\n\n${usage(command.topic)}`);
+      return 2;
+    case "version":
+      console.log(versionText());
+      return 0;
+    case "install": {
+      const { target } = command;
+      const isRoot = process.getuid?.() === 0;
+      const path = installPath(process.env.PATH);
+      await install({ target, path, isRoot, osRelease: await readOsRelease(), print: (line) => console.log(line) });
+      return 0;
+    }
+    case "validate":
+      return (await runValidate(parseConfig(process.env))) ? 0 : 1;
+    case "load-images":
+      return await loadImages(parseConfig(process.env), resolve(command.file));
+    case "run":
+      return await run(parseConfig(process.env), command.verify);
+    default:
+      return assertNever(command);
   }
-  if (command === "version" || command === "--version") {
-    console.log(executorVersion);
-    return 0;
-  }
-  if (command === "validate" && rest.length === 0) return (await runValidate(parseConfig(process.env))) ? 0 : 1;
-  if (command === "image" && rest.length === 2 && rest[0] === "load") {
-    return await loadImages(parseConfig(process.env), resolve(rest[1] ?? ""));
-  }
-  if (command === "run" && rest.every((flag) => flag === "--verify"))
-    return await run(parseConfig(process.env), rest.length > 0);
-  console.error(usage);
-  return 2;
 }
 
 async function run(given: Config, verify: boolean): Promise<number> {
@@ -51,6 +54,7 @@ async function run(given: Config, verify: boolean): Promise<number> {
   const logger = createLogger(config.log);
   for (const relaxation of relaxations(config.runtime.hardening))
     logger.warn({ relaxation }, "sandboxes are less isolated than by default");
+  for (const note of config.notes) logger.warn({ note }, "a variable without effect");
   const signals = new StopSignals();
   await runExecutor({
     config,

@@ -1,31 +1,18 @@
 import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { AirlockError } from "@airlock/job";
-import { z } from "zod";
+import type { z } from "zod";
+import { Environment } from "./environment.ts";
 import type { Config } from "./options.ts";
-import { egressVariables } from "./variables/egress.ts";
-import { hardeningVariables } from "./variables/hardening.ts";
-import { imagesVariables } from "./variables/images.ts";
-import { instanceVariables } from "./variables/instance.ts";
-import { jobVariables } from "./variables/job.ts";
-import { logVariables } from "./variables/log.ts";
-import { runtimeVariables } from "./variables/runtime.ts";
-import { workerVariables } from "./variables/worker.ts";
-import { workspaceVariables } from "./variables/workspace.ts";
-
-const Environment = z.object({
-  ...instanceVariables,
-  ...workerVariables,
-  ...jobVariables,
-  ...logVariables,
-  ...workspaceVariables,
-  ...runtimeVariables,
-  ...hardeningVariables,
-  ...egressVariables,
-  ...imagesVariables,
-});
+import { judgeOtherVariables } from "./other-variables.ts";
 
 const hostGatewayName = "host.docker.internal";
+
+/** Of the time when only virtual machines had these limits. */
+const olderNames: ReadonlyMap<string, string> = new Map([
+  ["EXECUTOR_FIRECRACKER_NUM_CPUS", "EXECUTOR_JOB_NUM_CPUS"],
+  ["EXECUTOR_FIRECRACKER_MEMORY", "EXECUTOR_JOB_MEMORY"],
+]);
 
 /**
  * The only reader of the environment. Every problem is found before any is reported.
@@ -36,18 +23,20 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   const given = Object.fromEntries(
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
   );
+  for (const [old, name] of olderNames) if (given[old] !== undefined) given[name] ??= given[old];
+  const others = judgeOtherVariables(Object.keys(given), [...Object.keys(Environment.shape), ...olderNames.keys()]);
   const parsed = Environment.safeParse(given);
   const problems = parsed.success
     ? []
     : parsed.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`);
-  problems.push(...problemsBetween(given));
+  problems.push(...problemsBetween(given), ...others.problems);
   if (!parsed.success || problems.length > 0) {
     throw new AirlockError(`the configuration is not valid:\n${problems.map((line) => `  - ${line}`).join("\n")}`, {
       code: "configuration",
       hint: "Set these environment variables right and start the executor again.",
     });
   }
-  return split(parsed.data);
+  return { ...split(parsed.data), notes: others.notes };
 }
 
 function problemsBetween(given: Readonly<Record<string, string | undefined>>): string[] {
@@ -73,7 +62,7 @@ function problemsBetween(given: Readonly<Record<string, string | undefined>>): s
   return problems;
 }
 
-function split(e: z.output<typeof Environment>): Config {
+function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
   const queues = e.EXECUTOR_QUEUE_NAMES ?? e.EXECUTOR_QUEUE_NAME ?? [];
   const cores = availableParallelism();
   const dataDir = resolve(e.EXECUTOR_DATA_DIR ?? defaultDataDir(e.XDG_STATE_HOME));
@@ -148,6 +137,8 @@ function split(e: z.output<typeof Environment>): Config {
     },
     janitor: { intervalMs: e.EXECUTOR_CLEANUP_TASK_INTERVAL },
     health: e.EXECUTOR_HEALTH_SERVER_ADDR === undefined ? null : parseListenAddress(e.EXECUTOR_HEALTH_SERVER_ADDR),
+    minimumVersions: e.EXECUTOR_MINIMUM_VERSIONS,
+    auditJobs: e.EXECUTOR_ENABLE_JOB_AUDIT_LOGGING,
     log: { level: logLevels[e.SRC_LOG_LEVEL], format: e.SRC_LOG_FORMAT },
   };
 }

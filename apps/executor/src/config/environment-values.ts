@@ -2,28 +2,34 @@ import { parseBytes, parseDuration } from "@airlock/job";
 import { z } from "zod";
 
 /** A duration in the environment, as whole milliseconds. */
-export const DurationMs = z.string().transform((text, context) => {
-  const ms = parseDuration(text);
-  if (ms === undefined) {
-    context.addIssue({ code: "custom", message: `"${text}" is not a duration: write it as 90s, 30m or 1h30m` });
-  }
-  return ms ?? 0;
-});
+export const DurationMs = z
+  .string()
+  .transform((text, context) => {
+    const ms = parseDuration(text);
+    if (ms === undefined) {
+      context.addIssue({ code: "custom", message: `"${text}" is not a duration: write it as 90s, 30m or 1h30m` });
+    }
+    return ms ?? 0;
+  })
+  .meta({ values: "a duration: `90s`, `30m`, `1h30m`" });
 
 export function durationMs(fallback: string) {
   return z.string().default(fallback).pipe(DurationMs);
 }
 
 /** A data size in the environment, as whole bytes. */
-export const SizeBytes = z.string().transform((text, context) => {
-  const bytes = parseBytes(text);
-  if (bytes === undefined)
-    context.addIssue({
-      code: "custom",
-      message: `"${text}" is not a size: write it as 512Mi, 12G or a number of bytes`,
-    });
-  return bytes ?? 0;
-});
+export const SizeBytes = z
+  .string()
+  .transform((text, context) => {
+    const bytes = parseBytes(text);
+    if (bytes === undefined)
+      context.addIssue({
+        code: "custom",
+        message: `"${text}" is not a size: write it as 512Mi, 12G or a number of bytes`,
+      });
+    return bytes ?? 0;
+  })
+  .meta({ values: "a size: `512Mi`, `12G`, or a number of bytes" });
 
 export function sizeBytes(fallback: string) {
   return z.string().default(fallback).pipe(SizeBytes);
@@ -41,6 +47,9 @@ export function wholeNumber(fallback: number, minimum: number, maximum = Number.
         context.addIssue({ code: "custom", message: `"${text}" is not a whole number of ${range}` });
       }
       return value;
+    })
+    .meta({
+      values: maximum === Number.MAX_SAFE_INTEGER ? `a whole number, ${minimum} or more` : `${minimum}…${maximum}`,
     });
 }
 
@@ -54,5 +63,6 @@ export function flag(fallback: boolean) {
       if (/^(?:false|f|0|no)$/i.test(text)) return false;
       context.addIssue({ code: "custom", message: `"${text}" is neither true nor false` });
       return fallback;
-    });
+    })
+    .meta({ values: "`true`, `false`" });
 }

@@ -12,6 +12,12 @@ export interface Config {
   readonly janitor: { readonly intervalMs: number };
   readonly health: { readonly host: string; readonly port: number } | null;
   readonly log: LogOptions;
+  /** What is done about programs of the host that are known to be unsafe. */
+  readonly minimumVersions: "warn" | "refuse";
+  /** Whether payloads of jobs, without their secrets, are written to the executor's log. */
+  readonly auditJobs: boolean;
+  /** One sentence each on variables that are set and have no effect. */
+  readonly notes: readonly string[];
 }
 
 export interface InstanceOptions {

@@ -21,6 +21,8 @@ export interface HttpRequest {
 export interface HttpAnswer {
   readonly status: number;
   readonly text: string;
+  /** By lower-case names; of several of a name, the first. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** JSON over kept-alive connections. Follows no redirects: credentials go to the configured instance only. */
@@ -35,12 +37,13 @@ export class HttpClient {
 
   /** @throws {InstanceError} on anything but a status of 200…299. */
   async request(request: HttpRequest): Promise<HttpAnswer> {
-    const { statusCode, body } = await this.#send(request);
+    const { statusCode, headers, body } = await this.#send(request);
     const text = await body.text().catch((cause: unknown) => {
       throw this.#unreachable(cause);
     });
     if (statusCode < 200 || statusCode > 299) throw this.#refused(request, statusCode, text);
-    return { status: statusCode, text };
+    const single = Object.entries(headers).map(([name, value]) => [name, [value].flat()[0] ?? ""]);
+    return { status: statusCode, text, headers: Object.fromEntries(single) };
   }
 
   /** The answer's body as it comes. */

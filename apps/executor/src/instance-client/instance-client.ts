@@ -62,12 +62,22 @@ export class InstanceClient {
     return new URL(`.executors/git/${repositoryName.split("/").map(encodeURIComponent).join("/")}`, this.#options.url);
   }
 
-  /** @throws {InstanceError} when the instance does not answer or does not take the shared secret. */
-  async testAuthentication(signal?: AbortSignal): Promise<void> {
-    await this.#request("GET", "test/auth", this.#ownHeaders(), undefined, {
+  /**
+   * The instance's clock in ms, and those of our queues that it says it does not have; foreign instances don't tell.
+   * @throws {InstanceError} when the instance does not answer or does not take the shared secret.
+   */
+  async testAuthentication(
+    signal?: AbortSignal,
+  ): Promise<{ readonly date: number | null; readonly unknownQueues: readonly string[] }> {
+    const names = this.queues.kind === "one" ? [this.queues.name] : this.queues.names;
+    const path = `test/auth?${new URLSearchParams({ queues: names.join(",") })}`;
+    const { headers } = await this.#request("GET", path, this.#ownHeaders(), undefined, {
       timeoutMs: 10_000,
       ...(signal ? { signal } : {}),
     });
+    const date = Date.parse(headers.date ?? "");
+    const unknown = new Set((headers[executorHeaders.unknownQueues] ?? "").split(","));
+    return { date: Number.isNaN(date) ? null : date, unknownQueues: names.filter((name) => unknown.has(name)) };
   }
 
   /** The next job, or `undefined` when there is none within `waitMs`. The signal ends only the wait. */

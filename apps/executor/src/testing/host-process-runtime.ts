@@ -1,7 +1,16 @@
 import { spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join, posix } from "node:path";
-import type { Abortable, Runtime, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "@airlock/runtime";
+import type {
+  Abortable,
+  Runtime,
+  RuntimeDescription,
+  Sandbox,
+  SandboxPlan,
+  SandboxStep,
+  StepOutput,
+  StepStatus,
+} from "@airlock/runtime";
 import { imageInvalid } from "@airlock/runtime";
 
 /**
@@ -13,7 +22,7 @@ export class HostProcessRuntime implements Runtime {
   readonly plans: SandboxPlan[] = [];
   liveSandboxes = 0;
 
-  async describe() {
+  async describe(): Promise<RuntimeDescription> {
     const enforces = {
       cpu: false,
       memory: false,

@@ -96,6 +96,9 @@ export function describeEngine(
   }
   return {
     version: version.Version,
+    components: (version.Components ?? [])
+      .filter(({ Name }) => Name === "runc" || Name === "containerd")
+      .map(({ Name, Version }) => ({ name: Name, version: Version })),
     enforces: {
       cpu: info.CpuCfsPeriod && info.CpuCfsQuota,
       memory: info.MemoryLimit,

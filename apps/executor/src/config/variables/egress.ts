@@ -3,6 +3,12 @@ import { flag } from "../environment-values.ts";
 
 /** Networks of jobs. */
 export const egressVariables = {
-  EXECUTOR_DEFAULT_EGRESS: z.enum(["none", "public"], { error: "must be none or public" }).default("public"),
-  EXECUTOR_DOCKER_ADD_HOST_GATEWAY: flag(false),
+  EXECUTOR_DEFAULT_EGRESS: z
+    .enum(["none", "public"], { error: "must be none or public" })
+    .default("public")
+    .meta({ description: "Network of jobs whose instance has no words for it." }),
+  EXECUTOR_DOCKER_ADD_HOST_GATEWAY: flag(false).meta({
+    description:
+      "Whether the name host.docker.internal leads to this machine in steps of the docker runtime; egress policies decide whether it answers.",
+  }),
 };

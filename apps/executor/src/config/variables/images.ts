@@ -15,6 +15,16 @@ export const imagesVariables = {
           message: 'is not {"auths":{"REGISTRY":{"auth":"base64 of USER:PASSWORD"}}}',
         });
       return parsed ?? {};
+    })
+    .meta({
+      description: "Credentials of image registries; a job's own win over them.",
+      default: "none",
+      values: '`{"auths":{"REGISTRY":{"auth":"base64 of USER:PASSWORD"}}}`',
     }),
-  DOCKER_CONFIG: z.string().optional(),
+  DOCKER_CONFIG: z.string().optional().meta({
+    description:
+      "Directory with Docker's config.json, whose credentials are used where EXECUTOR_DOCKER_AUTH_CONFIG is not set.",
+    default: "~/.docker",
+    values: "a path",
+  }),
 };

@@ -26,13 +26,29 @@ export const instanceVariables = {
     .refine(
       (text) => !URL.canParse(text) || new URL(text).username === "",
       "must not hold credentials: they belong into EXECUTOR_FRONTEND_PASSWORD",
-    ),
-  EXECUTOR_FRONTEND_PASSWORD: z.string({
-    error: "is not set: give the shared secret that the instance expects of executors",
-  }),
+    )
+    .meta({
+      description: "The instance's address; it may have a path.",
+      default: "required",
+      values: "`https://…` or `http://…`",
+    }),
+  EXECUTOR_FRONTEND_PASSWORD: z
+    .string({
+      error: "is not set: give the shared secret that the instance expects of executors",
+    })
+    .meta({ description: "The shared secret that the instance expects of executors.", default: "required" }),
   EXECUTOR_QUEUE_NAME: queueNames
     .refine((names) => names.length === 1, "names several queues: use EXECUTOR_QUEUE_NAMES")
-    .optional(),
-  EXECUTOR_QUEUE_NAMES: queueNames.optional(),
-  EXECUTOR_QUEUE_POLL_INTERVAL: durationMs("1s"),
+    .optional()
+    .meta({
+      description: "The queue to take jobs from; either this or EXECUTOR_QUEUE_NAMES.",
+      default: "required, or the next one",
+      values: "a name",
+    }),
+  EXECUTOR_QUEUE_NAMES: queueNames
+    .optional()
+    .meta({ description: "Several queues to take jobs from.", values: "names, separated by commas" }),
+  EXECUTOR_QUEUE_POLL_INTERVAL: durationMs("1s").meta({
+    description: 'How long to wait after "no job" from an instance that does not hold requests open.',
+  }),
 };

@@ -3,11 +3,43 @@ import { flag } from "../environment-values.ts";
 
 /** The runtime. */
 export const runtimeVariables = {
-  EXECUTOR_RUNTIME: z.enum(["auto", "docker", "oci"], { error: "must be auto, docker or oci" }).default("auto"),
-  EXECUTOR_ALLOW_HOST_IMAGE: flag(false),
-  EXECUTOR_USE_FIRECRACKER: flag(false).refine(
-    (use) => !use,
-    "asks for Firecracker, which this executor does not have: unset it and choose EXECUTOR_RUNTIME=docker or oci",
-  ),
-  DOCKER_HOST: z.string().optional(),
+  EXECUTOR_RUNTIME: z.enum(["auto", "docker", "oci"], { error: "must be auto, docker or oci" }).default("auto").meta({
+    description: "What isolates steps; auto: a Docker engine that answers, else an OCI runtime that is installed.",
+  }),
+  EXECUTOR_OCI_RUNTIME: z
+    .string()
+    .regex(/^(?:crun|runc|runsc|\/[^\0]+)$/, "must be crun, runc, runsc, or the absolute path of one of them")
+    .optional()
+    .meta({
+      description: "The program of the oci runtime.",
+      default: "crun, else runc",
+      values: "`crun`, `runc`, `runsc`, or an absolute path",
+    }),
+  EXECUTOR_RUNSC_PLATFORM: z
+    .string()
+    .regex(/^[a-z]{1,20}$/, "must be a platform of gVisor, e.g. systrap, ptrace or kvm")
+    .optional()
+    .meta({
+      description: "How gVisor catches system calls.",
+      default: "runsc's own",
+      values: "a platform of gVisor, e.g. `systrap`, `ptrace`, `kvm`",
+    }),
+  EXECUTOR_RUNSC_NETWORK: z
+    .enum(["host", "sandbox"], { error: "must be host or sandbox" })
+    .default("host")
+    .meta({ description: "Whether gVisor uses the sandbox's network of the kernel, or its own network stack." }),
+  EXECUTOR_ALLOW_HOST_IMAGE: flag(false).meta({
+    description: "Whether jobs may use the image name host: this machine's own tool chain, read-only.",
+  }),
+  EXECUTOR_USE_FIRECRACKER: flag(false)
+    .refine(
+      (use) => !use,
+      "asks for Firecracker, which this executor does not have: unset it and choose EXECUTOR_RUNTIME=docker or oci",
+    )
+    .meta({ description: "Refused when true: this executor has no Firecracker; unset, it is false here." }),
+  DOCKER_HOST: z.string().optional().meta({
+    description: "Where the Docker engine listens.",
+    default: "unix:///var/run/docker.sock",
+    values: "`unix:///PATH` or `tcp://HOST:PORT`",
+  }),
 };

@@ -4,10 +4,15 @@ import { parseLabels } from "../parse-labels.ts";
 
 /** The executor itself. */
 export const workerVariables = {
-  EXECUTOR_MAXIMUM_NUM_JOBS: wholeNumber(1, 1, 1000),
-  EXECUTOR_NUM_TOTAL_JOBS: wholeNumber(0, 0),
-  EXECUTOR_MAX_ACTIVE_TIME: durationMs("0"),
-  EXECUTOR_DRAIN_TIMEOUT: DurationMs.optional(),
+  EXECUTOR_MAXIMUM_NUM_JOBS: wholeNumber(1, 1, 1000).meta({ description: "How many jobs run at once." }),
+  EXECUTOR_NUM_TOTAL_JOBS: wholeNumber(0, 0).meta({ description: "The executor ends after this many jobs; 0: never." }),
+  EXECUTOR_MAX_ACTIVE_TIME: durationMs("0").meta({
+    description: "The executor takes no further jobs after this time and ends; 0: never.",
+  }),
+  EXECUTOR_DRAIN_TIMEOUT: DurationMs.optional().meta({
+    description: "How long running jobs may go on after the first signal; then they are handed back.",
+    default: "until they end",
+  }),
   EXECUTOR_LABELS: z
     .string()
     .default("")
@@ -15,13 +20,34 @@ export const workerVariables = {
       const parsed = parseLabels(text);
       for (const problem of parsed.problems) context.addIssue({ code: "custom", message: problem });
       return parsed.labels;
+    })
+    .meta({
+      description: "What jobs may ask for in an executor.",
+      default: "none",
+      values: "labels: `zone=eu,arch=arm64`",
     }),
-  EXECUTOR_CLEANUP_TASK_INTERVAL: durationMs("1m").refine((ms) => ms >= 1000, "must be at least 1s"),
+  EXECUTOR_CLEANUP_TASK_INTERVAL: durationMs("1m")
+    .refine((ms) => ms >= 1000, "must be at least 1s")
+    .meta({ description: "How often what a crash left is looked for, and caches are kept in their bounds." }),
   EXECUTOR_HEALTH_SERVER_ADDR: z
     .string()
     .regex(/^(?:\[[0-9a-fA-F:.]+\]|[^:[\]]*):\d{1,5}$/, "is not an address: write it as :8080 or 127.0.0.1:8080")
-    .optional(),
-  EXECUTOR_DATA_DIR: z.string().optional(),
-  XDG_STATE_HOME: z.string().optional(),
-  PATH: z.string().default("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    .optional()
+    .meta({
+      description: "Where /healthz and /metrics are served; port 0 takes a free one.",
+      default: "not served",
+      values: "`:8080`, `127.0.0.1:8080`",
+    }),
+  EXECUTOR_DATA_DIR: z.string().optional().meta({
+    description: "Mirrors, images, state and workspaces; one executor uses it at a time.",
+    default: "/var/lib/airlock-executor as root, else XDG_STATE_HOME/airlock-executor",
+  }),
+  XDG_STATE_HOME: z
+    .string()
+    .optional()
+    .meta({ description: "Where the data directory of an executor without root is.", default: "~/.local/state" }),
+  PATH: z
+    .string()
+    .default("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    .meta({ description: "Where git and mount are looked for." }),
 };

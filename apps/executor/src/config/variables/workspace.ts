@@ -53,12 +53,9 @@ export const workspaceVariables = {
   EXECUTOR_KEEP_WORKSPACES: flag(false).meta({
     description: "Whether workspaces stay after their jobs, to look into; they are never removed then.",
   }),
-  NODE_EXTRA_CA_CERTS: z
-    .string()
-    .optional()
-    .meta({
-      description: "File with further certificate authorities (PEM), for the instance, registries and git.",
-      default: "none",
-      values: "a path",
-    }),
+  NODE_EXTRA_CA_CERTS: z.string().optional().meta({
+    description: "File with further certificate authorities (PEM), for the instance, registries and git.",
+    default: "none",
+    values: "a path",
+  }),
 };

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import type { InstanceContext } from "../../instance-context.ts";
 import { httpStatusOf, isUnstorableText } from "../api-error.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
+import { authTestRoute } from "./auth-test-route.ts";
 import { authenticateExecutor, ExecutorApiError } from "./authenticate-executor.ts";
 import { dequeueRoutes } from "./dequeue-routes.ts";
 import { executorEventRoutes } from "./executor-event-routes.ts";
@@ -44,7 +45,7 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
   await app.register(async (scope) => {
     // Before the body is read: a stranger's body costs nothing.
     scope.addHook("onRequest", async (request) => authenticateExecutor(request, context.executorToken));
-    scope.get("/test/auth", async (_request, reply) => reply.type("text/plain").send("ok"));
+    authTestRoute(scope, context);
     dequeueRoutes(scope, context);
     heartbeatRoutes(scope, context);
     executorEventRoutes(scope, context);

@@ -1,0 +1,38 @@
+import { z } from "zod";
+import { egressVariables } from "./variables/egress.ts";
+import { hardeningVariables } from "./variables/hardening.ts";
+import { imagesVariables } from "./variables/images.ts";
+import { instanceVariables } from "./variables/instance.ts";
+import { jobVariables } from "./variables/job.ts";
+import { logVariables } from "./variables/log.ts";
+import { runtimeVariables } from "./variables/runtime.ts";
+import { versionVariables } from "./variables/versions.ts";
+import { workerVariables } from "./variables/worker.ts";
+import { workspaceVariables } from "./variables/workspace.ts";
+
+/** Every variable that the executor reads, in the groups and the order in which they are shown to people. */
+export const variableGroups = {
+  "The instance": instanceVariables,
+  "The executor": workerVariables,
+  "One job": jobVariables,
+  Workspaces: workspaceVariables,
+  "The runtime": runtimeVariables,
+  "Isolation of steps": hardeningVariables,
+  "Networks of jobs": egressVariables,
+  Images: imagesVariables,
+  "Versions of programs": versionVariables,
+  Logs: logVariables,
+} satisfies Readonly<Record<string, Readonly<Record<string, z.ZodType>>>>;
+
+export const Environment = z.object({
+  ...instanceVariables,
+  ...workerVariables,
+  ...jobVariables,
+  ...workspaceVariables,
+  ...runtimeVariables,
+  ...hardeningVariables,
+  ...egressVariables,
+  ...imagesVariables,
+  ...versionVariables,
+  ...logVariables,
+});

@@ -1,0 +1,57 @@
+import { describeVariables, type VariableGroup } from "./describe-variables.ts";
+import { otherVariables } from "./other-variables.ts";
+
+/** `docs/executor-configuration.md`. */
+export function variablesDocument(): string {
+  return `# Configuration of an executor
+
+<!-- Written by \`node scripts/executor-configuration.ts\` from the schemas that read the variables. Don't edit it. -->
+
+An executor is configured by environment variables; an empty one counts as not set. \`executor validate\` checks them, and
+everything else that an executor needs. The variables of the executor protocol keep their names; defaults differ from the
+protocol's in \`SRC_LOG_LEVEL\` (\`info\`, not \`warn\`) and \`EXECUTOR_USE_FIRECRACKER\` (\`false\`).
+
+${describeVariables().map(groupTable).join("\n\n")}
+
+## Variables of the protocol without effect here
+
+Those that are refused stop the executor with a message, since to leave them out would surprise; the others are named in
+its log at the start and by \`executor validate\`. So is each other \`EXECUTOR_…\` variable that is not known.
+
+| variable | | |
+|---|---|---|
+${otherVariables.map(({ name, effect, why }) => row([`\`${name}\``, effect, why])).join("\n")}
+
+\`EXECUTOR_FIRECRACKER_NUM_CPUS\` and \`EXECUTOR_FIRECRACKER_MEMORY\` are older names of \`EXECUTOR_JOB_NUM_CPUS\` and
+\`EXECUTOR_JOB_MEMORY\`. \`HOME\` is where \`~\` is, and \`TMPDIR\` is not used: temporary files lie in the data directory.
+`;
+}
+
+/** The same for a terminal: name, default and description. */
+export function variablesText(): string {
+  return describeVariables()
+    .map(({ title, variables }) => {
+      const lines = variables.map(
+        ({ name, default: fallback, values, description }) =>
+          `  ${name}${fallback === "" ? "" : ` [${fallback}]`}\n      ${description} (${values.replaceAll("`", "")})`,
+      );
+      return `${title}:\n${lines.join("\n")}`;
+    })
+    .join("\n\n");
+}
+
+function groupTable({ title, variables }: VariableGroup): string {
+  const rows = variables.map(({ name, default: fallback, values, description }) =>
+    row([`\`${name}\``, shownDefault(fallback), values, description]),
+  );
+  return `## ${title}\n\n| variable | default | values | |\n|---|---|---|---|\n${rows.join("\n")}`;
+}
+
+/** What can be written into a variable looks like it; words do not. */
+function shownDefault(fallback: string): string {
+  return fallback === "" || /[^\x21-\x7e]|^(?:required|none)$/.test(fallback) ? fallback : `\`${fallback}\``;
+}
+
+function row(cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+}

@@ -1,0 +1,9 @@
+import { z } from "zod";
+
+/** Programs that are older than what is known to be safe. */
+export const versionVariables = {
+  EXECUTOR_MINIMUM_VERSIONS: z.enum(["warn", "refuse"], { error: "must be warn or refuse" }).default("warn").meta({
+    description:
+      "What is done when git, crun, runc, runsc or the Docker engine is older than the versions known to be safe.",
+  }),
+};

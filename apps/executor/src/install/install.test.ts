@@ -1,0 +1,86 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { temporaryDirectory } from "@airlock/test-kit";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { install } from "./install.ts";
+
+const debian = 'NAME="Debian GNU/Linux"\nID=debian\n';
+let stack: AsyncDisposableStack;
+let path: string;
+let lines: string[];
+
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  path = stack.use(await temporaryDirectory()).path;
+  lines = [];
+});
+
+afterEach(async () => {
+  await stack.disposeAsync();
+});
+
+function run(target: string | null, more: { isRoot?: boolean; osRelease?: string } = {}) {
+  return install({ target, path, isRoot: true, osRelease: debian, print: (line) => void lines.push(line), ...more });
+}
+
+/** A package manager of a machine that is not this one: writes down what it is asked, and ends as the test wants. */
+async function aptGet(script: string): Promise<() => Promise<string>> {
+  const log = join(path, "asked");
+  await writeFile(log, "");
+  await writeFile(join(path, "apt-get"), `#!/bin/sh\necho "$*" >> ${log}\n${script}\n`, { mode: 0o755 });
+  return () => readFile(log, "utf8");
+}
+
+describe("executor install", () => {
+  it("installs what is missing, and leaves alone what is there", async () => {
+    const asked = await aptGet("exit 0");
+    for (const name of ["git", "ip", "unshare", "mkfs.ext4"]) await writeFile(join(path, name), "", { mode: 0o755 });
+
+    await run("all");
+
+    expect(await asked()).toBe("-qq install -y --no-install-recommends crun nftables\n");
+    await run("git");
+    expect(lines.at(-1)).toContain("nothing to do");
+  });
+
+  it("gets new package lists when installing fails, and says so when that is no help", async () => {
+    const asked = await aptGet('case "$*" in *update) exit 0;; *) exit 100;; esac');
+
+    await expect(run("runc")).rejects.toMatchObject({ code: "install-failed", hint: expect.stringContaining("runc") });
+
+    expect((await asked()).split("\n").filter((line) => line !== "")).toHaveLength(3);
+  });
+
+  for (const [isRoot, osRelease, hint] of [
+    [false, debian, "sudo apt-get install -y crun"],
+    [true, "ID=fedora\n", "dnf install -y crun"],
+    [true, "ID=alpine\n", "apk add crun"],
+    [true, "", "package manager of this system"],
+  ] as const) {
+    it(`says what to type ${isRoot ? "as root" : "without root"} on ${osRelease.trim() || "an unknown system"}`, async () => {
+      await expect(run("crun", { isRoot, osRelease })).rejects.toMatchObject({
+        code: "install-manually",
+        hint: expect.stringContaining(hint),
+      });
+    });
+  }
+
+  it("says what is not needed, and refuses what does not exist here with the next step", async () => {
+    await run("src-cli");
+    await run("iptables-rules");
+    expect(lines.join("\n")).toMatch(/src-cli is not needed[\s\S]*nftables/);
+    for (const target of ["ignite", "image", "cni"]) {
+      await expect(run(target)).rejects.toThrow(/does not have; .*executor/);
+    }
+    await expect(run("crum")).rejects.toThrow("did you mean crun?");
+  });
+
+  it("does not take a directory for a program", async () => {
+    const asked = await aptGet("exit 0");
+    await mkdir(join(path, "crun"));
+
+    await run("crun");
+
+    expect(await asked()).toContain("crun");
+  });
+});

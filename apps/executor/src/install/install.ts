@@ -1,0 +1,124 @@
+import { spawn } from "node:child_process";
+import { constants } from "node:fs";
+import { access, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { AirlockError, closestWord } from "@airlock/job";
+import { type HostPackage, notNeeded, refused, targets } from "./packages.ts";
+
+export interface InstallOptions {
+  /** `all` when absent. */
+  readonly target: string | null;
+  /** Where programs are looked for. */
+  readonly path: string;
+  readonly isRoot: boolean;
+  /** Text of `/etc/os-release`; empty where there is none. */
+  readonly osRelease: string;
+  readonly print: (line: string) => void;
+}
+
+const systemDirectories = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/**
+ * Installs the packages of a target that are missing.
+ * @throws {AirlockError} code `install-target` for what can't be installed here, `install-manually` with the command to
+ * type where this process may not install, `install-failed` when apt-get fails.
+ */
+export async function install(options: InstallOptions): Promise<void> {
+  const target = options.target ?? "all";
+  const reason = notNeeded[target];
+  if (reason) return options.print(reason);
+  const packages = targets[target];
+  if (!packages) throw unknownTarget(target);
+  const missing = await missingPackages(packages, options.path);
+  if (missing.length === 0) return options.print(`nothing to do: ${packages.map(({ name }) => name).join(", ")} here`);
+  if (!options.isRoot || !isDebian(options.osRelease)) throw manually(missing, options);
+  options.print(`installing ${missing.join(", ")} (apt-get)`);
+  const install = ["-qq", "install", "-y", "--no-install-recommends", ...missing];
+  // Fresh machines have no package lists, or old ones that name versions which are gone.
+  if ((await apt(install, options.path)) === 0) return;
+  await apt(["-qq", "update"], options.path);
+  const code = await apt(install, options.path);
+  if (code === 0) return;
+  throw new AirlockError(`apt-get could not install ${missing.join(" ")} (exit code ${code})`, {
+    code: "install-failed",
+    hint: `Its own message is above; type: apt-get install ${missing.join(" ")}`,
+  });
+}
+
+/** Text of the file that says which distribution this is. */
+export async function readOsRelease(): Promise<string> {
+  return await readFile("/etc/os-release", "utf8").catch(() => "");
+}
+
+async function missingPackages(packages: readonly HostPackage[], path: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (const { name, program } of packages) if (!(await isOn(path, program))) missing.push(name);
+  return missing;
+}
+
+async function isOn(path: string, program: string): Promise<boolean> {
+  for (const directory of path.split(":")) {
+    const file = join(directory, program);
+    // To search a directory takes the same permission as to run a program.
+    const found = await access(file, constants.X_OK).then(
+      async () => (await stat(file)).isFile(),
+      () => false,
+    );
+    if (found) return true;
+  }
+  return false;
+}
+
+/** PATH of a service often lacks the directories of administration programs. */
+export function installPath(path: string | undefined): string {
+  return [...new Set([...(path ?? "").split(":").filter((part) => part.startsWith("/")), ...systemDirectories])].join(
+    ":",
+  );
+}
+
+function isDebian(osRelease: string): boolean {
+  return /^ID(?:_LIKE)?=.*\b(?:debian|ubuntu)\b/m.test(osRelease);
+}
+
+function apt(args: readonly string[], path: string): Promise<number> {
+  const child = spawn("apt-get", args, {
+    stdio: ["ignore", "inherit", "inherit"],
+    env: { PATH: path, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" },
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", (cause) => {
+      reject(new AirlockError("apt-get does not run", { code: "install-failed", cause }));
+    });
+    child.once("close", (code) => resolve(code ?? 1));
+  });
+}
+
+const commands: readonly (readonly [family: RegExp, command: string])[] = [
+  [/\b(?:debian|ubuntu)\b/, "apt-get install -y"],
+  [/\b(?:fedora|rhel|centos)\b/, "dnf install -y"],
+  [/\balpine\b/, "apk add"],
+  [/\barch\b/, "pacman -S --noconfirm"],
+  [/\bsuse\b/, "zypper install -y"],
+];
+
+function manually(missing: readonly string[], { isRoot, osRelease }: InstallOptions): AirlockError {
+  const families = [...osRelease.matchAll(/^ID(?:_LIKE)?="?([^"\n]*)/gm)].map(([, ids]) => ids).join(" ");
+  const command = commands.find(([family]) => family.test(families))?.[1];
+  const why = isRoot ? "only packages of Debian and Ubuntu are installed by this command" : "installing needs root";
+  return new AirlockError(`${missing.join(", ")} missing, and ${why}`, {
+    code: "install-manually",
+    hint: command
+      ? `Type: ${isRoot ? "" : "sudo "}${command} ${missing.join(" ")}`
+      : `Install ${missing.join(", ")} with the package manager of this system.`,
+  });
+}
+
+function unknownTarget(target: string): AirlockError {
+  const why = refused[target];
+  if (why) return new AirlockError(why, { code: "install-target" });
+  const closest = closestWord(target, [...Object.keys(targets), ...Object.keys(notNeeded), ...Object.keys(refused)]);
+  return new AirlockError(`"${target}" can't be installed${closest ? `; did you mean ${closest}?` : ""}`, {
+    code: "install-target",
+    hint: `Targets: ${Object.keys(targets).join(", ")}`,
+  });
+}

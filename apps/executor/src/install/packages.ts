@@ -1,0 +1,40 @@
+/** A program that jobs need on the host, and the package of Debian and Ubuntu that brings it. */
+export interface HostPackage {
+  readonly name: string;
+  readonly program: string;
+}
+
+const git: HostPackage = { name: "git", program: "git" };
+const crun: HostPackage = { name: "crun", program: "crun" };
+const nftables: HostPackage = { name: "nftables", program: "nft" };
+
+/** What each target of `install` consists of. */
+export const targets: Readonly<Record<string, readonly HostPackage[]>> = {
+  all: [
+    git,
+    crun,
+    nftables,
+    { name: "iproute2", program: "ip" },
+    { name: "util-linux", program: "unshare" },
+    { name: "e2fsprogs", program: "mkfs.ext4" },
+  ],
+  git: [git],
+  crun: [crun],
+  runc: [{ name: "runc", program: "runc" }],
+  nftables: [nftables],
+};
+
+/** The protocol's targets that are not needed here, each with why. */
+export const notNeeded: Readonly<Record<string, string>> = {
+  "src-cli": "src-cli is not needed: the executor runs no src steps.",
+  "iptables-rules":
+    "iptables rules are not needed: the executor makes the rules of each job's network itself, with nftables.",
+};
+
+/** The protocol's targets of runtimes that don't exist here, each with the next step. */
+export const refused: Readonly<Record<string, string>> = {
+  ignite: "ignite belongs to the Firecracker runtime, which this executor does not have; try executor install crun",
+  cni: "CNI plugins belong to the Firecracker runtime, which this executor does not have; try executor install nftables",
+  image:
+    "images of virtual machines belong to the Firecracker runtime, which this executor does not have; for images of steps see executor image load",
+};

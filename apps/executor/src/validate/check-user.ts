@@ -1,0 +1,19 @@
+import { userInfo } from "node:os";
+import type { Check } from "./check.ts";
+
+const weakerWithoutRoot = [
+  "Without root workspaces are copies, not mounts: each job's checkout takes time and disk, and no file system bounds it.",
+  "Without root the oci runtime needs cgroups that are delegated to this user for its limits, and copies images.",
+];
+
+/** Who this process is, and what is weaker without root. */
+export function checkUser(user: { readonly uid: number; readonly username: string } = userInfo()): Check {
+  return {
+    name: "user",
+    run: async ({ note }) => {
+      if (user.uid === 0) return "root";
+      for (const text of weakerWithoutRoot) note(text);
+      return `${user.username}, not root`;
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import { AirlockError, errorMessage } from "@airlock/job";
+import type { Check } from "./check.ts";
+
+const checkMs = 20_000;
+
+/** Runs every check, whatever the ones before found, and prints a line for each, its notes, and how to mend what fails. */
+export async function runChecks(
+  checks: readonly Check[],
+  { print, signal }: { readonly print: (line: string) => void; readonly signal: AbortSignal },
+): Promise<boolean> {
+  let passed = true;
+  for (const { name, run } of checks) {
+    const notes: string[] = [];
+    try {
+      const context = {
+        note: (text: string) => void notes.push(text),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(checkMs)]),
+      };
+      print(`ok    ${name}: ${indented(await run(context))}`);
+    } catch (error) {
+      signal.throwIfAborted();
+      passed = false;
+      print(`FAIL  ${name}: ${indented(errorMessage(error))}`);
+      if (error instanceof AirlockError && error.hint) print(`      ${indented(error.hint)}`);
+    }
+    for (const note of notes) print(`note  ${name}: ${indented(note)}`);
+  }
+  return passed;
+}
+
+function indented(text: string): string {
+  return text.replaceAll("\n", "\n      ");
+}
