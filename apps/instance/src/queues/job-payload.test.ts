@@ -16,6 +16,7 @@ const job: DequeuedJob = {
     ],
     resources: { cpus: 2, memory: "1Gi" },
     timeout: "90s",
+    egress: { allow: ["example.com:443"] },
   }),
   repository: "team/app",
   commit: "a".repeat(40),
@@ -48,10 +49,21 @@ describe("jobPayload", () => {
         heartbeatIntervalMs: 5000,
         timeoutMs: 90_000,
         resources: { cpus: 2, memory: "1Gi" },
-        egress: "none",
+        egress: { allow: ["example.com:443"] },
         shell: "strict",
       },
     });
+  });
+
+  it("leaves the network of a job that names none to the executor", () => {
+    const { egress: _, ...spec } = job.spec;
+    const payload = jobPayload({ ...job, spec }, noSecrets, {
+      version: 2,
+      withQueue: true,
+      withExtension: true,
+      maxArtifactBytes: 1000,
+    });
+    expect(JobPayload.parse(payload).airlock).not.toHaveProperty("egress");
   });
 
   it("says no more than the base protocol to others", () => {

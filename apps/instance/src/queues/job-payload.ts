@@ -50,7 +50,7 @@ function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): No
     heartbeatIntervalMs: Math.min(job.heartbeatIntervalMs, Math.floor(job.leaseMs / 3)),
     timeoutMs: spec.timeout === undefined ? null : (parseDuration(spec.timeout) ?? null),
     resources: spec.resources,
-    egress: spec.egress ?? "none",
+    ...(spec.egress === undefined ? {} : { egress: spec.egress }),
     capabilities: [...executorCapabilities],
     shell: "strict",
     outputs: spec.outputs,

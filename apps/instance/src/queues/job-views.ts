@@ -113,7 +113,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     priority: row.priority,
     labels: spec.labels,
     resources: spec.resources,
-    egress: spec.egress ?? "none",
+    egress: spec.egress ?? null,
     timeoutMs: spec.timeout === undefined ? null : (parseDuration(spec.timeout) ?? null),
     outputs: spec.outputs,
     // Jobs from before this field.

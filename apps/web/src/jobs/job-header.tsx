@@ -139,6 +139,7 @@ function resourceWords({ resources, timeoutMs }: JobView): string {
 }
 
 function egressWords({ egress }: JobView): string {
+  if (egress === null) return "the executor's default";
   if (egress === "none") return "no network";
   if (egress === "public") return "public internet";
   return `only ${egress.allow.join(", ")}`;

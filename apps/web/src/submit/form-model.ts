@@ -70,6 +70,7 @@ export function emptyForm(repository = ""): FormValues {
 export function formOf(job: JobView): FormValues {
   const text = (value: number | string | undefined) => (value === undefined ? "" : String(value));
   const { cpus, memory, disk, pids } = job.resources;
+  const { egress } = job;
   return {
     queue: job.queue === "default" ? "" : job.queue,
     repository: job.repository ?? "",
@@ -86,8 +87,8 @@ export function formOf(job: JobView): FormValues {
     memory: text(memory),
     disk: text(disk),
     pids: text(pids),
-    egress: typeof job.egress === "string" ? job.egress : "allow",
-    allow: typeof job.egress === "string" ? "" : job.egress.allow.join("\n"),
+    egress: egress === null ? "default" : typeof egress === "string" ? egress : "allow",
+    allow: egress === null || typeof egress === "string" ? "" : egress.allow.join("\n"),
     timeout: job.timeoutMs === null ? "" : durationText(job.timeoutMs),
     outputs: job.outputs.join("\n"),
     diff: job.diff,

@@ -53,7 +53,8 @@ export const PayloadExtension = z.object({
   /** Wall time of the whole job in ms, from the start of its workspace; `null` leaves it to the executor's maximum. */
   timeoutMs: z.int().positive().nullable(),
   resources: Resources,
-  egress: Egress,
+  /** Left out: the executor's default. */
+  egress: Egress.optional(),
   /** What this instance knows of `executorCapabilities`. */
   capabilities: nullableArray(z.string()),
   /**

@@ -79,7 +79,8 @@ export const JobView = JobSummary.extend({
   priority: z.int(),
   labels: z.record(z.string(), z.string()),
   resources: Resources,
-  egress: Egress,
+  /** `null`: the default of the executor that runs it. */
+  egress: Egress.nullable(),
   timeoutMs: z.int().nullable(),
   outputs: z.array(z.string()),
   /** Whether the workspace diff was asked for. */

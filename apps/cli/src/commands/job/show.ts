@@ -51,10 +51,7 @@ function describe(job: JobView, paint: Paint, now: Date): string {
   if (job.exitCode !== null) fields.push(["exit code", String(job.exitCode)]);
   const failure = job.failureMessage ?? job.failureReason;
   if (failure) fields.push(["failure", paint("red", plainText(failure))]);
-  fields.push([
-    "egress",
-    typeof job.egress === "string" ? job.egress : plainText(`allow ${job.egress.allow.join(", ")}`),
-  ]);
+  fields.push(["egress", egressWords(job)]);
   if (job.timeoutMs !== null) fields.push(["timeout", formatDuration(job.timeoutMs)]);
   const labels = Object.entries(job.labels).map(([key, value]) => `${key}=${value}`);
   if (labels.length > 0) fields.push(["labels", plainText(labels.join(" "))]);
@@ -115,4 +112,9 @@ function entriesTable(job: JobView): string {
     formatBytes(entry.length),
   ]);
   return formatTable(["ENTRY", "KEY", "EXIT", "TOOK", "OUTPUT"], rows);
+}
+
+function egressWords({ egress }: JobView): string {
+  if (egress === null) return "the executor's default";
+  return typeof egress === "string" ? egress : plainText(`allow ${egress.allow.join(", ")}`);
 }

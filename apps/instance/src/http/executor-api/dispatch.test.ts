@@ -41,7 +41,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     const id = await target.submit({ queue });
     const response = await waiting;
     expect(performance.now() - startedAt).toBeLessThan(500);
-    expect(await response.json()).toMatchObject({ id, airlock: { attempt: 1, leaseMs: 15_000, egress: "none" } });
+    expect(await response.json()).toMatchObject({ id, airlock: { attempt: 1, leaseMs: 15_000 } });
     expect(await parked()).toBe(0);
   });
 
