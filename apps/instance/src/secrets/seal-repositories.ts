@@ -1,5 +1,6 @@
+import { AirlockError } from "@airlock/job";
 import { sql } from "kysely";
-import { parseRepositoryUrl } from "../repositories/repository-url.ts";
+import { parseRepositoryUrl, type RepositorySource } from "../repositories/repository-url.ts";
 import type { Database } from "../store/database.ts";
 import { requireRegisteredKey } from "./open-keyring.ts";
 import type { SealContext, Sealer } from "./sealer.ts";
@@ -35,8 +36,8 @@ export async function sealRepositories({
       .forUpdate()
       .execute();
     const plain = rows.flatMap(({ name, url }) => {
-      const source = parseRepositoryUrl(url, { allowLocal: true });
-      return source.url === source.displayUrl ? [] : [{ name, source }];
+      const source = understood(url);
+      return source === null || source.url === source.displayUrl ? [] : [{ name, source }];
     });
     if (plain.length > 0) await requireRegisteredKey(transaction, sealer.keyId);
     for (const { name, source } of plain) {
@@ -47,4 +48,14 @@ export async function sealRepositories({
   });
   // The rows as they were would stay in the table's file.
   if (found > 0) await sql`vacuum full repositories`.execute(db);
+}
+
+/** `null`: an address that this version takes no more. It can't be used, and must not keep the instance from starting. */
+function understood(url: string): RepositorySource | null {
+  try {
+    return parseRepositoryUrl(url, { allowLocal: true });
+  } catch (error) {
+    if (error instanceof AirlockError) return null;
+    throw error;
+  }
 }

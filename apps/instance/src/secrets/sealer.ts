@@ -76,7 +76,7 @@ export class Sealer {
 }
 
 /** What has to be set when something is under a key that this instance was not given. */
-export function missingKey(what: string, keyId: string): AirlockError {
+function missingKey(what: string, keyId: string): AirlockError {
   return new AirlockError(`${what} is encrypted with key ${keyId}, which this instance does not have`, {
     code: "secret-key-missing",
     hint: "Give it that key, too, with AIRLOCK_SECRET_KEY or AIRLOCK_SECRET_KEY_FILE; nothing is lost.",
