@@ -3,6 +3,8 @@ import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { type BenchResult, formatResult, toJson } from "./result.ts";
 import { dispatch } from "./rows/dispatch.ts";
+import { idleExecutor } from "./rows/idle-executor.ts";
+import { logPipeline } from "./rows/log-pipeline.ts";
 import { stepDocker } from "./rows/step-docker.ts";
 import { stepOci } from "./rows/step-oci.ts";
 
@@ -14,6 +16,8 @@ export interface BenchOptions {
 
 const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   dispatch,
+  "idle-executor": idleExecutor,
+  "log-pipeline": logPipeline,
   "step-docker": stepDocker,
   "step-oci": stepOci,
 };

@@ -12,6 +12,8 @@ export interface Comparison {
 
 export interface BenchResult {
   readonly bench: string;
+  /** Of the values. Default: ms. */
+  readonly unit?: string;
   readonly rounds: number;
   readonly samples: readonly Sample[];
   readonly comparisons: readonly Comparison[];
@@ -41,7 +43,7 @@ export function formatResult(result: BenchResult): string {
   ]);
   return [
     `## ${result.bench} (${result.rounds} rounds)`,
-    formatTable(["ms", "min", "p50", "p90", "p99", "max"], samples),
+    formatTable([result.unit ?? "ms", "min", "p50", "p90", "p99", "max"], samples),
     ...(comparisons.length > 0 ? [formatTable(["ratio (median of pairs)", "", "target", ""], comparisons)] : []),
     ...result.notes.map((note) => `- ${note}`),
   ].join("\n\n");
