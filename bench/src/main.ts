@@ -4,7 +4,6 @@ import { parseArgs } from "node:util";
 import { type BenchResult, formatResult, toJson } from "./result.ts";
 import { dispatch } from "./rows/dispatch.ts";
 import { idleExecutor } from "./rows/idle-executor.ts";
-import { logPipeline } from "./rows/log-pipeline.ts";
 import { stepDocker } from "./rows/step-docker.ts";
 import { stepOci } from "./rows/step-oci.ts";
 
@@ -17,7 +16,6 @@ export interface BenchOptions {
 const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   dispatch,
   "idle-executor": idleExecutor,
-  "log-pipeline": logPipeline,
   "step-docker": stepDocker,
   "step-oci": stepOci,
 };
