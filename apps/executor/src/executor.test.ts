@@ -337,6 +337,22 @@ describe("stopping", () => {
     ]);
   });
 
+  it("neither runs nor claims a job whose hand-out was cut on its way, and asks for the next one", async () => {
+    const executor = await start();
+    instance.cutHandOuts = 1;
+    instance.enqueue(airlockJob(8, ["echo lost"]));
+    await instance.until(() => instance.cutHandOuts === 0);
+    instance.enqueue(airlockJob(9, ["echo next"]));
+
+    await instance.until(() => instance.bodies("markComplete").length === 1);
+    executor.stop.drain("test");
+    await executor.ended;
+
+    expect(instance.bodies("markComplete")[0]).toMatchObject({ jobId: 9 });
+    expect(instance.entries(8)).toEqual([]);
+    expect(instance.bodies("heartbeat").flatMap(({ jobIds }) => jobIds ?? [])).not.toContain(8);
+  });
+
   it("ends at once when idle", async () => {
     const executor = await start();
     await instance.until(() => instance.bodies("dequeue").length === 1);

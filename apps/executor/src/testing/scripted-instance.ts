@@ -60,6 +60,8 @@ export class ScriptedInstance implements AsyncDisposable {
   readonly artifacts = new Map<string, Buffer>();
   readonly gitRequests: RecordedRequest[] = [];
   intervene: Intervention = () => undefined;
+  /** So many jobs are handed out into connections that break before a byte arrives. */
+  cutHandOuts = 0;
   /** Another address that git is sent to. */
   redirectGitTo: string | undefined;
   readonly #entries = new Map<number, Entry[]>();
@@ -147,7 +149,10 @@ export class ScriptedInstance implements AsyncDisposable {
       response.once("close", () => this.#streams.delete(response));
     } else {
       const result = await this.#answer(recorded, response);
-      respond(response, result.status, result.body);
+      if (recorded.path.endsWith("/dequeue") && result.status === 200 && this.cutHandOuts > 0) {
+        this.cutHandOuts -= 1;
+        request.socket.destroy();
+      } else respond(response, result.status, result.body);
     }
     for (const look of this.#changes) look();
   }
