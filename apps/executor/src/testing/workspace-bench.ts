@@ -33,7 +33,7 @@ export class WorkspaceBench {
   readonly sink = new RecordingSink();
   readonly repositories: RepositoryCache;
   readonly trash: Trash;
-  readonly #factory: WorkspaceFactory;
+  readonly factory: WorkspaceFactory;
   readonly #instance: ScriptedInstance;
 
   private constructor(options: WorkspaceBenchOptions) {
@@ -52,7 +52,7 @@ export class WorkspaceBench {
       owner,
       path: this.path,
     });
-    this.#factory = new WorkspaceFactory({
+    this.factory = new WorkspaceFactory({
       dir: join(dir, "workspaces"),
       git,
       repositories: this.repositories,
@@ -79,7 +79,7 @@ export class WorkspaceBench {
     plan: Partial<WorkspacePlan> = {},
     signal: AbortSignal = AbortSignal.timeout(60_000),
   ): Promise<Workspace & { readonly job: JobDirectory }> {
-    const job = await this.#factory.createJobDirectory("job-1-1");
+    const job = await this.factory.createJobDirectory("job-1-1");
     const log = new JobLog({ sink: this.sink, secrets: new SecretMatcher([]), maximumBytes: 1e9 });
     const checkout = {
       request: { directory: "", shallow: true, tags: false, sparse: [], ...request },

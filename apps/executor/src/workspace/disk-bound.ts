@@ -2,8 +2,12 @@ import { statfs } from "node:fs/promises";
 import { formatBytes } from "@airlock/job";
 
 const intervalMs = 200;
-/** A job that fails for want of space rarely fills the last block: what it wanted to write was larger than the rest. */
+/**
+ * A job that fails for want of space rarely fills the last block: what it wanted to write was larger than the rest, and
+ * a write of a megabyte fails as a whole.
+ */
 const fullFraction = 0.005;
+const writeBytes = 4 * 2 ** 20;
 
 /**
  * Tells when a workspace's own file system is full. The kernel tells only the process that writes; what that says of it,
@@ -43,8 +47,8 @@ export class DiskBound {
   }
 
   async #look(): Promise<string | undefined> {
-    const { blocks, bavail, files, ffree } = await statfs(this.#dir);
-    if (bavail <= blocks * fullFraction) {
+    const { bsize, blocks, bavail, files, ffree } = await statfs(this.#dir);
+    if (bavail <= Math.max(blocks * fullFraction, Math.min(blocks / 10, writeBytes / bsize))) {
       return `the job's disk is full: its limit is ${formatBytes(this.#bytes)} for the workspace and what steps write elsewhere (resources.disk)`;
     }
     if (ffree <= files * fullFraction) {

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { gitToken, WorkspaceBench } from "../testing/workspace-bench.ts";
 import { Git } from "./git.ts";
+import { Mounts } from "./mounts.ts";
 import { readSubmodules } from "./read-submodules.ts";
 import type { SubmoduleOptions } from "./submodules.ts";
 
@@ -21,6 +22,10 @@ beforeEach(async () => {
   stack = new AsyncDisposableStack();
   dir = stack.use(await temporaryDirectory()).path;
   instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
+  // Of workspaces that a test should not have got.
+  stack.defer(async () => {
+    await new Mounts(process.env.PATH ?? "").unmountBelow(dir, AbortSignal.timeout(20_000));
+  });
   other = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "elsewhere") }));
 });
 
