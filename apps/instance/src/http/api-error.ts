@@ -20,6 +20,7 @@ const statusByCode: Readonly<Record<string, number>> = {
   "local-repository-refused": 422,
   "secret-key-mismatch": 503,
   "secret-key-missing": 503,
+  "repository-too-large": 422,
   "repository-unavailable": 502,
   "git-missing": 500,
   "git-timeout": 504,

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { AirlockError, errorMessage } from "@airlock/job";
-import { type GitEnvironment, GitError, runGit } from "./git.ts";
+import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
+import { type GitEnvironment, GitError, type GitLimits, runGit } from "./git.ts";
+import { exceededBy, fetchMemoryBytes, type MirrorLimits, tooLarge, usedBytes, watchMirror } from "./mirror-limits.ts";
 import type { RepositorySource } from "./repository-url.ts";
 
 export interface BareMirrorOptions {
@@ -10,6 +11,7 @@ export interface BareMirrorOptions {
   readonly environment: GitEnvironment;
   /** A file of git configuration that declares local repositories safe; only for sources of kind `local`. */
   readonly localConfigFile: string;
+  readonly limits: MirrorLimits;
 }
 
 const fetchTimeoutMs = 30 * 60_000;
@@ -21,12 +23,15 @@ export class BareMirror {
   readonly directory: string;
   readonly #environment: GitEnvironment;
   readonly #localConfigFile: string;
+  readonly #limits: MirrorLimits;
   #opened = false;
+  #last: Promise<void> = Promise.resolve();
 
   constructor(options: BareMirrorOptions) {
     this.directory = options.directory;
     this.#environment = options.environment;
     this.#localConfigFile = options.localConfigFile;
+    this.#limits = options.limits;
   }
 
   get exists(): boolean {
@@ -35,23 +40,30 @@ export class BareMirror {
 
   /**
    * Brings branches, tags and HEAD up to date.
-   * @throws {AirlockError} `repository-unavailable`, with git's words, and no credentials in them.
+   * @throws {AirlockError} `repository-unavailable`, with git's words, and no credentials in them; `repository-too-large`:
+   * then the mirror is as it was, or gone where that is too large, too.
    */
   async fetch(source: RepositorySource, signal: AbortSignal): Promise<void> {
+    await this.#alone(() => this.#fetch(source, signal));
+  }
+
+  async #fetch(source: RepositorySource, signal: AbortSignal): Promise<void> {
     await this.#open();
     const head = await this.#remoteHead(source, signal);
     const refspecs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
     if (head.sha) refspecs.push("+HEAD:refs/airlock/HEAD");
-    await this.#contact(source, [...fetchArgs, "--prune", "origin", ...refspecs], signal);
+    await this.#take(source, [...fetchArgs, "--prune", "origin", ...refspecs], signal);
     if (head.symref) await this.#local(["symbolic-ref", "HEAD", head.symref], signal);
     else if (head.sha) await this.#local(["update-ref", "--no-deref", "HEAD", head.sha], signal);
   }
 
   /** Fetches one commit that no branch or tag leads to. `false`: the source does not have it or does not give it out. */
   async fetchCommit(source: RepositorySource, sha: string, signal: AbortSignal): Promise<boolean> {
-    await this.#open();
     try {
-      await this.#contact(source, [...fetchArgs, "origin", `+${sha}:refs/airlock/commits/${sha}`], signal);
+      await this.#alone(async () => {
+        await this.#open();
+        await this.#take(source, [...fetchArgs, "origin", `+${sha}:refs/airlock/commits/${sha}`], signal);
+      });
       return true;
     } catch (error) {
       if (error instanceof AirlockError && error.cause instanceof GitError) return false;
@@ -83,14 +95,8 @@ export class BareMirror {
     }
   }
 
-  async sizeBytes(): Promise<number> {
-    let total = 0;
-    for (const entry of await readdir(this.directory, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile()) continue;
-      const stats = await stat(path.join(entry.parentPath, entry.name)).catch(() => null); // Replaced by a fetch.
-      total += stats?.size ?? 0;
-    }
-    return total;
+  sizeBytes(): Promise<number> {
+    return usedBytes(this.directory);
   }
 
   async remove(): Promise<void> {
@@ -119,7 +125,42 @@ export class BareMirror {
     return { symref, sha };
   }
 
-  async #contact(source: RepositorySource, args: readonly string[], signal: AbortSignal): Promise<string> {
+  /** One fetch at a time: what a failed one leaves can be told from what another is writing. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => {}); // Told to its own caller.
+    return turn;
+  }
+
+  /** Takes in what the source sends, within the limits; past them, the mirror is as it was. */
+  async #take(source: RepositorySource, args: readonly string[], signal: AbortSignal): Promise<void> {
+    const fresh = (await this.resolve("HEAD", signal)) === null;
+    const used = await usedBytes(this.directory);
+    await using watch = watchMirror(this.directory, source, this.#limits);
+    const fileBytes = Math.max(0, this.#limits.maxBytes - used);
+    try {
+      await this.#contact(source, args, AbortSignal.any([signal, watch.signal]), {
+        fileBytes,
+        memoryBytes: fetchMemoryBytes,
+      });
+      const exceeded = await exceededBy(this.directory, this.#limits);
+      if (exceeded) throw tooLarge(source, exceeded);
+    } catch (thrown) {
+      // Not every transport says why it could not write.
+      const full = !signal.aborted && (await removeHalfFetched(this.directory)) >= fileBytes;
+      const error = full ? tooLarge(source, `more than ${formatBytes(this.#limits.maxBytes)}`) : thrown;
+      if (isTooLarge(error) && (fresh || (await exceededBy(this.directory, this.#limits)))) await this.remove();
+      throw error;
+    }
+  }
+
+  async #contact(
+    source: RepositorySource,
+    args: readonly string[],
+    signal: AbortSignal,
+    limits: GitLimits = { memoryBytes: fetchMemoryBytes },
+  ): Promise<string> {
+    const address = withoutArguments(source);
     try {
       return await runGit(
         this.#environment,
@@ -127,20 +168,30 @@ export class BareMirror {
           gitDirectory: this.directory,
           args,
           config: {
-            "remote.origin.url": source.url,
+            "remote.origin.url": address.url,
             "protocol.file.allow": source.kind === "local" ? "always" : "never",
             "http.followRedirects": source.hasCredentials ? "false" : "initial",
+            "pack.threads": "1",
+            ...address.config,
           },
           env: {
             GIT_ALLOW_PROTOCOL: source.allowedProtocols,
+            ...address.env,
             // git drops command-line configuration when it starts the other side; a file reaches both.
             ...(source.kind === "local" ? { GIT_CONFIG_GLOBAL: this.#localConfigFile } : {}),
           },
+          limits,
         },
         { timeoutMs: fetchTimeoutMs, signal },
       );
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof GitError && /File too large/.test(error.stderr)) {
+        throw tooLarge(source, `more than ${formatBytes(this.#limits.maxBytes)}`);
+      }
+      if (error instanceof GitError && /out of memory/i.test(error.stderr)) {
+        throw tooLarge(source, `git needs more than ${formatBytes(fetchMemoryBytes)} of memory to take it in`);
+      }
       throw unavailable(source, error);
     }
   }
@@ -166,6 +217,45 @@ const fetchArgs = [
   "--update-shallow",
   "--refmap=",
 ] as const;
+
+/**
+ * The source as git may be told it where every process of the machine reads along: its helpers have the URL as an
+ * argument. Credentials travel in the environment, and are for this host alone.
+ */
+function withoutArguments(source: RepositorySource): {
+  readonly url: string;
+  readonly config: Readonly<Record<string, string>>;
+  readonly env: Readonly<Record<string, string>>;
+} {
+  if (source.kind === "local" || !source.hasCredentials) return { url: source.url, config: {}, env: {} };
+  const url = new URL(source.url);
+  const env = {
+    AIRLOCK_GIT_USERNAME: decodeURIComponent(url.username),
+    AIRLOCK_GIT_PASSWORD: decodeURIComponent(url.password),
+  };
+  url.username = "";
+  url.password = "";
+  return { url: url.href, config: { [`credential.${url.origin}.helper`]: credentialHelper }, env };
+}
+
+const credentialHelper =
+  '!answer() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$AIRLOCK_GIT_USERNAME" "$AIRLOCK_GIT_PASSWORD"; }; answer';
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof AirlockError && error.code === "repository-too-large";
+}
+
+/** Of what git was writing when it was stopped. Answers how large the largest was. */
+async function removeHalfFetched(directory: string): Promise<number> {
+  let largest = 0;
+  for (const entry of await readdir(path.join(directory, "objects"), { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || !/^\.?tmp[-_]|\.temp$/.test(entry.name)) continue;
+    const file = path.join(entry.parentPath, entry.name);
+    largest = Math.max(largest, (await stat(file)).size);
+    await rm(file, { force: true });
+  }
+  return largest;
+}
 
 function unavailable(source: RepositorySource, cause: unknown): AirlockError {
   const text = cause instanceof GitError ? cause.stderr : errorMessage(cause);

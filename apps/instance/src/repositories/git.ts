@@ -15,6 +15,15 @@ export interface GitCommand {
   /** Configuration that must not stand on the command line, where every process of the machine reads it. */
   readonly config?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** Enforced by the kernel, for git and what it starts. */
+  readonly limits?: GitLimits;
+}
+
+export interface GitLimits {
+  /** Of one file that it writes; git says "File too large" past it. */
+  readonly fileBytes?: number;
+  /** Of memory, per process. */
+  readonly memoryBytes: number;
 }
 
 /** git ended with an error. `stderr` is the end of what it said. */
@@ -68,7 +77,8 @@ export function spawnGit(environment: GitEnvironment, command: GitCommand): GitP
       [`GIT_CONFIG_VALUE_${index}`, value],
     ]),
   );
-  const child = spawn("git", [`--git-dir=${command.gitDirectory}`, ...command.args], {
+  const [program, args] = withLimits([`--git-dir=${command.gitDirectory}`, ...command.args], command.limits);
+  const child = spawn(program, args, {
     cwd: environment.home,
     stdio: ["pipe", "pipe", "pipe"],
     detached: true,
@@ -91,6 +101,15 @@ export function spawnGit(environment: GitEnvironment, command: GitCommand): GitP
   // git may end before it has read its input; its exit code tells what that means.
   child.stdin.on("error", () => {});
   return child;
+}
+
+/** Limits that are tighter already stay. A write past the limit fails with an error instead of killing git unprepared. */
+const limitScript = `trap '' XFSZ; ulimit -f "$1" 2>/dev/null; ulimit -d "$2" 2>/dev/null; shift 2; exec git "$@"`;
+
+function withLimits(args: readonly string[], limits: GitLimits | undefined): [program: string, args: string[]] {
+  if (!limits) return ["git", [...args]];
+  const blocks = limits.fileBytes === undefined ? "unlimited" : String(Math.max(1, Math.ceil(limits.fileBytes / 512)));
+  return ["sh", ["-c", limitScript, "git", blocks, String(Math.ceil(limits.memoryBytes / 1024)), ...args]];
 }
 
 /** Ends git and its helpers: politely, so that it removes its lock files, then by force. */

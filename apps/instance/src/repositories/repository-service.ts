@@ -10,6 +10,7 @@ import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { BareMirror } from "./bare-mirror.ts";
 import type { GitEnvironment } from "./git.ts";
+import { defaultMirrorLimits, type MirrorLimits } from "./mirror-limits.ts";
 import { parseRepositoryUrl, type RepositorySource } from "./repository-url.ts";
 
 export interface RepositoryServiceOptions {
@@ -21,6 +22,8 @@ export interface RepositoryServiceOptions {
   /** `PATH` for git. */
   readonly executablePath: string;
   readonly allowLocal: boolean;
+  /** Of each mirror. Default: 10 GiB, 20 million objects. */
+  readonly limits?: MirrorLimits;
   readonly onError: (message: string) => void;
 }
 
@@ -256,7 +259,12 @@ export class RepositoryService implements AsyncDisposable {
     if (!mirror) {
       // The name has been through its schema: segments without dots in front, none of which ends in .git.
       const directory = path.join(this.#options.directory, `${RepositoryName.parse(name)}.git`);
-      mirror = new BareMirror({ directory, environment: this.#environment, localConfigFile: this.#localConfigFile });
+      mirror = new BareMirror({
+        directory,
+        environment: this.#environment,
+        localConfigFile: this.#localConfigFile,
+        limits: this.#options.limits ?? defaultMirrorLimits,
+      });
       this.#mirrors.set(name, mirror);
     }
     return mirror;

@@ -55,6 +55,8 @@ export function parseRepositoryUrl(text: string, options: { readonly allowLocal:
   if (!protocols) throw invalid(`"${url.protocol.slice(0, -1)}" is not https, http, ssh or git`);
   if (!url.hostname || url.hostname.startsWith("-")) throw invalid("it names no host");
   if (decode(url.username).startsWith("-")) throw invalid("its user begins with a dash");
+  // Both would put it on a command line and use it for nothing.
+  if (url.password !== "" && !/^https?:$/.test(url.protocol)) throw invalid("only http and https take a password");
   const hasCredentials = url.password !== "" || (url.username !== "" && url.protocol !== "ssh:");
   return {
     // Parsers differ over odd URLs: git gets the one that was checked.

@@ -12,6 +12,7 @@ import { JobScope } from "./job-scope.ts";
 const requestBodyLimit = 16 * 1024 * 1024;
 const uploadPackTimeoutMs = 30 * 60_000;
 const maxConcurrent = 32;
+const uploadPackMemoryBytes = 2 * 1024 ** 3;
 
 /** `git fetch` for executors: the repository of the running job, read only. There is no other service. */
 export function gitRoutes(app: FastifyInstance, context: InstanceContext): void {
@@ -81,8 +82,14 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
         "uploadpack.allowFilter": "true",
         // Our own bookkeeping; its commits are still given out by their SHA.
         "uploadpack.hideRefs": "refs/airlock",
+        // Many may run at once: each within little memory, large files passed on as they are.
+        "pack.threads": "1",
+        "pack.windowMemory": "64m",
+        "pack.deltaCacheSize": "32m",
+        "core.bigFileThreshold": "16m",
       },
       env: gitProtocol(request) ? { GIT_PROTOCOL: gitProtocol(request) } : {},
+      limits: { memoryBytes: uploadPackMemoryBytes },
     });
     const stop = () => stopGit(git);
     signal.addEventListener("abort", stop, { once: true });
