@@ -4,8 +4,8 @@ import type { CgroupHost } from "../oci/cgroups/cgroup-host.ts";
 import { ownerLabel, sandboxLabel } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ContainerListReply, NetworkListReply } from "./engine-replies.ts";
+import { removeContainer } from "./made-container.ts";
 import { removeNetwork } from "./sandbox-network.ts";
-import { removeContainer } from "./step-container.ts";
 
 /** Removes the containers, with their anonymous volumes, and then the networks and cgroups of `owner` that nobody keeps. */
 export async function collectSandboxes(

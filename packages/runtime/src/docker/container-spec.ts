@@ -16,6 +16,8 @@ export interface ContainerPlan {
   readonly hardening: Hardening;
   /** The OCI runtime by the engine's name for it; `undefined`: the engine's default. */
   readonly ociRuntime: string | undefined;
+  /** Whether a container with a network knows the engine's machine as `host.docker.internal`. */
+  readonly addHostGateway: boolean;
   readonly overhead: ContainerOverhead;
   readonly maxOpenFiles: number;
   /** The sandbox's, where its containers can share one. */
@@ -91,6 +93,10 @@ export function containerSpec(plan: ContainerPlan): object {
       Init: true,
       NetworkMode: networkMode,
       ...(nameServers.length > 0 ? { Dns: nameServers, DnsSearch: ["."] } : {}),
+      // A container that joins another one's network shares its names, too.
+      ...(plan.addHostGateway && networkMode !== "none" && !networkMode.startsWith("container:")
+        ? { ExtraHosts: ["host.docker.internal:host-gateway"] }
+        : {}),
       IpcMode: "private",
       LogConfig: { Type: "none" },
       RestartPolicy: { Name: "no" },

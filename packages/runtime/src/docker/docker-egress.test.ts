@@ -40,6 +40,7 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
     runtime = createDockerRuntime({
       host: `unix://${socketPath}`,
       allowHostImage: false,
+      addHostGateway: true,
       egress: { networkNamespace, upstreams: [{ address: nameServer, port: 53 }] },
     });
     cleanup.defer(() => runtime.close());
@@ -94,6 +95,21 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
     expect(output).not.toContain("<-");
     const told = sandbox.denials.map((denial) => (denial.kind === "connection" ? denial.address : denial.name));
     expect(told).toEqual(expect.arrayContaining([...closed, "private.example.com"]));
+  });
+
+  it("knows the host by its name where the administrator wants that, and can't reach it, allowed or not", async () => {
+    await using first = await openSandbox({ kind: "public" });
+    const hosts = await first.run("grep host.docker.internal /etc/hosts; ping -c 1 -W 1 host.docker.internal; true");
+    const address = /^([\d.]+)\s+host\.docker\.internal$/m.exec(hosts)?.[1] ?? "";
+    await using allowed = await openSandbox({ kind: "allow", rules: [parseAllowRule(`${address}/32:2375`)] });
+    const script = "nc -w 2 host.docker.internal 2375 </dev/null; echo $?";
+
+    expect(address).toBe("172.17.0.1");
+    expect(hosts).not.toContain("bytes from");
+    for (const sandbox of [first, allowed]) {
+      for (const stepImage of [image, otherImage]) expect(await sandbox.run(script, stepImage)).toMatch(/^1$/m);
+      expect(sandbox.denials).toContainEqual(expect.objectContaining({ address, port: 2375 }));
+    }
   });
 
   it("does not reach another sandbox", async () => {

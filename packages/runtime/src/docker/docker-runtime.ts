@@ -28,6 +28,11 @@ export interface DockerRuntimeOptions {
   readonly hardening?: Partial<Hardening>;
   /** An OCI runtime by the engine's name for it, e.g. `runsc`. Default: the engine's own default. */
   readonly runtime?: string;
+  /**
+   * Whether steps with a network know the engine's machine as `host.docker.internal`. It answers no job for that: the
+   * machine itself is closed to sandboxes, whatever their egress policy. Default: false.
+   */
+  readonly addHostGateway?: boolean;
 }
 
 export const defaultDockerHost = "unix:///var/run/docker.sock";
@@ -105,6 +110,7 @@ class DockerRuntime implements Runtime {
     const network = cleanup.use(await asRuntimeFailure(() => openNetwork(this.#engine, plan, this.#engines, options)));
     const sandbox = new DockerSandbox(this.#engine, {
       ...{ plan, facts, network, cgroup, overhead, hardening: this.#hardening, ociRuntime: runtime },
+      addHostGateway: this.#options.addHostGateway ?? false,
       allowHostImage: this.#options.allowHostImage,
       maxOpenFiles: await openFilesLimit(),
       boundsLayers: plan.limits.diskBytes !== undefined && (await this.#layersAreBounded(signal)),

@@ -23,6 +23,7 @@ export interface DockerSandboxOptions {
   readonly facts: EngineFacts;
   readonly hardening: Hardening;
   readonly ociRuntime: string | undefined;
+  readonly addHostGateway: boolean;
   readonly overhead: ContainerOverhead;
   readonly maxOpenFiles: number;
   /** Whether the engine's file system can bound a container's layer. */
@@ -159,11 +160,11 @@ export class DockerSandbox implements Sandbox {
   }
 
   async #containerOptions(image: string, parts: PreparedImage & ContainerNetwork): Promise<StepContainerOptions> {
-    const { plan, facts, hardening, ociRuntime, overhead, maxOpenFiles, boundsLayers } = this.#options;
+    const { plan, facts, hardening, ociRuntime, addHostGateway, overhead, maxOpenFiles, boundsLayers } = this.#options;
     this.#made += 1;
     const name = `airlock-${plan.owner}-${plan.id}-${this.#made}`;
     return {
-      ...{ ...parts, name, image, sandbox: plan, facts, hardening, ociRuntime, overhead, maxOpenFiles },
+      ...{ ...parts, name, image, sandbox: plan, facts, hardening, ociRuntime, addHostGateway, overhead, maxOpenFiles },
       volumes: await volumeMounts(parts.volumes, name, this.#disk.volumes),
       cgroup: this.#cgroup,
       layerBytes: boundsLayers ? plan.limits.diskBytes : undefined,

@@ -1,25 +1,19 @@
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { formatBytes } from "@airlock/job";
 import type { Abortable, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { imageInvalid, runtimeFailed } from "../errors.ts";
 import { type ContainerPlan, containerSpec, keeperPids, plainOverhead } from "./container-spec.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
-import {
-  ContainerReply,
-  type ContainerState,
-  CreatedReply,
-  EventReply,
-  ExecReply,
-  TopReply,
-} from "./engine-replies.ts";
+import { CreatedReply, EventReply, ExecReply, TopReply } from "./engine-replies.ts";
 import { exitStatus } from "./exit-status.ts";
 import { Keeper } from "./keeper.ts";
+import { LimitsDuringStep } from "./limits-during-step.ts";
+import { inspectContainer, removeContainer } from "./made-container.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { readLines } from "./read-lines.ts";
 import { reapContainer } from "./reap-container.ts";
 import { runExec } from "./run-exec.ts";
-import type { LimitCounts, SharedCgroup } from "./shared-cgroup.ts";
+import type { SharedCgroup } from "./shared-cgroup.ts";
 import { StreamFrames } from "./stream-frames.ts";
 import { numericUser, parsePrintedUser, printUser, type UserIds } from "./workspace-user.ts";
 
@@ -43,7 +37,6 @@ const graceMs = 5_000;
 const readyTimeoutMs = 60_000;
 const answerTimeoutMs = 2_000;
 const emptyTimeoutMs = 2_000;
-const removeTimeoutMs = 30_000;
 const outOfMemoryEventMs = 500;
 const pollMs = { first: 20, most: 500 };
 
@@ -52,6 +45,11 @@ const pollMs = { first: 20, most: 500 };
  * memory runs out, the step goes before the keeper.
  */
 const enter = `{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; [ -d "$1" ] || mkdir -p -- "$1" && cd -- "$1" && exec /bin/sh "$2"`;
+
+/** As the kernel in user space of gVisor exits when it fails; it does when it is refused a thread. */
+const panicked = 2;
+const kernelPanicked =
+  "the sandbox's own kernel failed: the step did what it can't do, or started more processes than the job's limit allows (resources.pids)";
 
 /** One running container: a keeper, and an exec for each step. */
 export class StepContainer implements AsyncDisposable {
@@ -157,7 +155,7 @@ export class StepContainer implements AsyncDisposable {
   }
 
   async #runStep(step: SandboxStep, { signal, output, kill }: StepRun): Promise<StepStatus> {
-    const before = await this.#options.cgroup?.counts();
+    const limits = await LimitsDuringStep.begin(this.#options.cgroup);
     const exec = await this.#createExec(step);
     const body = await this.#engine.stream({ method: "POST", path: `/exec/${exec}/start`, body: { Detach: false } });
     const queue = new OutputQueue(output);
@@ -174,9 +172,9 @@ export class StepContainer implements AsyncDisposable {
     }
     const survived = await this.#clear(queue, reading, body);
     await queue.drained();
-    const status = await this.#status(exec, await ended, survived, before);
-    const notes = await this.#notes(status, before);
-    return notes.length > 0 ? { ...status, notes } : status;
+    const status = await this.#status(exec, await ended, survived, limits);
+    const notes = await limits.notes(status, this.#options.sandbox.limits);
+    return notes.length > 0 ? { ...status, notes: [...(status.notes ?? []), ...notes] } : status;
   }
 
   /** Bounded in time; a container that can't be removed now is left to the collection. */
@@ -301,15 +299,19 @@ export class StepContainer implements AsyncDisposable {
     exec: string,
     exitCode: number | undefined,
     survived: boolean,
-    before: LimitCounts | undefined,
+    limits: LimitsDuringStep,
   ): Promise<StepStatus> {
-    // The last process of a dying container is killed with it, whoever is to blame.
-    if (exitCode !== undefined && (survived || exitCode !== 137)) {
-      return exitStatus(exitCode, exitCode === 137 && (await this.#wasOutOfMemory(exec, before)));
+    const hasOwnKernel = this.#options.overhead !== plainOverhead;
+    // The last process of a dying container is killed with it, whoever is to blame; of a dying kernel, nothing is heard.
+    if (exitCode !== undefined && (survived || (exitCode !== 137 && !hasOwnKernel))) {
+      return exitStatus(exitCode, exitCode === 137 && (await this.#wasOutOfMemory(exec, limits)));
     }
     const state = this.#removed ? undefined : await inspectContainer(this.#engine, this.id);
-    if (state?.OOMKilled || (await this.#killsSince(before)) > 0)
+    if (state?.OOMKilled || (await limits.counts()).oomKills > 0)
       return { kind: "killed", signal: "SIGKILL", outOfMemory: true };
+    if (hasOwnKernel && state?.ExitCode === panicked) {
+      return { kind: "killed", signal: "SIGKILL", outOfMemory: false, notes: [kernelPanicked] };
+    }
     throw runtimeFailed(
       "the container ended while the step ran",
       state ? new Error(state.Error || `it ended with ${state.ExitCode}`) : undefined,
@@ -317,33 +319,13 @@ export class StepContainer implements AsyncDisposable {
     );
   }
 
-  async #killsSince(before: LimitCounts | undefined): Promise<number> {
-    if (!before) return 0;
-    return ((await this.#options.cgroup?.counts())?.oomKills ?? 0) - before.oomKills;
-  }
-
-  /** Limits that struck and that the step's own end does not tell of. */
-  async #notes(status: StepStatus, before: LimitCounts | undefined): Promise<string[]> {
-    const after = before && (await this.#options.cgroup?.counts());
-    if (!after) return [];
-    const { memoryBytes, pids } = this.#options.sandbox.limits;
-    const notes: string[] = [];
-    if (after.oomKills > before.oomKills && !(status.kind === "killed" && status.outOfMemory)) {
-      notes.push(`a process of the step was killed: the job used more memory than its ${formatBytes(memoryBytes)}`);
-    }
-    if (after.refusedForks > before.refusedForks) {
-      notes.push(`the step was refused new processes: the job's limit is ${pids} at a time (resources.pids)`);
-    }
-    return notes;
-  }
-
   /**
    * The engine learns of it before it learns of the end, but tells it in a stream of its own. An earlier step's lack of
    * memory may have several events: they stand before the start of this one.
    */
-  async #wasOutOfMemory(exec: string, before: LimitCounts | undefined): Promise<boolean> {
+  async #wasOutOfMemory(exec: string, limits: LimitsDuringStep): Promise<boolean> {
     // Counted for all containers of the sandbox, as its limit is: another one's memory may be what is full.
-    if (before) return (await this.#killsSince(before)) > 0;
+    if (limits.isInSight) return (await limits.counts()).oomKills > 0;
     const filters = JSON.stringify({ container: [this.id], event: ["oom", "exec_start"] });
     const signal = AbortSignal.timeout(outOfMemoryEventMs);
     let started = !this.#hadOutOfMemory;
@@ -395,24 +377,5 @@ async function readInto(body: Readable, queue: OutputQueue): Promise<void> {
     }
   } catch {
     // A dead engine or container, or an output that failed: seen by whoever waits for the exec and the queue.
-  }
-}
-
-async function inspectContainer(engine: EngineClient, id: string): Promise<ContainerState | undefined> {
-  try {
-    return (await engine.json(ContainerReply, { path: `/containers/${id}/json` })).State;
-  } catch (error) {
-    if (error instanceof EngineError && error.status === 404) return undefined;
-    throw error;
-  }
-}
-
-/** With its anonymous volumes. One that is gone already, or about to be, is fine. */
-export async function removeContainer(engine: EngineClient, id: string): Promise<void> {
-  const signal = AbortSignal.timeout(removeTimeoutMs);
-  try {
-    await engine.send({ method: "DELETE", path: `/containers/${id}`, query: { force: true, v: true }, signal });
-  } catch (error) {
-    if (!(error instanceof EngineError && [404, 409].includes(error.status))) throw error;
   }
 }

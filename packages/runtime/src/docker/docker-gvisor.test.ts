@@ -1,0 +1,110 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import {
+  busyboxImage,
+  describeRuntime,
+  describeWithEngines,
+  loadImage,
+  type RuntimeUnderTest,
+  shellLessImage,
+  temporaryDirectory,
+} from "@airlock/test-kit";
+import { startEngines } from "@airlock/test-kit/start-engines";
+import { describe, expect, it } from "vitest";
+import { findOnSystemPath } from "../oci/runtime-binary.ts";
+import { createDockerRuntime } from "./docker-runtime.ts";
+
+const signal = new AbortController().signal;
+const runscPath = await findOnSystemPath(["runsc"]);
+/** What works on machines without KVM, and with network namespaces that this runsc does not understand. */
+const safeArguments = ["--platform=ptrace", "--network=none"];
+
+describe.skipIf(runscPath === undefined || process.geteuid?.() !== 0)("with runsc and root", () => {
+  describeRuntime("docker, with gVisor", ["docker"], prepare);
+
+  describeWithEngines(["docker"], "a container that gVisor does not start", () => {
+    it("leaves no process behind", async () => {
+      await using own = await startGvisor(["--platform=ptrace", "--network=no-such-network"]);
+      await using directory = await temporaryDirectory();
+      const places = { workspaceDir: join(directory.path, "data"), scriptsDir: join(directory.path, "scripts") };
+      for (const place of Object.values(places)) await mkdir(place);
+      await loadImage(await busyboxImage(), own.socketPath, "gvisor-shell:1");
+      const runtime = createDockerRuntime({
+        host: `unix://${own.socketPath}`,
+        allowHostImage: false,
+        runtime: "runsc",
+      });
+      const id = `t${randomBytes(6).toString("hex")}`;
+      const limits = { cpus: 1, memoryBytes: 256 << 20, pids: 64 };
+      {
+        const plan = { id, owner: "gvisor", ...places, limits, egress: { kind: "none" } } as const;
+        await using sandbox = await runtime.createSandbox(plan, { signal });
+        const preparing = sandbox.prepareImage("gvisor-shell:1", { signal, progress: () => {} });
+        await expect(preparing).rejects.toMatchObject({ reason: "runtime" });
+      }
+      await runtime.close();
+
+      expect(await commandLinesWith(own.socketPath.replace(/\/docker\.sock$/, ""))).toEqual([]);
+    });
+  });
+
+  describeWithEngines(["docker"], "a runtime that the engine does not have", () => {
+    it("is told of, and no sandbox is made", async () => {
+      await using own = await startGvisor(safeArguments);
+      await using directory = await temporaryDirectory();
+      const host = `unix://${own.socketPath}`;
+      const runtime = createDockerRuntime({ host, allowHostImage: false, runtime: "kata" });
+      const plan = { id: "none", owner: "gvisor", workspaceDir: directory.path, scriptsDir: directory.path };
+      const limits = { cpus: 1, memoryBytes: 64 << 20, pids: 64 };
+
+      const { notes } = await runtime.describe({ signal });
+      const creating = runtime.createSandbox({ ...plan, limits, egress: { kind: "none" } }, { signal });
+
+      await expect(creating).rejects.toMatchObject({ hint: expect.stringContaining("runsc") });
+      expect(notes.join()).toContain('no runtime "kata"');
+      await runtime.close();
+    });
+  });
+});
+
+async function startGvisor(runtimeArgs: readonly string[]) {
+  await using cleanup = new AsyncDisposableStack();
+  const config = { runtimes: { runsc: { path: runscPath, runtimeArgs } } };
+  const { engines } = cleanup.use(await startEngines(["docker", "registry"], { docker: { config } }));
+  const { docker, registry, missing } = engines;
+  if (!docker || !registry) throw new Error(missing.docker ?? missing.registry);
+  const owned = cleanup.move();
+  return {
+    socketPath: docker.socketPath,
+    registry: registry.address,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Of what the engine with this directory started for containers. */
+async function commandLinesWith(directory: string): Promise<string[]> {
+  const { stdout } = await promisify(execFile)("ps", ["-eo", "args"]);
+  const ofContainers = /^\S*(?:containerd-shim|runsc)/;
+  return stdout.split("\n").filter((line) => ofContainers.test(line) && line.includes(directory));
+}
+
+async function prepare({ allowHostImage }: { readonly allowHostImage: boolean }): Promise<RuntimeUnderTest> {
+  await using cleanup = new AsyncDisposableStack();
+  const { socketPath, registry } = cleanup.use(await startGvisor(safeArguments));
+  const images = {
+    shell: "contract-shell:1",
+    noShell: "contract-shell-less:1",
+    unprivileged: "contract-unprivileged:1",
+    unknown: `${registry}/contract/unknown:1`,
+  };
+  await loadImage(await busyboxImage(), socketPath, images.shell);
+  await loadImage(await shellLessImage(), socketPath, images.noShell);
+  await loadImage(await busyboxImage({ User: "1000:1000" }), socketPath, images.unprivileged);
+  const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage, runtime: "runsc" });
+  cleanup.defer(() => runtime.close());
+  const owned = cleanup.move();
+  return { runtime, hasOwnKernel: true, owner: `gvisor-${process.pid}`, images, dispose: () => owned.disposeAsync() };
+}
