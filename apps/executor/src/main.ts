@@ -95,9 +95,15 @@ class StopSignals {
 }
 
 async function createRuntime(config: Config, stateDir: string, signal: AbortSignal) {
-  const { kind, dockerHost, allowHostImage, hardening } = config.runtime;
+  const { kind, dockerHost, allowHostImage, hardening, addHostGateway } = config.runtime;
   const egress = { closed: await instanceAddresses(config.instance.url) };
-  const docker = { ...(dockerHost === null ? {} : { host: dockerHost }), allowHostImage, egress, hardening };
+  const docker = {
+    ...(dockerHost === null ? {} : { host: dockerHost }),
+    allowHostImage,
+    egress,
+    hardening,
+    addHostGateway,
+  };
   return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress } }, { signal });
 }
 

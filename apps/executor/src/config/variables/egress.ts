@@ -9,6 +9,6 @@ export const egressVariables = {
     .meta({ description: "Network of jobs whose instance has no words for it." }),
   EXECUTOR_DOCKER_ADD_HOST_GATEWAY: flag(false).meta({
     description:
-      "Whether the name host.docker.internal leads to this machine in steps of the docker runtime; egress policies decide whether it answers.",
+      "Whether steps of the docker runtime that have a network know this machine as host.docker.internal; it stays closed to them, whatever their egress policy.",
   }),
 };
