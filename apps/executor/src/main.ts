@@ -95,10 +95,11 @@ class StopSignals {
 }
 
 async function createRuntime(config: Config, stateDir: string, signal: AbortSignal) {
-  const { kind, dockerHost, allowHostImage, hardening, addHostGateway } = config.runtime;
+  const { kind, dockerHost, dockerRuntime, allowHostImage, hardening, addHostGateway } = config.runtime;
   const egress = { closed: await instanceAddresses(config.instance.url) };
   const docker = {
     ...(dockerHost === null ? {} : { host: dockerHost }),
+    ...(dockerRuntime === null ? {} : { runtime: dockerRuntime }),
     allowHostImage,
     egress,
     hardening,

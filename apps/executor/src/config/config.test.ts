@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "./config.ts";
+import { describeVariables } from "./describe-variables.ts";
+import { Environment } from "./environment.ts";
 
 const minimal = {
   EXECUTOR_FRONTEND_URL: "https://airlock.example.com",
@@ -14,6 +16,12 @@ describe("the executor's configuration", () => {
     expect(config.worker).toMatchObject({ slots: 1, pollIntervalMs: 1000, totalJobs: 0, drainTimeoutMs: null });
     expect(config.job).toMatchObject({ maximumRuntimeMs: 1_800_000, maximumMemoryBytes: 12e9, maximumLogBytes: 100e6 });
     expect(config.instance.url.href).toBe("https://airlock.example.com/");
+  });
+
+  it("takes a name for the Docker engine's runtime, and nothing else", () => {
+    expect(parseConfig({ ...minimal, EXECUTOR_DOCKER_RUNTIME: "runsc" }).runtime.dockerRuntime).toBe("runsc");
+    expect(parseConfig(minimal).runtime.dockerRuntime).toBeNull();
+    expect(() => parseConfig({ ...minimal, EXECUTOR_DOCKER_RUNTIME: "../runsc" })).toThrow("EXECUTOR_DOCKER_RUNTIME");
   });
 
   it("reads an empty variable as none", () => {
@@ -94,5 +102,40 @@ describe("the executor's configuration", () => {
 
     expect(job.maximumCpus).toBe(job.machineCpus);
     expect(job.maximumMemoryBytes).toBeGreaterThan(0);
+  });
+
+  it("takes the older names of limits, and the newer ones first", () => {
+    const older = { EXECUTOR_FIRECRACKER_NUM_CPUS: "1", EXECUTOR_FIRECRACKER_MEMORY: "1G" };
+
+    expect(parseConfig({ ...minimal, ...older }).job).toMatchObject({ maximumCpus: 1, maximumMemoryBytes: 1e9 });
+    expect(parseConfig({ ...minimal, ...older, EXECUTOR_JOB_MEMORY: "2G" }).job.maximumMemoryBytes).toBe(2e9);
+  });
+
+  it("refuses what it would be dangerous to leave out, and notes what has no effect", () => {
+    for (const name of ["EXECUTOR_DOCKER_HOST_MOUNT_PATH", "EXECUTOR_DOCKER_ADDITIONAL_MOUNTS"])
+      expect(() => parseConfig({ ...minimal, [name]: "/x" })).toThrow(`${name} is not supported`);
+    const { notes } = parseConfig({
+      ...minimal,
+      EXECUTOR_KUBERNETES_NAMESPACE: "x",
+      KUBERNETES_SERVICE_HOST: "10.0.0.1",
+      EXECUTOR_RUNTIM: "oci",
+      HOME: "/root",
+    });
+
+    expect(notes).toEqual([
+      expect.stringContaining("EXECUTOR_KUBERNETES_NAMESPACE belongs to the Kubernetes runtime"),
+      "EXECUTOR_RUNTIM is not a variable of this executor; did you mean EXECUTOR_RUNTIME?",
+    ]);
+  });
+
+  it("describes every variable in one sentence, with the default that is used", () => {
+    const variables = describeVariables().flatMap((group) => group.variables);
+
+    for (const { name, description } of variables) expect(description, name).toMatch(/^[A-Z].*\.$/);
+    expect(new Set(variables.map(({ name }) => name))).toEqual(new Set(Object.keys(Environment.shape)));
+    expect(variables).toContainEqual(expect.objectContaining({ name: "EXECUTOR_JOB_MEMORY", default: "12G" }));
+    expect(variables).toContainEqual(
+      expect.objectContaining({ name: "EXECUTOR_RUNTIME", default: "auto", values: "`auto`, `docker`, `oci`" }),
+    );
   });
 });

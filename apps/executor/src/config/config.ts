@@ -116,6 +116,7 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
     runtime: {
       kind: e.EXECUTOR_RUNTIME,
       dockerHost: e.DOCKER_HOST ?? null,
+      dockerRuntime: e.EXECUTOR_DOCKER_RUNTIME ?? null,
       dockerConfigFile: e.EXECUTOR_DOCKER_AUTH_CONFIG
         ? null
         : join(e.DOCKER_CONFIG ?? join(homedir(), ".docker"), "config.json"),

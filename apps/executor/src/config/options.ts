@@ -89,6 +89,8 @@ export interface WorkspaceOptions {
 interface RuntimeOptions {
   readonly kind: "auto" | "docker" | "oci";
   readonly dockerHost: string | null;
+  /** An OCI runtime by the Docker engine's name for it; `null`: the engine's default. */
+  readonly dockerRuntime: string | null;
   readonly allowHostImage: boolean;
   readonly addHostGateway: boolean;
   readonly oci: {

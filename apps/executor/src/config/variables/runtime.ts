@@ -6,6 +6,15 @@ export const runtimeVariables = {
   EXECUTOR_RUNTIME: z.enum(["auto", "docker", "oci"], { error: "must be auto, docker or oci" }).default("auto").meta({
     description: "What isolates steps; auto: a Docker engine that answers, else an OCI runtime that is installed.",
   }),
+  EXECUTOR_DOCKER_RUNTIME: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, "must be the engine's name for an OCI runtime, e.g. runsc")
+    .optional()
+    .meta({
+      description: "The OCI runtime that the Docker engine runs containers with, e.g. runsc for gVisor.",
+      default: "the engine's own default",
+      values: "a name of `runtimes` in the engine's daemon.json",
+    }),
   EXECUTOR_OCI_RUNTIME: z
     .string()
     .regex(/^(?:crun|runc|runsc|\/[^\0]+)$/, "must be crun, runc, runsc, or the absolute path of one of them")
