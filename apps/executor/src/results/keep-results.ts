@@ -184,7 +184,6 @@ async function upload(
 const ofTheJob = new Set([
   "artifact-too-large",
   "diff-too-large",
-  "diff-sparse",
   "diff-no-repository",
   "diff-failed",
   "too-many-files",

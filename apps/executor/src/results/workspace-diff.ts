@@ -52,7 +52,6 @@ const maximumProblems = 20;
 export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff> {
   const { git, commit, scratchDir, signal } = options;
   const { request } = commit;
-  if (request.sparse.length > 0) throw new AirlockError("sparse checkouts have no diff", { code: "diff-sparse" });
   const gitDir = join(scratchDir, "git");
   const copyDir = join(scratchDir, "copy");
   await mkdir(copyDir, { recursive: true });
@@ -61,6 +60,7 @@ export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff
   const at = [`--git-dir=${gitDir}`, `--work-tree=${copyDir}`, "-c", "core.bigFileThreshold=16m"];
   await git.check([...at, "read-tree", request.commit], { signal });
   const tracked = await listCommit(git, at, request.commit, signal);
+  const absent = await leftOut(options);
 
   const root = await openBeneath(options.workspaceDir, request.directory);
   if (!root) throw new AirlockError("the repository's directory is gone", { code: "diff-no-repository" });
@@ -72,7 +72,7 @@ export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff
   }
   await git.check([...at, "update-index", "-z", "--force-remove", "--stdin"], {
     signal,
-    stdin: joinNames(changes.removed),
+    stdin: joinNames(changes.removed.filter((path) => !absent.has(path.toString("latin1")))),
   });
   // Files that are there are added, by the rules of the commit's attributes for line ends and encodings.
   await git.check([...at, "update-index", "-z", "--add", "--replace", "--stdin"], {
@@ -123,6 +123,40 @@ async function writeRepository(gitDir: string, { base, request }: CommitSource):
     // A base with all its history has no such file.
     if (error.code !== "ENOENT") throw error;
   });
+}
+
+/**
+ * What a sparse checkout has left out, as latin1: nobody has removed it. The checkout that the workspace began from
+ * tells; where that was of another commit, git writes one of this commit, by the job's patterns and not by what a step
+ * has made of them.
+ */
+async function leftOut({ git, commit, scratchDir, signal }: DiffOptions): Promise<ReadonlySet<string>> {
+  const left = new Set<string>();
+  const { base, request } = commit;
+  if (request.sparse.length === 0) return left;
+  const worktree = join(base.tree, request.directory);
+  let at = [`--git-dir=${join(worktree, ".git")}`, `--work-tree=${worktree}`];
+  if (base.commit !== request.commit) {
+    const gitDir = join(scratchDir, "sparse-git");
+    const treeDir = join(scratchDir, "sparse-tree");
+    await mkdir(treeDir);
+    await writeRepository(gitDir, commit);
+    await commit.fetchInto(gitDir, signal);
+    await writeFile(join(gitDir, "info", "sparse-checkout"), `${request.sparse.join("\n")}\n`);
+    at = [`--git-dir=${gitDir}`, `--work-tree=${treeDir}`];
+    const sparse = ["-c", "core.sparseCheckout=true", "-c", "core.sparseCheckoutCone=false"];
+    await git.check([...at, ...sparse, "read-tree", "-m", "-u", request.commit], { signal });
+  }
+  let rest = "";
+  await git.check([...at, "ls-files", "-t", "-z"], {
+    signal,
+    onStdout: (bytes) => {
+      const lines = (rest + bytes.toString("latin1")).split("\0");
+      rest = lines.pop() ?? "";
+      for (const line of lines) if (line.startsWith("S ")) left.add(line.slice(2));
+    },
+  });
+  return left;
 }
 
 /** Files of a commit by their path, as latin1: each byte a character. */
