@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -58,7 +58,32 @@ describe("the executor command", () => {
 
     expect(version).toMatchObject({ exitCode: 0, output: expect.stringMatching(/^\d+\.\d+\.\d+/) });
     expect(help).toMatchObject({ exitCode: 0, output: expect.stringContaining("executor [run") });
-    expect(unknown).toMatchObject({ exitCode: 2 });
+    expect(unknown).toMatchObject({ exitCode: 2, output: expect.stringContaining('unknown command "fly"') });
+  });
+
+  it("lists every variable that it reads, with its default", async () => {
+    const [text, markdown] = await Promise.all(
+      [[], ["--markdown"]].map((flags) => execute(["help", "variables", ...flags]).exit),
+    );
+
+    expect(text).toMatchObject({ exitCode: 0, output: expect.stringContaining("EXECUTOR_JOB_MEMORY [12G]") });
+    for (const name of [
+      "EXECUTOR_FRONTEND_URL",
+      "DOCKER_HOST",
+      "NODE_EXTRA_CA_CERTS",
+      "XDG_STATE_HOME",
+      "SRC_LOG_LEVEL",
+    ])
+      expect(markdown?.output).toContain(`| \`${name}\` |`);
+  });
+
+  it("says what install does not need to install, and refuses what it can't", async () => {
+    const [notNeeded, refused] = await Promise.all(
+      ["src-cli", "ignite"].map((target) => execute(["install", target]).exit),
+    );
+
+    expect(notNeeded).toMatchObject({ exitCode: 0, output: expect.stringContaining("not needed") });
+    expect(refused).toMatchObject({ exitCode: 1, output: expect.stringContaining("executor install crun") });
   });
 
   it("lists what is wrong with its configuration and exits with 1", async () => {
@@ -91,6 +116,21 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
       exitCode: 1,
       output: expect.stringContaining("EXECUTOR_FRONTEND_PASSWORD does not match"),
     });
+  });
+
+  it("warns of an unsafe git, or does not start, as the administrator wants it", async () => {
+    const bin = join(dir, "bin");
+    await mkdir(bin);
+    await writeFile(join(bin, "git"), "#!/bin/sh\necho git version 2.43.6\n", { mode: 0o755 });
+    const unsafe = { ...oci, PATH: `${bin}:${process.env.PATH}` };
+    const warned = execute(["run"], unsafe);
+    await instance.until(() => warned.output().includes("ready for jobs"));
+    warned.child.kill("SIGTERM");
+    await warned.exit;
+    const refused = await execute(["run"], { ...unsafe, EXECUTOR_MINIMUM_VERSIONS: "refuse" }).exit;
+
+    expect(warned.output()).toContain("CVE-2025-48384");
+    expect(refused).toMatchObject({ exitCode: 1, output: expect.stringContaining("CVE-2025-48384") });
   });
 
   it("drains at the first signal and hands its job back at the second one", async () => {

@@ -5,13 +5,16 @@ import { durationMs, flag, sizeBytes } from "../environment-values.ts";
 export const logVariables = {
   EXECUTOR_MAXIMUM_LOG_SIZE: sizeBytes("100M")
     .refine((bytes) => bytes > 0, "must be more than 0")
-    .meta({ description: "Log of one job; the rest is counted and dropped." }),
+    .meta({ description: "Log of one job; what comes after it is counted and dropped." }),
   /** A second's output of one job; beyond it the step waits. */
   EXECUTOR_MAXIMUM_LOG_RATE: sizeBytes("256M")
     .refine((bytes) => bytes === 0 || bytes >= 65_536, "must be 64Ki or more, or 0 for no limit")
-    .meta({ description: "Output of one job per second, beyond which its step waits; 0: no limit." }),
+    .meta({
+      description: "Output of one job per second, beyond which its step waits, and its log says so; 0: no limit.",
+    }),
   EXECUTOR_DELIVERY_TIMEOUT: durationMs("10m").meta({
-    description: "How long logs and the end of a job wait for an instance that does not answer.",
+    description:
+      "How long an instance that can't be reached is waited for, by running jobs past their lease, by logs and by reports; 0: jobs stop when their lease ends.",
   }),
   EXECUTOR_ENABLE_JOB_AUDIT_LOGGING: flag(false).meta({
     description: "Whether the payload of each job, without secrets, is written to the executor's log.",
