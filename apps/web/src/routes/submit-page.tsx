@@ -19,7 +19,7 @@ import { IconAlertCircle, IconPlus, IconSend } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router";
-import { createJob, getJob, listQueues, listRepositories } from "../api-client/endpoints.ts";
+import { createJob, getJob, listQueues, listRepositories, listSecrets } from "../api-client/endpoints.ts";
 import { errorWords } from "../api-client/error-words.ts";
 import { ApiRequestError } from "../api-client/http.ts";
 import { queryKeys } from "../api-client/query-client.ts";
@@ -77,6 +77,7 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
     queryFn: ({ signal }) => listRepositories({ signal }),
   });
   const queues = useQuery({ queryKey: queryKeys.queues, queryFn: ({ signal }) => listQueues({ signal }) });
+  const secrets = useQuery({ queryKey: queryKeys.secrets, queryFn: ({ signal }) => listSecrets({ signal }) });
   const { mutate, isPending, error, reset } = useMutation({
     mutationFn: createJob,
     onSuccess: async (job) => {
@@ -159,6 +160,7 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
               index={index}
               count={values.steps.length}
               errors={issues.fields}
+              secretNames={[...new Set(secrets.data?.map(({ name }) => name))]}
               onChange={(changed) => setStep(index, changed)}
               onMove={(by) => moveStep(index, by)}
               onRemove={() => change({ steps: values.steps.toSpliced(index, 1) })}
@@ -286,6 +288,14 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
                   mt={{ base: 0, sm: 28 }}
                   checked={values.diff}
                   onChange={(event) => change({ diff: event.currentTarget.checked })}
+                />
+                <TextInput
+                  label="Namespace"
+                  description="Whose job it is, and so which secrets it gets"
+                  placeholder="default"
+                  value={values.namespace}
+                  onChange={(event) => change({ namespace: event.currentTarget.value })}
+                  error={errorOf("namespace")}
                 />
                 <TextInput
                   label="Priority"

@@ -16,19 +16,25 @@ export function commandLine(spec: JobSpecInput): CommandLine {
 
 /** One option with its value each, and the command last; `undefined` when the job has what no option can say. */
 function optionsOf(spec: JobSpecInput): string[] | undefined {
-  const { queue, repository, revision, steps, resources = {}, egress, timeout, labels, priority, ...others } = spec;
+  const { queue, namespace, repository, revision, steps, resources = {}, ...more } = spec;
+  const { egress, timeout, labels, priority, ...others } = more;
   const { cpus, memory, ...otherResources } = resources;
   const [step, ...moreSteps] = steps;
   if (step === undefined || moreSteps.length > 0) return undefined;
-  const { image, run = "", env, ...otherFields } = step;
+  const { image, run = "", env, secrets = [], ...otherFields } = step;
   if ([others, otherResources, otherFields].some((rest) => Object.keys(rest).length > 0)) return undefined;
   const egressRules = egress === undefined ? [] : typeof egress === "string" ? [egress] : egress.allow;
   return [
     ...option("--queue", queue),
+    ...option("--namespace", namespace),
     ...option("--repo", repository),
     ...option("--rev", revision),
     ...option("--image", image),
     ...Object.entries(env ?? {}).flatMap(([name, value]) => option("--env", `${name}=${value}`)),
+    ...secrets.flatMap((secret) => {
+      const { name, file } = typeof secret === "string" ? { name: secret, file: false } : secret;
+      return option(file ? "--secret-file" : "--secret", name);
+    }),
     ...egressRules.flatMap((rule) => option("--egress", rule)),
     ...option("--cpus", cpus),
     ...option("--memory", memory),

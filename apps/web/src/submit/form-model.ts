@@ -14,6 +14,9 @@ export interface StepValues {
   readonly run: string;
   readonly dir: string;
   readonly env: readonly EnvRow[];
+  /** Names of secrets that it gets as variables, and as files. */
+  readonly secrets: readonly string[];
+  readonly secretFiles: readonly string[];
 }
 
 /** The submit form as typed: texts, whatever they mean. */
@@ -21,6 +24,7 @@ export interface FormValues {
   readonly queue: string;
   readonly repository: string;
   readonly revision: string;
+  readonly namespace: string;
   readonly steps: readonly StepValues[];
   readonly cpus: string;
   readonly memory: string;
@@ -43,7 +47,7 @@ export function newId(): number {
 }
 
 export function emptyStep(): StepValues {
-  return { id: newId(), key: "", image: "", run: "", dir: "", env: [] };
+  return { id: newId(), key: "", image: "", run: "", dir: "", env: [], secrets: [], secretFiles: [] };
 }
 
 export function emptyForm(repository = ""): FormValues {
@@ -51,6 +55,7 @@ export function emptyForm(repository = ""): FormValues {
     queue: "",
     repository,
     revision: "",
+    namespace: "",
     steps: [emptyStep()],
     cpus: "",
     memory: "",
@@ -66,7 +71,7 @@ export function emptyForm(repository = ""): FormValues {
   };
 }
 
-/** The form filled in like a job that exists. Environments are not shown to anyone again: they are left out. */
+/** The form filled in like a job that exists. Environments and secrets are not shown to anyone again: they are left out, and so is the namespace. */
 export function formOf(job: JobView): FormValues {
   const text = (value: number | string | undefined) => (value === undefined ? "" : String(value));
   const { cpus, memory, disk, pids } = job.resources;
@@ -75,6 +80,7 @@ export function formOf(job: JobView): FormValues {
     queue: job.queue === "default" ? "" : job.queue,
     repository: job.repository ?? "",
     revision: job.revision === "HEAD" ? "" : job.revision,
+    namespace: "",
     steps: job.steps.map((step, index) => ({
       id: newId(),
       key: step.key === String(index) ? "" : step.key,
@@ -82,6 +88,8 @@ export function formOf(job: JobView): FormValues {
       run: step.commands.join("\n"),
       dir: step.dir,
       env: [],
+      secrets: [],
+      secretFiles: [],
     })),
     cpus: text(cpus),
     memory: text(memory),
@@ -111,14 +119,17 @@ export function toJobSpec(values: FormValues): JobSpecInput {
     ...optional("queue", trimmed(values.queue)),
     ...optional("repository", trimmed(values.repository)),
     ...optional("revision", trimmed(values.revision)),
+    ...optional("namespace", trimmed(values.namespace)),
     steps: values.steps.map((step) => {
       const env = recordOf(step.env);
+      const secrets = [...step.secrets, ...step.secretFiles.map((name) => ({ name, file: true }))];
       return {
         ...optional("key", trimmed(step.key)),
         image: step.image.trim(),
         run: step.run,
         ...optional("dir", trimmed(step.dir)),
         ...(Object.keys(env).length > 0 ? { env } : {}),
+        ...(secrets.length > 0 ? { secrets } : {}),
       };
     }),
     ...(Object.keys(resources).length > 0 ? { resources } : {}),
@@ -134,13 +145,13 @@ export function toJobSpec(values: FormValues): JobSpecInput {
 /** Paths of all fields, as issues name them. */
 export function fieldPaths(values: FormValues): string[] {
   const ofSteps = values.steps.flatMap((_, index) =>
-    ["key", "image", "run", "dir", "env"].map((name) => `steps[${index}].${name}`),
+    ["key", "image", "run", "dir", "env", "secrets"].map((name) => `steps[${index}].${name}`),
   );
   const ofResources = ["cpus", "memory", "disk", "pids"].map((name) => `resources.${name}`);
   return [
     ...ofSteps,
     ...ofResources,
-    ...["queue", "repository", "revision", "egress", "timeout", "outputs", "labels", "priority"],
+    ...["queue", "repository", "revision", "namespace", "egress", "timeout", "outputs", "labels", "priority"],
   ];
 }
 

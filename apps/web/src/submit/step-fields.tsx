@@ -2,18 +2,21 @@ import { ActionIcon, Button, Group, Paper, SimpleGrid, Stack, Text, Textarea, Te
 import { IconArrowDown, IconArrowUp, IconTrash } from "@tabler/icons-react";
 import { EnvFields } from "./env-fields.tsx";
 import type { StepValues } from "./form-model.ts";
+import { SecretFields } from "./secret-fields.tsx";
 
 interface StepFieldsProps {
   readonly step: StepValues;
   readonly index: number;
   readonly count: number;
   readonly errors: ReadonlyMap<string, string>;
+  /** Of all secrets, to choose from. */
+  readonly secretNames: readonly string[];
   readonly onChange: (step: StepValues) => void;
   readonly onMove: (by: 1 | -1) => void;
   readonly onRemove: () => void;
 }
 
-export function StepFields({ step, index, count, errors, onChange, onMove, onRemove }: StepFieldsProps) {
+export function StepFields({ step, index, count, errors, secretNames, onChange, onMove, onRemove }: StepFieldsProps) {
   const error = (name: string) => errors.get(`steps[${index}].${name}`);
   const change = (part: Partial<StepValues>) => onChange({ ...step, ...part });
   const name = `step ${index + 1}`;
@@ -88,6 +91,7 @@ export function StepFields({ step, index, count, errors, onChange, onMove, onRem
           error={error("env")}
           onChange={(env) => change({ env })}
         />
+        <SecretFields step={step} names={secretNames} error={error("secrets")} onChange={(part) => change(part)} />
         {(step.dir !== "" || error("dir") !== undefined) && (
           <TextInput
             label="Directory"

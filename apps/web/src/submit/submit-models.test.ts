@@ -22,6 +22,7 @@ describe("toJobSpec", () => {
     const spec = toJobSpec({
       ...simple,
       queue: "batches",
+      namespace: "team",
       steps: [
         {
           ...step,
@@ -31,6 +32,8 @@ describe("toJobSpec", () => {
             { id: 1, name: " A ", value: " b " },
             { id: 2, name: "", value: "x" },
           ],
+          secrets: ["NPM_TOKEN"],
+          secretFiles: ["DEPLOY_KEY"],
         },
         { ...step, key: "build" },
       ],
@@ -47,7 +50,19 @@ describe("toJobSpec", () => {
     });
     expect(JobSpec.parse(spec)).toMatchObject({
       queue: "batches",
-      steps: [{ key: "test", dir: "web", env: { A: " b " } }, { key: "build" }],
+      namespace: "team",
+      steps: [
+        {
+          key: "test",
+          dir: "web",
+          env: { A: " b " },
+          secrets: [
+            { name: "NPM_TOKEN", file: false },
+            { name: "DEPLOY_KEY", file: true },
+          ],
+        },
+        { key: "build" },
+      ],
       resources: { cpus: 1.5, memory: "512Mi", disk: "2G", pids: 100 },
       egress: { allow: ["a.example:443", "*.b.example"] },
       timeout: "10m",
@@ -139,6 +154,8 @@ describe("commandLine", () => {
       allow: "a.example:443\n*.b.example",
       labels: [{ id: 1, name: "arch", value: "arm64" }],
       priority: "-5",
+      namespace: "team",
+      steps: [{ ...step, secrets: ["NPM_TOKEN"], secretFiles: ["DEPLOY_KEY"] }],
     });
     const { text, usesFile } = commandLine(spec);
     expect(usesFile).toBe(false);
@@ -150,6 +167,9 @@ describe("commandLine", () => {
       "--egress '*.b.example'",
       "--label arch=arm64",
       "--priority=-5",
+      "--namespace team",
+      "--secret NPM_TOKEN",
+      "--secret-file DEPLOY_KEY",
     ]) {
       expect(text).toContain(`  ${option} `);
     }
