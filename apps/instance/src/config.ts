@@ -1,10 +1,12 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describeIssues } from "@airlock/api";
-import { AirlockError, parseBytes } from "@airlock/job";
+import { AirlockError, parseBytes, parseDuration } from "@airlock/job";
 import { z } from "zod";
 import type { BlobStorage } from "./artifacts/open-blob-store.ts";
 import { checkBlobPrefix } from "./blobs/blob-key.ts";
+import type { Retention } from "./queues/retention.ts";
+import type { MirrorLimits } from "./repositories/mirror-limits.ts";
 import type { KeySource } from "./secrets/open-keyring.ts";
 
 export interface ListenAddress {
@@ -31,6 +33,11 @@ export interface InstanceConfig {
   readonly blobStorage: BlobStorage;
   /** What the artifacts of one attempt may weigh together. */
   readonly maxArtifactBytes: number;
+  /** What all artifacts may weigh together; `null`: as much as there is room. */
+  readonly artifactQuotaBytes: number | null;
+  readonly retention: Retention;
+  /** Of the mirror of one repository. */
+  readonly mirrorLimits: MirrorLimits;
   readonly allowLocalRepositories: boolean;
   /** Accept the shared secret on routes of single jobs, for executors from before job tokens. */
   readonly legacySharedSecret: boolean;
@@ -53,6 +60,20 @@ const Token = z
 const Flag = z
   .enum(["true", "false", "1", "0", "yes", "no"], { error: "must be true or false" })
   .transform((text) => text === "true" || text === "1" || text === "yes");
+
+const Size = z.string().transform((text, context) => {
+  const bytes = parseBytes(text);
+  if (bytes === undefined) context.addIssue({ code: "custom", message: `"${text}" is not a size, such as 512M or 2G` });
+  return bytes ?? 0;
+});
+
+/** `null` for 0: for ever. */
+const Period = z.string().transform((text, context) => {
+  const ms = parseDuration(text);
+  if (ms === undefined)
+    context.addIssue({ code: "custom", message: `"${text}" is not a duration, such as 12h or 30d` });
+  return ms || null;
+});
 
 const Listen = z.string().transform((text, context): ListenAddress => {
   const match = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:\s]*)):(\d{1,5})$/.exec(text);
@@ -80,15 +101,17 @@ const Environment = z.object({
     .url({ protocol: /^https?$/, error: "must be an http or https URL" })
     .nullable()
     .default(null),
-  AIRLOCK_MAX_ARTIFACT_SIZE: z
-    .string()
-    .default("2G")
-    .transform((text, context) => {
-      const bytes = parseBytes(text);
-      if (bytes === undefined)
-        context.addIssue({ code: "custom", message: `"${text}" is not a size, such as 512M or 2G` });
-      return bytes ?? 0;
-    }),
+  AIRLOCK_MAX_ARTIFACT_SIZE: Size.prefault("2G"),
+  AIRLOCK_ARTIFACT_QUOTA: Size.nullable().default(null),
+  AIRLOCK_ARTIFACT_RETENTION: Period.prefault("30d"),
+  AIRLOCK_JOB_RETENTION: Period.prefault("90d"),
+  AIRLOCK_MAXIMUM_REPOSITORY_SIZE: Size.prefault("10Gi"),
+  AIRLOCK_MAXIMUM_REPOSITORY_OBJECTS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(2 ** 31)
+    .default(20_000_000),
   AIRLOCK_S3_ENDPOINT: z
     .url({ protocol: /^https?$/, error: "must be an http or https URL" })
     .nullable()
@@ -186,6 +209,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     externalUrl: e.AIRLOCK_EXTERNAL_URL,
     blobStorage: blobStorage(e),
     maxArtifactBytes: e.AIRLOCK_MAX_ARTIFACT_SIZE,
+    artifactQuotaBytes: e.AIRLOCK_ARTIFACT_QUOTA,
+    retention: { jobsMs: e.AIRLOCK_JOB_RETENTION, artifactsMs: e.AIRLOCK_ARTIFACT_RETENTION },
+    mirrorLimits: { maxBytes: e.AIRLOCK_MAXIMUM_REPOSITORY_SIZE, maxObjects: e.AIRLOCK_MAXIMUM_REPOSITORY_OBJECTS },
     allowLocalRepositories: e.AIRLOCK_ALLOW_LOCAL_REPOSITORIES,
     legacySharedSecret: e.AIRLOCK_LEGACY_SHARED_SECRET,
     logLevel: e.AIRLOCK_LOG_LEVEL,

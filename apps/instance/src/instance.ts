@@ -13,6 +13,7 @@ import { close, createHttpServer, listen } from "./http/server.ts";
 import { Dispatcher } from "./queues/dispatcher.ts";
 import { deleteSpentTokens, expireLeases } from "./queues/expire-leases.ts";
 import { renewAllLeases } from "./queues/renew-leases.ts";
+import { applyRetention } from "./queues/retention.ts";
 import { RepositoryService } from "./repositories/repository-service.ts";
 import { openKeyring } from "./secrets/open-keyring.ts";
 import { rotateKeys } from "./secrets/rotate-keys.ts";
@@ -79,6 +80,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
       directory: data.resolve("repositories"),
       executablePath: config.executablePath,
       allowLocal: config.allowLocalRepositories,
+      limits: config.mirrorLimits,
       onError: (message) => logger.warn({ problem: message }, "repository fetch failed"),
     }),
   );
@@ -106,10 +108,11 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     stopping: stopping.signal,
   });
   stack.defer(() => close(app));
-  let sweptAt = Number.NEGATIVE_INFINITY;
+  await renewAllLeases(db, { unlessHeard: true });
+  let sweptAt = performance.now();
   stack.use(
     repeat(sweepIntervalMs, logger, async () => {
-      if (performance.now() - sweptAt > maximumSweepGapMs) await renewAllLeases(db);
+      if (performance.now() - sweptAt > maximumSweepGapMs) await renewAllLeases(db, { unlessHeard: false });
       const lapsed = await expireLeases(db).catch((error: unknown) => {
         metrics.sweepFailed();
         throw error;
@@ -125,7 +128,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
       sweptAt = performance.now();
     }),
   );
-  stack.use(repeat(housekeepingIntervalMs, logger, () => housekeep(db, blobs, stopping.signal)));
+  stack.use(repeat(housekeepingIntervalMs, logger, () => housekeep(config, db, blobs, stopping.signal)));
   const url = await listen(app, config.listen);
   await writeFileAtomically(data.resolve("instance.json"), `${JSON.stringify({ url, pid: process.pid })}\n`, 0o644);
   stack.defer(() => rm(data.resolve("instance.json"), { force: true }));
@@ -155,11 +158,12 @@ function startPostgres(dataDirectory: string, logger: Logger): Promise<EmbeddedP
   });
 }
 
-async function housekeep(db: Database, blobs: BlobStore, signal: AbortSignal): Promise<void> {
+async function housekeep(config: InstanceConfig, db: Database, blobs: BlobStore, signal: AbortSignal): Promise<void> {
   await deleteSpentTokens(db);
   await forgetOldExecutors(db);
   await forgetOldUses(db);
   await forgetPushedMetrics(db);
+  await applyRetention(db, config.retention, signal);
   await collectBlobGarbage(db, blobs, signal);
 }
 

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { InstanceConfig } from "./config.ts";
 import { type Instance, startInstance } from "./instance.ts";
+import { defaultMirrorLimits } from "./repositories/mirror-limits.ts";
 
 /** An instance for tests: in this process, on a free port, with a database of its own on the test engine. */
 export interface TestInstance extends AsyncDisposable {
@@ -39,6 +40,9 @@ export async function startTestInstance(
       externalUrl: null,
       blobStorage: null,
       maxArtifactBytes: 64 * 1024 * 1024,
+      artifactQuotaBytes: null,
+      retention: { jobsMs: null, artifactsMs: null },
+      mirrorLimits: defaultMirrorLimits,
       allowLocalRepositories: true,
       legacySharedSecret: false,
       logLevel: "fatal",

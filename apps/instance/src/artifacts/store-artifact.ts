@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
 import type { ArtifactKind } from "@airlock/api";
+import { AirlockError, formatBytes } from "@airlock/job";
 import { sql } from "kysely";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { AttemptKey } from "../queues/end-attempt.ts";
@@ -18,6 +19,14 @@ export type StoreArtifactResult =
   | { readonly kind: "lapsed" }
   | { readonly kind: "refused"; readonly problem: string };
 
+export interface StoreArtifactOptions {
+  /** For all artifacts of the attempt. */
+  readonly maxBytes: number;
+  /** For all artifacts of the instance; `null`: none. Uploads that run at once may pass it together. */
+  readonly quotaBytes: number | null;
+  readonly signal: AbortSignal;
+}
+
 /** Executors of ours send two; more than this is somebody who plays. */
 const maxArtifactsPerAttempt = 16;
 /** What an upload may take; after that its bytes are nobody's. */
@@ -32,7 +41,7 @@ export async function storeArtifact(
   { db, blobs }: { readonly db: Database; readonly blobs: BlobStore },
   key: AttemptKey,
   { name, kind, body }: NewArtifact,
-  { maxBytes, signal }: { readonly maxBytes: number; readonly signal: AbortSignal },
+  { maxBytes, quotaBytes, signal }: StoreArtifactOptions,
 ): Promise<StoreArtifactResult> {
   const others = await db
     .selectFrom("artifacts")
@@ -47,13 +56,20 @@ export async function storeArtifact(
   if (Number(others.count) >= maxArtifactsPerAttempt) {
     return { kind: "refused", problem: `an attempt has at most ${maxArtifactsPerAttempt} artifacts` };
   }
+  const room = quotaBytes === null ? Number.POSITIVE_INFINITY : quotaBytes - (await storedBytes(db));
+  const full = {
+    kind: "refused",
+    problem: `the artifacts of this instance fill their quota of ${formatBytes(quotaBytes ?? 0)}`,
+  } as const;
+  if (room <= 0) return full;
+  const own = Math.max(0, maxBytes - others.bytes);
   const blob = `jobs/${key.job}/${key.attempt}/${randomUUID()}`;
   await sql`insert into blob_garbage (blob, due_at) values (${blob}, airlock_now() + ${uploadLimit}::interval)`.execute(
     db,
   );
   let kept = false;
   try {
-    const { bytes, sha256 } = await blobs.put(blob, body, { signal, maxBytes: Math.max(0, maxBytes - others.bytes) });
+    const { bytes, sha256 } = await blobs.put(blob, body, { signal, maxBytes: Math.min(own, room) });
     kept = await db.transaction().execute(async (transaction) => {
       // Holds off the attempt's end until this is through.
       const running = await transaction
@@ -80,7 +96,16 @@ export async function storeArtifact(
       return true;
     });
     return kept ? { kind: "stored", bytes } : { kind: "lapsed" };
+  } catch (error) {
+    if (room < own && error instanceof AirlockError && error.code === "blob-too-large") return full;
+    throw error;
   } finally {
     if (!kept) await sql`update blob_garbage set due_at = airlock_now() where blob = ${blob}`.execute(db);
   }
+}
+
+async function storedBytes(db: Database): Promise<number> {
+  const { rows } = await sql<{ bytes: number }>`
+    select coalesce(sum(bytes), 0)::float8 as bytes from artifacts`.execute(db);
+  return rows[0]?.bytes ?? 0;
 }

@@ -34,7 +34,8 @@ export function artifactRoutes(app: FastifyInstance, context: InstanceContext): 
       refuse(request, reply, 413, `the artifacts of an attempt may hold ${formatBytes(maxArtifactBytes)} together`);
     if (Number(request.headers["content-length"] ?? 0) > maxArtifactBytes) return tooLarge();
     try {
-      const options = { maxBytes: maxArtifactBytes, signal: context.stopping };
+      const quotaBytes = config.artifactQuotaBytes;
+      const options = { maxBytes: maxArtifactBytes, quotaBytes, signal: context.stopping };
       const result = await storeArtifact({ db, blobs }, key, { name, kind, body: bodyOf(request) }, options);
       if (result.kind === "lapsed") return refuse(request, reply, 409, `attempt ${attempt} is not running any more`);
       if (result.kind === "refused") return refuse(request, reply, 422, result.problem);

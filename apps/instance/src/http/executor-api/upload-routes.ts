@@ -102,9 +102,15 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
     if (upload.state !== "uploading") throw new ExecutorApiError(400, "the upload is finished");
     if (index >= upload.num_parts) throw new ExecutorApiError(400, `part ${index} is outside of the upload`);
     await store(request, uploadId, index);
-    await sql`
-      update code_intel_uploads set uploaded_parts = uploaded_parts || ${index}::integer
-      where id = ${uploadId} and not uploaded_parts @> array[${index}::integer]`.execute(db);
+    const { rows } = await sql`
+      update code_intel_uploads
+      set uploaded_parts = array_remove(uploaded_parts, ${index}::integer) || ${index}::integer
+      where id = ${uploadId} returning id`.execute(db);
+    if (rows.length === 0) {
+      // It took so long that the upload was given up.
+      await blobs.delete(`uploads/${uploadId}/${index}`, { signal: context.stopping });
+      throw new ExecutorApiError(404, `there is no upload ${uploadId}`);
+    }
     return reply.status(204).send();
   }
 
