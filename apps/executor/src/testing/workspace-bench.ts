@@ -22,6 +22,9 @@ export interface WorkspaceBenchOptions {
   readonly maximumBytes?: number;
   readonly cacheBytes?: number;
   readonly owner?: FileOwner;
+  /** PEM file of a certificate authority, and an address that leads to the instance by TLS. */
+  readonly certificateFile?: string;
+  readonly url?: string;
   readonly submodules?: SubmoduleOptions;
 }
 
@@ -34,14 +37,18 @@ export class WorkspaceBench {
   readonly repositories: RepositoryCache;
   readonly trash: Trash;
   readonly factory: WorkspaceFactory;
-  readonly #instance: ScriptedInstance;
+  readonly #url: string;
 
   private constructor(options: WorkspaceBenchOptions) {
     const { dir, overlays, maximumFiles = 100_000, maximumBytes = 1e9, cacheBytes = 1e12, owner = null } = options;
     const { submodules = { fetch: "none", allowedHosts: [] } } = options;
-    this.#instance = options.instance;
+    this.#url = options.url ?? options.instance.url;
     this.path = process.env.PATH ?? "";
-    const git = new Git({ path: this.path, homeDir: join(dir, "home"), certificateFile: null });
+    const git = new Git({
+      path: this.path,
+      homeDir: join(dir, "home"),
+      certificateFile: options.certificateFile ?? null,
+    });
     const limits = { maximumFiles, maximumBytes, maximumMs: 60_000 };
     this.trash = new Trash({ dir: join(dir, "trash"), path: this.path, logger: pino({ level: "silent" }) });
     this.repositories = new RepositoryCache({
@@ -84,10 +91,10 @@ export class WorkspaceBench {
     const checkout = {
       request: { directory: "", shallow: true, tags: false, sparse: [], ...request },
       source: {
-        url: new URL(`${this.#instance.url}/.executors/git/${request.repository}`),
+        url: new URL(`${this.#url}/.executors/git/${request.repository}`),
         headers: { authorization: `Bearer ${gitToken}` },
       },
-      instanceUrl: new URL(this.#instance.url),
+      instanceUrl: new URL(this.#url),
     };
     try {
       const workspace = await job.prepare(

@@ -6,11 +6,9 @@ export function checkoutInvalid(what: string, hint?: string): AirlockError {
 }
 
 /** The repository could not be had now, for a reason that may pass. */
-export function checkoutUnavailable(what: string, cause?: unknown): AirlockError {
-  return new AirlockError(what, {
-    code: "checkout-unavailable",
-    reason: "checkout-unavailable",
-    hint: "Check that the instance answers and reaches the code host.",
-    cause,
-  });
+export function checkoutUnavailable(
+  what: string,
+  hint = "Check that the instance answers and reaches the code host.",
+): AirlockError {
+  return new AirlockError(what, { code: "checkout-unavailable", reason: "checkout-unavailable", hint });
 }

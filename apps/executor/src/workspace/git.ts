@@ -129,7 +129,7 @@ function credentialEnvironment(credentials: GitOptions["credentials"]): Record<s
 
 /** What git says when the repository or the commit itself is the problem: trying again is no help. */
 const invalid =
-  /not our ref|no such (?:ref|remote)|couldn't find remote ref|repository .* not found|returned error: (?:400|403|404|410)|fsck error|invalid path|unable to create file .*(?:File name too long|Is a directory|Not a directory|File exists)|index-pack failed: .*object|bad tree object|does not exist|exceeded maximum allowed tree depth|cannot create directory/i;
+  /not our ref|no such (?:ref|remote)|couldn't find remote ref|repository .* not found|returned error: (?:400|403|404|410)|fsck error|invalid path|unable to create file .*(?:File name too long|Is a directory|Not a directory|File exists)|index-pack failed: .*object|bad tree object|(?:empty filename|malformed mode) in tree|too-short tree|does not exist|exceeded maximum allowed tree depth|cannot create directory/i;
 
 function gitFailure(args: readonly string[], { exitCode, stderr }: HostCommandResult): Error {
   const command = args.find((arg) => /^[a-z-]+$/.test(arg) && !arg.startsWith("-")) ?? "git";
@@ -147,8 +147,43 @@ function gitFailure(args: readonly string[], { exitCode, stderr }: HostCommandRe
       "Check that the instance knows the repository and the commit, and that every path in it is valid.",
     );
   }
-  return checkoutUnavailable(what);
+  const fault = faults.find(({ says }) => says.test(stderr));
+  return fault ? checkoutUnavailable(`${fault.where}: ${what}`, fault.hint) : checkoutUnavailable(what);
 }
+
+/** Where to look for a failure that may pass, by what git's HTTP client says. */
+const faults = [
+  {
+    says: /SSL certificate|certificate verif|server certificate|SSL_ERROR|CAfile/i,
+    where: "the server's certificate is not trusted",
+    hint: "Name a file with the certificate authority in NODE_EXTRA_CA_CERTS.",
+  },
+  {
+    says: /returned error: 401|Authentication failed|could not read (?:Username|Password)|terminal prompts disabled/i,
+    where: "the server does not take the job's credentials",
+    hint: "The job's token may have lapsed; if it happens again, check the instance's clock and log.",
+  },
+  {
+    says: /returned error: 30\d|unable to update url base from redirection|(?:HTTP|error:?) 30\d/i,
+    where: "the server sends git to another address, which is not followed",
+    hint: "Give the instance's own address in EXECUTOR_FRONTEND_URL.",
+  },
+  {
+    says: /returned error: (?:429|5\d\d)/,
+    where: "the server answers, but not with the repository",
+    hint: "Look into the instance's log: it, or the code host behind it, is at fault.",
+  },
+  {
+    says: /Could not resolve host|Failed to connect|Connection refused|timed out|Network is unreachable|No route to host|Couldn't connect/i,
+    where: "the network does not lead to the server",
+    hint: "Check name resolution, proxies and firewalls between this executor and the instance.",
+  },
+  {
+    says: /early EOF|hung up unexpectedly|unexpected disconnect|Empty reply|Recv failure|transfer closed|RPC failed/i,
+    where: "the connection broke off",
+    hint: "Check the instance, and proxies that cut long answers.",
+  },
+] as const;
 
 function lastLines(stderr: string): string {
   const lines = stderr
