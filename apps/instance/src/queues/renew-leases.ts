@@ -38,12 +38,16 @@ export async function renewLeases(
 }
 
 /**
- * Gives each running attempt its whole lease again, for a time in which nobody heard heartbeats: an executor that was not
- * heard is not silent. One that died meanwhile is found a lease later.
+ * Gives running attempts their whole lease again, for a time in which nobody heard heartbeats: an executor that was not
+ * heard is not silent. One that died meanwhile is found a lease later. `unlessHeard`: not those of queues whose
+ * heartbeats may have come: some executor was heard, by another instance, within a third of the lease.
  */
-export async function renewAllLeases(db: Database): Promise<void> {
+export async function renewAllLeases(db: Database, { unlessHeard }: { readonly unlessHeard: boolean }): Promise<void> {
   await sql`
     update jobs set lease_expires_at = airlock_now() + make_interval(secs => queues.lease_ms / 1000.0)
     from queues
-    where queues.name = jobs.queue and jobs.state = 'processing'`.execute(db);
+    where queues.name = jobs.queue and jobs.state = 'processing'
+      and not (${unlessHeard} and exists (
+        select from executors
+        where last_seen_at > airlock_now() - make_interval(secs => least(queues.lease_ms / 3000.0, 5))))`.execute(db);
 }
