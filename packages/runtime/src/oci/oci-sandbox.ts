@@ -13,7 +13,7 @@ import { handOverScripts, handOverWorkspace, type Owner } from "./hand-over.ts";
 import { assembleHostRoot, hostImageName } from "./host-image.ts";
 import { hostId } from "./id-range.ts";
 import type { ImageStore, PreparedImage } from "./images/image-store.ts";
-import { type LaunchMount, mountTable } from "./launcher.ts";
+import { mountTable } from "./launcher.ts";
 import { countLimits, type LimitCounts, limitNotes } from "./limit-notes.ts";
 import type { SandboxNetwork } from "./network.ts";
 import { OutputPipePool } from "./output-pipes.ts";
@@ -21,6 +21,7 @@ import { removeTree, runCommand } from "./run-command.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 import { SandboxDisk } from "./sandbox-disk.ts";
 import { stepEnvironment } from "./step-environment.ts";
+import { mountsOfStep, placesOfStep, type StepPlaces } from "./step-places.ts";
 import { runStepProcess, type StepProcessPlan } from "./step-process.ts";
 import type { UserNamespaces } from "./user-namespace.ts";
 
@@ -50,19 +51,6 @@ interface StepRoot {
   readonly image: PreparedImage;
   readonly layersDirectory: string;
   readonly mounts: readonly OciMount[];
-}
-
-/** Where the parts of one step lie. */
-interface StepPlaces {
-  /** Ours: its bundle, its log. */
-  readonly directory: string;
-  /** Where what the step writes to its root file system is kept. */
-  readonly layer: string;
-  /** In the step's own mount namespace; `null`: what follows lies where it is. */
-  readonly stage: string | null;
-  readonly rootfs: string;
-  readonly workspaceDir: string;
-  readonly scriptsDir: string;
 }
 
 export class OciSandbox implements Sandbox {
@@ -178,8 +166,9 @@ export class OciSandbox implements Sandbox {
     await this.#handOver({ uid: this.#hostId(uid), gid: this.#hostId(gid) }, signal);
     this.#steps += 1;
     const name = String(this.#steps);
-    const places = this.#placesOf(name);
-    const { directory } = places;
+    const directory = join(this.#parts.directory, "steps", name);
+    const stage = this.#parts.userNamespaces?.stageDirectory ?? null;
+    const places = placesOfStep(directory, name, this.#parts.plan, stage);
     const runtime = this.#runtime(name, directory);
     const cgroup = this.#parts.cgroup?.child(name);
     try {
@@ -190,10 +179,14 @@ export class OciSandbox implements Sandbox {
         this.#writeConfig(places, root, step, runtime.joinsCgroups ? null : (cgroup?.path ?? null)),
         cgroup?.make(),
       ]);
-      const mounts = this.#launchMounts(places, overlay);
+      const { namespacePath } = this.#parts.network;
+      const mounts = mountsOfStep(places, {
+        plan: this.#parts.plan,
+        overlayOptions: overlay?.options ?? null,
+        hasNetwork: namespacePath !== null,
+      });
       const table = join(directory, "mounts");
       if (mounts.length > 0) await writeFile(table, mountTable(mounts), { mode: 0o600 });
-      const { namespacePath } = this.#parts.network;
       const entersNetwork = namespacePath !== null && this.#entersNetwork(places);
       const counted = this.#parts.cgroup && (await countLimits(this.#parts.cgroup));
       const process: StepProcessPlan = {
@@ -246,10 +239,10 @@ export class OciSandbox implements Sandbox {
   }
 
   async #removeStep(name: string, places: StepPlaces, cgroup: Cgroup | undefined): Promise<void> {
-    if (places.layer !== places.directory) await removeTree(places.layer);
-    await removeTree(places.directory);
-    // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us.
-    await removeTree(join(this.#parts.directory, "state", containerId(this.id, name)));
+    // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us. Processes
+    // cost a step more than anything else, so one removes it all.
+    const state = join(this.#parts.directory, "state", containerId(this.id, name));
+    await removeTree(...new Set([places.layer, places.directory, state]));
     await cgroup?.remove();
   }
 
@@ -264,49 +257,6 @@ export class OciSandbox implements Sandbox {
       bundle: directory,
       containerId: containerId(this.id, name),
     });
-  }
-
-  #placesOf(name: string): StepPlaces {
-    const directory = join(this.#parts.directory, "steps", name);
-    const { layersDir } = this.#parts.plan;
-    const layer = layersDir === undefined ? directory : join(layersDir, `step-${name}`);
-    const stage = this.#parts.userNamespaces?.stageDirectory;
-    const { workspaceDir, scriptsDir } = this.#parts.plan;
-    return stage === undefined
-      ? { directory, layer, stage: null, rootfs: join(layer, "rootfs"), workspaceDir, scriptsDir }
-      : {
-          directory,
-          layer,
-          stage,
-          rootfs: join(stage, "rootfs"),
-          workspaceDir: join(stage, "data"),
-          scriptsDir: join(stage, "airlock"),
-        };
-  }
-
-  /** What the launcher mounts; staged, so that the container's root, who is nobody on the host, gets at it. */
-  #launchMounts(
-    { stage, layer, rootfs, workspaceDir, scriptsDir }: StepPlaces,
-    overlay: { readonly options: string } | null,
-  ): readonly LaunchMount[] {
-    const mounted = overlay && { source: "overlay", target: rootfs, type: "overlay", options: overlay.options };
-    if (stage === null) return mounted ? [mounted] : [];
-    const { plan, network } = this.#parts;
-    const bind = (source: string, target: string, options: string) => ({
-      source,
-      target,
-      type: "none",
-      options: `bind,${options}`,
-    });
-    const sysfs = { source: "sysfs", target: join(stage, "sys"), type: "sysfs", options: "ro,nosuid,nodev,noexec" };
-    return [
-      { source: "tmpfs", target: stage, type: "tmpfs", options: "mode=0711,size=256k,nr_inodes=64" },
-      mounted ?? bind(join(layer, "rootfs"), rootfs, "nosuid,nodev"),
-      // A mount's flags hold for the container's root, who could change those that the OCI runtime sets.
-      bind(plan.workspaceDir, workspaceDir, "nosuid,nodev"),
-      bind(plan.scriptsDir, scriptsDir, "ro,nosuid,nodev"),
-      ...(network.namespacePath === null ? [] : [sysfs]),
-    ];
   }
 
   /** Makes that the workspace and the scripts are the step's user's. Nothing of the job runs then. */

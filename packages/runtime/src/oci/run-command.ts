@@ -31,8 +31,8 @@ export async function runCommand(
 /** Where system tools are looked for, whatever the caller's own PATH. */
 export const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Removes a tree that a job wrote: any depth, any names, never leaving it through links or mounts. */
-export async function removeTree(path: string): Promise<void> {
+/** Removes trees that a job wrote: any depth, any names, never leaving them through links or mounts. */
+export async function removeTree(...paths: readonly string[]): Promise<void> {
   // Node's own recursive removal builds whole paths, so it fails on trees deeper than PATH_MAX; rm walks with openat.
-  await runCommand("rm", ["-rf", "--one-file-system", "--", path]);
+  await runCommand("rm", ["-rf", "--one-file-system", "--", ...paths]);
 }

@@ -1,0 +1,66 @@
+import { join } from "node:path";
+import type { SandboxPlan } from "../contract.ts";
+import type { LaunchMount } from "./launcher.ts";
+
+/** Where the parts of one step lie. */
+export interface StepPlaces {
+  /** Ours: its bundle, its log. */
+  readonly directory: string;
+  /** Where what the step writes to its root file system is kept. */
+  readonly layer: string;
+  /** In the step's own mount namespace; `null`: what follows lies where it is. */
+  readonly stage: string | null;
+  readonly rootfs: string;
+  readonly workspaceDir: string;
+  readonly scriptsDir: string;
+}
+
+/** @param stage where file systems of containers with a user namespace are mounted; `null`: there are none. */
+export function placesOfStep(directory: string, name: string, plan: SandboxPlan, stage: string | null): StepPlaces {
+  const { layersDir, workspaceDir, scriptsDir } = plan;
+  const layer = layersDir === undefined ? directory : join(layersDir, `step-${name}`);
+  if (stage === null) return { directory, layer, stage, rootfs: join(layer, "rootfs"), workspaceDir, scriptsDir };
+  return {
+    directory,
+    layer,
+    stage,
+    rootfs: join(stage, "rootfs"),
+    workspaceDir: join(stage, "data"),
+    scriptsDir: join(stage, "airlock"),
+  };
+}
+
+/**
+ * What the launcher mounts; staged, so that the container's root, who is nobody on the host, gets at it.
+ * @param overlayOptions `null` where the root file system is a copy, in the step's layer.
+ */
+export function mountsOfStep(
+  { stage, layer, rootfs, workspaceDir, scriptsDir }: StepPlaces,
+  { plan, overlayOptions, hasNetwork }: MountedStep,
+): readonly LaunchMount[] {
+  const overlay =
+    overlayOptions === null ? null : { source: "overlay", target: rootfs, type: "overlay", options: overlayOptions };
+  if (stage === null) return overlay ? [overlay] : [];
+  const bind = (source: string, target: string, options: string) => ({
+    source,
+    target,
+    type: "none",
+    options: `bind,${options}`,
+  });
+  const sysfs = { source: "sysfs", target: join(stage, "sys"), type: "sysfs", options: "ro,nosuid,nodev,noexec" };
+  return [
+    { source: "tmpfs", target: stage, type: "tmpfs", options: "mode=0711,size=256k,nr_inodes=64" },
+    overlay ?? bind(join(layer, "rootfs"), rootfs, "nosuid,nodev"),
+    // A mount's flags hold for the container's root, who could change those that the OCI runtime sets.
+    bind(plan.workspaceDir, workspaceDir, "nosuid,nodev"),
+    bind(plan.scriptsDir, scriptsDir, "ro,nosuid,nodev"),
+    ...(hasNetwork ? [sysfs] : []),
+  ];
+}
+
+interface MountedStep {
+  readonly plan: SandboxPlan;
+  readonly overlayOptions: string | null;
+  /** Whether the step joins a network of the host's user namespace, whose `/sys` it can't mount itself. */
+  readonly hasNetwork: boolean;
+}

@@ -1,0 +1,69 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describeWithEngines } from "@airlock/test-kit";
+import { describe, expect, it } from "vitest";
+import { defaultIdRange, hostId, problemOfIdRange } from "./id-range.ts";
+
+const module = fileURLToPath(new URL("user-namespace.ts", import.meta.url));
+const program = `
+  const { findUserNamespaces } = await import(${JSON.stringify(module)});
+  console.log(JSON.stringify(await findUserNamespaces({ base: 100000, size: 65536 })));`;
+
+/** What an executor would find that runs after these commands. */
+async function findAfter(namespaces: readonly string[], commands: string): Promise<{ readonly problem?: string }> {
+  const script = `${commands} exec "$0" --input-type=module -e "$1"`;
+  const args = [...namespaces, "--", "sh", "-c", script, process.execPath, program];
+  const { stdout } = await promisify(execFile)("unshare", args);
+  return JSON.parse(stdout) as { readonly problem?: string };
+}
+
+describeWithEngines(["oci"], "user namespaces", () => {
+  describe.skipIf(process.geteuid?.() !== 0)("as root", () => {
+    it("are had where the kernel lets us have them", async () => {
+      expect(await findAfter(["--mount"], "")).toMatchObject({ range: defaultIdRange });
+    });
+
+    it("are not had where the administrator allows none", async () => {
+      const found = await findAfter(["--user", "--map-root-user"], "echo 0 > /proc/sys/user/max_user_namespaces;");
+
+      expect(found.problem).toContain("max_user_namespaces is 0");
+    });
+
+    it("are not had where the range of ids does not exist", async () => {
+      expect((await findAfter(["--user", "--map-root-user"], "")).problem).toContain(
+        "ids 100000 to 165535 do not exist",
+      );
+    });
+
+    it("are not had where a part of /proc is hidden from us, as in a container", async () => {
+      const found = await findAfter(
+        ["--mount"],
+        "mount -t tmpfs none /proc/scsi 2>/dev/null || mount -t tmpfs none /proc/fs;",
+      );
+
+      expect(found.problem).toContain("refuses a user namespace with its own /proc");
+    });
+  });
+});
+
+describe("a range of ids", () => {
+  it("gives what it has no place for to nobody", () => {
+    expect([0, 1000, 65_535, 65_536, 4e9].map((id) => hostId(defaultIdRange, id))).toEqual([
+      100_000, 101_000, 165_535, 165_534, 165_534,
+    ]);
+    expect(hostId(null, 70_000)).toBe(70_000);
+  });
+
+  it("must lie past the host's accounts, be wide enough, and within the kernel's ids", () => {
+    expect(problemOfIdRange(defaultIdRange)).toBeUndefined();
+    for (const [base, size] of [
+      [1000, 65_536],
+      [100_000, 1000],
+      [0xffff0000, 65_536],
+      [100_000.5, 65_536],
+    ] as const) {
+      expect(problemOfIdRange({ base, size })).toEqual(expect.any(String));
+    }
+  });
+});
