@@ -11,7 +11,7 @@ export type Command =
   /** Wrong usage, in one sentence. */
   | { readonly kind: "problem"; readonly message: string; readonly topic: HelpTopic };
 
-export const helpTopics = ["executor", "run", "validate", "install", "image", "version", "variables"] as const;
+const helpTopics = ["executor", "run", "validate", "install", "image", "version", "variables"] as const;
 export type HelpTopic = (typeof helpTopics)[number] | "variables-markdown";
 
 const commands = ["run", "validate", "install", "image", "version", "help", "test-vm"];

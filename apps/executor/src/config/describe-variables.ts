@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { variableGroups } from "./environment.ts";
 
 /** What people are told of one variable. */
-export interface DescribedVariable {
+interface DescribedVariable {
   readonly name: string;
   /** As it would be written, or in words; empty where there is none. */
   readonly default: string;

@@ -8,7 +8,7 @@ export interface Check {
   readonly run: (context: CheckContext) => Promise<string>;
 }
 
-export interface CheckContext {
+interface CheckContext {
   /** Tells of what works, but less well or less safely than it could. */
   readonly note: (text: string) => void;
   readonly signal: AbortSignal;

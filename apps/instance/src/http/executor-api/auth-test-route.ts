@@ -14,8 +14,7 @@ export function authTestRoute(app: FastifyInstance, context: InstanceContext): v
     const names = String(request.query.queues ?? "")
       .split(",", maximumQueues)
       .filter((name) => QueueName.safeParse(name).success);
-    const unknown: string[] = [];
-    for (const name of names) if (!(await knownQueues.has(name))) unknown.push(name);
+    const unknown = await knownQueues.unknown(names);
     if (unknown.length > 0) void reply.header(executorHeaders.unknownQueues, unknown.join(","));
     return reply.type("text/plain").send("ok");
   });

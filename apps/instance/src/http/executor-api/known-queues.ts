@@ -15,7 +15,12 @@ export class KnownQueues {
   }
 
   async hasAll(names: readonly string[]): Promise<boolean> {
+    return (await this.unknown(names)).length === 0;
+  }
+
+  /** Those of the names that are no queues. */
+  async unknown(names: readonly string[]): Promise<readonly string[]> {
     if (names.some((name) => !this.#names.has(name))) this.#names = new Set(await queueNames(this.#db));
-    return names.every((name) => this.#names.has(name));
+    return names.filter((name) => !this.#names.has(name));
   }
 }
