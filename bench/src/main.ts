@@ -4,6 +4,8 @@ import { parseArgs } from "node:util";
 import { type BenchResult, formatResult, toJson } from "./result.ts";
 import { dispatch } from "./rows/dispatch.ts";
 import { idleExecutor } from "./rows/idle-executor.ts";
+import { logPipeline } from "./rows/log-pipeline.ts";
+import { parkedPolls } from "./rows/parked-polls.ts";
 import { stepDocker } from "./rows/step-docker.ts";
 import { stepOci } from "./rows/step-oci.ts";
 
@@ -16,6 +18,8 @@ export interface BenchOptions {
 const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   dispatch,
   "idle-executor": idleExecutor,
+  "log-pipeline": logPipeline,
+  "parked-polls": parkedPolls,
   "step-docker": stepDocker,
   "step-oci": stepOci,
 };

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { AirlockError, errorMessage } from "@airlock/job";
-import { type ProgramName, programPath } from "./programs.ts";
+import { type ProgramName, programArguments } from "./programs.ts";
 
 /**
  * Becomes another program: same process id, terminal, signals and exit code. Where a system cannot replace a process,
@@ -12,7 +12,7 @@ export async function becomeProgram(
   args: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
-  const argv = [process.execPath, programPath(name), ...args];
+  const argv = [process.execPath, ...programArguments(name), ...args];
   if (process.execve && process.platform !== "win32") process.execve(process.execPath, argv, env);
   const child = spawn(process.execPath, argv.slice(1), { stdio: "inherit", env });
   for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));

@@ -1,17 +1,11 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
-import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createDatabase, startEngines, temporaryDirectory } from "@airlock/test-kit";
+import { createDatabase, startEngines } from "@airlock/test-kit";
 import pg from "pg";
 import type { BenchOptions } from "../main.ts";
 import { runPaired, type Subject } from "../paired.ts";
 import { type BenchResult, compare } from "../result.ts";
-
-const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
-const token = "bench-administrator-token";
-const secret = "bench-executor-secret-token";
+import { administratorToken, executorSecret, startInstance } from "./bench-instance.ts";
 
 /**
  * From the submission of a job to an idle executor holding it. Floor: the same in bare SQL on the same server (insert
@@ -53,40 +47,6 @@ export async function dispatch(options: BenchOptions): Promise<BenchResult> {
   };
 }
 
-async function startInstance(databaseUrl: string): Promise<{ readonly url: string } & AsyncDisposable> {
-  await using cleanup = new AsyncDisposableStack();
-  const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));
-  const child = spawn(process.execPath, [path.join(root, "apps/instance/src/main.ts")], {
-    stdio: ["ignore", "ignore", "inherit"],
-    env: {
-      PATH: process.env.PATH,
-      AIRLOCK_LISTEN: "127.0.0.1:0",
-      AIRLOCK_DATA_DIR: directory.path,
-      AIRLOCK_DATABASE_URL: databaseUrl,
-      AIRLOCK_TOKEN: token,
-      AIRLOCK_EXECUTOR_TOKEN: secret,
-      AIRLOCK_LOG_LEVEL: "warn",
-    },
-  });
-  const exited = once(child, "exit");
-  cleanup.defer(async () => {
-    child.kill("SIGTERM");
-    await exited;
-  });
-  const url = await readUrl(path.join(directory.path, "instance.json"), child);
-  const owned = cleanup.move();
-  return { url, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-async function readUrl(file: string, child: { readonly exitCode: number | null }): Promise<string> {
-  for (let tries = 0; tries < 600 && child.exitCode === null; tries += 1) {
-    const text = await readFile(file, "utf8").catch(() => null);
-    if (text) return (JSON.parse(text) as { url: string }).url;
-    await sleep(100);
-  }
-  throw new Error("the instance did not start");
-}
-
 /** One job from submission to the executor's hands, then completed so that the queue is empty again. */
 async function measureDispatch(url: string, waitMs: number): Promise<number> {
   const executorName = "bench";
@@ -96,7 +56,7 @@ async function measureDispatch(url: string, waitMs: number): Promise<number> {
   const startedAt = performance.now();
   const submitted = fetch(`${url}/api/v1/jobs`, {
     method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    headers: { authorization: `Bearer ${administratorToken}`, "content-type": "application/json" },
     body: JSON.stringify({ steps: [{ image: "busybox", run: "true" }] }),
   });
   const { job, at } = await taken;
@@ -126,7 +86,7 @@ async function takeJob(url: string, executorName: string, waitMs: number): Promi
   for (;;) {
     const response = await fetch(`${url}/.executors/queue/default/dequeue`, {
       method: "POST",
-      headers: { authorization: `token-executor ${secret}`, "content-type": "application/json" },
+      headers: { authorization: `token-executor ${executorSecret}`, "content-type": "application/json" },
       body: JSON.stringify({
         executorName,
         version: "5.3.0",

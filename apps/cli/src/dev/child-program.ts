@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { type FileHandle, mkdir, open, rename, stat } from "node:fs/promises";
 import path from "node:path";
 import { AirlockError, errorMessage } from "@airlock/job";
-import { type ProgramName, programPath } from "../programs.ts";
+import { type ProgramName, programArguments } from "../programs.ts";
 import { describeLogLine, type LogLine } from "./describe-log-line.ts";
 import { type LifelineMessage, lifelineArguments } from "./lifeline.ts";
 import { LogTail } from "./log-tail.ts";
@@ -63,11 +63,15 @@ export class ChildProgram implements AsyncDisposable {
       log = await open(logFile, "a", 0o600);
       tail = await LogTail.open(logFile, (line) => options.onLine(describeLogLine(line)));
       // A group of its own: Ctrl-C in the terminal reaches us alone, and we end the programs in order.
-      const child = spawn(process.execPath, [...lifelineArguments, programPath(options.name), ...options.args], {
-        env: options.env,
-        stdio: ["ignore", log.fd, log.fd, "ipc"],
-        detached: true,
-      });
+      const child = spawn(
+        process.execPath,
+        [...lifelineArguments, ...programArguments(options.name), ...options.args],
+        {
+          env: options.env,
+          stdio: ["ignore", log.fd, log.fd, "ipc"],
+          detached: true,
+        },
+      );
       await new Promise((resolve, reject) => {
         child.once("spawn", resolve);
         child.once("error", reject);
