@@ -2,16 +2,29 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
 import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { EgressDenial } from "../contract.ts";
 import { nameServer, publicIpv4, startTestNetwork, type TestNetwork } from "../egress/testing/test-network.ts";
-import { createOciRuntime, type OciRuntime } from "./index.ts";
+import { createOciRuntime, type OciRuntime, type OciRuntimeOptions } from "./index.ts";
+import { findOnSystemPath } from "./runtime-binary.ts";
 
 const { signal } = new AbortController();
 const limits = { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 };
 const owner = `oci-egress-${process.pid}`;
 
-describeWithEngines(["oci", "network"], "egress of the oci runtime", () => {
+const programs: readonly [string, Pick<OciRuntimeOptions, "runtimePath" | "gvisor">][] = [["oci runtime", {}]];
+const runscPath = await findOnSystemPath(["runsc"]);
+const onGvisor = runscPath === undefined ? [] : [["oci runtime on gVisor", gvisor(runscPath)] as const];
+
+function gvisor(runtimePath: string): Pick<OciRuntimeOptions, "runtimePath" | "gvisor"> {
+  return { runtimePath, gvisor: { platform: "ptrace" } };
+}
+
+describeWithEngines(["oci", "network"], "egress", () => {
+  describe.each([...programs, ...onGvisor])("of the %s", (_name, program) => describeEgress(program));
+});
+
+function describeEgress(program: Pick<OciRuntimeOptions, "runtimePath" | "gvisor">): void {
   let network: TestNetwork;
   let runtime: OciRuntime;
   let directory: string;
@@ -24,6 +37,7 @@ describeWithEngines(["oci", "network"], "egress of the oci runtime", () => {
     directory = cleanup.use(await temporaryDirectory("airlock-oci-egress-")).path;
     runtime = await createOciRuntime({
       stateDir: join(directory, "state"),
+      ...program,
       allowHostImage: false,
       egress: { networkNamespace: network.hostPath, upstreams: [{ address: nameServer, port: 53 }] },
     });
@@ -116,4 +130,4 @@ describeWithEngines(["oci", "network"], "egress of the oci runtime", () => {
     expect(await network.onHost("nft", "list", "tables")).not.toContain("airlock");
     expect((await readdir("/run/netns")).filter((name) => name.endsWith(`-sandbox-${sandboxes}`))).toEqual([]);
   });
-});
+}
