@@ -1,5 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { inspect } from "node:util";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ScriptedInstance, testSecret } from "../testing/scripted-instance.ts";
 import { foreignJob } from "../testing/start-executor.ts";
@@ -49,6 +50,21 @@ it("takes jobs of several queues and tells them apart although their ids are the
     ],
   });
   expect(instance.requests.at(-1)?.path).toBe("/.executors/queue/codeintel/markComplete");
+});
+
+it("repeats nothing of a job that it does not understand, which may hold secrets", async () => {
+  const job = JSON.stringify({ ...foreignJob(1, ["true"]), dockerSteps: [{ env: ["TOKEN=hunter2-hunter2"] }] });
+  for (const text of [job.replace('"env"', "env"), job.replace(":1,", ":hunter2-hunter2,"), job.slice(0, -9), job]) {
+    await using server = new AsyncDisposableStack();
+    const http = createServer((_, response) => response.end(text)).listen(0, "127.0.0.1");
+    server.defer(() => new Promise((resolve) => http.close(() => resolve())));
+    const url = new URL(`http://127.0.0.1:${(http.address() as AddressInfo).port}/`);
+    const other = new InstanceClient({ url, sharedSecret: testSecret, queues: { kind: "one", name: "q" } }, "host-1");
+    const error = await other.dequeue(offer, signal()).catch((thrown: unknown) => thrown);
+    await other.close();
+    expect(error).toBeInstanceOf(Error);
+    expect(inspect(error, { depth: 10 })).not.toContain("hunter2");
+  }
 });
 
 it("takes the heartbeat's answer of every generation", async () => {

@@ -12,7 +12,7 @@ import {
   sharedSecretScheme,
   type UpdateLogEntryRequest,
 } from "@airlock/api";
-import { AirlockError, errorMessage } from "@airlock/job";
+import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { InstanceOptions, QueueSelection } from "../config/options.ts";
 import { type DequeuedJob, jobKey } from "../dequeued-job.ts";
@@ -339,7 +339,12 @@ function idsByQueue(jobs: readonly DequeuedJob[]): { queueName: string; jobIds: 
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch (cause) {
-    throw new AirlockError(`the instance's answer is not JSON: ${errorMessage(cause)}`, { code: "not-json", cause });
+  } catch {
+    // The parser's message quotes the text, which may be a job with its secrets.
+    const what = text.trimStart().startsWith("<") ? "HTML, not JSON" : `not JSON (${text.length} characters)`;
+    throw new AirlockError(`the instance's answer is ${what}`, {
+      code: "not-json",
+      hint: "Check that EXECUTOR_FRONTEND_URL is the instance's address, and that no proxy in between answers for it.",
+    });
   }
 }
