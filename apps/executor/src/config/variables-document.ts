@@ -23,7 +23,8 @@ its log at the start and by \`executor validate\`. So is each other \`EXECUTOR_â
 ${otherVariables.map(({ name, effect, why }) => row([`\`${name}\``, effect, why])).join("\n")}
 
 \`EXECUTOR_FIRECRACKER_NUM_CPUS\` and \`EXECUTOR_FIRECRACKER_MEMORY\` are older names of \`EXECUTOR_JOB_NUM_CPUS\` and
-\`EXECUTOR_JOB_MEMORY\`. \`HOME\` is where \`~\` is, and \`TMPDIR\` is not used: temporary files lie in the data directory.
+\`EXECUTOR_JOB_MEMORY\`. \`HOME\` is where \`~\` is, \`TMPDIR\` matters to the image name \`host\` of the docker
+runtime only: all else lies in the data directory.
 `;
 }
 

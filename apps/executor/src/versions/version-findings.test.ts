@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { advisories } from "./advisories.ts";
+import { runtimePrograms } from "./runtime-programs.ts";
 import { isFixed, isOlder, parseVersion, type Version } from "./version.ts";
 import { refuseUnsafeVersions, versionFindings } from "./version-findings.ts";
 
@@ -81,6 +82,16 @@ describe("version findings", () => {
         { name: "docker", version: "29.3.1" },
       ]),
     ).toEqual([]);
+  });
+
+  it("finds the programs in what runtimes say of themselves", () => {
+    const components = [{ name: "runc", version: "1.1.5" }];
+
+    expect(runtimePrograms("docker", { version: "20.10.24", components })).toEqual([
+      { name: "docker", version: "20.10.24" },
+      ...components,
+    ]);
+    expect(runtimePrograms("oci", { version: "crun 1.8.1" })).toEqual([{ name: "crun", version: "1.8.1" }]);
   });
 
   it("does not let a version pass that it can't read", () => {

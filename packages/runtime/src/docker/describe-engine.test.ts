@@ -19,15 +19,13 @@ const version = (runc: string) => ({
 const notes = (runc: string, changes: Partial<typeof info> = {}) =>
   describeEngine(version(runc), { ...info, ...changes }).notes.join("\n");
 
-it.each([
-  ["1.1.5+ds1", true],
-  ["1.1.11", true],
-  ["1.0.20", true],
-  ["1.1.12", false],
-  ["1.2.0-rc.1", false],
-  ["2.0.0", false],
-])("warns of runc %s: %s", (runc, warned) => {
-  expect(notes(runc).includes("CVE-2024-21626")).toBe(warned);
+it("names the programs that the engine is made of, for those who know which are unsafe", () => {
+  const Components = ["Engine", "containerd", "runc", "docker-init"].map((Name) => ({ Name, Version: "1.1.5+ds1" }));
+
+  expect(describeEngine({ ...version(""), Components }, info).components).toEqual([
+    { name: "containerd", version: "1.1.5+ds1" },
+    { name: "runc", version: "1.1.5+ds1" },
+  ]);
 });
 
 it("says what a weaker engine lacks", () => {

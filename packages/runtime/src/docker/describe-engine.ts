@@ -3,9 +3,6 @@ import type { EgressCapabilities } from "../egress/index.ts";
 import { defaultHardening, type Hardening } from "../hardening.ts";
 import type { InfoReply, VersionReply } from "./engine-replies.ts";
 
-/** The first without the escape through a leaked file descriptor. */
-const minimumRunc = [1, 1, 12];
-
 const outOfReach =
   "Egress policies other than none can't be enforced: the engine's networks are not in the executor's network namespace.";
 
@@ -73,12 +70,6 @@ export function describeEngine(
       `The engine has no runtime "${ociRuntime}", so no job will start: add it to "runtimes" in its daemon.json.`,
     );
   }
-  const runc = /^(\d+)\.(\d+)\.(\d+)/.exec(version.Components?.find(({ Name }) => Name === "runc")?.Version ?? "");
-  if (runc && isOlder(runc.slice(1).map(Number), minimumRunc)) {
-    notes.push(
-      `The engine's runc ${runc[0]} is older than ${minimumRunc.join(".")}: upgrade it, or make sure that the distribution has mended CVE-2024-21626 in it.`,
-    );
-  }
   if (!sharesCgroup) {
     notes.push(
       "Limits hold for each image's container, and a job's other containers may keep memory file systems beside it: run the executor as root beside an engine with the cgroup driver cgroupfs, and they hold for all together.",
@@ -110,9 +101,4 @@ export function describeEngine(
     },
     notes: [...notes, ...(capabilities.public && !inReach ? [outOfReach] : capabilities.notes)],
   };
-}
-
-function isOlder(version: readonly number[], minimum: readonly number[]): boolean {
-  const different = minimum.findIndex((part, index) => version[index] !== part);
-  return different >= 0 && (version[different] ?? 0) < (minimum[different] ?? 0);
 }
