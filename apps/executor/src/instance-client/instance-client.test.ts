@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
@@ -58,6 +59,7 @@ it("repeats nothing of a job that it does not understand, which may hold secrets
     await using server = new AsyncDisposableStack();
     const http = createServer((_, response) => response.end(text)).listen(0, "127.0.0.1");
     server.defer(() => new Promise((resolve) => http.close(() => resolve())));
+    await once(http, "listening");
     const url = new URL(`http://127.0.0.1:${(http.address() as AddressInfo).port}/`);
     const other = new InstanceClient({ url, sharedSecret: testSecret, queues: { kind: "one", name: "q" } }, "host-1");
     const error = await other.dequeue(offer, signal()).catch((thrown: unknown) => thrown);
