@@ -101,7 +101,10 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
     await using first = await openSandbox({ kind: "public" });
     const hosts = await first.run("grep host.docker.internal /etc/hosts; ping -c 1 -W 1 host.docker.internal; true");
     const address = /^([\d.]+)\s+host\.docker\.internal$/m.exec(hosts)?.[1] ?? "";
-    await using allowed = await openSandbox({ kind: "allow", rules: [parseAllowRule(`${address}/32:2375`) as AllowRule] });
+    await using allowed = await openSandbox({
+      kind: "allow",
+      rules: [parseAllowRule(`${address}/32:2375`) as AllowRule],
+    });
     const script = "nc -w 2 host.docker.internal 2375 </dev/null; echo $?";
 
     expect(address).toBe("172.17.0.1");

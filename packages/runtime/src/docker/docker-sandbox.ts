@@ -161,11 +161,12 @@ export class DockerSandbox implements Sandbox {
 
   async #containerOptions(image: string, parts: PreparedImage & ContainerNetwork): Promise<StepContainerOptions> {
     const { plan, facts, hardening, ociRuntime, addHostGateway, overhead, maxOpenFiles, boundsLayers } = this.#options;
+    const { volumesDir } = this.#disk;
     this.#made += 1;
     const name = `airlock-${plan.owner}-${plan.id}-${this.#made}`;
     return {
       ...{ ...parts, name, image, sandbox: plan, facts, hardening, ociRuntime, addHostGateway, overhead, maxOpenFiles },
-      volumes: await volumeMounts(parts.volumes, name, this.#disk.volumes),
+      volumes: volumesDir === undefined ? [] : await volumeMounts(parts.volumes, name, volumesDir),
       cgroup: this.#cgroup,
       layerBytes: boundsLayers ? plan.limits.diskBytes : undefined,
     };

@@ -54,10 +54,14 @@ export const ContainerReply = z.object({
 /** Where the engine's machine keeps what the container writes. */
 export const ContainerPathsReply = z.object({
   GraphDriver: z.object({ Data: z.record(z.string(), z.string()).nullish() }).nullish(),
-  Mounts: z.array(z.object({ Type: z.string(), Source: z.string().optional() })).nullish(),
+  Mounts: z.array(z.object({ Type: z.string(), Source: z.string().optional(), Name: z.string().optional() })).nullish(),
 });
 
 export const ContainerSizeReply = z.object({ SizeRw: z.number().optional() });
+
+export const DiskUseReply = z.object({
+  Volumes: z.array(z.object({ Name: z.string(), UsageData: z.object({ Size: z.number() }).nullish() })).nullish(),
+});
 
 export type ContainerState = z.infer<typeof ContainerReply>["State"];
 

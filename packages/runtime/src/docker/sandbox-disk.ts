@@ -3,8 +3,7 @@ import type { SandboxPlan } from "../contract.ts";
 import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "./disk-use.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import type { EngineClient } from "./engine-client.ts";
-import { ContainerPathsReply, ContainerSizeReply } from "./engine-replies.ts";
-import type { VolumeKeeping } from "./image-volumes.ts";
+import { ContainerPathsReply, ContainerSizeReply, DiskUseReply } from "./engine-replies.ts";
 
 export interface SandboxDiskOptions {
   readonly plan: SandboxPlan;
@@ -20,6 +19,7 @@ export class SandboxDisk {
   readonly #directories: string[] = [];
   /** Containers whose layer only the engine can measure. */
   readonly #remote: string[] = [];
+  readonly #remoteVolumes = new Set<string>();
   readonly #watch: DiskWatch | undefined;
 
   constructor(engine: EngineClient, options: SandboxDiskOptions) {
@@ -30,12 +30,9 @@ export class SandboxDisk {
     this.#watch = new DiskWatch({ limitBytes: diskBytes, used: () => this.#used(), free: () => this.#free() });
   }
 
-  /** For the volumes that images declare. */
-  get volumes(): VolumeKeeping {
-    const { layersDir, limits } = this.#options.plan;
-    if (layersDir !== undefined && this.#engine.isLocal) return { kind: "layers", layersDir };
-    if (limits.diskBytes === undefined || seesEngineFiles(this.#engine)) return { kind: "watched" };
-    return { kind: "memory", bytes: limits.memoryBytes };
+  /** Where the volumes that images declare are bounded like the rest; `undefined`: they are watched where the engine puts them. */
+  get volumesDir(): string | undefined {
+    return this.#engine.isLocal ? this.#options.plan.layersDir : undefined;
   }
 
   /** From now on what this container writes counts. */
@@ -46,9 +43,12 @@ export class SandboxDisk {
     const upper = reply.GraphDriver?.Data?.UpperDir;
     if (upper !== undefined && seesEngineFiles(this.#engine) && (await exists(upper))) this.#directories.push(upper);
     else this.#remote.push(container);
-    if (this.volumes.kind !== "watched") return;
-    const volumes = (reply.Mounts ?? []).filter(({ Type }) => Type === "volume").map(({ Source = "" }) => Source);
-    for (const volume of volumes) if (await exists(volume)) this.#directories.push(volume);
+    if (this.volumesDir !== undefined) return;
+    for (const { Type, Source = "", Name = "" } of reply.Mounts ?? []) {
+      if (Type !== "volume") continue;
+      if (seesEngineFiles(this.#engine) && (await exists(Source))) this.#directories.push(Source);
+      else this.#remoteVolumes.add(Name);
+    }
   }
 
   async during<T>(step: (exceeded: AbortSignal | undefined) => Promise<T>): Promise<T> {
@@ -57,13 +57,14 @@ export class SandboxDisk {
 
   async #used(): Promise<number> {
     const { workspaceDir, layersDir } = this.#options.plan;
-    const [own, walked, unnamed, ...measured] = await Promise.all([
+    const measured = await Promise.all([
       layersDir === undefined ? 0 : fileSystemBytes(layersDir).then(({ used }) => used),
       directoryBytes([...(layersDir === undefined ? [workspaceDir] : []), ...this.#directories]),
       this.#options.processes().then(unnamedFileBytes),
+      this.#remoteVolumeBytes(),
       ...this.#remote.map((container) => this.#layerBytes(container)),
     ]);
-    return measured.reduce((sum, bytes) => sum + bytes, own + walked + unnamed);
+    return measured.reduce((sum, bytes) => sum + bytes, 0);
   }
 
   async #layerBytes(container: string): Promise<number> {
@@ -71,9 +72,17 @@ export class SandboxDisk {
     return (await this.#engine.json(ContainerSizeReply, { path, query: { size: true } })).SizeRw ?? 0;
   }
 
+  /** The engine measures all volumes that it has, or none. */
+  async #remoteVolumeBytes(): Promise<number> {
+    if (this.#remoteVolumes.size === 0) return 0;
+    const { Volumes } = await this.#engine.json(DiskUseReply, { path: "/system/df", query: { type: "volume" } });
+    const own = (Volumes ?? []).filter(({ Name }) => this.#remoteVolumes.has(Name));
+    return own.reduce((sum, { UsageData }) => sum + Math.max(0, UsageData?.Size ?? 0), 0);
+  }
+
   /** Of all file systems that the sandbox writes to; one counted twice looks fuller than it is, which is the safe side. */
   async #free(): Promise<number | undefined> {
-    if (this.#remote.length > 0) return undefined;
+    if (this.#remote.length > 0 || this.#remoteVolumes.size > 0) return undefined;
     const { workspaceDir, layersDir } = this.#options.plan;
     const places = [layersDir ?? workspaceDir, ...this.#directories];
     const free = await Promise.all(places.map(async (place) => (await fileSystemBytes(place)).free));

@@ -1,0 +1,118 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { join } from "node:path";
+import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
+import { expect, it } from "vitest";
+import type { SandboxLimits, SandboxStep } from "../contract.ts";
+import { createDockerRuntime } from "./docker-runtime.ts";
+
+const signal = new AbortController().signal;
+const image = "airlock-test-remote:1";
+const unprivileged = "airlock-test-remote:user";
+const withVolume = "airlock-test-remote:volume";
+const mebibyte = 2 ** 20;
+
+/** As if on another machine: neither its files nor its cgroups are looked at. Its mounts work, for it is on this one. */
+describeWithEngines(["docker"], "a Docker engine on another machine", () => {
+  async function open(limits: Partial<SandboxLimits> = {}) {
+    const { socketPath } = engines().docker ?? expect.unreachable();
+    await loadImage(await busyboxImage(), socketPath, image);
+    await loadImage(await busyboxImage({ User: "app" }), socketPath, unprivileged);
+    await loadImage(await busyboxImage({ Volumes: { "/etc": {} } }), socketPath, withVolume);
+    await using cleanup = new AsyncDisposableStack();
+    const proxy = createServer((socket) => {
+      const engine = connect(socketPath);
+      socket.pipe(engine).pipe(socket);
+      for (const end of [socket, engine]) {
+        end.on("error", () => {});
+        end.on("close", () => {
+          socket.destroy();
+          engine.destroy();
+        });
+      }
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    cleanup.defer(() => new Promise<void>((resolve) => void proxy.close(() => resolve())));
+    const { port } = proxy.address() as AddressInfo;
+    const runtime = createDockerRuntime({ host: `tcp://127.0.0.1:${port}`, allowHostImage: false });
+    cleanup.defer(() => runtime.close());
+    const directory = cleanup.use(await temporaryDirectory()).path;
+    const [workspaceDir, scriptsDir] = [join(directory, "data"), join(directory, "scripts")];
+    for (const each of [workspaceDir, scriptsDir]) await mkdir(each);
+    const plan = { id: `t${randomBytes(6).toString("hex")}`, owner: "remote", workspaceDir, scriptsDir };
+    const sandbox = cleanup.use(
+      await runtime.createSandbox(
+        { ...plan, egress: { kind: "none" }, limits: { cpus: 1, memoryBytes: 64 * mebibyte, pids: 64, ...limits } },
+        { signal },
+      ),
+    );
+    const owned = cleanup.move();
+    return {
+      runtime,
+      workspaceDir,
+      async run(script: string, step: Partial<SandboxStep> = {}) {
+        await writeFile(join(scriptsDir, "s.sh"), script);
+        let stdout = "";
+        const status = await sandbox.runStep(
+          { key: "s", image, script: "/airlock/s.sh", workingDirectory: "/data", env: {}, ...step },
+          {
+            signal,
+            output: (_, bytes) => {
+              stdout += bytes.toString();
+            },
+          },
+        );
+        return { status, stdout };
+      },
+      [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    };
+  }
+
+  it("is said to hold limits for each container", async () => {
+    await using place = await open();
+
+    const { enforces, notes } = await place.runtime.describe({ signal });
+
+    expect(enforces).toMatchObject({ memory: true, pids: true, disk: "watcher" });
+    expect(notes.join()).toContain("Limits hold for each image's container");
+  });
+
+  it("names a lack of memory that it tells of", async () => {
+    await using place = await open();
+
+    const { status } = await place.run("exec tail /dev/zero");
+
+    expect(status).toEqual({ kind: "killed", signal: "SIGKILL", outOfMemory: true });
+  });
+
+  it("gives the workspace to the user that only the image knows, and back", async () => {
+    await using place = await open();
+    await place.run("echo root > file");
+
+    expect((await place.run("id -u; echo more >> file", { image: unprivileged })).stdout).toBe("1234\n");
+    expect((await stat(join(place.workspaceDir, "file"))).uid).toBe(1234);
+    await place.run("true");
+    expect((await stat(join(place.workspaceDir, "file"))).uid).toBe(0);
+    expect(await readFile(join(place.workspaceDir, "file"), "utf8")).toBe("root\nmore\n");
+  });
+
+  it("is asked how much its layers hold, and the step that fills one is ended", async () => {
+    await using place = await open({ diskBytes: 50 * mebibyte });
+
+    const running = place.run("dd if=/dev/zero of=/bomb bs=1M count=120 2>/dev/null; sleep 60");
+
+    await expect(running).rejects.toMatchObject({ code: "disk-full", reason: "step-failed" });
+  });
+
+  it("is asked how much the volumes of an image hold, too", async () => {
+    await using place = await open({ diskBytes: 50 * mebibyte });
+    expect((await place.run("grep -c root /etc/passwd", { image: withVolume })).stdout).toBe("1\n");
+
+    const running = place.run("dd if=/dev/zero of=/etc/bomb bs=1M count=120 2>/dev/null; sleep 60", {
+      image: withVolume,
+    });
+
+    await expect(running).rejects.toMatchObject({ code: "disk-full" });
+  });
+});
