@@ -249,6 +249,41 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
       expect(await readdir(outside)).toEqual([]);
     });
 
+    it("has the job's files with their times and open to every user, whatever the mask of this process", async () => {
+      const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
+      const executor = await bench();
+      const modifiedAt = new Date("2020-02-03T04:05:06Z");
+      const files = [
+        { path: "deep/er/script.sh", content: Buffer.from("#!/bin/sh\n"), modifiedAt },
+        { path: "a", content: Buffer.from("in place of the repository's"), modifiedAt: undefined },
+      ];
+
+      await using workspace = await executor.prepare({ repository: "team/app", commit: head }, { files });
+
+      const script = await stat(join(workspace.dir, "deep/er/script.sh"));
+      expect([script.mode & 0o7777, script.mtime]).toEqual([0o777, modifiedAt]);
+      expect((await stat(join(workspace.dir, "deep/er"))).mode & 0o777).toBe(0o777);
+      expect(await readFile(join(workspace.dir, "a"), "utf8")).toBe("in place of the repository's");
+    });
+
+    it.runIf(overlays)("gives no power to setuid files and devices that a step makes in it", async () => {
+      const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
+      const executor = await bench();
+      for (const diskBytes of [undefined, 20 * 1024 * 1024]) {
+        await using workspace = await executor.prepare({ repository: "team/app", commit: head }, { diskBytes });
+
+        const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
+        const own = mounts.filter((line) => line.includes(workspace.job.dir));
+        expect(own).toHaveLength(diskBytes === undefined ? 1 : 2);
+        for (const line of own) expect(line).toMatch(/nosuid,nodev/);
+        // A set-user-ID program of another user's, run from there, stays with whoever runs it.
+        execFileSync("sh", ["-c", `cp "$(command -v id)" tool; chown 1234 tool; chmod 4755 tool`], {
+          cwd: workspace.dir,
+        });
+        expect(execFileSync(join(workspace.dir, "tool"), ["-u"], { encoding: "utf8" }).trim()).toBe("0");
+      }
+    });
+
     it("is removed whole, whatever a step left in it, and nothing outside goes with it", async () => {
       const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
       const outside = join(dir, "outside");

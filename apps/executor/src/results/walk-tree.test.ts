@@ -1,0 +1,98 @@
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { temporaryDirectory } from "@airlock/test-kit";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openBeneath, walkTree } from "./walk-tree.ts";
+
+let stack: AsyncDisposableStack;
+let root: string;
+let outside: string;
+
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  const { path } = stack.use(await temporaryDirectory());
+  root = join(path, "root");
+  outside = join(path, "outside");
+  for (const dir of [root, outside]) await mkdir(join(dir, "sub"), { recursive: true });
+  await writeFile(join(outside, "sub", "file"), "of the host");
+  await writeFile(join(root, "sub", "file"), "of the job");
+});
+
+afterEach(() => stack.disposeAsync());
+
+/** Reads all files, and does something to the tree when a name is looked at. */
+async function read(atName: (name: string) => void): Promise<string[]> {
+  const contents: string[] = [];
+  const handle = await openBeneath(root, "");
+  if (!handle) throw new Error("there is no root");
+  await using _ = handle;
+  const walk = walkTree<true>(handle, {
+    start: true,
+    advance: (state, name) => {
+      atName(name.toString());
+      return state;
+    },
+    maximumEntries: 100,
+    signal: AbortSignal.timeout(10_000),
+  });
+  for await (const entry of walk) {
+    if (!entry.stats.isFile()) continue;
+    await using file = await entry.openFile();
+    contents.push(await file.readFile("utf8"));
+  }
+  return contents;
+}
+
+describe("a walk while the tree is being changed", () => {
+  it("does not go into a directory that became a link to another one after it was seen", async () => {
+    const attempt = read((name) => {
+      if (name !== "sub") return;
+      renameSync(join(root, "sub"), join(root, "..", "aside"));
+      symlinkSync(join(outside, "sub"), join(root, "sub"));
+    });
+
+    await expect(attempt).rejects.toMatchObject({ code: expect.stringMatching(/ELOOP|ENOTDIR/) });
+  });
+
+  it.each([
+    ["a link", () => symlinkSync(join(outside, "sub", "file"), join(root, "sub", "file")), /ELOOP/],
+    ["another file", () => writeFileSync(join(root, "sub", "file"), "another"), /not-a-file/],
+    ["a directory", () => mkdirSync(join(root, "sub", "file")), /not-a-file|EISDIR/],
+  ])("does not read a file that became %s after it was seen", async (_, replace, code) => {
+    const attempt = read((name) => {
+      if (name !== "file") return;
+      // Kept, so that its inode is not given to the next.
+      renameSync(join(root, "sub", "file"), join(root, "..", "aside"));
+      replace();
+    });
+
+    await expect(attempt).rejects.toMatchObject({ code: expect.stringMatching(code) });
+  });
+
+  it("stays in the directory that it has open when the way to it is changed", async () => {
+    const contents = await read((name) => {
+      if (name !== "file") return;
+      renameSync(root, `${root}-moved`);
+      symlinkSync(outside, root);
+    });
+
+    expect(contents).toEqual(["of the job"]);
+  });
+
+  it("does not begin at a root that is a link, a file or a pipe", async () => {
+    for (const make of [() => symlinkSync(outside, root), () => writeFileSync(root, "")]) {
+      rmSync(root, { recursive: true });
+      make();
+      await expect(openBeneath(root, "")).rejects.toMatchObject({ code: expect.stringMatching(/ELOOP|ENOTDIR/) });
+    }
+  });
+
+  it("does not go through links or upwards on the way to a directory below", async () => {
+    symlinkSync(outside, join(root, "link"));
+
+    for (const path of ["link/sub", "link", "../outside", "sub/../../outside", "sub/file"]) {
+      expect(await openBeneath(root, path), path).toBeNull();
+    }
+  });
+});
