@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { mkdir, readdir, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
@@ -68,6 +69,10 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
 
       expect(stderr).toContain("No space left");
       expect(stdout).toBe("first fits\nsecond does not\nnothing does\n");
+      // What the step wrote outside of the workspace is gone with it, a moment later.
+      while ((await readdir(join(place.disk, "layers"))).length > 0) await delay(10);
+      await tool("sh", "-c", 'cat /dev/zero > "$0" 2>/dev/null || true', join(place.disk, "workspace/rest"));
+      await expect(place.run("true")).rejects.toMatchObject({ code: "disk-full", reason: "step-failed" });
       await place.dispose();
       expect((await readdir(join(place.disk, "layers"))).length).toBe(0);
     });
@@ -174,7 +179,7 @@ async function openPlace({ limits, boundedBytes, hardening, idRange }: PlaceOpti
     const file = join(path, "disk.img");
     await writeFile(file, "");
     await truncate(file, boundedBytes);
-    await tool("mkfs.ext4", "-q", file);
+    await tool("mkfs.ext4", "-q", "-m", "0", file);
     await tool("mount", "-o", "loop", file, disk);
     made.defer(() => tool("umount", disk));
   }

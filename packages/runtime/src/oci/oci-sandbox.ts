@@ -210,6 +210,8 @@ export class OciSandbox implements Sandbox {
         runStepProcess(process, { signal: stop, output: options.output }),
       );
       return await this.#withNotes(status, cgroup, counted);
+    } catch (error) {
+      throw this.#disk.explained(error);
     } finally {
       await this.#parts.network.reportDenied();
       this.#tidy(this.#removeStep(name, places, cgroup));

@@ -1,8 +1,10 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { AirlockError, formatBytes } from "@airlock/job";
 import type { SandboxPlan } from "../contract.ts";
 import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../docker/disk-use.ts";
 import { DiskWatch } from "../docker/disk-watch.ts";
+import { errorCode } from "./error-code.ts";
 import { systemPath } from "./run-command.ts";
 
 export interface SandboxDiskOptions {
@@ -44,6 +46,22 @@ export class SandboxDisk {
   async during<T>(signal: AbortSignal, step: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (!this.#watch) return await step(signal);
     return await this.#watch.during((exceeded) => step(AbortSignal.any([signal, exceeded])));
+  }
+
+  /** What to throw for an error of ours while a step is made ready: where earlier steps left no room, that is the job's fault. */
+  explained(error: unknown): unknown {
+    const { layersDir, limits } = this.#options.plan;
+    const isFull =
+      ["ENOSPC", "EDQUOT"].includes(errorCode(error) ?? "") ||
+      (error instanceof Error && /No space left on device|Disk quota exceeded/.test(error.message));
+    if (layersDir === undefined || !isFull) return error;
+    const limit = limits.diskBytes === undefined ? "" : `: its limit is ${formatBytes(limits.diskBytes)}`;
+    return new AirlockError(`the job's disk is full, and the next step can't start${limit}`, {
+      code: "disk-full",
+      reason: "step-failed",
+      hint: "Write less, or ask for more (resources.disk).",
+      cause: error,
+    });
   }
 
   async #used(): Promise<number> {
