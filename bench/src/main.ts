@@ -6,6 +6,7 @@ import { dispatch } from "./rows/dispatch.ts";
 import { idleExecutor } from "./rows/idle-executor.ts";
 import { logPipeline } from "./rows/log-pipeline.ts";
 import { parkedPolls } from "./rows/parked-polls.ts";
+import { queue } from "./rows/queue.ts";
 import { stepDocker } from "./rows/step-docker.ts";
 import { stepOci } from "./rows/step-oci.ts";
 
@@ -20,6 +21,7 @@ const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResu
   "idle-executor": idleExecutor,
   "log-pipeline": logPipeline,
   "parked-polls": parkedPolls,
+  queue,
   "step-docker": stepDocker,
   "step-oci": stepOci,
 };
