@@ -28,6 +28,17 @@ describe("parseConfig", () => {
     expect(() => parseConfig({}, { listen })).toThrow(/AIRLOCK_LISTEN: .* is not HOST:PORT/);
   });
 
+  it("takes the keys of secrets from a variable or a file, not from both", () => {
+    expect(parseConfig({}, {}).secretKeys).toBeNull();
+    expect(parseConfig({ AIRLOCK_SECRET_KEY: "k" }, {}).secretKeys).toEqual({ kind: "text", text: "k" });
+    expect(parseConfig({ AIRLOCK_SECRET_KEY_FILE: "/run/key" }, {}).secretKeys).toEqual({
+      kind: "file",
+      file: "/run/key",
+    });
+    const both = { AIRLOCK_SECRET_KEY: "hunter2", AIRLOCK_SECRET_KEY_FILE: "/run/key" };
+    expect(() => parseConfig(both, {})).toThrow("AIRLOCK_SECRET_KEY and AIRLOCK_SECRET_KEY_FILE are both set");
+  });
+
   it("names every setting that is wrong", () => {
     const env = { AIRLOCK_TOKEN: "short", AIRLOCK_DATABASE_URL: "mysql://x", AIRLOCK_LOG_LEVEL: "loud" };
     expect(() => parseConfig(env, {})).toThrow(/AIRLOCK_DATABASE_URL.*AIRLOCK_TOKEN.*AIRLOCK_LOG_LEVEL/);

@@ -184,6 +184,29 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(again?.dockerSteps[119]?.env[0]).toHaveLength("TWICE=".length + 60_000);
   });
 
+  it("come again with the job when the executor hung up while they were made ready", async () => {
+    const queue = await newQueue();
+    await set("SLOW", "value-that-is-slow");
+    const id = await target.submit({ queue, steps: [step(["SLOW"])] });
+    const client = new pg.Client({ connectionString: database.url });
+    await client.connect();
+    // What is recorded before the answer has to wait.
+    await client.query("begin; lock table secret_events in access exclusive mode");
+    const hangUp = new AbortController();
+    const body = { executorName: "builder", airlock: { waitMs: 5000, capabilities } };
+    const polled = target.executor(`queue/${queue}/dequeue`, body, undefined, hangUp.signal).catch(() => null);
+    await expect.poll(async () => (await job(id)).state).toBe("processing");
+    hangUp.abort();
+    expect(await polled).toBeNull();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await client.query("rollback");
+    await client.end();
+    expect(await dequeue(queue, { airlock: { waitMs: 5000, capabilities } })).toMatchObject({
+      id,
+      airlock: { attempt: 2 },
+    });
+  });
+
   describe("of a foreign executor", () => {
     it("are variables as the protocol has them", async () => {
       const queue = await newQueue();

@@ -89,11 +89,16 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
       if (!job) return null;
       try {
         const takesFiles = body.airlock?.capabilities.includes("secret-files") ?? false;
-        return { job, secrets: await jobSecrets(job, { db, sealer, executor, takesFiles }) };
+        const secrets = await jobSecrets(job, { db, sealer, executor, takesFiles });
+        if (!signal.aborted) return { job, secrets };
       } catch (error) {
         request.log.warn({ jobId: job.id, attempt: job.attempt, problem: errorMessage(error) }, "job not handed out");
         await refuseJob(context, job, executor, error);
+        continue;
       }
+      // Gone in the meantime: the end of its connection was told before anybody listened for it on behalf of this job.
+      await dispatcher.handBack(job, executor);
+      return null;
     }
   }
 }
