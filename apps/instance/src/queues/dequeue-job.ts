@@ -138,7 +138,7 @@ async function take(
   { sha256, counted }: { readonly sha256: Buffer; readonly counted: boolean },
 ): Promise<DequeuedRow | undefined> {
   const offer = options.offer ?? anything;
-  const { rows } = await sql<DequeuedRow>`
+  const { rows } = await sql<DequeuedRow>`/* prepared: dequeue */
     with recursive settings as (
       select *, concurrency_limit is not null or namespace_concurrency_limit is not null as limited
       from queues where name = ${queue} and not exists (

@@ -28,7 +28,7 @@ const ranMs = sql`(extract(epoch from attempts.finished_at - attempts.started_at
 
 /** `null`: the attempt is not the running one. */
 export async function completeAttempt(db: Database, key: AttemptKey): Promise<EndedAttempt | null> {
-  const { rows } = await sql<EndedAttempt>`
+  const { rows } = await sql<EndedAttempt>`/* prepared: complete */
     with ended as (
       update jobs set state = 'completed', finished_at = airlock_now(), lease_expires_at = null,
         failure_reason = null, failure_message = null, exit_code = 0
@@ -43,7 +43,7 @@ export async function completeAttempt(db: Database, key: AttemptKey): Promise<En
 
 /** The job's own failure: final. `null`: the attempt is not the running one. */
 export async function failAttempt(db: Database, key: AttemptKey, failure: Failure): Promise<EndedAttempt | null> {
-  const { rows } = await sql<EndedAttempt>`
+  const { rows } = await sql<EndedAttempt>`/* prepared: fail */
     with ended as (
       update jobs set state = case when cancel_requested then 'canceled' else 'failed' end,
         finished_at = airlock_now(), lease_expires_at = null,

@@ -29,7 +29,7 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
   // A job's turn is one after the last of its namespace, and never before the round that is being handed out: who comes
   // late neither waits behind all that others have queued nor gets what it did not ask for earlier. Two jobs that arrive
   // in the same moment may share a turn, which costs nobody more than that one place.
-  const { rows } = await sql<{ id: number }>`
+  const { rows } = await sql<{ id: number }>`/* prepared: enqueue */
     insert into jobs (queue, priority, spec, labels, namespace, cpu_millis, memory_bytes, disk_bytes, turn, repository,
       revision, commit, idempotency_key, idempotency_sha256)
     select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${spec.namespace}::text,

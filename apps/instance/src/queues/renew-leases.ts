@@ -22,7 +22,7 @@ export async function renewLeases(
   claims: readonly LeaseClaim[],
 ): Promise<RenewedLease[]> {
   if (claims.length === 0) return [];
-  const { rows } = await sql<{ id: number; queue: string; cancel_requested: boolean }>`
+  const { rows } = await sql<{ id: number; queue: string; cancel_requested: boolean }>`/* prepared: renew */
     update jobs set lease_expires_at = airlock_now() + make_interval(secs => queues.lease_ms / 1000.0)
     from unnest(
       ${claims.map((claim) => claim.job)}::bigint[],

@@ -2,6 +2,7 @@ import { AirlockError, errorMessage } from "@airlock/job";
 import { Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
 import { migrate } from "./migrate.ts";
+import { PreparingClient } from "./preparing-client.ts";
 import type { Schema } from "./schema.ts";
 
 export type Database = Kysely<Schema>;
@@ -25,6 +26,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections ?? 16,
+    Client: PreparingClient,
     connectionTimeoutMillis: 10_000,
     application_name: "airlock",
     types: numericTypes,
