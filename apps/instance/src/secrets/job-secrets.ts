@@ -27,6 +27,8 @@ export interface JobSecretsOptions {
   readonly executor: string;
   /** Whether the executor gives secrets to steps as files. */
   readonly takesFiles: boolean;
+  /** Whether the executor finds the lines of a value by itself; those of the protocol look for values as they are. */
+  readonly splitsLines: boolean;
 }
 
 /** All values of a job together, each as often as a step names it: more is no use of secrets but an attack on memory. */
@@ -43,7 +45,7 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
     (step.secrets ?? []).map((secret) => ({ index, key: step.key ?? String(index), ...secret })),
   );
   if (uses.length === 0 && !job.registrySecrets) return noSecrets;
-  const { db, sealer, executor, takesFiles } = options;
+  const { db, sealer, executor, takesFiles, splitsLines } = options;
   const names = new Set(uses.map(({ name }) => name));
   const rows = await visibleSecrets(db, job, [...names, registrySecretName]);
   const values = new Map(
@@ -68,16 +70,16 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
     if (bytes > maxJobBytes) throw unavailable("the job's secrets are too long together");
     if (file) files.push({ step: index, name, value: found.value });
     else addVariable(env, index, key, `${secretVariable({ name, file })}=${found.value}`);
-    redact(redacted, found.value, name);
+    redact(redacted, found.value, name, splitsLines);
     events.push({ ...useOf(found.row, job, executor), step: key });
   }
   const registry = values.get(registrySecretName);
   const registryAuth = registry ? parseRegistrySecret(registry.value) : null;
   if (registry && registryAuth) {
     for (const { auth } of Object.values(registryAuth)) {
-      redact(redacted, auth, registrySecretName);
+      redact(redacted, auth, registrySecretName, splitsLines);
       const text = Buffer.from(auth, "base64").toString();
-      redact(redacted, text.slice(text.indexOf(":") + 1), registrySecretName);
+      redact(redacted, text.slice(text.indexOf(":") + 1), registrySecretName, splitsLines);
     }
     events.push({ ...useOf(registry.row, job, executor), step: null });
   }
@@ -138,14 +140,15 @@ async function recordUse(db: Database, events: readonly SecretEvent[], rows: rea
 
 /** Shorter values are in every log by chance: masking them hides the log and gives away the value. */
 const minimumRedactedBytes = 4;
+/** A shorter line, such as a brace, is in other output, too. */
+const minimumLineBytes = 8;
 
-function redact(redacted: Map<string, string>, value: string, name: string): void {
-  const replacement = `\${{ secrets.${name} }}`;
-  // Executors of the protocol look for the values as they are, one after the other; programs print them line by line.
-  for (const text of [value, value.trim(), ...value.split(/\r?\n/).map((line) => line.trim())]) {
-    if (Buffer.byteLength(text) >= (text === value ? minimumRedactedBytes : 8) && !redacted.has(text)) {
-      redacted.set(text, replacement);
-    }
+function redact(redacted: Map<string, string>, value: string, name: string, splitsLines: boolean): void {
+  const lines = splitsLines ? [] : [value.trim(), ...value.split(/\r?\n/).map((line) => line.trim())];
+  for (const text of [value, ...lines]) {
+    if (Buffer.byteLength(text) < (text === value ? minimumRedactedBytes : minimumLineBytes)) continue;
+    // The first name counts: the map has one for each text.
+    if (!redacted.has(text)) redacted.set(text, `\${{ secrets.${name} }}`);
   }
 }
 

@@ -89,7 +89,13 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
       if (!job) return null;
       try {
         const takesFiles = body.airlock?.capabilities.includes("secret-files") ?? false;
-        const secrets = await jobSecrets(job, { db, sealer, executor, takesFiles });
+        const secrets = await jobSecrets(job, {
+          db,
+          sealer,
+          executor,
+          takesFiles,
+          splitsLines: body.airlock !== undefined,
+        });
         if (!signal.aborted) return { job, secrets };
       } catch (error) {
         request.log.warn({ jobId: job.id, attempt: job.attempt, problem: errorMessage(error) }, "job not handed out");
