@@ -13,8 +13,9 @@ export interface DiskWatchOptions {
 const pollMs = 50;
 /** Others on the same disk may free what this sandbox takes, so a walk is never put off for longer. */
 const mostAgeMs = 5_000;
-/** Without a look at what is free there is only walking. */
-const blindPauseMs = 1_000;
+/** Without a look at what is free there is only walking: before a fast disk may have taken the rest. */
+const blindPauseMs = { least: 100, most: 1_000 };
+const fastDiskBytesPerMs = 2 * 2 ** 20;
 /** Of the time, at most a quarter is spent walking, and a twentieth when nothing seems to be written. */
 const busyFactor = 3;
 const idleFactor = 20;
@@ -63,10 +64,13 @@ export class DiskWatch {
 
   async #watch(ended: AbortSignal): Promise<void> {
     while (!ended.aborted) {
-      const { tookMs, free } = this.#last ?? (await this.#measure());
-      const pauseMs = Math.max(free === undefined ? blindPauseMs : pollMs, tookMs * busyFactor);
+      const last = this.#last ?? (await this.#measure());
+      const { tookMs } = last;
+      const pauseMs = Math.max(last.free === undefined ? this.#blindPause(last) : pollMs, tookMs * busyFactor);
       await sleep(pauseMs, undefined, { signal: ended }).catch(() => {});
-      if (!ended.aborted && (await this.#isDue(Math.max(mostAgeMs, tookMs * idleFactor)))) await this.#measure();
+      if (ended.aborted) return;
+      if (last.free === undefined || (await this.#isDue(Math.max(mostAgeMs, tookMs * idleFactor))))
+        await this.#measure();
     }
   }
 
@@ -76,9 +80,14 @@ export class DiskWatch {
     if (!last) return true;
     const age = performance.now() - last.at;
     const free = await this.#options.free();
-    if (last.free === undefined || free === undefined) return age > blindPauseMs;
+    if (last.free === undefined || free === undefined) return age >= this.#blindPause(last);
     if (ageMs > 0 && age > ageMs) return true;
     return last.free - free > this.#options.limitBytes - last.used;
+  }
+
+  #blindPause({ used }: Measured): number {
+    const untilFull = (this.#options.limitBytes - used) / fastDiskBytesPerMs;
+    return Math.min(blindPauseMs.most, Math.max(blindPauseMs.least, untilFull));
   }
 
   async #measure(): Promise<Measured> {
