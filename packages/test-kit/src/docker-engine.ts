@@ -35,8 +35,7 @@ export interface DockerEngineOptions {
 
 /** An account that every machine has; the engine wants a name to find the numbers by. */
 const remapAccount = "daemon";
-/** What `docker info` shows as the root of such an engine's containers. */
-export const remappedRootId = 100_000;
+const remappedRootId = 100_000;
 
 /** A private Docker daemon; needs root and the package docker.io. */
 export async function startDockerEngine(
