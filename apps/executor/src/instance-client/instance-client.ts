@@ -6,7 +6,6 @@ import {
   executorHeaders,
   HeartbeatResponse,
   JobPayload,
-  type LogBatchRequest,
   type MarkCompleteRequest,
   type MarkErrorRequest,
   sharedSecretScheme,
@@ -17,8 +16,9 @@ import { z } from "zod";
 import type { InstanceOptions, QueueSelection } from "../config/options.ts";
 import { type DequeuedJob, jobKey } from "../dequeued-job.ts";
 import type { HeldJob } from "../held-jobs.ts";
+import { BodyPool } from "./body-pool.ts";
 import { HttpClient } from "./http-client.ts";
-import { logBatchJson } from "./log-batch-json.ts";
+import { logBatchJson, type OutgoingLogEvent } from "./log-batch-json.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 const requestTimeoutMs = 30_000;
@@ -40,6 +40,7 @@ export interface HeartbeatNews {
 export class InstanceClient {
   readonly executorName: string;
   readonly #http: HttpClient;
+  readonly #bodies = new BodyPool();
   readonly #options: InstanceOptions;
 
   constructor(options: InstanceOptions, executorName: string) {
@@ -186,15 +187,21 @@ export class InstanceClient {
   }
 
   /** @throws {InstanceError} status 409 with a `LogConflict` when the batch does not continue the log. */
-  async appendLogs(job: DequeuedJob, events: LogBatchRequest["events"], signal: AbortSignal): Promise<void> {
+  async appendLogs(job: DequeuedJob, events: readonly OutgoingLogEvent[], signal: AbortSignal): Promise<void> {
+    let memory: Buffer | undefined;
     const body = logBatchJson(
       { executorName: this.executorName, jobId: job.payload.id, attempt: job.payload.airlock?.attempt ?? 1 },
       events,
+      (bytes) => {
+        memory = this.#bodies.take(bytes);
+        return memory;
+      },
     );
     await this.#request("POST", `queue/${job.queue}/logs`, this.credentials(job), body, {
       signal,
       timeoutMs: requestTimeoutMs,
     });
+    if (memory) this.#bodies.give(memory);
   }
 
   async addLogEntry(job: DequeuedJob, entry: LogEntryFields, signal: AbortSignal): Promise<number> {

@@ -1,28 +1,34 @@
 import { LogBatchRequest } from "@airlock/api";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { logBatchJson } from "./log-batch-json.ts";
+import { logBatchJson, type OutgoingLogEvent } from "./log-batch-json.ts";
 
 it("is the same JSON that JSON.stringify would make, whatever stands in keys and commands", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), fc.uint8Array({ minLength: 1, maxLength: 50 }), (text, bytes) => {
       const head = { executorName: `é-${text}`, jobId: 7, attempt: 2 };
-      const events: LogBatchRequest["events"] = [
+      const chunk = { kind: "chunk", entryId: 1, offset: 0, stream: "stdout" } as const;
+      const others: OutgoingLogEvent[] = [
         { kind: "open", entryId: 1, key: `k${text}`, command: ["/bin/sh", text], startTime: new Date(0).toISOString() },
-        { kind: "chunk", entryId: 1, offset: 0, stream: "stdout", data: Buffer.from(bytes).toString("base64") },
         { kind: "close", entryId: 1, exitCode: -1, durationMs: 3 },
       ];
 
-      expect(JSON.parse(logBatchJson(head, events).toString())).toEqual({ ...head, events });
+      const events = [...others, { ...chunk, bytes: Buffer.from(bytes) }, ...others];
+      const data = Buffer.from(bytes).toString("base64");
+
+      expect(JSON.parse(logBatchJson(head, events).toString())).toEqual({
+        ...head,
+        events: [...others, { ...chunk, data }, ...others],
+      });
     }),
   );
 });
 
 it("is accepted by the schema of the wire", () => {
-  const events: LogBatchRequest["events"] = [
-    { kind: "chunk", entryId: 1, offset: 0, stream: "stderr", data: Buffer.from("text").toString("base64") },
-  ];
-  const json = logBatchJson({ executorName: "executor", jobId: 7, attempt: 2 }, events).toString();
+  const chunk = { kind: "chunk", entryId: 1, offset: 0, stream: "stderr" } as const;
+  // Longer than the pieces that it is encoded in.
+  const bytes = Buffer.from(Array.from({ length: 60_001 }, (_, index) => (index * 31) % 256));
+  const json = logBatchJson({ executorName: "executor", jobId: 7, attempt: 2 }, [{ ...chunk, bytes }]).toString();
 
-  expect(LogBatchRequest.parse(JSON.parse(json)).events).toEqual(events);
+  expect(LogBatchRequest.parse(JSON.parse(json)).events).toEqual([{ ...chunk, data: bytes.toString("base64") }]);
 });

@@ -1,10 +1,10 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LogEvent } from "@airlock/api";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
 import { InstanceError } from "../instance-client/instance-error.ts";
+import type { OutgoingLogEvent } from "../instance-client/log-batch-json.ts";
 import { ChunkSink, remainderAfterConflict, type SendLogs } from "./chunk-sink.ts";
 
 const header = { key: "step.docker.0", command: ["sh"], startTime: new Date(0) };
@@ -12,7 +12,7 @@ const unavailable = () => new InstanceError("no answer", { code: "instance-unrea
 
 /** What an instance keeps: the bytes of each entry, put together by their offsets. */
 class Store {
-  readonly events: LogEvent[] = [];
+  readonly events: OutgoingLogEvent[] = [];
   text = "";
   batches = 0;
 
@@ -22,7 +22,7 @@ class Store {
       this.events.push(event);
       if (event.kind !== "chunk") continue;
       expect(event.offset).toBe(Buffer.byteLength(this.text, "latin1"));
-      this.text += Buffer.from(event.data, "base64").toString("latin1");
+      this.text += event.bytes.toString("latin1");
     }
   };
 }
@@ -71,7 +71,7 @@ describe("log chunks", () => {
     let received = 0;
     const sink = new ChunkSink(async (events) => {
       await released;
-      for (const event of events) if (event.kind === "chunk") received += Buffer.from(event.data, "base64").length;
+      for (const event of events) if (event.kind === "chunk") received += event.bytes.length;
     }, "/nonexistent/spool");
     const entry = sink.open(header);
     let written = 0;
@@ -141,12 +141,12 @@ describe("log chunks", () => {
 });
 
 describe("a batch that conflicts with the log", () => {
-  const chunk = (offset: number, text: string): LogEvent => ({
+  const chunk = (offset: number, text: string): OutgoingLogEvent => ({
     kind: "chunk",
     entryId: 1,
     offset,
     stream: "stdout",
-    data: Buffer.from(text).toString("base64"),
+    bytes: Buffer.from(text),
   });
   const conflict = (expectedOffset: number) =>
     new InstanceError("conflict", {

@@ -1,6 +1,7 @@
-import { LogConflict, type LogEvent, maxChunkBytes } from "@airlock/api";
+import { LogConflict, maxChunkBytes } from "@airlock/api";
 import { errorMessage } from "@airlock/job";
 import { InstanceError } from "../instance-client/instance-error.ts";
+import type { OutgoingLogEvent } from "../instance-client/log-batch-json.ts";
 import { retry } from "../instance-client/retry.ts";
 import { DeliveryPatience } from "./delivery-patience.ts";
 import type { LogDelivery, LogEntryHeader, LogSink, OutputStream } from "./log-sink.ts";
@@ -12,7 +13,7 @@ const maximumBatchBytes = 1024 * 1024;
 const maximumBatchEvents = 1000;
 
 /** Sends a batch; resolves when the instance has stored it. */
-export type SendLogs = (events: LogEvent[], signal: AbortSignal) => Promise<void>;
+export type SendLogs = (events: OutgoingLogEvent[], signal: AbortSignal) => Promise<void>;
 
 export interface ChunkSinkOptions {
   /** How long an instance that answers may refuse the log's end. */
@@ -118,15 +119,15 @@ export class ChunkSink implements LogSink {
   }
 
   /** Gives a chunk its offset; the order in which chunks are taken is the order in the log. */
-  #place(event: SpooledEvent): LogEvent {
+  #place(event: SpooledEvent): OutgoingLogEvent {
     if (event.kind !== "chunk") return event;
     const { entryId, stream, bytes } = event;
     const offset = this.#offsets.get(entryId) ?? 0;
     this.#offsets.set(entryId, offset + bytes.length);
-    return { kind: "chunk", entryId, offset, stream, data: bytes.toString("base64") };
+    return { kind: "chunk", entryId, offset, stream, bytes };
   }
 
-  async #sendBatch(events: LogEvent[], signal: AbortSignal): Promise<void> {
+  async #sendBatch(events: OutgoingLogEvent[], signal: AbortSignal): Promise<void> {
     try {
       await retry(() => this.#send(events, signal), {
         signal,
@@ -155,23 +156,26 @@ export class ChunkSink implements LogSink {
  * What is left to send when the instance has a part of the batch already, because only its answer was lost.
  * `undefined` when the conflict is another one: bytes before the batch are missing, or it was refused altogether.
  */
-export function remainderAfterConflict(events: readonly LogEvent[], error: unknown): LogEvent[] | undefined {
+export function remainderAfterConflict(
+  events: readonly OutgoingLogEvent[],
+  error: unknown,
+): OutgoingLogEvent[] | undefined {
   if (!(error instanceof InstanceError) || error.status !== 409) return undefined;
   const conflict = parseConflict(error.body);
   if (!conflict) return undefined;
   const { entryId, expectedOffset } = conflict;
-  const rest: LogEvent[] = [];
+  const rest: OutgoingLogEvent[] = [];
   let skipped = false;
   for (const event of events) {
     if (event.kind !== "chunk" || event.entryId !== entryId) {
       rest.push(event);
       continue;
     }
-    const bytes = Buffer.from(event.data, "base64");
+    const { bytes } = event;
     const known = Math.min(bytes.length, Math.max(0, expectedOffset - event.offset));
     if (known > 0) skipped = true;
     if (known === bytes.length) continue;
-    rest.push({ ...event, offset: event.offset + known, data: bytes.subarray(known).toString("base64") });
+    rest.push({ ...event, offset: event.offset + known, bytes: bytes.subarray(known) });
   }
   return skipped ? rest : undefined;
 }

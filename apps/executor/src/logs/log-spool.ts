@@ -12,6 +12,8 @@ const maximumMemoryBytes = 4 * 1024 * 1024;
 const runHeaderBytes = 5;
 const maximumBlockBytes = maxChunkBytes + runHeaderBytes;
 const firstBlockBytes = 4096;
+/** Kept to be used again: memory that comes and goes outside of the heap makes the collector run all the time. */
+const maximumSpareBuffers = 8;
 
 type Marker = Exclude<LogEvent, { kind: "chunk" }>;
 
@@ -50,6 +52,9 @@ export class LogSpool implements AsyncDisposable {
   #file: Promise<FileHandle> | undefined;
   #waiting: (() => void)[] = [];
   #lostBytes = 0;
+  readonly #spare: Buffer[] = [];
+  /** Whose bytes were taken last. */
+  #handedOut: Buffer[] = [];
 
   constructor(spillFile: string) {
     this.#spillFile = spillFile;
@@ -113,7 +118,7 @@ export class LogSpool implements AsyncDisposable {
     const continues = block.lastRun >= 0 && block.buffer[block.lastRun] === streamCode(stream);
     const head = continues ? 0 : runHeaderBytes;
     const count = Math.min(bytes.length - start, maximumBlockBytes - block.used - head);
-    reserve(block, block.used + head + count);
+    this.#reserve(block, block.used + head + count);
     if (!continues) {
       block.lastRun = block.used;
       block.buffer[block.used] = streamCode(stream);
@@ -128,6 +133,21 @@ export class LogSpool implements AsyncDisposable {
     return count;
   }
 
+  #reserve(block: Block, bytes: number): void {
+    if (bytes <= block.buffer.length) return;
+    const size = Math.min(maximumBlockBytes, Math.max(bytes, block.buffer.length * 4));
+    const spare = size > maximumBlockBytes / 2 ? this.#spare.pop() : undefined;
+    const larger = spare ?? Buffer.allocUnsafeSlow(size > maximumBlockBytes / 2 ? maximumBlockBytes : size);
+    block.buffer.copy(larger, 0, 0, block.used);
+    block.buffer = larger;
+  }
+
+  #recycle(buffers: readonly Buffer[]): void {
+    for (const buffer of buffers) {
+      if (buffer.length === maximumBlockBytes && this.#spare.length < maximumSpareBuffers) this.#spare.push(buffer);
+    }
+  }
+
   async #spill(block: Block): Promise<void> {
     const bytes = block.buffer.subarray(0, block.used);
     const position = this.#spillEnd;
@@ -138,6 +158,7 @@ export class LogSpool implements AsyncDisposable {
     written.catch(() => {});
     block.place = { position, written };
     await written.catch(() => {});
+    this.#recycle([block.buffer]);
     block.buffer = Buffer.alloc(0);
     this.#memoryBytes -= bytes.length;
   }
@@ -169,10 +190,17 @@ export class LogSpool implements AsyncDisposable {
     if (value) this.#wake();
   }
 
-  /** The oldest events, at most `maximumEvents` and about `maximumBytes` of output. */
+  /**
+   * The oldest events, at most `maximumEvents` and about `maximumBytes` of output. Their bytes are valid until more is
+   * taken.
+   */
   async take(maximumEvents: number, maximumBytes: number): Promise<SpooledEvent[]> {
     const taken: SpooledEvent[] = [];
     let bytes = 0;
+    // Of a block that was taken in part, the rest comes now.
+    const used =
+      this.#rest.length === 0 ? this.#handedOut.splice(0) : this.#handedOut.splice(0, this.#handedOut.length - 1);
+    this.#recycle(used);
     while (taken.length < maximumEvents && bytes < maximumBytes) {
       if (this.#rest.length === 0) {
         const next = this.#queue.shift();
@@ -190,6 +218,7 @@ export class LogSpool implements AsyncDisposable {
   async #open(block: Block): Promise<SpooledEvent[]> {
     if (block.place === "memory") {
       this.#memoryBytes -= block.used;
+      this.#handedOut.push(block.buffer);
       return runsOf(block.entryId, block.buffer.subarray(0, block.used));
     }
     try {
@@ -209,7 +238,9 @@ export class LogSpool implements AsyncDisposable {
     await place.written;
     const file = await this.#file;
     if (!file) throw new Error("the spool is closed");
-    const bytes = Buffer.allocUnsafeSlow(block.used);
+    const buffer = this.#spare.pop() ?? Buffer.allocUnsafeSlow(maximumBlockBytes);
+    this.#handedOut.push(buffer);
+    const bytes = buffer.subarray(0, block.used);
     for (let done = 0; done < bytes.length; ) {
       const { bytesRead } = await file.read(bytes, done, bytes.length - done, place.position + done);
       if (bytesRead === 0) throw new Error("the spool became shorter");
@@ -232,13 +263,6 @@ export class LogSpool implements AsyncDisposable {
     if (!file) return;
     await file.then((handle) => handle.close()).catch(() => {});
   }
-}
-
-function reserve(block: Block, bytes: number): void {
-  if (bytes <= block.buffer.length) return;
-  const larger = Buffer.allocUnsafeSlow(Math.min(maximumBlockBytes, Math.max(bytes, block.buffer.length * 4)));
-  block.buffer.copy(larger, 0, 0, block.used);
-  block.buffer = larger;
 }
 
 function streamCode(stream: OutputStream): number {
