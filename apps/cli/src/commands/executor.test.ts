@@ -1,0 +1,28 @@
+import { execFile } from "node:child_process";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+
+const main = path.resolve(import.meta.dirname, "../main.ts");
+
+/** The command line as a process of its own: it becomes the executor's. */
+function airlock(...args: readonly string[]): Promise<{ exitCode: number; output: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [main, ...args], { env: { PATH: process.env.PATH } }, (error, stdout, stderr) => {
+      resolve({ exitCode: typeof error?.code === "number" ? error.code : 0, output: stdout + stderr });
+    });
+  });
+}
+
+describe("airlock executor", () => {
+  it("hands help, flags and mistakes on to the executor, with its exit code", async () => {
+    const [help, topic, mistake] = await Promise.all([
+      airlock("executor", "--help"),
+      airlock("executor", "install", "--help"),
+      airlock("executor", "run", "--verfy"),
+    ]);
+
+    expect(help).toMatchObject({ exitCode: 0, output: expect.stringContaining("Usage: executor [run") });
+    expect(topic).toMatchObject({ exitCode: 0, output: expect.stringContaining("Usage: executor install") });
+    expect(mistake).toMatchObject({ exitCode: 2, output: expect.stringContaining("did you mean --verify?") });
+  });
+});
