@@ -177,7 +177,8 @@ async function take(
       ) first
     ), next as (
       select id from jobs
-      where id in (select id from candidates) and state = 'queued' and visible_at <= airlock_now()
+      -- An array is looked up by id; as a subquery it was joined with every waiting job.
+      where id = any(array(select id from candidates)) and state = 'queued' and visible_at <= airlock_now()
       order by priority desc, turn, id
       limit 1
       for update skip locked

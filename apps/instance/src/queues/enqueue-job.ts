@@ -45,7 +45,7 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
         0),
       ${job.repository}::text, ${spec.revision}::text, ${job.commit}::text, ${job.idempotencyKey}::text, ${digest}::bytea
     from queues where name = ${spec.queue}
-    on conflict (idempotency_key) do nothing
+    on conflict (idempotency_key) where idempotency_key is not null do nothing
     returning id`.execute(db);
   const id = rows[0]?.id;
   if (id !== undefined) return { id, created: true };

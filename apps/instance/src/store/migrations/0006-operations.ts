@@ -21,5 +21,13 @@ create index artifacts_created_at on artifacts using brin (created_at) with (pag
 create index code_intel_uploads_open on code_intel_uploads (created_at) where state = 'uploading';
 -- Every upload asks what all artifacts weigh: from the index alone.
 create index artifacts_bytes on artifacts (bytes);
+
+-- Each row changes state twice and more, and every index that is not partial takes a new entry each time.
+drop index jobs_visible;
+drop index job_tokens_created_at;
+drop index jobs_repository;
+create index jobs_repository on jobs (repository, id desc) where repository is not null;
+alter table jobs drop constraint jobs_idempotency_key_key;
+create unique index jobs_idempotency_key on jobs (idempotency_key) where idempotency_key is not null;
 `,
 };
