@@ -293,6 +293,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
       "GET /jobs/{id}/events",
       "GET /jobs/{id}/logs",
       "GET /queues",
+      "GET /queues/{name}",
       "GET /repositories",
       "GET /repositories/{name}",
       "GET /secrets",
