@@ -55,7 +55,23 @@ describe("explainJob", () => {
       "all are draining",
       { ...queued, executors: [{ ...executor, draining: true }] },
       "no-executor",
-      'Every executor of queue "default" is draining.',
+      'No executor takes jobs of queue "default": the last one has gone or is going.',
+    ],
+    [
+      "all that are left finish what they have",
+      { ...queued, labels: { gpu: "a100" }, executors: [{ ...executor, draining: true, running: 1 }] },
+      "no-executor",
+      'No executor takes jobs of queue "default": 1 executor finishes its jobs and takes no more.',
+    ],
+    [
+      "those that suit it are draining, others stay",
+      {
+        ...queued,
+        labels: { gpu: "a100" },
+        executors: [{ ...executor, labels: { gpu: "a100" }, draining: true }, executor],
+      },
+      "no-executor",
+      'Every executor of queue "default" that suits it is draining.',
     ],
     [
       "all are busy",

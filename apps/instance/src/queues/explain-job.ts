@@ -70,6 +70,16 @@ function explainQueued(facts: JobFacts): Explanation {
   if (facts.executors.length === 0) {
     return { code: "no-executor", message: `No executor is connected to queue "${facts.queue}".` };
   }
+  // One that drains may be gone for good, with the successor about to connect: it says nothing about what is offered.
+  const staying = facts.executors.filter((executor) => !executor.draining);
+  if (staying.length === 0) {
+    const going = facts.executors.filter((executor) => executor.running > 0);
+    const what =
+      going.length > 0
+        ? `${plural(going.length)} ${going.length === 1 ? "finishes its" : "finish their"} jobs and ${going.length === 1 ? "takes" : "take"} no more`
+        : "the last one has gone or is going";
+    return { code: "no-executor", message: `No executor takes jobs of queue "${facts.queue}": ${what}.` };
+  }
   const wanted = Object.entries(facts.labels);
   const suited = facts.executors.filter(
     (executor) =>
@@ -84,7 +94,7 @@ function explainQueued(facts: JobFacts): Explanation {
   }
   const open = suited.filter((executor) => !executor.draining);
   if (open.length === 0) {
-    return { code: "no-executor", message: `Every executor of queue "${facts.queue}" is draining.` };
+    return { code: "no-executor", message: `Every executor of queue "${facts.queue}" that suits it is draining.` };
   }
   const slots = open.reduce((sum, executor) => sum + executor.slots, 0);
   const running = open.reduce((sum, executor) => sum + Math.min(executor.running, executor.slots), 0);

@@ -59,16 +59,4 @@ describeWithEngines(["postgres"], "namespaces that share a queue", () => {
     expect(taken.filter((namespace) => namespace === "modest")).toHaveLength(5);
     expect(taken.slice(0, 4)).toContain("late");
   });
-
-  it("cost a dequeue the rows of those that were just taken, not of all that wait", async () => {
-    await sql`analyze`.execute(db);
-    const read = await db.transaction().execute(async (transaction) => {
-      await dequeueJob(transaction, { queues: ["default"], executor: "e", labels: {} });
-      const { rows } = await sql<{ read: number }>`
-        select (seq_tup_read + idx_tup_fetch)::float8 as read from pg_stat_xact_user_tables
-        where relname = 'jobs'`.execute(transaction);
-      return rows[0]?.read ?? Number.NaN;
-    });
-    expect(read).toBeLessThan(2000);
-  });
 });
