@@ -49,6 +49,8 @@ export interface JobDependencies {
 
 /** How long the log's end of a job that is handed back may take to arrive: somebody waits for this process to end. */
 const handBackLogMs = 10_000;
+/** And that of a canceled one, which nobody waits for. */
+const canceledLogMs = 30_000;
 /** An engine that does not answer must not hold the job's end for ever. */
 const sandboxTeardownMs = 60_000;
 /** Collecting and uploading has a time of its own: a job that ran into its timeout has results, too. */
@@ -304,6 +306,8 @@ async function deliver(
     const { kind, reason } = { reason: null, ...outcomeOfError(undefined, outer) };
     if (kind === "abandoned") over.abort(outer.reason);
     else if (reason === "executor-shutdown") endAfter(handBackLogMs);
+    // A canceled job has no second signal by which a stop would reach it here.
+    else endAfter(canceledLogMs);
   };
   endAfter(Math.max(handBackLogMs, options.deliveryTimeoutMs));
   if (outcome.kind === "abandoned") over.abort(outer.reason);
