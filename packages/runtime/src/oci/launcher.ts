@@ -4,8 +4,6 @@ export interface LaunchPlan {
   readonly networkNamespace: string | null;
   /** Whether everybody in that network may bind ports below 1024: the container's root does not rule it. */
   readonly opensLowPorts: boolean;
-  /** Mount points to take away from the OCI runtime's sight. */
-  readonly unmount: readonly string[];
   /** File with what is mounted, as {@link mountTable} writes it; `null`: nothing. */
   readonly mountTable: string | null;
   /** The OCI runtime and all that it starts belong to these cgroups. */
@@ -32,7 +30,6 @@ export interface LaunchMount {
 const script = `
 set -eu
 if [ "$1" = low-ports ]; then echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; fi; shift
-while [ "$1" != -- ]; do umount "$1"; shift; done; shift
 if [ "$1" != -- ]; then mount -n -a -T "$1"; shift; fi; shift
 while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift
 exec "$@" 2>&3 3>&-
@@ -42,8 +39,6 @@ exec "$@" 2>&3 3>&-
 export function launchCommand(plan: LaunchPlan): { readonly file: string; readonly args: readonly string[] } {
   const steps = [
     plan.opensLowPorts ? "low-ports" : "as-is",
-    ...plan.unmount,
-    "--",
     ...(plan.mountTable === null ? [] : [plan.mountTable]),
     "--",
     ...plan.joinFiles,
@@ -51,12 +46,16 @@ export function launchCommand(plan: LaunchPlan): { readonly file: string; readon
     ...plan.command,
   ];
   const shell = ["/bin/sh", "-c", script, "airlock-launcher", ...steps];
-  const needsMounts = plan.unmount.length > 0 || plan.mountTable !== null;
-  const unshared = needsMounts ? ["unshare", "--mount", "--propagation", "slave", "--", ...shell] : shell;
+  const unshared = plan.mountTable === null ? shell : ["unshare", "--mount", "--propagation", "slave", "--", ...shell];
   const entered =
     plan.networkNamespace === null ? unshared : ["nsenter", `--net=${plan.networkNamespace}`, "--", ...unshared];
   const [file = "", ...args] = entered;
   return { file, args };
+}
+
+/** Takes away from the OCI runtime's sight what is mounted there. */
+export function hidden(mountPoint: string): LaunchMount {
+  return { source: "tmpfs", target: mountPoint, type: "tmpfs", options: "ro,size=4k,nr_inodes=1" };
 }
 
 /** fstab(5); targets that do not exist are made. */

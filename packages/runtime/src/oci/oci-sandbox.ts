@@ -13,10 +13,11 @@ import { handOverScripts, handOverWorkspace, type Owner } from "./hand-over.ts";
 import { assembleHostRoot, hostImageName } from "./host-image.ts";
 import { hostId } from "./id-range.ts";
 import type { ImageStore, PreparedImage } from "./images/image-store.ts";
-import { mountTable } from "./launcher.ts";
+import { hidden, mountTable } from "./launcher.ts";
 import { countLimits, type LimitCounts, limitNotes } from "./limit-notes.ts";
 import type { SandboxNetwork } from "./network.ts";
 import { OutputPipePool } from "./output-pipes.ts";
+import { removeSmallTree } from "./remove-small-tree.ts";
 import { removeTree, runCommand } from "./run-command.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 import { SandboxDisk } from "./sandbox-disk.ts";
@@ -180,11 +181,11 @@ export class OciSandbox implements Sandbox {
         cgroup?.make(),
       ]);
       const { namespacePath } = this.#parts.network;
-      const mounts = mountsOfStep(places, {
-        plan: this.#parts.plan,
-        overlayOptions: overlay?.options ?? null,
-        hasNetwork: namespacePath !== null,
-      });
+      const hasNetwork = namespacePath !== null;
+      const mounts = [
+        ...(this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts.map(hidden) : []),
+        ...mountsOfStep(places, { plan: this.#parts.plan, overlayOptions: overlay?.options ?? null, hasNetwork }),
+      ];
       const table = join(directory, "mounts");
       if (mounts.length > 0) await writeFile(table, mountTable(mounts), { mode: 0o600 });
       const entersNetwork = namespacePath !== null && this.#entersNetwork(places);
@@ -201,7 +202,6 @@ export class OciSandbox implements Sandbox {
           networkNamespace: entersNetwork ? namespacePath : null,
           opensLowPorts: entersNetwork,
           mountTable: mounts.length > 0 ? table : null,
-          unmount: this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts : [],
           joinFiles: runtime.joinsCgroups ? (cgroup?.joinFiles ?? []) : [],
           command: runtime.run,
         },
@@ -241,10 +241,10 @@ export class OciSandbox implements Sandbox {
   }
 
   async #removeStep(name: string, places: StepPlaces, cgroup: Cgroup | undefined): Promise<void> {
-    // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us. Processes
-    // cost a step more than anything else, so one removes it all.
+    // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us.
     const state = join(this.#parts.directory, "state", containerId(this.id, name));
-    await removeTree(...new Set([places.layer, places.directory, state]));
+    const large = [...new Set([places.layer, places.directory, state])].filter((path) => !removeSmallTree(path));
+    if (large.length > 0) await removeTree(...large);
     await cgroup?.remove();
   }
 
