@@ -1,5 +1,6 @@
 import type { ApiError } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
+import { UnknownSecretsError } from "../secrets/require-known-secrets.ts";
 
 /** Status of the REST API for each code that the instance throws on purpose. Others are our fault: 500. */
 const statusByCode: Readonly<Record<string, number>> = {
@@ -49,7 +50,8 @@ export function toApiError(error: unknown): { readonly status: number; readonly 
   if (error instanceof AirlockError) {
     const status = statusByCode[error.code] ?? 500;
     const field = fieldByCode[error.code];
-    const issues = error instanceof InvalidRequestError ? [...error.issues] : field && [`${field}: ${error.message}`];
+    const hasIssues = error instanceof InvalidRequestError || error instanceof UnknownSecretsError;
+    const issues = hasIssues ? [...error.issues] : field && [`${field}: ${error.message}`];
     return {
       status,
       body: {

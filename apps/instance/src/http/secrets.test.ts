@@ -95,6 +95,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(((await response.json()) as { error: unknown }).error).toMatchObject({
       code: "unknown-secret",
       message: 'there is no such secret: steps[0].secrets: "NO_SUCH", steps[1].secrets: "OF_BLUE"',
+      issues: ['steps[0].secrets: there is no secret "NO_SUCH"', 'steps[1].secrets: there is no secret "OF_BLUE"'],
     });
     expect((await target.rest("POST", "/jobs", { namespace: "blue", steps: [step(["OF_BLUE"])] })).status).toBe(201);
   });
