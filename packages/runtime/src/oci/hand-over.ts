@@ -1,4 +1,4 @@
-import { lchown, lstat, readdir } from "node:fs/promises";
+import { lchownSync, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Abortable } from "../contract.ts";
 import { runCommand } from "./run-command.ts";
@@ -17,10 +17,13 @@ export async function handOverWorkspace(directory: string, owner: Owner, { signa
   await runCommand("chown", ["-R", "-h", "-P", `${owner.uid}:${owner.gid}`, "--", directory], { signal });
 }
 
-/** Gives a small tree that only we write to a user who then can read it, whatever its modes. */
-export async function handOverScripts(path: string, owner: Owner): Promise<void> {
-  const stats = await lstat(path);
-  if (stats.uid !== owner.uid || stats.gid !== owner.gid) await lchown(path, owner.uid, owner.gid);
+/**
+ * Gives a small tree that only we write to a user who then can read it, whatever its modes. Synchronously, since the kernel
+ * answers from memory, and a step waits for it.
+ */
+export function handOverScripts(path: string, owner: Owner): void {
+  const stats = lstatSync(path);
+  if (stats.uid !== owner.uid || stats.gid !== owner.gid) lchownSync(path, owner.uid, owner.gid);
   if (!stats.isDirectory()) return;
-  for (const name of await readdir(path)) await handOverScripts(join(path, name), owner);
+  for (const name of readdirSync(path)) handOverScripts(join(path, name), owner);
 }

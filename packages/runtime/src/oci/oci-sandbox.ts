@@ -1,4 +1,5 @@
-import { chmod, lstat, mkdir, writeFile } from "node:fs/promises";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { lstat, mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { imageInvalid, refusedByPolicy, runtimeFailed } from "../errors.ts";
@@ -138,7 +139,7 @@ export class OciSandbox implements Sandbox {
     if (known) return known;
     await mkdir(root, { recursive: true, mode: 0o755 });
     const mounts = await assembleHostRoot(root);
-    await this.#giveToRoot(root);
+    this.#giveToRoot(root);
     const user = { uid: 0, gid: 0, additionalGids: [], home: "/root" };
     return { image: { layers: ["root"], user, env: [] }, layersDirectory, mounts };
   }
@@ -270,7 +271,7 @@ export class OciSandbox implements Sandbox {
       await handOverWorkspace(workspaceDir, owner, { signal });
       this.#workspaceOwner = owner;
     }
-    await handOverScripts(scriptsDir, owner);
+    handOverScripts(scriptsDir, owner);
   }
 
   #hostId(id: number): number {
@@ -278,9 +279,9 @@ export class OciSandbox implements Sandbox {
   }
 
   /** Makes files of ours the container's root's. */
-  async #giveToRoot(...paths: readonly string[]): Promise<void> {
+  #giveToRoot(path: string): void {
     const range = this.#parts.userNamespaces?.range;
-    if (range) for (const path of paths) await handOverScripts(path, { uid: range.base, gid: range.base });
+    if (range) handOverScripts(path, { uid: range.base, gid: range.base });
   }
 
   /** A root file system that no other step has seen. Answers the mount that it takes, `null` when it is a copy. */
@@ -297,18 +298,21 @@ export class OciSandbox implements Sandbox {
       for (const [name, text] of Object.entries(etc)) {
         await removeTree(join(copy, "etc", name));
         await writeFile(join(copy, "etc", name), text, { mode: 0o644 });
-        await this.#giveToRoot(join(copy, "etc", name));
+        this.#giveToRoot(join(copy, "etc", name));
       }
       return null;
     }
     const upper = join(layer, "upper");
-    // Files in the upper layer win over whatever the image has in their place, links included.
-    await mkdir(join(upper, "etc"), { recursive: true, mode: 0o755 });
-    for (const path of [upper, join(upper, "etc")]) await chmod(path, 0o755);
-    for (const [name, text] of Object.entries(etc)) await writeFile(join(upper, "etc", name), text, { mode: 0o644 });
-    await this.#giveToRoot(upper);
-    await mkdir(join(layer, "work"), { mode: 0o700 });
-    if (rootfs.startsWith(`${layer}/`)) await mkdir(rootfs, { mode: 0o755 });
+    // Files in the upper layer win over whatever the image has in their place, links included. Made synchronously, as the
+    // kernel answers from memory: the ways to the thread pool and back would be most of a step's preparation.
+    for (const path of [upper, join(upper, "etc")]) {
+      mkdirSync(path);
+      chmodSync(path, 0o755);
+    }
+    for (const [name, text] of Object.entries(etc)) writeFileSync(join(upper, "etc", name), text, { mode: 0o644 });
+    this.#giveToRoot(upper);
+    mkdirSync(join(layer, "work"), { mode: 0o700 });
+    if (rootfs.startsWith(`${layer}/`)) mkdirSync(rootfs, { mode: 0o755 });
     const from = (path: string) => relative(root.layersDirectory, path);
     const options = [
       `lowerdir=${root.image.layers.join(":")}`,
