@@ -1,5 +1,5 @@
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
-import { otherPublicIpv4, publicIpv4 } from "../../egress/testing/test-network.ts";
+import { otherPublicIpv4, publicIpv4 } from "../../../egress/testing/test-network.ts";
 import type { Attack, Weakened } from "../attack.ts";
 import { forbiddenCall, perlScript } from "../scripts.ts";
 
