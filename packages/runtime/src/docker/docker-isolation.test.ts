@@ -218,7 +218,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     });
 
     const { size } = await stat(join(layer, "bomb"));
-    expect(size).toBeGreaterThan(200 * mebibyte);
+    expect(size).toBeGreaterThan(150 * mebibyte);
     expect(size).toBeLessThan(1000 * mebibyte);
   });
 
