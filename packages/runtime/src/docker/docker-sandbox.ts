@@ -108,10 +108,12 @@ export class DockerSandbox implements Sandbox {
     // A container that is being made right now is removed by whoever makes it, if it takes longer than this.
     await Promise.race([this.#serial.catch(() => {}), sleep(startTimeoutMs, undefined, { ref: false })]);
     const removals = [...this.#containers.values()].map((container) => container[Symbol.asyncDispose]());
-    const failed = (await Promise.allSettled(removals)).find((each) => each.status === "rejected");
+    const settled = await Promise.allSettled(removals);
+    // Also when the engine is gone: then this is what ends the job's processes.
+    settled.push(...(await Promise.allSettled([this.#options.cgroup?.[Symbol.asyncDispose]()])));
+    const failed = settled.find((each) => each.status === "rejected");
     if (failed) throw runtimeFailed("a container could not be removed", failed.reason);
     await asRuntimeFailure(async () => this.#options.network[Symbol.asyncDispose]());
-    await this.#options.cgroup?.[Symbol.asyncDispose]();
   }
 
   async #container(image: string, options: PullOptions): Promise<StepContainer> {
