@@ -148,6 +148,8 @@ describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
         touch /new 2>/dev/null && echo writable; touch /tmp/new /run/new && echo tmp`;
       const seen = async (hardening: Partial<Hardening>) => {
         await using place = await openPlace({ hardening });
+        const { notes } = await place.runtime.describe({ signal: never });
+        expect(notes.join().includes("system call")).toBe(hardening.seccomp === false);
         return (await place.run(`mkdir -p /run 2>/dev/null; ${probe}`)).stdout.trim().split("\n");
       };
       const strict = ["NoNewPrivs:1", "Seccomp:2", "CapBnd:00000000800405fb", "0", "writable", "tmp"];

@@ -4,7 +4,7 @@ import { AirlockError } from "@airlock/job";
 import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { runtimeFailed } from "../errors.ts";
-import { defaultHardening, type Hardening } from "../hardening.ts";
+import { defaultHardening, type Hardening, relaxations } from "../hardening.ts";
 import { type CgroupHost, findCgroupHost } from "./cgroups/cgroup-host.ts";
 import { collectSandboxes } from "./collect.ts";
 import { type GvisorOptions, gvisorProcesses } from "./gvisor.ts";
@@ -160,7 +160,7 @@ class CreatedOciRuntime implements OciRuntime {
         egressAllow: egress.allow,
         disk: "file-system",
       },
-      notes: [...notes, ...egress.notes],
+      notes: [...notes, ...relaxations({ ...this.#parts.hardening, userNamespace: true }), ...egress.notes],
     };
   }
 
