@@ -1,3 +1,3 @@
 export * from "./contract.ts";
 export * from "./errors.ts";
-export * from "./hardening.ts";
+export * from "./isolation/hardening.ts";

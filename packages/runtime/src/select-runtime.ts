@@ -4,8 +4,8 @@ import { AirlockError } from "@airlock/job";
 import type { Abortable, Runtime } from "./contract.ts";
 import { EngineClient } from "./docker/engine-client.ts";
 import { createDockerRuntime, type DockerRuntimeOptions, defaultDockerHost } from "./docker/index.ts";
+import { findOnSystemPath } from "./host/find-program.ts";
 import { createOciRuntime, type OciRuntimeOptions } from "./oci/index.ts";
-import { findOnSystemPath } from "./oci/runtime-binary.ts";
 
 export interface RuntimeChoice {
   /** `auto` prefers a Docker engine that answers, then an OCI runtime that is installed. */

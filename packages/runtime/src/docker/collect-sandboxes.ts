@@ -1,6 +1,6 @@
 import type { Abortable, Collected } from "../contract.ts";
 import type { EgressEngine } from "../egress/index.ts";
-import type { CgroupHost } from "../oci/cgroups/cgroup-host.ts";
+import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { ownerLabel, sandboxLabel } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ContainerListReply, NetworkListReply } from "./engine-replies.ts";

@@ -1,5 +1,5 @@
-import type { Hardening } from "../hardening.ts";
-import { seccompProfile } from "../oci/seccomp-profile.ts";
+import type { Hardening } from "../isolation/hardening.ts";
+import { seccompProfile } from "../isolation/seccomp-profile.ts";
 
 export interface HardeningFacts {
   /** Of the engine's machine, for the system calls that a filter names; `null` where the engine filters none. */

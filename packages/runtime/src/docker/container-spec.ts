@@ -1,5 +1,5 @@
 import type { SandboxPlan } from "../contract.ts";
-import type { Hardening } from "../hardening.ts";
+import type { Hardening } from "../isolation/hardening.ts";
 import { containerHardening } from "./container-hardening.ts";
 import type { EngineFacts } from "./engine-facts.ts";
 

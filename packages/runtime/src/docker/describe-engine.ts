@@ -1,6 +1,6 @@
 import type { RuntimeDescription } from "../contract.ts";
 import type { EgressCapabilities } from "../egress/index.ts";
-import { defaultHardening, type Hardening } from "../hardening.ts";
+import { defaultHardening, type Hardening } from "../isolation/hardening.ts";
 import type { InfoReply, VersionReply } from "./engine-replies.ts";
 
 const outOfReach =

@@ -15,7 +15,7 @@ import {
 } from "@airlock/test-kit";
 import { startEngines } from "@airlock/test-kit/start-engines";
 import { describe, expect, it } from "vitest";
-import { findOnSystemPath } from "../oci/runtime-binary.ts";
+import { findOnSystemPath } from "../host/find-program.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 
 const signal = new AbortController().signal;

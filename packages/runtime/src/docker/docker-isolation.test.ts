@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Runtime, SandboxPlan, SandboxStep, StepStatus } from "../contract.ts";
-import type { Hardening } from "../hardening.ts";
+import type { Hardening } from "../isolation/hardening.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 import { EngineClient } from "./engine-client.ts";
 import { ContainerListReply, ContainerPathsReply } from "./engine-replies.ts";

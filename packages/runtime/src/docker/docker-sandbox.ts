@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
-import type { Hardening } from "../hardening.ts";
-import { hostImageName } from "../oci/host-image.ts";
+import { hostImageName } from "../host/host-root.ts";
+import type { Hardening } from "../isolation/hardening.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { EngineFacts } from "./engine-facts.ts";

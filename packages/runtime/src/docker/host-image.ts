@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import type { Abortable } from "../contract.ts";
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
-import { assembleHostRoot } from "../oci/host-image.ts";
+import { assembleHostRoot } from "../host/host-root.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { ImageReply } from "./engine-replies.ts";
 import { inspectImage, progressMessages } from "./pull-image.ts";

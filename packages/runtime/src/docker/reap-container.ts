@@ -1,8 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { killProcess } from "../oci/cgroups/cgroup.ts";
-import { errorCode } from "../oci/error-code.ts";
+import { killProcess } from "../host/cgroups/cgroup.ts";
+import { errorCode } from "../host/error-code.ts";
 
 /** What the engine starts for a container; never a process of a job, which may call itself anything. */
 const programs = /^(?:containerd-shim|runsc)/;

@@ -1,7 +1,7 @@
 import { access, constants } from "node:fs/promises";
 import type { SandboxPlan } from "../contract.ts";
-import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "./disk-use.ts";
-import { DiskWatch } from "./disk-watch.ts";
+import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";
+import { DiskWatch } from "../isolation/disk-watch.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ContainerPathsReply, ContainerSizeReply, DiskUseReply } from "./engine-replies.ts";
 

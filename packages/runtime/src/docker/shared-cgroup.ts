@@ -1,9 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { SandboxLimits, SandboxPlan } from "../contract.ts";
-import type { Cgroup } from "../oci/cgroups/cgroup.ts";
-import type { CgroupHost } from "../oci/cgroups/cgroup-host.ts";
-import { errorCode } from "../oci/error-code.ts";
+import type { Cgroup } from "../host/cgroups/cgroup.ts";
+import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { errorCode } from "../host/error-code.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
 
 /** How often the kernel refused something for want of room; only ever grows. */

@@ -1,6 +1,6 @@
-import type { Hardening } from "../hardening.ts";
+import type { Hardening } from "../isolation/hardening.ts";
+import { seccompProfile } from "../isolation/seccomp-profile.ts";
 import type { ImageUser } from "./images/image-user.ts";
-import { seccompProfile } from "./seccomp-profile.ts";
 
 export interface BundlePlan {
   readonly rootfs: string;

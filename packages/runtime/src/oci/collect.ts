@@ -2,10 +2,10 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Abortable, Collected } from "../contract.ts";
 import type { EgressEngine } from "../egress/index.ts";
-import type { CgroupHost } from "./cgroups/cgroup-host.ts";
-import { errorCode } from "./error-code.ts";
-import { readMounts } from "./mounts.ts";
-import { removeTree, runCommand } from "./run-command.ts";
+import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { errorCode } from "../host/error-code.ts";
+import { readMounts } from "../host/mounts.ts";
+import { removeTree, runCommand } from "../host/run-command.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 
 /**

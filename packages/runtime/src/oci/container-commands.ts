@@ -1,6 +1,6 @@
 import { join } from "node:path";
+import { runCommand } from "../host/run-command.ts";
 import { type GvisorOptions, gvisorFlags } from "./gvisor.ts";
-import { runCommand } from "./run-command.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 
 export interface ContainerPlan {

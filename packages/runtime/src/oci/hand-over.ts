@@ -1,7 +1,7 @@
 import { lchownSync, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Abortable } from "../contract.ts";
-import { runCommand } from "./run-command.ts";
+import { runCommand } from "../host/run-command.ts";
 
 /** Ids of the host. */
 export interface Owner {

@@ -1,6 +1,6 @@
 import { formatBytes } from "@airlock/job";
 import type { SandboxLimits, StepStatus } from "../contract.ts";
-import type { Cgroup } from "./cgroups/cgroup.ts";
+import type { Cgroup } from "../host/cgroups/cgroup.ts";
 
 /** What the kernel counts of a sandbox over all its steps; both only grow. */
 export interface LimitCounts {

@@ -5,8 +5,8 @@ import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { EgressDenial } from "../contract.ts";
 import { nameServer, publicIpv4, startTestNetwork, type TestNetwork } from "../egress/testing/test-network.ts";
+import { findOnSystemPath } from "../host/find-program.ts";
 import { createOciRuntime, type OciRuntime, type OciRuntimeOptions } from "./index.ts";
-import { findOnSystemPath } from "./runtime-binary.ts";
 
 const { signal } = new AbortController();
 const limits = { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 };

@@ -2,8 +2,8 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
+import { findOnSystemPath } from "../host/find-program.ts";
 import { createOciRuntime } from "./index.ts";
-import { findOnSystemPath } from "./runtime-binary.ts";
 
 const never = new AbortController().signal;
 const runscPath = await findOnSystemPath(["runsc"]);

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
 import type { SandboxLimits } from "../contract.ts";
-import type { Hardening } from "../hardening.ts";
+import type { Hardening } from "../isolation/hardening.ts";
 import { createOciRuntime } from "./index.ts";
 
 const never = new AbortController().signal;

@@ -10,8 +10,8 @@ import {
   shellLessImage,
   temporaryDirectory,
 } from "@airlock/test-kit";
+import { findOnSystemPath } from "../host/find-program.ts";
 import { createOciRuntime } from "./index.ts";
-import { findOnSystemPath } from "./runtime-binary.ts";
 
 /** The contract runs with each OCI runtime that is installed, since they differ in cgroups, logs and exit codes. */
 const runtimePaths = [engines().oci?.runtimePath, await findOnSystemPath(["runc"]), await findOnSystemPath(["runsc"])];

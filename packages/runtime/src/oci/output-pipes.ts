@@ -2,7 +2,7 @@ import { close, constants, open as openDescriptor } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { runCommand } from "./run-command.ts";
+import { runCommand } from "../host/run-command.ts";
 
 const openFile = promisify(openDescriptor);
 const closeFile = promisify(close);

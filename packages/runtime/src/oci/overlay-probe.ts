@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
-import { removeTree, runCommand } from "./run-command.ts";
+import { removeTree, runCommand } from "../host/run-command.ts";
 
 /**
  * Finds out by mounting one whether overlays work on this file system, for this user, and with which options. Answers

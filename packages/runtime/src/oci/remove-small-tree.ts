@@ -1,6 +1,6 @@
 import { opendirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { errorCode } from "./error-code.ts";
+import { errorCode } from "../host/error-code.ts";
 
 /** A step that writes nothing outside of its workspace leaves about twenty. */
 const mostEntries = 100;

@@ -1,8 +1,7 @@
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { runtimeFailed } from "../errors.ts";
-import { runCommand, systemPath } from "./run-command.ts";
+import { findOnSystemPath } from "../host/find-program.ts";
+import { runCommand } from "../host/run-command.ts";
 
 export type RuntimeKind = "crun" | "runc" | "runsc";
 
@@ -49,17 +48,3 @@ export async function findRuntimeBinary(
 }
 
 const runtimeKinds = ["crun", "runc", "runsc"] as const;
-
-export async function findOnSystemPath(names: readonly string[]): Promise<string | undefined> {
-  for (const name of names) {
-    for (const directory of systemPath.split(":")) {
-      const candidate = join(directory, name);
-      const usable = await access(candidate, constants.X_OK).then(
-        () => true,
-        () => false,
-      );
-      if (usable) return candidate;
-    }
-  }
-  return undefined;
-}

@@ -2,10 +2,10 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { AirlockError, formatBytes } from "@airlock/job";
 import type { SandboxPlan } from "../contract.ts";
-import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../docker/disk-use.ts";
-import { DiskWatch } from "../docker/disk-watch.ts";
-import { errorCode } from "./error-code.ts";
-import { systemPath } from "./run-command.ts";
+import { errorCode } from "../host/error-code.ts";
+import { systemPath } from "../host/run-command.ts";
+import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";
+import { DiskWatch } from "../isolation/disk-watch.ts";
 
 export interface SandboxDiskOptions {
   readonly plan: SandboxPlan;

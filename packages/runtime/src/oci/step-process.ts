@@ -3,11 +3,11 @@ import { open, readdir, readFile, readlink } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Abortable, StepOutput, StepStatus } from "../contract.ts";
 import { runtimeFailed } from "../errors.ts";
-import { type Cgroup, killProcess } from "./cgroups/cgroup.ts";
-import { errorCode } from "./error-code.ts";
+import { type Cgroup, killProcess } from "../host/cgroups/cgroup.ts";
+import { errorCode } from "../host/error-code.ts";
+import { systemPath } from "../host/run-command.ts";
 import { type LaunchPlan, launchCommand } from "./launcher.ts";
 import type { OutputPipePool } from "./output-pipes.ts";
-import { systemPath } from "./run-command.ts";
 
 export interface StepProcessPlan {
   readonly launch: LaunchPlan;

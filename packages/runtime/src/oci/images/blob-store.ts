@@ -3,7 +3,7 @@ import { createReadStream, type ReadStream } from "node:fs";
 import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Abortable } from "../../contract.ts";
-import { errorCode } from "../error-code.ts";
+import { errorCode } from "../../host/error-code.ts";
 
 /** What a source delivers is not what its digest promised. */
 export class BlobMismatchError extends Error {

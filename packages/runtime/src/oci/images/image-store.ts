@@ -5,7 +5,7 @@ import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { Abortable, RegistryCredentials } from "../../contract.ts";
 import { imageInvalid, runtimeFailed } from "../../errors.ts";
-import { errorCode } from "../error-code.ts";
+import { errorCode } from "../../host/error-code.ts";
 import type { IdRange } from "../id-range.ts";
 import { BlobStore } from "./blob-store.ts";
 import { chainIds, sha256 } from "./chain-id.ts";

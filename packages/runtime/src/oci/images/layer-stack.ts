@@ -1,7 +1,7 @@
 import type { Stats } from "node:fs";
 import { lstat, open, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import { errorCode } from "../error-code.ts";
+import { errorCode } from "../../host/error-code.ts";
 
 /** How many symbolic links a path may go through, as in the kernel. */
 const maxLinks = 40;

@@ -20,7 +20,7 @@ import {
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { errorCode } from "../error-code.ts";
+import { errorCode } from "../../host/error-code.ts";
 import { hostId, type IdRange } from "../id-range.ts";
 import { LayerError } from "./layer-error.ts";
 import { latin1, onDisk } from "./layer-stack.ts";

@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { extract } from "tar-stream";
 import type { Abortable } from "../../contract.ts";
 import { imageInvalid } from "../../errors.ts";
-import { errorCode } from "../error-code.ts";
+import { errorCode } from "../../host/error-code.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { sha256 } from "./chain-id.ts";
 import type { ImageLimits } from "./image-limits.ts";

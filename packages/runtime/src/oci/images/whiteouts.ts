@@ -1,7 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { errorCode } from "../error-code.ts";
-import { runCommand } from "../run-command.ts";
+import { errorCode } from "../../host/error-code.ts";
+import { runCommand } from "../../host/run-command.ts";
 import type { LayerStack } from "./layer-stack.ts";
 import type { LayerTree } from "./layer-tree.ts";
 

@@ -1,6 +1,6 @@
 import type { EgressPolicy } from "@airlock/job";
 import type { SandboxLimits } from "../../contract.ts";
-import type { Hardening } from "../../hardening.ts";
+import type { Hardening } from "../../isolation/hardening.ts";
 import type { HostileImageName } from "./hostile-images.ts";
 
 /**

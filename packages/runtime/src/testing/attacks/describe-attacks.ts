@@ -9,7 +9,7 @@ import type { Runtime, StepStatus } from "../../contract.ts";
 import type { EgressOptions } from "../../egress/index.ts";
 import type { Zones } from "../../egress/testing/agent-messages.ts";
 import { nameServer, publicIpv4, startTestNetwork } from "../../egress/testing/test-network.ts";
-import type { Hardening } from "../../hardening.ts";
+import type { Hardening } from "../../isolation/hardening.ts";
 import type { Attack, AttackPlan, RuntimeName, Scene, Weakened } from "./attack.ts";
 import { attacks } from "./catalogue/index.ts";
 import type { HostileImageName } from "./hostile-images.ts";

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { readdir, stat, statfs } from "node:fs/promises";
 import { promisify } from "node:util";
-import { errorCode } from "../oci/error-code.ts";
+import { errorCode } from "../host/error-code.ts";
 
 /** Descriptors that are looked at in one round: a job may hold millions. */
 const mostDescriptors = 20_000;

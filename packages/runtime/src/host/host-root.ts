@@ -1,6 +1,6 @@
 import { chmod, lstat, mkdir, readlink, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { OciMount } from "./bundle-config.ts";
+import type { OciMount } from "../oci/bundle-config.ts";
 import { errorCode } from "./error-code.ts";
 
 /** The image name that stands for the host's own tool chain. */
