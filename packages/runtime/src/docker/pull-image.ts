@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { errorMessage } from "@airlock/job";
 import type { Abortable, RegistryCredentials } from "../contract.ts";
 import { imageInvalid, imageUnavailable, runtimeFailed } from "../errors.ts";
-import { type ImageReference, parseImageReference } from "../oci/images/image-reference.ts";
+import { type ImageReference, parseImageReference } from "../images/image-reference.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { ImageReply, ProgressReply } from "./engine-replies.ts";
 import { PullProgress } from "./pull-progress.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { digestPattern } from "./image-reference.ts";
+import { digestPattern } from "../../images/image-reference.ts";
 
 const Digest = z.string().regex(digestPattern, "digest other than sha256");
 const Size = z.int().min(0);

@@ -18,7 +18,7 @@ import {
   imageArchitecture,
   selectPlatform,
 } from "./image-manifest.ts";
-import { digestPattern } from "./image-reference.ts";
+import { digestPattern } from "../../images/image-reference.ts";
 import { checkManifest, parseConfig, parseManifest, type StoredImage } from "./pull-image.ts";
 
 export interface LoadedImage extends StoredImage {

@@ -12,9 +12,9 @@ import {
   manifestMediaTypes,
   selectPlatform,
 } from "./image-manifest.ts";
-import type { ImageReference } from "./image-reference.ts";
+import type { ImageReference } from "../../images/image-reference.ts";
 import type { RegistryAccess, RegistryClient } from "./registry-client.ts";
-import type { TaskOptions } from "./shared-tasks.ts";
+import type { TaskOptions } from "../../images/shared-tasks.ts";
 
 export interface StoredImage {
   /** Whether it took credentials to get it. */

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Abortable, RegistryCredentials } from "../../contract.ts";
 import { imageInvalid, imageUnavailable } from "../../errors.ts";
 import { manifestMediaTypes } from "./image-manifest.ts";
-import type { ImageReference } from "./image-reference.ts";
+import type { ImageReference } from "../../images/image-reference.ts";
 
 export interface RegistryOptions {
   /** `HOST[:PORT]` of registries that are asked over plain HTTP. Loopback hosts always are. Default: none. */

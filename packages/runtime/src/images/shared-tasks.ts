@@ -1,4 +1,4 @@
-import type { Abortable } from "../../contract.ts";
+import type { Abortable } from "../contract.ts";
 
 export interface TaskOptions extends Abortable {
   readonly progress: (text: string) => void;

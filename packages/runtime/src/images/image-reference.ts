@@ -1,8 +1,8 @@
-import { imageInvalid } from "../../errors.ts";
+import { imageInvalid } from "../errors.ts";
 
 /** Where an image is: `docker.io/library/alpine:3.20`, `registry.example.com:5000/team/app@sha256:…`. */
 export interface ImageReference {
-  /** As written in references, e.g. `docker.io`, `localhost:5000`. */
+  /** The same for every spelling of one host: `docker.io`, `localhost:5000`; in lower case, without the port 443. */
   readonly registry: string;
   /** E.g. `library/alpine`. */
   readonly repository: string;
@@ -42,11 +42,11 @@ export function parseImageReference(text: string): ImageReference {
   const slash = name.indexOf("/");
   const first = slash < 0 ? "" : name.slice(0, slash);
   const isRegistry = /[.:[]/.test(first) || first === "localhost" || first !== first.toLowerCase();
-  const registry = isRegistry ? (first === "index.docker.io" ? "docker.io" : first) : "docker.io";
+  const registry = isRegistry ? canonicalRegistry(first) : hub;
   const path = isRegistry ? name.slice(slash + 1) : name;
-  if (!registryPattern.test(registry)) throw malformed("bad registry");
+  if (registry === undefined) throw malformed("bad registry");
   if (!namePattern.test(path)) throw malformed("bad name, write it in lower case as REGISTRY/PATH:TAG");
-  const repository = registry === "docker.io" && !path.includes("/") ? `library/${path}` : path;
+  const repository = registry === hub && !path.includes("/") ? `library/${path}` : path;
   if (repository.length > 255) throw malformed("the name is too long");
 
   if (digest !== undefined) {
@@ -55,4 +55,25 @@ export function parseImageReference(text: string): ImageReference {
   }
   const version = { kind: "tag", text: tag ?? "latest" } as const;
   return { registry, repository, version, canonical: `${registry}/${repository}:${version.text}` };
+}
+
+const hub = "docker.io";
+const hubAliases: ReadonlySet<string> = new Set(["index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]);
+
+/**
+ * One spelling for each host, so that neither a policy nor credentials depend on how a job writes it: `Docker.IO`,
+ * `registry.example.com:443` and `0x7f.1:5000` have others. `undefined` when it is no host.
+ */
+export function canonicalRegistry(text: string): string | undefined {
+  if (!registryPattern.test(text)) return undefined;
+  const url = URL.parse(`https://${text}`);
+  if (!url) return undefined;
+  if (hubAliases.has(url.host) || url.host === hub) return hub;
+  // Over plain HTTP, as on the loopback, no port means another one.
+  return url.port === "" && /:0*443$/.test(text) && isLoopbackHost(url.hostname) ? `${url.host}:443` : url.host;
+}
+
+/** Of a host without its port, as {@link canonicalRegistry} writes it. */
+export function isLoopbackHost(host: string): boolean {
+  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(host);
 }
