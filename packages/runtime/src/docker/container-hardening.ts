@@ -1,4 +1,5 @@
 import type { Hardening } from "../isolation/hardening.ts";
+import { hiddenPaths } from "../isolation/hidden-paths.ts";
 import { seccompProfile } from "../isolation/seccomp-profile.ts";
 
 export interface HardeningFacts {
@@ -10,24 +11,8 @@ export interface HardeningFacts {
   readonly memoryBytes: number;
 }
 
-/** What of the file systems of the kernel tells of the host, or is as good as a switch of it. */
-const hidden = {
-  MaskedPaths: [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-  ],
-  ReadonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-};
+/** Whoever sets these replaces the engine's own lists. */
+const hidden = { MaskedPaths: hiddenPaths.maskedPaths, ReadonlyPaths: hiddenPaths.readonlyPaths };
 
 /** The part of a container's `HostConfig` that stands for its hardening. */
 export function containerHardening(hardening: Hardening, facts: HardeningFacts): object {

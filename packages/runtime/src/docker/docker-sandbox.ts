@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
 import { hostImageName } from "../host/host-root.ts";
+import { handOverWorkspace } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
@@ -15,7 +16,7 @@ import { SandboxDisk } from "./sandbox-disk.ts";
 import type { SandboxNetwork } from "./sandbox-network.ts";
 import type { SharedCgroup } from "./shared-cgroup.ts";
 import { StepContainer, type StepContainerOptions } from "./step-container.ts";
-import { giveWorkspace, type UserIds } from "./workspace-user.ts";
+import type { UserIds } from "./workspace-user.ts";
 
 export interface DockerSandboxOptions {
   readonly plan: SandboxPlan;
@@ -181,7 +182,8 @@ export class DockerSandbox implements Sandbox {
     const { plan, facts, hardening } = this.#options;
     if (this.#engine.isLocal && process.geteuid?.() === 0) {
       const base = hardening.userNamespace ? (facts.remappedRoot ?? root) : root;
-      await giveWorkspace(plan.workspaceDir, { uid: base.uid + user.uid, gid: base.gid + user.gid });
+      const owner = { uid: base.uid + user.uid, gid: base.gid + user.gid };
+      await handOverWorkspace(plan.workspaceDir, owner, options);
     } else {
       await container.giveWorkspace(user, options);
     }

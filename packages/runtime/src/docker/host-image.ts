@@ -41,14 +41,14 @@ export async function ensureHostImage(engine: EngineClient, { signal }: Abortabl
 async function packHostRoot(): Promise<{ archive: Buffer; readOnlyPaths: readonly string[] }> {
   const directory = await mkdtemp(join(tmpdir(), "airlock-host-"));
   try {
-    const mounts = await assembleHostRoot(directory);
+    const readOnlyPaths = await assembleHostRoot(directory);
     await unfoldSbin(directory);
     // The same bytes every time, so that the same image is found again.
     const reproducible = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"];
     const { stdout } = await promisify(execFile)("tar", ["-C", directory, ...reproducible, "-c", "."], {
       encoding: "buffer",
     });
-    return { archive: stdout, readOnlyPaths: mounts.map(({ destination }) => destination) };
+    return { archive: stdout, readOnlyPaths };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -1,26 +1,10 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
-import { runtimeFailed } from "../errors.ts";
-
+/** As the container numbers its users. */
 export interface UserIds {
   readonly uid: number;
   readonly gid: number;
 }
 
 const mostId = 65_535;
-
-/**
- * Gives everything below a workspace to the user of the next step, links themselves and nothing that they lead to. No
- * process of the job runs meanwhile.
- */
-export async function giveWorkspace(workspaceDir: string, user: UserIds): Promise<void> {
-  const args = ["-h", "-R", "-P", "--", `${user.uid}:${user.gid}`, workspaceDir];
-  try {
-    await promisify(execFile)("chown", args, { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } });
-  } catch (error) {
-    throw runtimeFailed("the workspace could not be given to the image's user", error);
-  }
-}
 
 /** `null` where the image names a user that only its own files explain. */
 export function numericUser(user: string): UserIds | null {

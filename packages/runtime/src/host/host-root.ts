@@ -1,6 +1,5 @@
 import { chmod, lstat, mkdir, readlink, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { OciMount } from "../oci/bundle-config.ts";
 import { errorCode } from "./error-code.ts";
 
 /** The image name that stands for the host's own tool chain. */
@@ -22,10 +21,11 @@ const readOnlyConfiguration = [
 
 /**
  * Fills an empty directory with a root file system that shows the host's tool chain and nothing else of the host, and
- * answers the mounts that it needs.
+ * answers the paths of the host that are to be mounted read-only at the same place. Without the mounts below them: a tool
+ * chain is in the directory itself, and what the host mounts there is not ours to show.
  */
-export async function assembleHostRoot(directory: string): Promise<readonly OciMount[]> {
-  const mounts: OciMount[] = [];
+export async function assembleHostRoot(directory: string): Promise<readonly string[]> {
+  const readOnlyPaths: string[] = [];
   for (const [name, mode] of [
     ["dev", 0o755],
     ["proc", 0o755],
@@ -52,16 +52,16 @@ export async function assembleHostRoot(directory: string): Promise<readonly OciM
     if (kind === "link") await symlink(await readlink(join("/", name)), join(directory, name));
     if (kind !== "directory") continue;
     await mkdir(join(directory, name));
-    mounts.push(readOnly(name));
+    readOnlyPaths.push(join("/", name));
   }
   for (const name of readOnlyConfiguration) {
     const kind = await kindOf(join("/", name));
     if (kind === "directory") await mkdir(join(directory, name));
     else if (kind === "file") await writeFile(join(directory, name), "");
     else continue;
-    mounts.push(readOnly(name));
+    readOnlyPaths.push(join("/", name));
   }
-  return mounts;
+  return readOnlyPaths;
 }
 
 const ownConfiguration: Readonly<Record<string, string>> = {
@@ -69,12 +69,6 @@ const ownConfiguration: Readonly<Record<string, string>> = {
   group: "root:x:0:\nnogroup:x:65534:\n",
   "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 };
-
-/** Without the mounts below: a tool chain is in the directory itself, and what the host mounts there is not ours to show. */
-function readOnly(name: string): OciMount {
-  const path = join("/", name);
-  return { destination: path, type: "bind", source: path, options: ["bind", "ro", "nosuid", "nodev", "private"] };
-}
 
 async function kindOf(path: string): Promise<"directory" | "file" | "link" | "absent"> {
   try {

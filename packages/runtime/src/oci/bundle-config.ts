@@ -1,4 +1,5 @@
 import type { Hardening } from "../isolation/hardening.ts";
+import { hiddenPaths } from "../isolation/hidden-paths.ts";
 import { seccompProfile } from "../isolation/seccomp-profile.ts";
 import type { ImageUser } from "./images/image-user.ts";
 
@@ -47,6 +48,11 @@ export interface OciMount {
   readonly type: string;
   readonly source: string;
   readonly options: readonly string[];
+}
+
+/** A path of the host at the same place in the container, without what is mounted below it. */
+export function readOnlyBind(path: string): OciMount {
+  return { destination: path, type: "bind", source: path, options: ["bind", "ro", "nosuid", "nodev", "private"] };
 }
 
 /**
@@ -113,29 +119,15 @@ export function bundleConfig(plan: BundlePlan): object {
       ...(network.kind === "inherited" ? {} : { sysctl: { "net.ipv4.ip_unprivileged_port_start": "0" } }),
       ...(plan.cgroupsPath === null ? {} : { cgroupsPath: plan.cgroupsPath }),
       ...(hardening.seccomp ? { seccomp: seccompProfile(process.arch) } : {}),
-      ...(hardening.maskedPaths ? hiddenPaths : {}),
+      ...(hardening.maskedPaths ? hidden : {}),
     },
   };
 }
 
-/** Docker's and containerd's lists, and the cgroups. */
-const hiddenPaths = {
-  maskedPaths: [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-    "/sys/fs/cgroup",
-  ],
-  readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+/** With the cgroups, which Docker shows read-only. */
+const hidden = {
+  maskedPaths: [...hiddenPaths.maskedPaths, "/sys/fs/cgroup"],
+  readonlyPaths: hiddenPaths.readonlyPaths,
 };
 
 const inert = ["nosuid", "noexec", "nodev"];
