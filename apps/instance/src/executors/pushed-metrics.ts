@@ -10,7 +10,7 @@ const labelPattern = /[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"[
 const valuePattern = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|NaN|[+-]?Inf)$/;
 
 /** Name, labels as they are written (escaped as they came), value. */
-export type Series = readonly [name: string, labels: string, value: string];
+type Series = readonly [name: string, labels: string, value: string];
 
 export interface PushedMetrics {
   /** Families by name. */

@@ -22,6 +22,9 @@ create index code_intel_uploads_open on code_intel_uploads (created_at) where st
 -- Every upload asks what all artifacts weigh: from the index alone.
 create index artifacts_bytes on artifacts (bytes);
 
+-- A list of the few that ended badly does not look through the many that did not.
+create index jobs_ended_badly on jobs (state, id desc) where state in ('errored', 'failed', 'canceled');
+
 -- Each row changes state twice and more, and every index that is not partial takes a new entry each time.
 drop index jobs_visible;
 drop index job_tokens_created_at;
