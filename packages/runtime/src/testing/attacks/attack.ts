@@ -1,5 +1,5 @@
 import type { EgressPolicy } from "@airlock/job";
-import type { SandboxLimits } from "../../contract.ts";
+import type { SandboxLimits, StepStatus } from "../../contract.ts";
 import type { Hardening } from "../../isolation/hardening.ts";
 import type { HostileImageName } from "./hostile-images.ts";
 
@@ -30,7 +30,9 @@ export interface Attack {
   readonly prepare?: () => Promise<HostProps>;
   /** Looks from the host at what the attack did; answers what is wrong, `null` when nothing is. */
   readonly inspect?: (scene: Scene) => Promise<string | null>;
-  /** What the script prints when it did what `inspect` judges, instead of BREACH and HELD. */
+  /** Looks from the host again and again while the step runs; answers what is wrong, `null` when nothing is. */
+  readonly watch?: () => Promise<string | null>;
+  /** What the script prints when it did what `inspect` or `watch` judges, instead of BREACH and HELD. */
   readonly expects?: string;
   /** Default: every runtime. */
   readonly runtimes?: readonly RuntimeName[];
@@ -69,4 +71,6 @@ export interface Scene {
   readonly workspaceDir: string;
   readonly scriptsDir: string;
   readonly output: string;
+  /** How the step ended; an error when it was refused, stopped or timed out. */
+  readonly status: StepStatus | Error;
 }

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { describeWithEngines, type EngineName, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -97,6 +98,7 @@ export function describeAttacks(target: AttackTarget): void {
       const timeout = AbortSignal.timeout(attack.timeoutMs ?? defaultTimeoutMs);
       const image = await imageIn(runtime, attack.image);
       const printed: Buffer[] = [];
+      await using watch = watchHost(attack);
       let status: StepStatus | Error;
       await using sandbox = await runtime.createSandbox(
         {
@@ -130,8 +132,10 @@ export function describeAttacks(target: AttackTarget): void {
         workspaceDir,
         scriptsDir,
         output: Buffer.concat(printed).toString("latin1"),
+        status,
       };
-      return { status, scene, verdict: await judge(attack, scene, status) };
+      const seen = await watch.end();
+      return { verdict: seen ? ({ kind: "breach", what: seen } as const) : await judge(attack, scene) };
     }
 
     for (const attack of attacks.filter(({ runtimes: only }) => only?.includes(target.name) ?? true)) {
@@ -157,7 +161,26 @@ type Verdict =
   | { readonly kind: "breach"; readonly what: string }
   | { readonly kind: "not tried"; readonly output: string; readonly status: StepStatus | Error };
 
-async function judge(attack: Attack, scene: Scene, status: StepStatus | Error): Promise<Verdict> {
+/** Looks at the host ten times a second, until something is wrong or the step has ended. */
+function watchHost({ watch }: Attack): AsyncDisposable & { readonly end: () => Promise<string | null> } {
+  const ended = new AbortController();
+  const seen = (async () => {
+    while (watch && !ended.signal.aborted) {
+      const wrong = await watch();
+      if (wrong) return wrong;
+      await setTimeout(100);
+    }
+    return null;
+  })();
+  const end = () => {
+    ended.abort();
+    return seen;
+  };
+  return { end, [Symbol.asyncDispose]: async () => void (await end()) };
+}
+
+async function judge(attack: Attack, scene: Scene): Promise<Verdict> {
+  const { status } = scene;
   const breach = /^BREACH.*$/m.exec(scene.output)?.[0] ?? (await attack.inspect?.(scene));
   if (breach) return { kind: "breach", what: breach };
   const held = /^HELD.*$/m.exec(scene.output)?.[0];

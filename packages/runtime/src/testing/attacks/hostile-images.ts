@@ -33,6 +33,13 @@ export const hostileImages = {
     ]),
   /** Names the loader's own libraries for every program of the step. */
   preload: () => attackerImage({ Env: ["PATH=/bin:/usr/bin", "LD_PRELOAD=/airlock/attack", "BASH_ENV=/x", "ENV=/x"] }),
+  /** Wants to run as a user that it has no account of. */
+  "unknown-user": () => attackerImage({ User: "somebody" }),
+  /** Has two megabytes of environment. */
+  "huge-environment": () =>
+    attackerImage({
+      Env: ["PATH=/bin:/usr/bin", ...Array.from({ length: 32 }, (_, i) => `FILL_${i}=${"x".repeat(65_536)}`)],
+    }),
 } as const satisfies Record<string, () => Promise<FixtureImage>>;
 
 export type HostileImageName = keyof typeof hostileImages;

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -138,16 +140,6 @@ const standing: readonly (readonly [id: string, does: string, defence: string, s
       noSetting("adds devices"),
     ],
     [
-      "host-processes",
-      "reads memory and environment of other processes of the machine",
-      "a process namespace of its own",
-      perlScript(`
-my @others = grep { open(my $f, "<", "/proc/$_/environ") && do { local $/; <$f> } =~ /AIRLOCK_ATTACK_MARK=host/ }
-  map { m{(\\d+)} } glob("/proc/[0-9]*");
-print @others ? "BREACH @others\\n" : "HELD none of them is there\\n";`),
-      noSetting("shares the host's processes"),
-    ],
-    [
       "host-root",
       "is root on the machine outside of its mounts",
       "a root of its own",
@@ -190,7 +182,7 @@ export const hostSurfaceAttacks: readonly Attack[] = [
     defence: "no new privileges",
     image: "unprivileged",
     script: `id=$(/bin/setuid-id -u); if [ "$id" = 0 ]; then echo BREACH it is root; else echo "HELD it is $id"; fi\n`,
-    weakened: { hardening: { noNewPrivileges: false, userNamespace: false } },
+    weakened: { hardening: { noNewPrivileges: false } },
   },
   {
     id: "root-on-host",
@@ -222,5 +214,26 @@ export const hostSurfaceAttacks: readonly Attack[] = [
 socket(my $socket, 1, 1, 0) or die; my $address = pack("Sa*", 1, "\\0" . $ENV{SOCKET});
 print connect($socket, $address) ? "BREACH it answers\\n" : "HELD $!\\n";`),
     weakened: noSetting("shares the host's network"),
+  },
+  {
+    id: "host-processes",
+    does: "reads memory and environment of other processes of the machine",
+    defence: "a process namespace of its own",
+    prepare: async () => {
+      const child = spawn("sleep", ["60"], { env: { AIRLOCK_ATTACK_MARK: "host" }, stdio: "ignore" });
+      await once(child, "spawn");
+      return {
+        env: {},
+        async [Symbol.asyncDispose]() {
+          child.kill();
+          if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+        },
+      };
+    },
+    script: perlScript(`
+my @others = grep { open(my $f, "<", "/proc/$_/environ") && do { local $/; <$f> } =~ /AIRLOCK_ATTACK_MARK=host/ }
+  map { m{(\\d+)} } glob("/proc/[0-9]*");
+print @others ? "BREACH @others\\n" : "HELD none of them is there\\n";`),
+    weakened: noSetting("shares the host's processes"),
   },
 ];

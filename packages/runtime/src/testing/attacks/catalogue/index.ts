@@ -3,13 +3,17 @@ import { exhaustionAttacks } from "./exhaustion.ts";
 import { hostSurfaceAttacks } from "./host-surface.ts";
 import { imageAttacks } from "./images.ts";
 import { kernelAttacks } from "./kernel.ts";
+import { kernelObjectAttacks } from "./kernel-objects.ts";
 import { networkAttacks } from "./network.ts";
+import { sandboxProcessAttacks } from "./sandbox-processes.ts";
 
 /** Every attack that a runtime has to withstand. */
 export const attacks: readonly Attack[] = [
   ...kernelAttacks,
   ...hostSurfaceAttacks,
+  ...sandboxProcessAttacks,
   ...exhaustionAttacks,
+  ...kernelObjectAttacks,
   ...imageAttacks,
   ...networkAttacks,
 ];

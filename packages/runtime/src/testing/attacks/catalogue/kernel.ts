@@ -148,6 +148,24 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
     { hardening: { capabilities: ["NET_RAW"] } },
   ],
   [
+    "clone3-user-namespace",
+    "makes a user namespace with clone3, whose flags no filter can read",
+    `my $arguments = pack("Q8", 0x10000000, 0, 0, 0, 17, 0, 0, 0); my $pid = syscall(435, $arguments, 64); if ($pid == 0) { syscall(231, 0); } $pid`,
+    withoutSeccomp,
+  ],
+  [
+    "kernel-cryptography",
+    "has the kernel compute with its cryptographic code",
+    `my $socket; socket($socket, 38, 5, 0) ? 1 : undef`,
+    mayBeMissing,
+  ],
+  [
+    "watch-file-system",
+    "watches all of a file system with fanotify",
+    `syscall(300, 0x4, 0)`,
+    withoutSeccompAnd("SYS_ADMIN"),
+  ],
+  [
     "device-node",
     "makes a node of the machine's disk",
     `my $path = "/tmp/disk"; syscall(133, $path, 0060600, 0xfe00)`,

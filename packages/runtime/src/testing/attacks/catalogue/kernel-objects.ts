@@ -1,0 +1,71 @@
+import { open } from "node:fs/promises";
+import type { Attack } from "../attack.ts";
+import { perlScript } from "../scripts.ts";
+
+const MiB = 2 ** 20;
+
+/** Attempts to use up what the kernel counts apart from memory, processes and disk. */
+export const kernelObjectAttacks: readonly Attack[] = [
+  {
+    id: "processor",
+    does: "computes on more processors than it was given",
+    defence: "a limit of processor time for the whole sandbox",
+    plan: { limits: { cpus: 0.1 } },
+    script: perlScript(`
+sub now { open(my $file, "<", "/proc/uptime"); (split " ", <$file>)[0] }
+my $start = now();
+for (1..4) { if (fork == 0) { while (now() - $start < 3) { } exit } }
+wait for 1..4; my (undef, undef, $user, $system) = times;
+my $used = ($user + $system) / (now() - $start);
+printf "%s %.2f processors\\n", $used > 0.2 ? "BREACH" : "HELD", $used;`),
+    weakened: { plan: { limits: { cpus: 2 } } },
+  },
+  {
+    id: "socket-buffers",
+    does: "hides memory in sockets that nobody reads",
+    defence: "the kernel's memory for a sandbox counts as its own",
+    script: perlScript(`
+my ($held, @sockets) = (0); my $data = "x" x 65536;
+while ($held < ${384 * MiB}) {
+  socketpair(my $one, my $two, 1, 1, 0) or do { print "HELD after $held: $!\\n"; exit };
+  push @sockets, $one, $two; $one->blocking(0);
+  while (my $sent = syswrite($one, $data)) { $held += $sent }
+}
+print "BREACH $held bytes\\n";`),
+    endIsHeld: true,
+    weakened: { plan: { limits: { memoryBytes: 1024 * MiB } } },
+  },
+  {
+    id: "message-queues",
+    does: "hides memory in POSIX message queues",
+    defence: "an IPC namespace of its own; the kernel's bound for each user",
+    script: perlScript(`
+my $held = 0;
+for my $number (1..2000) {
+  my ($name, $attributes) = ("airlock$number", pack("q8", 0, 10, 8192, 0, 0, 0, 0, 0));
+  my $queue = syscall(240, $name, 0102, 0600, $attributes);
+  if ($queue == -1) { print "HELD after $held queues: $!\\n"; exit } $held++;
+}
+print "BREACH $held queues\\n";`),
+    weakened: { cannotBeShown: "no setting raises the bound, which needs CAP_SYS_RESOURCE" },
+  },
+  {
+    id: "pseudo-terminals",
+    does: "opens pseudo terminals until the machine has none left",
+    defence: "a /dev/pts of its own, for which the kernel keeps some back",
+    script: perlScript(`
+my @open; while (@open < 20000 && sysopen(my $file, "/dev/ptmx", 2 | 0400)) { push @open, $file }
+print "opened " . @open . "\\n"; sleep 2;`),
+    expects: "opened",
+    // As a login on the host would.
+    watch: async () => {
+      try {
+        await (await open("/dev/ptmx", "r+")).close();
+        return null;
+      } catch (error) {
+        return `the host has no terminal left: ${error}`;
+      }
+    },
+    weakened: { cannotBeShown: "the kernel keeps them back whatever the sandbox" },
+  },
+];
