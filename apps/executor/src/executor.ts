@@ -3,6 +3,7 @@ import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import type { Logger } from "pino";
 import { auditedPayload } from "./audited-payload.ts";
 import type { Config } from "./config/options.ts";
+import { egressWarning } from "./egress-plan.ts";
 import { startHealthServer } from "./health-server.ts";
 import { HeldJobs } from "./held-jobs.ts";
 import { IdleMemory } from "./idle-memory.ts";
@@ -26,8 +27,15 @@ import { WorkspaceFactory } from "./workspace/workspace.ts";
 export interface ExecutorDependencies {
   readonly config: Config;
   readonly logger: Logger;
-  /** Called once, with the directory that the runtime may use. */
-  readonly createRuntime: (stateDir: string, signal: AbortSignal) => Promise<Runtime>;
+  /**
+   * Called once, with the directory that the runtime may use. `onProblem` takes what goes wrong between jobs with the rules
+   * of their networks.
+   */
+  readonly createRuntime: (
+    stateDir: string,
+    signal: AbortSignal,
+    onProblem: (problem: string) => void,
+  ) => Promise<Runtime>;
   /** Called when a first and a second signal to stop may come. */
   readonly onReadyToStop: (stop: StopExecutor) => void;
 }
@@ -53,10 +61,18 @@ export async function runExecutor({
   const { signal } = stopping;
   await using stack = new AsyncDisposableStack();
   const data = stack.use(await openDataDirectory(config.dataDir));
-  const runtime = await createRuntime(data.runtimeDir, signal);
+  const metrics = new Metrics(queueNames(config));
+  const runtime = await createRuntime(data.runtimeDir, signal, (problem) => {
+    metrics.countEgressProblem();
+    logger.warn({ problem }, "the networks of jobs");
+  });
   stack.defer(() => runtime.close());
   const description = await runtime.describe({ signal });
-  for (const note of description.notes) logger.info({ note }, "about this machine");
+  const withoutNetwork = egressWarning(config.job.egress, description);
+  if (withoutNetwork !== null) logger.warn({ finding: withoutNetwork }, "egress policies can't be enforced");
+  for (const note of description.notes) {
+    if (note !== description.egressProblem) logger.info({ note }, "about this machine");
+  }
 
   const { path, certificateFile, cacheBytes } = config.workspace;
   const mounts = new Mounts(path);
@@ -100,12 +116,12 @@ export async function runExecutor({
     owner: runtime.workspaceOwner,
     keep: config.workspace.keep,
     submodules: config.workspace.submodules,
+    lfs: config.workspace.lfs,
     path,
   });
 
   const client = new InstanceClient(config.instance, await executorName(config.dataDir));
   stack.defer(() => client.close());
-  const metrics = new Metrics(queueNames(config));
   const activeSandboxes = new Set<string>();
   const memory = new IdleMemory();
   memory.idle();
@@ -126,11 +142,12 @@ export async function runExecutor({
         {
           client,
           runtime,
+          enforcement: description,
           workspaces,
           git,
           owner: data.owner,
           activeSandboxes,
-          countDenial: () => metrics.countDenial(),
+          countDenial: (kind) => metrics.countDenial(kind),
           countIncompleteLog: () => metrics.countIncompleteLog(),
           spoolDir: data.spoolDir,
           options: config.job,

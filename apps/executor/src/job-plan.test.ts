@@ -11,7 +11,7 @@ const options = {
   maximumMemoryBytes: 1e9,
   maximumPids: 100,
   maximumDiskBytes: 2e9,
-  defaultEgress: "public" as const,
+  egress: { default: null, unenforced: "refuse" as const, openable: [] },
   registryCredentials: {},
   maximumLogBytes: 1e6,
   maximumLogBytesPerSecond: 0,
@@ -21,7 +21,9 @@ const options = {
 
 const plan = (wire: JobPayloadWire, changes: Partial<JobOptions> = {}) => {
   const payload = JobPayload.parse(wire);
-  return planJob({ payload, queue: "default", key: "default/1" }, { ...options, ...changes });
+  const enforces = { cpu: true, memory: true, pids: true, egressNone: true, egressPublic: true, egressAllow: true };
+  const enforcement = { enforces: { ...enforces, disk: "none" as const } };
+  return planJob({ payload, queue: "default", key: "default/1" }, { ...options, ...changes }, enforcement);
 };
 
 const withExtension = (more: object) => {
@@ -34,7 +36,7 @@ describe("a job's plan", () => {
     expect(plan(foreignJob(1, ["true"]))).toMatchObject({
       timeoutMs: 60_000,
       limits: { cpus: 2, memoryBytes: 1e9, pids: 100, diskBytes: 2e9 },
-      egress: { kind: "public" },
+      egress: { policy: { kind: "public" }, note: null },
       shell: "protocol",
     });
   });
@@ -44,7 +46,8 @@ describe("a job's plan", () => {
   });
 
   it("gives a foreign job no network where the administrator says so", () => {
-    expect(plan(foreignJob(1, ["true"]), { defaultEgress: "none" }).egress).toEqual({ kind: "none" });
+    const egress = { ...options.egress, default: "none" as const };
+    expect(plan(foreignJob(1, ["true"]), { egress }).egress).toEqual({ policy: { kind: "none" }, note: null });
   });
 
   it("takes what the job asks for as far as it is allowed", () => {
@@ -52,7 +55,7 @@ describe("a job's plan", () => {
     expect(plan(withExtension({ resources, timeoutMs: 1000, egress: { allow: ["example.com:443"] } }))).toMatchObject({
       timeoutMs: 1000,
       limits: { cpus: 0.5, memoryBytes: 512 * 1024 * 1024, pids: 10, diskBytes: 1e9 },
-      egress: { kind: "allow", rules: [{ kind: "name", name: "example.com", port: 443 }] },
+      egress: { policy: { kind: "allow", rules: [{ kind: "name", name: "example.com", port: 443 }] } },
     });
     for (const tooMuch of [{ cpus: 5 }, { memory: "2G" }, { pids: 101 }, { disk: "3G" }]) {
       expect(() => plan(withExtension({ resources: tooMuch }))).toThrow(expect.objectContaining({ reason: "policy" }));

@@ -1,9 +1,10 @@
 import { posix } from "node:path";
-import type { Egress, JobPayload, SecretFile } from "@airlock/api";
-import { AirlockError, type EgressPolicy, formatBytes, parseAllowRule, parseBytes } from "@airlock/job";
+import type { JobPayload, SecretFile } from "@airlock/api";
+import { AirlockError, formatBytes, parseBytes } from "@airlock/job";
 import type { SandboxLimits } from "@airlock/runtime";
 import type { JobOptions } from "./config/options.ts";
 import type { DequeuedJob } from "./dequeued-job.ts";
+import { type EgressEnforcement, type PlannedEgress, planEgress } from "./egress-plan.ts";
 
 /** A step as the executor runs it. */
 export interface PlannedStep {
@@ -23,13 +24,13 @@ export interface PlannedStep {
 export interface JobPlan {
   readonly timeoutMs: number;
   readonly limits: SandboxLimits;
-  readonly egress: EgressPolicy;
+  readonly egress: PlannedEgress;
   readonly shell: "strict" | "protocol";
   readonly steps: readonly PlannedStep[];
 }
 
 /** @throws {AirlockError} reason `policy` for what is not allowed here, `checkout-invalid` for a path that leaves the workspace. */
-export function planJob({ payload }: DequeuedJob, options: JobOptions): JobPlan {
+export function planJob({ payload }: DequeuedJob, options: JobOptions, enforcement: EgressEnforcement): JobPlan {
   if (payload.cliSteps.length > 0) {
     throw refused(
       "the job has steps for the src command, which this executor does not run",
@@ -40,7 +41,7 @@ export function planJob({ payload }: DequeuedJob, options: JobOptions): JobPlan 
   return {
     timeoutMs: Math.min(extension?.timeoutMs ?? Number.POSITIVE_INFINITY, options.maximumRuntimeMs),
     limits: limitsOf(payload, options),
-    egress: egressOf(extension?.egress ?? options.defaultEgress),
+    egress: planEgress(extension?.egress, options.egress, enforcement),
     shell: extension?.shell ?? "protocol",
     steps: payload.dockerSteps.map((step, index) => {
       const name = step.key ?? String(index);
@@ -93,17 +94,6 @@ function limitsOf(payload: JobPayload, options: JobOptions): SandboxLimits {
 
 function sizeOf(size: string | number | undefined): number | undefined {
   return typeof size === "string" ? parseBytes(size) : size;
-}
-
-function egressOf(egress: Egress): EgressPolicy {
-  if (typeof egress === "string") return { kind: egress };
-  const rules = egress.allow.map((text) => {
-    const rule = parseAllowRule(text);
-    if (rule.kind === "invalid")
-      throw refused(`"${text}" is not a rule of egress: ${rule.problem}`, "Mend the job's egress.");
-    return rule;
-  });
-  return { kind: "allow", rules };
 }
 
 function workingDirectory(name: string, dir: string): string {

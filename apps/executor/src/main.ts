@@ -10,7 +10,6 @@ import type { Config } from "./config/options.ts";
 import { readDockerConfig } from "./config/parse-registry-auth.ts";
 import { runExecutor, type StopExecutor } from "./executor.ts";
 import { install, installPath, readOsRelease } from "./install/install.ts";
-import { instanceAddresses } from "./instance-addresses.ts";
 import { createLogger } from "./logger.ts";
 import { usage } from "./usage.ts";
 import { validate } from "./validate/validate.ts";
@@ -59,7 +58,7 @@ async function run(given: Config, verify: boolean): Promise<number> {
   await runExecutor({
     config,
     logger,
-    createRuntime: (stateDir, signal) => createRuntime(config, stateDir, signal),
+    createRuntime: (stateDir, signal, onProblem) => createRuntime(config, stateDir, { signal, onProblem }),
     onReadyToStop: (stop) => signals.connect(stop),
   });
   return 0;
@@ -94,9 +93,20 @@ class StopSignals {
   }
 }
 
-async function createRuntime(config: Config, stateDir: string, signal: AbortSignal) {
+async function createRuntime(
+  config: Config,
+  stateDir: string,
+  { signal, onProblem }: { readonly signal: AbortSignal; readonly onProblem: (problem: string) => void },
+) {
   const { kind, dockerHost, dockerRuntime, allowHostImage, hardening, addHostGateway } = config.runtime;
-  const egress = { closed: await instanceAddresses(config.instance.url) };
+  const { closed, pool, nameServers } = config.runtime.egress;
+  const egress = {
+    closed,
+    closedHosts: [config.instance.url.hostname.replace(/^\[|\]$/g, "")],
+    ...(pool === null ? {} : { pool }),
+    ...(nameServers === null ? {} : { upstreams: nameServers }),
+    onProblem,
+  };
   const docker = {
     ...(dockerHost === null ? {} : { host: dockerHost }),
     ...(dockerRuntime === null ? {} : { runtime: dockerRuntime }),
@@ -129,7 +139,7 @@ async function runValidate(config: Config): Promise<boolean> {
     config,
     createRuntime: async (signal) => {
       await mkdir(runtimeDir(config), { recursive: true });
-      return await createRuntime(config, runtimeDir(config), signal);
+      return await createRuntime(config, runtimeDir(config), { signal, onProblem: () => {} });
     },
     print: (line) => console.log(line),
     signal: new AbortController().signal,

@@ -1,3 +1,4 @@
+import type { EgressDenial } from "@airlock/runtime";
 import type { JobOutcome } from "./job-outcome.ts";
 
 const bucketSeconds = [30, 60, 150, 300, 450, 600, 900, 1200, 1800, 2700, 3600];
@@ -9,7 +10,8 @@ export class Metrics {
   readonly #buckets: number[] = bucketSeconds.map(() => 0);
   #count = 0;
   #sumSeconds = 0;
-  #denials = 0;
+  readonly #denials = { connection: 0, name: 0 };
+  #egressProblems = 0;
   #incompleteLogs = 0;
 
   constructor(queues: readonly string[]) {
@@ -26,8 +28,13 @@ export class Metrics {
   }
 
   /** A destination or name that a job's egress policy denied. */
-  countDenial(): void {
-    this.#denials += 1;
+  countDenial(kind: EgressDenial["kind"]): void {
+    this.#denials[kind] += 1;
+  }
+
+  /** Rules of jobs' networks that had to be put back, or could not be. */
+  countEgressProblem(): void {
+    this.#egressProblems += 1;
   }
 
   /** A job whose log did not arrive whole: no part of the job's result. */
@@ -55,7 +62,11 @@ export class Metrics {
       `${name}_duration_seconds_sum{${queue}} ${this.#sumSeconds}`,
       `${name}_duration_seconds_count{${queue}} ${this.#count}`,
       "# TYPE airlock_executor_egress_denied_total counter",
-      `airlock_executor_egress_denied_total{${queue}} ${this.#denials}`,
+      ...Object.entries(this.#denials).map(
+        ([kind, count]) => `airlock_executor_egress_denied_total{${queue},kind="${kind}"} ${count}`,
+      ),
+      "# TYPE airlock_executor_egress_problems_total counter",
+      `airlock_executor_egress_problems_total{${queue}} ${this.#egressProblems}`,
       "# TYPE airlock_executor_logs_incomplete_total counter",
       `airlock_executor_logs_incomplete_total{${queue}} ${this.#incompleteLogs}`,
       "",

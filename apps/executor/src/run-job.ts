@@ -2,11 +2,12 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AirlockError, errorMessage, formatDuration } from "@airlock/job";
-import type { Runtime, Sandbox } from "@airlock/runtime";
+import type { EgressDenial, Runtime, Sandbox } from "@airlock/runtime";
 import type { Logger } from "pino";
 import type { JobOptions } from "./config/options.ts";
 import { registryCredentials } from "./config/parse-registry-auth.ts";
 import { type DequeuedJob, instanceKnows } from "./dequeued-job.ts";
+import type { EgressEnforcement } from "./egress-plan.ts";
 import type { InstanceClient } from "./instance-client/instance-client.ts";
 import { type JobOutcome, outcomeOfError } from "./job-outcome.ts";
 import { type JobPlan, planJob } from "./job-plan.ts";
@@ -29,6 +30,8 @@ import { inlineContent, type WorkspaceFile } from "./workspace/write-files.ts";
 export interface JobDependencies {
   readonly client: InstanceClient;
   readonly runtime: Runtime;
+  /** What the runtime enforces on this machine. */
+  readonly enforcement: EgressEnforcement;
   readonly workspaces: WorkspaceFactory;
   readonly git: Git;
   /** Names everything that the sandbox makes, over restarts. */
@@ -36,7 +39,7 @@ export interface JobDependencies {
   /** Ids of sandboxes that a janitor must leave alone. */
   readonly activeSandboxes: Set<string>;
   /** Called for each destination that a job's egress policy denied. */
-  readonly countDenial: () => void;
+  readonly countDenial: (kind: EgressDenial["kind"]) => void;
   /** Called for each job whose log is not whole, apart from what the log's limit cut. */
   readonly countIncompleteLog: () => void;
   /** For what of logs does not fit into memory while the instance is away. */
@@ -74,7 +77,7 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
     let outcome: JobOutcome;
     let signal = outer;
     try {
-      const plan = planJob(job, options);
+      const plan = planJob(job, options, dependencies.enforcement);
       using deadline = startDeadline(plan.timeoutMs, outer);
       signal = deadline.signal;
       const ledger = new StepLedger(plan.steps.map((step) => step.name));
@@ -154,6 +157,11 @@ async function runInSandbox(
   context: RunContext,
 ): Promise<JobOutcome> {
   const { runtime, log, ledger, owner, activeSandboxes, signal } = context;
+  if (plan.egress.note !== null) {
+    const entry = log.open("setup.network");
+    entry.note(plan.egress.note);
+    entry.close(0);
+  }
   const id = `${jobName(job)}-${randomBytes(4).toString("hex")}`;
   activeSandboxes.add(id);
   const egressNotes = new EgressNotes(context.countDenial);
@@ -166,7 +174,7 @@ async function runInSandbox(
         scriptsDir: workspace.scriptsDir,
         ...(workspace.layersDir === null ? {} : { layersDir: workspace.layersDir }),
         limits: plan.limits,
-        egress: plan.egress,
+        egress: plan.egress.policy,
         onEgressDenied: egressNotes.tell,
         registryAuth: { ...context.options.registryCredentials, ...jobRegistryAuth(job) },
       },

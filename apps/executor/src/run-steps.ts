@@ -33,9 +33,9 @@ export async function runSteps(context: StepsContext): Promise<JobOutcome> {
   for (const [index, step] of context.steps.entries()) {
     context.signal.throwIfAborted();
     if (skipUntil !== undefined && step.name !== skipUntil) continue;
-    const status = await runStep(index, step, context);
+    const { status, denied } = await runStep(index, step, context);
     const failure = failureOf(step, status, context.memoryBytes);
-    if (failure) return withDiskProblem(failure, context.disk);
+    if (failure) return explained(failure, context.disk?.lastProblem, denied);
     skipUntil = await readSkip(context.skipDirectory, step.name);
   }
   return { kind: "completed" };
@@ -62,11 +62,15 @@ async function prepareImage(image: string, { sandbox, log, signal }: StepsContex
   }
 }
 
-async function runStep(index: number, step: PlannedStep, context: StepsContext): Promise<StepStatus> {
+async function runStep(
+  index: number,
+  step: PlannedStep,
+  context: StepsContext,
+): Promise<{ readonly status: StepStatus; readonly denied: string | null }> {
   const { sandbox, log, ledger, disk, egressNotes, signal } = context;
   const script = `/airlock/${scriptName(index)}`;
   const entry = log.open(`step.docker.${step.name}`, ["/bin/sh", script]);
-  using _ = egressNotes.during(entry);
+  using denials = egressNotes.during(entry);
   ledger.start(index);
   using watch = disk?.watch();
   try {
@@ -84,7 +88,7 @@ async function runStep(index: number, step: PlannedStep, context: StepsContext):
     const problem = await watch?.problem();
     if (problem) entry.note(problem);
     entry.close(status.kind === "exited" ? status.exitCode : -1);
-    return status;
+    return { status, denied: denials.summary() };
   } catch (error) {
     ledger.end(index, null);
     noteError(entry, error);
@@ -93,10 +97,11 @@ async function runStep(index: number, step: PlannedStep, context: StepsContext):
   }
 }
 
-/** A full disk explains a failure that says nothing of itself. */
-function withDiskProblem(failure: JobOutcome, disk: DiskBound | null): JobOutcome {
-  const problem = disk?.lastProblem;
-  return failure.kind === "failed" && problem ? { ...failure, message: `${failure.message}: ${problem}` } : failure;
+/** A full disk, and a network that is not open, explain a failure that says nothing of itself. */
+function explained(failure: JobOutcome, ...causes: readonly (string | null | undefined)[]): JobOutcome {
+  const known = causes.filter((cause) => cause !== null && cause !== undefined && cause !== "");
+  if (failure.kind !== "failed" || known.length === 0) return failure;
+  return { ...failure, message: `${failure.message}: ${known.join("; ")}` };
 }
 
 function noteError(entry: LogEntry, error: unknown): void {

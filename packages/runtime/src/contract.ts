@@ -61,6 +61,8 @@ export interface RuntimeDescription {
     /** How what steps write outside the workspace is bounded. */
     readonly disk: "file-system" | "watcher" | "none";
   };
+  /** Why policies other than `none` can't be enforced, with the way to mend it; one of {@link notes}. Absent: they can. */
+  readonly egressProblem?: string;
   /** One sentence each on what is weaker on this host than it could be, with the way to mend it. */
   readonly notes: readonly string[];
 }
@@ -95,8 +97,13 @@ export interface SandboxPlan {
 }
 
 export interface RegistryCredentials {
+  /** Empty where there is only a token. */
   readonly username: string;
   readonly password: string;
+  /** What the registry's token service takes in place of a password (an OAuth2 refresh token). */
+  readonly identityToken?: string;
+  /** What the registry itself takes, as it is, without a token service. */
+  readonly registryToken?: string;
 }
 
 /** For the whole sandbox, over all its steps. */
@@ -119,7 +126,8 @@ export interface Sandbox extends AsyncDisposable {
 
   /**
    * Makes sure the image is here, ready to run. Says in words what it does (`pulling layer 2 of 3, 43 %`).
-   * @throws {AirlockError} reason `image-invalid` (unknown, malformed, not allowed, no `/bin/sh`) or `image-unavailable`.
+   * @throws {AirlockError} reason `image-invalid` (unknown, malformed, no `/bin/sh`), `image-unavailable`, or `policy`
+   * (not allowed by the executor's administrator, or not here and not to be pulled).
    */
   prepareImage(image: string, options: Abortable & { readonly progress: (text: string) => void }): Promise<void>;
 

@@ -28,6 +28,57 @@ describe("the executor's configuration", () => {
     expect(parseConfig({ ...minimal, EXECUTOR_QUEUE_NAMES: "", EXECUTOR_HEALTH_SERVER_ADDR: "" }).health).toBeNull();
   });
 
+  it("leaves the network of jobs to what the machine can enforce, and opens no private address, by default", () => {
+    const { job, runtime } = parseConfig(minimal);
+    expect(job.egress).toEqual({ default: null, unenforced: "refuse", openable: [] });
+    expect(runtime.egress).toEqual({ closed: [], pool: null, nameServers: null });
+  });
+
+  it("takes what an administrator decides on networks of jobs", () => {
+    const { job, runtime } = parseConfig({
+      ...minimal,
+      EXECUTOR_DEFAULT_EGRESS: "none",
+      EXECUTOR_UNENFORCED_EGRESS: "none",
+      EXECUTOR_EGRESS_OPENABLE: "10.1.2.0/24:5432, [fd12::/64]:443\n192.168.7.7",
+      EXECUTOR_EGRESS_CLOSED: "10.0.0.0/8, 2001:db8::1",
+      EXECUTOR_EGRESS_POOL: "10.77.0.0/16",
+      EXECUTOR_EGRESS_NAME_SERVERS: "9.9.9.9, 10.0.0.2:5353, [2620:fe::fe]:53, 2620:fe::9",
+    });
+    expect(job.egress).toEqual({
+      default: "none",
+      unenforced: "none",
+      openable: [
+        { kind: "cidr", cidr: "10.1.2.0/24", port: 5432 },
+        { kind: "cidr", cidr: "fd12::/64", port: 443 },
+        { kind: "cidr", cidr: "192.168.7.7/32", port: null },
+      ],
+    });
+    expect(runtime.egress).toEqual({
+      closed: ["10.0.0.0/8", "2001:db8::1"],
+      pool: "10.77.0.0/16",
+      nameServers: [
+        { address: "9.9.9.9", port: 53 },
+        { address: "10.0.0.2", port: 5353 },
+        { address: "2620:fe::fe", port: 53 },
+        { address: "2620:fe::9", port: 53 },
+      ],
+    });
+  });
+
+  it.each([
+    ["EXECUTOR_EGRESS_OPENABLE", "db.example.com:5432"],
+    ["EXECUTOR_EGRESS_OPENABLE", "10.0.0.0/33"],
+    ["EXECUTOR_EGRESS_CLOSED", "10.0.0.0/8, 127.1"],
+    ["EXECUTOR_EGRESS_POOL", "10.0.0.0/8"],
+    ["EXECUTOR_EGRESS_POOL", "fd12::/48"],
+    ["EXECUTOR_EGRESS_NAME_SERVERS", "dns.example.com"],
+    ["EXECUTOR_EGRESS_NAME_SERVERS", "9.9.9.9:99999"],
+    ["EXECUTOR_UNENFORCED_EGRESS", "public"],
+    ["EXECUTOR_DEFAULT_EGRESS", "all"],
+  ])("names what is wrong with %s=%s", (name, value) => {
+    expect(() => parseConfig({ ...minimal, [name]: value })).toThrow(name);
+  });
+
   it("keeps the instance's path and takes any queue name", () => {
     const { instance } = parseConfig({
       ...minimal,

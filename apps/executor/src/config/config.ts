@@ -91,7 +91,11 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
       maximumMemoryBytes: e.EXECUTOR_JOB_MEMORY === 0 ? totalmem() : e.EXECUTOR_JOB_MEMORY,
       maximumPids: e.EXECUTOR_MAXIMUM_PIDS_PER_JOB,
       maximumDiskBytes: (e.EXECUTOR_JOB_DISK ?? e.EXECUTOR_FIRECRACKER_DISK_SPACE ?? defaultDiskBytes) || null,
-      defaultEgress: e.EXECUTOR_DEFAULT_EGRESS,
+      egress: {
+        default: e.EXECUTOR_DEFAULT_EGRESS ?? null,
+        unenforced: e.EXECUTOR_UNENFORCED_EGRESS,
+        openable: e.EXECUTOR_EGRESS_OPENABLE,
+      },
       maximumLogBytes: e.EXECUTOR_MAXIMUM_LOG_SIZE,
       maximumLogBytesPerSecond: e.EXECUTOR_MAXIMUM_LOG_RATE,
       deliveryTimeoutMs: e.EXECUTOR_DELIVERY_TIMEOUT,
@@ -110,6 +114,7 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
       maximumCheckoutFiles: e.EXECUTOR_MAXIMUM_CHECKOUT_FILES,
       maximumCheckoutMs: e.EXECUTOR_MAXIMUM_CHECKOUT_TIME,
       submodules: { fetch: e.EXECUTOR_GIT_SUBMODULES, allowedHosts: e.EXECUTOR_GIT_SUBMODULE_HOSTS },
+      lfs: { fetch: e.EXECUTOR_GIT_LFS, allowedHosts: e.EXECUTOR_GIT_LFS_HOSTS },
       path: e.PATH,
       certificateFile: e.NODE_EXTRA_CA_CERTS ?? null,
     },
@@ -122,6 +127,11 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
         : join(e.DOCKER_CONFIG ?? join(homedir(), ".docker"), "config.json"),
       allowHostImage: e.EXECUTOR_ALLOW_HOST_IMAGE,
       addHostGateway: e.EXECUTOR_DOCKER_ADD_HOST_GATEWAY,
+      egress: {
+        closed: e.EXECUTOR_EGRESS_CLOSED,
+        pool: e.EXECUTOR_EGRESS_POOL ?? null,
+        nameServers: e.EXECUTOR_EGRESS_NAME_SERVERS.length > 0 ? e.EXECUTOR_EGRESS_NAME_SERVERS : null,
+      },
       oci: {
         program: e.EXECUTOR_OCI_RUNTIME ?? null,
         idRange: e.EXECUTOR_SANDBOX_IDS,

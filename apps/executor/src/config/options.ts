@@ -1,4 +1,5 @@
 import type { Hardening } from "@airlock/runtime";
+import type { EgressOptions } from "../egress-plan.ts";
 
 /** What `main.ts` hands out: each component receives its own options and no more. */
 export interface Config {
@@ -56,8 +57,7 @@ export interface JobOptions {
   readonly maximumPids: number;
   /** Of workspace and what steps write elsewhere, together; what a job gets that asks for nothing. `null`: no limit. */
   readonly maximumDiskBytes: number | null;
-  /** What the network of a job may reach whose instance has no words for it. */
-  readonly defaultEgress: "none" | "public";
+  readonly egress: EgressOptions;
   readonly maximumLogBytes: number;
   /** 0: no limit. */
   readonly maximumLogBytesPerSecond: number;
@@ -80,6 +80,8 @@ export interface WorkspaceOptions {
   readonly maximumCheckoutMs: number;
   /** Submodules of a job's repository: not at all, its own, or also theirs. */
   readonly submodules: { readonly fetch: "none" | "direct" | "recursive"; readonly allowedHosts: readonly string[] };
+  /** Git LFS of a job's own repository. */
+  readonly lfs: { readonly fetch: boolean; readonly allowedHosts: readonly string[] };
   /** Where host commands are looked for. */
   readonly path: string;
   /** PEM file with further certificate authorities, for git. */
@@ -93,6 +95,14 @@ interface RuntimeOptions {
   readonly dockerRuntime: string | null;
   readonly allowHostImage: boolean;
   readonly addHostGateway: boolean;
+  readonly egress: {
+    /** Ranges that no policy opens. */
+    readonly closed: readonly string[];
+    /** `null`: the runtime's default. */
+    readonly pool: string | null;
+    /** `null`: the machine's. */
+    readonly nameServers: readonly { readonly address: string; readonly port: number }[] | null;
+  };
   readonly oci: {
     /** `crun`, `runc`, `runsc`, or an absolute path; `null`: the first that is installed. */
     readonly program: string | null;

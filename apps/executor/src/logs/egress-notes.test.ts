@@ -3,23 +3,26 @@ import { EgressNotes } from "./egress-notes.ts";
 
 it("tells denials in the entry of the step that runs, and counts them all", () => {
   const lines: string[] = [];
-  let count = 0;
-  const notes = new EgressNotes(() => {
-    count += 1;
-  });
+  const counted: string[] = [];
+  const notes = new EgressNotes((kind) => counted.push(kind));
   const entry = { write: () => {}, note: (text: string) => lines.push(text), close: () => {} };
 
   notes.tell({ kind: "name", name: "before.example.com" });
   {
-    using _ = notes.during(entry);
+    using denials = notes.during(entry);
+    expect(denials.summary()).toBeNull();
     notes.tell({ kind: "connection", address: "10.0.0.1", port: 80, protocol: "tcp" });
+    expect(denials.summary()).toBe("the egress policy denied it tcp to 10.0.0.1 port 80");
     notes.tell({ kind: "name", name: "metadata.google.internal" });
+    notes.tell({ kind: "name", name: "x.tunnel.example.org", isOverLimit: true });
+    expect(denials.summary()).toBe("the egress policy denied it tcp to 10.0.0.1 port 80 and 2 more, see its log");
   }
   notes.tell({ kind: "name", name: "after.example.com" });
 
   expect(lines).toEqual([
     "network: the egress policy does not allow tcp to 10.0.0.1 port 80",
     "network: the egress policy does not allow the name metadata.google.internal",
+    "network: the job looks up more names than a job may; x.tunnel.example.org and others are refused for a while",
   ]);
-  expect(count).toBe(4);
+  expect(counted).toEqual(["name", "connection", "name", "name", "name"]);
 });

@@ -1,5 +1,6 @@
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import type { Config } from "../config/options.ts";
+import { egressWarning } from "../egress-plan.ts";
 import { runtimePrograms } from "../versions/runtime-programs.ts";
 import { refuseUnsafeVersions, versionFindings } from "../versions/version-findings.ts";
 import type { Check } from "./check.ts";
@@ -25,10 +26,9 @@ export function checkRuntime(
         const findings = versionFindings(runtimePrograms(runtime.name, description));
         refuseUnsafeVersions(minimumVersions, findings);
         for (const finding of findings) note(`${finding.message}. ${finding.hint}`);
-        for (const text of notes) note(text);
-        if (job.defaultEgress === "public" && !enforces.egressPublic) {
-          note("Jobs that want a network are refused here, and EXECUTOR_DEFAULT_EGRESS=public wants one for each job.");
-        }
+        for (const text of notes) if (text !== description.egressProblem) note(text);
+        const withoutNetwork = egressWarning(job.egress, description);
+        if (withoutNetwork !== null) note(withoutNetwork);
         const { disk, ...switches } = enforces;
         const missing = Object.entries(switches).flatMap(([what, is]) => (is ? [] : [what]));
         const weaker = missing.length > 0 ? `, does not enforce ${missing.join(", ")}` : "";

@@ -85,6 +85,8 @@ export function describeEngine(
       "The executor is not root: the use of the disk is asked of the engine and seen seconds late, and files that a job hides from other users do not count.",
     );
   }
+  const egressNotes = capabilities.public && !inReach ? [outOfReach] : capabilities.notes;
+  const canEnforce = capabilities.public && inReach;
   return {
     version: version.Version,
     components: (version.Components ?? [])
@@ -95,10 +97,11 @@ export function describeEngine(
       memory: info.MemoryLimit,
       pids: info.PidsLimit,
       egressNone: true,
-      egressPublic: capabilities.public && inReach,
+      egressPublic: canEnforce,
       egressAllow: capabilities.allow && inReach,
       disk: boundsLayers ? "file-system" : "watcher",
     },
-    notes: [...notes, ...(capabilities.public && !inReach ? [outOfReach] : capabilities.notes)],
+    ...(canEnforce || egressNotes[0] === undefined ? {} : { egressProblem: egressNotes[0] }),
+    notes: [...notes, ...egressNotes],
   };
 }

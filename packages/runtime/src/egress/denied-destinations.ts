@@ -5,7 +5,12 @@ import { slotOfDeniedSet } from "./ruleset.ts";
 export type EgressDenial =
   | { readonly kind: "connection"; readonly address: string; readonly port: number; readonly protocol: "tcp" | "udp" }
   /** A name that the resolver refused, or whose addresses are all denied. */
-  | { readonly kind: "name"; readonly name: string };
+  | {
+      readonly kind: "name";
+      readonly name: string;
+      /** Refused for how much the sandbox looks up, not for the name. Told once. Default: no. */
+      readonly isOverLimit?: true;
+    };
 
 const Element = z
   .object({
@@ -54,7 +59,12 @@ export class DenialReporter {
   }
 
   add(denial: EgressDenial): void {
-    const key = denial.kind === "name" ? denial.name : `${denial.protocol} ${denial.address} ${denial.port}`;
+    const key =
+      denial.kind === "name"
+        ? denial.isOverLimit
+          ? "over the limit"
+          : denial.name
+        : `${denial.protocol} ${denial.address} ${denial.port}`;
     if (this.isFull || this.#seen.has(key)) return;
     this.#seen.add(key);
     this.#report(denial);

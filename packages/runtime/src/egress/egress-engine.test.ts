@@ -4,7 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AllowRule, parseAllowRule } from "@airlock/job";
 import { describeWithEngines } from "@airlock/test-kit";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { ConnectedPolicy } from "./compile-policy.ts";
 import type { EgressDenial } from "./denied-destinations.ts";
 import { createEgressEngine, type EgressEngine, type NamespaceAttachment } from "./egress-engine.ts";
@@ -402,6 +402,9 @@ table ip service {
       const carried = (await network.internet.ask({ op: "questions" })).join("").length;
       expect(answers.filter(([answer]) => answer === "REFUSED").length).toBeGreaterThan(5);
       expect(carried).toBeLessThan(10_000);
+      expect(other.denials).toEqual([
+        { kind: "name", name: expect.stringContaining("tunnel.example.org"), isOverLimit: true },
+      ]);
     });
   });
 
@@ -539,6 +542,37 @@ table ip service {
       },
     );
 
+    it("closes the addresses that a closed host gets later, and cuts what is open to them", async () => {
+      await using closing = new AsyncDisposableStack();
+      let addresses: readonly string[] = [otherPublicIpv4];
+      let now = Date.now();
+      const clock = vi.spyOn(Date, "now").mockImplementation(() => now);
+      closing.defer(() => clock.mockRestore());
+      const moving = createEgressEngine({
+        owner: ownerOf("moving"),
+        networkNamespace: network.hostPath,
+        upstreams,
+        closedHosts: ["instance.example.com"],
+        lookUp: async () => addresses,
+      });
+      closing.defer(() => moving.close());
+      const sandbox = { sandboxId: "moving", policy: internet, onDenied: () => {}, signal };
+      const attachment = closing.use(await moving.attachNamespace(sandbox));
+      const agent = closing.use(await startAgent(attachment.namespacePath));
+      expect(await agent.try({ op: "tcp", host: otherPublicIpv4, port: 443 })).toBe("ECONNREFUSED");
+      expect(await agent.try({ op: "hold", name: "held", host: publicIpv4, port: 443 })).toBe("open");
+      expect(await lookUp({ attachment, agent }, "public.example.com")).toEqual([`A ${publicIpv4}`]);
+
+      addresses = [publicIpv4];
+      now += 61_000;
+      await expect
+        .poll(() => agent.try({ op: "tcp", host: publicIpv4, port: 443 }), { timeout: 5000 })
+        .toBe("ECONNREFUSED");
+      expect(await agent.try({ op: "echo", name: "held" })).not.toMatch(/^open/);
+      expect(await lookUp({ attachment, agent }, "public.example.com")).toEqual(["NOERROR"]);
+      expect(await agent.try({ op: "tcp", host: otherPublicIpv4, port: 443 })).toBe("ECONNREFUSED");
+    });
+
     it("opens nothing that the administrator closed", async () => {
       await using closing = new AsyncDisposableStack();
       const strict = createEgressEngine({
@@ -571,6 +605,17 @@ table ip service {
       expect(await sandbox.agent.try({ op: "echo", name: "held" })).not.toMatch(/^open/);
       expect(await sandbox.agent.try({ op: "tcp", host: publicIpv4, port: 443 })).toBe("ECONNREFUSED");
       expect(await lookUp(sandbox, "public.example.com")).toEqual(["REFUSED"]);
+    });
+
+    it("lets no sandbox fill the connection table that all share with the host", async () => {
+      await using greedy = await startSandbox(internet);
+      await using other = await startSandbox(internet);
+      const count = async () => Number(await network.onHost("cat", "/proc/sys/net/netfilter/nf_conntrack_count"));
+      await greedy.agent.ask({ op: "spread", hosts: [publicIpv4, otherPublicIpv4], ports: 10_000 });
+      expect(await count()).toBeGreaterThan(8000);
+      expect(await count()).toBeLessThan(9000);
+      expect(await greedy.agent.try({ op: "tcp", host: publicIpv4, port: 443 })).not.toMatch(/^open/);
+      expect(await other.agent.try({ op: "tcp", host: publicIpv4, port: 443 })).toMatch(/^open/);
     });
 
     it("is in force before the first packet", async () => {

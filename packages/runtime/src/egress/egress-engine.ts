@@ -5,6 +5,7 @@ import type { Abortable } from "../contract.ts";
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
 import { type AddressBlock, AddressPool, defaultPool } from "./address-pool.ts";
 import { type EgressCapabilities, findProblem } from "./capabilities.ts";
+import { ClosedRanges } from "./closed-ranges.ts";
 import { type CompiledPolicy, type ConnectedPolicy, compilePolicy } from "./compile-policy.ts";
 import { DenialReporter, type EgressDenial, parseDenied } from "./denied-destinations.ts";
 import type { Upstream } from "./dns/upstream.ts";
@@ -13,7 +14,15 @@ import { HostNetwork, type HostState } from "./host-network.ts";
 import { formatRange, type IpRange, parseRange } from "./ip-range.ts";
 import { interfaceName, type OwnerNames, ownerNames, tablePrefix } from "./names.ts";
 import { type PinRequest, ResolverProcess } from "./resolver-process.ts";
-import { baseRuleset, type Pin, pinRuleset, type SandboxRules, sandboxRemoval, sandboxRuleset } from "./ruleset.ts";
+import {
+  baseRuleset,
+  closingRuleset,
+  type Pin,
+  pinRuleset,
+  type SandboxRules,
+  sandboxRemoval,
+  sandboxRuleset,
+} from "./ruleset.ts";
 import { ToolError } from "./run-tool.ts";
 import { hostEndCommands, sandboxEndCommands } from "./sandbox-link.ts";
 import { specialRanges, touches } from "./special-ranges.ts";
@@ -26,10 +35,16 @@ export interface EgressOptions {
   /** Name servers that look-ups are passed on to. Default: those of the host's `/etc/resolv.conf`. */
   readonly upstreams?: readonly Upstream[];
   /**
-   * Ranges (`10.0.0.0/8`, `2001:db8::1`) that no policy opens, besides those that never are: the instance's addresses, and
-   * private networks that jobs' allow-lists may not name. Default: none.
+   * Ranges (`10.0.0.0/8`, `2001:db8::1`) that no policy opens, besides those that never are. Default: none.
    */
   readonly closed?: readonly string[];
+  /**
+   * Names or addresses of hosts that no policy opens, such as the instance. Looked up again every minute while there are
+   * sandboxes; an address that a host once had stays closed. Default: none.
+   */
+  readonly closedHosts?: readonly string[];
+  /** Addresses of one of them; rejects where there is no answer. Default: as this machine looks names up. */
+  readonly lookUp?: (host: string) => Promise<readonly string[]>;
   /**
    * Absolute path of the network namespace that sandboxes are attached to, for a container engine that does not live in
    * the executor's. Default: the executor's own.
@@ -128,7 +143,7 @@ class NftablesEngine implements EgressEngine {
   readonly #names: OwnerNames;
   readonly #network: HostNetwork;
   readonly #pool: AddressPool;
-  readonly #closed: readonly IpRange[];
+  readonly #closed: ClosedRanges;
   readonly #options: EgressOptions;
   readonly #forwarding: Forwarding;
   /** Above the range that the kernel gives to outgoing connections by default. */
@@ -150,7 +165,11 @@ class NftablesEngine implements EgressEngine {
     this.#names = ownerNames(options.owner);
     this.#network = new HostNetwork(options.networkNamespace);
     this.#pool = new AddressPool(options.pool ?? defaultPool, this.#names.globalId);
-    this.#closed = (options.closed ?? []).map(parseRange);
+    this.#closed = new ClosedRanges({
+      ranges: options.closed ?? [],
+      hosts: options.closedHosts ?? [],
+      ...(options.lookUp ? { lookUp: options.lookUp } : {}),
+    });
     this.#forwarding = new Forwarding(this.#network);
   }
 
@@ -311,6 +330,7 @@ class NftablesEngine implements EgressEngine {
 
   /** Addresses, and rules that close and open exactly what they should before there is an interface to send anything. */
   async #reserve({ sandboxId, policy, onDenied }: SandboxEgress, undo: Together): Promise<Attached> {
+    await this.#refreshClosed();
     const compiled = this.#compile(policy);
     const state = await this.#hostState();
     const { ipv6 } = await this.capabilities();
@@ -343,7 +363,7 @@ class NftablesEngine implements EgressEngine {
       await this.#network.nft(sandboxRuleset(this.#names, attached.rules, this.#resolverPort));
       this.#attached.set(block.slot, attached);
     });
-    this.#poller ??= setInterval(() => void this.#poll(), pollMs).unref();
+    this.#poller ??= setInterval(() => void this.#round(), pollMs).unref();
     return attached;
   }
 
@@ -377,10 +397,11 @@ class NftablesEngine implements EgressEngine {
     return new ResolverProcess({
       network: this.#network,
       upstreams: await this.#upstreams(),
-      closed: [...this.#closed, this.#pool.range, this.#pool.ipv6Range].map(formatRange),
+      closed: () => this.#neverOpen().map(formatRange),
       port: this.#resolverPort,
       onPin: (request) => this.#pin(request),
-      onDenied: (slot, name) => this.#attached.get(slot)?.denials.add({ kind: "name", name }),
+      onDenied: (slot, name, isOverLimit) =>
+        this.#attached.get(slot)?.denials.add({ kind: "name", name, ...(isOverLimit ? { isOverLimit } : {}) }),
     });
   }
 
@@ -416,7 +437,27 @@ class NftablesEngine implements EgressEngine {
   }
 
   #compile(policy: ConnectedPolicy): CompiledPolicy {
-    return compilePolicy(policy, [...this.#closed, this.#pool.range, this.#pool.ipv6Range]);
+    return compilePolicy(policy, this.#neverOpen());
+  }
+
+  #neverOpen(): readonly IpRange[] {
+    return [...this.#closed.ranges, this.#pool.range, this.#pool.ipv6Range];
+  }
+
+  /** Closes the addresses that hosts have got since they were looked up last; open connections to them are cut. */
+  async #refreshClosed(): Promise<void> {
+    const added = await this.#closed.refresh(Date.now());
+    if (added.length === 0 || this.#installed === undefined) return;
+    await this.#transaction(async () => {
+      try {
+        await this.#network.nft(closingRuleset(this.#names, added));
+      } catch (error) {
+        if (!(error instanceof ToolError)) throw error;
+        // Someone flushed the rules, or an older nft does not join ranges: all of them anew, in one transaction.
+        await this.#network.nft(this.#wholeRuleset());
+      }
+    });
+    (await this.#resolver)?.configure();
   }
 
   #installOnce(): Promise<void> {
@@ -431,7 +472,7 @@ class NftablesEngine implements EgressEngine {
     const base = baseRuleset({
       names: this.#names,
       pools: [this.#pool.range, this.#pool.ipv6Range],
-      closed: this.#closed,
+      closed: this.#closed.ranges,
       resolverPort: this.#resolverPort,
     });
     const sandboxes = [...this.#attached.values()];
@@ -474,7 +515,7 @@ class NftablesEngine implements EgressEngine {
   async #pin(request: PinRequest): Promise<void> {
     const attached = this.#attached.get(request.slot);
     if (attached?.rules.policy.kind !== "allow") throw new Error("no such sandbox");
-    const closed = [...specialRanges, ...this.#closed, this.#pool.range, this.#pool.ipv6Range];
+    const closed = [...specialRanges, ...this.#neverOpen()];
     const pins = request.addresses
       .filter(({ address }) => !touches(closed, parseRange(address)))
       .flatMap(({ family, address, ttl }) =>
@@ -509,6 +550,16 @@ class NftablesEngine implements EgressEngine {
       this.#polling = undefined;
     });
     return this.#polling;
+  }
+
+  async #round(): Promise<void> {
+    await this.#poll();
+    try {
+      await this.#refreshClosed();
+    } catch (error) {
+      this.#options.onProblem?.(`addresses that must be closed can't be: ${errorMessage(error)}`);
+      await this.#cutLinks();
+    }
   }
 
   /** Reads what was denied, and sees that the rules still stand: a firewall that is reloaded flushes everybody's. */

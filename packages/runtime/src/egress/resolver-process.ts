@@ -13,11 +13,12 @@ import { toolEnv } from "./run-tool.ts";
 export interface ResolverOptions {
   readonly network: HostNetwork;
   readonly upstreams: readonly Upstream[];
-  readonly closed: readonly string[];
+  /** Ranges that no answer may contain, as they are now. */
+  readonly closed: () => readonly string[];
   readonly port: number;
   /** Opens addresses; what it rejects with becomes a failed look-up. */
   readonly onPin: (request: PinRequest) => Promise<void>;
-  readonly onDenied: (slot: number, name: string) => void;
+  readonly onDenied: (slot: number, name: string, isOverLimit: boolean) => void;
 }
 
 export type PinRequest = Extract<FromResolver, { kind: "pin" }>;
@@ -54,6 +55,7 @@ const Message = z.discriminatedUnion("kind", [
       .string()
       .max(253)
       .regex(/^[a-z0-9._-]+$/),
+    isOverLimit: z.boolean(),
   }),
 ]) satisfies z.ZodType<FromResolver>;
 
@@ -174,9 +176,18 @@ export class ResolverProcess implements AsyncDisposable {
     }
     // From here on an exit is seen to by the restart.
     failed.promise.catch(() => {});
-    const { upstreams, closed, port } = this.#options;
-    send(child, { kind: "configure", upstreams, closed, port });
+    this.#configure(child);
     return child;
+  }
+
+  /** Tells a resolver that runs what is closed now. */
+  configure(): void {
+    void this.#child?.then((child) => this.#configure(child)).catch(() => {});
+  }
+
+  #configure(child: ChildProcess): void {
+    const { upstreams, closed, port } = this.#options;
+    send(child, { kind: "configure", upstreams, closed: closed(), port });
   }
 
   #onExit(child: ChildProcess): void {
@@ -240,7 +251,7 @@ export class ResolverProcess implements AsyncDisposable {
         );
         return;
       case "denied":
-        this.#options.onDenied(message.slot, message.name);
+        this.#options.onDenied(message.slot, message.name, message.isOverLimit);
         return;
     }
   }

@@ -103,6 +103,13 @@ table inet ${table} {
 `;
 }
 
+/** Closes further ranges to every sandbox. */
+export function closingRuleset({ table }: OwnerNames, ranges: readonly IpRange[]): string {
+  return ranges
+    .map((range) => `add element inet ${table} forbidden${range.family} { ${formatRange(range)} }\n`)
+    .join("");
+}
+
 /** Adds one sandbox, or replaces its policy: the sets of what it has opened start empty. */
 export function sandboxRuleset(names: OwnerNames, sandbox: SandboxRules, resolverPort: number): string {
   const { slot, interfaceName, gateway, policy } = sandbox;

@@ -101,7 +101,7 @@ interface Parts {
   readonly binary: RuntimeBinary;
   readonly sandboxesDirectory: string;
   readonly gvisor: GvisorOptions;
-  readonly overlayOptions: string | null;
+  readonly overlayOptions: readonly string[] | null;
   readonly images: ImageStore;
   readonly cgroupHost: CgroupHost;
   readonly maxOpenFiles: number;
@@ -160,6 +160,7 @@ class CreatedOciRuntime implements OciRuntime {
         egressAllow: egress.allow,
         disk: "file-system",
       },
+      ...(egress.public || egress.notes[0] === undefined ? {} : { egressProblem: egress.notes[0] }),
       notes: [...notes, ...relaxations({ ...this.#parts.hardening, userNamespace: true }), ...egress.notes],
     };
   }

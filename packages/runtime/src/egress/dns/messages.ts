@@ -28,4 +28,4 @@ export type FromResolver =
       readonly addresses: readonly { readonly family: IpFamily; readonly address: string; readonly ttl: number }[];
       readonly ports: readonly number[] | null;
     }
-  | { readonly kind: "denied"; readonly slot: number; readonly name: string };
+  | { readonly kind: "denied"; readonly slot: number; readonly name: string; readonly isOverLimit: boolean };

@@ -29,7 +29,7 @@ export interface QueryContext {
   readonly ask: (question: UpstreamQuestion) => Promise<DecodedPacket | undefined>;
   /** Opens the addresses; rejects when that is impossible. `ports` null: all. */
   readonly pin: (addresses: readonly AddressToPin[], ports: readonly number[] | null) => Promise<void>;
-  readonly onDenied: (name: string) => void;
+  readonly onDenied: (name: string, isOverLimit: boolean) => void;
 }
 
 const rcodes = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5 } as const;
@@ -73,19 +73,19 @@ export async function resolveQuery(
   const { type } = query.question;
   const decision = decideQuery(context.policy, name, type);
   if (decision.kind === "refuse") {
-    if (decision.isDenial) context.onDenied(name);
+    if (decision.isDenial) context.onDenied(name, false);
     return reply(decision.code);
   }
   if (decision.kind === "empty") return reply("NOERROR");
   if (!context.mayAsk(name)) {
-    context.onDenied(name);
+    context.onDenied(name, true);
     return reply("REFUSED");
   }
 
   const response = await context.ask({ name, type });
   if (response === undefined) return reply("SERVFAIL");
   const filtered = filterAnswer({ name, type }, response.answers ?? [], context.closed);
-  if (filtered.hadClosed && filtered.addresses.length === 0) context.onDenied(name);
+  if (filtered.hadClosed && filtered.addresses.length === 0) context.onDenied(name, false);
   if (decision.ports !== undefined && filtered.addresses.length > 0) {
     try {
       await context.pin(filtered.addresses, decision.ports);

@@ -86,7 +86,7 @@ async function startListening(slot: number, address: string, policy: ResolverPol
           }
         },
         pin: (addresses, ports) => pin(slot, addresses, ports),
-        onDenied: (name) => send({ kind: "denied", slot, name }),
+        onDenied: (name, isOverLimit) => send({ kind: "denied", slot, name, isOverLimit }),
       }),
     );
     sandboxes.set(slot, sandbox);

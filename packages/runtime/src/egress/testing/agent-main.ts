@@ -31,6 +31,9 @@ async function perform(request: AgentRequest): Promise<readonly string[]> {
     case "flood":
       await flood(request);
       return [];
+    case "spread":
+      await spread(request);
+      return [];
     case "dns":
       return askName(request);
     case "raw-dns":
@@ -116,6 +119,17 @@ async function flood({ hosts, port, forMs }: Extract<AgentRequest, { op: "flood"
   while (Date.now() < end) {
     for (const host of hosts) socket.send("hello", port, host, () => {});
     await sleep(1);
+  }
+  socket.close();
+}
+
+async function spread({ hosts, ports }: Extract<AgentRequest, { op: "spread" }>): Promise<void> {
+  const socket = createSocket("udp4");
+  socket.on("error", () => {});
+  for (let port = 1; port <= ports; port += 1) {
+    await Promise.all(
+      hosts.map((host) => new Promise<void>((resolve) => socket.send("hello", port, host, () => resolve()))),
+    );
   }
   socket.close();
 }

@@ -9,6 +9,8 @@ export type AgentRequest =
   | { readonly op: "echo"; readonly name: string }
   /** Sends datagrams as fast as it can, whatever the kernel says to it. */
   | { readonly op: "flood"; readonly hosts: readonly string[]; readonly port: number; readonly forMs: number }
+  /** Sends one datagram from one socket to each of so many ports of each host, as fast as the kernel takes them. */
+  | { readonly op: "spread"; readonly hosts: readonly string[]; readonly ports: number }
   /** Asks a name server: the addresses and texts of the answer, or `rcode`. */
   | {
       readonly op: "dns";
