@@ -4,6 +4,8 @@ import { copyFile, type FileHandle, mkdir, open, stat, symlink, writeFile } from
 import { join } from "node:path";
 import { AirlockError, formatBytes } from "@airlock/job";
 import type { Git } from "../workspace/git.ts";
+import type { LfsObject } from "../workspace/lfs/lfs-pointer.ts";
+import { readLfsFiles } from "../workspace/lfs/read-lfs-files.ts";
 import type { CommitSource } from "../workspace/workspace.ts";
 import { shownName } from "./shown-name.ts";
 import { openBeneath, type TreeEntry, walkTree } from "./walk-tree.ts";
@@ -36,6 +38,8 @@ interface Tracked {
   readonly mode: string;
   readonly object: string;
   readonly size: number;
+  /** What the file is in a workspace that has the content of Git LFS in place of its pointer. */
+  readonly lfs?: LfsObject;
 }
 
 const readBytes = 256 * 1024;
@@ -50,7 +54,7 @@ const maximumProblems = 20;
  * @throws {AirlockError} `diff-too-large`, `too-many-files`, `too-deep`, or what git found.
  */
 export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff> {
-  const { git, commit, scratchDir, signal } = options;
+  const { git, commit, scratchDir, limits, signal } = options;
   const { request } = commit;
   const gitDir = join(scratchDir, "git");
   const copyDir = join(scratchDir, "copy");
@@ -60,6 +64,11 @@ export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff
   const at = [`--git-dir=${gitDir}`, `--work-tree=${copyDir}`, "-c", "core.bigFileThreshold=16m"];
   await git.check([...at, "read-tree", request.commit], { signal });
   const tracked = await listCommit(git, at, request.commit, signal);
+  // Before anything is in the copy, the commit's own attributes count.
+  for (const { path, oid, size } of await readLfsFiles(git, at, { maximumFiles: limits.maximumEntries, signal })) {
+    const entry = tracked.get(path);
+    if (entry) tracked.set(path, { ...entry, lfs: { oid, size } });
+  }
   const absent = await leftOut(options);
 
   const root = await openBeneath(options.workspaceDir, request.directory);
@@ -273,10 +282,16 @@ async function ignoredAmong(git: Git, at: readonly string[], paths: readonly Buf
   return ignored;
 }
 
-async function isSame(entry: TreeEntry<Buffer>, { mode, object, size }: Tracked): Promise<boolean> {
+async function isSame(entry: TreeEntry<Buffer>, { mode, object, size, lfs }: Tracked): Promise<boolean> {
   const { stats } = entry;
   const modeNow = stats.isSymbolicLink() ? "120000" : (stats.mode & 0o100) !== 0 ? "100755" : "100644";
-  if (modeNow !== mode || stats.size !== size) return false;
+  if (modeNow !== mode) return false;
+  if (lfs && stats.size === lfs.size) {
+    const content = createHash("sha256");
+    for await (const bytes of contentsOf(entry)) content.update(bytes);
+    if (content.digest("hex") === lfs.oid) return true;
+  }
+  if (stats.size !== size) return false;
   const hash = createHash(object.length === 64 ? "sha256" : "sha1").update(`blob ${size}\0`);
   if (stats.isSymbolicLink()) hash.update(await entry.readLink());
   else for await (const bytes of contentsOf(entry)) hash.update(bytes);

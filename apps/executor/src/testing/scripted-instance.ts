@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { JobPayloadWire, LogEvent } from "@airlock/api";
+import { LfsObjects } from "./lfs-objects.ts";
 
 export const testSecret = "shared-secret-of-the-tests";
 
@@ -59,6 +60,7 @@ export class ScriptedInstance implements AsyncDisposable {
   /** Uploaded artifacts by their name; the last one of a name. */
   readonly artifacts = new Map<string, Buffer>();
   readonly gitRequests: RecordedRequest[] = [];
+  readonly lfs = new LfsObjects();
   intervene: Intervention = () => undefined;
   /** So many jobs are handed out into connections that break before a byte arrives. */
   cutHandOuts = 0;
@@ -128,6 +130,7 @@ export class ScriptedInstance implements AsyncDisposable {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? "";
+    if (path.includes("/info/lfs/")) return await this.lfs.serve(request, response);
     if (path.startsWith("/.executors/git/")) return await this.#serveGit(request, response);
     if (request.method === "PUT") return await this.#takeArtifact(request, response);
     const text = await readAll(request);

@@ -6,6 +6,7 @@ import { SecretMatcher } from "../logs/secret-matcher.ts";
 import type { CheckoutRequest } from "../workspace/checkout-request.ts";
 import type { FileOwner } from "../workspace/file-owner.ts";
 import { Git } from "../workspace/git.ts";
+import type { LfsOptions } from "../workspace/lfs/fill-lfs-files.ts";
 import { Mounts } from "../workspace/mounts.ts";
 import { RepositoryCache } from "../workspace/repository-cache.ts";
 import type { SubmoduleOptions } from "../workspace/submodules.ts";
@@ -26,6 +27,7 @@ export interface WorkspaceBenchOptions {
   readonly certificateFile?: string;
   readonly url?: string;
   readonly submodules?: SubmoduleOptions;
+  readonly lfs?: LfsOptions;
 }
 
 export const gitToken = "cafe0000cafe0000cafe0000cafe0000cafe0000";
@@ -41,7 +43,7 @@ export class WorkspaceBench {
 
   private constructor(options: WorkspaceBenchOptions) {
     const { dir, overlays, maximumFiles = 100_000, maximumBytes = 1e9, cacheBytes = 1e12, owner = null } = options;
-    const { submodules = { fetch: "none", allowedHosts: [] } } = options;
+    const { submodules = { fetch: "none", allowedHosts: [] }, lfs = { fetch: false, allowedHosts: [] } } = options;
     this.#url = options.url ?? options.instance.url;
     this.path = process.env.PATH ?? "";
     const git = new Git({
@@ -69,6 +71,7 @@ export class WorkspaceBench {
       overlays,
       keep: false,
       submodules,
+      lfs,
       owner,
       path: this.path,
     });

@@ -68,6 +68,21 @@ export class Mirror {
     }
   }
 
+  /** Whether all `.gitattributes` of two commits are the same; `false` where the mirror cannot tell. */
+  async haveSameAttributes(one: string, other: string, signal: AbortSignal): Promise<boolean> {
+    if (!(await this.has(one, signal))) return false;
+    const { exitCode } = await this.#git.run(
+      [...this.#at, "diff-tree", "-r", "--quiet", one, other, "--", ":(top,glob)**/.gitattributes"],
+      { signal },
+    );
+    return exitCode === 0;
+  }
+
+  /** Objects of Git LFS of this repository, by their id. Only for whoever holds the mirror exclusively. */
+  get lfsObjectsDir(): string {
+    return join(this.dir, "lfs", "objects");
+  }
+
   /** In ms since 1970; 0 when it does not exist. */
   async lastUsed(): Promise<number> {
     return await stat(join(this.dir, "HEAD")).then(
@@ -287,24 +302,28 @@ export class Mirror {
     await rm(this.dir, { recursive: true, force: true });
   }
 
-  /** On disk; nearly all of it is packs. */
+  /** On disk; nearly all of it is packs and objects of Git LFS. */
   async bytes(): Promise<number> {
-    const packs = join(this.dir, "objects", "pack");
-    const names = await readdir(packs).catch(() => []);
-    const sizes = await Promise.all(
-      names.map((name) =>
-        stat(join(packs, name)).then(
-          ({ size }) => size,
-          () => 0,
-        ),
-      ),
-    );
-    return sizes.reduce((sum, size) => sum + size, 0);
+    return (await bytesIn(join(this.dir, "objects", "pack"))) + (await bytesIn(this.lfsObjectsDir));
   }
 
   get #at(): readonly string[] {
     return [`--git-dir=${this.dir}`];
   }
+}
+
+/** Of files that may go meanwhile. */
+async function bytesIn(dir: string): Promise<number> {
+  const names = await readdir(dir).catch(() => []);
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(dir, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -45,6 +45,9 @@ export interface RepositoryCacheOptions {
   readonly path: string;
 }
 
+/** Completes a checkout that git wrote; called with its worktree. */
+export type FillCheckout = (worktree: string) => Promise<void>;
+
 /** A checkout differs from its base by at most this many files before it becomes a base itself. */
 const maximumChangedFiles = 2000;
 const checkoutsPerVariant = 3;
@@ -112,26 +115,28 @@ export class RepositoryCache {
 
   /**
    * A checkout to begin from: of the commit itself, or of another one that differs little from it, with these submodules
-   * in their places. Call it while the mirror is held exclusively and has the commit.
+   * in their places, and completed by `fill`. Call it while the mirror is held exclusively and has the commit.
    */
   async checkoutNear(
     instanceUrl: URL,
     request: CheckoutRequest,
     submodules: readonly HeldSubmodule[],
+    fill: FillCheckout | null,
     signal: AbortSignal,
   ): Promise<HeldCheckout> {
-    return await this.#checkout(instanceUrl, request, submodules, true, signal);
+    return await this.#checkout(instanceUrl, request, submodules, fill, true, signal);
   }
 
   /** A checkout of the commit itself, without submodules. Call it as `checkoutNear`. */
   async checkoutOf(instanceUrl: URL, request: CheckoutRequest, signal: AbortSignal): Promise<HeldCheckout> {
-    return await this.#checkout(instanceUrl, request, [], false, signal);
+    return await this.#checkout(instanceUrl, request, [], null, false, signal);
   }
 
   async #checkout(
     instanceUrl: URL,
     request: CheckoutRequest,
     submodules: readonly HeldSubmodule[],
+    fill: FillCheckout | null,
     orNear: boolean,
     signal: AbortSignal,
   ): Promise<HeldCheckout> {
@@ -147,19 +152,29 @@ export class RepositoryCache {
       ...owned,
       ...request.sparse,
       ...variantOf(submodules),
+      ...(fill === null ? [] : ["\0lfs"]),
     );
     const candidates = repository.checkouts
       .filter((checkout) => checkout.variant === variant)
       .sort((a, b) => b.lastUsed - a.lastUsed);
     const same = candidates.find(({ commit }) => commit === request.commit);
-    const near = same ?? (orNear ? await this.#firstNear(candidates, mirror, request.commit, signal) : undefined);
+    const near =
+      same ?? (orNear ? await this.#firstNear(candidates, mirror, request.commit, fill !== null, signal) : undefined);
     return await this.#hold(
-      near ?? (await this.#makeCheckout(repository, mirror, request, submodules, variant, signal)),
+      near ?? (await this.#makeCheckout(repository, mirror, request, submodules, fill, variant, signal)),
     );
   }
 
-  async #firstNear(candidates: readonly StoredCheckout[], mirror: Mirror, commit: string, signal: AbortSignal) {
+  async #firstNear(
+    candidates: readonly StoredCheckout[],
+    mirror: Mirror,
+    commit: string,
+    sameAttributes: boolean,
+    signal: AbortSignal,
+  ) {
     for (const candidate of candidates) {
+      // They decide which files are more than git has; git leaves those alone whose blob is the same.
+      if (sameAttributes && !(await mirror.haveSameAttributes(candidate.commit, commit, signal))) continue;
       if (await mirror.differByAtMost(candidate.commit, commit, maximumChangedFiles, signal)) return candidate;
     }
     return undefined;
@@ -170,6 +185,7 @@ export class RepositoryCache {
     mirror: Mirror,
     request: CheckoutRequest,
     submodules: readonly HeldSubmodule[],
+    fill: FillCheckout | null,
     variant: string,
     signal: AbortSignal,
   ): Promise<StoredCheckout> {
@@ -178,6 +194,7 @@ export class RepositoryCache {
     try {
       const tree = join(making, "tree");
       await writeCheckout({ git, tree, request, mirrorDir: mirror.dir, base: null, signal });
+      await fill?.(join(tree, request.directory));
       await placeSubmodules(join(tree, request.directory), submodules, { path, signal });
       // Once for all workspaces that begin from it.
       await handOver(tree, owner, { path, signal });

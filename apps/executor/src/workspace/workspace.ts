@@ -9,6 +9,7 @@ import type { CheckoutRequest } from "./checkout-request.ts";
 import { DiskBound } from "./disk-bound.ts";
 import { type FileOwner, handOver } from "./file-owner.ts";
 import type { Git } from "./git.ts";
+import { fillLfsFiles, type LfsOptions } from "./lfs/fill-lfs-files.ts";
 import type { Mirror, MirrorSource } from "./mirror.ts";
 import { isMountablePath, type Mounts } from "./mounts.ts";
 import type { HeldCheckout, RepositoryCache } from "./repository-cache.ts";
@@ -30,6 +31,7 @@ export interface WorkspaceFactoryOptions {
   readonly overlays: boolean;
   readonly keep: boolean;
   readonly submodules: SubmoduleOptions;
+  readonly lfs: LfsOptions;
   /** Who is to own all files of a workspace; `null`: whoever this process is. */
   readonly owner: FileOwner | null;
   readonly path: string;
@@ -193,10 +195,23 @@ export class JobDirectory implements AsyncDisposable {
       await mirror.touch();
     };
     const command = ["git", "fetch", ...(request.shallow ? ["--depth=1"] : []), "origin", request.commit];
+    const fillLfs = this.#options.lfs.fetch
+      ? async (worktree: string, entry: LogEntry) =>
+          await fillLfsFiles(worktree, request.commit.length === 64, {
+            git: this.#options.git,
+            source,
+            allowedHosts: this.#options.lfs.allowedHosts,
+            limits: repositories.limits,
+            objectsDir: mirror.lfsObjectsDir,
+            note: (text) => entry.note(text),
+            signal,
+          })
+      : null;
     const checkOut = async (submodules: readonly HeldSubmodule[]) => {
       const entry = log.open("setup.git.checkout", ["git", "checkout", "--force", request.commit]);
+      const fill = fillLfs && ((worktree: string) => fillLfs(worktree, entry));
       return {
-        base: await noted(entry, () => repositories.checkoutNear(instanceUrl, request, submodules, signal)),
+        base: await noted(entry, () => repositories.checkoutNear(instanceUrl, request, submodules, fill, signal)),
         entry,
       };
     };
@@ -248,6 +263,9 @@ export class JobDirectory implements AsyncDisposable {
           signal,
           onStderr,
         });
+        if (fillLfs) {
+          await mirror.exclusively(() => fillLfs(join(tree, request.directory), entry), signal);
+        }
         await handOver(tree, this.#options.owner, { path: this.#options.path, signal });
       }
       entry.close(0);

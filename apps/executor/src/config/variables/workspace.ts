@@ -41,6 +41,14 @@ export const workspaceVariables = {
     default: "none",
     values: "hosts, separated by commas: `git.example.com`, `HOST:PORT`",
   }),
+  EXECUTOR_GIT_LFS: flag(false).meta({
+    description: "Whether files of Git LFS are checked out with their content; pointers stay pointers otherwise.",
+  }),
+  EXECUTOR_GIT_LFS_HOSTS: hostList.meta({
+    description: "Further hosts that the instance may send to for objects of Git LFS.",
+    default: "none",
+    values: "hosts, separated by commas: `git.example.com`, `HOST:PORT`",
+  }),
   EXECUTOR_MIRROR_CACHE_SIZE: sizeBytes("20G").meta({
     description: "Mirrors and prepared checkouts together; what was used longest ago goes first.",
   }),

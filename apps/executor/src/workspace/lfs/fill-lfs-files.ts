@@ -1,0 +1,142 @@
+import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
+import { chmod, copyFile, lstat, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { AirlockError, formatBytes } from "@airlock/job";
+import { checkoutInvalid } from "../checkout-errors.ts";
+import type { Git } from "../git.ts";
+import type { MirrorLimits, MirrorSource } from "../mirror.ts";
+import { LfsClient } from "./lfs-client.ts";
+import { type LfsObject, maximumPointerBytes, parseLfsPointer } from "./lfs-pointer.ts";
+import { type LfsFile, readLfsFiles } from "./read-lfs-files.ts";
+import { type PlacedFile, refreshIndex } from "./refresh-index.ts";
+
+export interface LfsOptions {
+  readonly fetch: boolean;
+  /** `HOST[:PORT]` that objects may come from besides the instance. */
+  readonly allowedHosts: readonly string[];
+}
+
+export interface FillContext {
+  readonly git: Git;
+  readonly source: MirrorSource;
+  readonly allowedHosts: readonly string[];
+  readonly limits: MirrorLimits;
+  /** Objects of this repository, by their id. */
+  readonly objectsDir: string;
+  readonly note: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+const batchSize = 100;
+const concurrentDownloads = 4;
+/** Git takes files as new as its index for changed ones. */
+const ageMs = 60_000;
+
+/**
+ * Puts what pointer files stand for in their place, in a checkout that no step has touched. No filter of the repository
+ * runs, and where it says that its objects are (`.lfsconfig`) is not asked. Files that have their content already stay.
+ * @throws {AirlockError} code `checkout-limit`, or as `LfsClient` does.
+ */
+export async function fillLfsFiles(worktree: string, sha256: boolean, context: FillContext): Promise<void> {
+  const { git, limits, note, signal } = context;
+  const gitDir = join(worktree, ".git");
+  const at = [`--git-dir=${gitDir}`, `--work-tree=${worktree}`];
+  const files = await readLfsFiles(git, at, { maximumFiles: limits.maximumFiles, signal });
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  if (bytes > limits.maximumBytes) {
+    const limit = formatBytes(limits.maximumBytes);
+    throw new AirlockError(`the commit's Git LFS objects are larger than ${limit} together`, {
+      code: "checkout-limit",
+      reason: "checkout-invalid",
+    });
+  }
+  const pointers: LfsFile[] = [];
+  for (const file of files) if (await isPointer(worktree, file)) pointers.push(file);
+  const fetched = await fetchMissing(pointers, context);
+  note(`${files.length} files of Git LFS, ${formatBytes(bytes)}; ${fetched} objects fetched`);
+  const placed: PlacedFile[] = [];
+  for (const file of pointers) {
+    signal.throwIfAborted();
+    placed.push(await place(join(context.objectsDir, file.oid), worktree, file));
+  }
+  if (placed.length > 0 && !(await refreshIndex(join(gitDir, "index"), placed, sha256 ? 32 : 20))) {
+    note("git shows them as changed: its index is of an unknown form");
+  }
+}
+
+async function fetchMissing(files: readonly LfsObject[], context: FillContext): Promise<number> {
+  const { objectsDir, limits, signal: outer } = context;
+  const signal = AbortSignal.any([outer, AbortSignal.timeout(limits.maximumMs)]);
+  await mkdir(objectsDir, { recursive: true, mode: 0o700 });
+  // What a crash left half-written: nobody else writes here now.
+  for (const name of await readdir(objectsDir)) if (name.includes(".tmp-")) await rm(join(objectsDir, name));
+  const missing = new Map<string, LfsObject>();
+  for (const { oid, size } of files) {
+    const file = join(objectsDir, oid);
+    const there = await stat(file).catch(() => null);
+    if (there?.size !== size) missing.set(oid, { oid, size });
+    else await touch(file);
+  }
+  if (missing.size === 0) return 0;
+  await using client = new LfsClient(context.source, context.allowedHosts);
+  const objects = [...missing.values()];
+  for (let start = 0; start < objects.length; start += batchSize) {
+    const batch = objects.slice(start, start + batchSize);
+    const downloads = await client.locate(batch, signal);
+    const waiting = [...batch];
+    const fetchNext = async (): Promise<void> => {
+      for (let object = waiting.shift(); object; object = waiting.shift()) {
+        const download = downloads.get(object.oid);
+        if (!download) throw checkoutInvalid(`the server does not have the Git LFS object ${object.oid}`);
+        await client.fetch(object, download, join(objectsDir, object.oid), signal);
+      }
+    };
+    await Promise.all(Array.from({ length: concurrentDownloads }, fetchNext));
+  }
+  return objects.length;
+}
+
+async function touch(file: string): Promise<void> {
+  const now = new Date();
+  await utimes(file, now, now);
+}
+
+/** Whether git's text stands there; `false`: the content is in its place already. */
+async function isPointer(worktree: string, { path, oid }: LfsFile): Promise<boolean> {
+  const file = await open(inside(worktree, path), constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    const { size } = await file.stat();
+    if (size > maximumPointerBytes) return false;
+    return parseLfsPointer(await file.readFile())?.oid === oid;
+  } finally {
+    await file.close();
+  }
+}
+
+async function place(object: string, worktree: string, { path, size, executable }: LfsFile): Promise<PlacedFile> {
+  // Git made these directories. A link among them would be a fault of git, and would lead out of the checkout.
+  let slash = path.indexOf("/");
+  for (; slash >= 0; slash = path.indexOf("/", slash + 1)) {
+    const parent = await lstat(inside(worktree, path.slice(0, slash)));
+    if (!parent.isDirectory()) throw checkoutInvalid("a file of Git LFS is behind a link");
+  }
+  // Beside it, in git's directory: a name that no file of the repository can have.
+  const making = join(worktree, ".git", `lfs-${randomUUID()}`);
+  try {
+    await copyFile(object, making, constants.COPYFILE_FICLONE);
+    await chmod(making, executable ? 0o755 : 0o644);
+    const modifiedAt = Math.floor((Date.now() - ageMs) / 1000);
+    await utimes(making, modifiedAt, modifiedAt);
+    await rename(making, inside(worktree, path));
+    return { path, size, modifiedAt };
+  } catch (error) {
+    await rm(making, { force: true });
+    throw error;
+  }
+}
+
+/** Names in a tree are bytes. */
+function inside(worktree: string, path: string): Buffer {
+  return Buffer.concat([Buffer.from(`${worktree}/`), Buffer.from(path, "latin1")]);
+}

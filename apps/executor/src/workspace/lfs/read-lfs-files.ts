@@ -1,0 +1,96 @@
+import { AirlockError } from "@airlock/job";
+import type { Git } from "../git.ts";
+import { type LfsObject, maximumPointerBytes, parseLfsPointer } from "./lfs-pointer.ts";
+
+/** A file of a checkout whose content is kept elsewhere. */
+export interface LfsFile extends LfsObject {
+  /** Bytes as the tree has them, one character each. */
+  readonly path: string;
+  readonly executable: boolean;
+}
+
+/**
+ * The files of a checkout that its attributes give to the filter `lfs` and that are pointers. Call it for a checkout
+ * that no step has touched.
+ * @throws {AirlockError} code `checkout-limit`.
+ */
+export async function readLfsFiles(
+  git: Git,
+  at: readonly string[],
+  { maximumFiles, signal }: { readonly maximumFiles: number; readonly signal: AbortSignal },
+): Promise<LfsFile[]> {
+  const candidates = await listFiltered(git, at, maximumFiles, signal);
+  if (candidates.length === 0) return [];
+  const objects = [...new Set(candidates.map(({ object }) => object))];
+  const small = await smallAmong(git, at, objects, signal);
+  const contents = await readBlobs(git, at, small, signal);
+  return candidates.flatMap(({ object, path, executable }) => {
+    const pointer = parseLfsPointer(contents.get(object) ?? Buffer.alloc(maximumPointerBytes + 1));
+    return pointer ? [{ ...pointer, path, executable }] : [];
+  });
+}
+
+async function listFiltered(git: Git, at: readonly string[], maximumFiles: number, signal: AbortSignal) {
+  const found: { readonly object: string; readonly path: string; readonly executable: boolean }[] = [];
+  let rest = "";
+  let tooMany = false;
+  // `H`: in the index and checked out; a sparse checkout's other files are `S`.
+  await git.check([...at, "ls-files", "-z", "-t", "--stage", "--", ":(top,attr:filter=lfs)"], {
+    signal,
+    onStdout: (bytes) => {
+      const lines = (rest + bytes.toString("latin1")).split("\0");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const [, mode, object] = /^H (100644|100755) ([0-9a-f]+) 0\t/.exec(line) ?? [];
+        if (!object) continue;
+        tooMany ||= found.length >= maximumFiles;
+        if (!tooMany) found.push({ object, path: line.slice(line.indexOf("\t") + 1), executable: mode === "100755" });
+      }
+    },
+  });
+  if (tooMany) {
+    throw new AirlockError(`the commit has more than ${maximumFiles} files of Git LFS`, {
+      code: "checkout-limit",
+      reason: "checkout-invalid",
+    });
+  }
+  return found;
+}
+
+/** What was committed past the filter may be of any size. */
+async function smallAmong(git: Git, at: readonly string[], objects: readonly string[], signal: AbortSignal) {
+  const small: string[] = [];
+  let rest = "";
+  await git.check([...at, "cat-file", "--batch-check=%(objectname) %(objectsize)"], {
+    signal,
+    stdin: `${objects.join("\n")}\n`,
+    onStdout: (bytes) => {
+      const lines = (rest + bytes.toString("latin1")).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const [object = "", size] = line.split(" ");
+        if (Number(size) <= maximumPointerBytes) small.push(object);
+      }
+    },
+  });
+  return small;
+}
+
+async function readBlobs(git: Git, at: readonly string[], objects: readonly string[], signal: AbortSignal) {
+  const parts: Buffer[] = [];
+  await git.check([...at, "cat-file", "--batch"], {
+    signal,
+    stdin: objects.map((object) => `${object}\n`).join(""),
+    onStdout: (bytes) => parts.push(bytes),
+  });
+  const output = Buffer.concat(parts);
+  const contents = new Map<string, Buffer>();
+  for (let position = 0; position < output.length; ) {
+    const end = output.indexOf("\n", position);
+    const [object = "", , size = "0"] = output.toString("latin1", position, end).split(" ");
+    const start = end + 1;
+    contents.set(object, output.subarray(start, start + Number(size)));
+    position = start + Number(size) + 1;
+  }
+  return contents;
+}
