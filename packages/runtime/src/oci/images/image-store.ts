@@ -1,17 +1,21 @@
 import { randomUUID } from "node:crypto";
-import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chown, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { Abortable, RegistryCredentials } from "../../contract.ts";
-import { imageInvalid, runtimeFailed } from "../../errors.ts";
+import { imageInvalid, refusedByPolicy, runtimeFailed } from "../../errors.ts";
 import { errorCode } from "../../host/error-code.ts";
+import { defaultImageOptions, type ImageOptions } from "../../images/image-options.ts";
+import { admitHostImage, admitImage } from "../../images/image-policy.ts";
+import { type ImageReference, parseImageReference } from "../../images/image-reference.ts";
+import { SharedTasks, type TaskOptions } from "../../images/shared-tasks.ts";
 import type { IdRange } from "../id-range.ts";
 import { BlobStore } from "./blob-store.ts";
 import { chainIds, sha256 } from "./chain-id.ts";
+import { evictImages } from "./evict-images.ts";
 import { defaultImageLimits, type ImageLimits } from "./image-limits.ts";
 import { Descriptor, ImageManifest } from "./image-manifest.ts";
-import { type ImageReference, parseImageReference } from "../../images/image-reference.ts";
 import { type ImageUser, resolveImageUser } from "./image-user.ts";
 import { LayerError } from "./layer-error.ts";
 import { LayerStack } from "./layer-stack.ts";
@@ -20,7 +24,7 @@ import { loadArchive } from "./load-archive.ts";
 import { isProgramFor, programHeaderBytes } from "./program-header.ts";
 import { parseConfig, pullImage, type StoredImage } from "./pull-image.ts";
 import { credentialsDigest, RegistryClient, type RegistryOptions } from "./registry-client.ts";
-import { SharedTasks, type TaskOptions } from "../../images/shared-tasks.ts";
+import { type StoreHold, StoreLeases } from "./store-leases.ts";
 import { UnpackBudget } from "./unpack-budget.ts";
 import { unpackLayer } from "./unpack-layer.ts";
 import { flatWhiteouts, overlayWhiteouts, WhiteoutDevice } from "./whiteouts.ts";
@@ -45,6 +49,7 @@ export interface ImageStoreOptions {
    */
   readonly idRange: IdRange | null;
   readonly registry: RegistryOptions;
+  readonly images?: Partial<ImageOptions>;
   readonly limits?: Partial<ImageLimits>;
 }
 
@@ -53,6 +58,7 @@ const Record = z.object({
   config: Descriptor,
   layers: z.array(Descriptor),
   isPrivate: z.boolean().default(false),
+  digest: z.string().nullable().default(null),
 });
 
 /** For this long the registry's word holds that credentials may read an image. */
@@ -62,7 +68,12 @@ const maximumProofs = 10_000;
 export interface PrepareOptions extends TaskOptions {
   /** By registry; they win over the store's own. */
   readonly registryAuth?: Readonly<{ [registry: string]: RegistryCredentials }> | undefined;
+  /** Keeps the image from being removed until it is disposed. Default: it is kept until this is settled. */
+  readonly hold?: StoreHold;
 }
+
+/** How often it is written down that an image is used. */
+const usedMs = 60_000;
 
 /**
  * The images of this machine: blobs, one record for each reference, unpacked layers. Several processes may share the
@@ -77,9 +88,12 @@ export class ImageStore {
   readonly #blobs: BlobStore;
   readonly #registry: RegistryClient;
   readonly #whiteoutDevice: WhiteoutDevice;
-  readonly #preparing = new SharedTasks<PreparedImage & { readonly isPrivate: boolean }>();
+  readonly #images: ImageOptions;
+  readonly #leases: StoreLeases;
+  readonly #usedAt = new Map<string, number>();
+  readonly #preparing = new SharedTasks<KeptImage>();
   readonly #unpacking = new SharedTasks<void>();
-  readonly #prepared = new Map<string, PreparedImage & { readonly isPrivate: boolean }>();
+  readonly #prepared = new Map<string, KeptImage>();
   /** When the registry last said that these credentials may read that image. */
   readonly #proofs = new Map<string, number>();
 
@@ -94,7 +108,9 @@ export class ImageStore {
     this.#temporaryDirectory = join(options.directory, "tmp");
     this.#recordsDirectory = join(options.directory, "references");
     this.#blobs = new BlobStore(join(options.directory, "blobs"), this.#temporaryDirectory);
-    this.#registry = new RegistryClient(options.registry, this.#limits.documentBytes);
+    this.#images = { ...defaultImageOptions, ...options.images };
+    this.#leases = new StoreLeases(join(options.directory, "leases"));
+    this.#registry = new RegistryClient(options.registry, this.#limits.documentBytes, this.#images.mirrors);
     this.#whiteoutDevice = new WhiteoutDevice(this.#temporaryDirectory);
   }
 
@@ -109,6 +125,30 @@ export class ImageStore {
 
   async close(): Promise<void> {
     await this.#registry.close();
+    await this.#leases.close();
+  }
+
+  /** To be disposed when a sandbox has ended. */
+  hold(): StoreHold {
+    return this.#leases.hold();
+  }
+
+  /** @throws {AirlockError} reason `policy` when jobs may not use the host's own tool chain. */
+  admitHost(): void {
+    admitHostImage(this.#images.policy);
+  }
+
+  /** Removes what was used longest ago until the store is within its bound. Answers in words what it removed. */
+  async evict({ signal }: Abortable): Promise<readonly string[]> {
+    const { cacheBytes } = this.#images;
+    if (cacheBytes === null) return [];
+    const { directory } = this.#options;
+    const places = { directory, blobs: join(directory, "blobs"), records: this.#recordsDirectory };
+    return evictImages({ ...places, temporary: this.#temporaryDirectory }, this.#leases, {
+      signal,
+      maximumBytes: cacheBytes,
+      partsOf: (text) => this.#partsOf(text),
+    });
   }
 
   /**
@@ -117,22 +157,102 @@ export class ImageStore {
    * @throws {AirlockError} reason `image-invalid`, `image-unavailable`, or `runtime` (disk full).
    */
   async prepare(text: string, options: PrepareOptions): Promise<PreparedImage> {
-    const reference = parseImageReference(text);
+    const reference = admitImage(text, this.#images.policy);
     const { canonical, registry } = reference;
-    const credentials = ownValue(options.registryAuth, registry) ?? this.#options.registry.credentials?.(registry);
+    using ownHold = this.#leases.hold();
+    const hold = options.hold ?? ownHold;
+    const credentials = ownValue(options.registryAuth, registry) ?? (await this.#images.credentials(registry, options));
     const known = this.#prepared.get(canonical);
-    if (known && (await this.#areThere(known.layers))) {
-      await this.#checkAccess(reference, known, credentials, options);
-      return known;
+    if (known && !this.#mustAsk(reference)) {
+      await hold.add(known.names);
+      if (await this.#areThere(known.layers)) {
+        await this.#checkAccess(reference, known, credentials, options);
+        await this.#markUsed(reference);
+        return known;
+      }
     }
     // Nobody joins a task that runs by the credentials of another job.
-    return this.#preparing.run(`${canonical} ${credentialsDigest(credentials)}`, options, async (task) => {
-      const found = await this.#find(reference);
+    const prepared = await this.#preparing.run(`${canonical} ${credentialsDigest(credentials)}`, options, (task) =>
+      this.#prepare(reference, credentials, task),
+    );
+    await hold.add(prepared.names);
+    if (!(await this.#areThere(prepared.layers))) {
+      throw runtimeFailed(`the image "${canonical}" was removed while it was prepared`);
+    }
+    await this.#markUsed(reference);
+    return prepared;
+  }
+
+  async #prepare(
+    reference: ImageReference,
+    credentials: RegistryCredentials | undefined,
+    task: TaskOptions,
+  ): Promise<KeptImage> {
+    const { canonical } = reference;
+    const hold = this.#leases.hold();
+    try {
+      const found = await this.#find(reference, hold);
       if (found) await this.#checkAccess(reference, found, credentials, task);
-      const stored = found ?? (await this.#pull(reference, credentials, task));
-      const prepared = { ...(await this.#unpack(canonical, stored, task)), isPrivate: stored.isPrivate };
-      this.#prepared.set(canonical, prepared);
-      return prepared;
+      const isCurrent = found !== undefined && (await this.#isCurrent(reference, found, credentials, task));
+      if (!isCurrent && this.#images.policy.pull === "never") throw notHere(canonical);
+      const stored = isCurrent ? found : await this.#pull(reference, credentials, hold, task);
+      const unpacked = await this.#unpack(canonical, stored, task);
+      const kept = { ...unpacked, isPrivate: stored.isPrivate, names: this.#namesOf(stored) };
+      this.#prepared.set(canonical, kept);
+      setTimeout(() => hold[Symbol.dispose](), takeOverMs).unref();
+      return kept;
+    } catch (error) {
+      hold[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Whether a registry has to say first what a tag means now. */
+  #mustAsk({ version }: ImageReference): boolean {
+    return this.#images.policy.pull === "always" && version.kind === "tag";
+  }
+
+  async #isCurrent(
+    reference: ImageReference,
+    { digest }: StoredImage,
+    credentials: RegistryCredentials | undefined,
+    { signal, progress }: TaskOptions,
+  ): Promise<boolean> {
+    if (!this.#mustAsk(reference)) return true;
+    progress(`asking ${reference.registry} whether ${reference.canonical} has changed`);
+    const access = { signal, credentials };
+    const now = await this.#registry.fromSources(reference, access, (source) =>
+      this.#registry.digest(reference, source, access),
+    );
+    return now !== undefined && now === digest;
+  }
+
+  /** What the image is made of, as leases name it. */
+  #namesOf({ manifest, config }: StoredImage): readonly string[] {
+    const place = basename(this.layersDirectory);
+    const layers = layersOf(config.rootfs.diff_ids ?? []);
+    return [
+      ...[manifest.config, ...manifest.layers].map(({ digest }) => join("blobs", digest.replace(":", "-"))),
+      ...layers.map((layer) => join(place, layer)),
+    ];
+  }
+
+  async #partsOf(recordText: string): Promise<{ blobs: readonly string[]; layers: readonly string[] }> {
+    const record = Record.parse(JSON.parse(recordText));
+    const blobs = [record.config, ...record.layers].map(({ digest }) => digest);
+    if (!(await this.#blobs.has(record.config.digest))) return { blobs, layers: [] };
+    const manifest = { config: record.config, layers: record.layers };
+    const config = parseConfig(record.reference, await this.#blobs.read(record.config.digest), manifest);
+    return { blobs, layers: layersOf(config.rootfs.diff_ids ?? []) };
+  }
+
+  async #markUsed(reference: ImageReference): Promise<void> {
+    const now = Date.now();
+    if (now - (this.#usedAt.get(reference.canonical) ?? 0) < usedMs) return;
+    if (this.#usedAt.size >= maximumProofs) this.#usedAt.clear();
+    this.#usedAt.set(reference.canonical, now);
+    await utimes(this.#recordPath(reference), now / 1000, now / 1000).catch((error: unknown) => {
+      if (errorCode(error) !== "ENOENT") throw error;
     });
   }
 
@@ -179,12 +299,16 @@ export class ImageStore {
   async #pull(
     reference: ImageReference,
     credentials: RegistryCredentials | undefined,
+    hold: StoreHold,
     task: TaskOptions,
   ): Promise<StoredImage> {
     const stored = await pullImage(reference, this.#registry, this.#blobs, {
       ...task,
       credentials,
       limits: this.#limits,
+      onManifest: ({ config, layers }) =>
+        hold.add([config, ...layers].map(({ digest }) => join("blobs", digest.replace(":", "-")))),
+      onConfig: (manifest, config) => hold.add(this.#namesOf({ manifest, config, isPrivate: true, digest: null })),
       isUnpacked: (chainId) =>
         this.#options.style === "overlay" ? this.#areThere([layerName(chainId)]) : Promise.resolve(false),
     });
@@ -193,7 +317,7 @@ export class ImageStore {
     return stored;
   }
 
-  async #find(reference: ImageReference): Promise<StoredImage | undefined> {
+  async #find(reference: ImageReference, hold: StoreHold): Promise<StoredImage | undefined> {
     let text: string;
     try {
       text = await readFile(this.#recordPath(reference), "utf8");
@@ -202,19 +326,23 @@ export class ImageStore {
       throw error;
     }
     const record = Record.parse(JSON.parse(text));
+    await hold.add([join("blobs", record.config.digest.replace(":", "-"))]);
     if (!(await this.#blobs.has(record.config.digest))) return undefined;
     const manifest = ImageManifest.parse({ config: record.config, layers: record.layers });
     const config = parseConfig(reference.canonical, await this.#blobs.read(record.config.digest), manifest);
+    const { isPrivate, digest } = record;
+    await hold.add(this.#namesOf({ manifest, config, isPrivate, digest }));
     for (const [index, chainId] of chainIds(config.rootfs.diff_ids ?? []).entries()) {
       const layer = manifest.layers[index];
       const isHere = (await this.#areThere([layerName(chainId)])) || (layer && (await this.#blobs.has(layer.digest)));
       if (!isHere) return undefined;
     }
-    return { manifest, config, isPrivate: record.isPrivate };
+    return { manifest, config, isPrivate, digest };
   }
 
-  async #remember(reference: ImageReference, { manifest, isPrivate }: StoredImage): Promise<void> {
-    const record = { reference: reference.canonical, config: manifest.config, layers: manifest.layers, isPrivate };
+  async #remember(reference: ImageReference, { manifest, isPrivate, digest }: StoredImage): Promise<void> {
+    const { config, layers } = manifest;
+    const record = { reference: reference.canonical, config, layers, isPrivate, digest };
     const temporary = this.#temporaryPath();
     await writeFile(temporary, JSON.stringify(record), { mode: 0o600 });
     await rename(temporary, this.#recordPath(reference));
@@ -235,7 +363,7 @@ export class ImageStore {
         below.unshift(name);
       }
     } else {
-      const name = `flat-${layerName(chain.at(-1) ?? "sha256:empty")}`;
+      const name = flatName(chain);
       await this.#unpackOnce(image, name, task, async (directory, { signal }) => {
         for (const index of chain.keys()) {
           task.progress(`unpacking layer ${index + 1} of ${chain.length}`);
@@ -356,6 +484,32 @@ export class ImageStore {
   #temporaryPath(): string {
     return join(this.#temporaryDirectory, `${process.pid}-${randomUUID()}`);
   }
+}
+
+/** A prepared image, and by which names it is kept from being removed. */
+interface KeptImage extends PreparedImage {
+  readonly isPrivate: boolean;
+  readonly names: readonly string[];
+}
+
+/** For those who waited for one pull to hold the image themselves. */
+const takeOverMs = 1_000;
+
+/** Every directory that may hold layers of an image, in either style. */
+function layersOf(diffIds: readonly string[]): readonly string[] {
+  const chain = chainIds(diffIds);
+  return [...chain.map(layerName), flatName(chain)];
+}
+
+function flatName(chain: readonly string[]): string {
+  return `flat-${layerName(chain.at(-1) ?? "sha256:empty")}`;
+}
+
+function notHere(image: string): AirlockError {
+  return refusedByPolicy(
+    `the image "${image}" is not on this machine, and EXECUTOR_IMAGE_PULL_POLICY is "never"`,
+    "Load it with `executor load-images`, or let this executor's administrator change the policy.",
+  );
 }
 
 /** Where steps get mounts, and files of ours. */

@@ -7,6 +7,7 @@ import { extract } from "tar-stream";
 import type { Abortable } from "../../contract.ts";
 import { imageInvalid } from "../../errors.ts";
 import { errorCode } from "../../host/error-code.ts";
+import { digestPattern } from "../../images/image-reference.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { sha256 } from "./chain-id.ts";
 import type { ImageLimits } from "./image-limits.ts";
@@ -18,7 +19,6 @@ import {
   imageArchitecture,
   selectPlatform,
 } from "./image-manifest.ts";
-import { digestPattern } from "../../images/image-reference.ts";
 import { checkManifest, parseConfig, parseManifest, type StoredImage } from "./pull-image.ts";
 
 export interface LoadedImage extends StoredImage {
@@ -175,7 +175,13 @@ async function loadOciLayout(
     const config = parseConfig(archivePath, await blobs.read(manifest.config.digest), manifest);
     const name =
       entry.annotations?.["io.containerd.image.name"] ?? entry.annotations?.["org.opencontainers.image.ref.name"];
-    loaded.push({ manifest, config, isPrivate: false, names: name === undefined ? [] : [fullName(archivePath, name)] });
+    loaded.push({
+      manifest,
+      config,
+      isPrivate: false,
+      digest: null,
+      names: name === undefined ? [] : [fullName(archivePath, name)],
+    });
   }
   return loaded;
 }
@@ -215,7 +221,7 @@ async function loadDockerArchive(
     const manifest = ImageManifest.parse({ config: await store(image.Config), layers });
     checkManifest({ canonical: archivePath }, manifest, limits);
     const config: ImageConfig = parseConfig(archivePath, await blobs.read(manifest.config.digest), manifest);
-    loaded.push({ manifest, config, isPrivate: false, names: image.RepoTags ?? [] });
+    loaded.push({ manifest, config, isPrivate: false, digest: null, names: image.RepoTags ?? [] });
   }
   return loaded;
 }

@@ -1,5 +1,8 @@
 import { errorMessage } from "@airlock/job";
 import { imageInvalid, imageUnavailable } from "../../errors.ts";
+import type { ImageReference } from "../../images/image-reference.ts";
+import { pullWords } from "../../images/pull-words.ts";
+import type { TaskOptions } from "../../images/shared-tasks.ts";
 import { BlobIncompleteError, BlobMismatchError, type BlobStore } from "./blob-store.ts";
 import { chainIds, sha256 } from "./chain-id.ts";
 import type { ImageLimits } from "./image-limits.ts";
@@ -12,11 +15,11 @@ import {
   manifestMediaTypes,
   selectPlatform,
 } from "./image-manifest.ts";
-import type { ImageReference } from "../../images/image-reference.ts";
-import type { RegistryAccess, RegistryClient } from "./registry-client.ts";
-import type { TaskOptions } from "../../images/shared-tasks.ts";
+import type { ImageSource, RegistryAccess, RegistryClient } from "./registry-client.ts";
 
 export interface StoredImage {
+  /** What its tag meant when it was pulled: the digest of its index or manifest. `null`: it came from an archive. */
+  readonly digest: string | null;
   /** Whether it took credentials to get it. */
   readonly isPrivate: boolean;
   readonly manifest: ImageManifest;
@@ -25,6 +28,9 @@ export interface StoredImage {
 
 export interface PullOptions extends TaskOptions, RegistryAccess {
   readonly limits: ImageLimits;
+  /** Called with what the image is made of before it is looked for in the store. */
+  readonly onManifest: (manifest: ImageManifest) => Promise<void>;
+  readonly onConfig: (manifest: ImageManifest, config: ImageConfig) => Promise<void>;
   /** Layers that are unpacked already are not fetched again. */
   readonly isUnpacked: (chainId: string) => Promise<boolean>;
 }
@@ -44,35 +50,52 @@ export async function pullImage(
   const { signal, progress, limits, credentials } = options;
   progress(`looking up ${image.canonical}`);
   const expected = image.version.kind === "digest" ? image.version.text : undefined;
-  const { manifest, isPrivate } = await fetchManifest(image, expected, registry, options);
-  checkManifest(image, manifest, limits);
+  const { manifest, isPrivate, digest } = await registry.fromSources(image, options, async (source) => {
+    const found = await fetchManifest(image, expected, registry, source, options);
+    checkManifest(image, found.manifest, limits);
+    return found;
+  });
 
   const fetchBlob = async (blob: Descriptor, onBytes: (bytes: number) => void) => {
     if (await blobs.has(blob.digest)) {
       onBytes(blob.size);
       return;
     }
-    try {
-      const content = await registry.blob(image, blob.digest, { signal, credentials });
-      await blobs.write(content, { signal, digest: blob.digest, maxBytes: blob.size, progress: onBytes });
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof BlobMismatchError && !(error instanceof BlobIncompleteError))
-        throw imageInvalid(image.canonical, `is damaged: ${error.message}`, error);
-      if (error instanceof Error && error.name === "AirlockError") throw error;
-      throw imageUnavailable(image.canonical, error);
-    }
+    await registry.fromSources(image, options, async (source) => {
+      let received = 0;
+      const count = (bytes: number) => {
+        received += bytes;
+        onBytes(bytes);
+      };
+      try {
+        const content = await registry.blob(image, source, blob.digest, { signal, credentials });
+        await blobs.write(content, { signal, digest: blob.digest, maxBytes: blob.size, progress: count });
+      } catch (error) {
+        signal.throwIfAborted();
+        // Another source begins anew.
+        onBytes(-received);
+        if (error instanceof BlobMismatchError && !(error instanceof BlobIncompleteError))
+          throw imageInvalid(image.canonical, `is damaged: ${error.message}`, error);
+        if (error instanceof Error && error.name === "AirlockError") throw error;
+        throw imageUnavailable(image.canonical, error);
+      }
+    });
   };
 
+  await options.onManifest(manifest);
   await fetchBlob(manifest.config, () => {});
   const config = parseConfig(image.canonical, await blobs.read(manifest.config.digest), manifest);
+  await options.onConfig(manifest, config);
 
   const missing: Descriptor[] = [];
   for (const [index, chainId] of chainIds(config.rootfs.diff_ids ?? []).entries()) {
     const layer = manifest.layers[index];
     if (layer && !(await options.isUnpacked(chainId))) missing.push(layer);
   }
-  const total = missing.reduce((sum, layer) => sum + layer.size, 0);
+  // The same layer may be there twice; it is fetched once.
+  const queue = [...new Map(missing.map((layer) => [layer.digest, layer])).values()];
+  const total = queue.reduce((sum, layer) => sum + layer.size, 0);
+  const layers = queue.length;
   let fetchedBytes = 0;
   let fetchedLayers = 0;
   let lastPercent = -1;
@@ -81,10 +104,9 @@ export async function pullImage(
     const percent = total === 0 ? 100 : Math.floor((fetchedBytes * 100) / total);
     if (percent === lastPercent) return;
     lastPercent = percent;
-    progress(`pulling layer ${Math.min(fetchedLayers + 1, missing.length)} of ${missing.length}, ${percent} %`);
+    const state = { layers, finishedLayers: fetchedLayers, bytes: fetchedBytes, totalBytes: total };
+    progress(pullWords({ verb: "pulling", ...state }));
   };
-  // The same layer may be there twice; it is fetched once.
-  const queue = [...new Map(missing.map((layer) => [layer.digest, layer])).values()];
   const stop = new AbortController();
   const worker = async () => {
     for (let layer = queue.shift(); layer !== undefined && !stop.signal.aborted; layer = queue.shift()) {
@@ -101,25 +123,28 @@ export async function pullImage(
     ),
   );
   for (const result of results) if (result.status === "rejected") throw result.reason;
-  return { manifest, config, isPrivate };
+  return { manifest, config, isPrivate, digest };
 }
 
 async function fetchManifest(
   image: ImageReference,
   expected: string | undefined,
   registry: RegistryClient,
+  source: ImageSource,
   options: PullOptions,
-): Promise<{ readonly manifest: ImageManifest; readonly isPrivate: boolean }> {
+): Promise<{ readonly manifest: ImageManifest; readonly isPrivate: boolean; readonly digest: string }> {
   let version = image.version.text;
   let digest = expected;
+  let top: string | undefined;
   // An index leads to a manifest; an index in an index is allowed by nobody's tools.
   for (let depth = 0; depth < 2; depth += 1) {
-    const { bytes, mediaType, isPrivate } = await registry.manifest(image, version, options);
+    const { bytes, mediaType, isPrivate } = await registry.manifest(image, source, version, options);
+    top ??= sha256(bytes);
     if (digest !== undefined && sha256(bytes) !== digest) {
       throw imageInvalid(image.canonical, `is damaged: its manifest has the digest ${sha256(bytes)}`);
     }
     const parsed = parseManifest(image.canonical, bytes, mediaType);
-    if (parsed.kind === "manifest") return { manifest: parsed.manifest, isPrivate };
+    if (parsed.kind === "manifest") return { manifest: parsed.manifest, isPrivate, digest: top };
     const chosen = selectPlatform(parsed.index, imageArchitecture());
     if (!chosen) throw imageInvalid(image.canonical, `is not made for linux/${imageArchitecture()}`);
     version = chosen.digest;

@@ -1,0 +1,154 @@
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { errorCode } from "../../host/error-code.ts";
+
+/** A user of the store says by name what it relies on, until it is disposed. */
+export interface StoreHold extends Disposable {
+  /** From when this settles, nobody removes what has these names; what was gone before has to be looked for after it. */
+  add(names: readonly string[]): Promise<void>;
+}
+
+const Lease = z.object({ names: z.array(z.string()) });
+
+/** A process of another pid namespace is not in sight, and touches its lease whenever it collects. */
+const silenceMs = 10 * 60_000;
+
+/**
+ * What the processes that share a store use of it. Each has one file with the names that it relies on, written before it
+ * looks whether they are there; who removes things says so first, in another file, and reads those of the others then. So
+ * either the one sees the name, or the other sees that somebody collects, and waits.
+ */
+export class StoreLeases {
+  readonly #directory: string;
+  readonly #file: string;
+  readonly #marker: string;
+  readonly #identity: string;
+  /** How many hold each name; those of nobody stay on the list until this process collects. */
+  readonly #holders = new Map<string, number>();
+  #written: Promise<void> = Promise.resolve();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.#identity = `${process.pid}-${startOf(process.pid)}`;
+    this.#file = join(directory, `${this.#identity}-${randomUUID()}.json`);
+    this.#marker = join(directory, "collecting");
+  }
+
+  hold(): StoreHold {
+    const held: string[] = [];
+    return {
+      add: async (names) => {
+        const fresh = names.filter((name) => !this.#holders.has(name));
+        for (const name of names) this.#holders.set(name, (this.#holders.get(name) ?? 0) + 1);
+        held.push(...names);
+        if (fresh.length > 0) this.#write();
+        await this.#written;
+        await this.#untilNobodyCollects();
+      },
+      [Symbol.dispose]: () => {
+        for (const name of held.splice(0)) this.#holders.set(name, Math.max(0, (this.#holders.get(name) ?? 0) - 1));
+      },
+    };
+  }
+
+  /** Does `work` with the names that may not be removed; `false` when another process does so at the moment. */
+  async collect(work: (inUse: ReadonlySet<string>) => Promise<void>): Promise<boolean> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    if (!(await this.#announce())) return false;
+    try {
+      for (const [name, holders] of this.#holders) if (holders === 0) this.#holders.delete(name);
+      this.#write();
+      await this.#written;
+      await work(await this.#namesInUse());
+      return true;
+    } finally {
+      await rm(this.#marker, { force: true });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#written.catch(() => {});
+    await rm(this.#file, { force: true });
+  }
+
+  #write(): void {
+    const before = this.#written.catch(() => {});
+    this.#written = before.then(async () => {
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      const temporary = `${this.#file}.new`;
+      await writeFile(temporary, JSON.stringify({ names: [...this.#holders.keys()] }), { mode: 0o600 });
+      await rename(temporary, this.#file);
+    });
+    this.#written.catch(() => {});
+  }
+
+  async #announce(): Promise<boolean> {
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      try {
+        await writeFile(this.#marker, this.#identity, { flag: "wx", mode: 0o600 });
+        return true;
+      } catch (error) {
+        if (errorCode(error) !== "EEXIST") throw error;
+      }
+      if (await this.#isCollecting()) return false;
+      await rm(this.#marker, { force: true });
+    }
+    return false;
+  }
+
+  async #isCollecting(): Promise<boolean> {
+    const identity = await readFile(this.#marker, "utf8").catch(ifMissing);
+    if (identity === undefined) return false;
+    if (identity === this.#identity || isAlive(identity)) return true;
+    const marker = await stat(this.#marker).catch(ifMissing);
+    return marker !== undefined && Date.now() - marker.mtimeMs < silenceMs && identity === "";
+  }
+
+  /** Takes as long as a few renames. */
+  async #untilNobodyCollects(): Promise<void> {
+    while (await this.#isCollecting()) await sleep(5);
+  }
+
+  async #namesInUse(): Promise<ReadonlySet<string>> {
+    const now = new Date();
+    await utimes(this.#file, now, now);
+    const names = new Set<string>(this.#holders.keys());
+    for (const file of await readdir(this.#directory)) {
+      if (!file.endsWith(".json")) continue;
+      const path = join(this.#directory, file);
+      const lease = await stat(path).catch(ifMissing);
+      if (!lease) continue;
+      if (!isAlive(file) && now.getTime() - lease.mtimeMs > silenceMs) {
+        await rm(path, { force: true });
+        continue;
+      }
+      const text = await readFile(path, "utf8").catch(ifMissing);
+      if (text !== undefined) for (const name of Lease.parse(JSON.parse(text)).names) names.add(name);
+    }
+    return names;
+  }
+}
+
+/** Of a text that begins with the process id and when that process started: the id alone is used again. */
+function isAlive(identity: string): boolean {
+  const [, pid = "", start = ""] = /^(\d+)-(\d+)/.exec(identity) ?? [];
+  return pid !== "" && startOf(Number(pid)) === start;
+}
+
+function startOf(pid: number): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // After the program's name, which may hold anything, starttime is the twentieth field.
+    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return undefined;
+  }
+}
+
+function ifMissing(error: unknown): undefined {
+  if (errorCode(error) !== "ENOENT") throw error;
+}
