@@ -6,13 +6,13 @@ import { promisify } from "node:util";
 import { formatBytes } from "@airlock/job";
 import type { Abortable } from "../../contract.ts";
 import { errorCode } from "../../host/error-code.ts";
+import type { ImageParts } from "./image-parts.ts";
 import { boundOnDisk, type CachedImage, planEviction } from "./plan-eviction.ts";
 import type { StoreLeases } from "./store-leases.ts";
 
 export interface EvictOptions extends Abortable {
   readonly maximumBytes: number;
-  /** What an image is made of: digests of blobs and names of layers, without their directories. */
-  readonly partsOf: (recordText: string) => Promise<{ blobs: readonly string[]; layers: readonly string[] }>;
+  readonly partsOf: (recordText: string) => Promise<ImageParts>;
   /** From when on a part of no image counts as left over. Default: an hour. */
   readonly leftOverMs?: number;
 }
@@ -20,7 +20,6 @@ export interface EvictOptions extends Abortable {
 /** Where a store keeps what. */
 export interface StorePlaces {
   readonly directory: string;
-  readonly blobs: string;
   readonly records: string;
   readonly temporary: string;
 }
@@ -136,10 +135,9 @@ async function readImages(
     const stats = await stat(path).catch(ifMissing);
     if (text === undefined || stats === undefined) continue;
     const { blobs, layers } = await partsOf(text);
-    const names = [
-      ...blobs.map((digest) => join("blobs", digest.replace(":", "-"))),
-      ...layerPlaces.flatMap((place) => layers.map((layer) => join(place, layer))),
-    ].filter((name) => known.has(name));
+    const names = [...blobs, ...layerPlaces.flatMap((place) => layers.map((layer) => join(place, layer)))].filter(
+      (name) => known.has(name),
+    );
     images.push({ reference, usedAt: stats.mtimeMs, names });
   }
   return images;

@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { chown, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { chown, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AirlockError } from "@airlock/job";
-import { z } from "zod";
 import type { Abortable, RegistryCredentials } from "../../contract.ts";
 import { imageInvalid, refusedByPolicy, runtimeFailed } from "../../errors.ts";
 import { errorCode } from "../../host/error-code.ts";
@@ -12,10 +11,11 @@ import { type ImageReference, parseImageReference } from "../../images/image-ref
 import { SharedTasks, type TaskOptions } from "../../images/shared-tasks.ts";
 import type { IdRange } from "../id-range.ts";
 import { BlobStore } from "./blob-store.ts";
-import { chainIds, sha256 } from "./chain-id.ts";
+import { chainIds } from "./chain-id.ts";
 import { evictImages } from "./evict-images.ts";
 import { defaultImageLimits, type ImageLimits } from "./image-limits.ts";
-import { Descriptor, ImageManifest } from "./image-manifest.ts";
+import { blobsOf, flatName, type ImageParts, layerName, partsOf } from "./image-parts.ts";
+import { ImageRecords, parseRecord } from "./image-records.ts";
 import { type ImageUser, resolveImageUser } from "./image-user.ts";
 import { LayerError } from "./layer-error.ts";
 import { LayerStack } from "./layer-stack.ts";
@@ -53,14 +53,6 @@ export interface ImageStoreOptions {
   readonly limits?: Partial<ImageLimits>;
 }
 
-const Record = z.object({
-  reference: z.string(),
-  config: Descriptor,
-  layers: z.array(Descriptor),
-  isPrivate: z.boolean().default(false),
-  digest: z.string().nullable().default(null),
-});
-
 /** For this long the registry's word holds that credentials may read an image. */
 const proofMs = 5 * 60_000;
 const maximumProofs = 10_000;
@@ -72,9 +64,6 @@ export interface PrepareOptions extends TaskOptions {
   readonly hold?: StoreHold;
 }
 
-/** How often it is written down that an image is used. */
-const usedMs = 60_000;
-
 /**
  * The images of this machine: blobs, one record for each reference, unpacked layers. Several processes may share the
  * directory: everything is made aside and renamed into place.
@@ -84,13 +73,12 @@ export class ImageStore {
   readonly #options: ImageStoreOptions;
   readonly #limits: ImageLimits;
   readonly #temporaryDirectory: string;
-  readonly #recordsDirectory: string;
+  readonly #records: ImageRecords;
   readonly #blobs: BlobStore;
   readonly #registry: RegistryClient;
   readonly #whiteoutDevice: WhiteoutDevice;
   readonly #images: ImageOptions;
   readonly #leases: StoreLeases;
-  readonly #usedAt = new Map<string, number>();
   readonly #preparing = new SharedTasks<KeptImage>();
   readonly #unpacking = new SharedTasks<void>();
   readonly #prepared = new Map<string, KeptImage>();
@@ -106,7 +94,7 @@ export class ImageStore {
       idRange === null ? "layers" : `layers-${idRange.base}-${idRange.size}`,
     );
     this.#temporaryDirectory = join(options.directory, "tmp");
-    this.#recordsDirectory = join(options.directory, "references");
+    this.#records = new ImageRecords(join(options.directory, "references"), this.#temporaryDirectory);
     this.#blobs = new BlobStore(join(options.directory, "blobs"), this.#temporaryDirectory);
     this.#images = { ...defaultImageOptions, ...options.images };
     this.#leases = new StoreLeases(join(options.directory, "leases"));
@@ -116,7 +104,7 @@ export class ImageStore {
 
   static async open(options: ImageStoreOptions): Promise<ImageStore> {
     const store = new ImageStore(options);
-    for (const directory of [store.layersDirectory, store.#temporaryDirectory, store.#recordsDirectory]) {
+    for (const directory of [store.layersDirectory, store.#temporaryDirectory, store.#records.directory]) {
       await mkdir(directory, { recursive: true, mode: 0o700 });
     }
     await store.#removeAbandoned();
@@ -143,8 +131,8 @@ export class ImageStore {
     const { cacheBytes } = this.#images;
     if (cacheBytes === null) return [];
     const { directory } = this.#options;
-    const places = { directory, blobs: join(directory, "blobs"), records: this.#recordsDirectory };
-    return evictImages({ ...places, temporary: this.#temporaryDirectory }, this.#leases, {
+    const places = { directory, records: this.#records.directory, temporary: this.#temporaryDirectory };
+    return evictImages(places, this.#leases, {
       signal,
       maximumBytes: cacheBytes,
       partsOf: (text) => this.#partsOf(text),
@@ -167,7 +155,7 @@ export class ImageStore {
       await hold.add(known.names);
       if (await this.#areThere(known.layers)) {
         await this.#checkAccess(reference, known, credentials, options);
-        await this.#markUsed(reference);
+        await this.#records.markUsed(reference);
         return known;
       }
     }
@@ -179,7 +167,7 @@ export class ImageStore {
     if (!(await this.#areThere(prepared.layers))) {
       throw runtimeFailed(`the image "${canonical}" was removed while it was prepared`);
     }
-    await this.#markUsed(reference);
+    await this.#records.markUsed(reference);
     return prepared;
   }
 
@@ -228,32 +216,15 @@ export class ImageStore {
   }
 
   /** What the image is made of, as leases name it. */
-  #namesOf({ manifest, config }: StoredImage): readonly string[] {
-    const place = basename(this.layersDirectory);
-    const layers = layersOf(config.rootfs.diff_ids ?? []);
-    return [
-      ...[manifest.config, ...manifest.layers].map(({ digest }) => join("blobs", digest.replace(":", "-"))),
-      ...layers.map((layer) => join(place, layer)),
-    ];
+  #namesOf({ manifest, config }: Pick<StoredImage, "manifest" | "config">): readonly string[] {
+    const { blobs, layers } = partsOf(manifest, config);
+    return [...blobs, ...layers.map((layer) => join(basename(this.layersDirectory), layer))];
   }
 
-  async #partsOf(recordText: string): Promise<{ blobs: readonly string[]; layers: readonly string[] }> {
-    const record = Record.parse(JSON.parse(recordText));
-    const blobs = [record.config, ...record.layers].map(({ digest }) => digest);
-    if (!(await this.#blobs.has(record.config.digest))) return { blobs, layers: [] };
-    const manifest = { config: record.config, layers: record.layers };
-    const config = parseConfig(record.reference, await this.#blobs.read(record.config.digest), manifest);
-    return { blobs, layers: layersOf(config.rootfs.diff_ids ?? []) };
-  }
-
-  async #markUsed(reference: ImageReference): Promise<void> {
-    const now = Date.now();
-    if (now - (this.#usedAt.get(reference.canonical) ?? 0) < usedMs) return;
-    if (this.#usedAt.size >= maximumProofs) this.#usedAt.clear();
-    this.#usedAt.set(reference.canonical, now);
-    await utimes(this.#recordPath(reference), now / 1000, now / 1000).catch((error: unknown) => {
-      if (errorCode(error) !== "ENOENT") throw error;
-    });
+  async #partsOf(recordText: string): Promise<ImageParts> {
+    const record = parseRecord(recordText);
+    if (!(await this.#blobs.has(record.config.digest))) return { blobs: blobsOf(record), layers: [] };
+    return partsOf(record, parseConfig(record.reference, await this.#blobs.read(record.config.digest), record));
   }
 
   /** @throws {AirlockError} reason `image-invalid` when the image is private and these credentials may not read it. */
@@ -289,7 +260,7 @@ export class ImageStore {
       for (const name of names) {
         const reference = parseImageReference(name);
         this.#prepared.delete(reference.canonical);
-        await this.#remember(reference, image);
+        await this.#records.remember(reference, image);
         added.push(reference.canonical);
       }
     }
@@ -306,46 +277,30 @@ export class ImageStore {
       ...task,
       credentials,
       limits: this.#limits,
-      onManifest: ({ config, layers }) =>
-        hold.add([config, ...layers].map(({ digest }) => join("blobs", digest.replace(":", "-")))),
-      onConfig: (manifest, config) => hold.add(this.#namesOf({ manifest, config, isPrivate: true, digest: null })),
+      onManifest: (manifest) => hold.add(blobsOf(manifest)),
+      onConfig: (manifest, config) => hold.add(this.#namesOf({ manifest, config })),
       isUnpacked: (chainId) =>
         this.#options.style === "overlay" ? this.#areThere([layerName(chainId)]) : Promise.resolve(false),
     });
-    await this.#remember(reference, stored);
+    await this.#records.remember(reference, stored);
     this.#prove(reference, credentials);
     return stored;
   }
 
   async #find(reference: ImageReference, hold: StoreHold): Promise<StoredImage | undefined> {
-    let text: string;
-    try {
-      text = await readFile(this.#recordPath(reference), "utf8");
-    } catch (error) {
-      if (errorCode(error) === "ENOENT") return undefined;
-      throw error;
-    }
-    const record = Record.parse(JSON.parse(text));
-    await hold.add([join("blobs", record.config.digest.replace(":", "-"))]);
+    const record = await this.#records.find(reference);
+    if (!record) return undefined;
+    await hold.add(blobsOf(record));
     if (!(await this.#blobs.has(record.config.digest))) return undefined;
-    const manifest = ImageManifest.parse({ config: record.config, layers: record.layers });
+    const { isPrivate, digest, ...manifest } = record;
     const config = parseConfig(reference.canonical, await this.#blobs.read(record.config.digest), manifest);
-    const { isPrivate, digest } = record;
-    await hold.add(this.#namesOf({ manifest, config, isPrivate, digest }));
+    await hold.add(this.#namesOf({ manifest, config }));
     for (const [index, chainId] of chainIds(config.rootfs.diff_ids ?? []).entries()) {
       const layer = manifest.layers[index];
       const isHere = (await this.#areThere([layerName(chainId)])) || (layer && (await this.#blobs.has(layer.digest)));
       if (!isHere) return undefined;
     }
     return { manifest, config, isPrivate, digest };
-  }
-
-  async #remember(reference: ImageReference, { manifest, isPrivate, digest }: StoredImage): Promise<void> {
-    const { config, layers } = manifest;
-    const record = { reference: reference.canonical, config, layers, isPrivate, digest };
-    const temporary = this.#temporaryPath();
-    await writeFile(temporary, JSON.stringify(record), { mode: 0o600 });
-    await rename(temporary, this.#recordPath(reference));
   }
 
   async #unpack(image: string, stored: StoredImage, task: TaskOptions): Promise<PreparedImage> {
@@ -477,10 +432,6 @@ export class ImageStore {
     }
   }
 
-  #recordPath(reference: ImageReference): string {
-    return join(this.#recordsDirectory, `${sha256(reference.canonical).slice("sha256:".length)}.json`);
-  }
-
   #temporaryPath(): string {
     return join(this.#temporaryDirectory, `${process.pid}-${randomUUID()}`);
   }
@@ -494,16 +445,6 @@ interface KeptImage extends PreparedImage {
 
 /** For those who waited for one pull to hold the image themselves. */
 const takeOverMs = 1_000;
-
-/** Every directory that may hold layers of an image, in either style. */
-function layersOf(diffIds: readonly string[]): readonly string[] {
-  const chain = chainIds(diffIds);
-  return [...chain.map(layerName), flatName(chain)];
-}
-
-function flatName(chain: readonly string[]): string {
-  return `flat-${layerName(chain.at(-1) ?? "sha256:empty")}`;
-}
 
 function notHere(image: string): AirlockError {
   return refusedByPolicy(
@@ -522,9 +463,4 @@ function proofKey(reference: ImageReference, credentials: RegistryCredentials | 
 /** Registries' names come from jobs: what every object inherits is no entry. */
 function ownValue<T>(entries: Readonly<{ [name: string]: T }> | undefined, name: string): T | undefined {
   return entries && Object.hasOwn(entries, name) ? entries[name] : undefined;
-}
-
-/** Short, since overlayfs takes the names of all layers in one page; 128 bits are past finding a second image for. */
-function layerName(chainId: string): string {
-  return chainId.slice("sha256:".length, "sha256:".length + 32);
 }
