@@ -1,10 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
 import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { EgressDenial, Runtime } from "../contract.ts";
+import type { Runtime } from "../contract.ts";
+import { openEgressSandbox } from "../egress/testing/egress-sandbox.ts";
 import {
   nameServer,
   otherPublicIpv4,
@@ -49,30 +48,8 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
   });
   afterAll(() => cleanup.disposeAsync());
 
-  async function openSandbox(egress: EgressPolicy) {
-    const id = `e${randomBytes(5).toString("hex")}`;
-    const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
-    for (const path of [workspaceDir, scriptsDir]) await mkdir(path, { recursive: true });
-    const denials: EgressDenial[] = [];
-    const plan = { id, owner, workspaceDir, scriptsDir, limits, egress };
-    const sandbox = await runtime.createSandbox(
-      { ...plan, onEgressDenied: (denial) => denials.push(denial) },
-      { signal },
-    );
-    return {
-      denials,
-      async run(script: string, stepImage = image): Promise<string> {
-        await writeFile(join(scriptsDir, "step"), script);
-        const output: Buffer[] = [];
-        await sandbox.runStep(
-          { key: "step", image: stepImage, script: "/airlock/step", workingDirectory: "/data", env: {} },
-          { signal, output: (_, bytes) => void output.push(bytes) },
-        );
-        return Buffer.concat(output).toString();
-      },
-      [Symbol.asyncDispose]: () => sandbox[Symbol.asyncDispose](),
-    };
-  }
+  const openSandbox = (egress: EgressPolicy) =>
+    openEgressSandbox(runtime, { id: `e${randomBytes(5).toString("hex")}`, owner, limits, directory, image, egress });
 
   it("is announced", async () => {
     const { enforces } = await runtime.describe({ signal });

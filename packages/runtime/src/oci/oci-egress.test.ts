@@ -1,9 +1,9 @@
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
 import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { EgressDenial } from "../contract.ts";
+import { openEgressSandbox } from "../egress/testing/egress-sandbox.ts";
 import { nameServer, publicIpv4, startTestNetwork, type TestNetwork } from "../egress/testing/test-network.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
 import { createOciRuntime, type OciRuntime, type OciRuntimeOptions } from "./index.ts";
@@ -52,28 +52,10 @@ function describeEgress(program: Pick<OciRuntimeOptions, "runtimePath" | "gvisor
   let sandboxes = 0;
   async function openSandbox(egress: EgressPolicy) {
     sandboxes += 1;
-    const id = `sandbox-${sandboxes}`;
-    const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
-    for (const path of [workspaceDir, scriptsDir]) await mkdir(path, { recursive: true });
-    const denials: EgressDenial[] = [];
-    const plan = { id, owner, workspaceDir, scriptsDir, limits, egress };
-    const sandbox = await runtime.createSandbox(
-      { ...plan, onEgressDenied: (denial) => denials.push(denial) },
-      { signal },
-    );
-    return {
-      denials,
-      async run(script: string): Promise<string> {
-        await writeFile(join(scriptsDir, "step"), script);
-        const output: Buffer[] = [];
-        await sandbox.runStep(
-          { key: "step", image: "fixture:1", script: "/airlock/step", workingDirectory: "/data", env: {} },
-          { signal, output: (_, bytes) => void output.push(bytes) },
-        );
-        return Buffer.concat(output).toString();
-      },
-      [Symbol.asyncDispose]: () => sandbox[Symbol.asyncDispose](),
-    };
+    return openEgressSandbox(runtime, {
+      id: `sandbox-${sandboxes}`,
+      ...{ owner, limits, directory, image: "fixture:1", egress },
+    });
   }
 
   it("is announced", async () => {
