@@ -5,20 +5,32 @@ import { canInstall, installPackages, missingPackages, type SystemPackage } from
 
 /**
  * Makes sure that git and a sandbox technology are there: a Docker engine that answers, or crun or runc. Installs what is
- * missing where it may, else returns what to type.
+ * missing where it may, else returns what to type. Along with them come the programs that give jobs a network, where they
+ * can be installed: without those jobs run all the same, without a network.
  */
 export async function requirePrograms(env: NodeJS.ProcessEnv): Promise<{ readonly problem: string } | null> {
   const wanted: SystemPackage[] = [{ name: "git", paths: onPath("git", env) }];
   if (!(await hasEngine(env))) wanted.push({ name: "crun", paths: [...onPath("crun", env), ...onPath("runc", env)] });
-  const missing = missingPackages(wanted);
-  if (missing.length === 0) return null;
-  if (!canInstall()) return { problem: howToInstall(missing) };
-  console.log(`installing ${missing.join(" and ")} (apt-get) …`);
+  const needed = missingPackages(wanted);
+  if (!canInstall()) return needed.length === 0 ? null : { problem: howToInstall(needed) };
+  const useful = missingPackages([
+    { name: "nftables", paths: onPath("nft", env) },
+    { name: "iproute2", paths: onPath("ip", env) },
+  ]);
+  if (needed.length + useful.length === 0) return null;
+  const missing = [...needed, ...useful];
+  console.log(`installing ${missing.join(", ")} (apt-get) …`);
   const startedAt = performance.now();
   const failure = installPackages(missing);
-  if (failure) return { problem: `apt-get could not install ${missing.join(" and ")}:\n${failure}` };
-  console.log(`installed in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
-  return null;
+  if (failure === null) {
+    console.log(`installed in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+    return null;
+  }
+  if (needed.length === 0) {
+    console.log(`apt-get could not install ${useful.join(" and ")}: jobs will have no network`);
+    return null;
+  }
+  return { problem: `apt-get could not install ${missing.join(", ")}:\n${failure}` };
 }
 
 function onPath(program: string, env: NodeJS.ProcessEnv): string[] {

@@ -49,6 +49,8 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
       if (!/^(?:AIRLOCK_|EXECUTOR_|NODE_|VITEST)/.test(name)) environment[name] = value;
     }
     environment.EXECUTOR_RUNTIME = "oci";
+    // Jobs of this test need no network, and have none to reach the machine's own.
+    environment.EXECUTOR_DEFAULT_EGRESS = "none";
   });
   afterAll(async () => {
     await directory[Symbol.asyncDispose]();

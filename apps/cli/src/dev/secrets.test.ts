@@ -30,6 +30,8 @@ describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
       if (!/^(?:AIRLOCK_|EXECUTOR_|NODE_|VITEST)/.test(name)) environment[name] = value;
     }
     environment.EXECUTOR_RUNTIME = "oci";
+    // Jobs of this test need no network, and have none to reach the machine's own.
+    environment.EXECUTOR_DEFAULT_EGRESS = "none";
     dev = spawn(process.execPath, [main, "dev", "--listen", "127.0.0.1:0"], {
       cwd: directory.path,
       env: { ...environment, AIRLOCK_LOG_LEVEL: "trace", EXECUTOR_LOG_LEVEL: "debug", SRC_LOG_LEVEL: "dbug" },

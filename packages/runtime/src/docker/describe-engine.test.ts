@@ -35,7 +35,7 @@ it("says what a weaker engine lacks", () => {
 });
 
 it("enforces egress policies where the host can and the engine's bridges are in reach", () => {
-  const capabilities = { public: true, allow: true, ipv6: true, notes: ["a note on egress"] };
+  const capabilities = { public: true, allow: true, ipv6: true, notes: ["a note on egress"], linkNotes: [] };
   const near = describeEngine(version("1.2.0"), info, { egress: { capabilities, inReach: true } });
   expect(near.enforces).toMatchObject({ egressPublic: true, egressAllow: true });
   expect(near.notes).toContain("a note on egress");

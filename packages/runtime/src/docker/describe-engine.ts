@@ -26,7 +26,7 @@ export interface EngineFindings {
 }
 
 const notAsked: EgressFindings = {
-  capabilities: { public: false, allow: false, ipv6: false, notes: [] },
+  capabilities: { public: false, allow: false, ipv6: false, notes: [], linkNotes: [] },
   inReach: false,
 };
 

@@ -12,6 +12,8 @@ export interface EgressCapabilities {
   readonly ipv6: boolean;
   /** One sentence each on what is missing or weaker than it could be, with the way to mend it. */
   readonly notes: readonly string[];
+  /** The same on sandboxes that are attached by a link of our own: an engine opens its firewall to its own bridges. */
+  readonly linkNotes: readonly string[];
 }
 
 /**

@@ -797,6 +797,38 @@ link set vethtest master ${bridge.bridgeName} up
       }
     });
 
+    it.each(["iptables", "iptables-legacy"])(
+      "says what a firewall of the host needs that drops what it forwards, and works with that: %s",
+      async (firewall) => {
+        await using undo = new AsyncDisposableStack();
+        const other = undo.use(await startTestNetwork());
+        // As Docker leaves it.
+        await other.onHost(firewall, "-P", "FORWARD", "DROP");
+        const notesOf = async () => {
+          const asking = createEgressEngine({ owner: ownerOf("asking"), networkNamespace: other.hostPath, upstreams });
+          const { linkNotes } = await asking.capabilities();
+          await asking.close();
+          return linkNotes;
+        };
+        const own = createEgressEngine({ owner: ownerOf("walled"), networkNamespace: other.hostPath, upstreams });
+        undo.defer(() => own.close());
+        const sandbox = { sandboxId: "walled", policy: internet, onDenied: () => {}, signal };
+        const attachment = undo.use(await own.attachNamespace(sandbox));
+        const agent = undo.use(await startAgent(attachment.namespacePath));
+        const reach = () => agent.try({ op: "tcp", host: publicIpv4, port: 443 });
+        expect(await reach()).toBe("timeout");
+
+        const [note = ""] = await notesOf();
+        const commands = note.slice(note.indexOf(": ") + 2).split("; ");
+        expect(commands).toHaveLength(2);
+        for (const command of commands) await other.onHost(...command.split(" "));
+        expect(await reach()).toMatch(/^open/);
+        expect(await notesOf()).toEqual([]);
+        // What is closed stays so.
+        expect(await agent.try({ op: "tcp", host: "10.99.0.2", port: 443 })).toBe("ECONNREFUSED");
+      },
+    );
+
     it("leaves nothing behind when it is canceled half-way", async () => {
       const own = createEgressEngine({ owner: ownerOf("cancel"), networkNamespace: network.hostPath, upstreams });
       const controller = new AbortController();

@@ -279,7 +279,7 @@ class NftablesEngine implements EgressEngine {
 
   async #findCapabilities(): Promise<EgressCapabilities> {
     const problem = await findProblem();
-    if (problem !== null) return { public: false, allow: false, ipv6: false, notes: [problem] };
+    if (problem !== null) return { public: false, allow: false, ipv6: false, notes: [problem], linkNotes: [] };
     const [forwarding, upstreams] = await Promise.all([
       this.#hostState().then((state) => this.#forwarding.inspect(state)),
       this.#upstreams(),
@@ -288,6 +288,7 @@ class NftablesEngine implements EgressEngine {
       public: true,
       allow: true,
       ipv6: forwarding.ipv6,
+      linkNotes: forwarding.firewallNotes,
       notes: [
         ...forwarding.notes,
         ...(upstreams.length > 0 ? [] : ["Names don't resolve in sandboxes: the host has no name server; set one."]),

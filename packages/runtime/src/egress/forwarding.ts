@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { notesOnHostFirewalls } from "./host-firewalls.ts";
 import type { HostNetwork, HostRoute, HostState } from "./host-network.ts";
 import { type IpRange, includes } from "./ip-range.ts";
 
@@ -6,6 +6,8 @@ export interface ForwardingState {
   /** Whether sandboxes can have IPv6. */
   readonly ipv6: boolean;
   readonly notes: readonly string[];
+  /** On what the host's firewall does to what it did not make itself. */
+  readonly firewallNotes: readonly string[];
 }
 
 const defaultMtu = 1500;
@@ -31,12 +33,6 @@ export class Forwarding {
       "ipv6/conf/all/forwarding",
       "ipv6/conf/default/force_forwarding",
     );
-    const dropping = droppingTables(await this.#network.nftList("chains"));
-    if (dropping.length > 0) {
-      notes.push(
-        `The host's firewall drops what it forwards (${dropping.join(", ")}), and may drop what sandboxes send: let interfaces "ak*" pass there, in and, for established connections, out.`,
-      );
-    }
     const uplinks = defaultDevices(state.routes, 4);
     if (uplinks.length === 0) notes.push("The host has no IPv4 default route: jobs reach what it has routes for.");
     if (ipv4 !== "1" && uplinks.length > 0) {
@@ -47,7 +43,7 @@ export class Forwarding {
     if (hasRoute && !canForward) {
       notes.push("Sandboxes have no IPv6; for it set net.ipv6.conf.all.forwarding=1 (and accept_ra=2 on the uplink).");
     }
-    return { ipv6: hasRoute && canForward, notes };
+    return { ipv6: hasRoute && canForward, notes, firewallNotes: await notesOnHostFirewalls(this.#network) };
   }
 
   /** Of the way out, so that no packet is too large for it. */
@@ -98,23 +94,6 @@ export class Forwarding {
     });
   }
 }
-
-/** Tables of others whose chain on the forward hook drops by default, as Docker's does: a verdict of ours is none there. */
-export function droppingTables(listing: unknown): readonly string[] {
-  return ChainListing.parse(listing).nftables.flatMap(({ chain }) =>
-    chain?.hook === "forward" && chain.policy === "drop" ? [`table ${chain.family} ${chain.table}`] : [],
-  );
-}
-
-const ChainListing = z.object({
-  nftables: z.array(
-    z.object({
-      chain: z
-        .object({ family: z.string(), table: z.string(), hook: z.string().optional(), policy: z.string().optional() })
-        .optional(),
-    }),
-  ),
-});
 
 function forwardingOn(device: string, hasIpv6: boolean): Readonly<Record<string, string>> {
   return {

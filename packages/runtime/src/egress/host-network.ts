@@ -68,6 +68,11 @@ export class HostNetwork {
     return JSON.parse(await runTool(this.command("nft", "-j", "list", ...what)));
   }
 
+  /** What a program prints that acts on this network. */
+  async run(...command: readonly string[]): Promise<string> {
+    return await runTool(this.command(...command));
+  }
+
   /** Whether there is a table of the family `inet` whose name starts so. */
   async hasTable(prefix: string): Promise<boolean> {
     const tables = await runTool(this.command("nft", "list", "tables", "inet"));

@@ -161,7 +161,12 @@ class CreatedOciRuntime implements OciRuntime {
         disk: "file-system",
       },
       ...(egress.public || egress.notes[0] === undefined ? {} : { egressProblem: egress.notes[0] }),
-      notes: [...notes, ...relaxations({ ...this.#parts.hardening, userNamespace: true }), ...egress.notes],
+      notes: [
+        ...notes,
+        ...relaxations({ ...this.#parts.hardening, userNamespace: true }),
+        ...egress.notes,
+        ...egress.linkNotes,
+      ],
     };
   }
 

@@ -16,6 +16,8 @@ import { type Agent, startAgent } from "./agent.ts";
 export interface TestNetwork extends AsyncDisposable {
   /** The namespace in which the engine works. */
   readonly hostPath: string;
+  /** The internet's namespace. */
+  readonly internetPath: string;
   readonly host: Agent;
   readonly internet: Agent;
   /** Runs a command in the host's namespace. */
@@ -80,6 +82,7 @@ route add local ::/0 dev lo table main
   const owned = cleanup.move();
   return {
     hostPath,
+    internetPath,
     host: hostAgent,
     internet: internetAgent,
     onHost: (...command) => runTool(host.command(...command)),

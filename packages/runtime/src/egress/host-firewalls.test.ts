@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { droppingTables } from "./forwarding.ts";
+import { droppingTables } from "./host-firewalls.ts";
 
 describe("droppingTables", () => {
   it("finds the firewalls that drop what the host forwards", () => {
@@ -13,6 +13,6 @@ describe("droppingTables", () => {
         { chain: { family: "ip", table: "filter", name: "DOCKER" } },
       ],
     };
-    expect(droppingTables(listing)).toEqual(["table ip filter"]);
+    expect(droppingTables(listing)).toEqual([{ family: "ip", name: "filter" }]);
   });
 });
