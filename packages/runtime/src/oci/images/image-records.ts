@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { readFile, rename, utimes, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { errorCode } from "../../host/error-code.ts";
@@ -39,6 +39,19 @@ export class ImageRecords {
       if (errorCode(error) === "ENOENT") return undefined;
       throw error;
     }
+  }
+
+  /** All of them, in no order. */
+  async all(): Promise<ImageRecord[]> {
+    const records: ImageRecord[] = [];
+    for (const name of await readdir(this.directory)) {
+      try {
+        records.push(parseRecord(await readFile(join(this.directory, name), "utf8")));
+      } catch (error) {
+        if (errorCode(error) !== "ENOENT") throw error;
+      }
+    }
+    return records;
   }
 
   async remember(reference: ImageReference, { manifest, isPrivate, digest }: StoredImage): Promise<void> {

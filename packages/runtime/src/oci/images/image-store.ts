@@ -22,6 +22,7 @@ import { LayerStack } from "./layer-stack.ts";
 import { LayerTree } from "./layer-tree.ts";
 import { loadArchive } from "./load-archive.ts";
 import { isProgramFor, programHeaderBytes } from "./program-header.ts";
+import { everythingProven, type ProvenParts, provenParts } from "./proven-parts.ts";
 import { parseConfig, pullImage, type StoredImage } from "./pull-image.ts";
 import { credentialsDigest, RegistryClient, type RegistryOptions } from "./registry-client.ts";
 import { type StoreHold, StoreLeases } from "./store-leases.ts";
@@ -183,8 +184,13 @@ export class ImageStore {
       if (found) await this.#checkAccess(reference, found, credentials, task);
       const isCurrent = found !== undefined && (await this.#isCurrent(reference, found, credentials, task));
       if (!isCurrent && this.#images.policy.pull === "never") throw notHere(canonical);
-      const stored = isCurrent ? found : await this.#pull(reference, credentials, hold, task);
-      const unpacked = await this.#unpack(canonical, stored, task);
+      const proven = isCurrent
+        ? everythingProven
+        : await provenParts(reference.registry, await this.#records.all(), this.#blobs);
+      const stored = isCurrent ? found : await this.#pull(reference, credentials, proven, hold, task);
+      const unpacked = await this.#unpack(canonical, stored, proven, task);
+      // Not before its layers were compared with its configuration: what a record says is believed.
+      if (!isCurrent) await this.#records.remember(reference, stored);
       const kept = { ...unpacked, isPrivate: stored.isPrivate, names: this.#namesOf(stored) };
       this.#prepared.set(canonical, kept);
       setTimeout(() => hold[Symbol.dispose](), takeOverMs).unref();
@@ -270,6 +276,7 @@ export class ImageStore {
   async #pull(
     reference: ImageReference,
     credentials: RegistryCredentials | undefined,
+    proven: ProvenParts,
     hold: StoreHold,
     task: TaskOptions,
   ): Promise<StoredImage> {
@@ -279,10 +286,12 @@ export class ImageStore {
       limits: this.#limits,
       onManifest: (manifest) => hold.add(blobsOf(manifest)),
       onConfig: (manifest, config) => hold.add(this.#namesOf({ manifest, config })),
-      isUnpacked: (chainId) =>
-        this.#options.style === "overlay" ? this.#areThere([layerName(chainId)]) : Promise.resolve(false),
+      mayReuse: (digest) => proven.hasBlob(digest),
+      isUnpacked: async (chainId, digest) => {
+        const name = layerName(chainId);
+        return this.#options.style === "overlay" && proven.hasLayer(digest, name) && (await this.#areThere([name]));
+      },
     });
-    await this.#records.remember(reference, stored);
     this.#prove(reference, credentials);
     return stored;
   }
@@ -303,15 +312,17 @@ export class ImageStore {
     return { manifest, config, isPrivate, digest };
   }
 
-  async #unpack(image: string, stored: StoredImage, task: TaskOptions): Promise<PreparedImage> {
+  async #unpack(image: string, stored: StoredImage, proven: ProvenParts, task: TaskOptions): Promise<PreparedImage> {
     const diffIds = stored.config.rootfs.diff_ids ?? [];
     const chain = chainIds(diffIds);
     const budget = new UnpackBudget(this.#limits);
     const below: string[] = [];
+    const isProven = (index: number) =>
+      proven.hasLayer(stored.manifest.layers[index]?.digest ?? "", layerName(chain[index] ?? ""));
     if (this.#options.style === "overlay") {
       for (const [index, chainId] of chain.entries()) {
         const name = layerName(chainId);
-        await this.#unpackOnce(image, name, task, async (directory, { signal }) => {
+        await this.#unpackOnce(image, name, isProven(index), task, async (directory, { signal }) => {
           task.progress(`unpacking layer ${index + 1} of ${chain.length}`);
           await this.#unpackOver(directory, stored, index, below, budget, signal);
         });
@@ -319,7 +330,8 @@ export class ImageStore {
       }
     } else {
       const name = flatName(chain);
-      await this.#unpackOnce(image, name, task, async (directory, { signal }) => {
+      const all = [...chain.keys()].every(isProven);
+      await this.#unpackOnce(image, name, all, task, async (directory, { signal }) => {
         for (const index of chain.keys()) {
           task.progress(`unpacking layer ${index + 1} of ${chain.length}`);
           await this.#unpackOver(directory, stored, index, undefined, budget, signal);
@@ -330,15 +342,19 @@ export class ImageStore {
     return this.#check(image, stored, below);
   }
 
-  /** Two images may share a layer, and be unpacked at the same time. */
+  /**
+   * Two images may share a layer, and be unpacked at the same time. One that is there and not proven to be this one is
+   * unpacked again, which compares it with what the configuration says, and stays.
+   */
   async #unpackOnce(
     image: string,
     name: string,
+    isProven: boolean,
     task: TaskOptions,
     work: (directory: string, options: Abortable) => Promise<void>,
   ): Promise<void> {
-    if (await this.#areThere([name])) return;
-    await this.#unpacking.run(name, task, async (options) => {
+    if (isProven && (await this.#areThere([name]))) return;
+    await this.#unpacking.run(isProven ? name : `${name} of ${image}`, task, async (options) => {
       const directory = this.#temporaryPath();
       try {
         await mkdir(directory, { mode: 0o755 });

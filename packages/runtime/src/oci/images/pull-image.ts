@@ -31,8 +31,10 @@ export interface PullOptions extends TaskOptions, RegistryAccess {
   /** Called with what the image is made of before it is looked for in the store. */
   readonly onManifest: (manifest: ImageManifest) => Promise<void>;
   readonly onConfig: (manifest: ImageManifest, config: ImageConfig) => Promise<void>;
+  /** Blobs that may be taken from the store where they are there. */
+  readonly mayReuse: (digest: string) => boolean;
   /** Layers that are unpacked already are not fetched again. */
-  readonly isUnpacked: (chainId: string) => Promise<boolean>;
+  readonly isUnpacked: (chainId: string, digest: string) => Promise<boolean>;
 }
 
 const parallelDownloads = 3;
@@ -57,7 +59,7 @@ export async function pullImage(
   });
 
   const fetchBlob = async (blob: Descriptor, onBytes: (bytes: number) => void) => {
-    if (await blobs.has(blob.digest)) {
+    if (options.mayReuse(blob.digest) && (await blobs.has(blob.digest))) {
       onBytes(blob.size);
       return;
     }
@@ -90,7 +92,7 @@ export async function pullImage(
   const missing: Descriptor[] = [];
   for (const [index, chainId] of chainIds(config.rootfs.diff_ids ?? []).entries()) {
     const layer = manifest.layers[index];
-    if (layer && !(await options.isUnpacked(chainId))) missing.push(layer);
+    if (layer && !(await options.isUnpacked(chainId, layer.digest))) missing.push(layer);
   }
   // The same layer may be there twice; it is fetched once.
   const queue = [...new Map(missing.map((layer) => [layer.digest, layer])).values()];
