@@ -10,6 +10,7 @@ import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { BareMirror } from "./bare-mirror.ts";
 import type { GitEnvironment } from "./git.ts";
+import { LfsUpstream } from "./lfs-upstream.ts";
 import { defaultMirrorLimits, type MirrorLimits } from "./mirror-limits.ts";
 import { parseRepositoryUrl, type RepositorySource } from "./repository-url.ts";
 
@@ -187,6 +188,14 @@ export class RepositoryService implements AsyncDisposable {
       await this.#fetchPinned(mirror, this.#sourceOf(row), commit);
     }
     return mirror.directory;
+  }
+
+  /**
+   * Where the repository's objects of Git LFS are.
+   * @throws {AirlockError} `unknown-repository`, `no-lfs`.
+   */
+  async lfsUpstream(name: string): Promise<LfsUpstream> {
+    return new LfsUpstream(this.#sourceOf(await this.#row(name)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -82,6 +82,8 @@ export class LfsClient implements AsyncDisposable {
     if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
       throw checkoutUnavailable("the server names an address for a Git LFS object that is none");
     }
+    // Behind a proxy that ends TLS, a server may not know how it is reached.
+    if (url.host === repository.host) url.protocol = repository.protocol;
     if (url.origin === repository.origin) return { url, headers: { ...headers, ...lowerCase(header) } };
     if (this.#allowedHosts.has(url.host)) return { url, headers: lowerCase(header) };
     throw new AirlockError(`a Git LFS object is at ${url.host}, which this executor does not fetch from`, {

@@ -7,6 +7,7 @@ import type { InstanceContext } from "../../instance-context.ts";
 import { gitMissing, spawnGit, stopGit } from "../../repositories/git.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { JobScope } from "./job-scope.ts";
+import { LfsRoutes } from "./lfs-routes.ts";
 
 /** What a client asks for is a list of commits it wants and has: even a long one is short. */
 const requestBodyLimit = 16 * 1024 * 1024;
@@ -14,15 +15,21 @@ const uploadPackTimeoutMs = 30 * 60_000;
 const maxConcurrent = 32;
 const uploadPackMemoryBytes = 2 * 1024 ** 3;
 
-/** `git fetch` for executors: the repository of the running job, read only. There is no other service. */
+/** `git fetch` for executors, and what `git lfs` fetches: the repository of the running job, read only. */
 export function gitRoutes(app: FastifyInstance, context: InstanceContext): void {
   const scope = new JobScope(app, context);
   const slots = new Slots(maxConcurrent);
+  const lfs = new LfsRoutes(context);
   // The body goes to git as it comes.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
 
   app.get<{ Params: { "*": string }; Querystring: { service?: string } }>("/git/*", async (request, reply) => {
+    const [, lfsName, oid] = /^(.+)\/info\/lfs\/objects\/([0-9a-f]{64})$/.exec(request.params["*"]) ?? [];
+    if (lfsName && oid) {
+      permit(request, lfsName);
+      return await lfs.give(request, reply, lfsName, oid);
+    }
     const name = /^(.+)\/info\/refs$/.exec(request.params["*"])?.[1];
     if (!name) throw new ExecutorApiError(404, "there is no such route");
     const directory = await authorize(request, name);
@@ -38,6 +45,11 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
   });
 
   app.post<{ Params: { "*": string } }>("/git/*", { bodyLimit: requestBodyLimit }, async (request, reply) => {
+    const lfsName = /^(.+)\/info\/lfs\/objects\/batch$/.exec(request.params["*"])?.[1];
+    if (lfsName) {
+      permit(request, lfsName);
+      return await lfs.list(request, reply, lfsName);
+    }
     const name = /^(.+)\/git-upload-pack$/.exec(request.params["*"])?.[1];
     if (!name) throw new ExecutorApiError(404, "there is no such route");
     const directory = await authorize(request, name);
@@ -52,12 +64,17 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
 
   /** The mirror's directory, if the credentials open this repository. */
   async function authorize(request: FastifyRequest, name: string): Promise<string> {
+    return context.repositories.directoryWith(name, permit(request, name));
+  }
+
+  /** The commit that the credentials are for; `null`: any. */
+  function permit(request: FastifyRequest, name: string): string | null {
     const credentials = scope.credentialsOf(request);
-    if (credentials.kind === "shared-secret") return context.repositories.directoryWith(name, null);
+    if (credentials.kind === "shared-secret") return null;
     if (credentials.repository !== name) throw new ExecutorApiError(403, "the token is for another repository");
     // To git a token ends with its attempt; it is kept a while for the sake of repeated reports only.
     if (!credentials.running) throw new ExecutorApiError(401, "the token has ended with its attempt");
-    return context.repositories.directoryWith(name, credentials.commit);
+    return credentials.commit;
   }
 
   async function uploadPack(

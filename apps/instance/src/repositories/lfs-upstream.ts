@@ -1,0 +1,239 @@
+import { lookup } from "node:dns";
+import { type IncomingMessage, request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
+import { BlockList, isIP, type LookupFunction } from "node:net";
+import { AirlockError, errorMessage } from "@airlock/job";
+import { z } from "zod";
+import type { RepositorySource } from "./repository-url.ts";
+
+export interface LfsObject {
+  /** SHA-256 of the content, 64 hex digits. */
+  readonly oid: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
+export type LfsAnswer = LfsObject & { readonly error?: { readonly code: number; readonly message: string } };
+
+const Answer = z.object({
+  objects: z
+    .array(
+      z.object({
+        oid: z.string(),
+        actions: z
+          .object({
+            download: z
+              .object({ href: z.string().max(8000), header: z.record(z.string(), z.string()).default({}) })
+              .optional(),
+          })
+          .optional(),
+        error: z.object({ code: z.number().int(), message: z.string().default("") }).optional(),
+      }),
+    )
+    .max(1000),
+});
+type Located = z.output<typeof Answer>["objects"][number];
+
+const mediaType = "application/vnd.git-lfs+json";
+const maximumAnswerBytes = 4 * 1024 * 1024;
+const timeoutMs = 30_000;
+
+/**
+ * The Git LFS server of the code host that a repository is mirrored from. Its address follows from the repository's.
+ * Redirects are not followed. Objects that the code host keeps elsewhere come by https from public addresses only, and
+ * the repository's credentials do not go there.
+ */
+export class LfsUpstream {
+  readonly #base: URL;
+  readonly #origin: string;
+  readonly #authorization: Readonly<Record<string, string>>;
+
+  /** @throws {AirlockError} `no-lfs`: the repository does not come by http or https. */
+  constructor(source: RepositorySource) {
+    if (!/^https?:/.test(source.url)) {
+      throw new AirlockError("objects of Git LFS are had from code hosts with http or https only", { code: "no-lfs" });
+    }
+    const url = new URL(source.url);
+    const user = decodeURIComponent(url.username);
+    const basic = Buffer.from(`${user}:${decodeURIComponent(url.password)}`).toString("base64");
+    this.#authorization = source.hasCredentials ? { authorization: `Basic ${basic}` } : {};
+    url.username = "";
+    url.password = "";
+    url.search = "";
+    url.hash = "";
+    const path = url.pathname.replace(/\/+$/, "");
+    url.pathname = `${path.endsWith(".git") ? path : `${path}.git`}/info/lfs`;
+    this.#base = url;
+    this.#origin = url.origin;
+  }
+
+  /**
+   * Which of the objects there are.
+   * @throws {AirlockError} `lfs-unavailable`.
+   */
+  async list(objects: readonly LfsObject[], signal: AbortSignal): Promise<LfsAnswer[]> {
+    const located = new Map((await this.#locate(objects, signal)).map((object) => [object.oid, object]));
+    return objects.map(({ oid, size }) => {
+      const found = located.get(oid);
+      if (found?.actions?.download) return { oid, size };
+      const { code = 404, message = "there is no such object" } = found?.error ?? {};
+      return { oid, size, error: { code, message: message.slice(0, 300) } };
+    });
+  }
+
+  /**
+   * An object's content, of `size` bytes as far as the code host says.
+   * @throws {AirlockError} `lfs-not-found`, `lfs-unavailable`.
+   */
+  async open(object: LfsObject, signal: AbortSignal): Promise<IncomingMessage> {
+    const [located] = (await this.#locate([object], signal)).filter(({ oid }) => oid === object.oid);
+    const download = located?.actions?.download;
+    if (!download) throw new AirlockError("there is no such object of Git LFS", { code: "lfs-not-found" });
+    if (!URL.canParse(download.href)) throw unavailable("names an address that is none");
+    const url = new URL(download.href);
+    const own = url.origin === this.#origin;
+    if (!own && url.protocol !== "https:") throw unavailable(`keeps the object at ${url.host}, without TLS`);
+    const header = Object.fromEntries(
+      Object.entries(download.header)
+        .map(([name, value]) => [name.toLowerCase(), value] as const)
+        .filter(([name]) => !connectionHeaders.test(name)),
+    );
+    const answer = await send(url, {
+      method: "GET",
+      headers: { ...(own ? this.#authorization : {}), ...header, "accept-encoding": "identity" },
+      publicOnly: !own,
+      signal,
+    });
+    if (answer.statusCode === 200) return answer;
+    answer.destroy();
+    if (answer.statusCode === 404)
+      throw new AirlockError("there is no such object of Git LFS", { code: "lfs-not-found" });
+    throw unavailable(`answered ${answer.statusCode} for an object`);
+  }
+
+  async #locate(objects: readonly LfsObject[], signal: AbortSignal): Promise<Located[]> {
+    const body = JSON.stringify({
+      operation: "download",
+      transfers: ["basic"],
+      objects: objects.map(({ oid, size }) => ({ oid, size })),
+      hash_algo: "sha256",
+    });
+    const answer = await send(new URL(`${this.#base.href}/objects/batch`), {
+      method: "POST",
+      headers: { ...this.#authorization, accept: mediaType, "content-type": mediaType },
+      body,
+      publicOnly: false,
+      signal,
+    });
+    const text = await readText(answer);
+    if (answer.statusCode !== 200) throw unavailable(`answered ${answer.statusCode}`);
+    const parsed = Answer.safeParse(parseJson(text));
+    if (!parsed.success) throw unavailable("gave an answer that is not understood");
+    return parsed.data.objects;
+  }
+}
+
+/** Names that would change what a request is rather than who asks. */
+const connectionHeaders = /^(?:host|connection|content-length|transfer-encoding|upgrade|te|expect|keep-alive)$/;
+
+async function send(
+  url: URL,
+  options: {
+    readonly method: "GET" | "POST";
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body?: string;
+    readonly publicOnly: boolean;
+    readonly signal: AbortSignal;
+  },
+): Promise<IncomingMessage> {
+  const { method, headers, body, publicOnly, signal } = options;
+  if (publicOnly && isIP(bareHost(url)) !== 0 && !isPublic(bareHost(url))) throw unavailable("keeps the object inside");
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const request = (url.protocol === "https:" ? requestHttps : requestHttp)(
+    url,
+    { method, headers, signal, timeout: timeoutMs, ...(publicOnly ? { lookup: lookUpPublic } : {}) },
+    resolve,
+  );
+  request.on("timeout", () => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
+  request.on("error", reject);
+  request.end(body);
+  try {
+    return await promise;
+  } catch (cause) {
+    throw unavailable(`gave no answer: ${errorMessage(cause)}`);
+  }
+}
+
+/** The address that was judged is the one that is connected to. */
+const lookUpPublic: LookupFunction = (host, options, callback) => {
+  lookup(host, { ...options, all: true }, (error, addresses) => {
+    if (error) return callback(error, "", 0);
+    const first = addresses.find(({ address }) => isPublic(address));
+    if (!first) return callback(new Error(`${host} has no public address`), "", 0);
+    if (options.all) callback(null, [first]);
+    else callback(null, first.address, first.family);
+  });
+};
+
+const reserved = new BlockList();
+for (const range of [
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "224.0.0.0/3",
+]) {
+  const [net = "", prefix] = range.split("/");
+  reserved.addSubnet(net, Number(prefix), "ipv4");
+}
+// Of IPv6, 2000::/3 is what is given out; of that, addresses that stand for one of IPv4 lead anywhere.
+const given = new BlockList();
+given.addSubnet("2000::", 3, "ipv6");
+const standIns = new BlockList();
+standIns.addSubnet("2002::", 16, "ipv6");
+standIns.addSubnet("2001::", 32, "ipv6");
+
+function isPublic(address: string): boolean {
+  if (isIP(address) === 4) return !reserved.check(address, "ipv4");
+  return given.check(address, "ipv6") && !standIns.check(address, "ipv6");
+}
+
+function bareHost({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, "");
+}
+
+async function readText(answer: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const part of answer as AsyncIterable<Buffer>) {
+      bytes += part.length;
+      if (bytes > maximumAnswerBytes) throw unavailable("gave an answer that is too long");
+      parts.push(part);
+    }
+  } catch (error) {
+    if (error instanceof AirlockError) throw error;
+    throw unavailable(`broke off: ${errorMessage(error)}`);
+  }
+  return Buffer.concat(parts).toString();
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function unavailable(what: string): AirlockError {
+  return new AirlockError(`the code host's Git LFS server ${what}`, {
+    code: "lfs-unavailable",
+    hint: "Check the code host and the repository's credentials.",
+  });
+}
