@@ -17,6 +17,7 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "iptables", paths: ["/usr/sbin/iptables"] },
   { name: "busybox-static", paths: ["/usr/share/doc/busybox-static"] },
   { name: "git", paths: ["/usr/bin/git"] },
+  { name: "debootstrap", paths: ["/usr/sbin/debootstrap"] },
 ];
 
 const missing = missingPackages(enginePackages);

@@ -20,13 +20,17 @@ export interface Engines {
   } | null;
   /** Root, and a kernel and tools (nft, ip) that make network namespaces with rules of their own. */
   readonly network: { readonly nftPath: string } | null;
+  /**
+   * Images of a Debian with a compiler, git, Python and Node. It may still be in the making: `debianFixture` waits for it.
+   */
+  readonly debian: { readonly directory: string } | null;
   /** Absolute path of Chromium. */
   readonly chromium: { readonly executablePath: string } | null;
   /** Why an engine is not there, by its name. */
   readonly missing: Readonly<Record<string, string>>;
 }
 
-export const engineNames = ["docker", "oci", "registry", "postgres", "s3", "network", "chromium"] as const;
+export const engineNames = ["docker", "oci", "registry", "postgres", "s3", "network", "debian", "chromium"] as const;
 
 export type EngineName = (typeof engineNames)[number];
 

@@ -1,14 +1,16 @@
-import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
-import { finished } from "node:stream/promises";
+import { finished, pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { type Header, type Pack, pack } from "tar-stream";
 import { findExecutable } from "./find-executable.ts";
+import { digestOf, type ImageDocument, imageDocuments, indexType } from "./image-documents.ts";
 
 /** The `config` object of an OCI image configuration, as far as fixtures use it. */
 export interface ImageConfig {
@@ -23,21 +25,14 @@ export interface ImageConfig {
   readonly Labels?: Readonly<Record<string, string>>;
 }
 
-interface Blob {
-  readonly mediaType: string;
-  /** `sha256:…` */
-  readonly digest: string;
-  readonly bytes: Buffer;
-}
-
 /** A complete image for linux on this machine's architecture, in memory. */
 export interface FixtureImage {
-  readonly config: Blob;
+  readonly config: ImageDocument;
   /** Compressed, bottom first. */
-  readonly layers: readonly Blob[];
+  readonly layers: readonly ImageDocument[];
   /** The same, not compressed, as `docker save` has them. */
   readonly plainLayers: readonly Buffer[];
-  readonly manifest: Blob;
+  readonly manifest: ImageDocument;
 }
 
 /** An entry of a layer: the header of `tar`, and the content of a file. */
@@ -46,14 +41,7 @@ export interface LayerEntry extends Partial<Header> {
   readonly content?: Buffer | string;
 }
 
-const types = {
-  config: "application/vnd.oci.image.config.v1+json",
-  layer: "application/vnd.oci.image.layer.v1.tar+gzip",
-  manifest: "application/vnd.oci.image.manifest.v1+json",
-  index: "application/vnd.oci.image.index.v1+json",
-} as const;
-
-const architectures: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+const layerType = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /** Makes an image of these layers; entries are written as they are, hostile ones too. */
 export async function buildImage(
@@ -61,21 +49,16 @@ export async function buildImage(
   config: ImageConfig = {},
 ): Promise<FixtureImage> {
   const plainLayers = await Promise.all(layers.map(tarOf));
-  const compressed = plainLayers.map((plain) => blob(types.layer, gzipSync(plain, { level: 1 })));
-  const configBlob = jsonBlob(types.config, {
-    created: "2026-01-01T00:00:00Z",
-    architecture: architectures[process.arch] ?? process.arch,
-    os: "linux",
+  const compressed = plainLayers.map((plain) => blob(layerType, gzipSync(plain, { level: 1 })));
+  const { config: configBlob, manifest } = imageDocuments(
+    compressed.map(({ mediaType, digest, bytes }, index) => ({
+      mediaType,
+      digest,
+      size: bytes.length,
+      diffId: digestOf(plainLayers[index] ?? bytes),
+    })),
     config,
-    rootfs: { type: "layers", diff_ids: plainLayers.map(digestOf) },
-    history: plainLayers.map(() => ({ created: "2026-01-01T00:00:00Z", created_by: "fixture" })),
-  });
-  const manifest = jsonBlob(types.manifest, {
-    schemaVersion: 2,
-    mediaType: types.manifest,
-    config: descriptor(configBlob),
-    layers: compressed.map(descriptor),
-  });
+  );
   return { config: configBlob, layers: compressed, plainLayers, manifest };
 }
 
@@ -141,7 +124,7 @@ export async function writeOciLayout(image: FixtureImage, directory: string, tag
   const named = { ...descriptor(image.manifest), annotations: { "org.opencontainers.image.ref.name": tag } };
   await writeFile(
     join(directory, "index.json"),
-    JSON.stringify({ schemaVersion: 2, mediaType: types.index, manifests: [named] }),
+    JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests: [named] }),
   );
 }
 
@@ -176,16 +159,30 @@ export async function pushImage(
 
 /** Loads the image into a Docker engine under this reference (with a tag). */
 export async function loadImage(image: FixtureImage, socketPath: string, reference: string): Promise<void> {
-  const archive = await dockerArchive(image, reference);
+  await loadArchive(Readable.from([await dockerArchive(image, reference)]), socketPath);
+}
+
+/** Loads what a directory holds, laid out as in `docker save`'s archives, into a Docker engine. */
+export async function loadImageDirectory(directory: string, socketPath: string): Promise<void> {
+  const tar = spawn("tar", ["-C", directory, "-cf", "-", "."], { stdio: ["ignore", "pipe", "inherit"] });
+  const exited = once(tar, "exit");
+  try {
+    await loadArchive(tar.stdout, socketPath);
+  } finally {
+    tar.kill();
+    await exited;
+  }
+}
+
+async function loadArchive(archive: Readable, socketPath: string): Promise<void> {
   const [status, body] = await new Promise<[number, string]>((resolve, reject) => {
     const upload = request({ socketPath, method: "POST", path: "/images/load?quiet=1" }, (response) => {
       text(response).then((answer) => resolve([response.statusCode ?? 0, answer]), reject);
     });
     upload.setHeader("content-type", "application/x-tar");
-    upload.on("error", reject);
-    upload.end(archive);
+    pipeline(archive, upload).catch(reject);
   });
-  if (status !== 200 || body.includes('"error"')) throw new Error(`cannot load ${reference}: ${status} ${body}`);
+  if (status !== 200 || body.includes('"error"')) throw new Error(`cannot load an image: ${status} ${body}`);
 }
 
 async function expectStatus(response: Response, status: number): Promise<Response> {
@@ -208,18 +205,10 @@ async function tarOf(entries: readonly LayerEntry[]): Promise<Buffer> {
   return bytes;
 }
 
-function jsonBlob(mediaType: string, value: unknown): Blob {
-  return blob(mediaType, Buffer.from(JSON.stringify(value)));
-}
-
-function blob(mediaType: string, bytes: Buffer): Blob {
+function blob(mediaType: string, bytes: Buffer): ImageDocument {
   return { mediaType, bytes, digest: digestOf(bytes) };
 }
 
-function descriptor({ mediaType, digest, bytes }: Blob) {
+function descriptor({ mediaType, digest, bytes }: ImageDocument) {
   return { mediaType, digest, size: bytes.length };
-}
-
-function digestOf(bytes: Buffer): string {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }

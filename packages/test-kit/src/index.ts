@@ -1,4 +1,6 @@
 export { createDatabase, type TestDatabase } from "./create-database.ts";
+export { type DebianFixture, debianFixture } from "./debian-fixture.ts";
+export { debianImages } from "./debian-image.ts";
 export { describeWithEngines, type EngineName, type Engines, engines } from "./engines.ts";
 export { describeExecutorApi, type ExecutorApiTarget } from "./executor-api-conformance.ts";
 export { describeExecutor, type ExecutorTarget, type ExecutorUnderTest } from "./executor-conformance.ts";
@@ -11,6 +13,7 @@ export {
   type ImageConfig,
   type LayerEntry,
   loadImage,
+  loadImageDirectory,
   pushImage,
   shellLessImage,
   writeOciLayout,

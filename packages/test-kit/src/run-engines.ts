@@ -1,4 +1,5 @@
 import { errorMessage } from "@airlock/job";
+import { startDebianEngine } from "./debian-engine.ts";
 import { type DockerEngineOptions, startDockerEngine } from "./docker-engine.ts";
 import { type EngineNetwork, startEngineNetwork } from "./engine-network.ts";
 import type { EngineName, Engines } from "./engines-contract.ts";
@@ -60,11 +61,12 @@ export async function runEngines(
         )
       : "127.0.0.1";
 
-  const [docker, registry, postgres, s3] = await Promise.all([
+  const [docker, registry, postgres, s3, debian] = await Promise.all([
     engine("docker", async () => startDockerEngine(await network(), options.docker)),
     engine("registry", async () => startRegistryEngine(await registryHost())),
     engine("postgres", startPostgresEngine),
     engine("s3", startS3Engine),
+    engine("debian", startDebianEngine),
   ]);
   const runtimePath = executable("oci", "crun", "crun", "runc");
   // Suites of the runtime count on limits and overlays, which need root; what works without is tested from within them.
@@ -86,6 +88,7 @@ export async function runEngines(
         secretAccessKey: s3.secretAccessKey,
       },
       network: networkTools && { nftPath: networkTools.nftPath },
+      debian: debian && { directory: debian.directory },
       oci: runtimePath === null || !isRoot ? null : { runtimePath },
       chromium: executablePath === null ? null : { executablePath },
       missing,

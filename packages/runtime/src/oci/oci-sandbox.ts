@@ -16,6 +16,7 @@ import type { GvisorOptions } from "./gvisor.ts";
 import { handOverScripts } from "./hand-over-scripts.ts";
 import { hostId } from "./id-range.ts";
 import type { ImageStore, PreparedImage } from "./images/image-store.ts";
+import type { StoreHold } from "./images/store-leases.ts";
 import { hidden, mountTable } from "./launcher.ts";
 import { countLimits, type LimitCounts, limitNotes } from "./limit-notes.ts";
 import type { SandboxNetwork } from "./network.ts";
@@ -40,7 +41,7 @@ export interface OciSandboxParts {
   readonly network: SandboxNetwork;
   readonly allowHostImage: boolean;
   /** Options of overlay mounts besides the directories; `null` where there is no overlayfs. */
-  readonly overlayOptions: string | null;
+  readonly overlayOptions: readonly string[] | null;
   readonly maxOpenFiles: number;
   /** Who we are where that is not root: then a container's root is mapped to it, and nobody else is. */
   readonly rootless: Owner | null;
@@ -64,6 +65,7 @@ export class OciSandbox implements Sandbox {
   readonly #tidying = new Set<Promise<void>>();
   readonly #ending = new AbortController();
   readonly #disk: SandboxDisk;
+  readonly #hold: StoreHold;
   #steps = 0;
   /** Whom the workspace belongs to; `undefined`: whoever prepared it knows. */
   #workspaceOwner: Owner | undefined;
@@ -71,6 +73,7 @@ export class OciSandbox implements Sandbox {
 
   private constructor(parts: OciSandboxParts) {
     this.#parts = parts;
+    this.#hold = parts.images.hold();
     this.#pipes = new OutputPipePool(join(parts.directory, "pipes"));
     this.#disk = new SandboxDisk({
       plan: parts.plan,
@@ -120,12 +123,14 @@ export class OciSandbox implements Sandbox {
     await this.#parts.network[Symbol.asyncDispose]();
     await this.#parts.cgroup?.remove();
     await removeTree(this.#parts.directory);
+    // Last: until then something might be mounted.
+    this.#hold[Symbol.dispose]();
   }
 
   async #root(image: string, options: Abortable & { readonly progress: (text: string) => void }): Promise<StepRoot> {
     if (image !== hostImageName) {
       const { registryAuth } = this.#parts.plan;
-      const prepared = await this.#parts.images.prepare(image, { ...options, registryAuth });
+      const prepared = await this.#parts.images.prepare(image, { ...options, registryAuth, hold: this.#hold });
       return { image: prepared, layersDirectory: this.#parts.images.layersDirectory, mounts: [] };
     }
     if (!this.#parts.allowHostImage) {
@@ -134,6 +139,7 @@ export class OciSandbox implements Sandbox {
         "Name a container image, or let this executor's administrator allow it.",
       );
     }
+    this.#parts.images.admitHost();
     const layersDirectory = join(this.#parts.directory, "host");
     const root = join(layersDirectory, "root");
     const known = this.#roots.get(image);
@@ -186,7 +192,12 @@ export class OciSandbox implements Sandbox {
       const hasNetwork = namespacePath !== null;
       const mounts = [
         ...(this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts.map(hidden) : []),
-        ...mountsOfStep(places, { plan: this.#parts.plan, overlayOptions: overlay?.options ?? null, hasNetwork }),
+        ...mountsOfStep(places, {
+          plan: this.#parts.plan,
+          overlayOptions: overlay?.options ?? null,
+          hasNetwork,
+          setuidWorks: !this.#parts.hardening.noNewPrivileges,
+        }),
       ];
       const table = join(directory, "mounts");
       if (mounts.length > 0) await writeFile(table, mountTable(mounts), { mode: 0o600 });
@@ -320,7 +331,8 @@ export class OciSandbox implements Sandbox {
       `upperdir=${from(upper)}`,
       `workdir=${from(join(layer, "work"))}`,
       "nodev",
-      this.#parts.overlayOptions,
+      ...(this.#parts.hardening.noNewPrivileges ? ["nosuid"] : []),
+      ...this.#parts.overlayOptions,
     ].join(",");
     if (Buffer.byteLength(options) > 4000) throw imageInvalid("image", "has more layers than can be mounted");
     return { options };

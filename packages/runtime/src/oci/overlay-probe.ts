@@ -3,16 +3,17 @@ import { join } from "node:path";
 import { removeTree, runCommand } from "../host/run-command.ts";
 
 /**
- * Finds out by mounting one whether overlays work on this file system, for this user, and with which options. Answers
- * `null` when they don't: not root, no such file system, or a directory that is an overlay itself.
+ * Finds out by mounting one whether overlays work on this file system, for this user, and with which options, which may be
+ * none. Answers `null` when they don't: not root, no such file system, or a directory that is an overlay itself.
  */
-export async function probeOverlay(directory: string): Promise<string | null> {
+export async function probeOverlay(directory: string): Promise<readonly string[] | null> {
   const probe = await mkdtemp(join(directory, "probe-"));
   try {
     for (const name of ["lower", "upper", "work", "root"]) await mkdir(join(probe, name));
     // Volatile: nothing of a step's root file system is to be kept, so nothing of it need be written to the disk.
-    for (const options of ["volatile,nosuid", "nosuid"]) {
-      const mount = `lowerdir=${probe}/lower,upperdir=${probe}/upper,workdir=${probe}/work,${options}`;
+    for (const options of [["volatile"], []]) {
+      const places = [`lowerdir=${probe}/lower`, `upperdir=${probe}/upper`, `workdir=${probe}/work`];
+      const mount = [...places, "nosuid", ...options].join(",");
       const works = await runCommand("unshare", [
         "--mount",
         "--",

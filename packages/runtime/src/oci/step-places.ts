@@ -36,7 +36,7 @@ export function placesOfStep(directory: string, name: string, plan: SandboxPlan,
  */
 export function mountsOfStep(
   { stage, layer, rootfs, workspaceDir, scriptsDir }: StepPlaces,
-  { plan, overlayOptions, hasNetwork }: MountedStep,
+  { plan, overlayOptions, hasNetwork, setuidWorks }: MountedStep,
 ): readonly LaunchMount[] {
   const overlay =
     overlayOptions === null ? null : { source: "overlay", target: rootfs, type: "overlay", options: overlayOptions };
@@ -50,7 +50,7 @@ export function mountsOfStep(
   const sysfs = { source: "sysfs", target: join(stage, "sys"), type: "sysfs", options: "ro,nosuid,nodev,noexec" };
   return [
     { source: "tmpfs", target: stage, type: "tmpfs", options: "mode=0711,size=256k,nr_inodes=64" },
-    overlay ?? bind(join(layer, "rootfs"), rootfs, "nosuid,nodev"),
+    overlay ?? bind(join(layer, "rootfs"), rootfs, setuidWorks ? "nodev" : "nosuid,nodev"),
     // A mount's flags hold for the container's root, who could change those that the OCI runtime sets.
     bind(plan.workspaceDir, workspaceDir, "nosuid,nodev"),
     bind(plan.scriptsDir, scriptsDir, "ro,nosuid,nodev"),
@@ -63,4 +63,6 @@ interface MountedStep {
   readonly overlayOptions: string | null;
   /** Whether the step joins a network of the host's user namespace, whose `/sys` it can't mount itself. */
   readonly hasNetwork: boolean;
+  /** Whether the image's setuid programs and file capabilities have an effect. */
+  readonly setuidWorks: boolean;
 }

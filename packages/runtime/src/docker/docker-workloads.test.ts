@@ -1,0 +1,23 @@
+import { loadImageDirectory } from "@airlock/test-kit";
+import { startEngines } from "@airlock/test-kit/start-engines";
+import { describeWorkloads } from "../testing/workloads/describe-workloads.ts";
+import { createDockerRuntime } from "./docker-runtime.ts";
+
+describeWorkloads({
+  name: "docker",
+  engines: ["docker", "network", "debian"],
+  async prepare({ imagesDirectory }) {
+    // An engine and a network of their own: other suites put the same internet behind the shared one.
+    await using cleanup = new AsyncDisposableStack();
+    const { docker, missing } = cleanup.use(await startEngines(["docker"])).engines;
+    if (!docker) throw new Error(missing.docker);
+    await loadImageDirectory(imagesDirectory, docker.socketPath);
+    const owned = cleanup.move();
+    return {
+      networkNamespace: docker.networkNamespace,
+      createRuntime: async (hardening, egress) =>
+        createDockerRuntime({ host: `unix://${docker.socketPath}`, allowHostImage: false, hardening, egress }),
+      [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    };
+  },
+});

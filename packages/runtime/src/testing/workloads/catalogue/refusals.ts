@@ -1,0 +1,46 @@
+import { defaultCapabilities } from "../../../isolation/hardening.ts";
+import type { Refusal } from "../workload.ts";
+
+const setuidProgram = `
+printf '#include <stdio.h>\\n#include <unistd.h>\\nint main(void) { printf("user %%d\\\\n", geteuid()); return geteuid(); }\\n' > /tmp/whoami.c
+gcc -o /usr/local/bin/whoami-really /tmp/whoami.c
+chmod 4755 /usr/local/bin/whoami-really
+`;
+
+/** What stays closed by default and is opened by a setting of the administrator's. */
+export const refusals: readonly Refusal[] = [
+  {
+    id: "setuid",
+    does: "setuid programs of ordinary users (sudo, su)",
+    script: `${setuidProgram}runuser -u builder -- whoami-really`,
+    says: /^user 1000$/m,
+    relaxation: { noNewPrivileges: false },
+  },
+  {
+    id: "file-capabilities",
+    does: "file capabilities of ordinary users",
+    script: `
+cp /bin/grep /usr/local/bin/capable && setcap cap_net_bind_service=ep /usr/local/bin/capable
+runuser -u builder -- capable CapEff /proc/self/status
+runuser -u builder -- capable -q 'CapEff:.0*400$' /proc/self/status
+`,
+    says: /CapEff:\s0+$/m,
+    relaxation: { noNewPrivileges: false },
+  },
+  {
+    id: "raw-sockets",
+    does: "raw sockets of root, as tcpdump and nmap use them",
+    script: "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)'",
+    says: /PermissionError/,
+    relaxation: { capabilities: [...defaultCapabilities, "NET_RAW"] },
+    runtimes: ["docker"],
+  },
+  {
+    id: "device-files",
+    does: "making device files",
+    script: "mknod /tmp/zero c 1 5",
+    says: /Operation not permitted/,
+    relaxation: { capabilities: [...defaultCapabilities, "MKNOD"] },
+    runtimes: ["docker"],
+  },
+];
