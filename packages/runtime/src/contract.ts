@@ -30,6 +30,13 @@ export interface Runtime {
   collect(options: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected>;
 
   /**
+   * Removes images that were used longest ago until the rest is within the bound that the runtime was made with: every
+   * minute, while jobs run. None that a sandbox uses, and none that somebody else brought here. Answers in words what it
+   * removed.
+   */
+  evictImages?(options: Abortable): Promise<readonly string[]>;
+
+  /**
    * Whether sandboxes find a file of the host, given by its absolute path, where this process sees it. Asked before
    * workspaces are mounts: a Docker engine in another container or mount namespace would find empty directories.
    */

@@ -1,8 +1,10 @@
+import { join } from "node:path";
 import type { AirlockError } from "@airlock/job";
 import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { refusedByPolicy, runtimeFailed } from "../errors.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { defaultImageOptions, type ImageOptions } from "../images/image-options.ts";
 import { defaultHardening, type Hardening } from "../isolation/hardening.ts";
 import { collectSandboxes } from "./collect-sandboxes.ts";
 import { plainOverhead, userSpaceKernelOverhead } from "./container-spec.ts";
@@ -11,9 +13,11 @@ import { DockerSandbox } from "./docker-sandbox.ts";
 import { EngineClient } from "./engine-client.ts";
 import { type EngineFacts, engineFacts, openFilesLimit } from "./engine-facts.ts";
 import { asRuntimeFailure } from "./engine-failure.ts";
+import { EngineImages } from "./engine-images.ts";
 import { InfoReply, type VersionReply } from "./engine-replies.ts";
 import { findsHostFile } from "./probe-host-file.ts";
 import { boundsLayers } from "./probe-layer-bound.ts";
+import { PulledImages } from "./pulled-images.ts";
 import { isInReach, openNetwork } from "./sandbox-network.ts";
 import { SharedCgroup } from "./shared-cgroup.ts";
 
@@ -33,6 +37,10 @@ export interface DockerRuntimeOptions {
    * machine itself is closed to sandboxes, whatever their egress policy. Default: false.
    */
   readonly addHostGateway?: boolean;
+  /** How images are got, and which. A mirror has to be one that the engine trusts. */
+  readonly images?: Partial<ImageOptions>;
+  /** Absolute path of a directory for what is written down about images. Default: nothing is, and none is ever removed. */
+  readonly stateDir?: string;
 }
 
 export const defaultDockerHost = "unix:///var/run/docker.sock";
@@ -60,6 +68,7 @@ class DockerRuntime implements Runtime {
   readonly #engine: EngineClient;
   readonly #engines: EgressEngines;
   readonly #options: DockerRuntimeOptions;
+  readonly #images: EngineImages;
   readonly #hardening: Hardening;
   #wasInReach = false;
   #inspected: Inspected | undefined;
@@ -71,6 +80,9 @@ class DockerRuntime implements Runtime {
     this.#engine = new EngineClient({ host: options.host ?? defaultDockerHost });
     this.#engines = new EgressEngines(options.egress ?? {});
     this.#options = options;
+    const { stateDir } = options;
+    const pulled = stateDir === undefined ? null : new PulledImages(join(stateDir, "docker", "pulled-images.json"));
+    this.#images = new EngineImages(this.#engine, { ...defaultImageOptions, ...options.images }, pulled);
     this.#hardening = { ...defaultHardening, ...options.hardening };
   }
 
@@ -109,7 +121,16 @@ class DockerRuntime implements Runtime {
     if (cgroup) cleanup.use(cgroup);
     const network = cleanup.use(await asRuntimeFailure(() => openNetwork(this.#engine, plan, this.#engines, options)));
     const sandbox = new DockerSandbox(this.#engine, {
-      ...{ plan, facts, network, cgroup, overhead, hardening: this.#hardening, ociRuntime: runtime },
+      ...{
+        plan,
+        facts,
+        images: this.#images,
+        network,
+        cgroup,
+        overhead,
+        hardening: this.#hardening,
+        ociRuntime: runtime,
+      },
       addHostGateway: this.#options.addHostGateway ?? false,
       allowHostImage: this.#options.allowHostImage,
       maxOpenFiles: await openFilesLimit(),
@@ -128,6 +149,10 @@ class DockerRuntime implements Runtime {
       const cgroups = await this.#sharedCgroupHost(facts);
       return collectSandboxes(this.#engine, { egress: this.#engines.for(options.owner), cgroups }, options);
     });
+  }
+
+  evictImages(options: Abortable): Promise<readonly string[]> {
+    return asRuntimeFailure(() => this.#images.evict(options));
   }
 
   findsHostFile(file: string, options: Abortable): Promise<boolean> {

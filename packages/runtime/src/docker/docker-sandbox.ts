@@ -8,10 +8,10 @@ import type { ContainerOverhead } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { EngineFacts } from "./engine-facts.ts";
 import { asRuntimeFailure } from "./engine-failure.ts";
+import type { EngineImages, EnsureOptions } from "./engine-images.ts";
 import { ensureHostImage } from "./host-image.ts";
 import { checkImageConfig } from "./image-config.ts";
 import { volumeMounts } from "./image-volumes.ts";
-import { ensureImage, type PullOptions } from "./pull-image.ts";
 import { SandboxDisk } from "./sandbox-disk.ts";
 import type { SandboxNetwork } from "./sandbox-network.ts";
 import type { SharedCgroup } from "./shared-cgroup.ts";
@@ -22,6 +22,7 @@ export interface DockerSandboxOptions {
   readonly plan: SandboxPlan;
   readonly allowHostImage: boolean;
   readonly facts: EngineFacts;
+  readonly images: EngineImages;
   readonly hardening: Hardening;
   readonly ociRuntime: string | undefined;
   readonly addHostGateway: boolean;
@@ -84,7 +85,7 @@ export class DockerSandbox implements Sandbox {
     return this.#options.plan.id;
   }
 
-  async prepareImage(image: string, options: PullOptions): Promise<void> {
+  async prepareImage(image: string, options: EnsureOptions): Promise<void> {
     await asRuntimeFailure(() => this.#container(image, options));
   }
 
@@ -117,7 +118,7 @@ export class DockerSandbox implements Sandbox {
     await asRuntimeFailure(async () => this.#options.network[Symbol.asyncDispose]());
   }
 
-  async #container(image: string, options: PullOptions): Promise<StepContainer> {
+  async #container(image: string, options: EnsureOptions): Promise<StepContainer> {
     options.signal.throwIfAborted();
     const present = this.#containers.get(image);
     if (present?.isAlive) return present;
@@ -190,16 +191,17 @@ export class DockerSandbox implements Sandbox {
     this.#workspaceUser = user;
   }
 
-  async #prepare(image: string, options: PullOptions): Promise<PreparedImage> {
+  async #prepare(image: string, options: EnsureOptions): Promise<PreparedImage> {
     if (image === hostImageName) return this.#prepareHost(options);
     const { registryAuth } = this.#options.plan;
-    const found = await ensureImage(this.#engine, image, { ...options, registryAuth });
+    const { images, facts } = this.#options;
+    const found = await images.ensure(image, facts.imageArchitecture, { ...options, registryAuth });
     checkImageConfig(image, found);
     const volumes = Object.keys(found.Config?.Volumes ?? {});
     return { imageId: found.Id, user: found.Config?.User || "0:0", readOnlyPaths: [], volumes };
   }
 
-  async #prepareHost(options: PullOptions): Promise<PreparedImage> {
+  async #prepareHost(options: Abortable): Promise<PreparedImage> {
     if (!this.#options.allowHostImage) {
       throw refusedByPolicy(
         'the image name "host" is not allowed here',
@@ -212,6 +214,7 @@ export class DockerSandbox implements Sandbox {
         "Name a container image, or give this executor the engine's Unix socket.",
       );
     }
+    this.#options.images.admitHost();
     const { image, readOnlyPaths } = await ensureHostImage(this.#engine, options);
     return { imageId: image.Id, user: "0:0", readOnlyPaths, volumes: [] };
   }

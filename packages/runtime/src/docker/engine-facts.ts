@@ -4,6 +4,8 @@ import type { InfoReply } from "./engine-replies.ts";
 /** What an engine says of itself that decides how containers are made. Pure. */
 export interface EngineFacts {
   readonly cpus: number;
+  /** Of the engine's machine, in the words of image manifests; `undefined`: it does not say. */
+  readonly imageArchitecture: string | undefined;
   /** `null` where the engine can't filter system calls. */
   readonly seccompArchitecture: NodeJS.Architecture | null;
   /** The user and group of the machine that root of its containers is; `null`: root itself. */
@@ -21,6 +23,15 @@ const architectures: Readonly<Record<string, NodeJS.Architecture>> = {
   riscv64: "riscv64",
 };
 
+/** From what `uname -m` says; the others have the same name in both. */
+const imageArchitectures: Readonly<Record<string, string>> = {
+  x86_64: "amd64",
+  aarch64: "arm64",
+  armv7l: "arm",
+  armv6l: "arm",
+  i686: "386",
+};
+
 export function engineFacts(info: InfoReply): EngineFacts {
   const security = info.SecurityOptions ?? [];
   const filters = security.some((option) => option.startsWith("name=seccomp"));
@@ -28,6 +39,7 @@ export function engineFacts(info: InfoReply): EngineFacts {
   const byPath = info.CgroupDriver === "cgroupfs" && !rootless;
   return {
     cpus: info.NCPU,
+    imageArchitecture: info.Architecture && (imageArchitectures[info.Architecture] ?? info.Architecture),
     seccompArchitecture: filters ? (architectures[info.Architecture ?? ""] ?? null) : null,
     remappedRoot: security.some((option) => option.startsWith("name=userns"))
       ? remappedRoot(info.DockerRootDir ?? "")

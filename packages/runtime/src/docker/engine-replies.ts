@@ -33,6 +33,10 @@ export type InfoReply = z.infer<typeof InfoReply>;
 
 export const ImageReply = z.object({
   Id: z.string(),
+  Os: z.string().optional(),
+  Architecture: z.string().optional(),
+  Size: z.number().optional(),
+  RepoTags: z.array(z.string()).nullish(),
   Config: z
     .object({
       User: z.string().nullish(),

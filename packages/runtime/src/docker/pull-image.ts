@@ -1,79 +1,59 @@
-import { createHash } from "node:crypto";
 import { errorMessage } from "@airlock/job";
-import type { Abortable, RegistryCredentials } from "../contract.ts";
+import type { RegistryCredentials } from "../contract.ts";
 import { imageInvalid, imageUnavailable, runtimeFailed } from "../errors.ts";
-import { type ImageReference, parseImageReference } from "../images/image-reference.ts";
+import type { ImageReference } from "../images/image-reference.ts";
+import type { TaskOptions } from "../images/shared-tasks.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { ImageReply, ProgressReply } from "./engine-replies.ts";
 import { PullProgress } from "./pull-progress.ts";
 import { readLines } from "./read-lines.ts";
 
-export interface PullOptions extends Abortable {
-  readonly progress: (text: string) => void;
-  /** By registry. Default: anonymous. */
-  readonly registryAuth?: Readonly<Record<string, RegistryCredentials>> | undefined;
-}
-
 /** Images of this repository mark, by tag, what took credentials to pull: the engine itself keeps no such record. */
 const privateRepository = "airlock-private";
 
-/**
- * The image as the engine has it, pulled when it is not there yet. One that took credentials to pull is given only to those
- * whose own credentials may read it.
- * @throws {AirlockError} reason `image-invalid` or `image-unavailable`.
- */
-export async function ensureImage(engine: EngineClient, image: string, options: PullOptions): Promise<ImageReply> {
-  const reference = parseImageReference(image);
-  const present = await inspectImage(engine, reference.canonical);
-  if (present) {
-    if (await isPrivate(engine, reference, present)) await checkAccess(engine, image, options);
-    return present;
-  }
-  await pullImage(engine, image, options);
-  const pulled = await inspectImage(engine, reference.canonical);
-  if (!pulled) throw imageUnavailable(image, new Error("the engine pulled it and does not have it"));
-  if (credentialsFor(reference, options)) await markPrivate(engine, reference, pulled);
-  return pulled;
-}
-
-function credentialsFor({ registry }: ImageReference, { registryAuth = {} }: PullOptions) {
-  return Object.hasOwn(registryAuth, registry) ? registryAuth[registry] : undefined;
-}
-
-function authHeaders(reference: ImageReference, options: PullOptions): Record<string, string> {
-  const credentials = credentialsFor(reference, options);
-  if (!credentials) return {};
-  const auth = { ...credentials, serveraddress: reference.registry };
-  // URL-safe, but padded: the engine ignores in silence what it can't decode.
-  const encoded = Buffer.from(JSON.stringify(auth)).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
-  return { "x-registry-auth": encoded };
-}
-
-function markOf({ canonical }: ImageReference): string {
-  return createHash("sha256").update(canonical).digest("hex").slice(0, 40);
+/** The tag that marks an image of this id. By the id: the image may be asked for by another tag, or by its digest. */
+export function privateMark(id: string): string {
+  return `${privateRepository}:${id.replace(/^sha256:/, "").slice(0, 64)}`;
 }
 
 /** Whether credentials were in play when it was pulled. A public image is asked about once too often then, no more. */
-async function isPrivate(engine: EngineClient, reference: ImageReference, present: ImageReply): Promise<boolean> {
-  const mark = await inspectImage(engine, `${privateRepository}:${markOf(reference)}`);
-  return mark?.Id === present.Id;
+export async function isPrivate(engine: EngineClient, { Id }: ImageReply): Promise<boolean> {
+  return (await inspectImage(engine, privateMark(Id)))?.Id === Id;
 }
 
-async function markPrivate(engine: EngineClient, reference: ImageReference, { Id }: ImageReply): Promise<void> {
-  const query = { repo: privateRepository, tag: markOf(reference) };
-  await engine.send({ method: "POST", path: `/images/${encodeURIComponent(Id)}/tag`, query });
+export async function markPrivate(engine: EngineClient, { Id }: ImageReply): Promise<void> {
+  const [repository = "", tag = ""] = privateMark(Id).split(":");
+  await tagImage(engine, Id, repository, tag);
+}
+
+export async function tagImage(engine: EngineClient, image: string, repo: string, tag: string): Promise<void> {
+  await engine.send({ method: "POST", path: `/images/${encodeURIComponent(image)}/tag`, query: { repo, tag } });
+}
+
+function authHeaders(registry: string, credentials: RegistryCredentials | undefined): Record<string, string> {
+  if (!credentials) return {};
+  const { username, password, identityToken, registryToken } = credentials;
+  const auth = registryToken
+    ? { registrytoken: registryToken }
+    : { username, password, ...(identityToken ? { identitytoken: identityToken } : {}) };
+  const text = JSON.stringify({ ...auth, serveraddress: registry });
+  // URL-safe, but padded: the engine ignores in silence what it can't decode.
+  return { "x-registry-auth": Buffer.from(text).toString("base64").replaceAll("+", "-").replaceAll("/", "_") };
 }
 
 /** The registry's word, by the engine, on whether these credentials reach the image. */
-async function checkAccess(engine: EngineClient, image: string, options: PullOptions): Promise<void> {
-  const reference = parseImageReference(image);
-  options.progress(`asking ${reference.registry} whether the job may use ${reference.canonical}`);
+export async function checkAccess(
+  engine: EngineClient,
+  { registry, canonical }: ImageReference,
+  credentials: RegistryCredentials | undefined,
+  { signal, progress }: TaskOptions,
+): Promise<void> {
+  progress(`asking ${registry} whether the job may use ${canonical}`);
   try {
-    const path = `/distribution/${reference.canonical}/json`;
-    await engine.send({ path, headers: authHeaders(reference, options), signal: options.signal });
+    await engine.send({ path: `/distribution/${canonical}/json`, headers: authHeaders(registry, credentials), signal });
   } catch (error) {
-    options.signal.throwIfAborted();
-    throw pullFailure(image, error);
+    signal.throwIfAborted();
+    throw pullFailure(canonical, error);
   }
 }
 
@@ -86,14 +66,20 @@ export async function inspectImage(engine: EngineClient, reference: string): Pro
   }
 }
 
-async function pullImage(engine: EngineClient, image: string, options: PullOptions): Promise<void> {
-  const { signal, progress } = options;
-  const reference = parseImageReference(image);
-  const { registry, repository, version } = reference;
+/**
+ * Has the engine pull the image's version of `name`, its own name or a mirror's.
+ * @throws {AirlockError} reason `image-invalid` or `image-unavailable`.
+ */
+export async function pullImage(
+  engine: EngineClient,
+  { reference, name }: { readonly reference: ImageReference; readonly name: string },
+  credentials: RegistryCredentials | undefined,
+  { signal, progress }: TaskOptions,
+): Promise<void> {
   try {
     // Without a tag the engine would pull all tags that there are.
-    const query = { fromImage: `${registry}/${repository}`, tag: version.text };
-    const headers = authHeaders(reference, options);
+    const query = { fromImage: name, tag: reference.version.text };
+    const headers = authHeaders(reference.registry, credentials);
     const request = { method: "POST", path: "/images/create", query, headers, signal } as const;
     const follow = new PullProgress();
     let said = "";
@@ -105,7 +91,7 @@ async function pullImage(engine: EngineClient, image: string, options: PullOptio
     }
   } catch (error) {
     signal.throwIfAborted();
-    throw pullFailure(image, error);
+    throw pullFailure(reference.canonical, error);
   }
 }
 

@@ -1,3 +1,4 @@
+import { pullWords } from "../images/pull-words.ts";
 import type { ProgressReply } from "./engine-replies.ts";
 
 interface Layer {
@@ -28,13 +29,16 @@ export class PullProgress {
     return this.#text(status === "Extracting" ? "unpacking" : "pulling");
   }
 
-  #text(verb: string): string {
+  #text(verb: "pulling" | "unpacking"): string {
     const layers = [...this.#layers.values()];
     const finished = layers.filter(({ done }) => done).length;
     if (finished === layers.length) return `pulled ${layers.length} layers`;
-    const total = layers.reduce((sum, layer) => sum + layer.total, 0);
-    const current = layers.reduce((sum, layer) => sum + Math.min(layer.current, layer.total), 0);
-    const percent = total > 0 ? `, ${Math.floor((100 * current) / total)} %` : "";
-    return `${verb} layer ${finished + 1} of ${layers.length}${percent}`;
+    return pullWords({
+      verb,
+      layers: layers.length,
+      finishedLayers: finished,
+      bytes: layers.reduce((sum, layer) => sum + Math.min(layer.current, layer.total), 0),
+      totalBytes: layers.reduce((sum, layer) => sum + layer.total, 0),
+    });
   }
 }

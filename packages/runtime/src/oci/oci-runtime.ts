@@ -6,6 +6,7 @@ import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { runtimeFailed } from "../errors.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { removeTree } from "../host/run-command.ts";
+import type { ImageOptions } from "../images/image-options.ts";
 import { defaultHardening, type Hardening, relaxations } from "../isolation/hardening.ts";
 import { collectSandboxes } from "./collect.ts";
 import { type GvisorOptions, gvisorProcesses } from "./gvisor.ts";
@@ -32,6 +33,8 @@ export interface OciRuntimeOptions {
   readonly allowHostImage: boolean;
   readonly registry?: RegistryOptions;
   readonly imageLimits?: Partial<ImageLimits>;
+  /** How images are got, and which. */
+  readonly images?: Partial<ImageOptions>;
   /** How egress policies are enforced: addresses, name servers, what stays closed. */
   readonly egress?: EgressOptions;
   /** What of {@link defaultHardening} is different: an administrator's relaxations. */
@@ -77,6 +80,7 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     keepOwners: isRoot,
     idRange: userNamespaces?.range ?? null,
     registry: options.registry ?? {},
+    images: options.images ?? {},
     ...(options.imageLimits ? { limits: options.imageLimits } : {}),
   });
   return new CreatedOciRuntime({
@@ -219,6 +223,10 @@ class CreatedOciRuntime implements OciRuntime {
   /** Steps are our children: what we mount is there for them. */
   async findsHostFile(): Promise<boolean> {
     return true;
+  }
+
+  evictImages(options: Abortable): Promise<readonly string[]> {
+    return this.#parts.images.evict(options);
   }
 
   loadImages(archivePath: string, options: Abortable): Promise<string[]> {

@@ -1,9 +1,9 @@
-import { createHash } from "node:crypto";
 import type { Response } from "undici";
 import { z } from "zod";
 import type { Abortable, RegistryCredentials } from "../../contract.ts";
 import { imageInvalid, imageUnavailable } from "../../errors.ts";
 import { type ImageReference, isLoopbackHost } from "../../images/image-reference.ts";
+import { credentialsDigest } from "../../images/registry-credentials.ts";
 import { manifestMediaTypes } from "./image-manifest.ts";
 import { RegistryConnections } from "./registry-connections.ts";
 import { steadily } from "./steady-stream.ts";
@@ -280,15 +280,6 @@ function tokenKey(
   credentials: RegistryCredentials | undefined,
 ): string {
   return `${origin}/${image.repository} ${credentialsDigest(credentials)}`;
-}
-
-/** Tells credentials apart without keeping them. */
-export function credentialsDigest(credentials: RegistryCredentials | undefined): string {
-  if (!credentials) return "anonymous";
-  const { username, password, identityToken = "", registryToken = "" } = credentials;
-  return createHash("sha256")
-    .update(JSON.stringify([username, password, identityToken, registryToken]))
-    .digest("hex");
 }
 
 function asUnavailable(image: ImageReference, error: unknown): Error {

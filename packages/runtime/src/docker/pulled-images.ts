@@ -1,0 +1,96 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { z } from "zod";
+import { errorCode } from "../host/error-code.ts";
+
+const Pulled = z.object({
+  images: z.record(z.string(), z.object({ id: z.string(), references: z.array(z.string()), usedAt: z.number() })),
+});
+
+export interface PulledImage {
+  /** The reference by which jobs name it, in its one spelling. */
+  readonly canonical: string;
+  readonly id: string;
+  /** By which it is known to the engine: its own, a mirror's. */
+  readonly references: readonly string[];
+  readonly usedAt: number;
+}
+
+/** How often it is written down that an image is used. */
+const usedMs = 60_000;
+
+/**
+ * The images that this executor had an engine pull, in a file: the engine keeps no such record, and other people's images
+ * lie beside them.
+ */
+export class PulledImages {
+  readonly #file: string;
+  #images: Promise<Map<string, PulledImage>> | undefined;
+  #written: Promise<void> = Promise.resolve();
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  async add(image: Omit<PulledImage, "usedAt">): Promise<void> {
+    const images = await this.#read();
+    const before = images.get(image.canonical);
+    // Its tag means another image now; without a name, it is still there.
+    if (before && before.id !== image.id) {
+      const canonical = `${before.canonical} until ${Date.now()}`;
+      images.set(canonical, { ...before, canonical, references: [] });
+    }
+    images.set(image.canonical, { ...image, usedAt: Date.now() });
+    await this.#write(images);
+  }
+
+  /** Nothing happens for an image that somebody else pulled. */
+  async markUsed(canonical: string): Promise<void> {
+    const images = await this.#read();
+    const known = images.get(canonical);
+    if (!known || Date.now() - known.usedAt < usedMs) return;
+    images.set(canonical, { ...known, usedAt: Date.now() });
+    await this.#write(images);
+  }
+
+  async remove(canonical: string): Promise<void> {
+    const images = await this.#read();
+    if (images.delete(canonical)) await this.#write(images);
+  }
+
+  /** Those that were used longest ago come first. */
+  async list(): Promise<readonly PulledImage[]> {
+    return [...(await this.#read()).values()].sort((a, b) => a.usedAt - b.usedAt);
+  }
+
+  #read(): Promise<Map<string, PulledImage>> {
+    this.#images ??= readPulled(this.#file);
+    this.#images.catch(() => {
+      this.#images = undefined;
+    });
+    return this.#images;
+  }
+
+  #write(images: ReadonlyMap<string, PulledImage>): Promise<void> {
+    const before = this.#written.catch(() => {});
+    this.#written = before.then(async () => {
+      const entries = [...images.values()].map(({ canonical, ...image }) => [canonical, image]);
+      const temporary = `${this.#file}.${randomUUID()}`;
+      await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
+      await writeFile(temporary, JSON.stringify({ images: Object.fromEntries(entries) }), { mode: 0o600 });
+      await rename(temporary, this.#file);
+    });
+    return this.#written;
+  }
+}
+
+async function readPulled(file: string): Promise<Map<string, PulledImage>> {
+  try {
+    const { images } = Pulled.parse(JSON.parse(await readFile(file, "utf8")));
+    return new Map(Object.entries(images).map(([canonical, image]) => [canonical, { canonical, ...image }]));
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return new Map();
+    throw error;
+  }
+}
