@@ -1,16 +1,22 @@
 import type { Explanation } from "@airlock/api";
 import { assertNever, formatBytes, formatDuration, type JobState } from "@airlock/job";
 
-/** All that decides why a job is where it is, gathered at one moment. */
-export interface JobFacts {
-  readonly now: Date;
-  readonly state: JobState;
+/** What a job asks for, and who is there to offer it. */
+export interface JobDemands {
   readonly queue: string;
   readonly labels: Readonly<Record<string, string>>;
   /** What the job asks for; `null`: whatever there is. */
   readonly cpuMillis: number | null;
   readonly memoryBytes: number | null;
   readonly diskBytes: number | null;
+  /** Executors of this queue that sent a heartbeat lately. */
+  readonly executors: readonly ExecutorFacts[];
+}
+
+/** All that decides why a job is where it is, gathered at one moment. */
+export interface JobFacts extends JobDemands {
+  readonly now: Date;
+  readonly state: JobState;
   readonly attempt: number;
   readonly errors: number;
   readonly maxAttempts: number;
@@ -22,8 +28,6 @@ export interface JobFacts {
   readonly exitCode: number | null;
   /** Jobs of the queue that are handed out before this one. */
   readonly ahead: number;
-  /** Executors of this queue that sent a heartbeat lately. */
-  readonly executors: readonly ExecutorFacts[];
   /** How long the executor that runs the job has been silent; `null` when unknown. */
   readonly executorSilentMs: number | null;
 }
@@ -67,6 +71,21 @@ function explainQueued(facts: JobFacts): Explanation {
     const tries = `attempt ${facts.attempt} failed by no fault of the job (${facts.errors} of ${facts.maxAttempts})`;
     return { code: "back-off", message: `Tried again in ${formatDuration(waitMs)}: ${tries}.` };
   }
+  const obstacle = obstacleOf(facts);
+  if (obstacle) return obstacle;
+  const open = suitedTo(facts).filter((executor) => !executor.draining);
+  const slots = open.reduce((sum, executor) => sum + executor.slots, 0);
+  const running = open.reduce((sum, executor) => sum + Math.min(executor.running, executor.slots), 0);
+  const place = facts.ahead === 0 ? "first in line" : `${facts.ahead} ahead of it`;
+  if (running >= slots) {
+    const busy = slots === 1 ? "the one slot" : `all ${slots} slots`;
+    return { code: "waiting-for-executor", message: `Waiting, ${place}: ${busy} of ${plural(open.length)} busy.` };
+  }
+  return { code: "waiting-for-executor", message: `Waiting to be taken, ${place}: ${plural(open.length)} connected.` };
+}
+
+/** Why none of the executors that are there would take the job, however long it waits; `null` where one would. */
+export function obstacleOf(facts: JobDemands): Explanation | null {
   if (facts.executors.length === 0) {
     return { code: "no-executor", message: `No executor is connected to queue "${facts.queue}".` };
   }
@@ -80,34 +99,30 @@ function explainQueued(facts: JobFacts): Explanation {
         : "the last one has gone or is going";
     return { code: "no-executor", message: `No executor takes jobs of queue "${facts.queue}": ${what}.` };
   }
-  const wanted = Object.entries(facts.labels);
-  const suited = facts.executors.filter(
-    (executor) =>
-      wanted.every(([name, value]) => executor.labels[name] === value) &&
-      sizes(facts, executor).every(({ asked, offered }) => fits(asked, offered)),
-  );
+  const suited = suitedTo(facts);
   if (suited.length === 0) {
     return {
       code: "no-matching-executor",
       message: `No executor of queue "${facts.queue}" offers ${missing(facts)}.`,
     };
   }
-  const open = suited.filter((executor) => !executor.draining);
-  if (open.length === 0) {
+  if (suited.every((executor) => executor.draining)) {
     return { code: "no-executor", message: `Every executor of queue "${facts.queue}" that suits it is draining.` };
   }
-  const slots = open.reduce((sum, executor) => sum + executor.slots, 0);
-  const running = open.reduce((sum, executor) => sum + Math.min(executor.running, executor.slots), 0);
-  const place = facts.ahead === 0 ? "first in line" : `${facts.ahead} ahead of it`;
-  if (running >= slots) {
-    const busy = slots === 1 ? "the one slot" : `all ${slots} slots`;
-    return { code: "waiting-for-executor", message: `Waiting, ${place}: ${busy} of ${plural(open.length)} busy.` };
-  }
-  return { code: "waiting-for-executor", message: `Waiting to be taken, ${place}: ${plural(open.length)} connected.` };
+  return null;
+}
+
+function suitedTo(facts: JobDemands): ExecutorFacts[] {
+  const wanted = Object.entries(facts.labels);
+  return facts.executors.filter(
+    (executor) =>
+      wanted.every(([name, value]) => executor.labels[name] === value) &&
+      sizes(facts, executor).every(({ asked, offered }) => fits(asked, offered)),
+  );
 }
 
 /** What nobody offers by itself; where each demand is met by somebody, all of them. */
-function missing(facts: JobFacts): string {
+function missing(facts: JobDemands): string {
   const all = Object.entries(facts.labels).map(([name, value]) => ({
     text: `${name}=${value}`,
     met: facts.executors.some((executor) => executor.labels[name] === value),
@@ -125,7 +140,7 @@ function missing(facts: JobFacts): string {
   return `${all.map(({ text }) => text).join(" and ")} together`;
 }
 
-function sizes(facts: JobFacts, executor: ExecutorFacts) {
+function sizes(facts: JobDemands, executor: ExecutorFacts) {
   return [
     { asked: facts.cpuMillis, offered: executor.cpuMillis },
     { asked: facts.memoryBytes, offered: executor.memoryBytes },

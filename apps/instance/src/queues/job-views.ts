@@ -3,11 +3,11 @@ import type { JobState } from "@airlock/job";
 import { parseDuration } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
 import { listArtifacts } from "../artifacts/list-artifacts.ts";
-import { activeWithinMs } from "../executors/executor-registry.ts";
 import { cutNotice, type LogEntryRow, listLogEntries, maxListedEntries } from "../logs/read-log.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
-import { type ExecutorFacts, explainJob } from "./explain-job.ts";
+import { connectedExecutors } from "./connected-executors.ts";
+import { type ExecutorFacts, explainJob, obstacleOf } from "./explain-job.ts";
 import { scriptLines } from "./job-payload.ts";
 import { stepResults } from "./step-results.ts";
 
@@ -29,9 +29,17 @@ const summaryColumns = [
   "failure_reason",
   "failure_message",
   "cancel_requested",
+  // What decides who could take it.
+  "labels",
+  "cpu_millis",
+  "memory_bytes",
+  "disk_bytes",
 ] as const;
 
-type SummaryRow = Pick<JobRow, (typeof summaryColumns)[number]> & { readonly step_keys: readonly string[] };
+type SummaryRow = Pick<JobRow, (typeof summaryColumns)[number]>;
+interface ListedRow extends SummaryRow {
+  readonly step_keys: readonly string[];
+}
 
 /** The rest of a job's specification may weigh megabytes, and a list has hundreds of jobs. */
 const stepKeysOfSpec = sql<string[]>`array(
@@ -42,6 +50,7 @@ export interface JobFilter {
   readonly states: readonly JobState[];
   readonly queue?: string | undefined;
   readonly repository?: string | undefined;
+  readonly namespace?: string | undefined;
   /** Only jobs with a smaller id. */
   readonly before?: number | undefined;
   readonly limit: number;
@@ -53,9 +62,10 @@ export async function listJobs(db: Database, filter: JobFilter): Promise<JobSumm
   if (filter.states.length > 0) query = query.where("state", "in", [...filter.states]);
   if (filter.queue !== undefined) query = query.where("queue", "=", filter.queue);
   if (filter.repository !== undefined) query = query.where("repository", "=", filter.repository);
+  if (filter.namespace !== undefined) query = query.where("namespace", "=", filter.namespace);
   if (filter.before !== undefined) query = query.where("id", "<", filter.before);
   const rows = await query.orderBy("id", "desc").limit(filter.limit).execute();
-  return rows.map(toJobSummary);
+  return toJobSummaries(db, rows);
 }
 
 export async function getJobSummaries(db: Database, ids: readonly number[]): Promise<JobSummary[]> {
@@ -66,7 +76,19 @@ export async function getJobSummaries(db: Database, ids: readonly number[]): Pro
     .select(stepKeysOfSpec.as("step_keys"))
     .where("id", "in", [...ids])
     .execute();
-  return rows.map(toJobSummary);
+  return toJobSummaries(db, rows);
+}
+
+async function toJobSummaries(db: Database, rows: readonly ListedRow[]): Promise<JobSummary[]> {
+  const queues = rows.filter((row) => row.state === "queued").map((row) => row.queue);
+  const executors = await connectedExecutors(db, [...new Set(queues)]);
+  return rows.map((row) =>
+    toJobSummary(
+      row,
+      row.step_keys,
+      executors.filter((executor) => executor.queues.includes(row.queue)),
+    ),
+  );
 }
 
 /** A job as people see it, with its log entries as they are stored. */
@@ -98,7 +120,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     db.selectFrom("attempts").selectAll().where("job", "=", id).orderBy("attempt").execute(),
     listLogEntries(db, id),
     listArtifacts(db, id),
-    row.state === "queued" ? activeExecutors(db, row.queue) : [],
+    row.state === "queued" ? connectedExecutors(db, [row.queue]) : [],
   ]);
   const { spec } = row;
   const last = {
@@ -109,7 +131,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
   const stepKeys = spec.steps.map((step, index) => step.key ?? String(index));
   const results = stepResults(stepKeys, last, row.state);
   const view: JobView = {
-    ...toJobSummary({ ...row, step_keys: stepKeys }),
+    ...toJobSummary(row, stepKeys, executors),
     priority: row.priority,
     labels: spec.labels,
     resources: spec.resources,
@@ -123,6 +145,8 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
       image: step.image,
       commands: scriptLines(step),
       dir: step.dir,
+      // Jobs from before this field.
+      secrets: step.secrets ?? [],
       state: results[index]?.state ?? "pending",
       exitCode: results[index]?.exitCode ?? null,
       durationMs: results[index]?.durationMs ?? null,
@@ -134,11 +158,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     explanation: explainJob({
       now: row.now,
       state: row.state,
-      queue: row.queue,
-      labels: row.labels,
-      cpuMillis: row.cpu_millis,
-      memoryBytes: row.memory_bytes,
-      diskBytes: row.disk_bytes,
+      ...demandsOf(row),
       attempt: row.attempt,
       errors: row.errors,
       maxAttempts: row.max_attempts,
@@ -164,18 +184,6 @@ interface FactColumns {
   silent_ms: number | null;
 }
 
-async function activeExecutors(db: Database, queue: string): Promise<ExecutorFacts[]> {
-  const { rows } = await sql<ExecutorFacts>`
-    select name, labels, slots, draining or drain_requested as draining,
-      cpu_millis as "cpuMillis", memory_bytes as "memoryBytes", disk_bytes as "diskBytes",
-      (select count(*)::int from jobs where jobs.executor = executors.name and jobs.state = 'processing') as running
-    from executors
-    where ${queue} = any(queues) and last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000})`.execute(
-    db,
-  );
-  return rows;
-}
-
 function warnings(entries: readonly LogEntryRow[]): string[] {
   const found: string[] = [];
   if (entries.length >= maxListedEntries) found.push(`Only the last ${maxListedEntries} log entries are listed.`);
@@ -183,7 +191,8 @@ function warnings(entries: readonly LogEntryRow[]): string[] {
   return found;
 }
 
-function toJobSummary(row: SummaryRow): JobSummary {
+/** @param executors Those that serve the job's queue; of interest while it is queued. */
+function toJobSummary(row: SummaryRow, stepKeys: readonly string[], executors: readonly ExecutorFacts[]): JobSummary {
   return {
     id: row.id,
     queue: row.queue,
@@ -200,7 +209,18 @@ function toJobSummary(row: SummaryRow): JobSummary {
     failureReason: row.failure_reason,
     failureMessage: row.failure_message,
     cancelRequested: row.cancel_requested,
-    stepKeys: [...row.step_keys],
+    stepKeys: [...stepKeys],
+    obstacle: row.state === "queued" ? (obstacleOf({ ...demandsOf(row), executors })?.message ?? null) : null,
+  };
+}
+
+function demandsOf(row: SummaryRow) {
+  return {
+    queue: row.queue,
+    labels: row.labels,
+    cpuMillis: row.cpu_millis,
+    memoryBytes: row.memory_bytes,
+    diskBytes: row.disk_bytes,
   };
 }
 

@@ -18,6 +18,7 @@ export function useListEvents(onJob?: (job: JobSummary) => void): void {
     if (!watched) return;
     const controller = new AbortController();
     const counts = throttle(() => void refetchCounts(client), 1000);
+    const obstacles = throttle(() => void refetchObstructed(client), 1000);
     followEvents({
       path: listEventsPath,
       schema: ListLiveEvent,
@@ -32,7 +33,10 @@ export function useListEvents(onJob?: (job: JobSummary) => void): void {
           updateJobLists(client, event.job);
           counts.call();
           onJob?.(event.job);
-        } else updateExecutors(client, event.executor);
+        } else {
+          updateExecutors(client, event.executor);
+          obstacles.call();
+        }
         return "continue";
       },
     }).catch((error: unknown) => {
@@ -42,6 +46,7 @@ export function useListEvents(onJob?: (job: JobSummary) => void): void {
     return () => {
       controller.abort();
       counts.cancel();
+      obstacles.cancel();
       setLiveState("idle");
     };
   }, [client, watched, onJob]);
@@ -66,6 +71,14 @@ function updateExecutors(client: QueryClient, executor: ExecutorView): void {
 
 async function refetchLists(client: QueryClient): Promise<void> {
   await Promise.all([client.invalidateQueries({ queryKey: queryKeys.allJobs }), refetchCounts(client)]);
+}
+
+/** An executor that comes may take what nobody could take before, without a word about the job. */
+async function refetchObstructed(client: QueryClient): Promise<void> {
+  await client.invalidateQueries({
+    queryKey: queryKeys.allJobs,
+    predicate: ({ state }) => (state.data as JobList | undefined)?.jobs.some((job) => job.state === "queued") ?? false,
+  });
 }
 
 /** What changes with jobs but is not in their events. */

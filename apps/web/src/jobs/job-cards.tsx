@@ -3,8 +3,10 @@ import { Anchor, Group, Paper, Stack, Text } from "@mantine/core";
 import { Link } from "react-router";
 import { RelativeTime } from "../layout/relative-time.tsx";
 import { JobDuration } from "./job-duration.tsx";
+import { JobExecutor } from "./job-executor.tsx";
 import classes from "./job-list.module.css";
 import { JobSource } from "./job-source.tsx";
+import { queueWords } from "./queue-words.ts";
 import { StateBadge } from "./state-badge.tsx";
 import { StepKeys } from "./step-keys.tsx";
 
@@ -31,9 +33,10 @@ export function JobCards({ jobs }: { readonly jobs: readonly JobSummary[] }) {
           <Text component="div" c="dimmed">
             <StepKeys keys={job.stepKeys} />
           </Text>
+          {job.obstacle !== null && <JobExecutor job={job} />}
           <Group justify="space-between" mt={6} gap="xs">
             <Text size="sm" c="dimmed" truncate maw="60%">
-              {job.queue}
+              {queueWords(job)}
               {job.executor && ` · ${job.executor}`}
             </Text>
             <Text size="sm" c="dimmed" component="div">

@@ -1,7 +1,7 @@
-import type { JobView } from "@airlock/api";
+import { type JobView, secretVariable } from "@airlock/api";
 import { Button, Code, Collapse, Group, Paper, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
+import { IconChevronDown, IconChevronRight, IconKey } from "@tabler/icons-react";
 import { CommandBlock } from "../layout/command-block.tsx";
 
 /** What was asked for: images and scripts of the steps, labels, outputs. */
@@ -69,6 +69,17 @@ export function JobDefinition({ job }: { readonly job: JobView }) {
                     </Text>
                   )}
                 </Group>
+                {step.secrets.length > 0 && (
+                  <Group gap={6} mb={6}>
+                    <IconKey size={15} stroke={1.8} aria-hidden />
+                    <Text size="sm" c="dimmed">
+                      Secrets
+                    </Text>
+                    {step.secrets.map((secret) => (
+                      <Code key={secretVariable(secret)}>{secretVariable(secret)}</Code>
+                    ))}
+                  </Group>
+                )}
                 <CommandBlock label={`Script of ${step.key}`} text={step.commands.join("\n")} />
               </section>
             ))}

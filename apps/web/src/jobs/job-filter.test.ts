@@ -6,16 +6,23 @@ const parse = (search: string) => parseJobFilter(new URLSearchParams(search));
 
 describe("the filter of the jobs page", () => {
   it("survives the way through the URL", () => {
-    const filter = { states: ["queued", "failed"], queue: "batches", repository: "a/b", before: 7 } as const;
+    const filter = {
+      states: ["queued", "failed"],
+      queue: "batches",
+      repository: "a/b",
+      namespace: "n",
+      before: 7,
+    } as const;
     expect(parseJobFilter(formatJobFilter(filter))).toEqual(filter);
     expect(formatJobFilter(parse("")).toString()).toBe("");
   });
 
   it("ignores what is no filter", () => {
-    expect(parse("state=failed,exploded&before=-3&queue=&x=y")).toEqual({
+    expect(parse("state=failed,exploded&before=-3&queue=&namespace=No%20Name&x=y")).toEqual({
       states: ["failed"],
       queue: undefined,
       repository: undefined,
+      namespace: undefined,
       before: undefined,
     });
   });
@@ -25,6 +32,8 @@ describe("the filter of the jobs page", () => {
     ["state=failed", false],
     ["queue=default&repository=github.com/a/b", true],
     ["queue=other", false],
+    ["namespace=default", true],
+    ["namespace=team", false],
     ["before=42", false],
     ["before=43", true],
   ])("says for %s whether job 42 belongs to it", (search, belongs) => {

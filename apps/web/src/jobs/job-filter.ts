@@ -1,4 +1,4 @@
-import type { JobSummary } from "@airlock/api";
+import { type JobSummary, Namespace } from "@airlock/api";
 import { type JobState, jobStates } from "@airlock/job";
 
 /** What the jobs page shows; it lives in the page's URL, so that a view can be shared. */
@@ -7,6 +7,7 @@ export interface JobFilter {
   readonly states: readonly JobState[];
   readonly queue: string | undefined;
   readonly repository: string | undefined;
+  readonly namespace: string | undefined;
   /** Jobs with a smaller id only: an older page. */
   readonly before: number | undefined;
 }
@@ -21,6 +22,7 @@ export function parseJobFilter(search: URLSearchParams): JobFilter {
     states: jobStates.filter((state) => named.has(state)),
     queue: search.get("queue") || undefined,
     repository: search.get("repository") || undefined,
+    namespace: Namespace.safeParse(search.get("namespace")).data,
     before: Number.isSafeInteger(before) && before > 0 ? before : undefined,
   };
 }
@@ -31,6 +33,7 @@ export function formatJobFilter(filter: JobFilter): URLSearchParams {
   if (filter.states.length > 0) search.set("state", filter.states.join(","));
   if (filter.queue !== undefined) search.set("queue", filter.queue);
   if (filter.repository !== undefined) search.set("repository", filter.repository);
+  if (filter.namespace !== undefined) search.set("namespace", filter.namespace);
   if (filter.before !== undefined) search.set("before", String(filter.before));
   return search;
 }
@@ -40,10 +43,12 @@ export function matchesFilter(job: JobSummary, filter: JobFilter): boolean {
     (filter.states.length === 0 || filter.states.includes(job.state)) &&
     (filter.queue === undefined || filter.queue === job.queue) &&
     (filter.repository === undefined || filter.repository === job.repository) &&
+    (filter.namespace === undefined || filter.namespace === job.namespace) &&
     (filter.before === undefined || job.id < filter.before)
   );
 }
 
 export function isFiltered(filter: JobFilter): boolean {
-  return filter.states.length > 0 || filter.queue !== undefined || filter.repository !== undefined;
+  const { states, queue, repository, namespace } = filter;
+  return states.length > 0 || queue !== undefined || repository !== undefined || namespace !== undefined;
 }

@@ -9,12 +9,20 @@ import { jobStateWords } from "./job-state-words.ts";
 
 interface JobFiltersProps {
   readonly filter: JobFilter;
+  /** Those that are known, `default` included; where there is no other, there is nothing to choose. */
+  readonly namespaces: readonly string[];
   readonly onChange: (filter: JobFilter) => void;
 }
 
-const everything: JobFilter = { states: [], queue: undefined, repository: undefined, before: undefined };
+const everything: JobFilter = {
+  states: [],
+  queue: undefined,
+  repository: undefined,
+  namespace: undefined,
+  before: undefined,
+};
 
-export function JobFilters({ filter, onChange }: JobFiltersProps) {
+export function JobFilters({ filter, namespaces, onChange }: JobFiltersProps) {
   const queues = useQuery({ queryKey: queryKeys.queues, queryFn: ({ signal }) => listQueues({ signal }) });
   const repositories = useQuery({
     queryKey: queryKeys.repositories,
@@ -63,6 +71,19 @@ export function JobFilters({ filter, onChange }: JobFiltersProps) {
         size="xs"
         style={{ flex: "1 1 150px", maxWidth: 260 }}
       />
+      {(filter.namespace !== undefined || namespaces.some((name) => name !== "default")) && (
+        <Select
+          aria-label="Namespace"
+          placeholder="Any namespace"
+          data={withChosen(namespaces, filter.namespace).sort()}
+          value={filter.namespace ?? null}
+          onChange={(namespace) => change({ namespace: namespace ?? undefined })}
+          clearable
+          searchable
+          size="xs"
+          style={{ flex: "1 1 130px", maxWidth: 190 }}
+        />
+      )}
       {isFiltered(filter) && (
         <Button variant="subtle" size="xs" leftSection={<IconFilterX size={14} />} onClick={() => onChange(everything)}>
           Clear filters

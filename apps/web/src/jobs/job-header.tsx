@@ -1,7 +1,7 @@
 import type { AttemptView, JobView } from "@airlock/api";
 import { isFinished } from "@airlock/job";
 import { Alert, Anchor, Code, CopyButton, Group, Select, Text, Title, Tooltip, UnstyledButton } from "@mantine/core";
-import { IconHelpCircle, IconInfoCircle } from "@tabler/icons-react";
+import { IconAlertTriangle, IconHelpCircle, IconInfoCircle } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { RelativeTime } from "../layout/relative-time.tsx";
@@ -71,6 +71,11 @@ export function JobHeader({ job, attempt, onAttemptChange, onRetried }: JobHeade
             {job.queue}
           </Anchor>
         </Fact>
+        <Fact name="Namespace">
+          <Anchor component={Link} size="sm" to={`/jobs?namespace=${encodeURIComponent(job.namespace)}`}>
+            {job.namespace}
+          </Anchor>
+        </Fact>
         <Fact name="Executor">{attempt?.executor ?? job.executor ?? "none yet"}</Fact>
         <Fact name="Submitted">
           <RelativeTime at={job.queuedAt} />
@@ -84,11 +89,20 @@ export function JobHeader({ job, attempt, onAttemptChange, onRetried }: JobHeade
         <Fact name="Network">{egressWords(job)}</Fact>
       </dl>
 
-      {!isFinished(job.state) && (
-        <Text size="sm" className={classes.explanation} data-testid="explanation" component="p">
-          <IconHelpCircle size={17} stroke={1.8} aria-hidden />
-          <span>{job.explanation.message}</span>
-        </Text>
+      {!isFinished(job.state) && job.obstacle !== null && job.obstacle === job.explanation.message ? (
+        <Alert color="yellow" icon={<IconAlertTriangle />} mt="sm" p="sm" data-testid="explanation">
+          {job.obstacle}{" "}
+          <Anchor component={Link} size="sm" to="/executors" c="inherit" underline="always">
+            See executors
+          </Anchor>
+        </Alert>
+      ) : (
+        !isFinished(job.state) && (
+          <Text size="sm" className={classes.explanation} data-testid="explanation" component="p">
+            <IconHelpCircle size={17} stroke={1.8} aria-hidden />
+            <span>{job.explanation.message}</span>
+          </Text>
+        )
       )}
       {job.warnings.map((warning) => (
         <Alert key={warning} color="yellow" icon={<IconInfoCircle />} mt="xs" p="xs">

@@ -3,8 +3,10 @@ import { Anchor, Table, Text } from "@mantine/core";
 import { Link } from "react-router";
 import { RelativeTime } from "../layout/relative-time.tsx";
 import { JobDuration } from "./job-duration.tsx";
+import { JobExecutor } from "./job-executor.tsx";
 import classes from "./job-list.module.css";
 import { JobSource } from "./job-source.tsx";
+import { queueWords } from "./queue-words.ts";
 import { StateBadge } from "./state-badge.tsx";
 import { StepKeys } from "./step-keys.tsx";
 
@@ -40,12 +42,10 @@ export function JobTable({ jobs }: { readonly jobs: readonly JobSummary[] }) {
                 </Text>
               </Table.Td>
               <Table.Td>
-                <Text size="sm" truncate>
-                  {job.queue}
+                <Text size="sm" truncate title={queueWords(job)}>
+                  {queueWords(job)}
                 </Text>
-                <Text size="sm" c="dimmed" truncate title={job.executor ?? ""}>
-                  {job.executor ?? "no executor yet"}
-                </Text>
+                <JobExecutor job={job} />
               </Table.Td>
               <Table.Td>
                 <JobDuration job={job} />

@@ -33,7 +33,7 @@ function job(entries: LogEntryView[], state: "processing" | "failed" | "errored"
   };
   const step = (key: string) => {
     const result = { state: "pending" as const, exitCode: null, durationMs: null };
-    return { key, image: "alpine", commands: ["true"], dir: "", ...result };
+    return { key, image: "alpine", commands: ["true"], dir: "", secrets: [], ...result };
   };
   return {
     ...jobSummary({ state, attempt: 1 }),

@@ -45,7 +45,11 @@ export function JobsPage() {
         </Button>
       </PageHeader>
       {(data === undefined || data.jobs.length > 0 || isFiltered(filter) || filter.before !== undefined) && (
-        <JobFilters filter={filter} onChange={change} />
+        <JobFilters
+          filter={filter}
+          namespaces={[...new Set(data?.jobs.map((job) => job.namespace))]}
+          onChange={change}
+        />
       )}
       {error && data === undefined && (
         <ErrorPanel title="The jobs could not be loaded" error={error} onRetry={refetch} />

@@ -54,7 +54,9 @@ export function SubmitPage() {
     <>
       <PageHeader
         title="New job"
-        {...(template.data ? { description: `Filled in like job #${template.data.id}; variables are not copied` } : {})}
+        {...(template.data
+          ? { description: `Filled in like job #${template.data.id}; values of variables are not copied` }
+          : {})}
       />
       {template.isLoading ? (
         <Loader type="dots" aria-label="Loading" />

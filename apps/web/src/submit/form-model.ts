@@ -71,7 +71,7 @@ export function emptyForm(repository = ""): FormValues {
   };
 }
 
-/** The form filled in like a job that exists. Environments and secrets are not shown to anyone again: they are left out, and so is the namespace. */
+/** The form filled in like a job that exists. Values of variables are not shown to anyone again: they are left out. */
 export function formOf(job: JobView): FormValues {
   const text = (value: number | string | undefined) => (value === undefined ? "" : String(value));
   const { cpus, memory, disk, pids } = job.resources;
@@ -80,7 +80,7 @@ export function formOf(job: JobView): FormValues {
     queue: job.queue === "default" ? "" : job.queue,
     repository: job.repository ?? "",
     revision: job.revision === "HEAD" ? "" : job.revision,
-    namespace: "",
+    namespace: job.namespace === "default" ? "" : job.namespace,
     steps: job.steps.map((step, index) => ({
       id: newId(),
       key: step.key === String(index) ? "" : step.key,
@@ -88,8 +88,8 @@ export function formOf(job: JobView): FormValues {
       run: step.commands.join("\n"),
       dir: step.dir,
       env: [],
-      secrets: [],
-      secretFiles: [],
+      secrets: step.secrets.filter(({ file }) => !file).map(({ name }) => name),
+      secretFiles: step.secrets.filter(({ file }) => file).map(({ name }) => name),
     })),
     cpus: text(cpus),
     memory: text(memory),

@@ -1,13 +1,61 @@
-import { describeIssues, JobSpec } from "@airlock/api";
+import { describeIssues, JobSpec, type JobView } from "@airlock/api";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { jobSummary } from "../testing/job-summary-fixture.ts";
 import { commandLine } from "./command-line.ts";
-import { emptyForm, emptyStep, fieldPaths, toJobSpec } from "./form-model.ts";
+import { emptyForm, emptyStep, fieldPaths, formOf, toJobSpec } from "./form-model.ts";
 import { issuesByField } from "./issues.ts";
 import { jobFile } from "./job-file.ts";
 
 const step = { ...emptyStep(), image: "alpine:3", run: "echo one\necho 'two'\n" };
 const simple = { ...emptyForm("github.com/a/b"), revision: "main", steps: [step] };
+
+describe("formOf", () => {
+  it("fills the form in like a job that is there, with its namespace and the names of its secrets", () => {
+    const step = { key: "test", image: "alpine:3", commands: ["make"], dir: "web" };
+    const secrets = [
+      { name: "NPM_TOKEN", file: false },
+      { name: "DEPLOY_KEY", file: true },
+    ];
+    const job: JobView = {
+      ...jobSummary({ state: "failed", attempt: 1, namespace: "team" }),
+      priority: 0,
+      labels: { arch: "arm64" },
+      resources: { cpus: 2 },
+      egress: { allow: ["a.example:443"] },
+      timeoutMs: 600_000,
+      outputs: ["dist/**"],
+      diff: true,
+      steps: [{ ...step, secrets, state: "failed", exitCode: 1, durationMs: 5 }],
+      exitCode: 1,
+      attempts: [],
+      entries: [],
+      artifacts: [],
+      explanation: { code: "finished", message: "" },
+      warnings: [],
+    };
+    expect(toJobSpec(formOf(job))).toEqual({
+      namespace: "team",
+      repository: "github.com/a/b",
+      revision: "main",
+      steps: [
+        {
+          key: "test",
+          image: "alpine:3",
+          run: "make",
+          dir: "web",
+          secrets: ["NPM_TOKEN", { name: "DEPLOY_KEY", file: true }],
+        },
+      ],
+      resources: { cpus: 2 },
+      egress: { allow: ["a.example:443"] },
+      timeout: "10m",
+      outputs: ["dist/**"],
+      diff: true,
+      labels: { arch: "arm64" },
+    });
+  });
+});
 
 describe("toJobSpec", () => {
   it("leaves out what was left empty", () => {

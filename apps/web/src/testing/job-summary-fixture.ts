@@ -19,6 +19,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
     failureMessage: null,
     cancelRequested: false,
     stepKeys: ["test", "build"],
+    obstacle: null,
     ...changes,
   };
 }

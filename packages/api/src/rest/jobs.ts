@@ -1,7 +1,7 @@
 import { failureReasons, jobStates } from "@airlock/job";
 import { z } from "zod";
 import { Ordinal } from "../executor-api/primitives.ts";
-import { Egress, Resources } from "../job-spec.ts";
+import { Egress, Namespace, Resources, SecretName } from "../job-spec.ts";
 import { stepStates } from "../results.ts";
 import { StoredText } from "../stored-text.ts";
 import { ArtifactView } from "./artifacts.ts";
@@ -35,6 +35,8 @@ export const JobSummary = z.object({
   cancelRequested: z.boolean(),
   /** Keys of the steps, for a glance: `["test", "build"]`. */
   stepKeys: z.array(z.string()),
+  /** Why no executor that is connected now would take the queued job, a sentence; `null` where one would, or for other states. */
+  obstacle: z.string().nullable().default(null),
 });
 export type JobSummary = z.output<typeof JobSummary>;
 
@@ -69,6 +71,8 @@ export const StepView = z.object({
   image: z.string(),
   commands: z.array(z.string()),
   dir: z.string(),
+  /** Names only, of secrets that it gets as a variable or, with `file`, as a file. */
+  secrets: z.array(z.object({ name: SecretName, file: z.boolean() })).default([]),
   /** In the last attempt. */
   state: z.enum(stepStates),
   exitCode: z.int().nullable(),
@@ -107,6 +111,7 @@ export const ListJobsQuery = z.strictObject({
     .pipe(z.array(z.enum(jobStates))),
   queue: StoredText.max(255).optional(),
   repository: StoredText.max(1000).optional(),
+  namespace: Namespace.optional(),
   /** Jobs with a smaller id: the next page. */
   before: z.coerce.number().int().positive().optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),

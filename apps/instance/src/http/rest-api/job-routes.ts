@@ -65,8 +65,8 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request) => {
-      const { state, queue, repository, before, limit } = request.query;
-      const jobs = await listJobs(db, { states: state, queue, repository, before, limit: limit + 1 });
+      const { state, limit, ...filter } = request.query;
+      const jobs = await listJobs(db, { ...filter, states: state, limit: limit + 1 });
       const page = jobs.slice(0, limit);
       return { jobs: page, next: jobs.length > limit ? (page.at(-1)?.id ?? null) : null };
     },

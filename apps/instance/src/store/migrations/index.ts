@@ -4,6 +4,7 @@ import { scheduling } from "./0003-scheduling.ts";
 import { uploads } from "./0004-uploads.ts";
 import { secrets } from "./0005-secrets.ts";
 import { operations } from "./0006-operations.ts";
+import { namespaces } from "./0007-namespaces.ts";
 
 /** One step of the schema. Never changed once released: the next change is the next number. */
 export interface Migration {
@@ -13,4 +14,12 @@ export interface Migration {
 }
 
 // Imported, not read from files, so that a single-file bundle carries them.
-export const migrations: readonly Migration[] = [initial, artifacts, scheduling, uploads, secrets, operations];
+export const migrations: readonly Migration[] = [
+  initial,
+  artifacts,
+  scheduling,
+  uploads,
+  secrets,
+  operations,
+  namespaces,
+];
