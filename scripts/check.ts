@@ -1,4 +1,5 @@
-// Everything that a machine can say about the tree without running it: types, lint and format, dependency rules, generated documents, dead code.
+// Everything that a machine can say about the tree without running it: types, lint and format, dependency rules, generated
+// documents, promises without a test, dead code.
 import { run, tool } from "./run.ts";
 
 const checks = [
@@ -6,6 +7,7 @@ const checks = [
   { name: "lint and format", args: [tool("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."] },
   { name: "dependency rules", args: ["scripts/check-dependencies.ts"] },
   { name: "generated documents", args: ["scripts/executor-configuration.ts", "--check"] },
+  { name: "promises and their proofs", args: ["scripts/proofs.ts", "--check"] },
   { name: "dead code", args: [tool("knip/bin/knip.js"), "--no-progress"] },
 ] as const;
 

@@ -1,5 +1,6 @@
 import type { EgressPolicy } from "@airlock/job";
 import type { SandboxLimits, StepStatus } from "../../contract.ts";
+import type { EgressOptions } from "../../egress/index.ts";
 import type { Hardening } from "../../isolation/hardening.ts";
 import type { HostileImageName } from "./hostile-images.ts";
 
@@ -26,6 +27,11 @@ export interface Attack {
    * A function where the runtimes differ.
    */
   readonly weakened: Weakened | ((runtime: RuntimeName) => Weakened);
+  /**
+   * Run in another sandbox under the same plan for as long as the attack takes. What it prints after the word `READY` the
+   * attack finds in `NEIGHBOUR`.
+   */
+  readonly neighbour?: string;
   /** Puts on the host what the attack is after; its `env` is given to the step. */
   readonly prepare?: () => Promise<HostProps>;
   /** Looks from the host at what the attack did; answers what is wrong, `null` when nothing is. */
@@ -43,7 +49,7 @@ export interface Attack {
 }
 
 /** What stands on the host during an attack. */
-export interface HostProps extends AsyncDisposable {
+interface HostProps extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -60,6 +66,7 @@ export type Weakened =
   | {
       readonly hardening?: Partial<Hardening>;
       readonly plan?: AttackPlan;
+      readonly egress?: Pick<EgressOptions, "closed">;
       /** Where breaching takes other words than the defended run, e.g. less of a bomb. */
       readonly script?: string;
     }

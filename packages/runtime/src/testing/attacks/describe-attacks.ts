@@ -6,14 +6,15 @@ import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { describeWithEngines, type EngineName, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Runtime, StepStatus } from "../../contract.ts";
+import type { Runtime, SandboxPlan, StepStatus } from "../../contract.ts";
 import type { EgressOptions } from "../../egress/index.ts";
 import type { Zones } from "../../egress/testing/agent-messages.ts";
-import { nameServer, publicIpv4, startTestNetwork } from "../../egress/testing/test-network.ts";
+import { instanceIpv4, nameServer, publicIpv4, startTestNetwork } from "../../egress/testing/test-network.ts";
 import type { Hardening } from "../../isolation/hardening.ts";
 import type { Attack, AttackPlan, RuntimeName, Scene, Weakened } from "./attack.ts";
 import { attacks } from "./catalogue/index.ts";
 import type { HostileImageName } from "./hostile-images.ts";
+import { startNeighbour } from "./neighbour.ts";
 
 /** Where attacks are carried out: one runtime, made anew for each way of weakening it. */
 export interface AttackTarget {
@@ -25,7 +26,7 @@ export interface AttackTarget {
   prepare(): Promise<PreparedTarget>;
 }
 
-export interface PreparedTarget extends AsyncDisposable {
+interface PreparedTarget extends AsyncDisposable {
   createRuntime(hardening: Partial<Hardening>, egress: EgressOptions): Promise<Runtime>;
   /** Puts an attacker's image where the runtime finds it, and answers its reference; without a name the ordinary one. */
   loadImage(runtime: Runtime, name: HostileImageName | undefined): Promise<string>;
@@ -40,7 +41,6 @@ const zones: Zones = {
   "rebinding.example.com A": [[a(publicIpv4, 0)], [a("10.99.0.2", 0)]],
   "*.tunnel.example.org A": [[a(publicIpv4)]],
 };
-const owner = `attacks-${process.pid}`;
 const run = promisify(execFile);
 const defaultTimeoutMs = 20_000;
 
@@ -49,6 +49,8 @@ export function describeAttacks(target: AttackTarget): void {
   describeWithEngines(target.engines, `attacks on the ${target.name} runtime`, () => {
     const cleanup = new AsyncDisposableStack();
     const runtimes = new Map<string, Promise<Runtime>>();
+    /** Runtimes that enforce policies side by side are of different owners, as executors are. */
+    const owners = new Map<Runtime, string>();
     const images = new Map<Runtime, Map<string, Promise<string>>>();
     let prepared: PreparedTarget;
     let directory: string;
@@ -57,15 +59,17 @@ export function describeAttacks(target: AttackTarget): void {
       const hostPath = target.networkNamespace();
       const network = cleanup.use(await startTestNetwork(hostPath === undefined ? {} : { hostPath }));
       await network.internet.ask({ op: "name-server", address: nameServer, zones });
-      egress = { networkNamespace: network.hostPath, upstreams: [{ address: nameServer, port: 53 }] };
+      const upstreams = [{ address: nameServer, port: 53 }];
+      egress = { networkNamespace: network.hostPath, upstreams, closed: [instanceIpv4] };
       prepared = cleanup.use(await target.prepare());
       directory = cleanup.use(await temporaryDirectory("airlock-attacks-")).path;
     });
     afterAll(() => cleanup.disposeAsync());
 
-    const runtimeWith = (hardening: Partial<Hardening>) => {
-      const key = JSON.stringify(hardening);
-      const runtime = runtimes.get(key) ?? openRuntime(hardening);
+    const runtimeWith = (weaknesses: Weaknesses) => {
+      const { hardening = {}, egress: weakEgress = {} } = weaknesses;
+      const key = JSON.stringify([hardening, weakEgress]);
+      const runtime = runtimes.get(key) ?? openRuntime(hardening, weakEgress);
       runtimes.set(key, runtime);
       return runtime;
     };
@@ -76,20 +80,22 @@ export function describeAttacks(target: AttackTarget): void {
       loaded.set(name ?? "", image);
       return image;
     };
-    const openRuntime = async (hardening: Partial<Hardening>) => {
-      const runtime = await prepared.createRuntime(hardening, egress);
+    const openRuntime = async (hardening: Partial<Hardening>, weakEgress: EgressOptions) => {
+      const runtime = await prepared.createRuntime(hardening, { ...egress, ...weakEgress });
+      owners.set(runtime, `attacks-${process.pid}-${owners.size}`);
       cleanup.defer(() => runtime.close());
       return runtime;
     };
 
-    async function carryOut(attack: Attack, hardening: Partial<Hardening>, plan: AttackPlan, script = attack.script) {
-      const runtime = await runtimeWith(hardening);
+    async function carryOut(attack: Attack, weaknesses: Weaknesses, plan: AttackPlan, script = attack.script) {
+      const runtime = await runtimeWith(weaknesses);
       const id = `attack-${randomBytes(6).toString("hex")}`;
       const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
       for (const path of [workspaceDir, scriptsDir]) await mkdir(path, { recursive: true });
       const root = runtime.workspaceOwner;
       if (root) await chown(workspaceDir, root.uid, root.gid);
       await writeFile(join(scriptsDir, "attack"), script);
+      if (attack.neighbour) await writeFile(join(scriptsDir, "neighbour"), attack.neighbour);
       await using props = await attack.prepare?.();
       // Node's own removal fails at what an attack may leave: paths longer than the kernel takes.
       await using _workspace = {
@@ -100,17 +106,18 @@ export function describeAttacks(target: AttackTarget): void {
       const printed: Buffer[] = [];
       await using watch = watchHost(attack);
       let status: StepStatus | Error;
-      await using sandbox = await runtime.createSandbox(
-        {
-          id,
-          owner,
-          workspaceDir,
-          scriptsDir,
-          limits: { ...limits, ...plan.limits },
-          egress: plan.egress ?? { kind: "none" },
-        },
-        { signal: timeout },
-      );
+      const sandboxPlan: SandboxPlan = {
+        id,
+        owner: owners.get(runtime) ?? "",
+        workspaceDir,
+        scriptsDir,
+        limits: { ...limits, ...plan.limits },
+        egress: plan.egress ?? { kind: "none" },
+      };
+      await using neighbour = attack.neighbour
+        ? await startNeighbour(runtime, { plan: { ...sandboxPlan, id: `${id}-beside` }, image, signal: timeout })
+        : undefined;
+      await using sandbox = await runtime.createSandbox(sandboxPlan, { signal: timeout });
       try {
         await sandbox.prepareImage(image, { signal: timeout, progress: () => {} });
         status = await sandbox.runStep(
@@ -119,7 +126,7 @@ export function describeAttacks(target: AttackTarget): void {
             image,
             script: "/airlock/attack",
             workingDirectory: plan.workingDirectory ?? "/data",
-            env: { ...props?.env, ...plan.env },
+            env: { ...props?.env, ...plan.env, ...(neighbour ? { NEIGHBOUR: neighbour.said } : {}) },
           },
           { signal: timeout, output: (_, bytes) => void printed.push(bytes) },
         );
@@ -148,13 +155,15 @@ export function describeAttacks(target: AttackTarget): void {
         if ("cannotBeShown" in weakened) return;
         it("succeeds without its defence", async () => {
           const plan = { ...attack.plan, ...weakened.plan };
-          const { verdict } = await carryOut(attack, weakened.hardening ?? {}, plan, weakened.script);
+          const { verdict } = await carryOut(attack, weakened, plan, weakened.script);
           expect(verdict).toEqual({ kind: "breach", what: expect.any(String) });
         });
       });
     }
   });
 }
+
+type Weaknesses = Pick<Exclude<Weakened, { readonly cannotBeShown: string }>, "hardening" | "egress">;
 
 type Verdict =
   | { readonly kind: "held"; readonly how: string }

@@ -1,5 +1,5 @@
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
-import { otherPublicIpv4, publicIpv4 } from "../../../egress/testing/test-network.ts";
+import { instanceIpv4, otherPublicIpv4, publicIpv4 } from "../../../egress/testing/test-network.ts";
 import type { Attack, Weakened } from "../attack.ts";
 import { forbiddenCall, perlScript } from "../scripts.ts";
 
@@ -50,6 +50,9 @@ const destinations: readonly (readonly [id: string, what: string, host: string, 
   ["private-name", "a private address by a public name", "private.example.com", publicNamesOnly],
 ];
 
+/** Only the routing table knows it in every runtime. */
+const gateway = "$(ip route | awk '/^default/ { print $3 }')";
+
 /** What a step's network may not do. Carried out in a little internet of the test's own. */
 export const networkAttacks: readonly Attack[] = [
   ...destinations.map(
@@ -62,6 +65,58 @@ export const networkAttacks: readonly Attack[] = [
       weakened,
     }),
   ),
+  {
+    id: "network-agent",
+    does: "connects to a port of the executor by the gateway of its own network",
+    defence: "the egress policy, on what comes in to the host too",
+    plan: { egress: internet },
+    script: `gateway=${gateway}; [ -n "$gateway" ] || exit 1; ${connects("$gateway", 9100)}`,
+    weakened: noPolicy,
+  },
+  {
+    id: "network-instance",
+    does: "connects to the instance, which has a public address",
+    defence: "the instance's addresses are closed under every policy",
+    plan: { egress: internet },
+    script: connects(instanceIpv4),
+    weakened: { egress: { closed: [] } },
+  },
+  {
+    id: "network-instance-allowed",
+    does: "whose allow-list is as wide as the world connects to the instance",
+    defence: "the instance's addresses are closed under every policy",
+    plan: { egress: allow("0.0.0.0/0") },
+    script: connects(instanceIpv4),
+    weakened: { egress: { closed: [] } },
+  },
+  {
+    id: "network-neighbour",
+    does: "connects to another job's sandbox, which listens",
+    defence: "sandboxes have a link of their own each, and are closed to each other under every policy",
+    plan: { egress: internet },
+    // Says that it is there once it has reached itself.
+    neighbour: `address=$(ip -4 address show eth0 | awk '/inet / { sub("/.*", "", $2); print $2 }')
+nc -ll -p 8000 -e /bin/echo "here <- there" &
+until nc -w 1 "$address" 8000 </dev/null | grep -q here; do sleep 0.1; done
+echo "READY $address"; wait\n`,
+    script: connects("$NEIGHBOUR", 8000),
+    weakened: { cannotBeShown: "no policy opens one sandbox to another; the neighbour shows that it listens" },
+  },
+  {
+    id: "network-first-moment",
+    does: "sends from its very first moment on, a hundred times",
+    defence: "the rules stand before the sandbox has an interface",
+    plan: { egress: internet },
+    script: perlScript(`
+my ($reached, $answer) = (0, "");
+for my $try (1 .. 100) {
+  socket(my $socket, 2, 1, 6) or die $!;
+  connect($socket, pack("SnC4x8", 2, 80, 10, 99, 0, 2)) and $reached++;
+  $answer = "$!";
+}
+print $reached ? "BREACH $reached times\\n" : "HELD $answer\\n";`),
+    weakened: opened("10.0.0.0/8"),
+  },
   {
     id: "network-none",
     does: "that was given no network reaches the internet",
