@@ -27,6 +27,8 @@ export interface TestNetwork extends AsyncDisposable {
 /** Of no special range, so that a policy takes them for the internet. Who has them in the real one is never asked. */
 export const publicIpv4 = "45.45.45.45";
 export const otherPublicIpv4 = "46.46.46.46";
+/** Stands for an instance that is reached over the internet. */
+export const instanceIpv4 = "47.47.47.47";
 export const publicIpv6 = "2a00:1450::45";
 export const nameServer = "192.168.77.1";
 const sideAddress = "10.200.0.1";
