@@ -31,6 +31,7 @@ export const Resources = z.strictObject({
 });
 export type Resources = z.output<typeof Resources>;
 
+/** What a job's network may reach; an allow-list opens private addresses only where the executor's administrator lets it. */
 export const Egress = z.union(
   [
     z.enum(["none", "public"]),
@@ -168,6 +169,7 @@ export const JobSpec = z.strictObject({
       }
     }),
   resources: Resources.default({}),
+  /** Default: the executor's, `public` where it can be enforced, else `none`. */
   egress: Egress.optional(),
   /** Wall time of the whole job. Default: the executor's maximum. */
   timeout: Duration.optional(),

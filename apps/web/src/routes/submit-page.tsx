@@ -243,6 +243,11 @@ function SubmitForm({ initial }: { readonly initial: FormValues }) {
                 { value: "allow", label: "Allow-list" },
               ]}
             />
+            {values.egress === "default" && (
+              <Text size="xs" c="dimmed" mt="xs">
+                The executor's default: the internet where it can keep jobs to that, else no network.
+              </Text>
+            )}
             {values.egress === "allow" && (
               <Textarea
                 mt="sm"

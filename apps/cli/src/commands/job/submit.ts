@@ -38,7 +38,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
     )
     .option(
       "--egress <POLICY>",
-      "none, public, or a rule NAME_OR_RANGE[:PORT], may be repeated; default: none",
+      "none, public, or a rule NAME_OR_RANGE[:PORT], may be repeated; default: the executor's",
       collect,
     )
     .option("--namespace <NAME>", "whose job it is, and which secrets it gets; default: default")
