@@ -115,8 +115,7 @@ export function bundleConfig(plan: BundlePlan): object {
             gidMappings: [{ containerID: 0, hostID: idMapping.gid, size: idMapping.size }],
           }
         : {}),
-      // As in Docker: what listens below 1024 needs no capability, since nobody else is in this network.
-      ...(network.kind === "inherited" ? {} : { sysctl: { "net.ipv4.ip_unprivileged_port_start": "0" } }),
+      ...(network.kind === "inherited" ? {} : { sysctl: openNetwork(idMapping) }),
       ...(plan.cgroupsPath === null ? {} : { cgroupsPath: plan.cgroupsPath }),
       ...(hardening.seccomp ? { seccomp: seccompProfile(process.arch) } : {}),
       ...(hardening.maskedPaths ? hidden : {}),
@@ -129,6 +128,12 @@ const hidden = {
   maskedPaths: [...hiddenPaths.maskedPaths, "/sys/fs/cgroup"],
   readonlyPaths: hiddenPaths.readonlyPaths,
 };
+
+/** As in Docker: listening below 1024 and pinging need no capability, since nobody else is in this network. */
+function openNetwork(idMapping: IdMapping | null): object {
+  const groups = idMapping?.size ?? 2 ** 31;
+  return { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": `0 ${groups - 1}` };
+}
 
 const inert = ["nosuid", "noexec", "nodev"];
 

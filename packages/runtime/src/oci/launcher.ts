@@ -2,8 +2,8 @@
 export interface LaunchPlan {
   /** Network namespace that the step is in; `null`: the OCI runtime sees to it. */
   readonly networkNamespace: string | null;
-  /** Whether everybody in that network may bind ports below 1024: the container's root does not rule it. */
-  readonly opensLowPorts: boolean;
+  /** Whether everybody in that network may bind ports below 1024 and ping, as with Docker: the container's root does not rule it. */
+  readonly opensNetwork: boolean;
   /** File with what is mounted, as {@link mountTable} writes it; `null`: nothing. */
   readonly mountTable: string | null;
   /** The OCI runtime and all that it starts belong to these cgroups. */
@@ -29,7 +29,8 @@ export interface LaunchMount {
  */
 const script = `
 set -eu
-if [ "$1" = low-ports ]; then echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; fi; shift
+net=/proc/sys/net/ipv4
+if [ "$1" = open ]; then echo 0 > $net/ip_unprivileged_port_start; echo 0 2147483647 > $net/ping_group_range; fi; shift
 if [ "$1" != -- ]; then mount -n -a -T "$1"; shift; fi; shift
 while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift
 exec "$@" 2>&3 3>&-
@@ -38,7 +39,7 @@ exec "$@" 2>&3 3>&-
 /** The command line that carries a plan out. All values are arguments: none becomes part of a script. */
 export function launchCommand(plan: LaunchPlan): { readonly file: string; readonly args: readonly string[] } {
   const steps = [
-    plan.opensLowPorts ? "low-ports" : "as-is",
+    plan.opensNetwork ? "open" : "as-is",
     ...(plan.mountTable === null ? [] : [plan.mountTable]),
     "--",
     ...plan.joinFiles,

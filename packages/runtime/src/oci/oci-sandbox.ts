@@ -213,7 +213,7 @@ export class OciSandbox implements Sandbox {
         signal: runtime.signal,
         launch: {
           networkNamespace: entersNetwork ? namespacePath : null,
-          opensLowPorts: entersNetwork,
+          opensNetwork: entersNetwork,
           mountTable: mounts.length > 0 ? table : null,
           joinFiles: runtime.joinsCgroups ? (cgroup?.joinFiles ?? []) : [],
           command: runtime.run,

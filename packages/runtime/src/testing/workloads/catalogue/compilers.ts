@@ -12,7 +12,7 @@ done
   seq -f 'int part%g(void);' 0 49
   echo 'int main(void) { int sum = 0;'
   seq -f 'sum += part%g();' 0 49
-  echo 'printf("sum %d\\n", sum); return 0; }'
+  printf '%s\\n' 'printf("sum %d\\n", sum); return 0; }'
 } > main.c
 printf 'sum: $(patsubst %%.c,%%.o,$(wildcard *.c))\\n\\t$(CC) -o $@ $^\\n' > Makefile
 `;

@@ -51,11 +51,13 @@ test -z "$(dpkg --audit)"
 getent passwd messagebus
 stat -c '%a %U %G %n' /usr/bin/crontab /usr/bin/sudo /usr/lib/dbus-1.0/dbus-daemon-launch-helper
 getcap "$(command -v ping)"
-sudo -n id -u
+sudo -n true && echo root needs no password
+ping -c 1 127.0.0.1 2>&1 || echo no ping
+setcap -r "$(command -v ping)" && ping -c 1 -q 127.0.0.1
 apt-get purge -y cron
 `,
         prints:
-          /messagebus:[\s\S]*2755 root crontab \/usr\/bin\/crontab\n4755 root root \/usr\/bin\/sudo\n4754 root messagebus .*\n\S*ping cap_net_raw=ep\n0\n/,
+          /messagebus:[\s\S]*2755 root crontab \/usr\/bin\/crontab\n4755 root root \/usr\/bin\/sudo\n4754 root messagebus .*\n\S*ping cap_net_raw=ep\n[\s\S]*root needs no password\n[\s\S]*1 received/,
       },
     ],
   },

@@ -145,17 +145,6 @@ echo no zombies
     ],
   },
   {
-    id: "tracing",
-    does: "strace and other debuggers of a step's own processes",
-    steps: [
-      {
-        image: "builder",
-        script: "strace -f -e trace=execve sh -c '/bin/true; :' 2>&1",
-        prints: /execve\("\/bin\/true"/,
-      },
-    ],
-  },
-  {
     id: "much-output",
     does: "200 MB of output",
     steps: [{ image: "builder", script: "yes 'a line of a log that is much too long' | head -c 200000000" }],

@@ -36,6 +36,20 @@ runuser -u builder -- capable -q 'CapEff:.0*400$' /proc/self/status
     runtimes: ["docker"],
   },
   {
+    id: "tracing",
+    does: "strace, gdb and whatever else traces processes",
+    script: "strace -f -e trace=execve sh -c '/bin/true; :'",
+    says: /ptrace.*Operation not permitted/i,
+    relaxation: { seccomp: false },
+  },
+  {
+    id: "nested-namespaces",
+    does: "user namespaces in a step, as the sandboxes of browsers and of bubblewrap make them",
+    script: "unshare --user --map-root-user true",
+    says: /unshare failed: Operation not permitted/,
+    relaxation: { seccomp: false },
+  },
+  {
     id: "device-files",
     does: "making device files",
     script: "mknod /tmp/zero c 1 5",
