@@ -4,9 +4,14 @@ import { parseArgs } from "node:util";
 import { type BenchResult, formatResult, toJson } from "./result.ts";
 import { dispatch } from "./rows/dispatch.ts";
 import { idleExecutor } from "./rows/idle-executor.ts";
+import { isolation } from "./rows/isolation.ts";
+import { job } from "./rows/job.ts";
+import { killedExecutor } from "./rows/killed-executor.ts";
+import { logIngest } from "./rows/log-ingest.ts";
 import { logPipeline } from "./rows/log-pipeline.ts";
 import { parkedPolls } from "./rows/parked-polls.ts";
 import { queue } from "./rows/queue.ts";
+import { secondJob } from "./rows/second-job.ts";
 import { stepDocker } from "./rows/step-docker.ts";
 import { stepOci } from "./rows/step-oci.ts";
 
@@ -19,9 +24,14 @@ export interface BenchOptions {
 const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   dispatch,
   "idle-executor": idleExecutor,
+  isolation,
+  job,
+  "killed-executor": killedExecutor,
+  "log-ingest": logIngest,
   "log-pipeline": logPipeline,
   "parked-polls": parkedPolls,
   queue,
+  "second-job": secondJob,
   "step-docker": stepDocker,
   "step-oci": stepOci,
 };

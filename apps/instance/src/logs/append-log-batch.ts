@@ -2,7 +2,8 @@ import type { LogEvent } from "@airlock/api";
 import { type Kysely, sql } from "kysely";
 import type { AttemptKey } from "../queues/end-attempt.ts";
 import type { Database } from "../store/database.ts";
-import type { LogStream, Schema } from "../store/schema.ts";
+import type { Schema } from "../store/schema.ts";
+import { insertLogChunks, type NewLogChunk } from "./insert-log-chunks.ts";
 
 /** What an attempt may log. Beyond the bytes, output is counted and dropped; beyond the entries, writes are refused. */
 export interface LogLimits {
@@ -33,13 +34,6 @@ interface EntryState {
   readonly startTime: string;
 }
 
-interface Chunk {
-  readonly entryId: number;
-  readonly offset: number;
-  readonly stream: LogStream;
-  readonly bytes: Buffer;
-}
-
 /**
  * Appends to the log of a running attempt. Sending a batch again changes nothing; bytes that differ from what is stored
  * at their offset, or leave a gap, are a conflict.
@@ -50,19 +44,33 @@ export async function appendLogBatch(
   events: readonly LogEvent[],
   options: Partial<LogLimits> = {},
 ): Promise<AppendResult> {
+  const content = decode(events);
   return db.transaction().execute(async (transaction) => {
     const limits = await lockRunningAttempt(transaction, key, options);
     if (!limits) return { kind: "lapsed" };
-    const entries = await loadEntries(transaction, key, new Set(events.map((event) => event.entryId)));
-    const totals = await loadTotals(transaction, key);
-    const chunks: Chunk[] = [];
+    const ids = [...new Set(events.map((event) => event.entryId))];
+    const { entries, totals } = await loadLog(transaction, key, ids);
+    const chunks: NewLogChunk[] = [];
     let conflict: AppendResult | null = null;
-    for (const event of events) {
-      conflict = await applyLogEvent(transaction, key, event, { entries, totals, chunks, limits });
+    for (const [index, event] of events.entries()) {
+      const bytes = content[index] ?? Buffer.alloc(0);
+      conflict = await applyLogEvent(transaction, key, { event, bytes }, { entries, totals, chunks, limits });
       if (conflict) break;
     }
     await store(transaction, key, [...entries.values()], chunks);
     return conflict ?? { kind: "appended" };
+  });
+}
+
+/** The bytes of each event, one behind the other in one piece of memory: empty for events that carry none. */
+function decode(events: readonly LogEvent[]): Buffer[] {
+  const sizes = events.map((event) => (event.kind === "chunk" ? Buffer.byteLength(event.data, "base64") : 0));
+  const all = Buffer.allocUnsafeSlow(sizes.reduce((sum, size) => sum + size, 0));
+  let end = 0;
+  return events.map((event) => {
+    const start = end;
+    if (event.kind === "chunk") end += all.write(event.data, start, "base64");
+    return all.subarray(start, end);
   });
 }
 
@@ -84,17 +92,20 @@ export async function lockRunningAttempt(
   return row ? { maxEntries, maxBytesPerAttempt: row.max_log_bytes, ...options } : null;
 }
 
-interface Progress {
+interface StoredLog {
   readonly entries: Map<number, EntryState>;
   readonly totals: { entries: number; storedBytes: number };
-  readonly chunks: Chunk[];
+}
+
+interface Progress extends StoredLog {
+  readonly chunks: NewLogChunk[];
   readonly limits: LogLimits;
 }
 
 async function applyLogEvent(
   db: Kysely<Schema>,
   key: AttemptKey,
-  event: LogEvent,
+  { event, bytes }: { readonly event: LogEvent; readonly bytes: Buffer },
   progress: Progress,
 ): Promise<AppendResult | null> {
   const entry = progress.entries.get(event.entryId);
@@ -108,7 +119,6 @@ async function applyLogEvent(
     }
     return null;
   }
-  const bytes = Buffer.from(event.data, "base64");
   if (event.offset > entry.length) {
     return conflictAt(event.entryId, entry.length, `bytes ${entry.length} to ${event.offset} are missing`);
   }
@@ -141,7 +151,7 @@ function openEntry(event: Extract<LogEvent, { kind: "open" }>, progress: Progres
   return null;
 }
 
-function append(entry: EntryState, chunk: Chunk, progress: Progress): void {
+function append(entry: EntryState, chunk: NewLogChunk, progress: Progress): void {
   const room = progress.limits.maxBytesPerAttempt - progress.totals.storedBytes;
   entry.length += chunk.bytes.length;
   entry.changed = true;
@@ -194,55 +204,53 @@ function conflictAt(entryId: number, expectedOffset: number, error: string): App
   return { kind: "conflict", error, entryId, expectedOffset };
 }
 
-async function loadEntries(
-  db: Kysely<Schema>,
-  key: AttemptKey,
-  ids: ReadonlySet<number>,
-): Promise<Map<number, EntryState>> {
-  const rows = await db
-    .selectFrom("log_entries")
-    .select(["entry_id", "length", "stored_length", "exit_code", "duration_ms"])
-    .where("job", "=", key.job)
-    .where("attempt", "=", key.attempt)
-    .where("entry_id", "in", [...ids])
-    .execute();
-  return new Map(
-    rows.map((row) => [
-      row.entry_id,
-      {
-        entryId: row.entry_id,
-        length: row.length,
-        storedLength: row.stored_length,
-        exitCode: row.exit_code,
-        durationMs: row.duration_ms,
-        isNew: false,
-        changed: false,
-        key: "",
-        command: "",
-        startTime: "",
-      },
-    ]),
-  );
+interface EntryRow {
+  entries: number;
+  stored: number;
+  entry_id: number | null;
+  length: number;
+  stored_length: number;
+  exit_code: number | null;
+  duration_ms: number | null;
 }
 
-async function loadTotals(db: Kysely<Schema>, key: AttemptKey): Promise<{ entries: number; storedBytes: number }> {
-  const row = await db
-    .selectFrom("log_entries")
-    .select((select) => [
-      sql<number>`coalesce(max(entry_id), 0)::int`.as("entries"),
-      sql<number>`coalesce(${select.fn.sum("stored_length")}, 0)::float8`.as("stored"),
-    ])
-    .where("job", "=", key.job)
-    .where("attempt", "=", key.attempt)
-    .executeTakeFirstOrThrow();
-  return { entries: row.entries, storedBytes: row.stored };
+/** The entries that are named, as far as they are there, and what the attempt has logged in all. */
+async function loadLog(db: Kysely<Schema>, key: AttemptKey, ids: readonly number[]): Promise<StoredLog> {
+  const { rows } = await sql<EntryRow>`/* prepared: load-log */
+    select totals.entries, totals.stored, entry.entry_id, entry.length, entry.stored_length, entry.exit_code,
+      entry.duration_ms
+    from (
+      select coalesce(max(entry_id), 0)::int as entries, coalesce(sum(stored_length), 0)::float8 as stored
+      from log_entries where job = ${key.job} and attempt = ${key.attempt}
+    ) totals
+    left join log_entries entry
+      on entry.job = ${key.job} and entry.attempt = ${key.attempt} and entry.entry_id = any(${ids}::integer[])`.execute(
+    db,
+  );
+  const entries = new Map<number, EntryState>();
+  for (const row of rows) {
+    if (row.entry_id === null) continue;
+    entries.set(row.entry_id, {
+      entryId: row.entry_id,
+      length: row.length,
+      storedLength: row.stored_length,
+      exitCode: row.exit_code,
+      durationMs: row.duration_ms,
+      isNew: false,
+      changed: false,
+      key: "",
+      command: "",
+      startTime: "",
+    });
+  }
+  return { entries, totals: { entries: rows[0]?.entries ?? 0, storedBytes: rows[0]?.stored ?? 0 } };
 }
 
 async function store(
   db: Kysely<Schema>,
   key: AttemptKey,
   entries: readonly EntryState[],
-  chunks: readonly Chunk[],
+  chunks: readonly NewLogChunk[],
 ): Promise<void> {
   const opened = entries.filter((entry) => entry.isNew);
   if (opened.length > 0) {
@@ -264,29 +272,19 @@ async function store(
       )
       .execute();
   }
-  for (const entry of entries.filter((candidate) => candidate.changed && !candidate.isNew)) {
-    await db
-      .updateTable("log_entries")
-      .set({
-        length: entry.length,
-        stored_length: entry.storedLength,
-        exit_code: entry.exitCode,
-        duration_ms: entry.durationMs,
-      })
-      .where("job", "=", key.job)
-      .where("attempt", "=", key.attempt)
-      .where("entry_id", "=", entry.entryId)
-      .execute();
-  }
-  if (chunks.length > 0) {
-    await sql`
-      insert into log_chunks (job, attempt, entry_id, "offset", stream, bytes)
-      select ${key.job}, ${key.attempt}, chunk.*
+  const grown = entries.filter((entry) => entry.changed && !entry.isNew);
+  if (grown.length > 0) {
+    await sql`/* prepared: update-log-entries */
+      update log_entries set length = grown.length, stored_length = grown.stored_length,
+        exit_code = grown.exit_code, duration_ms = grown.duration_ms
       from unnest(
-        ${chunks.map((chunk) => chunk.entryId)}::integer[],
-        ${chunks.map((chunk) => chunk.offset)}::bigint[],
-        ${chunks.map((chunk) => chunk.stream)}::text[],
-        ${chunks.map((chunk) => chunk.bytes)}::bytea[]
-      ) as chunk`.execute(db);
+        ${grown.map((entry) => entry.entryId)}::integer[],
+        ${grown.map((entry) => entry.length)}::bigint[],
+        ${grown.map((entry) => entry.storedLength)}::bigint[],
+        ${grown.map((entry) => entry.exitCode)}::integer[],
+        ${grown.map((entry) => entry.durationMs)}::bigint[]
+      ) as grown (entry_id, length, stored_length, exit_code, duration_ms)
+      where job = ${key.job} and attempt = ${key.attempt} and log_entries.entry_id = grown.entry_id`.execute(db);
   }
+  await insertLogChunks(db, key, chunks);
 }

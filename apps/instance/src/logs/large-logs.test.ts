@@ -65,6 +65,7 @@ describeWithEngines(["postgres"], "a log without measure", () => {
       }, 20);
       try {
         await send(job, [open(1)]);
+        const startedAt = performance.now();
         for (let offset = 0; offset < total; offset += chunkBytes * chunksPerBatch) {
           const events = Array.from({ length: chunksPerBatch }, (_, index) => ({
             kind: "chunk",
@@ -79,12 +80,15 @@ describeWithEngines(["postgres"], "a log without measure", () => {
         for (let offset = 0; offset < total; offset += chunkBytes) expected.update(chunk);
         const hash = createHash("sha256");
         let bytes = 0;
+        const writtenAt = performance.now();
         const log = await target.rest("GET", `/jobs/${job.id}/logs?entry=1`);
         for await (const part of log.body ?? []) {
           hash.update(part as Uint8Array);
           bytes += (part as Uint8Array).length;
         }
         expect([bytes, hash.digest("hex")]).toEqual([total, expected.digest("hex")]);
+        // What one page costs must not grow with what lies before and behind it.
+        expect(performance.now() - writtenAt).toBeLessThan((writtenAt - startedAt) * 1.5);
       } finally {
         clearInterval(watch);
       }

@@ -51,20 +51,17 @@ export async function listLogEntries(db: Database, job: number, attempt?: number
 /** About how much one read of chunks brings, so that a reader of a long log holds little of it in memory. */
 const pageBytes = 1024 * 1024;
 
-/** The next chunks of an entry from `offset` on, about 1 MiB of them; none when nothing is stored there yet. */
+/**
+ * The next chunks of an entry from `offset` on, about 1 MiB of them; none when nothing is stored there yet. An entry is
+ * stored without gaps, so a range of its offsets is a range of the index, however long the log is.
+ */
 export async function readChunks(db: Database, entry: LogEntryKey, offset: number): Promise<LogChunk[]> {
-  const { rows } = await sql<LogChunk>`
-    with page as (
-      select "offset", min("offset") over () as first
-      from log_chunks
-      where job = ${entry.job} and attempt = ${entry.attempt} and entry_id = ${entry.entryId} and "offset" >= ${offset}
-      order by "offset" limit 512
-    )
+  const { rows } = await sql<LogChunk>`/* prepared: read-log-chunks */
     select "offset", stream, bytes
     from log_chunks
     where job = ${entry.job} and attempt = ${entry.attempt} and entry_id = ${entry.entryId}
-      and "offset" in (select "offset" from page where "offset" < first + ${pageBytes})
-    order by "offset"`.execute(db);
+      and "offset" >= ${offset} and "offset" < ${offset + pageBytes}
+    order by "offset" limit 512`.execute(db);
   return rows;
 }
 

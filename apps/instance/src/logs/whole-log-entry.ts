@@ -2,8 +2,9 @@ import { maxChunkBytes } from "@airlock/api";
 import { type Kysely, sql } from "kysely";
 import type { AttemptKey } from "../queues/end-attempt.ts";
 import type { Database } from "../store/database.ts";
-import type { LogStream, Schema } from "../store/schema.ts";
+import type { Schema } from "../store/schema.ts";
 import { type LogLimits, lockRunningAttempt } from "./append-log-batch.ts";
+import { insertLogChunks, type NewLogChunk } from "./insert-log-chunks.ts";
 import { parsePrefixedText, type StreamSegment, segmentsBeyond } from "./prefixed-text.ts";
 
 /** A log entry as executors without append-only logs send it: whole, each time it grew. */
@@ -116,24 +117,16 @@ async function setText(
     added = next;
     offset = 0;
   }
-  const chunks: { offset: number; stream: LogStream; bytes: Buffer }[] = [];
+  const chunks: NewLogChunk[] = [];
   for (const { stream, bytes } of added) {
     for (let start = 0; start < bytes.length; start += maxChunkBytes) {
       const part = bytes.subarray(start, start + maxChunkBytes);
-      chunks.push({ offset, stream, bytes: part });
+      chunks.push({ entryId, offset, stream, bytes: part });
       offset += part.length;
     }
   }
   for (let start = 0; start < chunks.length; start += chunksPerInsert) {
-    const some = chunks.slice(start, start + chunksPerInsert);
-    await sql`
-      insert into log_chunks (job, attempt, entry_id, "offset", stream, bytes)
-      select ${key.job}, ${key.attempt}, ${entryId}, chunk.*
-      from unnest(
-        ${some.map((chunk) => chunk.offset)}::bigint[],
-        ${some.map((chunk) => chunk.stream)}::text[],
-        ${some.map((chunk) => chunk.bytes)}::bytea[]
-      ) as chunk`.execute(db);
+    await insertLogChunks(db, key, chunks.slice(start, start + chunksPerInsert));
   }
   await db
     .updateTable("log_entries")
