@@ -229,6 +229,32 @@ export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarge
         expect(await target.state(job.id)).toBe("canceled");
       });
 
+      it.each([
+        ["4.0", "4.0.1"],
+        ["4.3", "4.3.0"],
+        ["an insiders build of 2022", "190000_2022-12-01_4.2-abcdef123456"],
+      ])("answers %s with numbers, which is all that it reads", async (_title, executorVersion) => {
+        const executorName = newExecutor();
+        const job = await takeJob({ executorName });
+        await target.requestCancel(job.id);
+        const body = { version: "V2", executorName, jobIds: [job.id], executorVersion };
+        const response = await post("queue/batches/heartbeat", body);
+        expect(await response.json()).toEqual({ knownIds: [job.id], cancelIds: [job.id] });
+        await finish(job, executorName);
+      });
+
+      it.each(["", "0.0.0+dev", "5.0.0", "201000_2023-03-01_5.0-abcdef123456"])(
+        "answers version %j with texts",
+        async (executorVersion) => {
+          const executorName = newExecutor();
+          const job = await takeJob({ executorName });
+          const body = { version: "V2", executorName, jobIds: [job.id], executorVersion };
+          const response = await post("queue/batches/heartbeat", body);
+          expect(await response.json()).toMatchObject({ knownIds: [String(job.id)] });
+          await finish(job, executorName);
+        },
+      );
+
       it("answers 2022 with a bare array of numbers", async () => {
         const executorName = newExecutor();
         const job = await takeJob({ executorName });

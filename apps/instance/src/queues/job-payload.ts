@@ -7,6 +7,8 @@ import type { DequeuedJob } from "./dequeue-job.ts";
 export interface PayloadOptions {
   /** 1 for executors before 4.3, which know neither a version nor Docker credentials. */
   readonly version: 1 | 2;
+  /** For executors of 2022: a file is its text, in place of an object. */
+  readonly plainFiles?: boolean;
   /** The multi-queue route names the queue that the job came from. */
   readonly withQueue: boolean;
   /** For executors that speak Airlock's extensions. */
@@ -29,7 +31,7 @@ export function jobPayload(job: DequeuedJob, secrets: JobSecrets, options: Paylo
     fetchTags: false,
     shallowClone: true,
     sparseCheckout: null,
-    files: payloadFiles(job.id, spec, options.version),
+    files: payloadFiles(job.id, spec, options),
     dockerSteps: spec.steps.map((step, index) => ({
       key: step.key ?? String(index),
       image: step.image,
@@ -67,8 +69,13 @@ function secretFiles({ files }: JobSecrets): Pick<NonNullable<JobPayloadWire["ai
 /** A longer file is fetched from the files route. Version 1 knows plain text only. */
 const maxInlineFile = 64 * 1024;
 
-function payloadFiles(id: number, spec: JobSpec, version: 1 | 2): NonNullable<JobPayloadWire["files"]> {
+function payloadFiles(
+  id: number,
+  spec: JobSpec,
+  { version, plainFiles }: PayloadOptions,
+): NonNullable<JobPayloadWire["files"]> {
   const payloadFile = (path: string, text: string) => {
+    if (plainFiles) return text;
     if (version === 1) return { content: text };
     if (text.length > maxInlineFile) return { bucket: "batch-changes", key: `${id}/${payloadFileId(path)}` };
     return { content: Buffer.from(text).toString("base64") };

@@ -66,6 +66,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     const { maxArtifactBytes } = context.config;
     return jobPayload(job, secrets, {
       version,
+      plainFiles: isOf2022(body),
       withQueue,
       withExtension: body.airlock !== undefined,
       maxArtifactBytes,
@@ -107,6 +108,11 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
       return null;
     }
   }
+}
+
+/** It says its name and nothing else. */
+function isOf2022({ version, numCPUs, memory, diskSpace, airlock }: z.output<typeof DequeueRequest>): boolean {
+  return [version, numCPUs, memory, diskSpace, airlock].every((member) => member === undefined);
 }
 
 /** 0 and text that is no size mean: without a limit of its own. */

@@ -20,6 +20,17 @@ const CanceledRequest = z.object({ executorName: ExecutorName, knownJobIds: null
 /** An executor's own metrics travel in the heartbeat. */
 const heartbeatBodyLimit = 4 * 1024 * 1024;
 
+/**
+ * Whether an executor of this version reads ids as numbers only: releases before 5, and insiders builds of that time.
+ * An answer that it cannot read is to it one that knows none of its jobs.
+ */
+function readsNumbers(executorVersion: string): boolean {
+  const insiders = /^\d+_(\d{4}-\d{2}-\d{2})_/.exec(executorVersion)?.[1];
+  if (insiders !== undefined) return insiders < "2023-02-01";
+  // What calls itself 0.0.0 is a development build.
+  return /^v?[1-4]\.\d+\.\d+/.test(executorVersion);
+}
+
 export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext): void {
   const { db, notifications } = context;
   const knownQueues = new KnownQueues(db);
@@ -67,9 +78,10 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       const known = leases.map((lease) => lease.job);
       // Executors of 2022 read a bare list of numbers.
       if (body.version !== "V2") return reply.send(known);
+      const written = readsNumbers(body.executorVersion) ? (id: number) => id : String;
       return reply.send({
-        knownIds: known.map(String),
-        cancelIds: leases.filter((lease) => lease.cancelRequested).map((lease) => String(lease.job)),
+        knownIds: known.map((id) => written(id)),
+        cancelIds: leases.filter((lease) => lease.cancelRequested).map((lease) => written(lease.job)),
         ...extension,
       });
     },
