@@ -12,6 +12,7 @@ const options = {
   maximumPids: 100,
   maximumDiskBytes: 2e9,
   egress: { default: null, unenforced: "refuse" as const, openable: [] },
+  stepCertificateFile: null,
   registryCredentials: {},
   maximumLogBytes: 1e6,
   maximumLogBytesPerSecond: 0,

@@ -1,16 +1,18 @@
 import { mkdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { AirlockError, assertNever, errorMessage } from "@airlock/job";
-import { relaxations } from "@airlock/runtime";
+import { type ImageOptions, relaxations } from "@airlock/runtime";
 import { createOciRuntime, type OciRuntimeOptions } from "@airlock/runtime/oci";
 import { selectRuntime } from "@airlock/runtime/select";
 import { parseCommandLine } from "./command-line.ts";
 import { parseConfig } from "./config/config.ts";
 import type { Config } from "./config/options.ts";
-import { readDockerConfig } from "./config/parse-registry-auth.ts";
 import { runExecutor, type StopExecutor } from "./executor.ts";
 import { install, installPath, readOsRelease } from "./install/install.ts";
 import { createLogger } from "./logger.ts";
+import { readDockerConfig } from "./registry-credentials/docker-config.ts";
+import { DockerConfigCredentials } from "./registry-credentials/docker-config-credentials.ts";
 import { usage } from "./usage.ts";
 import { validate } from "./validate/validate.ts";
 import { versionText } from "./version.ts";
@@ -47,9 +49,10 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-async function run(given: Config, verify: boolean): Promise<number> {
-  if (verify && !(await runValidate(given))) return 1;
-  const config = await withDockerConfig(given);
+async function run(config: Config, verify: boolean): Promise<number> {
+  if (verify && !(await runValidate(config))) return 1;
+  // Now rather than with the first job.
+  if (config.runtime.dockerConfigFile !== null) await readDockerConfig(config.runtime.dockerConfigFile);
   const logger = createLogger(config.log);
   for (const relaxation of relaxations(config.runtime.hardening))
     logger.warn({ relaxation }, "sandboxes are less isolated than by default");
@@ -62,13 +65,6 @@ async function run(given: Config, verify: boolean): Promise<number> {
     onReadyToStop: (stop) => signals.connect(stop),
   });
   return 0;
-}
-
-/** Credentials that the machine's user keeps for Docker, where none were given in the environment. */
-async function withDockerConfig(config: Config): Promise<Config> {
-  const { dockerConfigFile } = config.runtime;
-  if (dockerConfigFile === null) return config;
-  return { ...config, job: { ...config.job, registryCredentials: await readDockerConfig(dockerConfigFile) } };
 }
 
 /** The first signal drains, the second one stops running jobs and hands them back, the third one ends the process. */
@@ -114,14 +110,28 @@ async function createRuntime(
     egress,
     hardening,
     addHostGateway,
+    stateDir,
+    images: imageOptions(config),
   };
   return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress } }, { signal });
 }
 
-function ociOptions({ runtime }: Config, stateDir: string): OciRuntimeOptions {
-  const { allowHostImage, hardening, oci } = runtime;
+/** How images are got; where the environment has no credentials, those that the machine's user keeps for Docker. */
+function imageOptions({ runtime, workspace }: Config): Partial<ImageOptions> {
+  const { policy, mirrors, cacheBytes } = runtime.images;
+  const { dockerConfigFile: file } = runtime;
+  if (file === null) return { policy, mirrors, cacheBytes };
+  const env = { PATH: workspace.path, HOME: homedir(), DOCKER_CONFIG: dirname(file) };
+  const own = new DockerConfigCredentials({ file, env });
+  return { policy, mirrors, cacheBytes, credentials: (registry, options) => own.find(registry, options) };
+}
+
+function ociOptions(config: Config, stateDir: string): OciRuntimeOptions {
+  const { allowHostImage, hardening, images, oci } = config.runtime;
   return {
     stateDir,
+    images: imageOptions(config),
+    registry: { certificatesDirectory: images.certificatesDirectory },
     allowHostImage,
     hardening,
     idRange: oci.idRange,

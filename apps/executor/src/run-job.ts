@@ -23,6 +23,7 @@ import { StepLedger } from "./results/step-ledger.ts";
 import { runSteps } from "./run-steps.ts";
 import { checkoutRequest } from "./workspace/checkout-request.ts";
 import type { Git } from "./workspace/git.ts";
+import { placeStepCertificates } from "./workspace/step-certificates.ts";
 import { stepScript } from "./workspace/step-script.ts";
 import type { JobDirectory, Workspace, WorkspaceFactory } from "./workspace/workspace.ts";
 import { inlineContent, type WorkspaceFile } from "./workspace/write-files.ts";
@@ -186,6 +187,9 @@ async function runInSandbox(
       const { steps } = plan;
       const { scriptsDir } = workspace;
       const { disk } = workspace;
+      const { stepCertificateFile } = context.options;
+      const certificates =
+        stepCertificateFile === null ? {} : await placeStepCertificates(scriptsDir, stepCertificateFile);
       return await runSteps({
         sandbox,
         log,
@@ -193,6 +197,7 @@ async function runInSandbox(
         steps,
         memoryBytes,
         scriptsDir,
+        certificates,
         disk,
         skipDirectory,
         egressNotes,
@@ -242,7 +247,9 @@ function startDeadline(timeoutMs: number, outer: AbortSignal): Disposable & { re
 
 function secretsOf(job: DequeuedJob, sharedSecret: string): SecretMatcher {
   const { payload } = job;
-  const passwords = Object.values(jobRegistryAuth(job)).map(({ password }) => password);
+  const passwords = Object.values(jobRegistryAuth(job)).flatMap(
+    ({ password, identityToken = "", registryToken = "" }) => [password, identityToken, registryToken],
+  );
   const removed = [sharedSecret, payload.token, ...passwords].filter((text) => text !== "");
   const values = { ...payload.redactedValues, ...Object.fromEntries(removed.map((text) => [text, "SECRET_REMOVED"])) };
   return new SecretMatcher([...secretPatterns(values), forgedVoice]);

@@ -18,6 +18,8 @@ export interface StepsContext {
   readonly memoryBytes: number;
   /** The sandbox's `/airlock` on the host. */
   readonly scriptsDir: string;
+  /** Variables that name certificate authorities, for steps that don't set them. */
+  readonly certificates: Readonly<Record<string, string>>;
   /** `null`: the workspace has no file system of its own. */
   readonly disk: DiskBound | null;
   /** Host directory where a step may leave a request to skip others; `null` where the instance decides that itself. */
@@ -41,6 +43,9 @@ export async function runSteps(context: StepsContext): Promise<JobOutcome> {
   return { kind: "completed" };
 }
 
+/** How often a job's log says how far an image is. */
+const progressMs = 2_000;
+
 async function prepareImage(image: string, { sandbox, log, signal }: StepsContext): Promise<void> {
   const entry = log.open("setup.image", [image]);
   let lastText = "";
@@ -48,7 +53,7 @@ async function prepareImage(image: string, { sandbox, log, signal }: StepsContex
   try {
     const progress = (text: string) => {
       // Percentages come far more often than anybody reads them.
-      if (text === lastText || performance.now() - lastAt < 500) return;
+      if (text === lastText || performance.now() - lastAt < progressMs) return;
       lastText = text;
       lastAt = performance.now();
       entry.note(text);
@@ -76,7 +81,7 @@ async function runStep(
   try {
     const { key, image, workingDirectory } = step;
     await using secrets = await placeSecrets(context.scriptsDir, step.secretFiles);
-    const env = { ...step.env, ...secrets.variables };
+    const env = { ...context.certificates, ...step.env, ...secrets.variables };
     const status = await sandbox.runStep(
       { key, image, script, workingDirectory, env },
       { signal, output: (stream, bytes) => entry.write(stream, bytes) },

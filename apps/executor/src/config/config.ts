@@ -50,6 +50,9 @@ function problemsBetween(given: Readonly<Record<string, string | undefined>>): s
   if (one !== undefined && several !== undefined) {
     problems.push("EXECUTOR_QUEUE_NAME and EXECUTOR_QUEUE_NAMES are both set: keep one of them");
   }
+  if (/^(?:true|t|1|yes)$/i.test(given.EXECUTOR_STEP_CA_CERTIFICATES ?? "") && !given.NODE_EXTRA_CA_CERTS) {
+    problems.push("EXECUTOR_STEP_CA_CERTIFICATES is set, and NODE_EXTRA_CA_CERTS names no authorities");
+  }
   const gateway = given.EXECUTOR_DOCKER_ADD_HOST_GATEWAY;
   if (
     url &&
@@ -104,6 +107,7 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
         maximumBytes: e.EXECUTOR_MAXIMUM_OUTPUT_SIZE,
         maximumEntries: maximumWorkspaceEntries,
       },
+      stepCertificateFile: e.EXECUTOR_STEP_CA_CERTIFICATES ? (e.NODE_EXTRA_CA_CERTS ?? null) : null,
       registryCredentials: e.EXECUTOR_DOCKER_AUTH_CONFIG ?? {},
     },
     workspace: {
@@ -136,6 +140,17 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
         program: e.EXECUTOR_OCI_RUNTIME ?? null,
         idRange: e.EXECUTOR_SANDBOX_IDS,
         gvisor: { platform: e.EXECUTOR_RUNSC_PLATFORM ?? null, network: e.EXECUTOR_RUNSC_NETWORK },
+      },
+      images: {
+        policy: {
+          pull: e.EXECUTOR_IMAGE_PULL_POLICY,
+          requireDigest: e.EXECUTOR_IMAGE_REQUIRE_DIGEST,
+          allowed: e.EXECUTOR_ALLOWED_IMAGES ?? null,
+          denied: e.EXECUTOR_DENIED_IMAGES ?? [],
+        },
+        mirrors: e.EXECUTOR_DOCKER_REGISTRY_MIRROR_URL,
+        cacheBytes: e.EXECUTOR_IMAGE_CACHE_SIZE || null,
+        certificatesDirectory: e.EXECUTOR_REGISTRY_CERTS_DIR,
       },
       hardening: {
         capabilities: e.EXECUTOR_SANDBOX_CAPABILITIES,

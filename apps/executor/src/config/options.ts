@@ -1,4 +1,7 @@
-import type { Hardening } from "@airlock/runtime";
+import type { Hardening, ImagePolicy, RegistryCredentials } from "@airlock/runtime";
+
+export type { RegistryCredentials };
+
 import type { EgressOptions } from "../egress-plan.ts";
 
 /** What `main.ts` hands out: each component receives its own options and no more. */
@@ -65,6 +68,8 @@ export interface JobOptions {
   readonly deliveryTimeoutMs: number;
   /** Of what a job leaves behind as files. */
   readonly outputs: { readonly maximumFiles: number; readonly maximumBytes: number; readonly maximumEntries: number };
+  /** PEM file with certificate authorities that steps trust, too; `null`: none. */
+  readonly stepCertificateFile: string | null;
   /** By registry host; a job's own win over them. */
   readonly registryCredentials: Readonly<Record<string, RegistryCredentials>>;
 }
@@ -111,13 +116,20 @@ interface RuntimeOptions {
     readonly gvisor: { readonly platform: string | null; readonly network: "host" | "sandbox" };
   };
   readonly hardening: Hardening;
+  readonly images: RuntimeImageOptions;
   /** Where credentials of registries are looked for, too; `null` where they were given in the environment. */
   readonly dockerConfigFile: string | null;
 }
 
-export interface RegistryCredentials {
-  readonly username: string;
-  readonly password: string;
+/** Which images jobs may use, and how they are got. */
+interface RuntimeImageOptions {
+  readonly policy: ImagePolicy;
+  /** Caches of docker.io. */
+  readonly mirrors: readonly URL[];
+  /** `null`: no bound. */
+  readonly cacheBytes: number | null;
+  /** Absolute path. */
+  readonly certificatesDirectory: string;
 }
 
 export interface LogOptions {

@@ -51,6 +51,7 @@ export class Janitor {
       workspaces: () => this.#collectWorkspaces(signal),
       trash: () => this.#options.trash.sweep(),
       caches: () => this.#options.repositories.evict(signal),
+      images: () => this.#evictImages(signal),
     };
     let succeeded = true;
     for (const [part, collect] of Object.entries(parts)) {
@@ -68,6 +69,12 @@ export class Janitor {
     const { runtime, owner, activeSandboxes, logger } = this.#options;
     const { sandboxes, details } = await runtime.collect({ owner, keep: activeSandboxes, signal });
     if (sandboxes > 0) logger.info({ sandboxes, details }, "collected sandboxes that an earlier run left");
+  }
+
+  async #evictImages(signal: AbortSignal): Promise<void> {
+    const { runtime, logger } = this.#options;
+    for (const detail of (await runtime.evictImages?.({ signal })) ?? [])
+      logger.info({ detail }, "made room among the images");
   }
 
   async #collectWorkspaces(signal: AbortSignal): Promise<void> {

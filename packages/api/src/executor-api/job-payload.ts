@@ -72,6 +72,15 @@ export const PayloadExtension = z.object({
 });
 export type PayloadExtension = z.output<typeof PayloadExtension>;
 
+const RegistryAuth = z.object({
+  /** Base64 of `USER:PASSWORD`. */
+  auth: z.string().optional(),
+  username: z.string().optional(),
+  password: z.string().optional(),
+  identitytoken: z.string().optional(),
+  registrytoken: z.string().optional(),
+});
+
 export const JobPayload = z.object({
   version: z.int().optional(),
   id: z.int().positive(),
@@ -95,7 +104,7 @@ export const JobPayload = z.object({
     .record(z.string(), z.string())
     .nullish()
     .transform((values) => values ?? {}),
-  dockerAuthConfig: z.object({ auths: z.record(z.string(), z.object({ auth: z.string() })).optional() }).optional(),
+  dockerAuthConfig: z.object({ auths: z.record(z.string(), RegistryAuth).optional() }).optional(),
   airlock: PayloadExtension.optional(),
 });
 /** A job as an executor holds it. */

@@ -1,0 +1,54 @@
+import type { RegistryCredentials } from "../config/options.ts";
+import { askCredentialHelper } from "./credential-helper.ts";
+import { readDockerConfig } from "./docker-config.ts";
+
+export interface DockerConfigCredentialsOptions {
+  /** Absolute path of a config.json. */
+  readonly file: string;
+  /** The whole environment of credential helpers. */
+  readonly env: Readonly<Record<string, string>>;
+  /** How long an answer of a helper is used. Default: 300,000. */
+  readonly helperAgeMs?: number;
+}
+
+interface Answered {
+  readonly credentials: RegistryCredentials | undefined;
+  readonly at: number;
+}
+
+const maximumAnswers = 1_000;
+
+/** The credentials that the machine's user keeps for Docker: in the file, or with the helpers that it names. */
+export class DockerConfigCredentials {
+  readonly #options: DockerConfigCredentialsOptions;
+  readonly #answers = new Map<string, Answered>();
+
+  constructor(options: DockerConfigCredentialsOptions) {
+    this.#options = options;
+  }
+
+  /** For `HOST[:PORT]`, `docker.io` for the hub. The file is read anew each time: people log in while an executor runs. */
+  async find(registry: string, { signal }: { readonly signal: AbortSignal }): Promise<RegistryCredentials | undefined> {
+    const config = await readDockerConfig(this.#options.file);
+    const helper = ownValue(config.helpers, registry) ?? config.store;
+    const found = helper === null ? undefined : await this.#ask(helper, registry, signal);
+    return found ?? ownValue(config.credentials, registry);
+  }
+
+  async #ask(helper: string, registry: string, signal: AbortSignal): Promise<RegistryCredentials | undefined> {
+    const { env, helperAgeMs = 300_000 } = this.#options;
+    const key = `${helper} ${registry}`;
+    const known = this.#answers.get(key);
+    if (known && performance.now() - known.at < helperAgeMs) return known.credentials;
+    const credentials = await askCredentialHelper(helper, registry, { env, signal });
+    // Registries are named by jobs.
+    if (this.#answers.size >= maximumAnswers) this.#answers.clear();
+    this.#answers.set(key, { credentials, at: performance.now() });
+    return credentials;
+  }
+}
+
+/** Registries' names come from jobs: what every object inherits is no entry. */
+function ownValue<T>(entries: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(entries, name) ? entries[name] : undefined;
+}
