@@ -26,11 +26,7 @@ afterEach(async () => {
 function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): void {
   const start = async () => {
     const runtime = await createRuntime(join(dir, "runtime"));
-    const env = {
-      EXECUTOR_RUNTIME: runtime.name,
-      EXECUTOR_DEFAULT_EGRESS: "none",
-      ...(runtime.name === "docker" ? { DOCKER_HOST: dockerHost() } : {}),
-    };
+    const env = { EXECUTOR_RUNTIME: runtime.name, ...(runtime.name === "docker" ? { DOCKER_HOST: dockerHost() } : {}) };
     return stack.use(await startExecutor({ url: instance.url, dataDir: join(dir, "executor"), runtime, env }));
   };
   const step = (key: string, ...commands: string[]) => ({ key, image: "host", commands, dir: "", env: [] });

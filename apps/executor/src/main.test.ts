@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance, testSecret } from "./testing/scripted-instance.ts";
-import { airlockJob } from "./testing/start-executor.ts";
+import { airlockJob, foreignJob } from "./testing/start-executor.ts";
 
 let instance: ScriptedInstance;
 let dir: string;
@@ -22,8 +22,10 @@ afterEach(async () => {
 });
 
 /** The program itself, as an operator starts it. */
-function execute(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+function execute(args: readonly string[], env: Readonly<Record<string, string>> = {}, user = process.geteuid?.()) {
   const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts"), ...args], {
+    uid: user,
+    gid: user,
     env: {
       PATH: process.env.PATH ?? "",
       EXECUTOR_FRONTEND_URL: instance.url,
@@ -116,6 +118,38 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
       exitCode: 1,
       output: expect.stringContaining("EXECUTOR_FRONTEND_PASSWORD does not match"),
     });
+  });
+
+  it("runs without root: validate says what is missing, and jobs have no network and are told", async () => {
+    const nobody = 65_534;
+    const dataDir = join(dir, "nobody");
+    await mkdir(dataDir);
+    await chown(dataDir, nobody, nobody);
+    await chmod(dir, 0o711);
+    const unprivileged = { EXECUTOR_RUNTIME: "oci", EXECUTOR_DATA_DIR: dataDir, HOME: dataDir, SRC_LOG_FORMAT: "json" };
+
+    const validated = await execute(["validate"], unprivileged, nobody).exit;
+    expect(validated).toMatchObject({ exitCode: 0, output: expect.stringContaining("All checks passed!") });
+    expect(validated.output).toMatch(/^note {2}runtime: Jobs have no network here.*run the executor as root\.$/m);
+
+    const executor = execute(["run"], unprivileged, nobody);
+    const dockerSteps = [{ key: "look", image: "host", commands: ["ls /sys/class/net"], dir: "", env: [] }];
+    const asking = airlockJob(2, [], { dockerSteps });
+    instance.enqueue(foreignJob(1, [], { dockerSteps }));
+    instance.enqueue({ ...asking, ...(asking.airlock ? { airlock: { ...asking.airlock, egress: "public" } } : {}) });
+    await instance.until(() => instance.requests.filter(({ path }) => path.includes("/mark")).length === 2);
+    executor.child.kill("SIGTERM");
+    await executor.exit;
+
+    expect(instance.output(1, "step.docker.look")).toMatch(/^stdout: lo$/m);
+    expect(instance.output(1, "step.docker.look")).not.toMatch(/^stdout: eth/m);
+    expect(instance.output(1, "setup.network")).toContain(
+      "network: none, since this executor can't enforce the policy public. Egress policies other than none need root",
+    );
+    expect(instance.bodies("markFailed")).toEqual([
+      expect.objectContaining({ jobId: 2, reason: "policy", errorMessage: expect.stringContaining("as root") }),
+    ]);
+    expect(executor.output()).toContain("egress policies can't be enforced");
   });
 
   it("warns of an unsafe git, or does not start, as the administrator wants it", async () => {

@@ -43,11 +43,7 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     repository?: FixtureRepository,
   ) {
     const runtime = await createRuntime(join(dir, "runtime"));
-    const env = {
-      EXECUTOR_RUNTIME: runtime.name,
-      EXECUTOR_DEFAULT_EGRESS: "none",
-      ...(runtime.name === "docker" ? { DOCKER_HOST: dockerHost() } : {}),
-    };
+    const env = { EXECUTOR_RUNTIME: runtime.name, ...(runtime.name === "docker" ? { DOCKER_HOST: dockerHost() } : {}) };
     stack.use(await startExecutor({ url: instance.url, dataDir: join(dir, "executor"), runtime, env }));
     const dockerSteps = [{ key: "main", image: "host", commands: [...commands], dir: "", env: [] }];
     const source = repository ? { repositoryName: "app", commit: repository.head, shallowClone: true } : {};

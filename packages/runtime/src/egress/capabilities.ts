@@ -23,6 +23,10 @@ export interface EgressCapabilities {
  */
 export async function findProblem(): Promise<string | null> {
   if (process.geteuid?.() !== 0) return "Egress policies other than none need root; run the executor as root.";
+  const missing = await missingPackages();
+  if (missing.length > 0) {
+    return `Egress policies other than none need ${missing.join(" and ")}; install ${missing.length > 1 ? "them" : "it"} and start the executor again.`;
+  }
   const names = ownerNames("probe");
   const pool = new AddressPool(defaultPool, names.globalId);
   const block = pool.take([]);
@@ -44,10 +48,20 @@ export async function findProblem(): Promise<string | null> {
     baseRuleset({ names, pools: [pool.range, pool.ipv6Range], closed: [], resolverPort: 61_000 }) +
     sandboxRuleset(names, sandbox, 61_000);
   try {
-    await runTool(["ip", "-Version"]);
     await runTool(["unshare", "--net", "--", "nft", "-f", "-"], rules);
     return null;
   } catch (error) {
-    return `Egress policies other than none can't be enforced (${errorMessage(error)}); install nftables, iproute2 and util-linux, and give the executor CAP_NET_ADMIN and CAP_SYS_ADMIN.`;
+    return `Egress policies other than none can't be enforced (${errorMessage(error)}); give the executor the capabilities NET_ADMIN and SYS_ADMIN, and the kernel nftables.`;
   }
+}
+
+/** Debian's packages of those tools that can't be run. */
+async function missingPackages(): Promise<readonly string[]> {
+  const tools = [
+    [["nft", "--version"], "nftables"],
+    [["ip", "-Version"], "iproute2"],
+    [["nsenter", "--version"], "util-linux"],
+  ] as const;
+  const found = await Promise.allSettled(tools.map(([command]) => runTool(command)));
+  return tools.flatMap(([, name], index) => (found[index]?.status === "rejected" ? [name] : []));
 }
