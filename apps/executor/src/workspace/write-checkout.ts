@@ -50,7 +50,8 @@ export async function writeCheckout(options: WriteCheckoutOptions): Promise<void
 }
 
 async function writeEmptyRepository(worktree: string, gitDir: string, request: CheckoutRequest): Promise<void> {
-  for (const dir of ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"]) {
+  // All that `git init` makes, also what only other programs look for: what installs a hook may take its directory as given.
+  for (const dir of ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"]) {
     await mkdir(join(gitDir, dir), { recursive: true });
   }
   await writeFile(join(gitDir, "HEAD"), "ref: refs/heads/main\n");

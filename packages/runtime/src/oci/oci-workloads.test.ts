@@ -1,5 +1,7 @@
 import { join } from "node:path";
 import { engines, temporaryDirectory } from "@airlock/test-kit";
+import type { EgressOptions } from "../egress/index.ts";
+import type { Hardening } from "../isolation/hardening.ts";
 import { describeWorkloads } from "../testing/workloads/describe-workloads.ts";
 import { createOciRuntime } from "./index.ts";
 
@@ -9,18 +11,14 @@ describeWorkloads({
   async prepare({ imagesDirectory }) {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory("airlock-oci-workloads-")).path;
-    const runtimePath = engines().oci?.runtimePath ?? "";
-    let areLoaded = false;
+    const { runtimePath = "" } = engines().oci ?? {};
+    const createRuntime = (hardening: Partial<Hardening>, egress: EgressOptions) =>
+      createOciRuntime({ stateDir: join(directory, "state"), runtimePath, allowHostImage: false, hardening, egress });
+    const loader = await createRuntime({}, {});
+    const signal = AbortSignal.timeout(120_000);
+    await loader.loadImages(imagesDirectory, { signal });
+    await loader.close();
     const owned = cleanup.move();
-    return {
-      async createRuntime(hardening, egress) {
-        const stateDir = join(directory, "state");
-        const runtime = await createOciRuntime({ stateDir, runtimePath, allowHostImage: false, hardening, egress });
-        if (!areLoaded) await runtime.loadImages(imagesDirectory, { signal: AbortSignal.timeout(120_000) });
-        areLoaded = true;
-        return runtime;
-      },
-      [Symbol.asyncDispose]: () => owned.disposeAsync(),
-    };
+    return { createRuntime, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   },
 });
