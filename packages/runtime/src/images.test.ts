@@ -1,0 +1,269 @@
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import {
+  buildImage,
+  busyboxImage,
+  busyboxLayer,
+  describeWithEngines,
+  engines,
+  type FixtureImage,
+  type PrivateRegistry,
+  pushImage,
+  startPrivateRegistry,
+  temporaryDirectory,
+} from "@airlock/test-kit";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { RegistryCredentials, Runtime } from "./contract.ts";
+import { createDockerRuntime } from "./docker/index.ts";
+import type { ImageOptions } from "./images/image-options.ts";
+import { parseImagePattern } from "./images/image-pattern.ts";
+import { defaultImagePolicy, type ImagePolicy } from "./images/image-policy.ts";
+import { createOciRuntime } from "./oci/index.ts";
+
+const signal = new AbortController().signal;
+
+type CreateRuntime = (stateDir: string, images: Partial<ImageOptions>, insecure: readonly string[]) => Promise<Runtime>;
+
+/** What both runtimes make of an administrator's settings of images. */
+function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
+  let stack: AsyncDisposableStack;
+  let registry: string;
+  let secret: PrivateRegistry;
+  let dir: string;
+  let count = 0;
+
+  beforeAll(async () => {
+    stack = new AsyncDisposableStack();
+    dir = stack.use(await temporaryDirectory()).path;
+    registry = engines().registry?.address ?? expect.unreachable();
+    secret = stack.use(await startPrivateRegistry(registry.replace(/:\d+$/, "")));
+  });
+  afterAll(() => stack.disposeAsync());
+
+  const policy = (more: Partial<ImagePolicy>) => ({ policy: { ...defaultImagePolicy, ...more } });
+
+  /** What an image says of itself, and what was told while it was got. */
+  async function use(
+    images: Partial<ImageOptions>,
+    image: string,
+    registryAuth: Readonly<Record<string, RegistryCredentials>> = {},
+  ): Promise<{ readonly output: string; readonly words: readonly string[] }> {
+    count += 1;
+    const base = join(dir, String(count));
+    for (const name of ["data", "scripts"]) await mkdir(join(base, name), { recursive: true });
+    await writeFile(join(base, "scripts", "s"), "cat /which");
+    const runtime = await createRuntime(join(dir, "state"), images, [registry, secret.address]);
+    try {
+      const limits = { cpus: 1, memoryBytes: 256e6, pids: 100 };
+      await using sandbox = await runtime.createSandbox(
+        {
+          ...{ id: `images-${process.pid}-${count}`, owner: "test-images", limits, registryAuth },
+          ...{ workspaceDir: join(base, "data"), scriptsDir: join(base, "scripts"), egress: { kind: "none" } },
+        },
+        { signal },
+      );
+      const words: string[] = [];
+      await sandbox.prepareImage(image, { signal, progress: (text) => words.push(text) });
+      const output: string[] = [];
+      const step = { key: "s", image, script: "/airlock/s", workingDirectory: "/data", env: {} };
+      await sandbox.runStep(step, { signal, output: (_, bytes) => void output.push(bytes.toString()) });
+      return { output: output.join(""), words };
+    } finally {
+      await runtime.close();
+    }
+  }
+
+  async function push(repository: string, content: string, to = registry, authorization?: string) {
+    const image = await buildImage([await busyboxLayer(), [{ name: "which", content }]], { Env: ["PATH=/bin"] });
+    const options = { registry: to, repository: `${kind}/${repository}`, ...(authorization ? { authorization } : {}) };
+    return { reference: await pushImage(image, options), digest: image.manifest.digest };
+  }
+
+  it("by the policy if-not-present once, by always what the tag means now, by never nothing", async () => {
+    const { reference } = await push("moving", "first");
+
+    await expect(use(policy({ pull: "never" }), reference)).rejects.toMatchObject({
+      reason: "policy",
+      message: expect.stringContaining("EXECUTOR_IMAGE_PULL_POLICY"),
+    });
+    expect((await use({}, reference)).output).toBe("first");
+    await push("moving", "second");
+    expect((await use({}, reference)).output).toBe("first");
+    expect((await use(policy({ pull: "never" }), reference)).output).toBe("first");
+
+    expect((await use(policy({ pull: "always" }), reference)).output).toBe("second");
+    const again = await use(policy({ pull: "always" }), reference);
+    expect(again.output).toBe("second");
+    expect(again.words.join("\n")).not.toMatch(/unpacking|pulling layer/);
+    expect((await use({}, reference)).output).toBe("second");
+  });
+
+  it("by digest, exactly that content", async () => {
+    const { reference, digest } = await push("pinned", "first");
+    await push("pinned", "second");
+    const pinned = `${reference.replace(/:latest$/, "")}@${digest}`;
+
+    expect((await use(policy({ requireDigest: true }), pinned)).output).toBe("first");
+    expect((await use(policy({ pull: "never" }), pinned)).output).toBe("first");
+    await expect(use(policy({ requireDigest: true }), reference)).rejects.toMatchObject({ reason: "policy" });
+    const unknown = `${reference.replace(/:latest$/, "")}@sha256:${"0".repeat(64)}`;
+    await expect(use({}, unknown)).rejects.toMatchObject({ reason: "image-invalid" });
+  });
+
+  it("only those that are allowed and not denied, present ones too, and host by its name", async () => {
+    const { reference } = await push("allowed", "this");
+    const patterns = (...texts: string[]) => texts.map(parseImagePattern);
+    await use({}, reference);
+
+    await expect(use(policy({ denied: patterns(`${registry}/${kind}/*`) }), reference)).rejects.toMatchObject({
+      reason: "policy",
+      message: expect.stringContaining(`the pattern "${registry}/${kind}/*" of EXECUTOR_DENIED_IMAGES`),
+    });
+    await expect(use(policy({ allowed: patterns("docker.io/*") }), reference)).rejects.toMatchObject({
+      reason: "policy",
+      message: expect.stringContaining("EXECUTOR_ALLOWED_IMAGES"),
+    });
+    expect((await use(policy({ allowed: patterns(`${registry}/*`) }), reference)).output).toBe("this");
+    await expect(use(policy({ allowed: patterns("*:latest") }), "host")).rejects.toMatchObject({ reason: "policy" });
+  });
+
+  it("of another architecture are refused before they run", async () => {
+    const image = await busyboxImage();
+    const config = JSON.parse(image.config.bytes.toString());
+    const other = withConfig(image, { ...config, architecture: "s390x" });
+    const reference = await pushImage(other, { registry, repository: `${kind}/foreign` });
+
+    await expect(use({}, reference)).rejects.toMatchObject({
+      reason: "image-invalid",
+      message: expect.stringMatching(/is made for linux\/s390x, not for linux\//),
+    });
+  });
+
+  it("from a mirror, without the credentials of the registry, and not again", async () => {
+    const repository = `library/airlock-${kind}-${process.pid}`;
+    const image = await buildImage([await busyboxLayer(), [{ name: "which", content: "mirrored" }]]);
+    await pushImage(image, { registry, repository, tag: "1" });
+    const seen: string[] = [];
+    await using dead = await listen(registry.replace(/:\d+$/, ""), seen);
+    const mirrors = [new URL(`http://${dead.address}`), new URL(`http://${registry}`)];
+    const auth = { "docker.io": { username: "hub-user", password: "password-of-the-hub" } };
+    const name = repository.replace("library/", "");
+
+    expect((await use({ mirrors }, `${name}:1`, auth)).output).toBe("mirrored");
+    expect(seen.length).toBeGreaterThan(0);
+    expect(seen.join("\n")).not.toMatch(/authorization/i);
+    expect((await use({ ...policy({ pull: "never" }), mirrors }, `index.docker.io/${name}:1`)).output).toBe("mirrored");
+    const pinned = `${name}@${image.manifest.digest}`;
+    expect((await use({ mirrors }, pinned)).output).toBe("mirrored");
+    expect((await use({ ...policy({ pull: "never" }), mirrors }, pinned)).output).toBe("mirrored");
+  });
+
+  it("that are private by no policy for those who may not read them, by their digest neither", async () => {
+    const [alice, bob] = secret.users;
+    const { reference, digest } = await push("secret", "of alice", secret.address, alice.authorization);
+    const auth = (user: RegistryCredentials) => ({ [secret.address]: user });
+    const pinned = `${reference.replace(/:latest$/, "")}@${digest}`;
+
+    for (const pull of ["if-not-present", "always", "never"] as const) {
+      if (pull !== "never") expect((await use(policy({ pull }), reference, auth(alice))).output).toBe("of alice");
+      await expect(use(policy({ pull }), reference)).rejects.toMatchObject({ reason: "image-invalid" });
+      const eve = { username: "eve", password: "x" };
+      await expect(use(policy({ pull }), reference, auth(eve))).rejects.toMatchObject({ reason: "image-invalid" });
+      await expect(use(policy({ pull }), pinned)).rejects.toThrow();
+      expect((await use(policy({ pull }), reference, auth(bob))).output).toBe("of alice");
+    }
+  });
+
+  it("by the executor's own credentials where a job has none, which no process shows", async () => {
+    const [alice] = secret.users;
+    const { reference } = await push("own", "for all", secret.address, alice.authorization);
+    const asked: string[] = [];
+    const credentials = async (name: string) => {
+      asked.push(name);
+      return name === secret.address ? alice : undefined;
+    };
+    const watch = new AbortController();
+    const shown = watchProcesses(alice.password, watch.signal);
+    try {
+      expect((await use({ credentials }, reference)).output).toBe("for all");
+    } finally {
+      watch.abort();
+    }
+    expect(await shown).toEqual({ rounds: expect.any(Number), found: [] });
+    expect((await shown).rounds).toBeGreaterThan(2);
+    expect(asked).toContain(secret.address);
+  });
+}
+
+/** The same image with another configuration. */
+function withConfig(image: FixtureImage, value: object): FixtureImage {
+  const replaced = (document: FixtureImage["config"], content: object) => {
+    const bytes = Buffer.from(JSON.stringify(content));
+    return { ...document, bytes, digest: `sha256:${createHash("sha256").update(bytes).digest("hex")}` };
+  };
+  const config = replaced(image.config, value);
+  const manifest = JSON.parse(image.manifest.bytes.toString());
+  const described = { ...manifest.config, digest: config.digest, size: config.bytes.length };
+  return { ...image, config, manifest: replaced(image.manifest, { ...manifest, config: described }) };
+}
+
+/** Looks for a text in the arguments and environments of this and all later processes again and again. */
+async function watchProcesses(text: string, until: AbortSignal): Promise<{ rounds: number; found: string[] }> {
+  const found: string[] = [];
+  let rounds = 0;
+  const others = new Set((await readdir("/proc")).filter((pid) => pid !== String(process.pid)));
+  do {
+    for (const pid of await readdir("/proc")) {
+      if (!/^\d+$/.test(pid) || others.has(pid)) continue;
+      for (const file of ["cmdline", "environ"]) {
+        const content = await readFile(`/proc/${pid}/${file}`, "latin1").catch(() => "");
+        if (content.includes(text)) found.push(`${pid} ${file}`);
+      }
+    }
+    rounds += 1;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  } while (!until.aborted);
+  return { rounds, found };
+}
+
+/** A registry that wants credentials of everybody and fails; writes down which headers it was sent. */
+async function listen(host: string, seen: string[]): Promise<AsyncDisposable & { readonly address: string }> {
+  const server = createServer((request, response) => {
+    seen.push(`${request.url} ${Object.keys(request.headers).join(" ")}`);
+    response.writeHead(401, { "www-authenticate": 'Basic realm="mirror"' }).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    address: `${host}:${port}`,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+describeWithEngines(["oci", "registry"], "the oci runtime gets images", () => {
+  itGetsImages(
+    (stateDir, images, insecureRegistries) =>
+      createOciRuntime({
+        ...{ stateDir, images, allowHostImage: true, runtimePath: engines().oci?.runtimePath ?? "" },
+        // The registry of the tests is not always on the loopback.
+        registry: { insecureRegistries },
+      }),
+    "oci",
+  );
+});
+
+describeWithEngines(["docker", "registry"], "the docker runtime gets images", () => {
+  itGetsImages(
+    async (stateDir, images) =>
+      createDockerRuntime({
+        ...{ stateDir, images, host: `unix://${engines().docker?.socketPath}`, allowHostImage: true },
+      }),
+    "docker",
+  );
+});
