@@ -3,14 +3,14 @@
 // attacks on the runtimes is written from their catalogue. Files and variables that the documents name have to exist. With --check nothing is written; with --titles FILE… the
 // titles of test files are printed, to link to.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { root } from "./run.ts";
 import { testTitles } from "./test-titles.ts";
 
 const documents = ["docs/security.md", "docs/SPECIFICATION.md"];
 /** Where a variable's name stands when it is one. */
-const variables = ["docs/executor-configuration.md", "apps/instance/src/config.ts"]
+const variables = globSync(["apps/executor/src/config/variables/*.ts", "apps/instance/src/config.ts"], { cwd: root })
   .map((file) => readFileSync(path.join(root, file), "utf8"))
   .join("\n");
 const attackTable = {

@@ -32,7 +32,7 @@ const cloneNamespaceFlags = 0x7e020000;
 
 /**
  * What steps may ask of the kernel. What is not named is refused with EPERM: mount and namespace calls, bpf, ptrace and
- * process_vm_*, keyrings, io_uring, userfaultfd, perf_event_open, open_by_handle_at, kexec, modules, clocks, swap,
+ * process_vm_*, keyrings, io_uring, libaio, userfaultfd, perf_event_open, open_by_handle_at, kexec, modules, clocks, swap,
  * quota, and every call that a future kernel adds.
  */
 export function seccompProfile(cpu: NodeJS.Architecture): SeccompProfile {
@@ -57,6 +57,9 @@ export function seccompProfile(cpu: NodeJS.Architecture): SeccompProfile {
       },
       // Its flags are behind a pointer, out of a filter's sight; with ENOSYS the C libraries fall back to clone.
       { names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS },
+      // Its contexts are counted for the machine as a whole: one step could take them from the host's databases. With ENOSYS
+      // those in sandboxes fall back to threads.
+      { names: ["io_setup"], action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS },
       // PER_LINUX, PER_LINUX32, both with UNAME26, and the question what it is.
       ...[0x0, 0x8, 0x20000, 0x20008, 0xffffffff].map((value) => ({
         names: ["personality"],
@@ -213,13 +216,6 @@ const allowed = {
     "epoll_wait_old",
     "eventfd",
     "eventfd2",
-    "io_cancel",
-    "io_destroy",
-    "io_getevents",
-    "io_pgetevents",
-    "io_pgetevents_time64",
-    "io_setup",
-    "io_submit",
     "_newselect",
     "pause",
     "poll",

@@ -27,6 +27,12 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
   ],
   ["keyring-control", "joins a session keyring", `syscall(250, 1, 0)`, withoutSeccomp],
   ["io-uring", "sets up an io_uring", `my $params = "\\0" x 120; syscall(425, 4, $params)`, withoutSeccomp],
+  [
+    "asynchronous-contexts",
+    "takes a context of asynchronous input and output, of which the machine has one number for all",
+    `my $context = "\\0" x 8; syscall(206, 1, $context)`,
+    withoutSeccomp,
+  ],
   ["userfaultfd", "stops the kernel at page faults of its choice with userfaultfd", `syscall(323, 1)`, withoutSeccomp],
   [
     "bpf",
