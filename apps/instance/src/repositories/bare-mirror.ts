@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
 import { type GitEnvironment, GitError, type GitLimits, runGit } from "./git.ts";
@@ -8,6 +8,8 @@ import type { RepositorySource } from "./repository-url.ts";
 
 export interface BareMirrorOptions {
   readonly directory: string;
+  /** Of what is mirrored. What lies in the directory under another identity belongs to somebody else, and is deleted. */
+  readonly identity: string;
   readonly environment: GitEnvironment;
   /** A file of git configuration that declares local repositories safe; only for sources of kind `local`. */
   readonly localConfigFile: string;
@@ -21,6 +23,7 @@ const fullSha = /^[0-9a-f]{40}$/;
 /** One repository's bare mirror on disk: branches, tags, and whatever single commits were asked for. */
 export class BareMirror {
   readonly directory: string;
+  readonly identity: string;
   readonly #environment: GitEnvironment;
   readonly #localConfigFile: string;
   readonly #limits: MirrorLimits;
@@ -29,13 +32,24 @@ export class BareMirror {
 
   constructor(options: BareMirrorOptions) {
     this.directory = options.directory;
+    this.identity = options.identity;
     this.#environment = options.environment;
     this.#localConfigFile = options.localConfigFile;
     this.#limits = options.limits;
   }
 
   get exists(): boolean {
-    return existsSync(path.join(this.directory, "HEAD"));
+    // Written last when the mirror is made.
+    return readIfThere(this.#identityFile) === this.identity;
+  }
+
+  /** Once no fetch writes any more that was begun before. */
+  async idle(): Promise<void> {
+    await this.#last;
+  }
+
+  get #identityFile(): string {
+    return path.join(this.directory, "airlock-identity");
   }
 
   /**
@@ -105,10 +119,12 @@ export class BareMirror {
 
   async #open(): Promise<void> {
     if (!this.exists) {
+      await this.remove();
       await mkdir(path.dirname(this.directory), { recursive: true });
       // Without a template: no sample hooks, no description, nothing that git did not need.
       const args = ["init", "--bare", "--quiet", "--template=", "--initial-branch=main"];
       await this.#local(args);
+      await writeFile(this.#identityFile, this.identity);
     } else if (!this.#opened) {
       await removeLockFiles(this.directory);
     }
@@ -202,6 +218,15 @@ export class BareMirror {
       { gitDirectory: this.directory, args },
       { timeoutMs: localTimeoutMs, ...(signal ? { signal } : {}) },
     );
+  }
+}
+
+function readIfThere(file: string): string | null {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
   }
 }
 

@@ -280,6 +280,26 @@ describeWithEngines(["postgres"], "the repository service", () => {
     expect(await runGit(mirror, ["cat-file", "-t", made.head])).toBe("commit");
   });
 
+  it("gives a name's next repository nothing of the one before, which another instance has deleted", async () => {
+    const [old, next] = [newPath(), newPath()];
+    const secret = await makeRepository(old, [{ message: "Secret", files: file("secret") }]);
+    const made = await makeRepository(next, [{ message: "One", files: file("1") }]);
+    await service.add({ name: "handed-on", url: old });
+    await using other = await open(path.join(directory.path, "third-mirrors"));
+    await other.directoryWith("handed-on", secret.head);
+    await service.remove("handed-on");
+    await expect(other.directoryWith("handed-on", null)).rejects.toMatchObject({ code: "unknown-repository" });
+    await service.add({ name: "handed-on", url: next });
+    // Also by an instance that was away in the meantime.
+    await using restarted = await open(path.join(directory.path, "third-mirrors"));
+    for (const at of [other, restarted]) {
+      expect(await at.resolve("handed-on", "main")).toEqual({ repository: "handed-on", commit: made.head });
+      await expect(at.resolve("handed-on", secret.head)).rejects.toMatchObject({ code: "unknown-revision" });
+      const mirror = await at.directoryWith("handed-on", null);
+      await expect(runGit(mirror, ["cat-file", "-e", secret.head])).rejects.toThrow();
+    }
+  });
+
   it("works after a git that was killed left its lock files", async () => {
     const source = newPath();
     const made = await makeRepository(source, [{ message: "One", files: file("1") }]);

@@ -109,7 +109,7 @@ export class RepositoryService implements AsyncDisposable {
 
   /** @throws {AirlockError} `unknown-repository`, `repository-in-use`. */
   async remove(name: string): Promise<void> {
-    await this.#row(name);
+    const row = await this.#row(name);
     const { db } = this.#options;
     const open = await db
       .selectFrom("jobs")
@@ -126,9 +126,10 @@ export class RepositoryService implements AsyncDisposable {
     }
     await db.deleteFrom("repositories").where("name", "=", name).execute();
     await this.#fetches.get(name)?.done.catch(() => {}); // Its failure is on record with the repository.
-    const mirror = this.#mirror(name);
+    const mirror = await this.#mirrorOf(row);
     this.#mirrors.delete(name);
     this.#fetchedAt.delete(name);
+    await mirror.idle();
     if (!mirror.exists) return;
     // Out of the way first: a repository of the same name may be added while the old one is deleted.
     const trash = path.join(this.#options.directory, `.trash-${Date.now()}-${Math.random().toString(36).slice(2)}`);
@@ -159,7 +160,7 @@ export class RepositoryService implements AsyncDisposable {
    */
   async resolve(nameOrUrl: string, revision: string): Promise<ResolvedRevision> {
     const row = await this.#find(nameOrUrl);
-    const mirror = this.#mirror(row.name);
+    const mirror = await this.#mirrorOf(row);
     const source = this.#sourceOf(row);
     const known = await mirror.resolve(revision);
     if (known && (await this.#isPinned(mirror, revision))) return { repository: row.name, commit: known };
@@ -180,9 +181,9 @@ export class RepositoryService implements AsyncDisposable {
    * @throws {AirlockError} `unknown-repository`, `repository-unavailable`.
    */
   async directoryWith(name: string, commit: string | null): Promise<string> {
-    const mirror = this.#mirror(name);
-    if (mirror.exists && (commit === null || (await mirror.resolve(commit)))) return mirror.directory;
     const row = await this.#row(name);
+    const mirror = await this.#mirrorOf(row);
+    if (mirror.exists && (commit === null || (await mirror.resolve(commit)))) return mirror.directory;
     await this.refresh(name);
     if (commit !== null && !(await mirror.resolve(commit))) {
       await this.#fetchPinned(mirror, this.#sourceOf(row), commit);
@@ -263,19 +264,30 @@ export class RepositoryService implements AsyncDisposable {
     return parseRepositoryUrl(url, { allowLocal: this.#options.allowLocal });
   }
 
-  #mirror(name: string): BareMirror {
-    let mirror = this.#mirrors.get(name);
-    if (!mirror) {
-      // The name has been through its schema: segments without dots in front, none of which ends in .git.
-      const directory = path.join(this.#options.directory, `${RepositoryName.parse(name)}.git`);
-      mirror = new BareMirror({
-        directory,
-        environment: this.#environment,
-        localConfigFile: this.#localConfigFile,
-        limits: this.#options.limits ?? defaultMirrorLimits,
-      });
-      this.#mirrors.set(name, mirror);
+  /**
+   * A name may have gone from one repository to another, by way of another instance: what is left here of the old one
+   * must not be given to the new one's jobs.
+   */
+  async #mirrorOf(row: Pick<RepositoryRow, "name" | "url" | "created_at">): Promise<BareMirror> {
+    const { name } = row;
+    const identity = `${row.created_at.toISOString()} ${row.url}\n`;
+    const known = this.#mirrors.get(name);
+    if (known?.identity === identity) return known;
+    if (known) {
+      this.#fetchedAt.delete(name);
+      await known.idle();
     }
+    const meanwhile = this.#mirrors.get(name);
+    if (meanwhile?.identity === identity) return meanwhile;
+    // The name has been through its schema: segments without dots in front, none of which ends in .git.
+    const mirror = new BareMirror({
+      directory: path.join(this.#options.directory, `${RepositoryName.parse(name)}.git`),
+      identity,
+      environment: this.#environment,
+      localConfigFile: this.#localConfigFile,
+      limits: this.#options.limits ?? defaultMirrorLimits,
+    });
+    this.#mirrors.set(name, mirror);
     return mirror;
   }
 
@@ -303,7 +315,7 @@ export class RepositoryService implements AsyncDisposable {
     const { db } = this.#options;
     const row = await this.#row(name);
     const startedAt = Date.now();
-    const mirror = this.#mirror(name);
+    const mirror = await this.#mirrorOf(row);
     try {
       await mirror.fetch(this.#sourceOf(row), this.#stopped.signal);
     } catch (error) {
