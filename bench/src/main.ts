@@ -7,6 +7,7 @@ import { idleExecutor } from "./rows/idle-executor.ts";
 import { isolation } from "./rows/isolation.ts";
 import { job } from "./rows/job.ts";
 import { killedExecutor } from "./rows/killed-executor.ts";
+import { liveLog } from "./rows/live-log.ts";
 import { logIngest } from "./rows/log-ingest.ts";
 import { logPipeline } from "./rows/log-pipeline.ts";
 import { parkedPolls } from "./rows/parked-polls.ts";
@@ -28,6 +29,7 @@ const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResu
   job,
   "killed-executor": killedExecutor,
   "log-ingest": logIngest,
+  "live-log": liveLog,
   "log-pipeline": logPipeline,
   "parked-polls": parkedPolls,
   queue,

@@ -15,7 +15,11 @@ export interface BenchInstance extends AsyncDisposable {
 }
 
 /** An instance as a process of its own, from the sources. */
-export async function startInstance(databaseUrl: string, nodeFlags: readonly string[] = []): Promise<BenchInstance> {
+export async function startInstance(
+  databaseUrl: string,
+  nodeFlags: readonly string[] = [],
+  settings: Readonly<Record<string, string>> = {},
+): Promise<BenchInstance> {
   await using cleanup = new AsyncDisposableStack();
   const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));
   const child = spawn(process.execPath, [...nodeFlags, path.join(root, "apps/instance/src/main.ts")], {
@@ -28,6 +32,7 @@ export async function startInstance(databaseUrl: string, nodeFlags: readonly str
       AIRLOCK_TOKEN: administratorToken,
       AIRLOCK_EXECUTOR_TOKEN: executorSecret,
       AIRLOCK_LOG_LEVEL: "warn",
+      ...settings,
     },
   });
   const exited = once(child, "exit");

@@ -5,7 +5,8 @@ import pg from "pg";
 import type { BenchOptions } from "../main.ts";
 import { runPaired, type Subject } from "../paired.ts";
 import { type BenchResult, compare } from "../result.ts";
-import { administratorToken, executorSecret, startInstance } from "./bench-instance.ts";
+import { administratorToken, startInstance } from "./bench-instance.ts";
+import { completeJob, takeJob } from "./idle-hands.ts";
 
 /**
  * From the submission of a job to an idle executor holding it. Floor: the same in bare SQL on the same server (insert
@@ -49,8 +50,7 @@ export async function dispatch(options: BenchOptions): Promise<BenchResult> {
 
 /** One job from submission to the executor's hands, then completed so that the queue is empty again. */
 async function measureDispatch(url: string, waitMs: number): Promise<number> {
-  const executorName = "bench";
-  const taken = takeJob(url, executorName, waitMs);
+  const taken = takeJob(url, "default", waitMs);
   // The poll must be parked before the job arrives; a poller is at a random point of its second instead.
   await sleep(waitMs > 0 ? 25 : Math.random() * 1000);
   const startedAt = performance.now();
@@ -63,43 +63,8 @@ async function measureDispatch(url: string, waitMs: number): Promise<number> {
   const response = await submitted;
   if (!response.ok) throw new Error(`submitting answered ${response.status}: ${await response.text()}`);
   await response.arrayBuffer();
-  const mark = await fetch(`${url}/.executors/queue/default/markComplete`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${job.token}`,
-      "x-sourcegraph-job-id": String(job.id),
-      "x-sourcegraph-executor-name": executorName,
-      "content-type": "application/json",
-    },
-    body: JSON.stringify({ executorName, jobId: job.id }),
-  });
-  if (mark.status !== 204) throw new Error(`markComplete answered ${mark.status}`);
+  await completeJob(url, job);
   return at - startedAt;
-}
-
-interface TakenJob {
-  readonly id: number;
-  readonly token: string;
-}
-
-async function takeJob(url: string, executorName: string, waitMs: number): Promise<{ job: TakenJob; at: number }> {
-  for (;;) {
-    const response = await fetch(`${url}/.executors/queue/default/dequeue`, {
-      method: "POST",
-      headers: { authorization: `token-executor ${executorSecret}`, "content-type": "application/json" },
-      body: JSON.stringify({
-        executorName,
-        version: "5.3.0",
-        ...(waitMs > 0 ? { airlock: { waitMs, capabilities: ["attempts"] } } : {}),
-      }),
-    });
-    if (response.status === 200) {
-      const job = (await response.json()) as TakenJob;
-      return { job, at: performance.now() };
-    }
-    if (response.status !== 204) throw new Error(`dequeue answered ${response.status}: ${await response.text()}`);
-    if (waitMs === 0) await sleep(1000);
-  }
 }
 
 async function startSqlFloor(url: string): Promise<{ readonly run: () => Promise<number> } & AsyncDisposable> {

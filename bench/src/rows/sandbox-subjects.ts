@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import type { Runtime, Sandbox } from "@airlock/runtime";
+import type { Runtime, Sandbox, SandboxPlan } from "@airlock/runtime";
 import { temporaryDirectory } from "@airlock/test-kit";
 import type { Subject } from "../paired.ts";
 
@@ -15,17 +15,21 @@ const script = "echo hi\n";
 export async function sandboxSubjects(
   runtime: Runtime,
   image: string,
+  egress: SandboxPlan["egress"] = { kind: "none" },
 ): Promise<{ readonly subjects: Subject[] } & AsyncDisposable> {
   await using cleanup = new AsyncDisposableStack();
   const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));
-  const lasting = cleanup.use(await openSandbox(runtime, directory.path));
+  // Runtimes that share a network are told apart by their owners, as executors of one machine are.
+  const owner = `bench-${randomBytes(4).toString("hex")}`;
+  const place: Place = { directory: directory.path, owner, egress };
+  const lasting = cleanup.use(await openSandbox(runtime, place));
   const signal = new AbortController().signal;
   await lasting.prepareImage(image, { signal, progress: () => {} });
   await runEcho(lasting, image);
 
   const firstStep = async (): Promise<number> => {
     const startedAt = performance.now();
-    await using sandbox = await openSandbox(runtime, directory.path);
+    await using sandbox = await openSandbox(runtime, place);
     await sandbox.prepareImage(image, { signal, progress: () => {} });
     await runEcho(sandbox, image);
     return performance.now() - startedAt;
@@ -45,7 +49,13 @@ export async function sandboxSubjects(
   };
 }
 
-async function openSandbox(runtime: Runtime, directory: string): Promise<Sandbox> {
+interface Place {
+  readonly directory: string;
+  readonly owner: string;
+  readonly egress: SandboxPlan["egress"];
+}
+
+async function openSandbox(runtime: Runtime, { directory, owner, egress }: Place): Promise<Sandbox> {
   const id = `bench-${randomBytes(6).toString("hex")}`;
   const workspaceDir = path.join(directory, id, "workspace");
   const scriptsDir = path.join(directory, id, "scripts");
@@ -55,11 +65,11 @@ async function openSandbox(runtime: Runtime, directory: string): Promise<Sandbox
   return runtime.createSandbox(
     {
       id,
-      owner: "bench",
+      owner,
       workspaceDir,
       scriptsDir,
       limits: { cpus: 2, memoryBytes: 2 ** 30, pids: 512 },
-      egress: { kind: "none" },
+      egress,
     },
     { signal: new AbortController().signal },
   );

@@ -1,0 +1,87 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { Subject } from "../paired.ts";
+import { timeCommand } from "./time-command.ts";
+
+/** The OCI runtimes of this machine to compare: the usual one, and runc. Absolute paths, one of each name. */
+export function installedRuntimes(usual: string): readonly string[] {
+  return [usual, "/usr/sbin/runc", "/usr/bin/runc"].filter(
+    (file, index, all) =>
+      existsSync(file) && all.findIndex((other) => path.basename(other) === path.basename(file)) === index,
+  );
+}
+
+/** Runs a program where the OCI runtime works, and what that way costs by itself. */
+export interface BareHost extends AsyncDisposable {
+  readonly prefix: readonly string[];
+}
+
+/**
+ * crun refuses a hybrid cgroup mount even when it is told to leave cgroups alone: there it runs in a mount namespace
+ * without that mount, which one process holds open for the whole bench.
+ */
+export async function prepareBareHost(): Promise<BareHost> {
+  if (!existsSync("/sys/fs/cgroup/unified")) return { prefix: [], async [Symbol.asyncDispose]() {} };
+  const holder = spawn(
+    "unshare",
+    ["--mount", "--propagation", "slave", "sh", "-c", "umount /sys/fs/cgroup/unified && echo ready && exec cat"],
+    {
+      stdio: ["pipe", "pipe", "inherit"],
+    },
+  );
+  await once(holder.stdout, "data");
+  return {
+    prefix: ["nsenter", `--mount=/proc/${holder.pid}/ns/mnt`],
+    async [Symbol.asyncDispose]() {
+      holder.stdin.end();
+      await once(holder, "exit");
+    },
+  };
+}
+
+/** A run of a bundle as the runtime's own `spec` command writes it, on an unpacked root file system; it prints `hi`. */
+export async function bareBundle(
+  runtimePath: string,
+  bundle: string,
+  layers: readonly Buffer[],
+  prefix: readonly string[],
+): Promise<Subject> {
+  const rootfs = path.join(bundle, "rootfs");
+  await mkdir(rootfs, { recursive: true });
+  for (const layer of layers) execFileSync("tar", ["-x", "-C", rootfs], { input: layer });
+  execFileSync(runtimePath, ["spec"], { cwd: bundle });
+  const configPath = path.join(bundle, "config.json");
+  const config = JSON.parse(await readFile(configPath, "utf8")) as {
+    process: { terminal: boolean; args: string[]; rlimits?: unknown };
+  };
+  config.process.terminal = false;
+  config.process.args = ["/bin/sh", "-c", "echo hi"];
+  // The template's limits may be above this machine's hard limits, which not even root may raise everywhere.
+  delete config.process.rlimits;
+  await writeFile(configPath, JSON.stringify(config));
+  const name = path.basename(runtimePath);
+  const global = name === "crun" ? ["--cgroup-manager=disabled"] : [];
+  const state = path.join(bundle, "state");
+  let runs = 0;
+  const command = () => [
+    ...prefix,
+    runtimePath,
+    "--root",
+    state,
+    ...global,
+    "run",
+    "--bundle",
+    bundle,
+    `bench-${process.pid}-${runs++}`,
+  ];
+  return {
+    name: `${name} run`,
+    run: () => {
+      const [file = "", ...args] = command();
+      return timeCommand(file, args);
+    },
+  };
+}

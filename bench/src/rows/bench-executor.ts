@@ -1,0 +1,58 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type BenchInstance, executorSecret } from "./bench-instance.ts";
+import { rest } from "./jobs.ts";
+
+const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
+
+export interface BenchExecutor extends AsyncDisposable {
+  /** Ends it as a crash would. Disposing it then does nothing. */
+  kill(): Promise<void>;
+}
+
+/**
+ * An executor on the oci runtime as a process of its own, from the sources; it waits for jobs of the queue `default`.
+ * @param label tells it apart from others in the instance's list.
+ */
+export async function startExecutor(
+  instance: BenchInstance,
+  { dataDir, label }: { readonly dataDir: string; readonly label: string },
+): Promise<BenchExecutor> {
+  const child = spawn(process.execPath, [path.join(root, "apps/executor/src/main.ts"), "run"], {
+    stdio: ["ignore", "ignore", "inherit"],
+    env: {
+      PATH: process.env.PATH,
+      HOME: dataDir,
+      SRC_LOG_LEVEL: "error",
+      EXECUTOR_RUNTIME: "oci",
+      EXECUTOR_ALLOW_HOST_IMAGE: "true",
+      EXECUTOR_DATA_DIR: dataDir,
+      EXECUTOR_FRONTEND_URL: instance.url,
+      EXECUTOR_FRONTEND_PASSWORD: executorSecret,
+      EXECUTOR_QUEUE_NAME: "default",
+      EXECUTOR_LABELS: `bench=${label}`,
+      EXECUTOR_MAXIMUM_NUM_JOBS: "1",
+      EXECUTOR_JOB_MEMORY: "512Mi",
+    },
+  });
+  const exited = once(child, "exit");
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    child.kill(signal);
+    await exited;
+  };
+  for (let tries = 0; !(await isKnown(instance.url, label)); tries += 1) {
+    if (child.exitCode !== null || tries > 600) {
+      await end("SIGKILL");
+      throw new Error("the executor did not start");
+    }
+    await sleep(100);
+  }
+  return { kill: () => end("SIGKILL"), [Symbol.asyncDispose]: () => end("SIGTERM") };
+}
+
+async function isKnown(url: string, label: string): Promise<boolean> {
+  const { executors } = await rest<{ executors: { labels: Record<string, string> }[] }>(url, "GET", "/executors");
+  return executors.some(({ labels }) => labels.bench === label);
+}

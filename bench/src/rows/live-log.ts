@@ -1,0 +1,89 @@
+/// <reference lib="dom" />
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createDatabase, startEngines, temporaryDirectory } from "@airlock/test-kit";
+import { chromium } from "playwright-core";
+import type { BenchOptions } from "../main.ts";
+import { percentile } from "../paired.ts";
+import type { BenchResult } from "../result.ts";
+import { startExecutor } from "./bench-executor.ts";
+import { administratorToken, startInstance } from "./bench-instance.ts";
+import { rest, submitJob, untilJob } from "./jobs.ts";
+
+const web = path.join(path.dirname(path.dirname(path.dirname(import.meta.dirname))), "dist/web");
+const targetP50Ms = 100;
+/** Between two lines: further apart than anything on the way waits to gather more. */
+const pauseSeconds = 0.4;
+const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
+
+/** From a line that a step prints, which holds the time, to the browser that shows the job's page having it painted. */
+export async function liveLog(options: BenchOptions): Promise<BenchResult> {
+  const rounds = options.rounds ?? 40;
+  if (!existsSync(web)) throw new Error("this row needs dist/web: npm run build");
+  await using cleanup = new AsyncDisposableStack();
+  options.progress("starting PostgreSQL, an instance, an executor and a browser");
+  const { engines } = cleanup.use(await startEngines(["postgres", "oci", "chromium"]));
+  if (!engines.postgres || !engines.chromium) throw new Error("this row needs PostgreSQL and Chromium");
+  const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));
+  const database = cleanup.use(await createDatabase(engines.postgres.url));
+  const instance = cleanup.use(await startInstance(database.url, [], { AIRLOCK_WEB_DIR: web }));
+  cleanup.use(await startExecutor(instance, { dataDir: path.join(directory.path, "executor"), label: "one" }));
+  const { executablePath } = engines.chromium;
+  const browser = await chromium.launch({ executablePath, args: flags });
+  cleanup.defer(() => browser.close());
+  const page = await browser.newPage();
+  await page.goto(`${instance.url}/login#token=${administratorToken}`);
+  await page.waitForURL("**/jobs");
+
+  const script = `while :; do echo "printed $(date +%s%3N)"; sleep ${pauseSeconds}; done`;
+  const id = await submitJob(instance.url, { steps: [{ image: "host", run: script }] });
+  cleanup.defer(async () => {
+    const ended = untilJob(instance.url, id, ({ state }) => state === "canceled");
+    await Promise.all([ended, rest(instance.url, "POST", `/jobs/${id}/cancel`)]);
+  });
+  await page.goto(`${instance.url}/jobs/${id}`);
+  const log = page.getByRole("log", { name: "Output" });
+  await log.getByText("printed").first().waitFor();
+  await log.evaluate(collectDelays);
+  const warmup = 3;
+  for (let seen = 0; seen < rounds + warmup; ) {
+    await sleep(500);
+    seen = await page.evaluate(() => window.delays.length);
+    options.progress(`line ${Math.max(0, seen - warmup)} of ${rounds}`);
+  }
+  const values = (await page.evaluate(() => window.delays)).slice(warmup, warmup + rounds);
+  const p50 = percentile(values, 50);
+  return {
+    bench: "live-log: a step prints → the browser shows",
+    rounds,
+    samples: [{ name: "line", values }],
+    comparisons: [],
+    notes: [
+      `Target: p50 ≤ ${targetP50Ms} ms: ${p50 <= targetP50Ms ? "reached" : "missed"}. Step, executor, instance and Chromium share this machine and its clock (whole ms).`,
+    ],
+  };
+}
+
+declare global {
+  interface Window {
+    /** In ms, one for each line that came since the page was asked to watch. */
+    delays: number[];
+  }
+}
+
+/** Runs in the page. */
+function collectDelays(log: Element): void {
+  const seen = new Set<string>();
+  const look = (isFirst: boolean) => {
+    for (const [text, printedAt] of (log.textContent ?? "").matchAll(/printed (\d{13})/g)) {
+      if (seen.has(text)) continue;
+      seen.add(text);
+      // Shown is what the next frame has painted.
+      if (!isFirst) requestAnimationFrame(() => window.delays.push(Date.now() - Number(printedAt)));
+    }
+  };
+  window.delays = [];
+  look(true);
+  new MutationObserver(() => look(false)).observe(log, { childList: true, subtree: true, characterData: true });
+}
