@@ -45,7 +45,7 @@ export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureC
         </Text>
       )}
       <Text size="sm" c="dimmed" mt={attempt.failureMessage ? 4 : 0}>
-        {words.hint}
+        {hintOf(attempt) ?? words.hint}
         {again && ` Attempt ${job.attempt} took over.`}
       </Text>
       {culprit && culprit.entryId !== shownEntry && (
@@ -55,6 +55,12 @@ export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureC
       )}
     </Alert>
   );
+}
+
+/** What the network refused is said in the message, whatever the failure is named. */
+function hintOf({ failureReason, failureMessage }: AttemptView): string | undefined {
+  if (failureReason !== "step-failed" || !failureMessage?.includes("egress policy")) return undefined;
+  return "If the step needs that address, name it in the job's egress rules; what is always denied, such as private addresses, is up to the executor's administrator.";
 }
 
 function stepTitle(entry: LogEntryView): string {

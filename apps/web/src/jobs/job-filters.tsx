@@ -43,47 +43,49 @@ export function JobFilters({ filter, namespaces, onChange }: JobFiltersProps) {
           />
         ))}
       </Group>
-      <Select
-        aria-label="Queue"
-        placeholder="Any queue"
-        data={withChosen(
-          queues.data?.map((queue) => queue.name),
-          filter.queue,
-        )}
-        value={filter.queue ?? null}
-        onChange={(queue) => change({ queue: queue ?? undefined })}
-        clearable
-        searchable
-        size="xs"
-        style={{ flex: "1 1 130px", maxWidth: 190 }}
-      />
-      <Select
-        aria-label="Repository"
-        placeholder="Any repository"
-        data={withChosen(
-          repositories.data?.map((repository) => repository.name),
-          filter.repository,
-        )}
-        value={filter.repository ?? null}
-        onChange={(repository) => change({ repository: repository ?? undefined })}
-        clearable
-        searchable
-        size="xs"
-        style={{ flex: "1 1 150px", maxWidth: 260 }}
-      />
-      {(filter.namespace !== undefined || namespaces.some((name) => name !== "default")) && (
+      <Group gap="sm" style={{ flex: "1 1 400px" }}>
         <Select
-          aria-label="Namespace"
-          placeholder="Any namespace"
-          data={withChosen(namespaces, filter.namespace).sort()}
-          value={filter.namespace ?? null}
-          onChange={(namespace) => change({ namespace: namespace ?? undefined })}
+          aria-label="Queue"
+          placeholder="Any queue"
+          data={withChosen(
+            queues.data?.map((queue) => queue.name),
+            filter.queue,
+          )}
+          value={filter.queue ?? null}
+          onChange={(queue) => change({ queue: queue ?? undefined })}
           clearable
           searchable
           size="xs"
           style={{ flex: "1 1 130px", maxWidth: 190 }}
         />
-      )}
+        <Select
+          aria-label="Repository"
+          placeholder="Any repository"
+          data={withChosen(
+            repositories.data?.map((repository) => repository.name),
+            filter.repository,
+          )}
+          value={filter.repository ?? null}
+          onChange={(repository) => change({ repository: repository ?? undefined })}
+          clearable
+          searchable
+          size="xs"
+          style={{ flex: "1 1 150px", maxWidth: 260 }}
+        />
+        {(filter.namespace !== undefined || namespaces.some((name) => name !== "default")) && (
+          <Select
+            aria-label="Namespace"
+            placeholder="Any namespace"
+            data={withChosen(namespaces, filter.namespace).sort()}
+            value={filter.namespace ?? null}
+            onChange={(namespace) => change({ namespace: namespace ?? undefined })}
+            clearable
+            searchable
+            size="xs"
+            style={{ flex: "1 1 130px", maxWidth: 190 }}
+          />
+        )}
+      </Group>
       {isFiltered(filter) && (
         <Button variant="subtle" size="xs" leftSection={<IconFilterX size={14} />} onClick={() => onChange(everything)}>
           Clear filters
