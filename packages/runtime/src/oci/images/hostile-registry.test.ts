@@ -292,7 +292,8 @@ describe("a hostile registry", () => {
   });
 });
 
-describeWithEngines(["registry"], "a hostile registry of the network", () => {
+// With an engine, the registry has an address that is not the loopback's, where nothing would be nearer.
+describeWithEngines(["docker", "registry"], "a hostile registry of the network", () => {
   it("does not lead to this machine's own addresses", async () => {
     const host = engines().registry?.address.replace(/:\d+$/, "") ?? "";
     await using inside = await openRegistry((_, response) => response.end("{}"));
@@ -300,8 +301,6 @@ describeWithEngines(["registry"], "a hostile registry of the network", () => {
       await using registry = await openRegistry((_, response) => {
         response.writeHead(307, { location: target }).end();
       }, host);
-      // On the loopback there is nothing that is nearer.
-      if (reachOfAddress(host) === "host") return;
       await using place = await openStore({ insecure: [registry.address] });
 
       const error: unknown = await place.prepare(`${registry.address}/x/y:1`).catch((reason: unknown) => reason);

@@ -39,7 +39,8 @@ export function planEviction({ images, sizes, inUse, leftOver, maximumBytes }: C
   for (const name of leftOver) if (!uses.has(name)) remove(name);
   for (const image of images.toSorted((a, b) => a.usedAt - b.usedAt)) {
     if (total <= maximumBytes) break;
-    if (image.names.some((name) => inUse.has(name))) continue;
+    // Some of its parts may be those of another one that is in use.
+    if (image.names.length > 0 && image.names.every((name) => inUse.has(name))) continue;
     references.push(image.reference);
     for (const name of new Set(image.names)) {
       const others = (uses.get(name) ?? 1) - 1;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** What comes too slowly to ever end. */
-export class StalledError extends Error {
+class StalledError extends Error {
   override readonly name: string = "StalledError";
 }
 
