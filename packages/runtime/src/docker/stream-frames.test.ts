@@ -36,3 +36,10 @@ it("hands on what it has of a frame that announces 4 GB", () => {
   const [piece] = new StreamFrames().push(Buffer.concat([header, Buffer.alloc(1000)]));
   expect(piece?.bytes.length).toBe(1000);
 });
+
+it("hands large neighbours on where they lie, without a copy", () => {
+  const wire = Buffer.concat([frame(1, "a".repeat(5000)), frame(1, "b".repeat(5000)), frame(1, "c"), frame(1, "d")]);
+  const pieces = new StreamFrames().push(wire);
+  expect(pieces.map(({ bytes }) => bytes.length)).toEqual([5000, 5000, 2]);
+  for (const { bytes } of pieces.slice(0, 2)) expect(bytes.buffer).toBe(wire.buffer);
+});

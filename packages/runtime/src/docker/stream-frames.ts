@@ -4,6 +4,8 @@ export interface Piece {
 }
 
 const headerLength = 8;
+/** From here on, copying costs more than handling one piece more. */
+const worthItsOwn = 4096;
 
 /**
  * Takes apart the engine's multiplexed stream: frames of an 8-byte header (stream, three zeros, big-endian length) and a
@@ -16,15 +18,18 @@ export class StreamFrames {
   #payloadLeft = 0;
 
   /**
-   * What this chunk holds, in order; neighbours of one stream in one piece, since a program that writes a line at a time
-   * makes thousands of frames. Pieces may share the chunk's memory.
+   * What this chunk holds, in order; small neighbours of one stream in one piece, since a program that writes a line at a
+   * time makes thousands of frames. Large ones are not copied. Pieces may share the chunk's memory.
    */
   push(chunk: Buffer): readonly Piece[] {
     const runs: { readonly stream: Piece["stream"]; readonly parts: Buffer[] }[] = [];
     for (const { stream, bytes } of this.#payloads(chunk)) {
       const last = runs.at(-1);
-      if (last?.stream === stream) last.parts.push(bytes);
-      else runs.push({ stream, parts: [bytes] });
+      if (last?.stream === stream && bytes.length < worthItsOwn && (last.parts[0]?.length ?? 0) < worthItsOwn) {
+        last.parts.push(bytes);
+      } else {
+        runs.push({ stream, parts: [bytes] });
+      }
     }
     return runs.map(({ stream, parts }) => ({
       stream,
