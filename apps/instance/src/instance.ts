@@ -9,6 +9,7 @@ import { DataDirectory } from "./data-directory.ts";
 import { forgetOldExecutors } from "./executors/executor-registry.ts";
 import { forgetPushedMetrics } from "./executors/pushed-metrics-store.ts";
 import { Metrics } from "./http/metrics.ts";
+import { forgetEndedSessions } from "./http/rest-api/sessions.ts";
 import { close, createHttpServer, listen } from "./http/server.ts";
 import { Dispatcher } from "./queues/dispatcher.ts";
 import { deleteSpentTokens, expireLeases } from "./queues/expire-leases.ts";
@@ -163,6 +164,7 @@ async function housekeep(config: InstanceConfig, db: Database, blobs: BlobStore,
   await forgetOldExecutors(db);
   await forgetOldUses(db);
   await forgetPushedMetrics(db);
+  await forgetEndedSessions(db);
   await applyRetention(db, config.retention, signal);
   await collectBlobGarbage(db, blobs, signal);
 }

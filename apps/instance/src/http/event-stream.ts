@@ -1,11 +1,20 @@
 import { once } from "node:events";
+import type { OutgoingHttpHeaders } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
 const heartbeatMs = 10_000;
+const checkAgainMs = 3000;
 
 export interface StreamedEvent {
   readonly id?: string | null;
   readonly data: unknown;
+}
+
+export interface EventStreamOptions {
+  /** Ends the stream. */
+  readonly stopping: AbortSignal;
+  /** Asked every few seconds: whether who asks may still read. Default: yes. */
+  readonly stillAllowed?: () => Promise<boolean>;
 }
 
 /**
@@ -15,7 +24,7 @@ export interface StreamedEvent {
 export async function sendEventStream(
   request: FastifyRequest,
   reply: FastifyReply,
-  stopping: AbortSignal,
+  { stopping, stillAllowed }: EventStreamOptions,
   source: (signal: AbortSignal) => AsyncIterable<StreamedEvent>,
 ): Promise<void> {
   const gone = new AbortController();
@@ -26,9 +35,9 @@ export async function sendEventStream(
   raw.once("close", () => gone.abort(new Error("the client hung up")));
   reply.hijack();
   raw.writeHead(200, {
+    ...(reply.getHeaders() as OutgoingHttpHeaders),
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store, no-transform",
-    "x-content-type-options": "nosniff",
     // nginx would hold events back.
     "x-accel-buffering": "no",
   });
@@ -37,6 +46,13 @@ export async function sendEventStream(
   const heartbeat = setInterval(() => {
     if (!raw.writableNeedDrain) raw.write(": heartbeat\n\n");
   }, heartbeatMs);
+  const check = setInterval(async () => {
+    const allowed = await stillAllowed?.().catch((error: unknown) => {
+      request.log.warn({ err: error }, "event stream ended: its credentials could not be checked");
+      return false;
+    });
+    if (allowed === false) gone.abort(new Error("the credentials hold no longer"));
+  }, checkAgainMs);
   try {
     for await (const event of source(signal)) {
       if (signal.aborted) break;
@@ -48,6 +64,7 @@ export async function sendEventStream(
     if (!signal.aborted) request.log.error({ err: error }, "event stream failed");
   } finally {
     clearInterval(heartbeat);
+    clearInterval(check);
     raw.end();
   }
 }

@@ -1,5 +1,6 @@
 import type { ApiError } from "@airlock/api";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { securityHeaders } from "./security-headers.ts";
 
 /** Answers addresses that the router cannot read, in the way of the API that they lie in. */
 export function answerFrameworkError(
@@ -8,7 +9,7 @@ export function answerFrameworkError(
   reply: FastifyReply,
 ): void {
   const status = error.statusCode ?? 400;
-  reply.headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
+  reply.headers({ ...securityHeaders, "cache-control": "no-store" });
   if (!request.url.startsWith("/api/v1/")) {
     reply.status(status).type("text/plain; charset=utf-8").send("the address cannot be read");
     return;

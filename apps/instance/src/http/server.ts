@@ -12,6 +12,7 @@ import { answerFrameworkError } from "./framework-errors.ts";
 import { limitConnections } from "./limit-connections.ts";
 import { operationRoutes } from "./operation-routes.ts";
 import { restApi } from "./rest-api/rest-api.ts";
+import { sendSecurityHeaders } from "./security-headers.ts";
 import { webRoutes } from "./web-routes.ts";
 
 const bodyLimit = 1024 * 1024;
@@ -55,6 +56,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
       reply.elapsedTime / 1000,
     );
   });
+  sendSecurityHeaders(app, context.config.externalUrl);
   limitConnections(app.server);
   limitBodyTime(app, requestTimeoutMs);
   watchAuthentication(app, context.metrics);

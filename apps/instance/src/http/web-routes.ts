@@ -26,8 +26,6 @@ export async function webRoutes(app: FastifyInstance, webDirectory: string): Pro
   app.addHook("onRequest", async (_request, reply) => {
     reply.headers({
       "content-security-policy": contentSecurityPolicy,
-      "x-content-type-options": "nosniff",
-      "referrer-policy": "no-referrer",
       "cross-origin-opener-policy": "same-origin",
     });
   });

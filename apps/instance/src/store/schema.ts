@@ -203,6 +203,11 @@ interface ExecutorsTable {
   last_seen_at: ColumnType<Date, never, Date>;
 }
 
+interface EndedSessionsTable {
+  id: string;
+  expires_at: Date;
+}
+
 interface CodeIntelUploadsTable {
   id: Generated<number>;
   state: Generated<"uploading" | "uploaded">;
@@ -223,6 +228,7 @@ interface CodeIntelUploadsTable {
 /** The tables as the newest migration leaves them. 64-bit integers are read as numbers: ids and sizes stay below 2^53. */
 export interface Schema {
   code_intel_uploads: CodeIntelUploadsTable;
+  ended_sessions: EndedSessionsTable;
   queues: QueuesTable;
   repositories: RepositoriesTable;
   jobs: JobsTable;

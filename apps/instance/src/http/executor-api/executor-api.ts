@@ -40,7 +40,7 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
     return reply.status(404).type("text/plain; charset=utf-8").send("there is no such route");
   });
   app.addHook("onRequest", async (_request, reply) => {
-    reply.headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
+    reply.header("cache-control", "no-store");
   });
   await app.register(async (scope) => {
     // Before the body is read: a stranger's body costs nothing.

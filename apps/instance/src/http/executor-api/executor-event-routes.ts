@@ -13,7 +13,7 @@ const lookAgainMs = 5000;
 export function executorEventRoutes(app: FastifyInstance, context: InstanceContext): void {
   app.get("/events", async (request, reply) => {
     const { executorName } = parseBody(EventsQuery, request.query);
-    await sendEventStream(request, reply, context.stopping, async function* (signal) {
+    await sendEventStream(request, reply, { stopping: context.stopping }, async function* (signal) {
       for await (const event of executorNews(context, executorName, signal)) yield { data: event };
     });
   });

@@ -53,7 +53,6 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
           "content-type": "application/octet-stream",
           "content-length": content.totalBytes,
           "content-disposition": `attachment; filename="job-${id}-attempt-${attempt}-${name}"`,
-          "content-security-policy": "default-src 'none'; sandbox",
           etag: `"${sha256}"`,
         })
         .send(content.stream);

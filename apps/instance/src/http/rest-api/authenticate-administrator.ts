@@ -1,33 +1,13 @@
-import { createHmac } from "node:crypto";
 import { AirlockError } from "@airlock/job";
 // Declares `request.cookies`.
 import type {} from "@fastify/cookie";
 import type { FastifyRequest } from "fastify";
+import type { Database } from "../../store/database.ts";
 import { secretEqual } from "../secret-equal.ts";
-
-export const sessionCookie = "airlock_session";
-export const sessionLifetimeMs = 30 * 24 * 3_600_000;
-
-/**
- * The value of a session cookie: its end and a signature made with the administrator's token, so that every instance
- * with that token accepts it, none keeps state, and a new token ends all sessions.
- */
-export function createSession(administratorToken: string, now: number): string {
-  const expiresAt = now + sessionLifetimeMs;
-  return `${expiresAt}.${sign(administratorToken, expiresAt)}`;
-}
-
-function isValidSession(cookie: string, administratorToken: string, now: number): boolean {
-  const [expiresAt = "", signature = ""] = cookie.split(".");
-  if (!/^\d{13}$/.test(expiresAt) || Number(expiresAt) < now) return false;
-  return secretEqual(signature, sign(administratorToken, Number(expiresAt)));
-}
-
-function sign(administratorToken: string, expiresAt: number): string {
-  return createHmac("sha256", administratorToken).update(`airlock session ${expiresAt}`).digest("base64url");
-}
+import { hasEnded, readSession, type Session, sessionCookie } from "./sessions.ts";
 
 export interface AdministratorAuthentication {
+  readonly db: Database;
   readonly administratorToken: string;
   readonly externalUrl: string | null;
 }
@@ -37,17 +17,35 @@ export interface AdministratorAuthentication {
  * make it send, so one that changes something must come from our own pages.
  * @throws {AirlockError} `unauthorized`, `forbidden`.
  */
-export function authenticateAdministrator(request: FastifyRequest, options: AdministratorAuthentication): void {
+export async function authenticateAdministrator(
+  request: FastifyRequest,
+  options: AdministratorAuthentication,
+): Promise<void> {
   const { authorization } = request.headers;
   if (authorization !== undefined) {
     const [, token] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
     if (token !== undefined && secretEqual(token, options.administratorToken)) return;
     throw unauthorized("the token is not the administrator's");
   }
-  const cookie = request.cookies[sessionCookie];
-  if (cookie === undefined) throw unauthorized("no credentials");
-  if (!isValidSession(cookie, options.administratorToken, Date.now())) throw unauthorized("the session has ended");
+  if (request.cookies[sessionCookie] === undefined) throw unauthorized("no credentials");
+  if (!(await sessionHolds(request, options))) throw unauthorized("the session has ended");
   if (request.method !== "GET" && request.method !== "HEAD") requireSameOrigin(request, options.externalUrl);
+}
+
+/** Whether a request that was let in still would be, a while later: a token holds as long as the instance runs. */
+export async function stillHolds(request: FastifyRequest, options: AdministratorAuthentication): Promise<boolean> {
+  return request.headers.authorization !== undefined || (await sessionHolds(request, options));
+}
+
+async function sessionHolds(request: FastifyRequest, options: AdministratorAuthentication): Promise<boolean> {
+  const session = sessionOf(request, options.administratorToken);
+  return session !== null && !(await hasEnded(options.db, session));
+}
+
+/** The session whose cookie came along; `null`: none, or none that is valid. */
+export function sessionOf(request: FastifyRequest, administratorToken: string): Session | null {
+  const cookie = request.cookies[sessionCookie];
+  return cookie === undefined ? null : readSession(cookie, administratorToken, Date.now());
 }
 
 /** @throws {AirlockError} `forbidden` when another site made the browser send this. */

@@ -5,6 +5,7 @@ import type { InstanceContext } from "../../instance-context.ts";
 import { Bell } from "../../logs/bell.ts";
 import { getJobSummaries } from "../../queues/job-views.ts";
 import { sendEventStream } from "../event-stream.ts";
+import { streamOptions } from "./stream-options.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 /** An executor that falls silent sends no notice: the list is compared this often. */
@@ -23,7 +24,7 @@ export function eventRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => {
-      await sendEventStream(request, reply, context.stopping, async function* (signal) {
+      await sendEventStream(request, reply, streamOptions(request, context), async function* (signal) {
         for await (const event of listEvents(context, signal)) yield { data: event };
       });
     },

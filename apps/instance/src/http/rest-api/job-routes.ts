@@ -10,6 +10,7 @@ import { getJobView, listJobs } from "../../queues/job-views.ts";
 import { submitJob } from "../../queues/submit-job.ts";
 import { type TransitionResult, transitionJob } from "../../queues/transition-job.ts";
 import { sendEventStream } from "../event-stream.ts";
+import { streamOptions } from "./stream-options.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 
 const JobParams = z.strictObject({ id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER) });
@@ -157,7 +158,7 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       const { id } = request.params;
       await view(id);
       const after = parsePosition(request.headers["last-event-id"]);
-      await sendEventStream(request, reply, context.stopping, async function* (signal) {
+      await sendEventStream(request, reply, streamOptions(request, context), async function* (signal) {
         for await (const { id: eventId, event } of followJob(context, id, { after, signal })) {
           yield { id: eventId, data: event };
         }

@@ -41,7 +41,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     return reply.status(404).send(body);
   });
   app.addHook("onRequest", async (_request, reply) => {
-    reply.headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
+    reply.header("cache-control", "no-store");
   });
   await app.register(swagger, {
     openapi: {
@@ -57,7 +57,8 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
   await app.register(async (scope) => sessionRoutes(withZod(scope), context));
   await app.register(async (scope) => {
     scope.addHook("onRequest", async (request) => {
-      authenticateAdministrator(request, {
+      await authenticateAdministrator(request, {
+        db: context.db,
         administratorToken: context.administratorToken,
         externalUrl: context.config.externalUrl,
       });

@@ -3,17 +3,12 @@ import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { InstanceContext } from "../../instance-context.ts";
 import { secretEqual } from "../secret-equal.ts";
-import {
-  authenticateAdministrator,
-  createSession,
-  requireSameOrigin,
-  sessionCookie,
-  sessionLifetimeMs,
-} from "./authenticate-administrator.ts";
+import { authenticateAdministrator, requireSameOrigin, sessionOf } from "./authenticate-administrator.ts";
+import { createSession, endSession, sessionCookie, sessionLifetimeMs } from "./sessions.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
-  const { administratorToken, version } = context;
+  const { administratorToken, db, version } = context;
   const { externalUrl } = context.config;
   const cookie = {
     path: "/",
@@ -58,15 +53,28 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
     "/session",
     { schema: { tags, summary: "Who asks", response: { 200: SessionView, ...errorAnswers } } },
     async (request) => {
-      authenticateAdministrator(request, { administratorToken, externalUrl });
+      await authenticateAdministrator(request, { db, administratorToken, externalUrl });
       return { role: "administrator" as const, version };
     },
   );
 
   app.delete(
     "/session",
-    { schema: { tags, summary: "End the session", security: [], response: { 204: z.null(), ...errorAnswers } } },
-    async (_request, reply) => {
+    {
+      schema: {
+        tags,
+        summary: "End the session",
+        description: "Copies of its cookie open nothing any more, and streams that it opened end within seconds.",
+        security: [],
+        response: { 204: z.null(), ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      const session = sessionOf(request, administratorToken);
+      if (session) {
+        requireSameOrigin(request, externalUrl);
+        await endSession(db, session);
+      }
       reply.clearCookie(sessionCookie, cookie);
       return reply.status(204).send(null);
     },

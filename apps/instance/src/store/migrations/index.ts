@@ -5,6 +5,7 @@ import { uploads } from "./0004-uploads.ts";
 import { secrets } from "./0005-secrets.ts";
 import { operations } from "./0006-operations.ts";
 import { namespaces } from "./0007-namespaces.ts";
+import { endedSessions } from "./0008-ended-sessions.ts";
 
 /** One step of the schema. Never changed once released: the next change is the next number. */
 export interface Migration {
@@ -22,4 +23,5 @@ export const migrations: readonly Migration[] = [
   secrets,
   operations,
   namespaces,
+  endedSessions,
 ];

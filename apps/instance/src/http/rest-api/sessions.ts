@@ -1,0 +1,54 @@
+import { createHmac, randomBytes } from "node:crypto";
+import { sql } from "kysely";
+import type { Database } from "../../store/database.ts";
+import { secretEqual } from "../secret-equal.ts";
+
+export const sessionCookie = "airlock_session";
+export const sessionLifetimeMs = 30 * 24 * 3_600_000;
+
+export interface Session {
+  readonly id: string;
+  /** Unix time in ms. */
+  readonly expiresAt: number;
+}
+
+/**
+ * The value of a session cookie: its end, a number of its own and a signature made with the administrator's token, so
+ * that every instance with that token accepts it, and a new token ends all sessions.
+ */
+export function createSession(administratorToken: string, now: number): string {
+  const session: Session = { id: randomBytes(12).toString("hex"), expiresAt: now + sessionLifetimeMs };
+  return `${session.expiresAt}.${session.id}.${sign(administratorToken, session)}`;
+}
+
+/** `null`: the cookie is forged, or past its time. */
+export function readSession(cookie: string, administratorToken: string, now: number): Session | null {
+  const [, expiresAt, id, signature] = /^(\d{13})\.([0-9a-f]{24})\.([\w-]{43})$/.exec(cookie) ?? [];
+  if (expiresAt === undefined || id === undefined || signature === undefined) return null;
+  const session: Session = { id, expiresAt: Number(expiresAt) };
+  return session.expiresAt >= now && secretEqual(signature, sign(administratorToken, session)) ? session : null;
+}
+
+function sign(administratorToken: string, session: Session): string {
+  const text = `airlock session ${session.expiresAt} ${session.id}`;
+  return createHmac("sha256", administratorToken).update(text).digest("base64url");
+}
+
+/** From now on the cookie opens nothing, whoever has a copy of it. */
+export async function endSession(db: Database, session: Session): Promise<void> {
+  await db
+    .insertInto("ended_sessions")
+    .values({ id: session.id, expires_at: new Date(session.expiresAt) })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
+export async function hasEnded(db: Database, session: Session): Promise<boolean> {
+  const row = await db.selectFrom("ended_sessions").select("id").where("id", "=", session.id).executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Those that would be over by now anyway. */
+export async function forgetEndedSessions(db: Database): Promise<void> {
+  await db.deleteFrom("ended_sessions").where("expires_at", "<", sql<Date>`now()`).execute();
+}

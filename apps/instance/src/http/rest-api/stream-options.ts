@@ -1,0 +1,13 @@
+import type { FastifyRequest } from "fastify";
+import type { InstanceContext } from "../../instance-context.ts";
+import type { EventStreamOptions } from "../event-stream.ts";
+import { stillHolds } from "./authenticate-administrator.ts";
+
+/** A stream lives as long as the instance and the credentials that opened it. */
+export function streamOptions(request: FastifyRequest, context: InstanceContext): EventStreamOptions {
+  const { db, administratorToken, config, stopping } = context;
+  return {
+    stopping,
+    stillAllowed: () => stillHolds(request, { db, administratorToken, externalUrl: config.externalUrl }),
+  };
+}
