@@ -1,8 +1,13 @@
 import { execFile } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
 import { expect, it } from "vitest";
 import { createDatabase } from "./create-database.ts";
+import { debianFixture } from "./debian-fixture.ts";
+import { debianImages } from "./debian-image.ts";
+import { findDebianMirror } from "./debian-mirror.ts";
 import { describeWithEngines, engines } from "./engines.ts";
 import { parseEngineNames } from "./engines-contract.ts";
 
@@ -32,5 +37,24 @@ describeWithEngines(["oci"], "the OCI engine", () => {
   it("is a runtime that answers", async () => {
     const { runtimePath } = engines().oci ?? expect.unreachable();
     expect((await run(runtimePath, ["--version"])).stdout).toContain("spec: 1.");
+  });
+});
+
+describeWithEngines(["debian"], "the Debian engine", () => {
+  it("makes images that Docker and OCI tools read, and keeps packages beside them", async () => {
+    const { imagesDirectory, packagesDirectory } = await debianFixture();
+    const saved = await readFile(join(imagesDirectory, "manifest.json"), "utf8");
+    const layout = await readFile(join(imagesDirectory, "index.json"), "utf8");
+    for (const reference of Object.values(debianImages)) {
+      expect(saved).toContain(reference);
+      expect(layout).toContain(reference);
+    }
+    expect(await readdir(packagesDirectory)).toContainEqual(expect.stringMatching(/^cron_.*\.deb$/));
+  }, 300_000);
+
+  it("takes the distribution from where the machine does", async () => {
+    const { suite, url } = await findDebianMirror();
+    expect(await readFile("/etc/os-release", "utf8")).toContain(`VERSION_CODENAME=${suite}\n`);
+    expect(url).toMatch(/^https?:\/\/[^/]+\/\w+/);
   });
 });
