@@ -148,6 +148,39 @@ describe("the executor's configuration", () => {
     );
   });
 
+  it("reads what an administrator says about images, and says what is wrong with it", () => {
+    const { runtime } = parseConfig({
+      ...minimal,
+      EXECUTOR_ALLOWED_IMAGES: "alpine, registry.example.com/*",
+      EXECUTOR_DENIED_IMAGES: "*:latest",
+      EXECUTOR_DOCKER_REGISTRY_MIRROR_URL: "https://mirror.example.com, http://10.0.0.1:5000/",
+      EXECUTOR_IMAGE_CACHE_SIZE: "0",
+    });
+    expect(runtime.images).toMatchObject({
+      policy: { pull: "if-not-present", requireDigest: false, denied: [{ name: "*", version: ":latest" }] },
+      cacheBytes: null,
+      certificatesDirectory: "/etc/docker/certs.d",
+    });
+    expect(runtime.images.policy.allowed?.map(({ name }) => name)).toEqual([
+      "docker.io/library/alpine",
+      "registry.example.com/*",
+    ]);
+    expect(runtime.images.mirrors.map(({ origin }) => origin)).toEqual([
+      "https://mirror.example.com",
+      "http://10.0.0.1:5000",
+    ]);
+    expect(parseConfig(minimal).runtime.images.policy).toMatchObject({ allowed: null, denied: [] });
+
+    const refused = (more: Record<string, string>) => () => parseConfig({ ...minimal, ...more });
+    expect(refused({ EXECUTOR_ALLOWED_IMAGES: "registry.example.com*" })).toThrow(/EXECUTOR_ALLOWED_IMAGES is wrong/);
+    expect(refused({ EXECUTOR_IMAGE_PULL_POLICY: "sometimes" })).toThrow(/must be if-not-present/);
+    const mirror = "https://user:hunter2@mirror.example.com";
+    expect(refused({ EXECUTOR_DOCKER_REGISTRY_MIRROR_URL: mirror })).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining("hunter2") }),
+    );
+    expect(refused({ EXECUTOR_STEP_CA_CERTIFICATES: "true" })).toThrow(/NODE_EXTRA_CA_CERTS names no authorities/);
+  });
+
   it("gives a job the whole machine where the protocol's 0 means no limit", () => {
     const { job } = parseConfig({ ...minimal, EXECUTOR_JOB_NUM_CPUS: "0", EXECUTOR_JOB_MEMORY: "0" });
 

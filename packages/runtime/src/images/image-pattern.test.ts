@@ -43,6 +43,8 @@ describe("a pattern of images", () => {
   });
 
   it.each([
+    "registry.example.com",
+    "registry.example.com*",
     "registry.example.com*/x",
     "re*.example.com/x",
     "registry.example.com/",

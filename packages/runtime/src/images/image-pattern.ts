@@ -26,6 +26,9 @@ export function parseImagePattern(text: string): ImagePattern {
   const { name, version } = splitVersion(trimmed);
   if (name === "*") return { text: trimmed, name, version };
   const slash = name.indexOf("/");
+  if (slash < 0 && name.includes(".")) {
+    throw new RangeError(`"${trimmed}" may be a registry or a name: write HOST/* or docker.io/library/NAME`);
+  }
   const first = slash < 0 ? "" : name.slice(0, slash);
   const namesRegistry = /[.:[]/.test(first) || first === "localhost" || first === "*";
   const registry = namesRegistry ? patternRegistry(first) : "docker.io";
