@@ -1,11 +1,6 @@
-import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import {
   type ExecutorView,
   JobLiveEvent,
@@ -27,6 +22,7 @@ import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createS3BlobStore, type S3BlobStoreOptions } from "../blobs/s3-blob-store.ts";
 import { jobHeaders, readEvents, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
+import { startInstanceProcess } from "../testing/instance-process.ts";
 import { type RoundRobinProxy, startRoundRobinProxy } from "../testing/round-robin-proxy.ts";
 
 const executorName = "traveller";
@@ -459,7 +455,13 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
   it("go on when one is killed: what it handed out lives by heartbeats to the other, or ends with its lease", async () => {
     const queue = await newQueue({ leaseMs: 2000, heartbeatIntervalMs: 300 });
     await using directory = await temporaryDirectory();
-    await using killed = await startProcess(directory.path);
+    await using killed = await startInstanceProcess({
+      databaseUrl: database.url,
+      dataDirectory: directory.path,
+      administratorToken: one.instance.administratorToken,
+      executorToken: one.instance.executorToken,
+      env: { AIRLOCK_SECRET_KEY: secretKeys.text },
+    });
     await using turns = await startRoundRobinProxy([killed.url, one.url]);
     const ids = [await submit(queue), await submit(queue)];
     const lively = await take(queue, killed, "lively");
@@ -504,38 +506,6 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
 
   async function* follow(id: number, at: TestInstance): AsyncGenerator<JobLiveEvent> {
     for await (const { data } of readEvents(await at.rest("GET", `/jobs/${id}/events`))) yield JobLiveEvent.parse(data);
-  }
-
-  /** An instance on the same database as a process of its own, that can be killed. */
-  async function startProcess(
-    dataDirectory: string,
-  ): Promise<{ url: string; kill(): Promise<void> } & AsyncDisposable> {
-    const main = fileURLToPath(new URL("../main.ts", import.meta.url));
-    const child = spawn(process.execPath, [main, "--listen", "127.0.0.1:0", "--data-dir", dataDirectory], {
-      env: {
-        PATH: "/usr/local/bin:/usr/bin:/bin",
-        AIRLOCK_LOG_LEVEL: "silent",
-        AIRLOCK_DATABASE_URL: database.url,
-        AIRLOCK_TOKEN: one.instance.administratorToken,
-        AIRLOCK_EXECUTOR_TOKEN: one.instance.executorToken,
-        AIRLOCK_SECRET_KEY: secretKeys.text,
-      },
-      stdio: "ignore",
-    });
-    const kill = async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill("SIGKILL");
-      await once(child, "exit");
-    };
-    try {
-      const file = path.join(dataDirectory, "instance.json");
-      await expect.poll(() => existsSync(file), { timeout: 20_000 }).toBe(true);
-      const { url } = JSON.parse(await readFile(file, "utf8")) as { url: string };
-      return { url, kill, [Symbol.asyncDispose]: kill };
-    } catch (error) {
-      await kill();
-      throw error;
-    }
   }
 });
 

@@ -6,19 +6,24 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { InstanceContext } from "../../instance-context.ts";
 import { gitMissing, spawnGit, stopGit } from "../../repositories/git.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
+import { GitSlots } from "./git-slots.ts";
 import { JobScope } from "./job-scope.ts";
 import { LfsRoutes } from "./lfs-routes.ts";
 
 /** What a client asks for is a list of commits it wants and has: even a long one is short. */
 const requestBodyLimit = 16 * 1024 * 1024;
 const uploadPackTimeoutMs = 30 * 60_000;
+/** Nobody reads what git sends, or sends what git waits for, and git itself says something every few seconds. */
+const stalledMs = 2 * 60_000;
 const maxConcurrent = 32;
+/** A job's executor fetches one repository, and submodules, and objects that a partial clone lacks. */
+const maxConcurrentOfJob = 8;
 const uploadPackMemoryBytes = 2 * 1024 ** 3;
 
 /** `git fetch` for executors, and what `git lfs` fetches: the repository of the running job, read only. */
 export function gitRoutes(app: FastifyInstance, context: InstanceContext): void {
   const scope = new JobScope(app, context);
-  const slots = new Slots(maxConcurrent);
+  const slots = new GitSlots({ total: maxConcurrent, perHolder: maxConcurrentOfJob });
   const lfs = new LfsRoutes(context);
   // The body goes to git as it comes.
   app.removeAllContentTypeParsers();
@@ -32,8 +37,10 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     }
     const name = /^(.+)\/info\/refs$/.exec(request.params["*"])?.[1];
     if (!name) throw new ExecutorApiError(404, "there is no such route");
-    const directory = await authorize(request, name);
+    const commit = permit(request, name);
+    if (request.query.service === undefined) throw new ExecutorApiError(403, "only clients of git's smart protocol");
     if (request.query.service !== "git-upload-pack") throw new ExecutorApiError(403, "repositories are read only");
+    const directory = await context.repositories.directoryWith(name, commit);
     const version2 = gitProtocol(request) === "version=2";
     await uploadPack(request, reply, {
       directory,
@@ -52,7 +59,10 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     }
     const name = /^(.+)\/git-upload-pack$/.exec(request.params["*"])?.[1];
     if (!name) throw new ExecutorApiError(404, "there is no such route");
-    const directory = await authorize(request, name);
+    const commit = permit(request, name);
+    const encoding = request.headers["content-encoding"] ?? "identity";
+    if (!/^(?:identity|(?:x-)?gzip)$/i.test(encoding)) throw new ExecutorApiError(415, "only gzip is unpacked");
+    const directory = await context.repositories.directoryWith(name, commit);
     await uploadPack(request, reply, {
       directory,
       args: [],
@@ -61,11 +71,6 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     });
     return reply;
   });
-
-  /** The mirror's directory, if the credentials open this repository. */
-  async function authorize(request: FastifyRequest, name: string): Promise<string> {
-    return context.repositories.directoryWith(name, permit(request, name));
-  }
 
   /** The commit that the credentials are for; `null`: any. */
   function permit(request: FastifyRequest, name: string): string | null {
@@ -90,13 +95,17 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     const gone = new AbortController();
     reply.raw.once("close", () => gone.abort(new Error("the client hung up")));
     const signal = AbortSignal.any([gone.signal, context.stopping, AbortSignal.timeout(uploadPackTimeoutMs)]);
-    using _slot = await slots.take(signal);
+    const credentials = scope.credentialsOf(request);
+    using _slot = await slots.take(credentials.kind === "token" ? `job ${credentials.job}` : "", signal);
+    reply.raw.setTimeout(stalledMs, () => gone.abort(new Error(`nothing moved for ${stalledMs} ms`)));
     const git = spawnGit(context.repositories.environment, {
       gitDirectory: options.directory,
       args: ["upload-pack", "--strict", "--stateless-rpc", ...options.args, options.directory],
       config: {
         "uploadpack.allowAnySHA1InWant": "true",
         "uploadpack.allowFilter": "true",
+        // Not by patterns that the repository itself holds, which take as long as it likes.
+        "uploadpackfilter.sparse:oid.allow": "false",
         // Our own bookkeeping; its commits are still given out by their SHA.
         "uploadpack.hideRefs": "refs/airlock",
         // Many may run at once: each within little memory, large files passed on as they are.
@@ -108,7 +117,11 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
       env: gitProtocol(request) ? { GIT_PROTOCOL: gitProtocol(request) } : {},
       limits: { memoryBytes: uploadPackMemoryBytes },
     });
-    const stop = () => stopGit(git);
+    const stop = () => {
+      stopGit(git);
+      // Who does not read would keep the end of the answer waiting, too.
+      if (signal.aborted) reply.raw.destroy();
+    };
     signal.addEventListener("abort", stop, { once: true });
     let stderr = "";
     git.stderr.on("data", (data: Buffer) => {
@@ -153,7 +166,7 @@ async function sendBody(request: FastifyRequest, stdin: NodeJS.WritableStream): 
     }
   };
   try {
-    if (request.headers["content-encoding"] === "gzip") {
+    if (/gzip$/i.test(request.headers["content-encoding"] ?? "")) {
       await pipeline(request.raw, createGunzip(), limited, stdin);
     } else {
       await pipeline(request.raw, limited, stdin);
@@ -170,36 +183,4 @@ async function sendBody(request: FastifyRequest, stdin: NodeJS.WritableStream): 
 function gitProtocol(request: FastifyRequest): string {
   const header = request.headers["git-protocol"];
   return typeof header === "string" && /^version=[012]$/.test(header) ? header : "";
-}
-
-/** Lets a number of processes run at once; the others wait in order. */
-class Slots {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async take(signal: AbortSignal): Promise<Disposable> {
-    if (this.#free > 0) this.#free -= 1;
-    else {
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const leave = () => {
-        const index = this.#waiting.indexOf(resolve);
-        if (index !== -1) this.#waiting.splice(index, 1);
-        reject(signal.reason);
-      };
-      this.#waiting.push(resolve);
-      signal.addEventListener("abort", leave, { once: true });
-      await promise.finally(() => signal.removeEventListener("abort", leave));
-    }
-    return { [Symbol.dispose]: () => this.#give() };
-  }
-
-  #give(): void {
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#free += 1;
-  }
 }

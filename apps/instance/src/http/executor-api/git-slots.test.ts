@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { GitSlots } from "./git-slots.ts";
+
+const { signal } = new AbortController();
+
+describe("the places for git", () => {
+  it("are given in order, and the share of one holder does not keep another waiting", async () => {
+    const slots = new GitSlots({ total: 3, perHolder: 2 });
+    const entered: string[] = [];
+    const take = async (name: string, holder: string) => {
+      const slot = await slots.take(holder, signal);
+      entered.push(name);
+      return slot;
+    };
+    const [a1, a2, a3, b1, b2] = ["a1", "a2", "a3", "b1", "b2"].map((name) => take(name, name.charAt(0)));
+    (await b1)?.[Symbol.dispose]();
+    const second = await b2;
+    expect(entered).toEqual(["a1", "a2", "b1", "b2"]);
+    (await a2)?.[Symbol.dispose]();
+    const third = await a3;
+    expect(entered.at(-1)).toBe("a3");
+    for (const slot of [await a1, second, third]) slot?.[Symbol.dispose]();
+    // All three are free again.
+    await Promise.all(["x", "y", "z"].map((holder) => take(holder, holder)));
+    expect(entered).toHaveLength(8);
+  });
+
+  it("are not kept for somebody who left", async () => {
+    const slots = new GitSlots({ total: 1, perHolder: 1 });
+    const first = await slots.take("a", signal);
+    const gone = new AbortController();
+    const left = slots.take("b", gone.signal);
+    const next = slots.take("c", signal);
+    gone.abort(new Error("hung up"));
+    await expect(left).rejects.toThrow("hung up");
+    await expect(slots.take("d", gone.signal)).rejects.toThrow("hung up");
+    first[Symbol.dispose]();
+    (await next)[Symbol.dispose]();
+    (await slots.take("a", signal))[Symbol.dispose]();
+  });
+});

@@ -1,0 +1,65 @@
+export interface GitSlotsOptions {
+  /** All together. */
+  readonly total: number;
+  /** Of one holder: whoever asks for many is not to keep the others waiting. */
+  readonly perHolder: number;
+}
+
+interface Waiter {
+  readonly holder: string;
+  readonly enter: () => void;
+}
+
+/** Lets a number of processes run at once; the others wait in order, past those whose holder has its share already. */
+export class GitSlots {
+  readonly #options: GitSlotsOptions;
+  readonly #held = new Map<string, number>();
+  #running = 0;
+  readonly #waiting: Waiter[] = [];
+
+  constructor(options: GitSlotsOptions) {
+    this.#options = options;
+  }
+
+  /** @throws the signal's reason when it is aborted before there is room. */
+  async take(holder: string, signal: AbortSignal): Promise<Disposable> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter = { holder, enter: resolve };
+    const leave = () => {
+      const index = this.#waiting.indexOf(waiter);
+      // Let in already: who gave it the place counts on it to be given back.
+      if (index === -1) return;
+      this.#waiting.splice(index, 1);
+      reject(signal.reason);
+    };
+    this.#waiting.push(waiter);
+    signal.addEventListener("abort", leave, { once: true });
+    this.#admit();
+    await promise.finally(() => signal.removeEventListener("abort", leave));
+    return { [Symbol.dispose]: () => this.#give(holder) };
+  }
+
+  #admit(): void {
+    while (this.#running < this.#options.total) {
+      const index = this.#waiting.findIndex(({ holder }) => this.#heldBy(holder) < this.#options.perHolder);
+      const [next] = index === -1 ? [] : this.#waiting.splice(index, 1);
+      if (!next) return;
+      this.#running += 1;
+      this.#held.set(next.holder, this.#heldBy(next.holder) + 1);
+      next.enter();
+    }
+  }
+
+  #give(holder: string): void {
+    this.#running -= 1;
+    const left = this.#heldBy(holder) - 1;
+    if (left > 0) this.#held.set(holder, left);
+    else this.#held.delete(holder);
+    this.#admit();
+  }
+
+  #heldBy(holder: string): number {
+    return this.#held.get(holder) ?? 0;
+  }
+}

@@ -1,0 +1,20 @@
+import { readdir, readFile } from "node:fs/promises";
+
+/** Ids of the running children of a process that bear this name. */
+export async function childrenNamed(parent: number, name: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    // Command lines are not read: that waits for processes that are out of memory.
+    const stat = await readFile(`/proc/${entry}/stat`, "utf8").catch(() => ""); // It has ended meanwhile.
+    const [, command, state, parentId] = /^\d+ \((.*)\) (\S) (\d+) /s.exec(stat) ?? [];
+    if (command === name && state !== "Z" && Number(parentId) === parent) found.push(Number(entry));
+  }
+  return found;
+}
+
+/** Resident memory of a process, in bytes. */
+export async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}
