@@ -69,7 +69,7 @@ export async function runExecutor({
   stack.defer(() => runtime.close());
   const description = await runtime.describe({ signal });
   const withoutNetwork = egressWarning(config.job.egress, description);
-  if (withoutNetwork !== null) logger.warn({ finding: withoutNetwork }, "egress policies can't be enforced");
+  if (withoutNetwork !== null) logger.warn({ hint: withoutNetwork }, "egress policies can't be enforced");
   for (const note of description.notes) {
     if (note !== description.egressProblem) logger.info({ note }, "about this machine");
   }
@@ -120,7 +120,11 @@ export async function runExecutor({
     path,
   });
 
-  const client = new InstanceClient(config.instance, await executorName(config.dataDir));
+  const client = new InstanceClient(
+    config.instance,
+    await executorName(config.dataDir),
+    (operation, failed, durationMs) => metrics.countRequest(operation, failed, durationMs),
+  );
   stack.defer(() => client.close());
   const activeSandboxes = new Set<string>();
   const memory = new IdleMemory();
@@ -148,6 +152,7 @@ export async function runExecutor({
           owner: data.owner,
           activeSandboxes,
           countDenial: (kind) => metrics.countDenial(kind),
+          countCommand: (key, exitCode, durationMs) => metrics.countCommand(key, exitCode, durationMs),
           countIncompleteLog: () => metrics.countIncompleteLog(),
           spoolDir: data.spoolDir,
           options: config.job,

@@ -239,5 +239,17 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
 
     expect(health.status).toBe(200);
     expect(metrics).toContain('src_executor_processor_total{queue="default"} 1');
+    for (const line of [
+      'src_apiworker_command_total{op="exec"} 1',
+      'src_apiworker_command_errors_total{op="exec"} 0',
+      'src_apiworker_command_duration_seconds_count{op="teardown.fs"} 1',
+      'src_apiworker_apiclient_queue_total{op="MarkComplete"} 1',
+      'src_apiworker_apiclient_queue_errors_total{op="Dequeue"} 0',
+      'src_apiworker_apiclient_queue_duration_seconds_count{op="Heartbeat"}',
+    ]) {
+      expect(metrics).toContain(line);
+    }
+    const families = [...metrics.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
+    expect(families).toEqual([...new Set(families)]);
   });
 });

@@ -1,5 +1,6 @@
 import type { EgressDenial } from "@airlock/runtime";
 import type { JobOutcome } from "./job-outcome.ts";
+import { OperationMetrics } from "./operation-metrics.ts";
 
 const bucketSeconds = [30, 60, 150, 300, 450, 600, 900, 1200, 1800, 2700, 3600];
 
@@ -13,6 +14,8 @@ export class Metrics {
   readonly #denials = { connection: 0, name: 0 };
   #egressProblems = 0;
   #incompleteLogs = 0;
+  readonly #commands = new OperationMetrics("src_apiworker_command");
+  readonly #requests = new OperationMetrics("src_apiworker_apiclient_queue");
 
   constructor(queues: readonly string[]) {
     this.#queue = [...queues].sort().join("_");
@@ -42,6 +45,16 @@ export class Metrics {
     this.#incompleteLogs += 1;
   }
 
+  /** A part of a job that ended, by the key of its log entry; all steps count as one operation. */
+  countCommand(key: string, exitCode: number, durationMs: number): void {
+    this.#commands.observe(key.startsWith("step.") ? "exec" : key, durationMs, exitCode !== 0);
+  }
+
+  /** A request to the instance; those that wait for a job last as long as they wait. */
+  countRequest(operation: string, failed: boolean, durationMs: number): void {
+    this.#requests.observe(operation, durationMs, failed);
+  }
+
   /** Prometheus' text format. */
   text(runningJobs: number): string {
     const queue = `queue="${this.#queue}"`;
@@ -61,6 +74,8 @@ export class Metrics {
       `${name}_duration_seconds_bucket{${queue},le="+Inf"} ${this.#count}`,
       `${name}_duration_seconds_sum{${queue}} ${this.#sumSeconds}`,
       `${name}_duration_seconds_count{${queue}} ${this.#count}`,
+      ...this.#commands.lines(),
+      ...this.#requests.lines(),
       "# TYPE airlock_executor_egress_denied_total counter",
       ...Object.entries(this.#denials).map(
         ([kind, count]) => `airlock_executor_egress_denied_total{${queue},kind="${kind}"} ${count}`,

@@ -41,6 +41,8 @@ export interface JobDependencies {
   readonly activeSandboxes: Set<string>;
   /** Called for each destination that a job's egress policy denied. */
   readonly countDenial: (kind: EgressDenial["kind"]) => void;
+  /** Called for each logged part of a job, at its end. */
+  readonly countCommand: (key: string, exitCode: number, durationMs: number) => void;
   /** Called for each job whose log is not whole, apart from what the log's limit cut. */
   readonly countIncompleteLog: () => void;
   /** For what of logs does not fit into memory while the instance is away. */
@@ -74,6 +76,7 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
       secrets,
       maximumBytes: options.maximumLogBytes,
       maximumBytesPerSecond: options.maximumLogBytesPerSecond,
+      onClosed: dependencies.countCommand,
     });
     let outcome: JobOutcome;
     let signal = outer;

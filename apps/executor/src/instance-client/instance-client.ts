@@ -43,8 +43,16 @@ export class InstanceClient {
   readonly #bodies = new BodyPool();
   readonly #options: InstanceOptions;
 
-  constructor(options: InstanceOptions, executorName: string) {
+  readonly #onAnswered: (operation: string, failed: boolean, durationMs: number) => void;
+
+  /** `onAnswered`: called for each request about queues and jobs, answered or not. */
+  constructor(
+    options: InstanceOptions,
+    executorName: string,
+    onAnswered: (operation: string, failed: boolean, durationMs: number) => void = () => {},
+  ) {
     this.#options = options;
+    this.#onAnswered = onAnswered;
     this.executorName = executorName;
     this.#http = new HttpClient(options.url);
   }
@@ -305,9 +313,31 @@ export class InstanceClient {
     body: unknown,
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ) {
-    return await this.#http.request({ method, path: `.executors/${path}`, headers, body, ...options });
+    const startedAt = performance.now();
+    let failed = true;
+    try {
+      const answer = await this.#http.request({ method, path: `.executors/${path}`, headers, body, ...options });
+      failed = false;
+      return answer;
+    } finally {
+      const route = path.split("/").at(-1) ?? "";
+      const operation = operationsByRoute.get(route);
+      if (operation) this.#onAnswered(operation, failed, performance.now() - startedAt);
+    }
   }
 }
+
+/** As the protocol's dashboards call them. */
+const operationsByRoute: ReadonlyMap<string, string> = new Map([
+  ["dequeue", "Dequeue"],
+  ["heartbeat", "Heartbeat"],
+  ["markComplete", "MarkComplete"],
+  ["markErrored", "MarkErrored"],
+  ["markFailed", "MarkFailed"],
+  ["addExecutionLogEntry", "AddExecutionLogEntry"],
+  ["updateExecutionLogEntry", "UpdateExecutionLogEntry"],
+  ["logs", "AppendLogs"],
+]);
 
 const CanceledJobs = z
   .array(z.union([z.int(), z.string()]).transform(String))

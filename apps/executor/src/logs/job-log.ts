@@ -24,6 +24,8 @@ export interface JobLogOptions {
   readonly maximumBytes: number;
   /** Output beyond this is read more slowly, so that the step waits. 0: no limit. */
   readonly maximumBytesPerSecond?: number;
+  /** Called at each entry's end. */
+  readonly onClosed?: (key: string, exitCode: number, durationMs: number) => void;
 }
 
 /** What an instance keeps with each piece of a stream: a step that alternates between its two pays for it. */
@@ -108,7 +110,9 @@ export class JobLog {
           );
         }
         closed = true;
-        sink.close(entryId, exitCode, performance.now() - started);
+        const durationMs = performance.now() - started;
+        sink.close(entryId, exitCode, durationMs);
+        this.#options.onClosed?.(key, exitCode, durationMs);
       },
     };
   }

@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeRepository, temporaryDirectory } from "@airlock/test-kit";
@@ -55,6 +55,28 @@ describe("the cache of repositories", () => {
     expect(await fetchesFor(one)).toBe(0);
     expect(await fetchesFor(three)).toBe(0);
     expect(await fetchesFor(two)).toBeGreaterThan(0);
+  });
+
+  it("takes up what an earlier run finished, and removes what it left half-written", async () => {
+    const request = await make("one");
+    const executor = join(dir, "executor");
+    const first = await WorkspaceBench.create({ dir: executor, instance, overlays: false });
+    await (await first.prepare(request))[Symbol.asyncDispose]();
+    const repositories = join(executor, "repositories");
+    const [key = ""] = await readdir(repositories);
+    const before = (await readdir(join(repositories, key))).sort();
+    // As a kill in the middle of each leaves it.
+    await mkdir(join(repositories, key, "full.git.tmp-1", "objects"), { recursive: true });
+    await mkdir(join(repositories, key, "checkout.tmp-2", "tree", "deep"), { recursive: true });
+    await mkdir(join(repositories, key, "checkout-cut-off", "tree"), { recursive: true });
+    const fetches = instance.gitRequests.length;
+
+    const second = await WorkspaceBench.create({ dir: executor, instance, overlays: false });
+
+    expect((await readdir(join(repositories, key))).sort()).toEqual(before);
+    await using workspace = await second.prepare(request);
+    expect(await readdir(workspace.dir)).toContain("a");
+    expect(instance.gitRequests).toHaveLength(fetches);
   });
 
   it("may be emptied at any time while several slots use it", async () => {
