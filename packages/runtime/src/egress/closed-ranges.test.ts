@@ -44,6 +44,16 @@ describe("what is closed to every job", () => {
     expect(asked()).toBe(1);
   });
 
+  it("holds nobody up for long, and tells later what a slow answer brought", async () => {
+    const answer = Promise.withResolvers<readonly string[]>();
+    const closed = new ClosedRanges({ ranges: [], hosts: ["instance.example.com"], lookUp: () => answer.promise });
+    expect(await closed.refresh(0)).toEqual([]);
+    answer.resolve(["45.45.45.45"]);
+    await answer.promise;
+    expect((await closed.refresh(1)).map(formatRange)).toEqual(["45.45.45.45"]);
+    expect(await closed.refresh(2)).toEqual([]);
+  });
+
   it("does not grow without bound behind a name that changes all the time", async () => {
     const changing = Array.from({ length: 20 }, (_, turn) =>
       Array.from({ length: 50 }, (_, index) => `45.45.${turn}.${index}`),

@@ -23,7 +23,8 @@ export class ClosedRanges {
   readonly #lookUp: (host: string) => Promise<readonly string[]>;
   readonly #found = new Map<string, IpRange>();
   #lookedUpAtMs = Number.NEGATIVE_INFINITY;
-  #lookingUp: Promise<readonly IpRange[]> | undefined;
+  #lookingUp: Promise<void> | undefined;
+  readonly #untold: IpRange[] = [];
 
   constructor({ ranges, hosts, lookUp = systemLookUp }: ClosedRangesOptions) {
     this.#fixed = ranges.map(parseRange);
@@ -35,30 +36,30 @@ export class ClosedRanges {
     return [...this.#fixed, ...this.#found.values()];
   }
 
-  /** Looks the hosts up when that was not done for a minute, and answers what was not known before. Never rejects. */
+  /** Looks the hosts up when that was not done for a minute, and answers each new range once. Never rejects. */
   async refresh(nowMs: number): Promise<readonly IpRange[]> {
-    if (this.#hosts.length === 0 || nowMs - this.#lookedUpAtMs < maxAgeMs) return [];
-    this.#lookingUp ??= this.#lookUpAll(nowMs).finally(() => {
-      this.#lookingUp = undefined;
-    });
-    return Promise.race([this.#lookingUp, sleep(patienceMs, [], { ref: false })]);
+    if (this.#hosts.length > 0 && nowMs - this.#lookedUpAtMs >= maxAgeMs) {
+      this.#lookingUp ??= this.#lookUpAll(nowMs).finally(() => {
+        this.#lookingUp = undefined;
+      });
+      await Promise.race([this.#lookingUp, sleep(patienceMs, undefined, { ref: false })]);
+    }
+    return this.#untold.splice(0);
   }
 
-  async #lookUpAll(nowMs: number): Promise<readonly IpRange[]> {
+  async #lookUpAll(nowMs: number): Promise<void> {
     const answers = await Promise.allSettled(this.#hosts.map((host) => this.#lookUp(host)));
     // One that has no answer now is asked again at the next occasion.
     if (answers.every(({ status }) => status === "fulfilled")) this.#lookedUpAtMs = nowMs;
-    const added: IpRange[] = [];
     for (const answer of answers) {
       for (const range of answer.status === "fulfilled" ? answer.value.map(parseRange) : []) {
         const key = formatRange(range);
-        if (!this.#found.has(key)) added.push(range);
+        if (!this.#found.has(key)) this.#untold.push(range);
         this.#found.delete(key);
         this.#found.set(key, range);
       }
     }
     for (const key of [...this.#found.keys()].slice(0, -maxAddresses)) this.#found.delete(key);
-    return added;
   }
 }
 

@@ -741,6 +741,24 @@ table ip service {
       expect(inside).not.toContain("eth0");
     });
 
+    it("reaches the internet over IPv6 alone where the host has no other way out", async () => {
+      await using undo = new AsyncDisposableStack();
+      const other = undo.use(await startTestNetwork());
+      await other.onHost("ip", "-4", "route", "delete", "default");
+      await other.internet.ask({ op: "name-server", address: nameServer, zones });
+      // Forwarding for one interface only is newer than many kernels.
+      await new HostNetwork(other.hostPath).writeSysctls({ "ipv6/conf/all/forwarding": "1" });
+      const plain = createEgressEngine({ owner: ownerOf("v6"), networkNamespace: other.hostPath, upstreams });
+      undo.defer(() => plain.close());
+      const sandbox = { sandboxId: "v6-only", policy: internet, onDenied: () => {}, signal };
+      const attachment = undo.use(await plain.attachNamespace(sandbox));
+      const agent = undo.use(await startAgent(attachment.namespacePath));
+      expect(await agent.try({ op: "tcp", host: publicIpv6, port: 443 })).toMatch(/^open/);
+      expect(await lookUp({ attachment, agent }, "public.example.com", "AAAA")).toEqual([`AAAA ${publicIpv6}`]);
+      expect(await agent.try({ op: "tcp", host: publicIpv4, port: 443 })).not.toMatch(/^open/);
+      expect(await agent.try({ op: "tcp", host: "fd99::1", port: 443 })).toBe("ECONNREFUSED");
+    });
+
     it("fits a bridge of a container engine with the same rules", async () => {
       await using undo = new AsyncDisposableStack();
       const denials: EgressDenial[] = [];

@@ -144,6 +144,8 @@ class NftablesEngine implements EgressEngine {
   readonly #network: HostNetwork;
   readonly #pool: AddressPool;
   readonly #closed: ClosedRanges;
+  /** What is closed since the rules were made, and not in them yet. */
+  readonly #toClose: IpRange[] = [];
   readonly #options: EgressOptions;
   readonly #forwarding: Forwarding;
   /** Above the range that the kernel gives to outgoing connections by default. */
@@ -447,16 +449,18 @@ class NftablesEngine implements EgressEngine {
 
   /** Closes the addresses that hosts have got since they were looked up last; open connections to them are cut. */
   async #refreshClosed(): Promise<void> {
-    const added = await this.#closed.refresh(Date.now());
-    if (added.length === 0 || this.#installed === undefined) return;
+    this.#toClose.push(...(await this.#closed.refresh(Date.now())));
+    if (this.#toClose.length === 0 || this.#installed === undefined) return;
     await this.#transaction(async () => {
+      const ranges = [...this.#toClose];
       try {
-        await this.#network.nft(closingRuleset(this.#names, added));
+        await this.#network.nft(closingRuleset(this.#names, ranges));
       } catch (error) {
         if (!(error instanceof ToolError)) throw error;
         // Someone flushed the rules, or an older nft does not join ranges: all of them anew, in one transaction.
         await this.#network.nft(this.#wholeRuleset());
       }
+      this.#toClose.splice(0, ranges.length);
     });
     (await this.#resolver)?.configure();
   }
