@@ -77,7 +77,9 @@ export function describeWorkloads(target: WorkloadTarget): void {
           port: sourcesPort,
         }),
       );
-    }, 400_000);
+      // The image is unpacked where it is first used, which is not to be counted as any workload's time.
+      await runJob([{ script: "true" }], { timeoutMs: 200_000 });
+    }, 600_000);
     afterAll(() => cleanup.disposeAsync());
 
     const runtimeWith = (hardening: Partial<Hardening>) => {
@@ -163,20 +165,20 @@ export function describeWorkloads(target: WorkloadTarget): void {
     }
 
     describe("what they refuse", () => {
-      for (const { id, does, script, says, relaxation, runtimes: only } of refusals) {
+      for (const { id, does, script, says, relaxation } of refusals) {
         it(`${id}: ${does}`, async () => {
           const [ended] = await runJob([{ script }]);
           expect(ended?.output).toMatch(says);
           expect(ended?.status).not.toEqual({ kind: "exited", exitCode: 0 });
         });
-        if (only && !only.includes(target.name)) continue;
         it(`${id}: works with the administrator's ${Object.keys(relaxation).join(", ")}`, async () => {
-          const [ended] = await runJob([{ script }], { hardening: relaxation });
+          // Without a user namespace the image is unpacked once more.
+          const [ended] = await runJob([{ script }], { hardening: relaxation, timeoutMs: 110_000 });
           expect({ status: ended?.status, said: said(ended) }).toEqual({
             status: { kind: "exited", exitCode: 0 },
             said: expect.any(String),
           });
-        });
+        }, 120_000);
       }
     });
   });

@@ -34,6 +34,4 @@ export interface Refusal {
   /** What the step prints with the defaults. */
   readonly says: RegExp;
   readonly relaxation: Partial<Hardening>;
-  /** Default: both runtimes. */
-  readonly runtimes?: readonly ("docker" | "oci")[];
 }
