@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** A pointer file as Git LFS writes it. */
 export function lfsPointer(content: Buffer | string): string {
@@ -21,6 +22,8 @@ export class LfsObjects {
   objectsAt: string | undefined;
   /** The status of everything; 200: as it should be. */
   status = 200;
+  /** Before each answer. */
+  delayMs = 0;
   /** Sent with the addresses of objects. */
   header: Readonly<Record<string, string>> = {};
 
@@ -31,6 +34,7 @@ export class LfsObjects {
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? "";
     this.requests.push({ path, headers: request.headers });
+    if (this.delayMs > 0) await sleep(this.delayMs, undefined, { ref: false });
     if (this.status !== 200) return void response.writeHead(this.status, { location: "http://[::1]:1/" }).end();
     if (request.method === "GET") {
       const content = this.#contents.get(path.split("/").at(-1) ?? "");

@@ -22,6 +22,7 @@ export interface WorkspaceBenchOptions {
   readonly maximumFiles?: number;
   readonly maximumBytes?: number;
   readonly cacheBytes?: number;
+  readonly maximumMs?: number;
   readonly owner?: FileOwner;
   /** PEM file of a certificate authority, and an address that leads to the instance by TLS. */
   readonly certificateFile?: string;
@@ -51,7 +52,7 @@ export class WorkspaceBench {
       homeDir: join(dir, "home"),
       certificateFile: options.certificateFile ?? null,
     });
-    const limits = { maximumFiles, maximumBytes, maximumMs: 60_000 };
+    const limits = { maximumFiles, maximumBytes, maximumMs: options.maximumMs ?? 60_000 };
     this.trash = new Trash({ dir: join(dir, "trash"), path: this.path, logger: pino({ level: "silent" }) });
     this.repositories = new RepositoryCache({
       dir: join(dir, "repositories"),

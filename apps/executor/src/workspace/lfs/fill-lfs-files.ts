@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { chmod, copyFile, lstat, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { AirlockError, formatBytes } from "@airlock/job";
+import { AirlockError, formatBytes, formatDuration } from "@airlock/job";
 import { checkoutInvalid } from "../checkout-errors.ts";
 import type { Git } from "../git.ts";
 import type { MirrorLimits, MirrorSource } from "../mirror.ts";
@@ -67,39 +67,49 @@ export async function fillLfsFiles(worktree: string, sha256: boolean, context: F
 
 async function fetchMissing(files: readonly LfsObject[], context: FillContext): Promise<number> {
   const { objectsDir, limits, signal: outer } = context;
-  const signal = AbortSignal.any([outer, AbortSignal.timeout(limits.maximumMs)]);
   await mkdir(objectsDir, { recursive: true, mode: 0o700 });
   // What a crash left half-written: nobody else writes here now.
-  for (const name of await readdir(objectsDir)) if (name.includes(".tmp-")) await rm(join(objectsDir, name));
+  for (const name of await readdir(objectsDir)) {
+    if (name.includes(".tmp-")) await rm(join(objectsDir, name), { force: true });
+  }
   const missing = new Map<string, LfsObject>();
   for (const { oid, size } of files) {
-    const file = join(objectsDir, oid);
-    const there = await stat(file).catch(() => null);
+    const there = await stat(join(objectsDir, oid)).catch(() => null);
     if (there?.size !== size) missing.set(oid, { oid, size });
-    else await touch(file);
   }
   if (missing.size === 0) return 0;
-  await using client = new LfsClient(context.source, context.allowedHosts);
+  const stop = new AbortController();
+  const late = `fetching objects of Git LFS took longer than ${formatDuration(limits.maximumMs)}`;
+  const timer = setTimeout(
+    () => stop.abort(new AirlockError(late, { code: "checkout-limit", reason: "checkout-invalid" })),
+    limits.maximumMs,
+  );
+  const signal = AbortSignal.any([outer, stop.signal]);
   const objects = [...missing.values()];
-  for (let start = 0; start < objects.length; start += batchSize) {
-    const batch = objects.slice(start, start + batchSize);
-    const downloads = await client.locate(batch, signal);
-    const waiting = [...batch];
-    const fetchNext = async (): Promise<void> => {
-      for (let object = waiting.shift(); object; object = waiting.shift()) {
-        const download = downloads.get(object.oid);
-        if (!download) throw checkoutInvalid(`the server does not have the Git LFS object ${object.oid}`);
-        await client.fetch(object, download, join(objectsDir, object.oid), signal);
-      }
-    };
-    await Promise.all(Array.from({ length: concurrentDownloads }, fetchNext));
+  try {
+    await using client = new LfsClient(context.source, context.allowedHosts);
+    for (let start = 0; start < objects.length; start += batchSize) {
+      const batch = objects.slice(start, start + batchSize);
+      const downloads = await client.locate(batch, signal);
+      const waiting = [...batch];
+      const fetchNext = async (): Promise<void> => {
+        for (let object = waiting.shift(); object; object = waiting.shift()) {
+          const download = downloads.get(object.oid);
+          if (!download) throw checkoutInvalid(`the server does not have the Git LFS object ${object.oid}`);
+          await client.fetch(object, download, join(objectsDir, object.oid), signal);
+        }
+      };
+      // One that fails ends the others, and nothing of them is under way any more afterwards.
+      const fetches = Array.from({ length: concurrentDownloads }, () =>
+        fetchNext().catch((error: unknown) => stop.abort(error)),
+      );
+      await Promise.all(fetches);
+      signal.throwIfAborted();
+    }
+  } finally {
+    clearTimeout(timer);
   }
   return objects.length;
-}
-
-async function touch(file: string): Promise<void> {
-  const now = new Date();
-  await utimes(file, now, now);
 }
 
 /** Whether git's text stands there; `false`: the content is in its place already. */

@@ -256,6 +256,25 @@ describe("Git LFS", () => {
     expect(instance.lfs.requests).toHaveLength(before);
   });
 
+  it("is given up after the time that a checkout may take, and removes what an earlier run left half-written", async () => {
+    const { head } = await served([attributes, pointer("a.bin", tool)]);
+    const executor = await bench({ maximumMs: 1500 });
+    instance.lfs.delayMs = 20_000;
+    await expect(executor.prepare({ repository: "app", commit: head })).rejects.toMatchObject({
+      code: "checkout-limit",
+      message: expect.stringContaining("longer than"),
+    });
+    instance.lfs.delayMs = 0;
+    const [repository = ""] = await readdir(join(dir, "executor/repositories"));
+    const objects = join(dir, "executor/repositories", repository, "shallow.git/lfs/objects");
+    await writeFile(join(objects, "x.tmp-1"), "half");
+
+    await using workspace = await executor.prepare({ repository: "app", commit: head });
+
+    expect(await readFile(join(workspace.dir, "a.bin"), "utf8")).toBe(tool);
+    expect(await readdir(objects)).toHaveLength(1);
+  });
+
   it("makes room in the cache with the repository's mirror", async () => {
     const { head } = await served([attributes, pointer("a.bin", large)]);
     const executor = await bench({ cacheBytes: 1_000_000 });
