@@ -5,6 +5,8 @@ export interface ExecutorApiTarget extends AsyncDisposable {
   /** Without a trailing slash, e.g. `http://127.0.0.1:7080`. */
   readonly url: string;
   readonly sharedSecret: string;
+  /** Routes of one job take the shared secret in place of the job's token, for executors from before tokens. */
+  readonly sharedSecretOpensJobs: boolean;
   /** Two repositories that the instance knows; `commit` is a full SHA of the first one's history. */
   readonly repository: { readonly name: string; readonly commit: string };
   readonly otherRepository: { readonly name: string };
@@ -400,6 +402,76 @@ export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarge
         );
         expect([401, 404]).toContain(again.status);
         expect(await target.state(job.id)).toBe("completed");
+      });
+    });
+
+    describe("the shared secret on routes of a job", () => {
+      const git = (name: string) =>
+        fetch(`${target.url}/.executors/git/${name}/info/refs?service=git-upload-pack`, { headers: secret() });
+      const entry = { key: "setup.git.init", command: ["git", "init"], startTime: new Date().toISOString() };
+
+      it("passes with no further check where old executors are let in, and nowhere else", async () => {
+        const opens = target.sharedSecretOpensJobs;
+        const executorName = newExecutor();
+        const job = await takeJob({ executorName, repository: target.repository.name });
+        const body = { executorName, jobId: job.id, ...entry };
+        // Without the headers that go with a token, and with them: clients of some versions send them all the same.
+        const both = [secret(), { ...jobHeaders(job, executorName), ...secret() }];
+        for (const [index, headers] of both.entries()) {
+          const added = await post("queue/batches/addExecutionLogEntry", body, headers);
+          expect([added.status, await added.text()]).toEqual(opens ? [200, `${index + 1}`] : [403, expect.any(String)]);
+          const update = { ...body, entryId: 1, out: "stdout: one\n", exitCode: 0, durationMs: 1 };
+          const updated = await post("queue/batches/updateExecutionLogEntry", update, headers);
+          expect(updated.status).toBe(opens ? 204 : 403);
+        }
+        for (const name of [target.repository.name, target.otherRepository.name]) {
+          const refs = await git(name);
+          expect(refs.status).toBe(opens ? 200 : 403);
+          await refs.arrayBuffer();
+        }
+        const file = await fetch(`${target.url}/.executors/files/batch-changes/${job.id}/none`, { headers: secret() });
+        expect(file.status).toBe(opens ? 404 : 403);
+        const done = await post("queue/batches/markComplete", body);
+        expect(done.status).toBe(opens ? 204 : 403);
+        expect(await target.state(job.id)).toBe(opens ? "completed" : "processing");
+        if (!opens) await finish(job, executorName);
+      });
+
+      it("is no other secret, and comes under no other scheme", async () => {
+        const executorName = newExecutor();
+        const job = await takeJob({ executorName });
+        const body = { executorName, jobId: job.id, ...entry };
+        const add = async (authorization?: string): Promise<number> =>
+          (await post("queue/batches/addExecutionLogEntry", body, authorization ? { authorization } : {})).status;
+        expect(await add("token-executor wrong-wrong-wrong-wrong")).toBe(403);
+        expect(await add(`token-executor ${target.sharedSecret}x`)).toBe(403);
+        expect(await add(`token-executor ${job.token}`)).toBe(403);
+        expect(await add("token-executor ")).toBe(401);
+        expect(await add("token-executor")).toBe(401);
+        expect(await add(`token-executor ${target.sharedSecret} x`)).toBe(401);
+        expect(await add(`Basic ${target.sharedSecret}`)).toBe(401);
+        expect(await add()).toBe(401);
+        const asToken = { ...jobHeaders(job, executorName), authorization: `Bearer ${target.sharedSecret}` };
+        expect((await post("queue/batches/markComplete", body, asToken)).status).toBe(401);
+        await finish(job, executorName);
+      });
+
+      it("lets an executor write to what it holds and to no other's job", async () => {
+        const executorName = newExecutor();
+        const job = await takeJob({ executorName });
+        const other = { executorName: newExecutor(), jobId: job.id, ...entry };
+        for (const [path, whenOpen] of [
+          ["markComplete", 404],
+          ["markFailed", 404],
+          ["addExecutionLogEntry", 500],
+        ] as const) {
+          const response = await post(`queue/batches/${path}`, { ...other, errorMessage: "x" });
+          expect(response.status).toBe(target.sharedSecretOpensJobs ? whenOpen : 403);
+          const elsewhere = await post(`queue/codeintel/${path}`, { ...other, executorName, errorMessage: "x" });
+          expect(elsewhere.status).toBe(target.sharedSecretOpensJobs ? whenOpen : 403);
+        }
+        expect(await target.state(job.id)).toBe("processing");
+        await finish(job, executorName);
       });
     });
 

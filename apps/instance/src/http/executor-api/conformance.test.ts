@@ -6,18 +6,26 @@ import {
   makeRepository,
   temporaryDirectory,
 } from "@airlock/test-kit";
+import { describe } from "vitest";
 import { startTestInstance } from "../../test-instance.ts";
 
 const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 
 describeWithEngines(["postgres"], "an instance, to executors of every generation", () => {
+  describe.each([
+    ["as it is", false],
+    ["that lets in executors from before job tokens", true],
+  ])("%s", (_title, legacySharedSecret) => describeInstance(legacySharedSecret));
+});
+
+function describeInstance(legacySharedSecret: boolean): void {
   describeExecutorApi(async () => {
     await using stack = new AsyncDisposableStack();
     const directory = stack.use(await temporaryDirectory());
     const files = [{ path: "README.md", content: "# Hello\n" }];
     const one = await makeRepository(`${directory.path}/one`, [{ message: "First", files }]);
     await makeRepository(`${directory.path}/two`, [{ message: "First", files }]);
-    const target = stack.use(await startTestInstance(await newDatabase()));
+    const target = stack.use(await startTestInstance(await newDatabase(), { legacySharedSecret }));
     for (const name of ["one", "two"]) {
       await target.rest("POST", "/repositories", { name, url: `${directory.path}/${name}` });
     }
@@ -25,6 +33,7 @@ describeWithEngines(["postgres"], "an instance, to executors of every generation
     return {
       url: target.url,
       sharedSecret: target.instance.executorToken,
+      sharedSecretOpensJobs: legacySharedSecret,
       repository: { name: "one", commit: one.head },
       otherRepository: { name: "two" },
       enqueue: ({ queue, repository, commands }) =>
@@ -46,4 +55,4 @@ describeWithEngines(["postgres"], "an instance, to executors of every generation
       [Symbol.asyncDispose]: () => resources.disposeAsync(),
     };
   });
-});
+}
