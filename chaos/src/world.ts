@@ -77,6 +77,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       EXECUTOR_LABELS: `chaos=${index}`,
       EXECUTOR_RUNTIME: "oci",
       EXECUTOR_ALLOW_HOST_IMAGE: "true",
+      // Nothing is left in this machine's network by an executor that is killed for good.
+      EXECUTOR_DEFAULT_EGRESS: "none",
       EXECUTOR_DATA_DIR: dataDir,
       EXECUTOR_MAXIMUM_NUM_JOBS: String(options.slots),
       EXECUTOR_JOB_NUM_CPUS: "1",

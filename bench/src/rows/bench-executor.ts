@@ -28,6 +28,8 @@ export async function startExecutor(
       SRC_LOG_LEVEL: "error",
       EXECUTOR_RUNTIME: "oci",
       EXECUTOR_ALLOW_HOST_IMAGE: "true",
+      // Nothing is left in this machine's network by an executor that is killed for good.
+      EXECUTOR_DEFAULT_EGRESS: "none",
       EXECUTOR_DATA_DIR: dataDir,
       EXECUTOR_FRONTEND_URL: instance.url,
       EXECUTOR_FRONTEND_PASSWORD: executorSecret,
