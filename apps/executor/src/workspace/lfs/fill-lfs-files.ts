@@ -54,7 +54,7 @@ export async function fillLfsFiles(worktree: string, sha256: boolean, context: F
   const pointers: LfsFile[] = [];
   for (const file of files) if (await isPointer(worktree, file)) pointers.push(file);
   const fetched = await fetchMissing(pointers, context);
-  note(`${files.length} files of Git LFS, ${formatBytes(bytes)}; ${fetched} objects fetched`);
+  if (files.length > 0) note(`files of Git LFS: ${files.length}, ${formatBytes(bytes)}; objects fetched: ${fetched}`);
   const placed: PlacedFile[] = [];
   for (const file of pointers) {
     signal.throwIfAborted();

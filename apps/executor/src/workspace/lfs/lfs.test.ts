@@ -112,7 +112,7 @@ describe("Git LFS", () => {
         "deep/er/tool.bin",
       ]);
       expect(executor.sink.entries.find(({ key }) => key === "setup.git.checkout")?.text).toContain(
-        "3 files of Git LFS",
+        "files of Git LFS: 3",
       );
       expect(instance.lfs.requests[0]).toMatchObject({
         path: "/.executors/git/app/info/lfs/objects/batch",
