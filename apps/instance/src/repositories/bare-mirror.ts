@@ -186,7 +186,8 @@ export class BareMirror {
           config: {
             "remote.origin.url": address.url,
             "protocol.file.allow": source.kind === "local" ? "always" : "never",
-            "http.followRedirects": source.hasCredentials ? "false" : "initial",
+            // Whoever answers at an address that an administrator chose would choose where the instance knocks next.
+            "http.followRedirects": "false",
             "pack.threads": "1",
             ...address.config,
           },
@@ -299,8 +300,8 @@ function unavailable(source: RepositorySource, cause: unknown): AirlockError {
 }
 
 function hintFor(source: RepositorySource, text: string): string {
-  if (source.hasCredentials && /error: 30[1278]|redirect/i.test(text)) {
-    return "A URL with credentials must not redirect: use the address that it leads to.";
+  if (/error: 30[12378]|redirect/i.test(text)) {
+    return "Its server redirects, which is not followed: use the address that it leads to, often the same with https:// or .git.";
   }
   if (/Authentication failed|could not read Username|Permission denied|403|401/.test(text)) {
     return "Put credentials that may read it into the URL, or make the repository readable.";

@@ -218,7 +218,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     });
   });
 
-  it("does not follow a redirect with credentials, to files or to another protocol", async () => {
+  it("follows no redirect, with credentials or without, to another host, to files or to another protocol", async () => {
     const seen: string[] = [];
     const elsewhere = createServer((request, response) => {
       seen.push(request.headers.authorization ?? "none");
@@ -229,8 +229,8 @@ describeWithEngines(["postgres"], "the repository service", () => {
       const location = request.url?.startsWith("/file")
         ? "file:///etc/passwd"
         : `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}${request.url}`;
-      if (request.headers.authorization) response.writeHead(302, { location }).end();
-      else if (request.url?.startsWith("/file")) response.writeHead(302, { location }).end();
+      const free = request.url?.startsWith("/file") || request.url?.startsWith("/free");
+      if (request.headers.authorization || free) response.writeHead(302, { location }).end();
       else response.writeHead(401, { "www-authenticate": 'Basic realm="x"' }).end();
     });
     await new Promise<void>((resolve) => redirecting.listen(0, "127.0.0.1", resolve));
@@ -241,6 +241,8 @@ describeWithEngines(["postgres"], "the repository service", () => {
         url: `http://user:pass@127.0.0.1:${port}/x.git`,
       });
       expect(withCredentials).toMatchObject({ state: "failed" });
+      const withoutCredentials = await service.add({ name: "free", url: `http://127.0.0.1:${port}/free.git` });
+      expect(withoutCredentials).toMatchObject({ state: "failed", error: expect.stringMatching(/30\d|redirect/) });
       expect(seen).toEqual([]);
       const toFile = await service.add({ name: "to-file", url: `http://127.0.0.1:${port}/file.git` });
       expect(toFile).toMatchObject({ state: "failed" });

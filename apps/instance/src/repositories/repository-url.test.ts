@@ -8,7 +8,7 @@ describe("parseRepositoryUrl", () => {
     ["https://github.com/owner/name.git", "github.com/owner/name", "https", "https://github.com/owner/name.git"],
     ["https://u:p@host.example:8443/a/b", "host.example/a/b", "https", "https://host.example:8443/a/b"],
     ["https://token@host.example/a?x=token", "host.example/a", "https", "https://host.example/a"],
-    ["http://host.example/a.git", "host.example/a", "http:https", "http://host.example/a.git"],
+    ["http://host.example/a.git", "host.example/a", "http", "http://host.example/a.git"],
     ["ssh://git@host.example/a/b.git", "host.example/a/b", "ssh", "ssh://git@host.example/a/b.git"],
     ["git@host.example:a/b.git", "host.example/a/b", "ssh", "git@host.example:a/b.git"],
     ["git://host.example/a", "host.example/a", "git", "git://host.example/a"],
@@ -20,7 +20,7 @@ describe("parseRepositoryUrl", () => {
     expect(parse("https:///host.example\\@evil.example/x").url).toBe("https://host.example/@evil.example/x");
   });
 
-  it("follows no redirect for a URL with credentials", () => {
+  it("tells credentials from an account's name", () => {
     expect(parse("https://u:p@h.example/a").hasCredentials).toBe(true);
     expect(parse("https://u@h.example/a").hasCredentials).toBe(true);
     expect(parse("https://h.example/a").hasCredentials).toBe(false);

@@ -9,7 +9,6 @@ export interface RepositorySource {
   readonly kind: "remote" | "local";
   /** Value of GIT_ALLOW_PROTOCOL: git speaks nothing else, whatever redirects or configuration say. */
   readonly allowedProtocols: string;
-  /** A redirect could carry them elsewhere: with credentials, none is followed. */
   readonly hasCredentials: boolean;
   /** Name to use when none is given. */
   readonly defaultName: string;
@@ -17,8 +16,7 @@ export interface RepositorySource {
 
 const allowedProtocols: Readonly<Record<string, string>> = {
   "https:": "https",
-  // A redirect from http to https makes things better.
-  "http:": "http:https",
+  "http:": "http",
   "ssh:": "ssh",
   "git:": "git",
 };
