@@ -466,7 +466,7 @@ const takeOverMs = 1_000;
 function notHere(image: string): AirlockError {
   return refusedByPolicy(
     `the image "${image}" is not on this machine, and EXECUTOR_IMAGE_PULL_POLICY is "never"`,
-    "Load it with `executor load-images`, or let this executor's administrator change the policy.",
+    "Load it with `executor image load FILE`, or let this executor's administrator change the policy.",
   );
 }
 
