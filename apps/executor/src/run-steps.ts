@@ -82,9 +82,14 @@ async function runStep(
     const { key, image, workingDirectory } = step;
     await using secrets = await placeSecrets(context.scriptsDir, step.secretFiles);
     const env = { ...context.certificates, ...step.env, ...secrets.variables };
+    const nextImage = context.steps[index + 1]?.image;
     const status = await sandbox.runStep(
       { key, image, script, workingDirectory, env },
-      { signal, output: (stream, bytes) => entry.write(stream, bytes) },
+      {
+        signal,
+        output: (stream, bytes) => entry.write(stream, bytes),
+        ...(nextImage === undefined ? {} : { nextImage }),
+      },
     );
     ledger.end(index, status);
     if (status.kind === "killed")

@@ -144,7 +144,13 @@ export interface Sandbox extends AsyncDisposable {
    * @throws `signal.reason` when aborted: SIGTERM, then SIGKILL after the grace period of 5 s.
    * @throws {AirlockError} reason `runtime` or `image-invalid` for faults that are not the command's.
    */
-  runStep(step: SandboxStep, options: Abortable & { readonly output: StepOutput }): Promise<StepStatus>;
+  runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus>;
+}
+
+export interface StepOptions extends Abortable {
+  readonly output: StepOutput;
+  /** Of the step that comes after this one: what it needs may be made ready meanwhile. Default: none is known of. */
+  readonly nextImage?: string;
 }
 
 export interface SandboxStep {

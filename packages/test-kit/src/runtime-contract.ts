@@ -667,7 +667,7 @@ async function openWorkplace(
         workingDirectory: options.workingDirectory ?? "/data",
         env: options.env ?? {},
       },
-      { signal: options.signal ?? never, output: options.output ?? (() => {}) },
+      { signal: options.signal ?? never, output: options.output ?? (() => {}), nextImage: image },
     );
   }
   return {

@@ -1,4 +1,4 @@
-/** What happens between the fork and the OCI runtime, in this order. */
+/** What happens between the fork and the OCI runtime, in this order; all but the last of it ahead of the step. */
 export interface LaunchPlan {
   /** Network namespace that the step is in; `null`: the OCI runtime sees to it. */
   readonly networkNamespace: string | null;
@@ -8,7 +8,7 @@ export interface LaunchPlan {
   readonly mountTable: string | null;
   /** The OCI runtime and all that it starts belong to these cgroups. */
   readonly joinFiles: readonly string[];
-  /** The OCI runtime's command line. */
+  /** The OCI runtime's command line, run when a line comes on stdin. */
   readonly command: readonly string[];
 }
 
@@ -26,6 +26,7 @@ export interface LaunchMount {
  * costs a step a millisecond.
  *
  * The step's stderr is file descriptor 3: that of the launcher itself is kept apart. Writing 0 to cgroup.procs means the writer.
+ * It waits for its step at the end: when stdin ends instead, since whoever started it is gone, so is it.
  */
 const script = `
 set -eu
@@ -33,7 +34,8 @@ net=/proc/sys/net/ipv4
 if [ "$1" = open ]; then echo 0 > $net/ip_unprivileged_port_start; echo 0 2147483647 > $net/ping_group_range; fi; shift
 if [ "$1" != -- ]; then mount -n -a -T "$1"; shift; fi; shift
 while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift
-exec "$@" 2>&3 3>&-
+read -r go
+exec "$@" </dev/null 2>&3 3>&-
 `;
 
 /** The command line that carries a plan out. All values are arguments: none becomes part of a script. */

@@ -36,6 +36,40 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     expect(stdout).toBe(`root:x:0:0:root:/root:/bin/sh\n${place.id}\n`);
   });
 
+  it("has the place of the next step ready, as fresh as any, and of no step once it is disposed", async () => {
+    await using place = await openPlace();
+    const steps = join(place.stateDir, "sandboxes", place.owner, place.id, "steps");
+    const another = { nextImage: "fixture:1" };
+
+    await place.run("touch /left-behind", another);
+    await vi.waitFor(async () => expect(await launchersOf(place.id)).toHaveLength(1), 10_000);
+    const { stdout } = await place.run("ls / | grep left; cat /etc/hostname", another);
+    expect(stdout).toBe(`${place.id}\n`);
+
+    // The second step took the place that was ready: this is that of a third one.
+    await vi.waitFor(async () => expect(await readdir(steps)).toEqual(["3"]), 10_000);
+    await place.dispose();
+    expect(await launchersOf(place.id)).toEqual([]);
+  });
+
+  it("makes another place for a step whose waiting launcher has gone", async () => {
+    await using place = await openPlace();
+    const steps = join(place.stateDir, "sandboxes", place.owner, place.id, "steps");
+    const another = { nextImage: "fixture:1" };
+
+    await place.run("true", another);
+    const [launcher] = await vi.waitFor(async () => {
+      const found = await launchersOf(place.id);
+      expect(found).toHaveLength(1);
+      return found;
+    }, 10_000);
+    process.kill(launcher ?? 0, "SIGKILL");
+    await vi.waitFor(async () => expect(await launchersOf(place.id)).toEqual([]), 10_000);
+
+    expect((await place.run("echo here")).stdout).toBe("here\n");
+    await vi.waitFor(async () => expect(await readdir(steps)).toEqual([]), 10_000);
+  });
+
   it("never runs what the image would run, nor where it would", async () => {
     await using place = await openPlace(
       await busyboxImage({
@@ -219,6 +253,7 @@ const systemCalls: Partial<Record<NodeJS.Architecture, Readonly<Record<string, n
 };
 
 interface RunOptions {
+  readonly nextImage?: string;
   readonly image?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
@@ -264,7 +299,11 @@ async function openPlace(image?: FixtureImage) {
         workingDirectory: options.workingDirectory ?? "/data",
         env: options.env ?? {},
       },
-      { signal: options.signal ?? never, output: (stream, bytes) => void (stream === "stdout" && output.push(bytes)) },
+      {
+        signal: options.signal ?? never,
+        output: (stream, bytes) => void (stream === "stdout" && output.push(bytes)),
+        ...(options.nextImage === undefined ? {} : { nextImage: options.nextImage }),
+      },
     );
     return { status, stdout: Buffer.concat(output).toString() };
   }
@@ -278,6 +317,7 @@ async function openPlace(image?: FixtureImage) {
     workspaceDir,
     scriptsDir,
     run,
+    dispose: () => sandbox[Symbol.asyncDispose](),
     tryRun: (script: string, options: RunOptions) => run(script, options).catch((error: unknown) => String(error)),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -300,6 +340,17 @@ function abandonProgram(
     const step = { key: "k", image: "fixture:1", script: "/airlock/abandoned", workingDirectory: "/data", env: {} };
     await sandbox.runStep(step, { signal, output: (_, bytes) => process.stdout.write(bytes) });
   `;
+}
+
+/** Process ids of launchers that wait for a step of the sandbox. */
+async function launchersOf(sandbox: string): Promise<readonly number[]> {
+  const found: number[] = [];
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    const words = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    if (words.includes("airlock-launcher") && words.includes(`airlock-${sandbox}-`)) found.push(Number(pid));
+  }
+  return found;
 }
 
 async function commandLines(text: string): Promise<readonly string[]> {

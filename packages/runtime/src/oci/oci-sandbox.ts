@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { lstat, mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
+import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract.ts";
 import { imageInvalid, refusedByPolicy, runtimeFailed } from "../errors.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
@@ -26,7 +26,7 @@ import type { RuntimeBinary } from "./runtime-binary.ts";
 import { SandboxDisk } from "./sandbox-disk.ts";
 import { stepEnvironment } from "./step-environment.ts";
 import { mountsOfStep, placesOfStep, type StepPlaces } from "./step-places.ts";
-import { runStepProcess, type StepProcessPlan } from "./step-process.ts";
+import { WaitingLauncher } from "./step-process.ts";
 import type { UserNamespaces } from "./user-namespace.ts";
 
 export interface OciSandboxParts {
@@ -57,6 +57,19 @@ interface StepRoot {
   readonly mounts: readonly OciMount[];
 }
 
+/** Where a step is going to run, made ready as far as that goes without knowing the step. */
+interface StepPlace {
+  readonly name: string;
+  readonly places: StepPlaces;
+  readonly cgroup: Cgroup | undefined;
+  /** For an OCI runtime that joins its cgroups itself. */
+  readonly cgroupsPath: string | null;
+  readonly launcher: WaitingLauncher;
+}
+
+/** A step that has run for this long is not slowed down by what is done for the next one. */
+const shortStepMs = 200;
+
 export class OciSandbox implements Sandbox {
   readonly #parts: OciSandboxParts;
   readonly #pipes: OutputPipePool;
@@ -67,6 +80,7 @@ export class OciSandbox implements Sandbox {
   readonly #disk: SandboxDisk;
   readonly #hold: StoreHold;
   #steps = 0;
+  #spare: Promise<{ readonly root: StepRoot; readonly place: StepPlace }> | undefined;
   /** Whom the workspace belongs to; `undefined`: whoever prepared it knows. */
   #workspaceOwner: Owner | undefined;
   #disposing: Promise<void> | undefined;
@@ -99,7 +113,7 @@ export class OciSandbox implements Sandbox {
     this.#roots.set(image, Promise.resolve(await this.#root(image, options)));
   }
 
-  async runStep(step: SandboxStep, options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
+  async runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus> {
     if (this.#disposing) throw runtimeFailed("the sandbox is disposed");
     const running = this.#run(step, options);
     this.#running.add(running);
@@ -119,6 +133,8 @@ export class OciSandbox implements Sandbox {
     this.#ending.abort(runtimeFailed("the sandbox is disposed"));
     await this.#parts.cgroup?.kill();
     await Promise.allSettled(this.#running);
+    const spare = await this.#spare?.catch(() => undefined);
+    if (spare) this.#tidy(this.#removePlace(spare.place));
     await Promise.all(this.#tidying);
     await this.#parts.network[Symbol.asyncDispose]();
     await this.#parts.cgroup?.remove();
@@ -151,7 +167,7 @@ export class OciSandbox implements Sandbox {
     return { image: { layers: ["root"], user, env: [] }, layersDirectory, mounts };
   }
 
-  async #run(step: SandboxStep, options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
+  async #run(step: SandboxStep, options: StepOptions): Promise<StepStatus> {
     const signal = AbortSignal.any([options.signal, this.#ending.signal]);
     signal.throwIfAborted();
     checkStep(step);
@@ -173,6 +189,58 @@ export class OciSandbox implements Sandbox {
     }
 
     await this.#handOver({ uid: this.#hostId(uid), gid: this.#hostId(gid) }, signal);
+    const { nextImage = "" } = options;
+    const ahead = this.#prepareAhead(nextImage === step.image ? Promise.resolve(root) : this.#roots.get(nextImage));
+    let place: StepPlace | undefined;
+    try {
+      place = (await this.#takeSpare(root)) ?? (await this.#makePlace(root));
+      const { cgroup, launcher } = place;
+      this.#writeConfig(place, root, step);
+      const counted = this.#parts.cgroup && (await countLimits(this.#parts.cgroup));
+      const status = await this.#disk.during(signal, (stop) => launcher.run({ signal: stop, output: options.output }));
+      return await this.#withNotes(status, cgroup, counted);
+    } catch (error) {
+      throw this.#disk.explained(error);
+    } finally {
+      await this.#parts.network.reportDenied();
+      if (place) this.#tidy(this.#removePlace(place));
+      ahead.begin();
+    }
+  }
+
+  /**
+   * Makes the place of the step after this one: while this one runs if it runs for long, otherwise when it has ended, so
+   * that a short step has the processor for itself.
+   */
+  #prepareAhead(root: Promise<StepRoot> | undefined): { readonly begin: () => void } {
+    // A copy of an image costs as much as it is large: not before it is certain that it is needed.
+    if (root === undefined || this.#parts.overlayOptions === null) return { begin: () => {} };
+    const begin = () => {
+      clearTimeout(timer);
+      if (this.#spare || this.#disposing) return;
+      const place = root.then(async (made) => ({ root: made, place: await this.#makePlace(made) }));
+      // Without a spare, the step makes its place itself, and tells what is wrong.
+      place.catch(() => {});
+      this.#spare = place;
+    };
+    const timer = setTimeout(begin, shortStepMs);
+    return { begin };
+  }
+
+  /** The place that was made ahead, if it is of this image and its launcher has not failed. */
+  async #takeSpare(root: StepRoot): Promise<StepPlace | undefined> {
+    // Taken at once: steps may run at the same time.
+    const taken = this.#spare;
+    this.#spare = undefined;
+    const spare = await taken?.catch(() => undefined);
+    if (!spare) return undefined;
+    if (haveSameFiles(spare.root, root) && spare.place.launcher.isThere) return spare.place;
+    this.#tidy(this.#removePlace(spare.place));
+    return undefined;
+  }
+
+  /** Everything that a step needs but its own configuration. On failure nothing is left of it. */
+  async #makePlace(root: StepRoot): Promise<StepPlace> {
     this.#steps += 1;
     const name = String(this.#steps);
     const directory = join(this.#parts.directory, "steps", name);
@@ -183,27 +251,21 @@ export class OciSandbox implements Sandbox {
     try {
       await mkdir(directory, { mode: 0o700 });
       if (places.layer !== directory) await mkdir(places.layer, { mode: 0o700 });
-      const [overlay] = await Promise.all([
-        this.#makeRootfs(places, root),
-        this.#writeConfig(places, root, step, runtime.joinsCgroups ? null : (cgroup?.path ?? null)),
-        cgroup?.make(),
-      ]);
+      const [overlay] = await Promise.all([this.#makeRootfs(places, root), cgroup?.make()]);
       const { namespacePath } = this.#parts.network;
-      const hasNetwork = namespacePath !== null;
       const mounts = [
         ...(this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts.map(hidden) : []),
         ...mountsOfStep(places, {
           plan: this.#parts.plan,
           overlayOptions: overlay?.options ?? null,
-          hasNetwork,
+          hasNetwork: namespacePath !== null,
           setuidWorks: !this.#parts.hardening.noNewPrivileges,
         }),
       ];
       const table = join(directory, "mounts");
       if (mounts.length > 0) await writeFile(table, mountTable(mounts), { mode: 0o600 });
       const entersNetwork = namespacePath !== null && this.#entersNetwork(places);
-      const counted = this.#parts.cgroup && (await countLimits(this.#parts.cgroup));
-      const process: StepProcessPlan = {
+      const launcher = await WaitingLauncher.start({
         cwd: root.layersDirectory,
         cgroup,
         pidFile: runtime.pidFile,
@@ -218,17 +280,17 @@ export class OciSandbox implements Sandbox {
           joinFiles: runtime.joinsCgroups ? (cgroup?.joinFiles ?? []) : [],
           command: runtime.run,
         },
-      };
-      const status = await this.#disk.during(signal, (stop) =>
-        runStepProcess(process, { signal: stop, output: options.output }),
-      );
-      return await this.#withNotes(status, cgroup, counted);
+      });
+      return { name, places, cgroup, launcher, cgroupsPath: runtime.joinsCgroups ? null : (cgroup?.path ?? null) };
     } catch (error) {
-      throw this.#disk.explained(error);
-    } finally {
-      await this.#parts.network.reportDenied();
       this.#tidy(this.#removeStep(name, places, cgroup));
+      throw error;
     }
+  }
+
+  async #removePlace({ name, places, cgroup, launcher }: StepPlace): Promise<void> {
+    await launcher[Symbol.asyncDispose]();
+    await this.#removeStep(name, places, cgroup);
   }
 
   async #withNotes(
@@ -338,7 +400,7 @@ export class OciSandbox implements Sandbox {
     return { options };
   }
 
-  async #writeConfig(places: StepPlaces, root: StepRoot, step: SandboxStep, cgroupsPath: string | null): Promise<void> {
+  #writeConfig({ places, cgroupsPath }: StepPlace, root: StepRoot, step: SandboxStep): void {
     const config = bundleConfig({
       rootfs: places.rootfs,
       hostname: this.#hostname,
@@ -358,7 +420,7 @@ export class OciSandbox implements Sandbox {
       hasOwnKernel: this.#parts.binary.kind === "runsc",
     });
     // It holds the step's secrets.
-    await writeFile(join(places.directory, "config.json"), JSON.stringify(config), { mode: 0o600 });
+    writeFileSync(join(places.directory, "config.json"), JSON.stringify(config), { mode: 0o600 });
   }
 
   #bundleNetwork({ stage }: StepPlaces): BundleNetwork {
@@ -384,6 +446,10 @@ export class OciSandbox implements Sandbox {
   get #hostname(): string {
     return this.id.slice(0, 63);
   }
+}
+
+function haveSameFiles(one: StepRoot, other: StepRoot): boolean {
+  return one.layersDirectory === other.layersDirectory && one.image.layers.join() === other.image.layers.join();
 }
 
 function containerId(sandbox: string, step: string): string {

@@ -7,7 +7,7 @@ import { type Cgroup, killProcess } from "../host/cgroups/cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
 import { systemPath } from "../host/run-command.ts";
 import { type LaunchPlan, launchCommand } from "./launcher.ts";
-import type { OutputPipePool } from "./output-pipes.ts";
+import type { OutputPipePool, OutputPipes } from "./output-pipes.ts";
 
 export interface StepProcessPlan {
   readonly launch: LaunchPlan;
@@ -28,48 +28,97 @@ export interface StepProcessPlan {
 /** Between SIGTERM and SIGKILL. */
 const gracePeriodMs = 5000;
 
-/** Runs one container to its end. What {@link Sandbox.runStep} promises about ends, output and abortion is kept here. */
-export async function runStepProcess(
-  plan: StepProcessPlan,
-  { signal, output }: Abortable & { readonly output: StepOutput },
-): Promise<StepStatus> {
-  signal.throwIfAborted();
-  const { pipes, giveBack } = await plan.pipes.open();
-  const launcherLog = `${plan.logFile}.launcher`;
-  let child: ChildProcess;
-  let exited: Promise<{ code: number | null }>;
-  {
-    await using errors = await open(launcherLog, "w", 0o600);
-    const { file, args } = launchCommand(plan.launch);
-    child = spawn(file, [...args], {
-      cwd: plan.cwd,
-      env: { PATH: systemPath, LC_ALL: "C" },
-      // The launcher's own errors go elsewhere; it hands the step its stderr at the end.
-      stdio: ["ignore", pipes.writers[0], errors.fd, pipes.writers[1]],
-      // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
-      detached: true,
-    });
-    exited = new Promise((resolve, reject) => {
+/** The way to a step that has not begun: a process with its mounts and cgroups, and the pipes for the output. */
+export class WaitingLauncher implements AsyncDisposable {
+  readonly #plan: StepProcessPlan;
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<{ code: number | null }>;
+  readonly #pipes: OutputPipes;
+  readonly #giveBack: () => void;
+  #disposing: Promise<void> | undefined;
+
+  private constructor(
+    plan: StepProcessPlan,
+    child: ChildProcess,
+    { pipes, giveBack }: { readonly pipes: OutputPipes; readonly giveBack: () => void },
+  ) {
+    this.#plan = plan;
+    this.#child = child;
+    this.#pipes = pipes;
+    this.#giveBack = giveBack;
+    this.#exited = new Promise((resolve, reject) => {
       child.once("error", reject);
       child.once("exit", (code) => resolve({ code }));
     });
-    // Awaited below, after others that may fail first.
-    exited.catch(() => {});
+    // Awaited later, if at all.
+    this.#exited.catch(() => {});
+    // A launcher that has failed reads nothing; its end says why.
+    child.stdin?.on("error", () => {});
   }
-  await pipes.closeWriters();
 
-  const failed = new AbortController();
-  const deliver = serialized(output);
-  const delivered = Promise.all([
-    pump(pipes.stdout, (bytes) => deliver("stdout", bytes)),
-    pump(pipes.stderr, (bytes) => deliver("stderr", bytes)),
-  ]);
-  // Whoever can't take the output can't have the step go on, which would wait for him for ever.
-  delivered.catch((error: unknown) => failed.abort(error));
+  static async start(plan: StepProcessPlan): Promise<WaitingLauncher> {
+    const taken = await plan.pipes.open();
+    await using errors = await open(launcherLog(plan), "w", 0o600);
+    const { file, args } = launchCommand(plan.launch);
+    const child = spawn(file, [...args], {
+      cwd: plan.cwd,
+      env: { PATH: systemPath, LC_ALL: "C" },
+      // The launcher's own errors go elsewhere; it hands the step its stderr at the end.
+      stdio: ["pipe", taken.pipes.writers[0], errors.fd, taken.pipes.writers[1]],
+      // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
+      detached: true,
+    });
+    const launcher = new WaitingLauncher(plan, child, taken);
+    await taken.pipes.closeWriters();
+    return launcher;
+  }
 
-  const stop = AbortSignal.any([signal, failed.signal]);
-  try {
-    const ended = await endOf(exited, plan, child, stop);
+  /** Whether it waits, as far as is known: one that has failed can't be used any more. */
+  get isThere(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /**
+   * Runs the step to its end, once. What {@link Sandbox.runStep} promises about ends, output and abortion is kept here.
+   */
+  async run(options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
+    try {
+      options.signal.throwIfAborted();
+      this.#child.stdin?.end("go\n");
+      return await this.#follow(options);
+    } finally {
+      await this[Symbol.asyncDispose]();
+    }
+  }
+
+  /** Ends it where it waits; does nothing after {@link run}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposing ??= this.#dispose();
+    return this.#disposing;
+  }
+
+  async #dispose(): Promise<void> {
+    if (this.isThere) this.#child.kill("SIGKILL");
+    await this.#exited.catch(() => {});
+    this.#pipes.stdout.destroy();
+    this.#pipes.stderr.destroy();
+    this.#giveBack();
+  }
+
+  async #follow({ signal, output }: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
+    const plan = this.#plan;
+    const pipes = this.#pipes;
+    const failed = new AbortController();
+    const deliver = serialized(output);
+    const delivered = Promise.all([
+      pump(pipes.stdout, (bytes) => deliver("stdout", bytes)),
+      pump(pipes.stderr, (bytes) => deliver("stderr", bytes)),
+    ]);
+    // Whoever can't take the output can't have the step go on, which would wait for him for ever.
+    delivered.catch((error: unknown) => failed.abort(error));
+
+    const stop = AbortSignal.any([signal, failed.signal]);
+    const ended = await endOf(this.#exited, plan, this.#child, stop);
     // The container's pid namespace is gone with its init. This is for what the OCI runtime itself may have left.
     await plan.cgroup?.kill();
     if (stop.aborted) {
@@ -78,12 +127,12 @@ export async function runStepProcess(
       throw stop.reason;
     }
     await delivered;
-    return await statusOf(ended.code, plan, launcherLog);
-  } finally {
-    pipes.stdout.destroy();
-    pipes.stderr.destroy();
-    giveBack();
+    return await statusOf(ended.code, plan);
   }
+}
+
+function launcherLog(plan: StepProcessPlan): string {
+  return `${plan.logFile}.launcher`;
 }
 
 /** One call at a time, so that a reader who awaits sees the two streams one after the other. */
@@ -218,14 +267,14 @@ async function isZombie(pid: number): Promise<boolean> {
  * can't be told apart, but for one: a pid namespace's init can't be killed from inside, so SIGKILL comes from us or from the
  * kernel, which counts its own in the cgroup. Everything else is reported as the code that it is.
  */
-async function statusOf(code: number | null, plan: StepProcessPlan, launcherLog: string): Promise<StepStatus> {
+async function statusOf(code: number | null, plan: StepProcessPlan): Promise<StepStatus> {
   const outOfMemory = ((await plan.cgroup?.oomKills()) ?? 0) > 0;
   // With gVisor it is the whole kernel of the step that dies, and runsc ends with a code of its own.
   if (outOfMemory && (code === 137 || code === null || (plan.isGvisor && code !== 0)))
     return { kind: "killed", signal: "SIGKILL", outOfMemory: true };
   if (code === null) throw runtimeFailed("the OCI runtime was killed");
   if (code !== 0) {
-    const launcherError = (await readIfThere(launcherLog)).trim();
+    const launcherError = (await readIfThere(launcherLog(plan))).trim();
     const hasStarted = (await initOf(plan)) !== undefined;
     if (launcherError !== "" && !hasStarted)
       throw runtimeFailed(`cannot start the step: ${launcherError.slice(0, 1000)}`);

@@ -136,8 +136,11 @@ async function v2Host(root: string): Promise<CgroupHost> {
   };
 }
 
-/** The OCI runtime waits for its container inside the sandbox's cgroup, as init does for the script: not counted against the job. */
-const ownProcesses = 2;
+/**
+ * Not counted against the job: the OCI runtime that waits for its container inside the sandbox's cgroup, init that waits for
+ * the script, and whoever waits to start the next step.
+ */
+const ownProcesses = 3;
 const cpuPeriodUs = 100_000;
 
 function cpuQuotaUs(cpus: number): number {
