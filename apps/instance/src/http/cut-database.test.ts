@@ -1,0 +1,113 @@
+import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
+import pg from "pg";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
+
+const executorName = "e";
+const rounds = 12;
+const chunk = Buffer.alloc(64 * 1024, "0123456789abcde\n");
+
+// An error that nobody awaits would end the instance's process; here it fails the whole run.
+describeWithEngines(["postgres"], "an instance whose connections to the database are cut", () => {
+  let target: TestInstance;
+  let database: pg.Client;
+  beforeAll(async () => {
+    const fresh = await createDatabase(engines().postgres?.url ?? "");
+    target = await startTestInstance(fresh);
+    database = new pg.Client({ connectionString: fresh.url });
+    await database.connect();
+    await target.rest("PATCH", "/queues/default", { leaseMs: 3_600_000 });
+  });
+  afterAll(async () => {
+    await database?.end();
+    await target?.[Symbol.asyncDispose]();
+  });
+
+  const cut = () =>
+    database.query(`select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and pid <> pg_backend_pid()`);
+
+  it("in the middle of requests answers each of them, goes on by itself, and loses nothing that it confirmed", async () => {
+    const first = await target.submit();
+    const taken = await target.executor("queue/default/dequeue", { executorName, airlock: { waitMs: 5000 } });
+    const job = (await taken.json()) as TakenJob;
+    expect(job.id).toBe(first);
+    const leave = new AbortController();
+    const stream = await fetch(`${target.url}/api/v1/jobs/${job.id}/events`, {
+      headers: { authorization: `Bearer ${target.instance.administratorToken}` },
+      signal: leave.signal,
+    });
+    const drained = (async () => {
+      for await (const _part of stream.body ?? []);
+    })().catch((error: unknown) => {
+      if (!leave.signal.aborted) throw error;
+    });
+    const append = (events: readonly unknown[]) =>
+      target.executor(
+        "queue/default/logs",
+        { executorName, jobId: job.id, attempt: 1, events },
+        jobHeaders(job, executorName),
+      );
+    /** As an executor does it: again until it is confirmed. */
+    const appendSurely = async (events: readonly unknown[]): Promise<void> => {
+      for (let tries = 0; tries < 100; tries += 1) {
+        const { status } = await append(events);
+        if (status === 204) return;
+        expect(status).toBeGreaterThanOrEqual(500);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      throw new Error("the log was never taken");
+    };
+    await appendSurely([{ kind: "open", entryId: 1, key: "a", command: ["sh"], startTime: "2026-01-01T00:00:00Z" }]);
+    const statuses = new Set<number>();
+    let cutting = true;
+    const confirmed: number[] = [];
+    const others = Array.from({ length: 6 }, async (_, index) => {
+      while (cutting) {
+        const responses = [
+          await target.rest("POST", "/jobs", { queue: "default", steps: [{ image: "alpine", run: "true" }] }),
+          await target.executor("queue/codeintel/dequeue", { executorName: `o${index}`, airlock: { waitMs: 20 } }),
+          await target.executor("queue/default/heartbeat", { version: "V2", executorName, jobIds: [job.id] }),
+          await target.rest("GET", `/jobs/${job.id}`),
+        ];
+        for (const [place, response] of responses.entries()) {
+          statuses.add(response.status);
+          const text = await response.text();
+          if (place === 0 && response.status === 201) confirmed.push((JSON.parse(text) as { id: number }).id);
+          // What PostgreSQL says is for the log.
+          expect(text).not.toMatch(/terminat|ECONN|backend|administrator command/i);
+        }
+      }
+    });
+    const writing = (async () => {
+      for (let index = 0; cutting; index += 1) {
+        const offset = index * chunk.length;
+        await appendSurely([{ kind: "chunk", entryId: 1, offset, stream: "stdout", data: chunk.toString("base64") }]);
+        if (!cutting) return offset + chunk.length;
+      }
+      return 0;
+    })();
+    for (let round = 0; round < rounds; round += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await cut();
+    }
+    cutting = false;
+    const length = await writing;
+    await Promise.all(others);
+    expect([...statuses].filter((status) => ![200, 201, 204, 500, 503].includes(status))).toEqual([]);
+    // It was hit, and it worked in between.
+    expect(statuses.has(500)).toBe(true);
+    expect(confirmed.length).toBeGreaterThan(0);
+    await expect.poll(async () => (await fetch(`${target.url}/healthz`)).status).toBe(200);
+    for (const id of confirmed) expect((await target.rest("GET", `/jobs/${id}`)).status).toBe(200);
+    const log = Buffer.from(await (await target.rest("GET", `/jobs/${job.id}/logs?entry=1`)).arrayBuffer());
+    expect(log.length).toBe(length);
+    expect(log.equals(Buffer.alloc(length, chunk))).toBe(true);
+    const body = { executorName, jobId: job.id, attempt: 1 };
+    const done = await target.executor("queue/default/markComplete", body, jobHeaders(job, executorName));
+    expect(done.status).toBe(204);
+    leave.abort();
+    await drained;
+    expect(await target.submit()).toBeGreaterThan(0);
+  }, 60_000);
+});
