@@ -35,6 +35,12 @@ export const hostileImages = {
   preload: () => attackerImage({ Env: ["PATH=/bin:/usr/bin", "LD_PRELOAD=/airlock/attack", "BASH_ENV=/x", "ENV=/x"] }),
   /** Wants to run as a user that it has no account of. */
   "unknown-user": () => attackerImage({ User: "somebody" }),
+  /** Has links to the host's accounts in place of its own. */
+  "account-links": () =>
+    attackerImage({ User: "daemon" }, [
+      { name: "etc/passwd", type: "symlink", linkname: "/proc/1/root/etc/passwd" },
+      { name: "etc/group", type: "symlink", linkname: "../../../../../../etc/group" },
+    ]),
   /** Has two megabytes of environment. */
   "huge-environment": () =>
     attackerImage({

@@ -73,6 +73,15 @@ export const imageAttacks: readonly Attack[] = [
     weakened: never,
   },
   {
+    id: "image-account-links",
+    does: "runs as a user of the machine, whose accounts its image links to",
+    defence: "accounts are read below the image's root; such an image is refused",
+    image: "account-links",
+    script: `grep -q systemd /etc/passwd /etc/group 2>/dev/null && echo BREACH the accounts of the host; [ "$(id -u)" = 1 ] && echo BREACH it runs as a user of the host || echo "HELD it is $(id -u)"\n`,
+    endIsHeld: true,
+    weakened: never,
+  },
+  {
     id: "image-huge-environment",
     does: "has an image with an environment of two megabytes",
     defence: "it runs or is refused; nothing hangs",

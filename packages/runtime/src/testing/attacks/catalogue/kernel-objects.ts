@@ -55,7 +55,7 @@ print "BREACH $held queues\\n";`),
     defence: "a /dev/pts of its own, for which the kernel keeps some back",
     script: perlScript(`
 my @open; while (@open < 20000 && sysopen(my $file, "/dev/ptmx", 2 | 0400)) { push @open, $file }
-print "opened " . @open . "\\n"; sleep 2;`),
+print "opened " . @open . "\\n"; sleep 1;`),
     expects: "opened",
     // As a login on the host would.
     watch: async () => {
