@@ -13,6 +13,7 @@ import {
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
+import { childrenNamed } from "../../testing/processes.ts";
 
 const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 
@@ -129,13 +130,102 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     expect(bomb).not.toBe(500);
   });
 
+  it("gives a partial clone the objects that it lacks, when they are asked for", async () => {
+    const job = await take();
+    const clone = await newClone();
+    await git(["-C", clone, "remote", "add", "origin", url("team/own")]);
+    const partial = ["-C", clone, "fetch", "--no-tags", "--filter=blob:none", "origin", own.head];
+    expect(await git(partial, job)).toMatchObject({ code: 0 });
+    const missing = await git(["-C", clone, "rev-list", "--objects", "--missing=print", own.head]);
+    expect(missing.stdout.split("\n").filter((line) => line.startsWith("?"))).toHaveLength(30);
+    expect((await git(["-C", clone, "cat-file", "-p", `${own.head}:file-7`], job)).stdout).toContain("7 7 7");
+    // Not with patterns of the repository's own, whose cost is up to whoever wrote them.
+    const sparse = [
+      "-C",
+      await newClone(),
+      "fetch",
+      `--filter=sparse:oid=${own.head}:file-1`,
+      url("team/own"),
+      own.head,
+    ];
+    expect((await git(sparse, job)).stderr).toContain("not supported");
+  });
+
+  it("answers what is no fetch of this repository with its own status, and starts no git for it", async () => {
+    const job = await take();
+    const headers = jobHeaders(job, "e");
+    const status = async (method: string, route: string, more: Record<string, string> = {}) => {
+      const response = await fetch(`${target.url}/.executors/git/${route}`, {
+        method,
+        headers: { ...headers, ...more },
+        ...(method === "POST" ? { body: "0000" } : {}),
+      });
+      await response.arrayBuffer();
+      return response.status;
+    };
+    const service = "?service=git-upload-pack";
+    expect(await status("GET", `team/own/info/refs${service}`)).toBe(200);
+    expect(await status("HEAD", `team/own/info/refs${service}`)).toBe(200);
+    // The dumb protocol, and writing.
+    for (const query of ["", "?service=", "?service=git-receive-pack", "?service=git-upload-archive"]) {
+      expect([query, await status("GET", `team/own/info/refs${query}`)]).toEqual([query, 403]);
+    }
+    for (const file of ["HEAD", "config", "objects/info/packs", "objects/pack/x.pack", "airlock-identity"]) {
+      expect([file, await status("GET", `team/own/${file}`)]).toEqual([file, 404]);
+    }
+    for (const route of ["git-receive-pack", "git-upload-archive", "git-upload-pack/x"]) {
+      expect([route, await status("POST", `team/own/${route}`)]).toEqual([route, 404]);
+    }
+    for (const method of ["OPTIONS", "PUT", "DELETE", "PATCH"]) {
+      expect([method, await status(method, "team/own/git-upload-pack")]).toEqual([method, 404]);
+    }
+    for (const encoding of ["deflate", "br", "gzip, gzip", "x"]) {
+      expect(await status("POST", "team/own/git-upload-pack", { "content-encoding": encoding })).toBe(415);
+    }
+    for (const name of [
+      "team%2Fother",
+      "team/own%2F..%2Fother",
+      "team/own/%2e%2e/other",
+      "team//other",
+      "team/other.git",
+      "team/own.git",
+      "team%5Cother",
+      "team/own%00",
+      "%2Fetc",
+      "team/other%0a",
+      `team/${"x".repeat(900)}`,
+    ]) {
+      expect([name, await status("GET", `${name}/info/refs${service}`)]).toEqual([
+        name,
+        expect.toSatisfy((code: number) => [400, 403, 404].includes(code)),
+      ]);
+    }
+  });
+
+  it("looks up names that come with the legacy shared secret, and only as names", async () => {
+    await using legacy = await startTestInstance(await newDatabase(), { legacySharedSecret: true });
+    await legacy.rest("POST", "/repositories", { name: "team/own", url: own.path });
+    const status = async (name: string) => {
+      const response = await fetch(`${legacy.url}/.executors/git/${name}/info/refs?service=git-upload-pack`, {
+        headers: { authorization: `token-executor ${legacy.instance.executorToken}` },
+      });
+      await response.arrayBuffer();
+      return response.status;
+    };
+    expect(await status("team/own")).toBe(200);
+    for (const name of ["team/none", "..%2f..%2fteam/own", "%2e%2e", "team/own%00", "-x", ".home", "team/own%0a"]) {
+      expect([name, await status(name)]).toEqual([
+        name,
+        expect.toSatisfy((code: number) => code === 404 || code === 400),
+      ]);
+    }
+  });
+
   it("stops its git when the client hangs up", async () => {
     const job = await take();
-    const running = async () => {
-      // By name and parent: reading every command line of the machine waits for processes that are out of memory.
-      const child = spawn("pgrep", ["-x", "git", "-P", String(process.pid)], { stdio: ["ignore", "pipe", "ignore"] });
-      return (await buffer(child.stdout)).toString();
-    };
+    // Others may end at any time: what counts is the one that this client began.
+    const before = new Set(await childrenNamed(process.pid, "git"));
+    const begun = async () => (await childrenNamed(process.pid, "git")).filter((pid) => !before.has(pid));
     const client = request(`${url("team/own")}/git-upload-pack`, {
       method: "POST",
       headers: { ...jobHeaders(job, "e"), "git-protocol": "version=2" },
@@ -143,8 +233,10 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     client.on("error", () => {});
     // Half a request: git waits for the rest.
     client.write("0014command=ls-refs\n");
-    await expect.poll(running, { timeout: 20_000 }).not.toBe("");
+    await expect.poll(begun, { timeout: 20_000 }).toHaveLength(1);
+    const [pid = 0] = await begun();
     client.destroy();
-    await expect.poll(running, { timeout: 20_000 }).toBe("");
+    const goesOn = async () => (await childrenNamed(process.pid, "git")).includes(pid);
+    await expect.poll(goesOn, { timeout: 20_000 }).toBe(false);
   });
 });

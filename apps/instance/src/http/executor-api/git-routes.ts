@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { errorMessage } from "@airlock/job";
+import { RepositoryName } from "@airlock/api";
+import { AirlockError, errorMessage } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { InstanceContext } from "../../instance-context.ts";
 import { gitMissing, spawnGit, stopGit } from "../../repositories/git.ts";
@@ -40,7 +41,7 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     const commit = permit(request, name);
     if (request.query.service === undefined) throw new ExecutorApiError(403, "only clients of git's smart protocol");
     if (request.query.service !== "git-upload-pack") throw new ExecutorApiError(403, "repositories are read only");
-    const directory = await context.repositories.directoryWith(name, commit);
+    const directory = await directoryOf(name, commit);
     const version2 = gitProtocol(request) === "version=2";
     await uploadPack(request, reply, {
       directory,
@@ -62,7 +63,7 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     const commit = permit(request, name);
     const encoding = request.headers["content-encoding"] ?? "identity";
     if (!/^(?:identity|(?:x-)?gzip)$/i.test(encoding)) throw new ExecutorApiError(415, "only gzip is unpacked");
-    const directory = await context.repositories.directoryWith(name, commit);
+    const directory = await directoryOf(name, commit);
     await uploadPack(request, reply, {
       directory,
       args: [],
@@ -80,6 +81,19 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     // To git a token ends with its attempt; it is kept a while for the sake of repeated reports only.
     if (!credentials.running) throw new ExecutorApiError(401, "the token has ended with its attempt");
     return credentials.commit;
+  }
+
+  async function directoryOf(name: string, commit: string | null): Promise<string> {
+    // With the shared secret it may be any text.
+    if (!RepositoryName.safeParse(name).success) throw new ExecutorApiError(404, "this is no name of a repository");
+    try {
+      return await context.repositories.directoryWith(name, commit);
+    } catch (error) {
+      if (error instanceof AirlockError && error.code === "unknown-repository") {
+        throw new ExecutorApiError(404, error.message);
+      }
+      throw error;
+    }
   }
 
   async function uploadPack(
