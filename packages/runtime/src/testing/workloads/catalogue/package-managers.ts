@@ -1,4 +1,4 @@
-import type { Workload } from "../workload.ts";
+import type { Workload, WorkloadStep } from "../workload.ts";
 
 const aptSources = `
 rm -rf /etc/apt/sources.list.d
@@ -63,22 +63,17 @@ apt-get purge -y cron
   },
   {
     id: "npm-ci",
-    does: "npm ci with a script after the installation that compiles",
-    steps: [{ script: npmProject, prints: /^the words$/m }],
-  },
-  {
-    id: "npm-ci-unprivileged",
-    does: "npm ci as an ordinary user",
-    steps: [{ image: "builder", script: npmProject, prints: /^the words$/m }],
+    does: "npm ci with a script after the installation that compiles, as root and as an ordinary user in turn, twice",
+    steps: [...inTurn({ script: npmProject, prints: /^the words$/m }), ...inTurn({ script: npmProject })],
   },
   {
     id: "pip-install",
-    does: "pip install of a source distribution and a wheel",
-    steps: [{ script: pipProject, prints: /^sample with wheel 0\./m }],
-  },
-  {
-    id: "pip-install-unprivileged",
-    does: "pip install as an ordinary user",
-    steps: [{ image: "builder", script: pipProject, prints: /^sample with wheel 0\./m }],
+    does: "pip install of a source distribution and a wheel, as root and then as an ordinary user",
+    steps: inTurn({ script: pipProject, prints: /^sample with wheel 0\./m }),
   },
 ];
+
+/** In one workspace, in which each finds what the one before left. */
+function inTurn(step: WorkloadStep): readonly WorkloadStep[] {
+  return [step, { ...step, image: "builder" }];
+}
