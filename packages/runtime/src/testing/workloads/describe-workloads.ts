@@ -27,7 +27,7 @@ export interface WorkloadTarget {
   prepare(images: DebianFixture): Promise<PreparedWorkloadTarget>;
 }
 
-export interface PreparedWorkloadTarget extends AsyncDisposable {
+interface PreparedWorkloadTarget extends AsyncDisposable {
   /** Of the network namespace that sandboxes are attached to; without one the suite makes it. */
   readonly networkNamespace?: string;
   createRuntime(hardening: Partial<Hardening>, egress: EgressOptions): Promise<Runtime>;
