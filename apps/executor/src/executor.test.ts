@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { rootCertificates } from "node:tls";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HostProcessRuntime } from "./testing/host-process-runtime.ts";
@@ -295,6 +296,19 @@ describe("with an instance of Airlock", () => {
     ]);
     expect(instance.output(21, "step.docker.only")).toContain("SECRET_REMOVED\n");
     expect(JSON.stringify(instance.entries(21))).not.toMatch(/password-of-the-job|of-the-executor/);
+  });
+
+  it("tells steps where the administrator's authorities are, unless they know better", async () => {
+    const file = join(dataDir, "..", "authorities.pem");
+    await writeFile(file, rootCertificates[0] ?? "");
+    await start({ EXECUTOR_STEP_CA_CERTIFICATES: "true", NODE_EXTRA_CA_CERTS: file });
+    const step = { key: "only", image: "image", dir: ".", commands: ['echo "$SSL_CERT_FILE $CURL_CA_BUNDLE"'] };
+    const dockerSteps = [{ ...step, env: ["CURL_CA_BUNDLE=/own"] }];
+    instance.enqueue(airlockJob(23, [], { dockerSteps }));
+
+    await instance.until(() => instance.bodies("markComplete").length === 1);
+
+    expect(instance.output(23, "step.docker.only")).toBe("/airlock/ca-certificates.pem /own\n");
   });
 
   it("writes the job's files and refuses paths that leave the workspace", async () => {
