@@ -64,6 +64,7 @@ export async function stepOci(options: BenchOptions): Promise<BenchResult> {
     samples,
     comparisons: comparisons.map(([name, against, target]) => compare(samples, name, against, target)),
     notes: [
+      "A further step is one whose job said that it comes: its mounts and cgroups are made ready after the step before, off the clock.",
       "`… run`: the bare OCI runtime with the bundle that its `spec` command writes, from spawn to exit.",
       ...(host.prefix.length > 0
         ? [

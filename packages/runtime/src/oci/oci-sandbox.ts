@@ -1,24 +1,25 @@
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { lstat, mkdir, writeFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract.ts";
-import { imageInvalid, refusedByPolicy, runtimeFailed } from "../errors.ts";
+import { refusedByPolicy, runtimeFailed } from "../errors.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { assembleHostRoot, hostImageName } from "../host/host-root.ts";
-import { removeTree, runCommand } from "../host/run-command.ts";
+import { removeTree } from "../host/run-command.ts";
 import { handOverWorkspace, type Owner } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
-import { type BundleNetwork, bundleConfig, type IdMapping, type OciMount, readOnlyBind } from "./bundle-config.ts";
+import { type BundleNetwork, bundleConfig, type IdMapping, readOnlyBind } from "./bundle-config.ts";
 import { checkStep } from "./check-step.ts";
 import { ContainerCommands } from "./container-commands.ts";
 import type { GvisorOptions } from "./gvisor.ts";
 import { handOverScripts } from "./hand-over-scripts.ts";
 import { hostId } from "./id-range.ts";
-import type { ImageStore, PreparedImage } from "./images/image-store.ts";
+import type { ImageStore } from "./images/image-store.ts";
 import type { StoreHold } from "./images/store-leases.ts";
 import { hidden, mountTable } from "./launcher.ts";
 import { countLimits, type LimitCounts, limitNotes } from "./limit-notes.ts";
+import { makeRootfs, type StepRoot } from "./make-rootfs.ts";
 import type { SandboxNetwork } from "./network.ts";
 import { OutputPipePool } from "./output-pipes.ts";
 import { removeSmallTree } from "./remove-small-tree.ts";
@@ -48,13 +49,6 @@ export interface OciSandboxParts {
   /** Where we are root: how containers get a user namespace; `null`: they have none. */
   readonly userNamespaces: UserNamespaces | null;
   readonly hardening: Hardening;
-}
-
-/** What a step's root file system is made of. */
-interface StepRoot {
-  readonly image: PreparedImage;
-  readonly layersDirectory: string;
-  readonly mounts: readonly OciMount[];
 }
 
 /** Where a step is going to run, made ready as far as that goes without knowing the step. */
@@ -251,7 +245,17 @@ export class OciSandbox implements Sandbox {
     try {
       await mkdir(directory, { mode: 0o700 });
       if (places.layer !== directory) await mkdir(places.layer, { mode: 0o700 });
-      const [overlay] = await Promise.all([this.#makeRootfs(places, root), cgroup?.make()]);
+      const [overlay] = await Promise.all([
+        makeRootfs(places, root, {
+          hostname: this.#hostname,
+          resolvConf: this.#parts.network.resolvConf,
+          overlayOptions: this.#parts.overlayOptions,
+          setuidWorks: !this.#parts.hardening.noNewPrivileges,
+          giveToRoot: (path) => this.#giveToRoot(path),
+          onCopied: (path) => this.#disk.exempt(path),
+        }),
+        cgroup?.make(),
+      ]);
       const { namespacePath } = this.#parts.network;
       const mounts = [
         ...(this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts.map(hidden) : []),
@@ -356,48 +360,6 @@ export class OciSandbox implements Sandbox {
   #giveToRoot(path: string): void {
     const range = this.#parts.userNamespaces?.range;
     if (range) handOverScripts(path, { uid: range.base, gid: range.base });
-  }
-
-  /** A root file system that no other step has seen. Answers the mount that it takes, `null` when it is a copy. */
-  async #makeRootfs({ layer, rootfs }: StepPlaces, root: StepRoot): Promise<{ options: string } | null> {
-    const hosts = `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${this.#hostname}\n`;
-    const etc = { hosts, hostname: `${this.#hostname}\n`, "resolv.conf": this.#parts.network.resolvConf };
-    if (this.#parts.overlayOptions === null) {
-      const copy = join(layer, "rootfs");
-      // cp, not Node's: it keeps owners, holes and links, and shares blocks where the file system can.
-      const source = join(root.layersDirectory, root.image.layers[0] ?? "");
-      await runCommand("cp", ["-a", "--reflink=auto", "--", source, copy]);
-      await this.#disk.exempt(copy);
-      await mkdir(join(copy, "etc"), { recursive: true });
-      for (const [name, text] of Object.entries(etc)) {
-        await removeTree(join(copy, "etc", name));
-        await writeFile(join(copy, "etc", name), text, { mode: 0o644 });
-        this.#giveToRoot(join(copy, "etc", name));
-      }
-      return null;
-    }
-    const upper = join(layer, "upper");
-    // Files in the upper layer win over whatever the image has in their place, links included. Made synchronously, as the
-    // kernel answers from memory: the ways to the thread pool and back would be most of a step's preparation.
-    for (const path of [upper, join(upper, "etc")]) {
-      mkdirSync(path);
-      chmodSync(path, 0o755);
-    }
-    for (const [name, text] of Object.entries(etc)) writeFileSync(join(upper, "etc", name), text, { mode: 0o644 });
-    this.#giveToRoot(upper);
-    mkdirSync(join(layer, "work"), { mode: 0o700 });
-    if (rootfs.startsWith(`${layer}/`)) mkdirSync(rootfs, { mode: 0o755 });
-    const from = (path: string) => relative(root.layersDirectory, path);
-    const options = [
-      `lowerdir=${root.image.layers.join(":")}`,
-      `upperdir=${from(upper)}`,
-      `workdir=${from(join(layer, "work"))}`,
-      "nodev",
-      ...(this.#parts.hardening.noNewPrivileges ? ["nosuid"] : []),
-      ...this.#parts.overlayOptions,
-    ].join(",");
-    if (Buffer.byteLength(options) > 4000) throw imageInvalid("image", "has more layers than can be mounted");
-    return { options };
   }
 
   #writeConfig({ places, cgroupsPath }: StepPlace, root: StepRoot, step: SandboxStep): void {

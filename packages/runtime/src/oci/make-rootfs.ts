@@ -1,0 +1,73 @@
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { imageInvalid } from "../errors.ts";
+import { removeTree, runCommand } from "../host/run-command.ts";
+import type { OciMount } from "./bundle-config.ts";
+import type { PreparedImage } from "./images/image-store.ts";
+import type { StepPlaces } from "./step-places.ts";
+
+/** What a step's root file system is made of. */
+export interface StepRoot {
+  readonly image: PreparedImage;
+  readonly layersDirectory: string;
+  readonly mounts: readonly OciMount[];
+}
+
+export interface RootfsOptions {
+  readonly hostname: string;
+  readonly resolvConf: string;
+  /** Options of overlay mounts besides the directories; `null` where there is no overlayfs. */
+  readonly overlayOptions: readonly string[] | null;
+  readonly setuidWorks: boolean;
+  /** Makes files of ours the container's root's. */
+  readonly giveToRoot: (path: string) => void;
+  readonly onCopied: (directory: string) => Promise<void>;
+}
+
+/** A root file system that no other step has seen. Answers the options of its mount, `null` when it is a copy. */
+export async function makeRootfs(
+  { layer, rootfs }: StepPlaces,
+  root: StepRoot,
+  options: RootfsOptions,
+): Promise<{ readonly options: string } | null> {
+  const { hostname, resolvConf, overlayOptions, giveToRoot } = options;
+  const hosts = `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${hostname}\n`;
+  const etc = { hosts, hostname: `${hostname}\n`, "resolv.conf": resolvConf };
+  if (overlayOptions === null) {
+    const copy = join(layer, "rootfs");
+    // cp, not Node's: it keeps owners, holes and links, and shares blocks where the file system can.
+    const source = join(root.layersDirectory, root.image.layers[0] ?? "");
+    await runCommand("cp", ["-a", "--reflink=auto", "--", source, copy]);
+    await options.onCopied(copy);
+    await mkdir(join(copy, "etc"), { recursive: true });
+    for (const [name, text] of Object.entries(etc)) {
+      await removeTree(join(copy, "etc", name));
+      await writeFile(join(copy, "etc", name), text, { mode: 0o644 });
+      giveToRoot(join(copy, "etc", name));
+    }
+    return null;
+  }
+  const upper = join(layer, "upper");
+  // Files in the upper layer win over whatever the image has in their place, links included. Made synchronously, as the
+  // kernel answers from memory: the ways to the thread pool and back would be most of a step's preparation.
+  for (const path of [upper, join(upper, "etc")]) {
+    mkdirSync(path);
+    chmodSync(path, 0o755);
+  }
+  for (const [name, text] of Object.entries(etc)) writeFileSync(join(upper, "etc", name), text, { mode: 0o644 });
+  giveToRoot(upper);
+  mkdirSync(join(layer, "work"), { mode: 0o700 });
+  if (rootfs.startsWith(`${layer}/`)) mkdirSync(rootfs, { mode: 0o755 });
+  const from = (path: string) => relative(root.layersDirectory, path);
+  const text = [
+    `lowerdir=${root.image.layers.join(":")}`,
+    `upperdir=${from(upper)}`,
+    `workdir=${from(join(layer, "work"))}`,
+    "nodev",
+    ...(options.setuidWorks ? [] : ["nosuid"]),
+    ...overlayOptions,
+  ].join(",");
+  if (Buffer.byteLength(text) > 4000) throw imageInvalid("image", "has more layers than can be mounted");
+  return { options: text };
+}
