@@ -24,6 +24,11 @@ export const theme = createTheme({
   fontFamily: 'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif',
   fontFamilyMonospace:
     'ui-monospace, SFMono-Regular, "SF Mono", "Cascadia Mono", "JetBrains Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace',
-  components: { Modal: Modal.extend({ styles: { title: { fontWeight: 650 } } }) },
+  components: {
+    Modal: Modal.extend({
+      defaultProps: { closeButtonProps: { "aria-label": "Close the dialog" } },
+      styles: { title: { fontWeight: 650 } },
+    }),
+  },
   headings: { fontWeight: "650" },
 });

@@ -148,7 +148,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByLabel("Revision").fill("no-such-branch");
     await page.getByRole("button", { name: "Submit job" }).click();
     const revision = page.getByLabel("Revision");
-    await expect.poll(() => revision.getAttribute("aria-invalid")).toBe("true");
+    await eventually(() => revision.getAttribute("aria-invalid")).toBe("true");
     await revision.fill("main");
     expect(await page.getByRole("region", { name: "Command" }).textContent()).toContain("--rev main");
     await page.getByRole("button", { name: "Add a step" }).click();
@@ -157,11 +157,11 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("button", { name: "Submit job" }).click();
     await page.waitForURL(/\/jobs\/\d+$/);
     await page.getByTestId("explanation").waitFor();
-    await expect.poll(() => page.title()).toMatch(/^#\d+ queued · airlock$/);
+    await eventually(() => page.title()).toMatch(/^#\d+ queued · airlock$/);
     const job = await executor.dequeue();
-    await expect.poll(() => page.title()).toBe(`#${job.id} running · airlock`);
+    await eventually(() => page.title()).toBe(`#${job.id} running · airlock`);
     await job.complete();
-    await expect.poll(() => page.title()).toBe(`#${job.id} completed · airlock`);
+    await eventually(() => page.title()).toBe(`#${job.id} completed · airlock`);
   });
 
   it("keeps the list of jobs up to date by itself", async () => {
@@ -187,7 +187,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByText("Waiting for output…").waitFor();
     await job.print(entry, "\u001b[31mred\u001b[0m and plain\n 10%\r 50%\r100%\n");
     await job.print(entry, "careful\n", "stderr");
-    await expect.poll(lines).toEqual(["red and plain", "100%", "careful"]);
+    await eventually(lines).toEqual(["red and plain", "100%", "careful"]);
     const color = (name: string) =>
       page.getByText(name, { exact: true }).evaluate((element) => getComputedStyle(element).color);
     expect(await color("red")).not.toBe(await color(" and plain"));
@@ -215,17 +215,15 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     );
     await job.close(entry, 0);
     await job.complete();
-    await expect
-      .poll(lines)
-      .toEqual([
-        "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>",
-        "link",
-        "clipboard",
-        "title",
-        "",
-        "next\u202e",
-      ]);
-    await expect.poll(() => page.title()).toBe(`#${job.id} completed · airlock`);
+    await eventually(lines).toEqual([
+      "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>",
+      "link",
+      "clipboard",
+      "title",
+      "",
+      "next\u202e",
+    ]);
+    await eventually(() => page.title()).toBe(`#${job.id} completed · airlock`);
     expect(await page.evaluate(() => "pwned" in window)).toBe(false);
     expect(await log().locator("a[href^='javascript'], script, img").count()).toBe(0);
   });
@@ -238,7 +236,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     expect(await following()).toBe("true");
     await log().hover();
     await page.mouse.wheel(0, -1500);
-    await expect.poll(following).toBe("false");
+    await eventually(following).toBe("false");
     await job.print(entry, numbered(501, 600));
     await page.getByText("600 lines").waitFor();
     expect(await page.getByText("line 600.").count()).toBe(0);
@@ -260,9 +258,9 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.keyboard.press("/");
     await page.keyboard.type("needle");
     const count = page.getByTestId("match-count");
-    await expect.poll(() => count.textContent()).toBe("1 of 2");
+    await eventually(() => count.textContent()).toBe("1 of 2");
     await page.keyboard.press("Enter");
-    await expect.poll(() => count.textContent()).toBe("2 of 2");
+    await eventually(() => count.textContent()).toBe("2 of 2");
     await page.locator("[data-current-match]", { hasText: "needle" }).waitFor();
     await page.getByRole("link", { name: "Line 2900" }).click();
     await page.waitForURL(`**/jobs/${job.id}?attempt=1&entry=${entry}#L2900`);
@@ -346,7 +344,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     expect(await executor.heartbeat([job])).toEqual([String(job.id)]);
     await job.close(entry, -1);
     await job.fail("canceled", 1);
-    await expect.poll(() => page.title()).toBe(`#${job.id} canceled · airlock`);
+    await eventually(() => page.title()).toBe(`#${job.id} canceled · airlock`);
   });
 
   it("says what failed and why, and runs it again", async () => {
@@ -356,16 +354,16 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await job.fail("Step test exited with code 3.", 3);
     await page.goto(`${instance.url}/jobs/${job.id}`);
     await page.getByRole("alert").getByText("“test” exited with code 3").waitFor();
-    await expect.poll(lines).toEqual(["first attempt"]);
+    await eventually(lines).toEqual(["first attempt"]);
     await page.getByRole("button", { name: "Retry" }).click();
-    await expect.poll(() => page.title()).toBe(`#${job.id} queued · airlock`);
+    await eventually(() => page.title()).toBe(`#${job.id} queued · airlock`);
     const again = await executor.dequeue();
     expect(again).toMatchObject({ id: job.id, attempt: 2 });
     await again.print(await again.open("step.oci.test"), "second attempt\n");
-    await expect.poll(lines).toEqual(["second attempt"]);
+    await eventually(lines).toEqual(["second attempt"]);
     await page.getByRole("combobox", { name: "Attempt" }).click();
     await page.getByRole("option", { name: "Attempt 1 · failed" }).click();
-    await expect.poll(lines).toEqual(["first attempt"]);
+    await eventually(lines).toEqual(["first attempt"]);
     await again.complete();
   });
 
@@ -432,7 +430,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.keyboard.press("Enter");
     const dialog = page.getByRole("dialog", { name: "New secret" });
     await dialog.waitFor();
-    await expect.poll(() => page.evaluate(() => document.activeElement?.getAttribute("data-autofocus"))).toBe("true");
+    await eventually(() => page.evaluate(() => document.activeElement?.getAttribute("data-autofocus"))).toBe("true");
     await page.keyboard.type("web_token");
     await dialog.getByRole("textbox", { name: "Namespace" }).fill("Not A Namespace");
     await dialog.getByRole("textbox", { name: "Value" }).fill("value-of-the-browser");
@@ -458,7 +456,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("dialog").getByRole("button", { name: "Delete secret" }).click();
     await page.getByText("No secrets yet").waitFor();
     await page.getByRole("tab", { name: "Record" }).click();
-    await expect.poll(() => page.getByRole("listitem").count()).toBe(4);
+    await eventually(() => page.getByRole("listitem").count()).toBe(4);
     expect(await page.getByRole("listitem").allInnerTexts()).toEqual([
       expect.stringContaining("deleted"),
       expect.stringContaining("changed"),
@@ -514,6 +512,11 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await visitor.close();
   });
 });
+
+/** As patient as the browser's own waiting: a busy machine takes more than the second that is the default. */
+function eventually<T>(read: () => T) {
+  return expect.poll(read, { timeout: 10_000 });
+}
 
 function numbered(from: number, to: number): string {
   return Array.from({ length: to - from + 1 }, (_, index) => `line ${from + index}.\n`).join("");

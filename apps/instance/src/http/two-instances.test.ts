@@ -128,7 +128,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     for (let round = 0; round < 20; round++) {
       const [at, other] = round % 2 ? [one, two] : [two, one];
       const taken = take(queue, at);
-      await expect.poll(() => parked(at)).toBe(1);
+      await expect.poll(() => parked(at), { timeout: 10_000, interval: 5 }).toBe(1);
       const body = { queue, steps: [{ image: "alpine", run: "true" }] };
       const startedAt = performance.now();
       await call("POST", "/api/v1/jobs", body, administrator(), other);
@@ -211,7 +211,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     for (let line = 0; line < 20; line++) {
       sentAt = performance.now();
       await logs([chunk(1, line, "x")]);
-      await expect.poll(() => arrivals.length, { interval: 5 }).toBe(line + 1);
+      await expect.poll(() => arrivals.length, { timeout: 10_000, interval: 5 }).toBe(line + 1);
     }
     await watching;
     expect(median(arrivals)).toBeLessThan(100);
@@ -270,7 +270,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     const id = (
       (await (await two.rest("POST", "/jobs", { queue, steps: [{ image: "a", run: "b" }] })).json()) as JobSummary
     ).id;
-    await expect.poll(() => states).toContain("queued");
+    await expect.poll(() => states, { timeout: 10_000, interval: 5 }).toContain("queued");
     await two.executor(`queue/${queue}/heartbeat`, {
       version: "V2",
       executorName: "newcomer",
@@ -278,7 +278,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
       airlock: {},
     });
     const job = await take(queue, two, "newcomer");
-    await expect.poll(() => states).toContain("processing");
+    await expect.poll(() => states, { timeout: 10_000, interval: 5 }).toContain("processing");
     await two.executor(
       `queue/${queue}/markComplete`,
       { executorName: "newcomer", jobId: id, attempt: 1 },

@@ -57,7 +57,7 @@ export function QueuesPage() {
                 <Table.Th>Queue</Table.Th>
                 <Table.Th>Queued</Table.Th>
                 <Table.Th>Running</Table.Th>
-                <Table.Th>Oldest waits</Table.Th>
+                <Table.Th visibleFrom="xs">Oldest waits</Table.Th>
                 <Table.Th visibleFrom="sm">Limit</Table.Th>
                 <Table.Th visibleFrom="sm">Attempts</Table.Th>
                 <Table.Th visibleFrom="sm">Lease</Table.Th>
@@ -80,7 +80,7 @@ export function QueuesPage() {
                   <Table.Td>
                     <Count count={queue.processing} queue={queue.name} state="processing" />
                   </Table.Td>
-                  <Table.Td>
+                  <Table.Td visibleFrom="xs">
                     {queue.oldestQueuedAt === null ? (
                       <Text size="sm" c="dimmed">
                         none waits
