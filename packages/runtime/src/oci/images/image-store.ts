@@ -1,10 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { chown, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { AirlockError } from "@airlock/job";
+import type { AirlockError } from "@airlock/job";
 import type { Abortable, RegistryCredentials } from "../../contract.ts";
 import { imageInvalid, refusedByPolicy, runtimeFailed } from "../../errors.ts";
-import { errorCode } from "../../host/error-code.ts";
 import { defaultImageOptions, type ImageOptions } from "../../images/image-options.ts";
 import { admitHostImage, admitImage } from "../../images/image-policy.ts";
 import { type ImageReference, parseImageReference } from "../../images/image-reference.ts";
@@ -15,21 +13,17 @@ import { BlobStore } from "./blob-store.ts";
 import { chainIds } from "./chain-id.ts";
 import { evictImages } from "./evict-images.ts";
 import { defaultImageLimits, type ImageLimits } from "./image-limits.ts";
-import { blobsOf, flatName, type ImageParts, layerName, partsOf } from "./image-parts.ts";
+import { blobsOf, type ImageParts, layerName, partsOf } from "./image-parts.ts";
 import { ImageRecords, parseRecord } from "./image-records.ts";
 import { type ImageUser, resolveImageUser } from "./image-user.ts";
-import { LayerError } from "./layer-error.ts";
 import { LayerStack } from "./layer-stack.ts";
-import { LayerTree } from "./layer-tree.ts";
 import { loadArchive } from "./load-archive.ts";
 import { isProgramFor, programHeaderBytes } from "./program-header.ts";
 import { everythingProven, type ProvenParts, provenParts } from "./proven-parts.ts";
 import { parseConfig, pullImage, type StoredImage } from "./pull-image.ts";
 import { RegistryClient, type RegistryOptions } from "./registry-client.ts";
 import { type StoreHold, StoreLeases } from "./store-leases.ts";
-import { UnpackBudget } from "./unpack-budget.ts";
-import { unpackLayer } from "./unpack-layer.ts";
-import { flatWhiteouts, overlayWhiteouts, WhiteoutDevice } from "./whiteouts.ts";
+import { UnpackedLayers } from "./unpacked-layers.ts";
 
 /** An image that is unpacked and checked. */
 export interface PreparedImage {
@@ -78,11 +72,10 @@ export class ImageStore {
   readonly #records: ImageRecords;
   readonly #blobs: BlobStore;
   readonly #registry: RegistryClient;
-  readonly #whiteoutDevice: WhiteoutDevice;
+  readonly #layers: UnpackedLayers;
   readonly #images: ImageOptions;
   readonly #leases: StoreLeases;
   readonly #preparing = new SharedTasks<KeptImage>();
-  readonly #unpacking = new SharedTasks<void>();
   readonly #prepared = new Map<string, KeptImage>();
   /** When the registry last said that these credentials may read that image. */
   readonly #proofs = new Map<string, number>();
@@ -101,7 +94,11 @@ export class ImageStore {
     this.#images = { ...defaultImageOptions, ...options.images };
     this.#leases = new StoreLeases(join(options.directory, "leases"));
     this.#registry = new RegistryClient(options.registry, this.#limits.documentBytes, this.#images.mirrors);
-    this.#whiteoutDevice = new WhiteoutDevice(this.#temporaryDirectory);
+    this.#layers = new UnpackedLayers({
+      ...{ directory: this.layersDirectory, temporaryDirectory: this.#temporaryDirectory },
+      ...{ blobs: this.#blobs, limits: this.#limits, style: options.style },
+      ...{ keepOwners: options.keepOwners, idRange },
+    });
   }
 
   static async open(options: ImageStoreOptions): Promise<ImageStore> {
@@ -155,7 +152,7 @@ export class ImageStore {
     const known = this.#prepared.get(canonical);
     if (known && !this.#mustAsk(reference)) {
       await hold.add(known.names);
-      if (await this.#areThere(known.layers)) {
+      if (await this.#layers.areThere(known.layers)) {
         await this.#checkAccess(reference, known, credentials, options);
         await this.#records.markUsed(reference);
         return known;
@@ -166,7 +163,7 @@ export class ImageStore {
       this.#prepare(reference, credentials, task),
     );
     await hold.add(prepared.names);
-    if (!(await this.#areThere(prepared.layers))) {
+    if (!(await this.#layers.areThere(prepared.layers))) {
       throw runtimeFailed(`the image "${canonical}" was removed while it was prepared`);
     }
     await this.#records.markUsed(reference);
@@ -189,7 +186,8 @@ export class ImageStore {
         ? everythingProven
         : await provenParts(reference.registry, await this.#records.all(), this.#blobs);
       const stored = isCurrent ? found : await this.#pull(reference, credentials, proven, hold, task);
-      const unpacked = await this.#unpack(canonical, stored, proven, task);
+      const layers = await this.#layers.unpack(canonical, stored, proven, task);
+      const unpacked = await this.#check(canonical, stored, layers);
       // Not before its layers were compared with its configuration: what a record says is believed.
       if (!isCurrent) await this.#records.remember(reference, stored);
       const kept = { ...unpacked, isPrivate: stored.isPrivate, names: this.#namesOf(stored) };
@@ -290,7 +288,9 @@ export class ImageStore {
       mayReuse: (digest) => proven.hasBlob(digest),
       isUnpacked: async (chainId, digest) => {
         const name = layerName(chainId);
-        return this.#options.style === "overlay" && proven.hasLayer(digest, name) && (await this.#areThere([name]));
+        return (
+          this.#options.style === "overlay" && proven.hasLayer(digest, name) && (await this.#layers.areThere([name]))
+        );
       },
     });
     this.#prove(reference, credentials);
@@ -307,105 +307,11 @@ export class ImageStore {
     await hold.add(this.#namesOf({ manifest, config }));
     for (const [index, chainId] of chainIds(config.rootfs.diff_ids ?? []).entries()) {
       const layer = manifest.layers[index];
-      const isHere = (await this.#areThere([layerName(chainId)])) || (layer && (await this.#blobs.has(layer.digest)));
+      const isHere =
+        (await this.#layers.areThere([layerName(chainId)])) || (layer && (await this.#blobs.has(layer.digest)));
       if (!isHere) return undefined;
     }
     return { manifest, config, isPrivate, digest };
-  }
-
-  async #unpack(image: string, stored: StoredImage, proven: ProvenParts, task: TaskOptions): Promise<PreparedImage> {
-    const diffIds = stored.config.rootfs.diff_ids ?? [];
-    const chain = chainIds(diffIds);
-    const budget = new UnpackBudget(this.#limits);
-    const below: string[] = [];
-    const isProven = (index: number) =>
-      proven.hasLayer(stored.manifest.layers[index]?.digest ?? "", layerName(chain[index] ?? ""));
-    if (this.#options.style === "overlay") {
-      for (const [index, chainId] of chain.entries()) {
-        const name = layerName(chainId);
-        await this.#unpackOnce(image, name, isProven(index), task, async (directory, { signal }) => {
-          task.progress(`unpacking layer ${index + 1} of ${chain.length}`);
-          await this.#unpackOver(directory, stored, index, below, budget, signal);
-        });
-        below.unshift(name);
-      }
-    } else {
-      const name = flatName(chain);
-      const all = [...chain.keys()].every(isProven);
-      await this.#unpackOnce(image, name, all, task, async (directory, { signal }) => {
-        for (const index of chain.keys()) {
-          task.progress(`unpacking layer ${index + 1} of ${chain.length}`);
-          await this.#unpackOver(directory, stored, index, undefined, budget, signal);
-        }
-      });
-      below.unshift(name);
-    }
-    return this.#check(image, stored, below);
-  }
-
-  /**
-   * Two images may share a layer, and be unpacked at the same time. One that is there and not proven to be this one is
-   * unpacked again, which compares it with what the configuration says, and stays.
-   */
-  async #unpackOnce(
-    image: string,
-    name: string,
-    isProven: boolean,
-    task: TaskOptions,
-    work: (directory: string, options: Abortable) => Promise<void>,
-  ): Promise<void> {
-    if (isProven && (await this.#areThere([name]))) return;
-    await this.#unpacking.run(isProven ? name : `${name} of ${image}`, task, async (options) => {
-      const directory = this.#temporaryPath();
-      try {
-        await mkdir(directory, { mode: 0o755 });
-        const { idRange } = this.#options;
-        // A layer need not say whose its root is.
-        if (idRange && this.#options.keepOwners) await chown(directory, idRange.base, idRange.base);
-        await work(directory, options);
-        await rename(directory, join(this.layersDirectory, name)).catch((error: unknown) => {
-          // Another process was faster with the same content.
-          if (errorCode(error) !== "ENOTEMPTY" && errorCode(error) !== "EEXIST") throw error;
-        });
-      } catch (error) {
-        options.signal.throwIfAborted();
-        if (error instanceof LayerError) throw imageInvalid(image, `has a bad layer: ${error.message}`, error);
-        if (error instanceof AirlockError) throw error;
-        throw runtimeFailed(`cannot unpack image "${image}"`, error, "Check the free space of the state directory.");
-      } finally {
-        await rm(directory, { recursive: true, force: true });
-      }
-    });
-  }
-
-  async #unpackOver(
-    directory: string,
-    stored: StoredImage,
-    index: number,
-    belowNames: readonly string[] | undefined,
-    budget: UnpackBudget,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const layer = stored.manifest.layers[index];
-    const diffId = stored.config.rootfs.diff_ids?.[index];
-    if (!layer || !diffId) throw new LayerError("it is not in the manifest");
-    const below = new LayerStack((belowNames ?? []).map((name) => join(this.layersDirectory, name)));
-    const tree = new LayerTree({
-      root: directory,
-      keepOwners: this.#options.keepOwners,
-      idRange: this.#options.idRange,
-      directoryBelow: async (path) => {
-        const entry = await below.lstat(path);
-        return entry?.stats.isDirectory() ? entry.stats : undefined;
-      },
-    });
-    const style = belowNames ? overlayWhiteouts(tree, below, this.#whiteoutDevice) : flatWhiteouts(tree);
-    const content = {
-      stream: this.#blobs.stream(layer.digest),
-      storedBytes: await this.#blobs.size(layer.digest),
-      diffId,
-    };
-    await unpackLayer(content, tree, style, { budget, signal });
   }
 
   async #check(image: string, stored: StoredImage, layers: readonly string[]): Promise<PreparedImage> {
@@ -425,18 +331,6 @@ export class ImageStore {
     return { layers, user, env: stored.config.config?.Env ?? [] };
   }
 
-  async #areThere(layers: readonly string[]): Promise<boolean> {
-    for (const name of layers) {
-      try {
-        await stat(join(this.layersDirectory, name));
-      } catch (error) {
-        if (errorCode(error) === "ENOENT") return false;
-        throw error;
-      }
-    }
-    return true;
-  }
-
   /** What processes that are gone left half done. Names begin with the process id of the maker. */
   async #removeAbandoned(): Promise<void> {
     for (const name of await readdir(this.#temporaryDirectory)) {
@@ -447,10 +341,6 @@ export class ImageStore {
       );
       if (!isAlive) await rm(join(this.#temporaryDirectory, name), { recursive: true, force: true });
     }
-  }
-
-  #temporaryPath(): string {
-    return join(this.#temporaryDirectory, `${process.pid}-${randomUUID()}`);
   }
 }
 
