@@ -1,6 +1,9 @@
 import type { FixtureImage } from "@airlock/test-kit";
 import { attackerImage } from "./attacker-image.ts";
 
+/** What the loader puts the number of the process behind; seen on the host when a program of the host was meant. */
+export const loaderOutput = `/tmp/airlock-attack-loader-${process.pid}`;
+
 /** Images with something hostile in them, by the name that attacks call them. */
 export const hostileImages = {
   /** Wants to run as an ordinary user. */
@@ -31,8 +34,8 @@ export const hostileImages = {
       { name: "data", type: "symlink", linkname: "/proc/1/root" },
       { name: "airlock", type: "symlink", linkname: "../../../../../../etc" },
     ]),
-  /** Names the loader's own libraries for every program of the step. */
-  preload: () => attackerImage({ Env: ["PATH=/bin:/usr/bin", "LD_PRELOAD=/airlock/attack", "BASH_ENV=/x", "ENV=/x"] }),
+  /** Has the loader of every program that gets this environment write what it does. */
+  loader: () => attackerImage({ Env: ["PATH=/bin:/usr/bin", "LD_DEBUG=libs", `LD_DEBUG_OUTPUT=${loaderOutput}`] }),
   /** Wants to run as a user that it has no account of. */
   "unknown-user": () => attackerImage({ User: "somebody" }),
   /** Has links to the host's accounts in place of its own. */

@@ -126,10 +126,11 @@ print "HELD 300 orphans were reaped\\n";`),
     id: "deep-directories",
     does: "makes directories so deep that removing them fails",
     defence: "removal by directory handles, without recursion on paths",
-    script: perlScript(`chdir "/data"; for (1..3000) { mkdir "d" x 100; chdir "d" x 100 or last } print "dug\\n";`),
+    script: perlScript(`
+for my $top ("/data", "/tmp") { chdir $top; for (1..500) { mkdir "d" x 100; chdir "d" x 100 or last } }
+print "dug\\n";`),
     expects: "dug",
-    inspect: async () => null,
-    weakened: { cannotBeShown: "what it would break is the removal, which every other test does, too" },
+    weakened: { cannotBeShown: "giving back the sandbox would fail, and this test with it" },
   },
   {
     id: "huge-arguments",

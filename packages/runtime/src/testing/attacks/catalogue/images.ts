@@ -1,8 +1,15 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { access, readdir, readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import type { Attack, Weakened } from "../attack.ts";
+import { loaderOutput } from "../hostile-images.ts";
 
 const never: Weakened = { cannotBeShown: "no setting lets an image decide" };
+
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
 
 /** What an image asks for without being asked. */
 export const imageAttacks: readonly Attack[] = [
@@ -39,8 +46,10 @@ export const imageAttacks: readonly Attack[] = [
     does: "has devices made where a link in its image points",
     defence: "mounts resolve inside the image's root",
     image: "dev-link",
-    script: `[ -c /dev/null ] && echo HELD devices are inside || echo HELD there are none\n`,
+    script: "ls -l /dev/ /elsewhere; echo looked\n",
+    expects: "looked",
     endIsHeld: true,
+    inspect: async () => ((await exists("/elsewhere")) ? "the link was followed on the host" : null),
     weakened: never,
   },
   {
@@ -55,12 +64,16 @@ export const imageAttacks: readonly Attack[] = [
     weakened: never,
   },
   {
-    id: "image-preload",
-    does: "has a library of its image loaded into the runtime",
+    id: "image-loader",
+    does: "has variables of its image instruct the loader of the host's programs",
     defence: "the image's environment reaches only the step",
-    image: "preload",
-    script: `unset LD_PRELOAD; echo HELD the step ran\n`,
-    endIsHeld: true,
+    image: "loader",
+    script: `perl -e 'print "inside\n"'; ls ${loaderOutput}.* && echo the loader obeys inside\n`,
+    expects: "the loader obeys inside",
+    inspect: async () => {
+      const written = (await readdir(dirname(loaderOutput))).filter((name) => name.startsWith(basename(loaderOutput)));
+      return written.length > 0 ? `a program of the host wrote ${written.join(", ")}` : null;
+    },
     weakened: never,
   },
   {
