@@ -103,7 +103,7 @@ function Where({ event }: { readonly event: SecretEventView }) {
   return (
     <>
       {event.step === null ? "to get images" : `in step ${event.step}`} of{" "}
-      <Anchor component={Link} size="sm" to={`/jobs/${event.job}`}>
+      <Anchor component={Link} underline="always" size="sm" to={`/jobs/${event.job}`}>
         job {event.job}
       </Anchor>
       , attempt {event.attempt}, on {event.actor}
