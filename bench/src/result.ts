@@ -38,7 +38,7 @@ export function formatResult(result: BenchResult): string {
   const comparisons = result.comparisons.map(({ name, against, ratio, target }) => [
     `${name} / ${against}`,
     `${ratio.toFixed(3)} ×`,
-    target === null ? "" : `≤ ${target} ×`,
+    target === null ? "" : `≤ ${Number(target.toFixed(3))} ×`,
     target === null ? "" : ratio <= target ? "reached" : "missed",
   ]);
   return [
