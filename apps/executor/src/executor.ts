@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { arch, platform } from "node:os";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import type { Logger } from "pino";
@@ -220,6 +221,7 @@ function telemetryOf(config: Config, runtime: Runtime, description: RuntimeDescr
       runtimeVersion: description.version,
       slots: config.worker.slots,
       labels: { ...config.worker.labels },
+      process: randomUUID(),
     },
   };
 }

@@ -13,6 +13,8 @@ export interface Telemetry {
     readonly runtimeVersion: string;
     readonly slots: number;
     readonly labels: Record<string, string>;
+    /** Another one for each process: names are kept over restarts. */
+    readonly process: string;
     readonly draining: boolean;
   };
 }

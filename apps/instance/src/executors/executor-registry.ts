@@ -19,6 +19,8 @@ export interface ExecutorReport {
   readonly dockerVersion: string;
   readonly slots: number;
   readonly labels: Readonly<Record<string, string>>;
+  /** Tells a process from its predecessor of the same name; empty where it is not told. */
+  readonly process: string;
   readonly draining: boolean;
 }
 
@@ -31,18 +33,19 @@ export async function recordExecutor(
   const { rows } = await sql<{ changed: boolean; drain_requested: boolean }>`
     with before as (select * from executors where name = ${report.name}), written as (
       insert into executors (name, queues, airlock, version, runtime, runtime_version, os, architecture, git_version,
-        docker_version, slots, labels, draining, drain_requested)
+        docker_version, slots, labels, process, draining, drain_requested)
       values (${report.name}, ${[...report.queues]}::text[], ${report.airlock}, ${report.version}, ${report.runtime},
         ${report.runtimeVersion}, ${report.os}, ${report.architecture}, ${report.gitVersion}, ${report.dockerVersion},
-        ${report.slots}, ${labels}::jsonb, ${report.draining}, ${report.draining})
+        ${report.slots}, ${labels}::jsonb, ${report.process}, ${report.draining},
+        ${report.draining})
       on conflict (name) do update set queues = excluded.queues, airlock = excluded.airlock, version = excluded.version,
         runtime = excluded.runtime, runtime_version = excluded.runtime_version, os = excluded.os,
         architecture = excluded.architecture, git_version = excluded.git_version,
         docker_version = excluded.docker_version, slots = excluded.slots, labels = excluded.labels,
-        draining = excluded.draining, last_seen_at = airlock_now(),
-        -- One that was away has started anew: what was asked of its predecessor is done. One that says that it drains
-        -- is given nothing from then on, although a request of its may still wait for a job.
-        drain_requested = excluded.draining or executors.drain_requested
+        process = excluded.process, draining = excluded.draining, last_seen_at = airlock_now(),
+        -- What was asked of a predecessor is done; one that was away is taken for started anew. One that says that it
+        -- drains is given nothing from then on, although a request of its may still wait for a job.
+        drain_requested = excluded.draining or executors.drain_requested and executors.process = excluded.process
           and executors.last_seen_at >= airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
       returning *
     )
@@ -118,7 +121,7 @@ export async function requestDrain(db: Database, name: string): Promise<boolean>
   return rows.length > 0;
 }
 
-/** Executors take a new name at each start: those not seen for a week are forgotten. */
+/** Those not seen for a week. */
 export async function forgetOldExecutors(db: Database): Promise<void> {
   await sql`delete from executors where last_seen_at < airlock_now() - interval '168 hours'`.execute(db);
 }

@@ -195,6 +195,7 @@ interface ExecutorsTable {
   labels: Labels;
   draining: boolean;
   drain_requested: Generated<boolean>;
+  process: Generated<string>;
   capabilities: Generated<string[]>;
   cpu_millis: number | null;
   memory_bytes: number | null;

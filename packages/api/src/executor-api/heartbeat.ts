@@ -25,6 +25,8 @@ export const HeartbeatExtension = z.object({
   runtimeVersion: telemetryText,
   slots: z.int().nonnegative().max(1_000_000).default(1),
   labels: OfferedLabels.default({}),
+  /** Another one for each process: names are kept over restarts. */
+  process: telemetryText,
   /** No further jobs are taken; the running ones end. */
   draining: z.boolean().default(false),
 });

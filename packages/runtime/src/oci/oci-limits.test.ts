@@ -23,11 +23,12 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
       const cpu = await place.run("timeout 3 sh -c 'while :; do :; done'; true");
       const none = await place.run("true");
 
-      expect(forks.status.notes).toEqual([
+      // Of so little processor time, the others may tell, too.
+      expect(forks.status.notes).toContain(
         "the step was refused new processes: the job's limit is 20 at a time (resources.pids)",
-      ]);
+      );
       expect(memory.stdout).toBe("went on\n");
-      expect(memory.status.notes?.[0]).toMatch(/^a process of the step was killed: .* more memory than its /);
+      expect(memory.status.notes?.join("\n")).toMatch(/^a process of the step was killed: .* more memory than its /m);
       expect(cpu.status.notes).toEqual([
         expect.stringMatching(/^the step waited \d+\.\d s for the processor: the job's limit is 0.2 cores/),
       ]);

@@ -259,6 +259,12 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     }
     expect((await target.rest("POST", "/executors/nobody/drain")).status).toBe(404);
     expect(await beat(extended)).toMatchObject({ airlock: { drain: true } });
+    // The next process of the same name is another one.
+    const restarted = { executorName: "drained", airlock: { slots: 1, process: "2" } };
+    expect(await beat(restarted)).not.toHaveProperty("airlock");
+    expect(await beat(restarted)).not.toHaveProperty("airlock");
+    expect((await target.rest("POST", "/executors/drained/drain")).status).toBe(200);
+    expect(await beat(restarted)).toMatchObject({ airlock: { drain: true } });
     // The base protocol has no such member.
     expect(await beat({ executorName: "drained-old" })).not.toHaveProperty("airlock");
     const stream = await fetch(`${target.url}/.executors/events?executorName=drained`, {

@@ -56,6 +56,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       // Executors of the base protocol do not tell how many jobs they take: at least as many as they run.
       slots: extension?.slots ?? Math.max(1, jobs),
       labels: extension?.labels ?? {},
+      process: extension?.process ?? "",
       draining: extension?.draining ?? false,
     });
     if (changed) notifications.publish({ kind: "executor", executor: body.executorName });

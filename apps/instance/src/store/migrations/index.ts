@@ -6,6 +6,7 @@ import { secrets } from "./0005-secrets.ts";
 import { operations } from "./0006-operations.ts";
 import { namespaces } from "./0007-namespaces.ts";
 import { endedSessions } from "./0008-ended-sessions.ts";
+import { executorProcesses } from "./0009-executor-processes.ts";
 
 /** One step of the schema. Never changed once released: the next change is the next number. */
 export interface Migration {
@@ -24,4 +25,5 @@ export const migrations: readonly Migration[] = [
   operations,
   namespaces,
   endedSessions,
+  executorProcesses,
 ];
