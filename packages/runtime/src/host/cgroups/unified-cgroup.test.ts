@@ -27,14 +27,14 @@ describe("cgroup v2", () => {
     expect(place.host.countsSwap).toBe(true);
   });
 
-  it("gets the limits of a sandbox, without swap, and two processes more for those that are not the job's", async () => {
+  it("gets the limits of a sandbox, without swap, and three processes more for those that are not the job's", async () => {
     await using place = await unified();
 
     await place.host.create("owner", "one", limits);
 
     expect(await place.read("owner", "one", "memory.max")).toBe(String(limits.memoryBytes));
     expect(await place.read("owner", "one", "cpu.max")).toBe("150000 100000");
-    expect(await place.read("owner", "one", "pids.max")).toBe("52");
+    expect(await place.read("owner", "one", "pids.max")).toBe("53");
     for (const path of [[], ["owner"], ["owner", "one"]]) {
       // Each controller is written alone; a plain file keeps the last.
       expect(await place.read(...path, "cgroup.subtree_control")).toMatch(/^\+(?:cpu|memory|pids)$/);
@@ -53,8 +53,8 @@ describe("cgroup v2", () => {
     await writeFile(join(path, "cgroup.procs"), "");
     await killed;
 
-    // Nobody may fork meanwhile: 0, written over the start of a plain file with 52 in it.
-    expect(await place.read("owner", "one", "pids.max")).toBe("02");
+    // Nobody may fork meanwhile: 0, written over the start of a plain file with 53 in it.
+    expect(await place.read("owner", "one", "pids.max")).toBe("03");
   });
 
   it("tells of memory kills, refused processes and waits for the processor", async () => {
