@@ -14,11 +14,6 @@ export interface RuntimeUnderTest {
   readonly runtime: Runtime;
   /** For the sandboxes of this suite and for nobody else's. */
   readonly owner: string;
-  /**
-   * Whether a kernel in user space runs the steps: then the host does not see their processes, and limits hold for that
-   * kernel as a whole. Default: no.
-   */
-  readonly hasOwnKernel?: boolean;
   readonly images: {
     /** Has `/bin/sh` and busybox's applets, runs as root, sets `FROM_IMAGE=yes`. */
     readonly shell: string;
@@ -32,11 +27,16 @@ export interface RuntimeUnderTest {
   dispose(): Promise<void>;
 }
 
-/** Behaviour that every runtime owes its callers. Each runtime's test file is one call to this. */
+/**
+ * Behaviour that every runtime owes its callers. Each runtime's test file is one call to this.
+ * @param options.sharesKernel `false` where a kernel in user space runs the steps: then the host does not see their
+ * processes, and limits hold for that kernel as a whole. Default: `true`.
+ */
 export function describeRuntime(
   name: string,
   engineNames: readonly EngineName[],
   create: (options: { readonly allowHostImage: boolean }) => Promise<RuntimeUnderTest>,
+  { sharesKernel = true }: { readonly sharesKernel?: boolean } = {},
 ): void {
   describeWithEngines(engineNames, `${name} runtime`, () => {
     let subject: RuntimeUnderTest;
@@ -186,20 +186,22 @@ export function describeRuntime(
         expect(won).toBe("step\n");
       });
 
-      it("never show the environment on a command line of the host", async ({ skip }) => {
-        skip(subject.hasOwnKernel === true, "the host does not see the steps' processes");
-        await using place = await open();
-        const secret = `secret-${randomUUID()}`;
-        const token = uniqueSeconds();
+      // Otherwise the host does not see the steps' processes.
+      if (sharesKernel) {
+        it("never show the environment on a command line of the host", async () => {
+          await using place = await open();
+          const secret = `secret-${randomUUID()}`;
+          const token = uniqueSeconds();
 
-        const running = place.start(`sleep ${token}`, { env: { SECRET: secret }, signal: AbortSignal.timeout(3000) });
-        running.catch(() => {});
-        await until(async () => (await hostProcesses(token)).length > 0);
-        const seen = await hostProcesses(secret);
+          const running = place.start(`sleep ${token}`, { env: { SECRET: secret }, signal: AbortSignal.timeout(3000) });
+          running.catch(() => {});
+          await until(async () => (await hostProcesses(token)).length > 0);
+          const seen = await hostProcesses(secret);
 
-        expect(seen).toEqual([]);
-        await expect(running).rejects.toThrow();
-      });
+          expect(seen).toEqual([]);
+          await expect(running).rejects.toThrow();
+        });
+      }
 
       it("have the working directory, made if it is missing", async () => {
         await using place = await open();
@@ -244,70 +246,76 @@ export function describeRuntime(
         expect(stdout).toBe("");
       });
 
-      it("show no process of the host or of another sandbox", async ({ skip }) => {
-        skip(subject.hasOwnKernel === true, "the host does not see the steps' processes");
-        await using place = await open();
-        await using other = await open();
-        const token = uniqueSeconds();
-        const stop = new AbortController();
-        const running = other.start(`sleep ${token}`, { signal: stop.signal });
-        running.catch(() => {});
-        await until(async () => (await hostProcesses(token)).length > 0);
+      // Otherwise the host does not see the steps' processes.
+      if (sharesKernel) {
+        it("show no process of the host or of another sandbox", async () => {
+          await using place = await open();
+          await using other = await open();
+          const token = uniqueSeconds();
+          const stop = new AbortController();
+          const running = other.start(`sleep ${token}`, { signal: stop.signal });
+          running.catch(() => {});
+          await until(async () => (await hostProcesses(token)).length > 0);
 
-        await place.run("echo mine > mine");
-        const { stdout } = await place.run("ls /data; cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
+          await place.run("echo mine > mine");
+          const { stdout } = await place.run("ls /data; cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
 
-        expect(stdout).toContain("mine");
-        expect(stdout).not.toContain(token);
-        expect(stdout).not.toContain("vitest");
-        expect(await readdir(other.workspaceDir)).toEqual([]);
-        stop.abort(new Error("enough"));
-        await expect(running).rejects.toThrow("enough");
-      });
+          expect(stdout).toContain("mine");
+          expect(stdout).not.toContain(token);
+          expect(stdout).not.toContain("vitest");
+          expect(await readdir(other.workspaceDir)).toEqual([]);
+          stop.abort(new Error("enough"));
+          await expect(running).rejects.toThrow("enough");
+        });
+      }
     });
 
     describe("a step's rights", () => {
-      it("are few capabilities, no new privileges, and a system call filter", async ({ skip }) => {
-        skip(subject.hasOwnKernel === true, "what is reached is not the host's kernel");
-        await using place = await open();
+      // Otherwise what is reached is not the host's kernel.
+      if (sharesKernel) {
+        it("are few capabilities, no new privileges, and a system call filter", async () => {
+          await using place = await open();
 
-        const { stdout } = await place.run("cat /proc/self/status");
+          const { stdout } = await place.run("cat /proc/self/status");
 
-        const field = (key: string) => new RegExp(`^${key}:\\s*(\\S+)$`, "m").exec(stdout)?.[1];
-        expect(field("NoNewPrivs")).toBe("1");
-        expect(field("Seccomp")).toBe("2");
-        for (const set of ["CapEff", "CapPrm", "CapBnd"]) {
-          const held = BigInt(`0x${field(set)}`);
-          const dangerous = Object.entries(dangerousCapabilities).filter(([, bit]) => (held & (1n << bit)) !== 0n);
-          expect(dangerous, set).toEqual([]);
-        }
-      });
+          const field = (key: string) => new RegExp(`^${key}:\\s*(\\S+)$`, "m").exec(stdout)?.[1];
+          expect(field("NoNewPrivs")).toBe("1");
+          expect(field("Seccomp")).toBe("2");
+          for (const set of ["CapEff", "CapPrm", "CapBnd"]) {
+            const held = BigInt(`0x${field(set)}`);
+            const dangerous = Object.entries(dangerousCapabilities).filter(([, bit]) => (held & (1n << bit)) !== 0n);
+            expect(dangerous, set).toEqual([]);
+          }
+        });
+      }
 
-      it("do not reach to mounts, namespaces, devices, or the kernel's switches", async ({ skip }) => {
-        skip(subject.hasOwnKernel === true, "what is reached is not the host's kernel");
-        await using place = await open();
+      // Otherwise what is reached is not the host's kernel.
+      if (sharesKernel) {
+        it("do not reach to mounts, namespaces, devices, or the kernel's switches", async () => {
+          await using place = await open();
 
-        // Files of the kernel are opened for writing, never written: a runtime that fails this must not harm the machine.
-        const { stdout } = await place.run(`
-          mkdir -p /tmp/m
-          mount -t tmpfs none /tmp/m && echo mounted
-          mount -t proc none /tmp/m && echo mounted proc
-          umount /airlock && echo unmounted
-          unshare -U true && echo new user namespace
-          unshare -m true && echo new mount namespace
-          mknod /tmp/disk b 254 0 && echo device
-          mknod /dev/disk b 254 0 && echo device
-          (: >> /proc/sysrq-trigger) && echo sysrq
-          (: >> /proc/sys/kernel/core_pattern) && echo core_pattern
-          dd if=/proc/kcore of=/dev/null bs=1 count=1 && echo kcore
-          find / -name release_agent -not -path '/proc/*' | grep . && echo release_agent
-          (: >> /sys/kernel/uevent_helper) && echo uevent_helper
-          (: >> /sys/kernel/profiling) && echo sysfs
-          hostname "$(hostname)" && echo hostname
-          true`);
+          // Files of the kernel are opened for writing, never written: a runtime that fails this must not harm the machine.
+          const { stdout } = await place.run(`
+            mkdir -p /tmp/m
+            mount -t tmpfs none /tmp/m && echo mounted
+            mount -t proc none /tmp/m && echo mounted proc
+            umount /airlock && echo unmounted
+            unshare -U true && echo new user namespace
+            unshare -m true && echo new mount namespace
+            mknod /tmp/disk b 254 0 && echo device
+            mknod /dev/disk b 254 0 && echo device
+            (: >> /proc/sysrq-trigger) && echo sysrq
+            (: >> /proc/sys/kernel/core_pattern) && echo core_pattern
+            dd if=/proc/kcore of=/dev/null bs=1 count=1 && echo kcore
+            find / -name release_agent -not -path '/proc/*' | grep . && echo release_agent
+            (: >> /sys/kernel/uevent_helper) && echo uevent_helper
+            (: >> /sys/kernel/profiling) && echo sysfs
+            hostname "$(hostname)" && echo hostname
+            true`);
 
-        expect(stdout).toBe("");
-      });
+          expect(stdout).toBe("");
+        });
+      }
 
       it("do not include the network when egress is none", async () => {
         await using place = await open();
@@ -334,19 +342,21 @@ export function describeRuntime(
     });
 
     describe("limits", () => {
-      it("hold the number of processes", async ({ skip }) => {
-        skip(!enforces.pids, "this host can't limit it");
-        skip(subject.hasOwnKernel === true, "the steps' own kernel counts otherwise");
-        await using place = await open({ limits: { pids: 40 } });
+      // Otherwise the steps' own kernel counts otherwise.
+      if (sharesKernel) {
+        it("hold the number of processes", async ({ skip }) => {
+          skip(!enforces.pids, "this host can't limit it");
+          await using place = await open({ limits: { pids: 40 } });
 
-        const { status, stdout } = await place.run(
-          "i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); echo $i; done; echo all",
-        );
+          const { status, stdout } = await place.run(
+            "i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); echo $i; done; echo all",
+          );
 
-        expect(status).not.toEqual({ kind: "exited", exitCode: 0 });
-        expect(stdout).not.toContain("all");
-        expect(stdout.split("\n").length).toBeLessThan(45);
-      });
+          expect(status).not.toEqual({ kind: "exited", exitCode: 0 });
+          expect(stdout).not.toContain("all");
+          expect(stdout.split("\n").length).toBeLessThan(45);
+        });
+      }
 
       it("end a fork bomb with its step, and the sandbox stays usable", async ({ skip }) => {
         skip(!enforces.pids, "this host can't limit it");
@@ -362,18 +372,20 @@ export function describeRuntime(
         expect((await place.run("echo usable")).stdout).toBe("usable\n");
       });
 
-      it("hold the processor time", async ({ skip }) => {
-        skip(!enforces.cpu, "this host can't limit it");
-        skip(subject.hasOwnKernel === true, "the steps' own kernel counts otherwise");
-        await using place = await open({ limits: { cpus: 0.25 } });
+      // Otherwise the steps' own kernel counts otherwise.
+      if (sharesKernel) {
+        it("hold the processor time", async ({ skip }) => {
+          skip(!enforces.cpu, "this host can't limit it");
+          await using place = await open({ limits: { cpus: 0.25 } });
 
-        const { stdout } = await place.run("timeout 2 sh -c 'while :; do :; done'; times");
+          const { stdout } = await place.run("timeout 2 sh -c 'while :; do :; done'; times");
 
-        const [, minutes, seconds] = /(\d+)m([\d.]+)s \S+\s*$/.exec(stdout.trim()) ?? [];
-        const used = Number(minutes) * 60 + Number(seconds);
-        expect(used).toBeGreaterThan(0);
-        expect(used).toBeLessThan(0.8);
-      });
+          const [, minutes, seconds] = /(\d+)m([\d.]+)s \S+\s*$/.exec(stdout.trim()) ?? [];
+          const used = Number(minutes) * 60 + Number(seconds);
+          expect(used).toBeGreaterThan(0);
+          expect(used).toBeLessThan(0.8);
+        });
+      }
     });
 
     describe("an image with a user of its own", () => {
@@ -490,24 +502,26 @@ export function describeRuntime(
         }
       });
 
-      it("host: shows the host's tools and nothing else of it", async ({ skip }) => {
-        skip(subject.hasOwnKernel === true, "the host's tools ask for what another kernel may not know");
-        await using place = await open();
-        await writeFile(join(place.workspaceDir, "note"), "x");
-        await prepare(place.sandbox, "host");
+      // Otherwise the host's tools ask for what another kernel may not know.
+      if (sharesKernel) {
+        it("host: shows the host's tools and nothing else of it", async () => {
+          await using place = await open();
+          await writeFile(join(place.workspaceDir, "note"), "x");
+          await prepare(place.sandbox, "host");
 
-        const tools = await place.run("git --version && sh -c 'echo shell'", { image: "host" });
-        const hidden = await place.run(
-          `ls -A /home /root /tmp; for path in /etc/shadow /var/log /var/lib/dpkg '${place.scriptsDir}'; do
-             [ -e "$path" ] && echo "$path"
-           done; touch /usr/x 2>/dev/null && echo written; ls /data`,
-          { image: "host" },
-        );
+          const tools = await place.run("git --version && sh -c 'echo shell'", { image: "host" });
+          const hidden = await place.run(
+            `ls -A /home /root /tmp; for path in /etc/shadow /var/log /var/lib/dpkg '${place.scriptsDir}'; do
+               [ -e "$path" ] && echo "$path"
+             done; touch /usr/x 2>/dev/null && echo written; ls /data`,
+            { image: "host" },
+          );
 
-        expect(tools.status).toEqual({ kind: "exited", exitCode: 0 });
-        expect(tools.stdout).toMatch(/^git version .*\nshell\n$/);
-        expect(hidden.stdout.replace(/^\/(?:home|root|tmp):\n|^\n/gm, "")).toBe("note\n");
-      });
+          expect(tools.status).toEqual({ kind: "exited", exitCode: 0 });
+          expect(tools.stdout).toMatch(/^git version .*\nshell\n$/);
+          expect(hidden.stdout.replace(/^\/(?:home|root|tmp):\n|^\n/gm, "")).toBe("note\n");
+        });
+      }
 
       it("host: is refused where it is not allowed", async () => {
         const strict = await create({ allowHostImage: false });
@@ -522,55 +536,58 @@ export function describeRuntime(
       });
     });
 
-    describe("the end of a sandbox", () => {
-      it("leaves nothing, twice over", async ({ skip }) => {
-        skip(subject.hasOwnKernel === true, "the host does not see the steps' processes");
-        const token = uniqueSeconds();
-        const place = await open();
-        const running = place.start(`sleep ${token}`);
-        running.catch(() => {});
-        await until(async () => (await hostProcesses(token)).length > 0);
-
-        await place.sandbox[Symbol.asyncDispose]();
-        await place.sandbox[Symbol.asyncDispose]();
-
-        await expect(running).rejects.toThrow();
-        expect(await hostProcesses(token)).toEqual([]);
-        expect(await subject.runtime.collect({ owner: subject.owner, keep: new Set(), signal: never })).toMatchObject({
-          sandboxes: 0,
-        });
-        await place[Symbol.asyncDispose]();
-      });
-
-      it("is made up for by the collection of what was abandoned, and of nothing else", async ({ skip }) => {
-        skip(subject.hasOwnKernel === true, "the host does not see the steps' processes");
-        const [abandonedToken, keptToken] = [uniqueSeconds(), uniqueSeconds()];
-        await using abandoned = await open();
-        await using kept = await open();
-        const stop = new AbortController();
-        const lost = abandoned.start(`sleep ${abandonedToken}`);
-        lost.catch(() => {});
-        const running = kept.start(`sleep ${keptToken}`, { signal: stop.signal });
-        running.catch(() => {});
-        for (const token of [abandonedToken, keptToken])
+    // Otherwise the host does not see the steps' processes.
+    if (sharesKernel) {
+      describe("the end of a sandbox", () => {
+        it("leaves nothing, twice over", async () => {
+          const token = uniqueSeconds();
+          const place = await open();
+          const running = place.start(`sleep ${token}`);
+          running.catch(() => {});
           await until(async () => (await hostProcesses(token)).length > 0);
 
-        const foreign = await subject.runtime.collect({ owner: "somebody-else", keep: new Set(), signal: never });
-        const own = await subject.runtime.collect({
-          owner: subject.owner,
-          keep: new Set([kept.sandbox.id]),
-          signal: never,
+          await place.sandbox[Symbol.asyncDispose]();
+          await place.sandbox[Symbol.asyncDispose]();
+
+          await expect(running).rejects.toThrow();
+          expect(await hostProcesses(token)).toEqual([]);
+          expect(await subject.runtime.collect({ owner: subject.owner, keep: new Set(), signal: never })).toMatchObject(
+            {
+              sandboxes: 0,
+            },
+          );
+          await place[Symbol.asyncDispose]();
         });
 
-        expect(foreign.sandboxes).toBe(0);
-        expect(own.sandboxes).toBe(1);
-        expect(await hostProcesses(abandonedToken)).toEqual([]);
-        expect(await hostProcesses(keptToken)).not.toEqual([]);
-        stop.abort(new Error("done"));
-        await expect(running).rejects.toThrow("done");
-        await Promise.allSettled([lost]);
+        it("is made up for by the collection of what was abandoned, and of nothing else", async () => {
+          const [abandonedToken, keptToken] = [uniqueSeconds(), uniqueSeconds()];
+          await using abandoned = await open();
+          await using kept = await open();
+          const stop = new AbortController();
+          const lost = abandoned.start(`sleep ${abandonedToken}`);
+          lost.catch(() => {});
+          const running = kept.start(`sleep ${keptToken}`, { signal: stop.signal });
+          running.catch(() => {});
+          for (const token of [abandonedToken, keptToken])
+            await until(async () => (await hostProcesses(token)).length > 0);
+
+          const foreign = await subject.runtime.collect({ owner: "somebody-else", keep: new Set(), signal: never });
+          const own = await subject.runtime.collect({
+            owner: subject.owner,
+            keep: new Set([kept.sandbox.id]),
+            signal: never,
+          });
+
+          expect(foreign.sandboxes).toBe(0);
+          expect(own.sandboxes).toBe(1);
+          expect(await hostProcesses(abandonedToken)).toEqual([]);
+          expect(await hostProcesses(keptToken)).not.toEqual([]);
+          stop.abort(new Error("done"));
+          await expect(running).rejects.toThrow("done");
+          await Promise.allSettled([lost]);
+        });
       });
-    });
+    }
   });
 }
 

@@ -24,7 +24,7 @@ const runscPath = await findOnSystemPath(["runsc"]);
 const safeArguments = ["--platform=ptrace", "--network=none"];
 
 describe.skipIf(runscPath === undefined || process.geteuid?.() !== 0)("with runsc and root", () => {
-  describeRuntime("docker, with gVisor", ["docker"], prepare);
+  describeRuntime("docker, with gVisor", ["docker"], prepare, { sharesKernel: false });
 
   describeWithEngines(["docker"], "a container that gVisor may not start", () => {
     it("leaves no process behind", async () => {
@@ -112,5 +112,5 @@ async function prepare({ allowHostImage }: { readonly allowHostImage: boolean })
   const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage, runtime: "runsc" });
   cleanup.defer(() => runtime.close());
   const owned = cleanup.move();
-  return { runtime, hasOwnKernel: true, owner: `gvisor-${process.pid}`, images, dispose: () => owned.disposeAsync() };
+  return { runtime, owner: `gvisor-${process.pid}`, images, dispose: () => owned.disposeAsync() };
 }

@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Abortable, Collected } from "../contract.ts";
 import type { EgressEngine } from "../egress/index.ts";
+import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { errorCode } from "../host/error-code.ts";
 import { readMounts } from "../host/mounts.ts";
@@ -29,8 +30,7 @@ export async function collectSandboxes(
     signal.throwIfAborted();
     const cgroup = cgroupHost.open(owner, sandbox);
     const processes = await cgroup.processes();
-    await cgroup.kill();
-    await cgroup.remove();
+    await endCgroup(cgroup);
     const directory = join(ownersDirectory, sandbox);
     if (cgroupHost.mode === "none") await endContainers(binary, join(directory, "state"));
     for (const mount of [...(await readMounts())].reverse()) {
@@ -43,6 +43,19 @@ export async function collectSandboxes(
   // Last: what holds a network is gone by then.
   const network = await egress.collect({ keep, signal });
   return { sandboxes: details.length, details: [...details, ...network] };
+}
+
+/** A process that was about to join when the others were killed is killed in the next round. */
+async function endCgroup(cgroup: Cgroup): Promise<void> {
+  for (let round = 1; ; round += 1) {
+    await cgroup.kill();
+    try {
+      await cgroup.remove();
+      return;
+    } catch (error) {
+      if (errorCode(error) !== "EBUSY" || round === 3) throw error;
+    }
+  }
 }
 
 /** Where no cgroup tells what belongs to a sandbox, the OCI runtime's own state does. */

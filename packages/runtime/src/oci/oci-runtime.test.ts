@@ -17,7 +17,9 @@ import { createOciRuntime } from "./index.ts";
 const runtimePaths = [engines().oci?.runtimePath, await findOnSystemPath(["runc"]), await findOnSystemPath(["runsc"])];
 
 for (const runtimePath of new Set(runtimePaths.filter((path) => path !== undefined))) {
-  describeRuntime(`oci (${runtimePath})`, ["oci"], (options) => prepare(runtimePath, options));
+  describeRuntime(`oci (${runtimePath})`, ["oci"], (options) => prepare(runtimePath, options), {
+    sharesKernel: basename(runtimePath) !== "runsc",
+  });
 }
 
 async function prepare(runtimePath: string, options: { readonly allowHostImage: boolean }): Promise<RuntimeUnderTest> {
@@ -47,7 +49,6 @@ async function prepare(runtimePath: string, options: { readonly allowHostImage: 
   const owned = cleanup.move();
   return {
     runtime,
-    hasOwnKernel: basename(runtimePath) === "runsc",
     owner: `contract-${process.pid}`,
     images: { shell, noShell, unprivileged, unknown: `127.0.0.1:${port}/fixtures/unknown:1` },
     dispose: () => owned.disposeAsync(),
