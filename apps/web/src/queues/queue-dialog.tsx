@@ -1,6 +1,5 @@
 import type { QueueView } from "@airlock/api";
-import { Alert, Button, Fieldset, Group, Modal, SimpleGrid, Stack, Text, TextInput } from "@mantine/core";
-import { IconAlertCircle } from "@tabler/icons-react";
+import { Button, Fieldset, Group, Modal, SimpleGrid, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { createQueue, updateQueue } from "../api-client/endpoints.ts";
@@ -8,6 +7,7 @@ import { errorWords } from "../api-client/error-words.ts";
 import { ApiRequestError } from "../api-client/http.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { announce } from "../layout/announcer.tsx";
+import { ErrorNote } from "../layout/error-note.tsx";
 import { issuesByField } from "../submit/issues.ts";
 import { parseQueue, type QueueField, queueFields, queueValues } from "./queue-form.ts";
 
@@ -88,16 +88,7 @@ export function QueueDialog({ queue, onClose }: QueueDialogProps) {
               <SimpleGrid cols={{ base: 1, xs: 2 }}>{fields.map((one) => field(...one))}</SimpleGrid>
             </Fieldset>
           ))}
-          {words && (
-            <Alert color="red" icon={<IconAlertCircle />} role="alert">
-              <Text size="sm">{words.message}</Text>
-              {words.hint && (
-                <Text size="sm" c="dimmed">
-                  {words.hint}
-                </Text>
-              )}
-            </Alert>
-          )}
+          {words && <ErrorNote words={words} />}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Close

@@ -61,7 +61,8 @@ export function SecretsPage() {
             {!error && data === undefined && <Loader type="dots" aria-label="Loading" />}
             {data?.length === 0 && (
               <EmptyState icon={IconKey} title="No secrets yet">
-                A step names what it needs in its `secrets`, and finds it as an environment variable or as a file.
+                A step names what it needs in its <code>secrets</code>, and finds it as an environment variable or as a
+                file.
               </EmptyState>
             )}
             {data?.map((secret) => (

@@ -1,6 +1,5 @@
 import type { SecretView } from "@airlock/api";
-import { Alert, Button, Checkbox, Group, Modal, SimpleGrid, Stack, Text, Textarea, TextInput } from "@mantine/core";
-import { IconAlertCircle } from "@tabler/icons-react";
+import { Button, Checkbox, Group, Modal, SimpleGrid, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { setSecret } from "../api-client/endpoints.ts";
@@ -8,6 +7,7 @@ import { errorWords } from "../api-client/error-words.ts";
 import { ApiRequestError } from "../api-client/http.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { announce } from "../layout/announcer.tsx";
+import { ErrorNote } from "../layout/error-note.tsx";
 import { issuesByField } from "../submit/issues.ts";
 import { scopeWords } from "./scope-words.ts";
 
@@ -134,16 +134,7 @@ export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
             onChange={edit(setDescription)}
             error={refused.fields.get("description")}
           />
-          {words && (
-            <Alert color="red" icon={<IconAlertCircle />} role="alert">
-              <Text size="sm">{words.message}</Text>
-              {words.hint && (
-                <Text size="sm" c="dimmed">
-                  {words.hint}
-                </Text>
-              )}
-            </Alert>
-          )}
+          {words && <ErrorNote words={words} />}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Close
