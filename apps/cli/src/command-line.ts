@@ -1,5 +1,4 @@
 import { Command } from "commander";
-import type { CommandContext } from "./command-context.ts";
 import { devCommand } from "./commands/dev.ts";
 import { executorCommand } from "./commands/executor.ts";
 import { executorsDrainCommand } from "./commands/executors/drain.ts";
@@ -23,6 +22,7 @@ import { secretListCommand } from "./commands/secret/list.ts";
 import { secretRotateCommand } from "./commands/secret/rotate.ts";
 import { secretSetCommand } from "./commands/secret/set.ts";
 import { serverCommand } from "./commands/server.ts";
+import type { CommandContext } from "./context/command-context.ts";
 import { version } from "./version.ts";
 
 /** The whole of `airlock`: nouns, their verbs, and the programs. */

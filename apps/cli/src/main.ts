@@ -1,5 +1,5 @@
 import process from "node:process";
-import { exitCodes } from "./exit-codes.ts";
+import { exitCodes } from "./context/exit-codes.ts";
 import { runCommandLine } from "./run-command-line.ts";
 
 for (const stream of [process.stdout, process.stderr]) {

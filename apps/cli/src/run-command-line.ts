@@ -1,11 +1,11 @@
 import { AirlockError } from "@airlock/job";
 import { CommanderError } from "commander";
-import type { CommandContext } from "./command-context.ts";
-import { ReportError, UsageError } from "./command-error.ts";
 import { commandLine } from "./command-line.ts";
-import { exitCodes } from "./exit-codes.ts";
+import type { CommandContext } from "./context/command-context.ts";
+import { ReportError, UsageError } from "./context/command-error.ts";
+import { exitCodes } from "./context/exit-codes.ts";
+import { InterruptedError } from "./context/interrupt.ts";
 import { RequestError } from "./instance/request-error.ts";
-import { InterruptedError } from "./interrupt.ts";
 import { type Paint, painter } from "./terminal/paint.ts";
 import { plainText } from "./terminal/plain-text.ts";
 

@@ -1,6 +1,6 @@
 import { Command } from "commander";
-import type { CommandContext } from "../command-context.ts";
-import { UsageError } from "../command-error.ts";
+import type { CommandContext } from "../context/command-context.ts";
+import { UsageError } from "../context/command-error.ts";
 import { runDev } from "../dev/run-dev.ts";
 
 interface Options {

@@ -1,6 +1,6 @@
 import { Command } from "commander";
-import { becomeProgram } from "../become-program.ts";
-import type { CommandContext } from "../command-context.ts";
+import type { CommandContext } from "../context/command-context.ts";
+import { becomeProgram } from "../programs/become-program.ts";
 
 /** Everything after the word goes to the executor program as it is, `--help` included. */
 export function executorCommand(context: CommandContext): Command {

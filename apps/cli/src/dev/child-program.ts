@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { type FileHandle, mkdir, open, rename, stat } from "node:fs/promises";
 import path from "node:path";
 import { AirlockError, errorMessage } from "@airlock/job";
-import { type ProgramName, programArguments } from "../programs.ts";
+import { type ProgramName, programArguments } from "../programs/program-arguments.ts";
 import { describeLogLine, type LogLine } from "./describe-log-line.ts";
 import { type LifelineMessage, lifelineArguments } from "./lifeline.ts";
 import { LogTail } from "./log-tail.ts";

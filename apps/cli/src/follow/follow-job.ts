@@ -1,10 +1,10 @@
 import { JobView } from "@airlock/api";
 import { isFinished } from "@airlock/job";
-import type { CommandContext } from "../command-context.ts";
-import { exitCodes } from "../exit-codes.ts";
+import type { CommandContext } from "../context/command-context.ts";
+import { exitCodes } from "../context/exit-codes.ts";
+import { InterruptedError, interruptSignal } from "../context/interrupt.ts";
 import type { InstanceClient } from "../instance/instance-client.ts";
 import { RequestError } from "../instance/request-error.ts";
-import { InterruptedError, interruptSignal } from "../interrupt.ts";
 import { jobExitCode } from "./describe-job.ts";
 import { jobEvents } from "./job-events.ts";
 import { type AttemptSelection, JobPrinter } from "./job-printer.ts";

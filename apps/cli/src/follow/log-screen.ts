@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { stripVTControlCharacters } from "node:util";
-import type { OutputStream } from "../command-context.ts";
+import type { OutputStream } from "../context/command-context.ts";
 import { Gutter } from "../terminal/gutter.ts";
 import { type Paint, painter } from "../terminal/paint.ts";
 import { OutputSanitizer } from "../terminal/sanitize-output.ts";

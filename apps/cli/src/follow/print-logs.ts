@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { CommandContext } from "../command-context.ts";
+import type { CommandContext } from "../context/command-context.ts";
 import type { InstanceClient } from "../instance/instance-client.ts";
 import { OutputSanitizer } from "../terminal/sanitize-output.ts";
 

@@ -1,4 +1,4 @@
-import type { CommandContext } from "../command-context.ts";
+import type { CommandContext } from "../context/command-context.ts";
 import { findConnection } from "./connection.ts";
 import { InstanceClient } from "./instance-client.ts";
 

@@ -1,5 +1,5 @@
 import { JobSpec, type JobSpecInput } from "@airlock/api";
-import { ReportError } from "../command-error.ts";
+import { ReportError } from "../context/command-error.ts";
 import { plainText } from "../terminal/plain-text.ts";
 import { codeFrame } from "./code-frame.ts";
 import { describeSpecIssues } from "./describe-spec-issues.ts";

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { text as readAll } from "node:stream/consumers";
 import { AirlockError, errorMessage } from "@airlock/job";
-import type { CommandContext } from "../command-context.ts";
+import type { CommandContext } from "../context/command-context.ts";
 import { type JobFile, parseJobFile } from "./job-file.ts";
 
 export interface OpenedJobFile extends JobFile {

@@ -1,6 +1,6 @@
 import { JobSpec, type JobSpecInput } from "@airlock/api";
 import { AirlockError, shellQuote } from "@airlock/job";
-import { UsageError } from "../command-error.ts";
+import { UsageError } from "../context/command-error.ts";
 import { describeSpecIssues } from "./describe-spec-issues.ts";
 import { formatPath, type SpecProblem } from "./spec-problem.ts";
 

@@ -1,4 +1,4 @@
-import type { OutputStream } from "../command-context.ts";
+import type { OutputStream } from "../context/command-context.ts";
 import { painter } from "./paint.ts";
 import { plainText } from "./plain-text.ts";
 

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { Readable, Writable } from "node:stream";
-import type { CommandContext, OutputStream } from "../command-context.ts";
+import type { CommandContext, OutputStream } from "../context/command-context.ts";
 
 /** A context that keeps what a command prints. */
 export interface TestContext extends CommandContext {

@@ -1,13 +1,13 @@
 import { ArtifactList } from "@airlock/api";
 import { formatBytes } from "@airlock/job";
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { requestExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
+import { parseJobId } from "../../options/number-arguments.ts";
 import { plainText } from "../../terminal/plain-text.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { formatTable } from "../../terminal/table.ts";
-import { parseJobId } from "../number-arguments.ts";
 
 export function jobArtifactsCommand(context: CommandContext): Command {
   return new Command("artifacts")

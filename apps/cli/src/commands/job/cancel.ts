@@ -1,10 +1,10 @@
 import { JobView } from "@airlock/api";
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { requestExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
+import { parseJobId } from "../../options/number-arguments.ts";
 import { printJson } from "../../terminal/print-json.ts";
-import { parseJobId } from "../number-arguments.ts";
 
 export function jobCancelCommand(context: CommandContext): Command {
   return new Command("cancel")

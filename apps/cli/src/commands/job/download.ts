@@ -3,13 +3,13 @@ import { join, resolve } from "node:path";
 import { ArtifactList, ArtifactName, type ArtifactView } from "@airlock/api";
 import { AirlockError, formatBytes } from "@airlock/job";
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { UsageError } from "../../command-error.ts";
-import { requestExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { UsageError } from "../../context/command-error.ts";
+import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
 import { downloadArtifact } from "../../instance/download-artifact.ts";
+import { parseJobId, parsePositive } from "../../options/number-arguments.ts";
 import { plainText } from "../../terminal/plain-text.ts";
-import { parseJobId, parsePositive } from "../number-arguments.ts";
 
 interface Options {
   readonly output?: string;

@@ -1,17 +1,17 @@
 import { JobList } from "@airlock/api";
 import { formatDuration, jobStates } from "@airlock/job";
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { requestExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { jobDurationMs } from "../../follow/describe-job.ts";
 import { connect } from "../../instance/connect.ts";
+import { parseJobId, parsePositive } from "../../options/number-arguments.ts";
 import { paintState } from "../../terminal/job-state-style.ts";
 import { painter } from "../../terminal/paint.ts";
 import { plainText } from "../../terminal/plain-text.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { relativeTime } from "../../terminal/relative-time.ts";
 import { formatTable } from "../../terminal/table.ts";
-import { parseJobId, parsePositive } from "../number-arguments.ts";
 
 interface Options {
   readonly state?: string;

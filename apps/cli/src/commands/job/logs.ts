@@ -1,11 +1,11 @@
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { UsageError } from "../../command-error.ts";
-import { followExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { UsageError } from "../../context/command-error.ts";
+import { followExitCodesHelp } from "../../context/exit-codes.ts";
 import { followJob } from "../../follow/follow-job.ts";
 import { printLogs } from "../../follow/print-logs.ts";
 import { connect } from "../../instance/connect.ts";
-import { parseJobId, parsePositive } from "../number-arguments.ts";
+import { parseJobId, parsePositive } from "../../options/number-arguments.ts";
 
 interface Options {
   readonly follow?: boolean;

@@ -1,11 +1,11 @@
 import { JobView } from "@airlock/api";
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { followExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { followExitCodesHelp } from "../../context/exit-codes.ts";
 import { followJob } from "../../follow/follow-job.ts";
 import { connect } from "../../instance/connect.ts";
+import { parseJobId } from "../../options/number-arguments.ts";
 import { printJson } from "../../terminal/print-json.ts";
-import { parseJobId } from "../number-arguments.ts";
 
 interface Options {
   readonly follow?: boolean;

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { JobView } from "@airlock/api";
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { UsageError } from "../../command-error.ts";
-import { followExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { UsageError } from "../../context/command-error.ts";
+import { followExitCodesHelp } from "../../context/exit-codes.ts";
 import { followJob } from "../../follow/follow-job.ts";
 import { connect } from "../../instance/connect.ts";
 import { type JobDraft, submitJob } from "../../instance/submit-job.ts";

@@ -1,7 +1,7 @@
 import type { UpdateQueueRequest } from "@airlock/api";
 import { parseBytes, parseDuration } from "@airlock/job";
 import { type Command, InvalidArgumentError } from "commander";
-import { parsePositive } from "../number-arguments.ts";
+import { parsePositive } from "../../options/number-arguments.ts";
 
 export interface QueueSettingsFlags {
   readonly maxAttempts?: number;

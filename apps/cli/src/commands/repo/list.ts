@@ -1,8 +1,8 @@
 import { RepositoryList } from "@airlock/api";
 import { formatBytes } from "@airlock/job";
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { requestExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
 import { painter } from "../../terminal/paint.ts";
 import { plainText } from "../../terminal/plain-text.ts";

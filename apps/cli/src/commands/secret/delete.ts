@@ -1,6 +1,6 @@
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { requestExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
 import { plainText } from "../../terminal/plain-text.ts";
 import { addScopeFlags, describeScope, type ScopeFlags } from "./secret-scope.ts";

@@ -3,7 +3,7 @@ import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import type { ReadStream } from "node:tty";
 import { AirlockError, errorMessage } from "@airlock/job";
-import type { CommandContext } from "../../command-context.ts";
+import type { CommandContext } from "../../context/command-context.ts";
 
 const tooLong = 1024 * 1024;
 

@@ -1,7 +1,7 @@
 import { RotatedKeys } from "@airlock/api";
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { requestExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
 import { printJson } from "../../terminal/print-json.ts";
 

@@ -1,8 +1,8 @@
 import { SecretView } from "@airlock/api";
 import { Command } from "commander";
-import type { CommandContext } from "../../command-context.ts";
-import { UsageError } from "../../command-error.ts";
-import { requestExitCodesHelp } from "../../exit-codes.ts";
+import type { CommandContext } from "../../context/command-context.ts";
+import { UsageError } from "../../context/command-error.ts";
+import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
 import { plainText } from "../../terminal/plain-text.ts";
 import { printJson } from "../../terminal/print-json.ts";

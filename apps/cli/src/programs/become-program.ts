@@ -1,0 +1,27 @@
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import { AirlockError, errorMessage } from "@airlock/job";
+import { type ProgramName, programArguments } from "./program-arguments.ts";
+
+/**
+ * Becomes another program: same process id, terminal, signals and exit code. Where a system cannot replace a process,
+ * the program runs as a child and gets our signals.
+ */
+export async function becomeProgram(
+  name: ProgramName,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  const argv = [process.execPath, ...programArguments(name), ...args];
+  if (process.execve && process.platform !== "win32") process.execve(process.execPath, argv, env);
+  const child = spawn(process.execPath, argv.slice(1), { stdio: "inherit", env });
+  for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
+  // The terminal sends it to both; we wait for the child.
+  process.on("SIGINT", () => {});
+  return new Promise((resolve, reject) => {
+    child.on("error", (cause) => {
+      reject(new AirlockError(`cannot start ${name}: ${errorMessage(cause)}`, { code: "program-failed", cause }));
+    });
+    child.on("exit", (code, signal) => resolve(code ?? 128 + (signal ? constants.signals[signal] : 1)));
+  });
+}

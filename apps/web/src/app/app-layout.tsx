@@ -1,0 +1,170 @@
+import { ActionIcon, AppShell, Box, Burger, Button, Group, Loader, Menu, NavLink, Text, Tooltip } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import {
+  IconFolders,
+  IconKey,
+  IconKeyboard,
+  IconLogout,
+  IconPlus,
+  IconServer2,
+  IconStack2,
+  IconTerminal2,
+  IconUserCircle,
+} from "@tabler/icons-react";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Suspense, useEffect } from "react";
+import { Link, Outlet, useLocation, useNavigate } from "react-router";
+import { deleteSession, getSession } from "../api-client/endpoints.ts";
+import { queryKeys } from "../api-client/query-client.ts";
+import { onSessionLapse } from "../api-client/session-lapse.ts";
+import { loginPath } from "../pages/return-path.ts";
+import { Announcer } from "../ui/announcer.tsx";
+import { useShortcuts } from "../ui/keyboard/use-shortcuts.ts";
+import { Logo } from "../ui/logo.tsx";
+import { ColorSchemeSwitch } from "./color-scheme-switch.tsx";
+import { LiveIndicator } from "./live-indicator.tsx";
+import { ShortcutDialog } from "./shortcut-dialog.tsx";
+
+const pages = [
+  { path: "/jobs", label: "Jobs", icon: IconTerminal2 },
+  { path: "/executors", label: "Executors", icon: IconServer2 },
+  { path: "/queues", label: "Queues", icon: IconStack2 },
+  { path: "/repositories", label: "Repositories", icon: IconFolders },
+  { path: "/secrets", label: "Secrets", icon: IconKey },
+] as const;
+
+/** What surrounds every page of a session: navigation, colour scheme, shortcuts. Leads to the login when it lapses. */
+export function AppLayout() {
+  const [menuOpened, menu] = useDisclosure(false);
+  const [helpOpened, help] = useDisclosure(false);
+  const location = useLocation();
+  const navigate = useNavigate();
+  const session = useQuery({ queryKey: queryKeys.session, queryFn: ({ signal }) => getSession({ signal }) });
+
+  useEffect(() => onSessionLapse(() => void navigate(loginPath(window.location), { replace: true })), [navigate]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the menu of a phone closes when a page was chosen
+  useEffect(() => menu.close(), [location.pathname]);
+
+  const go = (path: string) => () => void navigate(path);
+  useShortcuts({
+    "?": help.open,
+    "g j": go("/jobs"),
+    "g e": go("/executors"),
+    "g q": go("/queues"),
+    "g r": go("/repositories"),
+    "g s": go("/secrets"),
+    c: go("/submit"),
+  });
+
+  if (session.data === undefined && !session.isError) return <Waiting />;
+  return (
+    <AppShell
+      header={{ height: 56 }}
+      navbar={{ width: 208, breakpoint: "sm", collapsed: { mobile: !menuOpened } }}
+      padding={{ base: "sm", sm: "lg" }}
+    >
+      <AppShell.Header bg="var(--airlock-surface)">
+        <a className="skip-link" href="#main">
+          Skip to the content
+        </a>
+        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
+          <Group gap="xs" wrap="nowrap">
+            <Burger opened={menuOpened} onClick={menu.toggle} hiddenFrom="sm" size="sm" aria-label="Navigation" />
+            <Link to="/jobs" style={{ textDecoration: "none", color: "inherit" }}>
+              <Group gap={8} wrap="nowrap">
+                <Logo />
+                <Text fw={700} size="lg" lh={1}>
+                  airlock
+                </Text>
+              </Group>
+            </Link>
+          </Group>
+          <Group gap="xs" wrap="nowrap">
+            <LiveIndicator />
+            <Button component={Link} to="/submit" size="xs" leftSection={<IconPlus size={16} />} visibleFrom="xs">
+              New job
+            </Button>
+            <Tooltip label="Keyboard shortcuts (?)" withArrow>
+              <ActionIcon
+                variant="subtle"
+                color="gray"
+                size="lg"
+                onClick={help.open}
+                aria-label="Keyboard shortcuts"
+                visibleFrom="sm"
+              >
+                <IconKeyboard size={20} stroke={1.6} />
+              </ActionIcon>
+            </Tooltip>
+            <ColorSchemeSwitch />
+            <SessionMenu version={session.data?.version} />
+          </Group>
+        </Group>
+      </AppShell.Header>
+
+      <AppShell.Navbar p="sm" bg="var(--airlock-surface)" aria-label="Main">
+        {[...pages, { path: "/submit", label: "New job", icon: IconPlus } as const].map(
+          ({ path, label, icon: Picture }) => {
+            const current = location.pathname === path || location.pathname.startsWith(`${path}/`);
+            return (
+              <NavLink
+                key={path}
+                component={Link}
+                to={path}
+                label={label}
+                leftSection={<Picture size={19} stroke={1.6} />}
+                active={current}
+                aria-current={current ? "page" : undefined}
+                style={{ borderRadius: "var(--mantine-radius-md)" }}
+                mb={2}
+              />
+            );
+          },
+        )}
+      </AppShell.Navbar>
+
+      <AppShell.Main id="main" tabIndex={-1} style={{ outline: "none" }}>
+        <Suspense fallback={<Waiting />}>
+          <Outlet />
+        </Suspense>
+      </AppShell.Main>
+      <Announcer />
+      <ShortcutDialog opened={helpOpened} onClose={help.close} />
+    </AppShell>
+  );
+}
+
+function SessionMenu({ version }: { readonly version: string | undefined }) {
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const logOut = useMutation({
+    mutationFn: deleteSession,
+    onSuccess: async () => {
+      await navigate("/login", { replace: true });
+      client.clear();
+    },
+  });
+  return (
+    <Menu position="bottom-end" withArrow>
+      <Menu.Target>
+        <ActionIcon variant="subtle" color="gray" size="lg" aria-label="Session">
+          <IconUserCircle size={20} stroke={1.6} />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>Administrator{version && ` · airlock ${version}`}</Menu.Label>
+        <Menu.Item leftSection={<IconLogout size={16} />} onClick={() => logOut.mutate()}>
+          Log out
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+function Waiting() {
+  return (
+    <Box p="xl" ta="center">
+      <Loader type="dots" aria-label="Loading" />
+    </Box>
+  );
+}

@@ -1,0 +1,39 @@
+import { createBrowserRouter, redirect } from "react-router";
+import { LoginPage } from "../pages/login-page.tsx";
+import { NotFoundPage } from "../pages/not-found-page.tsx";
+import { RouteErrorPage } from "../pages/route-error-page.tsx";
+import { AppLayout } from "./app-layout.tsx";
+
+/** While the first page's program loads. */
+function Nothing() {
+  return null;
+}
+
+export function createRouter() {
+  return createBrowserRouter([
+    { path: "/login", Component: LoginPage, ErrorBoundary: RouteErrorPage },
+    {
+      path: "/",
+      Component: AppLayout,
+      ErrorBoundary: RouteErrorPage,
+      HydrateFallback: Nothing,
+      children: [
+        { index: true, loader: () => redirect("/jobs") },
+        { path: "jobs", lazy: async () => ({ Component: (await import("../pages/jobs-page.tsx")).JobsPage }) },
+        { path: "jobs/:id", lazy: async () => ({ Component: (await import("../pages/job-page.tsx")).JobPage }) },
+        {
+          path: "executors",
+          lazy: async () => ({ Component: (await import("../pages/executors-page.tsx")).ExecutorsPage }),
+        },
+        { path: "queues", lazy: async () => ({ Component: (await import("../pages/queues-page.tsx")).QueuesPage }) },
+        {
+          path: "repositories",
+          lazy: async () => ({ Component: (await import("../pages/repositories-page.tsx")).RepositoriesPage }),
+        },
+        { path: "secrets", lazy: async () => ({ Component: (await import("../pages/secrets-page.tsx")).SecretsPage }) },
+        { path: "submit", lazy: async () => ({ Component: (await import("../pages/submit-page.tsx")).SubmitPage }) },
+        { path: "*", Component: NotFoundPage },
+      ],
+    },
+  ]);
+}

@@ -1,0 +1,95 @@
+import type { ArtifactView, JobView } from "@airlock/api";
+import { formatBytes } from "@airlock/job";
+import { Button, Paper, Text } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconDownload, IconFileDiff, IconFileZip } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { artifactPath, readArtifactText } from "../../api-client/endpoints.ts";
+import { ErrorPanel } from "../../ui/error-panel.tsx";
+import classes from "./artifacts-panel.module.css";
+import { parseDiff } from "./diff-lines.ts";
+
+/** More is for an editor, not for a page. */
+const shownBytes = 512 * 1024;
+const shownLines = 5000;
+
+/** What an attempt left behind, to download; a diff also to look at. */
+export function ArtifactsPanel({ job, attempt }: { readonly job: JobView; readonly attempt: number }) {
+  const artifacts = job.artifacts.filter((artifact) => artifact.attempt === attempt);
+  if (artifacts.length === 0) return null;
+  return (
+    <Paper component="section" withBorder bg="var(--airlock-surface)" aria-label="Artifacts">
+      {artifacts.map((artifact) => (
+        <Artifact key={artifact.id} job={job.id} artifact={artifact} />
+      ))}
+    </Paper>
+  );
+}
+
+function Artifact({ job, artifact }: { readonly job: number; readonly artifact: ArtifactView }) {
+  const [opened, { toggle }] = useDisclosure(false);
+  const Picture = artifact.kind === "diff" ? IconFileDiff : IconFileZip;
+  return (
+    <>
+      <div className={classes.row}>
+        <Picture size={18} stroke={1.6} aria-hidden />
+        <span className={classes.name}>{artifact.name}</span>
+        <span className={classes.detail} title={`SHA-256 ${artifact.sha256}`}>
+          {formatBytes(artifact.bytes)}
+        </span>
+        <span className={classes.actions}>
+          {artifact.kind === "diff" && (
+            <Button size="compact-sm" variant="subtle" onClick={toggle} aria-expanded={opened}>
+              {opened ? "Hide the diff" : "Show the diff"}
+            </Button>
+          )}
+          <Button
+            component="a"
+            href={artifactPath(job, artifact.id)}
+            download
+            size="compact-sm"
+            variant="default"
+            leftSection={<IconDownload size={14} aria-hidden />}
+            aria-label={`Download ${artifact.name}`}
+          >
+            Download
+          </Button>
+        </span>
+      </div>
+      {opened && <Diff job={job} artifact={artifact} />}
+    </>
+  );
+}
+
+function Diff({ job, artifact }: { readonly job: number; readonly artifact: ArtifactView }) {
+  const { data, error } = useQuery({
+    queryKey: ["artifact", job, artifact.id],
+    queryFn: ({ signal }) => readArtifactText(job, artifact.id, shownBytes, { signal }),
+    // What is stored never changes.
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  if (error) return <ErrorPanel title="The diff could not be loaded" error={error} />;
+  if (data === undefined) return null;
+  const lines = parseDiff(data);
+  const cut = artifact.bytes > shownBytes || lines.length > shownLines;
+  return (
+    <>
+      <section className={classes.diff} aria-label="Workspace diff">
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and keyboards must be able to */}
+        <pre className={classes.lines} tabIndex={0}>
+          {lines.slice(0, shownLines).map((line, index) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: lines have no other name and never move
+            <span key={index} className={classes.line} data-kind={line.kind}>
+              {line.text}
+            </span>
+          ))}
+        </pre>
+      </section>
+      {cut && (
+        <Text size="sm" c="dimmed" px="sm" py={6}>
+          The rest of the diff is in the download.
+        </Text>
+      )}
+    </>
+  );
+}

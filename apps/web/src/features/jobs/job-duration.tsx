@@ -1,0 +1,31 @@
+import type { JobSummary } from "@airlock/api";
+import { Text } from "@mantine/core";
+import { TickingDuration } from "../../ui/ticking-duration.tsx";
+
+/** How long the job has run or ran; how long it has waited while it waits. */
+export function JobDuration({ job }: { readonly job: JobSummary }) {
+  if (job.state === "queued") {
+    return (
+      <>
+        <Text size="sm" span style={{ fontVariantNumeric: "tabular-nums" }}>
+          <TickingDuration from={job.queuedAt} to={null} />
+        </Text>{" "}
+        <Text size="xs" c="dimmed" span>
+          waiting
+        </Text>
+      </>
+    );
+  }
+  if (job.startedAt === null) {
+    return (
+      <Text size="sm" c="dimmed" span>
+        never ran
+      </Text>
+    );
+  }
+  return (
+    <Text size="sm" span style={{ fontVariantNumeric: "tabular-nums" }}>
+      <TickingDuration from={job.startedAt} to={job.finishedAt} />
+    </Text>
+  );
+}

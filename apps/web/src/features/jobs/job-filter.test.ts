@@ -1,0 +1,42 @@
+import { describe, expect, it } from "vitest";
+import { jobSummary } from "../../testing/job-summary-fixture.ts";
+import { formatJobFilter, matchesFilter, parseJobFilter } from "./job-filter.ts";
+
+const parse = (search: string) => parseJobFilter(new URLSearchParams(search));
+
+describe("the filter of the jobs page", () => {
+  it("survives the way through the URL", () => {
+    const filter = {
+      states: ["queued", "failed"],
+      queue: "batches",
+      repository: "a/b",
+      namespace: "n",
+      before: 7,
+    } as const;
+    expect(parseJobFilter(formatJobFilter(filter))).toEqual(filter);
+    expect(formatJobFilter(parse("")).toString()).toBe("");
+  });
+
+  it("ignores what is no filter", () => {
+    expect(parse("state=failed,exploded&before=-3&queue=&namespace=No%20Name&x=y")).toEqual({
+      states: ["failed"],
+      queue: undefined,
+      repository: undefined,
+      namespace: undefined,
+      before: undefined,
+    });
+  });
+
+  it.each([
+    ["state=queued", true],
+    ["state=failed", false],
+    ["queue=default&repository=github.com/a/b", true],
+    ["queue=other", false],
+    ["namespace=default", true],
+    ["namespace=team", false],
+    ["before=42", false],
+    ["before=43", true],
+  ])("says for %s whether job 42 belongs to it", (search, belongs) => {
+    expect(matchesFilter(jobSummary({ id: 42 }), parse(search))).toBe(belongs);
+  });
+});

@@ -1,0 +1,130 @@
+import type { JobView, LogEntryView } from "@airlock/api";
+import { describe, expect, it } from "vitest";
+import { jobSummary } from "../../testing/job-summary-fixture.ts";
+import { buildTimeline, entryLabel, entryOfInterest } from "./timeline.ts";
+
+const second = (seconds: number) => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();
+
+function entry(entryId: number, key: string, start: number, changes: Partial<LogEntryView> = {}): LogEntryView {
+  const command = ["sh"];
+  return {
+    attempt: 1,
+    entryId,
+    key,
+    command,
+    startedAt: second(start),
+    exitCode: 0,
+    durationMs: 1000,
+    length: 0,
+    ...changes,
+  };
+}
+
+function job(entries: LogEntryView[], state: "processing" | "failed" | "errored" = "processing"): JobView {
+  const finishedAt = state === "processing" ? null : second(10);
+  const attempt = {
+    attempt: 1,
+    state,
+    executor: "e",
+    startedAt: second(0),
+    finishedAt,
+    failureReason: null,
+    failureMessage: null,
+  };
+  const step = (key: string) => {
+    const result = { state: "pending" as const, exitCode: null, durationMs: null };
+    return { key, image: "alpine", commands: ["true"], dir: "", secrets: [], ...result };
+  };
+  return {
+    ...jobSummary({ state, attempt: 1 }),
+    priority: 0,
+    labels: {},
+    resources: {},
+    egress: "none",
+    timeoutMs: null,
+    outputs: [],
+    diff: false,
+    steps: [step("test"), step("build")],
+    exitCode: null,
+    attempts: [attempt],
+    entries,
+    artifacts: [],
+    explanation: { code: "running", message: "" },
+    warnings: [],
+  };
+}
+
+const now = Date.parse(second(8));
+
+describe("buildTimeline", () => {
+  it("groups entries and shows steps that are still to come", () => {
+    const running = entry(2, "step.docker.test", 3, { exitCode: null, durationMs: null });
+    const { groups, spanMs } = buildTimeline(job([entry(1, "setup.git.fetch", 1), running]), 1, now);
+    expect(spanMs).toBe(8000);
+    expect(groups.map((group) => [group.name, group.rows.map((row) => [row.label, row.status])])).toEqual([
+      ["Setup", [["git fetch", "succeeded"]]],
+      [
+        "Steps",
+        [
+          ["test", "running"],
+          ["build", "pending"],
+        ],
+      ],
+    ]);
+    expect(groups[1]?.rows[0]).toMatchObject({ offsetMs: 3000, durationMs: 5000 });
+  });
+
+  it("says of a running attempt which steps will not run", () => {
+    const running = job([entry(1, "step.docker.test", 1)]);
+    const [test, build] = running.steps;
+    const skipped = { ...running, steps: [test, { ...build, state: "skipped" }] } as JobView;
+    expect(buildTimeline(skipped, 1, now).groups[0]?.rows.map((row) => row.status)).toEqual(["succeeded", "skipped"]);
+  });
+
+  it("says of a finished attempt what failed, what was cut off and what was never reached", () => {
+    const failed = job([entry(1, "step.oci.test", 1, { exitCode: 3 })], "failed");
+    expect(buildTimeline(failed, 1, now).groups[0]?.rows.map((row) => row.status)).toEqual(["failed", "skipped"]);
+    const lost = job([entry(1, "step.oci.test", 1, { exitCode: null, durationMs: null })], "errored");
+    expect(buildTimeline(lost, 1, now).groups[0]?.rows[0]).toMatchObject({ status: "cut-off", durationMs: 9000 });
+  });
+
+  it("keeps bars inside the chart when the executor's clock is ahead or behind", () => {
+    for (const start of [-60, 60]) {
+      const { groups, spanMs } = buildTimeline(job([entry(1, "setup.fs", start)]), 1, now);
+      const row = groups[0]?.rows[0];
+      expect(row?.kind === "entry" && row.offsetMs >= 0 && row.offsetMs + row.durationMs <= spanMs).toBe(true);
+    }
+  });
+
+  it("counts every step as pending before the first attempt", () => {
+    expect(buildTimeline({ ...job([]), attempts: [] }, 0, now).groups[0]?.rows).toHaveLength(2);
+  });
+});
+
+describe("entryOfInterest", () => {
+  const setup = entry(1, "setup.git.fetch", 0);
+  const test = entry(2, "step.oci.test", 1);
+  const teardown = entry(3, "teardown.fs", 2);
+  it("is what runs, else what failed, else the last step", () => {
+    expect(entryOfInterest([setup, test], true)).toBe(test);
+    const broken = { ...setup, exitCode: 128 };
+    expect(entryOfInterest([broken, test, teardown], false)).toBe(broken);
+    expect(entryOfInterest([setup, test, teardown], false)).toBe(test);
+    expect(entryOfInterest([], true)).toBeUndefined();
+  });
+  it("does not jump to the teardown", () => {
+    expect(entryOfInterest([setup, test, teardown], true)).toBe(test);
+  });
+});
+
+describe("entryLabel", () => {
+  it.each([
+    ["setup.git.fetch", "git fetch"],
+    ["step.docker.test", "test"],
+    ["step.kubernetes.step.0.pre", "step.0.pre"],
+    ["teardown.fs", "fs"],
+    ["main", "main"],
+  ])("reads %s as %s", (key, label) => {
+    expect(entryLabel(key)).toBe(label);
+  });
+});

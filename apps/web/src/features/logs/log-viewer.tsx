@@ -1,0 +1,310 @@
+import { formatBytes } from "@airlock/job";
+import { Button, Loader } from "@mantine/core";
+import { IconArrowDown } from "@tabler/icons-react";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type MouseEvent, type UIEvent, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { useShortcuts } from "../../ui/keyboard/use-shortcuts.ts";
+import type { LineBuffer } from "./line-buffer.ts";
+import { LogLineRow } from "./log-line.tsx";
+import { LogToolbar } from "./log-toolbar.tsx";
+import classes from "./log-viewer.module.css";
+import type { LineRange } from "./permalink.ts";
+import { firstMatchFrom } from "./search.ts";
+import { useLogSearch } from "./use-log-search.ts";
+
+const rowHeight = 20;
+/**
+ * Lines laid out at once. Browsers cap an element's height (Firefox near 17.8 million pixels), so longer logs are shown
+ * in pages of this length that overlap by half.
+ */
+const windowLength = 200_000;
+const windowStep = windowLength / 2;
+
+export interface LogViewerProps {
+  readonly buffer: LineBuffer;
+  /** Changes when the buffer does. */
+  readonly version: number;
+  /** The command that printed this. */
+  readonly command: string;
+  /** More output may come. */
+  readonly live: boolean;
+  /** What matters stands at the end: begin there. */
+  readonly startAtEnd: boolean;
+  /** Bytes that the log is known to have. */
+  readonly expectedBytes: number;
+  /** Every byte has arrived, or none will any more. */
+  readonly complete: boolean;
+  readonly downloadHref: string;
+  readonly downloadName: string;
+  /** Lines that the page's address names. */
+  readonly range: LineRange | undefined;
+  readonly onRangeChange: (range: LineRange) => void;
+}
+
+/** The output of one command. Mount it anew (`key`) for another one. */
+export function LogViewer(props: LogViewerProps) {
+  const { buffer, version, live, range, onRangeChange } = props;
+  const { lineCount } = buffer;
+  const scroller = useRef<HTMLDivElement>(null);
+  const searchField = useRef<HTMLInputElement>(null);
+  const lastTop = useRef(0);
+  const scrolledTo = useRef<LineRange>(undefined);
+  const [wrap, setWrap] = useState(false);
+  const [following, setFollowing] = useState((live || props.startAtEnd) && range === undefined);
+  const [windowStart, setWindowStart] = useState(0);
+  const [query, setQuery] = useState({ text: "", matchCase: false });
+  const [matchIndex, setMatchIndex] = useState(-1);
+  /** Where to scroll once the page of rows that holds the line is laid out. */
+  const [target, setTarget] = useState<{ readonly line: number; readonly align: "center" | "start" | "end" }>();
+
+  const found = useLogSearch(buffer, version, query);
+  const matches = found?.matches ?? [];
+  const currentMatch = matches[matchIndex];
+
+  const lastWindowStart = Math.max(0, Math.ceil((lineCount - windowLength) / windowStep) * windowStep);
+  const start = following ? lastWindowStart : Math.min(windowStart, lastWindowStart);
+  const count = Math.min(windowLength, lineCount - start);
+
+  const virtualizer = useVirtualizer({
+    count,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => rowHeight,
+    overscan: 24,
+    getItemKey: useCallback((index: number) => start + index, [start]),
+  });
+
+  const scrollToLine = useCallback(
+    (line: number, align: "center" | "start" | "end" = "center") => {
+      setFollowing(false);
+      let begin = start;
+      if (line < start || line >= start + windowLength) {
+        begin = Math.min(lastWindowStart, Math.max(0, (Math.floor(line / windowStep) - 1) * windowStep));
+      }
+      setWindowStart(begin);
+      setTarget({ line, align });
+    },
+    [lastWindowStart, start],
+  );
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: scrolls once for each target, not as the log grows
+  useLayoutEffect(() => {
+    if (target) virtualizer.scrollToIndex(target.line - start, { align: target.align });
+  }, [target]);
+
+  const jumpToEnd = () => setFollowing(true);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new lines and another layout move the end
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (following && element) element.scrollTop = element.scrollHeight;
+  }, [following, version, wrap, count, virtualizer.getTotalSize()]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: every row has another height now
+  useEffect(() => virtualizer.measure(), [wrap]);
+
+  useEffect(() => {
+    if (range === undefined || range === scrolledTo.current || range.first > lineCount) return;
+    scrolledTo.current = range;
+    scrollToLine(range.first - 1);
+  }, [range, lineCount, scrollToLine]);
+
+  const onScroll = (event: UIEvent<HTMLDivElement>) => {
+    const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+    const atEnd = scrollHeight - scrollTop - clientHeight < rowHeight;
+    if (scrollTop < lastTop.current - 1 && !atEnd) {
+      if (following) {
+        setWindowStart(start);
+        setFollowing(false);
+      }
+    } else if (atEnd && live && start === lastWindowStart) setFollowing(true);
+    lastTop.current = scrollTop;
+  };
+
+  const goToMatch = (index: number) => {
+    const match = matches[index];
+    setMatchIndex(index);
+    if (match) scrollToLine(match.line);
+  };
+  const stepMatch = (step: 1 | -1) => {
+    if (matches.length === 0) return;
+    const first = matchIndex === -1 && step === 1 ? firstMatchFrom(matches, visibleLine()) : undefined;
+    goToMatch(first ?? (Math.max(matchIndex, step === -1 ? 0 : -1) + step + matches.length) % matches.length);
+  };
+  const visibleLine = () => start + (virtualizer.getVirtualItemForOffset(scroller.current?.scrollTop ?? 0)?.index ?? 0);
+
+  // The first match at or behind what is on the screen, as soon as there is one.
+  const waiting = found !== undefined && matchIndex === -1 && matches.length > 0;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: runs once for each query
+  useEffect(() => {
+    if (!waiting) return;
+    const line = Math.max(0, visibleLine());
+    const last = matches.at(-1);
+    // Counting ended before it came here: the reader stays where they are, and what is in sight is highlighted.
+    if (found.search.full && last !== undefined && last.line < line) return;
+    goToMatch(firstMatchFrom(matches, line));
+  }, [waiting, query]);
+
+  // A match far to the right of a long line comes into sight, too.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the row exists after the list has scrolled to it
+  useEffect(() => {
+    const frame = requestAnimationFrame(() =>
+      requestAnimationFrame(() => {
+        scroller.current
+          ?.querySelector("[data-current-match]")
+          ?.scrollIntoView({ block: "nearest", inline: "nearest" });
+      }),
+    );
+    return () => cancelAnimationFrame(frame);
+  }, [matchIndex, query]);
+
+  const onNumberClick = useCallback(
+    (number: number, event: MouseEvent) => {
+      event.preventDefault();
+      const from = event.shiftKey && range ? range.first : number;
+      const next = { first: Math.min(from, number), last: Math.max(from, number) };
+      // It was clicked, so it is in sight: no scrolling.
+      scrolledTo.current = next;
+      setFollowing(false);
+      onRangeChange(next);
+    },
+    [onRangeChange, range],
+  );
+
+  useShortcuts({
+    "/": () => searchField.current?.select(),
+    n: () => stepMatch(1),
+    p: () => stepMatch(-1),
+    f: jumpToEnd,
+    w: () => setWrap((on) => !on),
+  });
+
+  const items = virtualizer.getVirtualItems();
+  return (
+    <section className={classes.viewer} aria-label="Log">
+      <LogToolbar
+        {...props}
+        wrap={wrap}
+        onWrapChange={setWrap}
+        query={query}
+        onQueryChange={(next) => {
+          setQuery(next);
+          setMatchIndex(-1);
+        }}
+        found={
+          query.text === ""
+            ? undefined
+            : {
+                count: matches.length,
+                index: matchIndex,
+                done: found?.done ?? false,
+                full: found?.search.full ?? false,
+              }
+        }
+        onStepMatch={stepMatch}
+        searchField={searchField}
+        onLeaveSearch={() => scroller.current?.focus()}
+      />
+      {start > 0 && (
+        <div className={classes.pager}>
+          <Button size="compact-xs" variant="subtle" onClick={() => scrollToLine(start - 1, "end")}>
+            Lines before {(start + 1).toLocaleString("en")}
+          </Button>
+        </div>
+      )}
+      <div className={classes.frame}>
+        <div
+          ref={scroller}
+          className={`${classes.scroller} ${wrap ? classes.wrap : ""}`}
+          onScroll={onScroll}
+          role="log"
+          aria-live="off"
+          aria-label="Output"
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+          tabIndex={0}
+          data-following={following}
+          style={{ ["--log-digits" as string]: String(Math.max(lineCount, 100)).length }}
+        >
+          {lineCount === 0 ? (
+            <Nothing live={live} complete={props.complete} expectedBytes={props.expectedBytes} />
+          ) : (
+            <div className={classes.content} style={{ height: virtualizer.getTotalSize() }}>
+              {items.map((item) => {
+                const index = start + item.index;
+                if (index >= lineCount) return null;
+                return (
+                  <LogLineRow
+                    key={item.key}
+                    {...(wrap ? { ref: virtualizer.measureElement } : {})}
+                    index={item.index}
+                    line={buffer.line(index)}
+                    number={index + 1}
+                    matches={found?.search.inLine(index) ?? []}
+                    currentMatch={currentMatch}
+                    marked={range !== undefined && index + 1 >= range.first && index + 1 <= range.last}
+                    style={{ transform: `translateY(${item.start}px)` }}
+                    onNumberClick={onNumberClick}
+                  />
+                );
+              })}
+            </div>
+          )}
+        </div>
+        {!following && lineCount * rowHeight > (scroller.current?.clientHeight ?? 0) && (
+          <Button
+            className={classes.jump ?? ""}
+            size="compact-sm"
+            radius="xl"
+            leftSection={<IconArrowDown size={14} />}
+            onClick={jumpToEnd}
+          >
+            {live ? "Follow" : "Jump to end"}
+          </Button>
+        )}
+      </div>
+      {start + count < lineCount && (
+        <div className={classes.pager}>
+          <Button size="compact-xs" variant="subtle" onClick={() => scrollToLine(start + count, "start")}>
+            Lines after {(start + count).toLocaleString("en")}
+          </Button>
+        </div>
+      )}
+      <Status {...props} following={following} />
+    </section>
+  );
+}
+
+function Nothing({ live, complete, expectedBytes }: Pick<LogViewerProps, "live" | "complete" | "expectedBytes">) {
+  if (!complete && expectedBytes > 0) {
+    return (
+      <div className={classes.hint}>
+        <Loader size="sm" />
+        Loading the log
+      </div>
+    );
+  }
+  return <div className={classes.hint}>{live ? "Waiting for output…" : "This command printed nothing."}</div>;
+}
+
+function Status({
+  buffer,
+  live,
+  complete,
+  expectedBytes,
+  following,
+}: LogViewerProps & { readonly following: boolean }) {
+  const loading = !complete && !live && buffer.byteLength < expectedBytes;
+  return (
+    <div className={classes.status}>
+      <span>
+        {buffer.lineCount.toLocaleString("en")} {buffer.lineCount === 1 ? "line" : "lines"}
+      </span>
+      <span>
+        {loading
+          ? `${formatBytes(buffer.byteLength)} of ${formatBytes(expectedBytes)}`
+          : formatBytes(buffer.byteLength)}
+      </span>
+      {loading && <span>Loading…</span>}
+      {live && <span>{following ? "Following" : "Not following: scroll to the end, or press f"}</span>}
+    </div>
+  );
+}

@@ -1,0 +1,104 @@
+import type { QueueView } from "@airlock/api";
+import { Button, Fieldset, Group, Modal, SimpleGrid, Stack, TextInput } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { createQueue, updateQueue } from "../../api-client/endpoints.ts";
+import { errorWords } from "../../api-client/error-words.ts";
+import { ApiRequestError } from "../../api-client/http.ts";
+import { queryKeys } from "../../api-client/query-client.ts";
+import { issuesByField } from "../../forms/issues.ts";
+import { announce } from "../../ui/announcer.tsx";
+import { ErrorNote } from "../../ui/error-note.tsx";
+import { parseQueue, type QueueField, queueFields, queueValues } from "./queue-form.ts";
+
+interface QueueDialogProps {
+  /** Whose settings are changed; without one a queue is made. */
+  readonly queue?: QueueView;
+  readonly onClose: () => void;
+}
+
+const groups: readonly (readonly [title: string, fields: readonly (readonly [QueueField, string, string])[]])[] = [
+  [
+    "How much at once",
+    [
+      ["concurrencyLimit", "Running jobs", "at once; empty: no limit"],
+      ["namespaceConcurrencyLimit", "Running jobs of one namespace", "at once; empty: no limit"],
+      ["weight", "Weight", "share among the queues of executors that serve several"],
+    ],
+  ],
+  [
+    "Attempts that fail through no fault of the job",
+    [
+      ["maxAttempts", "Attempts", "that may end by an error of ours"],
+      ["maxLosses", "Losses", "attempts that may lose their executor"],
+      ["backoffMs", "Back-off", "before the next attempt, doubled each time"],
+      ["backoffMaxMs", "Longest back-off", "such as 5m"],
+    ],
+  ],
+  [
+    "How executors hold a job",
+    [
+      ["leaseMs", "Lease", "how long an executor may be silent"],
+      ["heartbeatIntervalMs", "Heartbeat", "at least three times per lease"],
+      ["maxLogBytes", "Log size", "most that is kept of one attempt, such as 256Mi"],
+    ],
+  ],
+];
+
+/** A dialog with all settings of one queue. */
+export function QueueDialog({ queue, onClose }: QueueDialogProps) {
+  const client = useQueryClient();
+  const [values, setValues] = useState(() => queueValues(queue));
+  const [problems, setProblems] = useState<ReadonlyMap<string, string>>(new Map());
+  const { mutate, isPending, error } = useMutation({
+    mutationFn: async () => {
+      const parsed = parseQueue(values);
+      if (parsed.kind === "invalid") return setProblems(parsed.problems);
+      setProblems(new Map());
+      const { name, ...settings } = parsed.request;
+      await (queue ? updateQueue(queue.name, settings) : createQueue(parsed.request));
+      announce(queue ? `Settings of queue ${name} saved` : `Queue ${name} added`);
+      await client.invalidateQueries({ queryKey: queryKeys.queues });
+      onClose();
+    },
+  });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    mutate();
+  };
+  const refused = issuesByField(error instanceof ApiRequestError ? error.issues : [], queueFields);
+  const words = error && refused.fields.size === 0 ? errorWords(error) : undefined;
+  const field = (name: QueueField, label: string, description: string) => (
+    <TextInput
+      key={name}
+      label={label}
+      description={description}
+      value={values[name]}
+      onChange={(event) => setValues({ ...values, [name]: event.currentTarget.value })}
+      error={problems.get(name) ?? refused.fields.get(name)}
+    />
+  );
+  return (
+    <Modal opened onClose={onClose} title={queue ? `Settings of queue ${queue.name}` : "New queue"} size="lg">
+      <form onSubmit={submit} noValidate>
+        <Stack gap="md">
+          {!queue && field("name", "Name", "lower-case letters, digits and '-'; what jobs and executors call it")}
+          {groups.map(([title, fields]) => (
+            <Fieldset key={title} legend={title} bg="var(--airlock-surface)">
+              <SimpleGrid cols={{ base: 1, xs: 2 }}>{fields.map((one) => field(...one))}</SimpleGrid>
+            </Fieldset>
+          ))}
+          {words && <ErrorNote words={words} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              Close
+            </Button>
+            <Button type="submit" loading={isPending}>
+              {queue ? "Save" : "Add queue"}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,150 @@
+import type { SecretView } from "@airlock/api";
+import { Button, Checkbox, Group, Modal, SimpleGrid, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { setSecret } from "../../api-client/endpoints.ts";
+import { errorWords } from "../../api-client/error-words.ts";
+import { ApiRequestError } from "../../api-client/http.ts";
+import { queryKeys } from "../../api-client/query-client.ts";
+import { issuesByField } from "../../forms/issues.ts";
+import { announce } from "../../ui/announcer.tsx";
+import { ErrorNote } from "../../ui/error-note.tsx";
+import { scopeWords } from "./scope-words.ts";
+
+interface SecretDialogProps {
+  /** Whose value is replaced; without one a secret is made. */
+  readonly secret?: SecretView;
+  /** Name and scope of those that are there: a new one must not replace one of them unawares. */
+  readonly existing: readonly SecretView[];
+  readonly onClose: () => void;
+}
+
+const fields = ["name", "namespace", "queue", "description", "value"];
+
+export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
+  const client = useQueryClient();
+  const [name, setName] = useState(secret?.name ?? "");
+  const [namespace, setNamespace] = useState(secret?.namespace ?? "");
+  const [queue, setQueue] = useState(secret?.queue ?? "");
+  const [description, setDescription] = useState(secret?.description ?? "");
+  const [value, setValue] = useState("");
+  const [shown, setShown] = useState(false);
+  const { mutate, isPending, error, reset } = useMutation({
+    mutationFn: () =>
+      setSecret(name.trim(), { namespace: namespace.trim() || null, queue: queue.trim() || null, description, value }),
+    onSuccess: async () => {
+      announce(secret ? `${name} has a new value` : `Secret ${name} added`);
+      await client.invalidateQueries({ queryKey: queryKeys.secrets });
+      onClose();
+    },
+  });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    mutate();
+  };
+  const taken =
+    !secret &&
+    existing.some(
+      (other) =>
+        other.name === name.trim() &&
+        (other.namespace ?? "") === namespace.trim() &&
+        (other.queue ?? "") === queue.trim(),
+    );
+  const refused = issuesByField(error instanceof ApiRequestError ? error.issues : [], fields);
+  const words = error && refused.fields.size === 0 ? errorWords(error) : undefined;
+  const edit = (change: (text: string) => void) => (event: { currentTarget: { value: string } }) => {
+    change(event.currentTarget.value);
+    reset();
+  };
+  return (
+    <Modal opened onClose={onClose} title={secret ? `New value of ${secret.name}` : "New secret"} size="lg">
+      <form onSubmit={submit} autoComplete="off">
+        <Stack gap="md">
+          {secret ? (
+            <Text size="sm" c="dimmed">
+              For {scopeWords(secret)}. Jobs that are handed out from now on get the new value.
+            </Text>
+          ) : (
+            <>
+              <TextInput
+                label="Name"
+                description="The environment variable that it becomes: upper-case letters, digits and _"
+                placeholder="NPM_TOKEN"
+                value={name}
+                onChange={edit((text) => setName(text.toUpperCase()))}
+                error={
+                  taken
+                    ? "There is one with this name and scope: replace its value in the list"
+                    : refused.fields.get("name")
+                }
+                required
+                spellCheck={false}
+                data-autofocus
+              />
+              <SimpleGrid cols={{ base: 1, xs: 2 }}>
+                <TextInput
+                  label="Namespace"
+                  description="Empty: jobs of all namespaces"
+                  value={namespace}
+                  onChange={edit(setNamespace)}
+                  error={refused.fields.get("namespace")}
+                  spellCheck={false}
+                />
+                <TextInput
+                  label="Queue"
+                  description="Empty: jobs of all queues"
+                  value={queue}
+                  onChange={edit(setQueue)}
+                  error={refused.fields.get("queue")}
+                  spellCheck={false}
+                />
+              </SimpleGrid>
+            </>
+          )}
+          <Textarea
+            label="Value"
+            description="As it is, line ends included; nobody can read it here again"
+            value={value}
+            onChange={edit(setValue)}
+            error={refused.fields.get("value")}
+            required
+            autosize
+            minRows={3}
+            maxRows={14}
+            autoComplete="off"
+            spellCheck={false}
+            {...(secret ? { "data-autofocus": true } : {})}
+            styles={{
+              input: {
+                fontFamily: "var(--mantine-font-family-monospace)",
+                // Masked like a password, for which there is no field of several lines.
+                WebkitTextSecurity: shown ? "none" : "disc",
+              } as Record<string, string>,
+            }}
+          />
+          <Checkbox
+            label="Show the value"
+            checked={shown}
+            onChange={(event) => setShown(event.currentTarget.checked)}
+          />
+          <TextInput
+            label="Description"
+            description="What it is for; everybody sees it"
+            value={description}
+            onChange={edit(setDescription)}
+            error={refused.fields.get("description")}
+          />
+          {words && <ErrorNote words={words} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              Close
+            </Button>
+            <Button type="submit" loading={isPending} disabled={taken}>
+              {secret ? "Replace" : "Add secret"}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}
