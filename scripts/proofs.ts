@@ -10,7 +10,7 @@ import { testTitles } from "./test-titles.ts";
 
 const documents = ["docs/security.md", "docs/SPECIFICATION.md"];
 /** Where a variable's name stands when it is one. */
-const variables = globSync(["apps/executor/src/config/variables/*.ts", "apps/instance/src/config.ts"], { cwd: root })
+const variables = globSync(["apps/executor/src/config/variables/*.ts", "apps/instance/src/config/*.ts"], { cwd: root })
   .map((file) => readFileSync(path.join(root, file), "utf8"))
   .join("\n");
 const attackTable = {

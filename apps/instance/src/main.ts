@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { AirlockError, errorMessage } from "@airlock/job";
-import { parseConfig } from "./config.ts";
+import { parseConfig } from "./config/instance-config.ts";
 import { startInstance, version } from "./instance.ts";
 
 const help = `Usage: airlock-instance [--listen HOST:PORT] [--data-dir DIR]

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { describeIssues, JobSpec, WorkspacePath } from "./index.ts";
+import { describeIssues, JobSpec, scriptLines, WorkspacePath } from "./index.ts";
 
 const minimal = { steps: [{ image: "alpine:3.20", run: "true" }] };
 
@@ -86,5 +86,11 @@ describe("WorkspacePath", () => {
   });
   it.each(["..", "a/../b", "/a", "a\0b"])("refuses %j", (path) => {
     expect(WorkspacePath.safeParse(path).success).toBe(false);
+  });
+});
+
+describe("scriptLines", () => {
+  it("keeps empty lines inside a script, and none at its end", () => {
+    expect(scriptLines({ run: "a\n\nb\n" })).toEqual(["a", "", "b"]);
   });
 });

@@ -138,6 +138,12 @@ export const StepSpec = z
   });
 export type StepSpec = z.output<typeof StepSpec>;
 
+/** The lines of a step's script, whether it was written as `run` or as `commands`. */
+export function scriptLines(step: Pick<StepSpec, "run" | "commands">): string[] {
+  if (step.commands) return step.commands;
+  return (step.run ?? "").replace(/\r?\n$/, "").split(/\r?\n/);
+}
+
 /** The environment variable in which a step finds a secret, or the path of its file. */
 export function secretVariable({ name, file }: StepSecret): string {
   return file ? `${name}_FILE` : name;

@@ -7,9 +7,9 @@ import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit"
 import { CreateBucketCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
 import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
+import { type BlobStorage, openBlobStore } from "../blobs/open-blob-store.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 import { collectBlobGarbage } from "./collect-blob-garbage.ts";
-import { type BlobStorage, openBlobStore } from "./open-blob-store.ts";
 
 const queue = "default";
 const executorName = "e";

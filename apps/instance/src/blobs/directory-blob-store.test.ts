@@ -3,7 +3,7 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
-import { describeBlobStore, entries } from "./describe-blob-store.ts";
+import { describeBlobStore, entries } from "../testing/describe-blob-store.ts";
 import { createDirectoryBlobStore } from "./directory-blob-store.ts";
 
 const options = { signal: new AbortController().signal, maxBytes: 1000 };

@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { describeWithEngines, engines } from "@airlock/test-kit";
 import { CreateBucketCommand, ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3";
 import { describe, expect, it } from "vitest";
-import { describeBlobStore, entries } from "./describe-blob-store.ts";
+import { describeBlobStore, entries } from "../testing/describe-blob-store.ts";
 import { createS3BlobStore, type S3BlobStoreOptions } from "./s3-blob-store.ts";
 
 const options = { signal: new AbortController().signal, maxBytes: 1000 };

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { Counter } from "prom-client";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 
 /** Who guesses tokens must not be able to fill the log, too. */
 const maxLinesPerWindow = 20;

@@ -1,7 +1,7 @@
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 
 const executorName = "e";
 const rounds = 12;

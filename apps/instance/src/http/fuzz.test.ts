@@ -2,8 +2,8 @@ import { ApiError } from "@airlock/api";
 import { createDatabase, describeWithEngines, engines, fuzzParameters } from "@airlock/test-kit";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
 import { sendRaw } from "../testing/send-raw.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 
 const executorName = "fuzzer";
 const queue = "fuzz";

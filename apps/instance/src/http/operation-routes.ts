@@ -2,11 +2,11 @@ import { errorMessage } from "@airlock/job";
 import type { FastifyInstance } from "fastify";
 import { sql } from "kysely";
 import { countActiveExecutors } from "../executors/executor-registry.ts";
-import { readPushedMetrics } from "../executors/pushed-metrics-store.ts";
-import type { InstanceContext } from "../instance-context.ts";
+import { domainOf } from "../metrics/metrics.ts";
+import { readPushedMetrics } from "../metrics/pushed-metrics-store.ts";
 import { countRecentDequeues, listQueues } from "../queues/queue-settings.ts";
 import { sourceCliVersion } from "./executor-api/source-cli-version.ts";
-import { domainOf } from "./metrics.ts";
+import type { InstanceContext } from "./shared/instance-context.ts";
 
 const healthTimeoutMs = 3000;
 

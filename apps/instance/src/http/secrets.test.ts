@@ -4,7 +4,7 @@ import { JobPayload, JobView, SecretAudit, SecretList, SecretView } from "@airlo
 import { createDatabase, describeWithEngines, engines, type TestDatabase } from "@airlock/test-kit";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startTestInstance, type TestInstance } from "../test-instance.ts";
+import { startTestInstance, type TestInstance } from "../testing/test-instance.ts";
 
 const key = "5f".repeat(32);
 const secretKeys = { kind: "text", text: key } as const;

@@ -3,8 +3,7 @@ import type { AddressInfo } from "node:net";
 import { AirlockError, errorMessage } from "@airlock/job";
 import cookie from "@fastify/cookie";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
-import type { ListenAddress } from "../config.ts";
-import type { InstanceContext } from "../instance-context.ts";
+import type { ListenAddress } from "../config/instance-config.ts";
 import { watchAuthentication } from "./authentication-failures.ts";
 import { limitBodyTime } from "./body-deadline.ts";
 import { executorApi } from "./executor-api/executor-api.ts";
@@ -13,7 +12,8 @@ import { limitConnections } from "./limit-connections.ts";
 import { operationRoutes } from "./operation-routes.ts";
 import { restApi } from "./rest-api/rest-api.ts";
 import { sendSecurityHeaders } from "./security-headers.ts";
-import { webRoutes } from "./web-routes.ts";
+import type { InstanceContext } from "./shared/instance-context.ts";
+import { webRoutes } from "./web/web-routes.ts";
 
 const bodyLimit = 1024 * 1024;
 /** From the first byte of a request to the last of its body: who sends slower than this is cut off. */

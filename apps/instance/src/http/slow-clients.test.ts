@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 import { limitConnections } from "./limit-connections.ts";
 
 interface SlowClient {

@@ -1,7 +1,7 @@
 import { createDatabase, describeWithEngines, engines, fuzzParameters } from "@airlock/test-kit";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 
 const executorName = "fuzzer";
 const timeoutMs = 10_000;

@@ -21,9 +21,15 @@ import {
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createS3BlobStore, type S3BlobStoreOptions } from "../blobs/s3-blob-store.ts";
-import { jobHeaders, readEvents, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
 import { startInstanceProcess } from "../testing/instance-process.ts";
 import { type RoundRobinProxy, startRoundRobinProxy } from "../testing/round-robin-proxy.ts";
+import {
+  jobHeaders,
+  readEvents,
+  startTestInstance,
+  type TakenJob,
+  type TestInstance,
+} from "../testing/test-instance.ts";
 
 const executorName = "traveller";
 const secretKeys = { kind: "text", text: "5f".repeat(32) } as const;

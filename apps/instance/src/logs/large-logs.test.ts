@@ -4,7 +4,13 @@ import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit"
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Database, openDatabase } from "../store/database.ts";
-import { jobHeaders, readEvents, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
+import {
+  jobHeaders,
+  readEvents,
+  startTestInstance,
+  type TakenJob,
+  type TestInstance,
+} from "../testing/test-instance.ts";
 
 const megabyte = 1024 * 1024;
 /** 256 MB as a rule; `AIRLOCK_TEST_LOG_MEGABYTES=1024` for a whole gigabyte. */

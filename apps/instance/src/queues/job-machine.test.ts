@@ -3,8 +3,8 @@ import type { JobState } from "@airlock/job";
 import { createDatabase, describeWithEngines, engines, fuzzParameters } from "@airlock/test-kit";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
 import { installTestClock, type TestClock } from "../testing/test-clock.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 import { expireLeases } from "./expire-leases.ts";
 
 const leaseMs = 600_000;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { collectBlobGarbage } from "../artifacts/collect-blob-garbage.ts";
 import { createDirectoryBlobStore } from "../blobs/directory-blob-store.ts";
 import { type Database, openDatabase } from "../store/database.ts";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 import { applyRetention } from "./retention.ts";
 
 const day = 24 * 3600 * 1000;

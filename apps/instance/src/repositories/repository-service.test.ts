@@ -17,8 +17,8 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseKeys } from "../secrets/keyring.ts";
-import { Sealer } from "../secrets/sealer.ts";
+import { parseKeys } from "../sealing/keyring.ts";
+import { Sealer } from "../sealing/sealer.ts";
 import { type Database, openDatabase } from "../store/database.ts";
 import { RepositoryService } from "./repository-service.ts";
 

@@ -3,9 +3,8 @@ import path from "node:path";
 import { RepositoryName, type RepositoryView } from "@airlock/api";
 import { AirlockError, errorMessage } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
-import { requireRegisteredKey } from "../secrets/open-keyring.ts";
-import { repositoryContext, sealedAddress } from "../secrets/seal-repositories.ts";
-import type { Sealer } from "../secrets/sealer.ts";
+import { requireRegisteredKey } from "../sealing/open-keyring.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { BareMirror } from "./bare-mirror.ts";
@@ -13,6 +12,7 @@ import type { GitEnvironment } from "./git.ts";
 import { LfsUpstream } from "./lfs-upstream.ts";
 import { defaultMirrorLimits, type MirrorLimits } from "./mirror-limits.ts";
 import { parseRepositoryUrl, type RepositorySource } from "./repository-url.ts";
+import { repositoryContext, sealedAddress } from "./seal-repositories.ts";
 
 export interface RepositoryServiceOptions {
   readonly db: Database;

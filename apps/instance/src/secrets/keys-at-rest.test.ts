@@ -10,12 +10,12 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { repositoryContext, sealRepositories } from "../repositories/seal-repositories.ts";
+import { parseKeys } from "../sealing/keyring.ts";
+import { type KeySource, openKeyring } from "../sealing/open-keyring.ts";
+import { Sealer } from "../sealing/sealer.ts";
 import { type Database, openDatabase } from "../store/database.ts";
-import { parseKeys } from "./keyring.ts";
-import { type KeySource, openKeyring } from "./open-keyring.ts";
 import { rotateKeys } from "./rotate-keys.ts";
-import { repositoryContext, sealRepositories } from "./seal-repositories.ts";
-import { Sealer } from "./sealer.ts";
 import { secretContext, setSecret } from "./secret-store.ts";
 
 const newKey = () => randomBytes(32).toString("base64");

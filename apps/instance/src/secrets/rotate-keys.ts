@@ -1,7 +1,7 @@
 import type { RotatedKeys } from "@airlock/api";
+import { repositoryContext } from "../repositories/seal-repositories.ts";
+import type { Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
-import { repositoryContext } from "./seal-repositories.ts";
-import type { Sealer } from "./sealer.ts";
 import { secretContext } from "./secret-store.ts";
 
 const batch = 100;

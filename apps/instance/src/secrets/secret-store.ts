@@ -2,10 +2,10 @@ import type { SecretView, SetSecretRequest } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
 import type { z } from "zod";
+import { requireRegisteredKey } from "../sealing/open-keyring.ts";
+import type { SealContext, Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
-import { requireRegisteredKey } from "./open-keyring.ts";
-import type { SealContext, Sealer } from "./sealer.ts";
 import { recordSecretEvents } from "./secret-audit.ts";
 
 /** Whose jobs may name a secret; empty: all of them. */

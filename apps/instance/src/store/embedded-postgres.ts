@@ -7,7 +7,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AirlockError, errorMessage } from "@airlock/job";
 import pg from "pg";
-import { writeFileAtomically } from "../write-file-atomically.ts";
+import { writeFileAtomically } from "../files/write-file-atomically.ts";
 import { findPostgresBinaries, type PostgresBinaries } from "./postgres-binaries.ts";
 import { stopPredecessor } from "./postgres-predecessor.ts";
 import { type Account, accountForPostgres, canReach } from "./unprivileged-account.ts";

@@ -3,7 +3,7 @@ import { ArtifactUploadQuery, executorHeaders } from "@airlock/api";
 import { AirlockError, formatBytes } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { storeArtifact } from "../../artifacts/store-artifact.ts";
-import type { InstanceContext } from "../../instance-context.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { JobScope } from "./job-scope.ts";
 import { parseBody } from "./parse-body.ts";

@@ -1,6 +1,6 @@
 import { executorHeaders, QueueName } from "@airlock/api";
 import type { FastifyInstance } from "fastify";
-import type { InstanceContext } from "../../instance-context.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { KnownQueues } from "./known-queues.ts";
 
 /** More names than any executor has. */

@@ -3,7 +3,7 @@ import type { FastifyRequest } from "fastify";
 import { sql } from "kysely";
 import { hashToken } from "../../queues/job-token.ts";
 import type { Database } from "../../store/database.ts";
-import { secretEqual } from "../secret-equal.ts";
+import { secretEqual } from "../shared/secret-equal.ts";
 
 /** An answer that ends the request. The protocol's clients look at the status only; the text is for people. */
 export class ExecutorApiError extends Error {

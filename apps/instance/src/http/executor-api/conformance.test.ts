@@ -7,7 +7,7 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { describe } from "vitest";
-import { startTestInstance } from "../../test-instance.ts";
+import { startTestInstance } from "../../testing/test-instance.ts";
 
 const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 

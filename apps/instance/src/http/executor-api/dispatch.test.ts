@@ -1,6 +1,6 @@
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../testing/test-instance.ts";
 
 const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
-import type { InstanceContext } from "../../instance-context.ts";
-import { httpStatusOf, isUnstorableText } from "../api-error.ts";
+import { httpStatusOf, isUnstorableText } from "../shared/api-error.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authTestRoute } from "./auth-test-route.ts";
 import { authenticateExecutor, ExecutorApiError } from "./authenticate-executor.ts";

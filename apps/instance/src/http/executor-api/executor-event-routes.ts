@@ -1,9 +1,9 @@
 import { type ExecutorEvent, ExecutorName } from "@airlock/api";
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
-import type { InstanceContext } from "../../instance-context.ts";
-import { Bell } from "../../logs/bell.ts";
-import { sendEventStream } from "../event-stream.ts";
+import { Bell } from "../../views/bell.ts";
+import { sendEventStream } from "../shared/event-stream.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { parseBody } from "./parse-body.ts";
 
 const EventsQuery = z.object({ executorName: ExecutorName });

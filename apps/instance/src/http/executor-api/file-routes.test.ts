@@ -1,7 +1,7 @@
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { payloadFileId } from "../../queues/job-payload.ts";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
+import { payloadFileId } from "../../dispatch/job-payload.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../testing/test-instance.ts";
 
 describeWithEngines(["postgres"], "files of a job", () => {
   let target: TestInstance;

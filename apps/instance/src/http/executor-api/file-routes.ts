@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
-import type { InstanceContext } from "../../instance-context.ts";
-import { payloadFileId } from "../../queues/job-payload.ts";
+import { payloadFileId } from "../../dispatch/job-payload.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { JobScope } from "./job-scope.ts";
 

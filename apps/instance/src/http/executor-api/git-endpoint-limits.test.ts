@@ -13,9 +13,9 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { jobHeaders, type TakenJob } from "../../test-instance.ts";
 import { type InstanceProcess, startInstanceProcess } from "../../testing/instance-process.ts";
 import { childrenNamed, residentBytes } from "../../testing/processes.ts";
+import { jobHeaders, type TakenJob } from "../../testing/test-instance.ts";
 
 const megabyte = 1024 * 1024;
 const blobs = 10;

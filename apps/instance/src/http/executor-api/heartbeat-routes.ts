@@ -9,9 +9,9 @@ import {
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { recordExecutor } from "../../executors/executor-registry.ts";
-import { storePushedMetrics } from "../../executors/pushed-metrics-store.ts";
-import type { InstanceContext } from "../../instance-context.ts";
+import { storePushedMetrics } from "../../metrics/pushed-metrics-store.ts";
 import { type LeaseClaim, renewLeases } from "../../queues/renew-leases.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { KnownQueues } from "./known-queues.ts";
 import { parseBody, requireExecutorName } from "./parse-body.ts";

@@ -4,8 +4,8 @@ import type { JobView } from "@airlock/api";
 import { createDatabase, describeWithEngines, engines, fuzzParameters } from "@airlock/test-kit";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
 import { sendRaw } from "../../testing/send-raw.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../testing/test-instance.ts";
 
 const queue = "default";
 const executorName = "hostile";

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import type { InstanceContext } from "../../instance-context.ts";
 import type { AttemptKey } from "../../queues/end-attempt.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { authenticateJob, ExecutorApiError, type JobCredentials } from "./authenticate-executor.ts";
 
 /**

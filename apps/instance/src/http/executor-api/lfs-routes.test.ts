@@ -13,7 +13,7 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../testing/test-instance.ts";
 
 const content = Buffer.alloc(1_500_000, "content ");
 const oid = createHash("sha256").update(content).digest("hex");

@@ -3,8 +3,8 @@ import { pipeline } from "node:stream/promises";
 import { AirlockError } from "@airlock/job";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
-import type { InstanceContext } from "../../instance-context.ts";
 import type { LfsObject, LfsUpstream } from "../../repositories/lfs-upstream.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 
 const Oid = z.string().regex(/^[0-9a-f]{64}$/);

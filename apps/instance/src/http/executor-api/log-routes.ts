@@ -1,9 +1,9 @@
 import { AddLogEntryRequest, LogBatchRequest, type LogConflict, UpdateLogEntryRequest } from "@airlock/api";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
-import type { InstanceContext } from "../../instance-context.ts";
 import { appendLogBatch } from "../../logs/append-log-batch.ts";
 import { addLogEntry, updateLogEntry, type WholeLogEntry } from "../../logs/whole-log-entry.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { JobScope } from "./job-scope.ts";
 import { parseBody } from "./parse-body.ts";

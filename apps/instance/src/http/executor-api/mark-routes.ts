@@ -1,7 +1,6 @@
 import { MarkCompleteRequest, MarkErrorRequest } from "@airlock/api";
 import type { FailureReason } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { InstanceContext } from "../../instance-context.ts";
 import {
   type AttemptEnd,
   type AttemptKey,
@@ -11,7 +10,8 @@ import {
   errorAttempt,
   failAttempt,
 } from "../../queues/end-attempt.ts";
-import { storeStepResults } from "../../queues/step-results.ts";
+import { storeStepResults } from "../../views/step-results.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { JobScope } from "./job-scope.ts";
 import { parseBody } from "./parse-body.ts";
 

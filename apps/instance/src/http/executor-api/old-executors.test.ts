@@ -1,6 +1,6 @@
 import { createDatabase, describeWithEngines, engines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { startTestInstance, type TestInstance } from "../../test-instance.ts";
+import { startTestInstance, type TestInstance } from "../../testing/test-instance.ts";
 
 /** As the protocol was in 2022: one queue, whole numbers, and the shared secret for everything. */
 describeWithEngines(["postgres"], "an executor of 2022", () => {

@@ -8,9 +8,9 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
 import { sendRaw } from "../../testing/send-raw.ts";
 import { installTestClock, type TestClock } from "../../testing/test-clock.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../testing/test-instance.ts";
 
 const queue = "contested";
 const leaseMs = 600_000;

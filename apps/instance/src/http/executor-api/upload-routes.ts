@@ -3,7 +3,7 @@ import { AirlockError } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { sql } from "kysely";
 import { z } from "zod";
-import type { InstanceContext } from "../../instance-context.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { parseBody } from "./parse-body.ts";
 

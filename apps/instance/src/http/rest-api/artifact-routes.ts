@@ -2,8 +2,8 @@ import { ArtifactList } from "@airlock/api";
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
 import { findArtifact, listArtifacts } from "../../artifacts/list-artifacts.ts";
-import type { InstanceContext } from "../../instance-context.ts";
-import { getJobSummaries } from "../../queues/job-views.ts";
+import { getJobSummaries } from "../../views/job-views.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 
 const Id = z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER);

@@ -3,7 +3,7 @@ import { AirlockError } from "@airlock/job";
 import type {} from "@fastify/cookie";
 import type { FastifyRequest } from "fastify";
 import type { Database } from "../../store/database.ts";
-import { secretEqual } from "../secret-equal.ts";
+import { secretEqual } from "../shared/secret-equal.ts";
 import { hasEnded, readSession, type Session, sessionCookie } from "./sessions.ts";
 
 export interface AdministratorAuthentication {

@@ -1,10 +1,10 @@
 import type { ExecutorView, ListLiveEvent } from "@airlock/api";
 import { z } from "zod";
 import { listExecutors } from "../../executors/executor-registry.ts";
-import type { InstanceContext } from "../../instance-context.ts";
-import { Bell } from "../../logs/bell.ts";
-import { getJobSummaries } from "../../queues/job-views.ts";
-import { sendEventStream } from "../event-stream.ts";
+import { Bell } from "../../views/bell.ts";
+import { getJobSummaries } from "../../views/job-views.ts";
+import { sendEventStream } from "../shared/event-stream.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { streamOptions } from "./stream-options.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 

@@ -1,7 +1,7 @@
 import { ExecutorList, ExecutorName } from "@airlock/api";
 import { z } from "zod";
 import { listExecutors, requestDrain } from "../../executors/executor-registry.ts";
-import type { InstanceContext } from "../../instance-context.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 
 export function executorRoutes(app: ZodScope, context: InstanceContext): void {

@@ -1,7 +1,7 @@
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../test-instance.ts";
 import { sendRaw } from "../../testing/send-raw.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../testing/test-instance.ts";
 import { securityHeaders } from "../security-headers.ts";
 
 const executorName = "e";

@@ -1,7 +1,7 @@
 import type { JobList, JobSummary, JobView } from "@airlock/api";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startTestInstance, type TestInstance } from "../../test-instance.ts";
+import { startTestInstance, type TestInstance } from "../../testing/test-instance.ts";
 
 describeWithEngines(["postgres"], "the list of jobs", () => {
   let target: TestInstance;

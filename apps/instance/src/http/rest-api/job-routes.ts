@@ -3,13 +3,13 @@ import { JobList, JobLogsQuery, JobSpec, JobView, ListJobsQuery } from "@airlock
 import { AirlockError } from "@airlock/job";
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
-import type { InstanceContext } from "../../instance-context.ts";
-import { followJob, type LogPosition } from "../../logs/follow-job.ts";
 import { listLogEntries, readLogText } from "../../logs/read-log.ts";
-import { getJobView, listJobs } from "../../queues/job-views.ts";
-import { submitJob } from "../../queues/submit-job.ts";
 import { type TransitionResult, transitionJob } from "../../queues/transition-job.ts";
-import { sendEventStream } from "../event-stream.ts";
+import { submitJob } from "../../submission/submit-job.ts";
+import { followJob, type LogPosition } from "../../views/follow-job.ts";
+import { getJobView, listJobs } from "../../views/job-views.ts";
+import { sendEventStream } from "../shared/event-stream.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { streamOptions } from "./stream-options.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 

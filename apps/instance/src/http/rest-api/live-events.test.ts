@@ -8,7 +8,7 @@ import {
   startTestInstance,
   type TakenJob,
   type TestInstance,
-} from "../../test-instance.ts";
+} from "../../testing/test-instance.ts";
 
 const executorName = "streamer";
 

@@ -1,7 +1,7 @@
 import { CreateQueueRequest, QueueList, QueueName, QueueView, UpdateQueueRequest } from "@airlock/api";
 import { z } from "zod";
-import type { InstanceContext } from "../../instance-context.ts";
 import { createQueue, listQueues, oneQueue, updateQueue } from "../../queues/queue-settings.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const tags = ["queues"];

@@ -1,7 +1,7 @@
 import { AddRepositoryRequest, RepositoryList, RepositoryName, RepositoryView } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
-import type { InstanceContext } from "../../instance-context.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const RepositoryParams = z.strictObject({ name: RepositoryName });

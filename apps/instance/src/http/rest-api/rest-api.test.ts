@@ -9,7 +9,7 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startTestInstance, type TestInstance } from "../../test-instance.ts";
+import { startTestInstance, type TestInstance } from "../../testing/test-instance.ts";
 
 const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 

@@ -10,10 +10,10 @@ import {
 } from "@airlock/api";
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
-import type { InstanceContext } from "../../instance-context.ts";
 import { rotateKeys } from "../../secrets/rotate-keys.ts";
 import { readSecretAudit } from "../../secrets/secret-audit.ts";
 import { deleteSecret, listSecrets, type SecretActor, setSecret } from "../../secrets/secret-store.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const tags = ["secrets"];

@@ -1,8 +1,8 @@
 import { CreateSessionRequest, SessionView } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
-import type { InstanceContext } from "../../instance-context.ts";
-import { secretEqual } from "../secret-equal.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
+import { secretEqual } from "../shared/secret-equal.ts";
 import { authenticateAdministrator, requireSameOrigin, sessionOf } from "./authenticate-administrator.ts";
 import { createSession, endSession, sessionCookie, sessionLifetimeMs } from "./sessions.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";

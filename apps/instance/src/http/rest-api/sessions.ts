@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { sql } from "kysely";
 import type { Database } from "../../store/database.ts";
-import { secretEqual } from "../secret-equal.ts";
+import { secretEqual } from "../shared/secret-equal.ts";
 
 export const sessionCookie = "airlock_session";
 export const sessionLifetimeMs = 30 * 24 * 3_600_000;

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
-import type { InstanceContext } from "../../instance-context.ts";
-import type { EventStreamOptions } from "../event-stream.ts";
+import type { EventStreamOptions } from "../shared/event-stream.ts";
+import type { InstanceContext } from "../shared/instance-context.ts";
 import { stillHolds } from "./authenticate-administrator.ts";
 
 /** A stream lives as long as the instance and the credentials that opened it. */

@@ -1,6 +1,6 @@
 import type { ApiError } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
-import { UnknownSecretsError } from "../secrets/require-known-secrets.ts";
+import { UnknownSecretsError } from "../../submission/require-known-secrets.ts";
 
 /** Status of the REST API for each code that the instance throws on purpose. Others are our fault: 500. */
 const statusByCode: Readonly<Record<string, number>> = {

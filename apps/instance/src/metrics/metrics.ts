@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { formatPushedMetrics, type PushedMetrics } from "../executors/pushed-metrics.ts";
+import { formatPushedMetrics, type PushedMetrics } from "./pushed-metrics.ts";
 
 /** The instance's metrics. Names that the executor protocol's dashboards know keep them. */
 export class Metrics {

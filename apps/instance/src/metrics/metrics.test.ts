@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { readPushedMetrics, storePushedMetrics } from "../executors/pushed-metrics-store.ts";
 import { type Database, openDatabase } from "../store/database.ts";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../test-instance.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
+import { readPushedMetrics, storePushedMetrics } from "./pushed-metrics-store.ts";
 
 const documentation = new URL("../../../../docs/autoscaling.md", import.meta.url);
 

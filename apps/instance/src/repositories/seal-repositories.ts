@@ -1,9 +1,9 @@
 import { AirlockError } from "@airlock/job";
 import { sql } from "kysely";
-import { parseRepositoryUrl, type RepositorySource } from "../repositories/repository-url.ts";
+import { requireRegisteredKey } from "../sealing/open-keyring.ts";
+import type { SealContext, Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
-import { requireRegisteredKey } from "./open-keyring.ts";
-import type { SealContext, Sealer } from "./sealer.ts";
+import { parseRepositoryUrl, type RepositorySource } from "./repository-url.ts";
 
 export function repositoryContext(name: string): SealContext {
   return ["repository", name];

@@ -1,6 +1,6 @@
-import type { BlobStore } from "../blobs/blob-store.ts";
-import { createDirectoryBlobStore } from "../blobs/directory-blob-store.ts";
-import { createS3BlobStore, type S3BlobStoreOptions } from "../blobs/s3-blob-store.ts";
+import type { BlobStore } from "./blob-store.ts";
+import { createDirectoryBlobStore } from "./directory-blob-store.ts";
+import { createS3BlobStore, type S3BlobStoreOptions } from "./s3-blob-store.ts";
 
 /** `null`: a directory in the data directory, for an instance that is alone. */
 export type BlobStorage = Omit<S3BlobStoreOptions, "pageSize"> | null;

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import type { AirlockError } from "@airlock/job";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { BlobEntry, BlobStore } from "./blob-store.ts";
+import type { BlobEntry, BlobStore } from "../blobs/blob-store.ts";
 import type { BlobStoreSettings } from "./blob-store-child.ts";
 
 const run = promisify(execFile);

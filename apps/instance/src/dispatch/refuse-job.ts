@@ -1,11 +1,21 @@
 import { AirlockError, errorMessage } from "@airlock/job";
-import type { InstanceContext } from "../instance-context.ts";
-import type { DequeuedJob } from "./dequeue-job.ts";
-import { errorAttempt, failAttempt } from "./end-attempt.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { DequeuedJob } from "../queues/dequeue-job.ts";
+import { errorAttempt, failAttempt } from "../queues/end-attempt.ts";
+import type { Database } from "../store/database.ts";
+import type { Notifications } from "../store/notifications.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+
+export interface RefuseContext {
+  readonly db: Database;
+  readonly notifications: Notifications;
+  readonly dispatcher: Dispatcher;
+  readonly metrics: Metrics;
+}
 
 /** Ends the attempt that was opened for an executor and can't be handed out. */
 export async function refuseJob(
-  context: Pick<InstanceContext, "db" | "notifications" | "dispatcher" | "metrics">,
+  context: RefuseContext,
   job: DequeuedJob,
   executor: string,
   error: unknown,

@@ -3,8 +3,8 @@
 
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createDirectoryBlobStore, type DirectoryBlobStoreOptions } from "./directory-blob-store.ts";
-import { createS3BlobStore, type S3BlobStoreOptions } from "./s3-blob-store.ts";
+import { createDirectoryBlobStore, type DirectoryBlobStoreOptions } from "../blobs/directory-blob-store.ts";
+import { createS3BlobStore, type S3BlobStoreOptions } from "../blobs/s3-blob-store.ts";
 
 export type BlobStoreSettings =
   | ({ readonly kind: "directory" } & DirectoryBlobStoreOptions)

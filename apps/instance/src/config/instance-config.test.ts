@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseConfig } from "./config.ts";
+import { parseConfig } from "./instance-config.ts";
 
 describe("parseConfig", () => {
   it("has a default for everything", () => {

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { InstanceConfig } from "./config.ts";
-import { type Instance, startInstance } from "./instance.ts";
-import { defaultMirrorLimits } from "./repositories/mirror-limits.ts";
+import type { InstanceConfig } from "../config/instance-config.ts";
+import { type Instance, startInstance } from "../instance.ts";
+import { defaultMirrorLimits } from "../repositories/mirror-limits.ts";
 
 /** An instance for tests: in this process, on a free port, with a database of its own on the test engine. */
 export interface TestInstance extends AsyncDisposable {

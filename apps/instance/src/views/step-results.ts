@@ -1,8 +1,8 @@
 import type { StepResult } from "@airlock/api";
 import { isFinished, type JobState } from "@airlock/job";
 import type { LogEntryRow } from "../logs/read-log.ts";
+import type { AttemptKey } from "../queues/end-attempt.ts";
 import type { Database } from "../store/database.ts";
-import type { AttemptKey } from "./end-attempt.ts";
 
 /** Keeps what the executor says of the steps of a running attempt, just before it reports its end. */
 export async function storeStepResults(db: Database, key: AttemptKey, steps: readonly StepResult[]): Promise<void> {

@@ -1,9 +1,9 @@
 import type { JobSpec } from "@airlock/api";
+import { type EnqueuedJob, enqueueJob, findJobByKey, unknownQueue } from "../queues/enqueue-job.ts";
 import type { RepositoryService } from "../repositories/repository-service.ts";
-import { requireKnownSecrets } from "../secrets/require-known-secrets.ts";
 import type { Database } from "../store/database.ts";
 import type { Notifications } from "../store/notifications.ts";
-import { type EnqueuedJob, enqueueJob, findJobByKey, unknownQueue } from "./enqueue-job.ts";
+import { requireKnownSecrets } from "./require-known-secrets.ts";
 
 export interface SubmitContext {
   readonly db: Database;

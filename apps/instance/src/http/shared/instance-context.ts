@@ -1,12 +1,12 @@
 import type { Logger } from "pino";
-import type { BlobStore } from "./blobs/blob-store.ts";
-import type { InstanceConfig } from "./config.ts";
-import type { Metrics } from "./http/metrics.ts";
-import type { Dispatcher } from "./queues/dispatcher.ts";
-import type { RepositoryService } from "./repositories/repository-service.ts";
-import type { Sealer } from "./secrets/sealer.ts";
-import type { Database } from "./store/database.ts";
-import type { Notifications } from "./store/notifications.ts";
+import type { BlobStore } from "../../blobs/blob-store.ts";
+import type { InstanceConfig } from "../../config/instance-config.ts";
+import type { Dispatcher } from "../../dispatch/dispatcher.ts";
+import type { Metrics } from "../../metrics/metrics.ts";
+import type { RepositoryService } from "../../repositories/repository-service.ts";
+import type { Sealer } from "../../sealing/sealer.ts";
+import type { Database } from "../../store/database.ts";
+import type { Notifications } from "../../store/notifications.ts";
 
 /** What the HTTP routes work with. */
 export interface InstanceContext {

@@ -2,11 +2,11 @@ import { type SecretFile, secretVariable } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { sql } from "kysely";
 import { type DequeuedJob, registrySecretName } from "../queues/dequeue-job.ts";
+import type { Sealer } from "../sealing/sealer.ts";
+import { parseRegistrySecret, type RegistryAuth } from "../secrets/registry-secret.ts";
+import { recordSecretEvents, type SecretEvent } from "../secrets/secret-audit.ts";
+import { secretContext } from "../secrets/secret-store.ts";
 import type { Database } from "../store/database.ts";
-import { parseRegistrySecret, type RegistryAuth } from "./registry-secret.ts";
-import type { Sealer } from "./sealer.ts";
-import { recordSecretEvents, type SecretEvent } from "./secret-audit.ts";
-import { secretContext } from "./secret-store.ts";
 
 /** What of the secrets goes into a job's payload: in clear, for this one answer. */
 export interface JobSecrets {

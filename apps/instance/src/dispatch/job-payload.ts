@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { executorCapabilities, type JobPayloadWire, type JobSpec, type StepSpec } from "@airlock/api";
+import { executorCapabilities, type JobPayloadWire, type JobSpec, scriptLines } from "@airlock/api";
 import { parseDuration } from "@airlock/job";
-import type { JobSecrets } from "../secrets/job-secrets.ts";
-import type { DequeuedJob } from "./dequeue-job.ts";
+import type { DequeuedJob } from "../queues/dequeue-job.ts";
+import type { JobSecrets } from "./job-secrets.ts";
 
 export interface PayloadOptions {
   /** 1 for executors before 4.3, which know neither a version nor Docker credentials. */
@@ -87,12 +87,6 @@ function payloadFiles(
 /** How the files route names a file of a job, whatever its path holds. */
 export function payloadFileId(path: string): string {
   return createHash("sha256").update(path).digest("hex");
-}
-
-/** The lines of a step's script, however it was written. */
-export function scriptLines(step: Pick<StepSpec, "run" | "commands">): string[] {
-  if (step.commands) return step.commands;
-  return (step.run ?? "").replace(/\r?\n$/, "").split(/\r?\n/);
 }
 
 /**

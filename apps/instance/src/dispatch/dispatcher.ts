@@ -1,9 +1,9 @@
 import { errorMessage } from "@airlock/job";
 import { sql } from "kysely";
+import { type DequeuedJob, type DequeueOptions, dequeueJob } from "../queues/dequeue-job.ts";
+import { transitionJob } from "../queues/transition-job.ts";
 import type { Database } from "../store/database.ts";
 import type { Notifications } from "../store/notifications.ts";
-import { type DequeuedJob, type DequeueOptions, dequeueJob } from "./dequeue-job.ts";
-import { transitionJob } from "./transition-job.ts";
 
 export interface DispatcherOptions {
   readonly db: Database;

@@ -1,10 +1,10 @@
 import type { JobLiveEvent, JobView } from "@airlock/api";
 import { isFinished } from "@airlock/job";
-import { getJobWithEntries, toLogEntryView } from "../queues/job-views.ts";
+import { type LogEntryRow, listLogEntries, readChunks } from "../logs/read-log.ts";
 import type { Database } from "../store/database.ts";
 import type { Notifications } from "../store/notifications.ts";
 import { Bell } from "./bell.ts";
-import { type LogEntryRow, listLogEntries, readChunks } from "./read-log.ts";
+import { getJobWithEntries, toLogEntryView } from "./job-views.ts";
 
 export interface FollowContext {
   readonly db: Database;

@@ -3,11 +3,11 @@ import { fileURLToPath } from "node:url";
 import { describeIssues } from "@airlock/api";
 import { AirlockError, parseBytes, parseDuration } from "@airlock/job";
 import { z } from "zod";
-import type { BlobStorage } from "./artifacts/open-blob-store.ts";
-import { checkBlobPrefix } from "./blobs/blob-key.ts";
-import type { Retention } from "./queues/retention.ts";
-import type { MirrorLimits } from "./repositories/mirror-limits.ts";
-import type { KeySource } from "./secrets/open-keyring.ts";
+import { checkBlobPrefix } from "../blobs/blob-key.ts";
+import type { BlobStorage } from "../blobs/open-blob-store.ts";
+import type { Retention } from "../queues/retention.ts";
+import type { MirrorLimits } from "../repositories/mirror-limits.ts";
+import type { KeySource } from "../sealing/open-keyring.ts";
 
 export interface ListenAddress {
   /** Address or name; without brackets for IPv6. */
@@ -223,5 +223,5 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
 /** Beside the sources the UI is built in its own workspace; beside a bundle it is shipped as `web/`. */
 function defaultWebDirectory(): string {
   const fromSources = import.meta.url.endsWith(".ts");
-  return fileURLToPath(new URL(fromSources ? "../../web/dist" : "./web", import.meta.url));
+  return fileURLToPath(new URL(fromSources ? "../../../web/dist" : "./web", import.meta.url));
 }

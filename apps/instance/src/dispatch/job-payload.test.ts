@@ -1,8 +1,8 @@
 import { JobPayload, JobSpec } from "@airlock/api";
 import { describe, expect, it } from "vitest";
-import { noSecrets } from "../secrets/job-secrets.ts";
-import type { DequeuedJob } from "./dequeue-job.ts";
-import { jobPayload, payloadVersion, scriptLines } from "./job-payload.ts";
+import type { DequeuedJob } from "../queues/dequeue-job.ts";
+import { jobPayload, payloadVersion } from "./job-payload.ts";
+import { noSecrets } from "./job-secrets.ts";
 
 const job: DequeuedJob = {
   id: 42,
@@ -88,12 +88,6 @@ describe("jobPayload", () => {
       maxArtifactBytes: 1000,
     });
     expect(payload.airlock?.heartbeatIntervalMs).toBe(666);
-  });
-});
-
-describe("scriptLines", () => {
-  it("keeps empty lines inside a script, and none at its end", () => {
-    expect(scriptLines({ run: "a\n\nb\n" })).toEqual(["a", "", "b"]);
   });
 });
 

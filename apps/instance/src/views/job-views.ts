@@ -1,4 +1,4 @@
-import type { AttemptView, JobSummary, JobView, LogEntryView } from "@airlock/api";
+import { type AttemptView, type JobSummary, type JobView, type LogEntryView, scriptLines } from "@airlock/api";
 import type { JobState } from "@airlock/job";
 import { parseDuration } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
@@ -8,7 +8,6 @@ import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { connectedExecutors } from "./connected-executors.ts";
 import { type ExecutorFacts, explainJob, obstacleOf } from "./explain-job.ts";
-import { scriptLines } from "./job-payload.ts";
 import { stepResults } from "./step-results.ts";
 
 type JobRow = Selectable<Schema["jobs"]>;

@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { AirlockError, errorMessage } from "@airlock/job";
 import { sql } from "kysely";
+import { writeFileAtomically } from "../files/write-file-atomically.ts";
 import type { Database } from "../store/database.ts";
-import { writeFileAtomically } from "../write-file-atomically.ts";
 import { type Keyring, parseKeys } from "./keyring.ts";
 
 /** Where the keys come from; `null`: a file in the data directory, made on first use. */
