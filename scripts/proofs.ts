@@ -15,7 +15,7 @@ const variables = globSync(["apps/executor/src/config/variables/*.ts", "apps/ins
   .join("\n");
 const attackTable = {
   document: "docs/security.md",
-  program: "packages/runtime/src/testing/attacks/attack-table.ts",
+  program: "packages/runtime/src/testing/attacks/suite/attack-table.ts",
   begin: "<!-- Written by `node scripts/proofs.ts` from the catalogue of attacks. Don't edit it. -->\n",
   end: "<!-- End of what is written. -->\n",
 };

@@ -16,11 +16,11 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { RegistryCredentials, Runtime } from "./contract.ts";
+import type { RegistryCredentials, Runtime } from "./contract/runtime.ts";
 import { createDockerRuntime } from "./docker/index.ts";
-import type { ImageOptions } from "./images/image-options.ts";
-import { parseImagePattern } from "./images/image-pattern.ts";
-import { defaultImagePolicy, type ImagePolicy } from "./images/image-policy.ts";
+import type { ImageOptions } from "./images/policy/image-options.ts";
+import { defaultImagePolicy, type ImagePolicy } from "./images/policy/image-policy.ts";
+import { parseImagePattern } from "./images/reference/image-pattern.ts";
 import { createOciRuntime } from "./oci/index.ts";
 
 const signal = new AbortController().signal;

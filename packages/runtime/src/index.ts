@@ -1,9 +1,10 @@
-export * from "./contract.ts";
+export * from "./contract/egress-denial.ts";
+export * from "./contract/errors.ts";
+export * from "./contract/runtime.ts";
 export { type RangeAllowRule, uncoveredPrivateRules } from "./egress/private-rules.ts";
 export { problemOfAddressPool, problemOfAddressRange } from "./egress/problems-of-settings.ts";
-export * from "./errors.ts";
-export type { ImageOptions } from "./images/image-options.ts";
-export { type ImagePattern, parseImagePattern } from "./images/image-pattern.ts";
-export type { ImagePolicy, PullPolicy } from "./images/image-policy.ts";
-export { canonicalRegistry } from "./images/image-reference.ts";
+export type { ImageOptions } from "./images/policy/image-options.ts";
+export type { ImagePolicy, PullPolicy } from "./images/policy/image-policy.ts";
+export { type ImagePattern, parseImagePattern } from "./images/reference/image-pattern.ts";
+export { canonicalRegistry } from "./images/reference/image-reference.ts";
 export * from "./isolation/hardening.ts";

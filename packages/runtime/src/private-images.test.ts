@@ -10,7 +10,7 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { RegistryCredentials, Runtime } from "./contract.ts";
+import type { RegistryCredentials, Runtime } from "./contract/runtime.ts";
 import { createDockerRuntime } from "./docker/index.ts";
 import { createOciRuntime } from "./oci/index.ts";
 

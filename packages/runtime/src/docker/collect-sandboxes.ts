@@ -1,4 +1,4 @@
-import type { Abortable, Collected } from "../contract.ts";
+import type { Abortable, Collected } from "../contract/runtime.ts";
 import type { EgressEngine } from "../egress/index.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { ownerLabel, sandboxLabel } from "./container-spec.ts";

@@ -1,4 +1,4 @@
-import type { SandboxPlan } from "../contract.ts";
+import type { SandboxPlan } from "../contract/runtime.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import { containerHardening } from "./container-hardening.ts";
 import type { EngineFacts } from "./engine-facts.ts";

@@ -1,4 +1,4 @@
-import type { RuntimeDescription } from "../contract.ts";
+import type { RuntimeDescription } from "../contract/runtime.ts";
 import type { EgressCapabilities } from "../egress/index.ts";
 import { defaultHardening, type Hardening } from "../isolation/hardening.ts";
 import type { InfoReply, VersionReply } from "./engine-replies.ts";

@@ -1,7 +1,7 @@
 import { engines, loadImage } from "@airlock/test-kit";
 import { attackerImage } from "../testing/attacks/attacker-image.ts";
-import { describeAttacks } from "../testing/attacks/describe-attacks.ts";
 import { hostileImages } from "../testing/attacks/hostile-images.ts";
+import { describeAttacks } from "../testing/attacks/suite/describe-attacks.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 
 describeAttacks({

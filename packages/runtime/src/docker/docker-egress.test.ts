@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
 import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Runtime } from "../contract.ts";
+import type { Runtime } from "../contract/runtime.ts";
 import { openEgressSandbox } from "../egress/testing/egress-sandbox.ts";
 import {
   nameServer,

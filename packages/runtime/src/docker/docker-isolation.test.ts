@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Runtime, SandboxPlan, SandboxStep, StepStatus } from "../contract.ts";
+import type { Runtime, SandboxPlan, SandboxStep, StepStatus } from "../contract/runtime.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 import { EngineClient } from "./engine-client.ts";

@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
 import { expect, it } from "vitest";
-import type { SandboxLimits, SandboxStep } from "../contract.ts";
+import type { SandboxLimits, SandboxStep } from "../contract/runtime.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 
 const signal = new AbortController().signal;

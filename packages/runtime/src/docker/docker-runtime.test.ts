@@ -19,7 +19,7 @@ import {
 import { startEngines } from "@airlock/test-kit/start-engines";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
-import type { Runtime, SandboxLimits, SandboxStep, StepStatus } from "../contract.ts";
+import type { Runtime, SandboxLimits, SandboxStep, StepStatus } from "../contract/runtime.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 import { EngineClient } from "./engine-client.ts";
 import { ContainerListReply } from "./engine-replies.ts";

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import type { AirlockError } from "@airlock/job";
-import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract.ts";
+import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
+import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract/runtime.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
-import { refusedByPolicy, runtimeFailed } from "../errors.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
-import { defaultImageOptions, type ImageOptions } from "../images/image-options.ts";
+import { defaultImageOptions, type ImageOptions } from "../images/policy/image-options.ts";
 import { defaultHardening, type Hardening } from "../isolation/hardening.ts";
 import { collectSandboxes } from "./collect-sandboxes.ts";
 import { plainOverhead, userSpaceKernelOverhead } from "./container-spec.ts";

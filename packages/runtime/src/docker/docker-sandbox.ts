@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract.ts";
-import { refusedByPolicy, runtimeFailed } from "../errors.ts";
+import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
+import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract/runtime.ts";
 import { hostImageName } from "../host/host-root.ts";
 import { handOverWorkspace } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";

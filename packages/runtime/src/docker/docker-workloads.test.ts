@@ -1,6 +1,6 @@
 import { loadImageDirectory } from "@airlock/test-kit";
 import { startEngines } from "@airlock/test-kit/start-engines";
-import { describeWorkloads } from "../testing/workloads/describe-workloads.ts";
+import { describeWorkloads } from "../testing/workloads/suite/describe-workloads.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 
 describeWorkloads({

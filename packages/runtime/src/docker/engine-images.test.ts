@@ -9,8 +9,8 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { expect, it } from "vitest";
-import { defaultImageOptions } from "../images/image-options.ts";
-import type { PullPolicy } from "../images/image-policy.ts";
+import { defaultImageOptions } from "../images/policy/image-options.ts";
+import type { PullPolicy } from "../images/policy/image-policy.ts";
 import { EngineClient } from "./engine-client.ts";
 import { EngineImages } from "./engine-images.ts";
 import { inspectImage, tagImage } from "./pull-image.ts";

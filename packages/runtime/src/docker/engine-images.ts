@@ -1,10 +1,10 @@
-import type { Abortable, RegistryCredentials } from "../contract.ts";
-import { imageInvalid, imageUnavailable, refusedByPolicy } from "../errors.ts";
-import type { ImageOptions } from "../images/image-options.ts";
-import { admitHostImage, admitImage } from "../images/image-policy.ts";
-import type { ImageReference } from "../images/image-reference.ts";
-import { credentialsDigest } from "../images/registry-credentials.ts";
-import { SharedTasks, type TaskOptions } from "../images/shared-tasks.ts";
+import { imageInvalid, imageUnavailable, refusedByPolicy } from "../contract/errors.ts";
+import type { Abortable, RegistryCredentials } from "../contract/runtime.ts";
+import type { ImageOptions } from "../images/policy/image-options.ts";
+import { admitHostImage, admitImage } from "../images/policy/image-policy.ts";
+import { credentialsDigest } from "../images/policy/registry-credentials.ts";
+import { SharedTasks, type TaskOptions } from "../images/pulls/shared-tasks.ts";
+import type { ImageReference } from "../images/reference/image-reference.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import type { ImageReply } from "./engine-replies.ts";
 import { evictPulledImages } from "./evict-pulled-images.ts";

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import type { StepStatus } from "../contract.ts";
+import type { StepStatus } from "../contract/runtime.ts";
 
 const names = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
 

@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, readdir, readlink, rm, symlink } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import type { Abortable } from "../contract.ts";
-import { refusedByPolicy, runtimeFailed } from "../errors.ts";
+import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
+import type { Abortable } from "../contract/runtime.ts";
 import { assembleHostRoot } from "../host/host-root.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { ImageReply } from "./engine-replies.ts";

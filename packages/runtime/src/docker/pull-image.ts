@@ -1,8 +1,8 @@
 import { errorMessage } from "@airlock/job";
-import type { RegistryCredentials } from "../contract.ts";
-import { imageInvalid, imageUnavailable, runtimeFailed } from "../errors.ts";
-import type { ImageReference } from "../images/image-reference.ts";
-import type { TaskOptions } from "../images/shared-tasks.ts";
+import { imageInvalid, imageUnavailable, runtimeFailed } from "../contract/errors.ts";
+import type { RegistryCredentials } from "../contract/runtime.ts";
+import type { TaskOptions } from "../images/pulls/shared-tasks.ts";
+import type { ImageReference } from "../images/reference/image-reference.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { ImageReply, ProgressReply } from "./engine-replies.ts";
 import { PullProgress } from "./pull-progress.ts";

@@ -1,4 +1,4 @@
-import { pullWords } from "../images/pull-words.ts";
+import { pullWords } from "../images/pulls/pull-words.ts";
 import type { ProgressReply } from "./engine-replies.ts";
 
 interface Layer {

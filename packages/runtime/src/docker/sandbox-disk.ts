@@ -1,5 +1,5 @@
 import { access, constants } from "node:fs/promises";
-import type { SandboxPlan } from "../contract.ts";
+import type { SandboxPlan } from "../contract/runtime.ts";
 import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";
 import { DiskWatch } from "../isolation/disk-watch.ts";
 import type { EngineClient } from "./engine-client.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { AddressPool } from "./address-pool.ts";
-import { formatRange, overlaps, parseRange } from "./ip-range.ts";
+import { formatRange, overlaps, parseRange } from "./addresses/ip-range.ts";
 import { interfaceName, ownerNames } from "./names.ts";
 
 describe("AddressPool", () => {

@@ -1,7 +1,7 @@
 import { type AllowRule, parseAllowRule } from "@airlock/job";
 import { describe, expect, it } from "vitest";
+import { formatRange, parseRange } from "./addresses/ip-range.ts";
 import { compilePolicy } from "./compile-policy.ts";
-import { formatRange, parseRange } from "./ip-range.ts";
 
 function compile(rules: readonly string[], closed: readonly string[] = []) {
   const policy = compilePolicy(

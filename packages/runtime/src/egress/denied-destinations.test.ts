@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { DenialReporter, type EgressDenial, parseDenied } from "./denied-destinations.ts";
+import type { EgressDenial } from "../contract/egress-denial.ts";
+import { DenialReporter, parseDenied } from "./denied-destinations.ts";
 
 describe("parseDenied", () => {
   it("reads the sets of denied destinations and no others", () => {

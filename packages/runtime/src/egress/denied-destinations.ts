@@ -1,16 +1,6 @@
 import { z } from "zod";
+import type { EgressDenial } from "../contract/egress-denial.ts";
 import { slotOfDeniedSet } from "./ruleset.ts";
-
-/** Something that a sandbox wanted to reach and may not. */
-export type EgressDenial =
-  | { readonly kind: "connection"; readonly address: string; readonly port: number; readonly protocol: "tcp" | "udp" }
-  /** A name that the resolver refused, or whose addresses are all denied. */
-  | {
-      readonly kind: "name";
-      readonly name: string;
-      /** Refused for how much the sandbox looks up, not for the name. Told once. Default: no. */
-      readonly isOverLimit?: true;
-    };
 
 const Element = z
   .object({

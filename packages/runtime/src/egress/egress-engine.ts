@@ -1,17 +1,19 @@
 import { randomInt } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { AirlockError, errorMessage } from "@airlock/job";
-import type { Abortable } from "../contract.ts";
-import { refusedByPolicy, runtimeFailed } from "../errors.ts";
+import type { EgressDenial } from "../contract/egress-denial.ts";
+import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
+import type { Abortable } from "../contract/runtime.ts";
 import { type AddressBlock, AddressPool, defaultPool } from "./address-pool.ts";
+import { formatRange, type IpRange, parseRange } from "./addresses/ip-range.ts";
+import { specialRanges, touches } from "./addresses/special-ranges.ts";
 import { type EgressCapabilities, findProblem } from "./capabilities.ts";
 import { ClosedRanges } from "./closed-ranges.ts";
 import { type CompiledPolicy, type ConnectedPolicy, compilePolicy } from "./compile-policy.ts";
-import { DenialReporter, type EgressDenial, parseDenied } from "./denied-destinations.ts";
+import { DenialReporter, parseDenied } from "./denied-destinations.ts";
 import type { Upstream } from "./dns/upstream.ts";
 import { Forwarding } from "./forwarding.ts";
 import { HostNetwork, type HostState } from "./host-network.ts";
-import { formatRange, type IpRange, parseRange } from "./ip-range.ts";
 import { interfaceName, type OwnerNames, ownerNames, tablePrefix } from "./names.ts";
 import { type PinRequest, ResolverProcess } from "./resolver-process.ts";
 import {
@@ -25,7 +27,6 @@ import {
 } from "./ruleset.ts";
 import { ToolError } from "./run-tool.ts";
 import { hostEndCommands, sandboxEndCommands } from "./sandbox-link.ts";
-import { specialRanges, touches } from "./special-ranges.ts";
 import { Together } from "./together.ts";
 import { readHostUpstreams } from "./upstream-servers.ts";
 

@@ -1,6 +1,6 @@
+import { type IpRange, includes } from "./addresses/ip-range.ts";
 import { notesOnHostFirewalls } from "./host-firewalls.ts";
 import type { HostNetwork, HostRoute, HostState } from "./host-network.ts";
-import { type IpRange, includes } from "./ip-range.ts";
 
 export interface ForwardingState {
   /** Whether sandboxes can have IPv6. */

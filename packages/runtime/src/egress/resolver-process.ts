@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { runtimeFailed } from "../errors.ts";
+import { runtimeFailed } from "../contract/errors.ts";
 import type { FromResolver, ToResolver } from "./dns/messages.ts";
 import type { ResolverPolicy } from "./dns/query-policy.ts";
 import type { Upstream } from "./dns/upstream.ts";

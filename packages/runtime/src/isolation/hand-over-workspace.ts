@@ -1,5 +1,5 @@
-import type { Abortable } from "../contract.ts";
-import { runtimeFailed } from "../errors.ts";
+import { runtimeFailed } from "../contract/errors.ts";
+import type { Abortable } from "../contract/runtime.ts";
 import { runCommand } from "../host/run-command.ts";
 
 /** Ids of the host. */

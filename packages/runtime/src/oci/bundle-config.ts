@@ -1,7 +1,7 @@
+import type { ImageUser } from "../images/store/image-user.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import { hiddenPaths } from "../isolation/hidden-paths.ts";
 import { seccompProfile } from "../isolation/seccomp-profile.ts";
-import type { ImageUser } from "./images/image-user.ts";
 
 export interface BundlePlan {
   readonly rootfs: string;

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Abortable, Collected } from "../contract.ts";
+import type { Abortable, Collected } from "../contract/runtime.ts";
 import type { EgressEngine } from "../egress/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";

@@ -1,10 +1,10 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { imageInvalid } from "../errors.ts";
+import { imageInvalid } from "../contract/errors.ts";
 import { removeTree, runCommand } from "../host/run-command.ts";
+import type { PreparedImage } from "../images/store/image-store.ts";
 import type { OciMount } from "./bundle-config.ts";
-import type { PreparedImage } from "./images/image-store.ts";
 import type { StepPlaces } from "./step-places.ts";
 
 /** What a step's root file system is made of. */

@@ -2,8 +2,8 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { attackerImage } from "../testing/attacks/attacker-image.ts";
-import { describeAttacks } from "../testing/attacks/describe-attacks.ts";
 import { hostileImages } from "../testing/attacks/hostile-images.ts";
+import { describeAttacks } from "../testing/attacks/suite/describe-attacks.ts";
 import { createOciRuntime, type OciRuntime } from "./index.ts";
 
 const never = new AbortController().signal;

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
-import type { SandboxLimits } from "../contract.ts";
+import type { SandboxLimits } from "../contract/runtime.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import { createOciRuntime } from "./index.ts";
 

@@ -13,7 +13,7 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { expect, it, vi } from "vitest";
-import type { StepStatus } from "../contract.ts";
+import type { StepStatus } from "../contract/runtime.ts";
 import { createOciRuntime } from "./index.ts";
 
 const never = new AbortController().signal;

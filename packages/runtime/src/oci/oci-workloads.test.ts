@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { engines, temporaryDirectory } from "@airlock/test-kit";
 import type { EgressOptions } from "../egress/index.ts";
 import type { Hardening } from "../isolation/hardening.ts";
-import { describeWorkloads } from "../testing/workloads/describe-workloads.ts";
+import { describeWorkloads } from "../testing/workloads/suite/describe-workloads.ts";
 import { createOciRuntime } from "./index.ts";
 
 describeWorkloads({

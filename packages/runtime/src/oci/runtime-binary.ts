@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { runtimeFailed } from "../errors.ts";
+import { runtimeFailed } from "../contract/errors.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
 import { runCommand } from "../host/run-command.ts";
 

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { AirlockError, formatBytes } from "@airlock/job";
-import type { SandboxPlan } from "../contract.ts";
+import type { SandboxPlan } from "../contract/runtime.ts";
 import { errorCode } from "../host/error-code.ts";
 import { systemPath } from "../host/run-command.ts";
 import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";

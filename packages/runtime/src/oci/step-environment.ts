@@ -1,4 +1,4 @@
-import type { PreparedImage } from "./images/image-store.ts";
+import type { PreparedImage } from "../images/store/image-store.ts";
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { SandboxPlan } from "../contract.ts";
+import type { SandboxPlan } from "../contract/runtime.ts";
 import type { LaunchMount } from "./launcher.ts";
 
 /** Where the parts of one step lie. */

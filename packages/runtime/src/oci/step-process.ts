@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { open, readdir, readFile, readlink } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Abortable, StepOutput, StepStatus } from "../contract.ts";
-import { runtimeFailed } from "../errors.ts";
+import { runtimeFailed } from "../contract/errors.ts";
+import type { Abortable, StepOutput, StepStatus } from "../contract/runtime.ts";
 import { type Cgroup, killProcess } from "../host/cgroups/cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
 import { systemPath } from "../host/run-command.ts";

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describeWithEngines } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
-import { defaultIdRange, hostId, problemOfIdRange } from "./id-range.ts";
+import { defaultIdRange, hostId, problemOfIdRange } from "../host/id-range.ts";
 
 const module = fileURLToPath(new URL("user-namespace.ts", import.meta.url));
 const program = `

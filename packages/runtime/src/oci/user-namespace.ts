@@ -1,7 +1,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { errorCode } from "../host/error-code.ts";
+import type { IdRange } from "../host/id-range.ts";
 import { runCommand } from "../host/run-command.ts";
-import type { IdRange } from "./id-range.ts";
 
 /** How containers get a user namespace of their own where this process is root. */
 export interface UserNamespaces {

@@ -1,6 +1,6 @@
 import type { Answer } from "dns-packet";
 import { describe, expect, it } from "vitest";
-import { specialRanges } from "../special-ranges.ts";
+import { specialRanges } from "../addresses/special-ranges.ts";
 import { filterAnswer } from "./answer-filter.ts";
 
 const a = (name: string, data: string, ttl = 60): Answer => ({ type: "A", name, data, ttl });

@@ -1,6 +1,6 @@
 import type { Answer } from "dns-packet";
-import { type IpFamily, type IpRange, parseRange } from "../ip-range.ts";
-import { touches } from "../special-ranges.ts";
+import { type IpFamily, type IpRange, parseRange } from "../addresses/ip-range.ts";
+import { touches } from "../addresses/special-ranges.ts";
 
 export interface FilteredAnswer {
   /** What is passed on: the chain of aliases that starts at the name asked for, and the records at its end. */

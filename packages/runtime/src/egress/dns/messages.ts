@@ -1,4 +1,4 @@
-import type { IpFamily } from "../ip-range.ts";
+import type { IpFamily } from "../addresses/ip-range.ts";
 import type { ResolverPolicy } from "./query-policy.ts";
 import type { Upstream } from "./upstream.ts";
 

@@ -1,5 +1,5 @@
-import { formatAddress, parseRange } from "../ip-range.ts";
-import { specialRanges, touches } from "../special-ranges.ts";
+import { formatAddress, parseRange } from "../addresses/ip-range.ts";
+import { specialRanges, touches } from "../addresses/special-ranges.ts";
 import { matchingRules, type NameRule, openPorts } from "./name-rules.ts";
 
 export type ResolverPolicy =

@@ -1,6 +1,6 @@
 import { type DecodedPacket, decode, encode, type Packet, type RecordType } from "dns-packet";
 import { describe, expect, it } from "vitest";
-import { specialRanges } from "../special-ranges.ts";
+import { specialRanges } from "../addresses/special-ranges.ts";
 import { type AddressToPin, type QueryContext, resolveQuery } from "./resolve-query.ts";
 import { rcodeOf } from "./upstream.ts";
 

@@ -8,7 +8,7 @@ import {
   RECURSION_DESIRED,
   TRUNCATED_RESPONSE,
 } from "dns-packet";
-import type { IpFamily, IpRange } from "../ip-range.ts";
+import type { IpFamily, IpRange } from "../addresses/ip-range.ts";
 import { type FilteredAnswer, filterAnswer, normalizeName } from "./answer-filter.ts";
 import { decideQuery, type ResolverPolicy } from "./query-policy.ts";
 import { rcodeOf, type UpstreamQuestion } from "./upstream.ts";

@@ -3,8 +3,8 @@
 // model keeps it from files and from starting programs. It ends when the executor does; without it names don't
 // resolve, and nothing else changes.
 import { errorMessage } from "@airlock/job";
-import { type IpRange, parseRange } from "../ip-range.ts";
-import { specialRanges } from "../special-ranges.ts";
+import { type IpRange, parseRange } from "../addresses/ip-range.ts";
+import { specialRanges } from "../addresses/special-ranges.ts";
 import { listen } from "./listener.ts";
 import type { FromResolver, ToResolver } from "./messages.ts";
 import { QueryBudget } from "./query-budget.ts";

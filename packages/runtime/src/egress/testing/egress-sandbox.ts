@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { EgressPolicy } from "@airlock/job";
-import type { EgressDenial, Runtime, SandboxLimits } from "../../contract.ts";
+import type { EgressDenial } from "../../contract/egress-denial.ts";
+import type { Runtime, SandboxLimits } from "../../contract/runtime.ts";
 
 /** A sandbox that runs one script after the other under a policy, and keeps what it was told of denials. */
 export interface EgressSandbox extends AsyncDisposable {

@@ -1,5 +1,5 @@
 import type { EgressPolicy } from "@airlock/job";
-import type { SandboxLimits, StepStatus } from "../../contract.ts";
+import type { SandboxLimits, StepStatus } from "../../contract/runtime.ts";
 import type { EgressOptions } from "../../egress/index.ts";
 import type { Hardening } from "../../isolation/hardening.ts";
 import type { HostileImageName } from "./hostile-images.ts";

@@ -1,4 +1,4 @@
-import type { Runtime, SandboxPlan } from "../../contract.ts";
+import type { Runtime, SandboxPlan } from "../../contract/runtime.ts";
 
 /** Another job's sandbox, whose script runs until this is disposed of. */
 export interface Neighbour extends AsyncDisposable {

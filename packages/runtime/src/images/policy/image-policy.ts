@@ -1,0 +1,68 @@
+import type { AirlockError } from "@airlock/job";
+import { refusedByPolicy } from "../../contract/errors.ts";
+import { type ImagePattern, matchesImage, mayMatchImage } from "../reference/image-pattern.ts";
+import { type ImageReference, parseImageReference } from "../reference/image-reference.ts";
+
+/** When a registry is asked about an image whose tag is on this machine already. */
+export type PullPolicy = "if-not-present" | "always" | "never";
+
+/** What an executor's administrator says about images. */
+export interface ImagePolicy {
+  /**
+   * `always`: the registry is asked what the tag means now, and nothing is transferred when that is here. `never`: only
+   * what was loaded or pulled before is used; of what took credentials, the registry is asked all the same whether a job's
+   * credentials may read it. Default: `if-not-present`.
+   */
+  readonly pull: PullPolicy;
+  /** Whether images have to be named by their digest. Default: false. */
+  readonly requireDigest: boolean;
+  /** Only images that match one of them, `null`: all. Default: all. */
+  readonly allowed: readonly ImagePattern[] | null;
+  /** No image that may match one of them; they win. Default: none. */
+  readonly denied: readonly ImagePattern[];
+}
+
+export const defaultImagePolicy: ImagePolicy = {
+  pull: "if-not-present",
+  requireDigest: false,
+  allowed: null,
+  denied: [],
+};
+
+/**
+ * The image's one reference, when the policy lets jobs use it.
+ * @throws {AirlockError} reason `policy`, naming the pattern and the setting; `image-invalid` when it is no reference.
+ */
+export function admitImage(text: string, policy: ImagePolicy): ImageReference {
+  const reference = parseImageReference(text);
+  checkPatterns(reference, reference.canonical, policy);
+  if (policy.requireDigest && reference.version.kind !== "digest") {
+    throw refusedByPolicy(
+      `the image "${reference.canonical}" is not named by its digest, as EXECUTOR_IMAGE_REQUIRE_DIGEST wants it`,
+      "Write it as NAME@sha256:….",
+    );
+  }
+  return reference;
+}
+
+/** The same for the image name `host`, which has no digest. */
+export function admitHostImage(policy: ImagePolicy): void {
+  checkPatterns("host", "host", policy);
+}
+
+function checkPatterns(image: ImageReference | "host", shown: string, { allowed, denied }: ImagePolicy): void {
+  const denying = denied.find((pattern) => mayMatchImage(pattern, image));
+  if (denying) throw refused(shown, `the pattern "${denying.text}" of EXECUTOR_DENIED_IMAGES`);
+  if (allowed && !allowed.some((pattern) => matchesImage(pattern, image))) {
+    const patterns = allowed.map(({ text }) => text).join(", ");
+    const shownPatterns = patterns.length > 300 ? `${patterns.slice(0, 300)}…` : patterns;
+    throw refused(shown, `EXECUTOR_ALLOWED_IMAGES, which has the patterns ${shownPatterns}`);
+  }
+}
+
+function refused(image: string, by: string): AirlockError {
+  return refusedByPolicy(
+    `the image "${image}" is not allowed by ${by}`,
+    "Use an image that this executor's administrator allows. Where a pattern has a tag, a digest is not known to be it.",
+  );
+}

@@ -1,0 +1,79 @@
+import { imageInvalid } from "../../contract/errors.ts";
+
+/** Where an image is: `docker.io/library/alpine:3.20`, `registry.example.com:5000/team/app@sha256:…`. */
+export interface ImageReference {
+  /** The same for every spelling of one host: `docker.io`, `localhost:5000`; in lower case, without the port 443. */
+  readonly registry: string;
+  /** E.g. `library/alpine`. */
+  readonly repository: string;
+  /** What the registry is asked for: a tag or a digest; the digest wins where a reference has both. */
+  readonly version: { readonly kind: "tag" | "digest"; readonly text: string };
+  /** The same for every spelling of one reference. */
+  readonly canonical: string;
+}
+
+const component = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
+const namePattern = new RegExp(`^${component}(?:/${component})*$`);
+const registryPattern =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/;
+const tagPattern = /^\w[\w.-]{0,127}$/;
+export const digestPattern = /^sha256:[0-9a-f]{64}$/;
+
+/**
+ * Parses a reference as Docker does: registry `docker.io`, prefix `library/` and tag `latest` where they are left out.
+ * https://github.com/distribution/reference
+ * @throws {AirlockError} reason `image-invalid`.
+ */
+export function parseImageReference(text: string): ImageReference {
+  const malformed = (problem: string) => imageInvalid(text.slice(0, 300), `is no image reference: ${problem}`);
+  if (text.length > 512) throw malformed("too long");
+
+  const [withTag = "", digest, ...more] = text.split("@");
+  if (more.length > 0) throw malformed("more than one @");
+  if (digest !== undefined && !digestPattern.test(digest))
+    throw malformed("the digest is not sha256 with 64 hex digits");
+
+  const colon = withTag.lastIndexOf(":");
+  const hasTag = colon > withTag.lastIndexOf("/");
+  const tag = hasTag ? withTag.slice(colon + 1) : undefined;
+  if (tag !== undefined && !tagPattern.test(tag)) throw malformed("bad tag");
+
+  const name = hasTag ? withTag.slice(0, colon) : withTag;
+  const slash = name.indexOf("/");
+  const first = slash < 0 ? "" : name.slice(0, slash);
+  const isRegistry = /[.:[]/.test(first) || first === "localhost" || first !== first.toLowerCase();
+  const registry = isRegistry ? canonicalRegistry(first) : hub;
+  const path = isRegistry ? name.slice(slash + 1) : name;
+  if (registry === undefined) throw malformed("bad registry");
+  if (!namePattern.test(path)) throw malformed("bad name, write it in lower case as REGISTRY/PATH:TAG");
+  const repository = registry === hub && !path.includes("/") ? `library/${path}` : path;
+  if (repository.length > 255) throw malformed("the name is too long");
+
+  if (digest !== undefined) {
+    const version = { kind: "digest", text: digest } as const;
+    return { registry, repository, version, canonical: `${registry}/${repository}@${digest}` };
+  }
+  const version = { kind: "tag", text: tag ?? "latest" } as const;
+  return { registry, repository, version, canonical: `${registry}/${repository}:${version.text}` };
+}
+
+const hub = "docker.io";
+const hubAliases: ReadonlySet<string> = new Set(["index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]);
+
+/**
+ * One spelling for each host, so that neither a policy nor credentials depend on how a job writes it: `Docker.IO`,
+ * `registry.example.com:443` and `0x7f.1:5000` have others. `undefined` when it is no host.
+ */
+export function canonicalRegistry(text: string): string | undefined {
+  if (!registryPattern.test(text)) return undefined;
+  const url = URL.parse(`https://${text}`);
+  if (!url) return undefined;
+  if (hubAliases.has(url.host) || url.host === hub) return hub;
+  // Over plain HTTP, as on the loopback, no port means another one.
+  return url.port === "" && /:0*443$/.test(text) && isLoopbackHost(url.hostname) ? `${url.host}:443` : url.host;
+}
+
+/** Of a host without its port, as {@link canonicalRegistry} writes it. */
+export function isLoopbackHost(host: string): boolean {
+  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(host);
+}

@@ -1,0 +1,328 @@
+import type { Response } from "undici";
+import { z } from "zod";
+import { imageInvalid, imageUnavailable } from "../../contract/errors.ts";
+import type { Abortable, RegistryCredentials } from "../../contract/runtime.ts";
+import { manifestMediaTypes } from "../manifest/image-manifest.ts";
+import { credentialsDigest } from "../policy/registry-credentials.ts";
+import { type ImageReference, isLoopbackHost } from "../reference/image-reference.ts";
+import { RegistryConnections } from "./registry-connections.ts";
+import { steadily } from "./steady-stream.ts";
+
+export interface RegistryOptions {
+  /** `HOST[:PORT]` of registries that are asked over plain HTTP. Loopback hosts always are. Default: none. */
+  readonly insecureRegistries?: readonly string[];
+  /**
+   * Absolute path of a directory as Docker's `certs.d`: `HOST[:PORT]/*.crt` are certificate authorities of that registry,
+   * `HOST[:PORT]/NAME.cert` and `NAME.key` are who we are there. Default: none.
+   */
+  readonly certificatesDirectory?: string;
+  /** For a manifest or a token. Default: 60,000. */
+  readonly documentMs?: number;
+  /** How long a layer may take for its next 64 KiB. Default: 60,000. */
+  readonly stallMs?: number;
+}
+
+/** On whose behalf a registry is asked. */
+export interface RegistryAccess extends Abortable {
+  /** Default: anonymous. */
+  readonly credentials?: RegistryCredentials | undefined;
+}
+
+/** Where an image may be had: its registry, or a mirror of that. */
+export interface ImageSource {
+  readonly isMirror: boolean;
+  /** `HOST[:PORT]`. */
+  readonly registry: string;
+  readonly origin: string;
+}
+
+const Token = z.object({
+  token: z.string().max(100_000).optional(),
+  access_token: z.string().max(100_000).optional(),
+});
+const Errors = z.object({ errors: z.array(z.object({ code: z.string().regex(/^[A-Z_]{1,64}$/) })).min(1) });
+const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+
+/** For this long a mirror that failed is not asked again. */
+const distrustMs = 60_000;
+const stallBytes = 64 * 1024;
+const maximumTokens = 10_000;
+
+/**
+ * The pull half of the distribution API. https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md
+ * Content is not verified here: whoever stores it does that.
+ */
+export class RegistryClient {
+  readonly #options: RegistryOptions;
+  readonly #mirrors: readonly URL[];
+  readonly #documentBytes: number;
+  readonly #connections: RegistryConnections;
+  /** By repository and credentials: what one job may read says nothing about another. */
+  readonly #tokens = new Map<string, string>();
+  readonly #distrustedUntil = new Map<string, number>();
+
+  constructor(options: RegistryOptions, documentBytes: number, mirrors: readonly URL[] = []) {
+    this.#options = options;
+    this.#mirrors = mirrors;
+    this.#documentBytes = documentBytes;
+    this.#connections = new RegistryConnections(options.certificatesDirectory ?? null);
+  }
+
+  async close(): Promise<void> {
+    await this.#connections[Symbol.asyncDispose]();
+  }
+
+  /**
+   * Tries an image's mirrors and then its registry, until one attempt succeeds; what the registry fails with is thrown.
+   */
+  async fromSources<T>(
+    image: ImageReference,
+    { signal }: Abortable,
+    attempt: (source: ImageSource) => Promise<T>,
+  ): Promise<T> {
+    for (const source of this.#mirrorsOf(image)) {
+      try {
+        return await attempt(source);
+      } catch (error) {
+        signal.throwIfAborted();
+        // One that only does not have the image is fine.
+        if (!isImageInvalid(error)) this.#distrustedUntil.set(source.origin, performance.now() + distrustMs);
+      }
+    }
+    return attempt(this.#registryOf(image));
+  }
+
+  /**
+   * A manifest or index as it was sent; its media type decides what it is. `isPrivate`: the registry wanted credentials,
+   * and was given some.
+   */
+  async manifest(
+    image: ImageReference,
+    source: ImageSource,
+    version: string,
+    access: RegistryAccess,
+  ): Promise<{ readonly bytes: Buffer; readonly mediaType: string; readonly isPrivate: boolean }> {
+    const options = this.#inTime(access);
+    try {
+      const response = await this.#request(image, source, `manifests/${version}`, manifestTypes, options);
+      const bytes = await this.#readBounded(image, response, options);
+      const { credentials } = access;
+      const isPrivate = credentials !== undefined && this.#tokens.has(tokenKey(image, source, credentials));
+      return { bytes, isPrivate, mediaType: (response.headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "" };
+    } catch (error) {
+      access.signal.throwIfAborted();
+      throw asUnavailable(image, error);
+    }
+  }
+
+  /** What a tag means now, `undefined` when the registry does not say. @throws {AirlockError} when it can't be read. */
+  async digest(image: ImageReference, source: ImageSource, access: RegistryAccess): Promise<string | undefined> {
+    const response = await this.#head(image, source, access);
+    return Digest.safeParse(response.headers.get("docker-content-digest")).data;
+  }
+
+  /** @throws {AirlockError} when these credentials do not reach the image. A mirror's word does not count. */
+  async checkAccess(image: ImageReference, access: RegistryAccess): Promise<void> {
+    await this.#head(image, this.#registryOf(image), access);
+  }
+
+  /** The content of a blob as it comes. Errors while it is read are the network's. */
+  async blob(
+    image: ImageReference,
+    source: ImageSource,
+    digest: string,
+    access: RegistryAccess,
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const response = await this.#request(image, source, `blobs/${digest}`, "*/*", access);
+    return steadily(bodyOf(response), { bytes: stallBytes, ms: this.#options.stallMs ?? 60_000 });
+  }
+
+  async #head(image: ImageReference, source: ImageSource, access: RegistryAccess): Promise<Response> {
+    const path = `manifests/${image.version.text}`;
+    try {
+      return await this.#request(image, source, path, manifestTypes, this.#inTime(access), "HEAD");
+    } catch (error) {
+      access.signal.throwIfAborted();
+      throw asUnavailable(image, error);
+    }
+  }
+
+  #inTime(access: RegistryAccess): RegistryAccess {
+    const timeout = AbortSignal.timeout(this.#options.documentMs ?? 60_000);
+    return { ...access, signal: AbortSignal.any([access.signal, timeout]) };
+  }
+
+  async #request(
+    image: ImageReference,
+    source: ImageSource,
+    path: string,
+    accept: string,
+    { signal, credentials }: RegistryAccess,
+    method: "GET" | "HEAD" = "GET",
+  ): Promise<Response> {
+    const { origin, registry, isMirror } = source;
+    const url = new URL(`${origin}/v2/${image.repository}/${path}`);
+    const own = isMirror ? undefined : credentials;
+    const key = tokenKey(image, source, own);
+    const isPlain = url.protocol === "http:";
+    const request = () => {
+      const authorization = this.#tokens.get(key);
+      const headers = { accept, "user-agent": "airlock", ...(authorization ? { authorization } : {}) };
+      return this.#connections.fetch(url, { method, headers, signal, registry, isPlain });
+    };
+    try {
+      let response = await request();
+      if (response.status === 401) {
+        await response.body?.cancel();
+        const challenge = response.headers.get("www-authenticate") ?? "";
+        const authorization = await this.#authorize(image, source, challenge, { signal, credentials: own });
+        if (authorization !== undefined) {
+          if (this.#tokens.size >= maximumTokens) this.#tokens.clear();
+          this.#tokens.set(key, authorization);
+          response = await request();
+          // A public image of a registry that gives every user a token is private only by those that it wanted.
+          if (response.status === 401) this.#tokens.delete(key);
+        }
+      }
+      if (response.status === 200) return response;
+      throw await refusal(image, response);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw asUnavailable(image, error);
+    }
+  }
+
+  #registryOf({ registry }: ImageReference): ImageSource {
+    const host = registry === "docker.io" ? "registry-1.docker.io" : registry;
+    return { isMirror: false, registry, origin: `${this.#isPlain(registry) ? "http" : "https"}://${host}` };
+  }
+
+  #mirrorsOf({ registry }: ImageReference): readonly ImageSource[] {
+    if (registry !== "docker.io") return [];
+    return this.#mirrors
+      .map(({ origin, host }) => ({ isMirror: true, registry: host, origin }))
+      .filter(({ origin }) => (this.#distrustedUntil.get(origin) ?? 0) <= performance.now());
+  }
+
+  #isPlain(registry: string): boolean {
+    return isLoopbackHost(registry.replace(/:\d+$/, "")) || (this.#options.insecureRegistries ?? []).includes(registry);
+  }
+
+  /** The value of an Authorization header that answers the challenge. https://distribution.github.io/distribution/spec/auth/token/ */
+  async #authorize(
+    image: ImageReference,
+    source: ImageSource,
+    challenge: string,
+    { signal, credentials }: RegistryAccess,
+  ): Promise<string | undefined> {
+    if (credentials?.registryToken) return `Bearer ${credentials.registryToken}`;
+    const basic =
+      credentials && credentials.username !== ""
+        ? `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`
+        : undefined;
+    const scheme = /^\s*(\w+)\s/.exec(`${challenge} `)?.[1]?.toLowerCase();
+    if (scheme === "basic") return basic;
+    if (scheme !== "bearer") return undefined;
+
+    const parameters = new Map<string, string>();
+    for (const [, key, value] of challenge.matchAll(/(\w+)="([^"]*)"/g)) parameters.set(key ?? "", value ?? "");
+    const realm = URL.parse(parameters.get("realm") ?? "");
+    const isPlain = source.origin.startsWith("http:");
+    if (realm?.protocol !== "https:" && !(realm?.protocol === "http:" && isPlain))
+      throw imageUnavailable(image.canonical, new Error("the registry names no usable token service"));
+    const asked = { service: parameters.get("service") ?? "", scope: `repository:${image.repository}:pull` };
+    const connection = { signal, registry: source.registry, isPlain };
+    const refresh = credentials?.identityToken;
+    if (!refresh) for (const [name, value] of Object.entries(asked)) if (value) realm.searchParams.set(name, value);
+    const response = await this.#connections.fetch(realm, {
+      ...connection,
+      headers: { accept: "application/json", ...(basic && !refresh ? { authorization: basic } : {}) },
+      method: refresh ? "POST" : "GET",
+      ...(refresh
+        ? {
+            form: { grant_type: "refresh_token", client_id: "airlock", ...asked, refresh_token: refresh },
+          }
+        : {}),
+    });
+    if (response.status !== 200) throw await refusal(image, response);
+    const text = (await this.#readBounded(image, response, { signal })).toString();
+    const token = Token.safeParse(parseJson(text));
+    const value = token.data?.token ?? token.data?.access_token;
+    // Nothing of the answer is told: it may hold what was sent.
+    if (value === undefined || !/^[\x21-\x7e]+$/.test(value)) {
+      throw imageUnavailable(image.canonical, new Error("the registry's token service answered no token"));
+    }
+    return `Bearer ${value}`;
+  }
+
+  async #readBounded(image: ImageReference, response: Response, { signal }: Abortable): Promise<Buffer> {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of bodyOf(response)) {
+        size += chunk.byteLength;
+        if (size > this.#documentBytes) throw imageInvalid(image.canonical, "has a manifest that is too large");
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      throw asUnavailable(image, error);
+    }
+    return Buffer.concat(chunks);
+  }
+}
+
+const manifestTypes = manifestMediaTypes.join(", ");
+
+function tokenKey(
+  image: ImageReference,
+  { origin }: ImageSource,
+  credentials: RegistryCredentials | undefined,
+): string {
+  return `${origin}/${image.repository} ${credentialsDigest(credentials)}`;
+}
+
+function asUnavailable(image: ImageReference, error: unknown): Error {
+  if (error instanceof Error && error.name === "AirlockError") return error;
+  return imageUnavailable(image.canonical, error);
+}
+
+function isImageInvalid(error: unknown): boolean {
+  return error instanceof Error && "reason" in error && error.reason === "image-invalid";
+}
+
+async function* bodyOf(response: Response): AsyncIterable<Uint8Array> {
+  if (response.body) yield* response.body;
+}
+
+/** Nothing of the body but known codes is passed on: whoever names an image must not read what other servers answer. */
+async function refusal(image: ImageReference, response: Response): Promise<Error> {
+  const body = Errors.safeParse(await boundedJson(response));
+  const words = `${response.status}${body.success ? ` ${body.data.errors.map((error) => error.code).join(" ")}` : ""}`;
+  switch (response.status) {
+    case 404:
+      return imageInvalid(image.canonical, `does not exist (the registry says ${words})`);
+    case 401:
+    case 403:
+      return imageInvalid(image.canonical, `does not exist or may not be read (the registry says ${words})`);
+    default:
+      return imageUnavailable(image.canonical, new Error(`the registry says ${words}`));
+  }
+}
+
+async function boundedJson(response: Response): Promise<unknown> {
+  let text = "";
+  for await (const chunk of bodyOf(response)) {
+    text += Buffer.from(chunk).toString();
+    if (text.length > 64 * 1024) return undefined;
+  }
+  return parseJson(text);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

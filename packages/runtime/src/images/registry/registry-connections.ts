@@ -1,0 +1,111 @@
+import { isIP } from "node:net";
+import { Agent, fetch, type Response } from "undici";
+import type { Abortable } from "../../contract/runtime.ts";
+import { readRegistryCertificates } from "./registry-certificates.ts";
+import { lookupWithin, mayReach, OutOfReachError, type Reach, reachOfAddress, reachOfHost } from "./registry-reach.ts";
+
+export interface RegistryRequest extends Abortable {
+  readonly method: "GET" | "HEAD" | "POST";
+  /** The body of a POST; its answer leads nowhere. */
+  readonly form?: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The registry on whose word we go to this address, `HOST[:PORT]`. */
+  readonly registry: string;
+  /** Whether plain HTTP is the registry's own way. */
+  readonly isPlain: boolean;
+}
+
+const maximumRedirects = 5;
+/** Registries may lead to as many hosts as they like. */
+const maximumAgents = 100;
+
+/**
+ * Requests to registries and to where they lead. Images are named by jobs, so a registry may be hostile: what it leads to
+ * is no nearer to this machine than it is itself, never in plain text when it was asked over TLS, and gets no credentials
+ * of another host.
+ */
+export class RegistryConnections implements AsyncDisposable {
+  readonly #certificatesDirectory: string | null;
+  readonly #agents = new Map<string, Promise<Agent>>();
+
+  constructor(certificatesDirectory: string | null) {
+    this.#certificatesDirectory = certificatesDirectory;
+  }
+
+  /**
+   * The answer after redirects.
+   * @throws {OutOfReachError} when it would lead where it may not; else what the network says.
+   */
+  async fetch(start: URL, { method, headers, form, registry, isPlain, signal }: RegistryRequest): Promise<Response> {
+    let url = start;
+    let sent = headers;
+    for (let redirects = 0; redirects <= maximumRedirects; redirects += 1) {
+      if (url.protocol !== "https:" && !(url.protocol === "http:" && isPlain)) {
+        throw new OutOfReachError(`the registry leads to ${url.protocol}//, which is not asked`);
+      }
+      const dispatcher = await this.#agent(url, registry);
+      const response = await fetch(url.href, {
+        ...{ method, headers: sent, signal, dispatcher, redirect: "manual" as const },
+        ...(form ? { body: new URLSearchParams(form) } : {}),
+      });
+      const location = response.headers.get("location");
+      if (![301, 302, 303, 307, 308].includes(response.status) || location === null || form) return response;
+      await response.body?.cancel();
+      const next = URL.parse(location, url.href);
+      if (!next) throw new OutOfReachError("the registry leads to no address");
+      if (next.origin !== url.origin) sent = withoutAuthorization(sent);
+      url = next;
+    }
+    throw new OutOfReachError(`the registry leads on more than ${maximumRedirects} times`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const agents = await Promise.allSettled(this.#agents.values());
+    await Promise.all(agents.map((agent) => (agent.status === "fulfilled" ? agent.value.destroy() : undefined)));
+  }
+
+  async #agent(url: URL, registry: string): Promise<Agent> {
+    const home = new URL(`https://${registry}`).hostname;
+    if (url.hostname === home || registry === "docker.io") return this.#kept(url.host, undefined);
+    const reach = await reachOfHost(home);
+    const bare = url.hostname.replace(/^\[|\]$/g, "");
+    // No name, so nothing is looked up where the connection is made.
+    if (isIP(bare) && !mayReach(reach, reachOfAddress(bare))) {
+      throw new OutOfReachError(`the registry leads to ${bare}, which it may not lead to`);
+    }
+    return this.#kept(url.host, reach);
+  }
+
+  #kept(host: string, reach: Reach | undefined): Promise<Agent> {
+    const key = `${host} ${reach ?? ""}`;
+    const known = this.#agents.get(key);
+    if (known) return known;
+    const oldest = this.#agents.entries().next().value;
+    if (oldest && this.#agents.size >= maximumAgents) {
+      this.#agents.delete(oldest[0]);
+      // Ends when its requests have.
+      oldest[1].then((agent) => agent.close()).catch(() => {});
+    }
+    const made = this.#connect(host, reach);
+    this.#agents.set(key, made);
+    // A failure is not kept: somebody may mend the file.
+    made.catch(() => this.#agents.delete(key));
+    return made;
+  }
+
+  async #connect(host: string, reach: Reach | undefined): Promise<Agent> {
+    const directory = this.#certificatesDirectory;
+    const certificates = directory === null ? undefined : await readRegistryCertificates(directory, host);
+    const lookup = reach === undefined ? {} : { lookup: lookupWithin(reach) };
+    return new Agent({
+      // The default time-outs of 300 s would hold a slot of the executor for a registry that is gone.
+      ...{ headersTimeout: 30_000, bodyTimeout: 60_000 },
+      connect: { timeout: 10_000, ...certificates, ...lookup },
+    });
+  }
+}
+
+function withoutAuthorization(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const { authorization: _, ...others } = headers;
+  return others;
+}

@@ -1,0 +1,36 @@
+// Prints the catalogue as a table in Markdown, for the security documentation; scripts/proofs.ts puts it there.
+import type { Attack, RuntimeName, Weakened } from "../attack.ts";
+import { attacks } from "../catalogue/index.ts";
+
+const runtimes: readonly RuntimeName[] = ["docker", "oci"];
+
+function weakenedOn(attack: Attack, runtime: RuntimeName): Weakened {
+  return typeof attack.weakened === "function" ? attack.weakened(runtime) : attack.weakened;
+}
+
+/** Whether the attack was seen to succeed with its defence off, in as few words as the runtimes need. */
+function shown(attack: Attack, on: readonly RuntimeName[]): string {
+  const answers = on.map((runtime) => {
+    const weakened = weakenedOn(attack, runtime);
+    return { runtime, text: "cannotBeShown" in weakened ? `no: ${weakened.cannotBeShown}` : "yes" };
+  });
+  if (new Set(answers.map(({ text }) => text)).size === 1) return answers[0]?.text ?? "";
+  return answers.map(({ runtime, text }) => `${runtime}: ${text}`).join("; ");
+}
+
+const cell = (text: string): string => text.replaceAll("|", "\\|");
+
+const rows = attacks.map((attack) => {
+  const on = attack.runtimes ?? runtimes;
+  return `| \`${attack.id}\` | ${cell(attack.does)} | ${cell(attack.defence)} | ${on.join(", ")} | ${cell(shown(attack, on))} |`;
+});
+const counts = runtimes.map((runtime) => {
+  const on = attacks.filter((attack) => attack.runtimes?.includes(runtime) ?? true);
+  const proven = on.filter((attack) => !("cannotBeShown" in weakenedOn(attack, runtime)));
+  return `${on.length} attacks on \`${runtime}\`, ${proven.length} of them shown to succeed with the defence off`;
+});
+console.log(`${counts.join("; ")}.
+
+| attack | a step … | what prevents it | runtimes | succeeds with the defence off |
+|---|---|---|---|---|
+${rows.join("\n")}`);

@@ -1,0 +1,203 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { chown, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { promisify } from "node:util";
+import { describeWithEngines, type EngineName, temporaryDirectory } from "@airlock/test-kit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Runtime, SandboxPlan, StepStatus } from "../../../contract/runtime.ts";
+import type { EgressOptions } from "../../../egress/index.ts";
+import type { Zones } from "../../../egress/testing/agent-messages.ts";
+import { instanceIpv4, nameServer, publicIpv4, startTestNetwork } from "../../../egress/testing/test-network.ts";
+import type { Hardening } from "../../../isolation/hardening.ts";
+import type { Attack, AttackPlan, RuntimeName, Scene, Weakened } from "../attack.ts";
+import { attacks } from "../catalogue/index.ts";
+import type { HostileImageName } from "../hostile-images.ts";
+import { startNeighbour } from "../neighbour.ts";
+
+/** Where attacks are carried out: one runtime, made anew for each way of weakening it. */
+export interface AttackTarget {
+  readonly name: RuntimeName;
+  readonly engines: readonly EngineName[];
+  /** Path of the network namespace that sandboxes are attached to; without one the suite makes it. */
+  readonly networkNamespace: () => string | undefined;
+  /** Called once before the first attack. */
+  prepare(): Promise<PreparedTarget>;
+}
+
+interface PreparedTarget extends AsyncDisposable {
+  createRuntime(hardening: Partial<Hardening>, egress: EgressOptions): Promise<Runtime>;
+  /** Puts an attacker's image where the runtime finds it, and answers its reference; without a name the ordinary one. */
+  loadImage(runtime: Runtime, name: HostileImageName | undefined): Promise<string>;
+}
+
+const limits = { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 };
+const a = (data: string, ttl = 300) => ({ type: "A", data, ttl }) as const;
+const zones: Zones = {
+  "public.example.com A": [[a(publicIpv4)]],
+  "private.example.com A": [[a("10.99.0.2")]],
+  "metadata.google.internal A": [[a("169.254.169.254")]],
+  "rebinding.example.com A": [[a(publicIpv4, 0)], [a("10.99.0.2", 0)]],
+  "*.tunnel.example.org A": [[a(publicIpv4)]],
+};
+const run = promisify(execFile);
+const defaultTimeoutMs = 20_000;
+
+/** Carries out every attack of the catalogue that concerns the runtime: with the defaults, and with its defence off. */
+export function describeAttacks(target: AttackTarget): void {
+  describeWithEngines(target.engines, `attacks on the ${target.name} runtime`, () => {
+    const cleanup = new AsyncDisposableStack();
+    const runtimes = new Map<string, Promise<Runtime>>();
+    /** Runtimes that enforce policies side by side are of different owners, as executors are. */
+    const owners = new Map<Runtime, string>();
+    const images = new Map<Runtime, Map<string, Promise<string>>>();
+    let prepared: PreparedTarget;
+    let directory: string;
+    let egress: EgressOptions;
+    beforeAll(async () => {
+      const hostPath = target.networkNamespace();
+      const network = cleanup.use(await startTestNetwork(hostPath === undefined ? {} : { hostPath }));
+      await network.internet.ask({ op: "name-server", address: nameServer, zones });
+      const upstreams = [{ address: nameServer, port: 53 }];
+      egress = { networkNamespace: network.hostPath, upstreams, closed: [instanceIpv4] };
+      prepared = cleanup.use(await target.prepare());
+      directory = cleanup.use(await temporaryDirectory("airlock-attacks-")).path;
+    });
+    afterAll(() => cleanup.disposeAsync());
+
+    const runtimeWith = (weaknesses: Weaknesses) => {
+      const { hardening = {}, egress: weakEgress = {} } = weaknesses;
+      const key = JSON.stringify([hardening, weakEgress]);
+      const runtime = runtimes.get(key) ?? openRuntime(hardening, weakEgress);
+      runtimes.set(key, runtime);
+      return runtime;
+    };
+    const imageIn = (runtime: Runtime, name: HostileImageName | undefined) => {
+      const loaded = images.get(runtime) ?? new Map<string, Promise<string>>();
+      images.set(runtime, loaded);
+      const image = loaded.get(name ?? "") ?? prepared.loadImage(runtime, name);
+      loaded.set(name ?? "", image);
+      return image;
+    };
+    const openRuntime = async (hardening: Partial<Hardening>, weakEgress: EgressOptions) => {
+      const runtime = await prepared.createRuntime(hardening, { ...egress, ...weakEgress });
+      owners.set(runtime, `attacks-${process.pid}-${owners.size}`);
+      cleanup.defer(() => runtime.close());
+      return runtime;
+    };
+
+    async function carryOut(attack: Attack, weaknesses: Weaknesses, plan: AttackPlan, script = attack.script) {
+      const runtime = await runtimeWith(weaknesses);
+      const id = `attack-${randomBytes(6).toString("hex")}`;
+      const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
+      for (const path of [workspaceDir, scriptsDir]) await mkdir(path, { recursive: true });
+      const root = runtime.workspaceOwner;
+      if (root) await chown(workspaceDir, root.uid, root.gid);
+      await writeFile(join(scriptsDir, "attack"), script);
+      if (attack.neighbour) await writeFile(join(scriptsDir, "neighbour"), attack.neighbour);
+      await using props = await attack.prepare?.();
+      // Node's own removal fails at what an attack may leave: paths longer than the kernel takes.
+      await using _workspace = {
+        [Symbol.asyncDispose]: async () => void (await run("rm", ["-rf", "--", workspaceDir])),
+      };
+      const timeout = AbortSignal.timeout(attack.timeoutMs ?? defaultTimeoutMs);
+      const image = await imageIn(runtime, attack.image);
+      const printed: Buffer[] = [];
+      await using watch = watchHost(attack);
+      let status: StepStatus | Error;
+      const sandboxPlan: SandboxPlan = {
+        id,
+        owner: owners.get(runtime) ?? "",
+        workspaceDir,
+        scriptsDir,
+        limits: { ...limits, ...plan.limits },
+        egress: plan.egress ?? { kind: "none" },
+      };
+      await using neighbour = attack.neighbour
+        ? await startNeighbour(runtime, { plan: { ...sandboxPlan, id: `${id}-beside` }, image, signal: timeout })
+        : undefined;
+      await using sandbox = await runtime.createSandbox(sandboxPlan, { signal: timeout });
+      try {
+        await sandbox.prepareImage(image, { signal: timeout, progress: () => {} });
+        status = await sandbox.runStep(
+          {
+            key: "attack",
+            image,
+            script: "/airlock/attack",
+            workingDirectory: plan.workingDirectory ?? "/data",
+            env: { ...props?.env, ...plan.env, ...(neighbour ? { NEIGHBOUR: neighbour.said } : {}) },
+          },
+          { signal: timeout, output: (_, bytes) => void printed.push(bytes) },
+        );
+      } catch (error) {
+        // Refusing the step, or stopping it, is a defence; whether it is this attack's is judged below.
+        status = error instanceof Error ? error : new Error(String(error));
+      }
+      const scene: Scene = {
+        runtime: target.name,
+        workspaceDir,
+        scriptsDir,
+        output: Buffer.concat(printed).toString("latin1"),
+        status,
+      };
+      const seen = await watch.end();
+      return { verdict: seen ? ({ kind: "breach", what: seen } as const) : await judge(attack, scene) };
+    }
+
+    for (const attack of attacks.filter(({ runtimes: only }) => only?.includes(target.name) ?? true)) {
+      const weakened: Weakened = typeof attack.weakened === "function" ? attack.weakened(target.name) : attack.weakened;
+      describe(attack.id, () => {
+        it(`fails: a step ${attack.does}`, async () => {
+          const { verdict } = await carryOut(attack, {}, attack.plan ?? {});
+          expect(verdict).toEqual({ kind: "held", how: expect.any(String) });
+        });
+        if ("cannotBeShown" in weakened) return;
+        it("succeeds without its defence", async () => {
+          const plan = { ...attack.plan, ...weakened.plan };
+          const { verdict } = await carryOut(attack, weakened, plan, weakened.script);
+          expect(verdict).toEqual({ kind: "breach", what: expect.any(String) });
+        });
+      });
+    }
+  });
+}
+
+type Weaknesses = Pick<Exclude<Weakened, { readonly cannotBeShown: string }>, "hardening" | "egress">;
+
+type Verdict =
+  | { readonly kind: "held"; readonly how: string }
+  | { readonly kind: "breach"; readonly what: string }
+  | { readonly kind: "not tried"; readonly output: string; readonly status: StepStatus | Error };
+
+/** Looks at the host ten times a second, until something is wrong or the step has ended. */
+function watchHost({ watch }: Attack): AsyncDisposable & { readonly end: () => Promise<string | null> } {
+  const ended = new AbortController();
+  const seen = (async () => {
+    while (watch && !ended.signal.aborted) {
+      const wrong = await watch();
+      if (wrong) return wrong;
+      await setTimeout(100);
+    }
+    return null;
+  })();
+  const end = () => {
+    ended.abort();
+    return seen;
+  };
+  return { end, [Symbol.asyncDispose]: async () => void (await end()) };
+}
+
+async function judge(attack: Attack, scene: Scene): Promise<Verdict> {
+  const { status } = scene;
+  const breach = /^BREACH.*$/m.exec(scene.output)?.[0] ?? (await attack.inspect?.(scene));
+  if (breach) return { kind: "breach", what: breach };
+  const held = /^HELD.*$/m.exec(scene.output)?.[0];
+  if (held) return { kind: "held", how: held };
+  if (attack.expects && scene.output.includes(attack.expects))
+    return { kind: "held", how: "nothing is seen from the host" };
+  if (attack.endIsHeld && (status instanceof Error || status.kind === "killed")) {
+    return { kind: "held", how: status instanceof Error ? status.message : status.signal };
+  }
+  return { kind: "not tried", output: scene.output.slice(0, 2000), status };
+}
