@@ -35,5 +35,8 @@ describe("the end of a step", () => {
       reason: "step-failed",
       exitCode: 139,
     });
+    expect(failureOf(step, { kind: "killed", signal: "SIGSTKFLT", outOfMemory: false }, 1)).toMatchObject({
+      exitCode: 144,
+    });
   });
 });

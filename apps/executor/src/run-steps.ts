@@ -5,6 +5,7 @@ import type { PlannedStep } from "./job-plan.ts";
 import type { EgressNotes } from "./logs/egress-notes.ts";
 import type { JobLog, LogEntry } from "./logs/job-log.ts";
 import type { StepLedger } from "./results/step-ledger.ts";
+import { noteOnExitCode, signalExitCode } from "./signal-exit-codes.ts";
 import { readSkip } from "./skip-steps.ts";
 import type { DiskBound } from "./workspace/disk-bound.ts";
 import { placeSecrets } from "./workspace/secret-files.ts";
@@ -94,6 +95,8 @@ async function runStep(
     ledger.end(index, status);
     if (status.kind === "killed")
       entry.note(status.outOfMemory ? "killed: out of memory" : `killed by ${status.signal}`);
+    const signalNote = status.kind === "exited" ? noteOnExitCode(status.exitCode) : undefined;
+    if (signalNote) entry.note(signalNote);
     for (const note of status.notes ?? []) entry.note(note);
     const problem = await watch?.problem();
     if (problem) entry.note(problem);
@@ -143,29 +146,4 @@ export function failureOf(step: PlannedStep, status: StepStatus, memoryBytes: nu
     default:
       return assertNever(status);
   }
-}
-
-/** As shells report a signal: 128 and its number. */
-function signalExitCode(signal: string): number {
-  const numbers: Readonly<Record<string, number>> = {
-    SIGHUP: 1,
-    SIGINT: 2,
-    SIGQUIT: 3,
-    SIGILL: 4,
-    SIGTRAP: 5,
-    SIGABRT: 6,
-    SIGBUS: 7,
-    SIGFPE: 8,
-    SIGKILL: 9,
-    SIGUSR1: 10,
-    SIGSEGV: 11,
-    SIGUSR2: 12,
-    SIGPIPE: 13,
-    SIGALRM: 14,
-    SIGTERM: 15,
-    SIGXCPU: 24,
-    SIGXFSZ: 25,
-    SIGSYS: 31,
-  };
-  return 128 + (numbers[signal] ?? 0);
 }

@@ -73,6 +73,27 @@ export function describeRuntime(
         expect((await place.run("exit 3")).status).toEqual({ kind: "exited", exitCode: 3 });
       });
 
+      it("keeps every exit code, and names no signal for one above 128", async () => {
+        await using place = await open();
+        const codes = [125, 126, 127, 128, 129, 134, 137, 139, 143, 144, 145, 150, 157, 158, 192, 193, 255];
+
+        const statuses: StepStatus[] = [];
+        for (const code of codes) statuses.push((await place.run(`exit ${code}`)).status);
+
+        expect(statuses).toEqual(codes.map((exitCode) => ({ kind: "exited", exitCode })));
+      });
+
+      it("is 128 + n, as in a shell, when signal n ended the script", async () => {
+        await using place = await open();
+
+        expect((await place.run("kill -TERM $$; sleep 60")).status).toEqual({ kind: "exited", exitCode: 143 });
+        expect((await place.run("kill -KILL $$; sleep 60")).status).toEqual({ kind: "exited", exitCode: 137 });
+        expect((await place.run("exec sh -c 'kill -ABRT $$; sleep 60'")).status).toEqual({
+          kind: "exited",
+          exitCode: 134,
+        });
+      });
+
       it("comes when the step ends, also after it printed nothing for a while", async () => {
         await using place = await open();
 

@@ -170,14 +170,16 @@ export interface SandboxStep {
  */
 export type StepOutput = (stream: "stdout" | "stderr", bytes: Buffer) => void | Promise<void>;
 
-export type StepStatus = (
-  | { readonly kind: "exited"; readonly exitCode: number }
-  /** `signal` by its POSIX name, e.g. `SIGKILL`. */
-  | { readonly kind: "killed"; readonly signal: string; readonly outOfMemory: boolean }
-) & {
-  /** Limits that struck meanwhile and that the end itself does not tell of, one sentence each for the job's log. */
-  readonly notes?: readonly string[];
-};
+export type StepStatus =
+  /** 128 + n may also mean that signal n ended the script: an exit code alone does not tell. */
+  (
+    | { readonly kind: "exited"; readonly exitCode: number }
+    /** Only where a signal is known to have ended the step. `signal` is its name, e.g. `SIGKILL`. */
+    | { readonly kind: "killed"; readonly signal: string; readonly outOfMemory: boolean }
+  ) & {
+    /** Limits that struck meanwhile and that the end itself does not tell of, one sentence each for the job's log. */
+    readonly notes?: readonly string[];
+  };
 
 /** How many things of each kind a collection removed. */
 export interface Collected {

@@ -1,14 +1,10 @@
-import { constants } from "node:os";
 import type { StepStatus } from "../contract/runtime.ts";
 
-const names = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
-
 /**
- * What a shell's exit code says. The engine reports a signal as 128 + its number, as shells do, and nothing tells the
- * two apart: a script that exits with 137 counts as killed.
+ * The status of a step that ended with an exit code. The engine reports 128 + n when signal n ended the process, and also
+ * when the script exited with that number by itself, so no signal is named. The exception is SIGKILL by the kernel for
+ * lack of memory, which the kernel counts.
  */
 export function exitStatus(exitCode: number, outOfMemory: boolean): StepStatus {
-  const signal = exitCode > 128 ? names.get(exitCode - 128) : undefined;
-  if (signal === undefined) return { kind: "exited", exitCode };
-  return { kind: "killed", signal, outOfMemory: outOfMemory && signal === "SIGKILL" };
+  return outOfMemory ? { kind: "killed", signal: "SIGKILL", outOfMemory } : { kind: "exited", exitCode };
 }
