@@ -1,7 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { type BenchResult, formatResult, toJson } from "./result.ts";
+import type { BenchOptions } from "./measuring/bench-options.ts";
+import { type BenchResult, formatResult, toJson } from "./measuring/result.ts";
 import { dispatch } from "./rows/dispatch.ts";
 import { idleExecutor } from "./rows/idle-executor.ts";
 import { isolation } from "./rows/isolation.ts";
@@ -15,12 +16,6 @@ import { queue } from "./rows/queue.ts";
 import { secondJob } from "./rows/second-job.ts";
 import { stepDocker } from "./rows/step-docker.ts";
 import { stepOci } from "./rows/step-oci.ts";
-
-export interface BenchOptions {
-  /** Counted rounds; null: the row's own default. */
-  readonly rounds: number | null;
-  readonly progress: (text: string) => void;
-}
 
 const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   dispatch,

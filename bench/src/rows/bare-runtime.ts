@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import type { Subject } from "../paired.ts";
+import type { Subject } from "../measuring/paired.ts";
 import { timeCommand } from "./time-command.ts";
 
 /** The OCI runtimes of this machine to compare: the usual one, and runc. Absolute paths, one of each name. */

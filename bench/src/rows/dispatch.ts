@@ -2,9 +2,9 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createDatabase, startEngines } from "@airlock/test-kit";
 import pg from "pg";
-import type { BenchOptions } from "../main.ts";
-import { runPaired, type Subject } from "../paired.ts";
-import { type BenchResult, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { runPaired, type Subject } from "../measuring/paired.ts";
+import { type BenchResult, compare } from "../measuring/result.ts";
 import { administratorToken, startInstance } from "./bench-instance.ts";
 import { completeJob, takeJob } from "./idle-hands.ts";
 

@@ -7,9 +7,9 @@ import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { temporaryDirectory } from "@airlock/test-kit";
-import type { BenchOptions } from "../main.ts";
-import { runPaired } from "../paired.ts";
-import { type BenchResult, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { runPaired } from "../measuring/paired.ts";
+import { type BenchResult, compare } from "../measuring/result.ts";
 
 const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
 const bundle = path.join(root, "dist/executor.mjs");

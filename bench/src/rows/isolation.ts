@@ -5,9 +5,9 @@ import type { Hardening, Runtime, SandboxPlan } from "@airlock/runtime";
 import { createDockerRuntime } from "@airlock/runtime/docker";
 import { createOciRuntime } from "@airlock/runtime/oci";
 import { busyboxImage, dockerArchive, loadImage, startEngines, temporaryDirectory } from "@airlock/test-kit";
-import type { BenchOptions } from "../main.ts";
-import { runPaired, type Subject } from "../paired.ts";
-import { type BenchResult, type Comparison, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { runPaired, type Subject } from "../measuring/paired.ts";
+import { type BenchResult, type Comparison, compare } from "../measuring/result.ts";
 import { installedRuntimes } from "./bare-runtime.ts";
 import { sandboxSubjects } from "./sandbox-subjects.ts";
 

@@ -1,8 +1,8 @@
 import path from "node:path";
 import { busyboxImage, createDatabase, startEngines, temporaryDirectory } from "@airlock/test-kit";
-import type { BenchOptions } from "../main.ts";
-import { runPaired, type Sample } from "../paired.ts";
-import { type BenchResult, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { runPaired, type Sample } from "../measuring/paired.ts";
+import { type BenchResult, compare } from "../measuring/result.ts";
 import { bareBundle, prepareBareHost } from "./bare-runtime.ts";
 import { startExecutor } from "./bench-executor.ts";
 import { startInstance } from "./bench-instance.ts";

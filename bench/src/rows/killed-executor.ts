@@ -1,9 +1,9 @@
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createDatabase, startEngines, temporaryDirectory } from "@airlock/test-kit";
-import type { BenchOptions } from "../main.ts";
-import { runPaired } from "../paired.ts";
-import { type BenchResult, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { runPaired } from "../measuring/paired.ts";
+import { type BenchResult, compare } from "../measuring/result.ts";
 import { type BenchExecutor, startExecutor } from "./bench-executor.ts";
 import { type BenchInstance, startInstance } from "./bench-instance.ts";
 import { rest, type SeenJob, submitJob, untilJob } from "./jobs.ts";

@@ -1,8 +1,8 @@
 import { createDatabase, startEngines } from "@airlock/test-kit";
 import pg from "pg";
-import type { BenchOptions } from "../main.ts";
-import { median, runPaired, type Subject } from "../paired.ts";
-import { type BenchResult, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { median, runPaired, type Subject } from "../measuring/paired.ts";
+import { type BenchResult, compare } from "../measuring/result.ts";
 import { administratorToken, executorSecret, startInstance } from "./bench-instance.ts";
 
 const chunkBytes = 256 * 1024;

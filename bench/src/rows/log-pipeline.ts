@@ -5,9 +5,9 @@ import { request } from "node:http";
 import type { Socket } from "node:net";
 import path from "node:path";
 import { busyboxImage, loadImage, startEngines, temporaryDirectory } from "@airlock/test-kit";
-import type { BenchOptions } from "../main.ts";
-import { median, runPaired, type Sample } from "../paired.ts";
-import { type BenchResult, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { median, runPaired, type Sample } from "../measuring/paired.ts";
+import { type BenchResult, compare } from "../measuring/result.ts";
 import { LogSinkInstance, type PrintJob, sinkSecret } from "./log-sink-instance.ts";
 
 const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));

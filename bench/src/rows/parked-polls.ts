@@ -3,9 +3,9 @@ import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createDatabase, startEngines } from "@airlock/test-kit";
-import type { BenchOptions } from "../main.ts";
-import { percentile, runPaired } from "../paired.ts";
-import type { BenchResult } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { percentile, runPaired } from "../measuring/paired.ts";
+import type { BenchResult } from "../measuring/result.ts";
 import { administratorToken, type BenchInstance, executorSecret, startInstance } from "./bench-instance.ts";
 
 const polls = 2000;

@@ -6,9 +6,9 @@ import { createDatabase, startEngines } from "@airlock/test-kit";
 import { Logger, run as runGraphile } from "graphile-worker";
 import pg from "pg";
 import PgBoss from "pg-boss";
-import type { BenchOptions } from "../main.ts";
-import { runPaired, type Subject } from "../paired.ts";
-import { type BenchResult, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { runPaired, type Subject } from "../measuring/paired.ts";
+import { type BenchResult, compare } from "../measuring/result.ts";
 
 const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
 const program = path.join(root, "apps/instance/src/testing/queue-bench.ts");

@@ -4,7 +4,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Runtime, Sandbox, SandboxPlan } from "@airlock/runtime";
 import { temporaryDirectory } from "@airlock/test-kit";
-import type { Subject } from "../paired.ts";
+import type { Subject } from "../measuring/paired.ts";
 
 /** Longer than a runtime takes to make a step ready. */
 const aheadMs = 100;

@@ -9,9 +9,9 @@ import {
   startEngines,
   temporaryDirectory,
 } from "@airlock/test-kit";
-import type { BenchOptions } from "../main.ts";
-import { runPaired } from "../paired.ts";
-import { type BenchResult, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { runPaired } from "../measuring/paired.ts";
+import { type BenchResult, compare } from "../measuring/result.ts";
 import { startExecutor } from "./bench-executor.ts";
 import { startInstance } from "./bench-instance.ts";
 import { jobHeaders, takeJob } from "./idle-hands.ts";

@@ -1,8 +1,8 @@
 import { createDockerRuntime } from "@airlock/runtime/docker";
 import { busyboxImage, loadImage, startEngines } from "@airlock/test-kit";
-import type { BenchOptions } from "../main.ts";
-import { runPaired } from "../paired.ts";
-import { type BenchResult, compare } from "../result.ts";
+import type { BenchOptions } from "../measuring/bench-options.ts";
+import { runPaired } from "../measuring/paired.ts";
+import { type BenchResult, compare } from "../measuring/result.ts";
 import { sandboxSubjects } from "./sandbox-subjects.ts";
 import { timeCommand } from "./time-command.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { ArtifactName, artifactKinds } from "../results.ts";
-import { Ordinal } from "./primitives.ts";
+import { ArtifactName, artifactKinds } from "../job/results.ts";
+import { Ordinal } from "../primitives/primitives.ts";
 
 /**
  * `PUT queue/{queue}/artifacts` (capability `results`): the body is the artifact, `application/octet-stream`, of any

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { StoredText } from "../stored-text.ts";
-import { ExecutorName, nullableArray, OfferedLabels } from "./primitives.ts";
+import { ExecutorName, nullableArray, OfferedLabels } from "../primitives/primitives.ts";
+import { StoredText } from "../primitives/stored-text.ts";
 
 /**
  * What both sides may know beyond the base protocol. A peer lists what it knows; a feature is used when both do.

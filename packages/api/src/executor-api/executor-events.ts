@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { WireJobId } from "./primitives.ts";
+import { WireJobId } from "../primitives/primitives.ts";
 
 /**
  * `GET events?executorName=NAME` (capability `events`): server-sent events, `data` being one of these as JSON. The

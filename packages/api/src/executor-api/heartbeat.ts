@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { StoredText } from "../stored-text.ts";
-import { ExecutorName, maxJobIds, nullableArray, OfferedLabels, Ordinal, WireJobId } from "./primitives.ts";
+import { ExecutorName, maxJobIds, nullableArray, OfferedLabels, Ordinal, WireJobId } from "../primitives/primitives.ts";
+import { StoredText } from "../primitives/stored-text.ts";
 
 const telemetryText = StoredText.max(1000).default("");
 

@@ -1,3 +1,4 @@
+export * from "../primitives/primitives.ts";
 export * from "./artifact-upload.ts";
 export * from "./dequeue.ts";
 export * from "./executor-events.ts";
@@ -7,4 +8,3 @@ export * from "./job-payload.ts";
 export * from "./log-batch.ts";
 export * from "./log-entry.ts";
 export * from "./mark.ts";
-export * from "./primitives.ts";

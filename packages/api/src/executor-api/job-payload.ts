@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { Egress, Resources, SecretName } from "../job-spec.ts";
-import { nullableArray } from "./primitives.ts";
+import { Egress, Resources, SecretName } from "../job/job-spec.ts";
+import { nullableArray } from "../primitives/primitives.ts";
 
 /** The answer to a dequeue, as the executor reads it. `JobPayloadWire` below is what the instance writes. */
 const goZeroTime = "0001-01-01T00:00:00Z";

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { LoggedCommand, StoredText } from "../stored-text.ts";
-import { ExecutorName, ExitCode, Ordinal, WireJobId } from "./primitives.ts";
+import { ExecutorName, ExitCode, Ordinal, WireJobId } from "../primitives/primitives.ts";
+import { LoggedCommand, StoredText } from "../primitives/stored-text.ts";
 
 /** The most bytes of output that one chunk carries, before base64. */
 export const maxChunkBytes = 256 * 1024;

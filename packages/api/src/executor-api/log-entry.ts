@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { LoggedCommand, StoredText } from "../stored-text.ts";
-import { ExecutorName, ExitCode, Ordinal, WireJobId } from "./primitives.ts";
+import { ExecutorName, ExitCode, Ordinal, WireJobId } from "../primitives/primitives.ts";
+import { LoggedCommand, StoredText } from "../primitives/stored-text.ts";
 
 const entryFields = {
   executorName: ExecutorName,

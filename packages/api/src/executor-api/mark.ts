@@ -1,8 +1,8 @@
 import { failureReasons } from "@airlock/job";
 import { z } from "zod";
-import { StepResult } from "../results.ts";
-import { MendedText } from "../stored-text.ts";
-import { ExecutorName, Ordinal, WireJobId } from "./primitives.ts";
+import { StepResult } from "../job/results.ts";
+import { ExecutorName, Ordinal, WireJobId } from "../primitives/primitives.ts";
+import { MendedText } from "../primitives/stored-text.ts";
 
 const fields = {
   executorName: ExecutorName,

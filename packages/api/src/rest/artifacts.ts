@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { artifactKinds } from "../results.ts";
+import { artifactKinds } from "../job/results.ts";
 
 /** `GET /api/v1/jobs/{id}/artifacts/{artifactId}` downloads it. */
 export const ArtifactView = z.object({

@@ -1,9 +1,9 @@
 import { failureReasons, jobStates } from "@airlock/job";
 import { z } from "zod";
-import { Ordinal } from "../executor-api/primitives.ts";
-import { Egress, Namespace, Resources, SecretName } from "../job-spec.ts";
-import { stepStates } from "../results.ts";
-import { StoredText } from "../stored-text.ts";
+import { Egress, Namespace, Resources, SecretName } from "../job/job-spec.ts";
+import { stepStates } from "../job/results.ts";
+import { Ordinal } from "../primitives/primitives.ts";
+import { StoredText } from "../primitives/stored-text.ts";
 import { ArtifactView } from "./artifacts.ts";
 
 const Timestamp = z.iso.datetime();

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { QueueName } from "../executor-api/primitives.ts";
+import { QueueName } from "../primitives/primitives.ts";
 
 export const QueueView = z.object({
   name: z.string(),

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { QueueName } from "../executor-api/primitives.ts";
-import { Namespace, SecretName } from "../job-spec.ts";
-import { StoredText } from "../stored-text.ts";
+import { Namespace, SecretName } from "../job/job-spec.ts";
+import { QueueName } from "../primitives/primitives.ts";
+import { StoredText } from "../primitives/stored-text.ts";
 
 /** What one secret may hold, in bytes of UTF-8: an environment variable must stay below the kernel's 128 KiB. */
 export const maxSecretBytes = 64 * 1024;

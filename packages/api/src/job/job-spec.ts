@@ -1,7 +1,7 @@
 import { parseAllowRule, parseBytes, parseDuration } from "@airlock/job";
 import { z } from "zod";
-import { QueueName } from "./executor-api/primitives.ts";
-import { isStorable, StoredText, unstorable } from "./stored-text.ts";
+import { QueueName } from "../primitives/primitives.ts";
+import { isStorable, StoredText, unstorable } from "../primitives/stored-text.ts";
 
 /** A data size in bytes, or text such as `512Mi` or `12G`. */
 export const ByteSize = z

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { describeIssues, JobSpec, scriptLines, WorkspacePath } from "./index.ts";
+import { describeIssues, JobSpec, scriptLines, WorkspacePath } from "../index.ts";
 
 const minimal = { steps: [{ image: "alpine:3.20", run: "true" }] };
 

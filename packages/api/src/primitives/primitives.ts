@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { StoredText } from "../stored-text.ts";
+import { StoredText } from "./stored-text.ts";
 
 /**
  * Go encodes an empty slice or map as `null`: accepted wherever a list is expected.

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { StoredText } from "./stored-text.ts";
+import { StoredText } from "../primitives/stored-text.ts";
 
 export const stepStates = ["pending", "running", "succeeded", "failed", "skipped"] as const;
 export type StepState = (typeof stepStates)[number];

@@ -1,0 +1,5 @@
+export interface BenchOptions {
+  /** Counted rounds; null: the row's own default. */
+  readonly rounds: number | null;
+  readonly progress: (text: string) => void;
+}
