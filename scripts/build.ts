@@ -3,7 +3,7 @@
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { build, type Plugin } from "esbuild";
-import { root, run, tool } from "./run.ts";
+import { root, run, tool } from "./programs/run.ts";
 
 const dist = path.join(root, "dist");
 rmSync(dist, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 // Everything that a machine can say about the tree without running it: types, lint and format, dependency rules, generated
 // documents, promises without a test, dead code.
-import { run, tool } from "./run.ts";
+import { run, tool } from "./programs/run.ts";
 
 const checks = [
   { name: "types", args: [tool("typescript/bin/tsc"), "-b"] },

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { root } from "./run.ts";
+import { root } from "./programs/run.ts";
 
 const file = path.join(root, "docs/executor-configuration.md");
 const executor = path.join(root, "apps/executor/src/main.ts");

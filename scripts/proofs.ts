@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { root } from "./run.ts";
+import { root } from "./programs/run.ts";
 import { testTitles } from "./test-titles.ts";
 
 const documents = ["docs/security.md", "docs/SPECIFICATION.md"];

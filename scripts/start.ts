@@ -1,7 +1,7 @@
 // `npm start`: makes sure of a sandbox technology, builds the web UI, and runs `airlock dev` with the sample job on this
 // very checkout. `npm start -- --once` ends with the sample job's exit code; other options are those of `airlock dev`.
 import path from "node:path";
-import { root, run } from "./run.ts";
+import { root, run } from "./programs/run.ts";
 import { buildWebUi } from "./start/build-web-ui.ts";
 import { repositoryToRun } from "./start/repository-to-run.ts";
 import { requirePrograms } from "./start/require-programs.ts";

@@ -1,7 +1,7 @@
 // `npm test`: installs the engines that the suites need where it may, runs everything, closes with a summary.
 
-import { run, tool } from "./run.ts";
-import { canInstall, installPackages, missingPackages, type SystemPackage } from "./system-packages.ts";
+import { run, tool } from "./programs/run.ts";
+import { canInstall, installPackages, missingPackages, type SystemPackage } from "./programs/system-packages.ts";
 
 const enginePackages: readonly SystemPackage[] = [
   { name: "docker.io", paths: ["/usr/sbin/dockerd", "/usr/bin/dockerd"] },

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { root, tool } from "../run.ts";
+import { root, tool } from "../programs/run.ts";
 
 const stamp = path.join(root, ".tsbuild", "web-ui.sha256");
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import path from "node:path";
-import { canInstall, installPackages, missingPackages, type SystemPackage } from "../system-packages.ts";
+import { canInstall, installPackages, missingPackages, type SystemPackage } from "../programs/system-packages.ts";
 
 /**
  * Makes sure that git and a sandbox technology are there: a Docker engine that answers, or crun or runc. Installs what is

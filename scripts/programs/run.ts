@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import path from "node:path";
 
 /** The repository's root directory. */
-export const root = path.dirname(import.meta.dirname);
+export const root = path.dirname(path.dirname(import.meta.dirname));
 
 /**
  * Runs a program with inherited output and resolves with its exit code (128 + number when a signal ended it).

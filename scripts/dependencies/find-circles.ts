@@ -1,0 +1,48 @@
+/** Whom each node points to. */
+export type Graph = ReadonlyMap<string, Iterable<string>>;
+
+/**
+ * Finds the circles of a graph: for each set of nodes that all reach each other, one shortest circle, as the path that
+ * ends where it started. Empty exactly when the graph has no circle.
+ */
+export function findCircles(graph: Graph): readonly (readonly string[])[] {
+  const circles: (readonly string[])[] = [];
+  const done = new Set<string>();
+  for (const node of graph.keys()) {
+    if (done.has(node)) continue;
+    const circle = shortestCircle(graph, node);
+    if (!circle) continue;
+    circles.push(circle);
+    // The other nodes of this set would only show the same circle from another side.
+    const reached = reachableFrom(graph, node);
+    for (const other of reached) if (reachableFrom(graph, other).has(node)) done.add(other);
+  }
+  return circles;
+}
+
+function shortestCircle(graph: Graph, start: string): readonly string[] | undefined {
+  const trails: string[][] = [[start]];
+  const seen = new Set<string>();
+  for (const trail of trails) {
+    for (const next of graph.get(trail.at(-1) ?? start) ?? []) {
+      if (next === start) return [...trail, start];
+      if (seen.has(next)) continue;
+      seen.add(next);
+      trails.push([...trail, next]);
+    }
+  }
+  return undefined;
+}
+
+function reachableFrom(graph: Graph, start: string): ReadonlySet<string> {
+  const reached = new Set<string>();
+  const waiting = [start];
+  for (const node of waiting) {
+    for (const next of graph.get(node) ?? []) {
+      if (reached.has(next)) continue;
+      reached.add(next);
+      waiting.push(next);
+    }
+  }
+  return reached;
+}
