@@ -1,4 +1,5 @@
 import { AirlockError } from "@airlock/job";
+import { plainText } from "@airlock/terminal-text";
 import { CommanderError } from "commander";
 import { commandLine } from "./command-line.ts";
 import type { CommandContext } from "./context/command-context.ts";
@@ -7,7 +8,6 @@ import { exitCodes } from "./context/exit-codes.ts";
 import { InterruptedError } from "./context/interrupt.ts";
 import { RequestError } from "./instance/request-error.ts";
 import { type Paint, painter } from "./terminal/paint.ts";
-import { plainText } from "./terminal/plain-text.ts";
 
 /** Runs `airlock ARGS`. Resolves when the command is over; its exit code was set unless it is 0. */
 export async function runCommandLine(args: readonly string[], context: CommandContext): Promise<void> {

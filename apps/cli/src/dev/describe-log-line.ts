@@ -1,5 +1,5 @@
+import { plainText } from "@airlock/terminal-text";
 import { z } from "zod";
-import { plainText } from "../terminal/plain-text.ts";
 
 export interface LogLine {
   /** `text`: no log record; what programs say before they have a log, or when they crash. */

@@ -1,6 +1,6 @@
 import type { JobSummary, JobView, LogEntryView } from "@airlock/api";
 import { formatDuration } from "@airlock/job";
-import { plainText } from "../terminal/plain-text.ts";
+import { plainText } from "@airlock/terminal-text";
 
 /** How long the job took, from its first start to its end; `undefined` when it never started. */
 export function jobDurationMs(job: JobSummary, now: Date): number | undefined {

@@ -165,7 +165,7 @@ describe("following a job on a terminal", () => {
     const hostile = "\u001b]0;pwned\u0007\u001b[2J\u001b[1;1H✔ job 7 completed in 0s\n\u001b[31mred\u001b[0m";
     const { stdout } = await follow([running, step, chunk(0, hostile)], failedJob, { isTerminal: true });
     expect(stdout).not.toMatch(/\u001b[\]P]|\u001b\[[0-9;]*[HJ]/);
-    expect(stdout).toContain("\u001b[31mred");
+    expect(stdout).toContain("\u001b[0;31mred");
     for (const line of stripVTControlCharacters(stdout).trimEnd().split("\n")) expect(line).toMatch(/^│ /);
   });
 

@@ -1,6 +1,6 @@
 import type { JobLiveEvent, JobView, LogEntryView } from "@airlock/api";
 import { formatBytes, formatDuration, isFinished } from "@airlock/job";
-import { plainText } from "../terminal/plain-text.ts";
+import { plainText } from "@airlock/terminal-text";
 import { ChunkCursor } from "./chunk-cursor.ts";
 import { describeEnd, stepKeyOf } from "./describe-job.ts";
 import type { LogScreen } from "./log-screen.ts";

@@ -1,9 +1,8 @@
 import { once } from "node:events";
-import { stripVTControlCharacters } from "node:util";
 import type { OutputStream } from "../context/command-context.ts";
-import { Gutter } from "../terminal/gutter.ts";
 import { type Paint, painter } from "../terminal/paint.ts";
-import { OutputSanitizer } from "../terminal/sanitize-output.ts";
+import { SafeOutput } from "../terminal/safe-output.ts";
+import { truncate } from "../terminal/truncate.ts";
 
 /**
  * Prints a job's output and our own lines beside each other. Output goes to stdout and stderr as the job chose, on a
@@ -91,8 +90,7 @@ export class LogScreen implements Disposable {
       return;
     }
     const width = Math.max(20, (this.#stderr.columns ?? 80) - 4);
-    const text = stripVTControlCharacters(this.#status);
-    const shown = text.length > width ? `${text.slice(0, width - 1)}…` : text;
+    const shown = truncate(this.#status, width);
     const spinner = spinnerFrames[this.#ticks % spinnerFrames.length] ?? "";
     this.#stderr.write(`\r\u001b[K${this.paint("cyan", spinner)} ${this.paint("dim", shown)}`);
     this.#statusShown = true;
@@ -110,23 +108,25 @@ const spinnerFrames = [..."⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"];
 class Channel {
   readonly isTerminal: boolean;
   readonly #stream: OutputStream;
-  readonly #gutter: Gutter;
-  #sanitizer = new OutputSanitizer();
+  readonly #safeOutput: SafeOutput;
   #openRawLine = false;
 
   constructor(stream: OutputStream) {
     this.#stream = stream;
     this.isTerminal = stream.isTTY === true;
-    this.#gutter = new Gutter(`${painter(stream)("dim", "│")} `);
+    this.#safeOutput = new SafeOutput({
+      mark: `${painter(stream)("dim", "│")} `,
+      columns: () => stream.columns,
+    });
   }
 
   get atLineStart(): boolean {
-    return this.isTerminal ? this.#gutter.atLineStart : !this.#openRawLine;
+    return this.isTerminal ? this.#safeOutput.atLineStart : !this.#openRawLine;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return;
-    if (this.isTerminal) await write(this.#stream, this.#gutter.push(this.#sanitizer.push(bytes)));
+    if (this.isTerminal) await write(this.#stream, this.#safeOutput.push(bytes));
     else {
       this.#openRawLine = bytes.at(-1) !== newline;
       await write(this.#stream, bytes);
@@ -135,12 +135,11 @@ class Channel {
 
   async end(): Promise<void> {
     if (!this.isTerminal) return;
-    await write(this.#stream, this.#gutter.push(this.#sanitizer.end()) + this.#gutter.breakLine());
-    this.#sanitizer = new OutputSanitizer();
+    await write(this.#stream, this.#safeOutput.end() + this.#safeOutput.breakLine());
   }
 
   async breakLine(): Promise<void> {
-    if (this.isTerminal) await write(this.#stream, this.#gutter.breakLine());
+    if (this.isTerminal) await write(this.#stream, this.#safeOutput.breakLine());
     else if (this.#openRawLine) await write(this.#stream, "\n");
     this.#openRawLine = false;
   }

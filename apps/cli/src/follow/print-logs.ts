@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { CommandContext } from "../context/command-context.ts";
 import type { InstanceClient } from "../instance/instance-client.ts";
-import { OutputSanitizer } from "../terminal/sanitize-output.ts";
+import { SafeOutput } from "../terminal/safe-output.ts";
 
 /** Prints the log that there is: byte for byte, or on a terminal without what could steer it. */
 export async function printLogs(
@@ -14,10 +14,10 @@ export async function printLogs(
   if (options.attempt !== undefined) search.set("attempt", String(options.attempt));
   if (options.entry !== undefined) search.set("entry", String(options.entry));
   const response = await client.request(`jobs/${id}/logs?${search}`, { headers: { accept: "text/plain, */*" } });
-  const sanitizer = stdout.isTTY ? new OutputSanitizer() : undefined;
+  const safeOutput = stdout.isTTY ? new SafeOutput() : undefined;
   const write = async (data: string | Uint8Array) => {
     if (data.length > 0 && !stdout.write(data)) await once(stdout, "drain");
   };
-  for await (const bytes of response.body ?? []) await write(sanitizer ? sanitizer.push(bytes) : bytes);
-  if (sanitizer) await write(`${sanitizer.end()}\u001b[0m`);
+  for await (const bytes of response.body ?? []) await write(safeOutput ? safeOutput.push(bytes) : bytes);
+  if (safeOutput) await write(safeOutput.end() + safeOutput.breakLine());
 }

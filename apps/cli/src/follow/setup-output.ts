@@ -1,25 +1,52 @@
-import { plainText } from "../terminal/plain-text.ts";
-import { OutputSanitizer } from "../terminal/sanitize-output.ts";
+import { TerminalParser } from "@airlock/terminal-text";
 
 const mostKept = 16 * 1024;
 
 /**
- * What an entry of the executor itself (a fetch, a pull) prints: of interest while it runs, by its last line, and in
- * whole only when it failed.
+ * Collects what an entry of the executor itself (a fetch, a pull) prints. Its last line is of interest while it runs,
+ * the whole of it only if it fails.
  */
 export class SetupOutput {
-  readonly #sanitizer = new OutputSanitizer();
+  readonly #parser: TerminalParser;
   #text = "";
+  #lineStart = 0;
+  #overwrite = false;
 
-  push(bytes: Uint8Array): void {
-    this.#text = (this.#text + this.#sanitizer.push(bytes)).slice(-mostKept);
+  constructor() {
+    const returnToStart = () => {
+      this.#overwrite = true;
+    };
+    this.#parser = new TerminalParser({
+      print: (text) => this.#print(text.replaceAll("\t", " ")),
+      newline: () => {
+        this.#overwrite = false;
+        this.#text += "\n";
+        this.#lineStart = this.#text.length;
+      },
+      carriageReturn: returnToStart,
+      eraseLine: returnToStart,
+      backspace: () => {},
+    });
   }
 
-  /** As a terminal would show them: without what was overwritten. Safe text. */
+  push(bytes: Uint8Array): void {
+    this.#parser.write(bytes);
+    const cut = Math.max(0, this.#text.length - mostKept);
+    this.#text = this.#text.slice(cut);
+    this.#lineStart = Math.max(0, this.#lineStart - cut);
+  }
+
+  /** As a terminal would show them, without what was overwritten. Safe text. */
   get lines(): readonly string[] {
     return this.#text
       .split("\n")
-      .map((line) => plainText(line.slice(line.trimEnd().lastIndexOf("\r") + 1)).trim())
+      .map((line) => line.trim())
       .filter((line) => line !== "");
+  }
+
+  #print(text: string): void {
+    if (this.#overwrite) this.#text = this.#text.slice(0, this.#lineStart);
+    this.#overwrite = false;
+    this.#text += text;
   }
 }

@@ -1,3 +1,4 @@
+import { replaceUnprintable } from "@airlock/terminal-text";
 import type { Span } from "./yaml-source.ts";
 
 const contextLines = 2;
@@ -27,11 +28,5 @@ export function codeFrame(text: string, span: Span): string {
 
 /** One character for one, so that the mark below stays in place. */
 function shown(line: string, cut: number): string {
-  return (
-    line
-      .slice(cut, cut + widest)
-      .replaceAll("\t", " ")
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: a file from elsewhere must not steer the terminal
-      .replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd")
-  );
+  return replaceUnprintable(line.slice(cut, cut + widest).replaceAll("\t", " "), "\ufffd");
 }

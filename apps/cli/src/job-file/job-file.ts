@@ -1,6 +1,6 @@
 import { JobSpec, type JobSpecInput } from "@airlock/api";
+import { plainText } from "@airlock/terminal-text";
 import { ReportError } from "../context/command-error.ts";
-import { plainText } from "../terminal/plain-text.ts";
 import { codeFrame } from "./code-frame.ts";
 import { describeSpecIssues } from "./describe-spec-issues.ts";
 import { formatPath, type SpecProblem } from "./spec-problem.ts";

@@ -1,6 +1,6 @@
+import { plainText } from "@airlock/terminal-text";
 import type { OutputStream } from "../context/command-context.ts";
 import { painter } from "./paint.ts";
-import { plainText } from "./plain-text.ts";
 
 /** Says what takes long: one line that is rewritten on a terminal, a line for each new text elsewhere. */
 export class ProgressLine implements Disposable {

@@ -1,9 +1,9 @@
-import { stripVTControlCharacters } from "node:util";
+import stringWidth from "string-width";
 
 /** Left-aligned columns, two spaces apart; cells are safe text, colours allowed. The last column is not padded. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...all.map((row) => visibleWidth(row[column] ?? ""))));
+  const widths = header.map((_, column) => Math.max(...all.map((row) => stringWidth(row[column] ?? ""))));
   return all
     .map((row) =>
       row
@@ -16,9 +16,5 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
 }
 
 function pad(cell: string, width: number): string {
-  return cell + " ".repeat(Math.max(0, width - visibleWidth(cell)));
-}
-
-function visibleWidth(text: string): number {
-  return [...stripVTControlCharacters(text)].length;
+  return cell + " ".repeat(Math.max(0, width - stringWidth(cell)));
 }

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ArtifactList, ArtifactName, type ArtifactView } from "@airlock/api";
 import { AirlockError, formatBytes } from "@airlock/job";
+import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { UsageError } from "../../context/command-error.ts";
@@ -9,7 +10,6 @@ import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
 import { downloadArtifact } from "../../instance/download-artifact.ts";
 import { parseJobId, parsePositive } from "../../options/number-arguments.ts";
-import { plainText } from "../../terminal/plain-text.ts";
 
 interface Options {
   readonly output?: string;

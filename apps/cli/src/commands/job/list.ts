@@ -1,5 +1,6 @@
 import { JobList } from "@airlock/api";
 import { formatDuration, jobStates } from "@airlock/job";
+import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
@@ -8,7 +9,6 @@ import { connect } from "../../instance/connect.ts";
 import { parseJobId, parsePositive } from "../../options/number-arguments.ts";
 import { paintState } from "../../terminal/job-state-style.ts";
 import { painter } from "../../terminal/paint.ts";
-import { plainText } from "../../terminal/plain-text.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { relativeTime } from "../../terminal/relative-time.ts";
 import { formatTable } from "../../terminal/table.ts";

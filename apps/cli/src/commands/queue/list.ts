@@ -1,10 +1,10 @@
 import { QueueList } from "@airlock/api";
 import { formatDuration } from "@airlock/job";
+import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
-import { plainText } from "../../terminal/plain-text.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { formatTable } from "../../terminal/table.ts";
 

@@ -1,9 +1,9 @@
 import { QueueView } from "@airlock/api";
+import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
-import { plainText } from "../../terminal/plain-text.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { addQueueSettingsFlags, type QueueSettingsFlags, queueSettings } from "./queue-settings-flags.ts";
 

@@ -1,11 +1,11 @@
 import { SecretAudit, type SecretEventView, secretActions } from "@airlock/api";
+import { plainText } from "@airlock/terminal-text";
 import { Command, Option } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
 import { parseJobId, parsePositive } from "../../options/number-arguments.ts";
 import { painter } from "../../terminal/paint.ts";
-import { plainText } from "../../terminal/plain-text.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { formatTable } from "../../terminal/table.ts";
 

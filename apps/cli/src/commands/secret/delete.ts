@@ -1,8 +1,8 @@
+import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
-import { plainText } from "../../terminal/plain-text.ts";
 import { addScopeFlags, describeScope, type ScopeFlags } from "./secret-scope.ts";
 
 export function secretDeleteCommand(context: CommandContext): Command {

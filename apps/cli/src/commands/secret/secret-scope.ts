@@ -1,5 +1,5 @@
+import { plainText } from "@airlock/terminal-text";
 import type { Command } from "commander";
-import { plainText } from "../../terminal/plain-text.ts";
 
 export interface ScopeFlags {
   readonly namespace?: string;

@@ -1,10 +1,10 @@
 import { SecretView } from "@airlock/api";
+import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { UsageError } from "../../context/command-error.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
-import { plainText } from "../../terminal/plain-text.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { readSecretValue } from "./read-secret-value.ts";
 import { addScopeFlags, describeScope, type ScopeFlags } from "./secret-scope.ts";

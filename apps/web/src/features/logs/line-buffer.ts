@@ -1,5 +1,4 @@
-import { TerminalParser, type TerminalSink } from "./ansi.ts";
-import { sameStyle, type TextStyle } from "./text-style.ts";
+import { plainStyle, sameStyle, TerminalParser, type TerminalSink, type TextStyle } from "@airlock/terminal-text";
 
 export type LogStream = "stdout" | "stderr";
 
@@ -141,7 +140,6 @@ interface OpenLine {
 class StreamWriter implements TerminalSink {
   /** The line that grows, or `undefined` between a newline and the next character. */
   openIndex: number | undefined;
-  private readonly decoder = new TextDecoder();
   private readonly parser = new TerminalParser(this);
   private readonly begin: () => number;
   private readonly update: (index: number, line: OpenLine) => void;
@@ -154,7 +152,7 @@ class StreamWriter implements TerminalSink {
   }
 
   write(bytes: Uint8Array): void {
-    this.parser.write(this.decoder.decode(bytes, { stream: true }));
+    this.parser.write(bytes);
     if (this.openIndex !== undefined) this.update(this.openIndex, this.open);
   }
 
@@ -200,7 +198,7 @@ class StreamWriter implements TerminalSink {
 
   private addRun(open: OpenLine, style: TextStyle): void {
     const last = open.runs.at(-1);
-    if (sameStyle(last?.style ?? {}, style)) return;
+    if (sameStyle(last?.style ?? plainStyle, style)) return;
     if (last?.start === open.text.length) open.runs.pop();
     open.runs.push({ start: open.text.length, style });
   }

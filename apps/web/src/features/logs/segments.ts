@@ -1,6 +1,6 @@
+import { plainStyle, type TextStyle } from "@airlock/terminal-text";
 import type { LogLine } from "./line-buffer.ts";
 import type { Match } from "./search.ts";
-import { plainStyle, type TextStyle } from "./text-style.ts";
 
 /** A piece of a line with one look. */
 export interface Segment {

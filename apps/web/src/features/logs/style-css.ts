@@ -1,5 +1,5 @@
+import type { TerminalColor, TextStyle } from "@airlock/terminal-text";
 import type { CSSProperties } from "react";
-import type { TerminalColor, TextStyle } from "./text-style.ts";
 
 /** The 16 named colours as xterm shows them; used where a background is set, too, so that the pair keeps its contrast. */
 const named = [

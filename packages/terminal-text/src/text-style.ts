@@ -87,3 +87,27 @@ export function sameStyle(a: TextStyle, b: TextStyle): boolean {
       a.inverse === b.inverse)
   );
 }
+
+/** The SGR sequence that leads to a style from any other. */
+export function sgrOf(style: TextStyle): string {
+  const codes: (number | string)[] = [0];
+  if (style.bold) codes.push(1);
+  if (style.dim) codes.push(2);
+  if (style.italic) codes.push(3);
+  if (style.underline) codes.push(4);
+  if (style.inverse) codes.push(7);
+  if (style.strike) codes.push(9);
+  if (style.color !== undefined) codes.push(colorCodes(style.color, 30));
+  if (style.background !== undefined) codes.push(colorCodes(style.background, 40));
+  return `\u001b[${codes.join(";")}m`;
+}
+
+/** `base`: 30 for the text, 40 for the background. */
+function colorCodes(color: TerminalColor, base: 30 | 40): string {
+  if (typeof color === "string") {
+    const channels = [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
+    return `${base + 8};2;${channels.join(";")}`;
+  }
+  if (color < 8) return `${base + color}`;
+  return color < 16 ? `${base + 60 + color - 8}` : `${base + 8};5;${color}`;
+}

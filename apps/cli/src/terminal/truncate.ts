@@ -1,0 +1,14 @@
+import stringWidth from "string-width";
+
+/** Safe text cut to a number of columns, with an ellipsis where something is missing. */
+export function truncate(text: string, columns: number): string {
+  if (stringWidth(text) <= columns) return text;
+  let shown = "";
+  let width = 0;
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    width += stringWidth(segment);
+    if (width > columns - 1) break;
+    shown += segment;
+  }
+  return `${shown}…`;
+}
