@@ -1,0 +1,50 @@
+import type { ExecutorView } from "@airlock/api";
+import { Button, Group, Modal, Text } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { drainExecutor } from "../../api-client/endpoints.ts";
+import { queryKeys } from "../../api-client/query-client.ts";
+import { ErrorPanel } from "../../ui/error-panel.tsx";
+
+/** Asks before it acts: a drained executor leaves, and is started again by hand or by its supervisor. */
+export function DrainButton({ executor }: { readonly executor: ExecutorView }) {
+  const [asking, setAsking] = useState(false);
+  const queryClient = useQueryClient();
+  const drain = useMutation({
+    mutationFn: () => drainExecutor(executor.name),
+    onSuccess: () => {
+      setAsking(false);
+      return queryClient.invalidateQueries({ queryKey: queryKeys.executors });
+    },
+  });
+  const running = executor.runningJobs.length;
+  return (
+    <>
+      <Button
+        mt="sm"
+        size="xs"
+        variant="default"
+        disabled={executor.drainRequested}
+        onClick={() => setAsking(true)}
+        aria-label={`Drain ${executor.name}`}
+      >
+        {executor.drainRequested ? "Drain requested" : "Drain"}
+      </Button>
+      <Modal opened={asking} onClose={() => setAsking(false)} title={`Drain ${executor.name}?`}>
+        <Text size="sm">
+          It takes no further jobs and leaves when the running ones have ended
+          {running > 0 && ` (${running} now)`}. Starting it again is up to whoever runs it.
+        </Text>
+        {drain.error && <ErrorPanel title="The executor could not be asked" error={drain.error} />}
+        <Group justify="flex-end" mt="md">
+          <Button variant="default" onClick={() => setAsking(false)}>
+            Keep it
+          </Button>
+          <Button loading={drain.isPending} onClick={() => drain.mutate()}>
+            Drain
+          </Button>
+        </Group>
+      </Modal>
+    </>
+  );
+}

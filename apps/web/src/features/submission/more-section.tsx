@@ -1,0 +1,56 @@
+import { Checkbox, SimpleGrid, Stack, Textarea, TextInput } from "@mantine/core";
+import { FormSection } from "../../forms/form-section.tsx";
+import { EnvFields } from "./env-fields.tsx";
+import type { SectionProps } from "./section-props.ts";
+
+export function MoreSection({ values, errorOf, change }: SectionProps) {
+  return (
+    <FormSection title="More">
+      <Stack gap="sm">
+        <EnvFields
+          title="Labels that the executor must have"
+          button="Require a label of the executor"
+          rows={values.labels}
+          error={errorOf("labels")}
+          onChange={(labels) => change({ labels })}
+        />
+        <SimpleGrid cols={{ base: 1, sm: 2 }}>
+          <Textarea
+            label="Outputs"
+            description="Globs of files to keep, one per line"
+            autosize
+            minRows={1}
+            value={values.outputs}
+            onChange={(event) => change({ outputs: event.currentTarget.value })}
+            error={errorOf("outputs")}
+            spellCheck={false}
+          />
+          <Checkbox
+            label="Keep the workspace diff"
+            description="What the steps change in the repository"
+            mt={{ base: 0, sm: 28 }}
+            checked={values.diff}
+            onChange={(event) => change({ diff: event.currentTarget.checked })}
+          />
+          <TextInput
+            label="Namespace"
+            description="Whose job it is, and so which secrets it gets"
+            placeholder="default"
+            value={values.namespace}
+            onChange={(event) => change({ namespace: event.currentTarget.value })}
+            error={errorOf("namespace")}
+          />
+          <TextInput
+            label="Priority"
+            description="-1000 to 1000; higher goes first"
+            placeholder="0"
+            inputMode="numeric"
+            value={values.priority}
+            onChange={(event) => change({ priority: event.currentTarget.value })}
+            error={errorOf("priority")}
+          />
+        </SimpleGrid>
+      </Stack>
+    </FormSection>
+  );
+}
