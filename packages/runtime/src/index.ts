@@ -1,8 +1,8 @@
 export * from "./contract/egress-denial.ts";
 export * from "./contract/errors.ts";
 export * from "./contract/runtime.ts";
-export { type RangeAllowRule, uncoveredPrivateRules } from "./egress/private-rules.ts";
-export { problemOfAddressPool, problemOfAddressRange } from "./egress/problems-of-settings.ts";
+export { type RangeAllowRule, uncoveredPrivateRules } from "./egress/addresses/private-rules.ts";
+export { problemOfAddressPool, problemOfAddressRange } from "./egress/addresses/problems-of-settings.ts";
 export type { ImageOptions } from "./images/policy/image-options.ts";
 export type { ImagePolicy, PullPolicy } from "./images/policy/image-policy.ts";
 export { type ImagePattern, parseImagePattern } from "./images/reference/image-pattern.ts";

@@ -1,8 +1,8 @@
 import { errorMessage } from "@airlock/job";
-import { AddressPool, defaultPool } from "./address-pool.ts";
-import { ownerNames } from "./names.ts";
-import { baseRuleset, sandboxRuleset } from "./ruleset.ts";
-import { runTool } from "./run-tool.ts";
+import { AddressPool, defaultPool } from "./addresses/address-pool.ts";
+import { ownerNames } from "./host/names.ts";
+import { runTool } from "./host/run-tool.ts";
+import { baseRuleset, sandboxRuleset } from "./rules/ruleset.ts";
 
 /** What a host can enforce. */
 export interface EgressCapabilities {

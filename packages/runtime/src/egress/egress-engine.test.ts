@@ -6,11 +6,11 @@ import { type AllowRule, parseAllowRule } from "@airlock/job";
 import { describeWithEngines } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { EgressDenial } from "../contract/egress-denial.ts";
-import type { ConnectedPolicy } from "./compile-policy.ts";
 import { createEgressEngine, type EgressEngine, type NamespaceAttachment } from "./egress-engine.ts";
-import { HostNetwork } from "./host-network.ts";
-import { ownerNames } from "./names.ts";
-import { runTool } from "./run-tool.ts";
+import { HostNetwork } from "./host/host-network.ts";
+import { ownerNames } from "./host/names.ts";
+import { runTool } from "./host/run-tool.ts";
+import type { ConnectedPolicy } from "./policy/compile-policy.ts";
 import { type Agent, startAgent } from "./testing/agent.ts";
 import type { Zones } from "./testing/agent-messages.ts";
 import {

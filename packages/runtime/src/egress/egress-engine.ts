@@ -4,18 +4,21 @@ import { AirlockError, errorMessage } from "@airlock/job";
 import type { EgressDenial } from "../contract/egress-denial.ts";
 import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
 import type { Abortable } from "../contract/runtime.ts";
-import { type AddressBlock, AddressPool, defaultPool } from "./address-pool.ts";
+import { type AddressBlock, AddressPool, defaultPool } from "./addresses/address-pool.ts";
+import { ClosedRanges } from "./addresses/closed-ranges.ts";
 import { formatRange, type IpRange, parseRange } from "./addresses/ip-range.ts";
 import { specialRanges, touches } from "./addresses/special-ranges.ts";
 import { type EgressCapabilities, findProblem } from "./capabilities.ts";
-import { ClosedRanges } from "./closed-ranges.ts";
-import { type CompiledPolicy, type ConnectedPolicy, compilePolicy } from "./compile-policy.ts";
-import { DenialReporter, parseDenied } from "./denied-destinations.ts";
+import { type PinRequest, ResolverProcess } from "./dns/resolver-process.ts";
 import type { Upstream } from "./dns/upstream.ts";
-import { Forwarding } from "./forwarding.ts";
-import { HostNetwork, type HostState } from "./host-network.ts";
-import { interfaceName, type OwnerNames, ownerNames, tablePrefix } from "./names.ts";
-import { type PinRequest, ResolverProcess } from "./resolver-process.ts";
+import { readHostUpstreams } from "./dns/upstream-servers.ts";
+import { Forwarding } from "./host/forwarding.ts";
+import { HostNetwork, type HostState } from "./host/host-network.ts";
+import { interfaceName, type OwnerNames, ownerNames, tablePrefix } from "./host/names.ts";
+import { ToolError } from "./host/run-tool.ts";
+import { hostEndCommands, sandboxEndCommands } from "./host/sandbox-link.ts";
+import { type CompiledPolicy, type ConnectedPolicy, compilePolicy } from "./policy/compile-policy.ts";
+import { DenialReporter, parseDenied } from "./rules/denied-destinations.ts";
 import {
   baseRuleset,
   closingRuleset,
@@ -24,11 +27,8 @@ import {
   type SandboxRules,
   sandboxRemoval,
   sandboxRuleset,
-} from "./ruleset.ts";
-import { ToolError } from "./run-tool.ts";
-import { hostEndCommands, sandboxEndCommands } from "./sandbox-link.ts";
+} from "./rules/ruleset.ts";
 import { Together } from "./together.ts";
-import { readHostUpstreams } from "./upstream-servers.ts";
 
 export interface EgressOptions {
   /** IPv4 range that sandboxes get their addresses from, `/13` to `/29`, 8 for each. Default: `198.18.0.0/15`. */

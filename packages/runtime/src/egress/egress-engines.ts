@@ -1,6 +1,6 @@
 import type { EgressCapabilities } from "./capabilities.ts";
 import { createEgressEngine, type EgressEngine, type EgressOptions } from "./egress-engine.ts";
-import { HostNetwork } from "./host-network.ts";
+import { HostNetwork } from "./host/host-network.ts";
 
 /** The engines of a runtime, one for each owner of its sandboxes. */
 export class EgressEngines {

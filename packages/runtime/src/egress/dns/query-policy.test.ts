@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { matchingRules, openPorts } from "./name-rules.ts";
+import { matchingRules, openPorts } from "../policy/name-rules.ts";
 import { decideQuery, type ResolverPolicy } from "./query-policy.ts";
 
 const rules = [

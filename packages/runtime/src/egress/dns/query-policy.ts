@@ -1,6 +1,6 @@
 import { formatAddress, parseRange } from "../addresses/ip-range.ts";
 import { specialRanges, touches } from "../addresses/special-ranges.ts";
-import { matchingRules, type NameRule, openPorts } from "./name-rules.ts";
+import { matchingRules, type NameRule, openPorts } from "../policy/name-rules.ts";
 
 export type ResolverPolicy =
   | { readonly kind: "public" }

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { HostNetwork } from "../host-network.ts";
-import { toolEnv } from "../run-tool.ts";
+import { HostNetwork } from "../host/host-network.ts";
+import { toolEnv } from "../host/run-tool.ts";
 import type { AgentAnswer, AgentCall, AgentRequest } from "./agent-messages.ts";
 
 const program = fileURLToPath(new URL("./agent-main.ts", import.meta.url));

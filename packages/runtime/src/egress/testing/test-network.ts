@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readlink } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { HostNetwork } from "../host-network.ts";
-import { runTool } from "../run-tool.ts";
+import { HostNetwork } from "../host/host-network.ts";
+import { runTool } from "../host/run-tool.ts";
 import { type Agent, startAgent } from "./agent.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { HostNetwork } from "../../egress/host-network.ts";
-import { toolEnv } from "../../egress/run-tool.ts";
+import { HostNetwork } from "../../egress/host/host-network.ts";
+import { toolEnv } from "../../egress/host/run-tool.ts";
 
 const program = fileURLToPath(new URL("static-server-main.ts", import.meta.url));
 

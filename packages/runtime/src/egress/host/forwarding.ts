@@ -1,4 +1,4 @@
-import { type IpRange, includes } from "./addresses/ip-range.ts";
+import { type IpRange, includes } from "../addresses/ip-range.ts";
 import { notesOnHostFirewalls } from "./host-firewalls.ts";
 import type { HostNetwork, HostRoute, HostState } from "./host-network.ts";
 

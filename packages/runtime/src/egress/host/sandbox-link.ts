@@ -1,5 +1,5 @@
-import type { AddressBlock } from "./address-pool.ts";
-import { formatRange } from "./addresses/ip-range.ts";
+import type { AddressBlock } from "../addresses/address-pool.ts";
+import { formatRange } from "../addresses/ip-range.ts";
 
 /** The virtual cable between the host and one sandbox. */
 export interface SandboxLink {

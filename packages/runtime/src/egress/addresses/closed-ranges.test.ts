@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { formatRange } from "./addresses/ip-range.ts";
 import { ClosedRanges } from "./closed-ranges.ts";
+import { formatRange } from "./ip-range.ts";
 
 const minute = 60_000;
 

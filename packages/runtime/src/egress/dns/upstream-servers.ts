@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import type { Upstream } from "./dns/upstream.ts";
+import type { Upstream } from "./upstream.ts";
 
 const dnsPort = 53;
 /** As many as the C library asks (resolv.conf(5), MAXNS). */

@@ -3,12 +3,12 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { runtimeFailed } from "../contract/errors.ts";
-import type { FromResolver, ToResolver } from "./dns/messages.ts";
-import type { ResolverPolicy } from "./dns/query-policy.ts";
-import type { Upstream } from "./dns/upstream.ts";
-import type { HostNetwork } from "./host-network.ts";
-import { toolEnv } from "./run-tool.ts";
+import { runtimeFailed } from "../../contract/errors.ts";
+import type { HostNetwork } from "../host/host-network.ts";
+import { toolEnv } from "../host/run-tool.ts";
+import type { FromResolver, ToResolver } from "./messages.ts";
+import type { ResolverPolicy } from "./query-policy.ts";
+import type { Upstream } from "./upstream.ts";
 
 export interface ResolverOptions {
   readonly network: HostNetwork;
@@ -62,7 +62,7 @@ const Message = z.discriminatedUnion("kind", [
 /** In a bundle the program is a file beside it. */
 const program = fileURLToPath(
   import.meta.url.endsWith(".ts")
-    ? new URL("./dns/resolver-main.ts", import.meta.url)
+    ? new URL("./resolver-main.ts", import.meta.url)
     : new URL("./egress-resolver.mjs", import.meta.url),
 );
 const startTimeoutMs = 15_000;

@@ -1,6 +1,6 @@
 import type { AllowRule } from "@airlock/job";
-import { includes, parseRange } from "./addresses/ip-range.ts";
-import { liesIn, specialRanges } from "./addresses/special-ranges.ts";
+import { includes, parseRange } from "./ip-range.ts";
+import { liesIn, specialRanges } from "./special-ranges.ts";
 
 /** A rule of an allow-list by address. */
 export type RangeAllowRule = Extract<AllowRule, { readonly kind: "cidr" }>;

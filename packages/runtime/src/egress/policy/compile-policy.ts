@@ -1,8 +1,8 @@
 import type { EgressPolicy } from "@airlock/job";
-import { refusedByPolicy } from "../contract/errors.ts";
-import { type IpRange, parseRange } from "./addresses/ip-range.ts";
-import { forbiddenRanges, liesIn, specialRanges } from "./addresses/special-ranges.ts";
-import type { NameRule } from "./dns/name-rules.ts";
+import { refusedByPolicy } from "../../contract/errors.ts";
+import { type IpRange, parseRange } from "../addresses/ip-range.ts";
+import { forbiddenRanges, liesIn, specialRanges } from "../addresses/special-ranges.ts";
+import type { NameRule } from "./name-rules.ts";
 
 /** A policy that lets something through. `none` needs no rules: its sandbox has no interface. */
 export type ConnectedPolicy = Exclude<EgressPolicy, { kind: "none" }>;

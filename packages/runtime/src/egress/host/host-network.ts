@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { z } from "zod";
-import { type IpRange, parseRange } from "./addresses/ip-range.ts";
+import { type IpRange, parseRange } from "../addresses/ip-range.ts";
 import { runTool } from "./run-tool.ts";
 
 const Routes = z.array(

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { interfaceName, ownerNames } from "../host/names.ts";
 import { AddressPool } from "./address-pool.ts";
-import { formatRange, overlaps, parseRange } from "./addresses/ip-range.ts";
-import { interfaceName, ownerNames } from "./names.ts";
+import { formatRange, overlaps, parseRange } from "./ip-range.ts";
 
 describe("AddressPool", () => {
   it("gives out blocks that don't overlap until there are none", () => {

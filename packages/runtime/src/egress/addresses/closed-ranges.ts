@@ -1,6 +1,6 @@
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { formatRange, type IpRange, parseRange } from "./addresses/ip-range.ts";
+import { formatRange, type IpRange, parseRange } from "./ip-range.ts";
 
 export interface ClosedRangesOptions {
   readonly ranges: readonly string[];

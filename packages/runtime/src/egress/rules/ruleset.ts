@@ -1,7 +1,7 @@
-import { formatRange, type IpFamily, type IpRange } from "./addresses/ip-range.ts";
-import { forbiddenRanges, specialRanges } from "./addresses/special-ranges.ts";
-import type { CompiledPolicy, RangeRule } from "./compile-policy.ts";
-import type { OwnerNames } from "./names.ts";
+import { formatRange, type IpFamily, type IpRange } from "../addresses/ip-range.ts";
+import { forbiddenRanges, specialRanges } from "../addresses/special-ranges.ts";
+import type { OwnerNames } from "../host/names.ts";
+import type { CompiledPolicy, RangeRule } from "../policy/compile-policy.ts";
 
 /** What all sandboxes of an owner share. */
 export interface BaseRules {

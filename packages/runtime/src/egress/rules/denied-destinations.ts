@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { EgressDenial } from "../contract/egress-denial.ts";
+import type { EgressDenial } from "../../contract/egress-denial.ts";
 import { slotOfDeniedSet } from "./ruleset.ts";
 
 const Element = z

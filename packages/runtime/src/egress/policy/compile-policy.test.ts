@@ -1,6 +1,6 @@
 import { type AllowRule, parseAllowRule } from "@airlock/job";
 import { describe, expect, it } from "vitest";
-import { formatRange, parseRange } from "./addresses/ip-range.ts";
+import { formatRange, parseRange } from "../addresses/ip-range.ts";
 import { compilePolicy } from "./compile-policy.ts";
 
 function compile(rules: readonly string[], closed: readonly string[] = []) {

@@ -1,5 +1,5 @@
 import { AddressPool } from "./address-pool.ts";
-import { parseRange } from "./addresses/ip-range.ts";
+import { parseRange } from "./ip-range.ts";
 
 /** What is wrong with a range of addresses that an administrator wrote; `undefined`: nothing. */
 export function problemOfAddressRange(text: string): string | undefined {

@@ -1,4 +1,4 @@
-import { formatAddress, type IpRange, overlaps, parseRange } from "./addresses/ip-range.ts";
+import { formatAddress, type IpRange, overlaps, parseRange } from "./ip-range.ts";
 
 /** The addresses of one sandbox. */
 export interface AddressBlock {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { AddressPool } from "./address-pool.ts";
-import { ownerNames } from "./names.ts";
+import { AddressPool } from "../addresses/address-pool.ts";
+import { ownerNames } from "../host/names.ts";
 import { pinRuleset, type SandboxRules, sandboxRemoval, sandboxRuleset } from "./ruleset.ts";
 
 const names = ownerNames("owner");
