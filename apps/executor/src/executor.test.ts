@@ -431,7 +431,9 @@ describe("stopping", () => {
   it("refuses a data directory that another executor uses", async () => {
     await start();
 
-    await expect(startExecutor({ url: instance.url, dataDir })).rejects.toMatchObject({ code: "data-dir-in-use" });
+    await expect(startExecutor({ url: instance.url, dataDir })).rejects.toMatchObject({
+      code: "data-directory-in-use",
+    });
   });
 
   it("keeps workspaces where it is told to", async () => {

@@ -16,7 +16,7 @@ describe("errorMessage", () => {
 
 describe("AirlockError", () => {
   it("is retryable only for reasons that may pass", () => {
-    const of = (reason: "runtime" | "step-failed") => new AirlockError("x", { code: "x", reason });
+    const of = (reason: "runtime" | "step-failed") => new AirlockError("x", { code: "runtime", reason });
     expect([of("runtime").retryable, of("step-failed").retryable]).toEqual([true, false]);
   });
 });

@@ -1,8 +1,9 @@
+import type { ErrorCode } from "./error-codes/error-codes.ts";
 import { type FailureReason, isRetryable } from "./failure-reason.ts";
 
 export interface AirlockErrorOptions {
-  /** Stable, for programs: `kebab-case`. The message is for people and may change. */
-  readonly code: string;
+  /** Stable, for programs. The message is for people and may change. */
+  readonly code: ErrorCode;
   /** What the reader can do next, in one sentence. Printed by the CLI and the web UI. */
   readonly hint?: string;
   /** What the error does to the job that it struck; absent where no job is concerned. */
@@ -13,7 +14,7 @@ export interface AirlockErrorOptions {
 /** An error thrown on purpose. Anything else that is thrown is a defect. */
 export class AirlockError extends Error {
   override readonly name: string = "AirlockError";
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly reason: FailureReason | undefined;
 

@@ -3,6 +3,8 @@ export { formatBytes, parseBytes } from "./bytes.ts";
 export { closestWord } from "./closest-word.ts";
 export { formatDuration, parseDuration } from "./duration.ts";
 export { type AllowRule, type EgressPolicy, parseAllowRule } from "./egress-policy.ts";
+export type { ErrorCodeEntry } from "./error-codes/error-code-entry.ts";
+export { type ErrorCode, errorCodeGroups, httpStatusOfCode, isErrorCode } from "./error-codes/error-codes.ts";
 export { AirlockError, type AirlockErrorOptions, errorMessage } from "./errors.ts";
 export { type FailureReason, failureReasons, isRetryable } from "./failure-reason.ts";
 export {

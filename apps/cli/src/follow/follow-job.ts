@@ -79,6 +79,6 @@ export async function cancelUnlessOver(client: InstanceClient, id: number, signa
   try {
     await client.request(`jobs/${id}/cancel`, { method: "POST", signal });
   } catch (error) {
-    if (!(error instanceof RequestError && error.status === 409)) throw error;
+    if (!(error instanceof RequestError && error.code === "wrong-state")) throw error;
   }
 }

@@ -97,7 +97,7 @@ async function refused(response: Response, connection: Connection, signal?: Abor
     );
   }
   return new RequestError(`${connection.url.origin} answered ${status} ${response.statusText}`.trimEnd(), {
-    code: `http-${status}`,
+    code: "unexpected-status",
     status,
     hint: "Is AIRLOCK_URL the address of an Airlock instance?",
   });

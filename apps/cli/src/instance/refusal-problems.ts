@@ -1,9 +1,10 @@
 import { JobSpec } from "@airlock/api";
+import type { ErrorCode } from "@airlock/job";
 import { parseIssueLine, type SpecProblem } from "../job-file/spec-problem.ts";
 import { RequestError } from "./request-error.ts";
 
 /** What to do in the terms of this command line, where the instance speaks of its API. */
-const hints: Readonly<Record<string, string>> = {
+const hints: Readonly<Partial<Record<ErrorCode, string>>> = {
   "unknown-queue": "List the queues with `airlock queue list`, or make it with `airlock queue create`.",
   "unknown-repository": "List the repositories with `airlock repo list`, or give a URL or a path.",
 };

@@ -1,6 +1,6 @@
-import { AirlockError } from "@airlock/job";
+import { AirlockError, type ErrorCode } from "@airlock/job";
 
-/** The instance's answer is not a success. `status` is HTTP's; `code` the instance's, `http-STATUS` where it gave none. */
+/** The instance's answer is not a success. `status` is HTTP's; `code` the instance's, or `unexpected-status`. */
 export class RequestError extends AirlockError {
   override readonly name = "RequestError";
   readonly status: number;
@@ -9,7 +9,7 @@ export class RequestError extends AirlockError {
 
   constructor(
     message: string,
-    options: { code: string; status: number; hint?: string | undefined; issues?: readonly string[] | undefined },
+    options: { code: ErrorCode; status: number; hint?: string | undefined; issues?: readonly string[] | undefined },
   ) {
     super(message, { code: options.code, ...(options.hint === undefined ? {} : { hint: options.hint }) });
     this.status = options.status;

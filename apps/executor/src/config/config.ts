@@ -16,7 +16,7 @@ const olderNames: ReadonlyMap<string, string> = new Map([
 
 /**
  * The only reader of the environment. Every problem is found before any is reported.
- * @throws {AirlockError} code `configuration`, one line per problem, each naming its variable and how to mend it.
+ * @throws {AirlockError} code `invalid-configuration`, one line per problem, each naming its variable and how to mend it.
  */
 export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   // An empty variable is what a template leaves where nothing was given: the same as none.
@@ -32,7 +32,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   problems.push(...problemsBetween(given), ...others.problems);
   if (!parsed.success || problems.length > 0) {
     throw new AirlockError(`the configuration is not valid:\n${problems.map((line) => `  - ${line}`).join("\n")}`, {
-      code: "configuration",
+      code: "invalid-configuration",
       hint: "Set these environment variables right and start the executor again.",
     });
   }

@@ -23,7 +23,7 @@ export interface DataDirectory extends Disposable {
   readonly probeDir: string;
 }
 
-/** @throws {AirlockError} code `data-dir-in-use` or `data-dir-unusable`. */
+/** @throws {AirlockError} code `data-directory-in-use` or `data-directory-unusable`. */
 export async function openDataDirectory(dir: string): Promise<DataDirectory> {
   await mkdir(dir, { recursive: true, mode: 0o711 }).catch((cause: unknown) => {
     throw unusable(dir, cause);
@@ -70,7 +70,7 @@ function takeLock(dir: string): DatabaseSync {
     database?.close();
     if (!/locked/i.test(String(cause))) throw unusable(dir, cause);
     throw new AirlockError(`the data directory ${dir} is in use by another executor`, {
-      code: "data-dir-in-use",
+      code: "data-directory-in-use",
       hint: "Give each executor a directory of its own with EXECUTOR_DATA_DIR, or more slots to one with EXECUTOR_MAXIMUM_NUM_JOBS.",
       cause,
     });
@@ -88,7 +88,7 @@ async function readOwner(file: string): Promise<string> {
 
 function unusable(dir: string, cause: unknown): AirlockError {
   return new AirlockError(`the data directory ${dir} cannot be used`, {
-    code: "data-dir-unusable",
+    code: "data-directory-unusable",
     hint: "Make it writable for this user, or name another one in EXECUTOR_DATA_DIR.",
     cause,
   });

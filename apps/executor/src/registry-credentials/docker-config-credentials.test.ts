@@ -145,7 +145,7 @@ describe("the credentials of Docker's config.json", () => {
     await expect(readDockerConfig(await write(`{"auths": "hunter2"`))).rejects.not.toThrow(/hunter2/);
     // A helper's name is part of a program's.
     await expect(readDockerConfig(await write({ credsStore: "../../evil" }))).rejects.toMatchObject({
-      code: "configuration",
+      code: "invalid-configuration",
     });
   });
 });

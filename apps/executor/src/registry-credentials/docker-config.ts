@@ -26,7 +26,7 @@ const nothing: DockerConfig = { credentials: {}, helpers: {}, store: null };
 
 /**
  * Reads a config.json; one that is not there says nothing.
- * @throws {AirlockError} code `configuration`, without anything of the file's content.
+ * @throws {AirlockError} code `invalid-configuration`, without anything of the file's content.
  */
 export async function readDockerConfig(file: string): Promise<DockerConfig> {
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
@@ -37,7 +37,7 @@ export async function readDockerConfig(file: string): Promise<DockerConfig> {
   const parsed = File.safeParse(parseJson(text));
   if (!parsed.success) {
     throw new AirlockError(`${file} is no configuration of Docker`, {
-      code: "configuration",
+      code: "invalid-configuration",
       hint: "Mend or remove the file, or give registry credentials in EXECUTOR_DOCKER_AUTH_CONFIG.",
     });
   }

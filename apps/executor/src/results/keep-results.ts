@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { createGzip } from "node:zlib";
 import type { ArtifactKind } from "@airlock/api";
-import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
+import { AirlockError, type ErrorCode, errorMessage, formatBytes } from "@airlock/job";
 import { type DequeuedJob, instanceKnows } from "../dequeued-job.ts";
 import type { InstanceClient } from "../instance-client/instance-client.ts";
 import { InstanceError } from "../instance-client/instance-error.ts";
@@ -181,7 +181,7 @@ async function upload(
 }
 
 /** Faults of the job, as far as its results are concerned: trying the whole job again would not help. */
-const ofTheJob = new Set([
+const ofTheJob: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "artifact-too-large",
   "diff-too-large",
   "diff-no-repository",

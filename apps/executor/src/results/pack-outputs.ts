@@ -78,7 +78,7 @@ export async function* packOutputs(
       else yield* packFile(entry, nameOf(entry.path), report);
     }
   } catch (error) {
-    if (!(error instanceof AirlockError) || !["too-many-files", "too-deep"].includes(error.code)) throw error;
+    if (!(error instanceof AirlockError && (error.code === "too-many-files" || error.code === "too-deep"))) throw error;
     // What was packed so far is whole.
     report.refusals += 1;
     report.problems.push(`stopped: ${errorMessage(error)}`);

@@ -19,10 +19,16 @@ export function checkDataDirectory(
       const room = await look(dataDir);
       const hint = "Free some, or name a directory of a larger file system in EXECUTOR_DATA_DIR.";
       if (room.freeBytes < minimumBytes) {
-        throw new AirlockError(`${dataDir} has ${formatBytes(room.freeBytes)} left`, { code: "data-dir-full", hint });
+        throw new AirlockError(`${dataDir} has ${formatBytes(room.freeBytes)} left`, {
+          code: "data-directory-full",
+          hint,
+        });
       }
       if (room.freeFiles !== null && room.freeFiles < minimumFiles) {
-        throw new AirlockError(`${dataDir} has room for ${room.freeFiles} files`, { code: "data-dir-full", hint });
+        throw new AirlockError(`${dataDir} has room for ${room.freeFiles} files`, {
+          code: "data-directory-full",
+          hint,
+        });
       }
       const wanted = workspace.cacheBytes + worker.slots * (job.maximumDiskBytes ?? workspace.maximumCheckoutBytes);
       if (room.freeBytes < wanted) {
@@ -52,7 +58,7 @@ async function makeWritable(dir: string): Promise<void> {
     await access(dir, constants.W_OK | constants.X_OK);
   } catch (cause) {
     throw new AirlockError(`${dir} is not writable`, {
-      code: "data-dir-unusable",
+      code: "data-directory-unusable",
       hint: "Make it writable for this user, or name another one in EXECUTOR_DATA_DIR.",
       cause,
     });

@@ -18,7 +18,7 @@ export function checkInstance({ instance }: Config, now: () => number = Date.now
         const answeredAt = now();
         if (unknownQueues.length > 0) {
           throw new AirlockError(`${instance.url.origin} has no queue ${unknownQueues.join(", ")}`, {
-            code: "queue-unknown",
+            code: "unknown-queue",
             hint: `Create it (airlock queue create ${unknownQueues[0]}), or mend EXECUTOR_QUEUE_NAME.`,
           });
         }

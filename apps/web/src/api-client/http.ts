@@ -1,4 +1,5 @@
 import { ApiError } from "@airlock/api";
+import type { ErrorCode } from "@airlock/job";
 import type { z } from "zod";
 import { noteServerDate } from "./server-clock.ts";
 
@@ -7,8 +8,8 @@ export class ApiRequestError extends Error {
   override readonly name = "ApiRequestError";
   /** HTTP status. */
   readonly status: number;
-  /** Stable, for programs; `unknown` when the answer was none of the API's. */
-  readonly code: string;
+  /** Stable, for programs; `unexpected-status` when the answer is not one of the API. */
+  readonly code: ErrorCode;
   readonly hint: string | undefined;
   /** One line per problem of an invalid request, each beginning with the field's path. */
   readonly issues: readonly string[];
@@ -71,7 +72,7 @@ async function readError(response: Response): Promise<ApiError["error"]> {
   if (parsed.success) return parsed.data.error;
   // A proxy in between answers in its own words.
   const status = `${response.status} ${response.statusText}`.trim();
-  return { code: "unknown", message: `The instance answered ${status}.` };
+  return { code: "unexpected-status", message: `The instance answered ${status}.` };
 }
 
 function parseJson(text: string): unknown {

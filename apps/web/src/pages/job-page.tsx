@@ -43,7 +43,7 @@ function JobOf({ id }: { readonly id: number }) {
   }, [id, words]);
 
   if (job === undefined) {
-    if (error instanceof ApiRequestError && error.status === 404) {
+    if (error instanceof ApiRequestError && error.code === "not-found") {
       return <NotFoundPage title={`There is no job #${id}`}>It may belong to another instance.</NotFoundPage>;
     }
     if (error) return <ErrorPanel title={`Job #${id} could not be loaded`} error={error} />;

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "@airlock/job";
 import { z } from "zod";
 import { ExecutorName, ExitCode, Ordinal, WireJobId } from "../primitives/primitives.ts";
 import { LoggedCommand, StoredText } from "../primitives/stored-text.ts";
@@ -59,7 +60,7 @@ export type LogBatchRequest = z.input<typeof LogBatchRequest>;
  * on. `lapsed-attempt`: the attempt is not the running one, nothing was stored; entry and offset say nothing then.
  */
 export const LogConflict = z.object({
-  code: z.enum(["log-conflict", "lapsed-attempt"]).default("log-conflict"),
+  code: z.enum(["log-conflict", "lapsed-attempt"] satisfies ErrorCode[]).default("log-conflict"),
   error: z.string(),
   entryId: z.int(),
   expectedOffset: z.int(),

@@ -1,10 +1,11 @@
+import { type ErrorCode, isErrorCode } from "@airlock/job";
 import { z } from "zod";
 
 /** Body of every answer of the REST API that is not a success. */
 export const ApiError = z.object({
   error: z.object({
-    /** Stable, for programs: `unknown-repository`, `invalid-request`, … */
-    code: z.string(),
+    /** Stable, for programs: one of docs/errors.md. */
+    code: z.string().transform((code): ErrorCode => (isErrorCode(code) ? code : "unknown-error")),
     message: z.string(),
     /** What to do next. */
     hint: z.string().optional(),

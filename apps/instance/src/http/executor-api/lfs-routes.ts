@@ -1,6 +1,6 @@
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
-import { AirlockError } from "@airlock/job";
+import { AirlockError, type ErrorCode, httpStatusOfCode } from "@airlock/job";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { LfsObject, LfsUpstream } from "../../repositories/lfs-upstream.ts";
@@ -126,15 +126,15 @@ async function readBody(request: FastifyRequest): Promise<unknown> {
   }
 }
 
-/** The code host's faults are not ours. */
+const lfsCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["no-lfs", "lfs-not-found", "lfs-unavailable"]);
+
+/** Answers the failures of the code host's Git LFS server with the status of their code. */
 async function saying<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof AirlockError)) throw error;
-    if (error.code === "no-lfs") throw new ExecutorApiError(501, error.message);
-    if (error.code === "lfs-not-found") throw new ExecutorApiError(404, error.message);
-    if (error.code === "lfs-unavailable") throw new ExecutorApiError(502, error.message);
-    throw error;
+    if (!lfsCodes.has(error.code)) throw error;
+    throw new ExecutorApiError(httpStatusOfCode(error.code), error.message);
   }
 }

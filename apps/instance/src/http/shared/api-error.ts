@@ -1,34 +1,9 @@
 import type { ApiError } from "@airlock/api";
-import { AirlockError } from "@airlock/job";
+import { AirlockError, type ErrorCode, httpStatusOfCode } from "@airlock/job";
 import { UnknownSecretsError } from "../../submission/require-known-secrets.ts";
 
-/** Status of the REST API for each code that the instance throws on purpose. Others are our fault: 500. */
-const statusByCode: Readonly<Record<string, number>> = {
-  "invalid-request": 400,
-  unauthorized: 401,
-  forbidden: 403,
-  "not-found": 404,
-  "wrong-state": 409,
-  "queue-exists": 409,
-  "repository-exists": 409,
-  "repository-in-use": 409,
-  "idempotency-conflict": 409,
-  "unknown-queue": 422,
-  "unknown-secret": 422,
-  "unknown-repository": 422,
-  "unknown-revision": 422,
-  "invalid-repository-url": 422,
-  "local-repository-refused": 422,
-  "secret-key-mismatch": 503,
-  "secret-key-missing": 503,
-  "repository-too-large": 422,
-  "repository-unavailable": 502,
-  "git-missing": 500,
-  "git-timeout": 504,
-};
-
 /** Field of the job that a code speaks about. */
-const fieldByCode: Readonly<Record<string, string>> = {
+const fieldByCode: Readonly<Partial<Record<ErrorCode, string>>> = {
   "unknown-queue": "queue",
   "unknown-repository": "repository",
   "unknown-revision": "revision",
@@ -48,7 +23,7 @@ export class InvalidRequestError extends AirlockError {
 
 export function toApiError(error: unknown): { readonly status: number; readonly body: ApiError } {
   if (error instanceof AirlockError) {
-    const status = statusByCode[error.code] ?? 500;
+    const status = httpStatusOfCode(error.code);
     const field = fieldByCode[error.code];
     const hasIssues = error instanceof InvalidRequestError || error instanceof UnknownSecretsError;
     const issues = hasIssues ? [...error.issues] : field && [`${field}: ${error.message}`];
@@ -95,7 +70,7 @@ export function isUnstorableText(error: unknown): boolean {
   );
 }
 
-function codeOfStatus(status: number): string {
+function codeOfStatus(status: number): ErrorCode {
   if (status === 413) return "body-too-large";
   if (status === 415) return "unsupported-media-type";
   if (status === 404) return "not-found";

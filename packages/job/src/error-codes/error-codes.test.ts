@@ -1,0 +1,27 @@
+import { describe, expect, it } from "vitest";
+import { AirlockError } from "../errors.ts";
+import { errorCodeGroups, httpStatusOfCode, isErrorCode } from "./error-codes.ts";
+
+const codes = Object.values(errorCodeGroups).flatMap((group) => Object.keys(group));
+
+describe("error codes", () => {
+  it("are declared once each", () => {
+    expect(codes).toEqual([...new Set(codes)]);
+  });
+
+  it.each(codes)("of %s are kebab-case with one sentence of documentation", (code) => {
+    const entry = Object.entries(Object.assign({}, ...Object.values(errorCodeGroups))).find(([name]) => name === code);
+    expect(code).toMatch(/^[a-z]+(-[a-z]+)*$/);
+    expect(entry?.[1]).toMatchObject({ documentation: expect.stringMatching(/^[^.]+\.$/) });
+  });
+
+  it("that are not declared do not compile", () => {
+    // @ts-expect-error: the type checker fails here once an undeclared code is accepted.
+    const error = new AirlockError("x", { code: "not-declared" });
+    expect(isErrorCode(error.code)).toBe(false);
+  });
+
+  it("of requests have the status of their answer, others are 500", () => {
+    expect([httpStatusOfCode("unknown-queue"), httpStatusOfCode("usage")]).toEqual([422, 500]);
+  });
+});

@@ -1,0 +1,31 @@
+import { withoutStatus } from "./error-code-entry.ts";
+
+/** Codes of what goes wrong while a job runs: they stand in the executor's log, their messages in the job's outcome. */
+export const jobErrors = withoutStatus({
+  "artifact-too-large": "An artifact is larger than the instance takes.",
+  "certificates-unusable": "A file with certificate authorities cannot be read or used.",
+  "checkout-invalid": "The repository, the revision or a path in it does not exist or breaks a rule of the workspace.",
+  "checkout-limit": "The checkout is larger, has more files, or takes longer than the executor allows.",
+  "checkout-unavailable": "Fetching the repository failed for a reason that may pass.",
+  "copy-failed": "The checkout could not be copied into the workspace.",
+  "credential-helper": "A Docker credential helper failed.",
+  "diff-failed": "git failed while the workspace diff was made.",
+  "diff-no-repository": "The job removed the repository's directory, so there is no workspace diff.",
+  "diff-too-large": "The changed files are larger together than the workspace diff may be.",
+  "disk-full": "The job used up its disk limit.",
+  "docker-host-invalid": "`DOCKER_HOST` is not the address of a Docker engine.",
+  "hand-over-failed": "The workspace's files could not be given to the step's user.",
+  "image-invalid": "The image does not exist, is not allowed, or cannot be run.",
+  "image-unavailable": "Pulling the image failed for a reason that may pass.",
+  "mount-failed": "A file system of the workspace could not be mounted.",
+  "not-a-file": "A file that a job left changed while it was read.",
+  "payload-invalid": "The instance handed out a job that the executor does not understand.",
+  policy: "The job asks for something that the executor's administrator does not allow, or that it cannot enforce.",
+  "remove-failed": "A workspace could not be removed.",
+  runtime: "The sandbox technology failed.",
+  "secret-damaged": "A secret in the database was not encrypted as this secret.",
+  "secret-unavailable": "A secret that a step names does not exist any more, or cannot be given to it.",
+  timeout: "The job ran longer than its timeout.",
+  "too-deep": "A job left directories that are nested too deeply.",
+  "too-many-files": "A job left more files than the executor looks at.",
+});
