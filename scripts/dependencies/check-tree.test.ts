@@ -60,6 +60,16 @@ describe("folders of a package", () => {
     expect(check(files)[0]).toContain("a → b → c → a");
   });
 
+  it("form a circle, also where a folder outside of it imports one of them", () => {
+    const files = {
+      "main.ts": 'import { b } from "./b/b.ts"; export const main = b;',
+      "b/b.ts": 'import type { C } from "../c/c.ts"; export const b: C = 1;',
+      "b/d.ts": "export type D = 1;",
+      "c/c.ts": 'import type { D } from "../b/d.ts"; export type C = D;',
+    };
+    expect(check(files)[0]).toContain("folders form a circle: b → c → b");
+  });
+
   it("are nodes of their own inside each other", () => {
     const files = {
       "http/server.ts": 'import { route } from "./routes/route.ts"; export const server = route;',

@@ -107,7 +107,7 @@ function folderProblems(sources: readonly SourceFile[], { source }: PackageRules
       if (!edges.has(targetFolder)) edges.set(targetFolder, `${file} imports ${target}`);
     }
   }
-  const circles = findCircles(new Map([...graph].map(([folder, edges]) => [folder, edges.keys()])));
+  const circles = findCircles(new Map([...graph].map(([folder, edges]) => [folder, [...edges.keys()]])));
   for (const circle of circles) {
     const short = circle.map((folder) => path.posix.relative(source, folder) || ".");
     const shown = circle.slice(1).map((folder, index) => `    ${graph.get(circle[index] ?? "")?.get(folder)}`);

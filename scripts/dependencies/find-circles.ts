@@ -1,5 +1,5 @@
 /** Whom each node points to. */
-export type Graph = ReadonlyMap<string, Iterable<string>>;
+export type Graph = ReadonlyMap<string, readonly string[]>;
 
 /**
  * Finds the circles of a graph: for each set of nodes that all reach each other, one shortest circle, as the path that
