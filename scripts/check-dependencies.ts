@@ -11,7 +11,7 @@ const packages: readonly PackageRules[] = [
   { source: "packages/terminal-text/src", mayImport: [] },
   { source: "packages/test-kit/src", mayImport: ["job", "runtime"] },
   { source: "apps/instance/src", mayImport: ["job", "api"] },
-  { source: "apps/executor/src", mayImport: ["job", "api", "runtime"], mayHaveFolderCircles: true },
+  { source: "apps/executor/src", mayImport: ["job", "api", "runtime"] },
   { source: "apps/cli/src", mayImport: ["job", "api", "terminal-text"] },
   { source: "apps/web/src", mayImport: ["job", "api", "terminal-text"] },
   { source: "bench/src", mayImport: ["job", "api", "runtime", "test-kit"] },

@@ -2,27 +2,28 @@ import { randomUUID } from "node:crypto";
 import { arch, platform } from "node:os";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import type { Logger } from "pino";
-import { auditedPayload } from "./audited-payload.ts";
 import type { Config } from "./config/options.ts";
-import { egressWarning } from "./egress-plan.ts";
-import { startHealthServer } from "./health-server.ts";
-import { HeldJobs } from "./held-jobs.ts";
-import { IdleMemory } from "./idle-memory.ts";
+import { executorVersion } from "./instance-client/executor-version.ts";
 import { InstanceClient } from "./instance-client/instance-client.ts";
 import { openDataDirectory } from "./janitor/data-directory.ts";
 import { executorName } from "./janitor/executor-name.ts";
 import { Janitor } from "./janitor/janitor.ts";
-import { Metrics } from "./metrics.ts";
-import { runJob } from "./run-job.ts";
-import { executorVersion } from "./version.ts";
+import { egressWarning } from "./job/egress-plan.ts";
+import { runJob } from "./job/run-job.ts";
 import { runtimePrograms } from "./versions/runtime-programs.ts";
 import { refuseUnsafeVersions, versionFindings } from "./versions/version-findings.ts";
-import { Worker } from "./worker.ts";
-import { probeCapabilities } from "./workspace/capabilities.ts";
-import { Git } from "./workspace/git.ts";
-import { Mounts } from "./workspace/mounts.ts";
-import { RepositoryCache } from "./workspace/repository-cache.ts";
-import { Trash } from "./workspace/trash.ts";
+import { auditedPayload } from "./worker/audited-payload.ts";
+import { startHealthServer } from "./worker/health-server.ts";
+import { HeldJobs } from "./worker/held-jobs.ts";
+import { IdleMemory } from "./worker/idle-memory.ts";
+import { Metrics } from "./worker/metrics.ts";
+import type { StopExecutor } from "./worker/stop-signals.ts";
+import { Worker } from "./worker/worker.ts";
+import { RepositoryCache } from "./workspace/cache/repository-cache.ts";
+import { Git } from "./workspace/checkout/git.ts";
+import { probeCapabilities } from "./workspace/storage/capabilities.ts";
+import { Mounts } from "./workspace/storage/mounts.ts";
+import { Trash } from "./workspace/storage/trash.ts";
 import { WorkspaceFactory } from "./workspace/workspace.ts";
 
 export interface ExecutorDependencies {
@@ -39,13 +40,6 @@ export interface ExecutorDependencies {
   ) => Promise<Runtime>;
   /** Called when a first and a second signal to stop may come. */
   readonly onReadyToStop: (stop: StopExecutor) => void;
-}
-
-export interface StopExecutor {
-  /** Lets running jobs end. */
-  drain(why: string): void;
-  /** Stops running jobs and hands them back. */
-  now(why: string): void;
 }
 
 /** Time for what was removed from its place to be removed from the disk, at the end. The next start finds the rest. */

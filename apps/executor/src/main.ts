@@ -1,21 +1,21 @@
 import { mkdir } from "node:fs/promises";
-import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { AirlockError, assertNever, errorMessage } from "@airlock/job";
-import { type ImageOptions, relaxations } from "@airlock/runtime";
-import { createOciRuntime, type OciRuntimeOptions } from "@airlock/runtime/oci";
-import { selectRuntime } from "@airlock/runtime/select";
-import { parseCommandLine } from "./command-line.ts";
+import { relaxations } from "@airlock/runtime";
+import { parseCommandLine } from "./cli/command-line.ts";
+import { createRuntime } from "./cli/create-runtime.ts";
+import { install, installPath, readOsRelease } from "./cli/install/install.ts";
+import { loadImages } from "./cli/load-images.ts";
+import { createLogger } from "./cli/logger.ts";
+import { runtimeDir } from "./cli/runtime-dir.ts";
+import { usage } from "./cli/usage.ts";
+import { validate } from "./cli/validate/validate.ts";
+import { versionText } from "./cli/version-text.ts";
 import { parseConfig } from "./config/config.ts";
 import type { Config } from "./config/options.ts";
-import { runExecutor, type StopExecutor } from "./executor.ts";
-import { install, installPath, readOsRelease } from "./install/install.ts";
-import { createLogger } from "./logger.ts";
+import { runExecutor } from "./executor.ts";
 import { readDockerConfig } from "./registry-credentials/docker-config.ts";
-import { DockerConfigCredentials } from "./registry-credentials/docker-config-credentials.ts";
-import { usage } from "./usage.ts";
-import { validate } from "./validate/validate.ts";
-import { versionText } from "./version.ts";
+import { StopSignals } from "./worker/stop-signals.ts";
 
 async function main(args: readonly string[]): Promise<number> {
   const command = parseCommandLine(args);
@@ -67,83 +67,6 @@ async function run(config: Config, verify: boolean): Promise<number> {
   return 0;
 }
 
-/** The first signal drains, the second one stops running jobs and hands them back, the third one ends the process. */
-class StopSignals {
-  #received = 0;
-  #stop: StopExecutor | undefined;
-
-  constructor() {
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => this.#receive(signal));
-  }
-
-  connect(stop: StopExecutor): void {
-    this.#stop = stop;
-  }
-
-  #receive(signal: NodeJS.Signals): void {
-    this.#received += 1;
-    // Before anything runs there is nothing to hand back.
-    if (!this.#stop || this.#received > 2) process.exit(1);
-    if (this.#received === 1) this.#stop.drain(signal);
-    else this.#stop.now("the executor was told to stop at once");
-  }
-}
-
-async function createRuntime(
-  config: Config,
-  stateDir: string,
-  { signal, onProblem }: { readonly signal: AbortSignal; readonly onProblem: (problem: string) => void },
-) {
-  const { kind, dockerHost, dockerRuntime, allowHostImage, hardening, addHostGateway } = config.runtime;
-  const { closed, pool, nameServers } = config.runtime.egress;
-  const egress = {
-    closed,
-    closedHosts: [config.instance.url.hostname.replace(/^\[|\]$/g, "")],
-    ...(pool === null ? {} : { pool }),
-    ...(nameServers === null ? {} : { upstreams: nameServers }),
-    onProblem,
-  };
-  const docker = {
-    ...(dockerHost === null ? {} : { host: dockerHost }),
-    ...(dockerRuntime === null ? {} : { runtime: dockerRuntime }),
-    allowHostImage,
-    egress,
-    hardening,
-    addHostGateway,
-    stateDir,
-    images: imageOptions(config),
-  };
-  return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress } }, { signal });
-}
-
-/** How images are got; where the environment has no credentials, those that the machine's user keeps for Docker. */
-function imageOptions({ runtime, workspace }: Config): Partial<ImageOptions> {
-  const { policy, mirrors, cacheBytes } = runtime.images;
-  const { dockerConfigFile: file } = runtime;
-  if (file === null) return { policy, mirrors, cacheBytes };
-  const env = { PATH: workspace.path, HOME: homedir(), DOCKER_CONFIG: dirname(file) };
-  const own = new DockerConfigCredentials({ file, env });
-  return { policy, mirrors, cacheBytes, credentials: (registry, options) => own.find(registry, options) };
-}
-
-function ociOptions(config: Config, stateDir: string): OciRuntimeOptions {
-  const { allowHostImage, hardening, images, oci } = config.runtime;
-  return {
-    stateDir,
-    images: imageOptions(config),
-    registry: { certificatesDirectory: images.certificatesDirectory },
-    allowHostImage,
-    hardening,
-    idRange: oci.idRange,
-    ...(oci.program === null ? {} : { runtimePath: oci.program }),
-    gvisor: { network: oci.gvisor.network, ...(oci.gvisor.platform === null ? {} : { platform: oci.gvisor.platform }) },
-  };
-}
-
-function runtimeDir(config: Config): string {
-  return join(config.dataDir, "runtime");
-}
-
 async function runValidate(config: Config): Promise<boolean> {
   return await validate({
     config,
@@ -154,17 +77,6 @@ async function runValidate(config: Config): Promise<boolean> {
     print: (line) => console.log(line),
     signal: new AbortController().signal,
   });
-}
-
-async function loadImages(config: Config, file: string): Promise<number> {
-  const runtime = await createOciRuntime(ociOptions(config, runtimeDir(config)));
-  try {
-    for (const reference of await runtime.loadImages(file, { signal: new AbortController().signal }))
-      console.log(reference);
-    return 0;
-  } finally {
-    await runtime.close();
-  }
 }
 
 main(process.argv.slice(2)).then(

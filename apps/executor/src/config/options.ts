@@ -1,8 +1,4 @@
-import type { Hardening, ImagePolicy, RegistryCredentials } from "@airlock/runtime";
-
-export type { RegistryCredentials };
-
-import type { EgressOptions } from "../egress-plan.ts";
+import type { Hardening, ImagePolicy, RangeAllowRule, RegistryCredentials } from "@airlock/runtime";
 
 /** What `main.ts` hands out: each component receives its own options and no more. */
 export interface Config {
@@ -72,6 +68,16 @@ export interface JobOptions {
   readonly stepCertificateFile: string | null;
   /** By registry host; a job's own win over them. */
   readonly registryCredentials: Readonly<Record<string, RegistryCredentials>>;
+}
+
+/** An administrator's decisions on the networks of jobs. */
+export interface EgressOptions {
+  /** Of a job that names no policy. `null`: `public` where it can be enforced, else `none`. */
+  readonly default: "none" | "public" | null;
+  /** What becomes of a job whose policy can't be enforced. */
+  readonly unenforced: "refuse" | "none";
+  /** Private addresses that allow-lists may open. */
+  readonly openable: readonly RangeAllowRule[];
 }
 
 export interface WorkspaceOptions {

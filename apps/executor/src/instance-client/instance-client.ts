@@ -14,9 +14,8 @@ import {
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { InstanceOptions, QueueSelection } from "../config/options.ts";
-import { type DequeuedJob, jobKey } from "../dequeued-job.ts";
-import type { HeldJob } from "../held-jobs.ts";
 import { BodyPool } from "./body-pool.ts";
+import { type DequeuedJob, type HeldAttempt, jobKey } from "./dequeued-job.ts";
 import { HttpClient } from "./http-client.ts";
 import { logBatchJson, type OutgoingLogEvent } from "./log-batch-json.ts";
 import type { Telemetry } from "./telemetry.ts";
@@ -254,7 +253,7 @@ export class InstanceClient {
   }
 
   /** Ends an attempt that an earlier process held, in its name and by its token. */
-  async giveUp(held: HeldJob, error: JobFault, signal: AbortSignal): Promise<void> {
+  async giveUp(held: HeldAttempt, error: JobFault, signal: AbortSignal): Promise<void> {
     const { executorName, queue, id, attempt, token } = held;
     const headers = {
       authorization: `Bearer ${token}`,

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errorMessage } from "@airlock/job";
 import type { Runtime } from "@airlock/runtime";
 import type { Logger } from "pino";
-import type { Mounts } from "../workspace/mounts.ts";
-import type { RepositoryCache } from "../workspace/repository-cache.ts";
-import type { Trash } from "../workspace/trash.ts";
+import type { RepositoryCache } from "../workspace/cache/repository-cache.ts";
+import type { Mounts } from "../workspace/storage/mounts.ts";
+import type { Trash } from "../workspace/storage/trash.ts";
 import { ownerMarker, type WorkspaceFactory } from "../workspace/workspace.ts";
 
 export interface JanitorOptions {

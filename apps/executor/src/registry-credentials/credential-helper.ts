@@ -1,7 +1,7 @@
 import { AirlockError } from "@airlock/job";
+import type { RegistryCredentials } from "@airlock/runtime";
 import { z } from "zod";
-import type { RegistryCredentials } from "../config/options.ts";
-import { type HostCommandResult, runHostCommand } from "../host-command.ts";
+import { type HostCommandResult, runHostCommand } from "../host/host-command.ts";
 
 export interface HelperOptions {
   /** The whole environment of the helper. */

@@ -1,4 +1,4 @@
-import type { RegistryCredentials } from "../config/options.ts";
+import type { RegistryCredentials } from "@airlock/runtime";
 import { askCredentialHelper } from "./credential-helper.ts";
 import { readDockerConfig } from "./docker-config.ts";
 

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { AirlockError } from "@airlock/job";
+import type { RegistryCredentials } from "@airlock/runtime";
 import { z } from "zod";
-import type { RegistryCredentials } from "../config/options.ts";
-import { Auths, registryCredentials, registryHost } from "../config/parse-registry-auth.ts";
+import { Auths, registryCredentials, registryHost } from "../config/values/parse-registry-auth.ts";
 
 /** A helper's name becomes that of a program: nothing that leads elsewhere. */
 const HelperName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$/);

@@ -4,7 +4,7 @@ import { makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { WorkspaceBench } from "../testing/workspace-bench.ts";
-import { Git } from "../workspace/git.ts";
+import { Git } from "../workspace/checkout/git.ts";
 import type { Workspace } from "../workspace/workspace.ts";
 import { workspaceDiff } from "./workspace-diff.ts";
 

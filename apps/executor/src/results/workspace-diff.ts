@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { copyFile, type FileHandle, mkdir, open, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError, formatBytes } from "@airlock/job";
-import type { Git } from "../workspace/git.ts";
+import type { Git } from "../workspace/checkout/git.ts";
 import type { LfsObject } from "../workspace/lfs/lfs-pointer.ts";
 import { readLfsFiles } from "../workspace/lfs/read-lfs-files.ts";
 import type { CommitSource } from "../workspace/workspace.ts";

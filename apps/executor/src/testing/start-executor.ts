@@ -2,7 +2,8 @@ import type { JobPayloadWire } from "@airlock/api";
 import type { Runtime } from "@airlock/runtime";
 import { pino } from "pino";
 import { parseConfig } from "../config/config.ts";
-import { runExecutor, type StopExecutor } from "../executor.ts";
+import { runExecutor } from "../executor.ts";
+import type { StopExecutor } from "../worker/stop-signals.ts";
 import { HostProcessRuntime } from "./host-process-runtime.ts";
 import { testSecret } from "./scripted-instance.ts";
 

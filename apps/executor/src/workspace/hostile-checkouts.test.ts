@@ -12,8 +12,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { foreignJob } from "../testing/start-executor.ts";
 import { gitToken, WorkspaceBench } from "../testing/workspace-bench.ts";
-import { checkoutRequest } from "./checkout-request.ts";
-import { Mounts } from "./mounts.ts";
+import { checkoutRequest } from "./checkout/checkout-request.ts";
+import { Mounts } from "./storage/mounts.ts";
 
 const run = promisify(execFile);
 const marker = "/tmp/airlock-owned";

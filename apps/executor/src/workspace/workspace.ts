@@ -2,21 +2,24 @@ import { randomBytes } from "node:crypto";
 import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
-import { runHostCommand } from "../host-command.ts";
+import { runHostCommand } from "../host/host-command.ts";
 import type { JobLog, LogEntry } from "../logs/job-log.ts";
-import { checkoutInvalid } from "./checkout-errors.ts";
-import type { CheckoutRequest } from "./checkout-request.ts";
-import { DiskBound } from "./disk-bound.ts";
-import { type FileOwner, handOver } from "./file-owner.ts";
-import type { Git } from "./git.ts";
+import type { HeldCheckout } from "./cache/held-checkout.ts";
+import type { Mirror, MirrorSource } from "./cache/mirror.ts";
+import type { HeldSubmodule } from "./cache/place-submodules.ts";
+import type { RepositoryCache } from "./cache/repository-cache.ts";
+import { checkoutInvalid } from "./checkout/checkout-errors.ts";
+import type { CheckoutRequest } from "./checkout/checkout-request.ts";
+import type { Git } from "./checkout/git.ts";
+import { writeCheckout } from "./checkout/write-checkout.ts";
+import { type WorkspaceFile, writeWorkspaceFile } from "./files/write-workspace-file.ts";
 import { fillLfsFiles, type LfsOptions } from "./lfs/fill-lfs-files.ts";
-import type { Mirror, MirrorSource } from "./mirror.ts";
-import { isMountablePath, type Mounts } from "./mounts.ts";
-import type { HeldCheckout, RepositoryCache } from "./repository-cache.ts";
-import { gatherSubmodules, type HeldSubmodule, type SubmoduleOptions } from "./submodules.ts";
-import type { Trash } from "./trash.ts";
-import { writeCheckout } from "./write-checkout.ts";
-import { type WorkspaceFile, writeScripts, writeWorkspaceFile } from "./write-files.ts";
+import { writeScripts } from "./scripts/write-scripts.ts";
+import { DiskBound } from "./storage/disk-bound.ts";
+import { type FileOwner, handOver } from "./storage/file-owner.ts";
+import { isMountablePath, type Mounts } from "./storage/mounts.ts";
+import type { Trash } from "./storage/trash.ts";
+import { gatherSubmodules, type SubmoduleOptions } from "./submodules/gather-submodules.ts";
 
 export interface WorkspaceFactoryOptions {
   /** `<data dir>/workspaces`. */

@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import { parseAllowRule } from "@airlock/job";
 import { problemOfAddressPool, problemOfAddressRange, type RangeAllowRule } from "@airlock/runtime";
 import { z } from "zod";
-import { flag } from "../environment-values.ts";
+import { flag } from "../values/environment-values.ts";
 
 /** Networks of jobs. */
 export const egressVariables = {

@@ -1,6 +1,6 @@
 import { defaultCapabilities } from "@airlock/runtime";
 import { z } from "zod";
-import { flag } from "../environment-values.ts";
+import { flag } from "../values/environment-values.ts";
 
 const capabilityNames: ReadonlySet<string> = new Set(
   (

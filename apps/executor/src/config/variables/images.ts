@@ -1,7 +1,7 @@
 import { type ImagePattern, parseImagePattern } from "@airlock/runtime";
 import { z } from "zod";
-import { flag, sizeBytes } from "../environment-values.ts";
-import { parseRegistryAuth } from "../parse-registry-auth.ts";
+import { flag, sizeBytes } from "../values/environment-values.ts";
+import { parseRegistryAuth } from "../values/parse-registry-auth.ts";
 
 /** Images. */
 export const imagesVariables = {

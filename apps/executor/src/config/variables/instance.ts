@@ -1,6 +1,6 @@
 import { QueueName } from "@airlock/api";
 import { z } from "zod";
-import { durationMs } from "../environment-values.ts";
+import { durationMs } from "../values/environment-values.ts";
 
 const queueNames = z.string().transform((text, context) => {
   const names = [...new Set(text.split(",").map((name) => name.trim()))];

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { durationMs, SizeBytes, sizeBytes, wholeNumber } from "../environment-values.ts";
+import { durationMs, SizeBytes, sizeBytes, wholeNumber } from "../values/environment-values.ts";
 
 /** What one job may use. */
 export const jobVariables = {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { durationMs, flag, sizeBytes } from "../environment-values.ts";
+import { durationMs, flag, sizeBytes } from "../values/environment-values.ts";
 
 /** Logs. */
 export const logVariables = {

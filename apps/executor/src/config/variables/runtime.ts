@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { flag } from "../environment-values.ts";
+import { flag } from "../values/environment-values.ts";
 
 /** The runtime. */
 export const runtimeVariables = {

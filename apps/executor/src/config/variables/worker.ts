@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { DurationMs, durationMs, wholeNumber } from "../environment-values.ts";
-import { parseLabels } from "../parse-labels.ts";
+import { DurationMs, durationMs, wholeNumber } from "../values/environment-values.ts";
+import { parseLabels } from "../values/parse-labels.ts";
 
 /** The executor itself. */
 export const workerVariables = {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { durationMs, flag, sizeBytes, wholeNumber } from "../environment-values.ts";
+import { durationMs, flag, sizeBytes, wholeNumber } from "../values/environment-values.ts";
 
 /** `HOST[:PORT]`, as they stand in addresses: a host alone is the usual port. */
 const hostList = z

@@ -6,8 +6,8 @@ import { pipeline } from "node:stream/promises";
 import { AirlockError, errorMessage } from "@airlock/job";
 import { Agent } from "undici";
 import { z } from "zod";
-import { checkoutInvalid, checkoutUnavailable } from "../checkout-errors.ts";
-import type { MirrorSource } from "../mirror.ts";
+import type { MirrorSource } from "../cache/mirror.ts";
+import { checkoutInvalid, checkoutUnavailable } from "../checkout/checkout-errors.ts";
 import type { LfsObject } from "./lfs-pointer.ts";
 
 const Header = z.record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/), z.string().max(8000));

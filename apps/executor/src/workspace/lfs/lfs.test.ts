@@ -8,8 +8,8 @@ import { workspaceDiff } from "../../results/workspace-diff.ts";
 import { lfsPointer } from "../../testing/lfs-objects.ts";
 import { ScriptedInstance } from "../../testing/scripted-instance.ts";
 import { gitToken, WorkspaceBench, type WorkspaceBenchOptions } from "../../testing/workspace-bench.ts";
-import { Git } from "../git.ts";
-import { Mounts } from "../mounts.ts";
+import { Git } from "../checkout/git.ts";
+import { Mounts } from "../storage/mounts.ts";
 import type { Workspace } from "../workspace.ts";
 
 const isRoot = process.getuid?.() === 0;

@@ -1,5 +1,5 @@
 import { AirlockError } from "@airlock/job";
-import type { Git } from "../git.ts";
+import type { Git } from "../checkout/git.ts";
 import { type LfsObject, maximumPointerBytes, parseLfsPointer } from "./lfs-pointer.ts";
 
 /** A file of a checkout whose content is kept elsewhere. */

@@ -1,0 +1,58 @@
+import { homedir } from "node:os";
+import { dirname } from "node:path";
+import type { ImageOptions, Runtime } from "@airlock/runtime";
+import type { OciRuntimeOptions } from "@airlock/runtime/oci";
+import { selectRuntime } from "@airlock/runtime/select";
+import type { Config } from "../config/options.ts";
+import { DockerConfigCredentials } from "../registry-credentials/docker-config-credentials.ts";
+
+export async function createRuntime(
+  config: Config,
+  stateDir: string,
+  { signal, onProblem }: { readonly signal: AbortSignal; readonly onProblem: (problem: string) => void },
+): Promise<Runtime> {
+  const { kind, dockerHost, dockerRuntime, allowHostImage, hardening, addHostGateway } = config.runtime;
+  const { closed, pool, nameServers } = config.runtime.egress;
+  const egress = {
+    closed,
+    closedHosts: [config.instance.url.hostname.replace(/^\[|\]$/g, "")],
+    ...(pool === null ? {} : { pool }),
+    ...(nameServers === null ? {} : { upstreams: nameServers }),
+    onProblem,
+  };
+  const docker = {
+    ...(dockerHost === null ? {} : { host: dockerHost }),
+    ...(dockerRuntime === null ? {} : { runtime: dockerRuntime }),
+    allowHostImage,
+    egress,
+    hardening,
+    addHostGateway,
+    stateDir,
+    images: imageOptions(config),
+  };
+  return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress } }, { signal });
+}
+
+/** How images are got; where the environment has no credentials, those that the machine's user keeps for Docker. */
+function imageOptions({ runtime, workspace }: Config): Partial<ImageOptions> {
+  const { policy, mirrors, cacheBytes } = runtime.images;
+  const { dockerConfigFile: file } = runtime;
+  if (file === null) return { policy, mirrors, cacheBytes };
+  const env = { PATH: workspace.path, HOME: homedir(), DOCKER_CONFIG: dirname(file) };
+  const own = new DockerConfigCredentials({ file, env });
+  return { policy, mirrors, cacheBytes, credentials: (registry, options) => own.find(registry, options) };
+}
+
+export function ociOptions(config: Config, stateDir: string): OciRuntimeOptions {
+  const { allowHostImage, hardening, images, oci } = config.runtime;
+  return {
+    stateDir,
+    images: imageOptions(config),
+    registry: { certificatesDirectory: images.certificatesDirectory },
+    allowHostImage,
+    hardening,
+    idRange: oci.idRange,
+    ...(oci.program === null ? {} : { runtimePath: oci.program }),
+    gvisor: { network: oci.gvisor.network, ...(oci.gvisor.platform === null ? {} : { platform: oci.gvisor.platform }) },
+  };
+}

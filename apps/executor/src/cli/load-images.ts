@@ -1,0 +1,16 @@
+import { createOciRuntime } from "@airlock/runtime/oci";
+import type { Config } from "../config/options.ts";
+import { ociOptions } from "./create-runtime.ts";
+import { runtimeDir } from "./runtime-dir.ts";
+
+/** Adds the images of an archive to the oci runtime's store and prints their references. */
+export async function loadImages(config: Config, file: string): Promise<number> {
+  const runtime = await createOciRuntime(ociOptions(config, runtimeDir(config)));
+  try {
+    for (const reference of await runtime.loadImages(file, { signal: new AbortController().signal }))
+      console.log(reference);
+    return 0;
+  } finally {
+    await runtime.close();
+  }
+}

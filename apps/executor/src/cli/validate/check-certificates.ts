@@ -1,0 +1,37 @@
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { AirlockError, errorMessage } from "@airlock/job";
+import type { Config } from "../../config/options.ts";
+import type { Check } from "./check.ts";
+
+/** The file of NODE_EXTRA_CA_CERTS: Node only warns about one that it can't read, and git fails later. */
+export function checkCertificates({ workspace: { certificateFile } }: Config): Check {
+  return {
+    name: "certificates",
+    run: async () => {
+      if (certificateFile === null) return "those of the system";
+      const found = certificates(await readFile(certificateFile, "utf8").catch(unusable(certificateFile)));
+      if (found.length === 0) return unusable(certificateFile)("it holds no certificate in PEM form");
+      try {
+        for (const text of found) new X509Certificate(text);
+      } catch (error) {
+        return unusable(certificateFile)(error);
+      }
+      return `${found.length} more in ${certificateFile}`;
+    },
+  };
+}
+
+function certificates(text: string): string[] {
+  return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
+function unusable(file: string): (cause: unknown) => never {
+  return (cause) => {
+    throw new AirlockError(`the certificates in ${file} can't be used: ${errorMessage(cause)}`, {
+      code: "certificates-unusable",
+      hint: "Name a readable file with PEM certificates in NODE_EXTRA_CA_CERTS, or unset it.",
+      ...(cause instanceof Error ? { cause } : {}),
+    });
+  };
+}

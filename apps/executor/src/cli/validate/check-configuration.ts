@@ -1,0 +1,15 @@
+import { relaxations } from "@airlock/runtime";
+import type { Config } from "../../config/options.ts";
+import type { Check } from "./check.ts";
+
+/** The variables were read already: what is left to say is which have no effect, and what they relax. */
+export function checkConfiguration({ notes, runtime, instance: { queues } }: Config): Check {
+  return {
+    name: "configuration",
+    run: async ({ note }) => {
+      for (const text of notes) note(text);
+      for (const relaxation of relaxations(runtime.hardening)) note(`Less isolated than by default: ${relaxation}`);
+      return queues.kind === "one" ? `queue ${queues.name}` : `queues ${queues.names.join(", ")}`;
+    },
+  };
+}

@@ -1,0 +1,30 @@
+import { AirlockError } from "@airlock/job";
+import type { Config } from "../../config/options.ts";
+import { isOlder, parseVersion } from "../../versions/version.ts";
+import { refuseUnsafeVersions, versionFindings } from "../../versions/version-findings.ts";
+import { Git } from "../../workspace/checkout/git.ts";
+import type { Check } from "./check.ts";
+
+const minimum = "2.29.0";
+const hint = "Install git 2.29 or newer: executor install git, or apt-get install -y git";
+
+/** That git runs, can what the workspace needs of it, and has no known holes. */
+export function checkGit({ workspace, dataDir, minimumVersions }: Config): Check {
+  return {
+    name: "git",
+    run: async ({ note, signal }) => {
+      const git = new Git({ path: workspace.path, homeDir: dataDir, certificateFile: workspace.certificateFile });
+      const version = await git.version(signal).catch((cause: unknown) => {
+        throw new AirlockError("git does not run", { code: "git-missing", hint, cause });
+      });
+      const [parsed, needed] = [parseVersion(version), parseVersion(minimum)];
+      if (parsed && needed && isOlder(parsed, needed)) {
+        throw new AirlockError(`git ${version} is too old`, { code: "git-too-old", hint });
+      }
+      const findings = versionFindings([{ name: "git", version }]);
+      refuseUnsafeVersions(minimumVersions, findings);
+      for (const finding of findings) note(`${finding.message}. ${finding.hint}`);
+      return version;
+    },
+  };
+}

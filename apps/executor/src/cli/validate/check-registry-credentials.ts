@@ -1,0 +1,45 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { AirlockError } from "@airlock/job";
+import type { Config } from "../../config/options.ts";
+import { readDockerConfig } from "../../registry-credentials/docker-config.ts";
+import type { Check } from "./check.ts";
+
+/** Credentials of image registries: that Docker's configuration can be read, and that the helpers it names are there. */
+export function checkRegistryCredentials({ runtime: { dockerConfigFile }, job, workspace }: Config): Check {
+  return {
+    name: "registry credentials",
+    run: async () => {
+      if (dockerConfigFile === null)
+        return describe(Object.keys(job.registryCredentials), "EXECUTOR_DOCKER_AUTH_CONFIG");
+      const { credentials, helpers, store } = await readDockerConfig(dockerConfigFile);
+      const names = [...new Set([...Object.values(helpers), ...(store === null ? [] : [store])])];
+      for (const name of names) await requireHelper(name, workspace.path, dockerConfigFile);
+      const more = names.length > 0 ? `; helpers ${names.join(", ")}` : "";
+      return `${describe(Object.keys(credentials), dockerConfigFile)}${more}`;
+    },
+  };
+}
+
+function describe(registries: readonly string[], source: string): string {
+  return registries.length === 0 ? "none" : `${registries.join(", ")} from ${source}`;
+}
+
+async function requireHelper(helper: string, path: string, file: string): Promise<void> {
+  const program = `docker-credential-${helper}`;
+  for (const directory of path.split(":")) {
+    const found = await access(join(directory, program), constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return;
+  }
+  throw new AirlockError(
+    `${file} names the credential helper "${helper}", and there is no program ${program} on PATH`,
+    {
+      code: "credential-helper-missing",
+      hint: `Install ${program}, or take the helper out of the file and log in with docker login.`,
+    },
+  );
+}

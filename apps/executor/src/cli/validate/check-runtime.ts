@@ -1,0 +1,41 @@
+import type { Runtime, RuntimeDescription } from "@airlock/runtime";
+import type { Config } from "../../config/options.ts";
+import { egressWarning } from "../../job/egress-plan.ts";
+import { runtimePrograms } from "../../versions/runtime-programs.ts";
+import { refuseUnsafeVersions, versionFindings } from "../../versions/version-findings.ts";
+import type { Check } from "./check.ts";
+
+const diskWords: Readonly<Record<RuntimeDescription["enforces"]["disk"], string>> = {
+  "file-system": "disk bounded by a file system",
+  watcher: "disk bounded by a watcher",
+  none: "disk not bounded",
+};
+
+/** That the runtime answers, what it enforces, how disk is bounded, and that its programs have no known holes. */
+export function checkRuntime(
+  { job, minimumVersions }: Config,
+  createRuntime: (signal: AbortSignal) => Promise<Runtime>,
+): Check {
+  return {
+    name: "runtime",
+    run: async ({ note, signal }) => {
+      const runtime = await createRuntime(signal);
+      try {
+        const description = await runtime.describe({ signal });
+        const { version, enforces, notes } = description;
+        const findings = versionFindings(runtimePrograms(runtime.name, description));
+        refuseUnsafeVersions(minimumVersions, findings);
+        for (const finding of findings) note(`${finding.message}. ${finding.hint}`);
+        for (const text of notes) if (text !== description.egressProblem) note(text);
+        const withoutNetwork = egressWarning(job.egress, description);
+        if (withoutNetwork !== null) note(withoutNetwork);
+        const { disk, ...switches } = enforces;
+        const missing = Object.entries(switches).flatMap(([what, is]) => (is ? [] : [what]));
+        const weaker = missing.length > 0 ? `, does not enforce ${missing.join(", ")}` : "";
+        return `${runtime.name} ${version}${weaker}, ${diskWords[disk]}`;
+      } finally {
+        await runtime.close();
+      }
+    },
+  };
+}

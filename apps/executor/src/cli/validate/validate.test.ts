@@ -1,0 +1,244 @@
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { delimiter, join } from "node:path";
+import type { RuntimeDescription } from "@airlock/runtime";
+import { temporaryDirectory } from "@airlock/test-kit";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseConfig } from "../../config/config.ts";
+import type { Config } from "../../config/options.ts";
+import { HostProcessRuntime } from "../../testing/host-process-runtime.ts";
+import { ScriptedInstance, testSecret } from "../../testing/scripted-instance.ts";
+import type { Check } from "./check.ts";
+import { checkCertificates } from "./check-certificates.ts";
+import { checkConfiguration } from "./check-configuration.ts";
+import { checkDataDirectory } from "./check-data-directory.ts";
+import { checkGit } from "./check-git.ts";
+import { checkInstance } from "./check-instance.ts";
+import { checkRegistryCredentials } from "./check-registry-credentials.ts";
+import { checkRuntime } from "./check-runtime.ts";
+import { checkUser } from "./check-user.ts";
+import { runChecks } from "./run-checks.ts";
+import { validate } from "./validate.ts";
+
+let stack: AsyncDisposableStack;
+let dir: string;
+let instance: ScriptedInstance;
+
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  dir = stack.use(await temporaryDirectory()).path;
+  instance = stack.use(await ScriptedInstance.start());
+});
+
+afterEach(async () => {
+  await stack.disposeAsync();
+});
+
+function config(more: Readonly<Record<string, string>> = {}): Config {
+  return parseConfig({
+    EXECUTOR_FRONTEND_URL: instance.url,
+    EXECUTOR_FRONTEND_PASSWORD: testSecret,
+    EXECUTOR_QUEUE_NAME: "default",
+    EXECUTOR_DATA_DIR: join(dir, "data"),
+    EXECUTOR_DEFAULT_EGRESS: "none",
+    DOCKER_CONFIG: join(dir, "docker"),
+    PATH: process.env.PATH,
+    ...more,
+  });
+}
+
+/** The lines of one check's report. */
+async function report(check: Check): Promise<string> {
+  const lines: string[] = [];
+  await runChecks([check], { print: (line) => void lines.push(line), signal: new AbortController().signal });
+  return lines.join("\n");
+}
+
+/** A program that answers a question about its version. */
+async function program(name: string, answer: string): Promise<string> {
+  const bin = join(dir, "bin");
+  await mkdir(bin, { recursive: true });
+  await writeFile(join(bin, name), `#!/bin/sh\necho '${answer}'\n`);
+  await chmod(join(bin, name), 0o755);
+  return bin;
+}
+
+class DescribedRuntime extends HostProcessRuntime {
+  readonly #description: Partial<RuntimeDescription>;
+
+  constructor(description: Partial<RuntimeDescription>) {
+    super();
+    this.#description = description;
+  }
+
+  override async describe(): Promise<RuntimeDescription> {
+    return { ...(await super.describe()), ...this.#description };
+  }
+}
+
+describe("validate", () => {
+  it("goes through every check, and passes where all is well", async () => {
+    const lines: string[] = [];
+    const passed = await validate({
+      config: config(),
+      createRuntime: async () => new HostProcessRuntime(),
+      print: (line) => void lines.push(line),
+      signal: new AbortController().signal,
+    });
+
+    expect(lines.filter((line) => line.startsWith("FAIL"))).toEqual([]);
+    expect(passed).toBe(true);
+    expect(lines.at(-1)).toBe("All checks passed!");
+    for (const name of ["user", "data directory", "git", "runtime", "registry credentials", "certificates", "instance"])
+      expect(
+        lines.some((line) => line.startsWith(`ok    ${name}: `)),
+        name,
+      ).toBe(true);
+  });
+
+  it("goes on after a check that failed", async () => {
+    const lines: string[] = [];
+    const passed = await validate({
+      config: config({ EXECUTOR_FRONTEND_PASSWORD: "another-secret", PATH: dir }),
+      createRuntime: () => Promise.reject(new Error("no engine")),
+      print: (line) => void lines.push(line),
+      signal: new AbortController().signal,
+    });
+
+    expect(passed).toBe(false);
+    expect(lines.filter((line) => line.startsWith("FAIL")).map((line) => line.split(":")[0])).toEqual([
+      "FAIL  git",
+      "FAIL  runtime",
+      "FAIL  instance",
+    ]);
+  });
+});
+
+describe("the checks of validate", () => {
+  it("name variables without effect, and misspelt ones", async () => {
+    const text = await report(
+      checkConfiguration(
+        config({ EXECUTOR_FIRECRACKER_IMAGE: "x", EXECUTOR_LABLES: "a=b", KUBERNETES_KEEP_JOBS: "true" }),
+      ),
+    );
+
+    expect(text).toContain("EXECUTOR_FIRECRACKER_IMAGE belongs to the Firecracker runtime");
+    expect(text).toContain("KUBERNETES_KEEP_JOBS belongs to the Kubernetes runtime");
+    expect(text).toContain("did you mean EXECUTOR_LABELS?");
+  });
+
+  it("say what is weaker without root", async () => {
+    expect(await report(checkUser({ uid: 1000, username: "ci" }))).toMatch(/ok {4}user: ci, not root\nnote.*copies/);
+    expect(await report(checkUser({ uid: 0, username: "root" }))).toBe("ok    user: root");
+  });
+
+  it("fail on a data directory that can't be made", async () => {
+    await writeFile(join(dir, "file"), "");
+
+    const text = await report(checkDataDirectory(config({ EXECUTOR_DATA_DIR: join(dir, "file", "data") })));
+
+    expect(text).toMatch(/FAIL[\s\S]*not writable[\s\S]*EXECUTOR_DATA_DIR/);
+  });
+
+  it("fail on a full disk, and on one without room for files", async () => {
+    const full = await report(checkDataDirectory(config(), async () => ({ freeBytes: 5e8, freeFiles: null })));
+    const crowded = await report(checkDataDirectory(config(), async () => ({ freeBytes: 1e12, freeFiles: 12 })));
+    const tight = await report(checkDataDirectory(config(), async () => ({ freeBytes: 2e9, freeFiles: null })));
+
+    expect(full).toMatch(/FAIL[\s\S]*left\n[\s\S]*EXECUTOR_DATA_DIR/);
+    expect(crowded).toContain("room for 12 files");
+    expect(tight).toMatch(/^ok[\s\S]*note[\s\S]*EXECUTOR_MIRROR_CACHE_SIZE/);
+  });
+
+  it("fail without git, with an old one, and name an unsafe one as the setting wants it", async () => {
+    const missing = await report(checkGit(config({ PATH: dir })));
+    const old = await report(checkGit(config({ PATH: await program("git", "git version 2.20.1") })));
+    const unsafe = { PATH: await program("git", "git version 2.43.6") };
+    const warned = await report(checkGit(config(unsafe)));
+    const refused = await report(checkGit(config({ ...unsafe, EXECUTOR_MINIMUM_VERSIONS: "refuse" })));
+
+    expect(missing).toMatch(/FAIL {2}git: git does not run[\s\S]*apt-get install -y git/);
+    expect(old).toContain("FAIL  git: git 2.20.1 is too old");
+    expect(warned).toMatch(/^ok {4}git: 2\.43\.6\nnote {2}git: .*CVE-2025-48384.*2\.43\.7/);
+    expect(refused).toMatch(/^FAIL {2}git: .*CVE-2025-48384[\s\S]*2\.43\.7/);
+  });
+
+  it("tell what the runtime enforces, how disk is bounded, and which of its programs are unsafe", async () => {
+    const { enforces } = await new HostProcessRuntime().describe();
+    const description = {
+      version: "20.10.24",
+      components: [{ name: "runc", version: "1.1.5" }],
+      enforces: { ...enforces, egressPublic: false, disk: "watcher" },
+      notes: ["The kernel does not count swap."],
+    } as const;
+    const runtime = async () => new DescribedRuntime(description);
+    const warned = await report(checkRuntime(config({ EXECUTOR_DEFAULT_EGRESS: "public" }), runtime));
+    const refused = await report(checkRuntime(config({ EXECUTOR_MINIMUM_VERSIONS: "refuse" }), runtime));
+
+    expect(warned).toMatch(/^ok.*does not enforce.*egressPublic.*disk bounded by a watcher/);
+    expect(warned).toContain("The kernel does not count swap.");
+    expect(warned).toContain("EXECUTOR_DEFAULT_EGRESS=public");
+    expect(warned).toContain("CVE-2024-21626");
+    expect(refused).toMatch(/^FAIL {2}runtime: .*CVE-2024-21626/);
+  });
+
+  it("fail on certificates that can't be used", async () => {
+    const file = join(dir, "ca.pem");
+    await writeFile(file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+
+    expect(await report(checkCertificates(config({ NODE_EXTRA_CA_CERTS: file })))).toMatch(
+      /FAIL[\s\S]*NODE_EXTRA_CA_CERTS/,
+    );
+    expect(await report(checkCertificates(config({ NODE_EXTRA_CA_CERTS: join(dir, "none") })))).toContain("FAIL");
+    expect(await report(checkCertificates(config()))).toContain("ok");
+  });
+
+  it("fail on a credential helper that is not installed, and pass where it is", async () => {
+    await mkdir(join(dir, "docker"));
+    await writeFile(
+      join(dir, "docker", "config.json"),
+      JSON.stringify({ credHelpers: { "r.example.com": "airlocktest" } }),
+    );
+    const missing = await report(checkRegistryCredentials(config()));
+    const bin = await program("docker-credential-airlocktest", "{}");
+    const found = await report(checkRegistryCredentials(config({ PATH: `${bin}${delimiter}${process.env.PATH}` })));
+
+    expect(missing).toMatch(/FAIL[\s\S]*no program docker-credential-airlocktest[\s\S]*docker login/);
+    expect(found).toContain("ok    registry credentials: none; helpers airlocktest");
+  });
+
+  it("fail on an instance that does not answer or does not take the secret", async () => {
+    const closed = await report(checkInstance(config({ EXECUTOR_FRONTEND_URL: "http://127.0.0.1:9" })));
+    const stranger = await report(checkInstance(config({ EXECUTOR_FRONTEND_PASSWORD: "another-secret" })));
+
+    expect(closed).toMatch(/FAIL[\s\S]*EXECUTOR_FRONTEND_URL/);
+    expect(stranger).toMatch(/FAIL[\s\S]*EXECUTOR_FRONTEND_PASSWORD does not match/);
+  });
+
+  it("fail on a queue that the instance says it does not have", async () => {
+    const server = createServer((_request, response) => {
+      response.setHeader("x-airlock-unknown-queues", "no-such-queue");
+      response.end("ok");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stack.defer(() => void server.close());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const names = {
+      EXECUTOR_FRONTEND_URL: url,
+      EXECUTOR_QUEUE_NAME: "",
+      EXECUTOR_QUEUE_NAMES: "default,no-such-queue",
+    };
+
+    expect(await report(checkInstance(config(names)))).toMatch(/FAIL[\s\S]*no queue no-such-queue[\s\S]*queue create/);
+  });
+
+  it("note a clock that differs from the instance's, in either direction", async () => {
+    const behind = await report(checkInstance(config(), () => Date.now() - 3_500_000));
+    const ahead = await report(checkInstance(config(), () => Date.now() + 3_600_000));
+
+    expect(behind).toMatch(/^ok[\s\S]*note[\s\S]*clock is \d+m \d+s behind/);
+    expect(ahead).toContain("ahead of");
+    expect(await report(checkInstance(config()))).not.toContain("note");
+  });
+});

@@ -1,0 +1,36 @@
+import type { Runtime } from "@airlock/runtime";
+import type { Config } from "../../config/options.ts";
+import { checkCertificates } from "./check-certificates.ts";
+import { checkConfiguration } from "./check-configuration.ts";
+import { checkDataDirectory } from "./check-data-directory.ts";
+import { checkGit } from "./check-git.ts";
+import { checkInstance } from "./check-instance.ts";
+import { checkRegistryCredentials } from "./check-registry-credentials.ts";
+import { checkRuntime } from "./check-runtime.ts";
+import { checkUser } from "./check-user.ts";
+import { runChecks } from "./run-checks.ts";
+
+export interface ValidateOptions {
+  readonly config: Config;
+  readonly createRuntime: (signal: AbortSignal) => Promise<Runtime>;
+  /** One line of the report. */
+  readonly print: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Checks everything that a job will need, and prints each check with how to mend what fails. Whether all passed. */
+export async function validate({ config, createRuntime, print, signal }: ValidateOptions): Promise<boolean> {
+  const checks = [
+    checkConfiguration(config),
+    checkUser(),
+    checkDataDirectory(config),
+    checkGit(config),
+    checkRuntime(config, createRuntime),
+    checkRegistryCredentials(config),
+    checkCertificates(config),
+    checkInstance(config),
+  ];
+  const passed = await runChecks(checks, { print, signal });
+  print(passed ? "All checks passed!" : "Some checks failed.");
+  return passed;
+}

@@ -1,0 +1,85 @@
+import type { Egress } from "@airlock/api";
+import { AirlockError, type EgressPolicy, parseAllowRule } from "@airlock/job";
+import { type RuntimeDescription, uncoveredPrivateRules } from "@airlock/runtime";
+import type { EgressOptions } from "../config/options.ts";
+
+/** What this machine enforces. */
+export type EgressEnforcement = Pick<RuntimeDescription, "enforces" | "egressProblem">;
+
+export interface PlannedEgress {
+  readonly policy: EgressPolicy;
+  /** One line for the job's log where it gets less than it asked for, or than jobs usually get. */
+  readonly note: string | null;
+}
+
+/**
+ * The network that a job gets.
+ * @param wanted `undefined`: the job names no policy.
+ * @throws {AirlockError} reason `policy` for what this machine can't enforce, and for private addresses that the
+ * administrator does not open.
+ */
+export function planEgress(
+  wanted: Egress | undefined,
+  options: EgressOptions,
+  { enforces, egressProblem }: EgressEnforcement,
+): PlannedEgress {
+  const can = { none: true, public: enforces.egressPublic, allow: enforces.egressAllow };
+  const why = egressProblem ?? "The runtime does not enforce egress policies.";
+  const named = wanted ?? options.default;
+  if (named === null) {
+    if (can.public) return { policy: { kind: "public" }, note: null };
+    return {
+      policy: { kind: "none" },
+      note: `network: none, since this executor can't enforce the policy public. ${why}`,
+    };
+  }
+  const policy = policyOf(named);
+  if (policy.kind === "allow") refusePrivateRules(policy.rules, options);
+  if (can[policy.kind]) return { policy, note: null };
+  if (options.unenforced === "refuse") throw refused(`the egress policy "${policy.kind}" can't be enforced here`, why);
+  return {
+    policy: { kind: "none" },
+    note: `network: none, since this executor can't enforce the job's policy ${policy.kind}. ${why}`,
+  };
+}
+
+/** What an administrator is told of jobs' networks here; `null`: they are as one expects. */
+export function egressWarning(options: EgressOptions, { enforces, egressProblem }: EgressEnforcement): string | null {
+  if (enforces.egressPublic && enforces.egressAllow) return null;
+  const why = egressProblem ?? "The runtime does not enforce egress policies.";
+  const others = options.unenforced === "refuse" ? "are refused" : "run without a network, too";
+  if (options.default === "public") {
+    const all = options.unenforced === "refuse" ? "is refused" : "runs without a network";
+    return `Egress policies can't be enforced, and EXECUTOR_DEFAULT_EGRESS=public asks for one: each job that names none ${all}. ${why}`;
+  }
+  return `Jobs have no network here: those that name no egress policy get none, and those that ask for one ${others} (EXECUTOR_UNENFORCED_EGRESS). ${why}`;
+}
+
+function policyOf(egress: Egress): EgressPolicy {
+  if (typeof egress === "string") return { kind: egress };
+  const rules = egress.allow.map((text) => {
+    const rule = parseAllowRule(text);
+    if (rule.kind === "invalid")
+      throw refused(`"${text}" is not a rule of egress: ${rule.problem}`, "Mend the job's egress.");
+    return rule;
+  });
+  return { kind: "allow", rules };
+}
+
+function refusePrivateRules(
+  rules: Extract<EgressPolicy, { kind: "allow" }>["rules"],
+  { openable }: EgressOptions,
+): void {
+  const [rule] = uncoveredPrivateRules(rules, openable);
+  if (!rule) return;
+  const range = rule.cidr.includes(":") ? `[${rule.cidr}]` : rule.cidr;
+  const text = rule.port === null ? range : `${range}:${rule.port}`;
+  throw refused(
+    `the egress rule "${text}" names private addresses, which this executor does not open to jobs`,
+    "Its administrator may list what jobs may open in EXECUTOR_EGRESS_OPENABLE.",
+  );
+}
+
+function refused(what: string, hint: string): AirlockError {
+  return new AirlockError(what, { code: "policy", reason: "policy", hint });
+}

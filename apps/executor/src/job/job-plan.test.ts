@@ -1,0 +1,90 @@
+import { JobPayload, type JobPayloadWire } from "@airlock/api";
+import { describe, expect, it } from "vitest";
+import type { JobOptions } from "../config/options.ts";
+import { airlockJob, foreignJob } from "../testing/start-executor.ts";
+import { planJob } from "./job-plan.ts";
+
+const options = {
+  maximumRuntimeMs: 60_000,
+  maximumCpus: 4,
+  machineCpus: 2,
+  maximumMemoryBytes: 1e9,
+  maximumPids: 100,
+  maximumDiskBytes: 2e9,
+  egress: { default: null, unenforced: "refuse" as const, openable: [] },
+  stepCertificateFile: null,
+  registryCredentials: {},
+  maximumLogBytes: 1e6,
+  maximumLogBytesPerSecond: 0,
+  deliveryTimeoutMs: 0,
+  outputs: { maximumFiles: 10, maximumBytes: 1000, maximumEntries: 100 },
+};
+
+const plan = (wire: JobPayloadWire, changes: Partial<JobOptions> = {}) => {
+  const payload = JobPayload.parse(wire);
+  const enforces = { cpu: true, memory: true, pids: true, egressNone: true, egressPublic: true, egressAllow: true };
+  const enforcement = { enforces: { ...enforces, disk: "none" as const } };
+  return planJob({ payload, queue: "default", key: "default/1" }, { ...options, ...changes }, enforcement);
+};
+
+const withExtension = (more: object) => {
+  const job = airlockJob(1, ["true"]);
+  return { ...job, airlock: { ...job.airlock, ...more } } as JobPayloadWire;
+};
+
+describe("a job's plan", () => {
+  it("gives a foreign job the executor's limits, the public internet and the protocol's shell", () => {
+    expect(plan(foreignJob(1, ["true"]))).toMatchObject({
+      timeoutMs: 60_000,
+      limits: { cpus: 2, memoryBytes: 1e9, pids: 100, diskBytes: 2e9 },
+      egress: { policy: { kind: "public" }, note: null },
+      shell: "protocol",
+    });
+  });
+
+  it("bounds no disk where the administrator says so", () => {
+    expect(plan(foreignJob(1, ["true"]), { maximumDiskBytes: null }).limits).not.toHaveProperty("diskBytes");
+  });
+
+  it("gives a foreign job no network where the administrator says so", () => {
+    const egress = { ...options.egress, default: "none" as const };
+    expect(plan(foreignJob(1, ["true"]), { egress }).egress).toEqual({ policy: { kind: "none" }, note: null });
+  });
+
+  it("takes what the job asks for as far as it is allowed", () => {
+    const resources = { cpus: 0.5, memory: "512Mi", disk: "1G", pids: 10 };
+    expect(plan(withExtension({ resources, timeoutMs: 1000, egress: { allow: ["example.com:443"] } }))).toMatchObject({
+      timeoutMs: 1000,
+      limits: { cpus: 0.5, memoryBytes: 512 * 1024 * 1024, pids: 10, diskBytes: 1e9 },
+      egress: { policy: { kind: "allow", rules: [{ kind: "name", name: "example.com", port: 443 }] } },
+    });
+    for (const tooMuch of [{ cpus: 5 }, { memory: "2G" }, { pids: 101 }, { disk: "3G" }]) {
+      expect(() => plan(withExtension({ resources: tooMuch }))).toThrow(expect.objectContaining({ reason: "policy" }));
+    }
+  });
+
+  it("refuses a working directory outside the workspace", () => {
+    for (const dir of ["/etc", "../x", "a/../../x", "a\0b"]) {
+      const dockerSteps = [{ image: "x", commands: ["true"], dir, env: [] }];
+      expect(() => plan(foreignJob(1, [], { dockerSteps }))).toThrow(
+        expect.objectContaining({ reason: "checkout-invalid" }),
+      );
+    }
+  });
+
+  it("takes values from the job's environment only, never from the executor's", () => {
+    const dockerSteps = [{ image: "x", commands: ["true"], dir: "a/b", env: ["A=1=2", "PATH", "=x", "B="] }];
+
+    expect(plan(foreignJob(1, [], { dockerSteps })).steps[0]).toMatchObject({
+      name: "0",
+      workingDirectory: "/data/a/b",
+      env: { A: "1=2", B: "" },
+    });
+  });
+
+  it("makes names of steps that are safe and unique whatever their keys are", () => {
+    const dockerSteps = ["../x", "../x"].map((key) => ({ key, image: "x", commands: [], dir: "", env: [] }));
+
+    expect(plan(foreignJob(1, [], { dockerSteps })).steps.map(({ key }) => key)).toEqual(["0-..-x", "1-..-x"]);
+  });
+});

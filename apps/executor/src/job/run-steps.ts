@@ -1,0 +1,149 @@
+import { AirlockError, assertNever, errorMessage, formatBytes } from "@airlock/job";
+import type { Sandbox, StepStatus } from "@airlock/runtime";
+import type { EgressNotes } from "../logs/egress-notes.ts";
+import type { JobLog, LogEntry } from "../logs/job-log.ts";
+import { placeSecrets } from "../workspace/scripts/secret-files.ts";
+import { scriptName } from "../workspace/scripts/write-scripts.ts";
+import type { DiskBound } from "../workspace/storage/disk-bound.ts";
+import type { JobOutcome } from "./job-outcome.ts";
+import type { PlannedStep } from "./job-plan.ts";
+import { noteOnExitCode, signalExitCode } from "./signal-exit-codes.ts";
+import { readSkip } from "./skip-steps.ts";
+import type { StepLedger } from "./step-ledger.ts";
+
+export interface StepsContext {
+  readonly sandbox: Sandbox;
+  readonly log: JobLog;
+  readonly steps: readonly PlannedStep[];
+  readonly ledger: StepLedger;
+  readonly memoryBytes: number;
+  /** The sandbox's `/airlock` on the host. */
+  readonly scriptsDir: string;
+  /** Variables that name certificate authorities, for steps that don't set them. */
+  readonly certificates: Readonly<Record<string, string>>;
+  /** `null`: the workspace has no file system of its own. */
+  readonly disk: DiskBound | null;
+  /** Host directory where a step may leave a request to skip others; `null` where the instance decides that itself. */
+  readonly skipDirectory: string | null;
+  readonly egressNotes: EgressNotes;
+  readonly signal: AbortSignal;
+}
+
+/** Gets all images, then runs the steps in order and stops at the first that fails. */
+export async function runSteps(context: StepsContext): Promise<JobOutcome> {
+  for (const image of new Set(context.steps.map((step) => step.image))) await prepareImage(image, context);
+  let skipUntil: string | undefined;
+  for (const [index, step] of context.steps.entries()) {
+    context.signal.throwIfAborted();
+    if (skipUntil !== undefined && step.name !== skipUntil) continue;
+    const { status, denied } = await runStep(index, step, context);
+    const failure = failureOf(step, status, context.memoryBytes);
+    if (failure) return explained(failure, context.disk?.lastProblem, denied);
+    skipUntil = await readSkip(context.skipDirectory, step.name);
+  }
+  return { kind: "completed" };
+}
+
+/** How often a job's log says how far an image is. */
+const progressMs = 2_000;
+
+async function prepareImage(image: string, { sandbox, log, signal }: StepsContext): Promise<void> {
+  const entry = log.open("setup.image", [image]);
+  let lastText = "";
+  let lastAt = Number.NEGATIVE_INFINITY;
+  try {
+    const progress = (text: string) => {
+      // Percentages come far more often than anybody reads them.
+      if (text === lastText || performance.now() - lastAt < progressMs) return;
+      lastText = text;
+      lastAt = performance.now();
+      entry.note(text);
+    };
+    await sandbox.prepareImage(image, { signal, progress });
+    entry.close(0);
+  } catch (error) {
+    noteError(entry, error);
+    entry.close(1);
+    throw error;
+  }
+}
+
+async function runStep(
+  index: number,
+  step: PlannedStep,
+  context: StepsContext,
+): Promise<{ readonly status: StepStatus; readonly denied: string | null }> {
+  const { sandbox, log, ledger, disk, egressNotes, signal } = context;
+  const script = `/airlock/${scriptName(index)}`;
+  const entry = log.open(`step.docker.${step.name}`, ["/bin/sh", script]);
+  using denials = egressNotes.during(entry);
+  ledger.start(index);
+  using watch = disk?.watch();
+  try {
+    const { key, image, workingDirectory } = step;
+    await using secrets = await placeSecrets(context.scriptsDir, step.secretFiles);
+    const env = { ...context.certificates, ...step.env, ...secrets.variables };
+    const nextImage = context.steps[index + 1]?.image;
+    const status = await sandbox.runStep(
+      { key, image, script, workingDirectory, env },
+      {
+        signal,
+        output: (stream, bytes) => entry.write(stream, bytes),
+        ...(nextImage === undefined ? {} : { nextImage }),
+      },
+    );
+    ledger.end(index, status);
+    if (status.kind === "killed")
+      entry.note(status.outOfMemory ? "killed: out of memory" : `killed by ${status.signal}`);
+    const signalNote = status.kind === "exited" ? noteOnExitCode(status.exitCode) : undefined;
+    if (signalNote) entry.note(signalNote);
+    for (const note of status.notes ?? []) entry.note(note);
+    const problem = await watch?.problem();
+    if (problem) entry.note(problem);
+    entry.close(status.kind === "exited" ? status.exitCode : -1);
+    return { status, denied: denials.summary() };
+  } catch (error) {
+    ledger.end(index, null);
+    noteError(entry, error);
+    entry.close(-1);
+    throw error;
+  }
+}
+
+/** A full disk, and a network that is not open, explain a failure that says nothing of itself. */
+function explained(failure: JobOutcome, ...causes: readonly (string | null | undefined)[]): JobOutcome {
+  const known = causes.filter((cause) => cause !== null && cause !== undefined && cause !== "");
+  if (failure.kind !== "failed" || known.length === 0) return failure;
+  return { ...failure, message: `${failure.message}: ${known.join("; ")}` };
+}
+
+function noteError(entry: LogEntry, error: unknown): void {
+  entry.note(errorMessage(error));
+  if (error instanceof AirlockError && error.hint) entry.note(error.hint);
+}
+
+/** What a step's end means for the job; `undefined`: it goes on. */
+export function failureOf(step: PlannedStep, status: StepStatus, memoryBytes: number): JobOutcome | undefined {
+  switch (status.kind) {
+    case "exited": {
+      const { exitCode } = status;
+      if (exitCode === 0) return undefined;
+      return {
+        kind: "failed",
+        reason: "step-failed",
+        message: `step "${step.name}" exited with ${exitCode}`,
+        exitCode,
+      };
+    }
+    case "killed": {
+      if (status.outOfMemory) {
+        const message = `step "${step.name}" was killed: the job used more memory than its ${formatBytes(memoryBytes)}`;
+        return { kind: "failed", reason: "out-of-memory", message, exitCode: 137 };
+      }
+      const message = `step "${step.name}" was killed by ${status.signal}`;
+      return { kind: "failed", reason: "step-failed", message, exitCode: signalExitCode(status.signal) };
+    }
+    default:
+      return assertNever(status);
+  }
+}

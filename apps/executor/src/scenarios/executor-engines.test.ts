@@ -1,0 +1,142 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Runtime } from "@airlock/runtime";
+import { createDockerRuntime } from "@airlock/runtime/docker";
+import { createOciRuntime } from "@airlock/runtime/oci";
+import { describeWithEngines, engines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { ScriptedInstance, testSecret } from "../testing/scripted-instance.ts";
+import { airlockJob, startExecutor } from "../testing/start-executor.ts";
+
+let instance: ScriptedInstance;
+let dir: string;
+let stack: AsyncDisposableStack;
+
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  dir = stack.use(await temporaryDirectory()).path;
+  instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
+});
+
+afterEach(async () => {
+  await stack.disposeAsync();
+});
+
+function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): void {
+  const start = async () => {
+    const runtime = await createRuntime(join(dir, "runtime"));
+    const env = { EXECUTOR_RUNTIME: runtime.name, ...(runtime.name === "docker" ? { DOCKER_HOST: dockerHost() } : {}) };
+    return stack.use(await startExecutor({ url: instance.url, dataDir: join(dir, "executor"), runtime, env }));
+  };
+  const step = (key: string, ...commands: string[]) => ({ key, image: "host", commands, dir: "", env: [] });
+
+  it("runs steps that share a checkout and work in it with git", async () => {
+    const { commits } = await makeRepository(join(dir, "served", "team/app"), [
+      { message: "one", files: [{ path: "a.txt", content: "one\n" }] },
+      { message: "two", files: [{ path: "a.txt", content: "two\n" }] },
+    ]);
+    await start();
+    for (const [index, commit] of commits.entries()) {
+      const dockerSteps = [
+        step("first", "cat a.txt", "git status --porcelain", "echo more >> a.txt"),
+        step("second", "git diff --stat | cat", 'git -c user.name=x -c user.email=x@x commit -qam "by a step"'),
+      ];
+      instance.enqueue(
+        airlockJob(index + 1, [], { repositoryName: "team/app", commit, shallowClone: true, dockerSteps }),
+      );
+    }
+
+    await instance.until(() => instance.requests.filter(({ path }) => path.includes("/mark")).length === 2);
+
+    expect(instance.bodies("markComplete")).toHaveLength(2);
+    expect(instance.output(1, "step.docker.first")).toBe("one\n");
+    expect(instance.output(2, "step.docker.first")).toBe("two\n");
+    expect(instance.output(2, "step.docker.second")).toContain("1 file changed");
+  });
+
+  it("lets a step see neither the job's token, nor the shared secret, nor the executor", async () => {
+    const commit = (
+      await makeRepository(join(dir, "served", "app"), [{ message: "one", files: [{ path: "a", content: "" }] }])
+    ).head;
+    await start();
+    const token = "0123456789abcdef0123456789abcdef01234567";
+    // Looked for in two halves: the script itself must not hold what it looks for, and the log would redact it.
+    const script = [
+      `half1=${token.slice(0, 20)}; half2=${token.slice(20)}`,
+      `secret=${testSecret.slice(0, 10)}; rest=${testSecret.slice(10)}`,
+      'if grep -rqs "$half1$half2" /data /proc/*/environ; then echo token; fi',
+      'if grep -rqs "$secret$rest" /data /airlock /proc/*/environ; then echo secret; fi',
+      "ls /airlock; touch /airlock/0.sh 2>/dev/null && echo writable",
+      "echo over",
+    ];
+    instance.enqueue(
+      airlockJob(1, [], { repositoryName: "app", commit, token, dockerSteps: [step("look", ...script)] }),
+    );
+
+    await instance.until(() => instance.requests.some(({ path }) => path.includes("/mark")));
+
+    expect(instance.output(1, "step.docker.look")).toBe("0.sh\nover\n");
+  });
+
+  it("gives a secret to one step as a file that it can't change, and to no other step", async () => {
+    await start();
+    const value = "-----BEGIN-----\n0123456789abcdef\n";
+    const look = ["ls /airlock", 'grep -rqs "0123456789""abcdef" /airlock /data /tmp /run && echo found', "echo over"];
+    const use = [
+      'sha256sum < "$KEY_FILE"',
+      'cat "$KEY_FILE"',
+      '(echo x >> "$KEY_FILE") 2>/dev/null && echo changed',
+      'rm -f "$KEY_FILE" 2>/dev/null && echo removed',
+      '(ls /airlock/secrets > /dev/null) 2>/dev/null; test -e "$KEY_FILE" && echo there',
+    ];
+    const dockerSteps = [step("before", ...look), step("use", ...use), step("after", ...look)];
+    const base = airlockJob(1, [], { dockerSteps, redactedValues: { [value]: "HIDDEN" } });
+    const secretFiles = [{ step: 1, name: "KEY", value }];
+    instance.enqueue({ ...base, ...(base.airlock ? { airlock: { ...base.airlock, secretFiles } } : {}) });
+
+    await instance.until(() => instance.requests.some(({ path }) => path.includes("/mark")));
+
+    expect(instance.bodies("markComplete")).toHaveLength(1);
+    for (const key of ["before", "after"])
+      expect(instance.output(1, `step.docker.${key}`)).toBe("0.sh\n1.sh\n2.sh\nover\n");
+    const hash = createHash("sha256").update(value).digest("hex");
+    expect(instance.output(1, "step.docker.use")).toBe(`${hash}  -\nHIDDENthere\n`);
+  });
+
+  it("stops what a canceled job runs, and leaves no mount", async () => {
+    const executor = await start();
+    instance.enqueue(airlockJob(1, [], { dockerSteps: [step("long", "echo started", "sleep 300")] }));
+    await instance.until(() => instance.output(1, "step.docker.long").includes("started"));
+    instance.canceled.add(1);
+
+    await instance.until(() => instance.bodies("markFailed").length === 1);
+    executor.stop.drain("test");
+    await executor.ended;
+
+    expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(join(dir, "executor"));
+  });
+
+  it("hands on the exit code of a step", async () => {
+    await start();
+    instance.enqueue(airlockJob(1, [], { dockerSteps: [step("x", "exit 3")] }));
+
+    await instance.until(() => instance.bodies("markFailed").length === 1);
+
+    expect(instance.bodies("markFailed")[0]).toMatchObject({ exitCode: 3, reason: "step-failed" });
+  });
+}
+
+function dockerHost(): string {
+  return `unix://${engines().docker?.socketPath}`;
+}
+
+describeWithEngines(["oci"], "jobs on the oci runtime", () => {
+  itRunsRealJobs((stateDir) =>
+    createOciRuntime({ stateDir, allowHostImage: true, runtimePath: engines().oci?.runtimePath ?? "" }),
+  );
+});
+
+describeWithEngines(["docker"], "jobs on the docker runtime", () => {
+  itRunsRealJobs(async () => createDockerRuntime({ host: dockerHost(), allowHostImage: true }));
+});

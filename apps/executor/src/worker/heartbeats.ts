@@ -1,0 +1,112 @@
+import { errorMessage } from "@airlock/job";
+import type { Logger } from "pino";
+import type { InstanceClient } from "../instance-client/instance-client.ts";
+import { isPassing } from "../instance-client/instance-error.ts";
+import type { Telemetry } from "../instance-client/telemetry.ts";
+import type { RunningJob } from "./running-job.ts";
+
+/** As the protocol has it; an instance may ask for shorter ones. */
+const defaultIntervalMs = 5000;
+/** An instance that does not answer for this long does not answer this heartbeat. */
+const timeoutMs = 5000;
+
+export interface HeartbeatOptions {
+  readonly client: InstanceClient;
+  readonly running: ReadonlySet<RunningJob>;
+  readonly telemetry: () => Telemetry;
+  /** The instance wants this executor to take no further jobs. */
+  readonly onDrain: () => void;
+  readonly logger: Logger;
+}
+
+/** Keeps the leases of all running jobs, and brings what the instance wants stopped. */
+export class Heartbeats {
+  readonly #options: HeartbeatOptions;
+  #wake: () => void = () => {};
+  #lastSuccess: number | null = null;
+  #failing = false;
+  #isUrgent = false;
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options;
+  }
+
+  /** On the clock of `performance.now()`. */
+  get lastSuccess(): number | null {
+    return this.#lastSuccess;
+  }
+
+  /** Sends them until the signal ends it. */
+  async run(signal: AbortSignal): Promise<void> {
+    signal.addEventListener("abort", () => this.#wake(), { once: true });
+    let sentAt = performance.now();
+    while (!signal.aborted) {
+      const dueIn = sentAt + this.#intervalMs() - performance.now();
+      if (dueIn > 0 && !this.#isUrgent) {
+        await this.#pause(dueIn);
+        continue;
+      }
+      this.#isUrgent = false;
+      sentAt = performance.now();
+      await this.#sendLogged(signal);
+    }
+  }
+
+  /** A new job may want shorter intervals. */
+  reschedule(): void {
+    this.#wake();
+  }
+
+  /** Sends the next one now. */
+  hurry(): void {
+    this.#isUrgent = true;
+    this.#wake();
+  }
+
+  /** One heartbeat. A failed one says nothing about any job. */
+  async send(signal: AbortSignal): Promise<void> {
+    const { client, running, telemetry } = this.#options;
+    const held = [...running].filter((job) => !job.lost.aborted);
+    const sentAt = performance.now();
+    const jobs = held.map(({ job }) => job);
+    const news = await client.heartbeat(jobs, telemetry(), signal, timeoutMs).catch((error: unknown) => {
+      if (!signal.aborted && !isPassing(error)) for (const job of held) job.refuse();
+      throw error;
+    });
+    this.#lastSuccess = sentAt;
+    if (news.drain) this.#options.onDrain();
+    for (const job of held) {
+      const { key } = job.job;
+      if (!news.known.has(key)) job.disown();
+      else job.renew(sentAt);
+      if (news.canceled.has(key)) job.cancel();
+    }
+  }
+
+  async #sendLogged(signal: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    try {
+      await this.send(signal);
+      if (this.#failing) logger.info("heartbeats succeed again");
+      this.#failing = false;
+    } catch (error) {
+      if (signal.aborted) return;
+      // Once per outage: it is the same news every five seconds.
+      if (!this.#failing) logger.warn({ error: errorMessage(error) }, "a heartbeat failed");
+      this.#failing = true;
+    }
+  }
+
+  #intervalMs(): number {
+    const wanted = [...this.#options.running].flatMap(({ job }) => job.payload.airlock?.heartbeatIntervalMs ?? []);
+    return Math.max(100, Math.min(defaultIntervalMs, ...wanted));
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const timer = setTimeout(resolve, ms);
+    await promise;
+    clearTimeout(timer);
+  }
+}

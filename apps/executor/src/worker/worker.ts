@@ -1,0 +1,326 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { errorMessage, formatDuration } from "@airlock/job";
+import type { Logger } from "pino";
+import type { WorkerOptions } from "../config/options.ts";
+import { type DequeuedJob, instanceKnows } from "../instance-client/dequeued-job.ts";
+import { executorEvents } from "../instance-client/event-stream.ts";
+import { executorVersion } from "../instance-client/executor-version.ts";
+import type { InstanceClient } from "../instance-client/instance-client.ts";
+import { InstanceError } from "../instance-client/instance-error.ts";
+import type { Telemetry } from "../instance-client/telemetry.ts";
+import type { JobOutcome } from "../job/job-outcome.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import type { HeldJobs } from "./held-jobs.ts";
+import type { Metrics } from "./metrics.ts";
+import { reportOutcome } from "./report-outcome.ts";
+import { RunningJob } from "./running-job.ts";
+import { Slots } from "./slots.ts";
+
+export interface WorkerDependencies {
+  readonly client: InstanceClient;
+  readonly options: WorkerOptions;
+  /** What it is like of this machine; the worker adds what changes. */
+  readonly telemetry: Omit<Telemetry, "airlock" | "prometheusMetrics"> & {
+    airlock: Omit<Telemetry["airlock"], "draining">;
+  };
+  /** What the protocol's instances size payloads by. */
+  readonly resources: { readonly numCPUs: number; readonly memory: string; readonly diskSpace?: string };
+  readonly runJob: (job: DequeuedJob, signal: AbortSignal) => Promise<JobOutcome>;
+  /** Where the attempts that run are on record. */
+  readonly heldJobs: HeldJobs;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+const drainAsked = "the instance asks for it";
+/** How long a request for work may be held open. */
+const longPollMs = 25_000;
+/** After a drain began: time for an answer that is on its way, with a job that would otherwise wait for its lease. */
+const pollGraceMs = 500;
+/** Time for aborted jobs to clean up and be handed back. */
+const handBackMs = 30_000;
+/** For each attempt of a killed predecessor: its lease lapses soon anyway. */
+const giveBackMs = 5000;
+
+/** Takes jobs and runs them, as many at once as it has slots, until it is told to stop. */
+export class Worker {
+  readonly #dependencies: WorkerDependencies;
+  readonly #slots: Slots;
+  readonly #running = new Set<RunningJob>();
+  readonly #ends = new Set<Promise<void>>();
+  readonly #draining = new AbortController();
+  readonly #heartbeats: Heartbeats;
+  readonly #over = new AbortController();
+  /** Aborted when stopped jobs must be handed back by now. */
+  readonly #handBackOver = new AbortController();
+  #events: Promise<void> | undefined;
+  #taken = 0;
+  #lastPollFailure = "";
+
+  constructor(dependencies: WorkerDependencies) {
+    this.#dependencies = dependencies;
+    this.#slots = new Slots(dependencies.options.slots);
+    const { client, logger } = dependencies;
+    this.#heartbeats = new Heartbeats({
+      client,
+      running: this.#running,
+      telemetry: () => this.#telemetry(),
+      onDrain: () => this.drain(drainAsked),
+      logger,
+    });
+  }
+
+  get runningJobs(): number {
+    return this.#running.size;
+  }
+
+  /** Whether the instance answered lately. */
+  get isHealthy(): boolean {
+    const { lastSuccess } = this.#heartbeats;
+    return lastSuccess !== null && performance.now() - lastSuccess < 60_000;
+  }
+
+  /** Takes no further jobs; `run` returns when the running ones have ended, or the drain's time is over. */
+  drain(why: string): void {
+    if (this.#draining.signal.aborted) return;
+    const { drainTimeoutMs } = this.#dependencies.options;
+    this.#dependencies.logger.info({ why, running: this.#running.size }, "draining: no further jobs are taken");
+    this.#draining.abort(new Error(why));
+    this.#heartbeats.reschedule();
+    if (drainTimeoutMs === 0) this.stopNow("the executor is shutting down");
+    else if (drainTimeoutMs !== null) {
+      const text = `the executor is shutting down and the job did not end within ${formatDuration(drainTimeoutMs)}`;
+      setTimeout(() => this.stopNow(text), drainTimeoutMs).unref();
+    }
+  }
+
+  /** Stops the running jobs and hands them back. */
+  stopNow(message: string): void {
+    if (!this.#draining.signal.aborted) this.drain("stop");
+    for (const running of this.#running) running.shutDown(message);
+    setTimeout(() => this.#handBackOver.abort(new Error("handing back took too long")), handBackMs).unref();
+  }
+
+  /**
+   * `predecessorCollected`: whether nothing that a killed predecessor ran is running any more.
+   * @throws {InstanceError} when the instance does not take our credentials.
+   */
+  async run({ predecessorCollected }: { readonly predecessorCollected: boolean }): Promise<void> {
+    if (!(await this.#waitForInstance())) return;
+    const { options, logger, client } = this.#dependencies;
+    logger.info({ executor: client.executorName, slots: options.slots }, "ready for jobs");
+    const heartbeats = this.#heartbeats.run(this.#over.signal);
+    await this.#giveBackPredecessors(predecessorCollected);
+    const retirement = this.#startRetirement();
+    await this.#takeJobs();
+    while (this.#ends.size > 0) await Promise.race(this.#ends);
+    clearTimeout(retirement);
+    this.#over.abort(new Error("the worker is over"));
+    await Promise.all([heartbeats, this.#events]);
+  }
+
+  async #waitForInstance(): Promise<boolean> {
+    const { logger } = this.#dependencies;
+    const { signal } = this.#draining;
+    const startedAt = performance.now();
+    let told = false;
+    while (!signal.aborted) {
+      try {
+        await this.#heartbeats.send(signal);
+        return true;
+      } catch (error) {
+        if (signal.aborted) return false;
+        if (error instanceof InstanceError && error.unauthorized) throw error;
+        // It may be starting beside us: silence about a refused connection at first, then once.
+        const quiet = error instanceof InstanceError && error.status === null && performance.now() - startedAt < 5000;
+        if (!told && !quiet) {
+          logger.warn({ error: errorMessage(error) }, "waiting for the instance");
+          told = true;
+        }
+        await sleep(told ? 1000 : 200, undefined, { signal }).catch(() => {});
+      }
+    }
+    return false;
+  }
+
+  /** A killed predecessor's attempts are lost: said at once, their next ones need not wait for leases to lapse. */
+  async #giveBackPredecessors(predecessorCollected: boolean): Promise<void> {
+    const { client, heldJobs, logger } = this.#dependencies;
+    const { signal } = this.#draining;
+    for (const held of await heldJobs.left()) {
+      const { queue, id: job, attempt } = held;
+      try {
+        // While a part of it may still run, only the lease says when it is over.
+        if (predecessorCollected) {
+          const fault = {
+            errorMessage: "the executor was killed and has started again",
+            reason: "lease-lost",
+          } as const;
+          await client.giveUp(held, fault, AbortSignal.any([signal, AbortSignal.timeout(giveBackMs)]));
+          logger.info({ job, queue, attempt }, "gave back a job that a killed predecessor held");
+        }
+      } catch (error) {
+        // What is told to end does not wait for an instance that is gone. The records stay for the next start.
+        if (signal.aborted) return;
+        // Mostly the lease was quicker.
+        logger.info({ job, queue, attempt, error: errorMessage(error) }, "a predecessor's job is not ours any more");
+      }
+      await heldJobs.forget(held);
+    }
+  }
+
+  #startRetirement(): NodeJS.Timeout | undefined {
+    const { maximumActiveMs } = this.#dependencies.options;
+    if (maximumActiveMs === 0) return undefined;
+    return setTimeout(() => this.drain("EXECUTOR_MAX_ACTIVE_TIME is over"), Math.min(maximumActiveMs, 2 ** 31 - 1));
+  }
+
+  async #takeJobs(): Promise<void> {
+    const { options } = this.#dependencies;
+    const { signal } = this.#draining;
+    while (await this.#slots.acquire(signal)) {
+      if (options.totalJobs > 0 && this.#taken >= options.totalJobs) {
+        this.drain("EXECUTOR_NUM_TOTAL_JOBS is reached");
+        return;
+      }
+      const askedAt = performance.now();
+      const job = await this.#poll().catch((error: unknown) => {
+        this.#tellPollFailure(error);
+        return undefined;
+      });
+      if (job) {
+        this.#taken += 1;
+        this.#start(job);
+        continue;
+      }
+      this.#slots.release();
+      // An instance that holds requests open has made us wait already.
+      const restMs = options.pollIntervalMs - (performance.now() - askedAt);
+      if (restMs > 0) await sleep(restMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  #tellPollFailure(error: unknown): void {
+    if (this.#draining.signal.aborted) return;
+    const text = errorMessage(error);
+    // Once per problem: it would be the same line every second.
+    if (text !== this.#lastPollFailure) this.#dependencies.logger.warn({ error: text }, "asking for a job failed");
+    this.#lastPollFailure = text;
+  }
+
+  /**
+   * Asks for one job. A drain does not tear the request off at once: the answer may be on its way with a job, which would
+   * then wait for its lease to lapse. The instance hears of the drain by heartbeat, and has half a second.
+   */
+  async #poll(): Promise<DequeuedJob | undefined> {
+    const { client, options, resources } = this.#dependencies;
+    const { signal } = this.#draining;
+    const wait = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
+    const onDrain = () => {
+      void this.#heartbeats.send(AbortSignal.timeout(pollGraceMs)).catch(() => {});
+      timer = setTimeout(() => wait.abort(signal.reason), pollGraceMs);
+    };
+    signal.addEventListener("abort", onDrain, { once: true });
+    try {
+      const { labels } = options;
+      const offer = { ...resources, version: executorVersion, labels, waitMs: longPollMs };
+      const job = await client.dequeue(offer, wait.signal);
+      this.#lastPollFailure = "";
+      return job;
+    } finally {
+      signal.removeEventListener("abort", onDrain);
+      clearTimeout(timer);
+    }
+  }
+
+  #start(job: DequeuedJob): void {
+    const running = new RunningJob(job, performance.now(), {
+      silenceMs: this.#dependencies.options.deliveryTimeoutMs,
+      onLapse: () => this.#heartbeats.hurry(),
+    });
+    this.#running.add(running);
+    // A job that came in the moment of the drain goes back untouched.
+    if (this.#draining.signal.aborted) running.shutDown("the executor is shutting down");
+    this.#heartbeats.reschedule();
+    if (instanceKnows(job, "events")) this.#events ??= this.#followEvents();
+    const end = this.#runToEnd(running).finally(() => {
+      this.#ends.delete(end);
+      this.#running.delete(running);
+      running[Symbol.dispose]();
+      this.#slots.release();
+    });
+    this.#ends.add(end);
+  }
+
+  async #runToEnd(running: RunningJob): Promise<void> {
+    const { client, logger, runJob, metrics, heldJobs } = this.#dependencies;
+    const { job } = running;
+    const jobLogger = logger.child({
+      job: job.payload.id,
+      queue: job.queue,
+      attempt: job.payload.airlock?.attempt ?? 1,
+    });
+    const startedAt = performance.now();
+    jobLogger.info("job taken");
+    await heldJobs.add(client.executorName, job).catch((error: unknown) => {
+      jobLogger.warn({ error: errorMessage(error) }, "the job could not be put on record");
+    });
+    const outcome = running.signal.aborted
+      ? ({ kind: "errored", reason: "executor-shutdown", message: "the executor is shutting down" } as const)
+      : await runJob(job, running.signal);
+    running.end();
+    const durationMs = Math.round(performance.now() - startedAt);
+    metrics.countJob(outcome.kind, durationMs);
+    jobLogger.info({ ...outcome, outcome: outcome.kind, kind: undefined, durationMs }, "job ended");
+    try {
+      const report = await reportOutcome(client, job, outcome, this.#reportSignal(running));
+      if (report.kind === "refused") jobLogger.warn({ error: errorMessage(report.error) }, "the job's end was refused");
+    } catch (error) {
+      jobLogger.error({ error: errorMessage(error) }, "the job's end could not be reported; its lease lapses");
+    }
+    await heldJobs.remove(job).catch((error: unknown) => {
+      jobLogger.warn({ error: errorMessage(error) }, "the job could not be taken off the record");
+    });
+  }
+
+  /** Reporting outlives cancellation, a drain and the instance's absence, but not the job's loss. */
+  #reportSignal(running: RunningJob): AbortSignal {
+    const timeout = AbortSignal.timeout(Math.max(handBackMs, this.#dependencies.options.deliveryTimeoutMs));
+    return AbortSignal.any([running.lost, this.#handBackOver.signal, timeout]);
+  }
+
+  /** Cancellations come at once on a stream; when it breaks, heartbeats bring them until it is back. */
+  async #followEvents(): Promise<void> {
+    const { client, logger } = this.#dependencies;
+    const { signal } = this.#over;
+    for (let failures = 0; !signal.aborted; failures += 1) {
+      try {
+        for await (const event of executorEvents(await client.openEvents(signal))) {
+          failures = 0;
+          if (event.kind === "drain") {
+            this.drain(drainAsked);
+            continue;
+          }
+          for (const running of this.#running) {
+            const { payload } = running.job;
+            const isMeant = payload.id === event.jobId && payload.airlock?.attempt === event.attempt;
+            if (isMeant) running.cancel();
+          }
+        }
+      } catch (error) {
+        if (!signal.aborted) logger.debug({ error: errorMessage(error) }, "the event stream broke");
+      }
+      await sleep(Math.min(10_000, 250 * 2 ** Math.min(failures, 10)), undefined, { signal }).catch(() => {});
+    }
+  }
+
+  #telemetry(): Telemetry {
+    const { telemetry, metrics } = this.#dependencies;
+    return {
+      ...telemetry,
+      prometheusMetrics: metrics.text(this.#running.size),
+      airlock: { ...telemetry.airlock, draining: this.#draining.signal.aborted },
+    };
+  }
+}

@@ -1,0 +1,296 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, stat, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { runHostCommand } from "../../host/host-command.ts";
+import { type CheckoutRequest, digest } from "../checkout/checkout-request.ts";
+import type { Git } from "../checkout/git.ts";
+import { writeCheckout } from "../checkout/write-checkout.ts";
+import { type FileOwner, handOver } from "../storage/file-owner.ts";
+import { removeTree } from "../storage/remove-tree.ts";
+import type { HeldCheckout } from "./held-checkout.ts";
+import { Mirror, type MirrorLimits } from "./mirror.ts";
+import { type HeldSubmodule, placeSubmodules, submodulesKey } from "./place-submodules.ts";
+
+const Description = z.object({ commit: z.string(), variant: z.string(), bytes: z.number() });
+
+/** A finished checkout that workspaces begin from. Nothing writes to it. */
+interface StoredCheckout extends z.output<typeof Description> {
+  readonly dir: string;
+  lastUsed: number;
+  users: number;
+}
+
+interface Repository {
+  readonly dir: string;
+  readonly shallow: Mirror;
+  readonly full: Mirror;
+  readonly checkouts: StoredCheckout[];
+}
+
+export interface RepositoryCacheOptions {
+  readonly dir: string;
+  readonly git: Git;
+  readonly limits: MirrorLimits;
+  readonly maximumBytes: number;
+  /** Who owns the checkouts; `null`: whoever this process is. */
+  readonly owner: FileOwner | null;
+  /** Where host commands are looked for. */
+  readonly path: string;
+}
+
+/** Completes a checkout that git wrote; called with its worktree. */
+export type FillCheckout = (worktree: string) => Promise<void>;
+
+/** A checkout differs from its base by at most this many files before it becomes a base itself. */
+const maximumChangedFiles = 2000;
+const checkoutsPerVariant = 3;
+
+/** What this machine has of repositories: bare mirrors, and checkouts to begin workspaces from. */
+export class RepositoryCache {
+  readonly #options: RepositoryCacheOptions;
+  readonly #repositories = new Map<string, Repository>();
+
+  constructor(options: RepositoryCacheOptions) {
+    this.#options = options;
+  }
+
+  /** Of one repository. */
+  get limits(): MirrorLimits {
+    return this.#options.limits;
+  }
+
+  /** Takes up what an earlier run left, without what it left half-made. */
+  async load(signal: AbortSignal): Promise<void> {
+    await mkdir(this.#options.dir, { recursive: true });
+    for (const key of await readdir(this.#options.dir)) {
+      const repository = this.#repository(key);
+      for (const name of await readdir(repository.dir)) {
+        const path = join(repository.dir, name);
+        if (name.includes(".tmp-")) await removeTree(path, this.#options.path, signal);
+        else if (name.startsWith("checkout-")) await this.#loadCheckout(repository, path, signal);
+      }
+    }
+  }
+
+  async #loadCheckout(repository: Repository, dir: string, signal: AbortSignal): Promise<void> {
+    const file = join(dir, "checkout.json");
+    const text = await readFile(file, "utf8").catch(() => "null");
+    const description = Description.safeParse(JSON.parse(text));
+    if (!description.success) return await removeTree(dir, this.#options.path, signal);
+    const { mtimeMs } = await stat(file);
+    repository.checkouts.push({ ...description.data, dir, lastUsed: mtimeMs, users: 0 });
+  }
+
+  mirrorFor(instanceUrl: URL, request: CheckoutRequest): Mirror {
+    const repository = this.#repositoryFor(instanceUrl, request);
+    return request.shallow ? repository.shallow : repository.full;
+  }
+
+  #repositoryFor(instanceUrl: URL, request: CheckoutRequest): Repository {
+    // Names are the instance's own: the same name elsewhere is another repository.
+    return this.#repository(digest(instanceUrl.href, request.repository, String(request.commit.length)));
+  }
+
+  #repository(key: string): Repository {
+    const known = this.#repositories.get(key);
+    if (known) return known;
+    const dir = join(this.#options.dir, key);
+    const { git, limits } = this.#options;
+    const repository: Repository = {
+      dir,
+      shallow: new Mirror(join(dir, "shallow.git"), git, limits),
+      full: new Mirror(join(dir, "full.git"), git, limits),
+      checkouts: [],
+    };
+    this.#repositories.set(key, repository);
+    return repository;
+  }
+
+  /**
+   * A checkout to begin from: of the commit itself, or of another one that differs little from it, with these submodules
+   * in their places, and completed by `fill`. Call it while the mirror is held exclusively and has the commit.
+   */
+  async checkoutNear(
+    instanceUrl: URL,
+    request: CheckoutRequest,
+    submodules: readonly HeldSubmodule[],
+    fill: FillCheckout | null,
+    signal: AbortSignal,
+  ): Promise<HeldCheckout> {
+    return await this.#checkout(instanceUrl, request, submodules, fill, true, signal);
+  }
+
+  /** A checkout of the commit itself, without submodules. Call it as `checkoutNear`. */
+  async checkoutOf(instanceUrl: URL, request: CheckoutRequest, signal: AbortSignal): Promise<HeldCheckout> {
+    return await this.#checkout(instanceUrl, request, [], null, false, signal);
+  }
+
+  async #checkout(
+    instanceUrl: URL,
+    request: CheckoutRequest,
+    submodules: readonly HeldSubmodule[],
+    fill: FillCheckout | null,
+    orNear: boolean,
+    signal: AbortSignal,
+  ): Promise<HeldCheckout> {
+    const repository = this.#repositoryFor(instanceUrl, request);
+    const mirror = this.mirrorFor(instanceUrl, request);
+    const tags = request.tags ? await mirror.tagsDigest(signal) : "";
+    const { owner } = this.#options;
+    const owned = owner ? [`${owner.uid}:${owner.gid}`] : [];
+    const variant = digest(
+      String(request.shallow),
+      request.directory,
+      tags,
+      ...owned,
+      ...request.sparse,
+      ...variantOf(submodules),
+      ...(fill === null ? [] : ["\0lfs"]),
+    );
+    const candidates = repository.checkouts
+      .filter((checkout) => checkout.variant === variant)
+      .sort((a, b) => b.lastUsed - a.lastUsed);
+    const same = candidates.find(({ commit }) => commit === request.commit);
+    const near =
+      same ?? (orNear ? await this.#firstNear(candidates, mirror, request.commit, fill !== null, signal) : undefined);
+    return await this.#hold(
+      near ?? (await this.#makeCheckout(repository, mirror, request, submodules, fill, variant, signal)),
+    );
+  }
+
+  async #firstNear(
+    candidates: readonly StoredCheckout[],
+    mirror: Mirror,
+    commit: string,
+    sameAttributes: boolean,
+    signal: AbortSignal,
+  ) {
+    for (const candidate of candidates) {
+      // They decide which files are more than git has; git leaves those alone whose blob is the same.
+      if (sameAttributes && !(await mirror.haveSameAttributes(candidate.commit, commit, signal))) continue;
+      if (await mirror.differByAtMost(candidate.commit, commit, maximumChangedFiles, signal)) return candidate;
+    }
+    return undefined;
+  }
+
+  async #makeCheckout(
+    repository: Repository,
+    mirror: Mirror,
+    request: CheckoutRequest,
+    submodules: readonly HeldSubmodule[],
+    fill: FillCheckout | null,
+    variant: string,
+    signal: AbortSignal,
+  ): Promise<StoredCheckout> {
+    const { git, path, owner } = this.#options;
+    const making = join(repository.dir, `checkout.tmp-${randomUUID()}`);
+    try {
+      const tree = join(making, "tree");
+      await writeCheckout({ git, tree, request, mirrorDir: mirror.dir, base: null, signal });
+      await fill?.(join(tree, request.directory));
+      await placeSubmodules(join(tree, request.directory), submodules, { path, signal });
+      // Once for all workspaces that begin from it.
+      await handOver(tree, owner, { path, signal });
+      const description = { commit: request.commit, variant, bytes: await diskUsage(tree, path, signal) };
+      await writeFile(
+        join(making, "checkout.json"),
+        JSON.stringify({ ...description, repository: request.repository }),
+      );
+      const dir = join(repository.dir, `checkout-${digest(variant, request.commit)}`);
+      await rename(making, dir);
+      const checkout = { ...description, dir, lastUsed: Date.now(), users: 0 };
+      repository.checkouts.push(checkout);
+      return checkout;
+    } catch (error) {
+      await removeTree(making, path, AbortSignal.timeout(60_000));
+      throw error;
+    }
+  }
+
+  async #hold(checkout: StoredCheckout): Promise<HeldCheckout> {
+    checkout.users += 1;
+    checkout.lastUsed = Date.now();
+    const now = new Date();
+    await utimes(join(checkout.dir, "checkout.json"), now, now);
+    let held = true;
+    return {
+      tree: join(checkout.dir, "tree"),
+      commit: checkout.commit,
+      [Symbol.dispose]: () => {
+        if (held) checkout.users -= 1;
+        held = false;
+      },
+    };
+  }
+
+  /** Brings the cache under its limit; what was used longest ago goes first, what is in use stays. */
+  async evict(signal: AbortSignal): Promise<void> {
+    const items = await this.#evictable();
+    let total = items.reduce((sum, item) => sum + item.bytes, 0);
+    for (const item of items.sort((a, b) => a.lastUsed - b.lastUsed)) {
+      if (total <= this.#options.maximumBytes && !item.surplus) continue;
+      if (await item.remove(signal)) total -= item.bytes;
+    }
+  }
+
+  async #evictable(): Promise<Evictable[]> {
+    const items: Evictable[] = [];
+    for (const repository of this.#repositories.values()) {
+      for (const checkout of repository.checkouts) {
+        const newer = repository.checkouts.filter(
+          (c) => c.variant === checkout.variant && c.lastUsed > checkout.lastUsed,
+        );
+        items.push({
+          bytes: checkout.bytes,
+          lastUsed: checkout.lastUsed,
+          surplus: newer.length >= checkoutsPerVariant,
+          remove: (signal) => this.#removeCheckout(repository, checkout, signal),
+        });
+      }
+      for (const mirror of [repository.shallow, repository.full]) {
+        const bytes = await mirror.bytes();
+        if (bytes === 0) continue;
+        items.push({
+          bytes,
+          lastUsed: await mirror.lastUsed(),
+          surplus: false,
+          remove: async (signal) => {
+            await mirror.exclusively(() => mirror.remove(), signal);
+            return true;
+          },
+        });
+      }
+    }
+    return items;
+  }
+
+  async #removeCheckout(repository: Repository, checkout: StoredCheckout, signal: AbortSignal): Promise<boolean> {
+    if (checkout.users > 0) return false;
+    // Out of the list first: nobody begins from a tree that is being removed.
+    repository.checkouts.splice(repository.checkouts.indexOf(checkout), 1);
+    const doomed = join(repository.dir, `checkout.tmp-${randomUUID()}`);
+    await rename(checkout.dir, doomed);
+    await removeTree(doomed, this.#options.path, signal);
+    return true;
+  }
+}
+
+interface Evictable {
+  readonly bytes: number;
+  readonly lastUsed: number;
+  /** Goes even when there is room. */
+  readonly surplus: boolean;
+  /** Whether it is gone. */
+  remove(signal: AbortSignal): Promise<boolean>;
+}
+
+/** Set apart from the patterns before them. */
+function variantOf(submodules: readonly HeldSubmodule[]): string[] {
+  return submodules.length === 0 ? [] : ["\0submodules", ...submodulesKey(submodules)];
+}
+
+async function diskUsage(dir: string, path: string, signal: AbortSignal): Promise<number> {
+  const { stdout } = await runHostCommand(["du", "-sk", "--", dir], { env: { PATH: path, LC_ALL: "C" }, signal });
+  return (Number.parseInt(stdout, 10) || 0) * 1024;
+}

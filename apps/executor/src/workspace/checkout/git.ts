@@ -1,0 +1,198 @@
+import { type HostCommandResult, runHostCommand } from "../../host/host-command.ts";
+import { checkoutInvalid, checkoutUnavailable } from "./checkout-errors.ts";
+
+export interface GitOptions {
+  readonly signal: AbortSignal;
+  /** Sent to the instance with every request; reaches git through its environment, see `credentialEnvironment`. */
+  readonly credentials?: { readonly url: URL; readonly headers: Readonly<Record<string, string>> };
+  /** Whether a repository of this machine is the source. */
+  readonly localTransport?: boolean;
+  readonly onStdout?: (bytes: Buffer) => void;
+  readonly onStderr?: (bytes: Buffer) => void;
+  readonly stdin?: string | Buffer;
+}
+
+/**
+ * Configuration that every command of ours carries, so that neither the machine's nor a repository's own can make git
+ * run a program, follow the repository out of its directory, or talk to anybody but the instance.
+ */
+const hardening = [
+  "core.hooksPath=/dev/null",
+  "core.fsmonitor=false",
+  "core.symlinks=true",
+  "core.protectHFS=true",
+  "core.protectNTFS=true",
+  "core.logAllRefUpdates=false",
+  "core.attributesFile=/dev/null",
+  "core.excludesFile=/dev/null",
+  "submodule.recurse=false",
+  "fetch.recurseSubmodules=false",
+  "gc.auto=0",
+  "maintenance.auto=false",
+  "credential.helper=",
+  "http.followRedirects=false",
+  "protocol.version=2",
+  "protocol.allow=never",
+  "transfer.fsckObjects=true",
+  // Blemishes of old commits and trees that many honest repositories carry and that put nothing in danger.
+  ...[
+    "badDate",
+    "badDateOverflow",
+    "badEmail",
+    "badName",
+    "badTimezone",
+    "missingEmail",
+    "missingNameBeforeEmail",
+    "missingSpaceBeforeDate",
+    "missingSpaceBeforeEmail",
+    "missingTaggerEntry",
+    "badTagName",
+    "zeroPaddedDate",
+    "zeroPaddedFilemode",
+  ].map((blemish) => `fetch.fsck.${blemish}=ignore`),
+];
+
+/** Runs git on the host. Only in directories that no step of a job has touched. */
+export class Git {
+  readonly #path: string;
+  readonly #homeDir: string;
+  readonly #certificateFile: string | null;
+
+  /** `homeDir`: an empty directory, in place of anybody's home. */
+  constructor(options: { readonly path: string; readonly homeDir: string; readonly certificateFile: string | null }) {
+    this.#path = options.path;
+    this.#homeDir = options.homeDir;
+    this.#certificateFile = options.certificateFile;
+  }
+
+  /** An exit code other than 0 is a result. */
+  async run(args: readonly string[], options: GitOptions): Promise<HostCommandResult> {
+    const transports = options.localTransport
+      ? ["protocol.file.allow=always", "transfer.fsckObjects=false"]
+      : ["protocol.http.allow=always", "protocol.https.allow=always"];
+    const settings = [...hardening, ...transports].flatMap((setting) => ["-c", setting]);
+    const { signal, onStdout, onStderr, stdin } = options;
+    return await runHostCommand(["git", ...settings, ...args], {
+      env: { ...this.#environment(), ...credentialEnvironment(options.credentials) },
+      signal,
+      ...(onStdout ? { onStdout } : {}),
+      ...(onStderr ? { onStderr } : {}),
+      ...(stdin === undefined ? {} : { stdin }),
+    });
+  }
+
+  /** @throws {AirlockError} when the exit code is not 0; what git wrote decides whose fault it is. */
+  async check(args: readonly string[], options: GitOptions): Promise<HostCommandResult> {
+    const result = await this.run(args, options);
+    if (result.exitCode === 0) return result;
+    throw gitFailure(args, result);
+  }
+
+  async version(signal: AbortSignal): Promise<string> {
+    const { stdout } = await this.check(["version"], { signal });
+    return /\d+\.\d+(?:\.\d+)*/.exec(stdout)?.[0] ?? "";
+  }
+
+  #environment(): Record<string, string> {
+    return {
+      PATH: this.#path,
+      HOME: this.#homeDir,
+      LC_ALL: "C",
+      TZ: "UTC",
+      GIT_CONFIG_NOSYSTEM: "1",
+      GIT_CONFIG_GLOBAL: "/dev/null",
+      GIT_ATTR_NOSYSTEM: "1",
+      GIT_TERMINAL_PROMPT: "0",
+      GIT_ASKPASS: "",
+      GIT_LFS_SKIP_SMUDGE: "1",
+      GIT_ADVICE: "0",
+      ...(this.#certificateFile === null ? {} : { GIT_SSL_CAINFO: this.#certificateFile }),
+    };
+  }
+}
+
+/**
+ * The headers as configuration in git's environment: on no command line, in no file, and gone with the process. Only
+ * this user and root can read it, on the host. A proxy on the loopback interface, the protocol's own way, lets every
+ * local user fetch with the job's credentials as long as it stands.
+ */
+function credentialEnvironment(credentials: GitOptions["credentials"]): Record<string, string> {
+  if (!credentials) return {};
+  const headers = Object.entries(credentials.headers);
+  const environment: Record<string, string> = { GIT_CONFIG_COUNT: String(headers.length) };
+  for (const [index, [name, value]] of headers.entries()) {
+    environment[`GIT_CONFIG_KEY_${index}`] = `http.${credentials.url.href}.extraHeader`;
+    environment[`GIT_CONFIG_VALUE_${index}`] = `${name}: ${value}`;
+  }
+  return environment;
+}
+
+/** What git says when the repository or the commit itself is the problem: trying again is no help. */
+const invalid =
+  /not our ref|no such (?:ref|remote)|couldn't find remote ref|repository .* not found|returned error: (?:400|403|404|410)|fsck error|invalid path|unable to create file .*(?:File name too long|Is a directory|Not a directory|File exists)|index-pack failed: .*object|bad tree object|(?:empty filename|malformed mode) in tree|too-short tree|does not exist|exceeded maximum allowed tree depth|cannot create directory/i;
+
+function gitFailure(args: readonly string[], { exitCode, stderr }: HostCommandResult): Error {
+  const command = args.find((arg) => /^[a-z-]+$/.test(arg) && !arg.startsWith("-")) ?? "git";
+  const said = lastLines(stderr);
+  const what = `git ${command} exited with ${exitCode}: ${said}`;
+  if (/No space left on device|Disk quota exceeded/i.test(stderr)) {
+    return checkoutInvalid(
+      what,
+      "The workspace is full: ask for more with resources.disk, or make room on the executor's disk.",
+    );
+  }
+  if (invalid.test(stderr)) {
+    return checkoutInvalid(
+      what,
+      "Check that the instance knows the repository and the commit, and that every path in it is valid.",
+    );
+  }
+  const fault = faults.find(({ says }) => says.test(stderr));
+  return fault ? checkoutUnavailable(`${fault.where}: ${what}`, fault.hint) : checkoutUnavailable(what);
+}
+
+/** Where to look for a failure that may pass, by what git's HTTP client says. */
+const faults = [
+  {
+    says: /SSL certificate|certificate verif|server certificate|SSL_ERROR|CAfile/i,
+    where: "the server's certificate is not trusted",
+    hint: "Name a file with the certificate authority in NODE_EXTRA_CA_CERTS.",
+  },
+  {
+    says: /returned error: 401|Authentication failed|could not read (?:Username|Password)|terminal prompts disabled/i,
+    where: "the server does not take the job's credentials",
+    hint: "The job's token may have lapsed; if it happens again, check the instance's clock and log.",
+  },
+  {
+    says: /returned error: 30\d|unable to update url base from redirection|(?:HTTP|error:?) 30\d/i,
+    where: "the server sends git to another address, which is not followed",
+    hint: "Give the instance's own address in EXECUTOR_FRONTEND_URL.",
+  },
+  {
+    says: /returned error: (?:429|5\d\d)/,
+    where: "the server answers, but not with the repository",
+    hint: "Look into the instance's log: it, or the code host behind it, is at fault.",
+  },
+  {
+    says: /Could not resolve host|Failed to connect|Connection refused|timed out|Network is unreachable|No route to host|Couldn't connect/i,
+    where: "the network does not lead to the server",
+    hint: "Check name resolution, proxies and firewalls between this executor and the instance.",
+  },
+  {
+    says: /early EOF|hung up unexpectedly|unexpected disconnect|Empty reply|Recv failure|transfer closed|RPC failed/i,
+    where: "the connection broke off",
+    hint: "Check the instance, and proxies that cut long answers.",
+  },
+] as const;
+
+function lastLines(stderr: string): string {
+  const lines = stderr
+    .split(/[\r\n]+/)
+    .map((line) => line.trim())
+    .filter(
+      (line) =>
+        line !== "" &&
+        !/^(?:remote: )?(?:Counting|Compressing|Receiving|Resolving|Enumerating|Total|Updating)/.test(line),
+    );
+  return lines.slice(-4).join("; ").slice(-1000) || "no message";
+}
