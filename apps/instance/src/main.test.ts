@@ -145,7 +145,6 @@ describe("the instance as a program", () => {
   it.each([
     ["a wrong address", ["--listen", "nowhere"], {}, /AIRLOCK_LISTEN: "nowhere" is not HOST:PORT/],
     ["a short token", [], { AIRLOCK_TOKEN: "short" }, /AIRLOCK_TOKEN: at least 20 characters/],
-    ["an unknown flag", ["--lisen", "x"], {}, /--lisen/],
     ["a wrong switch", [], { AIRLOCK_ALLOW_LOCAL_REPOSITORIES: "maybe" }, /REPOSITORIES: must be true or false/],
     [
       "a database out of reach",
@@ -159,6 +158,22 @@ describe("the instance as a program", () => {
     expect(result.stderr).toMatch(problem);
     expect(result.stderr).not.toContain("    at ");
     expect(result.stderr.trimEnd().split("\n")).toHaveLength(2);
+  });
+
+  it("names a wrong flag and the one that was meant, and ends with 2", async () => {
+    const result = await ended(start([...args(), "--lisen", "x"]));
+    expect(result).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/--lisen'\n\(Did you mean --listen\?\)\n.*--help/),
+    });
+    expect((await ended(start([...args(), "more"]))).code).toBe(2);
+  });
+
+  it("prints examples and every setting with --help", async () => {
+    const child = start(["--help"]);
+    const [help, { code }] = await Promise.all([text(child.stdout), ended(child)]);
+    expect(code).toBe(0);
+    expect(help).toMatch(/--listen <HOST:PORT>[\s\S]*Examples:\n {2}airlock-instance --listen[\s\S]*AIRLOCK_S3_BUCKET/);
   });
 
   it("says so when the data directory is a file", async () => {

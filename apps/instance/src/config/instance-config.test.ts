@@ -17,7 +17,7 @@ describe("parseConfig", () => {
 
   it("lets flags win over the environment, and takes an empty variable as not set", () => {
     const env = { AIRLOCK_LISTEN: "0.0.0.0:80", AIRLOCK_DATA_DIR: "/a", AIRLOCK_TOKEN: "" };
-    expect(parseConfig(env, { listen: "[::1]:0", "data-dir": "/b" })).toMatchObject({
+    expect(parseConfig(env, { listen: "[::1]:0", dataDirectory: "/b" })).toMatchObject({
       listen: { host: "::1", port: 0 },
       dataDirectory: "/b",
       administratorToken: null,

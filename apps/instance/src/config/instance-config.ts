@@ -180,17 +180,20 @@ function keySource(e: z.output<typeof Environment>): KeySource {
   return { kind: "file", file: path.resolve(e.AIRLOCK_SECRET_KEY_FILE) };
 }
 
+/** Names of the environment variables that set something, in the order of the documents. */
+export const settingNames = Object.keys(Environment.shape).filter((name) => name.startsWith("AIRLOCK_"));
+
 /** Flags win over the environment; an empty variable counts as not set. */
 export interface ConfigFlags {
   readonly listen?: string | undefined;
-  readonly "data-dir"?: string | undefined;
+  readonly dataDirectory?: string | undefined;
 }
 
 /** @throws {AirlockError} `invalid-configuration`, one line per wrong setting. */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>, flags: ConfigFlags): InstanceConfig {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
   if (flags.listen !== undefined) given.AIRLOCK_LISTEN = flags.listen;
-  if (flags["data-dir"] !== undefined) given.AIRLOCK_DATA_DIR = flags["data-dir"];
+  if (flags.dataDirectory !== undefined) given.AIRLOCK_DATA_DIR = flags.dataDirectory;
   const parsed = Environment.safeParse(given);
   if (!parsed.success) {
     throw new AirlockError(`wrong setting: ${describeIssues(parsed.error).join("; ")}`, {

@@ -1,0 +1,38 @@
+import { Command } from "commander";
+import { type ConfigFlags, settingNames } from "./config/instance-config.ts";
+
+export interface CommandLineOptions {
+  readonly version: string;
+  readonly run: (flags: ConfigFlags) => Promise<void>;
+}
+
+/** `airlock-instance`. Throws commander's `CommanderError` instead of ending the process. */
+export function commandLine({ version, run }: CommandLineOptions): Command {
+  return new Command("airlock-instance")
+    .description("Starts an Airlock instance: HTTP API, queues, storage, web UI.")
+    .version(version, "-V, --version", "print the version")
+    .option("--listen <HOST:PORT>", "address to listen on; port 0: any free port (default: 127.0.0.1:7080)")
+    .option("--data-dir <DIR>", "directory for tokens, repositories and the database (default: .airlock)")
+    .helpOption("-h, --help", "print this")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  airlock-instance --listen 0.0.0.0:7080 --data-dir /var/lib/airlock
+  AIRLOCK_DATABASE_URL=postgresql://airlock@db.example.com/airlock airlock-instance
+  AIRLOCK_ALLOW_LOCAL_REPOSITORIES=true airlock-instance --listen '[::1]:7080'
+
+Settings, as environment variables (docs/running.md describes them; flags win over them):
+${settingNames.map((name) => `  ${name}`).join("\n")}
+
+Exit codes:
+  0    stopped by a signal
+  1    it could not start, or failed
+  2    the command line is wrong`,
+    )
+    .showHelpAfterError("(see `airlock-instance --help`)")
+    .exitOverride()
+    .action(async ({ listen, dataDir }: { readonly listen?: string; readonly dataDir?: string }) => {
+      await run({ listen, dataDirectory: dataDir });
+    });
+}
