@@ -7,7 +7,8 @@ import { root } from "./programs/run.ts";
 const packages: readonly PackageRules[] = [
   { source: "packages/job/src", mayImport: [] },
   { source: "packages/api/src", mayImport: ["job"] },
-  { source: "packages/runtime/src", mayImport: ["job"] },
+  { source: "packages/process/src", mayImport: ["job"] },
+  { source: "packages/runtime/src", mayImport: ["job", "process"] },
   { source: "packages/terminal-text/src", mayImport: [] },
   { source: "packages/test-kit/src", mayImport: ["job", "runtime"] },
   { source: "apps/instance/src", mayImport: ["job", "api"] },

@@ -1,0 +1,111 @@
+import { formatBytes, formatDuration } from "@airlock/job";
+import { OutputTail, WholeOutput } from "./bounded-output.ts";
+import { ProgramError } from "./program-error.ts";
+import { type ProgramEnd, ProgramGroup, type StartOptions } from "./program-group.ts";
+
+export interface RunOptions extends StartOptions {
+  /** Aborting ends the program and what it started. */
+  readonly signal?: AbortSignal;
+  /** The program is ended after this time. Default: no bound. */
+  readonly timeoutMs?: number;
+  /** Default: empty. */
+  readonly stdin?: string | Uint8Array;
+  /** Gets the standard output as it comes, in place of the result. An error that it throws ends the program. */
+  readonly onStdout?: (bytes: Buffer) => void;
+  /** Gets the standard error as it comes; the result has its end besides. An error that it throws ends the program. */
+  readonly onStderr?: (bytes: Buffer) => void;
+  /** A program that prints more is ended. Default: 1 MiB. Without effect on `onStdout`. */
+  readonly maxStdoutBytes?: number;
+}
+
+export interface ProgramResult extends ProgramEnd {
+  /** Empty when `onStdout` took it. */
+  readonly stdout: string;
+  /** The last 64 KiB. */
+  readonly stderr: string;
+}
+
+const defaultMaxStdoutBytes = 2 ** 20;
+const maxStderrBytes = 64 * 2 ** 10;
+/** How long output is read after the end of the program itself, in case it left a daemon behind that holds the pipes. */
+const drainMs = 2000;
+
+/**
+ * Runs a program of the host to its end, by its argument vector and never through a shell. Another exit code than 0 is a
+ * result, and so is an end by a signal that did not come from here.
+ * @throws the signal's reason when aborted; {@link ProgramError} `not-found`, `not-started`, `timed-out` or
+ * `too-much-output`. No process of the program's group is left then.
+ */
+export async function runProgram(command: readonly string[], options: RunOptions): Promise<ProgramResult> {
+  const { signal, timeoutMs, stdin, maxStdoutBytes = defaultMaxStdoutBytes } = options;
+  signal?.throwIfAborted();
+  const program = new ProgramGroup(command, options);
+  const stdout = new WholeOutput(maxStdoutBytes);
+  const stderr = new OutputTail(maxStderrBytes);
+  /** Why the program was ended from here: the first reason counts. */
+  let ended: { readonly reason: unknown } | undefined;
+  const end = (reason: unknown) => {
+    ended ??= { reason };
+    program.stop();
+  };
+  const guarded = (take: (bytes: Buffer) => void) => (bytes: Buffer) => {
+    try {
+      if (!ended) take(bytes);
+    } catch (error) {
+      end(error);
+    }
+  };
+  const name = command[0] ?? "";
+  const { onStdout = keepStdout, onStderr } = options;
+  program.stdout.on("data", guarded(onStdout));
+  program.stderr.on("data", (bytes: Buffer) => stderr.push(bytes));
+  if (onStderr) program.stderr.on("data", guarded(onStderr));
+  program.stdin.end(stdin);
+
+  const onAbort = () => end(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  let timeout: NodeJS.Timeout | undefined;
+  if (timeoutMs !== undefined) timeout = setTimeout(() => end(timedOut(name, timeoutMs)), timeoutMs);
+  let drain: NodeJS.Timeout | undefined;
+  program.onExit(() => {
+    drain = setTimeout(() => program.dropOutput(), drainMs);
+  });
+  try {
+    const { exitCode, signal: endedBy } = await program.ended;
+    if (ended) throw ended.reason;
+    return { exitCode, signal: endedBy, stdout: stdout.text(), stderr: stderr.text() };
+  } finally {
+    clearTimeout(timeout);
+    clearTimeout(drain);
+    signal?.removeEventListener("abort", onAbort);
+  }
+
+  function keepStdout(bytes: Buffer): void {
+    stdout.push(bytes);
+    if (stdout.isOverfull) end(tooMuchOutput(name, maxStdoutBytes));
+  }
+}
+
+/**
+ * Runs a program like {@link runProgram} and answers what it printed.
+ * @throws {ProgramError} `failed`, with the program's own words, when its exit code is not 0.
+ */
+export async function outputOf(command: readonly string[], options: RunOptions): Promise<string> {
+  const result = await runProgram(command, options);
+  if (result.exitCode !== 0) throw failed(command[0] ?? "", result);
+  return result.stdout;
+}
+
+function failed(name: string, { exitCode, signal, stderr }: ProgramResult): ProgramError {
+  const how = exitCode === null ? `was ended by ${signal}` : `failed with exit code ${exitCode}`;
+  const words = stderr.trim().slice(-2000);
+  return new ProgramError(`${name} ${how}${words ? `: ${words}` : ""}`, { fault: "failed", exitCode, signal, stderr });
+}
+
+function timedOut(name: string, timeoutMs: number): ProgramError {
+  return new ProgramError(`${name} did not end within ${formatDuration(timeoutMs)}`, { fault: "timed-out" });
+}
+
+function tooMuchOutput(name: string, maxBytes: number): ProgramError {
+  return new ProgramError(`${name} printed more than ${formatBytes(maxBytes)}`, { fault: "too-much-output" });
+}

@@ -1,0 +1,27 @@
+import type { Readable, Writable } from "node:stream";
+import { type ProgramEnd, ProgramGroup, type StartOptions } from "./program-group.ts";
+
+/** A program whose streams its caller reads and writes. */
+export interface RunningProgram {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Resolves when the program has ended and its output was read. */
+  readonly ended: Promise<ProgramEnd>;
+  /**
+   * Ends the program and what it started: SIGTERM to its process group, SIGKILL 2 s later. Safe to call more than once, and
+   * after the end.
+   */
+  stop(): void;
+}
+
+/**
+ * Starts a program by its argument vector, never through a shell. The caller ends its input, and begins to read both output
+ * streams at once: Node drops what is still unread when the program ends.
+ * @throws {ProgramError} `not-found` or `not-started`.
+ */
+export async function startProgram(command: readonly string[], options: StartOptions): Promise<RunningProgram> {
+  const program = new ProgramGroup(command, options);
+  await program.started;
+  return program;
+}
