@@ -2,6 +2,7 @@
 import { globSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { checkPackage, type PackageRules } from "./dependencies/check-tree.ts";
+import { findCircles } from "./dependencies/find-circles.ts";
 import { root } from "./programs/run.ts";
 
 const packages: readonly PackageRules[] = [
@@ -21,6 +22,12 @@ const packages: readonly PackageRules[] = [
 ];
 
 const problems: string[] = [];
+const names = new Map(packages.map(({ source, mayImport }) => [source.split("/")[1] ?? source, mayImport]));
+for (const circle of findCircles(names)) problems.push(`packages form a circle: ${circle.join(" → ")}`);
+for (const folder of globSync("{packages,apps}/*", { cwd: root }).sort()) {
+  const source = `${folder.replaceAll(path.sep, "/")}/src`;
+  if (!packages.some((rules) => rules.source === source)) problems.push(`${source}: has no rules in this script`);
+}
 let count = 0;
 for (const rules of packages) {
   const files = globSync(`${rules.source}/**/*.{ts,tsx}`, { cwd: root }).map((file) => file.replaceAll(path.sep, "/"));

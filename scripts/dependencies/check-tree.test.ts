@@ -8,8 +8,8 @@ function tree(files: Readonly<Record<string, string>>): ReadonlyMap<string, stri
   return new Map(Object.entries(files).map(([file, text]) => [`apps/x/src/${file}`, text]));
 }
 
-function check(files: Readonly<Record<string, string>>, more: Partial<PackageRules> = {}): readonly string[] {
-  return checkPackage(tree(files), { ...rules, ...more });
+function check(files: Readonly<Record<string, string>>): readonly string[] {
+  return checkPackage(tree(files), rules);
 }
 
 describe("folders of a package", () => {
@@ -83,20 +83,6 @@ describe("folders of a package", () => {
     const files = { "main.ts": "export type Options = 1;", "a/a.ts": 'import type { Options } from "../main.ts";' };
     expect(check(files)).toEqual([
       "apps/x/src/a/a.ts: imports apps/x/src/main.ts, which stands above all folders; move what folders share into a folder",
-    ]);
-  });
-
-  it("may form circles only where an exception says so, and the exception goes with the last circle", () => {
-    const a = 'import type { B } from "../b/b.ts"; export type A = B;';
-    const circle = {
-      "a/a.ts": a,
-      "b/b.ts": "export type B = 1;",
-      "b/c.ts": 'import type { A } from "../a/a.ts"; export type C = A;',
-    };
-    expect(check(circle)).toHaveLength(1);
-    expect(check(circle, { mayHaveFolderCircles: true })).toEqual([]);
-    expect(check({ "a/a.ts": a, "b/b.ts": "export type B = 1;" }, { mayHaveFolderCircles: true })).toEqual([
-      "apps/x/src: has no circle of folders any more; remove mayHaveFolderCircles from its rules",
     ]);
   });
 });

@@ -7,8 +7,6 @@ export interface PackageRules {
   readonly source: string;
   /** The packages of this project that it may import, by their names without `@airlock/`. */
   readonly mayImport: readonly string[];
-  /** Its folders still form circles. Default: no. */
-  readonly mayHaveFolderCircles?: boolean;
 }
 
 interface SourceFile {
@@ -42,13 +40,7 @@ export function checkPackage(files: ReadonlyMap<string, string>, rules: PackageR
   }
   for (const source of sources) problems.push(...checkSpecifiers(source, rules));
   problems.push(...fileCircles(sources));
-  const folders = folderProblems(sources, rules);
-  if (!rules.mayHaveFolderCircles) return [...problems, ...folders];
-  if (folders.length > 0) return problems;
-  return [
-    ...problems,
-    `${rules.source}: has no circle of folders any more; remove mayHaveFolderCircles from its rules`,
-  ];
+  return [...problems, ...folderProblems(sources, rules)];
 }
 
 function checkSpecifiers({ file, imports }: SourceFile, { source, mayImport }: PackageRules): readonly string[] {
