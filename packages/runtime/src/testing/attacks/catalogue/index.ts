@@ -1,4 +1,5 @@
 import type { Attack } from "../attack.ts";
+import { callTableAttacks } from "./call-tables.ts";
 import { exhaustionAttacks } from "./exhaustion.ts";
 import { hostSurfaceAttacks } from "./host-surface.ts";
 import { imageAttacks } from "./images.ts";
@@ -10,6 +11,7 @@ import { sandboxProcessAttacks } from "./sandbox-processes.ts";
 /** Every attack that a runtime has to withstand. */
 export const attacks: readonly Attack[] = [
   ...kernelAttacks,
+  ...callTableAttacks,
   ...hostSurfaceAttacks,
   ...sandboxProcessAttacks,
   ...exhaustionAttacks,
