@@ -6,10 +6,11 @@ import { type AllowRule, parseAllowRule } from "@airlock/job";
 import { describeWithEngines } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { EgressDenial } from "../contract/egress-denial.ts";
-import { createEgressEngine, type EgressEngine, type NamespaceAttachment } from "./egress-engine.ts";
+import type { EgressEngine, NamespaceAttachment } from "./egress-engine.ts";
 import { HostNetwork } from "./host/host-network.ts";
 import { ownerNames } from "./host/names.ts";
 import { runTool } from "./host/run-tool.ts";
+import { createEgressEngine } from "./nftables-engine.ts";
 import type { ConnectedPolicy } from "./policy/compile-policy.ts";
 import { type Agent, startAgent } from "./testing/agent.ts";
 import type { Zones } from "./testing/agent-messages.ts";
@@ -634,7 +635,7 @@ table ip service {
     it("stays in force when the executor is killed, and is cleared away by the next one", async () => {
       await using undo = new AsyncDisposableStack();
       const program = `
-        import { createEgressEngine } from ${JSON.stringify(new URL("./egress-engine.ts", import.meta.url).href)};
+        import { createEgressEngine } from ${JSON.stringify(new URL("./nftables-engine.ts", import.meta.url).href)};
         const engine = createEgressEngine(${JSON.stringify({ owner: ownerOf("crash"), networkNamespace: network.hostPath, upstreams })});
         const attachment = await engine.attachNamespace({
           sandboxId: "orphan", policy: { kind: "public" }, onDenied() {}, signal: new AbortController().signal,
@@ -707,7 +708,7 @@ table ip service {
 
     it("says what it can't enforce without privileges, and attaches nothing then", async () => {
       const program = `
-        import { createEgressEngine } from ${JSON.stringify(new URL("./egress-engine.ts", import.meta.url).href)};
+        import { createEgressEngine } from ${JSON.stringify(new URL("./nftables-engine.ts", import.meta.url).href)};
         const engine = createEgressEngine({ owner: "weak" });
         const sandbox = { sandboxId: "weak", policy: { kind: "public" }, onDenied() {}, signal: new AbortController().signal };
         const error = await engine.attachNamespace(sandbox).catch((error) => error);

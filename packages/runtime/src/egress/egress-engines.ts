@@ -1,6 +1,7 @@
 import type { EgressCapabilities } from "./capabilities.ts";
-import { createEgressEngine, type EgressEngine, type EgressOptions } from "./egress-engine.ts";
+import type { EgressEngine, EgressOptions } from "./egress-engine.ts";
 import { HostNetwork } from "./host/host-network.ts";
+import { createEgressEngine } from "./nftables-engine.ts";
 
 /** The engines of a runtime, one for each owner of its sandboxes. */
 export class EgressEngines {

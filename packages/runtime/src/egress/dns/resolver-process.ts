@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { runtimeFailed } from "../../contract/errors.ts";
+import { formatRange, type IpRange } from "../addresses/ip-range.ts";
 import type { HostNetwork } from "../host/host-network.ts";
 import { toolEnv } from "../host/run-tool.ts";
 import type { FromResolver, ToResolver } from "./messages.ts";
@@ -12,16 +13,17 @@ import type { Upstream } from "./upstream.ts";
 
 export interface ResolverOptions {
   readonly network: HostNetwork;
-  readonly upstreams: readonly Upstream[];
+  /** Name servers, read when the process starts. */
+  readonly upstreams: () => Promise<readonly Upstream[]>;
   /** Ranges that no answer may contain, as they are now. */
-  readonly closed: () => readonly string[];
+  readonly closed: () => readonly IpRange[];
   readonly port: number;
   /** Opens addresses; what it rejects with becomes a failed look-up. */
   readonly onPin: (request: PinRequest) => Promise<void>;
   readonly onDenied: (slot: number, name: string, isOverLimit: boolean) => void;
 }
 
-export type PinRequest = Extract<FromResolver, { kind: "pin" }>;
+type PinRequest = Extract<FromResolver, { kind: "pin" }>;
 
 interface Listener {
   readonly address: string;
@@ -75,13 +77,13 @@ const idleMs = 60_000;
  * Keeps the resolver's process: starts it with the first sandbox, starts it again when it dies, ends it when nobody needs
  * it. While it is not there look-ups fail at once.
  */
-export class ResolverProcess implements AsyncDisposable {
+export class ResolverProcess {
   readonly #options: ResolverOptions;
   readonly #listeners = new Map<number, Listener>();
   readonly #answers = new Map<string, (problem: string | null) => void>();
+  #upstreams: readonly Upstream[] = [];
   #child: Promise<ChildProcess> | undefined;
   #idle: NodeJS.Timeout | undefined;
-  #isClosed = false;
 
   constructor(options: ResolverOptions) {
     this.#options = options;
@@ -111,17 +113,17 @@ export class ResolverProcess implements AsyncDisposable {
     if (child?.connected) await this.#request(child, `unlistened ${slot}`, { kind: "unlisten", slot });
     if (this.#listeners.size > 0) return;
     clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => void this.#stop(), idleMs).unref();
+    this.#idle = setTimeout(() => void this.#end(), idleMs).unref();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosed = true;
+  /** Ends the process, until the next call of {@link listen}. */
+  async stop(): Promise<void> {
     clearTimeout(this.#idle);
     this.#listeners.clear();
-    await this.#stop();
+    await this.#end();
   }
 
-  async #stop(): Promise<void> {
+  async #end(): Promise<void> {
     const child = await this.#child?.catch(() => undefined);
     this.#child = undefined;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -136,6 +138,7 @@ export class ResolverProcess implements AsyncDisposable {
   }
 
   async #start(): Promise<ChildProcess> {
+    this.#upstreams = await this.#options.upstreams();
     const [file = "", ...args] = this.#options.network.command(
       // Just what it takes to read its own files and become nobody; that act takes the rest away.
       ...["setpriv", "--no-new-privs", "--bounding-set", "-all,+setuid,+setgid,+dac_read_search", "--"],
@@ -186,8 +189,8 @@ export class ResolverProcess implements AsyncDisposable {
   }
 
   #configure(child: ChildProcess): void {
-    const { upstreams, closed, port } = this.#options;
-    send(child, { kind: "configure", upstreams, closed: closed(), port });
+    const { closed, port } = this.#options;
+    send(child, { kind: "configure", upstreams: this.#upstreams, closed: closed().map(formatRange), port });
   }
 
   #onExit(child: ChildProcess): void {
@@ -204,7 +207,7 @@ export class ResolverProcess implements AsyncDisposable {
   }
 
   async #restart(): Promise<void> {
-    for (let failures = 1; !this.#isClosed && this.#listeners.size > 0; failures += 1) {
+    for (let failures = 1; this.#listeners.size > 0; failures += 1) {
       await sleep(restartDelayMs * failures, undefined, { ref: false });
       try {
         const child = await this.#started();

@@ -12,7 +12,10 @@ export interface OwnerNames {
   readonly globalId: bigint;
 }
 
-/** Of the tables of all owners. */
+/** Where iproute2 keeps named network namespaces. */
+export const namespacesDirectory = "/run/netns";
+
+/** Prefix of the tables of all owners. */
 export const tablePrefix = "airlock_";
 
 export function ownerNames(owner: string): OwnerNames {

@@ -1,5 +1,6 @@
 import type { AddressBlock } from "../addresses/address-pool.ts";
 import { formatRange } from "../addresses/ip-range.ts";
+import type { HostNetwork } from "./host-network.ts";
 
 /** The virtual cable between the host and one sandbox. */
 export interface SandboxLink {
@@ -60,6 +61,16 @@ export function sandboxEndCommands({ block, hasIpv6 }: SandboxLink): string {
         ]
       : []),
   ]);
+}
+
+/** Removes a link; one that went with its other end, the sandbox's namespace, is fine. */
+export async function deleteLink(network: HostNetwork, name: string): Promise<void> {
+  try {
+    await network.ip(`link delete ${name}\n`);
+  } catch (error) {
+    const { links } = await network.readState();
+    if (links.some((link) => link.name === name)) throw error;
+  }
 }
 
 /** Locally administered. */

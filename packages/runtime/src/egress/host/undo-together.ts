@@ -1,8 +1,8 @@
 /**
- * What has to be undone, all at the same time: removing a link takes the kernel tens of milliseconds of waiting, and none of
- * the parts of an attachment needs another one to be gone first.
+ * Runs undo actions all at the same time: removing a link takes the kernel tens of milliseconds of waiting, and no part of
+ * an attachment needs another one to be gone first.
  */
-export class Together {
+export class UndoTogether {
   readonly #actions: (() => Promise<void>)[] = [];
   readonly #last: (() => void)[] = [];
   #running: Promise<void> | undefined;
@@ -11,12 +11,12 @@ export class Together {
     this.#actions.push(action);
   }
 
-  /** Runs when all others have succeeded. */
+  /** Runs after all others have succeeded. */
   finally(action: () => void): void {
     this.#last.push(action);
   }
 
-  /** Once, however often it is called. @throws the error of the first action that failed, after all of them have ended. */
+  /** Runs once, however often it is called. @throws the error of the action that failed, after all of them have ended. */
   run(): Promise<void> {
     this.#running ??= this.#run();
     return this.#running;

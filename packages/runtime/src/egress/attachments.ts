@@ -1,0 +1,234 @@
+import { AirlockError } from "@airlock/job";
+import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
+import type { Abortable } from "../contract/runtime.ts";
+import type { AddressBlock, AddressPool } from "./addresses/address-pool.ts";
+import { formatRange, type IpRange } from "./addresses/ip-range.ts";
+import type { EgressCapabilities } from "./capabilities.ts";
+import type { ClosedDestinations } from "./closed-destinations.ts";
+import type { ResolverProcess } from "./dns/resolver-process.ts";
+import type { EgressAttachment, NamespaceAttachment, PreparedBridge, SandboxEgress } from "./egress-engine.ts";
+import type { CachedHostState } from "./host/cached-host-state.ts";
+import type { Forwarding } from "./host/forwarding.ts";
+import { HostNetwork } from "./host/host-network.ts";
+import { interfaceName, namespacesDirectory, type OwnerNames } from "./host/names.ts";
+import { deleteLink, hostEndCommands, sandboxEndCommands } from "./host/sandbox-link.ts";
+import { UndoTogether } from "./host/undo-together.ts";
+import { type CompiledPolicy, type ConnectedPolicy, compilePolicy } from "./policy/compile-policy.ts";
+import type { RuleTable } from "./rules/rule-table.ts";
+import type { RuleWatch } from "./rules/rule-watch.ts";
+import type { SandboxRules } from "./rules/ruleset.ts";
+
+export interface AttachmentsOptions {
+  readonly names: OwnerNames;
+  readonly network: HostNetwork;
+  readonly hostState: CachedHostState;
+  readonly forwarding: Forwarding;
+  readonly pool: AddressPool;
+  readonly closed: ClosedDestinations;
+  readonly table: RuleTable;
+  readonly watch: RuleWatch;
+  readonly resolver: ResolverProcess;
+  readonly capabilities: () => Promise<EgressCapabilities>;
+}
+
+/** Makes the networks of sandboxes, and removes each with everything that belongs to it. */
+export class Attachments {
+  readonly #with: AttachmentsOptions;
+  readonly #sandboxIds = new Map<number, string>();
+  /** Attachments that are being made. What they found in place must stay. */
+  #beingMade = 0;
+
+  constructor(options: AttachmentsOptions) {
+    this.#with = options;
+  }
+
+  get sandboxIds(): readonly string[] {
+    return [...this.#sandboxIds.values()];
+  }
+
+  get isInUse(): boolean {
+    return this.#sandboxIds.size > 0 || this.#beingMade > 0;
+  }
+
+  attachNamespace(
+    sandbox: SandboxEgress & Abortable & { readonly namespacePath?: string },
+  ): Promise<NamespaceAttachment> {
+    const { names, network, hostState, forwarding } = this.#with;
+    return this.#making(sandbox, async (undo) => {
+      const { sandboxId, signal } = sandbox;
+      const makeNamespace = async (): Promise<string> => {
+        if (sandbox.namespacePath !== undefined) return sandbox.namespacePath;
+        const name = `${names.namespacePrefix}${sandboxId}`;
+        await network.ip(`netns add ${name}\n`);
+        undo.add(() => network.ip(`netns delete ${name}\n`));
+        return `${namespacesDirectory}/${name}`;
+      };
+      const [{ block, rules }, namespacePath] = await settleAll([this.#reserve(sandbox, undo), makeNamespace()]);
+      signal.throwIfAborted();
+      const hasIpv6 = rules.ipv6Subnet !== null;
+      const link = {
+        interfaceName: rules.interfaceName,
+        alias: `airlock:${sandboxId}`,
+        namespacePath,
+        block,
+        mtu: forwarding.uplinkMtu(await hostState.read()),
+        hasIpv6,
+      };
+      undo.add(() => deleteLink(network, rules.interfaceName));
+      await network.ip(hostEndCommands(link));
+      await Promise.all([
+        new HostNetwork(namespacePath).ip(sandboxEndCommands(link)),
+        forwarding.prepareInterface(rules.interfaceName, hasIpv6),
+        this.#startDns(block, rules, undo),
+      ]);
+      signal.throwIfAborted();
+      return { ...this.#attachment(block, rules), namespacePath };
+    });
+  }
+
+  prepareBridge(sandbox: SandboxEgress & Abortable): Promise<PreparedBridge> {
+    const { network, forwarding } = this.#with;
+    return this.#making(sandbox, async (undo) => {
+      const { block, rules } = await this.#reserve(sandbox, undo);
+      const hasIpv6 = rules.ipv6Subnet !== null;
+      return {
+        ...this.#attachment(block, rules),
+        bridgeName: rules.interfaceName,
+        subnet: formatRange(block.subnet),
+        gateway: block.gateway,
+        ipv6: hasIpv6 ? { subnet: formatRange(block.ipv6.subnet), gateway: block.ipv6.gateway } : null,
+        activate: async () => {
+          const { links } = await network.readState();
+          if (!links.some(({ name }) => name === rules.interfaceName)) {
+            throw refusedByPolicy(
+              "the container engine's networks are out of the egress rules' reach",
+              "Run the executor and the container engine in the same network namespace.",
+            );
+          }
+          await forwarding.prepareInterface(rules.interfaceName, hasIpv6);
+          await this.#startDns(block, rules, undo);
+        },
+      };
+    });
+  }
+
+  /** Runs `make`. Undoes what it made when it fails, or else when the attachment is disposed. */
+  async #making<M extends object>(
+    { sandboxId, policy, signal }: SandboxEgress & Abortable,
+    make: (undo: UndoTogether) => Promise<M>,
+  ): Promise<M & AsyncDisposable> {
+    signal.throwIfAborted();
+    const { notes, ...can } = await this.#with.capabilities();
+    if (!can[policy.kind]) {
+      throw refusedByPolicy(
+        `the egress policy "${policy.kind}" can't be enforced here`,
+        notes[0] ?? 'Use the egress policy "none".',
+      );
+    }
+    if (!/^[a-z0-9-]{1,60}$/.test(sandboxId)) throw runtimeFailed(`"${sandboxId}" can't name a sandbox`);
+    const undo = new UndoTogether();
+    this.#beingMade += 1;
+    try {
+      const made = await make(undo);
+      return Object.assign(made, { [Symbol.asyncDispose]: () => undo.run() });
+    } catch (error) {
+      await undo.run().catch((left: unknown) => {
+        throw runtimeFailed(`the network of sandbox ${sandboxId} is half made`, new AggregateError([error, left]));
+      });
+      if (signal.aborted) throw signal.reason;
+      if (error instanceof AirlockError) throw error;
+      // Another executor may have taken addresses that looked free. The next attempt looks again.
+      this.#with.hostState.forget();
+      throw runtimeFailed(`cannot make the network of sandbox ${sandboxId}`, error);
+    } finally {
+      this.#beingMade -= 1;
+    }
+  }
+
+  /** Takes addresses and puts the sandbox's rules in place, before it has an interface that could send anything. */
+  async #reserve(
+    { sandboxId, policy, onDenied }: SandboxEgress,
+    undo: UndoTogether,
+  ): Promise<{ readonly block: AddressBlock; readonly rules: SandboxRules }> {
+    const { names, hostState, forwarding, pool, closed, table, watch } = this.#with;
+    await closed.refresh();
+    const compiled = compilePolicy(policy, closed.all);
+    const state = await hostState.read();
+    const { ipv6 } = await this.#with.capabilities();
+    await table.install();
+    await forwarding.prepareUplinks(state, destinations(compiled), ipv6);
+    const block = pool.take([...state.addresses, ...state.routes].flatMap(({ range }) => range ?? []));
+    if (block === undefined) {
+      throw runtimeFailed(
+        `the address pool ${formatRange(pool.range)} has no free block`,
+        undefined,
+        "Give this executor a larger pool, or one that does not overlap with the host's routes.",
+      );
+    }
+    const { slot } = block;
+    undo.finally(() => pool.giveBack(slot));
+    const rules: SandboxRules = {
+      slot,
+      interfaceName: interfaceName(names, slot),
+      gateway: block.gateway,
+      subnet: block.subnet,
+      ipv6Subnet: ipv6 ? block.ipv6.subnet : null,
+      policy: compiled,
+    };
+    undo.add(() => this.#removeRules(slot));
+    this.#sandboxIds.set(slot, sandboxId);
+    watch.start(slot, onDenied);
+    await table.add(rules);
+    return { block, rules };
+  }
+
+  async #removeRules(slot: number): Promise<void> {
+    const { table, watch } = this.#with;
+    // Reads what was denied since the last round, before the kernel forgets it.
+    await watch.poll();
+    watch.stop(slot);
+    try {
+      await table.remove(slot);
+    } finally {
+      this.#sandboxIds.delete(slot);
+    }
+  }
+
+  async #startDns({ slot, gateway }: AddressBlock, { policy }: SandboxRules, undo: UndoTogether): Promise<void> {
+    const { resolver } = this.#with;
+    undo.add(() => resolver.unlisten(slot));
+    await resolver.listen(slot, { address: gateway, policy: resolverPolicy(policy) });
+  }
+
+  #attachment(block: AddressBlock, { ipv6Subnet }: SandboxRules): Omit<EgressAttachment, typeof Symbol.asyncDispose> {
+    return {
+      // Two tries of two seconds each; asked again the resolver asks its upstreams again.
+      resolvConf: `nameserver ${block.gateway}\noptions timeout:5 attempts:2\n`,
+      address: block.address,
+      ipv6Address: ipv6Subnet === null ? null : block.ipv6.address,
+      replacePolicy: (policy) => this.#replacePolicy(block, policy),
+      reportDenied: () => this.#with.watch.poll(),
+    };
+  }
+
+  async #replacePolicy({ slot, gateway }: AddressBlock, policy: ConnectedPolicy): Promise<void> {
+    const { closed, table, resolver } = this.#with;
+    const compiled = compilePolicy(policy, closed.all);
+    await table.replacePolicy(slot, compiled);
+    await resolver.listen(slot, { address: gateway, policy: resolverPolicy(compiled) });
+  }
+}
+
+function destinations(policy: CompiledPolicy): readonly IpRange[] {
+  return policy.kind === "allow" ? [...policy.privateRanges, ...policy.publicRanges].map(({ range }) => range) : [];
+}
+
+function resolverPolicy(policy: CompiledPolicy) {
+  return policy.kind === "public" ? policy : { kind: "allow" as const, names: policy.names };
+}
+
+/** Waits for both before it fails, so that both have registered what has to be undone. */
+async function settleAll<A, B>([a, b]: readonly [Promise<A>, Promise<B>]): Promise<readonly [A, B]> {
+  await Promise.allSettled([a, b]);
+  return [await a, await b];
+}

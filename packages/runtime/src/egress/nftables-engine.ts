@@ -1,0 +1,170 @@
+import { randomInt } from "node:crypto";
+import type { Abortable } from "../contract/runtime.ts";
+import { AddressPool, defaultPool } from "./addresses/address-pool.ts";
+import { Attachments } from "./attachments.ts";
+import { type EgressCapabilities, findProblem } from "./capabilities.ts";
+import { ClosedDestinations } from "./closed-destinations.ts";
+import { ResolverProcess } from "./dns/resolver-process.ts";
+import type { Upstream } from "./dns/upstream.ts";
+import { readHostUpstreams } from "./dns/upstream-servers.ts";
+import type {
+  EgressEngine,
+  EgressOptions,
+  NamespaceAttachment,
+  PreparedBridge,
+  SandboxEgress,
+} from "./egress-engine.ts";
+import { CachedHostState } from "./host/cached-host-state.ts";
+import { Forwarding } from "./host/forwarding.ts";
+import { HostNetwork } from "./host/host-network.ts";
+import { type OwnerNames, ownerNames, tablePrefix } from "./host/names.ts";
+import { removeLeftovers } from "./leftovers.ts";
+import { Pins } from "./rules/pins.ts";
+import { RuleTable } from "./rules/rule-table.ts";
+import { RuleWatch } from "./rules/rule-watch.ts";
+
+export function createEgressEngine(options: EgressOptions & { readonly owner: string }): EgressEngine {
+  return new NftablesEngine(options);
+}
+
+/** Puts the parts together: the rules, what watches over them, the resolver and the attachments. */
+class NftablesEngine implements EgressEngine {
+  readonly #options: EgressOptions;
+  readonly #names: OwnerNames;
+  readonly #network: HostNetwork;
+  readonly #hostState: CachedHostState;
+  readonly #forwarding: Forwarding;
+  readonly #table: RuleTable;
+  readonly #resolver: ResolverProcess;
+  readonly #attachments: Attachments;
+  #capabilities: Promise<EgressCapabilities> | undefined;
+
+  constructor(options: EgressOptions & { readonly owner: string }) {
+    this.#options = options;
+    this.#names = ownerNames(options.owner);
+    this.#network = new HostNetwork(options.networkNamespace);
+    this.#hostState = new CachedHostState(this.#network, this.#names.interfacePrefix);
+    this.#forwarding = new Forwarding(this.#network);
+    const pool = new AddressPool(options.pool ?? defaultPool, this.#names.globalId);
+    const closed = new ClosedDestinations({
+      pools: [pool.range, pool.ipv6Range],
+      ranges: options.closed ?? [],
+      hosts: options.closedHosts ?? [],
+      ...(options.lookUp ? { lookUp: options.lookUp } : {}),
+      apply: async (ranges) => {
+        await this.#table.close(ranges);
+        this.#resolver.configure();
+      },
+    });
+    // Above the range that the kernel gives to outgoing connections by default.
+    const resolverPort = randomInt(61_000, 65_536);
+    this.#table = new RuleTable({
+      network: this.#network,
+      names: this.#names,
+      pools: closed.pools,
+      closed: () => closed.given,
+      resolverPort,
+    });
+    const watch = new RuleWatch({
+      table: this.#table,
+      network: this.#network,
+      refreshClosed: () => closed.refresh(),
+      onProblem: options.onProblem ?? (() => {}),
+    });
+    const pins = new Pins({ table: this.#table, closed: () => closed.all });
+    this.#resolver = new ResolverProcess({
+      network: this.#network,
+      upstreams: () => this.#upstreams(),
+      closed: () => closed.all,
+      port: resolverPort,
+      onPin: (request) => pins.open(request),
+      onDenied: (slot, name, isOverLimit) =>
+        watch.report(slot, { kind: "name", name, ...(isOverLimit ? { isOverLimit } : {}) }),
+    });
+    this.#attachments = new Attachments({
+      names: this.#names,
+      network: this.#network,
+      hostState: this.#hostState,
+      forwarding: this.#forwarding,
+      pool,
+      closed,
+      table: this.#table,
+      watch,
+      resolver: this.#resolver,
+      capabilities: () => this.capabilities(),
+    });
+  }
+
+  capabilities(): Promise<EgressCapabilities> {
+    this.#capabilities ??= this.#findCapabilities();
+    return this.#capabilities;
+  }
+
+  attachNamespace(
+    sandbox: SandboxEgress & Abortable & { readonly namespacePath?: string },
+  ): Promise<NamespaceAttachment> {
+    return this.#attachments.attachNamespace(sandbox);
+  }
+
+  prepareBridge(sandbox: SandboxEgress & Abortable): Promise<PreparedBridge> {
+    return this.#attachments.prepareBridge(sandbox);
+  }
+
+  async collect({ keep, signal }: Abortable & { readonly keep: ReadonlySet<string> }): Promise<readonly string[]> {
+    if (!(await this.capabilities()).public) return [];
+    const removed = await removeLeftovers({
+      names: this.#names,
+      network: this.#network,
+      keep: new Set([...keep, ...this.#attachments.sandboxIds]),
+      signal,
+    });
+    await this.#removeUnusedTable();
+    return removed;
+  }
+
+  async close(): Promise<void> {
+    // If the capabilities were never asked for, nothing was made.
+    if (!(await this.#capabilities)?.public) return;
+    await this.#resolver.stop();
+    await this.#removeUnusedTable();
+  }
+
+  async #removeUnusedTable(): Promise<void> {
+    await this.#table.removeIf(
+      async () => {
+        const { links } = await this.#network.readState();
+        // Without rules, what is left of a sandbox would be open.
+        const hasLinks = links.some(({ name }) => name.startsWith(this.#names.interfacePrefix));
+        // Asked last: an attachment that begins later makes the table anew.
+        return !hasLinks && !this.#attachments.isInUse;
+      },
+      async () => {
+        // Another executor on this machine needs forwarding for as long as it has rules.
+        if (!(await this.#network.hasTable(tablePrefix))) await this.#forwarding.restore();
+      },
+    );
+  }
+
+  async #findCapabilities(): Promise<EgressCapabilities> {
+    const problem = await findProblem();
+    if (problem !== null) return { public: false, allow: false, ipv6: false, notes: [problem], linkNotes: [] };
+    const [forwarding, upstreams] = await Promise.all([
+      this.#hostState.read().then((state) => this.#forwarding.inspect(state)),
+      this.#upstreams(),
+    ]);
+    return {
+      public: true,
+      allow: true,
+      ipv6: forwarding.ipv6,
+      linkNotes: forwarding.firewallNotes,
+      notes: [
+        ...forwarding.notes,
+        ...(upstreams.length > 0 ? [] : ["Names don't resolve in sandboxes: the host has no name server; set one."]),
+      ],
+    };
+  }
+
+  async #upstreams(): Promise<readonly Upstream[]> {
+    return this.#options.upstreams ?? (await readHostUpstreams());
+  }
+}

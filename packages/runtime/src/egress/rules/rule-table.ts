@@ -1,0 +1,156 @@
+import type { IpRange } from "../addresses/ip-range.ts";
+import type { HostNetwork } from "../host/host-network.ts";
+import type { OwnerNames } from "../host/names.ts";
+import { ToolError } from "../host/run-tool.ts";
+import type { CompiledPolicy } from "../policy/compile-policy.ts";
+import {
+  baseRuleset,
+  closingRuleset,
+  type Pin,
+  pinRuleset,
+  type SandboxRules,
+  sandboxRemoval,
+  sandboxRuleset,
+} from "./ruleset.ts";
+
+export interface RuleTableOptions {
+  readonly network: HostNetwork;
+  readonly names: OwnerNames;
+  readonly pools: readonly IpRange[];
+  /** Ranges that are closed to every sandbox, as they are now. */
+  readonly closed: () => readonly IpRange[];
+  readonly resolverPort: number;
+}
+
+/**
+ * The owner's table in the kernel, and everything needed to restore it from nothing. Transactions run one after another,
+ * so each sees the result of the one before.
+ */
+export class RuleTable {
+  readonly #options: RuleTableOptions;
+  readonly #sandboxes = new Map<number, SandboxRules>();
+  #installed: Promise<void> | undefined;
+  #transactions: Promise<unknown> = Promise.resolve();
+
+  constructor(options: RuleTableOptions) {
+    this.#options = options;
+  }
+
+  get sandboxes(): ReadonlyMap<number, SandboxRules> {
+    return this.#sandboxes;
+  }
+
+  /** Makes the table with the first call. */
+  install(): Promise<void> {
+    this.#installed ??= this.#transaction(() => this.#writeAll()).catch((error: unknown) => {
+      this.#installed = undefined;
+      throw error;
+    });
+    return this.#installed;
+  }
+
+  add(rules: SandboxRules): Promise<void> {
+    const { names, resolverPort } = this.#options;
+    return this.#transaction(async () => {
+      await this.#nft(sandboxRuleset(names, rules, resolverPort));
+      this.#sandboxes.set(rules.slot, rules);
+    });
+  }
+
+  replacePolicy(slot: number, policy: CompiledPolicy): Promise<void> {
+    const { names, resolverPort } = this.#options;
+    return this.#transaction(async () => {
+      const rules = this.#sandboxes.get(slot);
+      if (rules === undefined) return;
+      const next = { ...rules, policy };
+      await this.#nft(sandboxRemoval(names, rules) + sandboxRuleset(names, next, resolverPort));
+      this.#sandboxes.set(slot, next);
+    });
+  }
+
+  remove(slot: number): Promise<void> {
+    return this.#transaction(async () => {
+      const rules = this.#sandboxes.get(slot);
+      if (rules === undefined) return;
+      this.#sandboxes.delete(slot);
+      await this.#writeOrRestore(sandboxRemoval(this.#options.names, rules));
+    });
+  }
+
+  /** Closes further ranges to every sandbox. They are in {@link RuleTableOptions.closed} already. */
+  async close(ranges: readonly IpRange[]): Promise<void> {
+    if (this.#installed === undefined) return;
+    await this.#transaction(() => this.#writeOrRestore(closingRuleset(this.#options.names, ranges)));
+  }
+
+  pin(pins: () => readonly Pin[]): Promise<void> {
+    return this.#transaction(() =>
+      this.#nft(
+        pinRuleset(
+          this.#options.names,
+          pins().filter(({ slot }) => this.#sandboxes.has(slot)),
+        ),
+      ),
+    );
+  }
+
+  /** Runs `inspect` between two transactions and writes all rules anew unless it finds them in place. */
+  restoreUnless(inspect: (listing: unknown) => boolean): Promise<"in place" | "restored"> {
+    return this.#transaction(async () => {
+      if (this.#sandboxes.size === 0) return "in place";
+      const listing = await this.#listSets();
+      if (listing !== undefined && inspect(listing)) return "in place";
+      await this.#writeAll();
+      return "restored";
+    });
+  }
+
+  /** Removes the table if it `isUnused`, and calls `onRemoved` before any other transaction. */
+  async removeIf(isUnused: () => Promise<boolean>, onRemoved: () => Promise<void>): Promise<void> {
+    const { names, network } = this.#options;
+    await this.#transaction(async () => {
+      if (!(await network.hasTable(names.table)) || !(await isUnused())) return;
+      this.#installed = undefined;
+      await this.#nft(`delete table inet ${names.table}\n`);
+      await onRemoved();
+    });
+  }
+
+  async #listSets(): Promise<unknown> {
+    const { names, network } = this.#options;
+    try {
+      return await network.nftList("sets", "table", "inet", names.table);
+    } catch (error) {
+      // There is no such table.
+      if (error instanceof ToolError) return undefined;
+      throw error;
+    }
+  }
+
+  async #writeOrRestore(text: string): Promise<void> {
+    try {
+      await this.#nft(text);
+    } catch (error) {
+      if (!(error instanceof ToolError)) throw error;
+      // Another program flushed the rules, or an older nft does not merge ranges.
+      await this.#writeAll();
+    }
+  }
+
+  #writeAll(): Promise<void> {
+    const { names, pools, closed, resolverPort } = this.#options;
+    const base = baseRuleset({ names, pools, closed: closed(), resolverPort });
+    const sandboxes = [...this.#sandboxes.values()].map((rules) => sandboxRuleset(names, rules, resolverPort));
+    return this.#nft(base + sandboxes.join(""));
+  }
+
+  #nft(text: string): Promise<void> {
+    return this.#options.network.nft(text);
+  }
+
+  #transaction<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#transactions.then(run);
+    this.#transactions = result.catch(() => {});
+    return result;
+  }
+}

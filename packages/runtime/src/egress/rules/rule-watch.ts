@@ -1,0 +1,88 @@
+import { errorMessage } from "@airlock/job";
+import type { EgressDenial } from "../../contract/egress-denial.ts";
+import type { HostNetwork } from "../host/host-network.ts";
+import { DenialReporter, parseDenied } from "./denied-destinations.ts";
+import type { RuleTable } from "./rule-table.ts";
+
+const intervalMs = 1000;
+
+export interface RuleWatchOptions {
+  readonly table: RuleTable;
+  readonly network: HostNetwork;
+  /** Closes the addresses that closed hosts got meanwhile. */
+  readonly refreshClosed: () => Promise<void>;
+  readonly onProblem: (problem: string) => void;
+}
+
+/**
+ * Looks at the rules every second while there are sandboxes: reports what was denied, restores rules that another program
+ * flushed, and takes the sandboxes off the network while that fails.
+ */
+export class RuleWatch {
+  readonly #options: RuleWatchOptions;
+  readonly #reporters = new Map<number, DenialReporter>();
+  #timer: NodeJS.Timeout | undefined;
+  #polling: Promise<void> | undefined;
+
+  constructor(options: RuleWatchOptions) {
+    this.#options = options;
+  }
+
+  start(slot: number, onDenied: (denial: EgressDenial) => void): void {
+    this.#reporters.set(slot, new DenialReporter(onDenied));
+    this.#timer ??= setInterval(() => void this.#round(), intervalMs).unref();
+  }
+
+  stop(slot: number): void {
+    this.#reporters.delete(slot);
+    if (this.#reporters.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  report(slot: number, denial: EgressDenial): void {
+    this.#reporters.get(slot)?.add(denial);
+  }
+
+  /** Calls that come while one is under way share it. Never rejects. */
+  poll(): Promise<void> {
+    this.#polling ??= this.#inspect().finally(() => {
+      this.#polling = undefined;
+    });
+    return this.#polling;
+  }
+
+  async #round(): Promise<void> {
+    await this.poll();
+    try {
+      await this.#options.refreshClosed();
+    } catch (error) {
+      this.#options.onProblem(`addresses that must be closed can't be: ${errorMessage(error)}`);
+      await this.#cutLinks();
+    }
+  }
+
+  async #inspect(): Promise<void> {
+    const { table, onProblem } = this.#options;
+    try {
+      const outcome = await table.restoreUnless((listing) => {
+        const denied = parseDenied(listing);
+        for (const [slot, denials] of denied) for (const denial of denials) this.report(slot, denial);
+        return [...table.sandboxes.keys()].every((slot) => denied.has(slot));
+      });
+      if (outcome === "in place") return;
+      onProblem("another program flushed the host's nftables rules; those of the sandboxes were restored");
+    } catch (error) {
+      onProblem(`the rules of the sandboxes can't be kept in place: ${errorMessage(error)}`);
+      await this.#cutLinks();
+    }
+  }
+
+  /** A sandbox whose rules can't be enforced must not be connected. */
+  async #cutLinks(): Promise<void> {
+    const { table, network } = this.#options;
+    const commands = [...table.sandboxes.values()].map(({ interfaceName }) => `link set ${interfaceName} down\n`);
+    // A link may be gone already, and `ip` may fail as nft did. The next round tries again.
+    await Promise.allSettled(commands.map((command) => network.ip(command)));
+  }
+}
