@@ -18,6 +18,7 @@ export {
   shellLessImage,
   writeOciLayout,
 } from "./fixture-images.ts";
+export { type FlawedRepository, makeFlawedRepository, type RepositoryFlaw } from "./flawed-repositories.ts";
 export { type FuzzParameters, fuzzParameters } from "./fuzz-parameters.ts";
 export { type HostileRepositoryName, hostileRepositoryNames, makeHostileRepository } from "./hostile-repositories.ts";
 export {

@@ -1,5 +1,6 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
+import { type GitSettings, gitEnvironment, minimumGitVersion } from "@airlock/git";
 import { AirlockError } from "@airlock/job";
 
 export interface GitEnvironment {
@@ -13,7 +14,7 @@ export interface GitCommand {
   readonly gitDirectory: string;
   readonly args: readonly string[];
   /** Configuration that must not stand on the command line, where every process of the machine reads it. */
-  readonly config?: Readonly<Record<string, string>>;
+  readonly config?: GitSettings;
   readonly env?: Readonly<Record<string, string>>;
   /** Enforced by the kernel, for git and what it starts. */
   readonly limits?: GitLimits;
@@ -39,62 +40,18 @@ export class GitError extends Error {
   }
 }
 
-/**
- * Configuration for every git on the host. The repositories come from strangers: nothing in them may make git run a
- * program, speak another protocol than the one asked for, or keep objects that are malformed.
- */
-const hardening: Readonly<Record<string, string>> = {
-  "core.hooksPath": "/dev/null",
-  "core.fsmonitor": "false",
-  "core.askPass": "",
-  "credential.helper": "",
-  "protocol.ext.allow": "never",
-  "safe.bareRepository": "explicit",
-  "submodule.recurse": "false",
-  "fetch.recurseSubmodules": "false",
-  "gc.auto": "0",
-  "maintenance.auto": "false",
-  "fetch.fsckObjects": "true",
-  "fetch.unpackLimit": "1",
-  // Defects of old tools that stand in many histories and harm nobody.
-  "fetch.fsck.zeroPaddedFilemode": "ignore",
-  "fetch.fsck.missingSpaceBeforeDate": "ignore",
-  "fetch.fsck.badTimezone": "ignore",
-  "fetch.fsck.missingNameBeforeEmail": "ignore",
-  "fetch.fsck.missingEmail": "ignore",
-  "http.lowSpeedLimit": "1000",
-  "http.lowSpeedTime": "60",
-};
-
 export type GitProcess = ChildProcessByStdio<Writable, Readable, Readable>;
 
 /** Starts git in a process group of its own, with a minimal environment. */
 export function spawnGit(environment: GitEnvironment, command: GitCommand): GitProcess {
-  const config = Object.entries({ ...hardening, ...command.config });
-  const configEnv = Object.fromEntries(
-    config.flatMap(([key, value], index) => [
-      [`GIT_CONFIG_KEY_${index}`, key],
-      [`GIT_CONFIG_VALUE_${index}`, value],
-    ]),
-  );
   const [program, args] = withLimits([`--git-dir=${command.gitDirectory}`, ...command.args], command.limits);
   const child = spawn(program, args, {
     cwd: environment.home,
     stdio: ["pipe", "pipe", "pipe"],
     detached: true,
     env: {
-      PATH: environment.path,
-      HOME: environment.home,
-      LC_ALL: "C",
-      GIT_CONFIG_NOSYSTEM: "1",
-      GIT_CONFIG_GLOBAL: "/dev/null",
-      GIT_ATTR_NOSYSTEM: "1",
-      GIT_TERMINAL_PROMPT: "0",
-      GIT_NO_LAZY_FETCH: "1",
-      GIT_NO_REPLACE_OBJECTS: "1",
+      ...gitEnvironment({ ...environment, ...(command.config ? { settings: command.config } : {}) }),
       GIT_SSH_COMMAND: "ssh -o BatchMode=yes -o ConnectTimeout=15",
-      GIT_CONFIG_COUNT: String(config.length),
-      ...configEnv,
       ...command.env,
     },
   });
@@ -185,7 +142,7 @@ export async function runGit(
 export function gitMissing(cause: unknown): AirlockError {
   return new AirlockError("git is not installed where the instance runs", {
     code: "git-missing",
-    hint: "Install git 2.30 or newer.",
+    hint: `Install git ${minimumGitVersion} or newer.`,
     cause,
   });
 }

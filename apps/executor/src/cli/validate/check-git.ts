@@ -1,3 +1,4 @@
+import { minimumGitVersion } from "@airlock/git";
 import { AirlockError } from "@airlock/job";
 import type { Config } from "../../config/options.ts";
 import { isOlder, parseVersion } from "../../versions/version.ts";
@@ -5,8 +6,7 @@ import { refuseUnsafeVersions, versionFindings } from "../../versions/version-fi
 import { Git } from "../../workspace/checkout/git.ts";
 import type { Check } from "./check.ts";
 
-const minimum = "2.29.0";
-const hint = "Install git 2.29 or newer: executor install git, or apt-get install -y git";
+const hint = `Install git ${minimumGitVersion} or newer: executor install git, or apt-get install -y git`;
 
 /** That git runs, can what the workspace needs of it, and has no known holes. */
 export function checkGit({ workspace, dataDir, minimumVersions }: Config): Check {
@@ -17,7 +17,7 @@ export function checkGit({ workspace, dataDir, minimumVersions }: Config): Check
       const version = await git.version(signal).catch((cause: unknown) => {
         throw new AirlockError("git does not run", { code: "git-missing", hint, cause });
       });
-      const [parsed, needed] = [parseVersion(version), parseVersion(minimum)];
+      const [parsed, needed] = [parseVersion(version), parseVersion(minimumGitVersion)];
       if (parsed && needed && isOlder(parsed, needed)) {
         throw new AirlockError(`git ${version} is too old`, { code: "git-too-old", hint });
       }

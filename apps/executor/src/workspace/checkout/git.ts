@@ -1,9 +1,10 @@
+import { type GitSettings, gitEnvironment } from "@airlock/git";
 import { type HostCommandResult, runHostCommand } from "../../host/host-command.ts";
 import { checkoutInvalid, checkoutUnavailable } from "./checkout-errors.ts";
 
 export interface GitOptions {
   readonly signal: AbortSignal;
-  /** Sent to the instance with every request; reaches git through its environment, see `credentialEnvironment`. */
+  /** Sent to the instance with every request; reaches git through its environment, see `credentialSettings`. */
   readonly credentials?: { readonly url: URL; readonly headers: Readonly<Record<string, string>> };
   /** Whether a repository of this machine is the source. */
   readonly localTransport?: boolean;
@@ -11,46 +12,6 @@ export interface GitOptions {
   readonly onStderr?: (bytes: Buffer) => void;
   readonly stdin?: string | Buffer;
 }
-
-/**
- * Configuration that every command of ours carries, so that neither the machine's nor a repository's own can make git
- * run a program, follow the repository out of its directory, or talk to anybody but the instance.
- */
-const hardening = [
-  "core.hooksPath=/dev/null",
-  "core.fsmonitor=false",
-  "core.symlinks=true",
-  "core.protectHFS=true",
-  "core.protectNTFS=true",
-  "core.logAllRefUpdates=false",
-  "core.attributesFile=/dev/null",
-  "core.excludesFile=/dev/null",
-  "submodule.recurse=false",
-  "fetch.recurseSubmodules=false",
-  "gc.auto=0",
-  "maintenance.auto=false",
-  "credential.helper=",
-  "http.followRedirects=false",
-  "protocol.version=2",
-  "protocol.allow=never",
-  "transfer.fsckObjects=true",
-  // Blemishes of old commits and trees that many honest repositories carry and that put nothing in danger.
-  ...[
-    "badDate",
-    "badDateOverflow",
-    "badEmail",
-    "badName",
-    "badTimezone",
-    "missingEmail",
-    "missingNameBeforeEmail",
-    "missingSpaceBeforeDate",
-    "missingSpaceBeforeEmail",
-    "missingTaggerEntry",
-    "badTagName",
-    "zeroPaddedDate",
-    "zeroPaddedFilemode",
-  ].map((blemish) => `fetch.fsck.${blemish}=ignore`),
-];
 
 /** Runs git on the host. Only in directories that no step of a job has touched. */
 export class Git {
@@ -67,13 +28,20 @@ export class Git {
 
   /** An exit code other than 0 is a result. */
   async run(args: readonly string[], options: GitOptions): Promise<HostCommandResult> {
-    const transports = options.localTransport
-      ? ["protocol.file.allow=always", "transfer.fsckObjects=false"]
-      : ["protocol.http.allow=always", "protocol.https.allow=always"];
-    const settings = [...hardening, ...transports].flatMap((setting) => ["-c", setting]);
+    const transports: GitSettings = options.localTransport
+      ? // Objects were checked when they came into the mirror.
+        { "protocol.file.allow": "always", "fetch.fsckObjects": "false" }
+      : { "protocol.http.allow": "always", "protocol.https.allow": "always" };
     const { signal, onStdout, onStderr, stdin } = options;
-    return await runHostCommand(["git", ...settings, ...args], {
-      env: { ...this.#environment(), ...credentialEnvironment(options.credentials) },
+    return await runHostCommand(["git", ...args], {
+      env: {
+        ...gitEnvironment({
+          path: this.#path,
+          home: this.#homeDir,
+          settings: { ...transports, ...credentialSettings(options.credentials) },
+        }),
+        ...(this.#certificateFile === null ? {} : { GIT_SSL_CAINFO: this.#certificateFile }),
+      },
       signal,
       ...(onStdout ? { onStdout } : {}),
       ...(onStderr ? { onStderr } : {}),
@@ -92,39 +60,17 @@ export class Git {
     const { stdout } = await this.check(["version"], { signal });
     return /\d+\.\d+(?:\.\d+)*/.exec(stdout)?.[0] ?? "";
   }
-
-  #environment(): Record<string, string> {
-    return {
-      PATH: this.#path,
-      HOME: this.#homeDir,
-      LC_ALL: "C",
-      TZ: "UTC",
-      GIT_CONFIG_NOSYSTEM: "1",
-      GIT_CONFIG_GLOBAL: "/dev/null",
-      GIT_ATTR_NOSYSTEM: "1",
-      GIT_TERMINAL_PROMPT: "0",
-      GIT_ASKPASS: "",
-      GIT_LFS_SKIP_SMUDGE: "1",
-      GIT_ADVICE: "0",
-      ...(this.#certificateFile === null ? {} : { GIT_SSL_CAINFO: this.#certificateFile }),
-    };
-  }
 }
 
 /**
- * The headers as configuration in git's environment: on no command line, in no file, and gone with the process. Only
- * this user and root can read it, on the host. A proxy on the loopback interface, the protocol's own way, lets every
- * local user fetch with the job's credentials as long as it stands.
+ * The headers as settings in git's environment: on no command line, in no file, and gone with the process. Only this
+ * user and root can read it, on the host. A proxy on the loopback interface, as the original executor has one, would
+ * let every local user fetch with the job's credentials while it runs.
  */
-function credentialEnvironment(credentials: GitOptions["credentials"]): Record<string, string> {
+function credentialSettings(credentials: GitOptions["credentials"]): GitSettings {
   if (!credentials) return {};
-  const headers = Object.entries(credentials.headers);
-  const environment: Record<string, string> = { GIT_CONFIG_COUNT: String(headers.length) };
-  for (const [index, [name, value]] of headers.entries()) {
-    environment[`GIT_CONFIG_KEY_${index}`] = `http.${credentials.url.href}.extraHeader`;
-    environment[`GIT_CONFIG_VALUE_${index}`] = `${name}: ${value}`;
-  }
-  return environment;
+  const { url, headers } = credentials;
+  return { [`http.${url.href}.extraHeader`]: Object.entries(headers).map(([name, value]) => `${name}: ${value}`) };
 }
 
 /** What git says when the repository or the commit itself is the problem: trying again is no help. */

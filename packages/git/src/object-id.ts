@@ -1,0 +1,17 @@
+/** The hash function of a repository's object ids. */
+export type ObjectFormat = "sha1" | "sha256";
+
+const digits: Readonly<Record<ObjectFormat, number>> = { sha1: 40, sha256: 64 };
+
+/** Whether the text is a full object id of this format. Without a format: of either. */
+export function isObjectId(text: string, format?: ObjectFormat): boolean {
+  if (!/^[0-9a-f]+$/.test(text)) return false;
+  return format === undefined ? objectFormatOf(text) !== undefined : text.length === digits[format];
+}
+
+/** The format that a full object id is of; `undefined`: it is not one. */
+export function objectFormatOf(id: string): ObjectFormat | undefined {
+  if (!/^[0-9a-f]+$/.test(id)) return undefined;
+  if (id.length === digits.sha1) return "sha1";
+  return id.length === digits.sha256 ? "sha256" : undefined;
+}
