@@ -191,6 +191,17 @@ describe("`job submit`", () => {
     });
   });
 
+  it.each([{ json: [] }, { json: ["--json"] }])("prints the instance's warnings on stderr, %o", async ({ json }) => {
+    const warnings = ['the revision "1.0" could be a tag or a branch\u001b[2J'];
+    const view = jobView({ warnings });
+    await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, view, 201) });
+    const { code, stdout, stderr } = await airlock(["job", "submit", "--image", "x", ...json, "--", "ls"], {
+      env: instance.env,
+    });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: 'warning: the revision "1.0" could be a tag or a branch\n' });
+    expect(stdout).not.toContain("warning:");
+  });
+
   it("takes a job file from standard input, with what the command line says otherwise", async () => {
     await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, jobView(), 201) });
     const stdin = "queue: a\nsteps:\n  - { image: x, run: ls, env: { A: '1', B: '1' } }\n";

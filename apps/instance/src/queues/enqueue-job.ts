@@ -9,6 +9,8 @@ export interface NewJob {
   readonly repository: string | null;
   /** Full SHA; `null` without a repository. */
   readonly commit: string | null;
+  /** What the submitter is to know, a sentence each; kept with the job. */
+  readonly warnings?: readonly string[];
   /** The same key with the same spec names the same job. */
   readonly idempotencyKey: string | null;
 }
@@ -31,7 +33,7 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
   // in the same moment may share a turn, which costs nobody more than that one place.
   const { rows } = await sql<{ id: number }>`/* prepared: enqueue */
     insert into jobs (queue, priority, spec, labels, namespace, cpu_millis, memory_bytes, disk_bytes, turn, repository,
-      revision, commit, idempotency_key, idempotency_sha256)
+      revision, commit, warnings, idempotency_key, idempotency_sha256)
     select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${spec.namespace}::text,
       ${cpuMillis}::bigint, ${toBytes(memory)}::bigint, ${toBytes(disk)}::bigint,
       greatest(
@@ -43,7 +45,8 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
         (select min(turn) from jobs where state = 'processing' and queue = ${spec.queue}
           and priority = ${spec.priority}::integer),
         0),
-      ${job.repository}::text, ${spec.revision}::text, ${job.commit}::text, ${job.idempotencyKey}::text, ${digest}::bytea
+      ${job.repository}::text, ${spec.revision}::text, ${job.commit}::text, ${job.warnings ?? []}::text[],
+      ${job.idempotencyKey}::text, ${digest}::bytea
     from queues where name = ${spec.queue}
     on conflict (idempotency_key) where idempotency_key is not null do nothing
     returning id`.execute(db);

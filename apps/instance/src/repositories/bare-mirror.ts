@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { isObjectId, type ObjectFormat, objectFormatOf } from "@airlock/git";
 import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
 import { type GitEnvironment, GitError, type GitLimits, runGit } from "./git.ts";
 import { exceededBy, fetchMemoryBytes, type MirrorLimits, tooLarge, usedBytes, watchMirror } from "./mirror-limits.ts";
@@ -18,7 +19,8 @@ export interface BareMirrorOptions {
 
 const fetchTimeoutMs = 30 * 60_000;
 const localTimeoutMs = 60_000;
-const fullSha = /^[0-9a-f]{40}$/;
+/** Of commits whose abbreviated id is also a name; more would help nobody to choose. */
+const maxAlternatives = 5;
 
 /** One repository's bare mirror on disk: branches, tags, and whatever single commits were asked for. */
 export class BareMirror {
@@ -28,6 +30,7 @@ export class BareMirror {
   readonly #localConfigFile: string;
   readonly #limits: MirrorLimits;
   #opened = false;
+  #format: ObjectFormat | null = null;
   #last: Promise<void> = Promise.resolve();
 
   constructor(options: BareMirrorOptions) {
@@ -62,11 +65,21 @@ export class BareMirror {
   }
 
   async #fetch(source: RepositorySource, signal: AbortSignal): Promise<void> {
-    await this.#open();
+    await this.#open("sha1");
     const head = await this.#remoteHead(source, signal);
+    const format = objectFormatOf(head.sha ?? "");
+    if (format && format !== (await this.#objectFormat())) await this.#startOver(format);
     const refspecs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
     if (head.sha) refspecs.push("+HEAD:refs/airlock/HEAD");
-    await this.#take(source, [...fetchArgs, "--prune", "origin", ...refspecs], signal);
+    const args = [...fetchArgs, "--prune", "origin", ...refspecs];
+    try {
+      await this.#take(source, args, signal);
+    } catch (error) {
+      // Without a HEAD, only the fetch itself tells which object format the source has.
+      if (!isFormatMismatch(error)) throw error;
+      await this.#startOver((await this.#objectFormat()) === "sha1" ? "sha256" : "sha1");
+      await this.#take(source, args, signal);
+    }
     if (head.symref) await this.#local(["symbolic-ref", "HEAD", head.symref], signal);
     else if (head.sha) await this.#local(["update-ref", "--no-deref", "HEAD", head.sha], signal);
   }
@@ -75,7 +88,7 @@ export class BareMirror {
   async fetchCommit(source: RepositorySource, sha: string, signal: AbortSignal): Promise<boolean> {
     try {
       await this.#alone(async () => {
-        await this.#open();
+        await this.#open(objectFormatOf(sha) ?? "sha1");
         await this.#take(source, [...fetchArgs, "origin", `+${sha}:refs/airlock/commits/${sha}`], signal);
       });
       return true;
@@ -85,28 +98,40 @@ export class BareMirror {
     }
   }
 
-  /** Full SHA of the commit that a revision names, or `null`. */
-  async resolve(revision: string, signal?: AbortSignal): Promise<string | null> {
+  /** Full id of the commit that git's expression names, or `null`. */
+  async resolve(expression: string, signal?: AbortSignal): Promise<string | null> {
     if (!this.exists) return null;
     try {
-      const args = ["rev-parse", "--verify", "--quiet", "--end-of-options", `${revision}^{commit}`];
-      const sha = (await this.#local(args, signal)).trim();
-      return fullSha.test(sha) ? sha : null;
+      const args = ["rev-parse", "--verify", "--quiet", "--end-of-options", `${expression}^{commit}`];
+      const id = (await this.#local(args, signal)).trim();
+      return isObjectId(id) ? id : null;
     } catch (error) {
       if (error instanceof GitError) return null;
       throw error;
     }
   }
 
-  /** Whether a revision is a tag: those do not move, so a known one needs no fetch. */
-  async isTag(revision: string): Promise<boolean> {
-    try {
-      await this.#local(["show-ref", "--verify", "--quiet", "--", `refs/tags/${revision}`]);
-      return true;
-    } catch (error) {
-      if (error instanceof GitError) return false;
-      throw error;
+  /** Whether the text is a whole object id in this repository; before the first fetch, in any repository. */
+  async isFullId(text: string): Promise<boolean> {
+    return isObjectId(text, this.exists ? await this.#objectFormat() : undefined);
+  }
+
+  /** Those of the full names that are branches or tags, in the order given. */
+  async existingReferences(names: readonly string[]): Promise<string[]> {
+    if (!this.exists) return [];
+    const listed = await this.#local(["for-each-ref", "--format=%(refname)", "--", ...names]);
+    const existing = new Set(listed.split("\n"));
+    return names.filter((name) => existing.has(name));
+  }
+
+  /** Ids of commits that begin with these digits, at most a few. */
+  async commitsBeginningWith(digits: string): Promise<string[]> {
+    const ids = (await this.#local(["rev-parse", `--disambiguate=${digits}`])).split("\n").filter((id) => id !== "");
+    const commits: string[] = [];
+    for (const id of ids.slice(0, 100)) {
+      if (commits.length < maxAlternatives && (await this.resolve(id)) === id) commits.push(id);
     }
+    return commits;
   }
 
   sizeBytes(): Promise<number> {
@@ -114,16 +139,29 @@ export class BareMirror {
   }
 
   async remove(): Promise<void> {
+    this.#format = null;
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  async #open(): Promise<void> {
+  async #objectFormat(): Promise<ObjectFormat> {
+    this.#format ??= (await this.#local(["rev-parse", "--show-object-format"])).trim() === "sha256" ? "sha256" : "sha1";
+    return this.#format;
+  }
+
+  /** The source has another object format than before: nothing of the mirror is of use for it. */
+  async #startOver(format: ObjectFormat): Promise<void> {
+    await this.remove();
+    await this.#open(format);
+  }
+
+  /** @param format Of a mirror that does not exist yet. */
+  async #open(format: ObjectFormat): Promise<void> {
     if (!this.exists) {
       await this.remove();
       await mkdir(path.dirname(this.directory), { recursive: true });
       // Without a template: no sample hooks, no description, nothing that git did not need.
       const args = ["init", "--bare", "--quiet", "--template=", "--initial-branch=main"];
-      await this.#local(args);
+      await this.#local([...args, `--object-format=${format}`]);
       await writeFile(this.#identityFile, this.identity);
     } else if (!this.#opened) {
       await removeLockFiles(this.directory);
@@ -137,7 +175,7 @@ export class BareMirror {
   ): Promise<{ readonly symref: string | null; readonly sha: string | null }> {
     const text = await this.#contact(source, ["ls-remote", "--symref", "origin", "HEAD"], signal);
     const symref = /^ref: (refs\/heads\/[^\t\n]+)\tHEAD$/m.exec(text)?.[1] ?? null;
-    const sha = /^([0-9a-f]{40})\tHEAD$/m.exec(text)?.[1] ?? null;
+    const sha = /^([0-9a-f]{40}|[0-9a-f]{64})\tHEAD$/m.exec(text)?.[1] ?? null;
     return { symref, sha };
   }
 
@@ -186,8 +224,6 @@ export class BareMirror {
           config: {
             "remote.origin.url": address.url,
             "protocol.file.allow": source.kind === "local" ? "always" : "never",
-            // Whoever answers at an address that an administrator chose would choose where the instance knocks next.
-            "http.followRedirects": "false",
             "pack.threads": "1",
             ...address.config,
           },
@@ -266,6 +302,12 @@ function withoutArguments(source: RepositorySource): {
 
 const credentialHelper =
   '!answer() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$AIRLOCK_GIT_USERNAME" "$AIRLOCK_GIT_PASSWORD"; }; answer';
+
+function isFormatMismatch(error: unknown): boolean {
+  const cause = error instanceof AirlockError ? error.cause : undefined;
+  const said = /mismatched algorithms|does not support this repository's object format/;
+  return cause instanceof GitError && said.test(cause.stderr);
+}
 
 function isTooLarge(error: unknown): boolean {
   return error instanceof AirlockError && error.code === "repository-too-large";

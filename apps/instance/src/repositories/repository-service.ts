@@ -8,6 +8,7 @@ import type { Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { BareMirror } from "./bare-mirror.ts";
+import { type FoundRevision, findRevision } from "./find-revision.ts";
 import type { GitEnvironment } from "./git.ts";
 import { LfsUpstream } from "./lfs-upstream.ts";
 import { defaultMirrorLimits, type MirrorLimits } from "./mirror-limits.ts";
@@ -29,9 +30,8 @@ export interface RepositoryServiceOptions {
 }
 
 /** A revision of a repository, pinned. */
-export interface ResolvedRevision {
+export interface ResolvedRevision extends FoundRevision {
   readonly repository: string;
-  readonly commit: string;
 }
 
 /** A branch that was fetched this long ago counts as up to date; a local path never does, its user just committed. */
@@ -39,8 +39,6 @@ const freshMs = 2000;
 const addWaitMs = 5000;
 /** Namespace of the advisory locks, apart from those that other parts take. */
 const addLock = 415_212;
-const fullSha = /^[0-9a-f]{40}$/;
-const shortSha = /^[0-9a-f]{7,39}$/;
 
 interface Fetch {
   /** When git started; infinite while the fetch before it runs. */
@@ -162,18 +160,19 @@ export class RepositoryService implements AsyncDisposable {
     const row = await this.#find(nameOrUrl);
     const mirror = await this.#mirrorOf(row);
     const source = this.#sourceOf(row);
-    const known = await mirror.resolve(revision);
-    if (known && (await this.#isPinned(mirror, revision))) return { repository: row.name, commit: known };
+    // Only a full id names the same commit forever. Tags move, too.
+    const known = (await mirror.isFullId(revision)) ? await mirror.resolve(revision) : null;
+    if (known !== null) return { repository: row.name, commit: known, warnings: [] };
     await this.refresh(row.name, { maxAgeMs: source.kind === "local" ? 0 : freshMs });
-    const commit = (await mirror.resolve(revision)) ?? (await this.#fetchPinned(mirror, source, revision));
-    if (!commit) {
+    const found = (await findRevision(mirror, revision)) ?? (await this.#fetchPinned(mirror, source, revision));
+    if (!found) {
       throw new AirlockError(`repository "${row.name}" has no revision "${revision}"`, {
         code: "unknown-revision",
-        hint: "Give a branch, a tag or a commit that has been pushed.",
+        hint: "Give a branch, a tag or a commit that has been pushed; refs/heads/NAME and refs/tags/NAME are full names.",
         reason: "checkout-invalid",
       });
     }
-    return { repository: row.name, commit };
+    return { repository: row.name, ...found };
   }
 
   /**
@@ -291,17 +290,11 @@ export class RepositoryService implements AsyncDisposable {
     return mirror;
   }
 
-  /** Commits and tags do not move. A short SHA counts as a commit only where no branch has that name. */
-  async #isPinned(mirror: BareMirror, revision: string): Promise<boolean> {
-    if (fullSha.test(revision)) return true;
-    if (shortSha.test(revision)) return (await mirror.resolve(`refs/heads/${revision}`)) === null;
-    return mirror.isTag(revision);
-  }
-
-  async #fetchPinned(mirror: BareMirror, source: RepositorySource, revision: string): Promise<string | null> {
-    if (!fullSha.test(revision)) return null;
+  async #fetchPinned(mirror: BareMirror, source: RepositorySource, revision: string): Promise<FoundRevision | null> {
+    if (!(await mirror.isFullId(revision))) return null;
     await mirror.fetchCommit(source, revision, this.#stopped.signal);
-    return mirror.resolve(revision);
+    const commit = await mirror.resolve(revision);
+    return commit === null ? null : { commit, warnings: [] };
   }
 
   async #fetchAfter(running: Fetch | undefined, fetch: Fetch, name: string): Promise<void> {

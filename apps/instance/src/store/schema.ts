@@ -94,6 +94,8 @@ interface JobsTable {
   repository: string | null;
   revision: string;
   commit: string | null;
+  /** Told when the job was submitted. */
+  warnings: Generated<string[]>;
   attempt: Generated<number>;
   errors: Generated<number>;
   losses: Generated<number>;

@@ -35,6 +35,7 @@ export async function submitJob(
     spec,
     repository: resolved?.repository ?? null,
     commit: resolved?.commit ?? null,
+    warnings: resolved?.warnings ?? [],
     idempotencyKey,
   });
   if (job.created) notifications.publish({ kind: "queued", queue: spec.queue }, { kind: "job", job: job.id });

@@ -171,7 +171,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
       executors,
       executorSilentMs: row.silent_ms,
     }),
-    warnings: warnings(entries),
+    warnings: [...row.warnings, ...warnings(entries)],
   };
   return { view, entries };
 }

@@ -97,7 +97,7 @@ export const JobView = JobSummary.extend({
   /** Of all attempts. */
   artifacts: z.array(ArtifactView),
   explanation: Explanation,
-  /** What was accepted but has no effect here, a sentence each. */
+  /** What the submitter should know, a sentence each: a revision with two meanings, a log that was cut. */
   warnings: z.array(z.string()),
 });
 export type JobView = z.output<typeof JobView>;

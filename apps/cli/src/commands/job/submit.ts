@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { JobView } from "@airlock/api";
+import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { UsageError } from "../../context/command-error.ts";
@@ -28,7 +29,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .argument("[COMMAND...]", "what the one step runs, word by word")
     .option("-f, --file <FILE>", "job file (YAML or JSON); - is standard input")
     .option("--repo <REPOSITORY>", "name, URL or path of the repository; a new URL or path is added first")
-    .option("--rev <REVISION>", "branch, tag or commit; default HEAD")
+    .option("--rev <REVISION>", "branch, tag or commit, or refs/heads/NAME, refs/tags/NAME; default HEAD")
     .option("--image <IMAGE>", "image of COMMAND's step, or `host` where the executor allows it")
     .option("--queue <NAME>", "default: default")
     .option(
@@ -77,6 +78,10 @@ async function submit(context: CommandContext, words: readonly string[], options
   {
     using progress = new ProgressLine(context.stderr);
     job = await submitJob(client, draft, key, (text) => progress.show(text));
+  }
+  // The printer of `--follow` shows them with the job.
+  if (!follow || json) {
+    for (const warning of job.warnings) context.stderr.write(`warning: ${plainText(warning)}\n`);
   }
   if (follow) {
     if (!json) context.stderr.write(`job ${job.id} submitted\n`);

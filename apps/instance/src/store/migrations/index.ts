@@ -7,6 +7,7 @@ import { operations } from "./0006-operations.ts";
 import { namespaces } from "./0007-namespaces.ts";
 import { endedSessions } from "./0008-ended-sessions.ts";
 import { executorProcesses } from "./0009-executor-processes.ts";
+import { jobWarnings } from "./0010-job-warnings.ts";
 
 /** One step of the schema. Never changed once released: the next change is the next number. */
 export interface Migration {
@@ -26,4 +27,5 @@ export const migrations: readonly Migration[] = [
   namespaces,
   endedSessions,
   executorProcesses,
+  jobWarnings,
 ];
