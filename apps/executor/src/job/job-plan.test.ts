@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { JobOptions } from "../config/options.ts";
 import { airlockJob, foreignJob } from "../testing/start-executor.ts";
 import { planJob } from "./job-plan.ts";
+import { readPayload } from "./read-payload.ts";
 
 const options = {
   maximumRuntimeMs: 60_000,
@@ -21,10 +22,10 @@ const options = {
 };
 
 const plan = (wire: JobPayloadWire, changes: Partial<JobOptions> = {}) => {
-  const payload = JobPayload.parse(wire);
+  const input = readPayload(JobPayload.parse(wire));
   const enforces = { cpu: true, memory: true, pids: true, egressNone: true, egressPublic: true, egressAllow: true };
   const enforcement = { enforces: { ...enforces, disk: "none" as const } };
-  return planJob({ payload, queue: "default", key: "default/1" }, { ...options, ...changes }, enforcement);
+  return planJob(input, { ...options, ...changes }, enforcement);
 };
 
 const withExtension = (more: object) => {

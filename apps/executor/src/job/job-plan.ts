@@ -1,10 +1,11 @@
 import { posix } from "node:path";
-import type { JobPayload, SecretFile } from "@airlock/api";
+import type { Resources, SecretFile } from "@airlock/api";
 import { AirlockError, formatBytes, parseBytes } from "@airlock/job";
 import type { SandboxLimits } from "@airlock/runtime";
 import type { JobOptions } from "../config/options.ts";
-import type { DequeuedJob } from "../instance-client/dequeued-job.ts";
+import { type CheckoutRequest, checkoutRequest } from "../workspace/checkout/checkout-request.ts";
 import { type EgressEnforcement, type PlannedEgress, planEgress } from "./egress-plan.ts";
+import type { JobInput } from "./read-payload.ts";
 
 /** A step as the executor runs it. */
 export interface PlannedStep {
@@ -20,46 +21,48 @@ export interface PlannedStep {
   readonly secretFiles: readonly SecretFile[];
 }
 
-/** What the executor makes of a payload: checked against what its administrator allows. */
+/** What the executor runs: the job's wishes, checked against what its administrator allows. */
 export interface JobPlan {
   readonly timeoutMs: number;
   readonly limits: SandboxLimits;
   readonly egress: PlannedEgress;
+  /** `null`: the job has no repository. */
+  readonly checkout: CheckoutRequest | null;
   readonly shell: "strict" | "protocol";
   readonly steps: readonly PlannedStep[];
 }
 
-/** @throws {AirlockError} reason `policy` for what is not allowed here, `checkout-invalid` for a path that leaves the workspace. */
-export function planJob({ payload }: DequeuedJob, options: JobOptions, enforcement: EgressEnforcement): JobPlan {
-  if (payload.cliSteps.length > 0) {
+/**
+ * @throws {AirlockError} reason `policy` for what is not allowed here, `checkout-invalid` for a repository, a commit or a
+ * path that breaks a rule.
+ */
+export function planJob(input: JobInput, options: JobOptions, enforcement: EgressEnforcement): JobPlan {
+  if (input.hasSrcSteps) {
     throw refused(
       "the job has steps for the src command, which this executor does not run",
       "Let the instance make jobs of container steps only (native execution), or use an executor with src.",
     );
   }
-  const extension = payload.airlock;
+  const checkout = input.checkout && checkoutRequest(input.checkout);
   return {
-    timeoutMs: Math.min(extension?.timeoutMs ?? Number.POSITIVE_INFINITY, options.maximumRuntimeMs),
-    limits: limitsOf(payload, options),
-    egress: planEgress(extension?.egress, options.egress, enforcement),
-    shell: extension?.shell ?? "protocol",
-    steps: payload.dockerSteps.map((step, index) => {
-      const name = step.key ?? String(index);
-      return {
-        name,
-        key: `${index}-${name.replace(/[^A-Za-z0-9._-]/g, "-").slice(0, 40)}`,
-        image: step.image,
-        commands: step.commands,
-        workingDirectory: workingDirectory(name, step.dir),
-        env: { ...gitEnvironment(payload), ...environmentOf(step.env) },
-        secretFiles: (extension?.secretFiles ?? []).filter((file) => file.step === index),
-      };
-    }),
+    timeoutMs: Math.min(input.timeoutMs ?? Number.POSITIVE_INFINITY, options.maximumRuntimeMs),
+    limits: limitsOf(input.resources, options),
+    egress: planEgress(input.egress, options.egress, enforcement),
+    checkout,
+    shell: input.shell,
+    steps: input.steps.map(({ name, image, commands, directory, env, secretFiles }, index) => ({
+      name,
+      key: `${index}-${name.replace(/[^A-Za-z0-9._-]/g, "-").slice(0, 40)}`,
+      image,
+      commands,
+      workingDirectory: workingDirectory(name, directory),
+      env: { ...gitEnvironment(checkout), ...env },
+      secretFiles,
+    })),
   };
 }
 
-function limitsOf(payload: JobPayload, options: JobOptions): SandboxLimits {
-  const { cpus, memory, pids, disk } = payload.airlock?.resources ?? {};
+function limitsOf({ cpus, memory, pids, disk }: Resources, options: JobOptions): SandboxLimits {
   const { maximumCpus, machineCpus, maximumMemoryBytes, maximumPids, maximumDiskBytes } = options;
   const memoryBytes = sizeOf(memory) ?? maximumMemoryBytes;
   const diskBytes = sizeOf(disk) ?? maximumDiskBytes;
@@ -107,20 +110,10 @@ function workingDirectory(name: string, dir: string): string {
   return path;
 }
 
-function environmentOf(pairs: readonly string[]): Record<string, string> {
-  // A name without a value asks Docker's CLI for the host's own: nothing of the host's environment goes into a job.
-  return Object.fromEntries(
-    pairs.flatMap((pair) => {
-      const equals = pair.indexOf("=");
-      return equals > 0 ? [[pair.slice(0, equals), pair.slice(equals + 1)]] : [];
-    }),
-  );
-}
-
 /** Lets git work in a checkout whose files belong to another user than the step runs as. */
-function gitEnvironment(payload: JobPayload): Record<string, string> {
-  if (payload.repositoryName === "") return {};
-  const directory = posix.join("/data", payload.repositoryDirectory);
+function gitEnvironment(checkout: CheckoutRequest | null): Record<string, string> {
+  if (checkout === null) return {};
+  const directory = posix.join("/data", checkout.directory);
   return { GIT_CONFIG_COUNT: "1", GIT_CONFIG_KEY_0: "safe.directory", GIT_CONFIG_VALUE_0: directory };
 }
 

@@ -4,9 +4,8 @@ import { Readable } from "node:stream";
 import { createGzip } from "node:zlib";
 import type { ArtifactKind } from "@airlock/api";
 import { AirlockError, type ErrorCode, errorMessage, formatBytes } from "@airlock/job";
-import { type DequeuedJob, instanceKnows } from "../instance-client/dequeued-job.ts";
-import type { InstanceClient } from "../instance-client/instance-client.ts";
 import { InstanceError } from "../instance-client/instance-error.ts";
+import type { JobClient } from "../instance-client/job-client.ts";
 import { retry } from "../instance-client/retry.ts";
 import type { JobLog, LogEntry } from "../logs/job-log.ts";
 import type { Git } from "../workspace/checkout/git.ts";
@@ -16,9 +15,19 @@ import { emptyReport, type OutputLimits, type PackReport, packOutputs } from "./
 import { openBeneath } from "./walk-tree.ts";
 import { workspaceDiff } from "./workspace-diff.ts";
 
+/** What a job is to leave behind besides its log. */
+export interface WantedResults {
+  /** Globs of files in the workspace. */
+  readonly outputs: readonly string[];
+  /** Whether the workspace's difference to the commit is wanted. */
+  readonly diff: boolean;
+  /** Maximum size of one artifact as it is uploaded. */
+  readonly maximumBytes: number;
+}
+
 export interface ResultsContext {
-  readonly job: DequeuedJob;
-  readonly client: InstanceClient;
+  readonly wanted: WantedResults;
+  readonly instance: JobClient;
   readonly git: Git;
   readonly log: JobLog;
   readonly workspace: Workspace;
@@ -38,11 +47,9 @@ const maximumDiffEntries = 500_000;
  * @throws what went wrong on our side.
  */
 export async function keepResults(context: ResultsContext): Promise<void> {
-  const { airlock } = context.job.payload;
-  if (!airlock || !instanceKnows(context.job, "results")) return;
-  if (airlock.outputs.length > 0)
-    await logged(context, "teardown.outputs", (entry) => keepOutputs(context, airlock.outputs, entry));
-  if (airlock.diff) await logged(context, "teardown.diff", (entry) => keepDiff(context, entry));
+  const { outputs, diff } = context.wanted;
+  if (outputs.length > 0) await logged(context, "teardown.outputs", (entry) => keepOutputs(context, outputs, entry));
+  if (diff) await logged(context, "teardown.diff", (entry) => keepDiff(context, entry));
 }
 
 async function keepOutputs(context: ResultsContext, patterns: readonly string[], entry: LogEntry): Promise<void> {
@@ -142,14 +149,13 @@ async function keepDiff(context: ResultsContext, entry: LogEntry): Promise<void>
 
 /** Sends an artifact, from its beginning again after each failure that may pass. */
 async function upload(
-  { client, job, signal }: ResultsContext,
+  { instance, wanted: { maximumBytes }, signal }: ResultsContext,
   name: string,
   kind: ArtifactKind,
   contents: (limit: (bytes: number) => void) => AsyncGenerator<Buffer>,
   isWanted: () => Promise<boolean> = async () => true,
 ): Promise<void> {
   if (!(await isWanted())) return;
-  const maximumBytes = job.payload.airlock?.maxArtifactBytes ?? Number.POSITIVE_INFINITY;
   const limit = (bytes: number) => {
     if (bytes > maximumBytes) {
       throw new AirlockError(`${name} is larger than ${formatBytes(maximumBytes)}, the instance's limit`, {
@@ -171,7 +177,7 @@ async function upload(
         }
       }
       try {
-        await client.uploadArtifact(job, { name, kind }, Readable.from(watched(), { objectMode: false }), signal);
+        await instance.uploadArtifact({ name, kind }, Readable.from(watched(), { objectMode: false }), signal);
       } catch (error) {
         throw broken[0] ?? error;
       }

@@ -6,11 +6,9 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { JobPayload } from "@airlock/api";
 import { makeRepository, runGit, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
-import { foreignJob } from "../testing/start-executor.ts";
 import { gitToken, WorkspaceBench } from "../testing/workspace-bench.ts";
 import { checkoutRequest } from "./checkout/checkout-request.ts";
 import { Mounts } from "./storage/mounts.ts";
@@ -170,9 +168,9 @@ describe("a hostile repository", () => {
   it.each(["--upload-pack=touch /tmp/airlock-owned", "-h", "HEAD", "main", "refs/heads/main", "0".repeat(39), ""])(
     "is not asked for a commit named %j",
     (commit) => {
-      const payload = JobPayload.parse(foreignJob(1, [], { repositoryName: "app", commit }));
+      const input = { repository: "app", commit, directory: "", shallow: true, tags: false, sparse: [] };
 
-      expect(() => checkoutRequest(payload)).toThrow(expect.objectContaining({ reason: "checkout-invalid" }));
+      expect(() => checkoutRequest(input)).toThrow(expect.objectContaining({ reason: "checkout-invalid" }));
     },
   );
 });

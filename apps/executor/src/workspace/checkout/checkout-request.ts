@@ -1,14 +1,12 @@
 import { createHash } from "node:crypto";
-import type { JobPayload } from "@airlock/api";
 import { checkoutInvalid } from "./checkout-errors.ts";
 import { isPlainPath } from "./plain-path.ts";
 
-/** What of a repository a workspace holds. Checked: safe to hand to git and to build paths from. */
-export interface CheckoutRequest {
+/** What a job asks for, as its submitter wrote it. */
+export interface CheckoutInput {
   readonly repository: string;
-  /** 40 or 64 hex digits. */
   readonly commit: string;
-  /** Relative to the workspace; empty: the workspace itself. */
+  /** Relative to the workspace. */
   readonly directory: string;
   /** Without history. */
   readonly shallow: boolean;
@@ -17,11 +15,18 @@ export interface CheckoutRequest {
   readonly sparse: readonly string[];
 }
 
-/** @throws {AirlockError} reason `checkout-invalid`. `undefined`: the job has no repository. */
-export function checkoutRequest(payload: JobPayload): CheckoutRequest | undefined {
-  const { repositoryName, commit, repositoryDirectory, sparseCheckout } = payload;
-  if (repositoryName === "") return undefined;
-  if (!isPlainPath(repositoryName)) throw checkoutInvalid(`"${repositoryName}" is not a repository's name`);
+/** Which part of a repository a workspace holds. Checked: safe to hand to git and to build paths from. */
+export interface CheckoutRequest extends CheckoutInput {
+  /** 40 or 64 hex digits. */
+  readonly commit: string;
+  /** Relative to the workspace; empty: the workspace itself. */
+  readonly directory: string;
+}
+
+/** @throws {AirlockError} reason `checkout-invalid`. */
+export function checkoutRequest(input: CheckoutInput): CheckoutRequest {
+  const { repository, commit, sparse } = input;
+  if (!isPlainPath(repository)) throw checkoutInvalid(`"${repository}" is not a repository's name`);
   // Anything but a full id could be read as an option, or as a name that moves.
   if (!/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(commit)) {
     throw checkoutInvalid(
@@ -29,21 +34,14 @@ export function checkoutRequest(payload: JobPayload): CheckoutRequest | undefine
       "A job names 40 or 64 hexadecimal digits.",
     );
   }
-  const directory = repositoryDirectory.replace(/^(?:\.\/+)+|\/+$/g, "").replace(/^\.$/, "");
+  const directory = input.directory.replace(/^(?:\.\/+)+|\/+$/g, "").replace(/^\.$/, "");
   if (directory !== "" && (!isPlainPath(directory) || directory.split("/").includes(".git"))) {
-    throw checkoutInvalid(`"${repositoryDirectory}" is not a directory inside the workspace`);
+    throw checkoutInvalid(`"${input.directory}" is not a directory inside the workspace`);
   }
-  if (sparseCheckout.some((pattern) => /[\n\r\0]/.test(pattern))) {
+  if (sparse.some((pattern) => /[\n\r\0]/.test(pattern))) {
     throw checkoutInvalid("a pattern of the sparse checkout contains a line break");
   }
-  return {
-    repository: repositoryName,
-    commit,
-    directory,
-    shallow: payload.shallowClone,
-    tags: payload.fetchTags,
-    sparse: sparseCheckout,
-  };
+  return { ...input, directory };
 }
 
 export function digest(...parts: readonly string[]): string {

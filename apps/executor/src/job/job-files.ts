@@ -1,0 +1,32 @@
+import { AirlockError } from "@airlock/job";
+import type { JobClient } from "../instance-client/job-client.ts";
+import type { WorkspaceFile } from "../workspace/files/write-workspace-file.ts";
+import type { FileInput } from "./read-payload.ts";
+
+/** Gets the contents of a job's files; those that the instance keeps are read as they are written. */
+export async function jobFiles(
+  files: readonly FileInput[],
+  instance: JobClient,
+  signal: AbortSignal,
+): Promise<WorkspaceFile[]> {
+  return await Promise.all(
+    files.map(async ({ path, modifiedAt, content }) => ({
+      path,
+      modifiedAt,
+      content:
+        content.kind === "stored"
+          ? await instance.readFile(content.bucket, content.key, signal)
+          : decode(content.text, content.encoding, path),
+    })),
+  );
+}
+
+function decode(text: string, encoding: "base64" | "utf8", path: string): Buffer {
+  if (encoding === "base64" && !/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text)) {
+    throw new AirlockError(`the job's file "${path}" is not base64`, {
+      code: "payload-invalid",
+      reason: "internal",
+    });
+  }
+  return Buffer.from(text, encoding);
+}

@@ -1,0 +1,136 @@
+import type { Egress, JobPayload, Resources, SecretFile } from "@airlock/api";
+import type { RegistryCredentials } from "@airlock/runtime";
+import { registryCredentials } from "../config/values/parse-registry-auth.ts";
+import type { WantedResults } from "../results/keep-results.ts";
+import type { CheckoutInput } from "../workspace/checkout/checkout-request.ts";
+
+/**
+ * A job as its payload describes it, in the executor's own terms. Nothing is checked against the administrator's limits,
+ * and names and paths are the submitter's: `planJob` checks them.
+ */
+export interface JobInput {
+  /** `[a-z0-9-]`, unique per attempt of an instance. */
+  readonly name: string;
+  readonly steps: readonly StepInput[];
+  /** The job also has steps for the `src` command. */
+  readonly hasSrcSteps: boolean;
+  readonly checkout: CheckoutInput | null;
+  readonly files: readonly FileInput[];
+  readonly shell: "strict" | "protocol";
+  /** `null`: the executor's maximum. */
+  readonly timeoutMs: number | null;
+  readonly resources: Resources;
+  /** `undefined`: the executor's default. */
+  readonly egress: Egress | undefined;
+  /** By registry host. */
+  readonly registryAuth: Readonly<Record<string, RegistryCredentials>>;
+  /** Replacements in logs, by the secret that they stand for. The job's own credentials are among the secrets. */
+  readonly redactions: Readonly<Record<string, string>>;
+  /** `null`: the instance takes no results. */
+  readonly results: WantedResults | null;
+  /** `chunks`: the instance takes output in pieces; `whole-entries`: every update resends an entry. */
+  readonly logDelivery: "chunks" | "whole-entries";
+  /** A step may name the next step in the workspace's `skip.json`. Airlock instances decide on their own which steps run. */
+  readonly stepsMaySkip: boolean;
+}
+
+interface StepInput {
+  /** As people and log keys name it: the step's own key, else its position. */
+  readonly name: string;
+  readonly image: string;
+  /** Lines of the script. */
+  readonly commands: readonly string[];
+  /** Relative to the workspace. */
+  readonly directory: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Secrets that this step alone finds as files. */
+  readonly secretFiles: readonly SecretFile[];
+}
+
+/** A file for the workspace. */
+export interface FileInput {
+  /** Relative to the workspace. */
+  readonly path: string;
+  readonly modifiedAt: Date | undefined;
+  readonly content:
+    | { readonly kind: "inline"; readonly text: string; readonly encoding: "base64" | "utf8" }
+    /** The instance keeps the content. */
+    | { readonly kind: "stored"; readonly bucket: string; readonly key: string };
+}
+
+/** Takes a payload apart. The rest of the executor's job code knows the result only. Pure. */
+export function readPayload(payload: JobPayload): JobInput {
+  const { airlock } = payload;
+  const registryAuth = registryCredentials(payload.dockerAuthConfig?.auths ?? {});
+  return {
+    name: `job-${payload.id}-${airlock?.attempt ?? 1}`,
+    steps: payload.dockerSteps.map((step, index) => ({
+      name: step.key ?? String(index),
+      image: step.image,
+      commands: step.commands,
+      directory: step.dir,
+      env: readEnvironment(step.env),
+      secretFiles: (airlock?.secretFiles ?? []).filter((file) => file.step === index),
+    })),
+    hasSrcSteps: payload.cliSteps.length > 0,
+    checkout: readCheckout(payload),
+    files: Object.entries(payload.files).map(([path, file]) => readFile(path, file, payload.version)),
+    shell: airlock?.shell ?? "protocol",
+    timeoutMs: airlock?.timeoutMs ?? null,
+    resources: airlock?.resources ?? {},
+    egress: airlock?.egress,
+    registryAuth,
+    redactions: readRedactions(payload, registryAuth),
+    results: readResults(payload),
+    logDelivery: airlock?.capabilities.includes("log-batch") ? "chunks" : "whole-entries",
+    stepsMaySkip: airlock === undefined,
+  };
+}
+
+function readEnvironment(pairs: readonly string[]): Record<string, string> {
+  // A name without a value asks Docker's command line for the host's value: no job gets anything of the host's environment.
+  return Object.fromEntries(
+    pairs.flatMap((pair) => {
+      const equals = pair.indexOf("=");
+      return equals > 0 ? [[pair.slice(0, equals), pair.slice(equals + 1)]] : [];
+    }),
+  );
+}
+
+function readCheckout(payload: JobPayload): CheckoutInput | null {
+  if (payload.repositoryName === "") return null;
+  return {
+    repository: payload.repositoryName,
+    commit: payload.commit,
+    directory: payload.repositoryDirectory,
+    shallow: payload.shallowClone,
+    tags: payload.fetchTags,
+    sparse: payload.sparseCheckout,
+  };
+}
+
+function readFile(path: string, file: JobPayload["files"][string], version: number | undefined): FileInput {
+  const { content = "", bucket, key, modifiedAt } = { bucket: undefined, key: undefined, ...file };
+  if (bucket && key) return { path, modifiedAt, content: { kind: "stored", bucket, key } };
+  // Payloads of version 1 carry plain text.
+  return { path, modifiedAt, content: { kind: "inline", text: content, encoding: version === 2 ? "base64" : "utf8" } };
+}
+
+function readRedactions(payload: JobPayload, registryAuth: JobInput["registryAuth"]): Record<string, string> {
+  const passwords = Object.values(registryAuth).flatMap(({ password, identityToken = "", registryToken = "" }) => [
+    password,
+    identityToken,
+    registryToken,
+  ]);
+  const own = [payload.token, ...passwords].filter((secret) => secret !== "");
+  return { ...payload.redactedValues, ...Object.fromEntries(own.map((secret) => [secret, removedSecret])) };
+}
+
+/** Stands in logs for a secret that the instance gave no replacement for. */
+export const removedSecret = "SECRET_REMOVED";
+
+function readResults({ airlock }: JobPayload): WantedResults | null {
+  if (!airlock?.capabilities.includes("results")) return null;
+  const { outputs, diff, maxArtifactBytes } = airlock;
+  return { outputs, diff, maximumBytes: maxArtifactBytes ?? Number.POSITIVE_INFINITY };
+}
