@@ -6,6 +6,7 @@ import { findCircles } from "./dependencies/find-circles.ts";
 import { root } from "./programs/run.ts";
 
 const packages: readonly PackageRules[] = [
+  { source: "packages/async/src", mayImport: [] },
   { source: "packages/job/src", mayImport: [] },
   { source: "packages/api/src", mayImport: ["job"] },
   { source: "packages/git/src", mayImport: [] },
@@ -13,8 +14,8 @@ const packages: readonly PackageRules[] = [
   { source: "packages/runtime/src", mayImport: ["job", "process"] },
   { source: "packages/terminal-text/src", mayImport: [] },
   { source: "packages/test-kit/src", mayImport: ["job", "runtime"] },
-  { source: "apps/instance/src", mayImport: ["job", "api", "git"] },
-  { source: "apps/executor/src", mayImport: ["job", "api", "git", "runtime"] },
+  { source: "apps/instance/src", mayImport: ["async", "job", "api", "git"] },
+  { source: "apps/executor/src", mayImport: ["async", "job", "api", "git", "runtime"] },
   { source: "apps/cli/src", mayImport: ["job", "api", "terminal-text"] },
   { source: "apps/web/src", mayImport: ["job", "api", "terminal-text"] },
   { source: "bench/src", mayImport: ["job", "api", "runtime", "test-kit"] },

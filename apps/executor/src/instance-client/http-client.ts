@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { onAbort } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import { Agent } from "undici";
 import { InstanceError } from "./instance-error.ts";
@@ -52,7 +53,10 @@ export class HttpClient {
     if (statusCode === 200) {
       // Until the reader attaches: an unhandled "error" event would end the process.
       body.on("error", () => {});
-      request.signal?.addEventListener("abort", () => body.destroy(), { once: true });
+      if (request.signal) {
+        const listener = onAbort(request.signal, () => body.destroy());
+        body.once("close", () => listener[Symbol.dispose]());
+      }
       return body;
     }
     throw this.#refused(request, statusCode, await body.text().catch(() => ""));
@@ -64,9 +68,7 @@ export class HttpClient {
 
   async #send(request: HttpRequest, options: { bodyTimeout?: number } = {}) {
     const waiting = new AbortController();
-    const abort = () => waiting.abort(request.signal?.reason);
-    if (request.signal?.aborted) abort();
-    request.signal?.addEventListener("abort", abort, { once: true });
+    using _listener = request.signal && onAbort(request.signal, () => waiting.abort(request.signal?.reason));
     try {
       return await this.#agent.request({
         origin: this.#base.origin,
@@ -85,8 +87,6 @@ export class HttpClient {
     } catch (error) {
       request.signal?.throwIfAborted();
       throw this.#unreachable(error);
-    } finally {
-      request.signal?.removeEventListener("abort", abort);
     }
   }
 

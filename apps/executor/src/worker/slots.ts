@@ -1,3 +1,5 @@
+import { onAbort } from "@airlock/async";
+
 /** How many jobs may run at once. */
 export class Slots {
   readonly total: number;
@@ -13,7 +15,7 @@ export class Slots {
     while (this.#used >= this.total && !signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#waiting.push(resolve);
-      signal.addEventListener("abort", () => resolve(), { once: true });
+      using _listener = onAbort(signal, resolve);
       await promise;
     }
     if (signal.aborted) return false;

@@ -1,3 +1,4 @@
+import { onAbort, startTimer } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import { sql } from "kysely";
 import { type DequeuedJob, type DequeueOptions, dequeueJob } from "../queues/dequeue-job.ts";
@@ -81,14 +82,12 @@ export class Dispatcher implements AsyncDisposable {
     };
     // In the set before the first look: a job that is queued between look and parking wakes it.
     group.waiters.add(waiter);
-    const timer = setTimeout(leave, waitMs);
-    signal.addEventListener("abort", leave, { once: true });
+    using _timer = startTimer(waitMs, leave);
+    using _listener = onAbort(signal, leave);
     this.#pump(key, group);
     try {
       return await this.#keepUnlessGone(await promise, options, signal);
     } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", leave);
       if (group.waiters.size === 0 && group.pumping === 0 && this.#groups.get(key) === group) this.#groups.delete(key);
     }
   }

@@ -2,6 +2,7 @@ import { lookup } from "node:dns";
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { BlockList, isIP, type LookupFunction } from "node:net";
+import { readAtMost } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
 import { z } from "zod";
 import type { RepositorySource } from "./repository-url.ts";
@@ -208,19 +209,13 @@ function bareHost({ hostname }: URL): string {
 }
 
 async function readText(answer: IncomingMessage): Promise<string> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
+  const tooLong = () => unavailable("gave an answer that is too long");
   try {
-    for await (const part of answer as AsyncIterable<Buffer>) {
-      bytes += part.length;
-      if (bytes > maximumAnswerBytes) throw unavailable("gave an answer that is too long");
-      parts.push(part);
-    }
+    return (await readAtMost(answer, maximumAnswerBytes, tooLong)).toString();
   } catch (error) {
     if (error instanceof AirlockError) throw error;
     throw unavailable(`broke off: ${errorMessage(error)}`);
   }
-  return Buffer.concat(parts).toString();
 }
 
 function parseJson(text: string): unknown {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { pause } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import pg from "pg";
 
@@ -117,7 +118,7 @@ export class Notifications implements AsyncDisposable {
         await client.end().catch(() => {}); // It never connected, or broke: there is nothing to end.
       }
       this.#client = null;
-      await delay(reconnectDelayMs, signal);
+      await pause(reconnectDelayMs, signal);
     }
   }
 
@@ -174,17 +175,4 @@ function isNotice(value: unknown): value is Notice {
     default:
       return false;
   }
-}
-
-async function delay(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", done);
-  });
 }

@@ -1,9 +1,9 @@
 import type { JobLiveEvent, JobView } from "@airlock/api";
+import { Wakeup } from "@airlock/async";
 import { isFinished } from "@airlock/job";
 import { type LogEntryRow, listLogEntries, readChunks } from "../logs/read-log.ts";
 import type { Database } from "../store/database.ts";
 import type { Notifications } from "../store/notifications.ts";
-import { Bell } from "./bell.ts";
 import { getJobWithEntries, toLogEntryView } from "./job-views.ts";
 
 export interface FollowContext {
@@ -43,12 +43,12 @@ export async function* followJob(
   options: { readonly after: LogPosition | null; readonly signal: AbortSignal },
 ): AsyncGenerator<FollowedEvent> {
   const { signal } = options;
-  const bell = new Bell();
+  const news = new Wakeup();
   let jobChanged = true;
   const unsubscribe = context.notifications.subscribe((notice) => {
     if ((notice.kind !== "job" && notice.kind !== "log" && notice.kind !== "cancel") || notice.job !== job) return;
     if (notice.kind !== "log") jobChanged = true;
-    bell.ring();
+    news.wake();
   });
   try {
     const progress = new Map<string, EntryProgress>();
@@ -77,7 +77,7 @@ export async function* followJob(
         yield { id: null, event: { kind: "end" } };
         return;
       }
-      await bell.wait(lookAgainMs, signal);
+      await news.wait(lookAgainMs, signal);
     }
   } finally {
     unsubscribe();

@@ -1,3 +1,5 @@
+import { onAbort } from "@airlock/async";
+
 /** Lets one holder in at a time, in the order of asking. */
 export class Mutex {
   #last: Promise<void> = Promise.resolve();
@@ -25,11 +27,6 @@ export class Mutex {
 async function abortable(wait: Promise<void>, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    await Promise.race([wait, aborted]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
+  using _listener = onAbort(signal, () => reject(signal.reason));
+  await Promise.race([wait, aborted]);
 }

@@ -3,6 +3,7 @@ import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { readAtMost } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
 import { Agent } from "undici";
 import { z } from "zod";
@@ -166,20 +167,14 @@ function lowerCase(header: Readonly<Record<string, string>>): Record<string, str
 }
 
 async function readText(body: Readable, signal: AbortSignal): Promise<string> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
+  const tooLong = () => checkoutUnavailable("the server's list of Git LFS objects is too long");
   try {
-    for await (const part of body as AsyncIterable<Buffer>) {
-      bytes += part.length;
-      if (bytes > maximumAnswerBytes) throw checkoutUnavailable("the server's list of Git LFS objects is too long");
-      parts.push(part);
-    }
+    return (await readAtMost(body, maximumAnswerBytes, tooLong)).toString();
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof AirlockError) throw error;
     throw checkoutUnavailable(`the server's list of Git LFS objects broke off: ${errorMessage(error)}`);
   }
-  return Buffer.concat(parts).toString();
 }
 
 function parseJson(text: string): unknown {

@@ -1,5 +1,6 @@
 import { mkdir, readdir, rename } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { onAbort } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import type { Logger } from "pino";
 import { removeTree } from "./remove-tree.ts";
@@ -43,7 +44,7 @@ export class Trash {
   /** Resolves when all is removed, or the signal ends the wait. */
   async settled(signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    using _listener = onAbort(signal, resolve);
     await Promise.race([this.#work, promise]);
   }
 

@@ -1,7 +1,7 @@
 import { type ExecutorEvent, ExecutorName } from "@airlock/api";
+import { Wakeup } from "@airlock/async";
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
-import { Bell } from "../../views/bell.ts";
 import { sendEventStream } from "../shared/event-stream.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { parseBody } from "./parse-body.ts";
@@ -25,10 +25,10 @@ async function* executorNews(
   executor: string,
   signal: AbortSignal,
 ): AsyncGenerator<ExecutorEvent> {
-  const bell = new Bell();
+  const news = new Wakeup();
   const unsubscribe = context.notifications.subscribe((notice) => {
     const isMeant = (notice.kind === "cancel" || notice.kind === "executor") && notice.executor === executor;
-    if (isMeant) bell.ring();
+    if (isMeant) news.wake();
   });
   let told = new Set<string>();
   let toldDrain = false;
@@ -55,7 +55,7 @@ async function* executorNews(
         if (drained) yield { kind: "drain" };
         toldDrain = drained !== undefined;
       }
-      await bell.wait(lookAgainMs, signal);
+      await news.wait(lookAgainMs, signal);
     }
   } finally {
     unsubscribe();

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { RepositoryName } from "@airlock/api";
+import { limitBytes } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { gitMissing, spawnGit, stopGit } from "../../repositories/git.ts";
@@ -170,15 +171,9 @@ async function sendBody(request: FastifyRequest, stdin: NodeJS.WritableStream): 
     stdin.end();
     return;
   }
-  const limited = async function* (source: AsyncIterable<Buffer>) {
-    let bytes = 0;
-    for await (const data of source) {
-      bytes += data.length;
-      // Counted after unpacking: a small body may unpack to a large one.
-      if (bytes > requestBodyLimit) throw new ExecutorApiError(413, "the request is too large");
-      yield data;
-    }
-  };
+  // Counted after unpacking: a small body may unpack to a large one.
+  const limited = (source: AsyncIterable<Buffer>) =>
+    limitBytes(source, requestBodyLimit, () => new ExecutorApiError(413, "the request is too large"));
   try {
     if (/gzip$/i.test(request.headers["content-encoding"] ?? "")) {
       await pipeline(request.raw, createGunzip(), limited, stdin);

@@ -1,3 +1,5 @@
+import { onAbort } from "@airlock/async";
+
 export interface GitSlotsOptions {
   /** All together. */
   readonly total: number;
@@ -34,9 +36,9 @@ export class GitSlots {
       reject(signal.reason);
     };
     this.#waiting.push(waiter);
-    signal.addEventListener("abort", leave, { once: true });
+    using _listener = onAbort(signal, leave);
     this.#admit();
-    await promise.finally(() => signal.removeEventListener("abort", leave));
+    await promise;
     return { [Symbol.dispose]: () => this.#give(holder) };
   }
 

@@ -1,5 +1,5 @@
-import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
+import { readAtMost } from "@airlock/async";
 import { AirlockError, type ErrorCode, httpStatusOfCode } from "@airlock/job";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
@@ -110,15 +110,8 @@ function addressOf(request: FastifyRequest): string {
 }
 
 async function readBody(request: FastifyRequest): Promise<unknown> {
-  const limited = async function* (source: AsyncIterable<Buffer>) {
-    let bytes = 0;
-    for await (const part of source) {
-      bytes += part.length;
-      if (bytes > maximumRequestBytes) throw new ExecutorApiError(413, "the request is too large");
-      yield part;
-    }
-  };
-  const text = (await buffer(limited(request.raw))).toString();
+  const tooLarge = () => new ExecutorApiError(413, "the request is too large");
+  const text = (await readAtMost(request.raw, maximumRequestBytes, tooLarge)).toString();
   try {
     return JSON.parse(text);
   } catch {

@@ -1,7 +1,7 @@
 import type { ExecutorView, ListLiveEvent } from "@airlock/api";
+import { pause, Wakeup } from "@airlock/async";
 import { z } from "zod";
 import { listExecutors } from "../../executors/executor-registry.ts";
-import { Bell } from "../../views/bell.ts";
 import { getJobSummaries } from "../../views/job-views.ts";
 import { sendEventStream } from "../shared/event-stream.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
@@ -33,22 +33,22 @@ export function eventRoutes(app: ZodScope, context: InstanceContext): void {
 
 async function* listEvents(context: InstanceContext, signal: AbortSignal): AsyncGenerator<ListLiveEvent> {
   const { db, notifications } = context;
-  const bell = new Bell();
+  const news = new Wakeup();
   const jobs = new Set<number>();
   const executors = new Set<string>();
   const unsubscribe = notifications.subscribe((notice) => {
     if (notice.kind === "job" || notice.kind === "cancel") jobs.add(notice.job);
     else if (notice.kind === "executor") executors.add(notice.executor);
     else return;
-    bell.ring();
+    news.wake();
   });
   const shown = new Map<string, string>();
   try {
     for (const executor of await listExecutors(db)) shown.set(executor.name, digestOf(executor));
     let comparedAt = Date.now();
     while (!signal.aborted) {
-      await bell.wait(compareExecutorsMs, signal);
-      await new Promise((resolve) => setTimeout(resolve, gatherMs));
+      await news.wait(compareExecutorsMs, signal);
+      await pause(gatherMs, signal);
       const changed = await getJobSummaries(db, take(jobs));
       for (const job of changed) {
         yield { kind: "job", job };

@@ -1,0 +1,11 @@
+import { onAbort } from "./on-abort.ts";
+import { startTimer } from "./start-timer.ts";
+
+/** Waits for any time, or until the signal aborts. Resolves to whether the time is over; never rejects. */
+export async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return false;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  using _timer = startTimer(ms, () => resolve(true));
+  using _listener = onAbort(signal, () => resolve(false));
+  return await promise;
+}
