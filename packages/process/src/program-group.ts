@@ -2,10 +2,11 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { ProgramError } from "./program-error.ts";
+import { systemEnvironment } from "./system-environment.ts";
 
 export interface StartOptions {
-  /** The whole environment: nothing is inherited. */
-  readonly env: Readonly<Record<string, string>>;
+  /** The whole environment: nothing is inherited. Default: {@link systemEnvironment}. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Default: the directory of this process. */
   readonly cwd?: string;
 }
@@ -32,7 +33,7 @@ export class ProgramGroup {
   #isGroupGone = false;
 
   /** @throws {ProgramError} when the program can't be started; other such errors reject {@link started}. */
-  constructor(command: readonly string[], { env, cwd }: StartOptions) {
+  constructor(command: readonly string[], { env = systemEnvironment, cwd }: StartOptions) {
     const [program = "", ...args] = command;
     try {
       this.#child = spawn(program, args, { env, ...(cwd ? { cwd } : {}), detached: true, stdio: "pipe" });

@@ -36,7 +36,7 @@ const drainMs = 2000;
  * @throws the signal's reason when aborted; {@link ProgramError} `not-found`, `not-started`, `timed-out` or
  * `too-much-output`. No process of the program's group is left then.
  */
-export async function runProgram(command: readonly string[], options: RunOptions): Promise<ProgramResult> {
+export async function runProgram(command: readonly string[], options: RunOptions = {}): Promise<ProgramResult> {
   const { signal, timeoutMs, stdin, maxStdoutBytes = defaultMaxStdoutBytes } = options;
   signal?.throwIfAborted();
   const program = new ProgramGroup(command, options);
@@ -90,7 +90,7 @@ export async function runProgram(command: readonly string[], options: RunOptions
  * Runs a program like {@link runProgram} and answers what it printed.
  * @throws {ProgramError} `failed`, with the program's own words, when its exit code is not 0.
  */
-export async function outputOf(command: readonly string[], options: RunOptions): Promise<string> {
+export async function outputOf(command: readonly string[], options: RunOptions = {}): Promise<string> {
   const result = await runProgram(command, options);
   if (result.exitCode !== 0) throw failed(command[0] ?? "", result);
   return result.stdout;

@@ -20,7 +20,7 @@ export interface RunningProgram {
  * streams at once: Node drops what is still unread when the program ends.
  * @throws {ProgramError} `not-found` or `not-started`.
  */
-export async function startProgram(command: readonly string[], options: StartOptions): Promise<RunningProgram> {
+export async function startProgram(command: readonly string[], options: StartOptions = {}): Promise<RunningProgram> {
   const program = new ProgramGroup(command, options);
   await program.started;
   return program;

@@ -1,9 +1,8 @@
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readlink, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { promisify } from "node:util";
+import { outputOf } from "@airlock/process";
 import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
 import type { Abortable } from "../contract/runtime.ts";
 import { assembleHostRoot } from "../host/host-root.ts";
@@ -45,10 +44,10 @@ async function packHostRoot(): Promise<{ archive: Buffer; readOnlyPaths: readonl
     await unfoldSbin(directory);
     // The same bytes every time, so that the same image is found again.
     const reproducible = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"];
-    const { stdout } = await promisify(execFile)("tar", ["-C", directory, ...reproducible, "-c", "."], {
-      encoding: "buffer",
-    });
-    return { archive: stdout, readOnlyPaths };
+    const parts: Buffer[] = [];
+    const options = { onStdout: (bytes: Buffer) => void parts.push(bytes) };
+    await outputOf(["tar", "-C", directory, ...reproducible, "-c", "."], options);
+    return { archive: Buffer.concat(parts), readOnlyPaths };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

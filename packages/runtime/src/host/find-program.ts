@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { systemPath } from "./run-command.ts";
+import { systemPath } from "@airlock/process";
 
 /** The absolute path of the first of these programs that is installed where the system keeps its own. */
 export async function findOnSystemPath(names: readonly string[]): Promise<string | undefined> {

@@ -1,6 +1,5 @@
-import { execFile } from "node:child_process";
 import { readdir, stat, statfs } from "node:fs/promises";
-import { promisify } from "node:util";
+import { runProgram } from "@airlock/process";
 import { errorCode } from "../host/error-code.ts";
 
 /** Descriptors that are looked at in one round: a job may hold millions. */
@@ -9,20 +8,19 @@ const blockBytes = 512;
 
 /** Bytes that these directories of this machine take up, without what is mounted below them. */
 export async function directoryBytes(directories: readonly string[]): Promise<number> {
-  if (directories.length === 0) return 0;
-  const args = ["-s", "-x", "--block-size=1", "--", ...directories];
-  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
-  const stdout = await promisify(execFile)("du", args, { env }).then(
-    (done) => done.stdout,
-    // Files come and go meanwhile: it complains, and prints the sum of the others.
-    (error: unknown) => printedBy(error),
-  );
-  return [...stdout.matchAll(/^(\d+)\t/gm)].reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+  return await sumOfDirectories(["--block-size=1"], directories);
 }
 
-function printedBy(error: unknown): string {
-  if (error instanceof Error && "stdout" in error && typeof error.stdout === "string") return error.stdout;
-  throw error;
+/** Files, directories and links in these directories, without what is mounted below them. */
+export async function directoryFiles(directories: readonly string[]): Promise<number> {
+  return await sumOfDirectories(["--inodes"], directories);
+}
+
+async function sumOfDirectories(options: readonly string[], directories: readonly string[]): Promise<number> {
+  if (directories.length === 0) return 0;
+  // Files come and go meanwhile: du complains with its exit code, and prints the sum of the others.
+  const { stdout } = await runProgram(["du", "-s", "-x", ...options, "--", ...directories]);
+  return [...stdout.matchAll(/^(\d+)\t/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
 /** Bytes of the file system that holds this directory. */

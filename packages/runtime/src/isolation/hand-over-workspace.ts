@@ -1,6 +1,6 @@
+import { outputOf } from "@airlock/process";
 import { runtimeFailed } from "../contract/errors.ts";
 import type { Abortable } from "../contract/runtime.ts";
-import { runCommand } from "../host/run-command.ts";
 
 /** Ids of the host. */
 export interface Owner {
@@ -16,7 +16,7 @@ export interface Owner {
  */
 export async function handOverWorkspace(workspaceDir: string, owner: Owner, { signal }: Abortable): Promise<void> {
   try {
-    await runCommand("chown", ["-R", "-h", "-P", `${owner.uid}:${owner.gid}`, "--", workspaceDir], { signal });
+    await outputOf(["chown", "-R", "-h", "-P", `${owner.uid}:${owner.gid}`, "--", workspaceDir], { signal });
   } catch (error) {
     signal.throwIfAborted();
     throw runtimeFailed("the workspace could not be given to the image's user", error);

@@ -1,12 +1,13 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { outputOf } from "@airlock/process";
 import type { Abortable, Collected } from "../contract/runtime.ts";
 import type { EgressEngine } from "../egress/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { errorCode } from "../host/error-code.ts";
 import { readMounts } from "../host/mounts.ts";
-import { removeTree, runCommand } from "../host/run-command.ts";
+import { removeTree } from "../host/remove-tree.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 
 /**
@@ -35,7 +36,7 @@ export async function collectSandboxes(
     if (cgroupHost.mode === "none") await endContainers(binary, join(directory, "state"));
     for (const mount of [...(await readMounts())].reverse()) {
       if (mount.path === directory || mount.path.startsWith(`${directory}/`))
-        await runCommand("umount", ["-l", mount.path]);
+        await outputOf(["umount", "-l", mount.path]);
     }
     await removeTree(directory);
     details.push(`sandbox ${sandbox}: ${processes.size} processes ended, cgroup and directory removed`);
@@ -61,7 +62,7 @@ async function endCgroup(cgroup: Cgroup): Promise<void> {
 /** Where no cgroup tells what belongs to a sandbox, the OCI runtime's own state does. */
 async function endContainers(binary: RuntimeBinary, stateDirectory: string): Promise<void> {
   for (const container of await listDirectory(stateDirectory)) {
-    await runCommand(binary.path, ["--root", stateDirectory, "delete", "--force", container]);
+    await outputOf([binary.path, "--root", stateDirectory, "delete", "--force", container]);
   }
 }
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { runCommand } from "../host/run-command.ts";
+import { outputOf } from "@airlock/process";
 import { type GvisorOptions, gvisorFlags } from "./gvisor.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 
@@ -55,10 +55,9 @@ export class ContainerCommands {
   /** Signals all processes of the container; `undefined` where that is the kernel's affair: gVisor's are none of the host's. */
   get signal(): ((signal: "TERM" | "KILL") => Promise<void>) | undefined {
     if (this.#plan.binary.kind !== "runsc") return undefined;
-    const [file = "", ...args] = this.#prefix;
     return async (signal) => {
       // It may have ended meanwhile; if not, whatever is left is killed by its cgroup.
-      await runCommand(file, [...args, "kill", "--all", this.#plan.containerId, signal]).catch(() => {});
+      await outputOf([...this.#prefix, "kill", "--all", this.#plan.containerId, signal]).catch(() => {});
     };
   }
 

@@ -1,8 +1,9 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { outputOf } from "@airlock/process";
 import { imageInvalid } from "../contract/errors.ts";
-import { removeTree, runCommand } from "../host/run-command.ts";
+import { removeTree } from "../host/remove-tree.ts";
 import type { PreparedImage } from "../images/store/image-store.ts";
 import type { OciMount } from "./bundle-config.ts";
 import type { StepPlaces } from "./step-places.ts";
@@ -38,7 +39,7 @@ export async function makeRootfs(
     const copy = join(layer, "rootfs");
     // cp, not Node's: it keeps owners, holes and links, and shares blocks where the file system can.
     const source = join(root.layersDirectory, root.image.layers[0] ?? "");
-    await runCommand("cp", ["-a", "--reflink=auto", "--", source, copy]);
+    await outputOf(["cp", "-a", "--reflink=auto", "--", source, copy]);
     await options.onCopied(copy);
     await mkdir(join(copy, "etc"), { recursive: true });
     for (const [name, text] of Object.entries(etc)) {

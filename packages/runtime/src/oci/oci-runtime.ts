@@ -6,7 +6,7 @@ import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, Sandbo
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { defaultIdRange, type IdRange, problemOfIdRange } from "../host/id-range.ts";
-import { removeTree } from "../host/run-command.ts";
+import { removeTree } from "../host/remove-tree.ts";
 import type { ImageLimits } from "../images/manifest/image-limits.ts";
 import type { ImageOptions } from "../images/policy/image-options.ts";
 import type { RegistryOptions } from "../images/registry/registry-client.ts";

@@ -7,7 +7,7 @@ import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { assembleHostRoot, hostImageName } from "../host/host-root.ts";
 import { hostId } from "../host/id-range.ts";
-import { removeTree } from "../host/run-command.ts";
+import { removeTree } from "../host/remove-tree.ts";
 import type { ImageStore } from "../images/store/image-store.ts";
 import type { StoreHold } from "../images/store/store-leases.ts";
 import { handOverWorkspace, type Owner } from "../isolation/hand-over-workspace.ts";

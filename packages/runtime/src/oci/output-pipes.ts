@@ -2,7 +2,7 @@ import { close, constants, open as openDescriptor } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { runCommand } from "../host/run-command.ts";
+import { outputOf } from "@airlock/process";
 
 const openFile = promisify(openDescriptor);
 const closeFile = promisify(close);
@@ -57,7 +57,7 @@ export class OutputPipePool {
     this.#made += 1;
     const pair = join(this.#directory, String(this.#made));
     // Writable by any user of an image; who may come near is the directory's affair.
-    await runCommand("mkfifo", ["-m", "0666", `${pair}.stdout`, `${pair}.stderr`]);
+    await outputOf(["mkfifo", "-m", "0666", `${pair}.stdout`, `${pair}.stderr`]);
     return pair;
   }
 }

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
-import { removeTree, runCommand } from "../host/run-command.ts";
+import { outputOf } from "@airlock/process";
+import { removeTree } from "../host/remove-tree.ts";
 
 /**
  * Finds out by mounting one whether overlays work on this file system, for this user, and with which options, which may be
@@ -14,7 +15,8 @@ export async function probeOverlay(directory: string): Promise<readonly string[]
     for (const options of [["volatile"], []]) {
       const places = [`lowerdir=${probe}/lower`, `upperdir=${probe}/upper`, `workdir=${probe}/work`];
       const mount = [...places, "nosuid", ...options].join(",");
-      const works = await runCommand("unshare", [
+      const works = await outputOf([
+        "unshare",
         "--mount",
         "--",
         "mount",

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
+import { outputOf } from "@airlock/process";
 import { runtimeFailed } from "../contract/errors.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
-import { runCommand } from "../host/run-command.ts";
 
 export type RuntimeKind = "crun" | "runc" | "runsc";
 
@@ -29,7 +29,7 @@ export async function findRuntimeBinary(
   if (path === undefined) throw runtimeFailed("no OCI runtime is installed that works here", undefined, hint);
   let words: string;
   try {
-    words = await runCommand(path, ["--version"]);
+    words = await outputOf([path, "--version"]);
   } catch (error) {
     throw runtimeFailed(`the OCI runtime ${path} does not run`, error, hint);
   }

@@ -1,10 +1,7 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import { AirlockError, formatBytes } from "@airlock/job";
 import type { SandboxPlan } from "../contract/runtime.ts";
 import { errorCode } from "../host/error-code.ts";
-import { systemPath } from "../host/run-command.ts";
-import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";
+import { directoryBytes, directoryFiles, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";
 import { DiskWatch } from "../isolation/disk-watch.ts";
 
 export interface SandboxDiskOptions {
@@ -81,19 +78,6 @@ export class SandboxDisk {
 }
 
 async function usedBytes(directories: readonly string[]): Promise<number> {
-  const [bytes, files] = await Promise.all([directoryBytes(directories), fileCount(directories)]);
+  const [bytes, files] = await Promise.all([directoryBytes(directories), directoryFiles(directories)]);
   return bytes + files * bytesOfFile;
-}
-
-async function fileCount(directories: readonly string[]): Promise<number> {
-  const args = ["-s", "-x", "--inodes", "--", ...directories];
-  const stdout = await promisify(execFile)("du", args, { env: { PATH: systemPath, LC_ALL: "C" } }).then(
-    (done) => done.stdout,
-    // Files come and go meanwhile: it complains, and prints the sum of the others.
-    (error: unknown) => {
-      if (error instanceof Error && "stdout" in error && typeof error.stdout === "string") return error.stdout;
-      throw error;
-    },
-  );
-  return [...stdout.matchAll(/^(\d+)\t/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
 }

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { open, readdir, readFile, readlink } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { systemPath } from "@airlock/process";
 import { runtimeFailed } from "../contract/errors.ts";
 import type { Abortable, StepOutput, StepStatus } from "../contract/runtime.ts";
 import { type Cgroup, killProcess } from "../host/cgroups/cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
-import { systemPath } from "../host/run-command.ts";
 import { type LaunchPlan, launchCommand } from "./launcher.ts";
 import type { OutputPipePool, OutputPipes } from "./output-pipes.ts";
 

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from "node:fs/promises";
+import { outputOf } from "@airlock/process";
 import { errorCode } from "../host/error-code.ts";
 import type { IdRange } from "../host/id-range.ts";
-import { runCommand } from "../host/run-command.ts";
 
 /** How containers get a user namespace of their own where this process is root. */
 export interface UserNamespaces {
@@ -30,7 +30,7 @@ export async function findUserNamespaces(range: IdRange): Promise<UserNamespaces
   // What containers need of it: a new proc, which the kernel refuses where ours is partly hidden.
   const proc = ["--user", "--map-root-user", "--pid", "--fork", "--mount", "--mount-proc", "--", "true"];
   try {
-    await runCommand("unshare", proc);
+    await outputOf(["unshare", ...proc]);
   } catch (error) {
     const words = error instanceof Error ? error.message.replaceAll("\n", " ") : String(error);
     return { problem: `The kernel refuses a user namespace with its own /proc (${words}).` };

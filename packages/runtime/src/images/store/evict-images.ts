@@ -1,9 +1,8 @@
-import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { formatBytes } from "@airlock/job";
+import { outputOf } from "@airlock/process";
 import type { Abortable } from "../../contract/runtime.ts";
 import { errorCode } from "../../host/error-code.ts";
 import type { ImageParts } from "../manifest/image-parts.ts";
@@ -106,13 +105,7 @@ async function sizeOfLayer(places: StorePlaces, key: string, path: string): Prom
 
 async function diskUse(path: string): Promise<number> {
   try {
-    const { stdout } = await promisify(execFile)("du", [
-      "--summarize",
-      "--block-size=1",
-      "--one-file-system",
-      "--",
-      path,
-    ]);
+    const stdout = await outputOf(["du", "--summarize", "--block-size=1", "--one-file-system", "--", path]);
     return Number.parseInt(stdout, 10);
   } catch (error) {
     // Another process may have removed it meanwhile.

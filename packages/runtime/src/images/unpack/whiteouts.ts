@@ -1,7 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { outputOf } from "@airlock/process";
 import { errorCode } from "../../host/error-code.ts";
-import { runCommand } from "../../host/run-command.ts";
 import type { LayerStack } from "./layer-stack.ts";
 import type { LayerTree } from "./layer-tree.ts";
 
@@ -88,7 +88,7 @@ export class WhiteoutDevice {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const path = join(this.#directory, `whiteout-${process.pid}`);
     await rm(path, { force: true });
-    await runCommand("mknod", ["-m", "000", path, "c", "0", "0"]);
+    await outputOf(["mknod", "-m", "000", path, "c", "0", "0"]);
     return path;
   }
 }
