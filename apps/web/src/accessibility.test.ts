@@ -1,12 +1,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { describeWithEngines, engines } from "@airlock/test-kit";
+import { describeWithEngines, engines, InstanceProcess } from "@airlock/test-kit";
 import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type InstanceProcess, startInstanceProcess } from "./testing/instance-process.ts";
 import { ScriptedExecutor } from "./testing/scripted-executor.ts";
 
 const viewports = { wide: { width: 1280, height: 900 }, narrow: { width: 390, height: 844 } } as const;
@@ -34,7 +33,12 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
       logLevel: "error",
       build: { outDir: web, emptyOutDir: true },
     });
-    instance = suite.use(await startInstanceProcess(web));
+    instance = suite.use(
+      await InstanceProcess.start({
+        dataDirectory: path.join(directory, "data"),
+        env: { AIRLOCK_WEB_DIR: web, AIRLOCK_ALLOW_LOCAL_REPOSITORIES: "true" },
+      }),
+    );
     const executablePath = engines().chromium?.executablePath ?? "";
     const args = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
     browser = await chromium.launch({ executablePath, args });

@@ -3,11 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
-import { describeWithEngines, engines } from "@airlock/test-kit";
+import { describeWithEngines, engines, InstanceProcess } from "@airlock/test-kit";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { type InstanceProcess, startInstanceProcess } from "./testing/instance-process.ts";
 import { ScriptedExecutor, type ScriptedJob } from "./testing/scripted-executor.ts";
 import { startSeverableProxy } from "./testing/severable-proxy.ts";
 
@@ -42,7 +41,12 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     const root = path.resolve(import.meta.dirname, "..");
     await build({ root, logLevel: "error", build: { outDir: web, emptyOutDir: true } });
     repository = await createRepository(path.join(directory, "widgets"));
-    instance = suite.use(await startInstanceProcess(web));
+    instance = suite.use(
+      await InstanceProcess.start({
+        dataDirectory: path.join(directory, "data"),
+        env: { AIRLOCK_WEB_DIR: web, AIRLOCK_ALLOW_LOCAL_REPOSITORIES: "true" },
+      }),
+    );
     executor = new ScriptedExecutor({ ...instance, name: "build-01" });
     const executablePath = engines().chromium?.executablePath ?? "";
     browser = await chromium.launch({ executablePath, args: browserFlags });

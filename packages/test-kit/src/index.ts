@@ -21,6 +21,7 @@ export {
 export { type FlawedRepository, makeFlawedRepository, type RepositoryFlaw } from "./flawed-repositories.ts";
 export { type FuzzParameters, fuzzParameters } from "./fuzz-parameters.ts";
 export { type HostileRepositoryName, hostileRepositoryNames, makeHostileRepository } from "./hostile-repositories.ts";
+export { InstanceProcess, type InstanceProcessOptions } from "./instance-process.ts";
 export {
   type FixtureRepository,
   makeRepository,

@@ -3,9 +3,8 @@ import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createDatabase, describeWithEngines, engines, temporaryDirectory } from "@airlock/test-kit";
+import { createDatabase, describeWithEngines, engines, InstanceProcess, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { InstanceProcess } from "../testing/instance-process.ts";
 import { testSecret } from "../testing/scripted-instance.ts";
 
 interface ShownJob {
@@ -52,7 +51,11 @@ describeWithEngines(["oci", "postgres"], "an executor that is killed", () => {
     const database = stack.use(await createDatabase(engines().postgres?.url ?? ""));
     const instances: InstanceProcess[] = [];
     for (let index = 0; index < 2; index += 1) {
-      instances.push(stack.use(await InstanceProcess.start(database.url, join(dir, `instance-${index}`))));
+      instances.push(
+        stack.use(
+          await InstanceProcess.start({ databaseUrl: database.url, dataDirectory: join(dir, `instance-${index}`) }),
+        ),
+      );
     }
     const [first = expect.fail(), last = first] = instances;
     await first.rest("PATCH", "/queues/default", { leaseMs });

@@ -1,10 +1,9 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createDatabase, describeWithEngines, engines, temporaryDirectory } from "@airlock/test-kit";
+import { createDatabase, describeWithEngines, engines, InstanceProcess, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { CutWay } from "../testing/cut-way.ts";
 import { HostProcessRuntime } from "../testing/host-process-runtime.ts";
-import { InstanceProcess } from "../testing/instance-process.ts";
 import { startExecutor } from "../testing/start-executor.ts";
 
 interface ShownJob {
@@ -22,7 +21,9 @@ describeWithEngines(["postgres"], "an executor whose instance is killed", () => 
     stack = new AsyncDisposableStack();
     dir = stack.use(await temporaryDirectory()).path;
     const database = stack.use(await createDatabase(engines().postgres?.url ?? ""));
-    instance = stack.use(await InstanceProcess.start(database.url, join(dir, "instance")));
+    instance = stack.use(
+      await InstanceProcess.start({ databaseUrl: database.url, dataDirectory: join(dir, "instance") }),
+    );
     await instance.rest("PATCH", "/queues/default", { leaseMs: 3000 });
   }, 30_000);
   afterEach(() => stack.disposeAsync(), 30_000);
@@ -41,7 +42,7 @@ describeWithEngines(["postgres"], "an executor whose instance is killed", () => 
     // Longer than the lease, and until the job has ended.
     await sleep(5000);
     expect(runtime.liveSandboxes).toBe(0);
-    await instance.start();
+    await instance.restart();
 
     await expect.poll(async () => (await show(id)).state, { timeout: 15_000 }).toBe("completed");
 

@@ -1,7 +1,13 @@
 import { join } from "node:path";
-import { createDatabase, describeWithEngines, engines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
+import {
+  createDatabase,
+  describeWithEngines,
+  engines,
+  InstanceProcess,
+  makeRepository,
+  temporaryDirectory,
+} from "@airlock/test-kit";
 import { expect, it } from "vitest";
-import { InstanceProcess } from "../testing/instance-process.ts";
 import { lfsPointer } from "../testing/lfs-objects.ts";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { startExecutor } from "../testing/start-executor.ts";
@@ -24,7 +30,9 @@ describeWithEngines(["postgres"], "Git LFS through the instance", () => {
       },
     ]);
     const database = stack.use(await createDatabase(engines().postgres?.url ?? ""));
-    const instance = stack.use(await InstanceProcess.start(database.url, join(dir, "instance")));
+    const instance = stack.use(
+      await InstanceProcess.start({ databaseUrl: database.url, dataDirectory: join(dir, "instance") }),
+    );
     await instance.rest("POST", "/repositories", { name: "app", url: `${host.url}/.executors/git/app.git` });
     const env = { EXECUTOR_GIT_LFS: "true" };
     stack.use(await startExecutor({ url: instance.url, dataDir: join(dir, "executor"), env }));

@@ -13,6 +13,7 @@ import {
   createDatabase,
   describeWithEngines,
   engines,
+  InstanceProcess,
   makeRepository,
   runGit,
   type TestDatabase,
@@ -21,7 +22,6 @@ import {
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createS3BlobStore, type S3BlobStoreOptions } from "../blobs/s3-blob-store.ts";
-import { startInstanceProcess } from "../testing/instance-process.ts";
 import { type RoundRobinProxy, startRoundRobinProxy } from "../testing/round-robin-proxy.ts";
 import {
   jobHeaders,
@@ -461,12 +461,14 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
   it("go on when one is killed: what it handed out lives by heartbeats to the other, or ends with its lease", async () => {
     const queue = await newQueue({ leaseMs: 2000, heartbeatIntervalMs: 300 });
     await using directory = await temporaryDirectory();
-    await using killed = await startInstanceProcess({
+    await using killed = await InstanceProcess.start({
       databaseUrl: database.url,
       dataDirectory: directory.path,
-      administratorToken: one.instance.administratorToken,
-      executorToken: one.instance.executorToken,
-      env: { AIRLOCK_SECRET_KEY: secretKeys.text },
+      env: {
+        AIRLOCK_TOKEN: one.instance.administratorToken,
+        AIRLOCK_EXECUTOR_TOKEN: one.instance.executorToken,
+        AIRLOCK_SECRET_KEY: secretKeys.text,
+      },
     });
     await using turns = await startRoundRobinProxy([killed.url, one.url]);
     const ids = [await submit(queue), await submit(queue)];

@@ -8,20 +8,18 @@ import {
   createDatabase,
   describeWithEngines,
   engines,
+  InstanceProcess,
   runGit,
   type TemporaryDirectory,
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type InstanceProcess, startInstanceProcess } from "../../testing/instance-process.ts";
 import { childrenNamed, residentBytes } from "../../testing/processes.ts";
 import { jobHeaders, type TakenJob } from "../../testing/test-instance.ts";
 
 const megabyte = 1024 * 1024;
 const blobs = 10;
 const blobBytes = 30 * megabyte;
-const administratorToken = "administrator-token-of-tests";
-const executorToken = "executor-token-of-tests";
 
 describeWithEngines(["postgres"], "the git endpoint under load", () => {
   const suite = new AsyncDisposableStack();
@@ -35,11 +33,9 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
     const source = path.join(directory.path, "large");
     head = await makeLargeRepository(source);
     instance = suite.use(
-      await startInstanceProcess({
+      await InstanceProcess.start({
         databaseUrl: database.url,
         dataDirectory: path.join(directory.path, "data"),
-        administratorToken,
-        executorToken,
         env: { AIRLOCK_ALLOW_LOCAL_REPOSITORIES: "true" },
       }),
     );
@@ -50,7 +46,7 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
   const rest = (route: string, body: object) =>
     fetch(`${instance.url}/api/v1${route}`, {
       method: "POST",
-      headers: { authorization: `Bearer ${administratorToken}`, "content-type": "application/json" },
+      headers: { authorization: `Bearer ${instance.administratorToken}`, "content-type": "application/json" },
       body: JSON.stringify(body),
     });
   async function take(): Promise<TakenJob> {
@@ -58,7 +54,7 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
     expect((await rest("/jobs", job)).status).toBe(201);
     const response = await fetch(`${instance.url}/.executors/queue/default/dequeue`, {
       method: "POST",
-      headers: { authorization: `token-executor ${executorToken}`, "content-type": "application/json" },
+      headers: { authorization: `token-executor ${instance.executorToken}`, "content-type": "application/json" },
       body: JSON.stringify({ executorName: "e", airlock: { waitMs: 5000 } }),
     });
     return (await response.json()) as TakenJob;
