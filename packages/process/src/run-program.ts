@@ -1,3 +1,4 @@
+import { onAbort, startTimer } from "@airlock/async";
 import { formatBytes, formatDuration } from "@airlock/job";
 import { OutputTail, WholeOutput } from "./bounded-output.ts";
 import { ProgramError } from "./program-error.ts";
@@ -62,10 +63,8 @@ export async function runProgram(command: readonly string[], options: RunOptions
   if (onStderr) program.stderr.on("data", guarded(onStderr));
   program.stdin.end(stdin);
 
-  const onAbort = () => end(signal?.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
-  let timeout: NodeJS.Timeout | undefined;
-  if (timeoutMs !== undefined) timeout = setTimeout(() => end(timedOut(name, timeoutMs)), timeoutMs);
+  using _abort = signal && onAbort(signal, () => end(signal.reason));
+  using _timeout = timeoutMs === undefined ? undefined : startTimer(timeoutMs, () => end(timedOut(name, timeoutMs)));
   let drain: NodeJS.Timeout | undefined;
   program.onExit(() => {
     drain = setTimeout(() => program.dropOutput(), drainMs);
@@ -75,9 +74,7 @@ export async function runProgram(command: readonly string[], options: RunOptions
     if (ended) throw ended.reason;
     return { exitCode, signal: endedBy, stdout: stdout.text(), stderr: stderr.text() };
   } finally {
-    clearTimeout(timeout);
     clearTimeout(drain);
-    signal?.removeEventListener("abort", onAbort);
   }
 
   function keepStdout(bytes: Buffer): void {

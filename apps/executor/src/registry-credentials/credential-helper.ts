@@ -1,7 +1,7 @@
 import { AirlockError } from "@airlock/job";
+import { ProgramError, type ProgramFault, type ProgramResult, runProgram } from "@airlock/process";
 import type { RegistryCredentials } from "@airlock/runtime";
 import { z } from "zod";
-import { type HostCommandResult, runHostCommand } from "../host/host-command.ts";
 
 export interface HelperOptions {
   /** The whole environment of the helper. */
@@ -29,21 +29,16 @@ export async function askCredentialHelper(
   const program = `docker-credential-${name}`;
   // The hub's entry has the address that Docker's command line gives it.
   const server = registry === "docker.io" ? "https://index.docker.io/v1/" : registry;
-  let result: HostCommandResult;
+  let result: ProgramResult;
   try {
-    result = await runHostCommand([program, "get"], {
-      env,
-      stdin: `${server}\n`,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-    });
+    result = await runProgram([program, "get"], { env, stdin: `${server}\n`, signal, timeoutMs });
   } catch (error) {
-    signal.throwIfAborted();
-    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    throw failed(program, registry, isMissing ? "is not on PATH" : "could not be run, or gave no answer in time");
+    if (!(error instanceof ProgramError)) throw error;
+    throw failed(program, registry, faults[error.fault]);
   }
   if (result.exitCode !== 0) {
     if (notFound.test(result.stdout)) return undefined;
-    throw failed(program, registry, `ended with ${result.exitCode}`);
+    throw failed(program, registry, `ended with ${result.exitCode ?? result.signal}`);
   }
   const answer = Answer.safeParse(parseJson(result.stdout));
   if (!answer.success) throw failed(program, registry, "answered something that is no credentials");
@@ -53,6 +48,14 @@ export async function askCredentialHelper(
     ? { username: "", password: "", identityToken: Secret }
     : { username: Username, password: Secret };
 }
+
+const faults: Readonly<Record<ProgramFault, string>> = {
+  "not-found": "is not on PATH",
+  "not-started": "could not be started",
+  failed: "failed",
+  "timed-out": "did not answer in time",
+  "too-much-output": "printed more than credentials",
+};
 
 function failed(program: string, registry: string, how: string): AirlockError {
   return new AirlockError(`the credential helper ${program} ${how}, asked for ${registry}`, {

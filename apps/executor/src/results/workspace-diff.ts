@@ -276,7 +276,7 @@ async function ignoredAmong(git: Git, at: readonly string[], paths: readonly Buf
     },
   });
   // 1: none of them is.
-  if (result.exitCode > 1) {
+  if (result.exitCode === null || result.exitCode > 1) {
     throw new AirlockError(`git check-ignore failed: ${result.stderr.trim().slice(-300)}`, { code: "diff-failed" });
   }
   return ignored;

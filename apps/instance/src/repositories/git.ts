@@ -1,7 +1,6 @@
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import type { Readable, Writable } from "node:stream";
 import { type GitSettings, gitEnvironment, minimumGitVersion } from "@airlock/git";
 import { AirlockError } from "@airlock/job";
+import { ProgramError, type RunningProgram, runProgram, startProgram } from "@airlock/process";
 
 export interface GitEnvironment {
   /** Where git and ssh are found. */
@@ -40,55 +39,43 @@ export class GitError extends Error {
   }
 }
 
-export type GitProcess = ChildProcessByStdio<Writable, Readable, Readable>;
+/**
+ * Starts git, whose streams the caller reads and writes.
+ * @throws {AirlockError} `git-missing`.
+ */
+export async function startGit(environment: GitEnvironment, command: GitCommand): Promise<RunningProgram> {
+  try {
+    return await startProgram(commandLine(command), placeOf(environment, command));
+  } catch (error) {
+    throw isMissing(error) ? gitMissing(error) : error;
+  }
+}
 
-/** Starts git in a process group of its own, with a minimal environment. */
-export function spawnGit(environment: GitEnvironment, command: GitCommand): GitProcess {
-  const [program, args] = withLimits([`--git-dir=${command.gitDirectory}`, ...command.args], command.limits);
-  const child = spawn(program, args, {
+function placeOf(environment: GitEnvironment, { config, env }: GitCommand) {
+  return {
     cwd: environment.home,
-    stdio: ["pipe", "pipe", "pipe"],
-    detached: true,
     env: {
-      ...gitEnvironment({ ...environment, ...(command.config ? { settings: command.config } : {}) }),
+      ...gitEnvironment({ ...environment, ...(config ? { settings: config } : {}) }),
       GIT_SSH_COMMAND: "ssh -o BatchMode=yes -o ConnectTimeout=15",
-      ...command.env,
+      ...env,
     },
-  });
-  // git may end before it has read its input; its exit code tells what that means.
-  child.stdin.on("error", () => {});
-  return child;
+  };
 }
 
 /** Limits that are tighter already stay. A write past the limit fails with an error instead of killing git unprepared. */
 const limitScript = `trap '' XFSZ; ulimit -f "$1" 2>/dev/null; ulimit -d "$2" 2>/dev/null; shift 2; exec git "$@"`;
 
-function withLimits(args: readonly string[], limits: GitLimits | undefined): [program: string, args: string[]] {
-  if (!limits) return ["git", [...args]];
+/** The exit code of a shell that does not find the program. */
+const notFoundExitCode = 127;
+
+function commandLine({ gitDirectory, args, limits }: GitCommand): readonly string[] {
+  const words = [`--git-dir=${gitDirectory}`, ...args];
+  if (!limits) return ["git", ...words];
   const blocks = limits.fileBytes === undefined ? "unlimited" : String(Math.max(1, Math.ceil(limits.fileBytes / 512)));
-  return ["sh", ["-c", limitScript, "git", blocks, String(Math.ceil(limits.memoryBytes / 1024)), ...args]];
+  return ["sh", "-c", limitScript, "git", blocks, String(Math.ceil(limits.memoryBytes / 1024)), ...words];
 }
 
-/** Ends git and its helpers: politely, so that it removes its lock files, then by force. */
-export function stopGit(child: GitProcess): void {
-  const { pid } = child;
-  if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  signalGroup(pid, "SIGTERM");
-  const force = setTimeout(() => signalGroup(pid, "SIGKILL"), 3000);
-  force.unref();
-  child.once("exit", () => clearTimeout(force));
-}
-
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
-}
-
-const maxOutputBytes = 16 * 1024 * 1024;
-const maxErrorBytes = 16 * 1024;
+const maxOutputBytes = 16 * 2 ** 20;
 
 export interface RunGitOptions {
   readonly timeoutMs: number;
@@ -104,42 +91,31 @@ export async function runGit(
   command: GitCommand,
   options: RunGitOptions,
 ): Promise<string> {
-  options.signal?.throwIfAborted();
-  const timeout = AbortSignal.timeout(options.timeoutMs);
-  const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
-  const child = spawnGit(environment, command);
-  const stop = () => stopGit(child);
-  signal.addEventListener("abort", stop, { once: true });
+  const subcommand = command.args[0] ?? "";
   try {
-    child.stdin.end();
-    const stdout: Buffer[] = [];
-    let stdoutBytes = 0;
-    let stderr = "";
-    child.stdout.on("data", (data: Buffer) => {
-      stdoutBytes += data.length;
-      if (stdoutBytes > maxOutputBytes) stop();
-      else stdout.push(data);
+    const { exitCode, stdout, stderr } = await runProgram(commandLine(command), {
+      ...placeOf(environment, command),
+      ...options,
+      maxStdoutBytes: maxOutputBytes,
     });
-    child.stderr.on("data", (data: Buffer) => {
-      stderr = (stderr + data.toString("utf8")).slice(-maxErrorBytes);
-    });
-    const exitCode = await new Promise<number | null>((resolve, reject) => {
-      child.once("close", resolve);
-      child.once("error", (cause) => reject(gitMissing(cause)));
-    });
-    options.signal?.throwIfAborted();
-    if (timeout.aborted) {
+    if (exitCode === 0) return stdout;
+    if (command.limits && exitCode === notFoundExitCode) throw gitMissing(new Error(stderr.trim()));
+    throw new GitError(subcommand, exitCode, stderr);
+  } catch (error) {
+    if (!(error instanceof ProgramError)) throw error;
+    if (isMissing(error)) throw gitMissing(error);
+    if (error.fault === "timed-out") {
       throw new AirlockError(`git took longer than ${options.timeoutMs / 1000} s`, { code: "git-timeout" });
     }
-    if (stdoutBytes > maxOutputBytes) throw new GitError(command.args[0] ?? "", exitCode, "too much output");
-    if (exitCode !== 0) throw new GitError(command.args[0] ?? "", exitCode, stderr);
-    return Buffer.concat(stdout).toString("utf8");
-  } finally {
-    signal.removeEventListener("abort", stop);
+    throw new GitError(subcommand, error.exitCode, error.message);
   }
 }
 
-export function gitMissing(cause: unknown): AirlockError {
+function isMissing(error: unknown): boolean {
+  return error instanceof ProgramError && error.fault === "not-found";
+}
+
+function gitMissing(cause: unknown): AirlockError {
   return new AirlockError("git is not installed where the instance runs", {
     code: "git-missing",
     hint: `Install git ${minimumGitVersion} or newer.`,

@@ -1,7 +1,7 @@
 import { appendFile, lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError } from "@airlock/job";
-import { runHostCommand } from "../../host/host-command.ts";
+import { runProgram } from "@airlock/process";
 import { checkoutInvalid } from "../checkout/checkout-errors.ts";
 import type { HeldCheckout } from "./held-checkout.ts";
 
@@ -36,7 +36,7 @@ export async function placeSubmodules(
     if (!(await isEmptyDirectory(worktree, submodule.path))) continue;
     const target = join(worktree, submodule.path);
     const argv = ["cp", "-a", "--reflink=auto", "--", `${submodule.base.tree}/.`, target];
-    const { exitCode, stderr } = await runHostCommand(argv, { env: { PATH: searchPath, LC_ALL: "C" }, signal });
+    const { exitCode, stderr } = await runProgram(argv, { env: { PATH: searchPath, LC_ALL: "C" }, signal });
     if (exitCode !== 0) {
       throw new AirlockError(`copying the submodule ${submodule.path} failed: ${stderr.trim().slice(-300)}`, {
         code: "copy-failed",

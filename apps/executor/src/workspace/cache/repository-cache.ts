@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { runProgram } from "@airlock/process";
 import { z } from "zod";
-import { runHostCommand } from "../../host/host-command.ts";
 import { type CheckoutRequest, digest } from "../checkout/checkout-request.ts";
 import type { Git } from "../checkout/git.ts";
 import { writeCheckout } from "../checkout/write-checkout.ts";
@@ -291,6 +291,6 @@ function variantOf(submodules: readonly HeldSubmodule[]): string[] {
 }
 
 async function diskUsage(dir: string, path: string, signal: AbortSignal): Promise<number> {
-  const { stdout } = await runHostCommand(["du", "-sk", "--", dir], { env: { PATH: path, LC_ALL: "C" }, signal });
+  const { stdout } = await runProgram(["du", "-sk", "--", dir], { env: { PATH: path, LC_ALL: "C" }, signal });
   return (Number.parseInt(stdout, 10) || 0) * 1024;
 }

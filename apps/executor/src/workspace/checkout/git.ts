@@ -1,5 +1,5 @@
 import { type GitSettings, gitEnvironment } from "@airlock/git";
-import { type HostCommandResult, runHostCommand } from "../../host/host-command.ts";
+import { type ProgramResult, runProgram } from "@airlock/process";
 import { checkoutInvalid, checkoutUnavailable } from "./checkout-errors.ts";
 
 export interface GitOptions {
@@ -27,13 +27,13 @@ export class Git {
   }
 
   /** An exit code other than 0 is a result. */
-  async run(args: readonly string[], options: GitOptions): Promise<HostCommandResult> {
+  async run(args: readonly string[], options: GitOptions): Promise<ProgramResult> {
     const transports: GitSettings = options.localTransport
       ? // Objects were checked when they came into the mirror.
         { "protocol.file.allow": "always", "fetch.fsckObjects": "false" }
       : { "protocol.http.allow": "always", "protocol.https.allow": "always" };
     const { signal, onStdout, onStderr, stdin } = options;
-    return await runHostCommand(["git", ...args], {
+    return await runProgram(["git", ...args], {
       env: {
         ...gitEnvironment({
           path: this.#path,
@@ -43,6 +43,8 @@ export class Git {
         ...(this.#certificateFile === null ? {} : { GIT_SSL_CAINFO: this.#certificateFile }),
       },
       signal,
+      // The list of everything that a mirror keeps is long.
+      maxStdoutBytes: 16 * 2 ** 20,
       ...(onStdout ? { onStdout } : {}),
       ...(onStderr ? { onStderr } : {}),
       ...(stdin === undefined ? {} : { stdin }),
@@ -50,7 +52,7 @@ export class Git {
   }
 
   /** @throws {AirlockError} when the exit code is not 0; what git wrote decides whose fault it is. */
-  async check(args: readonly string[], options: GitOptions): Promise<HostCommandResult> {
+  async check(args: readonly string[], options: GitOptions): Promise<ProgramResult> {
     const result = await this.run(args, options);
     if (result.exitCode === 0) return result;
     throw gitFailure(args, result);
@@ -77,7 +79,7 @@ function credentialSettings(credentials: GitOptions["credentials"]): GitSettings
 const invalid =
   /not our ref|no such (?:ref|remote)|couldn't find remote ref|repository .* not found|returned error: (?:400|403|404|410)|fsck error|invalid path|unable to create file .*(?:File name too long|Is a directory|Not a directory|File exists)|index-pack failed: .*object|bad tree object|(?:empty filename|malformed mode) in tree|too-short tree|does not exist|exceeded maximum allowed tree depth|cannot create directory/i;
 
-function gitFailure(args: readonly string[], { exitCode, stderr }: HostCommandResult): Error {
+function gitFailure(args: readonly string[], { exitCode, stderr }: ProgramResult): Error {
   const command = args.find((arg) => /^[a-z-]+$/.test(arg) && !arg.startsWith("-")) ?? "git";
   const said = lastLines(stderr);
   const what = `git ${command} exited with ${exitCode}: ${said}`;

@@ -1,11 +1,10 @@
-import { once } from "node:events";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { RepositoryName } from "@airlock/api";
-import { limitBytes } from "@airlock/async";
+import { limitBytes, onAbort } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { gitMissing, spawnGit, stopGit } from "../../repositories/git.ts";
+import { startGit } from "../../repositories/git.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { GitSlots } from "./git-slots.ts";
@@ -113,7 +112,7 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     const credentials = scope.credentialsOf(request);
     using _slot = await slots.take(credentials.kind === "token" ? `job ${credentials.job}` : "", signal);
     reply.raw.setTimeout(stalledMs, () => gone.abort(new Error(`nothing moved for ${stalledMs} ms`)));
-    const git = spawnGit(context.repositories.environment, {
+    const git = await startGit(context.repositories.environment, {
       gitDirectory: options.directory,
       args: ["upload-pack", "--strict", "--stateless-rpc", ...options.args, options.directory],
       config: {
@@ -133,22 +132,16 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
       limits: { memoryBytes: uploadPackMemoryBytes },
     });
     const stop = () => {
-      stopGit(git);
+      git.stop();
       // Who does not read would keep the end of the answer waiting, too.
       if (signal.aborted) reply.raw.destroy();
     };
-    signal.addEventListener("abort", stop, { once: true });
+    using _abort = onAbort(signal, stop);
     let stderr = "";
     git.stderr.on("data", (data: Buffer) => {
       stderr = (stderr + data.toString("utf8")).slice(-4096);
     });
     try {
-      await Promise.race([
-        once(git, "spawn"),
-        once(git, "error").then(([cause]) => {
-          throw gitMissing(cause);
-        }),
-      ]);
       reply.hijack();
       reply.raw.on("error", () => {}); // The client hung up: the pipeline below ends with it.
       reply.raw.writeHead(200, { "content-type": options.contentType, "cache-control": "no-cache" });
@@ -160,7 +153,6 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
       reply.raw.destroy();
       if (!signal.aborted) request.log.warn({ err: error, stderr }, "upload-pack failed");
     } finally {
-      signal.removeEventListener("abort", stop);
       stop();
     }
   }
