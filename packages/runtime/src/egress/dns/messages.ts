@@ -2,10 +2,12 @@ import type { IpFamily } from "../addresses/ip-range.ts";
 import type { ResolverPolicy } from "./query-policy.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** From the executor to the resolver's process; trusted. Sandboxes are called by their slots. */
+/** From the executor to the resolver's process; trusted. Sandboxes are identified by their slots. */
 export type ToResolver =
+  /** Answered with `configured` once every answer from then on obeys it. */
   | {
       readonly kind: "configure";
+      readonly revision: number;
       readonly upstreams: readonly Upstream[];
       /** Ranges that no answer may contain besides the special ones, e.g. the instance's. */
       readonly closed: readonly string[];
@@ -19,6 +21,7 @@ export type ToResolver =
 /** From the resolver's process, which hostile packets may have taken over: checked by the executor. */
 export type FromResolver =
   | { readonly kind: "ready" }
+  | { readonly kind: "configured"; readonly revision: number }
   | { readonly kind: "listening"; readonly slot: number; readonly problem: string | null }
   | { readonly kind: "unlistened"; readonly slot: number }
   | {

@@ -47,6 +47,7 @@ async function receive(message: ToResolver): Promise<void> {
       upstreams = message.upstreams;
       closed = [...specialRanges, ...message.closed.map(parseRange)];
       port = message.port;
+      send({ kind: "configured", revision: message.revision });
       return;
     case "listen":
       return startListening(message.slot, message.address, message.policy);

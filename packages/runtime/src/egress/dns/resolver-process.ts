@@ -30,9 +30,10 @@ interface Listener {
   readonly policy: ResolverPolicy;
 }
 
-// Another process of ours, but one that reads hostile packets: it is believed no more than they are.
+// The resolver reads hostile packets, so its messages are checked as if it were hostile itself.
 const Message = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("ready") }),
+  z.object({ kind: z.literal("configured"), revision: z.int() }),
   z.object({ kind: z.literal("listening"), slot: z.int(), problem: z.string().max(1000).nullable() }),
   z.object({ kind: z.literal("unlistened"), slot: z.int() }),
   z.object({
@@ -68,20 +69,21 @@ const program = fileURLToPath(
     : new URL("./egress-resolver.mjs", import.meta.url),
 );
 const startTimeoutMs = 15_000;
-const answerTimeoutMs = 5_000;
+const answerTimeoutMs = 10_000;
 const restartDelayMs = 200;
-/** A resolver with nobody to answer costs 45 MB for nothing; starting one takes a tenth of a second. */
+/** A resolver without sandboxes costs 45 MB for nothing; starting one takes a tenth of a second. */
 const idleMs = 60_000;
 
 /**
- * Keeps the resolver's process: starts it with the first sandbox, starts it again when it dies, ends it when nobody needs
- * it. While it is not there look-ups fail at once.
+ * The resolver's process: starts it with the first sandbox, restarts it when it dies, ends it when no sandbox needs it.
+ * While it is not there look-ups fail at once.
  */
 export class ResolverProcess {
   readonly #options: ResolverOptions;
   readonly #listeners = new Map<number, Listener>();
   readonly #answers = new Map<string, (problem: string | null) => void>();
   #upstreams: readonly Upstream[] = [];
+  #revision = 0;
   #child: Promise<ChildProcess> | undefined;
   #idle: NodeJS.Timeout | undefined;
 
@@ -110,7 +112,10 @@ export class ResolverProcess {
   async unlisten(slot: number): Promise<void> {
     this.#listeners.delete(slot);
     const child = await this.#child?.catch(() => undefined);
-    if (child?.connected) await this.#request(child, `unlistened ${slot}`, { kind: "unlisten", slot });
+    // One that does not answer is killed, which frees the address, too.
+    if (child?.connected) {
+      await this.#request(child, `unlistened ${slot}`, { kind: "unlisten", slot }).catch(() => once(child, "exit"));
+    }
     if (this.#listeners.size > 0) return;
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => void this.#end(), idleMs).unref();
@@ -124,8 +129,9 @@ export class ResolverProcess {
   }
 
   async #end(): Promise<void> {
-    const child = await this.#child?.catch(() => undefined);
+    const ending = this.#child;
     this.#child = undefined;
+    const child = await ending?.catch(() => undefined);
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
     child.kill("SIGKILL");
@@ -133,7 +139,13 @@ export class ResolverProcess {
   }
 
   #started(): Promise<ChildProcess> {
-    this.#child ??= this.#start();
+    if (this.#child === undefined) {
+      const starting = this.#start();
+      this.#child = starting;
+      starting.catch(() => {
+        if (this.#child === starting) this.#child = undefined;
+      });
+    }
     return this.#child;
   }
 
@@ -172,25 +184,32 @@ export class ResolverProcess {
     child.once("error", fail);
     try {
       await Promise.race([ready, failed.promise, timeout(startTimeoutMs, "the egress resolver does not start")]);
+      await this.#configure(child);
     } catch (error) {
       child.kill("SIGKILL");
-      if (this.#child !== undefined) this.#child = undefined;
       throw error;
     }
-    // From here on an exit is seen to by the restart.
+    // From here on the exit handler starts another one.
     failed.promise.catch(() => {});
-    this.#configure(child);
     return child;
   }
 
-  /** Tells a resolver that runs what is closed now. */
-  configure(): void {
-    void this.#child?.then((child) => this.#configure(child)).catch(() => {});
+  /** Resolves when no answer contains what is closed now. Never rejects: a resolver that does not confirm it is killed. */
+  async configure(): Promise<void> {
+    const child = await this.#child?.catch(() => undefined);
+    if (child?.connected) await this.#configure(child).catch(() => {});
   }
 
-  #configure(child: ChildProcess): void {
+  async #configure(child: ChildProcess): Promise<void> {
     const { closed, port } = this.#options;
-    send(child, { kind: "configure", upstreams: this.#upstreams, closed: closed().map(formatRange), port });
+    this.#revision += 1;
+    const revision = this.#revision;
+    const problem = await this.#request(child, `configured ${revision}`, {
+      ...{ kind: "configure", revision, port },
+      upstreams: this.#upstreams,
+      closed: closed().map(formatRange),
+    });
+    if (problem !== null) throw new Error(problem);
   }
 
   #onExit(child: ChildProcess): void {
@@ -229,24 +248,38 @@ export class ResolverProcess {
     );
   }
 
+  /** Kills a process that does not answer: the next one is configured before it answers anything. */
   async #request(child: ChildProcess, key: string, message: ToResolver): Promise<string | null> {
     const { promise, resolve } = Promise.withResolvers<string | null>();
     this.#answers.set(key, resolve);
     send(child, message);
-    return Promise.race([promise, timeout(answerTimeoutMs, "the egress resolver does not answer")]);
+    try {
+      return await Promise.race([promise, timeout(answerTimeoutMs, "the egress resolver does not answer")]);
+    } catch (error) {
+      this.#answers.delete(key);
+      child.kill("SIGKILL");
+      throw error;
+    }
+  }
+
+  #answer(key: string, problem: string | null): void {
+    this.#answers.get(key)?.(problem);
+    this.#answers.delete(key);
   }
 
   #receive(child: ChildProcess, message: FromResolver): void {
     switch (message.kind) {
       case "ready":
         return;
-      case "listening":
-      case "unlistened": {
-        const key = `${message.kind} ${message.slot}`;
-        this.#answers.get(key)?.(message.kind === "listening" ? message.problem : null);
-        this.#answers.delete(key);
+      case "configured":
+        this.#answer(`configured ${message.revision}`, null);
         return;
-      }
+      case "listening":
+        this.#answer(`listening ${message.slot}`, message.problem);
+        return;
+      case "unlistened":
+        this.#answer(`unlistened ${message.slot}`, null);
+        return;
       case "pin":
         void this.#options.onPin(message).then(
           () => send(child, { kind: "pinned", request: message.request, isOpen: true }),

@@ -7,8 +7,9 @@ export type AgentRequest =
   /** Opens a connection that stays; later `echo` says whether it still carries data. */
   | { readonly op: "hold"; readonly name: string; readonly host: string; readonly port: number }
   | { readonly op: "echo"; readonly name: string }
-  /** Sends datagrams as fast as it can, whatever the kernel says to it. */
-  | { readonly op: "flood"; readonly hosts: readonly string[]; readonly port: number; readonly forMs: number }
+  /** Begins to send datagrams every millisecond, whatever the kernel says to it. */
+  | { readonly op: "flood"; readonly hosts: readonly string[]; readonly port: number }
+  | { readonly op: "end-flood" }
   /** Sends one datagram from one socket to each of so many ports of each host, as fast as the kernel takes them. */
   | { readonly op: "spread"; readonly hosts: readonly string[]; readonly ports: number }
   /** Asks a name server: the addresses and texts of the answer, or `rcode`. */
