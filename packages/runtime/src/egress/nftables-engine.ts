@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import type { Abortable } from "../contract/runtime.ts";
 import { AddressPool, defaultPool } from "./addresses/address-pool.ts";
 import { Attachments } from "./attachments.ts";
-import { type EgressCapabilities, findProblem } from "./capabilities.ts";
+import type { EgressCapabilities } from "./capabilities.ts";
 import { ClosedDestinations } from "./closed-destinations.ts";
 import { ResolverProcess } from "./dns/resolver-process.ts";
 import type { Upstream } from "./dns/upstream.ts";
@@ -14,6 +14,7 @@ import type {
   PreparedBridge,
   SandboxEgress,
 } from "./egress-engine.ts";
+import { findProblem } from "./find-problem.ts";
 import { CachedHostState } from "./host/cached-host-state.ts";
 import { Forwarding } from "./host/forwarding.ts";
 import { HostNetwork } from "./host/host-network.ts";
@@ -52,8 +53,7 @@ class NftablesEngine implements EgressEngine {
       hosts: options.closedHosts ?? [],
       ...(options.lookUp ? { lookUp: options.lookUp } : {}),
       apply: async (ranges) => {
-        await this.#table.close(ranges);
-        this.#resolver.configure();
+        await Promise.all([this.#table.close(ranges), this.#resolver.configure()]);
       },
     });
     // Above the range that the kernel gives to outgoing connections by default.

@@ -1,11 +1,16 @@
 import { z } from "zod";
 import type { EgressDenial } from "../../contract/egress-denial.ts";
-import { slotOfDeniedSet } from "./ruleset.ts";
+import { slotOfDeniedSet, tcp, udp } from "./ruleset.ts";
+
+/** A number where the system has no /etc/protocols. */
+const Protocol = z.union([
+  z.enum(["tcp", "udp"]),
+  z.literal(tcp).transform(() => "tcp" as const),
+  z.literal(udp).transform(() => "udp" as const),
+]);
 
 const Element = z
-  .object({
-    elem: z.object({ val: z.object({ concat: z.tuple([z.string(), z.enum(["tcp", "udp"]), z.int()]) }) }),
-  })
+  .object({ elem: z.object({ val: z.object({ concat: z.tuple([z.string(), Protocol, z.int()]) }) }) })
   .transform(({ elem }) => elem.val.concat);
 
 const Listing = z.object({
@@ -23,7 +28,7 @@ export function parseDenied(listing: unknown): ReadonlyMap<number, readonly Egre
     const found = denied.get(slot) ?? [];
     for (const element of set?.elem ?? []) {
       const parsed = Element.safeParse(element);
-      // In words that this version of nft does not use: not told, but denied all the same.
+      // Written in a way that we don't know: not reported, but denied all the same.
       if (!parsed.success) continue;
       const [address, protocol, port] = parsed.data;
       found.push({ kind: "connection", address, port, protocol });

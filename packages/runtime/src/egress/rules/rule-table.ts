@@ -122,7 +122,7 @@ export class RuleTable {
       return await network.nftList("sets", "table", "inet", names.table);
     } catch (error) {
       // There is no such table.
-      if (error instanceof ToolError) return undefined;
+      if (error instanceof ToolError && error.fault === "failed") return undefined;
       throw error;
     }
   }
@@ -131,7 +131,7 @@ export class RuleTable {
     try {
       await this.#nft(text);
     } catch (error) {
-      if (!(error instanceof ToolError)) throw error;
+      if (!(error instanceof ToolError && error.fault === "failed")) throw error;
       // Another program flushed the rules, or an older nft does not merge ranges.
       await this.#writeAll();
     }

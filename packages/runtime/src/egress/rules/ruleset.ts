@@ -35,6 +35,12 @@ export interface Pin {
   readonly seconds: number;
 }
 
+// Protocols by their numbers: nft looks names up in /etc/protocols, which a minimal system does not have.
+export const tcp = 6;
+export const udp = 17;
+const icmp = 1;
+const icmpv6 = 58;
+
 /** Connections that a sandbox has at the same time: the connection table is the whole host's. */
 const maxConnections = 8192;
 const maxDnsConnections = 1024;
@@ -68,7 +74,7 @@ table inet ${table} {
   map inputs { type ifname : verdict; }
   chain prerouting {
     type nat hook prerouting priority dstnat - 10; policy accept;
-    iifname . ip daddr @gateways meta l4proto { tcp, udp } th dport 53 redirect to :${resolverPort}
+    iifname . ip daddr @gateways meta l4proto { ${tcp}, ${udp} } th dport 53 redirect to :${resolverPort}
   }
   chain postrouting {
     type nat hook postrouting priority srcnat - 10; policy accept;
@@ -96,7 +102,7 @@ table inet ${table} {
     drop
   }
   chain unknown {
-    meta l4proto tcp reject with tcp reset
+    meta l4proto ${tcp} reject with tcp reset
     reject with icmpx admin-prohibited
   }
 }
@@ -130,11 +136,11 @@ export function sandboxRuleset(names: OwnerNames, sandbox: SandboxRules, resolve
     ...families.map((family) =>
       rule(
         `no_${slot}`,
-        `meta l4proto { tcp, udp } update @d${family}_${slot} { ${daddr(family)} . meta l4proto . th dport }`,
+        `meta l4proto { ${tcp}, ${udp} } update @d${family}_${slot} { ${daddr(family)} . meta l4proto . th dport }`,
       ),
     ),
     // A refusal that is told at once: with silence a step would hang for as long as its programs have patience.
-    rule(`no_${slot}`, "meta l4proto tcp reject with tcp reset"),
+    rule(`no_${slot}`, `meta l4proto ${tcp} reject with tcp reset`),
     rule(`no_${slot}`, "reject with icmpx admin-prohibited"),
 
     chain(`fw_${slot}`),
@@ -147,9 +153,9 @@ export function sandboxRuleset(names: OwnerNames, sandbox: SandboxRules, resolve
       `ct status dnat ${refuse}`,
       `ip daddr @forbidden4 ${refuse}`,
       `ip6 daddr @forbidden6 ${refuse}`,
-      "ct state related meta l4proto { icmp, ipv6-icmp } accept",
+      `ct state related meta l4proto { ${icmp}, ${icmpv6} } accept`,
       // No ICMP tunnels, no raw protocols.
-      `meta l4proto != { tcp, udp } ${refuse}`,
+      `meta l4proto != { ${tcp}, ${udp} } ${refuse}`,
       `ct state new ct count over ${maxConnections} ${refuse}`,
       ...policyRules(policy, slot, refuse),
       refuse,
@@ -161,7 +167,7 @@ export function sandboxRuleset(names: OwnerNames, sandbox: SandboxRules, resolve
       : []),
     ...arriving(
       `ct state new ct count over ${maxDnsConnections} ${refuse}`,
-      `ip saddr ${formatRange(sandbox.subnet)} ip daddr ${gateway} meta l4proto { tcp, udp } th dport ${resolverPort} ct status dnat accept`,
+      `ip saddr ${formatRange(sandbox.subnet)} ip daddr ${gateway} meta l4proto { ${tcp}, ${udp} } th dport ${resolverPort} ct status dnat accept`,
       refuse,
     ),
     element("gateways", `"${interfaceName}" . ${gateway}`),

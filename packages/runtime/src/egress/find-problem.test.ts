@@ -1,0 +1,59 @@
+import { describeWithEngines } from "@airlock/test-kit";
+import { describe, expect, it } from "vitest";
+import { explainRulesFailure, explainTableFailure } from "./find-problem.ts";
+import { runTool } from "./host/run-tool.ts";
+
+/** Runs a program like this one in surroundings that `before` changes: it may hide files or drop privileges. */
+async function problemWith(before: string): Promise<string | null> {
+  const module = new URL("./find-problem.ts", import.meta.url).href;
+  const program = `import { findProblem } from ${JSON.stringify(module)}; console.log(JSON.stringify(await findProblem()));`;
+  const script = `${before} "$0" --input-type=module-typescript --eval "$1"`;
+  return JSON.parse(await runTool(["unshare", "--mount", "sh", "-ec", script, process.execPath, program]));
+}
+
+describeWithEngines(["network"], "the probe for egress policies", () => {
+  it("finds no problem on this machine", async () => {
+    expect(await problemWith("")).toBeNull();
+  });
+
+  it("finds no problem on a minimal system without names for protocols and services", async () => {
+    const hide = ["protocols", "services"].map((file) => `mount --bind /dev/null /etc/${file};`).join(" ");
+    expect(await problemWith(hide)).toBeNull();
+  });
+
+  it.each([
+    ["net_admin", "need the capability NET_ADMIN"],
+    ["sys_admin", "give the executor the capability SYS_ADMIN"],
+  ])("names the capability that is missing: %s", async (capability, words) => {
+    const drop = `exec setpriv --bounding-set=-${capability} --inh-caps=-${capability}`;
+    expect(await problemWith(drop)).toContain(words);
+  });
+
+  it("names settings of the kernel that can't be written, as in a container", async () => {
+    const problem = await problemWith("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys;");
+    expect(problem).toContain("mount /proc/sys writable");
+  });
+});
+
+describe("a failure of nft", () => {
+  it("is the kernel's when it does not know the operation", () => {
+    const failure =
+      "/dev/stdin:7:1-60: Error: Could not process rule: No such file or directory\nadd rule inet t c ct count over 8 drop\n^^^^^^^";
+    expect(explainRulesFailure(failure)).toBe(
+      'Egress policies other than none need something that the kernel does not have (Could not process rule: No such file or directory in "add rule inet t c ct count over 8 drop"); load its modules of nftables (nft_ct, nft_connlimit, nft_limit, nft_masq, nft_redir, nft_reject_inet), or use a kernel that has them.',
+    );
+  });
+
+  it("is the program's when it does not know the words", () => {
+    const failure = "/dev/stdin:7:1-60: Error: syntax error, unexpected string\nadd rule inet t c ct bogus\n^^^^";
+    expect(explainRulesFailure(failure)).toContain(
+      'this nft does not accept (syntax error, unexpected string in "add rule',
+    );
+  });
+
+  it("is the kernel's when there is no nftables at all", () => {
+    expect(explainTableFailure("netlink: Error: cache initialization failed: Protocol not supported")).toContain(
+      "load the module nf_tables",
+    );
+  });
+});

@@ -1,0 +1,101 @@
+import { errorMessage } from "@airlock/job";
+import { AddressPool, defaultPool } from "./addresses/address-pool.ts";
+import { ownerNames } from "./host/names.ts";
+import { runTool, ToolError } from "./host/run-tool.ts";
+import { baseRuleset, sandboxRuleset } from "./rules/ruleset.ts";
+
+const needs = "Egress policies other than none need";
+
+/**
+ * Finds out by trying: loads the real rules, with a sandbox of each kind, into a network namespace that ends with the tool.
+ * The host's own rules stay as they are.
+ * @returns one sentence on what does not work and how to fix it; `null` if everything works.
+ */
+export async function findProblem(): Promise<string | null> {
+  if (process.geteuid?.() !== 0) return `${needs} root; run the executor as root.`;
+  const missing = await missingPackages();
+  if (missing.length > 0) {
+    return `${needs} ${missing.join(" and ")}; install ${missing.length > 1 ? "them" : "it"} and start the executor again.`;
+  }
+  const inNewNamespace = ["unshare", "--net", "--"] as const;
+  const namespace = await failureOf([...inNewNamespace, "true"]);
+  if (namespace !== null) {
+    return `${needs} network namespaces, and none can be made (${namespace}); give the executor the capability SYS_ADMIN.`;
+  }
+  const table = await failureOf([...inNewNamespace, "nft", "add table inet probe"]);
+  if (table !== null) return explainTableFailure(table);
+  const rules = await failureOf([...inNewNamespace, "nft", "-f", "-"], probeRules());
+  if (rules !== null) return explainRulesFailure(rules);
+  const settings = await failureOf([...inNewNamespace, "test", "-w", "/proc/sys/net/ipv4/conf/lo/forwarding"]);
+  if (settings !== null) {
+    return `${needs} settings below /proc/sys/net, which can't be written; mount /proc/sys writable for the executor.`;
+  }
+  return null;
+}
+
+/** @param failure what `nft` says when it can't make a table. */
+export function explainTableFailure(failure: string): string {
+  if (failure.includes("Operation not permitted")) {
+    return `${needs} the capability NET_ADMIN (${failure}); give it to the executor.`;
+  }
+  return `${needs} a kernel with nftables (${failure}); load the module nf_tables, or use a kernel that has it.`;
+}
+
+/** @param failure what `nft` says when it can make a table, but not our rules. */
+export function explainRulesFailure(failure: string): string {
+  const [message = failure, rule = ""] = failure
+    .split("\n")
+    .map((line) => line.trim())
+    .slice(failure.includes("Error:") ? failure.split("\n").findIndex((line) => line.includes("Error:")) : 0);
+  const what = `${message.replace(/^.*?Error: /, "")}${rule === "" ? "" : ` in "${rule.slice(0, 200)}"`}`;
+  if (message.includes("Could not process rule")) {
+    return `${needs} something that the kernel does not have (${what}); load its modules of nftables (nft_ct, nft_connlimit, nft_limit, nft_masq, nft_redir, nft_reject_inet), or use a kernel that has them.`;
+  }
+  return `${needs} rules that this nft does not accept (${what}); install nftables 1.0 or later.`;
+}
+
+/** What a tool says when it fails; `null` if it succeeds. */
+async function failureOf(command: readonly string[], input = ""): Promise<string | null> {
+  try {
+    await runTool(command, input);
+    return null;
+  } catch (error) {
+    if (error instanceof ToolError) return error.stderr.trim() || errorMessage(error);
+    throw error;
+  }
+}
+
+function probeRules(): string {
+  const names = ownerNames("probe");
+  const pool = new AddressPool(defaultPool, names.globalId);
+  const block = pool.take([]);
+  if (block === undefined) throw new Error("an empty pool has no block");
+  const sandbox = {
+    slot: block.slot,
+    interfaceName: "probe",
+    gateway: block.gateway,
+    subnet: block.subnet,
+    ipv6Subnet: block.ipv6.subnet,
+    policy: {
+      kind: "allow",
+      privateRanges: [],
+      publicRanges: [],
+      names: [{ name: "example.com", subdomains: false, port: 443 }],
+    },
+  } as const;
+  return (
+    baseRuleset({ names, pools: [pool.range, pool.ipv6Range], closed: [], resolverPort: 61_000 }) +
+    sandboxRuleset(names, sandbox, 61_000)
+  );
+}
+
+/** Debian's packages of those tools that can't be run. */
+async function missingPackages(): Promise<readonly string[]> {
+  const tools = [
+    [["nft", "--version"], "nftables"],
+    [["ip", "-Version"], "iproute2"],
+    [["nsenter", "--version"], "util-linux"],
+  ] as const;
+  const found = await Promise.allSettled(tools.map(([command]) => runTool(command)));
+  return tools.flatMap(([, name], index) => (found[index]?.status === "rejected" ? [name] : []));
+}
