@@ -35,7 +35,7 @@ export interface WorldSandbox extends AsyncDisposable {
   readonly denials: readonly EgressDenial[];
 }
 
-export const { signal } = new AbortController();
+export const signal: AbortSignal = new AbortController().signal;
 export const upstreams = [{ address: nameServer, port: 53 }];
 export const internet: ConnectedPolicy = { kind: "public" };
 
