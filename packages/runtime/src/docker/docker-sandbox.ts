@@ -156,7 +156,11 @@ export class DockerSandbox implements Sandbox {
 
   async #make(image: string, parts: PreparedImage & ContainerNetwork): Promise<StepContainer> {
     const container = await StepContainer.start(this.#engine, await this.#containerOptions(image, parts));
-    if (!this.#cgroup || (await this.#cgroup.holdsProcesses())) return container;
+    if (!this.#cgroup) return container;
+    if (await this.#cgroup.holdsProcesses()) {
+      await this.#cgroup.countSocketBuffers(container.id);
+      return container;
+    }
     this.#options.onCgroupOutOfReach();
     this.#cgroup = undefined;
     await container[Symbol.asyncDispose]();

@@ -57,6 +57,11 @@ export class SharedCgroup implements AsyncDisposable {
     return (await this.#cgroup.child(container).processes()).size;
   }
 
+  /** Has the kernel count what the sockets of a container hold. OCI runtimes no longer do that on cgroup v1. */
+  async countSocketBuffers(container: string): Promise<void> {
+    await this.#cgroup.child(container).countSocketBuffers();
+  }
+
   /** Whether the engine does put its containers here: not so from another machine, or another cgroup namespace. */
   async holdsProcesses(): Promise<boolean> {
     return (await this.processes()).size > 0;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { SandboxLimits } from "../../contract/runtime.ts";
 import { errorCode } from "../error-code.ts";
 import { type MountPoint, readMounts } from "../mounts.ts";
-import { Cgroup } from "./cgroup.ts";
+import { Cgroup, limitSocketBuffers } from "./cgroup.ts";
 
 /** All our cgroups lie below this one, at the top of each hierarchy: `airlock/OWNER/SANDBOX/STEP`. */
 const top = "airlock";
@@ -88,6 +88,7 @@ async function v1Host(
       if (memory) {
         await set(memory, "memory.limit_in_bytes", String(limits.memoryBytes));
         if (countsSwap) await set(memory, "memory.memsw.limit_in_bytes", String(limits.memoryBytes));
+        await limitSocketBuffers(join(memory, cgroup.path), socketBufferBytes(limits.memoryBytes));
       }
       if (cpu) {
         await set(cpu, "cpu.cfs_period_us", String(cpuPeriodUs));
@@ -97,6 +98,14 @@ async function v1Host(
       return cgroup;
     },
   };
+}
+
+/**
+ * Memory of the kernel for a sandbox's TCP connections and datagrams. cgroup v1 counts it apart, and only where it has a limit;
+ * what a sandbox uses of it comes on top of its memory.
+ */
+function socketBufferBytes(memoryBytes: number): number {
+  return Math.ceil(memoryBytes / 4);
 }
 
 async function v2Host(root: string): Promise<CgroupHost> {

@@ -39,14 +39,27 @@ export class Cgroup {
   }
 
   async make(): Promise<void> {
-    for (const root of this.#options.hierarchies) await makeDirectory(join(root, this.path));
-    if (this.#options.isWithin) return;
+    const { hierarchies, isWithin } = this.#options;
+    for (const root of hierarchies) await makeDirectory(join(root, this.path));
+    if (isWithin) {
+      await this.countSocketBuffers();
+      return;
+    }
     // Otherwise an OCI runtime would make it there, while the end of another sandbox removes an empty parent.
     for (const root of this.#options.everywhere) {
       await makeDirectory(join(root, this.path)).catch((error: unknown) => {
         if (!["EACCES", "EPERM", "EROFS"].includes(errorCode(error) ?? "")) throw error;
       });
     }
+  }
+
+  /**
+   * Has the memory of sockets that are opened from now on counted against the limit of the sandbox. cgroup v1 counts it only for
+   * a cgroup that had a limit set, even one that limits nothing; v2 always does.
+   */
+  async countSocketBuffers(): Promise<void> {
+    const { v1Memory } = this.#options;
+    if (v1Memory !== undefined) await limitSocketBuffers(join(v1Memory, this.path), "unlimited");
   }
 
   /** Processes that the kernel killed here, and below, because the memory limit was reached. */
@@ -157,6 +170,16 @@ export class Cgroup {
       }
     }
     return found;
+  }
+}
+
+/** Sets how much memory of the kernel the sockets of a v1 cgroup may take. Kernels that were built without that count leave it out. */
+export async function limitSocketBuffers(directory: string, bytes: number | "unlimited"): Promise<void> {
+  const value = bytes === "unlimited" ? "-1" : String(bytes);
+  try {
+    await writeFile(join(directory, "memory.kmem.tcp.limit_in_bytes"), value, { flag: "r+" });
+  } catch (error) {
+    if (!["ENOENT", "EOPNOTSUPP"].includes(errorCode(error) ?? "")) throw error;
   }
 }
 

@@ -36,6 +36,44 @@ print "BREACH $held bytes\\n";`),
     weakened: { plan: { limits: { memoryBytes: 1024 * MiB } } },
   },
   {
+    id: "tcp-buffers",
+    does: "hides memory in TCP connections to itself, from which it does not read",
+    defence: "the kernel's memory for a sandbox's connections counts, on cgroup v1 against a limit of its own",
+    script: perlScript(`
+socket(my $listener, 2, 1, 6) or die $!; bind($listener, pack("SnC4x8", 2, 0, 127, 0, 0, 1)) or die $!; listen($listener, 1000);
+my $to = getsockname($listener); my ($held, @sockets) = (0); my $data = "x" x 65536;
+while ($held < ${384 * MiB} && @sockets < 400) {
+  my ($from, $into); (socket($from, 2, 1, 6) && connect($from, $to) && accept($into, $listener)) or do { print "HELD after $held: $!\\n"; exit };
+  push @sockets, $from, $into; $from->blocking(0);
+  # What the other end's buffer takes in arrives a moment later.
+  for (my $full = 0; $full < 3; ) { my $sent = syswrite($from, $data); if ($sent) { $held += $sent; $full = 0 } else { $full++; select(undef, undef, undef, 0.002) } }
+}
+print $held < ${384 * MiB} ? "HELD" : "BREACH", " $held bytes\\n";`),
+    endIsHeld: true,
+    weakened: { plan: { limits: { memoryBytes: 2048 * MiB } } },
+  },
+  {
+    id: "udp-buffers",
+    does: "hides memory in datagrams that it sends to itself and does not read",
+    defence: "the kernel's memory for a sandbox's connections counts, on cgroup v1 against a limit of its own",
+    script: perlScript(`
+my ($held, $before, @sockets) = (0, -1); my $data = "x" x 30000; socket(my $from, 2, 2, 17) or die $!; $from->blocking(0);
+while ($held < ${384 * MiB}) {
+  for (1 .. 100) {
+    my $into; (socket($into, 2, 2, 17) && bind($into, pack("SnC4x8", 2, 0, 127, 0, 0, 1))) or do { print "HELD after $held: $!\\n"; exit };
+    setsockopt($into, 1, 8, pack("i", 64 << 20)); push @sockets, $into; my $to = getsockname($into);
+    for (1 .. 12) { send($from, $data, 0, $to) or last }
+  }
+  # Datagrams that there is no room for are dropped without a word: what waits in the receivers' queues counts.
+  open(my $table, "<", "/proc/net/udp"); $held = 0;
+  while (<$table>) { $held += hex($1) if /:[0-9A-F]+ \\d\\d [0-9A-F]+:([0-9A-F]+) / }
+  if ($held <= $before) { print "HELD after $held\\n"; exit } $before = $held;
+}
+print "BREACH $held bytes\\n";`),
+    endIsHeld: true,
+    weakened: { plan: { limits: { memoryBytes: 2048 * MiB } } },
+  },
+  {
     id: "message-queues",
     does: "hides memory in POSIX message queues",
     defence: "an IPC namespace of its own; the kernel's bound for each user",
