@@ -11,7 +11,7 @@ const packages: readonly PackageRules[] = [
   { source: "packages/api/src", mayImport: ["job"] },
   { source: "packages/git/src", mayImport: [] },
   { source: "packages/process/src", mayImport: ["async", "job"] },
-  { source: "packages/runtime/src", mayImport: ["job", "process"] },
+  { source: "packages/runtime/src", mayImport: ["job", "async", "process"] },
   { source: "packages/terminal-text/src", mayImport: [] },
   { source: "packages/test-kit/src", mayImport: ["job", "runtime"] },
   { source: "apps/instance/src", mayImport: ["async", "job", "api", "git", "process"] },

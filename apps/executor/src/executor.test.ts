@@ -38,10 +38,9 @@ describe("with an instance of the protocol", () => {
 
     expect(instance.bodies("markComplete")).toEqual([expect.objectContaining({ jobId: 7 })]);
     expect(instance.entries(7).map(({ key, exitCode }) => [key, exitCode])).toEqual([
-      ["setup.fs.workspace", 0],
-      ["setup.fs.extras", 0],
       // This test's runtime enforces no egress policy.
       ["setup.network", 0],
+      ["setup.fs.extras", 0],
       ["setup.image", 0],
       ["step.docker.only", 0],
       ["teardown.fs", 0],
@@ -381,7 +380,7 @@ describe("stopping", () => {
   });
 
   it("hands running jobs back when it is to stop now, and leaves nothing behind", async () => {
-    const runtime = new HostProcessRuntime();
+    const runtime = new HostProcessRuntime({ dir: join(dataDir, "workspaces") });
     const executor = await start({}, runtime);
     instance.enqueue(airlockJob(4, ["sleep 60"]));
     await instance.until(() => instance.entries(4).some(({ key }) => key === "step.docker.only"));
@@ -393,7 +392,9 @@ describe("stopping", () => {
       expect.objectContaining({ jobId: 4, reason: "executor-shutdown" }),
     ]);
     expect(runtime.liveSandboxes).toBe(0);
-    expect(await readdir(join(dataDir, "workspaces"))).toEqual([]);
+    const [owner = ""] = await readdir(join(dataDir, "workspaces"));
+    expect(await readdir(join(dataDir, "workspaces", owner))).toEqual([".trash"]);
+    expect(await readdir(join(dataDir, "workspaces", owner, ".trash"))).toEqual([]);
     expect(await readdir(join(dataDir, "trash"))).toEqual([]);
     expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(dataDir);
   });
@@ -443,8 +444,9 @@ describe("stopping", () => {
     executor.stop.drain("test");
     await executor.ended;
 
-    const [name = ""] = await readdir(join(dataDir, "workspaces"));
-    expect(existsSync(join(dataDir, "workspaces", name, "data", "file"))).toBe(true);
+    const [owner = ""] = await readdir(join(dataDir, "workspaces"));
+    const [name = ""] = await readdir(join(dataDir, "workspaces", owner));
+    expect(existsSync(join(dataDir, "workspaces", owner, name, "data", "file"))).toBe(true);
   });
 });
 

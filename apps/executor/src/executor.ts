@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { arch, platform } from "node:os";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
+import { probeMounts, Trash } from "@airlock/runtime/host-disk";
 import type { Logger } from "pino";
 import type { Config } from "./config/options.ts";
 import { executorVersion } from "./instance-client/executor-version.ts";
@@ -21,10 +22,7 @@ import type { StopExecutor } from "./worker/stop-signals.ts";
 import { Worker } from "./worker/worker.ts";
 import { RepositoryCache } from "./workspace/cache/repository-cache.ts";
 import { Git } from "./workspace/checkout/git.ts";
-import { probeCapabilities } from "./workspace/storage/capabilities.ts";
-import { Mounts } from "./workspace/storage/mounts.ts";
-import { Trash } from "./workspace/storage/trash.ts";
-import { WorkspaceFactory } from "./workspace/workspace.ts";
+import { JobDirectories } from "./workspace/job-directory.ts";
 
 export interface ExecutorDependencies {
   readonly config: Config;
@@ -70,7 +68,6 @@ export async function runExecutor({
   }
 
   const { path, certificateFile, cacheBytes } = config.workspace;
-  const mounts = new Mounts(path);
   const git = new Git({ path, homeDir: data.homeDir, certificateFile });
   const gitVersion = await git.version(signal);
   const programs = [{ name: "git", version: gitVersion }, ...runtimePrograms(runtime.name, description)];
@@ -78,14 +75,17 @@ export async function runExecutor({
   refuseUnsafeVersions(config.minimumVersions, unsafe);
   for (const { program, message, hint } of unsafe)
     logger.warn({ program, finding: message, hint }, "a program of this machine is known to be unsafe");
-  const trash = new Trash({ dir: data.trashDir, path, logger });
+  const trash = new Trash({
+    dir: data.trashDir,
+    onProblem: (dir, error) => logger.warn({ dir, error }, "a job's directory is not removed yet"),
+  });
   stack.defer(() => trash.settled(AbortSignal.timeout(trashMs)));
   const repositories = new RepositoryCache({
     dir: data.repositoriesDir,
     git,
     path,
     maximumBytes: cacheBytes,
-    owner: runtime.workspaceOwner,
+    owner: description.checkoutOwner,
     limits: {
       maximumBytes: config.workspace.maximumCheckoutBytes,
       maximumFiles: config.workspace.maximumCheckoutFiles,
@@ -93,26 +93,22 @@ export async function runExecutor({
     },
   });
   await repositories.load(signal);
-  const capabilities = await probeCapabilities({
+  const { overlays } = await probeMounts({
     setting: config.workspace.mounts,
-    mounts,
     probeDir: data.probeDir,
-    runtime,
+    // This process itself writes what is mounted here.
+    findsHostFile: async () => true,
     signal,
   });
-  logger.info(capabilities, "how workspaces are made");
-  const workspaces = new WorkspaceFactory({
-    dir: data.workspacesDir,
+  const jobDirectories = new JobDirectories({
+    dir: data.jobsDir,
     git,
     repositories,
-    mounts,
     trash,
-    ...capabilities,
-    owner: runtime.workspaceOwner,
-    keep: config.workspace.keep,
+    overlays,
+    owner: description.checkoutOwner,
     submodules: config.workspace.submodules,
     lfs: config.workspace.lfs,
-    path,
   });
 
   const client = new InstanceClient(
@@ -142,7 +138,7 @@ export async function runExecutor({
           client,
           runtime,
           enforcement: description,
-          workspaces,
+          jobDirectories,
           git,
           owner: data.owner,
           activeSandboxes,
@@ -179,9 +175,8 @@ export async function runExecutor({
     owner: data.owner,
     runtime,
     activeSandboxes,
-    workspacesDir: data.workspacesDir,
-    workspaces,
-    mounts,
+    jobsDir: data.jobsDir,
+    jobDirectories,
     trash,
     repositories,
     intervalMs: config.janitor.intervalMs,

@@ -80,6 +80,7 @@ export async function isolation(options: BenchOptions): Promise<BenchResult> {
       createDockerRuntime({
         host: `unix://${socketPath}`,
         allowHostImage: false,
+        workspaces: { dir: path.join(directory.path, "workspaces") },
         hardening,
         egress: { networkNamespace, upstreams },
       }),

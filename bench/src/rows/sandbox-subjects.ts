@@ -1,9 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
-import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Runtime, Sandbox, SandboxPlan } from "@airlock/runtime";
-import { temporaryDirectory } from "@airlock/test-kit";
 import type { Subject } from "../measuring/paired.ts";
 
 /** Longer than a runtime takes to make a step ready. */
@@ -21,10 +18,9 @@ export async function sandboxSubjects(
   egress: SandboxPlan["egress"] = { kind: "none" },
 ): Promise<{ readonly subjects: Subject[] } & AsyncDisposable> {
   await using cleanup = new AsyncDisposableStack();
-  const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));
   // Runtimes that share a network are told apart by their owners, as executors of one machine are.
   const owner = `bench-${randomBytes(4).toString("hex")}`;
-  const place: Place = { directory: directory.path, owner, egress };
+  const place: Place = { owner, egress };
   const lasting = cleanup.use(await openSandbox(runtime, place));
   const signal = new AbortController().signal;
   await lasting.prepareImage(image, { signal, progress: () => {} });
@@ -56,24 +52,17 @@ export async function sandboxSubjects(
 }
 
 interface Place {
-  readonly directory: string;
   readonly owner: string;
   readonly egress: SandboxPlan["egress"];
 }
 
-async function openSandbox(runtime: Runtime, { directory, owner, egress }: Place): Promise<Sandbox> {
+async function openSandbox(runtime: Runtime, { owner, egress }: Place): Promise<Sandbox> {
   const id = `bench-${randomBytes(6).toString("hex")}`;
-  const workspaceDir = path.join(directory, id, "workspace");
-  const scriptsDir = path.join(directory, id, "scripts");
-  await mkdir(workspaceDir, { recursive: true });
-  await mkdir(scriptsDir);
-  await writeFile(path.join(scriptsDir, "0.sh"), script, { mode: 0o555 });
   return runtime.createSandbox(
     {
       id,
       owner,
-      workspaceDir,
-      scriptsDir,
+      workspace: { checkout: null, files: [], readOnlyFiles: [] },
       limits: { cpus: 2, memoryBytes: 2 ** 30, pids: 512 },
       egress,
     },
@@ -85,7 +74,14 @@ async function openSandbox(runtime: Runtime, { directory, owner, egress }: Place
 async function runEcho(sandbox: Sandbox, image: string, nextImage?: string): Promise<void> {
   let text = "";
   const status = await sandbox.runStep(
-    { key: "echo", image, script: "/airlock/0.sh", workingDirectory: "/data", env: {} },
+    {
+      key: "echo",
+      image,
+      files: [{ path: "0.sh", content: script, executable: true }],
+      script: "/airlock/0.sh",
+      workingDirectory: "/data",
+      env: {},
+    },
     {
       signal: new AbortController().signal,
       ...(nextImage === undefined ? {} : { nextImage }),

@@ -1,5 +1,5 @@
 import { createDockerRuntime } from "@airlock/runtime/docker";
-import { busyboxImage, loadImage, startEngines } from "@airlock/test-kit";
+import { busyboxImage, loadImage, startEngines, temporaryDirectory } from "@airlock/test-kit";
 import type { BenchOptions } from "../measuring/bench-options.ts";
 import { runPaired } from "../measuring/paired.ts";
 import { type BenchResult, compare } from "../measuring/result.ts";
@@ -16,8 +16,9 @@ export async function stepDocker(options: BenchOptions): Promise<BenchResult> {
   const { engines } = cleanup.use(await startEngines(["docker"]));
   if (!engines.docker) throw new Error(`this row needs Docker: ${engines.missing.docker}`);
   await loadImage(await busyboxImage(), engines.docker.socketPath, image);
+  const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));
   const host = `unix://${engines.docker.socketPath}`;
-  const runtime = await createDockerRuntime({ host, allowHostImage: false });
+  const runtime = await createDockerRuntime({ host, allowHostImage: false, workspaces: { dir: directory.path } });
   cleanup.defer(() => runtime.close());
   const { subjects } = cleanup.use(await sandboxSubjects(runtime, image));
 

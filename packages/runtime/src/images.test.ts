@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -10,13 +10,14 @@ import {
   describeWithEngines,
   engines,
   type FixtureImage,
+  openWorkplace,
   type PrivateRegistry,
   pushImage,
   startPrivateRegistry,
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { RegistryCredentials, Runtime } from "./contract/runtime.ts";
+import type { RegistryCredentials, Runtime } from "./contract/index.ts";
 import { createDockerRuntime } from "./docker/index.ts";
 import type { ImageOptions } from "./images/policy/image-options.ts";
 import { defaultImagePolicy, type ImagePolicy } from "./images/policy/image-policy.ts";
@@ -52,25 +53,13 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     registryAuth: Readonly<Record<string, RegistryCredentials>> = {},
   ): Promise<{ readonly output: string; readonly words: readonly string[] }> {
     count += 1;
-    const base = join(dir, String(count));
-    for (const name of ["data", "scripts"]) await mkdir(join(base, name), { recursive: true });
-    await writeFile(join(base, "scripts", "s"), "cat /which");
     const runtime = await createRuntime(join(dir, "state"), images, [registry, secret.address]);
     try {
-      const limits = { cpus: 1, memoryBytes: 256e6, pids: 100 };
-      await using sandbox = await runtime.createSandbox(
-        {
-          ...{ id: `images-${process.pid}-${count}`, owner: "test-images", limits, registryAuth },
-          ...{ workspaceDir: join(base, "data"), scriptsDir: join(base, "scripts"), egress: { kind: "none" } },
-        },
-        { signal },
-      );
+      const id = `images-${process.pid}-${count}`;
+      await using place = await openWorkplace(runtime, { id, owner: "test-images", image, registryAuth });
       const words: string[] = [];
-      await sandbox.prepareImage(image, { signal, progress: (text) => words.push(text) });
-      const output: string[] = [];
-      const step = { key: "s", image, script: "/airlock/s", workingDirectory: "/data", env: {} };
-      await sandbox.runStep(step, { signal, output: (_, bytes) => void output.push(bytes.toString()) });
-      return { output: output.join(""), words };
+      await place.sandbox.prepareImage(image, { signal, progress: (text) => words.push(text) });
+      return { output: (await place.run("cat /which")).stdout, words };
     } finally {
       await runtime.close();
     }
@@ -262,6 +251,7 @@ describeWithEngines(["docker", "registry"], "the docker runtime gets images", ()
   itGetsImages(
     async (stateDir, images) =>
       createDockerRuntime({
+        workspaces: { dir: join(stateDir, "workspaces") },
         ...{ stateDir, images, host: `unix://${engines().docker?.socketPath}`, allowHostImage: true },
       }),
     "docker",

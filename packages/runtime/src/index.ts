@@ -1,6 +1,4 @@
-export * from "./contract/egress-denial.ts";
-export * from "./contract/errors.ts";
-export * from "./contract/runtime.ts";
+export * from "./contract/index.ts";
 export { type RangeAllowRule, uncoveredPrivateRules } from "./egress/addresses/private-rules.ts";
 export { problemOfAddressPool, problemOfAddressRange } from "./egress/addresses/problems-of-settings.ts";
 export type { ImageOptions } from "./images/policy/image-options.ts";

@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   busyboxImage,
@@ -10,7 +9,7 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { RegistryCredentials, Runtime } from "./contract/runtime.ts";
+import type { RegistryCredentials, Runtime } from "./contract/index.ts";
 import { createDockerRuntime } from "./docker/index.ts";
 import { createOciRuntime } from "./oci/index.ts";
 
@@ -45,15 +44,11 @@ function itKeepsPrivateImages(
 
   async function prepare(credentials: RegistryCredentials | undefined, used = runtime): Promise<readonly string[]> {
     sandboxes += 1;
-    const base = join(dir, String(sandboxes));
-    await mkdir(join(base, "data"), { recursive: true });
-    await mkdir(join(base, "scripts"));
     await using sandbox = await used.createSandbox(
       {
         id: `private-${process.pid}-${sandboxes}`,
         owner: "test-private",
-        workspaceDir: join(base, "data"),
-        scriptsDir: join(base, "scripts"),
+        workspace: { checkout: null, files: [], readOnlyFiles: [] },
         limits: { cpus: 1, memoryBytes: 256e6, pids: 100 },
         egress: { kind: "none" },
         ...(credentials ? { registryAuth: { [registry.address]: credentials } } : {}),
@@ -108,7 +103,12 @@ describeWithEngines(["oci", "registry"], "private images on the oci runtime", ()
 
 describeWithEngines(["docker", "registry"], "private images on the docker runtime", () => {
   itKeepsPrivateImages(
-    async () => createDockerRuntime({ host: `unix://${engines().docker?.socketPath}`, allowHostImage: false }),
+    async (stateDir) =>
+      createDockerRuntime({
+        host: `unix://${engines().docker?.socketPath}`,
+        allowHostImage: false,
+        workspaces: { dir: join(stateDir, "workspaces") },
+      }),
     "docker",
   );
 });

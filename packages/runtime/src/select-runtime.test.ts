@@ -9,7 +9,12 @@ const deaf = "unix:///nonexistent/docker.sock";
 async function select(kind: RuntimeChoice["kind"], host: string, runtimePath?: string): Promise<string> {
   await using directory = await temporaryDirectory();
   const oci = { stateDir: join(directory.path, "state"), allowHostImage: false };
-  const choice = { kind, docker: { host, allowHostImage: false }, oci: runtimePath ? { ...oci, runtimePath } : oci };
+  const workspaces = { dir: join(directory.path, "workspaces") };
+  const choice = {
+    kind,
+    docker: { host, allowHostImage: false, workspaces },
+    oci: runtimePath ? { ...oci, runtimePath } : oci,
+  };
   const runtime = await selectRuntime(choice, { signal });
   await runtime.close();
   return runtime.name;

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { AirlockError } from "@airlock/job";
-import type { Abortable, Runtime } from "./contract/runtime.ts";
+import type { Abortable, Runtime } from "./contract/index.ts";
 import { EngineClient } from "./docker/engine-client.ts";
 import { createDockerRuntime, type DockerRuntimeOptions, defaultDockerHost } from "./docker/index.ts";
 import { findOnSystemPath } from "./host/find-program.ts";

@@ -36,3 +36,11 @@ export { describeRuntime, type RuntimeUnderTest } from "./runtime-contract.ts";
 export { sharedRepository } from "./shared-repository.ts";
 export { startEngines } from "./start-engines.ts";
 export { type TemporaryDirectory, temporaryDirectory } from "./temporary-directory.ts";
+export {
+  type Finished,
+  openWorkplace,
+  type StartOptions,
+  type Workplace,
+  type WorkplaceOptions,
+  workspacesOfTests,
+} from "./workplace.ts";

@@ -1,14 +1,17 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import type { AirlockError } from "@airlock/job";
-import type { Runtime, RuntimeDescription, Sandbox, SandboxLimits, StepOutput, StepStatus } from "@airlock/runtime";
+import type { Runtime, RuntimeDescription, Sandbox, StepStatus } from "@airlock/runtime";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWithEngines, type EngineName } from "./engines.ts";
-import { type TemporaryDirectory, temporaryDirectory } from "./temporary-directory.ts";
+import { describeWorkspace } from "./runtime-contract-workspace.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+import { openWorkplace, type Workplace, type WorkplaceOptions } from "./workplace.ts";
 
 export interface RuntimeUnderTest {
   readonly runtime: Runtime;
@@ -55,7 +58,9 @@ export function describeRuntime(
       await new Promise((resolve) => host?.close(resolve));
       await subject?.dispose();
     });
-    const open = (options?: WorkplaceOptions) => openWorkplace(subject, options);
+    /** A file of this host that no sandbox may see. */
+    const witness = fileURLToPath(import.meta.url);
+    const open = (options: Partial<WorkplaceOptions> = {}) => openSubject(subject, options);
 
     it("says what it is and what it enforces", async () => {
       const description = await subject.runtime.describe({ signal: never });
@@ -145,9 +150,10 @@ export function describeRuntime(
       it("is delivered to the byte", async () => {
         await using place = await open();
         const bytes = randomBytes(1 << 20);
-        await writeFile(join(place.scriptsDir, "blob"), bytes);
 
-        const { stdoutBytes } = await place.run("cat /airlock/blob");
+        const { stdoutBytes } = await place.run("cat /airlock/blob", {
+          files: [{ path: "blob", content: bytes, executable: false }],
+        });
 
         expect(stdoutBytes.equals(bytes)).toBe(true);
       });
@@ -231,35 +237,40 @@ export function describeRuntime(
 
         expect(status).toEqual({ kind: "exited", exitCode: 0 });
         expect(stdout).toBe("/data/not/yet\n");
-        expect(await readdir(join(place.workspaceDir, "not/yet"))).toEqual(["here"]);
+        expect(await place.list("not/yet")).toEqual(["here"]);
       });
 
-      it("share the workspace over the steps, and with the host", async () => {
+      it("share the workspace over the steps, and with the caller", async () => {
         await using place = await open();
-        await writeFile(join(place.workspaceDir, "from-host"), "host\n");
+        await place.put("from-host", "host\n");
 
         await place.run("cat from-host > copy");
 
         expect((await place.run("cat copy")).stdout).toBe("host\n");
-        expect(await readFile(join(place.workspaceDir, "copy"), "utf8")).toBe("host\n");
+        expect(await place.read("copy")).toBe("host\n");
       });
 
       it("keep the scripts from being changed", async () => {
         await using place = await open();
-        await writeFile(join(place.scriptsDir, "other.sh"), "echo original\n");
+        const files = [{ path: "other.sh", content: "echo original\n", executable: true }];
 
-        const { status } = await place.run("echo evil > /airlock/other.sh || touch /airlock/new");
+        const { stdout } = await place.run(
+          `for path in other.sh new deep/x; do (echo evil > /airlock/$path) 2>/dev/null && echo written; done
+           mv /airlock/other.sh /airlock/moved 2>/dev/null && echo moved
+           rm -f /airlock/other.sh 2>/dev/null && echo removed
+           chmod 777 /airlock/other.sh 2>/dev/null && echo changed
+           /airlock/other.sh; ls /airlock`,
+          { key: "first", files },
+        );
 
-        expect(status).not.toEqual({ kind: "exited", exitCode: 0 });
-        expect(await readFile(join(place.scriptsDir, "other.sh"), "utf8")).toBe("echo original\n");
-        expect(await readdir(place.scriptsDir)).not.toContain("new");
+        expect(stdout).toBe("original\nfirst.sh\nother.sh\n");
       });
 
       it("show nothing of the host's files", async () => {
         await using place = await open();
 
         const { stdout } = await place.run(
-          `for path in '${place.scriptsDir}' '${place.workspaceDir}' /var/run/docker.sock /run/docker.sock; do
+          `for path in '${witness}' /var/run/docker.sock /run/docker.sock; do
              [ -e "$path" ] && echo "$path"
            done; true`,
         );
@@ -284,7 +295,7 @@ export function describeRuntime(
           expect(stdout).toContain("mine");
           expect(stdout).not.toContain(token);
           expect(stdout).not.toContain("vitest");
-          expect(await readdir(other.workspaceDir)).toEqual([]);
+          expect(await place.list()).toEqual(["mine"]);
           stop.abort(new Error("enough"));
           await expect(running).rejects.toThrow("enough");
         });
@@ -412,7 +423,7 @@ export function describeRuntime(
     describe("an image with a user of its own", () => {
       it("may write all over the workspace, and root after it", async () => {
         await using place = await open();
-        await writeFile(join(place.workspaceDir, "from-host"), "host\n");
+        await place.put("from-host", "host\n");
         const image = subject.images.unprivileged;
         await place.run("mkdir -p a/b; echo root > a/b/from-root; chmod 700 a");
 
@@ -430,7 +441,8 @@ export function describeRuntime(
 
       it("is given the workspace and nothing that links in it lead to", async () => {
         await using place = await open();
-        const outside = dirname(place.workspaceDir);
+        await using outsideDirectory = await temporaryDirectory();
+        const outside = outsideDirectory.path;
         const victim = join(outside, "victim");
         await writeFile(victim, "host\n");
         const before = await stat(victim);
@@ -495,7 +507,7 @@ export function describeRuntime(
         });
 
         await expect(running).rejects.toThrow("stop");
-        expect(await readdir(place.workspaceDir)).toEqual([]);
+        expect(await place.list()).toEqual([]);
       });
 
       it("starts nothing when it came first", async () => {
@@ -503,7 +515,7 @@ export function describeRuntime(
         const reason = new Error("not at all");
 
         await expect(place.start("touch /data/ran", { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
-        expect(await readdir(place.workspaceDir)).toEqual([]);
+        expect(await place.list()).toEqual([]);
       });
     });
 
@@ -527,12 +539,12 @@ export function describeRuntime(
       if (sharesKernel) {
         it("host: shows the host's tools and nothing else of it", async () => {
           await using place = await open();
-          await writeFile(join(place.workspaceDir, "note"), "x");
+          await place.put("note", "x");
           await prepare(place.sandbox, "host");
 
           const tools = await place.run("git --version && sh -c 'echo shell'", { image: "host" });
           const hidden = await place.run(
-            `ls -A /home /root /tmp; for path in /etc/shadow /var/log /var/lib/dpkg '${place.scriptsDir}'; do
+            `ls -A /home /root /tmp; for path in /etc/shadow /var/log /var/lib/dpkg '${witness}'; do
                [ -e "$path" ] && echo "$path"
              done; touch /usr/x 2>/dev/null && echo written; ls /data`,
             { image: "host" },
@@ -547,7 +559,7 @@ export function describeRuntime(
       it("host: is refused where it is not allowed", async () => {
         const strict = await create({ allowHostImage: false });
         try {
-          await using place = await openWorkplace(strict);
+          await using place = await openSubject(strict);
 
           await expect(prepare(place.sandbox, "host")).rejects.toMatchObject({ reason: "policy" });
           await expect(place.start("true", { image: "host" })).rejects.toMatchObject({ reason: "policy" });
@@ -556,6 +568,8 @@ export function describeRuntime(
         }
       });
     });
+
+    describeWorkspace(open);
 
     // Otherwise the host does not see the steps' processes.
     if (sharesKernel) {
@@ -632,101 +646,11 @@ const dangerousCapabilities = {
   BPF: 39n,
 };
 
-interface WorkplaceOptions {
-  readonly limits?: Partial<SandboxLimits>;
-  readonly egress?: { readonly kind: "public" };
-}
-
-interface StartOptions {
-  readonly image?: string;
-  readonly env?: Readonly<Record<string, string>>;
-  readonly workingDirectory?: string;
-  readonly signal?: AbortSignal;
-  readonly output?: StepOutput;
-}
-
-interface Finished {
-  readonly status: StepStatus;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly stdoutBytes: Buffer;
-}
-
-/** A sandbox with a workspace, as an executor would prepare it. */
-interface Workplace extends AsyncDisposable {
-  readonly sandbox: Sandbox;
-  readonly workspaceDir: string;
-  readonly scriptsDir: string;
-  /** Runs a script to its end and keeps what it printed. */
-  run(script: string, options?: StartOptions): Promise<Finished>;
-  start(script: string, options?: StartOptions): Promise<StepStatus>;
-}
-
-async function openWorkplace(
+function openSubject(
   { runtime, owner, images }: RuntimeUnderTest,
-  { limits, egress }: WorkplaceOptions = {},
+  options: Partial<WorkplaceOptions> = {},
 ): Promise<Workplace> {
-  const directory: TemporaryDirectory = await temporaryDirectory();
-  const workspaceDir = join(directory.path, "workspace");
-  const scriptsDir = join(directory.path, "scripts");
-  let sandbox: Sandbox;
-  try {
-    await mkdir(workspaceDir);
-    await mkdir(scriptsDir);
-    const root = runtime.workspaceOwner;
-    if (root) await chown(workspaceDir, root.uid, root.gid);
-    sandbox = await runtime.createSandbox(
-      {
-        id: `contract-${randomBytes(6).toString("hex")}`,
-        owner,
-        workspaceDir,
-        scriptsDir,
-        limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 200, ...limits },
-        egress: egress ?? { kind: "none" },
-      },
-      { signal: never },
-    );
-  } catch (error) {
-    await directory[Symbol.asyncDispose]();
-    throw error;
-  }
-  let steps = 0;
-  async function start(script: string, options: StartOptions = {}): Promise<StepStatus> {
-    steps += 1;
-    const key = `step.${steps}`;
-    await writeFile(join(scriptsDir, `${key}.sh`), script);
-    const image = options.image ?? images.shell;
-    await sandbox.prepareImage(image, { signal: options.signal ?? never, progress: () => {} });
-    return sandbox.runStep(
-      {
-        key,
-        image,
-        script: `/airlock/${key}.sh`,
-        workingDirectory: options.workingDirectory ?? "/data",
-        env: options.env ?? {},
-      },
-      { signal: options.signal ?? never, output: options.output ?? (() => {}), nextImage: image },
-    );
-  }
-  return {
-    sandbox,
-    workspaceDir,
-    scriptsDir,
-    start,
-    async run(script, options) {
-      const printed: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] };
-      const status = await start(script, {
-        ...options,
-        output: (stream, bytes) => void printed[stream].push(bytes),
-      });
-      const stdoutBytes = Buffer.concat(printed.stdout);
-      return { status, stdoutBytes, stdout: stdoutBytes.toString(), stderr: Buffer.concat(printed.stderr).toString() };
-    },
-    async [Symbol.asyncDispose]() {
-      await sandbox[Symbol.asyncDispose]();
-      await directory[Symbol.asyncDispose]();
-    },
-  };
+  return openWorkplace(runtime, { owner, image: images.shell, ...options });
 }
 
 /** An argument for sleep that no other process of this machine has. */

@@ -1,5 +1,5 @@
 import { homedir } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import type { ImageOptions, Runtime } from "@airlock/runtime";
 import type { OciRuntimeOptions } from "@airlock/runtime/oci";
 import { selectRuntime } from "@airlock/runtime/select";
@@ -20,7 +20,14 @@ export async function createRuntime(
     ...(nameServers === null ? {} : { upstreams: nameServers }),
     onProblem,
   };
+  const workspaces = {
+    dir: join(config.dataDir, "workspaces"),
+    mounts: config.workspace.mounts,
+    keep: config.workspace.keep,
+    onProblem,
+  };
   const docker = {
+    workspaces,
     ...(dockerHost === null ? {} : { host: dockerHost }),
     ...(dockerRuntime === null ? {} : { runtime: dockerRuntime }),
     allowHostImage,
@@ -30,7 +37,7 @@ export async function createRuntime(
     stateDir,
     images: imageOptions(config),
   };
-  return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress } }, { signal });
+  return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress, workspaces } }, { signal });
 }
 
 /** How images are got; where the environment has no credentials, those that the machine's user keeps for Docker. */

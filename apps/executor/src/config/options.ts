@@ -80,7 +80,7 @@ export interface EgressOptions {
   readonly openable: readonly RangeAllowRule[];
 }
 
-export interface WorkspaceOptions {
+interface WorkspaceOptions {
   readonly keep: boolean;
   /** Whether a workspace may be a mount (overlay, disk image); `auto`: when the runtime is sure to see it. */
   readonly mounts: "auto" | "always" | "never";

@@ -8,14 +8,15 @@ import { AirlockError } from "@airlock/job";
 export interface DataDirectory extends Disposable {
   /** Stable over restarts: names everything this executor makes, so that a later run can collect it. */
   readonly owner: string;
-  readonly workspacesDir: string;
+  /** The executor's own working directories of jobs. */
+  readonly jobsDir: string;
   readonly repositoriesDir: string;
   readonly trashDir: string;
   /** Records of the attempts that run, see `HeldJobs`. */
   readonly heldJobsDir: string;
   /** For logs that wait for the instance. Files in it have no names, so that none outlives its process. */
   readonly spoolDir: string;
-  /** For the oci runtime's images and sandboxes. */
+  /** For the runtime's images, sandboxes and workspaces. */
   readonly runtimeDir: string;
   /** Stays empty: the home of host commands. */
   readonly homeDir: string;
@@ -34,7 +35,7 @@ export async function openDataDirectory(dir: string): Promise<DataDirectory> {
     await mkdir(homeDir, { recursive: true, mode: 0o500 });
     return {
       owner: await readOwner(join(dir, "executor-id")),
-      workspacesDir: join(dir, "workspaces"),
+      jobsDir: join(dir, "jobs"),
       repositoriesDir: join(dir, "repositories"),
       trashDir: join(dir, "trash"),
       heldJobsDir: join(dir, "held-jobs"),

@@ -3,19 +3,17 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorMessage } from "@airlock/job";
 import type { Runtime } from "@airlock/runtime";
+import { type Trash, unmountBelow } from "@airlock/runtime/host-disk";
 import type { Logger } from "pino";
 import type { RepositoryCache } from "../workspace/cache/repository-cache.ts";
-import type { Mounts } from "../workspace/storage/mounts.ts";
-import type { Trash } from "../workspace/storage/trash.ts";
-import { ownerMarker, type WorkspaceFactory } from "../workspace/workspace.ts";
+import { type JobDirectories, ownerMarker } from "../workspace/job-directory.ts";
 
 export interface JanitorOptions {
   readonly owner: string;
   readonly runtime: Runtime;
   readonly activeSandboxes: ReadonlySet<string>;
-  readonly workspacesDir: string;
-  readonly workspaces: WorkspaceFactory;
-  readonly mounts: Mounts;
+  readonly jobsDir: string;
+  readonly jobDirectories: JobDirectories;
   readonly trash: Trash;
   readonly repositories: RepositoryCache;
   readonly intervalMs: number;
@@ -46,9 +44,9 @@ export class Janitor {
     const { logger } = this.#options;
     const signal = AbortSignal.any([outer, AbortSignal.timeout(roundMs)]);
     const parts = {
-      // Sandboxes first: their mounts keep workspaces busy.
+      // Sandboxes first: their workspaces are mounted above what the jobs' directories hold.
       sandboxes: () => this.#collectSandboxes(signal),
-      workspaces: () => this.#collectWorkspaces(signal),
+      jobs: () => this.#collectJobDirectories(signal),
       trash: () => this.#options.trash.sweep(),
       caches: () => this.#options.repositories.evict(signal),
       images: () => this.#evictImages(signal),
@@ -73,24 +71,23 @@ export class Janitor {
 
   async #evictImages(signal: AbortSignal): Promise<void> {
     const { runtime, logger } = this.#options;
-    for (const detail of (await runtime.evictImages?.({ signal })) ?? [])
-      logger.info({ detail }, "made room among the images");
+    for (const detail of await runtime.evictImages({ signal })) logger.info({ detail }, "made room among the images");
   }
 
-  async #collectWorkspaces(signal: AbortSignal): Promise<void> {
-    const { workspacesDir, workspaces, mounts, trash, logger } = this.#options;
-    const names = await readdir(workspacesDir).catch((error: NodeJS.ErrnoException) => {
+  async #collectJobDirectories(signal: AbortSignal): Promise<void> {
+    const { jobsDir, jobDirectories, trash, logger } = this.#options;
+    const names = await readdir(jobsDir).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return [];
       throw error;
     });
     for (const name of names) {
-      const dir = join(workspacesDir, name);
+      const dir = join(jobsDir, name);
       const marker = await readFile(join(dir, ownerMarker), "utf8").catch(() => undefined);
       // Without the marker it is not ours, or is being made this moment.
-      if (marker === undefined || marker.startsWith("keep") || workspaces.active.has(dir)) continue;
-      await mounts.unmountBelow(dir, signal);
+      if (marker === undefined || jobDirectories.active.has(dir)) continue;
+      await unmountBelow(dir, signal);
       await trash.add(dir);
-      logger.info({ dir }, "collected a workspace that an earlier run left");
+      logger.info({ dir }, "collected a job's directory that an earlier run left");
     }
   }
 }

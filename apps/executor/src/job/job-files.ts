@@ -1,6 +1,6 @@
 import { AirlockError } from "@airlock/job";
+import type { WorkspaceFile } from "@airlock/runtime";
 import type { JobClient } from "../instance-client/job-client.ts";
-import type { WorkspaceFile } from "../workspace/files/write-workspace-file.ts";
 import type { FileInput } from "./read-payload.ts";
 
 /** Gets the contents of a job's files; those that the instance keeps are read as they are written. */

@@ -12,9 +12,8 @@ import { type JobLog, redactText } from "../logs/job-log.ts";
 import type { SecretMatcher } from "../logs/secret-matcher.ts";
 import { keepResults } from "../results/keep-results.ts";
 import type { Git } from "../workspace/checkout/git.ts";
-import { placeStepCertificates } from "../workspace/scripts/step-certificates.ts";
-import { stepScript } from "../workspace/scripts/step-script.ts";
-import type { JobDirectory, Workspace, WorkspaceFactory } from "../workspace/workspace.ts";
+import type { Checkout, JobDirectories, JobDirectory } from "../workspace/job-directory.ts";
+import { noCertificates, stepCertificates } from "../workspace/scripts/step-certificates.ts";
 import { deliverLog, jobSecrets, openJobLog } from "./deliver-log.ts";
 import type { EgressEnforcement } from "./egress-plan.ts";
 import { startDeadline } from "./job-deadline.ts";
@@ -30,7 +29,7 @@ export interface JobDependencies {
   readonly runtime: Runtime;
   /** What the runtime enforces on this machine. */
   readonly enforcement: EgressEnforcement;
-  readonly workspaces: WorkspaceFactory;
+  readonly jobDirectories: JobDirectories;
   readonly git: Git;
   /** Names everything that the sandbox makes, over restarts. */
   readonly owner: string;
@@ -51,21 +50,22 @@ export interface JobDependencies {
 }
 
 /** An engine that does not answer must not hold the job's end forever. */
-const sandboxTeardownMs = 60_000;
+const teardownMs = 60_000;
 /** Collecting and uploading results has its own time limit: a job that reached its timeout has results, too. */
 const resultsMs = 15 * 60_000;
 
 /**
- * Runs one job, top to bottom: plan, workspace, sandbox, steps, teardown, log. Never throws; when it returns, nothing of
- * the job runs or is mounted any more, whatever ended it.
+ * Runs one job, top to bottom: plan, checkout, sandbox, steps, results, teardown, log. Never throws; when it returns,
+ * nothing of the job runs or is mounted any more, whatever ended it.
  */
 export async function runJob(job: DequeuedJob, dependencies: JobDependencies, outer: AbortSignal): Promise<JobOutcome> {
-  const { client, workspaces, options, logger } = dependencies;
+  const { client, jobDirectories, options, logger } = dependencies;
   const input = readPayload(job.payload);
   const secrets = jobSecrets(input, dependencies.sharedSecret);
   const run = { ...dependencies, input, instance: new JobClient(client, job), secrets, outer };
   try {
-    await using directory = await workspaces.createJobDirectory(input.name);
+    const directory = jobDirectories.open(input.name);
+    const sandboxes: Sandbox[] = [];
     const log = openJobLog(run);
     let outcome: JobOutcome;
     let signal = outer;
@@ -74,12 +74,13 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
       using deadline = startDeadline(plan.timeoutMs, outer);
       signal = deadline.signal;
       const ledger = new StepLedger(plan.steps.map((step) => step.name));
-      const context = { ...run, plan, directory, log, ledger, signal, sandboxIsGone: { yes: false } };
-      outcome = { ...(await runWorkspace(context)), steps: ledger.results() };
+      const context = { ...run, plan, directory, log, ledger, signal, sandboxes };
+      outcome = { ...(await runInSandbox(context)), steps: ledger.results() };
     } catch (error) {
       outcome = outcomeOfError(error, signal);
     }
-    await tearDown(directory, log, logger);
+    await tearDown([...sandboxes, directory], log, logger);
+    for (const { id } of sandboxes) dependencies.activeSandboxes.delete(id);
     await deliverLog(log, outcome, { ...run, deliveryTimeoutMs: options.deliveryTimeoutMs });
     return withoutSecrets(outcome, secrets);
   } catch (error) {
@@ -98,46 +99,112 @@ interface RunContext extends JobDependencies {
   readonly signal: AbortSignal;
   /** The job's signal without its timeout. */
   readonly outer: AbortSignal;
-  readonly sandboxIsGone: { yes: boolean };
+  /** Those that were made: at most one. */
+  readonly sandboxes: Sandbox[];
 }
 
-/** Prepares the workspace, runs the steps in it, and keeps what the job is to leave behind. */
-async function runWorkspace(context: RunContext): Promise<JobOutcome> {
-  const { input, plan, instance, directory, log, signal } = context;
-  const { checkout } = plan;
-  const workspace = await directory.prepare(
-    {
-      checkout: checkout
-        ? { request: checkout, source: instance.gitSource(checkout.repository), instanceUrl: instance.url }
-        : undefined,
-      files: await jobFiles(input.files, instance, signal),
-      scripts: plan.steps.map((step) => stepScript(step.commands, plan.shell)),
-      diskBytes: plan.limits.diskBytes,
-    },
-    log,
-    signal,
-  );
+/** Makes the sandbox with the job's workspace, runs the steps in it, and keeps what the job is to leave behind. */
+async function runInSandbox(context: RunContext): Promise<JobOutcome> {
+  const { plan, instance, directory, log, ledger, sandboxes, signal } = context;
+  const { checkout: request } = plan;
+  const checkout = request
+    ? await directory.checkOut(
+        { request, source: instance.gitSource(request.repository), instanceUrl: instance.url },
+        log,
+        signal,
+      )
+    : null;
+  const egressNotes = new EgressNotes(context.countDenial);
+  const { sandbox, certificates } = await openSandbox(checkout, egressNotes, context);
+  sandboxes.push(sandbox);
   let outcome: JobOutcome;
   try {
-    outcome = await runInSandbox(workspace, context);
+    outcome = await runSteps({
+      sandbox,
+      log,
+      ledger,
+      steps: plan.steps,
+      shell: plan.shell,
+      memoryBytes: plan.limits.memoryBytes,
+      certificates,
+      stepsMaySkip: context.input.stepsMaySkip,
+      egressNotes,
+      signal,
+    });
   } catch (error) {
     outcome = outcomeOfError(error, signal);
   }
-  return await withResults(outcome, workspace, context);
+  // Before anything of the workspace is read: the results of a process that still runs would not be the job's.
+  return (await hasStopped(sandbox, context.logger)) ? await withResults(outcome, sandbox, checkout, context) : outcome;
 }
 
-/** Keeps the job's results once no process of the job can change the workspace any more. */
-async function withResults(outcome: JobOutcome, workspace: Workspace, context: RunContext): Promise<JobOutcome> {
-  const { input, instance, git, log, directory, options, outer, ledger, sandboxIsGone } = context;
-  if (!input.results || !leavesResults(outcome) || !ledger.anyStarted || !sandboxIsGone.yes) return outcome;
+async function openSandbox(checkout: Checkout | null, egressNotes: EgressNotes, context: RunContext) {
+  const { input, plan, instance, runtime, log, owner, activeSandboxes, options, signal } = context;
+  if (plan.egress.note !== null) {
+    const entry = log.open("setup.network");
+    entry.note(plan.egress.note);
+    entry.close(0);
+  }
+  const id = `${input.name}-${randomBytes(4).toString("hex")}`;
+  const entry = log.open("setup.fs.extras");
+  activeSandboxes.add(id);
+  try {
+    const files = await jobFiles(input.files, instance, signal);
+    const { stepCertificateFile: file } = options;
+    const certificates = file === null ? noCertificates : await stepCertificates(file);
+    const sandbox = await runtime.createSandbox(
+      {
+        id,
+        owner,
+        workspace: { checkout: checkout?.tree ?? null, files, readOnlyFiles: certificates.files },
+        limits: plan.limits,
+        egress: plan.egress.policy,
+        onEgressDenied: egressNotes.tell,
+        registryAuth: { ...options.registryCredentials, ...input.registryAuth },
+      },
+      { signal },
+    );
+    for (const note of sandbox.notes) entry.note(note);
+    if (files.length > 0) entry.note(`${files.length} ${files.length === 1 ? "file" : "files"} written`);
+    entry.close(0);
+    return { sandbox, certificates: certificates.variables };
+  } catch (error) {
+    activeSandboxes.delete(id);
+    entry.note(errorMessage(error));
+    entry.close(1);
+    throw error;
+  }
+}
+
+/** A sandbox that can't be stopped is left to the janitor; the result of its steps stands. */
+async function hasStopped(sandbox: Sandbox, logger: Logger): Promise<boolean> {
+  try {
+    await sandbox.stop({ signal: AbortSignal.timeout(teardownMs) });
+    return true;
+  } catch (error) {
+    logger.error({ sandbox: sandbox.id, error: errorMessage(error) }, "stopping the sandbox failed");
+    return false;
+  }
+}
+
+/** Keeps the results of a job whose sandbox has stopped. */
+async function withResults(
+  outcome: JobOutcome,
+  sandbox: Sandbox,
+  checkout: Checkout | null,
+  context: RunContext,
+): Promise<JobOutcome> {
+  const { input, instance, git, log, directory, options, outer, ledger } = context;
+  if (!input.results || !leavesResults(outcome) || !ledger.anyStarted) return outcome;
   try {
     await keepResults({
       wanted: input.results,
       instance,
       git,
       log,
-      workspace,
-      jobDir: directory.dir,
+      sandbox,
+      commit: checkout?.commit ?? null,
+      directory,
       limits: options.outputs,
       signal: AbortSignal.any([outer, AbortSignal.timeout(resultsMs)]),
     });
@@ -154,82 +221,32 @@ function leavesResults(outcome: JobOutcome): boolean {
   return outcome.kind === "completed" || (outcome.kind === "failed" && outcome.reason !== null);
 }
 
-async function runInSandbox(workspace: Workspace, context: RunContext): Promise<JobOutcome> {
-  const { input, plan, runtime, log, ledger, owner, activeSandboxes, options, signal } = context;
-  if (plan.egress.note !== null) {
-    const entry = log.open("setup.network");
-    entry.note(plan.egress.note);
-    entry.close(0);
-  }
-  const id = `${input.name}-${randomBytes(4).toString("hex")}`;
-  activeSandboxes.add(id);
-  const egressNotes = new EgressNotes(context.countDenial);
-  try {
-    const sandbox = await runtime.createSandbox(
-      {
-        id,
-        owner,
-        workspaceDir: workspace.dir,
-        scriptsDir: workspace.scriptsDir,
-        ...(workspace.layersDir === null ? {} : { layersDir: workspace.layersDir }),
-        limits: plan.limits,
-        egress: plan.egress.policy,
-        onEgressDenied: egressNotes.tell,
-        registryAuth: { ...options.registryCredentials, ...input.registryAuth },
-      },
-      { signal },
-    );
-    try {
-      const { scriptsDir } = workspace;
-      const { stepCertificateFile } = options;
-      return await runSteps({
-        sandbox,
-        log,
-        ledger,
-        steps: plan.steps,
-        memoryBytes: plan.limits.memoryBytes,
-        scriptsDir,
-        certificates: stepCertificateFile === null ? {} : await placeStepCertificates(scriptsDir, stepCertificateFile),
-        disk: workspace.disk,
-        skipDirectory: input.stepsMaySkip ? workspace.dir : null,
-        egressNotes,
-        signal,
-      });
-    } finally {
-      context.sandboxIsGone.yes = await giveBack(sandbox, context.logger);
-    }
-  } finally {
-    activeSandboxes.delete(id);
-  }
-}
-
-/** A sandbox that can't be disposed of is left to the janitor; the result of its steps stands. */
-async function giveBack(sandbox: Sandbox, logger: Logger): Promise<boolean> {
-  const bound = new AbortController();
-  try {
-    const timeout = sleep(sandboxTeardownMs, undefined, { signal: bound.signal }).then(() => {
-      throw new Error(`not done after ${formatDuration(sandboxTeardownMs)}`);
-    });
-    await Promise.race([sandbox[Symbol.asyncDispose](), timeout]);
-    return true;
-  } catch (error) {
-    logger.error({ sandbox: sandbox.id, error: errorMessage(error) }, "giving back the sandbox failed");
-    return false;
-  } finally {
-    bound.abort();
-  }
-}
-
-async function tearDown(directory: JobDirectory, log: JobLog, logger: Logger): Promise<void> {
+/** Gives everything back, in this order. The job's result stands whatever fails: the janitor tries again. */
+async function tearDown(held: readonly AsyncDisposable[], log: JobLog, logger: Logger): Promise<void> {
   const entry = log.open("teardown.fs");
+  let exitCode = 0;
+  for (const each of held) {
+    try {
+      await within(teardownMs, each[Symbol.asyncDispose]());
+    } catch (error) {
+      logger.error({ error: errorMessage(error) }, "giving back a job's sandbox or files failed");
+      exitCode = 1;
+    }
+  }
+  if (exitCode !== 0) entry.note("the workspace could not be given back yet");
+  entry.close(exitCode);
+}
+
+/** Stops waiting for work that does not end in time; it goes on. */
+async function within(ms: number, work: PromiseLike<void>): Promise<void> {
+  const over = new AbortController();
   try {
-    await directory[Symbol.asyncDispose]();
-    entry.close(0);
-  } catch (error) {
-    // The janitor tries again; the job's result stands.
-    logger.error({ error: errorMessage(error) }, "giving back the workspace failed");
-    entry.note("the workspace could not be given back yet");
-    entry.close(1);
+    const timeout = sleep(ms, undefined, { signal: over.signal }).then(() => {
+      throw new Error(`not done after ${formatDuration(ms)}`);
+    });
+    await Promise.race([work, timeout]);
+  } finally {
+    over.abort();
   }
 }
 

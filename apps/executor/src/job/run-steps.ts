@@ -2,11 +2,10 @@ import { AirlockError, assertNever, errorMessage, formatBytes } from "@airlock/j
 import type { Sandbox, StepStatus } from "@airlock/runtime";
 import type { EgressNotes } from "../logs/egress-notes.ts";
 import type { JobLog, LogEntry } from "../logs/job-log.ts";
-import { placeSecrets } from "../workspace/scripts/secret-files.ts";
-import { scriptName } from "../workspace/scripts/write-scripts.ts";
-import type { DiskBound } from "../workspace/storage/disk-bound.ts";
+import { stepSecrets } from "../workspace/scripts/secret-files.ts";
+import { stepScript } from "../workspace/scripts/step-script.ts";
 import type { JobOutcome } from "./job-outcome.ts";
-import type { PlannedStep } from "./job-plan.ts";
+import type { JobPlan, PlannedStep } from "./job-plan.ts";
 import { noteOnExitCode, signalExitCode } from "./signal-exit-codes.ts";
 import { readSkip } from "./skip-steps.ts";
 import type { StepLedger } from "./step-ledger.ts";
@@ -17,14 +16,11 @@ export interface StepsContext {
   readonly steps: readonly PlannedStep[];
   readonly ledger: StepLedger;
   readonly memoryBytes: number;
-  /** The sandbox's `/airlock` on the host. */
-  readonly scriptsDir: string;
+  readonly shell: JobPlan["shell"];
   /** Variables that name certificate authorities, for steps that don't set them. */
   readonly certificates: Readonly<Record<string, string>>;
-  /** `null`: the workspace has no file system of its own. */
-  readonly disk: DiskBound | null;
-  /** Host directory where a step may leave a request to skip others; `null` where the instance decides that itself. */
-  readonly skipDirectory: string | null;
+  /** A step may leave a request to skip others in the workspace. */
+  readonly stepsMaySkip: boolean;
   readonly egressNotes: EgressNotes;
   readonly signal: AbortSignal;
 }
@@ -38,8 +34,8 @@ export async function runSteps(context: StepsContext): Promise<JobOutcome> {
     if (skipUntil !== undefined && step.name !== skipUntil) continue;
     const { status, denied } = await runStep(index, step, context);
     const failure = failureOf(step, status, context.memoryBytes);
-    if (failure) return explained(failure, context.disk?.lastProblem, denied);
-    skipUntil = await readSkip(context.skipDirectory, step.name);
+    if (failure) return explained(failure, ...(status.causes ?? []), denied);
+    skipUntil = context.stepsMaySkip ? await readSkip(context.sandbox, step.name, context.signal) : undefined;
   }
   return { kind: "completed" };
 }
@@ -73,19 +69,20 @@ async function runStep(
   step: PlannedStep,
   context: StepsContext,
 ): Promise<{ readonly status: StepStatus; readonly denied: string | null }> {
-  const { sandbox, log, ledger, disk, egressNotes, signal } = context;
-  const script = `/airlock/${scriptName(index)}`;
+  const { sandbox, log, ledger, egressNotes, signal } = context;
+  const path = `${index}.sh`;
+  const script = `/airlock/${path}`;
   const entry = log.open(`step.docker.${step.name}`, ["/bin/sh", script]);
   using denials = egressNotes.during(entry);
   ledger.start(index);
-  using watch = disk?.watch();
   try {
     const { key, image, workingDirectory } = step;
-    await using secrets = await placeSecrets(context.scriptsDir, step.secretFiles);
+    const secrets = stepSecrets(step.secretFiles);
+    const content = stepScript(step.commands, context.shell);
     const env = { ...context.certificates, ...step.env, ...secrets.variables };
     const nextImage = context.steps[index + 1]?.image;
     const status = await sandbox.runStep(
-      { key, image, script, workingDirectory, env },
+      { key, image, files: [{ path, content, executable: true }, ...secrets.files], script, workingDirectory, env },
       {
         signal,
         output: (stream, bytes) => entry.write(stream, bytes),
@@ -98,8 +95,6 @@ async function runStep(
     const signalNote = status.kind === "exited" ? noteOnExitCode(status.exitCode) : undefined;
     if (signalNote) entry.note(signalNote);
     for (const note of status.notes ?? []) entry.note(note);
-    const problem = await watch?.problem();
-    if (problem) entry.note(problem);
     entry.close(status.kind === "exited" ? status.exitCode : -1);
     return { status, denied: denials.summary() };
   } catch (error) {

@@ -4,15 +4,15 @@ import { Readable } from "node:stream";
 import { createGzip } from "node:zlib";
 import type { ArtifactKind } from "@airlock/api";
 import { AirlockError, type ErrorCode, errorMessage, formatBytes } from "@airlock/job";
+import type { Sandbox } from "@airlock/runtime";
 import { InstanceError } from "../instance-client/instance-error.ts";
 import type { JobClient } from "../instance-client/job-client.ts";
 import { retry } from "../instance-client/retry.ts";
 import type { JobLog, LogEntry } from "../logs/job-log.ts";
 import type { Git } from "../workspace/checkout/git.ts";
-import type { Workspace } from "../workspace/workspace.ts";
+import type { CommitSource, JobDirectory } from "../workspace/job-directory.ts";
 import { OutputGlobs } from "./output-globs.ts";
 import { emptyReport, type OutputLimits, type PackReport, packOutputs } from "./pack-outputs.ts";
-import { openBeneath } from "./walk-tree.ts";
 import { workspaceDiff } from "./workspace-diff.ts";
 
 /** What a job is to leave behind besides its log. */
@@ -30,9 +30,11 @@ export interface ResultsContext {
   readonly instance: JobClient;
   readonly git: Git;
   readonly log: JobLog;
-  readonly workspace: Workspace;
-  /** The job's own directory on the host, beside the workspace. */
-  readonly jobDir: string;
+  /** Stopped: nothing changes the workspace any more. */
+  readonly sandbox: Sandbox;
+  /** What the workspace began as; `null` without a repository. */
+  readonly commit: CommitSource | null;
+  readonly directory: JobDirectory;
   readonly limits: OutputLimits;
   readonly signal: AbortSignal;
 }
@@ -63,19 +65,13 @@ async function keepOutputs(context: ResultsContext, patterns: readonly string[],
     async function* (limit) {
       report = emptyReport();
       uploadedBytes = 0;
-      const root = await openBeneath(context.workspace.dir, "");
-      if (!root) throw new Error("the workspace is gone");
-      try {
-        const { limits, signal } = context;
-        const options = { limits, signal, maskPath: (path: Buffer) => context.log.maskPath(path) };
-        const archive = Readable.from(packOutputs(root, globs, report, options), { objectMode: false });
-        for await (const bytes of gzip(archive)) {
-          uploadedBytes += bytes.length;
-          limit(uploadedBytes);
-          yield bytes;
-        }
-      } finally {
-        await root.close();
+      const { sandbox, limits, signal } = context;
+      const options = { limits, signal, maskPath: (path: Buffer) => context.log.maskPath(path) };
+      const archive = Readable.from(packOutputs(sandbox, globs, report, options), { objectMode: false });
+      for await (const bytes of gzip(archive)) {
+        uploadedBytes += bytes.length;
+        limit(uploadedBytes);
+        yield bytes;
       }
     },
     () => hasOutputs(context, globs),
@@ -86,17 +82,11 @@ async function keepOutputs(context: ResultsContext, patterns: readonly string[],
     entry.note(`${files} kept, ${formatBytes(report.bytes)}, as outputs.tar.gz of ${formatBytes(uploadedBytes)}`);
   }
 
-  async function hasOutputs({ workspace, limits, signal }: ResultsContext, wanted: OutputGlobs): Promise<boolean> {
-    const root = await openBeneath(workspace.dir, "");
-    if (!root) return false;
+  async function hasOutputs({ sandbox, limits, signal }: ResultsContext, wanted: OutputGlobs): Promise<boolean> {
     report = emptyReport();
-    try {
-      // The first piece tells; an archive of nothing is not worth an upload.
-      for await (const _ of packOutputs(root, wanted, report, { limits, signal })) return true;
-      return false;
-    } finally {
-      await root.close();
-    }
+    // The first piece tells; an archive of nothing is not worth an upload.
+    for await (const _ of packOutputs(sandbox, wanted, report, { limits, signal })) return true;
+    return false;
   }
 }
 
@@ -119,16 +109,16 @@ function gzip(archive: Readable): AsyncIterable<Buffer> {
 }
 
 async function keepDiff(context: ResultsContext, entry: LogEntry): Promise<void> {
-  const { workspace, git, jobDir, signal } = context;
-  if (!workspace.commit) {
+  const { sandbox, commit, git, directory, signal } = context;
+  if (!commit) {
     entry.note("the job has no repository: there is nothing to compare with");
     return;
   }
   const diff = await workspaceDiff({
     git,
-    workspaceDir: workspace.dir,
-    commit: workspace.commit,
-    scratchDir: join(jobDir, "diff"),
+    sandbox,
+    commit,
+    scratchDir: join(await directory.path(), "diff"),
     limits: { maximumBytes: maximumDiffBytes, maximumEntries: maximumDiffEntries },
     signal,
   });

@@ -2,6 +2,8 @@ import { execFile } from "node:child_process";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import type { Sandbox } from "@airlock/runtime";
+import { walkBeneath } from "@airlock/runtime/host-disk";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { expect, it } from "vitest";
 import { JobLog } from "../logs/job-log.ts";
@@ -10,7 +12,6 @@ import { secretPatterns } from "../logs/secret-patterns.ts";
 import { RecordingSink } from "../testing/recording-sink.ts";
 import { OutputGlobs } from "./output-globs.ts";
 import { emptyReport, packOutputs } from "./pack-outputs.ts";
-import { openBeneath } from "./walk-tree.ts";
 
 it("keeps no secret in the name of a file, loses no file by that, and follows no replacement elsewhere", async () => {
   await using directory = await temporaryDirectory();
@@ -29,12 +30,11 @@ it("keeps no secret in the name of a file, loses no file by that, and follows no
     maximumBytes: 1e6,
   });
   const report = emptyReport();
-  const root = (await openBeneath(work, "")) ?? expect.fail();
+  const sandbox: Pick<Sandbox, "walk"> = { walk: (path, walk) => walkBeneath(join(work, path), "", walk) };
   const parts: Buffer[] = [];
   const limits = { maximumFiles: 100, maximumBytes: 1e6, maximumEntries: 100 };
   const options = { limits, signal: new AbortController().signal, maskPath: (path: Buffer) => log.maskPath(path) };
-  for await (const part of packOutputs(root, new OutputGlobs(["out/**"]), report, options)) parts.push(part);
-  await root.close();
+  for await (const part of packOutputs(sandbox, new OutputGlobs(["out/**"]), report, options)) parts.push(part);
   const archive = join(directory.path, "outputs.tar");
   await writeFile(archive, Buffer.concat(parts));
 

@@ -1,9 +1,8 @@
-import type { FileHandle } from "node:fs/promises";
 import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
+import type { Sandbox, TreeEntry } from "@airlock/runtime";
 import type { GlobState, OutputGlobs } from "./output-globs.ts";
 import { shownName } from "./shown-name.ts";
 import { tarEnd, tarHeader, tarPadding } from "./tar-entry.ts";
-import { type TreeEntry, walkTree } from "./walk-tree.ts";
 
 export interface OutputLimits {
   readonly maximumFiles: number;
@@ -28,14 +27,16 @@ export function emptyReport(): PackReport {
 }
 
 const maximumProblems = 20;
-const readBytes = 256 * 1024;
+/** No real project nests deeper, and each level holds a file descriptor. */
+const maximumDepth = 1000;
+const tooDeep = `the directory is nested deeper than ${maximumDepth} others`;
 
 /**
  * The files that the globs name as a tar archive, piece by piece; nothing at all when there are none. Only regular files
  * are taken; links, devices, sockets and pipes are refused and named in the report.
  */
 export async function* packOutputs(
-  root: FileHandle,
+  sandbox: Pick<Sandbox, "walk">,
   globs: OutputGlobs,
   report: PackReport,
   {
@@ -61,24 +62,29 @@ export async function* packOutputs(
     maskedPaths.add(name.toString("latin1"));
     return name;
   };
-  const walk = walkTree<GlobState>(root, {
+  const walk = sandbox.walk<GlobState>("", {
     start: globs.start,
     advance: (state, name, isDirectory) => {
       const next = globs.advance(state, name);
       return isDirectory || (next && next.within.length > 0) ? next : null;
     },
     maximumEntries: limits.maximumEntries,
+    maximumDepth,
     signal,
   });
   try {
     for await (const entry of walk) {
+      if (entry.stats.kind === "directory") {
+        if (depthOf(entry.path) >= maximumDepth) refuse(report, maskPath(entry.path), tooDeep);
+        continue;
+      }
       for (const glob of entry.state.within) report.used.add(glob);
       const problem = problemOf(entry, report, limits);
       if (problem) refuse(report, maskPath(entry.path), problem);
       else yield* packFile(entry, nameOf(entry.path), report);
     }
   } catch (error) {
-    if (!(error instanceof AirlockError && (error.code === "too-many-files" || error.code === "too-deep"))) throw error;
+    if (!(error instanceof AirlockError && error.code === "too-many-files")) throw error;
     // What was packed so far is whole.
     report.refusals += 1;
     report.problems.push(`stopped: ${errorMessage(error)}`);
@@ -87,8 +93,8 @@ export async function* packOutputs(
 }
 
 function problemOf({ stats }: TreeEntry<GlobState>, report: PackReport, limits: OutputLimits): string | undefined {
-  if (stats.isSymbolicLink()) return "a symbolic link, which is not followed";
-  if (!stats.isFile()) return "not a regular file";
+  if (stats.kind === "link") return "a symbolic link, which is not followed";
+  if (stats.kind !== "file") return "not a regular file";
   if (report.files >= limits.maximumFiles) return `more than ${limits.maximumFiles} files`;
   if (report.bytes + stats.size > limits.maximumBytes) {
     return `with its ${formatBytes(stats.size)} the outputs are larger than ${formatBytes(limits.maximumBytes)}`;
@@ -103,9 +109,11 @@ function refuse(report: PackReport, path: Buffer, problem: string): void {
 
 async function* packFile(entry: TreeEntry<GlobState>, name: Buffer, report: PackReport): AsyncGenerator<Buffer> {
   const { stats } = entry;
-  let file: FileHandle;
+  const contents = entry.contents()[Symbol.asyncIterator]();
+  // Opens the file: what can't be opened has no place in the archive.
+  let piece: IteratorResult<Buffer>;
   try {
-    file = await entry.openFile();
+    piece = await contents.next();
   } catch (error) {
     refuse(report, name, errorMessage(error));
     return;
@@ -114,19 +122,19 @@ async function* packFile(entry: TreeEntry<GlobState>, name: Buffer, report: Pack
     report.files += 1;
     report.bytes += stats.size;
     yield tarHeader(name, stats.size, (stats.mode & 0o100) !== 0);
-    for (let at = 0; at < stats.size; ) {
-      const { bytesRead, buffer } = await file.read(
-        Buffer.allocUnsafe(Math.min(readBytes, stats.size - at)),
-        0,
-        null,
-        at,
-      );
-      if (bytesRead === 0) throw new Error(`${shownName(name)} became shorter while it was read`);
-      at += bytesRead;
-      yield buffer.subarray(0, bytesRead);
+    let bytes = 0;
+    for (; !piece.done; piece = await contents.next()) {
+      bytes += piece.value.length;
+      yield piece.value;
     }
+    if (bytes !== stats.size) throw new Error(`${shownName(name)} became shorter while it was read`);
     yield tarPadding(stats.size);
   } finally {
-    await file.close();
+    await contents.return?.();
   }
+}
+
+/** How many directories are above something. */
+function depthOf(path: Buffer): number {
+  return path.reduce((slashes, byte) => slashes + (byte === 0x2f ? 1 : 0), 0);
 }

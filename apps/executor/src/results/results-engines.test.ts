@@ -253,5 +253,11 @@ describeWithEngines(["oci"], "results of jobs on the oci runtime", () => {
 });
 
 describeWithEngines(["docker"], "results of jobs on the docker runtime", () => {
-  itKeepsResults(async () => createDockerRuntime({ host: dockerHost(), allowHostImage: true }));
+  itKeepsResults(async (stateDir) =>
+    createDockerRuntime({
+      host: dockerHost(),
+      allowHostImage: true,
+      workspaces: { dir: join(stateDir, "workspaces") },
+    }),
+  );
 });

@@ -3,9 +3,8 @@ import { join } from "node:path";
 import { makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
-import { WorkspaceBench } from "../testing/workspace-bench.ts";
+import { type PreparedWorkspace, WorkspaceBench } from "../testing/workspace-bench.ts";
 import { Git } from "../workspace/checkout/git.ts";
-import type { Workspace } from "../workspace/workspace.ts";
 import { workspaceDiff } from "./workspace-diff.ts";
 
 let stack: AsyncDisposableStack;
@@ -20,12 +19,11 @@ beforeEach(async () => {
 
 afterEach(() => stack.disposeAsync());
 
-async function diffOf(workspace: Workspace): Promise<string> {
-  if (!workspace.commit) throw new Error("the workspace has no commit");
+async function diffOf({ sandbox, commit }: PreparedWorkspace): Promise<string> {
   const { file } = await workspaceDiff({
     git: new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null }),
-    workspaceDir: workspace.dir,
-    commit: workspace.commit,
+    sandbox,
+    commit,
     scratchDir: join(dir, `scratch-${Math.random()}`),
     limits: { maximumBytes: 1e6, maximumEntries: 1000 },
     signal: AbortSignal.timeout(20_000),
@@ -55,7 +53,7 @@ describe("the diff of a sparse checkout", () => {
       await (await executor.prepare({ ...request, commit: begin }))[Symbol.asyncDispose]();
       await using workspace = await executor.prepare({ ...request, commit: second });
 
-      expect(workspace.commit?.base.commit).toBe(begin);
+      expect(workspace.commit.base.commit).toBe(begin);
       expect(await diffOf(workspace)).toBe("");
       await writeFile(join(workspace.dir, "kept/a"), "changed\n");
       await rm(join(workspace.dir, "kept/b"));

@@ -1,19 +1,19 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { copyFile, type FileHandle, mkdir, open, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, open, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError, formatBytes } from "@airlock/job";
+import type { Sandbox, TreeEntry } from "@airlock/runtime";
 import type { Git } from "../workspace/checkout/git.ts";
+import type { CommitSource } from "../workspace/job-directory.ts";
 import type { LfsObject } from "../workspace/lfs/lfs-pointer.ts";
 import { readLfsFiles } from "../workspace/lfs/read-lfs-files.ts";
-import type { CommitSource } from "../workspace/workspace.ts";
 import { shownName } from "./shown-name.ts";
-import { openBeneath, type TreeEntry, walkTree } from "./walk-tree.ts";
 
 export interface DiffOptions {
   readonly git: Git;
-  /** Of the workspace; the repository lies in the commit's directory below it. */
-  readonly workspaceDir: string;
+  /** The repository lies in the commit's directory of its workspace. */
+  readonly sandbox: Pick<Sandbox, "walk">;
   readonly commit: CommitSource;
   /** An empty place of the executor's own, beside the workspace. */
   readonly scratchDir: string;
@@ -42,9 +42,11 @@ interface Tracked {
   readonly lfs?: LfsObject;
 }
 
-const readBytes = 256 * 1024;
 const maximumIgnoreFileBytes = 1024 * 1024;
 const maximumProblems = 20;
+/** No real project nests deeper, and each level holds a file descriptor. */
+const maximumDepth = 1000;
+const tooDeep = `directories are nested deeper than ${maximumDepth}`;
 
 /**
  * What steps changed, as `git diff` shows it, for `git apply`. Git never sees the workspace: its `.git`, its
@@ -71,14 +73,10 @@ export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff
   }
   const absent = await leftOut(options);
 
-  const root = await openBeneath(options.workspaceDir, request.directory);
-  if (!root) throw new AirlockError("the repository's directory is gone", { code: "diff-no-repository" });
-  let changes: Changes;
-  try {
-    changes = await findChanges(root, tracked, at, copyDir, options);
-  } finally {
-    await root.close();
+  if (!(await hasDirectory(options))) {
+    throw new AirlockError("the repository's directory is gone", { code: "diff-no-repository" });
   }
+  const changes = await findChanges(tracked, at, copyDir, options);
   await git.check([...at, "update-index", "-z", "--force-remove", "--stdin"], {
     signal,
     stdin: joinNames(changes.removed.filter((path) => !absent.has(path.toString("latin1")))),
@@ -187,6 +185,26 @@ async function listCommit(git: Git, at: readonly string[], commit: string, signa
   return tracked;
 }
 
+/** Whether the repository's directory is still in the workspace, and not a link. */
+async function hasDirectory({ sandbox, commit, limits, signal }: DiffOptions): Promise<boolean> {
+  const names = commit.request.directory.split("/");
+  const name = names.pop() ?? "";
+  if (name === "") return true;
+  const walk = sandbox.walk<true>(names.join("/"), {
+    start: true,
+    advance: (_, found) => (found.toString() === name ? true : null),
+    maximumEntries: limits.maximumEntries,
+    maximumDepth: 0,
+    signal,
+  });
+  for await (const { stats } of walk) return stats.kind === "directory";
+  return false;
+}
+
+function isAtMaximumDepth(path: Buffer): boolean {
+  return path.reduce((slashes, byte) => slashes + (byte === 0x2f ? 1 : 0), 0) >= maximumDepth;
+}
+
 interface Changes {
   /** Copied to the directory of ours. */
   readonly copied: readonly Buffer[];
@@ -195,11 +213,10 @@ interface Changes {
 }
 
 async function findChanges(
-  root: FileHandle,
   tracked: ReadonlyMap<string, Tracked>,
   at: readonly string[],
   copyDir: string,
-  { git, limits, signal }: DiffOptions,
+  { git, sandbox, commit, limits, signal }: DiffOptions,
 ): Promise<Changes> {
   const copied: Buffer[] = [];
   const problems: string[] = [];
@@ -220,7 +237,7 @@ async function findChanges(
     copied.push(entry.path);
   };
   const walk = () =>
-    walkTree<Buffer>(root, {
+    sandbox.walk<Buffer>(commit.request.directory, {
       start: Buffer.alloc(0),
       advance: (parent, name, isDirectory) => {
         // Git tracks nothing of that name, in any spelling that some file system takes for it.
@@ -234,19 +251,25 @@ async function findChanges(
         return path;
       },
       maximumEntries: limits.maximumEntries,
+      maximumDepth,
       signal,
     });
 
   for await (const entry of walk()) {
     const key = entry.path.toString("latin1");
+    const { kind } = entry.stats;
+    if (kind === "directory") {
+      if (isAtMaximumDepth(entry.path)) throw new AirlockError(tooDeep, { code: "too-deep" });
+      continue;
+    }
     const before = tracked.get(key);
-    if (!entry.stats.isFile() && !entry.stats.isSymbolicLink()) {
+    if (kind === "other") {
       say(entry.path, "not a file or link, left out");
       continue;
     }
     if (before) seen.add(key);
     else untracked.push(entry.path);
-    const isIgnoreFile = isNamed(entry.path, ".gitignore") && entry.stats.isFile();
+    const isIgnoreFile = isNamed(entry.path, ".gitignore") && kind === "file";
     if (before && !(await isSame(entry, before))) await copy(entry);
     else if (isIgnoreFile && entry.stats.size <= maximumIgnoreFileBytes) await copyEntry(entry, copyDir);
   }
@@ -254,7 +277,7 @@ async function findChanges(
   const wanted = new Set(untracked.map((path) => path.toString("latin1")).filter((key) => !ignored.has(key)));
   if (wanted.size > 0) {
     for await (const entry of walk()) {
-      if (wanted.has(entry.path.toString("latin1"))) await copy(entry);
+      if (entry.stats.kind !== "directory" && wanted.has(entry.path.toString("latin1"))) await copy(entry);
     }
   }
   const removed = [...tracked.keys()].filter((key) => !seen.has(key)).map((key) => Buffer.from(key, "latin1"));
@@ -284,37 +307,18 @@ async function ignoredAmong(git: Git, at: readonly string[], paths: readonly Buf
 
 async function isSame(entry: TreeEntry<Buffer>, { mode, object, size, lfs }: Tracked): Promise<boolean> {
   const { stats } = entry;
-  const modeNow = stats.isSymbolicLink() ? "120000" : (stats.mode & 0o100) !== 0 ? "100755" : "100644";
+  const modeNow = stats.kind === "link" ? "120000" : (stats.mode & 0o100) !== 0 ? "100755" : "100644";
   if (modeNow !== mode) return false;
   if (lfs && stats.size === lfs.size) {
     const content = createHash("sha256");
-    for await (const bytes of contentsOf(entry)) content.update(bytes);
+    for await (const bytes of entry.contents()) content.update(bytes);
     if (content.digest("hex") === lfs.oid) return true;
   }
   if (stats.size !== size) return false;
   const hash = createHash(object.length === 64 ? "sha256" : "sha1").update(`blob ${size}\0`);
-  if (stats.isSymbolicLink()) hash.update(await entry.readLink());
-  else for await (const bytes of contentsOf(entry)) hash.update(bytes);
+  if (stats.kind === "link") hash.update(await entry.readLink());
+  else for await (const bytes of entry.contents()) hash.update(bytes);
   return hash.digest("hex") === object;
-}
-
-async function* contentsOf({ stats, openFile }: TreeEntry<Buffer>): AsyncGenerator<Buffer> {
-  const file = await openFile();
-  try {
-    for (let at = 0; at < stats.size; ) {
-      const { bytesRead, buffer } = await file.read(
-        Buffer.allocUnsafe(Math.min(readBytes, stats.size - at)),
-        0,
-        null,
-        at,
-      );
-      if (bytesRead === 0) return;
-      at += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await file.close();
-  }
 }
 
 /** Parents in the copy are directories that this function made, never links: the walk came through real directories. */
@@ -323,7 +327,7 @@ async function copyEntry(entry: TreeEntry<Buffer>, copyDir: string): Promise<voi
   const target = Buffer.concat([Buffer.from(`${copyDir}/`), path]);
   const slash = path.lastIndexOf(0x2f);
   if (slash > 0) await mkdir(target.subarray(0, target.length - path.length + slash), { recursive: true });
-  if (stats.isSymbolicLink()) {
+  if (stats.kind === "link") {
     await symlink(await entry.readLink(), target);
     return;
   }
@@ -331,7 +335,7 @@ async function copyEntry(entry: TreeEntry<Buffer>, copyDir: string): Promise<voi
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
   const copy = await open(target, flags, mode);
   try {
-    for await (const bytes of contentsOf(entry)) await copy.writeFile(bytes);
+    for await (const bytes of entry.contents()) await copy.writeFile(bytes);
   } finally {
     await copy.close();
   }

@@ -138,5 +138,11 @@ describeWithEngines(["oci"], "jobs on the oci runtime", () => {
 });
 
 describeWithEngines(["docker"], "jobs on the docker runtime", () => {
-  itRunsRealJobs(async () => createDockerRuntime({ host: dockerHost(), allowHostImage: true }));
+  itRunsRealJobs(async (stateDir) =>
+    createDockerRuntime({
+      host: dockerHost(),
+      allowHostImage: true,
+      workspaces: { dir: join(stateDir, "workspaces") },
+    }),
+  );
 });

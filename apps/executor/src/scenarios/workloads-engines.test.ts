@@ -87,8 +87,12 @@ describeWithEngines(["oci", "debian"], "workloads of real jobs on the oci runtim
 
 describeWithEngines(["docker", "debian"], "workloads of real jobs on the docker runtime", () => {
   const socketPath = engines().docker?.socketPath ?? "";
-  itDoesRealWork(async () => {
+  itDoesRealWork(async (stateDir) => {
     await loadImageDirectory((await debianFixture()).imagesDirectory, socketPath);
-    return createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: false });
+    return createDockerRuntime({
+      host: `unix://${socketPath}`,
+      allowHostImage: false,
+      workspaces: { dir: join(stateDir, "workspaces") },
+    });
   }, `unix://${socketPath}`);
 });

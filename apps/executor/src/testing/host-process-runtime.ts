@@ -1,17 +1,19 @@
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, posix } from "node:path";
 import type {
-  Abortable,
   Runtime,
   RuntimeDescription,
   Sandbox,
   SandboxPlan,
   SandboxStep,
-  StepOutput,
+  StepOptions,
   StepStatus,
 } from "@airlock/runtime";
 import { imageInvalid } from "@airlock/runtime";
+import { HostDiskSandbox, type HostWorkspace, HostWorkspaces, type WorkspaceOptions } from "@airlock/runtime/host-disk";
 
 /**
  * For tests of what is around a sandbox: steps are plain processes of this machine, isolated from nothing. `/data` and
@@ -21,6 +23,18 @@ export class HostProcessRuntime implements Runtime {
   readonly name: string = "oci";
   readonly plans: SandboxPlan[] = [];
   liveSandboxes = 0;
+  readonly #temporaryDir: string | null;
+  readonly #workspaces: HostWorkspaces;
+
+  /** @param workspaces default: a directory that is removed when the runtime is closed. */
+  constructor(workspaces?: WorkspaceOptions) {
+    this.#temporaryDir = workspaces ? null : mkdtempSync(join(tmpdir(), "airlock-host-process-"));
+    this.#workspaces = new HostWorkspaces({
+      dir: join(this.#temporaryDir ?? "", "workspaces"),
+      ...workspaces,
+      findsHostFile: async () => true,
+    });
+  }
 
   async describe(): Promise<RuntimeDescription> {
     const enforces = {
@@ -32,50 +46,52 @@ export class HostProcessRuntime implements Runtime {
       egressAllow: false,
       disk: "none" as const,
     };
-    return { version: "0", enforces, notes: [] };
+    return { version: "0", enforces, checkoutOwner: null, notes: [] };
   }
 
-  async createSandbox(plan: SandboxPlan): Promise<Sandbox> {
+  async createSandbox(plan: SandboxPlan, { signal }: { readonly signal: AbortSignal }): Promise<Sandbox> {
+    const workspace = await this.#workspaces.create(plan, null, { signal });
     this.plans.push(plan);
     this.liveSandboxes += 1;
-    let disposed = false;
-    return {
-      id: plan.id,
+    let ended = false;
+    return new HostDiskSandbox(plan.id, workspace, {
       prepareImage: async (image, { progress }) => {
         progress(`looking for ${image}`);
         if (image === "missing") throw imageInvalid(image, "does not exist");
       },
-      runStep: (step, options) => runProcess(plan, step, options),
-      [Symbol.asyncDispose]: async () => {
-        if (!disposed) this.liveSandboxes -= 1;
-        disposed = true;
+      runStep: (step, options) => runProcess(workspace, step, options),
+      end: async () => {
+        if (!ended) this.liveSandboxes -= 1;
+        ended = true;
       },
-    };
+    });
   }
 
-  async collect() {
-    return { sandboxes: 0, details: [] };
+  async collect({ owner, keep, signal }: Parameters<Runtime["collect"]>[0]) {
+    const details = await this.#workspaces.collect(owner, keep, { signal });
+    return { sandboxes: details.length, details };
   }
 
-  readonly workspaceOwner = null;
-
-  async findsHostFile() {
-    return true;
+  async evictImages() {
+    return [];
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    await this.#workspaces.close();
+    if (this.#temporaryDir !== null) rmSync(this.#temporaryDir, { recursive: true, force: true });
+  }
 }
 
 async function runProcess(
-  plan: SandboxPlan,
+  workspace: HostWorkspace,
   step: SandboxStep,
-  { signal, output }: Abortable & { output: StepOutput },
+  { signal, output }: StepOptions,
 ): Promise<StepStatus> {
   signal.throwIfAborted();
-  const cwd = join(plan.workspaceDir, posix.relative("/data", step.workingDirectory));
+  const cwd = join(workspace.dir, posix.relative("/data", step.workingDirectory));
   await mkdir(cwd, { recursive: true });
-  const script = join(plan.scriptsDir, posix.relative("/airlock", step.script));
-  const env = { PATH: process.env.PATH ?? "", HOME: plan.workspaceDir, ...step.env };
+  const script = join(workspace.readOnlyDir, posix.relative("/airlock", step.script));
+  const env = { PATH: process.env.PATH ?? "", HOME: workspace.dir, ...step.env };
   const child = spawn("/bin/sh", [script], { cwd, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   const kill = () => child.pid !== undefined && process.kill(-child.pid, "SIGKILL");
   signal.addEventListener("abort", kill, { once: true });
@@ -96,6 +112,10 @@ async function runProcess(
   return status;
 }
 
-async function read(stream: NodeJS.ReadableStream, name: "stdout" | "stderr", output: StepOutput): Promise<void> {
+async function read(
+  stream: NodeJS.ReadableStream,
+  name: "stdout" | "stderr",
+  output: StepOptions["output"],
+): Promise<void> {
   for await (const bytes of stream) await output(name, bytes as Buffer);
 }

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { JobPayloadWire } from "@airlock/api";
 import type { Runtime } from "@airlock/runtime";
 import { pino } from "pino";
@@ -23,12 +24,7 @@ export interface StartOptions {
 }
 
 /** The whole executor in this process, on the test's own runtime. */
-export async function startExecutor({
-  url,
-  dataDir,
-  runtime = new HostProcessRuntime(),
-  env = {},
-}: StartOptions): Promise<StartedExecutor> {
+export async function startExecutor({ url, dataDir, runtime, env = {} }: StartOptions): Promise<StartedExecutor> {
   const config = parseConfig({
     EXECUTOR_FRONTEND_URL: url,
     EXECUTOR_FRONTEND_PASSWORD: testSecret,
@@ -41,7 +37,13 @@ export async function startExecutor({
   const logLines: string[] = [];
   const logger = pino({ level: "debug" }, { write: (line: string) => void logLines.push(line) });
   const { promise: ready, resolve } = Promise.withResolvers<StopExecutor>();
-  const ended = runExecutor({ config, logger, createRuntime: async () => runtime, onReadyToStop: resolve });
+  const ended = runExecutor({
+    config,
+    logger,
+    createRuntime: async () =>
+      runtime ?? new HostProcessRuntime({ dir: join(dataDir, "workspaces"), keep: config.workspace.keep }),
+    onReadyToStop: resolve,
+  });
   const stop = await Promise.race([ready, ended.then(() => Promise.reject(new Error("the executor ended at once")))]);
   return {
     stop,

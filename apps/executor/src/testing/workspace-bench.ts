@@ -1,17 +1,16 @@
+import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { pino } from "pino";
+import type { FileOwner, Sandbox, WorkspaceFile } from "@airlock/runtime";
+import { type HostWorkspace, HostWorkspaces, Trash } from "@airlock/runtime/host-disk";
 import { JobLog } from "../logs/job-log.ts";
 import { SecretMatcher } from "../logs/secret-matcher.ts";
 import { RepositoryCache } from "../workspace/cache/repository-cache.ts";
 import type { CheckoutRequest } from "../workspace/checkout/checkout-request.ts";
 import { Git } from "../workspace/checkout/git.ts";
+import { type CommitSource, JobDirectories } from "../workspace/job-directory.ts";
 import type { LfsOptions } from "../workspace/lfs/fill-lfs-files.ts";
-import type { FileOwner } from "../workspace/storage/file-owner.ts";
-import { Mounts } from "../workspace/storage/mounts.ts";
-import { Trash } from "../workspace/storage/trash.ts";
 import type { SubmoduleOptions } from "../workspace/submodules/gather-submodules.ts";
-import { type JobDirectory, type Workspace, WorkspaceFactory, type WorkspacePlan } from "../workspace/workspace.ts";
 import { RecordingSink } from "./recording-sink.ts";
 import type { ScriptedInstance } from "./scripted-instance.ts";
 
@@ -33,13 +32,25 @@ export interface WorkspaceBenchOptions {
 
 export const gitToken = "cafe0000cafe0000cafe0000cafe0000cafe0000";
 
+export interface PreparedWorkspace extends AsyncDisposable {
+  /** The workspace on this host. */
+  readonly dir: string;
+  readonly workspace: HostWorkspace;
+  readonly commit: CommitSource;
+  readonly sandbox: Pick<Sandbox, "walk">;
+  /** The executor's own directory of the job. */
+  jobDir(): Promise<string>;
+}
+
 /** What prepares workspaces, without the rest of an executor. */
 export class WorkspaceBench {
   readonly path: string;
   readonly sink = new RecordingSink();
   readonly repositories: RepositoryCache;
   readonly trash: Trash;
-  readonly factory: WorkspaceFactory;
+  readonly jobDirectories: JobDirectories;
+  readonly workspaces: HostWorkspaces;
+  readonly #owner: FileOwner | null;
   readonly #url: string;
 
   private constructor(options: WorkspaceBenchOptions) {
@@ -53,7 +64,7 @@ export class WorkspaceBench {
       certificateFile: options.certificateFile ?? null,
     });
     const limits = { maximumFiles, maximumBytes, maximumMs: options.maximumMs ?? 60_000 };
-    this.trash = new Trash({ dir: join(dir, "trash"), path: this.path, logger: pino({ level: "silent" }) });
+    this.trash = new Trash({ dir: join(dir, "trash"), onProblem: () => {} });
     this.repositories = new RepositoryCache({
       dir: join(dir, "repositories"),
       git,
@@ -62,20 +73,22 @@ export class WorkspaceBench {
       owner,
       path: this.path,
     });
-    this.factory = new WorkspaceFactory({
-      dir: join(dir, "workspaces"),
+    this.jobDirectories = new JobDirectories({
+      dir: join(dir, "jobs"),
       git,
       repositories: this.repositories,
-      mounts: new Mounts(this.path),
       trash: this.trash,
-      mountsVisible: true,
       overlays,
-      keep: false,
       submodules,
       lfs,
       owner,
-      path: this.path,
     });
+    this.workspaces = new HostWorkspaces({
+      dir: join(dir, "workspaces"),
+      capabilities: { mountsVisible: true, overlays },
+      findsHostFile: async () => true,
+    });
+    this.#owner = owner;
   }
 
   static async create(options: WorkspaceBenchOptions): Promise<WorkspaceBench> {
@@ -85,35 +98,51 @@ export class WorkspaceBench {
     return bench;
   }
 
+  /** A checkout and a workspace that begins as it, as a runtime of this host makes it. */
   async prepare(
     request: Partial<CheckoutRequest> & { readonly repository: string; readonly commit: string },
-    plan: Partial<WorkspacePlan> = {},
+    {
+      files = [],
+      diskBytes,
+    }: { readonly files?: readonly WorkspaceFile[]; readonly diskBytes?: number | undefined } = {},
     signal: AbortSignal = AbortSignal.timeout(60_000),
-  ): Promise<Workspace & { readonly job: JobDirectory }> {
-    const job = await this.factory.createJobDirectory("job-1-1");
+  ): Promise<PreparedWorkspace> {
+    await using undo = new AsyncDisposableStack();
+    const job = undo.use(this.jobDirectories.open("job-1-1"));
     const log = new JobLog({ sink: this.sink, secrets: new SecretMatcher([]), maximumBytes: 1e9 });
-    const checkout = {
-      request: { directory: "", shallow: true, tags: false, sparse: [], ...request },
-      source: {
-        url: new URL(`${this.#url}/.executors/git/${request.repository}`),
-        headers: { authorization: `Bearer ${gitToken}` },
+    const { tree, commit } = await job.checkOut(
+      {
+        request: { directory: "", shallow: true, tags: false, sparse: [], ...request },
+        source: {
+          url: new URL(`${this.#url}/.executors/git/${request.repository}`),
+          headers: { authorization: `Bearer ${gitToken}` },
+        },
+        instanceUrl: new URL(this.#url),
       },
-      instanceUrl: new URL(this.#url),
+      log,
+      signal,
+    );
+    const plan = {
+      id: `bench-${randomBytes(6).toString("hex")}`,
+      owner: "bench",
+      workspace: { checkout: tree, files, readOnlyFiles: [] },
+      limits: { cpus: 1, memoryBytes: 1e9, pids: 100, ...(diskBytes === undefined ? {} : { diskBytes }) },
+      egress: { kind: "none" },
+    } as const;
+    const workspace = undo.use(await this.workspaces.create(plan, this.#owner, { signal }));
+    const owned = undo.move();
+    return {
+      dir: workspace.dir,
+      workspace,
+      commit,
+      sandbox: { walk: (path, options) => workspace.walk(path, options) },
+      jobDir: () => job.path(),
+      [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
-    try {
-      const workspace = await job.prepare(
-        { checkout, files: [], scripts: [], diskBytes: undefined, ...plan },
-        log,
-        signal,
-      );
-      return { ...workspace, job, [Symbol.asyncDispose]: () => job[Symbol.asyncDispose]() };
-    } catch (error) {
-      await job[Symbol.asyncDispose]();
-      throw error;
-    }
   }
 
   async settled(): Promise<void> {
     await this.trash.settled(AbortSignal.timeout(30_000));
+    await this.workspaces.close();
   }
 }

@@ -6,12 +6,12 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { unmountBelow } from "@airlock/runtime/host-disk";
 import { makeRepository, runGit, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { gitToken, WorkspaceBench } from "../testing/workspace-bench.ts";
 import { checkoutRequest } from "./checkout/checkout-request.ts";
-import { Mounts } from "./storage/mounts.ts";
 
 const run = promisify(execFile);
 const marker = "/tmp/airlock-owned";
@@ -24,7 +24,7 @@ beforeEach(async () => {
   stack = new AsyncDisposableStack();
   dir = stack.use(await temporaryDirectory()).path;
   stack.defer(async () => {
-    await new Mounts(process.env.PATH ?? "").unmountBelow(dir, AbortSignal.timeout(20_000));
+    await unmountBelow(dir, AbortSignal.timeout(20_000));
   });
   instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
 });

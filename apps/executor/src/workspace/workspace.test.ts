@@ -275,7 +275,7 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
           await using workspace = await executor.prepare({ repository: "team/app", commit: head }, { diskBytes });
 
           const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
-          const own = mounts.filter((line) => line.includes(workspace.job.dir));
+          const own = mounts.filter((line) => line.includes(join(workspace.workspace.readOnlyDir, "..")));
           expect(own).toHaveLength(diskBytes === undefined ? 1 : 2);
           for (const line of own) expect(line).toMatch(/nosuid,nodev/);
           // A set-user-ID program of another user's, run from there, stays with whoever runs it.
@@ -307,8 +307,8 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
       await workspace[Symbol.asyncDispose]();
       await executor.settled();
 
-      expect(await readdir(join(dir, "executor", "workspaces"))).toEqual([]);
-      expect(await readdir(join(dir, "executor", "trash"))).toEqual([]);
+      expect(await readdir(join(dir, "executor", "workspaces", "bench"))).toEqual([".trash"]);
+      expect(await readdir(join(dir, "executor", "workspaces", "bench", ".trash"))).toEqual([]);
       expect(await readdir(outside)).toEqual(["kept"]);
     });
 

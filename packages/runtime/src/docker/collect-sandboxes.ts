@@ -1,6 +1,7 @@
-import type { Abortable, Collected } from "../contract/runtime.ts";
+import type { Abortable, Collected } from "../contract/index.ts";
 import type { EgressEngine } from "../egress/index.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import type { HostWorkspaces } from "../host-disk/host-workspaces.ts";
 import { ownerLabel, sandboxLabel } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ContainerListReply, NetworkListReply } from "./engine-replies.ts";
@@ -10,7 +11,15 @@ import { removeNetwork } from "./sandbox-network.ts";
 /** Removes the containers, with their anonymous volumes, and then the networks and cgroups of `owner` that nobody keeps. */
 export async function collectSandboxes(
   engine: EngineClient,
-  { egress, cgroups }: { readonly egress: EgressEngine; readonly cgroups: CgroupHost | undefined },
+  {
+    egress,
+    cgroups,
+    workspaces,
+  }: {
+    readonly egress: EgressEngine;
+    readonly cgroups: CgroupHost | undefined;
+    readonly workspaces: HostWorkspaces;
+  },
   { owner, keep, signal }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable,
 ): Promise<Collected> {
   const query = { all: true, filters: JSON.stringify({ label: [`${ownerLabel}=${owner}`] }) };
@@ -46,6 +55,8 @@ export async function collectSandboxes(
     sandboxes.add(sandbox);
     details.push(`removed cgroup ${sandbox}`);
   }
+  // When nothing has them mounted any more.
+  details.push(...(await workspaces.collect(owner, keep, { signal })));
   // Last: the rules may go when no bridge is left.
   details.push(...(await egress.collect({ keep, signal })));
   return { sandboxes: sandboxes.size, details };

@@ -1,4 +1,5 @@
-import type { SandboxPlan } from "../contract/runtime.ts";
+import type { SandboxPlan } from "../contract/index.ts";
+import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import { containerHardening } from "./container-hardening.ts";
 import type { EngineFacts } from "./engine-facts.ts";
@@ -6,6 +7,7 @@ import type { EngineFacts } from "./engine-facts.ts";
 /** What a container of a sandbox is made from. */
 export interface ContainerPlan {
   readonly sandbox: SandboxPlan;
+  readonly workspace: HostWorkspace;
   /** The image's id, so that what was checked is what runs. */
   readonly imageId: string;
   /** `none`, the sandbox's network, or `container:ID` of another one of the sandbox. */
@@ -70,7 +72,7 @@ const keeper = `${nameLoopback}; echo ${keeperReady}; while read -r s; do kill "
 
 /** The body of `POST /containers/create`. */
 export function containerSpec(plan: ContainerPlan): object {
-  const { sandbox, imageId, networkMode, nameServers, facts, hardening, readOnlyPaths, maxOpenFiles } = plan;
+  const { sandbox, workspace, imageId, networkMode, nameServers, facts, hardening, readOnlyPaths, maxOpenFiles } = plan;
   const { limits } = sandbox;
   return {
     Image: imageId,
@@ -118,8 +120,8 @@ export function containerSpec(plan: ContainerPlan): object {
       MemorySwap: limits.memoryBytes,
       PidsLimit: limits.pids * plan.overhead.pidsFactor + plan.overhead.pids,
       Mounts: [
-        bind(sandbox.workspaceDir, "/data", false),
-        bind(sandbox.scriptsDir, "/airlock", true),
+        bind(workspace.dir, "/data", false),
+        bind(workspace.readOnlyDir, "/airlock", true),
         ...readOnlyPaths.map((path) => bind(path, path, true)),
         ...plan.volumes,
       ],

@@ -1,4 +1,4 @@
-import type { RuntimeDescription } from "../contract/runtime.ts";
+import type { FileOwner, RuntimeDescription } from "../contract/index.ts";
 import type { EgressCapabilities } from "../egress/index.ts";
 import { defaultHardening, type Hardening } from "../isolation/hardening.ts";
 import type { InfoReply, VersionReply } from "./engine-replies.ts";
@@ -21,6 +21,10 @@ export interface EngineFindings {
   readonly boundsLayers?: boolean;
   readonly hardening?: Hardening;
   readonly ociRuntime?: string | undefined;
+  /** Who root of a container is on the host; `null`: this process. Default: `null`. */
+  readonly checkoutOwner?: FileOwner | null;
+  /** About workspaces, for the description. Default: none. */
+  readonly workspaceNotes?: readonly string[];
   /** Whether this process is root of the machine. */
   readonly isRoot?: boolean;
 }
@@ -40,6 +44,8 @@ export function describeEngine(
     boundsLayers = false,
     hardening = defaultHardening,
     ociRuntime,
+    checkoutOwner = null,
+    workspaceNotes = [],
     isRoot = true,
   }: EngineFindings = {},
 ): RuntimeDescription {
@@ -85,9 +91,11 @@ export function describeEngine(
       "The executor is not root: the use of the disk is asked of the engine and seen seconds late, and files that a job hides from other users do not count.",
     );
   }
+  notes.push(...workspaceNotes);
   const egressNotes = capabilities.public && !inReach ? [outOfReach] : capabilities.notes;
   const canEnforce = capabilities.public && inReach;
   return {
+    checkoutOwner,
     version: version.Version,
     components: (version.Components ?? [])
       .filter(({ Name }) => Name === "runc" || Name === "containerd")

@@ -5,8 +5,11 @@ import {
   loadImage,
   type RuntimeUnderTest,
   shellLessImage,
+  workspacesOfTests,
 } from "@airlock/test-kit";
 import { createDockerRuntime } from "./docker-runtime.ts";
+
+const workspaces = await workspacesOfTests();
 
 describeRuntime("docker", ["docker", "registry"], prepare);
 
@@ -22,6 +25,6 @@ async function prepare({ allowHostImage }: { readonly allowHostImage: boolean })
   await loadImage(await busyboxImage(), socketPath, images.shell);
   await loadImage(await shellLessImage(), socketPath, images.noShell);
   await loadImage(await busyboxImage({ User: "1000:1000" }), socketPath, images.unprivileged);
-  const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage });
+  const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage, workspaces });
   return { runtime, owner: `contract-${process.pid}`, images, dispose: () => runtime.close() };
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
-import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
+import { busyboxImage, describeWithEngines, engines, loadImage, workspacesOfTests } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Runtime } from "../contract/runtime.ts";
+import type { Runtime } from "../contract/index.ts";
 import { openEgressSandbox } from "../egress/testing/egress-sandbox.ts";
 import {
   nameServer,
@@ -20,10 +20,11 @@ const owner = `docker-egress-${process.pid}`;
 const image = "airlock-test-docker-egress:1";
 const otherImage = "airlock-test-docker-egress:2";
 
+const workspaces = await workspacesOfTests();
+
 describeWithEngines(["docker", "network"], "egress of the docker runtime", () => {
   let network: TestNetwork;
   let runtime: Runtime;
-  let directory: string;
   const cleanup = new AsyncDisposableStack();
 
   beforeAll(async () => {
@@ -35,10 +36,10 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
       "private.example.com A": [[{ type: "A", data: "10.99.0.2", ttl: 300 }]],
     } as const;
     await network.internet.ask({ op: "name-server", address: nameServer, zones });
-    directory = cleanup.use(await temporaryDirectory("airlock-docker-egress-")).path;
     runtime = createDockerRuntime({
       host: `unix://${socketPath}`,
       allowHostImage: false,
+      workspaces,
       addHostGateway: true,
       egress: { networkNamespace, upstreams: [{ address: nameServer, port: 53 }] },
     });
@@ -49,7 +50,7 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
   afterAll(() => cleanup.disposeAsync());
 
   const openSandbox = (egress: EgressPolicy) =>
-    openEgressSandbox(runtime, { id: `e${randomBytes(5).toString("hex")}`, owner, limits, directory, image, egress });
+    openEgressSandbox(runtime, { id: `e${randomBytes(5).toString("hex")}`, owner, limits, image, egress });
 
   it("is announced", async () => {
     const { enforces } = await runtime.describe({ signal });

@@ -1,7 +1,5 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { promisify } from "node:util";
 import { AirlockError } from "@airlock/job";
 import {
@@ -11,7 +9,7 @@ import {
   loadImage,
   type RuntimeUnderTest,
   shellLessImage,
-  temporaryDirectory,
+  workspacesOfTests,
 } from "@airlock/test-kit";
 import { startEngines } from "@airlock/test-kit/start-engines";
 import { describe, expect, it } from "vitest";
@@ -19,6 +17,8 @@ import { findOnSystemPath } from "../host/find-program.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 
 const signal = new AbortController().signal;
+const workspaces = await workspacesOfTests();
+const workspace = { checkout: null, files: [], readOnlyFiles: [] };
 const runscPath = await findOnSystemPath(["runsc"]);
 /** What works on machines without KVM, and with network namespaces that this runsc does not understand. */
 const safeArguments = ["--platform=ptrace", "--network=none"];
@@ -29,19 +29,17 @@ describe.skipIf(runscPath === undefined || process.geteuid?.() !== 0)("with runs
   describeWithEngines(["docker"], "a container that gVisor may not start", () => {
     it("leaves no process behind", async () => {
       await using own = await startGvisor(["--platform=ptrace"]);
-      await using directory = await temporaryDirectory();
-      const places = { workspaceDir: join(directory.path, "data"), scriptsDir: join(directory.path, "scripts") };
-      for (const place of Object.values(places)) await mkdir(place);
       await loadImage(await busyboxImage(), own.socketPath, "gvisor-shell:1");
       const runtime = createDockerRuntime({
         host: `unix://${own.socketPath}`,
         allowHostImage: false,
+        workspaces,
         runtime: "runsc",
       });
       const id = `t${randomBytes(6).toString("hex")}`;
       const limits = { cpus: 1, memoryBytes: 256 << 20, pids: 64 };
       {
-        const plan = { id, owner: "gvisor", ...places, limits, egress: { kind: "none" } } as const;
+        const plan = { id, owner: "gvisor", workspace, limits, egress: { kind: "none" } } as const;
         await using sandbox = await runtime.createSandbox(plan, { signal });
         // Old ones fail half-way here, for their own network stack; newer ones start, and end with the sandbox.
         const failure = await sandbox.prepareImage("gvisor-shell:1", { signal, progress: () => {} }).catch(reasonOf);
@@ -56,10 +54,9 @@ describe.skipIf(runscPath === undefined || process.geteuid?.() !== 0)("with runs
   describeWithEngines(["docker"], "a runtime that the engine does not have", () => {
     it("is told of, and no sandbox is made", async () => {
       await using own = await startGvisor(safeArguments);
-      await using directory = await temporaryDirectory();
       const host = `unix://${own.socketPath}`;
-      const runtime = createDockerRuntime({ host, allowHostImage: false, runtime: "kata" });
-      const plan = { id: "none", owner: "gvisor", workspaceDir: directory.path, scriptsDir: directory.path };
+      const runtime = createDockerRuntime({ host, allowHostImage: false, workspaces, runtime: "kata" });
+      const plan = { id: "none", owner: "gvisor", workspace };
       const limits = { cpus: 1, memoryBytes: 64 << 20, pids: 64 };
 
       const { notes } = await runtime.describe({ signal });
@@ -109,7 +106,7 @@ async function prepare({ allowHostImage }: { readonly allowHostImage: boolean })
   await loadImage(await busyboxImage(), socketPath, images.shell);
   await loadImage(await shellLessImage(), socketPath, images.noShell);
   await loadImage(await busyboxImage({ User: "1000:1000" }), socketPath, images.unprivileged);
-  const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage, runtime: "runsc" });
+  const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage, workspaces, runtime: "runsc" });
   cleanup.defer(() => runtime.close());
   const owned = cleanup.move();
   return { runtime, owner: `gvisor-${process.pid}`, images, dispose: () => owned.disposeAsync() };

@@ -1,19 +1,28 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
+import {
+  busyboxImage,
+  describeWithEngines,
+  engines,
+  loadImage,
+  openWorkplace,
+  workspacesOfTests,
+} from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Runtime, SandboxPlan, SandboxStep, StepStatus } from "../contract/runtime.ts";
+import type { Runtime, SandboxLimits } from "../contract/index.ts";
 import type { Hardening } from "../isolation/hardening.ts";
+import { hostPlace } from "../testing/host-place.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 import { EngineClient } from "./engine-client.ts";
 import { ContainerListReply, ContainerPathsReply } from "./engine-replies.ts";
 
-const signal = new AbortController().signal;
+const _signal = new AbortController().signal;
 const owner = `isolation-${process.pid}`;
 const image = "airlock-test-isolation:1";
 const second = "airlock-test-isolation:2";
 const mebibyte = 2 ** 20;
+
+const workspaces = await workspacesOfTests();
 
 describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   let host: string;
@@ -32,42 +41,24 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     await engine?.close();
   });
 
-  async function open(plan: Partial<SandboxPlan> = {}, hardening: Partial<Hardening> = {}) {
-    const runtime = createDockerRuntime({ host, allowHostImage: false, hardening });
+  async function open(
+    limits: Partial<SandboxLimits> = {},
+    hardening: Partial<Hardening> = {},
+    mounts: "auto" | "never" = "never",
+  ) {
+    const runtime = createDockerRuntime({
+      host,
+      allowHostImage: false,
+      workspaces: { ...workspaces, mounts },
+      hardening,
+    });
     runtimes.push(runtime);
-    await using cleanup = new AsyncDisposableStack();
-    const directory = cleanup.use(await temporaryDirectory()).path;
-    const [workspaceDir, scriptsDir] = [join(directory, "data"), join(directory, "scripts")];
-    for (const each of [workspaceDir, scriptsDir]) await mkdir(each);
-    const id = `t${randomBytes(6).toString("hex")}`;
-    const limits = { cpus: 2, memoryBytes: 64 * mebibyte, pids: 64, ...plan.limits };
-    const sandbox = cleanup.use(
-      await runtime.createSandbox(
-        { ...{ id, owner, workspaceDir, scriptsDir, egress: { kind: "none" } }, ...plan, limits },
-        { signal },
-      ),
-    );
-    const owned = cleanup.move();
-    let count = 0;
-    return {
-      ...{ id, sandbox, workspaceDir, directory },
-      async run(script: string, step: Partial<SandboxStep> = {}): Promise<{ status: StepStatus; stdout: string }> {
-        count += 1;
-        await writeFile(join(scriptsDir, `${count}.sh`), script);
-        let stdout = "";
-        const status = await sandbox.runStep(
-          { key: `s${count}`, image, script: `/airlock/${count}.sh`, workingDirectory: "/data", env: {}, ...step },
-          {
-            signal,
-            output: (stream, bytes) => {
-              if (stream === "stdout") stdout += bytes.toString();
-            },
-          },
-        );
-        return { status, stdout };
-      },
-      [Symbol.asyncDispose]: () => owned.disposeAsync(),
-    };
+    const place = await openWorkplace(runtime, {
+      owner,
+      image,
+      limits: { cpus: 2, memoryBytes: 64 * mebibyte, pids: 64, ...limits },
+    });
+    return { ...place, workspaceDir: hostPlace(workspaces.dir, { owner, id: place.id }).workspaceDir };
   }
 
   async function layersOf(id: string): Promise<string[]> {
@@ -120,7 +111,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   });
 
   it("holds memory for all containers of a sandbox together, and names what it takes", async () => {
-    await using place = await open({ limits: { cpus: 2, memoryBytes: 100 * mebibyte, pids: 64 } });
+    await using place = await open({ memoryBytes: 100 * mebibyte, pids: 64 });
     const fill = "exec dd if=/dev/zero of=/dev/shm/ballast bs=1M count=60";
     expect((await place.run(fill, { image: second })).status).toEqual({ kind: "exited", exitCode: 0 });
 
@@ -139,7 +130,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   });
 
   it("tells of processes that were refused", async () => {
-    await using place = await open({ limits: { cpus: 2, memoryBytes: 64 * mebibyte, pids: 20 } });
+    await using place = await open({ memoryBytes: 64 * mebibyte, pids: 20 });
 
     const { status } = await place.run("for i in $(seq 40); do sleep 100 & done; exit 0");
 
@@ -148,7 +139,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   });
 
   it("reaps what a step orphans, also in a storm", async () => {
-    await using place = await open({ limits: { cpus: 2, memoryBytes: 64 * mebibyte, pids: 60 } });
+    await using place = await open({ memoryBytes: 64 * mebibyte, pids: 60 });
 
     const { stdout } = await place.run(
       "i=0; while [ $i -lt 500 ]; do (true &) ; i=$((i+1)); done; sleep 0.5; grep -l 'State:.Z' /proc/[0-9]*/status | wc -l",
@@ -163,9 +154,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     ["a file without a name", "exec 3>/bomb; rm /bomb; dd if=/dev/zero bs=1M count=900 2>/dev/null >&3"],
     ["many files", "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > /tmp/$i; done"],
   ])("ends a step that fills %s, not far beyond the limit", async (_, bomb) => {
-    await using place = await open({
-      limits: { cpus: 2, memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte },
-    });
+    await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte });
 
     // Slow machines write less before they are stopped; what never is, waits here to be killed.
     const running = place.run(`${bomb}; sleep 60; echo unreachable`);
@@ -180,9 +169,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   it("ends a step that fills a volume of its image", async () => {
     const { socketPath } = engines().docker ?? expect.unreachable();
     await loadImage(await busyboxImage({ Volumes: { "/cache": {} } }), socketPath, "airlock-test-isolation:volume");
-    await using place = await open({
-      limits: { cpus: 2, memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte },
-    });
+    await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte });
 
     const running = place.run("dd if=/dev/zero of=/cache/bomb bs=1M count=300 2>/dev/null; sleep 60", {
       image: "airlock-test-isolation:volume",
@@ -194,22 +181,20 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   it("keeps volumes of images where the workspace is bounded, with what the image has there", async () => {
     const { socketPath } = engines().docker ?? expect.unreachable();
     await loadImage(await busyboxImage({ Volumes: { "/etc": {} } }), socketPath, "airlock-test-isolation:volume-etc");
-    await using directory = await temporaryDirectory();
-    await using place = await open({ layersDir: directory.path });
+    await using place = await open({ diskBytes: 64 * mebibyte }, {}, "auto");
 
     const { stdout } = await place.run("grep -c root /etc/passwd; echo x > /etc/made; echo $?", {
       image: "airlock-test-isolation:volume-etc",
     });
 
     expect(stdout).toBe("1\n0\n");
-    const [container = ""] = await readdir(join(directory.path, "volumes"));
-    expect(await readFile(join(directory.path, "volumes", container, "0", "made"), "utf8")).toBe("x\n");
+    const volumes = join(place.workspaceDir, "..", "layers", "volumes");
+    const [container = ""] = await readdir(volumes);
+    expect(await readFile(join(volumes, container, "0", "made"), "utf8")).toBe("x\n");
   });
 
   it("stops what writes as fast as it can before it has written several times the limit", async () => {
-    await using place = await open({
-      limits: { cpus: 2, memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 200 * mebibyte },
-    });
+    await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 200 * mebibyte });
     await place.run("true");
     const [layer = ""] = await layersOf(place.id);
 
@@ -223,9 +208,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   });
 
   it("does not mind much writing below the limit", async () => {
-    await using place = await open({
-      limits: { cpus: 2, memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 400 * mebibyte },
-    });
+    await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 400 * mebibyte });
 
     const { status } = await place.run(
       "for i in 1 2 3 4 5 6; do dd if=/dev/zero of=/x bs=1M count=150 2>/dev/null; cp /x /data/x; rm /x /data/x; done",

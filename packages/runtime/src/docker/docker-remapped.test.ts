@@ -1,6 +1,15 @@
-import { busyboxImage, describeRuntime, loadImage, type RuntimeUnderTest, shellLessImage } from "@airlock/test-kit";
+import {
+  busyboxImage,
+  describeRuntime,
+  loadImage,
+  type RuntimeUnderTest,
+  shellLessImage,
+  workspacesOfTests,
+} from "@airlock/test-kit";
 import { startEngines } from "@airlock/test-kit/start-engines";
 import { createDockerRuntime } from "./docker-runtime.ts";
+
+const workspaces = await workspacesOfTests();
 
 describeRuntime("docker, with root of containers remapped", ["docker"], prepare);
 
@@ -19,7 +28,7 @@ async function prepare({ allowHostImage }: { readonly allowHostImage: boolean })
   await loadImage(await busyboxImage(), docker.socketPath, images.shell);
   await loadImage(await shellLessImage(), docker.socketPath, images.noShell);
   await loadImage(await busyboxImage({ User: "1000:1000" }), docker.socketPath, images.unprivileged);
-  const runtime = createDockerRuntime({ host: `unix://${docker.socketPath}`, allowHostImage });
+  const runtime = createDockerRuntime({ host: `unix://${docker.socketPath}`, allowHostImage, workspaces });
   cleanup.defer(() => runtime.close());
   const owned = cleanup.move();
   return { runtime, owner: `remapped-${process.pid}`, images, dispose: () => owned.disposeAsync() };

@@ -1,12 +1,20 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
-import { busyboxImage, describeWithEngines, engines, loadImage, temporaryDirectory } from "@airlock/test-kit";
+import {
+  busyboxImage,
+  describeWithEngines,
+  engines,
+  loadImage,
+  openWorkplace,
+  workspacesOfTests,
+} from "@airlock/test-kit";
 import { expect, it } from "vitest";
-import type { SandboxLimits, SandboxStep } from "../contract/runtime.ts";
+import type { SandboxLimits } from "../contract/index.ts";
+import { hostPlace } from "../testing/host-place.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 
+const workspaces = await workspacesOfTests();
 const signal = new AbortController().signal;
 const image = "airlock-test-remote:1";
 const unprivileged = "airlock-test-remote:user";
@@ -35,36 +43,20 @@ describeWithEngines(["docker"], "a Docker engine on another machine", () => {
     await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
     cleanup.defer(() => new Promise<void>((resolve) => void proxy.close(() => resolve())));
     const { port } = proxy.address() as AddressInfo;
-    const runtime = createDockerRuntime({ host: `tcp://127.0.0.1:${port}`, allowHostImage: false });
+    const runtime = createDockerRuntime({ host: `tcp://127.0.0.1:${port}`, allowHostImage: false, workspaces });
     cleanup.defer(() => runtime.close());
-    const directory = cleanup.use(await temporaryDirectory()).path;
-    const [workspaceDir, scriptsDir] = [join(directory, "data"), join(directory, "scripts")];
-    for (const each of [workspaceDir, scriptsDir]) await mkdir(each);
-    const plan = { id: `t${randomBytes(6).toString("hex")}`, owner: "remote", workspaceDir, scriptsDir };
-    const sandbox = cleanup.use(
-      await runtime.createSandbox(
-        { ...plan, egress: { kind: "none" }, limits: { cpus: 1, memoryBytes: 64 * mebibyte, pids: 64, ...limits } },
-        { signal },
-      ),
+    const place = cleanup.use(
+      await openWorkplace(runtime, {
+        owner: "remote",
+        image,
+        limits: { memoryBytes: 64 * mebibyte, pids: 64, ...limits },
+      }),
     );
     const owned = cleanup.move();
     return {
+      ...place,
       runtime,
-      workspaceDir,
-      async run(script: string, step: Partial<SandboxStep> = {}) {
-        await writeFile(join(scriptsDir, "s.sh"), script);
-        let stdout = "";
-        const status = await sandbox.runStep(
-          { key: "s", image, script: "/airlock/s.sh", workingDirectory: "/data", env: {}, ...step },
-          {
-            signal,
-            output: (_, bytes) => {
-              stdout += bytes.toString();
-            },
-          },
-        );
-        return { status, stdout };
-      },
+      workspaceDir: hostPlace(workspaces.dir, { owner: "remote", id: place.id }).workspaceDir,
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
   }

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { chmod, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { EgressPolicy } from "@airlock/job";
@@ -12,19 +12,23 @@ import {
   describeWithEngines,
   engines,
   loadImage,
+  openWorkplace,
   pushImage,
+  type StartOptions,
   shellLessImage,
-  temporaryDirectory,
+  workspacesOfTests,
 } from "@airlock/test-kit";
 import { startEngines } from "@airlock/test-kit/start-engines";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
-import type { Runtime, SandboxLimits, SandboxStep, StepStatus } from "../contract/runtime.ts";
+import type { Runtime, SandboxLimits, StepStatus } from "../contract/index.ts";
+import { hostPlace } from "../testing/host-place.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 import { EngineClient } from "./engine-client.ts";
 import { ContainerListReply } from "./engine-replies.ts";
 
 const signal = new AbortController().signal;
+const workspaces = await workspacesOfTests();
 const owner = "test-owner";
 const image = "airlock-test-docker:busybox";
 const exited = (exitCode: number) => ({ kind: "exited", exitCode });
@@ -36,7 +40,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
   beforeAll(async () => {
     const { socketPath } = engines().docker ?? expect.unreachable();
     engine = new EngineClient({ host: `unix://${socketPath}` });
-    runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: true });
+    runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: true, workspaces });
     await loadImage(await busyboxImage(), socketPath, image);
   });
   afterAll(async () => {
@@ -57,48 +61,28 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     limits?: Partial<SandboxLimits>;
     egress?: EgressPolicy;
   } = {}) {
-    await using cleanup = new AsyncDisposableStack();
-    const directory = cleanup.use(await temporaryDirectory());
-    const [workspaceDir, scriptsDir] = [join(directory.path, "data"), join(directory.path, "scripts")];
-    await mkdir(workspaceDir);
-    await mkdir(scriptsDir);
-    const id = `t${randomBytes(6).toString("hex")}`;
-    const plan = {
-      ...{ id, owner, workspaceDir, scriptsDir, egress },
+    const place = await openWorkplace(runtime, {
+      owner,
+      image,
+      egress,
       limits: { cpus: 2, memoryBytes: 64 << 20, pids: 64, ...limits },
-    };
-    const sandbox = cleanup.use(await runtime.createSandbox(plan, { signal }));
-    const owned = cleanup.move();
-    let count = 0;
+    });
     return {
-      id,
-      sandbox,
-      workspaceDir,
+      ...place,
+      workspaceDir: hostPlace(workspaces.dir, { owner, id: place.id }).workspaceDir,
       async run(
         script: string,
-        step: Partial<SandboxStep> & { abort?: AbortSignal; onOutput?: (bytes: Buffer) => void | Promise<void> } = {},
+        {
+          abort,
+          onOutput,
+          ...step
+        }: StartOptions & { abort?: AbortSignal; onOutput?: (bytes: Buffer) => void | Promise<void> } = {},
       ): Promise<{ status: StepStatus; stdout: string; stderr: string }> {
-        const { abort = signal, onOutput, ...rest } = step;
-        count += 1;
-        await writeFile(join(scriptsDir, `${count}.sh`), script);
-        const text = { stdout: "", stderr: "" };
-        const status = await sandbox.runStep(
-          {
-            ...{ key: `s${count}`, image, script: `/airlock/${count}.sh`, workingDirectory: "/data", env: {} },
-            ...rest,
-          },
-          {
-            signal: abort,
-            output: (stream, bytes) => {
-              if (onOutput) return onOutput(bytes);
-              text[stream] += bytes.toString();
-              return undefined;
-            },
-          },
-        );
-        return { status, ...text };
+        const options = { ...step, ...(abort ? { signal: abort } : {}) };
+        if (!onOutput) return await place.run(script, options);
+        const status = await place.start(script, { ...options, output: (_, bytes) => onOutput(bytes) });
+        return { status, stdout: "", stderr: "" };
       },
-      [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
   }
 
@@ -141,7 +125,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
 
   it("does not let a step change the scripts", async () => {
     await using box = await sandboxWith();
-    const { status, stderr } = await box.run("echo evil > /airlock/1.sh");
+    const { status, stderr } = await box.run("echo evil > /airlock/step.1.sh");
     expect(status.kind === "exited" && status.exitCode).not.toBe(0);
     expect(stderr).toContain("Read-only");
   });
@@ -283,7 +267,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
       while :; do echo airlock-done; sleep 0.05; done >$keeper/fd/1 2>/dev/null &
       exit 0`);
     expect(status).toEqual(exited(0));
-    expect((await box.run("ps -o args | grep -c '/airlock/1[.]sh'")).stdout).toBe("0\n");
+    expect((await box.run("ps -o args | grep -c '/airlock/step.1[.]sh'")).stdout).toBe("0\n");
   });
 
   it("shows a step no interface but its loopback, also in a second image", async () => {
@@ -415,15 +399,13 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(status).toEqual(exited(0));
     expect(stdout).toMatch(/\/home:\n\n\/root:\n(?:.*\n)*git version .*\n1\n2\n$/);
     await using strict = {
-      runtime: createDockerRuntime({ host: engine.host, allowHostImage: false }),
+      runtime: createDockerRuntime({ host: engine.host, allowHostImage: false, workspaces }),
       [Symbol.asyncDispose]() {
         return this.runtime.close();
       },
     };
-    const plan = { ...{ id: "strict", owner, workspaceDir: box.workspaceDir, scriptsDir: box.workspaceDir } };
-    const limits = { cpus: 1, memoryBytes: 64 << 20, pids: 64 };
-    await using sandbox = await strict.runtime.createSandbox({ ...plan, limits, egress: { kind: "none" } }, { signal });
-    await expect(sandbox.prepareImage("host", { signal, progress: () => {} })).rejects.toMatchObject({
+    await using place = await openWorkplace(strict.runtime, { owner, image });
+    await expect(place.sandbox.prepareImage("host", { signal, progress: () => {} })).rejects.toMatchObject({
       reason: "policy",
     });
   });
@@ -452,20 +434,18 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
   );
 
   it("lets a container end with its executor", async () => {
-    await using directory = await temporaryDirectory();
     const id = `t${randomBytes(6).toString("hex")}`;
     const program = `
       import { createDockerRuntime } from ${JSON.stringify(new URL("docker-runtime.ts", import.meta.url).href)};
       const signal = new AbortController().signal;
-      const runtime = createDockerRuntime({ host: ${JSON.stringify(engine.host)}, allowHostImage: false });
-      const place = { workspaceDir: ${JSON.stringify(directory.path)}, scriptsDir: ${JSON.stringify(directory.path)} };
+      const runtime = createDockerRuntime({ host: ${JSON.stringify(engine.host)}, allowHostImage: false, workspaces: ${JSON.stringify(workspaces)} });
       const limits = { cpus: 1, memoryBytes: 64 << 20, pids: 64 };
-      const plan = { id: "${id}", owner: "${owner}", ...place, limits, egress: { kind: "none" } };
+      const plan = { id: "${id}", owner: "${owner}", workspace: { checkout: null, files: [], readOnlyFiles: [] }, limits, egress: { kind: "none" } };
       const sandbox = await runtime.createSandbox(plan, { signal });
-      const step = { key: "s", image: "${image}", script: "/airlock/s.sh", workingDirectory: "/data", env: {} };
+      const files = [{ path: "s.sh", content: "echo up; exec sleep 1000", executable: true }];
+      const step = { key: "s", image: "${image}", files, script: "/airlock/s.sh", workingDirectory: "/data", env: {} };
       await sandbox.runStep(step, { signal, output: (_, bytes) => void process.stdout.write(bytes) });
     `;
-    await writeFile(join(directory.path, "s.sh"), "echo up; exec sleep 1000");
     const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -492,7 +472,11 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     const collected = await runtime.collect({ owner, keep: new Set([kept.id]), signal });
     expect(collected.sandboxes).toBe(1);
     const cgroup = process.geteuid?.() === 0 ? [`removed cgroup ${left.id}`] : [];
-    expect(collected.details).toEqual([`removed container airlock-${owner}-${left.id}-1`, ...cgroup]);
+    expect(collected.details).toEqual([
+      `removed container airlock-${owner}-${left.id}-1`,
+      ...cgroup,
+      `removed the workspace ${left.id}`,
+    ]);
     expect(await containersOf(left.id)).toEqual([]);
     expect((await kept.run("echo here")).stdout).toBe("here\n");
   });
@@ -500,37 +484,32 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
 
 describeWithEngines(["docker"], "an engine that dies", () => {
   it("while a step runs is a failure of ours, told at once", async () => {
-    await using directory = await temporaryDirectory();
     const own = await startEngines(["docker"]);
     const socketPath = own.engines.docker?.socketPath ?? expect.unreachable();
     await loadImage(await busyboxImage(), socketPath, image);
-    const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: false });
-    const place = { workspaceDir: directory.path, scriptsDir: directory.path };
-    const limits = { cpus: 1, memoryBytes: 64 << 20, pids: 64 };
-    const plan = { id: "dying", owner, ...place, limits, egress: { kind: "none" } } as const;
-    const sandbox = await runtime.createSandbox(plan, { signal });
-    await writeFile(join(directory.path, "s.sh"), "echo up; exec sleep 1000");
-    const step = { key: "s", image, script: "/airlock/s.sh", workingDirectory: "/data", env: {} };
+    const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage: false, workspaces });
+    const place = await openWorkplace(runtime, { owner, image, limits: { memoryBytes: 64 << 20, pids: 64 } });
     let stopped: Promise<unknown> = Promise.resolve();
-    const running = sandbox.runStep(step, {
-      signal,
+    const running = place.start("echo up; exec sleep 1000", {
       output: () => {
         stopped = Promise.resolve(own[Symbol.asyncDispose]());
       },
     });
     await expect(running).rejects.toMatchObject({ reason: "runtime" });
     await stopped;
-    await expect(Promise.resolve(sandbox[Symbol.asyncDispose]())).rejects.toMatchObject({ reason: "runtime" });
+    await expect(Promise.resolve(place[Symbol.asyncDispose]())).rejects.toMatchObject({ reason: "runtime" });
     await runtime.close();
   });
 });
 
 it("says how to write the engine's address", () => {
-  expect(() => createDockerRuntime({ host: "docker", allowHostImage: false })).toThrow("no address of a Docker engine");
+  expect(() => createDockerRuntime({ host: "docker", allowHostImage: false, workspaces })).toThrow(
+    "no address of a Docker engine",
+  );
 });
 
 it("says that no engine answers", async () => {
-  const runtime = createDockerRuntime({ host: "unix:///nonexistent/docker.sock", allowHostImage: false });
+  const runtime = createDockerRuntime({ host: "unix:///nonexistent/docker.sock", allowHostImage: false, workspaces });
   await expect(runtime.describe({ signal })).rejects.toMatchObject({ reason: "runtime", message: /cannot reach/ });
   await runtime.close();
 });

@@ -1,9 +1,19 @@
 import { join } from "node:path";
 import type { AirlockError } from "@airlock/job";
-import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
-import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract/runtime.ts";
+import type {
+  Abortable,
+  Collected,
+  FileOwner,
+  Runtime,
+  RuntimeDescription,
+  Sandbox,
+  SandboxPlan,
+} from "../contract/index.ts";
+import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { HostDiskSandbox } from "../host-disk/host-disk-sandbox.ts";
+import { HostWorkspaces, type WorkspaceOptions } from "../host-disk/host-workspaces.ts";
 import { defaultImageOptions, type ImageOptions } from "../images/policy/image-options.ts";
 import { defaultHardening, type Hardening } from "../isolation/hardening.ts";
 import { collectSandboxes } from "./collect-sandboxes.ts";
@@ -39,6 +49,8 @@ export interface DockerRuntimeOptions {
   readonly addHostGateway?: boolean;
   /** How images are got, and which. A mirror has to be one that the engine trusts. */
   readonly images?: Partial<ImageOptions>;
+  /** Where workspaces are made. The engine has to see the directory at the same path. */
+  readonly workspaces: WorkspaceOptions;
   /** Absolute path of a directory for what is written down about images. Default: nothing is, and none is ever removed. */
   readonly stateDir?: string;
 }
@@ -70,6 +82,7 @@ class DockerRuntime implements Runtime {
   readonly #options: DockerRuntimeOptions;
   readonly #images: EngineImages;
   readonly #hardening: Hardening;
+  readonly #workspaces: HostWorkspaces;
   #wasInReach = false;
   #inspected: Inspected | undefined;
   #cgroupHost: Promise<CgroupHost> | undefined;
@@ -84,11 +97,10 @@ class DockerRuntime implements Runtime {
     const pulled = stateDir === undefined ? null : new PulledImages(join(stateDir, "docker", "pulled-images.json"));
     this.#images = new EngineImages(this.#engine, { ...defaultImageOptions, ...options.images }, pulled);
     this.#hardening = { ...defaultHardening, ...options.hardening };
-  }
-
-  /** Known when the engine was asked once, for a description or a sandbox. */
-  get workspaceOwner(): Runtime["workspaceOwner"] {
-    return this.#hardening.userNamespace ? (this.#inspected?.facts.remappedRoot ?? null) : null;
+    this.#workspaces = new HostWorkspaces({
+      ...options.workspaces,
+      findsHostFile: (file, signal) => findsHostFile(this.#engine, file, { signal }),
+    });
   }
 
   describe({ signal }: Abortable): Promise<RuntimeDescription> {
@@ -99,8 +111,15 @@ class DockerRuntime implements Runtime {
         sharesCgroup: (await this.#sharedCgroupHost(facts)) !== undefined,
         boundsLayers: await this.#layersAreBounded(signal),
         ...{ hardening: this.#hardening, ociRuntime: this.#options.runtime, isRoot: process.geteuid?.() === 0 },
+        checkoutOwner: this.#filesOwner(facts),
+        workspaceNotes: await this.#workspaces.notes(signal),
       });
     });
+  }
+
+  /** Who root of a container is on the host. */
+  #filesOwner({ remappedRoot }: EngineFacts): FileOwner | null {
+    return this.#hardening.userNamespace ? remappedRoot : null;
   }
 
   async createSandbox(plan: SandboxPlan, options: Abortable): Promise<Sandbox> {
@@ -116,6 +135,7 @@ class DockerRuntime implements Runtime {
     const inUserSpace = runtime !== undefined && facts.userSpaceKernels.has(runtime);
     const overhead = inUserSpace ? userSpaceKernelOverhead : plainOverhead;
     await using cleanup = new AsyncDisposableStack();
+    const workspace = cleanup.use(await this.#workspaces.create(plan, this.#filesOwner(facts), options));
     const host = await this.#sharedCgroupHost(facts);
     const cgroup = host && (await SharedCgroup.create(host, plan, overhead));
     if (cgroup) cleanup.use(cgroup);
@@ -123,6 +143,7 @@ class DockerRuntime implements Runtime {
     const sandbox = new DockerSandbox(this.#engine, {
       ...{
         plan,
+        workspace,
         facts,
         images: this.#images,
         network,
@@ -140,14 +161,15 @@ class DockerRuntime implements Runtime {
       },
     });
     cleanup.move();
-    return sandbox;
+    return new HostDiskSandbox(plan.id, workspace, sandbox);
   }
 
   collect(options: Parameters<Runtime["collect"]>[0]): Promise<Collected> {
     return asRuntimeFailure(async () => {
       const { facts } = await this.#inspect(options.signal);
       const cgroups = await this.#sharedCgroupHost(facts);
-      return collectSandboxes(this.#engine, { egress: this.#engines.for(options.owner), cgroups }, options);
+      const parts = { egress: this.#engines.for(options.owner), cgroups, workspaces: this.#workspaces };
+      return collectSandboxes(this.#engine, parts, options);
     });
   }
 
@@ -155,11 +177,8 @@ class DockerRuntime implements Runtime {
     return asRuntimeFailure(() => this.#images.evict(options));
   }
 
-  findsHostFile(file: string, options: Abortable): Promise<boolean> {
-    return asRuntimeFailure(() => findsHostFile(this.#engine, file, options));
-  }
-
   async close(): Promise<void> {
+    await this.#workspaces.close();
     await this.#engines.close();
     await this.#engine.close();
   }

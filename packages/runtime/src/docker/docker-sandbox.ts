@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
-import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOutput, StepStatus } from "../contract/runtime.ts";
+import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/index.ts";
+import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import { hostImageName } from "../host/host-root.ts";
+import type { StepRunner } from "../host-disk/host-disk-sandbox.ts";
+import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import { handOverWorkspace } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
@@ -20,6 +22,7 @@ import type { UserIds } from "./workspace-user.ts";
 
 export interface DockerSandboxOptions {
   readonly plan: SandboxPlan;
+  readonly workspace: HostWorkspace;
   readonly allowHostImage: boolean;
   readonly facts: EngineFacts;
   readonly images: EngineImages;
@@ -61,7 +64,7 @@ const root: UserIds = { uid: 0, gid: 0 };
  * a cgroup, the limits hold for each container: as one step runs at a time and nothing of it is left afterwards, those of
  * other images add no more than what they keep in memory file systems.
  */
-export class DockerSandbox implements Sandbox {
+export class DockerSandbox implements StepRunner {
   readonly #engine: EngineClient;
   readonly #options: DockerSandboxOptions;
   readonly #containers = new Map<string, StepContainer>();
@@ -78,18 +81,14 @@ export class DockerSandbox implements Sandbox {
     this.#options = options;
     this.#cgroup = options.cgroup;
     const processes = async () => (await this.#cgroup?.processes()) ?? [];
-    this.#disk = new SandboxDisk(engine, { plan: options.plan, processes });
-  }
-
-  get id(): string {
-    return this.#options.plan.id;
+    this.#disk = new SandboxDisk(engine, { limits: options.plan.limits, workspace: options.workspace, processes });
   }
 
   async prepareImage(image: string, options: EnsureOptions): Promise<void> {
     await asRuntimeFailure(() => this.#container(image, options));
   }
 
-  async runStep(step: SandboxStep, options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
+  async runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus> {
     return asRuntimeFailure(async () => {
       const container = await this.#container(step.image, { signal: options.signal, progress: () => {} });
       await this.#handOver(container, options);
@@ -101,8 +100,12 @@ export class DockerSandbox implements Sandbox {
     });
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    this.#disposing ??= this.#dispose();
+  end(): Promise<void> {
+    // What failed can be tried again.
+    this.#disposing ??= this.#dispose().catch((error: unknown) => {
+      this.#disposing = undefined;
+      throw error;
+    });
     return this.#disposing;
   }
 
@@ -168,12 +171,25 @@ export class DockerSandbox implements Sandbox {
   }
 
   async #containerOptions(image: string, parts: PreparedImage & ContainerNetwork): Promise<StepContainerOptions> {
-    const { plan, facts, hardening, ociRuntime, addHostGateway, overhead, maxOpenFiles, boundsLayers } = this.#options;
+    const { plan, workspace, facts, hardening, ociRuntime, addHostGateway, overhead, maxOpenFiles, boundsLayers } =
+      this.#options;
     const { volumesDir } = this.#disk;
     this.#made += 1;
     const name = `airlock-${plan.owner}-${plan.id}-${this.#made}`;
     return {
-      ...{ ...parts, name, image, sandbox: plan, facts, hardening, ociRuntime, addHostGateway, overhead, maxOpenFiles },
+      ...{
+        ...parts,
+        name,
+        image,
+        sandbox: plan,
+        workspace,
+        facts,
+        hardening,
+        ociRuntime,
+        addHostGateway,
+        overhead,
+        maxOpenFiles,
+      },
       volumes: volumesDir === undefined ? [] : await volumeMounts(parts.volumes, name, volumesDir),
       cgroup: this.#cgroup,
       layerBytes: boundsLayers ? plan.limits.diskBytes : undefined,
@@ -184,11 +200,11 @@ export class DockerSandbox implements Sandbox {
   async #handOver(container: StepContainer, options: Abortable): Promise<void> {
     const user = await container.userIds(options);
     if (user.uid === this.#workspaceUser.uid && user.gid === this.#workspaceUser.gid) return;
-    const { plan, facts, hardening } = this.#options;
+    const { workspace, facts, hardening } = this.#options;
     if (this.#engine.isLocal && process.geteuid?.() === 0) {
       const base = hardening.userNamespace ? (facts.remappedRoot ?? root) : root;
       const owner = { uid: base.uid + user.uid, gid: base.gid + user.gid };
-      await handOverWorkspace(plan.workspaceDir, owner, options);
+      await handOverWorkspace(workspace.dir, owner, options);
     } else {
       await container.giveWorkspace(user, options);
     }

@@ -1,7 +1,9 @@
-import { loadImageDirectory } from "@airlock/test-kit";
+import { loadImageDirectory, workspacesOfTests } from "@airlock/test-kit";
 import { startEngines } from "@airlock/test-kit/start-engines";
 import { describeWorkloads } from "../testing/workloads/suite/describe-workloads.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
+
+const workspaces = await workspacesOfTests();
 
 describeWorkloads({
   name: "docker",
@@ -16,7 +18,13 @@ describeWorkloads({
     return {
       networkNamespace: docker.networkNamespace,
       createRuntime: async (hardening, egress) =>
-        createDockerRuntime({ host: `unix://${docker.socketPath}`, allowHostImage: false, hardening, egress }),
+        createDockerRuntime({
+          host: `unix://${docker.socketPath}`,
+          allowHostImage: false,
+          workspaces,
+          hardening,
+          egress,
+        }),
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
   },

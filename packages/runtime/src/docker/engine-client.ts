@@ -2,7 +2,7 @@ import type { Duplex, Readable } from "node:stream";
 import { AirlockError } from "@airlock/job";
 import { type Dispatcher, Pool } from "undici";
 import type { z } from "zod";
-import { runtimeFailed } from "../contract/errors.ts";
+import { runtimeFailed } from "../contract/index.ts";
 import { ErrorReply, VersionReply } from "./engine-replies.ts";
 
 /** The engine's refusal, in its own words. */

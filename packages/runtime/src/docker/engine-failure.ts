@@ -1,4 +1,4 @@
-import { runtimeFailed } from "../contract/errors.ts";
+import { runtimeFailed } from "../contract/index.ts";
 import { EngineError } from "./engine-client.ts";
 
 /** Runs `work`; what the engine refused without a reason of its own in the contract is a failure of the runtime. */

@@ -1,5 +1,5 @@
-import { imageInvalid, imageUnavailable, refusedByPolicy } from "../contract/errors.ts";
-import type { Abortable, RegistryCredentials } from "../contract/runtime.ts";
+import type { Abortable, RegistryCredentials } from "../contract/index.ts";
+import { imageInvalid, imageUnavailable, refusedByPolicy } from "../contract/index.ts";
 import type { ImageOptions } from "../images/policy/image-options.ts";
 import { admitHostImage, admitImage } from "../images/policy/image-policy.ts";
 import { credentialsDigest } from "../images/policy/registry-credentials.ts";

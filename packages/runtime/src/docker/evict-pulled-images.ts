@@ -1,5 +1,5 @@
 import { formatBytes } from "@airlock/job";
-import type { Abortable } from "../contract/runtime.ts";
+import type { Abortable } from "../contract/index.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { ContainerListReply, type ImageReply } from "./engine-replies.ts";
 import { inspectImage, privateMark } from "./pull-image.ts";

@@ -1,4 +1,4 @@
-import type { StepStatus } from "../contract/runtime.ts";
+import type { StepStatus } from "../contract/index.ts";
 
 /**
  * The status of a step that ended with an exit code. The engine reports 128 + n when signal n ended the process, and also

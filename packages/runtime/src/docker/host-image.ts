@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, readdir, readlink, rm, symlink } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { outputOf } from "@airlock/process";
-import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
-import type { Abortable } from "../contract/runtime.ts";
+import type { Abortable } from "../contract/index.ts";
+import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import { assembleHostRoot } from "../host/host-root.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { ImageReply } from "./engine-replies.ts";

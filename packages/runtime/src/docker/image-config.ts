@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { imageInvalid } from "../contract/errors.ts";
+import { imageInvalid } from "../contract/index.ts";
 import type { ImageReply } from "./engine-replies.ts";
 
 /** Where a container meets the host's kernel, and where our own mounts are: no place for an image's wishes. */

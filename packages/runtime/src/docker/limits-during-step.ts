@@ -1,5 +1,5 @@
 import { formatBytes } from "@airlock/job";
-import type { SandboxLimits, StepStatus } from "../contract/runtime.ts";
+import type { SandboxLimits, StepStatus } from "../contract/index.ts";
 import type { LimitCounts, SharedCgroup } from "./shared-cgroup.ts";
 
 /** What the kernel refused a sandbox from the start of one step on; nothing, where its counters are out of sight. */

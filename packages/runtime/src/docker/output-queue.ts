@@ -1,4 +1,4 @@
-import type { StepOutput } from "../contract/runtime.ts";
+import type { StepOutput } from "../contract/index.ts";
 import type { Piece } from "./stream-frames.ts";
 
 const limitBytes = 256 * 1024;

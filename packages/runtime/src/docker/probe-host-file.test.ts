@@ -3,14 +3,15 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeWithEngines, engines, temporaryDirectory } from "@airlock/test-kit";
 import { expect, it } from "vitest";
-import { createDockerRuntime } from "./docker-runtime.ts";
+import { EngineClient } from "./engine-client.ts";
+import { findsHostFile } from "./probe-host-file.ts";
 
 const { signal } = new AbortController();
 
 describeWithEngines(["docker"], "a Docker engine asked for a file of the host", () => {
   const open = () => {
-    const runtime = createDockerRuntime({ host: `unix://${engines().docker?.socketPath}`, allowHostImage: false });
-    return { runtime, [Symbol.asyncDispose]: () => runtime.close() };
+    const engine = new EngineClient({ host: `unix://${engines().docker?.socketPath}` });
+    return { engine, [Symbol.asyncDispose]: () => engine.close() };
   };
 
   it("finds one that is there, and none that is not", async () => {
@@ -18,9 +19,9 @@ describeWithEngines(["docker"], "a Docker engine asked for a file of the host", 
     await using directory = await temporaryDirectory();
     writeFileSync(join(directory.path, "file"), "");
 
-    expect(await docker.runtime.findsHostFile(join(directory.path, "file"), { signal })).toBe(true);
-    expect(await docker.runtime.findsHostFile(join(directory.path, "other"), { signal })).toBe(false);
-    expect(await docker.runtime.findsHostFile(join(directory.path, "no/such/directory"), { signal })).toBe(false);
+    expect(await findsHostFile(docker.engine, join(directory.path, "file"), { signal })).toBe(true);
+    expect(await findsHostFile(docker.engine, join(directory.path, "other"), { signal })).toBe(false);
+    expect(await findsHostFile(docker.engine, join(directory.path, "no/such/directory"), { signal })).toBe(false);
   });
 
   it("does not find one below a mount that reaches only this process's namespace", async () => {
@@ -35,7 +36,7 @@ describeWithEngines(["docker"], "a Docker engine asked for a file of the host", 
       execFileSync("mount", ["-t", "tmpfs", "tmpfs", mounted]);
       writeFileSync(join(mounted, "file"), "");
 
-      expect(await docker.runtime.findsHostFile(join(mounted, "file"), { signal })).toBe(false);
+      expect(await findsHostFile(docker.engine, join(mounted, "file"), { signal })).toBe(false);
     } finally {
       execFileSync("umount", ["-R", directory.path]);
     }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { basename, dirname } from "node:path";
 import { pack } from "tar-stream";
-import type { Abortable } from "../contract/runtime.ts";
+import type { Abortable } from "../contract/index.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { CreatedReply } from "./engine-replies.ts";
 import { inspectImage, progressMessages } from "./pull-image.ts";

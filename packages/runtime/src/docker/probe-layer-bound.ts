@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Abortable } from "../contract/runtime.ts";
+import type { Abortable } from "../contract/index.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { CreatedReply } from "./engine-replies.ts";
 import { ensureProbeImage, probeImage } from "./probe-host-file.ts";

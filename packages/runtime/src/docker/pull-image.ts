@@ -1,6 +1,6 @@
 import { errorMessage } from "@airlock/job";
-import { imageInvalid, imageUnavailable, runtimeFailed } from "../contract/errors.ts";
-import type { RegistryCredentials } from "../contract/runtime.ts";
+import type { RegistryCredentials } from "../contract/index.ts";
+import { imageInvalid, imageUnavailable, runtimeFailed } from "../contract/index.ts";
 import type { TaskOptions } from "../images/pulls/shared-tasks.ts";
 import type { ImageReference } from "../images/reference/image-reference.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";

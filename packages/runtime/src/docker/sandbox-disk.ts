@@ -1,12 +1,14 @@
 import { access, constants } from "node:fs/promises";
-import type { SandboxPlan } from "../contract/runtime.ts";
+import type { SandboxLimits } from "../contract/index.ts";
+import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";
 import { DiskWatch } from "../isolation/disk-watch.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ContainerPathsReply, ContainerSizeReply, DiskUseReply } from "./engine-replies.ts";
 
 export interface SandboxDiskOptions {
-  readonly plan: SandboxPlan;
+  readonly limits: SandboxLimits;
+  readonly workspace: HostWorkspace;
   /** The sandbox's processes as this machine numbers them, as far as they can be found. */
   readonly processes: () => Promise<Iterable<number>>;
 }
@@ -25,14 +27,14 @@ export class SandboxDisk {
   constructor(engine: EngineClient, options: SandboxDiskOptions) {
     this.#engine = engine;
     this.#options = options;
-    const { diskBytes } = options.plan.limits;
+    const { diskBytes } = options.limits;
     if (diskBytes === undefined) return;
     this.#watch = new DiskWatch({ limitBytes: diskBytes, used: () => this.#used(), free: () => this.#free() });
   }
 
   /** Where the volumes that images declare are bounded like the rest; `undefined`: they are watched where the engine puts them. */
   get volumesDir(): string | undefined {
-    return this.#engine.isLocal ? this.#options.plan.layersDir : undefined;
+    return this.#engine.isLocal ? (this.#options.workspace.layersDir ?? undefined) : undefined;
   }
 
   /** From now on what this container writes counts. */
@@ -56,10 +58,10 @@ export class SandboxDisk {
   }
 
   async #used(): Promise<number> {
-    const { workspaceDir, layersDir } = this.#options.plan;
+    const { dir, layersDir } = this.#options.workspace;
     const measured = await Promise.all([
-      layersDir === undefined ? 0 : fileSystemBytes(layersDir).then(({ used }) => used),
-      directoryBytes([...(layersDir === undefined ? [workspaceDir] : []), ...this.#directories]),
+      layersDir === null ? 0 : fileSystemBytes(layersDir).then(({ used }) => used),
+      directoryBytes([...(layersDir === null ? [dir] : []), ...this.#directories]),
       this.#options.processes().then(unnamedFileBytes),
       this.#remoteVolumeBytes(),
       ...this.#remote.map((container) => this.#layerBytes(container)),
@@ -83,8 +85,8 @@ export class SandboxDisk {
   /** Of all file systems that the sandbox writes to; one counted twice looks fuller than it is, which is the safe side. */
   async #free(): Promise<number | undefined> {
     if (this.#remote.length > 0 || this.#remoteVolumes.size > 0) return undefined;
-    const { workspaceDir, layersDir } = this.#options.plan;
-    const places = [layersDir ?? workspaceDir, ...this.#directories];
+    const { dir, layersDir } = this.#options.workspace;
+    const places = [layersDir ?? dir, ...this.#directories];
     const free = await Promise.all(places.map(async (place) => (await fileSystemBytes(place)).free));
     return free.reduce((sum, bytes) => sum + bytes, 0);
   }

@@ -1,4 +1,4 @@
-import type { Abortable, SandboxPlan } from "../contract/runtime.ts";
+import type { Abortable, SandboxPlan } from "../contract/index.ts";
 import type { EgressEngines } from "../egress/index.ts";
 import { ownerLabel, sandboxLabel } from "./container-spec.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";

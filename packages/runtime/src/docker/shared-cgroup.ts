@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { SandboxLimits, SandboxPlan } from "../contract/runtime.ts";
+import type { SandboxLimits, SandboxPlan } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { errorCode } from "../host/error-code.ts";

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { imageInvalid, runtimeFailed } from "../contract/errors.ts";
-import type { Abortable, SandboxStep, StepOutput, StepStatus } from "../contract/runtime.ts";
+import type { Abortable, SandboxStep, StepOutput, StepStatus } from "../contract/index.ts";
+import { imageInvalid, runtimeFailed } from "../contract/index.ts";
 import { type ContainerPlan, containerSpec, keeperPids, plainOverhead } from "./container-spec.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { CreatedReply, EventReply, ExecReply, TopReply } from "./engine-replies.ts";

@@ -1,6 +1,6 @@
 import { AirlockError } from "@airlock/job";
-import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
-import type { Abortable } from "../contract/runtime.ts";
+import type { Abortable } from "../contract/index.ts";
+import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import type { AddressBlock, AddressPool } from "./addresses/address-pool.ts";
 import { formatRange, type IpRange } from "./addresses/ip-range.ts";
 import type { EgressCapabilities } from "./capabilities.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import { describeWithEngines } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { EgressDenial } from "../contract/egress-denial.ts";
+import type { EgressDenial } from "../contract/index.ts";
 import { HostNetwork } from "./host/host-network.ts";
 import { ownerNames } from "./host/names.ts";
 import { runTool } from "./host/run-tool.ts";

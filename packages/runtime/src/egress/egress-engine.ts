@@ -1,5 +1,4 @@
-import type { EgressDenial } from "../contract/egress-denial.ts";
-import type { Abortable } from "../contract/runtime.ts";
+import type { Abortable, EgressDenial } from "../contract/index.ts";
 import type { EgressCapabilities } from "./capabilities.ts";
 import type { Upstream } from "./dns/upstream.ts";
 import type { ConnectedPolicy } from "./policy/compile-policy.ts";

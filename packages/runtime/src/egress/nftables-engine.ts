@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import type { Abortable } from "../contract/runtime.ts";
+import type { Abortable } from "../contract/index.ts";
 import { AddressPool, defaultPool } from "./addresses/address-pool.ts";
 import { Attachments } from "./attachments.ts";
 import type { EgressCapabilities } from "./capabilities.ts";

@@ -1,6 +1,6 @@
 import { describeWithEngines } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { EgressDenial } from "../contract/egress-denial.ts";
+import type { EgressDenial } from "../contract/index.ts";
 import { HostNetwork } from "./host/host-network.ts";
 import { runTool } from "./host/run-tool.ts";
 import {

@@ -1,6 +1,6 @@
 import { outputOf } from "@airlock/process";
-import { runtimeFailed } from "../contract/errors.ts";
-import type { Abortable } from "../contract/runtime.ts";
+import type { Abortable } from "../contract/index.ts";
+import { runtimeFailed } from "../contract/index.ts";
 
 /** Ids of the host. */
 export interface Owner {

@@ -1,6 +1,6 @@
 import { posix } from "node:path";
-import { refusedByPolicy } from "../contract/errors.ts";
-import type { SandboxStep } from "../contract/runtime.ts";
+import type { SandboxStep } from "../contract/index.ts";
+import { refusedByPolicy } from "../contract/index.ts";
 
 /** @throws {AirlockError} reason `policy` when a step reaches for what is not a step's. */
 export function checkStep(step: SandboxStep): void {

@@ -1,13 +1,14 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { outputOf } from "@airlock/process";
-import type { Abortable, Collected } from "../contract/runtime.ts";
+import type { Abortable, Collected } from "../contract/index.ts";
 import type { EgressEngine } from "../egress/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { errorCode } from "../host/error-code.ts";
 import { readMounts } from "../host/mounts.ts";
 import { removeTree } from "../host/remove-tree.ts";
+import type { HostWorkspaces } from "../host-disk/host-workspaces.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 
 /**
@@ -19,7 +20,13 @@ export async function collectSandboxes(
     sandboxesDirectory,
     cgroupHost,
     binary,
-  }: { readonly sandboxesDirectory: string; readonly cgroupHost: CgroupHost; readonly binary: RuntimeBinary },
+    workspaces,
+  }: {
+    readonly sandboxesDirectory: string;
+    readonly cgroupHost: CgroupHost;
+    readonly binary: RuntimeBinary;
+    readonly workspaces: HostWorkspaces;
+  },
   egress: EgressEngine,
   { owner, keep, signal }: Abortable & { readonly owner: string; readonly keep: ReadonlySet<string> },
 ): Promise<Collected> {
@@ -41,9 +48,11 @@ export async function collectSandboxes(
     await removeTree(directory);
     details.push(`sandbox ${sandbox}: ${processes.size} processes ended, cgroup and directory removed`);
   }
+  const sandboxes = details.length;
+  details.push(...(await workspaces.collect(owner, keep, { signal })));
   // Last: what holds a network is gone by then.
   const network = await egress.collect({ keep, signal });
-  return { sandboxes: details.length, details: [...details, ...network] };
+  return { sandboxes, details: [...details, ...network] };
 }
 
 /** A process that was about to join when the others were killed is killed in the next round. */

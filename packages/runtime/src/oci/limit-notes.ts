@@ -1,5 +1,5 @@
 import { formatBytes } from "@airlock/job";
-import type { SandboxLimits, StepStatus } from "../contract/runtime.ts";
+import type { SandboxLimits, StepStatus } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 
 /** What the kernel counts of a sandbox over all its steps; both only grow. */

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { outputOf } from "@airlock/process";
-import { imageInvalid } from "../contract/errors.ts";
+import { imageInvalid } from "../contract/index.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import type { PreparedImage } from "../images/store/image-store.ts";
 import type { OciMount } from "./bundle-config.ts";

@@ -1,4 +1,4 @@
-import type { Abortable, SandboxPlan } from "../contract/runtime.ts";
+import type { Abortable, SandboxPlan } from "../contract/index.ts";
 import type { EgressEngines } from "../egress/index.ts";
 
 /** What the steps of one sandbox see of the network. */

@@ -17,6 +17,7 @@ describeAttacks({
     const directory = cleanup.use(await temporaryDirectory("airlock-oci-attacks-")).path;
     const owned = cleanup.move();
     return {
+      workspacesDir: join(directory, "state", "workspaces"),
       createRuntime: (hardening, egress) =>
         createOciRuntime({ stateDir: join(directory, "state"), allowHostImage: false, hardening, egress }),
       async loadImage(runtime, name) {

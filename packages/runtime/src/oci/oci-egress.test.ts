@@ -54,7 +54,7 @@ function describeEgress(program: Pick<OciRuntimeOptions, "runtimePath" | "gvisor
     sandboxes += 1;
     return openEgressSandbox(runtime, {
       id: `sandbox-${sandboxes}`,
-      ...{ owner, limits, directory, image: "fixture:1", egress },
+      ...{ owner, limits, image: "fixture:1", egress },
     });
   }
 

@@ -1,6 +1,6 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
+import { busyboxImage, describeWithEngines, dockerArchive, openWorkplace, temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
 import { findOnSystemPath } from "../host/find-program.ts";
 import { createOciRuntime } from "./index.ts";
@@ -45,7 +45,6 @@ describeWithEngines(["oci"], "steps on gVisor", () => {
 async function openPlace(platform: string) {
   await using made = new AsyncDisposableStack();
   const { path } = made.use(await temporaryDirectory("airlock-gvisor-"));
-  for (const name of ["workspace", "scripts"]) await mkdir(join(path, name));
   const runtime = await createOciRuntime({
     stateDir: join(path, "state"),
     runtimePath: "runsc",
@@ -56,18 +55,8 @@ async function openPlace(platform: string) {
   await writeFile(join(path, "image.tar"), await dockerArchive(await busyboxImage(), "fixture:1"));
   await runtime.loadImages(join(path, "image.tar"), { signal: never });
   const id = `gvisor-${process.pid}-${platform}`;
-  const sandbox = made.use(
-    await runtime.createSandbox(
-      {
-        id,
-        owner: "gvisor-test",
-        workspaceDir: join(path, "workspace"),
-        scriptsDir: join(path, "scripts"),
-        limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 },
-        egress: { kind: "none" },
-      },
-      { signal: never },
-    ),
+  const place = made.use(
+    await openWorkplace(runtime, { id, owner: "gvisor-test", image: "fixture:1", limits: { pids: 100 } }),
   );
   const owned = made.move();
   const printed: string[] = [];
@@ -75,13 +64,8 @@ async function openPlace(platform: string) {
     runtime,
     id,
     printed: () => printed.join(""),
-    async run(script: string, signal: AbortSignal) {
-      await writeFile(join(path, "scripts", "0.sh"), script);
-      return await sandbox.runStep(
-        { key: "only", image: "fixture:1", script: "/airlock/0.sh", workingDirectory: "/data", env: {} },
-        { signal, output: (_, bytes) => void printed.push(bytes.toString()) },
-      );
-    },
+    run: (script: string, signal: AbortSignal) =>
+      place.start(script, { signal, output: (_, bytes) => void printed.push(bytes.toString()) }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -1,12 +1,13 @@
 import { execFile } from "node:child_process";
-import { mkdir, readdir, stat, truncate, writeFile } from "node:fs/promises";
+import { readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
+import { busyboxImage, describeWithEngines, dockerArchive, openWorkplace, temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
-import type { SandboxLimits } from "../contract/runtime.ts";
+import type { SandboxLimits } from "../contract/index.ts";
 import type { Hardening } from "../isolation/hardening.ts";
+import { hostPlace } from "../testing/host-place.ts";
 import { createOciRuntime } from "./index.ts";
 
 const never = new AbortController().signal;
@@ -71,11 +72,9 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
       expect(stderr).toContain("No space left");
       expect(stdout).toBe("first fits\nsecond does not\nnothing does\n");
       // What the step wrote outside of the workspace is gone with it, a moment later.
-      while ((await readdir(join(place.disk, "layers"))).length > 0) await delay(10);
-      await tool("sh", "-c", 'cat /dev/zero > "$0" 2>/dev/null || true', join(place.disk, "workspace/rest"));
+      while ((await readdir(place.layersDir)).length > 0) await delay(10);
+      await tool("sh", "-c", 'cat /dev/zero > "$0" 2>/dev/null || true', join(place.workspaceDir, "rest"));
       await expect(place.run("true")).rejects.toMatchObject({ code: "disk-full", reason: "step-failed" });
-      await place.dispose();
-      expect((await readdir(join(place.disk, "layers"))).length).toBe(0);
     });
 
     it("bound what memory file systems hold, in bytes and in names", async () => {
@@ -101,9 +100,9 @@ describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
         "cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '; touch /data/mine; id -u",
       );
 
-      expect(place.runtime.workspaceOwner).toEqual({ uid: 300_000, gid: 300_000 });
+      expect((await place.runtime.describe({ signal: never })).checkoutOwner).toEqual({ uid: 300_000, gid: 300_000 });
       expect(stdout).toBe(" 0 300000 65536\n 0 300000 65536\n0\n");
-      expect(await stat(join(place.disk, "workspace/mine"))).toMatchObject({ uid: 300_000, gid: 300_000 });
+      expect(await stat(join(place.workspaceDir, "mine"))).toMatchObject({ uid: 300_000, gid: 300_000 });
     });
 
     it("see the image's files as it has them, and may install as root does", async () => {
@@ -136,9 +135,9 @@ describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
 
       const { stdout } = await place.run("tr -s ' ' < /proc/self/uid_map; touch /data/mine");
 
-      expect(place.runtime.workspaceOwner).toBeNull();
+      expect((await place.runtime.describe({ signal: never })).checkoutOwner).toBeNull();
       expect(stdout).toBe(" 0 0 4294967295\n");
-      expect(await stat(join(place.disk, "workspace/mine"))).toMatchObject({ uid: 0 });
+      expect(await stat(join(place.workspaceDir, "mine"))).toMatchObject({ uid: 0 });
       expect((await place.runtime.describe({ signal: never })).notes.join()).toContain("no user namespace");
     });
 
@@ -176,59 +175,32 @@ interface PlaceOptions {
 async function openPlace({ limits, boundedBytes, hardening, idRange }: PlaceOptions) {
   await using made = new AsyncDisposableStack();
   const { path } = made.use(await temporaryDirectory("airlock-limits-"));
-  const disk = join(path, "disk");
-  await mkdir(disk);
-  if (boundedBytes !== undefined) {
-    const file = join(path, "disk.img");
-    await writeFile(file, "");
-    await truncate(file, boundedBytes);
-    await tool("mkfs.ext4", "-q", "-m", "0", file);
-    await tool("mount", "-o", "loop", file, disk);
-    made.defer(() => tool("umount", disk));
-  }
-  for (const directory of ["disk/workspace", "disk/layers", "scripts"]) await mkdir(join(path, directory));
   const runtime = await createOciRuntime({
     stateDir: join(path, "state"),
     allowHostImage: false,
+    workspaces: { dir: join(path, "workspaces"), mounts: boundedBytes === undefined ? "never" : "auto" },
     ...(hardening ? { hardening } : {}),
     ...(idRange ? { idRange } : {}),
   });
   made.defer(() => runtime.close());
   await writeFile(join(path, "image.tar"), await dockerArchive(await busyboxImage(), "fixture:1"));
   await runtime.loadImages(join(path, "image.tar"), { signal: never });
-  const sandbox = made.use(
-    await runtime.createSandbox(
-      {
-        id: `limits-${process.pid}`,
-        owner: "limits-test",
-        workspaceDir: join(disk, "workspace"),
-        scriptsDir: join(path, "scripts"),
-        ...(boundedBytes === undefined ? {} : { layersDir: join(disk, "layers") }),
-        limits: { cpus: 1, memoryBytes: 256 * MiB, pids: 100, ...limits },
-        egress: { kind: "none" },
-      },
-      { signal: never },
-    ),
+  const owner = "limits-test";
+  const place = made.use(
+    await openWorkplace(runtime, {
+      owner,
+      image: "fixture:1",
+      limits: { pids: 100, ...(boundedBytes === undefined ? {} : { diskBytes: boundedBytes }), ...limits },
+    }),
   );
   const owned = made.move();
+  const { workspaceDir } = hostPlace(join(path, "workspaces"), { owner, id: place.id });
   return {
+    ...place,
     runtime,
-    disk,
-    async run(script: string) {
-      await writeFile(join(path, "scripts", "0.sh"), script);
-      const printed = { stdout: "", stderr: "" };
-      const status = await sandbox.runStep(
-        { key: "only", image: "fixture:1", script: "/airlock/0.sh", workingDirectory: "/data", env: {} },
-        {
-          signal: never,
-          output: (stream, bytes) => {
-            printed[stream] += bytes.toString();
-          },
-        },
-      );
-      return { status, ...printed };
-    },
-    dispose: () => sandbox[Symbol.asyncDispose](),
+    workspaceDir,
+    layersDir: join(workspaceDir, "..", "layers"),
+    dispose: () => place[Symbol.asyncDispose](),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { EgressPolicy } from "@airlock/job";
-import { busyboxImage, describeWithEngines, dockerArchive } from "@airlock/test-kit";
+import { busyboxImage, describeWithEngines, dockerArchive, openWorkplace } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createOciRuntime, type OciRuntime } from "./index.ts";
 
@@ -21,7 +21,6 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
       process.setuid?.(nobody);
     }
     directory = await mkdtemp(join(tmpdir(), "airlock-rootless-"));
-    for (const name of ["workspace", "scripts"]) await mkdir(join(directory, name));
     await writeFile(join(directory, "image.tar"), archive);
     runtime = await createOciRuntime({ stateDir: join(directory, "state"), allowHostImage: true });
     await runtime.loadImages(join(directory, "image.tar"), { signal: never });
@@ -32,17 +31,7 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
   });
 
   const openSandbox = (id: string, egress: EgressPolicy = { kind: "none" }) =>
-    runtime.createSandbox(
-      {
-        id,
-        owner: "rootless-test",
-        workspaceDir: join(directory, "workspace"),
-        scriptsDir: join(directory, "scripts"),
-        limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 },
-        egress,
-      },
-      { signal: never },
-    );
+    openWorkplace(runtime, { id, owner: "rootless-test", image: "fixture:1", limits: { pids: 100 }, egress });
 
   it("refuses a sandbox whose egress policy it can't enforce, and leaves nothing of it", async () => {
     await expect(openSandbox("rootless-egress", { kind: "public" })).rejects.toMatchObject({ reason: "policy" });
@@ -59,31 +48,21 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
   });
 
   it.each(["fixture:1", "host"])("runs steps in %s as a root that is nobody outside", async (image) => {
-    await using sandbox = await openSandbox(`rootless-${image.replace(/\W/g, "-")}`);
-    await writeFile(
-      join(directory, "scripts/a"),
-      "id -u; touch made /etc/mine; grep Seccomp: /proc/self/status; exit 3",
-    );
-    const output: Buffer[] = [];
+    await using place = await openSandbox(`rootless-${image.replace(/\W/g, "-")}`);
 
-    const status = await sandbox.runStep(
-      { key: "a", image, script: "/airlock/a", workingDirectory: "/data", env: {} },
-      { signal: never, output: (_, bytes) => void output.push(bytes) },
-    );
+    const { stdout, status } = await place.run("id -u; touch made /etc/mine; grep Seccomp: /proc/self/status; exit 3", {
+      image,
+    });
 
-    expect(Buffer.concat(output).toString()).toBe("0\nSeccomp:\t2\n");
+    expect(stdout).toBe("0\nSeccomp:\t2\n");
     expect(status).toEqual({ kind: "exited", exitCode: 3 });
-    expect(await readdir(join(directory, "workspace"))).toEqual(["made"]);
+    expect(await place.list()).toEqual(["made"]);
   });
 
   it("ends a step and all its processes, and collects what was abandoned", async () => {
-    await using sandbox = await openSandbox("rootless-abandoned");
-    await writeFile(join(directory, "scripts/b"), "setsid sleep 1000 & echo ready; sleep 1000");
+    await using place = await openSandbox("rootless-abandoned");
     const { promise: ready, resolve } = Promise.withResolvers<void>();
-    const running = sandbox.runStep(
-      { key: "b", image: "fixture:1", script: "/airlock/b", workingDirectory: "/data", env: {} },
-      { signal: never, output: () => resolve() },
-    );
+    const running = place.start("setsid sleep 1000 & echo ready; sleep 1000", { output: () => resolve() });
     running.catch(() => {});
     await ready;
 

@@ -1,12 +1,22 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { AirlockError } from "@airlock/job";
-import { runtimeFailed } from "../contract/errors.ts";
-import type { Abortable, Collected, Runtime, RuntimeDescription, Sandbox, SandboxPlan } from "../contract/runtime.ts";
+import type {
+  Abortable,
+  Collected,
+  FileOwner,
+  Runtime,
+  RuntimeDescription,
+  Sandbox,
+  SandboxPlan,
+} from "../contract/index.ts";
+import { runtimeFailed } from "../contract/index.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { defaultIdRange, type IdRange, problemOfIdRange } from "../host/id-range.ts";
 import { removeTree } from "../host/remove-tree.ts";
+import { HostDiskSandbox } from "../host-disk/host-disk-sandbox.ts";
+import { HostWorkspaces, type WorkspaceOptions } from "../host-disk/host-workspaces.ts";
 import type { ImageLimits } from "../images/manifest/image-limits.ts";
 import type { ImageOptions } from "../images/policy/image-options.ts";
 import type { RegistryOptions } from "../images/registry/registry-client.ts";
@@ -31,6 +41,8 @@ export interface OciRuntimeOptions {
   readonly gvisor?: GvisorOptions;
   /** Whether the image name `host` may be used: the host's own tool chain, read-only. */
   readonly allowHostImage: boolean;
+  /** Where and how workspaces are made. Default: `workspaces` in the state directory. */
+  readonly workspaces?: WorkspaceOptions;
   readonly registry?: RegistryOptions;
   readonly imageLimits?: Partial<ImageLimits>;
   /** How images are got, and which. */
@@ -93,6 +105,12 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     cgroupHost,
     maxOpenFiles: await hardOpenFilesLimit(),
     egress: new EgressEngines(options.egress ?? {}),
+    // Steps are our children: they see what this process mounts.
+    workspaces: new HostWorkspaces({
+      dir: join(options.stateDir, "workspaces"),
+      ...options.workspaces,
+      findsHostFile: async () => true,
+    }),
     rootless: isRoot ? null : { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
     hardening,
     userNamespaces,
@@ -110,6 +128,7 @@ interface Parts {
   readonly cgroupHost: CgroupHost;
   readonly maxOpenFiles: number;
   readonly egress: EgressEngines;
+  readonly workspaces: HostWorkspaces;
   readonly rootless: { readonly uid: number; readonly gid: number } | null;
   readonly hardening: Hardening;
   readonly userNamespaces: UserNamespaces | null;
@@ -164,9 +183,11 @@ class CreatedOciRuntime implements OciRuntime {
         egressAllow: egress.allow,
         disk: "file-system",
       },
+      checkoutOwner: this.#filesOwner,
       ...(egress.public || egress.notes[0] === undefined ? {} : { egressProblem: egress.notes[0] }),
       notes: [
         ...notes,
+        ...(await this.#parts.workspaces.notes(signal)),
         ...relaxations({ ...this.#parts.hardening, userNamespace: true }),
         ...egress.notes,
         ...egress.linkNotes,
@@ -182,6 +203,7 @@ class CreatedOciRuntime implements OciRuntime {
     const { options, ...parts } = this.#parts;
     await using undo = new AsyncDisposableStack();
     try {
+      const workspace = undo.use(await parts.workspaces.create(plan, this.#filesOwner, { signal }));
       const owned = join(parts.sandboxesDirectory, plan.owner);
       await mkdir(owned, { recursive: true, mode: 0o700 });
       const directory = join(owned, plan.id);
@@ -196,6 +218,7 @@ class CreatedOciRuntime implements OciRuntime {
       const sandbox = await OciSandbox.create({
         ...parts,
         plan,
+        workspace,
         directory,
         cgroup,
         network,
@@ -203,7 +226,7 @@ class CreatedOciRuntime implements OciRuntime {
       });
       signal.throwIfAborted();
       undo.move();
-      return sandbox;
+      return new HostDiskSandbox(plan.id, workspace, sandbox);
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (error instanceof AirlockError) throw error;
@@ -215,14 +238,10 @@ class CreatedOciRuntime implements OciRuntime {
     return collectSandboxes(this.#parts, this.#parts.egress.for(options.owner), options);
   }
 
-  get workspaceOwner(): { readonly uid: number; readonly gid: number } | null {
+  /** Who root of a container is on the host. */
+  get #filesOwner(): FileOwner | null {
     const range = this.#parts.userNamespaces?.range;
     return range ? { uid: range.base, gid: range.base } : null;
-  }
-
-  /** Steps are our children: what we mount is there for them. */
-  async findsHostFile(): Promise<boolean> {
-    return true;
   }
 
   evictImages(options: Abortable): Promise<readonly string[]> {
@@ -234,6 +253,7 @@ class CreatedOciRuntime implements OciRuntime {
   }
 
   async close(): Promise<void> {
+    await this.#parts.workspaces.close();
     await this.#parts.egress.close();
     await this.#parts.images.close();
   }

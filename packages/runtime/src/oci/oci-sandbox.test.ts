@@ -10,10 +10,12 @@ import {
   describeWithEngines,
   dockerArchive,
   type FixtureImage,
+  openWorkplace,
+  type StartOptions,
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { expect, it, vi } from "vitest";
-import type { StepStatus } from "../contract/runtime.ts";
+import { hostPlace } from "../testing/host-place.ts";
 import { createOciRuntime } from "./index.ts";
 
 const never = new AbortController().signal;
@@ -193,9 +195,9 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     const perl = Object.entries(numbers).map(
       ([name, number]) => `$! = 0; syscall(${number}, 0, 0, 0, 0, 0); print "${name} ", $! + 0, "\\n";`,
     );
-    await writeFile(join(place.scriptsDir, "calls.pl"), perl.join("\n"));
+    const files = [{ path: "calls.pl", content: perl.join("\n"), executable: false }];
 
-    const { stdout } = await place.run("perl /airlock/calls.pl", { image: "host" });
+    const { stdout } = await place.run("perl /airlock/calls.pl", { image: "host", files });
 
     expect(Object.keys(numbers)).not.toEqual([]);
     expect(stdout).toBe(
@@ -252,22 +254,11 @@ const systemCalls: Partial<Record<NodeJS.Architecture, Readonly<Record<string, n
   },
 };
 
-interface RunOptions {
-  readonly nextImage?: string;
-  readonly image?: string;
-  readonly env?: Readonly<Record<string, string>>;
-  readonly workingDirectory?: string;
-  readonly signal?: AbortSignal;
-}
-
 /** A runtime with one image and one sandbox. */
 async function openPlace(image?: FixtureImage) {
   await using cleanup = new AsyncDisposableStack();
   const { path: directory } = cleanup.use(await temporaryDirectory("airlock-oci-"));
   const stateDir = join(directory, "state");
-  const workspaceDir = join(directory, "workspace");
-  const scriptsDir = join(directory, "scripts");
-  for (const path of [workspaceDir, scriptsDir]) await mkdir(path);
   const runtime = await createOciRuntime({ stateDir, allowHostImage: true });
   cleanup.defer(() => runtime.close());
   const archive = join(directory, "image.tar");
@@ -280,33 +271,7 @@ async function openPlace(image?: FixtureImage) {
     .slice(-6)
     .toLowerCase()
     .replace(/[^a-z0-9]/g, "x")}`;
-  const sandbox = await runtime.createSandbox(
-    { id, owner, workspaceDir, scriptsDir, limits, egress: { kind: "none" } },
-    { signal: never },
-  );
-  cleanup.use(sandbox);
-  let steps = 0;
-  async function run(script: string, options: RunOptions = {}): Promise<{ status: StepStatus; stdout: string }> {
-    steps += 1;
-    const key = `step-${steps}`;
-    await writeFile(join(scriptsDir, key), script);
-    const output: Buffer[] = [];
-    const status = await sandbox.runStep(
-      {
-        key,
-        image: options.image ?? "fixture:1",
-        script: `/airlock/${key}`,
-        workingDirectory: options.workingDirectory ?? "/data",
-        env: options.env ?? {},
-      },
-      {
-        signal: options.signal ?? never,
-        output: (stream, bytes) => void (stream === "stdout" && output.push(bytes)),
-        ...(options.nextImage === undefined ? {} : { nextImage: options.nextImage }),
-      },
-    );
-    return { status, stdout: Buffer.concat(output).toString() };
-  }
+  const place = cleanup.use(await openWorkplace(runtime, { id, owner, image: "fixture:1", limits }));
   const owned = cleanup.move();
   return {
     runtime,
@@ -314,30 +279,27 @@ async function openPlace(image?: FixtureImage) {
     id,
     directory,
     stateDir,
-    workspaceDir,
-    scriptsDir,
-    run,
-    dispose: () => sandbox[Symbol.asyncDispose](),
-    tryRun: (script: string, options: RunOptions) => run(script, options).catch((error: unknown) => String(error)),
+    workspaceDir: hostPlace(join(stateDir, "workspaces"), { owner, id }).workspaceDir,
+    run: place.run,
+    dispose: () => place[Symbol.asyncDispose](),
+    tryRun: (script: string, options: StartOptions) =>
+      place.run(script, options).catch((error: unknown) => String(error)),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
 /** An executor that starts a step and never ends it. */
-function abandonProgram(
-  { stateDir, owner, workspaceDir, scriptsDir }: Awaited<ReturnType<typeof openPlace>>,
-  seconds: string,
-): string {
+function abandonProgram({ stateDir, owner }: Awaited<ReturnType<typeof openPlace>>, seconds: string): string {
   const module = fileURLToPath(new URL("index.ts", import.meta.url));
-  const plan = { id: "abandoned", owner, workspaceDir, scriptsDir, limits, egress: { kind: "none" } };
+  const workspace = { checkout: null, files: [], readOnlyFiles: [] };
+  const plan = { id: "abandoned", owner, workspace, limits, egress: { kind: "none" } };
   return `
-    import { writeFileSync } from "node:fs";
     const { createOciRuntime } = await import(${JSON.stringify(module)});
     const { signal } = new AbortController();
     const runtime = await createOciRuntime({ stateDir: ${JSON.stringify(stateDir)}, allowHostImage: false });
-    writeFileSync(${JSON.stringify(join(scriptsDir, "abandoned"))}, "setsid sleep ${seconds} & echo ready; sleep ${seconds}");
+    const files = [{ path: "abandoned", content: "setsid sleep ${seconds} & echo ready; sleep ${seconds}", executable: true }];
     const sandbox = await runtime.createSandbox(${JSON.stringify(plan)}, { signal });
-    const step = { key: "k", image: "fixture:1", script: "/airlock/abandoned", workingDirectory: "/data", env: {} };
+    const step = { key: "k", image: "fixture:1", files, script: "/airlock/abandoned", workingDirectory: "/data", env: {} };
     await sandbox.runStep(step, { signal, output: (_, bytes) => process.stdout.write(bytes) });
   `;
 }

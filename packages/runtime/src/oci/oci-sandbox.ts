@@ -1,13 +1,15 @@
 import { writeFileSync } from "node:fs";
 import { lstat, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
-import type { Abortable, Sandbox, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/runtime.ts";
+import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/index.ts";
+import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { assembleHostRoot, hostImageName } from "../host/host-root.ts";
 import { hostId } from "../host/id-range.ts";
 import { removeTree } from "../host/remove-tree.ts";
+import type { StepRunner } from "../host-disk/host-disk-sandbox.ts";
+import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import type { ImageStore } from "../images/store/image-store.ts";
 import type { StoreHold } from "../images/store/store-leases.ts";
 import { handOverWorkspace, type Owner } from "../isolation/hand-over-workspace.ts";
@@ -32,6 +34,7 @@ import type { UserNamespaces } from "./user-namespace.ts";
 
 export interface OciSandboxParts {
   readonly plan: SandboxPlan;
+  readonly workspace: HostWorkspace;
   /** Everything that the sandbox writes; exists, and nobody else may enter it. */
   readonly directory: string;
   readonly binary: RuntimeBinary;
@@ -64,7 +67,7 @@ interface StepPlace {
 /** A step that has run for this long is not slowed down by what is done for the next one. */
 const shortStepMs = 200;
 
-export class OciSandbox implements Sandbox {
+export class OciSandbox implements StepRunner {
   readonly #parts: OciSandboxParts;
   readonly #pipes: OutputPipePool;
   readonly #roots = new Map<string, Promise<StepRoot>>();
@@ -84,7 +87,8 @@ export class OciSandbox implements Sandbox {
     this.#hold = parts.images.hold();
     this.#pipes = new OutputPipePool(join(parts.directory, "pipes"));
     this.#disk = new SandboxDisk({
-      plan: parts.plan,
+      limits: parts.plan.limits,
+      workspace: parts.workspace,
       stepsDirectory: join(parts.directory, "steps"),
       processes: async () => (await parts.cgroup?.processes()) ?? [],
     });
@@ -95,10 +99,6 @@ export class OciSandbox implements Sandbox {
     for (const name of ["pipes", "steps", "state"]) await mkdir(join(parts.directory, name), { mode: 0o700 });
     await sandbox.#pipes.prepare();
     return sandbox;
-  }
-
-  get id(): string {
-    return this.#parts.plan.id;
   }
 
   async prepareImage(image: string, options: Abortable & { readonly progress: (text: string) => void }): Promise<void> {
@@ -118,8 +118,12 @@ export class OciSandbox implements Sandbox {
     }
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    this.#disposing ??= this.#dispose();
+  end(): Promise<void> {
+    // What failed can be tried again.
+    this.#disposing ??= this.#dispose().catch((error: unknown) => {
+      this.#disposing = undefined;
+      throw error;
+    });
     return this.#disposing;
   }
 
@@ -239,7 +243,7 @@ export class OciSandbox implements Sandbox {
     const name = String(this.#steps);
     const directory = join(this.#parts.directory, "steps", name);
     const stage = this.#parts.userNamespaces?.stageDirectory ?? null;
-    const places = placesOfStep(directory, name, this.#parts.plan, stage);
+    const places = placesOfStep(directory, name, this.#parts.workspace, stage);
     const runtime = this.#runtime(name, directory);
     const cgroup = this.#parts.cgroup?.child(name);
     try {
@@ -260,7 +264,7 @@ export class OciSandbox implements Sandbox {
       const mounts = [
         ...(this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts.map(hidden) : []),
         ...mountsOfStep(places, {
-          plan: this.#parts.plan,
+          workspace: this.#parts.workspace,
           overlayOptions: overlay?.options ?? null,
           hasNetwork: namespacePath !== null,
           setuidWorks: !this.#parts.hardening.noNewPrivileges,
@@ -321,7 +325,7 @@ export class OciSandbox implements Sandbox {
 
   async #removeStep(name: string, places: StepPlaces, cgroup: Cgroup | undefined): Promise<void> {
     // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us.
-    const state = join(this.#parts.directory, "state", containerId(this.id, name));
+    const state = join(this.#parts.directory, "state", containerId(this.#parts.plan.id, name));
     const large = [...new Set([places.layer, places.directory, state])].filter((path) => !removeSmallTree(path));
     if (large.length > 0) await removeTree(...large);
     await cgroup?.remove();
@@ -336,14 +340,14 @@ export class OciSandbox implements Sandbox {
       hasNetwork: network.namespacePath !== null,
       stateDirectory: join(this.#parts.directory, "state"),
       bundle: directory,
-      containerId: containerId(this.id, name),
+      containerId: containerId(this.#parts.plan.id, name),
     });
   }
 
   /** Makes that the workspace and the scripts are the step's user's. Nothing of the job runs then. */
   async #handOver(owner: Owner, signal: AbortSignal): Promise<void> {
     if (this.#parts.rootless) return;
-    const { workspaceDir, scriptsDir } = this.#parts.plan;
+    const { dir: workspaceDir, readOnlyDir: scriptsDir } = this.#parts.workspace;
     this.#workspaceOwner ??= await lstat(workspaceDir);
     if (this.#workspaceOwner.uid !== owner.uid || this.#workspaceOwner.gid !== owner.gid) {
       await handOverWorkspace(workspaceDir, owner, { signal });
@@ -406,7 +410,7 @@ export class OciSandbox implements Sandbox {
   }
 
   get #hostname(): string {
-    return this.id.slice(0, 63);
+    return this.#parts.plan.id.slice(0, 63);
   }
 }
 

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { outputOf } from "@airlock/process";
-import { runtimeFailed } from "../contract/errors.ts";
+import { runtimeFailed } from "../contract/index.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
 
 export type RuntimeKind = "crun" | "runc" | "runsc";

@@ -1,11 +1,13 @@
 import { AirlockError, formatBytes } from "@airlock/job";
-import type { SandboxPlan } from "../contract/runtime.ts";
+import type { SandboxLimits } from "../contract/index.ts";
 import { errorCode } from "../host/error-code.ts";
+import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import { directoryBytes, directoryFiles, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";
 import { DiskWatch } from "../isolation/disk-watch.ts";
 
 export interface SandboxDiskOptions {
-  readonly plan: SandboxPlan;
+  readonly limits: SandboxLimits;
+  readonly workspace: HostWorkspace;
   /** Where the steps' own layers lie. */
   readonly stepsDirectory: string;
   readonly processes: () => Promise<Iterable<number>>;
@@ -22,8 +24,8 @@ export class SandboxDisk {
 
   constructor(options: SandboxDiskOptions) {
     this.#options = options;
-    const { layersDir, limits } = options.plan;
-    if (layersDir !== undefined || limits.diskBytes === undefined) return;
+    const { limits, workspace } = options;
+    if (workspace.layersDir !== null || limits.diskBytes === undefined) return;
     this.#watch = new DiskWatch({
       limitBytes: limits.diskBytes,
       used: () => this.#used(),
@@ -47,11 +49,11 @@ export class SandboxDisk {
 
   /** What to throw for an error of ours while a step is made ready: where earlier steps left no room, that is the job's fault. */
   explained(error: unknown): unknown {
-    const { layersDir, limits } = this.#options.plan;
+    const { limits, workspace } = this.#options;
     const isFull =
       ["ENOSPC", "EDQUOT"].includes(errorCode(error) ?? "") ||
       (error instanceof Error && /No space left on device|Disk quota exceeded/.test(error.message));
-    if (layersDir === undefined || !isFull) return error;
+    if (workspace.layersDir === null || !isFull) return error;
     const limit = limits.diskBytes === undefined ? "" : `: its limit is ${formatBytes(limits.diskBytes)}`;
     return new AirlockError(`the job's disk is full, and the next step can't start${limit}`, {
       code: "disk-full",
@@ -62,17 +64,17 @@ export class SandboxDisk {
   }
 
   async #used(): Promise<number> {
-    const { plan, stepsDirectory, processes } = this.#options;
+    const { workspace, stepsDirectory, processes } = this.#options;
     const [walked, unnamed] = await Promise.all([
-      usedBytes([plan.workspaceDir, stepsDirectory]),
+      usedBytes([workspace.dir, stepsDirectory]),
       processes().then(unnamedFileBytes),
     ]);
     return Math.max(0, walked + unnamed - this.#copiedBytes);
   }
 
   async #free(): Promise<number> {
-    const { plan, stepsDirectory } = this.#options;
-    const free = await Promise.all([plan.workspaceDir, stepsDirectory].map(fileSystemBytes));
+    const { workspace, stepsDirectory } = this.#options;
+    const free = await Promise.all([workspace.dir, stepsDirectory].map(fileSystemBytes));
     return free.reduce((sum, each) => sum + each.free, 0);
   }
 }

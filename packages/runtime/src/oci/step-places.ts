@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { SandboxPlan } from "../contract/runtime.ts";
+import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import type { LaunchMount } from "./launcher.ts";
 
 /** Where the parts of one step lie. */
@@ -16,9 +16,14 @@ export interface StepPlaces {
 }
 
 /** @param stage where file systems of containers with a user namespace are mounted; `null`: there are none. */
-export function placesOfStep(directory: string, name: string, plan: SandboxPlan, stage: string | null): StepPlaces {
-  const { layersDir, workspaceDir, scriptsDir } = plan;
-  const layer = layersDir === undefined ? directory : join(layersDir, `step-${name}`);
+export function placesOfStep(
+  directory: string,
+  name: string,
+  workspace: HostWorkspace,
+  stage: string | null,
+): StepPlaces {
+  const { layersDir, dir: workspaceDir, readOnlyDir: scriptsDir } = workspace;
+  const layer = layersDir === null ? directory : join(layersDir, `step-${name}`);
   if (stage === null) return { directory, layer, stage, rootfs: join(layer, "rootfs"), workspaceDir, scriptsDir };
   return {
     directory,
@@ -36,7 +41,7 @@ export function placesOfStep(directory: string, name: string, plan: SandboxPlan,
  */
 export function mountsOfStep(
   { stage, layer, rootfs, workspaceDir, scriptsDir }: StepPlaces,
-  { plan, overlayOptions, hasNetwork, setuidWorks }: MountedStep,
+  { workspace, overlayOptions, hasNetwork, setuidWorks }: MountedStep,
 ): readonly LaunchMount[] {
   const overlay =
     overlayOptions === null ? null : { source: "overlay", target: rootfs, type: "overlay", options: overlayOptions };
@@ -52,14 +57,14 @@ export function mountsOfStep(
     { source: "tmpfs", target: stage, type: "tmpfs", options: "mode=0711,size=256k,nr_inodes=64" },
     overlay ?? bind(join(layer, "rootfs"), rootfs, setuidWorks ? "nodev" : "nosuid,nodev"),
     // A mount's flags hold for the container's root, who could change those that the OCI runtime sets.
-    bind(plan.workspaceDir, workspaceDir, "nosuid,nodev"),
-    bind(plan.scriptsDir, scriptsDir, "ro,nosuid,nodev"),
+    bind(workspace.dir, workspaceDir, "nosuid,nodev"),
+    bind(workspace.readOnlyDir, scriptsDir, "ro,nosuid,nodev"),
     ...(hasNetwork ? [sysfs] : []),
   ];
 }
 
 interface MountedStep {
-  readonly plan: SandboxPlan;
+  readonly workspace: HostWorkspace;
   readonly overlayOptions: string | null;
   /** Whether the step joins a network of the host's user namespace, whose `/sys` it can't mount itself. */
   readonly hasNetwork: boolean;

@@ -2,12 +2,12 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runProgram } from "@airlock/process";
+import type { FileOwner } from "@airlock/runtime";
+import { handOver, removeHostileTree } from "@airlock/runtime/host-disk";
 import { z } from "zod";
 import { type CheckoutRequest, digest } from "../checkout/checkout-request.ts";
 import type { Git } from "../checkout/git.ts";
 import { writeCheckout } from "../checkout/write-checkout.ts";
-import { type FileOwner, handOver } from "../storage/file-owner.ts";
-import { removeTree } from "../storage/remove-tree.ts";
 import type { HeldCheckout } from "./held-checkout.ts";
 import { Mirror, type MirrorLimits } from "./mirror.ts";
 import { type HeldSubmodule, placeSubmodules, submodulesKey } from "./place-submodules.ts";
@@ -67,7 +67,7 @@ export class RepositoryCache {
       const repository = this.#repository(key);
       for (const name of await readdir(repository.dir)) {
         const path = join(repository.dir, name);
-        if (name.includes(".tmp-")) await removeTree(path, this.#options.path, signal);
+        if (name.includes(".tmp-")) await removeHostileTree(path, signal);
         else if (name.startsWith("checkout-")) await this.#loadCheckout(repository, path, signal);
       }
     }
@@ -77,7 +77,7 @@ export class RepositoryCache {
     const file = join(dir, "checkout.json");
     const text = await readFile(file, "utf8").catch(() => "null");
     const description = Description.safeParse(JSON.parse(text));
-    if (!description.success) return await removeTree(dir, this.#options.path, signal);
+    if (!description.success) return await removeHostileTree(dir, signal);
     const { mtimeMs } = await stat(file);
     repository.checkouts.push({ ...description.data, dir, lastUsed: mtimeMs, users: 0 });
   }
@@ -191,7 +191,7 @@ export class RepositoryCache {
       await fill?.(join(tree, request.directory));
       await placeSubmodules(join(tree, request.directory), submodules, { path, signal });
       // Once for all workspaces that begin from it.
-      await handOver(tree, owner, { path, signal });
+      await handOver(tree, owner, signal);
       const description = { commit: request.commit, variant, bytes: await diskUsage(tree, path, signal) };
       await writeFile(
         join(making, "checkout.json"),
@@ -203,7 +203,7 @@ export class RepositoryCache {
       repository.checkouts.push(checkout);
       return checkout;
     } catch (error) {
-      await removeTree(making, path, AbortSignal.timeout(60_000));
+      await removeHostileTree(making, AbortSignal.timeout(60_000));
       throw error;
     }
   }
@@ -271,7 +271,7 @@ export class RepositoryCache {
     repository.checkouts.splice(repository.checkouts.indexOf(checkout), 1);
     const doomed = join(repository.dir, `checkout.tmp-${randomUUID()}`);
     await rename(checkout.dir, doomed);
-    await removeTree(doomed, this.#options.path, signal);
+    await removeHostileTree(doomed, signal);
     return true;
   }
 }

@@ -2,15 +2,19 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { unmountBelow } from "@airlock/runtime/host-disk";
 import { makeRepository, type RepositoryFile, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { workspaceDiff } from "../../results/workspace-diff.ts";
 import { lfsPointer } from "../../testing/lfs-objects.ts";
 import { ScriptedInstance } from "../../testing/scripted-instance.ts";
-import { gitToken, WorkspaceBench, type WorkspaceBenchOptions } from "../../testing/workspace-bench.ts";
+import {
+  gitToken,
+  type PreparedWorkspace,
+  WorkspaceBench,
+  type WorkspaceBenchOptions,
+} from "../../testing/workspace-bench.ts";
 import { Git } from "../checkout/git.ts";
-import { Mounts } from "../storage/mounts.ts";
-import type { Workspace } from "../workspace.ts";
 
 const isRoot = process.getuid?.() === 0;
 const attributes: RepositoryFile = { path: ".gitattributes", content: "*.bin filter=lfs diff=lfs merge=lfs -text\n" };
@@ -27,7 +31,7 @@ beforeEach(async () => {
   instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
   // Of workspaces that a test should not have got.
   stack.defer(async () => {
-    await new Mounts(process.env.PATH ?? "").unmountBelow(dir, AbortSignal.timeout(20_000));
+    await unmountBelow(dir, AbortSignal.timeout(20_000));
   });
   for (const content of [large, tool]) instance.lfs.add(content);
 });
@@ -54,14 +58,13 @@ const pointer = (path: string | Buffer, content: Buffer | string): RepositoryFil
   content: lfsPointer(content),
 });
 
-const inWorkspace = (workspace: Workspace, ...args: string[]) =>
+const inWorkspace = (workspace: PreparedWorkspace, ...args: string[]) =>
   execFileSync("git", ["-c", "safe.directory=*", ...args], { cwd: workspace.dir, encoding: "utf8" });
 
-async function diffOf(workspace: Workspace): Promise<string> {
-  if (!workspace.commit) throw new Error("the workspace has no commit");
+async function diffOf(workspace: PreparedWorkspace): Promise<string> {
   const { file } = await workspaceDiff({
     git: new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null }),
-    workspaceDir: workspace.dir,
+    sandbox: workspace.sandbox,
     commit: workspace.commit,
     scratchDir: join(dir, `scratch-${Math.random()}`),
     limits: { maximumBytes: 1e7, maximumEntries: 1000 },

@@ -1,32 +1,37 @@
-import { chmod, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { getCACertificates } from "node:tls";
 import { AirlockError } from "@airlock/job";
+import type { ReadOnlyFile } from "@airlock/runtime";
 
 const bundleName = "ca-certificates.pem";
 const ownName = "own-ca-certificates.pem";
 
+/** Read-only files for a job's sandbox, and the variables by which programs find them. */
+export interface StepCertificates {
+  readonly files: readonly ReadOnlyFile[];
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+export const noCertificates: StepCertificates = { files: [], variables: {} };
+
 /**
- * Puts the certificate authorities of `file` beside a job's scripts, where no step can change them: alone, and together
- * with the public ones, since most programs take one file in place of all that they know. Answers the variables by which
- * programs find them.
- * @throws {AirlockError} when the file can't be read or holds no certificate.
+ * The certificate authorities of `file` for the steps of a job: alone, and together with the public ones, since most
+ * programs take one file in place of all that they know.
+ * @throws {AirlockError} code `certificates-unusable` when the file can't be read or holds no certificate.
  */
-export async function placeStepCertificates(
-  scriptsDir: string,
-  file: string,
-): Promise<Readonly<Record<string, string>>> {
+export async function stepCertificates(file: string): Promise<StepCertificates> {
   const own = await readCertificates(file);
-  await place(join(scriptsDir, ownName), own);
-  await place(join(scriptsDir, bundleName), [...getCACertificates("bundled"), ...own]);
   const bundle = `/airlock/${bundleName}`;
   return {
-    SSL_CERT_FILE: bundle,
-    GIT_SSL_CAINFO: bundle,
-    REQUESTS_CA_BUNDLE: bundle,
-    CURL_CA_BUNDLE: bundle,
-    // Node adds these to its own.
-    NODE_EXTRA_CA_CERTS: `/airlock/${ownName}`,
+    files: [pemFile(ownName, own), pemFile(bundleName, [...getCACertificates("bundled"), ...own])],
+    variables: {
+      SSL_CERT_FILE: bundle,
+      GIT_SSL_CAINFO: bundle,
+      REQUESTS_CA_BUNDLE: bundle,
+      CURL_CA_BUNDLE: bundle,
+      // Node adds these to its own.
+      NODE_EXTRA_CA_CERTS: `/airlock/${ownName}`,
+    },
   };
 }
 
@@ -40,9 +45,8 @@ async function readCertificates(file: string): Promise<readonly string[]> {
   return found;
 }
 
-async function place(path: string, certificates: readonly string[]): Promise<void> {
-  await writeFile(path, `${certificates.map((text) => text.trim()).join("\n")}\n`);
-  await chmod(path, 0o444);
+function pemFile(path: string, certificates: readonly string[]): ReadOnlyFile {
+  return { path, content: `${certificates.map((text) => text.trim()).join("\n")}\n`, executable: false };
 }
 
 function unusable(file: string, cause: unknown): AirlockError {

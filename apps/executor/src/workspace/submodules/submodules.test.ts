@@ -2,12 +2,12 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { unmountBelow } from "@airlock/runtime/host-disk";
 import { makeRepository, type RepositoryFile, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../../testing/scripted-instance.ts";
 import { gitToken, WorkspaceBench } from "../../testing/workspace-bench.ts";
 import { Git } from "../checkout/git.ts";
-import { Mounts } from "../storage/mounts.ts";
 import type { SubmoduleOptions } from "./gather-submodules.ts";
 import { readSubmodules } from "./read-submodules.ts";
 
@@ -24,7 +24,7 @@ beforeEach(async () => {
   instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
   // Of workspaces that a test should not have got.
   stack.defer(async () => {
-    await new Mounts(process.env.PATH ?? "").unmountBelow(dir, AbortSignal.timeout(20_000));
+    await unmountBelow(dir, AbortSignal.timeout(20_000));
   });
   other = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "elsewhere") }));
 });

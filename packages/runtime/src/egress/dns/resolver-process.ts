@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { runtimeFailed } from "../../contract/errors.ts";
+import { runtimeFailed } from "../../contract/index.ts";
 import { formatRange, type IpRange } from "../addresses/ip-range.ts";
 import type { HostNetwork } from "../host/host-network.ts";
 import { toolEnv } from "../host/run-tool.ts";

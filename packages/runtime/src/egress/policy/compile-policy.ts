@@ -1,5 +1,5 @@
 import type { EgressPolicy } from "@airlock/job";
-import { refusedByPolicy } from "../../contract/errors.ts";
+import { refusedByPolicy } from "../../contract/index.ts";
 import { type IpRange, parseRange } from "../addresses/ip-range.ts";
 import { forbiddenRanges, liesIn, specialRanges } from "../addresses/special-ranges.ts";
 import type { NameRule } from "./name-rules.ts";

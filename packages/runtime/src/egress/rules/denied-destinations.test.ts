@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { EgressDenial } from "../../contract/egress-denial.ts";
+import type { EgressDenial } from "../../contract/index.ts";
 import { DenialReporter, parseDenied } from "./denied-destinations.ts";
 
 describe("parseDenied", () => {

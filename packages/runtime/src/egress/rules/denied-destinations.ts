@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { EgressDenial } from "../../contract/egress-denial.ts";
+import type { EgressDenial } from "../../contract/index.ts";
 import { slotOfDeniedSet, tcp, udp } from "./ruleset.ts";
 
 /** A number where the system has no /etc/protocols. */

@@ -1,5 +1,5 @@
 import { errorMessage } from "@airlock/job";
-import type { EgressDenial } from "../../contract/egress-denial.ts";
+import type { EgressDenial } from "../../contract/index.ts";
 import type { HostNetwork } from "../host/host-network.ts";
 import { DenialReporter, parseDenied } from "./denied-destinations.ts";
 import type { RuleTable } from "./rule-table.ts";

@@ -1,8 +1,6 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { EgressPolicy } from "@airlock/job";
-import type { EgressDenial } from "../../contract/egress-denial.ts";
-import type { Runtime, SandboxLimits } from "../../contract/runtime.ts";
+import { openWorkplace } from "@airlock/test-kit";
+import type { EgressDenial, Runtime, SandboxLimits } from "../../contract/index.ts";
 
 /** A sandbox that runs one script after the other under a policy, and keeps what it was told of denials. */
 export interface EgressSandbox extends AsyncDisposable {
@@ -15,34 +13,23 @@ export interface EgressSandboxOptions {
   readonly id: string;
   readonly owner: string;
   readonly limits: SandboxLimits;
-  /** Where its workspace and scripts get a directory of their own. */
-  readonly directory: string;
   readonly image: string;
   readonly egress: EgressPolicy;
 }
 
 export async function openEgressSandbox(runtime: Runtime, options: EgressSandboxOptions): Promise<EgressSandbox> {
-  const { id, owner, limits, directory, egress } = options;
-  const { signal } = new AbortController();
-  const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
-  for (const path of [workspaceDir, scriptsDir]) await mkdir(path, { recursive: true });
   const denials: EgressDenial[] = [];
-  const onEgressDenied = (denial: EgressDenial) => void denials.push(denial);
-  const sandbox = await runtime.createSandbox(
-    { id, owner, workspaceDir, scriptsDir, limits, egress, onEgressDenied },
-    { signal },
-  );
+  const place = await openWorkplace(runtime, {
+    ...options,
+    onEgressDenied: (denial) => void denials.push(denial),
+  });
   return {
     denials,
     async run(script, image = options.image) {
-      await writeFile(join(scriptsDir, "step"), script);
       const output: Buffer[] = [];
-      await sandbox.runStep(
-        { key: "step", image, script: "/airlock/step", workingDirectory: "/data", env: {} },
-        { signal, output: (_, bytes) => void output.push(bytes) },
-      );
+      await place.start(script, { image, output: (_, bytes) => void output.push(bytes) });
       return Buffer.concat(output).toString();
     },
-    [Symbol.asyncDispose]: () => sandbox[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => place[Symbol.asyncDispose](),
   };
 }

@@ -1,5 +1,5 @@
 import { type AllowRule, parseAllowRule } from "@airlock/job";
-import type { EgressDenial } from "../../contract/egress-denial.ts";
+import type { EgressDenial } from "../../contract/index.ts";
 import type { EgressEngine, EgressOptions, NamespaceAttachment } from "../egress-engine.ts";
 import { createEgressEngine } from "../nftables-engine.ts";
 import type { ConnectedPolicy } from "../policy/compile-policy.ts";

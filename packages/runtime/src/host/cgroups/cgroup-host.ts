@@ -1,6 +1,6 @@
 import { access, constants, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { SandboxLimits } from "../../contract/runtime.ts";
+import type { SandboxLimits } from "../../contract/index.ts";
 import { errorCode } from "../error-code.ts";
 import { type MountPoint, readMounts } from "../mounts.ts";
 import { Cgroup, limitSocketBuffers } from "./cgroup.ts";

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { runtimeFailed } from "../../contract/errors.ts";
+import { runtimeFailed } from "../../contract/index.ts";
 import { errorCode } from "../error-code.ts";
 
 export interface CgroupOptions {

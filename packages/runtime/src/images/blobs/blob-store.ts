@@ -2,7 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, type ReadStream } from "node:fs";
 import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Abortable } from "../../contract/runtime.ts";
+import type { Abortable } from "../../contract/index.ts";
 import { errorCode } from "../../host/error-code.ts";
 
 /** What a source delivers is not what its digest promised. */

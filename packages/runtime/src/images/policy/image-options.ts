@@ -1,4 +1,4 @@
-import type { Abortable, RegistryCredentials } from "../../contract/runtime.ts";
+import type { Abortable, RegistryCredentials } from "../../contract/index.ts";
 import { defaultImagePolicy, type ImagePolicy } from "./image-policy.ts";
 
 /** How an executor gets images, whatever its runtime. */

@@ -1,5 +1,5 @@
 import type { AirlockError } from "@airlock/job";
-import { refusedByPolicy } from "../../contract/errors.ts";
+import { refusedByPolicy } from "../../contract/index.ts";
 import { type ImagePattern, matchesImage, mayMatchImage } from "../reference/image-pattern.ts";
 import { type ImageReference, parseImageReference } from "../reference/image-reference.ts";
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { RegistryCredentials } from "../../contract/runtime.ts";
+import type { RegistryCredentials } from "../../contract/index.ts";
 
 /** Tells credentials apart without keeping them. */
 export function credentialsDigest(credentials: RegistryCredentials | undefined): string {

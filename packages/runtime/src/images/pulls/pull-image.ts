@@ -1,5 +1,5 @@
 import { errorMessage } from "@airlock/job";
-import { imageInvalid, imageUnavailable } from "../../contract/errors.ts";
+import { imageInvalid, imageUnavailable } from "../../contract/index.ts";
 import { BlobIncompleteError, BlobMismatchError, type BlobStore } from "../blobs/blob-store.ts";
 import { chainIds, sha256 } from "../manifest/chain-id.ts";
 import type { ImageLimits } from "../manifest/image-limits.ts";

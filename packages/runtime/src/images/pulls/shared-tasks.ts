@@ -1,4 +1,4 @@
-import type { Abortable } from "../../contract/runtime.ts";
+import type { Abortable } from "../../contract/index.ts";
 
 export interface TaskOptions extends Abortable {
   readonly progress: (text: string) => void;

@@ -1,4 +1,4 @@
-import { imageInvalid } from "../../contract/errors.ts";
+import { imageInvalid } from "../../contract/index.ts";
 
 /** Where an image is: `docker.io/library/alpine:3.20`, `registry.example.com:5000/team/app@sha256:…`. */
 export interface ImageReference {

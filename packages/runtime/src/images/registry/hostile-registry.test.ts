@@ -14,7 +14,7 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
-import type { RegistryCredentials } from "../../contract/runtime.ts";
+import type { RegistryCredentials } from "../../contract/index.ts";
 import type { ImageLimits } from "../manifest/image-limits.ts";
 import { ImageStore } from "../store/image-store.ts";
 import { mayReach, reachOfAddress } from "./registry-reach.ts";

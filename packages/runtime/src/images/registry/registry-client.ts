@@ -1,7 +1,7 @@
 import type { Response } from "undici";
 import { z } from "zod";
-import { imageInvalid, imageUnavailable } from "../../contract/errors.ts";
-import type { Abortable, RegistryCredentials } from "../../contract/runtime.ts";
+import type { Abortable, RegistryCredentials } from "../../contract/index.ts";
+import { imageInvalid, imageUnavailable } from "../../contract/index.ts";
 import { manifestMediaTypes } from "../manifest/image-manifest.ts";
 import { credentialsDigest } from "../policy/registry-credentials.ts";
 import { type ImageReference, isLoopbackHost } from "../reference/image-reference.ts";

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { Agent, fetch, type Response } from "undici";
-import type { Abortable } from "../../contract/runtime.ts";
+import type { Abortable } from "../../contract/index.ts";
 import { readRegistryCertificates } from "./registry-certificates.ts";
 import { lookupWithin, mayReach, OutOfReachError, type Reach, reachOfAddress, reachOfHost } from "./registry-reach.ts";
 

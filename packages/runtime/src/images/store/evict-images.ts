@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "n
 import { join } from "node:path";
 import { formatBytes } from "@airlock/job";
 import { outputOf } from "@airlock/process";
-import type { Abortable } from "../../contract/runtime.ts";
+import type { Abortable } from "../../contract/index.ts";
 import { errorCode } from "../../host/error-code.ts";
 import type { ImageParts } from "../manifest/image-parts.ts";
 import { boundOnDisk, type CachedImage, planEviction } from "./plan-eviction.ts";

@@ -1,8 +1,8 @@
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { AirlockError } from "@airlock/job";
-import { imageInvalid, refusedByPolicy, runtimeFailed } from "../../contract/errors.ts";
-import type { Abortable, RegistryCredentials } from "../../contract/runtime.ts";
+import type { Abortable, RegistryCredentials } from "../../contract/index.ts";
+import { imageInvalid, refusedByPolicy, runtimeFailed } from "../../contract/index.ts";
 import type { IdRange } from "../../host/id-range.ts";
 import { BlobStore } from "../blobs/blob-store.ts";
 import { chainIds } from "../manifest/chain-id.ts";

@@ -1,4 +1,4 @@
-import { imageInvalid } from "../../contract/errors.ts";
+import { imageInvalid } from "../../contract/index.ts";
 import type { LayerStack } from "../unpack/layer-stack.ts";
 
 export interface ImageUser {

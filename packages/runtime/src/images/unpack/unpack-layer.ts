@@ -3,7 +3,7 @@ import { PassThrough, Readable, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { extract, type Header } from "tar-stream";
-import type { Abortable } from "../../contract/runtime.ts";
+import type { Abortable } from "../../contract/index.ts";
 import { LayerError } from "./layer-error.ts";
 import { type EntryMetadata, type LayerTree, show } from "./layer-tree.ts";
 import type { UnpackBudget } from "./unpack-budget.ts";

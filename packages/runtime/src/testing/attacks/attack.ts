@@ -1,5 +1,5 @@
 import type { EgressPolicy } from "@airlock/job";
-import type { SandboxLimits, StepStatus } from "../../contract/runtime.ts";
+import type { SandboxLimits, StepStatus } from "../../contract/index.ts";
 import type { EgressOptions } from "../../egress/index.ts";
 import type { Hardening } from "../../isolation/hardening.ts";
 import type { HostileImageName } from "./hostile-images.ts";
@@ -76,7 +76,6 @@ export type Weakened =
 export interface Scene {
   readonly runtime: RuntimeName;
   readonly workspaceDir: string;
-  readonly scriptsDir: string;
   readonly output: string;
   /** How the step ended; an error when it was refused, stopped or timed out. */
   readonly status: StepStatus | Error;

@@ -1,4 +1,4 @@
-import type { Runtime, SandboxPlan } from "../../contract/runtime.ts";
+import type { Runtime, SandboxPlan } from "../../contract/index.ts";
 
 /** Another job's sandbox, whose script runs until this is disposed of. */
 export interface Neighbour extends AsyncDisposable {
@@ -7,12 +7,22 @@ export interface Neighbour extends AsyncDisposable {
 }
 
 /**
- * Starts a sandbox whose script at `/airlock/neighbour` prints `READY something` and goes on.
+ * Starts a sandbox whose script prints `READY something` and goes on.
  * @throws when it ends before that.
  */
 export async function startNeighbour(
   runtime: Runtime,
-  { plan, image, signal }: { readonly plan: SandboxPlan; readonly image: string; readonly signal: AbortSignal },
+  {
+    plan,
+    script,
+    image,
+    signal,
+  }: {
+    readonly plan: SandboxPlan;
+    readonly script: string;
+    readonly image: string;
+    readonly signal: AbortSignal;
+  },
 ): Promise<Neighbour> {
   await using undo = new AsyncDisposableStack();
   const sandbox = undo.use(await runtime.createSandbox(plan, { signal }));
@@ -22,7 +32,14 @@ export async function startNeighbour(
   let output = "";
   const ended = sandbox
     .runStep(
-      { key: "neighbour", image, script: "/airlock/neighbour", workingDirectory: "/data", env: {} },
+      {
+        key: "neighbour",
+        image,
+        files: [{ path: "neighbour", content: script, executable: true }],
+        script: "/airlock/neighbour",
+        workingDirectory: "/data",
+        env: {},
+      },
       {
         signal: AbortSignal.any([signal, over.signal]),
         output: (_, bytes) => {

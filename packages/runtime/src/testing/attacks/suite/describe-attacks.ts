@@ -1,16 +1,13 @@
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chown, mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { promisify } from "node:util";
-import { describeWithEngines, type EngineName, temporaryDirectory } from "@airlock/test-kit";
+import { describeWithEngines, type EngineName } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Runtime, SandboxPlan, StepStatus } from "../../../contract/runtime.ts";
+import type { Runtime, SandboxPlan, StepStatus } from "../../../contract/index.ts";
 import type { EgressOptions } from "../../../egress/index.ts";
 import type { Zones } from "../../../egress/testing/agent-messages.ts";
 import { instanceIpv4, nameServer, publicIpv4, startTestNetwork } from "../../../egress/testing/test-network.ts";
 import type { Hardening } from "../../../isolation/hardening.ts";
+import { hostPlace } from "../../host-place.ts";
 import type { Attack, AttackPlan, RuntimeName, Scene, Weakened } from "../attack.ts";
 import { attacks } from "../catalogue/index.ts";
 import type { HostileImageName } from "../hostile-images.ts";
@@ -27,6 +24,8 @@ export interface AttackTarget {
 }
 
 interface PreparedTarget extends AsyncDisposable {
+  /** Where its runtimes make workspaces. */
+  readonly workspacesDir: string;
   createRuntime(hardening: Partial<Hardening>, egress: EgressOptions): Promise<Runtime>;
   /** Puts an attacker's image where the runtime finds it, and answers its reference; without a name the ordinary one. */
   loadImage(runtime: Runtime, name: HostileImageName | undefined): Promise<string>;
@@ -41,7 +40,6 @@ const zones: Zones = {
   "rebinding.example.com A": [[a(publicIpv4, 0)], [a("10.99.0.2", 0)]],
   "*.tunnel.example.org A": [[a(publicIpv4)]],
 };
-const run = promisify(execFile);
 const defaultTimeoutMs = 20_000;
 
 /** Carries out every attack of the catalogue that concerns the runtime: with the defaults, and with its defence off. */
@@ -53,7 +51,6 @@ export function describeAttacks(target: AttackTarget): void {
     const owners = new Map<Runtime, string>();
     const images = new Map<Runtime, Map<string, Promise<string>>>();
     let prepared: PreparedTarget;
-    let directory: string;
     let egress: EgressOptions;
     beforeAll(async () => {
       const hostPath = target.networkNamespace();
@@ -62,7 +59,6 @@ export function describeAttacks(target: AttackTarget): void {
       const upstreams = [{ address: nameServer, port: 53 }];
       egress = { networkNamespace: network.hostPath, upstreams, closed: [instanceIpv4] };
       prepared = cleanup.use(await target.prepare());
-      directory = cleanup.use(await temporaryDirectory("airlock-attacks-")).path;
     });
     afterAll(() => cleanup.disposeAsync());
 
@@ -90,17 +86,8 @@ export function describeAttacks(target: AttackTarget): void {
     async function carryOut(attack: Attack, weaknesses: Weaknesses, plan: AttackPlan, script = attack.script) {
       const runtime = await runtimeWith(weaknesses);
       const id = `attack-${randomBytes(6).toString("hex")}`;
-      const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
-      for (const path of [workspaceDir, scriptsDir]) await mkdir(path, { recursive: true });
-      const root = runtime.workspaceOwner;
-      if (root) await chown(workspaceDir, root.uid, root.gid);
-      await writeFile(join(scriptsDir, "attack"), script);
-      if (attack.neighbour) await writeFile(join(scriptsDir, "neighbour"), attack.neighbour);
+      const owner = owners.get(runtime) ?? "";
       await using props = await attack.prepare?.();
-      // Node's own removal fails at what an attack may leave: paths longer than the kernel takes.
-      await using _workspace = {
-        [Symbol.asyncDispose]: async () => void (await run("rm", ["-rf", "--", workspaceDir])),
-      };
       const timeout = AbortSignal.timeout(attack.timeoutMs ?? defaultTimeoutMs);
       const image = await imageIn(runtime, attack.image);
       const printed: Buffer[] = [];
@@ -108,14 +95,18 @@ export function describeAttacks(target: AttackTarget): void {
       let status: StepStatus | Error;
       const sandboxPlan: SandboxPlan = {
         id,
-        owner: owners.get(runtime) ?? "",
-        workspaceDir,
-        scriptsDir,
+        owner,
+        workspace: { checkout: null, files: [], readOnlyFiles: [] },
         limits: { ...limits, ...plan.limits },
         egress: plan.egress ?? { kind: "none" },
       };
       await using neighbour = attack.neighbour
-        ? await startNeighbour(runtime, { plan: { ...sandboxPlan, id: `${id}-beside` }, image, signal: timeout })
+        ? await startNeighbour(runtime, {
+            plan: { ...sandboxPlan, id: `${id}-beside` },
+            script: attack.neighbour,
+            image,
+            signal: timeout,
+          })
         : undefined;
       await using sandbox = await runtime.createSandbox(sandboxPlan, { signal: timeout });
       try {
@@ -124,6 +115,7 @@ export function describeAttacks(target: AttackTarget): void {
           {
             key: "attack",
             image,
+            files: [{ path: "attack", content: script, executable: true }],
             script: "/airlock/attack",
             workingDirectory: plan.workingDirectory ?? "/data",
             env: { ...props?.env, ...plan.env, ...(neighbour ? { NEIGHBOUR: neighbour.said } : {}) },
@@ -136,8 +128,7 @@ export function describeAttacks(target: AttackTarget): void {
       }
       const scene: Scene = {
         runtime: target.name,
-        workspaceDir,
-        scriptsDir,
+        workspaceDir: hostPlace(prepared.workspacesDir, { owner, id }).workspaceDir,
         output: Buffer.concat(printed).toString("latin1"),
         status,
       };

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { chown, mkdir, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import {
@@ -11,7 +10,7 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Runtime, SandboxLimits, StepStatus } from "../../../contract/runtime.ts";
+import type { Runtime, SandboxLimits, StepStatus } from "../../../contract/index.ts";
 import type { EgressOptions } from "../../../egress/index.ts";
 import { nameServer, publicIpv4, startTestNetwork } from "../../../egress/testing/test-network.ts";
 import type { Hardening } from "../../../isolation/hardening.ts";
@@ -101,23 +100,24 @@ export function describeWorkloads(target: WorkloadTarget): void {
     ): Promise<readonly RunStep[]> {
       const runtime = await runtimeWith(options.hardening ?? {});
       const id = `workload-${randomBytes(6).toString("hex")}`;
-      const [workspaceDir, scriptsDir] = [join(directory, id, "workspace"), join(directory, id, "scripts")];
-      await mkdir(join(workspaceDir, ".input"), { recursive: true });
-      await mkdir(scriptsDir);
-      await writeFile(join(workspaceDir, ".input", "package-lock.json"), npmLock);
-      const root = runtime.workspaceOwner;
-      if (root) await chown(workspaceDir, root.uid, root.gid);
-      const removed = { [Symbol.asyncDispose]: () => rm(join(directory, id), { recursive: true, force: true }) };
-      await using _workspace = removed;
       const signal = AbortSignal.timeout((options.timeoutMs ?? 60_000) * steps.length);
       await using sandbox = await runtime.createSandbox(
-        { id, owner, workspaceDir, scriptsDir, limits, egress: { kind: "public" } },
+        {
+          id,
+          owner,
+          workspace: {
+            checkout: null,
+            files: [{ path: ".input/package-lock.json", content: Buffer.from(npmLock), modifiedAt: undefined }],
+            readOnlyFiles: [],
+          },
+          limits,
+          egress: { kind: "public" },
+        },
         { signal },
       );
       const ended: RunStep[] = [];
       for (const [index, { image: name = "plain", script }] of steps.entries()) {
         const image = debianImages[name];
-        await writeFile(join(scriptsDir, String(index)), `set -eu\n${script}\n`);
         await sandbox.prepareImage(image, { signal, progress: () => {} });
         const printed: Buffer[] = [];
         let bytes = 0;
@@ -125,6 +125,7 @@ export function describeWorkloads(target: WorkloadTarget): void {
           {
             key: `step-${index}`,
             image,
+            files: [{ path: String(index), content: `set -eu\n${script}\n`, executable: true }],
             script: `/airlock/${index}`,
             workingDirectory: "/data",
             env: { MIRROR: mirror, INPUT: "/data/.input" },

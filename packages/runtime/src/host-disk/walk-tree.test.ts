@@ -34,12 +34,12 @@ async function read(atName: (name: string) => void): Promise<string[]> {
       return state;
     },
     maximumEntries: 100,
+    maximumDepth: 100,
     signal: AbortSignal.timeout(10_000),
   });
   for await (const entry of walk) {
-    if (!entry.stats.isFile()) continue;
-    await using file = await entry.openFile();
-    contents.push(await file.readFile("utf8"));
+    if (entry.stats.kind !== "file") continue;
+    for await (const bytes of entry.contents()) contents.push(bytes.toString());
   }
   return contents;
 }

@@ -2,15 +2,15 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { unmountBelow } from "@airlock/runtime/host-disk";
 import { makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Janitor } from "../../janitor/janitor.ts";
-import { HostProcessRuntime } from "../../testing/host-process-runtime.ts";
-import { ScriptedInstance } from "../../testing/scripted-instance.ts";
-import { foreignJob, startExecutor } from "../../testing/start-executor.ts";
-import { WorkspaceBench } from "../../testing/workspace-bench.ts";
-import { Mounts } from "./mounts.ts";
+import { Janitor } from "../janitor/janitor.ts";
+import { HostProcessRuntime } from "../testing/host-process-runtime.ts";
+import { ScriptedInstance } from "../testing/scripted-instance.ts";
+import { foreignJob, startExecutor } from "../testing/start-executor.ts";
+import { WorkspaceBench } from "../testing/workspace-bench.ts";
 
 const isRoot = process.getuid?.() === 0;
 const mebibyte = 1024 * 1024;
@@ -24,7 +24,7 @@ beforeEach(async () => {
   dir = stack.use(await temporaryDirectory()).path;
   instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
   stack.defer(async () => {
-    await new Mounts(process.env.PATH ?? "").unmountBelow(dir, AbortSignal.timeout(20_000));
+    await unmountBelow(dir, AbortSignal.timeout(20_000));
   });
 });
 
@@ -45,7 +45,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     for (const overlays of [true, false]) {
       const executor = await bench({ dir: join(dir, `executor-${overlays}`), overlays });
       await using workspace = await executor.prepare(request, { diskBytes: 20 * mebibyte });
-      const { layersDir } = workspace;
+      const { layersDir } = workspace.workspace;
       if (layersDir === null) throw new Error("there is no directory for layers");
 
       expect((await stat(layersDir)).mode & 0o077).toBe(0);
@@ -67,7 +67,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
       }
     };
 
-    using watch = workspace.disk?.watch();
+    using watch = workspace.workspace.disk?.watch();
     expect(fill).toThrow(/ENOSPC/);
 
     expect(readdirSync(workspace.dir).length).toBeLessThan(10);
@@ -88,11 +88,11 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     const [full, other] = instance.bodies("markFailed");
     expect(full?.errorMessage).toContain(`step "only" exited with 7: ${sentence}`);
     expect(other?.errorMessage).not.toContain("disk");
-    expect(instance.output(1, "setup.fs.workspace")).toContain("a file system of 16 MiB");
+    expect(instance.output(1, "setup.fs.extras")).toContain("a file system of 16 MiB");
     await expect.poll(mounted, { timeout: 10_000 }).toBe(false);
   });
 
-  it("bounds the sandbox, too: the plan names the limit and the directory", async () => {
+  it("bounds the sandbox, too: the plan names the limit", async () => {
     const runtime = new HostProcessRuntime();
     const env = { EXECUTOR_FIRECRACKER_DISK_SPACE: "32Mi" };
     stack.use(await startExecutor({ url: instance.url, dataDir: join(dir, "data"), runtime, env }));
@@ -102,7 +102,6 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
 
     expect(runtime.plans[0]).toMatchObject({
       limits: { diskBytes: 32 * mebibyte },
-      layersDir: expect.stringContaining("/disk/layers"),
     });
   });
 
@@ -120,17 +119,30 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
   it("that a crash left mounted is collected by the janitor, and a directory that is not ours is not", async () => {
     const executor = await bench();
     // Never disposed: as if this process had been killed.
-    const workspace = await executor.prepare(await somewhere(), { diskBytes: 20 * mebibyte });
-    await writeFile(join(workspace.dir, "file"), "x");
-    const workspacesDir = join(dir, "executor", "workspaces");
-    mkdirSync(join(workspacesDir, "not-ours"));
+    const made = await makeRepository(join(dir, "served/app"), [
+      { message: "1", files: [{ path: "a", content: "1" }] },
+      { message: "2", files: [{ path: "a", content: "2" }] },
+    ]);
+    for (const commit of made.commits) {
+      const workspace = await executor.prepare({ repository: "app", commit }, { diskBytes: 20 * mebibyte });
+      await writeFile(join(workspace.dir, "file"), "x");
+    }
+    const [jobsDir, workspacesDir] = [join(dir, "executor", "jobs"), join(dir, "executor", "workspaces")];
+    mkdirSync(join(jobsDir, "not-ours"));
+    const restarted = await bench();
+    const runtime = new (class extends HostProcessRuntime {
+      override async collect({ keep, signal }: Parameters<HostProcessRuntime["collect"]>[0]) {
+        const details = await restarted.workspaces.collect("bench", keep, { signal });
+        return { sandboxes: details.length, details };
+      }
+    })();
+    stack.defer(() => runtime.close());
     const janitor = new Janitor({
       owner: "executor-1",
-      runtime: new HostProcessRuntime(),
+      runtime,
       activeSandboxes: new Set(),
-      workspacesDir,
-      workspaces: (await bench()).factory,
-      mounts: new Mounts(executor.path),
+      jobsDir,
+      jobDirectories: restarted.jobDirectories,
       trash: executor.trash,
       repositories: executor.repositories,
       intervalMs: 60_000,
@@ -140,8 +152,10 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     expect(await janitor.round(AbortSignal.timeout(20_000))).toBe(true);
 
     await executor.settled();
+    await restarted.settled();
     expect(await mounted()).toBe(false);
-    expect(await readdir(workspacesDir)).toEqual(["not-ours"]);
+    expect(await readdir(jobsDir)).toEqual(["not-ours"]);
+    expect(await readdir(join(workspacesDir, "bench"))).toEqual([".trash"]);
     const backing = readdirSync("/sys/block").map((device) =>
       readFile(`/sys/block/${device}/loop/backing_file`, "utf8").catch(() => ""),
     );
@@ -172,9 +186,9 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
         const others = ["!", "-uid", "100000", "-o", "!", "-gid", "100001"];
         expect(execFileSync("find", [workspace.dir, ...others]).toString()).toBe("");
         expect((await stat("/etc/passwd")).uid).toBe(0);
-        expect((await stat(workspace.scriptsDir)).uid).toBe(0);
+        expect((await stat(workspace.workspace.readOnlyDir)).uid).toBe(0);
         // Its root has to get there; the names of other jobs are not for it.
-        expect((await stat(workspace.job.dir)).mode & 0o777).toBe(0o711);
+        expect((await stat(join(workspace.workspace.readOnlyDir, ".."))).mode & 0o777).toBe(0o711);
       }
     }
   });

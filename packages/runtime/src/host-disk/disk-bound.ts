@@ -16,7 +16,6 @@ const writeBytes = 4 * 2 ** 20;
 export class DiskBound {
   readonly #dir: string;
   readonly #bytes: number;
-  #lastProblem: string | undefined;
 
   /** `dir`: somewhere on the file system; `bytes`: its size, as people asked for it. */
   constructor(dir: string, bytes: number) {
@@ -24,23 +23,18 @@ export class DiskBound {
     this.#bytes = bytes;
   }
 
-  /** What the last watch found. */
-  get lastProblem(): string | undefined {
-    return this.#lastProblem;
-  }
-
   /** Looks again and again until it is disposed. */
-  watch(): DiskWatch {
-    this.#lastProblem = undefined;
+  watch(): DiskBoundWatch {
+    let found: string | undefined;
     const look = async () => {
-      this.#lastProblem ??= await this.#look();
+      found ??= await this.#look();
     };
     // A look that fails is made up for by the last one, whose failure is told.
     const timer = setInterval(() => void look().catch(() => {}), intervalMs);
     return {
       problem: async () => {
         await look();
-        return this.#lastProblem;
+        return found;
       },
       [Symbol.dispose]: () => clearInterval(timer),
     };
@@ -58,7 +52,7 @@ export class DiskBound {
   }
 }
 
-export interface DiskWatch extends Disposable {
+export interface DiskBoundWatch extends Disposable {
   /** One sentence, when the disk is full or was while it was watched. */
   problem(): Promise<string | undefined>;
 }

@@ -1,0 +1,288 @@
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { errorMessage } from "@airlock/job";
+import type { FileOwner } from "@airlock/runtime";
+import {
+  copyTree,
+  handOver,
+  isMountablePath,
+  mountOverlay,
+  type Trash,
+  unmountBelow,
+} from "@airlock/runtime/host-disk";
+import type { JobLog, LogEntry } from "../logs/job-log.ts";
+import type { HeldCheckout } from "./cache/held-checkout.ts";
+import type { Mirror, MirrorSource } from "./cache/mirror.ts";
+import type { HeldSubmodule } from "./cache/place-submodules.ts";
+import type { RepositoryCache } from "./cache/repository-cache.ts";
+import type { CheckoutRequest } from "./checkout/checkout-request.ts";
+import type { Git } from "./checkout/git.ts";
+import { writeCheckout } from "./checkout/write-checkout.ts";
+import { fillLfsFiles, type LfsOptions } from "./lfs/fill-lfs-files.ts";
+import { gatherSubmodules, type SubmoduleOptions } from "./submodules/gather-submodules.ts";
+
+export interface JobDirectoriesOptions {
+  /** `<data dir>/jobs`. */
+  readonly dir: string;
+  readonly git: Git;
+  readonly repositories: RepositoryCache;
+  readonly trash: Trash;
+  /** Whether overlays work on the data directory. */
+  readonly overlays: boolean;
+  readonly submodules: SubmoduleOptions;
+  readonly lfs: LfsOptions;
+  /** Who is to own all files of a checkout; `null`: this process. See `RuntimeDescription.checkoutOwner`. */
+  readonly owner: FileOwner | null;
+}
+
+export interface CheckoutPlan {
+  readonly request: CheckoutRequest;
+  readonly source: MirrorSource;
+  readonly instanceUrl: URL;
+}
+
+/** A commit's files on this host, which nothing writes to. */
+export interface Checkout {
+  /** Absolute path. */
+  readonly tree: string;
+  readonly commit: CommitSource;
+}
+
+/** A job's commit, out of the reach of its steps. */
+export interface CommitSource {
+  readonly request: CheckoutRequest;
+  /** Held as long as the job's directory: its repository has the objects of its own commit. */
+  readonly base: HeldCheckout;
+  /** Brings the commit into a repository that has the base's objects. */
+  fetchInto(gitDir: string, signal: AbortSignal): Promise<void>;
+}
+
+const teardownMs = 60_000;
+/** Marks a directory as this executor's. */
+export const ownerMarker = "airlock-job";
+
+/** The executor's own working directories of jobs, where no step gets to. */
+export class JobDirectories {
+  readonly #options: JobDirectoriesOptions;
+  readonly #active = new Set<string>();
+
+  constructor(options: JobDirectoriesOptions) {
+    this.#options = options;
+  }
+
+  /** Directories of running jobs. */
+  get active(): ReadonlySet<string> {
+    return this.#active;
+  }
+
+  /** @param name begins the directory's name, `[a-z0-9-]`. */
+  open(name: string): JobDirectory {
+    const dir = join(this.#options.dir, `${name}-${randomBytes(4).toString("hex")}`);
+    this.#active.add(dir);
+    return new JobDirectory(dir, this.#options, () => this.#active.delete(dir));
+  }
+}
+
+/** The directory of one job, made when it is first needed. Disposing gives back everything that was made there. */
+export class JobDirectory implements AsyncDisposable {
+  readonly #dir: string;
+  readonly #options: JobDirectoriesOptions;
+  readonly #onDisposed: () => void;
+  #made: Promise<void> | undefined;
+  #base: HeldCheckout | undefined;
+  #disposed = false;
+
+  constructor(dir: string, options: JobDirectoriesOptions, onDisposed: () => void) {
+    this.#dir = dir;
+    this.#options = options;
+    this.#onDisposed = onDisposed;
+  }
+
+  /** Its path; it exists when this resolves. */
+  async path(): Promise<string> {
+    this.#made ??= this.#make();
+    await this.#made;
+    return this.#dir;
+  }
+
+  async #make(): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    await writeFile(join(this.#dir, ownerMarker), "");
+    // A checkout may be mounted from here for root of a sandbox, another user; names can't be listed.
+    if (this.#options.owner) for (const dir of [this.#options.dir, this.#dir]) await chmod(dir, 0o711);
+  }
+
+  /**
+   * Makes a tree with one commit, finished and on this host, that stays until the job's directory is disposed.
+   * @throws {AirlockError} reason `checkout-invalid`, `checkout-unavailable` or `runtime`.
+   */
+  async checkOut({ request, source, instanceUrl }: CheckoutPlan, log: JobLog, signal: AbortSignal): Promise<Checkout> {
+    const { repositories } = this.#options;
+    const mirror = repositories.mirrorFor(instanceUrl, request);
+    await logged(log, "setup.git.init", ["git", "init", request.directory || "."], async () => {});
+    const fetchCommit = async (entry: LogEntry) => {
+      // Tags move: only the instance knows where they are now.
+      if (!request.tags && (await mirror.has(request.commit, signal))) {
+        entry.note("this machine has the commit already: nothing to fetch");
+      } else {
+        const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
+        const options = { shallow: request.shallow, tags: request.tags, signal, onStderr };
+        await mirror.fetch(request.commit, source, options);
+      }
+      await mirror.touch();
+    };
+    const command = ["git", "fetch", ...(request.shallow ? ["--depth=1"] : []), "origin", request.commit];
+    const fillLfs = this.#options.lfs.fetch
+      ? async (worktree: string, entry: LogEntry) =>
+          await fillLfsFiles(worktree, request.commit.length === 64, {
+            git: this.#options.git,
+            source,
+            allowedHosts: this.#options.lfs.allowedHosts,
+            limits: repositories.limits,
+            objectsDir: mirror.lfsObjectsDir,
+            note: (text) => entry.note(text),
+            signal,
+          })
+      : null;
+    const checkOut = async (submodules: readonly HeldSubmodule[]) => {
+      const entry = log.open("setup.git.checkout", ["git", "checkout", "--force", request.commit]);
+      const fill = fillLfs && ((worktree: string) => fillLfs(worktree, entry));
+      return {
+        base: await noted(entry, () => repositories.checkoutNear(instanceUrl, request, submodules, fill, signal)),
+        entry,
+      };
+    };
+    const fetch = () => logged(log, "setup.git.fetch", command, fetchCommit);
+    const { base, entry } =
+      this.#options.submodules.fetch === "none"
+        ? await mirror.exclusively(async () => {
+            await fetch();
+            return await checkOut([]);
+          }, signal)
+        : await this.#checkOutWithSubmodules({ request, source, instanceUrl }, mirror, fetch, checkOut, log, signal);
+    this.#base = base;
+    const commit: CommitSource = {
+      request,
+      base,
+      fetchInto: (gitDir, fetchSignal) =>
+        mirror.exclusively(async () => {
+          // Others may have pushed it out of the cache meanwhile.
+          if (!(await mirror.has(request.commit, fetchSignal))) {
+            const options = { shallow: request.shallow, tags: false, signal: fetchSignal, onStderr: () => {} };
+            await mirror.fetch(request.commit, source, options);
+          }
+          await this.#options.git.check(
+            [
+              `--git-dir=${gitDir}`,
+              "fetch",
+              "--no-recurse-submodules",
+              "--no-write-fetch-head",
+              "--no-tags",
+              "--depth=1",
+              mirror.dir,
+              request.commit,
+            ],
+            { signal: fetchSignal, localTransport: true },
+          );
+        }, fetchSignal),
+    };
+    return await noted(entry, async () => {
+      let tree = base.tree;
+      if (base.commit !== request.commit) {
+        entry.note(`beginning from a checkout of ${base.commit}`);
+        tree = await this.#copyOf(base, signal);
+        const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
+        const { git } = this.#options;
+        await writeCheckout({ git, tree, request, mirrorDir: mirror.dir, base: base.commit, signal, onStderr });
+        if (fillLfs) await mirror.exclusively(() => fillLfs(join(tree, request.directory), entry), signal);
+        await handOver(tree, this.#options.owner, signal);
+      }
+      entry.close(0);
+      return { tree, commit };
+    });
+  }
+
+  /** The mirror is given free in between: the submodules have theirs, and nobody holds two. */
+  async #checkOutWithSubmodules<T>(
+    { request, source, instanceUrl }: CheckoutPlan,
+    mirror: Mirror,
+    fetch: () => Promise<void>,
+    checkOut: (submodules: readonly HeldSubmodule[]) => Promise<T>,
+    log: JobLog,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const { git, repositories, submodules: options } = this.#options;
+    await mirror.exclusively(fetch, signal);
+    using gathered = await logged(log, "setup.git.submodules", [], async (entry) => {
+      const root = { ...source, repository: request.repository, scope: instanceUrl, onInstance: true };
+      const hosts = {
+        instanceUrl,
+        instanceHeaders: source.headers,
+        allowed: new Set(options.allowedHosts),
+      };
+      return await gatherSubmodules(
+        { source: root, commit: request.commit, gitDir: mirror.dir },
+        { git, repositories, options, limits: repositories.limits, hosts, entry, signal },
+      );
+    });
+    return await mirror.exclusively(async () => {
+      // Others may have pushed it out of the cache meanwhile.
+      if (!(await mirror.has(request.commit, signal))) await fetch();
+      return await checkOut(gathered.submodules);
+    }, signal);
+  }
+
+  /** A writable tree that looks like the base: a layer above it in milliseconds where that works, else a copy. */
+  async #copyOf(base: HeldCheckout, signal: AbortSignal): Promise<string> {
+    const dir = await this.path();
+    const target = join(dir, "checkout");
+    if (this.#options.overlays && isMountablePath(base.tree) && isMountablePath(dir)) {
+      await mountOverlay(base.tree, dir, target, signal);
+      return target;
+    }
+    await copyTree(base.tree, target, signal);
+    return target;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    try {
+      if (this.#made) {
+        await this.#made.catch(() => {});
+        // A time limit of its own: the job's signal may be aborted already.
+        await unmountBelow(this.#dir, AbortSignal.timeout(teardownMs));
+        await this.#options.trash.add(this.#dir);
+      }
+      this.#base?.[Symbol.dispose]();
+    } finally {
+      this.#onDisposed();
+    }
+  }
+}
+
+async function logged<T>(
+  log: JobLog,
+  key: string,
+  command: readonly string[],
+  work: (entry: LogEntry) => Promise<T>,
+): Promise<T> {
+  const entry = log.open(key, command);
+  return await noted(entry, async () => {
+    const result = await work(entry);
+    entry.close(0);
+    return result;
+  });
+}
+
+/** Ends the entry with what went wrong, if anything does. */
+async function noted<T>(entry: LogEntry, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    entry.note(errorMessage(error));
+    entry.close(1);
+    throw error;
+  }
+}

@@ -1,0 +1,24 @@
+import { AirlockError } from "@airlock/job";
+import { outputOf } from "@airlock/process";
+import type { FileOwner } from "../contract/workspace.ts";
+
+/**
+ * Gives what this process wrote below a directory to another owner: links themselves, nothing that they lead to. Files of
+ * other owners are only looked at, so that an overlay copies up no file for them.
+ * @param owner `null`: this process.
+ * @throws {AirlockError} code `hand-over-failed`, reason `runtime`.
+ */
+export async function handOver(dir: string, owner: FileOwner | null, signal: AbortSignal): Promise<void> {
+  const uid = process.geteuid?.() ?? 0;
+  if (owner === null || owner.uid === uid) return;
+  try {
+    await outputOf(["chown", "-hR", `--from=${uid}`, `${owner.uid}:${owner.gid}`, "--", dir], { signal });
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new AirlockError(`giving the files to user ${owner.uid} failed`, {
+      code: "hand-over-failed",
+      reason: "runtime",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,226 @@
+import { chmod, chown, lstat, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
+import { outputOf } from "@airlock/process";
+import type {
+  FileOwner,
+  ReadOnlyFile,
+  TreeEntry,
+  WalkOptions,
+  WorkspaceFile,
+  WorkspacePlan,
+} from "../contract/index.ts";
+import { errorCode } from "../host/error-code.ts";
+import { copyTree } from "./copy-tree.ts";
+import { DiskBound } from "./disk-bound.ts";
+import { isMountablePath, mountDiskImage, mountOverlay, unmountBelow } from "./mounts.ts";
+import type { MountCapabilities } from "./probe-mounts.ts";
+import { putFile } from "./put-file.ts";
+import { placeReadOnlyFiles } from "./read-only-files.ts";
+import type { Trash } from "./trash.ts";
+import { readFileBeneath, walkBeneath, withParentBeneath } from "./walk-tree.ts";
+
+export interface HostWorkspacePlace extends MountCapabilities {
+  /** The job's own directory; exists and is empty but for a marker. */
+  readonly dir: string;
+  /** Of all files; `null`: this process. */
+  readonly owner: FileOwner | null;
+  readonly keep: boolean;
+  readonly trash: Trash;
+}
+
+export interface HostWorkspaceContent extends WorkspacePlan {
+  /** Limits what workspace and layers can hold, where the host can do that. `undefined`: no limit. */
+  readonly diskBytes: number | undefined;
+}
+
+/** Where the workspace's own bytes go: the job's directory, or a file system of limited size in it. */
+interface Storage {
+  readonly dir: string;
+  readonly layersDir: string | null;
+  readonly disk: DiskBound | null;
+}
+
+const teardownMs = 60_000;
+
+/** A workspace on this host's disk: what steps share, and beside it what they can't change. */
+export class HostWorkspace implements AsyncDisposable {
+  /** Mounted at `/data`, writable. */
+  readonly dir: string;
+  /** Mounted at `/airlock`, read-only. */
+  readonly readOnlyDir: string;
+  /**
+   * On the workspace's own bounded file system, but not in the workspace: for what steps write elsewhere, so that one
+   * bound holds for both. `null`: the workspace has no file system of its own.
+   */
+  readonly layersDir: string | null;
+  /** `null`: the workspace has no file system of its own. */
+  readonly disk: DiskBound | null;
+  /** How it was made, one sentence each. */
+  readonly notes: readonly string[];
+  readonly #place: HostWorkspacePlace;
+  #disposing: Promise<void> | undefined;
+
+  private constructor(place: HostWorkspacePlace, dir: string, storage: Storage, notes: readonly string[]) {
+    this.#place = place;
+    this.dir = dir;
+    this.readOnlyDir = join(place.dir, "read-only");
+    this.layersDir = storage.layersDir;
+    this.disk = storage.disk;
+    this.notes = notes;
+  }
+
+  /** @throws {AirlockError} reason `checkout-invalid` or `runtime`; nothing is left then. */
+  static async create(
+    place: HostWorkspacePlace,
+    content: HostWorkspaceContent,
+    signal: AbortSignal,
+  ): Promise<HostWorkspace> {
+    const notes: string[] = [];
+    try {
+      const storage = await openStorage(place, content.diskBytes, notes, signal);
+      const dir = await writableTree(place, content.checkout, storage, notes, signal);
+      // Steps run as the user that their image names.
+      await chmod(dir, 0o777);
+      if (place.owner) await chown(dir, place.owner.uid, place.owner.gid);
+      const workspace = new HostWorkspace(place, dir, storage, notes);
+      await mkdir(workspace.readOnlyDir);
+      await chmod(workspace.readOnlyDir, 0o755);
+      placeReadOnlyFiles(workspace.readOnlyDir, content.readOnlyFiles);
+      await workspace.putFiles(content.files, signal);
+      return workspace;
+    } catch (error) {
+      await discard(place);
+      throw error;
+    }
+  }
+
+  /** Places files below `/airlock` until they are disposed. */
+  placeReadOnlyFiles(files: readonly ReadOnlyFile[]): Disposable {
+    return placeReadOnlyFiles(this.readOnlyDir, files);
+  }
+
+  async putFiles(files: readonly WorkspaceFile[], signal: AbortSignal): Promise<void> {
+    for (const file of files) {
+      signal.throwIfAborted();
+      await putFile(this.dir, file, this.#place.owner);
+    }
+  }
+
+  readFile(path: string, maximumBytes: number): Promise<Buffer | null> {
+    return readFileBeneath(this.dir, path, maximumBytes);
+  }
+
+  async removeFile(path: string): Promise<void> {
+    await withParentBeneath(this.dir, path, (place) =>
+      rm(place, { force: true }).catch((error: unknown) => {
+        // A directory is not a file to remove.
+        if (!["EISDIR", "ERR_FS_EISDIR"].includes(errorCode(error) ?? "")) throw error;
+      }),
+    );
+  }
+
+  walk<State>(path: string, options: WalkOptions<State>): AsyncIterable<TreeEntry<State>> {
+    return walkBeneath(this.dir, path, options);
+  }
+
+  /** Unmounts and removes everything, unless the workspace is kept. Nothing of the job may run any more. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposing ??= this.#place.keep ? Promise.resolve() : discard(this.#place);
+    return this.#disposing;
+  }
+}
+
+async function discard({ dir, trash }: HostWorkspacePlace): Promise<void> {
+  // A time limit of its own: the job's signal may be aborted already.
+  await unmountBelow(dir, AbortSignal.timeout(teardownMs));
+  await trash.add(dir);
+}
+
+async function openStorage(
+  { dir: jobDir, mountsVisible, keep, owner }: HostWorkspacePlace,
+  diskBytes: number | undefined,
+  notes: string[],
+  signal: AbortSignal,
+): Promise<Storage> {
+  const unbounded = { dir: jobDir, layersDir: null, disk: null };
+  if (diskBytes === undefined) return unbounded;
+  const limit = `the limit of ${formatBytes(diskBytes)}`;
+  if (!mountsVisible || keep) {
+    const why = keep ? "workspaces are kept as plain directories" : "it does not see mounts of this executor";
+    notes.push(`${limit} is left to the runtime: ${why}`);
+    return unbounded;
+  }
+  const dir = join(jobDir, "disk");
+  try {
+    await mountDiskImage(join(jobDir, "disk.img"), diskBytes, dir, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    notes.push(`${limit} is left to the runtime: ${errorMessage(error)}`);
+    return unbounded;
+  }
+  const layersDir = join(dir, "layers");
+  await mkdir(layersDir, { mode: owner ? 0o711 : 0o700 });
+  notes.push(`a file system of ${formatBytes(diskBytes)}`);
+  return { dir, layersDir, disk: new DiskBound(dir, diskBytes) };
+}
+
+/** A writable tree that looks like the checkout: a layer above it in milliseconds where that works, else a copy. */
+async function writableTree(
+  place: HostWorkspacePlace,
+  checkout: string | null,
+  storage: Storage,
+  notes: string[],
+  signal: AbortSignal,
+): Promise<string> {
+  if (checkout === null) {
+    const dir = join(storage.dir, "data");
+    await mkdir(dir);
+    return dir;
+  }
+  const dir = await layerAbove(place, checkout, storage, notes, signal);
+  if (place.owner !== null && !(await belongsTo(checkout, place.owner))) {
+    const { uid, gid } = place.owner;
+    await outputOf(["chown", "-hR", `${uid}:${gid}`, "--", dir], { signal });
+  }
+  return dir;
+}
+
+async function layerAbove(
+  { dir: jobDir, overlays, keep }: HostWorkspacePlace,
+  checkout: string,
+  storage: Storage,
+  notes: string[],
+  signal: AbortSignal,
+): Promise<string> {
+  // What is kept is to be found without a mount.
+  if (overlays && !keep && isMountablePath(checkout) && isMountablePath(jobDir)) {
+    const target = join(jobDir, "data");
+    try {
+      await mountOverlay(checkout, storage.dir, target, signal);
+      return target;
+    } catch (error) {
+      signal.throwIfAborted();
+      await rm(target, { recursive: true, force: true });
+      notes.push(`the checkout is copied: ${errorMessage(error)}`);
+    }
+  }
+  const copy = join(storage.dir, "data");
+  try {
+    await copyTree(checkout, copy, signal);
+    return copy;
+  } catch (cause) {
+    if (storage.disk === null || !/No space left/.test(errorMessage(cause))) throw cause;
+    throw new AirlockError("the checkout does not fit into the workspace", {
+      code: "checkout-invalid",
+      reason: "checkout-invalid",
+      hint: "The workspace is full: ask for more with resources.disk.",
+      cause,
+    });
+  }
+}
+
+async function belongsTo(path: string, owner: FileOwner): Promise<boolean> {
+  const { uid, gid } = await lstat(path);
+  return uid === owner.uid && gid === owner.gid;
+}

@@ -1,0 +1,139 @@
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Abortable, FileOwner, SandboxPlan } from "../contract/index.ts";
+import { errorCode } from "../host/error-code.ts";
+import { HostWorkspace } from "./host-workspace.ts";
+import { unmountBelow } from "./mounts.ts";
+import { type MountCapabilities, probeMounts } from "./probe-mounts.ts";
+import { Trash } from "./trash.ts";
+
+export interface WorkspaceOptions {
+  /** Absolute path, made when needed. Several executors may share it: each has a directory named after its owner. */
+  readonly dir: string;
+  /** Whether workspaces are mounts. Default: `auto`, which finds out what works. */
+  readonly mounts?: "auto" | "always" | "never";
+  /** Leaves workspaces as plain directories when their sandbox is gone, for people to look at. Default: false. */
+  readonly keep?: boolean;
+  /** Told about what could not be removed yet; it is tried again. Default: not told. */
+  readonly onProblem?: (problem: string) => void;
+}
+
+export interface HostWorkspacesOptions extends WorkspaceOptions {
+  /** Whether sandboxes find a file of this host where this process sees it. Asked once. */
+  readonly findsHostFile: (file: string, signal: AbortSignal) => Promise<boolean>;
+  /** Default: found out by mounting and looking, as far as `mounts` says so. */
+  readonly capabilities?: MountCapabilities;
+}
+
+/** Marks a workspace that is to stay. */
+const keptMarker = "kept";
+/** Time for what was removed from its place to be removed from the disk, at the end. The next start finds the rest. */
+const trashMs = 10_000;
+
+/** Workspaces on this host's disk, for runtimes whose sandboxes share it. */
+export class HostWorkspaces {
+  readonly #options: HostWorkspacesOptions;
+  readonly #trashes = new Map<string, Trash>();
+  #capabilities: Promise<MountCapabilities> | undefined;
+
+  constructor(options: HostWorkspacesOptions) {
+    this.#options = options;
+  }
+
+  /** How workspaces are made here. Found out once; a failure is not remembered. */
+  capabilities(signal: AbortSignal): Promise<MountCapabilities> {
+    const { dir, mounts = "auto", findsHostFile, capabilities } = this.#options;
+    if (capabilities) return Promise.resolve(capabilities);
+    this.#capabilities ??= mkdir(dir, { recursive: true, mode: 0o711 })
+      .then(() => probeMounts({ setting: mounts, probeDir: join(dir, `.probe-${process.pid}`), findsHostFile, signal }))
+      .catch((error: unknown) => {
+        this.#capabilities = undefined;
+        throw error;
+      });
+    return this.#capabilities;
+  }
+
+  /** What is slower or weaker here than it could be, for `RuntimeDescription.notes`. */
+  async notes(signal: AbortSignal): Promise<readonly string[]> {
+    const { mountsVisible, overlays } = await this.capabilities(signal);
+    if (overlays) return [];
+    const copies = "Each job copies its checkout into its workspace";
+    if (mountsVisible) return [`${copies}; run the executor as root on a file system that overlayfs can use.`];
+    return [
+      `${copies}, and the limit of its disk is only watched: sandboxes do not see what this executor mounts; run it as root, where the engine sees its mounts.`,
+    ];
+  }
+
+  /**
+   * Makes the workspace of a plan. On failure nothing is left of it.
+   * @param owner of its files on the host; `null`: this process.
+   * @throws {AirlockError} reason `checkout-invalid` or `runtime`.
+   */
+  async create(plan: SandboxPlan, owner: FileOwner | null, { signal }: Abortable): Promise<HostWorkspace> {
+    const { keep = false } = this.#options;
+    const capabilities = await this.capabilities(signal);
+    const dir = join(this.#ownerDir(plan.owner), plan.id);
+    // Root of a sandbox may be another user here, who has to get through to what is mounted; names can't be listed.
+    await mkdir(dir, { recursive: true, mode: 0o711 });
+    if (keep) await writeFile(join(dir, keptMarker), "");
+    return await HostWorkspace.create(
+      { ...capabilities, dir, owner, keep, trash: this.#trash(plan.owner) },
+      { ...plan.workspace, diskBytes: plan.limits.diskBytes },
+      signal,
+    );
+  }
+
+  /** Removes the workspaces of `owner` that are not in `keep`; a sentence for each. Call it when their processes are gone. */
+  async collect(owner: string, keep: ReadonlySet<string>, { signal }: Abortable): Promise<readonly string[]> {
+    const dir = this.#ownerDir(owner);
+    const details: string[] = [];
+    for (const id of await namesIn(dir)) {
+      const workspace = join(dir, id);
+      if (id.startsWith(".") || keep.has(id) || (await exists(join(workspace, keptMarker)))) continue;
+      signal.throwIfAborted();
+      await unmountBelow(workspace, signal);
+      await this.#trash(owner).add(workspace);
+      details.push(`removed the workspace ${id}`);
+    }
+    if (await exists(dir)) await this.#trash(owner).sweep();
+    return details;
+  }
+
+  async close(): Promise<void> {
+    const bound = AbortSignal.timeout(trashMs);
+    await Promise.all([...this.#trashes.values()].map((trash) => trash.settled(bound)));
+  }
+
+  #ownerDir(owner: string): string {
+    return join(this.#options.dir, owner);
+  }
+
+  #trash(owner: string): Trash {
+    const known = this.#trashes.get(owner);
+    if (known) return known;
+    const trash = new Trash({
+      // Ids of sandboxes have no dots.
+      dir: join(this.#ownerDir(owner), ".trash"),
+      onProblem: (dir, problem) => this.#options.onProblem?.(`${dir} is not removed yet: ${problem}`),
+    });
+    this.#trashes.set(owner, trash);
+    return trash;
+  }
+}
+
+async function namesIn(dir: string): Promise<readonly string[]> {
+  return await readdir(dir).catch((error: unknown) => {
+    if (errorCode(error) === "ENOENT") return [];
+    throw error;
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    (error: unknown) => {
+      if (errorCode(error) === "ENOENT") return false;
+      throw error;
+    },
+  );
+}

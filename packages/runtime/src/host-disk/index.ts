@@ -1,0 +1,11 @@
+// What other programs of this host need to work with trees that hostile code may have written.
+export * from "./copy-tree.ts";
+export * from "./file-owner.ts";
+export { HostDiskSandbox, type StepRunner } from "./host-disk-sandbox.ts";
+export type { HostWorkspace } from "./host-workspace.ts";
+export { HostWorkspaces, type WorkspaceOptions } from "./host-workspaces.ts";
+export * from "./mounts.ts";
+export { type MountCapabilities, probeMounts } from "./probe-mounts.ts";
+export * from "./remove-tree.ts";
+export * from "./trash.ts";
+export { walkBeneath } from "./walk-tree.ts";

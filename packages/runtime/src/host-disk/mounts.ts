@@ -1,0 +1,91 @@
+import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pause } from "@airlock/async";
+import { AirlockError, errorMessage } from "@airlock/job";
+import { outputOf } from "@airlock/process";
+import { readMounts } from "../host/mounts.ts";
+
+/**
+ * Stacks a writable layer, kept below `storageDir`, on a tree that stays as it is. Needs root.
+ * @throws {AirlockError} code `mount-failed`.
+ */
+export async function mountOverlay(
+  lower: string,
+  storageDir: string,
+  target: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const upper = join(storageDir, "upper");
+  const work = join(storageDir, "work");
+  await Promise.all([upper, work, target].map((dir) => mkdir(dir, { recursive: true })));
+  // redirect_dir: without it a directory of the repository could not be renamed in the workspace.
+  const options = `nosuid,nodev,redirect_dir=on,index=off,metacopy=off,lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+  await run("mount", ["-t", "overlay", "-o", options, "overlay", target], signal);
+}
+
+/**
+ * Makes a file system of exactly this size in a sparse file and mounts it. What is written to it can't fill the host's
+ * disk, neither with bytes nor with empty files, of which it holds one for every 8 KiB. Needs root.
+ * @throws {AirlockError} code `mount-failed`.
+ */
+export async function mountDiskImage(file: string, bytes: number, target: string, signal: AbortSignal): Promise<void> {
+  await writeFile(file, "", { mode: 0o600 });
+  await truncate(file, bytes);
+  await mkdir(target, { recursive: true });
+  // No journal, no reserve, no room to grow, two copies of the superblock: the file system lives as long as the job.
+  const features = "^has_journal,^resize_inode,sparse_super2";
+  const bytesPerInode = bytes < 512 * 2 ** 20 ? "4096" : "8192";
+  const format = ["-b", "4096", "-i", bytesPerInode, "-m0", "-O", features];
+  const quick = ["-E", "nodiscard,lazy_itable_init=1,packed_meta_blocks=1"];
+  await run("mkfs.ext4", ["-q", "-F", ...format, ...quick, file], signal);
+  // noinit_itable: else the kernel writes zeros over all inode tables in the background, hundreds of megabytes a job.
+  await run("mount", ["-o", "loop,noatime,nosuid,nodev,noinit_itable", file, target], signal);
+  await rm(join(target, "lost+found"), { recursive: true, force: true });
+}
+
+/**
+ * Unmounts everything at and below a directory, the last mounted first. Loop devices go with their mounts.
+ * @returns how many mounts there were.
+ * @throws {AirlockError} code `mount-failed`.
+ */
+export async function unmountBelow(dir: string, signal: AbortSignal): Promise<number> {
+  const points = (await readMounts())
+    .map(({ path }) => path)
+    .filter((path) => path === dir || path.startsWith(`${dir}/`))
+    .reverse();
+  for (const point of points) await unmount(point, signal);
+  return points.length;
+}
+
+async function unmount(point: string, signal: AbortSignal): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      // At last lazily: what still holds it open loses its name, and the kernel frees it with the holder.
+      await run("umount", attempt < 5 ? ["--", point] : ["-l", "--", point], signal);
+      return;
+    } catch (error) {
+      if (/not mounted|no mount point/.test(errorMessage(error))) return;
+      if (attempt >= 5) throw error;
+    }
+    await pause(50 * 2 ** attempt, signal);
+    signal.throwIfAborted();
+  }
+}
+
+async function run(program: string, args: readonly string[], signal: AbortSignal): Promise<void> {
+  try {
+    await outputOf([program, ...args], { signal });
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new AirlockError("changing the mounts of this machine failed", {
+      code: "mount-failed",
+      reason: "runtime",
+      cause,
+    });
+  }
+}
+
+/** Whether a path can stand in mount options, where commas and colons separate. */
+export function isMountablePath(path: string): boolean {
+  return !/[,:\\\s]/.test(path);
+}

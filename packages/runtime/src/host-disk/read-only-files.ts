@@ -1,0 +1,54 @@
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { AirlockError } from "@airlock/job";
+import type { ReadOnlyFile } from "../contract/index.ts";
+
+/**
+ * Writes files into the directory that a sandbox sees read-only at `/airlock`. Synchronously: they are few and small, the
+ * kernel answers from memory, and a step waits for them.
+ *
+ * The step's user is the image's and may be any, so every user may read them; directories can be passed through but not
+ * listed, so that only who knows a name finds a file.
+ * @throws {AirlockError} code `sandbox-misused` for a path that leaves the directory; `EEXIST` for one that is taken.
+ */
+export function placeReadOnlyFiles(dir: string, files: readonly ReadOnlyFile[]): Disposable {
+  const placed: string[] = [];
+  const remove = () => {
+    for (const path of placed) rmSync(path, { recursive: true, force: true });
+  };
+  try {
+    for (const file of files) {
+      checkPath(file.path);
+      const target = join(dir, file.path);
+      placed.push(target);
+      makeDirectories(dir, dirname(target), placed);
+      writeFileSync(target, file.content, { mode: 0o400, flag: "wx" });
+      // Regardless of the umask.
+      chmodSync(target, file.executable ? 0o555 : 0o444);
+    }
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  return { [Symbol.dispose]: remove };
+}
+
+function makeDirectories(root: string, dir: string, placed: string[]): void {
+  if (dir === root) return;
+  makeDirectories(root, dirname(dir), placed);
+  try {
+    mkdirSync(dir, { mode: 0o711 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return;
+    throw error;
+  }
+  placed.push(dir);
+  chmodSync(dir, 0o711);
+}
+
+function checkPath(path: string): void {
+  if (/^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/.test(path) && !path.split("/").some((part) => /^\.{1,2}$/.test(part))) {
+    return;
+  }
+  throw new AirlockError(`"${path}" can't be a path below /airlock`, { code: "sandbox-misused", reason: "runtime" });
+}
