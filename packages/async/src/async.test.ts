@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { limitBytes, onAbort, pause, readAtMost, startTimer, Wakeup } from "./index.ts";
+import { limitBytes, onAbort, pause, readAtMost, startDeadline, startTimer, Wakeup } from "./index.ts";
 
 const day = 24 * 3_600_000;
 const listenersOf = (signal: AbortSignal) => getEventListeners(signal, "abort").length;
@@ -47,6 +47,26 @@ describe("startTimer", () => {
     disposed[Symbol.dispose]();
     vi.advanceTimersByTime(1000 * day);
     expect(callback).not.toHaveBeenCalled();
+  });
+});
+
+describe("startDeadline", () => {
+  it("aborts with its own reason after the time, however long, and with the outer reason before that", () => {
+    const late = startDeadline(50 * day, () => new Error("late"));
+    const outer = new AbortController();
+    const stopped = startDeadline(50 * day, () => new Error("late"), outer.signal);
+    vi.advanceTimersByTime(50 * day - 1);
+    expect(late.signal.aborted).toBe(false);
+    outer.abort(new Error("outer"));
+    vi.advanceTimersByTime(1);
+    expect([late.signal.reason, stopped.signal.reason]).toEqual([new Error("late"), new Error("outer")]);
+  });
+
+  it("does not abort after it was disposed", () => {
+    const deadline = startDeadline(1000, () => new Error("late"));
+    deadline[Symbol.dispose]();
+    vi.advanceTimersByTime(2000);
+    expect([deadline.signal.aborted, vi.getTimerCount()]).toEqual([false, 0]);
   });
 });
 

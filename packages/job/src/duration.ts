@@ -1,5 +1,8 @@
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+/** The longest duration that settings and job files take, 365 days, unless a setting has a limit of its own. */
+export const maximumDurationMs = 365 * 86_400_000;
+
 /**
  * Parses a duration as Go writes them, with days added: `90s`, `1h30m`, `1.5h`, `250ms`, `0`. Returns whole
  * milliseconds, or `undefined` when the text is no duration.

@@ -1,7 +1,7 @@
 export { assertNever } from "./assert-never.ts";
 export { formatBytes, parseBytes } from "./bytes.ts";
 export { closestWord } from "./closest-word.ts";
-export { formatDuration, parseDuration } from "./duration.ts";
+export { formatDuration, maximumDurationMs, parseDuration } from "./duration.ts";
 export { type AllowRule, type EgressPolicy, parseAllowRule } from "./egress-policy.ts";
 export type { ErrorCodeEntry } from "./error-codes/error-code-entry.ts";
 export { type ErrorCode, errorCodeGroups, httpStatusOfCode, isErrorCode } from "./error-codes/error-codes.ts";

@@ -212,6 +212,17 @@ describe("the executor's configuration", () => {
     ]);
   });
 
+  it("takes durations of a year, and names the variable of a longer one", () => {
+    const durations = describeVariables()
+      .flatMap(({ variables }) => variables)
+      .filter(({ values }) => values.startsWith("a duration"));
+    expect(durations.length).toBeGreaterThan(5);
+    for (const { name } of durations) {
+      expect(() => parseConfig({ ...minimal, [name]: "365d" })).not.toThrow();
+      expect(() => parseConfig({ ...minimal, [name]: "366d" })).toThrow(new RegExp(`${name}.* must be at most 365d`));
+    }
+  });
+
   it("describes every variable in one sentence, with the default that is used", () => {
     const variables = describeVariables().flatMap((group) => group.variables);
 

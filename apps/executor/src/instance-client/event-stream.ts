@@ -1,27 +1,32 @@
 import { ExecutorEvent } from "@airlock/api";
+import { createParser, type EventSourceMessage } from "eventsource-parser";
 
-/** The events of a server-sent event stream. Comments, other fields and events that are not ours are skipped. */
+/** An event is a few hundred bytes: a stream with more before an event's end is not one of events. */
+const maximumEventBytes = 1_000_000;
+
+/** The events of a server-sent event stream. Comments, other fields and events of other kinds are skipped. */
 export async function* executorEvents(stream: AsyncIterable<Buffer>): AsyncGenerator<ExecutorEvent> {
   const decoder = new TextDecoder();
-  let rest = "";
+  const messages: EventSourceMessage[] = [];
+  const parser = createParser({
+    onEvent: (message) => void messages.push(message),
+    onError: (error) => {
+      if (error.type === "max-buffer-size-exceeded") throw new Error("the event stream carries no events");
+    },
+    maxBufferSize: maximumEventBytes,
+  });
   for await (const bytes of stream) {
-    const blocks = (rest + decoder.decode(bytes, { stream: true })).replaceAll("\r\n", "\n").split("\n\n");
-    rest = blocks.pop() ?? "";
-    // An event is a few hundred bytes: something else talks here, and must not fill memory.
-    if (rest.length > 1_000_000) throw new Error("the event stream carries no events");
-    for (const block of blocks) {
-      const event = parseEvent(block);
+    parser.feed(decoder.decode(bytes, { stream: true }));
+    for (const { data } of messages.splice(0)) {
+      const event = parseEvent(data);
       if (event) yield event;
     }
   }
 }
 
-function parseEvent(block: string): ExecutorEvent | undefined {
-  const data = block.split("\n").flatMap((line) => (line.startsWith("data:") ? [line.slice(5).trimStart()] : []));
-  if (data.length === 0) return undefined;
+function parseEvent(data: string): ExecutorEvent | undefined {
   try {
-    const parsed = ExecutorEvent.safeParse(JSON.parse(data.join("\n")));
-    return parsed.success ? parsed.data : undefined;
+    return ExecutorEvent.safeParse(JSON.parse(data)).data;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

@@ -128,6 +128,14 @@ it("reads events however they are cut", async () => {
   }
 });
 
+it("ends at a stream that carries something else than events", async () => {
+  const pieces = Array.from({ length: 3 }, () => Buffer.alloc(500_000, "x"));
+  const read = async () => {
+    for await (const _ of executorEvents(cut(pieces))) throw new Error("an event was read");
+  };
+  await expect(read()).rejects.toThrow("carries no events");
+});
+
 async function* cut(pieces: readonly Buffer[]) {
   yield* pieces;
 }

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { pause } from "@airlock/async";
 import { isPassing } from "./instance-error.ts";
 
 export interface RetryOptions {
@@ -21,7 +21,7 @@ export async function retry<T>(attempt: () => Promise<T>, options: RetryOptions)
       if (!isPassing(error)) throw error;
       options.onFailure?.(error);
       const delayMs = Math.min(maximumDelayMs, firstDelayMs * 2 ** Math.min(failures, 20)) * (0.75 + Math.random() / 2);
-      await sleep(delayMs, undefined, { signal });
+      await pause(delayMs, signal);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { pause } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import type { Runtime } from "@airlock/runtime";
 import { type Trash, unmountBelow } from "@airlock/runtime/host-disk";
@@ -33,10 +33,7 @@ export class Janitor {
 
   /** Rounds at the interval until the signal ends it. */
   async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await sleep(this.#options.intervalMs, undefined, { signal }).catch(() => {});
-      if (!signal.aborted) await this.round(signal);
-    }
+    while (await pause(this.#options.intervalMs, signal)) await this.round(signal);
   }
 
   /** One round; whether nothing failed. A part that fails is logged and tried again in the next; the others go on. */

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { onAbort, startTimer } from "@airlock/async";
 import { formatDuration } from "@airlock/job";
 import type { Logger } from "pino";
 import type { JobOptions } from "../config/options.ts";
@@ -70,10 +71,10 @@ export interface DeliveryContext {
 export async function deliverLog(log: JobLog, outcome: JobOutcome, context: DeliveryContext): Promise<void> {
   const { outer, deliveryTimeoutMs, logger, countIncompleteLog } = context;
   const over = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
+  let timer: Disposable | undefined;
   const endAfter = (ms: number) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => over.abort(new Error(`not done after ${formatDuration(ms)}`)), ms);
+    timer?.[Symbol.dispose]();
+    timer = startTimer(ms, () => over.abort(new Error(`not done after ${formatDuration(ms)}`)));
   };
   const onStop = () => {
     const { kind, reason } = { reason: null, ...outcomeOfError(undefined, outer) };
@@ -84,11 +85,9 @@ export async function deliverLog(log: JobLog, outcome: JobOutcome, context: Deli
   };
   endAfter(Math.max(handBackLogMs, deliveryTimeoutMs));
   if (outcome.kind === "abandoned") over.abort(outer.reason);
-  if (outer.aborted) onStop();
-  outer.addEventListener("abort", onStop, { once: true });
+  using _listener = onAbort(outer, onStop);
   const delivery = await log.finish(over.signal);
-  outer.removeEventListener("abort", onStop);
-  clearTimeout(timer);
+  timer?.[Symbol.dispose]();
   if (delivery.kind === "delivered" || outcome.kind === "abandoned") return;
   countIncompleteLog();
   logger.warn({ problem: delivery.problem }, "a part of the job's log was not delivered; its result stands");

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
+import { pause } from "@airlock/async";
 import { errorMessage, formatDuration } from "@airlock/job";
 import type { EgressDenial, Runtime, Sandbox } from "@airlock/runtime";
 import type { Logger } from "pino";
@@ -16,7 +16,7 @@ import type { Checkout, JobDirectories, JobDirectory } from "../workspace/job-di
 import { noCertificates, stepCertificates } from "../workspace/scripts/step-certificates.ts";
 import { deliverLog, jobSecrets, openJobLog } from "./deliver-log.ts";
 import type { EgressEnforcement } from "./egress-plan.ts";
-import { startDeadline } from "./job-deadline.ts";
+import { startJobDeadline } from "./job-deadline.ts";
 import { jobFiles } from "./job-files.ts";
 import { type JobOutcome, outcomeOfError } from "./job-outcome.ts";
 import { type JobPlan, planJob } from "./job-plan.ts";
@@ -71,7 +71,7 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
     let signal = outer;
     try {
       const plan = planJob(input, options, dependencies.enforcement);
-      using deadline = startDeadline(plan.timeoutMs, outer);
+      using deadline = startJobDeadline(plan.timeoutMs, outer);
       signal = deadline.signal;
       const ledger = new StepLedger(plan.steps.map((step) => step.name));
       const context = { ...run, plan, directory, log, ledger, signal, sandboxes };
@@ -241,7 +241,7 @@ async function tearDown(held: readonly AsyncDisposable[], log: JobLog, logger: L
 async function within(ms: number, work: PromiseLike<void>): Promise<void> {
   const over = new AbortController();
   try {
-    const timeout = sleep(ms, undefined, { signal: over.signal }).then(() => {
+    const timeout = pause(ms, over.signal).then(() => {
       throw new Error(`not done after ${formatDuration(ms)}`);
     });
     await Promise.race([work, timeout]);

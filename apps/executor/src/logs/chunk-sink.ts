@@ -1,9 +1,7 @@
 import { LogConflict, maxChunkBytes } from "@airlock/api";
-import { errorMessage } from "@airlock/job";
 import { InstanceError } from "../instance-client/instance-error.ts";
 import type { OutgoingLogEvent } from "../instance-client/log-batch-json.ts";
-import { retry } from "../instance-client/retry.ts";
-import { DeliveryPatience } from "./delivery-patience.ts";
+import { type AfterRound, LogDeliveryLoop } from "./log-delivery.ts";
 import type { LogDelivery, LogEntryHeader, LogSink, OutputStream } from "./log-sink.ts";
 import { LogSpool, type SpooledEvent } from "./log-spool.ts";
 
@@ -24,25 +22,21 @@ export interface ChunkSinkOptions {
 export class ChunkSink implements LogSink {
   readonly #send: SendLogs;
   readonly #spool: LogSpool;
-  readonly #patience: DeliveryPatience;
+  readonly #delivery: LogDeliveryLoop;
   readonly #offsets = new Map<number, number>();
-  readonly #stop = new AbortController();
-  readonly #loop: Promise<void>;
   #entries = 0;
-  #finishing = false;
-  #problem: string | undefined;
-  #waiting: { readonly resolve: () => void; readonly untilBytes: number } | undefined;
+  #lastSent = Number.NEGATIVE_INFINITY;
+  /** Output in memory that ends the wait between two batches. */
+  #dueBytes = 0;
 
   constructor(send: SendLogs, spillFile: string, { refusedMs = 30_000 }: ChunkSinkOptions = {}) {
     this.#send = send;
-    this.#patience = new DeliveryPatience(refusedMs);
     this.#spool = new LogSpool(spillFile);
-    this.#stop.signal.addEventListener("abort", () => this.#wake(), { once: true });
-    this.#loop = this.#deliver().catch((error: unknown) => {
-      this.#problem = errorMessage(error);
-      // Nobody empties the spool any more: whoever waits for room must not wait for ever.
-      this.#stop.abort(error);
-      return this.#discard();
+    this.#delivery = new LogDeliveryLoop({
+      round: (finishing, signal) => this.#sendDue(finishing, signal),
+      refusedMs,
+      // Nothing empties the spool any more: a writer that waits for room must not wait forever.
+      onFailed: () => this.#discard(),
     });
   }
 
@@ -56,7 +50,7 @@ export class ChunkSink implements LogSink {
   }
 
   append(entryId: number, stream: OutputStream, bytes: Buffer): void | Promise<void> {
-    if (this.#problem !== undefined) return;
+    if (this.#delivery.hasFailed) return;
     const room = this.#spool.append(entryId, stream, bytes);
     this.#wakeWhenDue();
     return room;
@@ -68,54 +62,32 @@ export class ChunkSink implements LogSink {
   }
 
   async finish(signal: AbortSignal): Promise<LogDelivery> {
-    this.#finishing = true;
-    this.#patience.start();
-    this.#wake();
-    const abort = () => this.#stop.abort(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort, { once: true });
-    await this.#loop;
-    signal.removeEventListener("abort", abort);
+    const delivery = await this.#delivery.finish(signal);
     await this.#spool[Symbol.asyncDispose]();
-    if (this.#spool.lostBytes > 0) this.#problem ??= `${this.#spool.lostBytes} bytes could not be kept on the disk`;
-    return this.#problem === undefined ? { kind: "delivered" } : { kind: "incomplete", problem: this.#problem };
+    const { lostBytes } = this.#spool;
+    if (delivery.kind === "incomplete" || lostBytes === 0) return delivery;
+    return { kind: "incomplete", problem: `${lostBytes} bytes could not be kept on the disk` };
   }
 
-  async #deliver(): Promise<void> {
-    const { signal } = this.#stop;
-    let lastSent = Number.NEGATIVE_INFINITY;
-    while (!(this.#finishing && this.#spool.isEmpty)) {
-      signal.throwIfAborted();
-      if (this.#spool.isEmpty) {
-        await this.#pause(null, 0);
-        continue;
-      }
-      const wait = lastSent + flushIntervalMs - performance.now();
-      if (wait > 0 && !this.#finishing && this.#spool.memoryBytes < maxChunkBytes) {
-        await this.#pause(wait, maxChunkBytes);
-        continue;
-      }
-      lastSent = performance.now();
-      const events = (await this.#spool.take(maximumBatchEvents, maximumBatchBytes)).map((event) => this.#place(event));
-      if (events.length > 0) await this.#sendBatch(events, signal);
+  async #sendDue(finishing: boolean, signal: AbortSignal): Promise<AfterRound> {
+    if (this.#spool.isEmpty) return finishing ? "delivered" : this.#waitFor(0, Number.POSITIVE_INFINITY);
+    const waitMs = this.#lastSent + flushIntervalMs - performance.now();
+    if (waitMs > 0 && !finishing && this.#spool.memoryBytes < maxChunkBytes) {
+      return this.#waitFor(maxChunkBytes, waitMs);
     }
+    this.#lastSent = performance.now();
+    const events = (await this.#spool.take(maximumBatchEvents, maximumBatchBytes)).map((event) => this.#place(event));
+    if (events.length > 0) await this.#sendBatch(events, signal);
+    return { waitMs: 0 };
   }
 
-  /** Waits for this time, or until this much output is there, or the log ends. */
-  async #pause(ms: number | null, untilBytes: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#waiting = { resolve, untilBytes };
-      if (ms !== null) setTimeout(resolve, ms);
-    });
-    this.#waiting = undefined;
+  #waitFor(dueBytes: number, waitMs: number): AfterRound {
+    this.#dueBytes = dueBytes;
+    return { waitMs };
   }
 
   #wakeWhenDue(): void {
-    if (this.#waiting && this.#spool.memoryBytes >= this.#waiting.untilBytes) this.#wake();
-  }
-
-  #wake(): void {
-    this.#waiting?.resolve();
+    if (this.#spool.memoryBytes >= this.#dueBytes) this.#delivery.wake();
   }
 
   /** Gives a chunk its offset; the order in which chunks are taken is the order in the log. */
@@ -129,14 +101,12 @@ export class ChunkSink implements LogSink {
 
   async #sendBatch(events: OutgoingLogEvent[], signal: AbortSignal): Promise<void> {
     try {
-      await retry(() => this.#send(events, signal), {
-        signal,
-        onFailure: (error) => {
+      await this.#delivery.send(
+        () => this.#send(events, signal),
+        () => {
           this.#spool.spilling = true;
-          this.#patience.failed(error);
         },
-      });
-      this.#patience.succeeded();
+      );
       this.#spool.spilling = false;
     } catch (error) {
       signal.throwIfAborted();

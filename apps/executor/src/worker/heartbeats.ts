@@ -1,3 +1,4 @@
+import { Wakeup } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import type { Logger } from "pino";
 import type { InstanceClient } from "../instance-client/instance-client.ts";
@@ -22,7 +23,7 @@ export interface HeartbeatOptions {
 /** Keeps the leases of all running jobs, and brings what the instance wants stopped. */
 export class Heartbeats {
   readonly #options: HeartbeatOptions;
-  #wake: () => void = () => {};
+  readonly #wakeup = new Wakeup();
   #lastSuccess: number | null = null;
   #failing = false;
   #isUrgent = false;
@@ -38,12 +39,11 @@ export class Heartbeats {
 
   /** Sends them until the signal ends it. */
   async run(signal: AbortSignal): Promise<void> {
-    signal.addEventListener("abort", () => this.#wake(), { once: true });
     let sentAt = performance.now();
     while (!signal.aborted) {
       const dueIn = sentAt + this.#intervalMs() - performance.now();
       if (dueIn > 0 && !this.#isUrgent) {
-        await this.#pause(dueIn);
+        await this.#wakeup.wait(dueIn, signal);
         continue;
       }
       this.#isUrgent = false;
@@ -54,13 +54,13 @@ export class Heartbeats {
 
   /** A new job may want shorter intervals. */
   reschedule(): void {
-    this.#wake();
+    this.#wakeup.wake();
   }
 
   /** Sends the next one now. */
   hurry(): void {
     this.#isUrgent = true;
-    this.#wake();
+    this.#wakeup.wake();
   }
 
   /** One heartbeat. A failed one says nothing about any job. */
@@ -100,13 +100,5 @@ export class Heartbeats {
   #intervalMs(): number {
     const wanted = [...this.#options.running].flatMap(({ job }) => job.payload.airlock?.heartbeatIntervalMs ?? []);
     return Math.max(100, Math.min(defaultIntervalMs, ...wanted));
-  }
-
-  async #pause(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wake = resolve;
-    const timer = setTimeout(resolve, ms);
-    await promise;
-    clearTimeout(timer);
   }
 }

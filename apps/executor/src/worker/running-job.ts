@@ -1,3 +1,4 @@
+import { startTimer } from "@airlock/async";
 import type { DequeuedJob } from "../instance-client/dequeued-job.ts";
 import { JobStopped } from "../job/stop-reason.ts";
 
@@ -20,7 +21,7 @@ export class RunningJob implements Disposable {
   readonly #leaseMs: number | null;
   readonly #options: RunningJobOptions;
   #hasLapsed = false;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Disposable | undefined;
   #ended = false;
 
   /** `dequeuedAt`: when the instance handed the job out, on the clock of `performance.now()`. */
@@ -45,10 +46,10 @@ export class RunningJob implements Disposable {
   /** The lease counts from when the heartbeat was sent: the instance may have seen it at once. */
   renew(sentAt: number): void {
     if (this.#leaseMs === null || this.#lost.signal.aborted) return;
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
     this.#hasLapsed = false;
     const remainingMs = sentAt + this.#leaseMs - performance.now();
-    this.#timer = setTimeout(() => this.#lapse(sentAt), remainingMs);
+    this.#timer = startTimer(remainingMs, () => this.#lapse(sentAt));
   }
 
   #lapse(sentAt: number): void {
@@ -57,7 +58,8 @@ export class RunningJob implements Disposable {
     const text = "no heartbeat succeeded for as long as the lease lasts";
     if (remainingMs <= 0) this.#lose(text);
     else {
-      this.#timer = setTimeout(() => this.#lose(`${text}, and for as long as an instance is waited for`), remainingMs);
+      const lost = `${text}, and for as long as an instance is waited for`;
+      this.#timer = startTimer(remainingMs, () => this.#lose(lost));
       this.#options.onLapse();
     }
   }
@@ -92,6 +94,6 @@ export class RunningJob implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
   }
 }

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { type Deadline, onAbort, pause, startDeadline, startTimer } from "@airlock/async";
 import { errorMessage, formatDuration } from "@airlock/job";
 import type { Logger } from "pino";
 import type { WorkerOptions } from "../config/options.ts";
@@ -51,6 +51,7 @@ export class Worker {
   readonly #draining = new AbortController();
   readonly #heartbeats: Heartbeats;
   readonly #over = new AbortController();
+  readonly #timers = new DisposableStack();
   /** Aborted when stopped jobs must be handed back by now. */
   readonly #handBackOver = new AbortController();
   #events: Promise<void> | undefined;
@@ -90,7 +91,7 @@ export class Worker {
     if (drainTimeoutMs === 0) this.stopNow("the executor is shutting down");
     else if (drainTimeoutMs !== null) {
       const text = `the executor is shutting down and the job did not end within ${formatDuration(drainTimeoutMs)}`;
-      setTimeout(() => this.stopNow(text), drainTimeoutMs).unref();
+      this.#startTimer(drainTimeoutMs, () => this.stopNow(text));
     }
   }
 
@@ -98,7 +99,7 @@ export class Worker {
   stopNow(message: string): void {
     if (!this.#draining.signal.aborted) this.drain("stop");
     for (const running of this.#running) running.shutDown(message);
-    setTimeout(() => this.#handBackOver.abort(new Error("handing back took too long")), handBackMs).unref();
+    this.#startTimer(handBackMs, () => this.#handBackOver.abort(new Error("handing back took too long")));
   }
 
   /**
@@ -106,15 +107,15 @@ export class Worker {
    * @throws {InstanceError} when the instance does not take our credentials.
    */
   async run({ predecessorCollected }: { readonly predecessorCollected: boolean }): Promise<void> {
+    using _timers = this.#timers;
     if (!(await this.#waitForInstance())) return;
     const { options, logger, client } = this.#dependencies;
     logger.info({ executor: client.executorName, slots: options.slots }, "ready for jobs");
     const heartbeats = this.#heartbeats.run(this.#over.signal);
     await this.#giveBackPredecessors(predecessorCollected);
-    const retirement = this.#startRetirement();
+    this.#startRetirement();
     await this.#takeJobs();
     while (this.#ends.size > 0) await Promise.race(this.#ends);
-    clearTimeout(retirement);
     this.#over.abort(new Error("the worker is over"));
     await Promise.all([heartbeats, this.#events]);
   }
@@ -137,7 +138,7 @@ export class Worker {
           logger.warn({ error: errorMessage(error) }, "waiting for the instance");
           told = true;
         }
-        await sleep(told ? 1000 : 200, undefined, { signal }).catch(() => {});
+        await pause(told ? 1000 : 200, signal);
       }
     }
     return false;
@@ -169,10 +170,15 @@ export class Worker {
     }
   }
 
-  #startRetirement(): NodeJS.Timeout | undefined {
+  #startTimer(ms: number, callback: () => void): void {
+    // After the end of `run` there is nothing left to stop.
+    if (!this.#timers.disposed) this.#timers.use(startTimer(ms, callback));
+  }
+
+  #startRetirement(): void {
     const { maximumActiveMs } = this.#dependencies.options;
-    if (maximumActiveMs === 0) return undefined;
-    return setTimeout(() => this.drain("EXECUTOR_MAX_ACTIVE_TIME is over"), Math.min(maximumActiveMs, 2 ** 31 - 1));
+    if (maximumActiveMs === 0) return;
+    this.#startTimer(maximumActiveMs, () => this.drain("EXECUTOR_MAX_ACTIVE_TIME is over"));
   }
 
   async #takeJobs(): Promise<void> {
@@ -196,7 +202,7 @@ export class Worker {
       this.#slots.release();
       // An instance that holds requests open has made us wait already.
       const restMs = options.pollIntervalMs - (performance.now() - askedAt);
-      if (restMs > 0) await sleep(restMs, undefined, { signal }).catch(() => {});
+      if (restMs > 0) await pause(restMs, signal);
     }
   }
 
@@ -216,22 +222,16 @@ export class Worker {
     const { client, options, resources } = this.#dependencies;
     const { signal } = this.#draining;
     const wait = new AbortController();
-    let timer: NodeJS.Timeout | undefined;
-    const onDrain = () => {
+    using timers = new DisposableStack();
+    using _drain = onAbort(signal, () => {
       void this.#heartbeats.send(AbortSignal.timeout(pollGraceMs)).catch(() => {});
-      timer = setTimeout(() => wait.abort(signal.reason), pollGraceMs);
-    };
-    signal.addEventListener("abort", onDrain, { once: true });
-    try {
-      const { labels } = options;
-      const offer = { ...resources, version: executorVersion, labels, waitMs: longPollMs };
-      const job = await client.dequeue(offer, wait.signal);
-      this.#lastPollFailure = "";
-      return job;
-    } finally {
-      signal.removeEventListener("abort", onDrain);
-      clearTimeout(timer);
-    }
+      timers.use(startTimer(pollGraceMs, () => wait.abort(signal.reason)));
+    });
+    const { labels } = options;
+    const offer = { ...resources, version: executorVersion, labels, waitMs: longPollMs };
+    const job = await client.dequeue(offer, wait.signal);
+    this.#lastPollFailure = "";
+    return job;
   }
 
   #start(job: DequeuedJob): void {
@@ -274,7 +274,8 @@ export class Worker {
     metrics.countJob(outcome.kind, durationMs);
     jobLogger.info({ ...outcome, outcome: outcome.kind, kind: undefined, durationMs }, "job ended");
     try {
-      const report = await reportOutcome(client, job, outcome, this.#reportSignal(running));
+      using deadline = this.#startReportDeadline(running);
+      const report = await reportOutcome(client, job, outcome, deadline.signal);
       if (report.kind === "refused") jobLogger.warn({ error: errorMessage(report.error) }, "the job's end was refused");
     } catch (error) {
       jobLogger.error({ error: errorMessage(error) }, "the job's end could not be reported; its lease lapses");
@@ -285,9 +286,10 @@ export class Worker {
   }
 
   /** Reporting outlives cancellation, a drain and the instance's absence, but not the job's loss. */
-  #reportSignal(running: RunningJob): AbortSignal {
-    const timeout = AbortSignal.timeout(Math.max(handBackMs, this.#dependencies.options.deliveryTimeoutMs));
-    return AbortSignal.any([running.lost, this.#handBackOver.signal, timeout]);
+  #startReportDeadline(running: RunningJob): Deadline {
+    const ms = Math.max(handBackMs, this.#dependencies.options.deliveryTimeoutMs);
+    const outer = AbortSignal.any([running.lost, this.#handBackOver.signal]);
+    return startDeadline(ms, () => new Error(`not answered within ${formatDuration(ms)}`), outer);
   }
 
   /** Cancellations come at once on a stream; when it breaks, heartbeats bring them until it is back. */
@@ -311,7 +313,7 @@ export class Worker {
       } catch (error) {
         if (!signal.aborted) logger.debug({ error: errorMessage(error) }, "the event stream broke");
       }
-      await sleep(Math.min(10_000, 250 * 2 ** Math.min(failures, 10)), undefined, { signal }).catch(() => {});
+      await pause(Math.min(10_000, 250 * 2 ** Math.min(failures, 10)), signal);
     }
   }
 

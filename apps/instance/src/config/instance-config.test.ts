@@ -39,6 +39,11 @@ describe("parseConfig", () => {
     expect(() => parseConfig(both, {})).toThrow("AIRLOCK_SECRET_KEY and AIRLOCK_SECRET_KEY_FILE are both set");
   });
 
+  it.each(["AIRLOCK_JOB_RETENTION", "AIRLOCK_ARTIFACT_RETENTION"])("takes a century as %s and no longer", (name) => {
+    expect(() => parseConfig({ [name]: "36500d" }, {})).not.toThrow();
+    expect(() => parseConfig({ [name]: "36501d" }, {})).toThrow(`${name}: must be at most 36500d`);
+  });
+
   it("names every setting that is wrong", () => {
     const env = { AIRLOCK_TOKEN: "short", AIRLOCK_DATABASE_URL: "mysql://x", AIRLOCK_LOG_LEVEL: "loud" };
     expect(() => parseConfig(env, {})).toThrow(/AIRLOCK_DATABASE_URL.*AIRLOCK_TOKEN.*AIRLOCK_LOG_LEVEL/);

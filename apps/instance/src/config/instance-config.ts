@@ -67,11 +67,16 @@ const Size = z.string().transform((text, context) => {
   return bytes ?? 0;
 });
 
-/** `null` for 0: for ever. */
+/** 100 years. The database's calendar ends some thousand years ago. */
+const maximumPeriodMs = 36_500 * 86_400_000;
+
+/** `null` for 0: forever. */
 const Period = z.string().transform((text, context) => {
   const ms = parseDuration(text);
   if (ms === undefined)
     context.addIssue({ code: "custom", message: `"${text}" is not a duration, such as 12h or 30d` });
+  else if (ms > maximumPeriodMs)
+    context.addIssue({ code: "custom", message: "must be at most 36500d; 0 keeps everything forever" });
   return ms || null;
 });
 

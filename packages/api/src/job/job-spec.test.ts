@@ -56,6 +56,7 @@ describe("JobSpec", () => {
       /^resources\.memory: not a size/,
     ],
     ["zero CPUs", { ...minimal, resources: { cpus: 0 } }, /^resources\.cpus/],
+    ["a timeout of more than a year", { ...minimal, timeout: "366d" }, /^timeout: must be at most 365d/],
     ["a timeout of nothing", { ...minimal, timeout: "0s" }, /^timeout: not a duration/],
     ["an egress word that does not exist", { ...minimal, egress: "all" }, /^egress: must be "none", "public"/],
     ["an environment name with '='", { steps: [{ image: "a", run: "b", env: { "A=B": "x" } }] }, /^steps\[0\]\.env/],

@@ -1,4 +1,4 @@
-import { parseAllowRule, parseBytes, parseDuration } from "@airlock/job";
+import { maximumDurationMs, parseAllowRule, parseBytes, parseDuration } from "@airlock/job";
 import { z } from "zod";
 import { QueueName } from "../primitives/primitives.ts";
 import { isStorable, StoredText, unstorable } from "../primitives/stored-text.ts";
@@ -12,10 +12,11 @@ export const ByteSize = z
   )
   .meta({ examples: ["512Mi", "12G"] });
 
-/** A duration such as `90s` or `1h30m`, more than 0. */
+/** A duration such as `90s` or `1h30m`, more than 0 and at most 365 days. */
 export const Duration = z
   .string()
   .refine((text) => (parseDuration(text) ?? 0) > 0, "not a duration: write it as 90s, 30m or 1h30m")
+  .refine((text) => (parseDuration(text) ?? 0) <= maximumDurationMs, "must be at most 365d")
   .meta({ examples: ["90s", "30m"] });
 
 /** Limits of a whole job. A member left out is the executor's default. */

@@ -1,4 +1,4 @@
-import { parseBytes, parseDuration } from "@airlock/job";
+import { maximumDurationMs, parseBytes, parseDuration } from "@airlock/job";
 import { z } from "zod";
 
 /** A duration in the environment, as whole milliseconds. */
@@ -11,7 +11,8 @@ export const DurationMs = z
     }
     return ms ?? 0;
   })
-  .meta({ values: "a duration: `90s`, `30m`, `1h30m`" });
+  .refine((ms) => ms <= maximumDurationMs, "must be at most 365d")
+  .meta({ values: "a duration of at most a year: `90s`, `30m`, `1h30m`" });
 
 export function durationMs(fallback: string) {
   return z.string().default(fallback).pipe(DurationMs);

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { startTimer } from "@airlock/async";
 import { AirlockError, formatBytes, formatDuration } from "@airlock/job";
 import type { Git } from "../checkout/git.ts";
 import { Mutex } from "./mutex.ts";
@@ -186,15 +187,12 @@ export class Mirror {
       const grown = (await this.bytes()) - before;
       if (grown > maximumBytes) limit(`the repository is larger than ${formatBytes(maximumBytes)}`);
     }, watchIntervalMs);
-    const timer = setTimeout(
-      () => limit(`fetching the repository took longer than ${formatDuration(maximumMs)}`),
-      maximumMs,
-    );
+    const late = `fetching the repository took longer than ${formatDuration(maximumMs)}`;
+    using _timer = startTimer(maximumMs, () => limit(late));
     try {
       return await work(AbortSignal.any([outer, stop.signal]));
     } finally {
       clearInterval(watch);
-      clearTimeout(timer);
     }
   }
 

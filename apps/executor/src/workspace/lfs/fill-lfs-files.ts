@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { chmod, copyFile, lstat, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
+import { startTimer } from "@airlock/async";
 import { AirlockError, formatBytes, formatDuration } from "@airlock/job";
 import type { MirrorLimits, MirrorSource } from "../cache/mirror.ts";
 import { checkoutInvalid } from "../checkout/checkout-errors.ts";
@@ -80,34 +81,29 @@ async function fetchMissing(files: readonly LfsObject[], context: FillContext): 
   if (missing.size === 0) return 0;
   const stop = new AbortController();
   const late = `fetching objects of Git LFS took longer than ${formatDuration(limits.maximumMs)}`;
-  const timer = setTimeout(
-    () => stop.abort(new AirlockError(late, { code: "checkout-limit", reason: "checkout-invalid" })),
-    limits.maximumMs,
+  using _timer = startTimer(limits.maximumMs, () =>
+    stop.abort(new AirlockError(late, { code: "checkout-limit", reason: "checkout-invalid" })),
   );
   const signal = AbortSignal.any([outer, stop.signal]);
   const objects = [...missing.values()];
-  try {
-    await using client = new LfsClient(context.source, context.allowedHosts);
-    for (let start = 0; start < objects.length; start += batchSize) {
-      const batch = objects.slice(start, start + batchSize);
-      const downloads = await client.locate(batch, signal);
-      const waiting = [...batch];
-      const fetchNext = async (): Promise<void> => {
-        for (let object = waiting.shift(); object; object = waiting.shift()) {
-          const download = downloads.get(object.oid);
-          if (!download) throw checkoutInvalid(`the server does not have the Git LFS object ${object.oid}`);
-          await client.fetch(object, download, join(objectsDir, object.oid), signal);
-        }
-      };
-      // One that fails ends the others, and nothing of them is under way any more afterwards.
-      const fetches = Array.from({ length: concurrentDownloads }, () =>
-        fetchNext().catch((error: unknown) => stop.abort(error)),
-      );
-      await Promise.all(fetches);
-      signal.throwIfAborted();
-    }
-  } finally {
-    clearTimeout(timer);
+  await using client = new LfsClient(context.source, context.allowedHosts);
+  for (let start = 0; start < objects.length; start += batchSize) {
+    const batch = objects.slice(start, start + batchSize);
+    const downloads = await client.locate(batch, signal);
+    const waiting = [...batch];
+    const fetchNext = async (): Promise<void> => {
+      for (let object = waiting.shift(); object; object = waiting.shift()) {
+        const download = downloads.get(object.oid);
+        if (!download) throw checkoutInvalid(`the server does not have the Git LFS object ${object.oid}`);
+        await client.fetch(object, download, join(objectsDir, object.oid), signal);
+      }
+    };
+    // One that fails ends the others, and nothing of them is under way any more afterwards.
+    const fetches = Array.from({ length: concurrentDownloads }, () =>
+      fetchNext().catch((error: unknown) => stop.abort(error)),
+    );
+    await Promise.all(fetches);
+    signal.throwIfAborted();
   }
   return objects.length;
 }

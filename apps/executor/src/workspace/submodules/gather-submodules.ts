@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { startDeadline } from "@airlock/async";
 import { AirlockError, errorMessage, formatDuration } from "@airlock/job";
 import type { LogEntry } from "../../logs/job-log.ts";
 import type { MirrorLimits } from "../cache/mirror.ts";
@@ -40,10 +41,9 @@ export async function gatherSubmodules(
   outer: GatherContext,
 ): Promise<Disposable & { readonly submodules: readonly HeldSubmodule[] }> {
   const { maximumMs } = outer.limits;
-  const late = new AbortController();
   const text = `fetching the submodules took longer than ${formatDuration(maximumMs)}`;
-  const timer = setTimeout(() => late.abort(limitError(text)), maximumMs);
-  const context = { ...outer, signal: AbortSignal.any([outer.signal, late.signal]) };
+  using deadline = startDeadline(maximumMs, () => limitError(text), outer.signal);
+  const context = { ...outer, signal: deadline.signal };
   const budget: Budget = { files: outer.limits.maximumFiles, bytes: outer.limits.maximumBytes };
   const submodules: HeldSubmodule[] = [];
   const release = () => {
@@ -55,8 +55,6 @@ export async function gatherSubmodules(
   } catch (error) {
     release();
     throw error;
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -1,0 +1,16 @@
+import { startTimer } from "./start-timer.ts";
+
+/** A time limit. Disposing stops its timer. */
+export interface Deadline extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+/** Aborts its signal with what `reason` makes after any time, or with the outer signal's reason before that. */
+export function startDeadline(ms: number, reason: () => Error, outer?: AbortSignal): Deadline {
+  const late = new AbortController();
+  const timer = startTimer(ms, () => late.abort(reason()));
+  return {
+    signal: outer ? AbortSignal.any([outer, late.signal]) : late.signal,
+    [Symbol.dispose]: () => timer[Symbol.dispose](),
+  };
+}
