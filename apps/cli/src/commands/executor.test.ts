@@ -21,8 +21,8 @@ describe("airlock executor", () => {
       airlock("executor", "run", "--verfy"),
     ]);
 
-    expect(help).toMatchObject({ exitCode: 0, output: expect.stringContaining("Usage: executor [run") });
+    expect(help).toMatchObject({ exitCode: 0, output: expect.stringContaining("Usage: executor") });
     expect(topic).toMatchObject({ exitCode: 0, output: expect.stringContaining("Usage: executor install") });
-    expect(mistake).toMatchObject({ exitCode: 2, output: expect.stringContaining("did you mean --verify?") });
+    expect(mistake).toMatchObject({ exitCode: 2, output: expect.stringContaining("Did you mean --verify?") });
   });
 });

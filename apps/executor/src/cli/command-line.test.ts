@@ -1,39 +1,110 @@
 import { describe, expect, it } from "vitest";
-import { parseCommandLine } from "./command-line.ts";
+import { runCommandLine } from "./command-line.ts";
+
+async function execute(...args: string[]) {
+  const calls: unknown[] = [];
+  let output = "";
+  let errors = "";
+  const called =
+    (name: string, exitCode: number) =>
+    async (...given: unknown[]) => {
+      calls.push([name, ...given]);
+      return exitCode;
+    };
+  const exitCode = await runCommandLine(
+    args,
+    {
+      run: called("run", 0),
+      validate: called("validate", 1),
+      install: called("install", 0),
+      loadImages: called("loadImages", 0),
+    },
+    {
+      out: (text) => {
+        output += text;
+      },
+      error: (text) => {
+        errors += text;
+      },
+    },
+  );
+  return { calls, output, errors, exitCode };
+}
 
 describe("the executor's command line", () => {
-  for (const [args, command] of [
-    [[], { kind: "run", verify: false }],
-    [["--verify"], { kind: "run", verify: true }],
-    [["run", "-verify"], { kind: "run", verify: true }],
-    [["validate"], { kind: "validate" }],
-    [["install"], { kind: "install", target: null }],
-    [["install", "src-cli", "--bin-dir", "/opt/bin"], { kind: "install", target: "src-cli" }],
-    [["install", "--bin-dir=/opt/bin", "all"], { kind: "install", target: "all" }],
-    [["install", "iptables-rules", "--recreate-chain"], { kind: "install", target: "iptables-rules" }],
-    [["install", "image", "kernel"], { kind: "install", target: "image" }],
-    [["image", "load", "a.tar"], { kind: "load-images", file: "a.tar" }],
-    [["version"], { kind: "version" }],
-    [["run", "--help"], { kind: "help", topic: "run" }],
-    [["help", "variables"], { kind: "help", topic: "variables" }],
-  ] as const) {
-    it(`reads ${["executor", ...args].join(" ")}`, () => {
-      expect(parseCommandLine(args)).toEqual(command);
-    });
-  }
+  it.each([
+    [[], ["run", { verify: false }]],
+    [["--verify"], ["run", { verify: true }]],
+    [
+      ["run", "-verify"],
+      ["run", { verify: true }],
+    ],
+    [["install"], ["install", "all"]],
+    [
+      ["install", "src-cli", "--bin-dir", "/opt/bin"],
+      ["install", "src-cli"],
+    ],
+    [
+      ["install", "-bin-dir=/opt/bin", "all"],
+      ["install", "all"],
+    ],
+    [
+      ["install", "iptables-rules", "--recreate-chain"],
+      ["install", "iptables-rules"],
+    ],
+    [
+      ["install", "image", "kernel"],
+      ["install", "image"],
+    ],
+    [
+      ["image", "load", "a.tar"],
+      ["loadImages", "a.tar"],
+    ],
+  ])("reads executor %j", async (args, call) => {
+    expect(await execute(...args)).toEqual({ calls: [call], output: "", errors: "", exitCode: 0 });
+  });
 
-  for (const [args, message] of [
-    [["valdate"], 'unknown command "valdate"; did you mean validate?'],
-    [["run", "--verfy"], 'unknown flag "--verfy"; did you mean --verify?'],
-    [["--verfy"], 'unknown flag "--verfy"; did you mean --verify?'],
-    [["validate", "now"], 'unknown argument "now"'],
-    [["install", "--bindir", "/x"], 'unknown flag "--bindir"; did you mean --bin-dir?'],
-    [["image", "laod", "x"], 'unknown argument "laod"; did you mean load?'],
-    [["image", "load"], "image load takes one file"],
-    [["test-vm"], "executor validate"],
-  ] as const) {
-    it(`refuses ${["executor", ...args].join(" ")} and says what was meant`, () => {
-      expect(parseCommandLine(args)).toMatchObject({ kind: "problem", message: expect.stringContaining(message) });
-    });
-  }
+  it("ends with the exit code of what it did", async () => {
+    expect(await execute("validate")).toMatchObject({ calls: [["validate"]], exitCode: 1 });
+  });
+
+  it.each([
+    [["valdate"], "unknown command 'valdate'", "validate"],
+    [["run", "--verfy"], "unknown option '--verfy'", "--verify"],
+    [["--verfy"], "unknown option '--verfy'", "--verify"],
+    [["validate", "now"], "too many arguments", "executor validate --help"],
+    [["install", "git", "now"], "unknown argument 'now'", "executor install --help"],
+    [["install", "--bindir", "/x"], "unknown option '--bindir'", "--bin-dir"],
+    [["image", "laod", "x"], "unknown command 'laod'", "load"],
+    [["image", "load"], "missing required argument 'FILE'", "executor image load --help"],
+    [["test-vm", "--repo", "x", "extra"], "test-vm boots a Firecracker VM", "executor validate"],
+    [["help", "fly"], "unknown topic 'fly'", "executor help"],
+  ])("refuses executor %j and says what was meant", async (args, problem, hint) => {
+    const { calls, errors, exitCode } = await execute(...args);
+    expect([calls, exitCode]).toEqual([[], 2]);
+    expect(errors).toContain(problem);
+    expect(errors).toContain(hint);
+  });
+
+  it.each([
+    [["--help"], "Exit codes:"],
+    [["-help"], "Exit codes:"],
+    [["help"], "validate"],
+    [["run", "--help"], "executor run --verify"],
+    [["help", "run"], "executor run --verify"],
+    [["validate", "-h"], "executor validate"],
+    [["install", "--help"], "executor install runc"],
+    [["image", "load", "--help"], "executor image load alpine.tar"],
+    [["help", "variables"], "EXECUTOR_FRONTEND_URL"],
+    [["help", "variables", "--markdown"], "# Configuration of an executor"],
+  ])("prints help with examples for executor %j", async (args, text) => {
+    const { calls, output, errors, exitCode } = await execute(...args);
+    expect([calls, errors, exitCode]).toEqual([[], "", 0]);
+    expect(output).toContain(text);
+  });
+
+  it.each([["version"], ["--version"], ["-v"], ["-version"]])("prints its versions for executor %s", async (arg) => {
+    const { output, exitCode } = await execute(arg);
+    expect([output.split("\n")[0], exitCode]).toEqual(["0.0.0+dev", 0]);
+  });
 });

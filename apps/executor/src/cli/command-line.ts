@@ -1,87 +1,202 @@
-import { closestWord } from "@airlock/job";
+import { Command, CommanderError } from "commander";
+import { variablesDocument, variablesText } from "../config/variables-document.ts";
+import { versionText } from "./version-text.ts";
 
-/** What the command line asks for. */
-export type Command =
-  | { readonly kind: "run"; readonly verify: boolean }
-  | { readonly kind: "validate" }
-  | { readonly kind: "install"; readonly target: string | null }
-  | { readonly kind: "load-images"; readonly file: string }
-  | { readonly kind: "version" }
-  | { readonly kind: "help"; readonly topic: HelpTopic }
-  /** Wrong usage, in one sentence. */
-  | { readonly kind: "problem"; readonly message: string; readonly topic: HelpTopic };
+/** What the commands do. Each resolves to the exit code. */
+export interface CommandLineActions {
+  run(options: { readonly verify: boolean }): Promise<number>;
+  validate(): Promise<number>;
+  install(target: string): Promise<number>;
+  loadImages(file: string): Promise<number>;
+}
 
-const helpTopics = ["executor", "run", "validate", "install", "image", "version", "variables"] as const;
-export type HelpTopic = (typeof helpTopics)[number] | "variables-markdown";
+export interface CommandLineOutput {
+  out(text: string): void;
+  error(text: string): void;
+}
 
-const commands = ["run", "validate", "install", "image", "version", "help", "test-vm"];
-const helpFlags = ["--help", "-h", "-help"];
+const usageExitCode = 2;
 
-/** Reads the arguments after the program's name. Without any, it is `run`. */
-export function parseCommandLine(args: readonly string[]): Command {
-  const [first = "run", ...rest] = args;
-  if (helpFlags.includes(first)) return { kind: "help", topic: "executor" };
-  if (first === "--version" || first === "-v") return { kind: "version" };
-  // Flags alone are those of `run`, as the protocol's executors have it.
-  if (first.startsWith("-")) return parseCommandLine(["run", ...args]);
-  if (first === "help") return parseHelp(rest);
-  const topic = helpTopics.find((known) => known === first);
-  if (topic && topic !== "variables" && rest.some((word) => helpFlags.includes(word))) return { kind: "help", topic };
-  switch (first) {
-    case "run": {
-      const wrong = rest.find((word) => word !== "--verify" && word !== "-verify");
-      return wrong === undefined
-        ? { kind: "run", verify: rest.length > 0 }
-        : unknown(wrong, ["--verify", "--help"], "run");
-    }
-    case "validate":
-      return rest[0] === undefined ? { kind: "validate" } : unknown(rest[0], ["--help"], "validate");
-    case "version":
-      return rest[0] === undefined ? { kind: "version" } : unknown(rest[0], ["--help"], "version");
-    case "install":
-      return parseInstall(rest);
-    case "image":
-      if (rest[0] !== "load") return unknown(rest[0] ?? "", ["load"], "image");
-      return rest[1] !== undefined && rest.length === 2
-        ? { kind: "load-images", file: rest[1] }
-        : { kind: "problem", message: "image load takes one file", topic: "image" };
-    case "test-vm":
-      return {
-        kind: "problem",
-        message: "test-vm boots a Firecracker machine, which this executor does not have; try executor validate",
-        topic: "executor",
-      };
-    default:
-      return unknown(first, commands, "executor");
+/** Runs `executor ARGS` and resolves to its exit code. Help and usage errors are written to `output`. */
+export async function runCommandLine(
+  args: readonly string[],
+  actions: CommandLineActions,
+  output: CommandLineOutput,
+): Promise<number> {
+  let exitCode = 0;
+  const program = commandLine(actions, output, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(protocolArguments(args, program), { from: "user" });
+    return exitCode;
+  } catch (error) {
+    // Commander has written what it had to say.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExitCode;
+    throw error;
   }
 }
 
-function parseHelp([topic, ...rest]: readonly string[]): Command {
-  if (topic === undefined) return { kind: "help", topic: "executor" };
-  if (topic === "variables" && rest[0] === "--markdown") return { kind: "help", topic: "variables-markdown" };
-  const known = helpTopics.find((name) => name === topic);
-  return known ? { kind: "help", topic: known } : unknown(topic, helpTopics, "executor");
+/**
+ * Executors of the protocol take long flags with one dash (`-verify`), and are started without a command, or with the
+ * flags of `run` alone.
+ */
+function protocolArguments(args: readonly string[], program: Command): string[] {
+  const long = args.map((arg) => (/^-[a-z]{2,}/.test(arg) ? `-${arg}` : arg));
+  const [first] = long;
+  const ownFlags = ["--help", "-h", "--version", "-v"];
+  if (first === undefined || (first.startsWith("-") && !ownFlags.includes(first))) return ["run", ...long];
+  // `executor help run` is `executor run --help`.
+  const [, topic] = long;
+  const isCommand = program.commands.some((command) => command.name() === topic && topic !== "help");
+  return first === "help" && topic !== undefined && isCommand ? [topic, "--help"] : long;
 }
 
-/** `--bin-dir` and `--recreate-chain` are flags of the protocol that decide about nothing here. */
-function parseInstall(args: readonly string[]): Command {
-  const words: string[] = [];
-  for (let index = 0; index < args.length; index += 1) {
-    const word = args[index] ?? "";
-    if (/^--?bin-dir$/.test(word)) index += 1;
-    else if (/^--?(?:bin-dir=.*|recreate-chain)$/.test(word)) continue;
-    else if (word.startsWith("-")) return unknown(word, ["--bin-dir", "--recreate-chain", "--help"], "install");
-    else words.push(word);
-  }
-  const [target = null, more] = words;
-  // `install image KERNEL`: what is said about images holds for each.
-  if (more !== undefined && target !== "image") return unknown(more, [], "install");
-  return { kind: "install", target };
+function commandLine(
+  actions: CommandLineActions,
+  output: CommandLineOutput,
+  setExitCode: (code: number) => void,
+): Command {
+  const program = new Command("executor")
+    .description("Takes jobs from an instance and runs them in sandboxes.")
+    .version(versionText(), "-v, --version", "print the versions")
+    .helpCommand(false)
+    .addCommand(runCommand(actions, setExitCode))
+    .addCommand(validateCommand(actions, setExitCode))
+    .addCommand(installCommand(actions, setExitCode))
+    .addCommand(imageCommand(actions, setExitCode))
+    .addCommand(versionCommand(output))
+    .addCommand(testVmCommand(), { hidden: true })
+    .addHelpText(
+      "after",
+      `
+Configured by environment variables: EXECUTOR_FRONTEND_URL, EXECUTOR_FRONTEND_PASSWORD and EXECUTOR_QUEUE_NAME at
+least. \`executor help variables\` lists all of them; so does docs/executor-configuration.md.
+
+Examples:
+  EXECUTOR_FRONTEND_URL=https://airlock.example.com EXECUTOR_FRONTEND_PASSWORD=… EXECUTOR_QUEUE_NAME=default executor run
+  executor install all && executor validate
+
+Exit codes:
+  0    done
+  1    failed
+  2    the command line is wrong`,
+    );
+  program.addCommand(helpCommand(program, output));
+  configure(program, output);
+  return program;
 }
 
-function unknown(word: string, known: readonly string[], topic: HelpTopic): Command {
-  const what = word.startsWith("-") ? "flag" : topic === "executor" ? "command" : "argument";
-  const closest = closestWord(word, known);
-  const message = word === "" ? `executor ${topic} needs an argument` : `unknown ${what} "${word}"`;
-  return { kind: "problem", message: closest ? `${message}; did you mean ${closest}?` : message, topic };
+function runCommand({ run }: CommandLineActions, setExitCode: (code: number) => void): Command {
+  return new Command("run")
+    .description("take jobs from the instance and run them (default)")
+    .option("--verify", "check everything first, as `executor validate` does", false)
+    .addHelpText(
+      "after",
+      `
+The first SIGTERM, SIGINT or SIGHUP lets running jobs end. The second one stops them and hands them back. The third one
+ends the process.
+
+Examples:
+  executor run
+  EXECUTOR_MAXIMUM_NUM_JOBS=4 executor run --verify`,
+    )
+    .action(async ({ verify }: { readonly verify: boolean }) => setExitCode(await run({ verify })));
+}
+
+function validateCommand({ validate }: CommandLineActions, setExitCode: (code: number) => void): Command {
+  return new Command("validate")
+    .description("check everything that run needs, and say how to fix what is missing")
+    .addHelpText(
+      "after",
+      `
+Checks the configuration, the user, the data directory, git, the runtime, registry credentials, certificates and the
+instance, in the environment of \`executor run\`. Exits with 1 when a check fails.
+
+Example:
+  EXECUTOR_FRONTEND_URL=https://airlock.example.com EXECUTOR_FRONTEND_PASSWORD=… EXECUTOR_QUEUE_NAME=default executor validate`,
+    )
+    .action(async () => setExitCode(await validate()));
+}
+
+function installCommand({ install }: CommandLineActions, setExitCode: (code: number) => void): Command {
+  const command = new Command("install")
+    .description("install programs that run needs, as root, on Debian or Ubuntu")
+    .argument("[TARGET]", "all, git, crun, runc or nftables", "all")
+    .argument("[IMAGE]", "of the protocol's target image")
+    .option("--bin-dir <DIR>", "flag of the protocol, without effect")
+    .option("--recreate-chain", "flag of the protocol, without effect")
+    .addHelpText(
+      "after",
+      `
+all: git, crun, nftables, iproute2, util-linux and e2fsprogs. What is installed already is left alone. On other systems
+the command prints what to type.
+
+The protocol's other targets: src-cli and iptables-rules are not needed. ignite, image and cni belong to Firecracker,
+which this executor does not have.
+
+Examples:
+  executor install all
+  executor install runc`,
+    );
+  return command.action(async (target: string, image: string | undefined) => {
+    if (image !== undefined && target !== "image") command.error(`error: unknown argument '${image}'`);
+    setExitCode(await install(target));
+  });
+}
+
+function imageCommand({ loadImages }: CommandLineActions, setExitCode: (code: number) => void): Command {
+  const load = new Command("load")
+    .description("add the images of an archive to the oci runtime's store, and print their names")
+    .argument("<FILE>", "an OCI layout (directory or tar), or a docker save archive")
+    .addHelpText("after", "\nExample:\n  docker save alpine:3.20 -o alpine.tar && executor image load alpine.tar")
+    .action(async (file: string) => setExitCode(await loadImages(file)));
+  return new Command("image").description("images of the oci runtime").helpCommand(false).addCommand(load);
+}
+
+function versionCommand({ out }: CommandLineOutput): Command {
+  return new Command("version")
+    .description("print the versions of the executor and what it runs on")
+    .addHelpText("after", "\nThe first line is the version that the executor reports to the instance.")
+    .action(() => out(`${versionText()}\n`));
+}
+
+/** The protocol's command, which boots a Firecracker VM. */
+function testVmCommand(): Command {
+  const command = new Command("test-vm").allowUnknownOption().allowExcessArguments();
+  return command.action(() =>
+    command.error("error: test-vm boots a Firecracker VM, which this executor does not have; try `executor validate`"),
+  );
+}
+
+function helpCommand(program: Command, { out }: CommandLineOutput): Command {
+  const command = new Command("help")
+    .description("print help about a command, or about variables")
+    .argument("[TOPIC]", "a command, or variables")
+    .option("--markdown", "variables as docs/executor-configuration.md has them", false)
+    .addHelpText("after", "\nExamples:\n  executor help install\n  executor help variables");
+  return command.action((topic: string | undefined, { markdown }: { readonly markdown: boolean }) => {
+    if (topic === undefined) program.outputHelp();
+    else if (topic !== "variables") command.error(`error: unknown topic '${topic}'; see \`executor help\``);
+    else out(markdown ? variablesDocument() : `${variablesText()}\n`);
+  });
+}
+
+/** Settings that commander does not hand down to commands that are built apart. */
+function configure(command: Command, output: CommandLineOutput): void {
+  command
+    .exitOverride()
+    .helpOption("-h, --help", "print this")
+    .configureOutput({
+      writeOut: (text) => output.out(text),
+      writeErr: (text) => output.error(text),
+      getOutHelpWidth: () => process.stdout.columns ?? 100,
+      getErrHelpWidth: () => process.stderr.columns ?? 100,
+    })
+    .showHelpAfterError(`(see \`${fullName(command)} --help\`)`);
+  for (const child of command.commands) configure(child, output);
+}
+
+function fullName(command: Command): string {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
 }

@@ -19,7 +19,7 @@ afterEach(async () => {
   await stack.disposeAsync();
 });
 
-function run(target: string | null, more: { isRoot?: boolean; osRelease?: string } = {}) {
+function run(target: string, more: { isRoot?: boolean; osRelease?: string } = {}) {
   return install({ target, path, isRoot: true, osRelease: debian, print: (line) => void lines.push(line), ...more });
 }
 

@@ -6,8 +6,7 @@ import { AirlockError, closestWord } from "@airlock/job";
 import { type HostPackage, notNeeded, refused, targets } from "./packages.ts";
 
 export interface InstallOptions {
-  /** `all` when absent. */
-  readonly target: string | null;
+  readonly target: string;
   /** Where programs are looked for. */
   readonly path: string;
   readonly isRoot: boolean;
@@ -24,7 +23,7 @@ const systemDirectories = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/u
  * type where this process may not install, `install-failed` when apt-get fails.
  */
 export async function install(options: InstallOptions): Promise<void> {
-  const target = options.target ?? "all";
+  const { target } = options;
   const reason = notNeeded[target];
   if (reason) return options.print(reason);
   const packages = targets[target];
