@@ -22,6 +22,7 @@ import { createDockerRuntime } from "./docker/index.ts";
 import type { ImageOptions } from "./images/policy/image-options.ts";
 import { defaultImagePolicy, type ImagePolicy } from "./images/policy/image-policy.ts";
 import { parseImagePattern } from "./images/reference/image-pattern.ts";
+import { openRegistry, serving } from "./images/registry/testing/fake-registry.ts";
 import { createOciRuntime } from "./oci/index.ts";
 
 const signal = new AbortController().signal;
@@ -51,9 +52,10 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     images: Partial<ImageOptions>,
     image: string,
     registryAuth: Readonly<Record<string, RegistryCredentials>> = {},
+    insecure: readonly string[] = [],
   ): Promise<{ readonly output: string; readonly words: readonly string[] }> {
     count += 1;
-    const runtime = await createRuntime(join(dir, "state"), images, [registry, secret.address]);
+    const runtime = await createRuntime(join(dir, "state"), images, [registry, secret.address, ...insecure]);
     try {
       const id = `images-${process.pid}-${count}`;
       await using place = await openWorkplace(runtime, { id, owner: "test-images", image, registryAuth });
@@ -148,6 +150,28 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     const pinned = `${name}@${image.manifest.digest}`;
     expect((await use({ mirrors }, pinned)).output).toBe("mirrored");
     expect((await use({ ...policy({ pull: "never" }), mirrors }, pinned)).output).toBe("mirrored");
+  });
+
+  it("from a registry that has no time at first, and say that they wait for it", async () => {
+    const image = await buildImage([await busyboxLayer(), [{ name: "which", content: "busy" }]]);
+    let refusals = 0;
+    await using busy = await openRegistry(
+      (request, response) => {
+        if (request.url === "/v2/") return void response.end("{}");
+        // The Docker engine asks twice before it gives up.
+        if (request.url?.includes("/manifests/") && refusals < 2) {
+          refusals += 1;
+          return void response.writeHead(429, { "retry-after": "1" }).end();
+        }
+        serving(image)(request, response);
+      },
+      registry.replace(/:\d+$/, ""),
+    );
+
+    const { output, words } = await use({}, `${busy.address}/${kind}/busy:1`, {}, [busy.address]);
+
+    expect(output).toBe("busy");
+    expect(words.join("\n")).toMatch(/is busy \(the registry says .*\): trying again in \d/);
   });
 
   it("that are private by no policy for those who may not read them, by their digest neither", async () => {

@@ -49,8 +49,9 @@ async function prepareImage(image: string, { sandbox, log, signal }: StepsContex
   let lastAt = Number.NEGATIVE_INFINITY;
   try {
     const progress = (text: string) => {
-      // Percentages come far more often than anybody reads them.
-      if (text === lastText || performance.now() - lastAt < progressMs) return;
+      // The same words with other numbers come far more often than anybody reads them.
+      const isNews = withoutNumbers(text) !== withoutNumbers(lastText);
+      if (text === lastText || (!isNews && performance.now() - lastAt < progressMs)) return;
       lastText = text;
       lastAt = performance.now();
       entry.note(text);
@@ -62,6 +63,10 @@ async function prepareImage(image: string, { sandbox, log, signal }: StepsContex
     entry.close(1);
     throw error;
   }
+}
+
+function withoutNumbers(text: string): string {
+  return text.replaceAll(/[\d.]+(?: [KMGT]?i?B)?/g, "");
 }
 
 async function runStep(

@@ -11,11 +11,15 @@ export function imageInvalid(image: string, problem: string, cause?: unknown): A
 }
 
 /** The image could not be had now, for a reason that may pass. */
-export function imageUnavailable(image: string, cause: unknown): AirlockError {
+export function imageUnavailable(
+  image: string,
+  cause: unknown,
+  hint = "Check that the registry answers from this executor's machine.",
+): AirlockError {
   return new AirlockError(`cannot pull image "${image}"`, {
     code: "image-unavailable",
     reason: "image-unavailable",
-    hint: "Check that the registry answers from this executor's machine.",
+    hint,
     cause,
   });
 }

@@ -5,6 +5,7 @@ import { admitHostImage, admitImage } from "../images/policy/image-policy.ts";
 import { credentialsDigest } from "../images/policy/registry-credentials.ts";
 import { SharedTasks, type TaskOptions } from "../images/pulls/shared-tasks.ts";
 import type { ImageReference } from "../images/reference/image-reference.ts";
+import { RegistryPatience } from "../images/registry/registry-patience.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import type { ImageReply } from "./engine-replies.ts";
 import { evictPulledImages } from "./evict-pulled-images.ts";
@@ -107,8 +108,11 @@ export class EngineImages {
     // An image that was here before us is somebody else's, whatever a pull makes of its tag.
     const isOurs = (await this.#inspect(reference)) === undefined || (await this.#isPulledHere(canonical));
     const viaMirror = await this.#pullFromMirror(reference, task);
-    if (viaMirror === undefined)
-      await pullImage(this.#engine, { reference, name: canonicalName(reference) }, credentials, task);
+    if (viaMirror === undefined) {
+      await new RegistryPatience(task).run(reference.registry, () =>
+        pullImage(this.#engine, { reference, name: canonicalName(reference) }, credentials, task),
+      );
+    }
     const pulled = await inspectImage(this.#engine, viaMirror ?? canonical);
     if (!pulled) throw imageUnavailable(canonical, new Error("the engine pulled it and does not have it"));
     if (credentials && viaMirror === undefined) await markPrivate(this.#engine, pulled);

@@ -3,6 +3,7 @@ import type { RegistryCredentials } from "../contract/index.ts";
 import { imageInvalid, imageUnavailable, runtimeFailed } from "../contract/index.ts";
 import type { TaskOptions } from "../images/pulls/shared-tasks.ts";
 import type { ImageReference } from "../images/reference/image-reference.ts";
+import { BusyRegistryError, busyHint, RegistryPatience } from "../images/registry/registry-patience.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { ImageReply, ProgressReply } from "./engine-replies.ts";
 import { PullProgress } from "./pull-progress.ts";
@@ -46,15 +47,19 @@ export async function checkAccess(
   engine: EngineClient,
   { registry, canonical }: ImageReference,
   credentials: RegistryCredentials | undefined,
-  { signal, progress }: TaskOptions,
+  task: TaskOptions,
 ): Promise<void> {
+  const { signal, progress } = task;
   progress(`asking ${registry} whether the job may use ${canonical}`);
-  try {
-    await engine.send({ path: `/distribution/${canonical}/json`, headers: authHeaders(registry, credentials), signal });
-  } catch (error) {
-    signal.throwIfAborted();
-    throw pullFailure(canonical, error);
-  }
+  const request = { path: `/distribution/${canonical}/json`, headers: authHeaders(registry, credentials), signal };
+  await new RegistryPatience(task).run(registry, async () => {
+    try {
+      await engine.send(request);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw pullFailure(canonical, error);
+    }
+  });
 }
 
 export async function inspectImage(engine: EngineClient, reference: string): Promise<ImageReply | undefined> {
@@ -114,6 +119,8 @@ export async function* progressMessages(
 /** What a registry says about an image that will not be there on the next try either. */
 const final =
   /not found|manifest unknown|does not exist|unauthorized|authentication required|no basic auth credentials|denied|invalid reference|no matching manifest|unsupported (?:manifest|media)/i;
+/** What the engine says of a registry that has no time now. It does not pass on for how long. */
+const busy = /too ?many ?requests|\b429\b|503 Service Unavailable/i;
 const passing = /no such host|connection refused|timeout|timed out|temporar|too ?many requests|\bEOF\b|reset by peer/i;
 
 /** The engine tells a registry's reasons apart by words only, so this has to as well. */
@@ -122,6 +129,7 @@ export function pullFailure(image: string, error: unknown): Error {
     return error instanceof Error ? error : runtimeFailed(`cannot pull image "${image}"`, error);
   }
   const text = errorMessage(error);
+  if (busy.test(text)) return imageUnavailable(image, new BusyRegistryError(text, undefined), busyHint);
   const isFinal = [400, 401, 403, 404].includes(error.status) || (final.test(text) && !passing.test(text));
   return isFinal ? imageInvalid(image, "cannot be pulled", error) : imageUnavailable(image, error);
 }

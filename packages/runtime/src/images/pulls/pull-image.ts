@@ -49,7 +49,7 @@ export async function pullImage(
   blobs: BlobStore,
   options: PullOptions,
 ): Promise<StoredImage> {
-  const { signal, progress, limits, credentials } = options;
+  const { signal, progress, limits, credentials, patience } = options;
   progress(`looking up ${image.canonical}`);
   const expected = image.version.kind === "digest" ? image.version.text : undefined;
   const { manifest, isPrivate, digest } = await registry.fromSources(image, options, async (source) => {
@@ -70,7 +70,7 @@ export async function pullImage(
         onBytes(bytes);
       };
       try {
-        const content = await registry.blob(image, source, blob.digest, { signal, credentials });
+        const content = await registry.blob(image, source, blob.digest, { signal, credentials, patience });
         await blobs.write(content, { signal, digest: blob.digest, maxBytes: blob.size, progress: count });
       } catch (error) {
         signal.throwIfAborted();

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import {
@@ -18,46 +17,10 @@ import type { RegistryCredentials } from "../../contract/index.ts";
 import type { ImageLimits } from "../manifest/image-limits.ts";
 import { ImageStore } from "../store/image-store.ts";
 import { mayReach, reachOfAddress } from "./registry-reach.ts";
+import { type Answer, openRegistry, serving } from "./testing/fake-registry.ts";
 
 const never = new AbortController().signal;
 const credentials: RegistryCredentials = { username: "job", password: "password-of-the-job" };
-
-type Answer = (request: IncomingMessage, response: ServerResponse) => void;
-
-/** A registry that answers as it likes; it writes down what it was asked, with the Authorization header. */
-async function openRegistry(answer: Answer, host = "127.0.0.1") {
-  const asked: string[] = [];
-  const server = createServer((request, response) => {
-    asked.push(`${request.method} ${request.url} ${request.headers.authorization ?? ""}`.trim());
-    answer(request, response);
-  });
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    address: `${host}:${port}`,
-    asked,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
-/** Serves an image as it is, but for what `before` answers itself. */
-function serving(
-  image: FixtureImage,
-  before: (path: string, response: ServerResponse) => boolean = () => false,
-): Answer {
-  return ({ url = "" }, response) => {
-    if (before(url, response)) return;
-    if (url.includes("/manifests/")) {
-      response.writeHead(200, { "content-type": image.manifest.mediaType }).end(image.manifest.bytes);
-      return;
-    }
-    const blob = [image.config, ...image.layers].find(({ digest }) => url.endsWith(digest));
-    response.writeHead(blob ? 200 : 404).end(blob?.bytes);
-  };
-}
 
 async function openStore(options: { limits?: Partial<ImageLimits>; insecure?: readonly string[] } = {}) {
   await using stack = new AsyncDisposableStack();

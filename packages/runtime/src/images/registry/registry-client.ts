@@ -5,7 +5,9 @@ import { imageInvalid, imageUnavailable } from "../../contract/index.ts";
 import { manifestMediaTypes } from "../manifest/image-manifest.ts";
 import { credentialsDigest } from "../policy/registry-credentials.ts";
 import { type ImageReference, isLoopbackHost } from "../reference/image-reference.ts";
+import { type Challenge, parseChallenges } from "./parse-challenges.ts";
 import { RegistryConnections } from "./registry-connections.ts";
+import { BusyRegistryError, busyHint, parseRetryAfter, type RegistryPatience } from "./registry-patience.ts";
 import { steadily } from "./steady-stream.ts";
 
 export interface RegistryOptions {
@@ -24,9 +26,14 @@ export interface RegistryOptions {
 
 /** On whose behalf a registry is asked. */
 export interface RegistryAccess extends Abortable {
+  /** Waits for the registry where it is busy. A busy mirror is not waited for: the next source is asked. */
+  readonly patience: RegistryPatience;
   /** Default: anonymous. */
   readonly credentials?: RegistryCredentials | undefined;
 }
+
+/** One attempt, which is not repeated. */
+type Asking = Omit<RegistryAccess, "patience">;
 
 /** Where an image may be had: its registry, or a mirror of that. */
 export interface ImageSource {
@@ -102,17 +109,14 @@ export class RegistryClient {
     version: string,
     access: RegistryAccess,
   ): Promise<{ readonly bytes: Buffer; readonly mediaType: string; readonly isPrivate: boolean }> {
-    const options = this.#inTime(access);
-    try {
+    return await this.#patiently(image, source, access, async () => {
+      const options = this.#inTime(access);
       const response = await this.#request(image, source, `manifests/${version}`, manifestTypes, options);
       const bytes = await this.#readBounded(image, response, options);
       const { credentials } = access;
       const isPrivate = credentials !== undefined && this.#tokens.has(tokenKey(image, source, credentials));
       return { bytes, isPrivate, mediaType: (response.headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "" };
-    } catch (error) {
-      access.signal.throwIfAborted();
-      throw asUnavailable(image, error);
-    }
+    });
   }
 
   /** What a tag means now, `undefined` when the registry does not say. @throws {AirlockError} when it can't be read. */
@@ -133,23 +137,37 @@ export class RegistryClient {
     digest: string,
     access: RegistryAccess,
   ): Promise<AsyncIterable<Uint8Array>> {
-    const response = await this.#request(image, source, `blobs/${digest}`, "*/*", access);
+    const response = await this.#patiently(image, source, access, () =>
+      this.#request(image, source, `blobs/${digest}`, "*/*", access),
+    );
     return steadily(bodyOf(response), { bytes: stallBytes, ms: this.#options.stallMs ?? 60_000 });
   }
 
   async #head(image: ImageReference, source: ImageSource, access: RegistryAccess): Promise<Response> {
     const path = `manifests/${image.version.text}`;
+    return await this.#patiently(image, source, access, () =>
+      this.#request(image, source, path, manifestTypes, this.#inTime(access), "HEAD"),
+    );
+  }
+
+  /** The whole of an attempt is repeated, since the token service may be what is busy. */
+  async #patiently<T>(
+    image: ImageReference,
+    { isMirror, registry }: ImageSource,
+    { patience, signal }: RegistryAccess,
+    attempt: () => Promise<T>,
+  ): Promise<T> {
     try {
-      return await this.#request(image, source, path, manifestTypes, this.#inTime(access), "HEAD");
+      return await (isMirror ? attempt() : patience.run(registry, attempt));
     } catch (error) {
-      access.signal.throwIfAborted();
+      signal.throwIfAborted();
       throw asUnavailable(image, error);
     }
   }
 
-  #inTime(access: RegistryAccess): RegistryAccess {
+  #inTime({ signal, credentials }: RegistryAccess): Asking {
     const timeout = AbortSignal.timeout(this.#options.documentMs ?? 60_000);
-    return { ...access, signal: AbortSignal.any([access.signal, timeout]) };
+    return { credentials, signal: AbortSignal.any([signal, timeout]) };
   }
 
   async #request(
@@ -157,7 +175,7 @@ export class RegistryClient {
     source: ImageSource,
     path: string,
     accept: string,
-    { signal, credentials }: RegistryAccess,
+    { signal, credentials }: Asking,
     method: "GET" | "HEAD" = "GET",
   ): Promise<Response> {
     const { origin, registry, isMirror } = source;
@@ -174,8 +192,8 @@ export class RegistryClient {
       let response = await request();
       if (response.status === 401) {
         await response.body?.cancel();
-        const challenge = response.headers.get("www-authenticate") ?? "";
-        const authorization = await this.#authorize(image, source, challenge, { signal, credentials: own });
+        const challenges = parseChallenges(response.headers.get("www-authenticate") ?? "");
+        const authorization = await this.#authorize(image, source, challenges, { signal, credentials: own });
         if (authorization !== undefined) {
           if (this.#tokens.size >= maximumTokens) this.#tokens.clear();
           this.#tokens.set(key, authorization);
@@ -208,24 +226,26 @@ export class RegistryClient {
     return isLoopbackHost(registry.replace(/:\d+$/, "")) || (this.#options.insecureRegistries ?? []).includes(registry);
   }
 
-  /** The value of an Authorization header that answers the challenge. https://distribution.github.io/distribution/spec/auth/token/ */
+  /**
+   * The value of an Authorization header that answers one of the challenges.
+   * https://distribution.github.io/distribution/spec/auth/token/
+   */
   async #authorize(
     image: ImageReference,
     source: ImageSource,
-    challenge: string,
-    { signal, credentials }: RegistryAccess,
+    challenges: readonly Challenge[],
+    { signal, credentials }: Asking,
   ): Promise<string | undefined> {
     if (credentials?.registryToken) return `Bearer ${credentials.registryToken}`;
     const basic =
       credentials && credentials.username !== ""
         ? `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`
         : undefined;
-    const scheme = /^\s*(\w+)\s/.exec(`${challenge} `)?.[1]?.toLowerCase();
-    if (scheme === "basic") return basic;
-    if (scheme !== "bearer") return undefined;
+    const bearer = challenges.find(({ scheme }) => scheme === "bearer");
+    // A token is better than a password, which every request would carry.
+    if (!bearer) return challenges.some(({ scheme }) => scheme === "basic") ? basic : undefined;
 
-    const parameters = new Map<string, string>();
-    for (const [, key, value] of challenge.matchAll(/(\w+)="([^"]*)"/g)) parameters.set(key ?? "", value ?? "");
+    const { parameters } = bearer;
     const realm = URL.parse(parameters.get("realm") ?? "");
     const isPlain = source.origin.startsWith("http:");
     if (realm?.protocol !== "https:" && !(realm?.protocol === "http:" && isPlain))
@@ -305,6 +325,11 @@ async function refusal(image: ImageReference, response: Response): Promise<Error
     case 401:
     case 403:
       return imageInvalid(image.canonical, `does not exist or may not be read (the registry says ${words})`);
+    case 429:
+    case 503: {
+      const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), new Date());
+      return imageUnavailable(image.canonical, new BusyRegistryError(words, retryAfterMs), busyHint);
+    }
     default:
       return imageUnavailable(image.canonical, new Error(`the registry says ${words}`));
   }

@@ -15,7 +15,8 @@ import { loadArchive } from "../pulls/load-archive.ts";
 import { parseConfig, pullImage, type StoredImage } from "../pulls/pull-image.ts";
 import { SharedTasks, type TaskOptions } from "../pulls/shared-tasks.ts";
 import { type ImageReference, parseImageReference } from "../reference/image-reference.ts";
-import { RegistryClient, type RegistryOptions } from "../registry/registry-client.ts";
+import { type RegistryAccess, RegistryClient, type RegistryOptions } from "../registry/registry-client.ts";
+import { RegistryPatience } from "../registry/registry-patience.ts";
 import { LayerStack } from "../unpack/layer-stack.ts";
 import { evictImages } from "./evict-images.ts";
 import { ImageRecords, parseRecord } from "./image-records.ts";
@@ -153,7 +154,8 @@ export class ImageStore {
     if (known && !this.#mustAsk(reference)) {
       await hold.add(known.names);
       if (await this.#layers.areThere(known.layers)) {
-        await this.#checkAccess(reference, known, credentials, options);
+        const access = { ...options, credentials, patience: new RegistryPatience(options) };
+        await this.#checkAccess(reference, known, access);
         await this.#records.markUsed(reference);
         return known;
       }
@@ -177,15 +179,16 @@ export class ImageStore {
   ): Promise<KeptImage> {
     const { canonical } = reference;
     const hold = this.#leases.hold();
+    const access = { ...task, credentials, patience: new RegistryPatience(task) };
     try {
       const found = await this.#find(reference, hold);
-      if (found) await this.#checkAccess(reference, found, credentials, task);
-      const isCurrent = found !== undefined && (await this.#isCurrent(reference, found, credentials, task));
+      if (found) await this.#checkAccess(reference, found, access);
+      const isCurrent = found !== undefined && (await this.#isCurrent(reference, found, access));
       if (!isCurrent && this.#images.policy.pull === "never") throw notHere(canonical);
       const proven = isCurrent
         ? everythingProven
         : await provenParts(reference.registry, await this.#records.all(), this.#blobs);
-      const stored = isCurrent ? found : await this.#pull(reference, credentials, proven, hold, task);
+      const stored = isCurrent ? found : await this.#pull(reference, proven, hold, access);
       const layers = await this.#layers.unpack(canonical, stored, proven, task);
       const unpacked = await this.#check(canonical, stored, layers);
       // Not before its layers were compared with its configuration: what a record says is believed.
@@ -205,15 +208,9 @@ export class ImageStore {
     return this.#images.policy.pull === "always" && version.kind === "tag";
   }
 
-  async #isCurrent(
-    reference: ImageReference,
-    { digest }: StoredImage,
-    credentials: RegistryCredentials | undefined,
-    { signal, progress }: TaskOptions,
-  ): Promise<boolean> {
+  async #isCurrent(reference: ImageReference, { digest }: StoredImage, access: PullAccess): Promise<boolean> {
     if (!this.#mustAsk(reference)) return true;
-    progress(`asking ${reference.registry} whether ${reference.canonical} has changed`);
-    const access = { signal, credentials };
+    access.progress(`asking ${reference.registry} whether ${reference.canonical} has changed`);
     const now = await this.#registry.fromSources(reference, access, (source) =>
       this.#registry.digest(reference, source, access),
     );
@@ -236,14 +233,14 @@ export class ImageStore {
   async #checkAccess(
     reference: ImageReference,
     { isPrivate }: { readonly isPrivate: boolean },
-    credentials: RegistryCredentials | undefined,
-    { signal, progress }: TaskOptions,
+    access: PullAccess,
   ): Promise<void> {
     if (!isPrivate) return;
+    const { credentials, progress } = access;
     const provenAt = this.#proofs.get(proofKey(reference, credentials));
     if (provenAt !== undefined && performance.now() - provenAt < proofMs) return;
     progress(`asking ${reference.registry} whether the job may use ${reference.canonical}`);
-    await this.#registry.checkAccess(reference, { signal, credentials });
+    await this.#registry.checkAccess(reference, access);
     this.#prove(reference, credentials);
   }
 
@@ -274,14 +271,12 @@ export class ImageStore {
 
   async #pull(
     reference: ImageReference,
-    credentials: RegistryCredentials | undefined,
     proven: ProvenParts,
     hold: StoreHold,
-    task: TaskOptions,
+    access: PullAccess,
   ): Promise<StoredImage> {
     const stored = await pullImage(reference, this.#registry, this.#blobs, {
-      ...task,
-      credentials,
+      ...access,
       limits: this.#limits,
       onManifest: (manifest) => hold.add(blobsOf(manifest)),
       onConfig: (manifest, config) => hold.add(this.#namesOf({ manifest, config })),
@@ -293,7 +288,7 @@ export class ImageStore {
         );
       },
     });
-    this.#prove(reference, credentials);
+    this.#prove(reference, access.credentials);
     return stored;
   }
 
@@ -343,6 +338,9 @@ export class ImageStore {
     }
   }
 }
+
+/** On whose behalf one task asks the registry, and who hears how far it is. */
+type PullAccess = RegistryAccess & TaskOptions;
 
 /** A prepared image, and by which names it is kept from being removed. */
 interface KeptImage extends PreparedImage {
