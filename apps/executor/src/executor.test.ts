@@ -23,7 +23,7 @@ afterEach(async () => {
   await stack.disposeAsync();
 });
 
-async function start(env: Record<string, string> = {}, runtime = new HostProcessRuntime()) {
+async function start(env: Record<string, string> = {}, runtime?: HostProcessRuntime) {
   return stack.use(await startExecutor({ url: instance.url, dataDir, runtime, env }));
 }
 

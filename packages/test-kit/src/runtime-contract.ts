@@ -650,7 +650,7 @@ function openSubject(
   { runtime, owner, images }: RuntimeUnderTest,
   options: Partial<WorkplaceOptions> = {},
 ): Promise<Workplace> {
-  return openWorkplace(runtime, { owner, image: images.shell, ...options });
+  return openWorkplace(runtime, { owner, image: images.shell, announcesNextStep: true, ...options });
 }
 
 /** An argument for sleep that no other process of this machine has. */

@@ -27,6 +27,8 @@ export interface WorkplaceOptions {
   readonly registryAuth?: NonNullable<SandboxPlan["registryAuth"]>;
   /** Default: an empty workspace. */
   readonly workspace?: Partial<WorkspacePlan>;
+  /** Tells the runtime at each step that another one of the same image follows. Default: false. */
+  readonly announcesNextStep?: boolean;
   /** Default: never aborted. */
   readonly signal?: AbortSignal;
 }
@@ -87,6 +89,7 @@ export async function openWorkplace(runtime: Runtime, options: WorkplaceOptions)
     steps += 1;
     const key = step.key ?? `step.${steps}`;
     const image = step.image ?? options.image;
+    const nextImage = step.nextImage ?? (options.announcesNextStep ? image : undefined);
     await sandbox.prepareImage(image, { signal: step.signal ?? signal, progress: () => {} });
     return await sandbox.runStep(
       {
@@ -97,7 +100,11 @@ export async function openWorkplace(runtime: Runtime, options: WorkplaceOptions)
         workingDirectory: step.workingDirectory ?? "/data",
         env: step.env ?? {},
       },
-      { signal: step.signal ?? signal, output: step.output ?? (() => {}), nextImage: step.nextImage ?? image },
+      {
+        signal: step.signal ?? signal,
+        output: step.output ?? (() => {}),
+        ...(nextImage === undefined ? {} : { nextImage }),
+      },
     );
   }
   return {

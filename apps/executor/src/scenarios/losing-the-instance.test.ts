@@ -19,7 +19,7 @@ beforeEach(async () => {
 
 afterEach(() => stack.disposeAsync());
 
-async function start(env: Record<string, string> = {}, runtime = new HostProcessRuntime()) {
+async function start(env: Record<string, string> = {}, runtime?: HostProcessRuntime) {
   return stack.use(await startExecutor({ url: instance.url, dataDir, runtime, env }));
 }
 

@@ -19,7 +19,7 @@ export interface StartedExecutor extends AsyncDisposable {
 export interface StartOptions {
   readonly url: string;
   readonly dataDir: string;
-  readonly runtime?: Runtime;
+  readonly runtime?: Runtime | undefined;
   readonly env?: Readonly<Record<string, string>>;
 }
 

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -6,8 +7,10 @@ import {
   engines,
   loadImage,
   openWorkplace,
+  temporaryDirectory,
   workspacesOfTests,
 } from "@airlock/test-kit";
+import { startEngines } from "@airlock/test-kit/start-engines";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Runtime, SandboxLimits } from "../contract/index.ts";
 import type { Hardening } from "../isolation/hardening.ts";
@@ -16,7 +19,6 @@ import { createDockerRuntime } from "./docker-runtime.ts";
 import { EngineClient } from "./engine-client.ts";
 import { ContainerListReply, ContainerPathsReply } from "./engine-replies.ts";
 
-const _signal = new AbortController().signal;
 const owner = `isolation-${process.pid}`;
 const image = "airlock-test-isolation:1";
 const second = "airlock-test-isolation:2";
@@ -41,15 +43,11 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     await engine?.close();
   });
 
-  async function open(
-    limits: Partial<SandboxLimits> = {},
-    hardening: Partial<Hardening> = {},
-    mounts: "auto" | "never" = "never",
-  ) {
+  async function open(limits: Partial<SandboxLimits> = {}, hardening: Partial<Hardening> = {}) {
     const runtime = createDockerRuntime({
       host,
       allowHostImage: false,
-      workspaces: { ...workspaces, mounts },
+      workspaces: { ...workspaces, mounts: "never" },
       hardening,
     });
     runtimes.push(runtime);
@@ -178,21 +176,6 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     await expect(running).rejects.toMatchObject({ code: "disk-full" });
   });
 
-  it("keeps volumes of images where the workspace is bounded, with what the image has there", async () => {
-    const { socketPath } = engines().docker ?? expect.unreachable();
-    await loadImage(await busyboxImage({ Volumes: { "/etc": {} } }), socketPath, "airlock-test-isolation:volume-etc");
-    await using place = await open({ diskBytes: 64 * mebibyte }, {}, "auto");
-
-    const { stdout } = await place.run("grep -c root /etc/passwd; echo x > /etc/made; echo $?", {
-      image: "airlock-test-isolation:volume-etc",
-    });
-
-    expect(stdout).toBe("1\n0\n");
-    const volumes = join(place.workspaceDir, "..", "layers", "volumes");
-    const [container = ""] = await readdir(volumes);
-    expect(await readFile(join(volumes, container, "0", "made"), "utf8")).toBe("x\n");
-  });
-
   it("stops what writes as fast as it can before it has written several times the limit", async () => {
     await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 200 * mebibyte });
     await place.run("true");
@@ -219,4 +202,38 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     expect(await readdir(layer)).not.toContain("x");
     expect((await stat(place.workspaceDir)).isDirectory()).toBe(true);
   });
+});
+
+describeWithEngines(["docker"], "a Docker engine that sees what the executor mounts", () => {
+  it.skipIf(process.geteuid?.() !== 0)(
+    "keeps volumes of images where the workspace is bounded, with what the image has there",
+    async () => {
+      await using cleanup = new AsyncDisposableStack();
+      const directory = cleanup.use(await temporaryDirectory());
+      // What is mounted below a shared mount appears in the namespace of an engine that is started later.
+      execFileSync("mount", ["--bind", directory.path, directory.path]);
+      cleanup.defer(() => void execFileSync("umount", ["-R", directory.path]));
+      execFileSync("mount", ["--make-shared", directory.path]);
+      const { docker, missing } = cleanup.use(await startEngines(["docker"])).engines;
+      if (!docker) throw new Error(missing.docker);
+      const withVolume = "airlock-test-isolation:volume-etc";
+      await loadImage(await busyboxImage({ Volumes: { "/etc": {} } }), docker.socketPath, withVolume);
+      const runtime = createDockerRuntime({
+        host: `unix://${docker.socketPath}`,
+        allowHostImage: false,
+        workspaces: { dir: directory.path },
+      });
+      cleanup.defer(() => runtime.close());
+      const limits = { diskBytes: 64 * mebibyte };
+      await using place = await openWorkplace(runtime, { owner, image: withVolume, limits });
+
+      const { stdout } = await place.run("grep -c root /etc/passwd; echo x > /etc/made; echo $?");
+
+      expect(stdout).toBe("1\n0\n");
+      const { workspaceDir } = hostPlace(directory.path, { owner, id: place.id });
+      const volumes = join(workspaceDir, "..", "layers", "volumes");
+      const [container = ""] = await readdir(volumes);
+      expect(await readFile(join(volumes, container, "0", "made"), "utf8")).toBe("x\n");
+    },
+  );
 });

@@ -21,7 +21,9 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
 
       const forks = await place.run("i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; exit 0");
       const memory = await place.run("sh -c 'tail /dev/zero'; echo went on");
-      const cpu = await place.run("timeout 3 sh -c 'while :; do :; done'; true");
+      // So little that the limit holds it back on a busy machine, too.
+      await using slow = await openPlace({ limits: { cpus: 0.03 } });
+      const cpu = await slow.run("timeout 4 sh -c 'while :; do :; done'; true");
       const none = await place.run("true");
 
       // Of so little processor time, the others may tell, too.
@@ -31,7 +33,7 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
       expect(memory.stdout).toBe("went on\n");
       expect(memory.status.notes?.join("\n")).toMatch(/^a process of the step was killed: .* more memory than its /m);
       expect(cpu.status.notes).toEqual([
-        expect.stringMatching(/^the step waited \d+\.\d s for the processor: the job's limit is 0.2 cores/),
+        expect.stringMatching(/^the step waited \d+\.\d s for the processor: the job's limit is 0.03 cores/),
       ]);
       expect(none.status).toEqual({ kind: "exited", exitCode: 0 });
     });

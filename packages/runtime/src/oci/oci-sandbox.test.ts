@@ -154,14 +154,6 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     await vi.waitFor(async () => expect(await readdir(steps)).toEqual([]), 10_000);
   });
 
-  it("keeps the outputs of steps apart that run at the same time", async () => {
-    await using place = await openPlace();
-
-    const [a, b] = await Promise.all([place.run("echo a; sleep 0.3; echo a"), place.run("echo b; sleep 0.3; echo b")]);
-
-    expect([a.stdout, b.stdout]).toEqual(["a\na\n", "b\nb\n"]);
-  });
-
   it("refuses environment variables that would become others", async () => {
     await using place = await openPlace();
 
