@@ -225,7 +225,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
       "clipboard",
       "title",
       "",
-      "next\u202e",
+      "next",
     ]);
     await eventually(() => page.title()).toBe(`#${job.id} completed · airlock`);
     expect(await page.evaluate(() => "pwned" in window)).toBe(false);
