@@ -339,6 +339,7 @@ describe("`job show`", () => {
           exitCode: 3,
           durationMs: 40,
           length: 2048,
+          notes: 0,
         },
       ],
     };
@@ -355,10 +356,12 @@ describe("`job logs`", () => {
   it("prints bytes as they are into a pipe and safe text on a terminal", async () => {
     const log = Buffer.from("\u001b]0;t\u0007a\u001b[31mb\n");
     await using instance = await stubInstance({
-      "GET jobs/7/logs?attempt=2": (_, response) => void response.writeHead(200).end(log),
+      "GET jobs/7/logs?attempt=2&notes=true": (_, response) => void response.writeHead(200).end(log),
+      "GET jobs/7/logs?attempt=2&entry=1&notes=false": (_, response) => void response.writeHead(200).end("only"),
     });
     const args = ["job", "logs", "7", "--attempt", "2"];
     expect((await airlock(args, { env: instance.env })).stdout).toBe(log.toString());
-    expect((await airlock(args, { env: instance.env, isTerminal: true })).stdout).toBe("a\u001b[31mb\n\u001b[0m");
+    expect((await airlock(args, { env: instance.env, isTerminal: true })).stdout).toBe("a\u001b[0;31mb\u001b[0m\n");
+    expect((await airlock([...args, "--entry", "1", "--output-only"], { env: instance.env })).stdout).toBe("only");
   });
 });

@@ -457,6 +457,6 @@ const airlockDefaults = {
   timeoutMs: null,
   resources: {},
   egress: "none" as const,
-  capabilities: ["attempts", "log-batch", "events", "results"],
+  capabilities: ["attempts", "log-batch", "log-notes", "events", "results"],
   shell: "strict" as const,
 };

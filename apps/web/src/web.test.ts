@@ -47,6 +47,8 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
         env: { AIRLOCK_WEB_DIR: web, AIRLOCK_ALLOW_LOCAL_REPOSITORIES: "true" },
       }),
     );
+    // The scripted executor sends no heartbeats while a test takes its time.
+    await instance.rest("PATCH", "/queues/default", { leaseMs: 600_000 });
     executor = new ScriptedExecutor({ ...instance, name: "build-01" });
     const executablePath = engines().chromium?.executablePath ?? "";
     browser = await chromium.launch({ executablePath, args: browserFlags });
@@ -95,6 +97,9 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     expect(response.status).toBe(201);
     return ((await response.json()) as { id: number }).id;
   }
+
+  const downloadHref = async () =>
+    (await page.getByRole("link", { name: "Download the log" }).getAttribute("href")) ?? "";
 
   /** A job that runs, with one open step. */
   async function startJob(): Promise<{ job: ScriptedJob; entry: number }> {
@@ -195,7 +200,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     const color = (name: string) =>
       page.getByText(name, { exact: true }).evaluate((element) => getComputedStyle(element).color);
     expect(await color("red")).not.toBe(await color(" and plain"));
-    expect(await page.locator("[data-stream=stderr]").textContent()).toBe("careful");
+    expect(await page.locator("[data-source=stderr]").textContent()).toBe("careful");
     const printedAt = performance.now();
     await job.print(entry, "late line\n");
     await page.getByText("late line").waitFor();
@@ -230,6 +235,37 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await eventually(() => page.title()).toBe(`#${job.id} completed · airlock`);
     expect(await page.evaluate(() => "pwned" in window)).toBe(false);
     expect(await log().locator("a[href^='javascript'], script, img").count()).toBe(0);
+  });
+
+  it("shows messages of the executor so that no output can look like one", async () => {
+    const { job, entry } = await startJob();
+    await page.goto(`${instance.url}/jobs/${job.id}`);
+    const forged = ["[airlock] forged", "[air\u001b[mlock] forged", "\u001b[44mExecutor\u001b[m forged"];
+    await job.print(entry, `${forged.join("\n")}\nunfinished`);
+    await job.note(entry, "killed: out of memory");
+    await job.close(entry, 137);
+    await job.fail('step "test" was killed: out of memory', 137);
+    await text("killed: out of memory").waitFor();
+    const rows = log().locator("[data-index]");
+    const sources = await rows.evaluateAll((all) => all.map((row) => row.getAttribute("data-source")));
+    expect(sources).toEqual(["stdout", "stdout", "stdout", "stdout", "note"]);
+    const own = rows.nth(4);
+    expect(await own.textContent()).toBe("Executorkilled: out of memory");
+    expect(await own.getByRole("link").getAttribute("aria-label")).toBe("Line 5, message of the executor");
+    const look = (index: number) =>
+      rows.nth(index).evaluate((row) => {
+        const { backgroundColor, boxShadow } = getComputedStyle(row);
+        return { backgroundColor, boxShadow };
+      });
+    for (const index of [0, 1, 2, 3]) {
+      expect((await look(index)).boxShadow).toBe("none");
+      expect(await rows.nth(index).locator("span").first().textContent()).not.toBe("Executor");
+    }
+    expect((await look(4)).boxShadow).not.toBe("none");
+    const download = await (await context.request.get(new URL(await downloadHref(), instance.url).href)).text();
+    const mark = download.slice(0, download.indexOf("]") + 1);
+    expect(download).toContain(`unfinished\n${mark} killed: out of memory\n`);
+    expect(download).not.toContain(`${mark} forged`);
   });
 
   it("follows the end until the reader scrolls up, and again on demand", async () => {
@@ -285,7 +321,10 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
       page.getByRole("link", { name: "Download the log" }).click(),
     ]);
     expect(download.suggestedFilename()).toBe(`job-${job.id}-attempt-1-test.log`);
-    expect(await readFile(await download.path(), "utf8")).toBe(printed);
+    const [heading, key, ...rest] = (await readFile(await download.path(), "utf8")).split("\n");
+    expect(heading).toMatch(/^\[airlock [0-9a-f]{16}\] Log of job \d+, attempt 1\./);
+    expect(key).toMatch(/ ==> step\.oci\.test <==$/);
+    expect(rest.join("\n")).toBe(printed);
   });
 
   it("shows what a job left behind: files to download, and its diff as text", async () => {

@@ -32,7 +32,11 @@ async function follow(
   });
   const context = testContext({ isTerminal: options.isTerminal ?? false });
   const code = await followJob(context, instance.client, 7, options);
-  return { code, ...context.printed };
+  const { stdout, stderr } = context.printed;
+  // Where stderr is a pipe, the first line shows the mark of all lines that are not the job's.
+  const mark = /^(\[airlock [0-9a-f]{16}\]) Only lines .*\n/.exec(stderr);
+  const own = mark?.[1] === undefined ? stderr : stderr.slice(mark[0].length).replaceAll(`${mark[1]} `, "");
+  return { code, stdout, stderr: own, raw: stderr };
 }
 
 const running: JobLiveEvent = { kind: "job", job: jobView() };
@@ -157,6 +161,75 @@ describe("following a job", () => {
       { attempt: 2 },
     );
     expect(stdout).toBe("second");
+  });
+});
+
+describe("messages of the executor", () => {
+  const note = (noteId: number, offset: number, text: string): JobLiveEvent => ({
+    kind: "note",
+    attempt: 1,
+    entryId: 1,
+    noteId,
+    offset,
+    text,
+  });
+  const ended = entry({ exitCode: 137, durationMs: 9, length: 4, notes: 1 });
+  /** As in a report of an attack: each looks like a message of the executor on some screen. */
+  const forged =
+    "[airlock] forged plainly\n[air\u001b[mlock] forged with a colour\n[air\u0001lock] forged\n  executor: forged\n";
+
+  it("are lines of our own, before the end of their entry, and come once", async () => {
+    const { stdout, stderr } = await follow(
+      [
+        running,
+        { kind: "entry", entry: ended },
+        chunk(0, "out\n"),
+        note(1, 4, "killed: out of memory\nreally"),
+        { kind: "entry", entry: ended },
+        note(1, 4, "killed: out of memory\nreally"),
+      ],
+      failedJob,
+    );
+    expect(stdout).toBe("out\n");
+    expect(stderr).toContain(
+      "  executor: killed: out of memory\n  executor: really\n  main exited with 137 after 9ms\n",
+    );
+    expect(stderr.match(/killed/g)).toHaveLength(1);
+  });
+
+  it("can be told from any output where stderr is a pipe", async () => {
+    const events = [running, step, chunk(0, forged, { stream: "stderr" }), note(1, forged.length, "true")];
+    const { raw } = await follow(events, failedJob);
+    const [first = "", ...lines] = raw.trimEnd().split("\n");
+    const mark = first.slice(0, first.indexOf("]") + 2);
+    expect(mark).toMatch(/^\[airlock [0-9a-f]{16}\] $/);
+    expect(lines.filter((line) => line.startsWith(mark) && line.includes("forged"))).toEqual([]);
+    expect(lines).toContain(`${mark}  executor: true`);
+    const other = await follow(events, failedJob);
+    expect(other.raw.startsWith(mark)).toBe(false);
+  });
+
+  it("can be told from any output on a terminal", async () => {
+    const events = [running, step, chunk(0, `${forged}half a line`), note(1, forged.length + 11, "tr\u001b[2Jue")];
+    const { stdout, stderr } = await follow(events, failedJob, { isTerminal: true });
+    for (const line of stripVTControlCharacters(stdout).trimEnd().split("\n")) expect(line).toMatch(/^│ /);
+    expect(stdout.endsWith("\n\u001b[?7h")).toBe(true);
+    expect(stripVTControlCharacters(stderr)).toContain("  executor: true\n");
+  });
+
+  it("of an entry of the executor itself are shown when it failed", async () => {
+    const image = entry({ key: "setup.image" });
+    const { stderr } = await follow(
+      [
+        running,
+        { kind: "entry", entry: image },
+        chunk(0, "10%\r20%"),
+        note(1, 8, "the registry does not answer"),
+        { kind: "entry", entry: { ...image, exitCode: 1, durationMs: 5, length: 8, notes: 1 } },
+      ],
+      failedJob,
+    );
+    expect(stderr).toContain("  20%\n  the registry does not answer\n  setup.image exited with 1 after 5ms\n");
   });
 });
 

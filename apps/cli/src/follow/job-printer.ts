@@ -22,6 +22,8 @@ export class JobPrinter {
   /** Entries whose end was said. */
   readonly #closed = new Set<string>();
   readonly #said = new Set<string>();
+  /** The last note of each entry that was printed. */
+  readonly #notes = new Map<string, number>();
   /** The entry whose output is being printed. */
   #current: string | undefined;
   /** Its output, where it is the executor's own. */
@@ -34,6 +36,7 @@ export class JobPrinter {
   }
 
   async print(event: JobLiveEvent): Promise<void> {
+    await this.#screen.expectOutput();
     switch (event.kind) {
       case "job":
         return this.#printJob(event.job);
@@ -41,6 +44,8 @@ export class JobPrinter {
         return this.#printEntry(event.entry);
       case "chunk":
         return this.#printChunk(event);
+      case "note":
+        return this.#printNote(event);
       case "end":
         this.#screen.clearStatus();
         return;
@@ -96,7 +101,7 @@ export class JobPrinter {
     this.#entries.set(key, entry);
     await this.#open(key);
     // The end of an entry may be known before the last of its output has come.
-    if (entry.exitCode !== null && this.#cursor.seen(entry) >= entry.length) await this.#close();
+    if (this.#isComplete(entry)) await this.#close();
   }
 
   async #printChunk(chunk: Extract<JobLiveEvent, { kind: "chunk" }>): Promise<void> {
@@ -115,7 +120,25 @@ export class JobPrinter {
       }
       await this.#screen.output(chunk.stream, fresh.bytes);
     }
-    if (entry && entry.exitCode !== null && this.#cursor.seen(entry) >= entry.length) await this.#close();
+    if (entry && this.#isComplete(entry)) await this.#close();
+  }
+
+  async #printNote(note: Extract<JobLiveEvent, { kind: "note" }>): Promise<void> {
+    const key = keyOf(note);
+    if (!this.#wants(note.attempt) || note.noteId <= (this.#notes.get(key) ?? 0)) return;
+    this.#notes.set(key, note.noteId);
+    await this.#open(key);
+    const lines = note.text.split("\n").map(plainText);
+    if (this.#setup !== undefined) this.#setup.note(lines);
+    else for (const line of lines) await this.#screen.line(this.#screen.paint("yellow", `  executor: ${line}`));
+    const entry = this.#entries.get(key);
+    if (entry && this.#isComplete(entry)) await this.#close();
+  }
+
+  /** Whether the entry has ended, and its output and its notes were printed. */
+  #isComplete(entry: LogEntryView): boolean {
+    const isSaid = this.#cursor.seen(entry) >= entry.length && (this.#notes.get(keyOf(entry)) ?? 0) >= entry.notes;
+    return entry.exitCode !== null && isSaid;
   }
 
   /** Makes an entry the one whose output is printed: its heading, after the closing line of the one before. */
@@ -123,7 +146,7 @@ export class JobPrinter {
     if (this.#current === key) return;
     const entry = this.#entries.get(key);
     // Said already; a resumed stream tells it again.
-    if (entry !== undefined && this.#closed.has(key) && this.#cursor.seen(entry) >= entry.length) return;
+    if (entry !== undefined && this.#closed.has(key) && this.#isComplete(entry)) return;
     await this.#close();
     this.#current = key;
     const step = entry ? stepKeyOf(entry) : undefined;

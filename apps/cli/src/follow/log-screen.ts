@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { newOwnMark, ownLines } from "@airlock/api";
 import type { OutputStream } from "../context/command-context.ts";
 import { type Paint, painter } from "../terminal/paint.ts";
 import { SafeOutput } from "../terminal/safe-output.ts";
@@ -7,7 +8,7 @@ import { truncate } from "../terminal/truncate.ts";
 /**
  * Prints a job's output and our own lines beside each other. Output goes to stdout and stderr as the job chose, on a
  * terminal sanitized and with a mark before each line, otherwise byte for byte. Our lines go to stderr, and so does the
- * one status line at the bottom of a terminal.
+ * one status line at the bottom of a terminal. Where stderr is not a terminal, our lines are those with a mark.
  */
 export class LogScreen implements Disposable {
   readonly paint: Paint;
@@ -17,6 +18,8 @@ export class LogScreen implements Disposable {
   #statusShown = false;
   #ticks = 0;
   #ticker: NodeJS.Timeout | undefined;
+  /** Begins our lines in a stderr that also gets the bytes of a job. */
+  #mark: string | undefined;
 
   constructor({ stdout, stderr }: { readonly stdout: OutputStream; readonly stderr: OutputStream }) {
     this.#stderr = stderr;
@@ -27,6 +30,13 @@ export class LogScreen implements Disposable {
   /** Whether a person watches: there is a status line, and states need no lines of their own. */
   get isLive(): boolean {
     return this.#stderr.isTTY === true;
+  }
+
+  /** To be called before the first output. */
+  async expectOutput(): Promise<void> {
+    if (this.isLive || this.#mark !== undefined) return;
+    this.#mark = newOwnMark();
+    await this.line("Only lines that begin with this mark are written by airlock.");
   }
 
   /** Output of the job. Resolves when the reader of our stream is ready for more. */
@@ -52,7 +62,7 @@ export class LogScreen implements Disposable {
     this.#hideStatus();
     if (this.#channels.stdout.isTerminal) await this.#channels.stdout.breakLine();
     await this.#channels.stderr.breakLine();
-    await write(this.#stderr, `${text}\n`);
+    await write(this.#stderr, this.#mark === undefined ? `${text}\n` : ownLines(this.#mark, text));
     this.#showStatus();
   }
 

@@ -3,16 +3,22 @@ import type { CommandContext } from "../context/command-context.ts";
 import type { InstanceClient } from "../instance/instance-client.ts";
 import { SafeOutput } from "../terminal/safe-output.ts";
 
-/** Prints the log that there is: byte for byte, or on a terminal without what could steer it. */
+/** Prints the log as it is now: byte for byte, or on a terminal without anything that steers it. */
 export async function printLogs(
   { stdout }: Pick<CommandContext, "stdout">,
   client: InstanceClient,
   id: number,
-  options: { readonly attempt?: number | undefined; readonly entry?: number | undefined },
+  options: {
+    readonly attempt?: number | undefined;
+    readonly entry?: number | undefined;
+    /** Leaves out headings and messages of Airlock. */
+    readonly outputOnly?: boolean | undefined;
+  },
 ): Promise<void> {
   const search = new URLSearchParams();
   if (options.attempt !== undefined) search.set("attempt", String(options.attempt));
   if (options.entry !== undefined) search.set("entry", String(options.entry));
+  search.set("notes", String(!options.outputOnly));
   const response = await client.request(`jobs/${id}/logs?${search}`, { headers: { accept: "text/plain, */*" } });
   const safeOutput = stdout.isTTY ? new SafeOutput() : undefined;
   const write = async (data: string | Uint8Array) => {

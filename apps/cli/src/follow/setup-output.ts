@@ -31,9 +31,22 @@ export class SetupOutput {
 
   push(bytes: Uint8Array): void {
     this.#parser.write(bytes);
+    this.#cut();
+  }
+
+  #cut(): void {
     const cut = Math.max(0, this.#text.length - mostKept);
     this.#text = this.#text.slice(cut);
     this.#lineStart = Math.max(0, this.#lineStart - cut);
+  }
+
+  /** Safe lines of the executor itself. */
+  note(lines: readonly string[]): void {
+    if (this.#text.length > this.#lineStart) this.#text += "\n";
+    this.#text += lines.map((line) => `${line}\n`).join("");
+    this.#lineStart = this.#text.length;
+    this.#overwrite = false;
+    this.#cut();
   }
 
   /** As a terminal would show them, without what was overwritten. Safe text. */

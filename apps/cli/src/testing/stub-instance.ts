@@ -91,6 +91,7 @@ export function entry(overrides: Partial<LogEntryView> = {}): LogEntryView {
     exitCode: null,
     durationMs: null,
     length: 0,
+    notes: 0,
     ...overrides,
   };
 }

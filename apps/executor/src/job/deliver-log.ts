@@ -7,7 +7,6 @@ import type { JobOptions } from "../config/options.ts";
 import type { JobClient } from "../instance-client/job-client.ts";
 import { ChunkSink } from "../logs/chunk-sink.ts";
 import { JobLog } from "../logs/job-log.ts";
-import { forgedVoice } from "../logs/own-voice.ts";
 import { SecretMatcher } from "../logs/secret-matcher.ts";
 import { secretPatterns } from "../logs/secret-patterns.ts";
 import { WholeEntrySink } from "../logs/whole-entry-sink.ts";
@@ -22,7 +21,7 @@ const canceledLogMs = 30_000;
 /** Finds all secrets of a job in what goes into its log. */
 export function jobSecrets({ redactions }: JobInput, sharedSecret: string): SecretMatcher {
   const values = sharedSecret === "" ? redactions : { ...redactions, [sharedSecret]: removedSecret };
-  return new SecretMatcher([...secretPatterns(values), forgedVoice]);
+  return new SecretMatcher(secretPatterns(values));
 }
 
 export interface JobLogContext {

@@ -82,9 +82,13 @@ export function readPayload(payload: JobPayload): JobInput {
     registryAuth,
     redactions: readRedactions(payload, registryAuth),
     results: readResults(payload),
-    logDelivery: airlock?.capabilities.includes("log-batch") ? "chunks" : "whole-entries",
+    logDelivery: takesChunks(airlock?.capabilities ?? []) ? "chunks" : "whole-entries",
     stepsMaySkip: airlock === undefined,
   };
+}
+
+function takesChunks(capabilities: readonly string[]): boolean {
+  return capabilities.includes("log-batch") && capabilities.includes("log-notes");
 }
 
 function readEnvironment(pairs: readonly string[]): Record<string, string> {

@@ -44,6 +44,26 @@ describe("log chunks", () => {
     expect(store.events.at(-1)).toEqual({ kind: "close", entryId: 1, exitCode: 3, durationMs: 13 });
   });
 
+  it("have notes between them, numbered, with the offset that the output has got to", async () => {
+    const store = new Store();
+    const sink = new ChunkSink(store.send, "/nonexistent/spool");
+    const [first, second] = [sink.open(header), sink.open(header)];
+    sink.note(first, "before");
+    await sink.append(first, "stdout", Buffer.from("one"));
+    sink.note(second, "of the second");
+    sink.note(first, "after");
+    sink.close(first, 0, 1);
+
+    expect(await sink.finish(forever())).toEqual({ kind: "delivered" });
+
+    expect(store.events.filter((event) => event.kind === "note")).toEqual([
+      { kind: "note", entryId: 1, noteId: 1, offset: 0, text: "before" },
+      { kind: "note", entryId: 2, noteId: 1, offset: 0, text: "of the second" },
+      { kind: "note", entryId: 1, noteId: 2, offset: 3, text: "after" },
+    ]);
+    expect(store.events.map(({ kind }) => kind)).toEqual(["open", "open", "note", "chunk", "note", "note", "close"]);
+  });
+
   it("are sent at once at first, then gathered", async () => {
     const store = new Store();
     const sink = new ChunkSink(store.send, "/nonexistent/spool");

@@ -18,12 +18,13 @@ export interface ChunkSinkOptions {
   readonly refusedMs?: number;
 }
 
-/** Append-only chunks with offsets (capability `log-batch`): sending one again changes nothing. */
+/** Append-only chunks and notes (capabilities `log-batch` and `log-notes`). Sending one again changes nothing. */
 export class ChunkSink implements LogSink {
   readonly #send: SendLogs;
   readonly #spool: LogSpool;
   readonly #delivery: LogDeliveryLoop;
   readonly #offsets = new Map<number, number>();
+  readonly #noteCounts = new Map<number, number>();
   #entries = 0;
   #lastSent = Number.NEGATIVE_INFINITY;
   /** Output in memory that ends the wait between two batches. */
@@ -54,6 +55,12 @@ export class ChunkSink implements LogSink {
     const room = this.#spool.append(entryId, stream, bytes);
     this.#wakeWhenDue();
     return room;
+  }
+
+  note(entryId: number, text: string): void {
+    if (this.#delivery.hasFailed) return;
+    this.#spool.mark({ kind: "note", entryId, text });
+    this.#wakeWhenDue();
   }
 
   close(entryId: number, exitCode: number, durationMs: number): void {
@@ -90,8 +97,13 @@ export class ChunkSink implements LogSink {
     if (this.#spool.memoryBytes >= this.#dueBytes) this.#delivery.wake();
   }
 
-  /** Gives a chunk its offset; the order in which chunks are taken is the order in the log. */
+  /** Gives chunks and notes their places. The order in which they are taken is the order in the log. */
   #place(event: SpooledEvent): OutgoingLogEvent {
+    if (event.kind === "note") {
+      const noteId = (this.#noteCounts.get(event.entryId) ?? 0) + 1;
+      this.#noteCounts.set(event.entryId, noteId);
+      return { ...event, noteId, offset: this.#offsets.get(event.entryId) ?? 0 };
+    }
     if (event.kind !== "chunk") return event;
     const { entryId, stream, bytes } = event;
     const offset = this.#offsets.get(entryId) ?? 0;

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { RecordingSink } from "../testing/recording-sink.ts";
 import { JobLog } from "./job-log.ts";
-import { forgedVoice } from "./own-voice.ts";
 import { SecretMatcher } from "./secret-matcher.ts";
 import { secretPatterns } from "./secret-patterns.ts";
 
@@ -15,7 +14,7 @@ function openLog({
   secrets?: Record<string, string>;
 } = {}) {
   const sink = new RecordingSink();
-  const secrets = new SecretMatcher([...secretPatterns(values), forgedVoice]);
+  const secrets = new SecretMatcher(secretPatterns(values));
   return { sink, log: new JobLog({ sink, secrets, maximumBytes, maximumBytesPerSecond }) };
 }
 
@@ -31,7 +30,7 @@ describe("a job's log", () => {
 
     expect(sink.entries[0]?.command).toEqual(["login", "--password=***"]);
     expect(sink.entries[0]?.text).not.toContain("hunter2-hunter2");
-    expect(sink.entries[0]?.text).toContain("***\n");
+    expect(sink.entries[0]?.notes).toEqual(["failed with ***"]);
     // Half of a secret on another stream is no secret.
     expect(sink.entries[0]?.text).toContain("hunter2");
   });
@@ -56,9 +55,10 @@ describe("a job's log", () => {
     await second.write("stdout", Buffer.alloc(1000));
     second.close(0);
 
-    expect(sink.entries.map(({ text }) => text)).toEqual([
-      "0123456",
-      "789\n[airlock] 1006 B of output dropped: the job's log is limited to 10 B\n",
+    expect(sink.entries.map(({ text }) => text)).toEqual(["0123456", "789"]);
+    expect(sink.entries.map(({ notes }) => notes)).toEqual([
+      [],
+      ["1006 B of output dropped: the job's log is limited to 10 B"],
     ]);
   });
 
@@ -69,7 +69,7 @@ describe("a job's log", () => {
     await entry.write("stdout", Buffer.from("late"));
     entry.close(0);
 
-    expect(sink.entries).toEqual([{ key: "a", command: [], text: "", exitCode: 3 }]);
+    expect(sink.entries).toEqual([{ key: "a", command: [], text: "", notes: [], exitCode: 3 }]);
   });
 
   it("redacts an entry's key, which names a step", () => {
@@ -79,31 +79,45 @@ describe("a job's log", () => {
     expect(sink.entries[0]?.key).toBe("step.docker.***");
   });
 
-  it("marks a step's line that pretends to be the executor's, wherever it is cut, and in its own notes", async () => {
+  it("keeps notes apart from the output, whatever a step writes", async () => {
     const forged = "[airlock] success: all checks passed\n";
     for (let cut = 0; cut < forged.length; cut += 1) {
       const { sink, log } = openLog();
       const entry = log.open("a");
       await entry.write("stdout", Buffer.from(forged.slice(0, cut)));
       await entry.write("stdout", Buffer.from(forged.slice(cut)));
-      entry.note('file "x\n[airlock] all is well" not kept');
+      entry.note("killed: out of memory");
       entry.close(0);
 
-      expect(sink.entries[0]?.text).toBe(
-        '[airlock?] success: all checks passed\n[airlock] file "x\n[airlock] [airlock?] all is well" not kept\n',
-      );
+      expect(sink.entries[0]).toMatchObject({ text: forged, notes: ["killed: out of memory"] });
     }
   });
 
-  it("begins a note on a line of its own", async () => {
+  it("takes names in its notes for text", () => {
     const { sink, log } = openLog();
     const entry = log.open("a");
-    await entry.write("stdout", Buffer.from("half a line"));
-    entry.note("killed");
-    entry.note("again");
+    entry.note('file "x\u001b[2J\u0000\ud800\u202e" not kept\nbecause\n');
+    entry.note("  \n");
     entry.close(0);
 
-    expect(sink.entries[0]?.text).toBe("half a line\n[airlock] killed\n[airlock] again\n");
+    expect(sink.entries[0]?.notes).toEqual(['file "x\ufffd[2J\ufffd\ufffd\ufffd" not kept\nbecause']);
+  });
+
+  it.each([
+    ["many", 1, 5000],
+    ["long", 9000, 128],
+  ])("says that there are too many notes, where there are too %s", (_, length, kept) => {
+    const { sink, log } = openLog();
+    const entry = log.open("a");
+    for (let i = 0; i < 6000; i += 1) entry.note("x".repeat(length));
+    const other = log.open("b");
+    other.note("one more");
+
+    const notes = sink.entries[0]?.notes ?? [];
+    expect(notes).toHaveLength(kept);
+    expect(notes.at(-1)).toBe("further notes of the executor are left out: there are too many");
+    expect(Buffer.byteLength(notes.join(""))).toBeLessThanOrEqual(1024 * 1024);
+    expect(sink.entries[1]?.notes).toEqual([]);
   });
 
   it("slows a step down that writes faster than it may, says so once, and goes on doing so past the log's limit", async () => {
@@ -117,9 +131,10 @@ describe("a job's log", () => {
     // A second's worth comes at once, the other half in half a second.
     expect(tookMs).toBeGreaterThan(400);
     expect(tookMs).toBeLessThan(2000);
-    const text = sink.entries[0]?.text ?? "";
-    expect(text.match(/output is read more slowly: it is limited to 97\.\d KiB\/s/g)).toHaveLength(1);
-    expect(text).toContain("29.3 KiB of output dropped");
+    expect(sink.entries[0]?.notes).toEqual([
+      expect.stringMatching(/^output is read more slowly: it is limited to 97\.\d KiB\/s$/),
+      expect.stringContaining("29.3 KiB of output dropped"),
+    ]);
   });
 
   it("counts what it costs an instance to keep two streams apart: alternating bytes end sooner", async () => {
@@ -128,8 +143,8 @@ describe("a job's log", () => {
     for (let i = 0; i < 1000; i += 1) await entry.write(i % 2 ? "stdout" : "stderr", Buffer.from("x"));
     entry.close(0);
 
-    expect(sink.entries[0]?.text.match(/^x*/)?.[0].length).toBe(100);
-    expect(sink.entries[0]?.text).toContain("900 B of output dropped");
+    expect(sink.entries[0]?.text).toBe("x".repeat(100));
+    expect(sink.entries[0]?.notes).toEqual([expect.stringContaining("900 B of output dropped")]);
   });
 
   it("holds no line: one without an end passes piece by piece", async () => {

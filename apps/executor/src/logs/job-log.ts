@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { maxNoteBytesPerAttempt, maxNoteLength, maxNotesPerAttempt } from "@airlock/api";
 import { formatBytes } from "@airlock/job";
+import { replaceUnprintable } from "@airlock/terminal-text";
 import { LogRate } from "./log-rate.ts";
 import type { LogDelivery, LogSink, OutputStream } from "./log-sink.ts";
 import { maskSecrets } from "./mask-secrets.ts";
-import { ownLine } from "./own-voice.ts";
 import type { SecretMatcher } from "./secret-matcher.ts";
 import { StreamRedactor } from "./stream-redactor.ts";
 
@@ -11,7 +12,7 @@ import { StreamRedactor } from "./stream-redactor.ts";
 export interface LogEntry {
   /** A returned promise is to be awaited before more is written. */
   write(stream: OutputStream, bytes: Buffer): void | Promise<void>;
-  /** A line in the executor's own voice. */
+  /** A message of the executor itself, apart from the output. */
   note(text: string): void;
   /** Ends the entry; the first call counts. -1: it did not get so far as to have an exit code. */
   close(exitCode: number): void;
@@ -38,6 +39,8 @@ export class JobLog {
   readonly #options: JobLogOptions;
   readonly #rate: LogRate;
   #remainingBytes: number;
+  #remainingNotes = maxNotesPerAttempt;
+  #remainingNoteBytes = maxNoteBytesPerAttempt;
 
   constructor(options: JobLogOptions) {
     this.#options = options;
@@ -57,7 +60,6 @@ export class JobLog {
     let droppedBytes = 0;
     let closed = false;
     let lastStream: OutputStream | undefined;
-    let isMidLine = false;
     let toldOfRate = false;
 
     const pass = (stream: OutputStream, pieces: readonly Buffer[]): void | Promise<void> => {
@@ -71,17 +73,12 @@ export class JobLog {
         this.#remainingBytes -= kept.length;
         droppedBytes += piece.length - kept.length;
         if (kept.length === 0) continue;
-        isMidLine = kept.at(-1) !== newline;
         const wait = sink.append(entryId, stream, kept);
         if (wait) waits.push(wait);
       }
       if (waits.length > 0) return Promise.all(waits).then(() => {});
     };
-    const say = (text: string): void => {
-      const line = ownLine(redactText(secrets, text));
-      void sink.append(entryId, "stderr", Buffer.from(isMidLine ? `\n${line}` : line));
-      isMidLine = false;
-    };
+    const say = (text: string): void => this.#note(entryId, text);
     const slowDown = async (ms: number, stored: void | Promise<void>): Promise<void> => {
       if (!toldOfRate) say(`output is read more slowly: it is limited to ${formatBytes(this.#rate.bytesPerSecond)}/s`);
       toldOfRate = true;
@@ -117,6 +114,23 @@ export class JobLog {
     };
   }
 
+  #note(entryId: number, text: string): void {
+    const { sink, secrets } = this.#options;
+    // Names of files, images and hosts in it are the job's.
+    const safe = redactText(secrets, text)
+      .trimEnd()
+      .split("\n")
+      .map((line) => replaceUnprintable(line, "\ufffd"));
+    const note = safe.join("\n").toWellFormed().slice(0, maxNoteLength).toWellFormed();
+    const bytes = Buffer.byteLength(note);
+    if (note === "" || this.#remainingNotes === 0) return;
+    // The last one says that there are more.
+    const isLast = this.#remainingNotes === 1 || this.#remainingNoteBytes - bytes < maxNoteLength;
+    this.#remainingNotes = isLast ? 0 : this.#remainingNotes - 1;
+    this.#remainingNoteBytes -= bytes;
+    sink.note(entryId, isLast ? "further notes of the executor are left out: there are too many" : note);
+  }
+
   /** A file's path with a fixed word in place of each secret in it: no replacement is to name another place. */
   maskPath(path: Buffer): Buffer {
     return maskSecrets(this.#options.secrets, path);
@@ -127,8 +141,6 @@ export class JobLog {
     return await this.#options.sink.finish(signal);
   }
 }
-
-const newline = 10;
 
 /** Text that is whole, such as a command's argument or an error's message. */
 export function redactText(secrets: SecretMatcher, text: string): string {

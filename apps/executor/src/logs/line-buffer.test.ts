@@ -35,6 +35,26 @@ describe("the protocol's form of output", () => {
     expect(buffer.text().length).toBe(64 * 32 * 1024 * "stdout: y\n".length);
   });
 
+  it("sets lines of a step that look like the executor's apart from those of the executor", () => {
+    const buffer = new LineBuffer();
+    buffer.append("stdout", Buffer.from("plain: [airlock] forged plainly\n[air"));
+    buffer.append("stdout", Buffer.from("\u001b[mlock] forged with an empty colour\n"));
+    buffer.append("stderr", Buffer.from("[air\u0001lock] forged with a control character\n"));
+    buffer.note("killed: out of memory\nnow");
+    buffer.append("stdout", Buffer.from("[airlock] forged in the last line"));
+    buffer.end();
+
+    expect(buffer.text().split("\n")).toEqual([
+      "stdout: plain: [airlock] forged plainly",
+      "stdout: | [air\u001b[mlock] forged with an empty colour",
+      "stderr: | [air\u0001lock] forged with a control character",
+      "stderr: [airlock] killed: out of memory",
+      "stderr: [airlock] now",
+      "stdout: | [airlock] forged in the last line",
+      "",
+    ]);
+  });
+
   it("cuts an entry that grows too large for one request, and says so", () => {
     const buffer = new LineBuffer(100);
     for (let i = 0; i < 50; i += 1) buffer.append("stdout", Buffer.from("12345\n"));

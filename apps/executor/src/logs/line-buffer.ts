@@ -1,6 +1,6 @@
 import { formatBytes } from "@airlock/job";
 import type { OutputStream } from "./log-sink.ts";
-import { ownLine } from "./own-voice.ts";
+import { looksLikeOwnLine, ownLine } from "./own-voice.ts";
 
 /** What one entry may grow to with its lines' prefixes: an instance takes it in one request, again and again. */
 const maximumEntryBytes = 48 * 1024 * 1024;
@@ -34,17 +34,22 @@ export class LineBuffer {
     this.#droppedBytes += Math.max(0, rest.length - room);
   }
 
+  /** Lines of the executor itself. They are kept even where output is not. */
+  note(text: string): void {
+    for (const line of ownLine(text).split(/(?<=\n)/)) this.#finished.push(Buffer.from(`stderr: ${line}`));
+  }
+
   #finishLine(stream: OutputStream, rest: Buffer): void {
     const open = this.#open[stream];
-    const prefix = prefixes[stream];
-    const lineBytes = prefix.length + open.length + rest.length;
+    const line = open.length === 0 ? rest : Buffer.concat([open.bytes(), rest]);
+    const prefix = looksLikeOwnLine(line) ? disownedPrefixes[stream] : prefixes[stream];
+    const lineBytes = prefix.length + line.length;
     // Once something was dropped, nothing further is taken: what is kept is one piece.
     if (this.#droppedBytes > 0 || this.#finished.length + lineBytes > this.#maximumBytes) {
-      this.#droppedBytes += open.length + rest.length;
+      this.#droppedBytes += line.length;
     } else {
       this.#finished.push(prefix);
-      this.#finished.push(open.bytes());
-      this.#finished.push(rest);
+      this.#finished.push(line);
     }
     open.clear();
   }
@@ -57,8 +62,9 @@ export class LineBuffer {
       if (this.#open[stream].length > 0) this.#finishLine(stream, Buffer.from("\n"));
     }
     if (this.#droppedBytes > 0) {
-      const text = `${formatBytes(this.#droppedBytes)} of output dropped: an entry of this instance is limited to ${formatBytes(this.#maximumBytes)}`;
-      this.#finished.push(Buffer.from(`stderr: ${ownLine(text)}`));
+      this.note(
+        `${formatBytes(this.#droppedBytes)} of output dropped: an entry of this instance is limited to ${formatBytes(this.#maximumBytes)}`,
+      );
     }
   }
 
@@ -72,6 +78,8 @@ export class LineBuffer {
 }
 
 const prefixes = { stdout: Buffer.from("stdout: "), stderr: Buffer.from("stderr: ") };
+/** Before lines of a step that look like the executor's. */
+const disownedPrefixes = { stdout: Buffer.from("stdout: | "), stderr: Buffer.from("stderr: | ") };
 
 class GrowingBuffer {
   #buffer: Buffer = Buffer.alloc(0);

@@ -15,6 +15,9 @@ export interface LogSink {
   /** A returned promise is to be awaited before more is given: the sink's memory is full. */
   append(entryId: number, stream: OutputStream, bytes: Buffer): void | Promise<void>;
 
+  /** Adds a message of the executor to an entry, after the output that came before. */
+  note(entryId: number, text: string): void;
+
   close(entryId: number, exitCode: number, durationMs: number): void;
 
   /**

@@ -4,15 +4,20 @@ import { readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { expect, it } from "vitest";
-import { LogSpool } from "./log-spool.ts";
+import { LogSpool, type SpooledEvent } from "./log-spool.ts";
 
 const block = 256 * 1024;
+
+function textOf(event: SpooledEvent): string {
+  if (event.kind === "chunk") return event.bytes.toString("latin1");
+  return event.kind === "note" ? `<note>${event.text}</note>` : `<${event.kind}>`;
+}
 
 async function drain(spool: LogSpool): Promise<string> {
   let text = "";
   while (!spool.isEmpty) {
     for (const event of await spool.take(1000, 1024 * 1024)) {
-      text += event.kind === "chunk" ? event.bytes.toString("latin1") : `<${event.kind}>`;
+      text += textOf(event);
     }
   }
   return text;
@@ -96,12 +101,12 @@ it("says in the log what a full disk did not take, and goes on when there is roo
     const text = await drain(spool);
 
     const missing =
-      /\n\[airlock\] ([\d.]+ KiB) of output are missing here: the executor could not keep them: .*ENOSPC/g;
+      /<note>([\d.]+ KiB) of output are missing here: the executor could not keep them: [^<]*ENOSPC[^<]*<\/note>/g;
     const notes = [...text.matchAll(missing)];
     expect(notes.length).toBeGreaterThanOrEqual(2);
     expect(text.endsWith("<close>")).toBe(true);
     expect(spool.lostBytes).toBe(notes.length * block);
-    const kept = text.replaceAll(/\n\[airlock\] .*\n/g, "").replace("<close>", "");
+    const kept = text.replaceAll(/<note>[^<]*<\/note>/g, "").replace("<close>", "");
     expect(kept.length).toBe(written.length - spool.lostBytes);
     // What came before and after a gap is whole.
     expect(written.startsWith(kept.slice(0, 17 * block))).toBe(true);
@@ -119,7 +124,7 @@ it("says in the log what a full disk did not take, and goes on when there is roo
 it("leaves nothing of a killed process: neither a file nor its room on the disk", async () => {
   await using directory = await temporaryDirectory();
   const program = `
-    import { LogSpool } from ${JSON.stringify(join(import.meta.dirname, "log-spool.ts"))};
+    import { LogSpool, type SpooledEvent } from ${JSON.stringify(join(import.meta.dirname, "log-spool.ts"))};
     const spool = new LogSpool(${JSON.stringify(join(directory.path, "spool"))});
     spool.spilling = true;
     for (let i = 0; i < 40; i += 1) await spool.append(1, "stdout", Buffer.alloc(${block}));

@@ -4,7 +4,6 @@ import type { LogEvent } from "@airlock/api";
 import { maxChunkBytes } from "@airlock/api";
 import { errorMessage, formatBytes } from "@airlock/job";
 import type { OutputStream } from "./log-sink.ts";
-import { ownLine } from "./own-voice.ts";
 
 /** Kept in memory for each job before a step has to wait, or the disk has to help. */
 const maximumMemoryBytes = 4 * 1024 * 1024;
@@ -15,7 +14,9 @@ const firstBlockBytes = 4096;
 /** Kept to be used again: memory that comes and goes outside of the heap makes the collector run all the time. */
 const maximumSpareBuffers = 8;
 
-type Marker = Exclude<LogEvent, { kind: "chunk" }>;
+type Marker =
+  | Extract<LogEvent, { kind: "open" | "close" }>
+  | { readonly kind: "note"; readonly entryId: number; readonly text: string };
 
 /** Output of one entry, in the order in which it came. Bytes, and not objects: a hostile step writes them one by one. */
 interface Block {
@@ -29,7 +30,7 @@ interface Block {
   place: "memory" | { readonly position: number; readonly written: Promise<unknown> };
 }
 
-/** What is taken from the spool at once. Chunks carry no offsets yet. */
+/** What is taken from the spool at once. Chunks and notes have no offsets yet. */
 export type SpooledEvent =
   | Marker
   | { readonly kind: "chunk"; readonly entryId: number; readonly stream: OutputStream; readonly bytes: Buffer };
@@ -227,7 +228,7 @@ export class LogSpool implements AsyncDisposable {
       this.#lostBytes += block.payloadBytes;
       const size = formatBytes(block.payloadBytes);
       const text = `${size} of output are missing here: the executor could not keep them: ${errorMessage(error)}`;
-      return [{ kind: "chunk", entryId: block.entryId, stream: "stderr", bytes: Buffer.from(`\n${ownLine(text)}`) }];
+      return [{ kind: "note", entryId: block.entryId, text }];
     } finally {
       this.#spilledBlocks -= 1;
       if (this.#spilledBlocks === 0) this.#spillEnd = 0;

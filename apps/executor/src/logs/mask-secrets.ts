@@ -1,4 +1,3 @@
-import { forgedVoice } from "./own-voice.ts";
 import type { SecretMatcher } from "./secret-matcher.ts";
 
 const mask = Buffer.from("SECRET_REMOVED");
@@ -7,8 +6,7 @@ const mask = Buffer.from("SECRET_REMOVED");
 export function maskSecrets(secrets: SecretMatcher, bytes: Buffer): Buffer {
   const output: Buffer[] = [];
   let coveredUntil = 0;
-  for (const { start, end, replacement } of secrets.matches(bytes)) {
-    if (replacement === forgedVoice.replacement) continue;
+  for (const { start, end } of secrets.matches(bytes)) {
     if (start >= coveredUntil) output.push(bytes.subarray(coveredUntil, start), mask);
     coveredUntil = Math.max(coveredUntil, end);
   }

@@ -20,7 +20,7 @@ interface Entry {
   end: { readonly exitCode: number; readonly durationMs: number } | undefined;
 }
 
-/** For instances without `log-batch`: resends the whole entry every time it grows. */
+/** For instances without `log-batch` and `log-notes`: resends the whole entry every time it grows. */
 export class WholeEntrySink implements LogSink {
   readonly #routes: WholeEntryRoutes;
   readonly #entries: Entry[] = [];
@@ -44,6 +44,13 @@ export class WholeEntrySink implements LogSink {
     const entry = this.#entries[entryId - 1];
     if (!entry || this.#delivery.hasFailed) return;
     entry.lines.append(stream, bytes);
+    entry.changed = true;
+  }
+
+  note(entryId: number, text: string): void {
+    const entry = this.#entries[entryId - 1];
+    if (!entry || this.#delivery.hasFailed) return;
+    entry.lines.note(text);
     entry.changed = true;
   }
 

@@ -34,7 +34,7 @@ const airlockDefaults = {
   timeoutMs: null,
   resources: {},
   egress: "none" as const,
-  capabilities: ["attempts", "log-batch", "events", "results"],
+  capabilities: ["attempts", "log-batch", "log-notes", "events", "results"],
   shell: "strict" as const,
 };
 const away: Intervention = () => "drop";

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { JobPayloadWire, LogEvent } from "@airlock/api";
+import { ownLine } from "../logs/own-voice.ts";
 import { LfsObjects } from "./lfs-objects.ts";
 
 export const testSecret = "shared-secret-of-the-tests";
@@ -45,7 +46,15 @@ export interface ScriptedInstanceOptions {
   readonly repositoriesDir?: string;
 }
 
-type Entry = { key: string; command: string[]; out: string; exitCode: number | null; offset: number };
+type Entry = {
+  key: string;
+  command: string[];
+  /** Output with the notes between it. */
+  out: string;
+  exitCode: number | null;
+  offset: number;
+  notes: number;
+};
 
 /**
  * An instance for tests, over real HTTP: speaks the protocol without extensions (a foreign instance) unless a payload
@@ -198,6 +207,7 @@ export class ScriptedInstance implements AsyncDisposable {
           out: body.out ?? "",
           exitCode: body.exitCode ?? null,
           offset: 0,
+          notes: 0,
         });
         return { status: 200, body: entries.length };
       }
@@ -249,11 +259,23 @@ export class ScriptedInstance implements AsyncDisposable {
     for (const event of events) {
       const entry = entries[event.entryId - 1];
       if (event.kind === "open") {
-        entries[event.entryId - 1] ??= { key: event.key, command: event.command, out: "", exitCode: null, offset: 0 };
+        entries[event.entryId - 1] ??= {
+          key: event.key,
+          command: event.command,
+          out: "",
+          exitCode: null,
+          offset: 0,
+          notes: 0,
+        };
       } else if (!entry) {
         return { status: 409, body: { error: "entry is not open", entryId: event.entryId, expectedOffset: 0 } };
       } else if (event.kind === "close") {
         entry.exitCode = event.exitCode;
+      } else if (event.kind === "note") {
+        if (event.noteId !== entry.notes + 1) continue;
+        entry.notes += 1;
+        const line = ownLine(event.text);
+        entry.out += entry.out === "" || entry.out.endsWith("\n") ? line : `\n${line}`;
       } else {
         const bytes = Buffer.from(event.data, "base64");
         if (event.offset + bytes.length <= entry.offset) continue;

@@ -93,7 +93,7 @@ export function airlockJob(
       timeoutMs: null,
       resources: {},
       egress: "none",
-      capabilities: ["attempts", "log-batch", "events", "results"],
+      capabilities: ["attempts", "log-batch", "log-notes", "events", "results"],
       shell: "strict",
       ...more.airlock,
     },

@@ -178,7 +178,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
       expect(seen).toBe(text);
       expect(events.at(-1)).toEqual({ kind: "end" });
     }
-    expect(await (await rest("GET", `/jobs/${id}/logs`)).text()).toBe(text);
+    expect(await (await rest("GET", `/jobs/${id}/logs?notes=false`)).text()).toBe(text);
   });
 
   it("take whole log entries that grow by turns", async () => {
@@ -195,7 +195,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     }
     await ofJob(job, "updateExecutionLogEntry", { ...entry, entryId, out, exitCode: 0, durationMs: 3 });
     await ofJob(job, "markComplete", {});
-    expect(await (await rest("GET", `/jobs/${id}/logs`)).text()).toBe("one\ntwo\nthree\nfour\nfive\n");
+    expect(await (await rest("GET", `/jobs/${id}/logs?notes=false`)).text()).toBe("one\ntwo\nthree\nfour\nfive\n");
   });
 
   it("show a live log through one while it is written through the other, at once", async () => {
@@ -423,7 +423,9 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
       else await ofJob(job, "markComplete", {});
     }
     for (let attempt = 1; attempt <= 3; attempt++) {
-      expect(await (await rest("GET", `/jobs/${id}/logs?attempt=${attempt}`)).text()).toBe(`attempt ${attempt}`);
+      expect(await (await rest("GET", `/jobs/${id}/logs?attempt=${attempt}&notes=false`)).text()).toBe(
+        `attempt ${attempt}`,
+      );
     }
     expect((await rest("POST", `/jobs/${id}/retry`)).status).toBe(200);
     expect((await take(queue)).airlock.attempt).toBe(4);

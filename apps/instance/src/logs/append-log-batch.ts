@@ -1,9 +1,10 @@
-import type { LogEvent } from "@airlock/api";
+import { type LogEvent, maxNoteBytesPerAttempt, maxNotesPerAttempt } from "@airlock/api";
 import { type Kysely, sql } from "kysely";
 import type { AttemptKey } from "../queues/end-attempt.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { insertLogChunks, type NewLogChunk } from "./insert-log-chunks.ts";
+import { bytesOfNotes, insertLogNotes, type NewLogNote } from "./insert-log-notes.ts";
 
 /** What an attempt may log. Beyond the bytes, output is counted and dropped; beyond the entries, writes are refused. */
 export interface LogLimits {
@@ -25,6 +26,7 @@ interface EntryState {
   readonly entryId: number;
   length: number;
   storedLength: number;
+  notes: number;
   exitCode: number | null;
   durationMs: number | null;
   readonly isNew: boolean;
@@ -51,13 +53,14 @@ export async function appendLogBatch(
     const ids = [...new Set(events.map((event) => event.entryId))];
     const { entries, totals } = await loadLog(transaction, key, ids);
     const chunks: NewLogChunk[] = [];
+    const notes: NewLogNote[] = [];
     let conflict: AppendResult | null = null;
     for (const [index, event] of events.entries()) {
       const bytes = content[index] ?? Buffer.alloc(0);
-      conflict = await applyLogEvent(transaction, key, { event, bytes }, { entries, totals, chunks, limits });
+      conflict = await applyLogEvent(transaction, key, { event, bytes }, { entries, totals, chunks, notes, limits });
       if (conflict) break;
     }
-    await store(transaction, key, [...entries.values()], chunks);
+    await store(transaction, key, [...entries.values()], chunks, notes);
     return conflict ?? { kind: "appended" };
   });
 }
@@ -94,11 +97,12 @@ export async function lockRunningAttempt(
 
 interface StoredLog {
   readonly entries: Map<number, EntryState>;
-  readonly totals: { entries: number; storedBytes: number };
+  readonly totals: { entries: number; storedBytes: number; notes: number; noteBytes: number };
 }
 
 interface Progress extends StoredLog {
   readonly chunks: NewLogChunk[];
+  readonly notes: NewLogNote[];
   readonly limits: LogLimits;
 }
 
@@ -119,6 +123,7 @@ async function applyLogEvent(
     }
     return null;
   }
+  if (event.kind === "note") return addNote(entry, event, progress);
   if (event.offset > entry.length) {
     return conflictAt(event.entryId, entry.length, `bytes ${entry.length} to ${event.offset} are missing`);
   }
@@ -143,6 +148,7 @@ function openEntry(event: Extract<LogEvent, { kind: "open" }>, progress: Progres
     startTime: event.startTime,
     length: 0,
     storedLength: 0,
+    notes: 0,
     exitCode: null,
     durationMs: null,
     isNew: true,
@@ -162,6 +168,32 @@ function append(entry: EntryState, chunk: NewLogChunk, progress: Progress): void
   progress.chunks.push({ ...chunk, bytes: kept });
   entry.storedLength += kept.length;
   progress.totals.storedBytes += kept.length;
+}
+
+/** A note is kept whatever the log's limit has cut: output must not be able to push out what the executor says. */
+function addNote(
+  entry: EntryState,
+  { entryId, noteId, offset, text }: Extract<LogEvent, { kind: "note" }>,
+  { totals, notes }: Progress,
+): AppendResult | null {
+  // Sent before.
+  if (noteId <= entry.notes) return null;
+  if (noteId > entry.notes + 1) return conflictAt(entryId, entry.length, `note ${entry.notes + 1} comes next`);
+  if (offset > entry.length) {
+    return conflictAt(entryId, entry.length, `bytes ${entry.length} to ${offset} are missing`);
+  }
+  if (entry.exitCode !== null) return conflictAt(entryId, entry.length, `entry ${entryId} is closed`);
+  const bytes = Buffer.byteLength(text);
+  if (totals.notes >= maxNotesPerAttempt || totals.noteBytes + bytes > maxNoteBytesPerAttempt) {
+    const most = `${maxNotesPerAttempt} notes, with ${maxNoteBytesPerAttempt} bytes in all`;
+    return conflictAt(entryId, entry.length, `an attempt has at most ${most}`);
+  }
+  totals.notes += 1;
+  totals.noteBytes += bytes;
+  entry.notes += 1;
+  entry.changed = true;
+  notes.push({ entryId, noteId, offset, text });
+  return null;
 }
 
 /** A chunk that was sent before: no change if it is the same, a conflict if it is not. */
@@ -207,9 +239,11 @@ function conflictAt(entryId: number, expectedOffset: number, error: string): App
 interface EntryRow {
   entries: number;
   stored: number;
+  all_notes: number;
   entry_id: number | null;
   length: number;
   stored_length: number;
+  notes: number;
   exit_code: number | null;
   duration_ms: number | null;
 }
@@ -217,10 +251,11 @@ interface EntryRow {
 /** The entries that are named, as far as they are there, and what the attempt has logged in all. */
 async function loadLog(db: Kysely<Schema>, key: AttemptKey, ids: readonly number[]): Promise<StoredLog> {
   const { rows } = await sql<EntryRow>`/* prepared: load-log */
-    select totals.entries, totals.stored, entry.entry_id, entry.length, entry.stored_length, entry.exit_code,
-      entry.duration_ms
+    select totals.entries, totals.stored, totals.all_notes, entry.entry_id, entry.length, entry.stored_length, entry.notes,
+      entry.exit_code, entry.duration_ms
     from (
-      select coalesce(max(entry_id), 0)::int as entries, coalesce(sum(stored_length), 0)::float8 as stored
+      select coalesce(max(entry_id), 0)::int as entries, coalesce(sum(stored_length), 0)::float8 as stored,
+        coalesce(sum(notes), 0)::int as all_notes
       from log_entries where job = ${key.job} and attempt = ${key.attempt}
     ) totals
     left join log_entries entry
@@ -234,6 +269,7 @@ async function loadLog(db: Kysely<Schema>, key: AttemptKey, ids: readonly number
       entryId: row.entry_id,
       length: row.length,
       storedLength: row.stored_length,
+      notes: row.notes,
       exitCode: row.exit_code,
       durationMs: row.duration_ms,
       isNew: false,
@@ -243,7 +279,9 @@ async function loadLog(db: Kysely<Schema>, key: AttemptKey, ids: readonly number
       startTime: "",
     });
   }
-  return { entries, totals: { entries: rows[0]?.entries ?? 0, storedBytes: rows[0]?.stored ?? 0 } };
+  const notes = rows[0]?.all_notes ?? 0;
+  const noteBytes = notes === 0 ? 0 : await bytesOfNotes(db, key);
+  return { entries, totals: { entries: rows[0]?.entries ?? 0, storedBytes: rows[0]?.stored ?? 0, notes, noteBytes } };
 }
 
 async function store(
@@ -251,6 +289,7 @@ async function store(
   key: AttemptKey,
   entries: readonly EntryState[],
   chunks: readonly NewLogChunk[],
+  notes: readonly NewLogNote[],
 ): Promise<void> {
   const opened = entries.filter((entry) => entry.isNew);
   if (opened.length > 0) {
@@ -268,6 +307,7 @@ async function store(
           duration_ms: entry.durationMs,
           length: entry.length,
           stored_length: entry.storedLength,
+          notes: entry.notes,
         })),
       )
       .execute();
@@ -276,15 +316,17 @@ async function store(
   if (grown.length > 0) {
     await sql`/* prepared: update-log-entries */
       update log_entries set length = grown.length, stored_length = grown.stored_length,
-        exit_code = grown.exit_code, duration_ms = grown.duration_ms
+        notes = grown.notes, exit_code = grown.exit_code, duration_ms = grown.duration_ms
       from unnest(
         ${grown.map((entry) => entry.entryId)}::integer[],
         ${grown.map((entry) => entry.length)}::bigint[],
         ${grown.map((entry) => entry.storedLength)}::bigint[],
+        ${grown.map((entry) => entry.notes)}::integer[],
         ${grown.map((entry) => entry.exitCode)}::integer[],
         ${grown.map((entry) => entry.durationMs)}::bigint[]
-      ) as grown (entry_id, length, stored_length, exit_code, duration_ms)
+      ) as grown (entry_id, length, stored_length, notes, exit_code, duration_ms)
       where job = ${key.job} and attempt = ${key.attempt} and log_entries.entry_id = grown.entry_id`.execute(db);
   }
   await insertLogChunks(db, key, chunks);
+  await insertLogNotes(db, key, notes);
 }

@@ -1,3 +1,4 @@
+import { newOwnMark, ownLines } from "@airlock/api";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
 import type { LogStream } from "../store/schema.ts";
@@ -13,12 +14,20 @@ export interface LogEntryRow {
   readonly length: number;
   /** Less than `length` when the log's limit cut the entry. */
   readonly storedLength: number;
+  readonly notes: number;
 }
 
 export interface LogChunk {
   readonly offset: number;
   readonly stream: LogStream;
   readonly bytes: Buffer;
+}
+
+export interface LogNote {
+  readonly noteId: number;
+  /** How much output comes before the note. */
+  readonly offset: number;
+  readonly text: string;
 }
 
 export interface LogEntryKey {
@@ -45,6 +54,7 @@ export async function listLogEntries(db: Database, job: number, attempt?: number
     durationMs: row.duration_ms,
     length: row.length,
     storedLength: row.stored_length,
+    notes: row.notes,
   }));
 }
 
@@ -65,26 +75,73 @@ export async function readChunks(db: Database, entry: LogEntryKey, offset: numbe
   return rows;
 }
 
-/**
- * The log as plain text: of one entry just its output, of several each under a line with its key. The bytes are the
- * job's own; whoever shows them decides what to make of control characters.
- */
-export async function* readLogText(db: Database, job: number, entries: readonly LogEntryRow[]): AsyncGenerator<Buffer> {
+/** The notes of an entry that come after the one with this number. */
+export async function readNotes(db: Database, entry: LogEntryKey, after = 0): Promise<LogNote[]> {
+  const rows = await db
+    .selectFrom("log_notes")
+    .select(["note_id", "offset", "note"])
+    .where("job", "=", entry.job)
+    .where("attempt", "=", entry.attempt)
+    .where("entry_id", "=", entry.entryId)
+    .where("note_id", ">", after)
+    .orderBy("note_id")
+    .execute();
+  return rows.map((row) => ({ noteId: row.note_id, offset: row.offset, text: row.note }));
+}
+
+/** The output of entries, byte for byte. */
+export async function* readOutput(db: Database, job: number, entries: readonly LogEntryRow[]): AsyncGenerator<Buffer> {
   for (const entry of entries) {
-    if (entries.length > 1) yield Buffer.from(`==> ${entry.key} <==\n`);
-    let lastByte = newline;
-    let offset = 0;
-    for (;;) {
-      const chunks = await readChunks(db, { job, attempt: entry.attempt, entryId: entry.entryId }, offset);
-      if (chunks.length === 0) break;
-      for (const chunk of chunks) {
-        yield chunk.bytes;
-        offset = chunk.offset + chunk.bytes.length;
-        lastByte = chunk.bytes.at(-1) ?? lastByte;
+    for await (const chunk of chunksOf(db, job, entry)) yield chunk.bytes;
+  }
+}
+
+/**
+ * The log of an attempt as plain text, with headings and notes. Their lines begin with a mark that is made for this
+ * reading, so that no output can contain it. The output is unchanged, except that it ends with a newline where another
+ * line follows.
+ */
+export async function* readAnnotatedLog(
+  db: Database,
+  log: { readonly job: number; readonly attempt: number; readonly entries: readonly LogEntryRow[] },
+): AsyncGenerator<Buffer> {
+  const mark = newOwnMark();
+  let lastByte = newline;
+  const say = (text: string): Buffer => {
+    const lines = ownLines(mark, text);
+    const isMidLine = lastByte !== newline;
+    lastByte = newline;
+    return Buffer.from(isMidLine ? `\n${lines}` : lines);
+  };
+  yield say(
+    `Log of job ${log.job}, attempt ${log.attempt}. Only lines that begin with this mark are written by Airlock.`,
+  );
+  for (const entry of log.entries) {
+    yield say(`==> ${entry.key} <==`);
+    const notes = entry.notes === 0 ? [] : await readNotes(db, { ...entry, job: log.job });
+    let told = 0;
+    for await (const chunk of chunksOf(db, log.job, entry)) {
+      for (let note = notes[told]; note !== undefined && note.offset <= chunk.offset; note = notes[++told]) {
+        yield say(note.text);
       }
+      yield chunk.bytes;
+      lastByte = chunk.bytes.at(-1) ?? lastByte;
     }
-    if (entries.length > 1 && lastByte !== newline) yield Buffer.from("\n");
-    if (entry.storedLength < entry.length) yield Buffer.from(`${cutNotice(entry)}\n`);
+    for (const { text } of notes.slice(told)) yield say(text);
+    if (entry.storedLength < entry.length) yield say(cutNotice(entry));
+  }
+}
+
+/** The output that the entry had when it was listed. */
+async function* chunksOf(db: Database, job: number, entry: LogEntryRow): AsyncGenerator<LogChunk> {
+  let offset = 0;
+  while (offset < entry.storedLength) {
+    const chunks = await readChunks(db, { ...entry, job }, offset);
+    if (chunks.length === 0) return;
+    for (const chunk of chunks) {
+      yield chunk;
+      offset = chunk.offset + chunk.bytes.length;
+    }
   }
 }
 

@@ -168,6 +168,16 @@ interface LogEntriesTable {
   duration_ms: number | null;
   length: Generated<number>;
   stored_length: Generated<number>;
+  notes: Generated<number>;
+}
+
+interface LogNotesTable {
+  job: number;
+  attempt: number;
+  entry_id: number;
+  note_id: number;
+  offset: number;
+  note: string;
 }
 
 export type LogStream = "stdout" | "stderr";
@@ -241,6 +251,7 @@ export interface Schema {
   job_tokens: JobTokensTable;
   log_entries: LogEntriesTable;
   log_chunks: LogChunksTable;
+  log_notes: LogNotesTable;
   executors: ExecutorsTable;
   secret_keys: SecretKeysTable;
   secrets: SecretsTable;

@@ -1,7 +1,7 @@
 import type { JobLiveEvent, JobView } from "@airlock/api";
 import { Wakeup } from "@airlock/async";
 import { isFinished } from "@airlock/job";
-import { type LogEntryRow, listLogEntries, readChunks } from "../logs/read-log.ts";
+import { type LogEntryRow, type LogNote, listLogEntries, readChunks, readNotes } from "../logs/read-log.ts";
 import type { Database } from "../store/database.ts";
 import type { Notifications } from "../store/notifications.ts";
 import { getJobWithEntries, toLogEntryView } from "./job-views.ts";
@@ -29,6 +29,8 @@ const lookAgainMs = 2000;
 
 interface EntryProgress {
   offset: number;
+  /** Number of the last note. */
+  notes: number;
   shown: string;
 }
 
@@ -95,17 +97,23 @@ async function* newOutput(
   let nothingOlder = true;
   for (const entry of entries) {
     const key = `${entry.attempt}.${entry.entryId}`;
-    const seen = progress.get(key) ?? { offset: 0, shown: "" };
+    const seen = progress.get(key) ?? { offset: 0, notes: 0, shown: "" };
     progress.set(key, seen);
     const view = toLogEntryView(entry);
     const shown = JSON.stringify(view);
     if (shown !== seen.shown) yield { id: null, event: { kind: "entry", entry: view } };
     seen.shown = shown;
+    const entryKey = { job, attempt: entry.attempt, entryId: entry.entryId };
+    const notes = seen.notes < entry.notes ? await readNotes(db, entryKey, seen.notes) : [];
+    let told = 0;
     while (seen.offset < entry.storedLength) {
-      const chunks = await readChunks(db, { job, attempt: entry.attempt, entryId: entry.entryId }, seen.offset);
+      const chunks = await readChunks(db, entryKey, seen.offset);
       if (chunks.length === 0) break;
       for (const chunk of chunks) {
         const { offset, stream } = chunk;
+        for (let note = notes[told]; note !== undefined && note.offset <= offset; note = notes[++told]) {
+          yield noteEvent(entry, note);
+        }
         yield {
           id: nothingOlder ? `${key}.${offset}` : null,
           event: {
@@ -120,8 +128,14 @@ async function* newOutput(
         seen.offset = offset + chunk.bytes.length;
       }
     }
+    for (const note of notes.slice(told)) yield noteEvent(entry, note);
+    seen.notes = notes.at(-1)?.noteId ?? seen.notes;
     nothingOlder &&= finished || entry.exitCode !== null || entry.attempt < lastAttempt;
   }
+}
+
+function noteEvent({ attempt, entryId }: LogEntryRow, note: LogNote): FollowedEvent {
+  return { id: null, event: { kind: "note", attempt, entryId, ...note } };
 }
 
 /** Counts what a client saw before it came back as sent. */
@@ -142,7 +156,8 @@ async function skipSeen(
       const [chunk] = await readChunks(db, key, after.offset);
       offset = chunk?.offset === after.offset ? after.offset + chunk.bytes.length : 0;
     }
-    progress.set(`${entry.attempt}.${entry.entryId}`, { offset, shown: "" });
+    const notes = order === 0 ? 0 : entry.notes;
+    progress.set(`${entry.attempt}.${entry.entryId}`, { offset, notes, shown: "" });
   }
 }
 

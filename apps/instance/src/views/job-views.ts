@@ -245,5 +245,6 @@ export function toLogEntryView(entry: LogEntryRow): LogEntryView {
     exitCode: entry.exitCode,
     durationMs: entry.durationMs,
     length: entry.length,
+    notes: entry.notes,
   };
 }

@@ -92,9 +92,9 @@ export function readSecretAudit(
 export const jobEventsPath = (id: number) => `${api}/jobs/${id}/events`;
 export const listEventsPath = `${api}/events`;
 
-/** Plain text of an attempt, or of one of its entries. */
+/** Plain text of an attempt, or of one of its entries, with the messages of the executor. */
 export function jobLogsPath(id: number, attempt: number, entryId?: number): string {
-  const search = new URLSearchParams({ attempt: String(attempt) });
+  const search = new URLSearchParams({ attempt: String(attempt), notes: "true" });
   if (entryId !== undefined) search.set("entry", String(entryId));
   return `${api}/jobs/${id}/logs?${search}`;
 }

@@ -25,7 +25,7 @@ export class ScriptedExecutor {
     const response = await this.post(`queue/${queue}/dequeue`, {
       executorName: name,
       version: "0.1.0",
-      airlock: { waitMs: 5000, capabilities: ["attempts", "log-batch"], labels: {} },
+      airlock: { waitMs: 5000, capabilities: ["attempts", "log-batch", "log-notes"], labels: {} },
     });
     if (response.status === 204) throw new Error(`no job waits in ${queue}`);
     return new ScriptedJob(this.options, queue, JobPayload.parse(await response.json()));
@@ -66,6 +66,7 @@ export class ScriptedJob {
   private readonly queue: string;
   private readonly token: string;
   private readonly lengths: number[] = [];
+  private readonly noteCounts: number[] = [];
 
   constructor(options: ScriptedExecutorOptions, queue: string, payload: JobPayload) {
     this.options = options;
@@ -93,6 +94,13 @@ export class ScriptedJob {
       chunks.push({ kind: "chunk", entryId, offset, stream, data: part.toString("base64") });
     }
     for (let at = 0; at < chunks.length; at += 4) await this.log(chunks.slice(at, at + 4));
+  }
+
+  /** Adds a message of the executor. */
+  async note(entryId: number, text: string): Promise<void> {
+    const noteId = (this.noteCounts[entryId - 1] ?? 0) + 1;
+    this.noteCounts[entryId - 1] = noteId;
+    await this.log([{ kind: "note", entryId, noteId, offset: this.lengths[entryId - 1] ?? 0, text }]);
   }
 
   async close(entryId: number, exitCode: number, durationMs = 1200): Promise<void> {

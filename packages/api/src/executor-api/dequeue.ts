@@ -6,11 +6,19 @@ import { StoredText } from "../primitives/stored-text.ts";
  * What both sides may know beyond the base protocol. A peer lists what it knows; a feature is used when both do.
  * - `attempts`: job payloads carry `airlock.attempt`, and every write of the attempt carries it back.
  * - `log-batch`: `POST queue/{queue}/logs` with append-only chunks in place of whole-entry updates.
+ * - `log-notes`: in these batches, `note` events: what the executor itself has to say, apart from the output.
  * - `events`: `GET events`, a stream that brings cancellations at once.
  * - `secret-files`: job payloads carry `airlock.secretFiles`, secrets that single steps get as files.
  * - `results`: `PUT queue/{queue}/artifacts`, and reports of an attempt's end carry how each step ended.
  */
-export const executorCapabilities = ["attempts", "log-batch", "events", "results", "secret-files"] as const;
+export const executorCapabilities = [
+  "attempts",
+  "log-batch",
+  "log-notes",
+  "events",
+  "results",
+  "secret-files",
+] as const;
 export type ExecutorCapability = (typeof executorCapabilities)[number];
 
 /** `POST queue/{queue}/dequeue` and `POST queue/dequeue`. Unknown members are ignored, as the protocol wants. */

@@ -1,10 +1,16 @@
 import type { ErrorCode } from "@airlock/job";
 import { z } from "zod";
 import { ExecutorName, ExitCode, Ordinal, WireJobId } from "../primitives/primitives.ts";
-import { LoggedCommand, StoredText } from "../primitives/stored-text.ts";
+import { LoggedCommand, MendedText, StoredText } from "../primitives/stored-text.ts";
 
 /** The most bytes of output that one chunk carries, before base64. */
 export const maxChunkBytes = 256 * 1024;
+
+/** The most UTF-16 code units of one note. */
+export const maxNoteLength = 8192;
+/** The most notes of one attempt, and the most bytes of UTF-8 of all of them together. */
+export const maxNotesPerAttempt = 5000;
+export const maxNoteBytesPerAttempt = 1024 * 1024;
 
 /** In one pass; a check that decodes the text as well costs as much as storing what is in it. */
 function isBase64(text: string): boolean {
@@ -15,6 +21,8 @@ function isBase64(text: string): boolean {
  * One append to the log of an attempt. Sending it again changes nothing: entries and offsets say where it belongs.
  * - `open` makes entry `entryId` (1-based, in the order of start).
  * - `chunk` puts bytes at `offset` of the entry; offsets count bytes over both streams, from 0 without gaps.
+ * - `note` is a message of the executor itself, such as "killed: out of memory". It is not part of the output and takes
+ *   no bytes of it. `noteId` counts the notes of the entry from 1; `offset` is the output that precedes the note.
  * - `close` ends the entry. `exitCode` -1: killed by a signal.
  */
 export const LogEvent = z.discriminatedUnion("kind", [
@@ -36,6 +44,13 @@ export const LogEvent = z.discriminatedUnion("kind", [
       .min(4)
       .max(Math.ceil(maxChunkBytes / 3) * 4)
       .refine(isBase64, "must be base64"),
+  }),
+  z.object({
+    kind: z.literal("note"),
+    entryId: Ordinal,
+    noteId: Ordinal,
+    offset: z.int().nonnegative(),
+    text: MendedText.pipe(z.string().min(1).max(maxNoteLength)),
   }),
   z.object({
     kind: z.literal("close"),

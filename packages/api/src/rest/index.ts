@@ -3,6 +3,7 @@ export * from "./error.ts";
 export * from "./executors.ts";
 export * from "./jobs.ts";
 export * from "./live-events.ts";
+export * from "./own-lines.ts";
 export * from "./queues.ts";
 export * from "./repositories.ts";
 export * from "./secrets.ts";

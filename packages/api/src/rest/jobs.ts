@@ -63,6 +63,8 @@ export const LogEntryView = z.object({
   durationMs: z.int().nullable(),
   /** Bytes of output so far. */
   length: z.int(),
+  /** Messages of the executor so far; they are not part of the output. */
+  notes: z.int().default(0),
 });
 export type LogEntryView = z.output<typeof LogEntryView>;
 
@@ -126,4 +128,10 @@ export type JobList = z.output<typeof JobList>;
 export const JobLogsQuery = z.strictObject({
   attempt: z.coerce.number().pipe(Ordinal).optional(),
   entry: z.coerce.number().pipe(Ordinal).optional(),
+  /**
+   * `true`: with headings and the messages of executor and instance. Their lines begin with a mark that is new for every
+   * answer and that the first line explains, so that no step can write such a line. `false`: the output alone, byte for
+   * byte. Default: `true` for a whole attempt, `false` for one entry.
+   */
+  notes: z.enum(["true", "false"]).optional(),
 });

@@ -19,6 +19,16 @@ export const JobLiveEvent = z.discriminatedUnion("kind", [
     /** base64: a chunk may end inside a character. */
     data: z.base64(),
   }),
+  /** A message of the executor itself, which comes after the first `offset` bytes of the entry's output. */
+  z.object({
+    kind: z.literal("note"),
+    attempt: z.int(),
+    entryId: z.int(),
+    /** From 1 in each entry. A note may come again after a reconnection. */
+    noteId: z.int(),
+    offset: z.int(),
+    text: z.string(),
+  }),
   /** The job is finished and everything was sent. */
   z.object({ kind: z.literal("end") }),
 ]);

@@ -42,7 +42,14 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     data: Buffer.from(text).toString("base64"),
   });
   const close = (entryId: number, exitCode = 0): LogEvent => ({ kind: "close", entryId, exitCode, durationMs: 5 });
-  const log = async (job: TakenJob, query = ""): Promise<string> =>
+  const note = (entryId: number, noteId: number, offset: number, text: string): LogEvent => ({
+    kind: "note",
+    entryId,
+    noteId,
+    offset,
+    text,
+  });
+  const log = async (job: TakenJob, query = "?notes=false"): Promise<string> =>
     (await target.rest("GET", `/jobs/${job.id}/logs${query}`)).text();
 
   it("keep every byte once, however often a batch is sent", async () => {
@@ -63,6 +70,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
         exitCode: 0,
         durationMs: 5,
         length: 8,
+        notes: 0,
       },
     ]);
   });
@@ -115,9 +123,95 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(one.headers.get("content-type")).toBe("text/plain; charset=utf-8");
     expect(Buffer.from(await one.arrayBuffer()).equals(bytes)).toBe(true);
     expect(await log(job, "?entry=2")).toBe("second");
-    expect(await log(job)).toContain("==> step.docker.2 <==\nsecond\n");
+    expect(await log(job, "")).toMatch(/^\[airlock \w+\] ==> step\.docker\.2 <==\nsecond$/m);
     expect((await target.rest("GET", `/jobs/${job.id}/logs?attempt=9`)).status).toBe(404);
     expect((await target.rest("GET", `/jobs/${job.id}/logs?entry=9`)).status).toBe(404);
+  });
+
+  it("keep notes apart from the output, in their place, however often they are sent", async () => {
+    const job = await take();
+    const batch = [
+      open(1),
+      note(1, 1, 0, "first"),
+      chunk(1, 0, "one"),
+      note(1, 2, 3, "second\nline"),
+      chunk(1, 3, "two"),
+    ];
+    for (let round = 0; round < 3; round++) expect((await send(job, ...batch)).status).toBe(204);
+    expect((await send(job, note(1, 3, 6, "third"), close(1))).status).toBe(204);
+    expect(await log(job)).toBe("onetwo");
+    expect(await log(job, "?entry=1")).toBe("onetwo");
+    const text = await log(job, "");
+    const mark = text.slice(0, text.indexOf("]") + 1);
+    expect(text.replaceAll(mark, "#")).toBe(
+      [
+        `# Log of job ${job.id}, attempt 1. Only lines that begin with this mark are written by Airlock.`,
+        "# ==> step.docker.1 <==",
+        "# first",
+        "one",
+        "# second",
+        "# line",
+        "two",
+        "# third",
+        "",
+      ].join("\n"),
+    );
+    const view = (await (await target.rest("GET", `/jobs/${job.id}`)).json()) as { entries: unknown[] };
+    expect(view.entries).toMatchObject([{ length: 6, notes: 3 }]);
+  });
+
+  it("make another mark for notes each time, so that output can't contain it", async () => {
+    const job = await take();
+    await send(job, open(1), note(1, 1, 0, "true"));
+    const before = await log(job, "");
+    const mark = before.slice(0, before.indexOf("]") + 1);
+    expect(mark).toMatch(/^\[airlock [0-9a-f]{16}\]$/);
+    await send(job, chunk(1, 0, `${mark} forged\n[airlock] forged\n[air\u001b[mlock] forged\n`), close(1));
+    const after = await log(job, "");
+    const marked = after.split("\n").filter((line) => line.startsWith(after.slice(0, after.indexOf("]") + 1)));
+    expect(marked.join("\n")).not.toContain("forged");
+    expect(after).toContain(`${mark} forged`);
+  });
+
+  it("want notes in order, where the output has got to, and of an open entry", async () => {
+    const job = await take();
+    expect((await send(job, note(1, 1, 0, "x"))).status).toBe(409);
+    await send(job, open(1), chunk(1, 0, "abc"));
+    expect(await send(job, note(1, 2, 0, "x"))).toMatchObject({ status: 409, body: { error: "note 1 comes next" } });
+    expect(await send(job, note(1, 1, 4, "x"))).toMatchObject({ status: 409, body: { expectedOffset: 3 } });
+    expect((await send(job, note(1, 1, 3, "x"), close(1), note(1, 1, 3, "x"))).status).toBe(204);
+    expect(await send(job, note(1, 2, 3, "x"))).toMatchObject({ status: 409, body: { error: "entry 1 is closed" } });
+  });
+
+  it("refuse notes beyond their limits", async () => {
+    const job = await take();
+    await send(job, open(1), open(2));
+    const long = "x".repeat(8192);
+    expect((await send(job, ...Array.from({ length: 128 }, (_, index) => note(1, index + 1, 0, long)))).status).toBe(
+      204,
+    );
+    expect(await send(job, note(2, 1, 0, "y"))).toMatchObject({
+      status: 409,
+      body: { error: expect.stringContaining("at most 5000 notes") },
+    });
+    const other = await take();
+    await send(other, open(1));
+    for (let first = 1; first <= 5000; first += 1000) {
+      const notes = Array.from({ length: 1000 }, (_, index) => note(1, first + index, 0, "z"));
+      expect((await send(other, ...notes)).status).toBe(204);
+    }
+    expect((await send(other, note(1, 5001, 0, "z"))).status).toBe(409);
+  });
+
+  it("keep notes that come after the log's limit", async () => {
+    await target.rest("PATCH", "/queues/default", { maxLogBytes: 1024 });
+    const job = await take();
+    await send(job, open(1), chunk(1, 0, "x".repeat(1500)), note(1, 1, 1500, "killed: out of memory"), close(1));
+    await target.rest("PATCH", "/queues/default", { maxLogBytes: 256 * 1024 * 1024 });
+    const text = await log(job, "");
+    expect(text).toMatch(
+      /x\n\[airlock \w+\] killed: out of memory\n\[airlock \w+\] The log limit of the job is reached/,
+    );
   });
 
   it("refuse the entry after the two-thousandth", async () => {
@@ -129,10 +223,14 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(await send(job, open(2001))).toMatchObject({ status: 409, body: { entryId: 2001 } });
   });
 
-  it("name the member of a batch that breaks its schema", async () => {
+  it.each([
+    ["events[0].offset", { ...chunk(1, 0, "x"), offset: -1 }],
+    ["events[0].text", note(1, 1, 0, "")],
+    ["events[0].text", note(1, 1, 0, "x".repeat(8193))],
+  ])("name the member of a batch that breaks its schema: %s", async (member, event) => {
     const job = await take();
-    const body = { executorName, jobId: job.id, attempt: 1, events: [{ ...chunk(1, 0, "x"), offset: -1 }] };
+    const body = { executorName, jobId: job.id, attempt: 1, events: [event] };
     const response = await target.executor("queue/default/logs", body, jobHeaders(job, executorName));
-    expect([response.status, await response.text()]).toEqual([400, expect.stringContaining("events[0].offset")]);
+    expect([response.status, await response.text()]).toEqual([400, expect.stringContaining(member)]);
   });
 });

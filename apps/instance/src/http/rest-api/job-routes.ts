@@ -3,7 +3,7 @@ import { JobList, JobLogsQuery, JobSpec, JobView, ListJobsQuery } from "@airlock
 import { AirlockError } from "@airlock/job";
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
-import { listLogEntries, readLogText } from "../../logs/read-log.ts";
+import { listLogEntries, readAnnotatedLog, readOutput } from "../../logs/read-log.ts";
 import { type TransitionResult, transitionJob } from "../../queues/transition-job.ts";
 import { submitJob } from "../../submission/submit-job.ts";
 import { followJob, type LogPosition } from "../../views/follow-job.ts";
@@ -132,7 +132,7 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
         throw notFound(`attempt ${attempt} of job ${id}`);
       }
       let entries = attempt === undefined ? [] : await listLogEntries(db, id, attempt);
-      const { entry } = request.query;
+      const { entry, notes = String(entry === undefined) } = request.query;
       if (entry !== undefined) {
         entries = entries.filter((one) => one.entryId === entry);
         if (entries.length === 0) throw notFound(`log entry ${entry} in attempt ${attempt} of job ${id}`);
@@ -140,7 +140,14 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       // The schema describes the text; what is sent is a stream of it.
       return (reply as FastifyReply)
         .header("content-type", "text/plain; charset=utf-8")
-        .send(Readable.from(readLogText(db, id, entries), { objectMode: false }));
+        .send(
+          Readable.from(
+            notes === "true" && attempt !== undefined
+              ? readAnnotatedLog(db, { job: id, attempt, entries })
+              : readOutput(db, id, entries),
+            { objectMode: false },
+          ),
+        );
     },
   );
 

@@ -123,6 +123,36 @@ describeWithEngines(["postgres"], "live events", () => {
     expect(await texts("no position")).toEqual(["aa", "bb", "cc"]);
   });
 
+  it("bring notes between the output, and again after a resume in the same entry", async () => {
+    const job = await take();
+    const note = (noteId: number, offset: number, text: string): LogEvent => ({
+      kind: "note",
+      entryId: 1,
+      noteId,
+      offset,
+      text,
+    });
+    await send(job, open(1), note(1, 0, "a"), chunk(1, 0, "xx"), note(2, 2, "b"));
+    const events: string[] = [];
+    let lastEventId: string | undefined;
+    const told = ({ data }: ReceivedEvent<JobLiveEvent>): string[] => {
+      if (data.kind === "note") return [`${data.noteId}@${data.offset} ${data.text}`];
+      return data.kind === "chunk" ? [Buffer.from(data.data, "base64").toString()] : [];
+    };
+    for await (const event of follow(job.id)) {
+      events.push(...told(event));
+      lastEventId = event.id ?? lastEventId;
+      if (events.length === 3) await send(job, chunk(1, 2, "yy"), note(3, 4, "c"), close(1));
+      if (events.length === 5) break;
+    }
+    expect(events).toEqual(["1@0 a", "xx", "2@2 b", "yy", "3@4 c"]);
+    await send(job, open(2), chunk(2, 0, "zz"), close(2));
+    await complete(job);
+    const resumed = (await collect(follow(job.id, "1.1.2"))).flatMap(told);
+    expect(resumed).toEqual(["1@0 a", "2@2 b", "3@4 c", "zz"]);
+    expect((await collect(follow(job.id, "1.2.0"))).flatMap(told)).toEqual([]);
+  });
+
   it("give no resume point behind output that may still come", async () => {
     const job = await take();
     await send(job, open(1), chunk(1, 0, "first "), open(2), chunk(2, 0, "overlapping"));

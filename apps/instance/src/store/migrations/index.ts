@@ -8,6 +8,7 @@ import { namespaces } from "./0007-namespaces.ts";
 import { endedSessions } from "./0008-ended-sessions.ts";
 import { executorProcesses } from "./0009-executor-processes.ts";
 import { jobWarnings } from "./0010-job-warnings.ts";
+import { logNotes } from "./0011-log-notes.ts";
 
 /** One step of the schema. Never changed once released: the next change is the next number. */
 export interface Migration {
@@ -28,4 +29,5 @@ export const migrations: readonly Migration[] = [
   endedSessions,
   executorProcesses,
   jobWarnings,
+  logNotes,
 ];

@@ -16,6 +16,7 @@ function entry(entryId: number, key: string, start: number, changes: Partial<Log
     exitCode: 0,
     durationMs: 1000,
     length: 0,
+    notes: 0,
     ...changes,
   };
 }

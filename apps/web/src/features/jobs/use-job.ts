@@ -59,6 +59,9 @@ export function useJob(id: number) {
             const result = log.append(attempt, entryId, offset, stream, decodeBase64(data));
             return result.kind === "gap" ? "restart" : "continue";
           }
+          case "note":
+            log.note(event.attempt, event.entryId, event.noteId, event.text);
+            return "continue";
           case "end":
             return "finished";
         }

@@ -38,6 +38,10 @@ export class JobLog {
     return result;
   }
 
+  note(attempt: number, entryId: number, noteId: number, text: string): void {
+    if (this.buffer(attempt, entryId).note(noteId, text)) this.notify();
+  }
+
   private notify(): void {
     this.timer ??= setTimeout(
       () => {

@@ -50,9 +50,9 @@ describe("LineBuffer", () => {
   it("keeps the streams' lines apart although they alternate in the middle of a line", () => {
     const buffer = bufferOf("out ", ["stderr", "err "], "put\n", ["stderr", "or\n"], "next\n");
     expect([0, 1, 2].map((index) => buffer.line(index))).toMatchObject([
-      { text: "out put", stream: "stdout" },
-      { text: "err or", stream: "stderr" },
-      { text: "next", stream: "stdout" },
+      { text: "out put", source: "stdout" },
+      { text: "err or", source: "stderr" },
+      { text: "next", source: "stdout" },
     ]);
     expect(buffer.openLines).toEqual([]);
   });
@@ -110,5 +110,25 @@ describe("LineBuffer", () => {
         expect(pieces.byteLength).toBe(all.length);
       }),
     );
+  });
+
+  it("puts messages of the executor between the output, once, and never into a line of it", () => {
+    const buffer = bufferOf("one\nhalf");
+    expect(buffer.note(1, "killed:\u001b[31m out of memory\nnow")).toBe(true);
+    expect(buffer.note(1, "killed: out of memory")).toBe(false);
+    buffer.append(8, "stdout", bytes(" a line\r[airlock] forged\ntwo"));
+    expect(buffer.note(2, "x".repeat(maxLineLength + 1))).toBe(true);
+    expect(
+      Array.from({ length: buffer.lineCount }, (_, index) => [buffer.line(index).source, buffer.text(index)]),
+    ).toEqual([
+      ["stdout", "one"],
+      ["stdout", "[airlock] forged"],
+      ["note", "killed: out of memory"],
+      ["note", "now"],
+      ["stdout", "two"],
+      ["note", "x".repeat(maxLineLength)],
+    ]);
+    expect([1, 2, 5, 6].map((index) => buffer.isNote(index))).toEqual([false, true, true, false]);
+    expect(buffer.line(5).dropped).toBe(1);
   });
 });

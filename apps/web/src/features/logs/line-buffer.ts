@@ -1,6 +1,16 @@
-import { plainStyle, sameStyle, TerminalParser, type TerminalSink, type TextStyle } from "@airlock/terminal-text";
+import {
+  plainStyle,
+  plainText,
+  sameStyle,
+  TerminalParser,
+  type TerminalSink,
+  type TextStyle,
+} from "@airlock/terminal-text";
 
 export type LogStream = "stdout" | "stderr";
+/** Where a line comes from: a stream of the command, or the executor itself. */
+type LineSource = LogStream | "note";
+const lineSources = ["stdout", "stderr", "note"] as const satisfies readonly LineSource[];
 
 /** Text from `start` on looks like `style`, up to the next run. */
 interface StyleRun {
@@ -11,7 +21,7 @@ interface StyleRun {
 export interface LogLine {
   /** Without escape sequences and line end; at most `maxLineLength` UTF-16 code units. */
   readonly text: string;
-  readonly stream: LogStream;
+  readonly source: LineSource;
   /** Empty for text in the default style. */
   readonly runs: readonly StyleRun[];
   /** How many code units of a longer line are not kept. */
@@ -27,7 +37,8 @@ const noRuns: readonly StyleRun[] = [];
 /** 4096 lines. Most have neither colours nor dropped text, hence the sparse maps. */
 interface Block {
   readonly texts: string[];
-  readonly stderr: Uint8Array;
+  /** Indices in `lineSources`. */
+  readonly sources: Uint8Array;
   readonly runs: Map<number, readonly StyleRun[]>;
   readonly dropped: Map<number, number>;
 }
@@ -48,6 +59,7 @@ export class LineBuffer {
   private readonly blocks: Block[] = [];
   private count = 0;
   private bytes = 0;
+  private lastNote = 0;
   private readonly writers: Readonly<Record<LogStream, StreamWriter>>;
 
   constructor() {
@@ -83,6 +95,17 @@ export class LineBuffer {
     return { kind: "appended" };
   }
 
+  /** Adds a message of the executor, once, where the output has got to. */
+  note(noteId: number, text: string): boolean {
+    if (noteId <= this.lastNote) return false;
+    this.lastNote = noteId;
+    for (const line of text.split("\n").map(plainText)) {
+      const shown = line.slice(0, maxLineLength);
+      this.store(this.addLine("note"), { text: shown, runs: [], dropped: line.length - shown.length });
+    }
+    return true;
+  }
+
   /** @throws {RangeError} when there is no such line. */
   line(index: number): LogLine {
     const block = this.blocks[Math.floor(index / blockSize)];
@@ -91,7 +114,7 @@ export class LineBuffer {
     if (block === undefined || text === undefined) throw new RangeError(`no line ${index} of ${this.count}`);
     return {
       text,
-      stream: block.stderr[slot] === 1 ? "stderr" : "stdout",
+      source: lineSources[block.sources[slot] ?? 0] ?? "stdout",
       runs: block.runs.get(slot) ?? noRuns,
       dropped: block.dropped.get(slot) ?? 0,
     };
@@ -102,15 +125,20 @@ export class LineBuffer {
     return this.blocks[Math.floor(index / blockSize)]?.texts[index % blockSize] ?? "";
   }
 
-  private addLine(stream: LogStream): number {
+  isNote(index: number): boolean {
+    const source = this.blocks[Math.floor(index / blockSize)]?.sources[index % blockSize];
+    return source !== undefined && lineSources[source] === "note";
+  }
+
+  private addLine(source: LineSource): number {
     const index = this.count;
     let block = this.blocks[Math.floor(index / blockSize)];
     if (block === undefined) {
-      block = { texts: [], stderr: new Uint8Array(blockSize), runs: new Map(), dropped: new Map() };
+      block = { texts: [], sources: new Uint8Array(blockSize), runs: new Map(), dropped: new Map() };
       this.blocks.push(block);
     }
     block.texts.push("");
-    if (stream === "stderr") block.stderr[index % blockSize] = 1;
+    block.sources[index % blockSize] = lineSources.indexOf(source);
     this.count += 1;
     return index;
   }

@@ -5,6 +5,9 @@ import type { Match } from "./search.ts";
 import { segmentLine } from "./segments.ts";
 import { cssOfStyle } from "./style-css.ts";
 
+const sourceClasses = { stdout: undefined, stderr: classes.stderr, note: classes.own } as const;
+const sourceWords = { stdout: "", stderr: ", standard error", note: ", message of the executor" } as const;
+
 interface LogLineRowProps {
   readonly line: LogLine;
   /** From 1. */
@@ -21,24 +24,26 @@ interface LogLineRowProps {
 /** One line of a log. The text only ever becomes text nodes. */
 export function LogLineRow(props: LogLineRowProps) {
   const { line, number, matches, currentMatch, marked, style, index, ref, onNumberClick } = props;
-  const names = [classes.line, line.stream === "stderr" && classes.stderr, marked && classes.marked];
+  const names = [classes.line, sourceClasses[line.source], marked && classes.marked];
   return (
     <div
       ref={ref}
       className={names.filter(Boolean).join(" ")}
       style={style}
       data-index={index}
-      data-stream={line.stream}
+      data-source={line.source}
     >
       {/* biome-ignore lint/a11y/useAnchorContent: the number is drawn by the style sheet, so that copied text has none */}
       <a
         className={classes.number}
         href={`#L${number}`}
         data-number={number}
-        aria-label={`Line ${number}${line.stream === "stderr" ? ", standard error" : ""}`}
+        aria-label={`Line ${number}${sourceWords[line.source]}`}
         tabIndex={-1}
         onClick={(event) => onNumberClick(number, event)}
       />
+      {/* Outside of the text, where no output can write. */}
+      {line.source === "note" && <span className={classes.executor}>Executor</span>}
       <span className={classes.text}>
         {segmentLine(line, matches).map(({ text, style: look, match }, position) => {
           const current =
@@ -56,7 +61,7 @@ export function LogLineRow(props: LogLineRowProps) {
           );
         })}
         {line.dropped > 0 && (
-          <span className={classes.note}>… {line.dropped.toLocaleString("en")} more characters: see the download</span>
+          <span className={classes.cut}>… {line.dropped.toLocaleString("en")} more characters: see the download</span>
         )}
       </span>
     </div>

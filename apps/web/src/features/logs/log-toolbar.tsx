@@ -1,3 +1,4 @@
+import { newOwnMark } from "@airlock/api";
 import { ActionIcon, TextInput, Tooltip } from "@mantine/core";
 import {
   IconCheck,
@@ -159,9 +160,13 @@ function CopyLog({ buffer }: { readonly buffer: LineBuffer }) {
   const [outcome, setOutcome] = useState<"copied" | "refused">();
   const tooLarge = buffer.byteLength > copyLimitBytes;
   const copy = async () => {
-    const text = Array.from({ length: buffer.lineCount }, (_, index) => buffer.text(index)).join("\n");
+    // Text alone can't show whose a line is: the executor's get a mark that no output knows.
+    const mark = newOwnMark();
+    const lines = Array.from({ length: buffer.lineCount }, (_, index) =>
+      buffer.isNote(index) ? `${mark} ${buffer.text(index)}` : buffer.text(index),
+    );
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(lines.join("\n"));
       setOutcome("copied");
     } catch {
       // The browser gives the clipboard to pages of a secure origin only.

@@ -6,7 +6,7 @@ const red = { color: 1 } as const;
 describe("segmentLine", () => {
   it("cuts a line at styles and matches and loses no text", () => {
     const match = { line: 0, start: 1, end: 3 };
-    const line = { text: "abcdef", stream: "stdout", runs: [{ start: 2, style: red }], dropped: 0 } as const;
+    const line = { text: "abcdef", source: "stdout", runs: [{ start: 2, style: red }], dropped: 0 } as const;
     expect(segmentLine(line, [match])).toEqual([
       { text: "a", style: {}, match: undefined },
       { text: "b", style: {}, match },
@@ -16,6 +16,6 @@ describe("segmentLine", () => {
   });
 
   it("has nothing for an empty line", () => {
-    expect(segmentLine({ text: "", stream: "stdout", runs: [], dropped: 0 }, [])).toEqual([]);
+    expect(segmentLine({ text: "", source: "stdout", runs: [], dropped: 0 }, [])).toEqual([]);
   });
 });
