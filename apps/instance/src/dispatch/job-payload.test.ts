@@ -1,7 +1,7 @@
 import { JobPayload, JobSpec } from "@airlock/api";
 import { describe, expect, it } from "vitest";
 import type { DequeuedJob } from "../queues/dequeue-job.ts";
-import { jobPayload, payloadVersion } from "./job-payload.ts";
+import { jobPayload } from "./job-payload.ts";
 import { noSecrets } from "./job-secrets.ts";
 
 const job: DequeuedJob = {
@@ -88,24 +88,5 @@ describe("jobPayload", () => {
       maxArtifactBytes: 1000,
     });
     expect(payload.airlock?.heartbeatIntervalMs).toBe(666);
-  });
-});
-
-describe("payloadVersion", () => {
-  it.each([
-    [undefined, 1],
-    ["", 1],
-    ["3.38.0", 1],
-    ["4.2.99", 1],
-    ["4.3.0-0", 2],
-    ["5.11.0", 2],
-    ["10.0.0", 2],
-    ["dev", 2],
-    ["0.0.0+dev", 2],
-    ["190000_2022-11-23_abcdef", 1],
-    ["190000_2022-11-24_5.0-abcdef", 2],
-    ["latest", undefined],
-  ])("of %s is %s", (version, expected) => {
-    expect(payloadVersion(version)).toBe(expected);
   });
 });

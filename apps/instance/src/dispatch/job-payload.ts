@@ -88,18 +88,3 @@ function payloadFiles(
 export function payloadFileId(path: string): string {
   return createHash("sha256").update(path).digest("hex");
 }
-
-/**
- * Payload version that an executor of this version reads: 2 from 4.3.0 on, for insiders builds dated 2022-11-24 or
- * later, and for development builds; 1 before and where none is given. `undefined`: not a version.
- */
-export function payloadVersion(executorVersion: string | undefined): 1 | 2 | undefined {
-  if (!executorVersion) return 1;
-  if (executorVersion === "dev" || executorVersion === "0.0.0+dev") return 2;
-  const insiders = /^\d+_(\d{4}-\d{2}-\d{2})_(?:\d+\.\d+-)?[0-9a-f]+$/.exec(executorVersion);
-  if (insiders) return (insiders[1] ?? "") >= "2022-11-24" ? 2 : 1;
-  const release = /^v?(\d+)\.(\d+)\.(\d+)(?:[-+].*)?$/.exec(executorVersion);
-  if (!release) return undefined;
-  const [major, minor] = [Number(release[1]), Number(release[2])];
-  return major > 4 || (major === 4 && minor >= 3) ? 2 : 1;
-}

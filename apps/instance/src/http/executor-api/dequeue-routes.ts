@@ -2,7 +2,8 @@ import { DequeueRequest, type JobPayloadWire } from "@airlock/api";
 import { errorMessage, parseBytes } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
-import { jobPayload, payloadVersion } from "../../dispatch/job-payload.ts";
+import { parseExecutorVersion, payloadVersion, usesJobTokens } from "../../dispatch/executor-version.ts";
+import { jobPayload } from "../../dispatch/job-payload.ts";
 import { type JobSecrets, jobSecrets } from "../../dispatch/job-secrets.ts";
 import { refuseJob } from "../../dispatch/refuse-job.ts";
 import { ExecutorOffers } from "../../executors/executor-offers.ts";
@@ -42,9 +43,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     queues: readonly string[],
     withQueue: boolean,
   ): Promise<JobPayloadWire | null> {
-    // An executor that knows our extensions reads the newest payload, whatever its own version number.
-    const version = body.airlock ? 2 : payloadVersion(body.version);
-    if (version === undefined) throw new ExecutorApiError(500, `"${body.version}" is not a version`);
+    const version = payloadVersionFor(body);
     const gone = new AbortController();
     reply.raw.once("close", () => gone.abort(new Error("the executor hung up")));
     const offer = resourceOffer(body);
@@ -71,6 +70,23 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
       withExtension: body.airlock !== undefined,
       maxArtifactBytes,
     });
+  }
+
+  function payloadVersionFor(body: z.output<typeof DequeueRequest>): 1 | 2 {
+    // An executor that knows our extensions reads the newest payload, whatever its own version number.
+    if (body.airlock) return 2;
+    const version = parseExecutorVersion(body.version);
+    if (version === undefined) {
+      throw new ExecutorApiError(400, `version: "${body.version}" is not a version, such as 5.3.0`);
+    }
+    if (!context.config.legacySharedSecret && !usesJobTokens(version)) {
+      throw new ExecutorApiError(
+        403,
+        "executors before 5.0 report on jobs with the shared secret, which this instance does not accept: " +
+          "use a newer executor, or set AIRLOCK_LEGACY_SHARED_SECRET=true on the instance",
+      );
+    }
+    return payloadVersion(version);
   }
 
   /** The next job with its secrets. One that can't have them ends here, and the executor gets the one after it. */
@@ -110,7 +126,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
   }
 }
 
-/** It says its name and nothing else. */
+/** Executors of 2022 send only their name. */
 function isOf2022({ version, numCPUs, memory, diskSpace, airlock }: z.output<typeof DequeueRequest>): boolean {
   return [version, numCPUs, memory, diskSpace, airlock].every((member) => member === undefined);
 }

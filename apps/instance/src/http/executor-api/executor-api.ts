@@ -23,6 +23,7 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
   app.setErrorHandler((error, request, reply) => {
     const status = httpStatusOf(error);
     if (error instanceof ExecutorApiError) {
+      if (status >= 500) request.log.warn({ url: request.url, problem: error.message }, "executor request refused");
       return error.json
         ? reply.status(status).send({ error: error.message })
         : reply.status(status).type("text/plain; charset=utf-8").send(error.message);

@@ -8,6 +8,7 @@ import {
 } from "@airlock/api";
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
+import { parseExecutorVersion, usesJobTokens } from "../../dispatch/executor-version.ts";
 import { recordExecutor } from "../../executors/executor-registry.ts";
 import { storePushedMetrics } from "../../metrics/pushed-metrics-store.ts";
 import { type LeaseClaim, renewLeases } from "../../queues/renew-leases.ts";
@@ -20,15 +21,10 @@ const CanceledRequest = z.object({ executorName: ExecutorName, knownJobIds: null
 /** An executor's own metrics travel in the heartbeat. */
 const heartbeatBodyLimit = 4 * 1024 * 1024;
 
-/**
- * Whether an executor of this version reads ids as numbers only: releases before 5, and insiders builds of that time.
- * An answer that it cannot read is to it one that knows none of its jobs.
- */
+/** Whether the executor's answer has ids as numbers. One that sends no version with a heartbeat may be of any age. */
 function readsNumbers(executorVersion: string): boolean {
-  const insiders = /^\d+_(\d{4}-\d{2}-\d{2})_/.exec(executorVersion)?.[1];
-  if (insiders !== undefined) return insiders < "2023-02-01";
-  // What calls itself 0.0.0 is a development build.
-  return /^v?[1-4]\.\d+\.\d+/.test(executorVersion);
+  const version = parseExecutorVersion(executorVersion);
+  return version !== undefined && version.kind !== "none" && !usesJobTokens(version);
 }
 
 export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext): void {

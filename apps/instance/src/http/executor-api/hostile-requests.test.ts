@@ -203,6 +203,25 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
+  it.each<[string, object, RegExp]>([
+    ["a version that is not one", { version: "1" }, /^version: "1" is not a version/],
+    ["a version that is a number", { version: 1 }, /^version: /],
+    ["a version of a megabyte", { version: "1".repeat(megabyte / 2) }, /^version: /],
+    ["a name that is a list", { executorName: ["a"] }, /^executorName: /],
+    ["a name that is a number", { executorName: 5 }, /^executorName: /],
+    ["half of its memory", { memory: 1.5 }, /^memory: /],
+    ["fewer than no CPUs", { numCPUs: -1 }, /^numCPUs: /],
+    ["a wait of a day", { airlock: { waitMs: 86_400_000 } }, /^airlock\.waitMs: /],
+  ])("is refused a dequeue with %s, which names the field", async (_title, body, problem) => {
+    for (const [route, more] of [
+      [`queue/${queue}/dequeue`, {}],
+      ["queue/dequeue", { queues: [queue] }],
+    ] as const) {
+      const response = await target.executor(route, { executorName, ...more, ...body });
+      expect([response.status, await response.text()]).toEqual([400, expect.stringMatching(problem)]);
+    }
+  });
+
   it("is refused lists of queues that would have to be compared with each other", async () => {
     const startedAt = performance.now();
     const response = await target.executor("queue/heartbeat", {

@@ -54,7 +54,7 @@ describeWithEngines(["postgres"], "an executor of 2022", () => {
   });
 
   it("gets files as texts, one of 4.1 as objects with text, and later ones in base64", async () => {
-    const target = await start(false);
+    const target = await start(true);
     const file = async (request: object) => {
       await target.submit({ queue: "batches", files: { a: "text" } });
       const taken = await target.executor("queue/batches/dequeue", { ...me, ...request });
@@ -65,10 +65,31 @@ describeWithEngines(["postgres"], "an executor of 2022", () => {
     expect(await file({ version: "4.3.0", numCPUs: 4 })).toEqual({ content: "dGV4dA==" });
   });
 
+  it.each([
+    ["its name only", {}],
+    ["no version", { numCPUs: 4, memory: "12G", diskSpace: "20G" }],
+    ["version 4.5", { version: "4.5.0" }],
+    ["the date of an early build", { version: "190000_2022-12-24_5.0-abcdef" }],
+  ])("is refused jobs elsewhere, with the setting that would let it in, when it sends %s", async (_title, request) => {
+    const target = await start(false);
+    const id = await target.submit({ queue: "batches" });
+    for (const [route, more] of [
+      ["queue/batches/dequeue", {}],
+      ["queue/dequeue", { queues: ["batches"] }],
+    ] as const) {
+      const refused = await target.executor(route, { ...me, ...request, ...more });
+      expect([refused.status, await refused.text()]).toEqual([
+        403,
+        expect.stringContaining("AIRLOCK_LEGACY_SHARED_SECRET"),
+      ]);
+    }
+    expect(await (await target.rest("GET", `/jobs/${id}`)).json()).toMatchObject({ state: "queued", attempt: 0 });
+  });
+
   it("gets nothing of a job by it elsewhere", async () => {
     const target = await start(false);
     const id = await target.submit({ queue: "batches", repository: "team/app" });
-    await target.executor("queue/batches/dequeue", me);
+    await target.executor("queue/batches/dequeue", { ...me, version: "5.3.0" });
 
     expect(await refs(target)).toBe(403);
     const statuses = [];
