@@ -1,7 +1,7 @@
 import { onAbort, startTimer } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import { sql } from "kysely";
-import { type DequeuedJob, type DequeueOptions, dequeueJob } from "../queues/dequeue-job.ts";
+import { type DequeuedJob, type DequeueOptions, dequeueJob, tryDequeue } from "../queues/dequeue-job.ts";
 import { transitionJob } from "../queues/transition-job.ts";
 import type { Database } from "../store/database.ts";
 import type { Notifications } from "../store/notifications.ts";
@@ -157,21 +157,23 @@ export class Dispatcher implements AsyncDisposable {
     this.#pumps.add(pump);
   }
 
-  /** Serves waiters one after the other until no job is left for the group. */
+  /** Serves waiters one after the other until no job is left for the group. Polls of drained executors stay parked. */
   async #serve(group: Group): Promise<void> {
+    const drained = new Set<string>();
     for (;;) {
-      const waiter = group.waiters.values().next().value;
+      const waiter = group.waiters.values().find(({ options }) => !drained.has(options.executor));
       if (!waiter) return;
       group.waiters.delete(waiter);
       try {
-        const job = await dequeueJob(this.#options.db, waiter.options);
-        if (job) {
-          waiter.resolve(job);
+        const result = await tryDequeue(this.#options.db, waiter.options);
+        if (result.kind === "job") {
+          waiter.resolve(result.job);
           continue;
         }
         if (this.#stopped || waiter.gone) waiter.resolve(null);
         else group.waiters.add(waiter);
-        return;
+        if (result.kind === "empty") return;
+        drained.add(waiter.options.executor);
       } catch (error) {
         waiter.reject(error);
         return;

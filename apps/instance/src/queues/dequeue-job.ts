@@ -46,16 +46,29 @@ export const registrySecretName = "DOCKER_AUTH_CONFIG";
 /** Lost races for the same few jobs are tried again this often before the queue counts as empty for now. */
 const maxTries = 5;
 
+export type DequeueResult =
+  | { readonly kind: "job"; readonly job: DequeuedJob }
+  /** There is no job for this executor now. */
+  | { readonly kind: "empty" }
+  /** The executor was asked to drain. Another one may get a job. */
+  | { readonly kind: "drained" };
+
 /** Takes the next job, opens its attempt, sets the lease and makes the job token: one statement, one transaction. */
-export async function dequeueJob(db: Database, options: DequeueOptions): Promise<DequeuedJob | null> {
+export async function tryDequeue(db: Database, options: DequeueOptions): Promise<DequeueResult> {
   for (const queue of await drawQueues(db, options)) {
     for (let tries = 0; tries < maxTries; tries++) {
-      const { job, contended } = await dequeueFrom(db, queue, options);
-      if (job) return job;
+      const { job, contended, drained } = await dequeueFrom(db, queue, options);
+      if (job) return { kind: "job", job };
+      if (drained) return { kind: "drained" };
       if (!contended) break;
     }
   }
-  return null;
+  return { kind: "empty" };
+}
+
+export async function dequeueJob(db: Database, options: DequeueOptions): Promise<DequeuedJob | null> {
+  const result = await tryDequeue(db, options);
+  return result.kind === "job" ? result.job : null;
 }
 
 /**
@@ -92,6 +105,7 @@ interface QueueAnswer {
   readonly job: DequeuedJob | null;
   /** There were jobs, and others took them in the same moment. */
   readonly contended: boolean;
+  readonly drained: boolean;
 }
 
 async function dequeueFrom(db: Database, queue: string, options: DequeueOptions): Promise<QueueAnswer> {
@@ -104,8 +118,9 @@ async function dequeueFrom(db: Database, queue: string, options: DequeueOptions)
       return take(transaction, queue, options, { sha256, counted: true });
     });
   }
-  if (!row) return { job: null, contended: false };
-  if (row.id === null) return { job: null, contended: row.candidates > 0 };
+  // The queue is there: the caller has looked for it.
+  if (!row) return { job: null, contended: false, drained: true };
+  if (row.id === null) return { job: null, contended: row.candidates > 0, drained: false };
   const job = {
     id: row.id,
     queue: row.queue,
@@ -119,7 +134,7 @@ async function dequeueFrom(db: Database, queue: string, options: DequeueOptions)
     waitedMs: Math.max(0, row.waited_ms),
     registrySecrets: row.registry_secrets,
   };
-  return { job, contended: false };
+  return { job, contended: false, drained: false };
 }
 
 /** Namespace of the advisory locks, apart from those that other parts take. */

@@ -1,19 +1,14 @@
-import { PassThrough } from "node:stream";
 import { ArtifactUploadQuery, executorHeaders } from "@airlock/api";
 import { AirlockError, formatBytes } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { storeArtifact } from "../../artifacts/store-artifact.ts";
+import { detachBody, discardBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { JobScope } from "./job-scope.ts";
 import { parseBody } from "./parse-body.ts";
 
 type QueueParams = { Params: { queue: string } };
-
-/** An upload that brings nothing for this long is over. The store may hold it up as well as the sender. */
-const idleTimeoutMs = 60_000;
-/** What is sent past the limit is read and dropped for this long, so that the answer is seen. */
-const drainMs = 10_000;
 
 /** `PUT queue/{queue}/artifacts`: what a job's attempt hands in, streamed into the blob store. */
 export function artifactRoutes(app: FastifyInstance, context: InstanceContext): void {
@@ -36,7 +31,7 @@ export function artifactRoutes(app: FastifyInstance, context: InstanceContext): 
     try {
       const quotaBytes = config.artifactQuotaBytes;
       const options = { maxBytes: maxArtifactBytes, quotaBytes, signal: context.stopping };
-      const result = await storeArtifact({ db, blobs }, key, { name, kind, body: bodyOf(request) }, options);
+      const result = await storeArtifact({ db, blobs }, key, { name, kind, body: detachBody(request) }, options);
       if (result.kind === "lapsed") return refuse(request, reply, 409, `attempt ${attempt} is not running any more`);
       if (result.kind === "refused") return refuse(request, reply, 422, result.problem);
       notifications.publish({ kind: "job", job: jobId });
@@ -50,32 +45,11 @@ export function artifactRoutes(app: FastifyInstance, context: InstanceContext): 
   });
 }
 
-/** The body apart from its socket: the store destroys what it is given, and an answer must still get through. */
-function bodyOf(request: FastifyRequest): PassThrough {
-  const { raw } = request;
-  const body = new PassThrough();
-  const cut = (why: string) => body.destroy(new Error(why));
-  const idle = setTimeout(() => cut(`nothing came for ${idleTimeoutMs} ms`), idleTimeoutMs);
-  raw.on("data", () => idle.refresh());
-  raw.once("close", () => {
-    if (!raw.complete) cut("the executor hung up");
-  });
-  body.once("close", () => clearTimeout(idle));
-  // A reader attaches later; until then an error must not end the process.
-  body.on("error", () => {});
-  raw.pipe(body);
-  return body;
-}
-
 function refuse(request: FastifyRequest, reply: FastifyReply, status: number, text: string): FastifyReply {
   const { raw } = request;
   if (!raw.complete) {
     reply.header("connection", "close");
-    raw.unpipe();
-    raw.resume();
-    const timer = setTimeout(() => raw.destroy(), drainMs);
-    raw.once("close", () => clearTimeout(timer));
-    raw.once("end", () => clearTimeout(timer));
+    discardBody(raw);
   }
   return reply.status(status).type("text/plain; charset=utf-8").send(text);
 }

@@ -281,6 +281,43 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect((await poll(queue, { executorName: "another", waitMs: 0 })).status).toBe(200);
   });
 
+  it.each(["one queue", "several queues"])(
+    "gives a job to the next poll of %s at once when those before it are of drained executors",
+    async (of) => {
+      const queue = await newQueue();
+      const beat = (executorName: string) =>
+        target.executor(`queue/${queue}/heartbeat`, { version: "V2", jobIds: [], executorName, airlock: { slots: 4 } });
+      const ask = (executorName: string, signal?: AbortSignal) =>
+        of === "one queue"
+          ? poll(queue, { executorName, waitMs: 20_000 }, signal)
+          : target.executor(
+              "queue/dequeue",
+              { executorName, queues: [queue, "batches"], airlock: { waitMs: 20_000 } },
+              undefined,
+              signal,
+            );
+      const end = new AbortController();
+      const drained = ["drained-a", "drained-b"].map((name) => `${name}-${queue}`);
+      const parkedBefore = await parked();
+      const polls: Promise<unknown>[] = [];
+      for (const name of drained) {
+        await beat(name);
+        for (let slot = 0; slot < 4; slot += 1) polls.push(ask(name, end.signal).catch(() => undefined));
+      }
+      await expect.poll(() => parked()).toBe(parkedBefore + 8);
+      const other = ask("other");
+      await expect.poll(() => parked()).toBe(parkedBefore + 9);
+      for (const name of drained) expect((await target.rest("POST", `/executors/${name}/drain`)).status).toBe(200);
+      const startedAt = performance.now();
+      const id = await target.submit({ queue });
+      expect(await (await other).json()).toMatchObject({ id });
+      expect(performance.now() - startedAt).toBeLessThan(3000);
+      end.abort();
+      await Promise.all(polls);
+      await expect.poll(() => parked()).toBe(parkedBefore);
+    },
+  );
+
   it("ends a job that takes one executor after the other with it", async () => {
     const queue = await newQueue({ maxLosses: 2 });
     const id = await target.submit({ queue });

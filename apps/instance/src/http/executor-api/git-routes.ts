@@ -5,6 +5,7 @@ import { limitBytes, onAbort } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { startGit } from "../../repositories/git.ts";
+import { detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { GitSlots } from "./git-slots.ts";
@@ -168,9 +169,9 @@ async function sendBody(request: FastifyRequest, stdin: NodeJS.WritableStream): 
     limitBytes(source, requestBodyLimit, () => new ExecutorApiError(413, "the request is too large"));
   try {
     if (/gzip$/i.test(request.headers["content-encoding"] ?? "")) {
-      await pipeline(request.raw, createGunzip(), limited, stdin);
+      await pipeline(detachBody(request), createGunzip(), limited, stdin);
     } else {
-      await pipeline(request.raw, limited, stdin);
+      await pipeline(detachBody(request), limited, stdin);
     }
   } catch (error) {
     // git stops reading once it knows enough; that is no failure.

@@ -4,6 +4,7 @@ import { AirlockError, type ErrorCode, httpStatusOfCode } from "@airlock/job";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { LfsObject, LfsUpstream } from "../../repositories/lfs-upstream.ts";
+import { detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 
@@ -111,7 +112,7 @@ function addressOf(request: FastifyRequest): string {
 
 async function readBody(request: FastifyRequest): Promise<unknown> {
   const tooLarge = () => new ExecutorApiError(413, "the request is too large");
-  const text = (await readAtMost(request.raw, maximumRequestBytes, tooLarge)).toString();
+  const text = (await readAtMost(detachBody(request), maximumRequestBytes, tooLarge)).toString();
   try {
     return JSON.parse(text);
   } catch {

@@ -1,8 +1,8 @@
-import { Readable } from "node:stream";
 import { AirlockError } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { sql } from "kysely";
 import { z } from "zod";
+import { detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { parseBody } from "./parse-body.ts";
@@ -137,9 +137,8 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
 
   async function store(request: FastifyRequest, id: number, index: number): Promise<void> {
     const signal = AbortSignal.any([context.stopping, AbortSignal.timeout(uploadTimeoutMs)]);
-    const body = request.body instanceof Readable ? request.body : Readable.from([]);
     try {
-      await blobs.put(`uploads/${id}/${index}`, body, { signal, maxBytes: maxPartBytes });
+      await blobs.put(`uploads/${id}/${index}`, detachBody(request), { signal, maxBytes: maxPartBytes });
     } catch (error) {
       if (error instanceof AirlockError && error.code === "blob-too-large") {
         throw new ExecutorApiError(413, "the part is too large");
