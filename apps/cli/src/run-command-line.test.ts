@@ -79,6 +79,21 @@ describe("the command line", () => {
     ],
     ["a queue's name that is none", ["job", "submit", "--image", "a", "--queue", "A B", "--", "ls"], "--queue:"],
     ["an image's name that is none", ["job", "submit", "--image", "A b", "--", "ls"], "--image:"],
+    [
+      "a depth that is none",
+      ["job", "submit", "--image", "a", "--depth", "0", "--", "ls"],
+      "--depth: must be a number of",
+    ],
+    [
+      "a depth that is no number",
+      ["job", "submit", "--image", "a", "--depth", "x", "--", "ls"],
+      "--depth: must be a number",
+    ],
+    [
+      "a path outside",
+      ["job", "submit", "--image", "a", "--path", "../x", "--", "ls"],
+      "--path: must be a relative path",
+    ],
     ["an egress rule that is none", ["job", "submit", "--image", "a", "--egress", "http://x", "--", "ls"], "--egress:"],
     [
       "a priority out of range",
@@ -189,6 +204,18 @@ describe("`job submit`", () => {
       labels: { zone: "eu" },
       priority: -3,
     });
+  });
+
+  it("says how much of the repository is checked out, in place of or besides what a job file says", async () => {
+    await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, jobView(), 201) });
+    const flags = ["--depth", "full", "--tags", "--path", "web", "--path", "docs/"];
+    await airlock(["job", "submit", "--image", "x", ...flags, "--", "ls"], { env: instance.env });
+    const stdin = "checkout: { depth: 5, paths: [a] }\nsteps:\n  - { image: x, run: ls }\n";
+    await airlock(["job", "submit", "-f", "-", "--depth", "7", "--path", "b"], { env: instance.env, stdin });
+    expect(instance.requests.map(({ body }) => body)).toMatchObject([
+      { checkout: { depth: "full", tags: true, paths: ["web", "docs/"] } },
+      { checkout: { depth: 7, paths: ["a", "b"] } },
+    ]);
   });
 
   it.each([{ json: [] }, { json: ["--json"] }])("prints the instance's warnings on stderr, %o", async ({ json }) => {
@@ -315,6 +342,18 @@ describe("lists", () => {
 });
 
 describe("`job show`", () => {
+  it("shows what differs from the commit alone", async () => {
+    const checkout = { depth: "full" as const, tags: true, paths: ["a", "b\u001b[2J"] };
+    await using instance = await stubInstance({
+      "GET jobs/7": (_, response) => answerJson(response, jobView({ checkout })),
+      "GET jobs/8": (_, response) => answerJson(response, jobView()),
+    });
+    const { stdout, stderr } = await airlock(["job", "show", "7"], { env: instance.env });
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/checkout +full history, tags, only a b\n/);
+    expect((await airlock(["job", "show", "8"], { env: instance.env })).stdout).not.toContain("checkout");
+  });
+
   it("shows the state and why, attempts and entries", async () => {
     const job = {
       ...failedJob,

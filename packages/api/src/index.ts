@@ -1,5 +1,6 @@
 export { describeIssues } from "./describe-issues.ts";
 export * from "./executor-api/index.ts";
+export { Checkout, defaultCheckout, maxCheckoutDepth, sparsePatterns } from "./job/checkout.ts";
 export * from "./job/job-spec.ts";
 export * from "./job/results.ts";
 export * from "./rest/index.ts";

@@ -21,6 +21,9 @@ export interface SpecFlags {
   readonly priority?: string;
   readonly output?: readonly string[];
   readonly diff?: boolean;
+  readonly depth?: string;
+  readonly tags?: boolean;
+  readonly path?: readonly string[];
 }
 
 /**
@@ -60,11 +63,17 @@ function withFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv)
     ...(flags.cpus === undefined ? {} : { cpus: parseNumber("--cpus", flags.cpus) }),
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
   };
+  const checkout = {
+    ...(flags.depth === undefined ? {} : { depth: parseDepth(flags.depth) }),
+    ...(flags.tags === undefined ? {} : { tags: flags.tags }),
+    ...(flags.path === undefined ? {} : { paths: [...(spec.checkout?.paths ?? []), ...flags.path] }),
+  };
   return {
     ...spec,
     ...(flags.queue === undefined ? {} : { queue: flags.queue }),
     ...(flags.namespace === undefined ? {} : { namespace: flags.namespace }),
     ...(flags.rev === undefined ? {} : { revision: flags.rev }),
+    ...(Object.keys(checkout).length === 0 ? {} : { checkout: { ...spec.checkout, ...checkout } }),
     ...(flags.egress === undefined ? {} : { egress: parseEgress(flags.egress) }),
     ...(flags.timeout === undefined ? {} : { timeout: flags.timeout }),
     ...(flags.priority === undefined ? {} : { priority: parseNumber("--priority", flags.priority) }),
@@ -113,6 +122,8 @@ function flagOf(path: readonly PropertyKey[]): string {
       return "--rev";
     case "repository":
       return "--repo";
+    case "checkout":
+      return path[1] === "paths" ? "--path" : `--${String(path[1])}`;
     case "outputs":
       return "--output";
     case "labels":
@@ -154,6 +165,10 @@ function parseEgress(values: readonly string[]): NonNullable<JobSpecInput["egres
   const keyword = values.find((value) => value === "none" || value === "public");
   if (keyword) throw new UsageError(`--egress ${keyword} does not go with other --egress`);
   return { allow: [...values] };
+}
+
+function parseDepth(text: string): number | "full" {
+  return text === "full" ? text : parseNumber("--depth", text);
 }
 
 function parseNumber(flag: string, text: string): number {

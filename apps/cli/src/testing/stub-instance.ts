@@ -116,6 +116,7 @@ export function jobView(overrides: Partial<JobView> = {}): JobView {
     stepKeys: ["main"],
     obstacle: null,
     priority: 0,
+    checkout: { depth: 1, tags: false, paths: [] },
     labels: {},
     resources: {},
     egress: "none",

@@ -57,6 +57,19 @@ describe("reading a payload", () => {
     expect(read(foreignJob(1, [], { dockerSteps })).steps.map(({ name }) => name)).toEqual(["0", "named"]);
   });
 
+  it("reads how much of the repository is wanted, from the protocol's fields where there is no extension", () => {
+    const wanted = { repositoryName: "app", commit: "a".repeat(40), sparseCheckout: ["/web"] };
+    const checkout = (job: JobPayloadWire) => read({ ...job, ...wanted }).checkout;
+    expect(checkout(foreignJob(1, []))).toMatchObject({ depth: null, tags: "none", sparse: ["/web"] });
+    expect(checkout(foreignJob(1, [], { shallowClone: true, fetchTags: true }))).toMatchObject({
+      depth: 1,
+      tags: "all",
+    });
+    const extended = { ...withExtension({ checkout: { depth: 50, tags: "reachable" } }), fetchTags: true };
+    expect(checkout(extended)).toMatchObject({ depth: 50, tags: "reachable" });
+    expect(checkout({ ...withExtension({}), shallowClone: true })).toMatchObject({ depth: 1, tags: "none" });
+  });
+
   it("gives each secret file to its own step", () => {
     const dockerSteps = ["a", "b"].map((key) => ({ key, image: "x", commands: [], dir: "", env: [] }));
     const secretFiles = [{ step: 1, name: "TOKEN", value: "s3cret" }];

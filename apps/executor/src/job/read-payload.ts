@@ -107,10 +107,14 @@ function readCheckout(payload: JobPayload): CheckoutInput | null {
     repository: payload.repositoryName,
     commit: payload.commit,
     directory: payload.repositoryDirectory,
-    shallow: payload.shallowClone,
-    tags: payload.fetchTags,
+    ...readHistory(payload),
     sparse: payload.sparseCheckout,
   };
+}
+
+/** Other instances know one commit or all, and no tags or all: that is what their fields mean. */
+function readHistory({ airlock, shallowClone, fetchTags }: JobPayload): Pick<CheckoutInput, "depth" | "tags"> {
+  return airlock?.checkout ?? { depth: shallowClone ? 1 : null, tags: fetchTags ? "all" : "none" };
 }
 
 function readFile(path: string, file: JobPayload["files"][string], version: number | undefined): FileInput {

@@ -112,7 +112,7 @@ export class WorkspaceBench {
     const log = new JobLog({ sink: this.sink, secrets: new SecretMatcher([]), maximumBytes: 1e9 });
     const { tree, commit } = await job.checkOut(
       {
-        request: { directory: "", shallow: true, tags: false, sparse: [], ...request },
+        request: { directory: "", depth: 1, tags: "none", sparse: [], ...request },
         source: {
           url: new URL(`${this.#url}/.executors/git/${request.repository}`),
           headers: { authorization: `Bearer ${gitToken}` },

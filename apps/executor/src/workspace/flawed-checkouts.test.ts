@@ -19,7 +19,7 @@ describe("a workspace of a repository with a flaw", () => {
   const prepare = async (flaw: Parameters<typeof makeFlawedRepository>[0]) => {
     const { head } = await makeFlawedRepository(flaw, join(dir, "served", "team/app"));
     const executor = await WorkspaceBench.create({ dir: join(dir, "executor"), instance, overlays: false });
-    return await executor.prepare({ repository: "team/app", commit: head, tags: true });
+    return await executor.prepare({ repository: "team/app", commit: head, tags: "all" });
   };
 
   it.each(toleratedFsckClasses)("%s is checked out", async (flaw) => {

@@ -168,7 +168,7 @@ describe("a hostile repository", () => {
   it.each(["--upload-pack=touch /tmp/airlock-owned", "-h", "HEAD", "main", "refs/heads/main", "0".repeat(39), ""])(
     "is not asked for a commit named %j",
     (commit) => {
-      const input = { repository: "app", commit, directory: "", shallow: true, tags: false, sparse: [] };
+      const input = { repository: "app", commit, directory: "", depth: 1, tags: "none", sparse: [] } as const;
 
       expect(() => checkoutRequest(input)).toThrow(expect.objectContaining({ reason: "checkout-invalid" }));
     },

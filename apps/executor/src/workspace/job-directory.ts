@@ -18,6 +18,7 @@ import type { HeldSubmodule } from "./cache/place-submodules.ts";
 import type { RepositoryCache } from "./cache/repository-cache.ts";
 import type { CheckoutRequest } from "./checkout/checkout-request.ts";
 import type { Git } from "./checkout/git.ts";
+import type { Tag } from "./checkout/reachable-tags.ts";
 import { writeCheckout } from "./checkout/write-checkout.ts";
 import { fillLfsFiles, type LfsOptions } from "./lfs/fill-lfs-files.ts";
 import { gatherSubmodules, type SubmoduleOptions } from "./submodules/gather-submodules.ts";
@@ -121,18 +122,23 @@ export class JobDirectory implements AsyncDisposable {
     const { repositories } = this.#options;
     const mirror = repositories.mirrorFor(instanceUrl, request);
     await logged(log, "setup.git.init", ["git", "init", request.directory || "."], async () => {});
+    const { depth } = request;
+    let tags: readonly Tag[] = [];
     const fetchCommit = async (entry: LogEntry) => {
-      // Tags move: only the instance knows where they are now.
-      if (!request.tags && (await mirror.has(request.commit, signal))) {
+      if (await mirror.hasAllOf(request.commit, request, signal)) {
         entry.note("this machine has the commit already: nothing to fetch");
       } else {
         const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
-        const options = { shallow: request.shallow, tags: request.tags, signal, onStderr };
-        await mirror.fetch(request.commit, source, options);
+        await mirror.fetch(request.commit, source, { depth, tags: request.tags, signal, onStderr });
+      }
+      if (request.tags === "reachable") {
+        tags = await mirror.fetchReachableTags(request.commit, source, signal);
+        entry.note(`${tags.length} tags lead to the commit's history`);
       }
       await mirror.touch();
     };
-    const command = ["git", "fetch", ...(request.shallow ? ["--depth=1"] : []), "origin", request.commit];
+    const limit = depth === null ? [] : [`--depth=${depth}`];
+    const command = ["git", "fetch", ...limit, ...(request.tags === "all" ? ["--tags"] : []), "origin", request.commit];
     const fillLfs = this.#options.lfs.fetch
       ? async (worktree: string, entry: LogEntry) =>
           await fillLfsFiles(worktree, request.commit.length === 64, {
@@ -149,7 +155,9 @@ export class JobDirectory implements AsyncDisposable {
       const entry = log.open("setup.git.checkout", ["git", "checkout", "--force", request.commit]);
       const fill = fillLfs && ((worktree: string) => fillLfs(worktree, entry));
       return {
-        base: await noted(entry, () => repositories.checkoutNear(instanceUrl, request, submodules, fill, signal)),
+        base: await noted(entry, () =>
+          repositories.checkoutNear(instanceUrl, { request, tags, submodules, fill }, signal),
+        ),
         entry,
       };
     };
@@ -169,7 +177,7 @@ export class JobDirectory implements AsyncDisposable {
         mirror.exclusively(async () => {
           // Others may have pushed it out of the cache meanwhile.
           if (!(await mirror.has(request.commit, fetchSignal))) {
-            const options = { shallow: request.shallow, tags: false, signal: fetchSignal, onStderr: () => {} };
+            const options = { depth, tags: "none", signal: fetchSignal, onStderr: () => {} } as const;
             await mirror.fetch(request.commit, source, options);
           }
           await this.#options.git.check(
@@ -194,7 +202,7 @@ export class JobDirectory implements AsyncDisposable {
         tree = await this.#copyOf(base, signal);
         const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
         const { git } = this.#options;
-        await writeCheckout({ git, tree, request, mirrorDir: mirror.dir, base: base.commit, signal, onStderr });
+        await writeCheckout({ git, tree, request, tags, mirrorDir: mirror.dir, base: base.commit, signal, onStderr });
         if (fillLfs) await mirror.exclusively(() => fillLfs(join(tree, request.directory), entry), signal);
         await handOver(tree, this.#options.owner, signal);
       }
@@ -227,8 +235,8 @@ export class JobDirectory implements AsyncDisposable {
       );
     });
     return await mirror.exclusively(async () => {
-      // Others may have pushed it out of the cache meanwhile.
-      if (!(await mirror.has(request.commit, signal))) await fetch();
+      // Other jobs may have pushed it out of the cache meanwhile.
+      if (!(await mirror.hasAllOf(request.commit, { ...request, tags: "none" }, signal))) await fetch();
       return await checkOut(gathered.submodules);
     }, signal);
   }

@@ -135,7 +135,7 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
       const executor = await bench();
       const request = { repository: "team/app", commit: head };
 
-      await using deep = await executor.prepare({ ...request, shallow: false, tags: true });
+      await using deep = await executor.prepare({ ...request, depth: null, tags: "all" });
       await using part = await executor.prepare({ ...request, sparse: ["a/*"] });
       await using below = await executor.prepare({ ...request, directory: "repository/here" });
 
@@ -151,7 +151,7 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
         { message: "one", files: [{ path: "a", content: "" }], tag: "v1" },
       ]);
       const executor = await bench();
-      const request = { repository: "team/app", commit: head, tags: true };
+      const request = { repository: "team/app", commit: head, tags: "all" } as const;
       await (await executor.prepare(request))[Symbol.asyncDispose]();
       await runGit(path, ["tag", "v2", head]);
 

@@ -80,6 +80,23 @@ describe("jobPayload", () => {
     expect(payload).toMatchObject({ repositoryName: "", commit: "", cliSteps: null, sparseCheckout: null });
   });
 
+  it.each([
+    [{}, { shallowClone: true, fetchTags: false, sparseCheckout: null }, { depth: 1, tags: "none" }],
+    [
+      { depth: 50, tags: true },
+      { shallowClone: false, fetchTags: true },
+      { depth: 50, tags: "reachable" },
+    ],
+    [{ depth: "full" }, { shallowClone: false, fetchTags: false }, { depth: null, tags: "none" }],
+    [{ paths: ["web", "a*"] }, { shallowClone: true, sparseCheckout: ["/web", "/a\\*"] }, { depth: 1, tags: "none" }],
+  ] as const)("a checkout of %j reaches every executor, at least as much as was asked for", (checkout, base, exact) => {
+    const spec = JobSpec.parse({ ...job.spec, checkout });
+    const options = { version: 2, withQueue: false, maxArtifactBytes: 1000 } as const;
+    const extended = jobPayload({ ...job, spec }, noSecrets, { ...options, withExtension: true });
+    expect(extended).toMatchObject({ ...base, airlock: { checkout: exact } });
+    expect(jobPayload({ ...job, spec }, noSecrets, { ...options, withExtension: false })).toMatchObject(base);
+  });
+
   it("beats three times in a short lease", () => {
     const payload = jobPayload({ ...job, leaseMs: 2000 }, noSecrets, {
       version: 2,

@@ -1,5 +1,13 @@
 import { createHash } from "node:crypto";
-import { executorCapabilities, type JobPayloadWire, type JobSpec, scriptLines } from "@airlock/api";
+import {
+  type Checkout,
+  defaultCheckout,
+  executorCapabilities,
+  type JobPayloadWire,
+  type JobSpec,
+  scriptLines,
+  sparsePatterns,
+} from "@airlock/api";
 import { parseDuration } from "@airlock/job";
 import type { DequeuedJob } from "../queues/dequeue-job.ts";
 import type { JobSecrets } from "./job-secrets.ts";
@@ -19,6 +27,7 @@ export interface PayloadOptions {
 /** What an executor is told to do. */
 export function jobPayload(job: DequeuedJob, secrets: JobSecrets, options: PayloadOptions): JobPayloadWire {
   const { spec } = job;
+  const checkout = spec.checkout ?? defaultCheckout;
   const dockerAuthConfig = secrets.registryAuth ? { auths: secrets.registryAuth } : {};
   return {
     ...(options.version === 2 ? { version: 2, dockerAuthConfig } : {}),
@@ -28,9 +37,10 @@ export function jobPayload(job: DequeuedJob, secrets: JobSecrets, options: Paylo
     repositoryName: job.repository ?? "",
     repositoryDirectory: "",
     commit: job.commit ?? "",
-    fetchTags: false,
-    shallowClone: true,
-    sparseCheckout: null,
+    fetchTags: checkout.tags,
+    // The protocol knows one commit or all of them: an executor without our extension gets more than was asked for.
+    shallowClone: checkout.depth === 1,
+    sparseCheckout: checkout.paths.length > 0 ? sparsePatterns(checkout.paths) : null,
     files: payloadFiles(job.id, spec, options),
     dockerSteps: spec.steps.map((step, index) => ({
       key: step.key ?? String(index),
@@ -52,6 +62,7 @@ function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): No
     heartbeatIntervalMs: Math.min(job.heartbeatIntervalMs, Math.floor(job.leaseMs / 3)),
     timeoutMs: spec.timeout === undefined ? null : (parseDuration(spec.timeout) ?? null),
     resources: spec.resources,
+    ...(spec.checkout === undefined ? {} : { checkout: checkoutExtension(spec.checkout) }),
     ...(spec.egress === undefined ? {} : { egress: spec.egress }),
     capabilities: [...executorCapabilities],
     shell: "strict",
@@ -59,6 +70,10 @@ function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): No
     diff: spec.diff ?? false,
     maxArtifactBytes: options.maxArtifactBytes,
   };
+}
+
+function checkoutExtension({ depth, tags }: Checkout): NonNullable<NonNullable<JobPayloadWire["airlock"]>["checkout"]> {
+  return { depth: depth === "full" ? null : depth, tags: tags ? "reachable" : "none" };
 }
 
 /** Most jobs have none: their payload stays as it was. */

@@ -35,11 +35,15 @@ export async function submitJob(
     spec,
     repository: resolved?.repository ?? null,
     commit: resolved?.commit ?? null,
-    warnings: resolved?.warnings ?? [],
+    warnings: resolved?.warnings ?? withoutRepository(spec),
     idempotencyKey,
   });
   if (job.created) notifications.publish({ kind: "queued", queue: spec.queue }, { kind: "job", job: job.id });
   return job;
+}
+
+function withoutRepository(spec: JobSpec): string[] {
+  return spec.checkout === undefined ? [] : ["checkout has no effect: the job has no repository"];
 }
 
 async function requireQueue(db: Database, name: string): Promise<void> {

@@ -1,4 +1,11 @@
-import { type AttemptView, type JobSummary, type JobView, type LogEntryView, scriptLines } from "@airlock/api";
+import {
+  type AttemptView,
+  defaultCheckout,
+  type JobSummary,
+  type JobView,
+  type LogEntryView,
+  scriptLines,
+} from "@airlock/api";
 import type { JobState } from "@airlock/job";
 import { parseDuration } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
@@ -132,6 +139,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
   const view: JobView = {
     ...toJobSummary(row, stepKeys, executors),
     priority: row.priority,
+    checkout: spec.checkout ?? defaultCheckout,
     labels: spec.labels,
     resources: spec.resources,
     egress: spec.egress ?? null,

@@ -53,6 +53,15 @@ export const PayloadExtension = z.object({
   /** Wall time of the whole job in ms, from the start of its workspace; `null` leaves it to the executor's maximum. */
   timeoutMs: z.int().positive().nullable(),
   resources: Resources,
+  /** More exact than `shallowClone` and `fetchTags`, which are what other executors understand of it. */
+  checkout: z
+    .object({
+      /** Commits of history, the job's own included; `null`: all of them. */
+      depth: z.int().positive().nullable(),
+      /** `reachable`: only tags that lead to a commit of the history. */
+      tags: z.enum(["none", "reachable"]),
+    })
+    .optional(),
   /** Left out: the executor's default. */
   egress: Egress.optional(),
   /** What this instance knows of `executorCapabilities`. */

@@ -2,6 +2,7 @@ import { maximumDurationMs, parseAllowRule, parseBytes, parseDuration } from "@a
 import { z } from "zod";
 import { QueueName } from "../primitives/primitives.ts";
 import { isStorable, StoredText, unstorable } from "../primitives/stored-text.ts";
+import { Checkout } from "./checkout.ts";
 
 /** A data size in bytes, or text such as `512Mi` or `12G`. */
 export const ByteSize = z
@@ -162,6 +163,8 @@ export const JobSpec = z.strictObject({
     .max(1000)
     .refine((text) => !text.startsWith("-") && isStorable(text), "not a revision")
     .default("HEAD"),
+  /** How much of the repository the workspace gets. Default: the job's commit alone, without tags, all of its files. */
+  checkout: Checkout.optional(),
   steps: z
     .array(StepSpec)
     .min(1, "a job has at least one step")

@@ -1,5 +1,6 @@
 import { failureReasons, jobStates } from "@airlock/job";
 import { z } from "zod";
+import { defaultCheckout } from "../job/checkout.ts";
 import { Egress, Namespace, Resources, SecretName } from "../job/job-spec.ts";
 import { stepStates } from "../job/results.ts";
 import { Ordinal } from "../primitives/primitives.ts";
@@ -83,6 +84,9 @@ export const StepView = z.object({
 
 export const JobView = JobSummary.extend({
   priority: z.int(),
+  checkout: z
+    .object({ depth: z.union([z.int(), z.literal("full")]), tags: z.boolean(), paths: z.array(z.string()) })
+    .default(defaultCheckout),
   labels: z.record(z.string(), z.string()),
   resources: Resources,
   /** `null`: the default of the executor that runs it. */

@@ -43,6 +43,7 @@ function describe(job: JobView, paint: Paint, now: Date): string {
     ["queue", `${plainText(job.queue)}${job.priority === 0 ? "" : ` (priority ${job.priority})`}`],
     ["repository", plainText(job.repository ?? "none")],
     ["revision", plainText(job.commit ? `${job.revision} (${job.commit})` : job.revision)],
+    ...checkoutWords(job).map((words): [string, string] => ["checkout", words]),
     ["queued", `${job.queuedAt} (${relativeTime(job.queuedAt, now)})`],
   ];
   if (job.startedAt) fields.push(["started", `${job.startedAt} (${relativeTime(job.startedAt, now)})`]);
@@ -112,6 +113,16 @@ function entriesTable(job: JobView): string {
     formatBytes(entry.length),
   ]);
   return formatTable(["ENTRY", "KEY", "EXIT", "TOOK", "OUTPUT"], rows);
+}
+
+/** Only what differs from the commit alone. */
+function checkoutWords({ checkout: { depth, tags, paths } }: JobView): string[] {
+  const words = [
+    ...(depth === 1 ? [] : [depth === "full" ? "full history" : `${depth} commits`]),
+    ...(tags ? ["tags"] : []),
+    ...(paths.length > 0 ? [`only ${plainText(paths.join(" "))}`] : []),
+  ];
+  return words.length > 0 ? [words.join(", ")] : [];
 }
 
 function egressWords({ egress }: JobView): string {

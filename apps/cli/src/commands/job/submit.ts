@@ -30,6 +30,9 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .option("-f, --file <FILE>", "job file (YAML or JSON); - is standard input")
     .option("--repo <REPOSITORY>", "name, URL or path of the repository; a new URL or path is added first")
     .option("--rev <REVISION>", "branch, tag or commit, or refs/heads/NAME, refs/tags/NAME; default HEAD")
+    .option("--depth <N>", "commits of history that git has in the workspace, or full; default 1")
+    .option("--tags", "fetch the tags of that history, for `git describe`")
+    .option("--path <PATH>", "check out only this directory or file, may be repeated", collect)
     .option("--image <IMAGE>", "image of COMMAND's step, or `host` where the executor allows it")
     .option("--queue <NAME>", "default: default")
     .option(

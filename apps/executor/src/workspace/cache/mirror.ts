@@ -3,13 +3,20 @@ import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/pro
 import { join } from "node:path";
 import { startTimer } from "@airlock/async";
 import { AirlockError, formatBytes, formatDuration } from "@airlock/job";
+import type { CheckoutInput } from "../checkout/checkout-request.ts";
 import type { Git } from "../checkout/git.ts";
+import { listTags, reachableTags, type Tag } from "../checkout/reachable-tags.ts";
 import { Mutex } from "./mutex.ts";
 
 export interface MirrorLimits {
   readonly maximumBytes: number;
   readonly maximumFiles: number;
   readonly maximumMs: number;
+}
+
+export interface FetchOptions extends Pick<CheckoutInput, "depth" | "tags"> {
+  readonly signal: AbortSignal;
+  readonly onStderr: (bytes: Buffer) => void;
 }
 
 export interface MirrorSource {
@@ -25,7 +32,8 @@ const maximumPathBytes = 4095;
 
 /**
  * A bare repository on this machine with the commits that jobs needed: another one costs only what differs, and the same
- * one costs nothing. One mirror holds commits without their history, another one those with.
+ * one costs nothing. A repository has up to three: one for commits without history, one for commits with a part of it,
+ * and one for commits with all of it. Git keeps one boundary of history per repository, so these cannot share one.
  */
 export class Mirror {
   readonly dir: string;
@@ -47,6 +55,35 @@ export class Mirror {
 
   async has(commit: string, signal: AbortSignal): Promise<boolean> {
     return (await this.#knownCommits(signal)).has(commit);
+  }
+
+  /** Whether all that `fetch` would bring is here already. */
+  async hasAllOf(commit: string, { depth, tags }: Pick<CheckoutInput, "depth" | "tags">, signal: AbortSignal) {
+    // Tags move, and another commit's fetch may have cut this one's history: only the instance knows.
+    if (tags === "all" || (depth !== null && depth > 1)) return false;
+    return await this.has(commit, signal);
+  }
+
+  /**
+   * Finds the tags that lead to the commit's history, as they are at the source now, and brings their objects here. Call
+   * it when the mirror has the commit.
+   */
+  async fetchReachableTags(commit: string, { url, headers }: MirrorSource, signal: AbortSignal): Promise<Tag[]> {
+    return await this.#bounded(signal, async (bounded) => {
+      const options = { signal: bounded };
+      const remote = { ...options, credentials: { url, headers } };
+      const listed = await listTags(this.#git, this.#at, url, remote);
+      const tags = await reachableTags(this.#git, this.#at, commit, listed, options);
+      // A ref of its own for each object: names of tags can be in each other's way, and move.
+      const refspecs = tags
+        .filter(({ id, target }) => id !== target)
+        .map(({ id }) => `+${id}:refs/tag-objects/${id}\n`);
+      if (refspecs.length > 0) {
+        const args = ["fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head", "--no-tags", "--stdin"];
+        await this.#git.check([...this.#at, ...args, url.href], { ...remote, stdin: refspecs.join("") });
+      }
+      return tags;
+    });
   }
 
   /** Whether the mirror can tell that two commits have all but so many files in common. */
@@ -112,16 +149,7 @@ export class Mirror {
    * Brings the commit here unless it is here already.
    * @throws {AirlockError} `checkout-invalid` for a commit that does not exist or is beyond the limits.
    */
-  async fetch(
-    commit: string,
-    source: MirrorSource,
-    options: {
-      readonly shallow: boolean;
-      readonly tags: boolean;
-      readonly signal: AbortSignal;
-      readonly onStderr: (bytes: Buffer) => void;
-    },
-  ): Promise<void> {
+  async fetch(commit: string, source: MirrorSource, options: FetchOptions): Promise<void> {
     const existed = await this.#open(commit, options.signal);
     try {
       await this.#fetchOnce(commit, source, options);
@@ -136,19 +164,11 @@ export class Mirror {
     }
   }
 
-  async #fetchOnce(
-    commit: string,
-    { url, headers }: MirrorSource,
-    options: {
-      readonly shallow: boolean;
-      readonly tags: boolean;
-      readonly signal: AbortSignal;
-      readonly onStderr: (bytes: Buffer) => void;
-    },
-  ): Promise<void> {
-    const depth = options.shallow ? ["--depth=1"] : [];
-    const tags = options.tags ? ["--tags", "--force", "--prune"] : ["--no-tags"];
-    const tagRefs = options.tags ? ["+refs/tags/*:refs/tags/*"] : [];
+  async #fetchOnce(commit: string, { url, headers }: MirrorSource, options: FetchOptions): Promise<void> {
+    const depth = options.depth === null ? [] : [`--depth=${options.depth}`];
+    const allTags = options.tags === "all";
+    const tags = allTags ? ["--tags", "--force", "--prune"] : ["--no-tags"];
+    const tagRefs = allTags ? ["+refs/tags/*:refs/tags/*"] : [];
     // A ref keeps the commit from garbage collection and offers it in later negotiations. It counts as known only by its
     // second ref, when it was found to be within the limits: a crash in between leaves it unknown.
     const unchecked = `refs/unchecked/${commit}`;
@@ -176,21 +196,33 @@ export class Mirror {
     await this.#prune(options.signal);
   }
 
-  /** Runs `work` within the limits of time and of the mirror's growth: a pack can be far larger than it looks. */
+  /**
+   * Runs `work` within the limits of time and of the mirror's growth: a pack can be far larger than it looks. Past the
+   * size, the mirror is removed: another attempt would find the objects here and pass.
+   */
   async #bounded<T>(outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { maximumBytes, maximumMs } = this.#limits;
     const stop = new AbortController();
     const before = await this.bytes();
-    const limit = (problem: string) =>
-      stop.abort(new AirlockError(problem, { code: "checkout-limit", reason: "checkout-invalid" }));
+    const tooLarge = async () =>
+      (await this.bytes()) - before > maximumBytes
+        ? checkoutLimit(`the repository is larger than ${formatBytes(maximumBytes)}`)
+        : null;
     const watch = setInterval(async () => {
-      const grown = (await this.bytes()) - before;
-      if (grown > maximumBytes) limit(`the repository is larger than ${formatBytes(maximumBytes)}`);
+      const error = await tooLarge();
+      if (error) stop.abort(error);
     }, watchIntervalMs);
     const late = `fetching the repository took longer than ${formatDuration(maximumMs)}`;
-    using _timer = startTimer(maximumMs, () => limit(late));
+    using _timer = startTimer(maximumMs, () => stop.abort(checkoutLimit(late)));
     try {
-      return await work(AbortSignal.any([outer, stop.signal]));
+      const result = await work(AbortSignal.any([outer, stop.signal]));
+      // What came faster than the watch looks.
+      const error = await tooLarge();
+      if (error) throw error;
+      return result;
+    } catch (error) {
+      if (await tooLarge()) await this.remove();
+      throw error;
     } finally {
       clearInterval(watch);
     }
@@ -218,8 +250,7 @@ export class Mirror {
     let bytes = 0;
     let rest = "";
     const limit = (problem: string) => {
-      if (!stop.signal.aborted)
-        stop.abort(new AirlockError(problem, { code: "checkout-limit", reason: "checkout-invalid" }));
+      if (!stop.signal.aborted) stop.abort(checkoutLimit(problem));
     };
     await this.#git.check([...this.#at, "ls-tree", "-r", "-l", "-z", "--full-tree", commit], {
       signal: AbortSignal.any([signal, stop.signal]),
@@ -308,6 +339,14 @@ export class Mirror {
   get #at(): readonly string[] {
     return [`--git-dir=${this.dir}`];
   }
+}
+
+function checkoutLimit(problem: string): AirlockError {
+  return new AirlockError(problem, {
+    code: "checkout-limit",
+    reason: "checkout-invalid",
+    hint: "Ask for less with checkout.depth or checkout.paths, or raise EXECUTOR_MAXIMUM_CHECKOUT_SIZE, _FILES or _TIME on the executor.",
+  });
 }
 
 /** Of files that may go meanwhile. */

@@ -7,6 +7,7 @@ import { handOver, removeHostileTree } from "@airlock/runtime/host-disk";
 import { z } from "zod";
 import { type CheckoutRequest, digest } from "../checkout/checkout-request.ts";
 import type { Git } from "../checkout/git.ts";
+import type { Tag } from "../checkout/reachable-tags.ts";
 import { writeCheckout } from "../checkout/write-checkout.ts";
 import type { HeldCheckout } from "./held-checkout.ts";
 import { Mirror, type MirrorLimits } from "./mirror.ts";
@@ -24,6 +25,7 @@ interface StoredCheckout extends z.output<typeof Description> {
 interface Repository {
   readonly dir: string;
   readonly shallow: Mirror;
+  readonly deep: Mirror;
   readonly full: Mirror;
   readonly checkouts: StoredCheckout[];
 }
@@ -40,7 +42,17 @@ export interface RepositoryCacheOptions {
 }
 
 /** Completes a checkout that git wrote; called with its worktree. */
-export type FillCheckout = (worktree: string) => Promise<void>;
+type FillCheckout = (worktree: string) => Promise<void>;
+
+/** What a checkout holds. */
+export interface CheckoutContent {
+  readonly request: CheckoutRequest;
+  /** For `reachable` tags: those that the mirror has found. */
+  readonly tags: readonly Tag[];
+  /** Placed in the checkout. */
+  readonly submodules: readonly HeldSubmodule[];
+  readonly fill: FillCheckout | null;
+}
 
 /** A checkout differs from its base by at most this many files before it becomes a base itself. */
 const maximumChangedFiles = 2000;
@@ -84,7 +96,8 @@ export class RepositoryCache {
 
   mirrorFor(instanceUrl: URL, request: CheckoutRequest): Mirror {
     const repository = this.#repositoryFor(instanceUrl, request);
-    return request.shallow ? repository.shallow : repository.full;
+    if (request.depth === null) return repository.full;
+    return request.depth === 1 ? repository.shallow : repository.deep;
   }
 
   #repositoryFor(instanceUrl: URL, request: CheckoutRequest): Repository {
@@ -100,6 +113,7 @@ export class RepositoryCache {
     const repository: Repository = {
       dir,
       shallow: new Mirror(join(dir, "shallow.git"), git, limits),
+      deep: new Mirror(join(dir, "deep.git"), git, limits),
       full: new Mirror(join(dir, "full.git"), git, limits),
       checkouts: [],
     };
@@ -108,39 +122,38 @@ export class RepositoryCache {
   }
 
   /**
-   * A checkout to begin from: of the commit itself, or of another one that differs little from it, with these submodules
-   * in their places, and completed by `fill`. Call it while the mirror is held exclusively and has the commit.
+   * A checkout to begin from: of the commit itself, or of another one that differs little from it. Call it while the
+   * mirror is held exclusively and has the commit.
    */
-  async checkoutNear(
-    instanceUrl: URL,
-    request: CheckoutRequest,
-    submodules: readonly HeldSubmodule[],
-    fill: FillCheckout | null,
-    signal: AbortSignal,
-  ): Promise<HeldCheckout> {
-    return await this.#checkout(instanceUrl, request, submodules, fill, true, signal);
+  async checkoutNear(instanceUrl: URL, content: CheckoutContent, signal: AbortSignal): Promise<HeldCheckout> {
+    // A part of a history is exact only while the mirror is held: it cannot be completed later.
+    const { depth } = content.request;
+    return await this.#checkout(instanceUrl, content, depth === 1 || depth === null, signal);
   }
 
-  /** A checkout of the commit itself, without submodules. Call it as `checkoutNear`. */
+  /** A checkout of the commit itself, without tags and submodules. Call it as `checkoutNear`. */
   async checkoutOf(instanceUrl: URL, request: CheckoutRequest, signal: AbortSignal): Promise<HeldCheckout> {
-    return await this.#checkout(instanceUrl, request, [], null, false, signal);
+    return await this.#checkout(instanceUrl, { request, tags: [], submodules: [], fill: null }, false, signal);
   }
 
   async #checkout(
     instanceUrl: URL,
-    request: CheckoutRequest,
-    submodules: readonly HeldSubmodule[],
-    fill: FillCheckout | null,
+    content: CheckoutContent,
     orNear: boolean,
     signal: AbortSignal,
   ): Promise<HeldCheckout> {
+    const { request, submodules, fill } = content;
     const repository = this.#repositoryFor(instanceUrl, request);
     const mirror = this.mirrorFor(instanceUrl, request);
-    const tags = request.tags ? await mirror.tagsDigest(signal) : "";
+    const tags =
+      request.tags === "all"
+        ? await mirror.tagsDigest(signal)
+        : digest(...content.tags.map(({ name, id }) => `${id} ${name}`));
     const { owner } = this.#options;
     const owned = owner ? [`${owner.uid}:${owner.gid}`] : [];
     const variant = digest(
-      String(request.shallow),
+      String(request.depth),
+      request.tags,
       request.directory,
       tags,
       ...owned,
@@ -154,9 +167,7 @@ export class RepositoryCache {
     const same = candidates.find(({ commit }) => commit === request.commit);
     const near =
       same ?? (orNear ? await this.#firstNear(candidates, mirror, request.commit, fill !== null, signal) : undefined);
-    return await this.#hold(
-      near ?? (await this.#makeCheckout(repository, mirror, request, submodules, fill, variant, signal)),
-    );
+    return await this.#hold(near ?? (await this.#makeCheckout(repository, mirror, content, variant, signal)));
   }
 
   async #firstNear(
@@ -177,9 +188,7 @@ export class RepositoryCache {
   async #makeCheckout(
     repository: Repository,
     mirror: Mirror,
-    request: CheckoutRequest,
-    submodules: readonly HeldSubmodule[],
-    fill: FillCheckout | null,
+    { request, tags, submodules, fill }: CheckoutContent,
     variant: string,
     signal: AbortSignal,
   ): Promise<StoredCheckout> {
@@ -187,7 +196,7 @@ export class RepositoryCache {
     const making = join(repository.dir, `checkout.tmp-${randomUUID()}`);
     try {
       const tree = join(making, "tree");
-      await writeCheckout({ git, tree, request, mirrorDir: mirror.dir, base: null, signal });
+      await writeCheckout({ git, tree, request, tags, mirrorDir: mirror.dir, base: null, signal });
       await fill?.(join(tree, request.directory));
       await placeSubmodules(join(tree, request.directory), submodules, { path, signal });
       // Once for all workspaces that begin from it.
@@ -248,7 +257,7 @@ export class RepositoryCache {
           remove: (signal) => this.#removeCheckout(repository, checkout, signal),
         });
       }
-      for (const mirror of [repository.shallow, repository.full]) {
+      for (const mirror of [repository.shallow, repository.deep, repository.full]) {
         const bytes = await mirror.bytes();
         if (bytes === 0) continue;
         items.push({

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { isObjectId } from "@airlock/git";
 import { checkoutInvalid } from "./checkout-errors.ts";
 import { isPlainPath } from "./plain-path.ts";
 
@@ -8,9 +9,10 @@ export interface CheckoutInput {
   readonly commit: string;
   /** Relative to the workspace. */
   readonly directory: string;
-  /** Without history. */
-  readonly shallow: boolean;
-  readonly tags: boolean;
+  /** Commits of history, the job's own included; `null`: all of them. */
+  readonly depth: number | null;
+  /** `reachable`: those that lead to a commit of the history. */
+  readonly tags: "none" | "reachable" | "all";
   /** Patterns as in `.gitignore`; empty: everything. */
   readonly sparse: readonly string[];
 }
@@ -28,7 +30,7 @@ export function checkoutRequest(input: CheckoutInput): CheckoutRequest {
   const { repository, commit, sparse } = input;
   if (!isPlainPath(repository)) throw checkoutInvalid(`"${repository}" is not a repository's name`);
   // Anything but a full id could be read as an option, or as a name that moves.
-  if (!/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(commit)) {
+  if (!isObjectId(commit)) {
     throw checkoutInvalid(
       `"${commit.slice(0, 100)}" is not a commit's full id`,
       "A job names 40 or 64 hexadecimal digits.",

@@ -2,12 +2,15 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { CheckoutRequest } from "./checkout-request.ts";
 import type { Git } from "./git.ts";
+import { reachableTags, type Tag } from "./reachable-tags.ts";
 
 export interface WriteCheckoutOptions {
   readonly git: Git;
   /** The workspace's root; the repository lies in `request.directory` below it. */
   readonly tree: string;
   readonly request: CheckoutRequest;
+  /** For `reachable` tags: which there are. Those outside the history are left out. */
+  readonly tags: readonly Tag[];
   readonly mirrorDir: string;
   /** The commit that lies in the tree already; `null`: the tree does not exist yet. */
   readonly base: string | null;
@@ -26,6 +29,7 @@ export async function writeCheckout(options: WriteCheckoutOptions): Promise<void
   const gitDir = join(worktree, ".git");
   if (base === null) await writeEmptyRepository(worktree, gitDir, request);
   const at = [`--git-dir=${gitDir}`, `--work-tree=${worktree}`];
+  const allTags = request.tags === "all";
   const output = onStderr ? { onStderr } : {};
   await git.check(
     [
@@ -34,19 +38,36 @@ export async function writeCheckout(options: WriteCheckoutOptions): Promise<void
       "--progress",
       "--no-recurse-submodules",
       "--no-write-fetch-head",
-      ...(request.shallow ? ["--depth=1"] : []),
-      ...(request.tags ? ["--tags", "--force"] : ["--no-tags"]),
+      ...(request.depth === null ? [] : [`--depth=${request.depth}`]),
+      ...(allTags ? ["--tags", "--force"] : ["--no-tags"]),
       // The base has no ref; naming it lets the mirror send only what differs.
       ...(base === null ? [] : [`--negotiation-tip=${base}`]),
       mirrorDir,
       request.commit,
-      ...(request.tags ? ["+refs/tags/*:refs/tags/*"] : []),
+      ...(allTags ? ["+refs/tags/*:refs/tags/*"] : []),
     ],
     // Checked when they came into the mirror.
     { signal, localTransport: true, ...output },
   );
+  await writeTags(git, at, options);
   await git.check([...at, "checkout", "--progress", "--force", "--detach", request.commit], { signal, ...output });
   await rm(join(gitDir, "FETCH_HEAD"), { force: true });
+}
+
+/** Makes the tags those that lead to the history that was fetched; the mirror may know more of it. */
+async function writeTags(git: Git, at: readonly string[], options: WriteCheckoutOptions): Promise<void> {
+  const { request, mirrorDir, signal } = options;
+  if (request.tags !== "reachable") return;
+  const tags = await reachableTags(git, at, request.commit, options.tags, { signal });
+  const objects = tags.filter(({ id, target }) => id !== target).map(({ id }) => `${id}\n`);
+  if (objects.length > 0) {
+    const args = ["fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head", "--no-tags", "--stdin"];
+    await git.check([...at, ...args, mirrorDir], { signal, localTransport: true, stdin: objects.join("") });
+  }
+  const { stdout } = await git.check([...at, "for-each-ref", "--format=delete %(refname)", "refs/tags/"], { signal });
+  await git.check([...at, "update-ref", "--stdin"], { signal, stdin: stdout });
+  const stdin = tags.map(({ name, id }) => `create ${name} ${id}\n`).join("");
+  await git.check([...at, "update-ref", "--stdin"], { signal, stdin });
 }
 
 async function writeEmptyRepository(worktree: string, gitDir: string, request: CheckoutRequest): Promise<void> {

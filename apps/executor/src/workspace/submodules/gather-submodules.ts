@@ -97,8 +97,8 @@ async function fetchSubmodule(source: RepositorySource, commit: string, budget: 
     repository: source.repository,
     commit,
     directory: "",
-    shallow: true,
-    tags: false,
+    depth: 1,
+    tags: "none",
     sparse: [],
   };
   const mirror = repositories.mirrorFor(source.scope, request);
@@ -106,7 +106,7 @@ async function fetchSubmodule(source: RepositorySource, commit: string, budget: 
     // The cache has what other jobs were allowed to read, and this job's author chose the name.
     if (!(await mirror.has(commit, signal))) {
       const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
-      await mirror.fetch(commit, source, { shallow: true, tags: false, signal, onStderr });
+      await mirror.fetch(commit, source, { depth: 1, tags: "none", signal, onStderr });
     } else if (source.onInstance) {
       await mirror.proveReadable(source, signal);
     }

@@ -46,4 +46,28 @@ describeWithEngines(["postgres"], "warnings of a submission", () => {
     expect(await submit("refs/heads/1.0")).toMatchObject({ commit: commits[1], warnings: [] });
     expect(await submit("main")).toMatchObject({ commit: commits[1], warnings: [] });
   });
+
+  it("a checkout without a repository is told of, and one with a repository is shown", async () => {
+    const submit = async (spec: object) => {
+      const body = { steps: [{ image: "alpine", run: "true" }], ...spec };
+      return JobView.parse(await (await target.rest("POST", "/jobs", body)).json());
+    };
+    expect(await submit({ checkout: { depth: 5 } })).toMatchObject({
+      warnings: ["checkout has no effect: the job has no repository"],
+    });
+    expect(await submit({})).toMatchObject({ checkout: { depth: 1, tags: false, paths: [] }, warnings: [] });
+    const url = `${directory.path}/checkout.git`;
+    await makeRepository(url, [{ message: "One", files: [] }]);
+    await target.rest("POST", "/repositories", { name: "checkout", url });
+    expect(await submit({ repository: "checkout", checkout: { depth: "full", paths: ["web/"] } })).toMatchObject({
+      checkout: { depth: "full", tags: false, paths: ["web"] },
+      warnings: [],
+    });
+    const refused = await target.rest("POST", "/jobs", {
+      checkout: { depth: 0 },
+      steps: [{ image: "x", run: "true" }],
+    });
+    expect(refused.status).toBe(400);
+    expect(JSON.stringify(await refused.json())).toContain("checkout.depth: must be a number of commits from 1 to");
+  });
 });

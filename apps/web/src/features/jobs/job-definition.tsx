@@ -8,6 +8,7 @@ import { CommandBlock } from "../../ui/command-block.tsx";
 export function JobDefinition({ job }: { readonly job: JobView }) {
   const [opened, { toggle }] = useDisclosure(false);
   const Chevron = opened ? IconChevronDown : IconChevronRight;
+  const checkout = checkoutWords(job);
   const labels = Object.entries(job.labels).map(([name, value]) => `${name}=${value}`);
   return (
     <div>
@@ -31,6 +32,14 @@ export function JobDefinition({ job }: { readonly job: JobView }) {
                 </Text>{" "}
                 {job.priority}
               </Text>
+              {checkout !== "" && (
+                <Text size="sm">
+                  <Text span c="dimmed" size="sm">
+                    Checkout
+                  </Text>{" "}
+                  {checkout}
+                </Text>
+              )}
               {labels.length > 0 && (
                 <Text size="sm">
                   <Text span c="dimmed" size="sm">
@@ -88,4 +97,13 @@ export function JobDefinition({ job }: { readonly job: JobView }) {
       </Collapse>
     </div>
   );
+}
+
+/** What differs from the commit alone; empty: nothing. */
+function checkoutWords({ checkout: { depth, tags, paths } }: JobView): string {
+  return [
+    ...(depth === 1 ? [] : [depth === "full" ? "full history" : `${depth} commits`]),
+    ...(tags ? ["tags"] : []),
+    ...(paths.length > 0 ? [`only ${paths.join(", ")}`] : []),
+  ].join(", ");
 }

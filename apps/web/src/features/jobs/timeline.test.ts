@@ -39,6 +39,7 @@ function job(entries: LogEntryView[], state: "processing" | "failed" | "errored"
   return {
     ...jobSummary({ state, attempt: 1 }),
     priority: 0,
+    checkout: { depth: 1, tags: false, paths: [] },
     labels: {},
     resources: {},
     egress: "none",

@@ -16,7 +16,7 @@ export function commandLine(spec: JobSpecInput): CommandLine {
 
 /** One option with its value each, and the command last; `undefined` when the job has what no option can say. */
 function optionsOf(spec: JobSpecInput): string[] | undefined {
-  const { queue, namespace, repository, revision, steps, resources = {}, ...more } = spec;
+  const { queue, namespace, repository, revision, checkout = {}, steps, resources = {}, ...more } = spec;
   const { egress, timeout, labels, priority, ...others } = more;
   const { cpus, memory, ...otherResources } = resources;
   const [step, ...moreSteps] = steps;
@@ -29,6 +29,9 @@ function optionsOf(spec: JobSpecInput): string[] | undefined {
     ...option("--namespace", namespace),
     ...option("--repo", repository),
     ...option("--rev", revision),
+    ...option("--depth", checkout.depth),
+    ...(checkout.tags ? ["--tags"] : []),
+    ...(checkout.paths ?? []).flatMap((path) => option("--path", path)),
     ...option("--image", image),
     ...Object.entries(env ?? {}).flatMap(([name, value]) => option("--env", `${name}=${value}`)),
     ...secrets.flatMap((secret) => {

@@ -24,6 +24,11 @@ export interface FormValues {
   readonly queue: string;
   readonly repository: string;
   readonly revision: string;
+  /** A number or `full`. */
+  readonly depth: string;
+  readonly tags: boolean;
+  /** Directories and files to check out, one per line. */
+  readonly paths: string;
   readonly namespace: string;
   readonly steps: readonly StepValues[];
   readonly cpus: string;
@@ -55,6 +60,9 @@ export function emptyForm(repository = ""): FormValues {
     queue: "",
     repository,
     revision: "",
+    depth: "",
+    tags: false,
+    paths: "",
     namespace: "",
     steps: [emptyStep()],
     cpus: "",
@@ -80,6 +88,9 @@ export function formOf(job: JobView): FormValues {
     queue: job.queue === "default" ? "" : job.queue,
     repository: job.repository ?? "",
     revision: job.revision === "HEAD" ? "" : job.revision,
+    depth: job.checkout.depth === 1 ? "" : String(job.checkout.depth),
+    tags: job.checkout.tags,
+    paths: job.checkout.paths.join("\n"),
     namespace: job.namespace === "default" ? "" : job.namespace,
     steps: job.steps.map((step, index) => ({
       id: newId(),
@@ -113,12 +124,14 @@ export function toJobSpec(values: FormValues): JobSpecInput {
     ...optional("disk", trimmed(values.disk)),
     ...optional("pids", number(values.pids)),
   };
+  const checkout = checkoutOf(values);
   const labels = recordOf(values.labels);
   const outputs = lines(values.outputs);
   return {
     ...optional("queue", trimmed(values.queue)),
     ...optional("repository", trimmed(values.repository)),
     ...optional("revision", trimmed(values.revision)),
+    ...(Object.keys(checkout).length > 0 ? { checkout } : {}),
     ...optional("namespace", trimmed(values.namespace)),
     steps: values.steps.map((step) => {
       const env = recordOf(step.env);
@@ -151,6 +164,7 @@ export function fieldPaths(values: FormValues): string[] {
   return [
     ...ofSteps,
     ...ofResources,
+    ...["depth", "tags", "paths"].map((name) => `checkout.${name}`),
     ...["queue", "repository", "revision", "namespace", "egress", "timeout", "outputs", "labels", "priority"],
   ];
 }
@@ -165,6 +179,16 @@ function durationText(ms: number): string {
     ] as const
   ).find(([length]) => ms % length === 0);
   return unit ? `${ms / unit[0]}${unit[1]}` : `${ms}ms`;
+}
+
+function checkoutOf(values: FormValues): NonNullable<JobSpecInput["checkout"]> {
+  const paths = lines(values.paths);
+  const depth = trimmed(values.depth);
+  return {
+    ...optional("depth", depth === "full" ? depth : number(values.depth)),
+    ...(values.tags ? { tags: true } : {}),
+    ...(paths.length > 0 ? { paths } : {}),
+  };
 }
 
 function egressOf(values: FormValues): Pick<JobSpecInput, "egress"> {

@@ -1,4 +1,4 @@
-import { Autocomplete, Select, SimpleGrid, TextInput } from "@mantine/core";
+import { Autocomplete, Checkbox, Select, SimpleGrid, Textarea, TextInput } from "@mantine/core";
 import { FormSection } from "../../forms/form-section.tsx";
 import type { SectionProps } from "./section-props.ts";
 
@@ -38,6 +38,33 @@ export function SourceSection({ values, errorOf, change, repositoryNames, queueN
           value={values.queue}
           onChange={(queue) => change({ queue })}
           error={errorOf("queue")}
+        />
+        <TextInput
+          label="History"
+          description="Commits that git has in the workspace, or full"
+          placeholder="1"
+          value={values.depth}
+          onChange={(event) => change({ depth: event.currentTarget.value })}
+          error={errorOf("checkout.depth")}
+          spellCheck={false}
+        />
+        <Textarea
+          label="Paths"
+          description="Directories and files to check out, one per line"
+          placeholder="all"
+          autosize
+          minRows={1}
+          value={values.paths}
+          onChange={(event) => change({ paths: event.currentTarget.value })}
+          error={errorOf("checkout.paths")}
+          spellCheck={false}
+        />
+        <Checkbox
+          label="Fetch tags"
+          description="Those of the history, for git describe"
+          mt={{ base: 0, sm: 28 }}
+          checked={values.tags}
+          onChange={(event) => change({ tags: event.currentTarget.checked })}
         />
       </SimpleGrid>
     </FormSection>

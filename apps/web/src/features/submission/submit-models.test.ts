@@ -20,6 +20,7 @@ describe("formOf", () => {
     const job: JobView = {
       ...jobSummary({ state: "failed", attempt: 1, namespace: "team" }),
       priority: 0,
+      checkout: { depth: "full", tags: true, paths: ["web"] },
       labels: { arch: "arm64" },
       resources: { cpus: 2 },
       egress: { allow: ["a.example:443"] },
@@ -38,6 +39,7 @@ describe("formOf", () => {
       namespace: "team",
       repository: "github.com/a/b",
       revision: "main",
+      checkout: { depth: "full", tags: true, paths: ["web"] },
       steps: [
         {
           key: "test",
@@ -70,6 +72,9 @@ describe("toJobSpec", () => {
     const spec = toJobSpec({
       ...simple,
       queue: "batches",
+      depth: "50",
+      tags: true,
+      paths: "web\n docs/ \n",
       namespace: "team",
       steps: [
         {
@@ -98,6 +103,7 @@ describe("toJobSpec", () => {
     });
     expect(JobSpec.parse(spec)).toMatchObject({
       queue: "batches",
+      checkout: { depth: 50, tags: true, paths: ["web", "docs"] },
       namespace: "team",
       steps: [
         {
@@ -124,6 +130,8 @@ describe("toJobSpec", () => {
     const values = {
       ...simple,
       queue: "Not A Queue",
+      depth: "deep",
+      paths: "../up",
       cpus: "many",
       memory: "much",
       egress: "allow" as const,
@@ -133,6 +141,8 @@ describe("toJobSpec", () => {
     const parsed = JobSpec.safeParse(toJobSpec(values));
     const issues = issuesByField(parsed.error ? describeIssues(parsed.error) : [], fieldPaths(values));
     expect([...issues.fields.keys()].sort()).toEqual([
+      "checkout.depth",
+      "checkout.paths",
       "egress",
       "queue",
       "resources.cpus",
@@ -190,6 +200,11 @@ describe("commandLine", () => {
         "  -- sh -ec 'echo '\\''hi'\\'''",
       ].join("\n"),
     });
+  });
+
+  it("says the checkout with options", () => {
+    const spec = toJobSpec({ ...simple, depth: "full", tags: true, paths: "a b\nc" });
+    expect(commandLine(spec).text).toContain("--depth full \\\n  --tags \\\n  --path 'a b' \\\n  --path c \\\n");
   });
 
   it("says limits, network and labels with options, too", () => {

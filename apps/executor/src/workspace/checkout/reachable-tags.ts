@@ -1,0 +1,78 @@
+import { isObjectId } from "@airlock/git";
+import { AirlockError } from "@airlock/job";
+import type { Git, GitOptions } from "./git.ts";
+
+/** A tag as its repository has it now. */
+export interface Tag {
+  /** Begins with `refs/tags/`. */
+  readonly name: string;
+  /** Of the tag's own object, or of the commit where it has none. */
+  readonly id: string;
+  /** What the tag leads to in the end, nearly always a commit. */
+  readonly target: string;
+}
+
+/** A hostile repository may have any number of tags, and all of them are held in memory. */
+const maximumTags = 100_000;
+
+/**
+ * Lists the tags of a repository at its source.
+ * @throws {AirlockError} `checkout-limit`, and as `Git.check` does.
+ */
+export async function listTags(git: Git, at: readonly string[], url: URL, options: GitOptions): Promise<Tag[]> {
+  const tags = new Map<string, { id: string; target: string }>();
+  await readLines(git, [...at, "ls-remote", "--quiet", "--tags", url.href], options, (line) => {
+    const [, id = "", name = "", peeled] = /^([0-9a-f]+)\t(refs\/tags\/[^^\n]+)(\^\{\})?$/.exec(line) ?? [];
+    if (!isObjectId(id)) return;
+    const tag = tags.get(name) ?? { id, target: id };
+    // The line with `^{}` follows the tag's own line.
+    tags.set(name, peeled ? { ...tag, target: id } : tag);
+    if (tags.size > maximumTags) {
+      throw new AirlockError(`the repository has more than ${maximumTags} tags`, {
+        code: "checkout-limit",
+        reason: "checkout-invalid",
+      });
+    }
+  });
+  return [...tags].map(([name, tag]) => ({ name, ...tag }));
+}
+
+/** Those of the tags that lead to a commit of the history that a repository has of `commit`. Sorted by name. */
+export async function reachableTags(
+  git: Git,
+  at: readonly string[],
+  commit: string,
+  tags: readonly Tag[],
+  options: GitOptions,
+): Promise<Tag[]> {
+  if (tags.length === 0) return [];
+  const byTarget = Map.groupBy(tags, ({ target }) => target);
+  const found: Tag[] = [];
+  // Streamed, because a history may have millions of commits.
+  await readLines(
+    git,
+    [...at, "rev-list", commit, "--"],
+    options,
+    (id) => void found.push(...(byTarget.get(id) ?? [])),
+  );
+  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+async function readLines(git: Git, args: readonly string[], options: GitOptions, onLine: (line: string) => void) {
+  const stop = new AbortController();
+  let rest = "";
+  await git.check(args, {
+    ...options,
+    signal: AbortSignal.any([options.signal, stop.signal]),
+    onStdout: (bytes) => {
+      if (stop.signal.aborted) return;
+      const lines = (rest + bytes.toString("latin1")).split("\n");
+      rest = lines.pop() ?? "";
+      try {
+        for (const line of lines) onLine(line);
+      } catch (error) {
+        stop.abort(error);
+      }
+    },
+  });
+}
