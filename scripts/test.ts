@@ -14,6 +14,7 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "chromium", paths: ["/usr/bin/chromium"] },
   { name: "iproute2", paths: ["/usr/sbin/ip", "/sbin/ip"] },
   { name: "nftables", paths: ["/usr/sbin/nft", "/sbin/nft"] },
+  { name: "conntrack", paths: ["/usr/sbin/conntrack"] },
   { name: "iptables", paths: ["/usr/sbin/iptables"] },
   { name: "busybox-static", paths: ["/usr/share/doc/busybox-static"] },
   { name: "git", paths: ["/usr/bin/git"] },

@@ -16,6 +16,7 @@ export async function requirePrograms(env: NodeJS.ProcessEnv): Promise<{ readonl
   const useful = missingPackages([
     { name: "nftables", paths: onPath("nft", env) },
     { name: "iproute2", paths: onPath("ip", env) },
+    { name: "conntrack", paths: onPath("conntrack", env) },
   ]);
   if (needed.length + useful.length === 0) return null;
   const missing = [...needed, ...useful];

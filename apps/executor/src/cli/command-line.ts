@@ -129,8 +129,8 @@ function installCommand({ install }: CommandLineActions, setExitCode: (code: num
     .addHelpText(
       "after",
       `
-all: git, crun, nftables, iproute2, util-linux and e2fsprogs. What is installed already is left alone. On other systems
-the command prints what to type.
+all: git, crun, nftables, iproute2, conntrack, util-linux and e2fsprogs. What is installed already is left alone. On other
+systems the command prints what to type.
 
 The protocol's other targets: src-cli and iptables-rules are not needed. ignite, image and cni belong to Firecracker,
 which this executor does not have.

@@ -15,6 +15,7 @@ it("tells denials in the entry of the step that runs, and counts them all", () =
     expect(denials.summary()).toBe("the egress policy denied it tcp to 10.0.0.1 port 80");
     notes.tell({ kind: "name", name: "metadata.google.internal" });
     notes.tell({ kind: "name", name: "x.tunnel.example.org", isOverLimit: true });
+    notes.tell({ kind: "limit", limit: "new-connections" });
     expect(denials.summary()).toBe("the egress policy denied it tcp to 10.0.0.1 port 80 and 2 more, see its log");
   }
   notes.tell({ kind: "name", name: "after.example.com" });
@@ -23,6 +24,7 @@ it("tells denials in the entry of the step that runs, and counts them all", () =
     "network: the egress policy does not allow tcp to 10.0.0.1 port 80",
     "network: the egress policy does not allow the name metadata.google.internal",
     "network: the job looks up more names than a job may; x.tunnel.example.org and others are refused for a while",
+    "network: the job opens connections faster than a job may; they are delayed",
   ]);
-  expect(counted).toEqual(["name", "connection", "name", "name", "name"]);
+  expect(counted).toEqual(["name", "connection", "name", "name", "limit", "name"]);
 });

@@ -1,4 +1,4 @@
-import type { EgressDenial } from "@airlock/runtime";
+import type { EgressDenial, EgressLimit } from "@airlock/runtime";
 import type { LogEntry } from "./job-log.ts";
 
 /** What the egress policy denied while one step ran. */
@@ -7,7 +7,7 @@ export interface DenialsOfStep extends Disposable {
   summary(): string | null;
 }
 
-/** Tells in the log of the step that runs what the job's egress policy denied it. */
+/** Writes into the log of the running step what the job's egress policy denied it and which limits it reached. */
 export class EgressNotes {
   readonly #count: (kind: EgressDenial["kind"]) => void;
   #tell: ((denial: EgressDenial) => void) | undefined;
@@ -26,7 +26,7 @@ export class EgressNotes {
   during(entry: LogEntry): DenialsOfStep {
     const denied: string[] = [];
     const tell = (denial: EgressDenial) => {
-      denied.push(destinationOf(denial));
+      if (denial.kind !== "limit") denied.push(destinationOf(denial));
       entry.note(`network: ${describeDenial(denial)}`);
     };
     this.#tell = tell;
@@ -43,14 +43,22 @@ export class EgressNotes {
   }
 }
 
+const limitTexts: Readonly<Record<EgressLimit, string>> = {
+  "open-connections":
+    "the job has as many connections open as a job may; further ones are refused until some are closed",
+  "new-connections": "the job opens connections faster than a job may; they are delayed",
+  "look-ups": "the job sends more to its name server than a job may; some look-ups fail",
+};
+
 function describeDenial(denial: EgressDenial): string {
+  if (denial.kind === "limit") return limitTexts[denial.limit];
   if (denial.kind === "name" && denial.isOverLimit) {
     return `the job looks up more names than a job may; ${denial.name} and others are refused for a while`;
   }
   return `the egress policy does not allow ${destinationOf(denial)}`;
 }
 
-function destinationOf(denial: EgressDenial): string {
+function destinationOf(denial: Exclude<EgressDenial, { kind: "limit" }>): string {
   if (denial.kind === "name") return `the name ${denial.name}`;
   const { address, port, protocol } = denial;
   return `${protocol} to ${address} port ${port}`;

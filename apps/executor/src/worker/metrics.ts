@@ -11,7 +11,7 @@ export class Metrics {
   readonly #buckets: number[] = bucketSeconds.map(() => 0);
   #count = 0;
   #sumSeconds = 0;
-  readonly #denials = { connection: 0, name: 0 };
+  readonly #denials = { connection: 0, name: 0, limit: 0 };
   #egressProblems = 0;
   #incompleteLogs = 0;
   readonly #commands = new OperationMetrics("src_apiworker_command");
@@ -30,7 +30,7 @@ export class Metrics {
     }
   }
 
-  /** A destination or name that a job's egress policy denied. */
+  /** A destination or name that a job's egress policy denied, or a limit of the network that a job reached. */
   countDenial(kind: EgressDenial["kind"]): void {
     this.#denials[kind] += 1;
   }

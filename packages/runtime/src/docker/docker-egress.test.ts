@@ -3,7 +3,7 @@ import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job"
 import { busyboxImage, describeWithEngines, engines, loadImage, workspacesOfTests } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Runtime } from "../contract/index.ts";
-import { openEgressSandbox } from "../egress/testing/egress-sandbox.ts";
+import { openEgressSandbox, subjectOf } from "../egress/testing/egress-sandbox.ts";
 import {
   nameServer,
   otherPublicIpv4,
@@ -71,7 +71,7 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
     for (const address of closed) expect(output).toContain(`${address} 1`);
     expect(output).toContain("private.example.com 1");
     expect(output).not.toContain("<-");
-    const told = sandbox.denials.map((denial) => (denial.kind === "connection" ? denial.address : denial.name));
+    const told = sandbox.denials.map(subjectOf);
     expect(told).toEqual(expect.arrayContaining([...closed, "private.example.com"]));
   });
 

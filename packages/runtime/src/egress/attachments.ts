@@ -16,7 +16,7 @@ import { UndoTogether } from "./host/undo-together.ts";
 import { type CompiledPolicy, type ConnectedPolicy, compilePolicy } from "./policy/compile-policy.ts";
 import type { RuleTable } from "./rules/rule-table.ts";
 import type { RuleWatch } from "./rules/rule-watch.ts";
-import type { SandboxRules } from "./rules/ruleset.ts";
+import type { SandboxRules } from "./rules/sandbox-ruleset.ts";
 
 export interface AttachmentsOptions {
   readonly names: OwnerNames;
@@ -29,6 +29,8 @@ export interface AttachmentsOptions {
   readonly watch: RuleWatch;
   readonly resolver: ResolverProcess;
   readonly capabilities: () => Promise<EgressCapabilities>;
+  /** Removes the connections that a sandbox left open from the host's table. Never rejects. */
+  readonly forgetConnections: (sources: readonly IpRange[]) => Promise<void>;
 }
 
 /** Makes the networks of sandboxes, and removes each with everything that belongs to it. */
@@ -175,20 +177,22 @@ export class Attachments {
       ipv6Subnet: ipv6 ? block.ipv6.subnet : null,
       policy: compiled,
     };
-    undo.add(() => this.#removeRules(slot));
+    undo.add(() => this.#removeRules(rules));
     this.#sandboxIds.set(slot, sandboxId);
     watch.start(slot, onDenied);
     await table.add(rules);
     return { block, rules };
   }
 
-  async #removeRules(slot: number): Promise<void> {
-    const { table, watch } = this.#with;
+  async #removeRules({ slot, subnet, ipv6Subnet }: SandboxRules): Promise<void> {
+    const { table, watch, forgetConnections } = this.#with;
     // Reads what was denied since the last round, before the kernel forgets it.
     await watch.poll();
     watch.stop(slot);
     try {
       await table.remove(slot);
+      // Only now: a packet that passes would bring its connection back.
+      await forgetConnections(ipv6Subnet === null ? [subnet] : [subnet, ipv6Subnet]);
     } finally {
       this.#sandboxIds.delete(slot);
     }

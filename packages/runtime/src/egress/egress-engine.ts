@@ -1,6 +1,7 @@
 import type { Abortable, EgressDenial } from "../contract/index.ts";
 import type { EgressCapabilities } from "./capabilities.ts";
 import type { Upstream } from "./dns/upstream.ts";
+import type { ConnectionTable } from "./host/connection-table.ts";
 import type { ConnectedPolicy } from "./policy/compile-policy.ts";
 
 export interface EgressOptions {
@@ -22,6 +23,8 @@ export interface EgressOptions {
    * the executor's. Default: the executor's own.
    */
   readonly networkNamespace?: string;
+  /** The connection table of the network that sandboxes are attached to. Default: as the kernel says. */
+  readonly connectionTable?: () => Promise<ConnectionTable>;
   /** Receives problems for the operator's log, such as rules that had to be restored. Default: they are dropped. */
   readonly onProblem?: (problem: string) => void;
 }

@@ -1,6 +1,8 @@
 import { randomInt } from "node:crypto";
+import { errorMessage } from "@airlock/job";
 import type { Abortable } from "../contract/index.ts";
 import { AddressPool, defaultPool } from "./addresses/address-pool.ts";
+import { formatRange, type IpRange } from "./addresses/ip-range.ts";
 import { Attachments } from "./attachments.ts";
 import type { EgressCapabilities } from "./capabilities.ts";
 import { ClosedDestinations } from "./closed-destinations.ts";
@@ -14,12 +16,20 @@ import type {
   PreparedBridge,
   SandboxEgress,
 } from "./egress-engine.ts";
-import { findProblem } from "./find-problem.ts";
 import { CachedHostState } from "./host/cached-host-state.ts";
+import {
+  type ConnectionTable,
+  canForgetConnections,
+  forgetConnections,
+  readConnectionTable,
+} from "./host/connection-table.ts";
 import { Forwarding } from "./host/forwarding.ts";
 import { HostNetwork } from "./host/host-network.ts";
 import { type OwnerNames, ownerNames, tablePrefix } from "./host/names.ts";
 import { removeLeftovers } from "./leftovers.ts";
+import { probeHost } from "./probe-host.ts";
+import { ConnectionGuard } from "./rules/connection-guard.ts";
+import { type ConnectionLimits, connectionLimits } from "./rules/connection-limits.ts";
 import { Pins } from "./rules/pins.ts";
 import { RuleTable } from "./rules/rule-table.ts";
 import { RuleWatch } from "./rules/rule-watch.ts";
@@ -39,6 +49,9 @@ class NftablesEngine implements EgressEngine {
   readonly #resolver: ResolverProcess;
   readonly #attachments: Attachments;
   #capabilities: Promise<EgressCapabilities> | undefined;
+  /** Set together with the capabilities, which every attachment asks for first. */
+  #limits: ConnectionLimits = connectionLimits({ size: 0, closedSeconds: 120 }, { hasTimeouts: false });
+  #canForgetConnections = false;
 
   constructor(options: EgressOptions & { readonly owner: string }) {
     this.#options = options;
@@ -64,12 +77,20 @@ class NftablesEngine implements EgressEngine {
       pools: closed.pools,
       closed: () => closed.given,
       resolverPort,
+      limits: () => this.#limits,
+    });
+    const onProblem = options.onProblem ?? (() => {});
+    const guard = new ConnectionGuard({
+      table: this.#table,
+      read: () => this.#connectionTable(),
+      onProblem,
     });
     const watch = new RuleWatch({
       table: this.#table,
       network: this.#network,
       refreshClosed: () => closed.refresh(),
-      onProblem: options.onProblem ?? (() => {}),
+      guardConnections: () => guard.check(),
+      onProblem,
     });
     const pins = new Pins({ table: this.#table, closed: () => closed.all });
     this.#resolver = new ResolverProcess({
@@ -92,6 +113,7 @@ class NftablesEngine implements EgressEngine {
       watch,
       resolver: this.#resolver,
       capabilities: () => this.capabilities(),
+      forgetConnections: (sources) => this.#forgetConnections(sources),
     });
   }
 
@@ -145,13 +167,27 @@ class NftablesEngine implements EgressEngine {
     );
   }
 
+  async #forgetConnections(sources: readonly IpRange[]): Promise<void> {
+    if (!this.#canForgetConnections) return;
+    try {
+      await forgetConnections(this.#network, sources.map(formatRange));
+    } catch (error) {
+      this.#options.onProblem?.(`the connections of a finished job stay in the host's table: ${errorMessage(error)}`);
+    }
+  }
+
   async #findCapabilities(): Promise<EgressCapabilities> {
-    const problem = await findProblem();
+    const { problem, hasTimeouts } = await probeHost();
     if (problem !== null) return { public: false, allow: false, ipv6: false, notes: [problem], linkNotes: [] };
-    const [forwarding, upstreams] = await Promise.all([
+    // After the probe, whose rules make the kernel load what keeps the connection table.
+    const [forwarding, upstreams, table, canForget] = await Promise.all([
       this.#hostState.read().then((state) => this.#forwarding.inspect(state)),
       this.#upstreams(),
+      this.#connectionTable(),
+      canForgetConnections(),
     ]);
+    this.#limits = connectionLimits(table, { hasTimeouts });
+    this.#canForgetConnections = canForget;
     return {
       public: true,
       allow: true,
@@ -160,8 +196,15 @@ class NftablesEngine implements EgressEngine {
       notes: [
         ...forwarding.notes,
         ...(upstreams.length > 0 ? [] : ["Names don't resolve in sandboxes: the host has no name server; set one."]),
+        ...(canForget
+          ? []
+          : ["Connections that a job leaves open stay in the host's table for hours; install conntrack."]),
       ],
     };
+  }
+
+  #connectionTable(): Promise<ConnectionTable> {
+    return (this.#options.connectionTable ?? (() => readConnectionTable(this.#network)))();
   }
 
   async #upstreams(): Promise<readonly Upstream[]> {

@@ -15,6 +15,7 @@ export const targets: Readonly<Record<string, readonly HostPackage[]>> = {
     crun,
     nftables,
     { name: "iproute2", program: "ip" },
+    { name: "conntrack", program: "conntrack" },
     { name: "util-linux", program: "unshare" },
     { name: "e2fsprogs", program: "mkfs.ext4" },
   ],

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { EgressDenial } from "../../contract/index.ts";
-import { slotOfDeniedSet, tcp, udp } from "./ruleset.ts";
+import { readSetName, tcp, udp } from "./set-names.ts";
 
 /** A number where the system has no /etc/protocols. */
 const Protocol = z.union([
@@ -23,22 +23,26 @@ const Listing = z.object({
 export function parseDenied(listing: unknown): ReadonlyMap<number, readonly EgressDenial[]> {
   const denied = new Map<number, EgressDenial[]>();
   for (const { set } of Listing.parse(listing).nftables) {
-    const slot = set && slotOfDeniedSet(set.name);
-    if (slot === undefined) continue;
-    const found = denied.get(slot) ?? [];
-    for (const element of set?.elem ?? []) {
-      const parsed = Element.safeParse(element);
-      // Written in a way that we don't know: not reported, but denied all the same.
-      if (!parsed.success) continue;
-      const [address, protocol, port] = parsed.data;
-      found.push({ kind: "connection", address, port, protocol });
-    }
-    denied.set(slot, found);
+    const reported = set && readSetName(set.name);
+    if (reported === undefined) continue;
+    const elements = set?.elem ?? [];
+    const found = denied.get(reported.slot) ?? [];
+    denied.set(reported.slot, found);
+    if (reported.kind === "denied") found.push(...elements.flatMap(readDestination));
+    else if (elements.length > 0) found.push({ kind: "limit", limit: reported.limit });
   }
   return denied;
 }
 
-/** Tells each distinct denial once, up to a bound: a step that scans a network says nothing new after that. */
+function readDestination(element: unknown): readonly EgressDenial[] {
+  const parsed = Element.safeParse(element);
+  // Written in a way that we don't know: not reported, but denied all the same.
+  if (!parsed.success) return [];
+  const [address, protocol, port] = parsed.data;
+  return [{ kind: "connection", address, port, protocol }];
+}
+
+/** Reports each distinct denial once, up to a bound: a step that scans a network says nothing new after that. */
 export class DenialReporter {
   readonly #report: (denial: EgressDenial) => void;
   readonly #seen = new Set<string>();
@@ -54,14 +58,20 @@ export class DenialReporter {
   }
 
   add(denial: EgressDenial): void {
-    const key =
-      denial.kind === "name"
-        ? denial.isOverLimit
-          ? "over the limit"
-          : denial.name
-        : `${denial.protocol} ${denial.address} ${denial.port}`;
+    const key = keyOf(denial);
     if (this.isFull || this.#seen.has(key)) return;
     this.#seen.add(key);
     this.#report(denial);
+  }
+}
+
+function keyOf(denial: EgressDenial): string {
+  switch (denial.kind) {
+    case "connection":
+      return `${denial.protocol} ${denial.address} ${denial.port}`;
+    case "name":
+      return denial.isOverLimit ? "over the limit" : denial.name;
+    case "limit":
+      return `limit ${denial.limit}`;
   }
 }

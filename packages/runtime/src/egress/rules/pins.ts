@@ -1,7 +1,7 @@
 import { type IpRange, parseRange } from "../addresses/ip-range.ts";
 import { specialRanges, touches } from "../addresses/special-ranges.ts";
+import type { Pin } from "./pin-ruleset.ts";
 import type { RuleTable } from "./rule-table.ts";
-import type { Pin } from "./ruleset.ts";
 
 /** Addresses that a sandbox may reach because an allowed name leads to them. */
 export interface PinRequest {

@@ -3,15 +3,10 @@ import type { HostNetwork } from "../host/host-network.ts";
 import type { OwnerNames } from "../host/names.ts";
 import { ToolError } from "../host/run-tool.ts";
 import type { CompiledPolicy } from "../policy/compile-policy.ts";
-import {
-  baseRuleset,
-  closingRuleset,
-  type Pin,
-  pinRuleset,
-  type SandboxRules,
-  sandboxRemoval,
-  sandboxRuleset,
-} from "./ruleset.ts";
+import { baseRuleset, closingRuleset, pauseRuleset, type SharedRules } from "./base-ruleset.ts";
+import type { ConnectionLimits } from "./connection-limits.ts";
+import { type Pin, pinRuleset } from "./pin-ruleset.ts";
+import { type SandboxRules, sandboxRemoval, sandboxRuleset } from "./sandbox-ruleset.ts";
 
 export interface RuleTableOptions {
   readonly network: HostNetwork;
@@ -20,6 +15,8 @@ export interface RuleTableOptions {
   /** Ranges that are closed to every sandbox, as they are now. */
   readonly closed: () => readonly IpRange[];
   readonly resolverPort: number;
+  /** Known before the table is installed. */
+  readonly limits: () => ConnectionLimits;
 }
 
 /**
@@ -30,6 +27,7 @@ export class RuleTable {
   readonly #options: RuleTableOptions;
   readonly #sandboxes = new Map<number, SandboxRules>();
   #installed: Promise<void> | undefined;
+  #isPaused = false;
   #transactions: Promise<unknown> = Promise.resolve();
 
   constructor(options: RuleTableOptions) {
@@ -50,20 +48,18 @@ export class RuleTable {
   }
 
   add(rules: SandboxRules): Promise<void> {
-    const { names, resolverPort } = this.#options;
     return this.#transaction(async () => {
-      await this.#nft(sandboxRuleset(names, rules, resolverPort));
+      await this.#nft(sandboxRuleset(this.#shared(), rules));
       this.#sandboxes.set(rules.slot, rules);
     });
   }
 
   replacePolicy(slot: number, policy: CompiledPolicy): Promise<void> {
-    const { names, resolverPort } = this.#options;
     return this.#transaction(async () => {
       const rules = this.#sandboxes.get(slot);
       if (rules === undefined) return;
       const next = { ...rules, policy };
-      await this.#nft(sandboxRemoval(names, rules) + sandboxRuleset(names, next, resolverPort));
+      await this.#nft(sandboxRemoval(this.#options.names, rules) + sandboxRuleset(this.#shared(), next));
       this.#sandboxes.set(slot, next);
     });
   }
@@ -81,6 +77,18 @@ export class RuleTable {
   async close(ranges: readonly IpRange[]): Promise<void> {
     if (this.#installed === undefined) return;
     await this.#transaction(() => this.#writeOrRestore(closingRuleset(this.#options.names, ranges)));
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** Lets new connections of all sandboxes wait, or go on. */
+  pause(isPaused: boolean): Promise<void> {
+    return this.#transaction(async () => {
+      this.#isPaused = isPaused;
+      await this.#writeOrRestore(pauseRuleset(this.#options.names, isPaused));
+    });
   }
 
   pin(pins: () => readonly Pin[]): Promise<void> {
@@ -138,10 +146,15 @@ export class RuleTable {
   }
 
   #writeAll(): Promise<void> {
-    const { names, pools, closed, resolverPort } = this.#options;
-    const base = baseRuleset({ names, pools, closed: closed(), resolverPort });
-    const sandboxes = [...this.#sandboxes.values()].map((rules) => sandboxRuleset(names, rules, resolverPort));
-    return this.#nft(base + sandboxes.join(""));
+    const { pools, closed } = this.#options;
+    const shared = this.#shared();
+    const base = baseRuleset({ ...shared, pools, closed: closed(), isPaused: this.#isPaused });
+    return this.#nft(base + [...this.#sandboxes.values()].map((rules) => sandboxRuleset(shared, rules)).join(""));
+  }
+
+  #shared(): SharedRules {
+    const { names, resolverPort, limits } = this.#options;
+    return { names, resolverPort, limits: limits() };
   }
 
   #nft(text: string): Promise<void> {

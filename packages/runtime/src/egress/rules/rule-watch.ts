@@ -11,12 +11,14 @@ export interface RuleWatchOptions {
   readonly network: HostNetwork;
   /** Closes the addresses that closed hosts got meanwhile. */
   readonly refreshClosed: () => Promise<void>;
+  /** Keeps the host's connection table from filling up. */
+  readonly guardConnections: () => Promise<void>;
   readonly onProblem: (problem: string) => void;
 }
 
 /**
  * Looks at the rules every second while there are sandboxes: reports what was denied, restores rules that another program
- * flushed, and takes the sandboxes off the network while that fails.
+ * flushed, and takes the sandboxes off the network if that fails.
  */
 export class RuleWatch {
   readonly #options: RuleWatchOptions;
@@ -59,6 +61,11 @@ export class RuleWatch {
     } catch (error) {
       this.#options.onProblem(`addresses that must be closed can't be: ${errorMessage(error)}`);
       await this.#cutLinks();
+    }
+    try {
+      await this.#options.guardConnections();
+    } catch (error) {
+      this.#options.onProblem(`the host's connection table can't be watched: ${errorMessage(error)}`);
     }
   }
 

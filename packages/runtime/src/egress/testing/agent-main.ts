@@ -39,6 +39,8 @@ async function perform(request: AgentRequest): Promise<readonly string[]> {
     case "spread":
       await spread(request);
       return [];
+    case "churn":
+      return [String(await churn(request))];
     case "dns":
       return askName(request);
     case "raw-dns":
@@ -134,6 +136,35 @@ async function spread({ hosts, ports }: Extract<AgentRequest, { op: "spread" }>)
     );
   }
   socket.close();
+}
+
+async function churn({ hosts, port, connections }: Extract<AgentRequest, { op: "churn" }>): Promise<number> {
+  let [begun, opened] = [0, 0];
+  const worker = async (): Promise<void> => {
+    while (begun < connections) {
+      const host = hosts[begun % hosts.length] ?? "";
+      begun += 1;
+      if (await openAndClose(host, port)) opened += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: 256 }, worker));
+  return opened;
+}
+
+/** Closes in order, so that the kernels on the way keep the connection for a while. */
+async function openAndClose(host: string, port: number): Promise<boolean> {
+  const socket = createConnection({ host, port });
+  socket.on("error", () => {});
+  const giveUp = setTimeout(() => socket.destroy(), 300);
+  let isOpen = false;
+  socket.once("connect", () => {
+    isOpen = true;
+    socket.end();
+    socket.resume();
+  });
+  await new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  clearTimeout(giveUp);
+  return isOpen;
 }
 
 async function askName({ server, name, type, transport }: Extract<AgentRequest, { op: "dns" }>) {

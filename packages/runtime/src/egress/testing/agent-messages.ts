@@ -12,6 +12,8 @@ export type AgentRequest =
   | { readonly op: "end-flood" }
   /** Sends one datagram from one socket to each of so many ports of each host, as fast as the kernel takes them. */
   | { readonly op: "spread"; readonly hosts: readonly string[]; readonly ports: number }
+  /** Opens and closes so many connections, 256 at a time and each to another address; returns how many were opened. */
+  | { readonly op: "churn"; readonly hosts: readonly string[]; readonly port: number; readonly connections: number }
   /** Asks a name server: the addresses and texts of the answer, or `rcode`. */
   | {
       readonly op: "dns";

@@ -33,3 +33,15 @@ export async function openEgressSandbox(runtime: Runtime, options: EgressSandbox
     [Symbol.asyncDispose]: () => place[Symbol.asyncDispose](),
   };
 }
+
+/** The address or name that a denial is about, or the limit. */
+export function subjectOf(denial: EgressDenial): string {
+  switch (denial.kind) {
+    case "connection":
+      return denial.address;
+    case "name":
+      return denial.name;
+    case "limit":
+      return denial.limit;
+  }
+}

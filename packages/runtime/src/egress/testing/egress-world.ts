@@ -118,7 +118,12 @@ export async function startEgressWorld(part: string): Promise<EgressWorld> {
   };
 }
 
-async function startSandbox(engine: EgressEngine, sandboxId: string, policy: ConnectedPolicy): Promise<WorldSandbox> {
+/** Attaches a sandbox to an engine of the caller's. */
+export async function startSandbox(
+  engine: EgressEngine,
+  sandboxId: string,
+  policy: ConnectedPolicy,
+): Promise<WorldSandbox> {
   await using undo = new AsyncDisposableStack();
   const denials: EgressDenial[] = [];
   const onDenied = (denial: EgressDenial) => void denials.push(denial);

@@ -149,6 +149,37 @@ print $reached ? "BREACH $reached times\\n" : "HELD $answer\\n";`),
     weakened: publicNamesOnly,
   },
   {
+    id: "network-connection-table",
+    does: "opens and closes connections as fast as it can, which fills the host's connection table",
+    defence: "new connections are limited for each sandbox, with those that the kernel still remembers",
+    plan: { egress: internet },
+    script: perlScript(`
+my $end = time + 8;
+my @readers;
+for my $worker (0 .. 7) {
+  pipe(my $reader, my $writer) or die $!;
+  if (!fork) {
+    my $opened = 0;
+    while (time < $end) {
+      socket(my $socket, 2, 1, 6) or die $!;
+      setsockopt($socket, 1, 21, pack("l!l!", 0, 200000));
+      connect($socket, pack("SnC4x8", 2, 443, 45, 45, $worker, 1 + $opened % 250)) or next;
+      $opened += 1;
+      shutdown($socket, 1);
+      1 while sysread($socket, my $rest, 4096);
+    }
+    print $writer "$opened\n";
+    exit 0;
+  }
+  close $writer;
+  push @readers, $reader;
+}
+my $opened = 0;
+$opened += readline $_ for @readers;
+print $opened > 4500 ? "BREACH $opened connections\n" : "HELD $opened connections\n";`),
+    weakened: { cannotBeShown: "no setting lifts the limit; the egress engine's tests count the table's entries" },
+  },
+  {
     id: "network-own-resolver",
     does: "that may reach some names asks a name server of its own",
     defence: "look-ups only through the executor's resolver",

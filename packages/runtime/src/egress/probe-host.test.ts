@@ -1,12 +1,12 @@
 import { describeWithEngines } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
-import { explainRulesFailure, explainTableFailure } from "./find-problem.ts";
 import { runTool } from "./host/run-tool.ts";
+import { explainRulesFailure, explainTableFailure } from "./probe-host.ts";
 
 /** Runs a program like this one in surroundings that `before` changes: it may hide files or drop privileges. */
 async function problemWith(before: string): Promise<string | null> {
-  const module = new URL("./find-problem.ts", import.meta.url).href;
-  const program = `import { findProblem } from ${JSON.stringify(module)}; console.log(JSON.stringify(await findProblem()));`;
+  const module = new URL("./probe-host.ts", import.meta.url).href;
+  const program = `import { probeHost } from ${JSON.stringify(module)}; console.log(JSON.stringify((await probeHost()).problem));`;
   const script = `${before} "$0" --input-type=module-typescript --eval "$1"`;
   return JSON.parse(await runTool(["unshare", "--mount", "sh", "-ec", script, process.execPath, program]));
 }

@@ -1,11 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { AddressPool } from "../addresses/address-pool.ts";
 import { ownerNames } from "../host/names.ts";
-import { pinRuleset, type SandboxRules, sandboxRemoval, sandboxRuleset } from "./ruleset.ts";
+import { connectionLimits } from "./connection-limits.ts";
+import { pinRuleset } from "./pin-ruleset.ts";
+import { type SandboxRules, sandboxRemoval, sandboxRuleset } from "./sandbox-ruleset.ts";
 
 const names = ownerNames("owner");
 const block = new AddressPool("198.18.0.0/24", 0n).take([]);
 if (!block) throw new Error("a block");
+const limits = connectionLimits({ size: 65_536, closedSeconds: 120 }, { hasTimeouts: true });
+const shared = { names, resolverPort: 61_000, limits };
 const sandbox: SandboxRules = {
   slot: block.slot,
   interfaceName: "ak0000000",
@@ -26,25 +30,25 @@ const allowing: SandboxRules = {
 
 describe("sandboxRuleset", () => {
   it.each([sandbox, allowing])("asks for closed addresses before it accepts anything", (rules) => {
-    const forwarded = chain(sandboxRuleset(names, rules, 61_000), "fw_0");
-    const firstAccept = forwarded.findIndex((rule) => rule.endsWith("accept"));
+    const forwarded = chain(sandboxRuleset(shared, rules), "fw_0");
+    const firstAccept = forwarded.findIndex((rule) => /accept$|goto ok_/.test(rule));
     expect(forwarded.findIndex((rule) => rule.startsWith("ip daddr @forbidden4"))).toBeLessThan(firstAccept);
     expect(forwarded.findIndex((rule) => rule.startsWith("ip6 daddr @forbidden6"))).toBeLessThan(firstAccept);
     expect(forwarded.at(-1)).toBe("goto no_0");
   });
 
   it("refuses all IPv6 of a sandbox that has none", () => {
-    expect(chain(sandboxRuleset(names, sandbox, 61_000), "fw_0")).toContain("meta nfproto ipv6 goto no_0");
+    expect(chain(sandboxRuleset(shared, sandbox), "fw_0")).toContain("meta nfproto ipv6 goto no_0");
   });
 
   it("opens its interface with the last commands, when all rules stand", () => {
-    const commands = sandboxRuleset(names, allowing, 61_000).trim().split("\n");
+    const commands = sandboxRuleset(shared, allowing).trim().split("\n");
     const firstElement = commands.findIndex((command) => command.startsWith("add element"));
     expect(commands.slice(firstElement).every((command) => command.startsWith("add element"))).toBe(true);
   });
 
   it.each([sandbox, allowing])("is undone by the removal, name by name", (rules) => {
-    const made = [...sandboxRuleset(names, rules, 61_000).matchAll(/^add (set|chain) inet \w+ (\w+)/gm)];
+    const made = [...sandboxRuleset(shared, rules).matchAll(/^add (set|chain) inet \w+ (\w+)/gm)];
     const gone = [...sandboxRemoval(names, rules).matchAll(/^delete (set|chain) inet \w+ (\w+)/gm)];
     const list = (matches: RegExpMatchArray[]) => matches.map(([, kind, name]) => `${kind} ${name}`).sort();
     expect(list(gone)).toEqual(list(made));

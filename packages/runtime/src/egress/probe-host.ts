@@ -2,30 +2,45 @@ import { errorMessage } from "@airlock/job";
 import { AddressPool, defaultPool } from "./addresses/address-pool.ts";
 import { ownerNames } from "./host/names.ts";
 import { runTool, ToolError } from "./host/run-tool.ts";
-import { baseRuleset, sandboxRuleset } from "./rules/ruleset.ts";
+import { baseRuleset } from "./rules/base-ruleset.ts";
+import { connectionLimits } from "./rules/connection-limits.ts";
+import { sandboxRuleset } from "./rules/sandbox-ruleset.ts";
 
 const needs = "Egress policies other than none need";
+
+export interface HostProbe {
+  /** One sentence on what does not work and how to fix it; `null` if everything works. */
+  readonly problem: string | null;
+  /** Whether the kernel and `nft` support timeouts of sandboxes' own connections. */
+  readonly hasTimeouts: boolean;
+}
 
 /**
  * Finds out by trying: loads the real rules, with a sandbox of each kind, into a network namespace that ends with the tool.
  * The host's own rules stay as they are.
- * @returns one sentence on what does not work and how to fix it; `null` if everything works.
  */
-export async function findProblem(): Promise<string | null> {
+export async function probeHost(): Promise<HostProbe> {
+  const problem = await findProblem();
+  if (problem !== null) return { problem, hasTimeouts: false };
+  if ((await failureOfRules(true)) === null) return { problem: null, hasTimeouts: true };
+  const failure = await failureOfRules(false);
+  return { problem: failure === null ? null : explainRulesFailure(failure), hasTimeouts: false };
+}
+
+const inNewNamespace = ["unshare", "--net", "--"] as const;
+
+async function findProblem(): Promise<string | null> {
   if (process.geteuid?.() !== 0) return `${needs} root; run the executor as root.`;
   const missing = await missingPackages();
   if (missing.length > 0) {
     return `${needs} ${missing.join(" and ")}; install ${missing.length > 1 ? "them" : "it"} and start the executor again.`;
   }
-  const inNewNamespace = ["unshare", "--net", "--"] as const;
   const namespace = await failureOf([...inNewNamespace, "true"]);
   if (namespace !== null) {
     return `${needs} network namespaces, and none can be made (${namespace}); give the executor the capability SYS_ADMIN.`;
   }
   const table = await failureOf([...inNewNamespace, "nft", "add table inet probe"]);
   if (table !== null) return explainTableFailure(table);
-  const rules = await failureOf([...inNewNamespace, "nft", "-f", "-"], probeRules());
-  if (rules !== null) return explainRulesFailure(rules);
   const settings = await failureOf([...inNewNamespace, "test", "-w", "/proc/sys/net/ipv4/conf/lo/forwarding"]);
   if (settings !== null) {
     return `${needs} settings below /proc/sys/net, which can't be written; mount /proc/sys writable for the executor.`;
@@ -65,7 +80,7 @@ async function failureOf(command: readonly string[], input = ""): Promise<string
   }
 }
 
-function probeRules(): string {
+function failureOfRules(hasTimeouts: boolean): Promise<string | null> {
   const names = ownerNames("probe");
   const pool = new AddressPool(defaultPool, names.globalId);
   const block = pool.take([]);
@@ -83,10 +98,10 @@ function probeRules(): string {
       names: [{ name: "example.com", subdomains: false, port: 443 }],
     },
   } as const;
-  return (
-    baseRuleset({ names, pools: [pool.range, pool.ipv6Range], closed: [], resolverPort: 61_000 }) +
-    sandboxRuleset(names, sandbox, 61_000)
-  );
+  const limits = connectionLimits({ size: 65_536, closedSeconds: 120 }, { hasTimeouts });
+  const shared = { names, resolverPort: 61_000, limits };
+  const base = baseRuleset({ ...shared, pools: [pool.range, pool.ipv6Range], closed: [], isPaused: true });
+  return failureOf([...inNewNamespace, "nft", "-f", "-"], base + sandboxRuleset(shared, sandbox));
 }
 
 /** Debian's packages of those tools that can't be run. */
