@@ -3,6 +3,12 @@ export { formatBytes, parseBytes } from "./bytes.ts";
 export { closestWord } from "./closest-word.ts";
 export { formatDuration, maximumDurationMs, parseDuration } from "./duration.ts";
 export { type AllowRule, type EgressPolicy, parseAllowRule } from "./egress-policy.ts";
+export {
+  environmentBytes,
+  maximumEnvironmentBytes,
+  maximumVariableBytes,
+  variableBytes,
+} from "./environment-size.ts";
 export type { ErrorCodeEntry } from "./error-codes/error-code-entry.ts";
 export { type ErrorCode, errorCodeGroups, httpStatusOfCode, isErrorCode } from "./error-codes/error-codes.ts";
 export { AirlockError, type AirlockErrorOptions, errorMessage } from "./errors.ts";

@@ -9,6 +9,7 @@ import type { AirlockError } from "@airlock/job";
 import type { Runtime, RuntimeDescription, Sandbox, StepStatus } from "@airlock/runtime";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWithEngines, type EngineName } from "./engines.ts";
+import { describeEnvironment } from "./runtime-contract-environment.ts";
 import { describeWorkspace } from "./runtime-contract-workspace.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { openWorkplace, type Workplace, type WorkplaceOptions } from "./workplace.ts";
@@ -569,6 +570,7 @@ export function describeRuntime(
       });
     });
 
+    describeEnvironment(open);
     describeWorkspace(open);
 
     // Otherwise the host does not see the steps' processes.

@@ -1,11 +1,12 @@
-import { type SecretFile, secretVariable } from "@airlock/api";
-import { AirlockError } from "@airlock/job";
+import { type JobSpec, type SecretFile, secretVariable } from "@airlock/api";
+import { AirlockError, environmentBytes, formatBytes, maximumEnvironmentBytes, variableBytes } from "@airlock/job";
 import { sql } from "kysely";
 import { type DequeuedJob, registrySecretName } from "../queues/dequeue-job.ts";
 import type { Sealer } from "../sealing/sealer.ts";
 import { parseRegistrySecret, type RegistryAuth } from "../secrets/registry-secret.ts";
 import { recordSecretEvents, type SecretEvent } from "../secrets/secret-audit.ts";
 import { secretContext } from "../secrets/secret-store.ts";
+import { type VisibleSecret, visibleSecrets } from "../secrets/visible-secrets.ts";
 import type { Database } from "../store/database.ts";
 
 /** What of the secrets goes into a job's payload: in clear, for this one answer. */
@@ -47,7 +48,9 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
   if (uses.length === 0 && !job.registrySecrets) return noSecrets;
   const { db, sealer, executor, takesFiles, splitsLines } = options;
   const names = new Set(uses.map(({ name }) => name));
-  const rows = await visibleSecrets(db, job, [...names, registrySecretName]);
+  // Jobs of before namespaces have none in their specification.
+  const scope = { namespace: job.spec.namespace ?? "default", queue: job.queue };
+  const rows = await visibleSecrets(db, scope, [...names, registrySecretName]);
   const values = new Map(
     rows.map((row) => [row.name, { row, value: sealer.open(secretContext(row), row.sealed) }] as const),
   );
@@ -69,9 +72,12 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
     bytes += found.value.length;
     if (bytes > maxJobBytes) throw unavailable("the job's secrets are too long together");
     if (file) files.push({ step: index, name, value: found.value });
-    else addVariable(env, index, key, `${secretVariable({ name, file })}=${found.value}`);
+    else env.set(index, [...(env.get(index) ?? []), `${secretVariable({ name, file })}=${found.value}`]);
     redact(redacted, found.value, name, splitsLines);
     events.push({ ...useOf(found.row, job, executor), step: key });
+  }
+  for (const [index, step] of job.spec.steps.entries()) {
+    requireRoom({ ...step, key: step.key ?? String(index) }, env.get(index) ?? []);
   }
   const registry = values.get(registrySecretName);
   const registryAuth = registry ? parseRegistrySecret(registry.value) : null;
@@ -87,37 +93,15 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
   return { env, files, redactedValues: Object.fromEntries(redacted), registryAuth };
 }
 
-/** The kernel takes about 2 MiB of arguments and environment together; the step's own variables have the other half. */
-const maxStepEnvironmentBytes = 1024 * 1024;
-
-function addVariable(env: Map<number, string[]>, index: number, key: string, variable: string): void {
-  const all = [...(env.get(index) ?? []), variable];
-  if (all.reduce((sum, each) => sum + Buffer.byteLength(each) + 1, 0) > maxStepEnvironmentBytes) {
-    throw unavailable(
-      `the secrets of step "${key}" are too long together for its environment`,
-      "Let the step take the long ones as files.",
-    );
-  }
-  env.set(index, all);
-}
-
-interface VisibleSecret {
-  id: number;
-  name: string;
-  namespace: string;
-  queue: string;
-  sealed: Buffer;
-}
-
-/** Of each name the one that a job of this namespace and queue gets: the namespace's, then the queue's, then everybody's. */
-async function visibleSecrets(db: Database, job: DequeuedJob, names: readonly string[]): Promise<VisibleSecret[]> {
-  // Jobs of before namespaces have none in their specification.
-  const namespace = job.spec.namespace ?? "default";
-  const { rows } = await sql<VisibleSecret>`
-    select distinct on (name) id, name, namespace, queue, sealed from secrets
-    where name = any(${names}::text[]) and namespace in ('', ${namespace}) and queue in ('', ${job.queue})
-    order by name, namespace <> '' desc, queue <> '' desc`.execute(db);
-  return rows;
+/** A secret may have been made longer since the job was submitted. */
+function requireRoom(step: JobSpec["steps"][number], variables: readonly string[]): void {
+  const own = Object.entries(step.env).map(([name, value]) => variableBytes(name, value));
+  const all = environmentBytes([...own, ...variables.map((variable) => Buffer.byteLength(variable))]);
+  if (all <= maximumEnvironmentBytes) return;
+  throw unavailable(
+    `the variables and secrets of step "${step.key}" are ${formatBytes(all)} long together; a step takes ${formatBytes(maximumEnvironmentBytes)} at most`,
+    "Let the step take the long secrets as files.",
+  );
 }
 
 function useOf({ name, namespace, queue }: VisibleSecret, job: DequeuedJob, executor: string): SecretEvent {

@@ -122,6 +122,41 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     }
   });
 
+  it("that are longer than a step's environment may be, together with its own, are refused at once", async () => {
+    const names = Array.from({ length: 10 }, (_, index) => `LONG_${index}`);
+    for (const name of names) await set(name, "é".repeat(30_000));
+    const env = Object.fromEntries(Array.from({ length: 4 }, (_, index) => [`E${index}`, "x".repeat(120_000)]));
+    const submit = (steps: readonly object[]) => target.rest("POST", "/jobs", { steps });
+
+    const response = await submit([step([]), { ...step(names, "b"), env }]);
+
+    expect(response.status).toBe(422);
+    expect(((await response.json()) as { error: unknown }).error).toMatchObject({
+      code: "environment-too-long",
+      issues: ["steps[1].secrets: with the step's env 1.0 MiB long together; a step takes 1 MiB at most"],
+      hint: expect.stringContaining("file: true"),
+    });
+    // Each of the two fits by itself, and files take no room.
+    expect((await submit([step(names), { ...step([], "b"), env }])).status).toBe(201);
+    const files = names.map((name) => ({ name, file: true }));
+    expect((await submit([{ ...step(files), env }])).status).toBe(201);
+  });
+
+  it("that grew past the room of a step fail its job when its turn comes", async () => {
+    const queue = await newQueue();
+    await set("GROWS", "short-value");
+    const env = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`E${index}`, "x".repeat(130_000)]));
+    const id = await target.submit({ queue, steps: [{ ...step(["GROWS"]), env }] });
+    await set("GROWS", "x".repeat(60_000));
+
+    expect(await dequeue(queue)).toBeNull();
+    expect(await job(id)).toMatchObject({
+      state: "failed",
+      failureReason: "secret-unavailable",
+      failureMessage: expect.stringMatching(/step "main" are 1\.\d MiB long together; a step takes 1 MiB at most/),
+    });
+  });
+
   it("that are gone when their job's turn comes fail it, and the executor gets the job after it", async () => {
     const queue = await newQueue();
     await set("SHORT_LIVED", "value-short-lived");

@@ -17,6 +17,9 @@ const formatVersion = 1;
 const headerLength = 1 + keyIdLength;
 const wrappedLength = nonceLength + keyLength + tagLength;
 
+/** A sealed text is longer than the text by this. */
+export const sealedOverheadBytes = headerLength + wrappedLength + nonceLength + tagLength;
+
 /**
  * Envelope encryption: each text has a key of its own, which is encrypted with one of the keyring's. Rotation encrypts
  * that small key anew and leaves the text alone. Both layers are authenticated together with the context, the outer one
@@ -64,8 +67,7 @@ export class Sealer {
   }
 
   #split(context: SealContext, sealed: Buffer): { readonly textKey: Buffer; readonly rest: Buffer } {
-    const minimum = headerLength + wrappedLength + nonceLength + tagLength;
-    if (sealed.length < minimum || sealed[0] !== formatVersion) throw damaged(context);
+    if (sealed.length < sealedOverheadBytes || sealed[0] !== formatVersion) throw damaged(context);
     const keyId = sealed.toString("hex", 1, headerLength);
     const key = this.#keyring.get(keyId);
     if (!key) throw missingKey(describe(context), keyId);

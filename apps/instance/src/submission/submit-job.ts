@@ -3,7 +3,7 @@ import { type EnqueuedJob, enqueueJob, findJobByKey, unknownQueue } from "../que
 import type { RepositoryService } from "../repositories/repository-service.ts";
 import type { Database } from "../store/database.ts";
 import type { Notifications } from "../store/notifications.ts";
-import { requireKnownSecrets } from "./require-known-secrets.ts";
+import { checkSecrets } from "./check-secrets.ts";
 
 export interface SubmitContext {
   readonly db: Database;
@@ -13,7 +13,7 @@ export interface SubmitContext {
 
 /**
  * Checks a job against what this instance has, pins its revision and enqueues it.
- * @throws {AirlockError} `unknown-queue`, `unknown-secret`, `unknown-repository`, `unknown-revision`,
+ * @throws {AirlockError} `unknown-queue`, `unknown-secret`, `environment-too-long`, `unknown-repository`, `unknown-revision`,
  *   `repository-unavailable`, `idempotency-conflict`.
  */
 export async function submitJob(
@@ -27,7 +27,7 @@ export async function submitJob(
     const existing = await findJobByKey(db, idempotencyKey, spec);
     if (existing !== null) return { id: existing, created: false };
   }
-  await requireKnownSecrets(db, spec);
+  await checkSecrets(db, spec);
   // What can be told at once is told before git takes its time.
   await requireQueue(db, spec.queue);
   const resolved = spec.repository === undefined ? null : await repositories.resolve(spec.repository, spec.revision);

@@ -18,6 +18,27 @@ describe("JobSpec", () => {
     expect(spec.steps[0]?.env).toEqual({ N: "3", B: "true", S: "x" });
   });
 
+  it("takes environments that are just short enough for the kernel", () => {
+    const BIG = "x".repeat(131_071 - "BIG=".length);
+    expect(problems({ steps: [{ image: "a", run: "b", env: { BIG, WIDE: "é".repeat(60_000) } }] })).toEqual([]);
+  });
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    [
+      "a variable of 131,072 bytes with its name",
+      { BIG: "x".repeat(131_072 - "BIG=".length) },
+      /^steps\[0\]\.env\.BIG: 131072 bytes long with its name; the kernel takes 131071 at most/,
+    ],
+    ["100,000 characters of two bytes", { WIDE: "é".repeat(100_000) }, /^steps\[0\]\.env\.WIDE: 200005 bytes long/],
+    [
+      "variables of more than a mebibyte together",
+      Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`BIG_${index}`, "x".repeat(120_000)])),
+      /^steps\[0\]\.env: 1 MiB long together; a step takes 1 MiB at most|^steps\[0\]\.env: 1\.\d MiB long together/,
+    ],
+  ])("refuses an environment that the kernel would not take: %s", (_, env, problem) => {
+    expect(problems({ steps: [{ image: "a", run: "b", env }] })[0]).toMatch(problem);
+  });
+
   it.each([
     ["an unknown field", { ...minimal, colour: "red" }, /colour/],
     ["an unknown field of a step", { steps: [{ ...minimal.steps[0], img: "x" }] }, /^steps\[0\]: .*img/],

@@ -1,4 +1,14 @@
-import { maximumDurationMs, parseAllowRule, parseBytes, parseDuration } from "@airlock/job";
+import {
+  environmentBytes,
+  formatBytes,
+  maximumDurationMs,
+  maximumEnvironmentBytes,
+  maximumVariableBytes,
+  parseAllowRule,
+  parseBytes,
+  parseDuration,
+  variableBytes,
+} from "@airlock/job";
 import { z } from "zod";
 import { QueueName } from "../primitives/primitives.ts";
 import { isStorable, StoredText, unstorable } from "../primitives/stored-text.ts";
@@ -56,18 +66,21 @@ export type Egress = z.output<typeof Egress>;
 
 const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, "not an environment variable's name");
 // A NUL ends a string in the kernel's argument block: what follows it would be lost, so it is refused here.
-const EnvValue = z
-  .union([z.string(), z.number(), z.boolean()])
-  .transform(String)
-  .refine(isStorable, unstorable)
-  .refine((v) => v.length <= 128 * 1024, "longer than 128 KiB, the kernel's limit");
+const EnvValue = z.union([z.string(), z.number(), z.boolean()]).transform(String).refine(isStorable, unstorable);
 
-/** The kernel's own limit for arguments and environment together is 2 MiB by default. */
-const maxEnvironmentLength = 1024 * 1024;
-
-function environmentLength(env: Readonly<Record<string, string>>): number {
-  return Object.entries(env).reduce((sum, [name, value]) => sum + name.length + value.length + 2, 0);
-}
+const StepEnvironment = z.record(EnvName, EnvValue).superRefine((env, context) => {
+  const sizes = Object.entries(env).map(([name, value]) => [name, variableBytes(name, value)] as const);
+  for (const [name, bytes] of sizes) {
+    if (bytes <= maximumVariableBytes) continue;
+    const message = `${bytes} bytes long with its name; the kernel takes ${maximumVariableBytes} at most. Use a file`;
+    context.addIssue({ code: "custom", path: [name], message });
+  }
+  const all = environmentBytes(sizes.map(([, bytes]) => bytes));
+  if (all > maximumEnvironmentBytes) {
+    const message = `${formatBytes(all)} long together; a step takes ${formatBytes(maximumEnvironmentBytes)} at most. Use files`;
+    context.addIssue({ code: "custom", message });
+  }
+});
 
 /** A path inside the workspace: relative, no `..`, no NUL. */
 export const WorkspacePath = z
@@ -120,10 +133,7 @@ export const StepSpec = z
     commands: z.array(z.string().max(1_000_000).refine(isStorable, unstorable)).min(1).max(10_000).optional(),
     /** Working directory, relative to the workspace. */
     dir: WorkspacePath.default(""),
-    env: z
-      .record(EnvName, EnvValue)
-      .refine((env) => environmentLength(env) <= maxEnvironmentLength, "together longer than 1 MiB")
-      .default({}),
+    env: StepEnvironment.default({}),
     /** Secrets that this step gets, and no other step does: as environment variables, or as read-only files. */
     secrets: z.array(StepSecret).max(100).default([]),
   })

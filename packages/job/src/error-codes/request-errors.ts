@@ -28,6 +28,10 @@ export const requestErrors = {
   "blob-range-invalid": { status: 416, documentation: "The artifact has no bytes in the range that was asked for." },
   "unknown-queue": { status: 422, documentation: "There is no queue with this name." },
   "unknown-secret": { status: 422, documentation: "A step names a secret that does not exist for this job." },
+  "environment-too-long": {
+    status: 422,
+    documentation: "The variables and secrets of a step are longer together than the kernel takes.",
+  },
   "unknown-repository": { status: 422, documentation: "There is no repository with this name." },
   "unknown-revision": { status: 422, documentation: "The repository has no such branch, tag or commit." },
   "invalid-repository-url": { status: 422, documentation: "The URL is not one that a repository can be fetched from." },

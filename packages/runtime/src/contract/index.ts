@@ -1,4 +1,5 @@
 export * from "./abortable.ts";
+export * from "./check-environment.ts";
 export * from "./egress-denial.ts";
 export * from "./errors.ts";
 export * from "./runtime.ts";

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { checkEnvironment } from "../contract/check-environment.ts";
 import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/index.ts";
 import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import { hostImageName } from "../host/host-root.ts";
@@ -89,6 +90,7 @@ export class DockerSandbox implements StepRunner {
   }
 
   async runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus> {
+    checkEnvironment(step.env);
     return asRuntimeFailure(async () => {
       const container = await this.#container(step.image, { signal: options.signal, progress: () => {} });
       await this.#handOver(container, options);

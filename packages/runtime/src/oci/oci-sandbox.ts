@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { lstat, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { checkEnvironment } from "../contract/check-environment.ts";
 import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/index.ts";
 import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
@@ -169,6 +170,7 @@ export class OciSandbox implements StepRunner {
     const signal = AbortSignal.any([options.signal, this.#ending.signal]);
     signal.throwIfAborted();
     checkStep(step);
+    checkEnvironment(step.env);
     const root = await (this.#roots.get(step.image) ?? this.#root(step.image, { signal, progress: () => {} }));
 
     const { uid, gid } = root.image.user;

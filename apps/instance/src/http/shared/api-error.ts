@@ -1,6 +1,6 @@
 import type { ApiError } from "@airlock/api";
 import { AirlockError, type ErrorCode, httpStatusOfCode } from "@airlock/job";
-import { UnknownSecretsError } from "../../submission/require-known-secrets.ts";
+import { JobIssuesError } from "../../submission/check-secrets.ts";
 
 /** Field of the job that a code speaks about. */
 const fieldByCode: Readonly<Partial<Record<ErrorCode, string>>> = {
@@ -25,7 +25,7 @@ export function toApiError(error: unknown): { readonly status: number; readonly 
   if (error instanceof AirlockError) {
     const status = httpStatusOfCode(error.code);
     const field = fieldByCode[error.code];
-    const hasIssues = error instanceof InvalidRequestError || error instanceof UnknownSecretsError;
+    const hasIssues = error instanceof InvalidRequestError || error instanceof JobIssuesError;
     const issues = hasIssues ? [...error.issues] : field && [`${field}: ${error.message}`];
     return {
       status,
