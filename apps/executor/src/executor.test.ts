@@ -148,6 +148,19 @@ describe("with an instance of the protocol", () => {
   });
 });
 
+describe("with an instance that knows none of an executor's jobs, and answers heartbeats with null", () => {
+  it("stops the job, and reports nothing about it", async () => {
+    await start();
+    instance.enqueue(foreignJob(1, ["echo started", "sleep 60"]));
+    await instance.until(() => instance.output(1, "step.docker.only").includes("started"));
+    instance.intervene = ({ path }) => (path.endsWith("/heartbeat") ? { status: 200, body: "null" } : undefined);
+    instance.enqueue(foreignJob(2, ["true"]));
+    await instance.until(() => instance.bodies("markComplete").some(({ jobId }) => jobId === 2));
+    const reports = instance.requests.filter(({ path, body }) => path.includes("/mark") && body.jobId === 1);
+    expect(reports).toEqual([]);
+  });
+});
+
 describe("with an instance of Airlock", () => {
   it("asks with a long poll and sends its log in chunks, redacted", async () => {
     await start();

@@ -101,6 +101,7 @@ describe("the executor's configuration", () => {
         EXECUTOR_MAXIMUM_NUM_JOBS: "-1",
         EXECUTOR_QUEUE_POLL_INTERVAL: "1 second",
         EXECUTOR_USE_FIRECRACKER: "true",
+        EXECUTOR_USE_KUBERNETES: "true",
         EXECUTOR_LABELS: "gpu",
         EXECUTOR_RUNTIME: "podman",
       });
@@ -114,6 +115,7 @@ describe("the executor's configuration", () => {
       "EXECUTOR_MAXIMUM_NUM_JOBS",
       "EXECUTOR_QUEUE_POLL_INTERVAL",
       "EXECUTOR_USE_FIRECRACKER asks for Firecracker",
+      "EXECUTOR_USE_KUBERNETES asks for Kubernetes",
       "EXECUTOR_LABELS",
       "EXECUTOR_RUNTIME must be",
     ]) {

@@ -69,26 +69,41 @@ it("repeats nothing of a job that it does not understand, which may hold secrets
   }
 });
 
-it("takes the heartbeat's answer of every generation", async () => {
+async function takenJob() {
   instance.enqueue(foreignJob(7, ["true"], { queue: "batches" }));
-  const job = (await client.dequeue(offer, signal())) ?? expect.fail();
+  return await client.dequeue(offer, signal());
+}
+
+it("takes the heartbeat's answer of every generation", async () => {
+  const job = (await takenJob()) ?? expect.fail();
   for (const body of [["7-batches"], { knownIds: ["7-batches"] }, { knownIds: ["7-batches"], cancelIds: [] }]) {
     instance.intervene = ({ path }) => (path.endsWith("/heartbeat") ? { status: 200, body } : undefined);
     expect((await client.heartbeat([job], telemetry, signal(), 1000)).known.size).toBe(1);
   }
-  for (const body of ["", "null", "<html>"]) {
+  for (const body of ["", "<html>", "1"]) {
     instance.intervene = ({ path }) => (path.endsWith("/heartbeat") ? { status: 200, body } : undefined);
     await expect(client.heartbeat([job], telemetry, signal(), 1000)).rejects.toThrow();
   }
 });
 
+it("takes null, which Go writes for an empty list, for an answer that names no job", async () => {
+  const job = (await takenJob()) ?? expect.fail();
+  for (const body of ["null", { knownIds: null }, { knownIds: null, cancelIds: null }]) {
+    instance.intervene = ({ path }) => (path.endsWith("/heartbeat") ? { status: 200, body } : undefined);
+    const news = await client.heartbeat([job], telemetry, signal(), 1000);
+    expect([news.known.size, news.canceled.size]).toEqual([0, 0]);
+  }
+});
+
 it("says who is at fault", async () => {
   instance.intervene = () => ({ status: 401, body: "" });
-  await expect(client.testAuthentication()).rejects.toMatchObject({ hint: expect.stringContaining("does not match") });
+  await expect(client.testAuthentication(signal())).rejects.toMatchObject({
+    hint: expect.stringContaining("does not match"),
+  });
   instance.intervene = () => ({ status: 500, body: "out of order" });
-  await expect(client.testAuthentication()).rejects.toThrow("500: out of order");
+  await expect(client.testAuthentication(signal())).rejects.toThrow("500: out of order");
   await instance[Symbol.asyncDispose]();
-  await expect(client.testAuthentication()).rejects.toThrow(/no answer from the instance at http:\/\/127/);
+  await expect(client.testAuthentication(signal())).rejects.toThrow(/no answer from the instance at http:\/\/127/);
 });
 
 it("reads an answer that has begun to its end, although its wait is over: it holds a job", async () => {

@@ -75,17 +75,28 @@ export class InstanceClient {
    * @throws {InstanceError} when the instance does not answer or does not take the shared secret.
    */
   async testAuthentication(
-    signal?: AbortSignal,
+    signal: AbortSignal,
   ): Promise<{ readonly date: number | null; readonly unknownQueues: readonly string[] }> {
     const names = this.queues.kind === "one" ? [this.queues.name] : this.queues.names;
     const path = `test/auth?${new URLSearchParams({ queues: names.join(",") })}`;
-    const { headers } = await this.#request("GET", path, this.#ownHeaders(), undefined, {
-      timeoutMs: 10_000,
-      ...(signal ? { signal } : {}),
-    });
+    const options = { timeoutMs: 10_000, signal };
+    const { headers } = await this.#request("GET", path, this.#ownHeaders(), undefined, options);
     const date = Date.parse(headers.date ?? "");
     const unknown = new Set((headers[executorHeaders.unknownQueues] ?? "").split(","));
     return { date: Number.isNaN(date) ? null : date, unknownQueues: names.filter((name) => unknown.has(name)) };
+  }
+
+  /**
+   * Sends a heartbeat without jobs and without telemetry, which instances of every generation answer.
+   * @throws {InstanceError} when the instance does not answer or does not take the shared secret.
+   */
+  async ping(signal: AbortSignal): Promise<void> {
+    const { queues, executorName } = this;
+    const [path, body] =
+      queues.kind === "one"
+        ? [`queue/${queues.name}/heartbeat`, { executorName }]
+        : ["queue/heartbeat", { executorName, queueNames: queues.names }];
+    await this.#request("POST", path, this.#ownHeaders(), body, { signal, timeoutMs: 10_000 });
   }
 
   /** The next job, or `undefined` when there is none within `waitMs`. The signal ends only the wait. */
@@ -142,7 +153,8 @@ export class InstanceClient {
         ? [`queue/${queues.name}/heartbeat`, { ...common, version: "V2", jobIds: jobs.map((job) => job.payload.id) }]
         : ["queue/heartbeat", { ...common, queueNames: queues.names, jobIdsByQueue: idsByQueue(jobs) }];
     const answer = await this.#request("POST", path, this.#ownHeaders(), body, { signal, timeoutMs });
-    const parsed = withMembersCase(parseJson(answer.text));
+    // Instances written in Go write an empty list as null.
+    const parsed = withMembersCase(parseJson(answer.text) ?? []);
     const news = HeartbeatResponse.safeParse(parsed);
     if (!news.success) {
       // Never "none of your jobs is known": a heartbeat that is not understood has failed.

@@ -72,6 +72,7 @@ describe("heartbeats", () => {
   it("are answered as a bare array, with numbers, with texts or with null, and read alike", () => {
     expect(HeartbeatResponse.parse([42])).toEqual({ knownIds: ["42"], cancelIds: [] });
     expect(HeartbeatResponse.parse({ knownIds: [42], cancelIds: null })).toEqual({ knownIds: ["42"], cancelIds: [] });
+    expect(HeartbeatResponse.parse(null)).toEqual({ knownIds: [], cancelIds: [] });
     expect(HeartbeatResponse.parse({ knownIds: ["42-batches"], cancelIds: ["42-batches"] }).cancelIds).toEqual([
       "42-batches",
     ]);

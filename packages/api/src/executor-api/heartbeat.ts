@@ -60,7 +60,10 @@ const answeredId = z.union([z.int(), z.string()]).transform(String);
  * route. A job that is not known is not ours any more; one in `cancelIds` is to be stopped and reported.
  */
 export const HeartbeatResponse = z.union([
-  z.array(answeredId).transform((knownIds) => ({ knownIds, cancelIds: [] as string[], airlock: undefined })),
+  z
+    .array(answeredId)
+    .nullable()
+    .transform((knownIds) => ({ knownIds: knownIds ?? [], cancelIds: [] as string[], airlock: undefined })),
   z.object({
     knownIds: nullableArray(answeredId),
     cancelIds: nullableArray(answeredId),

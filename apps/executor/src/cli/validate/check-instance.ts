@@ -1,34 +1,53 @@
 import { AirlockError, formatDuration } from "@airlock/job";
-import type { Config } from "../../config/options.ts";
+import type { Config, InstanceOptions } from "../../config/options.ts";
 import { InstanceClient } from "../../instance-client/instance-client.ts";
+import { InstanceError } from "../../instance-client/instance-error.ts";
+import { executorName } from "../../janitor/executor-name.ts";
 import type { Check } from "./check.ts";
 
 /** A second is the resolution of the header; beyond this, certificates and times in logs begin to be wrong. */
 const toleratedSkewMs = 30_000;
 
 /** That the instance answers, takes the secret, knows the queues (if it tells), and what its clock says. */
-export function checkInstance({ instance }: Config, now: () => number = Date.now): Check {
+export function checkInstance({ instance, dataDir }: Config, now: () => number = Date.now): Check {
+  const { origin } = instance.url;
   return {
     name: "instance",
     run: async ({ note, signal }) => {
       const client = new InstanceClient(instance, "validate");
       try {
         const askedAt = now();
-        const { date, unknownQueues } = await client.testAuthentication(signal);
-        const answeredAt = now();
+        const answer = await client.testAuthentication(signal).catch(async (error: unknown) => {
+          if (!(error instanceof InstanceError && error.status === 404)) throw error;
+          // Instances of 2022 have no such route.
+          await ping(instance, dataDir, signal);
+          return null;
+        });
+        if (answer === null) return `${origin} takes the shared secret`;
+        const { date, unknownQueues } = answer;
         if (unknownQueues.length > 0) {
-          throw new AirlockError(`${instance.url.origin} has no queue ${unknownQueues.join(", ")}`, {
+          throw new AirlockError(`${origin} has no queue ${unknownQueues.join(", ")}`, {
             code: "unknown-queue",
-            hint: `Create it (airlock queue create ${unknownQueues[0]}), or mend EXECUTOR_QUEUE_NAME.`,
+            hint: `Create it (airlock queue create ${unknownQueues[0]}), or correct EXECUTOR_QUEUE_NAME.`,
           });
         }
-        if (date !== null) noteSkew(date - (askedAt + answeredAt) / 2, note);
-        return `${instance.url.origin} takes the shared secret`;
+        if (date !== null) noteSkew(date - (askedAt + now()) / 2, note);
+        return `${origin} takes the shared secret`;
       } finally {
         await client.close();
       }
     },
   };
+}
+
+async function ping(instance: InstanceOptions, dataDir: string, signal: AbortSignal): Promise<void> {
+  // The executor's own name: another one would stay in the instance's list of executors.
+  const client = new InstanceClient(instance, await executorName(dataDir));
+  try {
+    await client.ping(signal);
+  } finally {
+    await client.close();
+  }
 }
 
 function noteSkew(skewMs: number, note: (text: string) => void): void {

@@ -7,6 +7,7 @@ import { temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseConfig } from "../../config/config.ts";
 import type { Config } from "../../config/options.ts";
+import { executorName } from "../../janitor/executor-name.ts";
 import { HostProcessRuntime } from "../../testing/host-process-runtime.ts";
 import { ScriptedInstance, testSecret } from "../../testing/scripted-instance.ts";
 import type { Check } from "./check.ts";
@@ -214,6 +215,22 @@ describe("the checks of validate", () => {
 
     expect(closed).toMatch(/FAIL[\s\S]*EXECUTOR_FRONTEND_URL/);
     expect(stranger).toMatch(/FAIL[\s\S]*EXECUTOR_FRONTEND_PASSWORD does not match/);
+  });
+
+  it("ask an instance of 2022, which has no route for it, by a heartbeat without jobs", async () => {
+    await mkdir(join(dir, "data"));
+    instance.intervene = ({ path, headers }) => {
+      if (path.endsWith("/test/auth")) return { status: 404 };
+      return headers.authorization?.includes("another-secret") ? { status: 401 } : undefined;
+    };
+    const good = await report(checkInstance(config()));
+    const stranger = await report(checkInstance(config({ EXECUTOR_FRONTEND_PASSWORD: "another-secret" })));
+
+    expect(good).toMatch(/^ok {4}instance: .* takes the shared secret/);
+    expect(stranger).toMatch(/FAIL[\s\S]*EXECUTOR_FRONTEND_PASSWORD does not match/);
+    const [ping] = instance.requests.filter(({ path }) => path.endsWith("/queue/default/heartbeat"));
+    // A name of its own would stay in the instance's list of executors.
+    expect(ping?.body).toEqual({ executorName: await executorName(join(dir, "data")) });
   });
 
   it("fail on a queue that the instance says it does not have", async () => {

@@ -46,6 +46,12 @@ export const runtimeVariables = {
       "asks for Firecracker, which this executor does not have: unset it and choose EXECUTOR_RUNTIME=docker or oci",
     )
     .meta({ description: "Refused when true: this executor has no Firecracker; unset, it is false here." }),
+  EXECUTOR_USE_KUBERNETES: flag(false)
+    .refine(
+      (use) => !use,
+      "asks for Kubernetes, which this executor does not have: unset it and choose EXECUTOR_RUNTIME=docker or oci",
+    )
+    .meta({ description: "Refused when true: this executor starts no pods." }),
   DOCKER_HOST: z.string().optional().meta({
     description: "Where the Docker engine listens.",
     default: "unix:///var/run/docker.sock",
