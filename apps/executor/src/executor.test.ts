@@ -287,6 +287,17 @@ describe("with an instance of Airlock", () => {
     expect(instance.output(11, "setup.image")).toContain('image "missing" does not exist');
   });
 
+  it("says in the log that it cuts a timeout, and at the job's end whose limit it was", async () => {
+    await start({ EXECUTOR_MAXIMUM_RUNTIME_PER_JOB: "1s" });
+    const job = airlockJob(1, ["sleep 60"]);
+    instance.enqueue({ ...job, airlock: { ...airlockDefaults, timeoutMs: 48 * 3_600_000 } });
+
+    await instance.until(ended("markFailed"));
+
+    expect(instance.output(1, "setup.timeout")).toContain("the job asks for 2d 0h 0m");
+    expect(instance.bodies("markFailed")[0]?.errorMessage).toMatch(/exceeded .* 1\.0s, the executor's maximum/);
+  });
+
   it("hands the job's registry credentials to the runtime, and to nobody else", async () => {
     const runtime = new HostProcessRuntime();
     const encode = (text: string) => Buffer.from(text).toString("base64");

@@ -1,11 +1,13 @@
 import { type Deadline, startDeadline } from "@airlock/async";
 import { AirlockError, formatDuration } from "@airlock/job";
+import type { PlannedTimeout } from "./job-plan.ts";
 
-/** Aborts with reason `timeout` after `timeoutMs`, or with the outer signal's reason. */
-export function startJobDeadline(timeoutMs: number, outer: AbortSignal): Deadline {
+/** Aborts with reason `timeout` when the job has run too long, or with the outer signal's reason. */
+export function startJobDeadline({ ms, note }: PlannedTimeout, outer: AbortSignal): Deadline {
   const overrun = () => {
-    const text = `the job exceeded the maximum execution time of ${formatDuration(timeoutMs)}`;
+    const whose = note === null ? "" : ", the executor's maximum";
+    const text = `the job exceeded the maximum execution time of ${formatDuration(ms)}${whose}`;
     return new AirlockError(text, { code: "timeout", reason: "timeout" });
   };
-  return startDeadline(timeoutMs, overrun, outer);
+  return startDeadline(ms, overrun, outer);
 }

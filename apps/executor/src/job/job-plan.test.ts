@@ -36,7 +36,7 @@ const withExtension = (more: object) => {
 describe("a job's plan", () => {
   it("gives a foreign job the executor's limits, the public internet and the protocol's shell", () => {
     expect(plan(foreignJob(1, ["true"]))).toMatchObject({
-      timeoutMs: 60_000,
+      timeout: { ms: 60_000, note: null },
       limits: { cpus: 2, memoryBytes: 1e9, pids: 100, diskBytes: 2e9 },
       egress: { policy: { kind: "public" }, note: null },
       shell: "protocol",
@@ -55,13 +55,22 @@ describe("a job's plan", () => {
   it("takes what the job asks for as far as it is allowed", () => {
     const resources = { cpus: 0.5, memory: "512Mi", disk: "1G", pids: 10 };
     expect(plan(withExtension({ resources, timeoutMs: 1000, egress: { allow: ["example.com:443"] } }))).toMatchObject({
-      timeoutMs: 1000,
+      timeout: { ms: 1000 },
       limits: { cpus: 0.5, memoryBytes: 512 * 1024 * 1024, pids: 10, diskBytes: 1e9 },
       egress: { policy: { kind: "allow", rules: [{ kind: "name", name: "example.com", port: 443 }] } },
     });
     for (const tooMuch of [{ cpus: 5 }, { memory: "2G" }, { pids: 101 }, { disk: "3G" }]) {
       expect(() => plan(withExtension({ resources: tooMuch }))).toThrow(expect.objectContaining({ reason: "policy" }));
     }
+  });
+
+  it("says that a timeout above the executor's maximum is cut, and nothing of one that is not", () => {
+    expect(plan(withExtension({ timeoutMs: 48 * 3_600_000 })).timeout).toEqual({
+      ms: 60_000,
+      note: "timeout: 1m 0s, the longest that this executor lets a job run; the job asks for 2d 0h 0m",
+    });
+    expect(plan(withExtension({ timeoutMs: 60_000 })).timeout).toEqual({ ms: 60_000, note: null });
+    expect(plan(withExtension({ timeoutMs: null })).timeout).toEqual({ ms: 60_000, note: null });
   });
 
   it("refuses a working directory outside the workspace", () => {

@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import type { Resources, SecretFile } from "@airlock/api";
-import { AirlockError, formatBytes, parseBytes } from "@airlock/job";
+import { AirlockError, formatBytes, formatDuration, parseBytes } from "@airlock/job";
 import type { SandboxLimits } from "@airlock/runtime";
 import type { JobOptions } from "../config/options.ts";
 import { type CheckoutRequest, checkoutRequest } from "../workspace/checkout/checkout-request.ts";
@@ -21,9 +21,16 @@ export interface PlannedStep {
   readonly secretFiles: readonly SecretFile[];
 }
 
+/** How long the whole job may run. */
+export interface PlannedTimeout {
+  readonly ms: number;
+  /** One line for the job's log where the executor's maximum cuts what the job asks for. */
+  readonly note: string | null;
+}
+
 /** What the executor runs: the job's wishes, checked against what its administrator allows. */
 export interface JobPlan {
-  readonly timeoutMs: number;
+  readonly timeout: PlannedTimeout;
   readonly limits: SandboxLimits;
   readonly egress: PlannedEgress;
   /** `null`: the job has no repository. */
@@ -45,7 +52,7 @@ export function planJob(input: JobInput, options: JobOptions, enforcement: Egres
   }
   const checkout = input.checkout && checkoutRequest(input.checkout);
   return {
-    timeoutMs: Math.min(input.timeoutMs ?? Number.POSITIVE_INFINITY, options.maximumRuntimeMs),
+    timeout: planTimeout(input.timeoutMs, options.maximumRuntimeMs),
     limits: limitsOf(input.resources, options),
     egress: planEgress(input.egress, options.egress, enforcement),
     checkout,
@@ -59,6 +66,16 @@ export function planJob(input: JobInput, options: JobOptions, enforcement: Egres
       env: { ...gitEnvironment(checkout), ...env },
       secretFiles,
     })),
+  };
+}
+
+function planTimeout(wantedMs: number | null, maximumMs: number): PlannedTimeout {
+  if (wantedMs === null || wantedMs <= maximumMs) return { ms: wantedMs ?? maximumMs, note: null };
+  const longest = formatDuration(maximumMs);
+  const asked = formatDuration(wantedMs);
+  return {
+    ms: maximumMs,
+    note: `timeout: ${longest}, the longest that this executor lets a job run; the job asks for ${asked}`,
   };
 }
 

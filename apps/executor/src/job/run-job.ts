@@ -71,7 +71,7 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
     let signal = outer;
     try {
       const plan = planJob(input, options, dependencies.enforcement);
-      using deadline = startJobDeadline(plan.timeoutMs, outer);
+      using deadline = startJobDeadline(plan.timeout, outer);
       signal = deadline.signal;
       const ledger = new StepLedger(plan.steps.map((step) => step.name));
       const context = { ...run, plan, directory, log, ledger, signal, sandboxes };
@@ -106,6 +106,7 @@ interface RunContext extends JobDependencies {
 /** Makes the sandbox with the job's workspace, runs the steps in it, and keeps what the job is to leave behind. */
 async function runInSandbox(context: RunContext): Promise<JobOutcome> {
   const { plan, instance, directory, log, ledger, sandboxes, signal } = context;
+  sayPlan("setup.timeout", plan.timeout.note, log);
   const { checkout: request } = plan;
   const checkout = request
     ? await directory.checkOut(
@@ -138,13 +139,17 @@ async function runInSandbox(context: RunContext): Promise<JobOutcome> {
   return (await hasStopped(sandbox, context.logger)) ? await withResults(outcome, sandbox, checkout, context) : outcome;
 }
 
+/** Says where a job gets less than it asks for. */
+function sayPlan(key: string, note: string | null, log: JobLog): void {
+  if (note === null) return;
+  const entry = log.open(key);
+  entry.note(note);
+  entry.close(0);
+}
+
 async function openSandbox(checkout: Checkout | null, egressNotes: EgressNotes, context: RunContext) {
   const { input, plan, instance, runtime, log, owner, activeSandboxes, options, signal } = context;
-  if (plan.egress.note !== null) {
-    const entry = log.open("setup.network");
-    entry.note(plan.egress.note);
-    entry.close(0);
-  }
+  sayPlan("setup.network", plan.egress.note, log);
   const id = `${input.name}-${randomBytes(4).toString("hex")}`;
   const entry = log.open("setup.fs.extras");
   activeSandboxes.add(id);
