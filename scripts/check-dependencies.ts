@@ -13,7 +13,7 @@ const packages: readonly PackageRules[] = [
   { source: "packages/process/src", mayImport: ["async", "job"] },
   { source: "packages/runtime/src", mayImport: ["job", "async", "process"] },
   { source: "packages/terminal-text/src", mayImport: [] },
-  { source: "packages/test-kit/src", mayImport: ["job", "runtime"] },
+  { source: "packages/test-kit/src", mayImport: ["async", "job", "runtime"] },
   { source: "apps/instance/src", mayImport: ["async", "job", "api", "git", "process"] },
   { source: "apps/executor/src", mayImport: ["async", "job", "api", "git", "process", "runtime", "terminal-text"] },
   { source: "apps/cli/src", mayImport: ["job", "api", "terminal-text"] },

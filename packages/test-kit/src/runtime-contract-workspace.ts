@@ -8,8 +8,16 @@ import type { Workplace, WorkplaceOptions } from "./workplace.ts";
 const never = new AbortController().signal;
 const file = (path: string, content: string) => ({ path, content: Buffer.from(content), modifiedAt: undefined });
 
-/** What every runtime owes its callers about the workspace, whatever medium it is on. Part of `describeRuntime`. */
-export function describeWorkspace(open: (options?: Partial<WorkplaceOptions>) => Promise<Workplace>): void {
+/**
+ * What every runtime owes its callers about the workspace, whatever medium it is on. Part of `describeRuntime`.
+ * @param options.keepsPipes `false` where named pipes are the business of a kernel in user space and not in the workspace.
+ */
+export function describeWorkspace(
+  open: (options?: Partial<WorkplaceOptions>) => Promise<Workplace>,
+  { keepsPipes }: { readonly keepsPipes: boolean },
+): void {
+  const pipe = keepsPipes ? ["pipe"] : [];
+  const mkfifo = keepsPipes ? "mkfifo pipe" : "true";
   const seen = async (place: Workplace, path = "") => {
     const found: Record<string, string> = {};
     const options = { start: true, advance: () => true, maximumEntries: 1000, maximumDepth: 20, signal: never };
@@ -77,16 +85,18 @@ export function describeWorkspace(open: (options?: Partial<WorkplaceOptions>) =>
       const outside = join(directory.path, "outside");
       await mkdir(outside);
       await using place = await open();
-      await place.run(`ln -s '${outside}' dir; ln -s '${outside}/new' link; mkfifo pipe; mkdir taken; ln -s ../.. up`);
+      await place.run(`ln -s '${outside}' dir; ln -s '${outside}/new' link; ${mkfifo}; mkdir taken; ln -s ../.. up`);
 
-      for (const path of ["dir/x", "link", "pipe", "taken", "up/x", "../x", "/etc/x", "", "a/../../x", "nul\0"]) {
+      for (const path of ["dir/x", "link", ...pipe, "taken", "up/x", "../x", "/etc/x", "", "a/../../x", "nul\0"]) {
         const putting = place.sandbox.putFiles([file(path, "evil")], { signal: never });
         await expect(putting, path).rejects.toMatchObject({ reason: "checkout-invalid" });
       }
       await place.put("new/file", "fine\n");
 
       expect(await readdir(outside)).toEqual([]);
-      expect((await place.run("cat new/file; ls")).stdout).toBe("fine\ndir\nlink\nnew\npipe\ntaken\nup\n");
+      expect((await place.run("cat new/file; ls")).stdout).toBe(
+        `fine\n${["dir", "link", "new", ...pipe, "taken", "up"].join("\n")}\n`,
+      );
     });
 
     it("gives single files back, and nothing that a link leads to", async () => {
@@ -119,7 +129,7 @@ export function describeWorkspace(open: (options?: Partial<WorkplaceOptions>) =>
     it("is walked in order, by what is wanted, without following links", async () => {
       await using place = await open();
       await place.run(
-        `mkdir -p b/c .git/x; echo 1 > b/c/1; echo 2 > b/2; echo secret > .git/x/y; ln -s /etc etc; ln -s b/c up; mkfifo pipe
+        `mkdir -p b/c .git/x; echo 1 > b/c/1; echo 2 > b/2; echo secret > .git/x/y; ln -s /etc etc; ln -s b/c up; ${mkfifo}
          printf no > "$(printf 'odd\\377name')"; chmod 755 b/2`,
       );
       const names: string[] = [];
@@ -140,7 +150,7 @@ export function describeWorkspace(open: (options?: Partial<WorkplaceOptions>) =>
         "3 b/c/1 file 644 1\n",
         "1 etc link /etc",
         "1 odd\xffname file 644 no",
-        "1 pipe other",
+        ...pipe.map((name) => `1 ${name} other`),
         "1 up link b/c",
       ]);
       expect(await seen(place, "b/c")).toEqual({ "1": "file 644 1\n" });

@@ -571,7 +571,7 @@ export function describeRuntime(
     });
 
     describeEnvironment(open);
-    describeWorkspace(open);
+    describeWorkspace(open, { keepsPipes: sharesKernel });
 
     // Otherwise the host does not see the steps' processes.
     if (sharesKernel) {

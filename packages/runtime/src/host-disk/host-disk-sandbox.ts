@@ -1,9 +1,8 @@
 import { onAbort } from "@airlock/async";
-import { AirlockError } from "@airlock/job";
 import {
   type Abortable,
-  runtimeFailed,
   type Sandbox,
+  SandboxCalls,
   type SandboxStep,
   type StepOptions,
   type StepStatus,
@@ -25,16 +24,12 @@ export interface StepRunner {
   end(): Promise<void>;
 }
 
-type Phase = "running" | "stopped" | "disposed";
-
 /** A sandbox whose workspace lies on this host's disk and is mounted into it. */
 export class HostDiskSandbox implements Sandbox {
   readonly id: string;
   readonly #workspace: HostWorkspace;
   readonly #runner: StepRunner;
-  #phase: Phase = "running";
-  /** What the workspace is used by right now. */
-  #use: string | null = null;
+  readonly #calls = new SandboxCalls();
   #stopping: Promise<void> | undefined;
   #disposing: Promise<void> | undefined;
 
@@ -49,56 +44,54 @@ export class HostDiskSandbox implements Sandbox {
   }
 
   async prepareImage(image: string, options: Parameters<Sandbox["prepareImage"]>[1]): Promise<void> {
-    this.#require("prepareImage", ["running"]);
+    this.#calls.require("prepareImage", ["running"]);
     await this.#runner.prepareImage(image, options);
   }
 
   async runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus> {
     options.signal.throwIfAborted();
-    return await this.#using("runStep", ["running"], async () => {
-      using _ = this.#workspace.placeReadOnlyFiles(step.files);
-      using watch = this.#workspace.disk?.watch();
-      const status = await this.#runner.runStep(step, options);
-      const problem = await watch?.problem();
-      if (problem === undefined) return status;
-      return { ...status, notes: [...(status.notes ?? []), problem], causes: [...(status.causes ?? []), problem] };
-    });
+    using _ = this.#calls.begin("runStep", ["running"]);
+    using _files = this.#workspace.placeReadOnlyFiles(step.files);
+    using watch = this.#workspace.disk?.watch();
+    const status = await this.#runner.runStep(step, options);
+    const problem = await watch?.problem();
+    if (problem === undefined) return status;
+    return { ...status, notes: [...(status.notes ?? []), problem], causes: [...(status.causes ?? []), problem] };
   }
 
   async putFiles(files: readonly WorkspaceFile[], { signal }: Abortable): Promise<void> {
-    await this.#using("putFiles", ["running"], () => this.#workspace.putFiles(files, signal));
+    using _ = this.#calls.begin("putFiles", ["running"]);
+    await this.#workspace.putFiles(files, signal);
   }
 
   async readFile(path: string, { maximumBytes, signal }: Abortable & { maximumBytes: number }): Promise<Buffer | null> {
     signal.throwIfAborted();
-    return await this.#using("readFile", ["running", "stopped"], () => this.#workspace.readFile(path, maximumBytes));
+    using _ = this.#calls.begin("readFile", ["running", "stopped"]);
+    return await this.#workspace.readFile(path, maximumBytes);
   }
 
   async removeFile(path: string, { signal }: Abortable): Promise<void> {
     signal.throwIfAborted();
-    await this.#using("removeFile", ["running"], () => this.#workspace.removeFile(path));
+    using _ = this.#calls.begin("removeFile", ["running"]);
+    await this.#workspace.removeFile(path);
   }
 
   async *walk<State>(path: string, options: WalkOptions<State>): AsyncGenerator<TreeEntry<State>> {
-    this.#begin("walk", ["running", "stopped"]);
-    try {
-      for await (const entry of this.#workspace.walk(path, options)) {
-        yield entry;
-        this.#require("walk", ["running", "stopped"]);
-      }
-    } finally {
-      this.#use = null;
+    using _ = this.#calls.begin("walk", ["running", "stopped"]);
+    for await (const entry of this.#workspace.walk(path, options)) {
+      yield entry;
+      this.#calls.require("walk", ["running", "stopped"]);
     }
   }
 
   async stop({ signal }: Abortable): Promise<void> {
-    if (this.#phase === "disposed") return;
-    this.#phase = "stopped";
+    if (this.#calls.isDisposed) return;
+    this.#calls.stop();
     await abandonable(this.#end(), signal);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#phase = "disposed";
+    this.#calls.dispose();
     // A disposal that failed can be tried again.
     this.#disposing ??= this.#dispose().catch((error: unknown) => {
       this.#disposing = undefined;
@@ -119,30 +112,6 @@ export class HostDiskSandbox implements Sandbox {
     });
     return this.#stopping;
   }
-
-  async #using<T>(call: string, phases: readonly Phase[], work: () => Promise<T>): Promise<T> {
-    this.#begin(call, phases);
-    try {
-      return await work();
-    } finally {
-      this.#use = null;
-    }
-  }
-
-  #begin(call: string, phases: readonly Phase[]): void {
-    this.#require(call, phases);
-    if (this.#use !== null) throw misused(`${call} was called while ${this.#use} is under way`);
-    this.#use = call;
-  }
-
-  #require(call: string, phases: readonly Phase[]): void {
-    if (this.#phase === "disposed") throw runtimeFailed("the sandbox is disposed");
-    if (!phases.includes(this.#phase)) throw misused(`${call} was called after the sandbox was stopped`);
-  }
-}
-
-function misused(what: string): AirlockError {
-  return new AirlockError(what, { code: "sandbox-misused", reason: "runtime" });
 }
 
 /** Waits for work that goes on when the signal ends the wait. */
