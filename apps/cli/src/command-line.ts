@@ -1,3 +1,4 @@
+import { hideUrlCredentials } from "@airlock/job";
 import { Command } from "commander";
 import { devCommand } from "./commands/dev.ts";
 import { executorCommand } from "./commands/executor.ts";
@@ -94,7 +95,7 @@ function configure(command: Command, context: CommandContext): void {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => context.stdout.write(text),
-      writeErr: (text) => context.stderr.write(text),
+      writeErr: (text) => context.stderr.write(hideUrlCredentials(text)),
       getOutHelpWidth: () => context.stdout.columns ?? 100,
       getErrHelpWidth: () => context.stderr.columns ?? 100,
     })

@@ -57,6 +57,23 @@ describe("the command line", () => {
   });
 
   it.each([
+    ["an option that there is not", ["job", "list", "--rep=http://ci:s3cret@h/x"]],
+    ["too many arguments", ["job", "list", "http://ci:s3cret@h/x"]],
+    ["an argument that is no number", ["job", "show", "http://ci:s3cret@h/x"]],
+    ["the wrong kind of repository", ["repo", "add", "ci:s3cret@h/x"]],
+    ["a refusal", ["repo", "add", "http://ci:s3cret@h/x", "--no-wait"]],
+  ])("shows no password of a URL with %s", async (_, args) => {
+    await using instance = await stubInstance({
+      "POST repositories": ({ body }, response) =>
+        refuse(response, 422, { code: "invalid", message: `no ${JSON.stringify(body)}`, hint: "http://a:s3cret@b" }),
+    });
+    const { code, stdout, stderr } = await airlock(args, { env: instance.env });
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("error");
+    expect(stdout + stderr).not.toContain("s3cret");
+  });
+
+  it.each([
     ["an unknown command", ["jobb"], "unknown command"],
     ["an unknown option", ["job", "list", "--stat"], "--state"],
     ["a missing argument", ["job", "show"], "ID"],

@@ -1,4 +1,4 @@
-import { AirlockError } from "@airlock/job";
+import { AirlockError, hideUrlCredentials } from "@airlock/job";
 import { plainText } from "@airlock/terminal-text";
 import { CommanderError } from "commander";
 import { commandLine } from "./command-line.ts";
@@ -16,7 +16,9 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
   } catch (error) {
     context.setExitCode(exitCodeOf(error, followsJob(args)));
     // Commander has written what it had to say.
-    if (!(error instanceof CommanderError)) context.stderr.write(describeError(error, painter(context.stderr)));
+    if (!(error instanceof CommanderError)) {
+      context.stderr.write(hideUrlCredentials(describeError(error, painter(context.stderr))));
+    }
   }
 }
 

@@ -13,6 +13,7 @@ export type { ErrorCodeEntry } from "./error-codes/error-code-entry.ts";
 export { type ErrorCode, errorCodeGroups, httpStatusOfCode, isErrorCode } from "./error-codes/error-codes.ts";
 export { AirlockError, type AirlockErrorOptions, errorMessage } from "./errors.ts";
 export { type FailureReason, failureReasons, isRetryable } from "./failure-reason.ts";
+export { hideAddressCredentials, hideUrlCredentials } from "./hide-url-credentials.ts";
 export {
   applyEvent,
   isFinished,

@@ -1,5 +1,6 @@
 import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { hideUrlCredentials } from "@airlock/job";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
 import { findConnection } from "./connection.ts";
@@ -79,5 +80,15 @@ describe("the connection", () => {
     await using directory = await temporaryDirectory();
     await chown(await writeConnection(path.join(directory.path, ".airlock"), content(1)), 12_345, 12_345);
     await expect(findConnection({}, directory.path)).rejects.toMatchObject({ code: "connection-not-private" });
+  });
+
+  it("is no URL with a password, which is not repeated", async () => {
+    for (const url of ["http://admin:s3cret@h/", "ftp://admin:s3cret@h/"]) {
+      const error = await findConnection({ AIRLOCK_URL: url, AIRLOCK_TOKEN: "t" }, "/").catch(
+        (caught: unknown) => caught,
+      );
+      expect(error).toMatchObject({ code: "connection-invalid" });
+      expect(hideUrlCredentials(String(error))).not.toContain("s3cret");
+    }
   });
 });

@@ -97,6 +97,12 @@ function parseInstanceUrl(text: string, where: string): URL {
       hint: "Write it as http://127.0.0.1:7080.",
     });
   }
+  if (url.username !== "" || url.password !== "") {
+    throw new AirlockError(`${where}: the URL of the instance must not contain a user or a password`, {
+      code: "connection-invalid",
+      hint: "Set AIRLOCK_TOKEN to the administrator's token instead.",
+    });
+  }
   if (!url.pathname.endsWith("/")) url.pathname += "/";
   url.search = "";
   url.hash = "";

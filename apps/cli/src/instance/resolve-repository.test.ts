@@ -61,6 +61,20 @@ describe("what stands for a repository", () => {
     },
   );
 
+  it("is added with the password of its URL, which is shown nowhere", async () => {
+    await using instance = await instanceWith([]);
+    const said: string[] = [];
+    const url = "http://ci:s3cret@x.example/app.git";
+    const options = { directory: "/", progress: (text: string) => said.push(text) };
+    expect(await resolveRepository(instance.client, url, options)).toBe("added");
+    expect(added(instance)).toEqual([{ url }]);
+    expect(said[0]).toBe("adding the repository http://***@x.example/app.git …");
+    await expect(resolveRepository(instance.client, "ci:s3cret@x.example/app.git", options)).rejects.toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining("s3cret") }),
+    );
+    expect(said.join()).not.toContain("s3cret");
+  });
+
   it("is a known URL, which is not added again", async () => {
     await using instance = await instanceWith([view("app", "https://x.example/app.git")]);
     const name = await resolveRepository(instance.client, "https://x.example/app.git", {

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type AddRepositoryRequest, RepositoryList, RepositoryView } from "@airlock/api";
-import { AirlockError } from "@airlock/job";
+import { AirlockError, hideAddressCredentials } from "@airlock/job";
 import type { InstanceClient } from "./instance-client.ts";
 
 export interface ResolveOptions {
@@ -30,7 +30,7 @@ export async function resolveRepository(
   if (url === undefined) {
     const known = repositories.slice(0, 8).map(({ name }) => name);
     throw new AirlockError(
-      `"${text}" is no repository that the instance knows, no URL, and no git repository on this machine`,
+      `"${hideAddressCredentials(text)}" is no repository that the instance knows, no URL, and no git repository on this machine`,
       {
         code: "unknown-repository",
         hint:
@@ -51,7 +51,7 @@ export async function addRepository(
   request: AddRepositoryRequest,
   options: ResolveOptions,
 ): Promise<RepositoryView> {
-  options.progress(`adding the repository ${request.url} …`);
+  options.progress(`adding the repository ${hideAddressCredentials(request.url)} …`);
   const added = await client.json(RepositoryView, "repositories", {
     method: "POST",
     body: request,
@@ -66,7 +66,7 @@ export async function repositoryUrl(text: string, directory: string): Promise<st
   const absolute = path.resolve(directory, text);
   const root = await findRepositoryRoot(absolute);
   if (root !== undefined) return root;
-  throw new AirlockError(`${absolute} is no git repository, and "${text}" no URL`, {
+  throw new AirlockError(`"${hideAddressCredentials(text)}" is neither a URL nor a path in a git repository`, {
     code: "unknown-repository",
     hint: "Give a URL such as https://git.example.com/team/app.git, or a path in a git checkout.",
   });

@@ -1,3 +1,4 @@
+import { hideUrlCredentials } from "@airlock/job";
 import { replaceUnprintable } from "@airlock/terminal-text";
 import type { Span } from "./yaml-source.ts";
 
@@ -6,7 +7,7 @@ const widest = 110;
 
 /** The lines around a place with a mark below it, as compilers show them. */
 export function codeFrame(text: string, span: Span): string {
-  const lines = text.split(/\r?\n/);
+  const lines = text.split(/\r?\n/).map((line) => hideUrlCredentials(line, (hidden) => "*".repeat(hidden.length)));
   const first = Math.max(1, span.line - contextLines);
   const numberWidth = String(span.line).length;
   const frame: string[] = [];

@@ -69,6 +69,13 @@ job.yaml:3:5: steps[0]: unknown field "imagee"; did you mean "image"?
     );
   });
 
+  it("is shown without credentials in URLs, its columns unchanged", () => {
+    const text = 'repository: "https://ci:s3cret@git.example.com/app.git", x\nsteps: []\n';
+    const shown = complaint(text);
+    expect(shown).toContain("https://*********@git.example.com/app.git");
+    expect(shown).not.toContain("s3cret");
+  });
+
   const cases: readonly (readonly [string, string, readonly string[]])[] = [
     [
       "an unknown field at the top",

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { maxNoteBytesPerAttempt, maxNoteLength, maxNotesPerAttempt } from "@airlock/api";
-import { formatBytes } from "@airlock/job";
+import { formatBytes, hideUrlCredentials } from "@airlock/job";
 import { replaceUnprintable } from "@airlock/terminal-text";
 import { LogRate } from "./log-rate.ts";
 import type { LogDelivery, LogSink, OutputStream } from "./log-sink.ts";
@@ -142,8 +142,8 @@ export class JobLog {
   }
 }
 
-/** Text that is whole, such as a command's argument or an error's message. */
+/** Text that is whole, such as a command's argument or an error's message: without secrets and without credentials in URLs. */
 export function redactText(secrets: SecretMatcher, text: string): string {
   const redactor = new StreamRedactor(secrets);
-  return Buffer.concat([...redactor.write(Buffer.from(text)), ...redactor.end()]).toString();
+  return hideUrlCredentials(Buffer.concat([...redactor.write(Buffer.from(text)), ...redactor.end()]).toString());
 }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { isObjectId, type ObjectFormat, objectFormatOf } from "@airlock/git";
-import { AirlockError, errorMessage, formatBytes } from "@airlock/job";
+import { AirlockError, errorMessage, formatBytes, hideUrlCredentials } from "@airlock/job";
 import { type GitEnvironment, GitError, type GitLimits, runGit } from "./git.ts";
 import { exceededBy, fetchMemoryBytes, type MirrorLimits, tooLarge, usedBytes, watchMirror } from "./mirror-limits.ts";
 import type { RepositorySource } from "./repository-url.ts";
@@ -328,7 +328,7 @@ async function removeHalfFetched(directory: string): Promise<number> {
 function unavailable(source: RepositorySource, cause: unknown): AirlockError {
   const text = cause instanceof GitError ? cause.stderr : errorMessage(cause);
   // git repeats the URL it was given.
-  const shown = text.replaceAll(source.url, source.displayUrl).replaceAll(/\/\/[^/@\s]+@/g, "//");
+  const shown = hideUrlCredentials(text.replaceAll(source.url, source.displayUrl));
   const line = shown
     .split("\n")
     .map((candidate) => candidate.replace(/^(?:fatal|error|remote): /, "").trim())

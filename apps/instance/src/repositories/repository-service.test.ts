@@ -87,6 +87,23 @@ describeWithEngines(["postgres"], "the repository service", () => {
     }
   });
 
+  it("finds a name for a path whose last part is the name of another repository", async () => {
+    const paths = ["one/app", "two/app", "three/two/app"].map((name) => path.join(directory.path, name));
+    for (const at of paths) await makeRepository(at, [{ message: "One", files: file("1") }]);
+    const names: string[] = [];
+    for (const url of paths) names.push((await service.add({ url })).name);
+    expect(names).toEqual(["app", "two/app", "three/two/app"]);
+    // Each is known by its path from now on.
+    expect((await service.add({ url: paths[1] ?? "" })).name).toBe("two/app");
+    await expect(service.add({ name: "app", url: newPath() })).rejects.toMatchObject({
+      message: 'another repository is named "app"',
+      hint: expect.stringContaining("--name"),
+    });
+    await expect(service.add({ name: "other", url: paths[0] ?? "" })).rejects.toMatchObject({
+      message: `${paths[0]} is known already, as "app"`,
+    });
+  });
+
   it("sees a commit that was made a moment ago, on a branch and on HEAD", async () => {
     const source = newPath();
     const made = await makeRepository(source, [{ message: "One", files: file("1") }]);

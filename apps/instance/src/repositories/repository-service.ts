@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { RepositoryName, type RepositoryView } from "@airlock/api";
-import { AirlockError, errorMessage } from "@airlock/job";
+import { AirlockError, errorMessage, hideAddressCredentials } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
 import { requireRegisteredKey } from "../sealing/open-keyring.ts";
 import type { Sealer } from "../sealing/sealer.ts";
@@ -90,14 +90,16 @@ export class RepositoryService implements AsyncDisposable {
    */
   async add(request: { readonly name?: string | undefined; readonly url: string }): Promise<RepositoryView> {
     const source = this.#source(request.url);
-    const name = request.name ?? source.defaultName;
-    if (!RepositoryName.safeParse(name).success) {
+    const names = (request.name === undefined ? source.defaultNames : [request.name]).filter(
+      (name) => RepositoryName.safeParse(name).success,
+    );
+    if (names.length === 0) {
       throw new AirlockError(`no name can be made from ${source.displayUrl}`, {
         code: "invalid-repository-url",
-        hint: "Give a name of your own.",
+        hint: "Choose a name: `--name` on the command line.",
       });
     }
-    const existing = await this.#store(name, request.name, source);
+    const existing = await this.#store(names, request.name, source);
     const fetched = this.refresh(existing.name).catch((error: unknown) => {
       this.#options.onError(errorMessage(error));
     });
@@ -207,7 +209,11 @@ export class RepositoryService implements AsyncDisposable {
     return path.join(this.#options.directory, ".local-repositories.gitconfig");
   }
 
-  async #store(name: string, givenName: string | undefined, source: RepositorySource): Promise<{ name: string }> {
+  async #store(
+    names: readonly string[],
+    givenName: string | undefined,
+    source: RepositorySource,
+  ): Promise<{ name: string }> {
     const { db, sealer } = this.#options;
     return db.transaction().execute(async (transaction) => {
       // A URL has one name, which no constraint can say where parts of URLs are encrypted.
@@ -228,18 +234,25 @@ export class RepositoryService implements AsyncDisposable {
         }
         return same;
       }
-      const added =
-        known.length === 0 &&
-        (await transaction
+      const [other] = known;
+      if (other) {
+        throw new AirlockError(`${source.displayUrl} is known already, as "${other.name}"`, {
+          code: "repository-exists",
+          hint: `Use that name, or remove it with DELETE /api/v1/repositories/${encodeURIComponent(other.name)} first.`,
+        });
+      }
+      for (const name of names) {
+        const added = await transaction
           .insertInto("repositories")
           .values({ name, ...sealedAddress(sealer, name, source) })
           .onConflict((conflict) => conflict.doNothing())
           .returning("name")
-          .executeTakeFirst());
-      if (added) return added;
-      throw new AirlockError(`another repository is named "${name}", or this URL has another name`, {
+          .executeTakeFirst();
+        if (added) return added;
+      }
+      throw new AirlockError(`another repository is named "${names.at(-1)}"`, {
         code: "repository-exists",
-        hint: "List the repositories with GET /api/v1/repositories; choose another name, or delete the other one first.",
+        hint: "Choose another name: `airlock repo add URL --name NAME`, or the name in the form of the web UI.",
       });
     });
   }
@@ -249,8 +262,8 @@ export class RepositoryService implements AsyncDisposable {
     return this.#source(sealed_url ? this.#options.sealer.open(repositoryContext(name), sealed_url) : url);
   }
 
-  /** Names are no URLs: they stay as they are. */
-  #normalized(nameOrUrl: string): string {
+  /** A URL as the instance keeps and shows it, without credentials. Any other text stays as it is. */
+  withoutCredentials(nameOrUrl: string): string {
     try {
       return this.#source(nameOrUrl).displayUrl;
     } catch (error) {
@@ -339,7 +352,9 @@ export class RepositoryService implements AsyncDisposable {
     const row = await this.#options.db
       .selectFrom("repositories")
       .selectAll()
-      .where((where) => where.or([where("name", "=", nameOrUrl), where("url", "=", this.#normalized(nameOrUrl))]))
+      .where((where) =>
+        where.or([where("name", "=", nameOrUrl), where("url", "=", this.withoutCredentials(nameOrUrl))]),
+      )
       .orderBy("name")
       .executeTakeFirst();
     if (!row) throw unknownRepository(nameOrUrl);
@@ -371,14 +386,10 @@ export class RepositoryService implements AsyncDisposable {
 }
 
 function unknownRepository(name: string): AirlockError {
-  return new AirlockError(`there is no repository "${displayable(name)}"`, {
+  // Somebody may have given a URL with credentials in place of a name.
+  return new AirlockError(`there is no repository "${hideAddressCredentials(name)}"`, {
     code: "unknown-repository",
     hint: "Add it with `airlock repo add URL`, or list what there is with `airlock repo list`.",
     reason: "checkout-invalid",
   });
-}
-
-/** Somebody may have given a URL with credentials in place of a name. */
-function displayable(name: string): string {
-  return name.replaceAll(/\/\/[^/@\s]+@/g, "//");
 }

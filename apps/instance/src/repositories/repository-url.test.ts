@@ -6,14 +6,17 @@ const parse = (url: string, allowLocal = false) => parseRepositoryUrl(url, { all
 describe("parseRepositoryUrl", () => {
   it.each([
     ["https://github.com/owner/name.git", "github.com/owner/name", "https", "https://github.com/owner/name.git"],
-    ["https://u:p@host.example:8443/a/b", "host.example/a/b", "https", "https://host.example:8443/a/b"],
+    ["https://u:p@host.example:8443/a/b", "host.example-8443/a/b", "https", "https://host.example:8443/a/b"],
     ["https://token@host.example/a?x=token", "host.example/a", "https", "https://host.example/a"],
     ["http://host.example/a.git", "host.example/a", "http", "http://host.example/a.git"],
     ["ssh://git@host.example/a/b.git", "host.example/a/b", "ssh", "ssh://git@host.example/a/b.git"],
     ["git@host.example:a/b.git", "host.example/a/b", "ssh", "git@host.example:a/b.git"],
+    ["ssh://git@host.example:22/a", "host.example/a", "ssh", "ssh://git@host.example:22/a"],
+    ["ssh://git@host.example:2222/a", "host.example-2222/a", "ssh", "ssh://git@host.example:2222/a"],
+    ["http://[2001:db8::1]:7999/a.git", "2001-db8--1--7999/a", "http", "http://[2001:db8::1]:7999/a.git"],
     ["git://host.example/a", "host.example/a", "git", "git://host.example/a"],
-  ])("understands %s", (url, defaultName, allowedProtocols, displayUrl) => {
-    expect(parse(url)).toMatchObject({ url, defaultName, allowedProtocols, displayUrl, kind: "remote" });
+  ])("understands %s", (url, name, allowedProtocols, displayUrl) => {
+    expect(parse(url)).toMatchObject({ url, defaultNames: [name], allowedProtocols, displayUrl, kind: "remote" });
   });
 
   it("gives git the URL as it was understood here, not as it was written", () => {
@@ -27,16 +30,23 @@ describe("parseRepositoryUrl", () => {
   });
 
   it.each([
-    ["/srv/git/app.git", "app"],
-    ["/home/me/checkout/", "checkout"],
-    ["/home/me/checkout/.git", "checkout"],
-    ["file:///srv/my%20app", "my-app"],
-    ["/srv/.hidden", "hidden"],
-    ["/", "repository"],
-  ])("names the local path %s", (url, defaultName) => {
-    expect(parse(url, true)).toMatchObject({ kind: "local", defaultName, allowedProtocols: "file" });
+    ["/srv/git/app.git", ["app", "git/app", "srv/git/app"]],
+    ["/home/me/checkout/", ["checkout", "me/checkout", "home/me/checkout"]],
+    ["/home/me/checkout/.git", ["checkout", "me/checkout", "home/me/checkout"]],
+    ["file:///srv/my%20app", ["my-app", "srv/my-app"]],
+    ["/srv/.hidden", ["hidden", "srv/hidden"]],
+    ["/", ["repository"]],
+  ])("names the local path %s", (url, defaultNames) => {
+    expect(parse(url, true)).toMatchObject({ kind: "local", defaultNames, allowedProtocols: "file" });
     expect(() => parse(url)).toThrow(/local paths/);
   });
+
+  it.each(["s3cret:x-oauth@host.example/a", "ci:s3cret@host.example/a.git", "https://ci:s3/cret@host.example/a"])(
+    "repeats nothing of %s, which may be a secret",
+    (url) => {
+      expect(() => parse(url)).toThrow(expect.objectContaining({ message: expect.not.stringContaining("s3cret") }));
+    },
+  );
 
   it.each([
     "ext::sh -c id",

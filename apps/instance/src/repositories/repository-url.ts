@@ -10,8 +10,8 @@ export interface RepositorySource {
   /** Value of GIT_ALLOW_PROTOCOL: git speaks nothing else, whatever redirects or configuration say. */
   readonly allowedProtocols: string;
   readonly hasCredentials: boolean;
-  /** Name to use when none is given. */
-  readonly defaultName: string;
+  /** Names to use when none is given, the best one first. */
+  readonly defaultNames: readonly [string, ...string[]];
 }
 
 const allowedProtocols: Readonly<Record<string, string>> = {
@@ -31,16 +31,17 @@ export function parseRepositoryUrl(text: string, options: { readonly allowLocal:
   if (text.startsWith("/")) return local(text, options.allowLocal);
   const scp = /^(?:([A-Za-z0-9._][A-Za-z0-9._-]*)@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!\/\/)([^:]+)$/.exec(text);
   if (scp) {
-    const [, , host = "", path = ""] = scp;
+    const [, user, host = "", path = ""] = scp;
+    // A user and a password would be taken for a host and a path, and shown.
+    if (user === undefined && path.includes("@")) throw invalid("it looks like a user and a password without a scheme");
     if (path.startsWith("-")) throw invalid("its path begins with a dash");
-    const defaultName = nameFrom(`${host}/${path}`);
     return {
       url: text,
       displayUrl: text,
       kind: "remote",
       allowedProtocols: "ssh",
       hasCredentials: false,
-      defaultName,
+      defaultNames: [nameFrom(`${host}/${path}`)],
     };
   }
   if (!URL.canParse(text)) throw invalid("it is neither a URL nor an absolute path");
@@ -50,6 +51,8 @@ export function parseRepositoryUrl(text: string, options: { readonly allowLocal:
     return local(decode(url.pathname), options.allowLocal);
   }
   const protocols = allowedProtocols[url.protocol];
+  // Without its scheme, what seems to be the scheme may be a user or a token.
+  if (!protocols && text.includes("@")) throw invalid("it begins with none of https://, http://, ssh:// and git://");
   if (!protocols) throw invalid(`"${url.protocol.slice(0, -1)}" is not https, http, ssh or git`);
   if (!url.hostname || url.hostname.startsWith("-")) throw invalid("it names no host");
   if (decode(url.username).startsWith("-")) throw invalid("its user begins with a dash");
@@ -63,7 +66,8 @@ export function parseRepositoryUrl(text: string, options: { readonly allowLocal:
     kind: "remote",
     allowedProtocols: protocols,
     hasCredentials,
-    defaultName: nameFrom(`${url.hostname}${url.pathname}`),
+    // Two servers of one host are not the same.
+    defaultNames: [nameFrom(`${url.hostname}${portOf(url)}${url.pathname}`)],
   };
 }
 
@@ -89,13 +93,26 @@ function local(path: string, allowed: boolean): RepositorySource {
     kind: "local",
     allowedProtocols: "file",
     hasCredentials: false,
-    defaultName: nameFrom(
-      path
-        .replace(/\/+$/, "")
-        .replace(/\/\.git$/, "")
-        .replace(/^.*\//, ""),
-    ),
+    defaultNames: namesOfPath(path),
   };
+}
+
+/** The last part of a path, and with more of it where that is taken: `app`, `work/app`, `me/work/app`, … */
+function namesOfPath(path: string): [string, ...string[]] {
+  const parts = path
+    .replace(/\/+$/, "")
+    .replace(/\/\.git$/, "")
+    .split("/")
+    .filter((part) => part !== "");
+  const names = parts.map((_, index) => nameFrom(parts.slice(-index - 1).join("/")));
+  const [first = "repository", ...others] = new Set(names);
+  return [first, ...others];
+}
+
+/** `-8443`, or nothing for a protocol's own port. */
+function portOf({ protocol, port }: URL): string {
+  const usual = { "ssh:": "22", "git:": "9418" }[protocol];
+  return port === "" || port === usual ? "" : `-${port}`;
 }
 
 function withoutCredentials(url: URL): string {

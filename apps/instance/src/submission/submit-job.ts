@@ -18,10 +18,15 @@ export interface SubmitContext {
  */
 export async function submitJob(
   context: SubmitContext,
-  spec: JobSpec,
+  submitted: JobSpec,
   idempotencyKey: string | null,
 ): Promise<EnqueuedJob> {
   const { db, notifications, repositories } = context;
+  // The specification is stored as it is: a URL may hold a password.
+  const spec =
+    submitted.repository === undefined
+      ? submitted
+      : { ...submitted, repository: repositories.withoutCredentials(submitted.repository) };
   if (idempotencyKey !== null) {
     // Before anything that may fail by now: the job is there.
     const existing = await findJobByKey(db, idempotencyKey, spec);

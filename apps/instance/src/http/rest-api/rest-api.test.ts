@@ -217,19 +217,19 @@ describeWithEngines(["postgres"], "the REST API", () => {
       const url = "http://user:hunter2-secret@127.0.0.1:9/team/x.git";
       const added = await (await target.rest("POST", "/repositories", { url })).text();
       expect(JSON.parse(added)).toMatchObject({
-        name: "127.0.0.1/team/x",
+        name: "127.0.0.1-9/team/x",
         url: "http://127.0.0.1:9/team/x.git",
         state: "failed",
         error: expect.stringContaining("cannot fetch http://127.0.0.1:9/team/x.git"),
       });
       const list = await (await target.rest("GET", "/repositories")).text();
-      const refresh = await target.rest("POST", "/repositories/127.0.0.1%2Fteam%2Fx/refresh");
+      const refresh = await target.rest("POST", "/repositories/127.0.0.1-9%2Fteam%2Fx/refresh");
       expect(refresh.status).toBe(502);
       const submit = await target.rest("POST", "/jobs", { repository: url, steps: [step] });
       for (const text of [added, list, await refresh.text(), await submit.text()])
         expect(text).not.toContain("hunter2");
-      expect((await target.rest("DELETE", "/repositories/127.0.0.1%2Fteam%2Fx")).status).toBe(204);
-      expect((await target.rest("GET", "/repositories/127.0.0.1%2Fteam%2Fx")).status).toBe(404);
+      expect((await target.rest("DELETE", "/repositories/127.0.0.1-9%2Fteam%2Fx")).status).toBe(204);
+      expect((await target.rest("GET", "/repositories/127.0.0.1-9%2Fteam%2Fx")).status).toBe(404);
     });
 
     it("take no local path unless that is allowed", async () => {
