@@ -75,19 +75,17 @@ async function runStep(
   context: StepsContext,
 ): Promise<{ readonly status: StepStatus; readonly denied: string | null }> {
   const { sandbox, log, ledger, egressNotes, signal } = context;
-  const path = `${index}.sh`;
-  const script = `/airlock/${path}`;
-  const entry = log.open(`step.docker.${step.name}`, ["/bin/sh", script]);
+  const { files, start, command } = stepScript(String(index), step.commands, context.shell);
+  const entry = log.open(`step.docker.${step.name}`, command);
   using denials = egressNotes.during(entry);
   ledger.start(index);
   try {
     const { key, image, workingDirectory } = step;
     const secrets = stepSecrets(step.secretFiles);
-    const content = stepScript(step.commands, context.shell);
     const env = { ...context.certificates, ...step.env, ...secrets.variables };
     const nextImage = context.steps[index + 1]?.image;
     const status = await sandbox.runStep(
-      { key, image, files: [{ path, content, executable: true }, ...secrets.files], script, workingDirectory, env },
+      { key, image, files: [...files, ...secrets.files], script: `/airlock/${start}`, workingDirectory, env },
       {
         signal,
         output: (stream, bytes) => entry.write(stream, bytes),

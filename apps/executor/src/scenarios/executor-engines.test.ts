@@ -55,6 +55,23 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(instance.output(2, "step.docker.second")).toContain("1 file changed");
   });
 
+  it("keeps the line numbers of scripts, and runs them by the interpreter of their first line", async () => {
+    await start();
+    const dockerSteps = [
+      step("awk", "#!/usr/bin/awk -f", 'BEGIN { print "awk", ENVIRON["HOME"] != "" }'),
+      step("bash", "#!/usr/bin/env bash", "echo $LINENO", "words=(one two)", "echo $words"),
+      step("sh", "echo one", "nosuchcommand", "echo two"),
+    ];
+    instance.enqueue(airlockJob(1, [], { dockerSteps }));
+    await instance.until(() => instance.bodies("markFailed").length > 0);
+
+    expect(instance.output(1, "step.docker.awk")).toMatch(/^awk [01]\n$/);
+    expect(instance.output(1, "step.docker.bash")).toBe("2\none\n");
+    const lines = instance.output(1, "step.docker.sh").split("\n");
+    expect(lines).toContain("one");
+    expect(lines).toContainEqual(expect.stringMatching(/2\.sh: (?:line )?2: .*nosuchcommand.*not found$/));
+  });
+
   it("lets a step see neither the job's token, nor the shared secret, nor the executor", async () => {
     const commit = (
       await makeRepository(join(dir, "served", "app"), [{ message: "one", files: [{ path: "a", content: "" }] }])
@@ -98,8 +115,8 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     await instance.until(() => instance.requests.some(({ path }) => path.includes("/mark")));
 
     expect(instance.bodies("markComplete")).toHaveLength(1);
-    for (const key of ["before", "after"])
-      expect(instance.output(1, `step.docker.${key}`)).toBe("0.sh\n1.sh\n2.sh\nover\n");
+    expect(instance.output(1, "step.docker.before")).toBe("0.sh\nover\n");
+    expect(instance.output(1, "step.docker.after")).toBe("2.sh\nover\n");
     const hash = createHash("sha256").update(value).digest("hex");
     expect(instance.output(1, "step.docker.use")).toBe(`${hash}  -\nHIDDENthere\n`);
   });

@@ -1,19 +1,80 @@
-/**
- * A step's script. `strict` ends at the first command that fails and prints nothing of its own. `protocol` is what
- * executors of the protocol do: bash where the image has it, every command traced on stderr, and the exit code of the
- * last command, whatever failed before.
- */
-export function stepScript(commands: readonly string[], shell: "strict" | "protocol"): string {
-  return `${shell === "strict" ? "set -e" : protocolPreamble}\n\n${commands.join("\n")}\n`;
+import { shellQuote } from "@airlock/job";
+import type { ReadOnlyFile } from "@airlock/runtime";
+
+/** A step's commands as files for `/airlock`. */
+export interface StepScript {
+  readonly files: readonly ReadOnlyFile[];
+  /** The one of `files` that `/bin/sh` runs. */
+  readonly start: string;
+  /** What runs, for people. */
+  readonly command: readonly string[];
 }
 
-// The marker argument tells the second run, under bash, from the first.
-const protocolPreamble = `if [ "$#" -eq 0 ]; then
-  __shell="$(command -p -v bash 2>/dev/null || true)"
-  if [ -z "$__shell" ] && [ -x /bin/bash ]; then __shell=/bin/bash; fi
-  if [ -n "$__shell" ]; then exec "$__shell" "$0" airlock; fi
-fi
-unset __shell
-[ "$1" = airlock ] && shift
-set +e
-set -x`;
+/**
+ * Makes a step's script. Line numbers in messages are those of the submitter's lines.
+ *
+ * `strict` ends at the first command that fails and prints nothing of its own. A first line `#!…` chooses the interpreter,
+ * as the kernel reads it; shells among them end at the first failing command, too.
+ *
+ * `protocol` is what executors of the protocol do: bash where the image has it, every command traced on stderr, and the
+ * exit code of the last command, whatever failed before. A first line `#!…` is a comment.
+ * @param name The files' names begin with it.
+ */
+export function stepScript(name: string, commands: readonly string[], shell: "strict" | "protocol"): StepScript {
+  const text = `${commands.join("\n")}\n`;
+  const start = `${name}.sh`;
+  const shown = ["/bin/sh", `/airlock/${start}`];
+  if (shell === "protocol") return launched(name, protocolLauncher(`${name}.script`), text, shown);
+  const interpreter = shebang(commands[0] ?? "");
+  if (!interpreter) return { files: [file(start, `set -e; ${text}`)], start, command: shown };
+  const launcher = strictLauncher(interpreter, `${name}.script`);
+  return launched(name, launcher, text, [...interpreter, `/airlock/${name}.script`]);
+}
+
+function launched(name: string, launcher: string, text: string, command: readonly string[]): StepScript {
+  const start = `${name}.sh`;
+  return { files: [file(start, launcher), file(`${name}.script`, text)], start, command };
+}
+
+function file(path: string, content: string): ReadOnlyFile {
+  return { path, content, executable: true };
+}
+
+/** The script beside the launcher, as the launcher finds it. */
+function beside(script: string): string {
+  return `"\${0%/*}/${script}"`;
+}
+
+/** Sets no variable: one that the step's environment has would reach the script with another value. */
+function protocolLauncher(script: string): string {
+  return `set -- "$(command -p -v bash 2>/dev/null || true)"
+if [ -z "$1" ] && [ -x /bin/bash ]; then set -- /bin/bash; fi
+exec "\${1:-/bin/sh}" -x ${beside(script)}
+`;
+}
+
+function strictLauncher(interpreter: readonly string[], script: string): string {
+  const [program = ""] = interpreter;
+  const missing = `the script's first line names ${program}, which the image does not have`;
+  return `[ -x ${shellQuote(program)} ] || { echo ${shellQuote(missing)} >&2; exit 127; }
+exec ${interpreter.map(shellQuote).join(" ")} ${beside(script)}
+`;
+}
+
+const shells = /^(?:a|ba|da|k|mk|z)?sh$/;
+
+/** The interpreter of a first line `#!…` with its arguments; `undefined` where there is none. */
+function shebang(line: string): readonly string[] | undefined {
+  // As the kernel has it: everything after the program is one argument.
+  const [, program, argument = ""] = /^#![ \t]*(\S+)[ \t]*(.*?)\s*$/.exec(line) ?? [];
+  if (program === undefined) return undefined;
+  const given = argument === "" ? [] : [argument];
+  const [named = ""] = baseName(program) === "env" ? argument.replace(/^-S\s*/, "").split(/\s+/) : [program];
+  if (!shells.test(baseName(named))) return [program, ...given];
+  // After `-` and `--` a shell takes no further options.
+  return /^--?$/.test(argument) ? [program, "-e", ...given] : [program, ...given, "-e"];
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
