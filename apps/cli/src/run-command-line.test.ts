@@ -196,6 +196,8 @@ describe("`job submit`", () => {
           "0.5",
           "--memory",
           "1Gi",
+          "--shm",
+          "256Mi",
         ],
         ...["--label", "zone=eu", "--priority", "-3", "--idempotency-key", "k1", "--", "sh", "-c", "echo it's; exit 3"],
       ],
@@ -217,7 +219,7 @@ describe("`job submit`", () => {
       ],
       egress: { allow: ["x.example:443", "10.0.0.0/8"] },
       timeout: "5m",
-      resources: { cpus: 0.5, memory: "1Gi" },
+      resources: { cpus: 0.5, memory: "1Gi", shm: "256Mi" },
       labels: { zone: "eu" },
       priority: -3,
     });

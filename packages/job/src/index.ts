@@ -14,6 +14,7 @@ export { type ErrorCode, errorCodeGroups, httpStatusOfCode, isErrorCode } from "
 export { AirlockError, type AirlockErrorOptions, errorMessage } from "./errors.ts";
 export { type FailureReason, failureReasons, isRetryable } from "./failure-reason.ts";
 export { hideAddressCredentials, hideUrlCredentials } from "./hide-url-credentials.ts";
+export { leastResources } from "./least-resources.ts";
 export {
   applyEvent,
   isFinished,

@@ -17,6 +17,7 @@ export interface SpecFlags {
   readonly timeout?: string;
   readonly cpus?: string;
   readonly memory?: string;
+  readonly shm?: string;
   readonly label?: readonly string[];
   readonly priority?: string;
   readonly output?: readonly string[];
@@ -62,6 +63,7 @@ function withFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv)
   const resources = {
     ...(flags.cpus === undefined ? {} : { cpus: parseNumber("--cpus", flags.cpus) }),
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
+    ...(flags.shm === undefined ? {} : { shm: flags.shm }),
   };
   const checkout = {
     ...(flags.depth === undefined ? {} : { depth: parseDepth(flags.depth) }),

@@ -93,6 +93,7 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
       machineCpus: cores,
       maximumMemoryBytes: e.EXECUTOR_JOB_MEMORY === 0 ? totalmem() : e.EXECUTOR_JOB_MEMORY,
       maximumPids: e.EXECUTOR_MAXIMUM_PIDS_PER_JOB,
+      defaultShmBytes: e.EXECUTOR_JOB_SHM,
       maximumDiskBytes: (e.EXECUTOR_JOB_DISK ?? e.EXECUTOR_FIRECRACKER_DISK_SPACE ?? defaultDiskBytes) || null,
       egress: {
         default: e.EXECUTOR_DEFAULT_EGRESS ?? null,

@@ -54,6 +54,8 @@ export interface JobOptions {
   readonly machineCpus: number;
   readonly maximumMemoryBytes: number;
   readonly maximumPids: number;
+  /** Size of `/dev/shm` for jobs that ask for none. */
+  readonly defaultShmBytes: number;
   /** Of workspace and what steps write elsewhere, together; what a job gets that asks for nothing. `null`: no limit. */
   readonly maximumDiskBytes: number | null;
   readonly egress: EgressOptions;

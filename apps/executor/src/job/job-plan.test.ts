@@ -11,6 +11,7 @@ const options = {
   machineCpus: 2,
   maximumMemoryBytes: 1e9,
   maximumPids: 100,
+  defaultShmBytes: 64e6,
   maximumDiskBytes: 2e9,
   egress: { default: null, unenforced: "refuse" as const, openable: [] },
   stepCertificateFile: null,
@@ -41,6 +42,17 @@ describe("a job's plan", () => {
       egress: { policy: { kind: "public" }, note: null },
       shell: "protocol",
     });
+  });
+
+  it("sizes /dev/shm as the job asks, else as the administrator says, and always within the job's memory", () => {
+    const shmOf = (resources: object) => plan(withExtension({ resources })).limits.shmBytes;
+    expect(shmOf({})).toBe(64e6);
+    expect(shmOf({ shm: "512Mi" })).toBe(512 * 1024 * 1024);
+    expect(shmOf({ memory: "32M" })).toBe(32e6);
+    expect(() => shmOf({ memory: "100M", shm: "200M" })).toThrow(
+      /190.7 MiB of shared memory, its memory limit is 95.4 MiB/,
+    );
+    expect(() => shmOf({ shm: "2G" })).toThrow(/shared memory/);
   });
 
   it("bounds no disk where the administrator says so", () => {

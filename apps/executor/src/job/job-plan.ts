@@ -79,7 +79,7 @@ function planTimeout(wantedMs: number | null, maximumMs: number): PlannedTimeout
   };
 }
 
-function limitsOf({ cpus, memory, pids, disk }: Resources, options: JobOptions): SandboxLimits {
+function limitsOf({ cpus, memory, pids, disk, shm }: Resources, options: JobOptions): SandboxLimits {
   const { maximumCpus, machineCpus, maximumMemoryBytes, maximumPids, maximumDiskBytes } = options;
   const memoryBytes = sizeOf(memory) ?? maximumMemoryBytes;
   const diskBytes = sizeOf(disk) ?? maximumDiskBytes;
@@ -103,11 +103,17 @@ function limitsOf({ cpus, memory, pids, disk }: Resources, options: JobOptions):
     const text = `the job asks for ${formatBytes(diskBytes)} of disk, this executor gives at most ${formatBytes(maximumDiskBytes)}`;
     throw refused(text, "See EXECUTOR_JOB_DISK.");
   }
+  const shmBytes = sizeOf(shm);
+  if (shmBytes !== undefined && shmBytes > memoryBytes) {
+    const text = `the job asks for ${formatBytes(shmBytes)} of shared memory, its memory limit is ${formatBytes(memoryBytes)}`;
+    throw refused(text, "Ask for more memory (resources.memory) or less shared memory (resources.shm).");
+  }
   return {
     // More than the machine has is no limit, and engines refuse it.
     cpus: Math.min(cpus ?? maximumCpus, machineCpus),
     memoryBytes,
     pids: pids ?? maximumPids,
+    shmBytes: Math.min(shmBytes ?? options.defaultShmBytes, memoryBytes),
     ...(diskBytes === null ? {} : { diskBytes }),
   };
 }

@@ -132,7 +132,7 @@ const spec = {
   queue: "empty",
   revision: "HEAD",
   steps: [{ key: "main", image: "alpine:3.20", run: "true", dir: "a/b", env: { A: "b", N: 3 }, secrets: [] }],
-  resources: { cpus: 1.5, memory: "512Mi", disk: 1024, pids: 100 },
+  resources: { cpus: 1.5, memory: "512Mi", disk: 1_000_000_000, pids: 100 },
   egress: { allow: ["example.com:443"] },
   timeout: "90s",
   outputs: ["out/**"],

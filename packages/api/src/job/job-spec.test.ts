@@ -76,6 +76,32 @@ describe("JobSpec", () => {
       { ...minimal, resources: { memory: "12Q" } },
       /^resources\.memory: not a size/,
     ],
+    [
+      "memory below what an engine takes",
+      { ...minimal, resources: { memory: "4Mi" } },
+      /^resources\.memory: must be at least 6 MiB/,
+    ],
+    [
+      "CPUs below what the kernel can measure",
+      { ...minimal, resources: { cpus: 0.001 } },
+      /^resources\.cpus: must be at least 0\.01/,
+    ],
+    [
+      "a disk too small for a file system",
+      { ...minimal, resources: { disk: "100Ki" } },
+      /^resources\.disk: must be at least 4 MiB/,
+    ],
+    [
+      "too few processes to start a step",
+      { ...minimal, resources: { pids: 1 } },
+      /^resources\.pids: must be at least 8/,
+    ],
+    ["no shared memory", { ...minimal, resources: { shm: 0 } }, /^resources\.shm: must be at least 4 KiB/],
+    [
+      "shared memory above the memory",
+      { ...minimal, resources: { memory: "1Gi", shm: "2Gi" } },
+      /^resources\.shm: must not be larger than resources\.memory/,
+    ],
     ["zero CPUs", { ...minimal, resources: { cpus: 0 } }, /^resources\.cpus/],
     ["a timeout of more than a year", { ...minimal, timeout: "366d" }, /^timeout: must be at most 365d/],
     ["a timeout of nothing", { ...minimal, timeout: "0s" }, /^timeout: not a duration/],

@@ -1,6 +1,7 @@
 import {
   environmentBytes,
   formatBytes,
+  leastResources,
   maximumDurationMs,
   maximumEnvironmentBytes,
   maximumVariableBytes,
@@ -40,8 +41,35 @@ export const Resources = z.strictObject({
   disk: ByteSize.optional(),
   /** Processes and threads at once. */
   pids: z.int().min(1).max(4_194_304).optional(),
+  /** Size of `/dev/shm`, whose content counts as memory. */
+  shm: ByteSize.optional(),
 });
 export type Resources = z.output<typeof Resources>;
+
+/** What a new job may ask for. Jobs that exist may have been submitted while less was allowed. */
+const RequestedResources = Resources.superRefine(({ cpus, memory, disk, pids, shm }, context) => {
+  const refuse = (name: keyof Resources, message: string) =>
+    context.addIssue({ code: "custom", path: [name], message });
+  if (cpus !== undefined && cpus < leastResources.cpus) refuse("cpus", `must be at least ${leastResources.cpus}`);
+  if (pids !== undefined && pids < leastResources.pids) refuse("pids", `must be at least ${leastResources.pids}`);
+  const sizes = [
+    ["memory", memory, leastResources.memoryBytes],
+    ["disk", disk, leastResources.diskBytes],
+    ["shm", shm, leastResources.shmBytes],
+  ] as const;
+  for (const [name, size, least] of sizes) {
+    if ((sizeInBytes(size) ?? least) < least) refuse(name, `must be at least ${formatBytes(least)}`);
+  }
+  const [shmBytes, memoryBytes] = [sizeInBytes(shm), sizeInBytes(memory)];
+  if (shmBytes !== undefined && memoryBytes !== undefined && shmBytes > memoryBytes) {
+    refuse("shm", "must not be larger than resources.memory, which it is a part of");
+  }
+});
+
+/** `undefined` for what is left out, or is not a size and refused as such. */
+function sizeInBytes(size: string | number | undefined): number | undefined {
+  return typeof size === "string" ? parseBytes(size) : size;
+}
 
 /** What a job's network may reach; an allow-list opens private addresses only where the executor's administrator lets it. */
 export const Egress = z.union(
@@ -188,7 +216,7 @@ export const JobSpec = z.strictObject({
         seen.add(key);
       }
     }),
-  resources: Resources.default({}),
+  resources: RequestedResources.default({}),
   /** Default: the executor's, `public` where it can be enforced, else `none`. */
   egress: Egress.optional(),
   /** Wall time of the whole job. Default: the executor's maximum. */

@@ -19,6 +19,7 @@ export const jobErrors = withoutStatus({
   "image-invalid": "The image does not exist, is not allowed, or cannot be run.",
   "image-unavailable": "Pulling the image failed for a reason that may pass.",
   "mount-failed": "A file system of the workspace could not be mounted.",
+  "out-of-memory": "The job's memory limit is too small to start a step.",
   "not-a-file": "A file that a job left changed while it was read.",
   "payload-invalid": "The instance handed out a job that the executor does not understand.",
   policy: "The job asks for something that the executor's administrator does not allow, or that it cannot enforce.",

@@ -1,12 +1,28 @@
-import { AirlockError } from "@airlock/job";
+import { AirlockError, formatBytes } from "@airlock/job";
 
-/** The image is unknown, malformed, not allowed or unusable: the job's fault. */
+/** The image is unknown, malformed or may not be read: the job's fault. */
 export function imageInvalid(image: string, problem: string, cause?: unknown): AirlockError {
+  const hint = "Check the image's name and tag, and that this executor's registry credentials may read it.";
+  return imageUnusable(image, problem, hint, cause);
+}
+
+/** The image is there, and its content or configuration keeps it from running as it is: the job's fault. */
+export function imageUnusable(image: string, problem: string, hint: string, cause?: unknown): AirlockError {
   return new AirlockError(`image "${image}" ${problem}`, {
     code: "image-invalid",
     reason: "image-invalid",
-    hint: "Check the image's name and tag, and that this executor's registry credentials may read it.",
+    hint,
     cause,
+  });
+}
+
+/** The memory limit of the job does not suffice to start a step. */
+export function memoryTooSmall(image: string, memoryBytes: number): AirlockError {
+  const limit = formatBytes(memoryBytes);
+  return new AirlockError(`the job's memory limit of ${limit} is too small to start image "${image}"`, {
+    code: "out-of-memory",
+    reason: "out-of-memory",
+    hint: "Ask for more (resources.memory).",
   });
 }
 

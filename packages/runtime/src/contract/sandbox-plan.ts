@@ -40,6 +40,8 @@ export interface SandboxLimits {
   /** Memory and swap together. */
   readonly memoryBytes: number;
   readonly pids: number;
+  /** Size of `/dev/shm`, whose content counts as memory. Default: 64 MiB, or all of the memory where that is less. */
+  readonly shmBytes?: number;
   /**
    * Workspace and what steps write elsewhere, together; see `RuntimeDescription.enforces.disk` for how it is held.
    * Default: no limit.

@@ -1,3 +1,4 @@
+import { shmSize } from "../contract/check-limits.ts";
 import type { SandboxPlan } from "../contract/index.ts";
 import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
@@ -53,9 +54,6 @@ export const plainOverhead: ContainerOverhead = { pidsFactor: 1, pids: keeperPid
  */
 export const userSpaceKernelOverhead: ContainerOverhead = { pidsFactor: 3, pids: 256 };
 
-/** Of `/dev/shm`; counts as memory. */
-const sharedMemoryBytes = 64 << 20;
-
 export const keeperReady = "airlock-ready";
 export const keeperDone = "airlock-done";
 
@@ -110,7 +108,7 @@ export function containerSpec(plan: ContainerPlan): object {
       ...(plan.ociRuntime === undefined ? {} : { Runtime: plan.ociRuntime }),
       ...(plan.cgroup === undefined ? {} : { CgroupParent: plan.cgroup.path }),
       ...(plan.layerBytes === undefined ? {} : { StorageOpt: { size: String(plan.layerBytes) } }),
-      ShmSize: sharedMemoryBytes,
+      ShmSize: shmSize(limits),
       Ulimits: [
         { Name: "nofile", Soft: maxOpenFiles, Hard: maxOpenFiles },
         { Name: "core", Soft: 0, Hard: 0 },

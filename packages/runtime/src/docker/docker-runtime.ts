@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { AirlockError } from "@airlock/job";
+import { checkLimits } from "../contract/check-limits.ts";
 import type {
   Abortable,
   Collected,
@@ -125,6 +126,7 @@ class DockerRuntime implements Runtime {
   async createSandbox(plan: SandboxPlan, options: Abortable): Promise<Sandbox> {
     const { signal } = options;
     signal.throwIfAborted();
+    checkLimits(plan.limits);
     const { version, info, facts } = await asRuntimeFailure(() => this.#inspect(signal, factsAgeMs));
     if (info.OSType !== "linux") throw runtimeFailed(`the Docker engine runs ${info.OSType} containers, not linux`);
     const { runtime } = this.#options;

@@ -24,6 +24,8 @@ export interface BundlePlan {
   readonly hardening: Omit<Hardening, "userNamespace">;
   /** Of the whole sandbox. */
   readonly memoryBytes: number;
+  /** Size of `/dev/shm`. */
+  readonly shmBytes: number;
   /** Whether a kernel in user space, as gVisor's, stands between the step and the host's. */
   readonly hasOwnKernel: boolean;
 }
@@ -137,7 +139,7 @@ function openNetwork(idMapping: IdMapping | null): object {
 
 const inert = ["nosuid", "noexec", "nodev"];
 
-function systemMounts({ idMapping, network, hardening }: BundlePlan): readonly OciMount[] {
+function systemMounts({ idMapping, network, hardening, shmBytes }: BundlePlan): readonly OciMount[] {
   // The group tty is not mapped where only root is.
   const hasTerminalGroup = idMapping === null || idMapping.size > 5;
   const terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
@@ -161,7 +163,7 @@ function systemMounts({ idMapping, network, hardening }: BundlePlan): readonly O
       destination: "/dev/shm",
       type: "tmpfs",
       source: "shm",
-      options: [...inert, "mode=1777", "size=65536k", "nr_inodes=8192"],
+      options: [...inert, "mode=1777", `size=${shmBytes}`, "nr_inodes=8192"],
     },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: inert },
     network.kind === "inherited" && network.sysfs !== null

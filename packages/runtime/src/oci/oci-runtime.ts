@@ -1,6 +1,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { AirlockError } from "@airlock/job";
+import { checkLimits } from "../contract/check-limits.ts";
 import type {
   Abortable,
   Collected,
@@ -200,6 +201,7 @@ class CreatedOciRuntime implements OciRuntime {
     if (!/^[a-z0-9-]{1,60}$/.test(plan.id) || !/^[a-z0-9-]{1,40}$/.test(plan.owner)) {
       throw runtimeFailed(`"${plan.owner}" and "${plan.id}" can't name a sandbox`);
     }
+    checkLimits(plan.limits);
     const { options, ...parts } = this.#parts;
     await using undo = new AsyncDisposableStack();
     try {

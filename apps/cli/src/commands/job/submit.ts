@@ -51,6 +51,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .option("--timeout <DURATION>", "wall time of the whole job, such as 20m")
     .option("--cpus <N>", "cores, fractions allowed")
     .option("--memory <SIZE>", "such as 512Mi or 4G")
+    .option("--shm <SIZE>", "size of /dev/shm, a part of the memory, such as 1Gi")
     .option("--label <KEY=VALUE>", "the executor must offer it, may be repeated", collect)
     .option("--priority <N>", "-1000 to 1000, higher goes first")
     .option("--output <GLOB>", "files in the workspace to keep, may be repeated", collect)

@@ -1,5 +1,15 @@
+import { formatBytes, leastResources } from "@airlock/job";
 import { z } from "zod";
 import { durationMs, SizeBytes, sizeBytes, wholeNumber } from "../values/environment-values.ts";
+
+/** 0 stands for "no limit". */
+const isLimit = (bytes: number, least: number) => bytes === 0 || bytes >= least;
+const atLeast = (least: number) => `must be 0 or at least ${formatBytes(least)}`;
+
+const diskSize = SizeBytes.refine(
+  (bytes) => isLimit(bytes, leastResources.diskBytes),
+  atLeast(leastResources.diskBytes),
+);
 
 /** What one job may use. */
 export const jobVariables = {
@@ -18,21 +28,28 @@ export const jobVariables = {
         });
       return cpus ?? 0;
     })
+    .refine((cpus) => cpus === 0 || cpus >= leastResources.cpus, `must be 0 or at least ${leastResources.cpus}`)
     .meta({
       description: "Cores of one job, over all its steps; 0: all of the machine's.",
       values: "a number: `4`, `0.5`",
     }),
-  EXECUTOR_JOB_MEMORY: sizeBytes("12G").meta({
-    description: "Memory of one job, swap included; 0: all of the machine's.",
-  }),
-  EXECUTOR_JOB_DISK: SizeBytes.optional().meta({
+  EXECUTOR_JOB_MEMORY: sizeBytes("12G")
+    .refine((bytes) => isLimit(bytes, leastResources.memoryBytes), atLeast(leastResources.memoryBytes))
+    .meta({ description: "Memory of one job, swap included; 0: all of the machine's." }),
+  EXECUTOR_JOB_SHM: sizeBytes("64Mi")
+    .refine((bytes) => bytes >= leastResources.shmBytes, `must be at least ${formatBytes(leastResources.shmBytes)}`)
+    .meta({
+      description:
+        "Size of `/dev/shm` for jobs that ask for none (`resources.shm`). Its content counts as the job's memory.",
+    }),
+  EXECUTOR_JOB_DISK: diskSize.optional().meta({
     description: "Disk of one job: its workspace and what steps write elsewhere, together; 0: no limit.",
     default: "20G",
   }),
-  EXECUTOR_FIRECRACKER_DISK_SPACE: SizeBytes.optional().meta({
+  EXECUTOR_FIRECRACKER_DISK_SPACE: diskSize.optional().meta({
     description: "The protocol's name of EXECUTOR_JOB_DISK, which wins.",
   }),
-  EXECUTOR_MAXIMUM_PIDS_PER_JOB: wholeNumber(4096, 1, 4_194_304).meta({
+  EXECUTOR_MAXIMUM_PIDS_PER_JOB: wholeNumber(4096, leastResources.pids, 4_194_304).meta({
     description: "Processes and threads of one job.",
   }),
   EXECUTOR_MAXIMUM_OUTPUT_SIZE: sizeBytes("10G").meta({

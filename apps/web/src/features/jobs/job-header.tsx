@@ -141,12 +141,13 @@ function attemptWords(attempt: AttemptView): string {
 }
 
 function resourceWords({ resources, timeoutMs }: JobView): string {
-  const { cpus, memory, disk, pids } = resources;
+  const { cpus, memory, disk, pids, shm } = resources;
   const words = [
     cpus !== undefined && `${cpus} ${cpus === 1 ? "CPU" : "CPUs"}`,
     memory !== undefined && `${memory} memory`,
     disk !== undefined && `${disk} disk`,
     pids !== undefined && `${pids} pids`,
+    shm !== undefined && `${shm} shared memory`,
     timeoutMs !== null && `at most ${durationLimit(timeoutMs)}`,
   ].filter(Boolean);
   return words.length === 0 ? "executor's defaults" : words.join(", ");

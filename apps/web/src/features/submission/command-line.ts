@@ -18,7 +18,7 @@ export function commandLine(spec: JobSpecInput): CommandLine {
 function optionsOf(spec: JobSpecInput): string[] | undefined {
   const { queue, namespace, repository, revision, checkout = {}, steps, resources = {}, ...more } = spec;
   const { egress, timeout, labels, priority, ...others } = more;
-  const { cpus, memory, ...otherResources } = resources;
+  const { cpus, memory, shm, ...otherResources } = resources;
   const [step, ...moreSteps] = steps;
   if (step === undefined || moreSteps.length > 0) return undefined;
   const { image, run = "", env, secrets = [], ...otherFields } = step;
@@ -41,6 +41,7 @@ function optionsOf(spec: JobSpecInput): string[] | undefined {
     ...egressRules.flatMap((rule) => option("--egress", rule)),
     ...option("--cpus", cpus),
     ...option("--memory", memory),
+    ...option("--shm", shm),
     ...option("--timeout", timeout),
     ...Object.entries(labels ?? {}).flatMap(([name, value]) => option("--label", `${name}=${value}`)),
     ...option("--priority", priority),

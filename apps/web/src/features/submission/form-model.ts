@@ -35,6 +35,7 @@ export interface FormValues {
   readonly memory: string;
   readonly disk: string;
   readonly pids: string;
+  readonly shm: string;
   readonly egress: "default" | "none" | "public" | "allow";
   /** Rules of the allow-list, one a line. */
   readonly allow: string;
@@ -69,6 +70,7 @@ export function emptyForm(repository = ""): FormValues {
     memory: "",
     disk: "",
     pids: "",
+    shm: "",
     egress: "default",
     allow: "",
     timeout: "",
@@ -82,7 +84,7 @@ export function emptyForm(repository = ""): FormValues {
 /** The form filled in like a job that exists. Values of variables are not shown to anyone again: they are left out. */
 export function formOf(job: JobView): FormValues {
   const text = (value: number | string | undefined) => (value === undefined ? "" : String(value));
-  const { cpus, memory, disk, pids } = job.resources;
+  const { cpus, memory, disk, pids, shm } = job.resources;
   const { egress } = job;
   return {
     queue: job.queue === "default" ? "" : job.queue,
@@ -106,6 +108,7 @@ export function formOf(job: JobView): FormValues {
     memory: text(memory),
     disk: text(disk),
     pids: text(pids),
+    shm: text(shm),
     egress: egress === null ? "default" : typeof egress === "string" ? egress : "allow",
     allow: egress === null || typeof egress === "string" ? "" : egress.allow.join("\n"),
     timeout: job.timeoutMs === null ? "" : durationText(job.timeoutMs),
@@ -123,6 +126,7 @@ export function toJobSpec(values: FormValues): JobSpecInput {
     ...optional("memory", trimmed(values.memory)),
     ...optional("disk", trimmed(values.disk)),
     ...optional("pids", number(values.pids)),
+    ...optional("shm", trimmed(values.shm)),
   };
   const checkout = checkoutOf(values);
   const labels = recordOf(values.labels);
@@ -160,7 +164,7 @@ export function fieldPaths(values: FormValues): string[] {
   const ofSteps = values.steps.flatMap((_, index) =>
     ["key", "image", "run", "dir", "env", "secrets"].map((name) => `steps[${index}].${name}`),
   );
-  const ofResources = ["cpus", "memory", "disk", "pids"].map((name) => `resources.${name}`);
+  const ofResources = ["cpus", "memory", "disk", "pids", "shm"].map((name) => `resources.${name}`);
   return [
     ...ofSteps,
     ...ofResources,

@@ -7,13 +7,14 @@ const limits = [
   { field: "memory", label: "Memory", placeholder: "2Gi", path: "resources.memory" },
   { field: "disk", label: "Disk", placeholder: "10Gi", path: "resources.disk" },
   { field: "pids", label: "Processes", placeholder: "512", path: "resources.pids" },
+  { field: "shm", label: "Shared memory", placeholder: "1Gi", path: "resources.shm" },
   { field: "timeout", label: "Timeout", placeholder: "30m", path: "timeout" },
 ] as const;
 
 export function LimitsSection({ values, errorOf, change }: SectionProps) {
   return (
     <FormSection title="Limits">
-      <SimpleGrid cols={{ base: 2, sm: 5 }}>
+      <SimpleGrid cols={{ base: 2, sm: 3 }}>
         {limits.map(({ field, label, placeholder, path }) => (
           <TextInput
             key={field}

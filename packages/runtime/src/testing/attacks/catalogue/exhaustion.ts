@@ -43,7 +43,7 @@ print "BREACH $started processes\\n";`),
     defence: "a bound of /dev/shm, which counts as memory",
     script: `head -c ${200 * MiB} /dev/zero > /dev/shm/x; s=$(stat -c %s /dev/shm/x); [ "$s" -ge ${200 * MiB} ] && echo "BREACH $s" || echo "HELD $s"\n`,
     endIsHeld: true,
-    weakened: { cannotBeShown: "no setting makes /dev/shm larger" },
+    weakened: { plan: { limits: { memoryBytes: 1024 * MiB, shmBytes: 512 * MiB } } },
   },
   {
     id: "system-v-shared-memory",

@@ -1,0 +1,26 @@
+import { posix } from "node:path";
+import { refusedByPolicy } from "./errors.ts";
+import type { SandboxStep } from "./step.ts";
+
+/** @throws {AirlockError} reason `policy` when a step reaches for what is not a step's. */
+export function checkStep(step: SandboxStep): void {
+  const inside = (path: string, root: string) =>
+    posix.normalize(path) === path.replace(/\/$/, "") &&
+    (path === root || path.startsWith(`${root}/`)) &&
+    !path.includes("\0");
+  if (!inside(step.script, "/airlock")) throw refusedByPolicy("the script is not under /airlock", "Put it there.");
+  if (!inside(step.workingDirectory, "/data")) {
+    throw refusedByPolicy(
+      `the working directory ${JSON.stringify(step.workingDirectory.slice(0, 200))} is not under /data`,
+      "Name a directory of the workspace.",
+    );
+  }
+  for (const [name, value] of Object.entries(step.env)) {
+    if (name === "" || /[=\0]/.test(name) || value.includes("\0")) {
+      throw refusedByPolicy(
+        `the environment variable ${JSON.stringify(name.slice(0, 100))} can't be set`,
+        "Use names without = and values without NUL.",
+      );
+    }
+  }
+}
