@@ -5,11 +5,13 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { AirlockError } from "@airlock/job";
-import type { Runtime, RuntimeDescription, Sandbox, StepStatus } from "@airlock/runtime";
+import { type AirlockError, leastResources } from "@airlock/job";
+import type { Runtime, RuntimeDescription, Sandbox, SandboxLimits, StepStatus } from "@airlock/runtime";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWithEngines, type EngineName } from "./engines.ts";
+import type { FixtureImage } from "./fixture-images.ts";
 import { describeEnvironment } from "./runtime-contract-environment.ts";
+import { itTakesImages } from "./runtime-contract-images.ts";
 import { describeWorkspace } from "./runtime-contract-workspace.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { openWorkplace, type Workplace, type WorkplaceOptions } from "./workplace.ts";
@@ -28,6 +30,8 @@ export interface RuntimeUnderTest {
     /** Its registry answers, and does not have it. */
     readonly unknown: string;
   };
+  /** Makes an image known to the runtime. Answers the reference under which jobs ask for it. */
+  provide(image: FixtureImage, name: string): Promise<string>;
   dispose(): Promise<void>;
 }
 
@@ -391,6 +395,68 @@ export function describeRuntime(
         });
       }
 
+      // Otherwise the steps' own kernel needs more.
+      if (sharesKernel)
+        it("let a step run with the least that a job may ask for, or say that it is too little", async () => {
+          const { cpus, memoryBytes, pids } = leastResources;
+          for (const limits of [{ cpus }, { memoryBytes }, { pids }, { cpus, memoryBytes, pids }]) {
+            await using place = await open({ limits });
+
+            const end = await place.run("echo $((6 * 7))").then(
+              ({ status: { notes: _, ...status }, stdout }) => ({ ...status, stdout }),
+              ({ reason, message }: AirlockError) => ({ reason, message }),
+            );
+
+            const ran = { kind: "exited", exitCode: 0, stdout: "42\n" };
+            const killed = { kind: "killed", signal: "SIGKILL", outOfMemory: true, stdout: "" };
+            const refused = {
+              reason: "out-of-memory",
+              message: expect.stringContaining("memory limit of 6 MiB is too small"),
+            };
+            expect("memoryBytes" in limits ? [ran, killed, refused] : [ran], JSON.stringify(limits)).toContainEqual(
+              end,
+            );
+          }
+        });
+
+      it("size /dev/shm, 64 MiB where nothing is said, never more than the memory", async () => {
+        const mebibyte = 2 ** 20;
+        const sizes: [Partial<SandboxLimits>, number][] = [
+          [{}, 64],
+          [{ shmBytes: 100 * mebibyte }, 100],
+          [{ memoryBytes: 48 * mebibyte }, 48],
+        ];
+        for (const [limits, size] of sizes) {
+          await using place = await open({ limits });
+
+          const { stdout } = await place.run("df -k /dev/shm | tail -n 1; echo x > /dev/shm/x && cat /dev/shm/x");
+
+          expect(stdout, JSON.stringify(limits)).toMatch(new RegExp(`^\\S+ +${size * 1024} .* /dev/shm\nx\n$`));
+        }
+      });
+
+      it("count what is in /dev/shm as memory", async ({ skip }) => {
+        skip(!enforces.memory, "this host can't limit it");
+        await using place = await open({ limits: { memoryBytes: 64 * 2 ** 20, shmBytes: 64 * 2 ** 20 } });
+
+        const { status } = await place.run("exec dd if=/dev/zero of=/dev/shm/x bs=1M");
+
+        expect(status).toMatchObject({ kind: "killed", outOfMemory: true });
+      });
+
+      it.each([
+        ["cpus", { cpus: 0.001 }, "0.001 cores, the least is 0.01"],
+        ["memory", { memoryBytes: 4 * 2 ** 20 }, "4 MiB of memory, the least is 6 MiB"],
+        ["disk", { diskBytes: 2 ** 20 }, "1 MiB of disk, the least is 4 MiB"],
+        ["processes", { pids: 1 }, "1 processes, the least is 8"],
+        ["shared memory", { shmBytes: 0 }, "0 B of shared memory, the least is 4 KiB"],
+      ] as const)("below the least that a job may ask for of %s are the job's fault", async (_, limits, words) => {
+        await expect(open({ limits })).rejects.toMatchObject({
+          reason: "policy",
+          message: `the job's limits are too low: ${words}`,
+        });
+      });
+
       it("end a fork bomb with its step, and the sandbox stays usable", async ({ skip }) => {
         skip(!enforces.pids, "this host can't limit it");
         await using place = await open({ limits: { pids: 60 } });
@@ -455,6 +521,10 @@ export function describeRuntime(
         expect(stdout).toBe("own\n");
         expect([after.uid, after.gid, after.mode]).toEqual([before.uid, before.gid, before.mode]);
       });
+    });
+
+    describe("what an image contains and declares", () => {
+      itTakesImages(() => ({ provide: (image, name) => subject.provide(image, name), open }));
     });
 
     describe("abortion", () => {

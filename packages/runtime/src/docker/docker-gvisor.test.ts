@@ -8,13 +8,13 @@ import {
   describeWithEngines,
   loadImage,
   type RuntimeUnderTest,
-  shellLessImage,
   workspacesOfTests,
 } from "@airlock/test-kit";
 import { startEngines } from "@airlock/test-kit/start-engines";
 import { describe, expect, it } from "vitest";
 import { findOnSystemPath } from "../host/find-program.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
+import { loadContractImages } from "./testing/contract-images.ts";
 
 const signal = new AbortController().signal;
 const workspaces = await workspacesOfTests();
@@ -97,17 +97,9 @@ async function commandLinesWith(directory: string): Promise<string[]> {
 async function prepare({ allowHostImage }: { readonly allowHostImage: boolean }): Promise<RuntimeUnderTest> {
   await using cleanup = new AsyncDisposableStack();
   const { socketPath, registry } = cleanup.use(await startGvisor(safeArguments));
-  const images = {
-    shell: "contract-shell:1",
-    noShell: "contract-shell-less:1",
-    unprivileged: "contract-unprivileged:1",
-    unknown: `${registry}/contract/unknown:1`,
-  };
-  await loadImage(await busyboxImage(), socketPath, images.shell);
-  await loadImage(await shellLessImage(), socketPath, images.noShell);
-  await loadImage(await busyboxImage({ User: "1000:1000" }), socketPath, images.unprivileged);
+  const provided = await loadContractImages(socketPath, registry);
   const runtime = createDockerRuntime({ host: `unix://${socketPath}`, allowHostImage, workspaces, runtime: "runsc" });
   cleanup.defer(() => runtime.close());
   const owned = cleanup.move();
-  return { runtime, owner: `gvisor-${process.pid}`, images, dispose: () => owned.disposeAsync() };
+  return { runtime, owner: `gvisor-${process.pid}`, ...provided, dispose: () => owned.disposeAsync() };
 }

@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { checkEnvironment } from "../contract/check-environment.ts";
+import { checkStep } from "../contract/check-step.ts";
 import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/index.ts";
 import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import { hostImageName } from "../host/host-root.ts";
 import type { StepRunner } from "../host-disk/host-disk-sandbox.ts";
 import type { HostWorkspace } from "../host-disk/host-workspace.ts";
+import { checkDeclaredPlaces, declaredPlaces, isWorkspace } from "../images/places/declared-places.ts";
+import { checkImagePlaces } from "../images/places/image-places.ts";
 import { handOverWorkspace } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
@@ -13,12 +16,12 @@ import type { EngineFacts } from "./engine-facts.ts";
 import { asRuntimeFailure } from "./engine-failure.ts";
 import type { EngineImages, EnsureOptions } from "./engine-images.ts";
 import { ensureHostImage } from "./host-image.ts";
-import { checkImageConfig } from "./image-config.ts";
 import { volumeMounts } from "./image-volumes.ts";
 import { SandboxDisk } from "./sandbox-disk.ts";
 import type { SandboxNetwork } from "./sandbox-network.ts";
 import type { SharedCgroup } from "./shared-cgroup.ts";
 import { StepContainer, type StepContainerOptions } from "./step-container.ts";
+import { visibleLayers } from "./visible-layers.ts";
 import type { UserIds } from "./workspace-user.ts";
 
 export interface DockerSandboxOptions {
@@ -92,6 +95,7 @@ export class DockerSandbox implements StepRunner {
   async runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus> {
     checkEnvironment(step.env);
     return asRuntimeFailure(async () => {
+      checkStep(step);
       const container = await this.#container(step.image, { signal: options.signal, progress: () => {} });
       await this.#handOver(container, options);
       try {
@@ -218,8 +222,11 @@ export class DockerSandbox implements StepRunner {
     const { registryAuth } = this.#options.plan;
     const { images, facts } = this.#options;
     const found = await images.ensure(image, facts.imageArchitecture, { ...options, registryAuth });
-    checkImageConfig(image, found);
-    const volumes = Object.keys(found.Config?.Volumes ?? {});
+    const declared = declaredPlaces(found.Config);
+    checkDeclaredPlaces(image, declared);
+    const layers = await visibleLayers(this.#engine, found);
+    if (layers) await checkImagePlaces(image, layers);
+    const volumes = declared.volumes.filter((volume) => !isWorkspace(volume));
     return { imageId: found.Id, user: found.Config?.User || "0:0", readOnlyPaths: [], volumes };
   }
 

@@ -31,6 +31,9 @@ export const InfoReply = z.object({
 });
 export type InfoReply = z.infer<typeof InfoReply>;
 
+/** Where the engine's machine keeps the files of an image or a container, by the names that its storage driver uses. */
+const GraphDriver = z.object({ Name: z.string().optional(), Data: z.record(z.string(), z.string()).nullish() });
+
 export const ImageReply = z.object({
   Id: z.string(),
   Os: z.string().optional(),
@@ -42,8 +45,10 @@ export const ImageReply = z.object({
       User: z.string().nullish(),
       WorkingDir: z.string().nullish(),
       Volumes: z.record(z.string(), z.unknown()).nullish(),
+      Env: z.array(z.string()).nullish(),
     })
     .nullish(),
+  GraphDriver: GraphDriver.nullish(),
 });
 export type ImageReply = z.infer<typeof ImageReply>;
 
@@ -57,7 +62,7 @@ export const ContainerReply = z.object({
 
 /** Where the engine's machine keeps what the container writes. */
 export const ContainerPathsReply = z.object({
-  GraphDriver: z.object({ Data: z.record(z.string(), z.string()).nullish() }).nullish(),
+  GraphDriver: GraphDriver.nullish(),
   Mounts: z.array(z.object({ Type: z.string(), Source: z.string().optional(), Name: z.string().optional() })).nullish(),
 });
 

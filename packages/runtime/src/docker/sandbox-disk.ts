@@ -5,6 +5,7 @@ import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../isolation/
 import { DiskWatch } from "../isolation/disk-watch.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ContainerPathsReply, ContainerSizeReply, DiskUseReply } from "./engine-replies.ts";
+import { seesEngineFiles } from "./visible-layers.ts";
 
 export interface SandboxDiskOptions {
   readonly limits: SandboxLimits;
@@ -90,11 +91,6 @@ export class SandboxDisk {
     const free = await Promise.all(places.map(async (place) => (await fileSystemBytes(place)).free));
     return free.reduce((sum, bytes) => sum + bytes, 0);
   }
-}
-
-/** The engine's data are root's. */
-function seesEngineFiles(engine: EngineClient): boolean {
-  return engine.isLocal && process.geteuid?.() === 0;
 }
 
 async function exists(path: string): Promise<boolean> {

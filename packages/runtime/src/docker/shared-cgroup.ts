@@ -67,6 +67,11 @@ export class SharedCgroup implements AsyncDisposable {
     return (await this.processes()).size > 0;
   }
 
+  /** Whether the job's memory limit was reached at any time. */
+  reachedMemoryLimit(): Promise<boolean> {
+    return this.#cgroup.reachedMemory(this.#plan.limits.memoryBytes);
+  }
+
   async counts(): Promise<LimitCounts> {
     const [oomKills, refusedForks] = await Promise.all([this.#cgroup.oomKills(), this.#refusedForks()]);
     return { oomKills, refusedForks };

@@ -1,7 +1,8 @@
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Abortable, SandboxStep, StepOutput, StepStatus } from "../contract/index.ts";
-import { imageInvalid, runtimeFailed } from "../contract/index.ts";
+import { imageUnusable, memoryTooSmall, runtimeFailed } from "../contract/index.ts";
+import { creationFailure, startFailure } from "./container-failure.ts";
 import { type ContainerPlan, containerSpec, keeperPids, plainOverhead } from "./container-spec.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { CreatedReply, EventReply, ExecReply, TopReply } from "./engine-replies.ts";
@@ -15,7 +16,14 @@ import { reapContainer } from "./reap-container.ts";
 import { runExec } from "./run-exec.ts";
 import type { SharedCgroup } from "./shared-cgroup.ts";
 import { StreamFrames } from "./stream-frames.ts";
-import { numericUser, parsePrintedUser, printUser, type UserIds } from "./workspace-user.ts";
+import {
+  checkUserIds,
+  numericUser,
+  parsePrintedUser,
+  printUser,
+  type UserIds,
+  unusableUser,
+} from "./workspace-user.ts";
 
 export interface StepContainerOptions extends ContainerPlan {
   readonly name: string;
@@ -76,11 +84,14 @@ export class StepContainer implements AsyncDisposable {
   static async start(engine: EngineClient, options: StepContainerOptions): Promise<StepContainer> {
     await using cleanup = new AsyncDisposableStack();
     const query = { name: options.name };
-    const { Id: id } = await engine.json(CreatedReply, {
-      method: "POST",
-      path: "/containers/create",
-      query,
-      body: containerSpec(options),
+    const about = {
+      image: options.image,
+      memoryBytes: options.sandbox.limits.memoryBytes,
+      reachedMemoryLimit: async () => (await options.cgroup?.reachedMemoryLimit()) ?? false,
+    };
+    const request = { method: "POST", path: "/containers/create", query, body: containerSpec(options) } as const;
+    const { Id: id } = await engine.json(CreatedReply, request).catch((error: unknown) => {
+      throw creationFailure(error, about);
     });
     cleanup.defer(async () => {
       await removeContainer(engine, id);
@@ -95,16 +106,23 @@ export class StepContainer implements AsyncDisposable {
     );
     cleanup.defer(() => keeper.destroy());
     const ready = keeper.ready();
-    await engine.send({ method: "POST", path: `/containers/${id}/start` });
+    await engine.send({ method: "POST", path: `/containers/${id}/start` }).catch(async (error: unknown) => {
+      throw await startFailure(error, about);
+    });
     const isReady = await within(readyTimeoutMs, ready);
     if (isReady !== true) {
       const state = await inspectContainer(engine, id);
       if (isReady === undefined || state === undefined || state.Running) {
         throw runtimeFailed(`the container of image "${options.image}" did not come up`);
       }
-      if (state.OOMKilled) throw runtimeFailed(`the memory limit is too small to start image "${options.image}"`);
+      if (state.OOMKilled) throw memoryTooSmall(options.image, options.sandbox.limits.memoryBytes);
       const why = state.Error || keeper.lastWords || `it ended with ${state.ExitCode}`;
-      throw imageInvalid(options.image, "has no /bin/sh that runs", new Error(why));
+      throw imageUnusable(
+        options.image,
+        "has no /bin/sh that runs",
+        "Steps are shell scripts: use an image with a shell for this machine's architecture.",
+        new Error(why),
+      );
     }
     cleanup.move();
     return new StepContainer(engine, options, id, keeper);
@@ -133,13 +151,21 @@ export class StepContainer implements AsyncDisposable {
    * @throws {AirlockError} reason `image-invalid` when there is no such user.
    */
   async userIds({ signal }: Abortable): Promise<UserIds> {
-    const { user, image } = this.#options;
-    this.#user ??= numericUser(user);
+    if (this.#user) return this.#user;
+    const { user, image, facts } = this.#options;
+    checkUserIds(image, user, { remapsUsers: facts.remappedRoot !== null });
+    this.#user = numericUser(user);
     if (this.#user) return this.#user;
     const command = ["/bin/sh", "-c", printUser];
-    const { output } = await runExec(this.#engine, this.id, { command, user, signal });
-    this.#user = parsePrintedUser(output);
-    if (!this.#user) throw imageInvalid(image, `runs as the user ${JSON.stringify(user)}, which it does not have`);
+    const said = await runExec(this.#engine, this.id, { command, user, signal }).then(
+      ({ output }) => output,
+      (error: unknown) => {
+        if (error instanceof EngineError) return error.message;
+        throw error;
+      },
+    );
+    this.#user = parsePrintedUser(said);
+    if (!this.#user) throw unusableUser(image, user, said);
     return this.#user;
   }
 
@@ -151,7 +177,12 @@ export class StepContainer implements AsyncDisposable {
     const command = ["chown", "-h", "-R", `${uid}:${gid}`, "/data"];
     const { exitCode, output } = await runExec(this.#engine, this.id, { command, user: "0:0", signal });
     if (exitCode === 0) return;
-    throw imageInvalid(this.#options.image, "can't give the workspace to its user", new Error(output.trim()));
+    throw imageUnusable(
+      this.#options.image,
+      "can't give the workspace to its user",
+      "The image needs a chown program, or root as its user.",
+      new Error(output.trim()),
+    );
   }
 
   async #runStep(step: SandboxStep, { signal, output, kill }: StepRun): Promise<StepStatus> {

@@ -1,10 +1,13 @@
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { outputOf } from "@airlock/process";
 import { imageInvalid } from "../contract/index.ts";
 import { removeTree } from "../host/remove-tree.ts";
+import type { VolumeDirectory } from "../images/places/image-places.ts";
 import type { PreparedImage } from "../images/store/image-store.ts";
+import { latin1, onDisk } from "../images/unpack/layer-stack.ts";
+import type { Owner } from "../isolation/hand-over-workspace.ts";
 import type { OciMount } from "./bundle-config.ts";
 import type { StepPlaces } from "./step-places.ts";
 
@@ -23,6 +26,8 @@ export interface RootfsOptions {
   readonly setuidWorks: boolean;
   /** Makes files of ours the container's root's. */
   readonly giveToRoot: (path: string) => void;
+  /** The container's root in ids of the host; `null`: whoever this process is. */
+  readonly rootOwner: Owner | null;
   readonly onCopied: (directory: string) => Promise<void>;
 }
 
@@ -41,6 +46,7 @@ export async function makeRootfs(
     const source = join(root.layersDirectory, root.image.layers[0] ?? "");
     await outputOf(["cp", "-a", "--reflink=auto", "--", source, copy]);
     await options.onCopied(copy);
+    makeVolumeDirectories(copy, root.image.volumeDirectories, options);
     await mkdir(join(copy, "etc"), { recursive: true });
     for (const [name, text] of Object.entries(etc)) {
       await removeTree(join(copy, "etc", name));
@@ -58,6 +64,7 @@ export async function makeRootfs(
   }
   for (const [name, text] of Object.entries(etc)) writeFileSync(join(upper, "etc", name), text, { mode: 0o644 });
   giveToRoot(upper);
+  makeVolumeDirectories(upper, root.image.volumeDirectories, options);
   mkdirSync(join(layer, "work"), { mode: 0o700 });
   if (rootfs.startsWith(`${layer}/`)) mkdirSync(rootfs, { mode: 0o755 });
   const from = (path: string) => relative(root.layersDirectory, path);
@@ -71,4 +78,24 @@ export async function makeRootfs(
   ].join(",");
   if (Buffer.byteLength(text) > 4000) throw imageInvalid("image", "has more layers than can be mounted");
   return { options: text };
+}
+
+/**
+ * Makes directories that the image's layers lack. In an upper layer their parents hide those of the layers below, so they
+ * get the same mode and owner.
+ */
+function makeVolumeDirectories(
+  root: string,
+  directories: readonly VolumeDirectory[],
+  { rootOwner }: RootfsOptions,
+): void {
+  for (const { path, mode, owner } of directories) {
+    const place = onDisk(join(latin1(root), path));
+    // In a copy of the image, and for /etc, it is there already.
+    if (existsSync(place)) continue;
+    mkdirSync(place);
+    chmodSync(place, mode);
+    const { uid, gid } = owner ?? rootOwner ?? lstatSync(place);
+    chownSync(place, uid, gid);
+  }
 }

@@ -6,6 +6,7 @@ import {
   describeRuntime,
   dockerArchive,
   engines,
+  type FixtureImage,
   type RuntimeUnderTest,
   shellLessImage,
   temporaryDirectory,
@@ -32,7 +33,7 @@ async function prepare(runtimePath: string, options: { readonly allowHostImage: 
     ...options,
   });
   cleanup.defer(() => runtime.close());
-  const load = async (image: Awaited<ReturnType<typeof busyboxImage>>, reference: string) => {
+  const load = async (image: FixtureImage, reference: string) => {
     const archive = join(directory.path, "image.tar");
     await writeFile(archive, await dockerArchive(image, reference));
     await runtime.loadImages(archive, { signal: new AbortController().signal });
@@ -51,6 +52,7 @@ async function prepare(runtimePath: string, options: { readonly allowHostImage: 
     runtime,
     owner: `contract-${process.pid}`,
     images: { shell, noShell, unprivileged, unknown: `127.0.0.1:${port}/fixtures/unknown:1` },
+    provide: (image, name) => load(image, `fixtures/${name}:1`),
     dispose: () => owned.disposeAsync(),
   };
 }

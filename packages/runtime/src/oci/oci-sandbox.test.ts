@@ -77,8 +77,8 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
       await busyboxImage({
         Entrypoint: ["/bin/sh", "-c", "echo evil entrypoint"],
         Cmd: ["echo", "evil command"],
-        WorkingDir: "/proc/self/fd/8",
-        Volumes: { "/proc": {}, "/var/run/docker.sock": {}, "/data/../../etc": {} },
+        WorkingDir: "/tmp",
+        Volumes: { "/var/run/docker.sock": {}, "/data/../../etc": {} },
       }),
     );
 

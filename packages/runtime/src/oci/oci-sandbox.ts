@@ -1,9 +1,12 @@
 import { writeFileSync } from "node:fs";
 import { lstat, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { AirlockError } from "@airlock/job";
 import { checkEnvironment } from "../contract/check-environment.ts";
+import { shmSize } from "../contract/check-limits.ts";
+import { checkStep } from "../contract/check-step.ts";
 import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/index.ts";
-import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
+import { memoryTooSmall, refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { assembleHostRoot, hostImageName } from "../host/host-root.ts";
@@ -15,8 +18,8 @@ import type { ImageStore } from "../images/store/image-store.ts";
 import type { StoreHold } from "../images/store/store-leases.ts";
 import { handOverWorkspace, type Owner } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
+import { wasKilledAtStart } from "../isolation/killed-at-start.ts";
 import { type BundleNetwork, bundleConfig, type IdMapping, readOnlyBind } from "./bundle-config.ts";
-import { checkStep } from "./check-step.ts";
 import { ContainerCommands } from "./container-commands.ts";
 import type { GvisorOptions } from "./gvisor.ts";
 import { handOverScripts } from "./hand-over-scripts.ts";
@@ -163,7 +166,7 @@ export class OciSandbox implements StepRunner {
     const mounts = (await assembleHostRoot(root)).map(readOnlyBind);
     this.#giveToRoot(root);
     const user = { uid: 0, gid: 0, additionalGids: [], home: "/root" };
-    return { image: { layers: ["root"], user, env: [] }, layersDirectory, mounts };
+    return { image: { layers: ["root"], user, env: [], volumeDirectories: [] }, layersDirectory, mounts };
   }
 
   async #run(step: SandboxStep, options: StepOptions): Promise<StepStatus> {
@@ -200,12 +203,21 @@ export class OciSandbox implements StepRunner {
       const status = await this.#disk.during(signal, (stop) => launcher.run({ signal: stop, output: options.output }));
       return await this.#withNotes(status, cgroup, counted);
     } catch (error) {
-      throw this.#disk.explained(error);
+      throw await this.#explained(step.image, error);
     } finally {
       await this.#parts.network.reportDenied();
       if (place) this.#tidy(this.#removePlace(place));
       ahead.begin();
     }
+  }
+
+  /** What to throw for a step that could not be run, where one of the job's limits is the reason. */
+  async #explained(image: string, error: unknown): Promise<unknown> {
+    const { cgroup, plan } = this.#parts;
+    const { memoryBytes } = plan.limits;
+    const wasKilled = error instanceof AirlockError && error.reason === "runtime" && wasKilledAtStart(error.message);
+    if (wasKilled && (await cgroup?.reachedMemory(memoryBytes))) return memoryTooSmall(image, memoryBytes);
+    return this.#disk.explained(error);
   }
 
   /**
@@ -258,6 +270,7 @@ export class OciSandbox implements StepRunner {
           overlayOptions: this.#parts.overlayOptions,
           setuidWorks: !this.#parts.hardening.noNewPrivileges,
           giveToRoot: (path) => this.#giveToRoot(path),
+          rootOwner: this.#rootOwner,
           onCopied: (path) => this.#disk.exempt(path),
         }),
         cgroup?.make(),
@@ -364,8 +377,12 @@ export class OciSandbox implements StepRunner {
 
   /** Makes files of ours the container's root's. */
   #giveToRoot(path: string): void {
+    if (this.#rootOwner) handOverScripts(path, this.#rootOwner);
+  }
+
+  get #rootOwner(): Owner | null {
     const range = this.#parts.userNamespaces?.range;
-    if (range) handOverScripts(path, { uid: range.base, gid: range.base });
+    return range ? { uid: range.base, gid: range.base } : null;
   }
 
   #writeConfig({ places, cgroupsPath }: StepPlace, root: StepRoot, step: SandboxStep): void {
@@ -385,6 +402,7 @@ export class OciSandbox implements StepRunner {
       idMapping: this.#idMapping,
       hardening: this.#parts.hardening,
       memoryBytes: this.#parts.plan.limits.memoryBytes,
+      shmBytes: shmSize(this.#parts.plan.limits),
       hasOwnKernel: this.#parts.binary.kind === "runsc",
     });
     // It holds the step's secrets.
@@ -417,7 +435,9 @@ export class OciSandbox implements StepRunner {
 }
 
 function haveSameFiles(one: StepRoot, other: StepRoot): boolean {
-  return one.layersDirectory === other.layersDirectory && one.image.layers.join() === other.image.layers.join();
+  const filesOf = ({ layersDirectory, image: { layers, volumeDirectories } }: StepRoot) =>
+    JSON.stringify([layersDirectory, layers, volumeDirectories]);
+  return filesOf(one) === filesOf(other);
 }
 
 function containerId(sandbox: string, step: string): string {

@@ -276,9 +276,9 @@ async function statusOf(code: number | null, plan: StepProcessPlan): Promise<Ste
   if (code !== 0) {
     const launcherError = (await readIfThere(launcherLog(plan))).trim();
     const hasStarted = (await initOf(plan)) !== undefined;
+    const problem = firstError(await readIfThere(plan.logFile));
     if (launcherError !== "" && !hasStarted)
       throw runtimeFailed(`cannot start the step: ${launcherError.slice(0, 1000)}`);
-    const problem = firstError(await readIfThere(plan.logFile));
     if (problem !== undefined) {
       throw runtimeFailed(`cannot start the step: ${problem}`);
     }

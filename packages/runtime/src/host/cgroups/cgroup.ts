@@ -17,6 +17,9 @@ export interface CgroupOptions {
   readonly isWithin?: boolean;
 }
 
+/** The kernel charges memory in batches for each processor, so usage stops a little below the limit. */
+const chargeSlackBytes = 2 ** 20;
+
 /** One cgroup, the same path in each hierarchy. With v1 it is several directories, with v2 one. */
 export class Cgroup {
   readonly #options: CgroupOptions;
@@ -74,6 +77,17 @@ export class Cgroup {
     for (const directory of await this.#directories(v1))
       kills += await readCounter(join(directory, "memory.oom_control"));
     return kills;
+  }
+
+  /**
+   * Whether memory here and below has reached this limit at any time. Unlike the counters of kills, this outlives the
+   * cgroups below.
+   */
+  async reachedMemory(limitBytes: number): Promise<boolean> {
+    const v1 = this.#options.v1Memory;
+    if (v1 === undefined) return (await this.#sumOf("memory.events", /^max (\d+)$/m)) > 0;
+    const most = Number(await readIfThere(join(v1, this.path, "memory.max_usage_in_bytes")));
+    return most > 0 && most >= limitBytes - chargeSlackBytes;
   }
 
   /** How often the kernel refused a new process; with v1 here, with v2 here and below. Only grows. */

@@ -42,6 +42,8 @@ export const ImageConfig = z.object({
         .array(z.string().max(128 * 1024))
         .max(10_000)
         .nullish(),
+      WorkingDir: z.string().max(4096).nullish(),
+      Volumes: z.record(z.string(), z.unknown()).nullish(),
     })
     .nullish(),
   rootfs: z.object({ type: z.literal("layers"), diff_ids: z.array(Digest).max(1000).nullable() }),

@@ -2,12 +2,14 @@ import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { AirlockError } from "@airlock/job";
 import type { Abortable, RegistryCredentials } from "../../contract/index.ts";
-import { imageInvalid, refusedByPolicy, runtimeFailed } from "../../contract/index.ts";
+import { imageUnusable, refusedByPolicy, runtimeFailed } from "../../contract/index.ts";
 import type { IdRange } from "../../host/id-range.ts";
 import { BlobStore } from "../blobs/blob-store.ts";
 import { chainIds } from "../manifest/chain-id.ts";
 import { defaultImageLimits, type ImageLimits } from "../manifest/image-limits.ts";
 import { blobsOf, type ImageParts, layerName, partsOf } from "../manifest/image-parts.ts";
+import { checkDeclaredPlaces, declaredPlaces } from "../places/declared-places.ts";
+import { checkImagePlaces, type VolumeDirectory, volumeDirectories } from "../places/image-places.ts";
 import { defaultImageOptions, type ImageOptions } from "../policy/image-options.ts";
 import { admitHostImage, admitImage } from "../policy/image-policy.ts";
 import { credentialsDigest } from "../policy/registry-credentials.ts";
@@ -33,6 +35,8 @@ export interface PreparedImage {
   readonly user: ImageUser;
   /** `NAME=VALUE`. */
   readonly env: readonly string[];
+  /** What a step's root file system has besides the layers. */
+  readonly volumeDirectories: readonly VolumeDirectory[];
 }
 
 export interface ImageStoreOptions {
@@ -311,19 +315,19 @@ export class ImageStore {
 
   async #check(image: string, stored: StoredImage, layers: readonly string[]): Promise<PreparedImage> {
     const root = new LayerStack(layers.map((name) => join(this.layersDirectory, name)));
-    for (const name of mountTargets) {
-      const entry = await root.lstat(name);
-      // A link there would lead the OCI runtime's mounts to places of the image's choice.
-      if (entry && !entry.stats.isDirectory()) throw imageInvalid(image, `has a /${name} that is no directory`);
-    }
+    const declared = declaredPlaces(stored.config.config);
+    checkDeclaredPlaces(image, declared);
+    await checkImagePlaces(image, root);
     const shell = await root.resolve("bin/sh");
-    if (!shell?.stats.isFile() || (shell.stats.mode & 0o111) === 0) throw imageInvalid(image, "has no /bin/sh");
+    if (!shell?.stats.isFile() || (shell.stats.mode & 0o111) === 0)
+      throw imageUnusable(image, "has no /bin/sh", needsShell);
     // Found out now, since the OCI runtimes would tell of it only in the step's own output.
     if (!isProgramFor((await root.readFile("bin/sh", programHeaderBytes)) ?? Buffer.alloc(0))) {
-      throw imageInvalid(image, "has a /bin/sh that this CPU can't run");
+      throw imageUnusable(image, "has a /bin/sh that this CPU can't run", needsShell);
     }
     const user = await resolveImageUser(image, stored.config.config?.User ?? "", root);
-    return { layers, user, env: stored.config.config?.Env ?? [] };
+    const directories = await volumeDirectories(image, declared.volumes, root);
+    return { layers, user, env: declared.env, volumeDirectories: directories };
   }
 
   /** What processes that are gone left half done. Names begin with the process id of the maker. */
@@ -351,15 +355,14 @@ interface KeptImage extends PreparedImage {
 /** For those who waited for one pull to hold the image themselves. */
 const takeOverMs = 1_000;
 
+const needsShell = "Steps are shell scripts: use an image with a shell for this machine's architecture.";
+
 function notHere(image: string): AirlockError {
   return refusedByPolicy(
     `the image "${image}" is not on this machine, and EXECUTOR_IMAGE_PULL_POLICY is "never"`,
     "Load it with `executor image load FILE`, or let this executor's administrator change the policy.",
   );
 }
-
-/** Where steps get mounts, and files of ours. */
-const mountTargets = ["dev", "proc", "sys", "data", "airlock", "etc"];
 
 function proofKey(reference: ImageReference, credentials: RegistryCredentials | undefined): string {
   return `${reference.canonical} ${credentialsDigest(credentials)}`;

@@ -1,4 +1,5 @@
-import { imageInvalid } from "../../contract/index.ts";
+import type { AirlockError } from "@airlock/job";
+import { imageUnusable } from "../../contract/index.ts";
 import type { LayerStack } from "../unpack/layer-stack.ts";
 
 export interface ImageUser {
@@ -25,13 +26,12 @@ export async function resolveImageUser(image: string, text: string, root: LayerS
   const byId = passwd.find((fields) => fields[2] === wantedUser);
   const entry = byName ?? byId;
   const uid = parseId(byName?.[2] ?? wantedUser);
-  if (uid === undefined) throw imageInvalid(image, `runs as user "${userText}", which its /etc/passwd does not have`);
+  if (uid === undefined) throw unknown(image, "user", userText);
 
   const home = entry?.[5]?.startsWith("/") ? entry[5] : "/";
   if (groupText !== undefined && groupText !== "") {
     const gid = parseId(groups.find((fields) => fields[0] === groupText)?.[2] ?? groupText);
-    if (gid === undefined)
-      throw imageInvalid(image, `runs as group "${groupText}", which its /etc/group does not have`);
+    if (gid === undefined) throw unknown(image, "group", groupText);
     return { uid, gid, additionalGids: [], home };
   }
   const gid = parseId(entry?.[3] ?? "0") ?? 0;
@@ -42,6 +42,15 @@ export async function resolveImageUser(image: string, text: string, root: LayerS
     .filter((id) => id !== undefined)
     .slice(0, 1000);
   return { uid, gid, additionalGids, home };
+}
+
+function unknown(image: string, kind: "user" | "group", name: string): AirlockError {
+  const file = kind === "user" ? "/etc/passwd" : "/etc/group";
+  return imageUnusable(
+    image,
+    `runs as the ${kind} ${JSON.stringify(name)}, which its ${file} does not have`,
+    "Add it to the image, or let the image run as one that it has (USER).",
+  );
 }
 
 function parseColons(file: Buffer | undefined): readonly (readonly string[])[] {

@@ -12,6 +12,14 @@ export interface StackEntry {
   readonly path: string;
 }
 
+/** Where a path leads: no component of it is a link. */
+export interface FollowedPath {
+  /** No leading slash. */
+  readonly path: string;
+  /** `undefined`: nothing is there. */
+  readonly entry: StackEntry | undefined;
+}
+
 /**
  * Looks into stacked layers as overlayfs would show them, without mounting them and without ever letting the kernel
  * follow a symbolic link: links are resolved here, inside the stack.
@@ -49,6 +57,14 @@ export class LayerStack {
 
   /** What is at a path after following links within the stack; `undefined` when there is nothing or too many links. */
   async resolve(path: string): Promise<StackEntry | undefined> {
+    return (await this.follow(path))?.entry;
+  }
+
+  /**
+   * Where a path leads after following links within the stack, whether something is there or not; `undefined` when there
+   * are too many links.
+   */
+  async follow(path: string): Promise<FollowedPath | undefined> {
     let links = 0;
     let resolved: string[] = [];
     const ahead = path.split("/");
@@ -61,8 +77,7 @@ export class LayerStack {
         continue;
       }
       const next = await this.lstat([...resolved, part].join("/"));
-      if (next === undefined) return undefined;
-      if (!next.stats.isSymbolicLink()) {
+      if (next === undefined || !next.stats.isSymbolicLink()) {
         resolved.push(part);
         entry = next;
         continue;
@@ -74,7 +89,7 @@ export class LayerStack {
       ahead.unshift(...target.split("/"));
       entry = await this.lstat(resolved.join("/"));
     }
-    return entry;
+    return { path: resolved.join("/"), entry };
   }
 
   /** The start of a regular file, links followed within the stack; `undefined` when it is none. */

@@ -1,0 +1,71 @@
+import type { AirlockError } from "@airlock/job";
+import { imageUnusable } from "../../contract/index.ts";
+import { type LayerStack, latin1 } from "../unpack/layer-stack.ts";
+import { absolute, isWorkspace } from "./declared-places.ts";
+import { type Place, placeAndWords, places } from "./places.ts";
+
+/** A directory that a step finds though no layer of its image has it, or one that leads there. */
+export interface VolumeDirectory {
+  /** Names as latin1 strings of their bytes, no leading slash, no links. */
+  readonly path: string;
+  readonly mode: number;
+  /** Ids of the host; `null`: the sandbox's root. */
+  readonly owner: { readonly uid: number; readonly gid: number } | null;
+}
+
+/**
+ * Refuses an image that has something other than a directory in a place that the executor fills. A link there would lead
+ * mounts to places of the image's choice, and a directory can't be mounted over a file.
+ * @throws {AirlockError} reason `image-invalid`.
+ */
+export async function checkImagePlaces(image: string, root: LayerStack): Promise<void> {
+  for (const place of places) {
+    const entry = await root.lstat(place);
+    if (!entry || entry.stats.isDirectory()) continue;
+    throw placeTaken(image, place, entry.stats.isSymbolicLink() ? "a symbolic link" : "a file");
+  }
+}
+
+export function placeTaken(image: string, place: Place, by: "a symbolic link" | "a file"): AirlockError {
+  return imageUnusable(
+    image,
+    `has ${by} at ${placeAndWords(place)}`,
+    `Build the image with a directory at /${place}, or with nothing there.`,
+  );
+}
+
+/**
+ * The directories to make for declared volumes that are in no layer, parents first. Engines make them, so images rely on it.
+ * @throws {AirlockError} reason `image-invalid` when something else is there.
+ */
+export async function volumeDirectories(
+  image: string,
+  volumes: readonly string[],
+  root: LayerStack,
+): Promise<readonly VolumeDirectory[]> {
+  const made = new Map<string, VolumeDirectory>();
+  for (const volume of volumes) {
+    if (isWorkspace(volume)) continue;
+    const followed = await root.follow(latin1(absolute(volume)));
+    if (!followed) throw volumeOnFile(image, volume);
+    if (followed.entry?.stats.isDirectory()) continue;
+    if (followed.entry) throw volumeOnFile(image, volume);
+    const names = followed.path.split("/");
+    for (const index of names.keys()) {
+      const path = names.slice(0, index + 1).join("/");
+      const stats = (await root.lstat(path))?.stats;
+      if (stats && !stats.isDirectory()) throw volumeOnFile(image, volume);
+      const owner = stats ? { uid: stats.uid, gid: stats.gid } : null;
+      made.set(path, { path, mode: stats ? stats.mode & 0o7777 : 0o755, owner });
+    }
+  }
+  return [...made.values()];
+}
+
+export function volumeOnFile(image: string, volume: string): AirlockError {
+  return imageUnusable(
+    image,
+    `declares the volume ${JSON.stringify(volume.slice(0, 200))}, where it has a file`,
+    "Build the image without this VOLUME, or with a directory there.",
+  );
+}
