@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { describe } from "vitest";
 import { engines } from "../engines.ts";
-import { busyboxImage, dockerArchive, shellLessImage } from "../fixture-images.ts";
+import { busyboxImage, dockerArchive, type FixtureImage, shellLessImage } from "../fixture-images.ts";
 import { describeRuntime, type RuntimeUnderTest } from "../runtime-contract.ts";
 import { temporaryDirectory } from "../temporary-directory.ts";
 import { DisklessRuntime } from "./diskless-runtime.ts";
@@ -17,7 +17,7 @@ async function prepare({ allowHostImage }: { readonly allowHostImage: boolean })
   const { path } = cleanup.use(await temporaryDirectory());
   const runtime = await DisklessRuntime.start({ runtimePath: engines().oci?.runtimePath ?? "", allowHostImage });
   cleanup.defer(() => runtime.close());
-  const load = async (image: Awaited<ReturnType<typeof busyboxImage>>, reference: string) => {
+  const load = async (image: FixtureImage, reference: string) => {
     const archive = join(path, "image.tar");
     await writeFile(archive, await dockerArchive(image, reference));
     await runtime.loadImages(archive, { signal: new AbortController().signal });
@@ -36,6 +36,7 @@ async function prepare({ allowHostImage }: { readonly allowHostImage: boolean })
     runtime,
     owner: `diskless-${process.pid}`,
     images: { shell, noShell, unprivileged, unknown: `127.0.0.1:${port}/fixtures/unknown:1` },
+    provide: (image, name) => load(image, `fixtures/${name}:1`),
     dispose: () => owned.disposeAsync(),
   };
 }
