@@ -4,6 +4,7 @@ import { devCommand } from "./commands/dev.ts";
 import { executorCommand } from "./commands/executor.ts";
 import { executorsDrainCommand } from "./commands/executors/drain.ts";
 import { executorsListCommand } from "./commands/executors/list.ts";
+import { executorsShowCommand } from "./commands/executors/show.ts";
 import { jobArtifactsCommand } from "./commands/job/artifacts.ts";
 import { jobCancelCommand } from "./commands/job/cancel.ts";
 import { jobDownloadCommand } from "./commands/job/download.ts";
@@ -49,7 +50,11 @@ export function commandLine(context: CommandContext): Command {
     )
     .addCommand(noun("repo", "Repositories that jobs run on", [repoAddCommand(context), repoListCommand(context)]))
     .addCommand(
-      noun("executors", "Machines that run jobs", [executorsListCommand(context), executorsDrainCommand(context)]),
+      noun("executors", "Machines that run jobs", [
+        executorsListCommand(context),
+        executorsShowCommand(context),
+        executorsDrainCommand(context),
+      ]),
     )
     .addCommand(
       noun("queue", "Queues that jobs wait in", [

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { temporaryDirectory } from "@airlock/test-kit";
+import { runGit, temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
 import { runCommandLine } from "./run-command-line.ts";
 import {
@@ -42,6 +42,7 @@ describe("the command line", () => {
     ["repo add"],
     ["repo list"],
     ["executors list"],
+    ["executors show"],
     ["queue list"],
     ["queue create"],
     ["secret list"],
@@ -294,6 +295,34 @@ describe("`job submit`", () => {
     expect(stderr).toContain("airlock queue list");
   });
 
+  it("says that nobody can run the job", async () => {
+    const message = 'No executor is connected to queue "default".';
+    const waiting = jobView({ state: "queued", executor: null, explanation: { code: "no-executor", message } });
+    await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, waiting, 201) });
+    const { code, stderr } = await airlock(["job", "submit", "--image", "x", "--", "ls"], { env: instance.env });
+    expect([code, stderr]).toEqual([0, `warning: ${message}\n`]);
+  });
+
+  it("says what of a checkout is in no commit, and so is not in the job", async () => {
+    await using directory = await temporaryDirectory();
+    await runGit(directory.path, ["init", "--quiet"]);
+    await writeFile(path.join(directory.path, "new file"), "1");
+    const repository = { name: "app", url: directory.path, state: "ready", error: null, head: null, fetchedAt: null };
+    await using instance = await stubInstance({
+      "GET repositories": (_, response) => answerJson(response, { repositories: [{ ...repository, sizeBytes: null }] }),
+      "POST jobs": (_, response) => answerJson(response, jobView(), 201),
+    });
+    const submit = (...more: string[]) =>
+      airlock(["job", "submit", "--repo", ".", ...more, "--image", "x", "--", "ls"], {
+        env: instance.env,
+        cwd: directory.path,
+      });
+    expect((await submit()).stderr).toBe(
+      `warning: the job runs what is committed; left out of ${directory.path}: 1 untracked (new file)\n`,
+    );
+    expect((await submit("--rev", "main")).stderr).toBe("");
+  });
+
   it("names the flag for what the instance finds wrong with a command", async () => {
     await using instance = await stubInstance({
       "POST jobs": (_, response) =>
@@ -357,6 +386,44 @@ describe("lists", () => {
     });
     expect((await airlock(["executors", "list"], { env: instance.env })).stderr).toContain("executor run");
     expect((await airlock(["repo", "list"], { env: instance.env })).stderr).toContain("airlock repo add");
+  });
+});
+
+describe("`executors`", () => {
+  const executor = {
+    name: "build-7",
+    queues: ["default"],
+    active: true,
+    draining: false,
+    drainRequested: false,
+    extensions: true,
+    capabilities: [],
+    version: "0.1.0",
+    runtime: "docker",
+    runtimeVersion: "27.3.1",
+    os: "linux",
+    architecture: "arm64",
+    gitVersion: "2.47.1",
+    dockerVersion: "27.3.1",
+    slots: 2,
+    labels: { zone: "a" },
+    firstSeenAt: "2026-08-01T10:00:00.000Z",
+    lastSeenAt: "2026-08-01T10:00:00.000Z",
+    runningJobs: [7],
+  };
+
+  it("shows the operating system, the architecture and the versions of programs", async () => {
+    await using instance = await stubInstance({
+      "GET executors": (_, response) => answerJson(response, { executors: [executor] }),
+    });
+    const list = await airlock(["executors", "list"], { env: instance.env });
+    expect(list.stdout).toMatch(/build-7 +active +default +linux\/arm64 +docker 27\.3\.1 +0\.1\.0 +1\/2 /);
+    const { stdout } = await airlock(["executors", "show", "build-7"], { env: instance.env });
+    for (const line of [/platform +linux\/arm64\n/, /git +2\.47\.1\n/, /docker +27\.3\.1\n/, /labels +zone=a\n/]) {
+      expect(stdout).toMatch(line);
+    }
+    const unknown = await airlock(["executors", "show", "other"], { env: instance.env });
+    expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining("airlock executors list") });
   });
 });
 

@@ -17,6 +17,8 @@ export interface DevSessionOptions {
   readonly progress: (text: string) => void;
   /** Warnings and errors of the programs. */
   readonly onWarning: (program: string, line: LogLine) => void;
+  /** Told when the executor has ended in order, as after a drain. The instance goes on. */
+  readonly onExecutorLeft: () => void;
   /** Given up when aborted: what had started is stopped, and `start` rejects with the reason. */
   readonly signal: AbortSignal;
 }
@@ -87,7 +89,7 @@ export class DevSession implements AsyncDisposable {
     );
     instance.outlive(executor);
     signal.throwIfAborted();
-    const failure = Promise.race([instanceEnded, endOf(executor)]);
+    const failure = Promise.race([instanceEnded, unlessInOrder(executor, options.onExecutorLeft)]);
     // Whoever starts a session races this with other things, at times with nothing: then it is no unhandled rejection.
     failure.catch(() => undefined);
     const client = new InstanceClient({ url: new URL(access.url), token: access.token, source: connectionFile });
@@ -102,6 +104,14 @@ export class DevSession implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }
+}
+
+/** Rejects when the program fails. An end in order is told, and is no failure. */
+async function unlessInOrder(program: ChildProgram, onLeft: () => void): Promise<never> {
+  const { code } = await program.exited;
+  if (code !== 0) return endOf(program);
+  onLeft();
+  return new Promise<never>(() => {});
 }
 
 async function endOf(program: ChildProgram): Promise<never> {

@@ -107,6 +107,24 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await readdir(data)).not.toContain("connection.json");
   });
 
+  it("stays up when its only executor was drained", async () => {
+    const running = dev();
+    await running.says("Ctrl-C stops");
+    const connection = JSON.parse(await readFile(path.join(data, "connection.json"), "utf8"));
+    const headers = { authorization: `Bearer ${connection.token}` };
+    const api = new URL("api/v1/", connection.url);
+    const { executors } = (await (await fetch(new URL("executors", api), { headers })).json()) as {
+      executors: { name: string; active: boolean }[];
+    };
+    const name = executors.find(({ active }) => active)?.name ?? "";
+    expect(await airlock("executors", "drain", name).ended).toBe(0);
+    await running.says("the executor has left after a drain");
+    expect((await fetch(new URL("healthz", connection.url))).status).toBe(200);
+    running.child.kill("SIGINT");
+    expect(await running.ended).toBe(0);
+    expect(running.output).not.toContain("error:");
+  });
+
   it("lets a log be followed over a connection that breaks again and again", async () => {
     const running = dev();
     await running.says("Ctrl-C stops");

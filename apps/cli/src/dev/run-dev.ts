@@ -55,6 +55,11 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
         // What one misses of the other while both are stopped is no news.
         if (!stopping) void screen.line(paint("yellow", `${program}: ${line.text}`));
       },
+      onExecutorLeft: () => {
+        if (stopping) return;
+        const text = "the executor has left after a drain; jobs wait until `airlock dev` is started again";
+        void screen.line(paint("yellow", text));
+      },
     });
     const work = async (running: DevSession): Promise<void> => {
       if (draft) code = await runJob(context, screen, running, draft, signal);

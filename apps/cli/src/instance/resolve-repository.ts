@@ -11,6 +11,8 @@ export interface ResolveOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told what takes long, in safe text. */
   readonly progress: (text: string) => void;
+  /** Told the root of the checkout that a path stands for. */
+  readonly onCheckout?: ((root: string) => void) | undefined;
 }
 
 /**
@@ -40,6 +42,7 @@ export async function resolveRepository(
       },
     );
   }
+  if (!isUrl(text)) options.onCheckout?.(url);
   const same = repositories.find((repository) => repository.url === url || repository.url === `file://${url}`);
   if (same && same.state !== "failed") return (await ready(client, same, options)).name;
   return (await addRepository(client, { url }, options)).name;

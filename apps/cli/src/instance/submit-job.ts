@@ -4,6 +4,7 @@ import type { InstanceClient } from "./instance-client.ts";
 import { refusalProblems } from "./refusal-problems.ts";
 import { UnreachableError } from "./request-error.ts";
 import { resolveRepository } from "./resolve-repository.ts";
+import { describeUncommitted } from "./uncommitted-changes.ts";
 
 /** A job as a person wrote it, before its repository is one that the instance knows. */
 export interface JobDraft {
@@ -28,13 +29,22 @@ export async function submitJob(
   idempotencyKey: string,
   progress: (text: string) => void,
   signal?: AbortSignal,
+  warn: (text: string) => void = () => {},
 ): Promise<JobView> {
   try {
-    const { repository } = draft.spec;
+    const { repository, revision = "HEAD" } = draft.spec;
+    let checkout: string | undefined;
+    const onCheckout = (root: string) => {
+      checkout = root;
+    };
     const name =
       repository === undefined
         ? undefined
-        : await resolveRepository(client, repository, { directory: draft.directory, progress, signal });
+        : await resolveRepository(client, repository, { directory: draft.directory, progress, signal, onCheckout });
+    if (checkout !== undefined && revision === "HEAD") {
+      const leftOut = await describeUncommitted(checkout);
+      if (leftOut !== undefined) warn(leftOut);
+    }
     signal?.throwIfAborted();
     // Not interrupted from here on: the job would be there, and nobody would know of it.
     return await create(client, { ...draft.spec, ...(name === undefined ? {} : { repository: name }) }, idempotencyKey);

@@ -4,17 +4,21 @@ import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
-import { type Paint, painter } from "../../terminal/paint.ts";
+import { painter } from "../../terminal/paint.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { relativeTime } from "../../terminal/relative-time.ts";
 import { formatTable } from "../../terminal/table.ts";
+import { executorState, platformOf } from "./describe-executor.ts";
 
 export function executorsListCommand(context: CommandContext): Command {
   return new Command("list")
     .alias("ls")
     .description("List the executors that the instance has heard of")
     .option("--json", "print JSON")
-    .addHelpText("after", `\nExample:\n  airlock executors list\n${requestExitCodesHelp}`)
+    .addHelpText(
+      "after",
+      `\nExample:\n  airlock executors list\n\n\`airlock executors show NAME\` has the versions of git and of the engine.\n${requestExitCodesHelp}`,
+    )
     .action(async (options: { readonly json?: boolean }) => {
       const client = await connect(context);
       const list = await client.json(ExecutorList, "executors");
@@ -27,18 +31,16 @@ export function executorsListCommand(context: CommandContext): Command {
       const now = new Date();
       const rows = list.executors.map((executor) => [
         plainText(executor.name),
-        stateOf(executor, paint),
+        executorState(executor, paint),
         plainText(executor.queues.join(", ")),
+        plainText(platformOf(executor)) || "-",
         plainText(`${executor.runtime} ${executor.runtimeVersion}`.trim()) || "-",
         plainText(executor.version) || "-",
         `${executor.runningJobs.length}/${executor.slots}`,
         relativeTime(executor.lastSeenAt, now),
       ]);
-      context.stdout.write(formatTable(["NAME", "STATE", "QUEUES", "RUNTIME", "VERSION", "JOBS", "SEEN"], rows));
+      context.stdout.write(
+        formatTable(["NAME", "STATE", "QUEUES", "PLATFORM", "RUNTIME", "VERSION", "JOBS", "SEEN"], rows),
+      );
     });
-}
-
-function stateOf(executor: { readonly active: boolean; readonly draining: boolean }, paint: Paint): string {
-  if (!executor.active) return paint("dim", "inactive");
-  return executor.draining ? paint("yellow", "draining") : paint("green", "active");
 }

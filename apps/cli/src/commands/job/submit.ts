@@ -78,14 +78,26 @@ async function submit(context: CommandContext, words: readonly string[], options
   const draft = await draftJob(context, words, options);
   const client = await connect(context);
   const key = options.idempotencyKey ?? randomUUID();
+  const warn = (text: string) => context.stderr.write(`warning: ${plainText(text)}\n`);
+  const leftOut: string[] = [];
   let job: JobView;
   {
     using progress = new ProgressLine(context.stderr);
-    job = await submitJob(client, draft, key, (text) => progress.show(text));
+    job = await submitJob(
+      client,
+      draft,
+      key,
+      (text) => progress.show(text),
+      undefined,
+      (text) => leftOut.push(text),
+    );
   }
+  for (const text of leftOut) warn(text);
   // The printer of `--follow` shows them with the job.
   if (!follow || json) {
-    for (const warning of job.warnings) context.stderr.write(`warning: ${plainText(warning)}\n`);
+    for (const warning of job.warnings) warn(warning);
+    // Else the job would wait, and nobody would know why.
+    if (/^no-(?:matching-)?executor$/.test(job.explanation.code)) warn(job.explanation.message);
   }
   if (follow) {
     if (!json) context.stderr.write(`job ${job.id} submitted\n`);

@@ -1,0 +1,12 @@
+import type { ExecutorView } from "@airlock/api";
+import type { Paint } from "../../terminal/paint.ts";
+
+export function executorState(executor: Pick<ExecutorView, "active" | "draining">, paint: Paint): string {
+  if (!executor.active) return paint("dim", "inactive");
+  return executor.draining ? paint("yellow", "draining") : paint("green", "active");
+}
+
+/** `linux/amd64`; empty where the executor does not say. */
+export function platformOf({ os, architecture }: Pick<ExecutorView, "os" | "architecture">): string {
+  return [os, architecture].filter(Boolean).join("/");
+}
