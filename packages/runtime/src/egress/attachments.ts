@@ -48,6 +48,10 @@ export class Attachments {
     return [...this.#sandboxIds.values()];
   }
 
+  sandboxIdOf(slot: number): string {
+    return this.#sandboxIds.get(slot) ?? "unknown";
+  }
+
   get isInUse(): boolean {
     return this.#sandboxIds.size > 0 || this.#beingMade > 0;
   }

@@ -20,6 +20,7 @@ import {
   upstreams,
   zones,
 } from "./testing/egress-world.ts";
+import { resolverPid } from "./testing/resolver-pid.ts";
 import {
   echoPort,
   nameServer,
@@ -27,7 +28,6 @@ import {
   publicIpv6,
   startNamespace,
   startTestNetwork,
-  type TestNetwork,
 } from "./testing/test-network.ts";
 
 describeWithEngines(["network"], "egress engine", () => {
@@ -325,11 +325,3 @@ link set vethtest master ${bridge.bridgeName} up
     ];
   }
 });
-
-/** Process id of the one resolver that answers in the host's namespace. */
-async function resolverPid(network: TestNetwork): Promise<number> {
-  const sockets = await network.onHost("ss", "-H", "-lntp");
-  const pids = [...sockets.matchAll(/^.*198\.\d+\.\d+\.\d+:6\d{4} .*pid=(\d+)/gm)].map(([, pid]) => Number(pid));
-  expect(new Set(pids).size).toBe(1);
-  return pids[0] ?? 0;
-}

@@ -92,15 +92,21 @@ class NftablesEngine implements EgressEngine {
       guardConnections: () => guard.check(),
       onProblem,
     });
-    const pins = new Pins({ table: this.#table, closed: () => closed.all });
+    const pins = new Pins({
+      table: this.#table,
+      closed: () => closed.all,
+      onFull: (slot) =>
+        onProblem(
+          `sandbox ${this.#attachments.sandboxIdOf(slot)} opens more addresses by name than a sandbox may; further ones stay closed for a while`,
+        ),
+    });
     this.#resolver = new ResolverProcess({
       network: this.#network,
       upstreams: () => this.#upstreams(),
       closed: () => closed.all,
       port: resolverPort,
       onPin: (request) => pins.open(request),
-      onDenied: (slot, name, isOverLimit) =>
-        watch.report(slot, { kind: "name", name, ...(isOverLimit ? { isOverLimit } : {}) }),
+      onDenied: (slot, denial) => watch.report(slot, denial),
     });
     this.#attachments = new Attachments({
       names: this.#names,

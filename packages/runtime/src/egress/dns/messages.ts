@@ -16,7 +16,13 @@ export type ToResolver =
   /** Also replaces the policy of a sandbox that is listened to already. */
   | { readonly kind: "listen"; readonly slot: number; readonly address: string; readonly policy: ResolverPolicy }
   | { readonly kind: "unlisten"; readonly slot: number }
-  | { readonly kind: "pinned"; readonly request: number; readonly isOpen: boolean };
+  /** `opened`: those of the addresses that are open now; `null`: it failed. */
+  | {
+      readonly kind: "pinned";
+      readonly request: number;
+      readonly opened: readonly string[] | null;
+      readonly isFull: boolean;
+    };
 
 /** From the resolver's process, which hostile packets may have taken over: checked by the executor. */
 export type FromResolver =
@@ -31,4 +37,6 @@ export type FromResolver =
       readonly addresses: readonly { readonly family: IpFamily; readonly address: string; readonly ttl: number }[];
       readonly ports: readonly number[] | null;
     }
-  | { readonly kind: "denied"; readonly slot: number; readonly name: string; readonly isOverLimit: boolean };
+  | { readonly kind: "denied"; readonly slot: number; readonly name: string; readonly isOverLimit: boolean }
+  /** The sandbox sends more queries than it may; they are dropped. */
+  | { readonly kind: "limited"; readonly slot: number };

@@ -1,9 +1,10 @@
 /**
- * What a sandbox may ask. A name is a message to whoever owns the domain, so what bounds exfiltration is the number of
- * bytes in names that were not asked before: a limit on the length or the entropy of labels would stop content
- * networks' honest names and still let short ones through.
+ * What a sandbox may ask. Each query costs the resolver processor time that no limit of the job counts, so their number is
+ * bounded. A name is a message to the owner of the domain, so what bounds exfiltration is the number of bytes in names that
+ * were not asked before: a limit on the length or the entropy of labels would stop honest names of content networks and
+ * still let short ones through.
  *
- * An install of hundreds of packages asks a few dozen names; 300 new names at once and 2 per second after that are plenty.
+ * An install of hundreds of packages asks for a few dozen names; 300 new names at once and 2 per second after that are plenty.
  */
 export class QueryBudget {
   readonly #queries: TokenBucket;
@@ -15,8 +16,13 @@ export class QueryBudget {
     this.#newBytes = new TokenBucket({ capacity: 8192, perSecond: 64 }, nowMs);
   }
 
-  take(name: string, nowMs: number): boolean {
-    if (!this.#queries.take(1, nowMs)) return false;
+  /** Whether another message may be read, whatever is in it. */
+  takeQuery(nowMs: number): boolean {
+    return this.#queries.take(1, nowMs);
+  }
+
+  /** Whether the name may be asked for. */
+  takeName(name: string, nowMs: number): boolean {
     if (this.#known.has(name)) return true;
     if (!this.#newBytes.take(name.length, nowMs)) return false;
     if (this.#known.size < maxKnownNames) this.#known.add(name);

@@ -25,6 +25,7 @@ function world(changes: Partial<QueryContext> = {}, answers: Packet["answers"] =
     },
     pin: async (addresses, ports) => {
       for (const address of addresses) pinned.push([address, ports]);
+      return { opened: new Set(addresses.map((each) => each.address)), isFull: false };
     },
     onDenied: (name) => denied.push(name),
     ...changes,
@@ -47,7 +48,11 @@ async function resolve(message: Buffer, { context }: World, transport: "udp" | "
 describe("resolveQuery", () => {
   it("opens the addresses on the rule's ports before it answers", async () => {
     const events: string[] = [];
-    const { context } = world({ pin: async () => void events.push("pinned") }, [address]);
+    const pin = async () => {
+      events.push("pinned");
+      return { opened: new Set(["8.8.8.8"]), isFull: false };
+    };
+    const { context } = world({ pin }, [address]);
     const answer = await resolveQuery(query("example.com"), "udp", context).then((bytes) => {
       events.push("answered");
       return bytes;
@@ -60,9 +65,25 @@ describe("resolveQuery", () => {
   });
 
   it("tells no address that could not be opened", async () => {
-    const there = world({ pin: () => Promise.reject(new Error("no")) }, [address]);
+    const there = world({ pin: async () => undefined }, [address]);
     const packet = await resolve(query("example.com"), there);
     expect([rcodeOf(packet), packet.answers]).toEqual(["SERVFAIL", []]);
+    expect(there.denied).toEqual([]);
+  });
+
+  it("answers with the addresses that the sandbox has room for, and tells when there is no room at all", async () => {
+    const many = Array.from({ length: 4 }, (_, index) => ({ ...address, data: `8.8.8.${index}` }));
+    const some = world({ pin: async () => ({ opened: new Set(["8.8.8.0", "8.8.8.2"]), isFull: true }) }, many);
+    const packet = await resolve(query("example.com"), some);
+    expect(packet.answers).toEqual([
+      expect.objectContaining({ data: "8.8.8.0" }),
+      expect.objectContaining({ data: "8.8.8.2" }),
+    ]);
+    expect(some.denied).toEqual([]);
+
+    const none = world({ pin: async () => ({ opened: new Set<string>(), isFull: true }) }, many);
+    expect(rcodeOf(await resolve(query("example.com"), none))).toBe("SERVFAIL");
+    expect(none.denied).toEqual(["example.com"]);
   });
 
   it("opens nothing under the policy public, where all is open", async () => {

@@ -20,6 +20,13 @@ export interface AddressToPin {
   readonly ttl: number;
 }
 
+export interface Pinned {
+  /** Those of the addresses that are open. */
+  readonly opened: ReadonlySet<string>;
+  /** Whether others stay closed because the sandbox has opened too many. */
+  readonly isFull: boolean;
+}
+
 export interface QueryContext {
   readonly policy: ResolverPolicy;
   /** Addresses that no answer may contain. */
@@ -27,8 +34,8 @@ export interface QueryContext {
   /** Whether the sandbox may ask this now. */
   readonly mayAsk: (name: string) => boolean;
   readonly ask: (question: UpstreamQuestion) => Promise<DecodedPacket | undefined>;
-  /** Opens the addresses; rejects when that is impossible. `ports` null: all. */
-  readonly pin: (addresses: readonly AddressToPin[], ports: readonly number[] | null) => Promise<void>;
+  /** Opens the addresses, as many as the sandbox has room for; `undefined` if that fails. `ports` null: all. */
+  readonly pin: (addresses: readonly AddressToPin[], ports: readonly number[] | null) => Promise<Pinned | undefined>;
   readonly onDenied: (name: string, isOverLimit: boolean) => void;
 }
 
@@ -86,15 +93,19 @@ export async function resolveQuery(
   if (response === undefined) return reply("SERVFAIL");
   const filtered = filterAnswer({ name, type }, response.answers ?? [], context.closed);
   if (filtered.hadClosed && filtered.addresses.length === 0) context.onDenied(name, false);
-  if (decision.ports !== undefined && filtered.addresses.length > 0) {
-    try {
-      await context.pin(filtered.addresses, decision.ports);
-    } catch {
-      // Told to the executor by whoever could not do it; an address that is closed is of no use to the sandbox.
-      return reply("SERVFAIL");
-    }
+  if (decision.ports === undefined || filtered.addresses.length === 0) {
+    return reply(answerCode(response, filtered), filtered.answers);
   }
-  return reply(answerCode(response, filtered), filtered.answers);
+  const pinned = await context.pin(filtered.addresses, decision.ports);
+  // Addresses that stay closed are of no use to the sandbox.
+  const answers = filtered.answers.filter((answer) => !isAddress(answer) || pinned?.opened.has(answer.data));
+  if (answers.some(isAddress)) return reply("NOERROR", answers);
+  if (pinned?.isFull) context.onDenied(name, true);
+  return reply("SERVFAIL");
+}
+
+function isAddress(answer: Answer): answer is Answer & { readonly data: string } {
+  return answer.type === "A" || answer.type === "AAAA";
 }
 
 /** Closed addresses leave a name without addresses: it is not said to be missing, since its other records are not. */

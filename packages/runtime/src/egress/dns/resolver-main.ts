@@ -9,11 +9,13 @@ import { listen } from "./listener.ts";
 import type { FromResolver, ToResolver } from "./messages.ts";
 import { QueryBudget } from "./query-budget.ts";
 import type { ResolverPolicy } from "./query-policy.ts";
-import { type AddressToPin, resolveQuery } from "./resolve-query.ts";
+import { type AddressToPin, type Pinned, type QueryContext, resolveQuery } from "./resolve-query.ts";
 import { askUpstreams, type Upstream } from "./upstream.ts";
+import { UpstreamShare } from "./upstream-share.ts";
 
 const nobody = 65_534;
-const maxUpstreamQueries = 512;
+/** Distinct denials that are reported of one sandbox; the executor passes on fewer. */
+const maxDenials = 200;
 
 if (process.geteuid?.() === 0) {
   process.setgroups?.([]);
@@ -24,16 +26,18 @@ if (process.geteuid?.() === 0) {
 interface Listening {
   policy: ResolverPolicy;
   readonly budget: QueryBudget;
+  readonly denials: Set<string>;
+  isLimited: boolean;
   socket: AsyncDisposable | undefined;
 }
 
 const sandboxes = new Map<number, Listening>();
-const pinRequests = new Map<number, (isOpen: boolean) => void>();
+const upstreamShare = new UpstreamShare<number>();
+const pinRequests = new Map<number, (pinned: Pinned | undefined) => void>();
 let upstreams: readonly Upstream[] = [];
 let closed: readonly IpRange[] = specialRanges;
 let port = 0;
 let requests = 0;
-let asking = 0;
 
 process.on("disconnect", () => process.exit(0));
 // Ctrl-C in a terminal reaches the whole group: the executor decides when sandboxes lose their names.
@@ -57,7 +61,9 @@ async function receive(message: ToResolver): Promise<void> {
       send({ kind: "unlistened", slot: message.slot });
       return;
     case "pinned":
-      pinRequests.get(message.request)?.(message.isOpen);
+      pinRequests.get(message.request)?.(
+        message.opened === null ? undefined : { opened: new Set(message.opened), isFull: message.isFull },
+      );
       pinRequests.delete(message.request);
       return;
   }
@@ -70,26 +76,23 @@ async function startListening(slot: number, address: string, policy: ResolverPol
     send({ kind: "listening", slot, problem: null });
     return;
   }
-  const sandbox: Listening = { policy, budget: new QueryBudget(Date.now()), socket: undefined };
+  const sandbox: Listening = {
+    policy,
+    budget: new QueryBudget(Date.now()),
+    denials: new Set(),
+    isLimited: false,
+    socket: undefined,
+  };
   try {
-    sandbox.socket = await listen(address, port, (query, transport) =>
-      resolveQuery(query, transport, {
-        policy: sandbox.policy,
-        closed,
-        mayAsk: (name) => sandbox.budget.take(name, Date.now()),
-        ask: async (question) => {
-          if (asking >= maxUpstreamQueries) return undefined;
-          asking += 1;
-          try {
-            return await askUpstreams(upstreams, question);
-          } finally {
-            asking -= 1;
-          }
-        },
-        pin: (addresses, ports) => pin(slot, addresses, ports),
-        onDenied: (name, isOverLimit) => send({ kind: "denied", slot, name, isOverLimit }),
-      }),
-    );
+    sandbox.socket = await listen(address, port, async (query, transport) => {
+      if (!sandbox.budget.takeQuery(Date.now())) {
+        // Dropped, not refused: the program in the sandbox asks again a little later.
+        if (!sandbox.isLimited) send({ kind: "limited", slot });
+        sandbox.isLimited = true;
+        return undefined;
+      }
+      return resolveQuery(query, transport, contextOf(slot, sandbox));
+    });
     sandboxes.set(slot, sandbox);
     send({ kind: "listening", slot, problem: null });
   } catch (error) {
@@ -97,13 +100,33 @@ async function startListening(slot: number, address: string, policy: ResolverPol
   }
 }
 
-async function pin(slot: number, addresses: readonly AddressToPin[], ports: readonly number[] | null): Promise<void> {
+function contextOf(slot: number, sandbox: Listening): QueryContext {
+  return {
+    policy: sandbox.policy,
+    closed,
+    mayAsk: (name) => sandbox.budget.takeName(name, Date.now()),
+    ask: (question) => upstreamShare.run(slot, () => askUpstreams(upstreams, question)),
+    pin: (addresses, ports) => pin(slot, addresses, ports),
+    onDenied: (name, isOverLimit) => {
+      const key = isOverLimit ? "over the limit" : name;
+      if (sandbox.denials.has(key) || sandbox.denials.size >= maxDenials) return;
+      sandbox.denials.add(key);
+      send({ kind: "denied", slot, name, isOverLimit });
+    },
+  };
+}
+
+async function pin(
+  slot: number,
+  addresses: readonly AddressToPin[],
+  ports: readonly number[] | null,
+): Promise<Pinned | undefined> {
   requests += 1;
   const request = requests;
-  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const { promise, resolve } = Promise.withResolvers<Pinned | undefined>();
   pinRequests.set(request, resolve);
   send({ kind: "pin", request, slot, addresses, ports });
-  if (!(await promise)) throw new Error("the addresses could not be opened");
+  return promise;
 }
 
 function send(message: FromResolver): void {

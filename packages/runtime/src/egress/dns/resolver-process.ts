@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { runtimeFailed } from "../../contract/index.ts";
+import { type EgressDenial, runtimeFailed } from "../../contract/index.ts";
 import { formatRange, type IpRange } from "../addresses/ip-range.ts";
 import type { HostNetwork } from "../host/host-network.ts";
 import { toolEnv } from "../host/run-tool.ts";
@@ -18,9 +18,9 @@ export interface ResolverOptions {
   /** Ranges that no answer may contain, as they are now. */
   readonly closed: () => readonly IpRange[];
   readonly port: number;
-  /** Opens addresses; what it rejects with becomes a failed look-up. */
-  readonly onPin: (request: PinRequest) => Promise<void>;
-  readonly onDenied: (slot: number, name: string, isOverLimit: boolean) => void;
+  /** Opens addresses, as many as the sandbox has room for; if it rejects, the look-up fails. */
+  readonly onPin: (request: PinRequest) => Promise<{ readonly addresses: readonly string[]; readonly isFull: boolean }>;
+  readonly onDenied: (slot: number, denial: EgressDenial) => void;
 }
 
 type PinRequest = Extract<FromResolver, { kind: "pin" }>;
@@ -60,6 +60,7 @@ const Message = z.discriminatedUnion("kind", [
       .regex(/^[a-z0-9._-]+$/),
     isOverLimit: z.boolean(),
   }),
+  z.object({ kind: z.literal("limited"), slot: z.int() }),
 ]) satisfies z.ZodType<FromResolver>;
 
 /** In a bundle the program is a file beside it. */
@@ -282,12 +283,18 @@ export class ResolverProcess {
         return;
       case "pin":
         void this.#options.onPin(message).then(
-          () => send(child, { kind: "pinned", request: message.request, isOpen: true }),
-          () => send(child, { kind: "pinned", request: message.request, isOpen: false }),
+          ({ addresses, isFull }) =>
+            send(child, { kind: "pinned", request: message.request, opened: addresses, isFull }),
+          () => send(child, { kind: "pinned", request: message.request, opened: null, isFull: false }),
         );
         return;
-      case "denied":
-        this.#options.onDenied(message.slot, message.name, message.isOverLimit);
+      case "denied": {
+        const { slot, name, isOverLimit } = message;
+        this.#options.onDenied(slot, { kind: "name", name, ...(isOverLimit ? { isOverLimit } : {}) });
+        return;
+      }
+      case "limited":
+        this.#options.onDenied(message.slot, { kind: "limit", limit: "look-ups" });
         return;
     }
   }

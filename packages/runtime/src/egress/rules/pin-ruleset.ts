@@ -12,8 +12,12 @@ export interface Pin {
   readonly seconds: number;
 }
 
-/** Elements that each set of pins has room for. */
-const maxPins = 4096;
+/** Pins of one sandbox at the same time. */
+export const maxPins = 4096;
+/** The kernel lets a pin end a little later than it is reckoned with, so its sets have more room. */
+const setSize = 2 * maxPins;
+/** Destinations that a sandbox connects to by name in its life. */
+const maxOpened = 16_384;
 /** A connection outlives the name's record; longer than this no job runs. */
 const openedFor = "3d";
 
@@ -36,11 +40,11 @@ export function openedSet(slot: number, family: IpFamily): string {
 export function pinSets(slot: number, family: IpFamily): readonly (readonly [name: string, body: string])[] {
   const type = addressType(family);
   return [
-    [pinnedPortSet(slot, family), `type ${type} . inet_service; size ${maxPins}; flags timeout;`],
-    [pinnedAddressSet(slot, family), `type ${type}; size ${maxPins}; flags timeout;`],
+    [pinnedPortSet(slot, family), `type ${type} . inet_service; size ${setSize}; flags timeout;`],
+    [pinnedAddressSet(slot, family), `type ${type}; size ${setSize}; flags timeout;`],
     [
       openedSet(slot, family),
-      `type ${type} . inet_service; size ${maxPins}; flags dynamic, timeout; timeout ${openedFor};`,
+      `type ${type} . inet_service; size ${maxOpened}; flags dynamic, timeout; timeout ${openedFor};`,
     ],
   ];
 }

@@ -34,6 +34,7 @@ export class RuleTable {
     this.#options = options;
   }
 
+  /** The rules of each sandbox; another object once they have been written anew. */
   get sandboxes(): ReadonlyMap<number, SandboxRules> {
     return this.#sandboxes;
   }
@@ -91,15 +92,13 @@ export class RuleTable {
     });
   }
 
-  pin(pins: () => readonly Pin[]): Promise<void> {
-    return this.#transaction(() =>
-      this.#nft(
-        pinRuleset(
-          this.#options.names,
-          pins().filter(({ slot }) => this.#sandboxes.has(slot)),
-        ),
-      ),
-    );
+  /** @param pins asked for when the transaction begins. */
+  pin(slot: number, pins: () => readonly Pin[]): Promise<void> {
+    return this.#transaction(async () => {
+      const waiting = pins();
+      if (!this.#sandboxes.has(slot)) throw new Error("no such sandbox");
+      await this.#nft(pinRuleset(this.#options.names, waiting));
+    });
   }
 
   /** Runs `inspect` between two transactions and writes all rules anew unless it finds them in place. */
@@ -148,6 +147,8 @@ export class RuleTable {
   #writeAll(): Promise<void> {
     const { pools, closed } = this.#options;
     const shared = this.#shared();
+    // New objects: what belonged to the rules that were here before, such as pins, is gone.
+    for (const [slot, rules] of this.#sandboxes) this.#sandboxes.set(slot, { ...rules });
     const base = baseRuleset({ ...shared, pools, closed: closed(), isPaused: this.#isPaused });
     return this.#nft(base + [...this.#sandboxes.values()].map((rules) => sandboxRuleset(shared, rules)).join(""));
   }

@@ -43,6 +43,8 @@ async function perform(request: AgentRequest): Promise<readonly string[]> {
       return [String(await churn(request))];
     case "dns":
       return askName(request);
+    case "look-ups":
+      return lookUps(request);
     case "raw-dns":
       return [await exchange(request.server, Buffer.from(request.hex, "hex"))];
     case "serve":
@@ -119,11 +121,15 @@ async function echo(name: string): Promise<string> {
   return answer;
 }
 
-function flood({ hosts, port }: Extract<AgentRequest, { op: "flood" }>): void {
+function flood({ hosts, port, atOnce = 1, name }: Extract<AgentRequest, { op: "flood" }>): void {
   const socket = createSocket("udp4");
   socket.on("error", () => {});
+  const datagram =
+    name === undefined
+      ? Buffer.from("hello")
+      : encode({ type: "query", id: 1, flags: 0x100, questions: [{ name, type: "A" }] });
   flooding = setInterval(() => {
-    for (const host of hosts) socket.send("hello", port, host, () => {});
+    for (const host of hosts) for (let sent = 0; sent < atOnce; sent += 1) socket.send(datagram, port, host, () => {});
   }, 1);
 }
 
@@ -180,6 +186,15 @@ async function askName({ server, name, type, transport }: Extract<AgentRequest, 
   const packet = decode(Buffer.from(answer, "hex")) as DecodedPacket & { rcode: string };
   const records = (packet.answers ?? []).map((record) => `${record.type} ${dataOf(record)}`);
   return records.length > 0 ? records : [packet.rcode];
+}
+
+async function lookUps({ server, name, count }: Extract<AgentRequest, { op: "look-ups" }>): Promise<readonly string[]> {
+  const counts = new Map<string, number>();
+  for (let asked = 0; asked < count; asked += 1) {
+    const [answer = ""] = await askName({ op: "dns", server, name, type: "A" });
+    counts.set(answer, (counts.get(answer) ?? 0) + 1);
+  }
+  return [...counts].map(([answer, times]) => `${times} × ${answer}`);
 }
 
 function dataOf(record: Answer): string {

@@ -7,8 +7,17 @@ export type AgentRequest =
   /** Opens a connection that stays; later `echo` says whether it still carries data. */
   | { readonly op: "hold"; readonly name: string; readonly host: string; readonly port: number }
   | { readonly op: "echo"; readonly name: string }
-  /** Begins to send datagrams every millisecond, whatever the kernel says to it. */
-  | { readonly op: "flood"; readonly hosts: readonly string[]; readonly port: number }
+  /**
+   * Begins to send datagrams every millisecond, `atOnce` (default: 1) to each host, whatever the kernel says to it.
+   * With a `name` they are questions for it.
+   */
+  | {
+      readonly op: "flood";
+      readonly hosts: readonly string[];
+      readonly port: number;
+      readonly atOnce?: number;
+      readonly name?: string;
+    }
   | { readonly op: "end-flood" }
   /** Sends one datagram from one socket to each of so many ports of each host, as fast as the kernel takes them. */
   | { readonly op: "spread"; readonly hosts: readonly string[]; readonly ports: number }
@@ -22,6 +31,8 @@ export type AgentRequest =
       readonly type: string;
       readonly transport?: "udp" | "tcp";
     }
+  /** Asks a name server so many times, each time when the last answer has come; returns how often each answer came. */
+  | { readonly op: "look-ups"; readonly server: string; readonly name: string; readonly count: number }
   /** Sends bytes as they are and answers the response in hex, or `timeout`. */
   | { readonly op: "raw-dns"; readonly server: string; readonly hex: string }
   /** Answers on all addresses: TCP on `tcp`, UDP on each pair of `udp`. Text: `<local address> <- <remote address>`. */

@@ -68,6 +68,10 @@ export const zones: Zones = {
   "other.example.org A": [[a(otherPublicIpv4)]],
   "deep.sub.example.org A": [[a(otherPublicIpv4)]],
   "*.tunnel.example.org A": [[a(publicIpv4)]],
+  ...Object.fromEntries(
+    Array.from({ length: 6 }, (_, room) => [`${room}.rooms.example.org A`, [[a(`45.47.0.${room}`, 0)]]]),
+  ),
+  "wide.example.org A": [Array.from({ length: 32 }, (_, index) => a(`45.46.0.${index}`, 0))],
 };
 
 export function allow(...rules: readonly string[]): ConnectedPolicy {
