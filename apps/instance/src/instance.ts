@@ -129,7 +129,11 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
       sweptAt = performance.now();
     }),
   );
-  stack.use(repeat(housekeepingIntervalMs, logger, () => housekeep(config, db, blobs, stopping.signal)));
+  stack.use(
+    repeat(housekeepingIntervalMs, logger, () =>
+      housekeep({ config, db, blobs, repositories, signal: stopping.signal }),
+    ),
+  );
   const url = await listen(app, config.listen);
   await writeFileAtomically(data.resolve("instance.json"), `${JSON.stringify({ url, pid: process.pid })}\n`, 0o644);
   stack.defer(() => rm(data.resolve("instance.json"), { force: true }));
@@ -159,14 +163,29 @@ function startPostgres(dataDirectory: string, logger: Logger): Promise<EmbeddedP
   });
 }
 
-async function housekeep(config: InstanceConfig, db: Database, blobs: BlobStore, signal: AbortSignal): Promise<void> {
-  await deleteSpentTokens(db);
-  await forgetOldExecutors(db);
-  await forgetOldUses(db);
-  await forgetPushedMetrics(db);
-  await forgetEndedSessions(db);
-  await applyRetention(db, config.retention, signal);
-  await collectBlobGarbage(db, blobs, signal);
+interface Household {
+  readonly config: InstanceConfig;
+  readonly db: Database;
+  readonly blobs: BlobStore;
+  readonly repositories: RepositoryService;
+  readonly signal: AbortSignal;
+}
+
+/** Every task has its turn: one that fails, such as with object storage away, holds up no other. */
+async function housekeep({ config, db, blobs, repositories, signal }: Household): Promise<void> {
+  const tasks = [
+    () => deleteSpentTokens(db),
+    () => forgetOldExecutors(db),
+    () => forgetOldUses(db),
+    () => forgetPushedMetrics(db),
+    () => forgetEndedSessions(db),
+    () => applyRetention(db, config.retention, signal),
+    () => collectBlobGarbage(db, blobs, signal),
+    () => repositories.sweep(),
+  ];
+  const errors: unknown[] = [];
+  for (const task of tasks) await task().catch((error: unknown) => errors.push(error));
+  if (errors.length > 0) throw new Error(errors.map(errorMessage).join("; "));
 }
 
 /** Does the work again and again, never twice at once; a failure is logged and the next round tries anew. */

@@ -21,7 +21,7 @@ export interface EnqueuedJob {
   readonly created: boolean;
 }
 
-/** @throws {AirlockError} `unknown-queue`, `idempotency-conflict`. */
+/** @throws {AirlockError} `unknown-queue`, `unknown-repository`, `idempotency-conflict`. */
 export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob> {
   const { spec } = job;
   const text = JSON.stringify(spec);
@@ -32,6 +32,10 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
   // late neither waits behind all that others have queued nor gets what it did not ask for earlier. Two jobs that arrive
   // in the same moment may share a turn, which costs nobody more than that one place.
   const { rows } = await sql<{ id: number }>`/* prepared: enqueue */
+    with present as (
+      -- A deletion of the repository waits until the job is there, and then finds it.
+      select name from repositories where name = ${job.repository}::text for key share
+    )
     insert into jobs (queue, priority, spec, labels, namespace, cpu_millis, memory_bytes, disk_bytes, turn, repository,
       revision, commit, warnings, idempotency_key, idempotency_sha256)
     select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${spec.namespace}::text,
@@ -48,6 +52,7 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
       ${job.repository}::text, ${spec.revision}::text, ${job.commit}::text, ${job.warnings ?? []}::text[],
       ${job.idempotencyKey}::text, ${digest}::bytea
     from queues where name = ${spec.queue}
+      and (${job.repository}::text is null or exists (select from present))
     on conflict (idempotency_key) where idempotency_key is not null do nothing
     returning id`.execute(db);
   const id = rows[0]?.id;
@@ -56,7 +61,12 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
     const existing = await findByKey(db, job.idempotencyKey, digest);
     if (existing !== null) return { id: existing, created: false };
   }
-  throw unknownQueue(spec.queue);
+  const queue = await db.selectFrom("queues").select("name").where("name", "=", spec.queue).executeTakeFirst();
+  if (!queue || job.repository === null) throw unknownQueue(spec.queue);
+  throw new AirlockError(`the repository "${job.repository}" was deleted while the job was submitted`, {
+    code: "unknown-repository",
+    hint: "Add it again, then submit the job again.",
+  });
 }
 
 function toBytes(size: number | string | undefined): number | null {

@@ -1,19 +1,20 @@
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { RepositoryName, type RepositoryView } from "@airlock/api";
-import { AirlockError, errorMessage, hideAddressCredentials } from "@airlock/job";
+import { AirlockError, errorMessage } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
-import { requireRegisteredKey } from "../sealing/open-keyring.ts";
 import type { Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { BareMirror } from "./bare-mirror.ts";
 import { type FoundRevision, findRevision } from "./find-revision.ts";
 import type { GitEnvironment } from "./git.ts";
+import { listMirrors, removeMirror, removeTrash } from "./left-mirrors.ts";
 import { LfsUpstream } from "./lfs-upstream.ts";
 import { defaultMirrorLimits, type MirrorLimits } from "./mirror-limits.ts";
+import { deleteRepositoryRow, storeRepository, unknownRepository } from "./repository-rows.ts";
 import { parseRepositoryUrl, type RepositorySource } from "./repository-url.ts";
-import { repositoryContext, sealedAddress } from "./seal-repositories.ts";
+import { repositoryContext } from "./seal-repositories.ts";
 
 export interface RepositoryServiceOptions {
   readonly db: Database;
@@ -37,8 +38,6 @@ export interface ResolvedRevision extends FoundRevision {
 /** A branch that was fetched this long ago counts as up to date; a local path never does, its user just committed. */
 const freshMs = 2000;
 const addWaitMs = 5000;
-/** Namespace of the advisory locks, apart from those that other parts take. */
-const addLock = 415_212;
 
 interface Fetch {
   /** When git started; infinite while the fetch before it runs. */
@@ -56,6 +55,7 @@ export class RepositoryService implements AsyncDisposable {
   readonly #fetches = new Map<string, Fetch>();
   readonly #fetchedAt = new Map<string, number>();
   readonly #stopped = new AbortController();
+  #sweeping: Promise<void> = Promise.resolve();
 
   private constructor(options: RepositoryServiceOptions) {
     this.#options = options;
@@ -67,6 +67,9 @@ export class RepositoryService implements AsyncDisposable {
     await mkdir(options.directory, { recursive: true, mode: 0o700 });
     await mkdir(service.#environment.home, { recursive: true });
     await writeFile(service.#localConfigFile, "[safe]\n\tdirectory = *\n");
+    service.#sweeping = service.sweep().catch((error: unknown) => {
+      if (!service.#stopped.signal.aborted) options.onError(errorMessage(error));
+    });
     return service;
   }
 
@@ -99,7 +102,7 @@ export class RepositoryService implements AsyncDisposable {
         hint: "Choose a name: `--name` on the command line.",
       });
     }
-    const existing = await this.#store(names, request.name, source);
+    const existing = await storeRepository(this.#options, { names, givenName: request.name, source });
     const fetched = this.refresh(existing.name).catch((error: unknown) => {
       this.#options.onError(errorMessage(error));
     });
@@ -110,31 +113,14 @@ export class RepositoryService implements AsyncDisposable {
   /** @throws {AirlockError} `unknown-repository`, `repository-in-use`. */
   async remove(name: string): Promise<void> {
     const row = await this.#row(name);
-    const { db } = this.#options;
-    const open = await db
-      .selectFrom("jobs")
-      .select("id")
-      .where("repository", "=", name)
-      .where("state", "in", ["queued", "processing"])
-      .limit(1)
-      .executeTakeFirst();
-    if (open) {
-      throw new AirlockError(`job ${open.id} still needs "${name}"`, {
-        code: "repository-in-use",
-        hint: "Cancel its jobs or wait for them.",
-      });
-    }
-    await db.deleteFrom("repositories").where("name", "=", name).execute();
+    await deleteRepositoryRow(this.#options.db, name);
     await this.#fetches.get(name)?.done.catch(() => {}); // Its failure is on record with the repository.
     const mirror = await this.#mirrorOf(row);
     this.#mirrors.delete(name);
     this.#fetchedAt.delete(name);
     await mirror.idle();
     if (!mirror.exists) return;
-    // Out of the way first: a repository of the same name may be added while the old one is deleted.
-    const trash = path.join(this.#options.directory, `.trash-${Date.now()}-${Math.random().toString(36).slice(2)}`);
-    await rename(mirror.directory, trash);
-    await rm(trash, { recursive: true, force: true });
+    await removeMirror(this.#options.directory, mirror.directory);
   }
 
   /**
@@ -160,6 +146,10 @@ export class RepositoryService implements AsyncDisposable {
    */
   async resolve(nameOrUrl: string, revision: string): Promise<ResolvedRevision> {
     const row = await this.#find(nameOrUrl);
+    return await this.#unlessDeleted(row, () => this.#resolve(row, revision));
+  }
+
+  async #resolve(row: RepositoryRow, revision: string): Promise<ResolvedRevision> {
     const mirror = await this.#mirrorOf(row);
     const source = this.#sourceOf(row);
     // Only a full id names the same commit forever. Tags move, too.
@@ -183,9 +173,13 @@ export class RepositoryService implements AsyncDisposable {
    */
   async directoryWith(name: string, commit: string | null): Promise<string> {
     const row = await this.#row(name);
+    return await this.#unlessDeleted(row, () => this.#directoryWith(row, commit));
+  }
+
+  async #directoryWith(row: RepositoryRow, commit: string | null): Promise<string> {
     const mirror = await this.#mirrorOf(row);
     if (mirror.exists && (commit === null || (await mirror.resolve(commit)))) return mirror.directory;
-    await this.refresh(name);
+    await this.refresh(row.name);
     if (commit !== null && !(await mirror.resolve(commit))) {
       await this.#fetchPinned(mirror, this.#sourceOf(row), commit);
     }
@@ -200,61 +194,41 @@ export class RepositoryService implements AsyncDisposable {
     return new LfsUpstream(this.#sourceOf(await this.#row(name)));
   }
 
+  /** Deletes mirrors of repositories that another instance deleted, and what a killed instance left of such deletions. */
+  async sweep(): Promise<void> {
+    const { db, directory } = this.#options;
+    await removeTrash(directory);
+    for (const name of await listMirrors(directory)) {
+      this.#stopped.signal.throwIfAborted();
+      const mirror = this.#mirrors.get(name);
+      await mirror?.idle();
+      const row = await db.selectFrom("repositories").select("name").where("name", "=", name).executeTakeFirst();
+      // A repository that is added meanwhile has its row before its mirror.
+      if (row || this.#fetches.has(name) || this.#mirrors.get(name) !== mirror) continue;
+      this.#mirrors.delete(name);
+      this.#fetchedAt.delete(name);
+      await removeMirror(directory, this.#directoryOf(name));
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped.abort(new Error("the instance stops"));
-    await Promise.allSettled([...this.#fetches.values()].map((fetch) => fetch.done));
+    await Promise.allSettled([this.#sweeping, ...[...this.#fetches.values()].map((fetch) => fetch.done)]);
+  }
+
+  /** A repository that is deleted meanwhile takes its mirror away: whatever git makes of that is not the error. */
+  async #unlessDeleted<T>(row: RepositoryRow, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const { created_at } = await this.#row(row.name);
+      if (created_at.getTime() !== row.created_at.getTime()) throw unknownRepository(row.name);
+      throw error;
+    }
   }
 
   get #localConfigFile(): string {
     return path.join(this.#options.directory, ".local-repositories.gitconfig");
-  }
-
-  async #store(
-    names: readonly string[],
-    givenName: string | undefined,
-    source: RepositorySource,
-  ): Promise<{ name: string }> {
-    const { db, sealer } = this.#options;
-    return db.transaction().execute(async (transaction) => {
-      // A URL has one name, which no constraint can say where parts of URLs are encrypted.
-      await sql`select pg_advisory_xact_lock(${addLock}, hashtext(${source.displayUrl}))`.execute(transaction);
-      const known = await transaction
-        .selectFrom("repositories")
-        .select("name")
-        .where("url", "=", source.displayUrl)
-        .orderBy("name")
-        .execute();
-      const same = known.find((row) => givenName === undefined || row.name === givenName);
-      if (source.url !== source.displayUrl) await requireRegisteredKey(transaction, sealer.keyId);
-      if (same) {
-        const address = sealedAddress(sealer, same.name, source);
-        // One without credentials in it leaves those that are there.
-        if (address.sealed_url) {
-          await transaction.updateTable("repositories").set(address).where("name", "=", same.name).execute();
-        }
-        return same;
-      }
-      const [other] = known;
-      if (other) {
-        throw new AirlockError(`${source.displayUrl} is known already, as "${other.name}"`, {
-          code: "repository-exists",
-          hint: `Use that name, or remove it with DELETE /api/v1/repositories/${encodeURIComponent(other.name)} first.`,
-        });
-      }
-      for (const name of names) {
-        const added = await transaction
-          .insertInto("repositories")
-          .values({ name, ...sealedAddress(sealer, name, source) })
-          .onConflict((conflict) => conflict.doNothing())
-          .returning("name")
-          .executeTakeFirst();
-        if (added) return added;
-      }
-      throw new AirlockError(`another repository is named "${names.at(-1)}"`, {
-        code: "repository-exists",
-        hint: "Choose another name: `airlock repo add URL --name NAME`, or the name in the form of the web UI.",
-      });
-    });
   }
 
   /** Where it comes from, credentials included. */
@@ -291,9 +265,8 @@ export class RepositoryService implements AsyncDisposable {
     }
     const meanwhile = this.#mirrors.get(name);
     if (meanwhile?.identity === identity) return meanwhile;
-    // The name has been through its schema: segments without dots in front, none of which ends in .git.
     const mirror = new BareMirror({
-      directory: path.join(this.#options.directory, `${RepositoryName.parse(name)}.git`),
+      directory: this.#directoryOf(name),
       identity,
       environment: this.#environment,
       localConfigFile: this.#localConfigFile,
@@ -301,6 +274,11 @@ export class RepositoryService implements AsyncDisposable {
     });
     this.#mirrors.set(name, mirror);
     return mirror;
+  }
+
+  #directoryOf(name: string): string {
+    // Names have segments without dots in front, none of which ends in .git.
+    return path.join(this.#options.directory, `${RepositoryName.parse(name)}.git`);
   }
 
   async #fetchPinned(mirror: BareMirror, source: RepositorySource, revision: string): Promise<FoundRevision | null> {
@@ -383,13 +361,4 @@ export class RepositoryService implements AsyncDisposable {
       sizeBytes: row.size_bytes,
     };
   }
-}
-
-function unknownRepository(name: string): AirlockError {
-  // Somebody may have given a URL with credentials in place of a name.
-  return new AirlockError(`there is no repository "${hideAddressCredentials(name)}"`, {
-    code: "unknown-repository",
-    hint: "Add it with `airlock repo add URL`, or list what there is with `airlock repo list`.",
-    reason: "checkout-invalid",
-  });
 }
