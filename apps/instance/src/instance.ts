@@ -35,6 +35,8 @@ export interface Instance extends AsyncDisposable {
   readonly administratorToken: string;
   readonly executorToken: string;
   readonly databaseUrl: string;
+  /** Rejects with an AirlockError when the instance can't go on. Never resolves. */
+  readonly failure: Promise<never>;
 }
 
 const sweepIntervalMs = 500;
@@ -52,7 +54,8 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   const data = stack.use(await DataDirectory.open(config.dataDirectory));
   const administratorToken = config.administratorToken ?? (await data.readOrCreateToken("token"));
   const executorToken = config.executorToken ?? (await data.readOrCreateToken("executor-token"));
-  const databaseUrl = config.databaseUrl ?? stack.use(await startPostgres(data.path, logger)).url;
+  const postgres = config.databaseUrl === null ? stack.use(await startPostgres(data.path, logger)) : null;
+  const databaseUrl = config.databaseUrl ?? postgres?.url ?? "";
   const stopping = new AbortController();
   const db = await openDatabase({
     url: databaseUrl,
@@ -149,6 +152,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     administratorToken,
     executorToken,
     databaseUrl,
+    failure: postgres?.failure ?? new Promise(() => {}),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }

@@ -1,4 +1,4 @@
-import { AirlockError } from "@airlock/job";
+import { AirlockError, errorMessage, isNoSpace } from "@airlock/job";
 import { CommanderError } from "commander";
 import { commandLine } from "./command-line.ts";
 import { type ConfigFlags, parseConfig } from "./config/instance-config.ts";
@@ -8,7 +8,9 @@ import { startInstance, version } from "./instance.ts";
 function fail(error: unknown): never {
   // commander has printed the problem, the help or the version already.
   if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
-  if (error instanceof AirlockError) {
+  if (!(error instanceof AirlockError) && isNoSpace(error)) {
+    console.error(`airlock: ${errorMessage(error)}\n  Make room on that disk, and start the instance again.`);
+  } else if (error instanceof AirlockError) {
     console.error(`airlock: ${error.message}${error.hint ? `\n  ${error.hint}` : ""}`);
   } else {
     console.error("airlock: the instance failed:", error);
@@ -38,9 +40,8 @@ function stopSignal(): Promise<void> {
 async function run(flags: ConfigFlags): Promise<void> {
   // Before the start, so that a start that is interrupted halfway releases what it holds.
   const stop = stopSignal();
-  const instance = await startInstance(parseConfig(process.env, flags));
-  await stop;
-  await instance[Symbol.asyncDispose]();
+  await using instance = await startInstance(parseConfig(process.env, flags));
+  await Promise.race([stop, instance.failure]);
 }
 
 try {

@@ -25,4 +25,5 @@ export {
   type RetryPolicy,
   TransitionError,
 } from "./lifecycle.ts";
+export { isNoSpace, saysNoSpace } from "./no-space.ts";
 export { shellQuote } from "./shell-quote.ts";

@@ -13,6 +13,8 @@ const Record = z.looseObject({
   msg: z.string().optional(),
   err: z.looseObject({ message: z.string().optional() }).optional(),
   error: z.unknown().optional(),
+  problem: z.string().optional(),
+  detail: z.string().optional(),
   hint: z.string().optional(),
 });
 
@@ -20,8 +22,8 @@ const Record = z.looseObject({
 export function describeLogLine(line: string): LogLine {
   const parsed = Record.safeParse(parseJson(line));
   if (!parsed.success) return { level: "text", text: plainText(line).trimEnd() };
-  const { level, msg, err, error, hint } = parsed.data;
-  const detail = err?.message ?? (typeof error === "string" ? error : undefined);
+  const { level, msg, err, error, problem, hint } = parsed.data;
+  const detail = err?.message ?? (typeof error === "string" ? error : undefined) ?? problem ?? parsed.data.detail;
   const text = [msg, detail, hint].filter((part) => part !== undefined && part !== "").join(": ");
   return { level: levelOf(level), text: plainText(text || line) };
 }

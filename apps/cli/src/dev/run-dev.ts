@@ -14,6 +14,7 @@ import { resolveRepository } from "../instance/resolve-repository.ts";
 import { type JobDraft, submitJob } from "../instance/submit-job.ts";
 import { readJobFile } from "../job-file/read-job-file.ts";
 import { DevSession } from "./dev-session.ts";
+import { RecentTexts } from "./recent-texts.ts";
 import { untilExecutorConnects } from "./until-executor-connects.ts";
 
 export interface DevOptions {
@@ -36,6 +37,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
 
   let session: DevSession | undefined;
   let stopping = false;
+  const warnings = new RecentTexts(10_000);
   using interrupt = interruptSignal(context.signals, () => {
     session?.kill();
     context.exit(exitCodes.interrupted);
@@ -53,7 +55,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
       progress: (text) => say(screen, text),
       onWarning: (program, line) => {
         // What one misses of the other while both are stopped is no news.
-        if (!stopping) void screen.line(paint("yellow", `${program}: ${line.text}`));
+        if (!stopping && warnings.isNews(line.text)) void screen.line(paint("yellow", `${program}: ${line.text}`));
       },
       onExecutorLeft: () => {
         if (stopping) return;

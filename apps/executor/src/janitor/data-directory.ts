@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { AirlockError } from "@airlock/job";
+import { AirlockError, isNoSpace } from "@airlock/job";
 
 /** The executor's own directory, held by one process at a time. */
 export interface DataDirectory extends Disposable {
@@ -24,7 +24,7 @@ export interface DataDirectory extends Disposable {
   readonly probeDir: string;
 }
 
-/** @throws {AirlockError} code `data-directory-in-use` or `data-directory-unusable`. */
+/** @throws {AirlockError} code `data-directory-in-use`, `data-directory-full` or `data-directory-unusable`. */
 export async function openDataDirectory(dir: string): Promise<DataDirectory> {
   await mkdir(dir, { recursive: true, mode: 0o711 }).catch((cause: unknown) => {
     throw unusable(dir, cause);
@@ -88,6 +88,13 @@ async function readOwner(file: string): Promise<string> {
 }
 
 function unusable(dir: string, cause: unknown): AirlockError {
+  if (isNoSpace(cause)) {
+    return new AirlockError(`no space left on the disk of the data directory ${dir}`, {
+      code: "data-directory-full",
+      hint: "Make room on that disk, or name a directory on another one in EXECUTOR_DATA_DIR.",
+      cause,
+    });
+  }
   return new AirlockError(`the data directory ${dir} cannot be used`, {
     code: "data-directory-unusable",
     hint: "Make it writable for this user, or name another one in EXECUTOR_DATA_DIR.",

@@ -1,5 +1,5 @@
 import type { StepResult } from "@airlock/api";
-import { AirlockError, errorMessage, type FailureReason } from "@airlock/job";
+import { AirlockError, errorMessage, type FailureReason, isNoSpace, saysNoSpace } from "@airlock/job";
 import { JobStopped } from "./stop-reason.ts";
 
 /** How an attempt ended, and so what is reported. */
@@ -22,11 +22,18 @@ type AttemptEnd =
   /** Not ours any more: whoever has it now reports. */
   | { readonly kind: "abandoned"; readonly message: string };
 
+const noSpaceHint =
+  "This executor's disk is full: its administrator has to make room, or to bound EXECUTOR_MIRROR_CACHE_SIZE and EXECUTOR_IMAGE_CACHE_SIZE";
+
 /** What became of a job whose run threw. Pure. */
 export function outcomeOfError(error: unknown, signal: AbortSignal): JobOutcome {
   // Whatever broke while the job was being stopped broke because of that.
   const cause = signal.aborted ? signal.reason : error;
   if (cause instanceof JobStopped) return outcomeOfStop(cause);
+  const isOwnFailure = !(cause instanceof AirlockError) || cause.reason === undefined || cause.reason === "runtime";
+  if (isOwnFailure && (isNoSpace(cause) || saysNoSpace(errorMessage(cause)))) {
+    return { kind: "errored", reason: "runtime", message: `${errorMessage(cause)}. ${noSpaceHint}` };
+  }
   if (!(cause instanceof AirlockError) || cause.reason === undefined) {
     return { kind: "errored", reason: "internal", message: errorMessage(cause) };
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, link, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { AirlockError, errorMessage } from "@airlock/job";
+import { AirlockError, errorMessage, isNoSpace } from "@airlock/job";
 import { z } from "zod";
 import { writeFileAtomically } from "./write-file-atomically.ts";
 
@@ -35,7 +35,9 @@ export class DataDirectory implements AsyncDisposable {
       if (cause instanceof AirlockError) throw cause;
       throw new AirlockError(`cannot use the data directory ${absolute}: ${errorMessage(cause)}`, {
         code: "data-directory-unusable",
-        hint: "Choose another one with --data-dir or AIRLOCK_DATA_DIR.",
+        hint: isNoSpace(cause)
+          ? "Make room on that disk, or choose another directory with --data-dir or AIRLOCK_DATA_DIR."
+          : "Choose another one with --data-dir or AIRLOCK_DATA_DIR.",
         cause,
       });
     }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { isObjectId, type ObjectFormat, objectFormatOf } from "@airlock/git";
-import { AirlockError, errorMessage, formatBytes, hideUrlCredentials } from "@airlock/job";
+import { AirlockError, errorMessage, formatBytes, hideUrlCredentials, saysNoSpace } from "@airlock/job";
 import { type GitEnvironment, GitError, type GitLimits, runGit } from "./git.ts";
 import { exceededBy, fetchMemoryBytes, type MirrorLimits, tooLarge, usedBytes, watchMirror } from "./mirror-limits.ts";
 import type { RepositorySource } from "./repository-url.ts";
@@ -342,6 +342,10 @@ function unavailable(source: RepositorySource, cause: unknown): AirlockError {
 }
 
 function hintFor(source: RepositorySource, text: string): string {
+  // A line of "remote:" is about the other side's disk.
+  if (text.split("\n").some((line) => !line.startsWith("remote:") && saysNoSpace(line))) {
+    return "The disk of the instance's data directory is full: make room on it.";
+  }
   if (/error: 30[12378]|redirect/i.test(text)) {
     return "Its server redirects, which is not followed: use the address that it leads to, often the same with https:// or .git.";
   }

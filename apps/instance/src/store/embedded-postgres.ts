@@ -5,7 +5,7 @@ import { chmod, chown, mkdir, mkdtemp, open, readFile, rename, rm, rmdir, stat, 
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AirlockError, errorMessage } from "@airlock/job";
+import { AirlockError, errorMessage, saysNoSpace } from "@airlock/job";
 import pg from "pg";
 import { writeFileAtomically } from "../files/write-file-atomically.ts";
 import { findPostgresBinaries, type PostgresBinaries } from "./postgres-binaries.ts";
@@ -22,6 +22,8 @@ export interface EmbeddedPostgresOptions {
 const user = "airlock";
 const port = 5432;
 const startTimeoutMs = 60_000;
+/** How long the server is started again and again while its disk is full. */
+const fullDiskPatienceMs = 3000;
 const runtimePrefix = "airlock-pg-";
 
 /**
@@ -31,7 +33,10 @@ const runtimePrefix = "airlock-pg-";
  */
 export class EmbeddedPostgres implements AsyncDisposable {
   readonly url: string;
+  /** Rejects with an {@link AirlockError} when the server died and can't be started again. Never resolves. */
+  readonly failure: Promise<never>;
   readonly #options: EmbeddedPostgresOptions;
+  readonly #fail: (error: AirlockError) => void;
   readonly #place: Place;
   #server: ChildProcess | null = null;
   #stopping = false;
@@ -41,11 +46,16 @@ export class EmbeddedPostgres implements AsyncDisposable {
     this.#options = options;
     this.#place = place;
     this.url = url;
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.failure = promise;
+    this.#fail = reject;
+    // The instance may be stopping already, and not wait for it.
+    promise.catch(() => {});
   }
 
   /**
    * Makes the cluster if there is none, stops what a killed predecessor left, starts the server, resolves when it answers.
-   * @throws {AirlockError} `postgres-missing`, `postgres-failed`, `no-unprivileged-account`.
+   * @throws {AirlockError} `postgres-missing`, `postgres-failed`, `no-space`, `no-unprivileged-account`.
    */
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
     const binaries = await findPostgresBinaries();
@@ -87,6 +97,8 @@ export class EmbeddedPostgres implements AsyncDisposable {
   async #startServer(): Promise<void> {
     const deadline = Date.now() + startTimeoutMs;
     for (;;) {
+      await rotateLog(this.#options.dataDirectory);
+      const logStart = await logSize(this.#options.dataDirectory);
       const server = await this.#spawnServer();
       const ended = new Promise<void>((resolve) => server.once("exit", () => resolve()));
       this.#server = server;
@@ -99,12 +111,12 @@ export class EmbeddedPostgres implements AsyncDisposable {
       }
       if (server.exitCode === null && server.signalCode === null) {
         await stopServer(server);
-        throw failed("PostgreSQL did not answer in time", this.#options.dataDirectory);
+        throw await failed("PostgreSQL did not answer in time", this.#options.dataDirectory, logStart);
       }
       // A server that was killed leaves workers behind that hold its shared memory until they notice: try until they are gone.
       const blocked = /shared memory block|lock file|starting up/.test(await lastLogLines(this.#options.dataDirectory));
       if (!blocked || this.#stopping || Date.now() > deadline - startTimeoutMs + 15_000) {
-        throw failed("PostgreSQL did not start", this.#options.dataDirectory);
+        throw await failed("PostgreSQL did not start", this.#options.dataDirectory, logStart);
       }
       await sleep(250);
     }
@@ -112,6 +124,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
 
   async #restart(dead: ChildProcess): Promise<void> {
     this.#options.onEvent?.({ kind: "died", detail: `exit code ${dead.exitCode}, signal ${dead.signalCode}` });
+    const deadAt = Date.now();
     for (let waitMs = 100; !this.#stopping; waitMs = Math.min(waitMs * 2, 5000)) {
       try {
         await stopPredecessor(this.#place.cluster);
@@ -119,13 +132,17 @@ export class EmbeddedPostgres implements AsyncDisposable {
         return;
       } catch (error) {
         this.#options.onEvent?.({ kind: "restart-failed", detail: errorMessage(error) });
+        // A full disk may be a matter of moments, such as the rotation of a log. Then somebody has to make room.
+        if (error instanceof AirlockError && error.code === "no-space" && Date.now() - deadAt > fullDiskPatienceMs) {
+          this.#fail(error);
+          return;
+        }
         await sleep(waitMs);
       }
     }
   }
 
   async #spawnServer(): Promise<ChildProcess> {
-    await rotateLog(this.#options.dataDirectory);
     return launch(this.#place, this.#place.cluster, (paths) => [
       path.join(paths.root, "bin", "postgres"),
       ...["-D", paths.cluster, "-k", this.#place.runtimeDirectory, "-p", String(port)],
@@ -182,6 +199,7 @@ async function createCluster(place: Place, password: string): Promise<void> {
       await chown(half, place.account.uid, place.account.gid);
       await file.chown(place.account.uid, place.account.gid);
     }
+    const logStart = await logSize(place.dataDirectory);
     const initdb = await launch(place, half, (paths) => [
       path.join(paths.root, "bin", "initdb"),
       `--pgdata=${paths.cluster}`,
@@ -194,7 +212,7 @@ async function createCluster(place: Place, password: string): Promise<void> {
       "--no-instructions",
     ]);
     const code = await new Promise<number | null>((resolve) => initdb.once("exit", resolve));
-    if (code !== 0) throw failed("the database could not be made", place.dataDirectory);
+    if (code !== 0) throw await failed("the database could not be made", place.dataDirectory, logStart);
     await rename(half, place.cluster);
   } finally {
     await file.close();
@@ -325,11 +343,14 @@ function logPath(dataDirectory: string): string {
 
 async function rotateLog(dataDirectory: string): Promise<void> {
   const file = logPath(dataDirectory);
-  const size = await stat(file).then(
-    (stats) => stats.size,
+  if ((await logSize(dataDirectory)) > 10_000_000) await rename(file, `${file}.1`);
+}
+
+async function logSize(dataDirectory: string): Promise<number> {
+  return await stat(logPath(dataDirectory)).then(
+    ({ size }) => size,
     () => 0,
   );
-  if (size > 10_000_000) await rename(file, `${file}.1`);
 }
 
 async function lastLogLines(dataDirectory: string): Promise<string> {
@@ -337,7 +358,15 @@ async function lastLogLines(dataDirectory: string): Promise<string> {
   return text.trimEnd().split("\n").slice(-5).join("\n");
 }
 
-function failed(what: string, dataDirectory: string): AirlockError {
+/** @param logStart where the log of this start begins. */
+async function failed(what: string, dataDirectory: string, logStart: number): Promise<AirlockError> {
+  const log = await readFile(logPath(dataDirectory)).catch(() => Buffer.alloc(0));
+  if (saysNoSpace(log.toString("utf8", logStart))) {
+    return new AirlockError(`${what}: no space left on the disk of ${dataDirectory}`, {
+      code: "no-space",
+      hint: "Make room on that disk and start the instance again. Nothing is lost that was committed.",
+    });
+  }
   return new AirlockError(what, {
     code: "postgres-failed",
     hint: `Its own words are at the end of ${logPath(dataDirectory)}.`,

@@ -58,5 +58,6 @@ export const requestErrors = {
     documentation: "Something in the database is encrypted with a key that the instance does not have.",
   },
   "database-unreachable": { status: 503, documentation: "The instance cannot connect to its database." },
+  "no-space": { status: 507, documentation: "A disk of the instance or of its database is full." },
   "git-timeout": { status: 504, documentation: "git took longer than the instance allows." },
 } as const satisfies ErrorCodeGroup;

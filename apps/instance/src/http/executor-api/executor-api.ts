@@ -1,5 +1,6 @@
+import { httpStatusOfCode, isNoSpace } from "@airlock/job";
 import type { FastifyInstance } from "fastify";
-import { httpStatusOf, isUnstorableText } from "../shared/api-error.ts";
+import { httpStatusOf, isUnstorableText, noSpaceHint } from "../shared/api-error.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authTestRoute } from "./auth-test-route.ts";
@@ -35,6 +36,11 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
       return reply.status(status).type("text/plain; charset=utf-8").send(error.message);
     }
     request.log.error({ err: error }, "executor request failed");
+    if (isNoSpace(error)) {
+      return reply
+        .status(httpStatusOfCode("no-space"))
+        .send({ error: `no space left on a disk of the instance. ${noSpaceHint}` });
+    }
     return reply.status(500).send({ error: "the instance failed; its log says how" });
   });
   app.setNotFoundHandler(async (_request, reply) => {

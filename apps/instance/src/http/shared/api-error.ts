@@ -1,5 +1,5 @@
 import type { ApiError } from "@airlock/api";
-import { AirlockError, type ErrorCode, httpStatusOfCode } from "@airlock/job";
+import { AirlockError, type ErrorCode, errorMessage, httpStatusOfCode, isNoSpace } from "@airlock/job";
 import { JobIssuesError } from "../../submission/check-secrets.ts";
 
 /** Field of the job that a code speaks about. */
@@ -21,7 +21,13 @@ export class InvalidRequestError extends AirlockError {
   }
 }
 
+export const noSpaceHint = "The instance's administrator has to make room on the disk. Then try again.";
+
 export function toApiError(error: unknown): { readonly status: number; readonly body: ApiError } {
+  if (isNoSpace(error)) {
+    const message = `no space left on a disk of the instance: ${errorMessage(error)}`;
+    return { status: httpStatusOfCode("no-space"), body: { error: { code: "no-space", message, hint: noSpaceHint } } };
+  }
   if (error instanceof AirlockError) {
     const status = httpStatusOfCode(error.code);
     const field = fieldByCode[error.code];

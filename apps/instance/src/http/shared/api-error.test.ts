@@ -1,0 +1,24 @@
+import { AirlockError } from "@airlock/job";
+import { describe, expect, it } from "vitest";
+import { toApiError } from "./api-error.ts";
+
+describe("answers of the REST API", () => {
+  const full = Object.assign(new Error("could not extend file: No space left on device"), { code: "53100" });
+
+  it.each([
+    ["the database", full],
+    ["the data directory", Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" })],
+    ["the blob store", new AirlockError("the blob store failed", { code: "blob-store-full", cause: full })],
+  ])("say that the disk of %s is full, and what to do", (_, error) => {
+    expect(toApiError(error)).toEqual({
+      status: 507,
+      body: {
+        error: {
+          code: "no-space",
+          message: expect.stringMatching(/^no space left on a disk of the instance: .*no space left/i),
+          hint: "The instance's administrator has to make room on the disk. Then try again.",
+        },
+      },
+    });
+  });
+});
