@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import type { BenchOptions } from "./measuring/bench-options.ts";
-import { type BenchResult, formatResult, toJson } from "./measuring/result.ts";
+import { toJson } from "./measuring/result.ts";
+import { type Row, runRows } from "./measuring/run-rows.ts";
 import { dispatch } from "./rows/dispatch.ts";
 import { idleExecutor } from "./rows/idle-executor.ts";
 import { isolation } from "./rows/isolation.ts";
@@ -17,7 +17,7 @@ import { secondJob } from "./rows/second-job.ts";
 import { stepDocker } from "./rows/step-docker.ts";
 import { stepOci } from "./rows/step-oci.ts";
 
-const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
+const rows: Readonly<Record<string, Row>> = {
   dispatch,
   "idle-executor": idleExecutor,
   isolation,
@@ -36,7 +36,8 @@ const rows: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResu
 const usage = `Usage: npm run bench -- [ROW…] [--rounds N] [--json FILE]
 
 Measures Airlock against a floor or a peer, in turn, in one run, and prints medians, spread and ratios.
-Timings of two runs do not compare; the ratios of one run do.
+Timings of two runs do not compare; the ratios of one run do. A row that fails does not lose the others; the exit code is
+then 1. Rows that measure what is shipped build it first.
 
 Rows: ${Object.keys(rows).join(", ")} (default: all)
 
@@ -73,16 +74,10 @@ async function main(names: readonly string[]): Promise<void> {
     node: process.version,
   };
   console.log(`${machine.cpu}, ${machine.cores} cores, kernel ${machine.kernel}, Node ${machine.node}\n`);
-  const results: BenchResult[] = [];
-  for (const name of names) {
-    const row = rows[name];
-    if (!row) continue;
-    const result = await row({ rounds, progress: (text) => progress(`${name}: ${text}`) });
-    progress("");
-    console.log(`${formatResult(result)}\n`);
-    results.push(result);
-  }
+  const chosen = new Map(names.flatMap((name) => (rows[name] ? [[name, rows[name]]] : [])));
+  const { results, failures } = await runRows(chosen, { rounds, progress, print: (text) => console.log(text) });
   if (values.json !== undefined) await writeFile(values.json, toJson(results, machine));
+  if (failures.length > 0) process.exitCode = 1;
 }
 
 function progress(text: string): void {

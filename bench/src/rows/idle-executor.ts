@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -8,11 +7,10 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { temporaryDirectory } from "@airlock/test-kit";
 import type { BenchOptions } from "../measuring/bench-options.ts";
+import { buildPrograms } from "../measuring/build-programs.ts";
 import { runPaired } from "../measuring/paired.ts";
 import { type BenchResult, compare } from "../measuring/result.ts";
 
-const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
-const bundle = path.join(root, "dist/executor.mjs");
 /** From its first poll: long enough for an idle executor to come to rest. */
 const restMs = 5000;
 const targetMegabytes = 80;
@@ -23,7 +21,7 @@ const targetMegabytes = 80;
  */
 export async function idleExecutor(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 5;
-  if (!existsSync(bundle)) throw new Error("this row needs dist/executor.mjs: npm run build");
+  const bundle = path.join(await buildPrograms(options.progress), "executor.mjs");
   await using cleanup = new AsyncDisposableStack();
   const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));
   const instance = await startWaitingInstance();

@@ -1,17 +1,16 @@
 /// <reference lib="dom" />
-import { existsSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createDatabase, startEngines, temporaryDirectory } from "@airlock/test-kit";
 import { chromium } from "playwright-core";
 import type { BenchOptions } from "../measuring/bench-options.ts";
+import { buildPrograms } from "../measuring/build-programs.ts";
 import { percentile } from "../measuring/paired.ts";
 import type { BenchResult } from "../measuring/result.ts";
 import { startExecutor } from "./bench-executor.ts";
 import { administratorToken, startInstance } from "./bench-instance.ts";
 import { rest, submitJob, untilJob } from "./jobs.ts";
 
-const web = path.join(path.dirname(path.dirname(path.dirname(import.meta.dirname))), "dist/web");
 const targetP50Ms = 100;
 /** Between two lines: further apart than anything on the way waits to gather more. */
 const pauseSeconds = 0.4;
@@ -20,7 +19,7 @@ const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", 
 /** From a line that a step prints, which holds the time, to the browser that shows the job's page having it painted. */
 export async function liveLog(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 40;
-  if (!existsSync(web)) throw new Error("this row needs dist/web: npm run build");
+  const web = path.join(await buildPrograms(options.progress), "web");
   await using cleanup = new AsyncDisposableStack();
   options.progress("starting PostgreSQL, an instance, an executor and a browser");
   const { engines } = cleanup.use(await startEngines(["postgres", "oci", "chromium"]));
