@@ -11,9 +11,8 @@ export async function findLeftovers(executorDirectories: readonly string[]): Pro
   for (const directory of executorDirectories) {
     for (const line of mounts.split("\n"))
       if (line.includes(`${directory}/`)) found.push(`mount: ${line.split(" ")[4]}`);
-    for (const name of ["workspaces", "oci/sandboxes"]) {
-      for (const entry of await readdir(path.join(directory, name)).catch(() => []))
-        found.push(`directory: ${directory}/${name}/${entry}`);
+    for (const pattern of ["jobs/*", "workspaces/*/[!.]*", "workspaces/*/.trash/*", "runtime/sandboxes/*/*"]) {
+      for await (const entry of glob(path.join(directory, pattern))) found.push(`directory: ${entry}`);
     }
     const owner = (await readFile(path.join(directory, "executor-id"), "utf8").catch(() => "")).trim();
     if (owner) for await (const cgroup of glob(`/sys/fs/cgroup/**/*${owner}*`)) found.push(`cgroup: ${cgroup}`);

@@ -6,6 +6,7 @@ import { describeWithEngines, makeRepository, temporaryDirectory } from "@airloc
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance, testSecret } from "./testing/scripted-instance.ts";
 import { airlockJob, foreignJob } from "./testing/start-executor.ts";
+import { workspacesIn } from "./testing/workspaces-in.ts";
 
 let instance: ScriptedInstance;
 let dir: string;
@@ -203,7 +204,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     await instance.until(started(1));
     executor.child.kill("SIGKILL");
     await executor.exit;
-    expect(await readdir(join(dir, "executor", "workspaces"))).toHaveLength(1);
+    expect(await workspacesIn(join(dir, "executor"))).toHaveLength(1);
     expect((await stat(join(dir, "executor", "held-jobs", "default-1-1.json"))).mode & 0o777).toBe(0o600);
 
     const next = execute(["run"], oci);
@@ -220,7 +221,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
       "x-sourcegraph-executor-name": taker,
     });
     expect(await readdir(join(dir, "executor", "held-jobs"))).toEqual([]);
-    expect(await readdir(join(dir, "executor", "workspaces"))).toEqual([]);
+    expect(await workspacesIn(join(dir, "executor"))).toEqual([]);
     expect(await readdir(join(dir, "executor", "trash"))).toEqual([]);
     expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(dir);
   });

@@ -115,6 +115,7 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     await instance.until(() => instance.requests.some(({ path }) => path.includes("/mark")));
 
     expect(instance.bodies("markComplete")).toHaveLength(1);
+    // Each step sees its own script and no other step's.
     expect(instance.output(1, "step.docker.before")).toBe("0.sh\nover\n");
     expect(instance.output(1, "step.docker.after")).toBe("2.sh\nover\n");
     const hash = createHash("sha256").update(value).digest("hex");

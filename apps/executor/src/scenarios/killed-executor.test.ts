@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createDatabase, describeWithEngines, engines, InstanceProcess, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { testSecret } from "../testing/scripted-instance.ts";
+import { workspacesIn } from "../testing/workspaces-in.ts";
 
 interface ShownJob {
   readonly id: number;
@@ -86,7 +86,7 @@ describeWithEngines(["oci", "postgres"], "an executor that is killed", () => {
     expect(await logOfFirst()).toContain("here");
     // Its successor collects what it left, the sandbox among it, and nothing of the other one's.
     const successor = await startProgram(first.url, "killed");
-    const workspaces = async (name: string) => (await readdir(join(dir, name, "workspaces"))).length;
+    const workspaces = async (name: string) => (await workspacesIn(join(dir, name))).length;
     await expect.poll(() => workspaces("killed"), { timeout: 20_000 }).toBe(0);
     expect(await workspaces("alive")).toBe(1);
     expect(await show()).toMatchObject({ state: "processing" });

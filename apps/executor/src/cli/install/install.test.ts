@@ -38,7 +38,7 @@ describe("executor install", () => {
 
     await run("all");
 
-    expect(await asked()).toBe("-qq install -y --no-install-recommends crun nftables\n");
+    expect(await asked()).toBe("-qq install -y --no-install-recommends crun nftables conntrack\n");
     await run("git");
     expect(lines.at(-1)).toContain("nothing to do");
   });
