@@ -253,6 +253,32 @@ link set vethtest master ${bridge.bridgeName} up
       }
     });
 
+    it("turns off the forwarding that a killed executor turned on", async () => {
+      await using undo = new AsyncDisposableStack();
+      const other = undo.use(await startTestNetwork());
+      const forwarding = () => other.onHost("cat", "/proc/sys/net/ipv4/conf/tn0/forwarding");
+      const options = { owner: ownerOf("heir"), networkNamespace: other.hostPath, upstreams };
+      const program = `
+        import { createEgressEngine } from ${JSON.stringify(new URL("./nftables-engine.ts", import.meta.url).href)};
+        const engine = createEgressEngine(${JSON.stringify(options)});
+        await engine.attachNamespace({
+          sandboxId: "heirloom", policy: { kind: "public" }, onDenied() {}, signal: new AbortController().signal,
+        });
+        process.kill(process.pid, "SIGKILL");
+      `;
+      expect(await forwarding()).toBe("0\n");
+      await expect(
+        runTool([process.execPath, "--input-type=module-typescript", "--eval", program]),
+      ).rejects.toMatchObject({ signal: "SIGKILL" });
+      expect(await forwarding()).toBe("1\n");
+
+      const next = createEgressEngine(options);
+      await next.collect({ keep: new Set(), signal });
+      await next.close();
+      expect(await forwarding()).toBe("0\n");
+      expect(await other.onHost("nft", "list", "tables")).toBe("");
+    });
+
     it.each(["iptables", "iptables-legacy"])(
       "says what a firewall of the host needs that drops what it forwards, and works with that: %s",
       async (firewall) => {

@@ -1,4 +1,5 @@
 import { type IpRange, includes } from "../addresses/ip-range.ts";
+import { ForwardingRecord, type ForwardingSetting } from "./forwarding-record.ts";
 import { notesOnHostFirewalls } from "./host-firewalls.ts";
 import type { HostNetwork, HostRoute, HostState } from "./host-network.ts";
 
@@ -19,11 +20,12 @@ const defaultMtu = 1500;
  */
 export class Forwarding {
   readonly #network: HostNetwork;
+  readonly #record: ForwardingRecord;
   readonly #prepared = new Set<string>();
-  readonly #turnedOn = new Set<string>();
 
   constructor(network: HostNetwork) {
     this.#network = network;
+    this.#record = new ForwardingRecord(network);
   }
 
   async inspect(state: HostState): Promise<ForwardingState> {
@@ -63,43 +65,49 @@ export class Forwarding {
     const fresh = [...devices].filter((device) => device !== "lo" && !this.#prepared.has(device));
     if (fresh.length === 0) return;
     for (const device of fresh) this.#prepared.add(device);
-    const wanted = Object.keys(Object.assign({}, ...fresh.map((device) => forwardingOn(device, hasIpv6))));
-    const values = await this.#network.readSysctls(...wanted);
+    const wanted = fresh.flatMap((device): ForwardingSetting[] => [
+      { family: "ipv4", device },
+      ...(hasIpv6 ? [{ family: "ipv6", device } as const] : []),
+    ]);
+    const values = await this.#network.readSysctls(...wanted.map(pathOf));
     const off = wanted.filter((_, index) => values[index] === "0");
-    await this.#network.writeSysctls(Object.fromEntries(off.map((path) => [path, "1"])));
-    for (const path of off) this.#turnedOn.add(path);
+    // Recorded before it is done: an executor may be killed in between.
+    await this.#record.add(off);
+    await this.#network.writeSysctls(Object.fromEntries(off.map((setting) => [pathOf(setting), "1"])));
   }
 
-  /** Turns off again what was turned on here, unless the whole host has begun to forward meanwhile, for somebody else. */
+  /**
+   * Turns off again what this executor or an earlier one turned on, unless the whole host has begun to forward meanwhile,
+   * for another program.
+   */
   async restore(): Promise<void> {
-    const turnedOn = [...this.#turnedOn];
-    this.#turnedOn.clear();
     this.#prepared.clear();
+    const turnedOn = await this.#record.read();
     if (turnedOn.length === 0) return;
     const [ipv4, ipv6] = await this.#network.readSysctls("ipv4/ip_forward", "ipv6/conf/all/forwarding");
-    const ours = turnedOn.filter((path) => (path.startsWith("ipv4/") ? ipv4 : ipv6) !== "1");
-    await this.#network.writeSysctls(Object.fromEntries(ours.map((path) => [path, "0"])));
+    const ours = turnedOn.filter(({ family }) => (family === "ipv4" ? ipv4 : ipv6) !== "1");
+    await this.#network.writeSysctls(Object.fromEntries(ours.map((setting) => [pathOf(setting), "0"])));
+    await this.#record.clear();
   }
 
   async prepareInterface(name: string, hasIpv6: boolean): Promise<void> {
     await this.#network.writeSysctls({
-      ...forwardingOn(name, hasIpv6),
-      // Only for the address of this very link, and only from the sandbox's.
+      [pathOf({ family: "ipv4", device: name })]: "1",
+      ...(hasIpv6 ? { [pathOf({ family: "ipv6", device: name })]: "1" } : {}),
+      // Answers ARP only for this link's own address, and only to the sandbox's.
       [`ipv4/conf/${name}/arp_ignore`]: "1",
       [`ipv4/conf/${name}/rp_filter`]: "1",
       [`ipv6/conf/${name}/accept_ra`]: "0",
-      // Nobody else is there whose address it could be: a bridge would be deaf for its first seconds.
+      // No other machine is there that could have its address. Looking for one would keep a bridge deaf for its first seconds.
       [`ipv6/conf/${name}/accept_dad`]: "0",
       [`ipv6/conf/${name}/dad_transmits`]: "0",
     });
   }
 }
 
-function forwardingOn(device: string, hasIpv6: boolean): Readonly<Record<string, string>> {
-  return {
-    [`ipv4/conf/${device}/forwarding`]: "1",
-    ...(hasIpv6 ? { [`ipv6/conf/${device}/force_forwarding`]: "1" } : {}),
-  };
+/** Below `/proc/sys/net`. */
+function pathOf({ family, device }: ForwardingSetting): string {
+  return family === "ipv4" ? `ipv4/conf/${device}/forwarding` : `ipv6/conf/${device}/force_forwarding`;
 }
 
 function defaultDevices(routes: readonly HostRoute[], family: 4 | 6): readonly string[] {
