@@ -150,6 +150,10 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     ["its layer", "dd if=/dev/zero of=/bomb bs=1M count=900 2>/dev/null"],
     ["the workspace", "dd if=/dev/zero of=/data/bomb bs=1M count=900 2>/dev/null"],
     ["a file without a name", "exec 3>/bomb; rm /bomb; dd if=/dev/zero bs=1M count=900 2>/dev/null >&3"],
+    ["its /etc/hosts", "dd if=/dev/zero of=/etc/hosts bs=1M count=900 2>/dev/null"],
+    ["its /etc/resolv.conf", "dd if=/dev/zero of=/etc/resolv.conf bs=1M count=900 2>/dev/null"],
+    ["its /etc/hostname", "dd if=/dev/zero of=/etc/hostname bs=1M count=900 2>/dev/null"],
+    ["its layer with empty files", "mkdir /e; i=0; while [ $i -lt 60000 ]; do i=$((i+1)); : > /e/$i; done"],
     ["many files", "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > /tmp/$i; done"],
   ])("ends a step that fills %s, not far beyond the limit", async (_, bomb) => {
     await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte });

@@ -62,6 +62,10 @@ export const ContainerReply = z.object({
 
 /** Where the engine's machine keeps what the container writes. */
 export const ContainerPathsReply = z.object({
+  /** Empty where the engine made none, as without a network. */
+  HostsPath: z.string().optional(),
+  HostnamePath: z.string().optional(),
+  ResolvConfPath: z.string().optional(),
   GraphDriver: GraphDriver.nullish(),
   Mounts: z.array(z.object({ Type: z.string(), Source: z.string().optional(), Name: z.string().optional() })).nullish(),
 });

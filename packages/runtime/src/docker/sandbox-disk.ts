@@ -1,7 +1,8 @@
 import { access, constants } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { SandboxLimits } from "../contract/index.ts";
 import type { HostWorkspace } from "../host-disk/host-workspace.ts";
-import { directoryBytes, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";
+import { fileSystemBytes, unnamedFileBytes, usedBytes } from "../isolation/disk-use.ts";
 import { DiskWatch } from "../isolation/disk-watch.ts";
 import type { EngineClient } from "./engine-client.ts";
 import { ContainerPathsReply, ContainerSizeReply, DiskUseReply } from "./engine-replies.ts";
@@ -46,6 +47,11 @@ export class SandboxDisk {
     const upper = reply.GraphDriver?.Data?.UpperDir;
     if (upper !== undefined && seesEngineFiles(this.#engine) && (await exists(upper))) this.#directories.push(upper);
     else this.#remote.push(container);
+    // Its /etc/hosts, /etc/hostname and /etc/resolv.conf are files beside the engine's own data about it, on no bounded disk.
+    const ownFiles = [reply.HostsPath, reply.HostnamePath, reply.ResolvConfPath].filter((path) => path);
+    for (const directory of new Set(ownFiles.map((path = "") => dirname(path)))) {
+      if (seesEngineFiles(this.#engine) && (await exists(directory))) this.#directories.push(directory);
+    }
     if (this.volumesDir !== undefined) return;
     for (const { Type, Source = "", Name = "" } of reply.Mounts ?? []) {
       if (Type !== "volume") continue;
@@ -62,7 +68,7 @@ export class SandboxDisk {
     const { dir, layersDir } = this.#options.workspace;
     const measured = await Promise.all([
       layersDir === null ? 0 : fileSystemBytes(layersDir).then(({ used }) => used),
-      directoryBytes([...(layersDir === null ? [dir] : []), ...this.#directories]),
+      usedBytes([...(layersDir === null ? [dir] : []), ...this.#directories]),
       this.#options.processes().then(unnamedFileBytes),
       this.#remoteVolumeBytes(),
       ...this.#remote.map((container) => this.#layerBytes(container)),

@@ -5,15 +5,27 @@ import { errorCode } from "../host/error-code.ts";
 /** Descriptors that are looked at in one round: a job may hold millions. */
 const mostDescriptors = 20_000;
 const blockBytes = 512;
+const bytesOfFile = 4096;
+/** Magic numbers of tmpfs and hugetlbfs: statfs(2). */
+const memoryFileSystems: ReadonlySet<number> = new Set([0x01021994, 0x958458f6]);
 
 /** Bytes that these directories of this machine take up, without what is mounted below them. */
-export async function directoryBytes(directories: readonly string[]): Promise<number> {
+async function directoryBytes(directories: readonly string[]): Promise<number> {
   return await sumOfDirectories(["--block-size=1"], directories);
 }
 
 /** Files, directories and links in these directories, without what is mounted below them. */
-export async function directoryFiles(directories: readonly string[]): Promise<number> {
+async function directoryFiles(directories: readonly string[]): Promise<number> {
   return await sumOfDirectories(["--inodes"], directories);
+}
+
+/**
+ * What these directories take up, with a block for each file: files take up the file system's tables as well, where the
+ * host may run out of room first.
+ */
+export async function usedBytes(directories: readonly string[]): Promise<number> {
+  const [bytes, files] = await Promise.all([directoryBytes(directories), directoryFiles(directories)]);
+  return bytes + files * bytesOfFile;
 }
 
 async function sumOfDirectories(options: readonly string[], directories: readonly string[]): Promise<number> {
@@ -29,23 +41,32 @@ export async function fileSystemBytes(directory: string): Promise<{ readonly use
   return { used: (blocks - bfree) * bsize, free: bfree * bsize };
 }
 
-/** Bytes of files without a name that these processes hold open: they take up a disk and no directory shows them. */
+/**
+ * Bytes of files without a name that these processes hold, by a descriptor or by a mapping alone: they take up a disk and
+ * no directory shows them. Files in memory are left out, since they count as memory. Files that are on their way in a
+ * socket can't be seen from outside.
+ */
 export async function unnamedFileBytes(processes: Iterable<number>): Promise<number> {
   const sizes = new Map<string, number>();
   let looked = 0;
   for (const pid of processes) {
-    for (const descriptor of await readdir(`/proc/${pid}/fd`).catch(unlessGone)) {
-      looked += 1;
-      if (looked > mostDescriptors) break;
-      const file = await stat(`/proc/${pid}/fd/${descriptor}`).catch(unlessGone);
-      if ("ino" in file && file.isFile() && file.nlink === 0)
+    for (const kind of ["fd", "map_files"]) {
+      for (const name of await readdir(`/proc/${pid}/${kind}`).catch(unlessGone)) {
+        looked += 1;
+        if (looked > mostDescriptors) break;
+        const path = `/proc/${pid}/${kind}/${name}`;
+        const file = await stat(path).catch(unlessGone);
+        if (!("ino" in file) || !file.isFile() || file.nlink > 0) continue;
+        const fileSystem = await statfs(path).catch(unlessGone);
+        if ("type" in fileSystem && memoryFileSystems.has(fileSystem.type)) continue;
         sizes.set(`${file.dev}:${file.ino}`, file.blocks * blockBytes);
+      }
     }
   }
   return [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
 function unlessGone(error: unknown): never[] {
-  if (["ENOENT", "ESRCH", "EACCES"].includes(errorCode(error) ?? "")) return [];
+  if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(errorCode(error) ?? "")) return [];
   throw error;
 }

@@ -2,7 +2,7 @@ import { AirlockError, formatBytes } from "@airlock/job";
 import type { SandboxLimits } from "../contract/index.ts";
 import { errorCode } from "../host/error-code.ts";
 import type { HostWorkspace } from "../host-disk/host-workspace.ts";
-import { directoryBytes, directoryFiles, fileSystemBytes, unnamedFileBytes } from "../isolation/disk-use.ts";
+import { fileSystemBytes, unnamedFileBytes, usedBytes } from "../isolation/disk-use.ts";
 import { DiskWatch } from "../isolation/disk-watch.ts";
 
 export interface SandboxDiskOptions {
@@ -12,9 +12,6 @@ export interface SandboxDiskOptions {
   readonly stepsDirectory: string;
   readonly processes: () => Promise<Iterable<number>>;
 }
-
-/** A file takes up its place in the file system's tables, too, where the host may run out of room first. */
-const bytesOfFile = 4096;
 
 /** Holds the limit of a sandbox's disk where no file system does. */
 export class SandboxDisk {
@@ -77,9 +74,4 @@ export class SandboxDisk {
     const free = await Promise.all([workspace.dir, stepsDirectory].map(fileSystemBytes));
     return free.reduce((sum, each) => sum + each.free, 0);
   }
-}
-
-async function usedBytes(directories: readonly string[]): Promise<number> {
-  const [bytes, files] = await Promise.all([directoryBytes(directories), directoryFiles(directories)]);
-  return bytes + files * bytesOfFile;
 }
