@@ -21,7 +21,7 @@ import { Metrics } from "./worker/metrics.ts";
 import type { StopExecutor } from "./worker/stop-signals.ts";
 import { Worker } from "./worker/worker.ts";
 import { RepositoryCache } from "./workspace/cache/repository-cache.ts";
-import { Git } from "./workspace/checkout/git.ts";
+import { Git, gitMemoryBytes } from "./workspace/checkout/git.ts";
 import { JobDirectories } from "./workspace/job-directory.ts";
 
 export interface ExecutorDependencies {
@@ -68,7 +68,13 @@ export async function runExecutor({
   }
 
   const { path, certificateFile, cacheBytes } = config.workspace;
-  const git = new Git({ path, homeDir: data.homeDir, certificateFile });
+  const git = new Git({
+    path,
+    homeDir: data.homeDir,
+    certificateFile,
+    maximumMs: config.workspace.maximumCheckoutMs,
+    maximumMemoryBytes: gitMemoryBytes,
+  });
   const gitVersion = await git.version(signal);
   const programs = [{ name: "git", version: gitVersion }, ...runtimePrograms(runtime.name, description)];
   const unsafe = versionFindings(programs);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
-import { type PreparedWorkspace, WorkspaceBench } from "../testing/workspace-bench.ts";
+import { gitLimits, type PreparedWorkspace, WorkspaceBench } from "../testing/workspace-bench.ts";
 import { Git } from "../workspace/checkout/git.ts";
 import { workspaceDiff } from "./workspace-diff.ts";
 
@@ -21,7 +21,7 @@ afterEach(() => stack.disposeAsync());
 
 async function diffOf({ sandbox, commit }: PreparedWorkspace): Promise<string> {
   const { file } = await workspaceDiff({
-    git: new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null }),
+    git: new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null, ...gitLimits }),
     sandbox,
     commit,
     scratchDir: join(dir, `scratch-${Math.random()}`),

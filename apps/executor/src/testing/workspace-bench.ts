@@ -7,7 +7,7 @@ import { JobLog } from "../logs/job-log.ts";
 import { SecretMatcher } from "../logs/secret-matcher.ts";
 import { RepositoryCache } from "../workspace/cache/repository-cache.ts";
 import type { CheckoutRequest } from "../workspace/checkout/checkout-request.ts";
-import { Git } from "../workspace/checkout/git.ts";
+import { Git, gitMemoryBytes } from "../workspace/checkout/git.ts";
 import { type CommitSource, JobDirectories } from "../workspace/job-directory.ts";
 import type { LfsOptions } from "../workspace/lfs/fill-lfs-files.ts";
 import type { SubmoduleOptions } from "../workspace/submodules/gather-submodules.ts";
@@ -22,6 +22,7 @@ export interface WorkspaceBenchOptions {
   readonly maximumBytes?: number;
   readonly cacheBytes?: number;
   readonly maximumMs?: number;
+  readonly maximumMemoryBytes?: number;
   readonly owner?: FileOwner;
   /** PEM file of a certificate authority, and an address that leads to the instance by TLS. */
   readonly certificateFile?: string;
@@ -29,6 +30,9 @@ export interface WorkspaceBenchOptions {
   readonly submodules?: SubmoduleOptions;
   readonly lfs?: LfsOptions;
 }
+
+/** Limits of git that no honest repository reaches. */
+export const gitLimits = { maximumMs: 60_000, maximumMemoryBytes: gitMemoryBytes };
 
 export const gitToken = "cafe0000cafe0000cafe0000cafe0000cafe0000";
 
@@ -55,6 +59,7 @@ export class WorkspaceBench {
 
   private constructor(options: WorkspaceBenchOptions) {
     const { dir, overlays, maximumFiles = 100_000, maximumBytes = 1e9, cacheBytes = 1e12, owner = null } = options;
+    const { maximumMs = 60_000 } = options;
     const { submodules = { fetch: "none", allowedHosts: [] }, lfs = { fetch: false, allowedHosts: [] } } = options;
     this.#url = options.url ?? options.instance.url;
     this.path = process.env.PATH ?? "";
@@ -62,8 +67,10 @@ export class WorkspaceBench {
       path: this.path,
       homeDir: join(dir, "home"),
       certificateFile: options.certificateFile ?? null,
+      maximumMs,
+      maximumMemoryBytes: options.maximumMemoryBytes ?? gitMemoryBytes,
     });
-    const limits = { maximumFiles, maximumBytes, maximumMs: options.maximumMs ?? 60_000 };
+    const limits = { maximumFiles, maximumBytes, maximumMs };
     this.trash = new Trash({ dir: join(dir, "trash"), onProblem: () => {} });
     this.repositories = new RepositoryCache({
       dir: join(dir, "repositories"),

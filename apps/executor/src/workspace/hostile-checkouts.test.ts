@@ -127,6 +127,39 @@ describe("a hostile repository", () => {
     expect(existsSync(marker)).toBe(false);
   });
 
+  it("cannot hold a processor of the host with attributes that git matches for hours", async () => {
+    const { head } = await makeRepository(join(dir, "served/app"), [
+      {
+        message: "one",
+        files: [
+          { path: ".gitattributes", content: `${"*a".repeat(40)}b text\n` },
+          { path: `${"a".repeat(240)}1`, content: "" },
+        ],
+      },
+    ]);
+    const executor = await bench({ maximumMs: 2000 });
+    const begun = performance.now();
+    await expect(executor.prepare({ repository: "app", commit: head })).rejects.toMatchObject({
+      code: "checkout-limit",
+      reason: "checkout-invalid",
+      message: "git checkout took longer than 2.0s",
+    });
+    expect(performance.now() - begun).toBeLessThan(20_000);
+    expect(await processesWith("cmdline", dir)).toEqual([]);
+  });
+
+  it("cannot take more memory of the host than git may have", async () => {
+    const { head } = await makeRepository(join(dir, "served/app"), [
+      { message: "one", files: [{ path: "large", content: Buffer.alloc(64 * 2 ** 20) }] },
+    ]);
+    const executor = await bench({ maximumMemoryBytes: 48 * 2 ** 20 });
+    await expect(executor.prepare({ repository: "app", commit: head })).rejects.toMatchObject({
+      code: "checkout-limit",
+      reason: "checkout-invalid",
+      message: expect.stringMatching(/git needs more than 48 MiB of memory/),
+    });
+  });
+
   it("cannot fill the disk with a blob that unpacks to a hundred times its size, or with paths without end", async () => {
     const bomb = await makeRepository(join(dir, "served/bomb"), [
       { message: "zeros", files: [{ path: "zeros", content: Buffer.alloc(100 * 2 ** 20) }] },

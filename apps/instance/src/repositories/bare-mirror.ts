@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { isObjectId, type ObjectFormat, objectFormatOf } from "@airlock/git";
+import { type GitLimits, isObjectId, type ObjectFormat, objectFormatOf } from "@airlock/git";
 import { AirlockError, errorMessage, formatBytes, hideUrlCredentials, saysNoSpace } from "@airlock/job";
-import { type GitEnvironment, GitError, type GitLimits, runGit } from "./git.ts";
+import { type GitEnvironment, GitError, runGit } from "./git.ts";
 import { exceededBy, fetchMemoryBytes, type MirrorLimits, tooLarge, usedBytes, watchMirror } from "./mirror-limits.ts";
 import type { RepositorySource } from "./repository-url.ts";
 

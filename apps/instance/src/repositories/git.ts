@@ -1,4 +1,11 @@
-import { type GitSettings, gitEnvironment, minimumGitVersion } from "@airlock/git";
+import {
+  type GitLimits,
+  type GitSettings,
+  gitEnvironment,
+  gitNotFoundExitCode,
+  limitedGit,
+  minimumGitVersion,
+} from "@airlock/git";
 import { AirlockError } from "@airlock/job";
 import { ProgramError, type RunningProgram, runProgram, startProgram } from "@airlock/process";
 
@@ -17,13 +24,6 @@ export interface GitCommand {
   readonly env?: Readonly<Record<string, string>>;
   /** Enforced by the kernel, for git and what it starts. */
   readonly limits?: GitLimits;
-}
-
-export interface GitLimits {
-  /** Of one file that it writes; git says "File too large" past it. */
-  readonly fileBytes?: number;
-  /** Of memory, per process. */
-  readonly memoryBytes: number;
 }
 
 /** git ended with an error. `stderr` is the end of what it said. */
@@ -62,17 +62,9 @@ function placeOf(environment: GitEnvironment, { config, env }: GitCommand) {
   };
 }
 
-/** Limits that are tighter already stay. A write past the limit fails with an error instead of killing git unprepared. */
-const limitScript = `trap '' XFSZ; ulimit -f "$1" 2>/dev/null; ulimit -d "$2" 2>/dev/null; shift 2; exec git "$@"`;
-
-/** The exit code of a shell that does not find the program. */
-const notFoundExitCode = 127;
-
 function commandLine({ gitDirectory, args, limits }: GitCommand): readonly string[] {
   const words = [`--git-dir=${gitDirectory}`, ...args];
-  if (!limits) return ["git", ...words];
-  const blocks = limits.fileBytes === undefined ? "unlimited" : String(Math.max(1, Math.ceil(limits.fileBytes / 512)));
-  return ["sh", "-c", limitScript, "git", blocks, String(Math.ceil(limits.memoryBytes / 1024)), ...words];
+  return limits ? limitedGit(words, limits) : ["git", ...words];
 }
 
 const maxOutputBytes = 16 * 2 ** 20;
@@ -99,7 +91,7 @@ export async function runGit(
       maxStdoutBytes: maxOutputBytes,
     });
     if (exitCode === 0) return stdout;
-    if (command.limits && exitCode === notFoundExitCode) throw gitMissing(new Error(stderr.trim()));
+    if (command.limits && exitCode === gitNotFoundExitCode) throw gitMissing(new Error(stderr.trim()));
     throw new GitError(subcommand, exitCode, stderr);
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error;

@@ -3,17 +3,26 @@ import { AirlockError } from "@airlock/job";
 import type { Config } from "../../config/options.ts";
 import { isOlder, parseVersion } from "../../versions/version.ts";
 import { refuseUnsafeVersions, versionFindings } from "../../versions/version-findings.ts";
-import { Git } from "../../workspace/checkout/git.ts";
+import { Git, gitMemoryBytes } from "../../workspace/checkout/git.ts";
 import type { Check } from "./check.ts";
 
 const hint = `Install git ${minimumGitVersion} or newer: executor install git, or apt-get install -y git`;
+
+/** A git that does not tell its version in this time does not run. */
+const versionMs = 30_000;
 
 /** That git runs, can what the workspace needs of it, and has no known holes. */
 export function checkGit({ workspace, dataDir, minimumVersions }: Config): Check {
   return {
     name: "git",
     run: async ({ note, signal }) => {
-      const git = new Git({ path: workspace.path, homeDir: dataDir, certificateFile: workspace.certificateFile });
+      const git = new Git({
+        path: workspace.path,
+        homeDir: dataDir,
+        certificateFile: workspace.certificateFile,
+        maximumMs: versionMs,
+        maximumMemoryBytes: gitMemoryBytes,
+      });
       const version = await git.version(signal).catch((cause: unknown) => {
         throw new AirlockError("git does not run", { code: "git-missing", hint, cause });
       });

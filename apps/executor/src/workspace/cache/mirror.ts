@@ -3,6 +3,7 @@ import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/pro
 import { join } from "node:path";
 import { startTimer } from "@airlock/async";
 import { AirlockError, formatBytes, formatDuration } from "@airlock/job";
+import { checkoutLimit } from "../checkout/checkout-errors.ts";
 import type { CheckoutInput } from "../checkout/checkout-request.ts";
 import type { Git } from "../checkout/git.ts";
 import { listTags, reachableTags, type Tag } from "../checkout/reachable-tags.ts";
@@ -339,14 +340,6 @@ export class Mirror {
   get #at(): readonly string[] {
     return [`--git-dir=${this.dir}`];
   }
-}
-
-function checkoutLimit(problem: string): AirlockError {
-  return new AirlockError(problem, {
-    code: "checkout-limit",
-    reason: "checkout-invalid",
-    hint: "Ask for less with checkout.depth or checkout.paths, or raise EXECUTOR_MAXIMUM_CHECKOUT_SIZE, _FILES or _TIME on the executor.",
-  });
 }
 
 /** Of files that may go meanwhile. */

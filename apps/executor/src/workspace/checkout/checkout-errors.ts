@@ -12,3 +12,12 @@ export function checkoutUnavailable(
 ): AirlockError {
   return new AirlockError(what, { code: "checkout-unavailable", reason: "checkout-unavailable", hint });
 }
+
+/** The repository, or what git makes of it, is beyond the administrator's limits: the job's fault. */
+export function checkoutLimit(problem: string): AirlockError {
+  return new AirlockError(problem, {
+    code: "checkout-limit",
+    reason: "checkout-invalid",
+    hint: "Ask for less with checkout.depth or checkout.paths, or raise EXECUTOR_MAXIMUM_CHECKOUT_SIZE, _FILES or _TIME on the executor.",
+  });
+}

@@ -1,6 +1,7 @@
-import { type GitSettings, gitEnvironment } from "@airlock/git";
-import { type ProgramResult, runProgram } from "@airlock/process";
-import { checkoutInvalid, checkoutUnavailable } from "./checkout-errors.ts";
+import { type GitSettings, gitEnvironment, gitNotFoundExitCode, limitedGit, minimumGitVersion } from "@airlock/git";
+import { AirlockError, formatBytes, formatDuration } from "@airlock/job";
+import { ProgramError, type ProgramResult, runProgram } from "@airlock/process";
+import { checkoutInvalid, checkoutLimit, checkoutUnavailable } from "./checkout-errors.ts";
 
 export interface GitOptions {
   readonly signal: AbortSignal;
@@ -13,42 +14,76 @@ export interface GitOptions {
   readonly stdin?: string | Buffer;
 }
 
-/** Runs git on the host. Only in directories that no step of a job has touched. */
-export class Git {
-  readonly #path: string;
-  readonly #homeDir: string;
-  readonly #certificateFile: string | null;
+export interface GitHost {
+  /** Where git is looked for. */
+  readonly path: string;
+  /** An empty directory in place of a user's home. */
+  readonly homeDir: string;
+  /** Certificate authorities (PEM) for HTTPS. */
+  readonly certificateFile: string | null;
+  /** Longest time of one command. */
+  readonly maximumMs: number;
+  /** Most memory of one process. */
+  readonly maximumMemoryBytes: number;
+}
 
-  /** `homeDir`: an empty directory, in place of anybody's home. */
-  constructor(options: { readonly path: string; readonly homeDir: string; readonly certificateFile: string | null }) {
-    this.#path = options.path;
-    this.#homeDir = options.homeDir;
-    this.#certificateFile = options.certificateFile;
+/** Enough for the largest blob that git holds in memory, and for the deltas of a fetch. */
+export const gitMemoryBytes = 2 * 2 ** 30;
+
+/** The list of everything that a mirror keeps is long. */
+const maximumStdoutBytes = 16 * 2 ** 20;
+
+/**
+ * Runs git on the host, within limits: time, memory and output depend on what the author of a repository wrote. Only in
+ * directories that no step of a job has touched.
+ */
+export class Git {
+  readonly #host: GitHost;
+
+  constructor(host: GitHost) {
+    this.#host = host;
   }
 
-  /** An exit code other than 0 is a result. */
+  /**
+   * An exit code other than 0 is a result.
+   * @throws {AirlockError} `checkout-limit`, `git-missing`.
+   */
   async run(args: readonly string[], options: GitOptions): Promise<ProgramResult> {
+    const { path, homeDir, certificateFile, maximumMs, maximumMemoryBytes } = this.#host;
     const transports: GitSettings = options.localTransport
       ? // Objects were checked when they came into the mirror.
         { "protocol.file.allow": "always", "fetch.fsckObjects": "false" }
       : { "protocol.http.allow": "always", "protocol.https.allow": "always" };
+    const settings = { ...transports, ...credentialSettings(options.credentials) };
     const { signal, onStdout, onStderr, stdin } = options;
-    return await runProgram(["git", ...args], {
-      env: {
-        ...gitEnvironment({
-          path: this.#path,
-          home: this.#homeDir,
-          settings: { ...transports, ...credentialSettings(options.credentials) },
-        }),
-        ...(this.#certificateFile === null ? {} : { GIT_SSL_CAINFO: this.#certificateFile }),
-      },
-      signal,
-      // The list of everything that a mirror keeps is long.
-      maxStdoutBytes: 16 * 2 ** 20,
-      ...(onStdout ? { onStdout } : {}),
-      ...(onStderr ? { onStderr } : {}),
-      ...(stdin === undefined ? {} : { stdin }),
-    });
+    try {
+      const result = await runProgram(limitedGit(args, { memoryBytes: maximumMemoryBytes }), {
+        env: {
+          ...gitEnvironment({ path, home: homeDir, settings }),
+          ...(certificateFile === null ? {} : { GIT_SSL_CAINFO: certificateFile }),
+        },
+        signal,
+        timeoutMs: maximumMs,
+        maxStdoutBytes: maximumStdoutBytes,
+        ...(onStdout ? { onStdout } : {}),
+        ...(onStderr ? { onStderr } : {}),
+        ...(stdin === undefined ? {} : { stdin }),
+      });
+      if (result.exitCode === gitNotFoundExitCode) throw gitMissing(new Error(result.stderr.trim()));
+      if (isOutOfMemory(result)) {
+        throw checkoutLimit(`git ${commandOf(args)}: git needs more than ${formatBytes(maximumMemoryBytes)} of memory`);
+      }
+      return result;
+    } catch (error) {
+      if (!(error instanceof ProgramError)) throw error;
+      if (error.fault === "timed-out") {
+        throw checkoutLimit(`git ${commandOf(args)} took longer than ${formatDuration(maximumMs)}`);
+      }
+      if (error.fault === "too-much-output") {
+        throw checkoutLimit(`git ${commandOf(args)} printed more than ${formatBytes(maximumStdoutBytes)}`);
+      }
+      throw error.fault === "not-found" ? gitMissing(error) : error;
+    }
   }
 
   /** @throws {AirlockError} when the exit code is not 0; what git wrote decides whose fault it is. */
@@ -79,10 +114,27 @@ function credentialSettings(credentials: GitOptions["credentials"]): GitSettings
 const invalid =
   /not our ref|no such (?:ref|remote)|couldn't find remote ref|repository .* not found|returned error: (?:400|403|404|410)|fsck error|invalid path|unable to create file .*(?:File name too long|Is a directory|Not a directory|File exists)|index-pack failed: .*object|bad tree object|(?:empty filename|malformed mode) in tree|too-short tree|does not exist|exceeded maximum allowed tree depth|cannot create directory/i;
 
+/** Git's own words, and those of the programs that it starts. */
+function isOutOfMemory({ exitCode, stderr }: ProgramResult): boolean {
+  return exitCode !== 0 && /out of memory|cannot allocate memory/i.test(stderr);
+}
+
+function gitMissing(cause: unknown): AirlockError {
+  return new AirlockError("git does not run on this machine", {
+    code: "git-missing",
+    hint: `Install git ${minimumGitVersion} or newer: executor install git, or apt-get install -y git`,
+    cause,
+  });
+}
+
+/** `fetch`, `checkout` and the like. */
+function commandOf(args: readonly string[]): string {
+  return args.find((arg) => /^[a-z]+(?:-[a-z]+)*$/.test(arg)) ?? "";
+}
+
 function gitFailure(args: readonly string[], { exitCode, stderr }: ProgramResult): Error {
-  const command = args.find((arg) => /^[a-z-]+$/.test(arg) && !arg.startsWith("-")) ?? "git";
   const said = lastLines(stderr);
-  const what = `git ${command} exited with ${exitCode}: ${said}`;
+  const what = `git ${commandOf(args)} exited with ${exitCode}: ${said}`;
   if (/No space left on device|Disk quota exceeded/i.test(stderr)) {
     return checkoutInvalid(
       what,

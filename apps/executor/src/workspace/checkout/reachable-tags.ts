@@ -1,5 +1,5 @@
 import { isObjectId } from "@airlock/git";
-import { AirlockError } from "@airlock/job";
+import { checkoutLimit } from "./checkout-errors.ts";
 import type { Git, GitOptions } from "./git.ts";
 
 /** A tag as its repository has it now. */
@@ -12,26 +12,26 @@ export interface Tag {
   readonly target: string;
 }
 
-/** A hostile repository may have any number of tags, and all of them are held in memory. */
+/** A hostile repository may have any number of tags, with long names, and all of them are held in memory. */
 const maximumTags = 100_000;
+const maximumNamesLength = 8 * 2 ** 20;
 
 /**
  * Lists the tags of a repository at its source.
  * @throws {AirlockError} `checkout-limit`, and as `Git.check` does.
  */
 export async function listTags(git: Git, at: readonly string[], url: URL, options: GitOptions): Promise<Tag[]> {
+  let namesLength = 0;
   const tags = new Map<string, { id: string; target: string }>();
   await readLines(git, [...at, "ls-remote", "--quiet", "--tags", url.href], options, (line) => {
     const [, id = "", name = "", peeled] = /^([0-9a-f]+)\t(refs\/tags\/[^^\n]+)(\^\{\})?$/.exec(line) ?? [];
     if (!isObjectId(id)) return;
+    namesLength += name.length;
     const tag = tags.get(name) ?? { id, target: id };
     // The line with `^{}` follows the tag's own line.
     tags.set(name, peeled ? { ...tag, target: id } : tag);
-    if (tags.size > maximumTags) {
-      throw new AirlockError(`the repository has more than ${maximumTags} tags`, {
-        code: "checkout-limit",
-        reason: "checkout-invalid",
-      });
+    if (tags.size > maximumTags || namesLength > maximumNamesLength) {
+      throw checkoutLimit(`the repository has more than ${maximumTags} tags, or tags with longer names than fit`);
     }
   });
   return [...tags].map(([name, tag]) => ({ name, ...tag }));
@@ -59,20 +59,13 @@ export async function reachableTags(
 }
 
 async function readLines(git: Git, args: readonly string[], options: GitOptions, onLine: (line: string) => void) {
-  const stop = new AbortController();
   let rest = "";
   await git.check(args, {
     ...options,
-    signal: AbortSignal.any([options.signal, stop.signal]),
     onStdout: (bytes) => {
-      if (stop.signal.aborted) return;
       const lines = (rest + bytes.toString("latin1")).split("\n");
       rest = lines.pop() ?? "";
-      try {
-        for (const line of lines) onLine(line);
-      } catch (error) {
-        stop.abort(error);
-      }
+      for (const line of lines) onLine(line);
     },
   });
 }

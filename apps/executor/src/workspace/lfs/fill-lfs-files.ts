@@ -3,9 +3,9 @@ import { constants } from "node:fs";
 import { chmod, copyFile, lstat, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { startTimer } from "@airlock/async";
-import { AirlockError, formatBytes, formatDuration } from "@airlock/job";
+import { formatBytes, formatDuration } from "@airlock/job";
 import type { MirrorLimits, MirrorSource } from "../cache/mirror.ts";
-import { checkoutInvalid } from "../checkout/checkout-errors.ts";
+import { checkoutInvalid, checkoutLimit } from "../checkout/checkout-errors.ts";
 import type { Git } from "../checkout/git.ts";
 import { LfsClient } from "./lfs-client.ts";
 import { type LfsObject, maximumPointerBytes, parseLfsPointer } from "./lfs-pointer.ts";
@@ -47,10 +47,7 @@ export async function fillLfsFiles(worktree: string, sha256: boolean, context: F
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   if (bytes > limits.maximumBytes) {
     const limit = formatBytes(limits.maximumBytes);
-    throw new AirlockError(`the commit's Git LFS objects are larger than ${limit} together`, {
-      code: "checkout-limit",
-      reason: "checkout-invalid",
-    });
+    throw checkoutLimit(`the commit's Git LFS objects are larger than ${limit} together`);
   }
   const pointers: LfsFile[] = [];
   for (const file of files) if (await isPointer(worktree, file)) pointers.push(file);
@@ -81,9 +78,7 @@ async function fetchMissing(files: readonly LfsObject[], context: FillContext): 
   if (missing.size === 0) return 0;
   const stop = new AbortController();
   const late = `fetching objects of Git LFS took longer than ${formatDuration(limits.maximumMs)}`;
-  using _timer = startTimer(limits.maximumMs, () =>
-    stop.abort(new AirlockError(late, { code: "checkout-limit", reason: "checkout-invalid" })),
-  );
+  using _timer = startTimer(limits.maximumMs, () => stop.abort(checkoutLimit(late)));
   const signal = AbortSignal.any([outer, stop.signal]);
   const objects = [...missing.values()];
   await using client = new LfsClient(context.source, context.allowedHosts);

@@ -9,6 +9,7 @@ import { workspaceDiff } from "../../results/workspace-diff.ts";
 import { lfsPointer } from "../../testing/lfs-objects.ts";
 import { ScriptedInstance } from "../../testing/scripted-instance.ts";
 import {
+  gitLimits,
   gitToken,
   type PreparedWorkspace,
   WorkspaceBench,
@@ -63,7 +64,7 @@ const inWorkspace = (workspace: PreparedWorkspace, ...args: string[]) =>
 
 async function diffOf(workspace: PreparedWorkspace): Promise<string> {
   const { file } = await workspaceDiff({
-    git: new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null }),
+    git: new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null, ...gitLimits }),
     sandbox: workspace.sandbox,
     commit: workspace.commit,
     scratchDir: join(dir, `scratch-${Math.random()}`),

@@ -1,4 +1,4 @@
-import { AirlockError } from "@airlock/job";
+import { checkoutLimit } from "../checkout/checkout-errors.ts";
 import type { Git } from "../checkout/git.ts";
 import { type LfsObject, maximumPointerBytes, parseLfsPointer } from "./lfs-pointer.ts";
 
@@ -49,10 +49,7 @@ async function listFiltered(git: Git, at: readonly string[], maximumFiles: numbe
     },
   });
   if (tooMany) {
-    throw new AirlockError(`the commit has more than ${maximumFiles} files of Git LFS`, {
-      code: "checkout-limit",
-      reason: "checkout-invalid",
-    });
+    throw checkoutLimit(`the commit has more than ${maximumFiles} files of Git LFS`);
   }
   return found;
 }

@@ -5,6 +5,7 @@ import type { LogEntry } from "../../logs/job-log.ts";
 import type { MirrorLimits } from "../cache/mirror.ts";
 import type { HeldSubmodule } from "../cache/place-submodules.ts";
 import type { RepositoryCache } from "../cache/repository-cache.ts";
+import { checkoutLimit } from "../checkout/checkout-errors.ts";
 import type { CheckoutRequest } from "../checkout/checkout-request.ts";
 import type { Git } from "../checkout/git.ts";
 import { readSubmodules } from "./read-submodules.ts";
@@ -42,7 +43,7 @@ export async function gatherSubmodules(
 ): Promise<Disposable & { readonly submodules: readonly HeldSubmodule[] }> {
   const { maximumMs } = outer.limits;
   const text = `fetching the submodules took longer than ${formatDuration(maximumMs)}`;
-  using deadline = startDeadline(maximumMs, () => limitError(text), outer.signal);
+  using deadline = startDeadline(maximumMs, () => checkoutLimit(text), outer.signal);
   const context = { ...outer, signal: deadline.signal };
   const budget: Budget = { files: outer.limits.maximumFiles, bytes: outer.limits.maximumBytes };
   const submodules: HeldSubmodule[] = [];
@@ -76,7 +77,7 @@ async function gatherBelow(level: Level, found: HeldSubmodule[], budget: Budget,
   const place = { git, gitDir: level.gitDir, signal };
   for (const submodule of await readSubmodules(place, level.commit, maximumSubmodules)) {
     const path = level.path === "" ? submodule.path : `${level.path}/${submodule.path}`;
-    if (found.length >= maximumSubmodules) throw limitError(`there are more than ${maximumSubmodules} submodules`);
+    if (found.length >= maximumSubmodules) throw checkoutLimit(`there are more than ${maximumSubmodules} submodules`);
     await inSubmodule(path, signal, async () => {
       const source = submoduleSource(submodule.url, level.source, hosts);
       entry.note(`${path}: ${source.repository} at ${submodule.commit}`);
@@ -86,7 +87,7 @@ async function gatherBelow(level: Level, found: HeldSubmodule[], budget: Budget,
       const below = { source, commit: submodule.commit, gitDir: join(base.tree, ".git"), path, depth: level.depth + 1 };
       if (level.depth < maximumDepth) return await gatherBelow(below, found, budget, context);
       const deeper = await readSubmodules({ git, gitDir: below.gitDir, signal }, submodule.commit, maximumSubmodules);
-      if (deeper.length > 0) throw limitError(`submodules are nested deeper than ${maximumDepth}`);
+      if (deeper.length > 0) throw checkoutLimit(`submodules are nested deeper than ${maximumDepth}`);
     });
   }
 }
@@ -139,8 +140,4 @@ async function inSubmodule(path: string, signal: AbortSignal, work: () => Promis
       ...(hint ? { hint } : {}),
     });
   }
-}
-
-function limitError(text: string): AirlockError {
-  return new AirlockError(text, { code: "checkout-limit", reason: "checkout-invalid" });
 }

@@ -6,7 +6,7 @@ import { unmountBelow } from "@airlock/runtime/host-disk";
 import { makeRepository, type RepositoryFile, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../../testing/scripted-instance.ts";
-import { gitToken, WorkspaceBench } from "../../testing/workspace-bench.ts";
+import { gitLimits, gitToken, WorkspaceBench } from "../../testing/workspace-bench.ts";
 import { Git } from "../checkout/git.ts";
 import type { SubmoduleOptions } from "./gather-submodules.ts";
 import { readSubmodules } from "./read-submodules.ts";
@@ -249,7 +249,7 @@ describe("reading .gitmodules", () => {
   const someCommit = "1234567890123456789012345678901234567890";
   const read = async (files: readonly RepositoryFile[], maximum = 10) => {
     const { path, head } = await served("hostile", files);
-    const git = new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null });
+    const git = new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null, ...gitLimits });
     return await readSubmodules({ git, gitDir: path, signal: AbortSignal.timeout(20_000) }, head, maximum);
   };
   const modules = (content: string): RepositoryFile => ({ path: ".gitmodules", content });
