@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance, testSecret } from "./testing/scripted-instance.ts";
@@ -22,11 +22,31 @@ afterEach(async () => {
   await stack.disposeAsync();
 });
 
+const root = join(import.meta.dirname, "../../..");
+const main = join(import.meta.dirname, "main.ts");
+
 /** The program itself, as an operator starts it. */
-function execute(args: readonly string[], env: Readonly<Record<string, string>> = {}, user = process.geteuid?.()) {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts"), ...args], {
-    uid: user,
-    gid: user,
+function execute(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  return start([process.execPath, main, ...args], env);
+}
+
+/**
+ * The program as another user. It sees the repository at another place, in a mount namespace of its own: the way to the
+ * repository itself may be closed to others, as it is below root's home.
+ */
+async function executeAs(user: number, args: readonly string[], env: Readonly<Record<string, string>>) {
+  const place = join(dir, "repository");
+  await mkdir(place, { recursive: true });
+  const moved = (path: string) => join(place, relative(root, path));
+  const node = process.execPath.startsWith(`${root}/`) ? moved(process.execPath) : process.execPath;
+  const drop = ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--"];
+  const script = 'mount --bind "$1" "$2" && shift 2 && cd / && exec "$@"';
+  const command = ["unshare", "--mount", "sh", "-c", script, "sh", root, place, ...drop, node, moved(main), ...args];
+  return start(command, env);
+}
+
+function start([program = "", ...args]: readonly string[], env: Readonly<Record<string, string>>) {
+  const child = spawn(program, args, {
     env: {
       PATH: process.env.PATH ?? "",
       EXECUTOR_FRONTEND_URL: instance.url,
@@ -129,11 +149,11 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     await chmod(dir, 0o711);
     const unprivileged = { EXECUTOR_RUNTIME: "oci", EXECUTOR_DATA_DIR: dataDir, HOME: dataDir, SRC_LOG_FORMAT: "json" };
 
-    const validated = await execute(["validate"], unprivileged, nobody).exit;
+    const validated = await (await executeAs(nobody, ["validate"], unprivileged)).exit;
     expect(validated).toMatchObject({ exitCode: 0, output: expect.stringContaining("All checks passed!") });
     expect(validated.output).toMatch(/^note {2}runtime: Jobs have no network here.*run the executor as root\.$/m);
 
-    const executor = execute(["run"], unprivileged, nobody);
+    const executor = await executeAs(nobody, ["run"], unprivileged);
     const dockerSteps = [{ key: "look", image: "host", commands: ["ls /sys/class/net"], dir: "", env: [] }];
     const asking = airlockJob(2, [], { dockerSteps });
     instance.enqueue(foreignJob(1, [], { dockerSteps }));
