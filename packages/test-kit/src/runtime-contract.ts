@@ -271,6 +271,17 @@ export function describeRuntime(
         expect(stdout).toBe("original\nfirst.sh\nother.sh\n");
       });
 
+      it("know their own host name without a network, in each image and step", async () => {
+        await using place = await open();
+        // What `getent hosts` reads: busybox has no such program.
+        const named = "awk -v name=\"$(hostname)\" '{ for (i = 2; i <= NF; i++) if ($i == name) print $1 }' /etc/hosts";
+
+        for (const image of [subject.images.shell, subject.images.unprivileged]) {
+          const { stdout } = await place.run(named, { image });
+          expect(stdout, image).toMatch(/^(127\.\d+\.\d+\.\d+|::1)$/m);
+        }
+      });
+
       it("show nothing of the host's files", async () => {
         await using place = await open();
 

@@ -57,9 +57,12 @@ export const userSpaceKernelOverhead: ContainerOverhead = { pidsFactor: 3, pids:
 export const keeperReady = "airlock-ready";
 export const keeperDone = "airlock-done";
 
+const hostname = "airlock";
+/** Where a container without a network finds its own name, as on Debian. */
+const ownAddress = "127.0.1.1";
+
 /** The engine fills this file only for containers that it has connected. Where it can't be written, it is the engine's. */
-const nameLoopback =
-  "[ -s /etc/hosts ] || { { echo 127.0.0.1 localhost; echo ::1 localhost; } >/etc/hosts; } 2>/dev/null";
+const nameLoopback = `[ -s /etc/hosts ] || { { echo 127.0.0.1 localhost; echo ::1 localhost; echo ${ownAddress} ${hostname}; } >/etc/hosts; } 2>/dev/null`;
 
 /**
  * Keeps the container alive between steps and signals their processes. Its input is a connection that we hold: when the
@@ -81,7 +84,7 @@ export function containerSpec(plan: ContainerPlan): object {
     User: "0:0",
     WorkingDir: "/",
     Healthcheck: { Test: ["NONE"] },
-    ...(networkMode.startsWith("container:") ? {} : { Hostname: "airlock" }),
+    ...(networkMode.startsWith("container:") ? {} : { Hostname: hostname }),
     ...(isUnconnected(plan) ? { NetworkDisabled: true } : {}),
     OpenStdin: true,
     StdinOnce: true,
@@ -94,6 +97,8 @@ export function containerSpec(plan: ContainerPlan): object {
       NetworkMode: networkMode,
       ...(nameServers.length > 0 ? { Dns: nameServers, DnsSearch: ["."] } : {}),
       // A container that joins another one's network shares its names, too.
+      // The engine adds a container's own name only where it connects the container.
+      ...(networkMode === "none" && !isUnconnected(plan) ? { ExtraHosts: [`${hostname}:${ownAddress}`] } : {}),
       ...(plan.addHostGateway && networkMode !== "none" && !networkMode.startsWith("container:")
         ? { ExtraHosts: ["host.docker.internal:host-gateway"] }
         : {}),
