@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import { type DequeuedJob, type DequeueOptions, dequeueJob, tryDequeue } from "../queues/dequeue-job.ts";
 import { transitionJob } from "../queues/transition-job.ts";
 import type { Database } from "../store/database.ts";
+import { isDatabaseAway } from "../store/database-away.ts";
 import type { Notifications } from "../store/notifications.ts";
 
 export interface DispatcherOptions {
@@ -175,7 +176,9 @@ export class Dispatcher implements AsyncDisposable {
         if (result.kind === "empty") return;
         drained.add(waiter.options.executor);
       } catch (error) {
-        waiter.reject(error);
+        // The poll goes on: once the database is back, the next sweep wakes it.
+        if (isDatabaseAway(error) && !this.#stopped && !waiter.gone) group.waiters.add(waiter);
+        else waiter.reject(error);
         return;
       }
     }

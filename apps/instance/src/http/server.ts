@@ -12,6 +12,7 @@ import { limitConnections } from "./limit-connections.ts";
 import { operationRoutes } from "./operation-routes.ts";
 import { restApi } from "./rest-api/rest-api.ts";
 import { sendSecurityHeaders } from "./security-headers.ts";
+import { toApiError } from "./shared/api-error.ts";
 import type { InstanceContext } from "./shared/instance-context.ts";
 import { webRoutes } from "./web/web-routes.ts";
 
@@ -46,6 +47,12 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
     // close() below lets answers that are under way end first.
     forceCloseConnections: "idle",
     return503OnClosing: false,
+  });
+  // Fastify's own handler would answer with the words of the database.
+  app.setErrorHandler((error, request, reply) => {
+    const { status, body } = toApiError(error);
+    if (status >= 500) request.log.error({ err: error }, "request failed");
+    return reply.status(status).send(body);
   });
   app.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "none";

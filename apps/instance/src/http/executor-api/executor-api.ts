@@ -1,6 +1,7 @@
 import { httpStatusOfCode, isNoSpace } from "@airlock/job";
 import type { FastifyInstance } from "fastify";
-import { httpStatusOf, isUnstorableText, noSpaceHint } from "../shared/api-error.ts";
+import { isDatabaseAway } from "../../store/database-away.ts";
+import { databaseAway, httpStatusOf, isUnstorableText, noSpaceHint } from "../shared/api-error.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authTestRoute } from "./auth-test-route.ts";
@@ -31,6 +32,10 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
     }
     if (isUnstorableText(error)) {
       return reply.status(400).type("text/plain; charset=utf-8").send("the request holds text that cannot be stored");
+    }
+    if (isDatabaseAway(error)) {
+      request.log.warn({ err: error }, "executor request failed: the database does not answer");
+      return reply.status(503).send({ error: databaseAway });
     }
     if (status < 500 && error instanceof Error) {
       return reply.status(status).type("text/plain; charset=utf-8").send(error.message);

@@ -3,7 +3,7 @@ import swagger from "@fastify/swagger";
 import type { FastifyInstance } from "fastify";
 import { jsonSchemaTransform } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { InvalidRequestError, toApiError } from "../shared/api-error.ts";
+import { InvalidRequestError } from "../shared/api-error.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authenticateAdministrator } from "./authenticate-administrator.ts";
@@ -25,11 +25,6 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
   });
   // Answers are built from typed views: checking each again at run time would only cost.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  app.setErrorHandler((error, request, reply) => {
-    const { status, body } = toApiError(error);
-    if (status >= 500) request.log.error({ err: error }, "request failed");
-    return reply.status(status).send(body);
-  });
   app.setNotFoundHandler((_request, reply) => {
     const body: ApiError = {
       error: {

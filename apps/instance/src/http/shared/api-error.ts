@@ -1,5 +1,6 @@
 import type { ApiError } from "@airlock/api";
 import { AirlockError, type ErrorCode, errorMessage, httpStatusOfCode, isNoSpace } from "@airlock/job";
+import { isDatabaseAway } from "../../store/database-away.ts";
 import { JobIssuesError } from "../../submission/check-secrets.ts";
 
 /** Field of the job that a code speaks about. */
@@ -56,12 +57,20 @@ export function toApiError(error: unknown): { readonly status: number; readonly 
       },
     };
   }
+  if (isDatabaseAway(error)) {
+    return {
+      status: 503,
+      body: { error: { code: "database-unreachable", message: databaseAway, hint: "Try again." } },
+    };
+  }
   const status = httpStatusOf(error);
   if (status >= 400 && status < 500 && error instanceof Error) {
     return { status, body: { error: { code: codeOfStatus(status), message: error.message } } };
   }
   return { status: 500, body: { error: { code: "internal", message: "the instance failed; its log says how" } } };
 }
+
+export const databaseAway = "the instance's database does not answer";
 
 /** Fastify's own errors (a body that is too large, or no JSON) carry a status. */
 export function httpStatusOf(error: unknown): number {
