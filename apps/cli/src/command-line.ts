@@ -27,7 +27,7 @@ import { serverCommand } from "./commands/server.ts";
 import type { CommandContext } from "./context/command-context.ts";
 import { version } from "./version.ts";
 
-/** The whole of `airlock`: nouns, their verbs, and the programs. */
+/** The complete command line of `airlock`: nouns with their verbs, and the programs. */
 export function commandLine(context: CommandContext): Command {
   const program = new Command("airlock")
     .description("Runs untrusted code in a secure and controllable way.")
@@ -94,7 +94,7 @@ function noun(name: string, description: string, verbs: readonly Command[]): Com
   return command;
 }
 
-/** Settings that commander does not hand down to commands which were made apart. */
+/** Applies settings that commander does not pass on to commands that were created separately. */
 function configure(command: Command, context: CommandContext): void {
   command
     .exitOverride()

@@ -4,7 +4,7 @@ import { runCommandLine } from "./run-command-line.ts";
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    // `airlock job list | head`: the reader has what it wanted.
+    // With `airlock job list | head` the reader stops before the end of the output.
     if (error.code === "EPIPE") process.exit(exitCodes.brokenPipe);
     throw error;
   });

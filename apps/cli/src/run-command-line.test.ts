@@ -129,7 +129,7 @@ describe("the command line", () => {
     expect((await airlock(["job", "submit", "--follow", "--bogus"])).code).toBe(125);
     expect((await airlock(["job", "logs", "7", "--follow"], { env: nowhere })).code).toBe(125);
     expect((await airlock(["job", "logs", "7"], { env: nowhere })).code).toBe(1);
-    // What stands behind `--` belongs to the job.
+    // Words after `--` belong to the job's command.
     expect((await airlock(["job", "submit", "--", "x", "--follow"], { env: nowhere })).code).toBe(2);
   });
 });

@@ -9,20 +9,20 @@ import { InterruptedError } from "./context/interrupt.ts";
 import { RequestError } from "./instance/request-error.ts";
 import { type Paint, painter } from "./terminal/paint.ts";
 
-/** Runs `airlock ARGS`. Resolves when the command is over; its exit code was set unless it is 0. */
+/** Runs `airlock ARGS`. Resolves when the command has ended. Sets the exit code unless it is 0. */
 export async function runCommandLine(args: readonly string[], context: CommandContext): Promise<void> {
   try {
     await commandLine(context).parseAsync([...args], { from: "user" });
   } catch (error) {
     context.setExitCode(exitCodeOf(error, followsJob(args)));
-    // Commander has written what it had to say.
+    // Commander has already printed its message.
     if (!(error instanceof CommanderError)) {
       context.stderr.write(hideUrlCredentials(describeError(error, painter(context.stderr))));
     }
   }
 }
 
-/** Whether the exit code of this command line stands for a job's. */
+/** Whether this command line's exit code is that of a job. */
 function followsJob(args: readonly string[]): boolean {
   const end = args.indexOf("--");
   const options = end === -1 ? args : args.slice(0, end);
@@ -39,19 +39,19 @@ function exitCodeOf(error: unknown, follows: boolean): number {
 function describeError(error: unknown, paint: Paint): string {
   const prefix = paint("red", "error:");
   if (error instanceof InterruptedError) return "";
-  // Its text was made for the terminal line by line.
+  // Its message is already formatted and safe.
   if (error instanceof ReportError) return `${error.message}\n`;
   if (error instanceof AirlockError) {
     const lines = [`${prefix} ${error.message.split("\n").map(plainText).join("\n")}`];
     if (error instanceof RequestError) {
-      // A single problem is the message already.
+      // If there is a single issue, it is already the message.
       const more = error.issues.filter((issue) => !issue.includes(error.message));
       lines.push(...more.map((issue) => `  ${plainText(issue)}`));
     }
     if (error.hint) lines.push(`  ${plainText(error.hint)}`);
     return lines.map((line) => `${line}\n`).join("");
   }
-  // Not thrown on purpose: a defect of ours, and the stack says where.
+  // Not thrown on purpose, so this is a bug in Airlock. The stack shows where.
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return `${prefix} unexpected: ${text.split("\n").map(plainText).join("\n")}\n`;
 }

@@ -1,2 +1,2 @@
-/** As in package.json, which a bundle does not have beside it. */
+/** The same as in package.json, which is not part of a bundle. */
 export const version = "0.1.0";

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 
 const main = path.resolve(import.meta.dirname, "../main.ts");
 
-/** The command line as a process of its own: it becomes the executor's. */
+/** Runs the command line in its own process, because it replaces itself with the executor. */
 function airlock(...args: readonly string[]): Promise<{ exitCode: number; output: string }> {
   return new Promise((resolve) => {
     execFile(process.execPath, [main, ...args], { env: { PATH: process.env.PATH } }, (error, stdout, stderr) => {

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import type { CommandContext } from "../context/command-context.ts";
 import { becomeProgram } from "../programs/become-program.ts";
 
-/** Everything after the word goes to the executor program as it is, `--help` included. */
+/** Passes everything after the word `executor` to the executor program unchanged, including `--help`. */
 export function executorCommand(context: CommandContext): Command {
   return new Command("executor")
     .description("Run the executor program: run, validate, …; the same as the command `executor`")

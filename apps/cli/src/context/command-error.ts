@@ -9,7 +9,7 @@ export class UsageError extends AirlockError {
   }
 }
 
-/** Several lines for people that stand for themselves, such as the problems of a job file with their code frames. */
+/** A message of several lines that is printed as it is, such as the problems of a job file with their code frames. */
 export class ReportError extends AirlockError {
   override readonly name = "ReportError";
 }

@@ -1,6 +1,6 @@
 /**
- * Exit codes of the command line. Where the exit code is a job's (`--follow`), failures of the command itself are 125,
- * as in `docker run`, so that a script can tell the two apart.
+ * Exit codes of the command line. With `--follow` the exit code is the job's. Failures of the command itself are 125
+ * then, as in `docker run`, so that a script can tell the two apart.
  */
 export const exitCodes = {
   ok: 0,
@@ -8,7 +8,7 @@ export const exitCodes = {
   usage: 2,
   failureWhileFollowing: 125,
   interrupted: 130,
-  /** Whoever read our output went away, as SIGPIPE would have it. With `--follow` it says nothing of the job. */
+  /** stdout or stderr was closed (128 + SIGPIPE). With `--follow` this says nothing about the job's result. */
   brokenPipe: 141,
 } as const;
 

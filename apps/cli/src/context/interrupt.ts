@@ -1,6 +1,6 @@
 import type { SignalSource } from "./command-context.ts";
 
-/** Ctrl-C was pressed, or the process was asked to end. */
+/** Ctrl-C was pressed, or the process was asked to end by SIGTERM or SIGHUP. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
   readonly signal: NodeJS.Signals;
@@ -11,7 +11,10 @@ export class InterruptedError extends Error {
   }
 }
 
-/** An abort signal for Ctrl-C, SIGTERM and SIGHUP; `again` is called for those that come later than a second after the first. */
+/**
+ * An abort signal for Ctrl-C, SIGTERM and SIGHUP. `again` is called for further ones that come more than a second after
+ * the first.
+ */
 export function interruptSignal(
   source: SignalSource,
   again?: () => void,
@@ -22,7 +25,7 @@ export function interruptSignal(
     if (!controller.signal.aborted) {
       firstAt = performance.now();
       controller.abort(new InterruptedError(name));
-      // Npm and a terminal may both pass on the same Ctrl-C.
+      // npm and the terminal may both deliver the same Ctrl-C.
     } else if (performance.now() - firstAt > 1000) again?.();
   };
   const names = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

@@ -11,10 +11,10 @@ export interface ChildProgramOptions {
   readonly name: ProgramName;
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
-  /** Where the program's log goes, as `NAME.log`. */
+  /** Directory for the program's log, which is named `NAME.log`. */
   readonly logDirectory: string;
   readonly onLine: (line: LogLine) => void;
-  /** From the request to stop to SIGKILL. */
+  /** Time from the request to stop until SIGKILL. */
   readonly graceMs: number;
 }
 
@@ -26,11 +26,14 @@ export interface ProgramExit {
 
 const largestOldLog = 10 * 2 ** 20;
 
-/** A program that runs for as long as we do: in a process group of its own, ended when it is disposed or we are gone. */
+/**
+ * A program that runs as long as this process does, in its own process group. It ends when it is disposed or this
+ * process ends.
+ */
 export class ChildProgram implements AsyncDisposable {
   readonly name: ProgramName;
   readonly logFile: string;
-  /** Resolves when the process has ended and its last lines were read. */
+  /** Resolves when the process has ended and its last lines have been read. */
   readonly exited: Promise<ProgramExit>;
   readonly #child: ChildProcess;
   readonly #tail: LogTail;
@@ -52,7 +55,7 @@ export class ChildProgram implements AsyncDisposable {
     });
   }
 
-  /** @throws {AirlockError} `program-failed` when the process cannot be started at all. */
+  /** @throws {AirlockError} `program-failed` if the process cannot be started. */
   static async start(options: ChildProgramOptions): Promise<ChildProgram> {
     const logFile = path.join(options.logDirectory, `${options.name}.log`);
     await mkdir(options.logDirectory, { recursive: true, mode: 0o700 });
@@ -62,7 +65,7 @@ export class ChildProgram implements AsyncDisposable {
     try {
       log = await open(logFile, "a", 0o600);
       tail = await LogTail.open(logFile, (line) => options.onLine(describeLogLine(line)));
-      // A group of its own: Ctrl-C in the terminal reaches us alone, and we end the programs in order.
+      // In its own process group, the program does not get Ctrl-C from the terminal. We stop the programs in order.
       const child = spawn(
         process.execPath,
         [...lifelineArguments, ...programArguments(options.name), ...options.args],
@@ -92,7 +95,7 @@ export class ChildProgram implements AsyncDisposable {
     return this.#child.pid ?? 0;
   }
 
-  /** What the log ended with: what was said outside of the log's records where there is such, else warnings, else anything. */
+  /** At most 10 last lines without stack frames: those that are not log records, else warnings and errors, else any. */
   get lastLines(): readonly string[] {
     const lines = this.#tail.lastLines.map(describeLogLine).filter(({ text }) => text !== "" && !isStackFrame(text));
     const said = lines.filter(({ level }) => level === "text");
@@ -100,14 +103,14 @@ export class ChildProgram implements AsyncDisposable {
     return (said.length > 0 ? said : bad.length > 0 ? bad : lines).slice(-10).map(({ text }) => text);
   }
 
-  /** Should we be killed, this one waits for the other's end before its own. */
+  /** If this process is killed, the program waits for the end of `other` before it ends itself. */
   outlive(other: ChildProgram): void {
     this.#child.send({ outlive: other.pid } satisfies LifelineMessage, () => {
-      // Not delivered: it has ended, and nothing is left to wait.
+      // The message could not be delivered because the program has ended. It need not wait any more.
     });
   }
 
-  /** Asks it to end, and sees to it after the grace period. Safe to call twice. */
+  /** Asks the program to end, and kills it after the grace period. Safe to call twice. */
   async stop(): Promise<void> {
     if (this.#running) this.#child.kill("SIGTERM");
     const timer = setTimeout(() => this.kill(), this.#graceMs);
@@ -118,13 +121,13 @@ export class ChildProgram implements AsyncDisposable {
     }
   }
 
-  /** Ends it and what it started at once. */
+  /** Kills the program and everything in its process group immediately. */
   kill(): void {
     if (!this.#running) return;
     try {
       process.kill(-this.pid, "SIGKILL");
     } catch (error) {
-      // It ended in between.
+      // The process group ended in the meantime.
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
   }
@@ -142,7 +145,7 @@ async function setAsideLargeLog(file: string): Promise<void> {
   if (size > largestOldLog) await rename(file, `${file}.old`);
 }
 
-/** The log file has it all; at the end of a program people look for the message. */
+/** Stack frames hide the message that people look for. The log file still has them. */
 function isStackFrame(text: string): boolean {
   return /^\s+at |^node:internal|^Node\.js v\d/.test(text);
 }

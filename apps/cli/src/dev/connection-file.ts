@@ -1,7 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 
-/** Writes where the command line finds a dev instance, for its owner alone. Disposing removes it, if it is still ours. */
+/**
+ * Writes the file from which the command line learns address and token of a dev instance, readable by its owner only.
+ * Disposing removes the file unless another process has replaced it.
+ */
 export async function writeConnectionFile(
   file: string,
   connection: { readonly url: string; readonly token: string },

@@ -2,9 +2,9 @@ import { plainText } from "@airlock/terminal-text";
 import { z } from "zod";
 
 export interface LogLine {
-  /** `text`: no log record; what programs say before they have a log, or when they crash. */
+  /** `text`: not a log record. Programs print such lines before their log is set up and when they crash. */
   readonly level: "info" | "warning" | "error" | "text";
-  /** Safe, one line. */
+  /** Safe text of one line. */
   readonly text: string;
 }
 
@@ -18,7 +18,7 @@ const Record = z.looseObject({
   hint: z.string().optional(),
 });
 
-/** One line of a program's log: a JSON record as pino writes it, or text, which programs write before they have a log. */
+/** Parses one line of a program's log: a JSON record as pino writes it, or plain text. */
 export function describeLogLine(line: string): LogLine {
   const parsed = Record.safeParse(parseJson(line));
   if (!parsed.success) return { level: "text", text: plainText(line).trimEnd() };

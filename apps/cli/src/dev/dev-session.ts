@@ -11,27 +11,27 @@ import { waitForInstance } from "./wait-for-instance.ts";
 export interface DevSessionOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly listen: string;
-  /** Absolute. */
+  /** Absolute path. */
   readonly dataDirectory: string;
-  /** What goes on; safe text. */
+  /** Called with the current activity, as safe text. */
   readonly progress: (text: string) => void;
-  /** Warnings and errors of the programs. */
+  /** Called with warnings and errors of the programs. */
   readonly onWarning: (program: string, line: LogLine) => void;
-  /** Told when the executor has ended in order, as after a drain. The instance goes on. */
+  /** Called when the executor ended with exit code 0, e.g. after a drain. The instance keeps running. */
   readonly onExecutorLeft: () => void;
-  /** Given up when aborted: what had started is stopped, and `start` rejects with the reason. */
+  /** Aborting it stops what has been started so far, and `start` rejects with the reason. */
   readonly signal: AbortSignal;
 }
 
 const executorGraceMs = 15_000;
 const instanceGraceMs = 20_000;
 
-/** An instance and one executor, each its own process. Disposing stops the executor, then the instance. */
+/** An instance and one executor, each in its own process. Disposing stops the executor, then the instance. */
 export class DevSession implements AsyncDisposable {
   readonly client: InstanceClient;
-  /** Of the web UI, with the token that lets one in. */
+  /** URL of the web UI, with the token that signs one in. */
   readonly loginUrl: string;
-  /** Rejects when one of the programs ends by itself; never resolves. */
+  /** Rejects when one of the programs ends unexpectedly; never resolves. */
   readonly failure: Promise<never>;
   readonly #programs: readonly ChildProgram[];
   readonly #stack: AsyncDisposableStack;
@@ -49,7 +49,7 @@ export class DevSession implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  /** @throws {AirlockError} `program-ended` with its last lines when one of the programs does not start. */
+  /** @throws {AirlockError} `program-ended`, with the program's last lines, if one of the programs does not start. */
   static async start(options: DevSessionOptions): Promise<DevSession> {
     const { env, dataDirectory, signal } = options;
     await using stack = new AsyncDisposableStack();
@@ -62,7 +62,7 @@ export class DevSession implements AsyncDisposable {
         logDirectory,
         graceMs,
         onLine: (line) => {
-          // Bare text is no record of the log; where it tells of an end, it is shown with it.
+          // Lines that are not log records appear only in the message about the program's end.
           if (line.level === "warning" || line.level === "error") options.onWarning(name, line);
         },
       });
@@ -90,13 +90,13 @@ export class DevSession implements AsyncDisposable {
     instance.outlive(executor);
     signal.throwIfAborted();
     const failure = Promise.race([instanceEnded, unlessInOrder(executor, options.onExecutorLeft)]);
-    // Whoever starts a session races this with other things, at times with nothing: then it is no unhandled rejection.
+    // The caller may not be waiting for this promise at all times. Prevent an unhandled rejection.
     failure.catch(() => undefined);
     const client = new InstanceClient({ url: new URL(access.url), token: access.token, source: connectionFile });
     return new DevSession(client, failure, [instance, executor], stack.move());
   }
 
-  /** Ends everything at once, for those who press Ctrl-C twice. */
+  /** Kills both programs immediately, when Ctrl-C is pressed twice. */
   kill(): void {
     for (const program of this.#programs) program.kill();
   }
@@ -106,7 +106,7 @@ export class DevSession implements AsyncDisposable {
   }
 }
 
-/** Rejects when the program fails. An end in order is told, and is no failure. */
+/** Rejects when the program fails. If it ends with exit code 0, calls `onLeft` and stays pending. */
 async function unlessInOrder(program: ChildProgram, onLeft: () => void): Promise<never> {
   const { code } = await program.exited;
   if (code !== 0) return endOf(program);
@@ -119,7 +119,7 @@ async function endOf(program: ChildProgram): Promise<never> {
   const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;
   const [first = "", ...rest] = program.lastLines;
   const more = rest.map((line) => `\n  ${line.trim()}`).join("");
-  // A program that ends for a reason says it with its name before it.
+  // Programs print the reason for their end after their name.
   const [, reason] = /^(?:airlock|executor): (.+)$/.exec(first) ?? [];
   const lines = reason === undefined ? `${how}${first && `; its last lines:\n  ${first}`}` : reason;
   throw new AirlockError(`the ${program.name} ${reason === undefined ? "" : "ended: "}${lines}${more}`, {

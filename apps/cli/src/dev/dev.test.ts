@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 
 const main = path.resolve(import.meta.dirname, "../main.ts");
 
-/** An `airlock` process of our own. */
+/** Runs `airlock` in its own process. */
 class Airlock {
   readonly child: ChildProcess;
   output = "";
@@ -49,7 +49,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
       if (!/^(?:AIRLOCK_|EXECUTOR_|NODE_|VITEST)/.test(name)) environment[name] = value;
     }
     environment.EXECUTOR_RUNTIME = "oci";
-    // Jobs of this test need no network, and have none to reach the machine's own.
+    // The jobs of these tests need no network. Without one they can't reach this machine's network either.
     environment.EXECUTOR_DEFAULT_EGRESS = "none";
   });
   afterAll(async () => {
@@ -58,7 +58,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
 
   const started: Airlock[] = [];
   afterEach(async ({ task }) => {
-    // A test that failed half-way must not leave its processes to the next one.
+    // The processes of a failed test must not affect the next one.
     for (const { child, ended, output } of started.splice(0)) {
       if (task.result?.state === "fail") console.error(output);
       child.kill("SIGINT");
@@ -230,13 +230,13 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await leftBehind(data)).toEqual([]);
   });
 
-  // The last ones: a job that was handed back runs at the next start.
+  // These tests come last: a job that was handed back runs at the next start.
   it.each(["idle", "at work"])("takes its programs with it when it is killed while %s", async (state) => {
     const job = path.join(directory.path, "long.yaml");
     await writeFile(job, "steps:\n  - { key: long, image: host, run: 'echo started; sleep 600' }\n");
     const running = state === "idle" ? dev() : dev("--job", job);
     await running.says(state === "idle" ? "Ctrl-C stops" : "started\n");
-    // Instance, database, executor: what is looked for is found.
+    // Check that the search finds instance, database and executor while they run.
     expect((await leftBehind(data, 0)).length).toBeGreaterThanOrEqual(3);
     running.child.kill("SIGKILL");
     expect(await running.ended).toBe("SIGKILL");
@@ -249,7 +249,7 @@ interface Process {
   readonly command: string;
 }
 
-/** Processes that have to do with the data directory, once they are gone or the time is over. */
+/** Processes that use the data directory. Waits until there are none, or until `waitMs` have passed. */
 async function leftBehind(data: string, waitMs = 5000): Promise<Process[]> {
   const deadline = performance.now() + waitMs;
   for (;;) {
@@ -259,7 +259,10 @@ async function leftBehind(data: string, waitMs = 5000): Promise<Process[]> {
   }
 }
 
-/** By command line, environment, or a mount of it, which would show in our own mounts as well. */
+/**
+ * Finds processes by command line, environment or a mount of the data directory. A leaked mount would also show in this
+ * process's own mounts.
+ */
 async function processesOf(data: string): Promise<Process[]> {
   const found: Process[] = [];
   for (const name of await readdir("/proc")) {

@@ -7,7 +7,7 @@ import { expect, it } from "vitest";
 
 const main = path.resolve(import.meta.dirname, "../main.ts");
 
-/** Runs `airlock dev --once` on a disk of this size, in a mount namespace of its own. */
+/** Runs `airlock dev --once` on a disk of this size, in its own mount namespace. */
 async function devOnDisk(
   size: string,
   script: string,
@@ -63,7 +63,7 @@ describeWithEngines(["oci"], "`airlock dev --once` on a full disk", () => {
     expect(output).toContain(
       "Make room on that disk and start the instance again. Nothing is lost that was committed.",
     );
-    // Each consequence is told once in a while, and not with every request.
+    // Each warning is limited in rate rather than repeated with every request.
     const told = output
       .split("\n")
       .filter((line) => line.includes("instance: "))

@@ -1,8 +1,9 @@
 /**
- * Ends a child when its parent is gone, however that came about. The child is started with this module preloaded and an
- * IPC channel that carries nearly nothing: the channel closes with the parent, also when the parent is killed by SIGKILL.
- * A child that was told to outlive another one waits for its end, so that an executor can still hand its jobs back to the
- * instance. Written as source text, so that the programs need not know of it and a bundle needs no further file.
+ * Source text of a module that ends a child process when its parent ends, whatever the reason.
+ * The child is started with this module preloaded and with an IPC channel. The channel closes when the parent ends,
+ * even by SIGKILL. A child that was told to outlive another process waits for its end first. That way an executor can
+ * hand its jobs back to a running instance.
+ * It is source text so that the programs need no code for it and a bundle needs no extra file.
  */
 const source = `
 if (process.channel) {
@@ -22,10 +23,10 @@ if (process.channel) {
 }
 `;
 
-/** For Node's command line, before the program; the child's stdio must have an "ipc" member. */
+/** Arguments for Node before the program's file. The child's stdio must include "ipc". */
 export const lifelineArguments = ["--import", `data:text/javascript,${encodeURIComponent(source)}`] as const;
 
-/** What a child is told over the channel: the process whose end it waits for when its parent is gone. */
+/** Message to a child: the process id that it waits for after its parent has ended. */
 export interface LifelineMessage {
   readonly outlive: number;
 }

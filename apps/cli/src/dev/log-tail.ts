@@ -5,8 +5,8 @@ const pollMs = 100;
 const mostKept = 30;
 
 /**
- * Reads the lines that are added to a log file. A child writes its log to the file itself rather than to a pipe of ours:
- * a file still takes its last words when we are gone.
+ * Reads the lines that are appended to a log file. The child writes to the file itself rather than to a pipe. That way
+ * its last messages are kept even if this process has ended.
  */
 export class LogTail {
   readonly #file: FileHandle;
@@ -26,19 +26,19 @@ export class LogTail {
     void this.#poll();
   }
 
-  /** Begins at the file's present end. */
+  /** Starts at the current end of the file. */
   static async open(path: string, onLine: (line: string) => void): Promise<LogTail> {
     const file = await open(path, "r");
     const { size } = await file.stat();
     return new LogTail(file, size, onLine);
   }
 
-  /** The last lines that came. */
+  /** The last lines read, at most 30. */
   get lastLines(): readonly string[] {
     return this.#last;
   }
 
-  /** Reads what there still is and lets the file go. */
+  /** Reads the remaining lines and closes the file. */
   async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();

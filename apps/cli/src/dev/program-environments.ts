@@ -1,12 +1,12 @@
 import path from "node:path";
 
-/** What `airlock dev` needs to know of the machine. */
+/** The machine's capacity, from which `airlock dev` derives defaults. */
 export interface Machine {
   readonly cores: number;
   readonly memoryBytes: number;
 }
 
-/** The instance's environment: ours, with what makes it a dev instance. */
+/** The instance's environment: the current one, plus the settings of a dev instance. */
 export function instanceEnvironment(
   env: NodeJS.ProcessEnv,
   options: { readonly listen: string; readonly dataDirectory: string },
@@ -19,7 +19,7 @@ export function instanceEnvironment(
   };
 }
 
-/** The executor's environment: its variables as they are set here, with defaults that fit one machine. */
+/** The executor's environment: the variables set here, with defaults that suit one machine. */
 export function executorEnvironment(
   env: NodeJS.ProcessEnv,
   options: {
@@ -38,14 +38,14 @@ export function executorEnvironment(
     EXECUTOR_DRAIN_TIMEOUT: "0",
     EXECUTOR_MAXIMUM_NUM_JOBS: "2",
     EXECUTOR_JOB_NUM_CPUS: String(Math.max(1, Math.min(4, machine.cores))),
-    // Two jobs and the instance beside them.
+    // Leaves memory for two jobs and the instance.
     EXECUTOR_JOB_MEMORY: String(Math.min(12e9, Math.floor(machine.memoryBytes / 3))),
     SRC_LOG_FORMAT: "json",
   };
   const own = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
   return {
     ...defaults,
-    // The administrator's credentials are none of the executor's business.
+    // The executor must not get the administrator's credentials.
     ...without(own, /^AIRLOCK_/),
     EXECUTOR_FRONTEND_URL: options.url,
     EXECUTOR_FRONTEND_PASSWORD: options.password,

@@ -1,4 +1,4 @@
-/** Remembers texts for a while, so that the same one is not shown again and again. */
+/** Remembers texts for a while, so that the same text is not shown repeatedly. */
 export class RecentTexts {
   readonly #ms: number;
   readonly #shownAt = new Map<string, number>();
@@ -7,7 +7,7 @@ export class RecentTexts {
     this.#ms = ms;
   }
 
-  /** Whether the text was not shown lately; it counts as shown from now on. */
+  /** Whether the text was not shown within the last `ms`. If so, marks it as shown now. */
   isNews(text: string, now = performance.now()): boolean {
     for (const [known, at] of this.#shownAt) if (now - at >= this.#ms) this.#shownAt.delete(known);
     if (this.#shownAt.has(text)) return false;

@@ -21,12 +21,12 @@ export interface DevOptions {
   readonly listen?: string | undefined;
   readonly dataDir?: string | undefined;
   readonly repo?: string | undefined;
-  /** A job file to run when everything is up. */
+  /** Path of a job file to run once both programs are up. */
   readonly job?: string | undefined;
   readonly once?: boolean | undefined;
 }
 
-/** `airlock dev`, from its start to the last program's end. Resolves with the exit code. */
+/** Runs `airlock dev` from its start until both programs have ended. Resolves with the exit code. */
 export async function runDev(context: CommandContext, options: DevOptions): Promise<number> {
   const { env, cwd } = context;
   using screen = new LogScreen(context);
@@ -42,7 +42,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
     session?.kill();
     context.exit(exitCodes.interrupted);
   });
-  // Also aborted when a program has ended by itself: then nothing is left to wait for.
+  // Also aborted when a program has ended unexpectedly, because further waiting is pointless then.
   const ending = new AbortController();
   const signal = AbortSignal.any([interrupt.signal, ending.signal]);
   let code: number | undefined;
@@ -54,7 +54,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
       signal,
       progress: (text) => say(screen, text),
       onWarning: (program, line) => {
-        // What one misses of the other while both are stopped is no news.
+        // While both programs stop, each reports that it can't reach the other. Hide that.
         if (!stopping && warnings.isNews(line.text)) void screen.line(paint("yellow", `${program}: ${line.text}`));
       },
       onExecutorLeft: () => {
@@ -68,7 +68,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
       else if (options.repo !== undefined)
         await screen.line(`repository ${await know(screen, running.client, options.repo, cwd, signal)}`);
       if (options.once) return;
-      // After a job it is known to be there.
+      // If a job has run, the executor is known to be connected.
       if (!draft) await untilExecutorConnects(running.client, signal);
       await announce(screen, running, dataDirectory);
       await untilAborted(signal);
@@ -76,7 +76,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
     await Promise.race([work(session), session.failure]);
   } catch (error) {
     if (!(error instanceof InterruptedError)) throw error;
-    // Interrupted where staying up was all that was left to do: that is how it is meant to end.
+    // Ctrl-C is the normal way to end a session that stays up.
     if (!options.once && session) code = exitCodes.ok;
     else code = exitCodes.interrupted;
   } finally {
@@ -102,7 +102,7 @@ async function runJob(
 ): Promise<number> {
   const { repository } = draft.spec;
   if (repository !== undefined) await know(screen, client, repository, draft.directory, signal);
-  // Else the first thing to read would be that nobody is there to run it.
+  // Otherwise the first message would be that no executor can run the job.
   await untilExecutorConnects(client, signal);
   screen.clearStatus();
   const job = await submitJob(client, draft, randomUUID(), (text) => say(screen, text), signal);
@@ -113,7 +113,7 @@ async function runJob(
     signal.throwIfAborted();
     return jobExitCode(await watchJob(context, client, job.id, { screen, printer: new JobPrinter(screen), signal }));
   } catch (error) {
-    // Else the job would wait in the database and run at the next start.
+    // Otherwise the job would stay in the database and run at the next start.
     if (error instanceof InterruptedError) await cancelUnlessOver(client, job.id, AbortSignal.timeout(2000));
     throw error;
   }
@@ -144,7 +144,7 @@ async function announce(screen: LogScreen, session: DevSession, dataDirectory: s
   await screen.line(paint("dim", "Ctrl-C stops the instance and its executor."));
 }
 
-/** On a terminal what goes on is the status line, elsewhere a line. */
+/** Shows the current activity in the status line of a terminal, or else as a line. */
 function say(screen: LogScreen, text: string): void {
   if (screen.isLive) screen.status(text);
   else void screen.line(text);

@@ -30,7 +30,7 @@ describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
       if (!/^(?:AIRLOCK_|EXECUTOR_|NODE_|VITEST)/.test(name)) environment[name] = value;
     }
     environment.EXECUTOR_RUNTIME = "oci";
-    // Jobs of this test need no network, and have none to reach the machine's own.
+    // The jobs of these tests need no network. Without one they can't reach this machine's network either.
     environment.EXECUTOR_DEFAULT_EGRESS = "none";
     dev = spawn(process.execPath, [main, "dev", "--listen", "127.0.0.1:0"], {
       cwd: directory.path,
@@ -70,7 +70,7 @@ describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
     return { ...ended, id: (JSON.parse(stdout) as { jobs: { id: number }[] }).jobs[0]?.id };
   }
 
-  // Looked for in halves: the script itself must not hold what it looks for.
+  // The script must not contain the value that it searches for, so it gets the value in two halves.
   const halves = (value: string) => `a=${value.slice(0, 9)}; b=${value.slice(9)}`;
   const look = [
     halves(everybodys),
@@ -142,7 +142,7 @@ describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
   });
 
   it("stand in no file of instance, database and executor, and in none of their logs", async () => {
-    // The database writes what it has in memory.
+    // Stop everything so that the database writes its memory to disk.
     dev.kill("SIGINT");
     await once(dev, "close");
     const files = await readdir(data, { recursive: true, withFileTypes: true });
@@ -152,7 +152,7 @@ describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
       read += 1;
       for (const value of values) expect(bytes.includes(value), `${file.parentPath}/${file.name}`).toBe(false);
     }
-    // The database's files are among them.
+    // The count shows that the database's files were among them.
     expect(read).toBeGreaterThan(500);
     for (const value of values) expect(programLogs).not.toContain(value);
   });

@@ -4,7 +4,10 @@ import type { InstanceClient } from "../instance/instance-client.ts";
 
 const pollMs = 50;
 
-/** Waits until an executor speaks to the instance; one that did so before the wait began is an earlier one. */
+/**
+ * Waits until an executor contacts the instance. Contacts from before the call don't count: they are of an earlier
+ * session.
+ */
 export async function untilExecutorConnects(client: InstanceClient, signal: AbortSignal): Promise<void> {
   const beganAt = Date.now();
   for (;;) {

@@ -4,19 +4,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 
-/** What the instance writes to `DATA_DIR/instance.json` when it listens. */
+/** Content of `DATA_DIR/instance.json`, which the instance writes when it listens. */
 const InstanceFile = z.object({ url: z.url(), pid: z.int() });
 
 export interface InstanceAccess {
   readonly url: string;
-  /** The administrator's. */
+  /** The administrator's token. */
   readonly token: string;
   readonly executorToken: string;
 }
 
 const pollMs = 25;
 
-/** Waits until the instance of this process id answers, for as long as the signal lets it. */
+/** Waits until the instance with this process id answers, or until the signal is aborted. */
 export async function waitForInstance(options: {
   readonly dataDirectory: string;
   readonly pid: number;
@@ -28,7 +28,7 @@ export async function waitForInstance(options: {
   for (;;) {
     signal.throwIfAborted();
     const found = InstanceFile.safeParse(parseJson(await readFile(file, "utf8").catch(() => "")));
-    // A killed predecessor's file may still be there.
+    // The file of an earlier instance that was killed may still exist.
     if (found.success && found.data.pid === options.pid && (await isHealthy(found.data.url, signal))) {
       return {
         url: found.data.url,
@@ -46,7 +46,7 @@ async function isHealthy(url: string, signal: AbortSignal): Promise<boolean> {
     await response.body?.cancel();
     return response.ok;
   } catch {
-    // Not listening yet, or not healthy yet: the caller asks again, and notices when the process ends.
+    // Not listening or not healthy yet. waitForInstance asks again; its caller notices if the process ends.
     return false;
   }
 }

@@ -11,7 +11,7 @@ describe("the chunk cursor", () => {
         (output, resent) => {
           const cursor = new ChunkCursor();
           const printed: Buffer[] = [];
-          // A resent chunk begins at or before what was seen; at last everything is sent once more.
+          // A resent chunk starts at or before what was printed. At the end the whole output is sent once more.
           for (const [from, length] of [...resent, [0, output.length] as const]) {
             const offset = Math.min(from, Buffer.concat(printed).length);
             const data = Buffer.from(output.subarray(offset, offset + length)).toString("base64");

@@ -1,27 +1,27 @@
-/** Where one entry's output of one attempt goes on. */
+/** The offset at which the output of one entry of one attempt continues. */
 interface Position {
   next: number;
 }
 
 export interface NewOutput {
   readonly bytes: Buffer;
-  /** Bytes that never came: the instance no longer has them. */
+  /** Number of bytes in the gap before these ones, which the instance no longer has. */
   readonly missing: number;
 }
 
 /**
- * Remembers how much of each log entry was seen, so that chunks sent again after a reconnection are printed once.
- * Streams of one entry share its offsets.
+ * Remembers how much of each log entry was seen, so that chunks resent after a reconnection are printed only once. The
+ * streams of an entry share its offsets.
  */
 export class ChunkCursor {
   readonly #positions = new Map<string, Position>();
 
-  /** How many bytes of an entry have come. */
+  /** Number of bytes of an entry seen so far, including missing ones. */
   seen(entry: { readonly attempt: number; readonly entryId: number }): number {
     return this.#positions.get(`${entry.attempt}.${entry.entryId}`)?.next ?? 0;
   }
 
-  /** What of a chunk is new; `undefined` when nothing is. */
+  /** Returns the new part of a chunk, or `undefined` if all of it was seen before. */
   take(chunk: {
     readonly attempt: number;
     readonly entryId: number;

@@ -2,14 +2,14 @@ import type { JobSummary, JobView, LogEntryView } from "@airlock/api";
 import { formatDuration } from "@airlock/job";
 import { plainText } from "@airlock/terminal-text";
 
-/** How long the job took, from its first start to its end; `undefined` when it never started. */
+/** How long the job took from its start to its end, or until `now` if it runs. `undefined` if it never started. */
 export function jobDurationMs(job: JobSummary, now: Date): number | undefined {
   if (job.startedAt === null) return undefined;
   const end = job.finishedAt === null ? now.getTime() : Date.parse(job.finishedAt);
   return Math.max(0, end - Date.parse(job.startedAt));
 }
 
-/** The end of a job in one line, with its mark: `✔ job 7 completed in 3.2s`, `✖ job 7 failed: step "main" exited with 3`. */
+/** The job's end in one line, with a mark: `✔ job 7 completed in 3.2s`, `✖ job 7 failed: step "main" exited with 3`. */
 export function describeEnd(job: JobView): { readonly good: boolean; readonly text: string } {
   const took = jobDurationMs(job, new Date());
   const why = job.failureMessage ?? job.failureReason;
@@ -30,14 +30,14 @@ export function describeEnd(job: JobView): { readonly good: boolean; readonly te
   }
 }
 
-/** The key of the step that an entry belongs to: `step.docker.test` → `test`; `undefined` for set-up and teardown. */
+/** The key of the step that an entry belongs to: `step.docker.test` → `test`. `undefined` for setup and teardown. */
 export function stepKeyOf(entry: Pick<LogEntryView, "key">): string | undefined {
-  // Peers count pre and post scripts as steps of their own: `step.docker.test.pre`.
+  // Sourcegraph's executors count pre and post scripts as their own steps: `step.docker.test.pre`.
   const match = /^step\.[^.]+\.(.+)$/.exec(entry.key);
   return match?.[1];
 }
 
-/** The job's exit code to whoever waited for it. */
+/** The exit code for commands that wait for the job: that of the job, else 0 if it completed, else 1. */
 export function jobExitCode(job: JobView): number {
   return job.exitCode ?? (job.state === "completed" ? 0 : 1);
 }

@@ -17,7 +17,7 @@ import {
 import { testContext } from "../testing/test-context.ts";
 import { type FollowOptions, followJob } from "./follow-job.ts";
 
-/** Follows job 7 whose stream is these events and whose end is `job`. */
+/** Follows job 7 with these events in its stream. `job` is its final state. */
 async function follow(
   events: readonly JobLiveEvent[],
   job: JobView = completedJob,
@@ -33,7 +33,7 @@ async function follow(
   const context = testContext({ isTerminal: options.isTerminal ?? false });
   const code = await followJob(context, instance.client, 7, options);
   const { stdout, stderr } = context.printed;
-  // Where stderr is a pipe, the first line shows the mark of all lines that are not the job's.
+  // If stderr is a pipe, the first line shows the mark of all lines that are not the job's output.
   const mark = /^(\[airlock [0-9a-f]{16}\]) Only lines .*\n/.exec(stderr);
   const own = mark?.[1] === undefined ? stderr : stderr.slice(mark[0].length).replaceAll(`${mark[1]} `, "");
   return { code, stdout, stderr: own, raw: stderr };
@@ -174,7 +174,7 @@ describe("messages of the executor", () => {
     text,
   });
   const ended = entry({ exitCode: 137, durationMs: 9, length: 4, notes: 1 });
-  /** As in a report of an attack: each looks like a message of the executor on some screen. */
+  /** Lines from a vulnerability report: each looks like a message of the executor on some terminal. */
   const forged =
     "[airlock] forged plainly\n[air\u001b[mlock] forged with a colour\n[air\u0001lock] forged\n  executor: forged\n";
 
@@ -270,7 +270,7 @@ describe("a stream that breaks", () => {
           sendEvents(response, [running, step, chunk(0, "one "), chunk(4, "two ")]);
           setTimeout(() => response.destroy(), 50);
         } else if (connections === 2) {
-          // Half an event, then nothing.
+          // Send half an event, then cut the connection.
           sendEvents(response, [running, step, chunk(4, "two three ")]);
           response.write('data: {"kind":"chunk","attempt":1,');
           setTimeout(() => response.destroy(), 50);

@@ -11,9 +11,9 @@ import { type AttemptSelection, JobPrinter } from "./job-printer.ts";
 import { LogScreen } from "./log-screen.ts";
 
 export interface FollowOptions extends AttemptSelection {
-  /** Ctrl-C cancels the job, and its end is still waited for. Default: Ctrl-C ends the following only. */
+  /** Ctrl-C cancels the job, and the command still waits for its end. Default: Ctrl-C only stops following. */
   readonly cancelOnInterrupt?: boolean | undefined;
-  /** Events as JSON, one a line, in place of text. */
+  /** Print events as JSON, one per line, instead of text. */
   readonly json?: boolean | undefined;
 }
 
@@ -46,7 +46,7 @@ export async function followJob(
   return exitCodes.interrupted;
 }
 
-/** Prints a job's states and output until it ends, and resolves with it. Rejects with the signal's reason. */
+/** Prints a job's states and output until it ends, and resolves with the job. Rejects with the signal's reason. */
 export async function watchJob(
   { stdout }: Pick<CommandContext, "stdout">,
   client: InstanceClient,
@@ -74,7 +74,7 @@ export async function watchJob(
   return job;
 }
 
-/** Cancels a job; one that has ended by itself in the meantime is as good. */
+/** Cancels a job. A job that has ended in the meantime is not an error. */
 export async function cancelUnlessOver(client: InstanceClient, id: number, signal?: AbortSignal): Promise<void> {
   try {
     await client.request(`jobs/${id}/cancel`, { method: "POST", signal });

@@ -34,7 +34,7 @@ describe("the events of a job", () => {
       "GET jobs/7/events": (_, response) => {
         connections += 1;
         sendEvents(response, [{ kind: "job", job: jobView() }]);
-        // The first connection falls silent, as one does whose other side lost its power.
+        // The first connection goes silent without closing, like that of a machine that lost its power.
         if (connections === 2) sendEvents(response, [{ kind: "end" }]);
       },
     });

@@ -7,11 +7,14 @@ import { RequestError, UnreachableError } from "../instance/request-error.ts";
 
 export interface JobEventsOptions {
   readonly signal: AbortSignal;
-  /** Called when the stream broke and when it is back. */
+  /** Called when the stream broke, and when it is back. */
   readonly onConnection: (state: "lost" | "back") => void;
-  /** How long to go on trying after the last sign of life; default 2 min. */
+  /** How long to keep reconnecting after the last event; default 2 min. */
   readonly giveUpAfterMs?: number;
-  /** Silence after which the connection counts as dead; the instance sends a comment well within. Default 60 s. */
+  /**
+   * Stall timeout: a connection is given up after this long without data. The instance sends comments far more often.
+   * Default 60 s.
+   */
   readonly silenceMs?: number;
 }
 
@@ -19,10 +22,10 @@ const shortestWaitMs = 200;
 const longestWaitMs = 5000;
 
 /**
- * The events of one job up to and with `end`. Reconnects where the stream breaks and resumes after the last event;
- * chunks may come twice then, see `ChunkCursor`.
- * @throws {RequestError} when the instance refuses (unknown job, wrong token).
- * @throws {UnreachableError} when it stays away for `giveUpAfterMs`.
+ * The events of one job up to and including `end`. Reconnects when the stream breaks, and resumes after the last event.
+ * Chunks may be repeated then, see `ChunkCursor`.
+ * @throws {RequestError} if the instance refuses (unknown job, wrong token).
+ * @throws {UnreachableError} if the instance is unreachable for `giveUpAfterMs`.
  */
 export async function* jobEvents(
   client: InstanceClient,
@@ -53,7 +56,8 @@ export async function* jobEvents(
       }
     } catch (error) {
       signal.throwIfAborted();
-      // The first connection tells of a wrong address at once; later ones only of an instance that starts again.
+      // Until the instance has answered once, the address may be wrong, so fail immediately. Later failures may be a
+      // restart.
       if (!isPassing(error) || (!answered && !wasCut(error))) throw error;
       problem = error;
     }
@@ -73,7 +77,7 @@ function isPassing(error: unknown): error is Error {
   return error instanceof RequestError && (error.status >= 500 || error.status === 429);
 }
 
-/** Somebody was there. */
+/** The connection was accepted and then cut, so the address is right. */
 function wasCut(error: Error): boolean {
   return (
     error instanceof UnreachableError && ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"].includes(error.systemCode ?? "")
@@ -87,7 +91,7 @@ async function* messages(
     readonly lastEventId: string | undefined;
     readonly silenceMs: number;
     readonly signal: AbortSignal;
-    /** Called when the instance has begun to answer. */
+    /** Called when the response's headers have arrived. */
     readonly opened: () => void;
   },
 ) {
@@ -113,7 +117,7 @@ async function* messages(
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof AirlockError) throw error;
-    // A stream that breaks rejects with whatever the socket said.
+    // A stream that breaks rejects with any error of the socket.
     throw new UnreachableError(`the connection to ${client.connection.url.origin} broke`, {
       cause: error,
     });
@@ -123,7 +127,7 @@ async function* messages(
   }
 }
 
-/** An event of a kind that this version does not know is none of its business. */
+/** Returns `undefined` for events of a kind that this version does not know. */
 function parseEvent(data: string): JobLiveEvent | undefined {
   const parsed = JobLiveEvent.safeParse(JSON.parse(data));
   return parsed.success ? parsed.data : undefined;

@@ -7,26 +7,26 @@ import type { LogScreen } from "./log-screen.ts";
 import { SetupOutput } from "./setup-output.ts";
 
 export interface AttemptSelection {
-  /** Only this attempt's output. */
+  /** Print only the output of this attempt. */
   readonly attempt?: number | undefined;
-  /** Only output of this and later attempts. */
+  /** Print only the output of this attempt and later ones. */
   readonly fromAttempt?: number | undefined;
 }
 
-/** Turns the events of one job into what a person reads. Events may repeat; each thing is said once. */
+/** Prints the events of one job as text. Events may be repeated; each is printed once. */
 export class JobPrinter {
   readonly #screen: LogScreen;
   readonly #selection: AttemptSelection;
   readonly #cursor = new ChunkCursor();
   readonly #entries = new Map<string, LogEntryView>();
-  /** Entries whose end was said. */
+  /** Entries whose closing line was printed. */
   readonly #closed = new Set<string>();
   readonly #said = new Set<string>();
-  /** The last note of each entry that was printed. */
+  /** Id of the last printed note by entry. */
   readonly #notes = new Map<string, number>();
-  /** The entry whose output is being printed. */
+  /** Key of the entry whose output is being printed. */
   #current: string | undefined;
-  /** Its output, where it is the executor's own. */
+  /** Collects the output of the current entry if it is the executor's own. */
   #setup: SetupOutput | undefined;
   #job: JobView | undefined;
 
@@ -52,7 +52,7 @@ export class JobPrinter {
     }
   }
 
-  /** The closing line. */
+  /** Prints the closing line, and how to download the artifacts. */
   async printEnd(job: JobView): Promise<void> {
     await this.#close();
     this.#screen.clearStatus();
@@ -75,7 +75,7 @@ export class JobPrinter {
     }
     for (const attempt of job.attempts) {
       const why = attempt.failureMessage ?? attempt.failureReason;
-      // The last one's end is the job's, unless it waits for another.
+      // The last attempt's end is the job's end, which `printEnd` prints, unless the job is queued again.
       const isOver = attempt.finishedAt !== null && (attempt.attempt < job.attempt || job.state === "queued");
       if (isOver && this.#wants(attempt.attempt)) {
         await this.#sayOnce(
@@ -88,7 +88,7 @@ export class JobPrinter {
     const explanation = describeProgress(job);
     this.#screen.status(explanation);
     if (this.#screen.isLive) return;
-    // Without a status line each new reason is a line; seconds that count up are none.
+    // Without a status line, print a line per new reason. Numbers that count up don't make it new.
     await this.#sayOnce(
       `explanation ${job.attempt} ${job.state} ${job.explanation.code} ${explanation.replace(/\d+/g, "#")}`,
       `job ${job.id}: ${explanation}`,
@@ -100,7 +100,7 @@ export class JobPrinter {
     const key = keyOf(entry);
     this.#entries.set(key, entry);
     await this.#open(key);
-    // The end of an entry may be known before the last of its output has come.
+    // The entry's exit code may arrive before the rest of its output.
     if (this.#isComplete(entry)) await this.#close();
   }
 
@@ -135,17 +135,17 @@ export class JobPrinter {
     if (entry && this.#isComplete(entry)) await this.#close();
   }
 
-  /** Whether the entry has ended, and its output and its notes were printed. */
+  /** Whether the entry has ended and all its output and notes were printed. */
   #isComplete(entry: LogEntryView): boolean {
     const isSaid = this.#cursor.seen(entry) >= entry.length && (this.#notes.get(keyOf(entry)) ?? 0) >= entry.notes;
     return entry.exitCode !== null && isSaid;
   }
 
-  /** Makes an entry the one whose output is printed: its heading, after the closing line of the one before. */
+  /** Makes an entry the current one: prints the closing line of the previous entry, then the heading of this one. */
   async #open(key: string): Promise<void> {
     if (this.#current === key) return;
     const entry = this.#entries.get(key);
-    // Said already; a resumed stream tells it again.
+    // Already printed; a resumed stream repeats it.
     if (entry !== undefined && this.#closed.has(key) && this.#isComplete(entry)) return;
     await this.#close();
     this.#current = key;
@@ -163,7 +163,7 @@ export class JobPrinter {
     this.#screen.status(`step ${plainText(step ?? "")} runs`);
   }
 
-  /** Ends the entry whose output is printed. */
+  /** Finishes the current entry. */
   async #close(): Promise<void> {
     const key = this.#current;
     if (key === undefined) return;
@@ -172,7 +172,7 @@ export class JobPrinter {
     this.#current = undefined;
     this.#setup = undefined;
     await this.#screen.endEntry();
-    // Without an end it may go on; with one it has been said.
+    // An entry without an exit code may continue. An entry in `#closed` already has its closing line.
     if (entry === undefined || entry.exitCode === null || this.#closed.has(key)) return;
     this.#closed.add(key);
     const { paint } = this.#screen;
@@ -188,7 +188,7 @@ export class JobPrinter {
       );
     } else if (setup) {
       await this.#screen.line(paint("dim", `· ${name} ${took}`));
-      // What was kept of the workspace, and what was not and why, is the job's result.
+      // The result of a job includes which files of the workspace were kept, and why others were not.
       const lines = /^teardown\.(?:outputs|diff)$/.test(entry.key) ? setup.lines : [];
       for (const line of lines) await this.#screen.line(paint("dim", `  ${line}`));
     }
@@ -206,9 +206,9 @@ export class JobPrinter {
   }
 }
 
-/** Why the job is not further; of one that runs, where. */
+/** Why the job waits, or where it runs. */
 function describeProgress(job: JobView): string {
-  // How long it runs is out of date as soon as it is printed.
+  // The instance's message includes the run time, which would be out of date at once.
   if (job.explanation.code === "running" && job.executor !== null) return `runs on ${plainText(job.executor)}`;
   return plainText(job.explanation.message);
 }

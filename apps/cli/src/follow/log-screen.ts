@@ -6,9 +6,11 @@ import { SafeOutput } from "../terminal/safe-output.ts";
 import { truncate } from "../terminal/truncate.ts";
 
 /**
- * Prints a job's output and our own lines beside each other. Output goes to stdout and stderr as the job chose, on a
- * terminal sanitized and with a mark before each line, otherwise byte for byte. Our lines go to stderr, and so does the
- * one status line at the bottom of a terminal. Where stderr is not a terminal, our lines are those with a mark.
+ * Prints a job's output and Airlock's own lines side by side.
+ * Output goes to the stream that the job chose. On a terminal it is sanitized, with a mark before each line; elsewhere
+ * it is printed byte for byte.
+ * Own lines go to stderr, as does the status line at the bottom of a terminal. If stderr is not a terminal, own lines
+ * carry a mark.
  */
 export class LogScreen implements Disposable {
   readonly paint: Paint;
@@ -18,7 +20,7 @@ export class LogScreen implements Disposable {
   #statusShown = false;
   #ticks = 0;
   #ticker: NodeJS.Timeout | undefined;
-  /** Begins our lines in a stderr that also gets the bytes of a job. */
+  /** Begins own lines in a stderr that also receives the bytes of a job. */
   #mark: string | undefined;
 
   constructor({ stdout, stderr }: { readonly stdout: OutputStream; readonly stderr: OutputStream }) {
@@ -27,37 +29,37 @@ export class LogScreen implements Disposable {
     this.#channels = { stdout: new Channel(stdout), stderr: new Channel(stderr) };
   }
 
-  /** Whether a person watches: there is a status line, and states need no lines of their own. */
+  /** Whether stderr is a terminal: then states appear in the status line instead of in lines of their own. */
   get isLive(): boolean {
     return this.#stderr.isTTY === true;
   }
 
-  /** To be called before the first output. */
+  /** Must be called before the first output. */
   async expectOutput(): Promise<void> {
     if (this.isLive || this.#mark !== undefined) return;
     this.#mark = newOwnMark();
     await this.line("Only lines that begin with this mark are written by airlock.");
   }
 
-  /** Output of the job. Resolves when the reader of our stream is ready for more. */
+  /** Writes output of the job. Resolves when the stream accepts more (backpressure). */
   async output(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void> {
     this.#hideStatus();
     const channel = this.#channels[stream];
     const other = this.#channels[stream === "stdout" ? "stderr" : "stdout"];
-    // Both are the same screen: an open line of the other stream ends first.
+    // Both streams share the screen, so finish an open line of the other one first.
     if (channel.isTerminal && other.isTerminal) await other.breakLine();
     await channel.write(bytes);
     this.#showStatus();
   }
 
-  /** The job's output of one entry is over: what was held back of a cut character or sequence is settled. */
+  /** Ends the output of one entry: flushes an incomplete character, drops an incomplete escape sequence. */
   async endEntry(): Promise<void> {
     this.#hideStatus();
     await this.#channels.stdout.end();
     await this.#channels.stderr.end();
   }
 
-  /** A line of ours; `text` is safe. */
+  /** Prints one of Airlock's own lines. `text` must be safe. */
   async line(text: string): Promise<void> {
     this.#hideStatus();
     if (this.#channels.stdout.isTerminal) await this.#channels.stdout.breakLine();
@@ -66,7 +68,7 @@ export class LogScreen implements Disposable {
     this.#showStatus();
   }
 
-  /** What goes on right now; shown on terminals only. `text` is safe, of one line. */
+  /** Sets the status line: what happens right now. Shown on terminals only. `text` must be safe text of one line. */
   status(text: string): void {
     if (!this.isLive) return;
     this.#status = text;
@@ -92,7 +94,7 @@ export class LogScreen implements Disposable {
   }
 
   #showStatus(): void {
-    // Where a line of output is still open, there is no line for it.
+    // The status line needs a row of its own, so hide it while a line of output is incomplete.
     if (
       this.#status === "" ||
       !Object.values(this.#channels).every((channel) => !channel.isTerminal || channel.atLineStart)
@@ -114,7 +116,7 @@ export class LogScreen implements Disposable {
 
 const spinnerFrames = [..."⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"];
 
-/** One of the two streams that output goes to. */
+/** One of the two output streams. */
 class Channel {
   readonly isTerminal: boolean;
   readonly #stream: OutputStream;
@@ -159,14 +161,14 @@ const newline = 0x0a;
 
 async function write(stream: OutputStream, data: string | Uint8Array): Promise<void> {
   if (data.length === 0) return;
-  // A closed reader (EPIPE) is main's to handle; waiting for it would never end.
+  // `main.ts` handles a closed reader (EPIPE). It never drains, so don't wait for it.
   if (stream.write(data) || !stream.writable) return;
   const settled = new AbortController();
   const { signal } = settled;
   try {
     await Promise.race([once(stream, "drain", { signal }), once(stream, "close", { signal })]);
   } finally {
-    // The listener of the one that did not come.
+    // Remove the listener of the event that did not come.
     settled.abort();
   }
 }

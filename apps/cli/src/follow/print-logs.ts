@@ -3,7 +3,7 @@ import type { CommandContext } from "../context/command-context.ts";
 import type { InstanceClient } from "../instance/instance-client.ts";
 import { SafeOutput } from "../terminal/safe-output.ts";
 
-/** Prints the log as it is now: byte for byte, or on a terminal without anything that steers it. */
+/** Prints the log so far: byte for byte, or on a terminal without sequences that control it. */
 export async function printLogs(
   { stdout }: Pick<CommandContext, "stdout">,
   client: InstanceClient,
@@ -11,7 +11,7 @@ export async function printLogs(
   options: {
     readonly attempt?: number | undefined;
     readonly entry?: number | undefined;
-    /** Leaves out headings and messages of Airlock. */
+    /** Leave out headings and messages of Airlock. */
     readonly outputOnly?: boolean | undefined;
   },
 ): Promise<void> {

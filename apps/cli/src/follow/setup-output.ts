@@ -3,8 +3,8 @@ import { TerminalParser } from "@airlock/terminal-text";
 const mostKept = 16 * 1024;
 
 /**
- * Collects what an entry of the executor itself (a fetch, a pull) prints. Its last line is of interest while it runs,
- * the whole of it only if it fails.
+ * Collects the output of the executor's own entries (a fetch, a pull). Its last line is shown while the entry runs, all
+ * of it only if the entry fails.
  */
 export class SetupOutput {
   readonly #parser: TerminalParser;
@@ -40,7 +40,7 @@ export class SetupOutput {
     this.#lineStart = Math.max(0, this.#lineStart - cut);
   }
 
-  /** Safe lines of the executor itself. */
+  /** Adds messages of the executor. `lines` must be safe. */
   note(lines: readonly string[]): void {
     if (this.#text.length > this.#lineStart) this.#text += "\n";
     this.#text += lines.map((line) => `${line}\n`).join("");
@@ -49,7 +49,7 @@ export class SetupOutput {
     this.#cut();
   }
 
-  /** As a terminal would show them, without what was overwritten. Safe text. */
+  /** The lines as a terminal would show them, without overwritten text. Safe text. */
   get lines(): readonly string[] {
     return this.#text
       .split("\n")

@@ -3,21 +3,23 @@ import path from "node:path";
 import { AirlockError, errorMessage } from "@airlock/job";
 import { z } from "zod";
 
-/** Where the instance is and what lets us in. */
+/** Address of the instance and the token for it. */
 export interface Connection {
-  /** Ends in a slash. */
+  /** Ends with a slash. */
   readonly url: URL;
   readonly token: string;
-  /** For messages: the environment, or the file that it was read from. */
+  /** Where the token comes from, for messages: an environment variable or a file. */
   readonly source: string;
 }
 
-/** What `airlock dev` writes to `DATA_DIR/connection.json`. */
+/** Content of `DATA_DIR/connection.json`, which `airlock dev` writes. */
 const ConnectionFile = z.object({ url: z.string(), token: z.string().min(1) });
 
 /**
- * `AIRLOCK_URL` and `AIRLOCK_TOKEN`; else `connection.json` of `AIRLOCK_DATA_DIR`; else the nearest
- * `.airlock/connection.json` in `cwd` or a directory above it.
+ * Finds the connection in this order:
+ * - `AIRLOCK_URL` and `AIRLOCK_TOKEN`
+ * - `connection.json` in `AIRLOCK_DATA_DIR`
+ * - the nearest `.airlock/connection.json` in `cwd` or a directory above it
  * @throws {AirlockError} `no-connection`, `connection-invalid`, `connection-not-private`.
  */
 export async function findConnection(env: NodeJS.ProcessEnv, cwd: string): Promise<Connection> {
@@ -75,7 +77,9 @@ async function readConnectionFile(file: string): Promise<Connection | undefined>
   return { url: parseInstanceUrl(parsed.data.url, file), token: parsed.data.token, source: file };
 }
 
-/** A file that someone else can write, say in /tmp, would send our jobs and their environment to an instance of theirs. */
+/**
+ * If another user could write the file, e.g. in /tmp, our jobs and their environment could be sent to their instance.
+ */
 async function requirePrivate(file: string): Promise<void> {
   const { uid, mode } = await stat(file);
   const own = process.getuid?.();

@@ -5,8 +5,8 @@ import { AirlockError } from "@airlock/job";
 import type { InstanceClient } from "./instance-client.ts";
 
 /**
- * Saves an artifact as it is, never unpacked. The file appears when all of it is here and its digest is right; a file
- * that is there already is replaced, a symbolic link too and not what it leads to.
+ * Saves an artifact as it is, never unpacked. The file appears only once it is complete and its digest matches.
+ * Replaces an existing file. A symbolic link is itself replaced, not its target.
  * @throws {AirlockError} `damaged-download`.
  */
 export async function downloadArtifact(
@@ -19,7 +19,7 @@ export async function downloadArtifact(
     headers: { accept: "application/octet-stream" },
   });
   const partial = `${path}.${process.pid}.part`;
-  // Exclusively: what somebody else put there is not written through.
+  // Create exclusively, so that we never write through a link that another user created.
   const file = await open(partial, "wx");
   try {
     const hash = createHash("sha256");

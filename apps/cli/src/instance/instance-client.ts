@@ -11,7 +11,7 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Talks to one instance's REST API. */
+/** Client for the REST API of one instance. */
 export class InstanceClient {
   readonly connection: Connection;
 
@@ -20,8 +20,9 @@ export class InstanceClient {
   }
 
   /**
-   * @throws {RequestError} for every answer that is not a success.
-   * @throws {UnreachableError} when there is none.
+   * Requests JSON and validates it.
+   * @throws {RequestError} for every response that is not a success.
+   * @throws {UnreachableError} if there is no response.
    */
   async json<T>(schema: z.ZodType<T>, path: string, options: RequestOptions = {}): Promise<T> {
     const response = await this.request(path, options);
@@ -35,7 +36,7 @@ export class InstanceClient {
     });
   }
 
-  /** The answer with its body unread; its status is a success. `path` is relative to `/api/v1/`. */
+  /** Returns a successful response with its body unread. `path` is relative to `/api/v1/`. */
   async request(path: string, options: RequestOptions = {}): Promise<Response> {
     const { connection } = this;
     let response: Response;
@@ -50,7 +51,7 @@ export class InstanceClient {
         },
         body: options.body === undefined ? null : JSON.stringify(options.body),
         signal: options.signal ?? null,
-        // Following it could turn a POST into a GET, or take the token somewhere else.
+        // Following a redirect could turn a POST into a GET, or send the token to another server.
         redirect: "manual",
       });
     } catch (error) {
@@ -63,7 +64,7 @@ export class InstanceClient {
 }
 
 function unreachable(connection: Connection, error: unknown): UnreachableError {
-  // fetch says "fetch failed" and keeps what happened in its cause.
+  // fetch only says "fetch failed"; its cause has the reason.
   const cause = error instanceof TypeError && error.cause !== undefined ? error.cause : error;
   return new UnreachableError(`cannot reach the instance at ${connection.url.origin}: ${errorMessage(cause)}`, {
     hint:

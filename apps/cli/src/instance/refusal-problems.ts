@@ -3,16 +3,16 @@ import type { ErrorCode } from "@airlock/job";
 import { parseIssueLine, type SpecProblem } from "../job-file/spec-problem.ts";
 import { RequestError } from "./request-error.ts";
 
-/** What to do in the terms of this command line, where the instance speaks of its API. */
+/** Hints in the terms of this command line, for errors whose hints name the API. */
 const hints: Readonly<Partial<Record<ErrorCode, string>>> = {
   "unknown-queue": "List the queues with `airlock queue list`, or make it with `airlock queue create`.",
   "unknown-repository": "List the repositories with `airlock repo list`, or give a URL or a path.",
 };
 
-/** What an instance found wrong with a submitted job, by field; `undefined` when the error is about something else. */
+/** The instance's objections to a submitted job, by field. `undefined` if the error is about something else. */
 export function refusalProblems(error: unknown): readonly SpecProblem[] | undefined {
   if (!(error instanceof RequestError) || (error.status !== 400 && error.status !== 422)) return undefined;
-  // Some findings have their field in the message alone.
+  // Some errors name the field only in their message.
   const lines = error.issues.length > 0 ? error.issues : [error.message];
   const problems = lines.map(parseIssueLine).map((problem) => ({ ...problem, path: jobPath(problem.path) }));
   if (!problems.every(({ path }) => Object.hasOwn(JobSpec.shape, path[0] ?? ""))) return undefined;
@@ -21,7 +21,7 @@ export function refusalProblems(error: unknown): readonly SpecProblem[] | undefi
   return only && problems.length === 1 && help !== undefined ? [{ ...only, help }] : problems;
 }
 
-/** Adding a repository calls `url` what is `repository` in a job. */
+/** The request that adds a repository names the field `url`; in a job it is `repository`. */
 function jobPath(path: readonly PropertyKey[]): readonly PropertyKey[] {
   return path[0] === "url" ? ["repository", ...path.slice(1)] : path;
 }

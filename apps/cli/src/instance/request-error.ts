@@ -1,10 +1,13 @@
 import { AirlockError, type ErrorCode } from "@airlock/job";
 
-/** The instance's answer is not a success. `status` is HTTP's; `code` the instance's, or `unexpected-status`. */
+/**
+ * A response that is not a success. `status` is the HTTP status. `code` is the instance's error code, or
+ * `unexpected-status`.
+ */
 export class RequestError extends AirlockError {
   override readonly name = "RequestError";
   readonly status: number;
-  /** For `invalid-request`: one line per problem, each beginning with the field's path. */
+  /** For `invalid-request`: one line per problem, starting with the path of the field. */
   readonly issues: readonly string[];
 
   constructor(
@@ -17,10 +20,10 @@ export class RequestError extends AirlockError {
   }
 }
 
-/** No answer at all. */
+/** The instance did not respond. */
 export class UnreachableError extends AirlockError {
   override readonly name = "UnreachableError";
-  /** `ECONNREFUSED`, … where the system gave a reason. */
+  /** The system's error code, such as `ECONNREFUSED`, if there is one. */
   readonly systemCode: string | undefined;
 
   constructor(message: string, options: { hint?: string; cause: unknown }) {

@@ -10,7 +10,7 @@ function view(name: string, url: string, overrides: Partial<RepositoryView> = {}
   return { name, url, state: "ready", error: null, head: null, fetchedAt: null, sizeBytes: null, ...overrides };
 }
 
-/** An instance that knows some repositories and takes two looks to fetch a new one. */
+/** An instance that knows these repositories. A new one is ready from the fourth listing on. */
 async function instanceWith(known: readonly RepositoryView[]): Promise<StubInstance> {
   const repositories = [...known];
   let looks = 0;

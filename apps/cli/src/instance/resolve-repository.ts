@@ -6,19 +6,19 @@ import { AirlockError, hideAddressCredentials } from "@airlock/job";
 import type { InstanceClient } from "./instance-client.ts";
 
 export interface ResolveOptions {
-  /** What relative paths are relative to. Absolute. */
+  /** Base for relative paths; an absolute path. */
   readonly directory: string;
   readonly signal?: AbortSignal | undefined;
-  /** Told what takes long, in safe text. */
+  /** Called with descriptions of slow operations, as safe text. */
   readonly progress: (text: string) => void;
-  /** Told the root of the checkout that a path stands for. */
+  /** Called with the root of the checkout if the text is a path. */
   readonly onCheckout?: ((root: string) => void) | undefined;
 }
 
 /**
- * The name of a repository that the instance knows, for what a person wrote: that name, a URL, or a path. A URL or path
- * that the instance does not know yet is added, and its first fetch waited for.
- * @throws {AirlockError} `unknown-repository`, `repository-failed`, and what the instance refuses.
+ * Resolves what a person wrote (a name, a URL or a path) to the name of a repository that the instance knows. Adds a
+ * URL or path that the instance does not know yet, and waits for its first fetch.
+ * @throws {AirlockError} `unknown-repository`, `repository-failed`, and the instance's errors.
  */
 export async function resolveRepository(
   client: InstanceClient,
@@ -48,7 +48,7 @@ export async function resolveRepository(
   return (await addRepository(client, { url }, options)).name;
 }
 
-/** Adds a repository and waits until it was fetched; one that is known by this URL already is as good. */
+/** Adds a repository and waits until it is fetched. A repository that is already known by this URL is not an error. */
 export async function addRepository(
   client: InstanceClient,
   request: AddRepositoryRequest,
@@ -63,7 +63,7 @@ export async function addRepository(
   return ready(client, added, options);
 }
 
-/** What `repo add` and `--repo` take besides names: a URL as it is, a path as the root of its repository. */
+/** Returns the URL for what `repo add` was given: a URL unchanged, a path as the root of its repository. */
 export async function repositoryUrl(text: string, directory: string): Promise<string> {
   if (isUrl(text)) return text;
   const absolute = path.resolve(directory, text);
@@ -100,14 +100,14 @@ function failed(name: string, why: string): AirlockError {
   });
 }
 
-/** `https://…`, `ssh://…`, or git's short form `user@host:path`. */
+/** Recognizes `https://…`, `ssh://…`, and git's short form `user@host:path`. */
 function isUrl(text: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) || /^[\w.-]+@[\w.-]+:(?!\/\/)/.test(text);
 }
 
-/** The nearest directory at or above a path that is a checkout or a bare repository. */
+/** The nearest directory at or above a path that is a checkout, or the path itself if it is a bare repository. */
 async function findRepositoryRoot(start: string): Promise<string | undefined> {
-  // A name that is misspelled is a path that does not exist: it must not stand for the checkout around it.
+  // A misspelled repository name is a path that does not exist. It must not resolve to the enclosing checkout.
   if (!(await exists(start))) return undefined;
   for (let directory = start; ; directory = path.dirname(directory)) {
     if (await exists(path.join(directory, ".git"))) return directory;

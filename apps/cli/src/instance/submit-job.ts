@@ -6,22 +6,22 @@ import { UnreachableError } from "./request-error.ts";
 import { resolveRepository } from "./resolve-repository.ts";
 import { describeUncommitted } from "./uncommitted-changes.ts";
 
-/** A job as a person wrote it, before its repository is one that the instance knows. */
+/** A job as a person wrote it. Its repository may still be a URL or a path. */
 export interface JobDraft {
   readonly spec: JobSpecInput;
-  /** What a relative repository path is relative to. */
+  /** Base for a relative repository path. */
   readonly directory: string;
-  /** An error that shows problems where they were written. */
+  /** Makes an error that shows the problems where they were written. */
   readonly report: (problems: readonly SpecProblem[]) => Error;
 }
 
-/** The instance refreshes its mirror first, which may take a while. */
+/** Long, because the instance first refreshes its mirror of the repository. */
 const createTimeoutMs = 300_000;
 
 /**
- * Submits a job, its repository added first where it is a new URL or path. Where the answer gets lost on its way, the
- * same idempotency key is sent again and names the same job.
- * @throws what `draft.report` makes of the instance's findings, and what requests throw.
+ * Submits a job, and first adds its repository if that is a new URL or path. If the response is lost, repeats the
+ * request with the same idempotency key, which returns the same job.
+ * @throws the result of `draft.report` for problems that the instance found, or the error of a request.
  */
 export async function submitJob(
   client: InstanceClient,
@@ -46,7 +46,7 @@ export async function submitJob(
       if (leftOut !== undefined) warn(leftOut);
     }
     signal?.throwIfAborted();
-    // Not interrupted from here on: the job would be there, and nobody would know of it.
+    // Not abortable from here on: the job could be created without its id being known.
     return await create(client, { ...draft.spec, ...(name === undefined ? {} : { repository: name }) }, idempotencyKey);
   } catch (error) {
     const problems = refusalProblems(error);
@@ -64,7 +64,7 @@ async function create(client: InstanceClient, spec: JobSpecInput, idempotencyKey
         signal: AbortSignal.timeout(createTimeoutMs),
       });
     } catch (error) {
-      // Where nobody listens nothing can have arrived.
+      // If the connection was refused, the job cannot have been submitted, so report that at once.
       if (!(error instanceof UnreachableError) || attemptsLeft === 0 || error.systemCode === "ECONNREFUSED")
         throw error;
     }

@@ -5,13 +5,13 @@ const run = promisify(execFile);
 const mostNamed = 5;
 
 /**
- * One sentence about what of a checkout is in no commit, with the first few names; `undefined` where there is nothing
- * such, or where git can't tell.
+ * One sentence about the files of a checkout that are not committed, with the first few names. `undefined` if there are
+ * none, or if git can't tell.
  */
 export async function describeUncommitted(root: string): Promise<string | undefined> {
   let output: string;
   try {
-    // The checkout's own configuration must not start a program, and nothing is to be written into it.
+    // The checkout's configuration must not start a program, and git must not write into the checkout.
     const args = [
       "-c",
       "core.fsmonitor=false",
@@ -24,7 +24,7 @@ export async function describeUncommitted(root: string): Promise<string | undefi
     const { stdout } = await run("git", ["-C", root, ...args], { timeout: 30_000, maxBuffer: 64 * 1024 * 1024 });
     output = stdout;
   } catch {
-    // A bare repository, no git on this machine, or a checkout of somebody else: the job runs all the same.
+    // A bare repository, a missing git, or a checkout of another user. The job can run anyway.
     return undefined;
   }
   const names = output.split("\0").filter((line) => line !== "");

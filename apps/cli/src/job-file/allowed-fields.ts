@@ -1,7 +1,10 @@
 import { JobSpec } from "@airlock/api";
 import { z } from "zod";
 
-/** Names of the fields that a job may have at a path, e.g. those of a step at `["steps", 0]`. Empty: no fixed names. */
+/**
+ * Names of the fields that a job may have at a path, e.g. of a step at `["steps", 0]`. Empty if the names are not
+ * fixed.
+ */
 export function allowedFields(path: readonly PropertyKey[]): string[] {
   const schema = path.reduce<Schema | undefined>((at, part) => (at ? member(at, part) : undefined), JobSpec);
   const object = schema ? objectIn(schema) : undefined;
@@ -17,7 +20,7 @@ function member(schema: Schema, part: PropertyKey): Schema | undefined {
   return objectIn(inner)?.shape[String(part)];
 }
 
-/** The object that a value here is, or may be: one member of a union at most is one. */
+/** The object schema of a value, or of one member of its union. At most one member is an object. */
 function objectIn(schema: Schema): z.ZodObject | undefined {
   const inner = unwrap(schema);
   if (inner instanceof z.ZodObject) return inner;

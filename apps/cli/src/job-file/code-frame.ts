@@ -5,13 +5,13 @@ import type { Span } from "./yaml-source.ts";
 const contextLines = 2;
 const widest = 110;
 
-/** The lines around a place with a mark below it, as compilers show them. */
+/** The lines around a place, with a mark below it, as compilers show them. */
 export function codeFrame(text: string, span: Span): string {
   const lines = text.split(/\r?\n/).map((line) => hideUrlCredentials(line, (hidden) => "*".repeat(hidden.length)));
   const first = Math.max(1, span.line - contextLines);
   const numberWidth = String(span.line).length;
   const frame: string[] = [];
-  // A very long line is shown around the place.
+  // Of a very long line, show only the part around the place.
   const cut = span.column > widest - 30 ? span.column - 40 : 0;
   for (let number = first; number <= span.line; number++) {
     const line = lines[number - 1] ?? "";
@@ -27,7 +27,7 @@ export function codeFrame(text: string, span: Span): string {
   return frame.join("\n");
 }
 
-/** One character for one, so that the mark below stays in place. */
+/** Replaces each character by exactly one, so that the mark below stays aligned. */
 function shown(line: string, cut: number): string {
   return replaceUnprintable(line.slice(cut, cut + widest).replaceAll("\t", " "), "\ufffd");
 }

@@ -3,7 +3,7 @@ import { allowedFields } from "./allowed-fields.ts";
 import { closestWord } from "./closest-word.ts";
 import type { SpecProblem } from "./spec-problem.ts";
 
-/** What a failed parse of a job found, in words for who wrote it. `input` is what was parsed. */
+/** Describes the problems that parsing a job found, for its author. `input` is what was parsed. */
 export function describeSpecIssues(error: z.ZodError, input: unknown): SpecProblem[] {
   return error.issues.flatMap((issue) => describeIssue(issue, [], input));
 }
@@ -69,7 +69,7 @@ function wrongType(path: Path, expected: string, input: unknown): SpecProblem[] 
 }
 
 function describeUnion(issue: z.core.$ZodIssueInvalidUnion, path: Path, input: unknown): SpecProblem[] {
-  // A member whose type fits was meant: its own problems say more than "none of these".
+  // If the value's type fits only one member of the union, that member's problems say more than "none of these".
   const meant = issue.errors.filter(
     (issues) => !issues.some((inner) => inner.path.length === 0 && isKindMismatch(inner)),
   );

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { parseJobFile } from "./job-file.ts";
 
-/** The message of what is wrong with a job file. */
+/** The error message for a job file. */
 function complaint(text: string): string {
   try {
     parseJobFile(text, "job.yaml");

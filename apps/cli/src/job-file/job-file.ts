@@ -6,22 +6,22 @@ import { describeSpecIssues } from "./describe-spec-issues.ts";
 import { formatPath, type SpecProblem } from "./spec-problem.ts";
 import { parseYaml, type Span, type YamlSource } from "./yaml-source.ts";
 
-/** A job file that passed every check that needs no instance. */
+/** A job file that passed all checks that need no instance. */
 export interface JobFile {
   readonly spec: JobSpecInput;
-  /** An error that shows problems which the instance found, at their lines. */
+  /** Makes an error that shows problems found by the instance, at their lines. */
   report(problems: readonly SpecProblem[]): ReportError;
 }
 
-/** Larger ones are no job files: the instance would not take them. */
+/** The instance would not accept a larger one. */
 const longestJobFile = 8 * 2 ** 20;
 
 /**
- * Parses and checks a job file. `name` is what messages call it.
+ * Parses and checks a job file. `name` stands for the file in messages.
  * @throws {ReportError} `job-file-invalid` with all problems, each with line, column and code frame.
  */
 export function parseJobFile(text: string, name: string): JobFile {
-  // A byte order mark is an editor's habit, no content.
+  // Some editors write a byte order mark.
   const content = text.startsWith("\ufeff") ? text.slice(1) : text;
   if (content.length > longestJobFile) {
     throw new ReportError(`${name}: larger than 8 MiB: no job file`, { code: "job-file-invalid" });
@@ -31,7 +31,7 @@ export function parseJobFile(text: string, name: string): JobFile {
   const parsed = JobSpec.safeParse(source.value);
   if (!parsed.success) throw report(content, name, located(source, describeSpecIssues(parsed.error, source.value)));
   return {
-    // What was written rather than what was parsed: defaults are the instance's to fill in.
+    // Send what was written rather than what was parsed, because the instance fills in defaults.
     spec: source.value as JobSpecInput,
     report: (problems) => report(content, name, located(source, problems)),
   };
@@ -56,7 +56,7 @@ function located(source: YamlSource, problems: readonly SpecProblem[]): LocatedP
 
 const mostShown = 20;
 
-/** Keys and values of the file stand in messages, and the file may come from anywhere. */
+/** Escapes messages: they quote keys and values of the file, which may be untrusted. */
 function report(text: string, name: string, problems: readonly LocatedProblem[]): ReportError {
   const inOrder = problems.toSorted((a, b) => a.span.line - b.span.line || a.span.column - b.span.column);
   const blocks = inOrder.slice(0, mostShown).map(({ span, message, help }) => {

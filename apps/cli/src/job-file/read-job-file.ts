@@ -6,7 +6,7 @@ import type { CommandContext } from "../context/command-context.ts";
 import { type JobFile, parseJobFile } from "./job-file.ts";
 
 export interface OpenedJobFile extends JobFile {
-  /** What a relative repository path in it is relative to. */
+  /** Base for a relative repository path in the file. */
   readonly directory: string;
 }
 

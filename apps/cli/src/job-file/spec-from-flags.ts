@@ -4,7 +4,7 @@ import { UsageError } from "../context/command-error.ts";
 import { describeSpecIssues } from "./describe-spec-issues.ts";
 import { formatPath, type SpecProblem } from "./spec-problem.ts";
 
-/** What a job may be given on the command line, as commander parsed it. */
+/** Flags that describe a job, as commander parsed them. */
 export interface SpecFlags {
   readonly image?: string;
   readonly queue?: string;
@@ -28,7 +28,7 @@ export interface SpecFlags {
 }
 
 /**
- * A job of one step out of COMMAND's words.
+ * Makes a job with one step from the words of COMMAND.
  * @throws {UsageError} naming the flag that is missing or wrong.
  */
 export function specFromCommand(words: readonly string[], flags: SpecFlags, env: NodeJS.ProcessEnv): JobSpecInput {
@@ -48,7 +48,7 @@ export function specFromCommand(words: readonly string[], flags: SpecFlags, env:
   return checked(withFlags({ steps: [step] }, flags, env));
 }
 
-/** A job file's job with what the command line says otherwise; `--env` goes to every step. */
+/** Changes a job file's job by the flags of the command line. `--env` applies to every step. */
 export function specWithFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv): JobSpecInput {
   if (flags.image !== undefined)
     throw new UsageError("--image does not go with -f: the file names the image of each step");
@@ -95,13 +95,13 @@ function checked(spec: JobSpecInput): JobSpecInput {
   return spec;
 }
 
-/** What the instance found wrong with a job that the command line made, by flag. */
+/** Describes problems that the instance found in a job from the command line, by flag. */
 export function refusedFlags(problems: readonly SpecProblem[]): AirlockError {
   const { message, hint } = usageError(problems);
   return new AirlockError(message, { code: "refused", ...(hint === undefined ? {} : { hint }) });
 }
 
-/** Problems of a job that the command line made, by flag. */
+/** Describes problems of a job from the command line, by flag. */
 function usageError(problems: readonly SpecProblem[]): UsageError {
   const lines = problems.map(({ path, message }) => {
     const flag = flagOf(path);
@@ -142,7 +142,7 @@ function flagOf(path: readonly PropertyKey[]): string {
   }
 }
 
-/** `K=V` each; `K` alone takes `inherited(K)`, where there is such a thing. */
+/** Parses `K=V` pairs. `K` alone takes its value from `inherited(K)`, if given. */
 function pairs(
   flag: string,
   texts: readonly string[],

@@ -1,10 +1,10 @@
-/** One thing that is wrong with a job, at a place that a path names. */
+/** One problem of a job, with the path of the field. */
 export interface SpecProblem {
   readonly path: readonly PropertyKey[];
-  /** Whether the name of the field is wrong, or its value. */
+  /** Whether the field's name or its value is wrong. */
   readonly target: "key" | "value";
   readonly message: string;
-  /** What is allowed, or what was probably meant. */
+  /** The allowed values, or the probably intended one. */
   readonly help?: string;
 }
 
@@ -16,7 +16,7 @@ export function formatPath(path: readonly PropertyKey[]): string {
   }, "");
 }
 
-/** `steps[0].image: no such image` → its path and message, as the instance writes issues. */
+/** Parses `steps[0].image: no such image`, the instance's format for issues, into path and message. */
 export function parseIssueLine(line: string): SpecProblem {
   const match = /^((?:[\w$-]+|\[\d+\]|\.(?=[\w$-]))+): ([\s\S]*)$/.exec(line);
   if (!match) return { path: [], target: "value", message: line };

@@ -11,7 +11,7 @@ import {
   visit,
 } from "yaml";
 
-/** A place in the text; line and column count from 1. */
+/** A place in the text. Line and column start at 1. */
 export interface Span {
   readonly line: number;
   readonly column: number;
@@ -27,11 +27,11 @@ export interface YamlProblem {
 /** A YAML document as plain data that remembers where each value came from. */
 export interface YamlSource {
   readonly value: unknown;
-  /** Where a value stands, or the key that names it. What is missing is found at the nearest thing that holds it. */
+  /** The place of a value, or of its key. For a missing value, the place of the nearest existing parent. */
   locate(path: readonly PropertyKey[], target: "key" | "value"): Span;
 }
 
-/** Parses exactly one document of YAML 1.2 (JSON included); everything that is wrong with its syntax at once. */
+/** Parses exactly one document of YAML 1.2, which includes JSON. Reports all syntax errors at once. */
 export function parseYaml(text: string): YamlSource | { readonly problems: readonly YamlProblem[] } {
   const lineCounter = new LineCounter();
   const spanOf = (start: number, end: number): Span => {
@@ -52,7 +52,7 @@ export function parseYaml(text: string): YamlSource | { readonly problems: reado
       merge: false,
     });
   } catch (error) {
-    // Some tens of thousands of opening brackets exhaust the parser's stack.
+    // Tens of thousands of opening brackets exhaust the parser's stack.
     if (error instanceof RangeError) return failed("nested too deeply");
     throw error;
   }
@@ -83,7 +83,7 @@ export function parseYaml(text: string): YamlSource | { readonly problems: reado
   const forbidden: YamlProblem[] = [];
   visit(document, {
     Pair(_, pair) {
-      // As a name it would be dropped silently further on, or worse.
+      // Later code would drop this name silently, or change an object's prototype.
       if (isScalar(pair.key) && pair.key.value === "__proto__") {
         const [start, end] = rangeOf(pair.key) ?? [0, 1];
         forbidden.push({ span: spanOf(start, end), message: 'the name "__proto__" is not allowed' });
@@ -145,7 +145,10 @@ function findPair(
   return items.find((pair) => isPair(pair) && isScalar(pair.key) && pair.key.value === String(part));
 }
 
-/** What holds a missing field: its name where it has one, else its first character. */
+/**
+ * The place for a missing field: the name of its parent if there is one, else the first name in it or its first
+ * character.
+ */
 function startOf(holder: { readonly key?: unknown; readonly value: unknown }): readonly [number, number] | undefined {
   const key = rangeOf(holder.key);
   if (key) return key;

@@ -4,8 +4,8 @@ import { AirlockError, errorMessage } from "@airlock/job";
 import { type ProgramName, programArguments } from "./program-arguments.ts";
 
 /**
- * Becomes another program: same process id, terminal, signals and exit code. Where a system cannot replace a process,
- * the program runs as a child and gets our signals.
+ * Becomes another program, with the same process id, terminal, signals and exit code. If the system can't replace a
+ * process, runs the program as a child and forwards our signals.
  */
 export async function becomeProgram(
   name: ProgramName,
@@ -16,7 +16,7 @@ export async function becomeProgram(
   if (process.execve && process.platform !== "win32") process.execve(process.execPath, argv, env);
   const child = spawn(process.execPath, argv.slice(1), { stdio: "inherit", env });
   for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
-  // The terminal sends it to both; we wait for the child.
+  // The terminal sends SIGINT to both processes. Ignore it here and wait for the child.
   process.on("SIGINT", () => {});
   return new Promise((resolve, reject) => {
     child.on("error", (cause) => {

@@ -2,7 +2,7 @@ import { plainText } from "@airlock/terminal-text";
 import type { OutputStream } from "../context/command-context.ts";
 import { painter } from "./paint.ts";
 
-/** Says what takes long: one line that is rewritten on a terminal, a line for each new text elsewhere. */
+/** Shows slow operations: on a terminal one line that is rewritten, elsewhere a line per new text. */
 export class ProgressLine implements Disposable {
   readonly #stream: OutputStream;
   #shown = "";

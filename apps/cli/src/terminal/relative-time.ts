@@ -1,4 +1,4 @@
-/** `2026-08-01T10:00:00Z` seen three minutes later → `3m ago`. */
+/** Formats `2026-08-01T10:00:00Z`, seen three minutes later, as `3m ago`. */
 export function relativeTime(timestamp: string, now: Date): string {
   const seconds = Math.round((now.getTime() - Date.parse(timestamp)) / 1000);
   // The instance's clock may be ahead of ours.

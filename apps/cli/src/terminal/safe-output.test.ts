@@ -13,7 +13,7 @@ function shown(options: SafeOutputOptions, ...chunks: readonly (string | Uint8Ar
 const plain = (...chunks: readonly (string | Uint8Array)[]) => shown({}, ...chunks);
 const marked = (...chunks: readonly (string | Uint8Array)[]) => shown({ mark: "| " }, ...chunks);
 
-/** Bytes that look like terminal input more often than chance would have it. */
+/** Bytes that contain terminal sequences more often than random ones. */
 const hostileBytes = fc
   .array(
     fc.oneof(
@@ -25,7 +25,7 @@ const hostileBytes = fc
   )
   .map((parts) => Buffer.from(parts.join("")));
 
-/** Without the sequences that `SafeOutput` itself writes. */
+/** Removes the sequences that `SafeOutput` itself writes. */
 function withoutOwnSequences(text: string): string {
   return text.replaceAll(/\u001b\[(?:0[0-9;]*m|K|\?7[lh])/g, "");
 }
@@ -127,7 +127,7 @@ describe("the mark before lines of output", () => {
         const output = new SafeOutput({ mark: "| ", columns: () => columns });
         for (const part of [output.push(bytes), output.end(), output.breakLine()]) {
           if (part === "") continue;
-          // The terminal's own line breaks are off wherever output is written.
+          // The terminal's own line wrapping is off wherever output is written.
           expect(part).toMatch(/^\u001b\[\?7l[\s\S]*\u001b\[\?7h$/);
           expect(part.slice(5, -5)).not.toMatch(/\u001b\[\?7/);
         }

@@ -9,16 +9,21 @@ import {
 import stringWidth from "string-width";
 
 export interface SafeOutputOptions {
-  /** Begins every row, so that no output can pass for a line of this program. Default: nothing. */
+  /**
+   * Printed at the start of every row, so that output can't be mistaken for a line of this program. Default: nothing.
+   */
   readonly mark?: string;
-  /** The width of the terminal. Longer lines go on in the next row, after the mark. Default: lines are not broken. */
+  /**
+   * The width of the terminal. Longer lines continue in the next row, after the mark. Default: lines are not broken.
+   */
   readonly columns?: () => number | undefined;
 }
 
 /**
- * Turns a job's untrusted output into text for a terminal, chunk by chunk: printable characters, newlines, tabs and
- * colours. A lone carriage return overwrites the line, but never the mark. The result does not depend on where chunks
- * are cut, apart from the sequences that switch the terminal's own line breaks off and on.
+ * Turns a job's untrusted output into safe text for a terminal, chunk by chunk: printable characters, newlines, tabs
+ * and colours. A lone carriage return overwrites the line, but never the mark.
+ * The result does not depend on where chunks are cut, except for the sequences that switch the terminal's wrapping off
+ * and on.
  */
 export class SafeOutput {
   readonly #writer: RowWriter;
@@ -39,14 +44,17 @@ export class SafeOutput {
     return this.#collect(() => this.#parser.write(bytes));
   }
 
-  /** The rest of a character that was cut, when one output has ended. The line stays open, the next output is plain. */
+  /**
+   * Ends one output and returns what remains of an incomplete character. The line stays open, and the next output
+   * starts unstyled.
+   */
   end(): string {
     const rest = this.#collect(() => this.#parser.end());
     this.#parser = new TerminalParser(this.#writer);
     return rest;
   }
 
-  /** Ends an open line, before something else is written. */
+  /** Ends an open line before other text is written. */
   breakLine(): string {
     return this.#collect(() => this.#writer.breakLine());
   }
@@ -56,8 +64,8 @@ export class SafeOutput {
     this.#writer.columns = columns ?? Number.POSITIVE_INFINITY;
     write();
     const text = this.#writer.take();
-    // Terminals differ in the width of some characters. Without line breaks of its own, a terminal never begins a row
-    // that has no mark, whatever it takes the width to be.
+    // Terminals disagree on the width of some characters. With wrapping off, a terminal never starts a row without the
+    // mark, whatever width it assumes.
     return columns === undefined || text === "" ? text : `${withoutWrapping}${text}${withWrapping}`;
   }
 }
@@ -71,7 +79,7 @@ class RowWriter implements TerminalSink {
   #atLineStart = true;
   #overwrite = false;
   #column = 0;
-  /** The style that the terminal has now. */
+  /** The terminal's current style. */
   #shown: TextStyle = plainStyle;
 
   constructor(mark: string) {
@@ -118,7 +126,7 @@ class RowWriter implements TerminalSink {
     this.carriageReturn();
   }
 
-  /** Ignored: how many columns a character took is the terminal's knowledge, and the mark stands before the first. */
+  /** Ignored: only the terminal knows how many columns a character took, and backspaces must not reach the mark. */
   backspace(): void {}
 
   breakLine(): void {
@@ -150,7 +158,7 @@ class RowWriter implements TerminalSink {
     this.#column += width;
   }
 
-  /** Goes on in the next row of a line that is wider than the terminal. */
+  /** Continues a line that is wider than the terminal in the next row. */
   #continueRow(style: TextStyle): void {
     if (this.#column <= this.#markWidth) return;
     this.#setStyle(plainStyle);
@@ -173,6 +181,6 @@ class RowWriter implements TerminalSink {
 
 const graphemes = new Intl.Segmenter();
 const asciiOrOther = /[ -~]+|[^ -~]+/g;
-/** DECAWM off and on. */
+/** DECAWM, the terminal's line wrapping, off and on. */
 const withoutWrapping = "\u001b[?7l";
 const withWrapping = "\u001b[?7h";

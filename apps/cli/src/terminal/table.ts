@@ -1,6 +1,8 @@
 import stringWidth from "string-width";
 
-/** Left-aligned columns, two spaces apart; cells are safe text, colours allowed. The last column is not padded. */
+/**
+ * Left-aligned columns, two spaces apart. Cells must be safe text and may be coloured. The last column is not padded.
+ */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [header, ...rows];
   const widths = header.map((_, column) => Math.max(...all.map((row) => stringWidth(row[column] ?? ""))));

@@ -1,6 +1,6 @@
 import stringWidth from "string-width";
 
-/** Safe text cut to a number of columns, with an ellipsis where something is missing. */
+/** Cuts safe text to a number of columns, and marks the cut with an ellipsis. */
 export function truncate(text: string, columns: number): string {
   if (stringWidth(text) <= columns) return text;
   let shown = "";

@@ -7,7 +7,7 @@ import { InstanceClient } from "../instance/instance-client.ts";
 
 interface SeenRequest {
   readonly method: string;
-  /** Without `/api/v1/`. */
+  /** Relative to `/api/v1/`. */
   readonly path: string;
   readonly headers: IncomingMessage["headers"];
   readonly body: unknown;
@@ -15,7 +15,9 @@ interface SeenRequest {
 
 type Answer = (request: SeenRequest, response: ServerResponse) => void | Promise<void>;
 
-/** A tiny HTTP server in an instance's place, for answers that a real one gives too seldom: broken streams, refusals. */
+/**
+ * A small HTTP server that replaces an instance, for responses that a real one rarely gives: broken streams, refusals.
+ */
 export interface StubInstance extends AsyncDisposable {
   readonly url: string;
   readonly client: InstanceClient;
@@ -23,7 +25,7 @@ export interface StubInstance extends AsyncDisposable {
   readonly requests: readonly SeenRequest[];
 }
 
-/** `answers` by `METHOD path`; everything else is 404. */
+/** `answers` maps `METHOD path` to a handler; everything else gets 404. */
 export async function stubInstance(answers: Readonly<Record<string, Answer>>): Promise<StubInstance> {
   const requests: SeenRequest[] = [];
   const server = createServer(async (request, response) => {

@@ -2,12 +2,12 @@ import { EventEmitter } from "node:events";
 import { Readable, Writable } from "node:stream";
 import type { CommandContext, OutputStream } from "../context/command-context.ts";
 
-/** A context that keeps what a command prints. */
+/** A context that records what a command prints. */
 export interface TestContext extends CommandContext {
-  /** `null` while none was set: the command ended well. */
+  /** `null` if no exit code was set, which means success. */
   readonly exitCode: number | null;
   readonly printed: { readonly stdout: string; readonly stderr: string };
-  /** As Ctrl-C does. */
+  /** Simulates Ctrl-C. */
   interrupt(): void;
 }
 

@@ -6,7 +6,7 @@ export function executorState(executor: Pick<ExecutorView, "active" | "draining"
   return executor.draining ? paint("yellow", "draining") : paint("green", "active");
 }
 
-/** `linux/amd64`; empty where the executor does not say. */
+/** `linux/amd64`. Leaves out what the executor does not report; empty if it reports neither. */
 export function platformOf({ os, architecture }: Pick<ExecutorView, "os" | "architecture">): string {
   return [os, architecture].filter(Boolean).join("/");
 }

@@ -62,7 +62,7 @@ async function place(
   output: string | undefined,
   count: number,
 ): Promise<string> {
-  // The instance's word is not enough for a name in this directory.
+  // Validate the name: the instance must not choose arbitrary file names in this directory.
   const name = `job-${job}-${ArtifactName.parse(artifact.name)}`;
   if (output === undefined) return join(context.cwd, name);
   const path = resolve(context.cwd, output);

@@ -32,7 +32,8 @@ ${followExitCodesHelp}`,
       const client = await connect(context);
       const job = await client.json(JobView, `jobs/${id}/retry`, { method: "POST" });
       if (follow) {
-        // What earlier attempts printed was seen before; this one's number is not given out yet.
+        // Skip the output of earlier attempts. The job still has the number of its last attempt; the next one is one
+        // higher.
         const attempt = job.attempt + 1;
         context.setExitCode(await followJob(context, client, id, { fromAttempt: attempt, cancelOnInterrupt, json }));
       } else if (json) printJson(context, job);

@@ -115,7 +115,7 @@ function entriesTable(job: JobView): string {
   return formatTable(["ENTRY", "KEY", "EXIT", "TOOK", "OUTPUT"], rows);
 }
 
-/** Only what differs from the commit alone. */
+/** Lists only what differs from a checkout of just the commit. */
 function checkoutWords({ checkout: { depth, tags, paths } }: JobView): string[] {
   const words = [
     ...(depth === 1 ? [] : [depth === "full" ? "full history" : `${depth} commits`]),

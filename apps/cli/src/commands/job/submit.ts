@@ -93,10 +93,10 @@ async function submit(context: CommandContext, words: readonly string[], options
     );
   }
   for (const text of leftOut) warn(text);
-  // The printer of `--follow` shows them with the job.
+  // With `--follow`, the printer shows the warnings with the job.
   if (!follow || json) {
     for (const warning of job.warnings) warn(warning);
-    // Else the job would wait, and nobody would know why.
+    // Otherwise the job would wait without an explanation.
     if (/^no-(?:matching-)?executor$/.test(job.explanation.code)) warn(job.explanation.message);
   }
   if (follow) {

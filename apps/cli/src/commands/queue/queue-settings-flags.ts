@@ -16,7 +16,7 @@ export interface QueueSettingsFlags {
   readonly maxLog?: number;
 }
 
-/** The settings of a queue, as `queue create` and `queue update` take them. */
+/** Adds the flags for queue settings to `queue create` and `queue update`. */
 export function addQueueSettingsFlags(command: Command): Command {
   return command
     .option("--max-attempts <N>", "how many attempts may end by Airlock's fault; default 3", parsePositive)
@@ -31,7 +31,7 @@ export function addQueueSettingsFlags(command: Command): Command {
     .option("--max-log <SIZE>", "output kept of one attempt; default 256Mi", parseSizeFlag);
 }
 
-/** Only what was given. */
+/** Returns only the settings that were given. */
 export function queueSettings(flags: QueueSettingsFlags): UpdateQueueRequest {
   const all = {
     maxAttempts: flags.maxAttempts,

@@ -8,9 +8,11 @@ import type { CommandContext } from "../../context/command-context.ts";
 const tooLong = 1024 * 1024;
 
 /**
- * The value from a file, byte for byte; from a terminal, where it is not shown; else from standard input, without the
- * line end that `echo` adds.
- * @throws {AirlockError} `secret-unreadable`; nothing of the value is in its message.
+ * Reads the value of a secret from one of these:
+ * - a file, byte for byte
+ * - a terminal, without showing the input
+ * - standard input, without the line end that `echo` adds
+ * @throws {AirlockError} `secret-unreadable`; its message contains nothing of the value.
  */
 export async function readSecretValue(
   context: CommandContext,

@@ -12,7 +12,7 @@ export function addScopeFlags(command: Command): Command {
     .option("--queue <NAME>", "only for jobs of this queue");
 }
 
-/** `for namespace team-a and queue nightly`, for people. */
+/** `for namespace team-a and queue nightly`, for display. */
 export function describeScope(scope: { readonly namespace: string | null; readonly queue: string | null }): string {
   const parts = [
     scope.namespace === null ? [] : [`namespace ${plainText(scope.namespace)}`],

@@ -19,7 +19,7 @@ export function secretSetCommand(context: CommandContext): Command {
       .option("--from-file <FILE>", "the value is this file's contents, byte for byte")
       .option("--description <TEXT>", "what it is for; everybody sees it")
       .option("--json", "print JSON")
-      // Told apart below: the message of the library would repeat a value that was given as an argument.
+      // The action below rejects extra arguments: commander's message would repeat a value given as an argument.
       .allowExcessArguments()
       .addHelpText(
         "after",
