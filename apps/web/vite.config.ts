@@ -5,7 +5,7 @@ const instance = "http://127.0.0.1:7080";
 
 export default defineConfig({
   plugins: [react()],
-  // The instance serves the pages with `default-src 'self'`: an asset inlined as a data URL would be refused.
+  // The instance serves the pages with `default-src 'self'`, which blocks assets inlined as data URLs.
   build: {
     assetsInlineLimit: 0,
     target: "es2022",

@@ -13,7 +13,7 @@ const viewports = { wide: { width: 1280, height: 900 }, narrow: { width: 390, he
 interface Place {
   readonly name: string;
   readonly path: string;
-  /** Brings the page into the state that is looked at. */
+  /** Brings the page into the state to examine. */
   readonly act?: (page: Page) => Promise<void>;
 }
 
@@ -64,7 +64,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
     return (await api("POST", "/jobs", { steps, ...more })).id;
   };
 
-  /** Jobs in every state, and something of everything else. */
+  /** Creates jobs in every state, and at least one of everything else. */
   async function fill(): Promise<readonly Place[]> {
     await api("PUT", "/secrets/NPM_TOKEN", { value: "value-of-a-token" });
     await api("PUT", "/secrets/DEPLOY_KEY", { value: "value-of-a-key", namespace: "team" });
@@ -151,7 +151,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
     ];
   }
 
-  /** What is wrong with the pages, by name, in one colour scheme and size. */
+  /** Accessibility violations by page, in one colour scheme and viewport size. */
   async function violations(
     all: readonly Place[],
     colorScheme: "light" | "dark",
@@ -171,7 +171,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
       await page.getByRole("heading", { level: 1 }).waitFor();
       await page.getByLabel("Loading").waitFor({ state: "detached" });
       await place.act?.(page);
-      // A dialog fades in whatever the system prefers, and colours are measured as they are.
+      // Dialogs fade in even with reduced motion, and axe measures colours as they are. Wait until animations end.
       await page.evaluate(() =>
         Promise.all(
           document

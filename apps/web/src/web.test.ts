@@ -31,7 +31,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
   let page: Page;
   let executor: ScriptedExecutor;
   let repository: string;
-  /** What the page complained about: errors, and violations of its content security policy. */
+  /** Errors that the page logged, including violations of its content security policy. */
   let complaints: string[];
 
   beforeAll(async () => {
@@ -47,7 +47,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
         env: { AIRLOCK_WEB_DIR: web, AIRLOCK_ALLOW_LOCAL_REPOSITORIES: "true" },
       }),
     );
-    // The scripted executor sends no heartbeats while a test takes its time.
+    // The scripted executor sends no heartbeats during a test.
     await instance.rest("PATCH", "/queues/default", { leaseMs: 600_000 });
     executor = new ScriptedExecutor({ ...instance, name: "build-01" });
     const executablePath = engines().chromium?.executablePath ?? "";
@@ -74,7 +74,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     made.setDefaultTimeout(10_000);
     made.on("weberror", (error) => complaints.push(String(error.error())));
     made.on("console", (message) => {
-      // The browser logs every refused request; what the page made of it is what counts.
+      // The browser logs every refused request. Tests check how the page handles them instead.
       if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) {
         complaints.push(message.text());
       }
@@ -84,7 +84,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
 
   const text = (label: string) => page.getByText(label, { exact: true });
   const log = () => page.getByRole("log", { name: "Output" });
-  /** The lines on the screen. */
+  /** The lines currently rendered. */
   const lines = () => log().locator("[data-index]").allTextContents();
   const following = () => log().getAttribute("data-following");
 
@@ -101,7 +101,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
   const downloadHref = async () =>
     (await page.getByRole("link", { name: "Download the log" }).getAttribute("href")) ?? "";
 
-  /** A job that runs, with one open step. */
+  /** Starts a job with one open step. */
   async function startJob(): Promise<{ job: ScriptedJob; entry: number }> {
     await submit({});
     const job = await executor.dequeue();
@@ -556,7 +556,9 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
   });
 });
 
-/** As patient as the browser's own waiting: a busy machine takes more than the second that is the default. */
+/**
+ * Uses the same timeout as the browser's own waiting, because the default of one second is too short on a busy machine.
+ */
 function eventually<T>(read: () => T) {
   return expect.poll(read, { timeout: 10_000 });
 }

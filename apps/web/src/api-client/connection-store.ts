@@ -1,7 +1,7 @@
 import { useSyncExternalStore } from "react";
 import type { Connection } from "./event-stream.ts";
 
-/** `idle`: this page follows nothing. */
+/** `idle`: this page follows no event stream. */
 export type LiveState = Connection | "idle";
 
 let state: LiveState = "idle";

@@ -30,7 +30,7 @@ export const createSession = (token: string) => requestNothing(`${api}/session`,
 
 export const deleteSession = () => requestNothing(`${api}/session`, { method: "DELETE" });
 
-/** `search` as in `jobListSearch`. */
+/** `search`: see `jobListSearch`. */
 export const listJobs = (search: URLSearchParams, options?: Abortable) =>
   requestJson(JobList, `${api}/jobs?${search}`, options);
 
@@ -78,7 +78,7 @@ export function deleteSecret({ name, namespace, queue }: Pick<SecretView, "name"
   return requestNothing(`${api}/secrets/${encodeURIComponent(name)}?${search}`, { method: "DELETE" });
 }
 
-/** A page of the record; `before` is the `next` of the one before it. */
+/** Reads a page of the audit record; `before` is `next` of the previous page. */
 export function readSecretAudit(
   { name, before }: { readonly name: string | null; readonly before: number | null },
   options?: Abortable,
@@ -92,7 +92,7 @@ export function readSecretAudit(
 export const jobEventsPath = (id: number) => `${api}/jobs/${id}/events`;
 export const listEventsPath = `${api}/events`;
 
-/** Plain text of an attempt, or of one of its entries, with the messages of the executor. */
+/** Path of the log of an attempt or of one of its entries, as plain text with the executor's messages. */
 export function jobLogsPath(id: number, attempt: number, entryId?: number): string {
   const search = new URLSearchParams({ attempt: String(attempt), notes: "true" });
   if (entryId !== undefined) search.set("entry", String(entryId));
@@ -101,7 +101,7 @@ export function jobLogsPath(id: number, attempt: number, entryId?: number): stri
 
 export const artifactPath = (job: number, id: number) => `${api}/jobs/${job}/artifacts/${id}`;
 
-/** The beginning of an artifact as text; the rest is not fetched. */
+/** Reads the beginning of an artifact as text, and stops the download after `maximumBytes`. */
 export async function readArtifactText(job: number, id: number, maximumBytes: number, options?: Abortable) {
   const response = await request(artifactPath(job, id), options);
   const decoder = new TextDecoder();

@@ -1,6 +1,6 @@
 import { ApiRequestError } from "./http.ts";
 
-/** An error as its reader needs it. */
+/** Message and hint for displaying an error. */
 export function errorWords(error: unknown): { readonly message: string; readonly hint: string | undefined } {
   if (error instanceof ApiRequestError) return { message: error.message, hint: error.hint };
   if (error instanceof TypeError) {

@@ -9,25 +9,26 @@ export interface EventStreamOptions<T> {
   readonly path: string;
   readonly schema: z.ZodType<T>;
   readonly signal: AbortSignal;
-  /** `finished` ends the stream for good; `restart` opens it anew from its begin. */
+  /** `finished` ends the stream; `restart` opens it again from the start. */
   readonly onEvent: (event: T) => "continue" | "finished" | "restart";
   readonly onConnection: (connection: Connection) => void;
-  /** Where an earlier stream of the same path stopped. */
+  /** The id at which an earlier stream of the same path stopped. */
   readonly lastEventId?: string;
 }
 
 const firstWaitMs = 500;
 const longestWaitMs = 10_000;
-/** The instance sends at least a comment every 10 s: a longer silence is a dead connection that nobody has closed. */
+/** Stall timeout. The instance sends at least a comment every 10 s, so a longer silence is a dead connection. */
 const silenceMs = 30_000;
 
 /**
- * Follows server-sent events and reconnects, with growing pauses, until the stream says that it is finished. Resolves
- * then, or when the signal aborts, with the last event id that was seen.
+ * Follows server-sent events and reconnects, with increasing pauses, until `onEvent` returns `finished` or the signal
+ * is aborted. Resolves with the last event id seen.
  *
- * Built on fetch in place of EventSource: it tells a lapsed session (401) from a lost network, resumes where it stopped
- * after a pause, and reads no faster than the page can show.
- * @throws {ApiRequestError} for an answer that no further try will change (4xx).
+ * Built on fetch instead of EventSource for three reasons. It distinguishes an expired session (401) from a network
+ * failure. It resumes where it stopped after a pause. It applies backpressure: it reads only as fast as the page can
+ * show.
+ * @throws {ApiRequestError} for a response that retries won't change (4xx except 429).
  */
 export async function followEvents<T>(options: EventStreamOptions<T>): Promise<string | undefined> {
   const { signal, onConnection } = options;
@@ -52,7 +53,7 @@ export async function followEvents<T>(options: EventStreamOptions<T>): Promise<s
         if (next === "finished") return lastEventId;
         if (next === "restart") {
           lastEventId = undefined;
-          // A gap that stays must not make the page fetch everything again and again.
+          // If the gap persists, the page must not fetch everything in a tight loop.
           waitMs = Math.min(firstWaitMs * 2 ** restarts, longestWaitMs);
           restarts += 1;
           break;
@@ -61,7 +62,7 @@ export async function followEvents<T>(options: EventStreamOptions<T>): Promise<s
       }
     } catch (error) {
       if (signal.aborted) break;
-      // Trying again helps against a lost network or a restarting instance, not against being refused.
+      // Retries help if the network is lost or the instance restarts, but not if the request is refused.
       if (error instanceof ApiRequestError && error.status < 500 && error.status !== 429) throw error;
       if (!(error instanceof ApiRequestError || error instanceof TypeError || error instanceof DOMException))
         throw error;
@@ -97,7 +98,7 @@ async function* readMessages(response: Response) {
       const { done, value } = await reader.read();
       if (done) return;
       yield value;
-      // A log that arrives faster than it can be shown must leave the page time to paint and to answer its user.
+      // If a log arrives faster than the page can show it, the page must still paint and react to input.
       if (performance.now() > yieldAt) {
         await yieldToPage();
         yieldAt = performance.now() + sliceMs;
@@ -111,5 +112,5 @@ async function* readMessages(response: Response) {
 
 const sliceMs = 12;
 
-/** Canceling a stream that broke reports the same break again. */
+/** Canceling a broken stream rejects with the same error again. */
 function ignoreBroken(): void {}

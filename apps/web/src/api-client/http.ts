@@ -3,15 +3,15 @@ import type { ErrorCode } from "@airlock/job";
 import type { z } from "zod";
 import { noteServerDate } from "./server-clock.ts";
 
-/** An answer of the instance that is not a success. */
+/** A response of the instance that is not a success. */
 export class ApiRequestError extends Error {
   override readonly name = "ApiRequestError";
-  /** HTTP status. */
+  /** HTTP status code. */
   readonly status: number;
-  /** Stable, for programs; `unexpected-status` when the answer is not one of the API. */
+  /** Stable error code for programs; `unexpected-status` if the response is not one of the API. */
   readonly code: ErrorCode;
   readonly hint: string | undefined;
-  /** One line per problem of an invalid request, each beginning with the field's path. */
+  /** One line per problem of an invalid request, starting with the path of the field. */
   readonly issues: readonly string[];
 
   constructor(status: number, error: ApiError["error"]) {
@@ -30,22 +30,22 @@ export interface RequestOptions {
 }
 
 /**
- * Sends one request and parses the answer.
+ * Sends one request and parses the response.
  * @throws {ApiRequestError} for every status that is not a success.
- * @throws {TypeError} when the instance cannot be reached.
+ * @throws {TypeError} if the instance cannot be reached.
  */
 export async function requestJson<T>(schema: z.ZodType<T>, path: string, options: RequestOptions = {}): Promise<T> {
   const response = await request(path, options);
   return schema.parse(await response.json());
 }
 
-/** The same for an answer whose body is of no interest. */
+/** Like `requestJson`, but ignores the body of the response. */
 export async function requestNothing(path: string, options: RequestOptions = {}): Promise<void> {
   const response = await request(path, options);
   await response.body?.cancel();
 }
 
-/** The answer with its body unread; its status is a success. */
+/** Returns a successful response with its body unread. */
 export async function request(
   path: string,
   options: RequestOptions & { readonly headers?: Readonly<Record<string, string>> } = {},
@@ -70,7 +70,7 @@ async function readError(response: Response): Promise<ApiError["error"]> {
   const text = await response.text();
   const parsed = ApiError.safeParse(parseJson(text));
   if (parsed.success) return parsed.data.error;
-  // A proxy in between answers in its own words.
+  // Proxies send responses in other formats.
   const status = `${response.status} ${response.statusText}`.trim();
   return { code: "unexpected-status", message: `The instance answered ${status}.` };
 }

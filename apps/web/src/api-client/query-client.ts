@@ -15,7 +15,7 @@ export function createQueryClient(): QueryClient {
   });
 }
 
-/** Keys of everything that is fetched. */
+/** Query keys of all fetched data. */
 export const queryKeys = {
   session: ["session"],
   allJobs: ["jobs"],
@@ -24,7 +24,7 @@ export const queryKeys = {
   executors: ["executors"],
   queues: ["queues"],
   repositories: ["repositories"],
-  /** With the record: what changes one adds to the other. */
+  /** Also the prefix of the audit record's key: what changes the secrets adds to the record. */
   secrets: ["secrets"],
   secretRecord: (name: string | null) => ["secrets", "record", name],
 } as const;

@@ -1,8 +1,8 @@
 let skewMs = 0;
 
 /**
- * Learns from an answer's `Date` header how far this machine's clock is from the instance's. The header counts whole
- * seconds, so a skew below two seconds is noise and taken for none.
+ * Learns from a response's `Date` header how far this machine's clock is from the instance's. The header has whole
+ * seconds, so a difference below two seconds counts as none.
  */
 export function noteServerDate(header: string | null, nowMs: number): void {
   if (header === null) return;
@@ -12,7 +12,7 @@ export function noteServerDate(header: string | null, nowMs: number): void {
   skewMs = Math.abs(difference) < 2000 ? 0 : difference;
 }
 
-/** Now by the instance's clock, in ms since 1970: what its timestamps are compared with. */
+/** The current time by the instance's clock, in ms since 1970. Compare the instance's timestamps with this. */
 export function serverNow(): number {
   return Date.now() + skewMs;
 }

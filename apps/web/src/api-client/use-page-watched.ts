@@ -1,9 +1,8 @@
 import { useEffect, useState } from "react";
 
 /**
- * Whether somebody looks at this tab, or did so within the last `graceMs`. Streams of unwatched tabs are given up: over
- * HTTP/1.1 a browser keeps six connections to the instance for all its tabs together, and forgotten tabs would use
- * them up.
+ * Whether this tab is visible, or was within the last `graceMs`. Hidden tabs close their streams: over HTTP/1.1 a
+ * browser opens at most six connections to the instance for all tabs together. Forgotten tabs would use them up.
  */
 export function usePageWatched(graceMs = 30_000): boolean {
   const [watched, setWatched] = useState(() => !document.hidden);

@@ -33,7 +33,7 @@ const pages = [
   { path: "/secrets", label: "Secrets", icon: IconKey },
 ] as const;
 
-/** What surrounds every page of a session: navigation, colour scheme, shortcuts. Leads to the login when it lapses. */
+/** The frame of every page: navigation, colour scheme, shortcuts. Goes to the login page when the session expires. */
 export function AppLayout() {
   const [menuOpened, menu] = useDisclosure(false);
   const [helpOpened, help] = useDisclosure(false);

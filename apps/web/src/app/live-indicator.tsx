@@ -2,7 +2,7 @@ import { Group, Text, Tooltip } from "@mantine/core";
 import { IconPlugConnectedX, IconWifi } from "@tabler/icons-react";
 import { useLiveState } from "../api-client/connection-store.ts";
 
-/** Whether what the page shows is kept up to date. */
+/** Shows whether the page receives live updates. */
 export function LiveIndicator() {
   const state = useLiveState();
   if (state === "idle" || state === "connecting") return null;

@@ -4,7 +4,7 @@ import { NotFoundPage } from "../pages/not-found-page.tsx";
 import { RouteErrorPage } from "../pages/route-error-page.tsx";
 import { AppLayout } from "./app-layout.tsx";
 
-/** While the first page's program loads. */
+/** Shown while the code of the first page loads. */
 function Nothing() {
   return null;
 }

@@ -1,13 +1,13 @@
 export interface FieldIssues {
-  /** Field → what is wrong with it. */
+  /** Problems by field. */
   readonly fields: ReadonlyMap<string, string>;
-  /** Issues of no field of the form. */
+  /** Issues that concern no field of the form. */
   readonly others: readonly string[];
 }
 
 /**
- * Assigns issue lines (`steps[0].image: not an image`) to a form's fields. A field takes the issues of everything
- * below its path: `steps[0].env` those of `steps[0].env.FOO`.
+ * Assigns issue lines (`steps[0].image: not an image`) to the fields of a form. A field also gets the issues of paths
+ * below it: `steps[0].env` gets those of `steps[0].env.FOO`.
  */
 export function issuesByField(lines: readonly string[], fields: Iterable<string>): FieldIssues {
   const longestFirst = [...fields].sort((a, b) => b.length - a.length);

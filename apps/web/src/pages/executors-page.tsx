@@ -17,7 +17,7 @@ export function ExecutorsPage() {
   const { data, error, refetch } = useQuery({
     queryKey: queryKeys.executors,
     queryFn: ({ signal }) => listExecutors({ signal }),
-    // Nothing tells of an executor that fell silent: it is seen by asking.
+    // No event reports that an executor became silent, so poll.
     refetchInterval: 10_000,
   });
   const active = data?.filter((executor) => executor.active) ?? [];

@@ -86,7 +86,7 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
   const entryId = entry?.entryId;
   const onRangeChange = useCallback(
     (next: LineRange) => {
-      // The link names its entry, so that it leads to the same line when another entry becomes the one of interest.
+      // The link includes the entry, so that it still points to the same line when another entry becomes the default.
       const pinned = new URLSearchParams({ attempt: String(number), entry: String(entryId) });
       void navigate({ search: `?${pinned}`, hash: formatLineRange(next) }, { replace: true, preventScrollReset: true });
     },

@@ -126,7 +126,7 @@ function NoJobs({ older }: { readonly older: boolean }) {
   );
 }
 
-/** Moves the focus along the list. */
+/** Moves the focus along the list of jobs. */
 function focusJob(step: 1 | -1): void {
   const links = [...document.querySelectorAll<HTMLElement>("[data-job-link]")];
   const current = links.indexOf(document.activeElement as HTMLElement);

@@ -28,7 +28,7 @@ export function LoginPage() {
   useEffect(() => {
     const offered = new URLSearchParams(location.hash.slice(1)).get("token");
     if (!offered) return;
-    // The token leaves the address and the history before anything else is done with it.
+    // Remove the token from the URL and the history first.
     void navigate({ search: location.search, hash: "" }, { replace: true });
     mutate(offered);
   }, [location.hash, location.search, mutate, navigate]);
@@ -58,7 +58,7 @@ export function LoginPage() {
                 {refused ? "This token is not valid." : errorWords(error).message}
               </Alert>
             )}
-            {/* Password managers keep a password with a name only. */}
+            {/* Password managers store a password only together with a user name. */}
             <input type="text" name="username" autoComplete="username" value="administrator" readOnly hidden />
             <PasswordInput
               label="Token"

@@ -22,7 +22,7 @@ export function RepositoriesPage() {
   const { data, error, refetch } = useQuery({
     queryKey: queryKeys.repositories,
     queryFn: ({ signal }) => listRepositories({ signal }),
-    // A first fetch takes its time: its end is seen by asking.
+    // No event reports the end of a first fetch, so poll.
     refetchInterval: ({ state }) => (state.data?.some(({ state: own }) => own === "cloning") ? 1500 : 15_000),
   });
   return (

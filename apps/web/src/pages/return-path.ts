@@ -1,11 +1,11 @@
-/** The login page's address that leads back to where its visitor wanted to go. */
+/** The login page's URL, with the page to return to after the login. */
 export function loginPath(from: { readonly pathname: string; readonly search: string; readonly hash: string }): string {
   if (from.pathname === "/login") return "/login";
   const next = `${from.pathname}${from.search}${from.hash}`;
   return next === "/" || next === "/jobs" ? "/login" : `/login?${new URLSearchParams({ next })}`;
 }
 
-/** Where to go after the login: only ever a page of this instance, whatever a link says. */
+/** The page to go to after the login. Always a page of this instance, to prevent open redirects. */
 export function returnPath(search: URLSearchParams, origin: string): string {
   const next = search.get("next") ?? "";
   const home = "/jobs";

@@ -2,7 +2,7 @@ import { Alert, Button, Center, Group, Text } from "@mantine/core";
 import { IconBug } from "@tabler/icons-react";
 import { useRouteError } from "react-router";
 
-/** A page broke, or its program could not be loaded (after an update of the instance, for instance). */
+/** Shown if a page threw an error, or if its code could not be loaded, e.g. after an update of the instance. */
 export function RouteErrorPage() {
   const error = useRouteError();
   return (

@@ -9,8 +9,8 @@ export interface ScriptedExecutorOptions {
 }
 
 /**
- * An executor that runs nothing: the test says over the real executor API what its job does and when, so that every
- * state of the UI can be seen at leisure.
+ * An executor that runs nothing. A test controls over the real executor API what its job does and when, so that it can
+ * examine every state of the UI.
  */
 export class ScriptedExecutor {
   private readonly options: ScriptedExecutorOptions;
@@ -19,7 +19,7 @@ export class ScriptedExecutor {
     this.options = options;
   }
 
-  /** Takes the next job of the queue. @throws when there is none. */
+  /** Takes the next job of the queue, and waits up to 5 s for one. @throws if there is none. */
   async dequeue(queue = "default"): Promise<ScriptedJob> {
     const { name } = this.options;
     const response = await this.post(`queue/${queue}/dequeue`, {
@@ -31,7 +31,7 @@ export class ScriptedExecutor {
     return new ScriptedJob(this.options, queue, JobPayload.parse(await response.json()));
   }
 
-  /** Tells that the executor lives; answers ids of jobs that are to be stopped. */
+  /** Sends a heartbeat. Returns the ids of jobs to stop. */
   async heartbeat(jobs: readonly ScriptedJob[] = [], queue = "default"): Promise<readonly string[]> {
     const response = await this.post(`queue/${queue}/heartbeat`, {
       executorName: this.options.name,
@@ -76,7 +76,7 @@ export class ScriptedJob {
     this.attempt = payload.airlock?.attempt ?? 1;
   }
 
-  /** Begins a log entry; answers its id. */
+  /** Opens a log entry and returns its id. */
   async open(key: string, command: string[] = ["/bin/sh", "-c", key]): Promise<number> {
     this.lengths.push(0);
     const entryId = this.lengths.length;
@@ -107,7 +107,7 @@ export class ScriptedJob {
     await this.log([{ kind: "close", entryId, exitCode, durationMs }]);
   }
 
-  /** Leaves an artifact behind. */
+  /** Uploads an artifact. */
   async upload(name: string, kind: "file-archive" | "diff", contents: string): Promise<void> {
     const query = new URLSearchParams({ attempt: String(this.attempt), name, kind });
     const response = await fetch(`${this.options.url}/.executors/queue/${this.queue}/artifacts?${query}`, {

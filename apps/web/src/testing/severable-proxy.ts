@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
-/** Stands between a browser and the instance, so that a test can break the network in between. */
+/** A proxy between a browser and the instance, so that a test can interrupt the network. */
 export interface SeverableProxy extends AsyncDisposable {
   readonly url: string;
   /** Cuts every connection and refuses new ones. */

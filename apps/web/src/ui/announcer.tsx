@@ -3,7 +3,7 @@ import { useSyncExternalStore } from "react";
 let message = "";
 const listeners = new Set<() => void>();
 
-/** Tells screen readers, without interrupting them. */
+/** Announces a text to screen readers without interrupting them. */
 export function announce(text: string): void {
   message = text;
   for (const listener of listeners) listener();

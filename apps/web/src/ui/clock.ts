@@ -19,10 +19,13 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** Now by the instance's clock, in ms since 1970, told once a second. One timer serves the whole page. */
+/**
+ * The current time by the instance's clock, in ms since 1970, updated once a second. The page has a single timer for
+ * it.
+ */
 export function useNow(): number {
   return useSyncExternalStore(subscribe, () => {
-    // Nobody has listened for a while: the kept value is old.
+    // Without listeners the timer was stopped, so the stored value is outdated.
     if (timer === undefined) now = Math.max(now, Math.floor(serverNow() / 1000) * 1000);
     return now;
   });

@@ -4,11 +4,11 @@ import classes from "./command-block.module.css";
 
 interface CommandBlockProps {
   readonly text: string;
-  /** What it is, for screen readers: `Command`, `Job file`. */
+  /** The kind of text, for screen readers: `Command`, `Job file`. */
   readonly label: string;
 }
 
-/** Text to be taken elsewhere, with a button that copies it. */
+/** Text with a button that copies it. */
 export function CommandBlock({ text, label }: CommandBlockProps) {
   return (
     <div className={classes.block}>

@@ -5,12 +5,12 @@ import type { ReactNode } from "react";
 interface EmptyStateProps {
   readonly icon: Icon;
   readonly title: string;
-  /** Level of the title; 1 where the page has no other. */
+  /** Heading level; 1 if the page has no other heading. */
   readonly order?: 1 | 2;
   readonly children: ReactNode;
 }
 
-/** Nothing to list: says what belongs here and how it comes to be. */
+/** Shown instead of an empty list: what belongs here and how to create it. */
 export function EmptyState({ icon: Picture, title, order = 2, children }: EmptyStateProps) {
   return (
     <Paper withBorder p="xl" bg="var(--airlock-surface)">

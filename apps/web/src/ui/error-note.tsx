@@ -2,7 +2,7 @@ import { Alert, Text } from "@mantine/core";
 import { IconAlertCircle } from "@tabler/icons-react";
 import type { errorWords } from "../api-client/error-words.ts";
 
-/** What went wrong with a form, read out when it appears. */
+/** The error of a form. Screen readers read it when it appears. */
 export function ErrorNote({ words }: { readonly words: ReturnType<typeof errorWords> }) {
   return (
     <Alert color="red" icon={<IconAlertCircle />} role="alert">

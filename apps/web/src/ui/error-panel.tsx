@@ -5,13 +5,13 @@ import { ApiRequestError } from "../api-client/http.ts";
 
 interface ErrorPanelProps {
   readonly error: unknown;
-  /** What could not be done: `The jobs could not be loaded`. */
+  /** What failed: `The jobs could not be loaded`. */
   readonly title: string;
   readonly onRetry?: () => void;
 }
 
 export function ErrorPanel({ error, title, onRetry }: ErrorPanelProps) {
-  // The page is on its way to the login.
+  // The session has expired, so the login page is about to appear.
   if (error instanceof ApiRequestError && error.status === 401) return null;
   const { message, hint } = errorWords(error);
   return (

@@ -1,7 +1,7 @@
 import type { JobState } from "@airlock/job";
 import { useEffect } from "react";
 
-/** What the browser's tab shows: `title · airlock`, and an icon for a job's state. */
+/** Sets the browser tab's title to `title · airlock`, and its icon to that of a job's state. */
 export function usePageIdentity(title: string, state?: JobState): void {
   useEffect(() => {
     document.title = `${title} · airlock`;

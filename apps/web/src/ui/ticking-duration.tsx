@@ -4,7 +4,7 @@ import { growingDuration } from "./time-words.ts";
 
 interface TickingDurationProps {
   readonly from: string;
-  /** `null`: it goes on, and so does the display. */
+  /** `null`: the duration still grows. */
   readonly to: string | null;
 }
 

@@ -14,18 +14,18 @@ export function relativeTime(atMs: number, nowMs: number): string {
   return relative.format(Math.trunc(seconds / 86_400), "day");
 }
 
-/** Date and time in the reader's zone and language, the zone named. */
+/** Date and time in the reader's time zone and language, with the name of the zone. */
 export function absoluteTime(atMs: number): string {
   return absolute.format(atMs);
 }
 
-/** A duration that still grows: whole seconds, so that its digits do not dance. */
+/** A duration that still grows. In whole seconds, so that the text does not flicker. */
 export function growingDuration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   return seconds < 60 ? `${seconds}s` : formatDuration(seconds * 1000);
 }
 
-/** A duration that somebody chose: `30m`, not `30m 0s`. */
+/** A duration from a setting: `30m`, not `30m 0s`. */
 export function durationLimit(ms: number): string {
   return (ms % 1000 === 0 ? growingDuration(ms) : formatDuration(ms)).replaceAll(/ 0[hms]/g, "");
 }

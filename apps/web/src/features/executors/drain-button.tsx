@@ -6,7 +6,7 @@ import { drainExecutor } from "../../api-client/endpoints.ts";
 import { queryKeys } from "../../api-client/query-client.ts";
 import { ErrorPanel } from "../../ui/error-panel.tsx";
 
-/** Asks before it acts: a drained executor leaves, and is started again by hand or by its supervisor. */
+/** Asks for confirmation: a drained executor ends, and a person or its supervisor must start it again. */
 export function DrainButton({ executor }: { readonly executor: ExecutorView }) {
   const [asking, setAsking] = useState(false);
   const queryClient = useQueryClient();

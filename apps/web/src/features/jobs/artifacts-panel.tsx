@@ -9,11 +9,11 @@ import { ErrorPanel } from "../../ui/error-panel.tsx";
 import classes from "./artifacts-panel.module.css";
 import { parseDiff } from "./diff-lines.ts";
 
-/** More is for an editor, not for a page. */
+/** A page is not suited to larger diffs; they can be downloaded. */
 const shownBytes = 512 * 1024;
 const shownLines = 5000;
 
-/** What an attempt left behind, to download; a diff also to look at. */
+/** The artifacts of an attempt, to download. A diff can also be shown. */
 export function ArtifactsPanel({ job, attempt }: { readonly job: JobView; readonly attempt: number }) {
   const artifacts = job.artifacts.filter((artifact) => artifact.attempt === attempt);
   if (artifacts.length === 0) return null;
@@ -65,7 +65,7 @@ function Diff({ job, artifact }: { readonly job: number; readonly artifact: Arti
   const { data, error } = useQuery({
     queryKey: ["artifact", job, artifact.id],
     queryFn: ({ signal }) => readArtifactText(job, artifact.id, shownBytes, { signal }),
-    // What is stored never changes.
+    // Stored artifacts never change.
     staleTime: Number.POSITIVE_INFINITY,
   });
   if (error) return <ErrorPanel title="The diff could not be loaded" error={error} />;

@@ -1,4 +1,4 @@
-/** A line of a diff with what it is, for its colour. */
+/** A line of a diff, and its kind for the colour. */
 export interface DiffLine {
   readonly kind: "file" | "header" | "hunk" | "added" | "removed" | "context";
   readonly text: string;
@@ -7,8 +7,8 @@ export interface DiffLine {
 const longestLine = 2000;
 
 /**
- * The lines of a unified diff. Pure; what is not understood is a header. Within a hunk its counts decide what a line is:
- * a removed line that reads `-- a/file` is content and looks like no header.
+ * Splits a unified diff into lines. Pure. Unknown lines are headers. Within a hunk the counts of its header decide: a
+ * removed line that reads `-- a/file` is content, although it looks like a header.
  */
 export function parseDiff(text: string): DiffLine[] {
   let before = 0;
@@ -45,7 +45,7 @@ export function parseDiff(text: string): DiffLine[] {
   });
 }
 
-/** Characters that reverse or hide others are shown as what they are: a reviewer must see what is there. */
+/** Shows invisible and direction-changing characters as escapes, so that a reviewer sees what is really there. */
 function visible(line: string): string {
   return line.replace(deceptive, (character) =>
     character === "\r" ? "␍" : `\\u{${character.charCodeAt(0).toString(16)}}`,

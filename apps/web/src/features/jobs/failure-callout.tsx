@@ -11,11 +11,11 @@ interface FailureCalloutProps {
   readonly job: JobView;
   readonly attempt: AttemptView;
   readonly entryHref: (entryId: number) => string;
-  /** Id of the entry whose log is shown already. */
+  /** Id of the entry whose log is already shown. */
   readonly shownEntry: number | undefined;
 }
 
-/** Says of an attempt that did not complete what failed, why, and what to do next. */
+/** Explains why an attempt did not complete and what to do next. */
 export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureCalloutProps) {
   if (attempt.state === "processing" || attempt.state === "completed") return null;
   if (attempt.state === "canceled") {
@@ -34,7 +34,7 @@ export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureC
     <Alert
       color={ours ? "orange" : "red"}
       icon={ours ? <IconAlertTriangle /> : <IconCircleX />}
-      // An attempt that is not the job's end yet, or no longer, must not look like it.
+      // Name the attempt unless it decided the job's result.
       title={isFinished(job.state) && !again ? title : `Attempt ${attempt.attempt}: ${title}`}
       role="alert"
       p="sm"
@@ -57,7 +57,7 @@ export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureC
   );
 }
 
-/** What the network refused is said in the message, whatever the failure is named. */
+/** The message tells that the egress policy refused an address; the failure reason does not. */
 function hintOf({ failureReason, failureMessage }: AttemptView): string | undefined {
   if (failureReason !== "step-failed" || !failureMessage?.includes("egress policy")) return undefined;
   return "If the step needs that address, name it in the job's egress rules; what is always denied, such as private addresses, is up to the executor's administrator.";

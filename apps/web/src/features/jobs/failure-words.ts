@@ -1,7 +1,7 @@
 import type { FailureReason } from "@airlock/job";
 
 interface FailureWords {
-  /** What happened, as a headline. */
+  /** Headline: what happened. */
   readonly title: string;
   /** What the reader can do next. */
   readonly hint: string;

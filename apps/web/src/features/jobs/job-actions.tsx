@@ -12,7 +12,7 @@ import { announce } from "../../ui/announcer.tsx";
 
 interface JobActionsProps {
   readonly job: JobView;
-  /** A new attempt is on its way: show it. */
+  /** Called when a new attempt was requested, so that the page can show it. */
   readonly onRetried: () => void;
 }
 

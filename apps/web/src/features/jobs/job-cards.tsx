@@ -10,7 +10,7 @@ import { queueWords } from "./queue-words.ts";
 import { StateBadge } from "./state-badge.tsx";
 import { StepKeys } from "./step-keys.tsx";
 
-/** The jobs on a narrow screen. */
+/** The list of jobs for narrow screens. */
 export function JobCards({ jobs }: { readonly jobs: readonly JobSummary[] }) {
   return (
     <Stack gap="xs">

@@ -4,7 +4,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { IconChevronDown, IconChevronRight, IconKey } from "@tabler/icons-react";
 import { CommandBlock } from "../../ui/command-block.tsx";
 
-/** What was asked for: images and scripts of the steps, labels, outputs. */
+/** The job as submitted: images and scripts of the steps, labels, outputs. */
 export function JobDefinition({ job }: { readonly job: JobView }) {
   const [opened, { toggle }] = useDisclosure(false);
   const Chevron = opened ? IconChevronDown : IconChevronRight;
@@ -99,7 +99,7 @@ export function JobDefinition({ job }: { readonly job: JobView }) {
   );
 }
 
-/** What differs from the commit alone; empty: nothing. */
+/** Lists what differs from a checkout of just the commit; empty if nothing does. */
 function checkoutWords({ checkout: { depth, tags, paths } }: JobView): string {
   return [
     ...(depth === 1 ? [] : [depth === "full" ? "full history" : `${depth} commits`]),

@@ -2,7 +2,7 @@ import type { JobSummary } from "@airlock/api";
 import { Text } from "@mantine/core";
 import { TickingDuration } from "../../ui/ticking-duration.tsx";
 
-/** How long the job has run or ran; how long it has waited while it waits. */
+/** How long the job has run, or how long it has been waiting. */
 export function JobDuration({ job }: { readonly job: JobSummary }) {
   if (job.state === "queued") {
     return (

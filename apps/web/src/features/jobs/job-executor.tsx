@@ -2,7 +2,7 @@ import type { JobSummary } from "@airlock/api";
 import { Group, Text, Tooltip } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 
-/** Who runs it or ran it last; of a queued job whether anybody could. */
+/** The executor that runs the job or ran it last. For a queued job that no executor can run, the reason. */
 export function JobExecutor({ job }: { readonly job: Pick<JobSummary, "executor" | "obstacle"> }) {
   if (job.obstacle !== null) {
     return (

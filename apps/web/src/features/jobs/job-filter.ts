@@ -1,20 +1,20 @@
 import { type JobSummary, Namespace } from "@airlock/api";
 import { type JobState, jobStates } from "@airlock/job";
 
-/** What the jobs page shows; it lives in the page's URL, so that a view can be shared. */
+/** The filter of the jobs page. It is stored in the page's URL, so that a view can be shared. */
 export interface JobFilter {
-  /** Empty: every state. */
+  /** Empty means all states. */
   readonly states: readonly JobState[];
   readonly queue: string | undefined;
   readonly repository: string | undefined;
   readonly namespace: string | undefined;
-  /** Jobs with a smaller id only: an older page. */
+  /** Only jobs with a smaller id; selects an older page. */
   readonly before: number | undefined;
 }
 
 export const jobsPerPage = 50;
 
-/** Reads a filter from a URL's search. What is no filter is ignored: a hand-written URL shows something sensible. */
+/** Reads a filter from a URL's search. Ignores invalid values, so that a hand-written URL works too. */
 export function parseJobFilter(search: URLSearchParams): JobFilter {
   const named = new Set((search.get("state") ?? "").split(","));
   const before = Number(search.get("before"));
@@ -27,7 +27,7 @@ export function parseJobFilter(search: URLSearchParams): JobFilter {
   };
 }
 
-/** The filter as a URL's search, for the page and for the API alike. */
+/** The filter as a URL's search, for both the page and the API. */
 export function formatJobFilter(filter: JobFilter): URLSearchParams {
   const search = new URLSearchParams();
   if (filter.states.length > 0) search.set("state", filter.states.join(","));

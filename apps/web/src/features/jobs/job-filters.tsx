@@ -9,7 +9,7 @@ import { jobStateWords } from "./job-state-words.ts";
 
 interface JobFiltersProps {
   readonly filter: JobFilter;
-  /** Those that are known, `default` included; where there is no other, there is nothing to choose. */
+  /** All known namespaces, including `default`. If there is only one, no choice is shown. */
   readonly namespaces: readonly string[];
   readonly onChange: (filter: JobFilter) => void;
 }
@@ -122,7 +122,7 @@ function StateToggle({ state, pressed, onToggle }: StateToggleProps) {
   );
 }
 
-/** A filter from a link may name what is gone: it is still shown as chosen. */
+/** A link may filter by a name that no longer exists. It is still shown as selected. */
 function withChosen(names: readonly string[] | undefined, chosen: string | undefined): string[] {
   return [...new Set([...(names ?? []), ...(chosen === undefined ? [] : [chosen])])];
 }

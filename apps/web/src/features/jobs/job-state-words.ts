@@ -13,10 +13,10 @@ import {
 export interface StateWords {
   readonly word: string;
   readonly icon: Icon;
-  /** A colour of the theme. */
+  /** The name of a colour in the theme. */
   readonly color: string;
   readonly spins?: true;
-  /** What the state means, in a sentence. */
+  /** The meaning of the state in one sentence. */
   readonly meaning: string;
 }
 

@@ -2,8 +2,9 @@ import type { JobList, JobSummary } from "@airlock/api";
 import { type JobFilter, jobsPerPage, matchesFilter } from "./job-filter.ts";
 
 /**
- * The list after news of one job: changed in its place, put where its id belongs, or gone when it no longer matches. A
- * job older than the page's last belongs to a later page. The newest page keeps its length by handing its last job on.
+ * Applies the change of one job to the list. The job is updated in place, inserted by its id, or removed if it no
+ * longer matches. A job older than the last one of the page belongs to a later page. A page that grows too long drops
+ * its last job.
  */
 export function placeJob(list: JobList, job: JobSummary, filter: JobFilter): JobList {
   const others = list.jobs.filter((other) => other.id !== job.id);

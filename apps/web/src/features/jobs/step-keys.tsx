@@ -3,7 +3,7 @@ import { Fragment } from "react";
 
 const shown = 3;
 
-/** The steps at a glance: `test › build › +2`. */
+/** The first steps, and the number of the others: `test › build › lint › +2`. */
 export function StepKeys({ keys }: { readonly keys: readonly string[] }) {
   return (
     <Tooltip label={keys.join(" › ")} withArrow multiline maw={420} disabled={keys.length <= shown}>

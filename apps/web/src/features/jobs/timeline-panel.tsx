@@ -23,7 +23,7 @@ interface TimelinePanelProps {
   readonly attempt: number;
   /** Id of the entry whose log is shown. */
   readonly shownEntry: number | undefined;
-  /** Address of an entry's log. */
+  /** URL of an entry's log. */
   readonly entryHref: (entryId: number) => string;
 }
 

@@ -4,21 +4,21 @@ type EntryStatus =
   | "running"
   | "succeeded"
   | "failed"
-  /** It was running when its attempt ended without telling its end. */
+  /** The attempt ended before the entry's end was reported. */
   | "cut-off";
 
-/** One line of the timeline. */
+/** A row of the timeline. */
 export type TimelineRow =
   | {
       readonly kind: "entry";
       readonly entry: LogEntryView;
       readonly label: string;
       readonly status: EntryStatus;
-      /** From the attempt's start, in ms. */
+      /** Time since the attempt's start, in ms. */
       readonly offsetMs: number;
       readonly durationMs: number;
     }
-  /** A step without log: still to come, or never reached. */
+  /** A step without a log entry: it is still to come, or was never reached. */
   | {
       readonly kind: "step";
       readonly step: JobView["steps"][number];
@@ -29,23 +29,23 @@ export type TimelineRow =
 export interface TimelineGroup {
   readonly name: "Setup" | "Steps" | "Teardown";
   readonly rows: readonly TimelineRow[];
-  /** From the first row's start to the last one's end, in ms. */
+  /** From the start of the first row to the end of the last one, in ms. */
   readonly durationMs: number;
 }
 
 export interface Timeline {
   readonly groups: readonly TimelineGroup[];
-  /** From the attempt's start to its end or now: the whole width of the bars, in ms, more than 0. */
+  /** From the attempt's start to its end, or to now: the full width of the bars, in ms. At least 1. */
   readonly spanMs: number;
 }
 
-/** What one attempt did when. Pure: the caller brings the clock, in ms since 1970. */
+/** The timeline of one attempt. Pure: the caller passes the time, in ms since 1970. */
 export function buildTimeline(job: JobView, attemptNumber: number, nowMs: number): Timeline {
   const attempt = job.attempts.find((candidate) => candidate.attempt === attemptNumber);
   const entries = entriesOf(job, attemptNumber);
   const open = attempt === undefined || attempt.state === "processing";
   const starts = entries.map((entry) => Date.parse(entry.startedAt));
-  // An executor's clock may run behind the instance's: bars never begin left of the chart.
+  // An executor's clock may be behind the instance's. Bars must not start left of the chart.
   const startMs = Math.min(...starts, attempt ? Date.parse(attempt.startedAt) : Number.POSITIVE_INFINITY);
   const endMs = attempt?.finishedAt ? Date.parse(attempt.finishedAt) : nowMs;
   const rows = entries.map((entry): TimelineRow & { kind: "entry" } => {
@@ -64,7 +64,7 @@ export function buildTimeline(job: JobView, attemptNumber: number, nowMs: number
   const steps = job.steps
     .filter((step) => !seen.has(step.key))
     .map((step) => {
-      // What a step is without a log, its results know only of the last attempt.
+      // The state of a step in the job is that of the last attempt.
       const skipped = !open || (attemptNumber === job.attempt && step.state === "skipped");
       return { kind: "step", step, label: step.key, status: skipped ? "skipped" : "pending" } as const;
     });
@@ -84,7 +84,10 @@ export function entriesOf(job: JobView, attempt: number): LogEntryView[] {
   return job.entries.filter((entry) => entry.attempt === attempt).sort((a, b) => a.entryId - b.entryId);
 }
 
-/** The entry to show when the reader chose none: what runs now, else what failed, else the last step's. */
+/**
+ * The entry to show by default: the current one if the attempt runs. Else the first failed one, else the last
+ * unfinished one, else that of the last step.
+ */
 export function entryOfInterest(entries: readonly LogEntryView[], attemptIsOpen: boolean): LogEntryView | undefined {
   const work = entries.filter((entry) => groupOf(entry.key) !== "Teardown");
   if (attemptIsOpen) return work.at(-1) ?? entries.at(-1);
@@ -101,7 +104,7 @@ function entryStatus(entry: LogEntryView, attemptIsOpen: boolean): EntryStatus {
   return entry.exitCode === 0 ? "succeeded" : "failed";
 }
 
-/** `setup.…` and `teardown.…` are the executor's own work, all else is the job's. */
+/** Entries `setup.…` and `teardown.…` are the executor's own work; all others are the job's. */
 function groupOf(key: string): TimelineGroup["name"] {
   if (key.startsWith("setup.")) return "Setup";
   if (key.startsWith("teardown.")) return "Teardown";

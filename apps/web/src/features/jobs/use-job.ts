@@ -13,7 +13,10 @@ import { JobLog } from "../logs/job-log.ts";
 
 const unwatchedPollMs = 15_000;
 
-/** A job with everything it printed, live while somebody watches. Mount it anew (`key`) for another job. */
+/**
+ * A job and its output, updated live while the tab is visible. Use a different `key` for each job, so that state is
+ * reset.
+ */
 export function useJob(id: number) {
   const client = useQueryClient();
   const watched = usePageWatched();
@@ -25,12 +28,12 @@ export function useJob(id: number) {
   const query = useQuery({
     queryKey: queryKeys.job(id),
     queryFn: ({ signal }) => getJob(id, { signal }),
-    // A tab in the background still tells by its title and icon how the job ends.
+    // A background tab still shows in its title and icon how the job ends.
     refetchInterval: ({ state }) => (!watched && state.data && !isFinished(state.data.state) ? unwatchedPollMs : false),
     refetchIntervalInBackground: true,
   });
 
-  // The stream of a finished job ends; a retry makes it go on.
+  // The stream of a finished job ends. After a retry it must be opened again.
   const reopened = complete && query.data !== undefined && !isFinished(query.data.state);
   useEffect(() => {
     if (reopened) setComplete(false);

@@ -10,7 +10,7 @@ import { usePageWatched } from "../../api-client/use-page-watched.ts";
 import { parseJobFilter } from "./job-filter.ts";
 import { placeJob } from "./place-job.ts";
 
-/** Keeps the fetched lists true while the page that calls this is shown. */
+/** Keeps the fetched lists up to date while the calling page is shown. */
 export function useListEvents(onJob?: (job: JobSummary) => void): void {
   const client = useQueryClient();
   const watched = usePageWatched();
@@ -25,7 +25,7 @@ export function useListEvents(onJob?: (job: JobSummary) => void): void {
       signal: controller.signal,
       onConnection: (connection) => {
         setLiveState(connection);
-        // The stream begins with nothing: what happened before it is in the lists.
+        // The stream starts without earlier events, so fetch the lists to get those.
         if (connection === "live") void refetchLists(client);
       },
       onEvent: (event) => {
@@ -73,7 +73,7 @@ async function refetchLists(client: QueryClient): Promise<void> {
   await Promise.all([client.invalidateQueries({ queryKey: queryKeys.allJobs }), refetchCounts(client)]);
 }
 
-/** An executor that comes may take what nobody could take before, without a word about the job. */
+/** An executor that connects may be able to run jobs that had an obstacle. No event reports that for the job. */
 async function refetchObstructed(client: QueryClient): Promise<void> {
   await client.invalidateQueries({
     queryKey: queryKeys.allJobs,
@@ -81,7 +81,7 @@ async function refetchObstructed(client: QueryClient): Promise<void> {
   });
 }
 
-/** What changes with jobs but is not in their events. */
+/** Refetches data that changes with jobs but is not part of their events. */
 async function refetchCounts(client: QueryClient): Promise<void> {
   await Promise.all([
     client.invalidateQueries({ queryKey: queryKeys.queues }),
@@ -89,7 +89,7 @@ async function refetchCounts(client: QueryClient): Promise<void> {
   ]);
 }
 
-/** Runs `action` at most once per `ms`, the last call included. */
+/** Runs `action` at most once per `ms`. The last call is never dropped. */
 function throttle(action: () => void, ms: number) {
   let timer: ReturnType<typeof setTimeout> | undefined;
   return {

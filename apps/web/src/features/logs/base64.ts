@@ -1,6 +1,6 @@
 declare global {
   interface Uint8ArrayConstructor {
-    /** ES2026; not in every browser yet. */
+    /** ES2026; some browsers lack it. */
     fromBase64?: (text: string) => Uint8Array;
   }
 }

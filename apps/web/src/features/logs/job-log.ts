@@ -3,8 +3,8 @@ import { type AppendResult, LineBuffer, type LogStream } from "./line-buffer.ts"
 const notifyEveryMs = 30;
 
 /**
- * All output of one job that has arrived, by attempt and entry. Listeners hear of the first change at once and of
- * further ones a few dozen times a second: a chatty step sends more chunks than anyone can see.
+ * All output of one job so far, by attempt and entry. Listeners are told of the first change at once, and of further
+ * ones at most once per 30 ms. A step may send far more chunks than a person can see.
  */
 export class JobLog {
   private readonly buffers = new Map<string, LineBuffer>();
@@ -13,7 +13,7 @@ export class JobLog {
   private changes = 0;
   private notifiedAt = 0;
 
-  /** Counts changes: a snapshot for `useSyncExternalStore`. */
+  /** Number of changes: a snapshot for `useSyncExternalStore`. */
   readonly version = (): number => this.changes;
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -21,7 +21,7 @@ export class JobLog {
     return () => this.listeners.delete(listener);
   };
 
-  /** The entry's output so far; grows in place. */
+  /** The output of the entry so far. The buffer grows in place. */
   buffer(attempt: number, entryId: number): LineBuffer {
     const key = `${attempt}.${entryId}`;
     let buffer = this.buffers.get(key);

@@ -8,36 +8,36 @@ import {
 } from "@airlock/terminal-text";
 
 export type LogStream = "stdout" | "stderr";
-/** Where a line comes from: a stream of the command, or the executor itself. */
+/** The source of a line: a stream of the command, or the executor itself. */
 type LineSource = LogStream | "note";
 const lineSources = ["stdout", "stderr", "note"] as const satisfies readonly LineSource[];
 
-/** Text from `start` on looks like `style`, up to the next run. */
+/** The text from `start` up to the next run has this style. */
 interface StyleRun {
   readonly start: number;
   readonly style: TextStyle;
 }
 
 export interface LogLine {
-  /** Without escape sequences and line end; at most `maxLineLength` UTF-16 code units. */
+  /** Without escape sequences and line end, at most `maxLineLength` UTF-16 code units. */
   readonly text: string;
   readonly source: LineSource;
-  /** Empty for text in the default style. */
+  /** Empty if all text has the default style. */
   readonly runs: readonly StyleRun[];
-  /** How many code units of a longer line are not kept. */
+  /** Number of code units of a longer line that were not kept. */
   readonly dropped: number;
 }
 
-/** What is kept of one line. A line of 100 MB is as cheap as one of 8 KiB; the download has the rest. */
+/** Maximum length that is kept of a line. It bounds the cost of a line of 100 MB; the download has the rest. */
 export const maxLineLength = 8192;
 
 const blockSize = 4096;
 const noRuns: readonly StyleRun[] = [];
 
-/** 4096 lines. Most have neither colours nor dropped text, hence the sparse maps. */
+/** 4096 lines. Most lines have neither colours nor dropped text, so those maps are sparse. */
 interface Block {
   readonly texts: string[];
-  /** Indices in `lineSources`. */
+  /** Indices into `lineSources`. */
   readonly sources: Uint8Array;
   readonly runs: Map<number, readonly StyleRun[]>;
   readonly dropped: Map<number, number>;
@@ -45,15 +45,15 @@ interface Block {
 
 export type AppendResult =
   | { readonly kind: "appended" }
-  /** Everything in the chunk was here already. */
+  /** All bytes of the chunk were received before. */
   | { readonly kind: "duplicate" }
-  /** The chunk begins behind the end: bytes from `expectedOffset` on are missing, nothing was taken. */
+  /** The chunk starts after `expectedOffset`, where the received bytes end. Nothing was appended. */
   | { readonly kind: "gap"; readonly expectedOffset: number };
 
 /**
- * The output of one log entry as lines, grown by byte chunks. Chunks may come twice, overlap, end inside a character or
- * an escape sequence, and alternate between the streams; each stream continues its own last line. Lines never move, and
- * only the two open lines (one per stream) still change.
+ * The output of one log entry as lines, built from chunks of bytes. Chunks may be repeated, overlap, end inside a
+ * character or an escape sequence, and alternate between streams. Each stream continues its own last line. Lines never
+ * move. Only the open lines, at most one per stream, still change.
  */
 export class LineBuffer {
   private readonly blocks: Block[] = [];
@@ -75,12 +75,12 @@ export class LineBuffer {
     return this.count;
   }
 
-  /** Bytes taken so far: the offset that the next chunk continues at. */
+  /** Number of bytes received so far, which is the offset of the next chunk. */
   get byteLength(): number {
     return this.bytes;
   }
 
-  /** Lines that still grow: at most one per stream, in order. */
+  /** Indices of the incomplete lines, at most one per stream, in ascending order. */
   get openLines(): readonly number[] {
     const { stdout, stderr } = this.writers;
     return [stdout.openIndex, stderr.openIndex].filter((index) => index !== undefined).sort((a, b) => a - b);
@@ -95,7 +95,7 @@ export class LineBuffer {
     return { kind: "appended" };
   }
 
-  /** Adds a message of the executor, once, where the output has got to. */
+  /** Adds a message of the executor after the output so far. Ignores repeated ones. */
   note(noteId: number, text: string): boolean {
     if (noteId <= this.lastNote) return false;
     this.lastNote = noteId;
@@ -106,7 +106,7 @@ export class LineBuffer {
     return true;
   }
 
-  /** @throws {RangeError} when there is no such line. */
+  /** @throws {RangeError} if there is no such line. */
   line(index: number): LogLine {
     const block = this.blocks[Math.floor(index / blockSize)];
     const slot = index % blockSize;
@@ -120,7 +120,7 @@ export class LineBuffer {
     };
   }
 
-  /** The text alone; cheaper than `line`. */
+  /** Only the text of a line; cheaper than `line`. */
   text(index: number): string {
     return this.blocks[Math.floor(index / blockSize)]?.texts[index % blockSize] ?? "";
   }
@@ -164,9 +164,9 @@ interface OpenLine {
   dropped: number;
 }
 
-/** One stream's bytes → lines. A line is written back when it ends and at the end of each chunk. */
+/** Turns the bytes of one stream into lines. Stores a line when it ends, and at the end of each chunk. */
 class StreamWriter implements TerminalSink {
-  /** The line that grows, or `undefined` between a newline and the next character. */
+  /** Index of the incomplete line. `undefined` between a newline and the next character. */
   openIndex: number | undefined;
   private readonly parser = new TerminalParser(this);
   private readonly begin: () => number;

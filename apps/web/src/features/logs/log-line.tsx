@@ -10,7 +10,7 @@ const sourceWords = { stdout: "", stderr: ", standard error", note: ", message o
 
 interface LogLineRowProps {
   readonly line: LogLine;
-  /** From 1. */
+  /** Starts at 1. */
   readonly number: number;
   readonly matches: readonly Match[];
   readonly currentMatch: Match | undefined;
@@ -21,7 +21,7 @@ interface LogLineRowProps {
   readonly onNumberClick: (number: number, event: MouseEvent) => void;
 }
 
-/** One line of a log. The text only ever becomes text nodes. */
+/** One line of a log. The untrusted text only becomes text nodes, never markup. */
 export function LogLineRow(props: LogLineRowProps) {
   const { line, number, matches, currentMatch, marked, style, index, ref, onNumberClick } = props;
   const names = [classes.line, sourceClasses[line.source], marked && classes.marked];
@@ -42,7 +42,7 @@ export function LogLineRow(props: LogLineRowProps) {
         tabIndex={-1}
         onClick={(event) => onNumberClick(number, event)}
       />
-      {/* Outside of the text, where no output can write. */}
+      {/* Outside the text element, so that output can't imitate it. */}
       {line.source === "note" && <span className={classes.executor}>Executor</span>}
       <span className={classes.text}>
         {segmentLine(line, matches).map(({ text, style: look, match }, position) => {

@@ -33,7 +33,7 @@ interface LogToolbarProps {
   readonly onLeaveSearch: () => void;
 }
 
-/** More than this is for the download, not for the clipboard. */
+/** Larger logs should be downloaded instead of copied. */
 const copyLimitBytes = 20 * 1024 * 1024;
 
 export function LogToolbar(props: LogToolbarProps) {
@@ -160,7 +160,7 @@ function CopyLog({ buffer }: { readonly buffer: LineBuffer }) {
   const [outcome, setOutcome] = useState<"copied" | "refused">();
   const tooLarge = buffer.byteLength > copyLimitBytes;
   const copy = async () => {
-    // Text alone can't show whose a line is: the executor's get a mark that no output knows.
+    // Plain text can't show the source of a line. Mark the executor's lines with a random mark that output can't guess.
     const mark = newOwnMark();
     const lines = Array.from({ length: buffer.lineCount }, (_, index) =>
       buffer.isNote(index) ? `${mark} ${buffer.text(index)}` : buffer.text(index),
@@ -169,7 +169,7 @@ function CopyLog({ buffer }: { readonly buffer: LineBuffer }) {
       await navigator.clipboard.writeText(lines.join("\n"));
       setOutcome("copied");
     } catch {
-      // The browser gives the clipboard to pages of a secure origin only.
+      // Browsers allow access to the clipboard only on secure origins.
       setOutcome("refused");
     }
     setTimeout(() => setOutcome(undefined), 2000);

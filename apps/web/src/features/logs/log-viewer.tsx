@@ -14,34 +14,34 @@ import { useLogSearch } from "./use-log-search.ts";
 
 const rowHeight = 20;
 /**
- * Lines laid out at once. Browsers cap an element's height (Firefox near 17.8 million pixels), so longer logs are shown
- * in pages of this length that overlap by half.
+ * Number of lines laid out at once. Browsers limit an element's height (Firefox to about 17.8 million pixels). Longer
+ * logs are shown in windows of this length that overlap by half.
  */
 const windowLength = 200_000;
 const windowStep = windowLength / 2;
 
 export interface LogViewerProps {
   readonly buffer: LineBuffer;
-  /** Changes when the buffer does. */
+  /** Changes whenever the buffer does. */
   readonly version: number;
-  /** The command that printed this. */
+  /** The command whose output this is. */
   readonly command: string;
-  /** More output may come. */
+  /** Whether more output may come. */
   readonly live: boolean;
-  /** What matters stands at the end: begin there. */
+  /** Start at the end, because the cause of a failure is usually there. */
   readonly startAtEnd: boolean;
-  /** Bytes that the log is known to have. */
+  /** The known length of the log in bytes. */
   readonly expectedBytes: number;
-  /** Every byte has arrived, or none will any more. */
+  /** Whether all output has arrived, or no more will. */
   readonly complete: boolean;
   readonly downloadHref: string;
   readonly downloadName: string;
-  /** Lines that the page's address names. */
+  /** The lines that the page's URL selects. */
   readonly range: LineRange | undefined;
   readonly onRangeChange: (range: LineRange) => void;
 }
 
-/** The output of one command. Mount it anew (`key`) for another one. */
+/** The output of one command. Use a different `key` for each log, so that state is reset. */
 export function LogViewer(props: LogViewerProps) {
   const { buffer, version, live, range, onRangeChange } = props;
   const { lineCount } = buffer;
@@ -54,7 +54,7 @@ export function LogViewer(props: LogViewerProps) {
   const [windowStart, setWindowStart] = useState(0);
   const [query, setQuery] = useState({ text: "", matchCase: false });
   const [matchIndex, setMatchIndex] = useState(-1);
-  /** Where to scroll once the page of rows that holds the line is laid out. */
+  /** Where to scroll after the window that contains the line has been laid out. */
   const [target, setTarget] = useState<{ readonly line: number; readonly align: "center" | "start" | "end" }>();
 
   const found = useLogSearch(buffer, version, query);
@@ -132,19 +132,19 @@ export function LogViewer(props: LogViewerProps) {
   };
   const visibleLine = () => start + (virtualizer.getVirtualItemForOffset(scroller.current?.scrollTop ?? 0)?.index ?? 0);
 
-  // The first match at or behind what is on the screen, as soon as there is one.
+  // Go to the first match at or below the visible lines, as soon as one is found.
   const waiting = found !== undefined && matchIndex === -1 && matches.length > 0;
   // biome-ignore lint/correctness/useExhaustiveDependencies: runs once for each query
   useEffect(() => {
     if (!waiting) return;
     const line = Math.max(0, visibleLine());
     const last = matches.at(-1);
-    // Counting ended before it came here: the reader stays where they are, and what is in sight is highlighted.
+    // The search stopped at its limit above the visible lines. Don't scroll; visible matches are highlighted anyway.
     if (found.search.full && last !== undefined && last.line < line) return;
     goToMatch(firstMatchFrom(matches, line));
   }, [waiting, query]);
 
-  // A match far to the right of a long line comes into sight, too.
+  // Also scroll horizontally to a match far to the right in a long line.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the row exists after the list has scrolled to it
   useEffect(() => {
     const frame = requestAnimationFrame(() =>
@@ -162,7 +162,7 @@ export function LogViewer(props: LogViewerProps) {
       event.preventDefault();
       const from = event.shiftKey && range ? range.first : number;
       const next = { first: Math.min(from, number), last: Math.max(from, number) };
-      // It was clicked, so it is in sight: no scrolling.
+      // The reader clicked the line, so it is visible and needs no scrolling.
       scrolledTo.current = next;
       setFollowing(false);
       onRangeChange(next);

@@ -1,4 +1,4 @@
-/** Lines named by a URL's fragment, 1-based and inclusive: `#L120` or `#L120-L130`. */
+/** Lines selected by a URL's fragment, from 1, inclusive: `#L120` or `#L120-L130`. */
 export interface LineRange {
   readonly first: number;
   readonly last: number;

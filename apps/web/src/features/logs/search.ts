@@ -9,26 +9,26 @@ export interface SearchQuery {
   readonly matchCase: boolean;
 }
 
-/** What is searched: a growing list of lines of which only the open ones still change. */
+/** The lines to search. They grow in number, and only the open ones still change. */
 export interface SearchableLines {
   readonly lineCount: number;
   readonly openLines: readonly number[];
   text(index: number): string;
 }
 
-/** Counting ends about here: nobody steps through more. */
+/** The search stops at about this number. Nobody would step through more matches. */
 export const maxMatches = 10_000;
 
 /**
- * Finds a literal text in a log, a slice of lines at a time, so that a search through millions of lines never blocks
- * the page. Linear in the log: the query is no pattern.
+ * Finds a literal text in a log, in slices of lines, so that searching millions of lines never blocks the page. The
+ * time is linear in the log, because the text is not used as a pattern.
  */
 export class LogSearch {
   private readonly settled: Match[] = [];
   private readonly pattern: RegExp | undefined;
   private readonly lines: SearchableLines;
   private next = 0;
-  /** Lines that were passed while they were open: read when they are closed. */
+  /** Lines that were open when the search reached them. They are searched once they are complete. */
   private passed: number[] = [];
 
   constructor(lines: SearchableLines, query: SearchQuery) {
@@ -38,23 +38,23 @@ export class LogSearch {
     }
   }
 
-  /** Matches in the lines read so far and in the open ones, in order. */
+  /** Matches in the lines searched so far and in the open ones, in order. */
   get matches(): readonly Match[] {
     if (this.passed.length === 0) return this.settled;
     return this.passed.reduce<Match[]>((all, line) => insert(all, this.inLine(line)), this.settled.slice());
   }
 
-  /** Whether counting ended at `maxMatches`. */
+  /** Whether the search stopped at `maxMatches`. */
   get full(): boolean {
     return this.settled.length >= maxMatches;
   }
 
-  /** Whether every line so far has been read. */
+  /** Whether all lines so far were searched. */
   get done(): boolean {
     return this.pattern === undefined || this.full || this.next >= this.lines.lineCount;
   }
 
-  /** Reads up to `lineBudget` further lines. */
+  /** Searches up to `lineBudget` more lines. */
   advance(lineBudget: number): void {
     const open = new Set(this.lines.openLines);
     const closed = this.passed.filter((line) => !open.has(line));
@@ -67,7 +67,7 @@ export class LogSearch {
     }
   }
 
-  /** Matches in one line, for its highlighting; works for lines not read yet, too. */
+  /** Matches in one line, for highlighting. Also works for lines not searched yet. */
   inLine(line: number): Match[] {
     if (this.pattern === undefined) return [];
     const matches: Match[] = [];
@@ -78,7 +78,7 @@ export class LogSearch {
   }
 }
 
-/** Puts one line's matches in their place of an ordered list. */
+/** Inserts the matches of one line into the ordered list. */
 function insert(all: Match[], added: readonly Match[]): Match[] {
   const line = added[0]?.line;
   if (line === undefined) return all;
@@ -87,7 +87,7 @@ function insert(all: Match[], added: readonly Match[]): Match[] {
   return all;
 }
 
-/** Index of the first match at or behind `line`, round to the first; -1 when there is none. */
+/** Index of the first match at or after `line`, else of the first match; -1 if there are no matches. */
 export function firstMatchFrom(matches: readonly Match[], line: number): number {
   if (matches.length === 0) return -1;
   const index = matches.findIndex((match) => match.line >= line);

@@ -2,15 +2,15 @@ import { plainStyle, type TextStyle } from "@airlock/terminal-text";
 import type { LogLine } from "./line-buffer.ts";
 import type { Match } from "./search.ts";
 
-/** A piece of a line with one look. */
+/** A part of a line with a uniform look. */
 export interface Segment {
   readonly text: string;
   readonly style: TextStyle;
-  /** The match that it lies in. */
+  /** The match that contains it. */
   readonly match: Match | undefined;
 }
 
-/** Cuts a line where its style changes and where a search match begins or ends. */
+/** Splits a line where its style changes and where a match starts or ends. */
 export function segmentLine(line: LogLine, matches: readonly Match[]): Segment[] {
   const cuts = new Set([0, line.text.length]);
   for (const run of line.runs) cuts.add(run.start);

@@ -1,7 +1,7 @@
 import type { TerminalColor, TextStyle } from "@airlock/terminal-text";
 import type { CSSProperties } from "react";
 
-/** The 16 named colours as xterm shows them; used where a background is set, too, so that the pair keeps its contrast. */
+/** The 16 named colours as in xterm. Used when a background is set, so that the pair keeps its contrast. */
 const named = [
   "#000000",
   "#cd0000",
@@ -22,8 +22,8 @@ const named = [
 ] as const;
 
 /**
- * CSS of a terminal style. A text colour on the page's own background follows the theme (variables of the style sheet
- * keep it legible in light and dark); a pair with a background is shown as the terminal would.
+ * CSS of a terminal style. A text colour without background follows the theme: variables of the style sheet keep it
+ * legible in light and dark. A text colour with a background looks as in the terminal.
  */
 export function cssOfStyle(style: TextStyle): CSSProperties {
   const css: CSSProperties = {};
@@ -52,7 +52,7 @@ export function cssOfStyle(style: TextStyle): CSSProperties {
   return css;
 }
 
-/** `#rrggbb` of any terminal colour; 16–231 are a 6×6×6 cube, 232–255 greys. */
+/** `#rrggbb` of any terminal colour. 16–231 are a 6×6×6 cube, 232–255 are greys. */
 function hexOf(color: TerminalColor): string {
   if (typeof color === "string") return color;
   if (color < 16) return named[color] ?? "#000000";

@@ -2,7 +2,7 @@ import { useEffect, useMemo, useState } from "react";
 import type { LineBuffer } from "./line-buffer.ts";
 import { LogSearch, type Match, type SearchQuery } from "./search.ts";
 
-/** The page gets its turn after each slice, and news a few times a second. */
+/** The search pauses after each slice, and publishes its progress every `publishEveryMs`. */
 const sliceMs = 10;
 const linesPerLook = 1000;
 const publishEveryMs = 150;
@@ -14,8 +14,8 @@ export interface SearchProgress {
 }
 
 /**
- * Searches the buffer as it grows, in slices that leave the page responsive; `undefined` before the first news of a
- * query. `version` changes when the buffer does.
+ * Searches the buffer as it grows, in slices that keep the page responsive. `undefined` until the query has a first
+ * result. `version` changes when the buffer does.
  */
 export function useLogSearch(buffer: LineBuffer, version: number, query: SearchQuery): SearchProgress | undefined {
   const { text, matchCase } = query;
@@ -44,6 +44,6 @@ export function useLogSearch(buffer: LineBuffer, version: number, query: SearchQ
     return () => clearTimeout(timer);
   }, [search, version]);
 
-  // News of the query before this one are no news.
+  // Ignore the progress of the previous query.
   return progress?.search === search ? progress : undefined;
 }

@@ -12,7 +12,7 @@ import { ErrorNote } from "../../ui/error-note.tsx";
 import { parseQueue, type QueueField, queueFields, queueValues } from "./queue-form.ts";
 
 interface QueueDialogProps {
-  /** Whose settings are changed; without one a queue is made. */
+  /** The queue to change. Without it, the dialog creates one. */
   readonly queue?: QueueView;
   readonly onClose: () => void;
 }

@@ -20,7 +20,7 @@ export const queueFields = [
 ] as const;
 export type QueueField = (typeof queueFields)[number];
 
-/** What a queue has, or what a new one begins with. */
+/** The settings of a queue, or the defaults of a new one. */
 export function queueValues(queue?: QueueView): QueueValues {
   const of = queue ?? { ...CreateQueueRequest.parse({ name: "new" }), name: "" };
   return {
@@ -42,7 +42,7 @@ export type ParsedQueue =
   | { readonly kind: "request"; readonly request: CreateQueueRequest }
   | { readonly kind: "invalid"; readonly problems: ReadonlyMap<string, string> };
 
-/** Reads what was typed; every problem is found at once. */
+/** Parses what was typed and reports all problems at once. */
 export function parseQueue(values: QueueValues): ParsedQueue {
   const problems = new Map<string, string>();
   const read = (field: QueueField, parse: (text: string) => number | undefined, form: string) => {
@@ -78,7 +78,7 @@ function wholeNumber(text: string): number | undefined {
   return /^\d{1,12}$/.test(text) ? Number(text) : undefined;
 }
 
-/** As people write it where that loses nothing, else in bytes. */
+/** The size with a unit if that is exact, else in bytes. */
 function exactSize(bytes: number): string {
   const text = formatBytes(bytes).replace(/ (\w)iB$/, "$1i");
   return parseBytes(text) === bytes ? text : String(bytes);

@@ -12,9 +12,9 @@ import { ErrorNote } from "../../ui/error-note.tsx";
 import { scopeWords } from "./scope-words.ts";
 
 interface SecretDialogProps {
-  /** Whose value is replaced; without one a secret is made. */
+  /** The secret whose value is replaced. Without it, the dialog creates one. */
   readonly secret?: SecretView;
-  /** Name and scope of those that are there: a new one must not replace one of them unawares. */
+  /** Existing secrets. A new one must not silently replace one of them. */
   readonly existing: readonly SecretView[];
   readonly onClose: () => void;
 }
@@ -117,7 +117,7 @@ export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
             styles={{
               input: {
                 fontFamily: "var(--mantine-font-family-monospace)",
-                // Masked like a password, for which there is no field of several lines.
+                // Masks the value like a password. HTML has no password field of several lines.
                 WebkitTextSecurity: shown ? "none" : "disc",
               } as Record<string, string>,
             }}

@@ -12,7 +12,7 @@ import { scopeWords } from "./scope-words.ts";
 
 const colors = { created: "green", changed: "blue", deleted: "red", used: "gray" } as const;
 
-/** Who did what with secrets, the newest first. */
+/** The record of all actions on secrets, newest first. */
 export function SecretRecord({ name }: { readonly name: string | null }) {
   const { data, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery({
     queryKey: queryKeys.secretRecord(name),

@@ -7,14 +7,14 @@ export interface CommandLine {
   readonly usesFile: boolean;
 }
 
-/** The shell command that submits the same job: with options where they can say it, else with the job file. */
+/** The shell command that submits the same job: with options if they suffice, else with a job file. */
 export function commandLine(spec: JobSpecInput): CommandLine {
   const words = optionsOf(spec);
   if (words === undefined) return { text: "airlock job submit -f job.yaml --follow", usesFile: true };
   return { text: ["airlock job submit", ...words].join(" \\\n  "), usesFile: false };
 }
 
-/** One option with its value each, and the command last; `undefined` when the job has what no option can say. */
+/** The options with their values, and the command at the end. `undefined` if options can't express the job. */
 function optionsOf(spec: JobSpecInput): string[] | undefined {
   const { queue, namespace, repository, revision, checkout = {}, steps, resources = {}, ...more } = spec;
   const { egress, timeout, labels, priority, ...others } = more;
@@ -46,7 +46,7 @@ function optionsOf(spec: JobSpecInput): string[] | undefined {
     ...Object.entries(labels ?? {}).flatMap(([name, value]) => option("--label", `${name}=${value}`)),
     ...option("--priority", priority),
     "--follow",
-    // The same end at the first failing command that a step's script has.
+    // `-e` ends the script at the first failing command, as in a step.
     `-- sh -ec ${shellQuote(run)}`,
   ];
 }

@@ -10,7 +10,7 @@ interface EnvFieldsProps {
   readonly onChange: (rows: readonly EnvRow[]) => void;
 }
 
-/** Pairs of name and value. */
+/** Fields for pairs of name and value. */
 export function EnvFields({ title, button, rows, error, onChange }: EnvFieldsProps) {
   const change = (id: number, part: Partial<EnvRow>) =>
     onChange(rows.map((row) => (row.id === id ? { ...row, ...part } : row)));

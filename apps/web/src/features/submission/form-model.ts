@@ -1,6 +1,6 @@
 import type { JobSpecInput, JobView } from "@airlock/api";
 
-/** A name and a value as typed; `id` only tells the rows of the form apart. */
+/** A name and a value as typed. `id` identifies the row in the form. */
 export interface EnvRow {
   readonly id: number;
   readonly name: string;
@@ -14,12 +14,12 @@ export interface StepValues {
   readonly run: string;
   readonly dir: string;
   readonly env: readonly EnvRow[];
-  /** Names of secrets that it gets as variables, and as files. */
+  /** Names of the secrets that the step gets as variables. */
   readonly secrets: readonly string[];
   readonly secretFiles: readonly string[];
 }
 
-/** The submit form as typed: texts, whatever they mean. */
+/** The submit form as typed, before validation. */
 export interface FormValues {
   readonly queue: string;
   readonly repository: string;
@@ -37,7 +37,7 @@ export interface FormValues {
   readonly pids: string;
   readonly shm: string;
   readonly egress: "default" | "none" | "public" | "allow";
-  /** Rules of the allow-list, one a line. */
+  /** Rules of the allow-list, one per line. */
   readonly allow: string;
   readonly timeout: string;
   readonly outputs: string;
@@ -81,7 +81,7 @@ export function emptyForm(repository = ""): FormValues {
   };
 }
 
-/** The form filled in like a job that exists. Values of variables are not shown to anyone again: they are left out. */
+/** Fills the form from an existing job. Values of variables are left out, because the API never returns them. */
 export function formOf(job: JobView): FormValues {
   const text = (value: number | string | undefined) => (value === undefined ? "" : String(value));
   const { cpus, memory, disk, pids, shm } = job.resources;
@@ -119,7 +119,7 @@ export function formOf(job: JobView): FormValues {
   };
 }
 
-/** The job that the form describes, as typed: what is empty is left out, what is wrong stays wrong and is found later. */
+/** The job that the form describes. Empty fields are left out; invalid ones are kept for validation. */
 export function toJobSpec(values: FormValues): JobSpecInput {
   const resources = {
     ...optional("cpus", number(values.cpus)),
@@ -159,7 +159,7 @@ export function toJobSpec(values: FormValues): JobSpecInput {
   };
 }
 
-/** Paths of all fields, as issues name them. */
+/** Paths of all fields in the notation of issues. */
 export function fieldPaths(values: FormValues): string[] {
   const ofSteps = values.steps.flatMap((_, index) =>
     ["key", "image", "run", "dir", "env", "secrets"].map((name) => `steps[${index}].${name}`),
@@ -173,7 +173,7 @@ export function fieldPaths(values: FormValues): string[] {
   ];
 }
 
-/** As short as it can be written without rounding: `30m`. */
+/** The shortest exact notation: `30m`. */
 function durationText(ms: number): string {
   const unit = (
     [

@@ -1,7 +1,7 @@
 import type { JobSpecInput } from "@airlock/api";
 import { stringify } from "yaml";
 
-/** A job as the text of a job.yaml. Scripts of several lines are block texts. */
+/** A job as the text of a job.yaml. Scripts of several lines become block scalars. */
 export function jobFile(spec: JobSpecInput): string {
   return stringify(spec, { lineWidth: 0, blockQuote: "literal" });
 }

@@ -4,7 +4,7 @@ import { CommandBlock } from "../../ui/command-block.tsx";
 import { commandLine } from "./command-line.ts";
 import { jobFile } from "./job-file.ts";
 
-/** The job of the form as the command line and the job file say it. */
+/** Shows the form's job as a command line and as a job file. */
 export function Preview({ spec }: { readonly spec: JobSpecInput }) {
   const command = commandLine(spec);
   return (

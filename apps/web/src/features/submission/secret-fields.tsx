@@ -7,13 +7,13 @@ type SecretValues = Pick<StepValues, "secrets" | "secretFiles">;
 
 interface SecretFieldsProps {
   readonly step: SecretValues;
-  /** To choose from; a name that is not there may be typed. */
+  /** Names to choose from. Others can be typed. */
   readonly names: readonly string[];
   readonly error: string | undefined;
   readonly onChange: (part: Partial<SecretValues>) => void;
 }
 
-/** Which secrets a step gets, and how. */
+/** Fields for the secrets of a step, as variables or as files. */
 export function SecretFields({ step, names, error, onChange }: SecretFieldsProps) {
   const [opened, setOpened] = useState(false);
   if (!opened && step.secrets.length === 0 && step.secretFiles.length === 0 && error === undefined) {

@@ -1,9 +1,9 @@
 import type { FormValues } from "./form-model.ts";
 
-/** What each section of the submit form is given. */
+/** Props of each section of the submit form. */
 export interface SectionProps {
   readonly values: FormValues;
-  /** The problem of the field with this path in a job's specification. */
+  /** The problem of the field with this path in the job's specification. */
   readonly errorOf: (path: string) => string | undefined;
   readonly change: (part: Partial<FormValues>) => void;
 }

@@ -9,7 +9,7 @@ interface StepFieldsProps {
   readonly index: number;
   readonly count: number;
   readonly errors: ReadonlyMap<string, string>;
-  /** Of all secrets, to choose from. */
+  /** Names of all secrets, to choose from. */
   readonly secretNames: readonly string[];
   readonly onChange: (step: StepValues) => void;
   readonly onMove: (by: 1 | -1) => void;

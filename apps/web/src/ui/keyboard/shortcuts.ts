@@ -1,4 +1,4 @@
-/** Keys are typed one after the other: `g j`. */
+/** `keys` are typed one after another: `g j`. */
 interface Shortcut {
   readonly keys: string;
   readonly does: string;
@@ -46,14 +46,14 @@ export const shortcutGroups: readonly ShortcutGroup[] = [
 
 export type KeyBindings = Readonly<Record<string, () => void>>;
 
-/** How long the second key of a sequence may take, in ms. */
+/** Maximum time between the two keys of a sequence, in ms. */
 const sequenceMs = 1200;
 
-/** Matches typed keys against bindings of one or two keys. Pure but for what it remembers: the caller brings the clock. */
+/** Matches typed keys against bindings of one or two keys. The caller passes the time. */
 export class KeySequence {
   private pending: { key: string; atMs: number } | undefined;
 
-  /** The binding that `key` completes, if any. */
+  /** Returns the action of the binding that `key` completes, if any. */
   match(bindings: KeyBindings, key: string, nowMs: number): (() => void) | undefined {
     const { pending } = this;
     this.pending = undefined;

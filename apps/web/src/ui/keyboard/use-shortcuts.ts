@@ -1,9 +1,9 @@
 import { type RefObject, useEffect, useRef } from "react";
 import { type KeyBindings, KeySequence } from "./shortcuts.ts";
 
-/** Bindings of every component that is shown; of two for the same keys the later one counts. */
+/** Bindings of all mounted components. If two have the same keys, the later one wins. */
 const registered = new Set<RefObject<KeyBindings>>();
-/** One for the page: `g j` must not be taken for the `j` of another component. */
+/** Shared by the page, so that the `j` of `g j` does not trigger another component's `j`. */
 const sequence = new KeySequence();
 
 function onKeyDown(event: KeyboardEvent): void {
@@ -20,7 +20,7 @@ function isTyping(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest(places) !== null;
 }
 
-/** Listens for shortcuts while the component is shown. Keys typed into a field or a dialog are none. */
+/** Handles shortcuts while the component is mounted. Ignores keys typed into a field or a dialog. */
 export function useShortcuts(bindings: KeyBindings): void {
   const current = useRef(bindings);
   useEffect(() => {
