@@ -1,8 +1,8 @@
 import { type DecodedPacket, decode, encode, type Packet, type RecordType } from "dns-packet";
 import { describe, expect, it } from "vitest";
 import { specialRanges } from "../addresses/special-ranges.ts";
+import { rcodeOf } from "./read-response.ts";
 import { type AddressToPin, type QueryContext, resolveQuery } from "./resolve-query.ts";
-import { rcodeOf } from "./upstream.ts";
 
 interface World {
   readonly context: QueryContext;

@@ -11,7 +11,7 @@ import {
 import type { IpFamily, IpRange } from "../addresses/ip-range.ts";
 import { type FilteredAnswer, filterAnswer, normalizeName } from "./answer-filter.ts";
 import { decideQuery, type ResolverPolicy } from "./query-policy.ts";
-import { rcodeOf, type UpstreamQuestion } from "./upstream.ts";
+import { rcodeOf, type UpstreamQuestion } from "./read-response.ts";
 
 /** An address that is to be opened before the sandbox learns of it. */
 export interface AddressToPin {

@@ -1,21 +1,14 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { createConnection } from "node:net";
-import { type DecodedPacket, decode, encode, type Packet, RECURSION_DESIRED, streamEncode } from "dns-packet";
-import { normalizeName } from "./answer-filter.ts";
+import { type DecodedPacket, encode, type Packet, RECURSION_DESIRED, streamEncode } from "dns-packet";
+import { maxResponseBytes, rcodeOf, readResponse, type UpstreamQuestion } from "./read-response.ts";
 
 export interface Upstream {
   readonly address: string;
   readonly port: number;
 }
 
-export interface UpstreamQuestion {
-  readonly name: string;
-  readonly type: string;
-}
-
-/** Decoding takes time in the square of the length, when the packet is made for it. */
-const maxResponseBytes = 8192;
 const udpPayloadSize = 1232;
 const attemptMs = 2000;
 const rounds = 2;
@@ -33,11 +26,6 @@ export async function askUpstreams(
     }
   }
   return undefined;
-}
-
-export function rcodeOf(packet: DecodedPacket): string {
-  // Missing from the published types.
-  return (packet as DecodedPacket & { readonly rcode: string }).rcode;
 }
 
 async function askUpstream(upstream: Upstream, question: UpstreamQuestion): Promise<DecodedPacket | undefined> {
@@ -109,22 +97,4 @@ function query(id: number, { name, type }: UpstreamQuestion): Packet {
       },
     ],
   };
-}
-
-function readResponse(message: Buffer, id: number, question: UpstreamQuestion): DecodedPacket | undefined {
-  if (message.length > maxResponseBytes) return undefined;
-  try {
-    const packet = decode(message);
-    const [asked, ...more] = packet.questions ?? [];
-    const matches =
-      packet.type === "response" &&
-      packet.id === id &&
-      more.length === 0 &&
-      asked?.type === question.type &&
-      normalizeName(asked.name) === question.name;
-    return matches ? packet : undefined;
-  } catch {
-    // Not DNS: as if nothing had come.
-    return undefined;
-  }
 }
