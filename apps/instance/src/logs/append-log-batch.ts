@@ -2,6 +2,7 @@ import { type LogEvent, maxNoteBytesPerAttempt, maxNotesPerAttempt } from "@airl
 import { type Kysely, sql } from "kysely";
 import type { AttemptKey } from "../queues/end-attempt.ts";
 import type { Database } from "../store/database.ts";
+import { executePrepared } from "../store/prepared-statements.ts";
 import type { Schema } from "../store/schema.ts";
 import { insertLogChunks, type NewLogChunk } from "./insert-log-chunks.ts";
 import { bytesOfNotes, insertLogNotes, type NewLogNote } from "./insert-log-notes.ts";
@@ -250,7 +251,9 @@ interface EntryRow {
 
 /** The entries that are named, as far as they are there, and what the attempt has logged in all. */
 async function loadLog(db: Kysely<Schema>, key: AttemptKey, ids: readonly number[]): Promise<StoredLog> {
-  const { rows } = await sql<EntryRow>`/* prepared: load-log */
+  const { rows } = await executePrepared(
+    "load-log",
+    sql<EntryRow>`
     select totals.entries, totals.stored, totals.all_notes, entry.entry_id, entry.length, entry.stored_length, entry.notes,
       entry.exit_code, entry.duration_ms
     from (
@@ -259,7 +262,7 @@ async function loadLog(db: Kysely<Schema>, key: AttemptKey, ids: readonly number
       from log_entries where job = ${key.job} and attempt = ${key.attempt}
     ) totals
     left join log_entries entry
-      on entry.job = ${key.job} and entry.attempt = ${key.attempt} and entry.entry_id = any(${ids}::integer[])`.execute(
+      on entry.job = ${key.job} and entry.attempt = ${key.attempt} and entry.entry_id = any(${ids}::integer[])`,
     db,
   );
   const entries = new Map<number, EntryState>();
@@ -314,7 +317,9 @@ async function store(
   }
   const grown = entries.filter((entry) => entry.changed && !entry.isNew);
   if (grown.length > 0) {
-    await sql`/* prepared: update-log-entries */
+    await executePrepared(
+      "update-log-entries",
+      sql`
       update log_entries set length = grown.length, stored_length = grown.stored_length,
         notes = grown.notes, exit_code = grown.exit_code, duration_ms = grown.duration_ms
       from unnest(
@@ -325,7 +330,9 @@ async function store(
         ${grown.map((entry) => entry.exitCode)}::integer[],
         ${grown.map((entry) => entry.durationMs)}::bigint[]
       ) as grown (entry_id, length, stored_length, notes, exit_code, duration_ms)
-      where job = ${key.job} and attempt = ${key.attempt} and log_entries.entry_id = grown.entry_id`.execute(db);
+      where job = ${key.job} and attempt = ${key.attempt} and log_entries.entry_id = grown.entry_id`,
+      db,
+    );
   }
   await insertLogChunks(db, key, chunks);
   await insertLogNotes(db, key, notes);

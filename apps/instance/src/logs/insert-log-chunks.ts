@@ -1,5 +1,6 @@
 import { type Kysely, sql } from "kysely";
 import type { AttemptKey } from "../queues/end-attempt.ts";
+import { executePrepared } from "../store/prepared-statements.ts";
 import type { LogStream, Schema } from "../store/schema.ts";
 
 export interface NewLogChunk {
@@ -26,7 +27,9 @@ export async function insertLogChunks(
     starts.push(length + 1);
     length += chunk.bytes.length;
   }
-  await sql`/* prepared: insert-log-chunks */
+  await executePrepared(
+    "insert-log-chunks",
+    sql`
     insert into log_chunks (job, attempt, entry_id, "offset", stream, bytes)
     select ${key.job}, ${key.attempt}, entry_id, "offset", stream,
       substring(${inOnePiece(chunks, length)}::bytea from start for length)
@@ -36,7 +39,9 @@ export async function insertLogChunks(
       ${chunks.map((chunk) => chunk.stream)}::text[],
       ${starts}::integer[],
       ${chunks.map((chunk) => chunk.bytes.length)}::integer[]
-    ) as chunk (entry_id, "offset", stream, start, length)`.execute(db);
+    ) as chunk (entry_id, "offset", stream, start, length)`,
+    db,
+  );
 }
 
 /** Chunks of one batch mostly lie one behind the other in memory already: then nothing is copied. */

@@ -1,6 +1,7 @@
 import { newOwnMark, ownLines } from "@airlock/api";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { executePrepared } from "../store/prepared-statements.ts";
 import type { LogStream } from "../store/schema.ts";
 
 export interface LogEntryRow {
@@ -66,12 +67,16 @@ const pageBytes = 1024 * 1024;
  * stored without gaps, so a range of its offsets is a range of the index, however long the log is.
  */
 export async function readChunks(db: Database, entry: LogEntryKey, offset: number): Promise<LogChunk[]> {
-  const { rows } = await sql<LogChunk>`/* prepared: read-log-chunks */
+  const { rows } = await executePrepared(
+    "read-log-chunks",
+    sql<LogChunk>`
     select "offset", stream, bytes
     from log_chunks
     where job = ${entry.job} and attempt = ${entry.attempt} and entry_id = ${entry.entryId}
       and "offset" >= ${offset} and "offset" < ${offset + pageBytes}
-    order by "offset" limit 512`.execute(db);
+    order by "offset" limit 512`,
+    db,
+  );
   return rows;
 }
 

@@ -1,6 +1,7 @@
 import type { JobSpec } from "@airlock/api";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { executePrepared } from "../store/prepared-statements.ts";
 import { createJobToken } from "./job-token.ts";
 
 export interface DequeueOptions {
@@ -153,13 +154,19 @@ async function take(
   { sha256, counted }: { readonly sha256: Buffer; readonly counted: boolean },
 ): Promise<DequeuedRow | undefined> {
   const offer = options.offer ?? anything;
-  const { rows } = await sql<DequeuedRow>`/* prepared: dequeue */
-    with recursive settings as (
+  const { rows } = await executePrepared(
+    "dequeue",
+    sql<DequeuedRow>`
+    with recursive
+    -- The queue's own row, with its limits. No row: the executor is draining, and gets nothing.
+    settings as (
       select *, concurrency_limit is not null or namespace_concurrency_limit is not null as limited
       from queues where name = ${queue} and not exists (
         -- Executors that do not know how to drain are drained from here.
         select from executors where executors.name = ${options.executor} and drain_requested)
-    ), lanes as (
+    ),
+    -- Every lane with queued jobs, one after the other: each round finds the next one in the index (a loose index scan).
+    lanes as (
       (select lane, namespace, labels, cpu_millis, memory_bytes, disk_bytes from jobs
         where queue = ${queue} and state = 'queued' order by lane limit 1)
       union all
@@ -167,7 +174,10 @@ async function take(
         select lane, namespace, labels, cpu_millis, memory_bytes, disk_bytes from jobs
         where queue = ${queue} and state = 'queued' and lane > lanes.lane order by lane limit 1
       ) next
-    ), open_lanes as (
+    ),
+    -- The lanes that this executor can serve and no limit closes, with their first jobs. The best 16, because other
+    -- executors may be about to take the first ones.
+    open_lanes as (
       select lane, head.priority, head.turn, head.id from lanes, settings, lateral (
         select priority, turn, id from jobs
         where queue = ${queue} and state = 'queued' and lane = lanes.lane and visible_at <= airlock_now()
@@ -184,20 +194,26 @@ async function take(
           select count(*) from jobs where queue = ${queue} and state = 'processing' and namespace = lanes.namespace))
       order by head.priority desc, head.turn, head.id
       limit 16
-    ), candidates as (
+    ),
+    -- The first jobs of these lanes, read without locks.
+    candidates as (
       select first.id from open_lanes, lateral (
         select id from jobs
         where queue = ${queue} and state = 'queued' and lane = open_lanes.lane and visible_at <= airlock_now()
         order by priority desc, turn, id limit 16
       ) first
-    ), next as (
+    ),
+    -- The best candidate that no other executor holds: the only row that is locked.
+    next as (
       select id from jobs
       -- An array is looked up by id; as a subquery it was joined with every waiting job.
       where id = any(array(select id from candidates)) and state = 'queued' and visible_at <= airlock_now()
       order by priority desc, turn, id
       limit 1
       for update skip locked
-    ), taken as (
+    ),
+    -- Gives the job to the executor: the attempt counts up and the lease begins.
+    taken as (
       update jobs set
         state = 'processing',
         attempt = jobs.attempt + 1,
@@ -208,10 +224,14 @@ async function take(
       where jobs.id = next.id
       returning jobs.id, jobs.queue, jobs.attempt, jobs.spec, jobs.repository, jobs.commit, jobs.started_at,
         jobs.visible_at
-    ), opened as (
+    ),
+    -- Writes the record of the attempt.
+    opened as (
       insert into attempts (job, attempt, executor, started_at)
       select id, attempt, ${options.executor}, started_at from taken
-    ), token as (
+    ),
+    -- Writes the hash of the token by which the executor speaks for this attempt.
+    token as (
       insert into job_tokens (token_sha256, job, attempt, queue, repository, executor)
       select ${sha256}::bytea, id, attempt, queue, repository, ${options.executor} from taken
     )
@@ -220,6 +240,8 @@ async function take(
       (select count(*)::int from candidates) as candidates,
       (extract(epoch from started_at - visible_at) * 1000)::float8 as waited_ms,
       exists (select from secrets where name = ${registrySecretName}) as registry_secrets
-    from settings left join taken on true`.execute(db);
+    from settings left join taken on true`,
+    db,
+  );
   return rows[0];
 }

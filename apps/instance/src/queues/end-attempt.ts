@@ -1,6 +1,7 @@
 import type { FailureReason } from "@airlock/job";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { executePrepared } from "../store/prepared-statements.ts";
 import type { AttemptState } from "../store/schema.ts";
 import { transitionJob } from "./transition-job.ts";
 
@@ -28,7 +29,9 @@ const ranMs = sql`(extract(epoch from attempts.finished_at - attempts.started_at
 
 /** `null`: the attempt is not the running one. */
 export async function completeAttempt(db: Database, key: AttemptKey): Promise<EndedAttempt | null> {
-  const { rows } = await sql<EndedAttempt>`/* prepared: complete */
+  const { rows } = await executePrepared(
+    "complete",
+    sql<EndedAttempt>`
     with ended as (
       update jobs set state = 'completed', finished_at = airlock_now(), lease_expires_at = null,
         failure_reason = null, failure_message = null, exit_code = 0
@@ -37,13 +40,17 @@ export async function completeAttempt(db: Database, key: AttemptKey): Promise<En
     )
     update attempts set state = 'completed', finished_at = ended.finished_at, exit_code = 0
     from ended where attempts.job = ended.id and attempts.attempt = ended.attempt
-    returning ${ranMs}`.execute(db);
+    returning ${ranMs}`,
+    db,
+  );
   return rows[0] ?? null;
 }
 
 /** The job's own failure: final. `null`: the attempt is not the running one. */
 export async function failAttempt(db: Database, key: AttemptKey, failure: Failure): Promise<EndedAttempt | null> {
-  const { rows } = await sql<EndedAttempt>`/* prepared: fail */
+  const { rows } = await executePrepared(
+    "fail",
+    sql<EndedAttempt>`
     with ended as (
       update jobs set state = case when cancel_requested then 'canceled' else 'failed' end,
         finished_at = airlock_now(), lease_expires_at = null,
@@ -55,7 +62,9 @@ export async function failAttempt(db: Database, key: AttemptKey, failure: Failur
     update attempts set state = ended.state, finished_at = ended.finished_at, failure_reason = ${failure.reason},
       failure_message = ${failure.message}, exit_code = ${failure.exitCode}
     from ended where attempts.job = ended.id and attempts.attempt = ended.attempt
-    returning ${ranMs}`.execute(db);
+    returning ${ranMs}`,
+    db,
+  );
   return rows[0] ?? null;
 }
 

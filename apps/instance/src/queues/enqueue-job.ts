@@ -3,6 +3,7 @@ import type { JobSpec } from "@airlock/api";
 import { AirlockError, parseBytes } from "@airlock/job";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { executePrepared } from "../store/prepared-statements.ts";
 
 export interface NewJob {
   readonly spec: JobSpec;
@@ -31,7 +32,9 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
   // A job's turn is one after the last of its namespace, and never before the round that is being handed out: who comes
   // late neither waits behind all that others have queued nor gets what it did not ask for earlier. Two jobs that arrive
   // in the same moment may share a turn, which costs nobody more than that one place.
-  const { rows } = await sql<{ id: number }>`/* prepared: enqueue */
+  const { rows } = await executePrepared(
+    "enqueue",
+    sql<{ id: number }>`
     with present as (
       -- A deletion of the repository waits until the job is there, and then finds it.
       select name from repositories where name = ${job.repository}::text for key share
@@ -54,7 +57,9 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
     from queues where name = ${spec.queue}
       and (${job.repository}::text is null or exists (select from present))
     on conflict (idempotency_key) where idempotency_key is not null do nothing
-    returning id`.execute(db);
+    returning id`,
+    db,
+  );
   const id = rows[0]?.id;
   if (id !== undefined) return { id, created: true };
   if (job.idempotencyKey !== null && digest !== null) {

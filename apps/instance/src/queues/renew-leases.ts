@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { executePrepared } from "../store/prepared-statements.ts";
 
 export interface LeaseClaim {
   readonly job: number;
@@ -22,7 +23,9 @@ export async function renewLeases(
   claims: readonly LeaseClaim[],
 ): Promise<RenewedLease[]> {
   if (claims.length === 0) return [];
-  const { rows } = await sql<{ id: number; queue: string; cancel_requested: boolean }>`/* prepared: renew */
+  const { rows } = await executePrepared(
+    "renew",
+    sql<{ id: number; queue: string; cancel_requested: boolean }>`
     update jobs set lease_expires_at = airlock_now() + make_interval(secs => queues.lease_ms / 1000.0)
     from unnest(
       ${claims.map((claim) => claim.job)}::bigint[],
@@ -33,7 +36,9 @@ export async function renewLeases(
       and (claim.attempt is null or claim.attempt = jobs.attempt)
       and (claim.queue is null or claim.queue = jobs.queue)
       and queues.name = jobs.queue
-    returning jobs.id, jobs.queue, jobs.cancel_requested`.execute(db);
+    returning jobs.id, jobs.queue, jobs.cancel_requested`,
+    db,
+  );
   return rows.map((row) => ({ job: row.id, queue: row.queue, cancelRequested: row.cancel_requested }));
 }
 
