@@ -4,8 +4,10 @@ const maxLines = 20;
 const maxLineLength = 500;
 
 /**
- * Issues of a failed parse as one line each: `steps[0].image: Invalid input: expected string, received undefined`. At
- * most 20 lines of 500 characters, and one that counts the others: the sender decides how many mistakes there are.
+ * Formats the issues of a failed parse, one line each: `steps[0].image: Invalid input: expected string, received
+ * undefined`.
+ * At most 20 lines of 500 characters, plus one with the number of further issues, because the sender controls how many
+ * there are.
  */
 export function describeIssues(error: z.ZodError): string[] {
   const lines = error.issues.slice(0, maxLines).map((issue) => {

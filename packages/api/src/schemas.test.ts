@@ -57,7 +57,7 @@ const heartbeat = {
   airlock: partly({ slots: fc.nat(100), labels, draining: fc.boolean(), runtime: text }, []),
 };
 const nullable = <T>(of: fc.Arbitrary<T>) => fc.oneof(of, fc.constant(null));
-/** Values that each schema takes. A schema of what comes in from outside has one here, or the test below fails. */
+/** Valid values for each schema. A test below fails if a schema for external input has none here. */
 const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   JobSpec: partly(
     {
@@ -233,7 +233,7 @@ describe("schemas", () => {
         expect(lines.length).toBeGreaterThan(0);
         expect(lines.length).toBeLessThanOrEqual(21);
         expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(500);
-        // A line is a path and a problem; only what concerns the whole has no path.
+        // A line consists of a path and a problem. Only problems of the whole value have no path.
         if (path.length > 0 && lines.length === 1) expect(lines[0]).toMatch(/\w/);
       }),
       { numRuns: numRuns * 3 },

@@ -11,8 +11,8 @@ const units: Readonly<Record<string, number>> = {
 };
 
 /**
- * Parses a data size: `512Mi`, `12G`, `1.5GB`, `1024`. `K M G T` are powers of 1000 and `Ki Mi Gi Ti` powers of 1024, as
- * in Kubernetes; a trailing `B` is allowed. Returns whole bytes, or `undefined` when the text is no size.
+ * Parses a data size: `512Mi`, `12G`, `1.5GB`, `1024`. `K M G T` are powers of 1000 and `Ki Mi Gi Ti` powers of 1024,
+ * as in Kubernetes. A trailing `B` is allowed. Returns whole bytes, or `undefined` if the text is not a size.
  */
 export function parseBytes(text: string): number | undefined {
   const match = /^(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]i?)?b?$/i.exec(text.trim());
@@ -23,7 +23,7 @@ export function parseBytes(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
-/** `1536` → `1.5 KiB`. For people; not parsed back. */
+/** `1536` → `1.5 KiB`. For display only; don't parse it back. */
 export function formatBytes(bytes: number): string {
   const names = ["B", "KiB", "MiB", "GiB", "TiB"];
   let value = bytes;

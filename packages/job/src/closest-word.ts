@@ -1,4 +1,4 @@
-/** The word that was most likely meant, or `undefined` when none is near. */
+/** The most similar word, or `undefined` if none is similar enough. */
 export function closestWord(text: string, words: readonly string[]): string | undefined {
   const wanted = text.toLowerCase();
   let best: string | undefined;
@@ -14,7 +14,7 @@ export function closestWord(text: string, words: readonly string[]): string | un
   return best;
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours between two short words. */
+/** Number of insertions, deletions, replacements and swaps of neighbours between two short words. */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);

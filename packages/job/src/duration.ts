@@ -1,11 +1,11 @@
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** The longest duration that settings and job files take, 365 days, unless a setting has a limit of its own. */
+/** The longest duration that settings and job files accept, 365 days, unless a setting has its own limit. */
 export const maximumDurationMs = 365 * 86_400_000;
 
 /**
- * Parses a duration as Go writes them, with days added: `90s`, `1h30m`, `1.5h`, `250ms`, `0`. Returns whole
- * milliseconds, or `undefined` when the text is no duration.
+ * Parses a duration in Go's notation plus days: `90s`, `1h30m`, `1.5h`, `250ms`, `0`. Returns whole milliseconds, or
+ * `undefined` if the text is not a duration.
  */
 export function parseDuration(text: string): number | undefined {
   const trimmed = text.trim();
@@ -19,7 +19,7 @@ export function parseDuration(text: string): number | undefined {
   return Number.isSafeInteger(ms) ? ms : undefined;
 }
 
-/** `5025000` → `1h 23m 45s`, `1234` → `1.2s`, `87` → `87ms`. For people; not parsed back. */
+/** `5025000` → `1h 23m 45s`, `1234` → `1.2s`, `87` → `87ms`. For display only; don't parse it back. */
 export function formatDuration(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))}ms`;
   if (ms < 60_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)}s`;

@@ -1,13 +1,15 @@
 /**
- * What a job's network may reach. `none`: nothing but its own loopback. `public`: the internet without private,
- * link-local, multicast and metadata addresses. `allow`: only what the rules name.
+ * What a job's network may reach.
+ * - `none`: only its own loopback.
+ * - `public`: the internet except private, link-local, multicast and metadata addresses.
+ * - `allow`: only the destinations of the rules.
  */
 export type EgressPolicy =
   | { readonly kind: "none" }
   | { readonly kind: "public" }
   | { readonly kind: "allow"; readonly rules: readonly AllowRule[] };
 
-/** One destination of an allow-list. `port` null means any. */
+/** One destination of an allow-list. `port` null means any port. */
 export type AllowRule =
   | { readonly kind: "cidr"; readonly cidr: string; readonly port: number | null }
   | { readonly kind: "name"; readonly name: string; readonly subdomains: boolean; readonly port: number | null };
@@ -17,7 +19,7 @@ const namePattern = new RegExp(`^(\\*\\.)?(${label}(?:\\.${label})+)$`);
 
 /**
  * Parses one rule: `packages.example.com:443`, `*.example.org`, `10.1.2.3/32:5432`, `[2001:db8::/32]:443`.
- * Returns a sentence about what is wrong when the text is no rule.
+ * Returns a description of the problem if the text is not a rule.
  */
 export function parseAllowRule(text: string): AllowRule | { readonly kind: "invalid"; readonly problem: string } {
   const invalid = (problem: string) => ({ kind: "invalid", problem }) as const;
@@ -38,7 +40,7 @@ export function parseAllowRule(text: string): AllowRule | { readonly kind: "inva
     return { kind: "cidr", cidr: `${ipv4[1]}/${bits}`, port };
   }
   const name = namePattern.exec(host);
-  // A last label of digits only is an address in disguise (`127.1`, `0x7f.1`), never a domain.
+  // A last label that is a number is an address in another notation (`127.1`, `0x7f.1`), never a domain.
   if (!name || /(?:^|\.)(?:\d+|0x[0-9a-f]*)$/.test(host)) return invalid("neither a domain name nor an address range");
   return { kind: "name", name: name[2] ?? "", subdomains: name[1] !== undefined, port };
 }

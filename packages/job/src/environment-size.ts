@@ -5,8 +5,9 @@
 export const maximumVariableBytes = 131_071;
 
 /**
- * All variables of a step together, as the kernel counts them. It takes 2 MiB of arguments and environment by default (a
- * quarter of the stack's limit). The other half is for the image's own variables and those that the executor adds.
+ * Maximum size of all variables of a step together, as the kernel counts them. By default it accepts 2 MiB of arguments
+ * and environment (a quarter of the stack's limit). The other half is for the image's own variables and those that the
+ * executor adds.
  */
 export const maximumEnvironmentBytes = 2 ** 20;
 
@@ -15,7 +16,7 @@ export function variableBytes(name: string, value: string): number {
   return new TextEncoder().encode(`${name}=${value}`).length;
 }
 
-/** Bytes that the kernel counts for variables of these lengths: each has a NUL at its end and a pointer. */
+/** Bytes that the kernel counts for variables of these lengths: each adds a terminating NUL and a pointer. */
 export function environmentBytes(variables: Iterable<number>): number {
   let sum = 0;
   for (const bytes of variables) sum += bytes + 9;

@@ -6,12 +6,12 @@ export interface AirlockErrorOptions {
   readonly code: ErrorCode;
   /** What the reader can do next, in one sentence. Printed by the CLI and the web UI. */
   readonly hint?: string;
-  /** What the error does to the job that it struck; absent where no job is concerned. */
+  /** How the error affects the job; absent if no job is affected. */
   readonly reason?: FailureReason;
   readonly cause?: unknown;
 }
 
-/** An error thrown on purpose. Anything else that is thrown is a defect. */
+/** An error thrown on purpose. Any other exception is a bug. */
 export class AirlockError extends Error {
   override readonly name: string = "AirlockError";
   readonly code: ErrorCode;
@@ -30,7 +30,7 @@ export class AirlockError extends Error {
   }
 }
 
-/** The message of anything that was thrown, causes included, on one line: `cannot pull x: connect ECONNREFUSED …`. */
+/** The message of anything thrown, with its causes, on one line: `cannot pull x: connect ECONNREFUSED …`. */
 export function errorMessage(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const own = error.message || error.name;

@@ -1,6 +1,6 @@
 /**
- * Why an attempt did not complete. The job's own failures are results and final; ours are tried again up to the
- * queue's limit.
+ * Why an attempt did not complete. Failures of the job itself are final. Failures of Airlock and its environment are
+ * retried up to the queue's limits.
  */
 export const failureReasons = [
   /** A step exited with a code other than 0, or was killed by a signal that it provoked. */
@@ -17,17 +17,17 @@ export const failureReasons = [
   "secret-unavailable",
   /** The job asks for something that this executor's administrator does not allow or that it can't enforce. */
   "policy",
-  /** Fetching the repository failed for a reason that may pass: the instance, the network, the code host. */
+  /** Fetching the repository failed for a temporary reason: the instance, the network, the code host. */
   "checkout-unavailable",
-  /** Pulling the image failed for a reason that may pass: the registry, the network. */
+  /** Pulling the image failed for a temporary reason: the registry, the network. */
   "image-unavailable",
-  /** The sandbox technology failed: engine gone, disk full, out of loop devices. */
+  /** The sandbox technology failed: no engine, disk full, out of loop devices. */
   "runtime",
-  /** Heartbeats stopped: the executor died, or lost its way to the instance. */
+  /** Heartbeats stopped: the executor died, or could not reach the instance. */
   "lease-lost",
-  /** The executor was told to stop and handed the job back. */
+  /** The executor was told to stop, and handed the job back. */
   "executor-shutdown",
-  /** A defect of ours. */
+  /** A bug in Airlock. */
   "internal",
 ] as const;
 
@@ -42,7 +42,7 @@ const retryable: ReadonlySet<FailureReason> = new Set<FailureReason>([
   "internal",
 ]);
 
-/** Whether the same job may succeed on a later attempt without anyone acting. */
+/** Whether another attempt may succeed without changes by a person. */
 export function isRetryable(reason: FailureReason): boolean {
   return retryable.has(reason);
 }

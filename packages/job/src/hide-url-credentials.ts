@@ -2,19 +2,19 @@ const secretParameter =
   /([?&;][\w.-]{0,100}(?:token|secret|passw|passphrase|credential|signature|api_?key)[\w.-]{0,100}=)([^&#;\s"'<>`]+)/gi;
 
 /**
- * A text with `***` in place of credentials in URLs: user names and passwords, and parameters such as `access_token`.
- * The user of an ssh URL stays where it has no password. For messages, not for addresses that are still to be used.
+ * Replaces credentials in URLs by `***`: user names and passwords, and parameters such as `access_token`. Keeps the
+ * user of an ssh URL without a password. For messages only: the result may not work as a URL.
  */
 export function hideUrlCredentials(text: string, mask: (credentials: string) => string = () => "***"): string {
   return hideUserInfo(text, mask).replace(secretParameter, (_, name: string, value: string) => name + mask(value));
 }
 
-/** The same for a text that is one address of a repository, where the scheme may have been forgotten. */
+/** Like `hideUrlCredentials`, for a text that is a repository's address and may lack the scheme. */
 export function hideAddressCredentials(address: string): string {
   return hideUrlCredentials(address).replace(/^[^\s/@:]*:(?!\/\/)[^\s@]*@/, "***@");
 }
 
-/** Looks at each character a bounded number of times, whatever the text. */
+/** Linear: looks at each character a bounded number of times. */
 function hideUserInfo(text: string, mask: (credentials: string) => string): string {
   let shown = "";
   let done = 0;
@@ -27,10 +27,10 @@ function hideUserInfo(text: string, mask: (credentials: string) => string): stri
     if (nextEnd < start) nextEnd = indexOrEnd(text, /[\s"'<>`]/g, start);
     if (nextAt >= nextEnd) continue;
     const authority = text.slice(start, nextAt).split(/[/?#]/, 1)[0] ?? "";
-    // `host:8080/@scope` has a port. Anything else before the `/` is a password that was not written as URLs want it.
+    // `host:8080/@scope` has a port. Other text between `:` and `/` is a password whose `/` was not escaped.
     const isPath = start + authority.length < nextAt && !/:(?!\d*$)/.test(authority);
     if (isPath) continue;
-    // The password may contain an `@`.
+    // The password may contain an unescaped `@`.
     const rest = /^@[^\s/?#"'<>`]*@/.exec(text.slice(nextAt, indexOrEnd(text, /[\s/?#"'<>`]/g, nextAt)));
     const end = nextAt + (rest?.[0].length ?? 1) - 1;
     const credentials = text.slice(start, end);

@@ -4,41 +4,50 @@ import { type FailureReason, isRetryable } from "./failure-reason.ts";
 export const jobStates = ["queued", "processing", "completed", "errored", "failed", "canceled"] as const;
 
 /**
- * `errored` is our fault and out of attempts; `failed` is the job's fault. An error that has attempts left goes back to
- * `queued`.
+ * `errored`: not the job's fault, and no attempts left. `failed`: the job's fault. After an error with attempts left,
+ * the job goes back to `queued`.
  */
 export type JobState = (typeof jobStates)[number];
 
 export interface JobLifecycle {
   readonly state: JobState;
-  /** The attempt that runs or ran last; 0 before the first. Attempts count from 1 and never go back. */
+  /** The running or last attempt; 0 before the first. Attempts count from 1 and never decrease. */
   readonly attempt: number;
-  /** Attempts that ended by our fault. Compared with the policy's `maxAttempts`; a manual retry sets it to 0. */
+  /**
+   * Number of attempts that ended by Airlock's fault, limited by the policy's `maxAttempts`. A manual retry sets it to
+   * 0.
+   */
   readonly errors: number;
-  /** Attempts that ended with their executor lost. Compared with the policy's `maxLosses`; a manual retry sets it to 0. */
+  /** Number of attempts whose executor was lost, limited by the policy's `maxLosses`. A manual retry sets it to 0. */
   readonly losses: number;
-  /** Somebody asked for the end of the running attempt. */
+  /** Cancellation of the running attempt was requested. */
   readonly cancelRequested: boolean;
-  /** Not handed out before this time: the back-off after an error. */
+  /** The job can't be dequeued before this time: the back-off after an error. */
   readonly visibleAt: Date;
-  /** While `processing`: when the right to run the attempt lapses unless a heartbeat renews it. */
+  /** While `processing`: when the lease of the attempt expires unless a heartbeat renews it. */
   readonly leaseExpiresAt: Date | null;
   readonly finishedAt: Date | null;
   readonly failureReason: FailureReason | null;
 }
 
 export interface RetryPolicy {
-  /** How many attempts may end by our fault before the job is `errored`. At least 1. */
+  /** How many attempts may end by Airlock's fault before the job is `errored`. At least 1. */
   readonly maxAttempts: number;
-  /** How many attempts may lose their executor before the job is `errored`: it may be what kills them. At least 1. */
+  /**
+   * How many attempts may lose their executor before the job is `errored`, since the job may be what kills them. At
+   * least 1.
+   */
   readonly maxLosses: number;
-  /** Wait before the attempt after the first error; doubled for each further one, up to `backoffMaxMs`. */
+  /** Wait before the attempt after the first error. Doubled for each further error, up to `backoffMaxMs`. */
   readonly backoffMs: number;
   readonly backoffMaxMs: number;
   readonly leaseMs: number;
 }
 
-/** What happens to a job. `attempt` fences: an event of another attempt than the running one is refused. */
+/**
+ * An event in the life of a job. `attempt` is a fencing token: events of attempts other than the running one are
+ * refused.
+ */
 export type JobEvent =
   | { readonly kind: "dequeue" }
   | { readonly kind: "heartbeat"; readonly attempt: number }
@@ -64,8 +73,9 @@ export function isFinished(state: JobState): boolean {
 }
 
 /**
- * The whole life cycle of a job as one pure function; the store's SQL implements these rules and is tested against them.
- * @throws {TransitionError} when the event has no effect in this state; the job stays as it was.
+ * The complete life cycle of a job as a pure function. The store implements these rules in SQL and is tested against
+ * this.
+ * @throws {TransitionError} if the event has no effect in this state. The job is unchanged.
  */
 export function applyEvent(job: JobLifecycle, event: JobEvent, now: Date, policy: RetryPolicy): JobLifecycle {
   switch (event.kind) {
@@ -79,7 +89,7 @@ export function applyEvent(job: JobLifecycle, event: JobEvent, now: Date, policy
       return { ...job, leaseExpiresAt: after(now, policy.leaseMs) };
     case "complete":
       requireAttempt(job, event);
-      // Work that ended before the cancellation reached it is done: its result is kept.
+      // The attempt completed before the cancellation reached it, so keep its result.
       return finish(job, "completed", null, now);
     case "fail":
       requireAttempt(job, event);
@@ -109,12 +119,12 @@ const fresh = { leaseExpiresAt: null, finishedAt: null, failureReason: null } as
 
 function afterError(job: JobLifecycle, reason: FailureReason, now: Date, policy: RetryPolicy): JobLifecycle {
   if (job.cancelRequested) return finish(job, "canceled", reason, now);
-  // A drained executor is nobody's error: the job goes back at once and the count stays.
+  // Draining is not an error: the job is queued again at once, and no count changes.
   if (reason === "executor-shutdown") return { ...job, ...fresh, state: "queued", visibleAt: now };
   if (reason === "lease-lost") {
     const losses = job.losses + 1;
     if (losses >= policy.maxLosses) return { ...finish(job, "errored", reason, now), losses };
-    // The next attempt starts at once: waiting would not bring the executor back.
+    // Retry at once: waiting would not bring the executor back.
     return { ...job, ...fresh, state: "queued", losses, visibleAt: now };
   }
   const errors = job.errors + 1;

@@ -4,7 +4,7 @@ const codes: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT", "53100"]);
 /** SQLITE_FULL. */
 const sqliteFull = 13;
 
-/** Whether something failed, itself or in one of its causes, because a disk or a quota is full. */
+/** Whether the error or one of its causes is that a disk or a quota is full. */
 export function isNoSpace(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if ("code" in error && codes.has(error.code)) return true;
@@ -12,7 +12,7 @@ export function isNoSpace(error: unknown): boolean {
   return isNoSpace(error.cause);
 }
 
-/** Whether a program of this machine says so. */
+/** Whether a program's message says that a disk or a quota is full. */
 export function saysNoSpace(words: string): boolean {
   return /No space left on device|Disk quota exceeded|disk is full/i.test(words);
 }

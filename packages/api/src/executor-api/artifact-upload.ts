@@ -4,8 +4,9 @@ import { Ordinal } from "../primitives/primitives.ts";
 
 /**
  * `PUT queue/{queue}/artifacts` (capability `results`): the body is the artifact, `application/octet-stream`, of any
- * length. Answers 204; 409 when the attempt is not the running one; 413 past the instance's limit. The same name again
- * replaces the artifact, so an upload whose answer was lost is simply sent again.
+ * length.
+ * Responses: 204; 409 if the attempt is not the running one; 413 above the instance's limit. A second upload with the
+ * same name replaces the artifact, so an upload can be repeated if the response is lost.
  */
 export const ArtifactUploadQuery = z.object({
   attempt: z.coerce.number().pipe(Ordinal),

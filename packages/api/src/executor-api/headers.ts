@@ -1,9 +1,9 @@
-/** Headers of the executor API. Names are fixed by the protocol. */
+/** Headers of the executor API. The protocol defines the names. */
 export const executorHeaders = {
   jobId: "x-sourcegraph-job-id",
   executorName: "x-sourcegraph-executor-name",
   actor: "x-sourcegraph-actor-uid",
-  /** Of the answer to `test/auth?queues=A,B`, an extension: which of them the instance does not have, comma-separated. */
+  /** Extension in the response to `test/auth?queues=A,B`: the named queues that do not exist, comma-separated. */
   unknownQueues: "x-airlock-unknown-queues",
 } as const;
 

@@ -4,7 +4,7 @@ import { StoredText } from "../primitives/stored-text.ts";
 
 const telemetryText = StoredText.max(1000).default("");
 
-/** What an executor says of itself; every text may be empty. */
+/** What an executor reports about itself. Every text may be empty. */
 export const Telemetry = z.object({
   os: telemetryText,
   architecture: telemetryText,
@@ -17,21 +17,24 @@ export const Telemetry = z.object({
 });
 export type Telemetry = z.output<typeof Telemetry>;
 
-/** Airlock's addition to a heartbeat. */
+/** Airlock's extension of a heartbeat. */
 export const HeartbeatExtension = z.object({
-  /** The attempt that runs of each job in the request: a lapsed one is answered as unknown. */
+  /**
+   * The running attempt of each job in the request. A job whose attempt has lapsed is missing from the response's known
+   * ids.
+   */
   attempts: z.record(z.string().regex(/^\d+$/), Ordinal).default({}),
   runtime: telemetryText,
   runtimeVersion: telemetryText,
   slots: z.int().nonnegative().max(1_000_000).default(1),
   labels: OfferedLabels.default({}),
-  /** Another one for each process: names are kept over restarts. */
+  /** Unique for each executor process, while names stay the same after a restart. */
   process: telemetryText,
-  /** No further jobs are taken; the running ones end. */
+  /** The executor takes no further jobs and finishes the running ones. */
   draining: z.boolean().default(false),
 });
 
-/** `POST queue/{queue}/heartbeat`. Without `version: "V2"` the answer is a bare array of ids (2022). */
+/** `POST queue/{queue}/heartbeat`. Without `version: "V2"` the response is a bare array of ids, as in 2022. */
 export const HeartbeatRequest = Telemetry.extend({
   executorName: ExecutorName,
   version: z.string().default(""),
@@ -56,8 +59,9 @@ export type MultiQueueHeartbeatRequest = z.input<typeof MultiQueueHeartbeatReque
 const answeredId = z.union([z.int(), z.string()]).transform(String);
 
 /**
- * Both forms of the answer, as an executor reads them. Ids are texts: `"42"`, or `"42-batches"` on the multi-queue
- * route. A job that is not known is not ours any more; one in `cancelIds` is to be stopped and reported.
+ * Both forms of the response, as an executor reads them. Ids are texts: `"42"`, or `"42-batches"` on the multi-queue
+ * route. A job missing from `knownIds` no longer belongs to the executor. A job in `cancelIds` must be stopped and
+ * reported.
  */
 export const HeartbeatResponse = z.union([
   z
@@ -67,7 +71,7 @@ export const HeartbeatResponse = z.union([
   z.object({
     knownIds: nullableArray(answeredId),
     cancelIds: nullableArray(answeredId),
-    /** Airlock's addition. `drain`: take no further jobs. */
+    /** Airlock's extension. `drain`: take no further jobs. */
     airlock: z.object({ drain: z.boolean().default(false) }).optional(),
   }),
 ]);

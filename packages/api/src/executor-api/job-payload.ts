@@ -2,7 +2,7 @@ import { z } from "zod";
 import { Egress, Resources, SecretName } from "../job/job-spec.ts";
 import { nullableArray } from "../primitives/primitives.ts";
 
-/** The answer to a dequeue, as the executor reads it. `JobPayloadWire` below is what the instance writes. */
+/** Go's zero time, which means that there is no modification time. */
 const goZeroTime = "0001-01-01T00:00:00Z";
 
 /** A file written into the workspace after the checkout. `content` is base64 in version 2, plain text in version 1. */
@@ -23,7 +23,7 @@ export const DockerStep = z.object({
   commands: nullableArray(z.string()),
   /** Relative to the workspace. */
   dir: z.string().default(""),
-  /** `K=V` each. */
+  /** `K=V` pairs. */
   env: nullableArray(z.string()),
 });
 
@@ -34,48 +34,49 @@ export const CliStep = z.object({
   env: nullableArray(z.string()),
 });
 
-/** A secret that one step, and no other, finds as a file. */
+/** A secret that a single step gets as a file. */
 export const SecretFile = z.object({
-  /** Position of the step in `dockerSteps`. */
+  /** Index of the step in `dockerSteps`. */
   step: z.int().nonnegative(),
-  /** Of the file, and before `_FILE` of the variable that holds its path. */
+  /** Name of the file. The variable `NAME_FILE` holds its path. */
   name: SecretName,
   value: z.string(),
 });
 export type SecretFile = z.output<typeof SecretFile>;
 
-/** What an Airlock instance tells an Airlock executor beyond the base payload. */
+/** What an Airlock instance adds to the payload for an Airlock executor. */
 export const PayloadExtension = z.object({
   attempt: z.int().positive(),
-  /** The attempt's lease in ms: with no successful heartbeat for this long, the executor stops the job itself. */
+  /** The attempt's lease in ms. Without a successful heartbeat for this long, the executor stops the job itself. */
   leaseMs: z.int().positive(),
   heartbeatIntervalMs: z.int().positive(),
-  /** Wall time of the whole job in ms, from the start of its workspace; `null` leaves it to the executor's maximum. */
+  /** Time limit of the whole job in ms, from the start of its workspace. `null`: the executor's maximum applies. */
   timeoutMs: z.int().positive().nullable(),
   resources: Resources,
-  /** More exact than `shallowClone` and `fetchTags`, which are what other executors understand of it. */
+  /** More precise than `shallowClone` and `fetchTags`, which are for other executors. */
   checkout: z
     .object({
-      /** Commits of history, the job's own included; `null`: all of them. */
+      /** Number of commits, including the job's own; `null`: full history. */
       depth: z.int().positive().nullable(),
-      /** `reachable`: only tags that lead to a commit of the history. */
+      /** `reachable`: only tags that point to a commit of the fetched history. */
       tags: z.enum(["none", "reachable"]),
     })
     .optional(),
-  /** Left out: the executor's default. */
+  /** Absent: the executor's default. */
   egress: Egress.optional(),
-  /** What this instance knows of `executorCapabilities`. */
+  /** The `executorCapabilities` that this instance supports. */
   capabilities: nullableArray(z.string()),
   /**
-   * How scripts treat failures. `strict`: the step ends at the first failing command, nothing is traced. `protocol`: the
-   * preamble of the protocol, which traces and goes on.
+   * How scripts handle failures.
+   * - `strict`: the step ends at the first failing command; commands are not traced.
+   * - `protocol`: the preamble of the base protocol, which traces commands and continues after failures.
    */
   shell: z.enum(["strict", "protocol"]).default("protocol"),
-  /** Globs in the workspace whose files are uploaded after the last step. */
+  /** Globs for files in the workspace that are uploaded after the last step. */
   outputs: nullableArray(z.string()),
-  /** Whether the workspace's difference to the commit is uploaded after the last step. */
+  /** Whether to upload the diff between the workspace and the commit after the last step. */
   diff: z.boolean().default(false),
-  /** What the artifacts of an attempt may weigh together as they are uploaded, in bytes. */
+  /** Limit on the total size of an attempt's artifacts as uploaded, in bytes. */
   maxArtifactBytes: z.int().nonnegative().optional(),
   secretFiles: nullableArray(SecretFile),
 });
@@ -101,14 +102,14 @@ export const JobPayload = z.object({
   fetchTags: z.boolean().default(false),
   shallowClone: z.boolean().default(false),
   sparseCheckout: nullableArray(z.string()),
-  /** 2022 instances send plain text in place of the object. */
+  /** Instances from 2022 send plain text instead of the object. */
   files: z
     .record(z.string(), z.union([PayloadFile, z.string().transform((content) => ({ content, modifiedAt: undefined }))]))
     .nullish()
     .transform((files) => files ?? {}),
   dockerSteps: nullableArray(DockerStep),
   cliSteps: nullableArray(CliStep),
-  /** Secret → what stands in its place in logs. */
+  /** Secrets, and what replaces them in logs. */
   redactedValues: z
     .record(z.string(), z.string())
     .nullish()
@@ -116,7 +117,7 @@ export const JobPayload = z.object({
   dockerAuthConfig: z.object({ auths: z.record(z.string(), RegistryAuth).optional() }).optional(),
   airlock: PayloadExtension.optional(),
 });
-/** A job as an executor holds it. */
+/** A job as the executor reads it, from the response to a dequeue. */
 export type JobPayload = z.output<typeof JobPayload>;
-/** A job as an instance writes it. */
+/** A job as the instance writes it. */
 export type JobPayloadWire = z.input<typeof JobPayload>;

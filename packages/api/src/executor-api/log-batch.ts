@@ -3,26 +3,27 @@ import { z } from "zod";
 import { ExecutorName, ExitCode, Ordinal, WireJobId } from "../primitives/primitives.ts";
 import { LoggedCommand, MendedText, StoredText } from "../primitives/stored-text.ts";
 
-/** The most bytes of output that one chunk carries, before base64. */
+/** Maximum bytes of output in one chunk, before base64. */
 export const maxChunkBytes = 256 * 1024;
 
-/** The most UTF-16 code units of one note. */
+/** Maximum length of one note in UTF-16 code units. */
 export const maxNoteLength = 8192;
-/** The most notes of one attempt, and the most bytes of UTF-8 of all of them together. */
+/** Maximum number of notes of one attempt, and their maximum total size in bytes of UTF-8. */
 export const maxNotesPerAttempt = 5000;
 export const maxNoteBytesPerAttempt = 1024 * 1024;
 
-/** In one pass; a check that decodes the text as well costs as much as storing what is in it. */
+/** Checks in one pass. Decoding the text as well would cost as much as storing its content. */
 function isBase64(text: string): boolean {
   return text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
 }
 
 /**
- * One append to the log of an attempt. Sending it again changes nothing: entries and offsets say where it belongs.
- * - `open` makes entry `entryId` (1-based, in the order of start).
- * - `chunk` puts bytes at `offset` of the entry; offsets count bytes over both streams, from 0 without gaps.
- * - `note` is a message of the executor itself, such as "killed: out of memory". It is not part of the output and takes
- *   no bytes of it. `noteId` counts the notes of the entry from 1; `offset` is the output that precedes the note.
+ * One addition to the log of an attempt. Repeating it changes nothing, because entry ids and offsets say where it
+ * belongs.
+ * - `open` creates the entry `entryId` (from 1, in order of start).
+ * - `chunk` puts bytes at `offset` of the entry. Offsets count the bytes of both streams, from 0 without gaps.
+ * - `note` is a message of the executor itself, such as "killed: out of memory". It is not part of the output. `noteId`
+ *   counts the notes of the entry from 1; `offset` is the length of the output before the note.
  * - `close` ends the entry. `exitCode` -1: killed by a signal.
  */
 export const LogEvent = z.discriminatedUnion("kind", [
@@ -61,7 +62,7 @@ export const LogEvent = z.discriminatedUnion("kind", [
 ]);
 export type LogEvent = z.output<typeof LogEvent>;
 
-/** `POST queue/{queue}/logs` (capability `log-batch`). Answers 204; 409 names the offset that the entry ends at. */
+/** `POST queue/{queue}/logs` (capability `log-batch`). Responses: 204; 409 with the offset at which the entry ends. */
 export const LogBatchRequest = z.object({
   executorName: ExecutorName,
   jobId: WireJobId,
@@ -71,8 +72,9 @@ export const LogBatchRequest = z.object({
 export type LogBatchRequest = z.input<typeof LogBatchRequest>;
 
 /**
- * Body of a 409. `log-conflict`: the batch does not continue the log, nothing of it was stored from the failing event
- * on. `lapsed-attempt`: the attempt is not the running one, nothing was stored; entry and offset say nothing then.
+ * Body of a 409.
+ * - `log-conflict`: the batch does not continue the log. Nothing from the failing event on was stored.
+ * - `lapsed-attempt`: the attempt is not the running one. Nothing was stored; entry and offset are meaningless.
  */
 export const LogConflict = z.object({
   code: z.enum(["log-conflict", "lapsed-attempt"] satisfies ErrorCode[]).default("log-conflict"),

@@ -9,15 +9,15 @@ const entryFields = {
   command: LoggedCommand.nullish().transform((words) => words ?? []),
   startTime: z.iso.datetime({ offset: true }),
   exitCode: ExitCode.nullish(),
-  /** Every line begins with `stdout: ` or `stderr: `. */
+  /** Every line starts with `stdout: ` or `stderr: `. */
   out: z.string().nullish(),
   durationMs: z.int().nonnegative().nullish(),
 };
 
-/** `POST queue/{queue}/addExecutionLogEntry`; the answer is a bare integer, the entry's position from 1. */
+/** `POST queue/{queue}/addExecutionLogEntry`. The response is a bare integer: the entry's position from 1. */
 export const AddLogEntryRequest = z.object(entryFields);
 export type AddLogEntryRequest = z.input<typeof AddLogEntryRequest>;
 
-/** `POST queue/{queue}/updateExecutionLogEntry`: the whole entry again, as far as it has grown. */
+/** `POST queue/{queue}/updateExecutionLogEntry`: resends the whole entry every time it grows. */
 export const UpdateLogEntryRequest = z.object({ ...entryFields, entryId: Ordinal });
 export type UpdateLogEntryRequest = z.input<typeof UpdateLogEntryRequest>;

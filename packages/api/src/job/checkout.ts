@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { isStorable } from "../primitives/stored-text.ts";
 
-/** Whoever needs more commits asks for all of them. */
+/** Maximum of `depth`. Jobs that need more commits can use `full`. */
 export const maxCheckoutDepth = 100_000;
 
-/** A directory or file of the repository, such as `apps/web`. Not a pattern: `*` is a character of its name. */
+/** A directory or file of the repository, such as `apps/web`. Not a pattern: `*` is literal. */
 const CheckoutPath = z
   .string()
   .max(1000)
@@ -20,7 +20,7 @@ const wrongDepth = `must be a number of commits from 1 to ${maxCheckoutDepth}, o
 
 /** How much of a repository a job's workspace gets. */
 export const Checkout = z.strictObject({
-  /** Commits of history, the job's own included; `full`: all of them. */
+  /** Number of commits, including the job's own; `full`: full history. */
   depth: z
     .union([z.number(), z.literal("full")], { error: wrongDepth })
     .refine(
@@ -28,17 +28,17 @@ export const Checkout = z.strictObject({
       wrongDepth,
     )
     .default(1),
-  /** Whether tags come along: those that lead to a commit of the history. */
+  /** Whether to fetch the tags that point to a commit of the fetched history. */
   tags: z.boolean().default(false),
-  /** Only these directories and files; empty: all. */
+  /** Only these directories and files. Empty: all. */
   paths: z.array(CheckoutPath).max(200, "at most 200 paths").default([]),
 });
 export type Checkout = z.output<typeof Checkout>;
 
-/** What a job without `checkout` gets: its commit, and nothing before it. */
+/** The default: only the job's commit, without earlier ones. */
 export const defaultCheckout: Checkout = { depth: 1, tags: false, paths: [] };
 
-/** The paths as patterns of a sparse checkout, in the language of `.gitignore`. Each matches that path and all below it. */
+/** The paths as sparse-checkout patterns, in the syntax of `.gitignore`. Each matches its path and everything below. */
 export function sparsePatterns(paths: Checkout["paths"]): string[] {
   return paths.map(
     (path) => `/${path.replace(/[\\*?[]/g, "\\$&").replace(/ +$/, (spaces) => "\\ ".repeat(spaces.length))}`,

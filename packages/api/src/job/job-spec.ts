@@ -31,22 +31,22 @@ export const Duration = z
   .refine((text) => (parseDuration(text) ?? 0) <= maximumDurationMs, "must be at most 365d")
   .meta({ examples: ["90s", "30m"] });
 
-/** Limits of a whole job. A member left out is the executor's default. */
+/** Limits of a whole job. If a member is absent, the executor's default applies. */
 export const Resources = z.strictObject({
   /** Cores, fractions allowed. */
   cpus: z.number().positive().max(1024).optional(),
   /** Memory and swap together. */
   memory: ByteSize.optional(),
-  /** The workspace and what steps write elsewhere. */
+  /** Disk space for the workspace and the files that steps write elsewhere. */
   disk: ByteSize.optional(),
-  /** Processes and threads at once. */
+  /** Maximum number of simultaneous processes and threads. */
   pids: z.int().min(1).max(4_194_304).optional(),
   /** Size of `/dev/shm`, whose content counts as memory. */
   shm: ByteSize.optional(),
 });
 export type Resources = z.output<typeof Resources>;
 
-/** What a new job may ask for. Jobs that exist may have been submitted while less was allowed. */
+/** Minimums for new jobs. `Resources` has none, because existing jobs may have been submitted under older rules. */
 const RequestedResources = Resources.superRefine(({ cpus, memory, disk, pids, shm }, context) => {
   const refuse = (name: keyof Resources, message: string) =>
     context.addIssue({ code: "custom", path: [name], message });
@@ -66,12 +66,15 @@ const RequestedResources = Resources.superRefine(({ cpus, memory, disk, pids, sh
   }
 });
 
-/** `undefined` for what is left out, or is not a size and refused as such. */
+/** `undefined` for a missing or invalid size. The latter has an issue already. */
 function sizeInBytes(size: string | number | undefined): number | undefined {
   return typeof size === "string" ? parseBytes(size) : size;
 }
 
-/** What a job's network may reach; an allow-list opens private addresses only where the executor's administrator lets it. */
+/**
+ * What a job's network may reach. An allow-list permits private addresses only if the executor's administrator allows
+ * it.
+ */
 export const Egress = z.union(
   [
     z.enum(["none", "public"]),
@@ -93,7 +96,7 @@ export const Egress = z.union(
 export type Egress = z.output<typeof Egress>;
 
 const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, "not an environment variable's name");
-// A NUL ends a string in the kernel's argument block: what follows it would be lost, so it is refused here.
+// A NUL ends a string in the kernel's argument block, so the rest would be lost. Refuse it here.
 const EnvValue = z.union([z.string(), z.number(), z.boolean()]).transform(String).refine(isStorable, unstorable);
 
 const StepEnvironment = z.record(EnvName, EnvValue).superRefine((env, context) => {
@@ -123,14 +126,14 @@ const StepKey = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, "letters, digits, '.', '_' and '-', at most 63 characters");
 
-/** What an image may be named: a reference of the OCI distribution specification, or `host`. */
+/** The name of an image: a reference of the OCI distribution specification, or `host`. */
 export const ImageName = z
   .string()
   .min(1, "must not be empty")
   .max(512)
   .regex(/^[a-z0-9][a-zA-Z0-9._:/@-]*$/, "not an image reference: write it as NAME[:TAG] or NAME@sha256:…");
 
-/** How a secret is named: as the environment variable that it becomes. */
+/** The name of a secret, which is also that of its environment variable. */
 export const SecretName = z
   .string()
   .regex(/^[A-Z][A-Z0-9_]{0,254}$/, "upper-case letters, digits and '_', beginning with a letter");
@@ -140,7 +143,10 @@ export const Namespace = z
   .string()
   .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "lower-case letters, digits and '-', at most 63 characters");
 
-/** `NAME`: the variable NAME holds the value. With `file`, the variable NAME_FILE holds the path of a file with it. */
+/**
+ * `NAME`: the variable NAME holds the value. With `file`, the variable NAME_FILE holds the path of a file with the
+ * value.
+ */
 const StepSecret = z.union(
   [
     SecretName.transform((name) => ({ name, file: false })),
@@ -157,12 +163,12 @@ export const StepSpec = z
     image: ImageName,
     /** A shell script; the step ends at the first command that fails. */
     run: z.string().min(1, "must not be empty").max(1_000_000).refine(isStorable, unstorable).optional(),
-    /** The same as `run` with one line per member. */
+    /** Like `run`, with one line per member. */
     commands: z.array(z.string().max(1_000_000).refine(isStorable, unstorable)).min(1).max(10_000).optional(),
     /** Working directory, relative to the workspace. */
     dir: WorkspacePath.default(""),
     env: StepEnvironment.default({}),
-    /** Secrets that this step gets, and no other step does: as environment variables, or as read-only files. */
+    /** Secrets that only this step gets, as environment variables or as read-only files. */
     secrets: z.array(StepSecret).max(100).default([]),
   })
   .refine((step) => (step.run === undefined) !== (step.commands === undefined), "give exactly one of run and commands")
@@ -178,13 +184,13 @@ export const StepSpec = z
   });
 export type StepSpec = z.output<typeof StepSpec>;
 
-/** The lines of a step's script, whether it was written as `run` or as `commands`. */
+/** The lines of a step's script, from either `run` or `commands`. */
 export function scriptLines(step: Pick<StepSpec, "run" | "commands">): string[] {
   if (step.commands) return step.commands;
   return (step.run ?? "").replace(/\r?\n$/, "").split(/\r?\n/);
 }
 
-/** The environment variable in which a step finds a secret, or the path of its file. */
+/** The environment variable that holds a secret, or the path of its file. */
 export function secretVariable({ name, file }: StepSecret): string {
   return file ? `${name}_FILE` : name;
 }
@@ -192,7 +198,7 @@ export function secretVariable({ name, file }: StepSecret): string {
 /** A job as people write it: the body of `POST /api/v1/jobs` and the contents of a job file. */
 export const JobSpec = z.strictObject({
   queue: QueueName.default("default"),
-  /** Name of a repository that the instance knows; without one the workspace is empty. */
+  /** Name of a repository that the instance knows. Without one the workspace is empty. */
   repository: StoredText.min(1).max(1000).optional(),
   /** Branch, tag or commit. */
   revision: z
@@ -201,7 +207,7 @@ export const JobSpec = z.strictObject({
     .max(1000)
     .refine((text) => !text.startsWith("-") && isStorable(text), "not a revision")
     .default("HEAD"),
-  /** How much of the repository the workspace gets. Default: the job's commit alone, without tags, all of its files. */
+  /** How much of the repository the workspace gets. Default: all files of the job's commit only, without tags. */
   checkout: Checkout.optional(),
   steps: z
     .array(StepSpec)
@@ -217,19 +223,22 @@ export const JobSpec = z.strictObject({
       }
     }),
   resources: RequestedResources.default({}),
-  /** Default: the executor's, `public` where it can be enforced, else `none`. */
+  /** Default: that of the executor, which is `public` if it can be enforced, else `none`. */
   egress: Egress.optional(),
   /** Wall time of the whole job. Default: the executor's maximum. */
   timeout: Duration.optional(),
-  /** Globs in the workspace whose files are kept, packed as one artifact. */
+  /** Globs for files in the workspace that are kept, packed as one artifact. */
   outputs: z.array(WorkspacePath.min(1)).max(1000).default([]),
-  /** Whether the workspace's difference to the job's commit is kept as an artifact. */
+  /** Whether the diff between the workspace and the job's commit is kept as an artifact. */
   diff: z.boolean().default(false),
   /** Labels that the executor must offer with the same value. */
   labels: z.record(StepKey, StoredText.max(255)).default({}),
-  /** Whose job it is: jobs of one priority are handed out in turn over the namespaces of their queue. */
+  /**
+   * The namespace that the job belongs to. Jobs of equal priority are dequeued in turn from the namespaces of their
+   * queue.
+   */
   namespace: Namespace.default("default"),
-  /** Files written into the workspace after the checkout, by path; text, together at most 8 MiB. */
+  /** Files to write into the workspace after the checkout, by path. Text, together at most 8 Mi UTF-16 code units. */
   files: z
     .record(WorkspacePath.min(1), z.string().refine(isStorable, unstorable))
     .refine((files) => Object.keys(files).length <= 1000, "at most 1000 files")
@@ -238,7 +247,7 @@ export const JobSpec = z.strictObject({
       "together longer than 8 MiB",
     )
     .default({}),
-  /** Higher goes first within a queue. */
+  /** Jobs with higher priority come first within a queue. */
   priority: z.int().min(-1000).max(1000).default(0),
 });
 export type JobSpec = z.output<typeof JobSpec>;

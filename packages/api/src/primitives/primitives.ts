@@ -2,8 +2,8 @@ import { z } from "zod";
 import { StoredText } from "./stored-text.ts";
 
 /**
- * Go encodes an empty slice or map as `null`: accepted wherever a list is expected.
- * @param maxLength Default: no limit of its own. What comes from a peer that is not trusted has one.
+ * A list that may be `null`, which is how Go encodes an empty slice or map.
+ * @param maxLength Default: unlimited. Set it for input from untrusted peers.
  */
 export function nullableArray<T extends z.ZodType>(item: T, maxLength = Number.MAX_SAFE_INTEGER) {
   return z
@@ -13,7 +13,7 @@ export function nullableArray<T extends z.ZodType>(item: T, maxLength = Number.M
     .transform((list) => list ?? []);
 }
 
-/** A job id on the wire: a number or its decimal text, depending on the peer's generation. */
+/** A job id in a message: a number or its decimal text, depending on the version of the peer. */
 export const WireJobId = z
   .union([z.int().positive(), z.string().regex(/^[1-9]\d{0,15}$/)])
   .transform((id) => Number(id))
@@ -30,19 +30,19 @@ export const ExecutorName = StoredText.min(1, "must not be empty").max(255);
 
 const maxInt32 = 2 ** 31 - 1;
 
-/** An attempt, or the position of a log entry: counted from 1. */
+/** The number of an attempt, or the position of a log entry; both start at 1. */
 export const Ordinal = z.int().positive().max(maxInt32);
 
-/** -1 stands for a process that a signal ended. */
+/** -1 means that a signal ended the process. */
 export const ExitCode = z
   .int()
   .min(-maxInt32 - 1)
   .max(maxInt32);
 
-/** The most jobs that one request of an executor may name. */
+/** Maximum number of jobs in one request of an executor. */
 export const maxJobIds = 10_000;
 
-/** What an executor offers, by name. */
+/** The labels that an executor offers, by name. */
 export const OfferedLabels = z
   .record(StoredText.max(255), StoredText.max(255))
   .refine((labels) => Object.keys(labels).length <= 100, "at most 100 labels");

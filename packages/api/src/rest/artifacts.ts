@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { artifactKinds } from "../job/results.ts";
 
-/** `GET /api/v1/jobs/{id}/artifacts/{artifactId}` downloads it. */
+/** Download it with `GET /api/v1/jobs/{id}/artifacts/{artifactId}`. */
 export const ArtifactView = z.object({
   id: z.int(),
   attempt: z.int(),
@@ -14,6 +14,6 @@ export const ArtifactView = z.object({
 });
 export type ArtifactView = z.output<typeof ArtifactView>;
 
-/** `GET /api/v1/jobs/{id}/artifacts`: of all attempts, in the order of attempts and names. */
+/** `GET /api/v1/jobs/{id}/artifacts`: the artifacts of all attempts, ordered by attempt and name. */
 export const ArtifactList = z.object({ artifacts: z.array(ArtifactView) });
 export type ArtifactList = z.output<typeof ArtifactList>;

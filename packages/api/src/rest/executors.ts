@@ -3,14 +3,14 @@ import { z } from "zod";
 export const ExecutorView = z.object({
   name: z.string(),
   queues: z.array(z.string()),
-  /** Seen within three heartbeats. */
+  /** Whether the instance heard from it within the last 15 s. */
   active: z.boolean(),
   draining: z.boolean(),
-  /** Asked by the instance to drain. */
+  /** The instance asked the executor to drain. */
   drainRequested: z.boolean(),
-  /** Speaks Airlock's extensions beside the base protocol. */
+  /** Whether the executor supports Airlock's extensions of the base protocol. */
   extensions: z.boolean(),
-  /** Which of them, by `executorCapabilities`; empty before its first request for a job. */
+  /** Those of `executorCapabilities` that the executor supports. Empty before its first dequeue. */
   capabilities: z.array(z.string()),
   version: z.string(),
   runtime: z.string(),

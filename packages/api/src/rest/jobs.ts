@@ -9,7 +9,7 @@ import { ArtifactView } from "./artifacts.ts";
 
 const Timestamp = z.iso.datetime();
 
-/** The one answer to "why is it not further?", computed from states. */
+/** Explains why the job has not progressed further, computed from states. */
 export const Explanation = z.object({
   /** Stable: `waiting-for-executor`, `no-executor`, `back-off`, `running`, `canceling`, `executor-silent`, `finished`, … */
   code: z.string(),
@@ -24,7 +24,7 @@ export const JobSummary = z.object({
   state: z.enum(jobStates),
   repository: z.string().nullable(),
   revision: z.string(),
-  /** Full SHA that the revision named when the job was submitted. */
+  /** Full SHA to which the revision resolved when the job was submitted. */
   commit: z.string().nullable(),
   attempt: z.int(),
   executor: z.string().nullable(),
@@ -34,9 +34,12 @@ export const JobSummary = z.object({
   failureReason: z.enum(failureReasons).nullable(),
   failureMessage: z.string().nullable(),
   cancelRequested: z.boolean(),
-  /** Keys of the steps, for a glance: `["test", "build"]`. */
+  /** Keys of the steps, for lists: `["test", "build"]`. */
   stepKeys: z.array(z.string()),
-  /** Why no executor that is connected now would take the queued job, a sentence; `null` where one would, or for other states. */
+  /**
+   * Why no executor that is connected now would take the queued job, in one sentence. `null` if one would, or in other
+   * states.
+   */
   obstacle: z.string().nullable().default(null),
 });
 export type JobSummary = z.output<typeof JobSummary>;
@@ -64,7 +67,7 @@ export const LogEntryView = z.object({
   durationMs: z.int().nullable(),
   /** Bytes of output so far. */
   length: z.int(),
-  /** Messages of the executor so far; they are not part of the output. */
+  /** Number of messages of the executor so far. They are not part of the output. */
   notes: z.int().default(0),
 });
 export type LogEntryView = z.output<typeof LogEntryView>;
@@ -74,9 +77,9 @@ export const StepView = z.object({
   image: z.string(),
   commands: z.array(z.string()),
   dir: z.string(),
-  /** Names only, of secrets that it gets as a variable or, with `file`, as a file. */
+  /** Names of the secrets that the step gets as a variable or, with `file`, as a file. */
   secrets: z.array(z.object({ name: SecretName, file: z.boolean() })).default([]),
-  /** In the last attempt. */
+  /** State in the last attempt. */
   state: z.enum(stepStates),
   exitCode: z.int().nullable(),
   durationMs: z.int().nullable(),
@@ -89,21 +92,24 @@ export const JobView = JobSummary.extend({
     .default(defaultCheckout),
   labels: z.record(z.string(), z.string()),
   resources: Resources,
-  /** `null`: the default of the executor that runs it. */
+  /** `null`: the default of the executor that runs the job. */
   egress: Egress.nullable(),
   timeoutMs: z.int().nullable(),
   outputs: z.array(z.string()),
-  /** Whether the workspace diff was asked for. */
+  /** Whether the job asked for a diff of the workspace. */
   diff: z.boolean(),
   steps: z.array(StepView),
-  /** The job's exit code to its submitter: 0 completed, the failing step's code, 1 for every other end; `null` while open. */
+  /**
+   * The exit code to show the submitter: 0 if completed, the failing step's code, 1 for any other end. `null` until it
+   * ends.
+   */
   exitCode: z.int().nullable(),
   attempts: z.array(AttemptView),
   entries: z.array(LogEntryView),
-  /** Of all attempts. */
+  /** Artifacts of all attempts. */
   artifacts: z.array(ArtifactView),
   explanation: Explanation,
-  /** What the submitter should know, a sentence each: a revision with two meanings, a log that was cut. */
+  /** Facts that the submitter should know, one sentence each: an ambiguous revision, a log that was cut. */
   warnings: z.array(z.string()),
 });
 export type JobView = z.output<typeof JobView>;
@@ -118,7 +124,7 @@ export const ListJobsQuery = z.strictObject({
   queue: StoredText.max(255).optional(),
   repository: StoredText.max(1000).optional(),
   namespace: Namespace.optional(),
-  /** Jobs with a smaller id: the next page. */
+  /** Only jobs with a smaller id; used for the next page. */
   before: z.coerce.number().int().positive().optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 });
@@ -133,9 +139,10 @@ export const JobLogsQuery = z.strictObject({
   attempt: z.coerce.number().pipe(Ordinal).optional(),
   entry: z.coerce.number().pipe(Ordinal).optional(),
   /**
-   * `true`: with headings and the messages of executor and instance. Their lines begin with a mark that is new for every
-   * answer and that the first line explains, so that no step can write such a line. `false`: the output alone, byte for
-   * byte. Default: `true` for a whole attempt, `false` for one entry.
+   * `true`: includes headings and messages of executor and instance. Their lines start with a mark that is new for
+   * every response; the first line explains it. No step can write such a line.
+   * `false`: only the output, byte for byte.
+   * Default: `true` for a whole attempt, `false` for one entry.
    */
   notes: z.enum(["true", "false"]).optional(),
 });

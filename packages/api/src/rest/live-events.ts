@@ -3,8 +3,8 @@ import { ExecutorView } from "./executors.ts";
 import { JobSummary, JobView, LogEntryView } from "./jobs.ts";
 
 /**
- * `GET /api/v1/jobs/{id}/events`: server-sent events. It begins with the job, its entries and all output so far, then
- * goes on live and ends after `end`. The SSE `id` of a chunk is `attempt.entryId.offset`.
+ * `GET /api/v1/jobs/{id}/events`: server-sent events. The stream starts with the job, its entries and all output so
+ * far, continues live, and ends after `end`. The SSE `id` of a chunk is `attempt.entryId.offset`.
  */
 export const JobLiveEvent = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("job"), job: JobView }),
@@ -19,22 +19,25 @@ export const JobLiveEvent = z.discriminatedUnion("kind", [
     /** base64: a chunk may end inside a character. */
     data: z.base64(),
   }),
-  /** A message of the executor itself, which comes after the first `offset` bytes of the entry's output. */
+  /** A message of the executor itself, placed after the first `offset` bytes of the entry's output. */
   z.object({
     kind: z.literal("note"),
     attempt: z.int(),
     entryId: z.int(),
-    /** From 1 in each entry. A note may come again after a reconnection. */
+    /** Starts at 1 in each entry. A note may be repeated after a reconnection. */
     noteId: z.int(),
     offset: z.int(),
     text: z.string(),
   }),
-  /** The job is finished and everything was sent. */
+  /** The job has ended and everything was sent. */
   z.object({ kind: z.literal("end") }),
 ]);
 export type JobLiveEvent = z.output<typeof JobLiveEvent>;
 
-/** `GET /api/v1/events`: server-sent events about everything the lists show. It begins with nothing; fetch the lists first. */
+/**
+ * `GET /api/v1/events`: server-sent events about everything that the lists show. The stream has no initial state, so
+ * fetch the lists first.
+ */
 export const ListLiveEvent = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("job"), job: JobSummary }),
   z.object({ kind: z.literal("executor"), executor: ExecutorView }),

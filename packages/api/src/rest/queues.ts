@@ -5,7 +5,7 @@ export const QueueView = z.object({
   name: z.string(),
   queued: z.int(),
   processing: z.int(),
-  /** Age of the oldest queued job in ms; `null` when none waits. */
+  /** Age of the oldest queued job in ms; `null` if none is queued. */
   oldestQueuedMs: z.int().nullable(),
   maxAttempts: z.int(),
   /** How many attempts may lose their executor. */
@@ -14,13 +14,13 @@ export const QueueView = z.object({
   backoffMaxMs: z.int(),
   leaseMs: z.int(),
   heartbeatIntervalMs: z.int(),
-  /** Running jobs at once; `null`: no limit. */
+  /** Limit on running jobs; `null`: no limit. */
   concurrencyLimit: z.int().nullable(),
-  /** Running jobs of one namespace at once; `null`: no limit. */
+  /** Limit on running jobs of one namespace; `null`: no limit. */
   namespaceConcurrencyLimit: z.int().nullable(),
-  /** Share among the queues of executors that serve several. */
+  /** Share relative to the other queues of an executor that serves several. */
   weight: z.int(),
-  /** Most bytes of output kept of one attempt. */
+  /** Maximum bytes of output kept of one attempt. */
   maxLogBytes: z.int(),
 });
 export type QueueView = z.output<typeof QueueView>;
@@ -29,16 +29,16 @@ export const QueueList = z.object({ queues: z.array(QueueView) });
 const Limit = z.int().min(1).max(1_000_000).nullable();
 
 const settings = {
-  /** How many attempts may end by our fault. */
+  /** How many attempts may end by Airlock's fault. */
   maxAttempts: z.int().min(1).max(100),
-  /** How many attempts may lose their executor: a job that kills executors must end. */
+  /** How many attempts may lose their executor. Limited because the job may be what kills executors. */
   maxLosses: z.int().min(1).max(100),
-  /** Wait before the next attempt after our fault, doubled each time up to `backoffMaxMs`. */
+  /** Wait before the next attempt after one that ended by Airlock's fault. Doubled each time, up to `backoffMaxMs`. */
   backoffMs: z.int().min(0).max(86_400_000),
   backoffMaxMs: z.int().min(0).max(86_400_000),
-  /** How long an attempt lives without a heartbeat. */
+  /** How long an attempt stays valid without a heartbeat. */
   leaseMs: z.int().min(2000).max(3_600_000),
-  /** Executors are told to beat this often, and at least three times per lease. */
+  /** How often executors send heartbeats. They send at least three per lease. */
   heartbeatIntervalMs: z.int().min(100).max(600_000),
   concurrencyLimit: Limit,
   namespaceConcurrencyLimit: Limit,
@@ -64,6 +64,6 @@ export const CreateQueueRequest = z.strictObject({
 });
 export type CreateQueueRequest = z.input<typeof CreateQueueRequest>;
 
-/** `PATCH /api/v1/queues/{name}`: what is left out stays. */
+/** `PATCH /api/v1/queues/{name}`. Absent settings stay unchanged. */
 export const UpdateQueueRequest = z.strictObject(settings).partial();
 export type UpdateQueueRequest = z.input<typeof UpdateQueueRequest>;

@@ -1,6 +1,9 @@
 import { z } from "zod";
 
-/** A repository's name: path segments such as `github.com/owner/name`; none is `.`, `..`, or begins with `-` or `.`. */
+/**
+ * A repository's name: path segments such as `github.com/owner/name`. No segment starts with `.` or `-`, or ends in
+ * `.git` or `.lock`.
+ */
 export const RepositoryName = z
   .string()
   .max(255)
@@ -16,7 +19,9 @@ export const RepositoryName = z
 export const AddRepositoryRequest = z.strictObject({
   /** Default: derived from the URL, `https://github.com/owner/name.git` → `github.com/owner/name`. */
   name: RepositoryName.optional(),
-  /** https, http, ssh, git or file URL, `user@host:path`, or a local path where the instance allows it (dev mode). */
+  /**
+   * An https, http, ssh, git or file URL, or `user@host:path`. Also a local path if the instance allows it (dev mode).
+   */
   url: z.string().min(1).max(4096),
 });
 export type AddRepositoryRequest = z.input<typeof AddRepositoryRequest>;

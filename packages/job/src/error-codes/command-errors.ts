@@ -1,6 +1,6 @@
 import { withoutStatus } from "./error-code-entry.ts";
 
-/** Codes of the command line. */
+/** Error codes of the command line. */
 export const commandErrors = withoutStatus({
   "connection-invalid": "The address of the instance, or the file that holds it, is not valid.",
   "connection-not-private": "Another user can write the file that holds the instance's address.",

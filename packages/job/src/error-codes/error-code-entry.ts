@@ -1,6 +1,6 @@
-/** What is written down about one error code. */
+/** Documentation of one error code. */
 export interface ErrorCodeEntry {
-  /** HTTP status of the answer that carries the code; `null`: no answer of the instance carries it. */
+  /** HTTP status of responses with this code; `null`: the instance never responds with it. */
   readonly status: number | null;
   /** What happened, in one sentence. */
   readonly documentation: string;
@@ -8,7 +8,9 @@ export interface ErrorCodeEntry {
 
 export type ErrorCodeGroup = Readonly<Record<string, ErrorCodeEntry>>;
 
-/** Entries of codes that stay in the program that found them, or stand in a job's outcome. */
+/**
+ * Entries for codes that never appear in a response: a program reports them itself, or they explain a job's outcome.
+ */
 export function withoutStatus<const Code extends string>(
   entries: Readonly<Record<Code, string>>,
 ): Readonly<Record<Code, ErrorCodeEntry>> {

@@ -5,7 +5,7 @@ import { instanceErrors } from "./instance-errors.ts";
 import { jobErrors } from "./job-errors.ts";
 import { requestErrors } from "./request-errors.ts";
 
-/** Every error code of Airlock, in the groups of docs/errors.md. A code stands in one group. */
+/** All error codes of Airlock, in the groups of docs/errors.md. Each code belongs to one group. */
 export const errorCodeGroups = {
   "Answers of the instance": requestErrors,
   Jobs: jobErrors,
@@ -16,19 +16,19 @@ export const errorCodeGroups = {
 
 type Groups = typeof errorCodeGroups;
 
-/** A stable name of an error, for programs. New codes are declared in one of the groups. */
+/** A stable name of an error, for programs. Declare new codes in one of the groups. */
 export type ErrorCode = { [Name in keyof Groups]: keyof Groups[Name] }[keyof Groups];
 
 const entries: ReadonlyMap<string, ErrorCodeEntry> = new Map(
   Object.values(errorCodeGroups).flatMap((group) => Object.entries<ErrorCodeEntry>(group)),
 );
 
-/** Answers of another version may carry a code that this version does not know. */
+/** Whether this version knows the code. Responses of other versions may have unknown codes. */
 export function isErrorCode(text: string): text is ErrorCode {
   return entries.has(text);
 }
 
-/** HTTP status of an answer with this code. Codes that no answer should carry are the instance's fault: 500. */
+/** HTTP status of a response with this code. 500 for codes that no response should have. */
 export function httpStatusOfCode(code: ErrorCode): number {
   return entries.get(code)?.status ?? 500;
 }

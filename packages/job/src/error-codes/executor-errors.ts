@@ -1,6 +1,8 @@
 import { withoutStatus } from "./error-code-entry.ts";
 
-/** Codes of executors at their start, in `executor validate` and `executor install`, and towards the instance. */
+/**
+ * Error codes of executors: at their start, in `executor validate` and `executor install`, and towards the instance.
+ */
 export const executorErrors = withoutStatus({
   "credential-helper-missing": "The Docker configuration names a credential helper that is not installed.",
   "data-directory-full": "The data directory's disk has too little room.",

@@ -1,6 +1,6 @@
 import { withoutStatus } from "./error-code-entry.ts";
 
-/** Codes of instances at their start, and in their logs. */
+/** Error codes of instances at their start and in their logs. */
 export const instanceErrors = withoutStatus({
   "blob-key-invalid": "A name is not one of the blob store.",
   "blob-store-clock": "The object storage refuses requests because this machine's clock is wrong.",

@@ -1,6 +1,6 @@
 import { withoutStatus } from "./error-code-entry.ts";
 
-/** Codes of what goes wrong while a job runs: they stand in the executor's log, their messages in the job's outcome. */
+/** Error codes of running jobs. The executor logs the code; the job's outcome has the message. */
 export const jobErrors = withoutStatus({
   "artifact-too-large": "An artifact is larger than the instance takes.",
   "certificates-unusable": "A file with certificate authorities cannot be read or used.",

@@ -1,6 +1,6 @@
 import type { ErrorCodeGroup } from "./error-code-entry.ts";
 
-/** Codes in answers of the instance. */
+/** Error codes in responses of the instance. */
 export const requestErrors = {
   "invalid-request": { status: 400, documentation: "The request breaks its schema; `issues` names each field." },
   unauthorized: { status: 401, documentation: "The request has no valid token." },
