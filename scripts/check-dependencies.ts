@@ -1,4 +1,4 @@
-// Checks the dependency rules of the architecture in every package; see dependencies/check-tree.ts for the rules.
+// Checks the architecture's dependency rules in every package. The rules are in dependencies/check-tree.ts.
 import { globSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { checkPackage, type PackageRules } from "./dependencies/check-tree.ts";

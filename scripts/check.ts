@@ -1,5 +1,4 @@
-// Everything that a machine can say about the tree without running it: types, lint and format, dependency rules, generated
-// documents, promises without a test, dead code.
+// All static checks: types, lint and format, dependency rules, generated documents, promises without a test, dead code.
 import { run, tool } from "./programs/run.ts";
 
 const checks = [

@@ -1,4 +1,4 @@
-// Writes docs/errors.md from the list of error codes; with --check it only says whether it is stale.
+// Writes docs/errors.md from the list of error codes. With --check it only reports whether the file is stale.
 import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { type ErrorCodeEntry, errorCodeGroups } from "@airlock/job";

@@ -1,4 +1,5 @@
-// Writes docs/executor-configuration.md from the executor's own schemas; with --check it only says whether it is stale.
+// Writes docs/executor-configuration.md from the executor's schemas. With --check it only reports whether the file is
+// stale.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";

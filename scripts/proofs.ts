@@ -1,7 +1,9 @@
-// Ties promises to what proves them. Every link to a TypeScript file in the documents below has a test's title as its
-// text (or the name of a benchmark's row), and each row of a table with a column "proof" has such a link. The table of
-// attacks on the runtimes is written from their catalogue. Files and variables that the documents name have to exist. With --check nothing is written; with --titles FILE… the
-// titles of test files are printed, to link to.
+// Checks that promises in documents have proofs.
+// Each link to a TypeScript file in the documents below must have a test's title as its text (or the name of a
+// benchmark's row). Each row of a table with a column "proof" must have such a link. Files and variables that the
+// documents name must exist.
+// Writes the table of attacks on the runtimes from their catalogue. With --check it writes nothing. With --titles FILE…
+// it prints the titles of test files, to link to.
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -9,7 +11,7 @@ import { root } from "./programs/run.ts";
 import { testTitles } from "./test-titles.ts";
 
 const documents = ["docs/security.md", "docs/SPECIFICATION.md"];
-/** Where a variable's name stands when it is one. */
+/** The sources that declare variables. A variable exists if its name occurs here. */
 const variables = globSync(["apps/executor/src/config/variables/*.ts", "apps/instance/src/config/*.ts"], { cwd: root })
   .map((file) => readFileSync(path.join(root, file), "utf8"))
   .join("\n");
@@ -76,7 +78,7 @@ interface Link {
   readonly target: string;
 }
 
-/** Links to TypeScript files; all others are none of this script's business. */
+/** Returns the links to TypeScript files and ignores all others. */
 function linksOf(markdown: string): readonly Link[] {
   return [...markdown.matchAll(/\[((?:\\.|[^\\\]])*)\]\(([^)\s]+\.ts)\)/g)].map(([, text = "", target = ""]) => ({
     text: text.replaceAll(/\\(.)/g, "$1"),
@@ -98,7 +100,7 @@ function problemOf(document: string, { text, target }: Link): string | null {
     const row = `bench ${path.basename(file, ".ts")}`;
     return text === row ? null : `a link to this file is called "${row}"`;
   }
-  // The inner groups' titles may stand before the test's own, as they do in a report.
+  // The link's text may start with the titles of inner groups, as in a test report.
   const known = titlesIn(file).some((titles) => titles.some((_, from) => titles.slice(from).join(" ") === text));
   return known ? null : `${file} has no test "${text}"`;
 }

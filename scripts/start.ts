@@ -1,5 +1,6 @@
-// `npm start`: makes sure of a sandbox technology, builds the web UI, and runs `airlock dev` with the sample job on this
-// very checkout. `npm start -- --once` ends with the sample job's exit code; other options are those of `airlock dev`.
+// `npm start`: makes sure that a sandbox technology is installed, builds the web UI, and runs `airlock dev` with the
+// sample job on this checkout. `npm start -- --once` ends with the sample job's exit code. Other options are those of
+// `airlock dev`.
 import path from "node:path";
 import { root, run } from "./programs/run.ts";
 import { buildWebUi } from "./start/build-web-ui.ts";
@@ -20,7 +21,10 @@ const repository = repositoryToRun(root, dataDirectory);
 if ("problem" in repository) fail(repository.problem);
 await become([...dev, "--repo", repository.path, "--job", path.join(root, "examples/sample-job.yaml"), ...args]);
 
-/** Goes on as another program in this very process: signals and the exit code are its own. */
+/**
+ * Replaces this process by another program, which then gets its signals and sets its exit code. Where that is
+ * impossible, runs it as a child.
+ */
 async function become(nodeArguments: readonly string[]): Promise<void> {
   if (process.execve && process.platform !== "win32") {
     process.execve(process.execPath, [process.execPath, ...nodeArguments], process.env);

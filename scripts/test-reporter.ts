@@ -1,10 +1,10 @@
 import type { Reporter, TestCase, TestModule, TestSuite } from "vitest/node";
 
-/** Closes a run with what was skipped and why, and with the one line that machines read: `N passed, N failed`. */
+/** Ends a test run with the skipped suites and the line for machines: `N passed, N failed`. */
 export default class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {
     let passed = 0;
-    // A file that does not load and an error outside of any test fail the run without failing a test: they count.
+    // A file that does not load, or an error outside of tests, fails the run without a failed test, so count it.
     let failed = unhandledErrors.length;
     const skipped: string[] = [];
     for (const module of modules) {
@@ -31,7 +31,7 @@ export default class SummaryReporter implements Reporter {
   }
 }
 
-/** What was skipped as a whole: the outermost suite, or the one test where the others of its suite ran. */
+/** The name of what was skipped: the outermost suite if all its tests were skipped, else the single test. */
 function skippedName(test: TestCase): string {
   let suite: TestSuite | undefined;
   for (let parent = test.parent; parent.type === "suite"; parent = parent.parent) suite = parent;

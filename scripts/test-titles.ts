@@ -5,8 +5,8 @@ const groups: ReadonlySet<string> = new Set(["describe", "describeWithEngines"])
 const tests: ReadonlySet<string> = new Set(["it", "test"]);
 
 /**
- * The tests of a file, each as the titles that lead to it, outermost first: `["a checkout", "brings no hooks"]`. What a
- * title computes stands as `…` in it.
+ * The tests of a file, each as its titles from the outermost group: `["a checkout", "brings no hooks"]`. Computed parts
+ * of a title appear as `…`.
  */
 export function testTitles(file: string): readonly (readonly string[])[] {
   const { program, errors } = parseSync(file, readFileSync(file, "utf8"));
@@ -28,7 +28,7 @@ export function testTitles(file: string): readonly (readonly string[])[] {
   return found;
 }
 
-/** `it` of `it(…)`, of `it.each(…)(…)` and of `` it.each`…`(…) ``. */
+/** The name `it` in `it(…)`, `it.each(…)(…)` and `` it.each`…`(…) ``. */
 function nameOf(callee: Expression): string | null {
   if (callee.type === "Identifier") return callee.name;
   if (callee.type === "CallExpression") return nameOf(callee.callee);

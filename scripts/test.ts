@@ -1,4 +1,4 @@
-// `npm test`: installs the engines that the suites need where it may, runs everything, closes with a summary.
+// `npm test`: installs the engines that the suites need if it may, runs all tests, and prints a summary.
 
 import { run, tool } from "./programs/run.ts";
 import { canInstall, installPackages, missingPackages, type SystemPackage } from "./programs/system-packages.ts";

@@ -1,6 +1,6 @@
-// Runs a TypeScript file of this project with the Node that the project brings (npm package `node`), after installing
-// dependencies where they are missing or older than the lock file. Runs itself on any Node from 18 on, so it is plain
-// JavaScript without imports from outside Node.
+// Runs a TypeScript file of this project with the project's own Node (npm package `node`). First installs dependencies
+// if they are missing or older than the lock file. It must run on any Node from 18 on, so it is plain JavaScript that
+// imports only Node's modules.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -20,9 +20,9 @@ const installed = existsSync(nodePath) && existsSync(stampPath) ? readFileSync(s
 if (installed !== wanted) {
   console.error("airlock: installing dependencies, once …");
   const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ["npm"];
-  // `--no-save` installs what the lock file names and leaves it as it is, like `npm ci`, which however refuses a lock file
-  // without the optional packages of platforms that a registry does not carry. Errors only: engine warnings speak of the
-  // machine's own Node, and what runs the project is the one that this brings.
+  // `--no-save` installs the lock file's versions without changing it. `npm ci` would too, but it refuses a lock file
+  // that lacks optional packages of platforms that the registry does not carry. Show errors only: warnings about
+  // engines concern the machine's Node, which does not run the project.
   const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
   const result = spawnSync(npm[0], [...npm.slice(1), ...args], {
     cwd: root,
@@ -42,7 +42,7 @@ const child = spawn(nodePath, [path.resolve(root, script), ...args], {
   stdio: "inherit",
   env: { ...process.env, PATH: `${path.dirname(nodePath)}${path.delimiter}${process.env.PATH ?? ""}` },
 });
-// The terminal sends Ctrl-C to the whole group: the child ends by it, and this one waits for the child.
+// The terminal sends Ctrl-C to the whole process group. It ends the child, and this process waits for it.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(signal, () => {
     if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);

@@ -3,7 +3,7 @@ import { checkPackage, type PackageRules } from "./check-tree.ts";
 
 const rules: PackageRules = { source: "apps/x/src", mayImport: ["job"] };
 
-/** Files of a package by their paths below its sources. */
+/** Files of a package by their paths relative to its sources. */
 function tree(files: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
   return new Map(Object.entries(files).map(([file, text]) => [`apps/x/src/${file}`, text]));
 }

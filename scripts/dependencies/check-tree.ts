@@ -5,7 +5,7 @@ import { type Import, readImports } from "./read-imports.ts";
 export interface PackageRules {
   /** Folder of all its sources, e.g. `apps/executor/src`. */
   readonly source: string;
-  /** The packages of this project that it may import, by their names without `@airlock/`. */
+  /** Names, without `@airlock/`, of the packages that it may import. */
   readonly mayImport: readonly string[];
 }
 
@@ -15,20 +15,19 @@ interface SourceFile {
 }
 
 /**
- * Checks the sources of one package against the dependency rules and says what breaks them:
+ * Checks the sources of one package against the dependency rules and returns the violations:
  *
- * 1. It imports the packages that it may know, and tests and `testing/` import `@airlock/test-kit` besides.
+ * 1. It imports only the packages in `mayImport`. Tests and `testing/` may also import `@airlock/test-kit`.
  * 2. No relative import leaves the package's sources, and no import reaches into an application.
- * 3. Files form no circle of imports that exist at run time.
- * 4. Folders form no circle. Every folder is one node that holds the files directly inside it, so a parent and its child
- *    are two nodes. Every import between two of them is an edge: static or `import()`, of values or only of types.
- * 5. Files directly in the source folder put the package together, so no folder below imports them, except `testing/`,
- *    which may start the whole. What several folders share has a folder.
- * 6. Nothing imports a test, and only tests and `testing/` import `testing/`. Tests stand above all folders: what they
- *    import is not an edge between folders.
+ * 3. The run-time imports of files have no cycles.
+ * 4. Folders have no cycles. Each folder is one node that stands for the files directly inside it, so a parent and its
+ *    child are two nodes. Every import between two folders is an edge: static or `import()`, of values or only of types.
+ * 5. Files directly in the source folder assemble the package, so folders must not import them. `testing/` may, to
+ *    start the whole program. Code that folders share needs its own folder.
+ * 6. Nothing imports a test, and only tests and `testing/` import `testing/`. Rules 4 and 5 ignore what tests import.
  *
  * A program that is started by its path (`new URL("./main.ts", import.meta.url)`) is not imported.
- * @param files Texts by paths, relative to the root of the repository and with `/`.
+ * @param files Texts by path, relative to the root of the repository, with `/`.
  */
 export function checkPackage(files: ReadonlyMap<string, string>, rules: PackageRules): readonly string[] {
   const problems: string[] = [];
@@ -66,7 +65,7 @@ function checkSpecifiers({ file, imports }: SourceFile, { source, mayImport }: P
 function fileCircles(sources: readonly SourceFile[]): readonly string[] {
   const graph = new Map<string, string[]>();
   for (const { file, imports } of sources) {
-    // Types are gone at run time: a circle of them can't leave a module half loaded.
+    // Type imports are erased, so a cycle of them can't leave a module partially loaded.
     const loaded = imports.filter(({ specifier, typeOnly }) => isRelative(specifier) && !typeOnly);
     graph.set(
       file,
@@ -78,7 +77,7 @@ function fileCircles(sources: readonly SourceFile[]): readonly string[] {
 
 function folderProblems(sources: readonly SourceFile[], { source }: PackageRules): readonly string[] {
   const problems: string[] = [];
-  /** By the importing folder, then the imported one: an import that shows it. */
+  /** For each importing and imported folder, an example of such an import. */
   const graph = new Map<string, Map<string, string>>();
   for (const { file, imports } of sources) {
     if (isTest(file)) continue;

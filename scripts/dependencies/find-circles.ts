@@ -1,9 +1,9 @@
-/** Whom each node points to. */
+/** The nodes to which each node has an edge. */
 export type Graph = ReadonlyMap<string, readonly string[]>;
 
 /**
- * Finds the circles of a graph: for each set of nodes that all reach each other, one shortest circle, as the path that
- * ends where it started. Empty exactly when the graph has no circle.
+ * Finds the cycles of a graph. For each set of mutually reachable nodes it returns one cycle, the shortest through the
+ * first node. A cycle is a path that ends where it starts. The result is empty exactly if the graph has no cycles.
  */
 export function findCircles(graph: Graph): readonly (readonly string[])[] {
   const circles: (readonly string[])[] = [];
@@ -13,7 +13,7 @@ export function findCircles(graph: Graph): readonly (readonly string[])[] {
     const circle = shortestCircle(graph, node);
     if (!circle) continue;
     circles.push(circle);
-    // The other nodes of this set would only show the same circle from another side.
+    // Starting at other nodes of this set would report the same cycles again.
     const reached = reachableFrom(graph, node);
     for (const other of reached) if (reachableFrom(graph, other).has(node)) done.add(other);
   }

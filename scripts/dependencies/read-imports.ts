@@ -2,17 +2,17 @@ import { parseSync, type TSImportType, Visitor } from "oxc-parser";
 
 export interface Import {
   readonly specifier: string;
-  /** The import is gone at run time. */
+  /** The import is erased at run time. */
   readonly typeOnly: boolean;
 }
 
 export interface SourceImports {
   readonly imports: readonly Import[];
-  /** What keeps the imports from being known. */
+  /** Reasons why imports could not be determined. */
   readonly problems: readonly string[];
 }
 
-/** Reads what a source file imports: statements, re-exports, `import()` and the type `import("…")`. */
+/** Reads the imports of a source file: statements, re-exports, `import()` and the type `import("…")`. */
 export function readImports(file: string, text: string): SourceImports {
   const { module, program, errors } = parseSync(file, text);
   const problems = errors.slice(0, 1).map(({ message }) => `${file}: ${message}`);
@@ -27,7 +27,7 @@ export function readImports(file: string, text: string): SourceImports {
       ),
     ),
   ];
-  // Walking the whole syntax tree takes longer than parsing it, and few files have such imports.
+  // Walking the syntax tree takes longer than parsing it, and few files have such imports.
   if (/\bimport\s*\(/.test(text)) {
     new Visitor({
       ImportExpression: ({ source }) => {

@@ -5,8 +5,8 @@ import path from "node:path";
 export const root = path.dirname(path.dirname(import.meta.dirname));
 
 /**
- * Runs a program with inherited output and resolves with its exit code (128 + number when a signal ended it).
- * `program` is `node` for the Node that runs this script, else a path or a name on PATH.
+ * Runs a program with inherited output and resolves with its exit code (129 if a signal ended it). `program` is `node`
+ * for the Node that runs this script, else a path or a name on PATH.
  */
 export function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
   const child = spawn(program === "node" ? process.execPath : program, args, { cwd: root, stdio: "inherit", env });
@@ -16,7 +16,10 @@ export function run(program: string, args: readonly string[], env: NodeJS.Proces
   });
 }
 
-/** The JavaScript file of a tool in node_modules, run with our own Node whatever Node the machine has. */
+/**
+ * The JavaScript file of a tool in node_modules. Run it with `run("node", …)`, so that the machine's own Node does not
+ * matter.
+ */
 export function tool(relativePath: string): string {
   return path.join(root, "node_modules", relativePath);
 }

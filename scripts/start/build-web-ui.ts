@@ -6,7 +6,7 @@ import { root, tool } from "../programs/run.ts";
 
 const stamp = path.join(root, ".tsbuild", "web-ui.sha256");
 
-/** Builds the web UI where it is missing or its sources have changed since. Returns what went wrong, or null. */
+/** Builds the web UI if it is missing or its sources have changed. Returns an error message, or null. */
 export async function buildWebUi(): Promise<string | null> {
   const wanted = hashSources();
   const built = existsSync(path.join(root, "apps/web/dist/index.html")) && existsSync(stamp);

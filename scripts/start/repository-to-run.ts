@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 
 /**
- * What the sample job runs on: this checkout at its HEAD. Files that are no git repository, such as an unpacked archive,
- * or one without a commit, become a repository of their own beside the data.
+ * The repository for the sample job: this checkout at its HEAD. If the files are not a git repository with a commit,
+ * e.g. an unpacked archive, a snapshot of them is committed to a new repository in the data directory.
  */
 export function repositoryToRun(
   root: string,
@@ -29,7 +29,7 @@ function snapshot(root: string, directory: string): { readonly path: string } | 
   const where = [`--git-dir=${directory}`, `--work-tree=${root}`];
   const steps = [
     ["init", "--quiet", "--bare", "--initial-branch=main", directory],
-    // A .git without commits is no part of the files.
+    // A .git without commits does not belong in the snapshot.
     [...where, "-c", "core.bare=false", "add", "--all", "--", ".", ":!.git"],
     [...where, "-c", "core.bare=false", ...identity, "commit", "--quiet", "--message=Snapshot of the files"],
   ];
@@ -42,9 +42,9 @@ function snapshot(root: string, directory: string): { readonly path: string } | 
 }
 
 function git(root: string, args: readonly string[]) {
-  // Whoever starts this runs its code anyway: that the files may belong to another user is no reason to refuse.
+  // The caller runs this checkout's code anyway, so git need not refuse it for belonging to another user.
   const config = { GIT_CONFIG_COUNT: "1", GIT_CONFIG_KEY_0: "safe.directory", GIT_CONFIG_VALUE_0: "*" };
-  // Without GIT_DIR and the like, which hooks and tools set for their own repository.
+  // Drop GIT_DIR and similar variables, which hooks and tools set for their own repository.
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith("GIT_"));
   const env = { ...Object.fromEntries(own), ...config };
   return spawnSync("git", args, { cwd: root, env, encoding: "utf8" });

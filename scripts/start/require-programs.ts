@@ -4,9 +4,9 @@ import path from "node:path";
 import { canInstall, installPackages, missingPackages, type SystemPackage } from "../programs/system-packages.ts";
 
 /**
- * Makes sure that git and a sandbox technology are there: a Docker engine that answers, or crun or runc. Installs what is
- * missing where it may, else returns what to type. Along with them come the programs that give jobs a network, where they
- * can be installed: without those jobs run all the same, without a network.
+ * Makes sure that git and a sandbox technology are installed: a Docker engine that answers, or crun or runc. Installs
+ * what is missing if it may, else returns instructions.
+ * Also installs the programs that give jobs a network, if possible. Without them jobs run without a network.
  */
 export async function requirePrograms(env: NodeJS.ProcessEnv): Promise<{ readonly problem: string } | null> {
   const wanted: SystemPackage[] = [{ name: "git", paths: onPath("git", env) }];
@@ -48,11 +48,11 @@ function onPath(program: string, env: NodeJS.ProcessEnv): string[] {
     .map((directory) => path.join(directory, program));
 }
 
-/** Whether a Docker engine will do and answers. */
+/** Whether a Docker engine may be used and answers. */
 async function hasEngine(env: NodeJS.ProcessEnv): Promise<boolean> {
   if (env.EXECUTOR_RUNTIME === "oci") return false;
   const host = env.DOCKER_HOST ?? "unix:///var/run/docker.sock";
-  // One that is reached otherwise was set up by hand: the executor says what is wrong with it.
+  // An engine at another address was configured on purpose. The executor reports problems with it.
   if (!host.startsWith("unix://")) return true;
   return new Promise((resolve) => {
     const socket = connect(host.slice("unix://".length));

@@ -5,7 +5,10 @@ export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }
 
-/** Aborts its signal with what `reason` makes after any time, or with the outer signal's reason before that. */
+/**
+ * Aborts its signal after `ms`, of any length, with the result of `reason`. Aborts earlier if the outer signal does,
+ * with its reason.
+ */
 export function startDeadline(ms: number, reason: () => Error, outer?: AbortSignal): Deadline {
   const late = new AbortController();
   const timer = startTimer(ms, () => late.abort(reason()));

@@ -1,4 +1,4 @@
-/** Passes bytes on. Throws what `tooMany` makes before the part that exceeds the limit passes. */
+/** Passes bytes through. Throws the result of `tooMany` instead of passing the part that exceeds the limit. */
 export async function* limitBytes<Part extends Uint8Array>(
   source: AsyncIterable<Part>,
   maxBytes: number,
@@ -12,7 +12,7 @@ export async function* limitBytes<Part extends Uint8Array>(
   }
 }
 
-/** All bytes of a source that has no more than `maxBytes`. */
+/** Reads all bytes of a source. Throws the result of `tooMany` if there are more than `maxBytes`. */
 export async function readAtMost(
   source: AsyncIterable<Uint8Array>,
   maxBytes: number,

@@ -1,6 +1,6 @@
 /**
- * Calls back when the signal aborts, at once if it has aborted already. Disposing removes the listener: a signal that
- * outlives its users must not collect them.
+ * Calls back when the signal aborts, or immediately if it already has. Disposing removes the listener, so that a
+ * long-lived signal does not accumulate listeners.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): Disposable {
   if (signal.aborted) callback();

@@ -1,7 +1,9 @@
 import { onAbort } from "./on-abort.ts";
 import { startTimer } from "./start-timer.ts";
 
-/** Waits for any time, or until the signal aborts. Resolves to whether the time is over; never rejects. */
+/**
+ * Waits for `ms`, of any length, or until the signal aborts. Resolves with whether the full time passed; never rejects.
+ */
 export async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return false;
   const { promise, resolve } = Promise.withResolvers<boolean>();

@@ -1,7 +1,7 @@
-/** The longest time that one timer of Node waits, 24.8 days. Node fires a longer one after 1 ms. */
+/** The longest delay of a Node timer, 24.8 days. Node fires longer ones after 1 ms. */
 const longestMs = 2 ** 31 - 1;
 
-/** Calls back once after any time, `Infinity` included. Disposing stops the timer. */
+/** Calls back once after `ms`, of any length including `Infinity`. Disposing stops the timer. */
 export function startTimer(ms: number, callback: () => void): Disposable {
   let leftMs = ms;
   let timer: NodeJS.Timeout;

@@ -1,7 +1,7 @@
 import { onAbort } from "./on-abort.ts";
 import { startTimer } from "./start-timer.ts";
 
-/** Lets one loop sleep until there is news for it. News that comes while the loop is awake ends its next sleep at once. */
+/** Lets one loop sleep until it is woken. A `wake` while the loop is not waiting ends its next `wait` immediately. */
 export class Wakeup {
   #isDue = false;
   #wake: (() => void) | null = null;

@@ -1,7 +1,7 @@
 /**
- * Classes of `git fsck` that are not errors here. Tools of the past have left such commits, tags and trees in many honest
- * histories, and neither git nor a checkout is misled by one. What could lead a checkout astray (`hasDotgit`,
- * `duplicateEntries`, `gitmodulesUrl`, …) stays an error.
+ * Classes of `git fsck` that are not treated as errors. Old tools left such commits, tags and trees in many legitimate
+ * histories. They mislead neither git nor a checkout. Classes that could make a checkout unsafe (`hasDotgit`,
+ * `duplicateEntries`, `gitmodulesUrl`, …) remain errors.
  */
 export const toleratedFsckClasses = [
   "badDate",

@@ -1,18 +1,21 @@
 /** Limits that the kernel enforces on git and on each program that it starts. */
 export interface GitLimits {
-  /** Size of a file that it writes. Git says "File too large" past it. */
+  /** Maximum size of a file that git writes. Above it, git reports "File too large". */
   readonly fileBytes?: number;
-  /** Memory of one process. Git says "Out of memory" past it. */
+  /** Maximum memory of one process. Above it, git reports "Out of memory". */
   readonly memoryBytes: number;
 }
 
-/** Tighter limits stay. A write past the limit fails with an error instead of killing git unprepared. */
+/**
+ * Errors of ulimit are ignored: a tighter hard limit can't be raised and stays in force. With XFSZ ignored, a write
+ * above the limit fails with an error instead of killing git.
+ */
 const limitScript = `trap '' XFSZ; ulimit -f "$1" 2>/dev/null; ulimit -d "$2" 2>/dev/null; shift 2; exec git "$@"`;
 
-/** The exit code of the command when there is no git. */
+/** The command's exit code if git is not installed. */
 export const gitNotFoundExitCode = 127;
 
-/** The command line of git within limits. */
+/** The command line that runs git within limits. */
 export function limitedGit(args: readonly string[], { fileBytes, memoryBytes }: GitLimits): string[] {
   const blocks = fileBytes === undefined ? "unlimited" : String(Math.max(1, Math.ceil(fileBytes / 512)));
   return ["/bin/sh", "-c", limitScript, "git", blocks, String(Math.ceil(memoryBytes / 1024)), ...args];

@@ -11,19 +11,19 @@ import { defencesOf, GitPlace } from "./testing/git-place.ts";
 const localFiles = { "protocol.file.allow": "always" };
 const askForPassword = "protocol=https\nhost=example.com\n\n";
 
-/** What an attacker tries; answers whether it worked. */
+/** Attempts an attack. Resolves with whether it succeeded. */
 type Attack = (place: GitPlace) => Promise<boolean>;
 
 const configure = (place: GitPlace, key: string, value: string) => place.plain(["repository"], "config", key, value);
 
-/** Writes an object that git itself would not make. */
+/** Writes an object that git would refuse to create. */
 async function writeTree(place: GitPlace, repository: string, name: string): Promise<string> {
   const blob = await place.plain([repository], "rev-parse", "HEAD:file");
   const entry = Buffer.concat([Buffer.from(`100644 ${name}\0`), Buffer.from(blob, "hex")]);
   return await place.plainWith(repository, entry, "hash-object", "-t", "tree", "-w", "--stdin", "--literally");
 }
 
-/** A superproject with a populated submodule, whose source has news in both. */
+/** Makes `super` with the submodule `sub`, and a clone with both. Then adds commits to both, which the clone lacks. */
 async function withSubmodule(place: GitPlace): Promise<void> {
   await place.init("sub");
   await place.init("super");
@@ -41,7 +41,7 @@ async function listening(server: Server | ReturnType<typeof createTcpServer>): P
   return (server.address() as AddressInfo).port;
 }
 
-/** A server that takes connections and never answers. */
+/** Whether git stays connected to a server that accepts connections and never responds. */
 async function staysConnected(place: GitPlace): Promise<boolean> {
   const sockets = new Set<{ destroy(): void }>();
   const server = createTcpServer((socket) => {
@@ -53,7 +53,7 @@ async function staysConnected(place: GitPlace): Promise<boolean> {
   try {
     const { exitCode } = await place.hardened(["ls-remote", `http://127.0.0.1:${port}/x`], {
       settings: { "protocol.http.allow": "always", "http.lowSpeedTime": "1" },
-      // With the defence git ends by itself, on a busy machine too.
+      // With the defence, git ends by itself, even on a slow machine.
       timeoutMs: off ? 4000 : 50_000,
     });
     return exitCode === null;
@@ -69,7 +69,7 @@ async function readsPassword(place: GitPlace): Promise<boolean> {
   return place.hasMarker;
 }
 
-/** By the setting or variable that defends: what it does, and which others defend against it as well. */
+/** By setting or variable: the attack that it prevents, and another one that prevents the same attack. */
 const attacks: Readonly<Record<string, { readonly does: string; readonly besides?: string; readonly attack: Attack }>> =
   {
     "core.askPass": { does: "runs a program to ask for a password", besides: "GIT_ASKPASS", attack: readsPassword },
@@ -169,7 +169,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       attack: async (place) => {
         await configure(place, "gc.auto", "1");
         await configure(place, "gc.autoDetach", "false");
-        // git estimates the number of objects by those whose names begin with 17.
+        // git estimates the number of objects from those whose ids start with 17.
         for (let index = 0, found = 0; found < 3; index += 1) {
           const text = `blob ${index}`;
           if (!createHash("sha1").update(`blob ${text.length}\0${text}`).digest("hex").startsWith("17")) continue;
@@ -248,7 +248,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
     GIT_ATTR_NOSYSTEM: {
       does: "takes attributes of the machine",
       attack: async (place) => {
-        // An /etc of its own, in a mount namespace that goes with the process.
+        // A separate /etc in a mount namespace that ends with the process.
         const script = 'mount -t tmpfs tmpfs /etc && echo "* marked" >/etc/gitattributes && exec "$@"';
         const inside = ["unshare", "--map-root-user", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
         const { stdout, stderr } = await place.hardened(["check-attr", "marked", "file"], { inside });
@@ -307,7 +307,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
     },
   };
 
-/** What can't be seen to work on every machine: it needs a language, a newer git, or git-lfs. */
+/** Variables without an attack: testing them needs another language, a newer git, or git-lfs. */
 const unseen = { LC_ALL: "C", GIT_ADVICE: "0", GIT_LFS_SKIP_SMUDGE: "1" };
 
 describe("git for hostile repositories", () => {

@@ -1,14 +1,14 @@
 import { toleratedFsckClasses } from "./fsck-classes.ts";
 
-/** The first git that reads configuration from `GIT_CONFIG_COUNT`. SHA-256 repositories need 2.29. */
+/** The first git that reads configuration from `GIT_CONFIG_COUNT`. SHA-256 repositories need only 2.29. */
 export const minimumGitVersion = "2.31";
 
-/** Configuration of git by its keys, such as `core.hooksPath`; a list is one value after the other. */
+/** Git configuration by key, such as `core.hooksPath`. A list sets several values in order. */
 export type GitSettings = Readonly<Record<string, string | readonly string[]>>;
 
 /**
- * Settings of every git that instance and executor run. Repositories come from strangers: nothing in one may make git
- * run a program, speak a protocol that the caller did not ask for, or keep malformed objects.
+ * Settings for every git that instance and executor run. Repositories are untrusted. Nothing in one may make git run a
+ * program, use a protocol that the caller did not allow, or keep malformed objects.
  */
 const hardening: GitSettings = {
   "core.askPass": "",
@@ -24,9 +24,9 @@ const hardening: GitSettings = {
   "fetch.recurseSubmodules": "false",
   "fetch.unpackLimit": "1",
   "gc.auto": "0",
-  // A redirect would let a remote server choose which internal address git connects to (SSRF).
+  // Following redirects would let a remote server choose which internal address git connects to (SSRF).
   "http.followRedirects": "false",
-  // Ends a connection on which nothing moves. The smallest limit, because git's keep-alive is about one byte per second.
+  // Closes stalled connections. This is the smallest limit, because git's keep-alive is only about one byte per second.
   "http.lowSpeedLimit": "1",
   "http.lowSpeedTime": "120",
   "maintenance.auto": "false",
@@ -38,15 +38,17 @@ const hardening: GitSettings = {
 };
 
 export interface GitEnvironmentOptions {
-  /** Where git and its helpers are looked for. */
+  /** PATH for git and its helpers. */
   readonly path: string;
-  /** An empty directory in place of a user's home. */
+  /** An empty directory to use as HOME. */
   readonly home: string;
-  /** Added to the hardening, or in place of a part of it. Secrets belong here: command lines are public. */
+  /**
+   * Settings that extend or override the hardening. Put secrets here, because command lines are visible to other users.
+   */
   readonly settings?: GitSettings;
 }
 
-/** The whole environment of a git that works on a repository of strangers. Needs `minimumGitVersion`. */
+/** The complete environment of a git that works on an untrusted repository. Needs `minimumGitVersion`. */
 export function gitEnvironment({ path, home, settings }: GitEnvironmentOptions): Record<string, string> {
   const entries = Object.entries({ ...hardening, ...settings }).flatMap(([key, values]) =>
     [values].flat().map((value) => [key, value] as const),

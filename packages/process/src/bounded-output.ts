@@ -1,4 +1,4 @@
-/** Keeps the last bytes of a stream, and forgets what came before them. */
+/** Keeps the last bytes of a stream. */
 export class OutputTail {
   readonly #maxBytes: number;
   #parts: Buffer[] = [];
@@ -11,7 +11,7 @@ export class OutputTail {
   push(bytes: Buffer): void {
     this.#parts.push(bytes);
     this.#bytes += bytes.length;
-    // Cutting only now and then keeps the cost of many small writes linear.
+    // Cutting only at twice the limit keeps the cost of many small writes linear.
     if (this.#bytes > 2 * this.#maxBytes) this.#cut();
   }
 
@@ -27,7 +27,7 @@ export class OutputTail {
   }
 }
 
-/** Keeps all of a stream up to a bound. */
+/** Keeps all of a stream up to a limit. */
 export class WholeOutput {
   readonly #maxBytes: number;
   readonly #parts: Buffer[] = [];

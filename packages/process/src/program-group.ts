@@ -5,9 +5,9 @@ import { ProgramError } from "./program-error.ts";
 import { systemEnvironment } from "./system-environment.ts";
 
 export interface StartOptions {
-  /** The whole environment: nothing is inherited. Default: {@link systemEnvironment}. */
+  /** The complete environment: nothing is inherited. Default: {@link systemEnvironment}. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Default: the directory of this process. */
+  /** Default: the working directory of this process. */
   readonly cwd?: string;
 }
 
@@ -17,32 +17,34 @@ export interface ProgramEnd {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** From SIGTERM to SIGKILL: long enough for git to remove its lock files. */
+/** Time from SIGTERM to SIGKILL: long enough for git to remove its lock files. */
 const graceMs = 2000;
 
-/** A program in a process group of its own, with what it started. */
+/** A program and its descendants in their own process group. */
 export class ProgramGroup {
-  /** Rejects when the program can't be started. */
+  /** Rejects if the program can't be started. */
   readonly started: Promise<void>;
-  /** Resolves when the program has ended and its output was read or dropped. Rejects when it can't be started. */
+  /**
+   * Resolves when the program has ended and its output was read or dropped. Rejects if the program can't be started.
+   */
   readonly ended: Promise<ProgramEnd>;
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   #graceTimer: NodeJS.Timeout | undefined;
   #hasEnded = false;
-  /** No process is left in the group. Its number may belong to another group from then on. */
+  /** The group has no processes left. From then on the kernel may reuse its number for another group. */
   #isGroupGone = false;
 
-  /** @throws {ProgramError} when the program can't be started; other such errors reject {@link started}. */
+  /** @throws {ProgramError} for some errors at the start of the program; all others reject {@link started}. */
   constructor(command: readonly string[], { env = systemEnvironment, cwd }: StartOptions) {
     const [program = "", ...args] = command;
     try {
       this.#child = spawn(program, args, { env, ...(cwd ? { cwd } : {}), detached: true, stdio: "pipe" });
     } catch (cause) {
-      // Node throws for some errors (a list of arguments that is too long) and emits others.
+      // Node throws some errors (such as an argument list that is too long) and emits others.
       throw notStarted(program, cwd, cause);
     }
     const child = this.#child;
-    // A program may end without reading its input; its exit code tells what that means.
+    // A program may end without reading its input. Its exit code shows whether that is a failure.
     child.stdin.on("error", () => {});
     const failure = new Promise<never>((_resolve, reject) => {
       child.once("error", (cause) => reject(notStarted(program, cwd, cause)));
@@ -50,7 +52,7 @@ export class ProgramGroup {
     this.started = Promise.race([new Promise<void>((resolve) => child.once("spawn", resolve)), failure]);
     this.ended = Promise.race([this.#end(), failure]);
     child.once("exit", () => this.#signal(0));
-    // A caller waits for one of the two; the other one's rejection is the same error.
+    // Callers wait for only one of these. The other one rejects with the same error.
     this.started.catch(() => {});
     this.ended.catch(() => {});
   }
@@ -67,14 +69,14 @@ export class ProgramGroup {
     return this.#child.stderr;
   }
 
-  /** Calls back when the program itself has ended; what it started may still run and hold its pipes. */
+  /** Calls back when the program itself has ended. Its descendants may still run and hold its pipes. */
   onExit(callback: () => void): void {
     this.#child.once("exit", callback);
   }
 
   /**
-   * Ends the program and what it started: SIGTERM to the group, so that it can clean up, and SIGKILL after a grace period.
-   * Safe to call more than once, and after the end.
+   * Ends the program and its descendants: SIGTERM to the group, so that it can clean up, and SIGKILL after a grace
+   * period. Safe to call repeatedly, and after the end.
    */
   stop(): void {
     if (this.#hasEnded || this.#graceTimer) return;
@@ -85,7 +87,7 @@ export class ProgramGroup {
     }, graceMs);
   }
 
-  /** Reads no further. A process that left the group may hold the pipes open for as long as it runs. */
+  /** Stops reading output. A process that left the group may hold the pipes open for as long as it runs. */
   dropOutput(): void {
     this.#child.stdout.destroy();
     this.#child.stderr.destroy();
@@ -96,14 +98,14 @@ export class ProgramGroup {
       this.#child.once("close", (exitCode, signal) => {
         this.#hasEnded = true;
         clearTimeout(this.#graceTimer);
-        // Some of the group may have closed their pipes and ignored SIGTERM.
+        // Some processes of the group may have closed their pipes and ignored SIGTERM.
         if (this.#graceTimer) this.#signal("SIGKILL");
         resolve({ exitCode, signal });
       });
     });
   }
 
-  /** Signal 0 only looks whether the group is still there. */
+  /** Signal 0 only checks whether the group still exists. */
   #signal(signal: NodeJS.Signals | 0): void {
     const { pid } = this.#child;
     if (pid === undefined || this.#isGroupGone) return;
@@ -118,7 +120,7 @@ export class ProgramGroup {
 
 function notStarted(program: string, cwd: string | undefined, cause: unknown): ProgramError {
   if ((cause as NodeJS.ErrnoException).code === "ENOENT") {
-    // The kernel's error is the same for both.
+    // The kernel reports ENOENT for both a missing program and a missing directory.
     if (cwd !== undefined && !existsSync(cwd)) {
       return new ProgramError(`cannot start ${program}: ${cwd} does not exist`, { fault: "not-started", cause });
     }
@@ -126,7 +128,7 @@ function notStarted(program: string, cwd: string | undefined, cause: unknown): P
     return new ProgramError(`${program} ${where}`, { fault: "not-found", cause });
   }
   const code = (cause as NodeJS.ErrnoException).code ?? "";
-  // Node's own words repeat the arguments, which may hold secrets.
+  // Node's message repeats the arguments, which may contain secrets.
   if (code.startsWith("ERR_INVALID_ARG")) {
     return new ProgramError(`cannot start ${program}: an argument or a variable has a NUL character`, {
       fault: "not-started",

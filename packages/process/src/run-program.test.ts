@@ -28,7 +28,7 @@ function pids(onPid: (pid: number) => void): (bytes: Buffer) => void {
   };
 }
 
-/** Waits until no process has this id, or only one that has ended and waits for its parent. */
+/** Waits until the process is gone or a zombie. */
 async function isGone(pid: number): Promise<void> {
   for (;;) {
     const status = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");

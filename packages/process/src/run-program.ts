@@ -5,22 +5,28 @@ import { ProgramError } from "./program-error.ts";
 import { type ProgramEnd, ProgramGroup, type StartOptions } from "./program-group.ts";
 
 export interface RunOptions extends StartOptions {
-  /** Aborting ends the program and what it started. */
+  /** Aborting ends the program and its descendants. */
   readonly signal?: AbortSignal;
-  /** The program is ended after this time. Default: no bound. */
+  /** The program is ended after this time. Default: no limit. */
   readonly timeoutMs?: number;
   /** Default: empty. */
   readonly stdin?: string | Uint8Array;
-  /** Gets the standard output as it comes, in place of the result. An error that it throws ends the program. */
+  /**
+   * Receives the standard output as it arrives; the result's `stdout` is empty then. If it throws, the program is
+   * ended.
+   */
   readonly onStdout?: (bytes: Buffer) => void;
-  /** Gets the standard error as it comes; the result has its end besides. An error that it throws ends the program. */
+  /**
+   * Receives the standard error as it arrives; the result also has the last part of it. If it throws, the program is
+   * ended.
+   */
   readonly onStderr?: (bytes: Buffer) => void;
-  /** A program that prints more is ended. Default: 1 MiB. Without effect on `onStdout`. */
+  /** The program is ended if it prints more. Default: 1 MiB. Has no effect with `onStdout`. */
   readonly maxStdoutBytes?: number;
 }
 
 export interface ProgramResult extends ProgramEnd {
-  /** Empty when `onStdout` took it. */
+  /** Empty with `onStdout`. */
   readonly stdout: string;
   /** The last 64 KiB. */
   readonly stderr: string;
@@ -28,13 +34,13 @@ export interface ProgramResult extends ProgramEnd {
 
 const defaultMaxStdoutBytes = 2 ** 20;
 const maxStderrBytes = 64 * 2 ** 10;
-/** How long output is read after the end of the program itself, in case it left a daemon behind that holds the pipes. */
+/** How long to read output after the program itself has ended, in case it left a daemon that holds the pipes. */
 const drainMs = 2000;
 
 /**
- * Runs a program of the host to its end, by its argument vector and never through a shell. Another exit code than 0 is a
- * result, and so is an end by a signal that did not come from here.
- * @throws the signal's reason when aborted; {@link ProgramError} `not-found`, `not-started`, `timed-out` or
+ * Runs a host program to its end, from an argument vector, never through a shell. A non-zero exit code is a result, as
+ * is an end by a signal that was not sent from here.
+ * @throws the signal's reason if aborted; {@link ProgramError} `not-found`, `not-started`, `timed-out` or
  * `too-much-output`. No process of the program's group is left then.
  */
 export async function runProgram(command: readonly string[], options: RunOptions = {}): Promise<ProgramResult> {
@@ -43,7 +49,7 @@ export async function runProgram(command: readonly string[], options: RunOptions
   const program = new ProgramGroup(command, options);
   const stdout = new WholeOutput(maxStdoutBytes);
   const stderr = new OutputTail(maxStderrBytes);
-  /** Why the program was ended from here: the first reason counts. */
+  /** Why we ended the program; the first reason wins. */
   let ended: { readonly reason: unknown } | undefined;
   const end = (reason: unknown) => {
     ended ??= { reason };
@@ -84,8 +90,8 @@ export async function runProgram(command: readonly string[], options: RunOptions
 }
 
 /**
- * Runs a program like {@link runProgram} and answers what it printed.
- * @throws {ProgramError} `failed`, with the program's own words, when its exit code is not 0.
+ * Runs a program like {@link runProgram} and returns its standard output.
+ * @throws {ProgramError} also `failed`, with the program's standard error, if its exit code is not 0.
  */
 export async function outputOf(command: readonly string[], options: RunOptions = {}): Promise<string> {
   const result = await runProgram(command, options);

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { type ProgramEnd, ProgramGroup, type StartOptions } from "./program-group.ts";
 
-/** A program whose streams its caller reads and writes. */
+/** A program whose streams the caller reads and writes. */
 export interface RunningProgram {
   readonly stdin: Writable;
   readonly stdout: Readable;
@@ -9,15 +9,15 @@ export interface RunningProgram {
   /** Resolves when the program has ended and its output was read. */
   readonly ended: Promise<ProgramEnd>;
   /**
-   * Ends the program and what it started: SIGTERM to its process group, SIGKILL 2 s later. Safe to call more than once, and
+   * Ends the program and its descendants: SIGTERM to its process group, SIGKILL 2 s later. Safe to call repeatedly, and
    * after the end.
    */
   stop(): void;
 }
 
 /**
- * Starts a program by its argument vector, never through a shell. The caller ends its input, and begins to read both output
- * streams at once: Node drops what is still unread when the program ends.
+ * Starts a program from an argument vector, never through a shell. The caller must end its input and read both output
+ * streams from the start. Node drops unread output when the program ends.
  * @throws {ProgramError} `not-found` or `not-started`.
  */
 export async function startProgram(command: readonly string[], options: StartOptions = {}): Promise<RunningProgram> {

@@ -1,6 +1,6 @@
 import { TerminalParser } from "./terminal-parser.ts";
 
-/** Untrusted text (names, messages, revisions) on one line, without anything that a terminal would obey. */
+/** Turns untrusted text (names, messages, revisions) into one line without control sequences for the terminal. */
 export function plainText(text: string): string {
   let shown = "";
   const space = () => {

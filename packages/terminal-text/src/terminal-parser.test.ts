@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { TerminalParser } from "./terminal-parser.ts";
 import { plainStyle, type TextStyle } from "./text-style.ts";
 
-/** What was printed and done, as one text per event; neighbours of one style joined. */
+/** The sink's events as texts. Neighbouring prints of the same style are joined. */
 function read(...pieces: (string | Uint8Array)[]) {
   const events: (string | { text: string; style: TextStyle })[] = [];
   const parser = new TerminalParser({
@@ -202,7 +202,7 @@ describe("TerminalParser", () => {
   });
 });
 
-/** Text that looks like terminal input more often than chance would have it. */
+/** Text that contains terminal sequences more often than random text. */
 const hostileText = fc
   .array(
     fc.oneof(

@@ -1,15 +1,15 @@
 import { applySgr, plainStyle, type TextStyle } from "./text-style.ts";
 import { isLineSeparator, unprintable } from "./unprintable.ts";
 
-/** Receives what the parser reads. */
+/** Receives the parsed output. */
 export interface TerminalSink {
-  /** Printable text, tabs included. Nothing in it steers a terminal or changes the reading order. */
+  /** Printable text, including tabs. It contains nothing that controls a terminal or changes the reading order. */
   print(text: string, style: TextStyle): void;
   newline(): void;
-  /** The cursor goes to the start of the line: what is printed next replaces the line. */
+  /** The cursor moves to the start of the line. The next text replaces the line. */
   carriageReturn(): void;
   backspace(): void;
-  /** The text of the line is removed at once. */
+  /** The text of the line is erased immediately. */
   eraseLine(): void;
 }
 
@@ -17,25 +17,26 @@ type Mode =
   | "ground"
   /** After ESC. */
   | "escape"
-  /** After `ESC (` and similar: one more character belongs to the sequence. */
+  /** After `ESC (` and similar: one more character completes the sequence. */
   | "intermediate"
   /** Inside `ESC [ …`. */
   | "csi"
-  /** Inside OSC, DCS, SOS, PM or APC, whose text is never shown. */
+  /** Inside OSC, DCS, SOS, PM or APC, whose text is not shown. */
   | "string"
   /** Inside such a string, after an ESC. */
   | "string-escape";
 
-/** Parameters of a CSI sequence beyond this length make the sequence meaningless. */
+/** A CSI sequence with longer parameters is ignored. */
 const maxParameters = 256;
-/** A string that has not ended after this many characters is shown again, so that a stray `ESC ]` hides little. */
+/** Text is shown again after this many characters of an unfinished string, so that a stray `ESC ]` hides little. */
 const maxStringLength = 4096;
 
 /**
- * Reads the output of a program as it arrives, cut anywhere. It knows colours (SGR), `\r`, backspace and erasing a
- * line. It drops every other escape sequence (titles, links, clipboard, cursor movement, …) and every character that
- * would change the reading order. A newline ends any unfinished sequence, so that no sequence can hide later lines.
- * Time is linear in the input, memory is bounded.
+ * Parses the output of a program as it arrives, in chunks cut anywhere.
+ * It handles colours (SGR), `\r`, backspace and erasing a line. It drops all other escape sequences (titles, links,
+ * clipboard, cursor movement, …) and all characters that change the reading order. A newline ends any unfinished
+ * sequence, so that no sequence can hide later lines.
+ * Time is linear in the input, and memory is bounded.
  */
 export class TerminalParser {
   readonly #sink: TerminalSink;
@@ -50,12 +51,12 @@ export class TerminalParser {
     this.#sink = sink;
   }
 
-  /** Bytes of UTF-8; a character may be cut between two calls. */
+  /** Parses UTF-8. A character may be split between two calls. */
   write(bytes: Uint8Array): void {
     this.writeText(this.#decoder.decode(bytes, { stream: true }));
   }
 
-  /** Prints what is held back of a character that was cut, and forgets an unfinished sequence. */
+  /** Prints the rest of an incomplete character, and drops an incomplete sequence. */
   end(): void {
     this.writeText(this.#decoder.decode());
     this.#mode = "ground";
@@ -72,7 +73,7 @@ export class TerminalParser {
     }
   }
 
-  /** Prints up to the next unprintable character and acts on that one. */
+  /** Prints the text before the next unprintable character and handles that character. */
   #ground(text: string, start: number): number {
     this.#unprintable.lastIndex = start;
     const end = this.#unprintable.exec(text)?.index ?? text.length;
@@ -98,14 +99,14 @@ export class TerminalParser {
     this.#stringLength = 0;
   }
 
-  /** One character inside a sequence. */
+  /** Handles one character inside a sequence. */
   #step(code: number, character: string): void {
     if (code === 0x0a) {
       this.#mode = "ground";
       this.#sink.newline();
       return;
     }
-    // CAN and SUB end any sequence, as in every terminal.
+    // CAN and SUB cancel any sequence, as in every terminal.
     if (code === 0x18 || code === 0x1a) {
       this.#mode = "ground";
       return;
@@ -132,7 +133,7 @@ export class TerminalParser {
         else if (code === 0x1b) this.#mode = "string-escape";
         return;
       case "string-escape":
-        // `ESC \` ends the string. Any other ESC ends it, too, and begins a sequence of its own.
+        // `ESC \` ends the string. Any other ESC also ends it and starts a new sequence.
         this.#mode = "escape";
         if (character === "\\") this.#mode = "ground";
         else this.#step(code, character);
@@ -153,7 +154,7 @@ export class TerminalParser {
     else if (character === "G" && /^[01]?$/.test(parameters)) this.#sink.carriageReturn();
   }
 
-  /** Ends a sequence. Where the character can't be its last one, it counts for itself. */
+  /** Ends a sequence. If the character can't be its last one, handles it as text. */
   #finish(code: number, character: string): void {
     this.#mode = "ground";
     if (code < 0x20 || code > 0x7e) this.writeText(character);

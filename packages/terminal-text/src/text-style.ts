@@ -1,7 +1,7 @@
 /** 0–7 the standard colours, 8–15 the bright ones, 16–255 the fixed palette of xterm; or a 24-bit colour `#rrggbb`. */
 export type TerminalColor = number | `#${string}`;
 
-/** How a piece of text looks. Absent members are the default. */
+/** The look of a piece of text. Absent members have the default. */
 export interface TextStyle {
   readonly color?: TerminalColor;
   readonly background?: TerminalColor;
@@ -17,7 +17,8 @@ export const plainStyle: TextStyle = {};
 
 /**
  * The style after one SGR sequence (`ESC [ … m`, ECMA-48 §8.3.117 and the colour extensions of xterm). `parameters` is
- * what stands between `[` and `m`. Unknown codes, concealed text among them, change nothing: a log hides nothing.
+ * the part between `[` and `m`. Unknown codes are ignored, and so is concealed text, because a log must not hide
+ * anything.
  */
 export function applySgr(style: TextStyle, parameters: string): TextStyle {
   const codes = parameters.split(/[;:]/).map((text) => (text === "" ? 0 : Number(text)));
@@ -55,7 +56,7 @@ export function applySgr(style: TextStyle, parameters: string): TextStyle {
   return Object.keys(next).length === 0 ? plainStyle : next;
 }
 
-/** `5;N` or `2;R;G;B` behind a 38 or 48. */
+/** Parses `5;N` or `2;R;G;B` after a 38 or 48. */
 function extendedColor(codes: readonly number[], start: number): { color?: TerminalColor; consumed: number } {
   const byte = (offset: number): number | undefined => {
     const value = codes[start + offset];
@@ -88,7 +89,7 @@ export function sameStyle(a: TextStyle, b: TextStyle): boolean {
   );
 }
 
-/** The SGR sequence that leads to a style from any other. */
+/** The SGR sequence that switches from any style to this one. */
 export function sgrOf(style: TextStyle): string {
   const codes: (number | string)[] = [0];
   if (style.bold) codes.push(1);
@@ -102,7 +103,7 @@ export function sgrOf(style: TextStyle): string {
   return `\u001b[${codes.join(";")}m`;
 }
 
-/** `base`: 30 for the text, 40 for the background. */
+/** `base`: 30 for text, 40 for background. */
 function colorCodes(color: TerminalColor, base: 30 | 40): string {
   if (typeof color === "string") {
     const channels = [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));

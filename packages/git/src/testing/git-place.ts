@@ -8,24 +8,24 @@ import { type GitSettings, gitEnvironment } from "../git-environment.ts";
 const searchPath = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
 export interface GitRun {
-  /** `null`: it was ended because it took too long. */
+  /** `null`: it was killed after the timeout. */
   readonly exitCode: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
 export interface HardenedOptions {
-  /** Directory that git runs in, below the place. Default: `repository`. */
+  /** Directory to run git in, relative to the place. Default: `repository`. */
   readonly cwd?: string;
   readonly input?: string;
   readonly settings?: GitSettings;
   readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
-  /** Command line that git's is appended to. */
+  /** A command to which git's command line is appended. */
   readonly inside?: readonly string[];
 }
 
-/** A directory of one test with a repository, and git with all or some of the defences. */
+/** The directory of one test with a repository, and git with all or some of the defences. */
 export class GitPlace {
   readonly directory: string;
   readonly home: string;
@@ -39,7 +39,7 @@ export class GitPlace {
     this.#off = new Set(off);
   }
 
-  /** @param off settings and variables that are left out of git's environment. */
+  /** @param off settings and variables to leave out of git's environment. */
   static async make(directory: string, off: readonly string[]): Promise<GitPlace> {
     const place = new GitPlace(directory, off);
     await mkdir(place.home, { recursive: true });
@@ -55,12 +55,12 @@ export class GitPlace {
     return path.join(this.directory, ...names);
   }
 
-  /** Whether the program of {@link attacker} ran. */
+  /** Whether the program written by {@link attacker} has run. */
   get hasMarker(): boolean {
     return existsSync(this.marker);
   }
 
-  /** Writes a program that leaves a mark when it runs. */
+  /** Writes a program that creates the marker when it runs. */
   async attacker(name: string): Promise<string> {
     const file = this.path(name);
     await mkdir(path.dirname(file), { recursive: true });
@@ -75,7 +75,7 @@ export class GitPlace {
     return this.path(name);
   }
 
-  /** A repository with one file, `file`, in one commit on `main`. */
+  /** Creates a repository with one file, `file`, in one commit on `main`. */
   async init(name: string): Promise<void> {
     await this.plain([], "init", "--quiet", "--initial-branch=main", this.path(name));
     await this.write(`${name}/file`, `content of ${name}\n`);
@@ -87,7 +87,7 @@ export class GitPlace {
     await this.plain([name], "commit", "--quiet", "--message", message);
   }
 
-  /** Git as the attacker runs it, in a directory of the place. */
+  /** Runs git without defences, as an attacker does, in a directory of the place. */
   async plain([cwd = "."]: readonly string[], ...args: readonly string[]): Promise<string> {
     return await this.plainWith(cwd, "", ...args);
   }
@@ -109,7 +109,7 @@ export class GitPlace {
     return ended.stdout.trimEnd();
   }
 
-  /** Git with the environment of instance and executor, without the defences that are off. */
+  /** Runs git with the environment of instance and executor, except for the defences that are off. */
   async hardened(args: readonly string[], options: HardenedOptions = {}): Promise<GitRun> {
     const { cwd = "repository", input = "", settings, env, timeoutMs, inside = [] } = options;
     const whole = gitEnvironment({ path: searchPath, home: this.home, ...(settings ? { settings } : {}) });
@@ -122,7 +122,7 @@ export class GitPlace {
   }
 }
 
-/** The settings and variables of an environment by their names. */
+/** The settings and variables of an environment, by name. */
 export function defencesOf(environment: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
   const defences = new Map<string, string>();
   for (const [name, value] of Object.entries(environment)) {
@@ -158,7 +158,7 @@ async function run(
   },
 ): Promise<GitRun> {
   const { cwd, env, input, timeoutMs } = options;
-  // No terminal, as a service has none: git would ask there.
+  // Detached, so that it has no terminal, like a service. Otherwise git would prompt there.
   const child = spawn(program, args, { cwd, env, detached: true, stdio: "pipe" });
   child.stdin.on("error", () => {});
   child.stdin.end(input);
