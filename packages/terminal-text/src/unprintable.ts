@@ -5,7 +5,7 @@
  * Returns a new global RegExp each time: set `lastIndex` before `exec`.
  */
 export function unprintable(): RegExp {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it searches for control characters
   return /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]/g;
 }
 

@@ -32,7 +32,7 @@ export function describeEnd(job: JobView): { readonly good: boolean; readonly te
 
 /** The key of the step that an entry belongs to: `step.docker.test` → `test`. `undefined` for setup and teardown. */
 export function stepKeyOf(entry: Pick<LogEntryView, "key">): string | undefined {
-  // Sourcegraph's executors count pre and post scripts as their own steps: `step.docker.test.pre`.
+  // The key may contain dots: Sourcegraph counts pre and post scripts as steps, such as `step.docker.test.pre`.
   const match = /^step\.[^.]+\.(.+)$/.exec(entry.key);
   return match?.[1];
 }

@@ -42,7 +42,7 @@ export function AppLayout() {
   const session = useQuery({ queryKey: queryKeys.session, queryFn: ({ signal }) => getSession({ signal }) });
 
   useEffect(() => onSessionLapse(() => void navigate(loginPath(window.location), { replace: true })), [navigate]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the menu of a phone closes when a page was chosen
+  // biome-ignore lint/correctness/useExhaustiveDependencies: closes the menu of narrow screens after navigation
   useEffect(() => menu.close(), [location.pathname]);
 
   const go = (path: string) => () => void navigate(path);

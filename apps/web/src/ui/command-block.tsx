@@ -12,7 +12,7 @@ interface CommandBlockProps {
 export function CommandBlock({ text, label }: CommandBlockProps) {
   return (
     <div className={classes.block}>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard */}
       <section className={classes.scroller} tabIndex={0} aria-label={label}>
         <pre className={classes.text}>{text}</pre>
       </section>

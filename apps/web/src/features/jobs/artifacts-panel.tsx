@@ -75,10 +75,10 @@ function Diff({ job, artifact }: { readonly job: number; readonly artifact: Arti
   return (
     <>
       <section className={classes.diff} aria-label="Workspace diff">
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and keyboards must be able to */}
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard */}
         <pre className={classes.lines} tabIndex={0}>
           {lines.slice(0, shownLines).map((line, index) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: lines have no other name and never move
+            // biome-ignore lint/suspicious/noArrayIndexKey: lines have no other identity and never move
             <span key={index} className={classes.line} data-kind={line.kind}>
               {line.text}
             </span>

@@ -33,7 +33,7 @@ export function LogLineRow(props: LogLineRowProps) {
       data-index={index}
       data-source={line.source}
     >
-      {/* biome-ignore lint/a11y/useAnchorContent: the number is drawn by the style sheet, so that copied text has none */}
+      {/* biome-ignore lint/a11y/useAnchorContent: the style sheet draws the number, so that it is not copied */}
       <a
         className={classes.number}
         href={`#L${number}`}

@@ -93,13 +93,13 @@ export function LogViewer(props: LogViewerProps) {
 
   const jumpToEnd = () => setFollowing(true);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: new lines and another layout move the end
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new lines and layout changes move the end
   useLayoutEffect(() => {
     const element = scroller.current;
     if (following && element) element.scrollTop = element.scrollHeight;
   }, [following, version, wrap, count, virtualizer.getTotalSize()]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: every row has another height now
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the height of every row has changed
   useEffect(() => virtualizer.measure(), [wrap]);
 
   useEffect(() => {
@@ -219,7 +219,7 @@ export function LogViewer(props: LogViewerProps) {
           role="log"
           aria-live="off"
           aria-label="Output"
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard
           tabIndex={0}
           data-following={following}
           style={{ ["--log-digits" as string]: String(Math.max(lineCount, 100)).length }}

@@ -16,7 +16,7 @@ export interface SearchableLines {
   text(index: number): string;
 }
 
-/** The search stops at about this number. Nobody would step through more matches. */
+/** The search stops at about this number. Readers do not step through more matches. */
 export const maxMatches = 10_000;
 
 /**

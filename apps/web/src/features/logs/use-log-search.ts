@@ -25,7 +25,7 @@ export function useLogSearch(buffer: LineBuffer, version: number, query: SearchQ
   );
   const [progress, setProgress] = useState<SearchProgress>();
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: each new version brings lines to search
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each new version adds lines to search
   useEffect(() => {
     if (search === undefined) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
