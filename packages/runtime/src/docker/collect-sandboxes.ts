@@ -8,7 +8,10 @@ import { ContainerListReply, NetworkListReply } from "./engine-replies.ts";
 import { removeContainer } from "./made-container.ts";
 import { removeNetwork } from "./sandbox-network.ts";
 
-/** Removes the containers, with their anonymous volumes, and then the networks and cgroups of `owner` that nobody keeps. */
+/**
+ * Removes what is left of `owner`'s sandboxes that are not in `keep`: containers with their anonymous volumes, then
+ * networks and cgroups.
+ */
 export async function collectSandboxes(
   engine: EngineClient,
   {
@@ -55,9 +58,9 @@ export async function collectSandboxes(
     sandboxes.add(sandbox);
     details.push(`removed cgroup ${sandbox}`);
   }
-  // When nothing has them mounted any more.
+  // Workspaces can only be removed once no container has them mounted.
   details.push(...(await workspaces.collect(owner, keep, { signal })));
-  // Last: the rules may go when no bridge is left.
+  // Last, because a bridge must never exist without its rules.
   details.push(...(await egress.collect({ keep, signal })));
   return { sandboxes: sandboxes.size, details };
 }

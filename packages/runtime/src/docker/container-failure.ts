@@ -4,16 +4,16 @@ import { wasKilledAtStart } from "../isolation/killed-at-start.ts";
 import { EngineError } from "./engine-client.ts";
 
 interface FailedContainer {
-  /** As the job wrote it. */
+  /** The reference as the job wrote it, for messages. */
   readonly image: string;
   readonly memoryBytes: number;
-  /** `false` where that is out of sight. */
+  /** Answers `false` where the kernel's counters can't be read. */
   readonly reachedMemoryLimit: () => Promise<boolean>;
 }
 
 /**
- * Why a container could not be created. The engine answers 400 to what it does not like about the request, which comes from
- * the job's limits and the image's configuration; 404, 409 and 5xx are about the engine itself and may pass.
+ * Explains why a container could not be created. The engine answers 400 when it rejects the request itself, which is
+ * made from the job's limits and the image's configuration. 404, 409 and 5xx concern the engine and may be temporary.
  */
 export function creationFailure(error: unknown, { image }: FailedContainer): unknown {
   if (!(error instanceof EngineError)) return error;
@@ -26,7 +26,10 @@ export function creationFailure(error: unknown, { image }: FailedContainer): unk
   );
 }
 
-/** Why a container could not be started: what its image has or declares, the job's memory limit, or the engine itself. */
+/**
+ * Explains why a container could not be started: the image's files or configuration, the job's memory limit, or the
+ * engine itself.
+ */
 export async function startFailure(
   error: unknown,
   { image, memoryBytes, reachedMemoryLimit }: FailedContainer,
@@ -44,7 +47,9 @@ export async function startFailure(
   );
 }
 
-/** 400 is also how the engine reports files of its own machine that are gone. */
+/**
+ * Whether a 400 concerns the engine's machine: the engine also answers 400 when files of its own machine are missing.
+ */
 function isAboutHost(message: string): boolean {
   return /bind source path does not exist|cgroup/.test(message);
 }

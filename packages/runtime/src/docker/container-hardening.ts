@@ -3,18 +3,21 @@ import { hiddenPaths } from "../isolation/hidden-paths.ts";
 import { seccompProfile } from "../isolation/seccomp-profile.ts";
 
 export interface HardeningFacts {
-  /** Of the engine's machine, for the system calls that a filter names; `null` where the engine filters none. */
+  /**
+   * Architecture of the engine's machine, which decides the system call numbers in the filter. `null` if the engine has
+   * no seccomp.
+   */
   readonly seccompArchitecture: NodeJS.Architecture | null;
-  /** Whether the engine maps root of a container to a user of its own. */
+  /** Whether the engine maps a container's root to an unprivileged user (user namespaces). */
   readonly remapsUsers: boolean;
-  /** For the memory file systems of a read-only root. */
+  /** Size of each tmpfs that a read-only root gets. */
   readonly memoryBytes: number;
 }
 
-/** Whoever sets these replaces the engine's own lists. */
+/** Setting these fields replaces the engine's own lists. */
 const hidden = { MaskedPaths: hiddenPaths.maskedPaths, ReadonlyPaths: hiddenPaths.readonlyPaths };
 
-/** The part of a container's `HostConfig` that stands for its hardening. */
+/** The part of a container's `HostConfig` that hardens it. */
 export function containerHardening(hardening: Hardening, facts: HardeningFacts): object {
   const { capabilities, noNewPrivileges, seccomp, maskedPaths, userNamespace, readOnlyRoot } = hardening;
   return {
@@ -27,13 +30,16 @@ export function containerHardening(hardening: Hardening, facts: HardeningFacts):
   };
 }
 
-/** The profile is the same one for every runtime: an engine's own is as old as the engine, and lets through what was found since. */
+/**
+ * Passes our own profile, the same one for every runtime. The engine's default profile is as old as the engine and may
+ * allow system calls that have since been found dangerous.
+ */
 function seccompOption(wanted: boolean, { seccompArchitecture }: HardeningFacts): string[] {
   if (seccompArchitecture === null) return [];
   return [`seccomp=${wanted ? JSON.stringify(seccompProfile(seccompArchitecture)) : "unconfined"}`];
 }
 
-/** What programs write without asking; its pages count as the container's memory. */
+/** Directories that programs expect to be writable. Their pages count as the container's memory. */
 function writablePlaces(bytes: number): Readonly<Record<string, string>> {
   const options = `rw,exec,nosuid,nodev,size=${bytes}`;
   return { "/tmp": `${options},mode=1777`, "/run": `${options},mode=755` };

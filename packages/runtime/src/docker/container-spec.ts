@@ -5,43 +5,46 @@ import type { Hardening } from "../isolation/hardening.ts";
 import { containerHardening } from "./container-hardening.ts";
 import type { EngineFacts } from "./engine-facts.ts";
 
-/** What a container of a sandbox is made from. */
+/** Everything that decides how one container of a sandbox is created. */
 export interface ContainerPlan {
   readonly sandbox: SandboxPlan;
   readonly workspace: HostWorkspace;
-  /** The image's id, so that what was checked is what runs. */
+  /** The image's id rather than its name, so that the image that was checked is the one that runs (no TOCTOU). */
   readonly imageId: string;
-  /** `none`, the sandbox's network, or `container:ID` of another one of the sandbox. */
+  /** `none`, the name of the sandbox's network, or `container:ID` to join another container of the sandbox. */
   readonly networkMode: string;
-  /** Where the engine passes the container's look-ups on to; not for a container that shares another one's network. */
+  /**
+   * DNS servers to which the engine forwards the container's queries. Empty for a container that joins another one's
+   * network.
+   */
   readonly nameServers: readonly string[];
   readonly facts: EngineFacts;
   readonly hardening: Hardening;
-  /** The OCI runtime by the engine's name for it; `undefined`: the engine's default. */
+  /** The engine's name for the OCI runtime. `undefined`: the engine's default. */
   readonly ociRuntime: string | undefined;
-  /** Whether a container with a network knows the engine's machine as `host.docker.internal`. */
+  /** Whether a container with a network resolves `host.docker.internal` to the engine's machine. */
   readonly addHostGateway: boolean;
   readonly overhead: ContainerOverhead;
   readonly maxOpenFiles: number;
-  /** The sandbox's, where its containers can share one. */
+  /** The sandbox's parent cgroup. `undefined` if its containers can't share one. */
   readonly cgroup: { readonly path: string } | undefined;
-  /** Of the container's layer, where the engine's file system can hold it. */
+  /** Size limit of the container's layer. `undefined` if the engine's file system can't enforce one. */
   readonly layerBytes: number | undefined;
-  /** For what the image declares as volumes. */
+  /** Mounts for the volumes that the image declares. */
   readonly volumes: readonly object[];
-  /** Host paths that appear read-only at the same place: the tool chain of the image `host`. */
+  /** Host paths that are mounted read-only at the same path: the tool chain of the image `host`. */
   readonly readOnlyPaths: readonly string[];
 }
 
 export const ownerLabel = "airlock.owner";
 export const sandboxLabel = "airlock.sandbox";
 
-/** docker-init and the keeper: there before any step, so not the job's to pay for. */
+/** docker-init and the keeper. They run before any step, so they don't count towards the job's pids limit. */
 export const keeperPids = 2;
 
-/** What is there of a container besides the processes of steps, in the machine's eyes. */
+/** How many host processes a container needs beyond those of its steps. */
 export interface ContainerOverhead {
-  /** Processes of the machine for each one of a step. */
+  /** Host processes or threads per process of a step. */
   readonly pidsFactor: number;
   readonly pids: number;
 }
@@ -49,8 +52,8 @@ export interface ContainerOverhead {
 export const plainOverhead: ContainerOverhead = { pidsFactor: 1, pids: keeperPids };
 
 /**
- * A kernel in user space has threads of its own, and at least one more for each process inside. It does not survive a
- * thread that it is refused, so the limit is one against runaways rather than a count.
+ * A kernel in user space (gVisor) has threads of its own, and at least one more for each process inside. It crashes
+ * when it is refused a thread. So this limit only stops runaways and is no exact count.
  */
 export const userSpaceKernelOverhead: ContainerOverhead = { pidsFactor: 3, pids: 256 };
 
@@ -58,16 +61,19 @@ export const keeperReady = "airlock-ready";
 export const keeperDone = "airlock-done";
 
 const hostname = "airlock";
-/** Where a container without a network finds its own name, as on Debian. */
+/** The address that a container without a network has for its own name, as on Debian. */
 const ownAddress = "127.0.1.1";
 
-/** The engine fills this file only for containers that it has connected. Where it can't be written, it is the engine's. */
+/**
+ * Names the loopback and the container where the engine left `/etc/hosts` empty, as it does for containers without a
+ * network. A file that can't be written was filled by the engine.
+ */
 const nameLoopback = `[ -s /etc/hosts ] || { { echo 127.0.0.1 localhost; echo ::1 localhost; echo ${ownAddress} ${hostname}; } >/etc/hosts; } 2>/dev/null`;
 
 /**
- * Keeps the container alive between steps and signals their processes. Its input is a connection that we hold: when the
- * executor dies, the input ends, and with it the container. `kill -1` spares PID 1 and the keeper itself, misses no
- * process that is about to fork, and being built in needs no free pid.
+ * Keeps the container alive between steps and signals their processes. Its stdin is a connection held by the executor:
+ * when the executor dies, stdin ends, and with it the container. `kill -1` spares PID 1 and the keeper itself and can't
+ * miss a process that is about to fork. As a shell builtin it needs no free pid.
  */
 const keeper = `${nameLoopback}; echo ${keeperReady}; while read -r s; do kill "-$s" -1 2>/dev/null; echo ${keeperDone}; done`;
 
@@ -78,7 +84,8 @@ export function containerSpec(plan: ContainerPlan): object {
   return {
     Image: imageId,
     Labels: { [ownerLabel]: sandbox.owner, [sandboxLabel]: sandbox.id },
-    // The image's own wishes, each overridden: it says what is in the file system and in the environment, no more.
+    // Override everything that the image's configuration asks for. An image only provides its file system and
+    // environment.
     Entrypoint: ["/bin/sh", "-c", keeper],
     Cmd: [],
     User: "0:0",
@@ -96,9 +103,9 @@ export function containerSpec(plan: ContainerPlan): object {
       Init: true,
       NetworkMode: networkMode,
       ...(nameServers.length > 0 ? { Dns: nameServers, DnsSearch: ["."] } : {}),
-      // A container that joins another one's network shares its names, too.
-      // The engine adds a container's own name only where it connects the container.
+      // The engine adds a container's own name only if it connects the container.
       ...(networkMode === "none" && !isUnconnected(plan) ? { ExtraHosts: [`${hostname}:${ownAddress}`] } : {}),
+      // A container that joins another one's network also shares its /etc/hosts.
       ...(plan.addHostGateway && networkMode !== "none" && !networkMode.startsWith("container:")
         ? { ExtraHosts: ["host.docker.internal:host-gateway"] }
         : {}),
@@ -132,7 +139,7 @@ export function containerSpec(plan: ContainerPlan): object {
   };
 }
 
-/** Without what is mounted below: a read-only bind mount leaves submounts writable. */
+/** A non-recursive bind mount: submounts of a read-only bind mount would stay writable. */
 function bind(source: string, target: string, readOnly: boolean): object {
   return {
     Type: "bind",
@@ -144,9 +151,9 @@ function bind(source: string, target: string, readOnly: boolean): object {
 }
 
 /**
- * A network namespace that the OCI runtime makes, with nothing but its loopback. For `none` the engine would run itself
- * once more in the middle of the start to do the same, which takes as long as all the rest. Only the engine fills
- * `/etc/hosts` of a read-only root, though, and only for what it has connected.
+ * Whether the OCI runtime may create the network namespace itself, with nothing but its loopback. For the mode `none`
+ * the engine would start itself again to do the same, which doubles the start time. A read-only root is the exception:
+ * only the engine can fill its `/etc/hosts`, and it does so only for connected containers.
  */
 function isUnconnected({ networkMode, hardening }: ContainerPlan): boolean {
   return networkMode === "none" && !hardening.readOnlyRoot;

@@ -8,24 +8,24 @@ const outOfReach =
 
 interface EgressFindings {
   readonly capabilities: EgressCapabilities;
-  /** Whether the engine's bridges are where our rules are. */
+  /** Whether the engine creates its bridges in the network namespace that our rules apply to. */
   readonly inReach: boolean;
 }
 
-/** What was found out beyond what the engine says of itself. */
+/** What we found out about an engine by probing, beyond its own replies. */
 export interface EngineFindings {
   readonly egress?: EgressFindings;
-  /** Whether limits hold for all containers of a sandbox together. Default: no. */
+  /** Whether one set of limits covers all containers of a sandbox together. Default: no. */
   readonly sharesCgroup?: boolean;
-  /** Whether the engine's file system bounds a container's layer. Default: no. */
+  /** Whether the engine's file system can limit the size of a container's layer. Default: no. */
   readonly boundsLayers?: boolean;
   readonly hardening?: Hardening;
   readonly ociRuntime?: string | undefined;
-  /** Who root of a container is on the host; `null`: this process. Default: `null`. */
+  /** The host user that a container's root is mapped to. `null`: the user of this process. Default: `null`. */
   readonly checkoutOwner?: FileOwner | null;
-  /** About workspaces, for the description. Default: none. */
+  /** Notes on workspaces, for the description. Default: none. */
   readonly workspaceNotes?: readonly string[];
-  /** Whether this process is root of the machine. */
+  /** Whether this process runs as root of the machine. Default: yes. */
   readonly isRoot?: boolean;
 }
 
@@ -34,7 +34,7 @@ const notAsked: EgressFindings = {
   inReach: false,
 };
 
-/** What an engine with these replies enforces, and what is weaker than it could be. */
+/** Describes what an engine with these replies enforces, and where its isolation is weaker than it could be. */
 export function describeEngine(
   version: VersionReply,
   info: InfoReply,

@@ -29,7 +29,7 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
 
   beforeAll(async () => {
     const { socketPath, networkNamespace } = engines().docker ?? expect.unreachable();
-    // The engine's namespace leads into the test's own little internet as long as this suite runs.
+    // While this suite runs, the engine's network namespace is connected to the simulated internet of the tests.
     network = cleanup.use(await startTestNetwork({ hostPath: networkNamespace }));
     const zones = {
       "public.example.com A": [[{ type: "A", data: publicIpv4, ttl: 300 }]],

@@ -20,7 +20,7 @@ const signal = new AbortController().signal;
 const workspaces = await workspacesOfTests();
 const workspace = { checkout: null, files: [], readOnlyFiles: [] };
 const runscPath = await findOnSystemPath(["runsc"]);
-/** What works on machines without KVM, and with network namespaces that this runsc does not understand. */
+/** Arguments that work without KVM and in network namespaces that this version of runsc can't set up. */
 const safeArguments = ["--platform=ptrace", "--network=none"];
 
 describe.skipIf(runscPath === undefined || process.geteuid?.() !== 0)("with runsc and root", () => {
@@ -41,7 +41,8 @@ describe.skipIf(runscPath === undefined || process.geteuid?.() !== 0)("with runs
       {
         const plan = { id, owner: "gvisor", workspace, limits, egress: { kind: "none" } } as const;
         await using sandbox = await runtime.createSandbox(plan, { signal });
-        // Old ones fail half-way here, for their own network stack; newer ones start, and end with the sandbox.
+        // Old versions of runsc fail half-way because of their own network stack. Newer ones start, and end with the
+        // sandbox.
         const failure = await sandbox.prepareImage("gvisor-shell:1", { signal, progress: () => {} }).catch(reasonOf);
         expect([undefined, "runtime"]).toContain(failure);
       }
@@ -87,7 +88,7 @@ async function startGvisor(runtimeArgs: readonly string[]) {
   };
 }
 
-/** Of what the engine with this directory started for containers. */
+/** Command lines of the processes that the engine in this directory started for containers. */
 async function commandLinesWith(directory: string): Promise<string[]> {
   const { stdout } = await promisify(execFile)("ps", ["-eo", "args"]);
   const ofContainers = /^\S*(?:containerd-shim|runsc)/;

@@ -158,7 +158,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   ])("ends a step that fills %s, not far beyond the limit", async (_, bomb) => {
     await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte });
 
-    // Slow machines write less before they are stopped; what never is, waits here to be killed.
+    // A slow machine writes less before the step is stopped. A step that is never stopped sleeps until the test fails.
     const running = place.run(`${bomb}; sleep 60; echo unreachable`);
 
     await expect(running).rejects.toMatchObject({
@@ -214,7 +214,7 @@ describeWithEngines(["docker"], "a Docker engine that sees what the executor mou
     async () => {
       await using cleanup = new AsyncDisposableStack();
       const directory = cleanup.use(await temporaryDirectory());
-      // What is mounted below a shared mount appears in the namespace of an engine that is started later.
+      // Mounts below a shared mount also appear in the mount namespace of an engine that starts later.
       execFileSync("mount", ["--bind", directory.path, directory.path]);
       cleanup.defer(() => void execFileSync("umount", ["-R", directory.path]));
       execFileSync("mount", ["--make-shared", directory.path]);

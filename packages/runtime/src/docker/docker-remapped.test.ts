@@ -7,7 +7,7 @@ const workspaces = await workspacesOfTests();
 
 describeRuntime("docker, with root of containers remapped", ["docker"], prepare);
 
-/** On an engine of its own: whether users are remapped is a setting of the whole engine. */
+/** Starts a separate engine, because user remapping is a setting of the whole engine. */
 async function prepare({ allowHostImage }: { readonly allowHostImage: boolean }): Promise<RuntimeUnderTest> {
   await using cleanup = new AsyncDisposableStack();
   const own = cleanup.use(await startEngines(["docker", "registry"], { docker: { remapUsers: true } }));

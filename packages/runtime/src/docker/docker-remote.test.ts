@@ -21,7 +21,10 @@ const unprivileged = "airlock-test-remote:user";
 const withVolume = "airlock-test-remote:volume";
 const mebibyte = 2 ** 20;
 
-/** As if on another machine: neither its files nor its cgroups are looked at. Its mounts work, for it is on this one. */
+/**
+ * Reaches a local engine over TCP, so that the runtime treats it as remote and ignores its files and cgroups. Bind
+ * mounts still work, because the engine runs on this machine.
+ */
 describeWithEngines(["docker"], "a Docker engine on another machine", () => {
   async function open(limits: Partial<SandboxLimits> = {}) {
     const { socketPath } = engines().docker ?? expect.unreachable();

@@ -35,32 +35,35 @@ import { SharedCgroup } from "./shared-cgroup.ts";
 export interface DockerRuntimeOptions {
   /** `unix:///path` or `tcp://host:port`. Default: `unix:///var/run/docker.sock`. */
   readonly host?: string;
-  /** Whether the image name `host` may be used: the host's own tool chain, read-only. */
+  /** Whether jobs may use the image name `host`: the host's own tool chain, read-only. */
   readonly allowHostImage: boolean;
-  /** How egress policies are enforced: addresses, name servers, what stays closed. */
+  /** How egress policies are enforced: addresses, name servers, destinations that are always closed. */
   readonly egress?: EgressOptions;
-  /** What is given up of `defaultHardening`. Default: nothing. */
+  /** Overrides that weaken `defaultHardening`. Default: none. */
   readonly hardening?: Partial<Hardening>;
-  /** An OCI runtime by the engine's name for it, e.g. `runsc`. Default: the engine's own default. */
+  /** The engine's name for an OCI runtime, e.g. `runsc`. Default: the engine's own default. */
   readonly runtime?: string;
   /**
-   * Whether steps with a network know the engine's machine as `host.docker.internal`. It answers no job for that: the
-   * machine itself is closed to sandboxes, whatever their egress policy. Default: false.
+   * Whether steps with a network resolve `host.docker.internal` to the engine's machine. Jobs still can't reach it: the
+   * machine is closed to sandboxes, whatever their egress policy. Default: false.
    */
   readonly addHostGateway?: boolean;
-  /** How images are got, and which. A mirror has to be one that the engine trusts. */
+  /** Which images may be used, and how they are pulled. The engine has to trust the mirrors. */
   readonly images?: Partial<ImageOptions>;
-  /** Where workspaces are made. The engine has to see the directory at the same path. */
+  /** Where workspaces are created. The engine has to see the directory at the same path. */
   readonly workspaces: WorkspaceOptions;
-  /** Absolute path of a directory for what is written down about images. Default: nothing is, and none is ever removed. */
+  /**
+   * Absolute path of a directory for the record of pulled images. Default: no record is kept, and no image is ever
+   * removed.
+   */
   readonly stateDir?: string;
 }
 
 export const defaultDockerHost = "unix:///var/run/docker.sock";
 
 /**
- * The runtime on a Docker engine, 20.10 or later. Connects when first asked for something.
- * @throws {AirlockError} when `host` is no address.
+ * Creates a runtime on a Docker engine, 20.10 or later. It connects on first use.
+ * @throws {AirlockError} when `host` is not an address.
  */
 export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
   return new DockerRuntime(options);
@@ -73,7 +76,10 @@ interface Inspected {
   readonly at: number;
 }
 
-/** What an engine is changes with its restart only, and asking takes a tenth of the time that a container takes to start. */
+/**
+ * How long facts about the engine are kept. They change only when it restarts, and asking takes a tenth of a
+ * container's start time.
+ */
 const factsAgeMs = 10_000;
 
 class DockerRuntime implements Runtime {
@@ -118,7 +124,7 @@ class DockerRuntime implements Runtime {
     });
   }
 
-  /** Who root of a container is on the host. */
+  /** The host user that a container's root is mapped to. `null`: the user of this process. */
   #filesOwner({ remappedRoot }: EngineFacts): FileOwner | null {
     return this.#hardening.userNamespace ? remappedRoot : null;
   }
@@ -131,7 +137,7 @@ class DockerRuntime implements Runtime {
     if (info.OSType !== "linux") throw runtimeFailed(`the Docker engine runs ${info.OSType} containers, not linux`);
     const { runtime } = this.#options;
     if (runtime !== undefined && !facts.runtimes.includes(runtime)) throw unknownRuntime(runtime, facts);
-    // A job without a network does not wait for answers about networks.
+    // Ask about networks only for jobs that have one, so that other jobs don't wait.
     const egress = plan.egress.kind === "none" ? undefined : await asRuntimeFailure(() => this.#inspectEgress(signal));
     refuseUnenforceable(plan, describeEngine(version, info, egress ? { egress } : {}));
     const inUserSpace = runtime !== undefined && facts.userSpaceKernels.has(runtime);
@@ -185,7 +191,7 @@ class DockerRuntime implements Runtime {
     await this.#engine.close();
   }
 
-  /** An answer that is younger than `maximumAgeMs` will do. */
+  /** Returns the last answer if it is younger than `maximumAgeMs`. */
   async #inspect(signal: AbortSignal, maximumAgeMs = 0): Promise<Inspected> {
     const known = this.#inspected;
     if (known && performance.now() - known.at < maximumAgeMs) return known;
@@ -201,7 +207,7 @@ class DockerRuntime implements Runtime {
     return { capabilities, inReach: this.#wasInReach };
   }
 
-  /** `undefined` where containers of one sandbox can't share a cgroup of ours. */
+  /** `undefined` if the containers of one sandbox can't share a cgroup that we create. */
   async #sharedCgroupHost({ cgroupVersion }: EngineFacts): Promise<CgroupHost | undefined> {
     if (!this.#engine.isLocal || this.#cgroupOutOfReach || process.geteuid?.() !== 0) return undefined;
     this.#cgroupHost ??= findCgroupHost();
@@ -209,10 +215,10 @@ class DockerRuntime implements Runtime {
     return host.mode === cgroupVersion ? host : undefined;
   }
 
-  /** Asked once: it depends on the file system of the engine's data. */
+  /** Probed once: the answer depends on the file system of the engine's data. */
   #layersAreBounded(signal: AbortSignal): Promise<boolean> {
     this.#boundsLayers ??= boundsLayers(this.#engine, { signal });
-    // A failure is not kept.
+    // Don't cache a failure.
     this.#boundsLayers.catch(() => {
       this.#boundsLayers = undefined;
     });

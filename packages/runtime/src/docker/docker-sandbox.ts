@@ -35,19 +35,19 @@ export interface DockerSandboxOptions {
   readonly addHostGateway: boolean;
   readonly overhead: ContainerOverhead;
   readonly maxOpenFiles: number;
-  /** Whether the engine's file system can bound a container's layer. */
+  /** Whether the engine's file system can limit the size of a container's layer. */
   readonly boundsLayers: boolean;
-  /** The sandbox's to dispose. */
+  /** Owned by the sandbox, which disposes of it. */
   readonly network: SandboxNetwork;
-  /** The sandbox's to dispose; `undefined` where its containers can't share one. */
+  /** Owned by the sandbox, which disposes of it. `undefined` if its containers can't share one. */
   readonly cgroup: SharedCgroup | undefined;
-  /** Called when the engine turns out to put its containers elsewhere. */
+  /** Called when it turns out that the engine puts its containers elsewhere. */
   readonly onCgroupOutOfReach: () => void;
 }
 
 const startTimeoutMs = 30_000;
 
-/** An image that was checked, and what its container is made with. */
+/** A checked image, and what its container is created with. */
 interface PreparedImage {
   readonly imageId: string;
   readonly user: string;
@@ -64,9 +64,10 @@ interface ContainerNetwork {
 const root: UserIds = { uid: 0, gid: 0 };
 
 /**
- * One container for each image, in one network namespace and below one cgroup; a step is an exec. Where they can't share
- * a cgroup, the limits hold for each container: as one step runs at a time and nothing of it is left afterwards, those of
- * other images add no more than what they keep in memory file systems.
+ * A sandbox with one container per image. All containers share one network namespace and one parent cgroup, and each
+ * step is an exec.
+ * Where they can't share a cgroup, the limits apply to each container. Only one step runs at a time, and none of its
+ * processes survive it. So the other containers use no more than what they keep in memory file systems.
  */
 export class DockerSandbox implements StepRunner {
   readonly #engine: EngineClient;
@@ -74,7 +75,7 @@ export class DockerSandbox implements StepRunner {
   readonly #containers = new Map<string, StepContainer>();
   readonly #disk: SandboxDisk;
   #cgroup: SharedCgroup | undefined;
-  /** Whose the workspace is, as the sandbox numbers users. */
+  /** Owner of the workspace, in the container's user ids. */
   #workspaceUser = root;
   #serial: Promise<unknown> = Promise.resolve();
   #made = 0;
@@ -107,7 +108,7 @@ export class DockerSandbox implements StepRunner {
   }
 
   end(): Promise<void> {
-    // What failed can be tried again.
+    // Allow another attempt after a failure.
     this.#disposing ??= this.#dispose().catch((error: unknown) => {
       this.#disposing = undefined;
       throw error;
@@ -116,11 +117,11 @@ export class DockerSandbox implements StepRunner {
   }
 
   async #dispose(): Promise<void> {
-    // A container that is being made right now is removed by whoever makes it, if it takes longer than this.
+    // Wait for a container that is just being created. If it takes longer than this, its creator removes it.
     await Promise.race([this.#serial.catch(() => {}), sleep(startTimeoutMs, undefined, { ref: false })]);
     const removals = [...this.#containers.values()].map((container) => container[Symbol.asyncDispose]());
     const settled = await Promise.allSettled(removals);
-    // Also when the engine is gone: then this is what ends the job's processes.
+    // Needed even if the engine is gone: then only this ends the job's processes.
     settled.push(...(await Promise.allSettled([this.#options.cgroup?.[Symbol.asyncDispose]()])));
     const failed = settled.find((each) => each.status === "rejected");
     if (failed) throw runtimeFailed("a container could not be removed", failed.reason);
@@ -133,7 +134,7 @@ export class DockerSandbox implements StepRunner {
     if (present?.isAlive) return present;
     const prepared = await this.#prepare(image, options);
     options.signal.throwIfAborted();
-    // One after the other: the next one joins the network of those before.
+    // Start containers one at a time, because each joins the network of the first one.
     const made = this.#serial.catch(() => {}).then(() => this.#start(image, prepared));
     this.#serial = made;
     const container = await made;
@@ -202,7 +203,10 @@ export class DockerSandbox implements StepRunner {
     };
   }
 
-  /** Root may write what others own, but programs refuse to work in a directory that is not their user's. */
+  /**
+   * Changes the owner of the workspace to the image's user. Root could write to it anyway, but programs such as git
+   * refuse to work in another user's directory.
+   */
   async #handOver(container: StepContainer, options: Abortable): Promise<void> {
     const user = await container.userIds(options);
     if (user.uid === this.#workspaceUser.uid && user.gid === this.#workspaceUser.gid) return;

@@ -9,7 +9,7 @@ describeWorkloads({
   name: "docker",
   engines: ["docker", "network", "debian"],
   async prepare({ imagesDirectory }) {
-    // An engine and a network of their own: other suites put the same internet behind the shared one.
+    // Use a separate engine and network, because other suites connect the same simulated internet to the shared engine.
     await using cleanup = new AsyncDisposableStack();
     const { docker, missing } = cleanup.use(await startEngines(["docker"])).engines;
     if (!docker) throw new Error(missing.docker);

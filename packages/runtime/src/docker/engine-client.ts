@@ -5,7 +5,7 @@ import type { z } from "zod";
 import { runtimeFailed } from "../contract/index.ts";
 import { ErrorReply, VersionReply } from "./engine-replies.ts";
 
-/** The engine's refusal, in its own words. */
+/** The engine answered with an error status. `message` is the engine's own text. */
 export class EngineError extends Error {
   override readonly name = "EngineError";
   readonly status: number;
@@ -18,10 +18,10 @@ export class EngineError extends Error {
 
 export interface EngineRequest {
   readonly method?: "GET" | "POST" | "DELETE";
-  /** Below the API version, e.g. `/containers/json`. */
+  /** Path below the API version, e.g. `/containers/json`. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | readonly string[]>>;
-  /** Sent as JSON; a stream or bytes as a tar archive. */
+  /** An object is sent as JSON, a stream or buffer as a tar archive. */
   readonly body?: object | Readable | Buffer;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
@@ -33,10 +33,10 @@ export interface EngineClientOptions {
 }
 
 const minimumVersion = "1.41";
-/** The newest that the requests here were written against; a newer engine is asked to speak it. */
+/** The newest API version that we tested. Newer engines are asked to speak this one. */
 const newestVersion = "1.47";
 
-/** The Docker Engine API over its socket; every reply is parsed, every refusal an {@link EngineError}. */
+/** A client of the Docker Engine API. Parses every reply and throws an {@link EngineError} for every error status. */
 export class EngineClient {
   readonly host: string;
   readonly isLocal: boolean;
@@ -60,7 +60,7 @@ export class EngineClient {
       : new Pool(`http://${match[2].replace(/\/$/, "")}`, options);
   }
 
-  /** `true` when an engine answers. */
+  /** Whether an engine answers. */
   async ping(signal: AbortSignal): Promise<boolean> {
     try {
       const { statusCode, body } = await this.#pool.request({ method: "GET", path: "/_ping", signal });
@@ -71,10 +71,10 @@ export class EngineClient {
     }
   }
 
-  /** Asked once; decides the version of the API. */
+  /** The engine's version, read once. It decides which API version the client speaks. */
   version(): Promise<VersionReply> {
     this.#version ??= this.#readVersion();
-    // A failure is not kept: the engine may come up later.
+    // Don't cache a failure: the engine may come up later.
     this.#version.catch(() => {
       this.#version = undefined;
     });
@@ -86,13 +86,13 @@ export class EngineClient {
     return parse(schema, await readText(body));
   }
 
-  /** For replies of no interest. */
+  /** Sends a request and discards the reply's body. */
   async send(request: EngineRequest): Promise<void> {
     const body = await this.stream(request);
     await readText(body);
   }
 
-  /** The body of the answer, to be read to its end or destroyed. */
+  /** Returns the reply's body. The caller has to read it to its end or destroy it. */
   async stream(request: EngineRequest): Promise<Readable> {
     const { statusCode, body } = await this.#reach(async () =>
       this.#pool.request({ ...(await this.#prefixed(request)), ...encodeBody(request.body, request.headers) }),
@@ -101,7 +101,7 @@ export class EngineClient {
     return body;
   }
 
-  /** Takes the connection over: what the engine calls hijacking. The caller destroys it. */
+  /** Takes over the connection of a request, which the engine calls hijacking. The caller has to destroy it. */
   async hijack(request: EngineRequest): Promise<Duplex> {
     const { socket } = await this.#reach(async () =>
       this.#pool.upgrade({ ...(await this.#prefixed(request)), protocol: "tcp" }),
@@ -199,7 +199,7 @@ function errorText(text: string, status: number): string {
   }
 }
 
-/** Below 0 when `a` is the older one. Versions are `MAJOR.MINOR`. */
+/** Negative if `a` is older than `b`. Versions are `MAJOR.MINOR`. */
 function compareVersions(a: string, b: string): number {
   const [majorA = 0, minorA = 0] = a.split(".").map(Number);
   const [majorB = 0, minorB = 0] = b.split(".").map(Number);

@@ -1,19 +1,21 @@
 import { readFile } from "node:fs/promises";
 import type { InfoReply } from "./engine-replies.ts";
 
-/** What an engine says of itself that decides how containers are made. Pure. */
+/** Facts from the engine's `/info` reply that decide how containers are created. */
 export interface EngineFacts {
   readonly cpus: number;
-  /** Of the engine's machine, in the words of image manifests; `undefined`: it does not say. */
+  /** Architecture of the engine's machine, spelled as in image manifests. `undefined` if the engine does not say. */
   readonly imageArchitecture: string | undefined;
-  /** `null` where the engine can't filter system calls. */
+  /** Architecture for seccomp profiles. `null` if the engine can't filter system calls. */
   readonly seccompArchitecture: NodeJS.Architecture | null;
-  /** The user and group of the machine that root of its containers is; `null`: root itself. */
+  /** Host user and group that a container's root is mapped to. `null`: it is the host's root. */
   readonly remappedRoot: { readonly uid: number; readonly gid: number } | null;
-  /** Whether containers may be put below a cgroup of ours by its path. */
+  /**
+   * The cgroup version, if containers can be put below a cgroup that we create, given by its path. Otherwise `null`.
+   */
   readonly cgroupVersion: "v1" | "v2" | null;
   readonly runtimes: readonly string[];
-  /** Those of them that run containers on a kernel of their own, in user space. */
+  /** Those of `runtimes` that run each container on its own kernel in user space (gVisor). */
   readonly userSpaceKernels: ReadonlySet<string>;
 }
 
@@ -23,7 +25,7 @@ const architectures: Readonly<Record<string, NodeJS.Architecture>> = {
   riscv64: "riscv64",
 };
 
-/** From what `uname -m` says; the others have the same name in both. */
+/** From `uname -m` to the spelling of image manifests. Other architectures have the same name in both. */
 const imageArchitectures: Readonly<Record<string, string>> = {
   x86_64: "amd64",
   aarch64: "arm64",
@@ -54,15 +56,18 @@ export function engineFacts(info: InfoReply): EngineFacts {
   };
 }
 
-/** An engine that remaps users keeps its data apart for each mapping, in a directory named after it. */
+/**
+ * Reads the mapped root user from the data directory: an engine that remaps users names that directory after user and
+ * group.
+ */
 function remappedRoot(dataRoot: string): EngineFacts["remappedRoot"] {
   const [, uid, gid] = /\/(\d+)\.(\d+)\/?$/.exec(dataRoot) ?? [];
   return uid === undefined || gid === undefined ? null : { uid: Number(uid), gid: Number(gid) };
 }
 
 /**
- * How many files a process of a step may hold open. An engine without CAP_SYS_RESOURCE gives no more than it has itself;
- * this process's own bound is the best guess at that.
+ * Limit of open files per process of a step. An engine without CAP_SYS_RESOURCE can't grant more than it has itself. We
+ * can't see the engine's own limit, so this process's hard limit stands in for it.
  */
 export async function openFilesLimit(): Promise<number> {
   const line = /^Max open files\s+\S+\s+(\S+)/m.exec(await readFile("/proc/self/limits", "utf8"));

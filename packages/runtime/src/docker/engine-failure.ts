@@ -1,7 +1,9 @@
 import { runtimeFailed } from "../contract/index.ts";
 import { EngineError } from "./engine-client.ts";
 
-/** Runs `work`; what the engine refused without a reason of its own in the contract is a failure of the runtime. */
+/**
+ * Runs `work` and converts an {@link EngineError} that was not mapped to a more specific reason into a runtime failure.
+ */
 export async function asRuntimeFailure<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

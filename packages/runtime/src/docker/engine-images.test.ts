@@ -29,7 +29,7 @@ describeWithEngines(["docker", "registry"], "the images of an engine", () => {
     const policy = { ...defaultImageOptions.policy, pull };
     const settings = { ...defaultImageOptions, cacheBytes, policy };
     const create = () => new EngineImages(engine, settings, new PulledImages(file));
-    /** As if what was pulled had been used long ago. */
+    /** Makes all pulled images look as if they were last used an hour ago. */
     const age = async () => {
       const { images } = JSON.parse(await readFile(file, "utf8"));
       for (const each of Object.values<{ usedAt: number }>(images)) each.usedAt -= 3_600_000;

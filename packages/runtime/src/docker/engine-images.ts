@@ -13,25 +13,25 @@ import { checkAccess, inspectImage, isPrivate, markPrivate, pullImage, tagImage 
 import type { PulledImages } from "./pulled-images.ts";
 
 export interface EnsureOptions extends TaskOptions {
-  /** By registry; they win over the executor's own. Default: anonymous. */
+  /** The job's credentials by registry. They take precedence over the executor's own. Default: none. */
   readonly registryAuth?: Readonly<Record<string, RegistryCredentials>> | undefined;
 }
 
 interface Wanted {
   readonly reference: ImageReference;
   readonly credentials: RegistryCredentials | undefined;
-  /** The engine's architecture, as images name it; `undefined`: not known. */
+  /** The engine's architecture, spelled as in image manifests. `undefined`: unknown. */
   readonly architecture: string | undefined;
 }
 
-/** For this long a mirror that failed is not asked again. */
+/** How long a mirror that failed is not tried again. */
 const distrustMs = 60_000;
 
-/** The images of an engine, as one executor may use them. */
+/** Gives one executor access to the images of an engine. */
 export class EngineImages {
   readonly #engine: EngineClient;
   readonly #options: ImageOptions;
-  /** `null`: nothing is written down, so nothing is ever removed. */
+  /** `null`: no record is kept, so no image is ever removed. */
   readonly #pulled: PulledImages | null;
   readonly #pulling = new SharedTasks<ImageReply>();
   readonly #distrustedUntil = new Map<string, number>();
@@ -48,8 +48,8 @@ export class EngineImages {
   }
 
   /**
-   * The image as the engine has it, pulled when it is not there yet, or when the policy says so. One that took credentials
-   * to pull is given only to those whose own credentials may read it.
+   * Returns the image from the engine. Pulls it if it is missing or if the policy says so. An image that was pulled
+   * with credentials is only given to jobs whose own credentials may read it.
    * @throws {AirlockError} reason `image-invalid`, `image-unavailable` or `policy`.
    */
   async ensure(image: string, architecture: string | undefined, options: EnsureOptions): Promise<ImageReply> {
@@ -61,7 +61,7 @@ export class EngineImages {
       : await this.#options.credentials(registry, { signal });
     const wanted = { reference, credentials, architecture };
     const found = await this.#find(wanted, options);
-    // Nobody joins a pull that runs by the credentials of another job.
+    // A job must not join a pull that runs with the credentials of another job.
     const key = `${reference.canonical} ${credentialsDigest(credentials)}`;
     const ready = found ?? (await this.#pulling.run(key, options, (task) => this.#pull(wanted, task)));
     checkPlatform(reference, ready, architecture);
@@ -69,14 +69,17 @@ export class EngineImages {
     return ready;
   }
 
-  /** Removes what was pulled here and used longest ago until the rest is within the bound. Answers in words what went. */
+  /**
+   * Removes images that this executor pulled, least recently used first, until the rest fits the limit. Returns a line
+   * of text per removed image.
+   */
   async evict({ signal }: Abortable): Promise<readonly string[]> {
     const { cacheBytes } = this.#options;
     if (cacheBytes === null || !this.#pulled) return [];
     return evictPulledImages(this.#engine, this.#pulled, { maximumBytes: cacheBytes, signal });
   }
 
-  /** What may be used without a pull. */
+  /** The image, if it may be used without a pull. */
   async #find({ reference, credentials }: Wanted, options: EnsureOptions): Promise<ImageReply | undefined> {
     const { pull } = this.#options.policy;
     const present = await this.#inspect(reference);
@@ -94,7 +97,7 @@ export class EngineImages {
   async #inspect(reference: ImageReference): Promise<ImageReply | undefined> {
     const own = await inspectImage(this.#engine, reference.canonical);
     if (own || reference.version.kind === "tag") return own;
-    // What came by its digest from a mirror has no tag, and the mirror's name.
+    // An image that was pulled by digest from a mirror has no tag and only the mirror's name.
     for (const mirror of this.#mirrorsOf(reference)) {
       const found = await inspectImage(this.#engine, `${mirror}/${reference.repository}@${reference.version.text}`);
       if (found) return found;
@@ -105,7 +108,7 @@ export class EngineImages {
   async #pull(wanted: Wanted, task: TaskOptions): Promise<ImageReply> {
     const { reference, credentials } = wanted;
     const { canonical } = reference;
-    // An image that was here before us is somebody else's, whatever a pull makes of its tag.
+    // An image that was already here belongs to another user of the engine, even if a pull moves its tag.
     const isOurs = (await this.#inspect(reference)) === undefined || (await this.#isPulledHere(canonical));
     const viaMirror = await this.#pullFromMirror(reference, task);
     if (viaMirror === undefined) {
@@ -127,17 +130,17 @@ export class EngineImages {
     return ((await this.#pulled?.list()) ?? []).some((image) => image.canonical === canonical);
   }
 
-  /** By which reference the engine knows it then; `undefined`: no mirror has it. */
+  /** Returns the reference under which the engine then has the image, or `undefined` if no mirror has it. */
   async #pullFromMirror(reference: ImageReference, task: TaskOptions): Promise<string | undefined> {
     for (const mirror of this.#mirrorsOf(reference)) {
       if ((this.#distrustedUntil.get(mirror) ?? 0) > performance.now()) continue;
       const name = `${mirror}/${reference.repository}`;
       try {
-        // Without credentials: those for the registry are none of the mirror's.
+        // Send no credentials: those for the registry must not reach the mirror.
         await pullImage(this.#engine, { reference, name }, undefined, task);
         const { kind, text } = reference.version;
         const there = `${name}${kind === "tag" ? ":" : "@"}${text}`;
-        // A digest can be no tag: the image keeps the mirror's name.
+        // A digest can't become a tag, so such an image keeps the mirror's name.
         if (kind === "tag") await tagImage(this.#engine, there, canonicalName(reference), text);
         return there;
       } catch (error) {
@@ -160,7 +163,10 @@ function canonicalName({ registry, repository }: ImageReference): string {
   return `${registry}/${repository}`;
 }
 
-/** An engine runs images of other architectures, too, to tell in the step's output that it can't run their programs. */
+/**
+ * Rejects images of other architectures. The engine would start them, and only the step's output would tell that it
+ * can't run their programs.
+ */
 function checkPlatform(
   { canonical }: ImageReference,
   { Os, Architecture }: ImageReply,

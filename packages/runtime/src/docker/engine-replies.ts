@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-// What the Engine API answers, reduced to the fields that are used here.
+// Replies of the Engine API, reduced to the fields that we use.
 // https://docs.docker.com/reference/api/engine/version/v1.41/
 
 export const ErrorReply = z.object({ message: z.string() });
@@ -22,7 +22,7 @@ export const InfoReply = z.object({
   PidsLimit: z.boolean(),
   OSType: z.string(),
   SecurityOptions: z.array(z.string()).nullish(),
-  /** As `uname -m` says it. */
+  /** Architecture as printed by `uname -m`. */
   Architecture: z.string().optional(),
   CgroupDriver: z.string().optional(),
   CgroupVersion: z.string().optional(),
@@ -31,7 +31,7 @@ export const InfoReply = z.object({
 });
 export type InfoReply = z.infer<typeof InfoReply>;
 
-/** Where the engine's machine keeps the files of an image or a container, by the names that its storage driver uses. */
+/** Directories of an image or a container on the engine's machine, keyed by the names that the storage driver uses. */
 const GraphDriver = z.object({ Name: z.string().optional(), Data: z.record(z.string(), z.string()).nullish() });
 
 export const ImageReply = z.object({
@@ -60,9 +60,9 @@ export const ContainerReply = z.object({
   State: z.object({ Running: z.boolean(), OOMKilled: z.boolean(), ExitCode: z.number(), Error: z.string() }),
 });
 
-/** Where the engine's machine keeps what the container writes. */
+/** Paths on the engine's machine where a container's writes end up. */
 export const ContainerPathsReply = z.object({
-  /** Empty where the engine made none, as without a network. */
+  /** Empty if the engine created none, e.g. for a container without a network. */
   HostsPath: z.string().optional(),
   HostnamePath: z.string().optional(),
   ResolvConfPath: z.string().optional(),
@@ -95,7 +95,7 @@ export const EventReply = z.object({
   Actor: z.object({ Attributes: z.record(z.string(), z.string()) }),
 });
 
-/** One line of the answer to a pull or an import. */
+/** One line of the reply to a pull or an import. */
 export const ProgressReply = z.object({
   status: z.string().optional(),
   id: z.string().optional(),

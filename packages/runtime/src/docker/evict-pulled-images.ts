@@ -5,12 +5,12 @@ import { ContainerListReply, type ImageReply } from "./engine-replies.ts";
 import { inspectImage, privateMark } from "./pull-image.ts";
 import type { PulledImage, PulledImages } from "./pulled-images.ts";
 
-/** A job has its image before it has its container. */
+/** Images that were used this recently stay: a job's image is ready before its container exists. */
 const freshMs = 2 * 60_000;
 
 /**
- * Takes from the engine the names that pulls of ours gave to images, those used longest ago first. An image goes with its
- * last name: one that somebody else named, too, or that a container uses, stays.
+ * Removes the names that our pulls gave to images from the engine, least recently used first. The engine deletes an
+ * image with its last name. Images that have other names or that a container uses stay.
  */
 export async function evictPulledImages(
   engine: EngineClient,
@@ -24,7 +24,7 @@ export async function evictPulledImages(
     if (present) images.push({ entry, present });
     else await pulled.remove(entry.canonical);
   }
-  // Layers that images share count for each of them: the bound holds, and a little early.
+  // Shared layers count for each image, so eviction starts a little early but the limit holds.
   const sizes = new Map(images.map(({ present }) => [present.Id, present.Size ?? 0]));
   let total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
   const removed: string[] = [];
@@ -48,7 +48,7 @@ async function isUsed(engine: EngineClient, id: string, signal: AbortSignal): Pr
 
 async function removeNames(engine: EngineClient, entry: PulledImage, present: ImageReply): Promise<boolean> {
   const names = [...new Set(entry.references)];
-  // Somebody may have given our name to another image since.
+  // Another user of the engine may have moved our name to another image since.
   const own: string[] = [];
   for (const name of names) if ((await inspectImage(engine, name))?.Id === present.Id) own.push(name);
   const others = (present.RepoTags ?? []).filter((tag) => !own.some((name) => sameName(name, tag)));
@@ -66,7 +66,7 @@ async function removeNames(engine: EngineClient, entry: PulledImage, present: Im
   return true;
 }
 
-/** The engine leaves out `docker.io/library/`. */
+/** Compares two references. The engine omits `docker.io/library/`. */
 function sameName(canonical: string, tag: string): boolean {
   return canonical.replace(/^docker\.io\/(?:library\/)?/, "") === tag || canonical === tag;
 }

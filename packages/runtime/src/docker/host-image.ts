@@ -12,15 +12,15 @@ import { inspectImage, progressMessages } from "./pull-image.ts";
 
 export interface HostImage {
   readonly image: ImageReply;
-  /** To be mounted read-only at the same place. */
+  /** Host paths to mount read-only at the same path. */
   readonly readOnlyPaths: readonly string[];
 }
 
 const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
- * The host's tool chain as an image: a few kilobytes of links and empty directories, imported once, and the mounts that
- * fill them. Only where the engine shares this host's file system.
+ * Imports the host's tool chain as an image and lists the mounts that fill it. The image is a few kilobytes of links
+ * and empty directories and is imported once. Works only if the engine shares this host's file system.
  */
 export async function ensureHostImage(engine: EngineClient, { signal }: Abortable): Promise<HostImage> {
   const { archive, readOnlyPaths } = await packHostRoot();
@@ -42,7 +42,7 @@ async function packHostRoot(): Promise<{ archive: Buffer; readOnlyPaths: readonl
   try {
     const readOnlyPaths = await assembleHostRoot(directory);
     await unfoldSbin(directory);
-    // The same bytes every time, so that the same image is found again.
+    // Reproducible archives give the same tag, so that an existing image is found again.
     const reproducible = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"];
     const parts: Buffer[] = [];
     const options = { onStdout: (bytes: Buffer) => void parts.push(bytes) };
@@ -54,8 +54,8 @@ async function packHostRoot(): Promise<{ archive: Buffer; readOnlyPaths: readonl
 }
 
 /**
- * The engine mounts its init at `/sbin/docker-init`. Below the read-only `/usr` there is no place for it, so `/sbin` is
- * a directory of links here.
+ * Replaces the link `/sbin` by a directory of links. The engine mounts its init at `/sbin/docker-init` and can't create
+ * that file below the read-only `/usr`.
  */
 async function unfoldSbin(directory: string): Promise<void> {
   const sbin = join(directory, "sbin");

@@ -2,8 +2,9 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
- * Mounts for the volumes that an image declares, below a directory on the sandbox's own bounded file system. The engine
- * can't be told to ignore the declaration, and would keep them elsewhere. As there, each is given what the image has.
+ * Mounts for the volumes that an image declares, below a directory on the sandbox's size-limited file system. The
+ * engine can't ignore the declaration and would otherwise store the volumes elsewhere. As usual, the engine fills each
+ * new volume with the image's files.
  */
 export async function volumeMounts(
   paths: readonly string[],
@@ -14,7 +15,7 @@ export async function volumeMounts(
     paths.map(async (path, index) => {
       const device = join(layersDir, "volumes", containerName, String(index));
       await mkdir(device, { recursive: true, mode: 0o755 });
-      // Without a name, so that it goes with its container.
+      // An anonymous volume is removed together with its container.
       const driver = { Name: "local", Options: { type: "none", o: "bind", device } };
       return { Type: "volume", Target: path, VolumeOptions: { DriverConfig: driver } };
     }),

@@ -4,7 +4,7 @@ import { StreamFrames } from "./stream-frames.ts";
 
 const maxLineLength = 4096;
 
-/** Our end of the connection to a container's keeper. Destroying it ends the container. */
+/** The executor's end of the connection to a container's keeper. Destroying it ends the container. */
 export class Keeper {
   readonly #connection: Duplex;
   readonly #waiting: { readonly line: string; readonly resolve: (seen: boolean) => void }[] = [];
@@ -24,13 +24,13 @@ export class Keeper {
       this.#gone.resolve();
       connection.destroy();
     };
-    // A broken connection is an ended one: whoever waits learns it from `gone`.
+    // A broken connection counts as ended. Callers learn of it from `gone`.
     connection.on("error", close);
     connection.on("end", close);
     connection.on("close", close);
   }
 
-  /** Resolves when the connection has ended: the container is dead, or the engine is. */
+  /** Resolves when the connection has ended, because the container or the engine died. */
   get gone(): Promise<void> {
     return this.#gone.promise;
   }
@@ -39,17 +39,20 @@ export class Keeper {
     return this.#closed;
   }
 
-  /** What it said last: the reason, when it never came up. */
+  /** The last line of output, which tells why the keeper never came up. */
   get lastWords(): string {
     return this.#tail.trim();
   }
 
-  /** Whether the image's shell has come up, `false` when it ended before. */
+  /** Resolves to `true` when the image's shell is running, to `false` if it ended before. */
   ready(): Promise<boolean> {
     return this.#expect(keeperReady);
   }
 
-  /** Sends the signal to every process of the container but its own two; `false` when it does not answer in time. */
+  /**
+   * Signals every process of the container except docker-init and the keeper. Resolves to `false` if the keeper does
+   * not answer in time.
+   */
   async signal(name: "TERM" | "KILL", timeoutMs: number): Promise<boolean> {
     const answered = this.#expect(keeperDone);
     this.#connection.write(`${name}\n`);
@@ -77,7 +80,7 @@ export class Keeper {
 
   #read(text: string): void {
     const lines = (this.#tail + text).split("\n");
-    // A step could write here through /proc: no more than a line is ever kept.
+    // Steps could write here through /proc, so keep at most one line in memory.
     this.#tail = (lines.pop() ?? "").slice(-maxLineLength);
     for (const line of lines) {
       const index = this.#waiting.findIndex((each) => each.line === line);

@@ -2,7 +2,10 @@ import { formatBytes } from "@airlock/job";
 import type { SandboxLimits, StepStatus } from "../contract/index.ts";
 import type { LimitCounts, SharedCgroup } from "./shared-cgroup.ts";
 
-/** What the kernel refused a sandbox from the start of one step on; nothing, where its counters are out of sight. */
+/**
+ * Counts what the kernel refused a sandbox since the start of a step. Counts nothing if the cgroup's counters can't be
+ * read.
+ */
 export class LimitsDuringStep {
   readonly #cgroup: SharedCgroup | undefined;
   readonly #before: LimitCounts | undefined;
@@ -16,7 +19,7 @@ export class LimitsDuringStep {
     return new LimitsDuringStep(cgroup, await cgroup?.counts());
   }
 
-  /** Whether there are counters; without them, zero says nothing. */
+  /** Whether the counters can be read. If not, a count of zero means nothing. */
   get isInSight(): boolean {
     return this.#before !== undefined;
   }
@@ -25,12 +28,12 @@ export class LimitsDuringStep {
     const after = await this.#cgroup?.counts();
     const [before, now] = [this.#before, after];
     if (!before || !now) return { oomKills: 0, refusedForks: 0 };
-    // A container that is gone took its counters with it.
+    // The counters of a removed container are gone, so the sum may shrink.
     const since = (key: keyof LimitCounts) => Math.max(0, now[key] - before[key]);
     return { oomKills: since("oomKills"), refusedForks: since("refusedForks") };
   }
 
-  /** Limits that struck and that the step's own end does not tell of. */
+  /** Notes on limits that the step reached and that its exit status does not show. */
   async notes(status: StepStatus, { memoryBytes, pids }: SandboxLimits): Promise<string[]> {
     const { oomKills, refusedForks } = await this.counts();
     const notes: string[] = [];

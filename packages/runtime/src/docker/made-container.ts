@@ -3,7 +3,7 @@ import { ContainerReply, type ContainerState } from "./engine-replies.ts";
 
 const removeTimeoutMs = 30_000;
 
-/** `undefined`: it is gone. */
+/** The state of a container, `undefined` if it no longer exists. */
 export async function inspectContainer(engine: EngineClient, id: string): Promise<ContainerState | undefined> {
   try {
     return (await engine.json(ContainerReply, { path: `/containers/${id}/json` })).State;
@@ -13,7 +13,7 @@ export async function inspectContainer(engine: EngineClient, id: string): Promis
   }
 }
 
-/** With its anonymous volumes. One that is gone already, or about to be, is fine. */
+/** Removes a container with its anonymous volumes. Does nothing if it is gone already or being removed. */
 export async function removeContainer(engine: EngineClient, id: string): Promise<void> {
   const signal = AbortSignal.timeout(removeTimeoutMs);
   try {

@@ -4,9 +4,9 @@ import type { Piece } from "./stream-frames.ts";
 const limitBytes = 256 * 1024;
 
 /**
- * Between the engine's stream and a step's output. While the step runs, the stream is read no further than the output
- * keeps up. Once its processes are gone, what is left is a pipe's worth, and it is read at the engine's own pace: the
- * engine drops what it could not hand over two seconds after the end.
+ * Buffers between the engine's stream and a step's output. While the step runs, backpressure keeps the reader at the
+ * speed of the output. Once its processes are gone, at most one pipe's content is left. It is read without
+ * backpressure, because the engine drops what it can't deliver within two seconds after the end.
  */
 export class OutputQueue {
   readonly #output: StepOutput;
@@ -18,7 +18,7 @@ export class OutputQueue {
 
   constructor(output: StepOutput) {
     this.#output = output;
-    // Whoever waits for `failed` learns of it; nobody has to.
+    // Avoid an unhandled rejection if no caller waits for `failed`.
     this.#failed.promise.catch(() => {});
   }
 
@@ -27,7 +27,7 @@ export class OutputQueue {
     return this.#failed.promise;
   }
 
-  /** Resolves when there is room for the next; one call at a time. After a failure everything is dropped. */
+  /** Resolves when there is room for the next piece. Calls must not overlap. After a failure every piece is dropped. */
   async push({ stream, bytes }: Piece): Promise<void> {
     this.#waitingBytes += bytes.length;
     this.#last = this.#last.then(async () => {
@@ -46,13 +46,13 @@ export class OutputQueue {
     }
   }
 
-  /** From now on `push` never waits. */
+  /** Makes `push` return at once from now on. */
   lift(): void {
     this.#unlimited = true;
     this.#wake?.();
   }
 
-  /** Resolves when everything was taken; rejects with what the output threw. */
+  /** Resolves when the output has taken every piece. Rejects with what the output threw. */
   async drained(): Promise<void> {
     await this.#last;
   }

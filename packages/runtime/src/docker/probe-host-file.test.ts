@@ -28,7 +28,7 @@ describeWithEngines(["docker"], "a Docker engine asked for a file of the host", 
     await using docker = open();
     await using directory = await temporaryDirectory();
     const mounted = join(directory.path, "mounted");
-    // What is mounted below a private mount stays in this namespace, as it does on hosts whose root is private.
+    // Mounts below a private mount stay in this mount namespace, as on hosts whose root mount is private.
     execFileSync("mount", ["--bind", directory.path, directory.path]);
     execFileSync("mount", ["--make-private", directory.path]);
     try {

@@ -7,13 +7,14 @@ import { CreatedReply } from "./engine-replies.ts";
 import { inspectImage, progressMessages } from "./pull-image.ts";
 
 export const probeImage = "airlock-probe:1";
-/** Where the probe's image has a directory to mount on. */
+/** Mount point in the probe image. */
 const mountPoint = "/probe";
 
 /**
- * Whether containers of this engine find a file of the host where this process sees it. They don't when it is below a
- * mount that this process made and the engine is on another machine, in another container, or in a mount namespace that
- * new mounts do not reach. Asked of a container that is made and never started; the file is read, so let it be small.
+ * Whether containers of this engine see a host file at the path where this process sees it.
+ * They don't if the engine is on another machine or in another container. The same goes for a file below a mount of
+ * this process if the engine's mount namespace does not receive new mounts.
+ * Probes with a container that is created but never started. The engine reads the whole file, so it should be small.
  */
 export async function findsHostFile(engine: EngineClient, file: string, { signal }: Abortable): Promise<boolean> {
   if (!engine.isLocal) return false;
@@ -31,7 +32,7 @@ export async function findsHostFile(engine: EngineClient, file: string, { signal
   try {
     ({ Id: id } = await engine.json(CreatedReply, { method: "POST", path: "/containers/create", query, body, signal }));
   } catch (error) {
-    // The engine refuses a mount whose source it does not see.
+    // The engine rejects a mount whose source it does not see.
     if (error instanceof EngineError && error.status === 400) return false;
     throw error;
   }
@@ -50,7 +51,7 @@ export async function findsHostFile(engine: EngineClient, file: string, { signal
   }
 }
 
-/** An image with nothing in it, for containers that are made and never started. */
+/** Imports an empty image for containers that are created but never started. */
 export async function ensureProbeImage(engine: EngineClient, signal: AbortSignal): Promise<void> {
   if (await inspectImage(engine, probeImage)) return;
   const archive = pack();

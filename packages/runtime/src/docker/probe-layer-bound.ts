@@ -5,8 +5,8 @@ import { CreatedReply } from "./engine-replies.ts";
 import { ensureProbeImage, probeImage } from "./probe-host-file.ts";
 
 /**
- * Whether the engine can bound what a container writes to its own layer: so with project quotas of XFS, Btrfs and ZFS.
- * Nothing tells but its answer to a container that asks for it and is never started.
+ * Whether the engine can limit the size of a container's layer: with XFS project quotas, Btrfs and ZFS. The API does
+ * not tell, so we create a container with a limit and never start it.
  */
 export async function boundsLayers(engine: EngineClient, { signal }: Abortable): Promise<boolean> {
   await ensureProbeImage(engine, signal);

@@ -9,15 +9,18 @@ import { ImageReply, ProgressReply } from "./engine-replies.ts";
 import { PullProgress } from "./pull-progress.ts";
 import { readLines } from "./read-lines.ts";
 
-/** Images of this repository mark, by tag, what took credentials to pull: the engine itself keeps no such record. */
+/** Tags in this repository mark images that were pulled with credentials. The engine keeps no such record. */
 const privateRepository = "airlock-private";
 
-/** The tag that marks an image of this id. By the id: the image may be asked for by another tag, or by its digest. */
+/**
+ * The tag that marks an image. It contains the image's id, because jobs may request the image by another tag or by
+ * digest.
+ */
 export function privateMark(id: string): string {
   return `${privateRepository}:${id.replace(/^sha256:/, "").slice(0, 64)}`;
 }
 
-/** Whether credentials were in play when it was pulled. A public image is asked about once too often then, no more. */
+/** Whether the image was pulled with credentials. For a public image this only costs an unnecessary access check. */
 export async function isPrivate(engine: EngineClient, { Id }: ImageReply): Promise<boolean> {
   return (await inspectImage(engine, privateMark(Id)))?.Id === Id;
 }
@@ -38,11 +41,11 @@ function authHeaders(registry: string, credentials: RegistryCredentials | undefi
     ? { registrytoken: registryToken }
     : { username, password, ...(identityToken ? { identitytoken: identityToken } : {}) };
   const text = JSON.stringify({ ...auth, serveraddress: registry });
-  // URL-safe, but padded: the engine ignores in silence what it can't decode.
+  // URL-safe base64 with padding: the engine silently ignores what it can't decode.
   return { "x-registry-auth": Buffer.from(text).toString("base64").replaceAll("+", "-").replaceAll("/", "_") };
 }
 
-/** The registry's word, by the engine, on whether these credentials reach the image. */
+/** Has the engine ask the registry whether these credentials may read the image. */
 export async function checkAccess(
   engine: EngineClient,
   { registry, canonical }: ImageReference,
@@ -72,7 +75,7 @@ export async function inspectImage(engine: EngineClient, reference: string): Pro
 }
 
 /**
- * Has the engine pull the image's version of `name`, its own name or a mirror's.
+ * Has the engine pull the image's version from `name`: its own name or a mirror's.
  * @throws {AirlockError} reason `image-invalid` or `image-unavailable`.
  */
 export async function pullImage(
@@ -82,7 +85,7 @@ export async function pullImage(
   { signal, progress }: TaskOptions,
 ): Promise<void> {
   try {
-    // Without a tag the engine would pull all tags that there are.
+    // Without a tag the engine would pull every tag.
     const query = { fromImage: name, tag: reference.version.text };
     const headers = authHeaders(reference.registry, credentials);
     const request = { method: "POST", path: "/images/create", query, headers, signal } as const;
@@ -116,14 +119,16 @@ export async function* progressMessages(
   }
 }
 
-/** What a registry says about an image that will not be there on the next try either. */
+/** Registry errors that will not go away on the next try. */
 const final =
   /not found|manifest unknown|does not exist|unauthorized|authentication required|no basic auth credentials|denied|invalid reference|no matching manifest|unsupported (?:manifest|media)/i;
-/** What the engine says of a registry that has no time now. It does not pass on for how long. */
+/** Errors of an overloaded registry. The engine does not pass on how long to wait. */
 const busy = /too ?many ?requests|\b429\b|503 Service Unavailable/i;
 const passing = /no such host|connection refused|timeout|timed out|temporar|too ?many requests|\bEOF\b|reset by peer/i;
 
-/** The engine tells a registry's reasons apart by words only, so this has to as well. */
+/**
+ * Maps a failed pull to a contract error. The engine reports a registry's reason only as text, so we match the text.
+ */
 export function pullFailure(image: string, error: unknown): Error {
   if (!(error instanceof EngineError)) {
     return error instanceof Error ? error : runtimeFailed(`cannot pull image "${image}"`, error);

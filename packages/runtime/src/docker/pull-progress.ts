@@ -7,11 +7,11 @@ interface Layer {
   readonly done: boolean;
 }
 
-/** Follows the engine's messages about one pull and says in words how far it is. */
+/** Turns the engine's messages about one pull into a line of text that tells its progress. */
 export class PullProgress {
   readonly #layers = new Map<string, Layer>();
 
-  /** `undefined` when the message says nothing that people want to know. */
+  /** Returns `undefined` if the message has no information for users. */
   update({ id, status = "", progressDetail }: ProgressReply): string | undefined {
     if (id === undefined) return undefined;
     const known = this.#layers.get(id);

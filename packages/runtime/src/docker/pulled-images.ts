@@ -9,20 +9,20 @@ const Pulled = z.object({
 });
 
 export interface PulledImage {
-  /** The reference by which jobs name it, in its one spelling. */
+  /** The reference by which jobs name it, in canonical form. */
   readonly canonical: string;
   readonly id: string;
-  /** By which it is known to the engine: its own, a mirror's. */
+  /** Every reference the engine knows it by: its own, and possibly a mirror's. */
   readonly references: readonly string[];
   readonly usedAt: number;
 }
 
-/** How often it is written down that an image is used. */
+/** Minimum interval between two writes of an image's time of last use. */
 const usedMs = 60_000;
 
 /**
- * The images that this executor had an engine pull, in a file: the engine keeps no such record, and other people's images
- * lie beside them.
+ * The images that this executor pulled, recorded in a file. The engine keeps no such record, and it also has images of
+ * other users.
  */
 export class PulledImages {
   readonly #file: string;
@@ -36,7 +36,7 @@ export class PulledImages {
   async add(image: Omit<PulledImage, "usedAt">): Promise<void> {
     const images = await this.#read();
     const before = images.get(image.canonical);
-    // Its tag means another image now; without a name, it is still there.
+    // The tag moved to another image. The old one has no name any more but still occupies the disk.
     if (before && before.id !== image.id) {
       const canonical = `${before.canonical} until ${Date.now()}`;
       images.set(canonical, { ...before, canonical, references: [] });
@@ -45,7 +45,7 @@ export class PulledImages {
     await this.#write(images);
   }
 
-  /** Nothing happens for an image that somebody else pulled. */
+  /** Does nothing for an image that this executor did not pull. */
   async markUsed(canonical: string): Promise<void> {
     const images = await this.#read();
     const known = images.get(canonical);
@@ -59,7 +59,7 @@ export class PulledImages {
     if (images.delete(canonical)) await this.#write(images);
   }
 
-  /** Those that were used longest ago come first. */
+  /** Lists the images, least recently used first. */
   async list(): Promise<readonly PulledImage[]> {
     return [...(await this.#read()).values()].sort((a, b) => a.usedAt - b.usedAt);
   }

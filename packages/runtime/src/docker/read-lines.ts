@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 
-/** The lines of a stream that ends with an error of the stream, if it does. (`node:readline` lets that one escape.) */
+/** Yields the lines of a stream and throws the stream's error. (`node:readline` would leave it unhandled.) */
 export async function* readLines(body: Readable): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";

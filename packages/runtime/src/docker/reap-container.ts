@@ -4,14 +4,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { killProcess } from "../host/cgroups/cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
 
-/** What the engine starts for a container; never a process of a job, which may call itself anything. */
+/**
+ * Programs that the engine starts for a container. A job's process can take any name, so it must not match by name
+ * alone.
+ */
 const programs = /^(?:containerd-shim|runsc)/;
 const pollMs = 10;
 const mostPolls = 200;
 
 /**
- * Ends what an engine of this machine left of a container that did not start: with gVisor the engine forgets its shim, and
- * that one a kernel in user space. They name the container, whose id nobody else's process can have by chance.
+ * Kills what a local engine left of a container that did not start. With gVisor the engine forgets its shim, and the
+ * shim forgets the kernel in user space. Their command lines contain the container's id, which no other process has by
+ * chance.
  */
 export async function reapContainer(container: string): Promise<void> {
   for (let polls = 0; polls < mostPolls; polls += 1) {

@@ -3,11 +3,14 @@ import type { EngineClient } from "./engine-client.ts";
 import { CreatedReply, ExecReply } from "./engine-replies.ts";
 import { StreamFrames } from "./stream-frames.ts";
 
-/** Of the output that is kept. */
+/** Longest output that is kept. */
 const mostOutputLength = 4096;
 const pollMs = 10;
 
-/** Runs a command of ours in a container that no step runs in. `exitCode` is `null` when it did not end by itself. */
+/**
+ * Runs one of our own commands in a container while no step runs in it. `exitCode` is `null` if the command did not end
+ * by itself.
+ */
 export async function runExec(
   engine: EngineClient,
   container: string,

@@ -11,15 +11,15 @@ import { seesEngineFiles } from "./visible-layers.ts";
 export interface SandboxDiskOptions {
   readonly limits: SandboxLimits;
   readonly workspace: HostWorkspace;
-  /** The sandbox's processes as this machine numbers them, as far as they can be found. */
+  /** The sandbox's processes by their host pids, as far as they can be found. */
   readonly processes: () => Promise<Iterable<number>>;
 }
 
-/** What one sandbox has written, wherever that is, and the watch over it. */
+/** Measures what one sandbox has written, in all places, and watches its disk limit. */
 export class SandboxDisk {
   readonly #engine: EngineClient;
   readonly #options: SandboxDiskOptions;
-  /** Layers and volumes that this process can look into. */
+  /** Layers and volumes that this process can read. */
   readonly #directories: string[] = [];
   /** Containers whose layer only the engine can measure. */
   readonly #remote: string[] = [];
@@ -34,12 +34,15 @@ export class SandboxDisk {
     this.#watch = new DiskWatch({ limitBytes: diskBytes, used: () => this.#used(), free: () => this.#free() });
   }
 
-  /** Where the volumes that images declare are bounded like the rest; `undefined`: they are watched where the engine puts them. */
+  /**
+   * Directory on the sandbox's size-limited file system for the volumes that images declare. `undefined`: the engine
+   * stores them, and we only measure them.
+   */
   get volumesDir(): string | undefined {
     return this.#engine.isLocal ? (this.#options.workspace.layersDir ?? undefined) : undefined;
   }
 
-  /** From now on what this container writes counts. */
+  /** Counts what this container writes from now on. */
   async add(container: string): Promise<void> {
     if (!this.#watch) return;
     this.#watch.forget();
@@ -47,7 +50,7 @@ export class SandboxDisk {
     const upper = reply.GraphDriver?.Data?.UpperDir;
     if (upper !== undefined && seesEngineFiles(this.#engine) && (await exists(upper))) this.#directories.push(upper);
     else this.#remote.push(container);
-    // Its /etc/hosts, /etc/hostname and /etc/resolv.conf are files beside the engine's own data about it, on no bounded disk.
+    // /etc/hosts, /etc/hostname and /etc/resolv.conf are files beside the engine's own data, on a disk without a limit.
     const ownFiles = [reply.HostsPath, reply.HostnamePath, reply.ResolvConfPath].filter((path) => path);
     for (const directory of new Set(ownFiles.map((path = "") => dirname(path)))) {
       if (seesEngineFiles(this.#engine) && (await exists(directory))) this.#directories.push(directory);
@@ -81,7 +84,7 @@ export class SandboxDisk {
     return (await this.#engine.json(ContainerSizeReply, { path, query: { size: true } })).SizeRw ?? 0;
   }
 
-  /** The engine measures all volumes that it has, or none. */
+  /** Size of the remote volumes. The engine can only measure all of its volumes at once. */
   async #remoteVolumeBytes(): Promise<number> {
     if (this.#remoteVolumes.size === 0) return 0;
     const { Volumes } = await this.#engine.json(DiskUseReply, { path: "/system/df", query: { type: "volume" } });
@@ -89,7 +92,10 @@ export class SandboxDisk {
     return own.reduce((sum, { UsageData }) => sum + Math.max(0, UsageData?.Size ?? 0), 0);
   }
 
-  /** Of all file systems that the sandbox writes to; one counted twice looks fuller than it is, which is the safe side. */
+  /**
+   * Free bytes of all file systems that the sandbox writes to. If one is counted twice, writes look twice as large.
+   * That only makes the watch measure earlier.
+   */
   async #free(): Promise<number | undefined> {
     if (this.#remote.length > 0 || this.#remoteVolumes.size > 0) return undefined;
     const { dir, layersDir } = this.#options.workspace;

@@ -4,18 +4,18 @@ import { ownerLabel, sandboxLabel } from "./container-spec.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
 import { CreatedReply, NetworkListReply } from "./engine-replies.ts";
 
-/** What the containers of one sandbox are connected to. Disposing needs them gone. */
+/** The network of one sandbox's containers. Dispose of it only after the containers are gone. */
 export interface SandboxNetwork extends AsyncDisposable {
-  /** Of the first container; those of other images join it. */
+  /** Network mode of the first container. Those of other images join it. */
   readonly mode: string;
   readonly nameServers: readonly string[];
-  /** Tells what the policy denied until now. */
+  /** Reports what the policy has denied so far. */
   reportDenied(): Promise<void>;
 }
 
 /**
- * A bridge of the sandbox's own, whose rules stand before it exists. No other sandbox is on it, and the engine's own rules
- * neither translate addresses nor publish ports for it.
+ * Opens a bridge for this sandbox alone. Its rules are installed before it exists. The engine's own rules neither
+ * translate addresses nor publish ports for it.
  * @throws {AirlockError} reason `policy` when the egress policy can't be enforced.
  */
 export async function openNetwork(
@@ -64,7 +64,7 @@ export async function openNetwork(
   };
 }
 
-/** One that is gone already is fine. */
+/** Removes a network. Does nothing if it no longer exists. */
 export async function removeNetwork(engine: EngineClient, id: string): Promise<void> {
   try {
     await engine.send({ method: "DELETE", path: `/networks/${id}` });
@@ -73,7 +73,10 @@ export async function removeNetwork(engine: EngineClient, id: string): Promise<v
   }
 }
 
-/** Whether the engine makes its bridges where our rules are: not so in a virtual machine, or in a namespace of its own. */
+/**
+ * Whether the engine creates its bridges in the network namespace of our rules. It does not if it runs in a virtual
+ * machine or in its own namespace.
+ */
 export async function isInReach(engine: EngineClient, engines: EgressEngines, signal: AbortSignal): Promise<boolean> {
   if (!engine.isLocal) return false;
   const query = { filters: JSON.stringify({ driver: ["bridge"] }) };

@@ -6,13 +6,16 @@ import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { errorCode } from "../host/error-code.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
 
-/** How often the kernel refused something for want of room; only ever grows. */
+/** How often the kernel refused something because a limit was reached. The counts only grow. */
 export interface LimitCounts {
   readonly oomKills: number;
   readonly refusedForks: number;
 }
 
-/** The cgroup above all containers of one sandbox: its limits hold for them together. Disposing needs them gone. */
+/**
+ * The parent cgroup of all containers of one sandbox, whose limits cover them together. Dispose of it only after the
+ * containers are gone.
+ */
 export class SharedCgroup implements AsyncDisposable {
   readonly #host: CgroupHost;
   readonly #cgroup: Cgroup;
@@ -26,7 +29,7 @@ export class SharedCgroup implements AsyncDisposable {
     this.#overhead = overhead;
   }
 
-  /** `undefined` where this process can't limit cgroups. */
+  /** Resolves to `undefined` if this process can't limit cgroups. */
   static async create(
     host: CgroupHost,
     plan: SandboxPlan,
@@ -36,33 +39,35 @@ export class SharedCgroup implements AsyncDisposable {
     return cgroup && new SharedCgroup(host, cgroup, plan, overhead);
   }
 
-  /** For the engine to put containers below. */
+  /** Path for the engine's `CgroupParent`. */
   get path(): string {
     return this.#cgroup.path;
   }
 
-  /** Makes room for what so many containers need for themselves. */
+  /** Raises the pids limit by the overhead of this many containers. */
   async admit(containers: number): Promise<void> {
     const { owner, id, limits } = this.#plan;
     await this.#host.create(owner, id, withOverhead(limits, this.#overhead, containers));
   }
 
-  /** As this machine numbers them. */
+  /** Host pids of all processes in the sandbox. */
   processes(): Promise<ReadonlySet<number>> {
     return this.#cgroup.processes();
   }
 
-  /** How many processes a container has; the engine names its cgroup after it. */
+  /** Number of processes in a container. The engine names its cgroup after its id. */
   async processesOf(container: string): Promise<number> {
     return (await this.#cgroup.child(container).processes()).size;
   }
 
-  /** Has the kernel count what the sockets of a container hold. OCI runtimes no longer do that on cgroup v1. */
+  /** Has the kernel count a container's socket buffers as memory. OCI runtimes no longer do that on cgroup v1. */
   async countSocketBuffers(container: string): Promise<void> {
     await this.#cgroup.child(container).countSocketBuffers();
   }
 
-  /** Whether the engine does put its containers here: not so from another machine, or another cgroup namespace. */
+  /**
+   * Whether the engine really puts its containers here. It does not on another machine or in another cgroup namespace.
+   */
   async holdsProcesses(): Promise<boolean> {
     return (await this.processes()).size > 0;
   }
@@ -78,12 +83,15 @@ export class SharedCgroup implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // There should be none: only what an engine lost sight of.
+    // Usually empty. Kills processes that the engine has lost track of.
     await this.#cgroup.kill();
     await this.#cgroup.remove();
   }
 
-  /** Kernels count where the fork was tried, or where the limit is, or both. */
+  /**
+   * Sums up refused forks. Depending on its version, the kernel counts them where the fork was tried, where the limit
+   * is set, or both.
+   */
   async #refusedForks(): Promise<number> {
     const roots = [...new Set(this.#cgroup.joinFiles.map((file) => dirname(file)))];
     return (await Promise.all(roots.map(countRefusals))).reduce((sum, count) => sum + count, 0);

@@ -27,17 +27,17 @@ import {
 
 export interface StepContainerOptions extends ContainerPlan {
   readonly name: string;
-  /** As the job wrote it, for messages. */
+  /** The image reference as the job wrote it, for messages. */
   readonly image: string;
   /** The image's own user, which its steps run as. */
   readonly user: string;
-  /** Of the sandbox, where it is in sight. */
+  /** The sandbox's parent cgroup. `undefined` if there is none. */
   readonly cgroup: SharedCgroup | undefined;
 }
 
 export interface StepRun extends Abortable {
   readonly output: StepOutput;
-  /** Ends the step without its leave: what it does meanwhile is what must end. */
+  /** Kills the step at once, without SIGTERM and grace period: what it would do meanwhile is what must stop. */
   readonly kill: AbortSignal | undefined;
 }
 
@@ -49,17 +49,18 @@ const outOfMemoryEventMs = 500;
 const pollMs = { first: 20, most: 500 };
 
 /**
- * Makes the directory inside the container, where the job's symlinks lead nowhere else; the script takes its place. When
- * memory runs out, the step goes before the keeper.
+ * Shell command that enters the working directory and replaces itself by the script. It creates the directory inside
+ * the container, where the job's symlinks can't lead to the host. The raised OOM score makes the kernel kill the step
+ * before the keeper.
  */
 const enter = `{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; [ -d "$1" ] || mkdir -p -- "$1" && cd -- "$1" && exec /bin/sh "$2"`;
 
-/** As the kernel in user space of gVisor exits when it fails; it does when it is refused a thread. */
+/** Exit code of gVisor's kernel when it crashes, for example because it was refused a thread. */
 const panicked = 2;
 const kernelPanicked =
   "the sandbox's own kernel failed: the step did what it can't do, or started more processes than the job's limit allows (resources.pids)";
 
-/** One running container: a keeper, and an exec for each step. */
+/** One running container: its keeper, and an exec for each step. */
 export class StepContainer implements AsyncDisposable {
   readonly id: string;
   readonly #engine: EngineClient;
@@ -78,7 +79,7 @@ export class StepContainer implements AsyncDisposable {
   }
 
   /**
-   * Creates and starts it. Takes no signal: a creation that is given up half-way would leave a container behind.
+   * Creates and starts a container. Takes no signal, because an aborted creation could leave a container behind.
    * @throws {AirlockError} reason `image-invalid` when the image's `/bin/sh` does not run.
    */
   static async start(engine: EngineClient, options: StepContainerOptions): Promise<StepContainer> {
@@ -133,10 +134,10 @@ export class StepContainer implements AsyncDisposable {
     return !this.#keeper.isGone && this.#removed === undefined;
   }
 
-  /** Runs one step; see the contract. Afterwards no process of it is left, or the container is gone with all of them. */
+  /** Runs one step; see the contract. Afterwards either none of its processes is left or the container is gone. */
   async runStep(step: SandboxStep, run: StepRun): Promise<StepStatus> {
     run.signal.throwIfAborted();
-    // The end of a step is the end of every process in the container.
+    // Steps can't overlap, because the end of a step kills every process in the container.
     if (this.#isRunning) throw runtimeFailed("another step runs in this sandbox");
     this.#isRunning = true;
     try {
@@ -147,7 +148,7 @@ export class StepContainer implements AsyncDisposable {
   }
 
   /**
-   * The ids of the image's user. What only the image's files explain is asked of its own shell, so it may be anything.
+   * The ids of the image's user. A user name is resolved by the image's own shell, so the result can't be trusted.
    * @throws {AirlockError} reason `image-invalid` when there is no such user.
    */
   async userIds({ signal }: Abortable): Promise<UserIds> {
@@ -170,8 +171,8 @@ export class StepContainer implements AsyncDisposable {
   }
 
   /**
-   * Gives the workspace to a user, by the image's own `chown`.
-   * @throws {AirlockError} reason `image-invalid` when it has none.
+   * Makes a user the owner of the workspace, with the image's own `chown`.
+   * @throws {AirlockError} reason `image-invalid` when the image has no `chown`.
    */
   async giveWorkspace({ uid, gid }: UserIds, { signal }: Abortable): Promise<void> {
     const command = ["chown", "-h", "-R", `${uid}:${gid}`, "/data"];
@@ -196,7 +197,7 @@ export class StepContainer implements AsyncDisposable {
       await stoppable(ended, queue, kill ? AbortSignal.any([kill, signal]) : signal);
     } catch (error) {
       if (!kill?.aborted) await this.#terminate(ended, kill);
-      // The reason of the end is what counts; a container that could not be cleared goes with the sandbox.
+      // Report the original error. A container that could not be cleared is removed with the sandbox.
       await Promise.allSettled([this.#clear(queue, reading, body)]);
       await within(graceMs, Promise.allSettled([queue.drained()]));
       throw error;
@@ -208,7 +209,7 @@ export class StepContainer implements AsyncDisposable {
     return notes.length > 0 ? { ...status, notes: [...(status.notes ?? []), ...notes] } : status;
   }
 
-  /** Bounded in time; a container that can't be removed now is left to the collection. */
+  /** Removes the container within a time limit. A container that can't be removed now is left to the collection. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#removed ??= this.#remove();
     return this.#removed;
@@ -236,11 +237,11 @@ export class StepContainer implements AsyncDisposable {
   }
 
   /**
-   * Resolves to the exit code when the exec's own process has ended, `undefined` when the container went with it. The
-   * end of its output proves nothing: a daemon may hold it open, and a process may have closed it and run on.
+   * Resolves to the exit code when the exec's own process has ended, or to `undefined` if the container died with it.
+   * The end of the output proves nothing: a daemon may hold it open, and a process may close it and keep running.
    */
   async #untilEnded(exec: string, reading: Promise<void>): Promise<number | undefined> {
-    // Most steps end with their output, so that is waited for; a poll now and then is for those that don't.
+    // Most steps end together with their output, so wait for that. Poll rarely for those that don't.
     const outputEnd = new AbortController();
     void Promise.race([reading, this.#keeper.gone]).then(() => outputEnd.abort());
     let waitMs: number = pollMs.first;
@@ -276,16 +277,16 @@ export class StepContainer implements AsyncDisposable {
   }
 
   /**
-   * Kills what the step left, then takes the output that is still under way. Answers whether the container was alive
-   * until here.
+   * Kills what the step left behind, then reads the remaining output. Resolves to whether the container was still
+   * alive.
    */
   async #clear(queue: OutputQueue, reading: Promise<void>, body: Readable): Promise<boolean> {
     queue.lift();
-    // Verified from outside: a hostile step may have tampered with the keeper, or left what can't be killed.
+    // Verify it from outside: a hostile step may have tampered with the keeper or left a process that can't be killed.
     const isEmpty = (await this.#keeper.signal("KILL", answerTimeoutMs)) && (await this.#isEmpty());
     const survived = !this.#keeper.isGone;
     if (!isEmpty && survived) await this[Symbol.asyncDispose]();
-    // Nobody writes any more, so the stream ends, unless the engine has lost it.
+    // No process writes any more, so the stream ends unless the engine has lost it.
     await within(answerTimeoutMs, reading);
     body.destroy();
     await reading;
@@ -307,8 +308,9 @@ export class StepContainer implements AsyncDisposable {
   }
 
   /**
-   * As the machine sees it: in the container's own cgroup where that is in sight, else by the engine, which runs `ps` for
-   * it. Its statistics would say it, too, but only once a second. Processes on a kernel in user space only that one knows.
+   * Counts the container's processes: in its cgroup if we can read it, otherwise through the engine, which runs `ps`.
+   * The engine's statistics also have the number but update only once a second. With gVisor only its own kernel knows
+   * its processes.
    */
   async #countProcesses(): Promise<number> {
     const { overhead, cgroup } = this.#options;
@@ -316,7 +318,7 @@ export class StepContainer implements AsyncDisposable {
       const command = ["/bin/sh", "-c", "set -- /proc/[0-9]*; echo $#"];
       const signal = AbortSignal.timeout(answerTimeoutMs);
       const { output } = await runExec(this.#engine, this.id, { command, user: "0:0", signal });
-      // Without the one that counts.
+      // Subtract the process that counts.
       return Number.parseInt(output, 10) - 1;
     }
     const inCgroup = await cgroup?.processesOf(this.id);
@@ -333,7 +335,8 @@ export class StepContainer implements AsyncDisposable {
     limits: LimitsDuringStep,
   ): Promise<StepStatus> {
     const hasOwnKernel = this.#options.overhead !== plainOverhead;
-    // The last process of a dying container is killed with it, whoever is to blame; of a dying kernel, nothing is heard.
+    // Exit code 137 of a container that died proves nothing, because every process is killed with it. A gVisor kernel
+    // that died reports nothing meaningful.
     if (exitCode !== undefined && (survived || (exitCode !== 137 && !hasOwnKernel))) {
       return exitStatus(exitCode, exitCode === 137 && (await this.#wasOutOfMemory(exec, limits)));
     }
@@ -351,11 +354,12 @@ export class StepContainer implements AsyncDisposable {
   }
 
   /**
-   * The engine learns of it before it learns of the end, but tells it in a stream of its own. An earlier step's lack of
-   * memory may have several events: they stand before the start of this one.
+   * Whether the step ran out of memory. The engine learns of it before the end of the step but reports it in a separate
+   * event stream. Events of earlier steps come before the start of this one and are skipped.
    */
   async #wasOutOfMemory(exec: string, limits: LimitsDuringStep): Promise<boolean> {
-    // Counted for all containers of the sandbox, as its limit is: another one's memory may be what is full.
+    // The counter covers all containers of the sandbox, like the limit: the memory of another container may have used
+    // it up.
     if (limits.isInSight) return (await limits.counts()).oomKills > 0;
     const filters = JSON.stringify({ container: [this.id], event: ["oom", "exec_start"] });
     const signal = AbortSignal.timeout(outOfMemoryEventMs);
@@ -376,7 +380,7 @@ export class StepContainer implements AsyncDisposable {
   }
 }
 
-/** `undefined` when it takes longer. */
+/** Resolves to `undefined` if the promise takes longer. */
 async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
   const timer = new AbortController();
   try {
@@ -399,7 +403,7 @@ async function stoppable(ended: Promise<unknown>, queue: OutputQueue, signal: Ab
   }
 }
 
-/** Ends with the stream, however that ends: what became of the process is asked elsewhere. */
+/** Reads the stream to its end, even if it fails. What became of the process is found out elsewhere. */
 async function readInto(body: Readable, queue: OutputQueue): Promise<void> {
   const frames = new StreamFrames();
   try {
@@ -407,6 +411,6 @@ async function readInto(body: Readable, queue: OutputQueue): Promise<void> {
       for (const piece of frames.push(chunk as Buffer)) await queue.push(piece);
     }
   } catch {
-    // A dead engine or container, or an output that failed: seen by whoever waits for the exec and the queue.
+    // The engine or container died, or the output failed. Callers learn of it from the exec and the queue.
   }
 }

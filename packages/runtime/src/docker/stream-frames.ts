@@ -4,13 +4,14 @@ export interface Piece {
 }
 
 const headerLength = 8;
-/** From here on, copying costs more than handling one piece more. */
+/** From this size on, copying a payload costs more than handling a separate piece. */
 const worthItsOwn = 4096;
 
 /**
- * Takes apart the engine's multiplexed stream: frames of an 8-byte header (stream, three zeros, big-endian length) and a
- * payload, cut at any byte. A payload is handed on as it comes, so that a frame of 4 GB needs no more memory than one
- * chunk. https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
+ * Parser of the engine's multiplexed stream. A frame is an 8-byte header (stream, three zeros, big-endian length) and a
+ * payload, and chunks may cut it anywhere. Payloads are passed on as they arrive, so that a frame of 4 GB needs no more
+ * memory than one chunk.
+ * https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
  */
 export class StreamFrames {
   readonly #header = Buffer.alloc(headerLength);
@@ -18,8 +19,9 @@ export class StreamFrames {
   #payloadLeft = 0;
 
   /**
-   * What this chunk holds, in order; small neighbours of one stream in one piece, since a program that writes a line at a
-   * time makes thousands of frames. Large ones are not copied. Pieces may share the chunk's memory.
+   * Returns the pieces of this chunk in order. Small neighboring payloads of one stream are merged, since a program
+   * that writes single lines produces thousands of frames. Large ones are not copied, and pieces may share the chunk's
+   * memory.
    */
   push(chunk: Buffer): readonly Piece[] {
     const runs: { readonly stream: Piece["stream"]; readonly parts: Buffer[] }[] = [];

@@ -4,14 +4,14 @@ import { LayerStack } from "../images/unpack/layer-stack.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { ImageReply } from "./engine-replies.ts";
 
-/** Whether this process may look into the engine's data, which belong to root of the engine's machine. */
+/** Whether this process can read the engine's data, which belong to root of the engine's machine. */
 export function seesEngineFiles(engine: EngineClient): boolean {
   return engine.isLocal && process.geteuid?.() === 0;
 }
 
 /**
- * The layers of an image on this machine's disk; `undefined` where they are out of sight: the engine is remote or in a
- * mount namespace of its own, or its storage driver keeps no directories of layers.
+ * The layers of an image on this machine's disk. `undefined` if this process can't see them: the engine is remote or in
+ * another mount namespace, or its storage driver has no layer directories.
  */
 export async function visibleLayers(
   engine: EngineClient,

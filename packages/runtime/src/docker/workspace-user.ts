@@ -1,33 +1,33 @@
 import type { AirlockError } from "@airlock/job";
 import { imageUnusable, refusedByPolicy } from "../contract/index.ts";
 
-/** As the container numbers its users. */
+/** A user and group, by their ids inside the container. */
 export interface UserIds {
   readonly uid: number;
   readonly gid: number;
 }
 
-/** Largest id that the engine takes; where it remaps users, a container has the ids of one range only. */
+/** Largest id that the engine accepts. With user remapping, a container only has the ids of one range. */
 const mostId = { plain: 2 ** 31 - 1, remapped: 65_535 };
 
-/** `null` where the image names a user that only its own files explain. */
+/** Parses `UID:GID`. `null` if the image gives a name, which only its own files can resolve. */
 export function numericUser(user: string): UserIds | null {
   const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(user) ?? [];
   return uid === undefined || gid === undefined ? null : { uid: Number(uid), gid: Number(gid) };
 }
 
-/** Prints the ids of whoever runs it, with nothing but what is built into every shell. */
+/** Shell script that prints the ids of the user running it. Uses only builtins of every shell. */
 export const printUser =
   'while read -r key id _; do case $key in Uid:) uid=$id ;; Gid:) echo "airlock-user $uid:$id" ;; esac; done </proc/self/status';
 
-/** What {@link printUser} printed. The image's own shell ran it, so it may be anything. */
+/** Parses the output of {@link printUser}. The image's own shell ran it, so the text can't be trusted. */
 export function parsePrintedUser(text: string): UserIds | null {
   return numericUser(/^airlock-user (\S+)$/m.exec(text)?.[1] ?? "");
 }
 
 /**
- * Refuses ids that the engine has no user for.
- * @param user of the image's configuration, `USER[:GROUP]`; names pass.
+ * Rejects ids for which the engine has no user. Names pass.
+ * @param user `USER[:GROUP]` from the image's configuration.
  * @throws {AirlockError} reason `policy`.
  */
 export function checkUserIds(image: string, user: string, { remapsUsers }: { readonly remapsUsers: boolean }): void {
@@ -40,7 +40,7 @@ export function checkUserIds(image: string, user: string, { remapsUsers }: { rea
   );
 }
 
-/** The image's user can't be used; `said`: what the engine answered to a command of that user. */
+/** Describes an unusable image user. `said` is the engine's answer to a command that ran as this user. */
 export function unusableUser(image: string, user: string, said: string): AirlockError {
   const [, kind, name] = /unable to find (user|group) (.*?): no matching entries/.exec(said) ?? [];
   if (kind !== undefined && name !== undefined) {

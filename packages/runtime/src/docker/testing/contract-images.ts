@@ -1,6 +1,6 @@
 import { busyboxImage, loadImage, type RuntimeUnderTest, shellLessImage } from "@airlock/test-kit";
 
-/** The images of the contract suite in an engine, and the way to load further ones. */
+/** Loads the images of the contract suite into an engine and returns a function that loads more. */
 export async function loadContractImages(
   socketPath: string,
   registryAddress: string,
