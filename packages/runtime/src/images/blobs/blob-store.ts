@@ -5,19 +5,19 @@ import { join } from "node:path";
 import type { Abortable } from "../../contract/index.ts";
 import { errorCode } from "../../host/error-code.ts";
 
-/** What a source delivers is not what its digest promised. */
+/** The content from a source does not match the promised digest. */
 export class BlobMismatchError extends Error {
   override readonly name: string = "BlobMismatchError";
 }
 
-/** The source ended before the whole blob was there, which may go better another time. */
+/** The source ended before the blob was complete. Another attempt may succeed. */
 export class BlobIncompleteError extends BlobMismatchError {
   override readonly name: string = "BlobIncompleteError";
 }
 
 /**
- * Content-addressed files. A blob appears under its digest only when it is whole and verified, so that several
- * processes may share the directory and a killed one leaves nothing that looks like a blob.
+ * A store of content-addressed files. A blob appears under its digest only when it is complete and verified. So several
+ * processes may share the directory, and a killed process leaves nothing that looks like a blob.
  */
 export class BlobStore {
   readonly #directory: string;
@@ -55,8 +55,9 @@ export class BlobStore {
   }
 
   /**
-   * Writes a blob. Without an expected digest it takes any content and answers what it is.
-   * @throws {BlobMismatchError} when the digest is another one, or there are more bytes, or fewer, than `maxBytes`.
+   * Writes a blob. Without an expected digest it accepts any content. Returns the content's digest and size.
+   * @throws {BlobMismatchError} when the digest differs or the content is longer than `maxBytes`; {BlobIncompleteError}
+   * when it is shorter.
    */
   async write(
     content: AsyncIterable<Uint8Array>,
@@ -77,7 +78,8 @@ export class BlobStore {
         size += chunk.byteLength;
         if (size > options.maxBytes) throw new BlobMismatchError(`it has more than ${options.maxBytes} bytes`);
         hash.update(chunk);
-        // FileHandle.write may write less than it was given; writeFile on a handle goes on where it stands.
+        // FileHandle.write may write only a part. writeFile on a handle continues at the current position and writes
+        // everything.
         await file.writeFile(chunk);
         options.progress?.(chunk.byteLength);
       }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 
 /**
- * Names the result of applying layers in order, lowest first.
+ * Computes one chain id per layer: it names the result of applying all layers up to this one, lowest first.
  * https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md#layer-chainid
  */
 export function chainIds(diffIds: readonly string[]): readonly string[] {
@@ -13,7 +13,7 @@ export function chainIds(diffIds: readonly string[]): readonly string[] {
   return chain;
 }
 
-/** `sha256:` and 64 hex digits. */
+/** The digest as `sha256:` and 64 hex digits. */
 export function sha256(data: string | Uint8Array): string {
   return `sha256:${createHash("sha256").update(data).digest("hex")}`;
 }

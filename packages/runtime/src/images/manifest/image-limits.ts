@@ -1,16 +1,16 @@
-/** Bounds for what an image may cost this machine. Images are as hostile as jobs are. */
+/** Limits on what one image may cost this machine. Images are as untrusted as jobs. */
 export interface ImageLimits {
-  /** A manifest, index, configuration or token. Default 4 MiB. */
+  /** Size of a manifest, index, configuration or token. Default 4 MiB. */
   readonly documentBytes: number;
-  /** All layers of an image as they are stored in the registry. Default 16 GiB. */
+  /** Total size of an image's layers as stored in the registry. Default 16 GiB. */
   readonly compressedBytes: number;
-  /** All layers of an image unpacked. Default 32 GiB. */
+  /** Total size of an image's unpacked layers. Default 32 GiB. */
   readonly unpackedBytes: number;
-  /** Files, directories and links of an image. Default 1,000,000. */
+  /** Number of files, directories and links of an image. Default 1,000,000. */
   readonly entries: number;
-  /** Bytes unpacked from one byte stored, past the first 64 MiB of a layer: real layers stay below 50. Default 200. */
+  /** Unpacked bytes per stored byte, beyond the first 64 MiB of a layer. Real layers stay below 50. Default 200. */
   readonly ratio: number;
-  /** The kernel takes the list of an overlay's layers as one page. Default 110. */
+  /** Number of layers. The kernel reads the list of an overlay's layers from one page. Default 110. */
   readonly layers: number;
 }
 

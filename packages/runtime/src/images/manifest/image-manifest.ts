@@ -4,7 +4,10 @@ import { digestPattern } from "../reference/image-reference.ts";
 const Digest = z.string().regex(digestPattern, "digest other than sha256");
 const Size = z.int().min(0);
 
-/** https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md; only what we use, as in all schemas here. */
+/**
+ * https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md
+ * All schemas here contain only the fields that we use.
+ */
 export const Descriptor = z.object({
   mediaType: z.string().max(255).default(""),
   digest: Digest,
@@ -64,18 +67,18 @@ export const manifestMediaTypes = [
   "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/** This machine's CPU in the words of image manifests. */
+/** This machine's CPU, spelled as in image manifests. */
 export function imageArchitecture(cpu: NodeJS.Architecture = process.arch): string {
   const names: Partial<Record<NodeJS.Architecture, string>> = { x64: "amd64", ia32: "386" };
   return names[cpu] ?? cpu;
 }
 
-/** The entry of an index that runs here, `undefined` when there is none. */
+/** The entry of an index that runs on this machine, or `undefined`. */
 export function selectPlatform(index: ImageIndex, architecture: string): Descriptor | undefined {
   const candidates = index.manifests.filter(
     (entry) => entry.platform?.os === "linux" && entry.platform.architecture === architecture,
   );
-  // Without a variant, or the common one of arm64, before special ones.
+  // Prefer entries without a variant or with the usual one of arm64.
   const plain = candidates.find((entry) => [undefined, "", "v8"].includes(entry.platform?.variant));
   return (
     plain ?? candidates[0] ?? (index.manifests.length === 1 ? index.manifests.find((e) => !e.platform) : undefined)

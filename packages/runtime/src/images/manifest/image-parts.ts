@@ -2,11 +2,11 @@ import { join } from "node:path";
 import { chainIds } from "./chain-id.ts";
 import type { ImageConfig, ImageManifest } from "./image-manifest.ts";
 
-/** By which names the parts of an image lie in the store. */
+/** The names of an image's parts in the store. */
 export interface ImageParts {
-  /** Below the store's directory. */
+  /** Paths below the store's directory. */
   readonly blobs: readonly string[];
-  /** Below a directory of layers, in either style; not all of them need to be there. */
+  /** Names below a directory of layers, for both styles. Not all of them need to exist. */
   readonly layers: readonly string[];
 }
 
@@ -19,12 +19,15 @@ export function blobsOf({ config, layers }: ImageManifest): readonly string[] {
   return [config, ...layers].map(({ digest }) => join("blobs", digest.replace(":", "-")));
 }
 
-/** Short, since overlayfs takes the names of all layers in one page; 128 bits are past finding a second image for. */
+/**
+ * Short, because overlayfs reads the names of all layers from one page. 128 bits keep a second-preimage attack
+ * infeasible.
+ */
 export function layerName(chainId: string): string {
   return chainId.slice("sha256:".length, "sha256:".length + 32);
 }
 
-/** Of all layers in one directory. */
+/** Name of the directory that holds all layers of an image. */
 export function flatName(chain: readonly string[]): string {
   return `flat-${layerName(chain.at(-1) ?? "sha256:empty")}`;
 }

@@ -2,7 +2,7 @@ import { posix } from "node:path";
 import { imageUnusable } from "../../contract/index.ts";
 import { type Place, places, placeWords } from "./places.ts";
 
-/** What an image's configuration declares, as far as it concerns where a step runs and what it finds. */
+/** The parts of an image's configuration that decide where a step runs and what it finds there. */
 export interface DeclaredPlaces {
   readonly workingDir: string;
   readonly volumes: readonly string[];
@@ -10,7 +10,7 @@ export interface DeclaredPlaces {
   readonly env: readonly string[];
 }
 
-/** From the `config` object of an image's configuration, as registries and engines have it. */
+/** Reads the `config` object of an image's configuration, as registries and engines return it. */
 export function declaredPlaces(
   config:
     | {
@@ -24,14 +24,14 @@ export function declaredPlaces(
   return { workingDir: config?.WorkingDir ?? "", volumes: Object.keys(config?.Volumes ?? {}), env: config?.Env ?? [] };
 }
 
-/** Each is a mount or a directory of every step. */
+/** Each volume is a mount or a directory in every step. */
 const mostVolumes = 100;
-/** In bytes, as in the kernel, with room for where the image's root lies. */
+/** In bytes, as in the kernel. The path leaves room for the prefix of the image's root. */
 const longestName = 255;
 const longestPath = 3_000;
 
 /**
- * Refuses a configuration that reaches for the host (CVE-2024-21626: a working directory below `/proc/self/fd`), or that
+ * Rejects a configuration that reaches for the host (CVE-2024-21626: a working directory below `/proc/self/fd`) or that
  * no runtime can carry out. Entrypoint, command, health check, ports and labels are never used.
  * @throws {AirlockError} reason `image-invalid`.
  */
@@ -51,7 +51,7 @@ export function isWorkspace(volume: string): boolean {
   return absolute(volume) === "/data";
 }
 
-/** As the kernel gets it: without `..`, doubled slashes, or one at the end. */
+/** Normalizes a path: without `..`, repeated slashes, or a slash at the end. */
 export function absolute(path: string): string {
   return posix.join("/", path).replace(/(.)\/+$/, "$1");
 }
@@ -71,7 +71,7 @@ function checkVolume(image: string, volume: string): void {
     throw unusable(image, `declares the volume ${quoted(volume)}, which is the whole file system`, "VOLUME");
   }
   const inTheWay = placeAround(volume);
-  // Below /data it would cover a part of the repository.
+  // A volume below /data would hide a part of the repository.
   if (inTheWay && !isWorkspace(volume)) {
     throw unusable(image, `declares the volume ${quoted(volume)}, but ${placeWords(inTheWay)}`, "VOLUME");
   }

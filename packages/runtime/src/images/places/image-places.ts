@@ -4,18 +4,18 @@ import { type LayerStack, latin1 } from "../unpack/layer-stack.ts";
 import { absolute, isWorkspace } from "./declared-places.ts";
 import { type Place, placeAndWords, places } from "./places.ts";
 
-/** A directory that a step finds though no layer of its image has it, or one that leads there. */
+/** A directory that every step finds although no layer of its image has it: a declared volume or a parent of one. */
 export interface VolumeDirectory {
-  /** Names as latin1 strings of their bytes, no leading slash, no links. */
+  /** File names as latin1 strings of their bytes. No leading slash, no links. */
   readonly path: string;
   readonly mode: number;
-  /** Ids of the host; `null`: the sandbox's root. */
+  /** Host ids of the owner. `null`: the sandbox's root. */
   readonly owner: { readonly uid: number; readonly gid: number } | null;
 }
 
 /**
- * Refuses an image that has something other than a directory in a place that the executor fills. A link there would lead
- * mounts to places of the image's choice, and a directory can't be mounted over a file.
+ * Rejects an image that has anything but a directory in a place that the executor fills. A link there would redirect
+ * mounts to a path that the image chose, and a directory can't be mounted over a file.
  * @throws {AirlockError} reason `image-invalid`.
  */
 export async function checkImagePlaces(image: string, root: LayerStack): Promise<void> {
@@ -35,8 +35,9 @@ export function placeTaken(image: string, place: Place, by: "a symbolic link" | 
 }
 
 /**
- * The directories to make for declared volumes that are in no layer, parents first. Engines make them, so images rely on it.
- * @throws {AirlockError} reason `image-invalid` when something else is there.
+ * Lists the directories to create for declared volumes that are in no layer, parents first. Docker creates them, so
+ * images rely on it.
+ * @throws {AirlockError} reason `image-invalid` when a volume's path is not a directory.
  */
 export async function volumeDirectories(
   image: string,

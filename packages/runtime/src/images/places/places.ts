@@ -1,4 +1,4 @@
-/** Directories at the top of every step's file system that the executor fills, whatever the image has there. */
+/** Top-level directories of every step that the executor fills, whatever the image has there. */
 export const places = ["dev", "proc", "sys", "data", "airlock", "etc"] as const;
 
 export type Place = (typeof places)[number];
@@ -12,12 +12,12 @@ const words: Readonly<Record<Place, string>> = {
   etc: "Airlock puts hosts, hostname and resolv.conf",
 };
 
-/** `the devices are at /dev`. */
+/** E.g. `the devices are at /dev`. */
 export function placeWords(place: Place): string {
   return `${words[place]} at /${place}`;
 }
 
-/** `/dev, where the devices are`. */
+/** E.g. `/dev, where the devices are`. */
 export function placeAndWords(place: Place): string {
   return `/${place}, where ${words[place]}`;
 }

@@ -1,22 +1,22 @@
 import type { Abortable, RegistryCredentials } from "../../contract/index.ts";
 import { defaultImagePolicy, type ImagePolicy } from "./image-policy.ts";
 
-/** How an executor gets images, whatever its runtime. */
+/** How an executor gets images, with any runtime. */
 export interface ImageOptions {
   readonly policy: ImagePolicy;
   /**
-   * Caches of `docker.io`, asked before it and without credentials; where one fails, the next is asked, and the registry
-   * in the end. `http://` or `https://`, a host and perhaps a port. Default: none.
+   * Mirrors of `docker.io`. They are tried in order before the registry itself, without credentials. Each is `http://`
+   * or `https://` with a host and an optional port. Default: none.
    */
   readonly mirrors: readonly URL[];
   /**
-   * The executor's own credentials of a registry, where a job brings none: asked for as they are needed.
-   * Default: none.
+   * Looks up the executor's own credentials for a registry. Called for each image for whose registry the job brings
+   * none. Default: none.
    */
   readonly credentials: (registry: string, options: Abortable) => Promise<RegistryCredentials | undefined>;
   /**
-   * Bound of what images take on the disk; those that were used longest ago go first, none that a sandbox uses.
-   * Default: no bound.
+   * Maximum disk use of images. Beyond it the least recently used images are removed, but none that a sandbox uses.
+   * Default: no limit.
    */
   readonly cacheBytes: number | null;
 }

@@ -3,22 +3,22 @@ import { refusedByPolicy } from "../../contract/index.ts";
 import { type ImagePattern, matchesImage, mayMatchImage } from "../reference/image-pattern.ts";
 import { type ImageReference, parseImageReference } from "../reference/image-reference.ts";
 
-/** When a registry is asked about an image whose tag is on this machine already. */
+/** When to ask the registry about an image whose tag is already on this machine. */
 export type PullPolicy = "if-not-present" | "always" | "never";
 
-/** What an executor's administrator says about images. */
+/** Which images jobs may use, as the executor's administrator configured it. */
 export interface ImagePolicy {
   /**
-   * `always`: the registry is asked what the tag means now, and nothing is transferred when that is here. `never`: only
-   * what was loaded or pulled before is used; of what took credentials, the registry is asked all the same whether a job's
-   * credentials may read it. Default: `if-not-present`.
+   * `always`: ask the registry what the tag means now, and transfer nothing if that image is here. `never`: use only
+   * images that were loaded or pulled before. For an image that was pulled with credentials, the registry is still
+   * asked whether the job's credentials may read it. Default: `if-not-present`.
    */
   readonly pull: PullPolicy;
   /** Whether images have to be named by their digest. Default: false. */
   readonly requireDigest: boolean;
-  /** Only images that match one of them, `null`: all. Default: all. */
+  /** Only images that match one of these patterns are allowed. `null`: all. Default: all. */
   readonly allowed: readonly ImagePattern[] | null;
-  /** No image that may match one of them; they win. Default: none. */
+  /** Images that may match one of these patterns are denied, even if `allowed` matches. Default: none. */
   readonly denied: readonly ImagePattern[];
 }
 
@@ -30,8 +30,9 @@ export const defaultImagePolicy: ImagePolicy = {
 };
 
 /**
- * The image's one reference, when the policy lets jobs use it.
- * @throws {AirlockError} reason `policy`, naming the pattern and the setting; `image-invalid` when it is no reference.
+ * Parses the reference of an image that the policy allows.
+ * @throws {AirlockError} reason `policy`, naming the pattern and the setting; `image-invalid` when the text is not a
+ * reference.
  */
 export function admitImage(text: string, policy: ImagePolicy): ImageReference {
   const reference = parseImageReference(text);
@@ -45,7 +46,7 @@ export function admitImage(text: string, policy: ImagePolicy): ImageReference {
   return reference;
 }
 
-/** The same for the image name `host`, which has no digest. */
+/** Checks the patterns for the image name `host`, which has no digest. */
 export function admitHostImage(policy: ImagePolicy): void {
   checkPatterns("host", "host", policy);
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { RegistryCredentials } from "../../contract/index.ts";
 
-/** Tells credentials apart without keeping them. */
+/** A digest that distinguishes credentials without storing them. */
 export function credentialsDigest(credentials: RegistryCredentials | undefined): string {
   if (!credentials) return "anonymous";
   const { username, password, identityToken = "", registryToken = "" } = credentials;

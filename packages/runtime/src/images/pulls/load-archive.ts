@@ -22,14 +22,14 @@ import { digestPattern } from "../reference/image-reference.ts";
 import { checkManifest, parseConfig, parseManifest, type StoredImage } from "./pull-image.ts";
 
 export interface LoadedImage extends StoredImage {
-  /** As the archive says it; empty for an image without a name. */
+  /** Names from the archive. Empty for an image without a name. */
   readonly names: readonly string[];
 }
 
 const maxArchiveFiles = 10_000;
 
 /**
- * Brings the images of an OCI layout (directory or tar) or of a `docker save` archive into the blob store.
+ * Copies the images of an OCI layout (directory or tar) or of a `docker save` archive into the blob store.
  * @throws {AirlockError} reason `image-invalid` when it is neither, or damaged.
  */
 export async function loadArchive(
@@ -49,7 +49,7 @@ export async function loadArchive(
   }
 }
 
-/** Where the content of a named file of the archive is; `undefined` when it has none. */
+/** Returns the path of a file of the archive on disk, or `undefined` if the archive has no such file. */
 type ArchiveFiles = (name: string) => Promise<string | undefined>;
 
 function directoryFiles(directory: string): ArchiveFiles {
@@ -65,7 +65,7 @@ function directoryFiles(directory: string): ArchiveFiles {
   };
 }
 
-/** Files are stored by number: the names in the archive are hostile and never become paths. */
+/** Unpacks the archive into numbered files: the names in the archive are untrusted and must never become paths. */
 async function unpackArchive(
   archivePath: string,
   scratch: string,
@@ -186,7 +186,7 @@ async function loadOciLayout(
   return loaded;
 }
 
-/** In layouts names are often bare tags; then the layout's own name stands for the repository. */
+/** Completes a name. OCI layouts often contain bare tags; then the layout's file name becomes the repository. */
 function fullName(archivePath: string, name: string): string {
   if (/[/:@]/.test(name)) return name;
   const repository = basename(archivePath)

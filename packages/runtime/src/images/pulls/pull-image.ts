@@ -18,9 +18,9 @@ import { pullWords } from "./pull-words.ts";
 import type { TaskOptions } from "./shared-tasks.ts";
 
 export interface StoredImage {
-  /** What its tag meant when it was pulled: the digest of its index or manifest. `null`: it came from an archive. */
+  /** Digest of the index or manifest that the tag pointed to when it was pulled. `null`: loaded from an archive. */
   readonly digest: string | null;
-  /** Whether it took credentials to get it. */
+  /** Whether the image was pulled with credentials. */
   readonly isPrivate: boolean;
   readonly manifest: ImageManifest;
   readonly config: ImageConfig;
@@ -28,19 +28,19 @@ export interface StoredImage {
 
 export interface PullOptions extends TaskOptions, RegistryAccess {
   readonly limits: ImageLimits;
-  /** Called with what the image is made of before it is looked for in the store. */
+  /** Called with the image's parts before they are looked up in the store. */
   readonly onManifest: (manifest: ImageManifest) => Promise<void>;
   readonly onConfig: (manifest: ImageManifest, config: ImageConfig) => Promise<void>;
-  /** Blobs that may be taken from the store where they are there. */
+  /** Whether this blob may be taken from the store if it is there. */
   readonly mayReuse: (digest: string) => boolean;
-  /** Layers that are unpacked already are not fetched again. */
+  /** Whether this layer is already unpacked. Then it is not fetched. */
   readonly isUnpacked: (chainId: string, digest: string) => Promise<boolean>;
 }
 
 const parallelDownloads = 3;
 
 /**
- * Brings everything that an image is made of into the blob store.
+ * Copies all parts of an image into the blob store.
  * @throws {AirlockError} reason `image-invalid` or `image-unavailable`.
  */
 export async function pullImage(
@@ -74,7 +74,7 @@ export async function pullImage(
         await blobs.write(content, { signal, digest: blob.digest, maxBytes: blob.size, progress: count });
       } catch (error) {
         signal.throwIfAborted();
-        // Another source begins anew.
+        // The next source starts from the beginning.
         onBytes(-received);
         if (error instanceof BlobMismatchError && !(error instanceof BlobIncompleteError))
           throw imageInvalid(image.canonical, `is damaged: ${error.message}`, error);
@@ -94,7 +94,7 @@ export async function pullImage(
     const layer = manifest.layers[index];
     if (layer && !(await options.isUnpacked(chainId, layer.digest))) missing.push(layer);
   }
-  // The same layer may be there twice; it is fetched once.
+  // An image may contain the same layer twice. Fetch it once.
   const queue = [...new Map(missing.map((layer) => [layer.digest, layer])).values()];
   const total = queue.reduce((sum, layer) => sum + layer.size, 0);
   const layers = queue.length;
@@ -138,7 +138,7 @@ async function fetchManifest(
   let version = image.version.text;
   let digest = expected;
   let top: string | undefined;
-  // An index leads to a manifest; an index in an index is allowed by nobody's tools.
+  // Follow an index to a manifest. No known tool produces an index of indexes.
   for (let depth = 0; depth < 2; depth += 1) {
     const { bytes, mediaType, isPrivate } = await registry.manifest(image, source, version, options);
     top ??= sha256(bytes);
@@ -155,7 +155,9 @@ async function fetchManifest(
   throw imageInvalid(image.canonical, "is an index of indexes");
 }
 
-/** Parses a manifest or an index; which of them it is stands in itself, or else in the media type that it came with. */
+/**
+ * Parses a manifest or an index. The document's own `mediaType` tells which it is, otherwise the response's media type.
+ */
 export function parseManifest(
   name: string,
   bytes: Buffer,

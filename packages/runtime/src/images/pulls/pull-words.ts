@@ -5,11 +5,11 @@ export interface PullState {
   readonly layers: number;
   readonly finishedLayers: number;
   readonly bytes: number;
-  /** 0: not known. */
+  /** 0: unknown. */
   readonly totalBytes: number;
 }
 
-/** How far a pull is: `pulling layer 2 of 3, 12 MiB of 40 MiB (30 %)`. */
+/** Describes a pull's progress: `pulling layer 2 of 3, 12 MiB of 40 MiB (30 %)`. */
 export function pullWords({ verb, layers, finishedLayers, bytes, totalBytes }: PullState): string {
   const which = `${verb} layer ${Math.min(finishedLayers + 1, layers)} of ${layers}`;
   if (totalBytes === 0) return which;

@@ -5,8 +5,8 @@ export interface TaskOptions extends Abortable {
 }
 
 /**
- * Runs what several callers want at once only once. Each caller waits as long as he likes; when the last one has gone,
- * the task is aborted.
+ * Runs a task once for all callers that want it at the same time. Each caller can stop waiting at any time. When the
+ * last one has gone, the task is aborted.
  */
 export class SharedTasks<T> {
   readonly #running = new Map<string, RunningTask<T>>();
@@ -26,7 +26,7 @@ export class SharedTasks<T> {
       signal.removeEventListener("abort", onAbort);
       running.waiters.delete(waiter);
       if (running.waiters.size === 0 && signal.aborted) {
-        // A later caller must not join a task that is on its way out.
+        // A later caller must not join a task that is being aborted.
         if (this.#running.get(key) === running) this.#running.delete(key);
         running.controller.abort(signal.reason);
       }
@@ -44,7 +44,7 @@ export class SharedTasks<T> {
     running.promise = task({ signal: controller.signal, progress }).finally(() => {
       if (this.#running.get(key) === running) this.#running.delete(key);
     });
-    // When everybody has gone nobody is left to hear of the abortion.
+    // Avoid an unhandled rejection after every caller has gone.
     running.promise.catch(() => {});
     this.#running.set(key, running);
     return running;

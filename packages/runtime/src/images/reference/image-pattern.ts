@@ -1,23 +1,23 @@
 import { canonicalRegistry, type ImageReference } from "./image-reference.ts";
 
-/** Which images an administrator means: `docker.io/library/*`, `registry.example.com/team/app:1.*`, `*`. */
+/** A pattern of images in the configuration: `docker.io/library/*`, `registry.example.com/team/app:1.*`, `*`. */
 export interface ImagePattern {
-  /** As it was written, for people. */
+  /** The pattern as written, for messages. */
   readonly text: string;
-  /** Of `REGISTRY/REPOSITORY`, in the one spelling that references have. */
+  /** Pattern for `REGISTRY/REPOSITORY`, in canonical form. */
   readonly name: string;
-  /** Of a tag (`:1.*`) or a digest (`@sha256:*`), with its first character; `null`: any version. */
+  /** Pattern for a tag (`:1.*`) or a digest (`@sha256:*`), with its first character. `null`: any version. */
   readonly version: string | null;
 }
 
-/** The host's own tool chain, as images and patterns name it. */
+/** The name of the host's own tool chain, in jobs and in patterns. */
 const hostName = "host";
 
 /**
- * Reads a pattern, in which `*` stands for any characters, `/` too. It is spelled like a reference: without a registry it
- * is one of `docker.io`, and a single name stands below `library/`. The registry is a host, `*.DOMAIN`, or `*`: anything
- * else with a `*`, like `registry.example.com*`, would also match the hosts of strangers.
- * @throws {RangeError} whose message says what is wrong with it.
+ * Parses a pattern, in which `*` matches any characters, including `/`. It is completed like a reference: the default
+ * registry is `docker.io`, and a single name is below `library/`. The registry is a host, `*.DOMAIN`, or `*`. Any other
+ * `*` in it, as in `registry.example.com*`, would also match hosts of strangers.
+ * @throws {RangeError} whose message tells what is wrong.
  */
 export function parseImagePattern(text: string): ImagePattern {
   const trimmed = text.trim();
@@ -50,7 +50,7 @@ function splitVersion(text: string): { readonly name: string; readonly version: 
   const colon = text.lastIndexOf(":", at < 0 ? undefined : at);
   const tag = colon > text.lastIndexOf("/", at < 0 ? undefined : at) ? colon : -1;
   const name = text.slice(0, tag >= 0 ? tag : at >= 0 ? at : undefined);
-  // Where a reference has both, the digest is what counts.
+  // If a reference has both, only the digest counts.
   if (at >= 0) return { name, version: text.slice(at) };
   return { name, version: tag >= 0 ? text.slice(tag) : null };
 }
@@ -62,7 +62,7 @@ function patternRegistry(text: string): string | undefined {
   return domain === undefined ? undefined : `*.${domain}`;
 }
 
-/** Whether a pattern means this image, or the host's tool chain. */
+/** Whether a pattern matches this image or the host's tool chain. */
 export function matchesImage(pattern: ImagePattern, image: ImageReference | typeof hostName): boolean {
   if (image === hostName) return (pattern.name === "*" && pattern.version === null) || pattern.name === hostName;
   if (!matchesName(pattern, image)) return false;
@@ -71,8 +71,7 @@ export function matchesImage(pattern: ImagePattern, image: ImageReference | type
 }
 
 /**
- * Whether a pattern may mean this image: a digest of the same repository may be that of any tag, and the tag the one of
- * any digest.
+ * Whether a pattern could match this image: any digest of the same repository may belong to any tag, and vice versa.
  */
 export function mayMatchImage(pattern: ImagePattern, image: ImageReference | typeof hostName): boolean {
   if (matchesImage(pattern, image)) return true;
@@ -84,11 +83,11 @@ function matchesName({ name }: ImagePattern, { registry, repository }: ImageRefe
   if (name === "*") return true;
   if (name === hostName) return false;
   const slash = name.indexOf("/");
-  // Apart, so that no * of the registry reaches into the path.
+  // Match registry and path separately, so that a `*` in the registry can't extend into the path.
   return matchesGlob(name.slice(0, slash), registry) && matchesGlob(name.slice(slash + 1), repository);
 }
 
-/** Each part between stars is looked for once, from where the one before it ended: no pattern makes it go back. */
+/** Matches without backtracking: each part between stars is searched once, after the end of the previous one. */
 export function matchesGlob(glob: string, text: string): boolean {
   const parts = glob.split("*");
   const first = parts[0] ?? "";

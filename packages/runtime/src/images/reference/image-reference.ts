@@ -1,14 +1,14 @@
 import { imageInvalid } from "../../contract/index.ts";
 
-/** Where an image is: `docker.io/library/alpine:3.20`, `registry.example.com:5000/team/app@sha256:…`. */
+/** A parsed reference: `docker.io/library/alpine:3.20`, `registry.example.com:5000/team/app@sha256:…`. */
 export interface ImageReference {
-  /** The same for every spelling of one host: `docker.io`, `localhost:5000`; in lower case, without the port 443. */
+  /** Canonical host: `docker.io`, `localhost:5000`. Lower case, without the port 443. */
   readonly registry: string;
   /** E.g. `library/alpine`. */
   readonly repository: string;
-  /** What the registry is asked for: a tag or a digest; the digest wins where a reference has both. */
+  /** The tag or digest to request. The digest wins if a reference has both. */
   readonly version: { readonly kind: "tag" | "digest"; readonly text: string };
-  /** The same for every spelling of one reference. */
+  /** The whole reference in canonical form. */
   readonly canonical: string;
 }
 
@@ -20,7 +20,7 @@ const tagPattern = /^\w[\w.-]{0,127}$/;
 export const digestPattern = /^sha256:[0-9a-f]{64}$/;
 
 /**
- * Parses a reference as Docker does: registry `docker.io`, prefix `library/` and tag `latest` where they are left out.
+ * Parses a reference as Docker does. Defaults: registry `docker.io`, prefix `library/`, tag `latest`.
  * https://github.com/distribution/reference
  * @throws {AirlockError} reason `image-invalid`.
  */
@@ -61,19 +61,19 @@ const hub = "docker.io";
 const hubAliases: ReadonlySet<string> = new Set(["index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]);
 
 /**
- * One spelling for each host, so that neither a policy nor credentials depend on how a job writes it: `Docker.IO`,
- * `registry.example.com:443` and `0x7f.1:5000` have others. `undefined` when it is no host.
+ * Returns the canonical spelling of a registry's host. Policies and credentials must not depend on how a job writes it:
+ * `Docker.IO`, `registry.example.com:443` and `0x7f.1:5000` all have another spelling. `undefined` if it is not a host.
  */
 export function canonicalRegistry(text: string): string | undefined {
   if (!registryPattern.test(text)) return undefined;
   const url = URL.parse(`https://${text}`);
   if (!url) return undefined;
   if (hubAliases.has(url.host) || url.host === hub) return hub;
-  // Over plain HTTP, as on the loopback, no port means another one.
+  // Over plain HTTP, as on the loopback, the default port is 80, so keep an explicit 443.
   return url.port === "" && /:0*443$/.test(text) && isLoopbackHost(url.hostname) ? `${url.host}:443` : url.host;
 }
 
-/** Of a host without its port, as {@link canonicalRegistry} writes it. */
+/** Whether a host is the loopback. Takes a host without port, as written by {@link canonicalRegistry}. */
 export function isLoopbackHost(host: string): boolean {
   return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(host);
 }

@@ -35,7 +35,7 @@ interface Asked {
   readonly at: number;
 }
 
-/** A registry that wants a token, and that refuses the first of the requests that `isBusy` names. */
+/** A registry that requires a token and refuses the first request that `isBusy` selects. */
 function busyAtFirst(
   image: FixtureImage,
   isBusy: (line: string) => boolean,
@@ -59,7 +59,7 @@ function busyAtFirst(
     response.setHeader("docker-content-digest", image.manifest.digest);
     serving(image)(request, response);
   };
-  /** Milliseconds between the refused request and the same one again. */
+  /** Milliseconds between the refused request and its repetition. */
   const waitedMs = () => {
     const [first, second] = asked.filter(({ line }) => isBusy(line));
     return (second?.at ?? Number.NaN) - (first?.at ?? Number.NaN);

@@ -37,7 +37,7 @@ async function openStore(options: { limits?: Partial<ImageLimits>; insecure?: re
     store,
     prepare: (image: string, registryAuth = {}) =>
       store.prepare(image, { signal: never, progress: () => {}, registryAuth }),
-    /** Everything that is left of a pull that failed: blobs that were complete, and nothing half done. */
+    /** Names of the temporary files that a failed pull left behind. */
     halfDone: () => readdir(join(path, "tmp")),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -214,7 +214,7 @@ describe("a hostile registry", () => {
       if (request.headers.authorization) return serving(secret)(request, response);
       response.writeHead(401, { "www-authenticate": isAsked }).end();
     });
-    // It has the manifest and the configuration, and nothing of the layers.
+    // This registry has the manifest and the configuration but none of the layers.
     await using evil = await openRegistry(
       serving(secret, (path, response) => {
         const isLayer = secret.layers.some(({ digest: name }) => path.endsWith(name));
@@ -222,7 +222,7 @@ describe("a hostile registry", () => {
         return isLayer;
       }),
     );
-    // It says that a layer of its own is one of those.
+    // This image's configuration claims that one of its own layers is a private layer.
     const own = await buildImage([await busyboxLayer(), [{ name: "own", content: "x" }]]);
     const lie = {
       ...JSON.parse(own.config.bytes.toString()),
@@ -249,13 +249,13 @@ describe("a hostile registry", () => {
 
       await expect(prepare(`${evil.address}/x/y:1`)).rejects.toMatchObject({ reason: "image-invalid" });
       await expect(prepare(`${liar.address}/x/y:1`)).rejects.toMatchObject({ reason: "image-invalid" });
-      // Nor later, when it would be found again.
+      // Nor on the second try, when the store could find it.
       await expect(prepare(`${liar.address}/x/y:1`)).rejects.toMatchObject({ reason: "image-invalid" });
     }
   });
 });
 
-// With an engine, the registry has an address that is not the loopback's, where nothing would be nearer.
+// With an engine the registry has a non-loopback address, so that some addresses are closer than the registry itself.
 describeWithEngines(["docker", "registry"], "a hostile registry of the network", () => {
   it("does not lead to this machine's own addresses", async () => {
     const host = engines().registry?.address.replace(/:\d+$/, "") ?? "";

@@ -1,22 +1,23 @@
 /** One way to authenticate that a server offers. */
 export interface Challenge {
-  /** In lower case: `basic`, `bearer`, … */
+  /** The scheme in lower case: `basic`, `bearer`, … */
   readonly scheme: string;
-  /** By their names in lower case. */
+  /** Parameters by lower-case name. */
   readonly parameters: ReadonlyMap<string, string>;
 }
 
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const space = "[ \\t]*";
 const parameter = new RegExp(`(${token})${space}=${space}(?:"((?:[^"\\\\]|\\\\.)*)"|(${token}))`, "y");
-/** A value without a name, as `Negotiate` has; `=` only pads its end. */
+/** A value without a name, as sent with `Negotiate`. `=` is only padding at its end. */
 const token68 = new RegExp(`[ \\t]+[A-Za-z0-9._~+/-]+=*(?=${space}(?:,|$))`, "y");
 const scheme = new RegExp(`(${token})(?=[ \\t,]|$)`, "y");
 const separators = /[ \t,]+/y;
 
 /**
- * The challenges of a `WWW-Authenticate` header, in its order; several lines of it may be joined by commas. What is not
- * understood ends the list, so that nothing is guessed. https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1
+ * Parses the challenges of a `WWW-Authenticate` header, in order. Several header lines may be joined by commas. Parsing
+ * stops at the first syntax error, so that nothing is guessed.
+ * https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1
  */
 export function parseChallenges(header: string): readonly Challenge[] {
   const challenges: { readonly scheme: string; readonly parameters: Map<string, string> }[] = [];
@@ -30,7 +31,7 @@ export function parseChallenges(header: string): readonly Challenge[] {
   take(separators);
   while (at < header.length) {
     const current = challenges.at(-1);
-    // A comma separates parameters as well as challenges: only the `=` tells them apart.
+    // Commas separate both parameters and challenges. Only the `=` tells them apart.
     const found = take(parameter);
     if (found) {
       const [, name = "", quoted, plain = ""] = found;

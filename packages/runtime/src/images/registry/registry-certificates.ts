@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { getCACertificates } from "node:tls";
 import { errorCode } from "../../host/error-code.ts";
 
-/** What TLS connections to one registry need besides the usual. */
+/** Additional TLS settings for one registry. */
 export interface RegistryCertificates {
   readonly ca: string[];
   readonly cert?: string;
@@ -11,8 +11,8 @@ export interface RegistryCertificates {
 }
 
 /**
- * As Docker reads `certs.d`: below `HOST[:PORT]`, `*.crt` are certificate authorities, added to the usual ones, `NAME.cert`
- * with `NAME.key` is who we are. `undefined` where there is no such directory.
+ * Reads certificates like Docker's `certs.d`. Below `HOST[:PORT]`, `*.crt` are certificate authorities, added to the
+ * system's. `NAME.cert` with `NAME.key` is our client certificate. `undefined` if there is no such directory.
  */
 export async function readRegistryCertificates(
   directory: string,

@@ -11,31 +11,31 @@ import { BusyRegistryError, busyHint, parseRetryAfter, type RegistryPatience } f
 import { steadily } from "./steady-stream.ts";
 
 export interface RegistryOptions {
-  /** `HOST[:PORT]` of registries that are asked over plain HTTP. Loopback hosts always are. Default: none. */
+  /** Registries (`HOST[:PORT]`) that are contacted over plain HTTP. Loopback hosts always are. Default: none. */
   readonly insecureRegistries?: readonly string[];
   /**
-   * Absolute path of a directory as Docker's `certs.d`: `HOST[:PORT]/*.crt` are certificate authorities of that registry,
-   * `HOST[:PORT]/NAME.cert` and `NAME.key` are who we are there. Default: none.
+   * Absolute path of a directory like Docker's `certs.d`. `HOST[:PORT]/*.crt` are certificate authorities of that
+   * registry, `HOST[:PORT]/NAME.cert` and `NAME.key` our client certificate. Default: none.
    */
   readonly certificatesDirectory?: string;
-  /** For a manifest or a token. Default: 60,000. */
+  /** Timeout in milliseconds for a manifest or a token. Default: 60,000. */
   readonly documentMs?: number;
-  /** How long a layer may take for its next 64 KiB. Default: 60,000. */
+  /** Stall timeout: milliseconds that a layer may take for its next 64 KiB. Default: 60,000. */
   readonly stallMs?: number;
 }
 
-/** On whose behalf a registry is asked. */
+/** How, and with which credentials, to contact a registry. */
 export interface RegistryAccess extends Abortable {
-  /** Waits for the registry where it is busy. A busy mirror is not waited for: the next source is asked. */
+  /** Waits while the registry is busy. Not used for mirrors: if a mirror is busy, the next source is tried. */
   readonly patience: RegistryPatience;
   /** Default: anonymous. */
   readonly credentials?: RegistryCredentials | undefined;
 }
 
-/** One attempt, which is not repeated. */
+/** A single attempt without retries. */
 type Asking = Omit<RegistryAccess, "patience">;
 
-/** Where an image may be had: its registry, or a mirror of that. */
+/** A source of an image: its registry or a mirror. */
 export interface ImageSource {
   readonly isMirror: boolean;
   /** `HOST[:PORT]`. */
@@ -50,21 +50,21 @@ const Token = z.object({
 const Errors = z.object({ errors: z.array(z.object({ code: z.string().regex(/^[A-Z_]{1,64}$/) })).min(1) });
 const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
-/** For this long a mirror that failed is not asked again. */
+/** How long a mirror that failed is not tried again. */
 const distrustMs = 60_000;
 const stallBytes = 64 * 1024;
 const maximumTokens = 10_000;
 
 /**
- * The pull half of the distribution API. https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md
- * Content is not verified here: whoever stores it does that.
+ * A client for the pull half of the distribution API. It does not verify content; the blob store does.
+ * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md
  */
 export class RegistryClient {
   readonly #options: RegistryOptions;
   readonly #mirrors: readonly URL[];
   readonly #documentBytes: number;
   readonly #connections: RegistryConnections;
-  /** By repository and credentials: what one job may read says nothing about another. */
+  /** Tokens by repository and credentials, because one job's access says nothing about another's. */
   readonly #tokens = new Map<string, string>();
   readonly #distrustedUntil = new Map<string, number>();
 
@@ -79,9 +79,7 @@ export class RegistryClient {
     await this.#connections[Symbol.asyncDispose]();
   }
 
-  /**
-   * Tries an image's mirrors and then its registry, until one attempt succeeds; what the registry fails with is thrown.
-   */
+  /** Tries an image's mirrors and then its registry until one attempt succeeds. Throws the registry's error. */
   async fromSources<T>(
     image: ImageReference,
     { signal }: Abortable,
@@ -92,7 +90,7 @@ export class RegistryClient {
         return await attempt(source);
       } catch (error) {
         signal.throwIfAborted();
-        // One that only does not have the image is fine.
+        // A mirror that merely lacks the image stays trusted.
         if (!isImageInvalid(error)) this.#distrustedUntil.set(source.origin, performance.now() + distrustMs);
       }
     }
@@ -100,8 +98,8 @@ export class RegistryClient {
   }
 
   /**
-   * A manifest or index as it was sent; its media type decides what it is. `isPrivate`: the registry wanted credentials,
-   * and was given some.
+   * Fetches a manifest or index. Its media type tells which it is. `isPrivate`: the registry required a token, and we
+   * sent credentials.
    */
   async manifest(
     image: ImageReference,
@@ -119,18 +117,24 @@ export class RegistryClient {
     });
   }
 
-  /** What a tag means now, `undefined` when the registry does not say. @throws {AirlockError} when it can't be read. */
+  /**
+   * Returns the digest that a tag points to now, or `undefined` if the registry does not send it.
+   * @throws {AirlockError} when the image can't be read.
+   */
   async digest(image: ImageReference, source: ImageSource, access: RegistryAccess): Promise<string | undefined> {
     const response = await this.#head(image, source, access);
     return Digest.safeParse(response.headers.get("docker-content-digest")).data;
   }
 
-  /** @throws {AirlockError} when these credentials do not reach the image. A mirror's word does not count. */
+  /**
+   * Asks the registry, never a mirror, whether these credentials may read the image.
+   * @throws {AirlockError} when they may not.
+   */
   async checkAccess(image: ImageReference, access: RegistryAccess): Promise<void> {
     await this.#head(image, this.#registryOf(image), access);
   }
 
-  /** The content of a blob as it comes. Errors while it is read are the network's. */
+  /** Streams the content of a blob. Errors while reading are network errors. */
   async blob(
     image: ImageReference,
     source: ImageSource,
@@ -150,7 +154,7 @@ export class RegistryClient {
     );
   }
 
-  /** The whole of an attempt is repeated, since the token service may be what is busy. */
+  /** Repeats the whole attempt, because the token service may be what is busy. */
   async #patiently<T>(
     image: ImageReference,
     { isMirror, registry }: ImageSource,
@@ -198,7 +202,8 @@ export class RegistryClient {
           if (this.#tokens.size >= maximumTokens) this.#tokens.clear();
           this.#tokens.set(key, authorization);
           response = await request();
-          // A public image of a registry that gives every user a token is private only by those that it wanted.
+          // Some registries give every user a token for public images. So only a token that was accepted makes an image
+          // count as private.
           if (response.status === 401) this.#tokens.delete(key);
         }
       }
@@ -227,7 +232,7 @@ export class RegistryClient {
   }
 
   /**
-   * The value of an Authorization header that answers one of the challenges.
+   * Returns the value of an Authorization header that answers one of the challenges.
    * https://distribution.github.io/distribution/spec/auth/token/
    */
   async #authorize(
@@ -242,7 +247,7 @@ export class RegistryClient {
         ? `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`
         : undefined;
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
-    // A token is better than a password, which every request would carry.
+    // Prefer a token: with basic authentication every request would carry the password.
     if (!bearer) return challenges.some(({ scheme }) => scheme === "basic") ? basic : undefined;
 
     const { parameters } = bearer;
@@ -268,7 +273,7 @@ export class RegistryClient {
     const text = (await this.#readBounded(image, response, { signal })).toString();
     const token = Token.safeParse(parseJson(text));
     const value = token.data?.token ?? token.data?.access_token;
-    // Nothing of the answer is told: it may hold what was sent.
+    // Keep the answer out of the message, because it may contain credentials that we sent.
     if (value === undefined || !/^[\x21-\x7e]+$/.test(value)) {
       throw imageUnavailable(image.canonical, new Error("the registry's token service answered no token"));
     }
@@ -315,7 +320,10 @@ async function* bodyOf(response: Response): AsyncIterable<Uint8Array> {
   if (response.body) yield* response.body;
 }
 
-/** Nothing of the body but known codes is passed on: whoever names an image must not read what other servers answer. */
+/**
+ * Converts an error response. Only known codes of the body are passed on: the author of a job must not read the answers
+ * of other servers through us (SSRF).
+ */
 async function refusal(image: ImageReference, response: Response): Promise<Error> {
   const body = Errors.safeParse(await boundedJson(response));
   const words = `${response.status}${body.success ? ` ${body.data.errors.map((error) => error.code).join(" ")}` : ""}`;

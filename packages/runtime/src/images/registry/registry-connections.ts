@@ -6,23 +6,23 @@ import { lookupWithin, mayReach, OutOfReachError, type Reach, reachOfAddress, re
 
 export interface RegistryRequest extends Abortable {
   readonly method: "GET" | "HEAD" | "POST";
-  /** The body of a POST; its answer leads nowhere. */
+  /** The body of a POST. Redirects of its answer are not followed. */
   readonly form?: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
-  /** The registry on whose word we go to this address, `HOST[:PORT]`. */
+  /** The registry (`HOST[:PORT]`) that sent us to this address. */
   readonly registry: string;
-  /** Whether plain HTTP is the registry's own way. */
+  /** Whether the registry itself is contacted over plain HTTP. */
   readonly isPlain: boolean;
 }
 
 const maximumRedirects = 5;
-/** Registries may lead to as many hosts as they like. */
+/** Limits the number of agents, because registries may redirect to any number of hosts. */
 const maximumAgents = 100;
 
 /**
- * Requests to registries and to where they lead. Images are named by jobs, so a registry may be hostile: what it leads to
- * is no nearer to this machine than it is itself, never in plain text when it was asked over TLS, and gets no credentials
- * of another host.
+ * Sends requests to registries and follows their redirects. Jobs name images, so a registry may be hostile (SSRF). A
+ * redirect may not lead closer to this machine than the registry itself is. It may not downgrade TLS to plain HTTP.
+ * Credentials of one host are never sent to another.
  */
 export class RegistryConnections implements AsyncDisposable {
   readonly #certificatesDirectory: string | null;
@@ -33,8 +33,8 @@ export class RegistryConnections implements AsyncDisposable {
   }
 
   /**
-   * The answer after redirects.
-   * @throws {OutOfReachError} when it would lead where it may not; else what the network says.
+   * Returns the response after redirects.
+   * @throws {OutOfReachError} when a redirect leads where it must not; otherwise the network's error.
    */
   async fetch(start: URL, { method, headers, form, registry, isPlain, signal }: RegistryRequest): Promise<Response> {
     let url = start;
@@ -69,7 +69,7 @@ export class RegistryConnections implements AsyncDisposable {
     if (url.hostname === home || registry === "docker.io") return this.#kept(url.host, undefined);
     const reach = await reachOfHost(home);
     const bare = url.hostname.replace(/^\[|\]$/g, "");
-    // No name, so nothing is looked up where the connection is made.
+    // An address literal is never resolved, so check it here and not in `lookup`.
     if (isIP(bare) && !mayReach(reach, reachOfAddress(bare))) {
       throw new OutOfReachError(`the registry leads to ${bare}, which it may not lead to`);
     }
@@ -83,12 +83,12 @@ export class RegistryConnections implements AsyncDisposable {
     const oldest = this.#agents.entries().next().value;
     if (oldest && this.#agents.size >= maximumAgents) {
       this.#agents.delete(oldest[0]);
-      // Ends when its requests have.
+      // Closes once its requests have ended.
       oldest[1].then((agent) => agent.close()).catch(() => {});
     }
     const made = this.#connect(host, reach);
     this.#agents.set(key, made);
-    // A failure is not kept: somebody may mend the file.
+    // Don't cache a failure: an administrator may fix the file.
     made.catch(() => this.#agents.delete(key));
     return made;
   }
@@ -98,7 +98,7 @@ export class RegistryConnections implements AsyncDisposable {
     const certificates = directory === null ? undefined : await readRegistryCertificates(directory, host);
     const lookup = reach === undefined ? {} : { lookup: lookupWithin(reach) };
     return new Agent({
-      // The default time-outs of 300 s would hold a slot of the executor for a registry that is gone.
+      // The default timeouts of 300 s would occupy an executor slot for a registry that does not answer.
       ...{ headersTimeout: 30_000, bodyTimeout: 60_000 },
       connect: { timeout: 10_000, ...certificates, ...lookup },
     });

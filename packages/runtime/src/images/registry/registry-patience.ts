@@ -2,10 +2,10 @@ import { pause } from "@airlock/async";
 import { formatDuration } from "@airlock/job";
 import type { Abortable } from "../../contract/abortable.ts";
 
-/** A registry answered that it has no time now: 429 Too Many Requests, or 503 Service Unavailable. */
+/** A registry is overloaded: 429 Too Many Requests, or 503 Service Unavailable. */
 export class BusyRegistryError extends Error {
   override readonly name = "BusyRegistryError";
-  /** What the registry asks to wait. `undefined`: it does not say. */
+  /** How long the registry asked us to wait. `undefined`: it did not say. */
   readonly retryAfterMs: number | undefined;
 
   constructor(words: string, retryAfterMs: number | undefined) {
@@ -17,12 +17,12 @@ export class BusyRegistryError extends Error {
 export const busyHint =
   "The registry limits how much this executor's address may ask. Give this executor credentials or a mirror, or run the job later.";
 
-/** A registry that asks for no time at all is not asked in a loop. */
+/** Lower limit, so that `Retry-After: 0` does not make us retry in a tight loop. */
 const minimumWaitMs = 1000;
-/** Where the registry does not say for how long. */
+/** Waits before each retry if the registry does not say how long. */
 const usualWaitsMs = [5000, 10_000, 20_000];
 
-/** How long one pull waits for a busy registry, in all. */
+/** Bounds the total time that one pull waits for a busy registry. */
 export class RegistryPatience {
   readonly #signal: AbortSignal;
   readonly #progress: (text: string) => void;
@@ -35,7 +35,7 @@ export class RegistryPatience {
   }
 
   /**
-   * Repeats what a busy registry refused, as often as its word and the time that is left allow.
+   * Retries while the registry is busy, as long as its `Retry-After` fits into the remaining time.
    * @throws the last error; the signal's reason when aborted.
    */
   async run<T>(registry: string, attempt: () => Promise<T>): Promise<T> {
@@ -63,13 +63,13 @@ function busyErrorIn(error: unknown): BusyRegistryError | undefined {
 }
 
 /**
- * Milliseconds that a `Retry-After` header asks to wait: a number of seconds, or a date.
+ * Parses a `Retry-After` header, a number of seconds or a date, into milliseconds.
  * https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
  */
 export function parseRetryAfter(header: string | null, now: Date): number | undefined {
   const text = header?.trim() ?? "";
   if (/^\d{1,10}$/.test(text)) return Number(text) * 1000;
-  // Date.parse takes more than dates of HTTP, "1" for instance.
+  // Date.parse accepts more than HTTP dates, for example "1".
   const time = /^[A-Za-z]{3},/.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(time) ? undefined : Math.max(0, time - now.getTime());
 }

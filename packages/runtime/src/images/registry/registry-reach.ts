@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import { parseRange } from "../../egress/addresses/ip-range.ts";
 import { forbiddenRanges, specialRanges, touches } from "../../egress/addresses/special-ranges.ts";
 
-/** From the internet to what only the machine itself reaches. */
+/** From addresses on the internet to those that only this machine itself reaches. */
 const reaches = ["public", "private", "host"] as const;
 export type Reach = (typeof reaches)[number];
 
@@ -16,7 +16,10 @@ export function reachOfAddress(address: string): Reach {
   return touches(specialRanges, range) ? "private" : "public";
 }
 
-/** Of a registry: the most public of its addresses, so that one more address opens nothing. */
+/**
+ * The reach of a host is that of its most public address. So adding an address to its DNS records can't widen what it
+ * may redirect to.
+ */
 export async function reachOfHost(host: string): Promise<Reach> {
   const bare = host.replace(/^\[|\]$/g, "");
   const addresses = isIP(bare) ? [bare] : (await lookUp(bare, { all: true })).map(({ address }) => address);
@@ -28,14 +31,17 @@ export function mayReach(from: Reach, to: Reach): boolean {
   return reaches.indexOf(to) <= reaches.indexOf(from);
 }
 
-/** A registry, or its answer, leads where it may not lead. */
+/** A registry or its response leads to an address that is too close to this machine. */
 export class OutOfReachError extends Error {
   override readonly name: string = "OutOfReachError";
 }
 
 type Answer = (error: Error | null, address: string | LookupAddress[], family?: number) => void;
 
-/** Resolves names for a connection as usual, and fails when any of the addresses is past `reach`. */
+/**
+ * Returns a DNS lookup for connections that fails if any address of the host is closer to this machine than `reach`
+ * allows.
+ */
 export function lookupWithin(reach: Reach) {
   return (host: string, options: LookupOptions, answer: Answer): void => {
     lookup(host, { ...options, all: true }, (error, addresses) => {

@@ -33,7 +33,7 @@ async function makeCertificates(directory: string, address: string) {
   };
 }
 
-// With an engine, the registry has an address that is not the loopback's, where nobody expects TLS.
+// With an engine the registry has a non-loopback address. Plain HTTP is the default on the loopback.
 describeWithEngines(["docker", "registry"], "a registry with a certificate of a private authority", () => {
   let stack: AsyncDisposableStack;
   let dir: string;

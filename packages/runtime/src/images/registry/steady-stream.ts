@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** What comes too slowly to ever end. */
+/** The content arrived too slowly. */
 class StalledError extends Error {
   override readonly name: string = "StalledError";
 }
 
-/** Passes on what comes, as long as each `ms` bring at least `bytes` of it; time that the reader takes does not count. */
+/**
+ * Passes on the content as long as at least `bytes` arrive in every `ms` milliseconds. Time that the reader takes does
+ * not count.
+ */
 export async function* steadily(
   content: AsyncIterable<Uint8Array>,
   { bytes, ms }: { readonly bytes: number; readonly ms: number },
@@ -33,7 +36,7 @@ export async function* steadily(
       yield next.value;
     }
   } finally {
-    // Not waited for: what stalled may also take its time to end.
+    // Don't wait: a stalled source may also stall while closing.
     iterator.return?.().catch(() => {});
   }
 }

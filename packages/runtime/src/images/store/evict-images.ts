@@ -12,11 +12,11 @@ import type { StoreLeases } from "./store-leases.ts";
 export interface EvictOptions extends Abortable {
   readonly maximumBytes: number;
   readonly partsOf: (recordText: string) => Promise<ImageParts>;
-  /** From when on a part of no image counts as left over. Default: an hour. */
+  /** Age in milliseconds from which a part that belongs to no image counts as left over. Default: an hour. */
   readonly leftOverMs?: number;
 }
 
-/** Where a store keeps what. */
+/** The directories of a store. */
 export interface StorePlaces {
   readonly directory: string;
   readonly records: string;
@@ -24,8 +24,9 @@ export interface StorePlaces {
 }
 
 /**
- * Removes the images that were used longest ago until the store is within its bound, and answers in words what it removed.
- * Everything leaves its place by one rename, so that nobody finds half of it; a crash leaves it among the temporary files.
+ * Removes the least recently used images until the store is within its limit. Returns lines of text that tell what was
+ * removed. Everything is renamed away first, so that no process finds half of it. A crash leaves it among the temporary
+ * files.
  */
 export async function evictImages(
   places: StorePlaces,
@@ -53,7 +54,7 @@ export async function evictImages(
       });
       if (plan.names.length + plan.references.length === 0) return;
       await mkdir(temporary, { mode: 0o700 });
-      // References first: an image whose parts go is not found any more.
+      // References first, so that an image whose parts are being removed is no longer found.
       for (const reference of plan.references) await moveTo(temporary, join(places.records, reference));
       for (const name of plan.names) await moveTo(temporary, join(places.directory, name));
       ({ bytes } = plan);
@@ -68,11 +69,11 @@ export async function evictImages(
 
 interface Part {
   readonly bytes: number;
-  /** When it came to its place. */
+  /** Time in milliseconds when it was renamed into place. */
   readonly changedAt: number;
 }
 
-/** By path below the store's directory: blobs, and layers of every kind. */
+/** Sizes of blobs and of all kinds of layers, by path below the store's directory. */
 async function measure(places: StorePlaces, { signal }: Abortable): Promise<ReadonlyMap<string, Part>> {
   const parts = new Map<string, Part>();
   for (const place of await readdir(places.directory)) {
@@ -89,7 +90,7 @@ async function measure(places: StorePlaces, { signal }: Abortable): Promise<Read
   return parts;
 }
 
-/** Counted once: a layer never changes. */
+/** Measures a layer once and records its size: a layer never changes. */
 async function sizeOfLayer(places: StorePlaces, key: string, path: string): Promise<number> {
   const directory = join(places.directory, "sizes");
   const note = join(directory, key);

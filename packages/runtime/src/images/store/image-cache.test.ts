@@ -44,7 +44,7 @@ describeWithEngines(["oci", "registry"], "the cache of images", () => {
     return { path, store, open, prepare, parts, [Symbol.asyncDispose]: () => stack.disposeAsync() };
   }
 
-  /** Two layers, of which the upper one is the image's own, with 1 MB in it. */
+  /** Pushes an image with two layers. The upper one belongs to this image alone and contains 1 MB. */
   async function push(name: string): Promise<string> {
     const own = { name: "own", content: Buffer.alloc(1e6, name) };
     return pushImage(await buildImage([await busyboxLayer(), [own]]), {
@@ -67,7 +67,7 @@ describeWithEngines(["oci", "registry"], "the cache of images", () => {
 
     expect(await cache.store.evict({ signal })).toEqual([expect.stringMatching(/^removed 2 images, [\d.]+ MiB/)]);
 
-    // The base is the held image's, too.
+    // The base layer also belongs to the image that is held.
     expect(await cache.parts()).toEqual({ references: 1, layers: 2, blobs: 3, temporary: 0 });
     await cache.prepare(old, hold);
     hold[Symbol.dispose]();
@@ -113,7 +113,7 @@ describeWithEngines(["oci", "registry"], "the cache of images", () => {
     expect(await cache.parts()).toMatchObject({ references: 1, layers: 2 });
     other.kill("SIGKILL");
     await once(other, "exit");
-    // It may be a process that is only out of sight, so its lease counts until it has been silent for long.
+    // The process could be in another pid namespace, so its lease counts until it has not been touched for long.
     for (const file of await readdir(join(cache.path, "leases"))) await utimes(join(cache.path, "leases", file), 1, 1);
     await cache.store.evict({ signal });
     expect(await cache.parts()).toMatchObject({ references: 0, layers: 0 });
@@ -138,7 +138,7 @@ describeWithEngines(["oci", "registry"], "the cache of images", () => {
         await new Promise((resolve) => setTimeout(resolve, 30));
         const present = await readdir(store.layersDirectory);
         expect(present).toEqual(expect.arrayContaining([...layers]));
-        // Whole ones, not half removed.
+        // Check that the layers are complete and not half removed.
         for (const layer of layers) expect(await readdir(join(store.layersDirectory, layer))).not.toEqual([]);
       }
     });

@@ -17,11 +17,11 @@ const ImageRecord = z.object({
 });
 export type ImageRecord = z.infer<typeof ImageRecord>;
 
-/** How often it is written down that an image is used. */
+/** Minimum interval between two updates of an image's time of last use. */
 const usedMs = 60_000;
 const maximumKnown = 10_000;
 
-/** What each reference stands for, a file each, and when it was used last: the time of that file. */
+/** One file per reference that records what it stands for. The file's modification time is the time of last use. */
 export class ImageRecords {
   readonly directory: string;
   readonly #temporaryDirectory: string;
@@ -41,7 +41,7 @@ export class ImageRecords {
     }
   }
 
-  /** All of them, in no order. */
+  /** All records, in no particular order. */
   async all(): Promise<ImageRecord[]> {
     const records: ImageRecord[] = [];
     for (const name of await readdir(this.directory)) {
@@ -68,7 +68,7 @@ export class ImageRecords {
     if (this.#usedAt.size >= maximumKnown) this.#usedAt.clear();
     this.#usedAt.set(reference.canonical, now);
     await utimes(this.#path(reference), now / 1000, now / 1000).catch((error: unknown) => {
-      // Removed meanwhile: then the next use finds that out.
+      // It was removed meanwhile; the next use will notice.
       if (errorCode(error) !== "ENOENT") throw error;
     });
   }

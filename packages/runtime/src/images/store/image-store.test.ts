@@ -189,7 +189,7 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
   it("is never half there when the process that pulls it is killed", async () => {
     await using place = await openStore();
     const image = await busyboxImage();
-    // Slow enough to be killed in the middle of the layer.
+    // Never finishes the layer, so that the process is killed in the middle of it.
     await using registry = await fakeRegistry(image, {
       layer: async (response, bytes) => {
         response.write(bytes.subarray(0, bytes.length / 2));
@@ -381,7 +381,7 @@ interface Behaviour {
   readonly index?: readonly ("s390x" | "this")[];
 }
 
-/** A registry with one image, told how to misbehave. */
+/** A registry with one image and configurable misbehavior. */
 async function fakeRegistry(image: FixtureImage, initial: Behaviour) {
   let behaviour = initial;
   const requested = Promise.withResolvers<void>();
@@ -436,7 +436,7 @@ async function fakeRegistry(image: FixtureImage, initial: Behaviour) {
   };
 }
 
-/** Pulls in a process of its own. */
+/** A program that pulls an image in a separate process. */
 function pullProgram(directory: string, reference: string): string {
   const module = fileURLToPath(new URL("image-store.ts", import.meta.url));
   const options = { directory, style: "overlay", keepOwners: true, idRange: null, registry: {} };

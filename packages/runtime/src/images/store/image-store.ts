@@ -30,23 +30,23 @@ import { UnpackedLayers } from "./unpacked-layers.ts";
 
 /** An image that is unpacked and checked. */
 export interface PreparedImage {
-  /** Directories of its layers, topmost first, by name below {@link ImageStore.layersDirectory}. */
+  /** Names of its layers' directories below {@link ImageStore.layersDirectory}, topmost first. */
   readonly layers: readonly string[];
   readonly user: ImageUser;
   /** `NAME=VALUE`. */
   readonly env: readonly string[];
-  /** What a step's root file system has besides the layers. */
+  /** Directories that a step's root file system has besides the layers. */
   readonly volumeDirectories: readonly VolumeDirectory[];
 }
 
 export interface ImageStoreOptions {
   readonly directory: string;
-  /** `overlay`: each layer in a directory of its own. `flat`: all layers of an image in one directory, to be copied. */
+  /** `overlay`: each layer has its own directory. `flat`: all layers of an image are in one directory, to be copied. */
   readonly style: "overlay" | "flat";
   readonly keepOwners: boolean;
   /**
-   * Host ids that the owners of files stand for, for containers with a user namespace; `null`: the same ids. Each range has
-   * unpacked layers of its own, blobs are shared.
+   * The host ids to which file owners are mapped, for containers with a user namespace. `null`: the same ids. Each
+   * range has its own unpacked layers; blobs are shared.
    */
   readonly idRange: IdRange | null;
   readonly registry: RegistryOptions;
@@ -54,20 +54,20 @@ export interface ImageStoreOptions {
   readonly limits?: Partial<ImageLimits>;
 }
 
-/** For this long the registry's word holds that credentials may read an image. */
+/** How long the registry's confirmation that credentials may read an image stays valid. */
 const proofMs = 5 * 60_000;
 const maximumProofs = 10_000;
 
 export interface PrepareOptions extends TaskOptions {
-  /** By registry; they win over the store's own. */
+  /** Credentials by registry. They take precedence over the store's own. */
   readonly registryAuth?: Readonly<{ [registry: string]: RegistryCredentials }> | undefined;
-  /** Keeps the image from being removed until it is disposed. Default: it is kept until this is settled. */
+  /** Keeps the image from being removed until the hold is disposed. Default: until this call settles. */
   readonly hold?: StoreHold;
 }
 
 /**
- * The images of this machine: blobs, one record for each reference, unpacked layers. Several processes may share the
- * directory: everything is made aside and renamed into place.
+ * The images of this machine: blobs, one record per reference, and unpacked layers. Several processes may share the
+ * directory, because everything is created elsewhere and renamed into place.
  */
 export class ImageStore {
   readonly layersDirectory: string;
@@ -82,7 +82,7 @@ export class ImageStore {
   readonly #leases: StoreLeases;
   readonly #preparing = new SharedTasks<KeptImage>();
   readonly #prepared = new Map<string, KeptImage>();
-  /** When the registry last said that these credentials may read that image. */
+  /** When the registry last confirmed that these credentials may read that image. */
   readonly #proofs = new Map<string, number>();
 
   private constructor(options: ImageStoreOptions) {
@@ -120,7 +120,7 @@ export class ImageStore {
     await this.#leases.close();
   }
 
-  /** To be disposed when a sandbox has ended. */
+  /** A hold on images, to be disposed when the sandbox has ended. */
   hold(): StoreHold {
     return this.#leases.hold();
   }
@@ -130,7 +130,10 @@ export class ImageStore {
     admitHostImage(this.#images.policy);
   }
 
-  /** Removes what was used longest ago until the store is within its bound. Answers in words what it removed. */
+  /**
+   * Removes the least recently used images until the store is within its limit. Returns lines of text that tell what
+   * was removed.
+   */
   async evict({ signal }: Abortable): Promise<readonly string[]> {
     const { cacheBytes } = this.#images;
     if (cacheBytes === null) return [];
@@ -144,8 +147,8 @@ export class ImageStore {
   }
 
   /**
-   * Answers a ready image, pulling and unpacking what is missing. An image that took credentials to get is answered only
-   * to those whose own credentials may read it.
+   * Returns a ready image and pulls and unpacks what is missing. An image that was pulled with credentials is only
+   * returned to jobs whose own credentials may read it.
    * @throws {AirlockError} reason `image-invalid`, `image-unavailable`, or `runtime` (disk full).
    */
   async prepare(text: string, options: PrepareOptions): Promise<PreparedImage> {
@@ -164,7 +167,7 @@ export class ImageStore {
         return known;
       }
     }
-    // Nobody joins a task that runs by the credentials of another job.
+    // A job must not join a task that runs with the credentials of another job.
     const prepared = await this.#preparing.run(`${canonical} ${credentialsDigest(credentials)}`, options, (task) =>
       this.#prepare(reference, credentials, task),
     );
@@ -195,7 +198,7 @@ export class ImageStore {
       const stored = isCurrent ? found : await this.#pull(reference, proven, hold, access);
       const layers = await this.#layers.unpack(canonical, stored, proven, task);
       const unpacked = await this.#check(canonical, stored, layers);
-      // Not before its layers were compared with its configuration: what a record says is believed.
+      // Write the record only after its layers were verified against its configuration, because records are trusted.
       if (!isCurrent) await this.#records.remember(reference, stored);
       const kept = { ...unpacked, isPrivate: stored.isPrivate, names: this.#namesOf(stored) };
       this.#prepared.set(canonical, kept);
@@ -207,7 +210,7 @@ export class ImageStore {
     }
   }
 
-  /** Whether a registry has to say first what a tag means now. */
+  /** Whether the registry has to be asked what the tag means now. */
   #mustAsk({ version }: ImageReference): boolean {
     return this.#images.policy.pull === "always" && version.kind === "tag";
   }
@@ -221,7 +224,7 @@ export class ImageStore {
     return now !== undefined && now === digest;
   }
 
-  /** What the image is made of, as leases name it. */
+  /** Names of the image's parts, as used in leases. */
   #namesOf({ manifest, config }: Pick<StoredImage, "manifest" | "config">): readonly string[] {
     const { blobs, layers } = partsOf(manifest, config);
     return [...blobs, ...layers.map((layer) => join(basename(this.layersDirectory), layer))];
@@ -253,7 +256,10 @@ export class ImageStore {
     this.#proofs.set(proofKey(reference, credentials), performance.now());
   }
 
-  /** Answers the references that the archive's images have now. An image without a name gets one by its digest alone. */
+  /**
+   * Loads an archive and returns the references of its images. An image without a name is referenced by its digest
+   * alone.
+   */
   async load(archivePath: string, options: Abortable): Promise<string[]> {
     const images = await loadArchive(archivePath, this.#blobs, {
       ...options,
@@ -321,7 +327,7 @@ export class ImageStore {
     const shell = await root.resolve("bin/sh");
     if (!shell?.stats.isFile() || (shell.stats.mode & 0o111) === 0)
       throw imageUnusable(image, "has no /bin/sh", needsShell);
-    // Found out now, since the OCI runtimes would tell of it only in the step's own output.
+    // Check now, because OCI runtimes would report it only in the step's own output.
     if (!isProgramFor((await root.readFile("bin/sh", programHeaderBytes)) ?? Buffer.alloc(0))) {
       throw imageUnusable(image, "has a /bin/sh that this CPU can't run", needsShell);
     }
@@ -330,7 +336,7 @@ export class ImageStore {
     return { layers, user, env: declared.env, volumeDirectories: directories };
   }
 
-  /** What processes that are gone left half done. Names begin with the process id of the maker. */
+  /** Removes temporary files of dead processes. Each name begins with the process id of its creator. */
   async #removeAbandoned(): Promise<void> {
     for (const name of await readdir(this.#temporaryDirectory)) {
       const pid = Number(/(\d+)/.exec(name)?.[1]);
@@ -343,16 +349,16 @@ export class ImageStore {
   }
 }
 
-/** On whose behalf one task asks the registry, and who hears how far it is. */
+/** Access to the registry for one task, and its progress callback. */
 type PullAccess = RegistryAccess & TaskOptions;
 
-/** A prepared image, and by which names it is kept from being removed. */
+/** A prepared image, and the names of its parts for leases. */
 interface KeptImage extends PreparedImage {
   readonly isPrivate: boolean;
   readonly names: readonly string[];
 }
 
-/** For those who waited for one pull to hold the image themselves. */
+/** Gives the callers that waited for one pull time to hold the image themselves. */
 const takeOverMs = 1_000;
 
 const needsShell = "Steps are shell scripts: use an image with a shell for this machine's architecture.";
@@ -368,7 +374,7 @@ function proofKey(reference: ImageReference, credentials: RegistryCredentials | 
   return `${reference.canonical} ${credentialsDigest(credentials)}`;
 }
 
-/** Registries' names come from jobs: what every object inherits is no entry. */
+/** Reads an own property: jobs choose the names of registries, so inherited properties must not match. */
 function ownValue<T>(entries: Readonly<{ [name: string]: T }> | undefined, name: string): T | undefined {
   return entries && Object.hasOwn(entries, name) ? entries[name] : undefined;
 }

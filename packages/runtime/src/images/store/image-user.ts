@@ -6,7 +6,7 @@ export interface ImageUser {
   readonly uid: number;
   readonly gid: number;
   readonly additionalGids: readonly number[];
-  /** From the image's `/etc/passwd`, `/` where it has no entry. */
+  /** Home directory from the image's `/etc/passwd`. `/` without an entry. */
   readonly home: string;
 }
 
@@ -14,7 +14,7 @@ const maxFileBytes = 1 << 20;
 
 /**
  * Resolves `USER[:GROUP]` of an image's configuration against the image's own `/etc/passwd` and `/etc/group`.
- * @throws {AirlockError} reason `image-invalid` when a name is not there.
+ * @throws {AirlockError} reason `image-invalid` when a name is unknown.
  */
 export async function resolveImageUser(image: string, text: string, root: LayerStack): Promise<ImageUser> {
   const [userText = "", groupText] = text.split(":");
@@ -57,7 +57,7 @@ function parseColons(file: Buffer | undefined): readonly (readonly string[])[] {
   return (file?.toString() ?? "").split("\n").map((line) => line.split(":"));
 }
 
-/** Ids end below the value that chown(2) takes for "leave as it is". */
+/** chown(2) takes 0xffffffff as "leave unchanged", so ids must be smaller. */
 function parseId(text: string): number | undefined {
   return /^\d{1,10}$/.test(text) && Number(text) < 0xffffffff ? Number(text) : undefined;
 }

@@ -1,4 +1,4 @@
-/** One reference of the store, and by name everything that its image is made of. */
+/** One reference of the store, and the names of all parts of its image. */
 export interface CachedImage {
   readonly reference: string;
   readonly usedAt: number;
@@ -7,10 +7,10 @@ export interface CachedImage {
 
 export interface CacheContents {
   readonly images: readonly CachedImage[];
-  /** Bytes of everything that is there. */
+  /** Size in bytes of each part that exists, by name. */
   readonly sizes: ReadonlyMap<string, number>;
   readonly inUse: ReadonlySet<string>;
-  /** What no image is made of may be of one that is pulled right now: only these are old enough to be left over. */
+  /** Parts without an image that are old enough to remove. Younger ones may belong to an image that is being pulled. */
   readonly leftOver: ReadonlySet<string>;
   readonly maximumBytes: number;
 }
@@ -21,7 +21,10 @@ export interface Eviction {
   readonly bytes: number;
 }
 
-/** What goes so that the rest fits: what is left over, then images by when they were used last; nothing that is in use. */
+/**
+ * Plans what to remove so that the rest fits: left-over parts first, then the least recently used images. Never removes
+ * what is in use.
+ */
 export function planEviction({ images, sizes, inUse, leftOver, maximumBytes }: CacheContents): Eviction {
   const uses = new Map<string, number>();
   for (const { names } of images) for (const name of new Set(names)) uses.set(name, (uses.get(name) ?? 0) + 1);
@@ -39,7 +42,7 @@ export function planEviction({ images, sizes, inUse, leftOver, maximumBytes }: C
   for (const name of leftOver) if (!uses.has(name)) remove(name);
   for (const image of images.toSorted((a, b) => a.usedAt - b.usedAt)) {
     if (total <= maximumBytes) break;
-    // Some of its parts may be those of another one that is in use.
+    // An image may also share only some of its parts with one that is in use.
     if (image.names.length > 0 && image.names.every((name) => inUse.has(name))) continue;
     references.push(image.reference);
     for (const name of new Set(image.names)) {
@@ -52,8 +55,8 @@ export function planEviction({ images, sizes, inUse, leftOver, maximumBytes }: C
 }
 
 /**
- * The bound of a cache on a file system that has little left: what it may take besides its `usedBytes`, less a reserve
- * of a twentieth of the file system, 10 GiB at most.
+ * The limit of a cache if its file system is nearly full: `usedBytes` and the free space, minus a reserve. The reserve
+ * is a twentieth of the file system, at most 10 GiB.
  */
 export function boundOnDisk(
   maximumBytes: number,

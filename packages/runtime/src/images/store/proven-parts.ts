@@ -5,21 +5,22 @@ import { parseConfig } from "../pulls/pull-image.ts";
 import { parseImageReference } from "../reference/image-reference.ts";
 import type { ImageRecord } from "./image-records.ts";
 
-/** What a pull may take from the store instead of from its registry. */
+/** The parts that a pull may take from the store instead of from its registry. */
 export interface ProvenParts {
-  /** Whether a blob may be used as it is here. */
+  /** Whether this blob of the store may be used. */
   hasBlob(digest: string): boolean;
-  /** Whether the unpacked layer of this name may be used for a layer that the registry keeps under this digest. */
+  /** Whether the unpacked layer `name` may be used for the layer that has this digest in the registry. */
   hasLayer(digest: string, name: string): boolean;
 }
 
 export const everythingProven: ProvenParts = { hasBlob: () => true, hasLayer: () => true };
 
 /**
- * Parts of public images, and of images of the same registry. Whoever names digests in a manifest need not have their
- * content: a hostile registry would get the layers of a private image of another one by their digests alone. It has to
- * send what only private images are made of. And a configuration may lie about which layer a digest unpacks to, so that
- * the two count together only.
+ * Collects the parts of public images and of private images from the same registry. Knowing a digest does not prove
+ * access to its content. Otherwise a hostile registry could obtain private layers of another registry by naming their
+ * digests. It has to send the content of parts that only private images contain.
+ * A configuration may also lie about what a digest unpacks to. So a digest and the name of its unpacked layer only
+ * count as a pair.
  */
 export async function provenParts(
   registry: string,

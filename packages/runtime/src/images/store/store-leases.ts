@@ -6,28 +6,32 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { errorCode } from "../../host/error-code.ts";
 
-/** A user of the store says by name what it relies on, until it is disposed. */
+/** Protects the parts of the store that a caller relies on until it is disposed. */
 export interface StoreHold extends Disposable {
-  /** From when this settles, nobody removes what has these names; what was gone before has to be looked for after it. */
+  /** Once this resolves, these names can't be evicted. Check that they still exist only *after* it resolves. */
   add(names: readonly string[]): Promise<void>;
 }
 
 const Lease = z.object({ names: z.array(z.string()) });
 
-/** A process of another pid namespace is not in sight, and touches its lease whenever it collects. */
+/**
+ * How long the lease of a process counts that we can't see, because it may run in another pid namespace. Every process
+ * touches its lease whenever it collects.
+ */
 const silenceMs = 10 * 60_000;
 
 /**
- * What the processes that share a store use of it. Each has one file with the names that it relies on, written before it
- * looks whether they are there; who removes things says so first, in another file, and reads those of the others then. So
- * either the one sees the name, or the other sees that somebody collects, and waits.
+ * Coordinates the processes that share a store.
+ * - Each process has one file with the names that it relies on. It writes a name before it checks that the part exists.
+ * - A process that removes parts first announces it in a marker file and then reads the files of the others.
+ * So either the collector sees the name, or the other process sees the marker and waits.
  */
 export class StoreLeases {
   readonly #directory: string;
   readonly #file: string;
   readonly #marker: string;
   readonly #identity: string;
-  /** How many hold each name; those of nobody stay on the list until this process collects. */
+  /** Number of holders of each name. Names without holders stay in the list until this process collects. */
   readonly #holders = new Map<string, number>();
   #written: Promise<void> = Promise.resolve();
 
@@ -55,7 +59,7 @@ export class StoreLeases {
     };
   }
 
-  /** Does `work` with the names that may not be removed; `false` when another process does so at the moment. */
+  /** Calls `work` with the names that must not be removed. Resolves to `false` if another process is collecting. */
   async collect(work: (inUse: ReadonlySet<string>) => Promise<void>): Promise<boolean> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     if (!(await this.#announce())) return false;
@@ -108,7 +112,7 @@ export class StoreLeases {
     return marker !== undefined && Date.now() - marker.mtimeMs < silenceMs && identity === "";
   }
 
-  /** Takes as long as a few renames. */
+  /** Short: a collection only renames a few files. */
   async #untilNobodyCollects(): Promise<void> {
     while (await this.#isCollecting()) await sleep(5);
   }
@@ -133,7 +137,10 @@ export class StoreLeases {
   }
 }
 
-/** Of a text that begins with the process id and when that process started: the id alone is used again. */
+/**
+ * Whether the process of an identity is alive. An identity begins with its process id and start time, because ids alone
+ * are reused.
+ */
 function isAlive(identity: string): boolean {
   const [, pid = "", start = ""] = /^(\d+)-(\d+)/.exec(identity) ?? [];
   return pid !== "" && startOf(Number(pid)) === start;
@@ -142,7 +149,7 @@ function isAlive(identity: string): boolean {
 function startOf(pid: number): string | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // After the program's name, which may hold anything, starttime is the twentieth field.
+    // The program's name may contain anything. `starttime` is the twentieth field after it.
     return text.slice(text.lastIndexOf(")") + 2).split(" ")[19];
   } catch {
     return undefined;

@@ -25,13 +25,13 @@ export interface UnpackedLayersOptions {
   readonly temporaryDirectory: string;
   readonly blobs: BlobStore;
   readonly limits: ImageLimits;
-  /** `overlay`: each layer in a directory of its own. `flat`: all layers of an image in one. */
+  /** `overlay`: each layer has its own directory. `flat`: all layers of an image are in one. */
   readonly style: "overlay" | "flat";
   readonly keepOwners: boolean;
   readonly idRange: IdRange | null;
 }
 
-/** Layers as directories, each made aside and renamed into place. */
+/** Unpacked layers. Each directory is created elsewhere and renamed into place. */
 export class UnpackedLayers {
   readonly #options: UnpackedLayersOptions;
   readonly #whiteoutDevice: WhiteoutDevice;
@@ -43,7 +43,7 @@ export class UnpackedLayers {
   }
 
   /**
-   * Makes sure that the layers of an image are there, and answers their names, topmost first.
+   * Unpacks the missing layers of an image and returns the names of all its layers, topmost first.
    * @throws {AirlockError} reason `image-invalid` or `runtime`.
    */
   async unpack(image: string, stored: StoredImage, proven: ProvenParts, task: TaskOptions): Promise<readonly string[]> {
@@ -77,8 +77,8 @@ export class UnpackedLayers {
   }
 
   /**
-   * Two images may share a layer, and be unpacked at the same time. One that is there and not proven to be this one is
-   * unpacked again, which compares it with what the configuration says, and stays.
+   * Unpacks a layer once, even if two images that share it are unpacked at the same time. An existing layer that is not
+   * proven to be this one is unpacked again. That verifies it against the configuration, and the existing one stays.
    */
   async #unpackOnce(
     image: string,
@@ -93,11 +93,11 @@ export class UnpackedLayers {
       try {
         await mkdir(directory, { mode: 0o755 });
         const { idRange } = this.#options;
-        // A layer need not say whose its root is.
+        // A layer need not contain an owner for its root.
         if (idRange && this.#options.keepOwners) await chown(directory, idRange.base, idRange.base);
         await work(directory, options);
         await rename(directory, join(this.#options.directory, name)).catch((error: unknown) => {
-          // Another process was faster with the same content.
+          // Another process has created the same content meanwhile.
           if (errorCode(error) !== "ENOTEMPTY" && errorCode(error) !== "EEXIST") throw error;
         });
       } catch (error) {
@@ -141,7 +141,7 @@ export class UnpackedLayers {
     await unpackLayer(content, tree, style, { budget, signal });
   }
 
-  /** Whether all layers of these names are there. */
+  /** Whether all layers of these names exist. */
   async areThere(layers: readonly string[]): Promise<boolean> {
     for (const name of layers) {
       try {

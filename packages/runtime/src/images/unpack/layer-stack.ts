@@ -3,26 +3,26 @@ import { lstat, open, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode } from "../../host/error-code.ts";
 
-/** How many symbolic links a path may go through, as in the kernel. */
+/** Maximum number of symbolic links in one path, as in the kernel. */
 const maxLinks = 40;
 
 export interface StackEntry {
   readonly stats: Stats;
-  /** In the topmost layer that has it. */
+  /** Path in the topmost layer that has the entry. */
   readonly path: string;
 }
 
-/** Where a path leads: no component of it is a link. */
+/** A resolved path: none of its components is a link. */
 export interface FollowedPath {
   /** No leading slash. */
   readonly path: string;
-  /** `undefined`: nothing is there. */
+  /** `undefined`: nothing exists there. */
   readonly entry: StackEntry | undefined;
 }
 
 /**
- * Looks into stacked layers as overlayfs would show them, without mounting them and without ever letting the kernel
- * follow a symbolic link: links are resolved here, inside the stack.
+ * Reads stacked layers as overlayfs would show them, without mounting them. The kernel never follows a symbolic link:
+ * links are resolved here, within the stack.
  *
  * Names are latin1 strings that hold the bytes of file names, since names need not be valid UTF-8.
  */
@@ -34,13 +34,13 @@ export class LayerStack {
     this.layers = layers.map(latin1);
   }
 
-  /** What is at a path (no leading slash, no `.` or `..`), not following any link. */
+  /** The entry at a path (no leading slash, no `.` or `..`). Does not follow links. */
   async lstat(path: string): Promise<StackEntry | undefined> {
     const found = await this.#walk(path);
     return found?.entry;
   }
 
-  /** The names in a directory, less what upper layers delete. Empty when it is none. */
+  /** The names in a directory without those that upper layers delete. Empty if the path is not a directory. */
   async names(path: string): Promise<ReadonlySet<string>> {
     const found = await this.#walk(path);
     const names = new Set<string>();
@@ -55,15 +55,15 @@ export class LayerStack {
     return names;
   }
 
-  /** What is at a path after following links within the stack; `undefined` when there is nothing or too many links. */
+  /**
+   * The entry at a path after following links within the stack. `undefined` if nothing exists or there are too many
+   * links.
+   */
   async resolve(path: string): Promise<StackEntry | undefined> {
     return (await this.follow(path))?.entry;
   }
 
-  /**
-   * Where a path leads after following links within the stack, whether something is there or not; `undefined` when there
-   * are too many links.
-   */
+  /** Follows links within the stack, whether or not the target exists. `undefined` if there are too many links. */
   async follow(path: string): Promise<FollowedPath | undefined> {
     let links = 0;
     let resolved: string[] = [];
@@ -92,7 +92,7 @@ export class LayerStack {
     return { path: resolved.join("/"), entry };
   }
 
-  /** The start of a regular file, links followed within the stack; `undefined` when it is none. */
+  /** Reads the start of a regular file and follows links within the stack. `undefined` if it is not a regular file. */
   async readFile(path: string, maxBytes: number): Promise<Buffer | undefined> {
     const entry = await this.resolve(path);
     if (!entry?.stats.isFile()) return undefined;
@@ -102,7 +102,7 @@ export class LayerStack {
     return buffer.subarray(0, bytesRead);
   }
 
-  /** Goes down one component at a time, keeping the directories that merge at each. */
+  /** Descends one component at a time and keeps the directories that are merged at each level. */
   async #walk(path: string): Promise<{ entry: StackEntry; directories: readonly string[] } | undefined> {
     let directories: readonly string[] = this.layers;
     const top = directories[0];
@@ -132,17 +132,17 @@ export class LayerStack {
   }
 }
 
-/** A path of ours as a latin1 string of its bytes. */
+/** Converts a trusted path to a latin1 string of its bytes. */
 export function latin1(path: string): string {
   return Buffer.from(path).toString("latin1");
 }
 
-/** A latin1 string of bytes as the path that the kernel gets. */
+/** Converts a latin1 string of bytes to the path for the kernel. */
 export function onDisk(path: string): Buffer {
   return Buffer.from(path, "latin1");
 }
 
-/** overlayfs deletes a name of the layers below by a character device 0/0. */
+/** overlayfs marks a deleted name with a character device 0/0. */
 function isWhiteout(stats: Stats): boolean {
   return stats.isCharacterDevice() && stats.rdev === 0;
 }

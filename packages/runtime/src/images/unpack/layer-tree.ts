@@ -37,27 +37,31 @@ export interface EntryMetadata {
 
 export interface LayerTreeOptions {
   readonly root: string;
-  /** Only root can; everyone else gets files of his own that he can read. */
+  /**
+   * Whether to set the owners of files, which only root can. Otherwise files belong to this process and are made
+   * readable.
+   */
   readonly keepOwners: boolean;
-  /** Host ids that the layer's owners stand for; `null`: the same. */
+  /** The host ids to which the layer's owners are mapped. `null`: the same ids. */
   readonly idRange: IdRange | null;
-  /** Attributes of a directory that the layers below have, for those that this layer leaves out. */
+  /** Attributes that the layers below have for a directory that this layer does not contain itself. */
   readonly directoryBelow: (path: string) => Promise<Stats | undefined>;
 }
 
 /**
- * One directory that a layer is unpacked into. Every parent of what it writes is a real directory in it: looked at
- * component by component, never through a symbolic link. Nobody else can reach the directory, so what was looked at stays so.
+ * The directory that one layer is unpacked into. Every parent of a written file is checked component by component to be
+ * a real directory and never a symbolic link. No other user can access the directory, so the checks stay true (no
+ * TOCTOU).
  *
- * Calls that the kernel answers from memory are made synchronously: hundreds of thousands of small files would spend most of
- * their time on the way to the thread pool and back.
+ * Cheap system calls are synchronous: with hundreds of thousands of small files, the round trips to the thread pool
+ * would dominate.
  */
 export class LayerTree {
   readonly #root: string;
   readonly #options: LayerTreeOptions;
-  /** What this layer put where; anything else in the directory was there before. */
+  /** The paths that this layer added. Everything else in the directory existed before. */
   readonly #added = new Map<string, "directory" | "other">();
-  /** Known to be real directories. */
+  /** Paths that are known to be real directories. */
   readonly #directories = new Set<string>([""]);
   readonly #directoryMetadata = new Map<string, EntryMetadata>();
   #replacedDirectories = 0;
@@ -75,7 +79,7 @@ export class LayerTree {
     return this.#added.get(path) === "directory";
   }
 
-  /** Empty when the path is no directory, or leads through a link. */
+  /** Names in a directory. Empty if the path is not a directory or leads through a link. */
   names(path: string): readonly string[] {
     return this.#isDirectory(path) ? readdirSync(this.#onDisk(path), { encoding: "latin1" }) : [];
   }
@@ -101,7 +105,7 @@ export class LayerTree {
     try {
       for await (const chunk of content) {
         for (let done = 0; done < chunk.byteLength; ) {
-          // Writing much may wait for the disk, so that is not done on this thread.
+          // Large writes may wait for the disk, so don't block this thread.
           if (size <= 64 * 1024) done += writeSync(file, chunk, done);
           else done += (await writeAsync(file, chunk, done, chunk.byteLength - done, null)).bytesWritten;
         }
@@ -124,7 +128,7 @@ export class LayerTree {
     this.#added.set(path, "other");
   }
 
-  /** Only to what this layer itself brought, so that no link reaches out of it. */
+  /** Adds a hard link. The target must be a file of this layer, so that no link leads outside it. */
   async addHardLink(path: string, target: string): Promise<void> {
     if (this.#added.get(target) !== "other")
       throw new LayerError(`hard link ${show(path)} to ${show(target)}, which the layer has not`);
@@ -134,19 +138,19 @@ export class LayerTree {
     this.#added.set(path, "other");
   }
 
-  /** Links a file from elsewhere on this file system into the tree, in a place that is free. */
+  /** Hard-links a file from elsewhere on this file system to a free path in the tree. */
   async adopt(path: string, source: string): Promise<void> {
     await this.#makeParents(path);
     linkSync(source, this.#onDisk(path));
   }
 
-  /** Nothing happens when the path leads through a link: what is behind it is another path. */
+  /** Removes a path. Does nothing if it leads through a link, because what is behind the link is another path. */
   async remove(path: string): Promise<void> {
     if (path === "" || !this.#isDirectory(path.split("/").slice(0, -1).join("/"))) return;
     await rm(this.#onDisk(path), { recursive: true, force: true });
   }
 
-  /** Modes and times of directories, which writing into them would have changed. */
+  /** Sets owners, modes and times of directories. Done last, because writing into a directory changes its times. */
   finish(): void {
     for (const [path, metadata] of this.#directoryMetadata) {
       if (!this.#directories.has(path)) continue;
@@ -157,7 +161,7 @@ export class LayerTree {
     }
   }
 
-  /** Parents exist, and the place itself is free. */
+  /** Creates the parents and removes what is at the path. */
   async #makeRoom(path: string): Promise<void> {
     if (path === "") throw new LayerError("the root is no directory");
     await this.#makeParents(path);
@@ -175,7 +179,7 @@ export class LayerTree {
       if (this.#added.has(parent))
         throw new LayerError(`${show(path)} lies below ${show(parent)}, which is no directory`);
       const isNew = await this.#makeDirectory(parent);
-      // What is in it is of this layer, so the layer has the directory too.
+      // The layer has a file in this directory, so the directory belongs to the layer too.
       this.#added.set(parent, "directory");
       if (!isNew) continue;
       const below = await this.#options.directoryBelow(parent);
@@ -198,7 +202,7 @@ export class LayerTree {
     return !present?.isDirectory();
   }
 
-  /** Whether the path and all above it are directories, none of them a link. */
+  /** Whether the path and all its parents are real directories and not links. */
   #isDirectory(path: string): boolean {
     const parts = path === "" ? [] : path.split("/");
     return parts.every((_, index) => {
@@ -209,7 +213,7 @@ export class LayerTree {
 
   #forget(path: string): void {
     this.#replacedDirectories += 1;
-    // Each costs a walk over all that is known; an honest layer has none.
+    // Each replacement walks over all known paths. Honest layers don't replace their own directories.
     if (this.#replacedDirectories > 1000) throw new LayerError("it replaces its own directories too often");
     for (const known of [this.#added, this.#directories, this.#directoryMetadata]) {
       for (const key of known.keys()) if (key === path || key.startsWith(`${path}/`)) known.delete(key);
@@ -220,7 +224,7 @@ export class LayerTree {
     return hostId(this.#options.idRange, id);
   }
 
-  /** The layer's id for one of the host's. */
+  /** Maps a host id back to the layer's id. */
   #ownId(id: number): number {
     return Math.max(0, id - (this.#options.idRange?.base ?? 0));
   }
@@ -239,7 +243,7 @@ function lstatIfThereSync(path: Buffer): Stats | undefined {
   }
 }
 
-/** A hostile name, safe to show. */
+/** Quotes and shortens an untrusted name for messages. */
 export function show(path: string): string {
   return JSON.stringify(path.slice(0, 200));
 }

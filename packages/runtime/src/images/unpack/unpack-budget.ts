@@ -1,7 +1,7 @@
 import type { ImageLimits } from "../manifest/image-limits.ts";
 import { LayerError } from "./layer-error.ts";
 
-/** What the layers of one image may still unpack to. */
+/** Tracks what the layers of one image may still unpack to. */
 export class UnpackBudget {
   readonly #limits: ImageLimits;
   #entries = 0;
@@ -23,7 +23,7 @@ export class UnpackBudget {
     }
   }
 
-  /** A few kilobytes that unpack to gigabytes are an attack; the first 64 MiB of any layer are free of suspicion. */
+  /** Rejects decompression bombs. The first 64 MiB of any layer are exempt. */
   checkRatio(storedBytes: number, unpackedBytes: number): void {
     if (unpackedBytes > 64 * 2 ** 20 && unpackedBytes > storedBytes * this.#limits.ratio) {
       throw new LayerError(`it unpacks to more than ${this.#limits.ratio} times its size`);

@@ -256,7 +256,7 @@ interface UnpackOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A directory to unpack into, beside one that nothing may reach. */
+/** A directory to unpack into, and one beside it that must stay untouched. */
 async function openPlace() {
   const directory = await temporaryDirectory();
   const root = join(directory.path, "root");

@@ -14,7 +14,7 @@ const maxDepth = 256;
 const maxNameBytes = 255;
 const whiteoutPrefix = ".wh.";
 
-/** tar-stream's types leave out what PAX records hold, that links may have no target, and that types may be unknown. */
+/** Adds what tar-stream's types omit: PAX records, links without a target, and unknown types. */
 type TarHeader = Omit<Header, "pax" | "linkname" | "type"> & {
   readonly type: Header["type"] | null;
   readonly linkname: string | null;
@@ -22,17 +22,18 @@ type TarHeader = Omit<Header, "pax" | "linkname" | "type"> & {
 };
 
 export interface LayerContent {
-  /** As stored: plain, gzip or zstd; found out by its first bytes, since media types lie. */
+  /** The layer as stored: plain, gzip or zstd. Detected by its first bytes, because media types can be wrong. */
   readonly stream: Readable;
   readonly storedBytes: number;
-  /** Digest of the unpacked archive that the image's configuration promises. */
+  /** Digest of the uncompressed archive from the image's configuration. */
   readonly diffId: string;
 }
 
 /**
- * Unpacks one layer, which is hostile input: nothing is written outside the tree, through links, or past the budget, and
- * devices and FIFOs are left out. https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md
- * @throws {LayerError} when the archive breaks a rule or is not what the image's configuration promises.
+ * Unpacks one layer, which is untrusted input. Nothing is written outside the tree, through links, or beyond the
+ * budget. Devices and FIFOs are skipped.
+ * https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md
+ * @throws {LayerError} when the archive breaks a rule or does not have the digest from the image's configuration.
  */
 export async function unpackLayer(
   content: LayerContent,
@@ -58,7 +59,7 @@ export async function unpackLayer(
     archive,
     { signal },
   );
-  // Whichever fails first is the reason; the other one only breaks because of it.
+  // When one side fails, the other fails as a consequence. Report the cause.
   const [read, written] = await Promise.allSettled([reading, writeEntries(archive, tree, whiteouts, budget)]);
   signal.throwIfAborted();
   for (const result of [read, written]) {
@@ -118,7 +119,7 @@ async function writeEntry(
     }
     case "link":
       return tree.addHardLink(path, safePath(linkTargetOf(header)));
-    // Steps get a /dev of their own, and the mounts of their root file systems don't open devices.
+    // Steps get their own /dev, and the mounts of their root file systems have `nodev`.
     case "character-device":
     case "block-device":
     case "fifo":
@@ -134,14 +135,14 @@ function noteDeletion(path: string, name: string, deletions: { paths: Set<string
     deletions.opaque.add(parent);
     return;
   }
-  // Other doubly prefixed names are notes that AUFS left to itself.
+  // Other names with a double prefix are AUFS metadata.
   if (name.startsWith(`${whiteoutPrefix}${whiteoutPrefix}`)) return;
   const deleted = name.slice(whiteoutPrefix.length);
   if (deleted === "" || deleted === "." || deleted === "..") throw new LayerError(`${show(path)} deletes no name`);
   deletions.paths.add(parent === "" ? deleted : `${parent}/${deleted}`);
 }
 
-/** A path of the archive as one below the root: `a/b`, `` for the root itself. */
+/** Normalizes and checks a path of the archive: `a/b`, or an empty string for the root itself. */
 function safePath(name: string): string {
   const parts = name.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.includes("..")) throw new LayerError(`${show(name)} leaves the layer`);
@@ -153,7 +154,7 @@ function safePath(name: string): string {
   return parts.join("/");
 }
 
-/** Names as latin1 strings of their bytes: headers are read as such, PAX records are UTF-8. */
+/** Returns the name as a latin1 string of its bytes. Headers are read as latin1, PAX records are UTF-8. */
 function nameOf(header: TarHeader): string {
   return header.pax?.path ? Buffer.from(header.name).toString("latin1") : header.name;
 }
@@ -169,7 +170,7 @@ function metadataOf(header: TarHeader): EntryMetadata {
     mode: header.mode & 0o7777,
     uid: id(header.pax?.uid ?? header.uid),
     gid: id(header.pax?.gid ?? header.gid),
-    // Outside of these, file systems wrap around.
+    // File systems wrap around outside this range.
     mtime: Number.isFinite(mtime) ? Math.min(Math.max(mtime, 0), 0x3ffffffff) : 0,
   };
 }
@@ -195,7 +196,7 @@ async function decompressed(stored: Readable): Promise<Readable> {
   }
   const decoder = decoderFor(start);
   const source = Readable.from(all(), { objectMode: false });
-  // Errors of either side arrive at the reader of the output, who is the one that can tell.
+  // Report errors of both sides to the reader of the output, which handles them.
   const done = decoder ? pipeline(source, decoder, output) : pipeline(source, output);
   done.catch((error: unknown) => output.destroy(error instanceof Error ? error : new Error(String(error))));
   return output;
@@ -207,7 +208,7 @@ function decoderFor(start: Buffer): Transform | undefined {
   return undefined;
 }
 
-/** Errors of the archive's format are the image's fault, errors of the system (a full disk) are not. */
+/** Format errors of the archive are the image's fault. System errors, such as a full disk, are not. */
 function asLayerError(error: unknown): unknown {
   const isSystem = error instanceof Error && "syscall" in error;
   return isSystem ? error : new LayerError(error instanceof Error ? error.message : String(error), { cause: error });

@@ -5,15 +5,15 @@ import { errorCode } from "../../host/error-code.ts";
 import type { LayerStack } from "./layer-stack.ts";
 import type { LayerTree } from "./layer-tree.ts";
 
-/** How deletions of lower layers are written down. */
+/** How deletions of files in lower layers are represented. */
 export interface WhiteoutStyle {
-  /** Names that the layers below have in a directory. */
+  /** Lists the names that the layers below have in a directory. */
   namesBelow(path: string): Promise<Iterable<string>>;
-  /** Makes that a path of the layers below is not seen. */
+  /** Hides a path of the layers below. */
   hide(path: string): Promise<void>;
 }
 
-/** For layers in directories of their own, stacked by overlayfs. */
+/** For layers in separate directories that overlayfs stacks. */
 export function overlayWhiteouts(tree: LayerTree, below: LayerStack, device: WhiteoutDevice): WhiteoutStyle {
   return {
     namesBelow: (path) => below.names(path),
@@ -23,7 +23,7 @@ export function overlayWhiteouts(tree: LayerTree, below: LayerStack, device: Whi
   };
 }
 
-/** For layers that are unpacked one over the other into a single directory. */
+/** For layers that are unpacked on top of each other into one directory. */
 export function flatWhiteouts(tree: LayerTree): WhiteoutStyle {
   return {
     namesBelow: async (path) => tree.names(path),
@@ -32,8 +32,8 @@ export function flatWhiteouts(tree: LayerTree): WhiteoutStyle {
 }
 
 /**
- * Hides what a layer deletes. As the image specification has it, only layers below are concerned: what the same layer
- * brings stays, whichever comes first in the archive.
+ * Hides what a layer deletes. As the image specification demands, this concerns only layers below: what the same layer
+ * adds stays, whichever comes first in the archive.
  */
 export async function applyWhiteouts(
   tree: LayerTree,
@@ -46,12 +46,12 @@ export async function applyWhiteouts(
       if (tree.isAddedDirectory(path)) await hideContent(path);
       return;
     }
-    // Below something that is hidden there is nothing to hide, and a whiteout there would bring it back.
+    // Paths below a hidden one are hidden already, and a whiteout there would bring the parent back.
     if (ancestors(path).some((ancestor) => hidden.has(ancestor))) return;
     hidden.add(path);
     await style.hide(path);
   }
-  // Node can't set extended attributes, so an opaque directory is written as one whiteout for each name below.
+  // Node can't set extended attributes. So an opaque directory is written as one whiteout per name below.
   async function hideContent(path: string): Promise<void> {
     for (const name of await style.namesBelow(path)) await hide(path === "" ? name : `${path}/${name}`);
   }
@@ -64,7 +64,7 @@ function ancestors(path: string): readonly string[] {
   return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
 }
 
-/** The character device 0/0 that all whiteouts are hard links to: mknod(1) runs once, not once for each. */
+/** The character device 0/0. All whiteouts are hard links to it, so that mknod(1) runs only once. */
 export class WhiteoutDevice {
   readonly #directory: string;
   #path: Promise<string> | undefined;

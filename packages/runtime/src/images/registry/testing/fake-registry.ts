@@ -4,7 +4,7 @@ import type { FixtureImage } from "@airlock/test-kit";
 
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** A registry that answers as it likes; it writes down what it was asked, with the Authorization header. */
+/** Starts a registry that answers with `answer` and records each request with its Authorization header. */
 export async function openRegistry(answer: Answer, host = "127.0.0.1") {
   const asked: string[] = [];
   const server = createServer((request, response) => {
@@ -23,7 +23,7 @@ export async function openRegistry(answer: Answer, host = "127.0.0.1") {
   };
 }
 
-/** Serves an image as it is, but for what `before` answers itself. */
+/** Serves an image, except for requests that `before` answers itself. */
 export function serving(
   image: FixtureImage,
   before: (path: string, response: ServerResponse) => boolean = () => false,

@@ -1,6 +1,6 @@
 import { ImageStore } from "../image-store.ts";
 
-/** Prepares an image in a store, says so, and uses it until it is killed. */
+/** Prepares an image in a store, prints `held`, and uses the image until it is killed. */
 const { STORE: directory = "", IMAGE: image = "", REGISTRY: registry = "" } = process.env;
 const store = await ImageStore.open({
   ...{ directory, style: "overlay", keepOwners: false, idRange: null },
