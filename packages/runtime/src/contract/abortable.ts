@@ -1,4 +1,4 @@
 export interface Abortable {
-  /** Aborted with an Error that says why; every wait ends with `signal.reason`. */
+  /** Aborted with an Error that tells why. Every wait then rejects with `signal.reason`. */
   readonly signal: AbortSignal;
 }

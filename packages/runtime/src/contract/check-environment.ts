@@ -8,7 +8,8 @@ import {
 import { refusedByPolicy } from "./errors.ts";
 
 /**
- * Refuses an environment that the kernel would not start a step with: engines tell of that in the step's own output.
+ * Rejects an environment with which the kernel would not start a step. Engines would report that only in the step's own
+ * output.
  * @throws {AirlockError} reason `policy`.
  */
 export function checkEnvironment(env: Readonly<Record<string, string>>): void {

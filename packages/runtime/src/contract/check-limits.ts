@@ -3,8 +3,7 @@ import { refusedByPolicy } from "./errors.ts";
 import type { SandboxLimits } from "./sandbox-plan.ts";
 
 /**
- * Refuses limits that no sandbox can be started with. The technologies below would refuse them in words of their own, which
- * look like a failure of the machine.
+ * Rejects limits with which no sandbox can start. The engine's own errors would look like a failure of the machine.
  * @throws {AirlockError} reason `policy`.
  */
 export function checkLimits({ cpus, memoryBytes, diskBytes, pids, shmBytes }: SandboxLimits): void {
@@ -26,10 +25,10 @@ export function checkLimits({ cpus, memoryBytes, diskBytes, pids, shmBytes }: Sa
     throw refusedByPolicy(`the job's limits are too low: ${problems.join("; ")}`, "Ask for more (resources).");
 }
 
-/** Of `/dev/shm`, as engines give it to a container that asks for nothing. */
+/** Size of `/dev/shm` that engines use by default. */
 const defaultShmBytes = 64 << 20;
 
-/** The size of a sandbox's `/dev/shm`: never more than its memory. */
+/** The size of a sandbox's `/dev/shm`. Never more than its memory. */
 export function shmSize({ shmBytes = defaultShmBytes, memoryBytes }: SandboxLimits): number {
   return Math.min(shmBytes, memoryBytes);
 }

@@ -2,7 +2,10 @@ import { posix } from "node:path";
 import { refusedByPolicy } from "./errors.ts";
 import type { SandboxStep } from "./step.ts";
 
-/** @throws {AirlockError} reason `policy` when a step reaches for what is not a step's. */
+/**
+ * Validates the paths and variables of a step.
+ * @throws {AirlockError} reason `policy` when one of them is not allowed.
+ */
 export function checkStep(step: SandboxStep): void {
   const inside = (path: string, root: string) =>
     posix.normalize(path) === path.replace(/\/$/, "") &&

@@ -1,12 +1,12 @@
 import { AirlockError, formatBytes } from "@airlock/job";
 
-/** The image is unknown, malformed or may not be read: the job's fault. */
+/** The image is unknown, malformed or may not be read. This is the job's fault. */
 export function imageInvalid(image: string, problem: string, cause?: unknown): AirlockError {
   const hint = "Check the image's name and tag, and that this executor's registry credentials may read it.";
   return imageUnusable(image, problem, hint, cause);
 }
 
-/** The image is there, and its content or configuration keeps it from running as it is: the job's fault. */
+/** The image exists, but its content or configuration prevents it from running. This is the job's fault. */
 export function imageUnusable(image: string, problem: string, hint: string, cause?: unknown): AirlockError {
   return new AirlockError(`image "${image}" ${problem}`, {
     code: "image-invalid",
@@ -16,7 +16,7 @@ export function imageUnusable(image: string, problem: string, hint: string, caus
   });
 }
 
-/** The memory limit of the job does not suffice to start a step. */
+/** The job's memory limit is too small to start a step. */
 export function memoryTooSmall(image: string, memoryBytes: number): AirlockError {
   const limit = formatBytes(memoryBytes);
   return new AirlockError(`the job's memory limit of ${limit} is too small to start image "${image}"`, {
@@ -26,7 +26,7 @@ export function memoryTooSmall(image: string, memoryBytes: number): AirlockError
   });
 }
 
-/** The image could not be had now, for a reason that may pass. */
+/** The image can't be pulled now, for a reason that may be temporary. */
 export function imageUnavailable(
   image: string,
   cause: unknown,
@@ -45,7 +45,7 @@ export function runtimeFailed(what: string, cause?: unknown, hint?: string): Air
   return new AirlockError(what, { code: "runtime", reason: "runtime", cause, ...(hint ? { hint } : {}) });
 }
 
-/** The job asks for what this executor does not allow or can't enforce. */
+/** The job requests something that this executor does not allow or can't enforce. */
 export function refusedByPolicy(what: string, hint: string): AirlockError {
   return new AirlockError(what, { code: "policy", reason: "policy", hint });
 }

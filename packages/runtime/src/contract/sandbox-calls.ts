@@ -4,12 +4,12 @@ import { runtimeFailed } from "./errors.ts";
 type Phase = "running" | "stopped" | "disposed";
 
 /**
- * The order of a sandbox's calls that the contract asks for, for implementations: which may overlap, and which come too
- * late. Holds no resources.
+ * Enforces the order of a sandbox's calls for implementations of the contract: which calls may overlap, and which come
+ * too late. Holds no resources.
  */
 export class SandboxCalls {
   #phase: Phase = "running";
-  /** The call that uses the workspace right now. */
+  /** The name of the call that uses the workspace right now. */
   #use: string | null = null;
 
   get isDisposed(): boolean {
@@ -25,7 +25,7 @@ export class SandboxCalls {
   }
 
   /**
-   * A call that may overlap others.
+   * Checks a call that may overlap others.
    * @throws {AirlockError} code `sandbox-misused`, or `runtime` when the sandbox is disposed.
    */
   require(call: string, phases: readonly ("running" | "stopped")[]): void {
@@ -34,7 +34,7 @@ export class SandboxCalls {
   }
 
   /**
-   * A call that nothing else that uses the workspace may overlap; it lasts until the result is disposed.
+   * Begins a call that must not overlap other calls that use the workspace. It lasts until the result is disposed of.
    * @throws as {@link require}.
    */
   begin(call: string, phases: readonly ("running" | "stopped")[]): Disposable {

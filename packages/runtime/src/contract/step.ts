@@ -3,43 +3,46 @@ import type { ReadOnlyFile } from "./workspace.ts";
 
 export interface StepOptions extends Abortable {
   readonly output: StepOutput;
-  /** Of the step that comes after this one: what it needs may be made ready meanwhile. Default: none is known of. */
+  /** Image of the following step, so that the runtime can prepare it meanwhile. Default: none. */
   readonly nextImage?: string;
 }
 
 export interface SandboxStep {
-  /** Unique in the job; part of names, `[A-Za-z0-9._-]`. */
+  /** Unique in the job. Used in names: `[A-Za-z0-9._-]`. */
   readonly key: string;
   /** A reference that `prepareImage` accepted, or `host`: the host's own tool chain, read-only. */
   readonly image: string;
   /**
-   * Files below `/airlock` that are there while this step runs and for no other step: its script, its secrets. A runtime
-   * keeps them from every other user of the host.
+   * Files below `/airlock` that exist only while this step runs: its script, its secrets. The runtime protects them
+   * from every other user of the host.
    */
   readonly files: readonly ReadOnlyFile[];
-  /** Absolute path of one of `files`, run as `/bin/sh PATH`; the image's entrypoint and command are not used. */
+  /** Absolute path of one of `files`. Run as `/bin/sh PATH`; the image's entrypoint and command are not used. */
   readonly script: string;
-  /** Absolute path inside the sandbox, under `/data`; made if it does not exist. */
+  /** Absolute path inside the sandbox, under `/data`. Created if it does not exist. */
   readonly workingDirectory: string;
-  /** Added to the image's own environment, winning over it. Never put on a command line. */
+  /** Added to the image's own environment and takes precedence over it. Never put on a command line. */
   readonly env: Readonly<Record<string, string>>;
 }
 
 /**
- * Takes a step's output as it comes, in order. The runtime waits for the returned promise before it reads further, so
- * a slow reader slows the step instead of filling memory. Buffers are the callee's to keep.
+ * Receives a step's output in order. The runtime waits for the returned promise before it reads further (backpressure),
+ * so a slow reader slows the step instead of filling memory. The callee may keep the buffers.
  */
 export type StepOutput = (stream: "stdout" | "stderr", bytes: Buffer) => void | Promise<void>;
 
 export type StepStatus =
-  /** 128 + n may also mean that signal n ended the script: an exit code alone does not tell. */
+  /** 128 + n may also mean that signal n ended the script. The exit code alone does not tell. */
   (
     | { readonly kind: "exited"; readonly exitCode: number }
-    /** Only where a signal is known to have ended the step. `signal` is its name, e.g. `SIGKILL`. */
+    /** Only if a signal is known to have ended the step. `signal` is its name, e.g. `SIGKILL`. */
     | { readonly kind: "killed"; readonly signal: string; readonly outOfMemory: boolean }
   ) & {
-    /** Limits that were reached meanwhile and that the end itself does not show, one sentence each, for the job's log. */
+    /**
+     * Limits that were reached during the step and that the status itself does not show, for the job's log; one
+     * sentence each.
+     */
     readonly notes?: readonly string[];
-    /** Those of `notes` that explain a failure, e.g. that the disk is full. */
+    /** The `notes` that explain a failure, e.g. that the disk is full. */
     readonly causes?: readonly string[];
   };

@@ -1,71 +1,73 @@
 import type { Abortable } from "./abortable.ts";
 
 /**
- * What the job's workspace, `/data`, begins as. The runtime decides how it gets into the sandbox: a mount, a disk image, a
- * volume or a stream. Nothing outside the runtime may presume that host and sandbox share a disk.
+ * The initial content of the job's workspace, `/data`. The runtime decides how it gets into the sandbox: as a mount, a
+ * disk image, a volume or a stream. Code outside the runtime must not assume that host and sandbox share a disk.
  */
 export interface WorkspacePlan {
   /**
-   * Absolute path of a finished tree on this host. The caller keeps it there and unchanged until the sandbox is disposed;
-   * the runtime never changes it, and no step can. `null`: the workspace begins empty.
+   * Absolute path of a complete tree on this host. The caller keeps it unchanged until the sandbox is disposed of.
+   * Neither the runtime nor a step changes it. `null`: the workspace starts empty.
    */
   readonly checkout: string | null;
-  /** Put into the workspace after the checkout, in this order, as `Sandbox.putFiles` does. */
+  /** Written into the workspace after the checkout, in this order, as by `Sandbox.putFiles`. */
   readonly files: readonly WorkspaceFile[];
-  /** Files below `/airlock` for all steps. Their paths differ from those of the steps' own files. */
+  /** Files below `/airlock` for all steps. Their paths must differ from those of the steps' own files. */
   readonly readOnlyFiles: readonly ReadOnlyFile[];
 }
 
-/** A file to put into the workspace, where steps may change it. Any user may read, write and execute it (mode 0777). */
+/**
+ * A file to write into the workspace, where steps may change it. Any user may read, write and execute it (mode 0777).
+ */
 export interface WorkspaceFile {
-  /** Relative to the workspace, `/` between names; no `..`. Missing directories are made (mode 0777). */
+  /** Relative to the workspace, `/` between names, no `..`. Missing directories are created (mode 0777). */
   readonly path: string;
   /** Read once. */
   readonly content: Buffer | AsyncIterable<Buffer>;
-  /** `undefined`: now. */
+  /** Modification time. `undefined`: now. */
   readonly modifiedAt: Date | undefined;
 }
 
-/** A file below `/airlock` that every user of the sandbox may read and none may change. */
+/** A file below `/airlock` that every user of the sandbox may read and none can change. */
 export interface ReadOnlyFile {
-  /** Relative to `/airlock`: `[A-Za-z0-9._-]` and `/` between names; no `..`. */
+  /** Relative to `/airlock`: `[A-Za-z0-9._-]` and `/` between names, no `..`. */
   readonly path: string;
   readonly content: Buffer | string;
   readonly executable: boolean;
 }
 
-/** Ids of this host. */
+/** User and group, as ids of this host. */
 export interface FileOwner {
   readonly uid: number;
   readonly gid: number;
 }
 
 export interface WalkOptions<State> extends Abortable {
-  /** The state of the directory that the walk begins at. */
+  /** The state of the directory at which the walk starts. */
   readonly start: State;
-  /** The state at a name in a directory; `null`: neither it nor anything below is of interest. */
+  /** Computes the state of an entry from its directory's state. `null`: skip the entry and everything below. */
   readonly advance: (state: State, name: Buffer, isDirectory: boolean) => State | null;
-  /** How many entries may be looked at, ignored ones included. */
+  /** Maximum number of entries to inspect, including skipped ones. */
   readonly maximumEntries: number;
   /**
-   * How far down the walk goes: 0 means the directory's own entries only. A directory at this depth is answered and not
-   * entered. At most 1000: each level may hold a file descriptor.
+   * Maximum depth of the walk. 0 means only the directory's own entries. A directory at this depth is yielded but not
+   * entered. At most 1000: each level may keep a file descriptor open.
    */
   readonly maximumDepth: number;
 }
 
-/** Something in a tree. Its methods work until the walk goes on. */
+/** An entry of a tree. Its methods work until the walk continues. */
 export interface TreeEntry<State> {
-  /** From the directory that the walk began at, as the bytes that stand in the directories. */
+  /** Path relative to the start of the walk, as the raw bytes of the names. */
   readonly path: Buffer;
   readonly stats: TreeStats;
   readonly state: State;
   /**
-   * The content of a regular file, at most `stats.size` bytes: what is added meanwhile is not read.
-   * @throws {AirlockError} code `not-a-file` when it is anything but the regular file that was seen.
+   * The content of a regular file, at most `stats.size` bytes. What is appended meanwhile is not read.
+   * @throws {AirlockError} code `not-a-file` when it is no longer the regular file that the walk saw.
    */
   contents(): AsyncIterable<Buffer>;
-  /** What a symbolic link says, as bytes. */
+  /** The target of a symbolic link, as bytes. */
   readLink(): Promise<Buffer>;
 }
 

@@ -2,8 +2,8 @@ import { AirlockError } from "@airlock/job";
 import { outputOf } from "@airlock/process";
 
 /**
- * Copies a directory to a place where nothing is yet, with owners, modes, times and links, sharing blocks where the file
- * system can.
+ * Copies a directory to a path that does not exist yet, with owners, modes, times and links. Shares blocks (reflinks)
+ * where the file system supports it.
  * @throws {AirlockError} code `copy-failed`, reason `runtime`.
  */
 export async function copyTree(source: string, target: string, signal: AbortSignal): Promise<void> {

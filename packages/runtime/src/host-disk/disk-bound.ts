@@ -3,33 +3,33 @@ import { formatBytes } from "@airlock/job";
 
 const intervalMs = 200;
 /**
- * A job that fails for want of space rarely fills the last block: what it wanted to write was larger than the rest, and
- * a write of a megabyte fails as a whole.
+ * Thresholds below which the disk counts as full. A job that runs out of space rarely fills the last block: a large
+ * write fails as a whole if it does not fit.
  */
 const fullFraction = 0.005;
 const writeBytes = 4 * 2 ** 20;
 
 /**
- * Tells when a workspace's own file system is full. The kernel tells only the process that writes; what that says of it,
- * if anything, is lost among its output, and it may have made room again before it ends.
+ * Detects when a workspace's own file system is full. The kernel reports that only to the process that writes. Its
+ * message may be lost in its output, and it may free space again before it ends.
  */
 export class DiskBound {
   readonly #dir: string;
   readonly #bytes: number;
 
-  /** `dir`: somewhere on the file system; `bytes`: its size, as people asked for it. */
+  /** `dir`: any path on the file system. `bytes`: its size as requested, for messages. */
   constructor(dir: string, bytes: number) {
     this.#dir = dir;
     this.#bytes = bytes;
   }
 
-  /** Looks again and again until it is disposed. */
+  /** Checks periodically until it is disposed of. */
   watch(): DiskBoundWatch {
     let found: string | undefined;
     const look = async () => {
       found ??= await this.#look();
     };
-    // A look that fails is made up for by the last one, whose failure is told.
+    // Ignore a failed check: the last one checks again and reports its failure.
     const timer = setInterval(() => void look().catch(() => {}), intervalMs);
     return {
       problem: async () => {
@@ -53,6 +53,6 @@ export class DiskBound {
 }
 
 export interface DiskBoundWatch extends Disposable {
-  /** One sentence, when the disk is full or was while it was watched. */
+  /** One sentence if the disk is full now or was while it was watched. */
   problem(): Promise<string | undefined>;
 }

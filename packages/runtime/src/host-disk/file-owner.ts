@@ -3,8 +3,8 @@ import { outputOf } from "@airlock/process";
 import type { FileOwner } from "../contract/workspace.ts";
 
 /**
- * Gives what this process wrote below a directory to another owner: links themselves, nothing that they lead to. Files of
- * other owners are only looked at, so that an overlay copies up no file for them.
+ * Changes the owner of files below a directory that this process wrote: links themselves, not their targets. Files of
+ * other owners are not touched, so that an overlay does not copy them up.
  * @param owner `null`: this process.
  * @throws {AirlockError} code `hand-over-failed`, reason `runtime`.
  */

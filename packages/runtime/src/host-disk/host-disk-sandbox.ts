@@ -12,19 +12,22 @@ import {
 } from "../contract/index.ts";
 import type { HostWorkspace } from "./host-workspace.ts";
 
-/** The processes of one job, whatever isolates them; {@link HostDiskSandbox} adds the workspace and keeps the order of calls. */
+/**
+ * Runs the processes of one job with any isolation technology. {@link HostDiskSandbox} adds the workspace and enforces
+ * the order of calls.
+ */
 export interface StepRunner {
   prepareImage: Sandbox["prepareImage"];
-  /** As the contract says, except that the step's files are in place and its order among the calls is kept. */
+  /** As in the contract, except that the caller has already placed the step's files and checked the order of calls. */
   runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus>;
   /**
-   * Ends every process and gives back all but the workspace. What is under way rejects.
-   * @throws when it is not certain that all processes are gone; the next call tries again.
+   * Ends every process and releases everything but the workspace. Pending calls reject.
+   * @throws when it is not certain that all processes are gone. The next call tries again.
    */
   end(): Promise<void>;
 }
 
-/** A sandbox whose workspace lies on this host's disk and is mounted into it. */
+/** A sandbox whose workspace is on this host's disk and is mounted into it. */
 export class HostDiskSandbox implements Sandbox {
   readonly id: string;
   readonly #workspace: HostWorkspace;
@@ -92,7 +95,7 @@ export class HostDiskSandbox implements Sandbox {
 
   [Symbol.asyncDispose](): Promise<void> {
     this.#calls.dispose();
-    // A disposal that failed can be tried again.
+    // Allow another attempt after a failure.
     this.#disposing ??= this.#dispose().catch((error: unknown) => {
       this.#disposing = undefined;
       throw error;
@@ -114,12 +117,12 @@ export class HostDiskSandbox implements Sandbox {
   }
 }
 
-/** Waits for work that goes on when the signal ends the wait. */
+/** Waits for work until the signal is aborted. The work continues then. */
 async function abandonable(work: Promise<void>, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   using _ = onAbort(signal, () => reject(signal.reason));
-  // After an abort nothing else takes its failure.
+  // Avoid an unhandled rejection after an abort.
   work.catch(() => {});
   await Promise.race([work, promise]);
 }

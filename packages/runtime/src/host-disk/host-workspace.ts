@@ -21,20 +21,20 @@ import type { Trash } from "./trash.ts";
 import { readFileBeneath, walkBeneath, withParentBeneath } from "./walk-tree.ts";
 
 export interface HostWorkspacePlace extends MountCapabilities {
-  /** The job's own directory; exists and is empty but for a marker. */
+  /** The job's own directory. It exists and is empty except for a marker. */
   readonly dir: string;
-  /** Of all files; `null`: this process. */
+  /** Owner of all files. `null`: this process. */
   readonly owner: FileOwner | null;
   readonly keep: boolean;
   readonly trash: Trash;
 }
 
 export interface HostWorkspaceContent extends WorkspacePlan {
-  /** Limits what workspace and layers can hold, where the host can do that. `undefined`: no limit. */
+  /** Limit of the workspace and layers together, if the host can enforce it. `undefined`: no limit. */
   readonly diskBytes: number | undefined;
 }
 
-/** Where the workspace's own bytes go: the job's directory, or a file system of limited size in it. */
+/** Where the workspace's data is stored: in the job's directory, or in a file system of limited size below it. */
 interface Storage {
   readonly dir: string;
   readonly layersDir: string | null;
@@ -43,20 +43,20 @@ interface Storage {
 
 const teardownMs = 60_000;
 
-/** A workspace on this host's disk: what steps share, and beside it what they can't change. */
+/** A workspace on this host's disk: the directory that steps share, and files that they can't change. */
 export class HostWorkspace implements AsyncDisposable {
   /** Mounted at `/data`, writable. */
   readonly dir: string;
   /** Mounted at `/airlock`, read-only. */
   readonly readOnlyDir: string;
   /**
-   * On the workspace's own bounded file system, but not in the workspace: for what steps write elsewhere, so that one
-   * bound holds for both. `null`: the workspace has no file system of its own.
+   * A directory on the workspace's own size-limited file system, beside the workspace. It is for what steps write
+   * elsewhere, so that one limit covers both. `null`: the workspace has no file system of its own.
    */
   readonly layersDir: string | null;
-  /** `null`: the workspace has no file system of its own. */
+  /** Detects when the workspace's own file system is full. `null`: it has none. */
   readonly disk: DiskBound | null;
-  /** How it was made, one sentence each. */
+  /** How the workspace was created, one sentence each. */
   readonly notes: readonly string[];
   readonly #place: HostWorkspacePlace;
   #disposing: Promise<void> | undefined;
@@ -70,7 +70,10 @@ export class HostWorkspace implements AsyncDisposable {
     this.notes = notes;
   }
 
-  /** @throws {AirlockError} reason `checkout-invalid` or `runtime`; nothing is left then. */
+  /**
+   * Creates the workspace.
+   * @throws {AirlockError} reason `checkout-invalid` or `runtime`; nothing is left behind then.
+   */
   static async create(
     place: HostWorkspacePlace,
     content: HostWorkspaceContent,
@@ -80,7 +83,7 @@ export class HostWorkspace implements AsyncDisposable {
     try {
       const storage = await openStorage(place, content.diskBytes, notes, signal);
       const dir = await writableTree(place, content.checkout, storage, notes, signal);
-      // Steps run as the user that their image names.
+      // Steps run as their image's user, which may be any.
       await chmod(dir, 0o777);
       if (place.owner) await chown(dir, place.owner.uid, place.owner.gid);
       const workspace = new HostWorkspace(place, dir, storage, notes);
@@ -95,7 +98,7 @@ export class HostWorkspace implements AsyncDisposable {
     }
   }
 
-  /** Places files below `/airlock` until they are disposed. */
+  /** Writes files below `/airlock` and removes them when the result is disposed of. */
   placeReadOnlyFiles(files: readonly ReadOnlyFile[]): Disposable {
     return placeReadOnlyFiles(this.readOnlyDir, files);
   }
@@ -114,7 +117,7 @@ export class HostWorkspace implements AsyncDisposable {
   async removeFile(path: string): Promise<void> {
     await withParentBeneath(this.dir, path, (place) =>
       rm(place, { force: true }).catch((error: unknown) => {
-        // A directory is not a file to remove.
+        // Leave directories alone.
         if (!["EISDIR", "ERR_FS_EISDIR"].includes(errorCode(error) ?? "")) throw error;
       }),
     );
@@ -124,7 +127,7 @@ export class HostWorkspace implements AsyncDisposable {
     return walkBeneath(this.dir, path, options);
   }
 
-  /** Unmounts and removes everything, unless the workspace is kept. Nothing of the job may run any more. */
+  /** Unmounts and removes everything, unless the workspace is kept. No process of the job may run any more. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#disposing ??= this.#place.keep ? Promise.resolve() : discard(this.#place);
     return this.#disposing;
@@ -132,7 +135,7 @@ export class HostWorkspace implements AsyncDisposable {
 }
 
 async function discard({ dir, trash }: HostWorkspacePlace): Promise<void> {
-  // A time limit of its own: the job's signal may be aborted already.
+  // Use a separate time limit, because the job's signal may be aborted already.
   await unmountBelow(dir, AbortSignal.timeout(teardownMs));
   await trash.add(dir);
 }
@@ -165,7 +168,9 @@ async function openStorage(
   return { dir, layersDir, disk: new DiskBound(dir, diskBytes) };
 }
 
-/** A writable tree that looks like the checkout: a layer above it in milliseconds where that works, else a copy. */
+/**
+ * Creates a writable tree with the content of the checkout: an overlay in milliseconds if that works, otherwise a copy.
+ */
 async function writableTree(
   place: HostWorkspacePlace,
   checkout: string | null,
@@ -193,7 +198,7 @@ async function layerAbove(
   notes: string[],
   signal: AbortSignal,
 ): Promise<string> {
-  // What is kept is to be found without a mount.
+  // A kept workspace must be readable without a mount.
   if (overlays && !keep && isMountablePath(checkout) && isMountablePath(jobDir)) {
     const target = join(jobDir, "data");
     try {

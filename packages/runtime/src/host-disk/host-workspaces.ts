@@ -8,29 +8,29 @@ import { type MountCapabilities, probeMounts } from "./probe-mounts.ts";
 import { Trash } from "./trash.ts";
 
 export interface WorkspaceOptions {
-  /** Absolute path, made when needed. Several executors may share it: each has a directory named after its owner. */
+  /** Absolute path, created if needed. Several executors may share it: each has a directory named after its owner. */
   readonly dir: string;
-  /** Whether workspaces are mounts. Default: `auto`, which finds out what works. */
+  /** Whether workspaces are mounts. Default: `auto`, which probes what works. */
   readonly mounts?: "auto" | "always" | "never";
-  /** Leaves workspaces as plain directories when their sandbox is gone, for people to look at. Default: false. */
+  /** Keeps workspaces as plain directories after their sandbox is gone, for debugging. Default: false. */
   readonly keep?: boolean;
-  /** Told about what could not be removed yet; it is tried again. Default: not told. */
+  /** Called for what could not be removed yet. Removal is tried again. Default: not called. */
   readonly onProblem?: (problem: string) => void;
 }
 
 export interface HostWorkspacesOptions extends WorkspaceOptions {
-  /** Whether sandboxes find a file of this host where this process sees it. Asked once. */
+  /** Whether sandboxes see a host file at the path where this process sees it. Called once. */
   readonly findsHostFile: (file: string, signal: AbortSignal) => Promise<boolean>;
-  /** Default: found out by mounting and looking, as far as `mounts` says so. */
+  /** Default: probed by mounting, as far as `mounts` allows. */
   readonly capabilities?: MountCapabilities;
 }
 
-/** Marks a workspace that is to stay. */
+/** Name of the file that marks a workspace to keep. */
 const keptMarker = "kept";
-/** Time for what was removed from its place to be removed from the disk, at the end. The next start finds the rest. */
+/** Time at shutdown to delete what is in the trash. The next start deletes the rest. */
 const trashMs = 10_000;
 
-/** Workspaces on this host's disk, for runtimes whose sandboxes share it. */
+/** Manages workspaces on this host's disk, for runtimes whose sandboxes share it. */
 export class HostWorkspaces {
   readonly #options: HostWorkspacesOptions;
   readonly #trashes = new Map<string, Trash>();
@@ -40,7 +40,7 @@ export class HostWorkspaces {
     this.#options = options;
   }
 
-  /** How workspaces are made here. Found out once; a failure is not remembered. */
+  /** How workspaces can be created on this host. Probed once; a failure is not cached. */
   capabilities(signal: AbortSignal): Promise<MountCapabilities> {
     const { dir, mounts = "auto", findsHostFile, capabilities } = this.#options;
     if (capabilities) return Promise.resolve(capabilities);
@@ -53,7 +53,7 @@ export class HostWorkspaces {
     return this.#capabilities;
   }
 
-  /** What is slower or weaker here than it could be, for `RuntimeDescription.notes`. */
+  /** What is slower or weaker on this host than it could be, for `RuntimeDescription.notes`. */
   async notes(signal: AbortSignal): Promise<readonly string[]> {
     const { mountsVisible, overlays } = await this.capabilities(signal);
     if (overlays) return [];
@@ -65,15 +65,16 @@ export class HostWorkspaces {
   }
 
   /**
-   * Makes the workspace of a plan. On failure nothing is left of it.
-   * @param owner of its files on the host; `null`: this process.
+   * Creates the workspace of a plan. A failure leaves nothing behind.
+   * @param owner owner of its files on the host. `null`: this process.
    * @throws {AirlockError} reason `checkout-invalid` or `runtime`.
    */
   async create(plan: SandboxPlan, owner: FileOwner | null, { signal }: Abortable): Promise<HostWorkspace> {
     const { keep = false } = this.#options;
     const capabilities = await this.capabilities(signal);
     const dir = join(this.#ownerDir(plan.owner), plan.id);
-    // Root of a sandbox may be another user here, who has to get through to what is mounted; names can't be listed.
+    // A sandbox's root may be another host user, which has to traverse this directory to reach the mounts. It can't
+    // list names.
     await mkdir(dir, { recursive: true, mode: 0o711 });
     if (keep) await writeFile(join(dir, keptMarker), "");
     return await HostWorkspace.create(
@@ -83,7 +84,10 @@ export class HostWorkspaces {
     );
   }
 
-  /** Removes the workspaces of `owner` that are not in `keep`; a sentence for each. Call it when their processes are gone. */
+  /**
+   * Removes the workspaces of `owner` that are not in `keep`. Returns a sentence for each. Call it when their processes
+   * are gone.
+   */
   async collect(owner: string, keep: ReadonlySet<string>, { signal }: Abortable): Promise<readonly string[]> {
     const dir = this.#ownerDir(owner);
     const details: string[] = [];
@@ -112,7 +116,7 @@ export class HostWorkspaces {
     const known = this.#trashes.get(owner);
     if (known) return known;
     const trash = new Trash({
-      // Ids of sandboxes have no dots.
+      // Can't collide with a workspace, because sandbox ids have no dots.
       dir: join(this.#ownerDir(owner), ".trash"),
       onProblem: (dir, problem) => this.#options.onProblem?.(`${dir} is not removed yet: ${problem}`),
     });

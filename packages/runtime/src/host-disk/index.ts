@@ -1,4 +1,4 @@
-// What other programs of this host need to work with trees that hostile code may have written.
+// Tools for other programs of this host that handle trees written by untrusted code.
 export * from "./copy-tree.ts";
 export * from "./file-owner.ts";
 export { HostDiskSandbox, type StepRunner } from "./host-disk-sandbox.ts";

@@ -6,7 +6,7 @@ import { outputOf } from "@airlock/process";
 import { readMounts } from "../host/mounts.ts";
 
 /**
- * Stacks a writable layer, kept below `storageDir`, on a tree that stays as it is. Needs root.
+ * Mounts an overlay: a writable layer below `storageDir` on top of a tree that stays unchanged. Needs root.
  * @throws {AirlockError} code `mount-failed`.
  */
 export async function mountOverlay(
@@ -18,33 +18,34 @@ export async function mountOverlay(
   const upper = join(storageDir, "upper");
   const work = join(storageDir, "work");
   await Promise.all([upper, work, target].map((dir) => mkdir(dir, { recursive: true })));
-  // redirect_dir: without it a directory of the repository could not be renamed in the workspace.
+  // redirect_dir: otherwise directories of the repository could not be renamed in the workspace.
   const options = `nosuid,nodev,redirect_dir=on,index=off,metacopy=off,lowerdir=${lower},upperdir=${upper},workdir=${work}`;
   await run("mount", ["-t", "overlay", "-o", options, "overlay", target], signal);
 }
 
 /**
- * Makes a file system of exactly this size in a sparse file and mounts it. What is written to it can't fill the host's
- * disk, neither with bytes nor with empty files, of which it holds one for every 8 KiB. Needs root.
+ * Creates a file system of exactly this size in a sparse file and mounts it. So a job can't fill the host's disk,
+ * neither with data nor with empty files. It has one inode per 8 KiB, or per 4 KiB below 512 MiB. Needs root.
  * @throws {AirlockError} code `mount-failed`.
  */
 export async function mountDiskImage(file: string, bytes: number, target: string, signal: AbortSignal): Promise<void> {
   await writeFile(file, "", { mode: 0o600 });
   await truncate(file, bytes);
   await mkdir(target, { recursive: true });
-  // No journal, no reserve, no room to grow, two copies of the superblock: the file system lives as long as the job.
+  // No journal, no reserved blocks, no room to grow, two copies of the superblock: the file system only lives as long
+  // as the job.
   const features = "^has_journal,^resize_inode,sparse_super2";
   const bytesPerInode = bytes < 512 * 2 ** 20 ? "4096" : "8192";
   const format = ["-b", "4096", "-i", bytesPerInode, "-m0", "-O", features];
   const quick = ["-E", "nodiscard,lazy_itable_init=1,packed_meta_blocks=1"];
   await run("mkfs.ext4", ["-q", "-F", ...format, ...quick, file], signal);
-  // noinit_itable: else the kernel writes zeros over all inode tables in the background, hundreds of megabytes a job.
+  // noinit_itable: otherwise the kernel zeroes all inode tables in the background, hundreds of megabytes per job.
   await run("mount", ["-o", "loop,noatime,nosuid,nodev,noinit_itable", file, target], signal);
   await rm(join(target, "lost+found"), { recursive: true, force: true });
 }
 
 /**
- * Unmounts everything at and below a directory, the last mounted first. Loop devices go with their mounts.
+ * Unmounts everything at and below a directory, last mounted first. Loop devices are released with their mounts.
  * @returns how many mounts there were.
  * @throws {AirlockError} code `mount-failed`.
  */
@@ -60,7 +61,7 @@ export async function unmountBelow(dir: string, signal: AbortSignal): Promise<nu
 async function unmount(point: string, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      // At last lazily: what still holds it open loses its name, and the kernel frees it with the holder.
+      // Finally unmount lazily: the mount disappears from its path, and the kernel frees it once no process uses it.
       await run("umount", attempt < 5 ? ["--", point] : ["-l", "--", point], signal);
       return;
     } catch (error) {
@@ -85,7 +86,7 @@ async function run(program: string, args: readonly string[], signal: AbortSignal
   }
 }
 
-/** Whether a path can stand in mount options, where commas and colons separate. */
+/** Whether a path can be used in mount options, where commas and colons are separators. */
 export function isMountablePath(path: string): boolean {
   return !/[,:\\\s]/.test(path);
 }

@@ -2,20 +2,20 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isMountablePath, mountDiskImage, mountOverlay, unmountBelow } from "./mounts.ts";
 
-/** How workspaces can be made on this host. */
+/** How workspaces can be created on this host. */
 export interface MountCapabilities {
-  /** The sandboxes see what this process mounts. Otherwise a job would find an empty directory, so files are copied. */
+  /** Whether sandboxes see this process's mounts. If not, a job would find an empty directory, so files are copied. */
   readonly mountsVisible: boolean;
-  /** A workspace can be an overlay on a checkout. */
+  /** Whether a workspace can be an overlay on a checkout. */
   readonly overlays: boolean;
 }
 
 export interface ProbeMountsOptions {
-  /** `auto` finds out; `always` trusts that sandboxes see mounts; `never` makes none. */
+  /** `auto` probes; `always` assumes that sandboxes see mounts; `never` creates none. */
   readonly setting: "auto" | "always" | "never";
-  /** Used by nothing else, on the file system of the workspaces; emptied. */
+  /** A directory for the probe alone, on the file system of the workspaces. It is emptied. */
   readonly probeDir: string;
-  /** Whether sandboxes find a file of this host where this process sees it. */
+  /** Whether sandboxes see a host file at the path where this process sees it. */
   readonly findsHostFile: (file: string, signal: AbortSignal) => Promise<boolean>;
   readonly signal: AbortSignal;
 }
@@ -24,8 +24,8 @@ const probeImageBytes = 4 * 2 ** 20;
 const clearMs = 10_000;
 
 /**
- * Finds out by mounting and looking: the directory may lie on an overlay itself, the kernel may have no overlays or loop
- * devices, and a Docker engine may be in a container or a mount namespace that our mounts do not reach.
+ * Probes by mounting. The directory may itself be on an overlay. The kernel may lack overlays or loop devices. A Docker
+ * engine may run in a container or a mount namespace that does not receive our mounts.
  */
 export async function probeMounts(options: ProbeMountsOptions): Promise<MountCapabilities> {
   const { setting, probeDir, signal } = options;
@@ -43,13 +43,13 @@ export async function probeMounts(options: ProbeMountsOptions): Promise<MountCap
     await writeFile(join(target, "file"), "");
   };
   const overlaid = isMountablePath(probeDir) ? await isSeen(overlay, options) : undefined;
-  // Limits of disks are mounts too, and may work where overlays do not.
+  // Disk limits need mounts too and may work where overlays don't.
   const seen = overlaid ?? (await isSeen(diskImage, options)) ?? false;
   const mountsVisible = setting === "always" || seen;
   return { mountsVisible, overlays: mountsVisible && overlaid !== undefined };
 }
 
-/** Whether sandboxes see the file in a mount; `undefined` when the mount itself can't be made. */
+/** Whether sandboxes see a file in this mount. `undefined` if mounting itself fails. */
 async function isSeen(mount: () => Promise<void>, options: ProbeMountsOptions): Promise<boolean | undefined> {
   const { probeDir, findsHostFile, signal } = options;
   const clear = async (within: AbortSignal) => {

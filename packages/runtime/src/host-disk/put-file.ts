@@ -9,8 +9,8 @@ const fileFlags =
   constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
- * Writes a file into a tree that hostile code may have written. Links in place of directories or of the file are not
- * followed, and every directory is opened from its parent's descriptor, so no byte lands outside.
+ * Writes a file into a tree that untrusted code may have written. Links in place of directories or of the file are not
+ * followed, and every directory is opened through its parent's descriptor. So no byte is written outside the tree.
  * @throws {AirlockError} reason `checkout-invalid`.
  */
 export async function putFile(root: string, file: WorkspaceFile, owner: FileOwner | null): Promise<void> {
@@ -55,7 +55,7 @@ async function enter(parent: FileHandle, name: string, path: string, owner: File
   await mkdir(place);
   const made = await openIt();
   try {
-    // Regardless of the umask: a step may run as any user.
+    // Ignore the umask, because a step may run as any user.
     await made.chmod(0o777);
     if (owner) await made.chown(owner.uid, owner.gid);
     return made;
@@ -79,7 +79,7 @@ async function write(
   try {
     if (!(await file.stat()).isFile()) throw refused(path, "something else is there");
     await file.writeFile(content);
-    // The protocol's mode: a step may run as any user, and files may be scripts.
+    // The mode that the protocol demands: a step may run as any user, and files may be scripts.
     await file.chmod(0o777);
     if (owner) await file.chown(owner.uid, owner.gid);
     if (modifiedAt && !Number.isNaN(modifiedAt.getTime())) await file.utimes(modifiedAt, modifiedAt);

@@ -4,11 +4,11 @@ import { AirlockError } from "@airlock/job";
 import type { ReadOnlyFile } from "../contract/index.ts";
 
 /**
- * Writes files into the directory that a sandbox sees read-only at `/airlock`. Synchronously: they are few and small, the
- * kernel answers from memory, and a step waits for them.
+ * Writes files into the directory that a sandbox sees read-only at `/airlock`. Synchronous: the files are few and
+ * small, the kernel answers from memory, and a step waits for them.
  *
- * The step's user is the image's and may be any, so every user may read them; directories can be passed through but not
- * listed, so that only who knows a name finds a file.
+ * Steps run as their image's user, which may be any, so every user may read the files. Directories can be traversed but
+ * not listed, so a process has to know a file's name to find it.
  * @throws {AirlockError} code `sandbox-misused` for a path that leaves the directory; `EEXIST` for one that is taken.
  */
 export function placeReadOnlyFiles(dir: string, files: readonly ReadOnlyFile[]): Disposable {
@@ -23,7 +23,7 @@ export function placeReadOnlyFiles(dir: string, files: readonly ReadOnlyFile[]):
       placed.push(target);
       makeDirectories(dir, dirname(target), placed);
       writeFileSync(target, file.content, { mode: 0o400, flag: "wx" });
-      // Regardless of the umask.
+      // Ignore the umask.
       chmodSync(target, file.executable ? 0o555 : 0o444);
     }
   } catch (error) {

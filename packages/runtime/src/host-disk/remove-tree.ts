@@ -3,9 +3,9 @@ import { AirlockError } from "@airlock/job";
 import { outputOf } from "@airlock/process";
 
 /**
- * Removes a directory that hostile code has filled: any depth, any number of files, any name, directories without
- * permissions; links are removed, never followed. `rm` walks by open directories, so no path gets too long for it, as it
- * does for Node's own recursive removal.
+ * Removes a directory that untrusted code has filled: any depth, any number of files, any names, directories without
+ * permissions. Links are removed, never followed. `rm` walks with openat, so paths can't get too long for it, as they
+ * do for Node's recursive removal.
  * @throws {AirlockError} code `remove-failed` when something is left.
  */
 export async function removeHostileTree(dir: string, signal: AbortSignal): Promise<void> {
@@ -17,7 +17,7 @@ export async function removeHostileTree(dir: string, signal: AbortSignal): Promi
     signal.throwIfAborted();
   }
   try {
-    // Without root, directories that a step left without permissions must be opened first.
+    // Without root, directories to which a step removed all permissions must be made accessible first.
     await outputOf(["chmod", "-R", "u+rwX", "--", dir], { signal }).catch(() => signal.throwIfAborted());
     await remove();
   } catch (cause) {

@@ -5,19 +5,19 @@ import { errorMessage } from "@airlock/job";
 import { errorCode } from "../host/error-code.ts";
 import { removeHostileTree } from "./remove-tree.ts";
 
-/** A directory with a million files must not keep the others waiting forever. */
+/** Timeout per directory, so that one with millions of files does not block the others forever. */
 const removalTimeoutMs = 10 * 60_000;
 
 export interface TrashOptions {
-  /** On the file system of what is removed; made when needed. */
+  /** A directory on the same file system as what is removed. Created if needed. */
   readonly dir: string;
-  /** Told about a removal that failed; the next sweep tries again. */
+  /** Called when a removal failed. The next sweep tries again. */
   readonly onProblem: (dir: string, problem: string) => void;
 }
 
 /**
- * Removes directories one after the other, in the background: a job that left a million files is over before they are
- * gone. What is not gone when the process ends is found by the next one's sweep.
+ * Removes directories one at a time in the background, so that a job's end does not wait for the removal of a million
+ * files. If the process ends first, the next one's sweep removes the rest.
  */
 export class Trash {
   readonly #options: TrashOptions;
@@ -27,7 +27,10 @@ export class Trash {
     this.#options = options;
   }
 
-  /** Takes a directory without mounts; it is out of its place when this resolves. Nothing happens when it is gone. */
+  /**
+   * Moves a directory, which must contain no mounts, into the trash. It is gone from its path when this resolves. Does
+   * nothing if it does not exist.
+   */
   async add(dir: string): Promise<void> {
     await mkdir(this.#options.dir, { recursive: true, mode: 0o700 });
     const doomed = join(this.#options.dir, basename(dir));
@@ -40,7 +43,7 @@ export class Trash {
     this.#remove(doomed);
   }
 
-  /** Tries again what is left, e.g. from an earlier run. */
+  /** Removes what is left in the trash, e.g. from an earlier run. Returns how many directories that is. */
   async sweep(): Promise<number> {
     await mkdir(this.#options.dir, { recursive: true, mode: 0o700 });
     await this.#work;

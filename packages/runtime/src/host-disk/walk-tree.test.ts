@@ -21,7 +21,7 @@ beforeEach(async () => {
 
 afterEach(() => stack.disposeAsync());
 
-/** Reads all files, and does something to the tree when a name is looked at. */
+/** Reads all files and calls `atName` when the walk reaches a name, so that the test can change the tree. */
 async function read(atName: (name: string) => void): Promise<string[]> {
   const contents: string[] = [];
   const handle = await openBeneath(root, "");
@@ -62,7 +62,7 @@ describe("a walk while the tree is being changed", () => {
   ])("does not read a file that became %s after it was seen", async (_, replace, code) => {
     const attempt = read((name) => {
       if (name !== "file") return;
-      // Kept, so that its inode is not given to the next.
+      // Keep the old file, so that its inode is not reused.
       renameSync(join(root, "sub", "file"), join(root, "..", "aside"));
       replace();
     });

@@ -9,16 +9,16 @@ const readBytes = 256 * 1024;
 const slash = Buffer.from("/");
 
 /**
- * Everything below a directory that a job has written, in byte order of the names, a directory before what is in it,
- * never leaving it. No path is ever resolved: each directory is opened from its parent's descriptor
- * (`/proc/self/fd/N/NAME` is what openat is elsewhere), its last and only component with `O_NOFOLLOW`, so a symlink
- * anywhere ends the way instead of leading out.
+ * Walks everything below a directory that a job has written, in byte order of the names, a directory before its
+ * content. Never leaves the directory. No multi-component path is ever resolved: each directory is opened through its
+ * parent's descriptor. Node has no openat, so we open `/proc/self/fd/N/NAME` with `O_NOFOLLOW`. A symlink anywhere ends
+ * the walk there instead of leading outside.
  *
- * Nothing of the job runs at this time, but the walk does not rely on it: what is swapped between a look and an opening
- * is refused, not followed.
+ * No process of the job runs at this time, but the walk does not rely on it. An entry that is swapped between lstat and
+ * open is refused, not followed (no TOCTOU).
  *
- * Hard links are files like others. One that leads to a file of the host would have to be made inside the sandbox, from
- * a file that is visible there and lies on the same file system: the workspace's own and nothing else.
+ * Hard links are treated as ordinary files. A link to a host file could only be created inside the sandbox, from a file
+ * that is visible there and on the same file system. Only the workspace's own files are.
  * @throws {AirlockError} code `too-many-files`.
  */
 export async function* walkTree<State>(
@@ -29,7 +29,7 @@ export async function* walkTree<State>(
   yield* walkDirectory(root, Buffer.alloc(0), options.start, 0, budget, options);
 }
 
-/** {@link walkTree} below a path in a tree; nothing, where no directory is or a link leads there. */
+/** {@link walkTree} below a path in a tree. Yields nothing if the path is not a directory or leads through a link. */
 export async function* walkBeneath<State>(
   root: string,
   path: string,
@@ -44,7 +44,7 @@ export async function* walkBeneath<State>(
   }
 }
 
-/** Opens a directory in a tree that a job has written, component by component; `null`: it is not there. */
+/** Opens a directory in a tree that a job has written, component by component. `null`: it does not exist. */
 export async function openBeneath(root: string, path: string): Promise<FileHandle | null> {
   let directory = await open(root, directoryFlags);
   for (const name of path.split("/").filter((part) => part !== "" && part !== ".")) {
@@ -63,7 +63,7 @@ export async function openBeneath(root: string, path: string): Promise<FileHandl
 }
 
 /**
- * Reads one regular file in a tree that a job has written; `null`: there is none, or a link leads there.
+ * Reads one regular file in a tree that a job has written. `null`: it does not exist, or the path leads through a link.
  * @throws {AirlockError} code `file-too-large`.
  */
 export async function readFileBeneath(root: string, path: string, maximumBytes: number): Promise<Buffer | null> {
@@ -93,7 +93,10 @@ export async function readFileBeneath(root: string, path: string, maximumBytes: 
   }
 }
 
-/** The directory that holds a path's last name, in a tree that a job has written; `null`: there is none. */
+/**
+ * Calls `use` with a safe path for the last component of `path`, in a tree that a job has written. `null`: its
+ * directory does not exist.
+ */
 export async function withParentBeneath<T>(
   root: string,
   path: string,
@@ -156,7 +159,7 @@ async function namesIn<State>(
   { maximumEntries, signal }: WalkOptions<State>,
 ): Promise<Buffer[]> {
   const names: Buffer[] = [];
-  // Read as it comes: a directory of ten million files must not be held before it is counted.
+  // Stream the listing: a directory with ten million files must be rejected before it is in memory.
   const listing = await opendir(Buffer.from(`/proc/self/fd/${directory.fd}`) as unknown as string, {
     encoding: "buffer" as BufferEncoding,
     bufferSize: 256,

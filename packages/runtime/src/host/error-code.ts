@@ -1,4 +1,4 @@
-/** The `code` of a system error (`ENOENT`), `undefined` for anything else that was thrown. */
+/** The `code` of a system error, e.g. `ENOENT`. `undefined` for any other thrown value. */
 export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }

@@ -3,7 +3,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { systemPath } from "@airlock/process";
 
-/** The absolute path of the first of these programs that is installed where the system keeps its own. */
+/** Returns the absolute path of the first of these programs that is installed in a system directory. */
 export async function findOnSystemPath(names: readonly string[]): Promise<string | undefined> {
   for (const name of names) {
     for (const directory of systemPath.split(":")) {

@@ -5,10 +5,10 @@ import { errorCode } from "./error-code.ts";
 /** The image name that stands for the host's own tool chain. */
 export const hostImageName = "host";
 
-/** Programs and libraries: on a host with merged /usr all but the first are links into it. */
+/** Directories with programs and libraries. On hosts with merged /usr all but the first are links into it. */
 const programDirectories = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
-/** What programs of the host look up outside /usr, as far as it says nothing about the host and its users. */
+/** Files outside /usr that the host's programs read, as far as they reveal nothing about the host and its users. */
 const readOnlyConfiguration = [
   "etc/alternatives",
   "etc/ca-certificates",
@@ -20,9 +20,9 @@ const readOnlyConfiguration = [
 ];
 
 /**
- * Fills an empty directory with a root file system that shows the host's tool chain and nothing else of the host, and
- * answers the paths of the host that are to be mounted read-only at the same place. Without the mounts below them: a tool
- * chain is in the directory itself, and what the host mounts there is not ours to show.
+ * Fills an empty directory with a root file system that shows the host's tool chain and nothing else. Returns the host
+ * paths to mount read-only at the same path. Don't mount submounts: a tool chain is in the directory itself, and other
+ * mounts of the host must not be exposed.
  */
 export async function assembleHostRoot(directory: string): Promise<readonly string[]> {
   const readOnlyPaths: string[] = [];

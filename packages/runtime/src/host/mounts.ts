@@ -7,7 +7,7 @@ export interface MountPoint {
   readonly superOptions: readonly string[];
 }
 
-/** What is mounted in this process's mount namespace, in the order of mounting. */
+/** The mounts of this process's mount namespace, in the order of mounting. */
 export async function readMounts(): Promise<readonly MountPoint[]> {
   return parseMountInfo(await readFile("/proc/self/mountinfo", "utf8"));
 }

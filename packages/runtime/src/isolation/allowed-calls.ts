@@ -1,6 +1,6 @@
 /**
- * System calls that steps may make with any arguments, by the names that libseccomp has for them in all its tables. A name
- * that a table does not have is left out there.
+ * System calls that steps may make with any arguments, by their libseccomp names. Names that an architecture does not
+ * have are ignored there.
  */
 export const allowedCalls = {
   files: [

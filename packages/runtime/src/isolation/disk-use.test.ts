@@ -7,7 +7,7 @@ import { unnamedFileBytes } from "./disk-use.ts";
 
 const mebibyte = 2 ** 20;
 
-/** Runs Python until it has said that it holds what it is to hold. */
+/** Starts a Python program and resolves once it holds its files open. */
 async function holding(program: string, argument: string): Promise<AsyncDisposable & { readonly pid: number }> {
   const child = spawn("python3", ["-c", `${program}\nprint("ready", flush=True)\ninput()`, argument], {
     stdio: ["pipe", "pipe", "inherit"],
@@ -41,7 +41,7 @@ describe.skipIf(process.geteuid?.() !== 0)("files without a name", () => {
   it("count while only a mapping holds them, once per file", async () => {
     await using directory = await temporaryDirectory();
     const mapped = `${deleted}held = [mmap.mmap(file, 8 << 20), mmap.mmap(file, 4 << 20)]\nos.close(file)`;
-    // Python's mmap keeps a descriptor of its own.
+    // Python's mmap keeps its own descriptor, so close that one too.
     const alone = `${mapped}\nos.closerange(3, 100)`;
     await using process = await holding(alone, join(directory.path, "file"));
 

@@ -2,26 +2,26 @@ import { readdir, stat, statfs } from "node:fs/promises";
 import { runProgram } from "@airlock/process";
 import { errorCode } from "../host/error-code.ts";
 
-/** Descriptors that are looked at in one round: a job may hold millions. */
+/** Maximum number of descriptors to inspect per measurement: a job may hold millions. */
 const mostDescriptors = 20_000;
 const blockBytes = 512;
 const bytesOfFile = 4096;
 /** Magic numbers of tmpfs and hugetlbfs: statfs(2). */
 const memoryFileSystems: ReadonlySet<number> = new Set([0x01021994, 0x958458f6]);
 
-/** Bytes that these directories of this machine take up, without what is mounted below them. */
+/** Disk use of these directories in bytes, without what is mounted below them. */
 async function directoryBytes(directories: readonly string[]): Promise<number> {
   return await sumOfDirectories(["--block-size=1"], directories);
 }
 
-/** Files, directories and links in these directories, without what is mounted below them. */
+/** Number of files, directories and links in these directories, without what is mounted below them. */
 async function directoryFiles(directories: readonly string[]): Promise<number> {
   return await sumOfDirectories(["--inodes"], directories);
 }
 
 /**
- * What these directories take up, with a block for each file: files take up the file system's tables as well, where the
- * host may run out of room first.
+ * Disk use of these directories, plus one block per file. Each file also takes an inode, and the host may run out of
+ * inodes before it runs out of bytes.
  */
 export async function usedBytes(directories: readonly string[]): Promise<number> {
   const [bytes, files] = await Promise.all([directoryBytes(directories), directoryFiles(directories)]);
@@ -30,21 +30,21 @@ export async function usedBytes(directories: readonly string[]): Promise<number>
 
 async function sumOfDirectories(options: readonly string[], directories: readonly string[]): Promise<number> {
   if (directories.length === 0) return 0;
-  // Files come and go meanwhile: du complains with its exit code, and prints the sum of the others.
+  // Files appear and disappear meanwhile. du then exits with an error but still prints the sum of the others.
   const { stdout } = await runProgram(["du", "-s", "-x", ...options, "--", ...directories]);
   return [...stdout.matchAll(/^(\d+)\t/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-/** Bytes of the file system that holds this directory. */
+/** Used and free bytes of the file system that holds this directory. */
 export async function fileSystemBytes(directory: string): Promise<{ readonly used: number; readonly free: number }> {
   const { bsize, blocks, bfree } = await statfs(directory);
   return { used: (blocks - bfree) * bsize, free: bfree * bsize };
 }
 
 /**
- * Bytes of files without a name that these processes hold, by a descriptor or by a mapping alone: they take up a disk and
- * no directory shows them. Files in memory are left out, since they count as memory. Files that are on their way in a
- * socket can't be seen from outside.
+ * Size in bytes of deleted files that these processes still hold open or mapped: they occupy the disk, but no directory
+ * shows them. Files in memory file systems are excluded, since they count as memory. Files in transit through a socket
+ * can't be seen from outside.
  */
 export async function unnamedFileBytes(processes: Iterable<number>): Promise<number> {
   const sizes = new Map<string, number>();

@@ -3,20 +3,26 @@ import { AirlockError, formatBytes } from "@airlock/job";
 
 export interface DiskWatchOptions {
   readonly limitBytes: number;
-  /** Bytes that the sandbox takes up now; walks its files, so it may take long. */
+  /** Disk use of the sandbox in bytes. Walks all of its files, so it may take long. */
   readonly used: () => Promise<number>;
-  /** Bytes that are free where the sandbox writes; quick. `undefined` where that is out of reach. */
+  /** Free bytes on the file systems that the sandbox writes to. Cheap. `undefined` if unknown. */
   readonly free: () => Promise<number | undefined>;
 }
 
-/** How often is looked whether so much was written that walking is worth its while. */
+/** Interval at which we check whether enough was written to justify a walk. */
 const pollMs = 50;
-/** Others on the same disk may free what this sandbox takes, so a walk is never put off for longer. */
+/** Longest time between two walks: other users of the disk may free as much space as this sandbox takes. */
 const mostAgeMs = 5_000;
-/** Without a look at what is free there is only walking: before a fast disk may have taken the rest. */
+/**
+ * Without free space to go by we can only walk. The pause is the time in which a fast disk could fill the rest of the
+ * limit.
+ */
 const blindPauseMs = { least: 100, most: 1_000 };
 const fastDiskBytesPerMs = 2 * 2 ** 20;
-/** Of the time, at most a quarter is spent walking, and a twentieth when nothing seems to be written. */
+/**
+ * A walk is followed by a pause of at least this many times its duration. So walking takes at most a quarter of the
+ * time, or a twentieth when nothing seems to be written.
+ */
 const busyFactor = 3;
 const idleFactor = 20;
 
@@ -27,7 +33,7 @@ interface Measured {
   readonly tookMs: number;
 }
 
-/** Ends a step whose sandbox has written more than its limit, where no file system holds the limit. */
+/** Ends a step whose sandbox exceeds its disk limit, where no file system enforces the limit. */
 export class DiskWatch {
   readonly #options: DiskWatchOptions;
   #last: Measured | undefined;
@@ -36,14 +42,14 @@ export class DiskWatch {
     this.#options = options;
   }
 
-  /** There is another place to look at, so what was free before says nothing. */
+  /** Call this when there is another directory to measure: the earlier free space can no longer be compared. */
   forget(): void {
     this.#last = undefined;
   }
 
   /**
-   * Runs a step. Its `exceeded` is aborted as soon as the limit is seen to be passed: the step is to be killed then.
-   * @throws {AirlockError} reason `step-failed` when the step has ended beyond the limit, too.
+   * Runs a step. `exceeded` is aborted as soon as the limit is known to be exceeded; kill the step then.
+   * @throws {AirlockError} reason `step-failed` also when the limit turns out to be exceeded after the step ended.
    */
   async during<T>(step: (exceeded: AbortSignal) => Promise<T>): Promise<T> {
     const exceeded = new AbortController();
@@ -74,7 +80,10 @@ export class DiskWatch {
     }
   }
 
-  /** Whether the limit may be passed since the last measurement, or that is older than `ageMs`; 0: any age will do. */
+  /**
+   * Whether to measure again: the limit may have been exceeded since the last measurement, or that is older than
+   * `ageMs`. 0: any age is fine.
+   */
   async #isDue(ageMs: number): Promise<boolean> {
     const last = this.#last;
     if (!last) return true;
@@ -92,7 +101,7 @@ export class DiskWatch {
 
   async #measure(): Promise<Measured> {
     const { limitBytes } = this.#options;
-    // First: what is written during the walk counts as written after it.
+    // Read the free space first, so that writes during the walk count as writes after it.
     const free = await this.#options.free();
     const startedAt = performance.now();
     const used = await this.#options.used();

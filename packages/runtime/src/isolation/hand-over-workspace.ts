@@ -2,16 +2,16 @@ import { outputOf } from "@airlock/process";
 import type { Abortable } from "../contract/index.ts";
 import { runtimeFailed } from "../contract/index.ts";
 
-/** Ids of the host. */
+/** User and group, as host ids. */
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
 
 /**
- * Gives everything below a workspace to the user of the next step, links themselves instead of what they lead to. chown(1)
- * walks with openat(2), so neither depth nor names matter, and a link that takes a directory's place meanwhile is not
- * followed either. Nothing of the job runs then.
+ * Makes the user of the next step the owner of everything below a workspace, including links themselves but not their
+ * targets. chown(1) walks with openat(2). So depth and names don't matter, and a link that replaces a directory
+ * meanwhile is not followed. No process of the job runs at this time.
  * @throws {AirlockError} reason `runtime`; `signal.reason` when aborted.
  */
 export async function handOverWorkspace(workspaceDir: string, owner: Owner, { signal }: Abortable): Promise<void> {

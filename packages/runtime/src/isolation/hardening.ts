@@ -1,10 +1,10 @@
 /**
- * What isolates a step beyond its namespaces. Both runtimes start from `defaultHardening`; only an executor's
- * administrator may give up a part of it, by name, and no job can ask for that.
+ * What isolates a step beyond its namespaces. Both runtimes start from `defaultHardening`. Only an executor's
+ * administrator can relax a part of it, by name; jobs can't.
  */
 export interface Hardening {
   /**
-   * Capabilities of root inside a container, without the `CAP_` prefix. In `oci` they are those of the container's own
+   * Capabilities of root inside a container, without the `CAP_` prefix. In `oci` they apply only within the container's
    * user namespace.
    */
   readonly capabilities: readonly string[];
@@ -12,15 +12,18 @@ export interface Hardening {
   readonly noNewPrivileges: boolean;
   /** Whether system calls outside the allow-list fail. */
   readonly seccomp: boolean;
-  /** Whether `/proc` and `/sys` hide what tells of the host or changes it. */
+  /** Whether to hide paths in `/proc` and `/sys` that reveal or change the host. */
   readonly maskedPaths: boolean;
-  /** Whether root inside is an unprivileged user of the host; for `docker` this is a setting of the engine. */
+  /** Whether root inside is an unprivileged user on the host. With `docker` this is a setting of the engine. */
   readonly userNamespace: boolean;
-  /** Whether the image's file system is read-only; `/tmp`, `/run` and the workspace stay writable. */
+  /** Whether the image's file system is read-only. `/tmp`, `/run` and the workspace stay writable. */
   readonly readOnlyRoot: boolean;
 }
 
-/** Docker's defaults less NET_RAW, MKNOD and AUDIT_WRITE: enough for a package manager, nothing that reaches the host. */
+/**
+ * Docker's defaults without NET_RAW, MKNOD and AUDIT_WRITE: enough for a package manager, but nothing that affects the
+ * host.
+ */
 export const defaultCapabilities = [
   "CHOWN",
   "DAC_OVERRIDE",
@@ -44,7 +47,7 @@ export const defaultHardening: Hardening = {
   readOnlyRoot: false,
 };
 
-/** One sentence each on what an administrator gave up of {@link defaultHardening}. */
+/** Describes how an administrator relaxed {@link defaultHardening}, one sentence each. */
 export function relaxations(hardening: Hardening): readonly string[] {
   const added = hardening.capabilities.filter((name) => !defaultHardening.capabilities.includes(name));
   return [

@@ -1,6 +1,6 @@
 /**
- * What of `/proc` and `/sys` tells of the host, or is as good as a switch of it: Docker's and containerd's lists, and what
- * was found since. The keys are those of `linux` in an OCI bundle.
+ * Paths in `/proc` and `/sys` that reveal or control the host: the lists of Docker and containerd, and later findings.
+ * The keys are those of `linux` in an OCI bundle.
  */
 export const hiddenPaths = {
   maskedPaths: [

@@ -1,13 +1,13 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where a sandbox's files are on this host, for tests that look at them from outside. */
+/** Paths of a sandbox's files on this host, for tests that inspect them from outside. */
 export interface HostPlace {
   readonly workspaceDir: string;
   readonly readOnlyDir: string;
 }
 
-/** @param workspacesDir what the runtime was made with. */
+/** @param workspacesDir the directory that the runtime was created with. */
 export function hostPlace(
   workspacesDir: string,
   { owner, id }: { readonly owner: string; readonly id: string },

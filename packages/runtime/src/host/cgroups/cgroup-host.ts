@@ -5,23 +5,23 @@ import { errorCode } from "../error-code.ts";
 import { type MountPoint, readMounts } from "../mounts.ts";
 import { Cgroup, limitSocketBuffers } from "./cgroup.ts";
 
-/** All our cgroups lie below this one, at the top of each hierarchy: `airlock/OWNER/SANDBOX/STEP`. */
+/** All our cgroups are below this one, at the top of each hierarchy: `airlock/OWNER/SANDBOX/STEP`. */
 const top = "airlock";
 
-/** The cgroup hierarchies of this machine, and which limits they can hold. */
+/** The cgroup hierarchies of this machine, and which limits they can enforce. */
 export interface CgroupHost {
   /** `none`: not mounted, or not writable for this user. */
   readonly mode: "v1" | "v2" | "none";
   readonly enforces: { readonly cpu: boolean; readonly memory: boolean; readonly pids: boolean };
-  /** Whether memory limits count swap too. */
+  /** Whether memory limits include swap. */
   readonly countsSwap: boolean;
-  /** Where cgroup2 is mounted beside v1 controllers: crun refuses to run where it sees one. */
+  /** Mount points of cgroup2 beside v1 controllers. crun refuses to run if it sees one. */
   readonly hybridMounts: readonly string[];
-  /** Makes the cgroup of a sandbox with its limits; `undefined` where the mode is `none`. */
+  /** Creates the cgroup of a sandbox with its limits. `undefined` if the mode is `none`. */
   create(owner: string, sandbox: string, limits: SandboxLimits): Promise<Cgroup | undefined>;
-  /** Opens the cgroup of a sandbox, which may be gone. */
+  /** Opens the cgroup of a sandbox. It need not exist any more. */
   open(owner: string, sandbox: string): Cgroup;
-  /** The sandboxes of an owner that have a cgroup. */
+  /** Lists the sandboxes of an owner that have a cgroup. */
   list(owner: string): Promise<ReadonlySet<string>>;
 }
 
@@ -32,7 +32,7 @@ export async function findCgroupHost(): Promise<CgroupHost> {
 
 const v1Controllers = ["memory", "cpu", "pids"] as const;
 
-/** Separate from {@link findCgroupHost} for tests that bring their own mounts. */
+/** Like {@link findCgroupHost}, for tests that provide their own mounts. */
 export async function openCgroupHost(mounts: readonly MountPoint[]): Promise<CgroupHost> {
   const v1 = mounts.filter((mount) => mount.fsType === "cgroup");
   const v2 = mounts.filter((mount) => mount.fsType === "cgroup2").map((mount) => mount.path);
@@ -101,8 +101,8 @@ async function v1Host(
 }
 
 /**
- * Memory of the kernel for a sandbox's TCP connections and datagrams. cgroup v1 counts it apart, and only where it has a limit;
- * what a sandbox uses of it comes on top of its memory.
+ * Limit of the kernel's memory for a sandbox's TCP connections and datagrams. cgroup v1 counts it separately, and only
+ * if it has a limit. It comes on top of the sandbox's memory limit.
  */
 function socketBufferBytes(memoryBytes: number): number {
   return Math.ceil(memoryBytes / 4);
@@ -133,7 +133,7 @@ async function v2Host(root: string): Promise<CgroupHost> {
       const set = (file: string, value: string) => writeFile(join(root, cgroup.path, file), value);
       if (enabled.has("memory")) {
         await set("memory.max", String(limits.memoryBytes));
-        // The limit is for memory and swap together; v2 counts them apart, so there is no swap.
+        // Our limit is for memory and swap together. v2 limits them separately, so disable swap.
         await set("memory.swap.max", "0").catch((error: unknown) => {
           if (errorCode(error) !== "ENOENT") throw error;
         });
@@ -146,8 +146,8 @@ async function v2Host(root: string): Promise<CgroupHost> {
 }
 
 /**
- * Not counted against the job: the OCI runtime that waits for its container inside the sandbox's cgroup, init that waits for
- * the script, and whoever waits to start the next step.
+ * Processes that don't count towards the job's limit: the OCI runtime that waits for its container inside the sandbox's
+ * cgroup, the init, and the process that waits to start the next step.
  */
 const ownProcesses = 3;
 const cpuPeriodUs = 100_000;
@@ -157,7 +157,10 @@ function cpuQuotaUs(cpus: number): number {
   return Math.max(1000, Math.round(cpus * cpuPeriodUs));
 }
 
-/** EBUSY: the cgroup has processes of its own, as the top one of a container has; its controllers stay where they are. */
+/**
+ * Enables a controller for the cgroups below. EBUSY: this cgroup has processes itself, like the top one of a container,
+ * so it can't delegate controllers.
+ */
 async function enable(directory: string, controller: string): Promise<boolean> {
   try {
     await writeFile(join(directory, "cgroup.subtree_control"), `+${controller}`);
@@ -168,7 +171,7 @@ async function enable(directory: string, controller: string): Promise<boolean> {
   }
 }
 
-/** access(2) tells read-only mounts apart even for root. */
+/** access(2) detects read-only mounts even for root. */
 async function isWritable(mount: string): Promise<boolean> {
   return access(mount, constants.W_OK).then(
     () => true,

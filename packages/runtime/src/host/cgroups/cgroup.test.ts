@@ -7,7 +7,7 @@ import { readMounts } from "../mounts.ts";
 import { type CgroupHost, openCgroupHost } from "./cgroup-host.ts";
 
 const mounts = await readMounts();
-/** A hybrid host shows both worlds: v1 with its controllers, and v2 with what is left over. */
+/** A hybrid host has both versions: v1 with its controllers, and v2 with the remaining ones. */
 const hosts: [string, CgroupHost][] = [];
 for (const fsType of ["cgroup", "cgroup2"]) {
   const of = mounts.filter((mount) => mount.fsType === fsType);

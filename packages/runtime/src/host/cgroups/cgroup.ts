@@ -5,22 +5,22 @@ import { runtimeFailed } from "../../contract/index.ts";
 import { errorCode } from "../error-code.ts";
 
 export interface CgroupOptions {
-  /** Below every hierarchy's mount point, e.g. `/airlock/OWNER/SANDBOX`. */
+  /** Path below every hierarchy's mount point, e.g. `/airlock/OWNER/SANDBOX`. */
   readonly path: string;
-  /** Mount points of the hierarchies that we fill. */
+  /** Mount points of the hierarchies that we use. */
   readonly hierarchies: readonly string[];
-  /** Mount points of all hierarchies: OCI runtimes make cgroups of the same path in the others too. */
+  /** Mount points of all hierarchies. OCI runtimes create cgroups of the same path in the others too. */
   readonly everywhere: readonly string[];
-  /** Mount point of the v1 memory controller; absent on v2. */
+  /** Mount point of the v1 memory controller. Absent on v2. */
   readonly v1Memory?: string;
-  /** Whether it is a step's, within its sandbox's. */
+  /** Whether this is the cgroup of a step within its sandbox's. */
   readonly isWithin?: boolean;
 }
 
-/** The kernel charges memory in batches for each processor, so usage stops a little below the limit. */
+/** The kernel charges memory in batches per processor, so usage stops slightly below the limit. */
 const chargeSlackBytes = 2 ** 20;
 
-/** One cgroup, the same path in each hierarchy. With v1 it is several directories, with v2 one. */
+/** One cgroup with the same path in each hierarchy. On v1 it is several directories, on v2 one. */
 export class Cgroup {
   readonly #options: CgroupOptions;
 
@@ -32,7 +32,7 @@ export class Cgroup {
     return this.#options.path;
   }
 
-  /** Whoever writes `0` into each of these files is in this cgroup, and so is all that he starts. */
+  /** A process that writes `0` into each of these files joins this cgroup, together with all its later children. */
   get joinFiles(): readonly string[] {
     return this.#options.hierarchies.map((root) => join(root, this.path, "cgroup.procs"));
   }
@@ -48,7 +48,8 @@ export class Cgroup {
       await this.countSocketBuffers();
       return;
     }
-    // Otherwise an OCI runtime would make it there, while the end of another sandbox removes an empty parent.
+    // Otherwise an OCI runtime would create the directory there, and race with the end of another sandbox that removes
+    // an empty parent.
     for (const root of this.#options.everywhere) {
       await makeDirectory(join(root, this.path)).catch((error: unknown) => {
         if (!["EACCES", "EPERM", "EROFS"].includes(errorCode(error) ?? "")) throw error;
@@ -57,15 +58,15 @@ export class Cgroup {
   }
 
   /**
-   * Has the memory of sockets that are opened from now on counted against the limit of the sandbox. cgroup v1 counts it only for
-   * a cgroup that had a limit set, even one that limits nothing; v2 always does.
+   * Makes the memory of sockets that are opened from now on count towards the sandbox's limit. cgroup v1 counts it only
+   * for cgroups that had a limit set, even an unlimited one. v2 always does.
    */
   async countSocketBuffers(): Promise<void> {
     const { v1Memory } = this.#options;
     if (v1Memory !== undefined) await limitSocketBuffers(join(v1Memory, this.path), "unlimited");
   }
 
-  /** Processes that the kernel killed here, and below, because the memory limit was reached. */
+  /** Number of processes in this cgroup and below that the kernel killed because of the memory limit. */
   async oomKills(): Promise<number> {
     const v1 = this.#options.v1Memory;
     let kills = 0;
@@ -73,15 +74,15 @@ export class Cgroup {
       for (const root of this.#options.hierarchies) kills += await readCounter(join(root, this.path, "memory.events"));
       return kills;
     }
-    // v1 counts in the victim's own cgroup only.
+    // v1 counts only in the victim's own cgroup.
     for (const directory of await this.#directories(v1))
       kills += await readCounter(join(directory, "memory.oom_control"));
     return kills;
   }
 
   /**
-   * Whether memory here and below has reached this limit at any time. Unlike the counters of kills, this outlives the
-   * cgroups below.
+   * Whether memory use of this cgroup and below ever reached this limit. Unlike the kill counters, this survives the
+   * removal of the cgroups below.
    */
   async reachedMemory(limitBytes: number): Promise<boolean> {
     const v1 = this.#options.v1Memory;
@@ -90,14 +91,17 @@ export class Cgroup {
     return most > 0 && most >= limitBytes - chargeSlackBytes;
   }
 
-  /** How often the kernel refused a new process; with v1 here, with v2 here and below. Only grows. */
+  /** How often the kernel refused a new process: on v1 in this cgroup, on v2 also below. Only grows. */
   async refusedForks(): Promise<number> {
     return this.#sumOf("pids.events", /^max (\d+)$/m);
   }
 
-  /** For how long processes here and below had to wait since their share of the processor was used up. Only grows. */
+  /**
+   * Milliseconds that processes of this cgroup and below were throttled because their CPU quota was used up. Only
+   * grows.
+   */
   async throttledMs(): Promise<number> {
-    // v1 says it in nanoseconds, v2 in microseconds.
+    // v1 reports nanoseconds, v2 microseconds.
     const nanoseconds = await this.#sumOf("cpu.stat", /^throttled_time (\d+)$/m);
     return nanoseconds / 1e6 + (await this.#sumOf("cpu.stat", /^throttled_usec (\d+)$/m)) / 1e3;
   }
@@ -109,7 +113,7 @@ export class Cgroup {
     return found.reduce((sum, count) => sum + Number(count ?? 0), 0);
   }
 
-  /** Process ids in the host's pid namespace, of this cgroup and all below. */
+  /** Host pids of all processes in this cgroup and below. */
   async processes(): Promise<ReadonlySet<number>> {
     const lists = await Promise.all(
       this.#options.hierarchies.map(async (root) => {
@@ -128,13 +132,13 @@ export class Cgroup {
   }
 
   /**
-   * Ends every process, however fast they fork.
-   * @throws {AirlockError} reason `runtime` when one is still there after 10 s, e.g. stuck in a dead file system.
+   * Kills every process, however fast they fork.
+   * @throws {AirlockError} reason `runtime` when one still exists after 10 s, e.g. stuck in a dead file system.
    */
   async kill(): Promise<void> {
     if ((await this.processes()).size === 0) return;
     for (const root of this.#options.hierarchies) {
-      // Linux ≥ 5.14 on v2 kills a whole tree at once; elsewhere nobody may fork while the loop below runs.
+      // On v2, Linux ≥ 5.14 kills the whole tree at once. Elsewhere, forbid forks while the loop below runs.
       for (const [file, value] of [
         ["cgroup.kill", "1"],
         ["pids.max", "0"],
@@ -155,7 +159,10 @@ export class Cgroup {
     }
   }
 
-  /** Removes the directories, which must be free of processes; and a sandbox's owner's, if this was the last one. */
+  /**
+   * Removes the directories, which must have no processes. Also removes the directory of the sandbox's owner if it is
+   * empty then.
+   */
   async remove(): Promise<void> {
     for (const root of this.#options.everywhere) {
       for (const directory of (await this.#directories(root)).reverse()) await removeDirectory(directory);
@@ -170,7 +177,7 @@ export class Cgroup {
     }
   }
 
-  /** This cgroup and all below it in one hierarchy, parents first. */
+  /** The directories of this cgroup and all below it in one hierarchy, parents first. */
   async #directories(root: string): Promise<string[]> {
     const found: string[] = [];
     const queue = [join(root, this.path)];
@@ -187,7 +194,7 @@ export class Cgroup {
   }
 }
 
-/** Sets how much memory of the kernel the sockets of a v1 cgroup may take. Kernels that were built without that count leave it out. */
+/** Limits the kernel's memory for the sockets of a v1 cgroup. Does nothing on kernels that don't count it. */
 export async function limitSocketBuffers(directory: string, bytes: number | "unlimited"): Promise<void> {
   const value = bytes === "unlimited" ? "-1" : String(bytes);
   try {
@@ -219,14 +226,14 @@ async function readIfThere(path: string): Promise<string> {
   }
 }
 
-/** ENODEV: the cgroup was removed while its file was open. */
+/** ENODEV: the cgroup was removed while the file was open. */
 function isMissing(error: unknown): boolean {
   const code = errorCode(error);
   return code === "ENOENT" || code === "ENODEV";
 }
 
 async function makeDirectory(path: string): Promise<void> {
-  // Another process may remove an empty parent between two of mkdir's steps.
+  // Another process may remove an empty parent while mkdir creates the path.
   for (let attempt = 0; ; attempt += 1) {
     try {
       await mkdir(path, { recursive: true });
@@ -244,7 +251,7 @@ async function removeDirectory(directory: string): Promise<void> {
       return;
     } catch (error) {
       if (isMissing(error)) return;
-      // The kernel lets go of a cgroup a moment after its last process is reaped.
+      // The kernel releases a cgroup a moment after its last process is reaped.
       if (errorCode(error) !== "EBUSY" || attempt === 100) throw error;
       await delay(Math.min(50, 1 + attempt));
     }

@@ -5,8 +5,8 @@ import { describe, expect, it } from "vitest";
 import { openCgroupHost } from "./cgroup-host.ts";
 
 /**
- * A plain directory stands in for a mount of cgroup v2 with all controllers: this shows which files are written and read,
- * and what the kernel makes of them only a host with such a mount shows.
+ * Uses a plain directory in place of a cgroup v2 mount with all controllers. It shows which files are written and read.
+ * How the kernel reacts can only be tested on a host with such a mount.
  */
 async function unified() {
   const directory = await temporaryDirectory("airlock-cgroup2-");
@@ -36,7 +36,7 @@ describe("cgroup v2", () => {
     expect(await place.read("owner", "one", "cpu.max")).toBe("150000 100000");
     expect(await place.read("owner", "one", "pids.max")).toBe("53");
     for (const path of [[], ["owner"], ["owner", "one"]]) {
-      // Each controller is written alone; a plain file keeps the last.
+      // Each controller is written separately, and a plain file keeps only the last one.
       expect(await place.read(...path, "cgroup.subtree_control")).toMatch(/^\+(?:cpu|memory|pids)$/);
     }
   });
@@ -46,14 +46,14 @@ describe("cgroup v2", () => {
     const cgroup = await place.host.create("owner", "one", limits);
     const path = join(place.directory.path, "airlock/owner/one");
     await writeFile(join(path, "cgroup.kill"), "");
-    // No process has this number, so the first look finds it and the kill finds nobody.
+    // No process has this pid, so the first check finds it and the kill hits nothing.
     await writeFile(join(path, "cgroup.procs"), "4194399\n");
     const killed = cgroup?.kill();
     while ((await place.read("owner", "one", "cgroup.kill")) !== "1") await new Promise(setImmediate);
     await writeFile(join(path, "cgroup.procs"), "");
     await killed;
 
-    // Nobody may fork meanwhile: 0, written over the start of a plain file with 53 in it.
+    // Forks must be forbidden: "0" was written over the start of the plain file, which contained "53".
     expect(await place.read("owner", "one", "pids.max")).toBe("03");
   });
 

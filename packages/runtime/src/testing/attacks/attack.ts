@@ -6,49 +6,49 @@ import type { HostileImageName } from "./hostile-images.ts";
 
 /**
  * Something that a hostile step tries, carried out for real inside a sandbox. Its script prints a line that begins with
- * `BREACH` when the attack succeeded and one that begins with `HELD` when it was prevented, so that an attack that could
- * not even be tried is seen as such.
+ * `BREACH` if the attack succeeded, or with `HELD` if it was prevented. Without either line the attack could not even
+ * be tried.
  */
 export interface Attack {
-  /** Unique, in kebab case; names the test and the row of the documentation's table. */
+  /** Unique, in kebab case. Names the test and the row of the documentation's table. */
   readonly id: string;
-  /** What the step does, as a sentence's end: "a step …". */
+  /** What the step does, as the end of a sentence: "a step …". */
   readonly does: string;
-  /** What prevents it, as a reader of the security documentation wants it. */
+  /** What prevents it, worded for the security documentation. */
   readonly defence: string;
-  /** Run by `/bin/sh` in the attacker's image, which has busybox and perl. */
+  /** Run by `/bin/sh` in the attacker's image, which contains busybox and perl. */
   readonly script: string;
-  /** What the sandbox is given beyond the defaults of the suite. */
+  /** Changes to the suite's default plan for the sandbox. */
   readonly plan?: AttackPlan;
-  /** Where it differs from the attacker's image, e.g. a hostile one. */
+  /** The image, if it is not the attacker's usual one. */
   readonly image?: HostileImageName;
   /**
-   * The same attack with its defence switched off, which has to succeed; or why that can't be shown.
-   * A function where the runtimes differ.
+   * How to switch off the defence, so that the attack must succeed; or why that can't be shown. A function if the
+   * runtimes differ.
    */
   readonly weakened: Weakened | ((runtime: RuntimeName) => Weakened);
   /**
-   * Run in another sandbox under the same plan for as long as the attack takes. What it prints after the word `READY` the
-   * attack finds in `NEIGHBOUR`.
+   * Script that runs in another sandbox under the same plan during the attack. The attack finds what it prints after
+   * the word `READY` in `NEIGHBOUR`.
    */
   readonly neighbour?: string;
-  /** Puts on the host what the attack is after; its `env` is given to the step. */
+  /** Prepares on the host what the attack is after. The step receives its `env`. */
   readonly prepare?: () => Promise<HostProps>;
-  /** Looks from the host at what the attack did; answers what is wrong, `null` when nothing is. */
+  /** Checks from the host what the attack did. Returns what is wrong, or `null`. */
   readonly inspect?: (scene: Scene) => Promise<string | null>;
-  /** Looks from the host again and again while the step runs; answers what is wrong, `null` when nothing is. */
+  /** Checks from the host repeatedly while the step runs. Returns what is wrong, or `null`. */
   readonly watch?: () => Promise<string | null>;
-  /** What the script prints when it did what `inspect` or `watch` judges, instead of BREACH and HELD. */
+  /** What the script prints, instead of BREACH and HELD, once it did what `inspect` or `watch` judges. */
   readonly expects?: string;
-  /** Default: every runtime. */
+  /** The runtimes that the attack concerns. Default: every runtime. */
   readonly runtimes?: readonly RuntimeName[];
-  /** Of the step, in ms; a step that takes longer is stopped. Default: 20,000. */
+  /** Timeout of the step in milliseconds, after which it is stopped. Default: 20,000. */
   readonly timeoutMs?: number;
-  /** Whether the step's end by a limit (its kill, its timeout) is the defence. */
+  /** Whether a step that is ended by a limit (killed or timed out) counts as defended. */
   readonly endIsHeld?: boolean;
 }
 
-/** What stands on the host during an attack. */
+/** What is prepared on the host during an attack. */
 interface HostProps extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
 }
@@ -67,7 +67,7 @@ export type Weakened =
       readonly hardening?: Partial<Hardening>;
       readonly plan?: AttackPlan;
       readonly egress?: Pick<EgressOptions, "closed">;
-      /** Where breaching takes other words than the defended run, e.g. less of a bomb. */
+      /** A different script if breaching needs one, e.g. a smaller bomb. */
       readonly script?: string;
     }
   | { readonly cannotBeShown: string };
@@ -77,6 +77,6 @@ export interface Scene {
   readonly runtime: RuntimeName;
   readonly workspaceDir: string;
   readonly output: string;
-  /** How the step ended; an error when it was refused, stopped or timed out. */
+  /** How the step ended. An error if it was refused, stopped or timed out. */
   readonly status: StepStatus | Error;
 }

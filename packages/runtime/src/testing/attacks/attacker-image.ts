@@ -7,8 +7,8 @@ import { buildImage, busyboxLayer, type FixtureImage, type ImageConfig, type Lay
 let layer: Promise<readonly LayerEntry[]> | undefined;
 
 /**
- * Busybox; Debian's perl with its base modules, a language whose `syscall` makes any system call; and `/bin/setuid-id`, an
- * `id` that the image wants to be run as root by everybody.
+ * An image with busybox, with Debian's perl and its base modules, and with `/bin/setuid-id`. Perl's `syscall` can make
+ * any system call. `/bin/setuid-id` is a copy of `id` with the setuid bit of root.
  */
 export async function attackerImage(config: ImageConfig = {}, more: readonly LayerEntry[] = []): Promise<FixtureImage> {
   layer ??= toolLayer();

@@ -1,16 +1,19 @@
 import type { FixtureImage } from "@airlock/test-kit";
 import { attackerImage } from "./attacker-image.ts";
 
-/** What the loader puts the number of the process behind; seen on the host when a program of the host was meant. */
+/**
+ * Prefix of the loader's output files; the loader appends the pid. Such a file on the host shows that a host program
+ * used the image's environment.
+ */
 export const loaderOutput = `/tmp/airlock-attack-loader-${process.pid}`;
 
-/** Images with something hostile in them, by the name that attacks call them. */
+/** Hostile images, by the name that attacks use. */
 export const hostileImages = {
-  /** Wants to run as an ordinary user. */
+  /** Runs as an ordinary user. */
   unprivileged: () => attackerImage({ User: "1000:1000" }),
-  /** Wants to start in a directory that a leaked file descriptor of the runtime names. */
+  /** Has a working directory that a leaked file descriptor of the runtime would name. */
   "working-directory": () => attackerImage({ WorkingDir: "/proc/self/fd/8" }),
-  /** Wants its own program to run before, or instead of, the step's shell. */
+  /** Has an entrypoint, a command and a health check that must not run. */
   entrypoint: () =>
     attackerImage({
       Entrypoint: ["/bin/sh", "-c", "echo BREACH the entrypoint ran > /data/entrypoint"],
@@ -20,31 +23,31 @@ export const hostileImages = {
         Interval: 1_000_000_000,
       },
     }),
-  /** Declares volumes where the kernel's file systems and the engine's socket are. */
+  /** Declares volumes at the kernel's file systems and at the engine's socket. */
   volumes: () => attackerImage({ Volumes: { "/proc": {}, "/sys": {}, "/var/run/docker.sock": {}, "/airlock": {} } }),
-  /** Has a link in place of `/dev`, and one in place of a device. */
+  /** Has a link in place of `/dev`. */
   "dev-link": () =>
     attackerImage({}, [
       { name: "elsewhere/", type: "directory", mode: 0o755 },
       { name: "dev", type: "symlink", linkname: "/elsewhere" },
     ]),
-  /** Has links in place of the directories that get mounts. */
+  /** Has links in place of the directories that are mounted over. */
   "mount-links": () =>
     attackerImage({}, [
       { name: "data", type: "symlink", linkname: "/proc/1/root" },
       { name: "airlock", type: "symlink", linkname: "../../../../../../etc" },
     ]),
-  /** Has the loader of every program that gets this environment write what it does. */
+  /** Has an environment that makes the loader of every program write a debug file. */
   loader: () => attackerImage({ Env: ["PATH=/bin:/usr/bin", "LD_DEBUG=libs", `LD_DEBUG_OUTPUT=${loaderOutput}`] }),
-  /** Wants to run as a user that it has no account of. */
+  /** Runs as a user that has no account in the image. */
   "unknown-user": () => attackerImage({ User: "somebody" }),
-  /** Has links to the host's accounts in place of its own. */
+  /** Has links to the host's account files in place of its own. */
   "account-links": () =>
     attackerImage({ User: "daemon" }, [
       { name: "etc/passwd", type: "symlink", linkname: "/proc/1/root/etc/passwd" },
       { name: "etc/group", type: "symlink", linkname: "../../../../../../etc/group" },
     ]),
-  /** Has two megabytes of environment. */
+  /** Has an environment of two megabytes. */
   "huge-environment": () =>
     attackerImage({
       Env: ["PATH=/bin:/usr/bin", ...Array.from({ length: 32 }, (_, i) => `FILL_${i}=${"x".repeat(65_536)}`)],

@@ -2,12 +2,12 @@ import type { Runtime, SandboxPlan } from "../../contract/index.ts";
 
 /** Another job's sandbox, whose script runs until this is disposed of. */
 export interface Neighbour extends AsyncDisposable {
-  /** What it printed after the word `READY`. */
+  /** The text that it printed after the word `READY`. */
   readonly said: string;
 }
 
 /**
- * Starts a sandbox whose script prints `READY something` and goes on.
+ * Starts a sandbox whose script prints `READY text` and keeps running.
  * @throws when it ends before that.
  */
 export async function startNeighbour(

@@ -1,6 +1,6 @@
 /**
- * A system call that no step may make, with arguments that do no harm. Any answer but a refusal means that the kernel's
- * code behind it was reached.
+ * A system call that no step may make, with harmless arguments. Any answer but a refusal means that the kernel's code
+ * was reached.
  */
 export function forbiddenCall(perl: string): string {
   return perlScript(`
@@ -12,12 +12,12 @@ elsif (grep { $_ == $error + 0 } $EPERM, $EACCES, $ENOSYS, $EAFNOSUPPORT) { prin
 else { print "BREACH the kernel was reached: $error\\n"; }`);
 }
 
-/** Perl code as a shell script; the code can't contain a line `PERL`. */
+/** Perl code as a shell script. The code can't contain a line `PERL`. */
 export function perlScript(code: string): string {
   return `exec perl - <<'PERL'\n$| = 1;\n${code}\nPERL\n`;
 }
 
-/** Commands of which the last must fail; what they print counts as the reason. */
+/** Commands of which the last must fail. Their output is shown as the reason. */
 export function forbiddenCommands(shell: string): string {
   return `if reason=$( { ${shell}\n} 2>&1 ); then echo "BREACH $reason"; else echo "HELD $reason" | head -n 1; fi\n`;
 }

@@ -7,9 +7,9 @@ import { promisify } from "node:util";
 const run = promisify(execFile);
 
 /**
- * Makes what a web server has to serve so that it is an apt repository (`/debian`), a Python index (`/simple`) and an npm
- * registry (`/npm`), and answers the `package-lock.json` of a project that uses the latter.
- * @param packagesDirectory Debian packages and wheels.
+ * Creates the files of an apt repository (`/debian`), a Python index (`/simple`) and an npm registry (`/npm`) for a web
+ * server. Returns the `package-lock.json` of a project that uses the npm registry.
+ * @param packagesDirectory contains Debian packages and wheels.
  * @param url where the directory will be served.
  */
 export async function makePackageSources(
@@ -23,12 +23,12 @@ export async function makePackageSources(
   return { npmLock: await makeNpmRegistry(join(directory, "npm"), `${url}/npm`) };
 }
 
-/** A flat one; https://wiki.debian.org/DebianRepository/Format */
+/** A flat repository: https://wiki.debian.org/DebianRepository/Format */
 async function makeAptRepository(directory: string, source: string, packages: readonly string[]): Promise<void> {
   await mkdir(directory, { recursive: true });
   const stanzas: string[] = [];
   for (const name of packages) {
-    // Percent signs would be decoded on the way, and an epoch has one.
+    // The server would decode percent signs, which file names of packages with an epoch contain.
     const file = name.replaceAll("%", "-");
     await copyFile(join(source, name), join(directory, file));
     const { stdout: control } = await run("dpkg-deb", ["--field", join(directory, file)]);
@@ -43,7 +43,7 @@ async function makeAptRepository(directory: string, source: string, packages: re
 
 const project = "airlock-sample";
 
-/** https://peps.python.org/pep-0503/ The wheels, and a source distribution that needs one of them. */
+/** Contains the wheels and a source distribution that needs one of them. https://peps.python.org/pep-0503/ */
 async function makePythonIndex(directory: string, source: string, wheels: readonly string[]): Promise<void> {
   const files = new Map<string, string[]>();
   for (const wheel of wheels) {
@@ -70,7 +70,9 @@ setup(name="${project}", version="1.0", packages=["airlock_sample"], install_req
   }
 }
 
-/** A package with a program, and one whose script builds something once it is installed and which needs the first. */
+/**
+ * Publishes two packages: one with a program, and one that depends on it and builds a file in its postinstall script.
+ */
 async function makeNpmRegistry(directory: string, url: string): Promise<string> {
   const made = [
     await publish(directory, url, {

@@ -1,4 +1,4 @@
-// Serves the files of a directory over HTTP: static-server-main.ts DIRECTORY ADDRESS PORT. Ends with its standard input.
+// Serves the files of a directory over HTTP: static-server-main.ts DIRECTORY ADDRESS PORT. Exits when stdin ends.
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer, type ServerResponse } from "node:http";
@@ -19,7 +19,7 @@ async function serve(url: string, response: ServerResponse): Promise<void> {
   await pipeline(createReadStream(found.path), response);
 }
 
-/** Of a directory, its `index.html` or `index.json`. */
+/** Finds the file to serve and its size. For a directory that is its `index.html` or `index.json`. */
 async function sizeOf(path: string): Promise<{ readonly path: string; readonly size: number } | undefined> {
   for (const candidate of [path, join(path, "index.html"), join(path, "index.json")]) {
     const stats = await stat(candidate).catch(() => undefined);

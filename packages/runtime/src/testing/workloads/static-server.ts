@@ -6,7 +6,7 @@ import { toolEnv } from "../../egress/host/run-tool.ts";
 
 const program = fileURLToPath(new URL("static-server-main.ts", import.meta.url));
 
-/** A web server with the files of a directory, in a network namespace. */
+/** Starts a web server for the files of a directory, in a network namespace. */
 export async function startStaticServer(options: {
   readonly namespacePath: string;
   readonly directory: string;

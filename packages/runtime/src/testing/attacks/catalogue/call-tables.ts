@@ -4,8 +4,8 @@ import { perlScript } from "../scripts.ts";
 const withoutSeccomp: Weakened = { hardening: { seccomp: false } };
 
 /**
- * Tries calls one by one and names those whose code in the kernel was reached: all that were answered by anything but the
- * filter's own answers, EPERM and ENOSYS. That a kernel was built without a family, too, it says only after it looked for a module.
+ * Perl code that tries calls and lists those whose kernel code was reached: all whose error is not EPERM or ENOSYS, the
+ * filter's own answers. If a kernel was built without a socket family, it says so only after it looked for a module.
  */
 const judge = `
 my @reached; my $tried = 0;
@@ -13,7 +13,9 @@ sub tried { my ($name, $error) = @_; $tried++; push @reached, "$name: " . ($erro
 END { print @reached ? "BREACH @reached\\n" : $tried ? "HELD all $tried\\n" : "" }
 `;
 
-/** Calls of the table for 32-bit programs, by a program of 64 bits: the answer is an error number, 0 for success. */
+/**
+ * Perl code by which a 64-bit program makes calls of the 32-bit table. The result is an error number, 0 for success.
+ */
 const call32 = `
 DynaLoader::boot_DynaLoader("DynaLoader");
 sub call32 {
@@ -33,7 +35,7 @@ sub call32 {
 }
 `;
 
-/** Families that know no network namespaces, or that the kernel would load rarely tested modules for. */
+/** Socket families that ignore network namespaces, or for which the kernel would load rarely tested modules. */
 const families = {
   VSOCK: [40, 1],
   ALG: [38, 5],
@@ -56,7 +58,7 @@ const familyList = Object.entries(families)
   .map(([name, [family, type]]) => `["${name}", ${family}, ${type}]`)
   .join(", ");
 
-/** What reaches parts of the kernel past a filter that looks at a call's number only, or in one table of numbers only. */
+/** Attacks that try to bypass a filter that checks only call numbers, or only one table of numbers. */
 export const callTableAttacks: readonly Attack[] = [
   {
     id: "socket-families",

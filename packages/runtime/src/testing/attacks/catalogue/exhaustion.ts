@@ -4,7 +4,7 @@ import { perlScript } from "../scripts.ts";
 
 const MiB = 2 ** 20;
 
-/** What is left of a step when it has ended: processes that carry its mark, seen from the host. */
+/** Finds processes of a step after its end. They carry a mark on their command line and are searched from the host. */
 async function processesWith(mark: string): Promise<string | null> {
   const found: string[] = [];
   for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
@@ -14,10 +14,10 @@ async function processesWith(mark: string): Promise<string | null> {
   return found.length > 0 ? `processes are left: ${found.join(", ")}` : null;
 }
 
-/** Unlikely numbers of seconds, so that nobody else's processes are taken for these. */
+/** Unlikely numbers of seconds, so that no unrelated process matches. */
 const marks = { daemon: "86413.7", stubborn: "86417.3", zombies: "86419.1" };
 
-/** Attempts to use more than was given. */
+/** Attempts to use more than the limits allow. */
 export const exhaustionAttacks: readonly Attack[] = [
   {
     id: "fork-bomb",

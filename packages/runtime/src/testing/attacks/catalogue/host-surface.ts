@@ -8,7 +8,7 @@ import { forbiddenCommands, perlScript } from "../scripts.ts";
 
 const unmasked: Weakened = { hardening: { maskedPaths: false, userNamespace: false } };
 
-/** What is opened is never written, nor made: the tests must not harm the machine when a defence is off. */
+/** Only opens files and never writes or creates them: the tests must not harm the machine when a defence is off. */
 const opensForWriting = (...paths: readonly string[]) =>
   perlScript(`
 for my $path (${globs(paths)}) {
@@ -30,7 +30,7 @@ function globs(paths: readonly string[]): string {
   return paths.map((path) => `glob("${path}")`).join(", ");
 }
 
-/** Always part of how a sandbox is made. */
+/** For defences that are always part of a sandbox. */
 const noSetting = (what: string): Weakened => ({ cannotBeShown: `no setting ${what}` });
 
 const masked: readonly (readonly [id: string, does: string, script: string, weakened: Weakened])[] = [

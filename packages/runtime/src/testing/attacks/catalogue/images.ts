@@ -11,7 +11,7 @@ const exists = (path: string) =>
     () => false,
   );
 
-/** What an image asks for without being asked. */
+/** Attacks through an image's configuration and files. */
 export const imageAttacks: readonly Attack[] = [
   {
     id: "image-working-directory",

@@ -4,7 +4,7 @@ import { perlScript } from "../scripts.ts";
 
 const MiB = 2 ** 20;
 
-/** Attempts to use up what the kernel counts apart from memory, processes and disk. */
+/** Attempts to exhaust resources that the kernel counts apart from memory, processes and disk. */
 export const kernelObjectAttacks: readonly Attack[] = [
   {
     id: "processor",
@@ -95,7 +95,7 @@ print "BREACH $held queues\\n";`),
 my @open; while (@open < 20000 && sysopen(my $file, "/dev/ptmx", 2 | 0400)) { push @open, $file }
 print "opened " . @open . "\\n"; sleep 1;`),
     expects: "opened",
-    // As a login on the host would.
+    // Opens a terminal as a login on the host would.
     watch: async () => {
       try {
         await (await open("/dev/ptmx", "r+")).close();

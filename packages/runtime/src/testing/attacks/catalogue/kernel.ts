@@ -3,15 +3,15 @@ import { forbiddenCall } from "../scripts.ts";
 
 const withoutSeccomp: Weakened = { hardening: { seccomp: false } };
 
-/** Where the kernel asks for a capability, too, root of the host has to try it. */
+/** For calls for which the kernel also demands a capability: only the host's root can try them. */
 const withoutSeccompAnd = (...capabilities: readonly string[]): Weakened => ({
   hardening: { seccomp: false, capabilities, userNamespace: false },
 });
 
-/** The kernel answers the same where it was built without the call. */
+/** A kernel that was built without the call gives the same answer. */
 const mayBeMissing: Weakened = { cannotBeShown: "kernels that were built without this call answer the same" };
 
-/** System calls that lead out of a container, or into rarely tested parts of the kernel; numbers of x86-64. */
+/** System calls that lead out of a container or into rarely tested parts of the kernel. Numbers of x86-64. */
 const calls: readonly (readonly [id: string, does: string, perl: string, weakened: Weakened])[] = [
   [
     "keyring-add",

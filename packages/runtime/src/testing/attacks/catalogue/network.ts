@@ -16,12 +16,12 @@ function allow(...rules: readonly string[]): EgressPolicy {
   };
 }
 
-/** Whoever answers in the test's network says who was called. */
+/** Script that connects to a host. Servers of the test network answer with the address that was called. */
 function connects(host: string, port = 80): string {
   return `out=$(nc -w 2 ${host} ${port} </dev/null 2>&1); case "$out" in *"<-"*) echo "BREACH $out";; *) echo "HELD $out" | head -n 1;; esac\n`;
 }
 
-/** The engine's own tests show the same connection open to a namespace behind the same host without rules. */
+/** The tests of the egress engine show that the same connection works from a namespace without rules. */
 const noPolicy: Weakened = {
   cannotBeShown: "no policy opens it; without rules the test network's host lets it through",
 };
@@ -50,10 +50,10 @@ const destinations: readonly (readonly [id: string, what: string, host: string, 
   ["private-name", "a private address by a public name", "private.example.com", publicNamesOnly],
 ];
 
-/** Only the routing table knows it in every runtime. */
+/** Reads the gateway from the routing table, the only source that works in every runtime. */
 const gateway = "$(ip route | awk '/^default/ { print $3 }')";
 
-/** What a step's network may not do. Carried out in a little internet of the test's own. */
+/** Attacks on the egress policy, carried out in the simulated internet of the tests. */
 export const networkAttacks: readonly Attack[] = [
   ...destinations.map(
     ([id, what, host, weakened]): Attack => ({
@@ -94,7 +94,7 @@ export const networkAttacks: readonly Attack[] = [
     does: "connects to another job's sandbox, which listens",
     defence: "sandboxes have a link of their own each, and are closed to each other under every policy",
     plan: { egress: internet },
-    // Says that it is there once it has reached itself.
+    // Prints READY once it has reached itself.
     neighbour: `address=$(ip -4 address show eth0 | awk '/inet / { sub("/.*", "", $2); print $2 }')
 nc -ll -p 8000 -e /bin/echo "here <- there" &
 until nc -w 1 "$address" 8000 </dev/null | grep -q here; do sleep 0.1; done

@@ -1,13 +1,13 @@
 import type { Attack, Scene, Weakened } from "../attack.ts";
 import { forbiddenCommands, perlScript } from "../scripts.ts";
 
-/** A step that never ended was stopped by the suite: then there was nothing that ended it. */
+/** Fails if the step never ended by itself, so that the suite had to stop it. */
 const endedBySelf = async ({ status }: Scene): Promise<string | null> =>
   status instanceof Error && status.name === "TimeoutError" ? "the step hung" : null;
 
 const never = (why: string): Weakened => ({ cannotBeShown: why });
 
-/** What a step tries with the processes, descriptors and mounts that its own sandbox consists of. */
+/** Attacks on the processes, descriptors and mounts of the step's own sandbox. */
 export const sandboxProcessAttacks: readonly Attack[] = [
   {
     id: "init-killed",

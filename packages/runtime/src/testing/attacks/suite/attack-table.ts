@@ -1,4 +1,4 @@
-// Prints the catalogue as a table in Markdown, for the security documentation; scripts/proofs.ts puts it there.
+// Prints the catalogue as a Markdown table for the security documentation; scripts/proofs.ts inserts it there.
 import type { Attack, RuntimeName, Weakened } from "../attack.ts";
 import { attacks } from "../catalogue/index.ts";
 
@@ -8,7 +8,7 @@ function weakenedOn(attack: Attack, runtime: RuntimeName): Weakened {
   return typeof attack.weakened === "function" ? attack.weakened(runtime) : attack.weakened;
 }
 
-/** Whether the attack was seen to succeed with its defence off, in as few words as the runtimes need. */
+/** Whether the attack succeeds with its defence off. Mentions the runtimes only if they differ. */
 function shown(attack: Attack, on: readonly RuntimeName[]): string {
   const answers = on.map((runtime) => {
     const weakened = weakenedOn(attack, runtime);

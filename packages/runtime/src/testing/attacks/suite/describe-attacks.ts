@@ -13,21 +13,21 @@ import { attacks } from "../catalogue/index.ts";
 import type { HostileImageName } from "../hostile-images.ts";
 import { startNeighbour } from "../neighbour.ts";
 
-/** Where attacks are carried out: one runtime, made anew for each way of weakening it. */
+/** The runtime under attack. It is created separately for each weakened configuration. */
 export interface AttackTarget {
   readonly name: RuntimeName;
   readonly engines: readonly EngineName[];
-  /** Path of the network namespace that sandboxes are attached to; without one the suite makes it. */
+  /** Path of the network namespace that sandboxes are attached to. `undefined`: the suite creates one. */
   readonly networkNamespace: () => string | undefined;
   /** Called once before the first attack. */
   prepare(): Promise<PreparedTarget>;
 }
 
 interface PreparedTarget extends AsyncDisposable {
-  /** Where its runtimes make workspaces. */
+  /** Directory in which its runtimes create workspaces. */
   readonly workspacesDir: string;
   createRuntime(hardening: Partial<Hardening>, egress: EgressOptions): Promise<Runtime>;
-  /** Puts an attacker's image where the runtime finds it, and answers its reference; without a name the ordinary one. */
+  /** Loads an attacker's image into the runtime and returns its reference. Without a name it loads the usual one. */
   loadImage(runtime: Runtime, name: HostileImageName | undefined): Promise<string>;
 }
 
@@ -42,12 +42,12 @@ const zones: Zones = {
 };
 const defaultTimeoutMs = 20_000;
 
-/** Carries out every attack of the catalogue that concerns the runtime: with the defaults, and with its defence off. */
+/** Carries out every attack that concerns the runtime: with the defaults, and with the defence off. */
 export function describeAttacks(target: AttackTarget): void {
   describeWithEngines(target.engines, `attacks on the ${target.name} runtime`, () => {
     const cleanup = new AsyncDisposableStack();
     const runtimes = new Map<string, Promise<Runtime>>();
-    /** Runtimes that enforce policies side by side are of different owners, as executors are. */
+    /** Runtimes that enforce egress policies at the same time need different owners, as executors have. */
     const owners = new Map<Runtime, string>();
     const images = new Map<Runtime, Map<string, Promise<string>>>();
     let prepared: PreparedTarget;
@@ -123,7 +123,7 @@ export function describeAttacks(target: AttackTarget): void {
           { signal: timeout, output: (_, bytes) => void printed.push(bytes) },
         );
       } catch (error) {
-        // Refusing the step, or stopping it, is a defence; whether it is this attack's is judged below.
+        // Refusing or stopping the step is a defence. Whether it is the one for this attack is judged below.
         status = error instanceof Error ? error : new Error(String(error));
       }
       const scene: Scene = {
@@ -161,7 +161,7 @@ type Verdict =
   | { readonly kind: "breach"; readonly what: string }
   | { readonly kind: "not tried"; readonly output: string; readonly status: StepStatus | Error };
 
-/** Looks at the host ten times a second, until something is wrong or the step has ended. */
+/** Calls `watch` ten times per second until something is wrong or the step has ended. */
 function watchHost({ watch }: Attack): AsyncDisposable & { readonly end: () => Promise<string | null> } {
   const ended = new AbortController();
   const seen = (async () => {

@@ -73,7 +73,7 @@ apt-get purge -y cron
   },
 ];
 
-/** In one workspace, in which each finds what the one before left. */
+/** Runs the step with both images in one workspace, so that the second run finds the files of the first. */
 function inTurn(step: WorkloadStep): readonly WorkloadStep[] {
   return [step, { ...step, image: "builder" }];
 }

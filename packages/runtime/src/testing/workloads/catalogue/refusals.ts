@@ -7,10 +7,10 @@ gcc -o /usr/local/bin/whoami-really /tmp/whoami.c
 chmod 4755 /usr/local/bin/whoami-really
 `;
 
-/** Capabilities within a user namespace reach neither devices nor a network that is not the namespace's. */
+/** Needed because capabilities within a user namespace don't apply to devices or to networks outside that namespace. */
 const rootOfTheHost = { userNamespace: false };
 
-/** What stays closed by default and is opened by a setting of the administrator's. */
+/** What is denied by default and allowed by a setting of the administrator. */
 export const refusals: readonly Refusal[] = [
   {
     id: "setuid",

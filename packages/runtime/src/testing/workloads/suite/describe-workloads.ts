@@ -19,7 +19,7 @@ import { makePackageSources } from "../package-sources.ts";
 import { startStaticServer } from "../static-server.ts";
 import type { WorkloadStep } from "../workload.ts";
 
-/** Where workloads run: one runtime, made anew for each relaxation. */
+/** The runtime under test. It is created separately for each relaxation. */
 export interface WorkloadTarget {
   readonly name: "docker" | "oci";
   readonly engines: readonly EngineName[];
@@ -27,19 +27,19 @@ export interface WorkloadTarget {
 }
 
 interface PreparedWorkloadTarget extends AsyncDisposable {
-  /** Of the network namespace that sandboxes are attached to; without one the suite makes it. */
+  /** Path of the network namespace that sandboxes are attached to. Without one the suite creates it. */
   readonly networkNamespace?: string;
   createRuntime(hardening: Partial<Hardening>, egress: EgressOptions): Promise<Runtime>;
 }
 
-/** An executor's defaults, on a machine that has less of both cores and memory. */
+/** An executor's default limits, with less memory and at most as many cores as this machine has. */
 const limits: SandboxLimits = { cpus: Math.min(4, availableParallelism()), memoryBytes: 2 * 2 ** 30, pids: 4096 };
 const sourcesPort = 8080;
 const sourcesName = "packages.example.com";
 const mirror = `http://${sourcesName}:${sourcesPort}`;
 const zones = { [`${sourcesName} A`]: [[{ type: "A", data: publicIpv4, ttl: 300 }]] } as const;
 const owner = `workloads-${process.pid}`;
-/** Of a step's output. */
+/** Maximum output that is kept per step. */
 const keptBytes = 1 << 20;
 
 interface RunStep {
@@ -48,7 +48,7 @@ interface RunStep {
   readonly bytes: number;
 }
 
-/** Runs every workload of the catalogue with the defaults, and what they refuse with and without. */
+/** Runs every workload with the defaults, and every refusal with the defaults and with its relaxation. */
 export function describeWorkloads(target: WorkloadTarget): void {
   describeWithEngines(target.engines, `real workloads on the ${target.name} runtime, with the defaults`, () => {
     const cleanup = new AsyncDisposableStack();
@@ -76,7 +76,7 @@ export function describeWorkloads(target: WorkloadTarget): void {
           port: sourcesPort,
         }),
       );
-      // The image is unpacked where it is first used, which is not to be counted as any workload's time.
+      // The first use unpacks the image. Do that here, so that it does not count towards a workload's time.
       await runJob([{ script: "true" }], { timeoutMs: 200_000 });
     }, 600_000);
     afterAll(() => cleanup.disposeAsync());
@@ -93,7 +93,7 @@ export function describeWorkloads(target: WorkloadTarget): void {
       return runtime;
     };
 
-    /** Runs the steps as one job; answers how each ended, up to the first that failed. */
+    /** Runs the steps as one job. Returns how each ended, up to the first that failed. */
     async function runJob(
       steps: readonly WorkloadStep[],
       options: { readonly hardening?: Partial<Hardening>; readonly timeoutMs?: number } = {},
@@ -149,7 +149,7 @@ export function describeWorkloads(target: WorkloadTarget): void {
         `${id}: ${does}`,
         async () => {
           const ended = await runJob(steps, timeoutMs === undefined ? {} : { timeoutMs });
-          // With what the last step said: its words are what tells why it failed.
+          // Include the last step's output, which tells why it failed.
           const last = ended.at(-1);
           expect({ steps: ended.length, status: last?.status, said: said(last) }).toEqual({
             steps: steps.length,
@@ -173,7 +173,7 @@ export function describeWorkloads(target: WorkloadTarget): void {
           expect(ended?.status).not.toEqual({ kind: "exited", exitCode: 0 });
         });
         it(`${id}: works with the administrator's ${Object.keys(relaxation).join(", ")}`, async () => {
-          // Without a user namespace the image is unpacked once more.
+          // Without a user namespace the image has to be unpacked again.
           const [ended] = await runJob([{ script }], { hardening: relaxation, timeoutMs: 110_000 });
           expect({ status: ended?.status, said: said(ended) }).toEqual({
             status: { kind: "exited", exitCode: 0 },
