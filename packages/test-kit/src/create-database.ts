@@ -5,7 +5,10 @@ export interface TestDatabase extends AsyncDisposable {
   readonly url: string;
 }
 
-/** A fresh empty database on the server of `url` (the postgres engine's); dropped when disposed, even while in use. */
+/**
+ * Creates an empty database on the server of `url` (the postgres engine's). Disposing drops it, even while it is in
+ * use.
+ */
 export async function createDatabase(url: string): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString("hex")}`;
   await execute(url, `CREATE DATABASE ${name}`);

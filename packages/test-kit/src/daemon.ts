@@ -6,20 +6,20 @@ import { setTimeout as sleep } from "node:timers/promises";
 export interface DaemonOptions {
   readonly command: string;
   readonly args: readonly string[];
-  /** Takes stdout and stderr. */
+  /** File for stdout and stderr. */
   readonly logPath: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** How the daemon is asked to end: by a signal, or by the end of its standard input. */
+  /** How to ask the daemon to end: a signal, or the end of its stdin. */
   readonly stopBy?: NodeJS.Signals | "end-of-input";
 }
 
-/** A daemon of the test run: a session of its own, so that Ctrl-C in the terminal reaches it only through us. */
+/** A daemon of the test run. It has its own session, so that Ctrl-C in the terminal does not reach it directly. */
 export interface Daemon extends AsyncDisposable {
   readonly pid: number;
   /**
-   * Waits until `probe` answers something other than `undefined`.
-   * @throws {Error} with the last line of the log when the daemon ends, or when it is not ready in time.
+   * Waits until `probe` resolves to something other than `undefined`.
+   * @throws {Error} with the last line of the log when the daemon ends or is not ready in time.
    */
   ready<T>(probe: () => Promise<T | undefined>, timeoutMs?: number): Promise<T>;
   log(): Promise<string>;
@@ -37,7 +37,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     env: { ...minimalEnv, ...options.env },
     ...(options.cwd ? { cwd: options.cwd } : {}),
   });
-  // A daemon that died on its own breaks the pipe; its end is seen through `exited`.
+  // A daemon that died by itself breaks the pipe; `exited` reports its end.
   child.stdin?.on("error", () => {});
   const exited = once(child, "exit").then(() => true as const);
   await once(child, "spawn");

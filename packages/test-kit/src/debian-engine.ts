@@ -16,18 +16,21 @@ export interface DebianEngine extends AsyncDisposable {
 
 const script = fileURLToPath(new URL("build-debian-root.sh", import.meta.url));
 const recipe = fileURLToPath(new URL("debian-image.ts", import.meta.url));
-/** Kept from run to run: building takes a minute. */
+/** Kept across runs, because a build takes a minute. */
 const cache = fileURLToPath(new URL("../../../node_modules/.cache/airlock-debian/", import.meta.url));
 
 const tools = ["ca-certificates", "git", "make", "gcc", "libc6-dev", "strace", "libcap2-bin"];
 const python = ["python3", "python3-pip", "python3-venv", "python3-wheel-whl"];
-/** For jobs to install: a plain program, one with a user and a setgid program, setuid programs, file capabilities. */
+/**
+ * Packages for jobs to install: a plain program, one with a user and a setgid program, setuid programs, file
+ * capabilities.
+ */
 const served = ["tree", "cron", "dbus", "sudo", "iputils-ping"];
 
 /**
- * Finds the Debian images of an earlier run, or begins to make them: they are ready, or their making has failed, some time
- * after this has resolved.
- * @throws {Error} where they can't be made: without root, debootstrap, npm or a mirror.
+ * Finds the Debian images of an earlier run or starts to build them. The build may still be running, or fail, after
+ * this has resolved.
+ * @throws {Error} when they can't be built: without root, debootstrap, npm or a mirror.
  */
 export async function startDebianEngine(): Promise<DebianEngine> {
   if (process.getuid?.() !== 0) throw new Error("needs root");
@@ -40,7 +43,7 @@ export async function startDebianEngine(): Promise<DebianEngine> {
 
   await mkdir(cache, { recursive: true });
   const stop = new AbortController();
-  // Whoever waits for it in another process reads there why it failed.
+  // Processes that wait for the build read there why it failed.
   await rm(failure, { force: true });
   const building = build(directory, { mirror, node, signal: stop.signal }).catch(async (error) => {
     if (!stop.signal.aborted) await writeFile(failure, errorMessage(error));
@@ -70,7 +73,7 @@ async function build(directory: string, { mirror, node, signal }: BuildPlan): Pr
     await writeDebianImages(images, { root, node, signal });
     await writeFile(debianFiles(making).ready, "");
     await rename(making, directory).catch(async (error: NodeJS.ErrnoException) => {
-      // Another run was faster.
+      // Another run has built the same meanwhile.
       if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
     });
   } finally {
@@ -78,7 +81,7 @@ async function build(directory: string, { mirror, node, signal }: BuildPlan): Pr
   }
 }
 
-/** In a mount and a pid namespace of its own: whatever it mounts and starts ends with it. */
+/** Runs in a separate mount and pid namespace, so that everything that it mounts and starts ends with it. */
 async function makeRoot(args: readonly string[], directory: string, signal: AbortSignal): Promise<void> {
   const logPath = join(directory, "log");
   await using log = await open(logPath, "w");
@@ -99,7 +102,7 @@ async function makeRoot(args: readonly string[], directory: string, signal: Abor
   throw new Error(`debootstrap failed (${code}): ${said}`);
 }
 
-/** What else is in the cache is of earlier recipes, or of runs that were killed. */
+/** Removes everything else from the cache: it belongs to earlier recipes or to killed runs. */
 async function removeOthers(directory: string): Promise<void> {
   for (const name of await readdir(cache)) {
     const [, pid] = /^making-(\d+)-/.exec(name) ?? [];
@@ -108,7 +111,10 @@ async function removeOthers(directory: string): Promise<void> {
   }
 }
 
-/** The Node that runs this, and the npm that came with the machine's or with this one. */
+/**
+ * Finds the Node program that runs this, and an npm: the one that runs the tests, the one beside Node, or the
+ * machine's.
+ */
 async function findNode(): Promise<NodeFiles> {
   const program = await realpath(process.execPath);
   const beside = join(dirname(program), "..", "lib", "node_modules", "npm");
@@ -120,7 +126,7 @@ async function findNode(): Promise<NodeFiles> {
   throw new Error("there is no npm");
 }
 
-/** The npm that runs the tests says where it is. */
+/** npm sets this variable for the scripts that it runs. */
 function npmOfParents(): string[] {
   const { npm_execpath: path } = process.env;
   return path ? [dirname(dirname(path))] : [];

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-/** Where the parts of a Debian lie in its directory, and beside it why there are none. */
+/** Paths of the parts of a Debian build in its directory, and of the file beside it that tells why the build failed. */
 export function debianFiles(directory: string) {
   return {
     images: join(directory, "images"),

@@ -3,17 +3,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { debianFiles } from "./debian-files.ts";
 import { engines } from "./engines.ts";
 
-/** What the engine `debian` made. */
+/** The files that the engine `debian` builds. */
 export interface DebianFixture {
-  /** An OCI layout of all `debianImages`, which is laid out as `docker save` does it, too. */
+  /** An OCI layout of all `debianImages`. It is also a valid `docker save` layout. */
   readonly imagesDirectory: string;
-  /** Debian packages with all that they need, and Python wheels, for a test's own mirror to serve. */
+  /** Debian packages with their dependencies, and Python wheels, for a test's own mirror to serve. */
   readonly packagesDirectory: string;
 }
 
 /**
  * Waits until the Debian images of this run are ready.
- * @throws {Error} when they could not be made, with the end of debootstrap's log.
+ * @throws {Error} when they could not be built, with the end of debootstrap's log.
  */
 export async function debianFixture(): Promise<DebianFixture> {
   const { debian } = engines();

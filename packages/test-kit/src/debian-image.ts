@@ -10,13 +10,16 @@ import { imageDocuments, indexType, type LayerDescriptor } from "./image-documen
 
 const run = promisify(execFile);
 
-/** The images of the engine `debian`, by what they stand for. All have the same layers. */
+/** The images of the engine `debian`, by purpose. All have the same layers. */
 export const debianImages = {
-  /** As the distribution's own: root, no entrypoint. */
+  /** Like the distribution's own image: root, no entrypoint. */
   plain: "workloads/debian:1",
   /** Runs as an ordinary user with a home. */
   builder: "workloads/debian-builder:1",
-  /** As a database's or server's: an entrypoint that expects its command, a user by name, a directory, a volume, a port. */
+  /**
+   * Like a database or server image: an entrypoint that expects its command, a user by name, a directory, a volume, a
+   * port.
+   */
   service: "workloads/debian-service:1",
 } as const;
 
@@ -36,7 +39,7 @@ const configs: Readonly<Record<keyof typeof debianImages, ImageConfig>> = {
   },
 };
 
-/** Node and npm as official images have them, below `/usr/local`. */
+/** Node and npm as in official images, below `/usr/local`. */
 export interface NodeFiles {
   readonly program: string;
   /** The folder of the package `npm`. */
@@ -44,8 +47,8 @@ export interface NodeFiles {
 }
 
 /**
- * Writes the images of a root file system into `directory`, as an OCI layout which also is what `docker save` writes.
- * The root file system is used up.
+ * Writes the images of a root file system into `directory`, as an OCI layout that is also a valid `docker save` layout.
+ * Consumes the root file system.
  */
 export async function writeDebianImages(
   directory: string,

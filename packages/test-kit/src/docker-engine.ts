@@ -8,14 +8,14 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface DockerEngine extends AsyncDisposable {
   readonly socketPath: string;
-  /** For `nsenter --net=`. */
+  /** Path for `nsenter --net=`. */
   readonly networkNamespace: string;
 }
 
 /**
- * The daemon runs in namespaces of its own: whatever it started or mounted (containerd, shims, containers, overlays)
- * ends with the first process of its pid namespace, even after a crash of ours. `/run/containerd` is hidden so that it
- * starts its own containerd rather than use the machine's. The end of the standard input is the order to stop.
+ * The daemon runs in its own namespaces. Everything that it started or mounted (containerd, shims, containers,
+ * overlays) ends with the first process of its pid namespace, even if the tests crash. `/run/containerd` is hidden, so
+ * that the daemon starts its own containerd instead of using the machine's. The end of stdin stops it.
  */
 const init = `
 [ -z "$SUBORDINATE_IDS" ] || for file in /etc/subuid /etc/subgid; do mount --bind "$SUBORDINATE_IDS" $file || exit 1; done
@@ -27,17 +27,17 @@ wait $daemon
 `;
 
 export interface DockerEngineOptions {
-  /** Of `daemon.json`. */
+  /** Content of `daemon.json`. */
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Whether root of its containers is user 100000 of the machine. */
+  /** Whether its containers' root is mapped to user 100000 of the machine. */
   readonly remapUsers?: boolean;
 }
 
-/** An account that every machine has; the engine wants a name to find the numbers by. */
+/** An account that exists on every machine. The engine needs a name to look up the subordinate ids. */
 const remapAccount = "daemon";
 const remappedRootId = 100_000;
 
-/** A private Docker daemon; needs root and the package docker.io. */
+/** Starts a private Docker daemon. Needs root and the package docker.io. */
 export async function startDockerEngine(
   network: EngineNetwork,
   { config = {}, remapUsers = false }: DockerEngineOptions = {},
@@ -50,7 +50,7 @@ export async function startDockerEngine(
   cleanup.defer(() => removeCgroup(cgroup));
   const socketPath = join(directory, "docker.sock");
   await mkdir(join(directory, "data"), { mode: 0o711 });
-  // Its containers' root goes through it to their files.
+  // The mapped root of its containers has to traverse this directory to reach their files.
   if (remapUsers) await chmod(directory, 0o711);
   const remap = remapUsers ? { "userns-remap": remapAccount } : {};
   await writeFile(join(directory, "daemon.json"), JSON.stringify({ ...config, ...remap }));
@@ -96,7 +96,7 @@ async function untilAnswering(daemon: Daemon, socketPath: string): Promise<void>
   );
 }
 
-/** The processes are gone when this runs; what stays are the empty directories of each hierarchy. */
+/** Removes the empty cgroup directories that remain in each hierarchy after the processes have ended. */
 async function removeCgroup(name: string): Promise<void> {
   const root = "/sys/fs/cgroup";
   const hierarchies = await readdir(root).catch(() => []);

@@ -6,22 +6,22 @@ import { startDaemon } from "./daemon.ts";
 const run = promisify(execFile);
 
 /**
- * A network namespace for the Docker daemon, joined to the host by a veth pair. A second daemon in the host's namespace
- * would delete the first one's bridge and rewrite its firewall.
+ * A network namespace for the Docker daemon, connected to the host by a veth pair. A second daemon in the host's
+ * namespace would delete the first one's bridge and rewrite its firewall.
  */
 export interface EngineNetwork extends AsyncDisposable {
-  /** For `nsenter --net=`. */
+  /** Path for `nsenter --net=`. */
   readonly namespacePath: string;
-  /** The host's end of the pair: reached by the host and from inside alike. */
+  /** Address of the host's end of the pair, reachable from the host and from inside. */
   readonly hostAddress: string;
   /** The two addresses of the pair, e.g. `198.18.4.8/30`. */
   readonly subnet: string;
 }
 
-/** Needs root. Nothing is left when it fails. */
+/** Creates the network. Needs root. Leaves nothing behind on failure. */
 export async function startEngineNetwork(directory: string): Promise<EngineNetwork> {
   await using cleanup = new AsyncDisposableStack();
-  // The namespace lives as long as this process; the kernel removes the pair with it, so nothing has to be deleted.
+  // The namespace exists as long as this process. The kernel removes the pair with it, so nothing has to be deleted.
   const holder = cleanup.use(
     await startDaemon({
       command: "unshare",
@@ -53,7 +53,10 @@ export async function startEngineNetwork(directory: string): Promise<EngineNetwo
   };
 }
 
-/** One of the 32768 /30 networks of the range that RFC 2544 sets aside for benchmarks, chosen by the process. */
+/**
+ * Chooses one of the 32768 /30 networks of the range that RFC 2544 reserves for benchmarks, starting from the process's
+ * id.
+ */
 async function freeSubnet(seed: number): Promise<{ cidr: string; host: string; engine: string }> {
   const { stdout } = await run("ip", ["-4", "address", "show"]);
   for (let attempt = 0; attempt < 100; attempt += 1) {

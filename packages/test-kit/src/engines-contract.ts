@@ -1,32 +1,36 @@
 /**
- * Real engines that `npm test` starts once for the whole run. `null` means: not on this machine; the reason stands in
- * `missing`.
+ * Real engines that `npm test` starts once for the whole run. `null`: not available on this machine; `missing` has the
+ * reason.
  */
 export interface Engines {
-  /** Unix socket of a private Docker daemon, e.g. `/tmp/…/docker.sock`, and the network namespace that it lives in. */
+  /** Unix socket of a private Docker daemon, e.g. `/tmp/…/docker.sock`, and its network namespace. */
   readonly docker: { readonly socketPath: string; readonly networkNamespace: string } | null;
   /** Absolute path of `crun` or `runc`, in this order. */
   readonly oci: { readonly runtimePath: string } | null;
-  /** A registry (Docker distribution) without authentication, `HOST:PORT`, reached by host and Docker daemon alike. */
+  /**
+   * A registry (Docker distribution) without authentication at `HOST:PORT`, reachable from the host and from the Docker
+   * daemon.
+   */
   readonly registry: { readonly address: string } | null;
-  /** A PostgreSQL server from the distribution; the user may create databases. */
+  /** The distribution's PostgreSQL server. The user may create databases. */
   readonly postgres: { readonly url: string } | null;
-  /** Object storage that speaks S3's API, plain HTTP, buckets named in the path; the account may create buckets. */
+  /** Object storage with the S3 API over plain HTTP, buckets in the path. The account may create buckets. */
   readonly s3: {
     readonly endpoint: string;
     readonly region: string;
     readonly accessKeyId: string;
     readonly secretAccessKey: string;
   } | null;
-  /** Root, and a kernel and tools (nft, ip) that make network namespaces with rules of their own. */
+  /** Root privileges, and a kernel and tools (nft, ip) that support network namespaces with their own rules. */
   readonly network: { readonly nftPath: string } | null;
   /**
-   * Images of a Debian with a compiler, git, Python and Node. It may still be in the making: `debianFixture` waits for it.
+   * Images of a Debian with a compiler, git, Python and Node. They may still be under construction: `debianFixture`
+   * waits for them.
    */
   readonly debian: { readonly directory: string } | null;
   /** Absolute path of Chromium. */
   readonly chromium: { readonly executablePath: string } | null;
-  /** Why an engine is not there, by its name. */
+  /** Why an engine is not available, by its name. */
   readonly missing: Readonly<Record<string, string>>;
 }
 
@@ -35,7 +39,7 @@ export const engineNames = ["docker", "oci", "registry", "postgres", "s3", "netw
 export type EngineName = (typeof engineNames)[number];
 
 /**
- * Parses a comma list such as `docker,registry`; nothing means all.
+ * Parses a comma-separated list such as `docker,registry`. No list means all engines.
  * @throws {Error} that names an unknown engine.
  */
 export function parseEngineNames(list: string | undefined): ReadonlySet<EngineName> {

@@ -6,7 +6,7 @@ export type { EngineName, Engines } from "./engines-contract.ts";
 declare module "vitest" {
   export interface ProvidedContext {
     engines: Engines;
-    /** A missing engine is a failure, not a skip. */
+    /** Whether a missing engine is a failure instead of a skip. */
     enginesRequired: boolean;
   }
 }
@@ -16,8 +16,8 @@ export function engines(): Engines {
 }
 
 /**
- * A suite that needs engines. Without one of them it is skipped, and its name in the closing summary says why; with
- * `AIRLOCK_TEST_REQUIRE=all` it fails instead.
+ * Defines a suite that needs engines. If one is missing, the suite is skipped and its name in the summary tells why.
+ * With `AIRLOCK_TEST_REQUIRE=all` it fails instead.
  */
 export function describeWithEngines(names: readonly EngineName[], title: string, body: () => void): void {
   const found = engines();

@@ -1,16 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-/** An instance under test, and the few things that the executor protocol has no words for. */
+/** An instance under test, and a few operations that the executor protocol does not have. */
 export interface ExecutorApiTarget extends AsyncDisposable {
   /** Without a trailing slash, e.g. `http://127.0.0.1:7080`. */
   readonly url: string;
   readonly sharedSecret: string;
-  /** Routes of one job take the shared secret in place of the job's token, for executors from before tokens. */
+  /**
+   * Whether routes of a job accept the shared secret instead of the job's token, for executors from before job tokens.
+   */
   readonly sharedSecretOpensJobs: boolean;
-  /** Two repositories that the instance knows; `commit` is a full SHA of the first one's history. */
+  /** Two repositories of the instance. `commit` is a full SHA from the history of the first one. */
   readonly repository: { readonly name: string; readonly commit: string };
   readonly otherRepository: { readonly name: string };
-  /** Queues a job of one step and answers its id. The step is keyed `main`. */
+  /** Queues a job with one step and returns its id. The step's key is `main`. */
   enqueue(job: {
     readonly queue: string;
     readonly repository?: string;
@@ -19,7 +21,7 @@ export interface ExecutorApiTarget extends AsyncDisposable {
   requestCancel(jobId: number): Promise<void>;
   /** `queued`, `processing`, `completed`, `errored`, `failed` or `canceled`. */
   state(jobId: number): Promise<string>;
-  /** The last attempt's output, all entries one after another, without `stdout: ` prefixes. */
+  /** The output of the last attempt: all entries concatenated, without `stdout: ` prefixes. */
   log(jobId: number): Promise<string>;
 }
 
@@ -35,9 +37,9 @@ interface Dequeued {
 }
 
 /**
- * What an instance owes executors of every generation of the protocol: 2022 (shared secret everywhere, bare arrays),
- * 4.x (`V2` heartbeats, `canceledJobs`) and 5.x (job tokens, several queues). Plays those executors over HTTP; knows
- * nothing of the implementation.
+ * Tests what an instance must do for executors of every generation of the protocol: 2022 (shared secret everywhere,
+ * bare arrays), 4.x (`V2` heartbeats, `canceledJobs`) and 5.x (job tokens, several queues). Simulates those executors
+ * over HTTP and knows nothing about the implementation.
  */
 export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarget>): void {
   describe("executor API", () => {
@@ -65,7 +67,7 @@ export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarge
     let names = 0;
     const newExecutor = (): string => `conformance-${process.pid}-${++names}`;
 
-    /** Queues a job and takes it as a 5.x executor does. */
+    /** Queues a job and dequeues it as a 5.x executor does. */
     async function takeJob(options: {
       queue?: string;
       repository?: string;
@@ -88,9 +90,9 @@ export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarge
       expect(job.id).toBe(id);
       return job;
     }
-    /** Executors before 5.0 know no job tokens. */
+    /** Executors before 5.0 have no job tokens. */
     const usesSharedSecret = (version: string): boolean => /^[1-4]\.|_2022-/.test(version);
-    /** Where job routes want job tokens, an executor without them would take jobs that it cannot report on. */
+    /** If job routes require job tokens, an executor without them could dequeue jobs but never report on them. */
     async function expectRefusal(request: object): Promise<void> {
       const response = await post("queue/batches/dequeue", { executorName: newExecutor(), ...request });
       expect([response.status, await response.text()]).toEqual([403, expect.stringContaining("shared secret")]);
@@ -158,7 +160,7 @@ export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarge
         expect(job.dockerSteps).toHaveLength(1);
         expect(job.dockerSteps[0]).toMatchObject({ key: "main", image: expect.any(String) });
         expect(job.dockerSteps[0]?.commands.join("\n")).toContain("echo one\necho two");
-        // Absent on single-queue routes: old clients build ids from it.
+        // Absent on single-queue routes, because old clients use it to build ids.
         expect(job.queue ?? "").toBe("");
         await finish(job, executorName);
       });
@@ -424,7 +426,7 @@ export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarge
         const executorName = newExecutor();
         const job = await takeJob({ executorName, repository: target.repository.name });
         const body = { executorName, jobId: job.id, ...entry };
-        // Without the headers that go with a token, and with them: clients of some versions send them all the same.
+        // With and without the headers that accompany a token: some client versions always send them.
         const both = [secret(), { ...jobHeaders(job, executorName), ...secret() }];
         for (const [index, headers] of both.entries()) {
           const added = await post("queue/batches/addExecutionLogEntry", body, headers);
@@ -508,7 +510,7 @@ export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarge
           { out: "stdout: one\n" },
           { out: "stdout: one\nstderr: two\n" },
           { out: "stdout: one\nstderr: two\n", exitCode: 0, durationMs: 12 },
-          // Sent again after an answer that got lost.
+          // A repetition, as after a lost response.
           { out: "stdout: one\nstderr: two\n", exitCode: 0, durationMs: 12 },
         ]) {
           const response = await post(

@@ -16,22 +16,22 @@ import { startPrivateRegistry } from "./private-registry.ts";
 import { runGit } from "./run-git.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
-/** A running executor, as its operator sees it. */
+/** A running executor, as its administrator sees it. */
 export interface ExecutorUnderTest extends AsyncDisposable {
   kill(signal: "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGKILL"): void;
   readonly exited: Promise<number | null>;
-  /** Standard output and error so far. */
+  /** Output to stdout and stderr so far. */
   output(): string;
 }
 
 export interface ExecutorTarget {
-  /** An image with `/bin/sh`, git and the usual tools, which the executor can use as it is started. */
+  /** An image with `/bin/sh`, git and the usual tools that the executor can use without further configuration. */
   readonly image: string;
-  /** Starts the program with nothing but these variables and what its runtime needs. */
+  /** Starts the program with only these variables and what its runtime needs. */
   start(environment: Readonly<Record<string, string>>): Promise<ExecutorUnderTest>;
 }
 
-/** The order of setup and teardown; steps come between them. Which of them there are is the executor's to say. */
+/** The order of setup and teardown keys; steps come between them. An executor need not send all of them. */
 const keyOrder = [
   "setup.fs.workspace",
   "setup.git.init",
@@ -53,8 +53,9 @@ const setups: readonly { title: string; generation: ProtocolGeneration; several:
 ];
 
 /**
- * What an executor owes instances of every generation of the protocol, none of which knows an extension. Plays those
- * instances over HTTP, of the generation that is `wanted`, with real git behind; starts the executor as a process and knows nothing of its implementation.
+ * Tests what an executor must do for instances of the generation `wanted`, none of which has an extension. Simulates
+ * those instances over HTTP, with real git behind them. Starts the executor as a process and knows nothing about its
+ * implementation.
  */
 export function describeExecutor(
   wanted: ProtocolGeneration,
@@ -104,7 +105,7 @@ export function describeExecutor(
         commands,
         ...more,
       });
-      /** As log entries name the first step. */
+      /** The key of the first step in log entries. */
       const stepKey = generation === "2022" ? "step.docker.0" : "step.docker.main";
       const inRepository = (more: Partial<ForeignJob> = {}): Partial<ForeignJob> => ({
         repositoryName: "example.com/team/app",
@@ -175,7 +176,7 @@ export function describeExecutor(
         }
         const lines = instance.out(id, stepKey).split("\n");
         expect(lines).toEqual(expect.arrayContaining(["stdout: two", "stderr: err", "stdout: example.com/team/app"]));
-        // The protocol's preamble traces what runs.
+        // The preamble that the protocol demands traces commands.
         expect(lines).toContain("stderr: + cat a.txt");
       });
 
@@ -191,7 +192,7 @@ export function describeExecutor(
 
         expect(about.length).toBeGreaterThan(3);
         for (const request of about) expect(request.headers).toMatchObject(headers);
-        // The executor may have the commit already, of another job.
+        // The executor may already have the commit from another job.
         const all = instance.gitRequests;
         expect(all.length).toBeGreaterThan(0);
         for (const request of all) expect(request.headers["x-sourcegraph-actor-uid"]).toBe("internal");
@@ -262,7 +263,7 @@ export function describeExecutor(
         const heartbeats = instance.requestsOf("/heartbeat").length;
         await instance.until(() => instance.requestsOf("/heartbeat").length >= heartbeats + 2);
 
-        // Nothing is left to be said; a report would be answered 404 and be of no consequence.
+        // There is nothing left to report; a report would be answered with 404 and ignored.
         expect(reports().length).toBeLessThanOrEqual(1);
         expect((await run({ steps: [step(["true"])] })).end.kind).toBe("markComplete");
         instance.violations.splice(0);
@@ -359,7 +360,7 @@ export function describeExecutor(
           const out = instance.out(id, stepKey);
           expect(out).toContain("stdout: from the store\n");
           expect(out).toContain("stdout: mtime=1706781600\n");
-          // Go's zero time means none.
+          // Go's zero time means that no time is set.
           expect(out).not.toContain("year=0001");
           expect(out).toContain("stdout: 4\n");
         });

@@ -1,7 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 
-// Daemons live in sbin, which is often absent from the search path of those who are not root.
+// Daemons are in sbin directories, which are often missing from PATH for users other than root.
 const directories = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /** The absolute path of the first of `names` that is installed, or `undefined`. */
@@ -13,7 +13,7 @@ export function findExecutable(...names: readonly string[]): string | undefined 
         accessSync(path, constants.X_OK);
         return path;
       } catch {
-        // Not here: the next one.
+        // Not here, try the next directory.
       }
     }
   }

@@ -12,7 +12,7 @@ import { type Header, type Pack, pack } from "tar-stream";
 import { findExecutable } from "./find-executable.ts";
 import { digestOf, type ImageDocument, imageDocuments, indexType } from "./image-documents.ts";
 
-/** The `config` object of an OCI image configuration, as far as fixtures use it. */
+/** The `config` object of an OCI image configuration, reduced to the fields that fixtures use. */
 export interface ImageConfig {
   readonly User?: string;
   readonly Env?: readonly string[];
@@ -30,12 +30,12 @@ export interface FixtureImage {
   readonly config: ImageDocument;
   /** Compressed, bottom first. */
   readonly layers: readonly ImageDocument[];
-  /** The same, not compressed, as `docker save` has them. */
+  /** The same layers uncompressed, as in `docker save` archives. */
   readonly plainLayers: readonly Buffer[];
   readonly manifest: ImageDocument;
 }
 
-/** An entry of a layer: the header of `tar`, and the content of a file. */
+/** An entry of a layer: its tar header and, for a file, its content. */
 export interface LayerEntry extends Partial<Header> {
   readonly name: string;
   readonly content?: Buffer | string;
@@ -43,7 +43,7 @@ export interface LayerEntry extends Partial<Header> {
 
 const layerType = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/** Makes an image of these layers; entries are written as they are, hostile ones too. */
+/** Builds an image from these layers. Entries are written as given, including hostile ones. */
 export async function buildImage(
   layers: readonly (readonly LayerEntry[])[],
   config: ImageConfig = {},
@@ -64,7 +64,10 @@ export async function buildImage(
 
 let busybox: Promise<readonly LayerEntry[]> | undefined;
 
-/** `/bin/busybox` and a link for each of its applets, `/tmp`, `/etc/passwd`. Needs the package busybox-static. */
+/**
+ * A layer with `/bin/busybox`, a link for each of its applets, `/tmp` and `/etc/passwd`. Needs the package
+ * busybox-static.
+ */
 export function busyboxLayer(): Promise<readonly LayerEntry[]> {
   busybox ??= readBusybox();
   return busybox;
@@ -91,7 +94,7 @@ export async function busyboxImage(config: ImageConfig = {}): Promise<FixtureIma
   return buildImage([await busyboxLayer()], { Env: ["PATH=/bin", "FROM_IMAGE=yes"], ...config });
 }
 
-/** One static program and nothing else: no `/bin/sh`. */
+/** An image with one static program and no `/bin/sh`. */
 export async function shellLessImage(): Promise<FixtureImage> {
   const program = (await busyboxLayer()).find(({ name }) => name === "bin/busybox");
   return buildImage([[{ name: "busybox", mode: 0o755, content: program?.content ?? "" }]], {
@@ -99,7 +102,7 @@ export async function shellLessImage(): Promise<FixtureImage> {
   });
 }
 
-/** What `docker save` writes and `docker load` reads. */
+/** An archive as written by `docker save` and read by `docker load`. */
 export async function dockerArchive(image: FixtureImage, reference: string): Promise<Buffer> {
   const layerNames = image.plainLayers.map((plain) => `${digestOf(plain).slice("sha256:".length)}/layer.tar`);
   const configName = `${image.config.digest.slice("sha256:".length)}.json`;
@@ -162,7 +165,7 @@ export async function loadImage(image: FixtureImage, socketPath: string, referen
   await loadArchive(Readable.from([await dockerArchive(image, reference)]), socketPath);
 }
 
-/** Loads what a directory holds, laid out as in `docker save`'s archives, into a Docker engine. */
+/** Loads a directory with the layout of a `docker save` archive into a Docker engine. */
 export async function loadImageDirectory(directory: string, socketPath: string): Promise<void> {
   const tar = spawn("tar", ["-C", directory, "-cf", "-", "."], { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(tar, "exit");

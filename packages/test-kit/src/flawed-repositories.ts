@@ -4,7 +4,7 @@ import { runGit } from "./run-git.ts";
 const person = "A U Thor <author@example.com>";
 const time = "1767225600 +0000";
 
-/** An author line of a commit, by the class of `git fsck` that finds it wrong. */
+/** Author lines of commits, by the class under which `git fsck` reports them. */
 const authors = {
   badDate: `${person} yesterday +0000`,
   badDateOverflow: `${person} 99999999999999999999 +0000`,
@@ -26,7 +26,7 @@ const tags = {
   missingTaggerEntry: "tag v1",
 } as const;
 
-/** Mode and name of a tree's only entry. */
+/** Mode and name of a tree's only entry, by class of `git fsck`. */
 const entries = {
   badFilemode: "100753 file",
   zeroPaddedFilemode: "0100644 file",
@@ -37,15 +37,15 @@ const entries = {
 export type RepositoryFlaw = keyof typeof authors | keyof typeof tags | keyof typeof entries;
 
 export interface FlawedRepository {
-  /** Of `main`. */
+  /** The commit of `main`. */
   readonly head: string;
   /** The flawed object itself. */
   readonly object: string;
 }
 
 /**
- * Makes a bare repository at `path` with one object that `git fsck` finds fault with, as tools of the past have written
- * them: `main`, or the tag `v1`, leads to it.
+ * Creates a bare repository at `path` with one object that `git fsck` reports, as old tools have written them. `main`
+ * or the tag `v1` leads to it.
  */
 export async function makeFlawedRepository(flaw: RepositoryFlaw, path: string): Promise<FlawedRepository> {
   await mkdir(path, { recursive: true });

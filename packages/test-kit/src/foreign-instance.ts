@@ -3,12 +3,12 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 
-/** Which state of the protocol an instance speaks; an executor is not told. */
+/** The protocol generation of an instance. Executors are not told which it is. */
 export type ProtocolGeneration = "2022" | "4.x" | "5.x";
 
 export const foreignSecret = "the-shared-secret-of-a-foreign-instance";
 
-/** A step as all generations have it. */
+/** A step, with the fields of all generations. */
 export interface ForeignStep {
   /** Since 4.x. */
   readonly key?: string;
@@ -18,7 +18,7 @@ export interface ForeignStep {
   readonly env?: readonly string[];
 }
 
-/** What a test queues; each generation writes its own payload of it. */
+/** A job that a test queues. Each generation builds its own payload from it. */
 export interface ForeignJob {
   readonly queue?: string;
   readonly repositoryName?: string;
@@ -27,7 +27,7 @@ export interface ForeignJob {
   readonly fetchTags?: boolean;
   readonly shallowClone?: boolean;
   readonly sparseCheckout?: readonly string[];
-  /** Plain text; written as the generation has it. */
+  /** Plain text; encoded as the generation demands. */
   readonly files?: Readonly<Record<string, ForeignFile>>;
   readonly steps: readonly ForeignStep[];
   readonly redactedValues?: Readonly<Record<string, string>>;
@@ -36,7 +36,7 @@ export interface ForeignJob {
 
 interface ForeignFile {
   readonly content?: string;
-  /** Served by the files endpoint in place of `content`. */
+  /** Served by the files endpoint instead of `content`. */
   readonly stored?: { readonly bucket: string; readonly key: string; readonly content: string };
   readonly modifiedAt?: string;
 }
@@ -48,12 +48,12 @@ export interface ForeignLogEntry {
   readonly out: string;
   readonly exitCode: number | undefined;
   readonly durationMs: number | undefined;
-  /** `out` as each request brought it, the first included. */
+  /** `out` of each request, including the first. */
   readonly history: readonly { readonly out: string; readonly at: number }[];
 }
 
 export interface ForeignRequest {
-  /** Below `/.executors/`. */
+  /** Path below `/.executors/`. */
   readonly route: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: Readonly<Record<string, unknown>>;
@@ -78,11 +78,11 @@ export interface ForeignEnd {
 
 export interface ForeignInstanceOptions {
   readonly generation: ProtocolGeneration;
-  /** Bare repositories by name below it. */
+  /** Directory of bare repositories, by name. */
   readonly repositoriesDir: string;
 }
 
-/** A refusal with its status; the body is plain text, or `{"error"}` for 500. */
+/** An error response. The body is plain text, or `{"error"}` for 500. */
 class Refusal extends Error {
   readonly status: number;
 
@@ -93,20 +93,20 @@ class Refusal extends Error {
 }
 
 /**
- * An instance of the protocol and nothing else: real HTTP, real git, the statuses and forms of one generation. Knows no
- * extension, ignores members that it does not know, and checks credentials as its generation did. What an executor does
- * that the protocol does not allow is written down in `violations`.
+ * An instance that implements only the protocol: real HTTP, real git, the statuses and formats of one generation. It
+ * has no extensions, ignores unknown members, and checks credentials as its generation did. Protocol violations of an
+ * executor are recorded in `violations`.
  */
 export class ForeignInstance implements AsyncDisposable {
   readonly requests: ForeignRequest[] = [];
   readonly gitRequests: ForeignRequest[] = [];
   readonly violations: string[] = [];
-  /** Ids that heartbeats leave out. */
+  /** Ids that heartbeat responses omit. */
   readonly forgotten = new Set<number>();
   readonly canceled = new Set<number>();
-  /** A status to answer requests of a route with, in place of serving them. */
+  /** Returns an error status for requests of a route, or `undefined` to serve them. */
   failing: (route: string) => number | undefined = () => undefined;
-  /** Members' casing in heartbeat answers: readers that ignore case are part of the protocol's world. */
+  /** Name of the member in heartbeat responses. Go clients ignore its case, so instances may use another one. */
   knownIdsName = "knownIds";
   readonly #options: ForeignInstanceOptions;
   readonly #jobs = new Map<number, StoredJob>();
@@ -128,14 +128,14 @@ export class ForeignInstance implements AsyncDisposable {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  /** Answers nobody any more: connections are cut, new ones refused. What it knows stays. */
+  /** Stops answering: connections are cut, new ones refused. The state stays. */
   async suspend(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
     await closed;
   }
 
-  /** Is there again, at the same address. */
+  /** Starts answering again at the same address. */
   async resume(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
@@ -157,7 +157,7 @@ export class ForeignInstance implements AsyncDisposable {
     return id;
   }
 
-  /** Takes a job away that nobody has taken. */
+  /** Removes a job that no executor has dequeued. */
   withdraw(id: number): void {
     this.#jobs.delete(id);
   }
@@ -166,7 +166,7 @@ export class ForeignInstance implements AsyncDisposable {
     return this.#jobs.get(id)?.entries ?? [];
   }
 
-  /** Text of the entry, stream prefixes included. */
+  /** Text of the entry, with stream prefixes. */
   out(id: number, key: string): string {
     return this.entries(id).find((entry) => entry.key === key)?.out ?? "";
   }
@@ -179,7 +179,7 @@ export class ForeignInstance implements AsyncDisposable {
     return this.#jobs.get(id)?.token ?? "";
   }
 
-  /** Requests whose route ends so, in order. */
+  /** Requests whose route ends with `route`, in order. */
   requestsOf(route: string): readonly ForeignRequest[] {
     return this.requests.filter((request) => request.route.endsWith(route));
   }
@@ -217,7 +217,7 @@ export class ForeignInstance implements AsyncDisposable {
     }
   }
 
-  /** `undefined`: 204. */
+  /** Returns the body of the response. `undefined`: status 204. */
   #answer(
     method: string,
     route: string,
@@ -495,7 +495,7 @@ function numbers(value: unknown): number[] {
   return Array.isArray(value) ? value.map(Number) : [];
 }
 
-/** As Go writes an empty slice. */
+/** Go encodes a nil slice as null. */
 function textsOrNull(ids: readonly number[]): string[] | null {
   return ids.length === 0 ? null : ids.map(String);
 }

@@ -1,12 +1,12 @@
-/** How long and from which seed a property-based test runs. */
+/** Number of runs and seed of a property-based test. */
 export interface FuzzParameters {
   readonly numRuns: number;
   readonly seed: number;
 }
 
 /**
- * `AIRLOCK_FUZZ_RUNS` sets the number of runs in place of `defaultRuns`, `AIRLOCK_FUZZ_SEED` repeats a run. The seed is
- * printed, so that a run that ends by a timeout or a crash can be repeated, too.
+ * Reads the parameters. `AIRLOCK_FUZZ_RUNS` overrides `defaultRuns`, and `AIRLOCK_FUZZ_SEED` repeats a run. Prints the
+ * seed, so that a run that times out or crashes can be repeated too.
  */
 export function fuzzParameters(name: string, defaultRuns: number): FuzzParameters {
   const numRuns = Number(process.env.AIRLOCK_FUZZ_RUNS ?? defaultRuns);

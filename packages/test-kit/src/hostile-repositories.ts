@@ -5,13 +5,13 @@ const readme: RepositoryFile = { path: "README.md", content: "# Hostile\n" };
 const submodule = (name: string, path: string, url: string) =>
   `[submodule "${name}"]\n\tpath = ${path}\n\turl = ${url}\n`;
 
-/** Trees that a hostile or careless author pushes. Every one is a valid repository with one commit on `main`. */
+/** Trees that a hostile or careless author may push. Each is a valid repository with one commit on `main`. */
 const trees = {
   submodules: [
     { path: ".gitmodules", content: submodule("lib", "lib", "https://example.invalid/lib.git") },
     { path: "lib", content: someCommit, kind: "submodule" },
   ],
-  /** A submodule whose URL is an option, one whose name leaves the git directory, one whose path ends in CR. */
+  /** Submodules: one whose URL is an option, one whose name leaves the git directory, one whose path ends in CR. */
   "submodule-injection": [
     {
       path: ".gitmodules",
@@ -53,7 +53,7 @@ const trees = {
     { path: "Dir/a", content: "upper\n" },
     { path: "dir", content: "/etc", kind: "symlink" },
   ],
-  /** Attributes that would run a filter of the host's configuration, and a bare repository inside the tree. */
+  /** Attributes that would run a filter from the host's git configuration, and a bare repository inside the tree. */
   "filters-and-bare": [
     { path: ".gitattributes", content: "* filter=evil\n" },
     { path: "bare/HEAD", content: "ref: refs/heads/main\n" },
@@ -67,7 +67,7 @@ export type HostileRepositoryName = keyof typeof trees;
 
 export const hostileRepositoryNames = Object.keys(trees) as readonly HostileRepositoryName[];
 
-/** Makes the named bare repository at `path`. */
+/** Creates the named bare repository at `path`. */
 export function makeHostileRepository(name: HostileRepositoryName, path: string): Promise<FixtureRepository> {
   return makeRepository(path, [{ message: `Hostile: ${name}`, files: [readme, ...trees[name]] }]);
 }

@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import type { ImageConfig } from "./fixture-images.ts";
 
-/** A layer as a manifest names it. */
+/** A layer as described in a manifest. */
 export interface LayerDescriptor {
   readonly mediaType: string;
-  /** `sha256:…` of what is stored. */
+  /** `sha256:…` of the stored (compressed) layer. */
   readonly digest: string;
-  /** Bytes of what is stored. */
+  /** Size of the stored layer in bytes. */
   readonly size: number;
-  /** `sha256:…` of the layer when it is not compressed. */
+  /** `sha256:…` of the uncompressed layer. */
   readonly diffId: string;
 }
 

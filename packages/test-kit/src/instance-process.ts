@@ -9,7 +9,7 @@ export interface InstanceProcessOptions {
   readonly dataDirectory: string;
   /** Default: the instance starts an embedded PostgreSQL. */
   readonly databaseUrl?: string;
-  /** Further settings, such as `AIRLOCK_WEB_DIR`. */
+  /** Further environment variables, such as `AIRLOCK_WEB_DIR`. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -18,7 +18,7 @@ const startTimeoutMs = 60_000;
 const administratorToken = "administrator-token-of-tests";
 const executorToken = "shared-secret-of-the-tests";
 
-/** A real instance as a process of its own, to be killed, started again at the same address, or measured. */
+/** A real instance in its own process. Tests can kill it, restart it at the same address, or measure it. */
 export class InstanceProcess implements AsyncDisposable {
   readonly url: string;
   readonly administratorToken: string;
@@ -43,12 +43,12 @@ export class InstanceProcess implements AsyncDisposable {
     return this.#child.pid ?? 0;
   }
 
-  /** Ends it as a power cut would. */
+  /** Kills it, as a power failure would. */
   async kill(): Promise<void> {
     await end(this.#child, "SIGKILL");
   }
 
-  /** After `kill`: starts it at the same address. */
+  /** Starts it again at the same address after `kill`. */
   async restart(): Promise<void> {
     this.#child = (await startInstance(this.#options, new URL(this.url).host)).child;
   }
@@ -68,7 +68,7 @@ export class InstanceProcess implements AsyncDisposable {
     return isJson ? await response.json() : await response.text();
   }
 
-  /** Stops in order where the database is embedded, so that no process of it is left; kills otherwise. */
+  /** Stops gracefully if the database is embedded, so that none of its processes is left. Otherwise kills it. */
   async [Symbol.asyncDispose](): Promise<void> {
     await end(this.#child, this.#options.databaseUrl === undefined ? "SIGTERM" : "SIGKILL");
   }

@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { runGit } from "./run-git.ts";
 
 export interface RepositoryFile {
-  /** As bytes stand in the tree: newlines, control characters and invalid UTF-8 (as a Buffer) included. */
+  /** The path as stored in the tree. May contain newlines, control characters and, as a Buffer, invalid UTF-8. */
   readonly path: string | Buffer;
   /** The file's bytes, a symlink's target, or a submodule's commit (40 hex digits). */
   readonly content: string | Buffer;
@@ -12,11 +12,11 @@ export interface RepositoryFile {
 
 export interface RepositoryCommit {
   readonly message: string;
-  /** Added to what the commit before has. */
+  /** Files added to those of the previous commit. */
   readonly files: readonly RepositoryFile[];
   /** An annotated tag on this commit. */
   readonly tag?: string;
-  /** The branch that it stands on; default `main`. A new branch starts where the commit before stands. */
+  /** The branch of this commit. Default `main`. A new branch starts at the previous commit. */
   readonly branch?: string;
 }
 
@@ -31,7 +31,7 @@ export interface FixtureRepository {
 
 const modes = { file: "100644", executable: "100755", symlink: "120000", submodule: "160000" } as const;
 
-/** Makes a bare repository out of trees that no checkout could hold, too: nothing is ever checked out. */
+/** Creates a bare repository. Trees may be impossible to check out, because nothing is checked out. */
 export async function makeRepository(
   path: string,
   commits: readonly RepositoryCommit[],
@@ -56,7 +56,7 @@ export async function makeRepository(
     }
     if (tag) stream.push(Buffer.from(`tag ${tag}\nfrom :${index + 1}\ntagger ${who}`), data(`Release ${tag}`));
   });
-  // Each answers with the commit's hash on the standard output.
+  // Each line makes git print the commit's hash to stdout.
   commits.forEach((_, index) => {
     stream.push(Buffer.from(`get-mark :${index + 1}\n`));
   });
@@ -70,7 +70,7 @@ function data(content: string | Buffer): Buffer {
   return Buffer.concat([Buffer.from(`data ${bytes.length}\n`), bytes, Buffer.from("\n")]);
 }
 
-/** A path in C style, every byte that is not a plain character as octal. */
+/** Quotes a path in C style, with every special byte as octal. */
 function quoted(path: string | Buffer): Buffer {
   const text = [...Buffer.from(path)]
     .map((byte) => (/[\w./ -]/.test(String.fromCharCode(byte)) && byte < 128 ? String.fromCharCode(byte) : octal(byte)))

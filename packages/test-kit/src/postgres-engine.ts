@@ -13,15 +13,18 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 const run = promisify(execFile);
 
 export interface PostgresEngine extends AsyncDisposable {
-  /** Of a superuser, over 127.0.0.1. */
+  /** URL of a superuser over 127.0.0.1. */
   readonly url: string;
-  /** SIGKILL to the server; what was committed is there after `restart`. */
+  /** Kills the server with SIGKILL. Committed data is there again after `restart`. */
   crash(): Promise<void>;
   /** Starts the server again after a crash, on the same port. */
   restart(): Promise<void>;
 }
 
-/** PostgreSQL of the distribution, run as an unprivileged user; without fsync, for no test here cuts the power. */
+/**
+ * Starts the distribution's PostgreSQL as an unprivileged user. fsync is off, because no test simulates a power
+ * failure.
+ */
 export async function startPostgresEngine(): Promise<PostgresEngine> {
   const binaries = findBinaries();
   if (!binaries) throw new Error("not installed: apt-get install -y postgresql");
@@ -59,7 +62,7 @@ export async function startPostgresEngine(): Promise<PostgresEngine> {
       args,
       logPath: join(directory, "postgres.log"),
       cwd: directory,
-      // SIGINT is the fast shutdown: it does not wait for clients to leave.
+      // SIGINT is the fast shutdown, which does not wait for clients to disconnect.
       stopBy: "SIGINT",
     });
     await started.ready(async () => {
@@ -79,7 +82,8 @@ export async function startPostgresEngine(): Promise<PostgresEngine> {
       await daemon[Symbol.asyncDispose]();
     },
     async restart() {
-      // The crashed server's children hold its shared memory until they notice; until then a new one refuses to start.
+      // The crashed server's child processes hold its shared memory until they notice. Until then a new server refuses
+      // to start.
       for (let tries = 0; ; tries += 1) {
         try {
           daemon = await start();
@@ -106,7 +110,9 @@ function findBinaries(): string | undefined {
   }
 }
 
-/** PostgreSQL refuses to run as root. `undefined`: we are not root, so ourselves will do. */
+/**
+ * Returns a user for PostgreSQL, which refuses to run as root. `undefined`: this process is not root and can run it.
+ */
 async function unprivilegedUser(): Promise<{ uid: string; gid: string } | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const passwd = await readFile("/etc/passwd", "utf8");

@@ -1,6 +1,6 @@
 import { type RegistryEngine, startRegistryEngine } from "./registry-engine.ts";
 
-/** A registry that refuses everybody but two users; both may read everything. */
+/** A registry that only accepts two users. Both may read everything. */
 export interface PrivateRegistry extends RegistryEngine {
   readonly users: readonly [RegistryUser, RegistryUser];
 }
@@ -17,7 +17,10 @@ const hashes = [
   "bob:$2y$05$abcdefghijklmnopqrstuuqu0G5TeUXYkV33OB3MmHBzaXCspgTDm",
 ];
 
-/** On `host`: where a Docker daemon of the tests is to reach it, the host of `engines().registry`. */
+/**
+ * Starts the registry on `host`. If a Docker daemon of the tests has to reach it, pass the host of
+ * `engines().registry`.
+ */
 export async function startPrivateRegistry(host = "127.0.0.1"): Promise<PrivateRegistry> {
   const engine = await startRegistryEngine(host, { htpasswd: hashes });
   const users = [user("alice", "wonderland-of-alice"), user("bob", "builder-of-bob-here")] as const;

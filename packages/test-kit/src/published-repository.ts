@@ -7,12 +7,12 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 const run = promisify(execFile);
 
-/** Real code of other people: 800 KB in some two hundred files, without dependencies. */
+/** A published package as real-world code: 800 KB in about two hundred files, without dependencies. */
 const packageVersion = "validator@13.12.0";
 
 /**
- * Makes a bare repository at `path` out of a published package: four commits on `main` with the annotated tags `v0.1.0`
- * (second) and `v1.0.0` (last but one), and the branch `next` one commit ahead of `main`.
+ * Creates a bare repository at `path` from a published package. `main` has four commits with the annotated tags
+ * `v0.1.0` (second) and `v1.0.0` (third). The branch `next` is one commit ahead of `main`.
  */
 export async function publishedRepository(path: string): Promise<FixtureRepository> {
   await using scratch = await temporaryDirectory("airlock-pack-");

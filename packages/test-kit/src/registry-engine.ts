@@ -10,11 +10,11 @@ export interface RegistryEngine extends AsyncDisposable {
 }
 
 export interface RegistryEngineOptions {
-  /** Lines of an htpasswd file with bcrypt hashes: everybody else is refused. Default: no authentication. */
+  /** Lines of an htpasswd file with bcrypt hashes. All other users are rejected. Default: no authentication. */
   readonly htpasswd?: readonly string[];
 }
 
-/** Debian's `docker-registry` with its storage in a fresh directory, on a free port of `host`. */
+/** Starts Debian's `docker-registry` with storage in a fresh directory, on a free port of `host`. */
 export async function startRegistryEngine(
   host: string,
   { htpasswd }: RegistryEngineOptions = {},

@@ -12,11 +12,11 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface RunningEngines extends AsyncDisposable {
   readonly engines: Engines;
-  /** For what the suites of one run share; removed at its end. */
+  /** A directory that the suites of one run share. Removed at the end of the run. */
   readonly directory: string;
 }
 
-/** Starts the named engines side by side; one that fails is `null` and its reason stands in `missing`. */
+/** Starts the named engines in parallel. An engine that fails is `null`, and `missing` has the reason. */
 export async function runEngines(
   names: ReadonlySet<EngineName>,
   options: { readonly docker?: DockerEngineOptions } = {},
@@ -52,7 +52,8 @@ export async function runEngines(
     return cleanup.use(await startEngineNetwork(directory));
   });
   const wantsDocker = names.has("docker") && findExecutable("dockerd") !== undefined;
-  // Both must name the registry by one address, so it listens on the pair's host end when there is one.
+  // Host and Docker daemon must use the same address for the registry. So it listens on the host end of the veth pair
+  // if there is one.
   const registryHost = async () =>
     wantsDocker
       ? await network().then(
@@ -69,7 +70,7 @@ export async function runEngines(
     engine("debian", startDebianEngine),
   ]);
   const runtimePath = executable("oci", "crun", "crun", "runc");
-  // Suites of the runtime count on limits and overlays, which need root; what works without is tested from within them.
+  // The runtime's suites rely on limits and overlays, which need root. They test themselves what works without root.
   const isRoot = process.getuid?.() === 0;
   if (runtimePath !== null && !isRoot) missing.oci = "needs root";
   const networkTools = await engine("network", findNetworkTools);

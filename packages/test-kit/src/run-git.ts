@@ -2,7 +2,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { buffer } from "node:stream/consumers";
 
-/** Nothing of the machine's or the user's configuration, and fixed names and dates: the same commits every time. */
+/**
+ * Ignores the machine's and the user's configuration and fixes names and dates, so that commits are the same every
+ * time.
+ */
 const env = {
   PATH: "/usr/local/bin:/usr/bin:/bin",
   HOME: "/nonexistent",
@@ -19,12 +22,12 @@ const env = {
 };
 
 /**
- * Runs git in `directory` and resolves to its standard output without the last newline.
- * @throws {Error} with git's own words when it fails.
+ * Runs git in `directory` and returns its stdout without the last newline.
+ * @throws {Error} with git's own message when it fails.
  */
 export async function runGit(directory: string, args: readonly string[], input: Buffer | string = ""): Promise<string> {
   const child = spawn("git", args, { cwd: directory, env, stdio: ["pipe", "pipe", "pipe"] });
-  // git may end before it has read everything; its exit code tells.
+  // git may exit before it has read all input. Its exit code tells whether it failed.
   child.stdin.on("error", () => {});
   child.stdin.end(input);
   const [stdout, stderr] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, "close")]);

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Workplace, WorkplaceOptions } from "./workplace.ts";
 
-/** The longest `NAME=VALUE` of a kernel with pages of 4 KiB, without the NUL at its end. */
+/** The longest `NAME=VALUE` that a kernel with 4 KiB pages accepts, without the final NUL. */
 const longest = 131_071;
 
-/** What every runtime owes its callers about a step's environment. Part of `describeRuntime`. */
+/** Tests the contract about a step's environment. Part of `describeRuntime`. */
 export function describeEnvironment(open: (options?: Partial<WorkplaceOptions>) => Promise<Workplace>): void {
   describe("a step's environment", () => {
     it("has variables as long as the kernel takes them", async () => {

@@ -4,12 +4,12 @@ import { buildImage, busyboxLayer, type FixtureImage, type ImageConfig, type Lay
 import type { Workplace } from "./workplace.ts";
 
 export interface ImageTests {
-  /** Makes an image known to the runtime. Answers the reference under which jobs ask for it. */
+  /** Adds an image to the runtime and returns the reference for jobs. */
   provide(image: FixtureImage, name: string): Promise<string>;
   open(): Promise<Workplace>;
 }
 
-/** What images may contain and declare: the same on every runtime, in the same words. */
+/** Tests what images may contain and declare. Results and messages are the same on every runtime. */
 export function itTakesImages(tests: () => ImageTests): void {
   let count = 0;
 
@@ -22,7 +22,7 @@ export function itTakesImages(tests: () => ImageTests): void {
   const directory = (name: string, mode = 0o755): LayerEntry => ({ name: `${name}/`, type: "directory", mode });
   const link = (name: string, linkname: string): LayerEntry => ({ name, type: "symlink", linkname });
   const file = (name: string): LayerEntry => ({ name, mode: 0o644, content: "x" });
-  /** `etc` is a directory in the layer below: it is deleted first. */
+  /** Deletes a directory of the layer below, e.g. `etc`. */
   const deleted = (name: string): LayerEntry => ({ name: `.wh.${name}`, content: "" });
 
   const workspacePlaces: readonly [string, ImageConfig, readonly LayerEntry[]][] = [
@@ -122,7 +122,7 @@ export function itTakesImages(tests: () => ImageTests): void {
         }),
       );
 
-      // Some runtimes name it as the job does, some by its full name.
+      // Some runtimes use the job's spelling in messages, others the full name.
       const message = expect.toSatisfy((text: string) =>
         [image, `docker.io/${image}`].some((name) => text === `image "${name}" ${words}`),
       );

@@ -9,8 +9,9 @@ const never = new AbortController().signal;
 const file = (path: string, content: string) => ({ path, content: Buffer.from(content), modifiedAt: undefined });
 
 /**
- * What every runtime owes its callers about the workspace, whatever medium it is on. Part of `describeRuntime`.
- * @param options.keepsPipes `false` where named pipes are the business of a kernel in user space and not in the workspace.
+ * Tests the contract about the workspace, on any kind of storage. Part of `describeRuntime`.
+ * @param options.keepsPipes `false` if a kernel in user space handles named pipes, so that they are not in the
+ * workspace.
  */
 export function describeWorkspace(
   open: (options?: Partial<WorkplaceOptions>) => Promise<Workplace>,

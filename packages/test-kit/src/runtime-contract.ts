@@ -18,7 +18,7 @@ import { openWorkplace, type Workplace, type WorkplaceOptions } from "./workplac
 
 export interface RuntimeUnderTest {
   readonly runtime: Runtime;
-  /** For the sandboxes of this suite and for nobody else's. */
+  /** Owner of this suite's sandboxes, used by no other suite. */
   readonly owner: string;
   readonly images: {
     /** Has `/bin/sh` and busybox's applets, runs as root, sets `FROM_IMAGE=yes`. */
@@ -27,18 +27,18 @@ export interface RuntimeUnderTest {
     readonly noShell: string;
     /** The same as `shell`, with `USER 1000:1000`. */
     readonly unprivileged: string;
-    /** Its registry answers, and does not have it. */
+    /** Its registry answers but does not have the image. */
     readonly unknown: string;
   };
-  /** Makes an image known to the runtime. Answers the reference under which jobs ask for it. */
+  /** Adds an image to the runtime and returns the reference for jobs. */
   provide(image: FixtureImage, name: string): Promise<string>;
   dispose(): Promise<void>;
 }
 
 /**
- * Behaviour that every runtime owes its callers. Each runtime's test file is one call to this.
- * @param options.sharesKernel `false` where a kernel in user space runs the steps: then the host does not see their
- * processes, and limits hold for that kernel as a whole. Default: `true`.
+ * Tests the contract that every runtime has to fulfill. Each runtime's test file calls this once.
+ * @param options.sharesKernel `false` if a kernel in user space runs the steps. Then the host does not see their
+ * processes, and limits apply to that kernel as a whole. Default: `true`.
  */
 export function describeRuntime(
   name: string,
@@ -218,7 +218,7 @@ export function describeRuntime(
         expect(won).toBe("step\n");
       });
 
-      // Otherwise the host does not see the steps' processes.
+      // With gVisor the host does not see the steps' processes.
       if (sharesKernel) {
         it("never show the environment on a command line of the host", async () => {
           await using place = await open();
@@ -294,7 +294,7 @@ export function describeRuntime(
         expect(stdout).toBe("");
       });
 
-      // Otherwise the host does not see the steps' processes.
+      // With gVisor the host does not see the steps' processes.
       if (sharesKernel) {
         it("show no process of the host or of another sandbox", async () => {
           await using place = await open();
@@ -319,7 +319,7 @@ export function describeRuntime(
     });
 
     describe("a step's rights", () => {
-      // Otherwise what is reached is not the host's kernel.
+      // With gVisor these attempts don't reach the host's kernel.
       if (sharesKernel) {
         it("are few capabilities, no new privileges, and a system call filter", async () => {
           await using place = await open();
@@ -337,12 +337,13 @@ export function describeRuntime(
         });
       }
 
-      // Otherwise what is reached is not the host's kernel.
+      // With gVisor these attempts don't reach the host's kernel.
       if (sharesKernel) {
         it("do not reach to mounts, namespaces, devices, or the kernel's switches", async () => {
           await using place = await open();
 
-          // Files of the kernel are opened for writing, never written: a runtime that fails this must not harm the machine.
+          // Kernel files are opened for writing but never written: a runtime that fails this test must not harm the
+          // machine.
           const { stdout } = await place.run(`
             mkdir -p /tmp/m
             mount -t tmpfs none /tmp/m && echo mounted
@@ -390,7 +391,7 @@ export function describeRuntime(
     });
 
     describe("limits", () => {
-      // Otherwise the steps' own kernel counts otherwise.
+      // gVisor's kernel counts differently.
       if (sharesKernel) {
         it("hold the number of processes", async ({ skip }) => {
           skip(!enforces.pids, "this host can't limit it");
@@ -406,7 +407,7 @@ export function describeRuntime(
         });
       }
 
-      // Otherwise the steps' own kernel needs more.
+      // gVisor's kernel needs more.
       if (sharesKernel)
         it("let a step run with the least that a job may ask for, or say that it is too little", async () => {
           const { cpus, memoryBytes, pids } = leastResources;
@@ -473,7 +474,7 @@ export function describeRuntime(
         await using place = await open({ limits: { pids: 60 } });
         const token = uniqueSeconds();
 
-        // Bounded by itself too: a runtime that does not hold it must not take the machine down.
+        // The bomb is bounded, because a runtime that does not stop it must not take the machine down.
         await place.run(
           `bomb() { sleep ${token} & [ $1 -gt 0 ] && { bomb $(($1 - 1)) & bomb $(($1 - 1)); }; }; bomb 9 & sleep 1`,
         );
@@ -482,7 +483,7 @@ export function describeRuntime(
         expect((await place.run("echo usable")).stdout).toBe("usable\n");
       });
 
-      // Otherwise the steps' own kernel counts otherwise.
+      // gVisor's kernel counts differently.
       if (sharesKernel) {
         it("hold the processor time", async ({ skip }) => {
           skip(!enforces.cpu, "this host can't limit it");
@@ -548,7 +549,7 @@ export function describeRuntime(
         const running = place.start("trap 'echo tidying; exit 0' TERM; echo ready; while :; do sleep 0.2; done", {
           signal: stop.signal,
           output: (stream, bytes) => {
-            // Shells say on stderr which of their commands a signal ended.
+            // Shells report on stderr which of their commands was killed by a signal.
             if (stream === "stdout") output.push(bytes.toString());
             if (output.join("").includes("ready")) stop.abort(reason);
           },
@@ -617,7 +618,7 @@ export function describeRuntime(
         }
       });
 
-      // Otherwise the host's tools ask for what another kernel may not know.
+      // With gVisor the host's tools may use calls that its kernel does not have.
       if (sharesKernel) {
         it("host: shows the host's tools and nothing else of it", async () => {
           await using place = await open();
@@ -654,7 +655,7 @@ export function describeRuntime(
     describeEnvironment(open);
     describeWorkspace(open, { keepsPipes: sharesKernel });
 
-    // Otherwise the host does not see the steps' processes.
+    // With gVisor the host does not see the steps' processes.
     if (sharesKernel) {
       describe("the end of a sandbox", () => {
         it("leaves nothing, twice over", async () => {
@@ -711,7 +712,7 @@ export function describeRuntime(
 
 const never = new AbortController().signal;
 
-/** Bits of capabilities(7) that lead out of a container. */
+/** Bits of capabilities(7) with which a process can leave a container. */
 const dangerousCapabilities = {
   DAC_READ_SEARCH: 2n,
   NET_ADMIN: 12n,
@@ -736,17 +737,20 @@ function openSubject(
   return openWorkplace(runtime, { owner, image: images.shell, announcesNextStep: true, ...options });
 }
 
-/** An argument for sleep that no other process of this machine has. */
+/** A sleep argument that no other process on this machine uses. */
 function uniqueSeconds(): string {
   return `${10_000 + randomBytes(4).readUInt32LE()}`;
 }
 
-/** Command lines of this machine's processes, in containers or not, that contain a text. Zombies have none. */
+/**
+ * Command lines that contain a text, of all processes on this machine, including those in containers. Zombies have
+ * none.
+ */
 async function hostProcesses(text: string): Promise<readonly string[]> {
   const found: string[] = [];
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid)) continue;
-    // A process may end between the two readings.
+    // The process may have ended since readdir.
     const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
     const words = commandLine.replaceAll("\0", " ");
     if (words.includes(text)) found.push(words);

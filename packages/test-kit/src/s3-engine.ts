@@ -6,16 +6,16 @@ import { startDaemon } from "./daemon.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface S3Engine extends AsyncDisposable {
-  /** `http://127.0.0.1:PORT`; buckets are named in the path. */
+  /** `http://127.0.0.1:PORT`, with buckets in the path. */
   readonly endpoint: string;
   readonly region: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
 }
 
-/** OpenStack Swift, Debian's `python3-swift`, with its S3 API and its storage in a fresh directory. */
+/** Starts OpenStack Swift (Debian's `python3-swift`) with its S3 API and storage in a fresh directory. */
 export async function startS3Engine(): Promise<S3Engine> {
-  // Debian's own Python and no other: the package is installed for that one.
+  // Only Debian's own Python has the package.
   const command = "/usr/bin/python3";
   if (!existsSync(command) || !existsSync("/usr/lib/python3/dist-packages/swift")) {
     throw new Error("not installed: apt-get install -y python3-swift");
@@ -23,7 +23,7 @@ export async function startS3Engine(): Promise<S3Engine> {
   await using cleanup = new AsyncDisposableStack();
   const directory = cleanup.use(await temporaryDirectory("airlock-s3-")).path;
   const program = fileURLToPath(new URL("object-storage-server.py", import.meta.url));
-  // An account and its user in one: the form that Swift's own authentication gives to access keys.
+  // Swift's own authentication uses `ACCOUNT:USER` as access keys.
   const accessKeyId = "test:airlock";
   const secretAccessKey = randomBytes(16).toString("hex");
   const daemon = cleanup.use(

@@ -6,12 +6,12 @@ import { publishedRepository } from "./published-repository.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
-    /** Holds what the suites of one run share; removed at its end. */
+    /** A directory that the suites of one run share. Removed at the end of the run. */
     runDirectory: string;
   }
 }
 
-/** The one repository of a published package that all suites of a run share. Clone it, don't change it. */
+/** Returns the repository of a published package that all suites of a run share. Clone it, don't change it. */
 export async function sharedRepository(): Promise<FixtureRepository> {
   const parent = inject("runDirectory");
   const shared = join(parent, "published");
@@ -24,7 +24,7 @@ export async function sharedRepository(): Promise<FixtureRepository> {
     const own = await mkdtemp(join(parent, "making-"));
     const made = await publishedRepository(own);
     await writeFile(join(own, "fixture.json"), JSON.stringify({ ...made, path: shared }));
-    // Another suite may have been faster: the same commits then, and its directory is not empty.
+    // Another suite may have created it meanwhile, with the same commits. Then its directory is not empty.
     await rename(own, shared).catch(ignoreExisting);
   }
   return JSON.parse(await readFile(description, "utf8")) as FixtureRepository;

@@ -6,14 +6,14 @@ import type { DockerEngineOptions } from "./docker-engine.ts";
 import type { EngineName } from "./engines-contract.ts";
 import type { RunningEngines } from "./run-engines.ts";
 
-/** Starts private engines in a process of their own, which ends, with all of them, when this one does. */
+/** Starts private engines in a separate process, which ends together with all of them when this process ends. */
 export async function startEngines(
   names: Iterable<EngineName>,
   options: { readonly docker?: DockerEngineOptions } = {},
 ): Promise<RunningEngines> {
   const main = fileURLToPath(new URL("engines-main.ts", import.meta.url));
   const child = spawn(process.execPath, [main, JSON.stringify(options), ...names], {
-    // A session of its own: Ctrl-C must reach the suites first, and the engines only through their end.
+    // A separate session: Ctrl-C must reach the suites first. The engines end after them.
     detached: true,
     stdio: ["pipe", "pipe", "inherit"],
   });

@@ -3,11 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export interface TemporaryDirectory extends AsyncDisposable {
-  /** Absolute, mode 0700, empty; short enough that a Unix socket's path (at most 107 bytes) fits below it. */
+  /**
+   * Absolute path of an empty directory with mode 0700. Short enough for the path of a Unix socket (at most 107 bytes)
+   * below it.
+   */
   readonly path: string;
 }
 
-/** A fresh private directory, removed with all that is in it when disposed. */
+/** Creates a private directory. Disposing removes it with its content. */
 export async function temporaryDirectory(prefix = "airlock-"): Promise<TemporaryDirectory> {
   const parent = tmpdir();
   const path = await mkdtemp(join(parent.length > 40 ? "/tmp" : parent, prefix));

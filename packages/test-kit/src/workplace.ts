@@ -17,9 +17,9 @@ export interface WorkplaceOptions {
   readonly owner: string;
   /** Default: a new one. */
   readonly id?: string;
-  /** Of steps that name none. */
+  /** Image of steps that don't name one. */
   readonly image: string;
-  /** What differs from one core, 256 MiB and 200 processes. */
+  /** Overrides of the defaults: one core, 256 MiB and 200 processes. */
   readonly limits?: Partial<SandboxLimits>;
   /** Default: `none`. */
   readonly egress?: SandboxPlan["egress"];
@@ -27,7 +27,7 @@ export interface WorkplaceOptions {
   readonly registryAuth?: NonNullable<SandboxPlan["registryAuth"]>;
   /** Default: an empty workspace. */
   readonly workspace?: Partial<WorkspacePlan>;
-  /** Tells the runtime at each step that another one of the same image follows. Default: false. */
+  /** Whether each step announces that another one with the same image follows. Default: false. */
   readonly announcesNextStep?: boolean;
   /** Default: never aborted. */
   readonly signal?: AbortSignal;
@@ -38,7 +38,7 @@ export interface StartOptions {
   readonly image?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
-  /** Besides the script. */
+  /** Files besides the script. */
   readonly files?: readonly ReadOnlyFile[];
   readonly nextImage?: string;
   readonly signal?: AbortSignal;
@@ -52,16 +52,16 @@ export interface Finished {
   readonly stdoutBytes: Buffer;
 }
 
-/** A sandbox with a workspace, as an executor would use it. */
+/** A sandbox with a workspace, used as an executor would. */
 export interface Workplace extends AsyncDisposable {
   readonly id: string;
   readonly sandbox: Sandbox;
-  /** Runs a script to its end and keeps what it printed. */
+  /** Runs a script to its end and returns its output. */
   run(script: string, options?: StartOptions): Promise<Finished>;
   start(script: string, options?: StartOptions): Promise<StepStatus>;
-  /** Puts a file into the workspace. */
+  /** Writes a file into the workspace. */
   put(path: string, content: string | Buffer): Promise<void>;
-  /** A file of the workspace; `null`: there is none. */
+  /** Reads a file of the workspace. `null`: it does not exist. */
   read(path: string): Promise<string | null>;
   /** Names in a directory of the workspace. */
   list(path?: string): Promise<readonly string[]>;
@@ -139,7 +139,10 @@ export async function openWorkplace(runtime: Runtime, options: WorkplaceOptions)
   };
 }
 
-/** A directory for the workspaces of a test file's runtimes, removed after its last test. Call it at the top of the file. */
+/**
+ * Creates a directory for the workspaces of a test file's runtimes. Removed after the file's last test. Call it at the
+ * top of the file.
+ */
 export async function workspacesOfTests(): Promise<{ readonly dir: string }> {
   const directory = await temporaryDirectory("airlock-workspaces-");
   afterAll(() => directory[Symbol.asyncDispose]());

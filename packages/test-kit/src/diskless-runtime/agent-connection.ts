@@ -6,10 +6,13 @@ import type { Agent } from "./start-agent.ts";
 
 export interface CallOptions {
   readonly signal: AbortSignal;
-  /** Takes output in order; the agent reads on when it resolves. Rejecting ends the call with the same error. */
+  /**
+   * Receives output in order. The agent continues to read once it resolves (backpressure). A rejection ends the call
+   * with the same error.
+   */
   readonly onOutput?: (stream: "stdout" | "stderr", bytes: Buffer) => void | Promise<void>;
   readonly onMessage?: (message: Extract<Message, { type: "progress" | "denied" }>) => void;
-  /** Sent before the call, for it. */
+  /** Files and other data that the call needs, sent before it. */
   readonly staged?: AsyncIterable<StagedEntry | Buffer>;
 }
 
@@ -17,11 +20,11 @@ interface Pending {
   readonly options: CallOptions;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
-  /** The first of what went wrong on this side: it counts more than what the agent says of its end. */
+  /** The first failure on this side. It takes precedence over the agent's answer. */
   failure: { readonly error: unknown } | null;
 }
 
-/** Calls of the host to the agent, any number at once, over its two pipes. */
+/** Makes calls from the host to the agent over its two pipes, any number at once. */
 export class AgentConnection {
   readonly #writer: FrameWriter;
   readonly #pending = new Map<number, Pending>();
@@ -34,7 +37,7 @@ export class AgentConnection {
   }
 
   /**
-   * Makes a call and answers its result.
+   * Makes a call and returns its result.
    * @throws what the agent threw; `signal.reason` when aborted.
    */
   async call(call: Call, options: CallOptions): Promise<unknown> {
@@ -110,7 +113,7 @@ export class AgentConnection {
     } catch (error) {
       this.#abort(id, pending, error);
     }
-    // Also after an abort: what the agent has left to say must not wait for a reader that has gone.
+    // Acknowledge even after an abort: the agent must not wait for a reader that has gone.
     await this.#writer.send({ type: "taken", id }).catch(pending.reject);
   }
 }

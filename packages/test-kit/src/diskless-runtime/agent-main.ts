@@ -1,5 +1,5 @@
-// The far side of the diskless runtime: runs in a mount namespace with a root file system of its own, shares no directory
-// with the host's tests, and knows of them what comes in frames on its standard input.
+// The agent of the diskless runtime. It runs in a mount namespace with its own root file system and shares no directory
+// with the tests on the host. It receives everything in frames on its stdin.
 import { chmod, mkdir, open, rm, symlink, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { onAbort } from "@airlock/async";
@@ -19,13 +19,13 @@ let runtime: OciRuntime | undefined;
 interface Staging {
   readonly dir: string;
   readonly files: { readonly path: string; readonly file: string; readonly modifiedAt: Date | undefined }[];
-  /** Sets mode and times of the file that is being written. */
+  /** Sets mode and times of the file that is currently being written. */
   finish: () => Promise<void>;
   append: (bytes: Buffer) => Promise<void>;
 }
 
 for await (const { message, body } of readFrames(process.stdin)) await receive(message, body);
-// The host has gone: nothing of its jobs may stay.
+// The host process has gone, so end all of its jobs.
 for (const { abort } of calls.values()) abort.abort(new Error("the host has gone"));
 for (const { sandbox } of sandboxes.values()) await sandbox[Symbol.asyncDispose]();
 await runtime?.close();
@@ -122,7 +122,7 @@ async function performIn(
         { ...call.step, files: call.step.files.map(received) },
         {
           signal,
-          // Also what an aborted step prints before it ends.
+          // Without a signal: also deliver what an aborted step prints before it ends.
           output: (stream, bytes) => deliver(id, { type: "output", id, stream }, bytes, null),
           ...(call.nextImage === undefined ? {} : { nextImage: call.nextImage }),
         },
@@ -136,7 +136,7 @@ async function performIn(
     case "list": {
       const entries: SentEntry[] = [];
       for await (const { path, stats } of walkDirectory(sandbox, call.path, signal)) {
-        // One more tells the host that there are too many.
+        // One entry beyond the maximum tells the host that there are too many.
         if (entries.push({ name: lastName(path), stats }) > call.maximumEntries) break;
       }
       return entries;
@@ -156,7 +156,7 @@ async function performIn(
   }
 }
 
-/** Waits until the host has taken it, so that a slow reader slows what it reads, or until the signal aborts. */
+/** Sends output and waits until the host has taken it (backpressure) or the signal aborts. */
 async function deliver(id: number, message: Message, bytes: Buffer, signal: AbortSignal | null): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const call = calls.get(id);
@@ -167,7 +167,7 @@ async function deliver(id: number, message: Message, bytes: Buffer, signal: Abor
   await promise;
 }
 
-/** What is in a directory of the workspace, whatever bytes its path has. */
+/** Lists a directory of the workspace, even if its path is not valid UTF-8. */
 function walkDirectory(sandbox: Sandbox, path: string, signal: AbortSignal): AsyncIterable<TreeEntry<number>> {
   const names = path === "" ? [] : path.split("/");
   return only(

@@ -28,9 +28,9 @@ export interface DisklessRuntimeOptions {
 }
 
 /**
- * A runtime whose sandboxes share no directory with the host: they are made by an agent in another mount namespace, with
- * a root file system of its own in memory, and everything that goes in or comes out passes over two pipes. It exists to
- * prove that the contract fits runtimes without a shared disk (a virtual machine, a pod on another node). Needs root.
+ * A runtime whose sandboxes share no directory with the host. An agent creates them in another mount namespace, with
+ * its own root file system in memory. All data passes over two pipes. It exists to prove that the contract fits
+ * runtimes without a shared disk, such as a virtual machine or a pod on another node. Needs root.
  */
 export class DisklessRuntime implements Runtime {
   readonly name = "diskless";
@@ -53,7 +53,7 @@ export class DisklessRuntime implements Runtime {
     }
   }
 
-  /** Adds the images of an archive as `docker save` writes it. */
+  /** Loads the images of a `docker save` archive. */
   async loadImages(archivePath: string, { signal }: Abortable): Promise<void> {
     async function* staged(): AsyncGenerator<StagedEntry | Buffer> {
       yield { of: "archive" };
@@ -64,7 +64,7 @@ export class DisklessRuntime implements Runtime {
 
   async describe({ signal }: Abortable): Promise<RuntimeDescription> {
     const description = (await this.#connection.call({ method: "describe" }, { signal })) as RuntimeDescription;
-    // Ids mean nothing here: files are sent, not shared.
+    // The owner does not matter, because files are sent, not shared.
     return { ...description, checkoutOwner: null };
   }
 
@@ -210,7 +210,7 @@ class DisklessSandbox implements Sandbox {
     }
   }
 
-  /** The agent sends the next piece when the one before it was taken. */
+  /** The agent sends the next piece only after the previous one was taken. */
   async *#contents(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
     const over = new AbortController();
     let piece = Promise.withResolvers<{ readonly bytes: Buffer; readonly taken: () => void } | null>();

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import type { Message } from "./messages.ts";
 
-/** A message with bytes that belong to it. */
+/** A message and its binary body. */
 export interface Frame {
   readonly message: Message;
   readonly body: Buffer;
@@ -10,7 +10,7 @@ export interface Frame {
 const prefixBytes = 8;
 const noBody = Buffer.alloc(0);
 
-/** Sends frames over a stream: two lengths of 4 bytes, the message as JSON, the body. */
+/** Writes frames to a stream: two 4-byte lengths, the message as JSON, the body. */
 export class FrameWriter {
   readonly #stream: Writable;
 
@@ -18,7 +18,7 @@ export class FrameWriter {
     this.#stream = stream;
   }
 
-  /** Resolves when the stream takes more: whoever has much to send waits for it. */
+  /** Resolves when the stream accepts more data (backpressure). */
   async send(message: Message, body: Buffer = noBody): Promise<void> {
     const json = Buffer.from(JSON.stringify(message));
     const prefix = Buffer.alloc(prefixBytes);
@@ -33,7 +33,7 @@ export class FrameWriter {
   }
 }
 
-/** The frames of a stream, in order; ends with it. */
+/** Yields the frames of a stream in order, until it ends. */
 export async function* readFrames(stream: Readable): AsyncGenerator<Frame> {
   let rest: Buffer = noBody;
   for await (const piece of stream) {

@@ -1,7 +1,7 @@
 import type { ErrorCode, FailureReason } from "@airlock/job";
 import type { EgressDenial, SandboxPlan, SandboxStep, TreeStats } from "@airlock/runtime";
 
-/** A plan without what can't be sent as JSON; checkout and files come as staged entries before it. */
+/** The parts of a plan that fit into JSON. Checkout and files are sent before it as staged entries. */
 type SentPlan = Pick<SandboxPlan, "id" | "owner" | "limits" | "egress"> & {
   readonly hasCheckout: boolean;
   readonly readOnlyFiles: readonly SentFile[];
@@ -17,7 +17,7 @@ export interface SentFile {
 
 type SentStep = Omit<SandboxStep, "files"> & { readonly files: readonly SentFile[] };
 
-/** What the host asks the agent to do. Paths of trees are latin1: each byte a character. */
+/** Calls from the host to the agent. Paths of trees are latin1: one character per byte. */
 export type Call =
   | { readonly method: "start"; readonly runtimePath: string; readonly allowHostImage: boolean }
   | { readonly method: "loadImages" }
@@ -36,7 +36,7 @@ export type Call =
   | { readonly method: "stop"; readonly sandbox: string }
   | { readonly method: "dispose"; readonly sandbox: string };
 
-/** One thing that the agent writes to its own disk before the call that it belongs to. */
+/** An entry that the agent writes to its own disk before the call that needs it. */
 export type StagedEntry =
   | { readonly of: "checkout"; readonly kind: "directory"; readonly path: string; readonly mode: number }
   | { readonly of: "checkout"; readonly kind: "link"; readonly path: string; readonly target: string }
@@ -63,7 +63,7 @@ export interface SentEntry {
   readonly stats: TreeStats;
 }
 
-/** `id` names a call; the answers to it and what belongs to it have the same. */
+/** A message. `id` is that of a call; everything that belongs to the call has the same id. */
 export type Message =
   /** Host to agent. */
   | { readonly type: "stage"; readonly id: number; readonly entry: StagedEntry }
@@ -71,7 +71,7 @@ export type Message =
   | { readonly type: "staged-bytes"; readonly id: number }
   | { readonly type: "call"; readonly id: number; readonly call: Call }
   | { readonly type: "abort"; readonly id: number }
-  /** The host has taken the output that came last: the agent may read on. */
+  /** The host has taken the last output, so the agent may continue to read. */
   | { readonly type: "taken"; readonly id: number }
   /** Agent to host. */
   | { readonly type: "output"; readonly id: number; readonly stream: "stdout" | "stderr" }

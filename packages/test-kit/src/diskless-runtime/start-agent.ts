@@ -14,8 +14,8 @@ const agentFile = fileURLToPath(new URL("agent-main.ts", import.meta.url));
 const projectDir = join(dirname(agentFile), "..", "..", "..", "..");
 
 /**
- * Builds a root file system in memory, with the programs of this host and this project and nothing else of its disk, and
- * runs the agent in it. The mount namespace, and all that is mounted in it, goes with its last process.
+ * Builds a root file system in memory and runs the agent in it. It contains the host's programs and this project, and
+ * nothing else from the host's disk. The mount namespace and all its mounts end with its last process.
  */
 const script = `
 set -e
@@ -47,7 +47,7 @@ export async function startAgent(): Promise<Agent> {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const ended = new Promise<void>((resolve, reject) => child.once("close", () => resolve()).once("error", reject));
-  // What is sent to an agent that has ended fails by its answer.
+  // A write to an agent that has ended fails through its answer.
   child.stdin.on("error", () => {});
   return {
     stdin: child.stdin,
