@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 export interface CuttingProxy extends AsyncDisposable {
   readonly url: string;
-  /** Destroys every connection that is open now; answers how many. */
+  /** Destroys every open connection and returns how many there were. */
   cut(): number;
 }
 

@@ -2,8 +2,8 @@ import { glob, readdir, readFile, readlink } from "node:fs/promises";
 import path from "node:path";
 
 /**
- * What executors left on this machine that belongs to their data directories: mounts, processes that hold files or
- * namespaces there, workspaces, sandboxes, cgroups. One line each.
+ * Finds what executors left on this machine that belongs to their data directories: mounts, processes that hold files
+ * or namespaces there, workspaces, sandboxes, cgroups. One line each.
  */
 export async function findLeftovers(executorDirectories: readonly string[]): Promise<string[]> {
   const found: string[] = [];

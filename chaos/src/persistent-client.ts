@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ExecutorList, JobView } from "@airlock/api";
 import { administratorToken } from "./world.ts";
 
-/** A submitter that keeps trying while things are down, as a careful client does. */
+/** A client that retries while servers are down, as a careful client does. */
 export class PersistentClient {
   readonly #url: string;
   readonly #signal: AbortSignal;
@@ -12,7 +12,7 @@ export class PersistentClient {
     this.#signal = signal;
   }
 
-  /** The idempotency key makes a repeated submission, after an answer that got lost, the same job. */
+  /** The idempotency key ensures that a submission repeated after a lost response results in the same job. */
   async submit(spec: unknown, idempotencyKey: string): Promise<number> {
     const response = await this.#request("/api/v1/jobs", {
       method: "POST",
@@ -22,7 +22,7 @@ export class PersistentClient {
     return JobView.parse(JSON.parse(response)).id;
   }
 
-  /** Kills are what this is about: no number of them may end a job. */
+  /** Raises the limits of the queue, so that no number of kills ends a job. */
   async allowAnyNumberOfLosses(queue: string): Promise<void> {
     await this.#request(`/api/v1/queues/${queue}`, {
       method: "PATCH",
@@ -39,7 +39,7 @@ export class PersistentClient {
     return this.#request(`/api/v1/jobs/${id}/logs?attempt=${attempt}&entry=${entry}`);
   }
 
-  /** Which of the world's executors, from 0, went by which name. */
+  /** The index (from 0) of the world's executor for each executor name. */
   async executorIndexes(): Promise<ReadonlyMap<string, number>> {
     const { executors } = ExecutorList.parse(JSON.parse(await this.#request("/api/v1/executors")));
     return new Map(executors.map(({ name, labels }) => [name, Number(labels.chaos)]));
@@ -56,7 +56,7 @@ export class PersistentClient {
         });
         const text = await response.text();
         if (response.ok) return text;
-        // What the request itself did wrong does not get better by repeating it.
+        // Repeating a faulty request does not help.
         if (response.status < 500) throw new RequestRefused(`${path} answered ${response.status}: ${text}`);
       } catch (error) {
         if (error instanceof RequestRefused) throw error;

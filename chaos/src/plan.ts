@@ -3,21 +3,21 @@ import { between, pick } from "./random.ts";
 const victims = ["executor", "instance", "database", "connections"] as const;
 export type Victim = (typeof victims)[number];
 
-/** One blow: at `atMs` after the start the victim is killed (`connections`: cut), and comes back after `downMs`. */
+/** A fault: `atMs` after the start the victim is killed (`connections`: cut), and it comes back after `downMs`. */
 export interface Blow {
   readonly atMs: number;
   readonly victim: Victim;
-  /** Which of its kind, from 0; meaningless for the database and for connections. */
+  /** Index among the victims of its kind, from 0. Meaningless for the database and for connections. */
   readonly index: number;
   readonly downMs: number;
 }
 
 export interface JobPlan {
-  /** Printed at the start of each line, so that a line tells which job it is of. */
+  /** Printed at the start of each line, so that a line shows to which job it belongs. */
   readonly name: string;
   readonly lines: number;
   readonly exitCode: number;
-  /** Pause after each tenth line, in ms. */
+  /** Pause after every tenth line, in milliseconds. */
   readonly pauseMs: number;
 }
 
@@ -32,7 +32,7 @@ const weights: readonly Victim[] = [
   "database",
 ];
 
-/** Blows for as long as the jobs may take, one of each kind first; the caller stops when the jobs are done. */
+/** Generates faults without end, one of each kind first. The caller stops when the jobs are done. */
 export function* planBlows(
   random: () => number,
   counts: { readonly executors: number; readonly instances: number },
@@ -51,13 +51,13 @@ export function planJobs(random: () => number, count: number): JobPlan[] {
   return Array.from({ length: count }, (_, index) => ({
     name: `job${index}`,
     lines: between(random, 1, 120),
-    // Most succeed; some fail by themselves, which is a result and must not be tried again.
+    // Most jobs succeed. Some fail by themselves, which is a result and must not be retried.
     exitCode: random() < 0.15 ? between(random, 1, 99) : 0,
     pauseMs: between(random, 0, 80),
   }));
 }
 
-/** The script of a job: numbered lines, both streams, then its exit code. */
+/** The script of a job: prints numbered lines to both streams, then exits with its code. */
 export function jobScript(job: JobPlan): string {
   return [
     "i=0",
@@ -70,7 +70,7 @@ export function jobScript(job: JobPlan): string {
   ].join("\n");
 }
 
-/** What the log of the job's step must hold, as a set of lines: the two streams may interleave in either order. */
+/** The lines that the log of the job's step must contain, in any order: the two streams may interleave. */
 export function expectedLines(job: JobPlan): string[] {
   return Array.from({ length: job.lines }, (_, line) => `${job.name} line ${line}`);
 }

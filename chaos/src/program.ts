@@ -5,7 +5,7 @@ import path from "node:path";
 
 const root = path.dirname(path.dirname(import.meta.dirname));
 
-/** A program of Airlock that can be killed and started again; its output goes to a file. */
+/** One of Airlock's programs that can be killed and restarted. Its output goes to a file. */
 export class Program implements AsyncDisposable {
   readonly #script: string;
   readonly #env: NodeJS.ProcessEnv;

@@ -1,4 +1,4 @@
-/** A small seeded generator (mulberry32): the same seed gives the same plan on every machine. */
+/** A small seeded random generator (mulberry32): the same seed gives the same plan on every machine. */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -9,7 +9,7 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-/** A whole number in `low…high`, both included. */
+/** A random integer from `low` to `high`, both included. */
 export function between(random: () => number, low: number, high: number): number {
   return low + Math.floor(random() * (high - low + 1));
 }

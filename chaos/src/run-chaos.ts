@@ -15,9 +15,9 @@ export interface ChaosOptions {
   readonly instances: number;
   readonly executors: number;
   readonly slots: number;
-  /** Everything must have ended by then. */
+  /** Time limit for the whole run in milliseconds. */
   readonly timeoutMs: number;
-  /** Keeps data directories and logs, for a look at a failure. */
+  /** Keeps data directories and logs, to investigate failures. */
   readonly keep: boolean;
   readonly progress: (text: string) => void;
 }
@@ -26,10 +26,10 @@ export interface ChaosReport {
   readonly jobs: number;
   readonly attempts: number;
   readonly blows: Readonly<Record<Victim, number>>;
-  /** `job 17: 3 of 40 lines are missing from the log`, … */
+  /** E.g. `job 17: 3 of 40 lines are missing from the log`. */
   readonly faults: readonly string[];
   readonly leftovers: readonly string[];
-  /** From the death of an executor to the start of its job's next attempt, ms, one per lost attempt. */
+  /** Milliseconds from the death of an executor to the start of its job's next attempt, one per lost attempt. */
   readonly recoveryMs: readonly number[];
   readonly directory: string;
   readonly seconds: number;
@@ -72,7 +72,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       await sleep(200, undefined, { signal });
       view = await client.job(id);
     }
-    // Log delivery may still be under way for a moment after the end; what counts is what stands in the end.
+    // Log delivery may still be in progress for a moment after the end. Only the final log counts.
     const entry = view.entries.filter(({ attempt, key }) => attempt === view.attempt && key.endsWith(".main")).at(-1);
     const log = entry ? await client.log(id, view.attempt, entry.entryId) : "";
     faults.push(...findFaults({ plan, view, log }).map((fault) => `job ${id} (${plan.name}): ${fault}`));
@@ -84,7 +84,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   if (new Set(ids).size !== ids.length) faults.push("two submissions became one job");
   options.progress("stopping, looking for leftovers");
   await world.recover();
-  // Executors that were killed last collect at their start; then they leave like a service that is stopped.
+  // Executors that were restarted last collect leftovers at their start. Then stop them like a service.
   await sleep(3000);
   await world.stopExecutors();
   const leftovers = await findLeftovers(world.executorDirectories);
@@ -124,7 +124,7 @@ interface ExecutorDeath {
   readonly at: number;
 }
 
-/** For each attempt that was lost: from the death of its executor to the start of the next attempt, ms. */
+/** Milliseconds from the death of an executor to the start of the next attempt, for each lost attempt. */
 function findRecoveries(
   attempts: JobView["attempts"],
   deaths: readonly ExecutorDeath[],

@@ -4,11 +4,14 @@ import { expectedLines, type JobPlan } from "./plan.ts";
 export interface FinishedJob {
   readonly plan: JobPlan;
   readonly view: JobView;
-  /** Output of the step of the attempt that ended the job. */
+  /** Output of the step in the attempt that ended the job. */
   readonly log: string;
 }
 
-/** What is wrong with a finished job, a sentence each; nothing when it ended once, rightly, with its whole log. */
+/**
+ * Describes what is wrong with a finished job, a sentence each. Empty if it ended once, correctly, with its complete
+ * log.
+ */
 export function findFaults({ plan, view, log }: FinishedJob): string[] {
   const faults: string[] = [];
   const wanted = plan.exitCode === 0 ? "completed" : "failed";

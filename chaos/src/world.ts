@@ -11,24 +11,24 @@ import { Program } from "./program.ts";
 export const administratorToken = "chaos-administrator-token";
 
 export interface WorldOptions {
-  /** Holds data directories and the programs' logs. */
+  /** Directory for the programs' data directories and logs. */
   readonly directory: string;
   readonly instances: number;
   readonly executors: number;
-  /** Jobs at once per executor. */
+  /** Number of concurrent jobs per executor. */
   readonly slots: number;
 }
 
-/** Instances behind a proxy, executors and one PostgreSQL server: everything that a blow may strike. */
+/** Instances behind a proxy, executors and one PostgreSQL server: everything that a fault can hit. */
 export interface World extends AsyncDisposable {
-  /** Of the proxy. */
+  /** URL of the proxy. */
   readonly url: string;
   readonly executorDirectories: readonly string[];
-  /** Strikes, waits, and brings the victim back. */
+  /** Applies the fault, waits, and brings the victim back. */
   strike(blow: Blow): Promise<void>;
-  /** Brings back whatever is down and waits until an instance answers. */
+  /** Restarts everything that is down and waits until an instance answers. */
   recover(): Promise<void>;
-  /** Ends the executors as an administrator would, so that what is left then is a leftover. */
+  /** Stops the executors as an administrator would. What remains afterwards is a leftover. */
   stopExecutors(): Promise<void>;
 }
 
@@ -59,7 +59,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
         await Program.start("apps/instance/src/main.ts", env, path.join(options.directory, `instance-${index}.log`)),
       ),
     );
-    // The first one migrates; the others need not queue for the advisory lock.
+    // The first instance migrates the database, so that the others need not wait for the advisory lock.
     await untilHealthy(`http://127.0.0.1:${port}`);
   }
 
@@ -73,11 +73,11 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       EXECUTOR_FRONTEND_URL: proxy.url,
       EXECUTOR_FRONTEND_PASSWORD: secret,
       EXECUTOR_QUEUE_NAME: "default",
-      // Names are new at each start; the label says which of ours it is.
+      // Executor names change at each start. The label tells which of our executors it is.
       EXECUTOR_LABELS: `chaos=${index}`,
       EXECUTOR_RUNTIME: "oci",
       EXECUTOR_ALLOW_HOST_IMAGE: "true",
-      // Nothing is left in this machine's network by an executor that is killed for good.
+      // Without egress, an executor that is killed for good leaves nothing behind in this machine's network.
       EXECUTOR_DEFAULT_EGRESS: "none",
       EXECUTOR_DATA_DIR: dataDir,
       EXECUTOR_MAXIMUM_NUM_JOBS: String(options.slots),

@@ -1,5 +1,5 @@
 export interface BenchOptions {
-  /** Counted rounds; null: the row's own default. */
+  /** Number of counted rounds. `null`: the row's own default. */
   readonly rounds: number | null;
   readonly progress: (text: string) => void;
 }

@@ -7,8 +7,8 @@ const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
 let built: Promise<string> | undefined;
 
 /**
- * Builds the shipped programs and the web UI from the present sources, once per run, and resolves to their directory.
- * @throws {Error} with what the build printed.
+ * Builds the shipped programs and the web UI from the current sources, once per run, and returns their directory.
+ * @throws {Error} with the output of the build.
  */
 export function buildPrograms(progress: (text: string) => void): Promise<string> {
   progress("npm run build");

@@ -1,4 +1,4 @@
-/** One thing to time. `run` is called once per round; what it returns is ms, measured by itself. */
+/** One thing to measure. `run` is called once per round and returns milliseconds, which it measures itself. */
 export interface Subject {
   readonly name: string;
   readonly run: (round: number) => Promise<number>;
@@ -11,8 +11,8 @@ export interface Sample {
 }
 
 /**
- * Times subjects in turn, A B C A B C …, so that a machine whose speed drifts is unfair to all of them alike.
- * `warmup` rounds are run and not counted.
+ * Measures subjects in turn, A B C A B C …, so that a machine whose speed drifts affects all of them alike. `warmup`
+ * rounds are run but not counted.
  */
 export async function runPaired(
   subjects: readonly Subject[],
@@ -29,7 +29,7 @@ export async function runPaired(
   return subjects.map(({ name }) => ({ name, values: values.get(name) ?? [] }));
 }
 
-/** The value below which `percent` of the values lie (nearest rank). `NaN` for no values. */
+/** The `percent`-th percentile (nearest rank). `NaN` for no values. */
 export function percentile(values: readonly number[], percent: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN;
@@ -39,7 +39,7 @@ export function median(values: readonly number[]): number {
   return percentile(values, 50);
 }
 
-/** Median of the quotients round by round: steadier than the quotient of two medians on a noisy machine. */
+/** Median of the quotients of each round. On a noisy machine it is steadier than the quotient of two medians. */
 export function pairedRatio(sample: Sample, reference: Sample): number {
   return median(sample.values.map((value, index) => value / (reference.values[index] ?? Number.NaN)));
 }

@@ -1,23 +1,23 @@
 import { median, pairedRatio, percentile, type Sample } from "./paired.ts";
 
-/** One line of the table: a subject against a floor or a peer, measured in the same run. */
+/** One line of the table: a subject compared with a floor or a peer that was measured in the same run. */
 export interface Comparison {
   readonly name: string;
   readonly against: string;
   /** Median of the round-by-round quotients; smaller is better. */
   readonly ratio: number;
-  /** The design's number to reach, where there is one. */
+  /** The target from the design, if there is one. */
   readonly target: number | null;
 }
 
 export interface BenchResult {
   readonly bench: string;
-  /** Of the values. Default: ms. */
+  /** Unit of the values. Default: ms. */
   readonly unit?: string;
   readonly rounds: number;
   readonly samples: readonly Sample[];
   readonly comparisons: readonly Comparison[];
-  /** What the reader must know to read the numbers. */
+  /** Explanations that readers need to interpret the numbers. */
   readonly notes: readonly string[];
 }
 
@@ -56,7 +56,7 @@ function formatTable(head: readonly string[], rows: readonly (readonly string[])
   return [line(head), `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`, ...rows.map(line)].join("\n");
 }
 
-/** What is written with `--json`: the raw values, so that anyone can compute other figures from them. */
+/** The output of `--json`: raw values, so that other figures can be computed from them. */
 export function toJson(results: readonly BenchResult[], machine: Readonly<Record<string, unknown>>): string {
   const rows = results.map((result) => ({
     ...result,

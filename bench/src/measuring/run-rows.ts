@@ -11,12 +11,12 @@ export interface RowFailure {
 
 export interface RunRowsOptions {
   readonly rounds: number | null;
-  /** Says how far a row is. Empty: the row is over. */
+  /** Reports the progress of a row. An empty text means that the row has ended. */
   readonly progress: (text: string) => void;
   readonly print: (text: string) => void;
 }
 
-/** Runs rows one after the other and prints each result. A row that fails does not lose the others. */
+/** Runs rows one after another and prints each result. A failed row does not affect the others. */
 export async function runRows(
   rows: ReadonlyMap<string, Row>,
   { rounds, progress, print }: RunRowsOptions,

@@ -6,7 +6,7 @@ import path from "node:path";
 import type { Subject } from "../measuring/paired.ts";
 import { timeCommand } from "./time-command.ts";
 
-/** The OCI runtimes of this machine to compare: the usual one, and runc. Absolute paths, one of each name. */
+/** The OCI runtimes of this machine to compare: the usual one and runc. Absolute paths, one per name. */
 export function installedRuntimes(usual: string): readonly string[] {
   return [usual, "/usr/sbin/runc", "/usr/bin/runc"].filter(
     (file, index, all) =>
@@ -14,14 +14,14 @@ export function installedRuntimes(usual: string): readonly string[] {
   );
 }
 
-/** Runs a program where the OCI runtime works, and what that way costs by itself. */
+/** A command prefix that runs a program where the OCI runtime works, so that its own cost can be measured too. */
 export interface BareHost extends AsyncDisposable {
   readonly prefix: readonly string[];
 }
 
 /**
- * crun refuses a hybrid cgroup mount even when it is told to leave cgroups alone: there it runs in a mount namespace
- * without that mount, which one process holds open for the whole bench.
+ * crun refuses a hybrid cgroup mount even when it is told not to manage cgroups. There it runs in a mount namespace
+ * without that mount, which one process keeps open during the whole benchmark.
  */
 export async function prepareBareHost(): Promise<BareHost> {
   if (!existsSync("/sys/fs/cgroup/unified")) return { prefix: [], async [Symbol.asyncDispose]() {} };
@@ -42,7 +42,7 @@ export async function prepareBareHost(): Promise<BareHost> {
   };
 }
 
-/** A run of a bundle as the runtime's own `spec` command writes it, on an unpacked root file system; it prints `hi`. */
+/** Runs a bundle as created by the runtime's own `spec` command on an unpacked root file system. It prints `hi`. */
 export async function bareBundle(
   runtimePath: string,
   bundle: string,
@@ -59,7 +59,7 @@ export async function bareBundle(
   };
   config.process.terminal = false;
   config.process.args = ["/bin/sh", "-c", "echo hi"];
-  // The template's limits may be above this machine's hard limits, which not even root may raise everywhere.
+  // The template's limits may exceed this machine's hard limits, which even root can't raise everywhere.
   delete config.process.rlimits;
   await writeFile(configPath, JSON.stringify(config));
   const name = path.basename(runtimePath);

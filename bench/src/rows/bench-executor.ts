@@ -8,12 +8,12 @@ import { rest } from "./jobs.ts";
 const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
 
 export interface BenchExecutor extends AsyncDisposable {
-  /** Ends it as a crash would. Disposing it then does nothing. */
+  /** Kills the executor, as in a crash. Disposing it afterwards does nothing. */
   kill(): Promise<void>;
 }
 
 /**
- * An executor on the oci runtime as a process of its own, from the sources; it waits for jobs of the queue `default`.
+ * Starts an executor with the oci runtime from the sources, in a separate process. It polls the queue `default`.
  * @param label tells it apart from others in the instance's list.
  */
 export async function startExecutor(
@@ -28,7 +28,7 @@ export async function startExecutor(
       SRC_LOG_LEVEL: "error",
       EXECUTOR_RUNTIME: "oci",
       EXECUTOR_ALLOW_HOST_IMAGE: "true",
-      // Nothing is left in this machine's network by an executor that is killed for good.
+      // Without egress, an executor that is killed for good leaves nothing behind in this machine's network.
       EXECUTOR_DEFAULT_EGRESS: "none",
       EXECUTOR_DATA_DIR: dataDir,
       EXECUTOR_FRONTEND_URL: instance.url,

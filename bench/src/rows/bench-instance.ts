@@ -14,7 +14,7 @@ export interface BenchInstance extends AsyncDisposable {
   readonly pid: number;
 }
 
-/** An instance as a process of its own, from the sources. */
+/** Starts an instance from the sources, in a separate process. */
 export async function startInstance(
   databaseUrl: string,
   nodeFlags: readonly string[] = [],

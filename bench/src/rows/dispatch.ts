@@ -9,8 +9,9 @@ import { administratorToken, startInstance } from "./bench-instance.ts";
 import { completeJob, takeJob } from "./idle-hands.ts";
 
 /**
- * From the submission of a job to an idle executor holding it. Floor: the same in bare SQL on the same server (insert
- * and NOTIFY in one transaction, a listener, `FOR UPDATE SKIP LOCKED`). Peer: an executor that polls each second.
+ * Time from the submission of a job until an idle executor has it. Floor: the same in bare SQL on the same server
+ * (insert and NOTIFY in one transaction, a listener, `FOR UPDATE SKIP LOCKED`). Peer: an executor that polls every
+ * second.
  */
 export async function dispatch(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 200;
@@ -29,7 +30,7 @@ export async function dispatch(options: BenchOptions): Promise<BenchResult> {
     warmup: 20,
     progress: options.progress,
   });
-  // A poller's wait is up to a second a round: a few rounds say enough.
+  // Polling takes up to a second per round, so run only a few rounds.
   const pollRounds = Math.min(rounds, 15);
   const polled = await runPaired([{ name: "1 s poll", run: () => measureDispatch(instance.url, 0) }], {
     rounds: pollRounds,
@@ -48,10 +49,10 @@ export async function dispatch(options: BenchOptions): Promise<BenchResult> {
   };
 }
 
-/** One job from submission to the executor's hands, then completed so that the queue is empty again. */
+/** Measures one job from submission until the executor has it, then completes it, so that the queue is empty again. */
 async function measureDispatch(url: string, waitMs: number): Promise<number> {
   const taken = takeJob(url, "default", waitMs);
-  // The poll must be parked before the job arrives; a poller is at a random point of its second instead.
+  // A long poll must be parked before the job arrives. A polling executor is at a random point of its second.
   await sleep(waitMs > 0 ? 25 : Math.random() * 1000);
   const startedAt = performance.now();
   const submitted = fetch(`${url}/api/v1/jobs`, {

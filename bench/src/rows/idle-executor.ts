@@ -11,14 +11,11 @@ import { buildPrograms } from "../measuring/build-programs.ts";
 import { runPaired } from "../measuring/paired.ts";
 import { type BenchResult, compare } from "../measuring/result.ts";
 
-/** From its first poll: long enough for an idle executor to come to rest. */
+/** Time after its first poll, long enough for an idle executor to settle. */
 const restMs = 5000;
 const targetMegabytes = 80;
 
-/**
- * Resident memory of an executor that waits for jobs, as `npm run build` ships it. Floor: a Node process that waits for
- * nothing.
- */
+/** Resident memory of an idle executor, as `npm run build` ships it. Floor: an idle Node process. */
 export async function idleExecutor(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 5;
   const bundle = path.join(await buildPrograms(options.progress), "executor.mjs");
@@ -63,7 +60,7 @@ export async function idleExecutor(options: BenchOptions): Promise<BenchResult> 
   };
 }
 
-/** Starts Node with these arguments, lets it come to rest, and answers its resident set in MB (10⁶ bytes). */
+/** Starts Node with these arguments, lets it settle, and returns its resident set size in MB (10⁶ bytes). */
 async function residentMegabytes(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -86,7 +83,7 @@ async function residentSet({ pid }: ChildProcess): Promise<number> {
   return (Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024) / 1e6;
 }
 
-/** As much of an instance as an executor without jobs needs: it holds each request for work open. */
+/** The part of an instance that an executor without jobs needs: it keeps each dequeue request open. */
 async function startWaitingInstance(): Promise<{
   readonly url: string;
   readonly server: Server;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { executorSecret } from "./bench-instance.ts";
 
-/** An executor that runs nothing: what an instance alone takes for a job is measured with it. */
+/** Name of an executor that runs nothing. It measures the time that only the instance takes for a job. */
 const executorName = "bench";
 
 export interface TakenJob {
@@ -10,7 +10,7 @@ export interface TakenJob {
   readonly queue: string;
 }
 
-/** Waits for a job of the queue. `waitMs` 0: asks each second, as the base protocol does. */
+/** Waits for a job of the queue. `waitMs` 0: polls every second, as in the base protocol. */
 export async function takeJob(
   url: string,
   queue: string,
@@ -35,7 +35,7 @@ export async function takeJob(
   }
 }
 
-/** What a request about a job says of itself. */
+/** Headers of requests about a job. */
 export function jobHeaders(job: TakenJob): Readonly<Record<string, string>> {
   return {
     authorization: `Bearer ${job.token}`,

@@ -13,10 +13,10 @@ import { sandboxSubjects } from "./sandbox-subjects.ts";
 
 const image = "airlock-bench:latest";
 const runsc = "/usr/bin/runsc";
-/** Where look-ups would go; a step of this row makes none. */
+/** Address of a DNS server. The steps of this row make no queries. */
 const upstreams = [{ address: "192.0.2.53", port: 53 }];
 
-/** All that an administrator can give up. */
+/** Everything that an administrator can relax. */
 const relaxed: Partial<Hardening> = {
   noNewPrivileges: false,
   seccomp: false,
@@ -30,7 +30,7 @@ interface Variant {
   readonly egress: SandboxPlan["egress"];
 }
 
-/** The first is what the others are compared with. */
+/** The others are compared with the first one. */
 const variants: readonly [Variant, ...Variant[]] = [
   { name: "relaxed, no network", hardening: relaxed, egress: { kind: "none" } },
   { name: "hardened, no network", hardening: {}, egress: { kind: "none" } },
@@ -39,13 +39,13 @@ const variants: readonly [Variant, ...Variant[]] = [
 
 type Create = (variant: Variant, networkNamespace: string) => Promise<Runtime>;
 
-/** What hardening and an egress policy cost the start of a step, on each runtime, against the same without them. */
+/** Measures how much hardening and an egress policy slow down the start of a step, on each runtime. */
 export async function isolation(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 10;
   await using cleanup = new AsyncDisposableStack();
   options.progress("starting engines");
   const { engines } = cleanup.use(await startEngines(["docker", "oci", "network"]));
-  // Networks are made in the engine's namespace: the machine's own has nothing to do with them.
+  // Networks are created in the engine's namespace, so that the machine's own is not affected.
   if (!engines.docker || !engines.oci) throw new Error("this row needs Docker and an OCI runtime");
   const { socketPath, networkNamespace } = engines.docker;
   const directory = cleanup.use(await temporaryDirectory("airlock-bench-"));

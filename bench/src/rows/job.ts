@@ -10,8 +10,9 @@ import { completeJob, takeJob } from "./idle-hands.ts";
 import { rest, submitJob, untilCompleted } from "./jobs.ts";
 
 /**
- * From the submission of a job with one step, `true`, until its submitter sees it completed, everything warm. Floors of
- * its parts: the same with an executor that only takes the job and reports its end, and the bare OCI runtime.
+ * Time from the submission of a job with the single step `true` until its submitter sees it completed, with everything
+ * warm. Floors of its parts: the same with an executor that only dequeues the job and reports its end, and the bare OCI
+ * runtime.
  */
 export async function job(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 40;

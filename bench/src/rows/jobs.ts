@@ -1,6 +1,6 @@
 import { administratorToken } from "./bench-instance.ts";
 
-/** What the rows look at of a job, as the REST API answers it. */
+/** The fields of a job in the REST API that the rows use. */
 export interface SeenJob {
   readonly id: number;
   readonly state: string;
@@ -26,7 +26,7 @@ export async function submitJob(url: string, spec: unknown): Promise<number> {
   return (await rest<SeenJob>(url, "POST", "/jobs", spec)).id;
 }
 
-/** Follows the job's own event stream until `isThere` says so. */
+/** Follows the job's event stream until `isThere` returns true. */
 export async function untilJob(url: string, id: number, isThere: (job: SeenJob) => boolean): Promise<SeenJob> {
   const response = await fetch(`${url}/api/v1/jobs/${id}/events`, {
     headers: { authorization: `Bearer ${administratorToken}`, accept: "text/event-stream" },
@@ -46,7 +46,10 @@ export async function untilJob(url: string, id: number, isThere: (job: SeenJob) 
   throw new Error(`the events of job ${id} ended`);
 }
 
-/** @throws when it ends otherwise. */
+/**
+ * Waits until the job is completed.
+ * @throws when it ends in another state.
+ */
 export async function untilCompleted(url: string, id: number): Promise<SeenJob> {
   const job = await untilJob(url, id, ({ state }) => !["queued", "processing"].includes(state));
   if (job.state !== "completed") throw new Error(`job ${id} is ${job.state}: ${job.failureMessage}`);

@@ -12,7 +12,7 @@ const leaseMs = 5000;
 const graceMs = 2000;
 const labels = ["one", "two"] as const;
 
-/** From the death of an executor (SIGKILL) in the middle of a job until another one has the job's next attempt. */
+/** Time from SIGKILL of an executor in the middle of a job until another one has the job's next attempt. */
 export async function killedExecutor(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 5;
   await using cleanup = new AsyncDisposableStack();
@@ -24,7 +24,7 @@ export async function killedExecutor(options: BenchOptions): Promise<BenchResult
   await rest(instance.url, "PATCH", "/queues/default", { leaseMs });
   const executors = new Map<string, BenchExecutor>();
   const start = async (label: string, generation: number): Promise<void> => {
-    // The same data directory: what the one before left is collected at the start.
+    // Reuse the data directory, so that leftovers of the previous executor are collected at the start.
     const dataDir = path.join(directory.path, label);
     executors.set(label, await startExecutor(instance, { dataDir, label: `${label}-${generation}` }));
   };
@@ -39,7 +39,7 @@ export async function killedExecutor(options: BenchOptions): Promise<BenchResult
       {
         name: "killed → next attempt",
         run: async () => {
-          // The only one that waits has the job; the other one comes when it does.
+          // The only waiting executor takes the job. The other one starts once the job runs.
           const [victim, heir] = generation % 2 === 0 ? labels : ([labels[1], labels[0]] as const);
           const id = await submitJob(instance.url, { steps: [{ image: "host", run: "sleep 60" }] });
           await untilRuns(instance, id);
@@ -61,7 +61,7 @@ export async function killedExecutor(options: BenchOptions): Promise<BenchResult
     ],
     { rounds, warmup: 0, progress: options.progress },
   );
-  // What the last victim left is collected by a successor.
+  // Start a successor that collects the leftovers of the last victim.
   const last = generation % 2 === 0 ? labels[1] : labels[0];
   await start(last, generation + 1);
   return {

@@ -12,11 +12,11 @@ import { administratorToken, startInstance } from "./bench-instance.ts";
 import { rest, submitJob, untilJob } from "./jobs.ts";
 
 const targetP50Ms = 100;
-/** Between two lines: further apart than anything on the way waits to gather more. */
+/** Pause between two lines, longer than any buffer on the way waits for more data. */
 const pauseSeconds = 0.4;
 const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
 
-/** From a line that a step prints, which holds the time, to the browser that shows the job's page having it painted. */
+/** Time from a step printing a line, which contains the time, until the browser has painted it on the job's page. */
 export async function liveLog(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 40;
   const web = path.join(await buildPrograms(options.progress), "web");
@@ -66,7 +66,7 @@ export async function liveLog(options: BenchOptions): Promise<BenchResult> {
 
 declare global {
   interface Window {
-    /** In ms, one for each line that came since the page was asked to watch. */
+    /** Delays in milliseconds, one per line that arrived since the page was told to watch. */
     delays: number[];
   }
 }
@@ -78,7 +78,7 @@ function collectDelays(log: Element): void {
     for (const [text, printedAt] of (log.textContent ?? "").matchAll(/printed (\d{13})/g)) {
       if (seen.has(text)) continue;
       seen.add(text);
-      // Shown is what the next frame has painted.
+      // The text is visible once the next frame is painted.
       if (!isFirst) requestAnimationFrame(() => window.delays.push(Date.now() - Number(printedAt)));
     }
   };

@@ -13,8 +13,9 @@ const batches = (megabytesPerRound * 1024 * 1024) / batchBytes;
 const executorName = "bench";
 
 /**
- * Output of a job on its way from an executor into the database, in batches of 1 MiB, one after the other as an executor
- * sends them. Floor: the same bytes from this process into a table of the same shape, by the same server's own protocol.
+ * Measures how fast job output gets from an executor into the database, in batches of 1 MiB, one after another as an
+ * executor sends them. Floor: the same bytes from this process into a table of the same shape, over PostgreSQL's own
+ * protocol.
  */
 export async function logIngest(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 15;
@@ -48,7 +49,7 @@ export async function logIngest(options: BenchOptions): Promise<BenchResult> {
   };
 }
 
-/** Text of log lines, all different, so that nothing on the way can make it smaller by much. */
+/** Log lines that all differ, so that they hardly compress. */
 function output(): Buffer {
   const lines: string[] = [];
   for (let length = 0; length < chunkBytes; length += 64) {

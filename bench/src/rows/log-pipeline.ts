@@ -13,11 +13,11 @@ import { LogSinkInstance, type PrintJob, sinkSecret } from "./log-sink-instance.
 const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
 const image = "airlock-bench:latest";
 const megabytes = 1_000_000;
-/** One round prints the file so often; the flat-memory check four times as often. */
+/** How often one round prints the file. The flat-memory check prints it four times as often. */
 const fileBytes = 64 * megabytes;
 const copies = 8;
 const flatCopies = 32;
-/** In the working directory, which the steps share. */
+/** File in the working directory, which the steps share. */
 const file = "log";
 const line = "2026-01-01T00:00:00Z INFO request handled path=/api/v1/jobs status=200 durationMs=17 bytes=5120";
 const fill = `yes '${line}' | head -c ${fileBytes} > ${file}`;
@@ -25,8 +25,8 @@ const print = (times: number) => `cat ${Array.from({ length: times }, () => file
 const secrets = Array.from({ length: 10 }, (_, index) => `secret-${index}-${"x7Qp".repeat(3 + index)}`);
 
 /**
- * Output of a step through the whole executor: read, redacted, spooled, sent to an instance that only counts it. For
- * docker beside the attach stream of the same engine, read and thrown away.
+ * Measures the output of a step through the whole executor: read, redacted, spooled, and sent to an instance that only
+ * counts it. For docker it is compared with reading and discarding the attach stream of the same engine.
  */
 export async function logPipeline(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 5;
@@ -128,7 +128,10 @@ async function startExecutor(env: Readonly<Record<string, string>>): Promise<Ben
   };
 }
 
-/** A container's output by the engine's attach stream, without a log driver: from its mark on standard error to its end. */
+/**
+ * Time to read a container's output from the engine's attach stream, without a log driver: from its mark on stderr to
+ * its end.
+ */
 async function timeAttach(socketPath: string, script: string): Promise<number> {
   const body = {
     Image: image,

@@ -6,20 +6,23 @@ const printKey = "step.docker.print";
 
 export interface PrintJob {
   readonly image: string;
-  /** Shell lines that come before the clock. */
+  /** Shell lines that run before the measurement starts. */
   readonly prepare: readonly string[];
   readonly print: string;
   readonly secrets: readonly string[];
 }
 
 export interface PrintTime {
-  /** From the arrival of the step's first output to that of its last. */
+  /** Time from the arrival of the step's first output to that of its last. */
   readonly ms: number;
-  /** As they came, in base64 within JSON. */
+  /** Size of the request bodies as received, base64 within JSON. */
   readonly bodyBytes: number;
 }
 
-/** An instance that knows one job at a time and forgets its log: what it takes is next to nothing beside the executor. */
+/**
+ * An instance that handles one job at a time and discards its log. Its own cost is negligible compared with the
+ * executor's.
+ */
 export class LogSinkInstance implements AsyncDisposable {
   readonly #server = createServer((request, response) => {
     void this.#answer(request).then(
@@ -104,7 +107,7 @@ export class LogSinkInstance implements AsyncDisposable {
       if (this.#firstAt === 0 && bytes.includes(printKey)) this.#firstAt = performance.now();
     }
     if (this.#firstAt > 0) this.#bodyBytes += size;
-    // Small batches are the openings and ends of entries.
+    // Small batches only open or end entries.
     if (size > 65_536) this.#lastAt = performance.now();
     return { status: 204 };
   }

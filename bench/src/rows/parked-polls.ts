@@ -13,10 +13,13 @@ const pollMs = 50_000;
 const restMs = 3000;
 const targetMegabytes = 250;
 const targetP99Ms = 100;
-/** As `airlock server` and `airlock dev` start it. */
+/** The flags with which `airlock server` and `airlock dev` start an instance. */
 const nodeFlags = ["--max-semi-space-size=4"];
 
-/** From the submission of a job to one of 2,000 executors that hold a long poll, and what the instance takes for them. */
+/**
+ * Time from the submission of a job until one of 2,000 executors with a parked long poll has it, and the instance's
+ * memory for those polls.
+ */
 export async function parkedPolls(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 300;
   await using cleanup = new AsyncDisposableStack();
@@ -67,7 +70,7 @@ interface HandedOut {
   readonly at: number;
 }
 
-/** Executors that ask for jobs again and again, each on a connection of its own, and do nothing with them. */
+/** Executors that poll repeatedly, each on its own connection, and don't run the jobs. */
 class ParkedExecutors {
   readonly #url: string;
   readonly #signal: AbortSignal;

@@ -16,13 +16,15 @@ const jobsPerRound = 300;
 const workerCounts = [1, 16] as const;
 const connections = 16;
 
-/** Enqueues a round of jobs, then dequeues and completes them; every job by itself, answers the milliseconds. */
+/**
+ * A queue under test. A round enqueues jobs, then dequeues and completes each one separately, and returns milliseconds.
+ */
 interface Queue extends AsyncDisposable {
   readonly name: string;
   round(workers: number): Promise<number>;
 }
 
-/** Our queue's statements against other queues on the same PostgreSQL, each in a database of its own. */
+/** Compares our queue's statements with other queues on the same PostgreSQL server, each in its own database. */
 export async function queue(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 15;
   await using cleanup = new AsyncDisposableStack();
@@ -96,7 +98,7 @@ async function openGraphileWorker(url: string): Promise<Queue> {
       taskList,
       pollInterval: 50,
       noHandleSignals: true,
-      // A line for each job would be counted, too.
+      // Printing a line per job would be measured too.
       logger: new Logger(() => () => {}),
       noPreparedStatements: false,
     });
@@ -116,7 +118,7 @@ async function openGraphileWorker(url: string): Promise<Queue> {
         while (left-- > 0) await addJob("noop", {});
       });
       const enqueuedAt = performance.now();
-      // Starting its workers is no part of the work.
+      // Don't measure the start of its workers.
       const runner = await open(workers);
       const workingAt = performance.now();
       await all;

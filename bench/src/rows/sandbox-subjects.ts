@@ -3,14 +3,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Runtime, Sandbox, SandboxPlan } from "@airlock/runtime";
 import type { Subject } from "../measuring/paired.ts";
 
-/** Longer than a runtime takes to make a step ready. */
+/** Longer than a runtime takes to prepare a step. */
 const aheadMs = 100;
-/** What every subject of a step row runs. */
+/** The script that every subject of a step row runs. */
 const script = "echo hi\n";
 
 /**
- * Two subjects over one runtime: the first step of a job (sandbox made, step run; given back outside the clock) and a
- * further step in a sandbox that has run one.
+ * Two subjects on one runtime: the first step of a job (create the sandbox and run the step; disposal is not measured)
+ * and a further step in a sandbox that has run one.
  */
 export async function sandboxSubjects(
   runtime: Runtime,
@@ -18,7 +18,7 @@ export async function sandboxSubjects(
   egress: SandboxPlan["egress"] = { kind: "none" },
 ): Promise<{ readonly subjects: Subject[] } & AsyncDisposable> {
   await using cleanup = new AsyncDisposableStack();
-  // Runtimes that share a network are told apart by their owners, as executors of one machine are.
+  // Runtimes that share a network need different owners, like executors on one machine.
   const owner = `bench-${randomBytes(4).toString("hex")}`;
   const place: Place = { owner, egress };
   const lasting = cleanup.use(await openSandbox(runtime, place));
@@ -37,7 +37,7 @@ export async function sandboxSubjects(
     const startedAt = performance.now();
     await runEcho(lasting, image, image);
     const ms = performance.now() - startedAt;
-    // What is made ready for the next step is on nobody else's clock, as is the giving back of this one.
+    // Let the runtime prepare the next step and clean up this one outside any measurement.
     await sleep(aheadMs);
     return ms;
   };
@@ -70,7 +70,7 @@ async function openSandbox(runtime: Runtime, { owner, egress }: Place): Promise<
   );
 }
 
-/** @param nextImage as an executor says it, of a job that has another step. */
+/** @param nextImage as an executor passes it for a job that has another step. */
 async function runEcho(sandbox: Sandbox, image: string, nextImage?: string): Promise<void> {
   let text = "";
   const status = await sandbox.runStep(

@@ -23,8 +23,8 @@ const fileCount = 4000;
 const fileBytes = 4096;
 
 /**
- * The workspace of a further job on a repository, against `git fetch --depth 1` and a checkout of the same commit into an
- * empty directory, from the same instance.
+ * Measures how long a further job's workspace of a repository takes. Floor: `git fetch --depth 1` and a checkout of the
+ * same commit into an empty directory, from the same instance.
  */
 export async function secondJob(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 10;
@@ -47,7 +47,7 @@ export async function secondJob(options: BenchOptions): Promise<BenchResult> {
   await rest(instance.url, "POST", "/queues", { name: "floor" });
   cleanup.use(await startExecutor(instance, { dataDir: path.join(directory.path, "executor"), label: "one" }));
 
-  // Its token reads the repository; nobody ends it.
+  // This job's token reads the repository, so the job is never ended.
   await rest(instance.url, "PATCH", "/queues/floor", { leaseMs: 3_600_000 });
   const commitOf = (round: number): string => commits[round + warmup + 1] ?? "";
   const { name } = await rest<{ name: string }>(instance.url, "POST", "/repositories", { url: repository });

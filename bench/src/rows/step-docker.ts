@@ -8,7 +8,7 @@ import { timeCommand } from "./time-command.ts";
 
 const image = "airlock-bench:latest";
 
-/** A step of the `docker` runtime against `docker run --rm` of the same image and command on the same engine. */
+/** Compares a step of the `docker` runtime with `docker run --rm` of the same image and command on the same engine. */
 export async function stepDocker(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 20;
   await using cleanup = new AsyncDisposableStack();

@@ -11,7 +11,10 @@ import { timeCommand } from "./time-command.ts";
 
 const image = "airlock-bench:latest";
 
-/** A step of the `oci` runtime against the bare OCI runtime on an unpacked root file system, and `docker run --rm`. */
+/**
+ * Compares a step of the `oci` runtime with the bare OCI runtime on an unpacked root file system, and with `docker run
+ * --rm`.
+ */
 export async function stepOci(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 30;
   await using cleanup = new AsyncDisposableStack();

@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
 
-/** Runs a program that must print `hi` and exit with 0; resolves with its wall time in ms, from spawn to exit. */
+/**
+ * Runs a program that must print `hi` and exit with 0. Resolves to its wall time in milliseconds, from spawn to exit.
+ */
 export function timeCommand(
   file: string,
   args: readonly string[],
