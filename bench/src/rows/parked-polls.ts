@@ -17,8 +17,8 @@ const targetP99Ms = 100;
 const nodeFlags = ["--max-semi-space-size=4"];
 
 /**
- * Time from the submission of a job until one of 2,000 executors with a parked long poll has it, and the instance's
- * memory for those polls.
+ * Time from the submission of a job until one of 2,000 executors with a parked long poll has it. Also measures the
+ * instance's memory for those polls.
  */
 export async function parkedPolls(options: BenchOptions): Promise<BenchResult> {
   const rounds = options.rounds ?? 300;

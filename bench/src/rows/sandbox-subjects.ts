@@ -9,8 +9,8 @@ const aheadMs = 100;
 const script = "echo hi\n";
 
 /**
- * Two subjects on one runtime: the first step of a job (create the sandbox and run the step; disposal is not measured)
- * and a further step in a sandbox that has run one.
+ * Two subjects on one runtime. `first step`: create the sandbox and run the first step of a job; disposal is not
+ * measured. `further step`: run a step in a sandbox that has already run one.
  */
 export async function sandboxSubjects(
   runtime: Runtime,

@@ -20,7 +20,7 @@ const authors = {
   zeroPaddedDate: `${person} 01767225600 +0000`,
 } as const;
 
-/** What follows the type of a tag. */
+/** The lines of a tag object after its type, by class of `git fsck`. */
 const tags = {
   badTagName: `tag bad..name\ntagger ${person} ${time}`,
   missingTaggerEntry: "tag v1",

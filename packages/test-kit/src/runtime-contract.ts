@@ -23,7 +23,7 @@ export interface RuntimeUnderTest {
   readonly images: {
     /** Has `/bin/sh` and busybox's applets, runs as root, sets `FROM_IMAGE=yes`. */
     readonly shell: string;
-    /** Exists, without `/bin/sh`. */
+    /** An existing image without `/bin/sh`. */
     readonly noShell: string;
     /** The same as `shell`, with `USER 1000:1000`. */
     readonly unprivileged: string;
@@ -273,7 +273,7 @@ export function describeRuntime(
 
       it("know their own host name without a network, in each image and step", async () => {
         await using place = await open();
-        // What `getent hosts` reads: busybox has no such program.
+        // Reads /etc/hosts with awk, because busybox has no `getent`.
         const named = "awk -v name=\"$(hostname)\" '{ for (i = 2; i <= NF; i++) if ($i == name) print $1 }' /etc/hosts";
 
         for (const image of [subject.images.shell, subject.images.unprivileged]) {

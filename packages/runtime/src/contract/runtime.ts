@@ -6,8 +6,8 @@ import type { FileOwner } from "./workspace.ts";
 /**
  * A technology that isolates the steps of a job. Code outside this package does not know which one is used.
  *
- * All methods may overlap each other and any use of the runtime's sandboxes, except `close`: call it when every sandbox
- * has been disposed of and no other call is pending.
+ * All methods except `close` may overlap each other and any use of the runtime's sandboxes. Call `close` when every
+ * sandbox has been disposed of and no other call is pending.
  */
 export interface Runtime {
   /** Name of the technology: `docker`, `oci`, … */
@@ -18,9 +18,8 @@ export interface Runtime {
 
   /**
    * Creates the sandbox of one job: workspace, network, limits. Pulls no image.
-   * @throws {AirlockError} reason `policy` when the plan requests something that this host can't enforce,
-   * `checkout-invalid` when the plan's files don't fit into the workspace or its paths are taken, `runtime` when the
-   * technology fails.
+   * @throws {AirlockError} reason `policy` when this host can't enforce what the plan requests; `checkout-invalid` when
+   * the plan's files don't fit into the workspace or their paths are taken; `runtime` when the technology fails.
    * @throws `signal.reason` when aborted. No failure leaves anything behind.
    */
   createSandbox(plan: SandboxPlan, options: Abortable): Promise<Sandbox>;

@@ -22,7 +22,7 @@ export interface WorkspacePlan {
 export interface WorkspaceFile {
   /** Relative to the workspace, `/` between names, no `..`. Missing directories are created (mode 0777). */
   readonly path: string;
-  /** Read once. */
+  /** The runtime reads it only once. */
   readonly content: Buffer | AsyncIterable<Buffer>;
   /** Modification time. `undefined`: now. */
   readonly modifiedAt: Date | undefined;

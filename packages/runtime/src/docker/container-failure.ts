@@ -13,7 +13,8 @@ interface FailedContainer {
 
 /**
  * Explains why a container could not be created. The engine answers 400 when it rejects the request itself, which is
- * made from the job's limits and the image's configuration. 404, 409 and 5xx concern the engine and may be temporary.
+ * made from the job's limits and the image's configuration. Other statuses (404, 409, 5xx) concern the engine and may
+ * be temporary.
  */
 export function creationFailure(error: unknown, { image }: FailedContainer): unknown {
   if (!(error instanceof EngineError)) return error;

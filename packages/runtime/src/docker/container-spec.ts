@@ -52,8 +52,8 @@ export interface ContainerOverhead {
 export const plainOverhead: ContainerOverhead = { pidsFactor: 1, pids: keeperPids };
 
 /**
- * A kernel in user space (gVisor) has threads of its own, and at least one more for each process inside. It crashes
- * when it is refused a thread. So this limit only stops runaways and is no exact count.
+ * A kernel in user space (gVisor) needs host threads for itself, and at least one more for each process inside. It
+ * crashes when it is refused a thread. So this limit only stops runaways; it is not an exact count.
  */
 export const userSpaceKernelOverhead: ContainerOverhead = { pidsFactor: 3, pids: 256 };
 

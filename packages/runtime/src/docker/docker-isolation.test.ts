@@ -158,7 +158,8 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   ])("ends a step that fills %s, not far beyond the limit", async (_, bomb) => {
     await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte });
 
-    // A slow machine writes less before the step is stopped. A step that is never stopped sleeps until the test fails.
+    // A slow machine writes less before the step is killed. The sleep gives the disk watch time to kill the step after
+    // it has written everything.
     const running = place.run(`${bomb}; sleep 60; echo unreachable`);
 
     await expect(running).rejects.toMatchObject({

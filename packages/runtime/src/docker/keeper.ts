@@ -39,7 +39,9 @@ export class Keeper {
     return this.#closed;
   }
 
-  /** The last line of output, which tells why the keeper never came up. */
+  /**
+   * The output after the last newline. It tells why the keeper never came up, unless the message ended with a newline.
+   */
   get lastWords(): string {
     return this.#tail.trim();
   }

@@ -89,8 +89,8 @@ export class SharedCgroup implements AsyncDisposable {
   }
 
   /**
-   * Sums up refused forks. Depending on its version, the kernel counts them where the fork was tried, where the limit
-   * is set, or both.
+   * Sums up refused forks. Depending on the kernel version they are counted in the cgroup of the fork, in the one with
+   * the limit, or in both.
    */
   async #refusedForks(): Promise<number> {
     const roots = [...new Set(this.#cgroup.joinFiles.map((file) => dirname(file)))];

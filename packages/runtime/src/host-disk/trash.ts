@@ -43,7 +43,10 @@ export class Trash {
     this.#remove(doomed);
   }
 
-  /** Removes what is left in the trash, e.g. from an earlier run. Returns how many directories that is. */
+  /**
+   * Queues what is left in the trash, e.g. from an earlier run, for removal again. Returns how many directories that
+   * is.
+   */
   async sweep(): Promise<number> {
     await mkdir(this.#options.dir, { recursive: true, mode: 0o700 });
     await this.#work;

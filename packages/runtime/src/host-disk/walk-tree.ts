@@ -17,8 +17,8 @@ const slash = Buffer.from("/");
  * No process of the job runs at this time, but the walk does not rely on it. An entry that is swapped between lstat and
  * open is refused, not followed (no TOCTOU).
  *
- * Hard links are treated as ordinary files. A link to a host file could only be created inside the sandbox, from a file
- * that is visible there and on the same file system. Only the workspace's own files are.
+ * Hard links are treated as ordinary files. They can't expose a host file: a sandbox can only link files that it sees
+ * on the workspace's file system, which are the workspace's own.
  * @throws {AirlockError} code `too-many-files`.
  */
 export async function* walkTree<State>(

@@ -146,8 +146,8 @@ async function v2Host(root: string): Promise<CgroupHost> {
 }
 
 /**
- * Processes that don't count towards the job's limit: the OCI runtime that waits for its container inside the sandbox's
- * cgroup, the init, and the process that waits to start the next step.
+ * Processes in the sandbox's cgroup that don't count towards the job's limit: the OCI runtime that waits for its
+ * container, the init, and the process that waits to start the next step.
  */
 const ownProcesses = 3;
 const cpuPeriodUs = 100_000;

@@ -58,8 +58,8 @@ export class Cgroup {
   }
 
   /**
-   * Makes the memory of sockets that are opened from now on count towards the sandbox's limit. cgroup v1 counts it only
-   * for cgroups that had a limit set, even an unlimited one. v2 always does.
+   * Makes the memory of sockets that are opened from now on count towards the sandbox's limit. On cgroup v1 that
+   * requires a limit on the cgroup, even an unlimited one. On v2 it always counts.
    */
   async countSocketBuffers(): Promise<void> {
     const { v1Memory } = this.#options;
