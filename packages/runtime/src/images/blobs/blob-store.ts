@@ -55,9 +55,10 @@ export class BlobStore {
   }
 
   /**
-   * Writes a blob. Without an expected digest it accepts any content. Returns the content's digest and size.
-   * @throws {BlobMismatchError} when the digest differs or the content is longer than `maxBytes`; {BlobIncompleteError}
-   * when it is shorter.
+   * Writes a blob. Without an expected digest it accepts any content up to `maxBytes`. Returns the content's digest and
+   * size.
+   * @throws {BlobMismatchError} when the content has another digest or more than `maxBytes` bytes.
+   * @throws {BlobIncompleteError} when it has another digest and fewer bytes.
    */
   async write(
     content: AsyncIterable<Uint8Array>,
