@@ -6,7 +6,7 @@ export interface CommandLineOptions {
   readonly run: (flags: ConfigFlags) => Promise<void>;
 }
 
-/** `airlock-instance`. Throws commander's `CommanderError` instead of ending the process. */
+/** The command `airlock-instance`. Throws commander's `CommanderError` instead of ending the process. */
 export function commandLine({ version, run }: CommandLineOptions): Command {
   return new Command("airlock-instance")
     .description("Starts an Airlock instance: HTTP API, queues, storage, web UI.")

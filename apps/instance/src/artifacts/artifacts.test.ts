@@ -104,7 +104,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     expect(statuses).toEqual([403, 401, 403, 403, 409, 400, 400]);
     const end = { executorName, jobId: job.id, attempt: 1 };
     await target.executor(`queue/${queue}/markComplete`, end, jobHeaders(job, executorName));
-    // A finished job's token may be gone already; while it is there, its attempt is over.
+    // A finished job's token may already be deleted. If not, its attempt is over.
     expect([401, 403, 409]).toContain((await put(target, job, "x")).status);
     expect(await listOf(target, job.id)).toEqual([]);
   });

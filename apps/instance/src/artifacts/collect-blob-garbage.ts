@@ -4,7 +4,9 @@ import type { Database } from "../store/database.ts";
 
 const batchSize = 100;
 
-/** Deletes blobs that nothing names any more. A row goes after its blob: what breaks off in between is done again. */
+/**
+ * Deletes blobs that nothing references any more. The row is deleted after its blob, so an interrupted run is repeated.
+ */
 export async function collectBlobGarbage(db: Database, blobs: BlobStore, signal: AbortSignal): Promise<void> {
   for (;;) {
     const { rows } = await sql<{ blob: string }>`

@@ -3,7 +3,7 @@ import type { Selectable } from "kysely";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 
-/** Of all attempts, in the order of attempts and names. */
+/** All attempts' artifacts, ordered by attempt and name. */
 export async function listArtifacts(db: Database, job: number): Promise<ArtifactView[]> {
   const rows = await db
     .selectFrom("artifacts")
@@ -15,7 +15,7 @@ export async function listArtifacts(db: Database, job: number): Promise<Artifact
   return rows.map(toArtifactView);
 }
 
-/** An artifact with the key of its blob; `null`: the job has none of this number. */
+/** The artifact and the key of its blob; `null` if the job has no artifact with this number. */
 export async function findArtifact(
   db: Database,
   job: number,

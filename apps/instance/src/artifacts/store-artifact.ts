@@ -15,26 +15,26 @@ export interface NewArtifact {
 
 export type StoreArtifactResult =
   | { readonly kind: "stored"; readonly bytes: number }
-  /** The attempt is not the running one; nothing is kept. */
+  /** The attempt is no longer running; nothing was stored. */
   | { readonly kind: "lapsed" }
   | { readonly kind: "refused"; readonly problem: string };
 
 export interface StoreArtifactOptions {
-  /** For all artifacts of the attempt. */
+  /** Limit for all artifacts of the attempt together. */
   readonly maxBytes: number;
-  /** For all artifacts of the instance; `null`: none. Uploads that run at once may pass it together. */
+  /** Limit for all artifacts of the instance; `null`: no limit. Concurrent uploads may exceed it together. */
   readonly quotaBytes: number | null;
   readonly signal: AbortSignal;
 }
 
-/** Executors of ours send two; more than this is somebody who plays. */
+/** Our executor uploads at most two artifacts per attempt; reject anything far beyond that as abuse. */
 const maxArtifactsPerAttempt = 16;
-/** What an upload may take; after that its bytes are nobody's. */
+/** Time limit of an upload. After that, garbage collection deletes its bytes. */
 const uploadLimit = "1 day";
 
 /**
- * Streams an artifact of a running attempt into the store; one of the same name is replaced. The blob has a key of its
- * own, so a reader of the earlier one is not disturbed, and two uploads at once do not mix.
+ * Streams an artifact of a running attempt into the store and replaces one of the same name. Each upload has its own
+ * blob key, so it can't disturb a reader of the earlier blob or mix with a concurrent upload.
  * @throws {AirlockError} `blob-too-large` past `maxBytes` for all artifacts of the attempt.
  */
 export async function storeArtifact(
@@ -71,7 +71,7 @@ export async function storeArtifact(
   try {
     const { bytes, sha256 } = await blobs.put(blob, body, { signal, maxBytes: Math.min(own, room) });
     kept = await db.transaction().execute(async (transaction) => {
-      // Holds off the attempt's end until this is through.
+      // The row lock keeps the attempt from ending before this transaction commits.
       const running = await transaction
         .selectFrom("attempts")
         .select("attempt")

@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { AirlockError, formatBytes } from "@airlock/job";
 import type { StoredBlob } from "./blob-store.ts";
 
-/** Counts and hashes what passes. */
+/** Counts and hashes the bytes that pass through. */
 export class BlobMeter {
   readonly #hash = createHash("sha256");
   readonly #maxBytes: number;
@@ -15,14 +15,14 @@ export class BlobMeter {
   }
 
   /**
-   * What comes out of `body`, which is destroyed when that is not read to its end or `signal` is aborted.
-   * @throws {AirlockError} `blob-too-large` before the chunk that is too much passes.
+   * Passes the chunks of `body` through. Destroys `body` if it isn't read to its end or `signal` is aborted.
+   * @throws {AirlockError} `blob-too-large` before the chunk that exceeds the limit passes.
    */
   async *measure(body: Readable, signal: AbortSignal): AsyncGenerator<Buffer> {
-    // A stream made from a generator can't end before what the generator waits for comes; this one can.
+    // A stream made from a generator can't end while the generator waits for data. A PassThrough can.
     const passed = new PassThrough();
     pipeline(body, passed, { signal }).catch(() => {
-      // Whoever reads sees the error.
+      // The reader of `passed` gets the error.
     });
     for await (const chunk of passed as AsyncIterable<Buffer>) {
       this.#bytes += chunk.length;
@@ -37,7 +37,7 @@ export class BlobMeter {
     }
   }
 
-  /** Once everything has passed. */
+  /** Call it after everything has passed. */
   finish(): StoredBlob {
     return { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
   }

@@ -3,7 +3,7 @@ import type { GetBlobOptions } from "./blob-store.ts";
 
 type BlobRange = NonNullable<GetBlobOptions["range"]>;
 
-/** @throws {AirlockError} `blob-range-invalid` for what no blob could satisfy. */
+/** @throws {AirlockError} `blob-range-invalid` for a range that no blob could satisfy. */
 export function checkBlobRange({ offset, length = 1 }: BlobRange): void {
   if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 1)
     throw rangeError({ offset, length });

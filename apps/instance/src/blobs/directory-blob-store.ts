@@ -18,12 +18,15 @@ import type {
 } from "./blob-store.ts";
 
 export interface DirectoryBlobStoreOptions {
-  /** Made when it is not there, for this account alone. One process at a time: what a crash left is deleted at start. */
+  /**
+   * Created if missing, with access for this account only. Only one process may use it: a start deletes what a crash
+   * left.
+   */
   readonly directory: string;
 }
 
 /**
- * Blobs as files. What this resolves to survives a power cut: file and directory are synchronised before `put` resolves.
+ * Stores blobs as files. They survive a power cut: `put` resolves after the file and its directories are synchronized.
  * @throws {AirlockError} `blob-store-unusable`.
  */
 export async function createDirectoryBlobStore({ directory }: DirectoryBlobStoreOptions): Promise<BlobStore> {
@@ -48,7 +51,7 @@ export async function createDirectoryBlobStore({ directory }: DirectoryBlobStore
   }
 }
 
-/** A key may be another one's parent (`a` and `a/b`), so files end in a character that no key has. */
+/** A key may be the parent of another (`a` and `a/b`), so file names end in a character that no key contains. */
 const fileSuffix = "@";
 
 class DirectoryBlobStore implements BlobStore {
@@ -97,7 +100,7 @@ class DirectoryBlobStore implements BlobStore {
       const start = range?.offset ?? 0;
       if (range && start >= totalBytes) throw rangeError(range);
       const bytes = Math.min(range?.length ?? Number.POSITIVE_INFINITY, totalBytes - start);
-      // An `end` before `start` would be refused, so an empty blob is read without bounds.
+      // Node.js refuses an `end` before `start`, so an empty blob is read without bounds.
       const stream = handle.createReadStream(bytes > 0 ? { start, end: start + bytes - 1 } : {});
       return { stream: addAbortSignal(signal, stream), bytes, totalBytes };
     } catch (error) {
@@ -120,7 +123,7 @@ class DirectoryBlobStore implements BlobStore {
     signal.throwIfAborted();
     const directory = path.join(this.#blobs, prefix.slice(0, -1));
     if (!(await this.#isReal(path.dirname(directory)))) return;
-    // Moved first, gone for readers at once; what a crash leaves of it lies where the next start collects.
+    // Rename it first, so that readers lose it at once. The next start deletes what a crash leaves in `incoming`.
     const doomed = path.join(this.#incoming, randomUUID());
     try {
       await rename(directory, doomed);
@@ -170,7 +173,10 @@ class DirectoryBlobStore implements BlobStore {
     }
   }
 
-  /** False: not there. No way into the store leads through a symbolic link, which nobody here makes. */
+  /**
+   * Returns false if the directory doesn't exist. Throws if the path contains a symbolic link: the store never creates
+   * one.
+   */
   async #isReal(directory: string): Promise<boolean> {
     const real = await realpath(directory).catch(missingAsNull);
     if (real === null) return false;
@@ -188,7 +194,7 @@ class DirectoryBlobStore implements BlobStore {
         await syncDirectories(parent, firstMade === undefined ? parent : path.dirname(firstMade));
         return;
       } catch (error) {
-        // The parent was removed as empty, or with its prefix, between its making and the renaming.
+        // Another call removed the parent (as empty, or with its prefix) after we created it and before the rename.
         if (!isMissing(error) || tries === 20) storeFailed(error);
       }
     }
@@ -216,7 +222,7 @@ async function writeAll(handle: FileHandle, chunks: AsyncIterable<Buffer>): Prom
   }
 }
 
-/** From the deepest up to `last`. */
+/** Synchronizes every directory from `deepest` up to `last`. */
 async function syncDirectories(deepest: string, last: string): Promise<void> {
   for (let each = deepest; ; each = path.dirname(each)) {
     await using handle = await open(each, constants.O_RDONLY | constants.O_DIRECTORY);
@@ -225,7 +231,7 @@ async function syncDirectories(deepest: string, last: string): Promise<void> {
   }
 }
 
-/** The next part of the key; a directory's ends with `/`, so that sorting gives the order of the whole keys. */
+/** The next part of the key. A directory's part ends with `/`, so that sorting gives the order of whole keys. */
 function namePart(entry: Dirent): string[] {
   if (entry.isDirectory()) return [`${entry.name}/`];
   return entry.isFile() && entry.name.endsWith(fileSuffix) ? [entry.name.slice(0, -fileSuffix.length)] : [];

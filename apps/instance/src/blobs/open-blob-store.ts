@@ -2,14 +2,14 @@ import type { BlobStore } from "./blob-store.ts";
 import { createDirectoryBlobStore } from "./directory-blob-store.ts";
 import { createS3BlobStore, type S3BlobStoreOptions } from "./s3-blob-store.ts";
 
-/** `null`: a directory in the data directory, for an instance that is alone. */
+/** `null`: a directory in the data directory. Suits a single instance. */
 export type BlobStorage = Omit<S3BlobStoreOptions, "pageSize"> | null;
 
-/** @throws {AirlockError} `blob-store-*` when the settings lead to no storage that can be used. */
+/** @throws {AirlockError} `blob-store-*` when the settings don't lead to a usable store. */
 export async function openBlobStore(storage: BlobStorage, directory: string, signal: AbortSignal): Promise<BlobStore> {
   if (storage === null) return createDirectoryBlobStore({ directory });
   const store = createS3BlobStore(storage);
-  // Nothing is asked before the first call: wrong settings are to be known now, not when a job has results.
+  // The client sends nothing before its first call. List once to find wrong settings now, not when a job has results.
   for await (const _ of store.list("", { signal })) break;
   return store;
 }

@@ -9,7 +9,7 @@ import { createS3BlobStore, type S3BlobStoreOptions } from "./s3-blob-store.ts";
 
 const options = { signal: new AbortController().signal, maxBytes: 1000 };
 
-/** A fresh bucket, in the engine's storage, which goes with the engine. */
+/** Creates an empty bucket in the test engine's storage, which is deleted with the engine. */
 async function freshBucket(): Promise<{ settings: S3BlobStoreOptions; client: S3Client }> {
   const { endpoint, region, accessKeyId, secretAccessKey } = engines().s3 ?? expect.unreachable();
   const bucket = `test-${randomUUID()}`;

@@ -25,23 +25,26 @@ import type {
 import { isInvalidRange, isNotFound, s3Error } from "./s3-error.ts";
 
 export interface S3BlobStoreOptions {
-  /** `null`: Amazon's own for the region. */
+  /** `null`: Amazon's endpoint for the region. */
   readonly endpoint: string | null;
   readonly region: string;
   /** Must exist. */
   readonly bucket: string;
-  /** Before every key: `""`, or one that ends with `/`. */
+  /** Put before every key: `""`, or text that ends with `/`. */
   readonly prefix: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
-  /** The bucket in the path and not in the host name, as most storage other than Amazon's wants it. */
+  /** Put the bucket into the path instead of the host name. Most storage other than Amazon's needs it. */
   readonly forcePathStyle: boolean;
-  /** Of listings; 1000, the most that S3 gives, by default. */
+  /** Page size of listings. Default: 1000, the maximum of S3. */
   readonly pageSize?: number;
 }
 
 const mebibyte = 1 << 20;
-/** S3 allows 10,000 parts of 5 MiB to 5 GiB; some of its kin no more than 1,000, all but the last of one size. */
+/**
+ * S3 allows 10,000 parts of 5 MiB to 5 GiB. Some compatible stores allow only 1,000, and want all but the last of one
+ * size.
+ */
 const minPartBytes = 8 * mebibyte;
 const maxParts = 1000;
 const concurrentParts = 2;
@@ -49,8 +52,8 @@ const concurrentDeletes = 16;
 const abortTimeoutMs = 30_000;
 
 /**
- * Blobs as objects of S3 or of storage that speaks its API. Nothing is asked before the first call; to check the
- * settings, list. Uploads that a crash left unfinished are invisible, and left to the bucket's lifecycle rules.
+ * Stores blobs as objects of S3 or a compatible store. Sends nothing before the first call; list to check the settings.
+ * Uploads that a crash interrupted are invisible; the bucket's lifecycle rules must delete them.
  */
 export function createS3BlobStore(options: S3BlobStoreOptions): BlobStore {
   if (options.prefix !== "") checkBlobPrefix(options.prefix);
@@ -90,7 +93,7 @@ class S3BlobStore implements BlobStore {
   }
 
   async put(key: string, body: Readable, { signal, maxBytes }: PutBlobOptions): Promise<StoredBlob> {
-    // The first failure: it ends the other parts, and the wait for the next piece of a slow body.
+    // The first failure aborts the other parts and the wait for the next chunk of a slow body.
     const failure = new AbortController();
     try {
       checkBlobKey(key);
@@ -139,7 +142,7 @@ class S3BlobStore implements BlobStore {
     checkBlobPrefix(prefix);
     const running = new Set<Promise<void>>();
     for await (const { key } of this.list(prefix, { signal })) {
-      // One request each: Google's storage has no request that deletes several.
+      // One request per blob: Google's storage has no request that deletes several.
       await addBounded(running, concurrentDeletes, () => this.#deleteObject(key, signal));
     }
     await Promise.all(running);
@@ -188,7 +191,7 @@ class S3BlobStore implements BlobStore {
       let number = 0;
       for await (const part of parts) {
         if (number === 0 && part.length < partBytes) {
-          // It fits into one request, which is atomic by itself.
+          // The whole body fits into one request, which is atomic.
           const command = new PutObjectCommand({ ...target, Body: part });
           await this.#client.send(command, { abortSignal: signal }).catch(this.#rethrow(signal));
           return;
@@ -213,7 +216,7 @@ class S3BlobStore implements BlobStore {
       await this.#client.send(complete, { abortSignal: signal }).catch(this.#rethrow(signal));
     } catch (error) {
       failure.abort(error);
-      // Parts that arrive after the upload was given up would stay.
+      // Parts that arrive after the abort request would stay in the store.
       await Promise.allSettled(running);
       if (uploadId !== undefined) await this.#giveUp(target, uploadId);
       throw error;
@@ -227,10 +230,10 @@ class S3BlobStore implements BlobStore {
     return UploadId;
   }
 
-  /** With time of its own: the caller's may be over. */
+  /** Has its own timeout because the caller's signal may already be aborted. */
   async #giveUp(target: Upload, UploadId: string): Promise<void> {
     const command = new AbortMultipartUploadCommand({ ...target, UploadId });
-    // Where this fails too, the parts are left to the bucket's lifecycle rules; the caller must learn what failed first.
+    // If this fails too, the bucket's lifecycle rules delete the parts. The caller must see the first error.
     await this.#client.send(command, { abortSignal: AbortSignal.timeout(abortTimeoutMs) }).catch(() => undefined);
   }
 
@@ -256,7 +259,7 @@ function httpRange({ offset, length }: NonNullable<GetBlobOptions["range"]>): st
   return `bytes=${offset}-${length === undefined ? "" : offset + length - 1}`;
 }
 
-/** Buffers of exactly `partBytes`, then what is left; one empty buffer for an empty body. */
+/** Yields buffers of exactly `partBytes`, then the rest. Yields one empty buffer for an empty body. */
 async function* inParts(chunks: AsyncIterable<Buffer>, partBytes: number): AsyncGenerator<Buffer> {
   let pending: Buffer[] = [];
   let length = 0;
@@ -276,14 +279,16 @@ async function* inParts(chunks: AsyncIterable<Buffer>, partBytes: number): Async
   if (length > 0 || !yielded) yield Buffer.concat(pending);
 }
 
-/** Starts `work` once fewer than `limit` run; a failure is thrown by the next call or by whoever awaits the rest. */
+/**
+ * Starts `work` once fewer than `limit` run. The next call throws an earlier failure, or whoever awaits the set does.
+ */
 async function addBounded(running: Set<Promise<void>>, limit: number, work: () => Promise<void>): Promise<void> {
   while (running.size >= limit) await Promise.race(running);
   const task = work();
   running.add(task);
   task.then(
     () => running.delete(task),
-    // Stays in the set, so that it is thrown where the set is awaited.
+    // A failed task stays in the set, so that awaiting the set throws its error.
     () => undefined,
   );
 }

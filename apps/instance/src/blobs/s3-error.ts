@@ -12,7 +12,7 @@ const hints = {
 
 type S3ErrorCode = keyof typeof hints;
 
-/** What the storage answered, or that it did not, with what to do about it. */
+/** Says what the storage answered, or that it didn't, with a hint. */
 export function s3Error(cause: unknown, where: string): AirlockError {
   const code = errorCode(cause);
   return new AirlockError(`the object storage ${where} failed: ${describe(cause)}`, { code, hint: hints[code], cause });

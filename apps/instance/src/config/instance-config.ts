@@ -10,7 +10,7 @@ import type { MirrorLimits } from "../repositories/mirror-limits.ts";
 import type { KeySource } from "../sealing/open-keyring.ts";
 
 export interface ListenAddress {
-  /** Address or name; without brackets for IPv6. */
+  /** IP address or host name; IPv6 without brackets. */
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
@@ -19,32 +19,32 @@ export interface ListenAddress {
 export interface InstanceConfig {
   readonly listen: ListenAddress;
   readonly dataDirectory: string;
-  /** `null`: an embedded PostgreSQL in the data directory. */
+  /** `null`: embedded PostgreSQL in the data directory. */
   readonly databaseUrl: string | null;
-  /** `null`: made once and kept in the data directory. */
+  /** `null`: generated once and kept in the data directory. */
   readonly administratorToken: string | null;
-  /** The executors' shared secret; `null`: made once and kept in the data directory. */
+  /** The executors' shared secret; `null`: generated once and kept in the data directory. */
   readonly executorToken: string | null;
-  /** What secrets are encrypted with. */
+  /** Source of the keys that encrypt secrets. */
   readonly secretKeys: KeySource;
-  /** How people reach the instance, where that is not the listen address. */
+  /** URL at which people reach the instance, if it differs from the listen address. */
   readonly externalUrl: string | null;
-  /** Where artifacts lie. */
+  /** Where artifacts are stored. */
   readonly blobStorage: BlobStorage;
-  /** What the artifacts of one attempt may weigh together. */
+  /** Limit for the total size of one attempt's artifacts. */
   readonly maxArtifactBytes: number;
-  /** What all artifacts may weigh together; `null`: as much as there is room. */
+  /** Limit for the total size of all artifacts; `null`: no limit. */
   readonly artifactQuotaBytes: number | null;
   readonly retention: Retention;
-  /** Of the mirror of one repository. */
+  /** Limits of each repository's mirror. */
   readonly mirrorLimits: MirrorLimits;
   readonly allowLocalRepositories: boolean;
-  /** Accept the shared secret on routes of single jobs, for executors from before job tokens. */
+  /** Accept the shared secret on the routes of single jobs, for executors that don't use job tokens. */
   readonly legacySharedSecret: boolean;
   readonly logLevel: LogLevel;
-  /** The built web UI. */
+  /** Directory of the built web UI. */
   readonly webDirectory: string;
-  /** `PATH` for git. */
+  /** `PATH` of git processes. */
   readonly executablePath: string;
 }
 
@@ -67,10 +67,10 @@ const Size = z.string().transform((text, context) => {
   return bytes ?? 0;
 });
 
-/** 100 years. The database's calendar ends some thousand years ago. */
+/** 100 years. PostgreSQL's calendar begins at 4713 BC, so a much longer period would be out of range. */
 const maximumPeriodMs = 36_500 * 86_400_000;
 
-/** `null` for 0: forever. */
+/** 0 becomes `null`: forever. */
 const Period = z.string().transform((text, context) => {
   const ms = parseDuration(text);
   if (ms === undefined)
@@ -146,7 +146,7 @@ function isBlobPrefix(text: string): boolean {
   }
 }
 
-/** A bucket and its keys go together: half of them is a mistake, not a directory. */
+/** The bucket and its keys belong together. A partial configuration is an error, not a fallback to a directory. */
 function blobStorage(e: z.output<typeof Environment>): BlobStorage {
   const given = {
     AIRLOCK_S3_BUCKET: e.AIRLOCK_S3_BUCKET,
@@ -185,7 +185,7 @@ function keySource(e: z.output<typeof Environment>): KeySource {
   return { kind: "file", file: path.resolve(e.AIRLOCK_SECRET_KEY_FILE) };
 }
 
-/** Names of the environment variables that set something, in the order of the documents. */
+/** Names of the environment variables that configure the instance, in the order of the documentation. */
 export const settingNames = Object.keys(Environment.shape).filter((name) => name.startsWith("AIRLOCK_"));
 
 /** Flags win over the environment; an empty variable counts as not set. */
@@ -228,7 +228,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
   };
 }
 
-/** Beside the sources the UI is built in its own workspace; beside a bundle it is shipped as `web/`. */
+/** Built from sources, the UI is in its own workspace. With a bundle, it ships as `web/`. */
 function defaultWebDirectory(): string {
   const fromSources = import.meta.url.endsWith(".ts");
   return fileURLToPath(new URL(fromSources ? "../../../web/dist" : "./web", import.meta.url));

@@ -17,24 +17,26 @@ interface Waiter {
   readonly options: DequeueOptions;
   readonly resolve: (job: DequeuedJob | null) => void;
   readonly reject: (error: unknown) => void;
-  /** Its time is up, or its client hung up. */
+  /** Its time is up, or its client disconnected. */
   gone: boolean;
 }
 
-/** Waiters that any one job suits equally: same queues, same labels, same size. First come, first served. */
+/**
+ * Waiters with the same queues, labels and size, so that a job suits either all or none. Served in order of arrival.
+ */
 interface Group {
   readonly queues: readonly string[];
   readonly waiters: Set<Waiter>;
-  /** Dequeues under way on behalf of the group. */
+  /** Number of dequeues that run for the group. */
   pumping: number;
-  /** A wake-up came while as many dequeues as allowed were under way. */
+  /** A wake-up arrived while the maximum number of dequeues was running. */
   again: boolean;
 }
 
 const sweepIntervalMs = 1000;
 const dequeuesPerGroup = 4;
 
-/** Hands jobs to long polls: parks those that find none, and wakes as many as there are jobs. */
+/** Hands jobs to long polls. Parks polls that find no job, and wakes as many as there are jobs. */
 export class Dispatcher implements AsyncDisposable {
   readonly #options: DispatcherOptions;
   readonly #groups = new Map<string, Group>();
@@ -49,12 +51,12 @@ export class Dispatcher implements AsyncDisposable {
     this.#unsubscribe = options.notifications.subscribe((notice) => {
       if (notice.kind === "queued") this.#wake(notice.queue);
     });
-    // Notices may be lost, and a job becomes visible again after its back-off without one.
+    // Notices may be lost, and a job whose back-off ends becomes visible without a notice.
     this.#sweeper = setInterval(() => void this.#sweep(), sweepIntervalMs);
     this.#sweeper.unref();
   }
 
-  /** Parked long polls. */
+  /** Number of parked long polls. */
   get parked(): number {
     let count = 0;
     for (const group of this.#groups.values()) count += group.waiters.size;
@@ -62,8 +64,8 @@ export class Dispatcher implements AsyncDisposable {
   }
 
   /**
-   * The next job for this executor, or `null` when none came within `waitMs`, the signal aborted or the instance stops.
-   * A job that was taken for a client that is gone by then goes back to the queue at once.
+   * Returns the next job for this executor. Returns `null` if none came within `waitMs`, the signal aborted or the
+   * instance stops. A job taken for a client that has disconnected meanwhile goes back to the queue at once.
    */
   async dequeue(options: DequeueOptions, waitMs: number, signal: AbortSignal): Promise<DequeuedJob | null> {
     if (signal.aborted || this.#stopped) return null;
@@ -77,11 +79,11 @@ export class Dispatcher implements AsyncDisposable {
     const { promise, resolve, reject } = Promise.withResolvers<DequeuedJob | null>();
     const waiter: Waiter = { options, resolve, reject, gone: false };
     const leave = () => {
-      // While a dequeue runs on its behalf a waiter is out of the set; then it gets that answer.
+      // While a dequeue runs for a waiter, the waiter is not in the set; it then gets that dequeue's result.
       waiter.gone = true;
       if (group.waiters.delete(waiter)) resolve(null);
     };
-    // In the set before the first look: a job that is queued between look and parking wakes it.
+    // Join the set before the first look, so that a job queued between the look and parking wakes this waiter.
     group.waiters.add(waiter);
     using _timer = startTimer(waitMs, leave);
     using _listener = onAbort(signal, leave);
@@ -114,7 +116,10 @@ export class Dispatcher implements AsyncDisposable {
     return null;
   }
 
-  /** A job that its executor never got goes back to the queue at once; whoever had it cannot write to it any more. */
+  /**
+   * Puts a job that its executor never received back into the queue at once. Nothing can write to that attempt any
+   * more.
+   */
   async handBack(job: Pick<DequeuedJob, "id" | "queue" | "attempt">, executor: string): Promise<void> {
     const { db, notifications } = this.#options;
     const failure = {
@@ -127,7 +132,7 @@ export class Dispatcher implements AsyncDisposable {
     notifications.publish({ kind: "queued", queue: job.queue }, { kind: "job", job: job.id });
   }
 
-  /** An attempt ended: where running jobs are limited, that is a place for the next one. */
+  /** The end of an attempt makes room for another job in queues that limit running jobs. */
   attemptEnded(queue: string): void {
     if (this.#limitedQueues.has(queue)) this.#options.notifications.publish({ kind: "queued", queue });
   }
@@ -158,7 +163,7 @@ export class Dispatcher implements AsyncDisposable {
     this.#pumps.add(pump);
   }
 
-  /** Serves waiters one after the other until no job is left for the group. Polls of drained executors stay parked. */
+  /** Serves waiters one after the other until the group has no job left. Polls of drained executors stay parked. */
   async #serve(group: Group): Promise<void> {
     const drained = new Set<string>();
     for (;;) {
@@ -176,7 +181,7 @@ export class Dispatcher implements AsyncDisposable {
         if (result.kind === "empty") return;
         drained.add(waiter.options.executor);
       } catch (error) {
-        // The poll goes on: once the database is back, the next sweep wakes it.
+        // Keep the poll parked. Once the database is back, the next sweep wakes it.
         if (isDatabaseAway(error) && !this.#stopped && !waiter.gone) group.waiters.add(waiter);
         else waiter.reject(error);
         return;

@@ -1,13 +1,16 @@
-/** What an executor of the base protocol calls itself. The protocol changed with versions, not with capabilities. */
+/**
+ * The version that an executor of the base protocol reports. The protocol changed with versions and has no
+ * capabilities.
+ */
 export type ExecutorVersion =
-  /** Executors before 4.3 send no version with a dequeue. */
+  /** Executors before 4.3 send no version when they dequeue. */
   | { readonly kind: "none" }
   | { readonly kind: "release"; readonly major: number; readonly minor: number }
-  /** An insiders build, by its date `YYYY-MM-DD`. */
+  /** An insiders build, identified by its date `YYYY-MM-DD`. */
   | { readonly kind: "build"; readonly date: string }
   | { readonly kind: "development" };
 
-/** `undefined`: the text is not a version. */
+/** Returns `undefined` if the text is not a version. */
 export function parseExecutorVersion(text: string | undefined): ExecutorVersion | undefined {
   if (!text) return { kind: "none" };
   if (text === "dev" || text === "0.0.0+dev") return { kind: "development" };
@@ -17,14 +20,14 @@ export function parseExecutorVersion(text: string | undefined): ExecutorVersion 
   return release ? { kind: "release", major: Number(release[1]), minor: Number(release[2]) } : undefined;
 }
 
-/** Version of the job payload that the executor reads: 2 from 4.3.0 on. */
+/** Version of the job payload that the executor reads: 2 since 4.3.0. */
 export function payloadVersion(version: ExecutorVersion): 1 | 2 {
   return isAtLeast(version, 4, 3, "2022-11-24") ? 2 : 1;
 }
 
 /**
- * Whether the executor uses job tokens, and reads job ids as text: from 5.0 on. Older ones call routes of a job with the
- * shared secret, and take an answer with ids as text for one that knows none of their jobs.
+ * Whether the executor uses job tokens and reads job ids as text: since 5.0. Older ones call a job's routes with the
+ * shared secret. They don't recognize ids sent as text, and conclude that the instance knows none of their jobs.
  */
 export function usesJobTokens(version: ExecutorVersion): boolean {
   return isAtLeast(version, 5, 0, "2023-02-01");

@@ -13,18 +13,18 @@ import type { DequeuedJob } from "../queues/dequeue-job.ts";
 import type { JobSecrets } from "./job-secrets.ts";
 
 export interface PayloadOptions {
-  /** 1 for executors before 4.3, which know neither a version nor Docker credentials. */
+  /** 1 for executors before 4.3. It has neither a version nor Docker credentials. */
   readonly version: 1 | 2;
-  /** For executors of 2022: a file is its text, in place of an object. */
+  /** For executors from 2022: a file is its text instead of an object. */
   readonly plainFiles?: boolean;
-  /** The multi-queue route names the queue that the job came from. */
+  /** The multi-queue route names the job's queue. */
   readonly withQueue: boolean;
   /** For executors that speak Airlock's extensions. */
   readonly withExtension: boolean;
   readonly maxArtifactBytes: number;
 }
 
-/** What an executor is told to do. */
+/** Builds the payload that tells an executor what to run. */
 export function jobPayload(job: DequeuedJob, secrets: JobSecrets, options: PayloadOptions): JobPayloadWire {
   const { spec } = job;
   const checkout = spec.checkout ?? defaultCheckout;
@@ -38,7 +38,8 @@ export function jobPayload(job: DequeuedJob, secrets: JobSecrets, options: Paylo
     repositoryDirectory: "",
     commit: job.commit ?? "",
     fetchTags: checkout.tags,
-    // The protocol knows one commit or all of them: an executor without our extension gets more than was asked for.
+    // The protocol can ask for one commit or for all. An executor without our extension may fetch more than the job
+    // needs.
     shallowClone: checkout.depth === 1,
     sparseCheckout: checkout.paths.length > 0 ? sparsePatterns(checkout.paths) : null,
     files: payloadFiles(job.id, spec, options),
@@ -76,12 +77,12 @@ function checkoutExtension({ depth, tags }: Checkout): NonNullable<NonNullable<J
   return { depth: depth === "full" ? null : depth, tags: tags ? "reachable" : "none" };
 }
 
-/** Most jobs have none: their payload stays as it was. */
+/** Jobs without secret files get the same payload as before this member existed. */
 function secretFiles({ files }: JobSecrets): Pick<NonNullable<JobPayloadWire["airlock"]>, "secretFiles"> {
   return files.length > 0 ? { secretFiles: [...files] } : {};
 }
 
-/** A longer file is fetched from the files route. Version 1 knows plain text only. */
+/** Executors fetch a longer file from the files route. Version 1 of the payload has only plain text. */
 const maxInlineFile = 64 * 1024;
 
 function payloadFiles(
@@ -95,11 +96,11 @@ function payloadFiles(
     if (text.length > maxInlineFile) return { bucket: "batch-changes", key: `${id}/${payloadFileId(path)}` };
     return { content: Buffer.from(text).toString("base64") };
   };
-  // Absent in jobs from before this field.
+  // Jobs stored before this field existed have no `files`.
   return Object.fromEntries(Object.entries(spec.files ?? {}).map(([path, text]) => [path, payloadFile(path, text)]));
 }
 
-/** How the files route names a file of a job, whatever its path holds. */
+/** Id of a job's file in the files route. Hashed, because the path may contain any character. */
 export function payloadFileId(path: string): string {
   return createHash("sha256").update(path).digest("hex");
 }

@@ -9,14 +9,14 @@ import { secretContext } from "../secrets/secret-store.ts";
 import { type VisibleSecret, visibleSecrets } from "../secrets/visible-secrets.ts";
 import type { Database } from "../store/database.ts";
 
-/** What of the secrets goes into a job's payload: in clear, for this one answer. */
+/** The decrypted secrets to put into one dequeue response. Never stored. */
 export interface JobSecrets {
-  /** For each step that names any, by its position: `NAME=value`. */
+  /** `NAME=value` for each step that uses secrets, keyed by the step's index. */
   readonly env: ReadonlyMap<number, readonly string[]>;
   readonly files: readonly SecretFile[];
-  /** Value → what stands for it in logs. */
+  /** Maps each value to its replacement in logs. */
   readonly redactedValues: Readonly<Record<string, string>>;
-  /** Credentials of registries; `null`: none of the job's own. */
+  /** Registry credentials; `null`: the job has none of its own. */
   readonly registryAuth: RegistryAuth | null;
 }
 
@@ -26,29 +26,31 @@ export interface JobSecretsOptions {
   readonly db: Database;
   readonly sealer: Sealer;
   readonly executor: string;
-  /** Whether the executor gives secrets to steps as files. */
+  /** Whether the executor can give secrets to steps as files. */
   readonly takesFiles: boolean;
-  /** Whether the executor finds the lines of a value by itself; those of the protocol look for values as they are. */
+  /**
+   * Whether the executor splits values into lines itself. Executors of the base protocol only look for whole values.
+   */
   readonly splitsLines: boolean;
 }
 
-/** All values of a job together, each as often as a step names it: more is no use of secrets but an attack on memory. */
+/** Limit for all values of a job, each counted as often as a step uses it. Protects memory from abuse. */
 const maxJobBytes = 8 * 1024 * 1024;
 
 /**
- * Decrypts what the job's steps name, and records that this executor got it.
- * @throws {AirlockError} reason `secret-unavailable` where the job can't have them, ever; `internal` where this instance
- *   lacks the key.
+ * Decrypts the secrets that the job's steps name, and records that this executor got them.
+ * @throws {AirlockError} reason `secret-unavailable` if the job can never have them; `internal` if this instance lacks
+ * the key.
  */
 export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): Promise<JobSecrets> {
   const uses = job.spec.steps.flatMap((step, index) =>
-    // Jobs of before this field have none.
+    // Jobs stored before this field existed have no `secrets`.
     (step.secrets ?? []).map((secret) => ({ index, key: step.key ?? String(index), ...secret })),
   );
   if (uses.length === 0 && !job.registrySecrets) return noSecrets;
   const { db, sealer, executor, takesFiles, splitsLines } = options;
   const names = new Set(uses.map(({ name }) => name));
-  // Jobs of before namespaces have none in their specification.
+  // Jobs stored before namespaces existed have none in their specification.
   const scope = { namespace: job.spec.namespace ?? "default", queue: job.queue };
   const rows = await visibleSecrets(db, scope, [...names, registrySecretName]);
   const values = new Map(
@@ -93,7 +95,7 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
   return { env, files, redactedValues: Object.fromEntries(redacted), registryAuth };
 }
 
-/** A secret may have been made longer since the job was submitted. */
+/** Check again: a secret may have become longer since the job was submitted. */
 function requireRoom(step: JobSpec["steps"][number], variables: readonly string[]): void {
   const own = Object.entries(step.env).map(([name, value]) => variableBytes(name, value));
   const all = environmentBytes([...own, ...variables.map((variable) => Buffer.byteLength(variable))]);
@@ -113,7 +115,8 @@ async function recordUse(db: Database, events: readonly SecretEvent[], rows: rea
   const used = new Set(events.map(({ name }) => name));
   const ids = rows.filter(({ name }) => used.has(name)).map(({ id }) => id);
   await recordSecretEvents(db, events);
-  // To the minute: jobs that start at the same time would wait for each other's update. In order, so that none waits for ever.
+  // At most one update per minute, so that jobs that start together don't wait for each other. Ordered, to avoid
+  // deadlocks.
   await sql`
     update secrets set last_used_at = now() where id in (
       select id from secrets where id = any(${ids}::bigint[])
@@ -122,16 +125,16 @@ async function recordUse(db: Database, events: readonly SecretEvent[], rows: rea
     )`.execute(db);
 }
 
-/** Shorter values are in every log by chance: masking them hides the log and gives away the value. */
+/** Shorter values occur in any log by chance. Masking them would garble the log and reveal the value. */
 const minimumRedactedBytes = 4;
-/** A shorter line, such as a brace, is in other output, too. */
+/** Shorter lines, such as a brace, also occur in unrelated output. */
 const minimumLineBytes = 8;
 
 function redact(redacted: Map<string, string>, value: string, name: string, splitsLines: boolean): void {
   const lines = splitsLines ? [] : [value.trim(), ...value.split(/\r?\n/).map((line) => line.trim())];
   for (const text of [value, ...lines]) {
     if (Buffer.byteLength(text) < (text === value ? minimumRedactedBytes : minimumLineBytes)) continue;
-    // The first name counts: the map has one for each text.
+    // The map has one name per text; the first one wins.
     if (!redacted.has(text)) redacted.set(text, `\${{ secrets.${name} }}`);
   }
 }

@@ -13,7 +13,7 @@ export interface RefuseContext {
   readonly metrics: Metrics;
 }
 
-/** Ends the attempt that was opened for an executor and can't be handed out. */
+/** Ends an attempt that was opened for an executor but can't be handed out. */
 export async function refuseJob(
   context: RefuseContext,
   job: DequeuedJob,
@@ -25,7 +25,7 @@ export async function refuseJob(
   const known = error instanceof AirlockError ? error : undefined;
   const reason = known?.reason ?? "internal";
   const final = known !== undefined && known.reason !== undefined && !known.retryable;
-  // What a defect says may quote what it worked with.
+  // The message of an unexpected error may quote secret data.
   const message = known ? errorMessage(known) : "the instance failed to hand it out; its log says how";
   const failure = { reason, message: known?.hint ? `${message}. ${known.hint}` : message, exitCode: null };
   const done = final ? await failAttempt(db, key, failure) : await errorAttempt(db, key, failure);

@@ -1,7 +1,7 @@
 import type { ResourceOffer } from "../queues/dequeue-job.ts";
 import type { Database } from "../store/database.ts";
 
-/** What an executor says of itself when it asks for a job. */
+/** Capabilities and resources that an executor reports when it asks for a job. */
 export interface ExecutorOffer extends ResourceOffer {
   readonly capabilities: readonly string[];
 }
@@ -9,8 +9,8 @@ export interface ExecutorOffer extends ResourceOffer {
 const maxRemembered = 10_000;
 
 /**
- * Puts what executors offer on record, so that a job which none of them can run says so. Executors ask all the time and
- * offer the same: only a change is written.
+ * Records what executors offer, so that the explanation of a job can say when no executor can run it. Executors ask
+ * often and offer the same, so only changes are written.
  */
 export class ExecutorOffers {
   readonly #db: Database;
@@ -34,7 +34,7 @@ export class ExecutorOffers {
       .where("name", "=", executor)
       .returning("name")
       .executeTakeFirst();
-    // Before its first heartbeat there is nothing to write to.
+    // The executor has no row before its first heartbeat.
     if (!written) return;
     if (this.#written.size >= maxRemembered) this.#written.clear();
     this.#written.set(executor, digest);

@@ -2,10 +2,10 @@ import type { ExecutorView } from "@airlock/api";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
 
-/** Seen within three heartbeats of 5 s. */
+/** An executor is active if it was seen within three heartbeats of 5 s. */
 export const activeWithinMs = 15_000;
 
-/** What an executor says of itself in a heartbeat. */
+/** What an executor reports in a heartbeat. */
 export interface ExecutorReport {
   readonly name: string;
   readonly queues: readonly string[];
@@ -19,12 +19,12 @@ export interface ExecutorReport {
   readonly dockerVersion: string;
   readonly slots: number;
   readonly labels: Readonly<Record<string, string>>;
-  /** Tells a process from its predecessor of the same name; empty where it is not told. */
+  /** Distinguishes a process from its predecessor of the same name; empty if the executor doesn't send it. */
   readonly process: string;
   readonly draining: boolean;
 }
 
-/** Records a heartbeat. `changed`: the executor is new, was away, or says something else than before. */
+/** Records a heartbeat. `changed`: the executor is new, was away, or reports something different. */
 export async function recordExecutor(
   db: Database,
   report: ExecutorReport,
@@ -80,7 +80,7 @@ interface ExecutorRow {
   running: number[];
 }
 
-/** Active ones first, then by name; with `names`, just these. */
+/** Lists active executors first, then by name. With `names`, lists only these. */
 export async function listExecutors(db: Database, names?: readonly string[]): Promise<ExecutorView[]> {
   const { rows } = await sql<ExecutorRow>`
     select executors.*, last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000}) as active,
@@ -112,7 +112,7 @@ export async function listExecutors(db: Database, names?: readonly string[]): Pr
   }));
 }
 
-/** Asks an executor to take no further jobs. `false`: there is none of that name that was seen lately. */
+/** Asks an executor to take no further jobs. Returns `false` if no active executor has that name. */
 export async function requestDrain(db: Database, name: string): Promise<boolean> {
   const { rows } = await sql`
     update executors set drain_requested = true
@@ -121,7 +121,7 @@ export async function requestDrain(db: Database, name: string): Promise<boolean>
   return rows.length > 0;
 }
 
-/** Those not seen for a week. */
+/** Deletes executors that were not seen for a week. */
 export async function forgetOldExecutors(db: Database): Promise<void> {
   await sql`delete from executors where last_seen_at < airlock_now() - interval '168 hours'`.execute(db);
 }

@@ -89,7 +89,7 @@ describeWithEngines(["postgres"], "leases and executors that are away", () => {
         `authorization: token-executor ${target.instance.executorToken}\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
     );
     await sleep(300);
-    // Takes nothing from the connection any more: the answer stays on its way, then the connection breaks.
+    // Stop reading: the response stays in transit, then the connection breaks.
     socket.pause();
     const id = await target.submit();
     await expect.poll(async () => (await show(target, id)).attempts.length).toBe(1);

@@ -7,7 +7,7 @@ import { temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
 import { DataDirectory } from "./data-directory.ts";
 
-/** Takes the directory in a process of its own and prints whether it got it; holds it until killed. */
+/** Takes the directory in a child process, prints whether it succeeded, and holds it until killed. */
 function takeElsewhere(directory: string) {
   const module = fileURLToPath(new URL("./data-directory.ts", import.meta.url));
   const script = `

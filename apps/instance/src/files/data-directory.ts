@@ -8,7 +8,7 @@ import { writeFileAtomically } from "./write-file-atomically.ts";
 const LockRecord = z.object({ pid: z.int().positive(), startTime: z.string(), bootId: z.string() });
 type LockRecord = z.output<typeof LockRecord>;
 
-/** The instance's directory, held for this process alone until it is disposed. */
+/** The instance's data directory, locked for this process until it is disposed. */
 export class DataDirectory implements AsyncDisposable {
   readonly path: string;
   readonly #lock: string;
@@ -19,8 +19,8 @@ export class DataDirectory implements AsyncDisposable {
   }
 
   /**
-   * Makes the directory and takes its lock. The lock names a process by pid and start time, so one that was killed holds
-   * nothing, even after its pid went to somebody else.
+   * Creates the directory and takes its lock. The lock names a process by pid and start time, so a killed process holds
+   * nothing, even if another process reuses its pid.
    * @throws {AirlockError} `data-directory-in-use`, `data-directory-unusable`.
    */
   static async open(directory: string): Promise<DataDirectory> {
@@ -28,7 +28,7 @@ export class DataDirectory implements AsyncDisposable {
     const lock = path.join(absolute, "lock");
     try {
       await mkdir(absolute, { recursive: true, mode: 0o700 });
-      // Entered, not listed, by the account that PostgreSQL runs as; each file below has a mode of its own.
+      // PostgreSQL's account must enter the directory but not list it. Each file in it has its own mode.
       if (process.getuid?.() === 0 && (await stat(absolute)).uid === 0) await chmod(absolute, 0o711);
       await takeLock(lock);
     } catch (cause) {
@@ -48,7 +48,7 @@ export class DataDirectory implements AsyncDisposable {
     return path.join(this.path, ...names);
   }
 
-  /** The token in the file, made on first use. */
+  /** Reads the token from the file, which is created on first use. */
   async readOrCreateToken(name: string): Promise<string> {
     const file = this.resolve(name);
     const existing = (await readFile(file, "utf8").catch(() => "")).trim();
@@ -70,7 +70,7 @@ async function takeLock(lock: string): Promise<void> {
   try {
     for (let round = 0; round < 10; round++) {
       try {
-        await link(claim, lock); // Atomic: one of several that start at once.
+        await link(claim, lock); // Atomic: only one of several concurrent starts succeeds.
         return;
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
@@ -91,7 +91,7 @@ async function takeLock(lock: string): Promise<void> {
   }
 }
 
-/** Moves the stale lock away; if another process was quicker and it is its lock by now, gives it back. */
+/** Moves the stale lock away. If another process took the lock meanwhile, puts that lock back. */
 async function removeStale(lock: string, expected: string): Promise<void> {
   const aside = `${lock}.stale.${process.pid}`;
   try {
@@ -108,7 +108,7 @@ function parseRecord(text: string): LockRecord | undefined {
   try {
     return LockRecord.parse(JSON.parse(text));
   } catch {
-    return undefined; // Cut short by a full disk, or not ours: it holds nothing.
+    return undefined; // A full disk truncated the record, or it is not ours: it holds nothing.
   }
 }
 
@@ -117,19 +117,19 @@ async function isAlive(holder: LockRecord): Promise<boolean> {
   return current.startTime !== "" && current.startTime === holder.startTime && current.bootId === holder.bootId;
 }
 
-/** Empty start time: no such process. */
+/** An empty start time means that the process doesn't exist. */
 async function describeProcess(pid: number): Promise<LockRecord> {
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => "")).trim();
   const statText = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => null);
   if (statText !== null) {
-    // The name, in parentheses, may itself hold spaces and parentheses; the start time is field 22.
+    // The process name, in parentheses, may contain spaces and parentheses itself. The start time is field 22.
     const startTime = statText.slice(statText.lastIndexOf(")") + 2).split(" ")[19] ?? "";
     return { pid, startTime, bootId };
   }
   return { pid, startTime: bootId === "" && exists(pid) ? "unknown" : "", bootId };
 }
 
-/** Where there is no /proc. */
+/** Fallback for systems without /proc. */
 function exists(pid: number): boolean {
   try {
     process.kill(pid, 0);

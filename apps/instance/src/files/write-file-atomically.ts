@@ -1,6 +1,9 @@
 import { open, rename, rm } from "node:fs/promises";
 
-/** Readers see the old contents or the new, never a part; the new survive a power cut once this resolves. */
+/**
+ * Replaces the file atomically: readers see the old or the new contents. The new ones survive a power cut once this
+ * resolves.
+ */
 export async function writeFileAtomically(file: string, contents: string, mode: number): Promise<void> {
   const half = `${file}.${process.pid}.tmp`;
   await rm(half, { force: true });
