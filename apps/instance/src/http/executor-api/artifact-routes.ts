@@ -10,11 +10,11 @@ import { parseBody } from "./parse-body.ts";
 
 type QueueParams = { Params: { queue: string } };
 
-/** `PUT queue/{queue}/artifacts`: what a job's attempt hands in, streamed into the blob store. */
+/** `PUT queue/{queue}/artifacts`: streams an artifact of an attempt into the blob store. */
 export function artifactRoutes(app: FastifyInstance, context: InstanceContext): void {
   const { config, db, blobs, notifications } = context;
   const scope = new JobScope(app, context);
-  // The body goes to the store as it comes.
+  // Don't parse the body: it streams into the store.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
 

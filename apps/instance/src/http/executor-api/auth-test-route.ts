@@ -3,10 +3,10 @@ import type { FastifyInstance } from "fastify";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { KnownQueues } from "./known-queues.ts";
 
-/** More names than any executor has. */
+/** No executor serves more queues. */
 const maximumQueues = 100;
 
-/** Whether the shared secret is right; to an executor that names its queues, which of them do not exist here, too. */
+/** Tells whether the shared secret is right. If the executor names its queues, also tells which of them don't exist. */
 export function authTestRoute(app: FastifyInstance, context: InstanceContext): void {
   const knownQueues = new KnownQueues(context.db);
 

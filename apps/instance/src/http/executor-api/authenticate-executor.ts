@@ -5,11 +5,11 @@ import { hashToken } from "../../queues/job-token.ts";
 import type { Database } from "../../store/database.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
 
-/** An answer that ends the request. The protocol's clients look at the status only; the text is for people. */
+/** An error response that ends the request. The protocol's clients look only at the status; the text is for people. */
 export class ExecutorApiError extends Error {
   override readonly name = "ExecutorApiError";
   readonly statusCode: number;
-  /** As the protocol wants it: 500s of handlers are `{"error": …}`, all else is plain text. */
+  /** The protocol sends errors of handlers (500) as `{"error": …}` and everything else as plain text. */
   readonly json: boolean;
 
   constructor(statusCode: number, message: string) {
@@ -31,7 +31,7 @@ function credentials(request: FastifyRequest): Credentials {
   return { scheme, token };
 }
 
-/** Routes of a whole executor (dequeue, heartbeat, …): the shared secret. */
+/** For routes of a whole executor (dequeue, heartbeat, …), which need the shared secret. */
 export function authenticateExecutor(request: FastifyRequest, sharedSecret: string): void {
   const { scheme, token } = credentials(request);
   if (scheme !== sharedSecretScheme || !secretEqual(token, sharedSecret)) {
@@ -39,7 +39,7 @@ export function authenticateExecutor(request: FastifyRequest, sharedSecret: stri
   }
 }
 
-/** What a job token proves, or that the legacy shared secret was used, which proves only that some executor asks. */
+/** What a job token proves. The legacy shared secret proves only that the request comes from some executor. */
 export type JobCredentials =
   | {
       readonly kind: "token";
@@ -49,7 +49,7 @@ export type JobCredentials =
       readonly repository: string | null;
       readonly executor: string;
       readonly commit: string | null;
-      /** The attempt is the running one. */
+      /** The attempt is still running. */
       readonly running: boolean;
     }
   | { readonly kind: "shared-secret" };
@@ -64,7 +64,7 @@ interface TokenRow {
   running: boolean;
 }
 
-/** Routes of one job: its token, with the headers that say whose it is. Each of them must match what the token was made for. */
+/** For routes of one job, which need its token and headers that identify the job. Each header must match the token. */
 export async function authenticateJob(
   request: FastifyRequest,
   options: { readonly db: Database; readonly sharedSecret: string; readonly legacySharedSecret: boolean },

@@ -52,7 +52,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     if (!taken) return null;
     const { job, secrets } = taken;
     reply.raw.once("close", () => {
-      // The last byte never left this process: nobody has the job, and its lease would only hold it up.
+      // The response was not sent completely, so no executor has the job and its lease would only delay it.
       if (reply.raw.writableFinished) return;
       context.dispatcher.handBack(job, body.executorName).catch((error: unknown) => {
         request.log.warn({ err: error, jobId: job.id }, "job could not be handed back; its lease lapses");
@@ -73,7 +73,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
   }
 
   function payloadVersionFor(body: z.output<typeof DequeueRequest>): 1 | 2 {
-    // An executor that knows our extensions reads the newest payload, whatever its own version number.
+    // An executor with our extensions reads the newest payload, whatever its version number.
     if (body.airlock) return 2;
     const version = parseExecutorVersion(body.version);
     if (version === undefined) {
@@ -89,7 +89,9 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     return payloadVersion(version);
   }
 
-  /** The next job with its secrets. One that can't have them ends here, and the executor gets the one after it. */
+  /**
+   * Takes the next job with its secrets. A job whose secrets are unavailable ends, and the executor gets the next one.
+   */
   async function take(
     request: FastifyRequest,
     body: z.output<typeof DequeueRequest>,
@@ -119,19 +121,19 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
         await refuseJob(context, job, executor, error);
         continue;
       }
-      // Gone in the meantime: the end of its connection was told before anybody listened for it on behalf of this job.
+      // The client disconnected before a listener for this job existed.
       await dispatcher.handBack(job, executor);
       return null;
     }
   }
 }
 
-/** Executors of 2022 send only their name. */
+/** Executors from 2022 send only their name. */
 function isOf2022({ version, numCPUs, memory, diskSpace, airlock }: z.output<typeof DequeueRequest>): boolean {
   return [version, numCPUs, memory, diskSpace, airlock].every((member) => member === undefined);
 }
 
-/** 0 and text that is no size mean: without a limit of its own. */
+/** 0, and text that is not a size, mean no limit. */
 function resourceOffer(body: z.output<typeof DequeueRequest>): ResourceOffer {
   return {
     cpuMillis: body.numCPUs ? Math.round(body.numCPUs * 1000) : null,

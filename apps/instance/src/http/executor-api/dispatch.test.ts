@@ -119,7 +119,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
       taken.push(((await (await target.executor("queue/dequeue", body)).json()) as TakenJob).queue);
     }
     const fromLight = taken.filter((queue) => queue === light).length;
-    // 6 expected; outside of these bounds once in millions of runs.
+    // 6 are expected. A result outside of these bounds occurs once in millions of runs.
     expect(fromLight).toBeGreaterThan(0);
     expect(fromLight).toBeLessThan(22);
     expect(taken).not.toContain(empty);
@@ -136,7 +136,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     };
     await take();
     await take();
-    // Late, and with its whole backlog: no waiting behind the first, no catching up either.
+    // A late namespace with its whole backlog neither waits behind the first one nor catches up.
     for (let index = 0; index < 3; index++) await target.submit({ queue, namespace: "b" });
     for (let index = 0; index < 7; index++) await take();
     expect(order.join("")).toBe("aaababab" + "a");
@@ -181,7 +181,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(await storm()).toEqual([]);
     const ended = first[0];
     const holder = (await running()).find((job) => job.id === ended?.id)?.executor ?? "";
-    // A parked poll at the other instance gets the place that becomes free.
+    // A parked poll at the other instance gets the slot that becomes free.
     const waiting = poll(queue, { at: two, waitMs: 5000, executorName: "next" });
     await expect.poll(() => parked(two)).toBe(1);
     const body = { executorName: holder, jobId: ended?.id, attempt: 1 };
@@ -190,7 +190,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect((await waiting).status).toBe(200);
     expect(await running()).toHaveLength(5);
     await one.rest("PATCH", `/queues/${queue}`, { concurrencyLimit: null });
-    // 3 of each namespace now.
+    // Now 3 of each namespace run.
     expect(await storm()).toHaveLength(1);
     expect(await running()).toHaveLength(6);
   });
@@ -259,7 +259,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     }
     expect((await target.rest("POST", "/executors/nobody/drain")).status).toBe(404);
     expect(await beat(extended)).toMatchObject({ airlock: { drain: true } });
-    // The next process of the same name is another one.
+    // The drain request doesn't apply to the next process with the same name.
     const restarted = { executorName: "drained", airlock: { slots: 1, process: "2" } };
     expect(await beat(restarted)).not.toHaveProperty("airlock");
     expect(await beat(restarted)).not.toHaveProperty("airlock");
@@ -343,14 +343,14 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     const startedAt = performance.now();
     const id = await two.submit();
     const job = (await (await waiting).json()) as TakenJob;
-    // Well before the sweep that would find it without a notice.
+    // Well before the sweep, which would find the job without a notice.
     expect(performance.now() - startedAt).toBeLessThan(500);
     expect(job.id).toBe(id);
-    // Its end may be reported to either.
+    // The end may be reported to either instance.
     const body = { executorName: "executor-1", jobId: id, attempt: 1 };
     expect((await two.executor("queue/default/markComplete", body, jobHeaders(job, "executor-1"))).status).toBe(204);
 
-    // Many jobs and polls at both: each job goes to exactly one.
+    // Many jobs and polls at both instances: exactly one poll gets each job.
     const polls = [one, two].flatMap((at, side) =>
       Array.from({ length: 15 }, (_, index) =>
         poll("default", { at, executorName: `e-${side}-${index}`, waitMs: 5000 }),

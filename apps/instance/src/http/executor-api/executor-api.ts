@@ -16,9 +16,9 @@ import { markRoutes } from "./mark-routes.ts";
 import { sourceCliVersion } from "./source-cli-version.ts";
 import { uploadRoutes } from "./upload-routes.ts";
 
-/** `/.executors`: what executors call, as the executor protocol describes it. */
+/** `/.executors`: the routes that executors call, as the executor protocol describes them. */
 export async function executorApi(app: FastifyInstance, context: InstanceContext): Promise<void> {
-  // Bodies are JSON whatever their label says: the protocol's clients are not strict about it.
+  // Parse every body as JSON: the protocol's clients don't always set the content type.
   const parseJson = app.getDefaultJsonParser("error", "ignore");
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "string" }, parseJson);
@@ -55,7 +55,7 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
     reply.header("cache-control", "no-store");
   });
   await app.register(async (scope) => {
-    // Before the body is read: a stranger's body costs nothing.
+    // Runs before the body is read, so that bodies of unauthenticated clients cost nothing.
     scope.addHook("onRequest", async (request) => authenticateExecutor(request, context.executorToken));
     authTestRoute(scope, context);
     dequeueRoutes(scope, context);

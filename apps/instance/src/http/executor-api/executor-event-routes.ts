@@ -9,7 +9,7 @@ import { parseBody } from "./parse-body.ts";
 const EventsQuery = z.object({ executorName: ExecutorName });
 const lookAgainMs = 5000;
 
-/** Brings cancellations and the request to drain at once; heartbeats bring the same news, later. */
+/** Sends cancellations and drain requests at once. Heartbeats send the same, later. */
 export function executorEventRoutes(app: FastifyInstance, context: InstanceContext): void {
   app.get("/events", async (request, reply) => {
     const { executorName } = parseBody(EventsQuery, request.query);
@@ -19,7 +19,7 @@ export function executorEventRoutes(app: FastifyInstance, context: InstanceConte
   });
 }
 
-/** Each attempt once, also those that were canceled before the stream began. */
+/** Yields each canceled attempt once, including those canceled before the stream began. */
 async function* executorNews(
   context: InstanceContext,
   executor: string,

@@ -83,7 +83,7 @@ describeWithEngines(["postgres"], "writes of an attempt", () => {
       403,
     );
     expect(await mark(jobHeaders(mine.job, "mine"), { executorName: "mine", jobId: mine.id }, "default")).toBe(403);
-    // The shared secret opens routes of a job only with the setting for old executors.
+    // The shared secret is valid on a job's routes only with the setting for old executors.
     expect(await mark({ authorization: `token-executor ${target.instance.executorToken}` }, victim)).toBe(403);
     expect((await view(theirs.id)).state).toBe("processing");
     expect(await mark(jobHeaders(mine.job, "mine"), { executorName: "mine", jobId: mine.id })).toBe(204);

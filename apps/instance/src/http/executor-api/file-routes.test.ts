@@ -25,7 +25,7 @@ describeWithEngines(["postgres"], "files of a job", () => {
     expect([get.status, await get.text()]).toEqual([200, "print('ä')\n"]);
     expect((await fetch(url, { headers, method: "HEAD" })).status).toBe(200);
     expect((await fetch(`${url}0`, { headers })).status).toBe(404);
-    // The shared secret opens nothing of a job unless old executors are allowed.
+    // The shared secret gives no access to a job's files unless old executors are allowed.
     const secret = { authorization: `token-executor ${target.instance.executorToken}` };
     expect((await fetch(url, { headers: secret })).status).toBe(403);
   });

@@ -4,7 +4,7 @@ import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { JobScope } from "./job-scope.ts";
 
-/** The files of a job, to the running attempt of this job and nobody else. `HEAD` asks whether one is there. */
+/** Serves a job's files to its running attempt only. `HEAD` asks whether a file exists. */
 export function fileRoutes(app: FastifyInstance, context: InstanceContext): void {
   const scope = new JobScope(app, context);
 

@@ -68,10 +68,10 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
       agent: false,
       headers: { ...jobHeaders(job, "e"), "git-protocol": "version=2" },
     });
-    client.on("error", () => {}); // The test hangs up.
+    client.on("error", () => {}); // The test disconnects.
     return client;
   }
-  /** What the instance's memory grew by, at most, while something went on. */
+  /** Maximum growth of the instance's memory during `work`. */
   async function growthDuring(work: () => Promise<void>): Promise<number> {
     const before = await residentBytes(instance.pid);
     let most = before;
@@ -108,7 +108,7 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
     const growth = await growthDuring(async () => {
       client.end(`${packet("command=fetch")}0001${packet(`want ${head}\n`)}${packet("done\n")}0000`);
       const [response] = (await once(client, "response")) as [IncomingMessage];
-      // The first of the pack has come; then nothing is read any more.
+      // The first part of the pack has arrived; stop reading.
       while (received < megabyte) {
         const [data] = (await once(response, "data")) as [Buffer];
         received += data.length;
@@ -125,7 +125,7 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
   it("runs a bounded number of gits for one job, and others go on beside them", async () => {
     const greedy = await take();
     const clients = Array.from({ length: 20 }, () => post(greedy));
-    // Half a request each: git waits for the rest.
+    // Each sends half a request, so that git waits for the rest.
     for (const client of clients) client.write(packet("command=ls-refs\n"));
     await expect.poll(async () => (await childrenNamed(instance.pid, "git")).length, { timeout: 20_000 }).toBe(8);
     await sleep(300);
@@ -135,14 +135,14 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
     expect(refs).toBe(`${head}\tHEAD`);
     for (const client of clients) client.destroy();
     await expect.poll(() => childrenNamed(instance.pid, "git"), { timeout: 20_000 }).toEqual([]);
-    // Those that waited have left as well: nothing begins after all.
+    // The waiting requests were dropped, too: none of them starts now.
     expect(await runGit(directory.path, [...credentials(greedy), "ls-remote", address(), "HEAD"])).toBe(refs);
   }, 60_000);
 });
 
 const packet = (text: string) => `${(text.length + 4).toString(16).padStart(4, "0")}${text}`;
 
-/** Of blobs that nothing can make smaller. Answers its head. */
+/** Makes a repository of incompressible blobs. Returns its head commit. */
 async function makeLargeRepository(directory: string): Promise<string> {
   await runGit(path.dirname(directory), ["init", "--quiet", "--bare", "--initial-branch=main", directory]);
   const config = ["-c", "core.compression=0", "-c", "core.bigFileThreshold=1m"];
@@ -155,7 +155,7 @@ async function makeLargeRepository(directory: string): Promise<string> {
   git.stdin.write(`commit refs/heads/main\ncommitter ${who}\ndata 5\nLarge\n`);
   for (let index = 0; index < blobs; index++) {
     git.stdin.write(`M 644 inline blob-${index}\ndata ${blobBytes}\n`);
-    // Each is another one: the same noise, begun elsewhere.
+    // Each blob differs: the same noise, rotated.
     const start = index * megabyte;
     for (const part of [noise.subarray(start), noise.subarray(0, start)]) {
       if (!git.stdin.write(part)) await once(git.stdin, "drain");

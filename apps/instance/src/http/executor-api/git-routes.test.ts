@@ -139,7 +139,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     const missing = await git(["-C", clone, "rev-list", "--objects", "--missing=print", own.head]);
     expect(missing.stdout.split("\n").filter((line) => line.startsWith("?"))).toHaveLength(30);
     expect((await git(["-C", clone, "cat-file", "-p", `${own.head}:file-7`], job)).stdout).toContain("7 7 7");
-    // Not with patterns of the repository's own, whose cost is up to whoever wrote them.
+    // Patterns from the repository itself are refused, because whoever wrote them decides their cost.
     const sparse = [
       "-C",
       await newClone(),
@@ -166,7 +166,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     const service = "?service=git-upload-pack";
     expect(await status("GET", `team/own/info/refs${service}`)).toBe(200);
     expect(await status("HEAD", `team/own/info/refs${service}`)).toBe(200);
-    // The dumb protocol, and writing.
+    // The dumb protocol and writes are refused.
     for (const query of ["", "?service=", "?service=git-receive-pack", "?service=git-upload-archive"]) {
       expect([query, await status("GET", `team/own/info/refs${query}`)]).toEqual([query, 403]);
     }
@@ -223,7 +223,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
 
   it("stops its git when the client hangs up", async () => {
     const job = await take();
-    // Others may end at any time: what counts is the one that this client began.
+    // Other git processes may end at any time. Only the one that this client started counts.
     const before = new Set(await childrenNamed(process.pid, "git"));
     const begun = async () => (await childrenNamed(process.pid, "git")).filter((pid) => !before.has(pid));
     const client = request(`${url("team/own")}/git-upload-pack`, {
@@ -231,7 +231,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
       headers: { ...jobHeaders(job, "e"), "git-protocol": "version=2" },
     });
     client.on("error", () => {});
-    // Half a request: git waits for the rest.
+    // Half a request, so that git waits for the rest.
     client.write("0014command=ls-refs\n");
     await expect.poll(begun, { timeout: 20_000 }).toHaveLength(1);
     const [pid = 0] = await begun();

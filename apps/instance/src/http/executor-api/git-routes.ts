@@ -12,22 +12,22 @@ import { GitSlots } from "./git-slots.ts";
 import { JobScope } from "./job-scope.ts";
 import { LfsRoutes } from "./lfs-routes.ts";
 
-/** What a client asks for is a list of commits it wants and has: even a long one is short. */
+/** git clients send a list of commits that they want and have, which is short. */
 const requestBodyLimit = 16 * 1024 * 1024;
 const uploadPackTimeoutMs = 30 * 60_000;
-/** Nobody reads what git sends, or sends what git waits for, and git itself says something every few seconds. */
+/** Stall timeout: the client neither reads nor sends. git itself sends something every few seconds. */
 const stalledMs = 2 * 60_000;
 const maxConcurrent = 32;
-/** A job's executor fetches one repository, and submodules, and objects that a partial clone lacks. */
+/** A job's executor fetches one repository, its submodules, and objects that a partial clone lacks. */
 const maxConcurrentOfJob = 8;
 const uploadPackMemoryBytes = 2 * 1024 ** 3;
 
-/** `git fetch` for executors, and what `git lfs` fetches: the repository of the running job, read only. */
+/** Serves `git fetch` and Git LFS downloads to executors: the repository of the running job, read-only. */
 export function gitRoutes(app: FastifyInstance, context: InstanceContext): void {
   const scope = new JobScope(app, context);
   const slots = new GitSlots({ total: maxConcurrent, perHolder: maxConcurrentOfJob });
   const lfs = new LfsRoutes(context);
-  // The body goes to git as it comes.
+  // Don't parse the body: it streams into git.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
 
@@ -74,18 +74,18 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     return reply;
   });
 
-  /** The commit that the credentials are for; `null`: any. */
+  /** The commit that the credentials are limited to; `null`: any. */
   function permit(request: FastifyRequest, name: string): string | null {
     const credentials = scope.credentialsOf(request);
     if (credentials.kind === "shared-secret") return null;
     if (credentials.repository !== name) throw new ExecutorApiError(403, "the token is for another repository");
-    // To git a token ends with its attempt; it is kept a while for the sake of repeated reports only.
+    // For git, a token ends with its attempt. It outlives the attempt only for repeated reports.
     if (!credentials.running) throw new ExecutorApiError(401, "the token has ended with its attempt");
     return credentials.commit;
   }
 
   async function directoryOf(name: string, commit: string | null): Promise<string> {
-    // With the shared secret it may be any text.
+    // With the shared secret, the name may be any text.
     if (!RepositoryName.safeParse(name).success) throw new ExecutorApiError(404, "this is no name of a repository");
     try {
       return await context.repositories.directoryWith(name, commit);
@@ -119,11 +119,11 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
       config: {
         "uploadpack.allowAnySHA1InWant": "true",
         "uploadpack.allowFilter": "true",
-        // Not by patterns that the repository itself holds, which take as long as it likes.
+        // Forbid filters by patterns from the repository itself: they can take arbitrarily long.
         "uploadpackfilter.sparse:oid.allow": "false",
-        // Our own bookkeeping; its commits are still given out by their SHA.
+        // The instance's internal refs. Their commits can still be fetched by SHA.
         "uploadpack.hideRefs": "refs/airlock",
-        // Many may run at once: each within little memory, large files passed on as they are.
+        // Many may run at once, so limit the memory of each and send large files undeltified.
         "pack.threads": "1",
         "pack.windowMemory": "64m",
         "pack.deltaCacheSize": "32m",
@@ -134,7 +134,7 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     });
     const stop = () => {
       git.stop();
-      // Who does not read would keep the end of the answer waiting, too.
+      // A client that doesn't read would block the end of the response, too.
       if (signal.aborted) reply.raw.destroy();
     };
     using _abort = onAbort(signal, stop);
@@ -144,13 +144,13 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     });
     try {
       reply.hijack();
-      reply.raw.on("error", () => {}); // The client hung up: the pipeline below ends with it.
+      reply.raw.on("error", () => {}); // The client disconnected: the pipeline below ends, too.
       reply.raw.writeHead(200, { "content-type": options.contentType, "cache-control": "no-cache" });
       reply.raw.write(options.head);
       await Promise.all([sendBody(request, git.stdin), pipeline(git.stdout, reply.raw)]);
     } catch (error) {
       if (!reply.sent) throw error;
-      // Half an answer is on its way: cutting the connection tells git that it is not whole.
+      // Part of the response is sent. Closing the connection tells git that it is incomplete.
       reply.raw.destroy();
       if (!signal.aborted) request.log.warn({ err: error, stderr }, "upload-pack failed");
     } finally {
@@ -164,7 +164,7 @@ async function sendBody(request: FastifyRequest, stdin: NodeJS.WritableStream): 
     stdin.end();
     return;
   }
-  // Counted after unpacking: a small body may unpack to a large one.
+  // Counts decompressed bytes: a small body may decompress to a large one.
   const limited = (source: AsyncIterable<Buffer>) =>
     limitBytes(source, requestBodyLimit, () => new ExecutorApiError(413, "the request is too large"));
   try {
@@ -174,14 +174,14 @@ async function sendBody(request: FastifyRequest, stdin: NodeJS.WritableStream): 
       await pipeline(detachBody(request), limited, stdin);
     }
   } catch (error) {
-    // git stops reading once it knows enough; that is no failure.
+    // git stops reading once it knows enough; that is not a failure.
     if (!/EPIPE|ERR_STREAM_PREMATURE_CLOSE/.test(`${(error as NodeJS.ErrnoException).code} ${errorMessage(error)}`)) {
       throw error;
     }
   }
 }
 
-/** Only versions are passed on: the header becomes an environment variable of git. */
+/** Passes only known versions: the header becomes an environment variable of git. */
 function gitProtocol(request: FastifyRequest): string {
   const header = request.headers["git-protocol"];
   return typeof header === "string" && /^version=[012]$/.test(header) ? header : "";

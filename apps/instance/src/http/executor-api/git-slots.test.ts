@@ -20,7 +20,7 @@ describe("the places for git", () => {
     const third = await a3;
     expect(entered.at(-1)).toBe("a3");
     for (const slot of [await a1, second, third]) slot?.[Symbol.dispose]();
-    // All three are free again.
+    // All three slots are free again.
     await Promise.all(["x", "y", "z"].map((holder) => take(holder, holder)));
     expect(entered).toHaveLength(8);
   });

@@ -1,9 +1,9 @@
 import { onAbort } from "@airlock/async";
 
 export interface GitSlotsOptions {
-  /** All together. */
+  /** Limit for all holders together. */
   readonly total: number;
-  /** Of one holder: whoever asks for many is not to keep the others waiting. */
+  /** Limit per holder, so that one holder can't block the others. */
   readonly perHolder: number;
 }
 
@@ -12,7 +12,9 @@ interface Waiter {
   readonly enter: () => void;
 }
 
-/** Lets a number of processes run at once; the others wait in order, past those whose holder has its share already. */
+/**
+ * Limits how many processes run at once. The others wait in order, but a holder at its limit doesn't block the rest.
+ */
 export class GitSlots {
   readonly #options: GitSlotsOptions;
   readonly #held = new Map<string, number>();
@@ -23,14 +25,14 @@ export class GitSlots {
     this.#options = options;
   }
 
-  /** @throws the signal's reason when it is aborted before there is room. */
+  /** @throws the signal's reason if it is aborted before a slot is free. */
   async take(holder: string, signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const waiter = { holder, enter: resolve };
     const leave = () => {
       const index = this.#waiting.indexOf(waiter);
-      // Let in already: who gave it the place counts on it to be given back.
+      // Already admitted: the caller gets the slot and gives it back.
       if (index === -1) return;
       this.#waiting.splice(index, 1);
       reject(signal.reason);

@@ -18,10 +18,10 @@ import { KnownQueues } from "./known-queues.ts";
 import { parseBody, requireExecutorName } from "./parse-body.ts";
 
 const CanceledRequest = z.object({ executorName: ExecutorName, knownJobIds: nullableArray(WireJobId, maxJobIds) });
-/** An executor's own metrics travel in the heartbeat. */
+/** Heartbeats contain the executor's own metrics. */
 const heartbeatBodyLimit = 4 * 1024 * 1024;
 
-/** Whether the executor's answer has ids as numbers. One that sends no version with a heartbeat may be of any age. */
+/** Whether the executor reads ids as numbers. An executor that sends no version with a heartbeat may be of any age. */
 function readsNumbers(executorVersion: string): boolean {
   const version = parseExecutorVersion(executorVersion);
   return version !== undefined && version.kind !== "none" && !usesJobTokens(version);
@@ -49,14 +49,14 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       architecture: body.architecture,
       gitVersion: body.gitVersion,
       dockerVersion: body.dockerVersion,
-      // Executors of the base protocol do not tell how many jobs they take: at least as many as they run.
+      // Executors of the base protocol don't report their slots. They have at least as many as they run jobs.
       slots: extension?.slots ?? Math.max(1, jobs),
       labels: extension?.labels ?? {},
       process: extension?.process ?? "",
       draining: extension?.draining ?? false,
     });
     if (changed) notifications.publish({ kind: "executor", executor: body.executorName });
-    // Only for those who know the member.
+    // Only executors with our extensions know this member.
     return extension && drainRequested ? { airlock: { drain: true } } : {};
   }
 
@@ -73,7 +73,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       const claims = body.jobIds.map((job): LeaseClaim => ({ job, attempt: attempts[String(job)] ?? null, queue }));
       const leases = await renewLeases(db, body.executorName, claims);
       const known = leases.map((lease) => lease.job);
-      // Executors of 2022 read a bare list of numbers.
+      // Executors from 2022 read a bare list of numbers.
       if (body.version !== "V2") return reply.send(known);
       const written = readsNumbers(body.executorVersion) ? (id: number) => id : String;
       return reply.send({
@@ -110,7 +110,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
     });
   });
 
-  // Until about 4.3 cancellations are asked for; `canceled` is the name of 2022, without the list of known jobs.
+  // Executors up to about 4.3 poll for cancellations. Those from 2022 use the route `canceled` and send no known jobs.
   for (const route of ["canceledJobs", "canceled"]) {
     app.post<{ Params: { queue: string } }>(`/queue/:queue/${route}`, async (request, reply) => {
       const { executorName, knownJobIds } = parseBody(CanceledRequest, request.body);

@@ -286,7 +286,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
       expect(statuses.filter((status) => status === 204)).toHaveLength(1);
       const { attempts } = await view(one);
       expect(attempts).toHaveLength(1);
-      // What errored waits to be tried again: out of the way of the next.
+      // An errored job waits for its retry. Cancel it to keep it out of the next round.
       await target.rest("POST", `/jobs/${one.id}/cancel`);
     }
   });
@@ -297,7 +297,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     const statuses = await Promise.all(routes.map(async (route) => (await write(route, {}, one)).status));
     const { state } = await view(one);
     const winner = state === "completed" ? "markComplete" : "markFailed";
-    // A repeated report of the end that was is answered like the first.
+    // A repeated report of the same end gets the same response as the first.
     expect(routes.filter((_, index) => statuses[index] === 204).every((route) => route === winner)).toBe(true);
     expect(statuses).toContain(404);
   });
@@ -333,7 +333,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     );
   });
 
-  /** Sends chunks until it is stopped; answers the status and how many bytes went out by then. */
+  /** Sends chunks until it is stopped. Returns the status and the number of bytes sent until then. */
   async function sendChunks(
     request: { readonly path: string; readonly headers: Record<string, string> },
     bytes: number,

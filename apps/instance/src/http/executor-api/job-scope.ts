@@ -4,7 +4,7 @@ import type { InstanceContext } from "../shared/instance-context.ts";
 import { authenticateJob, ExecutorApiError, type JobCredentials } from "./authenticate-executor.ts";
 
 /**
- * Routes of one job: their credentials are checked before the body is read, and kept for `attemptOf`. The map is keyed
+ * For routes of one job: checks credentials before the body is read, and keeps them for `attemptOf`. The map is keyed
  * by the request, so credentials live as long as it does.
  */
 export class JobScope {
@@ -32,8 +32,8 @@ export class JobScope {
   }
 
   /**
-   * Which attempt a request writes to; `null` when there is none that this executor could mean. Everything that the
-   * body and the path say must match what the token was made for.
+   * Finds the attempt that a request writes to; `null` if this executor runs no matching attempt. Everything in the
+   * body and the path must match the token.
    */
   async attemptOf(
     request: FastifyRequest,

@@ -1,7 +1,7 @@
 import { queueNames } from "../../queues/queue-settings.ts";
 import type { Database } from "../../store/database.ts";
 
-/** Which queues there are. Queues are never deleted, so a name that was found once is not looked up again. */
+/** Knows which queues exist. Queues are never deleted, so a name that was found once is not looked up again. */
 export class KnownQueues {
   readonly #db: Database;
   #names = new Set<string>();
@@ -18,7 +18,7 @@ export class KnownQueues {
     return (await this.unknown(names)).length === 0;
   }
 
-  /** Those of the names that are no queues. */
+  /** Returns the names that are not queues. */
   async unknown(names: readonly string[]): Promise<readonly string[]> {
     if (names.some((name) => !this.#names.has(name))) this.#names = new Set(await queueNames(this.#db));
     return names.filter((name) => !this.#names.has(name));

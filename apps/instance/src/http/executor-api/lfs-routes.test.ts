@@ -36,7 +36,7 @@ describeWithEngines(["postgres"], "objects of Git LFS", () => {
   let hostUrl: string;
   let job: TakenJob;
   const asked: { readonly path: string; readonly headers: IncomingHttpHeaders }[] = [];
-  /** What the code host says about an object; default: that it has it, by itself. */
+  /** The download address that the code host returns; default: its own. */
   let href: string | undefined;
   let given: Buffer;
 
@@ -44,7 +44,7 @@ describeWithEngines(["postgres"], "objects of Git LFS", () => {
     directory = await temporaryDirectory();
     await makeRepository(`${directory.path}/own.git`, [{ message: "1", files: [{ path: "a", content: "a" }] }]);
     execFileSync("git", ["update-server-info"], { cwd: `${directory.path}/own.git` });
-    // A code host of the test: the repository as files, by git's older protocol, and a Git LFS server.
+    // A test code host: the repository as files for git's dumb protocol, and a Git LFS server.
     host = createServer(async (request, response) => {
       const path = new URL(request.url ?? "", "http://host").pathname;
       if (request.headers.authorization !== credentials) {

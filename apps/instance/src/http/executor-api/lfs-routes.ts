@@ -23,8 +23,8 @@ const maximumRequestBytes = 1024 * 1024;
 const idleMs = 60_000;
 
 /**
- * Objects of Git LFS of a repository, read only: both routes ask the code host that the repository is mirrored from.
- * What is passed on is bounded by the limit of a mirror, and is not kept. The caller has checked the credentials.
+ * Serves Git LFS objects of a repository, read-only. Both routes ask the code host that the repository is mirrored
+ * from. Objects are limited to the maximum size of a mirror and are not stored. The caller has checked the credentials.
  */
 export class LfsRoutes {
   readonly #context: InstanceContext;
@@ -81,12 +81,12 @@ export class LfsRoutes {
       if (bytes < object.size) throw new Error("the object is smaller than its pointer says");
     };
     reply.hijack();
-    reply.raw.on("error", () => {}); // The client hung up: the pipeline below ends with it.
+    reply.raw.on("error", () => {}); // The client disconnected: the pipeline below ends, too.
     reply.raw.writeHead(200, { "content-type": "application/octet-stream", "content-length": object.size });
     try {
       await pipeline(content, exact, reply.raw, { signal });
     } catch (error) {
-      // Half an answer is on its way: cutting the connection tells the client that it is not whole.
+      // Part of the response is sent. Closing the connection tells the client that it is incomplete.
       reply.raw.destroy();
       if (!signal.aborted) request.log.warn({ err: error, oid }, "passing on an object of Git LFS failed");
     }
@@ -104,7 +104,7 @@ export class LfsRoutes {
   }
 }
 
-/** How the client reached us. It is told nothing that it did not say itself. */
+/** The address at which the client reached the instance, built only from what the client sent. */
 function addressOf(request: FastifyRequest): string {
   const forwarded = request.headers["x-forwarded-proto"];
   return `${forwarded === "https" ? "https" : request.protocol}://${request.headers.host ?? "localhost"}`;

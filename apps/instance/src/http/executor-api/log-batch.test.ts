@@ -56,7 +56,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     const job = await take();
     const batch = [open(1), chunk(1, 0, "one\n"), chunk(1, 4, "two\n", "stderr"), close(1)];
     for (let round = 0; round < 3; round++) expect((await send(job, ...batch)).status).toBe(204);
-    // Also the same bytes cut in other places.
+    // The same bytes with other chunk boundaries are accepted, too.
     expect((await send(job, chunk(1, 0, "on"), chunk(1, 2, "e\n"))).status).toBe(204);
     expect(await log(job)).toBe("one\ntwo\n");
     const view = (await (await target.rest("GET", `/jobs/${job.id}`)).json()) as { entries: unknown[] };

@@ -10,7 +10,7 @@ import { parseBody } from "./parse-body.ts";
 
 type QueueParams = { Params: { queue: string } };
 
-/** Executors without append-only logs send an entry whole each time. */
+/** Executors without append-only logs resend the whole entry each time. */
 const wholeEntryBodyLimit = 64 * 1024 * 1024;
 const batchBodyLimit = 32 * 1024 * 1024;
 

@@ -17,7 +17,7 @@ import { parseBody } from "./parse-body.ts";
 
 type QueueParams = { Params: { queue: string } };
 
-/** A step's last words may be long; its log has them all. */
+/** A step's last output may be long. Its log has all of it. */
 const maxMessageLength = 16 * 1024;
 
 export function markRoutes(app: FastifyInstance, context: InstanceContext): void {
@@ -56,8 +56,8 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
   }
 
   /**
-   * A report that was heard already, its answer lost, is answered as the first was, if it says which attempt it means;
-   * any other has no effect.
+   * Answers a repeated report, whose first response was lost, like the first one if it names its attempt. Any other
+   * late report has no effect.
    */
   async function finish(
     request: FastifyRequest<QueueParams>,
@@ -69,7 +69,7 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
     if (key && done) {
       metrics.attemptEnded(queue, end, done.ranMs);
       context.dispatcher.attemptEnded(queue);
-      // An error that is tried again puts the job back in its queue.
+      // An errored attempt that will be retried puts the job back into its queue.
       notifications.publish({ kind: "job", job: key.job }, { kind: "log", job: key.job });
       if (end === "errored") notifications.publish({ kind: "queued", queue });
       request.log.info({ jobId: key.job, attempt: key.attempt, executor: key.executor, end }, "attempt ended");

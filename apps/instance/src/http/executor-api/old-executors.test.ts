@@ -2,7 +2,7 @@ import { createDatabase, describeWithEngines, engines, makeRepository, temporary
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { startTestInstance, type TestInstance } from "../../testing/test-instance.ts";
 
-/** As the protocol was in 2022: one queue, whole numbers, and the shared secret for everything. */
+/** The protocol of 2022: one queue, numeric ids, and the shared secret for everything. */
 describeWithEngines(["postgres"], "an executor of 2022", () => {
   let stack: AsyncDisposableStack;
   let repository: string;

@@ -1,2 +1,2 @@
-/** The release of the `src` command that executors' installers are pointed to; ours runs no job that needs a newer one. */
+/** The `src` release that executors' installers fetch. No job of this instance needs a newer one. */
 export const sourceCliVersion = "4.4.0";

@@ -32,7 +32,7 @@ const post = (path: string, body: Route["body"]): Route => ({
   ...(body ? { body } : {}),
 });
 
-/** Every route that a job's token opens. */
+/** Every route that accepts a job's token. */
 const routes: readonly Route[] = [
   post("logs", (attempt) => ({
     attempt,
@@ -156,7 +156,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
     it.each(routes)("does not open $title", async (route) => {
       const before = await all(victim.id);
       const response = await send(route, headers());
-      // An artifact's address names an attempt and no job: with a thief's own headers it is no attempt of the thief's.
+      // An artifact's URL names an attempt but no job. With the thief's own headers, that attempt doesn't exist: 409.
       expect(route.title === "artifacts" ? [401, 403, 409] : [401, 403]).toContain(response.status);
       const said = await response.text();
       for (const secret of [victim.token, thief.token, lapsed.token, target.instance.executorToken]) {
@@ -195,7 +195,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
   it("takes nobody's attempt over by a name: the token stays with who dequeued", async () => {
     const id = await target.submit({ queue });
     const mine = await take("impostor");
-    // The name of the victim in the body, the impostor's own token and headers.
+    // The victim's name in the body, with the impostor's own token and headers.
     const body = { executorName: "victim", jobId: id, attempt: 1 };
     const response = await target.executor(`queue/${queue}/markComplete`, body, jobHeaders(mine, "impostor"));
     expect(response.status).toBe(403);
@@ -230,7 +230,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
     ["the mirror's configuration", "git/team/own/config", 404],
     ["no service, as simple clients ask", "git/team/own/info/refs", 403],
   ])("gets no repository by %s", async (_title, path, status) => {
-    // Not by fetch: it tidies addresses up before it sends them.
+    // Don't use fetch: it normalizes URLs before it sends them.
     const answer = await sendRaw(target.url, {
       method: path.endsWith("receive-pack") && !path.includes("?") ? "POST" : "GET",
       path: `/.executors/${path}`,
@@ -257,7 +257,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
       const id = await target.submit({ queue });
       const job = await take("skewed");
       expect([job.id, job.airlock.attempt]).toEqual([id, 1]);
-      // Several sweeps for lapsed leases.
+      // Long enough for several sweeps of lapsed leases.
       await new Promise((resolve) => setTimeout(resolve, 1200));
       expect(await all(id)).toMatchObject({ state: "processing", attempt: 1, executor: "skewed" });
       expect(await all(victim.id)).toMatchObject({ state: "processing", attempt: 2 });

@@ -27,7 +27,7 @@ describeWithEngines(["postgres"], "a connection whose request's body was not rea
   });
   afterAll(() => suite.disposeAsync());
 
-  /** Over one connection, as long as it lives. 0: it was cut. */
+  /** Reuses one connection as long as it lives. Returns 0 if the connection was closed. */
   async function call(method: string, path: string, headers: OutgoingHttpHeaders = {}, body?: Buffer): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>();
     const sent = request(`${target.url}${path}`, { method, headers, agent, timeout: 5000 });
@@ -90,7 +90,7 @@ describeWithEngines(["postgres"], "a connection whose request's body was not rea
     for (let turn = 0; turn < 8; turn += 1) {
       const status = await call(method, path, { ...jobHeaders(job, "e"), ...headers() }, body());
       expect(status).not.toBe(500);
-      // A connection that was cut is opened anew; one that is kept must answer.
+      // A closed connection is opened again; one that was kept must answer.
       expect(await call("GET", "/healthz")).toBe(200);
     }
   });

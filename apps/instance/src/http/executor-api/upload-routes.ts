@@ -7,7 +7,7 @@ import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { parseBody } from "./parse-body.ts";
 
-/** Clients send parts of 100 MB unless told otherwise. */
+/** Clients send parts of 100 MB by default. */
 const maxPartBytes = 1024 ** 3;
 const maxParts = 1000;
 const uploadTimeoutMs = 30 * 60_000;
@@ -28,15 +28,15 @@ const Finish = z.object({ uploadId: UploadId });
 const UncompressedSize = z.coerce.number().int().nonnegative().optional().catch(undefined);
 
 /**
- * Indexes of code, whole or in parts; the parts lie in the blob store as they came, `uploads/ID/INDEX`. A commit that
- * the repository does not have is taken all the same: the index may be quicker than the mirror.
+ * Receives code indexes, whole or in parts. The blob store keeps the parts as they were sent, at `uploads/ID/INDEX`.
+ * Accepts commits that the repository doesn't have: the index may arrive before the mirror is updated.
  */
 export function uploadRoutes(app: FastifyInstance, context: InstanceContext): void {
   const { db, blobs } = context;
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
 
-  // It answers whether uploads are understood here.
+  // Clients ask whether this instance supports such uploads.
   app.head("/scip/upload", async (_request, reply) => reply.status(200).send());
 
   for (const path of ["/lsif/upload", "/scip/upload"]) {
@@ -107,7 +107,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
       set uploaded_parts = array_remove(uploaded_parts, ${index}::integer) || ${index}::integer
       where id = ${uploadId} returning id`.execute(db);
     if (rows.length === 0) {
-      // It took so long that the upload was given up.
+      // The upload took so long that it was deleted.
       await blobs.delete(`uploads/${uploadId}/${index}`, { signal: context.stopping });
       throw new ExecutorApiError(404, `there is no upload ${uploadId}`);
     }
@@ -152,7 +152,7 @@ function accepted(reply: FastifyReply, id: number): FastifyReply {
   return reply.status(202).send({ id: String(id) });
 }
 
-/** With a trailing slash; the repository's root is empty. */
+/** Adds a trailing slash; the repository's root becomes empty. */
 function directory(root: string): string {
   const bare = root.replace(/^\/+|\/+$/g, "");
   return bare === "" ? "" : `${bare}/`;
