@@ -2,13 +2,13 @@ import type { FastifyInstance } from "fastify";
 import { Counter } from "prom-client";
 import type { Metrics } from "../metrics/metrics.ts";
 
-/** Who guesses tokens must not be able to fill the log, too. */
+/** Limits the log lines that a client can cause by guessing tokens. */
 const maxLinesPerWindow = 20;
 const windowMs = 60_000;
 
 /**
- * Counts requests with credentials that are missing, wrong or meant for something else, and logs the first of them in
- * each minute: where they came from and what they asked for, never what they were sent with.
+ * Counts requests with missing, wrong or misused credentials, and logs the first of them in each minute. Logs their
+ * source and target, never the credentials.
  */
 export function watchAuthentication(app: FastifyInstance, metrics: Metrics): void {
   const failures = new Counter({

@@ -2,14 +2,14 @@ import type { FastifyInstance } from "fastify";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** The route reads its body as it comes and bounds the time itself. */
+    /** The route streams its body and limits the time itself. */
     streamsBody?: boolean;
   }
 }
 
 /**
- * Cuts off who sends a body slower than this. Node's own limit holds for every request of a server, and uploads may take
- * long; headers have a limit of their own.
+ * Closes connections that take longer than `timeoutMs` to send a body. Node.js has only one limit for all requests of a
+ * server, but uploads may take long. Headers have a separate limit.
  */
 export function limitBodyTime(app: FastifyInstance, timeoutMs: number): void {
   app.addHook("onRequest", async (request) => {

@@ -7,7 +7,7 @@ const executorName = "e";
 const rounds = 12;
 const chunk = Buffer.alloc(64 * 1024, "0123456789abcde\n");
 
-// An error that nobody awaits would end the instance's process; here it fails the whole run.
+// An unhandled rejection would end the instance's process. Here it fails the whole run.
 describeWithEngines(["postgres"], "an instance whose connections to the database are cut", () => {
   let target: TestInstance;
   let database: pg.Client;
@@ -48,7 +48,7 @@ describeWithEngines(["postgres"], "an instance whose connections to the database
         { executorName, jobId: job.id, attempt: 1, events },
         jobHeaders(job, executorName),
       );
-    /** As an executor does it: again until it is confirmed. */
+    /** Repeats the append until it is confirmed, as an executor does. */
     const appendSurely = async (events: readonly unknown[]): Promise<void> => {
       for (let tries = 0; tries < 100; tries += 1) {
         const { status } = await append(events);
@@ -77,7 +77,7 @@ describeWithEngines(["postgres"], "an instance whose connections to the database
           await target.executor("queue/default/heartbeat", { version: "V2", executorName, jobIds: [job.id] }),
           await target.rest("GET", `/jobs/${job.id}`),
           await fetch(`${target.url}/metrics`),
-          // Wakes the parked polls, and is for none of them.
+          // Wakes the parked polls, but fits none of them.
           await target.rest("POST", "/jobs", {
             queue: "parked",
             labels: { none: "offers-it" },
@@ -88,7 +88,7 @@ describeWithEngines(["postgres"], "an instance whose connections to the database
           statuses.add(response.status);
           const text = await response.text();
           if (place === 0 && response.status === 201) confirmed.push((JSON.parse(text) as { id: number }).id);
-          // What PostgreSQL says is for the log.
+          // PostgreSQL's messages belong in the log, not in the response.
           expect(text).not.toMatch(/terminat|ECONN|backend|administrator command/i);
         }
       }
@@ -109,7 +109,7 @@ describeWithEngines(["postgres"], "an instance whose connections to the database
     const length = await writing;
     await Promise.all(others);
     expect([...statuses].filter((status) => ![200, 201, 204, 503].includes(status))).toEqual([]);
-    // It was hit, and it worked in between.
+    // Connections were cut, and requests succeeded in between.
     expect(statuses.has(503)).toBe(true);
     // Parked polls stay parked while the database is away.
     const parked = await target.rest("POST", "/jobs", { queue: "parked", steps: [{ image: "alpine", run: "true" }] });

@@ -2,7 +2,7 @@ import type { ApiError } from "@airlock/api";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { securityHeaders } from "./security-headers.ts";
 
-/** Answers addresses that the router cannot read, in the way of the API that they lie in. */
+/** Answers URLs that the router can't parse, in the format of the API that they belong to. */
 export function answerFrameworkError(
   error: Error & { readonly statusCode?: number },
   request: FastifyRequest,

@@ -8,7 +8,7 @@ import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from 
 const executorName = "fuzzer";
 const queue = "fuzz";
 
-/** What stands in a route's address and body for the job that is running. */
+/** Values for a route's URL and body that belong to the running job. */
 interface Situation {
   readonly job: TakenJob;
   readonly attempt: number;
@@ -151,7 +151,7 @@ const restBodies: Readonly<Record<string, (situation: Situation) => unknown>> = 
   "POST /session": () => ({ token: "administrator-token-of-tests" }),
 };
 
-/** Values that break what somebody did not think of. Text without quotes is put into the JSON as it is. */
+/** Edge-case values. Text without quotes is put into the JSON as it is. */
 const hostileJson = fc.constantFrom(
   ...["null", "true", "-1", "0", "1.5", "-0", "1e308", "-1e308", "1e999", "2147483648", "4294967296"],
   ...["9007199254740993", "99999999999999999999999", "0.1e-400", '""', '" "', '"\\u0000"', '"a\\u0000b"'],
@@ -222,7 +222,7 @@ const pathPart = fc.oneof(
   },
 );
 
-/** Ways to every value of a body, in a fixed order. */
+/** Paths to all values of a body, in a fixed order. */
 function pathsOf(value: unknown, path: readonly string[] = []): (readonly string[])[] {
   if (typeof value !== "object" || value === null) return [path];
   return [path, ...Object.entries(value).flatMap(([name, member]) => pathsOf(member, [...path, name]))];
@@ -283,7 +283,7 @@ describeWithEngines(["postgres"], "whatever is sent to an instance", () => {
         return { method: method.toUpperCase(), path, by: "administrator", ...(body ? { body } : {}) };
       }),
     );
-    // A stream has no end to wait for.
+    // A stream never ends.
     const rest = described.filter(({ path }) => !path.endsWith("/events"));
     targets = [...executorTargets, ...rest];
     await takeJob();
@@ -333,9 +333,9 @@ describeWithEngines(["postgres"], "whatever is sent to an instance", () => {
           statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
           const { text } = answer;
           if (answer.status >= 500) {
-            // The protocol asks for 500 in some cases; a failure of ours says another thing.
+            // The protocol requires 500 in some cases. An unexpected failure has a different text.
             expect({ path, text }).toEqual({ path, text: expect.not.stringMatching(/the instance failed|"internal"/) });
-            // The private address of the test answers nothing, and says so.
+            // Nothing answers at the test's private address, which is reported as 502.
             if (one.by === "administrator") expect(answer.status).toBe(502);
           }
           if (
@@ -357,7 +357,7 @@ describeWithEngines(["postgres"], "whatever is sent to an instance", () => {
         fuzzParameters("HTTP fuzz", 400),
       );
       expect((await fetch(`${target.url}/healthz`)).status).toBe(200);
-      // It is worth something only if requests came through as well as not.
+      // The run is meaningful only if some requests succeeded and some were refused.
       for (const status of [200, 204, 400]) expect([...statuses.keys()]).toContain(status);
     },
     Number(process.env.AIRLOCK_FUZZ_RUNS ?? 0) * 200 + 120_000,

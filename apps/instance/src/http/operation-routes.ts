@@ -10,7 +10,7 @@ import type { InstanceContext } from "./shared/instance-context.ts";
 
 const healthTimeoutMs = 3000;
 
-/** `/healthz` for whoever restarts or routes around an instance, `/metrics` for Prometheus. */
+/** `/healthz` for supervisors and load balancers, `/metrics` for Prometheus. */
 export function operationRoutes(app: FastifyInstance, context: InstanceContext): void {
   const { db, metrics, dispatcher } = context;
 
@@ -26,7 +26,7 @@ export function operationRoutes(app: FastifyInstance, context: InstanceContext):
     }
   });
 
-  // What installers of executors ask for, with no credentials.
+  // Installers of executors call this without credentials.
   app.get("/.api/src-cli/version", async () => ({ version: sourceCliVersion }));
 
   app.get("/metrics", async (_request, reply) => {

@@ -137,7 +137,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
       issues: ["steps[1].secrets: with the step's env 1.0 MiB long together; a step takes 1 MiB at most"],
       hint: expect.stringContaining("file: true"),
     });
-    // Each of the two fits by itself, and files take no room.
+    // Each of the two fits alone, and files don't count.
     expect((await submit([step(names), { ...step([], "b"), env }])).status).toBe(201);
     const files = names.map((name) => ({ name, file: true }));
     expect((await submit([{ ...step(files), env }])).status).toBe(201);
@@ -203,7 +203,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
       queue,
       steps: Array.from({ length: 120 }, (_, index) => step(["TWICE"], `s${index}`)),
     });
-    // The head of the answer comes, the rest is never read.
+    // The client reads only the head of the response.
     const body = JSON.stringify({ executorName: "builder", airlock: { waitMs: 5000, capabilities } });
     const request = http.request(`${target.url}/.executors/queue/${queue}/dequeue`, {
       method: "POST",
@@ -226,7 +226,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     const id = await target.submit({ queue, steps: [step(["SLOW"])] });
     const client = new pg.Client({ connectionString: database.url });
     await client.connect();
-    // What is recorded before the answer has to wait.
+    // Blocks the audit record that is written before the response.
     await client.query("begin; lock table secret_events in access exclusive mode");
     const hangUp = new AbortController();
     const body = { executorName: "builder", airlock: { waitMs: 5000, capabilities } };

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from "fastify";
 
 /**
- * What every answer says to browsers, whatever it holds: it is what its type says and no page, no frame and no script of
- * ours, and where a reader came from is nobody's business. The web UI says more about itself.
+ * Headers of every response, whatever it contains. Browsers must not sniff its type, show it as a page or in a frame,
+ * run its scripts, or send its address as a referrer. The web UI overrides some of them.
  */
 export const securityHeaders: Readonly<Record<string, string>> = {
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -14,7 +14,7 @@ export const securityHeaders: Readonly<Record<string, string>> = {
 
 const oneYear = 365 * 24 * 3600;
 
-/** @param externalUrl Where people reach the instance: with https, their browsers are told to stay with it. */
+/** @param externalUrl Address at which people reach the instance. With https, browsers are told to stay with https. */
 export function sendSecurityHeaders(app: FastifyInstance, externalUrl: string | null): void {
   const secure = externalUrl?.startsWith("https:") ?? false;
   app.addHook("onRequest", async (_request, reply) => {

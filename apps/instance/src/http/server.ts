@@ -17,12 +17,12 @@ import type { InstanceContext } from "./shared/instance-context.ts";
 import { webRoutes } from "./web/web-routes.ts";
 
 const bodyLimit = 1024 * 1024;
-/** From the first byte of a request to the last of its body: who sends slower than this is cut off. */
+/** From the first byte of a request to the last byte of its body. Slower clients are disconnected. */
 const requestTimeoutMs = 30_000;
 const headersTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 75_000;
 
-/** Everything that the instance answers over HTTP. The caller listens and closes. */
+/** Creates the server for all HTTP routes of the instance. The caller starts and closes it. */
 export async function createHttpServer(context: InstanceContext): Promise<FastifyInstance> {
   const loggerInstance: FastifyBaseLogger = context.logger;
   const app = Fastify({
@@ -30,7 +30,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
     frameworkErrors: answerFrameworkError,
-    // Path parameters hold names of repositories, in which a slash is written as three characters.
+    // Path parameters contain repository names, in which each slash is encoded as three characters (%2F).
     routerOptions: { maxParamLength: 1024 },
     serverFactory: (handler) =>
       createServer(
@@ -44,11 +44,11 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
         },
         handler,
       ),
-    // close() below lets answers that are under way end first.
+    // close() below lets running responses finish first.
     forceCloseConnections: "idle",
     return503OnClosing: false,
   });
-  // Fastify's own handler would answer with the words of the database.
+  // Fastify's own handler would send the database's error messages to the client.
   app.setErrorHandler((error, request, reply) => {
     const { status, body } = toApiError(error);
     if (status >= 500) request.log.error({ err: error }, "request failed");
@@ -56,7 +56,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
   });
   app.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "none";
-    // They wait on purpose: their time says nothing about the instance.
+    // These routes wait on purpose, so their duration says nothing about the instance.
     if (/\/dequeue$|\/events$/.test(route)) return;
     context.metrics.httpDuration.observe(
       { method: request.method, route, status: reply.statusCode },
@@ -68,7 +68,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
   limitBodyTime(app, requestTimeoutMs);
   watchAuthentication(app, context.metrics);
   await app.register(cookie);
-  // The protocol's router redirects a trailing slash before it looks at anything else.
+  // The protocol's router redirects a trailing slash before it checks anything else.
   app.addHook("onRequest", async (request, reply) => {
     const [path = "", query] = request.url.split("?");
     if (path.startsWith("/.executors/") && path.endsWith("/") && path !== "/.executors/") {
@@ -82,7 +82,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
   return app;
 }
 
-/** @throws {AirlockError} `listen-failed` when the address is taken or not ours. */
+/** @throws {AirlockError} `listen-failed` when the port is taken or the address doesn't belong to this machine. */
 export async function listen(app: FastifyInstance, address: ListenAddress): Promise<string> {
   const text = address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
   try {
@@ -103,7 +103,7 @@ export async function listen(app: FastifyInstance, address: ListenAddress): Prom
 
 const closeGraceMs = 3000;
 
-/** Stops accepting, lets answers under way end for a moment, then cuts what is left. */
+/** Stops accepting connections, gives running responses a moment to finish, then closes what is left. */
 export async function close(app: FastifyInstance): Promise<void> {
   const startedAt = Date.now();
   // A connection that becomes idle after the server began to close would stay open for its keep-alive time.
@@ -118,7 +118,7 @@ export async function close(app: FastifyInstance): Promise<void> {
   }
 }
 
-/** A wildcard address is no address to connect to. */
+/** Clients can't connect to a wildcard address, so use the loopback address instead. */
 function reachableHost(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   if (host === "::") return "[::1]";

@@ -8,10 +8,10 @@ import { limitConnections } from "./limit-connections.ts";
 
 interface SlowClient {
   readonly title: string;
-  /** Sent at once; then one byte of `drip` every second. */
+  /** Sent at once, followed by one byte of `drip` per second. */
   readonly head: string;
   readonly drip: string;
-  /** When it must be gone, in ms: the limit and a little more. */
+  /** Time in ms after which the connection must be closed: the limit plus some slack. */
   readonly goneAfterMs: number;
 }
 
@@ -39,7 +39,7 @@ describeWithEngines(["postgres"], "a client that is slow on purpose", () => {
       .join("")}\r\n`;
   const long = { "content-type": "application/json", "content-length": "100000" };
 
-  /** Resolves with how long the other side put up with it, in ms. */
+  /** Returns the time in ms until the server closed the connection. */
   async function sendSlowly({ head: start, drip }: Pick<SlowClient, "head" | "drip">): Promise<number> {
     const { hostname, port } = new URL(target.url);
     const socket = connect({ host: hostname, port: Number(port) });
@@ -91,7 +91,7 @@ describeWithEngines(["postgres"], "a client that is slow on purpose", () => {
         body("a body for no route", "POST /nowhere", {}),
       ];
       const slow = clients.map(async (client) => [client.title, (await sendSlowly(client)) <= client.goneAfterMs]);
-      // A crowd of them, while others work.
+      // Many slow clients, while others send normal requests.
       const crowd = Array.from({ length: 300 }, () => sendSlowly({ head: "GET / HTTP/1.1\r\n", drip: "x-a: b\r\n" }));
       const startedAt = performance.now();
       while (performance.now() - startedAt < 5000) {

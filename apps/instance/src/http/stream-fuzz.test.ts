@@ -90,7 +90,7 @@ describeWithEngines(["postgres"], "whatever is asked of the streams and sent to 
           if (response.status === 200 && response.body) {
             streamed.add(route);
             expect(response.headers.get("content-type")).toContain("text/event-stream");
-            // A job's stream begins with its job, wherever its log is read on from, and with what was stored.
+            // A job's stream begins with the job and its stored entries, from any resume position.
             const enough = route.includes("/jobs/") ? /"kind":"job"[\s\S]*"kind":"entry"/ : /^: connected/;
             let received = "";
             for await (const part of response.body.pipeThrough(new TextDecoderStream())) {

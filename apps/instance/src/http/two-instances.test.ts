@@ -54,7 +54,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
 
   const administrator = () => ({ authorization: `Bearer ${one.instance.administratorToken}` });
   const sharedSecret = () => ({ authorization: `token-executor ${one.instance.executorToken}` });
-  /** By turns to the one and to the other. */
+  /** Calls the two instances alternately. */
   async function call(
     method: string,
     route: string,
@@ -72,7 +72,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     call(method, `/api/v1${route}`, body, { ...administrator(), ...more });
   const post = (route: string, body: unknown, headers: Record<string, string> = sharedSecret()) =>
     call("POST", `/.executors/${route}`, body, headers);
-  /** As its executor: with the token that one of the instances gave out. */
+  /** Calls as the job's executor, with the token that one of the instances issued. */
   const ofJob = (job: TakenJob, route: string, body: object) =>
     post(
       `queue/${job.queue}/${route}`,
@@ -142,7 +142,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
       waits.push(performance.now() - startedAt);
       expect((await ofJob(job, "markComplete", {})).status).toBe(204);
     }
-    // The time of the submission is in it. A poll of its own would find the job after seconds.
+    // Includes the time of the submission. Without a notice, polling would find the job only after seconds.
     expect(median(waits)).toBeLessThan(100);
   });
 
@@ -157,7 +157,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
       const more = `line ${line}\n`;
       const sent = { events: [chunk(1, text.length, more)] };
       expect((await ofJob(job, "logs", sent)).status).toBe(204);
-      // A batch whose answer was lost comes again, to the other.
+      // A batch whose response was lost is sent again, to the other instance.
       if (line % 10 === 0) expect((await ofJob(job, "logs", sent)).status).toBe(204);
       text += more;
     }
@@ -251,7 +251,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     const end = { executorName, jobId: id, attempt: 1, errorMessage: "canceled" };
     await post(`queue/${queue}/markFailed`, end, jobHeaders(job, executorName));
     expect((await view(id)).state).toBe("canceled");
-    // Drained, it gets nothing from either any more.
+    // A drained executor gets no jobs from either instance.
     await submit(queue);
     for (const at of [one, two]) {
       const poll = { executorName, airlock: { waitMs: 0 } };
@@ -399,14 +399,14 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
       "-c",
       `http.extraHeader=${name}: ${value}`,
     ]);
-    // The conversation of git is several requests: each goes to the other instance.
+    // A git fetch has several requests; the proxy sends them to the instances alternately.
     const url = `${proxy.url}/.executors/git/team/travelling`;
     await runGit(clone, [...headers, "fetch", "--quiet", "--depth=1", "--no-tags", url, made.head]);
     expect(await runGit(clone, ["show", `${made.head}:a`])).toBe("second");
     await runGit(clone, [...headers, "fetch", "--quiet", "--unshallow", url, made.head]);
     expect((await runGit(clone, ["rev-list", "--count", made.head])).trim()).toBe("2");
     await ofJob(job, "markComplete", {});
-    // What one deleted is gone from both, for jobs to come.
+    // A repository that one instance deleted is gone from both for new jobs.
     expect((await two.rest("DELETE", "/repositories/team%2Ftravelling")).status).toBe(204);
     const late = { queue, repository: "team/travelling", steps: [{ image: "a", run: "b" }] };
     for (const at of [one, two]) expect((await at.rest("POST", "/jobs", late)).status).toBe(422);
@@ -496,7 +496,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
         await sleep(300);
       }
     })();
-    // Two seconds of lease, and two to find that it is over.
+    // Two seconds for the lease, and two until a sweep finds that it lapsed.
     expect(await next).toMatchObject({ id: silent.id, airlock: { attempt: 2 } });
     expect(performance.now() - killedAt).toBeLessThan(4500);
     await beats;
@@ -519,7 +519,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
   }
 });
 
-/** In the storage of the engine, which goes with it. */
+/** Creates a bucket in the test engine's storage, which is deleted with the engine. */
 async function freshBucket(): Promise<S3BlobStoreOptions> {
   const { endpoint, region, accessKeyId, secretAccessKey } = engines().s3 ?? expect.unreachable();
   const bucket = `shared-${randomUUID()}`;

@@ -47,7 +47,7 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
       const content = artifact && (await blobs.get(artifact.blob, { signal: gone.signal }));
       if (!artifact || !content) throw notFound(`artifact ${artifactId} of job ${id}`);
       const { attempt, name, sha256 } = artifact.view;
-      // The bytes are the job's own: never shown as a page of ours, whatever they look like.
+      // The bytes come from the job. Never let a browser show them as a page of this origin.
       return (reply as FastifyReply)
         .headers({
           "content-type": "application/octet-stream",

@@ -13,8 +13,8 @@ export interface AdministratorAuthentication {
 }
 
 /**
- * Lets the administrator's token pass, or a session cookie. A browser sends a cookie along with requests that other sites
- * make it send, so one that changes something must come from our own pages.
+ * Accepts the administrator's token or a session cookie. Browsers also send cookies with requests that other sites
+ * cause (CSRF), so a request that changes something must come from our own pages.
  * @throws {AirlockError} `unauthorized`, `forbidden`.
  */
 export async function authenticateAdministrator(
@@ -32,7 +32,7 @@ export async function authenticateAdministrator(
   if (request.method !== "GET" && request.method !== "HEAD") requireSameOrigin(request, options.externalUrl);
 }
 
-/** Whether a request that was let in still would be, a while later: a token holds as long as the instance runs. */
+/** Whether an accepted request would still be accepted later. A token is valid as long as the instance runs. */
 export async function stillHolds(request: FastifyRequest, options: AdministratorAuthentication): Promise<boolean> {
   return request.headers.authorization !== undefined || (await sessionHolds(request, options));
 }
@@ -42,13 +42,13 @@ async function sessionHolds(request: FastifyRequest, options: AdministratorAuthe
   return session !== null && !(await hasEnded(options.db, session));
 }
 
-/** The session whose cookie came along; `null`: none, or none that is valid. */
+/** The session of the request's cookie; `null`: no cookie, or an invalid one. */
 export function sessionOf(request: FastifyRequest, administratorToken: string): Session | null {
   const cookie = request.cookies[sessionCookie];
   return cookie === undefined ? null : readSession(cookie, administratorToken, Date.now());
 }
 
-/** @throws {AirlockError} `forbidden` when another site made the browser send this. */
+/** @throws {AirlockError} `forbidden` when another site caused this request (CSRF). */
 export function requireSameOrigin(request: FastifyRequest, externalUrl: string | null): void {
   const site = request.headers["sec-fetch-site"];
   const { origin } = request.headers;

@@ -8,9 +8,9 @@ import type { InstanceContext } from "../shared/instance-context.ts";
 import { streamOptions } from "./stream-options.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
-/** An executor that falls silent sends no notice: the list is compared this often. */
+/** Executors that disappear send no notice, so the list is compared at this interval. */
 const compareExecutorsMs = 5000;
-/** News that gather in this time go out together, so that a busy queue does not flood a browser. */
+/** Changes within this time are sent together, so that a busy queue doesn't flood a browser. */
 const gatherMs = 50;
 
 export function eventRoutes(app: ZodScope, context: InstanceContext): void {
@@ -75,7 +75,7 @@ function take<T>(set: Set<T>): T[] {
   return values;
 }
 
-/** A heartbeat alone is no news. */
+/** Excludes the time of the last heartbeat, which changes all the time. */
 function digestOf(executor: ExecutorView): string {
   const { lastSeenAt: _lastSeenAt, ...rest } = executor;
   return JSON.stringify(rest);

@@ -6,7 +6,7 @@ import { securityHeaders } from "../security-headers.ts";
 
 const executorName = "e";
 const html = "<!doctype html><script>fetch('/api/v1/jobs')</script>\n";
-/** A stream is asked every three seconds whether it may go on. */
+/** The instance checks every three seconds whether a stream may continue. */
 const streamEndsWithinMs = 6000;
 
 interface Route {

@@ -137,7 +137,7 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
         entries = entries.filter((one) => one.entryId === entry);
         if (entries.length === 0) throw notFound(`log entry ${entry} in attempt ${attempt} of job ${id}`);
       }
-      // The schema describes the text; what is sent is a stream of it.
+      // The schema describes text; the response is a stream of it.
       return (reply as FastifyReply)
         .header("content-type", "text/plain; charset=utf-8")
         .send(
@@ -174,7 +174,7 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
   );
 }
 
-/** `attempt.entryId.offset`; anything else begins from the start. */
+/** Parses `attempt.entryId.offset`. Anything else starts from the beginning. */
 function parsePosition(header: string | string[] | undefined): LogPosition | null {
   const match = typeof header === "string" ? /^(\d{1,9})\.(\d{1,9})\.(\d{1,15})$/.exec(header) : null;
   if (!match) return null;

@@ -58,7 +58,7 @@ describeWithEngines(["postgres"], "live events", () => {
     expect(response.headers.get("content-type")).toContain("text/event-stream");
     for await (const event of readEvents(response)) yield { id: event.id, data: JobLiveEvent.parse(event.data) };
   }
-  /** Output by entry, each byte at its offset; a byte that comes twice or out of place throws. */
+  /** Output by entry, with each byte at its offset. Throws if a byte is repeated or out of place. */
   function assemble(events: readonly ReceivedEvent<JobLiveEvent>[]): Record<number, string> {
     const output: Record<number, string> = {};
     for (const { data } of events) {
@@ -84,7 +84,7 @@ describeWithEngines(["postgres"], "live events", () => {
     };
     await send(job, open(1));
     for (let line = 0; line < 200; line++) await write(`before ${line}\n`);
-    // Watchers join while the log grows.
+    // Clients start to follow while the log grows.
     const watchers: Promise<ReceivedEvent<JobLiveEvent>[]>[] = [];
     for (let line = 0; line < 200; line++) {
       if (line % 40 === 0) watchers.push(collect(follow(job.id)));

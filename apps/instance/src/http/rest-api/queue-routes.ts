@@ -53,7 +53,7 @@ export function queueRoutes(app: ZodScope, context: InstanceContext): void {
     async (request) => {
       const { name } = request.params;
       const queue = await updateQueue(context.db, name, request.body);
-      // A limit may have been lifted.
+      // The change may have raised a limit, so waiting jobs may start.
       context.notifications.publish({ kind: "queued", queue: name });
       return queue;
     },

@@ -5,7 +5,7 @@ import type { InstanceContext } from "../shared/instance-context.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const RepositoryParams = z.strictObject({ name: RepositoryName });
-/** In a path the name is the thing asked for: unknown is 404 there, not the 422 of a job that names it. */
+/** Turns an unknown repository into 404: here it is the resource. A job that names one gets 422. */
 async function named<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -49,7 +49,7 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
     async () => ({ repositories: await repositories.list() }),
   );
 
-  // Names hold slashes; clients encode them as %2F, so that one segment is one name.
+  // Names contain slashes; clients encode them as %2F, so that a name is one segment.
   app.get(
     "/repositories/:name",
     {

@@ -16,14 +16,17 @@ import { secretRoutes } from "./secret-routes.ts";
 import { sessionRoutes } from "./session-routes.ts";
 import { withZod } from "./zod-scope.ts";
 
-/** `/api/v1`: for the web UI, the CLI and programs. Everything but the session and the description needs credentials. */
+/**
+ * `/api/v1`: for the web UI, the CLI and programs. Everything but the session and the API description needs
+ * credentials.
+ */
 export async function restApi(plain: FastifyInstance, context: InstanceContext): Promise<void> {
   const app = withZod(plain);
   app.setValidatorCompiler(({ schema }) => (data) => {
     const parsed = z.safeParse(schema as unknown as z.ZodType, data);
     return parsed.success ? { value: parsed.data } : { error: new InvalidRequestError(describeIssues(parsed.error)) };
   });
-  // Answers are built from typed views: checking each again at run time would only cost.
+  // Responses are built from typed views, so validating them again at run time would be wasted work.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setNotFoundHandler((_request, reply) => {
     const body: ApiError = {

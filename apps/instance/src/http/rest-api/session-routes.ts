@@ -31,7 +31,7 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => {
-      // A page of another site could otherwise log a browser in here with a token of its choice.
+      // Otherwise another site could log a browser in here with a token of its choice (login CSRF).
       if (request.headers.origin !== undefined || request.headers["sec-fetch-site"] !== undefined) {
         requireSameOrigin(request, externalUrl);
       }

@@ -13,15 +13,15 @@ export interface Session {
 }
 
 /**
- * The value of a session cookie: its end, a number of its own and a signature made with the administrator's token, so
- * that every instance with that token accepts it, and a new token ends all sessions.
+ * Creates the value of a session cookie: expiry, random id and a signature made with the administrator's token. Every
+ * instance with that token accepts it, and a new token ends all sessions.
  */
 export function createSession(administratorToken: string, now: number): string {
   const session: Session = { id: randomBytes(12).toString("hex"), expiresAt: now + sessionLifetimeMs };
   return `${session.expiresAt}.${session.id}.${sign(administratorToken, session)}`;
 }
 
-/** `null`: the cookie is forged, or past its time. */
+/** Returns `null` if the cookie is forged or expired. */
 export function readSession(cookie: string, administratorToken: string, now: number): Session | null {
   const [, expiresAt, id, signature] = /^(\d{13})\.([0-9a-f]{24})\.([\w-]{43})$/.exec(cookie) ?? [];
   if (expiresAt === undefined || id === undefined || signature === undefined) return null;
@@ -34,7 +34,7 @@ function sign(administratorToken: string, session: Session): string {
   return createHmac("sha256", administratorToken).update(text).digest("base64url");
 }
 
-/** From now on the cookie opens nothing, whoever has a copy of it. */
+/** Invalidates the cookie, including all copies of it. */
 export async function endSession(db: Database, session: Session): Promise<void> {
   await db
     .insertInto("ended_sessions")
@@ -48,7 +48,7 @@ export async function hasEnded(db: Database, session: Session): Promise<boolean>
   return row !== undefined;
 }
 
-/** Those that would be over by now anyway. */
+/** Deletes records of sessions that would have expired by now anyway. */
 export async function forgetEndedSessions(db: Database): Promise<void> {
   await db.deleteFrom("ended_sessions").where("expires_at", "<", sql<Date>`now()`).execute();
 }

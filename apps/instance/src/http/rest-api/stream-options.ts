@@ -3,7 +3,7 @@ import type { EventStreamOptions } from "../shared/event-stream.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { stillHolds } from "./authenticate-administrator.ts";
 
-/** A stream lives as long as the instance and the credentials that opened it. */
+/** Ends a stream when the instance stops or the credentials that opened it become invalid. */
 export function streamOptions(request: FastifyRequest, context: InstanceContext): EventStreamOptions {
   const { db, administratorToken, config, stopping } = context;
   return {

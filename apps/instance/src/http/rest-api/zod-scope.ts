@@ -10,7 +10,7 @@ export function withZod(app: FastifyInstance) {
   return app.withTypeProvider<ZodTypeProvider>();
 }
 
-/** Every answer that is not a success has this shape. */
+/** Every error response has this shape. */
 export const errorAnswers = { "4xx": ApiError, "5xx": ApiError } as const;
 
 export function notFound(what: string): AirlockError {

@@ -3,7 +3,7 @@ import { AirlockError, type ErrorCode, errorMessage, httpStatusOfCode, isNoSpace
 import { isDatabaseAway } from "../../store/database-away.ts";
 import { JobIssuesError } from "../../submission/check-secrets.ts";
 
-/** Field of the job that a code speaks about. */
+/** The field of a job that an error code is about. */
 const fieldByCode: Readonly<Partial<Record<ErrorCode, string>>> = {
   "unknown-queue": "queue",
   "unknown-repository": "repository",
@@ -12,7 +12,7 @@ const fieldByCode: Readonly<Partial<Record<ErrorCode, string>>> = {
   "local-repository-refused": "url",
 };
 
-/** A request that breaks its schema; one line per problem, each beginning with the field's path. */
+/** A request that doesn't match its schema. `issues` has one line per problem, each beginning with the field's path. */
 export class InvalidRequestError extends AirlockError {
   readonly issues: readonly string[];
 
@@ -72,13 +72,15 @@ export function toApiError(error: unknown): { readonly status: number; readonly 
 
 export const databaseAway = "the instance's database does not answer";
 
-/** Fastify's own errors (a body that is too large, or no JSON) carry a status. */
+/** Fastify's own errors (body too large, invalid JSON) have a status. */
 export function httpStatusOf(error: unknown): number {
   if (typeof error !== "object" || error === null || !("statusCode" in error)) return 500;
   return typeof error.statusCode === "number" ? error.statusCode : 500;
 }
 
-/** PostgreSQL's class 22, data exceptions: NUL in a text, half of a surrogate pair in JSON. The sender's fault, not ours. */
+/**
+ * PostgreSQL's error class 22, data exceptions: NUL in a text, half a surrogate pair in JSON. The client sent bad data.
+ */
 export function isUnstorableText(error: unknown): boolean {
   return (
     error instanceof Error && "code" in error && typeof error.code === "string" && /^22[0-9A-Z]{3}$/.test(error.code)

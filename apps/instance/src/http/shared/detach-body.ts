@@ -2,14 +2,14 @@ import type { IncomingMessage } from "node:http";
 import { PassThrough } from "node:stream";
 import type { FastifyRequest } from "fastify";
 
-/** A body that brings nothing for this long is over. The reader may hold it up as well as the sender. */
+/** Stall timeout of a body. The reader may cause a stall as well as the sender. */
 const idleTimeoutMs = 60_000;
-/** The rest of a body is read and dropped for this long, so that the answer is seen and the connection can be used again. */
+/** Read and discard the rest of a body for this long. The client can then see the response and reuse the connection. */
 const discardMs = 10_000;
 
 /**
- * The request's body as a stream apart from its connection. A reader may destroy it early: the rest is dropped. A body
- * that stays unread would keep Node from ever reading the next request of the connection.
+ * The request's body as a stream that is independent of its connection. A reader may destroy it early; the rest is then
+ * discarded. If a body stayed unread, Node.js would never read the connection's next request.
  */
 export function detachBody({ raw }: FastifyRequest): PassThrough {
   const body = new PassThrough();
@@ -23,13 +23,13 @@ export function detachBody({ raw }: FastifyRequest): PassThrough {
     clearTimeout(idle);
     discardBody(raw);
   });
-  // A reader attaches later; until then an error must not end the process.
+  // A reader attaches later. Until then, an unhandled error would end the process.
   body.on("error", () => {});
   raw.pipe(body);
   return body;
 }
 
-/** Reads the rest of a body and drops it. A client that sends for longer is cut off. */
+/** Reads the rest of a body and discards it. Disconnects a client that takes longer than `discardMs`. */
 export function discardBody(raw: IncomingMessage): void {
   if (raw.complete || raw.destroyed) return;
   raw.unpipe();

@@ -13,13 +13,13 @@ export interface StreamedEvent {
 export interface EventStreamOptions {
   /** Ends the stream. */
   readonly stopping: AbortSignal;
-  /** Asked every few seconds: whether who asks may still read. Default: yes. */
+  /** Called every few seconds: whether the client may still read. Default: yes. */
   readonly stillAllowed?: () => Promise<boolean>;
 }
 
 /**
- * Answers with server-sent events until the source ends, the client hangs up or the instance stops. One event is taken
- * from the source at a time, and none while the client's socket is full: a slow reader costs no memory.
+ * Sends server-sent events until the source ends, the client disconnects or the instance stops. Takes one event at a
+ * time from the source, and none while the socket is full (backpressure). A slow reader therefore costs no memory.
  */
 export async function sendEventStream(
   request: FastifyRequest,
@@ -30,7 +30,7 @@ export async function sendEventStream(
   const gone = new AbortController();
   const signal = AbortSignal.any([gone.signal, stopping]);
   const { raw } = reply;
-  // A write to a client that has just gone; "close" says so, too.
+  // Writing to a disconnected client fails; "close" reports the same.
   raw.on("error", () => {});
   raw.once("close", () => gone.abort(new Error("the client hung up")));
   reply.hijack();
@@ -38,11 +38,11 @@ export async function sendEventStream(
     ...(reply.getHeaders() as OutgoingHttpHeaders),
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store, no-transform",
-    // nginx would hold events back.
+    // Otherwise nginx would buffer the events.
     "x-accel-buffering": "no",
   });
   raw.write(": connected\n\n");
-  // A comment now and then: proxies cut silent connections, and a dead client is noticed by the write.
+  // Send a comment regularly: proxies close silent connections, and a failing write reveals a dead client.
   const heartbeat = setInterval(() => {
     if (!raw.writableNeedDrain) raw.write(": heartbeat\n\n");
   }, heartbeatMs);
@@ -60,7 +60,7 @@ export async function sendEventStream(
       if (!raw.write(`${id}data: ${JSON.stringify(event.data)}\n\n`)) await drained(raw, signal);
     }
   } catch (error) {
-    // The head is out: all that is left to say is that the stream ends here, and the client comes back.
+    // The headers are sent, so the error can't be reported. The stream ends, and the client reconnects.
     if (!signal.aborted) request.log.error({ err: error }, "event stream failed");
   } finally {
     clearInterval(heartbeat);

@@ -8,7 +8,7 @@ import type { Sealer } from "../../sealing/sealer.ts";
 import type { Database } from "../../store/database.ts";
 import type { Notifications } from "../../store/notifications.ts";
 
-/** What the HTTP routes work with. */
+/** Dependencies of the HTTP routes. */
 export interface InstanceContext {
   readonly config: InstanceConfig;
   readonly version: string;
@@ -19,10 +19,10 @@ export interface InstanceContext {
   readonly dispatcher: Dispatcher;
   readonly repositories: RepositoryService;
   readonly metrics: Metrics;
-  /** Encrypts secrets and what else must not be read from the database. */
+  /** Encrypts secrets and whatever else must not be readable in the database. */
   readonly sealer: Sealer;
   readonly administratorToken: string;
   readonly executorToken: string;
-  /** Aborted when the instance stops: long polls and streams end. */
+  /** Aborted when the instance stops, which ends long polls and streams. */
   readonly stopping: AbortSignal;
 }

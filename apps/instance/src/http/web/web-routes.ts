@@ -3,7 +3,7 @@ import path from "node:path";
 import fastifyStatic from "@fastify/static";
 import type { FastifyInstance } from "fastify";
 
-/** Nothing from elsewhere, no inline script. Inline styles are what the component library sets colours and sizes with. */
+/** Forbids foreign content and inline scripts. The component library needs inline styles for colors and sizes. */
 const contentSecurityPolicy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -20,7 +20,7 @@ const contentSecurityPolicy = [
 const notBuilt = `<!doctype html><meta charset="utf-8"><title>Airlock</title>
 <h1>Airlock</h1><p>The web UI is not built. Build it with <code>npm run build</code>, or use <code>/api/v1</code>.</p>`;
 
-/** The web UI: files of the build, and its page for every other path, since its routes live in the browser. */
+/** Serves the web UI: its built files, and its page for every other path, because routing happens in the browser. */
 export async function webRoutes(app: FastifyInstance, webDirectory: string): Promise<void> {
   const built = existsSync(path.join(webDirectory, "index.html"));
   app.addHook("onRequest", async (_request, reply) => {
@@ -37,19 +37,20 @@ export async function webRoutes(app: FastifyInstance, webDirectory: string): Pro
     dotfiles: "deny",
     cacheControl: false,
     setHeaders: (reply, file) => {
-      // The build names assets after their contents; the page itself names the assets.
+      // Assets have a content hash in their names, so they may be cached forever. The page names the assets, so it may
+      // not.
       const asset = file.includes(`${path.sep}assets${path.sep}`);
       reply.header("cache-control", asset ? "public, max-age=31536000, immutable" : "no-cache");
     },
   });
-  // The file server answers a directory with 403 before anything else is asked.
+  // The file server would answer a directory with 403.
   if (built) app.get("/", (_request, reply) => reply.sendFile("index.html"));
   app.setNotFoundHandler((request, reply) => {
     if (request.method !== "GET" && request.method !== "HEAD") {
       return reply.status(404).type("text/plain; charset=utf-8").send("there is no such route");
     }
     if (!built) return reply.status(200).type("text/html; charset=utf-8").send(notBuilt);
-    // A missing asset is an error, not a page: a browser would run HTML as a script otherwise.
+    // Report a missing asset as an error. With the page, a browser would try to run HTML as a script.
     if (request.url.startsWith("/assets/")) return reply.status(404).type("text/plain").send("there is no such file");
     return reply.sendFile("index.html");
   });
