@@ -28,25 +28,29 @@ import { Notifications } from "./store/notifications.ts";
 
 export const version = "0.1.0";
 
-/** A running instance. Disposing ends long polls and streams, then everything else, in order; safe to do twice. */
+/**
+ * A running instance. Disposing ends long polls and streams, then everything else in order. Disposing twice is safe.
+ */
 export interface Instance extends AsyncDisposable {
-  /** Where it listens, e.g. `http://127.0.0.1:7080`. */
+  /** The URL that it listens on, e.g. `http://127.0.0.1:7080`. */
   readonly url: string;
   readonly administratorToken: string;
   readonly executorToken: string;
   readonly databaseUrl: string;
-  /** Rejects with an AirlockError when the instance can't go on. Never resolves. */
+  /** Rejects with an AirlockError when the instance can't continue. Never resolves. */
   readonly failure: Promise<never>;
 }
 
 const sweepIntervalMs = 500;
 const housekeepingIntervalMs = 60_000;
-/** Between two sweeps: after a longer time this instance, or its database, was away and heard no heartbeats. */
+/**
+ * Maximum time between two sweeps. After a longer gap, this instance or its database was away and missed heartbeats.
+ */
 const maximumSweepGapMs = 5000;
 
 /**
  * Starts an instance and resolves once it listens.
- * @throws {AirlockError} for what its user can put right: a taken port, a data directory in use, no database.
+ * @throws {AirlockError} for problems that the user can fix: a taken port, a data directory in use, no database.
  */
 export async function startInstance(config: InstanceConfig): Promise<Instance> {
   await using stack = new AsyncDisposableStack();
@@ -60,7 +64,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   const db = await openDatabase({
     url: databaseUrl,
     onIdleError: (error) => {
-      // The pool's connections may outlive its end by a moment, until the database itself stops.
+      // Connections may outlive the pool by a moment, until the database itself stops.
       if (!stopping.signal.aborted) logger.warn({ err: error }, "database connection lost");
     },
   });
@@ -140,7 +144,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   const url = await listen(app, config.listen);
   await writeFileAtomically(data.resolve("instance.json"), `${JSON.stringify({ url, pid: process.pid })}\n`, 0o644);
   stack.defer(() => rm(data.resolve("instance.json"), { force: true }));
-  // First of all: whoever waits on this instance is let go, so that closing has nothing to wait for.
+  // Deferred last, so it runs first: it releases waiting requests, so that closing need not wait for them.
   stack.defer(async () => {
     stopping.abort(new Error("the instance stops"));
     await dispatcher[Symbol.asyncDispose]();
@@ -175,7 +179,7 @@ interface Household {
   readonly signal: AbortSignal;
 }
 
-/** Every task has its turn: one that fails, such as with object storage away, holds up no other. */
+/** Runs every task, even if one fails, for example because the object storage is unreachable. */
 async function housekeep({ config, db, blobs, repositories, signal }: Household): Promise<void> {
   const tasks = [
     () => deleteSpentTokens(db),
@@ -192,7 +196,7 @@ async function housekeep({ config, db, blobs, repositories, signal }: Household)
   if (errors.length > 0) throw new Error(errors.map(errorMessage).join("; "));
 }
 
-/** Does the work again and again, never twice at once; a failure is logged and the next round tries anew. */
+/** Repeats `work`, but never runs it twice at once. Logs a failure and tries again in the next round. */
 function repeat(intervalMs: number, logger: Logger, work: () => Promise<void>): AsyncDisposable {
   let running: Promise<void> | null = null;
   const timer = setInterval(() => {
@@ -215,7 +219,7 @@ function createLogger(level: InstanceConfig["logLevel"]): Logger {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    // Errors of libraries may carry the request that failed, and PostgreSQL's the row: a job's environment stands in it.
+    // Library errors may contain the failed request, and PostgreSQL errors the row, which includes a job's environment.
     redact: ["*.headers.authorization", "*.headers.cookie", "err.config", "err.client", "err.detail", "err.where"],
   });
 }

@@ -63,7 +63,7 @@ describe("the instance as a program", () => {
     const token = (await readFile(path.join(dataDirectory(), "token"), "utf8")).trim();
     const headers = { authorization: `Bearer ${token}` };
     expect((await fetch(`${at}/api/v1/jobs`, { headers })).status).toBe(200);
-    // As from a terminal with a supervisor in it: both speak.
+    // As in a terminal with a supervisor: both send a signal.
     child.kill("SIGINT");
     child.kill("SIGTERM");
     expect(await ended(child)).toEqual({ code: 0, stderr: "" });

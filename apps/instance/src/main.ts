@@ -4,9 +4,9 @@ import { commandLine } from "./command-line.ts";
 import { type ConfigFlags, parseConfig } from "./config/instance-config.ts";
 import { startInstance, version } from "./instance.ts";
 
-/** Prints an error that the user can fix without a stack. Anything else is a defect and keeps its stack. */
+/** Prints an error that the user can fix without its stack. Anything else is a bug and keeps its stack. */
 function fail(error: unknown): never {
-  // commander has printed the problem, the help or the version already.
+  // commander has already printed the problem, the help or the version.
   if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
   if (!(error instanceof AirlockError) && isNoSpace(error)) {
     console.error(`airlock: ${errorMessage(error)}\n  Make room on that disk, and start the instance again.`);
@@ -21,8 +21,8 @@ function fail(error: unknown): never {
 const impatientAfterMs = 1000;
 
 /**
- * Resolves at the first SIGTERM or SIGINT. A Ctrl-C later on ends the process at once; one that comes with the first
- * signal does not: a supervisor in the same terminal passes on what the terminal has sent to both.
+ * Resolves at the first SIGTERM or SIGINT. A later Ctrl-C ends the process at once. A SIGINT right after the first
+ * signal doesn't: a supervisor in the same terminal forwards the signal that both got.
  */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
@@ -38,7 +38,7 @@ function stopSignal(): Promise<void> {
 }
 
 async function run(flags: ConfigFlags): Promise<void> {
-  // Before the start, so that a start that is interrupted halfway releases what it holds.
+  // Listen before the start, so that an interrupted start releases its resources.
   const stop = stopSignal();
   await using instance = await startInstance(parseConfig(process.env, flags));
   await Promise.race([stop, instance.failure]);

@@ -7,20 +7,20 @@ import type { Schema } from "../store/schema.ts";
 import { insertLogChunks, type NewLogChunk } from "./insert-log-chunks.ts";
 import { bytesOfNotes, insertLogNotes, type NewLogNote } from "./insert-log-notes.ts";
 
-/** What an attempt may log. Beyond the bytes, output is counted and dropped; beyond the entries, writes are refused. */
+/** Limits of an attempt's log. Output past the byte limit is counted and dropped; entries past theirs are refused. */
 export interface LogLimits {
   readonly maxEntries: number;
   readonly maxBytesPerAttempt: number;
 }
 
-/** A job has at most 1000 steps; the set-up and the end of each attempt log, too. */
+/** A job has at most 1000 steps. The setup and the end of each attempt log, too. */
 const maxEntries = 2000;
 
 export type AppendResult =
   | { readonly kind: "appended" }
-  /** The attempt is not the running one. */
+  /** The attempt is no longer running. */
   | { readonly kind: "lapsed" }
-  /** The batch does not continue the log: nothing of it is stored from the failing event on. */
+  /** The batch doesn't continue the log. Nothing from the failing event on is stored. */
   | { readonly kind: "conflict"; readonly error: string; readonly entryId: number; readonly expectedOffset: number };
 
 interface EntryState {
@@ -38,8 +38,8 @@ interface EntryState {
 }
 
 /**
- * Appends to the log of a running attempt. Sending a batch again changes nothing; bytes that differ from what is stored
- * at their offset, or leave a gap, are a conflict.
+ * Appends to the log of a running attempt. Idempotent: sending a batch again changes nothing. Bytes that differ from
+ * those stored at their offset, or that leave a gap, are a conflict.
  */
 export async function appendLogBatch(
   db: Database,
@@ -66,7 +66,7 @@ export async function appendLogBatch(
   });
 }
 
-/** The bytes of each event, one behind the other in one piece of memory: empty for events that carry none. */
+/** Decodes the bytes of each event, contiguous in one buffer. Events without bytes get empty ones. */
 function decode(events: readonly LogEvent[]): Buffer[] {
   const sizes = events.map((event) => (event.kind === "chunk" ? Buffer.byteLength(event.data, "base64") : 0));
   const all = Buffer.allocUnsafeSlow(sizes.reduce((sum, size) => sum + size, 0));
@@ -79,8 +79,8 @@ function decode(events: readonly LogEvent[]): Buffer[] {
 }
 
 /**
- * Serializes writers of one attempt, and holds off its end until this transaction is through. Answers what the attempt may
- * log, by its queue unless `options` say otherwise; `null`: the attempt is not the running one.
+ * Serializes the writers of one attempt, and keeps the attempt from ending before this transaction commits. Returns the
+ * log limits: those of the queue unless `options` override them. `null`: the attempt is no longer running.
  */
 export async function lockRunningAttempt(
   db: Kysely<Schema>,
@@ -162,7 +162,7 @@ function append(entry: EntryState, chunk: NewLogChunk, progress: Progress): void
   const room = progress.limits.maxBytesPerAttempt - progress.totals.storedBytes;
   entry.length += chunk.bytes.length;
   entry.changed = true;
-  // Once an entry is cut nothing is stored behind the cut: what is kept stays one piece.
+  // After an entry was cut, store nothing behind the cut, so that the stored part has no gaps.
   const whole = entry.storedLength === chunk.offset;
   const kept = whole ? chunk.bytes.subarray(0, Math.max(0, room)) : Buffer.alloc(0);
   if (kept.length === 0) return;
@@ -171,13 +171,13 @@ function append(entry: EntryState, chunk: NewLogChunk, progress: Progress): void
   progress.totals.storedBytes += kept.length;
 }
 
-/** A note is kept whatever the log's limit has cut: output must not be able to push out what the executor says. */
+/** Keeps notes regardless of the log limit, so that output can't displace the executor's messages. */
 function addNote(
   entry: EntryState,
   { entryId, noteId, offset, text }: Extract<LogEvent, { kind: "note" }>,
   { totals, notes }: Progress,
 ): AppendResult | null {
-  // Sent before.
+  // A repeated note.
   if (noteId <= entry.notes) return null;
   if (noteId > entry.notes + 1) return conflictAt(entryId, entry.length, `note ${entry.notes + 1} comes next`);
   if (offset > entry.length) {
@@ -197,7 +197,7 @@ function addNote(
   return null;
 }
 
-/** A chunk that was sent before: no change if it is the same, a conflict if it is not. */
+/** A repeated chunk: no change if it equals the stored bytes, otherwise a conflict. */
 async function compareWithStored(
   db: Kysely<Schema>,
   key: AttemptKey,
@@ -249,7 +249,7 @@ interface EntryRow {
   duration_ms: number | null;
 }
 
-/** The entries that are named, as far as they are there, and what the attempt has logged in all. */
+/** Loads those of the given entries that exist, and the totals of the attempt's log. */
 async function loadLog(db: Kysely<Schema>, key: AttemptKey, ids: readonly number[]): Promise<StoredLog> {
   const { rows } = await executePrepared(
     "load-log",

@@ -11,9 +11,9 @@ export interface NewLogChunk {
 }
 
 /**
- * Stores chunks of an attempt's log. All their bytes travel as one parameter, which goes to the server as it is; an array
- * of them would be written out as hexadecimal text and read back, at several times the cost of storing it. The statement
- * is the same for any number of chunks, so that it is prepared once.
+ * Stores chunks of an attempt's log. All bytes are one parameter, which is sent in binary. An array would be sent as
+ * hexadecimal text, at several times the cost of storing it. The statement is the same for any number of chunks, so it
+ * is prepared once.
  */
 export async function insertLogChunks(
   db: Kysely<Schema>,
@@ -44,7 +44,7 @@ export async function insertLogChunks(
   );
 }
 
-/** Chunks of one batch mostly lie one behind the other in memory already: then nothing is copied. */
+/** Chunks of one batch are usually contiguous in memory already, so that nothing is copied. */
 function inOnePiece(chunks: readonly NewLogChunk[], length: number): Buffer {
   const all = chunks.map(({ bytes }) => bytes);
   const [first] = all;

@@ -9,7 +9,7 @@ export interface NewLogNote {
   readonly text: string;
 }
 
-/** Stores notes of entries that are stored. */
+/** Stores notes of entries that are already stored. */
 export async function insertLogNotes(db: Kysely<Schema>, key: AttemptKey, notes: readonly NewLogNote[]): Promise<void> {
   if (notes.length === 0) return;
   await db

@@ -13,7 +13,7 @@ import {
 } from "../testing/test-instance.ts";
 
 const megabyte = 1024 * 1024;
-/** 256 MB as a rule; `AIRLOCK_TEST_LOG_MEGABYTES=1024` for a whole gigabyte. */
+/** 256 MB by default. `AIRLOCK_TEST_LOG_MEGABYTES=1024` tests a whole gigabyte. */
 const logMegabytes = Number(process.env.AIRLOCK_TEST_LOG_MEGABYTES ?? 256);
 const chunkBytes = 256 * 1024;
 const chunksPerBatch = 8;
@@ -93,12 +93,12 @@ describeWithEngines(["postgres"], "a log without measure", () => {
           bytes += (part as Uint8Array).length;
         }
         expect([bytes, hash.digest("hex")]).toEqual([total, expected.digest("hex")]);
-        // What one page costs must not grow with what lies before and behind it.
+        // The cost of a page must not grow with the size of the log.
         expect(performance.now() - writtenAt).toBeLessThan((writtenAt - startedAt) * 1.5);
       } finally {
         clearInterval(watch);
       }
-      // The test's own client is in here, too, with its batches of 2 MiB in several forms.
+      // Includes the test's own client, with its batches of 2 MiB in several forms.
       expect((highest - before) / megabyte).toBeLessThan(250);
       expect(await view(job.id)).toMatchObject({ entries: [{ length: total }], warnings: [] });
       await target.executor(
@@ -237,7 +237,7 @@ describeWithEngines(["postgres"], "a log without measure", () => {
     const log = await timed(`/jobs/${job.id}/logs?attempt=1`);
     expect(log.ms).toBeLessThan(5000);
     expect(log.text.match(/^\[airlock \w+\] ==> /gm)).toHaveLength(2000);
-    // Writing goes on as quickly as in a job without a past.
+    // Writing stays as fast as in a job with a short log.
     const startedAt = performance.now();
     for (let index = 0; index < 20; index++) {
       const event = { kind: "chunk", entryId: 2000, offset: 2 + index, stream: "stdout", data: "eA==" };

@@ -6,8 +6,8 @@ export interface StreamSegment {
 }
 
 /**
- * A job decides how often its output changes streams. Beyond this all that follows counts as the stream that it came to,
- * always at the same place, so that a longer text still begins with the segments of a shorter one.
+ * A job decides how often its output alternates between streams. Past this limit, the rest counts as the stream of the
+ * last segment. The cut is always at the same place, so a longer text still begins with the segments of a shorter one.
  */
 const maxSegments = 10_000;
 
@@ -19,9 +19,9 @@ const prefixes: readonly (readonly [LogStream, Buffer])[] = [
 const prefixLength = 8;
 
 /**
- * Reads the text of a whole-entry update: each line begins with `stdout: ` or `stderr: `. Neighbouring lines of one
- * stream become one segment; a line without prefix counts as stdout. Works on bytes, in one pass and in twice the memory
- * of the text: millions of lines are no more work than one long one.
+ * Parses the text of a whole-entry update: each line begins with `stdout: ` or `stderr: `. Adjacent lines of one stream
+ * become one segment; a line without a prefix counts as stdout. Works on bytes in one pass, with twice the memory of
+ * the text. Many short lines cost no more than one long line.
  */
 export function parsePrefixedText(text: string): StreamSegment[] {
   const source = Buffer.from(text);
@@ -55,7 +55,10 @@ function prefixAt(source: Buffer, at: number): LogStream | null {
   return null;
 }
 
-/** What `next` has beyond `previous`, or `null` when it does not begin with it. Segment boundaries within a stream do not count. */
+/**
+ * The part of `next` after `previous`; `null` if `next` doesn't begin with it. Ignores segment boundaries within a
+ * stream.
+ */
 export function segmentsBeyond(
   previous: readonly StreamSegment[],
   next: readonly StreamSegment[],

@@ -13,7 +13,7 @@ export interface LogEntryRow {
   readonly exitCode: number | null;
   readonly durationMs: number | null;
   readonly length: number;
-  /** Less than `length` when the log's limit cut the entry. */
+  /** Less than `length` if the log limit cut the entry. */
   readonly storedLength: number;
   readonly notes: number;
 }
@@ -26,7 +26,7 @@ export interface LogChunk {
 
 export interface LogNote {
   readonly noteId: number;
-  /** How much output comes before the note. */
+  /** Number of output bytes before the note. */
   readonly offset: number;
   readonly text: string;
 }
@@ -37,10 +37,10 @@ export interface LogEntryKey {
   readonly entryId: number;
 }
 
-/** What one look at a job shows of its entries: more than an attempt may have, less than a hundred attempts may. */
+/** Number of entries that a view of a job lists: more than one attempt may have, less than a hundred may. */
 export const maxListedEntries = 5000;
 
-/** Entries of all attempts or of one, in the order of attempts and entries; the last 5000 where there are more. */
+/** Entries of one attempt or of all, ordered by attempt and entry. If there are more than 5000, the last 5000. */
 export async function listLogEntries(db: Database, job: number, attempt?: number): Promise<LogEntryRow[]> {
   let query = db.selectFrom("log_entries").selectAll().where("job", "=", job);
   if (attempt !== undefined) query = query.where("attempt", "=", attempt);
@@ -59,12 +59,12 @@ export async function listLogEntries(db: Database, job: number, attempt?: number
   }));
 }
 
-/** About how much one read of chunks brings, so that a reader of a long log holds little of it in memory. */
+/** Approximate size of one read, so that a reader of a long log holds little of it in memory. */
 const pageBytes = 1024 * 1024;
 
 /**
- * The next chunks of an entry from `offset` on, about 1 MiB of them; none when nothing is stored there yet. An entry is
- * stored without gaps, so a range of its offsets is a range of the index, however long the log is.
+ * The next chunks of an entry from `offset` on, about 1 MiB; empty if nothing is stored there yet. An entry is stored
+ * without gaps, so a range of offsets is a range of the index, however long the log is.
  */
 export async function readChunks(db: Database, entry: LogEntryKey, offset: number): Promise<LogChunk[]> {
   const { rows } = await executePrepared(
@@ -80,7 +80,7 @@ export async function readChunks(db: Database, entry: LogEntryKey, offset: numbe
   return rows;
 }
 
-/** The notes of an entry that come after the one with this number. */
+/** The notes of an entry with numbers greater than `after`. */
 export async function readNotes(db: Database, entry: LogEntryKey, after = 0): Promise<LogNote[]> {
   const rows = await db
     .selectFrom("log_notes")
@@ -102,9 +102,8 @@ export async function* readOutput(db: Database, job: number, entries: readonly L
 }
 
 /**
- * The log of an attempt as plain text, with headings and notes. Their lines begin with a mark that is made for this
- * reading, so that no output can contain it. The output is unchanged, except that it ends with a newline where another
- * line follows.
+ * The log of an attempt as plain text, with headings and notes. Their lines begin with a mark created for this reading,
+ * so that no output can contain it. The output is unchanged, except that a newline is added where another line follows.
  */
 export async function* readAnnotatedLog(
   db: Database,
@@ -137,7 +136,7 @@ export async function* readAnnotatedLog(
   }
 }
 
-/** The output that the entry had when it was listed. */
+/** Yields the output that the entry had when it was listed. */
 async function* chunksOf(db: Database, job: number, entry: LogEntryRow): AsyncGenerator<LogChunk> {
   let offset = 0;
   while (offset < entry.storedLength) {
@@ -152,7 +151,7 @@ async function* chunksOf(db: Database, job: number, entry: LogEntryRow): AsyncGe
 
 const newline = 0x0a;
 
-/** One sentence about what is missing. */
+/** One sentence that says how much is missing. */
 export function cutNotice(entry: Pick<LogEntryRow, "key" | "length" | "storedLength">): string {
   return `The log limit of the job is reached: ${entry.length - entry.storedLength} bytes of ${entry.key} were not kept.`;
 }

@@ -99,7 +99,7 @@ describeWithEngines(["postgres"], "stored logs", () => {
     for (const batch of [[open, chunk(0, "12345678")], [chunk(8, "9abcdef")], [chunk(15, "more")]]) {
       expect(await appendLogBatch(db, key, batch, limits)).toEqual({ kind: "appended" });
     }
-    // Sent again, also what was dropped.
+    // Repeats everything, including what was dropped.
     expect(await appendLogBatch(db, key, [chunk(8, "9abcdef"), chunk(15, "more")], limits)).toEqual({
       kind: "appended",
     });

@@ -7,18 +7,21 @@ import { type LogLimits, lockRunningAttempt } from "./append-log-batch.ts";
 import { insertLogChunks, type NewLogChunk } from "./insert-log-chunks.ts";
 import { parsePrefixedText, type StreamSegment, segmentsBeyond } from "./prefixed-text.ts";
 
-/** A log entry as executors without append-only logs send it: whole, each time it grew. */
+/** A log entry from executors without append-only logs. They send the whole entry each time it grows. */
 export interface WholeLogEntry {
   readonly key: string;
   readonly command: readonly string[];
   readonly startTime: string;
   readonly exitCode: number | null;
   readonly durationMs: number | null;
-  /** Lines that begin with `stdout: ` or `stderr: `. */
+  /** Each line begins with `stdout: ` or `stderr: `. */
   readonly text: string;
 }
 
-/** The new entry's position from 1, or `null` when the attempt is not the running one or has all the entries it may. */
+/**
+ * Returns the new entry's position, from 1. `null`: the attempt is no longer running, or has the maximum number of
+ * entries.
+ */
 export async function addLogEntry(
   db: Database,
   key: AttemptKey,
@@ -54,7 +57,7 @@ export async function addLogEntry(
   });
 }
 
-/** `false`: the attempt is not the running one, or has no such entry. */
+/** Returns `false` if the attempt is no longer running or has no such entry. */
 export async function updateLogEntry(
   db: Database,
   key: AttemptKey,
@@ -107,7 +110,7 @@ async function setText(
   let added = segmentsBeyond(stored, next);
   let offset = byteLength(stored);
   if (added === null) {
-    // What was sent before has changed, as when a secret that spans two updates is redacted late.
+    // Text that was sent before has changed, e.g. a secret that spans two updates was redacted late.
     await db
       .deleteFrom("log_chunks")
       .where("job", "=", key.job)

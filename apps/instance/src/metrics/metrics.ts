@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { formatPushedMetrics, type PushedMetrics } from "./pushed-metrics.ts";
 
-/** The instance's metrics. Names that the executor protocol's dashboards know keep them. */
+/** The instance's metrics. Those on dashboards of the executor protocol keep their names. */
 export class Metrics {
   readonly registry = new Registry();
 
@@ -114,17 +114,17 @@ export class Metrics {
     this.storeOperations.inc({ domain: domainOf(queue), op: end });
   }
 
-  /** A lease lapsed: the job went back to its queue (`true`), or it had lost too many executors. */
+  /** Counts a lapsed lease. `again`: the job went back to its queue; otherwise it lost too many executors. */
   leaseLapsed(queue: string, again: boolean): void {
     for (const { queue: of, resets, failures } of this.#resets) if (of === queue) (again ? resets : failures).inc();
   }
 
-  /** Lapsed leases could not be looked for, whatever queue they are of. */
+  /** Counts a failed search for lapsed leases. It affects all queues. */
   sweepFailed(): void {
     for (const { errors } of this.#resets) errors.inc();
   }
 
-  /** All of it as Prometheus reads it, with what executors push. */
+  /** All metrics in Prometheus text format, including those that executors pushed. */
   async text(pushed: Iterable<PushedMetrics>): Promise<string> {
     const own = await this.registry.getMetricsAsJSON();
     const taken = own.flatMap(({ name }) => [name, `${name}_bucket`, `${name}_sum`, `${name}_count`]);
@@ -147,13 +147,13 @@ interface Resetter {
   readonly prefix: string;
 }
 
-/** Dashboards know these two queues by names of their own; `airlock_attempts_total{end="lost"}` has them all. */
+/** Dashboards have separate names for these two queues. `airlock_attempts_total{end="lost"}` counts all queues. */
 const resetters: readonly Resetter[] = [
   { queue: "batches", prefix: "src_batch_spec_workspace_execution_worker_resetter" },
   { queue: "codeintel", prefix: "src_codeintel_background_index_record" },
 ];
 
-/** How newer dashboards call a queue. */
+/** The name of a queue on newer dashboards. */
 export function domainOf(queue: string): string {
   return `executors_${queue}`;
 }

@@ -2,12 +2,12 @@ import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
 import { type PushedMetrics, parsePushedMetrics } from "./pushed-metrics.ts";
 
-/** As long as the protocol's instances keep them: an executor beats every 5 s. */
+/** The retention time of the protocol's own instances. An executor sends a heartbeat every 5 s. */
 const keptMs = 30_000;
-/** Series of all executors together on one page. */
+/** Limit for the series of all executors together on one page. */
 const maxTotalSeries = 100_000;
 
-/** Keeps what an executor pushed in place of what it pushed before. */
+/** Stores an executor's pushed metrics and replaces its earlier ones. */
 export async function storePushedMetrics(db: Database, executor: string, text: string): Promise<void> {
   if (text === "") return;
   const metrics = parsePushedMetrics(executor, text);
@@ -20,11 +20,11 @@ export async function storePushedMetrics(db: Database, executor: string, text: s
 
 export interface ReadPushedMetrics {
   readonly metrics: readonly PushedMetrics[];
-  /** Series that the page has no room for. */
+  /** Number of series that the page has no room for. */
   readonly left: number;
 }
 
-/** What executors pushed lately. Where it is too much for a page, those that push least come first. */
+/** Reads recently pushed metrics. If a page can't hold all of them, the executors with the fewest series come first. */
 export async function readPushedMetrics(db: Database, limit: number = maxTotalSeries): Promise<ReadPushedMetrics> {
   const { rows } = await sql<{ content: string | null; series: number }>`
     select case when total <= ${limit} then content end as content, series
@@ -33,13 +33,13 @@ export async function readPushedMetrics(db: Database, limit: number = maxTotalSe
       from executor_metrics where pushed_at >= airlock_now() - make_interval(secs => ${keptMs / 1000})
     ) pushed
     order by executor`.execute(db);
-  // The text is one of ours: it was parsed before it was stored.
+  // The text can be trusted: it was parsed before it was stored.
   const metrics = rows.flatMap(({ content }) => (content === null ? [] : [JSON.parse(content) as PushedMetrics]));
   const left = rows.reduce((sum, { content, series }) => sum + (content === null ? series : 0), 0);
   return { metrics, left };
 }
 
-/** Those that no page shows any more. */
+/** Deletes metrics that no page shows any more. */
 export async function forgetPushedMetrics(db: Database): Promise<void> {
   await sql`
     delete from executor_metrics

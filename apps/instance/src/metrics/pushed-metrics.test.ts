@@ -7,7 +7,7 @@ const line = /^(?:# TYPE [a-zA-Z_:][a-zA-Z0-9_:]* \w+|[a-zA-Z_:][a-zA-Z0-9_:]*\{
 
 function page(pushed: Readonly<Record<string, string>>, taken: ReadonlySet<string> = nobody): string {
   const parsed = Object.entries(pushed).map(([executor, text]) => parsePushedMetrics(executor, text));
-  // As it comes back from the database.
+  // Simulates the round trip through the database.
   return formatPushedMetrics(JSON.parse(JSON.stringify(parsed)), taken);
 }
 

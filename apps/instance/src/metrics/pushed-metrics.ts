@@ -1,4 +1,4 @@
-/** What one executor may push; beyond it, series are left out. */
+/** Limits for one executor. Series past them are left out. */
 const maxBytes = 1024 * 1024;
 const maxSeries = 2000;
 const maxLineLength = 4096;
@@ -9,18 +9,18 @@ const seriesPattern = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \
 const labelPattern = /[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"[ \t]*(?:,|$)/y;
 const valuePattern = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|NaN|[+-]?Inf)$/;
 
-/** Name, labels as they are written (escaped as they came), value. */
+/** Labels keep the escapes with which they came. */
 type Series = readonly [name: string, labels: string, value: string];
 
 export interface PushedMetrics {
-  /** Families by name. */
+  /** Metric types by family name. */
   readonly types: Readonly<Record<string, string>>;
   readonly series: readonly Series[];
 }
 
 /**
- * Understands what an executor pushes in a heartbeat, with `sg_instance` and `sg_job` added. The text is an executor's
- * word: every line is taken apart to be written anew, and what is no series is dropped.
+ * Parses the metrics that an executor pushes in a heartbeat, and adds `sg_instance` and `sg_job`. The text is
+ * untrusted: each line is parsed and written anew, and what is not a series is dropped.
  */
 export function parsePushedMetrics(executor: string, text: string): PushedMetrics {
   const types = new Map<string, string>();
@@ -31,15 +31,16 @@ export function parsePushedMetrics(executor: string, text: string): PushedMetric
     if (type?.[1] && type[2] && metricTypes.has(type[2]) && types.size < maxSeries) types.set(type[1], type[2]);
     if (series.size >= maxSeries) break;
     const one = line.startsWith("#") ? null : parseSeries(executor, line.trim());
-    // The first of two that are the same: a page with both could not be read.
+    // Keep the first of two equal series: Prometheus rejects a page with duplicates.
     if (one && !series.has(`${one[0]}{${one[1]}}`)) series.set(`${one[0]}{${one[1]}}`, one);
   }
   return { types: Object.fromEntries(types), series: [...series.values()] };
 }
 
 /**
- * Text exposition of all executors together, each family once. What two say alike is said by the first only.
- * @param taken Families that the instance gives out itself: nobody else speaks for them.
+ * Formats the metrics of all executors as text, each family once. Of equal series from two executors, the first is
+ * kept.
+ * @param taken Families that the instance itself exports. Executors can't override them.
  */
 export function formatPushedMetrics(pushed: Iterable<PushedMetrics>, taken: ReadonlySet<string>): string {
   const families = new Map<string, { type: string | undefined; lines: Map<string, string> }>();
@@ -90,7 +91,7 @@ function escapeLabel(text: string): string {
   return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 
-/** A histogram's and a summary's series have names of their own. */
+/** The family of a series. Series of histograms and summaries have suffixes after the family's name. */
 function familyOf(name: string, types: PushedMetrics["types"]): string {
   const base = name.replace(/_(?:bucket|sum|count)$/, "");
   const type = typeOf(types, base);

@@ -5,16 +5,16 @@ import { executePrepared } from "../store/prepared-statements.ts";
 import { createJobToken } from "./job-token.ts";
 
 export interface DequeueOptions {
-  /** In any order: which of those with work is taken from is drawn by their weights. */
+  /** In any order. One of those with jobs is drawn at random, by weight. */
   readonly queues: readonly string[];
   readonly executor: string;
-  /** What the executor offers; a job goes only where each of its labels is offered with the same value. */
+  /** Labels that the executor offers. It gets only jobs whose labels it all offers with the same values. */
   readonly labels: Readonly<Record<string, string>>;
-  /** Of one slot; a member left out takes any job. */
+  /** Resources of one slot. Without it, any job fits. */
   readonly offer?: ResourceOffer;
 }
 
-/** What an executor has for one job; `null`: it does not say, or has no limit. */
+/** Resources of an executor for one job; `null`: unknown or unlimited. */
 export interface ResourceOffer {
   readonly cpuMillis: number | null;
   readonly memoryBytes: number | null;
@@ -23,7 +23,7 @@ export interface ResourceOffer {
 
 const anything: ResourceOffer = { cpuMillis: null, memoryBytes: null, diskBytes: null };
 
-/** A job whose attempt just opened: the executor holds the lease from here on. */
+/** A job whose attempt was just opened. From now on, the executor holds its lease. */
 export interface DequeuedJob {
   readonly id: number;
   readonly queue: string;
@@ -33,28 +33,28 @@ export interface DequeuedJob {
   readonly commit: string | null;
   readonly leaseMs: number;
   readonly heartbeatIntervalMs: number;
-  /** In clear, for this one answer. */
+  /** The unencrypted job token, for this one response. */
   readonly token: string;
-  /** How long the job waited since it was queued, in ms. */
+  /** Time since the job was queued, in ms. */
   readonly waitedMs: number;
-  /** Whether a secret is there that holds credentials of registries, for this job or for others. */
+  /** Whether any secret with registry credentials exists, for this job or for others. */
   readonly registrySecrets: boolean;
 }
 
-/** The secret that becomes a job's registry credentials. */
+/** Name of the secret that holds a job's registry credentials. */
 export const registrySecretName = "DOCKER_AUTH_CONFIG";
 
-/** Lost races for the same few jobs are tried again this often before the queue counts as empty for now. */
+/** Number of attempts after other dequeues took the same few jobs. Then the queue counts as empty for now. */
 const maxTries = 5;
 
 export type DequeueResult =
   | { readonly kind: "job"; readonly job: DequeuedJob }
-  /** There is no job for this executor now. */
+  /** There is currently no job for this executor. */
   | { readonly kind: "empty" }
-  /** The executor was asked to drain. Another one may get a job. */
+  /** The executor was asked to drain. Other executors may still get a job. */
   | { readonly kind: "drained" };
 
-/** Takes the next job, opens its attempt, sets the lease and makes the job token: one statement, one transaction. */
+/** Takes the next job, opens its attempt, sets the lease and creates the job token in one statement. */
 export async function tryDequeue(db: Database, options: DequeueOptions): Promise<DequeueResult> {
   for (const queue of await drawQueues(db, options)) {
     for (let tries = 0; tries < maxTries; tries++) {
@@ -73,8 +73,7 @@ export async function dequeueJob(db: Database, options: DequeueOptions): Promise
 }
 
 /**
- * Queues with work, in an order that is drawn anew each time: the chance to come first is a queue's share of the weights.
- * Each has some chance, so none starves.
+ * Queues with jobs, in a random order. A queue's chance to be first is its share of the weights, so that none starves.
  */
 async function drawQueues(db: Database, options: DequeueOptions): Promise<readonly string[]> {
   if (options.queues.length <= 1) return options.queues;
@@ -104,7 +103,7 @@ interface DequeuedRow {
 
 interface QueueAnswer {
   readonly job: DequeuedJob | null;
-  /** There were jobs, and others took them in the same moment. */
+  /** There were jobs, but concurrent dequeues took them. */
   readonly contended: boolean;
   readonly drained: boolean;
 }
@@ -113,13 +112,13 @@ async function dequeueFrom(db: Database, queue: string, options: DequeueOptions)
   const { token, sha256 } = createJobToken();
   let row = await take(db, queue, options, { sha256, counted: false });
   if (row?.limited) {
-    // Who counts running jobs must be alone with the queue until its own is among them.
+    // A dequeue that counts running jobs needs exclusive access to the queue until its own job is counted.
     row = await db.transaction().execute(async (transaction) => {
       await sql`select pg_advisory_xact_lock(${lockClass}, hashtext(${queue}))`.execute(transaction);
       return take(transaction, queue, options, { sha256, counted: true });
     });
   }
-  // The queue is there: the caller has looked for it.
+  // The caller has checked that the queue exists, so a missing row means that the executor is drained.
   if (!row) return { job: null, contended: false, drained: true };
   if (row.id === null) return { job: null, contended: row.candidates > 0, drained: false };
   const job = {
@@ -138,14 +137,14 @@ async function dequeueFrom(db: Database, queue: string, options: DequeueOptions)
   return { job, contended: false, drained: false };
 }
 
-/** Namespace of the advisory locks, apart from those that other parts take. */
+/** Class of the advisory locks, distinct from those of other parts. */
 const lockClass = 415_211;
 
 /**
- * One row of the queue, with the job taken if there is one. Jobs that are alike in namespace and demands form a lane; the
- * statement steps from lane to lane over the index, leaves out those that this executor or a limit rules out, and takes
- * the first job of the others: highest priority, then turn, then id. Its cost grows with the number of lanes and not
- * with the number of jobs. Looks without locking, then locks the one it takes.
+ * Returns one row of the queue, with the job that was taken, if any. Jobs with equal namespace and demands form a lane.
+ * The statement steps from lane to lane over the index, and leaves out those that this executor or a limit rules out.
+ * It takes the first job of the others: highest priority, then turn, then id. The cost grows with the number of lanes,
+ * not with the number of jobs. Reads without locks, then locks the job that it takes.
  */
 async function take(
   db: Database,

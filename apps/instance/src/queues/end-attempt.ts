@@ -5,7 +5,7 @@ import { executePrepared } from "../store/prepared-statements.ts";
 import type { AttemptState } from "../store/schema.ts";
 import { transitionJob } from "./transition-job.ts";
 
-/** Who writes: a write of any other attempt or executor than the running one has no effect. */
+/** Identifies the attempt that is written to. A write has no effect unless this executor is running this attempt. */
 export interface AttemptKey {
   readonly job: number;
   readonly attempt: number;
@@ -15,19 +15,19 @@ export interface AttemptKey {
 export interface Failure {
   readonly reason: FailureReason;
   readonly message: string;
-  /** 0…255, what the submitter sees. */
+  /** Exit code that the submitter sees, 0 to 255. */
   readonly exitCode: number | null;
 }
 
-/** An attempt that this call ended. */
+/** The result of a call that ended an attempt. */
 export interface EndedAttempt {
-  /** From when it was handed out. */
+  /** Duration in ms since the attempt was handed out. */
   readonly ranMs: number;
 }
 
 const ranMs = sql`(extract(epoch from attempts.finished_at - attempts.started_at) * 1000)::float8 as "ranMs"`;
 
-/** `null`: the attempt is not the running one. */
+/** Returns `null` if the attempt is no longer running. */
 export async function completeAttempt(db: Database, key: AttemptKey): Promise<EndedAttempt | null> {
   const { rows } = await executePrepared(
     "complete",
@@ -46,7 +46,7 @@ export async function completeAttempt(db: Database, key: AttemptKey): Promise<En
   return rows[0] ?? null;
 }
 
-/** The job's own failure: final. `null`: the attempt is not the running one. */
+/** Ends the job with its own failure, without another attempt. `null`: the attempt is no longer running. */
 export async function failAttempt(db: Database, key: AttemptKey, failure: Failure): Promise<EndedAttempt | null> {
   const { rows } = await executePrepared(
     "fail",
@@ -68,7 +68,10 @@ export async function failAttempt(db: Database, key: AttemptKey, failure: Failur
   return rows[0] ?? null;
 }
 
-/** Our failure: tried again up to the queue's limit. `null`: the attempt is not the running one. */
+/**
+ * Ends the attempt with an infrastructure failure. The job is retried up to the queue's limit. `null`: the attempt is
+ * no longer running.
+ */
 export async function errorAttempt(db: Database, key: AttemptKey, failure: Failure): Promise<EndedAttempt | null> {
   const result = await transitionJob(
     db,
@@ -84,7 +87,7 @@ export interface AttemptEnd {
   readonly failureReason: FailureReason | null;
 }
 
-/** How an attempt ended, so that a repeated report can be told from a lapsed one. */
+/** How an attempt ended. Distinguishes a repeated report from one of a lapsed attempt. */
 export async function attemptEnd(db: Database, key: AttemptKey): Promise<AttemptEnd | null> {
   const row = await db
     .selectFrom("attempts")

@@ -10,13 +10,13 @@ export interface NewJob {
   readonly repository: string | null;
   /** Full SHA; `null` without a repository. */
   readonly commit: string | null;
-  /** What the submitter is to know, a sentence each; kept with the job. */
+  /** Messages for the submitter, one sentence each. Stored with the job. */
   readonly warnings?: readonly string[];
-  /** The same key with the same spec names the same job. */
+  /** The same key with the same spec identifies the same job. */
   readonly idempotencyKey: string | null;
 }
 
-/** `created` false: the key named a job already. */
+/** `created` is false if a job with this key already existed. */
 export interface EnqueuedJob {
   readonly id: number;
   readonly created: boolean;
@@ -29,9 +29,9 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
   const digest = job.idempotencyKey === null ? null : createHash("sha256").update(text).digest();
   const { cpus, memory, disk } = spec.resources;
   const cpuMillis = cpus === undefined ? null : Math.ceil(cpus * 1000);
-  // A job's turn is one after the last of its namespace, and never before the round that is being handed out: who comes
-  // late neither waits behind all that others have queued nor gets what it did not ask for earlier. Two jobs that arrive
-  // in the same moment may share a turn, which costs nobody more than that one place.
+  // A job's turn is one after the last of its namespace, and never before the round that is being handed out. A late
+  // namespace therefore doesn't wait behind everything that others queued, and gets no credit for the past. Two jobs
+  // that arrive at once may share a turn, which shifts others by one place at most.
   const { rows } = await executePrepared(
     "enqueue",
     sql<{ id: number }>`
@@ -86,8 +86,8 @@ export function unknownQueue(name: string): AirlockError {
 }
 
 /**
- * The job that was submitted with this key.
- * @throws {AirlockError} `idempotency-conflict` when it was another job.
+ * Finds the job that was submitted with this key.
+ * @throws {AirlockError} `idempotency-conflict` when that job had a different specification.
  */
 export async function findJobByKey(db: Database, key: string, spec: JobSpec): Promise<number | null> {
   return findByKey(db, key, createHash("sha256").update(JSON.stringify(spec)).digest());

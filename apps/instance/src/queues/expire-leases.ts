@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
 import { type TransitionedJob, transitionJob } from "./transition-job.ts";
 
-/** Ends the attempts whose lease has lapsed; their jobs go back to the queue or end. At most 200 a call. */
+/** Ends attempts whose lease has lapsed. Their jobs go back to the queue or end. At most 200 per call. */
 export async function expireLeases(db: Database): Promise<TransitionedJob[]> {
   const { rows } = await sql<{ id: number; executor: string }>`
     select id, executor from jobs
@@ -10,7 +10,7 @@ export async function expireLeases(db: Database): Promise<TransitionedJob[]> {
     order by lease_expires_at limit 200`.execute(db);
   const expired: TransitionedJob[] = [];
   for (const row of rows) {
-    // The life cycle looks at the lease again under lock: a heartbeat or another instance may have been quicker.
+    // transitionJob checks the lease again under a lock: a heartbeat or another instance may have been faster.
     const failure = {
       reason: "lease-lost" as const,
       message: `executor ${row.executor} stopped sending heartbeats`,
@@ -23,8 +23,8 @@ export async function expireLeases(db: Database): Promise<TransitionedJob[]> {
 }
 
 /**
- * Deletes the tokens of attempts that ended a while ago. They are kept until then so that a repeated report is answered
- * for what it is; they open nothing, since every use looks at the attempt's state.
+ * Deletes the tokens of attempts that ended 10 minutes ago. Until then, they identify repeated reports. They grant no
+ * access, since every use checks the attempt's state.
  */
 export async function deleteSpentTokens(db: Database): Promise<void> {
   await sql`

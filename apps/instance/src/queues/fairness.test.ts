@@ -16,7 +16,7 @@ describeWithEngines(["postgres"], "namespaces that share a queue", () => {
     database = await createDatabase(engines().postgres?.url ?? "");
     db = await openDatabase({ url: database.url });
     await enqueue("greedy");
-    // As if each had been enqueued after the one before.
+    // Rows as if each job had been enqueued after the previous one.
     await sql`
       insert into jobs (queue, spec, namespace, revision, turn)
       select queue, spec, namespace, revision, turn + number from jobs, generate_series(1, ${manyJobs}) number`.execute(

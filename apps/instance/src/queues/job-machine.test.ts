@@ -14,14 +14,14 @@ const startTime = "2026-01-01T00:00:00Z";
 const executorNames = ["one", "two", "three"];
 const namespaces = ["red", "green"];
 
-/** What the world was told of an attempt: by whom it is held, and what its log must say for ever. */
+/** What the model knows of an attempt: its executor, and what its log must always contain. */
 interface Attempt {
   readonly job: TakenJob;
   readonly number: number;
   readonly executor: string;
   log: string;
   entries: number;
-  /** `null` while it runs. */
+  /** `null` while the attempt runs. */
   ended: string | null;
 }
 
@@ -29,7 +29,7 @@ interface Job {
   readonly id: number;
   readonly namespace: string;
   readonly attempts: Attempt[];
-  /** What the model knows for certain; back-off and limits decide the rest. */
+  /** What the model knows for certain. Back-off and limits decide the rest. */
   state: JobState;
   cancelRequested: boolean;
 }
@@ -37,11 +37,11 @@ interface Job {
 interface World {
   readonly queue: string;
   readonly jobs: Job[];
-  /** By executor: which time it was when it was heard last. */
+  /** Drained executors, with the value of `time` at their last heartbeat. */
   readonly drained: Map<string, number>;
-  /** Counts how often the clock was moved, each time further than an executor may be silent. */
+  /** Counts how often the clock was moved. Each move is longer than an executor may be silent. */
   time: number;
-  /** Reports that went out, to be sent again later. */
+  /** Reports that were sent, to be repeated later. */
   readonly sent: (() => Promise<number>)[];
 }
 
@@ -103,7 +103,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
   }
 
   const nameIn = (world: World, executor: string) => `${world.queue}-${executor}`;
-  /** One that was away has started anew: it is not asked to leave any more. */
+  /** An executor that was away counts as restarted, so its drain request no longer applies. */
   function heard(world: World, executor: string): void {
     const heardAt = world.drained.get(executor);
     if (heardAt !== undefined && heardAt < world.time) world.drained.delete(executor);
@@ -141,7 +141,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
     };
   }
 
-  /** How an attempt that ended leaves its job, as far as the model can say without the queue's counts. */
+  /** The job's state after an attempt errored, as far as the model knows without the queue's limits. */
   function afterError(job: Job): JobState {
     return job.cancelRequested ? "canceled" : "queued";
   }
@@ -161,7 +161,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
         const taken = (await response.json()) as TakenJob;
         const job = world.jobs.find(({ id }) => id === taken.id);
         if (!job) throw new Error(`job ${taken.id} is of no queue that was asked for`);
-        // Nobody gets what runs, what has ended, or what a drained executor must not have.
+        // Running and ended jobs are never handed out, and drained executors get no job.
         expect(job.state).toBe("queued");
         expect(world.drained.has(order.executor)).toBe(false);
         expect(taken.airlock.attempt).toBe(job.attempts.length + 1);
@@ -207,7 +207,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
         const found = picked(lapsed(world), order.pick);
         if (!found) return;
         const { ended } = found.attempt;
-        // The report that was heard is answered as it was; every other is refused.
+        // A repeat of the accepted report gets the same response. Any other report is refused.
         const complete = await write(world, found.attempt, "markComplete", {});
         expect(complete).toBe(ended === "completed" ? 204 : 404);
         const fail = await write(world, found.attempt, "markFailed", { reason: "timeout", errorMessage: "stale" });
@@ -260,7 +260,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
         await clock.moveBy(leaseMs / 2);
         world.time += 1;
         if (survivor) {
-          // One executor is heard of in between; its jobs go on.
+          // One executor sends a heartbeat meanwhile, so its jobs continue.
           await target.executor(`queue/${world.queue}/heartbeat`, {
             version: "V2",
             executorName: survivor.attempt.executor,
@@ -288,7 +288,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
       }
       case "replay": {
         const send = picked(world.sent, order.pick);
-        // Whatever it is answered: what it may change is checked below.
+        // Any response is fine here. Its effect is checked below.
         if (send) expect(await send()).toBeLessThan(501);
         return;
       }
@@ -314,7 +314,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
     for (const [index, view] of views.entries()) {
       const job = world.jobs[index];
       if (!job) throw new Error("a job is missing");
-      // The model does not count errors and losses: a job that may be tried again may also have ended for good.
+      // The model doesn't count errors and losses, so a job that it expects to be retried may also have ended.
       if (job.state === "queued" && view.state === "errored" && job.attempts.at(-1)?.ended !== null) {
         job.state = "errored";
       }
@@ -367,7 +367,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
             seen.add(job.state);
             for (const { ended } of job.attempts) seen.add(`attempt ${ended ?? "open"}`);
           }
-          // The next world's sweep has nothing of this one to look at.
+          // Clean up, so that the next world's sweep doesn't find jobs of this one.
           for (const job of world.jobs) await target.rest("POST", `/jobs/${job.id}/cancel`);
           for (const { attempt } of running(world)) await write(world, attempt, "markFailed", { errorMessage: "over" });
         }),

@@ -27,9 +27,9 @@ const ourReasons: FailureReason[] = ["runtime", "checkout-unavailable", "lease-l
 interface Step {
   readonly advanceMs: number;
   readonly kind: JobEvent["kind"];
-  /** Speak for the attempt before the last one. */
+  /** Send the event for the attempt before the last one. */
   readonly lapsed: boolean;
-  /** Speak as an executor that does not hold the job. */
+  /** Send the event as an executor that doesn't hold the job. */
   readonly foreign: boolean;
   readonly reason: FailureReason;
 }
@@ -75,7 +75,7 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
     await database?.[Symbol.asyncDispose]();
   });
 
-  /** Sends the event to the store; `false`: it had no effect. */
+  /** Sends the event to the store. Returns `false` if it had no effect. */
   async function send(job: number, queue: string, event: JobEvent, as: string): Promise<boolean> {
     const failure = (reason: FailureReason) => ({ reason, message: "because", exitCode: null });
     switch (event.kind) {
@@ -153,7 +153,7 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
       }),
       {
         numRuns: 150,
-        // Paths that chance may leave out.
+        // Paths that random runs may miss.
         examples: [
           [[now("dequeue"), now("error"), now("dequeue"), later("dequeue"), now("expire"), now("complete")]],
           [[now("dequeue"), later("expire"), now("dequeue"), { ...now("complete"), lapsed: true }, now("complete")]],
@@ -183,7 +183,7 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
         ],
       },
     );
-    // The run is worth something only if it came through here.
+    // The run is meaningful only if it took these paths.
     for (const path of [
       "error → queued",
       "error → errored",

@@ -7,7 +7,7 @@ import type { Schema } from "../store/schema.ts";
 
 type QueueRow = Selectable<Schema["queues"]> & { queued: number; processing: number; oldest_ms: number | null };
 
-/** By name; with `name`, just this one. */
+/** Lists queues by name. With `name`, only this one. */
 export async function listQueues(db: Database, name: string | null = null): Promise<QueueView[]> {
   const { rows } = await sql<QueueRow>`
     select queues.*,
@@ -38,7 +38,7 @@ export async function listQueues(db: Database, name: string | null = null): Prom
   }));
 }
 
-/** How many attempts were opened in the last 5 minutes, by queue. */
+/** Number of attempts opened in the last 5 minutes, by queue. */
 export async function countRecentDequeues(db: Database): Promise<ReadonlyMap<string, number>> {
   const { rows } = await sql<{ queue: string; count: number }>`
     select jobs.queue, count(*)::int as count from attempts join jobs on jobs.id = attempts.job
@@ -65,7 +65,7 @@ export async function createQueue(db: Database, queue: z.output<typeof CreateQue
 }
 
 /**
- * Changes settings. Attempts that run keep the lease they have until their next heartbeat.
+ * Changes settings. Running attempts keep their current lease until their next heartbeat.
  * @throws {AirlockError} `not-found`.
  */
 export async function updateQueue(
@@ -90,7 +90,7 @@ export async function oneQueue(db: Database, name: string): Promise<QueueView> {
 
 type Settings = Partial<z.output<typeof CreateQueueRequest>> | z.output<typeof UpdateQueueRequest>;
 
-/** Settings as columns; what is not given is left out. */
+/** Converts settings to columns. Leaves out settings that are not given. */
 function columns(settings: Settings): Omit<Updateable<Schema["queues"]>, "name"> {
   const all = {
     max_attempts: settings.maxAttempts,

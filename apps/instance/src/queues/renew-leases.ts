@@ -4,9 +4,9 @@ import { executePrepared } from "../store/prepared-statements.ts";
 
 export interface LeaseClaim {
   readonly job: number;
-  /** `null`: the executor does not know attempts (it speaks the base protocol). */
+  /** `null`: the executor speaks the base protocol, which has no attempts. */
   readonly attempt: number | null;
-  /** `null`: whichever queue the job is in. */
+  /** `null`: any queue. */
   readonly queue: string | null;
 }
 
@@ -16,7 +16,7 @@ export interface RenewedLease {
   readonly cancelRequested: boolean;
 }
 
-/** Renews the lease of each claim that is the running attempt of this executor; the others are not in the answer. */
+/** Renews the lease of each claim that is a running attempt of this executor. The result omits all others. */
 export async function renewLeases(
   db: Database,
   executor: string,
@@ -43,9 +43,10 @@ export async function renewLeases(
 }
 
 /**
- * Gives running attempts their whole lease again, for a time in which nobody heard heartbeats: an executor that was not
- * heard is not silent. One that died meanwhile is found a lease later. `unlessHeard`: not those of queues whose
- * heartbeats may have come: some executor was heard, by another instance, within a third of the lease.
+ * Renews the leases of running attempts after a time in which the instance couldn't receive heartbeats. A missed
+ * heartbeat doesn't mean that the executor is gone. An executor that died meanwhile is detected one lease later.
+ * @param unlessHeard Skip queues for which another instance may have received heartbeats. That is so if an executor was
+ * seen within a third of the lease, at most 5 s.
  */
 export async function renewAllLeases(db: Database, { unlessHeard }: { readonly unlessHeard: boolean }): Promise<void> {
   await sql`

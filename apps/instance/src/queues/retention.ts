@@ -1,20 +1,20 @@
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
 
-/** How long things are kept; `null`: for ever. */
+/** Retention times; `null`: forever. */
 export interface Retention {
-  /** Jobs with their attempts, logs and artifacts, from their end. */
+  /** For jobs with their attempts, logs and artifacts, since the job's end. */
   readonly jobsMs: number | null;
-  /** Artifacts, from when they were stored. */
+  /** For artifacts, since they were stored. */
   readonly artifactsMs: number | null;
 }
 
-/** One transaction each: a sweep of many must not hold locks for long. */
+/** Rows per transaction, so that a large cleanup doesn't hold locks for long. */
 const batchSize = 200;
-/** What a client may take for all parts of an upload. */
+/** Time in which a client must send all parts of an upload. */
 const unfinishedUploadMs = 24 * 3600 * 1000;
 
-/** Deletes what is past its time. Blobs go with the next collection of garbage. */
+/** Deletes what is past its retention time. Garbage collection deletes the blobs later. */
 export async function applyRetention(db: Database, retention: Retention, signal: AbortSignal): Promise<void> {
   const { jobsMs, artifactsMs } = retention;
   if (jobsMs !== null) await inBatches(() => deleteJobs(db, jobsMs), signal);
@@ -28,7 +28,7 @@ async function inBatches(work: () => Promise<number>, signal: AbortSignal): Prom
 
 const before = (ms: number) => sql`airlock_now() - make_interval(secs => ${ms / 1000})`;
 
-/** A job that is tried again by hand meanwhile is locked by that, and stays. */
+/** Skips jobs that are locked because an administrator is retrying them. */
 async function deleteJobs(db: Database, olderThanMs: number): Promise<number> {
   return db.transaction().execute(async (transaction) => {
     const { rows } = await sql<{ id: number }>`
@@ -36,7 +36,7 @@ async function deleteJobs(db: Database, olderThanMs: number): Promise<number> {
       limit ${batchSize} for update skip locked`.execute(transaction);
     const ids = rows.map(({ id }) => id);
     if (ids.length === 0) return 0;
-    // Chunks have no foreign key; the rest goes with the job.
+    // Chunks have no foreign key. Other rows are deleted with the job.
     await sql`delete from log_chunks where job = any(${ids}::bigint[])`.execute(transaction);
     await sql`delete from jobs where id = any(${ids}::bigint[])`.execute(transaction);
     return ids.length;
@@ -51,7 +51,7 @@ async function deleteArtifacts(db: Database, olderThanMs: number): Promise<numbe
   return Number(numAffectedRows ?? 0);
 }
 
-/** Code indexes that were never finished. Their parts are named as garbage whether they came or not. */
+/** Deletes code index uploads that were never finished. All their parts become garbage, whether they arrived or not. */
 async function deleteUnfinishedUploads(db: Database): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     with gone as (

@@ -44,7 +44,7 @@ describeWithEngines(["postgres"], "a retry by hand", () => {
       const ended = (await (await target.rest("GET", `/jobs/${id}`)).json()) as JobView;
       expect(ended.state).toBe(state);
       if (index < 2) expect((await target.rest("POST", `/jobs/${id}/retry`)).status).toBe(200);
-      // A report of the attempt before has no effect on what runs now.
+      // A report of the previous attempt has no effect on the running one.
       if (index < 2) expect(await send(job, "markComplete", { attempt: index + 1 })).toBe(404);
     }
     const { attempts } = (await (await target.rest("GET", `/jobs/${id}`)).json()) as JobView;

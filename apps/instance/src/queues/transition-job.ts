@@ -15,9 +15,9 @@ export interface TransitionedJob {
   readonly attempt: number;
   readonly executor: string | null;
   readonly cancelRequested: boolean;
-  /** From now, in ms: 0 when the job may be handed out at once. */
+  /** In ms from now; 0: the job may be handed out at once. */
   readonly visibleInMs: number;
-  /** How long the attempt ran that the event ended; `null`: it ended none. */
+  /** How long the attempt ran that the event ended; `null`: it ended no attempt. */
   readonly ranMs: number | null;
 }
 
@@ -50,8 +50,8 @@ interface LockedRow {
 }
 
 /**
- * The rarer events of a job's life: reads the row under lock, asks the pure life cycle, writes what it says. The frequent
- * ones (dequeue, heartbeat, complete, fail) are single statements of their own.
+ * Handles the less frequent events of a job. Locks the row, asks the pure life cycle, and writes the result. Frequent
+ * events (dequeue, heartbeat, complete, fail) have single statements of their own.
  */
 export async function transitionJob(
   db: Database,
@@ -152,7 +152,7 @@ function finalMessage(failure: NonNullable<TransitionOptions["failure"]>, losses
   return `the executor died ${losses === 1 ? "once" : `${losses} times`} while running it; last: ${failure.message}`;
 }
 
-/** An attempt whose job goes back to the queue ended by our fault. */
+/** If the job goes back to the queue, its attempt ended with an infrastructure failure. */
 function endedAs(state: JobState): AttemptState {
   return state === "queued" ? "errored" : state;
 }
