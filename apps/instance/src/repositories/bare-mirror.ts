@@ -9,20 +9,20 @@ import type { RepositorySource } from "./repository-url.ts";
 
 export interface BareMirrorOptions {
   readonly directory: string;
-  /** Of what is mirrored. What lies in the directory under another identity belongs to somebody else, and is deleted. */
+  /** Identity of what is mirrored. A directory with another identity belongs to another repository and is deleted. */
   readonly identity: string;
   readonly environment: GitEnvironment;
-  /** A file of git configuration that declares local repositories safe; only for sources of kind `local`. */
+  /** A git configuration file that declares local repositories safe. Used only for sources of kind `local`. */
   readonly localConfigFile: string;
   readonly limits: MirrorLimits;
 }
 
 const fetchTimeoutMs = 30 * 60_000;
 const localTimeoutMs = 60_000;
-/** Of commits whose abbreviated id is also a name; more would help nobody to choose. */
+/** Limits the commits that are listed when an abbreviated id is also a name. More wouldn't help the user to choose. */
 const maxAlternatives = 5;
 
-/** One repository's bare mirror on disk: branches, tags, and whatever single commits were asked for. */
+/** A repository's bare mirror on disk: branches, tags, and single commits that were requested. */
 export class BareMirror {
   readonly directory: string;
   readonly identity: string;
@@ -42,11 +42,11 @@ export class BareMirror {
   }
 
   get exists(): boolean {
-    // Written last when the mirror is made.
+    // Written last when the mirror is created.
     return readIfThere(this.#identityFile) === this.identity;
   }
 
-  /** Once no fetch writes any more that was begun before. */
+  /** Resolves once all fetches that began earlier have ended. */
   async idle(): Promise<void> {
     await this.#last;
   }
@@ -56,9 +56,9 @@ export class BareMirror {
   }
 
   /**
-   * Brings branches, tags and HEAD up to date.
-   * @throws {AirlockError} `repository-unavailable`, with git's words, and no credentials in them; `repository-too-large`:
-   * then the mirror is as it was, or gone where that is too large, too.
+   * Updates branches, tags and HEAD.
+   * @throws {AirlockError} `repository-unavailable`, with git's message but without credentials.
+   * `repository-too-large`: the mirror is unchanged, or deleted if it was already too large.
    */
   async fetch(source: RepositorySource, signal: AbortSignal): Promise<void> {
     await this.#alone(() => this.#fetch(source, signal));
@@ -75,7 +75,7 @@ export class BareMirror {
     try {
       await this.#take(source, args, signal);
     } catch (error) {
-      // Without a HEAD, only the fetch itself tells which object format the source has.
+      // Without a HEAD, only the fetch itself shows which object format the source has.
       if (!isFormatMismatch(error)) throw error;
       await this.#startOver((await this.#objectFormat()) === "sha1" ? "sha256" : "sha1");
       await this.#take(source, args, signal);
@@ -84,7 +84,10 @@ export class BareMirror {
     else if (head.sha) await this.#local(["update-ref", "--no-deref", "HEAD", head.sha], signal);
   }
 
-  /** Fetches one commit that no branch or tag leads to. `false`: the source does not have it or does not give it out. */
+  /**
+   * Fetches one commit that no branch or tag contains. Returns `false` if the source doesn't have it or refuses to send
+   * it.
+   */
   async fetchCommit(source: RepositorySource, sha: string, signal: AbortSignal): Promise<boolean> {
     try {
       await this.#alone(async () => {
@@ -98,7 +101,7 @@ export class BareMirror {
     }
   }
 
-  /** Full id of the commit that git's expression names, or `null`. */
+  /** Resolves a git expression to the full id of a commit, or `null`. */
   async resolve(expression: string, signal?: AbortSignal): Promise<string | null> {
     if (!this.exists) return null;
     try {
@@ -111,12 +114,12 @@ export class BareMirror {
     }
   }
 
-  /** Whether the text is a whole object id in this repository; before the first fetch, in any repository. */
+  /** Whether the text is a full object id in this repository. Before the first fetch: in a repository of any format. */
   async isFullId(text: string): Promise<boolean> {
     return isObjectId(text, this.exists ? await this.#objectFormat() : undefined);
   }
 
-  /** Those of the full names that are branches or tags, in the order given. */
+  /** Returns those of the full names that are branches or tags, in the given order. */
   async existingReferences(names: readonly string[]): Promise<string[]> {
     if (!this.exists) return [];
     const listed = await this.#local(["for-each-ref", "--format=%(refname)", "--", ...names]);
@@ -124,7 +127,7 @@ export class BareMirror {
     return names.filter((name) => existing.has(name));
   }
 
-  /** Ids of commits that begin with these digits, at most a few. */
+  /** Ids of commits that begin with these digits, at most `maxAlternatives`. */
   async commitsBeginningWith(digits: string): Promise<string[]> {
     const ids = (await this.#local(["rev-parse", `--disambiguate=${digits}`])).split("\n").filter((id) => id !== "");
     const commits: string[] = [];
@@ -148,18 +151,18 @@ export class BareMirror {
     return this.#format;
   }
 
-  /** The source has another object format than before: nothing of the mirror is of use for it. */
+  /** Used when the source's object format changed, which makes the mirror useless. */
   async #startOver(format: ObjectFormat): Promise<void> {
     await this.remove();
     await this.#open(format);
   }
 
-  /** @param format Of a mirror that does not exist yet. */
+  /** @param format Object format for a mirror that doesn't exist yet. */
   async #open(format: ObjectFormat): Promise<void> {
     if (!this.exists) {
       await this.remove();
       await mkdir(path.dirname(this.directory), { recursive: true });
-      // Without a template: no sample hooks, no description, nothing that git did not need.
+      // Without a template, git creates no sample hooks and no other unneeded files.
       const args = ["init", "--bare", "--quiet", "--template=", "--initial-branch=main"];
       await this.#local([...args, `--object-format=${format}`]);
       await writeFile(this.#identityFile, this.identity);
@@ -179,14 +182,14 @@ export class BareMirror {
     return { symref, sha };
   }
 
-  /** One fetch at a time: what a failed one leaves can be told from what another is writing. */
+  /** Runs one fetch at a time, so that leftovers of a failed fetch can't be confused with files being written. */
   async #alone(work: () => Promise<void>): Promise<void> {
     const turn = this.#last.then(work);
-    this.#last = turn.catch(() => {}); // Told to its own caller.
+    this.#last = turn.catch(() => {}); // The caller gets the error.
     return turn;
   }
 
-  /** Takes in what the source sends, within the limits; past them, the mirror is as it was. */
+  /** Fetches from the source within the limits. Past them, the mirror stays as it was. */
   async #take(source: RepositorySource, args: readonly string[], signal: AbortSignal): Promise<void> {
     const fresh = (await this.resolve("HEAD", signal)) === null;
     const used = await usedBytes(this.directory);
@@ -200,7 +203,7 @@ export class BareMirror {
       const exceeded = await exceededBy(this.directory, this.#limits);
       if (exceeded) throw tooLarge(source, exceeded);
     } catch (thrown) {
-      // Not every transport says why it could not write.
+      // Not every transport reports why it could not write.
       const full = !signal.aborted && (await removeHalfFetched(this.directory)) >= fileBytes;
       const error = full ? tooLarge(source, `more than ${formatBytes(this.#limits.maxBytes)}`) : thrown;
       if (isTooLarge(error) && (fresh || (await exceededBy(this.directory, this.#limits)))) await this.remove();
@@ -230,7 +233,7 @@ export class BareMirror {
           env: {
             GIT_ALLOW_PROTOCOL: source.allowedProtocols,
             ...address.env,
-            // git drops command-line configuration when it starts the other side; a file reaches both.
+            // git drops command-line configuration when it starts the other side. A file reaches both.
             ...(source.kind === "local" ? { GIT_CONFIG_GLOBAL: this.#localConfigFile } : {}),
           },
           limits,
@@ -275,14 +278,14 @@ const fetchArgs = [
   "--no-auto-gc",
   "--no-write-fetch-head",
   "--no-recurse-submodules",
-  // A shallow source (a checkout with --depth 1) has nothing before its first commits: then neither has the mirror.
+  // A shallow source (a checkout with --depth 1) lacks the history before its first commits, and so does the mirror.
   "--update-shallow",
   "--refmap=",
 ] as const;
 
 /**
- * The source as git may be told it where every process of the machine reads along: its helpers have the URL as an
- * argument. Credentials travel in the environment, and are for this host alone.
+ * The source without credentials in git's arguments, which every process on the machine can read. Credentials go into
+ * the environment, and are for this host only.
  */
 function withoutArguments(source: RepositorySource): {
   readonly url: string;
@@ -313,7 +316,7 @@ function isTooLarge(error: unknown): boolean {
   return error instanceof AirlockError && error.code === "repository-too-large";
 }
 
-/** Of what git was writing when it was stopped. Answers how large the largest was. */
+/** Deletes the files that a stopped git was writing. Returns the size of the largest. */
 async function removeHalfFetched(directory: string): Promise<number> {
   let largest = 0;
   for (const entry of await readdir(path.join(directory, "objects"), { recursive: true, withFileTypes: true })) {
@@ -327,7 +330,7 @@ async function removeHalfFetched(directory: string): Promise<number> {
 
 function unavailable(source: RepositorySource, cause: unknown): AirlockError {
   const text = cause instanceof GitError ? cause.stderr : errorMessage(cause);
-  // git repeats the URL it was given.
+  // git's messages repeat the URL.
   const shown = hideUrlCredentials(text.replaceAll(source.url, source.displayUrl));
   const line = shown
     .split("\n")
@@ -342,7 +345,7 @@ function unavailable(source: RepositorySource, cause: unknown): AirlockError {
 }
 
 function hintFor(source: RepositorySource, text: string): string {
-  // A line of "remote:" is about the other side's disk.
+  // Lines that start with "remote:" are about the disk of the other side.
   if (text.split("\n").some((line) => !line.startsWith("remote:") && saysNoSpace(line))) {
     return "The disk of the instance's data directory is full: make room on it.";
   }
@@ -356,7 +359,7 @@ function hintFor(source: RepositorySource, text: string): string {
   return "Check the URL, and that the instance reaches its host.";
 }
 
-/** A git that was killed leaves its lock files, and every later git would refuse to work. */
+/** A killed git leaves lock files, with which every later git would refuse to work. */
 async function removeLockFiles(directory: string): Promise<void> {
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     if (entry.isFile() && entry.name.endsWith(".lock")) await rm(path.join(directory, entry.name), { force: true });

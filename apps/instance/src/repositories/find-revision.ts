@@ -1,22 +1,22 @@
 import type { BareMirror } from "./bare-mirror.ts";
 
-/** A commit that a revision names, and what else it could have named. */
+/** The commit that a revision names, with warnings about other possible readings. */
 export interface FoundRevision {
   readonly commit: string;
-  /** One sentence for each other reading of the revision. */
+  /** One sentence per other reading of the revision. */
   readonly warnings: readonly string[];
 }
 
-/** What git forbids in names of branches and tags, apart from the steps to parents that follow a name. */
+/** Text that git forbids in names of branches and tags, except for the steps to parents that follow a name. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: git forbids control characters in names, too
 const forbiddenInNames = /[\u0000-\u0020\u007f~^:?*[\\]|\.\.|@\{/;
 /** `~2`, `^`, `^2`, `^{commit}`, `^{}`: steps from a commit to its parents, or from a tag to its commit. */
 const stepsAtTheEnd = /(?:~\d{0,6}|\^\d{0,3}|\^\{(?:commit)?\})*$/;
 
 /**
- * Finds the commit of a branch, a tag, `HEAD` or a commit id, also abbreviated or as `git describe` prints it. A full name
- * such as `refs/heads/main` means that reference only. A tag wins over a branch of the same name, as in git, and both win
- * over an abbreviated id. `null`: the mirror has no such commit.
+ * Finds the commit of a branch, a tag, `HEAD` or a commit id, which may be abbreviated or in the format of `git
+ * describe`. A full name such as `refs/heads/main` means only that reference. A tag wins over a branch of the same
+ * name, as in git, and both win over an abbreviated id. Returns `null` if the mirror has no such commit.
  */
 export async function findRevision(mirror: BareMirror, revision: string): Promise<FoundRevision | null> {
   const steps = stepsAtTheEnd.exec(revision)?.[0] ?? "";
@@ -24,7 +24,7 @@ export async function findRevision(mirror: BareMirror, revision: string): Promis
   if (name === "" || forbiddenInNames.test(name)) return null;
   if (await mirror.isFullId(name)) return found(await mirror.resolve(`${name}${steps}`));
   if (name.startsWith("refs/")) {
-    // The mirror's own bookkeeping is below refs/airlock/.
+    // Names below refs/airlock/ are internal to the mirror.
     const [reference] = /^refs\/(?:heads|tags)\//.test(name) ? await mirror.existingReferences([name]) : [];
     return found(reference === undefined ? null : await mirror.resolve(`${reference}${steps}`));
   }
@@ -41,7 +41,7 @@ export async function findRevision(mirror: BareMirror, revision: string): Promis
   return { commit, warnings: ambiguity(name, [...existing, ...ids]) };
 }
 
-/** What a job's submitter is told where a revision has several readings. */
+/** The warning for a job's submitter when a revision has several readings. */
 function ambiguity(name: string, readings: readonly string[]): string[] {
   const [first = "", ...others] = readings.map(described);
   if (others.length === 0) return [];
@@ -60,7 +60,7 @@ function found(commit: string | null): FoundRevision | null {
   return commit === null ? null : { commit, warnings: [] };
 }
 
-/** From `1a2b3c4`, or from what `git describe` prints: `v1.0-3-g1a2b3c4`. */
+/** Extracts the id from `1a2b3c4` or from the format of `git describe`: `v1.0-3-g1a2b3c4`. */
 function abbreviatedId(name: string): string | null {
   return /(?:^|-\d+-g)([0-9a-f]{4,63})$/.exec(name)?.[1] ?? null;
 }

@@ -17,7 +17,7 @@ import { Sealer } from "../sealing/sealer.ts";
 import { type Database, openDatabase } from "../store/database.ts";
 import { RepositoryService } from "./repository-service.ts";
 
-/** Classes that git itself only warns of. */
+/** Classes for which git itself only warns. */
 const informational: readonly string[] = ["badFilemode", "badTagName", "missingTaggerEntry"];
 
 describeWithEngines(["postgres"], "a mirror of a repository with a flaw", () => {
@@ -49,7 +49,7 @@ describeWithEngines(["postgres"], "a mirror of a repository with a flaw", () => 
     const source = path.join(directory.path, flaw);
     const { head, object } = await makeFlawedRepository(flaw, source);
     if (!informational.includes(flaw)) {
-      // The object has the flaw that it is named after: git refuses it for that.
+      // Verify that the object has this flaw: git refuses it with its name.
       const strict = path.join(directory.path, `${flaw}-strict`);
       await mkdir(strict);
       await runGit(strict, ["init", "--quiet", "--bare"]);

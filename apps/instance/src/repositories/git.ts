@@ -10,7 +10,7 @@ import { AirlockError } from "@airlock/job";
 import { ProgramError, type RunningProgram, runProgram, startProgram } from "@airlock/process";
 
 export interface GitEnvironment {
-  /** Where git and ssh are found. */
+  /** `PATH` with git and ssh. */
   readonly path: string;
   /** An empty directory. */
   readonly home: string;
@@ -19,14 +19,14 @@ export interface GitEnvironment {
 export interface GitCommand {
   readonly gitDirectory: string;
   readonly args: readonly string[];
-  /** Configuration that must not stand on the command line, where every process of the machine reads it. */
+  /** Configuration that must not be in the arguments, which every process on the machine can read. */
   readonly config?: GitSettings;
   readonly env?: Readonly<Record<string, string>>;
-  /** Enforced by the kernel, for git and what it starts. */
+  /** Enforced by the kernel, for git and its child processes. */
   readonly limits?: GitLimits;
 }
 
-/** git ended with an error. `stderr` is the end of what it said. */
+/** git exited with an error. `stderr` is the end of its error output. */
 export class GitError extends Error {
   override readonly name = "GitError";
   readonly exitCode: number | null;
@@ -40,7 +40,7 @@ export class GitError extends Error {
 }
 
 /**
- * Starts git, whose streams the caller reads and writes.
+ * Starts git. The caller reads and writes its streams.
  * @throws {AirlockError} `git-missing`.
  */
 export async function startGit(environment: GitEnvironment, command: GitCommand): Promise<RunningProgram> {

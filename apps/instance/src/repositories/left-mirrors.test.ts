@@ -44,7 +44,7 @@ describeWithEngines(["postgres"], "mirrors that a killed instance left", () => {
         .execute();
       await mkdir(path.join(mirrors, `${name}.git`, "objects"), { recursive: true });
     }
-    // Killed after the row was deleted, and while the directory was.
+    // As after a kill: the row is deleted, and the directory partially.
     await db.deleteFrom("repositories").where("name", "=", "team/deleted").execute();
     const trash = path.join(mirrors, ".trash-1700000000000-abc", "objects");
     await mkdir(trash, { recursive: true });

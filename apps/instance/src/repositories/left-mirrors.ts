@@ -6,8 +6,8 @@ const trashPrefix = ".trash-";
 const mirrorSuffix = ".git";
 
 /**
- * Takes a mirror out of the way, then deletes it: a repository of the same name may be added while the old one is
- * deleted. What a killed instance leaves is found by `removeTrash`.
+ * Renames a mirror, then deletes it, so that a repository of the same name can be added meanwhile. `removeTrash`
+ * deletes what a killed instance leaves.
  */
 export async function removeMirror(mirrors: string, directory: string): Promise<void> {
   const trash = path.join(mirrors, `${trashPrefix}${randomUUID()}`);
@@ -15,7 +15,7 @@ export async function removeMirror(mirrors: string, directory: string): Promise<
   await rm(trash, { recursive: true, force: true });
 }
 
-/** Deletes what deletions left that were interrupted. */
+/** Deletes what interrupted deletions left. */
 export async function removeTrash(mirrors: string): Promise<void> {
   const names = await readdir(mirrors);
   for (const name of names.filter((each) => each.startsWith(trashPrefix))) {
@@ -23,7 +23,7 @@ export async function removeTrash(mirrors: string): Promise<void> {
   }
 }
 
-/** Names of the repositories whose mirrors are in the directory. */
+/** Names of the repositories that have a mirror in the directory. */
 export async function listMirrors(mirrors: string, below = ""): Promise<string[]> {
   const entries = await readdir(path.join(mirrors, below), { withFileTypes: true });
   const names = entries.map(async (entry): Promise<string[]> => {

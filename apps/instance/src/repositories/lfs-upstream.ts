@@ -40,16 +40,16 @@ const maximumAnswerBytes = 4 * 1024 * 1024;
 const timeoutMs = 30_000;
 
 /**
- * The Git LFS server of the code host that a repository is mirrored from. Its address follows from the repository's.
- * Redirects are not followed. Objects that the code host keeps elsewhere come by https from public addresses only, and
- * the repository's credentials do not go there.
+ * The Git LFS server of the code host that a repository is mirrored from. Its URL is derived from the repository's URL.
+ * Redirects are not followed. Objects that the code host stores elsewhere are fetched only by https and only from
+ * public addresses, and without the repository's credentials.
  */
 export class LfsUpstream {
   readonly #base: URL;
   readonly #origin: string;
   readonly #authorization: Readonly<Record<string, string>>;
 
-  /** @throws {AirlockError} `no-lfs`: the repository does not come by http or https. */
+  /** @throws {AirlockError} `no-lfs`: the repository's URL is not http or https. */
   constructor(source: RepositorySource) {
     if (!/^https?:/.test(source.url)) {
       throw new AirlockError("objects of Git LFS are had from code hosts with http or https only", { code: "no-lfs" });
@@ -69,7 +69,7 @@ export class LfsUpstream {
   }
 
   /**
-   * Which of the objects there are.
+   * Tells which of the objects exist.
    * @throws {AirlockError} `lfs-unavailable`.
    */
   async list(objects: readonly LfsObject[], signal: AbortSignal): Promise<LfsAnswer[]> {
@@ -83,7 +83,7 @@ export class LfsUpstream {
   }
 
   /**
-   * An object's content, of `size` bytes as far as the code host says.
+   * Opens an object's content, which has `size` bytes according to the code host.
    * @throws {AirlockError} `lfs-not-found`, `lfs-unavailable`.
    */
   async open(object: LfsObject, signal: AbortSignal): Promise<IncomingMessage> {
@@ -134,7 +134,7 @@ export class LfsUpstream {
   }
 }
 
-/** Names that would change what a request is rather than who asks. */
+/** Headers that would change how the request is sent, rather than authenticate it. */
 const connectionHeaders = /^(?:host|connection|content-length|transfer-encoding|upgrade|te|expect|keep-alive)$/;
 
 async function send(
@@ -165,7 +165,7 @@ async function send(
   }
 }
 
-/** The address that was judged is the one that is connected to. */
+/** Connects to the same address that was checked. Otherwise DNS could change in between (TOCTOU). */
 const lookUpPublic: LookupFunction = (host, options, callback) => {
   lookup(host, { ...options, all: true }, (error, addresses) => {
     if (error) return callback(error, "", 0);
@@ -192,7 +192,7 @@ for (const range of [
   const [net = "", prefix] = range.split("/");
   reserved.addSubnet(net, Number(prefix), "ipv4");
 }
-// Of IPv6, 2000::/3 is what is given out; of that, addresses that stand for one of IPv4 lead anywhere.
+// IPv6 assigns only 2000::/3. Addresses in it that embed an IPv4 address could lead to private networks.
 const given = new BlockList();
 given.addSubnet("2000::", 3, "ipv6");
 const standIns = new BlockList();

@@ -74,7 +74,7 @@ describeWithEngines(["postgres"], "the limits of a mirror", () => {
         (bytes) => {
           most = Math.max(most, bytes);
         },
-        () => {}, // Files go while they are counted.
+        () => {}, // Files disappear while they are counted.
       );
     }, 10);
     const view = await service.add({ name: `large-${count}`, url: source });

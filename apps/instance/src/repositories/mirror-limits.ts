@@ -3,31 +3,31 @@ import path from "node:path";
 import { AirlockError, formatBytes } from "@airlock/job";
 import type { RepositorySource } from "./repository-url.ts";
 
-/** What one mirror may take. */
+/** Limits of one mirror. */
 export interface MirrorLimits {
-  /** On disk, in bytes. */
+  /** Size on disk in bytes. */
   readonly maxBytes: number;
   readonly maxObjects: number;
 }
 
 export const defaultMirrorLimits: MirrorLimits = { maxBytes: 10 * 1024 ** 3, maxObjects: 20_000_000 };
 
-/** Memory for git while it takes in what a stranger sends: deltas may unfold to anything. */
+/** Memory limit for git while it processes data from an untrusted server: deltas may expand to any size. */
 export const fetchMemoryBytes = 2 * 1024 ** 3;
 
 const watchIntervalMs = 100;
-/** Every file of a mirror is looked at, so this is done less often. */
+/** Number of rounds between two size checks, which have to stat every file of the mirror. */
 const sizeEvery = 20;
 const packHeaderBytes = 12;
 
 export interface MirrorWatch extends AsyncDisposable {
-  /** Aborted with the error to throw once a limit is passed. */
+  /** Aborted once a limit is exceeded. The reason is the error to throw. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Watches a mirror while git fetches into it. A pack says at its beginning how many objects it has; the size of a single
- * file is git's own limit, and what many files take together is measured here.
+ * Watches a mirror while git fetches into it. A pack's header says how many objects it has. git itself limits the size
+ * of a single file; this watch measures the size of all files together.
  */
 export function watchMirror(directory: string, source: RepositorySource, limits: MirrorLimits): MirrorWatch {
   const exceeded = new AbortController();
@@ -44,7 +44,7 @@ export function watchMirror(directory: string, source: RepositorySource, limits:
   };
   const timer = setInterval(() => {
     running ??= look()
-      // Files come and go under the eyes of the watch; the next round sees them.
+      // git may delete files during a round. The next round sees the result.
       .catch(() => {})
       .finally(() => {
         running = null;
@@ -67,7 +67,7 @@ export function tooLarge(source: RepositorySource, what: string): AirlockError {
   });
 }
 
-/** Of all packs, those that are still coming included. */
+/** Number of objects in all packs, including those that are still arriving. */
 async function announcedObjects(directory: string): Promise<number> {
   const packs = path.join(directory, "objects/pack");
   let total = 0;
@@ -80,18 +80,18 @@ async function announcedObjects(directory: string): Promise<number> {
   return total;
 }
 
-/** What the files take on disk: many small ones take more than they hold. */
+/** Size on disk. Many small files take more than their contents. */
 export async function usedBytes(directory: string): Promise<number> {
   let total = 0;
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
-    const stats = await stat(path.join(entry.parentPath, entry.name)).catch(() => null); // Replaced by a fetch.
+    const stats = await stat(path.join(entry.parentPath, entry.name)).catch(() => null); // A fetch replaced it.
     total += stats ? stats.blocks * 512 : 0;
   }
   return total;
 }
 
-/** After the fetch: what was too quick for the watch. */
+/** Checks again after the fetch, because the watch may have been too slow. */
 export async function exceededBy(directory: string, limits: MirrorLimits): Promise<string | null> {
   if ((await announcedObjects(directory)) > limits.maxObjects) return `more than ${limits.maxObjects} objects`;
   if ((await usedBytes(directory)) > limits.maxBytes) return `more than ${formatBytes(limits.maxBytes)}`;

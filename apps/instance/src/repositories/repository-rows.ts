@@ -6,13 +6,13 @@ import type { Database } from "../store/database.ts";
 import type { RepositorySource } from "./repository-url.ts";
 import { sealedAddress } from "./seal-repositories.ts";
 
-/** Namespace of the advisory locks, apart from those that other parts take. */
+/** Class of the advisory locks, distinct from those of other parts. */
 const addLock = 415_212;
 
 export interface NewRepository {
-  /** The first one that is free is taken. */
+  /** Candidates. The first free one is used. */
   readonly names: readonly string[];
-  /** The name that the user chose; `undefined`: any name that the URL has already will do. */
+  /** The name that the user chose; `undefined`: any existing name for the URL is acceptable. */
   readonly givenName: string | undefined;
   readonly source: RepositorySource;
 }
@@ -23,7 +23,7 @@ export async function storeRepository(
   { names, givenName, source }: NewRepository,
 ): Promise<{ name: string }> {
   return db.transaction().execute(async (transaction) => {
-    // A URL has one name, which no constraint can say where parts of URLs are encrypted.
+    // A URL has one name. A constraint can't ensure that, because parts of URLs are encrypted.
     await sql`select pg_advisory_xact_lock(${addLock}, hashtext(${source.displayUrl}))`.execute(transaction);
     const known = await transaction
       .selectFrom("repositories")
@@ -35,7 +35,7 @@ export async function storeRepository(
     if (source.url !== source.displayUrl) await requireRegisteredKey(transaction, sealer.keyId);
     if (same) {
       const address = sealedAddress(sealer, same.name, source);
-      // One without credentials in it leaves those that are there.
+      // A URL without credentials doesn't remove the stored ones.
       if (address.sealed_url) {
         await transaction.updateTable("repositories").set(address).where("name", "=", same.name).execute();
       }
@@ -65,8 +65,8 @@ export async function storeRepository(
 }
 
 /**
- * Deletes a repository that no open job needs. The lock keeps jobs from being enqueued meanwhile: `enqueueJob` locks the
- * same row.
+ * Deletes a repository that no open job needs. The row lock keeps jobs from being enqueued meanwhile, because
+ * `enqueueJob` locks the same row.
  * @throws {AirlockError} `unknown-repository`, `repository-in-use`.
  */
 export async function deleteRepositoryRow(db: Database, name: string): Promise<void> {
@@ -96,7 +96,7 @@ export async function deleteRepositoryRow(db: Database, name: string): Promise<v
 }
 
 export function unknownRepository(name: string): AirlockError {
-  // Somebody may have given a URL with credentials in place of a name.
+  // The caller may have sent a URL with credentials instead of a name.
   return new AirlockError(`there is no repository "${hideAddressCredentials(name)}"`, {
     code: "unknown-repository",
     hint: "Add it with `airlock repo add URL`, or list what there is with `airlock repo list`.",

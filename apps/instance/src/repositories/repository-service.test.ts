@@ -93,7 +93,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     const names: string[] = [];
     for (const url of paths) names.push((await service.add({ url })).name);
     expect(names).toEqual(["app", "two/app", "three/two/app"]);
-    // Each is known by its path from now on.
+    // From now on, each path finds its own name.
     expect((await service.add({ url: paths[1] ?? "" })).name).toBe("two/app");
     await expect(service.add({ name: "app", url: newPath() })).rejects.toMatchObject({
       message: 'another repository is named "app"',
@@ -114,7 +114,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
       await runGit(source, ["update-ref", "refs/heads/main", next]);
       expect((await service.resolve("moving", "HEAD")).commit).toBe(next);
     }
-    // By its URL, too; and branches that went away are gone.
+    // URLs work, too, and deleted branches are gone.
     await runGit(source, ["branch", "feature", "main"]);
     expect((await service.resolve(source, "feature")).commit).toMatch(/^[0-9a-f]{40}$/);
     await runGit(source, ["branch", "-D", "feature"]);
@@ -142,7 +142,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
   it("fetches once for many that ask at the same time", async () => {
     const source = newPath();
     await makeRepository(source, [{ message: "One", files: file("1") }]);
-    // A git that keeps a record of what it is asked.
+    // A git wrapper that records its arguments.
     const bin = path.join(directory.path, "bin");
     const record = path.join(directory.path, "git-commands");
     await mkdir(bin);
@@ -309,7 +309,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     await service.remove("handed-on");
     await expect(other.directoryWith("handed-on", null)).rejects.toMatchObject({ code: "unknown-repository" });
     await service.add({ name: "handed-on", url: next });
-    // Also by an instance that was away in the meantime.
+    // Also on an instance that was not running meanwhile.
     await using restarted = await open(path.join(directory.path, "third-mirrors"));
     for (const at of [other, restarted]) {
       expect(await at.resolve("handed-on", "main")).toMatchObject({ repository: "handed-on", commit: made.head });

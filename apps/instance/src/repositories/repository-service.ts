@@ -18,36 +18,36 @@ import { repositoryContext } from "./seal-repositories.ts";
 
 export interface RepositoryServiceOptions {
   readonly db: Database;
-  /** Encrypts addresses that hold credentials. */
+  /** Encrypts URLs that contain credentials. */
   readonly sealer: Sealer;
-  /** Holds the mirrors. */
+  /** Directory of the mirrors. */
   readonly directory: string;
-  /** `PATH` for git. */
+  /** `PATH` of git processes. */
   readonly executablePath: string;
   readonly allowLocal: boolean;
-  /** Of each mirror. Default: 10 GiB, 20 million objects. */
+  /** Limits of each mirror. Default: 10 GiB, 20 million objects. */
   readonly limits?: MirrorLimits;
   readonly onError: (message: string) => void;
 }
 
-/** A revision of a repository, pinned. */
+/** A repository's revision, pinned to a commit. */
 export interface ResolvedRevision extends FoundRevision {
   readonly repository: string;
 }
 
-/** A branch that was fetched this long ago counts as up to date; a local path never does, its user just committed. */
+/** Branches fetched this recently count as up to date. Local paths never do: the user may just have committed. */
 const freshMs = 2000;
 const addWaitMs = 5000;
 
 interface Fetch {
-  /** When git started; infinite while the fetch before it runs. */
+  /** When git started; infinite while an earlier fetch is still running. */
   startedAt: number;
   done: Promise<void>;
 }
 
 type RepositoryRow = Selectable<Schema["repositories"]>;
 
-/** Keeps bare mirrors of the repositories that the instance knows. */
+/** Keeps bare mirrors of the instance's repositories. */
 export class RepositoryService implements AsyncDisposable {
   readonly #options: RepositoryServiceOptions;
   readonly #environment: GitEnvironment;
@@ -87,8 +87,8 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   /**
-   * Adds a repository and begins to mirror it; the answer waits a few seconds for that. Adding the same URL under the
-   * same name again refreshes it, with the credentials that it has now.
+   * Adds a repository and starts to mirror it. Waits a few seconds for the mirror before it returns. Adding the same
+   * URL and name again refreshes the mirror with the new credentials.
    * @throws {AirlockError} `invalid-repository-url`, `local-repository-refused`, `repository-exists`.
    */
   async add(request: { readonly name?: string | undefined; readonly url: string }): Promise<RepositoryView> {
@@ -114,7 +114,7 @@ export class RepositoryService implements AsyncDisposable {
   async remove(name: string): Promise<void> {
     const row = await this.#row(name);
     await deleteRepositoryRow(this.#options.db, name);
-    await this.#fetches.get(name)?.done.catch(() => {}); // Its failure is on record with the repository.
+    await this.#fetches.get(name)?.done.catch(() => {}); // A failure is recorded with the repository.
     const mirror = await this.#mirrorOf(row);
     this.#mirrors.delete(name);
     this.#fetchedAt.delete(name);
@@ -124,7 +124,8 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   /**
-   * Fetches now. Callers that come while a fetch waits for its turn share it: each sees what was there when it asked.
+   * Fetches now. Callers that arrive while a fetch waits for its turn share it, so each sees the state at its call or
+   * later.
    * @throws {AirlockError} `unknown-repository`, `repository-unavailable`.
    */
   async refresh(name: string, options: { readonly maxAgeMs?: number } = {}): Promise<void> {
@@ -141,7 +142,7 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   /**
-   * Pins a revision of a repository, given by name or URL, to a commit.
+   * Pins a repository's revision to a commit. The repository is given by name or URL.
    * @throws {AirlockError} `unknown-repository`, `unknown-revision`, `repository-unavailable`.
    */
   async resolve(nameOrUrl: string, revision: string): Promise<ResolvedRevision> {
@@ -152,7 +153,7 @@ export class RepositoryService implements AsyncDisposable {
   async #resolve(row: RepositoryRow, revision: string): Promise<ResolvedRevision> {
     const mirror = await this.#mirrorOf(row);
     const source = this.#sourceOf(row);
-    // Only a full id names the same commit forever. Tags move, too.
+    // Only a full id names the same commit forever; tags can move.
     const known = (await mirror.isFullId(revision)) ? await mirror.resolve(revision) : null;
     if (known !== null) return { repository: row.name, commit: known, warnings: [] };
     await this.refresh(row.name, { maxAgeMs: source.kind === "local" ? 0 : freshMs });
@@ -168,7 +169,8 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   /**
-   * The mirror's directory, once it has the commit: another instance may have pinned it.
+   * Returns the mirror's directory once it has the commit. Fetches if needed, because another instance may have pinned
+   * the commit.
    * @throws {AirlockError} `unknown-repository`, `repository-unavailable`.
    */
   async directoryWith(name: string, commit: string | null): Promise<string> {
@@ -187,14 +189,16 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   /**
-   * Where the repository's objects of Git LFS are.
+   * The Git LFS server for the repository's objects.
    * @throws {AirlockError} `unknown-repository`, `no-lfs`.
    */
   async lfsUpstream(name: string): Promise<LfsUpstream> {
     return new LfsUpstream(this.#sourceOf(await this.#row(name)));
   }
 
-  /** Deletes mirrors of repositories that another instance deleted, and what a killed instance left of such deletions. */
+  /**
+   * Deletes mirrors of repositories that another instance deleted, and leftovers of deletions that a kill interrupted.
+   */
   async sweep(): Promise<void> {
     const { db, directory } = this.#options;
     await removeTrash(directory);
@@ -203,7 +207,7 @@ export class RepositoryService implements AsyncDisposable {
       const mirror = this.#mirrors.get(name);
       await mirror?.idle();
       const row = await db.selectFrom("repositories").select("name").where("name", "=", name).executeTakeFirst();
-      // A repository that is added meanwhile has its row before its mirror.
+      // A repository that is being added has its row before its mirror.
       if (row || this.#fetches.has(name) || this.#mirrors.get(name) !== mirror) continue;
       this.#mirrors.delete(name);
       this.#fetchedAt.delete(name);
@@ -216,7 +220,7 @@ export class RepositoryService implements AsyncDisposable {
     await Promise.allSettled([this.#sweeping, ...[...this.#fetches.values()].map((fetch) => fetch.done)]);
   }
 
-  /** A repository that is deleted meanwhile takes its mirror away: whatever git makes of that is not the error. */
+  /** If the repository is deleted meanwhile, its mirror disappears. Reports that instead of git's error. */
   async #unlessDeleted<T>(row: RepositoryRow, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -231,12 +235,12 @@ export class RepositoryService implements AsyncDisposable {
     return path.join(this.#options.directory, ".local-repositories.gitconfig");
   }
 
-  /** Where it comes from, credentials included. */
+  /** The repository's source, with credentials. */
   #sourceOf({ name, url, sealed_url }: RepositoryRow): RepositorySource {
     return this.#source(sealed_url ? this.#options.sealer.open(repositoryContext(name), sealed_url) : url);
   }
 
-  /** A URL as the instance keeps and shows it, without credentials. Any other text stays as it is. */
+  /** A URL without credentials, as the instance stores and shows it. Returns any other text unchanged. */
   withoutCredentials(nameOrUrl: string): string {
     try {
       return this.#source(nameOrUrl).displayUrl;
@@ -251,8 +255,8 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   /**
-   * A name may have gone from one repository to another, by way of another instance: what is left here of the old one
-   * must not be given to the new one's jobs.
+   * Another instance may have deleted a repository and given its name to a different one. Jobs of the new repository
+   * must not get the old mirror.
    */
   async #mirrorOf(row: Pick<RepositoryRow, "name" | "url" | "created_at">): Promise<BareMirror> {
     const { name } = row;
@@ -277,7 +281,7 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   #directoryOf(name: string): string {
-    // Names have segments without dots in front, none of which ends in .git.
+    // Names have segments without leading dots, and none ends in .git.
     return path.join(this.#options.directory, `${RepositoryName.parse(name)}.git`);
   }
 
@@ -289,7 +293,7 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   async #fetchAfter(running: Fetch | undefined, fetch: Fetch, name: string): Promise<void> {
-    await running?.done.catch(() => {}); // Its own callers are told.
+    await running?.done.catch(() => {}); // The earlier fetch's callers get its error.
     fetch.startedAt = Date.now();
     await this.#fetch(name);
   }
@@ -352,7 +356,7 @@ export class RepositoryService implements AsyncDisposable {
   #view(row: RepositoryRow): RepositoryView {
     return {
       name: row.name,
-      // A local path stays readable when a later start no longer takes local paths.
+      // Show a local path even if a later start forbids local paths.
       url: parseRepositoryUrl(row.url, { allowLocal: true }).displayUrl,
       state: row.state,
       error: row.error,

@@ -1,16 +1,16 @@
 import { AirlockError } from "@airlock/job";
 
-/** Where a repository comes from, as far as git needs to know it. */
+/** A repository's source, as git needs it. */
 export interface RepositorySource {
-  /** As git is given it, credentials included. */
+  /** URL for git, with credentials. */
   readonly url: string;
-  /** For people: without credentials. */
+  /** URL to show, without credentials. */
   readonly displayUrl: string;
   readonly kind: "remote" | "local";
-  /** Value of GIT_ALLOW_PROTOCOL: git speaks nothing else, whatever redirects or configuration say. */
+  /** Value of GIT_ALLOW_PROTOCOL. git uses no other protocol, whatever redirects or configuration say. */
   readonly allowedProtocols: string;
   readonly hasCredentials: boolean;
-  /** Names to use when none is given, the best one first. */
+  /** Names to use if the user gives none, best first. */
   readonly defaultNames: readonly [string, ...string[]];
 }
 
@@ -22,17 +22,17 @@ const allowedProtocols: Readonly<Record<string, string>> = {
 };
 
 /**
- * Understands a URL of a repository, `user@host:path`, or an absolute path.
+ * Parses a repository's URL, `user@host:path`, or an absolute path.
  * @throws {AirlockError} `invalid-repository-url`, `local-repository-refused`.
  */
 export function parseRepositoryUrl(text: string, options: { readonly allowLocal: boolean }): RepositorySource {
-  // Control characters would end up in configuration and logs; git transports treat a leading dash as an option.
+  // Control characters would get into configuration and logs. git transports treat a leading dash as an option.
   if (/\p{Cc}/u.test(text) || text.startsWith("-")) throw invalid("it holds characters that no URL has");
   if (text.startsWith("/")) return local(text, options.allowLocal);
   const scp = /^(?:([A-Za-z0-9._][A-Za-z0-9._-]*)@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!\/\/)([^:]+)$/.exec(text);
   if (scp) {
     const [, user, host = "", path = ""] = scp;
-    // A user and a password would be taken for a host and a path, and shown.
+    // Otherwise a user and a password would count as host and path, and would be shown.
     if (user === undefined && path.includes("@")) throw invalid("it looks like a user and a password without a scheme");
     if (path.startsWith("-")) throw invalid("its path begins with a dash");
     return {
@@ -51,27 +51,27 @@ export function parseRepositoryUrl(text: string, options: { readonly allowLocal:
     return local(decode(url.pathname), options.allowLocal);
   }
   const protocols = allowedProtocols[url.protocol];
-  // Without its scheme, what seems to be the scheme may be a user or a token.
+  // Don't quote what looks like the scheme: if the scheme is missing, it may be a user or a token.
   if (!protocols && text.includes("@")) throw invalid("it begins with none of https://, http://, ssh:// and git://");
   if (!protocols) throw invalid(`"${url.protocol.slice(0, -1)}" is not https, http, ssh or git`);
   if (!url.hostname || url.hostname.startsWith("-")) throw invalid("it names no host");
   if (decode(url.username).startsWith("-")) throw invalid("its user begins with a dash");
-  // Both would put it on a command line and use it for nothing.
+  // ssh and git would put the password on a command line without using it.
   if (url.password !== "" && !/^https?:$/.test(url.protocol)) throw invalid("only http and https take a password");
   const hasCredentials = url.password !== "" || (url.username !== "" && url.protocol !== "ssh:");
   return {
-    // Parsers differ over odd URLs: git gets the one that was checked.
+    // Parsers differ on unusual URLs, so git gets the normalized URL that was checked.
     url: url.href,
     displayUrl: withoutCredentials(url),
     kind: "remote",
     allowedProtocols: protocols,
     hasCredentials,
-    // Two servers of one host are not the same.
+    // Include the port: two servers on one host are different.
     defaultNames: [nameFrom(`${url.hostname}${portOf(url)}${url.pathname}`)],
   };
 }
 
-/** @throws {AirlockError} `invalid-repository-url` for bytes that are no UTF-8, as in `%ff`. */
+/** @throws {AirlockError} `invalid-repository-url` for bytes that are not UTF-8, such as `%ff`. */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -97,7 +97,7 @@ function local(path: string, allowed: boolean): RepositorySource {
   };
 }
 
-/** The last part of a path, and with more of it where that is taken: `app`, `work/app`, `me/work/app`, … */
+/** Names from the end of a path, each longer than the one before: `app`, `work/app`, `me/work/app`, … */
 function namesOfPath(path: string): [string, ...string[]] {
   const parts = path
     .replace(/\/+$/, "")
@@ -109,7 +109,7 @@ function namesOfPath(path: string): [string, ...string[]] {
   return [first, ...others];
 }
 
-/** `-8443`, or nothing for a protocol's own port. */
+/** `-8443`, or empty for the protocol's default port. */
 function portOf({ protocol, port }: URL): string {
   const usual = { "ssh:": "22", "git:": "9418" }[protocol];
   return port === "" || port === usual ? "" : `-${port}`;

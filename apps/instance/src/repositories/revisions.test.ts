@@ -45,7 +45,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
 
   const commit = async (name: string, revision: string) => (await service.resolve(name, revision)).commit;
 
-  /** A repository with two commits that the service has mirrored. */
+  /** Adds a repository with two commits to the service. */
   async function mirrored(name: string, options: { objectFormat?: "sha1" | "sha256" } = {}) {
     const source = path.join(directory.path, `source-${++count}`);
     const made = await makeRepository(
@@ -181,7 +181,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
       ["v1", one],
       [one, one],
       [one.slice(0, 10), one],
-      // As long as a full id of SHA-1, but the beginning of one here.
+      // As long as a full SHA-1 id, but only an abbreviation here.
       [one.slice(0, 40), one],
     ] as const) {
       expect(await commit("sha256", revision), revision).toBe(expected);

@@ -9,7 +9,7 @@ export function repositoryContext(name: string): SealContext {
   return ["repository", name];
 }
 
-/** How an address is stored: as it is shown, and sealed where it holds more than is shown. */
+/** How a URL is stored: without credentials, plus encrypted as a whole if it has any. */
 export function sealedAddress(
   sealer: Sealer,
   name: string,
@@ -20,7 +20,7 @@ export function sealedAddress(
   return { url: source.displayUrl, sealed_url: bytes, key_id: keyId };
 }
 
-/** Encrypts addresses that an earlier version stored as they were given. */
+/** Encrypts URLs that an earlier version stored as they were given. */
 export async function sealRepositories({
   db,
   sealer,
@@ -46,11 +46,11 @@ export async function sealRepositories({
     }
     return plain.length;
   });
-  // The rows as they were would stay in the table's file.
+  // Otherwise the old rows would stay in the table's file.
   if (found > 0) await sql`vacuum full repositories`.execute(db);
 }
 
-/** `null`: an address that this version takes no more. It can't be used, and must not keep the instance from starting. */
+/** `null`: this version doesn't accept the URL. It can't be used, but must not keep the instance from starting. */
 function understood(url: string): RepositorySource | null {
   try {
     return parseRepositoryUrl(url, { allowLocal: true });

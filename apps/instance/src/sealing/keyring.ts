@@ -1,14 +1,14 @@
 import { hkdfSync } from "node:crypto";
 import { AirlockError } from "@airlock/job";
 
-/** A key that encrypts keys, and its name in the rows that are under it. */
+/** A key that encrypts other keys, and its id in the rows that it encrypts. */
 export interface SecretKey {
-  /** 16 hexadecimal digits, made from the key by a one-way function. */
+  /** 16 hexadecimal digits, derived from the key by a one-way function. */
   readonly id: string;
   readonly bytes: Buffer;
 }
 
-/** The keys that an instance was given. The first encrypts; all of them decrypt. */
+/** The keys that the administrator configured. The first encrypts; all of them decrypt. */
 export class Keyring {
   readonly primary: SecretKey;
   readonly #keys: ReadonlyMap<string, SecretKey>;
@@ -30,10 +30,10 @@ export class Keyring {
 const keyBytes = 32;
 
 /**
- * Understands keys of 32 bytes, each as base64 or as 64 hexadecimal digits, apart by commas or white space; the newest
- * comes first. A line may be a comment that begins with #.
+ * Parses keys of 32 bytes, each as base64 or 64 hexadecimal digits, separated by commas or white space. The newest
+ * comes first. Lines that begin with # are comments.
  * @param source Where the text comes from, for the message.
- * @throws {AirlockError} `secret-key-invalid`; no part of the text is in its message.
+ * @throws {AirlockError} `secret-key-invalid`; its message contains no part of the text.
  */
 export function parseKeys(text: string, source: string): Keyring {
   const words = text
@@ -49,7 +49,7 @@ export function parseKeys(text: string, source: string): Keyring {
   return new Keyring([first, ...rest]);
 }
 
-/** Derived, so that neither the id nor what is encrypted tells anything of the key as it was given. */
+/** Derived, so that neither the id nor encrypted data reveals anything about the given key. */
 function secretKey(given: Buffer): SecretKey {
   const derive = (purpose: string, length: number) =>
     Buffer.from(hkdfSync("sha256", given, Buffer.alloc(0), `airlock secrets ${purpose}`, length));

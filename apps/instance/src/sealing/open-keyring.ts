@@ -6,7 +6,7 @@ import { writeFileAtomically } from "../files/write-file-atomically.ts";
 import type { Database } from "../store/database.ts";
 import { type Keyring, parseKeys } from "./keyring.ts";
 
-/** Where the keys come from; `null`: a file in the data directory, made on first use. */
+/** Source of the keys; `null`: a file in the data directory, created on first use. */
 export type KeySource =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "file"; readonly file: string }
@@ -15,16 +15,16 @@ export type KeySource =
 export interface OpenKeyringOptions {
   readonly db: Database;
   readonly source: KeySource;
-  /** Of the data directory. */
+  /** Key file in the data directory. */
   readonly defaultFile: string;
 }
 
-// One instance at a time decides which keys this database is for.
+// One instance at a time decides which keys this database uses.
 const lockKey = 4_152_110_612;
 
 /**
- * Reads the keys and makes sure that they are the ones this database is encrypted with. Nothing is encrypted before
- * that, and nothing is ever overwritten because a key is missing.
+ * Reads the keys and checks that this database is encrypted with them. Nothing is encrypted before that, and a missing
+ * key never causes data to be overwritten.
  * @throws {AirlockError} `secret-key-invalid`, `secret-key-missing`.
  */
 export async function openKeyring({ db, source, defaultFile }: OpenKeyringOptions): Promise<Keyring> {
@@ -49,8 +49,8 @@ export async function openKeyring({ db, source, defaultFile }: OpenKeyringOption
         },
       );
     }
-    if (!keyring) throw new Error("no keys, and nothing that needs one"); // A file is made then.
-    // Where nothing is encrypted yet, the last one to start decides; the others find out when they first encrypt.
+    if (!keyring) throw new Error("no keys, and nothing that needs one"); // In this case, the file was created above.
+    // As long as nothing is encrypted, the last instance to start decides. The others fail at their first encryption.
     if (rows.length === 0) {
       await transaction.deleteFrom("secret_keys").where("key_id", "not in", keyring.ids).execute();
     }
@@ -64,7 +64,7 @@ export async function openKeyring({ db, source, defaultFile }: OpenKeyringOption
 }
 
 /**
- * Before something is encrypted: whether the others on this database know the key.
+ * Checks, before something is encrypted, that other instances on this database accept the key.
  * @throws {AirlockError} `secret-key-mismatch`.
  */
 export async function requireRegisteredKey(db: Database, keyId: string): Promise<void> {

@@ -2,11 +2,14 @@ import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { AirlockError } from "@airlock/job";
 import type { Keyring, SecretKey } from "./keyring.ts";
 
-/** What a sealed text belongs to, e.g. `["secret", namespace, queue, name]`: it opens nowhere else. */
+/**
+ * What an encrypted text belongs to, e.g. `["secret", namespace, queue, name]`. It can't be decrypted with another
+ * context.
+ */
 export type SealContext = readonly [kind: string, ...names: string[]];
 
 export interface SealedText {
-  /** Of the key that it is under, for finding what has to be rotated; the bytes say it, too. */
+  /** Id of the key, for finding rows to rotate. The bytes contain it, too. */
   readonly keyId: string;
   readonly bytes: Buffer;
 }
@@ -17,13 +20,13 @@ const formatVersion = 1;
 const headerLength = 1 + keyIdLength;
 const wrappedLength = nonceLength + keyLength + tagLength;
 
-/** A sealed text is longer than the text by this. */
+/** The length that encryption adds to a text. */
 export const sealedOverheadBytes = headerLength + wrappedLength + nonceLength + tagLength;
 
 /**
- * Envelope encryption: each text has a key of its own, which is encrypted with one of the keyring's. Rotation encrypts
- * that small key anew and leaves the text alone. Both layers are authenticated together with the context, the outer one
- * with the id of its key, too, so that bytes of another row, or of another key, are refused.
+ * Envelope encryption: each text has its own key, which one of the keyring's keys encrypts. Rotation encrypts only that
+ * small key again. Both layers are authenticated with the context, and the outer one also with its key's id. Bytes from
+ * another row or key are therefore refused.
  *
  *     version (1) · key id (8) · nonce (12) · encrypted key (32) · tag (16) · nonce (12) · encrypted text · tag (16)
  */
@@ -34,7 +37,7 @@ export class Sealer {
     this.#keyring = keyring;
   }
 
-  /** Of the key that new texts are under. */
+  /** Id of the key that encrypts new texts. */
   get keyId(): string {
     return this.#keyring.primary.id;
   }
@@ -51,7 +54,7 @@ export class Sealer {
   }
 
   /**
-   * The same text under the newest key.
+   * Returns the same text, encrypted with the newest key.
    * @throws {AirlockError} `secret-key-missing`, `secret-damaged`.
    */
   reseal(context: SealContext, sealed: Buffer): SealedText {
@@ -77,7 +80,7 @@ export class Sealer {
   }
 }
 
-/** What has to be set when something is under a key that this instance was not given. */
+/** The error for data that is encrypted with a key that this instance doesn't have. */
 function missingKey(what: string, keyId: string): AirlockError {
   return new AirlockError(`${what} is encrypted with key ${keyId}, which this instance does not have`, {
     code: "secret-key-missing",
@@ -100,7 +103,7 @@ function decrypt(key: Buffer, associatedData: Buffer, bytes: Buffer, context: Se
   try {
     return Buffer.concat([decryption.update(bytes.subarray(nonceLength, -tagLength)), decryption.final()]);
   } catch {
-    throw damaged(context); // The library's own message only says that it does not fit.
+    throw damaged(context); // The library's own message says nothing more specific.
   }
 }
 

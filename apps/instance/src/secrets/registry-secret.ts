@@ -1,7 +1,7 @@
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 
-/** Credentials by registry, `auth` as Docker writes it: base64 of `user:password`. */
+/** Credentials by registry. `auth` has Docker's format: base64 of `user:password`. */
 export type RegistryAuth = Readonly<Record<string, { readonly auth: string }>>;
 
 const Entry = z.object({
@@ -12,8 +12,9 @@ const Entry = z.object({
 const DockerConfig = z.object({ auths: z.record(z.string(), Entry).default({}) });
 
 /**
- * Understands what stands in Docker's `config.json`. Helpers and stores are programs of another machine: left out.
- * @throws {AirlockError} reason `secret-unavailable`; nothing of the text is in its message.
+ * Parses the contents of Docker's `config.json`. Ignores credential helpers and stores, which are programs on another
+ * machine.
+ * @throws {AirlockError} reason `secret-unavailable`; its message contains nothing of the text.
  */
 export function parseRegistrySecret(text: string): RegistryAuth {
   const parsed = DockerConfig.safeParse(parseJson(text));
@@ -34,7 +35,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // Its message quotes the text.
+    return undefined; // The error's message would quote the text.
   }
 }
 

@@ -7,9 +7,8 @@ import { secretContext } from "./secret-store.ts";
 const batch = 100;
 
 /**
- * Puts everything that is under another key under the newest, a few rows at a time; may be interrupted, and run by
- * several at once.
- * @throws {AirlockError} `secret-key-missing`, `secret-damaged`: what was done until there stays done.
+ * Re-encrypts everything with the newest key, a few rows at a time. It may be interrupted, and several may run at once.
+ * @throws {AirlockError} `secret-key-missing`, `secret-damaged`: rows that are done stay done.
  */
 export async function rotateKeys({
   db,

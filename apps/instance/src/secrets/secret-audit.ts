@@ -4,11 +4,11 @@ import type { z } from "zod";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 
-/** Something that was done with a secret. Its value has no place in it. */
+/** An event in the life of a secret. Never contains its value. */
 export interface SecretEvent {
   readonly action: SecretEventView["action"];
   readonly name: string;
-  /** Empty: all. */
+  /** Empty: all namespaces. */
   readonly namespace: string;
   readonly queue: string;
   readonly actor: string;
@@ -20,7 +20,7 @@ export interface SecretEvent {
 
 export async function recordSecretEvents(db: Database, events: readonly SecretEvent[]): Promise<void> {
   if (events.length === 0) return;
-  // One parameter, however many steps a job has.
+  // A single parameter, however many steps the job has.
   await sql`
     insert into secret_events (action, name, namespace, queue, actor, via, job, attempt, step)
     select * from jsonb_to_recordset(${JSON.stringify(events)}::jsonb)
@@ -28,7 +28,7 @@ export async function recordSecretEvents(db: Database, events: readonly SecretEv
         step text)`.execute(db);
 }
 
-/** The newest first. */
+/** Returns the newest events first. */
 export async function readSecretAudit(db: Database, query: z.output<typeof SecretAuditQuery>): Promise<SecretAudit> {
   let select = db.selectFrom("secret_events").selectAll();
   if (query.name !== undefined) select = select.where("name", "=", query.name);
@@ -46,7 +46,7 @@ export async function readSecretAudit(db: Database, query: z.output<typeof Secre
 
 const keepUsesDays = 90;
 
-/** Who created, changed and deleted a secret is kept for ever; what jobs used it, for a while. */
+/** Changes of secrets are kept forever; uses by jobs for `keepUsesDays`. */
 export async function forgetOldUses(db: Database): Promise<void> {
   await sql`delete from secret_events
     where action = 'used' and at < now() - make_interval(days => ${keepUsesDays}::int)`.execute(db);

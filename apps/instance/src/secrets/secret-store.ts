@@ -8,13 +8,13 @@ import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
 import { recordSecretEvents } from "./secret-audit.ts";
 
-/** Whose jobs may name a secret; empty: all of them. */
+/** The jobs that may use a secret. An empty member means all namespaces or queues. */
 export interface SecretScope {
   readonly namespace: string;
   readonly queue: string;
 }
 
-/** Who changes something, and by which way they came. */
+/** Who changes something, and how they authenticated. */
 export interface SecretActor {
   readonly actor: string;
   readonly via: "token" | "session";
@@ -24,15 +24,15 @@ export function secretContext({ namespace, queue, name }: SecretScope & { readon
   return ["secret", namespace, queue, name];
 }
 
-/** By name, then scope. */
+/** Ordered by name, then namespace. */
 export async function listSecrets(db: Database): Promise<SecretView[]> {
-  // Not its value: what is not read can't be shown.
+  // Never select the value, so that it can't be shown.
   const rows = await db.selectFrom("secrets").select(viewColumns).orderBy("name").orderBy("namespace").execute();
   return rows.map(toView);
 }
 
 /**
- * Creates the secret of this name and scope, or gives it another value, and records who did.
+ * Creates the secret with this name and scope, or replaces its value. Records who did it.
  * @throws {AirlockError} `secret-key-mismatch`.
  */
 export async function setSecret(
@@ -66,7 +66,7 @@ export async function setSecret(
           ...(request.description === undefined ? {} : { description: request.description }),
         }),
       )
-      // An inserted row has no older version.
+      // An inserted row has no older version, so `xmax` is 0.
       .returning([...viewColumns, sql<boolean>`xmax = 0`.as("created")])
       .executeTakeFirstOrThrow();
     await recordSecretEvents(transaction, [{ action: row.created ? "created" : "changed", name, ...scope, ...by }]);

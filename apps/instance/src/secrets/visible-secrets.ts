@@ -11,7 +11,10 @@ export interface VisibleSecret {
   sealed: Buffer;
 }
 
-/** Of each name the one that a job of this namespace and queue gets: the namespace's, then the queue's, then the global one. */
+/**
+ * For each name, the secret that a job of this namespace and queue gets. The namespace's wins over the queue's, and the
+ * queue's over the global one.
+ */
 export async function visibleSecrets(
   db: Database,
   scope: SecretScope,
@@ -22,7 +25,7 @@ export async function visibleSecrets(
   return rows;
 }
 
-/** The same ones by their names, with how many bytes their values have. */
+/** Sizes in bytes of the same secrets' values, by name. */
 export async function sizesOfVisibleSecrets(
   db: Database,
   scope: SecretScope,
