@@ -1,6 +1,6 @@
-/** SQLSTATE of PostgreSQL: connection exceptions, too many connections, shutdown, crash, start-up. */
+/** SQLSTATEs of PostgreSQL: connection exceptions, too many connections, shutdown, crash, startup. */
 const sqlStates = /^(?:08[0-9A-Z]{3}|53300|57P0[1-5])$/;
-/** Of the system: no server, a socket that broke or is gone, no route, no name. */
+/** System error codes: no server, a broken or missing socket, no route, an unknown host. */
 const systemCodes: ReadonlySet<string> = new Set([
   "ECONNABORTED",
   "ECONNREFUSED",
@@ -13,17 +13,17 @@ const systemCodes: ReadonlySet<string> = new Set([
   "EPIPE",
   "ETIMEDOUT",
 ]);
-/** `pg` gives these no code. */
+/** `pg` gives these errors no code. */
 const messages =
   /^(?:Connection terminated|Client (?:has encountered a connection error|was closed)|timeout exceeded when trying to connect)/;
 
-/** Whether a statement failed because the database is away, so that the same request may succeed later. */
+/** Whether a statement failed because the database is unreachable, so that the same request may succeed later. */
 export function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error instanceof AggregateError && error.errors.some(isDatabaseAway)) return true;
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (typeof code !== "string") return messages.test(error.message);
-  // Files are missing, too; a connection fails in one of these calls.
+  // ENOENT may also mean a missing file. A failed connection is an error of one of these calls.
   if (systemCodes.has(code)) return syscall === undefined || /^(?:connect|read|write|getaddrinfo)$/.test(syscall);
   return sqlStates.test(code);
 }

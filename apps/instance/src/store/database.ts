@@ -12,14 +12,14 @@ const minimumServerVersion = 140_000;
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/name`, or with `?host=/socket/directory`. */
   readonly url: string;
-  /** Most connections of the pool, beside the one that listens. Default 16. */
+  /** Maximum connections of the pool, not counting the one that listens. Default: 16. */
   readonly maxConnections?: number;
-  /** Called for a connection that broke while idle; the pool replaces it. */
+  /** Called when an idle connection breaks. The pool replaces it. */
   readonly onIdleError?: (error: Error) => void;
 }
 
 /**
- * Connects, checks the server's version and brings the schema up to date. The caller ends it with `destroy()`.
+ * Connects, checks the server's version and migrates the schema. The caller closes it with `destroy()`.
  * @throws {AirlockError} `database-unreachable`, `database-too-old`, `database-too-new`.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
@@ -32,8 +32,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     types: numericTypes,
   });
   pool.on("error", (error) => options.onIdleError?.(error));
-  // The pool listens to idle connections only. One that breaks between two statements of a transaction would have no
-  // listener, which ends the process; the next statement on it fails by itself.
+  // The pool listens only to idle connections. Without this listener, a connection that breaks between two statements
+  // of a transaction would end the process. The next statement on it fails anyway.
   pool.on("connect", (client) => client.on("error", () => {}));
   try {
     const client = await pool.connect().catch((error: unknown) => {
@@ -70,7 +70,7 @@ function unreachable(cause: unknown): AirlockError {
 }
 
 const int8 = 20;
-/** `pg` reads 64-bit integers as text by default; ids and sizes here stay below 2^53. */
+/** `pg` reads 64-bit integers as text by default. Ids and sizes stay below 2^53 here. */
 const numericTypes: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: "text" | "binary") =>
     oid === int8

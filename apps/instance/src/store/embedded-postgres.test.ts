@@ -26,13 +26,13 @@ async function addQueue(url: string): Promise<void> {
   await db.destroy();
 }
 
-/** A process that has ended and waits for its parent to notice is not alive. */
+/** A zombie process doesn't count as alive. */
 function isAlive(pid: number): boolean {
   if (!existsSync(`/proc/${pid}/stat`)) return false;
   return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
 }
 
-/** Starts a database in a process of its own, prints its pid, and waits to be killed. */
+/** Starts a database in a child process, prints its pid, and waits to be killed. */
 async function startElsewhere(dataDirectory: string): Promise<{ kill: () => Promise<void>; postgresPid: number }> {
   const module = fileURLToPath(new URL("./embedded-postgres.ts", import.meta.url));
   const script = `
@@ -88,7 +88,7 @@ describe("the embedded PostgreSQL", () => {
     const killed = await startElsewhere(directory.path);
     expect(isAlive(killed.postgresPid)).toBe(true);
     await killed.kill();
-    // At once, while the old server may still be shutting down.
+    // Start at once, while the old server may still be shutting down.
     await using postgres = await EmbeddedPostgres.start({ dataDirectory: directory.path });
     await addQueue(postgres.url);
     expect(isAlive(killed.postgresPid)).toBe(false);

@@ -13,27 +13,27 @@ import { stopPredecessor } from "./postgres-predecessor.ts";
 import { type Account, accountForPostgres, canReach } from "./unprivileged-account.ts";
 
 export interface EmbeddedPostgresOptions {
-  /** The cluster lives in `postgres/` below it, the server's log in `postgres.log`. The caller holds the directory's lock. */
+  /** Holds the cluster in `postgres/` and the server's log in `postgres.log`. The caller holds the directory's lock. */
   readonly dataDirectory: string;
-  /** Told of every start, unexpected end and restart. */
+  /** Called at every start, unexpected end and failed restart. */
   readonly onEvent?: (event: { kind: "started" | "died" | "restart-failed"; detail: string }) => void;
 }
 
 const user = "airlock";
 const port = 5432;
 const startTimeoutMs = 60_000;
-/** How long the server is started again and again while its disk is full. */
+/** How long restarts continue while the disk is full. */
 const fullDiskPatienceMs = 3000;
 const runtimePrefix = "airlock-pg-";
 
 /**
- * A real PostgreSQL server as a child process: the cluster is made once, the server listens on a Unix socket in a private
- * directory only, runs as an unprivileged account, is started again when it dies, and is told to stop by the kernel when
- * this process is killed.
+ * A PostgreSQL server as a child process. The cluster is created once. The server listens only on a Unix socket in a
+ * private directory, runs as an unprivileged account, and is restarted when it dies. If this process is killed, the
+ * kernel tells the server to stop.
  */
 export class EmbeddedPostgres implements AsyncDisposable {
   readonly url: string;
-  /** Rejects with an {@link AirlockError} when the server died and can't be started again. Never resolves. */
+  /** Rejects with an {@link AirlockError} when the server died and can't be restarted. Never resolves. */
   readonly failure: Promise<never>;
   readonly #options: EmbeddedPostgresOptions;
   readonly #fail: (error: AirlockError) => void;
@@ -49,12 +49,13 @@ export class EmbeddedPostgres implements AsyncDisposable {
     const { promise, reject } = Promise.withResolvers<never>();
     this.failure = promise;
     this.#fail = reject;
-    // The instance may be stopping already, and not wait for it.
+    // The instance may already be stopping and no longer wait for this promise.
     promise.catch(() => {});
   }
 
   /**
-   * Makes the cluster if there is none, stops what a killed predecessor left, starts the server, resolves when it answers.
+   * Creates the cluster if it doesn't exist. Stops what a killed predecessor left. Starts the server and resolves when
+   * it answers.
    * @throws {AirlockError} `postgres-missing`, `postgres-failed`, `no-space`, `no-unprivileged-account`.
    */
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
@@ -69,7 +70,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
       const place = { ...options, binaries, cluster, account, runtimeDirectory };
       if (!existsSync(cluster)) await createCluster(place, password);
       const host = encodeURIComponent(runtimeDirectory);
-      // The parameter names the socket's directory and wins; a URL without a host would be none.
+      // The host parameter names the socket's directory and overrides localhost. A URL without a host would be invalid.
       const url = `postgres://${user}:${password}@localhost/postgres?host=${host}&port=${port}`;
       const postgres = new EmbeddedPostgres(options, place, url);
       await postgres.#startServer();
@@ -113,7 +114,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
         await stopServer(server);
         throw await failed("PostgreSQL did not answer in time", this.#options.dataDirectory, logStart);
       }
-      // A server that was killed leaves workers behind that hold its shared memory until they notice: try until they are gone.
+      // Workers of a killed server hold its shared memory until they notice. Try again until they are gone.
       const blocked = /shared memory block|lock file|starting up/.test(await lastLogLines(this.#options.dataDirectory));
       if (!blocked || this.#stopping || Date.now() > deadline - startTimeoutMs + 15_000) {
         throw await failed("PostgreSQL did not start", this.#options.dataDirectory, logStart);
@@ -132,7 +133,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
         return;
       } catch (error) {
         this.#options.onEvent?.({ kind: "restart-failed", detail: errorMessage(error) });
-        // A full disk may be a matter of moments, such as the rotation of a log. Then somebody has to make room.
+        // A full disk may recover by itself, e.g. by a log rotation. After that, the administrator has to free space.
         if (error instanceof AirlockError && error.code === "no-space" && Date.now() - deadAt > fullDiskPatienceMs) {
           this.#fail(error);
           return;
@@ -153,7 +154,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
   async #waitUntilReady(server: ChildProcess, deadline: number): Promise<boolean> {
     while (server.exitCode === null && server.signalCode === null && Date.now() < deadline) {
       const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 5000 });
-      // A server that dies while it answers breaks the connection: the loop sees that by itself.
+      // A dying server may break the connection. The loop condition detects that.
       client.on("error", () => {});
       try {
         await client.connect();
@@ -161,7 +162,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
       } catch {
         await sleep(25);
       } finally {
-        await client.end().catch(() => {}); // It never connected.
+        await client.end().catch(() => {}); // It may never have connected.
       }
     }
     return false;
@@ -186,7 +187,9 @@ interface Place {
   readonly runtimeDirectory: string;
 }
 
-/** Made beside its final name and moved there when complete: a start that is killed half-way leaves no half cluster. */
+/**
+ * Creates the cluster next to its final path and renames it when complete. A killed start leaves no partial cluster.
+ */
 async function createCluster(place: Place, password: string): Promise<void> {
   const half = `${place.cluster}.new`;
   await rm(half, { recursive: true, force: true });
@@ -221,8 +224,9 @@ async function createCluster(place: Place, password: string): Promise<void> {
 }
 
 /**
- * Starts a program of PostgreSQL as the unprivileged account. Where that account can't reach the binaries or the cluster
- * (a checkout under root's private home), the program sees both through bind mounts in a mount namespace of its own.
+ * Starts a PostgreSQL program as the unprivileged account. That account may be unable to reach the binaries or the
+ * cluster, e.g. in a checkout below root's private home. The program then gets both through bind mounts in its own
+ * mount namespace.
  */
 async function launch(
   place: Place,
@@ -241,7 +245,7 @@ async function launch(
     words.push('mount --bind "$1" "$2" && mount --bind "$3" "$4" && shift 4 && exec "$@"', "sh");
     words.push(binaries.root, paths.root, cluster, paths.cluster);
   }
-  // The kernel asks the server to stop when this process dies, however it dies: nobody else would.
+  // The kernel stops the server when this process dies. Otherwise the server would keep running.
   words.push("setpriv", "--pdeathsig", "INT");
   if (account) words.push("--reuid", String(account.uid), "--regid", String(account.gid), "--clear-groups");
   words.push("--", ...argv(paths));
@@ -252,7 +256,7 @@ async function launch(
       cwd: "/",
       stdio: ["ignore", log.fd, log.fd],
       env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", TZ: "UTC" },
-      // A process group of its own: Ctrl-C in the terminal reaches the instance, which then stops the server in order.
+      // Run in a separate process group. Ctrl-C then reaches only the instance, which stops the server in order.
       detached: true,
     });
     await new Promise<void>((resolve, reject) => {
@@ -278,7 +282,7 @@ async function stopServer(server: ChildProcess): Promise<void> {
     if (server.exitCode !== null || server.signalCode !== null) resolve();
     else server.once("exit", () => resolve());
   });
-  // Fast shutdown, then immediate shutdown, then by force: each loses nothing that was committed.
+  // Fast shutdown, then immediate shutdown, then a kill. None of them loses committed data.
   for (const [signal, graceMs] of [
     ["SIGINT", 20_000],
     ["SIGQUIT", 5000],
@@ -304,7 +308,10 @@ async function readOrCreatePassword(dataDirectory: string): Promise<string> {
   return password;
 }
 
-/** A socket's path holds at most 107 bytes, so it can't lie in the data directory: a short private directory, on record there. */
+/**
+ * Creates a short private directory for the socket, and records it in the data directory. The socket can't be in the
+ * data directory, because its path may have at most 107 bytes.
+ */
 async function createRuntimeDirectory(dataDirectory: string, account: Account | null): Promise<string> {
   const parent = tmpdir().length <= 60 ? tmpdir() : "/tmp";
   const directory = await mkdtemp(path.join(parent, runtimePrefix));
@@ -320,7 +327,7 @@ async function removeRuntimeDirectory(dataDirectory: string): Promise<void> {
   const record = runtimeRecord(dataDirectory);
   const directory = (await readFile(record, "utf8").catch(() => "")).trim();
   if (path.basename(directory).startsWith(runtimePrefix) && existsSync(directory)) {
-    // By name and never recursively: should a mount ever be left on one of these, rmdir fails and the data stays.
+    // Delete by name, never recursively. If a mount was left on one of these, rmdir fails and the data stays.
     for (const name of [`.s.PGSQL.${port}`, `.s.PGSQL.${port}.lock`, "password"]) {
       await rm(path.join(directory, name), { force: true });
     }
@@ -358,7 +365,7 @@ async function lastLogLines(dataDirectory: string): Promise<string> {
   return text.trimEnd().split("\n").slice(-5).join("\n");
 }
 
-/** @param logStart where the log of this start begins. */
+/** @param logStart Offset in the log where this start begins. */
 async function failed(what: string, dataDirectory: string, logStart: number): Promise<AirlockError> {
   const log = await readFile(logPath(dataDirectory)).catch(() => Buffer.alloc(0));
   if (saysNoSpace(log.toString("utf8", logStart))) {

@@ -2,11 +2,11 @@ import { AirlockError } from "@airlock/job";
 import type pg from "pg";
 import { migrations } from "./migrations/index.ts";
 
-// Any fixed number will do, as long as all instances use the same one.
+// An arbitrary number, the same for all instances.
 const lockKey = 4_152_110_611;
 
 /**
- * Applies the migrations that the database lacks, each in its own transaction, one instance at a time.
+ * Applies the missing migrations, each in its own transaction. Only one instance migrates at a time.
  * @throws {AirlockError} `database-too-new` when a newer Airlock has migrated this database.
  */
 export async function migrate(client: pg.ClientBase): Promise<void> {

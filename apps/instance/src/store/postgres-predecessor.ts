@@ -5,11 +5,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AirlockError } from "@airlock/job";
 
 /**
- * Ends a server that a killed instance left on this cluster, and removes its pid file once nothing works in the cluster
- * any more. The caller holds the data directory's lock, so whatever runs here belongs to nobody.
+ * Stops a server that a killed instance left on this cluster. Removes its pid file after all processes have left the
+ * cluster. The caller holds the data directory's lock, so no running instance owns these processes.
  *
- * The pid file is removed only then: a server that starts while old workers still write would corrupt the cluster, and a
- * pid file whose number now names another process (usual in a container that starts anew) would stop it from starting.
+ * The order matters. A server that starts while old workers still write would corrupt the cluster. A leftover pid file
+ * keeps the server from starting if another process has that pid, as is common in a restarted container.
  */
 export async function stopPredecessor(cluster: string): Promise<void> {
   const pidFile = path.join(cluster, "postmaster.pid");
@@ -21,7 +21,7 @@ export async function stopPredecessor(cluster: string): Promise<void> {
     ["SIGKILL", 5000],
   ] as const) {
     const before = await processesIn(cluster);
-    // Workers go when their postmaster goes; without one they are asked themselves.
+    // Workers exit with their postmaster. If it is gone, signal the workers themselves.
     for (const pid of before.includes(postmaster) ? [postmaster] : before) kill(pid, signal);
     for (const deadline = Date.now() + graceMs; Date.now() < deadline; await sleep(25)) {
       if ((await processesIn(cluster)).length > 0) continue;
@@ -35,13 +35,13 @@ export async function stopPredecessor(cluster: string): Promise<void> {
   });
 }
 
-/** PostgreSQL's processes have the cluster as their working directory; an inode is the same through any mount. */
+/** PostgreSQL's processes have the cluster as their working directory. Its inode is the same through any mount. */
 async function processesIn(cluster: string): Promise<number[]> {
   const { dev, ino } = await stat(cluster);
   const found: number[] = [];
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
-    const cwd = await stat(`/proc/${name}/cwd/`).catch(() => null); // Gone meanwhile, or somebody else's.
+    const cwd = await stat(`/proc/${name}/cwd/`).catch(() => null); // The process ended, or belongs to another user.
     if (cwd && cwd.dev === dev && cwd.ino === ino) found.push(Number(name));
   }
   return found;

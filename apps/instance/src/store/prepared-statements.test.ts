@@ -9,7 +9,7 @@ describeWithEngines(["postgres"], "a prepared statement", () => {
   let db: Database;
   beforeAll(async () => {
     database = await createDatabase(engines().postgres?.url ?? "");
-    // One connection: what it has prepared can be asked of it.
+    // Use one connection, so that the test can query its prepared statements.
     db = await openDatabase({ url: database.url, maxConnections: 1 });
   });
   afterAll(async () => {

@@ -5,8 +5,8 @@ const textByName = new Map<string, string>();
 const nameByText = new Map<string, string>();
 
 /**
- * Runs a statement that each connection prepares once; from then on only its parameters are sent. For the few statements of
- * the hot path, which take longer to plan than to run. The text must not change with its input.
+ * Runs a statement that each connection prepares once, so that later only its parameters are sent. For the few hot
+ * statements that take longer to plan than to run. The text must not change with its input.
  */
 export async function executePrepared<Row>(
   name: string,
@@ -24,7 +24,7 @@ export async function executePrepared<Row>(
   return await db.executeQuery(compiled);
 }
 
-/** The name under which a connection prepares this text. `undefined`: it is planned each time. */
+/** The name under which a connection prepares this text. `undefined`: it is not prepared. */
 export function nameOfPrepared(text: string): string | undefined {
   return nameByText.get(text);
 }

@@ -1,9 +1,9 @@
 import pg from "pg";
 import { nameOfPrepared } from "./prepared-statements.ts";
 
-/** A connection that prepares the statements of {@link executePrepared}, which Kysely passes on by their texts alone. */
+/** A connection that prepares the statements of {@link executePrepared}. Kysely passes on only their texts. */
 export class PreparingClient extends pg.Client {
-  // `pg` declares its overloads for callers, not for those who pass a call on.
+  // The overloads of `pg` are for callers and don't fit a function that forwards a call.
   override query = ((...args: unknown[]) => {
     const [text, values, ...rest] = args;
     const name = typeof text === "string" && Array.isArray(values) ? nameOfPrepared(text) : undefined;

@@ -13,7 +13,7 @@ interface QueuesTable {
   backoff_max_ms: Generated<number>;
   lease_ms: Generated<number>;
   heartbeat_interval_ms: Generated<number>;
-  /** Running jobs of the queue at once; `null`: no limit. */
+  /** Limit of the queue's running jobs; `null`: no limit. */
   concurrency_limit: number | null;
   namespace_concurrency_limit: number | null;
   weight: Generated<number>;
@@ -25,11 +25,11 @@ type RepositoryState = "cloning" | "ready" | "failed";
 
 interface RepositoriesTable {
   name: string;
-  /** As it is shown. */
+  /** Without credentials. */
   url: string;
-  /** With its credentials, where it has any. */
+  /** Encrypted URL with credentials; `null`: it has none. */
   sealed_url: Buffer | null;
-  /** Of the key that `sealed_url` is under. */
+  /** Id of the key that encrypts `sealed_url`. */
   key_id: string | null;
   state: Generated<RepositoryState>;
   error: string | null;
@@ -47,9 +47,9 @@ interface SecretKeysTable {
 interface SecretsTable {
   id: Generated<number>;
   name: string;
-  /** Empty: of every namespace. */
+  /** Empty: every namespace. */
   namespace: string;
-  /** Empty: of every queue. */
+  /** Empty: every queue. */
   queue: string;
   description: string;
   key_id: string;
@@ -83,18 +83,18 @@ interface JobsTable {
   spec: JSONColumnType<JobSpec>;
   labels: Labels;
   namespace: Generated<string>;
-  /** What the job asks for; `null`: whatever there is. */
+  /** Resources that the job requires; `null`: any. */
   cpu_millis: number | null;
   memory_bytes: number | null;
   disk_bytes: number | null;
-  /** Place in the round of its namespace: jobs of equal priority go by turn, then id. */
+  /** The job's round among its namespace's jobs. Jobs of equal priority go by turn, then id. */
   turn: Generated<number>;
-  /** Names all jobs with the same namespace and demands. */
+  /** Identifies all jobs with the same namespace and demands. */
   lane: ColumnType<string, never, never>;
   repository: string | null;
   revision: string;
   commit: string | null;
-  /** Told when the job was submitted. */
+  /** Warnings from the job's submission. */
   warnings: Generated<string[]>;
   attempt: Generated<number>;
   errors: Generated<number>;
@@ -125,7 +125,7 @@ interface AttemptsTable {
   failure_reason: FailureReason | null;
   failure_message: string | null;
   exit_code: number | null;
-  /** As the executor reported them; `null`: it did not. */
+  /** Results that the executor reported; `null`: none. */
   steps: JSONColumnType<StepResult[]> | null;
 }
 
@@ -194,7 +194,7 @@ interface LogChunksTable {
 interface ExecutorsTable {
   name: string;
   queues: string[];
-  /** Speaks Airlock's extensions. */
+  /** Whether the executor supports Airlock's extensions. */
   airlock: boolean;
   version: string;
   runtime: string;
@@ -238,7 +238,7 @@ interface CodeIntelUploadsTable {
   finished_at: Date | null;
 }
 
-/** The tables as the newest migration leaves them. 64-bit integers are read as numbers: ids and sizes stay below 2^53. */
+/** The tables after the newest migration. 64-bit integers are read as numbers: ids and sizes stay below 2^53. */
 export interface Schema {
   code_intel_uploads: CodeIntelUploadsTable;
   ended_sessions: EndedSessionsTable;

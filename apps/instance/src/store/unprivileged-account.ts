@@ -7,10 +7,13 @@ export interface Account {
   readonly gid: number;
 }
 
-/** PostgreSQL refuses to run as root. `null`: this process is not root, so its own account will do. */
+/**
+ * The account for PostgreSQL, which refuses to run as root. `null`: this process isn't root, so its own account is
+ * used.
+ */
 export async function accountForPostgres(dataDirectory: string): Promise<Account | null> {
   if (process.getuid?.() !== 0) return null;
-  // Files that exist decide: the account of a first start stays, whichever accounts appear later.
+  // Use the owner of existing files: the account must not change when others appear later.
   const owner = await stat(dataDirectory).catch(() => null);
   if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
   const accounts = await readFile("/etc/passwd", "utf8");
@@ -27,7 +30,7 @@ export async function accountForPostgres(dataDirectory: string): Promise<Account
   });
 }
 
-/** Whether the account may enter every directory down to this one. */
+/** Whether the account may enter this directory and all its parents. */
 export async function canReach(account: Account, directory: string): Promise<boolean> {
   for (let current = path.resolve(directory); ; current = path.dirname(current)) {
     const { mode, uid, gid } = await stat(current);

@@ -11,8 +11,8 @@ import { sizesOfVisibleSecrets } from "../secrets/visible-secrets.ts";
 import type { Database } from "../store/database.ts";
 
 /**
- * Checks that the secrets of a job exist, and that each step has room for its own.
- * @throws {JobIssuesError} `unknown-secret`, `environment-too-long`, with one issue for each step and name.
+ * Checks that a job's secrets exist and that they fit into each step's environment.
+ * @throws {JobIssuesError} `unknown-secret`, `environment-too-long`, with one issue per step and name.
  */
 export async function checkSecrets(db: Database, spec: JobSpec): Promise<void> {
   const names = new Set(spec.steps.flatMap((step) => step.secrets.map(({ name }) => name)));
@@ -55,7 +55,7 @@ function requireRoom({ steps }: JobSpec, sizes: ReadonlyMap<string, number>): vo
   });
 }
 
-/** What is wrong with a job, one line for each field; each line begins with the field's path. */
+/** Problems of a job, one line per field. Each line begins with the field's path. */
 export class JobIssuesError extends AirlockError {
   readonly issues: readonly string[];
 

@@ -12,9 +12,9 @@ export interface SubmitContext {
 }
 
 /**
- * Checks a job against what this instance has, pins its revision and enqueues it.
- * @throws {AirlockError} `unknown-queue`, `unknown-secret`, `environment-too-long`, `unknown-repository`, `unknown-revision`,
- *   `repository-unavailable`, `idempotency-conflict`.
+ * Checks a job against the instance's queues and secrets, pins its revision and enqueues it.
+ * @throws {AirlockError} `unknown-queue`, `unknown-secret`, `environment-too-long`, `unknown-repository`,
+ * `unknown-revision`, `repository-unavailable`, `idempotency-conflict`.
  */
 export async function submitJob(
   context: SubmitContext,
@@ -22,18 +22,18 @@ export async function submitJob(
   idempotencyKey: string | null,
 ): Promise<EnqueuedJob> {
   const { db, notifications, repositories } = context;
-  // The specification is stored as it is: a URL may hold a password.
+  // The specification is stored, so remove a password from its URL first.
   const spec =
     submitted.repository === undefined
       ? submitted
       : { ...submitted, repository: repositories.withoutCredentials(submitted.repository) };
   if (idempotencyKey !== null) {
-    // Before anything that may fail by now: the job is there.
+    // Check this first: the job exists, so checks that would fail by now must not matter.
     const existing = await findJobByKey(db, idempotencyKey, spec);
     if (existing !== null) return { id: existing, created: false };
   }
   await checkSecrets(db, spec);
-  // What can be told at once is told before git takes its time.
+  // Run the fast check before git, which takes time.
   await requireQueue(db, spec.queue);
   const resolved = spec.repository === undefined ? null : await repositories.resolve(spec.repository, spec.revision);
   const job = await enqueueJob(db, {

@@ -16,7 +16,7 @@ import { startTestInstance } from "../testing/test-instance.ts";
 
 const password = "s3cret-9f27";
 
-/** Serves a bare repository to those who know the password. */
+/** Serves a bare repository to clients that know the password. */
 async function serveRepository(directory: string): Promise<Server & AsyncDisposable> {
   await runGit(directory, ["update-server-info"]);
   const authorization = `Basic ${Buffer.from(`ci:${password}`).toString("base64")}`;

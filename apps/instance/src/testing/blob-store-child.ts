@@ -1,5 +1,5 @@
-// What the contract suite runs in a process of its own, to kill it or to measure its memory. Arguments: a task and the
-// store as JSON.
+// Program that the contract suite runs as a child process, to kill it or to measure its memory. Arguments: a task, and
+// the store as JSON.
 
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,14 +20,14 @@ async function* zeros(mebibytes: number): AsyncGenerator<Buffer> {
   for (let written = 0; written < mebibytes; written++) yield Buffer.alloc(mebibyte);
 }
 
-/** Says when so much has been taken that the store must have written some of it, and never ends. */
+/** Prints a line once the store must have written some data, then never ends. */
 async function* endless(): AsyncGenerator<Buffer> {
   yield* zeros(40);
   process.stdout.write("writing\n");
   await sleep(600_000);
 }
 
-/** How far the memory grows, in MiB, while 200 MiB go in and come out again. */
+/** Memory growth in MiB while 200 MiB are stored and read back. */
 async function measureMemory(): Promise<number> {
   await store.put("small", Readable.from(zeros(20)), options);
   const before = process.memoryUsage.rss();

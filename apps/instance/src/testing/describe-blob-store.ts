@@ -21,11 +21,11 @@ export interface BlobStoreTarget extends AsyncDisposable {
   /** An empty store. */
   readonly settings: BlobStoreSettings;
   open(): Promise<BlobStore>;
-  /** What is left of writes that did not end well, as a reader of the store cannot see it. */
+  /** Remains of failed writes, which readers of the store can't see. */
   leftovers(): Promise<readonly string[]>;
 }
 
-/** Behaviour that every blob store owes its callers. */
+/** Contract that every blob store must fulfill. */
 export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
   let target: BlobStoreTarget;
   let store: BlobStore;
@@ -66,7 +66,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
   });
 
   it("keeps blobs of several parts as they were", async () => {
-    // 8 MiB are one part where parts exist.
+    // A part has 8 MiB in stores with parts.
     for (const size of [8 * mebibyte - 1, 8 * mebibyte, 8 * mebibyte + 1, 20 * mebibyte + 7]) {
       const contents = Buffer.alloc(size, "0123456789abcde");
       const { sha256 } = await store.put("parts", Readable.from(slices(contents, 700_001)), options);

@@ -1,12 +1,12 @@
 import { readdir, readFile } from "node:fs/promises";
 
-/** Ids of the running children of a process that bear this name. */
+/** Ids of a process's running children with this name. */
 export async function childrenNamed(parent: number, name: string): Promise<number[]> {
   const found: number[] = [];
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    // Command lines are not read: that waits for processes that are out of memory.
-    const stat = await readFile(`/proc/${entry}/stat`, "utf8").catch(() => ""); // It has ended meanwhile.
+    // Don't read command lines: that blocks on processes that are out of memory.
+    const stat = await readFile(`/proc/${entry}/stat`, "utf8").catch(() => ""); // The process has ended meanwhile.
     const [, command, state, parentId] = /^\d+ \((.*)\) (\S) (\d+) /s.exec(stat) ?? [];
     if (command === name && state !== "Z" && Number(parentId) === parent) found.push(Number(entry));
   }

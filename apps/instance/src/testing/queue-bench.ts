@@ -5,8 +5,8 @@ import { completeAttempt } from "../queues/end-attempt.ts";
 import { enqueueJob } from "../queues/enqueue-job.ts";
 import { type Database, openDatabase } from "../store/database.ts";
 
-// The queue as a program for the benchmark, which may not import it: `node queue-bench.ts DATABASE_URL`. Each line
-// `JOBS WORKERS` of its input is a round; each line of its output the milliseconds that it took.
+// The queue as a separate program, because the benchmark may not import it: `node queue-bench.ts DATABASE_URL`. Each
+// input line `JOBS WORKERS` is a round. Each output line is the round's duration in ms.
 
 const spec = JobSpec.parse({ steps: [{ image: "busybox", run: "true" }] });
 const executor = "bench";

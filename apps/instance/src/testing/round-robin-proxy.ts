@@ -2,14 +2,14 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** A load balancer as simple as they come: each request goes to the next upstream, whoever sends it. */
+/** A minimal load balancer: each request goes to the next upstream, regardless of the client. */
 export interface RoundRobinProxy extends AsyncDisposable {
   readonly url: string;
-  /** Requests that each upstream has answered, in the order of `upstreams`. */
+  /** Number of requests that each upstream has answered, in the order of `upstreams`. */
   readonly answered: readonly number[];
 }
 
-/** @param upstreams Base URLs. One that takes no connection is passed over. */
+/** @param upstreams Base URLs. An upstream that refuses connections is skipped. */
 export async function startRoundRobinProxy(upstreams: readonly string[]): Promise<RoundRobinProxy> {
   const answered = upstreams.map(() => 0);
   let turn = 0;
@@ -21,13 +21,13 @@ export async function startRoundRobinProxy(upstreams: readonly string[]): Promis
     upstream.on("response", (response) => {
       answered[index] = (answered[index] ?? 0) + 1;
       outgoing.writeHead(response.statusCode ?? 502, response.headers);
-      // Events are to come as they are sent, the headers even before the first.
+      // Forward events as they arrive, and the headers even before the first event.
       outgoing.flushHeaders();
       response.pipe(outgoing);
       response.on("error", () => outgoing.destroy());
     });
     upstream.on("error", (error: NodeJS.ErrnoException) => {
-      // Nothing of the body is gone yet: the next may have it.
+      // Nothing of the body was sent yet, so the next upstream can get it.
       if (error.code === "ECONNREFUSED" && tries > 1) forward(incoming, outgoing, tries - 1);
       else outgoing.destroy();
     });

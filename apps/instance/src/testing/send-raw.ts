@@ -3,7 +3,7 @@ import { connect } from "node:net";
 export interface RawRequest {
   readonly method: string;
   readonly path: string;
-  /** Text of one byte a character: it goes out as it is. */
+  /** Text with one byte per character (Latin-1), sent unchanged. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Buffer;
   /** Default 10000. */
@@ -11,17 +11,17 @@ export interface RawRequest {
 }
 
 export interface RawAnswer {
-  /** 0: the connection ended without an answer. */
+  /** 0: the connection ended without a response. */
   readonly status: number;
   readonly headers: ReadonlyMap<string, string>;
   readonly text: string;
-  /** The application answered, not the HTTP parser in front of it. */
+  /** Whether the application answered, and not the HTTP parser in front of it. */
   readonly parsed: boolean;
 }
 
 /**
- * Sends a request byte for byte, also one that no well-behaved client would send, and reads until the connection ends.
- * @throws {Error} when there is no end in time.
+ * Sends a request byte for byte, even an invalid one, and reads until the connection ends.
+ * @throws {Error} when the connection doesn't end in time.
  */
 export async function sendRaw(url: string, request: RawRequest): Promise<RawAnswer> {
   const { hostname, port } = new URL(url);
@@ -52,7 +52,7 @@ function exchange(
     reject(new Error(`${what.slice(0, 200)}: no end in ${timeoutMs} ms`));
   }, timeoutMs);
   socket.on("data", (data: Buffer) => parts.push(data));
-  // The other side may end before it has read everything: what it said by then counts.
+  // The server may close before it has read everything. What it sent until then counts.
   socket.on("error", () => {});
   socket.once("close", () => {
     clearTimeout(timer);
@@ -76,7 +76,7 @@ function parseAnswer(answer: Buffer): RawAnswer {
     status: Number(/^HTTP\/1\.1 (\d{3})/.exec(first)?.[1] ?? 0),
     headers,
     text: headers.get("transfer-encoding") === "chunked" ? joinChunks(body).toString("utf8") : body.toString("utf8"),
-    // Node's own refusals have no body.
+    // Node.js's own error responses have no body.
     parsed: headers.has("content-type"),
   };
 }

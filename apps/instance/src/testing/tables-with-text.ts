@@ -1,7 +1,7 @@
 import pg from "pg";
 import { expect } from "vitest";
 
-/** Names of the tables of which a row contains one of the texts. */
+/** Names of the tables with a row that contains one of the texts. */
 export async function tablesWithText(databaseUrl: string, texts: readonly string[]): Promise<string[]> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();

@@ -2,17 +2,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { type Database, openDatabase } from "../store/database.ts";
 
-/** The database's clock, in the hands of a test. Everything that decides about leases reads it. */
+/** The database's clock under a test's control. All decisions about leases use it. */
 export interface TestClock extends AsyncDisposable {
   readonly db: Database;
-  /** Moves it for all that use this database; backwards with a negative number. */
+  /** Moves the clock for all users of this database; a negative number moves it backwards. */
   moveBy(ms: number): Promise<void>;
 }
 
-/** An instance renews all leases in its first round, for it has not heard the heartbeats before; then the clock may move. */
+/**
+ * An instance's first sweep renews all leases, because it missed earlier heartbeats. Move the clock only after that.
+ */
 const firstRoundMs = 1000;
 
-/** For a database of an instance that has just been started. */
+/** For the database of an instance that was just started. */
 export async function installTestClock(databaseUrl: string): Promise<TestClock> {
   const db = await openDatabase({ url: databaseUrl, maxConnections: 4 });
   await sql`create table test_clock (ahead interval not null)`.execute(db);

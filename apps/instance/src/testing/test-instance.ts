@@ -5,7 +5,7 @@ import type { InstanceConfig } from "../config/instance-config.ts";
 import { type Instance, startInstance } from "../instance.ts";
 import { defaultMirrorLimits } from "../repositories/mirror-limits.ts";
 
-/** An instance for tests: in this process, on a free port, with a database of its own on the test engine. */
+/** An instance for tests: in this process, on a free port, with a separate database on the test engine. */
 export interface TestInstance extends AsyncDisposable {
   readonly instance: Instance;
   readonly url: string;
@@ -14,12 +14,12 @@ export interface TestInstance extends AsyncDisposable {
   rest(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
   /** Calls the executor API with the shared secret, or with other headers. */
   executor(path: string, body: unknown, headers?: Record<string, string>, signal?: AbortSignal): Promise<Response>;
-  /** Submits a job and answers its id. */
+  /** Submits a job and returns its id. */
   submit(spec?: Record<string, unknown>): Promise<number>;
 }
 
 /**
- * @param database An empty database, or one that another test instance uses; disposed with the instance if it can be.
+ * @param database An empty database, or one of another test instance. Disposed with the instance if it is disposable.
  */
 export async function startTestInstance(
   database: { readonly url: string } & Partial<AsyncDisposable>,
@@ -93,7 +93,7 @@ export async function startTestInstance(
   };
 }
 
-/** A job as a dequeue answers it. */
+/** A job in the response to a dequeue. */
 export interface TakenJob {
   readonly id: number;
   readonly token: string;
@@ -101,7 +101,7 @@ export interface TakenJob {
   readonly airlock: { readonly attempt: number; readonly leaseMs: number };
 }
 
-/** What an executor sends along on routes of a job. */
+/** Headers of an executor on a job's routes. */
 export function jobHeaders(job: Pick<TakenJob, "id" | "token">, executorName: string): Record<string, string> {
   return {
     authorization: `Bearer ${job.token}`,
@@ -115,7 +115,7 @@ export interface ReceivedEvent<Data> {
   readonly data: Data;
 }
 
-/** Reads server-sent events until the stream ends or the caller has enough; closes the connection then. */
+/** Reads server-sent events until the stream ends or the caller stops. Then closes the connection. */
 export async function* readEvents<Data>(response: Response): AsyncGenerator<ReceivedEvent<Data>> {
   if (!response.body) throw new Error("the answer has no body");
   let text = "";

@@ -7,7 +7,7 @@ export interface ConnectedExecutor extends ExecutorFacts {
   readonly queues: readonly string[];
 }
 
-/** Executors that serve any of these queues and sent a heartbeat lately. */
+/** Executors that serve any of these queues and sent a heartbeat recently. */
 export async function connectedExecutors(db: Database, queues: readonly string[]): Promise<ConnectedExecutor[]> {
   if (queues.length === 0) return [];
   const { rows } = await sql<ConnectedExecutor>`

@@ -1,19 +1,19 @@
 import type { Explanation } from "@airlock/api";
 import { assertNever, formatBytes, formatDuration, type JobState } from "@airlock/job";
 
-/** What a job asks for, and who is there to offer it. */
+/** What a job demands, and the executors that could offer it. */
 export interface JobDemands {
   readonly queue: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** What the job asks for; `null`: whatever there is. */
+  /** Resources that the job requires; `null`: any. */
   readonly cpuMillis: number | null;
   readonly memoryBytes: number | null;
   readonly diskBytes: number | null;
-  /** Executors of this queue that sent a heartbeat lately. */
+  /** Executors of this queue that sent a heartbeat recently. */
   readonly executors: readonly ExecutorFacts[];
 }
 
-/** All that decides why a job is where it is, gathered at one moment. */
+/** All facts that decide the state of a job, gathered at one moment. */
 export interface JobFacts extends JobDemands {
   readonly now: Date;
   readonly state: JobState;
@@ -28,14 +28,14 @@ export interface JobFacts extends JobDemands {
   readonly exitCode: number | null;
   /** Jobs of the queue that are handed out before this one. */
   readonly ahead: number;
-  /** How long the executor that runs the job has been silent; `null` when unknown. */
+  /** Time since the last heartbeat of the job's executor; `null`: unknown. */
   readonly executorSilentMs: number | null;
 }
 
 export interface ExecutorFacts {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** What it has for one job; `null`: it does not say. */
+  /** Resources for one job; `null`: unknown. */
   readonly cpuMillis: number | null;
   readonly memoryBytes: number | null;
   readonly diskBytes: number | null;
@@ -44,10 +44,10 @@ export interface ExecutorFacts {
   readonly draining: boolean;
 }
 
-/** An executor beats every 5 s: after two beats missed, silence is worth a word. */
+/** An executor sends a heartbeat every 5 s. Mention its silence after two missed heartbeats. */
 const silentAfterMs = 11_000;
 
-/** The one answer to "why is it not further?". */
+/** Explains why a job is in its state. All answers to this question come from here. */
 export function explainJob(facts: JobFacts): Explanation {
   switch (facts.state) {
     case "queued":
@@ -84,12 +84,12 @@ function explainQueued(facts: JobFacts): Explanation {
   return { code: "waiting-for-executor", message: `Waiting to be taken, ${place}: ${plural(open.length)} connected.` };
 }
 
-/** Why none of the executors that are there would take the job, however long it waits; `null` where one would. */
+/** The reason that no connected executor can ever take the job; `null` if one can. */
 export function obstacleOf(facts: JobDemands): Explanation | null {
   if (facts.executors.length === 0) {
     return { code: "no-executor", message: `No executor is connected to queue "${facts.queue}".` };
   }
-  // One that drains may be gone for good, with the successor about to connect: it says nothing about what is offered.
+  // A draining executor may be gone for good while its successor is about to connect. Ignore what it offers.
   const staying = facts.executors.filter((executor) => !executor.draining);
   if (staying.length === 0) {
     const going = facts.executors.filter((executor) => executor.running > 0);
@@ -121,7 +121,7 @@ function suitedTo(facts: JobDemands): ExecutorFacts[] {
   );
 }
 
-/** What nobody offers by itself; where each demand is met by somebody, all of them. */
+/** Demands that no single executor meets. If executors meet each demand separately but never together, all demands. */
 function missing(facts: JobDemands): string {
   const all = Object.entries(facts.labels).map(([name, value]) => ({
     text: `${name}=${value}`,

@@ -11,7 +11,7 @@ export interface FollowContext {
   readonly notifications: Notifications;
 }
 
-/** A place in a job's log: the chunk that was seen last. */
+/** Position in a job's log: the last chunk that the client saw. */
 export interface LogPosition {
   readonly attempt: number;
   readonly entryId: number;
@@ -19,25 +19,27 @@ export interface LogPosition {
 }
 
 export interface FollowedEvent {
-  /** `attempt.entryId.offset` of a chunk that nothing older can follow: resuming after it misses nothing. */
+  /**
+   * `attempt.entryId.offset` of a chunk after which only newer data can follow, so that resuming there misses nothing.
+   */
   readonly id: string | null;
   readonly event: JobLiveEvent;
 }
 
-/** Without a notice the tables are looked at this often: notices may be lost, and the explanation changes with time. */
+/** Polling interval. Notices may be lost, and the explanation changes with time. */
 const lookAgainMs = 2000;
 
 interface EntryProgress {
   offset: number;
-  /** Number of the last note. */
+  /** Number of the last note that was sent. */
   notes: number;
   shown: string;
 }
 
 /**
- * The job, its entries and all output so far, then everything new, until the job is finished. What was sent is known by
- * offsets, so there is neither a gap nor a repetition between what was stored before and what comes live. After a
- * resume, chunks without an id may come again; their offsets say so.
+ * Sends the job, its entries and all output so far, then everything new, until the job is finished. Offsets say what
+ * was sent, so stored and live output have neither gaps nor duplicates. After a resume, chunks without an id may be
+ * repeated; their offsets show it.
  */
 export async function* followJob(
   context: FollowContext,
@@ -65,7 +67,7 @@ export async function* followJob(
         const found = await getJobWithEntries(context.db, job);
         if (!found) return;
         entries = found.entries;
-        // Looked at before its output is read: once finished, no output can come after what is read now.
+        // Checked before the output is read. If the job is finished, no output can come after that read.
         finished = isFinished(found.view.state);
         const digest = digestOf(found.view);
         if (digest !== shownJob) yield { id: null, event: { kind: "job", job: found.view } };
@@ -138,7 +140,7 @@ function noteEvent({ attempt, entryId }: LogEntryRow, note: LogNote): FollowedEv
   return { id: null, event: { kind: "note", attempt, entryId, ...note } };
 }
 
-/** Counts what a client saw before it came back as sent. */
+/** Marks what the client saw before it reconnected as sent. */
 async function skipSeen(
   db: Database,
   job: number,
@@ -161,7 +163,7 @@ async function skipSeen(
   }
 }
 
-/** Changes of what is sent by events of its own, or passes with time, are no news of the job. */
+/** Excludes fields that have their own events (entries) or change with the clock (explanation text). */
 function digestOf(view: JobView): string {
   const { entries: _entries, explanation, ...rest } = view;
   return JSON.stringify([rest, explanation.code]);

@@ -35,7 +35,7 @@ const summaryColumns = [
   "failure_reason",
   "failure_message",
   "cancel_requested",
-  // What decides who could take it.
+  // Demands that decide which executors could take the job.
   "labels",
   "cpu_millis",
   "memory_bytes",
@@ -47,7 +47,7 @@ interface ListedRow extends SummaryRow {
   readonly step_keys: readonly string[];
 }
 
-/** The rest of a job's specification may weigh megabytes, and a list has hundreds of jobs. */
+/** Select only the keys: a specification may have megabytes, and a list has hundreds of jobs. */
 const stepKeysOfSpec = sql<string[]>`array(
   select coalesce(step.value ->> 'key', (step.ordinality - 1)::text)
   from jsonb_array_elements(spec -> 'steps') with ordinality as step order by step.ordinality)`;
@@ -97,7 +97,7 @@ async function toJobSummaries(db: Database, rows: readonly ListedRow[]): Promise
   );
 }
 
-/** A job as people see it, with its log entries as they are stored. */
+/** The public view of a job, with its log entries as they are stored. */
 export interface JobWithEntries {
   readonly view: JobView;
   readonly entries: readonly LogEntryRow[];
@@ -130,7 +130,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
   ]);
   const { spec } = row;
   const last = {
-    // A job that waits for its next attempt has nothing of it yet.
+    // A queued job's next attempt has no results or entries yet.
     reported: row.state === "queued" ? null : (attempts.find((one) => one.attempt === row.attempt)?.steps ?? null),
     entries: row.state === "queued" ? [] : entries.filter((entry) => entry.attempt === row.attempt),
   };
@@ -145,14 +145,14 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     egress: spec.egress ?? null,
     timeoutMs: spec.timeout === undefined ? null : (parseDuration(spec.timeout) ?? null),
     outputs: spec.outputs,
-    // Jobs from before this field.
+    // Jobs stored before this field existed have none.
     diff: spec.diff ?? false,
     steps: spec.steps.map((step, index) => ({
       key: step.key ?? String(index),
       image: step.image,
       commands: scriptLines(step),
       dir: step.dir,
-      // Jobs from before this field.
+      // Jobs stored before this field existed have none.
       secrets: step.secrets ?? [],
       state: results[index]?.state ?? "pending",
       exitCode: results[index]?.exitCode ?? null,
@@ -198,7 +198,7 @@ function warnings(entries: readonly LogEntryRow[]): string[] {
   return found;
 }
 
-/** @param executors Those that serve the job's queue; of interest while it is queued. */
+/** @param executors Executors of the job's queue. Needed only while the job is queued. */
 function toJobSummary(row: SummaryRow, stepKeys: readonly string[], executors: readonly ExecutorFacts[]): JobSummary {
   return {
     id: row.id,

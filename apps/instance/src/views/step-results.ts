@@ -4,7 +4,7 @@ import type { LogEntryRow } from "../logs/read-log.ts";
 import type { AttemptKey } from "../queues/end-attempt.ts";
 import type { Database } from "../store/database.ts";
 
-/** Keeps what the executor says of the steps of a running attempt, just before it reports its end. */
+/** Stores the step results that the executor reports just before the end of a running attempt. */
 export async function storeStepResults(db: Database, key: AttemptKey, steps: readonly StepResult[]): Promise<void> {
   await db
     .updateTable("attempts")
@@ -17,8 +17,8 @@ export async function storeStepResults(db: Database, key: AttemptKey, steps: rea
 }
 
 /**
- * How each step of an attempt stands, in the job's order. Pure. What the executor reported counts; while it runs, and of
- * executors that report nothing, the log entries tell: `step.RUNTIME.KEY`.
+ * The state of each step of an attempt, in the job's order. Pure. Uses the executor's report. While the attempt runs,
+ * or without a report, uses the log entries: `step.RUNTIME.KEY`.
  */
 export function stepResults(
   keys: readonly string[],
@@ -34,9 +34,9 @@ export function stepResults(
     const entry = logged.get(key);
     if (!entry) return { key, state: over ? "skipped" : "pending", exitCode: null, durationMs: null };
     const { exitCode, durationMs } = entry;
-    // Without an end it runs, or its executor was lost in the middle of it.
+    // Without an exit code, the step is running, or its executor was lost.
     if (exitCode === null) return { key, state: over ? "failed" : "running", exitCode, durationMs };
-    // -1: killed, there is no code.
+    // -1: the step was killed and has no exit code.
     return {
       key,
       state: exitCode === 0 ? "succeeded" : "failed",

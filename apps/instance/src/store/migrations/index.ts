@@ -10,14 +10,14 @@ import { executorProcesses } from "./0009-executor-processes.ts";
 import { jobWarnings } from "./0010-job-warnings.ts";
 import { logNotes } from "./0011-log-notes.ts";
 
-/** One step of the schema. Never changed once released: the next change is the next number. */
+/** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
   readonly id: number;
   readonly name: string;
   readonly sql: string;
 }
 
-// Imported, not read from files, so that a single-file bundle carries them.
+// Imported instead of read from files, so that a single-file bundle contains them.
 export const migrations: readonly Migration[] = [
   initial,
   artifacts,
