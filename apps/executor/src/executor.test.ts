@@ -38,7 +38,7 @@ describe("with an instance of the protocol", () => {
 
     expect(instance.bodies("markComplete")).toEqual([expect.objectContaining({ jobId: 7 })]);
     expect(instance.entries(7).map(({ key, exitCode }) => [key, exitCode])).toEqual([
-      // This test's runtime enforces no egress policy.
+      // This entry exists because the test's runtime enforces no egress policy.
       ["setup.network", 0],
       ["setup.fs.extras", 0],
       ["setup.image", 0],
@@ -49,7 +49,7 @@ describe("with an instance of the protocol", () => {
     expect(lines).toContain("stdout: out");
     expect(lines).toContain("stderr: err");
     expect(lines).toContain("stdout: tail");
-    // The protocol's shell traces what it runs.
+    // The protocol's shell traces each command.
     expect(lines).toContain("stderr: + echo out");
   });
 

@@ -28,22 +28,22 @@ export interface ExecutorDependencies {
   readonly config: Config;
   readonly logger: Logger;
   /**
-   * Called once, with the directory that the runtime may use. `onProblem` takes what goes wrong between jobs with the rules
-   * of their networks.
+   * Called once, with the directory that the runtime may use. The runtime calls `onProblem` when the network rules of
+   * jobs fail outside of a job's run.
    */
   readonly createRuntime: (
     stateDir: string,
     signal: AbortSignal,
     onProblem: (problem: string) => void,
   ) => Promise<Runtime>;
-  /** Called when a first and a second signal to stop may come. */
+  /** Called when `stop` may be connected to signals. */
   readonly onReadyToStop: (stop: StopExecutor) => void;
 }
 
-/** Time for what was removed from its place to be removed from the disk, at the end. The next start finds the rest. */
+/** Time at shutdown for deleting what was moved to the trash. The next start deletes the rest. */
 const trashMs = 10_000;
 
-/** The whole executor, from its data directory to its end. */
+/** Runs the whole executor: opens the data directory, works until it is told to stop, and releases everything. */
 export async function runExecutor({
   config,
   logger,
@@ -102,7 +102,7 @@ export async function runExecutor({
   const { overlays } = await probeMounts({
     setting: config.workspace.mounts,
     probeDir: data.probeDir,
-    // This process itself writes what is mounted here.
+    // This process itself writes the mounted files, so it certainly sees them.
     findsHostFile: async () => true,
     signal,
   });
@@ -158,7 +158,7 @@ export async function runExecutor({
         },
         jobSignal,
       ).finally(() => {
-        // This one counts among the running ones until its end is reported.
+        // This job still counts as running until its outcome has been reported, hence `<= 1`.
         if (worker.runningJobs <= 1) memory.idle();
       });
     },
@@ -221,7 +221,7 @@ function telemetryOf(config: Config, runtime: Runtime, description: RuntimeDescr
   };
 }
 
-/** As the protocol's instances read sizes: `12G`. */
+/** Formats a size as the protocol's instances read it: `12G`. */
 function formatGigabytes(bytes: number): string {
   return bytes % 1e9 === 0 ? `${bytes / 1e9}G` : `${Math.floor(bytes / 1e6)}M`;
 }

@@ -25,14 +25,14 @@ afterEach(async () => {
 const root = join(import.meta.dirname, "../../..");
 const main = join(import.meta.dirname, "main.ts");
 
-/** The program itself, as an operator starts it. */
+/** Runs the program as an administrator does. */
 function execute(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   return start([process.execPath, main, ...args], env);
 }
 
 /**
- * The program as another user. It sees the repository at another place, in a mount namespace of its own: the way to the
- * repository itself may be closed to others, as it is below root's home.
+ * Runs the program as another user. In a mount namespace of its own, that user sees the repository at another path. The
+ * real path may be inaccessible, such as below root's home directory.
  */
 async function executeAs(user: number, args: readonly string[], env: Readonly<Record<string, string>>) {
   const place = join(dir, "repository");
@@ -219,7 +219,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     const executor = execute(["run"], oci);
     const files = [{ path: "a", content: "a" }];
     const { head } = await makeRepository(join(dir, "served", "app"), [{ message: "one", files }]);
-    // With a checkout the workspace is a mount, where overlays work.
+    // With a checkout the workspace is a mount, if overlays work.
     instance.enqueue({ ...longJob(1), repositoryName: "app", commit: head, shallowClone: true });
     await instance.until(started(1));
     executor.child.kill("SIGKILL");
@@ -234,7 +234,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
 
     const [giveUp] = instance.requests.filter(({ path }) => path.endsWith("/markErrored"));
     const taker = instance.bodies("dequeue")[0]?.executorName;
-    // In the name of the one that took it, by the job's own token.
+    // Reported under the killed executor's name, with the job's own token.
     expect(giveUp?.body).toMatchObject({ executorName: taker, jobId: 1, attempt: 1, reason: "lease-lost" });
     expect(giveUp?.headers).toMatchObject({
       authorization: `Bearer ${longJob(1).token}`,

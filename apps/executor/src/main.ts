@@ -29,7 +29,7 @@ const actions: CommandLineActions = {
 
 async function run(config: Config, verify: boolean): Promise<number> {
   if (verify && !(await runValidate(config))) return 1;
-  // Now rather than with the first job.
+  // Report an invalid file at startup instead of with the first job.
   if (config.runtime.dockerConfigFile !== null) await readDockerConfig(config.runtime.dockerConfigFile);
   const logger = createLogger(config.log);
   for (const relaxation of relaxations(config.runtime.hardening))
@@ -57,7 +57,7 @@ async function runValidate(config: Config): Promise<boolean> {
   });
 }
 
-// Files of a checkout are for steps that may run as any user, whatever the operator's shell is set to.
+// Steps that run as any user must be able to read a checkout, whatever umask the administrator's shell has.
 process.umask(0o022);
 const output = {
   out: (text: string) => void process.stdout.write(text),
@@ -66,7 +66,7 @@ const output = {
 runCommandLine(process.argv.slice(2), actions, output).then(
   (exitCode) => process.exit(exitCode),
   (error: unknown) => {
-    // On purpose: a message and what to do. Otherwise a defect: its stack.
+    // An expected error: print its message and its hint. Any other error is a defect: print its stack.
     if (error instanceof AirlockError) {
       console.error(`executor: ${errorMessage(error)}`);
       if (error.hint) console.error(error.hint);

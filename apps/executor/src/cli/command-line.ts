@@ -2,7 +2,7 @@ import { Command, CommanderError } from "commander";
 import { variablesDocument, variablesText } from "../config/variables-document.ts";
 import { versionText } from "./version-text.ts";
 
-/** What the commands do. Each resolves to the exit code. */
+/** The work behind each command. Each method resolves to the exit code. */
 export interface CommandLineActions {
   run(options: { readonly verify: boolean }): Promise<number>;
   validate(): Promise<number>;
@@ -31,22 +31,22 @@ export async function runCommandLine(
     await program.parseAsync(protocolArguments(args, program), { from: "user" });
     return exitCode;
   } catch (error) {
-    // Commander has written what it had to say.
+    // Commander has already written its message.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExitCode;
     throw error;
   }
 }
 
 /**
- * Executors of the protocol take long flags with one dash (`-verify`), and are started without a command, or with the
- * flags of `run` alone.
+ * Rewrites arguments in the protocol's style. The protocol's executors take long flags with one dash (`-verify`). They
+ * are started without a command, or with only the flags of `run`.
  */
 function protocolArguments(args: readonly string[], program: Command): string[] {
   const long = args.map((arg) => (/^-[a-z]{2,}/.test(arg) ? `-${arg}` : arg));
   const [first] = long;
   const ownFlags = ["--help", "-h", "--version", "-v"];
   if (first === undefined || (first.startsWith("-") && !ownFlags.includes(first))) return ["run", ...long];
-  // `executor help run` is `executor run --help`.
+  // `executor help run` means `executor run --help`.
   const [, topic] = long;
   const isCommand = program.commands.some((command) => command.name() === topic && topic !== "help");
   return first === "help" && topic !== undefined && isCommand ? [topic, "--help"] : long;
@@ -161,7 +161,7 @@ function versionCommand({ out }: CommandLineOutput): Command {
     .action(() => out(`${versionText()}\n`));
 }
 
-/** The protocol's command, which boots a Firecracker VM. */
+/** A command of the protocol that boots a Firecracker VM. Here it always fails with an explanation. */
 function testVmCommand(): Command {
   const command = new Command("test-vm").allowUnknownOption().allowExcessArguments();
   return command.action(() =>
@@ -182,7 +182,7 @@ function helpCommand(program: Command, { out }: CommandLineOutput): Command {
   });
 }
 
-/** Settings that commander does not hand down to commands that are built apart. */
+/** Applies settings that commander does not pass on to commands that were built separately. */
 function configure(command: Command, output: CommandLineOutput): void {
   command
     .exitOverride()

@@ -40,7 +40,10 @@ export async function createRuntime(
   return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress, workspaces } }, { signal });
 }
 
-/** How images are got; where the environment has no credentials, those that the machine's user keeps for Docker. */
+/**
+ * Options for pulling images. Without credentials in the environment, the executor uses those that its user keeps for
+ * Docker.
+ */
 function imageOptions({ runtime, workspace }: Config): Partial<ImageOptions> {
   const { policy, mirrors, cacheBytes } = runtime.images;
   const { dockerConfigFile: file } = runtime;

@@ -1,7 +1,7 @@
 import { type Logger, pino } from "pino";
 import type { LogOptions } from "../config/options.ts";
 
-/** The operator's log, on stderr: JSON lines, or one short line per event for people. */
+/** The administrator's log on stderr: JSON lines, or one short line per event for people. */
 export function createLogger({ level, format }: LogOptions): Logger {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   const stderr = pino.destination({ fd: 2, sync: true });
@@ -19,6 +19,6 @@ function condensed(line: string): string {
 }
 
 function quoted(text: string): string {
-  // Values come from jobs and instances: no escape sequence of theirs reaches the terminal.
+  // Values come from jobs and instances, so escape sequences in them must not reach the terminal.
   return /^[\w./:@+-]+$/.test(text) ? text : JSON.stringify(text).replace(/[\u007f-\u009f]/g, "?");
 }

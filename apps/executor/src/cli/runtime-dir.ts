@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Config } from "../config/options.ts";
 
-/** Directory of the runtime's state while no executor runs. */
+/** Directory of the runtime's state, for commands that work while no executor runs. */
 export function runtimeDir(config: Config): string {
   return join(config.dataDir, "runtime");
 }

@@ -8,18 +8,18 @@ import { judgeOtherVariables } from "./other-variables.ts";
 
 const hostGatewayName = "host.docker.internal";
 
-/** Of the time when only virtual machines had these limits. */
+/** Names from when only virtual machines had these limits. */
 const olderNames: ReadonlyMap<string, string> = new Map([
   ["EXECUTOR_FIRECRACKER_NUM_CPUS", "EXECUTOR_JOB_NUM_CPUS"],
   ["EXECUTOR_FIRECRACKER_MEMORY", "EXECUTOR_JOB_MEMORY"],
 ]);
 
 /**
- * The only reader of the environment. Every problem is found before any is reported.
- * @throws {AirlockError} code `invalid-configuration`, one line per problem, each naming its variable and how to mend it.
+ * The only reader of the environment. Finds all problems before it reports them.
+ * @throws {AirlockError} code `invalid-configuration`: one line per problem, with the variable and how to fix it.
  */
 export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
-  // An empty variable is what a template leaves where nothing was given: the same as none.
+  // Templates leave a variable empty when no value was given, so an empty variable counts as not set.
   const given = Object.fromEntries(
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
   );
@@ -88,7 +88,7 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
     },
     job: {
       maximumRuntimeMs,
-      // 0 stands for "no limit" in the protocol; a sandbox always has one, so it becomes the whole machine.
+      // 0 means "no limit" in the protocol. A sandbox always has a limit, so 0 becomes the whole machine.
       maximumCpus: e.EXECUTOR_JOB_NUM_CPUS === 0 ? cores : e.EXECUTOR_JOB_NUM_CPUS,
       machineCpus: cores,
       maximumMemoryBytes: e.EXECUTOR_JOB_MEMORY === 0 ? totalmem() : e.EXECUTOR_JOB_MEMORY,
@@ -170,10 +170,10 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
   };
 }
 
-/** As the protocol's executors have it. */
+/** The default of the protocol's executors. */
 const defaultDiskBytes = 20e9;
 
-/** Names that are looked at for outputs: a workspace of more has its first ones looked at. */
+/** Maximum number of workspace entries to search for outputs. Entries beyond it are ignored. */
 const maximumWorkspaceEntries = 2_000_000;
 
 const logLevels = {

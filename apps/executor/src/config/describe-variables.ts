@@ -1,12 +1,12 @@
 import type { z } from "zod";
 import { variableGroups } from "./environment.ts";
 
-/** What people are told of one variable. */
+/** Documentation of one variable. */
 interface DescribedVariable {
   readonly name: string;
-  /** As it would be written, or in words; empty where there is none. */
+  /** As an administrator would write it, or in words; empty without a default. */
   readonly default: string;
-  /** What it may hold, in words. */
+  /** The permitted values, in words. */
   readonly values: string;
   /** One sentence. */
   readonly description: string;
@@ -17,7 +17,7 @@ export interface VariableGroup {
   readonly variables: readonly DescribedVariable[];
 }
 
-/** All variables of the executor, from the schemas that read them. */
+/** Describes all variables of the executor, from the schemas that parse them. */
 export function describeVariables(): VariableGroup[] {
   return Object.entries(variableGroups).map(([title, group]) => ({
     title,
@@ -25,7 +25,7 @@ export function describeVariables(): VariableGroup[] {
   }));
 }
 
-/** @throws {Error} when the schema has no description: a variable that nobody is told of is a defect. */
+/** @throws {Error} when the schema has no description: an undocumented variable is a defect. */
 function describe(name: string, schema: z.ZodType): DescribedVariable {
   const found: { default?: string; values?: string; description?: string } = {};
   for (const layer of layers(schema)) {
@@ -48,7 +48,7 @@ function enumValues(entries: object): string {
     .join(", ");
 }
 
-/** The schema and what it is made from, from the outside to the inside. */
+/** Yields the schema and the schemas that it wraps, outermost first. */
 function* layers(schema: z.ZodType): Generator<z.ZodType> {
   yield schema;
   const { def } = schema as z.ZodType & { def: { innerType?: z.ZodType; in?: z.ZodType; out?: z.ZodType } };

@@ -10,7 +10,7 @@ import { versionVariables } from "./variables/versions.ts";
 import { workerVariables } from "./variables/worker.ts";
 import { workspaceVariables } from "./variables/workspace.ts";
 
-/** Every variable that the executor reads, in the groups and the order in which they are shown to people. */
+/** Every variable that the executor reads, in the groups and the order of the documentation. */
 export const variableGroups = {
   "The instance": instanceVariables,
   "The executor": workerVariables,

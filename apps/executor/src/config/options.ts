@@ -1,8 +1,8 @@
 import type { Hardening, ImagePolicy, RangeAllowRule, RegistryCredentials } from "@airlock/runtime";
 
-/** What `main.ts` hands out: each component receives its own options and no more. */
+/** The whole configuration. `main.ts` gives each component only its own options. */
 export interface Config {
-  /** Absolute; holds caches, images, state and workspaces. One executor at a time uses it. */
+  /** Absolute path. Holds caches, images, state and workspaces. Only one executor at a time may use it. */
   readonly dataDir: string;
   readonly instance: InstanceOptions;
   readonly worker: WorkerOptions;
@@ -12,11 +12,11 @@ export interface Config {
   readonly janitor: { readonly intervalMs: number };
   readonly health: { readonly host: string; readonly port: number } | null;
   readonly log: LogOptions;
-  /** What is done about programs of the host that are known to be unsafe. */
+  /** What to do about programs of the host that are known to be unsafe. */
   readonly minimumVersions: "warn" | "refuse";
-  /** Whether payloads of jobs, without their secrets, are written to the executor's log. */
+  /** Whether the payload of each job, without its secrets, is written to the executor's log. */
   readonly auditJobs: boolean;
-  /** One sentence each on variables that are set and have no effect. */
+  /** One sentence for each variable that is set but has no effect. */
   readonly notes: readonly string[];
 }
 
@@ -27,13 +27,13 @@ export interface InstanceOptions {
   readonly queues: QueueSelection;
 }
 
-/** One queue and several use different routes, and several add the queue to every job id on the wire. */
+/** A single queue and several queues use different routes. With several, each job id on the wire includes its queue. */
 export type QueueSelection =
   | { readonly kind: "one"; readonly name: string }
   | { readonly kind: "several"; readonly names: readonly string[] };
 
 export interface WorkerOptions {
-  /** Jobs at once. */
+  /** Maximum number of jobs at once. */
   readonly slots: number;
   /** Wait after "no job" from an instance that does not hold the request open. */
   readonly pollIntervalMs: number;
@@ -41,9 +41,9 @@ export interface WorkerOptions {
   readonly totalJobs: number;
   /** Stop after this time; 0: never. */
   readonly maximumActiveMs: number;
-  /** How long a drain waits for running jobs; `null`: until they end by themselves. 0: not at all. */
+  /** How long a drain waits for running jobs. `null`: until they end. 0: not at all. */
   readonly drainTimeoutMs: number | null;
-  /** How long an instance that cannot be reached is waited for. */
+  /** How long to wait for an unreachable instance. */
   readonly deliveryTimeoutMs: number;
   readonly labels: Readonly<Record<string, string>>;
 }
@@ -54,87 +54,93 @@ export interface JobOptions {
   readonly machineCpus: number;
   readonly maximumMemoryBytes: number;
   readonly maximumPids: number;
-  /** Size of `/dev/shm` for jobs that ask for none. */
+  /** Size of `/dev/shm` for jobs that don't request one. */
   readonly defaultShmBytes: number;
-  /** Of workspace and what steps write elsewhere, together; what a job gets that asks for nothing. `null`: no limit. */
+  /**
+   * Disk for the workspace and everything else that steps write, together. Default and maximum of a job. `null`: no
+   * limit.
+   */
   readonly maximumDiskBytes: number | null;
   readonly egress: EgressOptions;
   readonly maximumLogBytes: number;
   /** 0: no limit. */
   readonly maximumLogBytesPerSecond: number;
-  /** How long an instance that cannot be reached is waited for with a job's log. */
+  /** How long to wait for an unreachable instance when delivering a job's log. */
   readonly deliveryTimeoutMs: number;
-  /** Of what a job leaves behind as files. */
+  /** Limits for the files that a job keeps as outputs. */
   readonly outputs: { readonly maximumFiles: number; readonly maximumBytes: number; readonly maximumEntries: number };
-  /** PEM file with certificate authorities that steps trust, too; `null`: none. */
+  /** PEM file with certificate authorities that steps trust in addition; `null`: no file. */
   readonly stepCertificateFile: string | null;
-  /** By registry host; a job's own win over them. */
+  /** By registry host. The job's own credentials take precedence. */
   readonly registryCredentials: Readonly<Record<string, RegistryCredentials>>;
 }
 
-/** An administrator's decisions on the networks of jobs. */
+/** The administrator's settings for the networks of jobs. */
 export interface EgressOptions {
-  /** Of a job that names no policy. `null`: `public` where it can be enforced, else `none`. */
+  /** Policy of jobs that name none. `null`: `public` where the executor can enforce it, else `none`. */
   readonly default: "none" | "public" | null;
-  /** What becomes of a job whose policy can't be enforced. */
+  /** What happens to a job whose policy can't be enforced. */
   readonly unenforced: "refuse" | "none";
-  /** Private addresses that allow-lists may open. */
+  /** Private addresses that allow-lists of jobs may open. */
   readonly openable: readonly RangeAllowRule[];
 }
 
 interface WorkspaceOptions {
   readonly keep: boolean;
-  /** Whether a workspace may be a mount (overlay, disk image); `auto`: when the runtime is sure to see it. */
+  /**
+   * Whether a workspace may be a mount (overlay, disk image). `auto`: only when the runtime is certain to see the
+   * mount.
+   */
   readonly mounts: "auto" | "always" | "never";
-  /** Mirrors and prepared checkouts together; what was used longest ago goes first. */
+  /** Limit for mirrors and prepared checkouts together. The least recently used ones are removed first. */
   readonly cacheBytes: number;
   readonly maximumCheckoutBytes: number;
   readonly maximumCheckoutFiles: number;
   readonly maximumCheckoutMs: number;
-  /** Submodules of a job's repository: not at all, its own, or also theirs. */
+  /** Which submodules to fetch: none, those of the job's repository, or also those of submodules. */
   readonly submodules: { readonly fetch: "none" | "direct" | "recursive"; readonly allowedHosts: readonly string[] };
-  /** Git LFS of a job's own repository. */
+  /** Git LFS for the job's own repository. */
   readonly lfs: { readonly fetch: boolean; readonly allowedHosts: readonly string[] };
-  /** Where host commands are looked for. */
+  /** Search path for programs on the host. */
   readonly path: string;
-  /** PEM file with further certificate authorities, for git. */
+  /** PEM file with additional certificate authorities, for git. */
   readonly certificateFile: string | null;
 }
 
 interface RuntimeOptions {
   readonly kind: "auto" | "docker" | "oci";
   readonly dockerHost: string | null;
-  /** An OCI runtime by the Docker engine's name for it; `null`: the engine's default. */
+  /** The Docker engine's name for an OCI runtime; `null`: the engine's default. */
   readonly dockerRuntime: string | null;
   readonly allowHostImage: boolean;
   readonly addHostGateway: boolean;
   readonly egress: {
-    /** Ranges that no policy opens. */
+    /** Address ranges that no policy opens. */
     readonly closed: readonly string[];
     /** `null`: the runtime's default. */
     readonly pool: string | null;
-    /** `null`: the machine's. */
+    /** `null`: the machine's own name servers. */
     readonly nameServers: readonly { readonly address: string; readonly port: number }[] | null;
   };
   readonly oci: {
-    /** `crun`, `runc`, `runsc`, or an absolute path; `null`: the first that is installed. */
+    /** `crun`, `runc`, `runsc`, or an absolute path; `null`: the first one that is installed. */
     readonly program: string | null;
-    /** Host ids of users in sandboxes. */
+    /** User ids on the host that stand for the users in sandboxes. */
     readonly idRange: { readonly base: number; readonly size: number };
     readonly gvisor: { readonly platform: string | null; readonly network: "host" | "sandbox" };
   };
   readonly hardening: Hardening;
   readonly images: RuntimeImageOptions;
-  /** Where credentials of registries are looked for, too; `null` where they were given in the environment. */
+  /** Docker's configuration file with registry credentials; `null` when the environment has credentials. */
   readonly dockerConfigFile: string | null;
 }
 
-/** Which images jobs may use, and how they are got. */
+/** Which images jobs may use, and how the executor gets them. */
 interface RuntimeImageOptions {
   readonly policy: ImagePolicy;
-  /** Caches of docker.io. */
+  /** Pull-through caches of docker.io. */
   readonly mirrors: readonly URL[];
-  /** `null`: no bound. */
+  /** Maximum size of the image cache; `null`: no limit. */
   readonly cacheBytes: number | null;
   /** Absolute path. */
   readonly certificatesDirectory: string;

@@ -1,10 +1,10 @@
 import { closestWord } from "@airlock/job";
 
-/** A variable of the protocol that means nothing to the runtimes that exist, and what is done about it. */
+/** A variable of the protocol that this executor does not use, and how the executor reacts to it. */
 interface OtherVariable {
-  /** A whole name, or the beginning of several ones with `*` at its end. */
+  /** A whole name, or a prefix that ends with `*`. */
   readonly name: string;
-  /** Refused is what would be dangerous or surprising to leave out. */
+  /** `refused` where ignoring the variable would be dangerous or surprising. */
   readonly effect: "refused" | "ignored";
   /** Follows the variable's name in a sentence. */
   readonly why: string;
@@ -61,7 +61,7 @@ export const otherVariables: readonly OtherVariable[] = [
   },
 ];
 
-/** What to say about given variables that are none of ours: problems stop the executor, notes do not. */
+/** Messages about variables that the executor does not use. Problems stop the executor, notes do not. */
 export function judgeOtherVariables(
   given: readonly string[],
   known: readonly string[],

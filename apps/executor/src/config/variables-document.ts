@@ -1,7 +1,7 @@
 import { describeVariables, type VariableGroup } from "./describe-variables.ts";
 import { otherVariables } from "./other-variables.ts";
 
-/** `docs/executor-configuration.md`. */
+/** Text of `docs/executor-configuration.md`. */
 export function variablesDocument(): string {
   return `# Configuration of an executor
 
@@ -28,7 +28,7 @@ runtime only: all else lies in the data directory.
 `;
 }
 
-/** The same for a terminal: name, default and description. */
+/** The same information for a terminal: name, default and description. */
 export function variablesText(): string {
   return describeVariables()
     .map(({ title, variables }) => {
@@ -48,7 +48,7 @@ function groupTable({ title, variables }: VariableGroup): string {
   return `## ${title}\n\n| variable | default | values | |\n|---|---|---|---|\n${rows.join("\n")}`;
 }
 
-/** What can be written into a variable looks like it; words do not. */
+/** Formats a literal value as code. Defaults in words stay plain text. */
 function shownDefault(fallback: string): string {
   return fallback === "" || /[^\x21-\x7e]|^(?:required|none)$/.test(fallback) ? fallback : `\`${fallback}\``;
 }

@@ -1,10 +1,10 @@
 import { ExecutorEvent } from "@airlock/api";
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 
-/** An event is a few hundred bytes: a stream with more before an event's end is not one of events. */
+/** A real event is a few hundred bytes. A stream with a larger one is not an event stream. */
 const maximumEventBytes = 1_000_000;
 
-/** The events of a server-sent event stream. Comments, other fields and events of other kinds are skipped. */
+/** Yields the events of a server-sent event stream. Skips comments, other fields and other kinds of events. */
 export async function* executorEvents(stream: AsyncIterable<Buffer>): AsyncGenerator<ExecutorEvent> {
   const decoder = new TextDecoder();
   const messages: EventSourceMessage[] = [];

@@ -6,27 +6,27 @@ import { InstanceError } from "./instance-error.ts";
 
 export interface HttpRequest {
   readonly method: "GET" | "POST" | "PUT";
-  /** Relative to the instance's address. */
+  /** Relative to the instance's URL. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Sent as JSON; bytes are JSON already. */
+  /** Sent as JSON. A Buffer must already contain JSON. */
   readonly body?: unknown;
-  /** Sent as it comes, in place of `body`. */
+  /** Streamed in place of `body`. */
   readonly bytes?: Readable;
-  /** Until the answer begins. */
+  /** Time limit until the answer begins. */
   readonly timeoutMs: number;
-  /** Ends the wait for an answer. An answer that has begun is read to its end: what it hands out must not be lost. */
+  /** Ends the wait for an answer. Once an answer has begun, it is read to its end, because it may contain a job. */
   readonly signal?: AbortSignal;
 }
 
 export interface HttpAnswer {
   readonly status: number;
   readonly text: string;
-  /** By lower-case names; of several of a name, the first. */
+  /** Names are in lower case. When a header occurs several times, the first value counts. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** JSON over kept-alive connections. Follows no redirects: credentials go to the configured instance only. */
+/** Sends JSON over kept-alive connections. Follows no redirects: credentials go only to the configured instance. */
 export class HttpClient {
   readonly #base: URL;
   readonly #agent: Agent;
@@ -36,7 +36,7 @@ export class HttpClient {
     this.#agent = new Agent({ keepAliveTimeout: 60_000, connect: { timeout: 10_000 }, bodyTimeout: 30_000 });
   }
 
-  /** @throws {InstanceError} on anything but a status of 200…299. */
+  /** @throws {InstanceError} when there is no answer, or its status is not 200…299. */
   async request(request: HttpRequest): Promise<HttpAnswer> {
     const { statusCode, headers, body } = await this.#send(request);
     const text = await body.text().catch((cause: unknown) => {
@@ -47,11 +47,11 @@ export class HttpClient {
     return { status: statusCode, text, headers: Object.fromEntries(single) };
   }
 
-  /** The answer's body as it comes. */
+  /** Returns the answer's body as a stream. */
   async stream(request: HttpRequest): Promise<AsyncIterable<Buffer> & { destroy(): unknown }> {
     const { statusCode, body } = await this.#send(request, { bodyTimeout: 0 });
     if (statusCode === 200) {
-      // Until the reader attaches: an unhandled "error" event would end the process.
+      // An unhandled "error" event before the reader attaches would end the process.
       body.on("error", () => {});
       if (request.signal) {
         const listener = onAbort(request.signal, () => body.destroy());

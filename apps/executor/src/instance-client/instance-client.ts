@@ -21,21 +21,21 @@ import { logBatchJson, type OutgoingLogEvent } from "./log-batch-json.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 const requestTimeoutMs = 30_000;
-/** After the last byte, until it is stored. */
+/** Time limit after the last byte, while the instance stores the artifact. */
 const uploadTimeoutMs = 120_000;
 
-/** What makes a job's requests acceptable: its token, or the shared secret where the instance gave none. */
+/** Headers that authorize a job's requests: the job's token, or the shared secret if the instance gave no token. */
 export type JobCredentials = Readonly<Record<string, string>>;
 
-/** What a heartbeat brought: which of our jobs the instance still counts as ours, and which it wants stopped. */
+/** What a heartbeat's response says about this executor's jobs. `known`: the instance still assigns them to it. */
 export interface HeartbeatNews {
   readonly known: ReadonlySet<string>;
   readonly canceled: ReadonlySet<string>;
-  /** Take no further jobs. */
+  /** The executor should take no further jobs. */
   readonly drain: boolean;
 }
 
-/** The executor's side of the executor API. Job keys are those of `jobKey`. */
+/** The executor's side of the executor API. Job keys come from `jobKey`. */
 export class InstanceClient {
   readonly executorName: string;
   readonly #http: HttpClient;
@@ -44,7 +44,7 @@ export class InstanceClient {
 
   readonly #onAnswered: (operation: string, failed: boolean, durationMs: number) => void;
 
-  /** `onAnswered`: called for each request about queues and jobs, answered or not. */
+  /** @param onAnswered Called for each request about queues and jobs, also when it gets no answer. */
   constructor(
     options: InstanceOptions,
     executorName: string,
@@ -56,7 +56,7 @@ export class InstanceClient {
     this.#http = new HttpClient(options.url);
   }
 
-  /** The instance's address, ending with `/`. */
+  /** The instance's URL, ending with `/`. */
   get url(): URL {
     return this.#options.url;
   }
@@ -65,14 +65,15 @@ export class InstanceClient {
     return this.#options.queues;
   }
 
-  /** Where git finds a repository. */
+  /** URL of a repository for git. */
   gitUrl(repositoryName: string): URL {
     return new URL(`.executors/git/${repositoryName.split("/").map(encodeURIComponent).join("/")}`, this.#options.url);
   }
 
   /**
-   * The instance's clock in ms, and those of our queues that it says it does not have; foreign instances don't tell.
-   * @throws {InstanceError} when the instance does not answer or does not take the shared secret.
+   * Asks for the instance's clock (ms since 1970) and for those of our queues that it does not have. Both are unknown
+   * for foreign instances.
+   * @throws {InstanceError} when the instance does not answer or does not accept the shared secret.
    */
   async testAuthentication(
     signal: AbortSignal,
@@ -88,7 +89,7 @@ export class InstanceClient {
 
   /**
    * Sends a heartbeat without jobs and without telemetry, which instances of every generation answer.
-   * @throws {InstanceError} when the instance does not answer or does not take the shared secret.
+   * @throws {InstanceError} when the instance does not answer or does not accept the shared secret.
    */
   async ping(signal: AbortSignal): Promise<void> {
     const { queues, executorName } = this;
@@ -99,7 +100,7 @@ export class InstanceClient {
     await this.#request("POST", path, this.#ownHeaders(), body, { signal, timeoutMs: 10_000 });
   }
 
-  /** The next job, or `undefined` when there is none within `waitMs`. The signal ends only the wait. */
+  /** Takes the next job. `undefined`: there was no job within `waitMs`. The signal ends only the wait. */
   async dequeue(
     offer: Omit<DequeueRequest, "executorName" | "airlock"> & {
       labels: Readonly<Record<string, string>>;
@@ -135,7 +136,7 @@ export class InstanceClient {
     return { payload, queue, key: jobKey(queue, payload.id) };
   }
 
-  /** `jobs` is what runs; an empty list with `startup` is the ping that asks whether the instance is there. */
+  /** @param jobs The running jobs. May be empty: then the heartbeat only shows that the executor is there. */
   async heartbeat(
     jobs: readonly DequeuedJob[],
     telemetry: Telemetry,
@@ -153,11 +154,11 @@ export class InstanceClient {
         ? [`queue/${queues.name}/heartbeat`, { ...common, version: "V2", jobIds: jobs.map((job) => job.payload.id) }]
         : ["queue/heartbeat", { ...common, queueNames: queues.names, jobIdsByQueue: idsByQueue(jobs) }];
     const answer = await this.#request("POST", path, this.#ownHeaders(), body, { signal, timeoutMs });
-    // Instances written in Go write an empty list as null.
+    // Instances written in Go send an empty list as null.
     const parsed = withMembersCase(parseJson(answer.text) ?? []);
     const news = HeartbeatResponse.safeParse(parsed);
     if (!news.success) {
-      // Never "none of your jobs is known": a heartbeat that is not understood has failed.
+      // An unreadable answer must not count as "none of your jobs is known": the heartbeat has failed.
       throw new AirlockError("the instance's answer to a heartbeat is not understood", {
         code: "heartbeat-invalid",
         cause: news.error,
@@ -172,7 +173,7 @@ export class InstanceClient {
     return { known: ours(news.data.knownIds), canceled: ours(canceled), drain: news.data.airlock?.drain ?? false };
   }
 
-  /** Instances before 5.0 tell of cancellations by a route of their own, those of 2022 by another one. */
+  /** Instances before 5.0 report cancellations on a separate route, and those from 2022 on yet another one. */
   async #askForCancellations(
     jobs: readonly DequeuedJob[],
     route: "canceled" | "canceledJobs",
@@ -186,7 +187,7 @@ export class InstanceClient {
       const ids = CanceledJobs.safeParse(parseJson(answer.text));
       return ids.success ? ids.data : [];
     } catch (error) {
-      // The heartbeat itself has succeeded: leases and known jobs are not put in doubt by this.
+      // The heartbeat itself succeeded, so its leases and known jobs stay valid.
       if (error instanceof AirlockError) return [];
       throw error;
     }
@@ -200,12 +201,12 @@ export class InstanceClient {
     };
   }
 
-  /** Credentials of the git endpoint. */
+  /** Headers for the git endpoint. */
   gitCredentials(job: DequeuedJob): JobCredentials {
     return { ...this.credentials(job), [executorHeaders.actor]: "internal" };
   }
 
-  /** @throws {InstanceError} status 409 with a `LogConflict` when the batch does not continue the log. */
+  /** @throws {InstanceError} status 409 with a `LogConflict` when the batch does not continue the stored log. */
   async appendLogs(job: DequeuedJob, events: readonly OutgoingLogEvent[], signal: AbortSignal): Promise<void> {
     let memory: Buffer | undefined;
     const body = logBatchJson(
@@ -238,7 +239,7 @@ export class InstanceClient {
     await this.#jobRequest(job, "updateExecutionLogEntry", { ...entry, entryId }, signal);
   }
 
-  /** @throws {InstanceError} status 409 when the attempt has lapsed, 413 when it is too large. */
+  /** @throws {InstanceError} status 409 when the attempt has lapsed, 413 when the artifact is too large. */
   async uploadArtifact(
     job: DequeuedJob,
     { name, kind }: { readonly name: string; readonly kind: ArtifactKind },
@@ -264,7 +265,7 @@ export class InstanceClient {
     await this.#jobRequest(job, "markErrored", { ...error, ...attemptOf(job) }, signal);
   }
 
-  /** Ends an attempt that an earlier process held, in its name and by its token. */
+  /** Ends an attempt that an earlier process held, under that process's name and with the job's token. */
   async giveUp(held: HeldAttempt, error: JobFault, signal: AbortSignal): Promise<void> {
     const { executorName, queue, id, attempt, token } = held;
     const headers = {
@@ -280,7 +281,7 @@ export class InstanceClient {
     await this.#jobRequest(job, "markFailed", { ...error, ...attemptOf(job) }, signal);
   }
 
-  /** A file of a job whose payload only names it. */
+  /** Reads a file whose content is not in the job's payload. */
   async readFile(job: DequeuedJob, bucket: string, key: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
     const path = [bucket, ...key.split("/")].map(encodeURIComponent).join("/");
     return await this.#http.stream({
@@ -292,7 +293,7 @@ export class InstanceClient {
     });
   }
 
-  /** The stream of server-sent events that brings cancellations at once. */
+  /** Opens the stream of server-sent events, which delivers cancellations immediately. */
   async openEvents(signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
     return await this.#http.stream({
       method: "GET",
@@ -338,7 +339,7 @@ export class InstanceClient {
   }
 }
 
-/** As the protocol's dashboards call them. */
+/** Names that the protocol's dashboards use. */
 const operationsByRoute: ReadonlyMap<string, string> = new Map([
   ["dequeue", "Dequeue"],
   ["heartbeat", "Heartbeat"],
@@ -355,7 +356,7 @@ const CanceledJobs = z
   .nullable()
   .transform((ids) => ids ?? []);
 
-/** The protocol's own peers read member names in any case. */
+/** Corrects the case of member names: Go implementations of the protocol accept any case. */
 function withMembersCase(answer: unknown): unknown {
   if (typeof answer !== "object" || answer === null || Array.isArray(answer)) return answer;
   const names = new Map(["knownIds", "cancelIds"].map((name) => [name.toLowerCase(), name]));

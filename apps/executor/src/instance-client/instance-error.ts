@@ -1,9 +1,9 @@
 import { AirlockError, type AirlockErrorOptions } from "@airlock/job";
 
-/** A request to the instance that did not succeed. `status` null: there was no answer. */
+/** A request to the instance failed. `status` is null when there was no answer. */
 export class InstanceError extends AirlockError {
   readonly status: number | null;
-  /** The answer's body, cut short. */
+  /** The answer's body, truncated. */
   readonly body: string;
 
   constructor(
@@ -15,18 +15,18 @@ export class InstanceError extends AirlockError {
     this.body = options.body ?? "";
   }
 
-  /** Whether the same request may succeed later: no answer, an overloaded or a broken instance. */
+  /** Whether the same request may succeed later, since there was no answer or the instance is overloaded or broken. */
   get passing(): boolean {
     return this.status === null || this.status === 408 || this.status === 429 || this.status >= 500;
   }
 
-  /** Whether the instance does not take our credentials. */
+  /** Whether the instance rejects the executor's credentials. */
   get unauthorized(): boolean {
     return this.status === 401 || this.status === 403;
   }
 }
 
-/** Whether trying again makes sense. Anything but an answer of the instance is a defect, and trying again is no help. */
+/** Whether a retry makes sense. An error that is not an `InstanceError` is a defect, which a retry does not fix. */
 export function isPassing(error: unknown): boolean {
   return error instanceof InstanceError && error.passing;
 }

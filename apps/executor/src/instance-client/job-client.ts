@@ -4,7 +4,7 @@ import type { DequeuedJob } from "./dequeued-job.ts";
 import type { InstanceClient, LogEntryFields } from "./instance-client.ts";
 import type { OutgoingLogEvent } from "./log-batch-json.ts";
 
-/** The instance's side of one attempt: everything that running it asks of the instance, in the attempt's name. */
+/** Access to the instance for one attempt: all requests of a running job, with that job's credentials. */
 export class JobClient {
   readonly #client: InstanceClient;
   readonly #job: DequeuedJob;
@@ -14,22 +14,22 @@ export class JobClient {
     this.#job = job;
   }
 
-  /** The instance's address, ending with `/`. */
+  /** The instance's URL, ending with `/`. */
   get url(): URL {
     return this.#client.url;
   }
 
-  /** Where git finds a repository, and the headers that open it. */
+  /** URL of a repository for git, and the headers that authorize access. */
   gitSource(repository: string): { readonly url: URL; readonly headers: Readonly<Record<string, string>> } {
     return { url: this.#client.gitUrl(repository), headers: this.#client.gitCredentials(this.#job) };
   }
 
-  /** A file of the job that the instance keeps. */
+  /** Reads a file whose content the instance keeps. */
   async readFile(bucket: string, key: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
     return await this.#client.readFile(this.#job, bucket, key, signal);
   }
 
-  /** @throws {InstanceError} status 409 with a `LogConflict` when the batch does not continue the log. */
+  /** @throws {InstanceError} status 409 with a `LogConflict` when the batch does not continue the stored log. */
   async appendLogs(events: readonly OutgoingLogEvent[], signal: AbortSignal): Promise<void> {
     await this.#client.appendLogs(this.#job, events, signal);
   }
@@ -42,7 +42,7 @@ export class JobClient {
     await this.#client.updateLogEntry(this.#job, entryId, entry, signal);
   }
 
-  /** @throws {InstanceError} status 409 when the attempt has lapsed, 413 when it is too large. */
+  /** @throws {InstanceError} status 409 when the attempt has lapsed, 413 when the artifact is too large. */
   async uploadArtifact(
     artifact: { readonly name: string; readonly kind: ArtifactKind },
     bytes: Readable,

@@ -26,7 +26,7 @@ it("is the same JSON that JSON.stringify would make, whatever stands in keys and
 
 it("is accepted by the schema of the wire", () => {
   const chunk = { kind: "chunk", entryId: 1, offset: 0, stream: "stderr" } as const;
-  // Longer than the pieces that it is encoded in.
+  // Longer than one piece of the encoder.
   const bytes = Buffer.from(Array.from({ length: 60_001 }, (_, index) => (index * 31) % 256));
   const json = logBatchJson({ executorName: "executor", jobId: 7, attempt: 2 }, [{ ...chunk, bytes }]).toString();
 

@@ -1,19 +1,21 @@
 import type { LogBatchRequest, LogEvent } from "@airlock/api";
 
-/** An event of a log on its way out: output is bytes until it is written into a request. */
+/** An outgoing log event. Output stays bytes until it is written into a request. */
 export type OutgoingLogEvent =
   | Exclude<LogEvent, { kind: "chunk" }>
   | (Omit<Extract<LogEvent, { kind: "chunk" }>, "data"> & { readonly bytes: Buffer });
 
-/** A multiple of 3, so that the pieces' base64 is that of the whole; small, so that the texts die young. */
+/**
+ * A multiple of 3, so that concatenated pieces are valid base64. Small, so that the strings are short-lived garbage.
+ */
 const pieceBytes = 24 * 1024;
 
 /**
- * A batch as JSON in bytes. base64 needs no escaping, so it is put between its quotes as it is, piece by piece: while a
- * step floods its log, `JSON.stringify` of the whole and its way to bytes took half of the executor's time, and garbage
- * of large texts a third of the rest.
+ * Encodes a batch as JSON in bytes. base64 needs no escaping, so it is written between its quotes piece by piece. While
+ * a step flooded its log, `JSON.stringify` and the conversion to bytes took half of the executor's time. Garbage
+ * collection of large strings took a third of the rest.
  *
- * @param allocate gives at least that many bytes.
+ * @param allocate Returns a buffer of at least that many bytes.
  */
 export function logBatchJson(
   head: Omit<LogBatchRequest, "events">,
@@ -51,7 +53,7 @@ function base64Length({ length }: Buffer): number {
   return Math.ceil(length / 3) * 4;
 }
 
-/** JSON of ASCII characters only: as many bytes as characters. */
+/** JSON with only ASCII characters, so that its length is also its size in bytes. */
 function ascii(value: object): string {
   return JSON.stringify(value).replace(
     /[\u0080-\uffff]/g,

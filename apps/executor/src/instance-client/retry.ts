@@ -5,11 +5,13 @@ export interface RetryOptions {
   readonly signal: AbortSignal;
   readonly firstDelayMs?: number;
   readonly maximumDelayMs?: number;
-  /** Called before each wait, with what went wrong. */
+  /** Called before each wait, with the error. */
   readonly onFailure?: (error: unknown) => void;
 }
 
-/** Tries until it succeeds, fails for good, or the signal ends it; waits twice as long each time, with jitter. */
+/**
+ * Retries until success, a permanent failure or an abort. Each wait is twice as long as the one before, with jitter.
+ */
 export async function retry<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
   const { signal, firstDelayMs = 100, maximumDelayMs = 5000 } = options;
   for (let failures = 0; ; failures += 1) {

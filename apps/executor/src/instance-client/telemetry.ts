@@ -1,4 +1,4 @@
-/** What the executor says of itself with each heartbeat. */
+/** What the executor reports about itself with each heartbeat. */
 export interface Telemetry {
   readonly os: string;
   readonly architecture: string;
@@ -13,7 +13,7 @@ export interface Telemetry {
     readonly runtimeVersion: string;
     readonly slots: number;
     readonly labels: Record<string, string>;
-    /** Another one for each process: names are kept over restarts. */
+    /** A different id for each process. The executor's name stays the same over restarts. */
     readonly process: string;
     readonly draining: boolean;
   };

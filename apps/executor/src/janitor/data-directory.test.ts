@@ -13,7 +13,7 @@ describe.runIf(isRoot)(isRoot ? "an executor's data directory" : "an executor's 
       const { openDataDirectory } = await import(${JSON.stringify(module)});
       const { message, code, hint } = await openDataDirectory("disk/data").catch((error) => error);
       console.log(JSON.stringify({ message, code, hint }));`;
-    // A mount namespace of its own: the disk is gone with the process.
+    // A separate mount namespace, so that the disk disappears with the process.
     const script = `mkdir disk && mount -t tmpfs -o size=64k tmpfs disk && mkdir disk/data
       cat /dev/zero >disk/full 2>/dev/null; exec "$@"`;
     const run = [process.execPath, "--input-type=module", "--eval", program];

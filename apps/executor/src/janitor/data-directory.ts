@@ -4,23 +4,23 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AirlockError, isNoSpace } from "@airlock/job";
 
-/** The executor's own directory, held by one process at a time. */
+/** The executor's data directory. One process at a time holds it. */
 export interface DataDirectory extends Disposable {
-  /** Stable over restarts: names everything this executor makes, so that a later run can collect it. */
+  /** Stable over restarts. Names everything that this executor creates, so that a later run can collect it. */
   readonly owner: string;
-  /** The executor's own working directories of jobs. */
+  /** The executor's working directories for jobs. */
   readonly jobsDir: string;
   readonly repositoriesDir: string;
   readonly trashDir: string;
-  /** Records of the attempts that run, see `HeldJobs`. */
+  /** Records of the running attempts, see `HeldJobs`. */
   readonly heldJobsDir: string;
-  /** For logs that wait for the instance. Files in it have no names, so that none outlives its process. */
+  /** For logs that wait for the instance. Its files are unlinked at once, so that none outlives its process. */
   readonly spoolDir: string;
   /** For the runtime's images, sandboxes and workspaces. */
   readonly runtimeDir: string;
-  /** Stays empty: the home of host commands. */
+  /** Home directory of host commands. Stays empty. */
   readonly homeDir: string;
-  /** Whether overlays work here is tried in it. */
+  /** The executor tests here whether overlay mounts work. */
   readonly probeDir: string;
 }
 
@@ -51,15 +51,15 @@ export async function openDataDirectory(dir: string): Promise<DataDirectory> {
   }
 }
 
-/** What a process left that was killed between making a file and taking its name away. */
+/** Empties a directory. A process may have been killed between creating a file and unlinking it. */
 async function emptied(dir: string): Promise<string> {
   await rm(dir, { recursive: true, force: true });
   return dir;
 }
 
 /**
- * SQLite's lock is the operating system's own on the file: it goes with the process, however that ends, and holds between
- * containers that share the directory. Node has no other way to it.
+ * Locks the data directory. SQLite uses the operating system's lock on the file, which ends with the process in every
+ * case. The lock also holds between containers that share the directory. Node has no other API for such locks.
  */
 function takeLock(dir: string): DatabaseSync {
   let database: DatabaseSync | undefined;

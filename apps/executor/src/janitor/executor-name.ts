@@ -4,9 +4,10 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 
 /**
- * What the executor calls itself on the wire: the host's name and an id of the data directory, so that an instance's list
- * holds one line for it however often it starts. Two processes never have the same name at a time: the directory is
- * locked, and where a disk with it was copied to another machine, the host's name differs.
+ * Returns the executor's name on the wire: the host's name and an id of the data directory. The name is stable, so an
+ * instance lists the executor once, however often it restarts. Two processes never share a name at the same time,
+ * because the data directory is locked. Where a disk with the directory was copied to another machine, the host's name
+ * differs.
  */
 export async function executorName(dataDir: string): Promise<string> {
   return `${hostname()}-${await directoryId(join(dataDir, "executor-uuid"))}`;

@@ -20,10 +20,10 @@ export interface JanitorOptions {
   readonly logger: Logger;
 }
 
-/** One round must not hang on a dead engine until the next century. */
+/** Time limit for one round, because an engine may never answer. */
 const roundMs = 10 * 60_000;
 
-/** Collects what a crash left: at start, and again and again. */
+/** Collects what crashed runs left behind: at start and at regular intervals. */
 export class Janitor {
   readonly #options: JanitorOptions;
 
@@ -31,17 +31,20 @@ export class Janitor {
     this.#options = options;
   }
 
-  /** Rounds at the interval until the signal ends it. */
+  /** Runs a round at each interval until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (await pause(this.#options.intervalMs, signal)) await this.round(signal);
   }
 
-  /** One round; whether nothing failed. A part that fails is logged and tried again in the next; the others go on. */
+  /**
+   * Runs one round and resolves to whether every part succeeded. A part that fails is logged and tried again in the
+   * next round. The other parts still run.
+   */
   async round(outer: AbortSignal): Promise<boolean> {
     const { logger } = this.#options;
     const signal = AbortSignal.any([outer, AbortSignal.timeout(roundMs)]);
     const parts = {
-      // Sandboxes first: their workspaces are mounted above what the jobs' directories hold.
+      // Sandboxes come first, because their workspaces are mounted above files in the jobs' directories.
       sandboxes: () => this.#collectSandboxes(signal),
       jobs: () => this.#collectJobDirectories(signal),
       trash: () => this.#options.trash.sweep(),
@@ -80,7 +83,7 @@ export class Janitor {
     for (const name of names) {
       const dir = join(jobsDir, name);
       const marker = await readFile(join(dir, ownerMarker), "utf8").catch(() => undefined);
-      // Without the marker it is not ours, or is being made this moment.
+      // Without the marker, another program made the directory, or this executor is just creating it.
       if (marker === undefined || jobDirectories.active.has(dir)) continue;
       await unmountBelow(dir, signal);
       await trash.add(dir);

@@ -13,12 +13,12 @@ import { WholeEntrySink } from "../logs/whole-entry-sink.ts";
 import { type JobOutcome, outcomeOfError } from "./job-outcome.ts";
 import { type JobInput, removedSecret } from "./read-payload.ts";
 
-/** Grace period for delivering the log of a job that is handed back: the process that ends waits for it. */
+/** Grace period for delivering the log of a job that is handed back. The executor's shutdown waits for it. */
 const handBackLogMs = 10_000;
-/** Grace period for delivering the log of a canceled job. Longer than a hand-back's: nothing waits for it. */
+/** Grace period for delivering the log of a canceled job. Longer than a hand-back's, because nothing waits for it. */
 const canceledLogMs = 30_000;
 
-/** Finds all secrets of a job in what goes into its log. */
+/** Returns a matcher for all secrets of a job, for use on its log. */
 export function jobSecrets({ redactions }: JobInput, sharedSecret: string): SecretMatcher {
   const values = sharedSecret === "" ? redactions : { ...redactions, [sharedSecret]: removedSecret };
   return new SecretMatcher(secretPatterns(values));
@@ -34,7 +34,7 @@ export interface JobLogContext {
   readonly countCommand: (key: string, exitCode: number, durationMs: number) => void;
 }
 
-/** Opens the log of an attempt in the form that the instance takes. */
+/** Opens the log of an attempt, in the format that the instance supports. */
 export function openJobLog({ input, instance, secrets, spoolDir, options, countCommand }: JobLogContext): JobLog {
   const sink =
     input.logDelivery === "chunks"
@@ -64,8 +64,8 @@ export interface DeliveryContext {
 }
 
 /**
- * Delivers the rest of a log. It has to arrive before the job's outcome is reported, since the report closes it. An
- * instance that is away is waited for as long as for the report itself.
+ * Delivers the rest of a log. The log must arrive before the job's outcome is reported, since the report closes it. The
+ * executor waits for an unreachable instance as long as it would for the report itself.
  */
 export async function deliverLog(log: JobLog, outcome: JobOutcome, context: DeliveryContext): Promise<void> {
   const { outer, deliveryTimeoutMs, logger, countIncompleteLog } = context;
@@ -79,7 +79,7 @@ export async function deliverLog(log: JobLog, outcome: JobOutcome, context: Deli
     const { kind, reason } = { reason: null, ...outcomeOfError(undefined, outer) };
     if (kind === "abandoned") over.abort(outer.reason);
     else if (reason === "executor-shutdown") endAfter(handBackLogMs);
-    // The job's signal aborts once: a stop of the executor could not shorten this wait.
+    // The job's signal aborts only once, so a later shutdown of the executor could not shorten this wait.
     else endAfter(canceledLogMs);
   };
   endAfter(Math.max(handBackLogMs, deliveryTimeoutMs));

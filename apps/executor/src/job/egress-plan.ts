@@ -3,20 +3,20 @@ import { AirlockError, type EgressPolicy, parseAllowRule } from "@airlock/job";
 import { type RuntimeDescription, uncoveredPrivateRules } from "@airlock/runtime";
 import type { EgressOptions } from "../config/options.ts";
 
-/** What this machine enforces. */
+/** The policies that this machine can enforce. */
 export type EgressEnforcement = Pick<RuntimeDescription, "enforces" | "egressProblem">;
 
 export interface PlannedEgress {
   readonly policy: EgressPolicy;
-  /** One line for the job's log where it gets less than it asked for, or than jobs usually get. */
+  /** A line for the job's log when the job gets less network than it asked for, or than jobs usually get. */
   readonly note: string | null;
 }
 
 /**
- * The network that a job gets.
+ * Decides which network a job gets.
  * @param wanted `undefined`: the job names no policy.
- * @throws {AirlockError} reason `policy` for what this machine can't enforce, and for private addresses that the
- * administrator does not open.
+ * @throws {AirlockError} reason `policy` for a policy that this machine can't enforce, and for private addresses that
+ * the administrator does not open.
  */
 export function planEgress(
   wanted: Egress | undefined,
@@ -43,7 +43,7 @@ export function planEgress(
   };
 }
 
-/** What an administrator is told of jobs' networks here; `null`: they are as one expects. */
+/** Warning for the administrator about the networks of jobs here; `null` when there is nothing unusual. */
 export function egressWarning(options: EgressOptions, { enforces, egressProblem }: EgressEnforcement): string | null {
   if (enforces.egressPublic && enforces.egressAllow) return null;
   const why = egressProblem ?? "The runtime does not enforce egress policies.";

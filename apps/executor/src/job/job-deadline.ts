@@ -2,7 +2,10 @@ import { type Deadline, startDeadline } from "@airlock/async";
 import { AirlockError, formatDuration } from "@airlock/job";
 import type { PlannedTimeout } from "./job-plan.ts";
 
-/** Aborts with reason `timeout` when the job has run too long, or with the outer signal's reason. */
+/**
+ * Starts the job's time limit. Aborts with reason `timeout` when the job ran too long, or with the outer signal's
+ * reason.
+ */
 export function startJobDeadline({ ms, note }: PlannedTimeout, outer: AbortSignal): Deadline {
   const overrun = () => {
     const whose = note === null ? "" : ", the executor's maximum";

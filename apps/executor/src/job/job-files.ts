@@ -3,7 +3,7 @@ import type { WorkspaceFile } from "@airlock/runtime";
 import type { JobClient } from "../instance-client/job-client.ts";
 import type { FileInput } from "./read-payload.ts";
 
-/** Gets the contents of a job's files; those that the instance keeps are read as they are written. */
+/** Returns the job's files. Contents that the instance keeps are streamed while they are written. */
 export async function jobFiles(
   files: readonly FileInput[],
   instance: JobClient,

@@ -2,32 +2,32 @@ import type { StepResult } from "@airlock/api";
 import { AirlockError, errorMessage, type FailureReason, isNoSpace, saysNoSpace } from "@airlock/job";
 import { JobStopped } from "./stop-reason.ts";
 
-/** How an attempt ended, and so what is reported. */
+/** How an attempt ended. Determines what the executor reports. */
 export type JobOutcome = AttemptEnd & {
-  /** How its steps ended; absent when it did not get so far as to have any. */
+  /** Results of the steps; absent when the attempt ended before it had any. */
   readonly steps?: readonly StepResult[];
 };
 
 type AttemptEnd =
   | { readonly kind: "completed" }
-  /** The job's own fault, or its cancellation (`reason` null): final. */
+  /** The job itself failed, or was canceled (`reason` is null). Final. */
   | {
       readonly kind: "failed";
       readonly reason: FailureReason | null;
       readonly message: string;
       readonly exitCode: number | null;
     }
-  /** Ours: another attempt may do better. */
+  /** The executor failed. Another attempt may succeed. */
   | { readonly kind: "errored"; readonly reason: FailureReason; readonly message: string }
-  /** Not ours any more: whoever has it now reports. */
+  /** The executor lost the job. Its new holder reports the outcome. */
   | { readonly kind: "abandoned"; readonly message: string };
 
 const noSpaceHint =
   "This executor's disk is full: its administrator has to make room, or to bound EXECUTOR_MIRROR_CACHE_SIZE and EXECUTOR_IMAGE_CACHE_SIZE";
 
-/** What became of a job whose run threw. Pure. */
+/** Classifies the error that ended a job. Pure. */
 export function outcomeOfError(error: unknown, signal: AbortSignal): JobOutcome {
-  // Whatever broke while the job was being stopped broke because of that.
+  // An error while the job was being stopped is a consequence of the stop.
   const cause = signal.aborted ? signal.reason : error;
   if (cause instanceof JobStopped) return outcomeOfStop(cause);
   const isOwnFailure = !(cause instanceof AirlockError) || cause.reason === undefined || cause.reason === "runtime";

@@ -7,28 +7,28 @@ import { type CheckoutRequest, checkoutRequest } from "../workspace/checkout/che
 import { type EgressEnforcement, type PlannedEgress, planEgress } from "./egress-plan.ts";
 import type { JobInput } from "./read-payload.ts";
 
-/** A step as the executor runs it. */
+/** A step, ready to run. */
 export interface PlannedStep {
-  /** As people and log keys name it: the step's own key, else its position. */
+  /** Name in messages and log keys: the step's own key, else its position. */
   readonly name: string;
-  /** Unique in the job and safe in names. */
+  /** Unique within the job, and safe to use in file names. */
   readonly key: string;
   readonly image: string;
   readonly commands: readonly string[];
   readonly workingDirectory: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Secrets that this step alone finds as files. */
+  /** Secrets that only this step finds as files. */
   readonly secretFiles: readonly SecretFile[];
 }
 
-/** How long the whole job may run. */
+/** Time limit of the whole job. */
 export interface PlannedTimeout {
   readonly ms: number;
-  /** One line for the job's log where the executor's maximum cuts what the job asks for. */
+  /** A line for the job's log when the executor's maximum shortens the time that the job asks for. */
   readonly note: string | null;
 }
 
-/** What the executor runs: the job's wishes, checked against what its administrator allows. */
+/** What the executor will run: the job's wishes, checked against the administrator's limits. */
 export interface JobPlan {
   readonly timeout: PlannedTimeout;
   readonly limits: SandboxLimits;
@@ -40,8 +40,9 @@ export interface JobPlan {
 }
 
 /**
- * @throws {AirlockError} reason `policy` for what is not allowed here, `checkout-invalid` for a repository, a commit or a
- * path that breaks a rule.
+ * Plans a job.
+ * @throws {AirlockError} reason `policy` for what the administrator does not allow, `checkout-invalid` for an invalid
+ * repository, commit or path.
  */
 export function planJob(input: JobInput, options: JobOptions, enforcement: EgressEnforcement): JobPlan {
   if (input.hasSrcSteps) {
@@ -109,7 +110,7 @@ function limitsOf({ cpus, memory, pids, disk, shm }: Resources, options: JobOpti
     throw refused(text, "Ask for more memory (resources.memory) or less shared memory (resources.shm).");
   }
   return {
-    // More than the machine has is no limit, and engines refuse it.
+    // Engines reject more CPUs than the machine has.
     cpus: Math.min(cpus ?? maximumCpus, machineCpus),
     memoryBytes,
     pids: pids ?? maximumPids,
@@ -133,7 +134,7 @@ function workingDirectory(name: string, dir: string): string {
   return path;
 }
 
-/** Lets git work in a checkout whose files belong to another user than the step runs as. */
+/** Lets git work in a checkout whose files have another owner than the step's user. */
 function gitEnvironment(checkout: CheckoutRequest | null): Record<string, string> {
   if (checkout === null) return {};
   const directory = posix.join("/data", checkout.directory);

@@ -94,7 +94,7 @@ describe("reading a payload", () => {
     const stored = { kind: "stored", bucket: "batches", key: "1/b" };
     expect(contents(2)).toEqual([{ kind: "inline", text: "eA==", encoding: "base64" }, stored]);
     expect(contents(1)).toEqual([{ kind: "inline", text: "eA==", encoding: "utf8" }, stored]);
-    // Instances of 2022 send plain text in place of the object.
+    // Instances from 2022 send plain text in place of the object.
     expect(read(foreignJob(1, [], { version: 1, files: { c: "text" } })).files).toEqual([
       { path: "c", modifiedAt: undefined, content: { kind: "inline", text: "text", encoding: "utf8" } },
     ]);

@@ -5,14 +5,14 @@ import type { WantedResults } from "../results/keep-results.ts";
 import type { CheckoutInput } from "../workspace/checkout/checkout-request.ts";
 
 /**
- * A job as its payload describes it, in the executor's own terms. Nothing is checked against the administrator's limits,
- * and names and paths are the submitter's: `planJob` checks them.
+ * A job as its payload describes it, in the executor's own terms. Nothing has been checked against the administrator's
+ * limits. Names and paths come from the submitter, and `planJob` checks them.
  */
 export interface JobInput {
-  /** `[a-z0-9-]`, unique per attempt of an instance. */
+  /** `[a-z0-9-]`, unique per attempt within an instance. */
   readonly name: string;
   readonly steps: readonly StepInput[];
-  /** The job also has steps for the `src` command. */
+  /** Whether the job also has steps for the `src` command. */
   readonly hasSrcSteps: boolean;
   readonly checkout: CheckoutInput | null;
   readonly files: readonly FileInput[];
@@ -24,18 +24,21 @@ export interface JobInput {
   readonly egress: Egress | undefined;
   /** By registry host. */
   readonly registryAuth: Readonly<Record<string, RegistryCredentials>>;
-  /** Replacements in logs, by the secret that they stand for. The job's own credentials are among the secrets. */
+  /** Secret → its replacement in logs. Includes the job's own credentials. */
   readonly redactions: Readonly<Record<string, string>>;
-  /** `null`: the instance takes no results. */
+  /** `null`: the instance accepts no results. */
   readonly results: WantedResults | null;
-  /** `chunks`: the instance takes output in pieces; `whole-entries`: every update resends an entry. */
+  /** `chunks`: the instance accepts output in pieces. `whole-entries`: every update resends an entry. */
   readonly logDelivery: "chunks" | "whole-entries";
-  /** A step may name the next step in the workspace's `skip.json`. Airlock instances decide on their own which steps run. */
+  /**
+   * Whether a step may name the next step in the workspace's `skip.json`. Airlock instances decide themselves which
+   * steps run.
+   */
   readonly stepsMaySkip: boolean;
 }
 
 interface StepInput {
-  /** As people and log keys name it: the step's own key, else its position. */
+  /** Name in messages and log keys: the step's own key, else its position. */
   readonly name: string;
   readonly image: string;
   /** Lines of the script. */
@@ -43,7 +46,7 @@ interface StepInput {
   /** Relative to the workspace. */
   readonly directory: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Secrets that this step alone finds as files. */
+  /** Secrets that only this step finds as files. */
   readonly secretFiles: readonly SecretFile[];
 }
 
@@ -54,11 +57,11 @@ export interface FileInput {
   readonly modifiedAt: Date | undefined;
   readonly content:
     | { readonly kind: "inline"; readonly text: string; readonly encoding: "base64" | "utf8" }
-    /** The instance keeps the content. */
+    /** Only the instance has the content. */
     | { readonly kind: "stored"; readonly bucket: string; readonly key: string };
 }
 
-/** Takes a payload apart. The rest of the executor's job code knows the result only. Pure. */
+/** Parses a payload. The rest of the executor's job code knows only the result. Pure. */
 export function readPayload(payload: JobPayload): JobInput {
   const { airlock } = payload;
   const registryAuth = registryCredentials(payload.dockerAuthConfig?.auths ?? {});
@@ -92,7 +95,7 @@ function takesChunks(capabilities: readonly string[]): boolean {
 }
 
 function readEnvironment(pairs: readonly string[]): Record<string, string> {
-  // A name without a value asks Docker's command line for the host's value: no job gets anything of the host's environment.
+  // Docker's command line replaces a name without a value by the host's value. No job may see the host's environment.
   return Object.fromEntries(
     pairs.flatMap((pair) => {
       const equals = pair.indexOf("=");
@@ -112,7 +115,7 @@ function readCheckout(payload: JobPayload): CheckoutInput | null {
   };
 }
 
-/** Other instances know one commit or all, and no tags or all: that is what their fields mean. */
+/** The fields of other instances know only one commit or all, and no tags or all. */
 function readHistory({ airlock, shallowClone, fetchTags }: JobPayload): Pick<CheckoutInput, "depth" | "tags"> {
   return airlock?.checkout ?? { depth: shallowClone ? 1 : null, tags: fetchTags ? "all" : "none" };
 }
@@ -134,7 +137,7 @@ function readRedactions(payload: JobPayload, registryAuth: JobInput["registryAut
   return { ...payload.redactedValues, ...Object.fromEntries(own.map((secret) => [secret, removedSecret])) };
 }
 
-/** Stands in logs for a secret that the instance gave no replacement for. */
+/** Replaces a secret in logs when the instance gave no replacement for it. */
 export const removedSecret = "SECRET_REMOVED";
 
 function readResults({ airlock }: JobPayload): WantedResults | null {

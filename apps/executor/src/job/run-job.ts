@@ -31,7 +31,7 @@ export interface JobDependencies {
   readonly enforcement: EgressEnforcement;
   readonly jobDirectories: JobDirectories;
   readonly git: Git;
-  /** Names everything that the sandbox makes, over restarts. */
+  /** Owner name for everything that the runtime creates. Stable over restarts. */
   readonly owner: string;
   /** Ids of sandboxes that a janitor must leave alone. */
   readonly activeSandboxes: Set<string>;
@@ -39,7 +39,7 @@ export interface JobDependencies {
   readonly countDenial: (kind: EgressDenial["kind"]) => void;
   /** Called for each logged part of a job, at its end. */
   readonly countCommand: (key: string, exitCode: number, durationMs: number) => void;
-  /** Called for each job whose log did not arrive whole, apart from what the log's limit cut. */
+  /** Called for each job whose log was not delivered completely. The log's own size limit does not count. */
   readonly countIncompleteLog: () => void;
   /** Directory for log data that overflows memory while the instance is unreachable. */
   readonly spoolDir: string;
@@ -49,14 +49,14 @@ export interface JobDependencies {
   readonly logger: Logger;
 }
 
-/** An engine that does not answer must not hold the job's end forever. */
+/** Time limit for each part of a teardown, because an engine may never answer. */
 const teardownMs = 60_000;
-/** Collecting and uploading results has its own time limit: a job that reached its timeout has results, too. */
+/** Collecting and uploading results has its own time limit, because a job that reached its timeout has results, too. */
 const resultsMs = 15 * 60_000;
 
 /**
- * Runs one job, top to bottom: plan, checkout, sandbox, steps, results, teardown, log. Never throws; when it returns,
- * nothing of the job runs or is mounted any more, whatever ended it.
+ * Runs one job: plan, checkout, sandbox, steps, results, teardown, log. Never throws. When it resolves, nothing of the
+ * job is running or mounted any more, unless the teardown failed.
  */
 export async function runJob(job: DequeuedJob, dependencies: JobDependencies, outer: AbortSignal): Promise<JobOutcome> {
   const { client, jobDirectories, options, logger } = dependencies;
@@ -99,11 +99,11 @@ interface RunContext extends JobDependencies {
   readonly signal: AbortSignal;
   /** The job's signal without its timeout. */
   readonly outer: AbortSignal;
-  /** Those that were made: at most one. */
+  /** Sandboxes that were created: at most one. */
   readonly sandboxes: Sandbox[];
 }
 
-/** Makes the sandbox with the job's workspace, runs the steps in it, and keeps what the job is to leave behind. */
+/** Creates the sandbox with the job's workspace, runs the steps in it, and keeps the job's results. */
 async function runInSandbox(context: RunContext): Promise<JobOutcome> {
   const { plan, instance, directory, log, ledger, sandboxes, signal } = context;
   sayPlan("setup.timeout", plan.timeout.note, log);
@@ -135,11 +135,11 @@ async function runInSandbox(context: RunContext): Promise<JobOutcome> {
   } catch (error) {
     outcome = outcomeOfError(error, signal);
   }
-  // Before anything of the workspace is read: the results of a process that still runs would not be the job's.
+  // Stop everything before reading the workspace, so that a leftover process can't change the results.
   return (await hasStopped(sandbox, context.logger)) ? await withResults(outcome, sandbox, checkout, context) : outcome;
 }
 
-/** Says where a job gets less than it asks for. */
+/** Logs where a job gets less than it asks for. */
 function sayPlan(key: string, note: string | null, log: JobLog): void {
   if (note === null) return;
   const entry = log.open(key);
@@ -181,7 +181,7 @@ async function openSandbox(checkout: Checkout | null, egressNotes: EgressNotes, 
   }
 }
 
-/** A sandbox that can't be stopped is left to the janitor; the result of its steps stands. */
+/** Stops the sandbox. If that fails, the janitor retries it later, and the result of the steps stands. */
 async function hasStopped(sandbox: Sandbox, logger: Logger): Promise<boolean> {
   try {
     await sandbox.stop({ signal: AbortSignal.timeout(teardownMs) });
@@ -215,18 +215,18 @@ async function withResults(
     });
   } catch (error) {
     context.logger.error({ error: errorMessage(error) }, "keeping the job's results failed");
-    // A failed outcome stays. A success whose results could not be stored counts as errored, so that it is retried.
+    // Keep a failed outcome. A success whose results could not be stored counts as errored, so that it is retried.
     if (outcome.kind === "completed" || outer.aborted) return outcomeOfError(error, outer);
   }
   return outcome;
 }
 
-/** Reports of a step that failed are wanted; those of a canceled job are not. */
+/** A failed step may leave reports that its submitter wants. A canceled job leaves no results. */
 function leavesResults(outcome: JobOutcome): boolean {
   return outcome.kind === "completed" || (outcome.kind === "failed" && outcome.reason !== null);
 }
 
-/** Gives everything back, in this order. The job's result stands whatever fails: the janitor tries again. */
+/** Releases everything in the given order. A failure does not change the job's result: the janitor tries again. */
 async function tearDown(held: readonly AsyncDisposable[], log: JobLog, logger: Logger): Promise<void> {
   const entry = log.open("teardown.fs");
   let exitCode = 0;
@@ -242,7 +242,7 @@ async function tearDown(held: readonly AsyncDisposable[], log: JobLog, logger: L
   entry.close(exitCode);
 }
 
-/** Stops waiting for work that does not end in time; it goes on. */
+/** Stops waiting for work that does not end in time. The work itself continues. */
 async function within(ms: number, work: PromiseLike<void>): Promise<void> {
   const over = new AbortController();
   try {

@@ -17,15 +17,15 @@ export interface StepsContext {
   readonly ledger: StepLedger;
   readonly memoryBytes: number;
   readonly shell: JobPlan["shell"];
-  /** Variables that name certificate authorities, for steps that don't set them. */
+  /** Variables that name certificate authorities. A step's own variables take precedence. */
   readonly certificates: Readonly<Record<string, string>>;
-  /** A step may leave a request to skip others in the workspace. */
+  /** Whether a step may leave a request in the workspace to skip other steps. */
   readonly stepsMaySkip: boolean;
   readonly egressNotes: EgressNotes;
   readonly signal: AbortSignal;
 }
 
-/** Gets all images, then runs the steps in order and stops at the first that fails. */
+/** Prepares all images, then runs the steps in order and stops at the first failure. */
 export async function runSteps(context: StepsContext): Promise<JobOutcome> {
   for (const image of new Set(context.steps.map((step) => step.image))) await prepareImage(image, context);
   let skipUntil: string | undefined;
@@ -40,7 +40,7 @@ export async function runSteps(context: StepsContext): Promise<JobOutcome> {
   return { kind: "completed" };
 }
 
-/** How often a job's log says how far an image is. */
+/** Interval between messages about an image's progress in a job's log. */
 const progressMs = 2_000;
 
 async function prepareImage(image: string, { sandbox, log, signal }: StepsContext): Promise<void> {
@@ -49,7 +49,7 @@ async function prepareImage(image: string, { sandbox, log, signal }: StepsContex
   let lastAt = Number.NEGATIVE_INFINITY;
   try {
     const progress = (text: string) => {
-      // The same words with other numbers come far more often than anybody reads them.
+      // Messages that differ only in their numbers are limited to one per interval.
       const isNews = withoutNumbers(text) !== withoutNumbers(lastText);
       if (text === lastText || (!isNews && performance.now() - lastAt < progressMs)) return;
       lastText = text;
@@ -108,7 +108,7 @@ async function runStep(
   }
 }
 
-/** A full disk, and a network that is not open, explain a failure that says nothing of itself. */
+/** Adds causes to a failure that does not explain itself, such as a full disk or a denied connection. */
 function explained(failure: JobOutcome, ...causes: readonly (string | null | undefined)[]): JobOutcome {
   const known = causes.filter((cause) => cause !== null && cause !== undefined && cause !== "");
   if (failure.kind !== "failed" || known.length === 0) return failure;
@@ -120,7 +120,7 @@ function noteError(entry: LogEntry, error: unknown): void {
   if (error instanceof AirlockError && error.hint) entry.note(error.hint);
 }
 
-/** What a step's end means for the job; `undefined`: it goes on. */
+/** Maps the end of a step to the job's outcome; `undefined` when the job continues. */
 export function failureOf(step: PlannedStep, status: StepStatus, memoryBytes: number): JobOutcome | undefined {
   switch (status.kind) {
     case "exited": {

@@ -7,8 +7,8 @@ const file = "skip.json";
 const maximumBytes = 64 * 1024;
 
 /**
- * The protocol's way for a step to skip others: after a step named `….pre`, the file `skip.json` in the workspace names
- * the step to go on with. A step wrote it, so anything that is not such a file counts as no request.
+ * Implements the protocol's way to skip steps. After a step named `….pre`, the workspace file `skip.json` may name the
+ * step to continue with. A step wrote the file, so a malformed one counts as no request.
  */
 export async function readSkip(sandbox: Sandbox, stepName: string, signal: AbortSignal): Promise<string | undefined> {
   if (!stepName.endsWith(".pre")) return undefined;

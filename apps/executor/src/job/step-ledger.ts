@@ -1,7 +1,7 @@
 import type { StepResult } from "@airlock/api";
 import type { StepStatus } from "@airlock/runtime";
 
-/** How the steps of a job stand: the source of what is reported with its end. */
+/** Records the state of each step of a job. The report of the job's end takes its results from here. */
 export class StepLedger {
   readonly #results: StepResult[];
   #startedAt = 0;
@@ -19,14 +19,14 @@ export class StepLedger {
     this.#set(index, { state: "running", exitCode: null, durationMs: null });
   }
 
-  /** `null`: it was stopped, or could not be run to its end. */
+  /** `status` is null when the step was stopped or could not be run to its end. */
   end(index: number, status: StepStatus | null): void {
     const exitCode = status?.kind === "exited" ? status.exitCode : null;
     const durationMs = Math.round(performance.now() - this.#startedAt);
     this.#set(index, { state: exitCode === 0 ? "succeeded" : "failed", exitCode, durationMs });
   }
 
-  /** When the attempt is over: what has not begun never will. */
+  /** Results after the attempt has ended: pending steps count as skipped. */
   results(): StepResult[] {
     return this.#results.map((result) => (result.state === "pending" ? { ...result, state: "skipped" } : result));
   }

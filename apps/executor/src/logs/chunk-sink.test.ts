@@ -10,7 +10,7 @@ import { ChunkSink, remainderAfterConflict, type SendLogs } from "./chunk-sink.t
 const header = { key: "step.docker.0", command: ["sh"], startTime: new Date(0) };
 const unavailable = () => new InstanceError("no answer", { code: "instance-unreachable", status: null });
 
-/** What an instance keeps: the bytes of each entry, put together by their offsets. */
+/** Puts entries together by their offsets, as an instance does. */
 class Store {
   readonly events: OutgoingLogEvent[] = [];
   text = "";
@@ -130,7 +130,7 @@ describe("log chunks", () => {
       await sink.append(entry, i % 2 ? "stdout" : "stderr", Buffer.from(text));
     }
     sink.close(entry, 0, 1);
-    // The file has no name already: a crash leaves nothing.
+    // The file has been unlinked already, so a crash leaves nothing.
     expect(await readdir(directory.path)).toEqual([]);
     isUp = true;
 

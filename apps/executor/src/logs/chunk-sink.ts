@@ -5,20 +5,20 @@ import { type AfterRound, LogDeliveryLoop } from "./log-delivery.ts";
 import type { LogDelivery, LogEntryHeader, LogSink, OutputStream } from "./log-sink.ts";
 import { LogSpool, type SpooledEvent } from "./log-spool.ts";
 
-/** After the first bytes, which go at once, a batch is sent this often at most, unless a full chunk waits. */
+/** Minimum time between two batches, unless a full chunk is waiting. The first bytes are sent at once. */
 const flushIntervalMs = 50;
 const maximumBatchBytes = 1024 * 1024;
 const maximumBatchEvents = 1000;
 
-/** Sends a batch; resolves when the instance has stored it. */
+/** Sends a batch. Resolves when the instance has stored it. */
 export type SendLogs = (events: OutgoingLogEvent[], signal: AbortSignal) => Promise<void>;
 
 export interface ChunkSinkOptions {
-  /** How long an instance that answers may refuse the log's end. */
+  /** How long an instance that answers may reject the end of the log. */
   readonly refusedMs?: number;
 }
 
-/** Append-only chunks and notes (capabilities `log-batch` and `log-notes`). Sending one again changes nothing. */
+/** Sends append-only chunks and notes (capabilities `log-batch` and `log-notes`). Resending an event has no effect. */
 export class ChunkSink implements LogSink {
   readonly #send: SendLogs;
   readonly #spool: LogSpool;
@@ -27,7 +27,7 @@ export class ChunkSink implements LogSink {
   readonly #noteCounts = new Map<number, number>();
   #entries = 0;
   #lastSent = Number.NEGATIVE_INFINITY;
-  /** Output in memory that ends the wait between two batches. */
+  /** Amount of output in memory that ends the wait between two batches. */
   #dueBytes = 0;
 
   constructor(send: SendLogs, spillFile: string, { refusedMs = 30_000 }: ChunkSinkOptions = {}) {
@@ -36,7 +36,7 @@ export class ChunkSink implements LogSink {
     this.#delivery = new LogDeliveryLoop({
       round: (finishing, signal) => this.#sendDue(finishing, signal),
       refusedMs,
-      // Nothing empties the spool any more: a writer that waits for room must not wait forever.
+      // Nothing empties the spool any more, and a writer must not wait for room forever.
       onFailed: () => this.#discard(),
     });
   }
@@ -97,7 +97,7 @@ export class ChunkSink implements LogSink {
     if (this.#spool.memoryBytes >= this.#dueBytes) this.#delivery.wake();
   }
 
-  /** Gives chunks and notes their places. The order in which they are taken is the order in the log. */
+  /** Assigns offsets to chunks and ids to notes. Events are numbered in the order in which they leave the spool. */
   #place(event: SpooledEvent): OutgoingLogEvent {
     if (event.kind === "note") {
       const noteId = (this.#noteCounts.get(event.entryId) ?? 0) + 1;
@@ -135,8 +135,9 @@ export class ChunkSink implements LogSink {
 }
 
 /**
- * What is left to send when the instance has a part of the batch already, because only its answer was lost.
- * `undefined` when the conflict is another one: bytes before the batch are missing, or it was refused altogether.
+ * Returns the events that are left to send when the instance already has a part of the batch. That happens when only
+ * the instance's answer was lost. `undefined` for any other conflict: earlier bytes are missing, or the instance
+ * rejects the batch.
  */
 export function remainderAfterConflict(
   events: readonly OutgoingLogEvent[],

@@ -1,11 +1,11 @@
 import { InstanceError } from "../instance-client/instance-error.ts";
 
-/** Answers of what stands before an instance that is not there. */
+/** Statuses that mean an unreachable instance: no answer, or an answer from a gateway in front of it. */
 const gatewayStatuses: ReadonlySet<number | null> = new Set([null, 502, 503, 504]);
 
 /**
- * How long the end of a log is tried. An instance that answers and does not take the log is given a short time; the
- * time in which it cannot be reached does not count, since it says nothing about the log.
+ * Limits how long the executor tries to deliver the end of a log. An instance that answers but rejects the log gets a
+ * short time. Time during which the instance is unreachable does not count, since it says nothing about the log.
  */
 export class DeliveryPatience {
   readonly #refusedMs: number;
@@ -16,7 +16,7 @@ export class DeliveryPatience {
     this.#refusedMs = refusedMs;
   }
 
-  /** The log has ended: from here on time counts. */
+  /** Call this when the log has ended. Time counts from here on. */
   start(): void {
     this.#sinceLast = performance.now();
   }
@@ -26,7 +26,7 @@ export class DeliveryPatience {
     if (this.#sinceLast !== null) this.#sinceLast = performance.now();
   }
 
-  /** @throws `error` when the instance has refused for too long. */
+  /** @throws `error` when the instance has rejected the log for too long. */
   failed(error: unknown): void {
     if (this.#sinceLast === null) return;
     const now = performance.now();

@@ -1,18 +1,18 @@
 import type { EgressDenial, EgressLimit } from "@airlock/runtime";
 import type { LogEntry } from "./job-log.ts";
 
-/** What the egress policy denied while one step ran. */
+/** The connections and names that the egress policy denied while one step ran. */
 export interface DenialsOfStep extends Disposable {
-  /** In words, the first of them and how many more; `null`: there were none. */
+  /** Names the first denial and the number of others; `null` when there were none. */
   summary(): string | null;
 }
 
-/** Writes into the log of the running step what the job's egress policy denied it and which limits it reached. */
+/** Notes in the running step's log entry what the egress policy denied and which network limits the job reached. */
 export class EgressNotes {
   readonly #count: (kind: EgressDenial["kind"]) => void;
   #tell: ((denial: EgressDenial) => void) | undefined;
 
-  /** @param count called for each denial. */
+  /** @param count Called for each denial. */
   constructor(count: (kind: EgressDenial["kind"]) => void) {
     this.#count = count;
   }
@@ -22,7 +22,7 @@ export class EgressNotes {
     this.#tell?.(denial);
   };
 
-  /** Until it is disposed of, denials stand in this entry. */
+  /** Writes denials into this entry until the result is disposed. */
   during(entry: LogEntry): DenialsOfStep {
     const denied: string[] = [];
     const tell = (denial: EgressDenial) => {

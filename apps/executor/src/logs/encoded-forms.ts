@@ -1,12 +1,12 @@
 /**
- * The forms in which a value gets into a log by programs that mean no harm:
- * - base64, standard and URL-safe, at each of the three places where it may begin in a longer text; also as `base64`
- *   prints the value by itself, wrapped at 76 or 64 characters;
- * - hexadecimal digits, small and large;
+ * Returns the encoded forms in which ordinary programs write a value into a log:
+ * - base64, standard and URL-safe, at each of the three possible alignments in a longer text; also wrapped at 76 or 64
+ *   characters, as `base64` prints the value alone;
+ * - hexadecimal digits in lower and upper case;
  * - URL-encoded, as in a path, a query or a form;
- * - inside a JSON text, with and without non-ASCII characters as they are;
+ * - inside a JSON string, with non-ASCII characters escaped or not;
  * - quoted for a shell, as `set -x`, `printf %q` and `"…"` do;
- * - UTF-16, both byte orders.
+ * - UTF-16 in both byte orders.
  */
 export function encodedForms(text: string): Buffer[] {
   const bytes = Buffer.from(text);
@@ -25,7 +25,7 @@ export function encodedForms(text: string): Buffer[] {
   return [...forms, littleEndian, Buffer.from(littleEndian).swap16()];
 }
 
-/** The characters of base64 that depend on nothing but these bytes, for each place where they may begin. */
+/** The base64 characters that depend only on these bytes, for each of the three alignments. */
 function base64Cores(bytes: Buffer): string[] {
   return [0, 1, 2].flatMap((before) => {
     const encoded = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64");
@@ -34,7 +34,10 @@ function base64Cores(bytes: Buffer): string[] {
   });
 }
 
-/** Line by line, so that a prefix on each line or another line end does not matter. The last line may be short. */
+/**
+ * Returns each wrapped line separately, so that a prefix on each line or another line ending does not matter. The last
+ * line may be short.
+ */
 function wrappedBase64(bytes: Buffer): string[] {
   const [core = ""] = base64Cores(bytes);
   return [76, 64].flatMap((width) => {
@@ -61,7 +64,7 @@ function jsonEscaped(text: string): string[] {
   const escaped = JSON.stringify(text).slice(1, -1);
   const code = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`;
   const ascii = escaped.replace(/[^\u0020-\u007e]/g, code);
-  // As Go and some others write it, so that a text may stand in HTML.
+  // Go and some other languages escape these characters, so that the text can be embedded in HTML.
   const forHtml = escaped.replace(/[<>&]/g, code);
   return [escaped, ascii, forHtml, escaped.replaceAll("/", "\\/")];
 }
@@ -72,9 +75,9 @@ function shellQuoted(text: string): string[] {
     text.replaceAll("'", `'"'"'`),
     text.replace(/["\\$`]/g, "\\$&"),
     text.replace(/["\\$`!]/g, "\\$&"),
-    // `printf %q` of bash and busybox.
+    // `printf %q` in bash and busybox.
     text.replace(/[^\w@%+=:,./\u0080-\uffff-]/g, "\\$&"),
-    // $'…'
+    // `$'…'` quoting.
     text.replace(/['\\]/g, "\\$&").replaceAll("\n", "\\n").replaceAll("\t", "\\t"),
   ];
 }

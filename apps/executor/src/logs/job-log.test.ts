@@ -31,7 +31,7 @@ describe("a job's log", () => {
     expect(sink.entries[0]?.command).toEqual(["login", "--password=***"]);
     expect(sink.entries[0]?.text).not.toContain("hunter2-hunter2");
     expect(sink.entries[0]?.notes).toEqual(["failed with ***"]);
-    // Half of a secret on another stream is no secret.
+    // Half of a secret on another stream is not redacted.
     expect(sink.entries[0]?.text).toContain("hunter2");
   });
 
@@ -128,7 +128,7 @@ describe("a job's log", () => {
     const tookMs = performance.now() - startedAt;
     entry.close(0);
 
-    // A second's worth comes at once, the other half in half a second.
+    // The first second's worth is not delayed. The second half takes half a second.
     expect(tookMs).toBeGreaterThan(400);
     expect(tookMs).toBeLessThan(2000);
     expect(sink.entries[0]?.notes).toEqual([

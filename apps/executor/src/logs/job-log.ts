@@ -8,33 +8,36 @@ import { maskSecrets } from "./mask-secrets.ts";
 import type { SecretMatcher } from "./secret-matcher.ts";
 import { StreamRedactor } from "./stream-redactor.ts";
 
-/** One logged command of a job. */
+/** The log of one command of a job. */
 export interface LogEntry {
-  /** A returned promise is to be awaited before more is written. */
+  /** Await a returned promise before the next write. */
   write(stream: OutputStream, bytes: Buffer): void | Promise<void>;
-  /** A message of the executor itself, apart from the output. */
+  /** Adds a message of the executor, separate from the output. */
   note(text: string): void;
-  /** Ends the entry; the first call counts. -1: it did not get so far as to have an exit code. */
+  /** Ends the entry. Later calls have no effect. -1: the command ended without an exit code. */
   close(exitCode: number): void;
 }
 
 export interface JobLogOptions {
   readonly sink: LogSink;
   readonly secrets: SecretMatcher;
-  /** Bytes of output over all entries; what comes after them is counted and dropped. */
+  /** Limit for the output of all entries together. Output beyond it is counted and dropped. */
   readonly maximumBytes: number;
-  /** Output beyond this is read more slowly, so that the step waits. 0: no limit. */
+  /** Output beyond this rate is read more slowly, so that the step waits. 0: no limit. */
   readonly maximumBytesPerSecond?: number;
   /** Called at each entry's end. */
   readonly onClosed?: (key: string, exitCode: number, durationMs: number) => void;
 }
 
-/** What an instance keeps with each piece of a stream: a step that alternates between its two pays for it. */
+/**
+ * Overhead that an instance stores for each piece of a stream. A step that alternates between its two streams has it
+ * deducted from its limit.
+ */
 const switchBytes = 64;
-/** Instances take no longer keys. */
+/** Instances reject longer keys. */
 const maximumKeyLength = 1000;
 
-/** The log of one attempt: redacts, keeps to the limits, passes on. */
+/** The log of one attempt. Redacts secrets, enforces the limits, and forwards to the sink. */
 export class JobLog {
   readonly #options: JobLogOptions;
   readonly #rate: LogRate;
@@ -89,7 +92,7 @@ export class JobLog {
       write: (stream, bytes) => {
         if (closed) return;
         const waitMs = this.#rate.take(bytes.length);
-        // Past the limit nothing is looked at any more: a flood costs no more than reading it.
+        // Once the log is full, output is no longer inspected, so that a flood costs only the reading.
         const isFull = this.#remainingBytes === 0;
         if (isFull) droppedBytes += bytes.length;
         const stored = isFull ? undefined : pass(stream, redactors[stream].write(bytes));
@@ -116,7 +119,7 @@ export class JobLog {
 
   #note(entryId: number, text: string): void {
     const { sink, secrets } = this.#options;
-    // Names of files, images and hosts in it are the job's.
+    // The text may contain names of files, images and hosts that the job chose.
     const safe = redactText(secrets, text)
       .trimEnd()
       .split("\n")
@@ -124,25 +127,25 @@ export class JobLog {
     const note = safe.join("\n").toWellFormed().slice(0, maxNoteLength).toWellFormed();
     const bytes = Buffer.byteLength(note);
     if (note === "" || this.#remainingNotes === 0) return;
-    // The last one says that there are more.
+    // The last note announces that further ones are left out.
     const isLast = this.#remainingNotes === 1 || this.#remainingNoteBytes - bytes < maxNoteLength;
     this.#remainingNotes = isLast ? 0 : this.#remainingNotes - 1;
     this.#remainingNoteBytes -= bytes;
     sink.note(entryId, isLast ? "further notes of the executor are left out: there are too many" : note);
   }
 
-  /** A file's path with a fixed word in place of each secret in it: no replacement is to name another place. */
+  /** Masks secrets in a file's path with a fixed word, because a replacement text could contain `/`. */
   maskPath(path: Buffer): Buffer {
     return maskSecrets(this.#options.secrets, path);
   }
 
-  /** Waits until the log is with the instance, or the signal ends the wait. */
+  /** Waits until the log is delivered or the signal aborts. */
   async finish(signal: AbortSignal): Promise<LogDelivery> {
     return await this.#options.sink.finish(signal);
   }
 }
 
-/** Text that is whole, such as a command's argument or an error's message: without secrets and without credentials in URLs. */
+/** Removes secrets and credentials in URLs from a complete text, such as an argument or an error message. */
 export function redactText(secrets: SecretMatcher, text: string): string {
   const redactor = new StreamRedactor(secrets);
   return hideUrlCredentials(Buffer.concat([...redactor.write(Buffer.from(text)), ...redactor.end()]).toString());

@@ -2,13 +2,13 @@ import { formatBytes } from "@airlock/job";
 import type { OutputStream } from "./log-sink.ts";
 import { looksLikeOwnLine, ownLine } from "./own-voice.ts";
 
-/** What one entry may grow to with its lines' prefixes: an instance takes it in one request, again and again. */
+/** Maximum size of one entry with its line prefixes. Each update sends the whole entry in one request. */
 const maximumEntryBytes = 48 * 1024 * 1024;
 const newline = 10;
 
 /**
- * The protocol's form of output: every line begins with the name of its stream. Lines are copied into one growing
- * buffer: a step that writes millions of short ones costs no more memory than their bytes.
+ * Buffers output in the protocol's format, in which every line begins with the name of its stream. Lines share one
+ * growing buffer, so millions of short lines need no more memory than their bytes.
  */
 export class LineBuffer {
   readonly #maximumBytes: number;
@@ -34,7 +34,7 @@ export class LineBuffer {
     this.#droppedBytes += Math.max(0, rest.length - room);
   }
 
-  /** Lines of the executor itself. They are kept even where output is not. */
+  /** Adds lines of the executor itself. They are kept even where output is dropped. */
   note(text: string): void {
     for (const line of ownLine(text).split(/(?<=\n)/)) this.#finished.push(Buffer.from(`stderr: ${line}`));
   }
@@ -44,7 +44,7 @@ export class LineBuffer {
     const line = open.length === 0 ? rest : Buffer.concat([open.bytes(), rest]);
     const prefix = looksLikeOwnLine(line) ? disownedPrefixes[stream] : prefixes[stream];
     const lineBytes = prefix.length + line.length;
-    // Once something was dropped, nothing further is taken: what is kept is one piece.
+    // After the first dropped line, all further ones are dropped, so that the kept text has no gaps.
     if (this.#droppedBytes > 0 || this.#finished.length + lineBytes > this.#maximumBytes) {
       this.#droppedBytes += line.length;
     } else {
@@ -54,7 +54,7 @@ export class LineBuffer {
     open.clear();
   }
 
-  /** Lines that never ended end now. */
+  /** Ends the lines that were never completed. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -78,7 +78,7 @@ export class LineBuffer {
 }
 
 const prefixes = { stdout: Buffer.from("stdout: "), stderr: Buffer.from("stderr: ") };
-/** Before lines of a step that look like the executor's. */
+/** Prefixes for lines of a step that imitate the executor's lines. */
 const disownedPrefixes = { stdout: Buffer.from("stdout: | "), stderr: Buffer.from("stderr: | ") };
 
 class GrowingBuffer {
@@ -102,7 +102,7 @@ class GrowingBuffer {
 
   clear(): void {
     this.length = 0;
-    // A line of megabytes must not hold its memory for the short ones after it.
+    // A line of several megabytes must not keep its memory for the short lines after it.
     if (this.#buffer.length > 65_536) this.#buffer = Buffer.alloc(0);
   }
 }

@@ -4,22 +4,24 @@ import { retry } from "../instance-client/retry.ts";
 import { DeliveryPatience } from "./delivery-patience.ts";
 import type { LogDelivery } from "./log-sink.ts";
 
-/** What a round leaves to do: nothing more, or another round after a wait. `Infinity` waits for news. */
+/**
+ * The state after a round: everything is delivered, or another round is due after a wait. `Infinity` waits for `wake`.
+ */
 export type AfterRound = "delivered" | { readonly waitMs: number };
 
 export interface LogDeliveryOptions {
   /**
-   * Sends what is due. Called again after the wait that it asks for, or after news.
+   * Sends what is due. Called again after the wait that it returns, or after `wake`.
    * @param finishing The log has ended: send everything.
    */
   readonly round: (finishing: boolean, signal: AbortSignal) => Promise<AfterRound>;
-  /** How long an instance that answers may refuse the log's end. */
+  /** How long an instance that answers may reject the end of the log. */
   readonly refusedMs: number;
   /** Called once when the rest of the log can't be delivered. */
   readonly onFailed?: () => Promise<void>;
 }
 
-/** Delivers a log in rounds beside the job that writes it, until the log has ended and all of it is delivered. */
+/** Delivers a log in rounds while the job writes it, until the log has ended and everything is delivered. */
 export class LogDeliveryLoop {
   readonly #round: LogDeliveryOptions["round"];
   readonly #patience: DeliveryPatience;
@@ -32,7 +34,7 @@ export class LogDeliveryLoop {
   constructor({ round, refusedMs, onFailed }: LogDeliveryOptions) {
     this.#round = round;
     this.#patience = new DeliveryPatience(refusedMs);
-    // The first round begins after the caller's own constructor.
+    // The first round starts asynchronously, after the caller's constructor has returned.
     this.#over = Promise.resolve()
       .then(() => this.#run())
       .catch(async (error: unknown) => {
@@ -42,7 +44,7 @@ export class LogDeliveryLoop {
       });
   }
 
-  /** Whether nothing more is delivered. */
+  /** Whether delivery has failed for good. */
   get hasFailed(): boolean {
     return this.#problem !== undefined;
   }
@@ -52,7 +54,9 @@ export class LogDeliveryLoop {
     this.#wakeup.wake();
   }
 
-  /** Sends a request until the instance takes it. @throws when the instance has refused the log's end for too long. */
+  /**
+   * Sends a request until the instance accepts it. @throws when the instance has rejected the log's end for too long.
+   */
   async send<T>(request: () => Promise<T>, onFailure: () => void = () => {}): Promise<T> {
     const answer = await retry(request, {
       signal: this.#stop.signal,
@@ -65,7 +69,7 @@ export class LogDeliveryLoop {
     return answer;
   }
 
-  /** The log has ended. Resolves when it is delivered, or the signal ended that. */
+  /** Marks the log as ended. Resolves when everything is delivered, delivery failed, or the signal aborted it. */
   async finish(signal: AbortSignal): Promise<LogDelivery> {
     this.#finishing = true;
     this.#patience.start();

@@ -11,7 +11,7 @@ it("lets a second's worth pass at once, then as much as the rate, and never make
   expect(rate.take(0)).toBe(0);
   expect(rate.take(10_000)).toBe(1000);
   now += 1000;
-  // What is owed is not forgotten.
+  // The debt of earlier writes remains.
   expect(rate.take(0)).toBe(1000);
   now += 1_000_000;
   expect(rate.take(1000)).toBe(0);

@@ -1,7 +1,7 @@
-/** No single write waits longer: what it owes is waited for with the ones after it. */
+/** Longest wait of a single write. The rest of its debt delays the writes after it. */
 const maximumWaitMs = 1000;
 
-/** How fast a job may write its log: a bucket that holds one second's worth and fills steadily. 0: as fast as it can. */
+/** Limits how fast a job may write its log: a token bucket that holds one second's worth. 0: no limit. */
 export class LogRate {
   readonly bytesPerSecond: number;
   readonly #now: () => number;
@@ -15,7 +15,7 @@ export class LogRate {
     this.#filledAt = now();
   }
 
-  /** Takes the bytes in any case and answers for how many ms nothing more is to be read. */
+  /** Always takes the bytes. Returns for how many ms the caller should not read further output. */
   take(bytes: number): number {
     if (this.bytesPerSecond === 0) return 0;
     const now = this.#now();

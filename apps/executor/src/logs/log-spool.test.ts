@@ -23,7 +23,7 @@ async function drain(spool: LogSpool): Promise<string> {
   return text;
 }
 
-/** Fills memory and `blocks` more, each of another letter, while the instance is away. */
+/** Fills the memory while the instance is away, and spills `blocks` more blocks, each of a different letter. */
 async function fill(spool: LogSpool, blocks: number): Promise<string> {
   spool.spilling = true;
   let written = "";
@@ -58,7 +58,7 @@ it("keeps streams apart and in order however small the pieces are, in memory bou
     const wait = spool.append(1, i % 2 ? "stdout" : "stderr", Buffer.from([i % 251]));
     if (wait) await wait;
   }
-  // Two million objects would be hundreds of megabytes.
+  // Two million objects would take hundreds of megabytes.
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024 * 1024);
 
   let at = 0;
@@ -89,7 +89,7 @@ it("makes the writer wait while nothing may go to disk, and lets it go on when i
 
 it("says in the log what a full disk did not take, and goes on when there is room again", async () => {
   await using directory = await temporaryDirectory();
-  // In a mount namespace of a process that we hold: nothing of it is left behind.
+  // The mount is in the mount namespace of a child process, so that nothing is left behind.
   const script = `mount -t tmpfs -o size=600k tmpfs ${directory.path} && echo ready && exec cat`;
   const holder = spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", script]);
   await once(holder.stdout, "data");
@@ -108,10 +108,10 @@ it("says in the log what a full disk did not take, and goes on when there is roo
     expect(spool.lostBytes).toBe(notes.length * block);
     const kept = text.replaceAll(/<note>[^<]*<\/note>/g, "").replace("<close>", "");
     expect(kept.length).toBe(written.length - spool.lostBytes);
-    // What came before and after a gap is whole.
+    // The output before the gap is complete.
     expect(written.startsWith(kept.slice(0, 17 * block))).toBe(true);
 
-    // Everything was taken: the file's room is used anew.
+    // Everything was taken, so the file is written from its beginning again.
     const again = await fill(spool, 0);
     expect((await drain(spool)) === again).toBe(true);
     await spool[Symbol.asyncDispose]();

@@ -5,46 +5,49 @@ import { maxChunkBytes } from "@airlock/api";
 import { errorMessage, formatBytes } from "@airlock/job";
 import type { OutputStream } from "./log-sink.ts";
 
-/** Kept in memory for each job before a step has to wait, or the disk has to help. */
+/** Maximum memory for each job. Beyond it, the step waits or output goes to disk. */
 const maximumMemoryBytes = 4 * 1024 * 1024;
-/** A block holds runs of one stream, each after its stream (1 byte) and length (4 bytes). */
+/** A block holds runs of one stream. Each run follows a header: stream (1 byte) and length (4 bytes). */
 const runHeaderBytes = 5;
 const maximumBlockBytes = maxChunkBytes + runHeaderBytes;
 const firstBlockBytes = 4096;
-/** Kept to be used again: memory that comes and goes outside of the heap makes the collector run all the time. */
+/**
+ * Number of buffers to keep for reuse. Frequent allocation outside of the heap makes the garbage collector run
+ * constantly.
+ */
 const maximumSpareBuffers = 8;
 
 type Marker =
   | Extract<LogEvent, { kind: "open" | "close" }>
   | { readonly kind: "note"; readonly entryId: number; readonly text: string };
 
-/** Output of one entry, in the order in which it came. Bytes, and not objects: a hostile step writes them one by one. */
+/** Output of one entry, in order. Stored as bytes instead of objects, because a hostile step writes single bytes. */
 interface Block {
   readonly kind: "block";
   readonly entryId: number;
   buffer: Buffer;
   used: number;
   payloadBytes: number;
-  /** Where the header of the last run stands; -1: there is none. */
+  /** Offset of the last run's header; -1: the block has no run yet. */
   lastRun: number;
   place: "memory" | { readonly position: number; readonly written: Promise<unknown> };
 }
 
-/** What is taken from the spool at once. Chunks and notes have no offsets yet. */
+/** An event that was taken from the spool. Chunks and notes have no offsets yet. */
 export type SpooledEvent =
   | Marker
   | { readonly kind: "chunk"; readonly entryId: number; readonly stream: OutputStream; readonly bytes: Buffer };
 
 /**
- * Log events on their way to the instance, in order. While the instance takes them, memory is all there is and a fast
- * step waits for room; while it does not answer, further output goes to a file, so that the job goes on. The file is
- * bounded by the job's log limit, which everything has passed before it comes here. What the disk does not take is
- * lost, and the log says so in its place.
+ * Queue of log events on their way to the instance, in order. While the instance answers, the spool uses only memory,
+ * and a fast step waits for room. While the instance does not answer, further output goes to a file, so that the job
+ * continues. The job's log limit bounds the file, since all output was checked against it before. Output that the disk
+ * rejects is lost, and the log says so in its place.
  */
 export class LogSpool implements AsyncDisposable {
   readonly #spillFile: string;
   readonly #queue: (Marker | Block)[] = [];
-  /** Of the oldest block, not taken yet. */
+  /** Remaining events of the oldest block. */
   #rest: SpooledEvent[] = [];
   #memoryBytes = 0;
   #spilling = false;
@@ -54,7 +57,7 @@ export class LogSpool implements AsyncDisposable {
   #waiting: (() => void)[] = [];
   #lostBytes = 0;
   readonly #spare: Buffer[] = [];
-  /** Whose bytes were taken last. */
+  /** Buffers whose bytes the last call of `take` returned. */
   #handedOut: Buffer[] = [];
 
   constructor(spillFile: string) {
@@ -69,7 +72,7 @@ export class LogSpool implements AsyncDisposable {
     return this.#memoryBytes;
   }
 
-  /** Bytes that could not be kept. */
+  /** Number of bytes that the disk could not store. */
   get lostBytes(): number {
     return this.#lostBytes;
   }
@@ -78,7 +81,10 @@ export class LogSpool implements AsyncDisposable {
     this.#queue.push(event);
   }
 
-  /** Takes the bytes at once, so that the order is that of the calls; a returned promise resolves when there is room. */
+  /**
+   * Copies the bytes at once, so that output stays in the order of the calls. A returned promise resolves when there is
+   * room.
+   */
   append(entryId: number, stream: OutputStream, bytes: Buffer): void | Promise<void> {
     const writes: Promise<unknown>[] = [];
     for (let start = 0; start < bytes.length; ) {
@@ -113,7 +119,7 @@ export class LogSpool implements AsyncDisposable {
     return block;
   }
 
-  /** Answers how many bytes the block has taken. */
+  /** Returns how many bytes were copied into the block. */
   #put(block: Block, stream: OutputStream, bytes: Buffer, start: number): number {
     const before = block.used;
     const continues = block.lastRun >= 0 && block.buffer[block.lastRun] === streamCode(stream);
@@ -155,7 +161,7 @@ export class LogSpool implements AsyncDisposable {
     this.#spillEnd += bytes.length;
     this.#spilledBlocks += 1;
     const written = this.#write(bytes, position);
-    // Whoever takes the block awaits it too; here it must not count as unhandled.
+    // The reader of the block awaits `written` too. This handler only prevents an unhandled rejection.
     written.catch(() => {});
     block.place = { position, written };
     await written.catch(() => {});
@@ -166,7 +172,7 @@ export class LogSpool implements AsyncDisposable {
 
   async #write(bytes: Buffer, position: number): Promise<void> {
     this.#file ??= this.#openSpill();
-    // A file that could not be opened is tried again with the next block: there may be room by then.
+    // If the file could not be opened, try again with the next block: there may be room by then.
     const file = await this.#file.catch((error: unknown) => {
       this.#file = undefined;
       throw error;
@@ -180,25 +186,25 @@ export class LogSpool implements AsyncDisposable {
   async #openSpill(): Promise<FileHandle> {
     await mkdir(dirname(this.#spillFile), { recursive: true, mode: 0o700 });
     const file = await open(this.#spillFile, "wx+", 0o600);
-    // Without a name it goes with the process, however that ends: its attempt is over then, too.
+    // An unlinked file disappears with the process, when its attempt has ended, too.
     await rm(this.#spillFile);
     return file;
   }
 
-  /** Whether output may go to disk when memory is full. Whoever waits for room goes on when it may. */
+  /** Whether output may go to disk when memory is full. Writers that wait for room continue when it is set. */
   set spilling(value: boolean) {
     this.#spilling = value;
     if (value) this.#wake();
   }
 
   /**
-   * The oldest events, at most `maximumEvents` and about `maximumBytes` of output. Their bytes are valid until more is
-   * taken.
+   * Takes the oldest events: at most `maximumEvents`, and about `maximumBytes` of output. Their bytes are valid until
+   * the next call.
    */
   async take(maximumEvents: number, maximumBytes: number): Promise<SpooledEvent[]> {
     const taken: SpooledEvent[] = [];
     let bytes = 0;
-    // Of a block that was taken in part, the rest comes now.
+    // If the last block was taken only in part, its buffer is still needed.
     const used =
       this.#rest.length === 0 ? this.#handedOut.splice(0) : this.#handedOut.splice(0, this.#handedOut.length - 1);
     this.#recycle(used);

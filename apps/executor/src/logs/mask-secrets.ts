@@ -2,7 +2,7 @@ import type { SecretMatcher } from "./secret-matcher.ts";
 
 const mask = Buffer.from("SECRET_REMOVED");
 
-/** Bytes that are whole, with the same word in place of each secret; the very same buffer when there is none in it. */
+/** Replaces each secret in complete bytes by the same word. Returns the same buffer when it contains no secret. */
 export function maskSecrets(secrets: SecretMatcher, bytes: Buffer): Buffer {
   const output: Buffer[] = [];
   let coveredUntil = 0;

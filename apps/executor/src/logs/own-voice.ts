@@ -1,20 +1,20 @@
 /**
- * Begins the executor's lines in the protocol's whole-entry form, which has nothing but lines of the two streams.
- * Airlock's instance takes notes as events of their own, which no output can imitate.
+ * Prefix of the executor's lines in the protocol's whole-entry format, where the two streams have only lines. Airlock's
+ * instance accepts notes as separate events, which no output can imitate.
  */
 const ownMark = "[airlock]";
 
-/** Lines of the executor; each line of the text begins with the mark. */
+/** Formats lines of the executor: each line of the text begins with the mark. */
 export function ownLine(text: string): string {
   return `${ownMark} ${text.trimEnd().replaceAll("\n", `\n${ownMark} `)}\n`;
 }
 
-/** More escape sequences and spaces than this before a line's first words are nobody's work. */
+/** How much of a line is inspected. No real line has more escape sequences and spaces before its first words. */
 const inspectedBytes = 4096;
 
 /**
- * Whether a line of a step would be read as the executor's by somebody who sees no escape sequences, control characters
- * and invisible characters. After a carriage return a line begins anew.
+ * Whether a reader could mistake a step's line for the executor's. Readers do not see escape sequences, control
+ * characters and invisible characters. A carriage return starts the line over.
  */
 export function looksLikeOwnLine(line: Buffer): boolean {
   let start = 0;
@@ -28,7 +28,7 @@ export function looksLikeOwnLine(line: Buffer): boolean {
 }
 
 function beginsWithMark(line: Buffer): boolean {
-  // Most lines begin with another printable character.
+  // Fast path: most lines begin with another printable character.
   const first = line[0] ?? 0;
   if (first > space && first < delete_ && first !== bracket) return false;
   const visible = line

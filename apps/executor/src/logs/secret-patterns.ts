@@ -1,20 +1,23 @@
 import { encodedForms } from "./encoded-forms.ts";
 import type { SecretPattern } from "./secret-matcher.ts";
 
-/** From this length on a value is also looked for in encoded forms and line by line. */
+/** Values of at least this length are also searched for in encoded forms and line by line. */
 const minimumEncodedBytes = 8;
-/** A longer value is recognised by its beginning and by its lines. */
+/** A longer value is recognized by its beginning and by its lines. */
 const maximumPatternBytes = 64 * 1024;
 
 /**
- * What to search for, so that no secret of the map reaches a log: the values as they are, with other line ends, line by
- * line, and in the forms of `encodedForms`. Not covered: values under 4 bytes (a value of one character would blank the
- * log and protect nothing), encoded forms of values under 8 bytes, compression, encryption, and what a step does to the
- * value on purpose. Redaction is for accidents; a job that means to give a secret away can.
+ * Returns the byte patterns that keep all secrets of the map out of logs. A value is matched as it is, with other line
+ * endings, line by line, and in the forms of `encodedForms`.
+ *
+ * Not covered: values under 4 bytes (a value of one character would blank the log and protect nothing), encoded forms
+ * of values under 8 bytes, compression, encryption, and deliberate changes by a step. Redaction only prevents
+ * accidents. A job that wants to reveal a secret can do so.
  */
 export function secretPatterns(secrets: Readonly<Record<string, string>>): SecretPattern[] {
   const entries = Object.entries(secrets).filter(([value]) => value !== "");
-  // All plain values come first: where an encoded form of one secret equals another secret, the latter's name is right.
+  // All plain values come first. Where an encoded form of one secret equals another secret, the other one's name is
+  // correct.
   return [
     ...entries.map(([value, replacement]) => pattern(Buffer.from(value), replacement)),
     ...entries.flatMap(([value, replacement]) => [...variants(value)].map((bytes) => pattern(bytes, replacement))),

@@ -10,7 +10,7 @@ function redact(secrets: Record<string, string>, chunks: readonly (string | Buff
   return Buffer.concat([...output, ...redactor.end()]).toString("latin1");
 }
 
-/** The same by brute force on the whole text. */
+/** Computes the same by brute force on the whole text. */
 function redactWhole(patterns: readonly string[], text: string): string {
   const covering = Array.from({ length: text.length }, (_, start) =>
     Math.max(0, ...patterns.filter((p) => text.startsWith(p, start)).map((p) => p.length)),
@@ -112,7 +112,7 @@ describe("the redactor", () => {
       for (const end of ["\n", "\r\n"]) {
         const lines = encoded.match(new RegExp(`.{1,${width}}`, "g")) ?? [];
         const out = redact({ [key]: "***" }, [lines.join(end)]);
-        // What is left cannot be one full group of the value.
+        // The rest must not contain a complete base64 group of the value.
         expect(out.replaceAll("***", "").replace(/[\r\n]/g, "").length).toBeLessThan(4);
       }
     }
@@ -196,7 +196,7 @@ describe("the redactor", () => {
 
           expect(output.equals(run([text]))).toBe(true);
           for (const value of secrets.filter((each) => Buffer.byteLength(each) >= 4)) {
-            // A replacement that stands between two rests may happen to spell no secret: it is in brackets.
+            // Replacements are in brackets, so that a replacement and its neighbors can't form a secret by chance.
             expect(output.includes(value)).toBe(false);
           }
         },
@@ -224,7 +224,7 @@ describe("the redactor", () => {
     for (let i = 0; i < 800; i += 1) redactor.write(chunk);
     const megabytesPerSecond = (800 * chunk.length) / 1000 / (performance.now() - started);
 
-    // Well under what it reaches (over 1 GB/s): a bound against a change of kind, on a machine that does other work.
+    // Far below the actual speed (over 1 GB/s). Catches only drastic regressions, because the machine does other work.
     expect(megabytesPerSecond).toBeGreaterThan(100);
   });
 });

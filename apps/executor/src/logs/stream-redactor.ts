@@ -1,17 +1,17 @@
 import type { SecretMatcher } from "./secret-matcher.ts";
 
 /**
- * Replaces secrets in one stream of bytes, wherever the stream is cut. Every byte that belongs to any occurrence of a
- * pattern disappears: overlapping occurrences become one replacement (that of the first, and of the longest there),
- * occurrences that only touch become one each. The result does not depend on how the stream was cut.
+ * Replaces secrets in one stream of bytes, wherever the stream was split. Every byte that belongs to an occurrence of a
+ * pattern disappears. Overlapping occurrences become one replacement: that of the first start and the longest pattern
+ * there. Adjacent occurrences become one replacement each. The result does not depend on where the stream was split.
  *
- * Only bytes that may still turn out to be the beginning of a secret are held back, however long the stream is silent:
- * printing them would give away half of a secret that was written in two pieces. Everything else passes at once.
+ * Only bytes that may still be the beginning of a secret are held back, however long the stream is silent. Printing
+ * them would reveal half of a secret that was written in two pieces. All other bytes pass at once.
  */
 export class StreamRedactor {
   readonly #matcher: SecretMatcher;
   #held: Buffer = Buffer.alloc(0);
-  /** How many of the held bytes belong to a secret whose replacement was given out already. */
+  /** Number of held bytes that belong to a secret whose replacement was already emitted. */
   #covered = 0;
 
   constructor(matcher: SecretMatcher) {
@@ -23,12 +23,12 @@ export class StreamRedactor {
     return this.#redact(text, this.#matcher.unfinishedFrom(text));
   }
 
-  /** What was held back, when the stream has ended. */
+  /** Returns the bytes that were held back. Call it when the stream has ended. */
   end(): Buffer[] {
     return this.#redact(this.#held, this.#held.length);
   }
 
-  /** Decides about everything before `undecided`. */
+  /** Redacts everything before `undecided` and holds back the rest. */
   #redact(text: Buffer, undecided: number): Buffer[] {
     const output: Buffer[] = [];
     let coveredUntil = this.#covered;
@@ -41,7 +41,7 @@ export class StreamRedactor {
       coveredUntil = Math.max(coveredUntil, end);
     }
     if (coveredUntil < undecided) output.push(text.subarray(coveredUntil, undecided));
-    // A copy: the rest of a chunk must not keep the whole chunk in memory.
+    // Copy, so that the rest of a chunk does not keep the whole chunk in memory.
     this.#held = undecided === text.length ? Buffer.alloc(0) : Buffer.from(text.subarray(undecided));
     this.#covered = Math.max(0, coveredUntil - undecided);
     return output;

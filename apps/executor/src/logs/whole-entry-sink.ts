@@ -4,7 +4,7 @@ import { type AfterRound, LogDeliveryLoop } from "./log-delivery.ts";
 import type { LogDelivery, LogEntryHeader, LogSink, OutputStream } from "./log-sink.ts";
 
 const updateIntervalMs = 1000;
-/** While entries are large, updates become rarer: each one sends the whole entry again. */
+/** Updates become rarer while entries are large, because each update sends the whole entry again. */
 const bytesPerSecondOfWait = 4_000_000;
 
 export interface WholeEntryRoutes {
@@ -76,7 +76,7 @@ export class WholeEntrySink implements LogSink {
   }
 
   async #sendEntry(entry: Entry, signal: AbortSignal): Promise<number> {
-    // Entries are added when they are opened, so that their numbers follow the order of start.
+    // Each entry is added when it is opened, so that the instance's order is the order of start.
     if (entry.remoteId === undefined) {
       entry.changed = false;
       const first = fields(entry);
@@ -87,7 +87,7 @@ export class WholeEntrySink implements LogSink {
     entry.changed = false;
     const whole = fields(entry);
     await this.#delivery.send(() => this.#routes.update(remoteId, whole, signal));
-    // What has ended is sent; its text need not stay in memory.
+    // The final text was sent, so it need not stay in memory.
     if (entry.end && !entry.changed) entry.lines.forget();
     return whole.out?.length ?? 0;
   }

@@ -4,7 +4,7 @@ import type { RegistryCredentials } from "@airlock/runtime";
 import { z } from "zod";
 
 export interface HelperOptions {
-  /** The whole environment of the helper. */
+  /** The complete environment of the helper. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
   /** Default: 30,000. */
@@ -13,13 +13,14 @@ export interface HelperOptions {
 
 const Answer = z.object({ Username: z.string().max(10_000), Secret: z.string().max(100_000) });
 
-/** As Docker's own helpers say that they keep nothing for a registry. */
+/** The message with which Docker's own helpers report that they have no credentials for a registry. */
 const notFound = /credentials not found/i;
 
 /**
- * Asks `docker-credential-NAME get` for the credentials of a registry, which it reads from its standard input. Nothing that
- * it prints goes anywhere else.
- * @throws {AirlockError} reason `image-unavailable` when it fails; what it printed is not told.
+ * Asks `docker-credential-NAME get` for the credentials of a registry. The helper reads the registry's name from its
+ * standard input. Its output is used for nothing else.
+ * @throws {AirlockError} reason `image-unavailable` when the helper fails. The error does not contain the helper's
+ * output.
  */
 export async function askCredentialHelper(
   name: string,
@@ -27,7 +28,7 @@ export async function askCredentialHelper(
   { env, signal, timeoutMs = 30_000 }: HelperOptions,
 ): Promise<RegistryCredentials | undefined> {
   const program = `docker-credential-${name}`;
-  // The hub's entry has the address that Docker's command line gives it.
+  // Docker's command line stores Docker Hub's credentials under this address.
   const server = registry === "docker.io" ? "https://index.docker.io/v1/" : registry;
   let result: ProgramResult;
   try {

@@ -24,7 +24,7 @@ async function write(config: unknown): Promise<string> {
   return file;
 }
 
-/** A helper in shell: `$server` is what it read, and everything that it was given is written down. */
+/** Creates a helper as a shell script. `$server` is its input. Its arguments, input and environment are recorded. */
 async function helper(name: string, script: string): Promise<void> {
   const program = join(dir, "bin", `docker-credential-${name}`);
   const record = `read server; { echo "$0 $*"; echo "$server"; env; } >> ${dir}/${name}.log`;
@@ -88,7 +88,7 @@ describe("the credentials of Docker's config.json", () => {
     const log = await readFile(join(dir, "one.log"), "utf8");
     expect(log).toContain(`${join(dir, "bin", "docker-credential-one")} get\none.example.com:5000\n`);
     const names = [...log.matchAll(/^([A-Za-z_]+)=/gm)].map(([, name]) => name);
-    // The shell adds some of its own.
+    // The shell sets these variables itself.
     expect(names.filter((name) => !["PWD", "OLDPWD", "SHLVL", "_"].includes(name ?? "")).sort()).toEqual([
       "HOME",
       "PATH",
@@ -143,7 +143,7 @@ describe("the credentials of Docker's config.json", () => {
   it("are none where there is no file; one that is none of Docker's is refused without its content", async () => {
     expect(await credentials(join(dir, "none.json")).find("docker.io", { signal })).toBeUndefined();
     await expect(readDockerConfig(await write(`{"auths": "hunter2"`))).rejects.not.toThrow(/hunter2/);
-    // A helper's name is part of a program's.
+    // A helper's name becomes part of a program's name.
     await expect(readDockerConfig(await write({ credsStore: "../../evil" }))).rejects.toMatchObject({
       code: "invalid-configuration",
     });

@@ -23,7 +23,7 @@ function run(target: string, more: { isRoot?: boolean; osRelease?: string } = {}
   return install({ target, path, isRoot: true, osRelease: debian, print: (line) => void lines.push(line), ...more });
 }
 
-/** A package manager of a machine that is not this one: writes down what it is asked, and ends as the test wants. */
+/** Creates a fake `apt-get` that records its arguments and then runs `script`. */
 async function aptGet(script: string): Promise<() => Promise<string>> {
   const log = join(path, "asked");
   await writeFile(log, "");

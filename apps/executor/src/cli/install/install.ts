@@ -7,10 +7,10 @@ import { type HostPackage, notNeeded, refused, targets } from "./packages.ts";
 
 export interface InstallOptions {
   readonly target: string;
-  /** Where programs are looked for. */
+  /** Search path for programs. */
   readonly path: string;
   readonly isRoot: boolean;
-  /** Text of `/etc/os-release`; empty where there is none. */
+  /** Text of `/etc/os-release`; empty if the file does not exist. */
   readonly osRelease: string;
   readonly print: (line: string) => void;
 }
@@ -19,8 +19,8 @@ const systemDirectories = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/u
 
 /**
  * Installs the packages of a target that are missing.
- * @throws {AirlockError} code `install-target` for what can't be installed here, `install-manually` with the command to
- * type where this process may not install, `install-failed` when apt-get fails.
+ * @throws {AirlockError} `install-target` if the target can't be installed here.
+ * `install-manually` if this process may not install; the hint has the command. `install-failed` if apt-get fails.
  */
 export async function install(options: InstallOptions): Promise<void> {
   const { target } = options;
@@ -33,7 +33,7 @@ export async function install(options: InstallOptions): Promise<void> {
   if (!options.isRoot || !isDebian(options.osRelease)) throw manually(missing, options);
   options.print(`installing ${missing.join(", ")} (apt-get)`);
   const install = ["-qq", "install", "-y", "--no-install-recommends", ...missing];
-  // Fresh machines have no package lists, or old ones that name versions which are gone.
+  // A fresh machine has no package lists, and old lists name versions that no longer exist: then update and try again.
   if ((await apt(install, options.path)) === 0) return;
   await apt(["-qq", "update"], options.path);
   const code = await apt(install, options.path);
@@ -44,7 +44,7 @@ export async function install(options: InstallOptions): Promise<void> {
   });
 }
 
-/** Text of the file that says which distribution this is. */
+/** Reads the file that names the distribution. */
 export async function readOsRelease(): Promise<string> {
   return await readFile("/etc/os-release", "utf8").catch(() => "");
 }
@@ -58,7 +58,7 @@ async function missingPackages(packages: readonly HostPackage[], path: string): 
 async function isOn(path: string, program: string): Promise<boolean> {
   for (const directory of path.split(":")) {
     const file = join(directory, program);
-    // To search a directory takes the same permission as to run a program.
+    // Executing a program and searching a directory need the same permission, hence the `isFile` check.
     const found = await access(file, constants.X_OK).then(
       async () => (await stat(file)).isFile(),
       () => false,
@@ -68,7 +68,9 @@ async function isOn(path: string, program: string): Promise<boolean> {
   return false;
 }
 
-/** PATH of a service often lacks the directories of administration programs. */
+/**
+ * The search path plus the system directories, because a service's PATH often lacks those of administration programs.
+ */
 export function installPath(path: string | undefined): string {
   return [...new Set([...(path ?? "").split(":").filter((part) => part.startsWith("/")), ...systemDirectories])].join(
     ":",

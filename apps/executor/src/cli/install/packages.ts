@@ -1,4 +1,4 @@
-/** A program that jobs need on the host, and the package of Debian and Ubuntu that brings it. */
+/** A program that jobs need on the host, and the Debian or Ubuntu package that contains it. */
 export interface HostPackage {
   readonly name: string;
   readonly program: string;
@@ -8,7 +8,7 @@ const git: HostPackage = { name: "git", program: "git" };
 const crun: HostPackage = { name: "crun", program: "crun" };
 const nftables: HostPackage = { name: "nftables", program: "nft" };
 
-/** What each target of `install` consists of. */
+/** The packages of each target of `install`. */
 export const targets: Readonly<Record<string, readonly HostPackage[]>> = {
   all: [
     git,
@@ -25,14 +25,14 @@ export const targets: Readonly<Record<string, readonly HostPackage[]>> = {
   nftables: [nftables],
 };
 
-/** The protocol's targets that are not needed here, each with why. */
+/** Targets of the protocol that this executor does not need, each with the reason. */
 export const notNeeded: Readonly<Record<string, string>> = {
   "src-cli": "src-cli is not needed: the executor runs no src steps.",
   "iptables-rules":
     "iptables rules are not needed: the executor makes the rules of each job's network itself, with nftables.",
 };
 
-/** The protocol's targets of runtimes that don't exist here, each with the next step. */
+/** Targets of the protocol for runtimes that this executor does not have, each with the next step. */
 export const refused: Readonly<Record<string, string>> = {
   ignite: "ignite belongs to the Firecracker runtime, which this executor does not have; try executor install crun",
   cni: "CNI plugins belong to the Firecracker runtime, which this executor does not have; try executor install nftables",

@@ -4,7 +4,9 @@ import { AirlockError, errorMessage } from "@airlock/job";
 import type { Config } from "../../config/options.ts";
 import type { Check } from "./check.ts";
 
-/** The file of NODE_EXTRA_CA_CERTS: Node only warns about one that it can't read, and git fails later. */
+/**
+ * Checks the file of NODE_EXTRA_CA_CERTS. Node only warns about a file that it can't read, and git fails much later.
+ */
 export function checkCertificates({ workspace: { certificateFile } }: Config): Check {
   return {
     name: "certificates",

@@ -2,7 +2,7 @@ import { relaxations } from "@airlock/runtime";
 import type { Config } from "../../config/options.ts";
 import type { Check } from "./check.ts";
 
-/** The variables were read already: what is left to say is which have no effect, and what they relax. */
+/** The variables were parsed already. Reports which of them have no effect, and which ones relax isolation. */
 export function checkConfiguration({ notes, runtime, instance: { queues } }: Config): Check {
   return {
     name: "configuration",

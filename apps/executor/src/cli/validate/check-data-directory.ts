@@ -3,11 +3,11 @@ import { AirlockError, formatBytes } from "@airlock/job";
 import type { Config } from "../../config/options.ts";
 import type { Check } from "./check.ts";
 
-/** Below this not even a small image and checkout fit. */
+/** With less than this, not even a small image and a small checkout fit. */
 const minimumBytes = 1e9;
 const minimumFiles = 10_000;
 
-/** The data directory: that it can be written, and that its file system has room. */
+/** Checks that the data directory is writable and that its file system has room. */
 export function checkDataDirectory(
   { dataDir, workspace, worker, job }: Config,
   look: (dir: string) => Promise<Room> = roomIn,
@@ -43,7 +43,7 @@ export function checkDataDirectory(
 
 interface Room {
   readonly freeBytes: number;
-  /** `null`: the file system makes as many as it has room for. */
+  /** `null`: the file system has no fixed number of inodes. */
   readonly freeFiles: number | null;
 }
 

@@ -8,10 +8,10 @@ import type { Check } from "./check.ts";
 
 const hint = `Install git ${minimumGitVersion} or newer: executor install git, or apt-get install -y git`;
 
-/** A git that does not tell its version in this time does not run. */
+/** A git that does not print its version within this time counts as broken. */
 const versionMs = 30_000;
 
-/** That git runs, can what the workspace needs of it, and has no known holes. */
+/** Checks that git runs, supports what workspaces need, and has no known vulnerabilities. */
 export function checkGit({ workspace, dataDir, minimumVersions }: Config): Check {
   return {
     name: "git",

@@ -5,10 +5,10 @@ import { InstanceError } from "../../instance-client/instance-error.ts";
 import { executorName } from "../../janitor/executor-name.ts";
 import type { Check } from "./check.ts";
 
-/** A second is the resolution of the header; beyond this, certificates and times in logs begin to be wrong. */
+/** Beyond this, certificates and times in logs begin to be wrong. The `Date` header has a resolution of one second. */
 const toleratedSkewMs = 30_000;
 
-/** That the instance answers, takes the secret, knows the queues (if it tells), and what its clock says. */
+/** Checks that the instance answers, accepts the secret, knows the queues (if it tells), and agrees about the time. */
 export function checkInstance({ instance, dataDir }: Config, now: () => number = Date.now): Check {
   const { origin } = instance.url;
   return {
@@ -19,7 +19,7 @@ export function checkInstance({ instance, dataDir }: Config, now: () => number =
         const askedAt = now();
         const answer = await client.testAuthentication(signal).catch(async (error: unknown) => {
           if (!(error instanceof InstanceError && error.status === 404)) throw error;
-          // Instances of 2022 have no such route.
+          // Instances from 2022 do not have this route.
           await ping(instance, dataDir, signal);
           return null;
         });
@@ -41,7 +41,7 @@ export function checkInstance({ instance, dataDir }: Config, now: () => number =
 }
 
 async function ping(instance: InstanceOptions, dataDir: string, signal: AbortSignal): Promise<void> {
-  // The executor's own name: another one would stay in the instance's list of executors.
+  // Use the executor's own name, because the instance would list any other name as another executor.
   const client = new InstanceClient(instance, await executorName(dataDir));
   try {
     await client.ping(signal);

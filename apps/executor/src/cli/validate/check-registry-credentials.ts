@@ -6,7 +6,7 @@ import type { Config } from "../../config/options.ts";
 import { readDockerConfig } from "../../registry-credentials/docker-config.ts";
 import type { Check } from "./check.ts";
 
-/** Credentials of image registries: that Docker's configuration can be read, and that the helpers it names are there. */
+/** Checks that Docker's configuration file is readable and that the credential helpers it names are installed. */
 export function checkRegistryCredentials({ runtime: { dockerConfigFile }, job, workspace }: Config): Check {
   return {
     name: "registry credentials",

@@ -11,7 +11,7 @@ const diskWords: Readonly<Record<RuntimeDescription["enforces"]["disk"], string>
   none: "disk not bounded",
 };
 
-/** That the runtime answers, what it enforces, how disk is bounded, and that its programs have no known holes. */
+/** Checks that the runtime answers and that its programs have no known vulnerabilities. Reports what it enforces. */
 export function checkRuntime(
   { job, minimumVersions }: Config,
   createRuntime: (signal: AbortSignal) => Promise<Runtime>,

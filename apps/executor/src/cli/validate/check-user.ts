@@ -6,7 +6,7 @@ const weakerWithoutRoot = [
   "Without root the oci runtime needs cgroups that are delegated to this user for its limits, and copies images.",
 ];
 
-/** Who this process is, and what is weaker without root. */
+/** Reports the user of this process, and what is weaker without root. */
 export function checkUser(user: { readonly uid: number; readonly username: string } = userInfo()): Check {
   return {
     name: "user",

@@ -1,15 +1,15 @@
-/** One thing that `run` needs. */
+/** Checks one prerequisite of `run`. */
 export interface Check {
   readonly name: string;
   /**
-   * What was found, in words.
-   * @throws {AirlockError} whose hint says how to mend it, when a job could not run.
+   * Resolves to the finding, in words.
+   * @throws {AirlockError} when jobs could not run. Its hint says how to fix that.
    */
   readonly run: (context: CheckContext) => Promise<string>;
 }
 
 interface CheckContext {
-  /** Tells of what works, but less well or less safely than it could. */
+  /** Reports something that works, but less well or less safely than it could. */
   readonly note: (text: string) => void;
   readonly signal: AbortSignal;
 }

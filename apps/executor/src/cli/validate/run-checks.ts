@@ -3,7 +3,7 @@ import type { Check } from "./check.ts";
 
 const checkMs = 20_000;
 
-/** Runs every check, whatever the ones before found, and prints a line for each, its notes, and how to mend what fails. */
+/** Runs all checks, also after a failure. Prints a line for each, its notes, and for a failure how to fix it. */
 export async function runChecks(
   checks: readonly Check[],
   { print, signal }: { readonly print: (line: string) => void; readonly signal: AbortSignal },

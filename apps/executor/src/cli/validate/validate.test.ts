@@ -49,14 +49,13 @@ function config(more: Readonly<Record<string, string>> = {}): Config {
   });
 }
 
-/** The lines of one check's report. */
 async function report(check: Check): Promise<string> {
   const lines: string[] = [];
   await runChecks([check], { print: (line) => void lines.push(line), signal: new AbortController().signal });
   return lines.join("\n");
 }
 
-/** A program that answers a question about its version. */
+/** A program that prints `answer` whatever its arguments are. */
 async function program(name: string, answer: string): Promise<string> {
   const bin = join(dir, "bin");
   await mkdir(bin, { recursive: true });
@@ -229,7 +228,7 @@ describe("the checks of validate", () => {
     expect(good).toMatch(/^ok {4}instance: .* takes the shared secret/);
     expect(stranger).toMatch(/FAIL[\s\S]*EXECUTOR_FRONTEND_PASSWORD does not match/);
     const [ping] = instance.requests.filter(({ path }) => path.endsWith("/queue/default/heartbeat"));
-    // A name of its own would stay in the instance's list of executors.
+    // The instance would list any other name as another executor.
     expect(ping?.body).toEqual({ executorName: await executorName(join(dir, "data")) });
   });
 

@@ -13,12 +13,14 @@ import { runChecks } from "./run-checks.ts";
 export interface ValidateOptions {
   readonly config: Config;
   readonly createRuntime: (signal: AbortSignal) => Promise<Runtime>;
-  /** One line of the report. */
+  /** Prints one line of the report. */
   readonly print: (line: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** Checks everything that a job will need, and prints each check with how to mend what fails. Whether all passed. */
+/**
+ * Checks everything that jobs need and prints each check, with how to fix what fails. Resolves to whether all passed.
+ */
 export async function validate({ config, createRuntime, print, signal }: ValidateOptions): Promise<boolean> {
   const checks = [
     checkConfiguration(config),

@@ -1,7 +1,7 @@
 import { maximumDurationMs, parseBytes, parseDuration } from "@airlock/job";
 import { z } from "zod";
 
-/** A duration in the environment, as whole milliseconds. */
+/** A duration in the environment, parsed to whole milliseconds. */
 export const DurationMs = z
   .string()
   .transform((text, context) => {
@@ -18,7 +18,7 @@ export function durationMs(fallback: string) {
   return z.string().default(fallback).pipe(DurationMs);
 }
 
-/** A data size in the environment, as whole bytes. */
+/** A data size in the environment, parsed to whole bytes. */
 export const SizeBytes = z
   .string()
   .transform((text, context) => {
@@ -54,7 +54,7 @@ export function wholeNumber(fallback: number, minimum: number, maximum = Number.
     });
 }
 
-/** A switch in the environment, as the protocol's executors read them. */
+/** A boolean in the environment, with the spellings that the protocol's executors accept. */
 export function flag(fallback: boolean) {
   return z
     .string()

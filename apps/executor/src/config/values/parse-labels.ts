@@ -1,4 +1,4 @@
-/** `k=v,k=v` → labels, with a sentence for each part that is none. */
+/** Parses `k=v,k=v`. Each malformed part becomes one sentence in `problems`. */
 export function parseLabels(text: string): { labels: Record<string, string>; problems: string[] } {
   const labels = new Map<string, string>();
   const problems: string[] = [];

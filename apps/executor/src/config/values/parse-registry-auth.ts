@@ -11,14 +11,14 @@ const Entry = z.object({
 export const Auths = z.record(z.string(), Entry);
 const AuthConfig = z.object({ auths: Auths.default({}) });
 
-/** Docker's own form of registry credentials; `undefined` when the text is not that. */
+/** Parses Docker's own format of registry credentials; `undefined` when the text has another format. */
 export function parseRegistryAuth(text: string | undefined): Record<string, RegistryCredentials> | undefined {
   if (text === undefined) return {};
   const parsed = AuthConfig.safeParse(parseJson(text));
   return parsed.success ? registryCredentials(parsed.data.auths) : undefined;
 }
 
-/** By `HOST[:PORT]`, `docker.io` for the hub. Entries without credentials of their own are none of ours. */
+/** Credentials by `HOST[:PORT]`, with `docker.io` for Docker Hub. Skips entries that contain no credentials. */
 export function registryCredentials(auths: z.output<typeof Auths>): Record<string, RegistryCredentials> {
   const entries = Object.entries(auths).flatMap(([registry, entry]) => {
     const credentials = credentialsOf(entry);
@@ -36,7 +36,7 @@ function credentialsOf(entry: z.output<typeof Entry>): RegistryCredentials | und
       : undefined;
   const written = entry.username ? { username: entry.username, password: entry.password ?? "" } : undefined;
   const user = encoded ?? written ?? { username: "", password: "" };
-  // As Docker's command line writes the answer of a registry that gives tokens out.
+  // Docker's command line stores a token that the registry issued in this form.
   const isToken = user.username === "<token>" && user.password !== "";
   const identityToken = entry.identitytoken || (isToken ? user.password : "");
   const registryToken = entry.registrytoken ?? "";
@@ -48,7 +48,7 @@ function credentialsOf(entry: z.output<typeof Entry>): RegistryCredentials | und
   };
 }
 
-/** Docker writes the hub as an address with a path, the others as plain host names. */
+/** Docker writes Docker Hub as an address with a path, and other registries as plain host names. */
 export function registryHost(registry: string): string {
   const host = registry.replace(/^https?:\/\//, "").replace(/\/.*$/, "");
   return canonicalRegistry(host) ?? host;
@@ -58,7 +58,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The text may hold credentials: nothing of it goes into an error.
+    // The text may contain credentials, so the error must not quote it.
     return undefined;
   }
 }

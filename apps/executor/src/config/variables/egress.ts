@@ -68,7 +68,7 @@ export const egressVariables = {
   }),
 };
 
-/** What stands between commas or white space, each member read by itself. */
+/** A list separated by commas or white space. `read` parses each member. */
 function list<T>(read: (text: string, problem: (message: string) => void) => readonly T[]) {
   return z
     .string()

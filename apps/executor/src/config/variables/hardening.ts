@@ -11,7 +11,7 @@ const capabilityNames: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** What isolates steps: each default is the strict one, and a relaxation is the administrator's alone. */
+/** Isolation of steps. Each default is the strictest one, and only the administrator can relax it. */
 export const hardeningVariables = {
   EXECUTOR_SANDBOX_CAPABILITIES: z
     .string()

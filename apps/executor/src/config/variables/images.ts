@@ -42,7 +42,7 @@ export const imagesVariables = {
           if (url && isPlain && url.password === "" && ["http:", "https:"].includes(url.protocol)) return [url];
           context.addIssue({
             code: "custom",
-            // Without the text: people write passwords into addresses.
+            // The message must not quote the text, because people write passwords into addresses.
             message: "has an address that is not http://HOST[:PORT] or https://HOST[:PORT]",
           });
           return [];

@@ -2,7 +2,7 @@ import { formatBytes, leastResources } from "@airlock/job";
 import { z } from "zod";
 import { durationMs, SizeBytes, sizeBytes, wholeNumber } from "../values/environment-values.ts";
 
-/** 0 stands for "no limit". */
+/** 0 means "no limit". */
 const isLimit = (bytes: number, least: number) => bytes === 0 || bytes >= least;
 const atLeast = (least: number) => `must be 0 or at least ${formatBytes(least)}`;
 
@@ -11,7 +11,7 @@ const diskSize = SizeBytes.refine(
   atLeast(leastResources.diskBytes),
 );
 
-/** What one job may use. */
+/** Limits of one job. */
 export const jobVariables = {
   EXECUTOR_MAXIMUM_RUNTIME_PER_JOB: durationMs("30m")
     .refine((ms) => ms > 0, "must be longer than 0")

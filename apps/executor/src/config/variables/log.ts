@@ -6,7 +6,6 @@ export const logVariables = {
   EXECUTOR_MAXIMUM_LOG_SIZE: sizeBytes("100M")
     .refine((bytes) => bytes > 0, "must be more than 0")
     .meta({ description: "Log of one job; what comes after it is counted and dropped." }),
-  /** A second's output of one job; beyond it the step waits. */
   EXECUTOR_MAXIMUM_LOG_RATE: sizeBytes("256M")
     .refine((bytes) => bytes === 0 || bytes >= 65_536, "must be 64Ki or more, or 0 for no limit")
     .meta({

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** Programs that are older than what is known to be safe. */
+/** How to react to programs that are older than their safe versions. */
 export const versionVariables = {
   EXECUTOR_MINIMUM_VERSIONS: z.enum(["warn", "refuse"], { error: "must be warn or refuse" }).default("warn").meta({
     description:

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { durationMs, flag, sizeBytes, wholeNumber } from "../values/environment-values.ts";
 
-/** `HOST[:PORT]`, as they stand in addresses: a host alone is the usual port. */
+/** A list of `HOST[:PORT]` as in a URL. Without a port, the host stands for the scheme's default port. */
 const hostList = z
   .string()
   .default("")
