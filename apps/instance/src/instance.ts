@@ -144,7 +144,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   const url = await listen(app, config.listen);
   await writeFileAtomically(data.resolve("instance.json"), `${JSON.stringify({ url, pid: process.pid })}\n`, 0o644);
   stack.defer(() => rm(data.resolve("instance.json"), { force: true }));
-  // Deferred last, so it runs first: it releases waiting requests, so that closing need not wait for them.
+  // Deferred last, so it runs first. It releases waiting requests, for which closing would otherwise wait.
   stack.defer(async () => {
     stopping.abort(new Error("the instance stops"));
     await dispatcher[Symbol.asyncDispose]();

@@ -116,10 +116,7 @@ export class Dispatcher implements AsyncDisposable {
     return null;
   }
 
-  /**
-   * Puts a job that its executor never received back into the queue at once. Nothing can write to that attempt any
-   * more.
-   */
+  /** Puts a job back into the queue that its executor never received. Nothing can write to that attempt any more. */
   async handBack(job: Pick<DequeuedJob, "id" | "queue" | "attempt">, executor: string): Promise<void> {
     const { db, notifications } = this.#options;
     const failure = {

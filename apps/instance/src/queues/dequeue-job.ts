@@ -35,7 +35,7 @@ export interface DequeuedJob {
   readonly heartbeatIntervalMs: number;
   /** The unencrypted job token, for this one response. */
   readonly token: string;
-  /** Time since the job was queued, in ms. */
+  /** Time since the job could first be handed out, in ms. Excludes a back-off. */
   readonly waitedMs: number;
   /** Whether any secret with registry credentials exists, for this job or for others. */
   readonly registrySecrets: boolean;

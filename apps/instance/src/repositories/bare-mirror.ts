@@ -58,7 +58,7 @@ export class BareMirror {
   /**
    * Updates branches, tags and HEAD.
    * @throws {AirlockError} `repository-unavailable`, with git's message but without credentials.
-   * `repository-too-large`: the mirror is unchanged, or deleted if it was already too large.
+   * `repository-too-large`: the mirror is unchanged, or deleted if it is new or now too large.
    */
   async fetch(source: RepositorySource, signal: AbortSignal): Promise<void> {
     await this.#alone(() => this.#fetch(source, signal));
@@ -85,8 +85,8 @@ export class BareMirror {
   }
 
   /**
-   * Fetches one commit that no branch or tag contains. Returns `false` if the source doesn't have it or refuses to send
-   * it.
+   * Fetches one commit that no branch or tag contains. Returns `false` if git fails, e.g. because the source doesn't
+   * have the commit or refuses to send it.
    */
   async fetchCommit(source: RepositorySource, sha: string, signal: AbortSignal): Promise<boolean> {
     try {
@@ -189,7 +189,10 @@ export class BareMirror {
     return turn;
   }
 
-  /** Fetches from the source within the limits. Past them, the mirror stays as it was. */
+  /**
+   * Fetches from the source within the limits. Past them, deletes the mirror if it is new or now too large. Otherwise
+   * it stays as it was.
+   */
   async #take(source: RepositorySource, args: readonly string[], signal: AbortSignal): Promise<void> {
     const fresh = (await this.resolve("HEAD", signal)) === null;
     const used = await usedBytes(this.directory);

@@ -12,7 +12,7 @@ import { ProgramError, type RunningProgram, runProgram, startProgram } from "@ai
 export interface GitEnvironment {
   /** `PATH` with git and ssh. */
   readonly path: string;
-  /** An empty directory. */
+  /** `HOME`: an empty directory. */
   readonly home: string;
 }
 

@@ -124,8 +124,8 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   /**
-   * Fetches now. Callers that arrive while a fetch waits for its turn share it, so each sees the state at its call or
-   * later.
+   * Fetches now. Callers that arrive while a fetch waits for its turn share it. Each sees at least what the source had
+   * when it called.
    * @throws {AirlockError} `unknown-repository`, `repository-unavailable`.
    */
   async refresh(name: string, options: { readonly maxAgeMs?: number } = {}): Promise<void> {
@@ -169,8 +169,8 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   /**
-   * Returns the mirror's directory once it has the commit. Fetches if needed, because another instance may have pinned
-   * the commit.
+   * Returns the mirror's directory. Tries to fetch the commit first if the mirror lacks it, because another instance
+   * may have pinned it.
    * @throws {AirlockError} `unknown-repository`, `repository-unavailable`.
    */
   async directoryWith(name: string, commit: string | null): Promise<string> {

@@ -50,7 +50,8 @@ export async function openKeyring({ db, source, defaultFile }: OpenKeyringOption
       );
     }
     if (!keyring) throw new Error("no keys, and nothing that needs one"); // In this case, the file was created above.
-    // As long as nothing is encrypted, the last instance to start decides. The others fail at their first encryption.
+    // As long as nothing is encrypted, the last instance to start decides. Others with different keys fail at their
+    // first encryption.
     if (rows.length === 0) {
       await transaction.deleteFrom("secret_keys").where("key_id", "not in", keyring.ids).execute();
     }

@@ -87,7 +87,7 @@ interface JobsTable {
   cpu_millis: number | null;
   memory_bytes: number | null;
   disk_bytes: number | null;
-  /** The job's round among its namespace's jobs. Jobs of equal priority go by turn, then id. */
+  /** Round in which the job is handed out, one job per namespace and round. Equal priorities go by turn, then id. */
   turn: Generated<number>;
   /** Identifies all jobs with the same namespace and demands. */
   lane: ColumnType<string, never, never>;

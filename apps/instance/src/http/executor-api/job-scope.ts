@@ -32,8 +32,8 @@ export class JobScope {
   }
 
   /**
-   * Finds the attempt that a request writes to; `null` if this executor runs no matching attempt. Everything in the
-   * body and the path must match the token.
+   * Finds the attempt that a request writes to. Everything in the body and the path must match the token, whose attempt
+   * may have ended. `null`: the token is for another attempt; or, with the shared secret, the executor doesn't run it.
    */
   async attemptOf(
     request: FastifyRequest,

@@ -69,8 +69,8 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
     if (key && done) {
       metrics.attemptEnded(queue, end, done.ranMs);
       context.dispatcher.attemptEnded(queue);
-      // An errored attempt that will be retried puts the job back into its queue.
       notifications.publish({ kind: "job", job: key.job }, { kind: "log", job: key.job });
+      // An errored attempt may put the job back into its queue.
       if (end === "errored") notifications.publish({ kind: "queued", queue });
       request.log.info({ jobId: key.job, attempt: key.attempt, executor: key.executor, end }, "attempt ended");
       return reply.status(204).send();
