@@ -24,7 +24,7 @@ export interface ReadPushedMetrics {
   readonly left: number;
 }
 
-/** Reads recently pushed metrics. If a page can't hold all of them, the executors with the fewest series come first. */
+/** Reads recently pushed metrics. If they exceed `limit` series, leaves out the executors with the most series. */
 export async function readPushedMetrics(db: Database, limit: number = maxTotalSeries): Promise<ReadPushedMetrics> {
   const { rows } = await sql<{ content: string | null; series: number }>`
     select case when total <= ${limit} then content end as content, series
