@@ -3,11 +3,11 @@ import { askCredentialHelper } from "./credential-helper.ts";
 import { readDockerConfig } from "./docker-config.ts";
 
 export interface DockerConfigCredentialsOptions {
-  /** Absolute path of a config.json. */
+  /** Absolute path of a `config.json`. */
   readonly file: string;
-  /** The whole environment of credential helpers. */
+  /** The complete environment of credential helpers. */
   readonly env: Readonly<Record<string, string>>;
-  /** How long an answer of a helper is used. Default: 300,000. */
+  /** How long to reuse a helper's answer. Default: 300,000. */
   readonly helperAgeMs?: number;
 }
 
@@ -18,7 +18,10 @@ interface Answered {
 
 const maximumAnswers = 1_000;
 
-/** The credentials that the machine's user keeps for Docker: in the file, or with the helpers that it names. */
+/**
+ * Finds the credentials that the executor's user keeps for Docker: in its file, or with the helpers that the file
+ * names.
+ */
 export class DockerConfigCredentials {
   readonly #options: DockerConfigCredentialsOptions;
   readonly #answers = new Map<string, Answered>();
@@ -27,7 +30,10 @@ export class DockerConfigCredentials {
     this.#options = options;
   }
 
-  /** For `HOST[:PORT]`, `docker.io` for the hub. The file is read anew each time: people log in while an executor runs. */
+  /**
+   * Finds credentials for `HOST[:PORT]`, or `docker.io` for Docker Hub. Reads the file each time, because the
+   * administrator may log in while the executor runs.
+   */
   async find(registry: string, { signal }: { readonly signal: AbortSignal }): Promise<RegistryCredentials | undefined> {
     const config = await readDockerConfig(this.#options.file);
     const helper = ownValue(config.helpers, registry) ?? config.store;
@@ -41,14 +47,14 @@ export class DockerConfigCredentials {
     const known = this.#answers.get(key);
     if (known && performance.now() - known.at < helperAgeMs) return known.credentials;
     const credentials = await askCredentialHelper(helper, registry, { env, signal });
-    // Registries are named by jobs.
+    // Jobs name the registries, so the cache must be bounded.
     if (this.#answers.size >= maximumAnswers) this.#answers.clear();
     this.#answers.set(key, { credentials, at: performance.now() });
     return credentials;
   }
 }
 
-/** Registries' names come from jobs: what every object inherits is no entry. */
+/** Jobs name the registries, so names of inherited properties must not count as entries. */
 function ownValue<T>(entries: Readonly<Record<string, T>>, name: string): T | undefined {
   return Object.hasOwn(entries, name) ? entries[name] : undefined;
 }

@@ -4,7 +4,7 @@ import type { RegistryCredentials } from "@airlock/runtime";
 import { z } from "zod";
 import { Auths, registryCredentials, registryHost } from "../config/values/parse-registry-auth.ts";
 
-/** A helper's name becomes that of a program: nothing that leads elsewhere. */
+/** A helper's name becomes part of a program's name, so it must not contain a path. */
 const HelperName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$/);
 const File = z.object({
   auths: Auths.default({}),
@@ -12,21 +12,21 @@ const File = z.object({
   credsStore: HelperName.or(z.literal("")).optional(),
 });
 
-/** What Docker's config.json says about credentials. */
+/** The parts of Docker's `config.json` about credentials. */
 export interface DockerConfig {
-  /** Those that stand in the file, by `HOST[:PORT]`, `docker.io` for the hub. */
+  /** Credentials in the file itself, by `HOST[:PORT]`, with `docker.io` for Docker Hub. */
   readonly credentials: Readonly<Record<string, RegistryCredentials>>;
-  /** The names of `docker-credential-NAME` by `HOST[:PORT]`. */
+  /** NAME of `docker-credential-NAME`, by `HOST[:PORT]`. */
   readonly helpers: Readonly<Record<string, string>>;
-  /** The helper of all other registries; `null`: none. */
+  /** NAME of the helper for all other registries; `null`: no helper. */
   readonly store: string | null;
 }
 
 const nothing: DockerConfig = { credentials: {}, helpers: {}, store: null };
 
 /**
- * Reads a config.json; one that is not there says nothing.
- * @throws {AirlockError} code `invalid-configuration`, without anything of the file's content.
+ * Reads a `config.json`. A missing or inaccessible file counts as empty.
+ * @throws {AirlockError} code `invalid-configuration`. The error does not quote the file.
  */
 export async function readDockerConfig(file: string): Promise<DockerConfig> {
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
@@ -53,7 +53,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The text may hold credentials: nothing of it goes into an error.
+    // The text may contain credentials, so the error must not quote it.
     return undefined;
   }
 }

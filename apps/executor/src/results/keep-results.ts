@@ -15,13 +15,13 @@ import { OutputGlobs } from "./output-globs.ts";
 import { emptyReport, type OutputLimits, type PackReport, packOutputs } from "./pack-outputs.ts";
 import { workspaceDiff } from "./workspace-diff.ts";
 
-/** What a job is to leave behind besides its log. */
+/** The results that a job keeps besides its log. */
 export interface WantedResults {
   /** Globs of files in the workspace. */
   readonly outputs: readonly string[];
-  /** Whether the workspace's difference to the commit is wanted. */
+  /** Whether to keep the difference between the workspace and the commit. */
   readonly diff: boolean;
-  /** Maximum size of one artifact as it is uploaded. */
+  /** Maximum size of one artifact as uploaded. */
   readonly maximumBytes: number;
 }
 
@@ -30,23 +30,23 @@ export interface ResultsContext {
   readonly instance: JobClient;
   readonly git: Git;
   readonly log: JobLog;
-  /** Stopped: nothing changes the workspace any more. */
+  /** Must be stopped, so that nothing changes the workspace any more. */
   readonly sandbox: Sandbox;
-  /** What the workspace began as; `null` without a repository. */
+  /** The commit that the workspace started from; `null` without a repository. */
   readonly commit: CommitSource | null;
   readonly directory: JobDirectory;
   readonly limits: OutputLimits;
   readonly signal: AbortSignal;
 }
 
-/** A diff is read by people and held by git: this is far more than either wants. */
+/** People read diffs and git applies them. This limit is far beyond what either can use. */
 const maximumDiffBytes = 128 * 1024 * 1024;
 const maximumDiffEntries = 500_000;
 
 /**
- * Uploads what the job is to leave behind: the files that `outputs` names, and the workspace diff. To be called when
- * nothing of the job runs any more. What the job's own doing keeps from being kept is said in the log, and no failure.
- * @throws what went wrong on our side.
+ * Uploads a job's results: the files that `outputs` names, and the workspace diff. Call it when nothing of the job runs
+ * any more. Where the job itself prevents a result, its log says so, and nothing is thrown.
+ * @throws when the executor or the instance fails.
  */
 export async function keepResults(context: ResultsContext): Promise<void> {
   const { outputs, diff } = context.wanted;
@@ -84,7 +84,7 @@ async function keepOutputs(context: ResultsContext, patterns: readonly string[],
 
   async function hasOutputs({ sandbox, limits, signal }: ResultsContext, wanted: OutputGlobs): Promise<boolean> {
     report = emptyReport();
-    // The first piece tells; an archive of nothing is not worth an upload.
+    // The first piece shows that there are outputs. An empty archive is not worth an upload.
     for await (const _ of packOutputs(sandbox, wanted, report, { limits, signal })) return true;
     return false;
   }
@@ -99,7 +99,7 @@ function sayReport(entry: LogEntry, { globs }: OutputGlobs, report: PackReport):
   if (unsaid > 0) entry.note(`and ${unsaid} more not kept`);
 }
 
-/** An error of the archive is the gzip stream's error. */
+/** Compresses a stream. An error of the archive becomes an error of the result. */
 function gzip(archive: Readable): AsyncIterable<Buffer> {
   const packed = createGzip({ level: 4 });
   archive.once("error", (error) => packed.destroy(error));
@@ -137,7 +137,7 @@ async function keepDiff(context: ResultsContext, entry: LogEntry): Promise<void>
   );
 }
 
-/** Sends an artifact, from its beginning again after each failure that may pass. */
+/** Uploads an artifact. After each temporary failure, starts again from the beginning. */
 async function upload(
   { instance, wanted: { maximumBytes }, signal }: ResultsContext,
   name: string,
@@ -155,7 +155,7 @@ async function upload(
   };
   await retry(
     async () => {
-      // What breaks in the source is no fault of the connection that ends with it.
+      // An error of the source also breaks the connection. Keep the source's error, which is the cause.
       const broken: unknown[] = [];
       const source = contents(limit);
       async function* watched() {
@@ -176,7 +176,7 @@ async function upload(
   );
 }
 
-/** Faults of the job, as far as its results are concerned: trying the whole job again would not help. */
+/** Errors in a job's results that running the job again would not fix. */
 const ofTheJob: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "artifact-too-large",
   "diff-too-large",

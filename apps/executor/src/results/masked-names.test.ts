@@ -46,7 +46,7 @@ it("keeps no secret in the name of a file, loses no file by that, and follows no
     "out/a-SECRET_REMOVED~2",
     "out/plain",
   ]);
-  // A long name is cut, and not in the middle of a secret.
+  // A long name is truncated, but not in the middle of a secret.
   expect(report.problems).toHaveLength(1);
   expect(JSON.stringify([report.problems, Buffer.concat(parts).toString("latin1")])).not.toContain("s3cr3t");
 });

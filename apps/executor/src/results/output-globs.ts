@@ -1,30 +1,34 @@
 import { isUtf8 } from "node:buffer";
 
-/** A place in the globs of a job after some directories; `null` where none of them can match any more. */
+/**
+ * The state of matching a job's globs after some directories. A state of `null` means that none of the globs can match
+ * any more.
+ */
 export interface GlobState {
-  /** Segments that may come next, as indices into all segments. */
+  /** Segments that may match next, as indices into all segments. */
   readonly next: readonly number[];
-  /** Globs that name a directory above: everything below is theirs. */
+  /** Globs that matched a parent directory. They include everything below it. */
   readonly within: readonly number[];
 }
 
 type Segment =
-  /** `**`: any number of directories, also none. */
+  /** `**`: any number of directories, including zero. */
   | { readonly kind: "any-depth"; readonly glob: number }
   | { readonly kind: "literal"; readonly glob: number; readonly text: string }
   | { readonly kind: "pattern"; readonly glob: number; readonly tokens: readonly Token[]; readonly minLength: number }
-  /** After the last segment: what got here is named. */
+  /** Follows the last segment. A path that reaches it matches. */
   | { readonly kind: "end"; readonly glob: number };
 
 type Token = { readonly kind: "star" } | { readonly kind: "one"; readonly accepts: (character: string) => boolean };
 
 /**
- * The globs of `outputs`: `*`, `?` and `[a-z]`, `[!a-z]` within a name, `**` for any number of directories, `\` before a
- * character that is meant as it is. A glob that names a directory takes all below it. Names that begin with a dot are
- * like others, but `.git` is taken only by a glob that spells it out.
+ * The globs of `outputs`: `*`, `?`, `[a-z]` and `[!a-z]` within a name, `**` for any number of directories, and `\` to
+ * escape a character. A glob that matches a directory includes everything below it. Names with a leading dot are like
+ * others, but `.git` is matched only by a glob that spells it out.
  *
- * The globs are the job's: matching takes one pass over the directories, keeps a set of places instead of trying ways,
- * and a `*` never goes back further than to the last one, so nothing in it grows faster than glob times name.
+ * The globs come from the job, so matching must not be exponential. It visits each directory once and keeps a set of
+ * states instead of backtracking. A `*` backtracks only to the last `*`. Its time is bounded by the glob's length times
+ * the name's length.
  */
 export class OutputGlobs {
   readonly globs: readonly string[];
@@ -44,9 +48,9 @@ export class OutputGlobs {
     this.start = this.#settle(starts, []);
   }
 
-  /** From a directory to a name in it. */
+  /** Steps from a directory to one of its entries. */
   advance(state: GlobState, name: Buffer): GlobState | null {
-    // What is not UTF-8 is matched byte by byte.
+    // A name that is not UTF-8 is matched byte by byte.
     const text = isUtf8(name) ? name.toString() : name.toString("latin1");
     const isGit = text.toLowerCase() === ".git";
     const characters = [...text];
@@ -109,7 +113,7 @@ function parseTokens(text: readonly string[]): Token[] {
   return tokens;
 }
 
-/** Of the `]` that ends a class; one that comes first stands for itself. -1: there is none, `[` is a character. */
+/** Index of the `]` that closes the class, or -1 if it is never closed and `[` is literal. A leading `]` is literal. */
 function classEnd(text: readonly string[], begin: number): number {
   const first = text[begin + 1] === "!" || text[begin + 1] === "^" ? begin + 2 : begin + 1;
   return text.indexOf("]", first + 1);
@@ -146,7 +150,7 @@ function matches(
       token += 1;
       at += 1;
     } else if (starAt >= 0) {
-      // The last star takes one character more; what earlier stars took needs no second look.
+      // Let the last star match one more character. Earlier stars never need to change.
       starTook += 1;
       at = starTook;
       token = starAt + 1;

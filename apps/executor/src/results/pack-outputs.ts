@@ -6,19 +6,19 @@ import { tarEnd, tarHeader, tarPadding } from "./tar-entry.ts";
 
 export interface OutputLimits {
   readonly maximumFiles: number;
-  /** Of the files as they lie there: what a sparse file claims to hold, not what it takes. */
+  /** Limit for the total apparent size of the files. A sparse file counts with its full length. */
   readonly maximumBytes: number;
   readonly maximumEntries: number;
 }
 
-/** What was packed, and what was not and why. */
+/** What was packed, and what was not packed and why. */
 export interface PackReport {
   files: number;
   bytes: number;
   refusals: number;
-  /** One sentence each, the first few. */
+  /** One sentence for each of the first few refusals. */
   readonly problems: string[];
-  /** Globs that named something. */
+  /** Indices of globs that matched something. */
   readonly used: Set<number>;
 }
 
@@ -27,13 +27,13 @@ export function emptyReport(): PackReport {
 }
 
 const maximumProblems = 20;
-/** No real project nests deeper, and each level holds a file descriptor. */
+/** No real project nests deeper, and every level keeps a file descriptor open. */
 const maximumDepth = 1000;
 const tooDeep = `the directory is nested deeper than ${maximumDepth} others`;
 
 /**
- * The files that the globs name as a tar archive, piece by piece; nothing at all when there are none. Only regular files
- * are taken; links, devices, sockets and pipes are refused and named in the report.
+ * Packs the matching files as a tar archive, in pieces. Yields nothing when no file matches. Packs only regular files.
+ * Links, devices, sockets and pipes are refused and listed in the report.
  */
 export async function* packOutputs(
   sandbox: Pick<Sandbox, "walk">,
@@ -45,7 +45,7 @@ export async function* packOutputs(
     signal,
   }: {
     readonly limits: OutputLimits;
-    /** Names are shown to people and kept: what of a path must not be seen is replaced. */
+    /** Masks secrets in a path, because people see the names in the archive. */
     readonly maskPath?: (path: Buffer) => Buffer;
     readonly signal: AbortSignal;
   },
@@ -54,7 +54,7 @@ export async function* packOutputs(
   const nameOf = (path: Buffer): Buffer => {
     const masked = maskPath(path);
     if (masked.equals(path)) return path;
-    // Two names may become one, and the later file would replace the earlier when they are unpacked.
+    // Masking may give two files the same name. Unpacking would then overwrite the first one.
     let name = masked;
     for (let count = 2; maskedPaths.has(name.toString("latin1")); count += 1) {
       name = Buffer.concat([masked, Buffer.from(`~${count}`)]);
@@ -85,7 +85,7 @@ export async function* packOutputs(
     }
   } catch (error) {
     if (!(error instanceof AirlockError && error.code === "too-many-files")) throw error;
-    // What was packed so far is whole.
+    // The files that were packed so far are complete.
     report.refusals += 1;
     report.problems.push(`stopped: ${errorMessage(error)}`);
   }
@@ -110,7 +110,7 @@ function refuse(report: PackReport, path: Buffer, problem: string): void {
 async function* packFile(entry: TreeEntry<GlobState>, name: Buffer, report: PackReport): AsyncGenerator<Buffer> {
   const { stats } = entry;
   const contents = entry.contents()[Symbol.asyncIterator]();
-  // Opens the file: what can't be opened has no place in the archive.
+  // Opens the file. A file that can't be opened must not appear in the archive.
   let piece: IteratorResult<Buffer>;
   try {
     piece = await contents.next();
@@ -134,7 +134,7 @@ async function* packFile(entry: TreeEntry<GlobState>, name: Buffer, report: Pack
   }
 }
 
-/** How many directories are above something. */
+/** Number of directories above a path. */
 function depthOf(path: Buffer): number {
   return path.reduce((slashes, byte) => slashes + (byte === 0x2f ? 1 : 0), 0);
 }

@@ -2,7 +2,9 @@ import { isUtf8 } from "node:buffer";
 
 const longest = 300;
 
-/** A file's name for people: on one line, nothing that a terminal or a reader's eye would obey, cut when it is long. */
+/**
+ * Formats a file's name for people: on one line, without characters that affect terminals or text direction, truncated.
+ */
 export function shownName(name: Buffer): string {
   const text = isUtf8(name) ? name.toString() : bytewise(name);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for

@@ -1,12 +1,14 @@
 import { isUtf8 } from "node:buffer";
 
-/** Files have no times of their own in the archive: the same files make the same bytes. Before 1980 unpackers complain. */
+/**
+ * A fixed time for all files, so that the same files make the same bytes. Unpackers complain about times before 1980.
+ */
 const modifiedAt = 315_532_800;
 const blockBytes = 512;
-/** 11 octal digits. */
+/** The largest number of 11 octal digits. */
 const largestPlainSize = 8 ** 11 - 1;
 
-/** What stands before a file's bytes: one header, or with names and sizes that do not fit, a PAX header before it. */
+/** The header of a file: one block, preceded by a PAX header if the name or the size does not fit. */
 export function tarHeader(path: Buffer, bytes: number, executable: boolean): Buffer {
   const records: Buffer[] = [];
   const plainName = path.length <= 100 && path.every((byte) => byte >= 0x20 && byte < 0x7f);
@@ -28,12 +30,12 @@ export function tarHeader(path: Buffer, bytes: number, executable: boolean): Buf
   ]);
 }
 
-/** What stands after a file's bytes. */
+/** Padding after a file's bytes. */
 export function tarPadding(bytes: number): Buffer {
   return Buffer.alloc((blockBytes - (bytes % blockBytes)) % blockBytes);
 }
 
-/** What ends an archive. */
+/** End of an archive. */
 export const tarEnd = Buffer.alloc(2 * blockBytes);
 
 function header(name: Buffer, bytes: number, mode: number, type: "0" | "x"): Buffer {
@@ -54,7 +56,7 @@ function header(name: Buffer, bytes: number, mode: number, type: "0" | "x"): Buf
   return block;
 }
 
-/** `LENGTH KEY=VALUE\n`, where LENGTH counts itself. */
+/** A PAX record, `LENGTH KEY=VALUE\n`. LENGTH includes its own digits. */
 function paxRecord(key: string, value: Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from("\n")]);
   let length = rest.length + String(rest.length).length;

@@ -12,17 +12,17 @@ import { shownName } from "./shown-name.ts";
 
 export interface DiffOptions {
   readonly git: Git;
-  /** The repository lies in the commit's directory of its workspace. */
+  /** The sandbox whose workspace has the repository in `commit.request.directory`. */
   readonly sandbox: Pick<Sandbox, "walk">;
   readonly commit: CommitSource;
-  /** An empty place of the executor's own, beside the workspace. */
+  /** An empty directory of the executor, outside of the workspace. */
   readonly scratchDir: string;
   readonly limits: DiffLimits;
   readonly signal: AbortSignal;
 }
 
 interface DiffLimits {
-  /** Of changed and new files together. */
+  /** Limit for changed and new files together. */
   readonly maximumBytes: number;
   readonly maximumEntries: number;
 }
@@ -38,22 +38,22 @@ interface Tracked {
   readonly mode: string;
   readonly object: string;
   readonly size: number;
-  /** What the file is in a workspace that has the content of Git LFS in place of its pointer. */
+  /** The LFS object that a workspace may have in place of this pointer file. */
   readonly lfs?: LfsObject;
 }
 
 const maximumIgnoreFileBytes = 1024 * 1024;
 const maximumProblems = 20;
-/** No real project nests deeper, and each level holds a file descriptor. */
+/** No real project nests deeper, and every level keeps a file descriptor open. */
 const maximumDepth = 1000;
 const tooDeep = `directories are nested deeper than ${maximumDepth}`;
 
 /**
- * What steps changed, as `git diff` shows it, for `git apply`. Git never sees the workspace: its `.git`, its
- * configuration, its hooks and the repositories nested in it are not looked at. What differs from the commit is copied
- * to a directory of ours by a walk that follows nothing (see `walkTree`), and git compares that copy, with a repository
- * of ours that has no drivers for any filter or diff that an attribute could name.
- * @throws {AirlockError} `diff-too-large`, `too-many-files`, `too-deep`, or what git found.
+ * Computes what the steps changed, in the format of `git diff`, for `git apply`. Git never reads the workspace, because
+ * a step may have changed its `.git`, configuration, hooks and nested repositories. A walk that follows no links (see
+ * `walkTree`) copies what differs from the commit to a directory of the executor. Git compares that copy in a
+ * repository of the executor, which defines no drivers for filters or diffs that an attribute could name.
+ * @throws {AirlockError} `diff-too-large`, `too-many-files`, `too-deep`, `diff-no-repository`, or git's own error.
  */
 export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff> {
   const { git, commit, scratchDir, limits, signal } = options;
@@ -66,7 +66,7 @@ export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff
   const at = [`--git-dir=${gitDir}`, `--work-tree=${copyDir}`, "-c", "core.bigFileThreshold=16m"];
   await git.check([...at, "read-tree", request.commit], { signal });
   const tracked = await listCommit(git, at, request.commit, signal);
-  // Before anything is in the copy, the commit's own attributes count.
+  // Read the LFS files before anything is copied, while git still sees only the commit's own attributes.
   for (const { path, oid, size } of await readLfsFiles(git, at, { maximumFiles: limits.maximumEntries, signal })) {
     const entry = tracked.get(path);
     if (entry) tracked.set(path, { ...entry, lfs: { oid, size } });
@@ -81,7 +81,7 @@ export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff
     signal,
     stdin: joinNames(changes.removed.filter((path) => !absent.has(path.toString("latin1")))),
   });
-  // Files that are there are added, by the rules of the commit's attributes for line ends and encodings.
+  // Adds existing files with the line endings and encodings of the commit's attributes.
   await git.check([...at, "update-index", "-z", "--add", "--replace", "--stdin"], {
     signal,
     stdin: joinNames(changes.copied),
@@ -112,7 +112,7 @@ export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff
   return { file: size > 0 ? file : null, bytes: size, problems: changes.problems };
 }
 
-/** A repository of ours with the commit's objects, borrowed from the checkout that the workspace began from. */
+/** Creates a repository that borrows its objects from the checkout that the workspace started from. */
 async function writeRepository(gitDir: string, { base, request }: CommitSource): Promise<void> {
   for (const dir of ["objects/info", "refs/heads", "info"]) await mkdir(join(gitDir, dir), { recursive: true });
   const baseGitDir = join(base.tree, request.directory, ".git");
@@ -127,15 +127,15 @@ async function writeRepository(gitDir: string, { base, request }: CommitSource):
   );
   await writeFile(join(gitDir, "objects/info/alternates"), `${join(baseGitDir, "objects")}\n`);
   await copyFile(join(baseGitDir, "shallow"), join(gitDir, "shallow")).catch((error: NodeJS.ErrnoException) => {
-    // A base with all its history has no such file.
+    // A base with its full history has no such file.
     if (error.code !== "ENOENT") throw error;
   });
 }
 
 /**
- * What a sparse checkout has left out, as latin1: nobody has removed it. The checkout that the workspace began from
- * tells; where that was of another commit, git writes one of this commit, by the job's patterns and not by what a step
- * has made of them.
+ * Returns the files that a sparse checkout left out, so that they don't count as removed. Paths are latin1. The
+ * checkout that the workspace started from has this information. If that was of another commit, git writes a checkout
+ * of this commit with the job's original patterns, which a step may have changed in the workspace.
  */
 async function leftOut({ git, commit, scratchDir, signal }: DiffOptions): Promise<ReadonlySet<string>> {
   const left = new Set<string>();
@@ -166,7 +166,7 @@ async function leftOut({ git, commit, scratchDir, signal }: DiffOptions): Promis
   return left;
 }
 
-/** Files of a commit by their path, as latin1: each byte a character. */
+/** Lists the files of a commit by path. Paths are latin1: one character per byte. */
 async function listCommit(git: Git, at: readonly string[], commit: string, signal: AbortSignal) {
   const tracked = new Map<string, Tracked>();
   let rest = "";
@@ -185,7 +185,7 @@ async function listCommit(git: Git, at: readonly string[], commit: string, signa
   return tracked;
 }
 
-/** Whether the repository's directory is still in the workspace, and not a link. */
+/** Whether the repository's directory still exists in the workspace and is not a link. */
 async function hasDirectory({ sandbox, commit, limits, signal }: DiffOptions): Promise<boolean> {
   const names = commit.request.directory.split("/");
   const name = names.pop() ?? "";
@@ -206,7 +206,7 @@ function isAtMaximumDepth(path: Buffer): boolean {
 }
 
 interface Changes {
-  /** Copied to the directory of ours. */
+  /** Paths that were copied to the executor's directory. */
   readonly copied: readonly Buffer[];
   readonly removed: readonly Buffer[];
   readonly problems: readonly string[];
@@ -240,7 +240,7 @@ async function findChanges(
     sandbox.walk<Buffer>(commit.request.directory, {
       start: Buffer.alloc(0),
       advance: (parent, name, isDirectory) => {
-        // Git tracks nothing of that name, in any spelling that some file system takes for it.
+        // Git tracks no file of this name, in any case, since some file systems ignore case.
         if (name.toString("latin1").toLowerCase() === ".git") return null;
         const path = parent.length === 0 ? name : Buffer.concat([parent, Buffer.from("/"), name]);
         const key = path.toString("latin1");
@@ -284,7 +284,7 @@ async function findChanges(
   return { copied, removed, problems };
 }
 
-/** By the `.gitignore` files that were copied, changed ones included. */
+/** Ignored paths, by the copied `.gitignore` files, including changed ones. */
 async function ignoredAmong(git: Git, at: readonly string[], paths: readonly Buffer[], signal: AbortSignal) {
   const ignored = new Set<string>();
   if (paths.length === 0) return ignored;
@@ -298,7 +298,7 @@ async function ignoredAmong(git: Git, at: readonly string[], paths: readonly Buf
       for (const name of names) ignored.add(name);
     },
   });
-  // 1: none of them is.
+  // Exit code 1: no path is ignored.
   if (result.exitCode === null || result.exitCode > 1) {
     throw new AirlockError(`git check-ignore failed: ${result.stderr.trim().slice(-300)}`, { code: "diff-failed" });
   }
@@ -321,7 +321,7 @@ async function isSame(entry: TreeEntry<Buffer>, { mode, object, size, lfs }: Tra
   return hash.digest("hex") === object;
 }
 
-/** Parents in the copy are directories that this function made, never links: the walk came through real directories. */
+/** Copies an entry. This function created all parent directories in the copy, so none of them is a link. */
 async function copyEntry(entry: TreeEntry<Buffer>, copyDir: string): Promise<void> {
   const { path, stats } = entry;
   const target = Buffer.concat([Buffer.from(`${copyDir}/`), path]);

@@ -13,7 +13,7 @@ import { airlockJob, foreignJob, startExecutor } from "../testing/start-executor
 
 const run = promisify(execFile);
 
-/** A network namespace with a way out that leads nowhere. */
+/** Creates a network namespace whose default route leads nowhere. */
 async function startNamespace(): Promise<{ readonly path: string } & AsyncDisposable> {
   const holder = spawn("unshare", ["--net", "cat"], { stdio: ["pipe", "ignore", "inherit"] });
   const exited = once(holder, "exit");
@@ -97,7 +97,7 @@ describeWithEngines(["oci", "network"], "the network of a job", () => {
     expect(refused?.errorMessage).toContain("EXECUTOR_EGRESS_OPENABLE");
     expect(instance.entries(1).filter(({ key }) => key.startsWith("step."))).toEqual([]);
 
-    // Nobody is there, but it was not the policy that said no.
+    // No server answers, but the policy did not deny the connection.
     const quick = connect.replace("bash", "timeout 1 bash");
     const opened = asking(2, { allow: ["10.99.0.2:5432"] });
     instance.enqueue({

@@ -20,7 +20,7 @@ afterEach(async () => {
   await stack.disposeAsync();
 });
 
-/** A way to the instance that can be cut off, or fall silent with its connections open. */
+/** A proxy to the instance that can cut its connections, or stop answering while they stay open. */
 async function startWay(target: string) {
   const sockets = new Set<Socket>();
   let isSilent = false;
@@ -61,7 +61,7 @@ describe("an idle executor whose instance is gone", () => {
     it(`ends at once when the instance ${how}`, async () => {
       const way = await startWay(instance.url);
       const executor = stack.use(await startExecutor({ url: way.url, dataDir }));
-      // A job opens the event stream, too.
+      // A job makes the executor open the event stream, too.
       instance.enqueue(airlockJob(1, ["true"]));
       await instance.until(() => instance.bodies("markComplete").length === 1 && instance.bodies("dequeue").length > 1);
       way[leave]();
@@ -84,7 +84,7 @@ describe("an idle executor whose instance is gone", () => {
     const held = await readFile(file, "utf8");
     await first[Symbol.asyncDispose]();
     await writeFile(file, held);
-    // The next one finds the record, asks, and hears nothing.
+    // The next executor finds the record and asks the instance, but gets no answer.
     instance.intervene = ({ path }) => {
       if (path.endsWith("/markErrored")) way.fallSilent();
       return undefined;
@@ -97,7 +97,7 @@ describe("an idle executor whose instance is gone", () => {
     await next.ended;
 
     expect(performance.now() - startedAt).toBeLessThan(2000);
-    // What could not be given back stays on record for the next start.
+    // An attempt that could not be handed back stays on record for the next start.
     expect(await readFile(file, "utf8")).toBe(held);
   });
 });

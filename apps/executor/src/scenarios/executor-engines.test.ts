@@ -78,7 +78,7 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     ).head;
     await start();
     const token = "0123456789abcdef0123456789abcdef01234567";
-    // Looked for in two halves: the script itself must not hold what it looks for, and the log would redact it.
+    // Search for two halves: the script itself must not contain the secret, and the log would redact it.
     const script = [
       `half1=${token.slice(0, 20)}; half2=${token.slice(20)}`,
       `secret=${testSecret.slice(0, 10)}; rest=${testSecret.slice(10)}`,
@@ -115,7 +115,7 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     await instance.until(() => instance.requests.some(({ path }) => path.includes("/mark")));
 
     expect(instance.bodies("markComplete")).toHaveLength(1);
-    // Each step sees its own script and no other step's.
+    // Each step sees only its own script.
     expect(instance.output(1, "step.docker.before")).toBe("0.sh\nover\n");
     expect(instance.output(1, "step.docker.after")).toBe("2.sh\nover\n");
     const hash = createHash("sha256").update(value).digest("hex");

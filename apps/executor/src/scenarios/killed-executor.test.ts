@@ -70,7 +70,7 @@ describeWithEngines(["oci", "postgres"], "an executor that is killed", () => {
     const alive = await startProgram(last.url, "alive");
     const known = async () => ((await last.rest("GET", "/executors")) as { executors: unknown[] }).executors.length;
     await expect.poll(known, { timeout: 20_000 }).toBe(2);
-    // Somewhere between two heartbeats: most of the lease is still to go.
+    // Kill it between two heartbeats, while most of the lease remains.
     await sleep(500);
     const killedAt = Date.now();
     await killed("SIGKILL");
@@ -82,9 +82,9 @@ describeWithEngines(["oci", "postgres"], "an executor that is killed", () => {
     const waitedMs = Date.parse(next?.startedAt ?? "") - killedAt;
     expect(waitedMs).toBeGreaterThan(leaseMs / 3);
     expect(waitedMs).toBeLessThan(leaseMs + 2000);
-    // What it had printed is still there.
+    // The instance keeps the log of the killed attempt.
     expect(await logOfFirst()).toContain("here");
-    // Its successor collects what it left, the sandbox among it, and nothing of the other one's.
+    // The successor collects what the killed executor left, including the sandbox, but nothing of the other executor.
     const successor = await startProgram(first.url, "killed");
     const workspaces = async (name: string) => (await workspacesIn(join(dir, name))).length;
     await expect.poll(() => workspaces("killed"), { timeout: 20_000 }).toBe(0);

@@ -62,7 +62,7 @@ describeWithEngines(["postgres"], "an executor whose instance is killed", () => 
     way.cut();
     stack.use(await startExecutor({ url: instance.url, dataDir: join(dir, "second"), runtime: second }));
     await expect.poll(() => second.liveSandboxes, { timeout: 15_000 }).toBe(1);
-    // Beyond its end: the first has a whole log and a result to report, and nobody takes them.
+    // Wait until the job has ended: the first executor has a log and a result to report, but can't reach the instance.
     await expect.poll(() => first.liveSandboxes, { timeout: 10_000 }).toBe(0);
     way.mend();
 

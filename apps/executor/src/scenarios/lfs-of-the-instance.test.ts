@@ -16,7 +16,7 @@ describeWithEngines(["postgres"], "Git LFS through the instance", () => {
   it("brings a job the content that the code host has, by the job's own credentials", async () => {
     await using stack = new AsyncDisposableStack();
     const dir = stack.use(await temporaryDirectory()).path;
-    // In the part of a code host: it serves the repository and its objects.
+    // Acts as a code host: it serves the repository and its LFS objects.
     const host = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
     const content = "content ".repeat(200_000);
     host.lfs.add(content);
@@ -48,7 +48,7 @@ describeWithEngines(["postgres"], "Git LFS through the instance", () => {
     const log = (await instance.rest("GET", `/jobs/${id}/logs`)) as string;
     expect(log).toContain("objects fetched: 1");
     expect(log).toContain(`${content.length}\nend\n`);
-    // The instance asked on the executor's behalf, and did not hand on the job's token.
+    // The instance fetched on the executor's behalf without forwarding the job's token.
     expect(host.lfs.requests.map(({ headers }) => headers.authorization)).toEqual(Array(3).fill(undefined));
   }, 60_000);
 });

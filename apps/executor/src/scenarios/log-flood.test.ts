@@ -23,7 +23,7 @@ it.each([
           if (event.kind === "chunk" && event.stream === "stdout") arrivals.push(performance.now());
         }
       }
-      // What the test keeps of the flood would be this process's memory, too.
+      // Don't record the flood, because it would count as memory of this process.
       return body.jobId === 1 ? { status: 204 } : undefined;
     };
     await using _executor = await startExecutor({
@@ -38,7 +38,7 @@ it.each([
     let peakBytes = 0;
     const watch = setInterval(() => {
       const now = process.memoryUsage();
-      // Requests that the scripted instance keeps are on the heap; what the executor may hold is not.
+      // Requests that the scripted instance records are on the heap. The executor's buffers are not.
       peakBytes = Math.max(peakBytes, now.arrayBuffers - before.arrayBuffers);
       instance.requests.splice(0, instance.requests.length - 20);
     }, 50);

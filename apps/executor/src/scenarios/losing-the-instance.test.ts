@@ -43,7 +43,7 @@ const started = (id: number) => () => instance.output(id, "step.docker.only").in
 
 it("goes on past its lease while the instance is away, and delivers all of the log and the end once it is back", async () => {
   await start();
-  // More than memory holds: the disk has to help.
+  // More output than fits into memory, so that some of it goes to disk.
   instance.enqueue(shortLease(1, ["echo started", "sleep 0.5", "seq 1000000", "echo between", "sleep 1", "echo last"]));
   await instance.until(started(1));
   instance.intervene = away;

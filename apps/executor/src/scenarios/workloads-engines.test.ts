@@ -15,7 +15,7 @@ import { expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { airlockJob, startExecutor } from "../testing/start-executor.ts";
 
-/** What people do with git in a checkout. */
+/** Typical git commands in a checkout. */
 const gitWork = [
   "git status --porcelain --branch",
   "git log --oneline | wc -l",

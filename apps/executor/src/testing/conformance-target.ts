@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import type { ExecutorTarget } from "@airlock/test-kit";
 
-/** This executor for the conformance suite: its program on the oci runtime, steps in the host image. */
+/** Runs this executor in the conformance suite: the program with the oci runtime, and steps in the host image. */
 export async function conformanceTarget(directory: string): Promise<ExecutorTarget> {
   return {
     image: "host",
@@ -14,7 +14,7 @@ export async function conformanceTarget(directory: string): Promise<ExecutorTarg
           HOME: directory,
           EXECUTOR_RUNTIME: "oci",
           EXECUTOR_ALLOW_HOST_IMAGE: "true",
-          // A network would be this machine's own, which tests leave alone.
+          // A network would change this machine's own network, which tests must not do.
           EXECUTOR_DEFAULT_EGRESS: "none",
           EXECUTOR_DATA_DIR: directory,
           ...environment,
@@ -32,7 +32,7 @@ export async function conformanceTarget(directory: string): Promise<ExecutorTarg
         exited,
         output: () => output,
         [Symbol.asyncDispose]: async () => {
-          // Twice: it gives back what it holds before it ends.
+          // Two signals: the second one makes it hand back its jobs before it ends.
           child.kill("SIGTERM");
           child.kill("SIGINT");
           await exited;

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** A way to a server that a test may cut: connections break, and new ones are refused until it is mended. */
+/** A proxy that a test can cut: its connections break, and it refuses new ones until `mend` is called. */
 export class CutWay implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #server;

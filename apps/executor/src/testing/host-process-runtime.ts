@@ -16,8 +16,8 @@ import { imageInvalid } from "@airlock/runtime";
 import { HostDiskSandbox, type HostWorkspace, HostWorkspaces, type WorkspaceOptions } from "@airlock/runtime/host-disk";
 
 /**
- * For tests of what is around a sandbox: steps are plain processes of this machine, isolated from nothing. `/data` and
- * `/airlock` are the host's directories, so scripts use relative paths. The image `missing` does not exist.
+ * A runtime for tests of what surrounds a sandbox. Steps are plain processes of this machine without isolation. `/data`
+ * and `/airlock` are directories of the host, so scripts must use relative paths. The image `missing` does not exist.
  */
 export class HostProcessRuntime implements Runtime {
   readonly name: string = "oci";
@@ -26,7 +26,7 @@ export class HostProcessRuntime implements Runtime {
   readonly #temporaryDir: string | null;
   readonly #workspaces: HostWorkspaces;
 
-  /** @param workspaces default: a directory that is removed when the runtime is closed. */
+  /** @param workspaces Default: a directory that is removed when the runtime is closed. */
   constructor(workspaces?: WorkspaceOptions) {
     this.#temporaryDir = workspaces ? null : mkdtempSync(join(tmpdir(), "airlock-host-process-"));
     this.#workspaces = new HostWorkspaces({

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** A pointer file as Git LFS writes it. */
+/** Text of a pointer file as Git LFS writes it. */
 export function lfsPointer(content: Buffer | string): string {
   const oid = createHash("sha256").update(content).digest("hex");
   return `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize ${Buffer.byteLength(content)}\n`;
@@ -14,17 +14,17 @@ interface LfsRequest {
   readonly headers: IncomingMessage["headers"];
 }
 
-/** The part of a Git LFS server that downloads need, over real HTTP, with knobs for what a wrong one does. */
+/** The download part of a Git LFS server over real HTTP. Its settings simulate faulty servers. */
 export class LfsObjects {
   readonly requests: LfsRequest[] = [];
   readonly #contents = new Map<string, Buffer>();
-  /** Address that objects are given out from; default: where the list was asked for. */
+  /** Base URL for objects; default: the URL that the list was requested from. */
   objectsAt: string | undefined;
-  /** The status of everything; 200: as it should be. */
+  /** Status of all answers; 200: answer normally. */
   status = 200;
-  /** Before each answer. */
+  /** Delay before each answer. */
   delayMs = 0;
-  /** Sent with the addresses of objects. */
+  /** Headers that are listed with the URLs of objects. */
   header: Readonly<Record<string, string>> = {};
 
   add(content: Buffer | string, given: Buffer | string = content): void {

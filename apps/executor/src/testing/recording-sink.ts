@@ -1,6 +1,6 @@
 import type { LogDelivery, LogEntryHeader, LogSink, OutputStream } from "../logs/log-sink.ts";
 
-/** Keeps a log in memory, for tests that look into it. */
+/** Keeps a log in memory, for tests that inspect it. */
 export class RecordingSink implements LogSink {
   readonly entries: {
     key: string;

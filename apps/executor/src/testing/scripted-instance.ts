@@ -7,7 +7,7 @@ import { LfsObjects } from "./lfs-objects.ts";
 
 export const testSecret = "shared-secret-of-the-tests";
 
-/** Members of all requests; each has some of them. */
+/** Members of all kinds of requests. Each request has some of them. */
 export interface RecordedBody {
   readonly executorName?: string;
   readonly jobId?: number;
@@ -36,20 +36,20 @@ export interface RecordedRequest {
   readonly body: RecordedBody;
 }
 
-/** Answers a request in place of the instance; `undefined` leaves it to the instance. */
+/** Answers a request in place of the instance. `undefined`: the instance answers. */
 export type Intervention = (
   request: RecordedRequest,
 ) => { readonly status: number; readonly body?: unknown } | "drop" | undefined;
 
 export interface ScriptedInstanceOptions {
-  /** Directory with bare repositories `<name>`, served at the git endpoint. */
+  /** Directory with bare repositories `<name>`, which the git endpoint serves. */
   readonly repositoriesDir?: string;
 }
 
 type Entry = {
   key: string;
   command: string[];
-  /** Output with the notes between it. */
+  /** Output, with notes between it. */
   out: string;
   exitCode: number | null;
   offset: number;
@@ -57,23 +57,23 @@ type Entry = {
 };
 
 /**
- * An instance for tests, over real HTTP: speaks the protocol without extensions (a foreign instance) unless a payload
- * brings `airlock`, and does to requests what a test wants.
+ * An instance for tests, over real HTTP. It speaks the protocol without extensions (as a foreign instance) unless a
+ * payload has `airlock`. Tests can intercept its requests.
  */
 export class ScriptedInstance implements AsyncDisposable {
   readonly requests: RecordedRequest[] = [];
   readonly jobs: JobPayloadWire[] = [];
-  /** Ids that heartbeats do not answer as known. */
+  /** Ids that heartbeat responses leave out of the known jobs. */
   readonly unknown = new Set<number>();
   readonly canceled = new Set<number>();
-  /** Uploaded artifacts by their name; the last one of a name. */
+  /** Uploaded artifacts by name; the last one of each name. */
   readonly artifacts = new Map<string, Buffer>();
   readonly gitRequests: RecordedRequest[] = [];
   readonly lfs = new LfsObjects();
   intervene: Intervention = () => undefined;
-  /** So many jobs are handed out into connections that break before a byte arrives. */
+  /** Number of jobs to hand out over connections that break before the first byte. */
   cutHandOuts = 0;
-  /** Another address that git is sent to. */
+  /** URL that the git endpoint redirects to. */
   redirectGitTo: string | undefined;
   readonly #entries = new Map<number, Entry[]>();
   readonly #server = createServer((request, response) => void this.#serve(request, response));
@@ -101,7 +101,7 @@ export class ScriptedInstance implements AsyncDisposable {
     for (const wake of this.#parked) wake();
   }
 
-  /** Bodies of requests whose path ends so, in order. */
+  /** Bodies of all requests whose path ends with `/route`, in order. */
   bodies(route: string): RecordedBody[] {
     return this.requests.filter(({ path }) => path.endsWith(`/${route}`)).map(({ body }) => body);
   }
@@ -114,7 +114,7 @@ export class ScriptedInstance implements AsyncDisposable {
     return this.entries(jobId).find((entry) => entry.key === key)?.out ?? "";
   }
 
-  /** Resolves when the condition holds; looks again after every request. */
+  /** Resolves when the condition holds. Checks it after every request and every 20 ms. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
       await new Promise<void>((resolve) => {
@@ -171,7 +171,7 @@ export class ScriptedInstance implements AsyncDisposable {
 
   async #takeArtifact(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "", "http://localhost");
-    // An upload that its sender gives up is none.
+    // Ignore an upload that its sender aborted.
     const bytes = await readBytes(request).catch(() => null);
     if (bytes === null) return;
     const recorded = { path: url.pathname, headers: request.headers, body: {} };

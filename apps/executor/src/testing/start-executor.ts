@@ -12,7 +12,7 @@ export interface StartedExecutor extends AsyncDisposable {
   readonly stop: StopExecutor;
   /** Resolves when the executor has ended by itself. */
   readonly ended: Promise<void>;
-  /** The operator's log, line by line. */
+  /** The administrator's log, line by line. */
   readonly logLines: readonly string[];
 }
 
@@ -23,7 +23,7 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** The whole executor in this process, on the test's own runtime. */
+/** Starts the whole executor in this process, on the test's own runtime. */
 export async function startExecutor({ url, dataDir, runtime, env = {} }: StartOptions): Promise<StartedExecutor> {
   const config = parseConfig({
     EXECUTOR_FRONTEND_URL: url,
@@ -56,7 +56,7 @@ export async function startExecutor({ url, dataDir, runtime, env = {} }: StartOp
   };
 }
 
-/** A job of a foreign instance. */
+/** A job as a foreign instance sends it. */
 export function foreignJob(
   id: number,
   commands: readonly string[],
@@ -76,7 +76,7 @@ export function foreignJob(
   };
 }
 
-/** A job of an Airlock instance. */
+/** A job as an Airlock instance sends it. */
 export function airlockJob(
   id: number,
   commands: readonly string[],

@@ -24,29 +24,29 @@ export interface WorkspaceBenchOptions {
   readonly maximumMs?: number;
   readonly maximumMemoryBytes?: number;
   readonly owner?: FileOwner;
-  /** PEM file of a certificate authority, and an address that leads to the instance by TLS. */
+  /** PEM file of a certificate authority, and a URL that reaches the instance over TLS. */
   readonly certificateFile?: string;
   readonly url?: string;
   readonly submodules?: SubmoduleOptions;
   readonly lfs?: LfsOptions;
 }
 
-/** Limits of git that no honest repository reaches. */
+/** Limits of git that no ordinary repository reaches. */
 export const gitLimits = { maximumMs: 60_000, maximumMemoryBytes: gitMemoryBytes };
 
 export const gitToken = "cafe0000cafe0000cafe0000cafe0000cafe0000";
 
 export interface PreparedWorkspace extends AsyncDisposable {
-  /** The workspace on this host. */
+  /** Path of the workspace on this host. */
   readonly dir: string;
   readonly workspace: HostWorkspace;
   readonly commit: CommitSource;
   readonly sandbox: Pick<Sandbox, "walk">;
-  /** The executor's own directory of the job. */
+  /** The executor's own directory for the job. */
   jobDir(): Promise<string>;
 }
 
-/** What prepares workspaces, without the rest of an executor. */
+/** Prepares workspaces without the rest of an executor. */
 export class WorkspaceBench {
   readonly path: string;
   readonly sink = new RecordingSink();
@@ -105,7 +105,7 @@ export class WorkspaceBench {
     return bench;
   }
 
-  /** A checkout and a workspace that begins as it, as a runtime of this host makes it. */
+  /** Prepares a checkout and a workspace that starts from it, as a runtime on this host does. */
   async prepare(
     request: Partial<CheckoutRequest> & { readonly repository: string; readonly commit: string },
     {

@@ -1,7 +1,7 @@
 import { globSync } from "node:fs";
 import { join } from "node:path";
 
-/** The workspaces of running jobs below an executor's data directory, and those that wait to be removed. */
+/** Paths of all workspaces below an executor's data directory: of running jobs, and those that wait to be removed. */
 export async function workspacesIn(dataDir: string): Promise<readonly string[]> {
   return globSync([join(dataDir, "workspaces/*/[!.]*"), join(dataDir, "workspaces/*/.trash/*")]);
 }

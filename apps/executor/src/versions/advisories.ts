@@ -1,11 +1,11 @@
-/** A hole in a program that Airlock runs on the host, and where it was closed. */
+/** A vulnerability in a program that Airlock runs on the host, and the versions that fix it. */
 export interface Advisory {
-  /** As `versionFindings` is given it: `git`, `runc`, `crun`, `runsc`, `docker`. */
+  /** The program's name as in `versionFindings`: `git`, `runc`, `crun`, `runsc`, `docker`. */
   readonly program: string;
   readonly ids: readonly string[];
-  /** What it opens, in a few words. */
+  /** What an attacker can do, in a few words. */
   readonly danger: string;
-  /** The first mended release of each branch that has one. */
+  /** The first fixed release of each branch that has one. */
   readonly fixedIn: readonly string[];
 }
 
@@ -54,7 +54,8 @@ export const advisories: readonly Advisory[] = [
     fixedIn: ["1.4.4"],
   },
   {
-    // gVisor's advisories name commits; this is the first day after its publication.
+    // gVisor's advisories name commits instead of releases. This version is the first day after the advisory's
+    // publication.
     program: "runsc",
     ids: ["CVE-2025-2713"],
     danger: "files are opened with more rights than their user has",

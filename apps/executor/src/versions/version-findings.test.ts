@@ -38,7 +38,7 @@ describe("versions", () => {
     ["2.43.7", true],
     ["2.44.3", false],
     ["2.44.9", true],
-    // A branch that was given up between two that were mended.
+    // This branch was abandoned without a fix, unlike its neighbors.
     ["2.45.9", false],
     ["2.39.99", false],
     ["2.50.0", false],

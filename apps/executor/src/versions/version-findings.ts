@@ -2,21 +2,21 @@ import { AirlockError } from "@airlock/job";
 import { type Advisory, advisories } from "./advisories.ts";
 import { isFixed, parseVersion, type Version } from "./version.ts";
 
-/** A program of the host and the version that it gives itself. */
+/** A program of the host and the version that it reports. */
 export interface InstalledProgram {
-  /** `git`, `runc`, `crun`, `runsc`, `docker`; others have no known minimum. */
+  /** `git`, `runc`, `crun`, `runsc`, `docker`. Other programs have no known minimum version. */
   readonly name: string;
   readonly version: string;
 }
 
-/** A program that is older than what is known to be safe: its holes in one sentence, and what to do. */
+/** A program older than its safe versions: its vulnerabilities in one sentence, and what to do. */
 export interface VersionFinding {
   readonly program: string;
   readonly message: string;
   readonly hint: string;
 }
 
-/** One finding for each program with known holes. What has a version that can't be read has one, too. */
+/** One finding for each program with known vulnerabilities. A program whose version can't be parsed has one, too. */
 export function versionFindings(
   programs: readonly InstalledProgram[],
   known: readonly Advisory[] = advisories,
@@ -35,7 +35,7 @@ export function versionFindings(
 }
 
 /**
- * What the administrator's setting makes of findings: nothing for `warn`.
+ * Applies the administrator's setting. `warn` does nothing.
  * @throws {AirlockError} code `program-too-old` for `refuse`, naming each program.
  */
 export function refuseUnsafeVersions(setting: "warn" | "refuse", findings: readonly VersionFinding[]): void {
@@ -48,7 +48,7 @@ export function refuseUnsafeVersions(setting: "warn" | "refuse", findings: reado
 
 function finding(program: string, version: string, open: readonly Advisory[]): VersionFinding {
   const holes = open.map(({ ids, danger }) => `${ids.join(", ")} (${danger})`).join("; ");
-  // The newest one is mended only in the newest branches: what has it has all the others.
+  // The newest advisory is fixed only in the newest branches. Those include all earlier fixes.
   const fixedIn = open[0]?.fixedIn ?? [];
   return {
     program,

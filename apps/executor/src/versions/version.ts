@@ -1,9 +1,9 @@
-/** Major, minor, patch, and the number of a release candidate (infinite for a release): compared from left to right. */
+/** Major, minor, patch, and the number of a release candidate (infinite for a release). Compared from left to right. */
 export type Version = readonly [number, number, number, number];
 
 /**
- * Reads `2.39.5`, `1.1.5+ds1-1+deb12u1`, `v1.4.0-rc.3`. What a distribution adds says nothing about the upstream version,
- * and is left out. gVisor's `release-20250407.0` and `0.0~20221219.0` count by their day.
+ * Parses `2.39.5`, `1.1.5+ds1-1+deb12u1`, `v1.4.0-rc.3`. A distribution's suffix is ignored, since it says nothing
+ * about the upstream version. gVisor's `release-20250407.0` and `0.0~20221219.0` are compared by date.
  */
 export function parseVersion(text: string): Version | undefined {
   const day = /(?:^|[^\d])(20\d{6})(?:\.(\d+))?/.exec(text);
@@ -20,8 +20,9 @@ export function isOlder(version: Version, than: Version): boolean {
 }
 
 /**
- * Whether a version has a fix that was released in several branches (`2.43.7`, `2.44.4`): it is at least the one of its
- * own branch, or of a branch that is newer than all of them. A branch without a release that fixes it has none.
+ * Whether a version contains a fix that was released in several branches (`2.43.7`, `2.44.4`). It does if it is at
+ * least its own branch's fixed release, or if its branch is newer than all of them. A branch without a fixed release
+ * does not have the fix.
  */
 export function isFixed(version: Version, fixedIn: readonly Version[]): boolean {
   const own = fixedIn.find(([major, minor]) => major === version[0] && minor === version[1]);

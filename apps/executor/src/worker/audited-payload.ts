@@ -1,9 +1,9 @@
 import type { DequeuedJob } from "../instance-client/dequeued-job.ts";
 
-/** What the audit log holds of a job: its payload without the job's token, registry credentials and redacted values. */
+/** What the audit log contains of a job: its payload without the token, registry credentials and secrets. */
 export function auditedPayload({ payload }: DequeuedJob): unknown {
   const { token: _token, dockerAuthConfig: _auth, redactedValues, ...rest } = payload;
-  // Longest first: one value may be a part of another one.
+  // Longest first, because one value may be part of another.
   const secrets = Object.entries(redactedValues).sort(([a], [b]) => b.length - a.length);
   const redacted = (value: unknown): unknown => {
     if (typeof value === "string") return secrets.reduce((text, [secret, name]) => replaced(text, secret, name), value);

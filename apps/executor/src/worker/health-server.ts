@@ -4,12 +4,12 @@ import { AirlockError } from "@airlock/job";
 export interface HealthServerOptions {
   readonly host: string;
   readonly port: number;
-  /** Whether the instance answered lately. */
+  /** Whether the instance answered recently. */
   readonly isHealthy: () => boolean;
   readonly metrics: () => string;
 }
 
-/** `/healthz` and `/metrics`, for orchestrators. */
+/** Serves `/healthz` and `/metrics` for orchestrators. */
 export async function startHealthServer(
   options: HealthServerOptions,
 ): Promise<AsyncDisposable & { readonly port: number }> {

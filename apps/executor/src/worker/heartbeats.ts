@@ -6,21 +6,21 @@ import { isPassing } from "../instance-client/instance-error.ts";
 import type { Telemetry } from "../instance-client/telemetry.ts";
 import type { RunningJob } from "./running-job.ts";
 
-/** As the protocol has it; an instance may ask for shorter ones. */
+/** The protocol's default. An instance may ask for a shorter interval. */
 const defaultIntervalMs = 5000;
-/** An instance that does not answer for this long does not answer this heartbeat. */
+/** Time limit for one heartbeat. */
 const timeoutMs = 5000;
 
 export interface HeartbeatOptions {
   readonly client: InstanceClient;
   readonly running: ReadonlySet<RunningJob>;
   readonly telemetry: () => Telemetry;
-  /** The instance wants this executor to take no further jobs. */
+  /** Called when the instance wants this executor to take no further jobs. */
   readonly onDrain: () => void;
   readonly logger: Logger;
 }
 
-/** Keeps the leases of all running jobs, and brings what the instance wants stopped. */
+/** Renews the leases of all running jobs, and receives what the instance wants stopped. */
 export class Heartbeats {
   readonly #options: HeartbeatOptions;
   readonly #wakeup = new Wakeup();
@@ -32,12 +32,12 @@ export class Heartbeats {
     this.#options = options;
   }
 
-  /** On the clock of `performance.now()`. */
+  /** When the last successful heartbeat was sent, on the clock of `performance.now()`. */
   get lastSuccess(): number | null {
     return this.#lastSuccess;
   }
 
-  /** Sends them until the signal ends it. */
+  /** Sends heartbeats until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     let sentAt = performance.now();
     while (!signal.aborted) {
@@ -52,18 +52,18 @@ export class Heartbeats {
     }
   }
 
-  /** A new job may want shorter intervals. */
+  /** Recomputes when the next heartbeat is due, because a new job may require a shorter interval. */
   reschedule(): void {
     this.#wakeup.wake();
   }
 
-  /** Sends the next one now. */
+  /** Sends the next heartbeat immediately. */
   hurry(): void {
     this.#isUrgent = true;
     this.#wakeup.wake();
   }
 
-  /** One heartbeat. A failed one says nothing about any job. */
+  /** Sends one heartbeat. A heartbeat without an answer says nothing about any job. */
   async send(signal: AbortSignal): Promise<void> {
     const { client, running, telemetry } = this.#options;
     const held = [...running].filter((job) => !job.lost.aborted);
@@ -91,7 +91,7 @@ export class Heartbeats {
       this.#failing = false;
     } catch (error) {
       if (signal.aborted) return;
-      // Once per outage: it is the same news every five seconds.
+      // Logged once per outage, because the message would be the same every five seconds.
       if (!this.#failing) logger.warn({ error: errorMessage(error) }, "a heartbeat failed");
       this.#failing = true;
     }

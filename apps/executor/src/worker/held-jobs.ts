@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { DequeuedJob } from "../instance-client/dequeued-job.ts";
 
-/** An attempt that this data directory's executor held when it was last heard of. */
+/** A running attempt, as recorded in the data directory. */
 export type HeldJob = z.output<typeof HeldJob>;
 const HeldJob = z.object({
-  /** The name under which the executor took it; another one than now where the host's name has changed. */
+  /** The name under which the executor took the job. The current name differs if the host's name has changed. */
   executorName: z.string(),
   queue: z.string(),
   id: z.int().positive(),
@@ -15,9 +15,9 @@ const HeldJob = z.object({
 });
 
 /**
- * The attempts that run, as files with their tokens, so that the next executor on this data directory can give back what
- * a killed one held: the instance need not wait for leases to lapse. Only attempts of instances that can tell them
- * apart are kept. Nothing of it is synced to the disk: what a power cut takes is found by its lease.
+ * Records the running attempts as files with their tokens. After a kill, the next executor on this data directory hands
+ * them back, so the instance need not wait for leases to lapse. Only attempts of Airlock instances are recorded, since
+ * those can tell attempts apart. The files are not synced to the disk: if a power cut loses them, the lease lapses.
  */
 export class HeldJobs {
   readonly #dir: string;
@@ -50,7 +50,7 @@ export class HeldJobs {
     await rm(this.#file(held), { force: true });
   }
 
-  /** What an earlier process left. Files that are no such records are removed. */
+  /** Returns the records of an earlier process. Removes files that are not valid records. */
   async left(): Promise<HeldJob[]> {
     const names = await readdir(this.#dir).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return [];
@@ -75,7 +75,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // Half-written by a process that was killed: no record.
+    // A killed process left this file half-written, so it is not a record.
     return undefined;
   }
 }

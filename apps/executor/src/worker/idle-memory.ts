@@ -1,12 +1,12 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-/** Long enough that the next job of a busy executor does not wait for it. */
+/** Long enough that a busy executor never collects between two jobs. */
 const idleMs = 2000;
 
 /**
- * Gives memory back to the system when nothing has run for a while: after the start, and after jobs. Left alone, a process
- * that hardly allocates anything keeps what its busiest moment took, for hours.
+ * Returns memory to the system when nothing has run for a while: after the start, and after jobs. Otherwise a process
+ * that hardly allocates keeps the memory of its busiest moment for hours.
  */
 export class IdleMemory {
   readonly #collect: () => void;
@@ -16,19 +16,19 @@ export class IdleMemory {
     this.#collect = collect;
   }
 
-  /** Nothing runs. */
+  /** Call this when no job runs any more. */
   idle(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#collect, idleMs).unref();
   }
 
-  /** Something runs again. */
+  /** Call this when a job starts. */
   busy(): void {
     clearTimeout(this.#timer);
   }
 }
 
-/** V8's own full collection, which it offers to those who ask for it by flag. */
+/** V8's full garbage collection, which needs the flag `--expose-gc`. */
 function fullCollection(): () => void {
   setFlagsFromString("--expose-gc");
   const collect: unknown = runInNewContext("gc");

@@ -4,7 +4,7 @@ import { OperationMetrics } from "./operation-metrics.ts";
 
 const bucketSeconds = [30, 60, 150, 300, 450, 600, 900, 1200, 1800, 2700, 3600];
 
-/** Counters of this process, under the names that the protocol's dashboards know. */
+/** Counters of this process, under the names that the protocol's dashboards use. */
 export class Metrics {
   readonly #queue: string;
   readonly #jobs = new Map<JobOutcome["kind"], number>();
@@ -30,32 +30,32 @@ export class Metrics {
     }
   }
 
-  /** A destination or name that a job's egress policy denied, or a limit of the network that a job reached. */
+  /** Counts a destination or name that the egress policy denied, or a network limit that a job reached. */
   countDenial(kind: EgressDenial["kind"]): void {
     this.#denials[kind] += 1;
   }
 
-  /** Rules of jobs' networks that had to be put back, or could not be. */
+  /** Counts a repair of network rules, successful or not. */
   countEgressProblem(): void {
     this.#egressProblems += 1;
   }
 
-  /** A job whose log did not arrive whole: no part of the job's result. */
+  /** Counts a job whose log was not delivered completely. */
   countIncompleteLog(): void {
     this.#incompleteLogs += 1;
   }
 
-  /** A part of a job that ended, by the key of its log entry; all steps count as one operation. */
+  /** Counts the end of a log entry by its key. All steps count as one operation. */
   countCommand(key: string, exitCode: number, durationMs: number): void {
     this.#commands.observe(key.startsWith("step.") ? "exec" : key, durationMs, exitCode !== 0);
   }
 
-  /** A request to the instance; those that wait for a job last as long as they wait. */
+  /** Counts a request to the instance. Requests for a job include the time that they are held open. */
   countRequest(operation: string, failed: boolean, durationMs: number): void {
     this.#requests.observe(operation, durationMs, failed);
   }
 
-  /** Prometheus' text format. */
+  /** Returns all metrics in Prometheus' text format. */
   text(runningJobs: number): string {
     const queue = `queue="${this.#queue}"`;
     const name = "src_executor_processor";

@@ -7,17 +7,19 @@ interface Operation {
   sumSeconds: number;
 }
 
-/** How often operations of one kind ran, for how long, and how many failed; one series per name of an operation. */
+/**
+ * Counts operations of one kind: how often they ran, how long, and how many failed. Has one series per operation name.
+ */
 export class OperationMetrics {
   readonly #name: string;
   readonly #operations = new Map<string, Operation>();
 
-  /** `name`: what the families' names begin with. */
+  /** @param name Prefix of the names of the metric families. */
   constructor(name: string) {
     this.#name = name;
   }
 
-  /** `operation`: one of few. */
+  /** @param operation Must be one of a few names, because each becomes a series. */
   observe(operation: string, durationMs: number, failed: boolean): void {
     let known = this.#operations.get(operation);
     if (!known) {
@@ -32,7 +34,7 @@ export class OperationMetrics {
     }
   }
 
-  /** Prometheus' text format. */
+  /** Returns the metrics in Prometheus' text format. */
   lines(): string[] {
     const operations = [...this.#operations].sort(([a], [b]) => (a < b ? -1 : 1));
     if (operations.length === 0) return [];

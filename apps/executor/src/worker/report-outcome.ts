@@ -5,17 +5,19 @@ import { InstanceError } from "../instance-client/instance-error.ts";
 import { retry } from "../instance-client/retry.ts";
 import type { JobOutcome } from "../job/job-outcome.ts";
 
-/** `refused`: the attempt had lapsed, or was reported before; it has no effect. */
+/**
+ * `refused`: the attempt had lapsed or was already reported, so the report had no effect. `not-ours`: nothing was sent.
+ */
 export type Report =
   | { readonly kind: "reported" | "not-ours" }
   | { readonly kind: "refused"; readonly error: InstanceError };
 
-/** Longer error messages help nobody, and some instances refuse them. */
+/** Some instances reject longer error messages. */
 const maximumMessageLength = 8000;
 
 /**
- * Tells the instance how the job ended, again and again until it answers.
- * @throws `signal.reason` when the signal ends that.
+ * Reports to the instance how the job ended. Repeats the request until the instance answers.
+ * @throws `signal.reason` when the signal aborts.
  */
 export async function reportOutcome(
   client: InstanceClient,
@@ -44,7 +46,7 @@ async function send(
     case "completed":
       return await client.markComplete(job, end, signal);
     case "failed": {
-      // The protocol counts a job that took too long as errored.
+      // In the protocol, a job that timed out counts as errored.
       if (outcome.reason === "timeout" && !job.payload.airlock) {
         const errorMessage = outcome.message.slice(0, maximumMessageLength);
         return await client.markErrored(job, { errorMessage, reason: outcome.reason }, signal);
@@ -54,7 +56,7 @@ async function send(
         ...end,
         errorMessage: message.slice(0, maximumMessageLength),
         ...(reason === null ? {} : { reason }),
-        // Windows programs and foreign runtimes know larger codes than a submitter's shell does.
+        // Windows programs and foreign runtimes have exit codes beyond a shell's range.
         ...(exitCode === null ? {} : { exitCode: Math.min(255, Math.max(0, exitCode)) }),
       };
       return await client.markFailed(job, fault, signal);

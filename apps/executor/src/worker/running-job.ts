@@ -3,16 +3,16 @@ import type { DequeuedJob } from "../instance-client/dequeued-job.ts";
 import { JobStopped } from "../job/stop-reason.ts";
 
 export interface RunningJobOptions {
-  /** How long an instance that cannot be reached is waited for, where that is longer than the lease. */
+  /** How long to keep working while the instance is unreachable, if that is longer than the lease. */
   readonly silenceMs: number;
-  /** The lease is over: the instance is to be asked whether the job is still ours. */
+  /** Called when the lease is over. The executor should ask the instance whether it still has the job. */
   readonly onLapse: () => void;
 }
 
 /**
- * A job of ours with its lease. When heartbeats stay away the instance may give the job to somebody else, and then takes
- * nothing of ours any more. Whether it did only the instance can say: while it cannot be reached at all, it may as well
- * be down, with nobody to give the job to, and the work goes on for a while.
+ * A running job with its lease. Without heartbeats, the instance may give the job to another executor, and then rejects
+ * everything from this one. Only the instance knows whether it did. While it is unreachable it may also be down, with
+ * no other executor to give the job to, so the work goes on for a while.
  */
 export class RunningJob implements Disposable {
   readonly job: DequeuedJob;
@@ -24,26 +24,28 @@ export class RunningJob implements Disposable {
   #timer: Disposable | undefined;
   #ended = false;
 
-  /** `dequeuedAt`: when the instance handed the job out, on the clock of `performance.now()`. */
+  /** @param dequeuedAt When the instance handed out the job, on the clock of `performance.now()`. */
   constructor(job: DequeuedJob, dequeuedAt: number, options: RunningJobOptions) {
     this.job = job;
     this.#options = options;
-    // Without a word about leases there is nothing to go by: an instance of the protocol takes jobs away in silence.
+    // Sourcegraph-compatible instances send no lease, so the executor can't tell when they reassign the job.
     this.#leaseMs = job.payload.airlock?.leaseMs ?? null;
     this.renew(dequeuedAt);
   }
 
-  /** Ends the job's run; the reason is a `JobStopped`, the first one that came. */
+  /** Ends the job's run. The reason is the first `JobStopped`. */
   get signal(): AbortSignal {
     return this.#stop.signal;
   }
 
-  /** Aborted when the job is not ours any more: nothing is to be said about it. */
+  /** Aborted when this executor has lost the job and must not report anything about it. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
 
-  /** The lease counts from when the heartbeat was sent: the instance may have seen it at once. */
+  /**
+   * Renews the lease. It counts from when the heartbeat was sent, since the instance may have received it immediately.
+   */
   renew(sentAt: number): void {
     if (this.#leaseMs === null || this.#lost.signal.aborted) return;
     this.#timer?.[Symbol.dispose]();
@@ -64,7 +66,7 @@ export class RunningJob implements Disposable {
     }
   }
 
-  /** The instance answered a heartbeat, but did not take it: after the lease's end there is nothing to wait for. */
+  /** The instance answered a heartbeat with an error. After the end of the lease, there is nothing left to wait for. */
   refuse(): void {
     if (this.#hasLapsed) this.#lose("the instance refuses heartbeats, and the lease is over");
   }
@@ -77,12 +79,12 @@ export class RunningJob implements Disposable {
     this.#stop.abort(new JobStopped("shutdown", message));
   }
 
-  /** The instance did not name the job among ours. After its end that is no news: the report was quicker. */
+  /** The heartbeat response no longer lists this job. Ignored after the job ended: the report simply arrived first. */
   disown(): void {
     if (!this.#ended) this.#lose("the instance does not know the job as ours any more");
   }
 
-  /** The run is over; what is left is to report it. */
+  /** The run has ended. Only the report is left. */
   end(): void {
     this.#ended = true;
   }

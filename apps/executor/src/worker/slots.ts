@@ -1,6 +1,6 @@
 import { onAbort } from "@airlock/async";
 
-/** How many jobs may run at once. */
+/** Limits how many jobs run at once. */
 export class Slots {
   readonly total: number;
   #used = 0;
@@ -10,7 +10,7 @@ export class Slots {
     this.total = total;
   }
 
-  /** Resolves to false when the signal ended the wait. */
+  /** Waits for a free slot. Resolves to false when the signal aborted the wait. */
   async acquire(signal: AbortSignal): Promise<boolean> {
     while (this.#used >= this.total && !signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,11 +1,14 @@
 export interface StopExecutor {
-  /** Lets running jobs end. */
+  /** Takes no further jobs and lets the running ones end. */
   drain(why: string): void;
-  /** Stops running jobs and hands them back. */
+  /** Stops the running jobs and hands them back. */
   now(why: string): void;
 }
 
-/** The first signal drains, the second one stops running jobs and hands them back, the third one ends the process. */
+/**
+ * Handles the process's signals. The first one drains, the second one stops running jobs and hands them back, and the
+ * third one ends the process.
+ */
 export class StopSignals {
   #received = 0;
   #stop: StopExecutor | undefined;
@@ -20,7 +23,7 @@ export class StopSignals {
 
   #receive(signal: NodeJS.Signals): void {
     this.#received += 1;
-    // Before anything runs there is nothing to hand back.
+    // Before the executor is connected, there is nothing to hand back.
     if (!this.#stop || this.#received > 2) process.exit(1);
     if (this.#received === 1) this.#stop.drain(signal);
     else this.#stop.now("the executor was told to stop at once");

@@ -19,27 +19,30 @@ import { Slots } from "./slots.ts";
 export interface WorkerDependencies {
   readonly client: InstanceClient;
   readonly options: WorkerOptions;
-  /** What it is like of this machine; the worker adds what changes. */
+  /** The fixed part of the telemetry. The worker adds what changes. */
   readonly telemetry: Omit<Telemetry, "airlock" | "prometheusMetrics"> & {
     airlock: Omit<Telemetry["airlock"], "draining">;
   };
-  /** What the protocol's instances size payloads by. */
+  /** Resources by which the protocol's instances choose payloads. */
   readonly resources: { readonly numCPUs: number; readonly memory: string; readonly diskSpace?: string };
   readonly runJob: (job: DequeuedJob, signal: AbortSignal) => Promise<JobOutcome>;
-  /** Where the attempts that run are on record. */
+  /** Records the running attempts. */
   readonly heldJobs: HeldJobs;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
 
 const drainAsked = "the instance asks for it";
-/** How long a request for work may be held open. */
+/** How long the instance may hold a request for a job open. */
 const longPollMs = 25_000;
-/** After a drain began: time for an answer that is on its way, with a job that would otherwise wait for its lease. */
+/**
+ * Grace period after a drain began, for an answer that is on its way. A job in a lost answer would wait for its lease
+ * to lapse.
+ */
 const pollGraceMs = 500;
-/** Time for aborted jobs to clean up and be handed back. */
+/** Time limit for aborted jobs to clean up and be handed back. */
 const handBackMs = 30_000;
-/** For each attempt of a killed predecessor: its lease lapses soon anyway. */
+/** Time limit for each attempt of a killed predecessor. Its lease lapses soon anyway. */
 const giveBackMs = 5000;
 
 /** Takes jobs and runs them, as many at once as it has slots, until it is told to stop. */
@@ -52,7 +55,7 @@ export class Worker {
   readonly #heartbeats: Heartbeats;
   readonly #over = new AbortController();
   readonly #timers = new DisposableStack();
-  /** Aborted when stopped jobs must be handed back by now. */
+  /** Aborted when the time for handing back stopped jobs is over. */
   readonly #handBackOver = new AbortController();
   #events: Promise<void> | undefined;
   #taken = 0;
@@ -75,13 +78,13 @@ export class Worker {
     return this.#running.size;
   }
 
-  /** Whether the instance answered lately. */
+  /** Whether a heartbeat succeeded within the last minute. */
   get isHealthy(): boolean {
     const { lastSuccess } = this.#heartbeats;
     return lastSuccess !== null && performance.now() - lastSuccess < 60_000;
   }
 
-  /** Takes no further jobs; `run` returns when the running ones have ended, or the drain's time is over. */
+  /** Takes no further jobs. `run` resolves when the running ones have ended or the drain timeout is over. */
   drain(why: string): void {
     if (this.#draining.signal.aborted) return;
     const { drainTimeoutMs } = this.#dependencies.options;
@@ -103,8 +106,8 @@ export class Worker {
   }
 
   /**
-   * `predecessorCollected`: whether nothing that a killed predecessor ran is running any more.
-   * @throws {InstanceError} when the instance does not take our credentials.
+   * @param predecessorCollected Whether everything that a killed predecessor ran has been stopped.
+   * @throws {InstanceError} when the instance rejects the executor's credentials.
    */
   async run({ predecessorCollected }: { readonly predecessorCollected: boolean }): Promise<void> {
     using _timers = this.#timers;
@@ -132,7 +135,8 @@ export class Worker {
       } catch (error) {
         if (signal.aborted) return false;
         if (error instanceof InstanceError && error.unauthorized) throw error;
-        // It may be starting beside us: silence about a refused connection at first, then once.
+        // The instance may be starting at the same time, so stay silent about refused connections at first. Then log
+        // once.
         const quiet = error instanceof InstanceError && error.status === null && performance.now() - startedAt < 5000;
         if (!told && !quiet) {
           logger.warn({ error: errorMessage(error) }, "waiting for the instance");
@@ -144,14 +148,17 @@ export class Worker {
     return false;
   }
 
-  /** A killed predecessor's attempts are lost: said at once, their next ones need not wait for leases to lapse. */
+  /**
+   * Tells the instance that a killed predecessor's attempts are lost, so that their retries need not wait for the
+   * lease.
+   */
   async #giveBackPredecessors(predecessorCollected: boolean): Promise<void> {
     const { client, heldJobs, logger } = this.#dependencies;
     const { signal } = this.#draining;
     for (const held of await heldJobs.left()) {
       const { queue, id: job, attempt } = held;
       try {
-        // While a part of it may still run, only the lease says when it is over.
+        // While a part of the attempt may still run, only the lease may end it.
         if (predecessorCollected) {
           const fault = {
             errorMessage: "the executor was killed and has started again",
@@ -161,9 +168,9 @@ export class Worker {
           logger.info({ job, queue, attempt }, "gave back a job that a killed predecessor held");
         }
       } catch (error) {
-        // What is told to end does not wait for an instance that is gone. The records stay for the next start.
+        // A shutdown does not wait for an unreachable instance. The records stay for the next start.
         if (signal.aborted) return;
-        // Mostly the lease was quicker.
+        // Usually the lease has already lapsed.
         logger.info({ job, queue, attempt, error: errorMessage(error) }, "a predecessor's job is not ours any more");
       }
       await heldJobs.forget(held);
@@ -171,7 +178,7 @@ export class Worker {
   }
 
   #startTimer(ms: number, callback: () => void): void {
-    // After the end of `run` there is nothing left to stop.
+    // After the end of `run`, there is nothing left to stop.
     if (!this.#timers.disposed) this.#timers.use(startTimer(ms, callback));
   }
 
@@ -200,7 +207,7 @@ export class Worker {
         continue;
       }
       this.#slots.release();
-      // An instance that holds requests open has made us wait already.
+      // An instance that holds requests open has already delayed the next request.
       const restMs = options.pollIntervalMs - (performance.now() - askedAt);
       if (restMs > 0) await pause(restMs, signal);
     }
@@ -209,14 +216,15 @@ export class Worker {
   #tellPollFailure(error: unknown): void {
     if (this.#draining.signal.aborted) return;
     const text = errorMessage(error);
-    // Once per problem: it would be the same line every second.
+    // Logged once per problem, because it would be the same line every second.
     if (text !== this.#lastPollFailure) this.#dependencies.logger.warn({ error: text }, "asking for a job failed");
     this.#lastPollFailure = text;
   }
 
   /**
-   * Asks for one job. A drain does not tear the request off at once: the answer may be on its way with a job, which would
-   * then wait for its lease to lapse. The instance hears of the drain by heartbeat, and has half a second.
+   * Asks for one job. A drain does not abort the request at once, since an answer with a job may be on its way. That
+   * job would wait for its lease to lapse. A heartbeat tells the instance about the drain, and the request may take
+   * another half second.
    */
   async #poll(): Promise<DequeuedJob | undefined> {
     const { client, options, resources } = this.#dependencies;
@@ -240,7 +248,7 @@ export class Worker {
       onLapse: () => this.#heartbeats.hurry(),
     });
     this.#running.add(running);
-    // A job that came in the moment of the drain goes back untouched.
+    // A job that arrived just when the drain began is handed back without running.
     if (this.#draining.signal.aborted) running.shutDown("the executor is shutting down");
     this.#heartbeats.reschedule();
     if (instanceKnows(job, "events")) this.#events ??= this.#followEvents();
@@ -285,14 +293,16 @@ export class Worker {
     });
   }
 
-  /** Reporting outlives cancellation, a drain and the instance's absence, but not the job's loss. */
+  /** Time limit for a report. Cancellation, a drain and an unreachable instance don't abort it. Losing the job does. */
   #startReportDeadline(running: RunningJob): Deadline {
     const ms = Math.max(handBackMs, this.#dependencies.options.deliveryTimeoutMs);
     const outer = AbortSignal.any([running.lost, this.#handBackOver.signal]);
     return startDeadline(ms, () => new Error(`not answered within ${formatDuration(ms)}`), outer);
   }
 
-  /** Cancellations come at once on a stream; when it breaks, heartbeats bring them until it is back. */
+  /**
+   * Follows the event stream, which delivers cancellations immediately. While it is broken, heartbeats deliver them.
+   */
   async #followEvents(): Promise<void> {
     const { client, logger } = this.#dependencies;
     const { signal } = this.#over;

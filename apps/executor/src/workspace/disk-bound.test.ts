@@ -118,7 +118,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
 
   it("that a crash left mounted is collected by the janitor, and a directory that is not ours is not", async () => {
     const executor = await bench();
-    // Never disposed: as if this process had been killed.
+    // Never disposed, as if this process had been killed.
     const made = await makeRepository(join(dir, "served/app"), [
       { message: "1", files: [{ path: "a", content: "1" }] },
       { message: "2", files: [{ path: "a", content: "2" }] },
@@ -187,7 +187,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
         expect(execFileSync("find", [workspace.dir, ...others]).toString()).toBe("");
         expect((await stat("/etc/passwd")).uid).toBe(0);
         expect((await stat(workspace.workspace.readOnlyDir)).uid).toBe(0);
-        // Its root has to get there; the names of other jobs are not for it.
+        // The sandbox's root must be able to pass through, but must not list the names of other jobs.
         expect((await stat(join(workspace.workspace.readOnlyDir, ".."))).mode & 0o777).toBe(0o711);
       }
     }

@@ -94,7 +94,7 @@ describe.each(
       await runGit(source, ["tag", "-f", "-a", "-m", "Moved", "v1", head]);
       await using moved = await prepare(depth);
       expect(git(moved, "rev-parse", "v1^{commit}")).toBe(head);
-      // A name that stands in the way of the one before.
+      // This name conflicts with the previous tag's name.
       await runGit(source, ["tag", "-d", "v1"]);
       await runGit(source, ["tag", "v1/rc", head]);
       await using renamed = await prepare(depth);

@@ -33,7 +33,7 @@ afterEach(() => stack.disposeAsync());
 
 const bench = (more = {}) => WorkspaceBench.create({ dir: join(dir, "executor"), instance, overlays: false, ...more });
 
-/** A commit of a tree that no git command would make, with the given raw entries. */
+/** Commits a tree with raw entries that no git command would write. */
 async function commitRawTree(entries: readonly (readonly [mode: string, name: string, object: string])[]) {
   const path = join(dir, "served/app");
   const raw = Buffer.concat(
@@ -222,7 +222,7 @@ describe("a job's credentials", () => {
       for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
         const line = readOrEmpty(`/proc/${pid}/cmdline`);
         if (line.includes(gitToken)) seen.push(line);
-        // This process's own, so that looking is known to find something.
+        // Proves that the search works: git's own environment must contain the token.
         if (readOrEmpty(`/proc/${pid}/environ`).includes(gitToken)) gits += 1;
       }
       return undefined;
@@ -243,7 +243,7 @@ describe("a job's credentials", () => {
     try {
       return readFileSync(file, "latin1");
     } catch {
-      // The process has ended in the meantime.
+      // The process has ended meanwhile.
       return "";
     }
   };
@@ -297,7 +297,7 @@ describe("a failed fetch", () => {
     expect(await readFile(join(workspace.dir, "a"), "utf8")).toBe("a");
   });
 
-  /** The instance behind TLS, with a certificate of an authority made here. */
+  /** Starts a TLS proxy in front of the instance, with a certificate of an authority that the test creates. */
   async function startTls(): Promise<{ readonly url: string; readonly authority: string }> {
     const at = (name: string) => join(dir, name);
     const openssl = (...args: string[]) => run("openssl", args);

@@ -29,11 +29,11 @@ export interface JobDirectoriesOptions {
   readonly git: Git;
   readonly repositories: RepositoryCache;
   readonly trash: Trash;
-  /** Whether overlays work on the data directory. */
+  /** Whether overlay mounts work on the data directory. */
   readonly overlays: boolean;
   readonly submodules: SubmoduleOptions;
   readonly lfs: LfsOptions;
-  /** Who is to own all files of a checkout; `null`: this process. See `RuntimeDescription.checkoutOwner`. */
+  /** Owner of all files in a checkout; `null`: the user of this process. See `RuntimeDescription.checkoutOwner`. */
   readonly owner: FileOwner | null;
 }
 
@@ -43,27 +43,27 @@ export interface CheckoutPlan {
   readonly instanceUrl: URL;
 }
 
-/** A commit's files on this host, which nothing writes to. */
+/** A commit's files on this host. Nothing writes to them. */
 export interface Checkout {
   /** Absolute path. */
   readonly tree: string;
   readonly commit: CommitSource;
 }
 
-/** A job's commit, out of the reach of its steps. */
+/** Access to a job's commit that the job's steps can't influence. */
 export interface CommitSource {
   readonly request: CheckoutRequest;
-  /** Held as long as the job's directory: its repository has the objects of its own commit. */
+  /** Held as long as the job's directory exists. Its repository has the objects of its own commit. */
   readonly base: HeldCheckout;
-  /** Brings the commit into a repository that has the base's objects. */
+  /** Fetches the commit into a repository that has the base's objects. */
   fetchInto(gitDir: string, signal: AbortSignal): Promise<void>;
 }
 
 const teardownMs = 60_000;
-/** Marks a directory as this executor's. */
+/** Name of a file that marks a directory as one of this executor. */
 export const ownerMarker = "airlock-job";
 
-/** The executor's own working directories of jobs, where no step gets to. */
+/** The executor's working directories for jobs. Steps can't access them. */
 export class JobDirectories {
   readonly #options: JobDirectoriesOptions;
   readonly #active = new Set<string>();
@@ -77,7 +77,7 @@ export class JobDirectories {
     return this.#active;
   }
 
-  /** @param name begins the directory's name, `[a-z0-9-]`. */
+  /** @param name Prefix of the directory's name, `[a-z0-9-]`. */
   open(name: string): JobDirectory {
     const dir = join(this.#options.dir, `${name}-${randomBytes(4).toString("hex")}`);
     this.#active.add(dir);
@@ -85,7 +85,7 @@ export class JobDirectories {
   }
 }
 
-/** The directory of one job, made when it is first needed. Disposing gives back everything that was made there. */
+/** The working directory of one job, created on first use. Disposing releases everything that was created in it. */
 export class JobDirectory implements AsyncDisposable {
   readonly #dir: string;
   readonly #options: JobDirectoriesOptions;
@@ -100,7 +100,7 @@ export class JobDirectory implements AsyncDisposable {
     this.#onDisposed = onDisposed;
   }
 
-  /** Its path; it exists when this resolves. */
+  /** Resolves to the path, when the directory exists. */
   async path(): Promise<string> {
     this.#made ??= this.#make();
     await this.#made;
@@ -110,12 +110,13 @@ export class JobDirectory implements AsyncDisposable {
   async #make(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     await writeFile(join(this.#dir, ownerMarker), "");
-    // A checkout may be mounted from here for root of a sandbox, another user; names can't be listed.
+    // The sandbox's root is another user, and a checkout may be mounted from here. This mode lets that user pass
+    // without listing names.
     if (this.#options.owner) for (const dir of [this.#options.dir, this.#dir]) await chmod(dir, 0o711);
   }
 
   /**
-   * Makes a tree with one commit, finished and on this host, that stays until the job's directory is disposed.
+   * Prepares a tree with one commit on this host. It stays until the job's directory is disposed.
    * @throws {AirlockError} reason `checkout-invalid`, `checkout-unavailable` or `runtime`.
    */
   async checkOut({ request, source, instanceUrl }: CheckoutPlan, log: JobLog, signal: AbortSignal): Promise<Checkout> {
@@ -175,7 +176,7 @@ export class JobDirectory implements AsyncDisposable {
       base,
       fetchInto: (gitDir, fetchSignal) =>
         mirror.exclusively(async () => {
-          // Others may have pushed it out of the cache meanwhile.
+          // Other jobs may have evicted the commit from the cache meanwhile.
           if (!(await mirror.has(request.commit, fetchSignal))) {
             const options = { depth, tags: "none", signal: fetchSignal, onStderr: () => {} } as const;
             await mirror.fetch(request.commit, source, options);
@@ -211,7 +212,10 @@ export class JobDirectory implements AsyncDisposable {
     });
   }
 
-  /** The mirror is given free in between: the submodules have theirs, and nobody holds two. */
+  /**
+   * Releases the mirror while it gathers the submodules, which have their own mirrors. Holding two mirrors could
+   * deadlock.
+   */
   async #checkOutWithSubmodules<T>(
     { request, source, instanceUrl }: CheckoutPlan,
     mirror: Mirror,
@@ -235,13 +239,16 @@ export class JobDirectory implements AsyncDisposable {
       );
     });
     return await mirror.exclusively(async () => {
-      // Other jobs may have pushed it out of the cache meanwhile.
+      // Other jobs may have evicted the commit from the cache meanwhile.
       if (!(await mirror.hasAllOf(request.commit, { ...request, tags: "none" }, signal))) await fetch();
       return await checkOut(gathered.submodules);
     }, signal);
   }
 
-  /** A writable tree that looks like the base: a layer above it in milliseconds where that works, else a copy. */
+  /**
+   * Returns a writable tree with the base's files. Uses an overlay, which takes milliseconds, where that works, and
+   * else a copy.
+   */
   async #copyOf(base: HeldCheckout, signal: AbortSignal): Promise<string> {
     const dir = await this.path();
     const target = join(dir, "checkout");
@@ -259,7 +266,7 @@ export class JobDirectory implements AsyncDisposable {
     try {
       if (this.#made) {
         await this.#made.catch(() => {});
-        // A time limit of its own: the job's signal may be aborted already.
+        // Use a separate time limit, because the job's signal may already be aborted.
         await unmountBelow(this.#dir, AbortSignal.timeout(teardownMs));
         await this.#options.trash.add(this.#dir);
       }
@@ -284,7 +291,7 @@ async function logged<T>(
   });
 }
 
-/** Ends the entry with what went wrong, if anything does. */
+/** If `work` fails, notes the error and closes the entry. */
 async function noted<T>(entry: LogEntry, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

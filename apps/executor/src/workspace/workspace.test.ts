@@ -37,7 +37,7 @@ afterEach(async () => {
 
 const repository = (name = "team/app") => join(repositoriesDir, name);
 
-/** What a step would see: git in the workspace, as it is configured there. */
+/** Runs git in the workspace with its configuration there, as a step would. */
 const inWorkspace = (workspaceDir: string, ...args: string[]) =>
   execFileSync("git", ["-c", "safe.directory=*", ...args], { cwd: workspaceDir, encoding: "utf8" });
 
@@ -99,7 +99,7 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
       const asked = instance.gitRequests.length;
 
       await using workspace = await executor.prepare({ repository: "team/app", commit: head });
-      // Another executor on the same directory, after a restart.
+      // Another executor on the same data directory, as after a restart.
       const restarted = await bench();
       await using again = await restarted.prepare({ repository: "team/app", commit: head });
 
@@ -209,7 +209,7 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
         const result = await attempt.catch((error: unknown) => error);
 
         expect(existsSync("/tmp/airlock-owned")).toBe(false);
-        // Names that could inject options through submodules are refused as a whole; all else is only files.
+        // Names that could inject options through submodules are rejected. Everything else becomes ordinary files.
         if (name === "submodule-injection") {
           expect(result).toMatchObject({ reason: "checkout-invalid" });
           return;
@@ -266,7 +266,7 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
       expect(await readFile(join(workspace.dir, "a"), "utf8")).toBe("in place of the repository's");
     });
 
-    // What is not a mount has no flags of its own.
+    // A workspace that is not a mount has no mount flags.
     if (overlays) {
       it("gives no power to setuid files and devices that a step makes in it", async () => {
         const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
@@ -278,7 +278,7 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
           const own = mounts.filter((line) => line.includes(join(workspace.workspace.readOnlyDir, "..")));
           expect(own).toHaveLength(diskBytes === undefined ? 1 : 2);
           for (const line of own) expect(line).toMatch(/nosuid,nodev/);
-          // A set-user-ID program of another user's, run from there, stays with whoever runs it.
+          // A set-user-ID program of another user runs as its caller.
           execFileSync("sh", ["-c", `cp "$(command -v id)" tool; chown 1234 tool; chmod 4755 tool`], {
             cwd: workspace.dir,
           });
@@ -397,7 +397,7 @@ describe("fetching", () => {
 
     await expect(executor.prepare({ repository: "team/app", commit: head })).rejects.toThrow("more than 100 files");
     await expect(small.prepare({ repository: "team/app", commit: head })).rejects.toThrow("larger than");
-    // A second time, and after a restart, the refusal holds too.
+    // The refusal also holds for a second attempt and after a restart.
     await expect(executor.prepare({ repository: "team/app", commit: head })).rejects.toThrow("more than 100 files");
     const restarted = await bench({ maximumFiles: 100 });
     await expect(restarted.prepare({ repository: "team/app", commit: head })).rejects.toThrow("more than 100 files");
@@ -469,7 +469,7 @@ describe.runIf(isRoot)(isRoot ? "a limit on the disk" : "a limit on the disk [ne
       await workspace[Symbol.asyncDispose]();
       await executor.settled();
     }
-    // The kernel frees a device with its last user, which may be a mount namespace that was copied this moment.
+    // The kernel frees a device with its last user. That may be a mount namespace that was copied just now.
     await expect
       .poll(async () => (await loopFiles()).filter((file) => file.includes(dir)), { timeout: 10_000 })
       .toEqual([]);

@@ -1,6 +1,6 @@
-/** A checkout that is held: it stays until it is released. */
+/** A checkout that stays in the cache until it is released. */
 export interface HeldCheckout extends Disposable {
-  /** The tree as the workspace is to look like. */
+  /** Path of the files that a workspace starts with. */
   readonly tree: string;
   readonly commit: string;
 }

@@ -25,16 +25,20 @@ export interface MirrorSource {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Above this, old commits leave the mirror: each one costs a line in every negotiation. */
+/**
+ * With more commits than this, old ones are removed from the mirror, because each one costs a line in every
+ * negotiation.
+ */
 const maximumCommits = 256;
 const watchIntervalMs = 500;
-/** From the kernel; a longer path cannot be created. */
+/** The kernel's PATH_MAX without the final zero byte. Longer paths can't be created. */
 const maximumPathBytes = 4095;
 
 /**
- * A bare repository on this machine with the commits that jobs needed: another one costs only what differs, and the same
- * one costs nothing. A repository has up to three: one for commits without history, one for commits with a part of it,
- * and one for commits with all of it. Git keeps one boundary of history per repository, so these cannot share one.
+ * A bare repository on this machine with the commits that jobs needed. Fetching another commit costs only the
+ * difference, and fetching the same one again costs nothing. A repository has up to three mirrors: for commits without
+ * history, with partial history, and with full history. Git keeps one history boundary per repository, so these can't
+ * share a mirror.
  */
 export class Mirror {
   readonly dir: string;
@@ -49,7 +53,7 @@ export class Mirror {
     this.#limits = limits;
   }
 
-  /** Nobody changes the mirror while `work` runs. */
+  /** Runs `work` while no other holder of the mutex uses the mirror. */
   async exclusively<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     return await this.#mutex.run(work, signal);
   }
@@ -58,16 +62,16 @@ export class Mirror {
     return (await this.#knownCommits(signal)).has(commit);
   }
 
-  /** Whether all that `fetch` would bring is here already. */
+  /** Whether the mirror already has everything that `fetch` would fetch. */
   async hasAllOf(commit: string, { depth, tags }: Pick<CheckoutInput, "depth" | "tags">, signal: AbortSignal) {
-    // Tags move, and another commit's fetch may have cut this one's history: only the instance knows.
+    // Tags move, and fetching another commit may have truncated this one's history. Only the source knows.
     if (tags === "all" || (depth !== null && depth > 1)) return false;
     return await this.has(commit, signal);
   }
 
   /**
-   * Finds the tags that lead to the commit's history, as they are at the source now, and brings their objects here. Call
-   * it when the mirror has the commit.
+   * Finds the tags that lead to the commit's history, as they are at the source now, and fetches their objects. Call it
+   * when the mirror has the commit.
    */
   async fetchReachableTags(commit: string, { url, headers }: MirrorSource, signal: AbortSignal): Promise<Tag[]> {
     return await this.#bounded(signal, async (bounded) => {
@@ -75,7 +79,7 @@ export class Mirror {
       const remote = { ...options, credentials: { url, headers } };
       const listed = await listTags(this.#git, this.#at, url, remote);
       const tags = await reachableTags(this.#git, this.#at, commit, listed, options);
-      // A ref of its own for each object: names of tags can be in each other's way, and move.
+      // Use a separate ref for each object, because tag names can conflict with each other and tags can move.
       const refspecs = tags
         .filter(({ id, target }) => id !== target)
         .map(({ id }) => `+${id}:refs/tag-objects/${id}\n`);
@@ -87,7 +91,7 @@ export class Mirror {
     });
   }
 
-  /** Whether the mirror can tell that two commits have all but so many files in common. */
+  /** Whether at most `maximumFiles` files differ between two commits; `false` where the mirror can't tell. */
   async differByAtMost(one: string, other: string, maximumFiles: number, signal: AbortSignal): Promise<boolean> {
     if (!(await this.has(one, signal))) return false;
     const stop = new AbortController();
@@ -107,7 +111,7 @@ export class Mirror {
     }
   }
 
-  /** Whether all `.gitattributes` of two commits are the same; `false` where the mirror cannot tell. */
+  /** Whether all `.gitattributes` of two commits are the same; `false` where the mirror can't tell. */
   async haveSameAttributes(one: string, other: string, signal: AbortSignal): Promise<boolean> {
     if (!(await this.has(one, signal))) return false;
     const { exitCode } = await this.#git.run(
@@ -117,12 +121,12 @@ export class Mirror {
     return exitCode === 0;
   }
 
-  /** Objects of Git LFS of this repository, by their id. Only for whoever holds the mirror exclusively. */
+  /** Directory of this repository's Git LFS objects, by id. Use it only while holding the mirror exclusively. */
   get lfsObjectsDir(): string {
     return join(this.dir, "lfs", "objects");
   }
 
-  /** In ms since 1970; 0 when it does not exist. */
+  /** Time of the last use in ms since 1970; 0 when the mirror does not exist. */
   async lastUsed(): Promise<number> {
     return await stat(join(this.dir, "HEAD")).then(
       ({ mtimeMs }) => mtimeMs,
@@ -130,13 +134,13 @@ export class Mirror {
     );
   }
 
-  /** Notes that the mirror is of use, for whoever makes room later. */
+  /** Records that the mirror was used, for the eviction of mirrors. */
   async touch(): Promise<void> {
     const now = new Date();
     await utimes(join(this.dir, "HEAD"), now, now);
   }
 
-  /** Of all tags; another one means that a tag came, went or moved. */
+  /** Digest of all tags. It changes when a tag is added, removed or moved. */
   async tagsDigest(signal: AbortSignal): Promise<string> {
     const hash = createHash("sha256");
     await this.#git.check([...this.#at, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags/"], {
@@ -147,8 +151,8 @@ export class Mirror {
   }
 
   /**
-   * Brings the commit here unless it is here already.
-   * @throws {AirlockError} `checkout-invalid` for a commit that does not exist or is beyond the limits.
+   * Fetches the commit unless the mirror already has it.
+   * @throws {AirlockError} `checkout-invalid` for a commit that does not exist or exceeds the limits.
    */
   async fetch(commit: string, source: MirrorSource, options: FetchOptions): Promise<void> {
     const existed = await this.#open(commit, options.signal);
@@ -156,7 +160,8 @@ export class Mirror {
       await this.#fetchOnce(commit, source, options);
     } catch (error) {
       options.signal.throwIfAborted();
-      // A mirror that a crash or a full disk has damaged looks like a broken source. Once more from nothing tells.
+      // A mirror that a crash or a full disk damaged looks like a broken source. Clone again from scratch to find out
+      // which of the two is broken.
       const mayBeOurs = error instanceof AirlockError && error.code !== "checkout-limit";
       if (!existed || !mayBeOurs || (await this.#isSound(options.signal))) throw error;
       await this.remove();
@@ -170,8 +175,9 @@ export class Mirror {
     const allTags = options.tags === "all";
     const tags = allTags ? ["--tags", "--force", "--prune"] : ["--no-tags"];
     const tagRefs = allTags ? ["+refs/tags/*:refs/tags/*"] : [];
-    // A ref keeps the commit from garbage collection and offers it in later negotiations. It counts as known only by its
-    // second ref, when it was found to be within the limits: a crash in between leaves it unknown.
+    // The ref protects the commit from garbage collection and offers it in later negotiations. The commit counts as
+    // known only by a second ref, which is created after the limits were checked. After a crash in between, it is still
+    // unknown.
     const unchecked = `refs/unchecked/${commit}`;
     const refspecs = [`+${commit}:${unchecked}`, ...tagRefs];
     await this.#bounded(options.signal, (signal) =>
@@ -198,8 +204,8 @@ export class Mirror {
   }
 
   /**
-   * Runs `work` within the limits of time and of the mirror's growth: a pack can be far larger than it looks. Past the
-   * size, the mirror is removed: another attempt would find the objects here and pass.
+   * Runs `work` within the limits of time and of the mirror's growth, because a pack can be far larger than it looks.
+   * Removes the mirror if it grew beyond the limit. Otherwise another attempt would find the objects there and pass.
    */
   async #bounded<T>(outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { maximumBytes, maximumMs } = this.#limits;
@@ -217,7 +223,7 @@ export class Mirror {
     using _timer = startTimer(maximumMs, () => stop.abort(checkoutLimit(late)));
     try {
       const result = await work(AbortSignal.any([outer, stop.signal]));
-      // What came faster than the watch looks.
+      // The mirror may have grown between two checks.
       const error = await tooLarge();
       if (error) throw error;
       return result;
@@ -230,7 +236,7 @@ export class Mirror {
   }
 
   /**
-   * Asks the source whether the credentials still open it, without fetching.
+   * Asks the source whether the credentials still authorize access, without fetching.
    * @throws {AirlockError} as `fetch` does.
    */
   async proveReadable({ url, headers }: MirrorSource, signal: AbortSignal): Promise<void> {
@@ -240,7 +246,7 @@ export class Mirror {
     });
   }
 
-  /** Counts the commit's files before any is written: a few kilobytes of trees can name billions of them. */
+  /** Counts the commit's files before any is written, because a few kilobytes of trees can name billions of them. */
   async measure(
     commit: string,
     { maximumBytes, maximumFiles }: Pick<MirrorLimits, "maximumBytes" | "maximumFiles">,
@@ -283,7 +289,7 @@ export class Mirror {
     await this.#git.check([...this.#at, "gc", "--prune=now", "--quiet"], { signal });
   }
 
-  /** Whether the directory can be worked in. */
+  /** Whether the repository is undamaged and not locked. */
   async #isSound(signal: AbortSignal): Promise<boolean> {
     const { exitCode } = await this.#git.run([...this.#at, "fsck", "--connectivity-only", "--no-dangling"], { signal });
     return exitCode === 0 && !(await this.#hasLockFiles());
@@ -307,11 +313,12 @@ export class Mirror {
     return commits;
   }
 
-  /** Makes the repository if it is not there; whether it was. */
+  /** Creates the repository if it does not exist. Resolves to whether it existed. */
   async #open(commit: string, signal: AbortSignal): Promise<boolean> {
     if (await exists(join(this.dir, "HEAD"))) return true;
     await mkdir(join(this.dir, ".."), { recursive: true });
-    // Made beside its place and moved there whole: a crash in between leaves nothing that looks like a mirror.
+    // Create it next to its final path and rename it, so that a crash in between leaves nothing that looks like a
+    // mirror.
     const making = `${this.dir}.tmp-${randomUUID()}`;
     const format = commit.length === 64 ? "sha256" : "sha1";
     await this.#git.check(["init", "--quiet", "--bare", "--template=", `--object-format=${format}`, making], {
@@ -332,7 +339,7 @@ export class Mirror {
     await rm(this.dir, { recursive: true, force: true });
   }
 
-  /** On disk; nearly all of it is packs and objects of Git LFS. */
+  /** Size on the disk. Counts only packs and Git LFS objects, which are nearly all of it. */
   async bytes(): Promise<number> {
     return (await bytesIn(join(this.dir, "objects", "pack"))) + (await bytesIn(this.lfsObjectsDir));
   }
@@ -342,7 +349,7 @@ export class Mirror {
   }
 }
 
-/** Of files that may go meanwhile. */
+/** Total size of a directory's files. Skips files that disappear meanwhile. */
 async function bytesIn(dir: string): Promise<number> {
   const names = await readdir(dir).catch(() => []);
   const sizes = await Promise.all(

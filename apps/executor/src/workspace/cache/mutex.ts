@@ -1,10 +1,10 @@
 import { onAbort } from "@airlock/async";
 
-/** Lets one holder in at a time, in the order of asking. */
+/** Allows one holder at a time, in the order of the calls. */
 export class Mutex {
   #last: Promise<void> = Promise.resolve();
 
-  /** @throws `signal.reason` when aborted while waiting; `work` itself minds its own signal. */
+  /** @throws `signal.reason` when aborted while waiting. `work` must watch the signal itself. */
   async run<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const before = this.#last;
     const { promise, resolve: release } = Promise.withResolvers<void>();
@@ -12,7 +12,7 @@ export class Mutex {
     try {
       await abortable(before, signal);
     } catch (error) {
-      // Our place in the queue stays until the holder before us is done.
+      // The next waiter still has to wait for the holder before this one.
       void before.then(release);
       throw error;
     }

@@ -5,27 +5,29 @@ import { runProgram } from "@airlock/process";
 import { checkoutInvalid } from "../checkout/checkout-errors.ts";
 import type { HeldCheckout } from "./held-checkout.ts";
 
-/** A submodule whose checkout is on this machine, ready to be placed. */
+/** A submodule whose checkout is on this machine and ready to be placed. */
 export interface HeldSubmodule {
   readonly name: string;
-  /** From the root of the outermost repository, of ordinary components. */
+  /** Relative to the root of the outermost repository. Has only ordinary components. */
   readonly path: string;
   /** 40 or 64 hex digits. */
   readonly commit: string;
-  /** Path of the repository that this is a submodule of, from the outermost one's root; empty for that one. */
+  /**
+   * Path of the repository that contains this submodule, from the outermost root; empty for the outermost repository.
+   */
   readonly parent: string;
   readonly repository: string;
   readonly base: HeldCheckout;
 }
 
-/** Tells checkouts of one commit with different submodules apart. */
+/** Key that distinguishes checkouts of the same commit with different submodules. */
 export function submodulesKey(submodules: readonly HeldSubmodule[]): string[] {
   return submodules.flatMap(({ path, name, commit, repository }) => [path, name, commit, repository]);
 }
 
 /**
- * Copies submodules to their places in a checkout that no step has touched. A place has to be an empty directory below
- * real directories; where a sparse checkout left it out, the submodule is left out, too.
+ * Copies submodules to their paths in a checkout that no step has touched. Each path must be an empty directory below
+ * real directories. A submodule that a sparse checkout leaves out is skipped.
  */
 export async function placeSubmodules(
   worktree: string,
@@ -63,7 +65,7 @@ async function isEmptyDirectory(worktree: string, path: string): Promise<boolean
   return true;
 }
 
-/** So that git in a step knows it as initialised. */
+/** Git configuration by which git in a step treats the submodule as initialized. */
 function configEntry({ name, repository }: HeldSubmodule): string {
   const quoted = (text: string) => `"${text.replace(/["\\]/g, "\\$&")}"`;
   return `[submodule ${quoted(name)}]\n\tactive = true\n\turl = ${quoted(repository)}\n`;

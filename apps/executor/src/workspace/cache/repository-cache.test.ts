@@ -19,7 +19,7 @@ beforeEach(async () => {
 afterEach(() => stack.disposeAsync());
 
 const make = async (name: string) => {
-  // Does not compress: a mirror is as large as what is in it.
+  // Random content does not compress, so a mirror is as large as its content.
   const content = Buffer.from(Array.from({ length: 200_000 }, () => Math.floor(Math.random() * 256)));
   const { head } = await makeRepository(join(dir, "served", name), [
     { message: name, files: [{ path: "a", content }] },
@@ -31,7 +31,7 @@ describe("the cache of repositories", () => {
   it("gives up first what was used longest ago, and no more than it has to", async () => {
     const requests = [await make("one"), await make("two"), await make("three")];
     const [one, two, three] = requests;
-    // A mirror and a checkout take some 0.7 MB together: room for two of three.
+    // A mirror and a checkout take about 0.7 MB together, so there is room for two of the three.
     const executor = await WorkspaceBench.create({
       dir: join(dir, "executor"),
       instance,
@@ -65,7 +65,7 @@ describe("the cache of repositories", () => {
     const repositories = join(executor, "repositories");
     const [key = ""] = await readdir(repositories);
     const before = (await readdir(join(repositories, key))).sort();
-    // As a kill in the middle of each leaves it.
+    // State after kills in the middle of each operation.
     await mkdir(join(repositories, key, "full.git.tmp-1", "objects"), { recursive: true });
     await mkdir(join(repositories, key, "checkout.tmp-2", "tree", "deep"), { recursive: true });
     await mkdir(join(repositories, key, "checkout-cut-off", "tree"), { recursive: true });

@@ -15,7 +15,7 @@ import { type HeldSubmodule, placeSubmodules, submodulesKey } from "./place-subm
 
 const Description = z.object({ commit: z.string(), variant: z.string(), bytes: z.number() });
 
-/** A finished checkout that workspaces begin from. Nothing writes to it. */
+/** A finished checkout that workspaces start from. Nothing writes to it. */
 interface StoredCheckout extends z.output<typeof Description> {
   readonly dir: string;
   lastUsed: number;
@@ -35,30 +35,30 @@ export interface RepositoryCacheOptions {
   readonly git: Git;
   readonly limits: MirrorLimits;
   readonly maximumBytes: number;
-  /** Who owns the checkouts; `null`: whoever this process is. */
+  /** Owner of the checkouts' files; `null`: the user of this process. */
   readonly owner: FileOwner | null;
-  /** Where host commands are looked for. */
+  /** Search path for programs on the host. */
   readonly path: string;
 }
 
-/** Completes a checkout that git wrote; called with its worktree. */
+/** Completes a checkout that git wrote. Called with the checkout's worktree. */
 type FillCheckout = (worktree: string) => Promise<void>;
 
-/** What a checkout holds. */
+/** The contents of a checkout. */
 export interface CheckoutContent {
   readonly request: CheckoutRequest;
-  /** For `reachable` tags: those that the mirror has found. */
+  /** For `reachable` tags: the tags that the mirror found. */
   readonly tags: readonly Tag[];
   /** Placed in the checkout. */
   readonly submodules: readonly HeldSubmodule[];
   readonly fill: FillCheckout | null;
 }
 
-/** A checkout differs from its base by at most this many files before it becomes a base itself. */
+/** A commit that differs from an existing checkout by more files than this gets a checkout of its own. */
 const maximumChangedFiles = 2000;
 const checkoutsPerVariant = 3;
 
-/** What this machine has of repositories: bare mirrors, and checkouts to begin workspaces from. */
+/** The repositories on this machine: bare mirrors, and checkouts that workspaces start from. */
 export class RepositoryCache {
   readonly #options: RepositoryCacheOptions;
   readonly #repositories = new Map<string, Repository>();
@@ -67,12 +67,12 @@ export class RepositoryCache {
     this.#options = options;
   }
 
-  /** Of one repository. */
+  /** Limits for one repository. */
   get limits(): MirrorLimits {
     return this.#options.limits;
   }
 
-  /** Takes up what an earlier run left, without what it left half-made. */
+  /** Loads what an earlier run left, and removes what it left unfinished. */
   async load(signal: AbortSignal): Promise<void> {
     await mkdir(this.#options.dir, { recursive: true });
     for (const key of await readdir(this.#options.dir)) {
@@ -101,7 +101,7 @@ export class RepositoryCache {
   }
 
   #repositoryFor(instanceUrl: URL, request: CheckoutRequest): Repository {
-    // Names are the instance's own: the same name elsewhere is another repository.
+    // Names are unique only within an instance. The same name elsewhere is another repository.
     return this.#repository(digest(instanceUrl.href, request.repository, String(request.commit.length)));
   }
 
@@ -122,16 +122,19 @@ export class RepositoryCache {
   }
 
   /**
-   * A checkout to begin from: of the commit itself, or of another one that differs little from it. Call it while the
-   * mirror is held exclusively and has the commit.
+   * Returns a checkout of the commit itself, or of another commit that differs little from it. Call it while holding
+   * the mirror exclusively, when the mirror has the commit.
    */
   async checkoutNear(instanceUrl: URL, content: CheckoutContent, signal: AbortSignal): Promise<HeldCheckout> {
-    // A part of a history is exact only while the mirror is held: it cannot be completed later.
+    // Partial history can't be completed later, since it is exact only while the mirror is held.
     const { depth } = content.request;
     return await this.#checkout(instanceUrl, content, depth === 1 || depth === null, signal);
   }
 
-  /** A checkout of the commit itself, without tags and submodules. Call it as `checkoutNear`. */
+  /**
+   * Returns a checkout of the commit itself, without tags and submodules. Call it under the same conditions as
+   * `checkoutNear`.
+   */
   async checkoutOf(instanceUrl: URL, request: CheckoutRequest, signal: AbortSignal): Promise<HeldCheckout> {
     return await this.#checkout(instanceUrl, { request, tags: [], submodules: [], fill: null }, false, signal);
   }
@@ -178,7 +181,8 @@ export class RepositoryCache {
     signal: AbortSignal,
   ) {
     for (const candidate of candidates) {
-      // They decide which files are more than git has; git leaves those alone whose blob is the same.
+      // Attributes decide which files `fill` completes. Git does not rewrite a file whose blob stays the same, so its
+      // completed content would stay, too.
       if (sameAttributes && !(await mirror.haveSameAttributes(candidate.commit, commit, signal))) continue;
       if (await mirror.differByAtMost(candidate.commit, commit, maximumChangedFiles, signal)) return candidate;
     }
@@ -199,7 +203,7 @@ export class RepositoryCache {
       await writeCheckout({ git, tree, request, tags, mirrorDir: mirror.dir, base: null, signal });
       await fill?.(join(tree, request.directory));
       await placeSubmodules(join(tree, request.directory), submodules, { path, signal });
-      // Once for all workspaces that begin from it.
+      // Change the owner once for all workspaces that start from this checkout.
       await handOver(tree, owner, signal);
       const description = { commit: request.commit, variant, bytes: await diskUsage(tree, path, signal) };
       await writeFile(
@@ -233,7 +237,7 @@ export class RepositoryCache {
     };
   }
 
-  /** Brings the cache under its limit; what was used longest ago goes first, what is in use stays. */
+  /** Shrinks the cache to its limit. Removes the least recently used items first, and keeps those in use. */
   async evict(signal: AbortSignal): Promise<void> {
     const items = await this.#evictable();
     let total = items.reduce((sum, item) => sum + item.bytes, 0);
@@ -276,7 +280,7 @@ export class RepositoryCache {
 
   async #removeCheckout(repository: Repository, checkout: StoredCheckout, signal: AbortSignal): Promise<boolean> {
     if (checkout.users > 0) return false;
-    // Out of the list first: nobody begins from a tree that is being removed.
+    // Remove it from the list first, so that no job starts from a tree that is being removed.
     repository.checkouts.splice(repository.checkouts.indexOf(checkout), 1);
     const doomed = join(repository.dir, `checkout.tmp-${randomUUID()}`);
     await rename(checkout.dir, doomed);
@@ -288,13 +292,13 @@ export class RepositoryCache {
 interface Evictable {
   readonly bytes: number;
   readonly lastUsed: number;
-  /** Goes even when there is room. */
+  /** Remove it even when there is room. */
   readonly surplus: boolean;
-  /** Whether it is gone. */
+  /** Resolves to whether the item was removed. */
   remove(signal: AbortSignal): Promise<boolean>;
 }
 
-/** Set apart from the patterns before them. */
+/** The submodules' part of a variant. The marker separates it from the sparse patterns before it. */
 function variantOf(submodules: readonly HeldSubmodule[]): string[] {
   return submodules.length === 0 ? [] : ["\0submodules", ...submodulesKey(submodules)];
 }

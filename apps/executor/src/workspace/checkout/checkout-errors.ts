@@ -1,11 +1,11 @@
 import { AirlockError } from "@airlock/job";
 
-/** The repository, the commit or a path breaks a rule: the job's fault. */
+/** The repository, the commit or a path breaks a rule. The job's fault. */
 export function checkoutInvalid(what: string, hint?: string): AirlockError {
   return new AirlockError(what, { code: "checkout-invalid", reason: "checkout-invalid", ...(hint ? { hint } : {}) });
 }
 
-/** The repository could not be had now, for a reason that may pass. */
+/** The repository is unavailable for a reason that may pass. */
 export function checkoutUnavailable(
   what: string,
   hint = "Check that the instance answers and reaches the code host.",
@@ -13,7 +13,7 @@ export function checkoutUnavailable(
   return new AirlockError(what, { code: "checkout-unavailable", reason: "checkout-unavailable", hint });
 }
 
-/** The repository, or what git makes of it, is beyond the administrator's limits: the job's fault. */
+/** The repository or its checkout exceeds the administrator's limits. The job's fault. */
 export function checkoutLimit(problem: string): AirlockError {
   return new AirlockError(problem, {
     code: "checkout-limit",

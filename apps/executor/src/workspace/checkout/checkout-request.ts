@@ -3,21 +3,21 @@ import { isObjectId } from "@airlock/git";
 import { checkoutInvalid } from "./checkout-errors.ts";
 import { isPlainPath } from "./plain-path.ts";
 
-/** What a job asks for, as its submitter wrote it. */
+/** The checkout that a job asks for, as its submitter wrote it. */
 export interface CheckoutInput {
   readonly repository: string;
   readonly commit: string;
   /** Relative to the workspace. */
   readonly directory: string;
-  /** Commits of history, the job's own included; `null`: all of them. */
+  /** Number of commits of history, including the job's own; `null`: all of them. */
   readonly depth: number | null;
-  /** `reachable`: those that lead to a commit of the history. */
+  /** `reachable`: tags that lead to a commit of the history. */
   readonly tags: "none" | "reachable" | "all";
-  /** Patterns as in `.gitignore`; empty: everything. */
+  /** Patterns with the syntax of `.gitignore`; empty: all files. */
   readonly sparse: readonly string[];
 }
 
-/** Which part of a repository a workspace holds. Checked: safe to hand to git and to build paths from. */
+/** The part of a repository that a workspace has. Validated: safe to pass to git and to build paths from. */
 export interface CheckoutRequest extends CheckoutInput {
   /** 40 or 64 hex digits. */
   readonly commit: string;
@@ -29,7 +29,7 @@ export interface CheckoutRequest extends CheckoutInput {
 export function checkoutRequest(input: CheckoutInput): CheckoutRequest {
   const { repository, commit, sparse } = input;
   if (!isPlainPath(repository)) throw checkoutInvalid(`"${repository}" is not a repository's name`);
-  // Anything but a full id could be read as an option, or as a name that moves.
+  // Git could read anything but a full id as an option, or as a name that moves.
   if (!isObjectId(commit)) {
     throw checkoutInvalid(
       `"${commit.slice(0, 100)}" is not a commit's full id`,

@@ -5,9 +5,9 @@ import { checkoutInvalid, checkoutLimit, checkoutUnavailable } from "./checkout-
 
 export interface GitOptions {
   readonly signal: AbortSignal;
-  /** Sent to the instance with every request; reaches git through its environment, see `credentialSettings`. */
+  /** Sent with every request to `url`. Git receives them in its environment, see `credentialSettings`. */
   readonly credentials?: { readonly url: URL; readonly headers: Readonly<Record<string, string>> };
-  /** Whether a repository of this machine is the source. */
+  /** Whether the source is a repository on this machine. */
   readonly localTransport?: boolean;
   readonly onStdout?: (bytes: Buffer) => void;
   readonly onStderr?: (bytes: Buffer) => void;
@@ -15,27 +15,27 @@ export interface GitOptions {
 }
 
 export interface GitHost {
-  /** Where git is looked for. */
+  /** Search path for git. */
   readonly path: string;
-  /** An empty directory in place of a user's home. */
+  /** An empty directory that git uses as the home directory. */
   readonly homeDir: string;
-  /** Certificate authorities (PEM) for HTTPS. */
+  /** PEM file with certificate authorities for HTTPS. */
   readonly certificateFile: string | null;
-  /** Longest time of one command. */
+  /** Time limit for one command. */
   readonly maximumMs: number;
-  /** Most memory of one process. */
+  /** Memory limit for one process. */
   readonly maximumMemoryBytes: number;
 }
 
 /** Enough for the largest blob that git holds in memory, and for the deltas of a fetch. */
 export const gitMemoryBytes = 2 * 2 ** 30;
 
-/** The list of everything that a mirror keeps is long. */
+/** Limit for git's output. The list of everything that a mirror keeps is long. */
 const maximumStdoutBytes = 16 * 2 ** 20;
 
 /**
- * Runs git on the host, within limits: time, memory and output depend on what the author of a repository wrote. Only in
- * directories that no step of a job has touched.
+ * Runs git on the host within limits, because its time, memory and output depend on what a repository's author wrote.
+ * Use it only in directories that no step of a job has touched.
  */
 export class Git {
   readonly #host: GitHost;
@@ -45,13 +45,13 @@ export class Git {
   }
 
   /**
-   * An exit code other than 0 is a result.
+   * Runs a git command. An exit code other than 0 is not an error.
    * @throws {AirlockError} `checkout-limit`, `git-missing`.
    */
   async run(args: readonly string[], options: GitOptions): Promise<ProgramResult> {
     const { path, homeDir, certificateFile, maximumMs, maximumMemoryBytes } = this.#host;
     const transports: GitSettings = options.localTransport
-      ? // Objects were checked when they came into the mirror.
+      ? // The mirror already checked the objects.
         { "protocol.file.allow": "always", "fetch.fsckObjects": "false" }
       : { "protocol.http.allow": "always", "protocol.https.allow": "always" };
     const settings = { ...transports, ...credentialSettings(options.credentials) };
@@ -86,7 +86,7 @@ export class Git {
     }
   }
 
-  /** @throws {AirlockError} when the exit code is not 0; what git wrote decides whose fault it is. */
+  /** @throws {AirlockError} when the exit code is not 0. Git's messages decide whose fault it is. */
   async check(args: readonly string[], options: GitOptions): Promise<ProgramResult> {
     const result = await this.run(args, options);
     if (result.exitCode === 0) return result;
@@ -100,9 +100,9 @@ export class Git {
 }
 
 /**
- * The headers as settings in git's environment: on no command line, in no file, and gone with the process. Only this
- * user and root can read it, on the host. A proxy on the loopback interface, as the original executor has one, would
- * let every local user fetch with the job's credentials while it runs.
+ * Passes the headers as settings in git's environment. They appear on no command line and in no file, and disappear
+ * with the process. On the host, only this user and root can read them. The original executor uses a proxy on the
+ * loopback interface. While that runs, every local user can fetch with the job's credentials.
  */
 function credentialSettings(credentials: GitOptions["credentials"]): GitSettings {
   if (!credentials) return {};
@@ -110,11 +110,11 @@ function credentialSettings(credentials: GitOptions["credentials"]): GitSettings
   return { [`http.${url.href}.extraHeader`]: Object.entries(headers).map(([name, value]) => `${name}: ${value}`) };
 }
 
-/** What git says when the repository or the commit itself is the problem: trying again is no help. */
+/** Git's messages for an invalid repository or commit. A retry does not help. */
 const invalid =
   /not our ref|no such (?:ref|remote)|couldn't find remote ref|repository .* not found|returned error: (?:400|403|404|410)|fsck error|invalid path|unable to create file .*(?:File name too long|Is a directory|Not a directory|File exists)|index-pack failed: .*object|bad tree object|(?:empty filename|malformed mode) in tree|too-short tree|does not exist|exceeded maximum allowed tree depth|cannot create directory/i;
 
-/** Git's own words, and those of the programs that it starts. */
+/** Matches messages of git and of the programs that it starts. */
 function isOutOfMemory({ exitCode, stderr }: ProgramResult): boolean {
   return exitCode !== 0 && /out of memory|cannot allocate memory/i.test(stderr);
 }
@@ -127,7 +127,7 @@ function gitMissing(cause: unknown): AirlockError {
   });
 }
 
-/** `fetch`, `checkout` and the like. */
+/** The subcommand, such as `fetch` or `checkout`. */
 function commandOf(args: readonly string[]): string {
   return args.find((arg) => /^[a-z]+(?:-[a-z]+)*$/.test(arg)) ?? "";
 }
@@ -151,7 +151,7 @@ function gitFailure(args: readonly string[], { exitCode, stderr }: ProgramResult
   return fault ? checkoutUnavailable(`${fault.where}: ${what}`, fault.hint) : checkoutUnavailable(what);
 }
 
-/** Where to look for a failure that may pass, by what git's HTTP client says. */
+/** Explanations of temporary failures, by the messages of git's HTTP client. */
 const faults = [
   {
     says: /SSL certificate|certificate verif|server certificate|SSL_ERROR|CAfile/i,

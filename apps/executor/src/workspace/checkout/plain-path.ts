@@ -1,4 +1,6 @@
-/** Whether this is a relative path of ordinary components: it leads nowhere else, and no tool reads more into it. */
+/**
+ * Whether this is a relative path of ordinary components. Such a path can't lead elsewhere, and no tool interprets it.
+ */
 export function isPlainPath(path: string): boolean {
   return (
     path.length <= 1000 &&

@@ -2,17 +2,17 @@ import { isObjectId } from "@airlock/git";
 import { checkoutLimit } from "./checkout-errors.ts";
 import type { Git, GitOptions } from "./git.ts";
 
-/** A tag as its repository has it now. */
+/** A tag as it is at its source now. */
 export interface Tag {
   /** Begins with `refs/tags/`. */
   readonly name: string;
-  /** Of the tag's own object, or of the commit where it has none. */
+  /** Id of the tag object, or of the commit if there is no tag object. */
   readonly id: string;
-  /** What the tag leads to in the end, nearly always a commit. */
+  /** Id of the object that the tag finally leads to, nearly always a commit. */
   readonly target: string;
 }
 
-/** A hostile repository may have any number of tags, with long names, and all of them are held in memory. */
+/** Limits the memory for tags, since a hostile repository may have any number of them, with long names. */
 const maximumTags = 100_000;
 const maximumNamesLength = 8 * 2 ** 20;
 
@@ -37,7 +37,7 @@ export async function listTags(git: Git, at: readonly string[], url: URL, option
   return [...tags].map(([name, tag]) => ({ name, ...tag }));
 }
 
-/** Those of the tags that lead to a commit of the history that a repository has of `commit`. Sorted by name. */
+/** Returns the tags that lead to a commit in the repository's history of `commit`, sorted by name. */
 export async function reachableTags(
   git: Git,
   at: readonly string[],

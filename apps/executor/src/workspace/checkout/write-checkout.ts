@@ -6,22 +6,22 @@ import { reachableTags, type Tag } from "./reachable-tags.ts";
 
 export interface WriteCheckoutOptions {
   readonly git: Git;
-  /** The workspace's root; the repository lies in `request.directory` below it. */
+  /** The workspace's root. The repository is in its directory `request.directory`. */
   readonly tree: string;
   readonly request: CheckoutRequest;
-  /** For `reachable` tags: which there are. Those outside the history are left out. */
+  /** For `reachable` tags: the existing tags. Those outside of the history are left out. */
   readonly tags: readonly Tag[];
   readonly mirrorDir: string;
-  /** The commit that lies in the tree already; `null`: the tree does not exist yet. */
+  /** The commit that the tree already has; `null`: the tree does not exist yet. */
   readonly base: string | null;
   readonly signal: AbortSignal;
   readonly onStderr?: (bytes: Buffer) => void;
 }
 
 /**
- * Makes a repository of its own with the commit checked out, or moves one from its base to the commit. What it needs is
- * copied out of the mirror, so that steps can use git, and nothing in it leads back to the host: no alternates, no hard
- * links, no paths, no credentials. Only before any step has run.
+ * Creates a separate repository with the commit checked out, or updates an existing one from its base to the commit.
+ * The needed objects are copied from the mirror, so that steps can use git. Nothing in the repository refers to the
+ * host: no alternates, hard links, paths or credentials. Call it only before any step has run.
  */
 export async function writeCheckout(options: WriteCheckoutOptions): Promise<void> {
   const { git, tree, request, mirrorDir, base, signal, onStderr } = options;
@@ -40,13 +40,13 @@ export async function writeCheckout(options: WriteCheckoutOptions): Promise<void
       "--no-write-fetch-head",
       ...(request.depth === null ? [] : [`--depth=${request.depth}`]),
       ...(allTags ? ["--tags", "--force"] : ["--no-tags"]),
-      // The base has no ref; naming it lets the mirror send only what differs.
+      // No ref points to the base. Naming it lets the mirror send only the difference.
       ...(base === null ? [] : [`--negotiation-tip=${base}`]),
       mirrorDir,
       request.commit,
       ...(allTags ? ["+refs/tags/*:refs/tags/*"] : []),
     ],
-    // Checked when they came into the mirror.
+    // The mirror already checked the objects.
     { signal, localTransport: true, ...output },
   );
   await writeTags(git, at, options);
@@ -54,7 +54,7 @@ export async function writeCheckout(options: WriteCheckoutOptions): Promise<void
   await rm(join(gitDir, "FETCH_HEAD"), { force: true });
 }
 
-/** Makes the tags those that lead to the history that was fetched; the mirror may know more of it. */
+/** Replaces the tags by those that lead to the fetched history, since the mirror may have more history. */
 async function writeTags(git: Git, at: readonly string[], options: WriteCheckoutOptions): Promise<void> {
   const { request, mirrorDir, signal } = options;
   if (request.tags !== "reachable") return;
@@ -71,7 +71,8 @@ async function writeTags(git: Git, at: readonly string[], options: WriteCheckout
 }
 
 async function writeEmptyRepository(worktree: string, gitDir: string, request: CheckoutRequest): Promise<void> {
-  // All that `git init` makes, also what only other programs look for: what installs a hook may take its directory as given.
+  // Creates everything that `git init` creates, because programs that install hooks may expect their directory to
+  // exist.
   for (const dir of ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"]) {
     await mkdir(join(gitDir, dir), { recursive: true });
   }
@@ -90,13 +91,13 @@ function repositoryConfig({ repository, commit, sparse }: CheckoutRequest): stri
     `\trepositoryformatversion = ${sha256 ? 1 : 0}`,
     "\tfilemode = true",
     "\tbare = false",
-    // The index was written where the tree was made; in a copy of it, inode numbers and change times differ.
+    // The index was written in the original tree. In a copy, inode numbers and change times differ.
     "\tcheckStat = minimal",
     "\ttrustctime = false",
     ...(sparse.length > 0 ? ["\tsparseCheckout = true", "\tsparseCheckoutCone = false"] : []),
     ...(sha256 ? ["[extensions]", "\tobjectFormat = sha256"] : []),
     '[remote "origin"]',
-    // The name, not an address: steps have no credentials to fetch with.
+    // The repository's name instead of a URL, because steps have no credentials for fetching.
     `\turl = "${repository.replaceAll('"', '\\"')}"`,
     "\tfetch = +refs/heads/*:refs/remotes/origin/*",
     "[gc]",

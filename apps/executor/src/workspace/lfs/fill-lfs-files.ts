@@ -14,7 +14,7 @@ import { type PlacedFile, refreshIndex } from "./refresh-index.ts";
 
 export interface LfsOptions {
   readonly fetch: boolean;
-  /** `HOST[:PORT]` that objects may come from besides the instance. */
+  /** `HOST[:PORT]` of servers that objects may come from, in addition to the instance. */
   readonly allowedHosts: readonly string[];
 }
 
@@ -23,7 +23,7 @@ export interface FillContext {
   readonly source: MirrorSource;
   readonly allowedHosts: readonly string[];
   readonly limits: MirrorLimits;
-  /** Objects of this repository, by their id. */
+  /** Directory of this repository's objects, by id. */
   readonly objectsDir: string;
   readonly note: (text: string) => void;
   readonly signal: AbortSignal;
@@ -31,12 +31,12 @@ export interface FillContext {
 
 const batchSize = 100;
 const concurrentDownloads = 4;
-/** Git takes files as new as its index for changed ones. */
+/** Files must be older than the index. Otherwise git checks whether they have changed. */
 const ageMs = 60_000;
 
 /**
- * Puts what pointer files stand for in their place, in a checkout that no step has touched. No filter of the repository
- * runs, and where it says that its objects are (`.lfsconfig`) is not asked. Files that have their content already stay.
+ * Replaces pointer files by their content, in a checkout that no step has touched. Runs no filter of the repository,
+ * and ignores the server that its `.lfsconfig` names. Files that already have their content stay.
  * @throws {AirlockError} code `checkout-limit`, or as `LfsClient` does.
  */
 export async function fillLfsFiles(worktree: string, sha256: boolean, context: FillContext): Promise<void> {
@@ -66,7 +66,7 @@ export async function fillLfsFiles(worktree: string, sha256: boolean, context: F
 async function fetchMissing(files: readonly LfsObject[], context: FillContext): Promise<number> {
   const { objectsDir, limits, signal: outer } = context;
   await mkdir(objectsDir, { recursive: true, mode: 0o700 });
-  // What a crash left half-written: nobody else writes here now.
+  // Remove what a crash left half-written. No other job writes here now.
   for (const name of await readdir(objectsDir)) {
     if (name.includes(".tmp-")) await rm(join(objectsDir, name), { force: true });
   }
@@ -93,7 +93,7 @@ async function fetchMissing(files: readonly LfsObject[], context: FillContext): 
         await client.fetch(object, download, join(objectsDir, object.oid), signal);
       }
     };
-    // One that fails ends the others, and nothing of them is under way any more afterwards.
+    // The first failure aborts the other downloads. All of them have ended before this continues.
     const fetches = Array.from({ length: concurrentDownloads }, () =>
       fetchNext().catch((error: unknown) => stop.abort(error)),
     );
@@ -103,7 +103,7 @@ async function fetchMissing(files: readonly LfsObject[], context: FillContext): 
   return objects.length;
 }
 
-/** Whether git's text stands there; `false`: the content is in its place already. */
+/** Whether the file still is the pointer; `false`: it already has its content. */
 async function isPointer(worktree: string, { path, oid }: LfsFile): Promise<boolean> {
   const file = await open(inside(worktree, path), constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
@@ -116,13 +116,13 @@ async function isPointer(worktree: string, { path, oid }: LfsFile): Promise<bool
 }
 
 async function place(object: string, worktree: string, { path, size, executable }: LfsFile): Promise<PlacedFile> {
-  // Git made these directories. A link among them would be a fault of git, and would lead out of the checkout.
+  // Git created these directories. A link among them would be a bug in git and would lead out of the checkout.
   let slash = path.indexOf("/");
   for (; slash >= 0; slash = path.indexOf("/", slash + 1)) {
     const parent = await lstat(inside(worktree, path.slice(0, slash)));
     if (!parent.isDirectory()) throw checkoutInvalid("a file of Git LFS is behind a link");
   }
-  // Beside it, in git's directory: a name that no file of the repository can have.
+  // Write to git's directory first, under a name that no file of the repository can have.
   const making = join(worktree, ".git", `lfs-${randomUUID()}`);
   try {
     await copyFile(object, making, constants.COPYFILE_FICLONE);
@@ -137,7 +137,7 @@ async function place(object: string, worktree: string, { path, size, executable 
   }
 }
 
-/** Names in a tree are bytes. */
+/** A path in the worktree, as bytes, because names in a tree need not be UTF-8. */
 function inside(worktree: string, path: string): Buffer {
   return Buffer.concat([Buffer.from(`${worktree}/`), Buffer.from(path, "latin1")]);
 }

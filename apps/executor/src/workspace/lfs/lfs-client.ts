@@ -26,7 +26,7 @@ const Batch = z.object({
     .max(1000),
 });
 
-/** Where an object is to be had. */
+/** Where to download an object. */
 interface Download {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
@@ -37,21 +37,21 @@ const maximumAnswerBytes = 4 * 1024 * 1024;
 const hostHint = "The executor's administrator allows hosts in EXECUTOR_GIT_LFS_HOSTS.";
 
 /**
- * The batch interface of Git LFS for one repository: the server's address is the repository's own, whatever the
- * repository says about it. Redirects are not followed; the job's credentials go to the repository's origin only.
+ * Client of Git LFS's batch API for one repository. The server's URL derives from the repository's URL, whatever the
+ * repository says about it. Follows no redirects. The job's credentials go only to the repository's origin.
  */
 export class LfsClient implements AsyncDisposable {
   readonly #source: MirrorSource;
   readonly #allowedHosts: ReadonlySet<string>;
   readonly #agent = new Agent({ connect: { timeout: 10_000 }, headersTimeout: 30_000, bodyTimeout: 30_000 });
 
-  /** `allowedHosts`: `HOST[:PORT]` that objects may come from besides the repository's own. */
+  /** @param allowedHosts `HOST[:PORT]` of servers that objects may come from, in addition to the repository's own. */
   constructor(source: MirrorSource, allowedHosts: readonly string[]) {
     this.#source = source;
     this.#allowedHosts = new Set(allowedHosts);
   }
 
-  /** @throws {AirlockError} reason `checkout-invalid` where an object does not exist, `checkout-unavailable`, `policy`. */
+  /** @throws {AirlockError} reason `checkout-invalid` for a missing object, `checkout-unavailable`, `policy`. */
   async locate(objects: readonly LfsObject[], signal: AbortSignal): Promise<Map<string, Download>> {
     const { url, headers } = this.#source;
     const { statusCode, body } = await this.#request(new URL(`${url.href}/info/lfs/objects/batch`), {
@@ -83,7 +83,7 @@ export class LfsClient implements AsyncDisposable {
     if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
       throw checkoutUnavailable("the server names an address for a Git LFS object that is none");
     }
-    // Behind a proxy that ends TLS, a server may not know how it is reached.
+    // A server behind a TLS-terminating proxy may not know the scheme of its public URL.
     if (url.host === repository.host) url.protocol = repository.protocol;
     if (url.origin === repository.origin) return { url, headers: { ...headers, ...lowerCase(header) } };
     if (this.#allowedHosts.has(url.host)) return { url, headers: lowerCase(header) };
@@ -95,7 +95,7 @@ export class LfsClient implements AsyncDisposable {
   }
 
   /**
-   * Brings an object to `file`, which exists only when the content is what the pointer says.
+   * Downloads an object to `file`, which exists only if its content matches the pointer.
    * @throws {AirlockError} reason `checkout-invalid` or `checkout-unavailable`.
    */
   async fetch({ oid, size }: LfsObject, { url, headers }: Download, file: string, signal: AbortSignal): Promise<void> {
@@ -155,7 +155,7 @@ export class LfsClient implements AsyncDisposable {
   }
 }
 
-/** Names that would change what a request is rather than who asks. */
+/** Headers that would change the request itself rather than authenticate it. */
 const ownHeaders = /^(?:host|connection|content-length|transfer-encoding|upgrade|te|expect|keep-alive)$/;
 
 function lowerCase(header: Readonly<Record<string, string>>): Record<string, string> {

@@ -1,4 +1,4 @@
-/** What a pointer file stands for. */
+/** The content that a pointer file refers to. */
 export interface LfsObject {
   /** SHA-256 of the content, 64 hex digits. */
   readonly oid: string;
@@ -6,12 +6,12 @@ export interface LfsObject {
   readonly size: number;
 }
 
-/** From Git LFS's specification: what is longer is content. */
+/** From Git LFS's specification: a longer file is content. */
 export const maximumPointerBytes = 1023;
 
 /**
- * Reads a pointer file: `version` first, further lines in the order of their keys. `null`: it is none, or one with
- * extensions, which name programs that would have to turn the content around.
+ * Parses a pointer file: `version` first, other lines sorted by key. `null`: the file is not a pointer, or it uses
+ * extensions, which name programs that would have to transform the content.
  */
 export function parseLfsPointer(content: Buffer): LfsObject | null {
   if (content.length > maximumPointerBytes) return null;

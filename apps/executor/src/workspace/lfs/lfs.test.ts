@@ -30,7 +30,7 @@ beforeEach(async () => {
   stack = new AsyncDisposableStack();
   dir = stack.use(await temporaryDirectory()).path;
   instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
-  // Of workspaces that a test should not have got.
+  // Unmounts workspaces that a failed test created unexpectedly.
   stack.defer(async () => {
     await unmountBelow(dir, AbortSignal.timeout(20_000));
   });
@@ -86,7 +86,7 @@ describe("Git LFS", () => {
         pointer("large.bin", large),
         { path: "deep/er/tool.bin", content: lfsPointer(tool), kind: "executable" },
         pointer(Buffer.from("caf\xe9 \n.bin", "latin1"), tool),
-        // No filter, no pointer, not small: all three are content.
+        // These three are content: one without the filter, one without a pointer, one too large.
         pointer("fixture.txt", large),
         { path: "committed.bin", content: "not a pointer\n" },
         { path: "big.bin", content: Buffer.alloc(5000, "x") },
@@ -154,7 +154,7 @@ describe("Git LFS", () => {
     expect(await prepared(0)).toEqual([large.length, tool.length]);
     expect(await prepared(1)).toEqual([large.length, large.length, tool.length]);
     expect(fetched()).toBe(2);
-    // Files of the same blob, which are no longer to be filled.
+    // The same blobs, which the new attributes no longer treat as LFS files.
     const size = lfsPointer(large).length;
     expect(await prepared(2)).toEqual([size, size, lfsPointer(tool).length]);
   });

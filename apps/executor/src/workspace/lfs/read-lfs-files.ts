@@ -2,16 +2,16 @@ import { checkoutLimit } from "../checkout/checkout-errors.ts";
 import type { Git } from "../checkout/git.ts";
 import { type LfsObject, maximumPointerBytes, parseLfsPointer } from "./lfs-pointer.ts";
 
-/** A file of a checkout whose content is kept elsewhere. */
+/** A file of a checkout whose content is in Git LFS. */
 export interface LfsFile extends LfsObject {
-  /** Bytes as the tree has them, one character each. */
+  /** Latin1: one character per byte of the tree's name. */
   readonly path: string;
   readonly executable: boolean;
 }
 
 /**
- * The files of a checkout that its attributes give to the filter `lfs` and that are pointers. Call it for a checkout
- * that no step has touched.
+ * Lists the files of a checkout that are pointers and to which the attributes assign the filter `lfs`. Call it only for
+ * a checkout that no step has touched.
  * @throws {AirlockError} code `checkout-limit`.
  */
 export async function readLfsFiles(
@@ -34,7 +34,7 @@ async function listFiltered(git: Git, at: readonly string[], maximumFiles: numbe
   const found: { readonly object: string; readonly path: string; readonly executable: boolean }[] = [];
   let rest = "";
   let tooMany = false;
-  // `H`: in the index and checked out; a sparse checkout's other files are `S`.
+  // `H` marks files that are checked out. A sparse checkout marks its other files `S`.
   await git.check([...at, "ls-files", "-z", "-t", "--stage", "--", ":(top,attr:filter=lfs)"], {
     signal,
     onStdout: (bytes) => {
@@ -54,7 +54,10 @@ async function listFiltered(git: Git, at: readonly string[], maximumFiles: numbe
   return found;
 }
 
-/** What was committed past the filter may be of any size. */
+/**
+ * Returns the objects that are small enough to be pointers. Content that was committed without the filter may have any
+ * size.
+ */
 async function smallAmong(git: Git, at: readonly string[], objects: readonly string[], signal: AbortSignal) {
   const small: string[] = [];
   let rest = "";

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
 
 export interface PlacedFile {
-  /** Bytes as the index has them, one character each. */
+  /** Latin1: one character per byte of the index's name. */
   readonly path: string;
   readonly size: number;
   /** Whole seconds since 1970. */
@@ -13,9 +13,9 @@ const headerBytes = 12;
 const statBytes = 40;
 
 /**
- * Notes in a repository's index that files whose content took a pointer's place are as they were checked out: their size
- * and time, which is all that git compares with `core.checkStat=minimal`. Git itself would have to run a filter over
- * each. `false`: the index is of a form that is not known here, and is left as it is.
+ * Updates the index for files whose content replaced a pointer, so that git sees them as unmodified. Records their size
+ * and time, which is all that git compares with `core.checkStat=minimal`. Git itself would have to run a filter on each
+ * file. Resolves to `false` when the index has an unknown format and was left unchanged.
  */
 export async function refreshIndex(
   indexFile: string,
@@ -40,7 +40,7 @@ export async function refreshIndex(
       content.writeUInt32BE(0, position + 12);
       content.writeUInt32BE(file.size % 2 ** 32, position + 36);
     }
-    // An entry is a multiple of eight bytes, with one to eight zeros behind its path.
+    // Entries are padded to a multiple of eight bytes, with one to eight zero bytes after the path.
     position += Math.floor((pathEnd - position + 8) / 8) * 8;
   }
   const sum = createHash(objectIdBytes === 32 ? "sha256" : "sha1")

@@ -2,15 +2,15 @@ import { randomBytes } from "node:crypto";
 import { type SecretFile, secretVariable } from "@airlock/api";
 import type { ReadOnlyFile } from "@airlock/runtime";
 
-/** A step's own files with its secrets, and where the step finds each: `NAME_FILE` → its path in the sandbox. */
+/** A step's secrets as files, and the variables that tell the step their paths: `NAME_FILE` → path in the sandbox. */
 export interface StepSecrets {
   readonly files: readonly ReadOnlyFile[];
   readonly variables: Readonly<Record<string, string>>;
 }
 
 /**
- * The step's user is the image's and may be any, so every user of the sandbox may read the files. Only the step is told
- * the name of their directory, which can't be listed where the runtime keeps them on this host's disk.
+ * The image chooses the step's user, so every user in the sandbox may read the files. Only the step knows the name of
+ * their directory. That directory can't be listed where the runtime keeps it on this host's disk.
  */
 export function stepSecrets(secrets: readonly SecretFile[]): StepSecrets {
   const directory = `secrets/${randomBytes(16).toString("hex")}`;

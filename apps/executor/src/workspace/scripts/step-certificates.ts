@@ -15,9 +15,9 @@ export interface StepCertificates {
 export const noCertificates: StepCertificates = { files: [], variables: {} };
 
 /**
- * The certificate authorities of `file` for the steps of a job: alone, and together with the public ones, since most
- * programs take one file in place of all that they know.
- * @throws {AirlockError} code `certificates-unusable` when the file can't be read or holds no certificate.
+ * Prepares the certificate authorities of `file` for the steps of a job. One file has only these, and another one has
+ * the public ones, too, because most programs replace their own list by the given file.
+ * @throws {AirlockError} code `certificates-unusable` when the file can't be read or has no certificate.
  */
 export async function stepCertificates(file: string): Promise<StepCertificates> {
   const own = await readCertificates(file);
@@ -29,7 +29,7 @@ export async function stepCertificates(file: string): Promise<StepCertificates> 
       GIT_SSL_CAINFO: bundle,
       REQUESTS_CA_BUNDLE: bundle,
       CURL_CA_BUNDLE: bundle,
-      // Node adds these to its own.
+      // Node adds these to its built-in certificates.
       NODE_EXTRA_CA_CERTS: `/airlock/${ownName}`,
     },
   };
@@ -39,7 +39,7 @@ async function readCertificates(file: string): Promise<readonly string[]> {
   const text = await readFile(file, "utf8").catch((error: unknown) => {
     throw unusable(file, error);
   });
-  // Nothing else that the file may hold, like a key, is for steps.
+  // Steps must not get anything else from the file, such as a private key.
   const found = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   if (found.length === 0) throw unusable(file, new Error("it holds no certificate in PEM form"));
   return found;

@@ -16,7 +16,7 @@ beforeEach(async () => {
 
 afterEach(() => stack.disposeAsync());
 
-/** Runs a script as a sandbox does. */
+/** Runs a script in the same way as a sandbox. */
 async function run(text: string, shell: "strict" | "protocol" = "strict", env: Record<string, string> = {}) {
   const { files, start } = stepScript("3", text.split("\n"), shell);
   for (const { path, content } of files) await writeFile(join(dir, path), content, { mode: 0o555 });

@@ -4,21 +4,21 @@ import type { ReadOnlyFile } from "@airlock/runtime";
 /** A step's commands as files for `/airlock`. */
 export interface StepScript {
   readonly files: readonly ReadOnlyFile[];
-  /** The one of `files` that `/bin/sh` runs. */
+  /** Path of the file in `files` that `/bin/sh` runs. */
   readonly start: string;
-  /** What runs, for people. */
+  /** The command that runs, for display. */
   readonly command: readonly string[];
 }
 
 /**
- * Makes a step's script. Line numbers in messages are those of the submitter's lines.
+ * Creates a step's script. Line numbers in messages refer to the submitter's lines.
  *
- * `strict` ends at the first command that fails and prints nothing of its own. A first line `#!…` chooses the interpreter,
- * as the kernel reads it; shells among them end at the first failing command, too.
+ * `strict` ends at the first command that fails, and prints nothing itself. A first line `#!…` selects the interpreter,
+ * with the kernel's rules. Shells selected this way also end at the first failing command.
  *
- * `protocol` is what executors of the protocol do: bash where the image has it, every command traced on stderr, and the
- * exit code of the last command, whatever failed before. A first line `#!…` is a comment.
- * @param name The files' names begin with it.
+ * `protocol` does what executors of the protocol do. It uses bash if the image has it, and traces every command on
+ * stderr. Its exit code is that of the last command, whatever failed before. A first line `#!…` is a comment.
+ * @param name Prefix of the files' names.
  */
 export function stepScript(name: string, commands: readonly string[], shell: "strict" | "protocol"): StepScript {
   const text = `${commands.join("\n")}\n`;
@@ -40,12 +40,12 @@ function file(path: string, content: string): ReadOnlyFile {
   return { path, content, executable: true };
 }
 
-/** The script beside the launcher, as the launcher finds it. */
+/** Shell expression for the path of the script, in the launcher's directory. */
 function beside(script: string): string {
   return `"\${0%/*}/${script}"`;
 }
 
-/** Sets no variable: one that the step's environment has would reach the script with another value. */
+/** Sets no variable, because it would overwrite the variable of the same name in the step's environment. */
 function protocolLauncher(script: string): string {
   return `set -- "$(command -p -v bash 2>/dev/null || true)"
 if [ -z "$1" ] && [ -x /bin/bash ]; then set -- /bin/bash; fi
@@ -63,15 +63,15 @@ exec ${interpreter.map(shellQuote).join(" ")} ${beside(script)}
 
 const shells = /^(?:a|ba|da|k|mk|z)?sh$/;
 
-/** The interpreter of a first line `#!…` with its arguments; `undefined` where there is none. */
+/** The interpreter of a first line `#!…`, with its arguments; `undefined` without such a line. */
 function shebang(line: string): readonly string[] | undefined {
-  // As the kernel has it: everything after the program is one argument.
+  // The kernel passes everything after the program as one argument.
   const [, program, argument = ""] = /^#![ \t]*(\S+)[ \t]*(.*?)\s*$/.exec(line) ?? [];
   if (program === undefined) return undefined;
   const given = argument === "" ? [] : [argument];
   const [named = ""] = baseName(program) === "env" ? argument.replace(/^-S\s*/, "").split(/\s+/) : [program];
   if (!shells.test(baseName(named))) return [program, ...given];
-  // After `-` and `--` a shell takes no further options.
+  // After `-` and `--`, a shell accepts no further options.
   return /^--?$/.test(argument) ? [program, "-e", ...given] : [program, ...given, "-e"];
 }
 

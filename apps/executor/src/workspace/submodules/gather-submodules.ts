@@ -12,9 +12,9 @@ import { readSubmodules } from "./read-submodules.ts";
 import { type RepositorySource, type SubmoduleHosts, submoduleSource } from "./submodule-source.ts";
 
 export interface SubmoduleOptions {
-  /** `direct`: those of the job's own repository; `recursive`: also theirs, to a depth of 5. */
+  /** `direct`: the submodules of the job's own repository. `recursive`: also theirs, to a depth of 5. */
   readonly fetch: "none" | "direct" | "recursive";
-  /** `HOST[:PORT]` that submodules may come from besides the instance. */
+  /** `HOST[:PORT]` of servers that submodules may come from, in addition to the instance. */
   readonly allowedHosts: readonly string[];
 }
 
@@ -32,9 +32,9 @@ const maximumDepth = 5;
 const maximumSubmodules = 100;
 
 /**
- * Brings all submodules of a commit here, each from a mirror and as a checkout of its own: never `git submodule`, which
- * works in the tree that the author wrote. No two mirrors are held at once, so repositories that are each other's
- * submodules block nobody. To be disposed when they are placed.
+ * Fetches all submodules of a commit, each with a mirror and a separate checkout. Never uses `git submodule`, which
+ * works in the tree that the author wrote. Holds one mirror at a time, so that repositories that are each other's
+ * submodules can't deadlock. Dispose the result when the submodules have been placed.
  * @throws {AirlockError} reason `checkout-invalid`, `checkout-unavailable` or `policy`, with the submodule's path.
  */
 export async function gatherSubmodules(
@@ -104,7 +104,8 @@ async function fetchSubmodule(source: RepositorySource, commit: string, budget: 
   };
   const mirror = repositories.mirrorFor(source.scope, request);
   return await mirror.exclusively(async () => {
-    // The cache has what other jobs were allowed to read, and this job's author chose the name.
+    // The cache has repositories that only other jobs may read, and this job's author chose the name. So check that
+    // this job may read it.
     if (!(await mirror.has(commit, signal))) {
       const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
       await mirror.fetch(commit, source, { depth: 1, tags: "none", signal, onStderr });
@@ -123,7 +124,7 @@ async function fetchSubmodule(source: RepositorySource, commit: string, budget: 
   }, signal);
 }
 
-/** Says in which submodule something went wrong. */
+/** Adds the submodule's path to an error. */
 async function inSubmodule(path: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
   try {
     await work();
@@ -131,7 +132,7 @@ async function inSubmodule(path: string, signal: AbortSignal, work: () => Promis
     signal.throwIfAborted();
     if (!(cause instanceof AirlockError) || cause.reason === undefined) throw cause;
     const { code, reason, hint } = cause;
-    // Of nested ones the innermost says it.
+    // Nested submodules: the innermost one has already added its path.
     if (cause.message.startsWith("submodule ")) throw cause;
     throw new AirlockError(`submodule ${JSON.stringify(path)}: ${errorMessage(cause)}`, {
       code,

@@ -2,10 +2,10 @@ import { checkoutInvalid } from "../checkout/checkout-errors.ts";
 import type { Git } from "../checkout/git.ts";
 import { isPlainPath } from "../checkout/plain-path.ts";
 
-/** A submodule as a commit has it; all but the commit is what the author wrote, as far as it is safe to build upon. */
+/** A submodule of a commit. Except for the commit, the values are what the author wrote, after validation. */
 export interface Submodule {
   readonly name: string;
-  /** Relative to the repository, of ordinary components; the commit's tree has it. */
+  /** Relative to the repository. Has only ordinary components, and exists in the commit's tree. */
   readonly path: string;
   readonly url: string;
   /** 40 or 64 hex digits. */
@@ -16,9 +16,9 @@ const maximumFileBytes = 256 * 1024;
 const maximumOutput = 1024 * 1024 - 1;
 
 /**
- * The submodules of a commit: the tree says which there are and where, `.gitmodules` where they come from. One without
- * an entry there is left out, as git does.
- * @throws {AirlockError} reason `checkout-invalid` for names and paths that git itself has been attacked with.
+ * Reads the submodules of a commit. The tree determines which exist and where. `.gitmodules` determines where they come
+ * from. As in git, a submodule without an entry there is left out.
+ * @throws {AirlockError} reason `checkout-invalid` for names and paths that were used in attacks on git.
  */
 export async function readSubmodules(
   { git, gitDir, signal }: { readonly git: Git; readonly gitDir: string; readonly signal: AbortSignal },
@@ -55,12 +55,12 @@ export async function readSubmodules(
 
 async function readEntries(git: Git, at: readonly string[], object: string, signal: AbortSignal) {
   const entries = new Map<string, { path?: string; url?: string }>();
-  // Without includes: they would name files of this machine.
+  // Without includes, since they would name files of this machine.
   const { exitCode, stdout, stderr } = await git.run(
     [...at, "config", "--no-includes", `--blob=${object}`, "-z", "--get-regexp", "^submodule\\..*\\.(path|url)$"],
     { signal },
   );
-  // 1: there are none, or it is no configuration, which git says.
+  // Exit code 1: there are no entries, or the file is invalid. For an invalid file, git prints an error.
   if (exitCode === 1 && stderr === "") return entries;
   if (exitCode !== 0 || stdout.length >= maximumOutput) throw checkoutInvalid(".gitmodules cannot be read");
   for (const line of stdout.split("\0")) {
@@ -69,7 +69,7 @@ async function readEntries(git: Git, at: readonly string[], object: string, sign
     if (end < 0 || !match) continue;
     const [, name = "", member = ""] = match;
     const entry = entries.get(name) ?? {};
-    // The first one counts, as for whoever reviewed the file.
+    // The first value counts, because a reviewer of the file would see it first.
     if (member === "path") entry.path ??= line.slice(end + 1);
     else entry.url ??= line.slice(end + 1);
     entries.set(name, entry);
@@ -77,7 +77,7 @@ async function readEntries(git: Git, at: readonly string[], object: string, sign
   return entries;
 }
 
-/** Commits by the path at which a tree has them. */
+/** Commit ids by their path in the tree. */
 async function readLinks(git: Git, at: readonly string[], commit: string, maximum: number, signal: AbortSignal) {
   const links = new Map<string, string>();
   let rest = "";

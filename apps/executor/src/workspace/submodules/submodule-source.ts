@@ -3,22 +3,22 @@ import type { MirrorSource } from "../cache/mirror.ts";
 import { checkoutInvalid } from "../checkout/checkout-errors.ts";
 import { isPlainPath } from "../checkout/plain-path.ts";
 
-/** Where a repository is fetched from. */
+/** The source of a repository. */
 export interface RepositorySource extends MirrorSource {
-  /** A name on the instance, or the address on another host. */
+  /** The name on the instance, or the URL on another host. */
   readonly repository: string;
-  /** Tells repositories of the same name apart: the instance's address, or the repository's own. */
+  /** Distinguishes repositories of the same name: the instance's URL, or the repository's own URL. */
   readonly scope: URL;
-  /** Of the instance: the job's credentials open it, and have to each time. */
+  /** Whether the instance serves the repository. Then the job's credentials must authorize each access. */
   readonly onInstance: boolean;
 }
 
 export interface SubmoduleHosts {
   /** Ends with `/`. */
   readonly instanceUrl: URL;
-  /** The job's own for the instance; sent to nobody else. */
+  /** The job's headers for the instance. Sent to no other host. */
   readonly instanceHeaders: Readonly<Record<string, string>>;
-  /** `HOST[:PORT]` of other hosts that submodules may come from, without credentials. */
+  /** `HOST[:PORT]` of other hosts that submodules may come from. These get no credentials. */
   readonly allowed: ReadonlySet<string>;
 }
 
@@ -26,10 +26,10 @@ const maximumUrlLength = 2000;
 const gitEndpoint = ".executors/git/";
 
 /**
- * What a URL of `.gitmodules` means in a repository that came from `parent`. Everything in it is the author's: it can
- * name a repository of the instance, relative to the parent or by its full address there, or one on a host that the
- * administrator allows, by HTTP and nothing else.
- * @throws {AirlockError} reason `checkout-invalid` for what is no such URL, `policy` for hosts that are not allowed.
+ * Resolves a URL in `.gitmodules` of a repository that came from `parent`. Everything in it is the author's choice. It
+ * can name a repository of the instance, relative to the parent or by its full URL. It can also name one on a host that
+ * the administrator allows, over HTTP or HTTPS only.
+ * @throws {AirlockError} reason `checkout-invalid` for any other URL, `policy` for hosts that are not allowed.
  */
 export function submoduleSource(url: string, parent: RepositorySource, hosts: SubmoduleHosts): RepositorySource {
   if (url.length > maximumUrlLength || !isPlainText(url)) throw notFetched(url, "it is not an address");
@@ -51,7 +51,7 @@ function relativeTo(url: string, parent: RepositorySource, hosts: SubmoduleHosts
   if (parts.length === 0) throw notFetched(url, "it names no repository");
   const path = parts.join("/");
   if (parent.onInstance) return onInstance(path, url, hosts);
-  // Whose host is allowed already: a path cannot lead to another one.
+  // The parent's host is already allowed, and a path can't lead to another host.
   return absolute(new URL(`/${path}`, parent.url), url, hosts);
 }
 
@@ -87,7 +87,7 @@ function decoded(path: string, url: string): string {
   }
 }
 
-/** URL parsers drop some control characters and turn backslashes around: what is checked must be what is fetched. */
+/** URL parsers drop some control characters and change backslashes. The checked URL must be the one that is fetched. */
 function isPlainText(text: string): boolean {
   return text !== "" && [...text].every((character) => character > " " && character < "\x7f" && character !== "\\");
 }

@@ -22,7 +22,7 @@ beforeEach(async () => {
   stack = new AsyncDisposableStack();
   dir = stack.use(await temporaryDirectory()).path;
   instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
-  // Of workspaces that a test should not have got.
+  // Unmounts workspaces that a failed test created unexpectedly.
   stack.defer(async () => {
     await unmountBelow(dir, AbortSignal.timeout(20_000));
   });
@@ -36,7 +36,7 @@ const inWorkspace = (workspaceDir: string, ...args: string[]) =>
 
 type Link = { readonly name?: string; readonly path: string; readonly url: string; readonly commit: string };
 
-/** Files that make a tree with submodules. */
+/** Creates the files of a tree with submodules. */
 function withSubmodules(...links: readonly Link[]): RepositoryFile[] {
   const sections = links.map(
     ({ name, path, url }) => `[submodule "${name ?? path}"]\n\tpath = ${path}\n\turl = ${url}\n`,
