@@ -166,14 +166,15 @@ describeWithEngines(["network"], "egress engine", () => {
 
       addresses = [publicIpv4];
       now += 61_000;
-      // An attachment begins with a look-up, and what that closes is closed everywhere before the attachment is there.
+      // Each attachment begins with a lookup. Newly closed addresses are closed for all sandboxes before the attachment
+      // is ready.
       closing.use(await moving.attachNamespace({ ...sandbox, sandboxId: "moving-next" }));
       expect(await agent.try({ op: "tcp", host: publicIpv4, port: 443 })).toBe("ECONNREFUSED");
       expect(await agent.try({ op: "echo", name: "held" })).not.toMatch(/^open/);
       expect(await lookUp({ attachment, agent }, "public.example.com")).toEqual(["NOERROR"]);
       expect(await agent.try({ op: "tcp", host: otherPublicIpv4, port: 443 })).toBe("ECONNREFUSED");
 
-      // The same without an attachment, within a second or so.
+      // Without a new attachment, the same happens within about a second.
       expect(await lookUp({ attachment, agent }, "other.example.org")).toEqual(["NOERROR"]);
       expect(await agent.try({ op: "tcp", host: "48.48.48.48", port: 443 })).toMatch(/^open/);
       addresses = ["48.48.48.48"];

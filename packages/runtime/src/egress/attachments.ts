@@ -33,11 +33,11 @@ export interface AttachmentsOptions {
   readonly forgetConnections: (sources: readonly IpRange[]) => Promise<void>;
 }
 
-/** Makes the networks of sandboxes, and removes each with everything that belongs to it. */
+/** Creates the networks of sandboxes. Removes each network with everything that belongs to it. */
 export class Attachments {
   readonly #with: AttachmentsOptions;
   readonly #sandboxIds = new Map<number, string>();
-  /** Attachments that are being made. What they found in place must stay. */
+  /** Number of attachments in progress. The table that they found must not be removed. */
   #beingMade = 0;
 
   constructor(options: AttachmentsOptions) {
@@ -118,7 +118,7 @@ export class Attachments {
     });
   }
 
-  /** Runs `make`. Undoes what it made when it fails, or else when the attachment is disposed. */
+  /** Runs `make`. If it fails, undoes what it created. Otherwise that happens when the attachment is disposed. */
   async #making<M extends object>(
     { sandboxId, policy, signal }: SandboxEgress & Abortable,
     make: (undo: UndoTogether) => Promise<M>,
@@ -143,7 +143,7 @@ export class Attachments {
       });
       if (signal.aborted) throw signal.reason;
       if (error instanceof AirlockError) throw error;
-      // Another executor may have taken addresses that looked free. The next attempt looks again.
+      // Another executor may have taken addresses that looked free. The next attempt reads the state again.
       this.#with.hostState.forget();
       throw runtimeFailed(`cannot make the network of sandbox ${sandboxId}`, error);
     } finally {
@@ -151,7 +151,7 @@ export class Attachments {
     }
   }
 
-  /** Takes addresses and puts the sandbox's rules in place, before it has an interface that could send anything. */
+  /** Takes addresses and installs the sandbox's rules, before the sandbox has an interface that could send anything. */
   async #reserve(
     { sandboxId, policy, onDenied }: SandboxEgress,
     undo: UndoTogether,
@@ -190,12 +190,12 @@ export class Attachments {
 
   async #removeRules({ slot, subnet, ipv6Subnet }: SandboxRules): Promise<void> {
     const { table, watch, forgetConnections } = this.#with;
-    // Reads what was denied since the last round, before the kernel forgets it.
+    // Read the latest denials before the kernel forgets them.
     await watch.poll();
     watch.stop(slot);
     try {
       await table.remove(slot);
-      // Only now: a packet that passes would bring its connection back.
+      // Must be last, because a packet that passes would recreate its connection.
       await forgetConnections(ipv6Subnet === null ? [subnet] : [subnet, ipv6Subnet]);
     } finally {
       this.#sandboxIds.delete(slot);
@@ -210,7 +210,7 @@ export class Attachments {
 
   #attachment(block: AddressBlock, { ipv6Subnet }: SandboxRules): Omit<EgressAttachment, typeof Symbol.asyncDispose> {
     return {
-      // Two tries of two seconds each; asked again the resolver asks its upstreams again.
+      // The sandbox tries twice, 5 s each. The resolver asks its upstreams again when it is asked again.
       resolvConf: `nameserver ${block.gateway}\noptions timeout:5 attempts:2\n`,
       address: block.address,
       ipv6Address: ipv6Subnet === null ? null : block.ipv6.address,
@@ -235,7 +235,7 @@ function resolverPolicy(policy: CompiledPolicy) {
   return policy.kind === "public" ? policy : { kind: "allow" as const, names: policy.names };
 }
 
-/** Waits for both before it fails, so that both have registered what has to be undone. */
+/** Waits for both promises before it fails, so that both have registered their undo actions. */
 async function settleAll<A, B>([a, b]: readonly [Promise<A>, Promise<B>]): Promise<readonly [A, B]> {
   await Promise.allSettled([a, b]);
   return [await a, await b];

@@ -2,10 +2,13 @@
 export interface EgressCapabilities {
   readonly public: boolean;
   readonly allow: boolean;
-  /** Whether sandboxes get IPv6: only where the host has it. */
+  /** Whether sandboxes get IPv6, which requires that the host has it. */
   readonly ipv6: boolean;
-  /** One sentence each on what is missing or weaker than it could be, and how to fix it. */
+  /** One sentence for each missing or weaker part, with how to fix it. */
   readonly notes: readonly string[];
-  /** The same for sandboxes that are attached by our own link: an engine opens the host's firewall to its own bridges. */
+  /**
+   * The same for sandboxes that the executor attaches with its own link. A container engine opens the host's firewall
+   * to its own bridges.
+   */
   readonly linkNotes: readonly string[];
 }

@@ -2,21 +2,24 @@ import { ClosedRanges } from "./addresses/closed-ranges.ts";
 import type { IpRange } from "./addresses/ip-range.ts";
 
 export interface ClosedDestinationsOptions {
-  /** Where sandboxes have their addresses. */
+  /** Ranges of the sandboxes' own addresses. */
   readonly pools: readonly IpRange[];
   readonly ranges: readonly string[];
   readonly hosts: readonly string[];
   readonly lookUp?: (host: string) => Promise<readonly string[]>;
-  /** Closes further ranges for all sandboxes. */
+  /** Closes additional ranges for all sandboxes. */
   readonly apply: (ranges: readonly IpRange[]) => Promise<void>;
 }
 
-/** What no policy opens, besides the ranges that are closed everywhere. Grows when a closed host gets another address. */
+/**
+ * Destinations that no policy opens, in addition to the ranges that are always closed. Grows when a closed host gets
+ * another address.
+ */
 export class ClosedDestinations {
   readonly pools: readonly IpRange[];
   readonly #ranges: ClosedRanges;
   readonly #apply: (ranges: readonly IpRange[]) => Promise<void>;
-  /** Found, but not applied yet. Stays here when that fails, so that the next round tries again. */
+  /** Ranges that were found but not closed yet. They stay here if closing fails, so that the next round tries again. */
   readonly #pending: IpRange[] = [];
 
   constructor({ pools, apply, ...ranges }: ClosedDestinationsOptions) {
@@ -25,7 +28,7 @@ export class ClosedDestinations {
     this.#apply = apply;
   }
 
-  /** What the administrator closed, and the addresses of the closed hosts. */
+  /** The ranges that the administrator closed, and the addresses of the closed hosts. */
   get given(): readonly IpRange[] {
     return this.#ranges.ranges;
   }
@@ -34,7 +37,7 @@ export class ClosedDestinations {
     return [...this.given, ...this.pools];
   }
 
-  /** Closes the addresses that hosts got since they were looked up last; open connections to them are cut. */
+  /** Closes the addresses that hosts got since the last lookup, and cuts open connections to them. */
   async refresh(): Promise<void> {
     this.#pending.push(...(await this.#ranges.refresh(Date.now())));
     if (this.#pending.length === 0) return;

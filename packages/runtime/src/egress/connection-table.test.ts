@@ -13,7 +13,7 @@ import {
 } from "./testing/egress-world.ts";
 import { echoPort, otherPublicIpv4, publicIpv4 } from "./testing/test-network.ts";
 
-/** What one sandbox may take of a table of this machine's size, and a little for what the test itself does. */
+/** One sandbox's share of a connection table of this machine's size, with a margin for the test itself. */
 const share = 8192 + 300;
 const many = (prefix: string) => Array.from({ length: 200 }, (_, index) => `${prefix}${index + 1}`);
 
@@ -28,7 +28,7 @@ describeWithEngines(["network"], "the host's connection table", () => {
     return Number(await world.network.onHost("cat", "/proc/sys/net/netfilter/nf_conntrack_count"));
   }
 
-  /** The instance and the executor share the table with the sandboxes. */
+  /** Checks that the instance and the executor, which share the table with the sandboxes, can still connect. */
   async function expectOthersToWork(): Promise<void> {
     await using other = await world.startSandbox(internet);
     expect(await other.agent.try({ op: "tcp", host: publicIpv4, port: 443 })).toMatch(/^open/);
@@ -99,7 +99,7 @@ describeWithEngines(["network"], "the host's connection table", () => {
     const before = await used();
     {
       await using greedy = await world.startSandbox(internet);
-      // The link is down before anything could be closed in order.
+      // The link goes down before the connections could be closed normally.
       for (let index = 0; index < 200; index += 1) {
         expect(await greedy.agent.try({ op: "hold", name: `${index}`, host: publicIpv4, port: echoPort })).toBe("open");
       }
@@ -153,7 +153,7 @@ describeWithEngines(["network"], "the host's connection table", () => {
     expect(await sandbox.agent.try({ op: "echo", name: "held" })).toMatch(/^open/);
     expect(await world.network.host.try({ op: "tcp", host: publicIpv4, port: 443 })).toMatch(/^open/);
 
-    // Rules that are restored after a flush still wait.
+    // The restored rules must still pause new connections.
     await world.network.onHost("nft", "flush", "ruleset");
     await expect.poll(() => problems, { timeout: 20_000 }).toContainEqual(expect.stringContaining("restored"));
     expect(await reach()).toBe("timeout");

@@ -184,7 +184,7 @@ describeWithEngines(["network"], "egress engine", () => {
       const other = undo.use(await startTestNetwork());
       await other.onHost("ip", "-4", "route", "delete", "default");
       await other.internet.ask({ op: "name-server", address: nameServer, zones });
-      // Forwarding for one interface only is newer than many kernels.
+      // Many kernels don't support forwarding for a single interface.
       await new HostNetwork(other.hostPath).writeSysctls({ "ipv6/conf/all/forwarding": "1" });
       const plain = createEgressEngine({ owner: ownerOf("v6"), networkNamespace: other.hostPath, upstreams });
       undo.defer(() => plain.close());
@@ -284,7 +284,7 @@ link set vethtest master ${bridge.bridgeName} up
       async (firewall) => {
         await using undo = new AsyncDisposableStack();
         const other = undo.use(await startTestNetwork());
-        // As Docker leaves it.
+        // The policy that Docker sets.
         await other.onHost(firewall, "-P", "FORWARD", "DROP");
         const notesOf = async () => {
           const asking = createEgressEngine({ owner: ownerOf("asking"), networkNamespace: other.hostPath, upstreams });
@@ -306,7 +306,7 @@ link set vethtest master ${bridge.bridgeName} up
         for (const command of commands) await other.onHost(...command.split(" "));
         expect(await reach()).toMatch(/^open/);
         expect(await notesOf()).toEqual([]);
-        // What is closed stays so.
+        // Closed destinations stay closed.
         expect(await agent.try({ op: "tcp", host: "10.99.0.2", port: 443 })).toBe("ECONNREFUSED");
       },
     );

@@ -3,7 +3,7 @@ import type { EgressEngine, EgressOptions } from "./egress-engine.ts";
 import { HostNetwork } from "./host/host-network.ts";
 import { createEgressEngine } from "./nftables-engine.ts";
 
-/** The engines of a runtime, one for each owner of its sandboxes. */
+/** The egress engines of a runtime, one for each owner of sandboxes. */
 export class EgressEngines {
   readonly #options: EgressOptions;
   readonly #engines = new Map<string, EgressEngine>();
@@ -18,13 +18,13 @@ export class EgressEngines {
     return engine;
   }
 
-  /** Names of the interfaces of the network that sandboxes are attached to. */
+  /** Names of all interfaces in the network that sandboxes are attached to. */
   async interfaces(): Promise<ReadonlySet<string>> {
     const { links } = await new HostNetwork(this.#options.networkNamespace).readState();
     return new Set(links.map(({ name }) => name));
   }
 
-  /** The same for every owner. */
+  /** Capabilities of the host, which are the same for every owner. */
   capabilities(): Promise<EgressCapabilities> {
     const [known] = this.#engines.values();
     return (known ?? createEgressEngine({ ...this.#options, owner: "capabilities" })).capabilities();

@@ -7,17 +7,17 @@ import { deleteLink } from "./host/sandbox-link.ts";
 export interface Leftovers {
   readonly names: OwnerNames;
   readonly network: HostNetwork;
-  /** Sandboxes whose links and namespaces stay. */
+  /** Sandboxes whose links and namespaces must stay. */
   readonly keep: ReadonlySet<string>;
   readonly signal: AbortSignal;
 }
 
-/** Removes the links and namespaces that a dead executor of this owner left; returns one line per thing removed. */
+/** Removes the links and namespaces that a dead executor of this owner left. Resolves to one line per removed item. */
 export async function removeLeftovers({ names, network, keep, signal }: Leftovers): Promise<readonly string[]> {
   const removed: string[] = [];
   const { links } = await network.readState();
   for (const link of links) {
-    // Bridges belong to their container engine, which removes them with its networks. They stay closed until then.
+    // A container engine removes its bridges together with its networks. The bridges stay closed until then.
     if (!link.name.startsWith(names.interfacePrefix) || link.kind !== "veth") continue;
     const sandbox = link.alias?.replace(/^airlock:/, "") ?? "unknown";
     if (keep.has(sandbox)) continue;

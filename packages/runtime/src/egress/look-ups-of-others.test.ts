@@ -21,7 +21,7 @@ describeWithEngines(["network"], "look-ups of one sandbox", () => {
   });
   afterAll(() => world?.[Symbol.asyncDispose]());
 
-  /** Asks again and again, `at once` times at the same time. */
+  /** Repeats lookups, with `atOnce` requests at the same time. */
   function keepAsking({ attachment, agent }: WorldSandbox, name: string, atOnce: number) {
     const request = { op: "look-ups", server: gatewayOf(attachment), name, count: 15 } as const;
     return Promise.all(Array.from({ length: atOnce }, () => agent.ask(request)));
@@ -38,7 +38,7 @@ describeWithEngines(["network"], "look-ups of one sandbox", () => {
 
     expect(answers).toEqual([[`15 × A ${publicIpv4}`]]);
     expect(await other.agent.try({ op: "tcp", host: publicIpv4, port: 443 })).toMatch(/^open/);
-    // Its own look-ups work, too, with some of the addresses.
+    // The greedy sandbox's own lookups also work, with some of the addresses.
     expect(own.flat().join()).not.toContain("SERVFAIL");
     expect(await greedy.agent.try({ op: "tcp", host: "45.46.0.0", port: 443 })).toMatch(/^open/);
     expect(await greedy.agent.try({ op: "tcp", host: "45.46.0.31", port: 443 })).toBe("ECONNREFUSED");
@@ -79,7 +79,7 @@ describeWithEngines(["network"], "look-ups of one sandbox", () => {
       name: "printer.local",
     });
     const answers = await keepAsking(other, "public.example.com", 1);
-    // Long enough that what was saved up is used up.
+    // Long enough to use up the saved budget.
     await expect.poll(() => performance.now() - startedAt, { timeout: 30_000 }).toBeGreaterThan(5000);
     await greedy.agent.ask({ op: "end-flood" });
 
@@ -91,7 +91,7 @@ describeWithEngines(["network"], "look-ups of one sandbox", () => {
   }, 60_000);
 });
 
-/** Processor time that a process has used. */
+/** Processor time of a process in seconds. */
 async function processorSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const [userTicks = 0, systemTicks = 0] = stat.slice(stat.lastIndexOf(")")).split(" ").slice(12, 14).map(Number);

@@ -83,13 +83,13 @@ describeWithEngines(["network"], "egress engine", () => {
       const packets = [
         "00",
         "ff".repeat(600),
-        "126701000001000000000000", // a question that is not there
-        `${header}0000c00c00010001`, // a name that points at itself
-        "12670100ffffffffffffffff", // 65535 of everything
+        "126701000001000000000000", // a missing question
+        `${header}0000c00c00010001`, // a name that points to itself
+        "12670100ffffffffffffffff", // 65535 records of every kind
         `${header}00003f${"61".repeat(63)}3f${"61".repeat(63)}3f${"61".repeat(63)}3f${"61".repeat(63)}0000010001`,
         "126781800001000000000000", // a response
       ];
-      // Each is answered or given up, so all of them have arrived before the question.
+      // Each packet is answered or times out, so all of them arrive before the final question.
       await Promise.all(packets.map((hex) => sandbox.agent.try({ op: "raw-dns", server, hex })));
       expect(await lookUp(sandbox, "public.example.com")).toEqual([`A ${publicIpv4}`]);
     });

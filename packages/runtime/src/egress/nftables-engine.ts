@@ -38,7 +38,7 @@ export function createEgressEngine(options: EgressOptions & { readonly owner: st
   return new NftablesEngine(options);
 }
 
-/** Puts the parts together: the rules, what watches over them, the resolver and the attachments. */
+/** Combines the rules, their watch, the resolver and the attachments. */
 class NftablesEngine implements EgressEngine {
   readonly #options: EgressOptions;
   readonly #names: OwnerNames;
@@ -49,7 +49,7 @@ class NftablesEngine implements EgressEngine {
   readonly #resolver: ResolverProcess;
   readonly #attachments: Attachments;
   #capabilities: Promise<EgressCapabilities> | undefined;
-  /** Set together with the capabilities, which every attachment asks for first. */
+  /** Set together with the capabilities, which every attachment queries first. */
   #limits: ConnectionLimits = connectionLimits({ size: 0, closedSeconds: 120 }, { hasTimeouts: false });
   #canForgetConnections = false;
 
@@ -69,7 +69,7 @@ class NftablesEngine implements EgressEngine {
         await Promise.all([this.#table.close(ranges), this.#resolver.configure()]);
       },
     });
-    // Above the range that the kernel gives to outgoing connections by default.
+    // Above the kernel's default range for the ports of outgoing connections.
     const resolverPort = randomInt(61_000, 65_536);
     this.#table = new RuleTable({
       network: this.#network,
@@ -151,7 +151,7 @@ class NftablesEngine implements EgressEngine {
   }
 
   async close(): Promise<void> {
-    // If the capabilities were never asked for, nothing was made.
+    // If the capabilities were never queried, nothing was created.
     if (!(await this.#capabilities)?.public) return;
     await this.#resolver.stop();
     await this.#removeUnusedTable();
@@ -161,13 +161,13 @@ class NftablesEngine implements EgressEngine {
     await this.#table.removeIf(
       async () => {
         const { links } = await this.#network.readState();
-        // Without rules, what is left of a sandbox would be open.
+        // Without rules, leftover sandboxes would be open.
         const hasLinks = links.some(({ name }) => name.startsWith(this.#names.interfacePrefix));
-        // Asked last: an attachment that begins later makes the table anew.
+        // Must be checked last: an attachment that begins later creates the table again.
         return !hasLinks && !this.#attachments.isInUse;
       },
       async () => {
-        // Another executor on this machine needs forwarding for as long as it has rules.
+        // Another executor on this machine needs forwarding while it has rules.
         if (!(await this.#network.hasTable(tablePrefix))) await this.#forwarding.restore();
       },
     );
@@ -185,7 +185,7 @@ class NftablesEngine implements EgressEngine {
   async #findCapabilities(): Promise<EgressCapabilities> {
     const { problem, hasTimeouts } = await probeHost();
     if (problem !== null) return { public: false, allow: false, ipv6: false, notes: [problem], linkNotes: [] };
-    // After the probe, whose rules make the kernel load what keeps the connection table.
+    // After the probe, because its rules make the kernel load connection tracking.
     const [forwarding, upstreams, table, canForget] = await Promise.all([
       this.#hostState.read().then((state) => this.#forwarding.inspect(state)),
       this.#upstreams(),

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { runTool } from "./host/run-tool.ts";
 import { explainRulesFailure, explainTableFailure } from "./probe-host.ts";
 
-/** Runs a program like this one in surroundings that `before` changes: it may hide files or drop privileges. */
+/** Runs the probe in an environment that `before` changes. It may hide files or drop privileges. */
 async function problemWith(before: string): Promise<string | null> {
   const module = new URL("./probe-host.ts", import.meta.url).href;
   const program = `import { probeHost } from ${JSON.stringify(module)}; console.log(JSON.stringify((await probeHost()).problem));`;

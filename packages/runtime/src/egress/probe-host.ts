@@ -9,15 +9,15 @@ import { sandboxRuleset } from "./rules/sandbox-ruleset.ts";
 const needs = "Egress policies other than none need";
 
 export interface HostProbe {
-  /** One sentence on what does not work and how to fix it; `null` if everything works. */
+  /** What does not work and how to fix it, in one sentence; `null` if everything works. */
   readonly problem: string | null;
-  /** Whether the kernel and `nft` support timeouts of sandboxes' own connections. */
+  /** Whether the kernel and `nft` support separate timeouts for sandboxes' connections. */
   readonly hasTimeouts: boolean;
 }
 
 /**
- * Finds out by trying: loads the real rules, with a sandbox of each kind, into a network namespace that ends with the tool.
- * The host's own rules stay as they are.
+ * Tests the host by loading the real rules, with a sandbox of each kind, into a temporary network namespace. Does not
+ * change the host's own rules.
  */
 export async function probeHost(): Promise<HostProbe> {
   const problem = await findProblem();
@@ -48,7 +48,7 @@ async function findProblem(): Promise<string | null> {
   return null;
 }
 
-/** @param failure what `nft` says when it can't make a table. */
+/** @param failure Message of `nft` when it can't create a table. */
 export function explainTableFailure(failure: string): string {
   if (failure.includes("Operation not permitted")) {
     return `${needs} the capability NET_ADMIN (${failure}); give it to the executor.`;
@@ -56,7 +56,7 @@ export function explainTableFailure(failure: string): string {
   return `${needs} a kernel with nftables (${failure}); load the module nf_tables, or use a kernel that has it.`;
 }
 
-/** @param failure what `nft` says when it can make a table, but not our rules. */
+/** @param failure Message of `nft` when it can create a table, but not the executor's rules. */
 export function explainRulesFailure(failure: string): string {
   const [message = failure, rule = ""] = failure
     .split("\n")
@@ -69,7 +69,7 @@ export function explainRulesFailure(failure: string): string {
   return `${needs} rules that this nft does not accept (${what}); install nftables 1.0 or later.`;
 }
 
-/** What a tool says when it fails; `null` if it succeeds. */
+/** Resolves to a failing tool's message; `null` if it succeeds. */
 async function failureOf(command: readonly string[], input = ""): Promise<string | null> {
   try {
     await runTool(command, input);
@@ -104,7 +104,7 @@ function failureOfRules(hasTimeouts: boolean): Promise<string | null> {
   return failureOf([...inNewNamespace, "nft", "-f", "-"], base + sandboxRuleset(shared, sandbox));
 }
 
-/** Debian's packages of those tools that can't be run. */
+/** Names of the Debian packages of the tools that don't run. */
 async function missingPackages(): Promise<readonly string[]> {
   const tools = [
     [["nft", "--version"], "nftables"],

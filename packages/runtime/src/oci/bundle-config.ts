@@ -13,24 +13,27 @@ export interface BundlePlan {
   readonly user: ImageUser;
   readonly workspaceDir: string;
   readonly scriptsDir: string;
-  /** Mounted after everything else, e.g. the host's tool chain. */
+  /** Mounted after everything else, for example the host's toolchain. */
   readonly extraMounts: readonly OciMount[];
   readonly network: BundleNetwork;
-  /** Below every hierarchy's mount point; `null` where the launcher has joined the cgroup already, or there is none. */
+  /**
+   * Relative to each hierarchy's mount point. `null` if the launcher already joined the cgroup, or there are no
+   * cgroups.
+   */
   readonly cgroupsPath: string | null;
   readonly maxOpenFiles: number;
-  /** `null`: ids in the container are those of the host. */
+  /** `null`: ids in the container are the host's ids. */
   readonly idMapping: IdMapping | null;
   readonly hardening: Omit<Hardening, "userNamespace">;
-  /** Of the whole sandbox. */
+  /** Memory limit of the whole sandbox. */
   readonly memoryBytes: number;
   /** Size of `/dev/shm`. */
   readonly shmBytes: number;
-  /** Whether a kernel in user space, as gVisor's, stands between the step and the host's. */
+  /** Whether a kernel in user space, such as gVisor's, separates the step from the host's kernel. */
   readonly hasOwnKernel: boolean;
 }
 
-/** Host ids that the container's 0 and those after it stand for. */
+/** The host ids to which the container's ids from 0 on are mapped. */
 export interface IdMapping {
   readonly uid: number;
   readonly gid: number;
@@ -38,11 +41,14 @@ export interface IdMapping {
 }
 
 export type BundleNetwork =
-  /** One of its own, with nothing but a loopback. */
+  /** A new network namespace with only a loopback interface. */
   | { readonly kind: "new" }
-  /** That at a path, joined by the OCI runtime. */
+  /** The network namespace at a path. The OCI runtime joins it. */
   | { readonly kind: "join"; readonly path: string }
-  /** That of whoever starts the OCI runtime. It belongs to the host's user namespace, so its `/sys` is mounted before, too. */
+  /**
+   * The network namespace of the process that starts the OCI runtime. It belongs to the host's user namespace, so its
+   * `/sys` must be mounted before.
+   */
   | { readonly kind: "inherited"; readonly sysfs: string | null };
 
 export interface OciMount {
@@ -52,32 +58,32 @@ export interface OciMount {
   readonly options: readonly string[];
 }
 
-/** A path of the host at the same place in the container, without what is mounted below it. */
+/** A read-only bind mount of a host path at the same path in the container. Excludes mounts below it. */
 export function readOnlyBind(path: string): OciMount {
   return { destination: path, type: "bind", source: path, options: ["bind", "ro", "nosuid", "nodev", "private"] };
 }
 
 /**
- * The first process of the step, which ends with its script: kernel and programs treat process 1 unlike any other, so the
- * script is its child. A shell that waits reaps whatever else becomes its child: no daemon leaves zombies.
+ * Command of the container's first process. It starts the script as its child and ends with it, because the kernel and
+ * programs treat process 1 specially. The waiting shell also reaps orphans, so that daemons leave no zombies.
  *
- * A working directory that the OCI runtime made would be root's, so other users make their own.
+ * A working directory that the OCI runtime created would belong to root. Therefore other users create their own.
  */
 function initCommand({ user, hasOwnKernel, script, workingDirectory }: BundlePlan): readonly string[] {
-  // Outside of Linux, process 1 is not spared by signals that it has no handler for.
+  // Other kernels don't protect process 1 from signals that it has no handler for.
   const staying = hasOwnKernel ? "trap : TERM; " : "";
   const going = user.uid === 0 ? "" : '[ -d "$1" ] || mkdir -p "$1"; cd "$1" || exit 126; ';
   return ["/bin/sh", "-c", `${staying}${going}/bin/sh "$0"; exit $?`, script, workingDirectory];
 }
 
 /**
- * The `config.json` of one step: OCI runtime specification 1.0.
+ * Returns the `config.json` of one step, for version 1.0 of the OCI runtime specification.
  * https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md
  */
 export function bundleConfig(plan: BundlePlan): object {
   const { hardening, idMapping, network } = plan;
   const capabilities = hardening.capabilities.map((name) => `CAP_${name}`);
-  // As with Docker, a user other than root starts without capabilities; the bounding set keeps setuid helpers working.
+  // As in Docker, users other than root start without capabilities. The bounding set keeps setuid programs working.
   const isRoot = plan.user.uid === 0;
   const held = isRoot ? capabilities : [];
   return {
@@ -92,7 +98,7 @@ export function bundleConfig(plan: BundlePlan): object {
       cwd: isRoot ? plan.workingDirectory : "/data",
       capabilities: { bounding: capabilities, effective: held, permitted: held, inheritable: [], ambient: [] },
       noNewPrivileges: hardening.noNewPrivileges,
-      // The job's processes go first when memory runs out, not the OCI runtime that waits for them.
+      // When memory runs out, the kernel should kill the job's processes before the OCI runtime that waits for them.
       oomScoreAdj: 500,
       rlimits: [
         { type: "RLIMIT_NOFILE", soft: plan.maxOpenFiles, hard: plan.maxOpenFiles },
@@ -125,13 +131,13 @@ export function bundleConfig(plan: BundlePlan): object {
   };
 }
 
-/** With the cgroups, which Docker shows read-only. */
+/** Includes the cgroups, which Docker shows read-only. */
 const hidden = {
   maskedPaths: [...hiddenPaths.maskedPaths, "/sys/fs/cgroup"],
   readonlyPaths: hiddenPaths.readonlyPaths,
 };
 
-/** As in Docker: listening below 1024 and pinging need no capability, since nobody else is in this network. */
+/** As in Docker, listening below port 1024 and ping need no capability, since no other sandbox is in this network. */
 function openNetwork(idMapping: IdMapping | null): object {
   const groups = idMapping?.size ?? 2 ** 31;
   return { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": `0 ${groups - 1}` };
@@ -140,13 +146,13 @@ function openNetwork(idMapping: IdMapping | null): object {
 const inert = ["nosuid", "noexec", "nodev"];
 
 function systemMounts({ idMapping, network, hardening, shmBytes }: BundlePlan): readonly OciMount[] {
-  // The group tty is not mapped where only root is.
+  // The group tty is not mapped if only root is.
   const hasTerminalGroup = idMapping === null || idMapping.size > 5;
   const terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
   const access = hardening.maskedPaths ? "ro" : "rw";
   return [
     { destination: "/proc", type: "proc", source: "proc", options: inert },
-    // Their pages count as the job's memory; so that the number of their files is bounded too, it is said.
+    // Pages of these file systems count as the job's memory. The number of their files needs an explicit limit.
     {
       destination: "/dev",
       type: "tmpfs",
@@ -172,7 +178,10 @@ function systemMounts({ idMapping, network, hardening, shmBytes }: BundlePlan): 
   ];
 }
 
-/** What programs write without asking, where the root file system is read-only; its pages count as the job's memory. */
+/**
+ * Directories that programs expect to be writable, for a read-only root file system. Their pages count as the job's
+ * memory.
+ */
 function writablePlaces({ hardening, memoryBytes }: BundlePlan): readonly OciMount[] {
   if (!hardening.readOnlyRoot) return [];
   const options = ["nosuid", "nodev", `size=${memoryBytes}`, "nr_inodes=1m"];

@@ -12,8 +12,9 @@ import type { HostWorkspaces } from "../host-disk/host-workspaces.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 
 /**
- * Ends and removes what sandboxes of an owner left. Everything of a sandbox is in its cgroup, its directory and mounts below
- * it; both bear the names of owner and sandbox. Mount namespaces go with their last process.
+ * Stops and removes what an owner's sandboxes left behind. A sandbox consists of its cgroup, its directory and the
+ * mounts below it. The names of the cgroup and of the directory contain the owner and the sandbox. Mount namespaces
+ * disappear with their last process.
  */
 export async function collectSandboxes(
   {
@@ -50,12 +51,12 @@ export async function collectSandboxes(
   }
   const sandboxes = details.length;
   details.push(...(await workspaces.collect(owner, keep, { signal })));
-  // Last: what holds a network is gone by then.
+  // Networks come last, when nothing uses them any more.
   const network = await egress.collect({ keep, signal });
   return { sandboxes, details: [...details, ...network] };
 }
 
-/** A process that was about to join when the others were killed is killed in the next round. */
+/** Kills and removes a cgroup. A process that joined it during the kill is killed in the next round. */
 async function endCgroup(cgroup: Cgroup): Promise<void> {
   for (let round = 1; ; round += 1) {
     await cgroup.kill();
@@ -68,7 +69,7 @@ async function endCgroup(cgroup: Cgroup): Promise<void> {
   }
 }
 
-/** Where no cgroup tells what belongs to a sandbox, the OCI runtime's own state does. */
+/** Deletes the containers in the OCI runtime's own state, which finds a sandbox's processes without cgroups. */
 async function endContainers(binary: RuntimeBinary, stateDirectory: string): Promise<void> {
   for (const container of await listDirectory(stateDirectory)) {
     await outputOf([binary.path, "--root", stateDirectory, "delete", "--force", container]);

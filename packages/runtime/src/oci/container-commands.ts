@@ -7,14 +7,14 @@ export interface ContainerPlan {
   readonly binary: RuntimeBinary;
   readonly gvisor: GvisorOptions;
   readonly hasNetwork: boolean;
-  /** Where the OCI runtime notes its containers. */
+  /** Directory where the OCI runtime records its containers. */
   readonly stateDirectory: string;
-  /** Directory with the container's `config.json`; its log and process id get there, too. */
+  /** Directory with the container's `config.json`. Its log and its pid file are written there, too. */
   readonly bundle: string;
   readonly containerId: string;
 }
 
-/** The command lines by which one container is run. */
+/** The command lines for running one container. */
 export class ContainerCommands {
   readonly #plan: ContainerPlan;
 
@@ -23,8 +23,8 @@ export class ContainerCommands {
   }
 
   /**
-   * Whether the OCI runtime starts inside the cgroups that the launcher joined. runc can't be told to leave them alone: it
-   * makes its own, at the path that it is given.
+   * Whether the OCI runtime starts inside the cgroups that the launcher joined. runc can't leave cgroups alone: it
+   * creates its own at the given path.
    */
   get joinsCgroups(): boolean {
     return this.#plan.binary.kind !== "runc";
@@ -42,7 +42,7 @@ export class ContainerCommands {
     return [
       ...this.#prefix,
       "run",
-      // Its cgroup has to outlive the container: the kernel's count of memory kills is in it.
+      // The cgroup must outlive the container, because it has the kernel's count of out-of-memory kills.
       ...(this.#plan.binary.kind === "runc" ? ["--keep"] : []),
       "--pid-file",
       this.pidFile,
@@ -52,11 +52,13 @@ export class ContainerCommands {
     ];
   }
 
-  /** Signals all processes of the container; `undefined` where that is the kernel's affair: gVisor's are none of the host's. */
+  /**
+   * Signals all processes of the container. `undefined` if the host's kernel can signal them. It can't signal gVisor's.
+   */
   get signal(): ((signal: "TERM" | "KILL") => Promise<void>) | undefined {
     if (this.#plan.binary.kind !== "runsc") return undefined;
     return async (signal) => {
-      // It may have ended meanwhile; if not, whatever is left is killed by its cgroup.
+      // The container may have ended meanwhile. Otherwise, killing its cgroup ends what is left.
       await outputOf([...this.#prefix, "kill", "--all", this.#plan.containerId, signal]).catch(() => {});
     };
   }

@@ -1,18 +1,21 @@
-/** How runsc is run. https://gvisor.dev/docs/user_guide/platforms/ */
+/** Settings for runsc. https://gvisor.dev/docs/user_guide/platforms/ */
 export interface GvisorOptions {
-  /** How gVisor catches system calls, e.g. `systrap`, `ptrace` or `kvm`. Default: runsc's own. */
+  /** How gVisor intercepts system calls, such as `systrap`, `ptrace` or `kvm`. Default: runsc's own. */
   readonly platform?: string;
   /**
-   * Network of steps that may reach something: `host` lets gVisor use the sockets of the sandbox's network namespace,
-   * `sandbox` its own network stack, which keeps the host's from the steps but does not work with every kernel. Default: `host`.
+   * Network of steps whose policy is not `none`. With `host`, gVisor uses the sockets of the sandbox's network
+   * namespace. With `sandbox`, it uses its own network stack. That stack hides the host's from the steps, but does not
+   * work with every kernel. Default: `host`.
    */
   readonly network?: "host" | "sandbox";
 }
 
-/** Threads of gVisor's own kernel and of its file server, with room for busy ones. They count in the limit of processes. */
+/**
+ * Threads of gVisor's kernel and of its file server, with a margin for busy ones. They count toward the process limit.
+ */
 export const gvisorProcesses = 256;
 
-/** What goes between `runsc` and its command. */
+/** Options between `runsc` and its subcommand. */
 export function gvisorFlags(
   { platform, network = "host" }: GvisorOptions,
   { hasNetwork }: { readonly hasNetwork: boolean },
@@ -20,7 +23,7 @@ export function gvisorFlags(
   return [
     ...(platform === undefined ? [] : [`--platform=${platform}`]),
     `--network=${hasNetwork ? network : "none"}`,
-    // The launcher has joined ours.
+    // The launcher has already joined the sandbox's cgroups.
     "--ignore-cgroups",
   ];
 }

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { Owner } from "../isolation/hand-over-workspace.ts";
 
 /**
- * Gives a small tree that only we write to a user who then can read it, whatever its modes. Synchronously, since the kernel
- * answers from memory, and a step waits for it.
+ * Changes the owner of a small tree that only the executor writes, so that the new owner can read it, whatever its
+ * modes. Synchronous, because the kernel answers from memory and a step is waiting.
  */
 export function handOverScripts(path: string, owner: Owner): void {
   const stats = lstatSync(path);

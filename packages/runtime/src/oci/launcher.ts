@@ -1,18 +1,24 @@
-/** What happens between the fork and the OCI runtime, in this order; all but the last of it ahead of the step. */
+/**
+ * What happens between the fork and the OCI runtime, in this order. Everything but `command` runs before the step is
+ * known.
+ */
 export interface LaunchPlan {
-  /** Network namespace that the step is in; `null`: the OCI runtime sees to it. */
+  /** Network namespace to enter; `null`: the OCI runtime handles the network. */
   readonly networkNamespace: string | null;
-  /** Whether everybody in that network may bind ports below 1024 and ping, as with Docker: the container's root does not rule it. */
+  /**
+   * Whether every user of that network may ping and bind ports below 1024, as with Docker. The container's root has no
+   * privileges in it.
+   */
   readonly opensNetwork: boolean;
-  /** File with what is mounted, as {@link mountTable} writes it; `null`: nothing. */
+  /** File with the mounts, as {@link mountTable} writes it; `null`: no mounts. */
   readonly mountTable: string | null;
-  /** The OCI runtime and all that it starts belong to these cgroups. */
+  /** The `cgroup.procs` files of the cgroups for the OCI runtime and its children. */
   readonly joinFiles: readonly string[];
-  /** The OCI runtime's command line, run when a line comes on stdin. */
+  /** The OCI runtime's command line. It runs when a line arrives on stdin. */
   readonly command: readonly string[];
 }
 
-/** One mount; a relative path in its options is looked up from the launcher's current directory. */
+/** One mount. Relative paths in its options are resolved against the launcher's current directory. */
 export interface LaunchMount {
   readonly source: string;
   readonly target: string;
@@ -21,12 +27,13 @@ export interface LaunchMount {
 }
 
 /**
- * Mounts are made in a mount namespace that dies with the step: whatever ends this process, and however, no mount is left.
- * `slave`, so that what the host unmounts meanwhile goes away here too. One mount(8) makes them all, since each process
- * costs a step a millisecond.
+ * Mounts are created in a mount namespace that ends with the step, so that none is left however this process ends.
+ * Propagation is `slave`, so that unmounts on the host take effect here, too. A single mount(8) creates all mounts,
+ * since each process costs a step a millisecond.
  *
- * The step's stderr is file descriptor 3: that of the launcher itself is kept apart. Writing 0 to cgroup.procs means the writer.
- * It waits for its step at the end: when stdin ends instead, since whoever started it is gone, so is it.
+ * File descriptor 3 is the step's stderr, which keeps the launcher's own stderr separate. Writing 0 to `cgroup.procs`
+ * moves the writer. At the end the launcher waits for its step on stdin. If stdin ends instead, the executor is gone,
+ * and the launcher exits.
  */
 const script = `
 set -eu
@@ -38,7 +45,7 @@ read -r go
 exec "$@" </dev/null 2>&3 3>&-
 `;
 
-/** The command line that carries a plan out. All values are arguments: none becomes part of a script. */
+/** Returns the command line that executes a plan. All values are arguments, so none becomes part of a script. */
 export function launchCommand(plan: LaunchPlan): { readonly file: string; readonly args: readonly string[] } {
   const steps = [
     plan.opensNetwork ? "open" : "as-is",
@@ -56,12 +63,12 @@ export function launchCommand(plan: LaunchPlan): { readonly file: string; readon
   return { file, args };
 }
 
-/** Takes away from the OCI runtime's sight what is mounted there. */
+/** Hides a mount from the OCI runtime. */
 export function hidden(mountPoint: string): LaunchMount {
   return { source: "tmpfs", target: mountPoint, type: "tmpfs", options: "ro,size=4k,nr_inodes=1" };
 }
 
-/** fstab(5); targets that do not exist are made. */
+/** Formats mounts for fstab(5). Missing targets are created. */
 export function mountTable(mounts: readonly LaunchMount[]): string {
   return mounts
     .map(({ source, target, type, options }) => {

@@ -2,11 +2,11 @@ import { formatBytes } from "@airlock/job";
 import type { SandboxLimits, StepStatus } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 
-/** What the kernel counts of a sandbox over all its steps; both only grow. */
+/** The kernel's counters of a sandbox over all its steps. They never decrease. */
 export interface LimitCounts {
   readonly refusedForks: number;
   readonly throttledMs: number;
-  /** By a clock that only goes forward. */
+  /** On a monotonic clock. */
   readonly atMs: number;
 }
 
@@ -17,19 +17,19 @@ export async function countLimits(sandbox: Cgroup): Promise<LimitCounts> {
 
 export interface StruckLimits {
   readonly limits: SandboxLimits;
-  /** Of the sandbox, before and after the step. */
+  /** Counters of the sandbox before and after the step. */
   readonly before: LimitCounts;
   readonly after: LimitCounts;
-  /** Of the step's own cgroup. */
+  /** Counters of the step's own cgroup. */
   readonly refusedForks: number;
   readonly oomKills: number;
 }
 
-/** Waits for the processor are told of from here on: every step that uses threads has short ones. */
+/** Only waits for the processor beyond both limits are reported, because every step with threads has short ones. */
 const longWaitMs = 1000;
 const longWaitShare = 0.1;
 
-/** One sentence for each limit that struck and that the end of the step does not tell of. */
+/** One sentence for each limit that the step reached and that its status does not already report. */
 export function limitNotes(status: StepStatus, struck: StruckLimits): readonly string[] {
   const { limits, before, after } = struck;
   const notes: string[] = [];
@@ -39,7 +39,7 @@ export function limitNotes(status: StepStatus, struck: StruckLimits): readonly s
       `a process of the step was killed: the job used more memory than its ${formatBytes(limits.memoryBytes)}`,
     );
   }
-  // Kernels count where the fork was tried, or where the limit is.
+  // Depending on the kernel, the counter is in the cgroup that tried the fork or in the one with the limit.
   if (struck.refusedForks > 0 || after.refusedForks > before.refusedForks) {
     notes.push(`the step was refused new processes: the job's limit is ${limits.pids} at a time (resources.pids)`);
   }

@@ -11,7 +11,7 @@ import type { Owner } from "../isolation/hand-over-workspace.ts";
 import type { OciMount } from "./bundle-config.ts";
 import type { StepPlaces } from "./step-places.ts";
 
-/** What a step's root file system is made of. */
+/** The parts of a step's root file system. */
 export interface StepRoot {
   readonly image: PreparedImage;
   readonly layersDirectory: string;
@@ -21,17 +21,17 @@ export interface StepRoot {
 export interface RootfsOptions {
   readonly hostname: string;
   readonly resolvConf: string;
-  /** Options of overlay mounts besides the directories; `null` where there is no overlayfs. */
+  /** Options of overlay mounts besides the directories; `null` without overlayfs. */
   readonly overlayOptions: readonly string[] | null;
   readonly setuidWorks: boolean;
-  /** Makes files of ours the container's root's. */
+  /** Changes the owner of a file that the executor created to the container's root user. */
   readonly giveToRoot: (path: string) => void;
-  /** The container's root in ids of the host; `null`: whoever this process is. */
+  /** The container's root user in ids of the host; `null`: the user of this process. */
   readonly rootOwner: Owner | null;
   readonly onCopied: (directory: string) => Promise<void>;
 }
 
-/** A root file system that no other step has seen. Answers the options of its mount, `null` when it is a copy. */
+/** Creates a root file system for one step. Resolves to its mount options, or to `null` when it is a copy. */
 export async function makeRootfs(
   { layer, rootfs }: StepPlaces,
   root: StepRoot,
@@ -42,7 +42,8 @@ export async function makeRootfs(
   const etc = { hosts, hostname: `${hostname}\n`, "resolv.conf": resolvConf };
   if (overlayOptions === null) {
     const copy = join(layer, "rootfs");
-    // cp, not Node's: it keeps owners, holes and links, and shares blocks where the file system can.
+    // Use cp instead of Node's copy. It preserves owners, sparse files and links, and shares blocks where the file
+    // system can.
     const source = join(root.layersDirectory, root.image.layers[0] ?? "");
     await outputOf(["cp", "-a", "--reflink=auto", "--", source, copy]);
     await options.onCopied(copy);
@@ -56,8 +57,8 @@ export async function makeRootfs(
     return null;
   }
   const upper = join(layer, "upper");
-  // Files in the upper layer win over whatever the image has in their place, links included. Made synchronously, as the
-  // kernel answers from memory: the ways to the thread pool and back would be most of a step's preparation.
+  // Files in the upper layer replace the image's files, including links. They are created synchronously, because the
+  // kernel answers from memory. Switching to the thread pool and back would take most of a step's preparation.
   for (const path of [upper, join(upper, "etc")]) {
     mkdirSync(path);
     chmodSync(path, 0o755);
@@ -81,8 +82,8 @@ export async function makeRootfs(
 }
 
 /**
- * Makes directories that the image's layers lack. In an upper layer their parents hide those of the layers below, so they
- * get the same mode and owner.
+ * Creates directories that the image's layers lack. In an upper layer, their parents hide the parents of the layers
+ * below, so they get the same mode and owner.
  */
 function makeVolumeDirectories(
   root: string,
@@ -91,7 +92,7 @@ function makeVolumeDirectories(
 ): void {
   for (const { path, mode, owner } of directories) {
     const place = onDisk(join(latin1(root), path));
-    // In a copy of the image, and for /etc, it is there already.
+    // Already present in a copy of the image, and for `/etc`.
     if (existsSync(place)) continue;
     mkdirSync(place);
     chmodSync(place, mode);

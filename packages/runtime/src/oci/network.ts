@@ -1,16 +1,16 @@
 import type { Abortable, SandboxPlan } from "../contract/index.ts";
 import type { EgressEngines } from "../egress/index.ts";
 
-/** What the steps of one sandbox see of the network. */
+/** The network of one sandbox's steps. */
 export interface SandboxNetwork extends AsyncDisposable {
   /**
-   * Namespace that every step joins. `null`: each step gets a new one from the OCI runtime, with nothing in it but its
-   * own loopback; it dies with the step, so nothing can be left behind.
+   * Network namespace that every step joins. `null`: the OCI runtime creates a new one for each step, with only a
+   * loopback interface. It ends with the step, so nothing can be left behind.
    */
   readonly namespacePath: string | null;
   /** Text of the sandbox's `/etc/resolv.conf`. */
   readonly resolvConf: string;
-  /** Tells what the policy denied until now. */
+  /** Reports what the policy denied so far. */
   reportDenied(): Promise<void>;
 }
 

@@ -75,7 +75,7 @@ function describeEgress(program: Pick<OciRuntimeOptions, "runtimePath" | "gvisor
     }
     const denied = "for a in 10.99.0.2 169.254.169.254 192.168.77.2; do nc -w 2 $a 80 </dev/null; echo $?; done";
     expect((await sandbox.run(denied)).match(/^1$/gm)).toHaveLength(3);
-    // Told before the step's end, so that it stands in the step's log.
+    // Reported before the step ends, so that the denials appear in its log.
     expect(sandbox.denials.map(subjectOf).sort()).toEqual(["10.99.0.2", "169.254.169.254", "192.168.77.2"]);
   });
 

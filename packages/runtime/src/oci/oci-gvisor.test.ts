@@ -70,12 +70,12 @@ async function openPlace(platform: string) {
   };
 }
 
-/** By cgroup, since gVisor's own processes do not name the sandbox; and by command line. */
+/** Finds processes by cgroup and by command line, since gVisor's own processes don't mention the sandbox in theirs. */
 async function processesNaming(sandbox: string): Promise<readonly string[]> {
   const found: string[] = [];
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid)) continue;
-    // A process may end between the readings.
+    // A process may end between the two reads.
     const about = await Promise.all(
       ["cgroup", "cmdline"].map((name) => readFile(`/proc/${pid}/${name}`, "utf8").catch(() => "")),
     );

@@ -21,12 +21,12 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
 
       const forks = await place.run("i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; exit 0");
       const memory = await place.run("sh -c 'tail /dev/zero'; echo went on");
-      // So little that the limit holds it back on a busy machine, too.
+      // So little that the limit throttles the step even on a busy machine.
       await using slow = await openPlace({ limits: { cpus: 0.03 } });
       const cpu = await slow.run("timeout 4 sh -c 'while :; do :; done'; true");
       const none = await place.run("true");
 
-      // Of so little processor time, the others may tell, too.
+      // The other steps may be throttled, too.
       expect(forks.status.notes).toContain(
         "the step was refused new processes: the job's limit is 20 at a time (resources.pids)",
       );
@@ -73,7 +73,7 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
 
       expect(stderr).toContain("No space left");
       expect(stdout).toBe("first fits\nsecond does not\nnothing does\n");
-      // What the step wrote outside of the workspace is gone with it, a moment later.
+      // The step's files outside of the workspace are removed shortly after it ends.
       while ((await readdir(place.layersDir)).length > 0) await delay(10);
       await tool("sh", "-c", 'cat /dev/zero > "$0" 2>/dev/null || true', join(place.workspaceDir, "rest"));
       await expect(place.run("true")).rejects.toMatchObject({ code: "disk-full", reason: "step-failed" });
@@ -168,7 +168,7 @@ describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
 
 interface PlaceOptions {
   readonly limits?: Partial<SandboxLimits>;
-  /** The workspace gets a file system of this size, and the layers lie on it. */
+  /** The workspace has a file system of this size, which also holds the layers. */
   readonly boundedBytes?: number;
   readonly hardening?: Partial<Hardening>;
   readonly idRange?: { readonly base: number; readonly size: number };

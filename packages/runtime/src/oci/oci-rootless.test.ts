@@ -14,7 +14,7 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
   let runtime: OciRuntime;
   beforeAll(async () => {
     const archive = await dockerArchive(await busyboxImage(), "fixture:1");
-    // This test file has a process of its own, which is nobody from here on.
+    // Vitest runs this file in a separate process, so it can give up root.
     if (process.geteuid?.() === 0) {
       process.setgroups?.([]);
       process.setgid?.(nobody);

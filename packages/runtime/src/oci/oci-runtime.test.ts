@@ -14,7 +14,7 @@ import {
 import { findOnSystemPath } from "../host/find-program.ts";
 import { createOciRuntime } from "./index.ts";
 
-/** The contract runs with each OCI runtime that is installed, since they differ in cgroups, logs and exit codes. */
+/** Tests each installed OCI runtime, since they differ in cgroups, logs and exit codes. */
 const runtimePaths = [engines().oci?.runtimePath, await findOnSystemPath(["runc"]), await findOnSystemPath(["runsc"])];
 
 for (const runtimePath of new Set(runtimePaths.filter((path) => path !== undefined))) {

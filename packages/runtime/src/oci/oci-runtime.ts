@@ -32,52 +32,54 @@ import { findRuntimeBinary, type RuntimeBinary } from "./runtime-binary.ts";
 import { findUserNamespaces, type UserNamespaces } from "./user-namespace.ts";
 
 export interface OciRuntimeOptions {
-  /** Absolute path. Images and sandboxes live below it; several executors may share it. Made if missing, private to us. */
+  /**
+   * Absolute path of the directory with images and sandboxes. Several executors may share it. Created, private to this
+   * user, if it is missing.
+   */
   readonly stateDir: string;
   /**
-   * crun, runc or runsc (gVisor), by its absolute path, or by its name where the system keeps its programs. Default: crun,
-   * else runc.
+   * Absolute path of crun, runc or runsc (gVisor), or its name on the system's search path. Default: crun, else runc.
    */
   readonly runtimePath?: string;
   readonly gvisor?: GvisorOptions;
-  /** Whether the image name `host` may be used: the host's own tool chain, read-only. */
+  /** Whether jobs may use the image name `host`, which is the host's own toolchain, read-only. */
   readonly allowHostImage: boolean;
-  /** Where and how workspaces are made. Default: `workspaces` in the state directory. */
+  /** Path and settings of workspaces. Default: `workspaces` in the state directory. */
   readonly workspaces?: WorkspaceOptions;
   readonly registry?: RegistryOptions;
   readonly imageLimits?: Partial<ImageLimits>;
-  /** How images are got, and which. */
+  /** Which images are permitted, and how they are pulled. */
   readonly images?: Partial<ImageOptions>;
-  /** How egress policies are enforced: addresses, name servers, what stays closed. */
+  /** Settings for egress policies: addresses, name servers, and closed ranges. */
   readonly egress?: EgressOptions;
-  /** What of {@link defaultHardening} is different: an administrator's relaxations. */
+  /** The administrator's changes to {@link defaultHardening}. */
   readonly hardening?: Partial<Hardening>;
-  /** Host ids of users in containers, where the executor runs as root. Default: 100000 to 165535. */
+  /** Host ids for the users in containers, if the executor runs as root. Default: 100000 to 165535. */
   readonly idRange?: IdRange;
 }
 
-/** The runtime without a daemon: images are pulled and unpacked here, and run by `crun`, `runc` or `runsc`. */
+/** The runtime without a daemon. It pulls and unpacks images itself, and runs them with `crun`, `runc` or `runsc`. */
 export interface OciRuntime extends Runtime {
   /**
-   * Adds the images of an OCI layout (directory or tar) or of a `docker save` archive, and answers their references.
+   * Adds the images of an OCI layout (directory or tar) or of a `docker save` archive. Resolves to their references.
    * @throws {AirlockError} reason `image-invalid`.
    */
   loadImages(archivePath: string, options: Abortable): Promise<string[]>;
 }
 
-/** @throws {AirlockError} reason `runtime` when there is no OCI runtime, or the state directory can't be used. */
+/** @throws {AirlockError} reason `runtime` when there is no OCI runtime or the state directory is unusable. */
 export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciRuntime> {
   if (!isAbsolute(options.stateDir)) throw runtimeFailed(`the state directory "${options.stateDir}" is not absolute`);
   const isRoot = process.geteuid?.() === 0;
   const cgroupHost = await findCgroupHost();
-  // crun refuses to run where it sees cgroup2 beside v1, and only root can take it out of its sight.
+  // crun refuses to run where it sees cgroup2 beside v1, and only root can hide that mount from it.
   const kinds = !isRoot && cgroupHost.hybridMounts.length > 0 ? (["runc"] as const) : (["crun", "runc"] as const);
   const binary = await findRuntimeBinary(options.runtimePath, { isRoot, usual: kinds });
   const hardening = { ...defaultHardening, ...options.hardening };
   const idRange = options.idRange ?? defaultIdRange;
   const badRange = problemOfIdRange(idRange);
   if (badRange !== undefined) throw runtimeFailed(`the range of ids ${idRange.base}:${idRange.size} ${badRange}`);
-  // gVisor's kernel has users of its own, and its processes drop the host's.
+  // gVisor's kernel has its own users, and its processes drop their privileges on the host.
   const found = isRoot && hardening.userNamespace && binary.kind !== "runsc" ? await findUserNamespaces(idRange) : null;
   const userNamespaces = found && "range" in found ? found : null;
   const sandboxesDirectory = join(options.stateDir, "sandboxes");
@@ -106,7 +108,7 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     cgroupHost,
     maxOpenFiles: await hardOpenFilesLimit(),
     egress: new EgressEngines(options.egress ?? {}),
-    // Steps are our children: they see what this process mounts.
+    // Steps are children of this process, so they see its mounts.
     workspaces: new HostWorkspaces({
       dir: join(options.stateDir, "workspaces"),
       ...options.workspaces,
@@ -133,7 +135,7 @@ interface Parts {
   readonly rootless: { readonly uid: number; readonly gid: number } | null;
   readonly hardening: Hardening;
   readonly userNamespaces: UserNamespaces | null;
-  /** Why there are none though they are wanted, in one sentence. */
+  /** Why user namespaces are unavailable although the settings require them, in one sentence. */
   readonly noUserNamespaces: string | null;
 }
 
@@ -240,7 +242,7 @@ class CreatedOciRuntime implements OciRuntime {
     return collectSandboxes(this.#parts, this.#parts.egress.for(options.owner), options);
   }
 
-  /** Who root of a container is on the host. */
+  /** Host ids of a container's root user. */
   get #filesOwner(): FileOwner | null {
     const range = this.#parts.userNamespaces?.range;
     return range ? { uid: range.base, gid: range.base } : null;
@@ -261,7 +263,7 @@ class CreatedOciRuntime implements OciRuntime {
   }
 }
 
-/** Steps get what we have: asking for more takes a capability, and every program believes the limit that it sees. */
+/** The hard limit of this process. A higher limit needs a capability, and programs rely on the limit that they see. */
 async function hardOpenFilesLimit(): Promise<number> {
   const line = /^Max open files\s+\S+\s+(\S+)/m.exec(await readFile("/proc/self/limits", "utf8"));
   const hard = Number(line?.[1]);

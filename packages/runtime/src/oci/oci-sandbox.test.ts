@@ -48,7 +48,7 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     const { stdout } = await place.run("ls / | grep left; cat /etc/hostname", another);
     expect(stdout).toBe(`${place.id}\n`);
 
-    // The second step took the place that was ready: this is that of a third one.
+    // The second step took the prepared place, so this one is for the third step.
     await vi.waitFor(async () => expect(await readdir(steps)).toEqual(["3"]), 10_000);
     await place.dispose();
     expect(await launchersOf(place.id)).toEqual([]);
@@ -200,7 +200,10 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
   });
 });
 
-/** Calls that are refused whatever their arguments; most would fail otherwise with another error than EPERM. */
+/**
+ * System calls that are denied whatever their arguments. Most of them would otherwise fail with an error other than
+ * EPERM.
+ */
 const systemCalls: Partial<Record<NodeJS.Architecture, Readonly<Record<string, number>>>> = {
   x64: {
     ptrace: 101,
@@ -246,7 +249,7 @@ const systemCalls: Partial<Record<NodeJS.Architecture, Readonly<Record<string, n
   },
 };
 
-/** A runtime with one image and one sandbox. */
+/** Opens a runtime with one image and one sandbox. */
 async function openPlace(image?: FixtureImage) {
   await using cleanup = new AsyncDisposableStack();
   const { path: directory } = cleanup.use(await temporaryDirectory("airlock-oci-"));
@@ -257,7 +260,7 @@ async function openPlace(image?: FixtureImage) {
   await writeFile(archive, await dockerArchive(image ?? (await busyboxImage()), "fixture:1"));
   await runtime.loadImages(archive, { signal: never });
   const owner = `sandbox-test-${process.pid}`;
-  // Also what a failed test has abandoned.
+  // Also collects what a failed test left behind.
   cleanup.defer(async () => void (await runtime.collect({ owner, keep: new Set(), signal: never })));
   const id = `s-${directory
     .slice(-6)
@@ -280,7 +283,7 @@ async function openPlace(image?: FixtureImage) {
   };
 }
 
-/** An executor that starts a step and never ends it. */
+/** Code of an executor that starts a step and never ends it. */
 function abandonProgram({ stateDir, owner }: Awaited<ReturnType<typeof openPlace>>, seconds: string): string {
   const module = fileURLToPath(new URL("index.ts", import.meta.url));
   const workspace = { checkout: null, files: [], readOnlyFiles: [] };
@@ -296,7 +299,7 @@ function abandonProgram({ stateDir, owner }: Awaited<ReturnType<typeof openPlace
   `;
 }
 
-/** Process ids of launchers that wait for a step of the sandbox. */
+/** Ids of the launcher processes that wait for a step of the sandbox. */
 async function launchersOf(sandbox: string): Promise<readonly number[]> {
   const found: number[] = [];
   for (const pid of await readdir("/proc")) {

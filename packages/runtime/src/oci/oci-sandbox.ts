@@ -39,7 +39,7 @@ import type { UserNamespaces } from "./user-namespace.ts";
 export interface OciSandboxParts {
   readonly plan: SandboxPlan;
   readonly workspace: HostWorkspace;
-  /** Everything that the sandbox writes; exists, and nobody else may enter it. */
+  /** Existing directory for everything that the sandbox writes. Other users must not be able to enter it. */
   readonly directory: string;
   readonly binary: RuntimeBinary;
   readonly gvisor: GvisorOptions;
@@ -48,17 +48,17 @@ export interface OciSandboxParts {
   readonly cgroup: Cgroup | undefined;
   readonly network: SandboxNetwork;
   readonly allowHostImage: boolean;
-  /** Options of overlay mounts besides the directories; `null` where there is no overlayfs. */
+  /** Options of overlay mounts besides the directories; `null` without overlayfs. */
   readonly overlayOptions: readonly string[] | null;
   readonly maxOpenFiles: number;
-  /** Who we are where that is not root: then a container's root is mapped to it, and nobody else is. */
+  /** The executor's user if that is not root. Then only the container's root is mapped, to this user. */
   readonly rootless: Owner | null;
-  /** Where we are root: how containers get a user namespace; `null`: they have none. */
+  /** How containers get a user namespace if the executor is root; `null`: they have none. */
   readonly userNamespaces: UserNamespaces | null;
   readonly hardening: Hardening;
 }
 
-/** Where a step is going to run, made ready as far as that goes without knowing the step. */
+/** Everything for a step that can be prepared before the step is known. */
 interface StepPlace {
   readonly name: string;
   readonly places: StepPlaces;
@@ -68,7 +68,7 @@ interface StepPlace {
   readonly launcher: WaitingLauncher;
 }
 
-/** A step that has run for this long is not slowed down by what is done for the next one. */
+/** Start preparing the next step only after this long, so that short steps have the CPU to themselves. */
 const shortStepMs = 200;
 
 export class OciSandbox implements StepRunner {
@@ -82,7 +82,7 @@ export class OciSandbox implements StepRunner {
   readonly #hold: StoreHold;
   #steps = 0;
   #spare: Promise<{ readonly root: StepRoot; readonly place: StepPlace }> | undefined;
-  /** Whom the workspace belongs to; `undefined`: whoever prepared it knows. */
+  /** Owner of the workspace's files; `undefined` until it was looked up. */
   #workspaceOwner: Owner | undefined;
   #disposing: Promise<void> | undefined;
 
@@ -107,7 +107,7 @@ export class OciSandbox implements StepRunner {
 
   async prepareImage(image: string, options: Abortable & { readonly progress: (text: string) => void }): Promise<void> {
     options.signal.throwIfAborted();
-    // Kept only on success: the next call tries again.
+    // Stored only on success, so that the next call tries again.
     this.#roots.set(image, Promise.resolve(await this.#root(image, options)));
   }
 
@@ -123,7 +123,7 @@ export class OciSandbox implements StepRunner {
   }
 
   end(): Promise<void> {
-    // What failed can be tried again.
+    // A failed disposal can be repeated.
     this.#disposing ??= this.#dispose().catch((error: unknown) => {
       this.#disposing = undefined;
       throw error;
@@ -141,7 +141,7 @@ export class OciSandbox implements StepRunner {
     await this.#parts.network[Symbol.asyncDispose]();
     await this.#parts.cgroup?.remove();
     await removeTree(this.#parts.directory);
-    // Last: until then something might be mounted.
+    // Must be last: until then, layers may still be mounted.
     this.#hold[Symbol.dispose]();
   }
 
@@ -211,7 +211,7 @@ export class OciSandbox implements StepRunner {
     }
   }
 
-  /** What to throw for a step that could not be run, where one of the job's limits is the reason. */
+  /** Returns the error to throw for a step that could not run. It names the job's limit if that is the cause. */
   async #explained(image: string, error: unknown): Promise<unknown> {
     const { cgroup, plan } = this.#parts;
     const { memoryBytes } = plan.limits;
@@ -221,17 +221,17 @@ export class OciSandbox implements StepRunner {
   }
 
   /**
-   * Makes the place of the step after this one: while this one runs if it runs for long, otherwise when it has ended, so
-   * that a short step has the processor for itself.
+   * Prepares the place for the next step: during this step if it runs long, and otherwise after it. This leaves the
+   * processor to short steps.
    */
   #prepareAhead(root: Promise<StepRoot> | undefined): { readonly begin: () => void } {
-    // A copy of an image costs as much as it is large: not before it is certain that it is needed.
+    // Copying an image is expensive, so it waits until the next step certainly needs the copy.
     if (root === undefined || this.#parts.overlayOptions === null) return { begin: () => {} };
     const begin = () => {
       clearTimeout(timer);
       if (this.#spare || this.#disposing) return;
       const place = root.then(async (made) => ({ root: made, place: await this.#makePlace(made) }));
-      // Without a spare, the step makes its place itself, and tells what is wrong.
+      // Without a spare place, the next step creates its own and reports any error.
       place.catch(() => {});
       this.#spare = place;
     };
@@ -239,9 +239,9 @@ export class OciSandbox implements StepRunner {
     return { begin };
   }
 
-  /** The place that was made ahead, if it is of this image and its launcher has not failed. */
+  /** Returns the prepared place if it has the right image and its launcher is still running. */
   async #takeSpare(root: StepRoot): Promise<StepPlace | undefined> {
-    // Taken at once: steps may run at the same time.
+    // Take it synchronously, because steps may run concurrently.
     const taken = this.#spare;
     this.#spare = undefined;
     const spare = await taken?.catch(() => undefined);
@@ -251,7 +251,7 @@ export class OciSandbox implements StepRunner {
     return undefined;
   }
 
-  /** Everything that a step needs but its own configuration. On failure nothing is left of it. */
+  /** Creates everything that a step needs except its configuration. On failure, removes what it created. */
   async #makePlace(root: StepRoot): Promise<StepPlace> {
     this.#steps += 1;
     const name = String(this.#steps);
@@ -332,21 +332,24 @@ export class OciSandbox implements StepRunner {
     return notes.length > 0 ? { ...status, notes } : status;
   }
 
-  /** Nothing runs there any more, so nobody has to wait for it; disposal removes again what is left, and tells. */
+  /**
+   * Removes a step's leftovers in the background, since nothing runs there any more. Disposal removes what is left, and
+   * reports errors.
+   */
   #tidy(removal: Promise<void>): void {
     const settled = removal.catch(() => {}).finally(() => this.#tidying.delete(settled));
     this.#tidying.add(settled);
   }
 
   async #removeStep(name: string, places: StepPlaces, cgroup: Cgroup | undefined): Promise<void> {
-    // The OCI runtime removes its container's state itself, unless it was killed or told to leave the cgroup to us.
+    // The OCI runtime removes its container's state, unless it was killed or told to keep the cgroup.
     const state = join(this.#parts.directory, "state", containerId(this.#parts.plan.id, name));
     const large = [...new Set([places.layer, places.directory, state])].filter((path) => !removeSmallTree(path));
     if (large.length > 0) await removeTree(...large);
     await cgroup?.remove();
   }
 
-  /** How the OCI runtime is told to do things with the container of a step. */
+  /** The OCI runtime's command lines for a step's container. */
   #runtime(name: string, directory: string): ContainerCommands {
     const { binary, gvisor, network } = this.#parts;
     return new ContainerCommands({
@@ -359,7 +362,7 @@ export class OciSandbox implements StepRunner {
     });
   }
 
-  /** Makes that the workspace and the scripts are the step's user's. Nothing of the job runs then. */
+  /** Changes the owner of the workspace and the scripts to the step's user. Nothing of the job may run meanwhile. */
   async #handOver(owner: Owner, signal: AbortSignal): Promise<void> {
     if (this.#parts.rootless) return;
     const { dir: workspaceDir, readOnlyDir: scriptsDir } = this.#parts.workspace;
@@ -375,7 +378,7 @@ export class OciSandbox implements StepRunner {
     return hostId(this.#parts.userNamespaces?.range ?? null, id);
   }
 
-  /** Makes files of ours the container's root's. */
+  /** Changes the owner of a file that the executor created to the container's root user. */
   #giveToRoot(path: string): void {
     if (this.#rootOwner) handOverScripts(path, this.#rootOwner);
   }
@@ -405,7 +408,7 @@ export class OciSandbox implements StepRunner {
       shmBytes: shmSize(this.#parts.plan.limits),
       hasOwnKernel: this.#parts.binary.kind === "runsc",
     });
-    // It holds the step's secrets.
+    // The file contains the step's secrets.
     writeFileSync(join(places.directory, "config.json"), JSON.stringify(config), { mode: 0o600 });
   }
 
@@ -416,7 +419,10 @@ export class OciSandbox implements StepRunner {
     return stage === null ? { kind: "join", path } : { kind: "inherited", sysfs: join(stage, "sys") };
   }
 
-  /** gVisor uses the network that it finds; into one of the host's user namespace, no root of another may enter. */
+  /**
+   * Whether the launcher enters the network. gVisor uses the network that it starts in. The root of another user
+   * namespace can't enter a network of the host's user namespace.
+   */
   #entersNetwork({ stage }: StepPlaces): boolean {
     return stage !== null || this.#parts.binary.kind === "runsc";
   }

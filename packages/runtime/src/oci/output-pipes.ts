@@ -7,32 +7,35 @@ import { outputOf } from "@airlock/process";
 const openFile = promisify(openDescriptor);
 const closeFile = promisify(close);
 
-/** The ends of a step's stdout and stderr. */
+/** Both ends of the pipes for a step's stdout and stderr. */
 export interface OutputPipes {
   readonly stdout: Socket;
   readonly stderr: Socket;
-  /** For the child; closed by {@link closeWriters} once it has them, so that its end is seen. */
+  /**
+   * File descriptors for the child. {@link closeWriters} closes them once the child has them, so that readers see the
+   * child's end.
+   */
   readonly writers: readonly [stdout: number, stderr: number];
   closeWriters(): Promise<void>;
 }
 
 /**
- * Named pipes for output. The streams that Node gives its children are sockets, and a script can't open `/dev/stdout` or
- * `/dev/stderr` when they are sockets.
+ * A pool of named pipes for output. The streams that Node creates for children are sockets, and scripts can't open
+ * `/dev/stdout` or `/dev/stderr` if those are sockets.
  *
- * A pair is free again when both ends were closed; concurrent steps take a pair each.
+ * A pair can be reused when both ends were closed. Concurrent steps use a pair each.
  */
 export class OutputPipePool {
   readonly #directory: string;
   readonly #free: string[] = [];
   #made = 0;
 
-  /** @param directory exists, is private to us, and holds nothing else. */
+  /** @param directory Must exist, be empty, and be private to the executor. */
   constructor(directory: string) {
     this.#directory = directory;
   }
 
-  /** Makes the first pair ahead of the first step. */
+  /** Creates the first pair before the first step. */
   async prepare(): Promise<void> {
     this.#free.push(await this.#make());
   }
@@ -56,14 +59,15 @@ export class OutputPipePool {
   async #make(): Promise<string> {
     this.#made += 1;
     const pair = join(this.#directory, String(this.#made));
-    // Writable by any user of an image; who may come near is the directory's affair.
+    // Any user of an image may write to the pipes. The directory's mode restricts access.
     await outputOf(["mkfifo", "-m", "0666", `${pair}.stdout`, `${pair}.stderr`]);
     return pair;
   }
 }
 
 async function openPipe(path: string): Promise<{ readonly reader: Socket; readonly writer: number }> {
-  // Without O_NONBLOCK the opening would wait for the other end; the writer must not have the flag, the step inherits it.
+  // Without O_NONBLOCK, opening the reader would wait for a writer. The step inherits the writer, which must not have
+  // the flag.
   const reader = await openFile(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const writer = await openFile(path, constants.O_WRONLY);
   return { reader: new Socket({ fd: reader, readable: true, writable: false }), writer };

@@ -2,14 +2,16 @@ import { opendirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { errorCode } from "../host/error-code.ts";
 
-/** A step that writes nothing outside of its workspace leaves about twenty. */
+/** A step that writes nothing outside of its workspace leaves about twenty entries. */
 const mostEntries = 100;
 
 /**
- * Removes a directory that holds little, and answers whether it is gone; otherwise some of it is. A process for it would
- * cost more than anything else at the end of a step, and so few calls of the kernel are made faster than they are waited for.
+ * Removes a directory with few entries. Returns whether it is completely removed; otherwise some of it may be. Starting
+ * a process for it would be the most expensive part of a step's end. For so few entries, synchronous calls are faster
+ * than asynchronous ones.
  *
- * Only where no process of a job is left: names are looked up again, links themselves are removed.
+ * Call it only when no process of the job is left, because names are looked up again. Links themselves are removed, not
+ * their targets.
  */
 export function removeSmallTree(path: string): boolean {
   const directories: string[] = [];
@@ -20,7 +22,7 @@ export function removeSmallTree(path: string): boolean {
     directories.push(name);
     try {
       using directory = opendirSync(name);
-      // One by one: a job may have left millions.
+      // Read entries one by one, because a job may have left millions.
       for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
         found += 1;
         if (found > mostEntries) return false;
@@ -35,7 +37,7 @@ export function removeSmallTree(path: string): boolean {
     for (const directory of directories.reverse()) rmdirSync(directory);
     return true;
   } catch {
-    // Names that are no text, or a mount: rm(1) knows what to do, and tells what it can't.
+    // A name that is not valid text, or a mount. rm(1) handles those, and reports what it can't remove.
     return false;
   }
 }

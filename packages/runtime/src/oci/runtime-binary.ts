@@ -8,16 +8,16 @@ export type RuntimeKind = "crun" | "runc" | "runsc";
 /** The program that starts containers from OCI bundles. */
 export interface RuntimeBinary {
   readonly path: string;
-  /** Decides how cgroups are handed over, and whether the kernel that steps see is gVisor's. */
+  /** Determines how cgroups are passed on, and whether steps see gVisor's kernel. */
   readonly kind: RuntimeKind;
-  /** E.g. `crun 1.8.1`. */
+  /** For example `crun 1.8.1`. */
   readonly version: string;
 }
 
 /**
- * @param wanted absolute path, or a name that is looked for where the system keeps its programs; `undefined`: the first of
- * the usual ones that is installed.
- * @throws {AirlockError} reason `runtime` when there is none, or it does not run.
+ * @param wanted Absolute path, or a name on the system's search path; `undefined`: the first of the usual ones that is
+ * installed.
+ * @throws {AirlockError} reason `runtime` when there is no such program, or it does not run.
  */
 export async function findRuntimeBinary(
   wanted: string | undefined,

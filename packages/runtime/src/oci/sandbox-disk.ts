@@ -8,12 +8,12 @@ import { DiskWatch } from "../isolation/disk-watch.ts";
 export interface SandboxDiskOptions {
   readonly limits: SandboxLimits;
   readonly workspace: HostWorkspace;
-  /** Where the steps' own layers lie. */
+  /** Directory of the steps' own layers. */
   readonly stepsDirectory: string;
   readonly processes: () => Promise<Iterable<number>>;
 }
 
-/** Holds the limit of a sandbox's disk where no file system does. */
+/** Enforces a sandbox's disk limit if no file system does. */
 export class SandboxDisk {
   readonly #options: SandboxDiskOptions;
   readonly #watch: DiskWatch | undefined;
@@ -30,21 +30,21 @@ export class SandboxDisk {
     });
   }
 
-  /** Of this directory, only what is added from now on counts: it is the copy of an image. */
+  /** Excludes the directory's current content from the limit, because it is the copy of an image. */
   async exempt(directory: string): Promise<void> {
     if (this.#watch) this.#copiedBytes += await usedBytes([directory]);
   }
 
   /**
-   * @throws {AirlockError} code `disk-full`, reason `step-failed`, when the step wrote more than the limit; it is aborted
-   * with that error before.
+   * Runs a step, and aborts it when it exceeds the limit.
+   * @throws {AirlockError} code `disk-full`, reason `step-failed`, when the step wrote more than the limit.
    */
   async during<T>(signal: AbortSignal, step: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (!this.#watch) return await step(signal);
     return await this.#watch.during((exceeded) => step(AbortSignal.any([signal, exceeded])));
   }
 
-  /** What to throw for an error of ours while a step is made ready: where earlier steps left no room, that is the job's fault. */
+  /** Returns the error to throw when preparing a step failed. If earlier steps filled the disk, the job is at fault. */
   explained(error: unknown): unknown {
     const { limits, workspace } = this.#options;
     const isFull =

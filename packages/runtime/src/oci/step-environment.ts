@@ -2,7 +2,7 @@ import type { PreparedImage } from "../images/store/image-store.ts";
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** `NAME=VALUE`: what the image and the step bring, the step winning. */
+/** The variables of the image and the step as `NAME=VALUE`. The step's take precedence. */
 export function stepEnvironment(image: PreparedImage, env: Readonly<Record<string, string>>): readonly string[] {
   const merged = new Map<string, string>([
     ["PATH", defaultPath],

@@ -2,20 +2,20 @@ import { join } from "node:path";
 import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import type { LaunchMount } from "./launcher.ts";
 
-/** Where the parts of one step lie. */
+/** Paths of one step's parts. */
 export interface StepPlaces {
-  /** Ours: its bundle, its log. */
+  /** The executor's directory for the step: bundle and log. */
   readonly directory: string;
-  /** Where what the step writes to its root file system is kept. */
+  /** Directory of what the step writes to its root file system. */
   readonly layer: string;
-  /** In the step's own mount namespace; `null`: what follows lies where it is. */
+  /** Mount point in the step's own mount namespace; `null`: the paths below are used directly. */
   readonly stage: string | null;
   readonly rootfs: string;
   readonly workspaceDir: string;
   readonly scriptsDir: string;
 }
 
-/** @param stage where file systems of containers with a user namespace are mounted; `null`: there are none. */
+/** @param stage Mount point for the file systems of containers with a user namespace; `null` without one. */
 export function placesOfStep(
   directory: string,
   name: string,
@@ -36,8 +36,9 @@ export function placesOfStep(
 }
 
 /**
- * What the launcher mounts; staged, so that the container's root, who is nobody on the host, gets at it.
- * @param overlayOptions `null` where the root file system is a copy, in the step's layer.
+ * The mounts that the launcher makes. They are below the stage, so that the container's root, an unprivileged user on
+ * the host, can reach them.
+ * @param overlayOptions `null` if the root file system is a copy in the step's layer.
  */
 export function mountsOfStep(
   { stage, layer, rootfs, workspaceDir, scriptsDir }: StepPlaces,
@@ -56,7 +57,7 @@ export function mountsOfStep(
   return [
     { source: "tmpfs", target: stage, type: "tmpfs", options: "mode=0711,size=256k,nr_inodes=64" },
     overlay ?? bind(join(layer, "rootfs"), rootfs, setuidWorks ? "nodev" : "nosuid,nodev"),
-    // A mount's flags hold for the container's root, who could change those that the OCI runtime sets.
+    // The container's root can't remove these flags, but could change flags that the OCI runtime sets.
     bind(workspace.dir, workspaceDir, "nosuid,nodev"),
     bind(workspace.readOnlyDir, scriptsDir, "ro,nosuid,nodev"),
     ...(hasNetwork ? [sysfs] : []),
@@ -66,8 +67,8 @@ export function mountsOfStep(
 interface MountedStep {
   readonly workspace: HostWorkspace;
   readonly overlayOptions: string | null;
-  /** Whether the step joins a network of the host's user namespace, whose `/sys` it can't mount itself. */
+  /** Whether the step joins a network of the host's user namespace. It can't mount that network's `/sys` itself. */
   readonly hasNetwork: boolean;
-  /** Whether the image's setuid programs and file capabilities have an effect. */
+  /** Whether setuid programs and file capabilities of the image take effect. */
   readonly setuidWorks: boolean;
 }

@@ -11,24 +11,24 @@ import type { OutputPipePool, OutputPipes } from "./output-pipes.ts";
 
 export interface StepProcessPlan {
   readonly launch: LaunchPlan;
-  /** The launcher's current directory: overlay options name directories relative to it. */
+  /** The launcher's current directory. Paths in overlay options are relative to it. */
   readonly cwd: string;
-  /** Everything of the step is in it; `undefined` where there are no cgroups. */
+  /** Cgroup of all processes of the step; `undefined` without cgroups. */
   readonly cgroup: Cgroup | undefined;
   readonly pidFile: string;
-  /** Where the OCI runtime writes its own errors, as JSON lines. */
+  /** File to which the OCI runtime writes its own errors, as JSON lines. */
   readonly logFile: string;
   readonly pipes: OutputPipePool;
-  /** Whether the process of the pid file is gVisor's kernel. */
+  /** Whether the pid file names gVisor's kernel. */
   readonly isGvisor: boolean;
-  /** Signals all processes of the step, where that is not the kernel's affair. */
+  /** Signals all processes of the step. `undefined` if the host's kernel can signal them. */
   readonly signal: ((signal: "TERM" | "KILL") => Promise<void>) | undefined;
 }
 
-/** Between SIGTERM and SIGKILL. */
+/** Time between SIGTERM and SIGKILL. */
 const gracePeriodMs = 5000;
 
-/** The way to a step that has not begun: a process with its mounts and cgroups, and the pipes for the output. */
+/** A prepared step that has not begun: a process with the step's mounts and cgroups, and the pipes for its output. */
 export class WaitingLauncher implements AsyncDisposable {
   readonly #plan: StepProcessPlan;
   readonly #child: ChildProcess;
@@ -50,9 +50,9 @@ export class WaitingLauncher implements AsyncDisposable {
       child.once("error", reject);
       child.once("exit", (code) => resolve({ code }));
     });
-    // Awaited later, if at all.
+    // Prevents an unhandled rejection, because the promise may be awaited later or never.
     this.#exited.catch(() => {});
-    // A launcher that has failed reads nothing; its end says why.
+    // A launcher that failed does not read its stdin. Its exit reports the failure.
     child.stdin?.on("error", () => {});
   }
 
@@ -63,9 +63,9 @@ export class WaitingLauncher implements AsyncDisposable {
     const child = spawn(file, [...args], {
       cwd: plan.cwd,
       env: { PATH: systemPath, LC_ALL: "C" },
-      // The launcher's own errors go elsewhere; it hands the step its stderr at the end.
+      // The launcher's stderr goes to a file. The launcher finally replaces it with the step's stderr.
       stdio: ["pipe", taken.pipes.writers[0], errors.fd, taken.pipes.writers[1]],
-      // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
+      // A separate session, so that Ctrl-C in the executor's terminal reaches only the executor.
       detached: true,
     });
     const launcher = new WaitingLauncher(plan, child, taken);
@@ -73,13 +73,14 @@ export class WaitingLauncher implements AsyncDisposable {
     return launcher;
   }
 
-  /** Whether it waits, as far as is known: one that has failed can't be used any more. */
+  /** Whether the launcher is still waiting, as far as this process knows. A failed launcher can't be used any more. */
   get isThere(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   /**
-   * Runs the step to its end, once. What {@link Sandbox.runStep} promises about ends, output and abortion is kept here.
+   * Runs the step to its end. Call it once. Implements what {@link Sandbox.runStep} guarantees about ends, output and
+   * abortion.
    */
   async run(options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
     try {
@@ -91,7 +92,7 @@ export class WaitingLauncher implements AsyncDisposable {
     }
   }
 
-  /** Ends it where it waits; does nothing after {@link run}. */
+  /** Ends a waiting launcher. Has no effect after {@link run}. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#disposing ??= this.#dispose();
     return this.#disposing;
@@ -114,15 +115,15 @@ export class WaitingLauncher implements AsyncDisposable {
       pump(pipes.stdout, (bytes) => deliver("stdout", bytes)),
       pump(pipes.stderr, (bytes) => deliver("stderr", bytes)),
     ]);
-    // Whoever can't take the output can't have the step go on, which would wait for him for ever.
+    // If the output can't be delivered, end the step, which would otherwise wait forever.
     delivered.catch((error: unknown) => failed.abort(error));
 
     const stop = AbortSignal.any([signal, failed.signal]);
     const ended = await endOf(this.#exited, plan, this.#child, stop);
-    // The container's pid namespace is gone with its init. This is for what the OCI runtime itself may have left.
+    // The container's processes ended with its init. This kills what the OCI runtime itself may have left.
     await plan.cgroup?.kill();
     if (stop.aborted) {
-      // What was printed before the end still goes out, unless its reader hangs too.
+      // Deliver what was printed before the end, unless the reader hangs, too.
       await Promise.race([delivered.catch(() => {}), delay(1000)]);
       throw stop.reason;
     }
@@ -135,7 +136,7 @@ function launcherLog(plan: StepProcessPlan): string {
   return `${plan.logFile}.launcher`;
 }
 
-/** One call at a time, so that a reader who awaits sees the two streams one after the other. */
+/** Serializes the calls, so that an asynchronous reader gets the chunks of both streams one after another. */
 function serialized(output: StepOutput): (stream: "stdout" | "stderr", bytes: Buffer) => Promise<void> {
   let last: Promise<void> = Promise.resolve();
   return (stream, bytes) => {
@@ -166,7 +167,7 @@ async function endOf(
     stop.removeEventListener("abort", onStop);
   }
 
-  // runc says who the init is a moment after that has begun to run.
+  // runc writes the pid file shortly after the init has started.
   for (const deadline = Date.now() + 1000; Date.now() < deadline && (await initOf(plan)) === undefined; ) {
     const ended = await Promise.race([exited, delay(10)]);
     if (ended !== undefined) return ended;
@@ -176,7 +177,7 @@ async function endOf(
   while (Date.now() < deadline) {
     const ended = await Promise.race([exited, delay(20)]);
     if (ended !== undefined) return ended;
-    // Only the stopped init is left, and it will never end by itself.
+    // Only the stopped init is left, and it never ends by itself.
     if (terminated && (await isAlone(terminated, plan, child))) break;
   }
   const init = await initOf(plan);
@@ -196,9 +197,9 @@ interface Terminated {
 }
 
 /**
- * Asks every process of the step to end. The first process of a pid namespace is deaf to signals that it has no handler
- * for, as a plain shell is to SIGTERM, and would go on with the script's next command when the current one ends: such an
- * init is stopped while the others end. Answers `undefined` when the step has not got as far.
+ * Sends SIGTERM to every process of the step. The first process of a pid namespace ignores signals that it has no
+ * handler for, such as SIGTERM in a plain shell. It would continue with the script's next command when the current one
+ * ends. Such an init is stopped while the others end. Resolves to `undefined` when the step has not started yet.
  */
 async function terminate(plan: StepProcessPlan, child: ChildProcess): Promise<Terminated | undefined> {
   const init = await initOf(plan);
@@ -218,19 +219,19 @@ async function terminate(plan: StepProcessPlan, child: ChildProcess): Promise<Te
 async function isAlone({ init, isStopped }: Terminated, plan: StepProcessPlan, child: ChildProcess): Promise<boolean> {
   if (!isStopped) return false;
   for (const pid of await processesOf(plan, init)) {
-    // Zombies wait for the stopped init, which is not going to reap them.
+    // The stopped init does not reap its zombies, so ignore them.
     if (pid !== init && pid !== child.pid && !(await isZombie(pid))) return false;
   }
   return true;
 }
 
-/** The process id of the step's first process in the host's namespace, once it has one. */
+/** Process id of the step's first process in the host's namespace, once it exists. */
 async function initOf(plan: StepProcessPlan): Promise<number | undefined> {
   const pid = Number(await readIfThere(plan.pidFile));
   return pid > 0 ? pid : undefined;
 }
 
-/** Everything that runs in the step; where there are no cgroups, what is in its pid namespace. */
+/** All processes of the step; without cgroups, all processes in its pid namespace. */
 async function processesOf(plan: StepProcessPlan, init: number): Promise<Iterable<number>> {
   if (plan.cgroup) return plan.cgroup.processes();
   const namespace = await linkIfThere(`/proc/${init}/ns/pid`);
@@ -246,7 +247,7 @@ async function linkIfThere(path: string): Promise<string | undefined> {
   try {
     return await readlink(path);
   } catch (error) {
-    // Processes end meanwhile, and those of others may not be looked at.
+    // The process ended meanwhile, or belongs to another user.
     if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(errorCode(error) ?? "")) return undefined;
     throw error;
   }
@@ -263,13 +264,14 @@ async function isZombie(pid: number): Promise<boolean> {
 }
 
 /**
- * OCI runtimes end with 128 + n when signal n killed the init, the same as when it exits with that code by itself. They
- * can't be told apart, but for one: a pid namespace's init can't be killed from inside, so SIGKILL comes from us or from the
- * kernel, which counts its own in the cgroup. Everything else is reported as the code that it is.
+ * OCI runtimes exit with 128 + n when signal n killed the init, and also when the init exits with that code. The two
+ * can't be told apart, with one exception: processes inside a pid namespace can't kill its init. So SIGKILL comes from
+ * the executor or from the kernel, which counts its own kills in the cgroup. Everything else is reported as an exit
+ * code.
  */
 async function statusOf(code: number | null, plan: StepProcessPlan): Promise<StepStatus> {
   const outOfMemory = ((await plan.cgroup?.oomKills()) ?? 0) > 0;
-  // With gVisor it is the whole kernel of the step that dies, and runsc ends with a code of its own.
+  // With gVisor, the step's whole kernel is killed, and runsc exits with its own code.
   if (outOfMemory && (code === 137 || code === null || (plan.isGvisor && code !== 0)))
     return { kind: "killed", signal: "SIGKILL", outOfMemory: true };
   if (code === null) throw runtimeFailed("the OCI runtime was killed");

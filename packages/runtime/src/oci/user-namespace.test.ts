@@ -10,7 +10,7 @@ const program = `
   const { findUserNamespaces } = await import(${JSON.stringify(module)});
   console.log(JSON.stringify(await findUserNamespaces({ base: 100000, size: 65536 })));`;
 
-/** What an executor would find that runs after these commands. */
+/** The result of an executor that runs after these commands. */
 async function findAfter(namespaces: readonly string[], commands: string): Promise<{ readonly problem?: string }> {
   const script = `${commands} exec "$0" --input-type=module -e "$1"`;
   const args = [...namespaces, "--", "sh", "-c", script, process.execPath, program];

@@ -3,20 +3,20 @@ import { outputOf } from "@airlock/process";
 import { errorCode } from "../host/error-code.ts";
 import type { IdRange } from "../host/id-range.ts";
 
-/** How containers get a user namespace of their own where this process is root. */
+/** How containers get their own user namespace if the executor is root. */
 export interface UserNamespaces {
   readonly range: IdRange;
   /**
-   * An empty directory that every user can reach. In a step's own mount namespace its file systems are mounted below it:
-   * the directories where they really lie are closed to the container's root, who is nobody on the host.
+   * An empty directory that every user can reach. In its own mount namespace, a step's file systems are mounted below
+   * it. The container's root, an unprivileged user on the host, can't access their original directories.
    */
   readonly stageDirectory: string;
 }
 
-/** Where a stage may be; the first that can be made. */
+/** Candidates for the stage directory. The first one that can be created is used. */
 const stageDirectories = ["/run/airlock-stage", "/var/run/airlock-stage", "/mnt/airlock-stage"];
 
-/** Answers what is needed for user namespaces, or in one sentence why this host does not let us have them. */
+/** Returns what user namespaces need, or one sentence about why this host does not allow them. */
 export async function findUserNamespaces(range: IdRange): Promise<UserNamespaces | { readonly problem: string }> {
   const maximum = await readIfThere("/proc/sys/user/max_user_namespaces");
   if (maximum === undefined) return { problem: "The kernel has no user namespaces." };
@@ -27,7 +27,7 @@ export async function findUserNamespaces(range: IdRange): Promise<UserNamespaces
   if (unmapped) {
     return { problem: `The ids ${range.base} to ${range.base + range.size - 1} do not exist where the executor runs.` };
   }
-  // What containers need of it: a new proc, which the kernel refuses where ours is partly hidden.
+  // Containers need a new proc mount, which the kernel refuses where the executor's own is partly hidden.
   const proc = ["--user", "--map-root-user", "--pid", "--fork", "--mount", "--mount-proc", "--", "true"];
   try {
     await outputOf(["unshare", ...proc]);
@@ -43,7 +43,10 @@ export async function findUserNamespaces(range: IdRange): Promise<UserNamespaces
   };
 }
 
-/** In a user namespace of our own, e.g. in a container, the range must be mapped into it. */
+/**
+ * Whether ids are missing. If the executor is itself in a user namespace, such as a container's, the range must be
+ * mapped there.
+ */
 async function isUnmapped({ base, size }: IdRange): Promise<boolean> {
   for (const file of ["/proc/self/uid_map", "/proc/self/gid_map"]) {
     const lines = (await readFile(file, "utf8")).trim().split("\n");

@@ -2,13 +2,13 @@ import { formatAddress, type IpRange, overlaps, parseRange } from "./ip-range.ts
 
 /** The addresses of one sandbox. */
 export interface AddressBlock {
-  /** Position in the pool; names the sandbox's interface and rules. */
+  /** Position in the pool. The names of the sandbox's interface and rules contain it. */
   readonly slot: number;
   /** 8 addresses: enough for a bridge with a handful of containers. */
   readonly subnet: IpRange;
-  /** The host's end, where the resolver answers. */
+  /** The host's address on the link. The resolver listens on it. */
   readonly gateway: string;
-  /** The sandbox's end. */
+  /** The sandbox's address. */
   readonly address: string;
   readonly ipv6: { readonly subnet: IpRange; readonly gateway: string; readonly address: string };
 }
@@ -16,20 +16,23 @@ export interface AddressBlock {
 const blockBits = 29;
 
 /**
- * RFC 2544's benchmark range: never on the internet, and rarer in private networks than RFC 1918 and 100.64.0.0/10 (which VPNs
- * use). What overlaps with a route or an address of the host is passed over.
+ * RFC 2544's benchmark range. It is never on the internet. Private networks use it less often than RFC 1918 ranges and
+ * 100.64.0.0/10 (which VPNs use). Blocks that overlap with a route or an address of the host are skipped.
  */
 export const defaultPool = "198.18.0.0/15";
 
 export class AddressPool {
   readonly range: IpRange;
-  /** The owner's own /48: one /64 for each sandbox. */
+  /** The owner's IPv6 /48, with one /64 for each sandbox. */
   readonly ipv6Range: IpRange;
   readonly #slots: number;
   readonly #taken = new Set<number>();
   #next: number;
 
-  /** @throws {RangeError} when `pool` is no IPv4 range from /13 to /29: slots number the subnets of the IPv6 /48 too. */
+  /**
+   * @throws {RangeError} when `pool` is not an IPv4 range from /13 to /29. Slots also number the subnets of the IPv6
+   * /48.
+   */
   constructor(pool: string, globalId: bigint) {
     this.range = parseRange(pool);
     if (this.range.family !== 4 || this.range.bits < 13 || this.range.bits > blockBits) {
@@ -38,13 +41,13 @@ export class AddressPool {
     this.#slots = 2 ** (blockBits - this.range.bits);
     const first = (0xfdn << 120n) | (globalId << 80n);
     this.ipv6Range = { family: 6, first, last: first | ((1n << 80n) - 1n), bits: 48 };
-    // Owners on one machine start far apart, so that they rarely try the same block.
+    // Different owners on a machine start far apart, so that they rarely try the same block.
     this.#next = Number(globalId % BigInt(this.#slots));
   }
 
   /**
-   * The next free block that overlaps none of `occupied`. Goes round the whole pool before an address is used again: what
-   * the kernel still knows about its last connections has long expired then.
+   * Takes the next free block that overlaps none of `occupied`. Goes through the whole pool before it reuses an
+   * address. By then, the kernel has forgotten the previous sandbox's connections.
    */
   take(occupied: readonly IpRange[]): AddressBlock | undefined {
     for (let tried = 0; tried < this.#slots; tried += 1) {

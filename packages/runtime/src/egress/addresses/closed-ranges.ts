@@ -4,19 +4,22 @@ import { formatRange, type IpRange, parseRange } from "./ip-range.ts";
 
 export interface ClosedRangesOptions {
   readonly ranges: readonly string[];
-  /** Names or addresses; what a name means is looked up again, since it may change. */
+  /** Names or addresses. Names are looked up again regularly, since their addresses may change. */
   readonly hosts: readonly string[];
-  /** Default: as this machine looks names up. */
+  /** Default: the C library's `getaddrinfo`. */
   readonly lookUp?: (host: string) => Promise<readonly string[]>;
 }
 
 const maxAgeMs = 60_000;
-/** A name server that does not answer holds no job up for longer; what was found before stays closed. */
+/** A slow name server delays a job by at most this time. Addresses that were found earlier stay closed. */
 const patienceMs = 2_000;
-/** Of hosts whose addresses change all the time the ones seen last count. */
+/**
+ * Maximum number of remembered addresses. For hosts whose addresses change constantly, the most recently seen ones
+ * count.
+ */
 const maxAddresses = 256;
 
-/** Ranges that no policy opens: those that are given, and every address that one of the hosts had since the start. */
+/** Ranges that no policy opens: the given ones, and every address that one of the hosts has had since the start. */
 export class ClosedRanges {
   readonly #fixed: readonly IpRange[];
   readonly #hosts: readonly string[];
@@ -36,7 +39,7 @@ export class ClosedRanges {
     return [...this.#fixed, ...this.#found.values()];
   }
 
-  /** Looks the hosts up when that was not done for a minute, and answers each new range once. Never rejects. */
+  /** Looks up the hosts unless that was done within the last minute. Resolves to each new range once. Never rejects. */
   async refresh(nowMs: number): Promise<readonly IpRange[]> {
     if (this.#hosts.length > 0 && nowMs - this.#lookedUpAtMs >= maxAgeMs) {
       this.#lookingUp ??= this.#lookUpAll(nowMs).finally(() => {
@@ -49,7 +52,7 @@ export class ClosedRanges {
 
   async #lookUpAll(nowMs: number): Promise<void> {
     const answers = await Promise.allSettled(this.#hosts.map((host) => this.#lookUp(host)));
-    // One that has no answer now is asked again at the next occasion.
+    // If a lookup failed, the next call repeats it.
     if (answers.every(({ status }) => status === "fulfilled")) this.#lookedUpAtMs = nowMs;
     for (const answer of answers) {
       for (const range of answer.status === "fulfilled" ? answer.value.map(parseRange) : []) {
@@ -65,6 +68,6 @@ export class ClosedRanges {
 
 async function systemLookUp(host: string): Promise<readonly string[]> {
   const found = await lookup(host, { all: true });
-  // Without a zone: the rules know addresses, not interfaces.
+  // Remove the zone, because the rules match addresses, not interfaces.
   return found.map(({ address }) => address.replace(/%.*$/, ""));
 }

@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from "node:net";
 
 export type IpFamily = 4 | 6;
 
-/** A block of addresses. `first` has no bit set beyond the prefix. */
+/** A block of addresses. The bits of `first` after the prefix are 0. */
 export interface IpRange {
   readonly family: IpFamily;
   readonly first: bigint;
@@ -11,8 +11,8 @@ export interface IpRange {
 }
 
 /**
- * Reads `10.0.0.0/8`, `2001:db8::/32` or a single address; bits beyond the prefix are cleared, so that `10.1.2.3/8` is
- * `10.0.0.0/8`. Only the canonical spellings: `127.1`, `0x7f000001` and `fe80::1%eth0` are no addresses here.
+ * Parses `10.0.0.0/8`, `2001:db8::/32` or a single address. Bits after the prefix are cleared, so `10.1.2.3/8` becomes
+ * `10.0.0.0/8`. Accepts only canonical spellings: `127.1`, `0x7f000001` and `fe80::1%eth0` are rejected.
  * @throws {RangeError}
  */
 export function parseRange(text: string): IpRange {
@@ -36,7 +36,7 @@ export function overlaps(a: IpRange, b: IpRange): boolean {
   return a.family === b.family && a.first <= b.last && b.first <= a.last;
 }
 
-/** As `nft` and `ip` read it: `10.0.0.0/8`, a full-length prefix without its length. */
+/** Formats a range for `nft` and `ip`: `10.0.0.0/8`, or a single address without a prefix length. */
 export function formatRange({ family, first, bits }: IpRange): string {
   const address = formatAddress(family, first);
   return bits === (family === 4 ? 32 : 128) ? address : `${address}/${bits}`;
@@ -44,7 +44,7 @@ export function formatRange({ family, first, bits }: IpRange): string {
 
 export function formatAddress(family: IpFamily, value: bigint): string {
   if (family === 4) return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 255n).join(".");
-  // Uncompressed but for leading zeros: every reader takes it, and nothing here is read by people often.
+  // Only leading zeros are omitted. Every parser accepts this form, and people rarely read it.
   return Array.from({ length: 8 }, (_, group) => ((value >> BigInt(112 - group * 16)) & 0xffffn).toString(16)).join(
     ":",
   );
@@ -55,7 +55,7 @@ function parseIpv4(text: string): bigint {
 }
 
 function parseIpv6(text: string): bigint {
-  // A tail in dotted decimal is two groups.
+  // A dotted-decimal tail stands for two groups.
   const plain = text.replace(/\d+\.\d+\.\d+\.\d+$/, (dotted) => {
     const value = parseIpv4(dotted);
     return `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`;

@@ -2,12 +2,12 @@ import type { AllowRule } from "@airlock/job";
 import { includes, parseRange } from "./ip-range.ts";
 import { liesIn, specialRanges } from "./special-ranges.ts";
 
-/** A rule of an allow-list by address. */
+/** An allow-list rule that names addresses. */
 export type RangeAllowRule = Extract<AllowRule, { readonly kind: "cidr" }>;
 
 /**
- * Those of a job's rules that would open private addresses (private networks, CGNAT, benchmarks, …) which no rule of
- * `openable` covers. Rules by name, and rules wider than a private network, never open such addresses, so they are none.
+ * Returns the rules that would open private addresses (private networks, CGNAT, benchmarks, …) which `openable` does
+ * not cover. Rules by name and rules wider than a private network never open such addresses, so they are not included.
  */
 export function uncoveredPrivateRules(
   rules: readonly AllowRule[],

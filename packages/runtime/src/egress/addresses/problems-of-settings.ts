@@ -1,12 +1,12 @@
 import { AddressPool } from "./address-pool.ts";
 import { parseRange } from "./ip-range.ts";
 
-/** What is wrong with a range of addresses that an administrator wrote; `undefined`: nothing. */
+/** Describes the error in an address range that an administrator wrote; `undefined` if it is valid. */
 export function problemOfAddressRange(text: string): string | undefined {
   return problemOf(() => parseRange(text));
 }
 
-/** What is wrong with a pool of addresses for sandboxes; `undefined`: nothing. */
+/** Describes the error in an address pool for sandboxes; `undefined` if it is valid. */
 export function problemOfAddressPool(text: string): string | undefined {
   return problemOf(() => new AddressPool(text, 0n));
 }

@@ -2,12 +2,12 @@ import { describe, expect, it } from "vitest";
 import { formatAddress, parseRange } from "./ip-range.ts";
 import { forbiddenRanges, liesIn, specialRanges, touches } from "./special-ranges.ts";
 
-/** https://www.iana.org/assignments/iana-ipv4-special-registry, copied apart from the list under test. */
+/** https://www.iana.org/assignments/iana-ipv4-special-registry, copied independently of the list under test. */
 const ianaIpv4 = `0.0.0.0/8 0.0.0.0/32 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.0.0/29
   192.0.0.8/32 192.0.0.9/32 192.0.0.10/32 192.0.0.170/32 192.0.0.171/32 192.0.2.0/24 192.31.196.0/24 192.52.193.0/24
   192.88.99.0/24 192.88.99.2/32 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4
   255.255.255.255/32 224.0.0.0/4`;
-/** https://www.iana.org/assignments/iana-ipv6-special-registry, and multicast and the deprecated site-local. */
+/** https://www.iana.org/assignments/iana-ipv6-special-registry, plus multicast and the deprecated site-local range. */
 const ianaIpv6 = `::1/128 ::/128 ::ffff:0:0/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 100:0:0:1::/64 2001::/23 2001::/32 2001:1::1/128
   2001:1::2/128 2001:1::3/128 2001:2::/48 2001:3::/32 2001:4:112::/48 2001:10::/28 2001:20::/28 2001:30::/28 2001:db8::/32
   2002::/16 2620:4f:8000::/48 3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8`;
@@ -74,7 +74,7 @@ describe("special ranges", () => {
   });
 });
 
-/** Numbers below `limit`, the same in each run. */
+/** Pseudo-random numbers below `limit`, the same in each run. */
 function generator(seed: number): (limit: number) => number {
   let state = seed;
   return (limit) => {

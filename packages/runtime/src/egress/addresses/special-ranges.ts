@@ -1,8 +1,9 @@
 import { type IpRange, includes, overlaps, parseRange } from "./ip-range.ts";
 
 /**
- * What is not the internet. IANA's special-purpose registries whole, also the few ranges in them that are routed
- * globally (AS112, AMT, …): no job needs those, and a list with holes is harder to trust.
+ * IPv4 addresses that are not on the internet. Contains IANA's special-purpose registries completely, including the few
+ * ranges that are routed globally (AS112, AMT, …). No job needs those, and exceptions would make the list harder to
+ * verify.
  * https://www.iana.org/assignments/iana-ipv4-special-registry
  * https://www.iana.org/assignments/iana-ipv6-special-registry
  */
@@ -25,14 +26,14 @@ const specialIpv4 = [
   "203.0.113.0/24",
   "224.0.0.0/4",
   "240.0.0.0/4",
-  // Azure's host agent ("wire server"): a public address that only ever means the machine below this one.
+  // Azure's host agent ("wire server"). A public address that always means the host of this virtual machine.
   "168.63.129.16/32",
 ];
 
 /**
- * Everything but global unicast (2000::/3): loopback, IPv4-mapped, NAT64 (64:ff9b::/96, 64:ff9b:1::/48), discard-only,
- * ULA, link-local, multicast and whatever is not allocated. And within global unicast what carries an IPv4 address
- * (Teredo in 2001::/23, 6to4) or is not for the internet.
+ * Everything outside of global unicast (2000::/3): loopback, IPv4-mapped, NAT64 (64:ff9b::/96, 64:ff9b:1::/48),
+ * discard-only, ULA, link-local, multicast and unallocated ranges. Also the parts of global unicast that embed IPv4
+ * addresses (Teredo in 2001::/23, 6to4) or are not on the internet.
  */
 const specialIpv6 = [
   "::/3",
@@ -46,8 +47,8 @@ const specialIpv6 = [
 ];
 
 /**
- * What no allow rule opens either: the host's own loopback, link-local and multicast, the addresses where clouds keep
- * metadata and credentials, and every form that another machine would translate back to IPv4.
+ * Addresses that even allow rules can't open: the host's loopback, link-local and multicast addresses, clouds' metadata
+ * services, and all forms that another machine would translate to IPv4.
  */
 const forbiddenIpv4 = [
   "0.0.0.0/8",
@@ -62,7 +63,7 @@ const forbiddenIpv4 = [
 const forbiddenIpv6 = [
   "::/3",
   "4000::/2",
-  // All of 8000::/1 but fc00::/7, which an allow rule may name.
+  // All of 8000::/1 except fc00::/7, which an allow rule may name.
   "8000::/2",
   "c000::/3",
   "e000::/4",

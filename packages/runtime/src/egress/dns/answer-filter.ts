@@ -3,21 +3,21 @@ import { type IpFamily, type IpRange, parseRange } from "../addresses/ip-range.t
 import { touches } from "../addresses/special-ranges.ts";
 
 export interface FilteredAnswer {
-  /** What is passed on: the chain of aliases that starts at the name asked for, and the records at its end. */
+  /** The records to pass on: the chain of aliases from the question's name, and the records at its end. */
   readonly answers: readonly Answer[];
   readonly addresses: readonly { readonly family: IpFamily; readonly address: string; readonly ttl: number }[];
-  /** Whether an address was taken out. */
+  /** Whether an address was removed because it is closed. */
   readonly hadClosed: boolean;
 }
 
 const maxAliases = 16;
 const maxRecords = 32;
-/** An answer lives no longer in the sandbox's caches than its address is open. */
+/** Caches in the sandbox must not keep an answer longer than its addresses stay open. */
 const maxTtl = 3600;
 
 /**
- * Keeps of an upstream's answer what answers the question: records of other names, which could poison a cache or get an
- * address opened that the name does not have, are dropped, and so are closed addresses (rebinding).
+ * Keeps only the records of an upstream's answer that answer the question. Drops records of other names, which could
+ * poison a cache or open an address that the name does not have. Also drops closed addresses (DNS rebinding).
  */
 export function filterAnswer(
   question: { readonly name: string; readonly type: string },
@@ -54,7 +54,7 @@ export function filterAnswer(
   return { answers: kept, addresses, hadClosed };
 }
 
-/** Lower case, without the final dot. */
+/** Lower case, without the trailing dot. */
 export function normalizeName(name: string): string {
   return name.toLowerCase().replace(/\.$/, "");
 }

@@ -15,7 +15,7 @@ const policies: readonly ResolverPolicy[] = [
   { kind: "allow", names: [{ name: allowed, subdomains: false, port: 443 }] },
 ];
 
-/** Messages that are nearly right: valid ones with bytes changed, cut off or repeated. */
+/** Almost valid messages: valid ones that were changed, truncated or repeated. */
 function damaged(sound: fc.Arbitrary<Buffer>): fc.Arbitrary<Buffer> {
   const changes = fc.array(fc.tuple(fc.nat(), fc.constantFrom(0, 1, 0x3f, 0x40, 0xc0, 0xff) as fc.Arbitrary<number>), {
     maxLength: 8,
@@ -37,7 +37,7 @@ const query = fc
   })
   .map(({ id, name, type }) => encode({ type: "query", id, flags: 0x100, questions: [{ name, type }] }));
 
-/** The bytes of one record, its data as hostile as it likes. */
+/** The bytes of one record with arbitrary data. */
 function record(type: number): fc.Arbitrary<Buffer> {
   return fc.tuple(fc.nat(2 ** 31 - 1), anyBytes(80)).map(([ttl, data]) => {
     const head = Buffer.alloc(12);
@@ -52,7 +52,7 @@ function record(type: number): fc.Arbitrary<Buffer> {
 
 const typeNumbers = { A: 1, AAAA: 28, CNAME: 5, MX: 15, NS: 2, PTR: 12, SOA: 6, SRV: 33, TXT: 16, CAA: 257 } as const;
 
-/** An upstream's response to one question, of records that no honest server would send. */
+/** An upstream's response to one question, with records that a correct server would not send. */
 const hostileResponse = fc.constantFrom(...types).chain((type) =>
   fc.array(fc.oneof(record(typeNumbers[type]), record(typeNumbers.CNAME)), { maxLength: 6 }).map((records) => {
     const head = encode({ type: "response", id: 1, flags: 0x180, questions: [{ name: allowed, type }] });
@@ -73,7 +73,7 @@ function contextWith(policy: ResolverPolicy, changes: Partial<QueryContext>): Qu
   };
 }
 
-/** Addresses of a message's answers. */
+/** Returns the addresses in a message's answers. */
 function addressesOf(message: Buffer): readonly string[] {
   return (decode(message).answers ?? []).flatMap((answer: Answer) =>
     answer.type === "A" || answer.type === "AAAA" ? [String(answer.data)] : [],
@@ -151,7 +151,7 @@ describe("DNS messages", () => {
   }, 60_000);
 
   it("that are made to take long are read in a bounded time", () => {
-    // A chain of labels that every record points into.
+    // A chain of labels that every record's name points into.
     const labels = Buffer.concat(Array.from({ length: 120 }, () => Buffer.from([1, 0x61])));
     const name = Buffer.concat([labels, Buffer.from([0])]);
     const head = Buffer.alloc(12);

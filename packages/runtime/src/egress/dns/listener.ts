@@ -2,14 +2,14 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 
-/** Answers a query, or drops it with `undefined`. Never rejects. */
+/** Resolves to the answer, or to `undefined` to drop the query. Never rejects. */
 export type QueryHandler = (message: Buffer, transport: "udp" | "tcp") => Promise<Buffer | undefined>;
 
 const maxInFlight = 64;
 const maxConnections = 16;
 const idleMs = 5000;
 
-/** DNS over UDP and TCP on one address; one sandbox's load is bounded here, so that it can't starve others. */
+/** Serves DNS over UDP and TCP on one address. Limits one sandbox's load, so that it can't starve other sandboxes. */
 export async function listen(address: string, port: number, handle: QueryHandler): Promise<AsyncDisposable> {
   await using undo = new AsyncDisposableStack();
   let inFlight = 0;
@@ -31,7 +31,7 @@ export async function listen(address: string, port: number, handle: QueryHandler
   });
   udp.on("message", async (message, peer) => {
     const answer = await bounded(message, "udp");
-    // A peer that is gone answers with ICMP errors: nobody's trouble.
+    // Ignore errors, such as ICMP answers from a peer that has disappeared.
     if (answer && isOpen) udp.send(answer, peer.port, peer.address, () => {});
   });
   udp.bind({ address, port, exclusive: true });
@@ -57,7 +57,7 @@ export async function listen(address: string, port: number, handle: QueryHandler
   return undo.move();
 }
 
-/** One query at a time for each connection. */
+/** Handles one query at a time for each connection. */
 function serve(socket: Socket, handle: QueryHandler): void {
   let received = Buffer.alloc(0);
   let isBusy = false;
@@ -84,7 +84,7 @@ function serve(socket: Socket, handle: QueryHandler): void {
   };
   socket.on("data", (chunk: Buffer) => {
     received = Buffer.concat([received, chunk]);
-    // Much more than one query is a flood.
+    // Much more data than one query is a flood.
     if (received.length > 4096) socket.destroy();
     else void step();
   });

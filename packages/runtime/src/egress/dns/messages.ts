@@ -2,21 +2,21 @@ import type { IpFamily } from "../addresses/ip-range.ts";
 import type { ResolverPolicy } from "./query-policy.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** From the executor to the resolver's process; trusted. Sandboxes are identified by their slots. */
+/** Messages from the executor to the resolver process. Trusted. Slots identify sandboxes. */
 export type ToResolver =
-  /** Answered with `configured` once every answer from then on obeys it. */
+  /** The resolver replies `configured` when every later answer follows the new configuration. */
   | {
       readonly kind: "configure";
       readonly revision: number;
       readonly upstreams: readonly Upstream[];
-      /** Ranges that no answer may contain besides the special ones, e.g. the instance's. */
+      /** Ranges that no answer may contain in addition to the special ones, such as the instance's. */
       readonly closed: readonly string[];
       readonly port: number;
     }
-  /** Also replaces the policy of a sandbox that is listened to already. */
+  /** Starts listening for a sandbox, or replaces its policy. */
   | { readonly kind: "listen"; readonly slot: number; readonly address: string; readonly policy: ResolverPolicy }
   | { readonly kind: "unlisten"; readonly slot: number }
-  /** `opened`: those of the addresses that are open now; `null`: it failed. */
+  /** `opened`: the addresses that are open now; `null` when opening failed. */
   | {
       readonly kind: "pinned";
       readonly request: number;
@@ -24,7 +24,7 @@ export type ToResolver =
       readonly isFull: boolean;
     };
 
-/** From the resolver's process, which hostile packets may have taken over: checked by the executor. */
+/** Messages from the resolver process. Hostile packets may have compromised it, so the executor validates them. */
 export type FromResolver =
   | { readonly kind: "ready" }
   | { readonly kind: "configured"; readonly revision: number }
@@ -38,5 +38,5 @@ export type FromResolver =
       readonly ports: readonly number[] | null;
     }
   | { readonly kind: "denied"; readonly slot: number; readonly name: string; readonly isOverLimit: boolean }
-  /** The sandbox sends more queries than it may; they are dropped. */
+  /** The sandbox sends too many queries. The resolver drops them. */
   | { readonly kind: "limited"; readonly slot: number };

@@ -1,10 +1,12 @@
 /**
- * What a sandbox may ask. Each query costs the resolver processor time that no limit of the job counts, so their number is
- * bounded. A name is a message to the owner of the domain, so what bounds exfiltration is the number of bytes in names that
- * were not asked before: a limit on the length or the entropy of labels would stop honest names of content networks and
- * still let short ones through.
+ * Limits a sandbox's queries. Each query costs the resolver processor time that no limit of the job covers, so their
+ * number is limited.
  *
- * An install of hundreds of packages asks for a few dozen names; 300 new names at once and 2 per second after that are plenty.
+ * A name is also a message to the owner of its domain. To limit exfiltration, the total bytes of new names are limited.
+ * Limits on the length or entropy of labels would block legitimate names of content networks and still pass short ones.
+ *
+ * An install of hundreds of packages asks for a few dozen names. 300 new names at once and 2 per second after that are
+ * plenty.
  */
 export class QueryBudget {
   readonly #queries: TokenBucket;
@@ -16,12 +18,12 @@ export class QueryBudget {
     this.#newBytes = new TokenBucket({ capacity: 8192, perSecond: 64 }, nowMs);
   }
 
-  /** Whether another message may be read, whatever is in it. */
+  /** Whether another message may be read, whatever its content. */
   takeQuery(nowMs: number): boolean {
     return this.#queries.take(1, nowMs);
   }
 
-  /** Whether the name may be asked for. */
+  /** Whether the sandbox may ask for the name. */
   takeName(name: string, nowMs: number): boolean {
     if (this.#known.has(name)) return true;
     if (!this.#newBytes.take(name.length, nowMs)) return false;

@@ -4,23 +4,25 @@ import { matchingRules, type NameRule, openPorts } from "../policy/name-rules.ts
 
 export type ResolverPolicy =
   | { readonly kind: "public" }
-  /** Only these names; their addresses are opened on the ports of the rules. */
+  /** Only these names. Their addresses are opened on the ports of the rules. */
   | { readonly kind: "allow"; readonly names: readonly NameRule[] };
 
 export type QueryDecision =
-  /** `ports`: what the answer's addresses are opened for; `undefined` where they are open anyway. */
+  /** `ports`: the ports on which to open the answer's addresses; `undefined` if they are already open. */
   | { readonly kind: "forward"; readonly ports: readonly number[] | null | undefined }
-  /** The name may exist, such records do not. */
+  /** The name may exist, but has no such records. */
   | { readonly kind: "empty" }
-  /** `isDenial`: the job should be told, since a name that it wants is closed. */
+  /** `isDenial`: tell the job, since the policy denies a name that it wants. */
   | { readonly kind: "refuse"; readonly code: "NXDOMAIN" | "REFUSED"; readonly isDenial: boolean };
 
-/** What programs ask for; all else (NULL, ANY, zone transfers, keys) serves tunnels and attacks. */
+/** Types that programs use. Other types (NULL, ANY, zone transfers, keys) serve tunnels and attacks. */
 const publicTypes = new Set(["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "CAA"]);
-/** Records of the kind HTTPS and SVCB carry addresses of their own; clients ask A and AAAA besides and do without. */
+/**
+ * HTTPS and SVCB records contain addresses themselves. Clients also ask for A and AAAA, and work without these types.
+ */
 const serviceBindingTypes = new Set(["UNKNOWN_64", "UNKNOWN_65", "SVCB", "HTTPS"]);
 
-/** Top-level and other domains that only ever name something near the host. RFC 6761, RFC 6762 appendix G, RFC 8375. */
+/** Domains that only name something near the host. RFC 6761, RFC 6762 appendix G, RFC 8375. */
 const localDomains = [
   "corp",
   "home",
@@ -35,16 +37,16 @@ const localDomains = [
   "onion",
   "private",
 ];
-/** Refused whatever a rule says. Their addresses are closed besides. */
+/** Denied whatever a rule says. Their addresses are closed as well. */
 const metadataNames = new Set(["metadata.google.internal", "instance-data.ec2.internal", "metadata.tencentyun.com"]);
 
 const hostLabel = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?";
 const hostName = new RegExp(`^(?=.{1,253}$)${hostLabel}(?:\\.${hostLabel})+$`);
 
-/** @param name lower case, without the final dot. */
+/** @param name Lower case, without the trailing dot. */
 export function decideQuery(policy: ResolverPolicy, name: string, type: string): QueryDecision {
   const refuse = (code: "NXDOMAIN" | "REFUSED", isDenial = true): QueryDecision => ({ kind: "refuse", code, isDenial });
-  // Stub resolvers complete short names by search domains; a sandbox has none, so nothing is meant by them.
+  // Short names are meant to be completed with search domains, which a sandbox does not have.
   if (!hostName.test(name)) return refuse("NXDOMAIN", false);
   if (metadataNames.has(name)) return refuse("NXDOMAIN");
   const isAddress = type === "A" || type === "AAAA";
@@ -65,7 +67,7 @@ export function decideQuery(policy: ResolverPolicy, name: string, type: string):
   return publicTypes.has(type) ? { kind: "forward", ports: undefined } : refuse("REFUSED", false);
 }
 
-/** Whole addresses only, and none of a private network, whose names are nobody's business. */
+/** Accepts only complete addresses outside of private networks, because private reverse names reveal internal hosts. */
 function isPublicReverseName(name: string): boolean {
   const ipv4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.in-addr\.arpa$/.exec(name);
   const ipv6 = /^((?:[0-9a-f]\.){32})ip6\.arpa$/.exec(name);

@@ -6,10 +6,10 @@ export interface UpstreamQuestion {
   readonly type: string;
 }
 
-/** Decoding takes time in the square of the length, when the packet is made for it. */
+/** Decoding a malicious packet takes time quadratic in its length. */
 export const maxResponseBytes = 8192;
 
-/** The answer to a question of ours; `undefined` for anything else, which is dropped as if it had not come. */
+/** Parses the answer to our question. `undefined` for any other message, which is ignored. */
 export function readResponse(message: Buffer, id: number, question: UpstreamQuestion): DecodedPacket | undefined {
   if (message.length > maxResponseBytes) return undefined;
   try {
@@ -23,12 +23,12 @@ export function readResponse(message: Buffer, id: number, question: UpstreamQues
       normalizeName(asked.name) === question.name;
     return matches ? packet : undefined;
   } catch {
-    // Not DNS.
+    // The message is not valid DNS.
     return undefined;
   }
 }
 
 export function rcodeOf(packet: DecodedPacket): string {
-  // Missing from the published types.
+  // The published types lack this field.
   return (packet as DecodedPacket & { readonly rcode: string }).rcode;
 }

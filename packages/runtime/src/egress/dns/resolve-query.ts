@@ -13,7 +13,7 @@ import { type FilteredAnswer, filterAnswer, normalizeName } from "./answer-filte
 import { decideQuery, type ResolverPolicy } from "./query-policy.ts";
 import { rcodeOf, type UpstreamQuestion } from "./read-response.ts";
 
-/** An address that is to be opened before the sandbox learns of it. */
+/** An address to open before the sandbox learns it. */
 export interface AddressToPin {
   readonly family: IpFamily;
   readonly address: string;
@@ -21,9 +21,9 @@ export interface AddressToPin {
 }
 
 export interface Pinned {
-  /** Those of the addresses that are open. */
+  /** The requested addresses that are open now. */
   readonly opened: ReadonlySet<string>;
-  /** Whether others stay closed because the sandbox has opened too many. */
+  /** Whether some addresses stay closed because the sandbox has opened too many. */
   readonly isFull: boolean;
 }
 
@@ -31,10 +31,10 @@ export interface QueryContext {
   readonly policy: ResolverPolicy;
   /** Addresses that no answer may contain. */
   readonly closed: readonly IpRange[];
-  /** Whether the sandbox may ask this now. */
+  /** Whether the sandbox may ask for this name now. */
   readonly mayAsk: (name: string) => boolean;
   readonly ask: (question: UpstreamQuestion) => Promise<DecodedPacket | undefined>;
-  /** Opens the addresses, as many as the sandbox has room for; `undefined` if that fails. `ports` null: all. */
+  /** Opens the addresses, as many as the sandbox has room for; `undefined` if that fails. `ports` null: all ports. */
   readonly pin: (addresses: readonly AddressToPin[], ports: readonly number[] | null) => Promise<Pinned | undefined>;
   readonly onDenied: (name: string, isOverLimit: boolean) => void;
 }
@@ -42,14 +42,14 @@ export interface QueryContext {
 const rcodes = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5 } as const;
 type Rcode = keyof typeof rcodes;
 
-/** No honest question is longer: a name of 255 bytes, its type and class, an OPT record with a cookie. */
+/** No real query is longer: a name of 255 bytes, its type and class, and an OPT record with a cookie. */
 const maxQueryBytes = 512;
 const headerBytes = 12;
 const maxUdpPayload = 1232;
 
 /**
- * Answers one query of a sandbox; `undefined` for what is no query. Never passes bytes of either side on: question and
- * answer are parsed, judged and written anew.
+ * Answers one query of a sandbox; `undefined` if the message is not a query. Never forwards bytes from either side:
+ * question and answer are parsed, checked and encoded again.
  */
 export async function resolveQuery(
   message: Buffer,
@@ -57,7 +57,7 @@ export async function resolveQuery(
   context: QueryContext,
 ): Promise<Buffer | undefined> {
   if (message.length < headerBytes || message.length > maxQueryBytes) return undefined;
-  // A response to our own port would make two resolvers talk to each other for ever.
+  // Answering a response could make two resolvers send to each other forever.
   if ((message.readUInt8(2) & 0x80) !== 0) return undefined;
   const query = readQuery(message);
   if (query === undefined) return encode({ type: "response", id: message.readUInt16BE(0), flags: rcodes.FORMERR });
@@ -97,7 +97,7 @@ export async function resolveQuery(
     return reply(answerCode(response, filtered), filtered.answers);
   }
   const pinned = await context.pin(filtered.addresses, decision.ports);
-  // Addresses that stay closed are of no use to the sandbox.
+  // Addresses that stay closed are useless to the sandbox.
   const answers = filtered.answers.filter((answer) => !isAddress(answer) || pinned?.opened.has(answer.data));
   if (answers.some(isAddress)) return reply("NOERROR", answers);
   if (pinned?.isFull) context.onDenied(name, true);
@@ -108,7 +108,7 @@ function isAddress(answer: Answer): answer is Answer & { readonly data: string }
   return answer.type === "A" || answer.type === "AAAA";
 }
 
-/** Closed addresses leave a name without addresses: it is not said to be missing, since its other records are not. */
+/** A name whose addresses are all closed still exists, since it may have other records. */
 function answerCode(response: DecodedPacket, filtered: FilteredAnswer): Rcode {
   return rcodeOf(response) === "NXDOMAIN" && !filtered.hadClosed ? "NXDOMAIN" : "NOERROR";
 }
@@ -117,13 +117,13 @@ interface Query {
   readonly id: number;
   readonly opcode: string;
   readonly question: { readonly name: string; readonly type: string; readonly class: string };
-  /** The longest answer over UDP that the asker takes. */
+  /** The longest UDP answer that the client accepts. */
   readonly payloadBytes: number;
 }
 
 function readQuery(message: Buffer): Query | undefined {
   const [questions, answers, authorities, additionals] = [4, 6, 8, 10].map((offset) => message.readUInt16BE(offset));
-  // Checked before decoding, which would make room for as many as the header claims.
+  // Check this before decoding, which would allocate memory for as many records as the header claims.
   if (questions !== 1 || answers !== 0 || authorities !== 0 || (additionals ?? 0) > 1) return undefined;
   try {
     const packet = decode(message);

@@ -1,7 +1,7 @@
-// The resolver's process. It parses what hostile sandboxes and hostile name servers send, so it has no privileges: the
-// executor starts it as root inside the right network namespace, it becomes nobody here, and Node's permission
-// model keeps it from files and from starting programs. It ends when the executor does; without it names don't
-// resolve, and nothing else changes.
+// Entry point of the resolver process. It parses messages from hostile sandboxes and name servers, so it must be
+// unprivileged. The executor starts it as root in the right network namespace, and it changes its user to nobody here.
+// Node's permission model prevents it from writing files and from starting programs. It exits with the executor.
+// Without it, names don't resolve, and nothing else changes.
 import { errorMessage } from "@airlock/job";
 import { type IpRange, parseRange } from "../addresses/ip-range.ts";
 import { specialRanges } from "../addresses/special-ranges.ts";
@@ -14,7 +14,7 @@ import { askUpstreams, type Upstream } from "./upstream.ts";
 import { UpstreamShare } from "./upstream-share.ts";
 
 const nobody = 65_534;
-/** Distinct denials that are reported of one sandbox; the executor passes on fewer. */
+/** Maximum number of distinct denials to report per sandbox. The executor passes on fewer. */
 const maxDenials = 200;
 
 if (process.geteuid?.() === 0) {
@@ -40,7 +40,7 @@ let port = 0;
 let requests = 0;
 
 process.on("disconnect", () => process.exit(0));
-// Ctrl-C in a terminal reaches the whole group: the executor decides when sandboxes lose their names.
+// Ctrl-C in a terminal reaches the whole process group, but the executor decides when sandboxes lose their names.
 process.on("SIGINT", () => {});
 process.on("message", (message: ToResolver) => void receive(message));
 send({ kind: "ready" });
@@ -86,7 +86,7 @@ async function startListening(slot: number, address: string, policy: ResolverPol
   try {
     sandbox.socket = await listen(address, port, async (query, transport) => {
       if (!sandbox.budget.takeQuery(Date.now())) {
-        // Dropped, not refused: the program in the sandbox asks again a little later.
+        // Dropped instead of refused, so that the program in the sandbox retries a little later.
         if (!sandbox.isLimited) send({ kind: "limited", slot });
         sandbox.isLimited = true;
         return undefined;

@@ -13,12 +13,12 @@ import type { Upstream } from "./upstream.ts";
 
 export interface ResolverOptions {
   readonly network: HostNetwork;
-  /** Name servers, read when the process starts. */
+  /** Reads the name servers. Called when the process starts. */
   readonly upstreams: () => Promise<readonly Upstream[]>;
-  /** Ranges that no answer may contain, as they are now. */
+  /** The ranges that no answer may contain at the moment. */
   readonly closed: () => readonly IpRange[];
   readonly port: number;
-  /** Opens addresses, as many as the sandbox has room for; if it rejects, the look-up fails. */
+  /** Opens addresses, as many as the sandbox has room for. If it rejects, the lookup fails. */
   readonly onPin: (request: PinRequest) => Promise<{ readonly addresses: readonly string[]; readonly isFull: boolean }>;
   readonly onDenied: (slot: number, denial: EgressDenial) => void;
 }
@@ -30,7 +30,7 @@ interface Listener {
   readonly policy: ResolverPolicy;
 }
 
-// The resolver reads hostile packets, so its messages are checked as if it were hostile itself.
+// The resolver reads hostile packets, so its messages are validated as if it were hostile.
 const Message = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("ready") }),
   z.object({ kind: z.literal("configured"), revision: z.int() }),
@@ -63,7 +63,7 @@ const Message = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("limited"), slot: z.int() }),
 ]) satisfies z.ZodType<FromResolver>;
 
-/** In a bundle the program is a file beside it. */
+/** In a bundle, the resolver is a file next to this one. */
 const program = fileURLToPath(
   import.meta.url.endsWith(".ts")
     ? new URL("./resolver-main.ts", import.meta.url)
@@ -72,12 +72,12 @@ const program = fileURLToPath(
 const startTimeoutMs = 15_000;
 const answerTimeoutMs = 10_000;
 const restartDelayMs = 200;
-/** A resolver without sandboxes costs 45 MB for nothing; starting one takes a tenth of a second. */
+/** An unused resolver costs 45 MB of memory, and starting one takes only a tenth of a second. */
 const idleMs = 60_000;
 
 /**
- * The resolver's process: starts it with the first sandbox, restarts it when it dies, ends it when no sandbox needs it.
- * While it is not there look-ups fail at once.
+ * Manages the resolver process. Starts it with the first sandbox, restarts it when it dies, and ends it when no sandbox
+ * needs it. While it is not running, lookups fail immediately.
  */
 export class ResolverProcess {
   readonly #options: ResolverOptions;
@@ -92,12 +92,12 @@ export class ResolverProcess {
     this.#options = options;
   }
 
-  /** Its process id; `undefined` while there is none. */
+  /** Process id of the resolver; `undefined` while it is not running. */
   async pid(): Promise<number | undefined> {
     return (await this.#child)?.pid;
   }
 
-  /** Answers on `address` from then on; a second call for a slot replaces its policy. */
+  /** Resolves when the resolver listens on `address`. A second call for a slot replaces its policy. */
   async listen(slot: number, listener: Listener): Promise<void> {
     clearTimeout(this.#idle);
     this.#listeners.set(slot, listener);
@@ -113,7 +113,7 @@ export class ResolverProcess {
   async unlisten(slot: number): Promise<void> {
     this.#listeners.delete(slot);
     const child = await this.#child?.catch(() => undefined);
-    // One that does not answer is killed, which frees the address, too.
+    // A resolver that does not answer is killed, which also frees the address.
     if (child?.connected) {
       await this.#request(child, `unlistened ${slot}`, { kind: "unlisten", slot }).catch(() => once(child, "exit"));
     }
@@ -153,7 +153,7 @@ export class ResolverProcess {
   async #start(): Promise<ChildProcess> {
     this.#upstreams = await this.#options.upstreams();
     const [file = "", ...args] = this.#options.network.command(
-      // Just what it takes to read its own files and become nobody; that act takes the rest away.
+      // The minimum to read its own files and to change its user. Changing the user drops these capabilities.
       ...["setpriv", "--no-new-privs", "--bounding-set", "-all,+setuid,+setgid,+dac_read_search", "--"],
       ...[process.execPath, "--permission", "--allow-fs-read=*", "--max-old-space-size=64", program],
     );
@@ -161,14 +161,14 @@ export class ResolverProcess {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       env: toolEnv,
       cwd: "/",
-      // A group of its own: Ctrl-C in a terminal is for the executor.
+      // A separate process group, because Ctrl-C in a terminal is meant for the executor.
       detached: true,
     });
     let words = "";
     child.stderr?.on("data", (chunk: Buffer) => {
       words = (words + chunk.toString("utf8")).slice(-2000);
     });
-    // Writing to one that just died: its end is handled where it is seen.
+    // Ignore errors of sending to a dead process. Its exit is handled separately.
     child.on("error", () => {});
     child.once("exit", () => this.#onExit(child));
     const ready = new Promise<void>((resolve) => {
@@ -190,12 +190,15 @@ export class ResolverProcess {
       child.kill("SIGKILL");
       throw error;
     }
-    // From here on the exit handler starts another one.
+    // From here on, the exit handler restarts the resolver.
     failed.promise.catch(() => {});
     return child;
   }
 
-  /** Resolves when no answer contains what is closed now. Never rejects: a resolver that does not confirm it is killed. */
+  /**
+   * Resolves when no answer contains the ranges that are closed now. Never rejects: a resolver that does not confirm
+   * this is killed.
+   */
   async configure(): Promise<void> {
     const child = await this.#child?.catch(() => undefined);
     if (child?.connected) await this.#configure(child).catch(() => {});
@@ -234,7 +237,7 @@ export class ResolverProcess {
         await Promise.all([...this.#listeners].map(([slot, listener]) => this.#listen(child, slot, listener)));
         return;
       } catch {
-        // Again, later each time: without a resolver names stay closed, and so they should.
+        // Try again after a longer delay. Without a resolver, names stay closed, as they should.
       }
     }
   }
@@ -249,7 +252,10 @@ export class ResolverProcess {
     );
   }
 
-  /** Kills a process that does not answer: the next one is configured before it answers anything. */
+  /**
+   * Sends a request. Kills a process that does not answer, because its successor is configured before it answers any
+   * query.
+   */
   async #request(child: ChildProcess, key: string, message: ToResolver): Promise<string | null> {
     const { promise, resolve } = Promise.withResolvers<string | null>();
     this.#answers.set(key, resolve);
@@ -300,7 +306,7 @@ export class ResolverProcess {
   }
 }
 
-/** To one that is gone it says nothing. */
+/** Ignores a process that has disconnected. */
 function send(child: ChildProcess, message: ToResolver): void {
   if (child.connected) child.send(message, () => {});
 }

@@ -3,10 +3,10 @@ import { isIP } from "node:net";
 import type { Upstream } from "./upstream.ts";
 
 const dnsPort = 53;
-/** As many as the C library asks (resolv.conf(5), MAXNS). */
+/** The C library's limit (resolv.conf(5), MAXNS). */
 const maxUpstreams = 3;
 
-/** The name servers that the host itself uses. */
+/** Reads the name servers that the host itself uses. */
 export async function readHostUpstreams(path = "/etc/resolv.conf"): Promise<readonly Upstream[]> {
   return parseResolvConf(await readFile(path, "utf8"));
 }

@@ -1,14 +1,17 @@
-/** Questions that wait for upstreams at the same time, of all sandboxes, before one is refused that has its own share already. */
+/**
+ * Limit for questions of all sandboxes that wait for upstreams. Beyond it, only sandboxes below their guaranteed share
+ * may ask.
+ */
 const maxWaiting = 512;
-/** Questions of one sandbox that may wait whatever the others ask. */
+/** Number of waiting questions that each sandbox is guaranteed, whatever the others ask. */
 const guaranteed = 16;
 
-/** Shares the resolver's room for open questions between sandboxes, so that none is refused because of the others. */
+/** Divides the capacity for waiting questions between sandboxes, so that no sandbox is refused because of others. */
 export class UpstreamShare<Sandbox> {
   readonly #waiting = new Map<Sandbox, number>();
   #total = 0;
 
-  /** Runs `ask` if there is room, and else returns `undefined` at once. */
+  /** Runs `ask` if there is room. Otherwise resolves to `undefined` immediately. */
   async run<T>(sandbox: Sandbox, ask: () => Promise<T>): Promise<T | undefined> {
     const own = this.#waiting.get(sandbox) ?? 0;
     if (this.#total >= maxWaiting && own >= guaranteed) return undefined;

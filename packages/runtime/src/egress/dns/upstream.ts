@@ -21,7 +21,7 @@ export async function askUpstreams(
   for (let round = 0; round < rounds; round += 1) {
     for (const upstream of upstreams) {
       const response = await askUpstream(upstream, question);
-      // SERVFAIL and REFUSED are this server's troubles; another one may know.
+      // SERVFAIL and REFUSED may concern only this server, so another one may have the answer.
       if (response && ["NOERROR", "NXDOMAIN"].includes(rcodeOf(response))) return response;
     }
   }
@@ -33,7 +33,7 @@ async function askUpstream(upstream: Upstream, question: UpstreamQuestion): Prom
   return response?.flag_tc ? overTcp(upstream, question) : response;
 }
 
-/** A new socket, so a new port, for each question; the kernel drops what does not come from the upstream. */
+/** Uses a new socket, and so a new port, for each question. The kernel drops packets from other senders. */
 function overUdp(upstream: Upstream, question: UpstreamQuestion): Promise<DecodedPacket | undefined> {
   const { promise, resolve } = Promise.withResolvers<DecodedPacket | undefined>();
   const id = randomInt(65_536);

@@ -2,13 +2,16 @@ import type { HostNetwork, HostState } from "./host-network.ts";
 
 const maxAgeMs = 30_000;
 
-/** The host's routes and addresses without our own. They rarely change, and reading them is the slowest part of an attachment. */
+/**
+ * Caches the host's routes and addresses, without those of the owner's interfaces. They rarely change, and reading them
+ * is the slowest part of an attachment.
+ */
 export class CachedHostState {
   readonly #network: HostNetwork;
   readonly #ownPrefix: string;
   #cached: { readonly at: number; readonly state: Promise<HostState> } | undefined;
 
-  /** @param ownPrefix of the interfaces that are left out: the address pool knows what it gave to them. */
+  /** @param ownPrefix Prefix of the interfaces to leave out. The address pool already knows their addresses. */
   constructor(network: HostNetwork, ownPrefix: string) {
     this.#network = network;
     this.#ownPrefix = ownPrefix;
@@ -23,7 +26,7 @@ export class CachedHostState {
     return state;
   }
 
-  /** Makes the next call read anew. */
+  /** Makes the next call read the state again. */
   forget(): void {
     this.#cached = undefined;
   }

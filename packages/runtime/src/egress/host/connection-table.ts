@@ -1,17 +1,17 @@
 import type { HostNetwork } from "./host-network.ts";
 import { runTool, ToolError } from "./run-tool.ts";
 
-/** What the kernel says about the connection table of one network namespace. */
+/** The kernel's information about the connection table of one network namespace. */
 export interface ConnectionTable {
-  /** Entries that it has room for. */
+  /** Maximum number of entries. */
   readonly size: number;
-  /** Entries that are in it now. */
+  /** Current number of entries. */
   readonly used: number;
-  /** Seconds for which it keeps a closed TCP connection. */
+  /** Seconds for which the kernel keeps a closed TCP connection. */
   readonly closedSeconds: number;
 }
 
-/** For a kernel that does not tell: its default with 1 GB of memory. */
+/** For kernels that don't report it: the default with 1 GB of memory. */
 const defaultSize = 32_768;
 const defaultClosedSeconds = 120;
 
@@ -31,8 +31,8 @@ export async function readConnectionTable(network: HostNetwork): Promise<Connect
 }
 
 /**
- * Removes the connections of `sources`, which are over: nothing is left that closes them, so the kernel would keep them for
- * hours. Needs the program `conntrack`.
+ * Removes the connections of `sources`. Their sandboxes have ended without closing them, so the kernel would keep them
+ * for hours. Needs the program `conntrack`.
  */
 export async function forgetConnections(network: HostNetwork, sources: readonly string[]): Promise<void> {
   await Promise.all(
@@ -41,7 +41,7 @@ export async function forgetConnections(network: HostNetwork, sources: readonly 
       try {
         await network.run("conntrack", "-D", "-f", family, "-s", source);
       } catch (error) {
-        // It fails when there is nothing to remove.
+        // conntrack fails when there is nothing to remove.
         if (!(error instanceof ToolError && error.stderr.includes("0 flow entries"))) throw error;
       }
     }),

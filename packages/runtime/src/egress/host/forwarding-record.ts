@@ -2,11 +2,11 @@ import { z } from "zod";
 import type { HostNetwork } from "./host-network.ts";
 import { ToolError } from "./run-tool.ts";
 
-/** Not with the prefix of the owners' tables: it belongs to all of them. */
+/** Without the prefix of the owners' tables, because all owners share it. */
 const table = "forwarding_by_airlock";
 const families = ["ipv4", "ipv6"] as const;
 
-/** A setting of one interface that makes the host forward what comes in by it. */
+/** A setting of one interface that makes the host forward packets that arrive on it. */
 export interface ForwardingSetting {
   readonly family: (typeof families)[number];
   readonly device: string;
@@ -19,8 +19,9 @@ const Listing = z.object({
 });
 
 /**
- * What executors turned on, kept in the kernel: it outlives a killed executor, so that the next one can turn it off again,
- * and ends with the settings themselves when the machine restarts. An nftables table without a chain has no other effect.
+ * Records in the kernel which settings executors turned on. The record survives a killed executor, so the next one can
+ * turn them off again. It disappears together with the settings when the machine restarts. An nftables table without
+ * chains has no other effect.
  */
 export class ForwardingRecord {
   readonly #network: HostNetwork;
@@ -54,7 +55,7 @@ export class ForwardingRecord {
   }
 
   async clear(): Promise<void> {
-    // Adding first makes the deletion succeed whether it was there or not.
+    // Adding first makes the deletion succeed whether the table existed or not.
     await this.#network.nft(`add table inet ${table}\ndelete table inet ${table}\n`);
   }
 }

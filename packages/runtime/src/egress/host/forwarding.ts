@@ -7,16 +7,16 @@ export interface ForwardingState {
   /** Whether sandboxes can have IPv6. */
   readonly ipv6: boolean;
   readonly notes: readonly string[];
-  /** On what the host's firewall does to what it did not make itself. */
+  /** Notes about the host's firewall, which may drop packets of networks that it does not know. */
   readonly firewallNotes: readonly string[];
 }
 
 const defaultMtu = 1500;
 
 /**
- * Makes the host pass packets on between sandboxes and the interfaces that lead out, and no other. For IPv4 that is a
- * setting of each interface. For IPv6 it is one since Linux 6.17 (`force_forwarding`); before that it is a setting of
- * the whole host, which stops it from learning its own routes: not ours to change.
+ * Makes the host forward packets between sandboxes and its uplinks only. For IPv4 that is a setting of each interface.
+ * For IPv6 it is one since Linux 6.17 (`force_forwarding`). Before that, it is a setting of the whole host, which stops
+ * the host from learning its own routes. The executor must not change that one.
  */
 export class Forwarding {
   readonly #network: HostNetwork;
@@ -48,14 +48,17 @@ export class Forwarding {
     return { ipv6: hasRoute && canForward, notes, firewallNotes: await notesOnHostFirewalls(this.#network) };
   }
 
-  /** Of the way out, so that no packet is too large for it. */
+  /** MTU of the uplinks, so that no packet is too large for them. */
   uplinkMtu(state: HostState): number {
     const devices = defaultDevices(state.routes, 4);
     const mtus = state.links.filter(({ name }) => devices.includes(name)).map(({ mtu }) => mtu);
     return Math.min(defaultMtu, ...mtus);
   }
 
-  /** Answers come back by the interfaces that lead to the internet and to what an allow-list names. */
+  /**
+   * Turns on forwarding for the interfaces that lead to the internet and to allow-listed ranges, because answers arrive
+   * there.
+   */
   async prepareUplinks(state: HostState, destinations: readonly IpRange[], hasIpv6: boolean): Promise<void> {
     const devices = new Set([
       ...defaultDevices(state.routes, 4),
@@ -71,14 +74,14 @@ export class Forwarding {
     ]);
     const values = await this.#network.readSysctls(...wanted.map(pathOf));
     const off = wanted.filter((_, index) => values[index] === "0");
-    // Recorded before it is done: an executor may be killed in between.
+    // Record the change before making it, because the executor may be killed in between.
     await this.#record.add(off);
     await this.#network.writeSysctls(Object.fromEntries(off.map((setting) => [pathOf(setting), "1"])));
   }
 
   /**
-   * Turns off again what this executor or an earlier one turned on, unless the whole host has begun to forward meanwhile,
-   * for another program.
+   * Turns off what this executor or an earlier one turned on. Skips this if the whole host forwards meanwhile, for
+   * another program.
    */
   async restore(): Promise<void> {
     this.#prepared.clear();
@@ -94,18 +97,19 @@ export class Forwarding {
     await this.#network.writeSysctls({
       [pathOf({ family: "ipv4", device: name })]: "1",
       ...(hasIpv6 ? { [pathOf({ family: "ipv6", device: name })]: "1" } : {}),
-      // Answers ARP only for this link's own address, and only to the sandbox's.
+      // Answers ARP only for this link's own address.
       [`ipv4/conf/${name}/arp_ignore`]: "1",
       [`ipv4/conf/${name}/rp_filter`]: "1",
       [`ipv6/conf/${name}/accept_ra`]: "0",
-      // No other machine is there that could have its address. Looking for one would keep a bridge deaf for its first seconds.
+      // No other machine can have this address. Duplicate address detection would leave a bridge unusable for its first
+      // seconds.
       [`ipv6/conf/${name}/accept_dad`]: "0",
       [`ipv6/conf/${name}/dad_transmits`]: "0",
     });
   }
 }
 
-/** Below `/proc/sys/net`. */
+/** Path relative to `/proc/sys/net`. */
 function pathOf({ family, device }: ForwardingSetting): string {
   return family === "ipv4" ? `ipv4/conf/${device}/forwarding` : `ipv6/conf/${device}/force_forwarding`;
 }

@@ -18,9 +18,9 @@ interface FirewallTable {
 }
 
 /**
- * What is told of firewalls of the host that drop what it forwards, as Docker makes the kernel do, and so what sandboxes
- * send: a packet passes only if no table drops it, whatever ours says. The host's firewall is its administrator's, so
- * nothing is changed there.
+ * Warns about firewalls of the host that drop forwarded packets by default, as Docker configures it. They drop what
+ * sandboxes send, because a packet passes only if no table drops it. The executor does not change the host's firewall,
+ * which belongs to the administrator.
  */
 export async function notesOnHostFirewalls(network: HostNetwork): Promise<readonly string[]> {
   const dropping: string[] = [];
@@ -32,7 +32,7 @@ export async function notesOnHostFirewalls(network: HostNetwork): Promise<readon
   return dropping.map(noteOn);
 }
 
-/** Tables whose chain on the forward hook drops by default. */
+/** Returns the tables whose chain on the forward hook drops by default. */
 export function droppingTables(listing: unknown): readonly FirewallTable[] {
   return ChainListing.parse(listing).nftables.flatMap(({ chain }) =>
     chain?.hook === "forward" && chain.policy === "drop" ? [{ family: chain.family, name: chain.table }] : [],
@@ -49,7 +49,7 @@ function noteOn(firewall: string): string {
   if (!firewall.startsWith("ip")) {
     return `${what}: let what comes in by interfaces "ak*" pass there, and what goes out by them for established connections.`;
   }
-  // At the end: what the administrator's own rules close stays closed.
+  // Append the rules, so that what the administrator's own rules close stays closed.
   const commands = [
     `${firewall} -A FORWARD -i ak+ -j ACCEPT`,
     `${firewall} -A FORWARD -o ak+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
@@ -57,12 +57,15 @@ function noteOn(firewall: string): string {
   return `${what}: ${commands.join("; ")}`;
 }
 
-/** Whether somebody has opened it already. */
+/** Whether the firewall already accepts packets from sandboxes. */
 function opensToSandboxes(rules: string): boolean {
   return /^.*iifname "ak.*accept$/m.test(rules);
 }
 
-/** Its tables are others than those that nft lists. Only looked at where they are in use: looking makes the kernel load them. */
+/**
+ * Whether iptables-legacy drops forwarded packets. nft does not list its tables. Checks only tables in use, because
+ * listing others makes the kernel load them.
+ */
 async function legacyDrops(network: HostNetwork): Promise<boolean> {
   try {
     const tables = await network.run("cat", "/proc/net/ip_tables_names");
@@ -70,7 +73,7 @@ async function legacyDrops(network: HostNetwork): Promise<boolean> {
     const rules = await network.run("iptables-legacy", "-S", "FORWARD");
     return /^-P FORWARD DROP$/m.test(rules) && !/^-A FORWARD -i ak\S* -j ACCEPT$/m.test(rules);
   } catch (error) {
-    // No such file: the kernel has no such tables. No such program: nobody made any with it.
+    // Without the file, the kernel has no such tables. Without the program, no rules were made with it.
     if (error instanceof ToolError) return false;
     throw error;
   }

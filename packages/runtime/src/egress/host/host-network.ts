@@ -38,42 +38,42 @@ export interface HostState {
   readonly links: readonly HostLink[];
 }
 
-/** Writes pairs of file and value; a file that does not exist is none of its business. */
+/** Writes pairs of file and value. Skips files that don't exist. */
 const writeFiles = `while [ $# -gt 0 ]; do [ ! -e "$1" ] || printf %s "$2" > "$1"; shift 2; done`;
 const readFiles = `for f in "$@"; do if [ -e "$f" ]; then cat "$f"; else echo; fi; done`;
 
-/** The kernel's network of one namespace: the executor's own, or the one that a container engine lives in. */
+/** Access to one network namespace: the executor's own, or the one of a container engine. */
 export class HostNetwork {
   readonly #prefix: readonly string[];
   readonly #isOurs: boolean;
 
-  /** @param namespacePath absolute; default: the namespace of this process. */
+  /** @param namespacePath Absolute path. Default: the namespace of this process. */
   constructor(namespacePath?: string) {
     this.#isOurs = namespacePath === undefined;
     this.#prefix = namespacePath === undefined ? [] : ["nsenter", `--net=${namespacePath}`, "--"];
   }
 
-  /** The command as it has to be run to act on this network. */
+  /** Returns the command line that runs a command in this network. */
   command(...command: readonly string[]): readonly string[] {
     return [...this.#prefix, ...command];
   }
 
-  /** One transaction. */
+  /** Runs one nftables transaction. */
   async nft(text: string): Promise<void> {
     await runTool(this.command("nft", "-f", "-"), text);
   }
 
-  /** The answer of a `list` command, parsed but not checked. */
+  /** Returns the parsed but unvalidated output of a `list` command. */
   async nftList(...what: readonly string[]): Promise<unknown> {
     return JSON.parse(await runTool(this.command("nft", "-j", "list", ...what)));
   }
 
-  /** What a program prints that acts on this network. */
+  /** Runs a program in this network and resolves to its output. */
   async run(...command: readonly string[]): Promise<string> {
     return await runTool(this.command(...command));
   }
 
-  /** Whether there is a table of the family `inet` whose name starts so. */
+  /** Whether a table of the family `inet` exists whose name has this prefix. */
   async hasTable(prefix: string): Promise<boolean> {
     const tables = await runTool(this.command("nft", "list", "tables", "inet"));
     return tables.split("\n").some((line) => line.startsWith(`table inet ${prefix}`));
@@ -110,7 +110,7 @@ export class HostNetwork {
     };
   }
 
-  /** Keys are paths below `/proc/sys/net`; one that this kernel does not have is passed over. */
+  /** Keys are paths relative to `/proc/sys/net`. Skips files that this kernel does not have. */
   async writeSysctls(values: Readonly<Record<string, string>>): Promise<void> {
     const entries = Object.entries(values).map(([path, value]) => [`/proc/sys/net/${path}`, value] as const);
     if (!this.#isOurs) {
@@ -126,7 +126,10 @@ export class HostNetwork {
     }
   }
 
-  /** The values of files below `/proc/sys/net`, in the order asked; empty for one that this kernel does not have. */
+  /**
+   * Reads files below `/proc/sys/net`, in the given order. The value is empty for a file that this kernel does not
+   * have.
+   */
   async readSysctls(...paths: readonly string[]): Promise<readonly string[]> {
     const files = paths.map((path) => `/proc/sys/net/${path}`);
     const output = await runTool(this.command("sh", "-c", readFiles, "sh", ...files));

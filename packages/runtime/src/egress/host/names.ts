@@ -1,18 +1,21 @@
 import { createHash } from "node:crypto";
 
-/** How everything that one owner makes in the kernel is called; the same after a restart, so that it is found again. */
+/**
+ * Names of everything that one owner creates in the kernel. They stay the same after a restart, so that leftovers are
+ * found.
+ */
 export interface OwnerNames {
-  /** Of the nftables table, family `inet`. */
+  /** Name of the nftables table, family `inet`. */
   readonly table: string;
-  /** Every interface of the owner's sandboxes starts with it: the rules match the prefix. At most 8 characters. */
+  /** Prefix of the names of the sandboxes' interfaces, which the rules match. At most 8 characters. */
   readonly interfacePrefix: string;
-  /** Every named network namespace of the owner starts with it. */
+  /** Prefix of the names of the owner's network namespaces. */
   readonly namespacePrefix: string;
-  /** 40 bits that make the owner's unique local IPv6 prefix (RFC 4193 §3.2.2). */
+  /** 40 bits for the owner's unique local IPv6 prefix (RFC 4193 §3.2.2). */
   readonly globalId: bigint;
 }
 
-/** Where iproute2 keeps named network namespaces. */
+/** Directory where iproute2 keeps named network namespaces. */
 export const namespacesDirectory = "/run/netns";
 
 /** Prefix of the tables of all owners. */
@@ -29,7 +32,10 @@ export function ownerNames(owner: string): OwnerNames {
   };
 }
 
-/** IFNAMSIZ leaves 15 characters: 8 of the prefix, and 7 in base 36 for more sandboxes than any pool has room for. */
+/**
+ * IFNAMSIZ allows 15 characters: 8 for the prefix, and 7 in base 36, enough for more sandboxes than any pool has room
+ * for.
+ */
 export function interfaceName(names: OwnerNames, slot: number): string {
   return `${names.interfacePrefix}${slot.toString(36)}`;
 }

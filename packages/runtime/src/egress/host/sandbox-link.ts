@@ -2,10 +2,10 @@ import type { AddressBlock } from "../addresses/address-pool.ts";
 import { formatRange } from "../addresses/ip-range.ts";
 import type { HostNetwork } from "./host-network.ts";
 
-/** The virtual cable between the host and one sandbox. */
+/** The virtual link (veth pair) between the host and one sandbox. */
 export interface SandboxLink {
   readonly interfaceName: string;
-  /** Of whoever the sandbox belongs to; found again by it after a crash. */
+  /** Names the sandbox, so that its link can be found after a crash. */
   readonly alias: string;
   readonly namespacePath: string;
   readonly block: AddressBlock;
@@ -13,13 +13,13 @@ export interface SandboxLink {
   readonly hasIpv6: boolean;
 }
 
-/** The name of the sandbox's own end. */
+/** Interface name of the sandbox's end. */
 const inside = "eth0";
 
 /**
- * Commands for `ip -batch` on the host's side. Nothing is shared with other sandboxes: the link has two ends, and the one
- * route into it is the sandbox's own address. `route add` fails when that route exists, so that two executors that picked
- * one block at the same moment don't both get it. No address is made up by the kernel (`addrgenmode none`).
+ * Commands for `ip -batch` on the host's side. Sandboxes share nothing: each link has two ends, and its only route is
+ * the sandbox's own address. `route add` fails when that route exists. So two executors that picked the same block at
+ * the same moment don't both get it. The kernel generates no addresses (`addrgenmode none`).
  */
 export function hostEndCommands(link: SandboxLink): string {
   const { interfaceName: name, block, mtu } = link;
@@ -30,7 +30,7 @@ export function hostEndCommands(link: SandboxLink): string {
     `link set ${name} up`,
     `address add ${block.gateway}/32 dev ${name}`,
     `route add ${block.address}/32 dev ${name}`,
-    // Known from the start: no packet waits for ARP, and no answer to ARP is believed.
+    // A permanent entry, so that no packet waits for ARP, and no ARP answer is trusted.
     `neighbour replace ${block.address} lladdr ${sandboxMac(block)} dev ${name} nud permanent`,
     ...(link.hasIpv6
       ? [
@@ -42,7 +42,9 @@ export function hostEndCommands(link: SandboxLink): string {
   ]);
 }
 
-/** Commands for `ip -batch` in the sandbox's namespace. Without IPv6 on the host, none but loopback's is in there. */
+/**
+ * Commands for `ip -batch` in the sandbox's namespace. Without IPv6 on the host, only the loopback interface has IPv6.
+ */
 export function sandboxEndCommands({ block, hasIpv6 }: SandboxLink): string {
   return lines([
     "link set lo up",
@@ -63,7 +65,7 @@ export function sandboxEndCommands({ block, hasIpv6 }: SandboxLink): string {
   ]);
 }
 
-/** Removes a link; one that went with its other end, the sandbox's namespace, is fine. */
+/** Removes a link. Succeeds if the link already disappeared with the sandbox's namespace. */
 export async function deleteLink(network: HostNetwork, name: string): Promise<void> {
   try {
     await network.ip(`link delete ${name}\n`);
@@ -73,7 +75,7 @@ export async function deleteLink(network: HostNetwork, name: string): Promise<vo
   }
 }
 
-/** Locally administered. */
+/** Locally administered MAC address. */
 function hostMac({ slot }: AddressBlock): string {
   return mac(0x02, slot);
 }

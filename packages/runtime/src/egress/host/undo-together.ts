@@ -1,6 +1,6 @@
 /**
- * Runs undo actions all at the same time: removing a link takes the kernel tens of milliseconds of waiting, and no part of
- * an attachment needs another one to be gone first.
+ * Runs all undo actions concurrently. Removing a link takes the kernel tens of milliseconds, and the parts of an
+ * attachment can be removed in any order.
  */
 export class UndoTogether {
   readonly #actions: (() => Promise<void>)[] = [];
@@ -11,12 +11,14 @@ export class UndoTogether {
     this.#actions.push(action);
   }
 
-  /** Runs after all others have succeeded. */
+  /** Adds an action that runs after all others have succeeded. */
   finally(action: () => void): void {
     this.#last.push(action);
   }
 
-  /** Runs once, however often it is called. @throws the error of the action that failed, after all of them have ended. */
+  /**
+   * Runs the actions once, however often it is called. @throws the failed action's error, after all actions have ended.
+   */
   run(): Promise<void> {
     this.#running ??= this.#run();
     return this.#running;

@@ -4,30 +4,32 @@ import { type IpRange, parseRange } from "../addresses/ip-range.ts";
 import { forbiddenRanges, liesIn, specialRanges } from "../addresses/special-ranges.ts";
 import type { NameRule } from "./name-rules.ts";
 
-/** A policy that lets something through. `none` needs no rules: its sandbox has no interface. */
+/** A policy that permits some traffic. `none` needs no rules, because its sandbox has no interface. */
 export type ConnectedPolicy = Exclude<EgressPolicy, { kind: "none" }>;
 
 export interface RangeRule {
   readonly range: IpRange;
-  /** `null`: any. */
+  /** `null`: any port. */
   readonly port: number | null;
 }
 
-/** A policy as the kernel and the resolver carry it out. */
+/** A policy in the form that the kernel's rules and the resolver use. */
 export type CompiledPolicy =
   | { readonly kind: "public" }
   | {
       readonly kind: "allow";
-      /** Rules that name private addresses, which therefore are open. */
+      /** Rules that name private addresses, and so open them. */
       readonly privateRanges: readonly RangeRule[];
-      /** Rules that reach beyond one special range: `0.0.0.0/0` means the internet, not the private network too. */
+      /** Rules that are wider than a special range: `0.0.0.0/0` means the internet, without private networks. */
       readonly publicRanges: readonly RangeRule[];
       readonly names: readonly NameRule[];
     };
 
 /**
- * @param closed ranges that no rule opens besides {@link forbiddenRanges}.
- * @throws {AirlockError} reason `policy` for a rule that names nothing but what stays closed: better said than silently denied.
+ * Compiles a policy.
+ * @param closed Ranges that no rule opens, in addition to {@link forbiddenRanges}.
+ * @throws {AirlockError} reason `policy` for a rule that names only closed addresses. An error is better than silent
+ * denials.
  */
 export function compilePolicy(policy: ConnectedPolicy, closed: readonly IpRange[]): CompiledPolicy {
   if (policy.kind === "public") return { kind: "public" };

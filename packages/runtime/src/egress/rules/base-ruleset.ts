@@ -4,32 +4,32 @@ import type { OwnerNames } from "../host/names.ts";
 import { type ConnectionLimits, connectionTimeouts } from "./connection-limits.ts";
 import { addressType, daddr, families, tcp, udp } from "./set-names.ts";
 
-/** What the rules of each sandbox need to know of the owner's table. */
+/** The parts of the owner's table that each sandbox's rules refer to. */
 export interface SharedRules {
   readonly names: OwnerNames;
-  /** Where the resolver listens on each gateway. */
+  /** Port of the resolver on each gateway. */
   readonly resolverPort: number;
   readonly limits: ConnectionLimits;
 }
 
 export interface BaseRules extends SharedRules {
-  /** Where sandboxes have their addresses: translated on the way out, and closed to every sandbox. */
+  /** Ranges of the sandboxes' addresses. They are translated on the way out, and closed to every sandbox. */
   readonly pools: readonly IpRange[];
-  /** Closed to every sandbox: the instance, and what the administrator names. */
+  /** Ranges closed to every sandbox: the instance, and what the administrator closed. */
   readonly closed: readonly IpRange[];
-  /** Whether new connections wait because the host's connection table is nearly full. */
+  /** Whether new connections are paused because the host's connection table is nearly full. */
   readonly isPaused: boolean;
 }
 
 const pauseRule = "drop";
 
 /**
- * The table of one owner, replacing what was there in one transaction: there is no moment without rules. Without an entry
- * for its interface in the maps a sandbox reaches nothing, so that what a dead executor left stays closed.
+ * Replaces the owner's table in one transaction, so that there is no moment without rules. A sandbox whose interface
+ * has no entry in the maps can't reach anything. Therefore the leftovers of a dead executor stay closed.
  *
- * Chains run before those of other tables (`- 10`): what they refuse stays refused, whatever those accept. Every packet
- * is judged by its own destination, and none is let through for belonging to a known connection alone: a stricter
- * policy, or rules that are restored after another program flushed them, cut what is open.
+ * The chains run before those of other tables (`- 10`), so a rejected packet stays rejected, whatever other tables
+ * accept. Every packet is checked by its own destination. Belonging to a known connection is not enough. So a stricter
+ * policy cuts open connections, and so do rules that are restored after another program flushed them.
  */
 export function baseRuleset({ names, pools, closed, resolverPort, limits, isPaused }: BaseRules): string {
   const { table, interfacePrefix } = names;
@@ -88,20 +88,20 @@ ${limits.hasTimeouts ? timeoutRules(table) : ""}add rule inet ${table} begin acc
 `;
 }
 
-/** Closes further ranges to every sandbox. */
+/** Closes additional ranges to every sandbox. */
 export function closingRuleset({ table }: OwnerNames, ranges: readonly IpRange[]): string {
   return ranges
     .map((range) => `add element inet ${table} forbidden${range.family} { ${formatRange(range)} }\n`)
     .join("");
 }
 
-/** Lets new connections of all sandboxes wait, or go on. TCP retries by itself. */
+/** Pauses or resumes new connections of all sandboxes. TCP retries by itself. */
 export function pauseRuleset({ table }: OwnerNames, isPaused: boolean): string {
   const flush = `flush chain inet ${table} pause\n`;
   return isPaused ? `${flush}add rule inet ${table} pause ${pauseRule}\n` : flush;
 }
 
-/** Gives connections that begin timeouts of their own: the kernel keeps a closed connection for minutes by default. */
+/** Gives new connections shorter timeouts, because by default the kernel keeps a closed connection for minutes. */
 function timeoutRules(table: string): string {
   return Object.entries(connectionTimeouts)
     .flatMap(([protocol, timeouts]) => {

@@ -1,7 +1,7 @@
 import type { ConnectionTable } from "../host/connection-table.ts";
 import type { RuleTable } from "./rule-table.ts";
 
-/** Shares of the connection table at which new connections of sandboxes are paused, and go on again. */
+/** Fill levels of the connection table at which new connections of sandboxes are paused and resumed. */
 const pauseAt = 0.75;
 const resumeAt = 0.6;
 
@@ -12,8 +12,8 @@ export interface ConnectionGuardOptions {
 }
 
 /**
- * Keeps a part of the host's connection table free for the executor, the instance and other programs, however many
- * sandboxes there are and whatever earlier ones left in the table.
+ * Reserves a part of the host's connection table for the executor, the instance and other programs. This does not
+ * depend on the number of sandboxes or on what earlier ones left in the table.
  */
 export class ConnectionGuard {
   readonly #options: ConnectionGuardOptions;

@@ -1,23 +1,32 @@
 import type { ConnectionTable } from "../host/connection-table.ts";
 
-/** What one sandbox may take of the kernel's connection table, which the host, its executor and all sandboxes share. */
+/** One sandbox's share of the kernel's connection table, which the host, the executor and all sandboxes share. */
 export interface ConnectionLimits {
   readonly connections: ConnectionLimit;
-  /** Connections to the resolver. For datagrams, only the number at the same time is limited: the kernel forgets them soon. */
+  /**
+   * Limits for connections to the resolver. For UDP, only the number at the same time is limited, because the kernel
+   * forgets them soon.
+   */
   readonly lookUps: ConnectionLimit;
-  /** Whether sandboxes' connections can have timeouts of their own, so that the kernel forgets closed ones sooner. */
+  /** Whether sandboxes' connections can have separate timeouts, so that the kernel forgets closed ones sooner. */
   readonly hasTimeouts: boolean;
 }
 
 export interface ConnectionLimit {
-  /** At the same time. The kernel does not count those that are closed, although they stay in the table for a while. */
+  /**
+   * Maximum number at the same time. The kernel does not count closed connections, although they stay in the table for
+   * a while.
+   */
   readonly open: number;
-  /** New ones at once, and per second after that. They bound the closed ones that are still in the table. */
+  /**
+   * Maximum number of new ones at once, and per second after that. Limits the closed connections that are still in the
+   * table.
+   */
   readonly burst: number;
   readonly perSecond: number;
 }
 
-/** The timeouts in seconds of sandboxes' connections, where the kernel supports that. */
+/** Timeouts of sandboxes' connections in seconds, if the kernel supports them. */
 export const connectionTimeouts = {
   tcp: {
     syn_sent: 30,
@@ -33,14 +42,14 @@ export const connectionTimeouts = {
   udp: { unreplied: 10, replied: 60 },
 } as const;
 
-/** 32 hostile sandboxes at the same time can fill the table. At 3/4 new connections of all sandboxes are paused. */
+/** 32 hostile sandboxes together can fill the table. At 3/4, new connections of all sandboxes are paused. */
 const shares = 32;
 const maxShare = 8192;
 const minShare = 512;
 
 /**
- * An entry of the table is either open now, or it began within the last `closedSeconds` or was open before that. So a sandbox
- * has at most `open + burst + perSecond * closedSeconds` entries, which is its share.
+ * Every entry of the table is open, or was created within the last `closedSeconds`, or was open before that. So a
+ * sandbox has at most `open + burst + perSecond * closedSeconds` entries, which is its share.
  */
 export function connectionLimits(
   table: Pick<ConnectionTable, "size" | "closedSeconds">,

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { EgressDenial } from "../../contract/index.ts";
 import { readSetName, tcp, udp } from "./set-names.ts";
 
-/** A number where the system has no /etc/protocols. */
+/** A number if the system has no /etc/protocols. */
 const Protocol = z.union([
   z.enum(["tcp", "udp"]),
   z.literal(tcp).transform(() => "tcp" as const),
@@ -19,7 +19,7 @@ const Listing = z.object({
   ),
 });
 
-/** Reads `nft -j list sets`: what each sandbox, by its slot, was denied lately. */
+/** Parses `nft -j list sets` into the recent denials of each sandbox, by slot. */
 export function parseDenied(listing: unknown): ReadonlyMap<number, readonly EgressDenial[]> {
   const denied = new Map<number, EgressDenial[]>();
   for (const { set } of Listing.parse(listing).nftables) {
@@ -36,13 +36,15 @@ export function parseDenied(listing: unknown): ReadonlyMap<number, readonly Egre
 
 function readDestination(element: unknown): readonly EgressDenial[] {
   const parsed = Element.safeParse(element);
-  // Written in a way that we don't know: not reported, but denied all the same.
+  // The format is unknown: the connection was denied, but can't be reported.
   if (!parsed.success) return [];
   const [address, protocol, port] = parsed.data;
   return [{ kind: "connection", address, port, protocol }];
 }
 
-/** Reports each distinct denial once, up to a bound: a step that scans a network says nothing new after that. */
+/**
+ * Reports each distinct denial once, up to a limit, because more denials of a network scan contain no new information.
+ */
 export class DenialReporter {
   readonly #report: (denial: EgressDenial) => void;
   readonly #seen = new Set<string>();

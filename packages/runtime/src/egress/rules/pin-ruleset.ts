@@ -2,7 +2,7 @@ import type { IpFamily } from "../addresses/ip-range.ts";
 import type { OwnerNames } from "../host/names.ts";
 import { addressType } from "./set-names.ts";
 
-/** An address that a name led to, open until `seconds` have passed. */
+/** An address that an allowed name resolved to. Stays open for `seconds`. */
 export interface Pin {
   readonly slot: number;
   readonly family: IpFamily;
@@ -12,31 +12,31 @@ export interface Pin {
   readonly seconds: number;
 }
 
-/** Pins of one sandbox at the same time. */
+/** Maximum number of pins of one sandbox at the same time. */
 export const maxPins = 4096;
-/** The kernel lets a pin end a little later than it is reckoned with, so its sets have more room. */
+/** The kernel removes a pin slightly later than the executor assumes, so its sets are larger. */
 const setSize = 2 * maxPins;
-/** Destinations that a sandbox connects to by name in its life. */
+/** Maximum number of destinations that a sandbox connects to by name over its lifetime. */
 const maxOpened = 16_384;
-/** A connection outlives the name's record; longer than this no job runs. */
+/** A connection may outlive its pin. No job runs longer than this. */
 const openedFor = "3d";
 
-/** Addresses that are open on one port each. */
+/** Set of addresses that are open on one port each. */
 export function pinnedPortSet(slot: number, family: IpFamily): string {
   return `p${family}_${slot}`;
 }
 
-/** Addresses that are open on every port. */
+/** Set of addresses that are open on every port. */
 export function pinnedAddressSet(slot: number, family: IpFamily): string {
   return `a${family}_${slot}`;
 }
 
-/** Destinations of connections that began while they were pinned. */
+/** Set of destinations whose connections began while they were pinned. */
 export function openedSet(slot: number, family: IpFamily): string {
   return `o${family}_${slot}`;
 }
 
-/** The sets that a policy with names needs. */
+/** Returns the sets that a policy with names needs. */
 export function pinSets(slot: number, family: IpFamily): readonly (readonly [name: string, body: string])[] {
   const type = addressType(family);
   return [
@@ -49,14 +49,16 @@ export function pinSets(slot: number, family: IpFamily): readonly (readonly [nam
   ];
 }
 
-/** Opens what names led to. An element that is there already gets its new time: deleted and added in one transaction. */
+/**
+ * Opens pinned addresses. An existing element is deleted and added again in the same transaction, to renew its timeout.
+ */
 export function pinRuleset(names: OwnerNames, pins: readonly Pin[]): string {
   const lines = new Map<string, string>();
   for (const { slot, family, address, port, seconds } of pins) {
     const set = port === null ? pinnedAddressSet(slot, family) : pinnedPortSet(slot, family);
     const key = port === null ? address : `${address} . ${port}`;
     const where = `element inet ${names.table} ${set}`;
-    // Adding first makes the deletion succeed whether it was there or not.
+    // Adding first makes the deletion succeed whether the element existed or not.
     lines.set(
       `${set} ${key}`,
       `add ${where} { ${key} }\ndelete ${where} { ${key} }\nadd ${where} { ${key} timeout ${seconds}s }\n`,

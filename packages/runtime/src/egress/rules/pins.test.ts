@@ -20,7 +20,7 @@ const addresses = (count: number, ttl = 300, from = 0) =>
     return { family: 4, address: `45.45.${number >> 8}.${number & 255}`, ttl } as const;
   });
 
-/** Pins into a table that keeps what it is told. */
+/** Pins with a table that only records what is written. */
 function pinsWith({ failing = false } = {}) {
   const sandboxes = new Map<number, SandboxRules>([[slot, rules]]);
   const written: (readonly Pin[])[] = [];

@@ -4,7 +4,7 @@ import { maxPins, type Pin } from "./pin-ruleset.ts";
 import type { RuleTable } from "./rule-table.ts";
 import type { SandboxRules } from "./sandbox-ruleset.ts";
 
-/** Addresses that a sandbox may reach because an allowed name leads to them. */
+/** Addresses to open because an allowed name resolves to them. */
 export interface PinRequest {
   readonly slot: number;
   readonly addresses: readonly { readonly family: 4 | 6; readonly address: string; readonly ttl: number }[];
@@ -12,32 +12,36 @@ export interface PinRequest {
   readonly ports: readonly number[] | null;
 }
 
-/** Pins that one look-up may add, so that a name with many addresses on many ports does not use up a sandbox's room. */
+/**
+ * Maximum number of pins per lookup, so that a name with many addresses on many ports does not use up a sandbox's pins.
+ */
 const maxPinsOfLookUp = 1024;
 /**
- * How long a pin lasts: the shortest of these that is a minute longer than the record lives, since a program may use an
- * address a little longer. With few durations, a record whose TTL changes all the time does not change its pin each time.
+ * Durations of pins in seconds. A pin gets the shortest one that exceeds the record's TTL by a minute, since programs
+ * may use an address a little longer. There are few durations, so that changing TTLs don't rewrite the pin each time.
  */
 const durations = [120, 660, 3660] as const;
 const marginSeconds = 60;
-/** A pin is renewed when it would end before the record's life and this. */
+/** A pin is renewed when it would end less than this after the record's TTL. */
 const renewalSeconds = 10;
 
 /** The pins of one sandbox. */
 interface Ledger {
-  /** The rules that the pins belong to. Rules that replace them, or that are restored after a flush, begin with empty sets. */
+  /**
+   * The rules that the pins belong to. When these rules are replaced or restored after a flush, their sets start empty.
+   */
   readonly rules: SandboxRules;
   readonly known: Map<string, KnownPin>;
-  /** What the next transaction writes. */
+  /** The batch that the next transaction will write. */
   next: Batch | undefined;
-  /** Settles with the last transaction; never rejects. */
+  /** Settles with the last transaction. Never rejects. */
   last: Promise<void>;
   wasFull: boolean;
 }
 
 interface Batch {
   readonly pins: Map<string, Pin>;
-  /** Settles when the kernel has them. */
+  /** Settles when the kernel has the pins. */
   readonly written: Promise<void>;
 }
 
@@ -48,7 +52,7 @@ interface KnownPin {
 
 export interface PinsOptions {
   readonly table: Pick<RuleTable, "sandboxes" | "pin">;
-  /** Ranges that no name opens besides the special ones. */
+  /** Ranges that no name opens, in addition to the special ones. */
   readonly closed: () => readonly IpRange[];
   /** Called once for each sandbox that wants more pins than there is room for. */
   readonly onFull: (slot: number) => void;
@@ -57,15 +61,16 @@ export interface PinsOptions {
 }
 
 export interface Opened {
-  /** Those of the addresses that are open now. */
+  /** The requested addresses that are open now. */
   readonly addresses: readonly string[];
-  /** Whether others stay closed because the sandbox has opened too many. */
+  /** Whether some addresses stay closed because the sandbox has opened too many. */
   readonly isFull: boolean;
 }
 
 /**
- * Opens the addresses of allowed names before the sandbox learns of them. What one sandbox opens is bounded in number and
- * rate, and each sandbox has transactions of its own, one at a time: one that opens a lot waits for itself only.
+ * Opens the addresses of allowed names before the sandbox learns them. The number and rate of a sandbox's pins are
+ * limited. Each sandbox has its own transactions, one at a time, so a sandbox that opens many addresses delays only
+ * itself.
  */
 export class Pins {
   readonly #options: PinsOptions;
@@ -77,7 +82,7 @@ export class Pins {
     this.#now = options.now ?? Date.now;
   }
 
-  /** Rejects if the kernel can't be told. */
+  /** Rejects if the kernel can't be updated. */
   async open({ slot, addresses, ports }: PinRequest): Promise<Opened> {
     const ledger = this.#ledgerOf(slot);
     const closed = [...specialRanges, ...this.#options.closed()];
@@ -93,7 +98,7 @@ export class Pins {
         isFull = true;
         continue;
       }
-      // The first address fits always, so that a name with many ports works at all.
+      // The first address always fits, so that a name with many ports works at all.
       if (added > 0 && added + fresh > maxPinsOfLookUp) continue;
       added += fresh;
       opened.push(address);
@@ -107,7 +112,7 @@ export class Pins {
     return { addresses: opened, isFull };
   }
 
-  /** The sandbox's pins, without those that have ended. */
+  /** Returns the sandbox's pins, without expired ones. */
   #ledgerOf(slot: number): Ledger {
     const { sandboxes } = this.#options.table;
     const rules = sandboxes.get(slot);
@@ -124,7 +129,7 @@ export class Pins {
     return ledger;
   }
 
-  /** Resolves when the kernel has the pin for at least as long as the record lives. */
+  /** Resolves when the kernel has the pin for at least the record's TTL. */
   #pin(ledger: Ledger, target: Omit<Pin, "seconds">, ttl: number): Promise<void> {
     const key = keyOf(target);
     const now = this.#now();
@@ -138,7 +143,7 @@ export class Pins {
     return batch.written;
   }
 
-  /** What is added until the transaction begins goes into it; what comes later goes into the next one. */
+  /** Starts a batch. It collects pins until its transaction begins. Later pins go into the next batch. */
   #beginBatch(ledger: Ledger): Batch {
     const pins = new Map<string, Pin>();
     const written = ledger.last.then(() =>

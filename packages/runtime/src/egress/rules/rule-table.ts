@@ -12,16 +12,16 @@ export interface RuleTableOptions {
   readonly network: HostNetwork;
   readonly names: OwnerNames;
   readonly pools: readonly IpRange[];
-  /** Ranges that are closed to every sandbox, as they are now. */
+  /** The ranges that are closed to every sandbox at the moment. */
   readonly closed: () => readonly IpRange[];
   readonly resolverPort: number;
-  /** Known before the table is installed. */
+  /** Must be known before the table is installed. */
   readonly limits: () => ConnectionLimits;
 }
 
 /**
- * The owner's table in the kernel, and everything needed to restore it from nothing. Transactions run one after another,
- * so each sees the result of the one before.
+ * The owner's table in the kernel, and everything needed to recreate it. Transactions run one after another, so each
+ * sees the result of the one before.
  */
 export class RuleTable {
   readonly #options: RuleTableOptions;
@@ -34,12 +34,12 @@ export class RuleTable {
     this.#options = options;
   }
 
-  /** The rules of each sandbox; another object once they have been written anew. */
+  /** The rules of each sandbox. The object is a different one after the rules were rewritten. */
   get sandboxes(): ReadonlyMap<number, SandboxRules> {
     return this.#sandboxes;
   }
 
-  /** Makes the table with the first call. */
+  /** Creates the table on the first call. */
   install(): Promise<void> {
     this.#installed ??= this.#transaction(() => this.#writeAll()).catch((error: unknown) => {
       this.#installed = undefined;
@@ -74,7 +74,7 @@ export class RuleTable {
     });
   }
 
-  /** Closes further ranges to every sandbox. They are in {@link RuleTableOptions.closed} already. */
+  /** Closes additional ranges to every sandbox. {@link RuleTableOptions.closed} must already contain them. */
   async close(ranges: readonly IpRange[]): Promise<void> {
     if (this.#installed === undefined) return;
     await this.#transaction(() => this.#writeOrRestore(closingRuleset(this.#options.names, ranges)));
@@ -84,7 +84,7 @@ export class RuleTable {
     return this.#isPaused;
   }
 
-  /** Lets new connections of all sandboxes wait, or go on. */
+  /** Pauses or resumes new connections of all sandboxes. */
   pause(isPaused: boolean): Promise<void> {
     return this.#transaction(async () => {
       this.#isPaused = isPaused;
@@ -92,7 +92,7 @@ export class RuleTable {
     });
   }
 
-  /** @param pins asked for when the transaction begins. */
+  /** @param pins Called when the transaction begins. */
   pin(slot: number, pins: () => readonly Pin[]): Promise<void> {
     return this.#transaction(async () => {
       const waiting = pins();
@@ -101,7 +101,7 @@ export class RuleTable {
     });
   }
 
-  /** Runs `inspect` between two transactions and writes all rules anew unless it finds them in place. */
+  /** Runs `inspect` between two transactions, and rewrites all rules unless it finds them in place. */
   restoreUnless(inspect: (listing: unknown) => boolean): Promise<"in place" | "restored"> {
     return this.#transaction(async () => {
       if (this.#sandboxes.size === 0) return "in place";
@@ -112,7 +112,7 @@ export class RuleTable {
     });
   }
 
-  /** Removes the table if it `isUnused`, and calls `onRemoved` before any other transaction. */
+  /** Removes the table if `isUnused` resolves to true, and calls `onRemoved` before any other transaction. */
   async removeIf(isUnused: () => Promise<boolean>, onRemoved: () => Promise<void>): Promise<void> {
     const { names, network } = this.#options;
     await this.#transaction(async () => {
@@ -128,7 +128,7 @@ export class RuleTable {
     try {
       return await network.nftList("sets", "table", "inet", names.table);
     } catch (error) {
-      // There is no such table.
+      // The table does not exist.
       if (error instanceof ToolError && error.fault === "failed") return undefined;
       throw error;
     }
@@ -139,7 +139,7 @@ export class RuleTable {
       await this.#nft(text);
     } catch (error) {
       if (!(error instanceof ToolError && error.fault === "failed")) throw error;
-      // Another program flushed the rules, or an older nft does not merge ranges.
+      // Another program flushed the rules, or this nft is too old to merge ranges.
       await this.#writeAll();
     }
   }
@@ -147,7 +147,7 @@ export class RuleTable {
   #writeAll(): Promise<void> {
     const { pools, closed } = this.#options;
     const shared = this.#shared();
-    // New objects: what belonged to the rules that were here before, such as pins, is gone.
+    // New objects, because pins and other state of the previous rules are lost.
     for (const [slot, rules] of this.#sandboxes) this.#sandboxes.set(slot, { ...rules });
     const base = baseRuleset({ ...shared, pools, closed: closed(), isPaused: this.#isPaused });
     return this.#nft(base + [...this.#sandboxes.values()].map((rules) => sandboxRuleset(shared, rules)).join(""));

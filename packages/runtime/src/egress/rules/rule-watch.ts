@@ -9,7 +9,7 @@ const intervalMs = 1000;
 export interface RuleWatchOptions {
   readonly table: RuleTable;
   readonly network: HostNetwork;
-  /** Closes the addresses that closed hosts got meanwhile. */
+  /** Closes the new addresses of closed hosts. */
   readonly refreshClosed: () => Promise<void>;
   /** Keeps the host's connection table from filling up. */
   readonly guardConnections: () => Promise<void>;
@@ -17,8 +17,8 @@ export interface RuleWatchOptions {
 }
 
 /**
- * Looks at the rules every second while there are sandboxes: reports what was denied, restores rules that another program
- * flushed, and takes the sandboxes off the network if that fails.
+ * Checks the rules every second while there are sandboxes. Reports denials, and restores rules that another program
+ * flushed. If that fails, disconnects the sandboxes.
  */
 export class RuleWatch {
   readonly #options: RuleWatchOptions;
@@ -46,7 +46,7 @@ export class RuleWatch {
     this.#reporters.get(slot)?.add(denial);
   }
 
-  /** Calls that come while one is under way share it. Never rejects. */
+  /** Concurrent calls share one check. Never rejects. */
   poll(): Promise<void> {
     this.#polling ??= this.#inspect().finally(() => {
       this.#polling = undefined;
@@ -85,11 +85,11 @@ export class RuleWatch {
     }
   }
 
-  /** A sandbox whose rules can't be enforced must not be connected. */
+  /** Disconnects all sandboxes, because a sandbox must not be connected without enforced rules. */
   async #cutLinks(): Promise<void> {
     const { table, network } = this.#options;
     const commands = [...table.sandboxes.values()].map(({ interfaceName }) => `link set ${interfaceName} down\n`);
-    // A link may be gone already, and `ip` may fail as nft did. The next round tries again.
+    // A link may already be gone, and `ip` may fail like nft. The next round tries again.
     await Promise.allSettled(commands.map((command) => network.ip(command)));
   }
 }

@@ -11,7 +11,7 @@ export interface SandboxRules {
   readonly slot: number;
   readonly interfaceName: string;
   readonly gateway: string;
-  /** The only source addresses that are believed. */
+  /** The only accepted source addresses. */
   readonly subnet: IpRange;
   /** `null`: the sandbox has no IPv6. */
   readonly ipv6Subnet: IpRange | null;
@@ -19,18 +19,18 @@ export interface SandboxRules {
 }
 
 /**
- * Packets to the resolver, whose work is outside the job's CPU limit. Queries have a smaller budget in the resolver itself;
- * this limit keeps it from reading more than it has to.
+ * Limit for packets to the resolver, whose work is not covered by the job's CPU limit. The resolver itself has a lower
+ * limit for queries. This one saves it from reading more than necessary.
  */
 const resolverPackets = { perSecond: 1000, burst: 2000 };
 const maxDeniedRemembered = 256;
-/** A job hears of a denial within seconds, so the kernel need not remember it for longer. */
+/** A job is told about a denial within seconds, so the kernel need not remember it longer. */
 const rememberedFor = "5m";
 
-/** Chains of a sandbox: what is forwarded, what of that may begin, what arrives at the host, look-ups, refusals. */
+/** A sandbox's chains: forwarded packets, new connections, packets to the host, lookups, and rejections. */
 const chains = ["fw", "ok", "in", "dns", "no"] as const;
 
-/** Adds one sandbox, or replaces its policy: the sets of what it has opened start empty. */
+/** Adds a sandbox, or replaces its policy. The sets of opened addresses start empty. */
 export function sandboxRuleset({ names, resolverPort, limits: most }: SharedRules, sandbox: SandboxRules): string {
   const { slot, interfaceName, gateway, subnet, ipv6Subnet, policy } = sandbox;
   const { set, chain, rules, element } = commandsFor(names, slot);
@@ -57,21 +57,21 @@ export function sandboxRuleset({ names, resolverPort, limits: most }: SharedRule
         (family) =>
           `meta l4proto { ${tcp}, ${udp} } update @${deniedSet(slot, family)} { ${daddr(family)} . meta l4proto . th dport }`,
       ),
-      // Answered at once: a program whose packets vanish would wait for as long as it has patience.
+      // Reject immediately, because a program whose packets are dropped waits for its full timeout.
       "goto unknown",
     ),
     ...rules(
       "fw",
-      // Outside of what conntrack understands, source addresses are not translated.
+      // Source addresses are not translated in packets that conntrack does not understand.
       "ct state invalid drop",
       `ip saddr != ${formatRange(subnet)} drop`,
       ipv6Subnet ? `ip6 saddr != ${formatRange(ipv6Subnet)} drop` : `meta nfproto ipv6 ${refuse}`,
-      // Another program's translation (a published port, a cluster's service address) made it look like something else.
+      // Another program's translation (a published port, a cluster's service address) has changed the destination.
       `ct status dnat ${refuse}`,
       `ip daddr @forbidden4 ${refuse}`,
       `ip6 daddr @forbidden6 ${refuse}`,
       `ct state related meta l4proto { ${icmp}, ${icmpv6} } accept`,
-      // No ICMP tunnels, no raw protocols.
+      // Prevents ICMP tunnels and raw protocols.
       `meta l4proto != { ${tcp}, ${udp} } ${refuse}`,
       ...policyRules(policy, slot, refuse),
       refuse,
@@ -98,7 +98,7 @@ export function sandboxRuleset({ names, resolverPort, limits: most }: SharedRule
   ].join("\n");
 }
 
-/** Removes one sandbox: its interface is closed from then on. */
+/** Removes a sandbox's rules. Its interface is closed from then on. */
 export function sandboxRemoval(names: OwnerNames, sandbox: SandboxRules): string {
   const { slot, interfaceName, gateway, policy } = sandbox;
   const where = `inet ${names.table}`;
@@ -123,8 +123,8 @@ function hasNames(policy: CompiledPolicy): boolean {
 }
 
 /**
- * Decides on a packet that the policy allows: packets of known connections pass, a new connection must be within the
- * limits. The kernel puts a connection into its table only after all rules, so what is refused here takes no room.
+ * Handles a packet that the policy allows. Packets of known connections pass, and a new connection must be within the
+ * limits. The kernel enters a connection into its table only after all rules, so a rejected one takes no room.
  */
 function newConnectionRules(
   slot: number,
@@ -132,12 +132,12 @@ function newConnectionRules(
   reports: { readonly rate: EgressLimit; readonly open: EgressLimit },
 ): readonly string[] {
   const note = (limit: EgressLimit) => `update @${limitSet(slot, limit)} { meta l4proto }`;
-  // The kernel forgets datagrams to the resolver so soon that the number at the same time bounds them.
+  // The kernel forgets UDP lookups so soon that the limit on their number at the same time is enough.
   const limited = reports.rate === "look-ups" ? `meta l4proto ${tcp} ` : "";
   return [
     "ct status & confirmed != 0 accept",
     "jump pause",
-    // Dropped, not refused: TCP tries again a second later, so the job is slowed down and does not fail.
+    // Dropped instead of rejected: TCP retries a second later, so the job is slowed down and does not fail.
     `${limited}limit rate over ${perSecond}/second burst ${burst} packets ${note(reports.rate)} drop`,
     `ct count over ${open} ${note(reports.open)} goto unknown`,
     "goto begin",
@@ -147,8 +147,8 @@ function newConnectionRules(
 function policyRules(policy: CompiledPolicy, slot: number, refuse: string): readonly string[] {
   const accept = `goto ok_${slot}`;
   const special = [`ip daddr @special4 ${refuse}`, `ip6 daddr @special6 ${refuse}`];
-  // Only our resolver answers names: plain DNS, and DNS over TLS and QUIC, go nowhere else. DNS over HTTPS looks like any
-  // other HTTPS, so only an allow-list contains it.
+  // Only the executor's resolver may answer names, so plain DNS and DNS over TLS and QUIC are rejected. DNS over HTTPS
+  // looks like any other HTTPS, so only an allow-list can prevent it.
   const noDns = `th dport { 53, 853 } ${refuse}`;
   if (policy.kind === "public") return [noDns, ...special, accept];
   return [
@@ -164,7 +164,7 @@ function rangeRule({ range, port }: RangeRule, accept: string): string {
   return `${daddr(range.family)} ${formatRange(range)} ${port === null ? "" : `th dport ${port} `}${accept}`;
 }
 
-/** A connection may begin while its address is pinned, and go on after that. */
+/** A connection may begin while its address is pinned, and continue after that. */
 function nameRules(family: IpFamily, slot: number, accept: string): readonly string[] {
   const destination = `${daddr(family)} . th dport`;
   const opened = openedSet(slot, family);

@@ -1,7 +1,7 @@
 import type { EgressLimit } from "../../contract/index.ts";
 import type { IpFamily } from "../addresses/ip-range.ts";
 
-// Protocols by their numbers: nft looks names up in /etc/protocols, which a minimal system does not have.
+// Protocol numbers, because nft looks up names in /etc/protocols, which a minimal system does not have.
 export const tcp = 6;
 export const udp = 17;
 export const icmp = 1;
@@ -9,7 +9,7 @@ export const icmpv6 = 58;
 
 export const families = [4, 6] as const;
 
-/** Sets in which the kernel notes that a sandbox reached a limit, by the limit. */
+/** The set for each limit, in which the kernel records that a sandbox reached it. */
 const limitSets: Readonly<Record<EgressLimit, string>> = {
   "open-connections": "c",
   "new-connections": "r",
@@ -17,12 +17,12 @@ const limitSets: Readonly<Record<EgressLimit, string>> = {
 };
 export const limits = Object.keys(limitSets) as readonly EgressLimit[];
 
-/** The set of what a sandbox was denied. */
+/** The set of destinations that a sandbox was denied. */
 export function deniedSet(slot: number, family: IpFamily): string {
   return `d${family}_${slot}`;
 }
 
-/** The set that holds an element once a sandbox has reached a limit. */
+/** The set that has an element once a sandbox has reached a limit. */
 export function limitSet(slot: number, limit: EgressLimit): string {
   return `${limitSets[limit]}_${slot}`;
 }
@@ -31,7 +31,7 @@ export type ReportedSet =
   | { readonly kind: "denied"; readonly slot: number }
   | { readonly kind: "limit"; readonly slot: number; readonly limit: EgressLimit };
 
-/** What a set reports, by its name; `undefined` for a set that reports nothing. */
+/** Parses the name of a set that reports something; `undefined` for other sets. */
 export function readSetName(name: string): ReportedSet | undefined {
   const match = /^(d[46]|[crq])_(\d+)$/.exec(name);
   if (!match) return undefined;

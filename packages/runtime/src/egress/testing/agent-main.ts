@@ -1,4 +1,4 @@
-// A process in a network namespace: client, servers and name server of the tests, told what to do over IPC.
+// A process in a network namespace. It acts as client, servers and name server for the tests, controlled over IPC.
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createConnection, createServer, type Socket } from "node:net";
@@ -157,7 +157,7 @@ async function churn({ hosts, port, connections }: Extract<AgentRequest, { op: "
   return opened;
 }
 
-/** Closes in order, so that the kernels on the way keep the connection for a while. */
+/** Closes the connection normally, so that the kernels on the path keep it for a while. */
 async function openAndClose(host: string, port: number): Promise<boolean> {
   const socket = createConnection({ host, port });
   socket.on("error", () => {});

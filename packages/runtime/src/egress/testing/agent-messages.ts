@@ -1,15 +1,15 @@
-/** What a test asks of the process that it keeps in a network namespace. */
+/** A test's request to its process in a network namespace. */
 export type AgentRequest =
-  /** Connects, and answers what came back: `open <text>`, or the error's code, or `timeout`. */
+  /** Connects and returns the result: `open <text>`, the error's code, or `timeout`. */
   | { readonly op: "tcp"; readonly host: string; readonly port: number; readonly localAddress?: string }
-  /** Sends a datagram: `open <text>` when an answer comes, the error's code or `timeout`. */
+  /** Sends a datagram and returns the result: `open <text>`, the error's code, or `timeout`. */
   | { readonly op: "udp"; readonly host: string; readonly port: number; readonly localAddress?: string }
-  /** Opens a connection that stays; later `echo` says whether it still carries data. */
+  /** Opens a connection that stays open. A later `echo` tells whether it still carries data. */
   | { readonly op: "hold"; readonly name: string; readonly host: string; readonly port: number }
   | { readonly op: "echo"; readonly name: string }
   /**
-   * Begins to send datagrams every millisecond, `atOnce` (default: 1) to each host, whatever the kernel says to it.
-   * With a `name` they are questions for it.
+   * Starts sending datagrams every millisecond, `atOnce` (default: 1) to each host, and ignores errors. With a `name`,
+   * the datagrams are DNS questions for it.
    */
   | {
       readonly op: "flood";
@@ -19,11 +19,11 @@ export type AgentRequest =
       readonly name?: string;
     }
   | { readonly op: "end-flood" }
-  /** Sends one datagram from one socket to each of so many ports of each host, as fast as the kernel takes them. */
+  /** Sends one datagram from one socket to each of `ports` ports of each host, as fast as the kernel accepts them. */
   | { readonly op: "spread"; readonly hosts: readonly string[]; readonly ports: number }
-  /** Opens and closes so many connections, 256 at a time and each to another address; returns how many were opened. */
+  /** Opens and closes many connections, 256 at a time, each to another address. Returns how many were opened. */
   | { readonly op: "churn"; readonly hosts: readonly string[]; readonly port: number; readonly connections: number }
-  /** Asks a name server: the addresses and texts of the answer, or `rcode`. */
+  /** Asks a name server. Returns the addresses and texts of the answer, or its rcode. */
   | {
       readonly op: "dns";
       readonly server: string;
@@ -31,21 +31,24 @@ export type AgentRequest =
       readonly type: string;
       readonly transport?: "udp" | "tcp";
     }
-  /** Asks a name server so many times, each time when the last answer has come; returns how often each answer came. */
+  /** Asks a name server `count` times in sequence. Returns how often each answer came. */
   | { readonly op: "look-ups"; readonly server: string; readonly name: string; readonly count: number }
-  /** Sends bytes as they are and answers the response in hex, or `timeout`. */
+  /** Sends raw bytes and returns the response in hex, or `timeout`. */
   | { readonly op: "raw-dns"; readonly server: string; readonly hex: string }
-  /** Answers on all addresses: TCP on `tcp`, UDP on each pair of `udp`. Text: `<local address> <- <remote address>`. */
+  /**
+   * Serves on all addresses: TCP on the ports in `tcp`, UDP on each pair in `udp`. Sends `<local address> <- <remote
+   * address>`.
+   */
   | {
       readonly op: "serve";
       readonly tcp: readonly number[];
       readonly udp: readonly { readonly address: string; readonly port: number }[];
     }
-  /** Everything that reached this namespace's servers since the last call: `tcp|udp <local> <- <remote>`. */
+  /** Returns everything that reached this namespace's servers since the last call: `tcp|udp <local> <- <remote>`. */
   | { readonly op: "arrivals" }
-  /** Becomes a name server on `address`; each name's answers are given in turn, the last one for ever. */
+  /** Starts a name server on `address`. Gives each name's answers in turn, and repeats the last one forever. */
   | { readonly op: "name-server"; readonly address: string; readonly zones: Zones }
-  /** Questions since the last call: `<name> <type>`. */
+  /** Returns the questions since the last call: `<name> <type>`. */
   | { readonly op: "questions" };
 
 export type Zones = Readonly<Record<string, readonly (readonly ZoneRecord[])[]>>;
@@ -54,7 +57,7 @@ interface ZoneRecord {
   readonly type: "A" | "AAAA" | "CNAME" | "TXT" | "MX";
   readonly data: string;
   readonly ttl: number;
-  /** Default: the name asked for. */
+  /** Default: the question's name. */
   readonly owner?: string;
 }
 

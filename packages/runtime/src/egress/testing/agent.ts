@@ -7,10 +7,10 @@ import type { AgentAnswer, AgentCall, AgentRequest } from "./agent-messages.ts";
 
 const program = fileURLToPath(new URL("./agent-main.ts", import.meta.url));
 
-/** A process of the test in a network namespace. */
+/** A test's process in a network namespace. */
 export interface Agent extends AsyncDisposable {
   ask(request: AgentRequest): Promise<readonly string[]>;
-  /** For requests with one answer. */
+  /** Sends a request that has one answer. */
   try(request: AgentRequest): Promise<string>;
 }
 

@@ -2,10 +2,10 @@ import type { EgressPolicy } from "@airlock/job";
 import { openWorkplace } from "@airlock/test-kit";
 import type { EgressDenial, Runtime, SandboxLimits } from "../../contract/index.ts";
 
-/** A sandbox that runs one script after the other under a policy, and keeps what it was told of denials. */
+/** A sandbox that runs scripts in sequence under a policy, and records the reported denials. */
 export interface EgressSandbox extends AsyncDisposable {
   readonly denials: readonly EgressDenial[];
-  /** Answers both streams of the script, whatever its exit code. */
+  /** Resolves to the script's stdout and stderr, whatever its exit code. */
   run(script: string, image?: string): Promise<string>;
 }
 
@@ -34,7 +34,7 @@ export async function openEgressSandbox(runtime: Runtime, options: EgressSandbox
   };
 }
 
-/** The address or name that a denial is about, or the limit. */
+/** The address, name or limit of a denial. */
 export function subjectOf(denial: EgressDenial): string {
   switch (denial.kind) {
     case "connection":

@@ -15,15 +15,15 @@ import {
   type TestNetwork,
 } from "./test-network.ts";
 
-/** A test network with an engine in it, and sandboxes whose processes do what a test asks for. */
+/** A test network with an egress engine, and sandboxes whose processes follow a test's requests. */
 export interface EgressWorld extends AsyncDisposable {
   readonly network: TestNetwork;
   readonly engine: EgressEngine;
   readonly owner: string;
-  /** Reaches everything: what a test shows as closed to a sandbox is open to this one. */
+  /** Can reach everything. Shows that what is closed to a sandbox is closed by the policy. */
   readonly uncontrolled: Awaited<ReturnType<typeof startUncontrolledSandbox>>;
   startSandbox(policy: ConnectedPolicy): Promise<WorldSandbox>;
-  /** Another engine in the same network. The caller closes it. */
+  /** Creates another engine in the same network. The caller must close it. */
   makeEngine(part: string, options?: EgressOptions): EgressEngine;
 }
 
@@ -78,7 +78,7 @@ export function allow(...rules: readonly string[]): ConnectedPolicy {
   return { kind: "allow", rules: rules.map((text) => parseAllowRule(text) as AllowRule) };
 }
 
-/** The whole machine sees the names of namespaces, so two runs at the same time need different owners. */
+/** Names of namespaces are global to the machine, so concurrent test runs need different owners. */
 export function ownerOf(part: string): string {
   return `egress-${part}-${process.pid}`;
 }
@@ -95,7 +95,7 @@ export function lookUp(
   return agent.ask({ op: "dns", server: gatewayOf(attachment), name, type });
 }
 
-/** @param part tells the worlds of one process apart. */
+/** @param part Distinguishes the worlds of one process. */
 export async function startEgressWorld(part: string): Promise<EgressWorld> {
   await using cleanup = new AsyncDisposableStack();
   const network = cleanup.use(await startTestNetwork());
@@ -122,7 +122,7 @@ export async function startEgressWorld(part: string): Promise<EgressWorld> {
   };
 }
 
-/** Attaches a sandbox to an engine of the caller's. */
+/** Attaches a sandbox to the caller's engine. */
 export async function startSandbox(
   engine: EgressEngine,
   sandboxId: string,

@@ -1,6 +1,6 @@
 import type { TestNetwork } from "./test-network.ts";
 
-/** Process id of the one resolver that answers in the host's namespace. */
+/** Process id of the only resolver that listens in the host's namespace. */
 export async function resolverPid(network: TestNetwork): Promise<number> {
   const sockets = await network.onHost("ss", "-H", "-lntp");
   const pids = new Set([...sockets.matchAll(/^.*198\.\d+\.\d+\.\d+:6\d{4} .*pid=(\d+)/gm)].map(([, pid]) => pid));

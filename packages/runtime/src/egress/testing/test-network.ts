@@ -7,16 +7,16 @@ import { runTool } from "../host/run-tool.ts";
 import { type Agent, startAgent } from "./agent.ts";
 
 /**
- * A little world: a host and the internet, each a network namespace. The internet's end takes every address that there is
- * for its own, so that whatever a sandbox gets past the host is answered and seen. Nothing in it is connected to the
- * machine's network, and all of it goes away with its first processes.
+ * A network for tests: a host and the internet, each in a network namespace. The internet's end accepts every address
+ * as its own, so that it answers and records whatever a sandbox gets past the host. Nothing is connected to the
+ * machine's network, and everything disappears with the namespaces' first processes.
  *
  * sandboxes ── host (192.168.77.2, fd99::2; 10.200.0.1 on the side) ── internet (192.168.77.1, fd99::1)
  */
 export interface TestNetwork extends AsyncDisposable {
-  /** The namespace in which the engine works. */
+  /** Path of the namespace in which the engine works. */
   readonly hostPath: string;
-  /** The internet's namespace. */
+  /** Path of the internet's namespace. */
   readonly internetPath: string;
   readonly host: Agent;
   readonly internet: Agent;
@@ -24,10 +24,10 @@ export interface TestNetwork extends AsyncDisposable {
   onHost(...command: readonly string[]): Promise<string>;
 }
 
-/** Of no special range, so that a policy takes them for the internet. Who has them in the real one is never asked. */
+/** In no special range, so that a policy treats them as internet addresses. Tests never contact their real owners. */
 export const publicIpv4 = "45.45.45.45";
 export const otherPublicIpv4 = "46.46.46.46";
-/** Stands for an instance that is reached over the internet. */
+/** Address of an instance that is reached over the internet. */
 export const instanceIpv4 = "47.47.47.47";
 export const publicIpv6 = "2a00:1450::45";
 export const nameServer = "192.168.77.1";
@@ -42,7 +42,7 @@ export async function startTestNetwork(options: { readonly hostPath?: string } =
   const host = new HostNetwork(hostPath);
   const internet = new HostNetwork(internetPath);
   const cable = "tn0";
-  // The routes go with the link.
+  // The kernel removes the routes with the link.
   cleanup.defer(() => host.ip(`link delete ${cable}\naddress delete ${sideAddress}/32 dev lo\n`));
 
   await host.ip(`
@@ -62,7 +62,7 @@ route add local 0.0.0.0/0 dev lo table main
 route add local ::/0 dev lo table main
 `);
   await host.ip("route add default via 192.168.77.1\nroute add default via fd99::1\n");
-  // Anything may come from anywhere, as it may on the internet.
+  // Accept packets from any address, as the internet does.
   await internet.writeSysctls({
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/up0/rp_filter": "0",
@@ -93,8 +93,8 @@ route add local ::/0 dev lo table main
 }
 
 /**
- * A sandbox as it would be without any policy: a namespace behind the host with forwarding and translation on. What is
- * refused to a real sandbox and not to this one is refused by the policy.
+ * A sandbox without any policy: a namespace behind the host, with forwarding and translation. If a real sandbox is
+ * rejected and this one is not, then the policy rejected it.
  */
 export async function startUncontrolledSandbox(
   network: TestNetwork,
@@ -127,17 +127,17 @@ table inet open {
   }
 }
 `);
-  // With `add` first: a test may have flushed it.
+  // `add` first, because a test may have flushed the table.
   cleanup.defer(() => host.nft("add table inet open\ndelete table inet open\n"));
   const agent = cleanup.use(await startAgent(path));
   const owned = cleanup.move();
   return { ...agent, path, gateway, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** Ends with its input, however this process does. */
+/** Ends when its stdin ends, however this process ends. */
 const holder = ["unshare", "--net", "cat"] as const;
 
-/** A network namespace that lives as long as a process of this one's. */
+/** Creates a network namespace that exists as long as a child process. */
 export async function startNamespace(): Promise<{ readonly path: string } & AsyncDisposable> {
   const [file, ...args] = holder;
   const child = spawn(file, args, { stdio: ["pipe", "ignore", "inherit"] });
