@@ -10,9 +10,11 @@ const maximumPatternBytes = 64 * 1024;
  * Returns the byte patterns that keep all secrets of the map out of logs. A value is matched as it is, with other line
  * endings, line by line, and in the forms of `encodedForms`.
  *
- * Not covered: values under 4 bytes (a value of one character would blank the log and protect nothing), encoded forms
- * of values under 8 bytes, compression, encryption, and deliberate changes by a step. Redaction only prevents
- * accidents. A job that wants to reveal a secret can do so.
+ * Not covered:
+ * - values under 4 bytes, since a value of one character would blank the log and protect nothing;
+ * - encoded forms of values under 8 bytes;
+ * - compression, encryption, and deliberate changes by a step.
+ * Redaction only prevents accidents. A job that wants to reveal a secret can do so.
  */
 export function secretPatterns(secrets: Readonly<Record<string, string>>): SecretPattern[] {
   const entries = Object.entries(secrets).filter(([value]) => value !== "");

@@ -135,7 +135,7 @@ async function writeRepository(gitDir: string, { base, request }: CommitSource):
 /**
  * Returns the files that a sparse checkout left out, so that they don't count as removed. Paths are latin1. The
  * checkout that the workspace started from has this information. If that was of another commit, git writes a checkout
- * of this commit with the job's original patterns, which a step may have changed in the workspace.
+ * of this commit. It uses the job's original patterns, because a step may have changed those in the workspace.
  */
 async function leftOut({ git, commit, scratchDir, signal }: DiffOptions): Promise<ReadonlySet<string>> {
   const left = new Set<string>();

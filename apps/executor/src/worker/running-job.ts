@@ -11,8 +11,8 @@ export interface RunningJobOptions {
 
 /**
  * A running job with its lease. Without heartbeats, the instance may give the job to another executor, and then rejects
- * everything from this one. Only the instance knows whether it did. While it is unreachable it may also be down, with
- * no other executor to give the job to, so the work goes on for a while.
+ * everything from this one. Only the instance knows whether it did. While it is unreachable, it may also be down and
+ * unable to reassign the job. So the work goes on for a while.
  */
 export class RunningJob implements Disposable {
   readonly job: DequeuedJob;

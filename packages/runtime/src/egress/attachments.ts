@@ -210,7 +210,8 @@ export class Attachments {
 
   #attachment(block: AddressBlock, { ipv6Subnet }: SandboxRules): Omit<EgressAttachment, typeof Symbol.asyncDispose> {
     return {
-      // The sandbox tries twice, 5 s each. The resolver asks its upstreams again when it is asked again.
+      // The resolver asks an upstream twice, 2 s each, so the sandbox waits longer than that. A second attempt makes
+      // the resolver ask its upstreams again.
       resolvConf: `nameserver ${block.gateway}\noptions timeout:5 attempts:2\n`,
       address: block.address,
       ipv6Address: ipv6Subnet === null ? null : block.ipv6.address,

@@ -15,7 +15,7 @@ const policies: readonly ResolverPolicy[] = [
   { kind: "allow", names: [{ name: allowed, subdomains: false, port: 443 }] },
 ];
 
-/** Almost valid messages: valid ones that were changed, truncated or repeated. */
+/** Almost valid messages: valid ones with changed bytes, some of them truncated. */
 function damaged(sound: fc.Arbitrary<Buffer>): fc.Arbitrary<Buffer> {
   const changes = fc.array(fc.tuple(fc.nat(), fc.constantFrom(0, 1, 0x3f, 0x40, 0xc0, 0xff) as fc.Arbitrary<number>), {
     maxLength: 8,
