@@ -5,7 +5,6 @@ import { countActiveExecutors } from "../executors/executor-registry.ts";
 import { domainOf } from "../metrics/metrics.ts";
 import { readPushedMetrics } from "../metrics/pushed-metrics-store.ts";
 import { countRecentDequeues, listQueues } from "../queues/queue-settings.ts";
-import { sourceCliVersion } from "./executor-api/source-cli-version.ts";
 import type { InstanceContext } from "./shared/instance-context.ts";
 
 const healthTimeoutMs = 3000;
@@ -26,9 +25,12 @@ export function operationRoutes(app: FastifyInstance, context: InstanceContext):
     }
   });
 
+<<<<<<< HEAD
   // Installers of executors call this without credentials.
   app.get("/.api/src-cli/version", async () => ({ version: sourceCliVersion }));
 
+=======
+>>>>>>> b55a0f8 (Take code indexes at /.api, and answer 404 below it as JSON)
   app.get("/metrics", async (_request, reply) => {
     const recent = await countRecentDequeues(db);
     for (const queue of await listQueues(db)) {

@@ -10,6 +10,7 @@ import { executorApi } from "./executor-api/executor-api.ts";
 import { answerFrameworkError } from "./framework-errors.ts";
 import { limitConnections } from "./limit-connections.ts";
 import { operationRoutes } from "./operation-routes.ts";
+import { publicApi } from "./public-api/public-api.ts";
 import { restApi } from "./rest-api/rest-api.ts";
 import { sendSecurityHeaders } from "./security-headers.ts";
 import { toApiError } from "./shared/api-error.ts";
@@ -77,6 +78,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
   });
   operationRoutes(app, context);
   await app.register((scope) => executorApi(scope, context), { prefix: "/.executors" });
+  await app.register((scope) => publicApi(scope, context), { prefix: "/.api" });
   await app.register((scope) => restApi(scope, context), { prefix: "/api/v1" });
   await app.register((scope) => webRoutes(scope, context.config.webDirectory));
   return app;

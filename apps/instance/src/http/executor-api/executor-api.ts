@@ -1,11 +1,9 @@
-import { httpStatusOfCode, isNoSpace } from "@airlock/job";
 import type { FastifyInstance } from "fastify";
-import { isDatabaseAway } from "../../store/database-away.ts";
-import { databaseAway, httpStatusOf, isUnstorableText, noSpaceHint } from "../shared/api-error.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { answerExecutorError } from "./answer-executor-error.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authTestRoute } from "./auth-test-route.ts";
-import { authenticateExecutor, ExecutorApiError } from "./authenticate-executor.ts";
+import { authenticateExecutor } from "./authenticate-executor.ts";
 import { dequeueRoutes } from "./dequeue-routes.ts";
 import { executorEventRoutes } from "./executor-event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
@@ -22,32 +20,7 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
   const parseJson = app.getDefaultJsonParser("error", "ignore");
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "string" }, parseJson);
-  app.setErrorHandler((error, request, reply) => {
-    const status = httpStatusOf(error);
-    if (error instanceof ExecutorApiError) {
-      if (status >= 500) request.log.warn({ url: request.url, problem: error.message }, "executor request refused");
-      return error.json
-        ? reply.status(status).send({ error: error.message })
-        : reply.status(status).type("text/plain; charset=utf-8").send(error.message);
-    }
-    if (isUnstorableText(error)) {
-      return reply.status(400).type("text/plain; charset=utf-8").send("the request holds text that cannot be stored");
-    }
-    if (isDatabaseAway(error)) {
-      request.log.warn({ err: error }, "executor request failed: the database does not answer");
-      return reply.status(503).send({ error: databaseAway });
-    }
-    if (status < 500 && error instanceof Error) {
-      return reply.status(status).type("text/plain; charset=utf-8").send(error.message);
-    }
-    request.log.error({ err: error }, "executor request failed");
-    if (isNoSpace(error)) {
-      return reply
-        .status(httpStatusOfCode("no-space"))
-        .send({ error: `no space left on a disk of the instance. ${noSpaceHint}` });
-    }
-    return reply.status(500).send({ error: "the instance failed; its log says how" });
-  });
+  app.setErrorHandler(answerExecutorError);
   app.setNotFoundHandler(async (_request, reply) => {
     return reply.status(404).type("text/plain; charset=utf-8").send("there is no such route");
   });

@@ -37,7 +37,9 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
 
   // Clients ask whether this instance supports such uploads.
-  app.head("/scip/upload", async (_request, reply) => reply.status(200).send());
+  for (const path of ["/lsif/upload", "/scip/upload"]) {
+    app.head(path, async (_request, reply) => reply.status(200).send());
+  }
 
   for (const path of ["/lsif/upload", "/scip/upload"]) {
     app.post<{ Querystring: Record<string, string> }>(

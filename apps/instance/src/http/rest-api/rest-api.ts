@@ -1,10 +1,11 @@
-import { type ApiError, describeIssues } from "@airlock/api";
+import { describeIssues } from "@airlock/api";
 import swagger from "@fastify/swagger";
 import type { FastifyInstance } from "fastify";
 import { jsonSchemaTransform } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { InvalidRequestError } from "../shared/api-error.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { noSuchRoute } from "../shared/no-such-route.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authenticateAdministrator } from "./authenticate-administrator.ts";
 import { eventRoutes } from "./event-routes.ts";
@@ -28,16 +29,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
   });
   // Responses are built from typed views, so validating them again at run time would be wasted work.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  app.setNotFoundHandler((_request, reply) => {
-    const body: ApiError = {
-      error: {
-        code: "not-found",
-        message: "there is no such route",
-        hint: "GET /api/v1/openapi.json lists the routes.",
-      },
-    };
-    return reply.status(404).send(body);
-  });
+  app.setNotFoundHandler((_request, reply) => reply.status(404).send(noSuchRoute));
   app.addHook("onRequest", async (_request, reply) => {
     reply.header("cache-control", "no-store");
   });

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import fastifyStatic from "@fastify/static";
 import type { FastifyInstance } from "fastify";
+import { noSuchRoute } from "../shared/no-such-route.ts";
 
 /** Forbids foreign content and inline scripts. The component library needs inline styles for colors and sizes. */
 const contentSecurityPolicy = [
@@ -23,7 +24,9 @@ const notBuilt = `<!doctype html><meta charset="utf-8"><title>Airlock</title>
 /** Serves the web UI: its built files, and its page for every other path, because routing happens in the browser. */
 export async function webRoutes(app: FastifyInstance, webDirectory: string): Promise<void> {
   const built = existsSync(path.join(webDirectory, "index.html"));
-  app.addHook("onRequest", async (_request, reply) => {
+  app.addHook("onRequest", async (request, reply) => {
+    // Programs ask for routes that there are not: a page would look like a success to them.
+    if (/^\/(?:\.?api|\.executors)(?:[/?]|$)/.test(request.url)) return reply.status(404).send(noSuchRoute);
     reply.headers({
       "content-security-policy": contentSecurityPolicy,
       "cross-origin-opener-policy": "same-origin",

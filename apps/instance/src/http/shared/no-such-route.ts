@@ -1,0 +1,9 @@
+import type { ApiError } from "@airlock/api";
+
+export const noSuchRoute: ApiError = {
+  error: {
+    code: "not-found",
+    message: "there is no such route",
+    hint: "GET /api/v1/openapi.json lists the routes.",
+  },
+};
