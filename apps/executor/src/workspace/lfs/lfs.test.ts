@@ -115,7 +115,7 @@ describe("Git LFS", () => {
       expect([...(await diffOf(workspace)).matchAll(/^diff --git a\/(\S+)/gm)].map(([, path]) => path)).toEqual([
         "deep/er/tool.bin",
       ]);
-      expect(executor.sink.entries.find(({ key }) => key === "setup.git.checkout")?.text).toContain(
+      expect(executor.sink.entries.find(({ key }) => key === "setup.git.checkout")?.notes.join("\n")).toContain(
         "files of Git LFS: 3",
       );
       expect(instance.lfs.requests[0]).toMatchObject({

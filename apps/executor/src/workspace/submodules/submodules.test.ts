@@ -97,7 +97,7 @@ describe("submodules", () => {
     expect(existsSync(join(own.dir, "below/here/third party/lib/lib.txt"))).toBe(true);
     expect(await readdir(join(without.dir, "third party/lib"))).toEqual([]);
     const entry = recursive.sink.entries.find(({ key }) => key === "setup.git.submodules");
-    expect(entry?.text).toContain(`third party/lib/deps/inner: team/inner at ${inner.head}`);
+    expect(entry?.notes.join("\n")).toContain(`third party/lib/deps/inner: team/inner at ${inner.head}`);
   });
 
   it("follow the commit that is asked for", async () => {
