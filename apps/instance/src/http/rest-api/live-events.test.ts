@@ -18,6 +18,8 @@ describeWithEngines(["postgres"], "live events", () => {
   let target: TestInstance;
   beforeAll(async () => {
     target = await startTestInstance(await newDatabase());
+    // The jobs send no heartbeats, and a loaded machine takes longer than a lease.
+    await target.rest("PATCH", "/queues/default", { leaseMs: 3_600_000 });
   });
   afterAll(async () => {
     await target?.[Symbol.asyncDispose]();
