@@ -42,6 +42,8 @@ export interface ResultsContext {
 /** People read diffs and git applies them. This limit is far beyond what either can use. */
 const maximumDiffBytes = 128 * 1024 * 1024;
 const maximumDiffEntries = 500_000;
+/** Git computes it outside the job's cgroup, so a hostile workspace must not keep it at work for long. */
+const maximumDiffMs = 2 * 60_000;
 
 /**
  * Uploads a job's results: the files that `outputs` names, and the workspace diff. Call it when nothing of the job runs
@@ -119,7 +121,7 @@ async function keepDiff(context: ResultsContext, entry: LogEntry): Promise<void>
     sandbox,
     commit,
     scratchDir: join(await directory.path(), "diff"),
-    limits: { maximumBytes: maximumDiffBytes, maximumEntries: maximumDiffEntries },
+    limits: { maximumBytes: maximumDiffBytes, maximumEntries: maximumDiffEntries, maximumMs: maximumDiffMs },
     signal,
   });
   for (const problem of diff.problems) entry.note(problem);
@@ -180,12 +182,15 @@ async function upload(
 const ofTheJob: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "artifact-too-large",
   "diff-too-large",
+  "diff-too-slow",
   "diff-no-repository",
   "diff-failed",
   "too-many-files",
   "too-deep",
   "not-a-file",
   "checkout-invalid",
+  // A limit of git that the workspace's own files have reached.
+  "checkout-limit",
 ]);
 
 async function logged(

@@ -2,12 +2,14 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { copyFile, mkdir, open, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { AirlockError, formatBytes } from "@airlock/job";
+import { startDeadline } from "@airlock/async";
+import { AirlockError, formatBytes, formatDuration } from "@airlock/job";
 import type { Sandbox, TreeEntry } from "@airlock/runtime";
 import type { Git } from "../workspace/checkout/git.ts";
 import type { CommitSource } from "../workspace/job-directory.ts";
 import type { LfsObject } from "../workspace/lfs/lfs-pointer.ts";
 import { readLfsFiles } from "../workspace/lfs/read-lfs-files.ts";
+import { IgnoreRules } from "./ignore-rules.ts";
 import { shownName } from "./shown-name.ts";
 
 export interface DiffOptions {
@@ -25,6 +27,7 @@ interface DiffLimits {
   /** Limit for changed and new files together. */
   readonly maximumBytes: number;
   readonly maximumEntries: number;
+  readonly maximumMs: number;
 }
 
 export interface WorkspaceDiff {
@@ -42,7 +45,8 @@ interface Tracked {
   readonly lfs?: LfsObject;
 }
 
-const maximumIgnoreFileBytes = 1024 * 1024;
+/** Of all `.gitignore` files together: they are held in memory. */
+const maximumIgnoreBytes = 2 * 2 ** 20;
 const maximumProblems = 20;
 /** No real project nests deeper, and every level keeps a file descriptor open. */
 const maximumDepth = 1000;
@@ -53,9 +57,20 @@ const tooDeep = `directories are nested deeper than ${maximumDepth}`;
  * a step may have changed its `.git`, configuration, hooks and nested repositories. A walk that follows no links (see
  * `walkTree`) copies what differs from the commit to a directory of the executor. Git compares that copy in a
  * repository of the executor, which defines no drivers for filters or diffs that an attribute could name.
- * @throws {AirlockError} `diff-too-large`, `too-many-files`, `too-deep`, `diff-no-repository`, or git's own error.
+ * @throws {AirlockError} `diff-too-large`, `diff-too-slow`, `too-many-files`, `too-deep`, `diff-no-repository`, or git's own error.
  */
 export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff> {
+  const { maximumMs } = options.limits;
+  const tooSlow = () =>
+    new AirlockError(`comparing the workspace with its commit took longer than ${formatDuration(maximumMs)}`, {
+      code: "diff-too-slow",
+      hint: "Look for patterns with many stars in .gitattributes, and remove files that need not be compared.",
+    });
+  using deadline = startDeadline(maximumMs, tooSlow, options.signal);
+  return await makeDiff({ ...options, signal: deadline.signal });
+}
+
+async function makeDiff(options: DiffOptions): Promise<WorkspaceDiff> {
   const { git, commit, scratchDir, limits, signal } = options;
   const { request } = commit;
   const gitDir = join(scratchDir, "git");
@@ -76,7 +91,7 @@ export async function workspaceDiff(options: DiffOptions): Promise<WorkspaceDiff
   if (!(await hasDirectory(options))) {
     throw new AirlockError("the repository's directory is gone", { code: "diff-no-repository" });
   }
-  const changes = await findChanges(tracked, at, copyDir, options);
+  const changes = await findChanges(tracked, copyDir, options);
   await git.check([...at, "update-index", "-z", "--force-remove", "--stdin"], {
     signal,
     stdin: joinNames(changes.removed.filter((path) => !absent.has(path.toString("latin1")))),
@@ -214,14 +229,15 @@ interface Changes {
 
 async function findChanges(
   tracked: ReadonlyMap<string, Tracked>,
-  at: readonly string[],
   copyDir: string,
-  { git, sandbox, commit, limits, signal }: DiffOptions,
+  { sandbox, commit, limits, signal }: DiffOptions,
 ): Promise<Changes> {
   const copied: Buffer[] = [];
   const problems: string[] = [];
   const seen = new Set<string>();
   const untracked: Buffer[] = [];
+  const ignoreFiles = new Map<string, string>();
+  let ignoreBytes = 0;
   let bytes = 0;
   const say = (path: Buffer, problem: string) => {
     if (problems.length < maximumProblems) problems.push(`${shownName(path)}: ${problem}`);
@@ -269,12 +285,22 @@ async function findChanges(
     }
     if (before) seen.add(key);
     else untracked.push(entry.path);
-    const isIgnoreFile = isNamed(entry.path, ".gitignore") && kind === "file";
+    if (isNamed(entry.path, ".gitignore") && kind === "file") {
+      ignoreBytes += entry.stats.size;
+      if (ignoreBytes > maximumIgnoreBytes) {
+        const limit = formatBytes(maximumIgnoreBytes);
+        throw new AirlockError(`the .gitignore files are larger than ${limit} together`, { code: "diff-too-large" });
+      }
+      ignoreFiles.set(key.slice(0, Math.max(0, key.lastIndexOf("/"))), await textOf(entry));
+    }
     if (before && !(await isSame(entry, before))) await copy(entry);
-    else if (isIgnoreFile && entry.stats.size <= maximumIgnoreFileBytes) await copyEntry(entry, copyDir);
   }
-  const ignored = await ignoredAmong(git, at, untracked, signal);
-  const wanted = new Set(untracked.map((path) => path.toString("latin1")).filter((key) => !ignored.has(key)));
+  const rules = new IgnoreRules(ignoreFiles, signal);
+  const wanted = new Set<string>();
+  for (const path of untracked) {
+    const key = path.toString("latin1");
+    if (!(await rules.ignores(key))) wanted.add(key);
+  }
   if (wanted.size > 0) {
     for await (const entry of walk()) {
       if (entry.stats.kind !== "directory" && wanted.has(entry.path.toString("latin1"))) await copy(entry);
@@ -284,25 +310,10 @@ async function findChanges(
   return { copied, removed, problems };
 }
 
-/** Ignored paths, by the copied `.gitignore` files, including changed ones. */
-async function ignoredAmong(git: Git, at: readonly string[], paths: readonly Buffer[], signal: AbortSignal) {
-  const ignored = new Set<string>();
-  if (paths.length === 0) return ignored;
-  let rest = "";
-  const result = await git.run([...at, "check-ignore", "--no-index", "-z", "--stdin"], {
-    signal,
-    stdin: joinNames(paths),
-    onStdout: (bytes) => {
-      const names = (rest + bytes.toString("latin1")).split("\0");
-      rest = names.pop() ?? "";
-      for (const name of names) ignored.add(name);
-    },
-  });
-  // Exit code 1: no path is ignored.
-  if (result.exitCode === null || result.exitCode > 1) {
-    throw new AirlockError(`git check-ignore failed: ${result.stderr.trim().slice(-300)}`, { code: "diff-failed" });
-  }
-  return ignored;
+async function textOf(entry: TreeEntry<Buffer>): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const bytes of entry.contents()) parts.push(bytes);
+  return Buffer.concat(parts).toString("latin1");
 }
 
 async function isSame(entry: TreeEntry<Buffer>, { mode, object, size, lfs }: Tracked): Promise<boolean> {

@@ -25,12 +25,6 @@ export function operationRoutes(app: FastifyInstance, context: InstanceContext):
     }
   });
 
-<<<<<<< HEAD
-  // Installers of executors call this without credentials.
-  app.get("/.api/src-cli/version", async () => ({ version: sourceCliVersion }));
-
-=======
->>>>>>> b55a0f8 (Take code indexes at /.api, and answer 404 below it as JSON)
   app.get("/metrics", async (_request, reply) => {
     const recent = await countRecentDequeues(db);
     for (const queue of await listQueues(db)) {

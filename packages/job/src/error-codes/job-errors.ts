@@ -12,6 +12,8 @@ export const jobErrors = withoutStatus({
   "diff-failed": "git failed while the workspace diff was made.",
   "diff-no-repository": "The job removed the repository's directory, so there is no workspace diff.",
   "diff-too-large": "The changed files are larger together than the workspace diff may be.",
+  "diff-too-slow":
+    "Comparing the workspace with its commit took too long, as with hostile patterns in `.gitattributes`.",
   "file-too-large": "A file of the workspace is larger than the executor reads.",
   "disk-full": "The job used up its disk limit.",
   "docker-host-invalid": "`DOCKER_HOST` is not the address of a Docker engine.",

@@ -68,7 +68,7 @@ async function diffOf(workspace: PreparedWorkspace): Promise<string> {
     sandbox: workspace.sandbox,
     commit: workspace.commit,
     scratchDir: join(dir, `scratch-${Math.random()}`),
-    limits: { maximumBytes: 1e7, maximumEntries: 1000 },
+    limits: { maximumBytes: 1e7, maximumEntries: 1000, maximumMs: 60_000 },
     signal: AbortSignal.timeout(20_000),
   });
   return file === null ? "" : await readFile(file, "utf8");

@@ -1,0 +1,223 @@
+/** A pattern of `.gitignore` or `.gitattributes`. Paths are bytes, one character each (latin1). */
+export interface PathPattern {
+  /** The pattern ends with a slash: it means directories only. */
+  readonly directoriesOnly: boolean;
+  /** About how much work one match is, in comparisons of characters. */
+  readonly cost: number;
+  /** @param segments of the path, relative to the directory of the pattern's file. */
+  matches(segments: readonly string[]): boolean;
+}
+
+type Token =
+  | { readonly kind: "star" }
+  | { readonly kind: "slash" }
+  /** Two stars or more that make up a whole segment: any number of directories. */
+  | { readonly kind: "any-depth" }
+  | { readonly kind: "one"; readonly accepts: (character: string) => boolean };
+
+/** The kernel's limit on a path. */
+const maximumLength = 4096;
+
+/** What one segment of a path is compared with. */
+type Segment = { readonly kind: "any-depth" } | { readonly kind: "name"; readonly tokens: readonly Token[] };
+
+/**
+ * Compiles a pattern as git understands it. Git's own matching tries every way of dividing a name among the stars, which
+ * takes hours for a hostile pattern. Here a star never goes back further than to the last one, and the time of a match
+ * grows with the pattern's length times the path's.
+ * `null`: the pattern matches nothing.
+ */
+export function pathPattern(text: string): PathPattern | null {
+  if (text.length > maximumLength) return null;
+  const directoriesOnly = text.endsWith("/");
+  const body = directoriesOnly ? text.slice(0, -1) : text;
+  if (body === "") return null;
+  const inName = !body.includes("/");
+  const tokens = tokensOf(body.startsWith("/") ? body.slice(1) : body, inName);
+  if (tokens === null) return null;
+  const matcher = literalOf(body) ?? (inName ? nameMatcher(tokens) : pathMatcher(segmentsOf(tokens)));
+  return { directoriesOnly, cost: tokens.length, matches: matcher };
+}
+
+type Matcher = PathPattern["matches"];
+
+/** Most patterns: a name or a path without a special character. */
+function literalOf(body: string): Matcher | null {
+  if (/[*?[\\]/.test(body)) return null;
+  if (!body.includes("/")) return (segments) => segments.at(-1) === body;
+  const path = body.startsWith("/") ? body.slice(1) : body;
+  return (segments) => segments.join("/") === path;
+}
+
+function nameMatcher(tokens: readonly Token[]): Matcher {
+  return (segments) => matchesName(tokens, segments.at(-1) ?? "");
+}
+
+function pathMatcher(pattern: readonly Segment[]): Matcher {
+  return (segments) => {
+    let at = 0;
+    let retryPattern = -1;
+    let retrySegment = 0;
+    for (let index = 0; index < segments.length; ) {
+      const current = pattern[at];
+      if (current?.kind === "any-depth") {
+        // `a/**` means what is below `a`, not `a` itself: the last one takes a segment at least.
+        if (at === pattern.length - 1) return true;
+        retryPattern = at;
+        retrySegment = index;
+        at += 1;
+      } else if (current && matchesName(current.tokens, segments[index] ?? "")) {
+        at += 1;
+        index += 1;
+      } else if (retryPattern >= 0) {
+        retrySegment += 1;
+        index = retrySegment;
+        at = retryPattern + 1;
+      } else return false;
+    }
+    return at === pattern.length;
+  };
+}
+
+function matchesName(tokens: readonly Token[], name: string): boolean {
+  let token = 0;
+  let starAt = -1;
+  let starTook = 0;
+  for (let at = 0; at < name.length; ) {
+    const current = tokens[token];
+    if (current?.kind === "star") {
+      starAt = token;
+      starTook = at;
+      token += 1;
+    } else if (current?.kind === "one" && current.accepts(name[at] ?? "")) {
+      token += 1;
+      at += 1;
+    } else if (starAt >= 0) {
+      // The last star takes one character more; what earlier stars took needs no second look.
+      starTook += 1;
+      at = starTook;
+      token = starAt + 1;
+    } else return false;
+  }
+  while (tokens[token]?.kind === "star") token += 1;
+  return token === tokens.length;
+}
+
+function segmentsOf(tokens: readonly Token[]): Segment[] {
+  const segments: Segment[] = [];
+  let name: Token[] = [];
+  const end = () => {
+    const anyDepth = name[0]?.kind === "any-depth";
+    segments.push(anyDepth ? { kind: "any-depth" } : { kind: "name", tokens: name });
+    name = [];
+  };
+  for (const token of tokens) {
+    if (token.kind === "slash") end();
+    else name.push(token);
+  }
+  end();
+  return segments;
+}
+
+/** `null`: a class that is never closed, or a backslash at the end. Git matches nothing by such a pattern. */
+function tokensOf(text: string, inName: boolean): Token[] | null {
+  const tokens: Token[] = [];
+  for (let at = 0; at < text.length; ) {
+    const character = text[at] ?? "";
+    if (character === "*") {
+      let stars = 1;
+      while (text[at + stars] === "*") stars += 1;
+      const [before, after] = [text[at - 1] ?? "/", text[at + stars] ?? "/"];
+      if (stars > 1 && !inName && before === "/" && after === "/") tokens.push({ kind: "any-depth" });
+      else tokens.push({ kind: "star" });
+      at += stars;
+    } else if (character === "?") {
+      tokens.push(anyCharacter);
+      at += 1;
+    } else if (character === "[") {
+      const found = parseClass(text, at);
+      if (found === null) return null;
+      tokens.push({ kind: "one", accepts: found.accepts });
+      at = found.end;
+    } else if (character === "\\") {
+      const meant = text[at + 1];
+      if (meant === undefined) return null;
+      tokens.push(literalToken(meant));
+      at += 2;
+    } else {
+      tokens.push(literalToken(character));
+      at += 1;
+    }
+  }
+  return tokens;
+}
+
+const anyCharacter: Token = { kind: "one", accepts: () => true };
+/** One token for each byte: a hostile file may have millions of characters. */
+const literalTokens = Array.from({ length: 256 }, (_, code): Token => {
+  const meant = String.fromCharCode(code);
+  return meant === "/" ? { kind: "slash" } : { kind: "one", accepts: (character) => character === meant };
+});
+
+function literalToken(meant: string): Token {
+  return literalTokens[meant.charCodeAt(0)] ?? anyCharacter;
+}
+
+/** The character classes of POSIX, for bytes in the C locale. */
+const namedClasses: Readonly<Record<string, RegExp>> = {
+  alnum: /[A-Za-z0-9]/,
+  alpha: /[A-Za-z]/,
+  blank: /[ \t]/,
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the class of control characters
+  cntrl: /[\x00-\x1f\x7f]/,
+  digit: /[0-9]/,
+  graph: /[\x21-\x7e]/,
+  lower: /[a-z]/,
+  print: /[\x20-\x7e]/,
+  punct: /[!-/:-@[-`{-~]/,
+  space: /[ \t\n\v\f\r]/,
+  upper: /[A-Z]/,
+  xdigit: /[A-Fa-f0-9]/,
+};
+
+/** @param begin of the `[`. */
+function parseClass(text: string, begin: number): { accepts: (character: string) => boolean; end: number } | null {
+  let at = begin + 1;
+  const negated = text[at] === "!" || text[at] === "^";
+  if (negated) at += 1;
+  const members: ((character: string) => boolean)[] = [];
+  /** What a range may begin with. */
+  let previous = "";
+  for (let first = true; first || text[at] !== "]"; first = false) {
+    const character = text[at];
+    if (character === undefined) return null;
+    if (character === "-" && previous !== "" && text[at + 1] !== undefined && text[at + 1] !== "]") {
+      at += text[at + 1] === "\\" ? 2 : 1;
+      const [from, to] = [previous, text[at]];
+      if (to === undefined) return null;
+      members.push((other) => other >= from && other <= to);
+      previous = "";
+      at += 1;
+      continue;
+    }
+    const named = character === "[" && text[at + 1] === ":" ? text.indexOf("]", at + 2) : -1;
+    if (character === "[" && text[at + 1] === ":") {
+      if (named < 0) return null;
+      const name = /^\[:(.*):$/s.exec(text.slice(at, named))?.[1];
+      if (name !== undefined) {
+        const set = namedClasses[name];
+        if (!set) return null;
+        members.push((other) => set.test(other));
+        previous = "";
+        at = named + 1;
+        continue;
+      }
+    }
+    const literal = character === "\\" ? text[at + 1] : character;
+    if (literal === undefined) return null;
+    members.push((other) => other === literal);
+    previous = literal;
+    at += character === "\\" ? 2 : 1;
+  }
+  return { accepts: (character) => members.some((accepts) => accepts(character)) !== negated, end: at + 1 };
+}
