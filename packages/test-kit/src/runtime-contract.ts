@@ -10,6 +10,7 @@ import type { Runtime, RuntimeDescription, Sandbox, SandboxLimits, StepStatus } 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWithEngines, type EngineName } from "./engines.ts";
 import type { FixtureImage } from "./fixture-images.ts";
+import { describeEndings } from "./runtime-contract-endings.ts";
 import { describeEnvironment } from "./runtime-contract-environment.ts";
 import { itTakesImages } from "./runtime-contract-images.ts";
 import { describeWorkspace } from "./runtime-contract-workspace.ts";
@@ -654,6 +655,7 @@ export function describeRuntime(
 
     describeEnvironment(open);
     describeWorkspace(open, { keepsPipes: sharesKernel });
+    describeEndings(open);
 
     // With gVisor the host does not see the steps' processes.
     if (sharesKernel) {

@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createDatabase, describeWithEngines, engines, InstanceProcess, temporaryDirectory } from "@airlock/test-kit";
@@ -15,7 +17,7 @@ interface ShownJob {
 
 const leaseMs = 3000;
 
-describeWithEngines(["oci", "postgres"], "an executor that is killed", () => {
+describeWithEngines(["oci", "docker", "postgres"], "an executor that is killed", () => {
   let stack: AsyncDisposableStack;
   let dir: string;
 
@@ -25,7 +27,7 @@ describeWithEngines(["oci", "postgres"], "an executor that is killed", () => {
   });
   afterEach(() => stack.disposeAsync(), 30_000);
 
-  async function startProgram(url: string, name: string) {
+  async function startProgram(url: string, name: string, runtime: "oci" | "docker" = "oci") {
     const child = spawn(process.execPath, [join(import.meta.dirname, "../main.ts"), "run"], {
       stdio: "ignore",
       env: {
@@ -35,7 +37,8 @@ describeWithEngines(["oci", "postgres"], "an executor that is killed", () => {
         EXECUTOR_QUEUE_NAME: "default",
         EXECUTOR_DATA_DIR: join(dir, name),
         EXECUTOR_ALLOW_HOST_IMAGE: "true",
-        EXECUTOR_RUNTIME: "oci",
+        EXECUTOR_RUNTIME: runtime,
+        DOCKER_HOST: `unix://${engines().docker?.socketPath ?? ""}`,
       },
     });
     const end = async (signal: NodeJS.Signals) => {
@@ -45,6 +48,11 @@ describeWithEngines(["oci", "postgres"], "an executor that is killed", () => {
     };
     stack.defer(() => end("SIGKILL"));
     return end;
+  }
+
+  /** How many workspaces an executor has. */
+  async function workspacesOf(name: string): Promise<number> {
+    return (await workspacesIn(join(dir, name))).length;
   }
 
   it("has its job started again by another one within the lease and 2 s, with two instances on one database", async () => {
@@ -86,13 +94,65 @@ describeWithEngines(["oci", "postgres"], "an executor that is killed", () => {
     expect(await logOfFirst()).toContain("here");
     // The successor collects what the killed executor left, including the sandbox, but nothing of the other executor.
     const successor = await startProgram(first.url, "killed");
-    const workspaces = async (name: string) => (await workspacesIn(join(dir, name))).length;
-    await expect.poll(() => workspaces("killed"), { timeout: 20_000 }).toBe(0);
-    expect(await workspaces("alive")).toBe(1);
+    await expect.poll(() => workspacesOf("killed"), { timeout: 20_000 }).toBe(0);
+    expect(await workspacesOf("alive")).toBe(1);
     expect(await show()).toMatchObject({ state: "processing" });
     await expect.poll(async () => (await show()).state, { timeout: 20_000 }).toBe("completed");
     expect(await last.rest("GET", `/jobs/${id}/logs`)).toContain("file");
     await alive("SIGTERM");
     await successor("SIGTERM");
   }, 60_000);
+
+  it.each(["oci", "docker"] as const)(
+    "runs no second copy of its step on %s, and a cancellation ends the one copy",
+    async (runtime) => {
+      const database = stack.use(await createDatabase(engines().postgres?.url ?? ""));
+      const instance = stack.use(
+        await InstanceProcess.start({ databaseUrl: database.url, dataDirectory: join(dir, "instance") }),
+      );
+      await instance.rest("PATCH", "/queues/default", { leaseMs });
+      const killed = await startProgram(instance.url, "killed", runtime);
+      const seconds = String(100_000 + randomBytes(4).readUInt32LE());
+      const run = `trap '' TERM HUP; setsid sh -c 'sleep ${seconds}; true' & sleep ${seconds}`;
+      const { id } = (await instance.rest("POST", "/jobs", {
+        steps: [{ image: "host", run }],
+        egress: "none",
+      })) as ShownJob;
+      const show = async () => (await instance.rest("GET", `/jobs/${id}`)) as ShownJob;
+      const copies = async () => (await sleepersFor(seconds)).length / 2;
+      await expect.poll(copies, { timeout: 20_000 }).toBe(1);
+      const alive = await startProgram(instance.url, "alive", runtime);
+      await killed("SIGKILL");
+
+      const counted: number[] = [];
+      await expect
+        .poll(
+          async () => {
+            counted.push(await copies());
+            const { attempts } = await show();
+            return attempts.length === 2 && counted.at(-1) === 1;
+          },
+          { timeout: leaseMs + 20_000, interval: 200 },
+        )
+        .toBe(true);
+
+      expect(Math.max(...counted)).toBeLessThanOrEqual(1);
+      expect(counted).toContain(0);
+      await instance.rest("POST", `/jobs/${id}/cancel`);
+      await expect.poll(copies, { timeout: 20_000 }).toBe(0);
+      await alive("SIGTERM");
+      // Gives back what the first one had mounted.
+      const successor = await startProgram(instance.url, "killed", runtime);
+      await expect.poll(() => workspacesOf("killed"), { timeout: 20_000 }).toBe(0);
+      await successor("SIGTERM");
+    },
+    90_000,
+  );
 });
+
+/** Ids of the processes of this machine that sleep for so long. */
+async function sleepersFor(seconds: string): Promise<readonly string[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const words = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")));
+  return pids.filter((_, index) => words[index] === `sleep\0${seconds}\0`);
+}

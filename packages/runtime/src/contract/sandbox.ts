@@ -34,7 +34,12 @@ export interface Sandbox extends AsyncDisposable {
    * Runs one step to its end. An exit code other than 0 is a result, not an error. When the promise settles, no process
    * of the step is left, not even a daemon that it started. Its own files below `/airlock` are removed, and all its
    * output was delivered. So no process of the job can change the workspace before the next step.
-   * @throws `signal.reason` when aborted: SIGTERM, then SIGKILL after the grace period of 5 s.
+   *
+   * The step ends when its script ends. Processes that the script leaves behind may still pass on earlier output, as with
+   * `exec > >(tee log)`. The runtime kills them when they are silent, or after waiting 5 s for their output.
+   *
+   * The step also ends when this process dies, whatever kills this process and whatever the step does to prevent it.
+   * @throws `signal.reason` when aborted. Every process of the step gets SIGTERM, and SIGKILL if it is left after 5 s.
    * @throws {AirlockError} reason `runtime` or `image-invalid` for faults that are not the command's.
    */
   runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus>;

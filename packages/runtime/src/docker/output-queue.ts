@@ -2,6 +2,8 @@ import type { StepOutput } from "../contract/index.ts";
 import type { Piece } from "./stream-frames.ts";
 
 const limitBytes = 256 * 1024;
+/** When the script has ended: the engine drops what it could not hand over two seconds later. */
+const lateLimitBytes = 4 * 1024 * 1024;
 
 /**
  * Buffers between the engine's stream and a step's output. While the step runs, backpressure keeps the reader at the
@@ -11,8 +13,9 @@ const limitBytes = 256 * 1024;
 export class OutputQueue {
   readonly #output: StepOutput;
   #waitingBytes = 0;
+  #limitBytes = limitBytes;
+  #readAt = performance.now();
   #last: Promise<void> = Promise.resolve();
-  #unlimited = false;
   #wake: (() => void) | undefined;
   readonly #failed = Promise.withResolvers<never>();
 
@@ -33,22 +36,34 @@ export class OutputQueue {
     this.#last = this.#last.then(async () => {
       await this.#output(stream, bytes);
       this.#waitingBytes -= bytes.length;
-      if (this.#waitingBytes <= limitBytes) this.#wake?.();
+      this.#readAt = performance.now();
+      if (this.#waitingBytes <= this.#limitBytes) this.#wake?.();
     });
     this.#last.catch((error) => {
       this.#failed.reject(error);
       this.lift();
     });
-    while (this.#waitingBytes > limitBytes && !this.#unlimited) {
+    while (this.#waitingBytes > this.#limitBytes) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
   }
 
+  /** For how long there has been nothing to read; 0 while the output still takes what came before. */
+  get idleMs(): number {
+    return this.#waitingBytes > 0 ? 0 : performance.now() - this.#readAt;
+  }
+
+  /** From now on `push` waits later: processes that the script left behind may have more to say than a pipe's worth. */
+  widen(): void {
+    this.#limitBytes = Math.max(this.#limitBytes, lateLimitBytes);
+    this.#wake?.();
+  }
+
   /** Makes `push` return at once from now on. */
   lift(): void {
-    this.#unlimited = true;
+    this.#limitBytes = Number.POSITIVE_INFINITY;
     this.#wake?.();
   }
 

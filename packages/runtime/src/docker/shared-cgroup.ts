@@ -2,6 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { SandboxLimits, SandboxPlan } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
+import { CgroupGuard } from "../host/cgroups/cgroup-guard.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { errorCode } from "../host/error-code.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
@@ -21,12 +22,15 @@ export class SharedCgroup implements AsyncDisposable {
   readonly #cgroup: Cgroup;
   readonly #plan: SandboxPlan;
   readonly #overhead: ContainerOverhead;
+  /** The executor's death ends containers by itself, unless their processes prevent that. */
+  readonly #guard: CgroupGuard;
 
   private constructor(host: CgroupHost, cgroup: Cgroup, plan: SandboxPlan, overhead: ContainerOverhead) {
     this.#host = host;
     this.#cgroup = cgroup;
     this.#plan = plan;
     this.#overhead = overhead;
+    this.#guard = new CgroupGuard(cgroup);
   }
 
   /** Resolves to `undefined` if this process can't limit cgroups. */
@@ -55,9 +59,9 @@ export class SharedCgroup implements AsyncDisposable {
     return this.#cgroup.processes();
   }
 
-  /** Number of processes in a container. The engine names its cgroup after its id. */
-  async processesOf(container: string): Promise<number> {
-    return (await this.#cgroup.child(container).processes()).size;
+  /** The processes of a container, as this machine numbers them; the engine names its cgroup after it. */
+  async processesOf(container: string): Promise<readonly number[]> {
+    return [...(await this.#cgroup.child(container).processes())];
   }
 
   /** Has the kernel count a container's socket buffers as memory. OCI runtimes no longer do that on cgroup v1. */
@@ -83,6 +87,7 @@ export class SharedCgroup implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#guard[Symbol.asyncDispose]();
     // Usually empty. Kills processes that the engine has lost track of.
     await this.#cgroup.kill();
     await this.#cgroup.remove();

@@ -2,10 +2,12 @@ import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Abortable, SandboxStep, StepOutput, StepStatus } from "../contract/index.ts";
 import { imageUnusable, memoryTooSmall, runtimeFailed } from "../contract/index.ts";
+import { gracePeriodMs, lookMs, untilPrinted } from "../ending/late-output.ts";
 import { creationFailure, startFailure } from "./container-failure.ts";
-import { type ContainerPlan, containerSpec, keeperPids, plainOverhead } from "./container-spec.ts";
+import { ContainerProcesses } from "./container-processes.ts";
+import { type ContainerPlan, containerSpec, plainOverhead } from "./container-spec.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
-import { CreatedReply, EventReply, ExecReply, TopReply } from "./engine-replies.ts";
+import { CreatedReply, EventReply, ExecReply } from "./engine-replies.ts";
 import { exitStatus } from "./exit-status.ts";
 import { Keeper } from "./keeper.ts";
 import { LimitsDuringStep } from "./limits-during-step.ts";
@@ -16,6 +18,7 @@ import { reapContainer } from "./reap-container.ts";
 import { runExec } from "./run-exec.ts";
 import type { SharedCgroup } from "./shared-cgroup.ts";
 import { StreamFrames } from "./stream-frames.ts";
+import { stoppable, within } from "./waits.ts";
 import {
   checkUserIds,
   numericUser,
@@ -41,12 +44,11 @@ export interface StepRun extends Abortable {
   readonly kill: AbortSignal | undefined;
 }
 
-const graceMs = 5_000;
 const readyTimeoutMs = 60_000;
 const answerTimeoutMs = 2_000;
-const emptyTimeoutMs = 2_000;
 const outOfMemoryEventMs = 500;
 const pollMs = { first: 20, most: 500 };
+const mostLookMs = 100;
 
 /**
  * Shell command that enters the working directory and replaces itself by the script. It creates the directory inside
@@ -66,6 +68,7 @@ export class StepContainer implements AsyncDisposable {
   readonly #engine: EngineClient;
   readonly #options: StepContainerOptions;
   readonly #keeper: Keeper;
+  readonly #processes: ContainerProcesses;
   #hadOutOfMemory = false;
   #isRunning = false;
   #user: UserIds | null = null;
@@ -76,6 +79,8 @@ export class StepContainer implements AsyncDisposable {
     this.#engine = engine;
     this.#options = options;
     this.#keeper = keeper;
+    const { overhead, cgroup } = options;
+    this.#processes = new ContainerProcesses({ engine, container: id, overhead, cgroup });
   }
 
   /**
@@ -193,13 +198,15 @@ export class StepContainer implements AsyncDisposable {
     const queue = new OutputQueue(output);
     const reading = readInto(body, queue);
     const ended = this.#untilEnded(exec, reading);
+    const stop = kill ? AbortSignal.any([kill, signal]) : signal;
     try {
-      await stoppable(ended, queue, kill ? AbortSignal.any([kill, signal]) : signal);
+      await stoppable(ended, queue, stop);
+      await stoppable(this.#untilPrinted(queue, reading, stop), queue, stop);
     } catch (error) {
-      if (!kill?.aborted) await this.#terminate(ended, kill);
+      if (!kill?.aborted) await this.#terminate(kill);
       // Report the original error. A container that could not be cleared is removed with the sandbox.
       await Promise.allSettled([this.#clear(queue, reading, body)]);
-      await within(graceMs, Promise.allSettled([queue.drained()]));
+      await within(gracePeriodMs, Promise.allSettled([queue.drained()]));
       throw error;
     }
     const survived = await this.#clear(queue, reading, body);
@@ -268,12 +275,32 @@ export class StepContainer implements AsyncDisposable {
     }
   }
 
-  async #terminate(ended: Promise<unknown>, kill: AbortSignal | undefined): Promise<void> {
+  /** Takes what processes pass on that the script left behind; until the stream ends, at the latest. */
+  async #untilPrinted(queue: OutputQueue, reading: Promise<void>, stop: AbortSignal): Promise<void> {
+    queue.widen();
+    const over = new AbortController();
+    void Promise.race([reading, this.#keeper.gone]).then(() => over.abort());
+    const signal = AbortSignal.any([over.signal, stop]);
+    try {
+      await untilPrinted({ left: () => this.#processes.look(), idleMs: () => queue.idleMs, signal });
+    } catch (error) {
+      // A container that is gone has nothing to say; what became of it is found out below.
+      if (!(error instanceof EngineError)) throw error;
+    }
+  }
+
+  /** Asks every process of the step to end, and waits until none is left, for the grace period at most. */
+  async #terminate(kill: AbortSignal | undefined): Promise<void> {
     const answered = await this.#keeper.signal("TERM", answerTimeoutMs);
     if (!answered) return;
-    const noTime =
-      kill && new Promise<void>((resolve) => kill.addEventListener("abort", () => resolve(), { once: true }));
-    await within(graceMs, Promise.race([Promise.allSettled([ended]), ...(noTime ? [noTime] : [])]));
+    const deadline = Date.now() + gracePeriodMs;
+    let waitMs = lookMs;
+    while (Date.now() < deadline && !kill?.aborted && !this.#keeper.isGone) {
+      await sleep(waitMs);
+      // Where the engine has to be asked, each look is a process of the machine.
+      waitMs = Math.min(waitMs * 2, mostLookMs);
+      if (await this.#processes.look().then(({ count }) => count === 0, isEngineError)) return;
+    }
   }
 
   /**
@@ -283,7 +310,7 @@ export class StepContainer implements AsyncDisposable {
   async #clear(queue: OutputQueue, reading: Promise<void>, body: Readable): Promise<boolean> {
     queue.lift();
     // Verify it from outside: a hostile step may have tampered with the keeper or left a process that can't be killed.
-    const isEmpty = (await this.#keeper.signal("KILL", answerTimeoutMs)) && (await this.#isEmpty());
+    const isEmpty = (await this.#keeper.signal("KILL", answerTimeoutMs)) && (await this.#processes.areGone());
     const survived = !this.#keeper.isGone;
     if (!isEmpty && survived) await this[Symbol.asyncDispose]();
     // No process writes any more, so the stream ends unless the engine has lost it.
@@ -291,41 +318,6 @@ export class StepContainer implements AsyncDisposable {
     body.destroy();
     await reading;
     return survived;
-  }
-
-  async #isEmpty(): Promise<boolean> {
-    const deadline = Date.now() + emptyTimeoutMs;
-    try {
-      while ((await this.#countProcesses()) > keeperPids) {
-        if (Date.now() > deadline) return false;
-        await sleep(10);
-      }
-      return true;
-    } catch (error) {
-      if (error instanceof EngineError) return false;
-      throw error;
-    }
-  }
-
-  /**
-   * Counts the container's processes: in its cgroup if we can read it, otherwise through the engine, which runs `ps`.
-   * The engine's statistics also have the number but update only once a second. With gVisor only its own kernel knows
-   * its processes.
-   */
-  async #countProcesses(): Promise<number> {
-    const { overhead, cgroup } = this.#options;
-    if (overhead !== plainOverhead) {
-      const command = ["/bin/sh", "-c", "set -- /proc/[0-9]*; echo $#"];
-      const signal = AbortSignal.timeout(answerTimeoutMs);
-      const { output } = await runExec(this.#engine, this.id, { command, user: "0:0", signal });
-      // Subtract the process that counts.
-      return Number.parseInt(output, 10) - 1;
-    }
-    const inCgroup = await cgroup?.processesOf(this.id);
-    if (inCgroup !== undefined && inCgroup > 0) return inCgroup;
-    const path = `/containers/${this.id}/top`;
-    const { Processes } = await this.#engine.json(TopReply, { path, query: { ps_args: "-eo pid" } });
-    return Processes?.length ?? 0;
   }
 
   async #status(
@@ -380,27 +372,10 @@ export class StepContainer implements AsyncDisposable {
   }
 }
 
-/** Resolves to `undefined` if the promise takes longer. */
-async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
-  const timer = new AbortController();
-  try {
-    const late = sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined);
-    return await Promise.race([promise, late]);
-  } finally {
-    timer.abort();
-  }
-}
-
-async function stoppable(ended: Promise<unknown>, queue: OutputQueue, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    await Promise.race([ended, queue.failed, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
+/** Whether the engine has lost the container. */
+function isEngineError(error: unknown): true {
+  if (error instanceof EngineError) return true;
+  throw error;
 }
 
 /** Reads the stream to its end, even if it fails. What became of the process is found out elsewhere. */

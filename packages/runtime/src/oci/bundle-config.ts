@@ -2,6 +2,8 @@ import type { ImageUser } from "../images/store/image-user.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import { hiddenPaths } from "../isolation/hidden-paths.ts";
 import { seccompProfile } from "../isolation/seccomp-profile.ts";
+import type { ChannelDescriptor } from "./launcher.ts";
+import { initCommand } from "./step-init.ts";
 
 export interface BundlePlan {
   readonly rootfs: string;
@@ -29,7 +31,9 @@ export interface BundlePlan {
   readonly memoryBytes: number;
   /** Size of `/dev/shm`. */
   readonly shmBytes: number;
-  /** Whether a kernel in user space, such as gVisor's, separates the step from the host's kernel. */
+  /** Where the first process finds its channel to the executor. */
+  readonly channelDescriptor: ChannelDescriptor;
+  /** Whether a kernel in user space, as gVisor's, stands between the step and the host's. */
   readonly hasOwnKernel: boolean;
 }
 
@@ -64,20 +68,7 @@ export function readOnlyBind(path: string): OciMount {
 }
 
 /**
- * Command of the container's first process. It starts the script as its child and ends with it, because the kernel and
- * programs treat process 1 specially. The waiting shell also reaps orphans, so that daemons leave no zombies.
- *
- * A working directory that the OCI runtime created would belong to root. Therefore other users create their own.
- */
-function initCommand({ user, hasOwnKernel, script, workingDirectory }: BundlePlan): readonly string[] {
-  // Other kernels don't protect process 1 from signals that it has no handler for.
-  const staying = hasOwnKernel ? "trap : TERM; " : "";
-  const going = user.uid === 0 ? "" : '[ -d "$1" ] || mkdir -p "$1"; cd "$1" || exit 126; ';
-  return ["/bin/sh", "-c", `${staying}${going}/bin/sh "$0"; exit $?`, script, workingDirectory];
-}
-
-/**
- * Returns the `config.json` of one step, for version 1.0 of the OCI runtime specification.
+ * The `config.json` of one step: OCI runtime specification 1.0.
  * https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md
  */
 export function bundleConfig(plan: BundlePlan): object {

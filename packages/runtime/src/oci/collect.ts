@@ -9,7 +9,7 @@ import { errorCode } from "../host/error-code.ts";
 import { readMounts } from "../host/mounts.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import type { HostWorkspaces } from "../host-disk/host-workspaces.ts";
-import type { RuntimeBinary } from "./runtime-binary.ts";
+import { endMarkedLauncher } from "./launcher-mark.ts";
 
 /**
  * Stops and removes what an owner's sandboxes left behind. A sandbox consists of its cgroup, its directory and the
@@ -20,12 +20,10 @@ export async function collectSandboxes(
   {
     sandboxesDirectory,
     cgroupHost,
-    binary,
     workspaces,
   }: {
     readonly sandboxesDirectory: string;
     readonly cgroupHost: CgroupHost;
-    readonly binary: RuntimeBinary;
     readonly workspaces: HostWorkspaces;
   },
   egress: EgressEngine,
@@ -41,7 +39,7 @@ export async function collectSandboxes(
     const processes = await cgroup.processes();
     await endCgroup(cgroup);
     const directory = join(ownersDirectory, sandbox);
-    if (cgroupHost.mode === "none") await endContainers(binary, join(directory, "state"));
+    if (cgroupHost.mode === "none") await endSteps(join(directory, "steps"));
     for (const mount of [...(await readMounts())].reverse()) {
       if (mount.path === directory || mount.path.startsWith(`${directory}/`))
         await outputOf(["umount", "-l", mount.path]);
@@ -69,11 +67,9 @@ async function endCgroup(cgroup: Cgroup): Promise<void> {
   }
 }
 
-/** Deletes the containers in the OCI runtime's own state, which finds a sandbox's processes without cgroups. */
-async function endContainers(binary: RuntimeBinary, stateDirectory: string): Promise<void> {
-  for (const container of await listDirectory(stateDirectory)) {
-    await outputOf([binary.path, "--root", stateDirectory, "delete", "--force", container]);
-  }
+/** Where no cgroup tells what belongs to a sandbox, what its steps noted does. */
+async function endSteps(stepsDirectory: string): Promise<void> {
+  for (const step of await listDirectory(stepsDirectory)) await endMarkedLauncher(join(stepsDirectory, step));
 }
 
 async function listDirectory(path: string): Promise<readonly string[]> {

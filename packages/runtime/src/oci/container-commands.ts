@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { outputOf } from "@airlock/process";
 import { type GvisorOptions, gvisorFlags } from "./gvisor.ts";
+import type { ChannelDescriptor } from "./launcher.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
 
 export interface ContainerPlan {
@@ -38,11 +39,20 @@ export class ContainerCommands {
     return join(this.#plan.bundle, "pid");
   }
 
+  /**
+   * The descriptor by which the first process finds the channel. Other runtimes than gVisor's pass descriptors on, and runc
+   * gives processes a standard input of its own; gVisor gives them what it got.
+   */
+  get channelDescriptor(): ChannelDescriptor {
+    return this.#plan.binary.kind === "runsc" ? 0 : 3;
+  }
+
   get run(): readonly string[] {
     return [
       ...this.#prefix,
       "run",
-      // The cgroup must outlive the container, because it has the kernel's count of out-of-memory kills.
+      ...(this.channelDescriptor === 3 ? ["--preserve-fds", "1"] : []),
+      // Its cgroup has to outlive the container: the kernel's count of memory kills is in it.
       ...(this.#plan.binary.kind === "runc" ? ["--keep"] : []),
       "--pid-file",
       this.pidFile,
@@ -52,14 +62,14 @@ export class ContainerCommands {
     ];
   }
 
-  /**
-   * Signals all processes of the container. `undefined` if the host's kernel can signal them. It can't signal gVisor's.
-   */
-  get signal(): ((signal: "TERM" | "KILL") => Promise<void>) | undefined {
+  /** Signals all processes of the container; `undefined` where that is the kernel's affair: gVisor's are none of the host's. */
+  get signal(): ((signal: "TERM" | "KILL", launcher: number) => Promise<void>) | undefined {
     if (this.#plan.binary.kind !== "runsc") return undefined;
-    return async (signal) => {
-      // The container may have ended meanwhile. Otherwise, killing its cgroup ends what is left.
-      await outputOf([...this.#prefix, "kill", "--all", this.#plan.containerId, signal]).catch(() => {});
+    return async (signal, launcher) => {
+      // The ids that runsc noted are those of the namespace that it runs in.
+      const inside = ["nsenter", `--pid=/proc/${launcher}/ns/pid_for_children`, "--"];
+      // It may have ended meanwhile; if not, whatever is left is killed by its cgroup.
+      await outputOf([...inside, ...this.#prefix, "kill", "--all", this.#plan.containerId, signal]).catch(() => {});
     };
   }
 

@@ -1,7 +1,6 @@
-/**
- * What happens between the fork and the OCI runtime, in this order. Everything but `command` runs before the step is
- * known.
- */
+import { launcherReady } from "./step-channel.ts";
+
+/** What happens between the fork and the OCI runtime, in this order; all but the last of it ahead of the step. */
 export interface LaunchPlan {
   /** Network namespace to enter; `null`: the OCI runtime handles the network. */
   readonly networkNamespace: string | null;
@@ -14,11 +13,17 @@ export interface LaunchPlan {
   readonly mountTable: string | null;
   /** The `cgroup.procs` files of the cgroups for the OCI runtime and its children. */
   readonly joinFiles: readonly string[];
-  /** The OCI runtime's command line. It runs when a line arrives on stdin. */
+  /** The OCI runtime's command line, run when the executor says so. */
   readonly command: readonly string[];
+  /** Where the step's first process gets the channel; its standard input is empty if that is not the channel. */
+  readonly channelDescriptor: ChannelDescriptor;
+  /** Whether this process is root. */
+  readonly isRoot: boolean;
 }
 
-/** One mount. Relative paths in its options are resolved against the launcher's current directory. */
+export type ChannelDescriptor = 0 | 3;
+
+/** One mount; a relative path in its options is looked up from the launcher's current directory. */
 export interface LaunchMount {
   readonly source: string;
   readonly target: string;
@@ -27,27 +32,36 @@ export interface LaunchMount {
 }
 
 /**
- * Mounts are created in a mount namespace that ends with the step, so that none is left however this process ends.
- * Propagation is `slave`, so that unmounts on the host take effect here, too. A single mount(8) creates all mounts,
- * since each process costs a step a millisecond.
+ * Mounts are made in a mount namespace that dies with the step: whatever ends this process, and however, no mount is left.
+ * `slave`, so that what the host unmounts meanwhile goes away here too. One mount(8) makes them all, since each process
+ * costs a step a millisecond. Writing 0 to cgroup.procs means the writer.
  *
- * File descriptor 3 is the step's stderr, which keeps the launcher's own stderr separate. Writing 0 to `cgroup.procs`
- * moves the writer. At the end the launcher waits for its step on stdin. If stdin ends instead, the executor is gone,
- * and the launcher exits.
+ * The step's stderr is file descriptor 3: that of the launcher itself is kept apart. Descriptor 4 is the channel to the
+ * executor, which says when to begin, and goes on to the step's first process. Where the executor dies before, the channel is
+ * closed and nothing begins.
  */
 const script = `
 set -eu
+channel=$1; shift
 net=/proc/sys/net/ipv4
 if [ "$1" = open ]; then echo 0 > $net/ip_unprivileged_port_start; echo 0 2147483647 > $net/ping_group_range; fi; shift
 if [ "$1" != -- ]; then mount -n -a -T "$1"; shift; fi; shift
 while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift
-read -r go
-exec "$@" </dev/null 2>&3 3>&-
+echo ${launcherReady} >&4
+read -r go <&4
+if [ "$channel" = 0 ]; then exec "$@" <&4 2>&3 3>&- 4>&-; fi
+exec "$@" </dev/null 2>&3 3<&4 4>&-
 `;
 
-/** Returns the command line that executes a plan. All values are arguments, so none becomes part of a script. */
+/**
+ * The command line that carries a plan out. All values are arguments: none becomes part of a script.
+ *
+ * The step ends with the executor, whatever ends that one: the kernel kills the outer process with its parent, and the inner one
+ * with the outer one. The inner one is the first of a process namespace, so everything of the step goes with it.
+ */
 export function launchCommand(plan: LaunchPlan): { readonly file: string; readonly args: readonly string[] } {
   const steps = [
+    String(plan.channelDescriptor),
     plan.opensNetwork ? "open" : "as-is",
     ...(plan.mountTable === null ? [] : [plan.mountTable]),
     "--",
@@ -55,11 +69,16 @@ export function launchCommand(plan: LaunchPlan): { readonly file: string; readon
     "--",
     ...plan.command,
   ];
-  const shell = ["/bin/sh", "-c", script, "airlock-launcher", ...steps];
-  const unshared = plan.mountTable === null ? shell : ["unshare", "--mount", "--propagation", "slave", "--", ...shell];
-  const entered =
-    plan.networkNamespace === null ? unshared : ["nsenter", `--net=${plan.networkNamespace}`, "--", ...unshared];
-  const [file = "", ...args] = entered;
+  // Without root, only a user namespace lets us make others; in it we stay who we are, without capabilities.
+  const user = plan.isRoot ? [] : ["--user", "--map-current-user"];
+  const namespaces = [...user, "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const command = [
+    ...["setpriv", "--pdeathsig", "KILL", "--"],
+    ...(plan.networkNamespace === null ? [] : ["nsenter", `--net=${plan.networkNamespace}`, "--"]),
+    ...["unshare", ...namespaces, "--"],
+    ...["/bin/sh", "-c", script, "airlock-launcher", ...steps],
+  ];
+  const [file = "", ...args] = command;
   return { file, args };
 }
 

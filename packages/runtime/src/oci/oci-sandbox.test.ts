@@ -169,14 +169,14 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
       stdio: ["ignore", "pipe", "inherit"],
     });
     await once(child.stdout, "data");
+    await vi.waitFor(async () => expect(await commandLines(seconds)).toHaveLength(2), 10_000);
     child.kill("SIGKILL");
     await once(child, "exit");
-    await vi.waitFor(async () => expect(await commandLines(seconds)).toHaveLength(2), 10_000);
+    await vi.waitFor(async () => expect(await commandLines(seconds)).toEqual([]), 10_000);
 
     const collected = await place.runtime.collect({ owner: place.owner, keep: new Set([place.id]), signal: never });
 
     expect(collected.sandboxes).toBe(1);
-    expect(await commandLines(seconds)).toEqual([]);
     expect(await readdir(join(place.stateDir, "sandboxes", place.owner))).toEqual([place.id]);
     expect((await readFile("/proc/self/mountinfo", "utf8")).includes(place.stateDir)).toBe(false);
   });
@@ -305,7 +305,9 @@ async function launchersOf(sandbox: string): Promise<readonly number[]> {
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid)) continue;
     const words = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-    if (words.includes("airlock-launcher") && words.includes(`airlock-${sandbox}-`)) found.push(Number(pid));
+    // The outer process of a launcher is unshare(1).
+    if (!words.startsWith("/bin/sh\0") || !words.includes("airlock-launcher")) continue;
+    if (words.includes(`airlock-${sandbox}-`)) found.push(Number(pid));
   }
   return found;
 }

@@ -291,6 +291,7 @@ export class OciSandbox implements StepRunner {
       const launcher = await WaitingLauncher.start({
         cwd: root.layersDirectory,
         cgroup,
+        directory,
         pidFile: runtime.pidFile,
         logFile: runtime.logFile,
         pipes: this.#pipes,
@@ -302,6 +303,8 @@ export class OciSandbox implements StepRunner {
           mountTable: mounts.length > 0 ? table : null,
           joinFiles: runtime.joinsCgroups ? (cgroup?.joinFiles ?? []) : [],
           command: runtime.run,
+          channelDescriptor: runtime.channelDescriptor,
+          isRoot: this.#parts.rootless === null,
         },
       });
       return { name, places, cgroup, launcher, cgroupsPath: runtime.joinsCgroups ? null : (cgroup?.path ?? null) };
@@ -388,7 +391,7 @@ export class OciSandbox implements StepRunner {
     return range ? { uid: range.base, gid: range.base } : null;
   }
 
-  #writeConfig({ places, cgroupsPath }: StepPlace, root: StepRoot, step: SandboxStep): void {
+  #writeConfig({ name, places, cgroupsPath }: StepPlace, root: StepRoot, step: SandboxStep): void {
     const config = bundleConfig({
       rootfs: places.rootfs,
       hostname: this.#hostname,
@@ -406,6 +409,7 @@ export class OciSandbox implements StepRunner {
       hardening: this.#parts.hardening,
       memoryBytes: this.#parts.plan.limits.memoryBytes,
       shmBytes: shmSize(this.#parts.plan.limits),
+      channelDescriptor: this.#runtime(name, places.directory).channelDescriptor,
       hasOwnKernel: this.#parts.binary.kind === "runsc",
     });
     // The file contains the step's secrets.

@@ -1,13 +1,19 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { open, readdir, readFile, readlink } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
+import { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { systemPath } from "@airlock/process";
 import type { Abortable, StepOutput, StepStatus } from "../contract/index.ts";
 import { runtimeFailed } from "../contract/index.ts";
+import { gracePeriodMs, type LeftProcesses, lookMs, untilPrinted } from "../ending/late-output.ts";
 import { type Cgroup, killProcess } from "../host/cgroups/cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
 import { type LaunchPlan, launchCommand } from "./launcher.ts";
+import { endMarkedLauncher, markLauncher } from "./launcher-mark.ts";
 import type { OutputPipePool, OutputPipes } from "./output-pipes.ts";
+import { StepChannel } from "./step-channel.ts";
+import { StepOutputReader } from "./step-output.ts";
+import { findStepProcesses } from "./step-processes.ts";
 
 export interface StepProcessPlan {
   readonly launch: LaunchPlan;
@@ -15,24 +21,24 @@ export interface StepProcessPlan {
   readonly cwd: string;
   /** Cgroup of all processes of the step; `undefined` without cgroups. */
   readonly cgroup: Cgroup | undefined;
+  /** Of the step, private to the executor. */
+  readonly directory: string;
   readonly pidFile: string;
   /** File to which the OCI runtime writes its own errors, as JSON lines. */
   readonly logFile: string;
   readonly pipes: OutputPipePool;
   /** Whether the pid file names gVisor's kernel. */
   readonly isGvisor: boolean;
-  /** Signals all processes of the step. `undefined` if the host's kernel can signal them. */
-  readonly signal: ((signal: "TERM" | "KILL") => Promise<void>) | undefined;
+  /** Signals all processes of the step, where that is not the kernel's affair. */
+  readonly signal: ((signal: "TERM" | "KILL", launcher: number) => Promise<void>) | undefined;
 }
 
-/** Time between SIGTERM and SIGKILL. */
-const gracePeriodMs = 5000;
-
-/** A prepared step that has not begun: a process with the step's mounts and cgroups, and the pipes for its output. */
+/** The way to a step that has not begun: a process with its mounts and cgroups, and the pipes for the output. */
 export class WaitingLauncher implements AsyncDisposable {
   readonly #plan: StepProcessPlan;
   readonly #child: ChildProcess;
-  readonly #exited: Promise<{ code: number | null }>;
+  readonly #exited: Promise<Ended>;
+  readonly #channel: StepChannel;
   readonly #pipes: OutputPipes;
   readonly #giveBack: () => void;
   #disposing: Promise<void> | undefined;
@@ -46,14 +52,15 @@ export class WaitingLauncher implements AsyncDisposable {
     this.#child = child;
     this.#pipes = pipes;
     this.#giveBack = giveBack;
+    const socket = child.stdio[4];
+    if (!(socket instanceof Duplex)) throw runtimeFailed("the launcher has no channel");
+    this.#channel = new StepChannel(socket);
     this.#exited = new Promise((resolve, reject) => {
       child.once("error", reject);
       child.once("exit", (code) => resolve({ code }));
     });
     // Prevents an unhandled rejection, because the promise may be awaited later or never.
     this.#exited.catch(() => {});
-    // A launcher that failed does not read its stdin. Its exit reports the failure.
-    child.stdin?.on("error", () => {});
   }
 
   static async start(plan: StepProcessPlan): Promise<WaitingLauncher> {
@@ -63,13 +70,14 @@ export class WaitingLauncher implements AsyncDisposable {
     const child = spawn(file, [...args], {
       cwd: plan.cwd,
       env: { PATH: systemPath, LC_ALL: "C" },
-      // The launcher's stderr goes to a file. The launcher finally replaces it with the step's stderr.
-      stdio: ["pipe", taken.pipes.writers[0], errors.fd, taken.pipes.writers[1]],
-      // A separate session, so that Ctrl-C in the executor's terminal reaches only the executor.
+      // The launcher's own errors go elsewhere; it hands the step its stderr at the end.
+      stdio: ["ignore", taken.pipes.writers[0], errors.fd, taken.pipes.writers[1], "pipe"],
+      // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
       detached: true,
     });
     const launcher = new WaitingLauncher(plan, child, taken);
     await taken.pipes.closeWriters();
+    if (!plan.cgroup && child.pid !== undefined) await markLauncher(plan.directory, child.pid);
     return launcher;
   }
 
@@ -84,8 +92,6 @@ export class WaitingLauncher implements AsyncDisposable {
    */
   async run(options: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
     try {
-      options.signal.throwIfAborted();
-      this.#child.stdin?.end("go\n");
       return await this.#follow(options);
     } finally {
       await this[Symbol.asyncDispose]();
@@ -101,6 +107,7 @@ export class WaitingLauncher implements AsyncDisposable {
   async #dispose(): Promise<void> {
     if (this.isThere) this.#child.kill("SIGKILL");
     await this.#exited.catch(() => {});
+    this.#channel.destroy();
     this.#pipes.stdout.destroy();
     this.#pipes.stderr.destroy();
     this.#giveBack();
@@ -108,159 +115,124 @@ export class WaitingLauncher implements AsyncDisposable {
 
   async #follow({ signal, output }: Abortable & { readonly output: StepOutput }): Promise<StepStatus> {
     const plan = this.#plan;
-    const pipes = this.#pipes;
     const failed = new AbortController();
-    const deliver = serialized(output);
-    const delivered = Promise.all([
-      pump(pipes.stdout, (bytes) => deliver("stdout", bytes)),
-      pump(pipes.stderr, (bytes) => deliver("stderr", bytes)),
-    ]);
-    // If the output can't be delivered, end the step, which would otherwise wait forever.
-    delivered.catch((error: unknown) => failed.abort(error));
+    const reader = new StepOutputReader(this.#pipes, output);
+    // Without a reader for its output the step would wait forever.
+    reader.delivered.catch((error: unknown) => failed.abort(error));
 
     const stop = AbortSignal.any([signal, failed.signal]);
-    const ended = await endOf(this.#exited, plan, this.#child, stop);
-    // The container's processes ended with its init. This kills what the OCI runtime itself may have left.
+    const ended = await unlessAborted(stop, this.#untilEnded(reader, stop)).then((end) => end ?? this.#terminate());
+    // The container's pid namespace is gone with its init. This is for what the OCI runtime itself may have left.
     await plan.cgroup?.kill();
     if (stop.aborted) {
-      // Deliver what was printed before the end, unless the reader hangs, too.
-      await Promise.race([delivered.catch(() => {}), delay(1000)]);
+      // What was printed before the end still goes out, unless its reader hangs too.
+      await Promise.race([reader.delivered.catch(() => {}), delay(1000)]);
       throw stop.reason;
     }
-    await delivered;
-    return await statusOf(ended.code, plan);
+    await reader.delivered;
+    return await statusOf(this.#channel.exitCode ?? ended.code, plan);
   }
+
+  /** Begins the step and lets it end by itself. Goes no further when `stop` is aborted. */
+  async #untilEnded(reader: StepOutputReader, stop: AbortSignal): Promise<Ended> {
+    const isReady = await Promise.race([this.#channel.ready.then(() => true), this.#exited.then(() => false)]);
+    if (isReady && !stop.aborted) this.#channel.begin();
+    const left = this.#channel.scriptEnded.then(() => "left processes" as const);
+    const first = await Promise.race([this.#exited, left]);
+    if (first !== "left processes") return first;
+    const late = { left: () => this.#left(), idleMs: () => reader.idleMs, signal: stop };
+    await Promise.race([untilPrinted(late), this.#exited]);
+    return stop.aborted ? await this.#exited : await this.#finish();
+  }
+
+  /** What is there of the step besides its first process. */
+  async #left(): Promise<LeftProcesses> {
+    if (this.#plan.isGvisor) {
+      const ended = this.#exited.then(() => 0);
+      return { count: await Promise.race([this.#channel.countProcesses(), ended]), areBusy: undefined };
+    }
+    const { others, areBusy } = await this.#processes();
+    return { count: others.length, areBusy };
+  }
+
+  get #pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  #processes() {
+    return findStepProcesses(this.#pid, this.#plan.cgroup);
+  }
+
+  /**
+   * Asks every process of the step to end, waits until none is left, for the grace period at most, and kills what is. The first
+   * process is not asked: it ends with the others.
+   */
+  async #terminate(): Promise<Ended> {
+    const plan = this.#plan;
+    // runc says who the first process is a moment after that has begun to run.
+    for (const deadline = Date.now() + 1000; Date.now() < deadline && !(await hasStarted(plan)); ) {
+      if (!this.isThere) return await this.#exited;
+      await Promise.race([this.#exited, delay(10)]);
+    }
+    if (await hasStarted(plan)) {
+      if (plan.signal) await plan.signal("TERM", this.#pid);
+      else for (const pid of (await this.#processes()).others) killProcess(pid, "SIGTERM");
+      for (const deadline = Date.now() + gracePeriodMs; Date.now() < deadline; ) {
+        const ended = await Promise.race([this.#exited, delay(lookMs)]);
+        if (ended !== undefined) return ended;
+        // gVisor's processes can be counted when the script has ended.
+        if (plan.isGvisor && this.#channel.exitCode === undefined) continue;
+        if ((await this.#left()).count === 0) break;
+      }
+    }
+    return await this.#finish();
+  }
+
+  /** Ends all that is left of the step, the first process by its own exit where that is possible. */
+  async #finish(): Promise<Ended> {
+    const plan = this.#plan;
+    this.#channel.end();
+    if (this.#channel.exitCode === undefined) {
+      await plan.signal?.("KILL", this.#pid);
+      const { init } = plan.isGvisor ? { init: undefined } : await this.#processes();
+      if (init !== undefined) killProcess(init, "SIGKILL");
+    }
+    const ended = await Promise.race([this.#exited, delay(1000)]);
+    if (ended !== undefined) return ended;
+    if (plan.cgroup) {
+      this.#child.kill("SIGKILL");
+      await plan.cgroup.kill();
+    } else await endMarkedLauncher(plan.directory);
+    return await this.#exited;
+  }
+}
+
+interface Ended {
+  /** `null`: it was killed. */
+  readonly code: number | null;
+}
+
+/** `undefined` when aborted before. */
+async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T | undefined> {
+  const aborted = Promise.withResolvers<undefined>();
+  const onAbort = () => aborted.resolve(undefined);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([aborted.promise, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    promise.catch(() => {});
+  }
+}
+
+/** Whether the OCI runtime has said who the step's first process is. */
+async function hasStarted(plan: StepProcessPlan): Promise<boolean> {
+  return Number(await readIfThere(plan.pidFile)) > 0;
 }
 
 function launcherLog(plan: StepProcessPlan): string {
   return `${plan.logFile}.launcher`;
-}
-
-/** Serializes the calls, so that an asynchronous reader gets the chunks of both streams one after another. */
-function serialized(output: StepOutput): (stream: "stdout" | "stderr", bytes: Buffer) => Promise<void> {
-  let last: Promise<void> = Promise.resolve();
-  return (stream, bytes) => {
-    const next = last.then(() => output(stream, bytes));
-    last = next.catch(() => {});
-    return next;
-  };
-}
-
-async function pump(source: AsyncIterable<Buffer>, take: (bytes: Buffer) => Promise<void>): Promise<void> {
-  for await (const bytes of source) await take(bytes);
-}
-
-async function endOf(
-  exited: Promise<{ code: number | null }>,
-  plan: StepProcessPlan,
-  child: ChildProcess,
-  stop: AbortSignal,
-): Promise<{ code: number | null }> {
-  const stopped = Promise.withResolvers<"stopped">();
-  const onStop = () => stopped.resolve("stopped");
-  if (stop.aborted) onStop();
-  stop.addEventListener("abort", onStop, { once: true });
-  try {
-    const first = await Promise.race([exited, stopped.promise]);
-    if (first !== "stopped") return first;
-  } finally {
-    stop.removeEventListener("abort", onStop);
-  }
-
-  // runc writes the pid file shortly after the init has started.
-  for (const deadline = Date.now() + 1000; Date.now() < deadline && (await initOf(plan)) === undefined; ) {
-    const ended = await Promise.race([exited, delay(10)]);
-    if (ended !== undefined) return ended;
-  }
-  const terminated = await terminate(plan, child);
-  const deadline = Date.now() + (terminated ? gracePeriodMs : 0);
-  while (Date.now() < deadline) {
-    const ended = await Promise.race([exited, delay(20)]);
-    if (ended !== undefined) return ended;
-    // Only the stopped init is left, and it never ends by itself.
-    if (terminated && (await isAlone(terminated, plan, child))) break;
-  }
-  const init = await initOf(plan);
-  await plan.signal?.("KILL");
-  if (init !== undefined) killProcess(init, "SIGKILL");
-  else child.kill("SIGKILL");
-  const ended = await Promise.race([exited, delay(1000)]);
-  if (ended !== undefined) return ended;
-  await plan.cgroup?.kill();
-  child.kill("SIGKILL");
-  return exited;
-}
-
-interface Terminated {
-  readonly init: number;
-  readonly isStopped: boolean;
-}
-
-/**
- * Sends SIGTERM to every process of the step. The first process of a pid namespace ignores signals that it has no
- * handler for, such as SIGTERM in a plain shell. It would continue with the script's next command when the current one
- * ends. Such an init is stopped while the others end. Resolves to `undefined` when the step has not started yet.
- */
-async function terminate(plan: StepProcessPlan, child: ChildProcess): Promise<Terminated | undefined> {
-  const init = await initOf(plan);
-  if (init === undefined) return undefined;
-  if (plan.signal) {
-    await plan.signal("TERM");
-    return { init, isStopped: false };
-  }
-  const isStopped = !(await handlesSigterm(init));
-  killProcess(init, isStopped ? "SIGSTOP" : "SIGTERM");
-  for (const pid of await processesOf(plan, init)) {
-    if (pid !== init && pid !== child.pid) killProcess(pid, "SIGTERM");
-  }
-  return { init, isStopped };
-}
-
-async function isAlone({ init, isStopped }: Terminated, plan: StepProcessPlan, child: ChildProcess): Promise<boolean> {
-  if (!isStopped) return false;
-  for (const pid of await processesOf(plan, init)) {
-    // The stopped init does not reap its zombies, so ignore them.
-    if (pid !== init && pid !== child.pid && !(await isZombie(pid))) return false;
-  }
-  return true;
-}
-
-/** Process id of the step's first process in the host's namespace, once it exists. */
-async function initOf(plan: StepProcessPlan): Promise<number | undefined> {
-  const pid = Number(await readIfThere(plan.pidFile));
-  return pid > 0 ? pid : undefined;
-}
-
-/** All processes of the step; without cgroups, all processes in its pid namespace. */
-async function processesOf(plan: StepProcessPlan, init: number): Promise<Iterable<number>> {
-  if (plan.cgroup) return plan.cgroup.processes();
-  const namespace = await linkIfThere(`/proc/${init}/ns/pid`);
-  const pids: number[] = [];
-  for (const name of await readdir("/proc")) {
-    if (!/^\d+$/.test(name) || namespace === undefined) continue;
-    if ((await linkIfThere(`/proc/${name}/ns/pid`)) === namespace) pids.push(Number(name));
-  }
-  return pids;
-}
-
-async function linkIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readlink(path);
-  } catch (error) {
-    // The process ended meanwhile, or belongs to another user.
-    if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(errorCode(error) ?? "")) return undefined;
-    throw error;
-  }
-}
-
-async function handlesSigterm(pid: number): Promise<boolean> {
-  const mask = /^SigCgt:\s*([0-9a-f]+)$/m.exec(await readIfThere(`/proc/${pid}/status`))?.[1] ?? "0";
-  return (BigInt(`0x${mask}`) & (1n << 14n)) !== 0n;
-}
-
-async function isZombie(pid: number): Promise<boolean> {
-  const status = await readIfThere(`/proc/${pid}/status`);
-  return status === "" || /^State:\s*[ZX]/m.test(status);
 }
 
 /**
@@ -277,14 +249,14 @@ async function statusOf(code: number | null, plan: StepProcessPlan): Promise<Ste
   if (code === null) throw runtimeFailed("the OCI runtime was killed");
   if (code !== 0) {
     const launcherError = (await readIfThere(launcherLog(plan))).trim();
-    const hasStarted = (await initOf(plan)) !== undefined;
+    const isStarted = await hasStarted(plan);
     const problem = firstError(await readIfThere(plan.logFile));
-    if (launcherError !== "" && !hasStarted)
+    if (launcherError !== "" && !isStarted)
       throw runtimeFailed(`cannot start the step: ${launcherError.slice(0, 1000)}`);
     if (problem !== undefined) {
       throw runtimeFailed(`cannot start the step: ${problem}`);
     }
-    if (!hasStarted) throw runtimeFailed(`cannot start the step: ${plan.launch.command[0]} ended with ${code}`);
+    if (!isStarted) throw runtimeFailed(`cannot start the step: ${plan.launch.command[0]} ended with ${code}`);
   }
   return { kind: "exited", exitCode: code };
 }

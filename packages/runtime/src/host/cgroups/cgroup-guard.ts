@@ -1,0 +1,58 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { Socket } from "node:net";
+import { dirname } from "node:path";
+import { systemPath } from "@airlock/process";
+import type { Cgroup } from "./cgroup.ts";
+
+/**
+ * Waits for the end of its standard input, which is the executor's death, and then kills all that is in the cgroups that are its
+ * arguments, and just below. With cgroup v1 nothing may fork meanwhile. Ids below 1 are of processes in other namespaces.
+ */
+const script = `
+read -r _
+for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  for directory; do
+    [ ! -w "$directory/cgroup.kill" ] || echo 1 > "$directory/cgroup.kill"
+    [ ! -w "$directory/pids.max" ] || echo 0 > "$directory/pids.max"
+    for file in "$directory"/cgroup.procs "$directory"/*/cgroup.procs; do
+      while read -r pid; do [ "$pid" -gt 0 ] && kill -KILL "$pid"; done < "$file"
+    done
+  done
+  sleep 0.2
+done 2>/dev/null
+`;
+
+/**
+ * A small process beside the executor that ends what is in a cgroup when the executor dies, whatever the processes in it do. A
+ * service manager that kills it together with the executor gets past it.
+ */
+export class CgroupGuard implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<unknown>;
+
+  constructor(cgroup: Cgroup) {
+    const directories = cgroup.joinFiles.map((file) => dirname(file));
+    this.#child = spawn("/bin/sh", ["-c", script, "airlock-guard", ...directories], {
+      stdio: ["pipe", "ignore", "ignore"],
+      env: { PATH: systemPath, LC_ALL: "C" },
+      // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
+      detached: true,
+    });
+    const { stdin } = this.#child;
+    stdin?.on("error", () => {});
+    this.#ended = once(this.#child, "exit");
+    // A machine without room for another process tells so when the containers are made.
+    this.#ended.catch(() => {});
+    // The executor may end while the guard waits.
+    this.#child.unref();
+    if (stdin instanceof Socket) stdin.unref();
+  }
+
+  /** Ends the guard; what is in the cgroup stays. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#child.kill("SIGKILL")) return;
+    this.#child.ref();
+    await this.#ended.catch(() => {});
+  }
+}
