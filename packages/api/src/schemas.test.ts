@@ -1,3 +1,4 @@
+import { leastResources } from "@airlock/job";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -77,7 +78,11 @@ const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
         { minLength: 1, maxLength: 4 },
       ),
       resources: partly(
-        { cpus: fc.integer({ min: 1, max: 64 }), memory: count, pids: fc.integer({ min: 1, max: 99 }) },
+        {
+          cpus: fc.integer({ min: 1, max: 64 }),
+          memory: fc.integer({ min: leastResources.memoryBytes }),
+          pids: fc.integer({ min: leastResources.pids, max: 99 }),
+        },
         [],
       ),
       egress: fc.constantFrom("none", "public", { allow: ["example.com:443", "10.0.0.0/8"] }),

@@ -80,7 +80,7 @@ job.yaml:3:5: steps[0]: unknown field "imagee"; did you mean "image"?
     [
       "an unknown field at the top",
       `${step}colour: red\n`,
-      ['job.yaml:4:1: unknown field "colour"', "queue, repository, revision, steps"],
+      ['job.yaml:4:1: unknown field "colour"', "queue, repository, revision, checkout, steps"],
     ],
     ["a swapped letter", `${step}tiemout: 5m\n`, ['did you mean "timeout"?']],
     [
