@@ -39,6 +39,9 @@ export interface LaunchMount {
  * The step's stderr is file descriptor 3: that of the launcher itself is kept apart. Descriptor 4 is the channel to the
  * executor, which says when to begin, and goes on to the step's first process. Where the executor dies before, the channel is
  * closed and nothing begins.
+ *
+ * The shell waits for the OCI runtime instead of becoming it. If the kernel kills the OCI runtime because memory ran out,
+ * unshare(1) would report exit code 1, which a script may also have. The shell reports 137.
  */
 const script = `
 set -eu
@@ -49,8 +52,11 @@ if [ "$1" != -- ]; then mount -n -a -T "$1"; shift; fi; shift
 while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift
 echo ${launcherReady} >&4
 read -r go <&4
-if [ "$channel" = 0 ]; then exec "$@" <&4 2>&3 3>&- 4>&-; fi
-exec "$@" </dev/null 2>&3 3<&4 4>&-
+code=0
+if [ "$channel" = 0 ]; then "$@" <&4 2>&3 3>&- 4>&- || code=$?
+else "$@" </dev/null 2>&3 3<&4 4>&- || code=$?
+fi
+exit $code
 `;
 
 /**
