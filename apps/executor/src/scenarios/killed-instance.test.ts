@@ -55,7 +55,9 @@ describeWithEngines(["postgres"], "an executor whose instance is killed", () => 
 
   it("has no effect any more where only it was cut off and another executor took its job", async () => {
     const way = stack.use(await CutWay.to(instance.url));
-    const [first, second] = [new HostProcessRuntime(), new HostProcessRuntime()];
+    const [first, second] = ["first", "second"].map(
+      (name) => new HostProcessRuntime({ dir: join(dir, name, "workspaces") }),
+    ) as [HostProcessRuntime, HostProcessRuntime];
     const cutOff = stack.use(await startExecutor({ url: way.url, dataDir: join(dir, "first"), runtime: first }));
     const id = await submit(`echo "started in $PWD"; sleep 6; echo "last in $PWD"`);
     await expect.poll(async () => await logOf(id), { timeout: 10_000 }).toContain("started");
