@@ -97,7 +97,7 @@ function local(path: string, allowed: boolean): RepositorySource {
   };
 }
 
-/** Names from the end of a path, each longer than the one before: `app`, `work/app`, `me/work/app`, … */
+/** Names from the end of a path, each longer than the one before: `app`, `team/app`, `me/team/app`, … */
 function namesOfPath(path: string): [string, ...string[]] {
   const parts = path
     .replace(/\/+$/, "")

@@ -1,4 +1,4 @@
-import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Abortable, FileOwner, SandboxPlan } from "../contract/index.ts";
 import { errorCode } from "../host/error-code.ts";
@@ -72,10 +72,14 @@ export class HostWorkspaces {
   async create(plan: SandboxPlan, owner: FileOwner | null, { signal }: Abortable): Promise<HostWorkspace> {
     const { keep = false } = this.#options;
     const capabilities = await this.capabilities(signal);
-    const dir = join(this.#ownerDir(plan.owner), plan.id);
-    // A sandbox's root may be another host user, which has to traverse this directory to reach the mounts. It can't
-    // list names.
-    await mkdir(dir, { recursive: true, mode: 0o711 });
+    const ownerDir = this.#ownerDir(plan.owner);
+    const dir = join(ownerDir, plan.id);
+    await mkdir(ownerDir, { recursive: true, mode: 0o711 });
+    // Fails if the id is in use: two sandboxes must never share a workspace.
+    await mkdir(dir, { mode: 0o711 });
+    // A sandbox's root may be another host user, which has to traverse these directories to reach the mounts, whatever
+    // the umask. It can't list names.
+    if (owner) for (const each of [this.#options.dir, ownerDir, dir]) await chmod(each, 0o711);
     if (keep) await writeFile(join(dir, keptMarker), "");
     return await HostWorkspace.create(
       { ...capabilities, dir, owner, keep, trash: this.#trash(plan.owner) },
