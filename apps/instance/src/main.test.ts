@@ -47,7 +47,7 @@ describe("the instance as a program", () => {
   const args = (...more: string[]) => ["--listen", "127.0.0.1:0", "--data-dir", dataDirectory(), ...more];
   async function url(): Promise<string> {
     const file = path.join(dataDirectory(), "instance.json");
-    await expect.poll(() => existsSync(file), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => existsSync(file), { timeout: 50_000 }).toBe(true);
     return (JSON.parse(await readFile(file, "utf8")) as { url: string }).url;
   }
 

@@ -51,9 +51,9 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
   });
   // Fastify's own handler would send the database's error messages to the client.
   app.setErrorHandler((error, request, reply) => {
-    const { status, body } = toApiError(error);
+    const { status, body, headers = {} } = toApiError(error);
     if (status >= 500) request.log.error({ err: error }, "request failed");
-    return reply.status(status).send(body);
+    return reply.status(status).headers(headers).send(body);
   });
   app.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "none";

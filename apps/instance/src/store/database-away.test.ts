@@ -1,31 +1,82 @@
 import { readFile } from "node:fs/promises";
+import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
+import { sql } from "kysely";
 import pg from "pg";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Database, openDatabase } from "./database.ts";
 import { isDatabaseAway } from "./database-away.ts";
+import { DatabasePool } from "./preparing-client.ts";
+
+const failureOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => expect.fail("it did not fail"),
+    (error: unknown) => error,
+  );
 
 describe("isDatabaseAway", () => {
   it.each([
     ["nothing listens", "postgres://x:y@127.0.0.1:9/z"],
     ["the socket is gone", "postgres://x@/z?host=/nonexistent"],
+    ["the host name is unknown", "postgres://x:y@nowhere.invalid/z"],
   ])("knows that %s", async (_title, connectionString) => {
-    const client = new pg.Client({ connectionString });
-    const error: unknown = await client.connect().catch((cause: unknown) => cause);
-    expect(isDatabaseAway(error)).toBe(true);
+    const pool = new DatabasePool({ connectionString });
+    expect(isDatabaseAway(await failureOf(pool.connect()))).toBe(true);
+    await pool.end();
   });
 
-  it.each([
-    ["a shutdown", Object.assign(new Error("terminating connection"), { code: "57P01" }), true],
-    ["a start", Object.assign(new Error("the database system is starting up"), { code: "57P03" }), true],
-    ["a broken connection", new Error("Connection terminated unexpectedly"), true],
-    ["a reset", Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET", syscall: "read" }), true],
-    ["a duplicate key", Object.assign(new Error("duplicate key"), { code: "23505" }), false],
-    ["a defect", new TypeError("x is not a function"), false],
-    ["a text", "Connection terminated", false],
-  ])("tells %s from others", (_title, error, away) => {
-    expect(isDatabaseAway(error)).toBe(away);
+  it("does not take a missing file or a defect for a missing database", async () => {
+    expect(isDatabaseAway(await failureOf(readFile("/nonexistent")))).toBe(false);
+    expect(isDatabaseAway(new TypeError("x is not a function"))).toBe(false);
+    expect(isDatabaseAway("Connection terminated")).toBe(false);
+  });
+});
+
+describeWithEngines(["postgres"], "isDatabaseAway of failed statements", () => {
+  const suite = new AsyncDisposableStack();
+  let db: Database;
+  let other: pg.Client;
+  beforeAll(async () => {
+    const database = suite.use(await createDatabase(engines().postgres?.url ?? ""));
+    db = await openDatabase({ url: database.url, maxConnections: 2 });
+    suite.defer(() => db.destroy());
+    other = new pg.Client({ connectionString: database.url });
+    await other.connect();
+    suite.defer(() => other.end());
+  });
+  afterAll(() => suite.disposeAsync());
+
+  const pidOf = async (connection: Database): Promise<number> => {
+    const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(connection);
+    return rows[0]?.pid ?? 0;
+  };
+
+  it("tells a statement that the database refuses from a broken connection", async () => {
+    for (const statement of [sql`select 1 / 0`, sql`select none`, sql`select ${1n << 70n}::bigint`]) {
+      expect(isDatabaseAway(await failureOf(statement.execute(db)))).toBe(false);
+    }
   });
 
-  it("does not take a missing file for a missing database", async () => {
-    expect(isDatabaseAway(await readFile("/nonexistent").catch((error: unknown) => error))).toBe(false);
+  it("knows a connection that breaks during a statement", async () => {
+    const failed = failureOf(
+      db.connection().execute(async (connection) => {
+        const pid = await pidOf(connection);
+        const sleeping = sql`select pg_sleep(60)`.execute(connection);
+        await other.query("select pg_terminate_backend($1)", [pid]);
+        await sleeping;
+      }),
+    );
+    expect(isDatabaseAway(await failed)).toBe(true);
+  });
+
+  it("knows a connection that broke between two statements of a transaction, and after them", async () => {
+    for (const statements of [1, 2]) {
+      const failed = failureOf(
+        db.transaction().execute(async (transaction) => {
+          await other.query("select pg_terminate_backend($1)", [await pidOf(transaction)]);
+          if (statements === 2) await sql`select 1`.execute(transaction);
+        }),
+      );
+      expect(isDatabaseAway(await failed)).toBe(true);
+    }
   });
 });

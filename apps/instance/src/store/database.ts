@@ -2,7 +2,7 @@ import { AirlockError, errorMessage } from "@airlock/job";
 import { Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
 import { migrate } from "./migrate.ts";
-import { PreparingClient } from "./preparing-client.ts";
+import { DatabasePool, PreparingClient } from "./preparing-client.ts";
 import type { Schema } from "./schema.ts";
 
 export type Database = Kysely<Schema>;
@@ -23,7 +23,7 @@ export interface DatabaseOptions {
  * @throws {AirlockError} `database-unreachable`, `database-too-old`, `database-too-new`.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const pool = new pg.Pool({
+  const pool = new DatabasePool({
     connectionString: options.url,
     max: options.maxConnections ?? 16,
     Client: PreparingClient,
@@ -32,9 +32,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     types: numericTypes,
   });
   pool.on("error", (error) => options.onIdleError?.(error));
-  // The pool listens only to idle connections. Without this listener, a connection that breaks between two statements
-  // of a transaction would end the process. The next statement on it fails anyway.
-  pool.on("connect", (client) => client.on("error", () => {}));
   try {
     const client = await pool.connect().catch((error: unknown) => {
       throw unreachable(error);

@@ -1,7 +1,7 @@
 import { httpStatusOfCode, isNoSpace } from "@airlock/job";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { isDatabaseAway } from "../../store/database-away.ts";
-import { databaseAway, httpStatusOf, isUnstorableText, noSpaceHint } from "../shared/api-error.ts";
+import { databaseAway, databaseRetryAfter, httpStatusOf, isUnstorableText, noSpaceHint } from "../shared/api-error.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 
 /** Errors as the protocol wants them: 500s of handlers are `{"error": …}`, all else is plain text. */
@@ -18,7 +18,7 @@ export function answerExecutorError(error: unknown, request: FastifyRequest, rep
   }
   if (isDatabaseAway(error)) {
     request.log.warn({ err: error }, "executor request failed: the database does not answer");
-    return reply.status(503).send({ error: databaseAway });
+    return reply.status(503).header("retry-after", databaseRetryAfter).send({ error: databaseAway });
   }
   if (status < 500 && error instanceof Error) {
     return reply.status(status).type("text/plain; charset=utf-8").send(error.message);

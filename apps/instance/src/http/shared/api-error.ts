@@ -24,7 +24,13 @@ export class InvalidRequestError extends AirlockError {
 
 export const noSpaceHint = "The instance's administrator has to make room on the disk. Then try again.";
 
-export function toApiError(error: unknown): { readonly status: number; readonly body: ApiError } {
+export interface ApiErrorAnswer {
+  readonly status: number;
+  readonly body: ApiError;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export function toApiError(error: unknown): ApiErrorAnswer {
   if (isNoSpace(error)) {
     const message = `no space left on a disk of the instance: ${errorMessage(error)}`;
     return { status: httpStatusOfCode("no-space"), body: { error: { code: "no-space", message, hint: noSpaceHint } } };
@@ -60,6 +66,7 @@ export function toApiError(error: unknown): { readonly status: number; readonly 
   if (isDatabaseAway(error)) {
     return {
       status: 503,
+      headers: { "retry-after": String(databaseRetryAfter) },
       body: { error: { code: "database-unreachable", message: databaseAway, hint: "Try again." } },
     };
   }
@@ -70,6 +77,8 @@ export function toApiError(error: unknown): { readonly status: number; readonly 
   return { status: 500, body: { error: { code: "internal", message: "the instance failed; its log says how" } } };
 }
 
+/** Seconds in `Retry-After` while the database is unreachable. A crashed one is usually back within a second. */
+export const databaseRetryAfter = 1;
 export const databaseAway = "the instance's database does not answer";
 
 /** Fastify's own errors (body too large, invalid JSON) have a status. */
