@@ -1,9 +1,15 @@
-export { createDatabase, type TestDatabase } from "./create-database.ts";
-export { type DebianFixture, debianFixture } from "./debian-fixture.ts";
-export { debianImages } from "./debian-image.ts";
-export { describeWithEngines, type EngineName, type Engines, engines } from "./engines.ts";
-export { describeExecutorApi, type ExecutorApiTarget } from "./executor-api-conformance.ts";
-export { describeExecutor, type ExecutorTarget, type ExecutorUnderTest } from "./executor-conformance.ts";
+export { describeExecutorApi, type ExecutorApiTarget } from "./conformance/executor-api-conformance.ts";
+export { describeExecutor, type ExecutorTarget, type ExecutorUnderTest } from "./conformance/executor-conformance.ts";
+export { InstanceProcess, type InstanceProcessOptions } from "./conformance/instance-process.ts";
+export { createDatabase, type TestDatabase } from "./engines/create-database.ts";
+export { type DebianFixture, debianFixture } from "./engines/debian-fixture.ts";
+export { debianImages } from "./engines/debian-image.ts";
+export { describeWithEngines, type EngineName, type Engines, engines } from "./engines/engines.ts";
+export { type PostgresEngine, startPostgresEngine } from "./engines/postgres-engine.ts";
+export { type PrivateRegistry, type RegistryUser, startPrivateRegistry } from "./engines/private-registry.ts";
+export { startEngines } from "./engines/start-engines.ts";
+export { type FuzzParameters, fuzzParameters } from "./fuzz-parameters.ts";
+export { type TemporaryDirectory, temporaryDirectory } from "./host/temporary-directory.ts";
 export {
   buildImage,
   busyboxImage,
@@ -17,25 +23,28 @@ export {
   pushImage,
   shellLessImage,
   writeOciLayout,
-} from "./fixture-images.ts";
-export { type FlawedRepository, makeFlawedRepository, type RepositoryFlaw } from "./flawed-repositories.ts";
-export { type FuzzParameters, fuzzParameters } from "./fuzz-parameters.ts";
-export { type HostileRepositoryName, hostileRepositoryNames, makeHostileRepository } from "./hostile-repositories.ts";
-export { InstanceProcess, type InstanceProcessOptions } from "./instance-process.ts";
+} from "./images/fixture-images.ts";
+export {
+  type FlawedRepository,
+  makeFlawedRepository,
+  type RepositoryFlaw,
+} from "./repositories/flawed-repositories.ts";
+export {
+  type HostileRepositoryName,
+  hostileRepositoryNames,
+  makeHostileRepository,
+} from "./repositories/hostile-repositories.ts";
 export {
   type FixtureRepository,
   makeRepository,
   type RepositoryCommit,
   type RepositoryFile,
-} from "./make-repository.ts";
-export { type PostgresEngine, startPostgresEngine } from "./postgres-engine.ts";
-export { type PrivateRegistry, type RegistryUser, startPrivateRegistry } from "./private-registry.ts";
-export { publishedRepository } from "./published-repository.ts";
-export { runGit } from "./run-git.ts";
-export { describeRuntime, type RuntimeUnderTest } from "./runtime-contract.ts";
-export { sharedRepository } from "./shared-repository.ts";
-export { startEngines } from "./start-engines.ts";
-export { type TemporaryDirectory, temporaryDirectory } from "./temporary-directory.ts";
+} from "./repositories/make-repository.ts";
+export { publishedRepository } from "./repositories/published-repository.ts";
+export { runGit } from "./repositories/run-git.ts";
+export { sharedRepository } from "./repositories/shared-repository.ts";
+export type { RuntimeUnderTest } from "./runtime-contract/contract-tests.ts";
+export { describeRuntime } from "./runtime-contract/runtime-contract.ts";
 export {
   type Finished,
   openWorkplace,
@@ -43,4 +52,4 @@ export {
   type Workplace,
   type WorkplaceOptions,
   workspacesOfTests,
-} from "./workplace.ts";
+} from "./runtime-contract/workplace.ts";

@@ -2,10 +2,11 @@ import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { describe } from "vitest";
-import { engines } from "../engines.ts";
-import { busyboxImage, dockerArchive, type FixtureImage, shellLessImage } from "../fixture-images.ts";
-import { describeRuntime, type RuntimeUnderTest } from "../runtime-contract.ts";
-import { temporaryDirectory } from "../temporary-directory.ts";
+import { engines } from "../engines/engines.ts";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
+import { busyboxImage, dockerArchive, type FixtureImage, shellLessImage } from "../images/fixture-images.ts";
+import type { RuntimeUnderTest } from "../runtime-contract/contract-tests.ts";
+import { describeRuntime } from "../runtime-contract/runtime-contract.ts";
 import { DisklessRuntime } from "./diskless-runtime.ts";
 
 describe.skipIf(process.geteuid?.() !== 0)("as root", () => {

@@ -7,8 +7,8 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { type Daemon, startDaemon } from "./daemon.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
+import { type Daemon, startDaemon } from "../host/daemon.ts";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
 
 const run = promisify(execFile);
 

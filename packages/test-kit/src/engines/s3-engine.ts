@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { startDaemon } from "./daemon.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
+import { startDaemon } from "../host/daemon.ts";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
 
 export interface S3Engine extends AsyncDisposable {
   /** `http://127.0.0.1:PORT`, with buckets in the path. */

@@ -1,14 +1,14 @@
 import { errorMessage } from "@airlock/job";
+import { findExecutable } from "../host/find-executable.ts";
+import { findNetworkTools } from "../host/network-tools.ts";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { startDebianEngine } from "./debian-engine.ts";
 import { type DockerEngineOptions, startDockerEngine } from "./docker-engine.ts";
 import { type EngineNetwork, startEngineNetwork } from "./engine-network.ts";
 import type { EngineName, Engines } from "./engines-contract.ts";
-import { findExecutable } from "./find-executable.ts";
-import { findNetworkTools } from "./network-tools.ts";
 import { startPostgresEngine } from "./postgres-engine.ts";
 import { startRegistryEngine } from "./registry-engine.ts";
 import { startS3Engine } from "./s3-engine.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface RunningEngines extends AsyncDisposable {
   readonly engines: Engines;

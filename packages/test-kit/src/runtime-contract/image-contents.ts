@@ -1,6 +1,12 @@
 import type { AirlockError } from "@airlock/job";
 import { expect, it } from "vitest";
-import { buildImage, busyboxLayer, type FixtureImage, type ImageConfig, type LayerEntry } from "./fixture-images.ts";
+import {
+  buildImage,
+  busyboxLayer,
+  type FixtureImage,
+  type ImageConfig,
+  type LayerEntry,
+} from "../images/fixture-images.ts";
 import type { Workplace } from "./workplace.ts";
 
 export interface ImageTests {

@@ -2,7 +2,11 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { busyboxImage, pushImage } from "./fixture-images.ts";
+import { startPrivateRegistry } from "../engines/private-registry.ts";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
+import { busyboxImage, pushImage } from "../images/fixture-images.ts";
+import { type FixtureRepository, makeRepository } from "../repositories/make-repository.ts";
+import { runGit } from "../repositories/run-git.ts";
 import {
   type ForeignEnd,
   ForeignInstance,
@@ -11,10 +15,6 @@ import {
   foreignSecret,
   type ProtocolGeneration,
 } from "./foreign-instance.ts";
-import { type FixtureRepository, makeRepository } from "./make-repository.ts";
-import { startPrivateRegistry } from "./private-registry.ts";
-import { runGit } from "./run-git.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
 
 /** A running executor, as its administrator sees it. */
 export interface ExecutorUnderTest extends AsyncDisposable {

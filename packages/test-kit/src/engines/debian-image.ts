@@ -5,8 +5,8 @@ import { mkdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import type { ImageConfig } from "./fixture-images.ts";
-import { imageDocuments, indexType, type LayerDescriptor } from "./image-documents.ts";
+import type { ImageConfig } from "../images/fixture-images.ts";
+import { imageDocuments, indexType, type LayerDescriptor } from "../images/image-documents.ts";
 
 const run = promisify(execFile);
 

@@ -5,10 +5,10 @@ import { access, mkdir, mkdtemp, open, readdir, readFile, realpath, rename, rm, 
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorMessage } from "@airlock/job";
+import { findExecutable } from "../host/find-executable.ts";
 import { debianFiles } from "./debian-files.ts";
 import { type NodeFiles, writeDebianImages } from "./debian-image.ts";
 import { type DebianMirror, findDebianMirror } from "./debian-mirror.ts";
-import { findExecutable } from "./find-executable.ts";
 
 export interface DebianEngine extends AsyncDisposable {
   readonly directory: string;
@@ -17,7 +17,7 @@ export interface DebianEngine extends AsyncDisposable {
 const script = fileURLToPath(new URL("build-debian-root.sh", import.meta.url));
 const recipe = fileURLToPath(new URL("debian-image.ts", import.meta.url));
 /** Kept across runs, because a build takes a minute. */
-const cache = fileURLToPath(new URL("../../../node_modules/.cache/airlock-debian/", import.meta.url));
+const cache = fileURLToPath(new URL("../../../../node_modules/.cache/airlock-debian/", import.meta.url));
 
 const tools = ["ca-certificates", "git", "make", "gcc", "libc6-dev", "strace", "libcap2-bin"];
 const python = ["python3", "python3-pip", "python3-venv", "python3-wheel-whl"];

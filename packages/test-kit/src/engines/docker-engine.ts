@@ -1,10 +1,10 @@
 import { chmod, mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { basename, join } from "node:path";
-import { type Daemon, startDaemon } from "./daemon.ts";
+import { type Daemon, startDaemon } from "../host/daemon.ts";
+import { findExecutable } from "../host/find-executable.ts";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
 import type { EngineNetwork } from "./engine-network.ts";
-import { findExecutable } from "./find-executable.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface DockerEngine extends AsyncDisposable {
   readonly socketPath: string;

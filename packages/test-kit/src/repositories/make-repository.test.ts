@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { hostileRepositoryNames, makeHostileRepository } from "./hostile-repositories.ts";
 import { makeRepository } from "./make-repository.ts";
 import { runGit } from "./run-git.ts";
 import { sharedRepository } from "./shared-repository.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
 
 describe("sharedRepository", () => {
   it("is real code with history, annotated tags and a second branch", async () => {

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { readlink } from "node:fs/promises";
 import { promisify } from "node:util";
-import { startDaemon } from "./daemon.ts";
+import { startDaemon } from "../host/daemon.ts";
 
 const run = promisify(execFile);
 

@@ -13,7 +13,7 @@ export interface InstanceProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-const program = fileURLToPath(new URL("../../../apps/instance/src/main.ts", import.meta.url));
+const program = fileURLToPath(new URL("../../../../apps/instance/src/main.ts", import.meta.url));
 const startTimeoutMs = 60_000;
 const administratorToken = "administrator-token-of-tests";
 const executorToken = "shared-secret-of-the-tests";

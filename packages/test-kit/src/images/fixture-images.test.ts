@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, it, onTestFinished } from "vitest";
-import { describeWithEngines, engines } from "./engines.ts";
+import { describeWithEngines, engines } from "../engines/engines.ts";
 import { busyboxImage, loadImage, pushImage, shellLessImage, writeOciLayout } from "./fixture-images.ts";
 
 const run = promisify(execFile);

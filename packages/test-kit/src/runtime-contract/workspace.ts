@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:
 import { join } from "node:path";
 import type { TreeEntry } from "@airlock/runtime";
 import { describe, expect, it } from "vitest";
-import { temporaryDirectory } from "./temporary-directory.ts";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
 import type { Workplace, WorkplaceOptions } from "./workplace.ts";
 
 const never = new AbortController().signal;

@@ -9,7 +9,7 @@ import { finished, pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { type Header, type Pack, pack } from "tar-stream";
-import { findExecutable } from "./find-executable.ts";
+import { findExecutable } from "../host/find-executable.ts";
 import { digestOf, type ImageDocument, imageDocuments, indexType } from "./image-documents.ts";
 
 /** The `config` object of an OCI image configuration, reduced to the fields that fixtures use. */

@@ -11,7 +11,7 @@ import type {
   WorkspacePlan,
 } from "@airlock/runtime";
 import { afterAll } from "vitest";
-import { temporaryDirectory } from "./temporary-directory.ts";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
 
 export interface WorkplaceOptions {
   readonly owner: string;

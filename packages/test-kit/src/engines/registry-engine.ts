@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { startDaemon } from "./daemon.ts";
-import { findExecutable } from "./find-executable.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
+import { startDaemon } from "../host/daemon.ts";
+import { findExecutable } from "../host/find-executable.ts";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
 
 export interface RegistryEngine extends AsyncDisposable {
   /** `HOST:PORT`, plain HTTP. */

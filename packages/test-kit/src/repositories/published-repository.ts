@@ -2,8 +2,8 @@ import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { promisify } from "node:util";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { type FixtureRepository, makeRepository, type RepositoryFile } from "./make-repository.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
 
 const run = promisify(execFile);
 

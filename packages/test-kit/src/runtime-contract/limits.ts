@@ -1,0 +1,116 @@
+import { type AirlockError, leastResources } from "@airlock/job";
+import type { SandboxLimits } from "@airlock/runtime";
+import { describe, expect, it } from "vitest";
+import type { ContractTests } from "./contract-tests.ts";
+import { hostProcesses, uniqueSeconds } from "./host-processes.ts";
+
+/** Tests the contract about the limits of a sandbox. Part of `describeRuntime`. */
+export function describeLimits(tests: ContractTests): void {
+  const { open, sharesKernel } = tests;
+  describe("limits", () => {
+    // gVisor's kernel counts differently.
+    if (sharesKernel) {
+      it("hold the number of processes", async ({ skip }) => {
+        skip(!tests.enforces.pids, "this host can't limit it");
+        await using place = await open({ limits: { pids: 40 } });
+
+        const { status, stdout } = await place.run(
+          "i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); echo $i; done; echo all",
+        );
+
+        expect(status).not.toEqual({ kind: "exited", exitCode: 0 });
+        expect(stdout).not.toContain("all");
+        expect(stdout.split("\n").length).toBeLessThan(45);
+      });
+    }
+
+    // gVisor's kernel needs more.
+    if (sharesKernel)
+      it("let a step run with the least that a job may ask for, or say that it is too little", async () => {
+        const { cpus, memoryBytes, pids } = leastResources;
+        for (const limits of [{ cpus }, { memoryBytes }, { pids }, { cpus, memoryBytes, pids }]) {
+          await using place = await open({ limits });
+
+          const end = await place.run("echo $((6 * 7))").then(
+            ({ status: { notes: _, ...status }, stdout }) => ({ ...status, stdout }),
+            ({ reason, message }: AirlockError) => ({ reason, message }),
+          );
+
+          const ran = { kind: "exited", exitCode: 0, stdout: "42\n" };
+          const killed = { kind: "killed", signal: "SIGKILL", outOfMemory: true, stdout: "" };
+          const refused = {
+            reason: "out-of-memory",
+            message: expect.stringContaining("memory limit of 6 MiB is too small"),
+          };
+          expect("memoryBytes" in limits ? [ran, killed, refused] : [ran], JSON.stringify(limits)).toContainEqual(end);
+        }
+      });
+
+    it("size /dev/shm, 64 MiB where nothing is said, never more than the memory", async () => {
+      const mebibyte = 2 ** 20;
+      const sizes: [Partial<SandboxLimits>, number][] = [
+        [{}, 64],
+        [{ shmBytes: 100 * mebibyte }, 100],
+        [{ memoryBytes: 48 * mebibyte }, 48],
+      ];
+      for (const [limits, size] of sizes) {
+        await using place = await open({ limits });
+
+        const { stdout } = await place.run("df -k /dev/shm | tail -n 1; echo x > /dev/shm/x && cat /dev/shm/x");
+
+        expect(stdout, JSON.stringify(limits)).toMatch(new RegExp(`^\\S+ +${size * 1024} .* /dev/shm\nx\n$`));
+      }
+    });
+
+    it("count what is in /dev/shm as memory", async ({ skip }) => {
+      skip(!tests.enforces.memory, "this host can't limit it");
+      await using place = await open({ limits: { memoryBytes: 64 * 2 ** 20, shmBytes: 64 * 2 ** 20 } });
+
+      const { status } = await place.run("exec dd if=/dev/zero of=/dev/shm/x bs=1M");
+
+      expect(status).toMatchObject({ kind: "killed", outOfMemory: true });
+    });
+
+    it.each([
+      ["cpus", { cpus: 0.001 }, "0.001 cores, the least is 0.01"],
+      ["memory", { memoryBytes: 4 * 2 ** 20 }, "4 MiB of memory, the least is 6 MiB"],
+      ["disk", { diskBytes: 2 ** 20 }, "1 MiB of disk, the least is 4 MiB"],
+      ["processes", { pids: 1 }, "1 processes, the least is 8"],
+      ["shared memory", { shmBytes: 0 }, "0 B of shared memory, the least is 4 KiB"],
+    ] as const)("below the least that a job may ask for of %s are the job's fault", async (_, limits, words) => {
+      await expect(open({ limits })).rejects.toMatchObject({
+        reason: "policy",
+        message: `the job's limits are too low: ${words}`,
+      });
+    });
+
+    it("end a fork bomb with its step, and the sandbox stays usable", async ({ skip }) => {
+      skip(!tests.enforces.pids, "this host can't limit it");
+      await using place = await open({ limits: { pids: 60 } });
+      const token = uniqueSeconds();
+
+      // The bomb is bounded, because a runtime that does not stop it must not take the machine down.
+      await place.run(
+        `bomb() { sleep ${token} & [ $1 -gt 0 ] && { bomb $(($1 - 1)) & bomb $(($1 - 1)); }; }; bomb 9 & sleep 1`,
+      );
+
+      expect(await hostProcesses(token)).toEqual([]);
+      expect((await place.run("echo usable")).stdout).toBe("usable\n");
+    });
+
+    // gVisor's kernel counts differently.
+    if (sharesKernel) {
+      it("hold the processor time", async ({ skip }) => {
+        skip(!tests.enforces.cpu, "this host can't limit it");
+        await using place = await open({ limits: { cpus: 0.25 } });
+
+        const { stdout } = await place.run("timeout 2 sh -c 'while :; do :; done'; times");
+
+        const [, minutes, seconds] = /(\d+)m([\d.]+)s \S+\s*$/.exec(stdout.trim()) ?? [];
+        const used = Number(minutes) * 60 + Number(seconds);
+        expect(used).toBeGreaterThan(0);
+        expect(used).toBeLessThan(0.8);
+      });
+    }
+  });
+}

@@ -1,0 +1,87 @@
+import { createServer, type Server } from "node:net";
+import type { RuntimeDescription } from "@airlock/runtime";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describeWithEngines, type EngineName } from "../engines/engines.ts";
+import { describeAbortion } from "./abortion.ts";
+import { describeCollection } from "./collection.ts";
+import { type ContractTests, type CreateRuntime, openSubject, type RuntimeUnderTest } from "./contract-tests.ts";
+import { describeEndings } from "./endings.ts";
+import { describeEnvironment } from "./environment.ts";
+import { itTakesImages } from "./image-contents.ts";
+import { describeImageUsers } from "./image-users.ts";
+import { describeImages } from "./images.ts";
+import { describeLimits } from "./limits.ts";
+import { describeResults } from "./results.ts";
+import { describeRights } from "./rights.ts";
+import { describeSurroundings } from "./surroundings.ts";
+import { describeWorkspace } from "./workspace.ts";
+
+const never = new AbortController().signal;
+
+/**
+ * Tests the contract that every runtime has to fulfill. Each runtime's test file calls this once.
+ * @param options.sharesKernel `false` if a kernel in user space runs the steps. Then the host does not see their
+ * processes, and limits apply to that kernel as a whole. Default: `true`.
+ */
+export function describeRuntime(
+  name: string,
+  engineNames: readonly EngineName[],
+  create: CreateRuntime,
+  { sharesKernel = true }: { readonly sharesKernel?: boolean } = {},
+): void {
+  describeWithEngines(engineNames, `${name} runtime`, () => {
+    let subject: RuntimeUnderTest;
+    let host: Server;
+    let hostPort: number;
+    let enforces: RuntimeDescription["enforces"];
+    beforeAll(async () => {
+      subject = await create({ allowHostImage: true });
+      ({ enforces } = await subject.runtime.describe({ signal: never }));
+      host = createServer((socket) => socket.end("HTTP/1.0 200 OK\r\n\r\nreached the host"));
+      await new Promise<void>((resolve) => host.listen(0, "0.0.0.0", resolve));
+      const address = host.address();
+      hostPort = typeof address === "object" && address ? address.port : 0;
+    });
+    afterAll(async () => {
+      await new Promise((resolve) => host?.close(resolve));
+      await subject?.dispose();
+    });
+    const open: ContractTests["open"] = (options) => openSubject(subject, options);
+    const tests: ContractTests = {
+      get subject() {
+        return subject;
+      },
+      get enforces() {
+        return enforces;
+      },
+      get hostPort() {
+        return hostPort;
+      },
+      ...{ sharesKernel, create, open },
+    };
+
+    it("says what it is and what it enforces", async () => {
+      const description = await subject.runtime.describe({ signal: never });
+
+      expect(description.version).toMatch(/\d/);
+      expect(description.enforces.egressNone).toBe(true);
+      for (const note of description.notes) expect(note).toMatch(/^[A-Z].*\.$/s);
+    });
+
+    describeResults(tests);
+    describeSurroundings(tests);
+    describeRights(tests);
+    describeLimits(tests);
+    describeImageUsers(tests);
+    describe("what an image contains and declares", () => {
+      itTakesImages(() => ({ provide: (image, name) => subject.provide(image, name), open }));
+    });
+    describeAbortion(tests);
+    describeImages(tests);
+    describeEnvironment(open);
+    describeWorkspace(open, { keepsPipes: sharesKernel });
+    describeEndings(open);
+    // With gVisor the host does not see the steps' processes.
+    if (sharesKernel) describeCollection(tests);
+  });
+}
