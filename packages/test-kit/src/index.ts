@@ -53,3 +53,5 @@ export {
   type WorkplaceOptions,
   workspacesOfTests,
 } from "./runtime-contract/workplace.ts";
+export { LoopbackServer } from "./servers/loopback-server.ts";
+export { serveGit } from "./servers/serve-git.ts";

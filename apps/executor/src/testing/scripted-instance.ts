@@ -1,7 +1,7 @@
-import { spawn } from "node:child_process";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { buffer, text } from "node:stream/consumers";
 import type { JobPayloadWire, LogEvent } from "@airlock/api";
+import { LoopbackServer, serveGit } from "@airlock/test-kit";
 import { ownLine } from "../logs/own-voice.ts";
 import { LfsObjects } from "./lfs-objects.ts";
 
@@ -76,8 +76,8 @@ export class ScriptedInstance implements AsyncDisposable {
   /** URL that the git endpoint redirects to. */
   redirectGitTo: string | undefined;
   readonly #entries = new Map<number, Entry[]>();
-  readonly #server = createServer((request, response) => void this.#serve(request, response));
   readonly #options: ScriptedInstanceOptions;
+  #server!: LoopbackServer;
   readonly #parked = new Set<() => void>();
   readonly #streams = new Set<ServerResponse>();
   readonly #changes = new Set<() => void>();
@@ -88,12 +88,12 @@ export class ScriptedInstance implements AsyncDisposable {
 
   static async start(options: ScriptedInstanceOptions = {}): Promise<ScriptedInstance> {
     const instance = new ScriptedInstance(options);
-    await new Promise<void>((resolve) => instance.#server.listen(0, "127.0.0.1", resolve));
+    instance.#server = await LoopbackServer.start((request, response) => void instance.#serve(request, response));
     return instance;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return this.#server.url;
   }
 
   enqueue(job: JobPayloadWire): void {
@@ -133,8 +133,7 @@ export class ScriptedInstance implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await this.#server[Symbol.asyncDispose]();
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -142,11 +141,11 @@ export class ScriptedInstance implements AsyncDisposable {
     if (path.includes("/info/lfs/")) return await this.lfs.serve(request, response);
     if (path.startsWith("/.executors/git/")) return await this.#serveGit(request, response);
     if (request.method === "PUT") return await this.#takeArtifact(request, response);
-    const text = await readAll(request);
+    const source = await text(request);
     const recorded = {
       path: path.replace(/\?.*/, ""),
       headers: request.headers,
-      body: (text === "" ? {} : JSON.parse(text)) as RecordedBody,
+      body: (source === "" ? {} : JSON.parse(source)) as RecordedBody,
     };
     this.requests.push(recorded);
     const answer = this.intervene(recorded);
@@ -172,7 +171,7 @@ export class ScriptedInstance implements AsyncDisposable {
   async #takeArtifact(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "", "http://localhost");
     // Ignore an upload that its sender aborted.
-    const bytes = await readBytes(request).catch(() => null);
+    const bytes = await buffer(request).catch(() => null);
     if (bytes === null) return;
     const recorded = { path: url.pathname, headers: request.headers, body: {} };
     this.requests.push(recorded);
@@ -300,51 +299,12 @@ export class ScriptedInstance implements AsyncDisposable {
       response.end();
       return;
     }
-    const backend = spawn("git", ["http-backend"], {
-      env: {
-        PATH: process.env.PATH ?? "",
-        GIT_PROJECT_ROOT: this.#options.repositoriesDir ?? "/nonexistent",
-        GIT_HTTP_EXPORT_ALL: "1",
-        GIT_CONFIG_COUNT: "3",
-        GIT_CONFIG_KEY_0: "uploadpack.allowAnySHA1InWant",
-        GIT_CONFIG_VALUE_0: "true",
-        GIT_CONFIG_KEY_1: "safe.directory",
-        GIT_CONFIG_VALUE_1: "*",
-        GIT_CONFIG_KEY_2: "uploadpack.allowFilter",
-        GIT_CONFIG_VALUE_2: "true",
-        PATH_INFO: decodeURIComponent(url.pathname.slice("/.executors/git".length)),
-        QUERY_STRING: url.search.slice(1),
-        REQUEST_METHOD: request.method ?? "GET",
-        CONTENT_TYPE: request.headers["content-type"] ?? "",
-        HTTP_CONTENT_ENCODING: String(request.headers["content-encoding"] ?? ""),
-        GIT_PROTOCOL: String(request.headers["git-protocol"] ?? ""),
-        REMOTE_USER: "executor",
-        REMOTE_ADDR: "127.0.0.1",
-      },
-    });
-    request.pipe(backend.stdin);
-    const output = await readBytes(backend.stdout);
-    const end = output.indexOf("\r\n\r\n");
-    const lines = output.subarray(0, end).toString().split("\r\n");
-    const headers = Object.fromEntries(
-      lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]),
-    );
-    response.writeHead(Number.parseInt(headers.Status ?? "200", 10), headers);
-    response.end(output.subarray(end + 4));
+    const repositoriesDir = this.#options.repositoriesDir ?? "/nonexistent";
+    await serveGit(request, response, { mount: "/.executors/git", repositoriesDir });
   }
 }
 
 function respond(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status);
   response.end(body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body));
-}
-
-async function readAll(stream: AsyncIterable<Buffer>): Promise<string> {
-  return (await readBytes(stream)).toString();
-}
-
-async function readBytes(stream: AsyncIterable<Buffer>): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for await (const part of stream) parts.push(part);
-  return Buffer.concat(parts);
 }

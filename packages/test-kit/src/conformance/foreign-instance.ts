@@ -1,7 +1,7 @@
-import { spawn } from "node:child_process";
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
+import { LoopbackServer } from "../servers/loopback-server.ts";
+import { serveGit } from "../servers/serve-git.ts";
 
 /** The protocol generation of an instance. Executors are not told which it is. */
 export type ProtocolGeneration = "2022" | "4.x" | "5.x";
@@ -110,9 +110,8 @@ export class ForeignInstance implements AsyncDisposable {
   knownIdsName = "knownIds";
   readonly #options: ForeignInstanceOptions;
   readonly #jobs = new Map<number, StoredJob>();
-  readonly #server = createServer((request, response) => void this.#serve(request, response));
+  #server!: LoopbackServer;
   #ids = 0;
-  #port = 0;
 
   private constructor(options: ForeignInstanceOptions) {
     this.#options = options;
@@ -120,32 +119,26 @@ export class ForeignInstance implements AsyncDisposable {
 
   static async start(options: ForeignInstanceOptions): Promise<ForeignInstance> {
     const instance = new ForeignInstance(options);
-    await instance.resume();
+    instance.#server = await LoopbackServer.start((request, response) => void instance.#serve(request, response));
     return instance;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return this.#server.url;
   }
 
   /** Stops answering: connections are cut, new ones refused. The state stays. */
   async suspend(): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve));
-    this.#server.closeAllConnections();
-    await closed;
+    await this.#server.suspend();
   }
 
   /** Starts answering again at the same address. */
   async resume(): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(this.#port, "127.0.0.1", resolve);
-    });
-    this.#port = (this.#server.address() as AddressInfo).port;
+    await this.#server.resume();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#server.listening) await this.suspend();
+    await this.#server[Symbol.asyncDispose]();
   }
 
   enqueue(job: ForeignJob): number {
@@ -197,7 +190,7 @@ export class ForeignInstance implements AsyncDisposable {
     const url = new URL(request.url ?? "/", "http://instance");
     const route = url.pathname.replace(/^\/\.executors\//, "");
     try {
-      if (route.startsWith("git/")) return await this.#serveGit(request, response, url, route);
+      if (route.startsWith("git/")) return await this.#serveGit(request, response, route);
       const text = (await buffer(request)).toString();
       const body = parseBody(text);
       this.requests.push({ route, headers: request.headers, body, at: performance.now() });
@@ -399,7 +392,7 @@ export class ForeignInstance implements AsyncDisposable {
     return Buffer.from(stored.stored.content);
   }
 
-  async #serveGit(request: IncomingMessage, response: ServerResponse, url: URL, route: string): Promise<void> {
+  async #serveGit(request: IncomingMessage, response: ServerResponse, route: string): Promise<void> {
     this.gitRequests.push({ route, headers: request.headers, body: {}, at: performance.now() });
     const status = this.failing(route);
     if (status !== undefined) throw new Refusal(status, "on purpose");
@@ -409,35 +402,10 @@ export class ForeignInstance implements AsyncDisposable {
       throw new Refusal(403, "the actor header is missing");
     const suffix = /^git\/(.+)\/(?:info\/refs|git-upload-pack)$/.exec(decodeURIComponent(route));
     if (suffix?.[1] !== job?.job.repositoryName) throw new Refusal(403, "another repository");
-    const backend = spawn("git", ["http-backend"], {
-      env: {
-        PATH: process.env.PATH ?? "",
-        GIT_PROJECT_ROOT: this.#options.repositoriesDir,
-        GIT_HTTP_EXPORT_ALL: "1",
-        ...gitConfiguration({
-          "uploadpack.allowAnySHA1InWant": "true",
-          "uploadpack.allowFilter": "true",
-          "safe.directory": "*",
-        }),
-        PATH_INFO: decodeURIComponent(url.pathname.slice("/.executors/git".length)),
-        QUERY_STRING: url.search.slice(1),
-        REQUEST_METHOD: request.method ?? "GET",
-        CONTENT_TYPE: request.headers["content-type"] ?? "",
-        HTTP_CONTENT_ENCODING: String(request.headers["content-encoding"] ?? ""),
-        GIT_PROTOCOL: String(request.headers["git-protocol"] ?? ""),
-        REMOTE_USER: "executor",
-        REMOTE_ADDR: "127.0.0.1",
-      },
+    await serveGit(request, response, {
+      mount: "/.executors/git",
+      repositoriesDir: this.#options.repositoriesDir,
     });
-    request.pipe(backend.stdin);
-    const output = await buffer(backend.stdout);
-    const end = output.indexOf("\r\n\r\n");
-    const lines = output.subarray(0, Math.max(0, end)).toString().split("\r\n");
-    const headers = Object.fromEntries(
-      lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]),
-    );
-    response.writeHead(Number.parseInt(headers.Status ?? "200", 10), headers);
-    response.end(output.subarray(end + 4));
   }
 }
 
@@ -498,15 +466,4 @@ function numbers(value: unknown): number[] {
 /** Go encodes a nil slice as null. */
 function textsOrNull(ids: readonly number[]): string[] | null {
   return ids.length === 0 ? null : ids.map(String);
-}
-
-function gitConfiguration(values: Readonly<Record<string, string>>): Record<string, string> {
-  const entries = Object.entries(values);
-  return Object.fromEntries([
-    ["GIT_CONFIG_COUNT", String(entries.length)],
-    ...entries.flatMap(([key, value], index) => [
-      [`GIT_CONFIG_KEY_${index}`, key],
-      [`GIT_CONFIG_VALUE_${index}`, value],
-    ]),
-  ]);
 }
