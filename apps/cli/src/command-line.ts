@@ -37,7 +37,7 @@ export function commandLine(context: CommandContext): Command {
     .addCommand(serverCommand(context))
     .addCommand(executorCommand(context))
     .addCommand(
-      noun("job", "Submit, watch and end jobs", [
+      noun("job", "Submit, watch and cancel jobs", [
         jobSubmitCommand(context),
         jobListCommand(context),
         jobShowCommand(context),
@@ -48,7 +48,7 @@ export function commandLine(context: CommandContext): Command {
         jobRetryCommand(context),
       ]),
     )
-    .addCommand(noun("repo", "Repositories that jobs run on", [repoAddCommand(context), repoListCommand(context)]))
+    .addCommand(noun("repo", "Repositories on which jobs run", [repoAddCommand(context), repoListCommand(context)]))
     .addCommand(
       noun("executors", "Machines that run jobs", [
         executorsListCommand(context),
@@ -57,14 +57,14 @@ export function commandLine(context: CommandContext): Command {
       ]),
     )
     .addCommand(
-      noun("queue", "Queues that jobs wait in", [
+      noun("queue", "Queues in which jobs wait", [
         queueListCommand(context),
         queueCreateCommand(context),
         queueUpdateCommand(context),
       ]),
     )
     .addCommand(
-      noun("secret", "Secrets that steps of jobs get", [
+      noun("secret", "Secrets that the steps of jobs can use", [
         secretListCommand(context),
         secretSetCommand(context),
         secretDeleteCommand(context),
@@ -75,9 +75,10 @@ export function commandLine(context: CommandContext): Command {
     .addHelpText(
       "after",
       `
-Where the instance is:
-  AIRLOCK_URL and AIRLOCK_TOKEN, else connection.json in AIRLOCK_DATA_DIR, else the nearest
-  .airlock/connection.json in this directory or above; \`airlock dev\` writes it.
+How commands find the instance, in this order:
+  1. AIRLOCK_URL and AIRLOCK_TOKEN
+  2. connection.json in AIRLOCK_DATA_DIR
+  3. the nearest .airlock/connection.json in this directory or above, which \`airlock dev\` writes
 
 Examples:
   airlock dev

@@ -78,14 +78,14 @@ describe("the command line", () => {
     ["an unknown command", ["jobb"], "unknown command"],
     ["an unknown option", ["job", "list", "--stat"], "--state"],
     ["a missing argument", ["job", "show"], "ID"],
-    ["a job that is no number", ["job", "show", "x7"], "A job has a number"],
-    ["neither file nor command", ["job", "submit"], "neither -f FILE nor a COMMAND"],
-    ["both file and command", ["job", "submit", "-f", "x", "--", "ls"], "exclude each other"],
+    ["a job that is no number", ["job", "show", "x7"], "Give the job's number"],
+    ["neither file nor command", ["job", "submit"], "nothing to run: give -f FILE or a COMMAND"],
+    ["both file and command", ["job", "submit", "-f", "x", "--", "ls"], "cannot be used together"],
     ["a command without an image", ["job", "submit", "--", "ls"], "--image is missing"],
     [
       "a variable without a value",
       ["job", "submit", "--image", "a", "--env", "NOT_SET", "--", "ls"],
-      "NOT_SET is not set here",
+      "NOT_SET is not set in this shell",
     ],
     ["a variable's name that is none", ["job", "submit", "--image", "a", "--env", "1A=x", "--", "ls"], "--env:"],
     ["a size that is none", ["job", "submit", "--image", "a", "--memory", "lots", "--", "ls"], "--memory: not a size"],
@@ -118,7 +118,7 @@ describe("the command line", () => {
       ["job", "submit", "--image", "a", "--priority", "9999", "--", "ls"],
       "--priority: must be at most 1000",
     ],
-    ["--once without a job", ["dev", "--once"], "--once goes with --job"],
+    ["--once without a job", ["dev", "--once"], "--once requires --job"],
   ])("ends with 2 for %s", async (_, args, message) => {
     const { code, stderr } = await airlock(args, { env: nowhere });
     expect(stderr).toContain(message);
@@ -148,11 +148,11 @@ describe("an error", () => {
     });
     const { code, stderr } = await airlock(["job", "list"], { env: instance.env });
     expect(code).toBe(1);
-    expect(stderr).toContain("The token comes from AIRLOCK_TOKEN");
+    expect(stderr).toContain("The token was read from AIRLOCK_TOKEN");
   });
 
   it.each([
-    ["no instance but some other server", 200, "<html>", "is not what this version expects"],
+    ["no instance but some other server", 200, "<html>", "sent an unexpected response to"],
     ["a proxy with an error of its own", 502, "<html>bad gateway", "answered 502"],
   ])("tells of %s", async (_, status, body, message) => {
     await using instance = await stubInstance({
@@ -318,7 +318,7 @@ describe("`job submit`", () => {
         cwd: directory.path,
       });
     expect((await submit()).stderr).toBe(
-      `warning: the job runs what is committed; left out of ${directory.path}: 1 untracked (new file)\n`,
+      `warning: the job runs the commit, without uncommitted changes in ${directory.path}: 1 untracked (new file)\n`,
     );
     expect((await submit("--rev", "main")).stderr).toBe("");
   });

@@ -16,14 +16,14 @@ export function devCommand(context: CommandContext): Command {
     .description("Run an instance and an executor on this machine, until Ctrl-C")
     .option("--listen <HOST:PORT>", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080")
     .option("--data-dir <DIR>", "default: AIRLOCK_DATA_DIR, else .airlock")
-    .option("--repo <URL_OR_PATH>", "let the instance know this repository; --job runs on it")
-    .option("--job <FILE>", "submit this job file when everything runs, and print its log")
-    .option("--once", "with --job: stop after the job, with its exit code")
+    .option("--repo <URL_OR_PATH>", "add this repository to the instance; --job runs on it")
+    .option("--job <FILE>", "submit this job file once everything is up, and print its log")
+    .option("--once", "with --job: stop after the job and exit with its exit code")
     .addHelpText(
       "after",
       `
-It writes DATA_DIR/connection.json, where the other commands find address and token; logs are in DATA_DIR/logs.
-EXECUTOR_* variables reach the executor, AIRLOCK_* the instance.
+The other commands read the address and token from DATA_DIR/connection.json, which this command writes.
+Logs are in DATA_DIR/logs. EXECUTOR_* variables configure the executor, AIRLOCK_* variables the instance.
 
 Examples:
   airlock dev
@@ -32,14 +32,14 @@ Examples:
 
 Exit codes:
   0    stopped by Ctrl-C; with --once: the job completed
-  1    something did not start, or ended by itself
+  1    the instance or executor did not start, or stopped unexpectedly
   2    the command line is wrong
-With --once the exit code is the job's, and the command's own are
-  125  something did not start, or ended by itself; the command line is wrong
+With --once the exit code is the job's. The command's own exit codes are then:
+  125  the instance or executor did not start, or stopped unexpectedly; or the command line is wrong
   130  stopped by Ctrl-C before the job ended`,
     )
     .action(async (options: Options) => {
-      if (options.once && options.job === undefined) throw new UsageError("--once goes with --job FILE");
+      if (options.once && options.job === undefined) throw new UsageError("--once requires --job FILE");
       context.setExitCode(await runDev(context, options));
     });
 }

@@ -18,7 +18,7 @@ All settings are environment variables; see docs/running.md.
 
 Exit codes:
   0    stopped by a signal
-  1    it could not start, or failed
+  1    the instance could not start, or failed
   2    the command line is wrong`,
     )
     .action(async ({ listen, dataDir }: { readonly listen?: string; readonly dataDir?: string }) => {

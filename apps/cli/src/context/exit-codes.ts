@@ -15,7 +15,7 @@ export const exitCodes = {
 export const requestExitCodesHelp = `
 Exit codes:
   0    done
-  1    the request failed: no instance, refused, not found
+  1    the request failed, for example: no instance, not allowed, not found
   2    the command line is wrong`;
 
 export const followExitCodesHelp = `
@@ -23,6 +23,6 @@ Exit codes:
   0    done; with --follow: the job completed
   1    the request failed; with --follow: the job was canceled, timed out, or failed without an exit code
   2    the command line is wrong
-With --follow the exit code is the job's, that is the failing step's, and the command's own are
-  125  the command failed or its command line is wrong; the job itself may go on
-  130  interrupted by Ctrl-C; the job goes on`;
+With --follow the exit code is the job's, which is the failing step's. The command's own exit codes are then:
+  125  the command failed or its command line is wrong; the job may keep running
+  130  interrupted by Ctrl-C; the job keeps running`;

@@ -116,7 +116,7 @@ async function unlessInOrder(program: ChildProgram, onLeft: () => void): Promise
 
 async function endOf(program: ChildProgram): Promise<never> {
   const { code, signal } = await program.exited;
-  const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;
+  const how = signal ? `was killed by ${signal}` : `exited with code ${code}`;
   const [first = "", ...rest] = program.lastLines;
   const more = rest.map((line) => `\n  ${line.trim()}`).join("");
   // Programs print the reason for their end after their name.
@@ -124,6 +124,6 @@ async function endOf(program: ChildProgram): Promise<never> {
   const lines = reason === undefined ? `${how}${first && `; its last lines:\n  ${first}`}` : reason;
   throw new AirlockError(`the ${program.name} ${reason === undefined ? "" : "ended: "}${lines}${more}`, {
     code: "program-ended",
-    hint: `Its log is ${program.logFile}${signal && program.name === "executor" ? "; the next start removes the sandboxes that it left" : ""}`,
+    hint: `See its log, ${program.logFile}${signal && program.name === "executor" ? ". The next start removes the sandboxes that it left behind." : ""}`,
   });
 }

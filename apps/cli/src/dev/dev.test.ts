@@ -118,7 +118,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     };
     const name = executors.find(({ active }) => active)?.name ?? "";
     expect(await airlock("executors", "drain", name).ended).toBe(0);
-    await running.says("the executor has left after a drain");
+    await running.says("the executor has exited after a drain");
     expect((await fetch(new URL("healthz", connection.url))).status).toBe(200);
     running.child.kill("SIGINT");
     expect(await running.ended).toBe(0);

@@ -59,7 +59,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
       },
       onExecutorLeft: () => {
         if (stopping) return;
-        const text = "the executor has left after a drain; jobs wait until `airlock dev` is started again";
+        const text = "the executor has exited after a drain; jobs wait until `airlock dev` is started again";
         void screen.line(paint("yellow", text));
       },
     });
@@ -82,7 +82,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
   } finally {
     screen.clearStatus();
     stopping = true;
-    ending.abort(new Error("the session ends"));
+    ending.abort(new Error("the session is ending"));
     if (session) {
       say(screen, "stopping the executor and the instance …");
       await session[Symbol.asyncDispose]();
@@ -154,7 +154,7 @@ async function makeDataDirectory(directory: string): Promise<void> {
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new AirlockError(`cannot make the data directory: ${errorMessage(cause)}`, {
+    throw new AirlockError(`cannot create the data directory: ${errorMessage(cause)}`, {
       code: "data-directory-unusable",
       hint: "Choose another one with --data-dir or AIRLOCK_DATA_DIR.",
       cause,

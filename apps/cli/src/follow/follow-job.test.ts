@@ -53,7 +53,7 @@ describe("following a job", () => {
     ]);
     expect(code).toBe(0);
     expect(stdout).toBe(bytes.toString());
-    expect(stderr).toBe("job 7: runs on executor-1\n▸ main  alpine:3.20\nwarned\n✔ job 7 completed in 3.2s\n");
+    expect(stderr).toBe("job 7: running on executor-1\n▸ main  alpine:3.20\nwarned\n✔ job 7 completed in 3.2s\n");
   });
 
   it("ends with the job's exit code and why it failed", async () => {
@@ -348,7 +348,7 @@ describe("Ctrl-C while a job is followed", () => {
     await until(() => context.printed.stdout === "working");
     context.interrupt();
     expect(await followed).toBe(130);
-    expect(context.printed.stderr).toContain("job 7 goes on\n");
+    expect(context.printed.stderr).toContain("job 7 keeps running\n");
     expect(context.printed.stderr).toContain("airlock job logs 7 --follow");
     expect(context.printed.stderr).toContain("airlock job cancel 7");
     expect(instance.requests.some(({ path }) => path.endsWith("/cancel"))).toBe(false);

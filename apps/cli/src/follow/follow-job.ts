@@ -35,13 +35,13 @@ export async function followJob(
     screen.clearStatus();
   }
   if (options.cancelOnInterrupt) {
-    await screen.line(`canceling job ${id}; Ctrl-C again leaves it to itself`);
+    await screen.line(`canceling job ${id}; press Ctrl-C again to exit without waiting for it`);
     await cancelUnlessOver(client, id);
     await watch(new AbortController().signal);
   } else {
-    await screen.line(`stopped following; job ${id} goes on`);
-    await screen.line(`  airlock job logs ${id} --follow    watches it again`);
-    await screen.line(`  airlock job cancel ${id}           ends it`);
+    await screen.line(`stopped following; job ${id} keeps running`);
+    await screen.line(`  airlock job logs ${id} --follow    follows it again`);
+    await screen.line(`  airlock job cancel ${id}           cancels it`);
   }
   return exitCodes.interrupted;
 }
@@ -60,7 +60,7 @@ export async function watchJob(
 ): Promise<JobView> {
   const { screen, printer, signal, json } = options;
   const onConnection = (state: "lost" | "back") => {
-    screen.status(state === "lost" ? "connection lost; trying again …" : "connection is back");
+    screen.status(state === "lost" ? "connection lost; reconnecting …" : "reconnected");
   };
   let last: JobView | undefined;
   for await (const event of jobEvents(client, id, { signal, onConnection })) {

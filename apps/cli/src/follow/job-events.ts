@@ -63,7 +63,7 @@ export async function* jobEvents(
     }
     aliveAt ??= performance.now();
     if (performance.now() - aliveAt > giveUpAfterMs) {
-      throw problem ?? new UnreachableError("the instance ends the event stream again and again", { cause: undefined });
+      throw problem ?? new UnreachableError("the instance keeps closing the event stream", { cause: undefined });
     }
     if (!lost) options.onConnection("lost");
     lost = true;
@@ -97,7 +97,10 @@ async function* messages(
 ) {
   const { lastEventId, silenceMs, signal } = options;
   const connection = new AbortController();
-  const silence = setTimeout(() => connection.abort(new Error(`nothing came for ${silenceMs / 1000} s`)), silenceMs);
+  const silence = setTimeout(
+    () => connection.abort(new Error(`the instance sent nothing for ${silenceMs / 1000} s`)),
+    silenceMs,
+  );
   try {
     const response = await client.request(`jobs/${id}/events`, {
       headers: { accept: "text/event-stream", ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }) },
@@ -118,7 +121,7 @@ async function* messages(
     signal.throwIfAborted();
     if (error instanceof AirlockError) throw error;
     // A stream that breaks rejects with any error of the socket.
-    throw new UnreachableError(`the connection to ${client.connection.url.origin} broke`, {
+    throw new UnreachableError(`the connection to ${client.connection.url.origin} was lost`, {
       cause: error,
     });
   } finally {

@@ -160,7 +160,7 @@ export class JobPrinter {
     await this.#screen.line(
       `${paint("bold", `▸ ${plainText(step ?? "output")}`)}${image ? paint("dim", `  ${plainText(image)}`) : ""}`,
     );
-    this.#screen.status(`step ${plainText(step ?? "")} runs`);
+    this.#screen.status(`running step ${plainText(step ?? "")}`);
   }
 
   /** Finishes the current entry. */
@@ -209,7 +209,7 @@ export class JobPrinter {
 /** Why the job waits, or where it runs. */
 function describeProgress(job: JobView): string {
   // The instance's message includes the run time, which would be out of date at once.
-  if (job.explanation.code === "running" && job.executor !== null) return `runs on ${plainText(job.executor)}`;
+  if (job.explanation.code === "running" && job.executor !== null) return `running on ${plainText(job.executor)}`;
   return plainText(job.explanation.message);
 }
 

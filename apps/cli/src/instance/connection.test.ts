@@ -51,7 +51,7 @@ describe("the connection", () => {
 
   it("needs a token beside the address", async () => {
     await expect(findConnection({ AIRLOCK_URL: "http://x" }, "/")).rejects.toMatchObject({
-      message: "AIRLOCK_URL is set and AIRLOCK_TOKEN is not",
+      message: "AIRLOCK_URL is set, but AIRLOCK_TOKEN is not",
     });
   });
 

@@ -27,7 +27,7 @@ export async function findConnection(env: NodeJS.ProcessEnv, cwd: string): Promi
   const token = env.AIRLOCK_TOKEN;
   if (url) {
     if (!token) {
-      throw new AirlockError("AIRLOCK_URL is set and AIRLOCK_TOKEN is not", {
+      throw new AirlockError("AIRLOCK_URL is set, but AIRLOCK_TOKEN is not", {
         code: "no-connection",
         hint: "Set AIRLOCK_TOKEN to the administrator's token: the file `token` in the instance's data directory.",
       });
@@ -40,7 +40,7 @@ export async function findConnection(env: NodeJS.ProcessEnv, cwd: string): Promi
     if (connection) return connection;
   }
   throw new AirlockError(
-    "no instance to talk to: AIRLOCK_URL is not set, and there is no .airlock/connection.json here or above",
+    "no instance configured: AIRLOCK_URL is not set, and there is no .airlock/connection.json in this directory or above",
     {
       code: "no-connection",
       hint: "Start one with `airlock dev`, or set AIRLOCK_URL and AIRLOCK_TOKEN.",
@@ -69,7 +69,7 @@ async function readConnectionFile(file: string): Promise<Connection | undefined>
   }
   const parsed = ConnectionFile.safeParse(parseJson(text));
   if (!parsed.success) {
-    throw new AirlockError(`${file} is no connection file`, {
+    throw new AirlockError(`${file} is not a connection file`, {
       code: "connection-invalid",
       hint: "Remove it and start `airlock dev` again, or set AIRLOCK_URL and AIRLOCK_TOKEN.",
     });
@@ -85,7 +85,7 @@ async function requirePrivate(file: string): Promise<void> {
   const own = process.getuid?.();
   if (own === undefined || ((uid === own || uid === 0) && (mode & 0o022) === 0)) return;
   throw new AirlockError(
-    `${file} is not used: ${uid === own ? "others can write it" : "it belongs to somebody else"}`,
+    `${file} cannot be trusted: ${uid === own ? "other users can write to it" : "it belongs to another user"}`,
     {
       code: "connection-not-private",
       hint: "Set AIRLOCK_URL and AIRLOCK_TOKEN, or run as the user who started `airlock dev`.",
@@ -96,7 +96,7 @@ async function requirePrivate(file: string): Promise<void> {
 function parseInstanceUrl(text: string, where: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    throw new AirlockError(`${where}: "${text}" is no http or https URL`, {
+    throw new AirlockError(`${where}: "${text}" is not an http or https URL`, {
       code: "connection-invalid",
       hint: "Write it as http://127.0.0.1:7080.",
     });

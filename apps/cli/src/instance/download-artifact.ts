@@ -31,7 +31,7 @@ export async function downloadArtifact(
     }
     await file.close();
     if (received !== bytes || hash.digest("hex") !== sha256) {
-      throw new AirlockError("what arrived is not what the instance has stored", {
+      throw new AirlockError("the download is damaged: its checksum differs from the instance's", {
         code: "damaged-download",
         hint: "Try again.",
       });

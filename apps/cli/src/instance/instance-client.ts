@@ -29,7 +29,7 @@ export class InstanceClient {
     const text = await readText(response, this.connection, options.signal);
     const parsed = schema.safeParse(parseJson(text));
     if (parsed.success) return parsed.data;
-    throw new AirlockError(`the answer of ${this.connection.url.origin} to ${path} is not what this version expects`, {
+    throw new AirlockError(`${this.connection.url.origin} sent an unexpected response to ${path}`, {
       code: "unexpected-answer",
       hint: `Is it an Airlock instance, of the same version as this command? (${describeIssues(parsed.error)[0]})`,
       cause: parsed.error,
@@ -69,8 +69,8 @@ function unreachable(connection: Connection, error: unknown): UnreachableError {
   return new UnreachableError(`cannot reach the instance at ${connection.url.origin}: ${errorMessage(cause)}`, {
     hint:
       connection.source === "AIRLOCK_TOKEN"
-        ? "Check AIRLOCK_URL, and that the instance runs."
-        : `Start it with \`airlock dev\`; the address comes from ${connection.source}.`,
+        ? "Check AIRLOCK_URL, and that the instance is running."
+        : `Start it with \`airlock dev\`. The address was read from ${connection.source}.`,
     cause,
   });
 }
@@ -80,16 +80,16 @@ async function refused(response: Response, connection: Connection, signal?: Abor
   const parsed = ApiError.safeParse(parseJson(await readText(response, connection, signal)));
   const answered = parsed.success ? parsed.data.error : undefined;
   if (status === 401) {
-    return new RequestError(answered?.message ?? `${connection.url.origin} refused the token`, {
+    return new RequestError(answered?.message ?? `${connection.url.origin} rejected the token`, {
       code: answered?.code ?? "unauthorized",
       status,
-      hint: `The token comes from ${connection.source}; the right one is in the file \`token\` of the instance's data directory.`,
+      hint: `The token was read from ${connection.source}. The right one is in the file \`token\` in the instance's data directory.`,
     });
   }
   if (answered) return new RequestError(answered.message, { ...answered, status });
   if (status >= 300 && status < 400) {
     return new RequestError(
-      `${connection.url.origin} redirects to ${response.headers.get("location") ?? "elsewhere"}`,
+      `${connection.url.origin} redirects to ${response.headers.get("location") ?? "another address"}`,
       {
         code: "redirected",
         status,

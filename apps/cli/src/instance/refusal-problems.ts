@@ -5,7 +5,7 @@ import { RequestError } from "./request-error.ts";
 
 /** Hints in the terms of this command line, for errors whose hints name the API. */
 const hints: Readonly<Partial<Record<ErrorCode, string>>> = {
-  "unknown-queue": "List the queues with `airlock queue list`, or make it with `airlock queue create`.",
+  "unknown-queue": "List the queues with `airlock queue list`, or create it with `airlock queue create`.",
   "unknown-repository": "List the repositories with `airlock repo list`, or give a URL or a path.",
 };
 

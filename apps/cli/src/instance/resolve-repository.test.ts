@@ -121,7 +121,7 @@ describe("what stands for a repository", () => {
       directory: directory.path,
       progress: () => {},
     });
-    await expect(resolving).rejects.toThrow('"team/mistyped" is no repository');
+    await expect(resolving).rejects.toThrow('"team/mistyped" is not a repository');
     expect(added(instance)).toEqual([]);
   });
 

@@ -32,12 +32,12 @@ export async function resolveRepository(
   if (url === undefined) {
     const known = repositories.slice(0, 8).map(({ name }) => name);
     throw new AirlockError(
-      `"${hideAddressCredentials(text)}" is no repository that the instance knows, no URL, and no git repository on this machine`,
+      `"${hideAddressCredentials(text)}" is not a repository of the instance, a URL, or a git repository on this machine`,
       {
         code: "unknown-repository",
         hint:
           known.length > 0
-            ? `Known: ${known.join(", ")}; see \`airlock repo list\`.`
+            ? `The instance's repositories: ${known.join(", ")}; see \`airlock repo list\`.`
             : "Add one with `airlock repo add URL_OR_PATH`.",
       },
     );
@@ -86,7 +86,7 @@ async function ready(
     await delay(waitMs, undefined, options.signal ? { signal: options.signal } : {});
     const { repositories } = await client.json(RepositoryList, "repositories", { signal: options.signal });
     const next = repositories.find(({ name }) => name === repository.name);
-    if (!next) throw failed(repository.name, "it was removed");
+    if (!next) throw failed(repository.name, "the repository was removed");
     current = next;
   }
   if (current.state === "failed") throw failed(current.name, current.error ?? "the instance could not fetch it");
@@ -96,7 +96,7 @@ async function ready(
 function failed(name: string, why: string): AirlockError {
   return new AirlockError(`the repository ${name} cannot be used: ${why}`, {
     code: "repository-failed",
-    hint: "Check its URL, and that the instance may read it.",
+    hint: "Check its URL, and that the instance is allowed to read it.",
   });
 }
 

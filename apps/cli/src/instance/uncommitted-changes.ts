@@ -34,5 +34,5 @@ export async function describeUncommitted(root: string): Promise<string | undefi
   const counts = [changed > 0 && `${changed} changed`, untracked > 0 && `${untracked} untracked`].filter(Boolean);
   const shown = names.slice(0, mostNamed).map((line) => line.slice(3));
   const more = names.length > mostNamed ? ", …" : "";
-  return `the job runs what is committed; left out of ${root}: ${counts.join(", ")} (${shown.join(", ")}${more})`;
+  return `the job runs the commit, without uncommitted changes in ${root}: ${counts.join(", ")} (${shown.join(", ")}${more})`;
 }

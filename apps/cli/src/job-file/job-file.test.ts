@@ -179,8 +179,8 @@ describe("YAML that is no job file", () => {
   const cases: readonly (readonly [string, string, string])[] = [
     ["nothing", "", "job.yaml:1:1: the file is empty"],
     ["only comments", "# later\n", "the file is empty"],
-    ["a tab as indentation", "steps:\n\t- image: a\n", "job.yaml:2:1: a tab where YAML wants spaces"],
-    ["a field given twice", "queue: a\nqueue: b\nsteps: []\n", "job.yaml:2:1: this field is given twice"],
+    ["a tab as indentation", "steps:\n\t- image: a\n", "job.yaml:2:1: YAML does not allow tabs here"],
+    ["a field given twice", "queue: a\nqueue: b\nsteps: []\n", "job.yaml:2:1: this field appears twice"],
     ["two documents", `${step}---\n${step}`, "job.yaml:4:1: a second document begins here"],
     ["a bracket that is not closed", "steps: [\n", "job.yaml:"],
     ["a tag of its own", "steps: !ruby/object []\n", "Unresolved tag"],
@@ -191,7 +191,7 @@ describe("YAML that is no job file", () => {
       'the name "__proto__" is not allowed',
     ],
     ["a list as a field's name", "? [a]\n: 1\n", "a field's name must be plain text"],
-    ["an alias of nothing", "steps: *nothing\n", 'job.yaml:1:8: there is no anchor "nothing"'],
+    ["an alias of nothing", "steps: *nothing\n", 'job.yaml:1:8: no anchor named "nothing"'],
   ];
   it.each(cases)("is refused with its place: %s", (_, text, part) => {
     expect(complaint(text)).toContain(part);

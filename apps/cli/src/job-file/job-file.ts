@@ -24,7 +24,7 @@ export function parseJobFile(text: string, name: string): JobFile {
   // Some editors write a byte order mark.
   const content = text.startsWith("\ufeff") ? text.slice(1) : text;
   if (content.length > longestJobFile) {
-    throw new ReportError(`${name}: larger than 8 MiB: no job file`, { code: "job-file-invalid" });
+    throw new ReportError(`${name}: too large for a job file (more than 8 MiB)`, { code: "job-file-invalid" });
   }
   const source = parseYaml(content);
   if ("problems" in source) throw report(content, name, source.problems);

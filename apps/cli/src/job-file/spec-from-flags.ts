@@ -51,9 +51,9 @@ export function specFromCommand(words: readonly string[], flags: SpecFlags, env:
 /** Changes a job file's job by the flags of the command line. `--env` applies to every step. */
 export function specWithFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv): JobSpecInput {
   if (flags.image !== undefined)
-    throw new UsageError("--image does not go with -f: the file names the image of each step");
+    throw new UsageError("--image cannot be used with -f: the file names the image of each step");
   if (flags.secret !== undefined || flags.secretFile !== undefined)
-    throw new UsageError("--secret does not go with -f: the file names the secrets of each step");
+    throw new UsageError("--secret cannot be used with -f: the file names the secrets of each step");
   return checked(withFlags(spec, flags, env));
 }
 
@@ -155,7 +155,9 @@ function pairs(
       const value = at === -1 ? inherited?.(text) : undefined;
       if (value !== undefined) return [text, value];
       const why =
-        at === -1 && inherited ? `${text} is not set here; write ${text}=VALUE` : `"${text}": write it as NAME=VALUE`;
+        at === -1 && inherited
+          ? `${text} is not set in this shell; write ${text}=VALUE`
+          : `"${text}" is not an environment variable; write it as NAME=VALUE`;
       throw new UsageError(`${flag} ${why}`);
     }),
   );
@@ -165,7 +167,7 @@ function parseEgress(values: readonly string[]): NonNullable<JobSpecInput["egres
   const [only] = values;
   if (values.length === 1 && (only === "none" || only === "public")) return only;
   const keyword = values.find((value) => value === "none" || value === "public");
-  if (keyword) throw new UsageError(`--egress ${keyword} does not go with other --egress`);
+  if (keyword) throw new UsageError(`--egress ${keyword} cannot be used with another --egress`);
   return { allow: [...values] };
 }
 

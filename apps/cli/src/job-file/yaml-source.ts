@@ -56,9 +56,9 @@ export function parseYaml(text: string): YamlSource | { readonly problems: reado
     if (error instanceof RangeError) return failed("nested too deeply");
     throw error;
   }
-  if (!Array.isArray(documents)) return failed("the file is empty", "a job file has at least `steps`");
+  if (!Array.isArray(documents)) return failed("the file is empty", "a job file needs at least `steps`");
   const [document, second] = documents;
-  if (!document) return failed("the file is empty", "a job file has at least `steps`");
+  if (!document) return failed("the file is empty", "a job file needs at least `steps`");
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
     return {
@@ -72,12 +72,12 @@ export function parseYaml(text: string): YamlSource | { readonly problems: reado
     const start = second.range?.[0] ?? text.length;
     return failed(
       "a second document begins here",
-      "one file is one job: remove the `---` line, or split the file",
+      "a file holds one job: remove the `---` line, or split the file",
       spanOf(start, start + 3),
     );
   }
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
-    return failed("the file is empty", "a job file has at least `steps`");
+    return failed("the file is empty", "a job file needs at least `steps`");
   }
 
   const forbidden: YamlProblem[] = [];
@@ -98,7 +98,7 @@ export function parseYaml(text: string): YamlSource | { readonly problems: reado
   } catch (error) {
     if (error instanceof ReferenceError) {
       const [, name] = /Unresolved alias.*?: (\S+)$/.exec(error.message) ?? [];
-      if (name === undefined) return failed("too many aliases", "write the values out");
+      if (name === undefined) return failed("too many aliases", "write the values out instead");
       let span = spanOf(0, 1);
       visit(document, {
         Alias(_, alias) {
@@ -108,7 +108,7 @@ export function parseYaml(text: string): YamlSource | { readonly problems: reado
           return visit.BREAK;
         },
       });
-      return failed(`there is no anchor "${name}"`, undefined, span);
+      return failed(`no anchor named "${name}"`, undefined, span);
     }
     if (error instanceof RangeError) return failed("nested too deeply");
     throw error;
@@ -171,9 +171,9 @@ function firstLineEnd(text: string, [start, end]: readonly [number, number]): nu
 function explainFault(code: string, message: string): { message: string; help?: string } {
   switch (code) {
     case "TAB_AS_INDENT":
-      return { message: "a tab where YAML wants spaces", help: "indent with spaces" };
+      return { message: "YAML does not allow tabs here", help: "indent with spaces" };
     case "DUPLICATE_KEY":
-      return { message: "this field is given twice" };
+      return { message: "this field appears twice" };
     case "NON_STRING_KEY":
       return { message: "a field's name must be plain text" };
     default:

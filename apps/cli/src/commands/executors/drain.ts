@@ -8,8 +8,8 @@ import { printJson } from "../../terminal/print-json.ts";
 
 export function executorsDrainCommand(context: CommandContext): Command {
   return new Command("drain")
-    .description("Ask an executor to take no further jobs and to leave when the running ones have ended")
-    .argument("<NAME>", "as `airlock executors list` shows it")
+    .description("Ask an executor to take no more jobs, and to exit when its running jobs have ended")
+    .argument("<NAME>", "the executor's name, from `airlock executors list`")
     .option("--json", "print JSON")
     .addHelpText("after", `\nExample:\n  airlock executors drain build-7\n${requestExitCodesHelp}`)
     .action(async (name: string, options: { readonly json?: boolean }) => {
@@ -19,6 +19,6 @@ export function executorsDrainCommand(context: CommandContext): Command {
       if (options.json) return printJson(context, executor);
       const running = executor.runningJobs.length;
       const jobs = running === 1 ? "1 job" : `${running} jobs`;
-      context.stdout.write(`executor ${plainText(executor.name)} drains: ${jobs} running\n`);
+      context.stdout.write(`executor ${plainText(executor.name)} is draining: ${jobs} still running\n`);
     });
 }

@@ -13,18 +13,20 @@ import { executorState, platformOf } from "./describe-executor.ts";
 export function executorsListCommand(context: CommandContext): Command {
   return new Command("list")
     .alias("ls")
-    .description("List the executors that the instance has heard of")
+    .description("List the executors that have contacted the instance")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
-      `\nExample:\n  airlock executors list\n\n\`airlock executors show NAME\` has the versions of git and of the engine.\n${requestExitCodesHelp}`,
+      `\nExample:\n  airlock executors list\n\n\`airlock executors show NAME\` also shows the versions of git and the engine.\n${requestExitCodesHelp}`,
     )
     .action(async (options: { readonly json?: boolean }) => {
       const client = await connect(context);
       const list = await client.json(ExecutorList, "executors");
       if (options.json) return printJson(context, list);
       if (list.executors.length === 0) {
-        context.stderr.write("no executors; start one with `executor run`, or everything with `airlock dev`\n");
+        context.stderr.write(
+          "no executors yet; start one with `executor run`, or start everything with `airlock dev`\n",
+        );
         return;
       }
       const paint = painter(context.stdout);

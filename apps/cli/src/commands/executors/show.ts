@@ -13,7 +13,7 @@ import { executorState, platformOf } from "./describe-executor.ts";
 export function executorsShowCommand(context: CommandContext): Command {
   return new Command("show")
     .description("Show an executor: its machine, the versions of its programs, its labels and its jobs")
-    .argument("<NAME>", "as `airlock executors list` shows it")
+    .argument("<NAME>", "the executor's name, from `airlock executors list`")
     .option("--json", "print JSON")
     .addHelpText("after", `\nExample:\n  airlock executors show build-7\n${requestExitCodesHelp}`)
     .action(async (name: string, options: { readonly json?: boolean }) => {

@@ -11,7 +11,7 @@ import { formatTable } from "../../terminal/table.ts";
 
 export function jobArtifactsCommand(context: CommandContext): Command {
   return new Command("artifacts")
-    .description("List what a job left behind: files that `outputs` names, and the workspace diff")
+    .description("List a job's artifacts: the files named by `outputs`, and the workspace diff")
     .argument("<ID>", "the job's number", parseJobId)
     .option("--json", "print JSON")
     .addHelpText(
@@ -27,7 +27,7 @@ ${requestExitCodesHelp}`,
       const list = await client.json(ArtifactList, `jobs/${id}/artifacts`);
       if (options.json) return printJson(context, list);
       if (list.artifacts.length === 0) {
-        context.stderr.write(`job ${id} left nothing behind\n`);
+        context.stderr.write(`job ${id} has no artifacts\n`);
         return;
       }
       const rows = list.artifacts.map(({ attempt, name, kind, bytes, sha256 }) => {

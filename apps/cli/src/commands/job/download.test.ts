@@ -52,7 +52,7 @@ it("saves what the last attempt left, as it is", async () => {
 it("refuses what is not what the instance has stored, and leaves nothing of it", async () => {
   const { files, exitCode, stderr } = await download([artifact({ sha256: "0".repeat(64) })], ["outputs.tar.gz"]);
   expect([files, exitCode]).toEqual([{}, 1]);
-  expect(stderr).toContain("what arrived is not what the instance has stored");
+  expect(stderr).toContain("the download is damaged: its checksum differs from the instance's");
 });
 
 it("takes no name from the instance that leads elsewhere", async () => {
@@ -72,5 +72,5 @@ it("replaces a link in the way, and not what it leads to", async () => {
 it("says what there is when there is no such artifact", async () => {
   const { exitCode, stderr } = await download([artifact()], ["nothing"]);
   expect(exitCode).toBe(1);
-  expect(stderr).toContain("It has outputs.tar.gz.");
+  expect(stderr).toContain("Its artifacts are: outputs.tar.gz.");
 });

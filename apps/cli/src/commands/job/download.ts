@@ -18,11 +18,11 @@ interface Options {
 
 export function jobDownloadCommand(context: CommandContext): Command {
   return new Command("download")
-    .description("Download what a job left behind; archives are saved, not unpacked")
+    .description("Download a job's artifacts; archives are saved, not unpacked")
     .argument("<ID>", "the job's number", parseJobId)
-    .argument("[NAME]", "as `airlock job artifacts` lists it; default: all")
-    .option("-o, --output <FILE|DIR>", "where to; default: job-ID-NAME in this directory")
-    .option("--attempt <N>", "of this attempt; default: the last that left something", parsePositive)
+    .argument("[NAME]", "an artifact's name, from `airlock job artifacts`; default: all of them")
+    .option("-o, --output <FILE|DIR>", "file or directory to write to; default: job-ID-NAME in this directory")
+    .option("--attempt <N>", "only artifacts of this attempt; default: the last attempt that has any", parsePositive)
     .addHelpText(
       "after",
       `
@@ -49,10 +49,13 @@ function choose(all: readonly ArtifactView[], job: number, name: string | undefi
     attempt ?? Math.max(...all.filter((each) => each.name === (name ?? each.name)).map((one) => one.attempt));
   const chosen = all.filter((each) => each.attempt === last && each.name === (name ?? each.name));
   if (chosen.length > 0) return chosen;
-  throw new AirlockError(`job ${job} left ${name === undefined ? "nothing" : `no ${name}`} behind`, {
-    code: "no-artifact",
-    hint: all.length > 0 ? `It has ${[...new Set(all.map((each) => each.name))].join(", ")}.` : "",
-  });
+  throw new AirlockError(
+    `job ${job} has ${name === undefined ? "no artifacts" : `no artifact named ${JSON.stringify(name)}`}`,
+    {
+      code: "no-artifact",
+      hint: all.length > 0 ? `Its artifacts are: ${[...new Set(all.map((each) => each.name))].join(", ")}.` : "",
+    },
+  );
 }
 
 async function place(
@@ -71,6 +74,7 @@ async function place(
     () => false,
   );
   if (isDirectory) return join(path, name);
-  if (count > 1) throw new UsageError(`${output} is no directory, and there are ${count} artifacts: name one of them`);
+  if (count > 1)
+    throw new UsageError(`${output} is not a directory, and the job has ${count} artifacts: name one of them`);
   return path;
 }

@@ -25,11 +25,11 @@ interface Options {
 export function jobListCommand(context: CommandContext): Command {
   return new Command("list")
     .alias("ls")
-    .description("List jobs, the newest first")
+    .description("List jobs, newest first")
     .option("--state <STATES>", `only these states, separated by commas: ${jobStates.join(", ")}`)
     .option("--queue <NAME>", "only this queue")
-    .option("--repo <NAME>", "only this repository, by the name that the instance knows")
-    .option("--before <ID>", "only older jobs: the next page", parseJobId)
+    .option("--repo <NAME>", "only this repository, by its name in `airlock repo list`")
+    .option("--before <ID>", "only jobs older than this one, for the next page", parseJobId)
     .option("--limit <N>", "at most this many, up to 200", parsePositive, 20)
     .option("--json", "print JSON")
     .addHelpText(
@@ -74,7 +74,7 @@ async function listJobs(context: CommandContext, options: Options): Promise<void
   });
   const header = ["ID", "STATE", "QUEUE", "REPOSITORY", "REVISION", "QUEUED", "TOOK", "STEPS"];
   context.stdout.write(formatTable(header, rows));
-  if (list.next !== null) context.stderr.write(paint("dim", `more: --before ${list.next}\n`));
+  if (list.next !== null) context.stderr.write(paint("dim", `more jobs: add --before ${list.next}\n`));
 }
 
 function shortRevision(revision: string, commit: string | null): string {

@@ -17,12 +17,12 @@ interface Options {
 
 export function jobLogsCommand(context: CommandContext): Command {
   return new Command("logs")
-    .description("Print a job's log: as it is into a file or pipe, made safe on a terminal")
+    .description("Print a job's log: unchanged into a file or pipe, without control characters on a terminal")
     .argument("<ID>", "the job's number", parseJobId)
-    .option("--follow", "go on until the job ends; the exit code is the job's")
-    .option("--attempt <N>", "this attempt; default: the last, with --follow all", parsePositive)
-    .option("--entry <N>", "only this log entry, as `airlock job show` numbers them", parsePositive)
-    .option("--output-only", "only what the steps printed, byte for byte, without headings and messages of Airlock")
+    .option("--follow", "keep printing until the job ends; the exit code is the job's")
+    .option("--attempt <N>", "only this attempt; default: the last one, or all with --follow", parsePositive)
+    .option("--entry <N>", "only this log entry, by its number in `airlock job show`", parsePositive)
+    .option("--output-only", "only what the steps printed, byte for byte, without Airlock's headings and messages")
     .option("--json", "with --follow: print events as JSON, one per line")
     .addHelpText(
       "after",
@@ -32,14 +32,14 @@ Examples:
   airlock job logs 7 --follow
   airlock job logs 7 --attempt 1 > attempt-1.log
 
-The first line shows the mark of Airlock's own lines, which is new each time. No output of a step can begin with it.
+The first line shows the mark that begins Airlock's own lines. It is new each time, so steps cannot print it.
 ${followExitCodesHelp}`,
     )
     .action(async (id: number, options: Options) => {
       const { attempt, entry, follow, json, outputOnly } = options;
-      if (follow && entry !== undefined) throw new UsageError("--entry does not go with --follow");
-      if (json && !follow) throw new UsageError("--json goes with --follow");
-      if (outputOnly && follow) throw new UsageError("--output-only does not go with --follow");
+      if (follow && entry !== undefined) throw new UsageError("--entry cannot be used with --follow");
+      if (json && !follow) throw new UsageError("--json requires --follow");
+      if (outputOnly && follow) throw new UsageError("--output-only cannot be used with --follow");
       const client = await connect(context);
       if (follow) context.setExitCode(await followJob(context, client, id, { attempt, json }));
       else await printLogs(context, client, id, { attempt, entry, outputOnly });

@@ -15,11 +15,11 @@ interface Options {
 
 export function jobRetryCommand(context: CommandContext): Command {
   return new Command("retry")
-    .description("Run a job that has ended once more")
+    .description("Run a finished job again")
     .argument("<ID>", "the job's number", parseJobId)
     .option("--follow", "print the new attempt's log until the job ends; the exit code is the job's")
     .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")
-    .option("--json", "print JSON; with --follow: events, one a line")
+    .option("--json", "print JSON; with --follow: events, one per line")
     .addHelpText(
       "after",
       `

@@ -15,7 +15,7 @@ import { formatTable } from "../../terminal/table.ts";
 
 export function jobShowCommand(context: CommandContext): Command {
   return new Command("show")
-    .description("Show one job: its state and why, its attempts, its log entries")
+    .description("Show a job: its state and the reason for it, its attempts and its log entries")
     .argument("<ID>", "the job's number", parseJobId)
     .option("--json", "print JSON")
     .addHelpText(
@@ -47,7 +47,7 @@ function describe(job: JobView, paint: Paint, now: Date): string {
     ["queued", `${job.queuedAt} (${relativeTime(job.queuedAt, now)})`],
   ];
   if (job.startedAt) fields.push(["started", `${job.startedAt} (${relativeTime(job.startedAt, now)})`]);
-  if (took !== undefined) fields.push([isFinished(job.state) ? "took" : "runs for", formatDuration(took)]);
+  if (took !== undefined) fields.push([isFinished(job.state) ? "took" : "running for", formatDuration(took)]);
   if (job.executor) fields.push(["executor", plainText(job.executor)]);
   if (job.exitCode !== null) fields.push(["exit code", String(job.exitCode)]);
   const failure = job.failureMessage ?? job.failureReason;

@@ -26,40 +26,47 @@ export function jobSubmitCommand(context: CommandContext): Command {
   return new Command("submit")
     .description("Submit a job: a job file, or one command in one image")
     .usage("[options] -f FILE\n       airlock job submit [options] --image IMAGE -- COMMAND…")
-    .argument("[COMMAND...]", "what the one step runs, word by word")
+    .argument("[COMMAND...]", "command and arguments of the only step")
     .option("-f, --file <FILE>", "job file (YAML or JSON); - is standard input")
-    .option("--repo <REPOSITORY>", "name, URL or path of the repository; a new URL or path is added first")
+    .option(
+      "--repo <REPOSITORY>",
+      "name, URL or path of the repository; adds a URL or path that is new to the instance",
+    )
     .option("--rev <REVISION>", "branch, tag or commit, or refs/heads/NAME, refs/tags/NAME; default HEAD")
-    .option("--depth <N>", "commits of history that git has in the workspace, or full; default 1")
-    .option("--tags", "fetch the tags of that history, for `git describe`")
-    .option("--path <PATH>", "check out only this directory or file, may be repeated", collect)
-    .option("--image <IMAGE>", "image of COMMAND's step, or `host` where the executor allows it")
+    .option("--depth <N>", "number of commits of history in the workspace, or full; default 1")
+    .option("--tags", "also fetch the tags of that history, for `git describe`")
+    .option("--path <PATH>", "check out only this directory or file (repeatable)", collect)
+    .option("--image <IMAGE>", "image to run COMMAND in, or `host` where the executor allows it")
     .option("--queue <NAME>", "default: default")
     .option(
       "--env <NAME=VALUE>",
-      "environment of every step, may be repeated; NAME alone passes on the value here",
+      "environment variable for every step (repeatable); NAME alone takes its value from this shell",
       collect,
     )
     .option(
       "--egress <POLICY>",
-      "none, public, or a rule NAME_OR_RANGE[:PORT], may be repeated; default: the executor's",
+      "none, public, or a rule NAME_OR_RANGE[:PORT] (repeatable); default: the executor's policy",
       collect,
     )
-    .option("--namespace <NAME>", "whose job it is, and which secrets it gets; default: default")
-    .option("--secret <NAME>", "COMMAND gets this secret as environment variable, may be repeated", collect)
-    .option("--secret-file <NAME>", "COMMAND gets this secret as file, its path in NAME_FILE, may be repeated", collect)
-    .option("--timeout <DURATION>", "wall time of the whole job, such as 20m")
-    .option("--cpus <N>", "cores, fractions allowed")
+    .option("--namespace <NAME>", "namespace of the job, which decides the secrets it can use; default: default")
+    .option("--secret <NAME>", "give COMMAND this secret as an environment variable (repeatable)", collect)
+    .option(
+      "--secret-file <NAME>",
+      "give COMMAND this secret as a file whose path is in NAME_FILE (repeatable)",
+      collect,
+    )
+    .option("--timeout <DURATION>", "time limit of the whole job, such as 20m")
+    .option("--cpus <N>", "CPU cores, such as 2 or 0.5")
     .option("--memory <SIZE>", "such as 512Mi or 4G")
-    .option("--shm <SIZE>", "size of /dev/shm, a part of the memory, such as 1Gi")
-    .option("--label <KEY=VALUE>", "the executor must offer it, may be repeated", collect)
-    .option("--priority <N>", "-1000 to 1000, higher goes first")
-    .option("--output <GLOB>", "files in the workspace to keep, may be repeated", collect)
-    .option("--diff", "keep what the steps change in the repository, as a diff")
-    .option("--idempotency-key <KEY>", "submitting with the same key again names the same job")
+    .option("--shm <SIZE>", "size of /dev/shm, which counts as memory, such as 1Gi")
+    .option("--label <KEY=VALUE>", "run only on an executor with this label (repeatable)", collect)
+    .option("--priority <N>", "-1000 to 1000; jobs with a higher priority run first")
+    .option("--output <GLOB>", "workspace files to keep as artifacts (repeatable)", collect)
+    .option("--diff", "keep the steps' changes to the repository, as a diff")
+    .option("--idempotency-key <KEY>", "submitting again with the same key returns the same job")
     .option("--follow", "print the log until the job ends; the exit code is the job's")
     .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")
-    .option("--json", "print JSON; with --follow: events, one a line")
+    .option("--json", "print JSON; with --follow: events, one per line")
     .addHelpText(
       "after",
       `
@@ -109,11 +116,12 @@ async function submit(context: CommandContext, words: readonly string[], options
 async function draftJob(context: CommandContext, words: readonly string[], options: Options): Promise<JobDraft> {
   const repository = options.repo === undefined ? {} : { repository: options.repo };
   if (options.file === undefined) {
-    if (words.length === 0) throw new UsageError("neither -f FILE nor a COMMAND", "See `airlock job submit --help`.");
+    if (words.length === 0)
+      throw new UsageError("nothing to run: give -f FILE or a COMMAND", "See `airlock job submit --help`.");
     const spec = { ...specFromCommand(words, options, context.env), ...repository };
     return { spec, directory: context.cwd, report: refusedFlags };
   }
-  if (words.length > 0) throw new UsageError("-f FILE and a COMMAND exclude each other");
+  if (words.length > 0) throw new UsageError("-f FILE and a COMMAND cannot be used together");
   const file = await readJobFile(options.file, context);
   const spec = { ...specWithFlags(file.spec, options, context.env), ...repository };
   return {

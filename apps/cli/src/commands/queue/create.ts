@@ -20,6 +20,6 @@ export function queueCreateCommand(context: CommandContext): Command {
       const body: CreateQueueRequest = { name, ...queueSettings(flags) };
       const queue = await client.json(QueueView, "queues", { method: "POST", body });
       if (json) printJson(context, queue);
-      else context.stdout.write(`queue ${plainText(queue.name)} is there\n`);
+      else context.stdout.write(`queue ${plainText(queue.name)} created\n`);
     });
 }

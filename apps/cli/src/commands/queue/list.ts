@@ -11,7 +11,7 @@ import { formatTable } from "../../terminal/table.ts";
 export function queueListCommand(context: CommandContext): Command {
   return new Command("list")
     .alias("ls")
-    .description("List the queues and what waits in them")
+    .description("List the queues and how many jobs wait in them")
     .option("--json", "print JSON")
     .addHelpText("after", `\nExample:\n  airlock queue list\n${requestExitCodesHelp}`)
     .action(async (options: { readonly json?: boolean }) => {

@@ -19,16 +19,20 @@ export interface QueueSettingsFlags {
 /** Adds the flags for queue settings to `queue create` and `queue update`. */
 export function addQueueSettingsFlags(command: Command): Command {
   return command
-    .option("--max-attempts <N>", "how many attempts may end by Airlock's fault; default 3", parsePositive)
-    .option("--max-losses <N>", "how many attempts may lose their executor; default 3", parsePositive)
-    .option("--backoff <DURATION>", "wait after Airlock's fault, doubled each time; default 5s", parseDurationFlag)
-    .option("--max-backoff <DURATION>", "longest such wait; default 5m", parseDurationFlag)
-    .option("--lease <DURATION>", "how long an attempt lives without a heartbeat; default 15s", parseDurationFlag)
-    .option("--heartbeat <DURATION>", "how often executors beat; default 5s", parseDurationFlag)
-    .option("--limit <N|none>", "running jobs at once; default none", parseLimit)
-    .option("--namespace-limit <N|none>", "running jobs of one namespace at once; default none", parseLimit)
-    .option("--weight <N>", "share among the queues of an executor, 1 to 1000; default 1", parsePositive)
-    .option("--max-log <SIZE>", "output kept of one attempt; default 256Mi", parseSizeFlag);
+    .option("--max-attempts <N>", "attempts that may fail because of Airlock; default 3", parsePositive)
+    .option("--max-losses <N>", "attempts that may lose their executor; default 3", parsePositive)
+    .option("--backoff <DURATION>", "wait before the first retry, doubled each time; default 5s", parseDurationFlag)
+    .option("--max-backoff <DURATION>", "longest wait before a retry; default 5m", parseDurationFlag)
+    .option(
+      "--lease <DURATION>",
+      "time without a heartbeat after which an attempt is lost; default 15s",
+      parseDurationFlag,
+    )
+    .option("--heartbeat <DURATION>", "time between heartbeats of an executor; default 5s", parseDurationFlag)
+    .option("--limit <N|none>", "jobs that may run at once; default none", parseLimit)
+    .option("--namespace-limit <N|none>", "jobs of one namespace that may run at once; default none", parseLimit)
+    .option("--weight <N>", "share of an executor's slots among its queues, 1 to 1000; default 1", parsePositive)
+    .option("--max-log <SIZE>", "size of the log kept for each attempt; default 256Mi", parseSizeFlag);
 }
 
 /** Returns only the settings that were given. */

@@ -11,8 +11,8 @@ type Options = QueueSettingsFlags & { readonly json?: boolean };
 
 export function queueUpdateCommand(context: CommandContext): Command {
   return addQueueSettingsFlags(new Command("update"))
-    .description("Change a queue's settings; what is not given stays")
-    .argument("<NAME>", "as `airlock queue list` shows it")
+    .description("Change a queue's settings; omitted settings keep their values")
+    .argument("<NAME>", "the queue's name, from `airlock queue list`")
     .option("--json", "print JSON")
     .addHelpText("after", `\nExample:\n  airlock queue update nightly --limit 20 --weight 3\n${requestExitCodesHelp}`)
     .action(async (name: string, { json, ...flags }: Options) => {
@@ -20,6 +20,6 @@ export function queueUpdateCommand(context: CommandContext): Command {
       const path = `queues/${encodeURIComponent(name)}`;
       const queue = await client.json(QueueView, path, { method: "PATCH", body: queueSettings(flags) });
       if (json) printJson(context, queue);
-      else context.stdout.write(`queue ${plainText(queue.name)} is changed\n`);
+      else context.stdout.write(`queue ${plainText(queue.name)} updated\n`);
     });
 }

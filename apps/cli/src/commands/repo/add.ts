@@ -16,9 +16,9 @@ interface Options {
 
 export function repoAddCommand(context: CommandContext): Command {
   return new Command("add")
-    .description("Let the instance know a repository, and wait until it was fetched")
-    .argument("<URL_OR_PATH>", "https, ssh, git or file URL, user@host:path, or a path where the instance allows it")
-    .option("--name <NAME>", "its name in jobs; default: from the URL")
+    .description("Add a repository to the instance, and wait until it has been fetched")
+    .argument("<URL_OR_PATH>", "https, ssh, git or file URL, user@host:path, or a path if the instance allows it")
+    .option("--name <NAME>", "name that jobs use for it; default: taken from the URL")
     .option("--no-wait", "do not wait for the first fetch")
     .option("--json", "print JSON")
     .addHelpText(

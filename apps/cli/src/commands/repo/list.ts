@@ -13,7 +13,7 @@ import { formatTable } from "../../terminal/table.ts";
 export function repoListCommand(context: CommandContext): Command {
   return new Command("list")
     .alias("ls")
-    .description("List the repositories that the instance knows")
+    .description("List the repositories of the instance")
     .option("--json", "print JSON")
     .addHelpText("after", `\nExample:\n  airlock repo list\n${requestExitCodesHelp}`)
     .action(async (options: { readonly json?: boolean }) => {
@@ -21,7 +21,7 @@ export function repoListCommand(context: CommandContext): Command {
       const list = await client.json(RepositoryList, "repositories");
       if (options.json) return printJson(context, list);
       if (list.repositories.length === 0) {
-        context.stderr.write("no repositories; add one with `airlock repo add URL_OR_PATH`\n");
+        context.stderr.write("no repositories yet; add one with `airlock repo add URL_OR_PATH`\n");
         return;
       }
       const paint = painter(context.stdout);

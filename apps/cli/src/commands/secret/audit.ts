@@ -20,12 +20,12 @@ interface Options {
 
 export function secretAuditCommand(context: CommandContext): Command {
   return new Command("audit")
-    .description("Show who created, changed and deleted secrets, and which jobs used them, the newest first")
+    .description("Show who created, changed and deleted secrets, and which jobs used them, newest first")
     .argument("[NAME]", "only this secret")
     .option("--namespace <NAME>", "only secrets of this namespace")
-    .addOption(new Option("--action <ACTION>", "only this").choices([...secretActions]))
-    .option("--job <ID>", "only what this job used", parseJobId)
-    .option("--before <ID>", "only older events: the next page", parsePositive)
+    .addOption(new Option("--action <ACTION>", "only events of this kind").choices([...secretActions]))
+    .option("--job <ID>", "only secrets used by this job", parseJobId)
+    .option("--before <ID>", "only events older than this one, for the next page", parsePositive)
     .option("--limit <N>", "at most this many, up to 200", parsePositive, 50)
     .option("--json", "print JSON")
     .addHelpText(
@@ -46,13 +46,13 @@ ${requestExitCodesHelp}`,
       const audit = await client.json(SecretAudit, `secrets/audit?${search}`);
       if (json) return printJson(context, audit);
       if (audit.events.length === 0) {
-        context.stderr.write("nothing on record\n");
+        context.stderr.write("no events recorded\n");
         return;
       }
       const header = ["TIME", "ACTION", "NAME", "NAMESPACE", "QUEUE", "BY", "WHERE"];
       context.stdout.write(formatTable(header, audit.events.map(toRow)));
       if (audit.next !== null) {
-        context.stderr.write(painter(context.stdout)("dim", `more: --before ${audit.next}\n`));
+        context.stderr.write(painter(context.stdout)("dim", `more events: add --before ${audit.next}\n`));
       }
     });
 }

@@ -8,8 +8,8 @@ import { addScopeFlags, describeScope, type ScopeFlags } from "./secret-scope.ts
 export function secretDeleteCommand(context: CommandContext): Command {
   return addScopeFlags(new Command("delete"))
     .alias("rm")
-    .description("Delete a secret; jobs that name it and wait will fail")
-    .argument("<NAME>", "as `airlock secret list` shows it, together with its namespace and queue")
+    .description("Delete a secret; waiting jobs that use it will fail")
+    .argument("<NAME>", "the secret's name, from `airlock secret list`; give its namespace and queue, too")
     .addHelpText(
       "after",
       `\nExamples:\n  airlock secret delete NPM_TOKEN\n  airlock secret delete DEPLOY_KEY --namespace team-a\n${requestExitCodesHelp}`,
@@ -21,6 +21,6 @@ export function secretDeleteCommand(context: CommandContext): Command {
       if (options.queue) search.set("queue", options.queue);
       await client.request(`secrets/${encodeURIComponent(name)}?${search}`, { method: "DELETE" });
       const scope = { namespace: options.namespace ?? null, queue: options.queue ?? null };
-      context.stdout.write(`secret ${plainText(name)} ${describeScope(scope)} is deleted\n`);
+      context.stdout.write(`secret ${plainText(name)} ${describeScope(scope)} deleted\n`);
     });
 }

@@ -28,7 +28,7 @@ export function secretListCommand(context: CommandContext): Command {
       );
       if (options.json) return printJson(context, { secrets: chosen });
       if (chosen.length === 0) {
-        context.stderr.write("no secrets; set one with `airlock secret set NAME`\n");
+        context.stderr.write("no secrets yet; set one with `airlock secret set NAME`\n");
         return;
       }
       const now = new Date();

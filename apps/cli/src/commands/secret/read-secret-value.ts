@@ -47,14 +47,14 @@ function asTerminal(stdin: CommandContext["stdin"]): ReadStream | undefined {
 }
 
 async function readHidden(terminal: ReadStream, { stderr }: CommandContext, name: string): Promise<string> {
-  stderr.write(`Value of ${name} (it is not shown; Enter ends it): `);
+  stderr.write(`Value of ${name} (hidden; press Enter to finish): `);
   terminal.setRawMode(true);
   let value = "";
   try {
     for await (const chunk of terminal) {
       for (const key of String(chunk)) {
         if (key === "\r" || key === "\n" || key === "\u0004") return value;
-        if (key === "\u0003") throw unreadable("interrupted: the secret is as it was");
+        if (key === "\u0003") throw unreadable("interrupted: the secret was not changed");
         value = key === "\u007f" || key === "\b" ? value.slice(0, -1) : value + key;
       }
     }

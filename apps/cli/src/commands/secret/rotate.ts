@@ -7,13 +7,13 @@ import { printJson } from "../../terminal/print-json.ts";
 
 export function secretRotateCommand(context: CommandContext): Command {
   return new Command("rotate")
-    .description("Encrypt everything with the newest of the instance's keys; the others are needed no more then")
+    .description("Encrypt all secrets with the instance's newest key, so that older keys are no longer needed")
     .option("--json", "print JSON")
     .addHelpText("after", `\nExample:\n  airlock secret rotate\n${requestExitCodesHelp}`)
     .action(async (options: { readonly json?: boolean }) => {
       const client = await connect(context);
       const result = await client.json(RotatedKeys, "secrets/rotate", { method: "POST" });
       if (options.json) return printJson(context, result);
-      context.stdout.write(`${result.rotated} values were under other keys; all are under key ${result.keyId} now\n`);
+      context.stdout.write(`${result.rotated} values were re-encrypted; all values now use key ${result.keyId}\n`);
     });
 }

@@ -41,7 +41,7 @@ describe("`airlock secret set`", () => {
       ...options,
     });
     expect(instance.requests[0]?.body).toEqual({ namespace: "team-a", queue: null, value });
-    expect(stdout).toBe("secret NPM_TOKEN for namespace team-a is created\n");
+    expect(stdout).toBe("secret NPM_TOKEN for namespace team-a created\n");
     expect(stdout + stderr).not.toContain(value.trim());
   });
 

@@ -8,7 +8,7 @@ export interface ScopeFlags {
 
 export function addScopeFlags(command: Command): Command {
   return command
-    .option("--namespace <NAME>", "only for jobs of this namespace; wins over a secret for all")
+    .option("--namespace <NAME>", "only for jobs of this namespace; overrides a secret for all jobs")
     .option("--queue <NAME>", "only for jobs of this queue");
 }
 

@@ -14,18 +14,18 @@ type Options = ScopeFlags & { readonly fromFile?: string; readonly description?:
 export function secretSetCommand(context: CommandContext): Command {
   return (
     addScopeFlags(new Command("set"))
-      .description("Create a secret, or give it another value; the value comes from standard input or a file")
-      .argument("<NAME>", "the environment variable that it becomes: upper-case letters, digits and _")
+      .description("Create a secret or replace its value; the value is read from standard input or a file")
+      .argument("<NAME>", "name of the secret and of its environment variable: upper-case letters, digits and _")
       .option("--from-file <FILE>", "the value is this file's contents, byte for byte")
-      .option("--description <TEXT>", "what it is for; everybody sees it")
+      .option("--description <TEXT>", "what the secret is for; visible to all users")
       .option("--json", "print JSON")
       // The action below rejects extra arguments: commander's message would repeat a value given as an argument.
       .allowExcessArguments()
       .addHelpText(
         "after",
         `
-The value is never an argument: arguments show in the process list and in the shell's history. Nobody can read it again.
-Of standard input, one line end at the end is left out.
+The value is never an argument, because arguments show in the process list and in the shell's history.
+It cannot be read again. One newline at the end of standard input is removed.
 
 Examples:
   printf %s "$TOKEN" | airlock secret set NPM_TOKEN
@@ -35,7 +35,10 @@ ${requestExitCodesHelp}`,
       )
       .action(async (name: string, options: Options, command: Command) => {
         if (command.args.length > 1) {
-          throw new UsageError("too many arguments", "The value comes from standard input or --from-file; see --help.");
+          throw new UsageError(
+            "too many arguments",
+            "The value is read from standard input or --from-file; see --help.",
+          );
         }
         const client = await connect(context);
         const { namespace = null, queue = null, description } = options;
@@ -46,7 +49,7 @@ ${requestExitCodesHelp}`,
         });
         if (options.json) return printJson(context, secret);
         const word = secret.createdAt === secret.updatedAt ? "created" : "changed";
-        context.stdout.write(`secret ${plainText(secret.name)} ${describeScope(secret)} is ${word}\n`);
+        context.stdout.write(`secret ${plainText(secret.name)} ${describeScope(secret)} ${word}\n`);
       })
   );
 }
