@@ -4,6 +4,7 @@ import { devCommand } from "./commands/dev.ts";
 import { executorCommand } from "./commands/executor.ts";
 import { executorsDrainCommand } from "./commands/executors/drain.ts";
 import { executorsListCommand } from "./commands/executors/list.ts";
+import { executorsResumeCommand } from "./commands/executors/resume.ts";
 import { executorsShowCommand } from "./commands/executors/show.ts";
 import { jobArtifactsCommand } from "./commands/job/artifacts.ts";
 import { jobCancelCommand } from "./commands/job/cancel.ts";
@@ -54,6 +55,7 @@ export function commandLine(context: CommandContext): Command {
         executorsListCommand(context),
         executorsShowCommand(context),
         executorsDrainCommand(context),
+        executorsResumeCommand(context),
       ]),
     )
     .addCommand(

@@ -396,6 +396,7 @@ describe("`executors`", () => {
     active: true,
     draining: false,
     drainRequested: false,
+    resumable: false,
     extensions: true,
     capabilities: [],
     version: "0.1.0",

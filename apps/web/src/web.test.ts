@@ -438,6 +438,18 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await card.getByText("0 of 2 in use").waitFor();
   });
 
+  it("drains an executor and resumes it, by the keyboard alone", async () => {
+    await executor.heartbeat();
+    await page.goto(`${instance.url}/executors`);
+    const card = page.getByRole("article", { name: "build-01" });
+    await card.getByRole("button", { name: "Drain build-01" }).press("Enter");
+    await page.getByRole("dialog").getByRole("button", { name: "Drain" }).press("Enter");
+    await card.getByText("Drained").waitFor();
+    await card.getByRole("button", { name: "Resume build-01" }).press("Enter");
+    await card.getByText("Active").waitFor();
+    await card.getByRole("button", { name: "Drain build-01" }).waitFor();
+  });
+
   it("counts a queue's jobs", async () => {
     await submit({ queue: "default" });
     await page.goto(`${instance.url}/queues`);

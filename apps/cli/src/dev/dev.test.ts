@@ -107,7 +107,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await readdir(data)).not.toContain("connection.json");
   });
 
-  it("stays up when its only executor was drained", async () => {
+  it("stays up when its only executor was drained, and runs jobs again once it is resumed", async () => {
     const running = dev();
     await running.says("Ctrl-C stops");
     const connection = JSON.parse(await readFile(path.join(data, "connection.json"), "utf8"));
@@ -118,7 +118,14 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     };
     const name = executors.find(({ active }) => active)?.name ?? "";
     expect(await airlock("executors", "drain", name).ended).toBe(0);
-    await running.says("the executor has exited after a drain");
+    const list = airlock("executors", "list");
+    expect(await list.ended).toBe(0);
+    expect(list.stdout).toContain(" drained ");
+    const submitted = airlock("job", "submit", "--image", "host", "--follow", "--", "echo", "resumed");
+    await submitted.says("can be resumed");
+    expect(await airlock("executors", "resume", name).ended).toBe(0);
+    expect(await submitted.ended).toBe(0);
+    expect(submitted.stdout).toBe("resumed\n");
     expect((await fetch(new URL("healthz", connection.url))).status).toBe(200);
     running.child.kill("SIGINT");
     expect(await running.ended).toBe(0);

@@ -59,7 +59,7 @@ export async function runDev(context: CommandContext, options: DevOptions): Prom
       },
       onExecutorLeft: () => {
         if (stopping) return;
-        const text = "the executor has exited after a drain; jobs wait until `airlock dev` is started again";
+        const text = "the executor has exited; jobs wait until `airlock dev` is started again";
         void screen.line(paint("yellow", text));
       },
     });

@@ -27,12 +27,14 @@ const uploadTimeoutMs = 120_000;
 /** Headers that authorize a job's requests: the job's token, or the shared secret if the instance gave no token. */
 export type JobCredentials = Readonly<Record<string, string>>;
 
+/** `pause`: take no jobs until further notice. `drain`: take no further jobs, then exit. */
+export type Intake = "open" | "pause" | "drain";
+
 /** What a heartbeat's response says about this executor's jobs. `known`: the instance still assigns them to it. */
 export interface HeartbeatNews {
   readonly known: ReadonlySet<string>;
   readonly canceled: ReadonlySet<string>;
-  /** The executor should take no further jobs. */
-  readonly drain: boolean;
+  readonly intake: Intake;
 }
 
 /** The executor's side of the executor API. Job keys come from `jobKey`. */
@@ -170,7 +172,7 @@ export class InstanceClient {
     const canceled = tellsCancellations
       ? news.data.cancelIds
       : await this.#askForCancellations(jobs, Array.isArray(parsed) ? "canceled" : "canceledJobs", signal);
-    return { known: ours(news.data.knownIds), canceled: ours(canceled), drain: news.data.airlock?.drain ?? false };
+    return { known: ours(news.data.knownIds), canceled: ours(canceled), intake: intakeOf(news.data.airlock) };
   }
 
   /** Instances before 5.0 report cancellations on a separate route, and those from 2022 on yet another one. */
@@ -396,4 +398,9 @@ function parseJson(text: string): unknown {
       hint: "Check that EXECUTOR_FRONTEND_URL is the instance's address, and that no proxy in between answers for it.",
     });
   }
+}
+
+function intakeOf(extension: HeartbeatResponse["airlock"]): Intake {
+  if (!extension?.drain) return "open";
+  return extension.stay ? "pause" : "drain";
 }

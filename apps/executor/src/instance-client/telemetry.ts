@@ -15,6 +15,9 @@ export interface Telemetry {
     readonly labels: Record<string, string>;
     /** A different id for each process. The executor's name stays the same over restarts. */
     readonly process: string;
+    /** The executor exits once its running jobs have ended. */
     readonly draining: boolean;
+    /** The executor stays and takes no jobs until the instance lets it. */
+    readonly paused: boolean;
   };
 }

@@ -27,6 +27,7 @@ export interface RecordedBody {
     readonly waitMs?: number;
     readonly attempts?: Record<string, number>;
     readonly draining?: boolean;
+    readonly paused?: boolean;
   };
 }
 

@@ -1,7 +1,7 @@
 import { Wakeup } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import type { Logger } from "pino";
-import type { InstanceClient } from "../instance-client/instance-client.ts";
+import type { InstanceClient, Intake } from "../instance-client/instance-client.ts";
 import { isPassing } from "../instance-client/instance-error.ts";
 import type { Telemetry } from "../instance-client/telemetry.ts";
 import type { RunningJob } from "./running-job.ts";
@@ -15,8 +15,8 @@ export interface HeartbeatOptions {
   readonly client: InstanceClient;
   readonly running: ReadonlySet<RunningJob>;
   readonly telemetry: () => Telemetry;
-  /** Called when the instance wants this executor to take no further jobs. */
-  readonly onDrain: () => void;
+  /** Called with each response: whether the instance wants this executor to take jobs. */
+  readonly onIntake: (intake: Intake) => void;
   readonly logger: Logger;
 }
 
@@ -74,7 +74,7 @@ export class Heartbeats {
       throw error;
     });
     this.#lastSuccess = sentAt;
-    if (news.drain) this.#options.onDrain();
+    this.#options.onIntake(news.intake);
     for (const job of held) {
       const { key } = job.job;
       if (!news.known.has(key)) job.disown();

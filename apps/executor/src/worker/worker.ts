@@ -5,13 +5,14 @@ import type { WorkerOptions } from "../config/options.ts";
 import { type DequeuedJob, instanceKnows } from "../instance-client/dequeued-job.ts";
 import { executorEvents } from "../instance-client/event-stream.ts";
 import { executorVersion } from "../instance-client/executor-version.ts";
-import type { InstanceClient } from "../instance-client/instance-client.ts";
+import type { InstanceClient, Intake } from "../instance-client/instance-client.ts";
 import { InstanceError } from "../instance-client/instance-error.ts";
 import type { Telemetry } from "../instance-client/telemetry.ts";
 import type { JobOutcome } from "../job/job-outcome.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import type { HeldJobs } from "./held-jobs.ts";
 import type { Metrics } from "./metrics.ts";
+import { PauseGate } from "./pause-gate.ts";
 import { reportOutcome } from "./report-outcome.ts";
 import { RunningJob } from "./running-job.ts";
 import { Slots } from "./slots.ts";
@@ -21,7 +22,7 @@ export interface WorkerDependencies {
   readonly options: WorkerOptions;
   /** The fixed part of the telemetry. The worker adds what changes. */
   readonly telemetry: Omit<Telemetry, "airlock" | "prometheusMetrics"> & {
-    airlock: Omit<Telemetry["airlock"], "draining">;
+    airlock: Omit<Telemetry["airlock"], "draining" | "paused">;
   };
   /** Resources by which the protocol's instances choose payloads. */
   readonly resources: { readonly numCPUs: number; readonly memory: string; readonly diskSpace?: string };
@@ -52,6 +53,7 @@ export class Worker {
   readonly #running = new Set<RunningJob>();
   readonly #ends = new Set<Promise<void>>();
   readonly #draining = new AbortController();
+  readonly #pauseGate = new PauseGate();
   readonly #heartbeats: Heartbeats;
   readonly #over = new AbortController();
   readonly #timers = new DisposableStack();
@@ -69,7 +71,7 @@ export class Worker {
       client,
       running: this.#running,
       telemetry: () => this.#telemetry(),
-      onDrain: () => this.drain(drainAsked),
+      onIntake: (intake) => this.#setIntake(intake),
       logger,
     });
   }
@@ -95,6 +97,21 @@ export class Worker {
     else if (drainTimeoutMs !== null) {
       const text = `the executor is shutting down and the job did not end within ${formatDuration(drainTimeoutMs)}`;
       this.#startTimer(drainTimeoutMs, () => this.stopNow(text));
+    }
+  }
+
+  /** Follows the instance. A drain of the executor's own stays, whatever the instance says. */
+  #setIntake(intake: Intake): void {
+    if (this.#draining.signal.aborted) return;
+    const { logger } = this.#dependencies;
+    if (intake === "drain") this.drain(drainAsked);
+    else if (intake === "pause") {
+      if (!this.#pauseGate.close()) return;
+      logger.info({ running: this.#running.size }, "drained by the instance: no jobs are taken until it resumes");
+      this.#heartbeats.hurry();
+    } else if (this.#pauseGate.open()) {
+      logger.info("resumed by the instance");
+      this.#heartbeats.hurry();
     }
   }
 
@@ -191,7 +208,7 @@ export class Worker {
   async #takeJobs(): Promise<void> {
     const { options } = this.#dependencies;
     const { signal } = this.#draining;
-    while (await this.#slots.acquire(signal)) {
+    while (await this.#acquireSlot(signal)) {
       if (options.totalJobs > 0 && this.#taken >= options.totalJobs) {
         this.drain("EXECUTOR_NUM_TOTAL_JOBS is reached");
         return;
@@ -210,6 +227,16 @@ export class Worker {
       // An instance that holds requests open has already delayed the next request.
       const restMs = options.pollIntervalMs - (performance.now() - askedAt);
       if (restMs > 0) await pause(restMs, signal);
+    }
+  }
+
+  /** Waits for a free slot, and for a paused executor to be resumed. False: the signal aborted the wait. */
+  async #acquireSlot(signal: AbortSignal): Promise<boolean> {
+    for (;;) {
+      await this.#pauseGate.pass(signal);
+      if (!(await this.#slots.acquire(signal))) return false;
+      if (!this.#pauseGate.isClosed) return true;
+      this.#slots.release();
     }
   }
 
@@ -235,9 +262,17 @@ export class Worker {
       void this.#heartbeats.send(AbortSignal.timeout(pollGraceMs)).catch(() => {});
       timers.use(startTimer(pollGraceMs, () => wait.abort(signal.reason)));
     });
+    // The instance gives a paused executor no jobs. A job that is on its way was taken before, and runs.
+    const { closing } = this.#pauseGate;
+    using _pause = onAbort(closing, () => {
+      timers.use(startTimer(pollGraceMs, () => wait.abort(closing.reason)));
+    });
     const { labels } = options;
     const offer = { ...resources, version: executorVersion, labels, waitMs: longPollMs };
-    const job = await client.dequeue(offer, wait.signal);
+    const job = await client.dequeue(offer, wait.signal).catch((error: unknown) => {
+      if (wait.signal.aborted) return undefined;
+      throw error;
+    });
     this.#lastPollFailure = "";
     return job;
   }
@@ -310,8 +345,8 @@ export class Worker {
       try {
         for await (const event of executorEvents(await client.openEvents(signal))) {
           failures = 0;
-          if (event.kind === "drain") {
-            this.drain(drainAsked);
+          if (event.kind !== "cancel") {
+            this.#setIntake(event.kind === "resume" ? "open" : event.stay ? "pause" : "drain");
             continue;
           }
           for (const running of this.#running) {
@@ -332,7 +367,7 @@ export class Worker {
     return {
       ...telemetry,
       prometheusMetrics: metrics.text(this.#running.size),
-      airlock: { ...telemetry.airlock, draining: this.#draining.signal.aborted },
+      airlock: { ...telemetry.airlock, draining: this.#draining.signal.aborted, paused: this.#pauseGate.isClosed },
     };
   }
 }

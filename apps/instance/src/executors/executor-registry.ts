@@ -5,6 +5,9 @@ import type { Database } from "../store/database.ts";
 /** An executor is active if it was seen within three heartbeats of 5 s. */
 export const activeWithinMs = 15_000;
 
+/** SQL: the executor is drained, and takes jobs again once the instance allows it. */
+export const isResumable = sql<boolean>`(drain_requested and not draining and (paused is not null or not airlock))`;
+
 /** What an executor reports in a heartbeat. */
 export interface ExecutorReport {
   readonly name: string;
@@ -22,6 +25,8 @@ export interface ExecutorReport {
   /** Distinguishes a process from its predecessor of the same name; empty if the executor doesn't send it. */
   readonly process: string;
   readonly draining: boolean;
+  /** Whether it stays without taking jobs; `null`: it exits after a drain. */
+  readonly paused: boolean | null;
 }
 
 /** Records a heartbeat. `changed`: the executor is new, was away, or reports something different. */
@@ -33,26 +38,29 @@ export async function recordExecutor(
   const { rows } = await sql<{ changed: boolean; drain_requested: boolean }>`
     with before as (select * from executors where name = ${report.name}), written as (
       insert into executors (name, queues, airlock, version, runtime, runtime_version, os, architecture, git_version,
-        docker_version, slots, labels, process, draining, drain_requested)
+        docker_version, slots, labels, process, draining, paused, drain_requested)
       values (${report.name}, ${[...report.queues]}::text[], ${report.airlock}, ${report.version}, ${report.runtime},
         ${report.runtimeVersion}, ${report.os}, ${report.architecture}, ${report.gitVersion}, ${report.dockerVersion},
-        ${report.slots}, ${labels}::jsonb, ${report.process}, ${report.draining},
+        ${report.slots}, ${labels}::jsonb, ${report.process}, ${report.draining}, ${report.paused},
         ${report.draining})
       on conflict (name) do update set queues = excluded.queues, airlock = excluded.airlock, version = excluded.version,
         runtime = excluded.runtime, runtime_version = excluded.runtime_version, os = excluded.os,
         architecture = excluded.architecture, git_version = excluded.git_version,
         docker_version = excluded.docker_version, slots = excluded.slots, labels = excluded.labels,
-        process = excluded.process, draining = excluded.draining, last_seen_at = airlock_now(),
-        -- What was asked of a predecessor is done; one that was away is taken for started anew. One that says that it
-        -- drains is given nothing from then on, although a request of its may still wait for a job.
+        process = excluded.process, draining = excluded.draining, paused = excluded.paused,
+        last_seen_at = airlock_now(),
+        -- A request applies to one process. Without a process id, an executor that was away counts as restarted.
+        -- An executor that says that it drains gets no further jobs, even if one of its polls still waits.
         drain_requested = excluded.draining or executors.drain_requested and executors.process = excluded.process
-          and executors.last_seen_at >= airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
+          and (excluded.process <> ''
+            or executors.last_seen_at >= airlock_now() - make_interval(secs => ${activeWithinMs / 1000}))
       returning *
     )
     select before.name is null
       or before.last_seen_at < airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
-      or (before.queues, before.draining, before.slots, before.labels, before.version, before.runtime)
-        is distinct from (written.queues, written.draining, written.slots, written.labels, written.version, written.runtime)
+      or (before.queues, before.draining, before.paused, before.slots, before.labels, before.version, before.runtime)
+        is distinct from (written.queues, written.draining, written.paused, written.slots, written.labels,
+          written.version, written.runtime)
       as changed, written.drain_requested
     from written left join before on true`.execute(db);
   return { changed: rows[0]?.changed ?? true, drainRequested: rows[0]?.drain_requested ?? false };
@@ -64,6 +72,7 @@ interface ExecutorRow {
   active: boolean;
   draining: boolean;
   drain_requested: boolean;
+  resumable: boolean;
   airlock: boolean;
   capabilities: string[];
   version: string;
@@ -83,7 +92,7 @@ interface ExecutorRow {
 /** Lists active executors first, then by name. With `names`, lists only these. */
 export async function listExecutors(db: Database, names?: readonly string[]): Promise<ExecutorView[]> {
   const { rows } = await sql<ExecutorRow>`
-    select executors.*, last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000}) as active,
+    select executors.*, ${isResumable} as resumable, last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000}) as active,
       array(select id::float8 from jobs where jobs.executor = executors.name and state = 'processing' order by id) as running
     from executors
     where ${names ? [...names] : null}::text[] is null or name = any(${names ? [...names] : null}::text[])
@@ -93,8 +102,9 @@ export async function listExecutors(db: Database, names?: readonly string[]): Pr
     name: row.name,
     queues: row.queues,
     active: row.active,
-    draining: row.draining,
+    draining: row.draining || row.drain_requested,
     drainRequested: row.drain_requested,
+    resumable: row.active && row.resumable,
     extensions: row.airlock,
     capabilities: row.capabilities,
     version: row.version,
@@ -119,6 +129,25 @@ export async function requestDrain(db: Database, name: string): Promise<boolean>
     where name = ${name} and last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
     returning name`.execute(db);
   return rows.length > 0;
+}
+
+/** `leaving`: the executor drains by its own decision, or is one that exits after a drain. */
+export type ResumeResult = "resumed" | "absent" | "leaving";
+
+/** Lets a drained executor take jobs again. Has no effect on an executor that takes jobs. */
+export async function requestResume(db: Database, name: string): Promise<ResumeResult> {
+  const { rows } = await sql<{ leaving: boolean }>`
+    with target as (
+      select name, drain_requested and not ${isResumable} as leaving from executors
+      where name = ${name} and last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
+      for update
+    ), resumed as (
+      update executors set drain_requested = false from target where executors.name = target.name and not leaving
+    )
+    select leaving from target`.execute(db);
+  const [executor] = rows;
+  if (!executor) return "absent";
+  return executor.leaving ? "leaving" : "resumed";
 }
 
 /** Deletes executors that were not seen for a week. */

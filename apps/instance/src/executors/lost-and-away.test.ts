@@ -1,7 +1,9 @@
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
+import { sql } from "kysely";
 import { expect, it } from "vitest";
+import { openDatabase } from "../store/database.ts";
 import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 
 interface ShownJob {
@@ -63,6 +65,22 @@ describeWithEngines(["postgres"], "leases and executors that are away", () => {
     const headers = jobHeaders(job ?? expect.fail(), "dead");
     expect((await second.executor("queue/default/markComplete", end, headers)).status).toBe(404);
     expect(await show(second, id)).toMatchObject({ state: "processing" });
+  }, 20_000);
+
+  it("keeps an executor drained that was not heard for a minute and is still the same process", async () => {
+    await using database = await createDatabase(engines().postgres?.url ?? "");
+    await using instance = await startTestInstance({ url: database.url });
+    await using db = await openDatabase({ url: database.url, maxConnections: 1 });
+    const beat = async (process: string) => {
+      const airlock = { ...extension, process, paused: true };
+      const body = { executorName: "away", version: "V2", jobIds: [], airlock };
+      return (await instance.executor("queue/default/heartbeat", body)).json();
+    };
+    await beat("1");
+    expect((await instance.rest("POST", "/executors/away/drain")).status).toBe(200);
+    await sql`update executors set last_seen_at = airlock_now() - interval '1 minute'`.execute(db);
+    expect(await beat("1")).toMatchObject({ airlock: { drain: true, stay: true } });
+    expect(await beat("2")).not.toHaveProperty("airlock");
   }, 20_000);
 
   it("gives nothing to an executor that says it drains, although its request still waits", async () => {

@@ -207,6 +207,8 @@ interface ExecutorsTable {
   labels: Labels;
   draining: boolean;
   drain_requested: Generated<boolean>;
+  /** Whether it stays without taking jobs; `null`: it exits after a drain. */
+  paused: boolean | null;
   process: Generated<string>;
   capabilities: Generated<string[]>;
   cpu_millis: number | null;

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { activeWithinMs } from "../executors/executor-registry.ts";
+import { activeWithinMs, isResumable } from "../executors/executor-registry.ts";
 import type { Database } from "../store/database.ts";
 import type { ExecutorFacts } from "./explain-job.ts";
 
@@ -12,6 +12,7 @@ export async function connectedExecutors(db: Database, queues: readonly string[]
   if (queues.length === 0) return [];
   const { rows } = await sql<ConnectedExecutor>`
     select name, queues, labels, slots, draining or drain_requested as draining,
+      ${isResumable} as resumable,
       cpu_millis as "cpuMillis", memory_bytes as "memoryBytes", disk_bytes as "diskBytes",
       (select count(*)::int from jobs where jobs.executor = executors.name and jobs.state = 'processing') as running
     from executors

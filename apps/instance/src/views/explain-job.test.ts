@@ -32,6 +32,7 @@ const executor: ExecutorFacts = {
   slots: 2,
   running: 0,
   draining: false,
+  resumable: false,
 };
 const running: JobFacts = {
   ...queued,
@@ -62,6 +63,12 @@ describe("explainJob", () => {
       { ...queued, labels: { gpu: "a100" }, executors: [{ ...executor, draining: true, running: 1 }] },
       "no-executor",
       'No executor takes jobs of queue "default": 1 executor finishes its jobs and takes no more.',
+    ],
+    [
+      "the only one is drained and can be resumed",
+      { ...queued, executors: [{ ...executor, draining: true, resumable: true }] },
+      "no-executor",
+      'No executor takes jobs of queue "default": executor "e" is drained and can be resumed.',
     ],
     [
       "those that suit it are draining, others stay",

@@ -42,6 +42,8 @@ export interface ExecutorFacts {
   readonly slots: number;
   readonly running: number;
   readonly draining: boolean;
+  /** It is drained, and stays to be resumed. */
+  readonly resumable: boolean;
 }
 
 /** An executor sends a heartbeat every 5 s. Mention its silence after two missed heartbeats. */
@@ -92,6 +94,12 @@ export function obstacleOf(facts: JobDemands): Explanation | null {
   // A draining executor may be gone for good while its successor is about to connect. Ignore what it offers.
   const staying = facts.executors.filter((executor) => !executor.draining);
   if (staying.length === 0) {
+    const resumable = facts.executors.filter((executor) => executor.resumable);
+    if (resumable.length > 0) {
+      const which = resumable.length === 1 ? `executor "${resumable[0]?.name}" is` : `${plural(resumable.length)} are`;
+      const message = `No executor takes jobs of queue "${facts.queue}": ${which} drained and can be resumed.`;
+      return { code: "no-executor", message };
+    }
     const going = facts.executors.filter((executor) => executor.running > 0);
     const what =
       going.length > 0

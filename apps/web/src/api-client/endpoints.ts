@@ -50,6 +50,11 @@ export const drainExecutor = (name: string) =>
     method: "POST",
   });
 
+export const resumeExecutor = (name: string) =>
+  requestJson(ExecutorList.shape.executors.element, `${api}/executors/${encodeURIComponent(name)}/resume`, {
+    method: "POST",
+  });
+
 export const listQueues = async (options?: Abortable) =>
   (await requestJson(QueueList, `${api}/queues`, options)).queues;
 

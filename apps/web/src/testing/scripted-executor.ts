@@ -47,6 +47,7 @@ export class ScriptedExecutor {
         runtimeVersion: "crun 1.19",
         slots: 2,
         labels: { zone: "test" },
+        paused: false,
       },
     });
     return HeartbeatResponse.parse(await response.json()).cancelIds;

@@ -7,7 +7,9 @@ import { WireJobId } from "../primitives/primitives.ts";
  */
 export const ExecutorEvent = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("cancel"), jobId: WireJobId, attempt: z.int().positive() }),
-  /** Take no further jobs, finish the running ones, then exit. */
-  z.object({ kind: z.literal("drain") }),
+  /** Take no further jobs and finish the running ones. Then exit, or with `stay` wait for `resume`. */
+  z.object({ kind: z.literal("drain"), stay: z.boolean().optional() }),
+  /** Take jobs again. Only for executors that were told to stay. */
+  z.object({ kind: z.literal("resume") }),
 ]);
 export type ExecutorEvent = z.output<typeof ExecutorEvent>;

@@ -30,8 +30,13 @@ export const HeartbeatExtension = z.object({
   labels: OfferedLabels.default({}),
   /** Unique for each executor process, while names stay the same after a restart. */
   process: telemetryText,
-  /** The executor takes no further jobs and finishes the running ones. */
+  /** The executor takes no further jobs, finishes the running ones and exits. Nothing can undo that. */
   draining: z.boolean().default(false),
+  /**
+   * Whether the executor stays without taking jobs, because the instance asked for that. Executors that would exit
+   * instead do not send it.
+   */
+  paused: z.boolean().optional(),
 });
 
 /** `POST queue/{queue}/heartbeat`. Without `version: "V2"` the response is a bare array of ids, as in 2022. */
@@ -71,8 +76,11 @@ export const HeartbeatResponse = z.union([
   z.object({
     knownIds: nullableArray(answeredId),
     cancelIds: nullableArray(answeredId),
-    /** Airlock's extension. `drain`: take no further jobs. */
-    airlock: z.object({ drain: z.boolean().default(false) }).optional(),
+    /**
+     * Airlock's extension. `drain`: take no further jobs. With `stay`, the executor does not exit afterwards: it takes
+     * jobs again after a response without `drain`.
+     */
+    airlock: z.object({ drain: z.boolean().default(false), stay: z.boolean().default(false) }).optional(),
   }),
 ]);
 export type HeartbeatResponse = z.output<typeof HeartbeatResponse>;

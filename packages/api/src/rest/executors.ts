@@ -5,9 +5,12 @@ export const ExecutorView = z.object({
   queues: z.array(z.string()),
   /** Whether the instance heard from it within the last 15 s. */
   active: z.boolean(),
+  /** The executor takes no further jobs, or the instance gives it none. */
   draining: z.boolean(),
   /** The instance asked the executor to drain. */
   drainRequested: z.boolean(),
+  /** Whether the drain can be undone: the executor stays, and only the instance's request keeps it from jobs. */
+  resumable: z.boolean(),
   /** Whether the executor supports Airlock's extensions of the base protocol. */
   extensions: z.boolean(),
   /** Those of `executorCapabilities` that the executor supports. Empty before its first dequeue. */

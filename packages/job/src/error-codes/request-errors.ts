@@ -11,6 +11,10 @@ export const requestErrors = {
   "not-found": { status: 404, documentation: "There is no route, or no object with this name or number." },
   "lfs-not-found": { status: 404, documentation: "The code host does not have the Git LFS object." },
   "wrong-state": { status: 409, documentation: "The job's state does not allow what was asked for." },
+  "executor-leaving": {
+    status: 409,
+    documentation: "The executor exits after its running jobs, so that it cannot be resumed.",
+  },
   "queue-exists": { status: 409, documentation: "A queue has this name already." },
   "repository-exists": {
     status: 409,

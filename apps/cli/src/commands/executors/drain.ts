@@ -8,10 +8,19 @@ import { printJson } from "../../terminal/print-json.ts";
 
 export function executorsDrainCommand(context: CommandContext): Command {
   return new Command("drain")
-    .description("Ask an executor to take no more jobs, and to exit when its running jobs have ended")
+    .description("Ask an executor to take no more jobs and to finish the running ones")
     .argument("<NAME>", "the executor's name, from `airlock executors list`")
     .option("--json", "print JSON")
-    .addHelpText("after", `\nExample:\n  airlock executors drain build-7\n${requestExitCodesHelp}`)
+    .addHelpText(
+      "after",
+      `
+A drained executor stays connected until its process is stopped. \`airlock executors resume NAME\` lets it take jobs
+again.
+
+Example:
+  airlock executors drain build-7
+${requestExitCodesHelp}`,
+    )
     .action(async (name: string, options: { readonly json?: boolean }) => {
       const client = await connect(context);
       const path = `executors/${encodeURIComponent(name)}/drain`;

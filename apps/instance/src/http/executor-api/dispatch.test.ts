@@ -281,6 +281,75 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect((await poll(queue, { executorName: "another", waitMs: 0 })).status).toBe(200);
   });
 
+  it("resumes a drained executor by heartbeat and stream, and gives it jobs again", async () => {
+    const queue = await newQueue();
+    const beat = async (executorName: string, airlock?: object) => {
+      const body = { version: "V2", jobIds: [], executorName, ...(airlock && { airlock }) };
+      return (await (await target.executor(`queue/${queue}/heartbeat`, body)).json()) as Record<string, unknown>;
+    };
+    const rest = async (action: string) => {
+      const response = await target.rest("POST", `/executors/${action}`);
+      return { status: response.status, body: await response.json() };
+    };
+    const open = { slots: 1, process: "1", paused: false };
+    await beat("resumed", open);
+    // Nothing to resume yet.
+    expect(await rest("resumed/resume")).toMatchObject({ status: 200, body: { draining: false, resumable: false } });
+    expect(await rest("resumed/drain")).toMatchObject({ body: { drainRequested: true, resumable: true } });
+    expect(await beat("resumed", open)).toMatchObject({ airlock: { drain: true, stay: true } });
+    await beat("resumed", { ...open, paused: true });
+    const stream = await fetch(`${target.url}/.executors/events?executorName=resumed`, {
+      headers: { authorization: `token-executor ${target.instance.executorToken}` },
+    });
+    const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    const read = async (event: string) => {
+      while (!text.includes(event)) text += (await reader?.read())?.value ?? "";
+    };
+    await read('data: {"kind":"drain","stay":true}');
+    await target.submit({ queue });
+    expect((await poll(queue, { executorName: "resumed", waitMs: 0 })).status).toBe(204);
+
+    expect(await rest("resumed/resume")).toMatchObject({ status: 200, body: { drainRequested: false } });
+
+    await read('data: {"kind":"resume"}');
+    await reader?.cancel();
+    // The executor has not noticed yet. Its report must not renew the drain.
+    expect(await beat("resumed", { ...open, paused: true })).not.toHaveProperty("airlock");
+    expect((await poll(queue, { executorName: "resumed", waitMs: 0 })).status).toBe(200);
+  });
+
+  it("resumes executors of the base protocol, which are never told", async () => {
+    const queue = await newQueue();
+    const body = { version: "V2", jobIds: [], executorName: "base" };
+    await target.executor(`queue/${queue}/heartbeat`, body);
+    await target.rest("POST", "/executors/base/drain");
+    await target.submit({ queue });
+    expect((await poll(queue, { executorName: "base", waitMs: 0 })).status).toBe(204);
+    expect((await target.rest("POST", "/executors/base/resume")).status).toBe(200);
+    expect((await poll(queue, { executorName: "base", waitMs: 0 })).status).toBe(200);
+  });
+
+  it.each([
+    ["drains by its own decision", { slots: 1, draining: true, paused: false }],
+    ["is drained and also drains by its own decision", { slots: 1, draining: true, paused: true }],
+    ["exits after every drain", { slots: 1 }],
+  ])("refuses to resume an executor that %s", async (_, airlock) => {
+    const queue = await newQueue();
+    const executorName = `leaving-${queue}`;
+    const beat = () =>
+      target.executor(`queue/${queue}/heartbeat`, { version: "V2", jobIds: [], executorName, airlock });
+    await beat();
+    await target.rest("POST", `/executors/${executorName}/drain`);
+    await beat();
+    const response = await target.rest("POST", `/executors/${executorName}/resume`);
+    expect(response.status).toBe(409);
+    expect(await response.json()).toMatchObject({
+      error: { code: "executor-leaving", message: expect.stringContaining(executorName) },
+    });
+    expect((await target.rest("POST", "/executors/nobody/resume")).status).toBe(404);
+  });
+
   it.each(["one queue", "several queues"])(
     "gives a job to the next poll of %s at once when those before it are of drained executors",
     async (of) => {

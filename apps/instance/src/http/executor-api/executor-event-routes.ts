@@ -9,7 +9,7 @@ import { parseBody } from "./parse-body.ts";
 const EventsQuery = z.object({ executorName: ExecutorName });
 const lookAgainMs = 5000;
 
-/** Sends cancellations and drain requests at once. Heartbeats send the same, later. */
+/** Sends cancellations, and requests to drain and to resume, at once. Heartbeats send the same, later. */
 export function executorEventRoutes(app: FastifyInstance, context: InstanceContext): void {
   app.get("/events", async (request, reply) => {
     const { executorName } = parseBody(EventsQuery, request.query);
@@ -45,16 +45,15 @@ async function* executorNews(
         if (!told.has(`${id}.${attempt}`)) yield { kind: "cancel", jobId: id, attempt };
       }
       told = new Set(rows.map(({ id, attempt }) => `${id}.${attempt}`));
-      if (!toldDrain) {
-        const drained = await context.db
-          .selectFrom("executors")
-          .select("name")
-          .where("name", "=", executor)
-          .where("drain_requested", "=", true)
-          .executeTakeFirst();
-        if (drained) yield { kind: "drain" };
-        toldDrain = drained !== undefined;
-      }
+      const drained = await context.db
+        .selectFrom("executors")
+        .select("paused")
+        .where("name", "=", executor)
+        .where("drain_requested", "=", true)
+        .executeTakeFirst();
+      if (drained && !toldDrain) yield { kind: "drain", ...(drained.paused !== null && { stay: true }) };
+      if (!drained && toldDrain) yield { kind: "resume" };
+      toldDrain = drained !== undefined;
       await news.wait(lookAgainMs, signal);
     }
   } finally {

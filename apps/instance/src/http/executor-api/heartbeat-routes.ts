@@ -35,7 +35,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
     queues: readonly string[],
     body: z.output<typeof HeartbeatRequest> | z.output<typeof MultiQueueHeartbeatRequest>,
     jobs: number,
-  ): Promise<{ airlock?: { drain: boolean } }> {
+  ): Promise<{ airlock?: { drain: boolean; stay?: boolean } }> {
     await storePushedMetrics(db, body.executorName, body.prometheusMetrics);
     const extension = body.airlock;
     const { changed, drainRequested } = await recordExecutor(db, {
@@ -54,10 +54,12 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       labels: extension?.labels ?? {},
       process: extension?.process ?? "",
       draining: extension?.draining ?? false,
+      paused: extension?.paused ?? null,
     });
     if (changed) notifications.publish({ kind: "executor", executor: body.executorName });
     // Only executors with our extensions know this member.
-    return extension && drainRequested ? { airlock: { drain: true } } : {};
+    if (!extension || !drainRequested) return {};
+    return { airlock: extension.paused === undefined ? { drain: true } : { drain: true, stay: true } };
   }
 
   app.post<{ Params: { queue: string } }>(

@@ -1,6 +1,7 @@
 import { ExecutorList, ExecutorName } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
 import { z } from "zod";
-import { listExecutors, requestDrain } from "../../executors/executor-registry.ts";
+import { listExecutors, requestDrain, requestResume } from "../../executors/executor-registry.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 
@@ -22,7 +23,7 @@ export function executorRoutes(app: ZodScope, context: InstanceContext): void {
     {
       schema: {
         tags: ["executors"],
-        summary: "Ask an executor to take no further jobs and to end with the running ones",
+        summary: "Ask an executor to take no further jobs",
         params: z.strictObject({ name: ExecutorName }),
         response: { 200: ExecutorList.shape.executors.element, ...errorAnswers },
       },
@@ -32,6 +33,34 @@ export function executorRoutes(app: ZodScope, context: InstanceContext): void {
       if (!(await requestDrain(context.db, name))) throw notFound(`active executor "${name}"`);
       context.notifications.publish({ kind: "executor", executor: name });
       request.log.info({ executor: name }, "executor drain requested");
+      const [executor] = await listExecutors(context.db, [name]);
+      if (!executor) throw notFound(`active executor "${name}"`);
+      return executor;
+    },
+  );
+
+  app.post(
+    "/executors/:name/resume",
+    {
+      schema: {
+        tags: ["executors"],
+        summary: "Let a drained executor take jobs again",
+        params: z.strictObject({ name: ExecutorName }),
+        response: { 200: ExecutorList.shape.executors.element, ...errorAnswers },
+      },
+    },
+    async (request) => {
+      const { name } = request.params;
+      const result = await requestResume(context.db, name);
+      if (result === "absent") throw notFound(`active executor "${name}"`);
+      if (result === "leaving") {
+        throw new AirlockError(`executor "${name}" cannot be resumed: it exits when its running jobs have ended`, {
+          code: "executor-leaving",
+          hint: "It drains by a signal or a limit of its own, or its version exits after every drain. Start it again.",
+        });
+      }
+      context.notifications.publish({ kind: "executor", executor: name });
+      request.log.info({ executor: name }, "executor resume requested");
       const [executor] = await listExecutors(context.db, [name]);
       if (!executor) throw notFound(`active executor "${name}"`);
       return executor;

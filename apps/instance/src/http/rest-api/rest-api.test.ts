@@ -301,6 +301,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
       "GET /session",
       "PATCH /queues/{name}",
       "POST /executors/{name}/drain",
+      "POST /executors/{name}/resume",
       "POST /jobs",
       "POST /jobs/{id}/cancel",
       "POST /jobs/{id}/retry",

@@ -9,6 +9,7 @@ import { endedSessions } from "./0008-ended-sessions.ts";
 import { executorProcesses } from "./0009-executor-processes.ts";
 import { jobWarnings } from "./0010-job-warnings.ts";
 import { logNotes } from "./0011-log-notes.ts";
+import { executorPauses } from "./0012-executor-pauses.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -30,4 +31,5 @@ export const migrations: readonly Migration[] = [
   executorProcesses,
   jobWarnings,
   logNotes,
+  executorPauses,
 ];

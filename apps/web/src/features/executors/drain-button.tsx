@@ -6,7 +6,7 @@ import { drainExecutor } from "../../api-client/endpoints.ts";
 import { queryKeys } from "../../api-client/query-client.ts";
 import { ErrorPanel } from "../../ui/error-panel.tsx";
 
-/** Asks for confirmation: a drained executor ends, and a person or its supervisor must start it again. */
+/** Asks for confirmation, because jobs may then wait until a person resumes the executor. */
 export function DrainButton({ executor }: { readonly executor: ExecutorView }) {
   const [asking, setAsking] = useState(false);
   const queryClient = useQueryClient();
@@ -20,20 +20,13 @@ export function DrainButton({ executor }: { readonly executor: ExecutorView }) {
   const running = executor.runningJobs.length;
   return (
     <>
-      <Button
-        mt="sm"
-        size="xs"
-        variant="default"
-        disabled={executor.drainRequested}
-        onClick={() => setAsking(true)}
-        aria-label={`Drain ${executor.name}`}
-      >
-        {executor.drainRequested ? "Drain requested" : "Drain"}
+      <Button mt="sm" size="xs" variant="default" onClick={() => setAsking(true)} aria-label={`Drain ${executor.name}`}>
+        Drain
       </Button>
       <Modal opened={asking} onClose={() => setAsking(false)} title={`Drain ${executor.name}?`}>
         <Text size="sm">
-          It takes no further jobs and leaves when the running ones have ended
-          {running > 0 && ` (${running} now)`}. Starting it again is up to whoever runs it.
+          It takes no further jobs and finishes the running ones
+          {running > 0 && ` (${running} now)`}. Afterwards it stays connected, and you can resume it here.
         </Text>
         {drain.error && <ErrorPanel title="The executor could not be asked" error={drain.error} />}
         <Group justify="flex-end" mt="md">

@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { RelativeTime } from "../../ui/relative-time.tsx";
 import { DrainButton } from "./drain-button.tsx";
+import { ResumeButton } from "./resume-button.tsx";
 
 export function ExecutorCard({ executor }: { readonly executor: ExecutorView }) {
   const free = executor.slots - executor.runningJobs.length;
@@ -59,15 +60,20 @@ export function ExecutorCard({ executor }: { readonly executor: ExecutorView }) 
           </Text>
         </Fact>
       </Stack>
-      {executor.active && !executor.draining && <DrainButton executor={executor} />}
+      {executor.resumable ? (
+        <ResumeButton executor={executor} />
+      ) : (
+        executor.active && !executor.draining && <DrainButton executor={executor} />
+      )}
     </Paper>
   );
 }
 
 function Activity({ executor }: { readonly executor: ExecutorView }) {
+  const isDrained = executor.resumable && executor.runningJobs.length === 0;
   const [word, color, Picture] = executor.active
     ? executor.draining
-      ? (["Draining", "yellow", IconPlayerPause] as const)
+      ? ([isDrained ? "Drained" : "Draining", "yellow", IconPlayerPause] as const)
       : (["Active", "green", IconCircleCheckFilled] as const)
     : (["Inactive", "gray", IconCircleDashed] as const);
   return (
