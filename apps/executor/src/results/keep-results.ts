@@ -186,7 +186,7 @@ const ofTheJob: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "diff-no-repository",
   "diff-failed",
   "too-many-files",
-  "too-deep",
+  "unreadable",
   "not-a-file",
   "checkout-invalid",
   // A limit of git that the workspace's own files have reached.

@@ -84,7 +84,9 @@ export async function* packOutputs(
       else yield* packFile(entry, nameOf(entry.path), report);
     }
   } catch (error) {
-    if (!(error instanceof AirlockError && error.code === "too-many-files")) throw error;
+    const isOfTheJob =
+      error instanceof AirlockError && (error.code === "too-many-files" || error.code === "unreadable");
+    if (!isOfTheJob) throw error;
     // The files that were packed so far are complete.
     report.refusals += 1;
     report.problems.push(`stopped: ${errorMessage(error)}`);

@@ -227,6 +227,17 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(changed).toEqual([".gitattributes", ".gitmodules", "a.txt", "escaping/file", "nested/file"]);
   });
 
+  it("completes at the first attempt when git cannot convert what a step left", async () => {
+    const source = await repository([
+      { path: "a.txt", content: "a\n" },
+      { path: ".gitattributes", content: "*.u16 working-tree-encoding=UTF-16\n" },
+    ]);
+    const end = await runSteps(["echo odd > new.u16; echo b > a.txt"], { diff: true }, source);
+    expect(end.route).toBe("markComplete");
+    expect(instance.output(1, "teardown.diff")).toContain('"new.u16": cannot be converted from "UTF-16"');
+    expect(instance.artifacts.get("workspace.diff")?.toString()).toContain("+b\n");
+  });
+
   it("says when there is no difference, and when it is too large", async () => {
     const source = await repository([{ path: "a.txt", content: "a\n" }]);
     await runSteps(["touch a.txt"], { diff: true }, source);

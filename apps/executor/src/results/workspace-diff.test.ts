@@ -1,11 +1,15 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { makeRepository, type RepositoryFile, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { gitLimits, type PreparedWorkspace, WorkspaceBench } from "../testing/workspace-bench.ts";
 import { Git } from "../workspace/checkout/git.ts";
 import { workspaceDiff } from "./workspace-diff.ts";
+
+const run = promisify(execFile);
 
 let stack: AsyncDisposableStack;
 let dir: string;
@@ -19,16 +23,31 @@ beforeEach(async () => {
 
 afterEach(() => stack.disposeAsync());
 
-async function diffOf({ sandbox, commit }: PreparedWorkspace, maximumMs = 20_000): Promise<string> {
-  const { file } = await workspaceDiff({
+async function diffWithProblems({ sandbox, commit }: PreparedWorkspace) {
+  const { file, problems } = await workspaceDiff({
     git: new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null, ...gitLimits }),
     sandbox,
     commit,
     scratchDir: join(dir, `scratch-${Math.random()}`),
-    limits: { maximumBytes: 1e6, maximumEntries: 5000, maximumMs },
-    signal: AbortSignal.timeout(20_000),
+    limits: { maximumBytes: 1e6, maximumEntries: 5000, maximumMs: 50_000 },
+    signal: AbortSignal.timeout(50_000),
   });
-  return file === null ? "" : await readFile(file, "utf8");
+  return { patch: file === null ? "" : await readFile(file, "utf8"), problems };
+}
+
+async function diffOf(workspace: PreparedWorkspace): Promise<string> {
+  return (await diffWithProblems(workspace)).patch;
+}
+
+const pathsIn = (patch: string) => [...patch.matchAll(/^diff --git a\/(\S+) /gm)].map(([, path]) => path);
+
+async function prepare(files: readonly RepositoryFile[] = []): Promise<PreparedWorkspace> {
+  const { head } = await makeRepository(join(dir, "served/app"), [
+    { message: "1", files: [{ path: "a", content: "a\n" }, ...files] },
+  ]);
+  const executor = await WorkspaceBench.create({ dir: join(dir, "executor"), instance, overlays: false });
+  stack.defer(() => executor.settled());
+  return await executor.prepare({ repository: "app", commit: head });
 }
 
 /** Git's own matching takes time that doubles with each star. */
@@ -36,28 +55,128 @@ const slowPattern = `${"*a".repeat(40)}b`;
 const slowName = (index: number) => `${"a".repeat(240)}${String(index).padStart(4, "0")}`;
 
 describe("a diff of a workspace with rules that are slow to match", () => {
-  const prepare = async (files: readonly RepositoryFile[] = []) => {
-    const { head } = await makeRepository(join(dir, "served/app"), [
-      { message: "1", files: [{ path: "a", content: "a\n" }, ...files] },
-    ]);
-    const executor = await WorkspaceBench.create({ dir: join(dir, "executor"), instance, overlays: false });
-    return await executor.prepare({ repository: "app", commit: head });
-  };
-
   it("ignore rules are matched in time that grows with their length only", async () => {
     await using workspace = await prepare();
-    const rules = Array.from({ length: 200 }, (_, index) => `${slowPattern}${index}\n`);
+    const rules = Array.from({ length: 100 }, (_, index) => `${slowPattern}${index}\n`);
     await writeFile(join(workspace.dir, ".gitignore"), rules.join(""));
-    for (let index = 0; index < 2000; index += 1) await writeFile(join(workspace.dir, slowName(index)), "");
+    for (let index = 0; index < 500; index += 1) await writeFile(join(workspace.dir, slowName(index)), "");
     const patch = await diffOf(workspace);
-    expect(patch.match(/^diff --git /gm)).toHaveLength(2001);
+    expect(patch.match(/^diff --git /gm)).toHaveLength(501);
   }, 60_000);
 
-  it("attributes that cannot be matched in time are the job's fault", async () => {
+  it("attributes are matched in time that grows with their length only", async () => {
+    const rules = Array.from({ length: 100 }, (_, index) => `${slowPattern}${index} text eol=crlf\n`).join("");
+    await using workspace = await prepare([{ path: ".gitattributes", content: rules }]);
+    await writeFile(join(workspace.dir, ".gitattributes"), `${rules}*b -text\n`);
+    for (let index = 0; index < 500; index += 1) await writeFile(join(workspace.dir, slowName(index)), "");
+    expect(pathsIn(await diffOf(workspace))).toHaveLength(501);
+  }, 60_000);
+});
+
+describe("a diff of a workspace with attributes", () => {
+  it("converts by those of the commit, and not by those of a step", async () => {
+    await using workspace = await prepare([
+      {
+        path: ".gitattributes",
+        content: "*.bat text eol=crlf\n*.id ident\n* text=auto\n*.u16 working-tree-encoding=UTF-16LE\n",
+      },
+      { path: "below/.gitattributes", content: "*.bat -text\n" },
+      { path: "windows.bat", content: "a\nb\n" },
+      { path: "below/raw.bat", content: "a\r\n" },
+      { path: "version.id", content: "$Id$\n" },
+      { path: "text.u16", content: "one\n" },
+    ]);
+    expect(await readFile(join(workspace.dir, "windows.bat"), "utf8")).toBe("a\r\nb\r\n");
+    expect(await diffOf(workspace)).toBe("");
+
+    await writeFile(join(workspace.dir, ".gitattributes"), "* text eol=crlf working-tree-encoding=UTF-32\n");
+    await writeFile(join(workspace.dir, "windows.bat"), "a\r\nb\r\nc\r\n");
+    await writeFile(join(workspace.dir, "below/raw.bat"), "a\r\nb\r\n");
+    await writeFile(join(workspace.dir, "new.txt"), "x\r\n");
+    await writeFile(join(workspace.dir, "text.u16"), Buffer.from("one\ntwo\n", "utf16le"));
+    const patch = await diffOf(workspace);
+    expect(pathsIn(patch)).toEqual([".gitattributes", "below/raw.bat", "new.txt", "text.u16", "windows.bat"]);
+    expect(patch).toContain(" a\n b\n+c\n");
+    expect(patch).toContain(" a\r\n+b\r\n");
+    expect(patch).toContain("+x\n");
+    expect(patch).toContain(" one\n+two\n");
+  });
+
+  it("keeps line endings of a file that the commit has with CRLF, as git does with text=auto", async () => {
+    const crlf = [{ path: "old.txt", content: "a\r\n" }];
+    const { head } = await makeRepository(join(dir, "served/app"), [
+      { message: "1", files: crlf },
+      { message: "2", files: [...crlf, { path: ".gitattributes", content: "* text=auto\n" }] },
+    ]);
+    const executor = await WorkspaceBench.create({ dir: join(dir, "executor"), instance, overlays: false });
+    await using workspace = await executor.prepare({ repository: "app", commit: head });
+    await writeFile(join(workspace.dir, "old.txt"), "a\r\nb\r\n");
+    expect(await diffOf(workspace)).toContain(" a\r\n+b\r\n");
+  });
+
+  it("leaves out a file that cannot be converted, and keeps the others", async () => {
+    await using workspace = await prepare([
+      {
+        path: ".gitattributes",
+        content:
+          "*.u16 working-tree-encoding=UTF-16\n*.odd working-tree-encoding=NO-SUCH\n*.set working-tree-encoding\n*.off -working-tree-encoding\n",
+      },
+      { path: "text.u16", content: "one\n" },
+    ]);
+    await writeFile(join(workspace.dir, "text.u16"), Buffer.from([0xff, 0xfe, 0x00, 0xd8]));
+    await writeFile(join(workspace.dir, "good.u16"), Buffer.from("\ufefftwo\n", "utf16le"));
+    for (const name of ["new.odd", "new.set", "new.off"]) await writeFile(join(workspace.dir, name), "x\n");
+    await writeFile(join(workspace.dir, "a"), "b\n");
+    const { patch, problems } = await diffWithProblems(workspace);
+    expect(pathsIn(patch)).toEqual(["a", "good.u16", "new.off"]);
+    expect([...problems].sort()).toEqual([
+      '"new.odd": cannot be converted from "NO-SUCH", its working-tree-encoding: left out',
+      '"new.set": cannot be converted, its working-tree-encoding has no value: left out',
+      '"text.u16": cannot be converted from "UTF-16", its working-tree-encoding: left out',
+    ]);
+  });
+
+  it("fails as the job's own fault where many files cannot be converted", async () => {
+    await using workspace = await prepare([
+      { path: ".gitattributes", content: "*.u16 working-tree-encoding=UTF-16\n" },
+    ]);
+    for (let index = 0; index < 30; index += 1) await writeFile(join(workspace.dir, `${index}.u16`), "odd");
+    await expect(diffOf(workspace)).rejects.toMatchObject({ code: "diff-failed" });
+  });
+});
+
+describe("a diff of a workspace with strange trees", () => {
+  it("leaves out directories that are too deep, and keeps the rest", async () => {
+    const deep = Array.from({ length: 1005 }, () => "d").join("/");
+    await using workspace = await prepare([{ path: `${deep}/tracked`, content: "t\n" }]);
+    await writeFile(join(workspace.dir, "a"), "b\n");
+    await writeFile(join(workspace.dir, deep, "new"), "n\n");
+    await writeFile(join(workspace.dir, "d/d/new"), "n\n");
+    const { patch, problems } = await diffWithProblems(workspace);
+    expect(pathsIn(patch)).toEqual(["a", "d/d/new"]);
+    expect(problems).toEqual([expect.stringMatching(/^"d\/d.*": directories are nested deeper than 1000: left out$/)]);
+  });
+
+  it("keeps a path that is longer than the kernel takes in one call", async () => {
     await using workspace = await prepare();
-    await writeFile(join(workspace.dir, ".gitattributes"), `${slowPattern} text\n`);
-    await writeFile(join(workspace.dir, slowName(1)), "new\n");
-    await expect(diffOf(workspace, 2000)).rejects.toMatchObject({ code: "diff-too-slow" });
+    const parts = Array.from({ length: 40 }, (_, index) => `${index}`.padEnd(200, "x"));
+    const make =
+      'import os,sys\nos.chdir(sys.argv[1])\nfor p in sys.argv[2:]:\n os.mkdir(p); os.chdir(p)\nopen("f","w").write("x\\n")';
+    await run("python3", ["-c", make, workspace.dir, ...parts]);
+    expect(pathsIn(await diffOf(workspace))).toEqual([`${parts.join("/")}/f`]);
+  });
+
+  it("leaves out names that some systems take for .git", async () => {
+    await using workspace = await prepare();
+    for (const name of ["git~1", ".git ", ".git.", ".g\u200cit", ".git::$INDEX_ALLOCATION"]) {
+      await mkdir(join(workspace.dir, name));
+      await writeFile(join(workspace.dir, name, "config"), "x\n");
+    }
+    await symlink("/etc/passwd", join(workspace.dir, ".gitmodules"));
+    await writeFile(join(workspace.dir, "a"), "b\n");
+    const { patch, problems } = await diffWithProblems(workspace);
+    expect(pathsIn(patch)).toEqual(["a"]);
+    expect(problems).toHaveLength(6);
   });
 });
 

@@ -54,6 +54,14 @@ async function processesWith(file: "cmdline" | "environ", text: string): Promise
 }
 
 describe("a hostile repository", () => {
+  it("is at fault itself where git cannot check it out for its attributes", async () => {
+    const { head: commit } = await makeRepository(join(dir, "served/app"), [
+      { message: "1", files: [{ path: ".gitattributes", content: "* working-tree-encoding\n" }] },
+    ]);
+    const executor = await bench();
+    await expect(executor.prepare({ repository: "app", commit })).rejects.toMatchObject({ code: "checkout-invalid" });
+  });
+
   it.each(["none", "recursive"] as const)(
     "runs no hook by a submodule whose path ends in CR beside a link of the name without it, submodules: %s",
     async (fetch) => {

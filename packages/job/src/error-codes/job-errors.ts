@@ -9,11 +9,10 @@ export const jobErrors = withoutStatus({
   "checkout-unavailable": "Fetching the repository failed for a reason that may pass.",
   "copy-failed": "The checkout could not be copied into the workspace.",
   "credential-helper": "A Docker credential helper failed.",
-  "diff-failed": "git failed while the workspace diff was made.",
+  "diff-failed": "git cannot compare what the job left with the commit.",
   "diff-no-repository": "The job removed the repository's directory, so there is no workspace diff.",
   "diff-too-large": "The changed files are larger together than the workspace diff may be.",
-  "diff-too-slow":
-    "Comparing the workspace with its commit took too long, as with hostile patterns in `.gitattributes`.",
+  "diff-too-slow": "Comparing the workspace with its commit took too long.",
   "file-too-large": "A file of the workspace is larger than the executor reads.",
   "disk-full": "The job used up its disk limit.",
   "docker-host-invalid": "`DOCKER_HOST` is not the address of a Docker engine.",
@@ -31,6 +30,6 @@ export const jobErrors = withoutStatus({
   "secret-damaged": "A secret in the database was not encrypted as this secret.",
   "secret-unavailable": "A secret that a step names does not exist any more, or cannot be given to it.",
   timeout: "The job ran longer than its timeout.",
-  "too-deep": "A job left directories that are nested too deeply.",
   "too-many-files": "A job left more files than the executor looks at.",
+  unreadable: "A job left a file or directory that the executor may not read.",
 });

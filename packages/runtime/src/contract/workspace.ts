@@ -64,7 +64,8 @@ export interface TreeEntry<State> {
   readonly state: State;
   /**
    * The content of a regular file, at most `stats.size` bytes. What is appended meanwhile is not read.
-   * @throws {AirlockError} code `not-a-file` when it is no longer the regular file that the walk saw.
+   * @throws {AirlockError} code `not-a-file` when it is no longer the regular file that the walk saw, `unreadable` when
+   * its permissions deny it.
    */
   contents(): AsyncIterable<Buffer>;
   /** The target of a symbolic link, as bytes. */

@@ -1,6 +1,7 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openBeneath, walkTree } from "./walk-tree.ts";
@@ -93,6 +94,23 @@ describe("a walk while the tree is being changed", () => {
 
     for (const path of ["link/sub", "link", "../outside", "sub/../../outside", "sub/file"]) {
       expect(await openBeneath(root, path), path).toBeNull();
+    }
+  });
+});
+
+describe("a walk without root", () => {
+  it.each(["sub", "sub/file"])("says which of %s it may not read", async (path) => {
+    await chmod(join(root, path), 0);
+    // The test's directories let only their owner in.
+    for (let dir = root; dir !== "/" && dir !== tmpdir(); dir = dirname(dir)) await chmod(dir, 0o755);
+    process.seteuid?.(65_534);
+    try {
+      await expect(read(() => {})).rejects.toMatchObject({
+        code: "unreadable",
+        message: expect.stringContaining(`"${path}" cannot be read`),
+      });
+    } finally {
+      process.seteuid?.(0);
     }
   });
 });

@@ -19,7 +19,7 @@ const slash = Buffer.from("/");
  *
  * Hard links are treated as ordinary files. They can't expose a host file: a sandbox can only link files that it sees
  * on the workspace's file system, which are the workspace's own.
- * @throws {AirlockError} code `too-many-files`.
+ * @throws {AirlockError} code `too-many-files`, `unreadable`.
  */
 export async function* walkTree<State>(
   root: FileHandle,
@@ -140,11 +140,11 @@ async function* walkDirectory<State>(
       path,
       stats: treeStats(stats),
       state: next,
-      contents: () => contentsOf(place, stats),
+      contents: () => contentsOf(place, stats, path),
       readLink: () => readlink(place, { encoding: "buffer" }),
     };
     if (!stats.isDirectory() || depth >= options.maximumDepth) continue;
-    const child = await open(place, directoryFlags);
+    const child = await openToRead(place, directoryFlags, path);
     try {
       yield* walkDirectory(child, path, next, depth + 1, budget, options);
     } finally {
@@ -177,8 +177,8 @@ async function namesIn<State>(
   return names.sort(Buffer.compare);
 }
 
-async function* contentsOf(place: Buffer, seen: Stats): AsyncGenerator<Buffer> {
-  const file = await open(place, fileFlags);
+async function* contentsOf(place: Buffer, seen: Stats, path: Buffer): AsyncGenerator<Buffer> {
+  const file = await openToRead(place, fileFlags, path);
   try {
     const stats = await file.stat();
     if (!stats.isFile() || stats.ino !== seen.ino || stats.dev !== seen.dev) {
@@ -187,6 +187,22 @@ async function* contentsOf(place: Buffer, seen: Stats): AsyncGenerator<Buffer> {
     yield* readUpTo(file, seen.size);
   } finally {
     await file.close();
+  }
+}
+
+/** Without root, a file may belong to another user of the sandbox. */
+async function openToRead(place: Buffer, flags: number, path: Buffer): Promise<FileHandle> {
+  try {
+    return await open(place, flags);
+  } catch (error) {
+    if (!["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    const name = JSON.stringify(
+      path
+        .toString("latin1")
+        .replace(/[^\x20-\x7e]/g, "?")
+        .slice(0, 200),
+    );
+    throw new AirlockError(`${name} cannot be read: its permissions deny it to the executor`, { code: "unreadable" });
   }
 }
 

@@ -112,7 +112,7 @@ function credentialSettings(credentials: GitOptions["credentials"]): GitSettings
 
 /** Git's messages for an invalid repository or commit. A retry does not help. */
 const invalid =
-  /not our ref|no such (?:ref|remote)|couldn't find remote ref|repository .* not found|returned error: (?:400|403|404|410)|fsck error|invalid path|unable to create file .*(?:File name too long|Is a directory|Not a directory|File exists)|index-pack failed: .*object|bad tree object|(?:empty filename|malformed mode) in tree|too-short tree|does not exist|exceeded maximum allowed tree depth|cannot create directory/i;
+  /not our ref|no such (?:ref|remote)|couldn't find remote ref|repository .* not found|returned error: (?:400|403|404|410)|fsck error|invalid path|unable to create file .*(?:File name too long|Is a directory|Not a directory|File exists)|index-pack failed: .*object|bad tree object|(?:empty filename|malformed mode) in tree|too-short tree|does not exist|exceeded maximum allowed tree depth|no valid working-tree-encodings|cannot create directory/i;
 
 /** Matches messages of git and of the programs that it starts. */
 function isOutOfMemory({ exitCode, stderr }: ProgramResult): boolean {

@@ -1,0 +1,15 @@
+/**
+ * Characters that HFS+ leaves out of names, as in `.g\u200cit`.
+ * @see `next_hfs_char` in git's `utf8.c`
+ */
+const ignoredByHfs = /[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g;
+
+/**
+ * Whether a part of a path is `.git` to macOS or to Windows, or a link is `.gitmodules` to them. Git refuses to add such
+ * a path, and to check it out. Whoever applied a patch with one could run what a step wrote.
+ */
+export function isUnsafeName(path: Buffer, isLink: boolean): boolean {
+  const parts = path.toString().replace(ignoredByHfs, "").toLowerCase().split("/");
+  if (parts.some((part) => /^(?:\.git|git~1)[ .]*(?:[:\\]|$)/.test(part))) return true;
+  return isLink && /^(?:\.gitmodules|gitmod~[1-4]|gi7eb[0-9a-f]{0,2}~\d)[ .]*(?:[:\\]|$)/.test(parts.at(-1) ?? "");
+}
