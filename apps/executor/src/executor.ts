@@ -10,6 +10,7 @@ import { openDataDirectory } from "./janitor/data-directory.ts";
 import { executorName } from "./janitor/executor-name.ts";
 import { Janitor } from "./janitor/janitor.ts";
 import { egressWarning } from "./job/egress-plan.ts";
+import { limitsWarning } from "./job/limits-enforcement.ts";
 import { runJob } from "./job/run-job.ts";
 import { runtimePrograms } from "./versions/runtime-programs.ts";
 import { refuseUnsafeVersions, versionFindings } from "./versions/version-findings.ts";
@@ -61,10 +62,13 @@ export async function runExecutor({
   });
   stack.defer(() => runtime.close());
   const description = await runtime.describe({ signal });
+  const withoutLimits = limitsWarning(config.runtime.unenforcedLimits, description);
+  if (withoutLimits !== null) logger.warn({ hint: withoutLimits }, "limits can't be enforced");
   const withoutNetwork = egressWarning(config.job.egress, description);
   if (withoutNetwork !== null) logger.warn({ hint: withoutNetwork }, "egress policies can't be enforced");
   for (const note of description.notes) {
-    if (note !== description.egressProblem) logger.info({ note }, "about this machine");
+    if (note !== description.egressProblem && note !== description.limitsProblem)
+      logger.info({ note }, "about this machine");
   }
 
   const { path, certificateFile, cacheBytes } = config.workspace;

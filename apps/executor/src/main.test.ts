@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { join, relative } from "node:path";
-import { describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
+import { join } from "node:path";
+import { asUser, describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance, testSecret } from "./testing/scripted-instance.ts";
 import { airlockJob, foreignJob } from "./testing/start-executor.ts";
@@ -22,7 +22,6 @@ afterEach(async () => {
   await stack.disposeAsync();
 });
 
-const root = join(import.meta.dirname, "../../..");
 const main = join(import.meta.dirname, "main.ts");
 
 /** Runs the program as an administrator does. */
@@ -30,19 +29,31 @@ function execute(args: readonly string[], env: Readonly<Record<string, string>> 
   return start([process.execPath, main, ...args], env);
 }
 
-/**
- * Runs the program as another user. In a mount namespace of its own, that user sees the repository at another path. The
- * real path may be inaccessible, such as below root's home directory.
- */
+/** Runs the program as another user. */
 async function executeAs(user: number, args: readonly string[], env: Readonly<Record<string, string>>) {
-  const place = join(dir, "repository");
-  await mkdir(place, { recursive: true });
-  const moved = (path: string) => join(place, relative(root, path));
-  const node = process.execPath.startsWith(`${root}/`) ? moved(process.execPath) : process.execPath;
-  const drop = ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--"];
-  const script = 'mount --bind "$1" "$2" && shift 2 && cd / && exec "$@"';
-  const command = ["unshare", "--mount", "sh", "-c", script, "sh", root, place, ...drop, node, moved(main), ...args];
-  return start(command, env);
+  return start(await asUser(user, dir, [process.execPath, main, ...args]), env);
+}
+
+/** Mount namespaces in which cgroups can't be written, and what the executor says about them. */
+const withoutCgroups = {
+  "cgroups that are read-only": {
+    script:
+      "for place in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/self/mounts); do mount -o remount,bind,ro \"$place\" || exit 9; done",
+    cause: /because \/sys\/fs\/cgroup\S* is mounted read-only/,
+  },
+  "another /sys, as under `ip netns exec`": {
+    script: "umount -l /sys && mount -t sysfs sysfs /sys || exit 9",
+    cause: /because no cgroup file system is mounted\..*`ip netns exec` hides them/,
+  },
+} as const;
+
+function executeWithoutCgroups(
+  place: keyof typeof withoutCgroups,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+) {
+  const script = `${withoutCgroups[place].script}; exec "$@"`;
+  return start(["unshare", "--mount", "sh", "-c", script, "sh", process.execPath, main, ...args], env);
 }
 
 function start([program = "", ...args]: readonly string[], env: Readonly<Record<string, string>>) {
@@ -147,10 +158,15 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     await mkdir(dataDir);
     await chown(dataDir, nobody, nobody);
     await chmod(dir, 0o711);
-    const unprivileged = { EXECUTOR_RUNTIME: "oci", EXECUTOR_DATA_DIR: dataDir, HOME: dataDir, SRC_LOG_FORMAT: "json" };
+    const strict = { EXECUTOR_RUNTIME: "oci", EXECUTOR_DATA_DIR: dataDir, HOME: dataDir, SRC_LOG_FORMAT: "json" };
+    const unprivileged = { ...strict, EXECUTOR_UNENFORCED_LIMITS: "none" };
+
+    const refused = await (await executeAs(nobody, ["validate"], strict)).exit;
+    expect(refused).toMatchObject({ exitCode: 1, output: expect.stringContaining("not writable for this user") });
 
     const validated = await (await executeAs(nobody, ["validate"], unprivileged)).exit;
     expect(validated).toMatchObject({ exitCode: 0, output: expect.stringContaining("All checks passed!") });
+    expect(validated.output).toMatch(/^note {2}runtime: Jobs run without limits for cpu, memory, pids/m);
     expect(validated.output).toMatch(/^note {2}runtime: Jobs have no network here.*run the executor as root\.$/m);
 
     const executor = await executeAs(nobody, ["run"], unprivileged);
@@ -172,6 +188,45 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     ]);
     expect(executor.output()).toContain("egress policies can't be enforced");
   });
+
+  it.each(Object.keys(withoutCgroups) as (keyof typeof withoutCgroups)[])(
+    "does not start with %s, unless the administrator lets jobs run without limits",
+    async (place) => {
+      const { cause } = withoutCgroups[place];
+      const permissive = { ...oci, EXECUTOR_UNENFORCED_LIMITS: "none", EXECUTOR_DEFAULT_EGRESS: "none" };
+
+      const [refused, invalid, valid] = await Promise.all([
+        executeWithoutCgroups(place, ["run"], { ...oci, EXECUTOR_DATA_DIR: join(dir, "refused") }).exit,
+        executeWithoutCgroups(place, ["validate"], { ...oci, EXECUTOR_DATA_DIR: join(dir, "invalid") }).exit,
+        executeWithoutCgroups(place, ["validate"], { ...permissive, EXECUTOR_DATA_DIR: join(dir, "valid") }).exit,
+      ]);
+      expect(refused).toMatchObject({ exitCode: 1, output: expect.stringMatching(cause) });
+      expect(refused.output).toContain("limits for cpu, memory, pids can't be enforced here");
+      expect(refused.output).toContain("With EXECUTOR_UNENFORCED_LIMITS=none, jobs run without them.");
+      expect(refused.output).not.toContain("    at ");
+      expect(invalid).toMatchObject({ exitCode: 1, output: expect.stringMatching(cause) });
+      expect(invalid.output).toMatch(/^FAIL {2}runtime: limits for cpu, memory, pids can't be enforced here$/m);
+      expect(valid).toMatchObject({ exitCode: 0, output: expect.stringMatching(cause) });
+      expect(valid.output).toMatch(/^note {2}runtime: Jobs run without limits for cpu, memory, pids/m);
+      expect(instance.bodies("dequeue")).toEqual([]);
+
+      const executor = executeWithoutCgroups(place, ["run"], { ...permissive, SRC_LOG_FORMAT: "json" });
+      const dockerSteps = [{ key: "say", image: "host", commands: ["echo ran"], dir: "", env: [] }];
+      instance.enqueue(airlockJob(1, [], { dockerSteps }));
+      await instance.until(() => instance.bodies("markComplete").length === 1);
+      executor.child.kill("SIGTERM");
+      await executor.exit;
+
+      expect(instance.output(1, "step.docker.say")).toBe("ran\n");
+      const said = executor
+        .output()
+        .split("\n")
+        .filter((line) => line.includes("EXECUTOR_UNENFORCED_LIMITS=none"));
+      expect(said.map((line) => JSON.parse(line))).toEqual([
+        expect.objectContaining({ msg: "limits can't be enforced", hint: expect.stringMatching(cause) }),
+      ]);
+    },
+  );
 
   it("warns of an unsafe git, or does not start, as the administrator wants it", async () => {
     const bin = join(dir, "bin");

@@ -9,6 +9,7 @@ export { type PostgresEngine, startPostgresEngine } from "./engines/postgres-eng
 export { type PrivateRegistry, type RegistryUser, startPrivateRegistry } from "./engines/private-registry.ts";
 export { startEngines } from "./engines/start-engines.ts";
 export { type FuzzParameters, fuzzParameters } from "./fuzz-parameters.ts";
+export { asUser } from "./host/as-user.ts";
 export { type TemporaryDirectory, temporaryDirectory } from "./host/temporary-directory.ts";
 export {
   buildImage,

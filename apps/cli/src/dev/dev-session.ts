@@ -81,7 +81,7 @@ export class DevSession implements AsyncDisposable {
     stack.use(await writeConnectionFile(connectionFile, { url: access.url, token: access.token }));
 
     options.progress("starting the executor …");
-    const machine = { cores: availableParallelism(), memoryBytes: totalmem() };
+    const machine = { cores: availableParallelism(), memoryBytes: totalmem(), isRoot: process.geteuid?.() === 0 };
     const executor = await startProgram(
       "executor",
       executorEnvironment(env, { url: access.url, password: access.executorToken, dataDirectory, machine }),

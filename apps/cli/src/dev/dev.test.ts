@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chown, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { describeWithEngines, type TemporaryDirectory, temporaryDirectory } from "@airlock/test-kit";
+import { asUser, describeWithEngines, type TemporaryDirectory, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 
 const main = path.resolve(import.meta.dirname, "../main.ts");
@@ -16,8 +16,8 @@ class Airlock {
   stdout = "";
   readonly ended: Promise<number | NodeJS.Signals>;
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string) {
-    this.child = spawn(process.execPath, [main, ...args], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+  constructor([file = "", ...args]: readonly string[], env: NodeJS.ProcessEnv, cwd: string) {
+    this.child = spawn(file, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
     this.child.stdout?.on("data", (bytes) => {
       this.output += bytes;
       this.stdout += bytes;
@@ -67,7 +67,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
   });
 
   const airlock = (...args: readonly string[]) => {
-    const running = new Airlock(args, environment, directory.path);
+    const running = new Airlock([process.execPath, main, ...args], environment, directory.path);
     started.push(running);
     return running;
   };
@@ -187,6 +187,23 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await running.ended).toBe(5);
     expect(running.stdout).toBe("hello from a sandbox\n");
     expect(await leftBehind(data)).toEqual([]);
+  });
+
+  it("runs one job for another user than root, and warns once that its limits don't hold", async () => {
+    const nobody = 65_534;
+    await using place = await temporaryDirectory();
+    await chown(place.path, nobody, nobody);
+    const job = path.join(place.path, "job.yaml");
+    await writeFile(job, "steps:\n  - { key: hello, image: host, run: 'echo hello without root; exit 5' }\n");
+    const args = ["dev", "--listen", "127.0.0.1:0", "--job", job, "--once"];
+    const command = await asUser(nobody, place.path, [process.execPath, main, ...args]);
+    const running = new Airlock(command, { ...environment, HOME: place.path }, place.path);
+    started.push(running);
+
+    expect(await running.ended).toBe(5);
+    expect(running.stdout).toBe("hello without root\n");
+    const warnings = running.output.match(/^.*EXECUTOR_UNENFORCED_LIMITS=none.*$/gm);
+    expect(warnings).toEqual([expect.stringContaining("Jobs run without limits for cpu, memory, pids")]);
   });
 
   it("cancels its job at Ctrl-C, so that it does not come back at the next start", async () => {

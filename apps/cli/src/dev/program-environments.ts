@@ -4,6 +4,8 @@ import path from "node:path";
 export interface Machine {
   readonly cores: number;
   readonly memoryBytes: number;
+  /** Whether this process is root of the machine. */
+  readonly isRoot: boolean;
 }
 
 /** The instance's environment: the current one, plus the settings of a dev instance. */
@@ -40,6 +42,8 @@ export function executorEnvironment(
     EXECUTOR_JOB_NUM_CPUS: String(Math.max(1, Math.min(4, machine.cores))),
     // Leaves memory for two jobs and the instance.
     EXECUTOR_JOB_MEMORY: String(Math.min(12e9, Math.floor(machine.memoryBytes / 3))),
+    // Other users than root usually can't write to cgroups. The executor's start warns that limits are not enforced.
+    ...(machine.isRoot ? {} : { EXECUTOR_UNENFORCED_LIMITS: "none" }),
     SRC_LOG_FORMAT: "json",
   };
   const own = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));

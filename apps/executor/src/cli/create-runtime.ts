@@ -11,7 +11,8 @@ export async function createRuntime(
   stateDir: string,
   { signal, onProblem }: { readonly signal: AbortSignal; readonly onProblem: (problem: string) => void },
 ): Promise<Runtime> {
-  const { kind, dockerHost, dockerRuntime, allowHostImage, hardening, addHostGateway } = config.runtime;
+  const { kind, dockerHost, dockerRuntime, allowHostImage, hardening, addHostGateway, unenforcedLimits } =
+    config.runtime;
   const { closed, pool, nameServers } = config.runtime.egress;
   const egress = {
     closed,
@@ -34,6 +35,7 @@ export async function createRuntime(
     egress,
     hardening,
     addHostGateway,
+    unenforcedLimits,
     stateDir,
     images: imageOptions(config),
   };
@@ -54,12 +56,13 @@ function imageOptions({ runtime, workspace }: Config): Partial<ImageOptions> {
 }
 
 export function ociOptions(config: Config, stateDir: string): OciRuntimeOptions {
-  const { allowHostImage, hardening, images, oci } = config.runtime;
+  const { allowHostImage, unenforcedLimits, hardening, images, oci } = config.runtime;
   return {
     stateDir,
     images: imageOptions(config),
     registry: { certificatesDirectory: images.certificatesDirectory },
     allowHostImage,
+    unenforcedLimits,
     hardening,
     idRange: oci.idRange,
     ...(oci.program === null ? {} : { runtimePath: oci.program }),

@@ -34,6 +34,12 @@ describe("the executor's configuration", () => {
     expect(runtime.egress).toEqual({ closed: [], pool: null, nameServers: null });
   });
 
+  it("refuses to run jobs without their limits, by default", () => {
+    expect(parseConfig(minimal).runtime.unenforcedLimits).toBe("refuse");
+    const permissive = parseConfig({ ...minimal, EXECUTOR_UNENFORCED_LIMITS: "none" });
+    expect(permissive.runtime.unenforcedLimits).toBe("none");
+  });
+
   it("takes what an administrator decides on networks of jobs", () => {
     const { job, runtime } = parseConfig({
       ...minimal,
@@ -74,6 +80,7 @@ describe("the executor's configuration", () => {
     ["EXECUTOR_EGRESS_NAME_SERVERS", "dns.example.com"],
     ["EXECUTOR_EGRESS_NAME_SERVERS", "9.9.9.9:99999"],
     ["EXECUTOR_UNENFORCED_EGRESS", "public"],
+    ["EXECUTOR_UNENFORCED_LIMITS", "all"],
     ["EXECUTOR_DEFAULT_EGRESS", "all"],
   ])("names what is wrong with %s=%s", (name, value) => {
     expect(() => parseConfig({ ...minimal, [name]: value })).toThrow(name);

@@ -131,6 +131,7 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
         ? null
         : join(e.DOCKER_CONFIG ?? join(homedir(), ".docker"), "config.json"),
       allowHostImage: e.EXECUTOR_ALLOW_HOST_IMAGE,
+      unenforcedLimits: e.EXECUTOR_UNENFORCED_LIMITS,
       addHostGateway: e.EXECUTOR_DOCKER_ADD_HOST_GATEWAY,
       egress: {
         closed: e.EXECUTOR_EGRESS_CLOSED,

@@ -1,4 +1,4 @@
-import type { Hardening, ImagePolicy, RangeAllowRule, RegistryCredentials } from "@airlock/runtime";
+import type { Hardening, ImagePolicy, RangeAllowRule, RegistryCredentials, UnenforcedLimits } from "@airlock/runtime";
 
 /** The whole configuration. `main.ts` gives each component only its own options. */
 export interface Config {
@@ -113,6 +113,8 @@ interface RuntimeOptions {
   /** The Docker engine's name for an OCI runtime; `null`: the engine's default. */
   readonly dockerRuntime: string | null;
   readonly allowHostImage: boolean;
+  /** What happens to jobs if the runtime can't enforce a limit of CPU, memory or processes. */
+  readonly unenforcedLimits: UnenforcedLimits;
   readonly addHostGateway: boolean;
   readonly egress: {
     /** Address ranges that no policy opens. */

@@ -32,6 +32,8 @@ export async function startExecutor({ url, dataDir, runtime, env = {} }: StartOp
     EXECUTOR_QUEUE_POLL_INTERVAL: "50ms",
     EXECUTOR_DATA_DIR: dataDir,
     PATH: process.env.PATH,
+    // The test's own runtime runs plain processes.
+    EXECUTOR_UNENFORCED_LIMITS: "none",
     ...env,
   });
   const logLines: string[] = [];

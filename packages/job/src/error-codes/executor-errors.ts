@@ -15,6 +15,7 @@ export const executorErrors = withoutStatus({
   "instance-refused": "The instance refused a request of the executor.",
   "instance-unauthorized": "The instance does not accept the executor's credentials.",
   "instance-unreachable": "The executor got no answer from the instance.",
+  "limits-not-enforced": "This machine cannot enforce the limits of jobs, and the administrator requires them.",
   "log-entry-invalid": "The instance's answer about a new log entry is not understood.",
   "no-runtime": "No sandbox runtime is usable on this machine.",
   "not-json": "The instance's answer is not what the executor protocol describes.",

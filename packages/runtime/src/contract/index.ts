@@ -7,4 +7,5 @@ export * from "./sandbox.ts";
 export * from "./sandbox-calls.ts";
 export * from "./sandbox-plan.ts";
 export * from "./step.ts";
+export * from "./unenforced-limits.ts";
 export * from "./workspace.ts";

@@ -68,6 +68,10 @@ export interface RuntimeDescription {
   readonly checkoutOwner: FileOwner | null;
   /** Why policies other than `none` can't be enforced, and how to fix it; one of {@link notes}. Absent: they can. */
   readonly egressProblem?: string;
+  /**
+   * Why a limit for CPU, memory or processes can't be enforced, and how to fix it; one of {@link notes}. Absent: all can.
+   */
+  readonly limitsProblem?: string;
   /** What is weaker on this host than it could be, and how to fix it; one sentence each. */
   readonly notes: readonly string[];
 }

@@ -125,7 +125,8 @@ export function containerSpec(plan: ContainerPlan): object {
         { Name: "nofile", Soft: maxOpenFiles, Hard: maxOpenFiles },
         { Name: "core", Soft: 0, Hard: 0 },
       ],
-      NanoCpus: Math.round(Math.min(limits.cpus, facts.cpus) * 1e9),
+      // The engine refuses a container with a CPU limit that it can't enforce, and ignores the other two limits.
+      ...(facts.limits.cpu ? { NanoCpus: Math.round(Math.min(limits.cpus, facts.cpus) * 1e9) } : {}),
       Memory: limits.memoryBytes,
       MemorySwap: limits.memoryBytes,
       PidsLimit: limits.pids * plan.overhead.pidsFactor + plan.overhead.pids,

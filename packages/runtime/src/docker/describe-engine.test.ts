@@ -31,7 +31,24 @@ it("names the programs that the engine is made of, for those who know which are 
 it("says what a weaker engine lacks", () => {
   expect(notes("1.2.0", { SwapLimit: false })).toContain("swap");
   expect(notes("1.2.0", { SecurityOptions: [] })).toMatch(/seccomp.*userns-remap/s);
-  expect(describeEngine(version("1.2.0"), { ...info, PidsLimit: false }).enforces.pids).toBe(false);
+});
+
+it("says which limits an engine can't enforce, and what to do", () => {
+  const describe = (changes: Partial<typeof info>) => describeEngine(version("1.2.0"), { ...info, ...changes });
+
+  expect(describe({}).limitsProblem).toBeUndefined();
+  for (const [change, limit] of [
+    [{ MemoryLimit: false }, "memory"],
+    [{ PidsLimit: false }, "pids"],
+    [{ CpuCfsQuota: false }, "cpu"],
+    [{ CpuCfsPeriod: false }, "cpu"],
+  ] as const) {
+    const { enforces, limitsProblem, notes } = describe(change);
+    expect(enforces[limit]).toBe(false);
+    expect(limitsProblem).toMatch(new RegExp(`limits for ${limit}\\. Delegate .* rootless engine`));
+    expect(notes).toContain(limitsProblem);
+  }
+  expect(describe({ PidsLimit: false, SecurityOptions: [] }).limitsProblem).toContain("on the engine's machine");
 });
 
 it("enforces egress policies where the host can and the engine's bridges are in reach", () => {

@@ -1,6 +1,7 @@
-import type { FileOwner, RuntimeDescription } from "../contract/index.ts";
+import { type FileOwner, type RuntimeDescription, unenforcedLimits } from "../contract/index.ts";
 import type { EgressCapabilities } from "../egress/index.ts";
 import { defaultHardening, type Hardening } from "../isolation/hardening.ts";
+import { type EnforcedLimits, enforcedLimits } from "./engine-facts.ts";
 import type { InfoReply, VersionReply } from "./engine-replies.ts";
 
 const outOfReach =
@@ -94,6 +95,9 @@ export function describeEngine(
   notes.push(...workspaceNotes);
   const egressNotes = capabilities.public && !inReach ? [outOfReach] : capabilities.notes;
   const canEnforce = capabilities.public && inReach;
+  const limits = enforcedLimits(info);
+  const limitsProblem = problemOfLimits(limits, security);
+  if (limitsProblem !== null) notes.push(limitsProblem);
   return {
     checkoutOwner,
     version: version.Version,
@@ -101,15 +105,24 @@ export function describeEngine(
       .filter(({ Name }) => Name === "runc" || Name === "containerd")
       .map(({ Name, Version }) => ({ name: Name, version: Version })),
     enforces: {
-      cpu: info.CpuCfsPeriod && info.CpuCfsQuota,
-      memory: info.MemoryLimit,
-      pids: info.PidsLimit,
+      ...limits,
       egressNone: true,
       egressPublic: canEnforce,
       egressAllow: capabilities.allow && inReach,
       disk: boundsLayers ? "file-system" : "watcher",
     },
+    ...(limitsProblem === null ? {} : { limitsProblem }),
     ...(canEnforce || egressNotes[0] === undefined ? {} : { egressProblem: egressNotes[0] }),
     notes: [...notes, ...egressNotes],
   };
+}
+
+/** `null`: the engine enforces all limits. */
+function problemOfLimits(enforces: EnforcedLimits, security: readonly string[]): string | null {
+  const missing = unenforcedLimits({ enforces });
+  if (missing.length === 0) return null;
+  const step = security.some((option) => option.startsWith("name=rootless"))
+    ? "Delegate these cgroup controllers to the user of the rootless engine (cgroup v2 with systemd), and restart the engine."
+    : "Make these cgroup controllers writable on the engine's machine, and restart the engine.";
+  return `The Docker engine can't enforce limits for ${missing.join(", ")}. ${step}`;
 }

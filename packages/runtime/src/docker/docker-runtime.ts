@@ -10,7 +10,7 @@ import type {
   Sandbox,
   SandboxPlan,
 } from "../contract/index.ts";
-import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
+import { refusedByPolicy, refuseUnenforcedLimits, runtimeFailed, type UnenforcedLimits } from "../contract/index.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { HostDiskSandbox } from "../host-disk/host-disk-sandbox.ts";
@@ -48,6 +48,8 @@ export interface DockerRuntimeOptions {
    * machine is closed to sandboxes, whatever their egress policy. Default: false.
    */
   readonly addHostGateway?: boolean;
+  /** What happens to sandboxes whose limits the engine can't enforce. Default: `refuse`. */
+  readonly unenforcedLimits?: UnenforcedLimits;
   /** Which images may be used, and how they are pulled. The engine has to trust the mirrors. */
   readonly images?: Partial<ImageOptions>;
   /** Where workspaces are created. The engine has to see the directory at the same path. */
@@ -139,7 +141,9 @@ class DockerRuntime implements Runtime {
     if (runtime !== undefined && !facts.runtimes.includes(runtime)) throw unknownRuntime(runtime, facts);
     // Ask about networks only for jobs that have one, so that other jobs don't wait.
     const egress = plan.egress.kind === "none" ? undefined : await asRuntimeFailure(() => this.#inspectEgress(signal));
-    refuseUnenforceable(plan, describeEngine(version, info, egress ? { egress } : {}));
+    const description = describeEngine(version, info, egress ? { egress } : {});
+    refuseUnenforceableEgress(plan, description);
+    refuseUnenforcedLimits(this.#options.unenforcedLimits ?? "refuse", description);
     const inUserSpace = runtime !== undefined && facts.userSpaceKernels.has(runtime);
     const overhead = inUserSpace ? userSpaceKernelOverhead : plainOverhead;
     await using cleanup = new AsyncDisposableStack();
@@ -234,19 +238,12 @@ export function unknownRuntime(name: string, { runtimes }: EngineFacts): Airlock
   );
 }
 
-function refuseUnenforceable({ egress }: SandboxPlan, { enforces, notes }: RuntimeDescription): void {
+function refuseUnenforceableEgress({ egress }: SandboxPlan, { enforces, notes }: RuntimeDescription): void {
   const canEnforce = { none: true, public: enforces.egressPublic, allow: enforces.egressAllow };
   if (!canEnforce[egress.kind]) {
     throw refusedByPolicy(
       `the egress policy "${egress.kind}" can't be enforced here`,
       notes.find((note) => note.includes("gress")) ?? 'Run the job with the egress policy "none".',
-    );
-  }
-  const missing = (["cpu", "memory", "pids"] as const).filter((limit) => !enforces[limit]);
-  if (missing.length > 0) {
-    throw refusedByPolicy(
-      `the Docker engine can't limit ${missing.join(", ")}`,
-      "Enable these cgroup controllers on the engine's machine.",
     );
   }
 }

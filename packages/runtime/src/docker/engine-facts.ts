@@ -4,6 +4,7 @@ import type { InfoReply } from "./engine-replies.ts";
 /** Facts from the engine's `/info` reply that decide how containers are created. */
 export interface EngineFacts {
   readonly cpus: number;
+  readonly limits: EnforcedLimits;
   /** Architecture of the engine's machine, spelled as in image manifests. `undefined` if the engine does not say. */
   readonly imageArchitecture: string | undefined;
   /** Architecture for seccomp profiles. `null` if the engine can't filter system calls. */
@@ -17,6 +18,17 @@ export interface EngineFacts {
   readonly runtimes: readonly string[];
   /** Those of `runtimes` that run each container on its own kernel in user space (gVisor). */
   readonly userSpaceKernels: ReadonlySet<string>;
+}
+
+/** The limits that an engine's kernel enforces. */
+export interface EnforcedLimits {
+  readonly cpu: boolean;
+  readonly memory: boolean;
+  readonly pids: boolean;
+}
+
+export function enforcedLimits(info: InfoReply): EnforcedLimits {
+  return { cpu: info.CpuCfsPeriod && info.CpuCfsQuota, memory: info.MemoryLimit, pids: info.PidsLimit };
 }
 
 const architectures: Readonly<Record<string, NodeJS.Architecture>> = {
@@ -41,6 +53,7 @@ export function engineFacts(info: InfoReply): EngineFacts {
   const byPath = info.CgroupDriver === "cgroupfs" && !rootless;
   return {
     cpus: info.NCPU,
+    limits: enforcedLimits(info),
     imageArchitecture: info.Architecture && (imageArchitectures[info.Architecture] ?? info.Architecture),
     seccompArchitecture: filters ? (architectures[info.Architecture ?? ""] ?? null) : null,
     remappedRoot: security.some((option) => option.startsWith("name=userns"))

@@ -22,7 +22,11 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
     }
     directory = await mkdtemp(join(tmpdir(), "airlock-rootless-"));
     await writeFile(join(directory, "image.tar"), archive);
-    runtime = await createOciRuntime({ stateDir: join(directory, "state"), allowHostImage: true });
+    runtime = await createOciRuntime({
+      stateDir: join(directory, "state"),
+      allowHostImage: true,
+      unenforcedLimits: "none",
+    });
     await runtime.loadImages(join(directory, "image.tar"), { signal: never });
   });
   afterAll(async () => {
@@ -39,11 +43,29 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
     expect(collected.sandboxes).toBe(0);
   });
 
+  it("refuses sandboxes whose limits it can't enforce, unless the administrator allows them", async () => {
+    const strict = await createOciRuntime({ stateDir: join(directory, "strict"), allowHostImage: true });
+    try {
+      await expect(
+        openWorkplace(strict, { owner: "rootless-test", image: "host", limits: { pids: 100 } }),
+      ).rejects.toMatchObject({
+        reason: "policy",
+        message: "limits for cpu, memory, pids can't be enforced here",
+        hint: expect.stringMatching(/is not writable for this user.*as root/),
+      });
+    } finally {
+      await strict.close();
+    }
+  });
+
   it("says what it can't enforce", async () => {
-    const { enforces, notes } = await runtime.describe({ signal: never });
+    const { enforces, limitsProblem, notes } = await runtime.describe({ signal: never });
 
     expect([enforces.cpu, enforces.memory, enforces.pids]).toEqual([false, false, false]);
-    expect(notes.join(" ")).toContain("Limits for cpu, memory, pids are not enforced");
+    expect(limitsProblem).toMatch(
+      /^Limits can't be enforced because \/sys\/fs\/cgroup.* is not writable for this user/,
+    );
+    expect(notes).toContain(limitsProblem);
     expect(notes.join(" ")).toContain("Each step copies its image");
   });
 

@@ -6,12 +6,13 @@ import type {
   Abortable,
   Collected,
   FileOwner,
+  LimitEnforcement,
   Runtime,
   RuntimeDescription,
   Sandbox,
   SandboxPlan,
 } from "../contract/index.ts";
-import { runtimeFailed } from "../contract/index.ts";
+import { refuseUnenforcedLimits, runtimeFailed, type UnenforcedLimits } from "../contract/index.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { defaultIdRange, type IdRange, problemOfIdRange } from "../host/id-range.ts";
@@ -54,6 +55,8 @@ export interface OciRuntimeOptions {
   readonly egress?: EgressOptions;
   /** The administrator's changes to {@link defaultHardening}. */
   readonly hardening?: Partial<Hardening>;
+  /** What happens to sandboxes whose limits this host can't enforce. Default: `refuse`. */
+  readonly unenforcedLimits?: UnenforcedLimits;
   /** Host ids for the users in containers, if the executor runs as root. Default: 100000 to 165535. */
   readonly idRange?: IdRange;
 }
@@ -73,7 +76,7 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
   const isRoot = process.geteuid?.() === 0;
   const cgroupHost = await findCgroupHost();
   // crun refuses to run where it sees cgroup2 beside v1, and only root can hide that mount from it.
-  const kinds = !isRoot && cgroupHost.hybridMounts.length > 0 ? (["runc"] as const) : (["crun", "runc"] as const);
+  const kinds = !isRoot && cgroupHost.hiddenFromCrun.length > 0 ? (["runc"] as const) : (["crun", "runc"] as const);
   const binary = await findRuntimeBinary(options.runtimePath, { isRoot, usual: kinds });
   const hardening = { ...defaultHardening, ...options.hardening };
   const idRange = options.idRange ?? defaultIdRange;
@@ -153,10 +156,7 @@ class CreatedOciRuntime implements OciRuntime {
     const { cpu, memory, pids } = cgroupHost.enforces;
     const egress = await this.#parts.egress.capabilities();
     const notes: string[] = [];
-    const missing = Object.entries({ cpu, memory, pids }).flatMap(([name, isThere]) => (isThere ? [] : [name]));
-    if (missing.length > 0) {
-      notes.push(`Limits for ${missing.join(", ")} are not enforced; run the executor as root with writable cgroups.`);
-    }
+    if (cgroupHost.problem !== null) notes.push(cgroupHost.problem);
     if (memory && !cgroupHost.countsSwap) {
       notes.push("Memory limits do not count swap; boot with swapaccount=1, or without swap.");
     }
@@ -187,6 +187,7 @@ class CreatedOciRuntime implements OciRuntime {
         disk: "file-system",
       },
       checkoutOwner: this.#filesOwner,
+      ...(cgroupHost.problem === null ? {} : { limitsProblem: cgroupHost.problem }),
       ...(egress.public || egress.notes[0] === undefined ? {} : { egressProblem: egress.notes[0] }),
       notes: [
         ...notes,
@@ -205,6 +206,7 @@ class CreatedOciRuntime implements OciRuntime {
     }
     checkLimits(plan.limits);
     const { options, ...parts } = this.#parts;
+    refuseUnenforcedLimits(options.unenforcedLimits ?? "refuse", enforcementOf(parts.cgroupHost));
     await using undo = new AsyncDisposableStack();
     try {
       const workspace = undo.use(await parts.workspaces.create(plan, this.#filesOwner, { signal }));
@@ -261,6 +263,10 @@ class CreatedOciRuntime implements OciRuntime {
     await this.#parts.egress.close();
     await this.#parts.images.close();
   }
+}
+
+function enforcementOf({ enforces, problem }: CgroupHost): LimitEnforcement {
+  return { enforces, ...(problem === null ? {} : { limitsProblem: problem }) };
 }
 
 /** The hard limit of this process. A higher limit needs a capability, and programs rely on the limit that they see. */

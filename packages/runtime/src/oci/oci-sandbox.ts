@@ -277,7 +277,7 @@ export class OciSandbox implements StepRunner {
       ]);
       const { namespacePath } = this.#parts.network;
       const mounts = [
-        ...(this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hybridMounts.map(hidden) : []),
+        ...(this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hiddenFromCrun.map(hidden) : []),
         ...mountsOfStep(places, {
           workspace: this.#parts.workspace,
           overlayOptions: overlay?.options ?? null,

@@ -19,6 +19,13 @@ export interface DockerEngine extends AsyncDisposable {
  */
 const init = `
 [ -z "$SUBORDINATE_IDS" ] || for file in /etc/subuid /etc/subgid; do mount --bind "$SUBORDINATE_IDS" $file || exit 1; done
+for controller in $HIDDEN_CONTROLLERS; do
+  if [ -d "/sys/fs/cgroup/$controller" ]; then umount -l "/sys/fs/cgroup/$controller" || exit 1
+  else
+    sed "s/\\b$controller\\b//" /sys/fs/cgroup/cgroup.controllers >"$ENGINE_DIRECTORY/$controller" || exit 1
+    mount --bind "$ENGINE_DIRECTORY/$controller" /sys/fs/cgroup/cgroup.controllers || exit 1
+  fi
+done
 mkdir -p /run/containerd && mount -t tmpfs -o mode=0711 tmpfs /run/containerd || exit 1
 "$@" </dev/null & daemon=$!
 exec 3<&0
@@ -31,6 +38,8 @@ export interface DockerEngineOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Whether its containers' root is mapped to user 100000 of the machine. */
   readonly remapUsers?: boolean;
+  /** Cgroup controllers that the engine doesn't see, so that it can't enforce their limits. */
+  readonly hiddenControllers?: readonly ("cpu" | "pids")[];
 }
 
 /** An account that exists on every machine. The engine needs a name to look up the subordinate ids. */
@@ -40,7 +49,7 @@ const remappedRootId = 100_000;
 /** Starts a private Docker daemon. Needs root and the package docker.io. */
 export async function startDockerEngine(
   network: EngineNetwork,
-  { config = {}, remapUsers = false }: DockerEngineOptions = {},
+  { config = {}, remapUsers = false, hiddenControllers = [] }: DockerEngineOptions = {},
 ): Promise<DockerEngine> {
   const dockerd = findExecutable("dockerd");
   if (!dockerd) throw new Error("not installed: apt-get install -y docker.io iptables");
@@ -70,7 +79,11 @@ export async function startDockerEngine(
         ...["--insecure-registry", network.subnet, "--shutdown-timeout", "2", "--log-level", "warn"],
       ],
       logPath: join(directory, "dockerd.log"),
-      env: { SUBORDINATE_IDS: remapUsers ? subordinateIds : "" },
+      env: {
+        SUBORDINATE_IDS: remapUsers ? subordinateIds : "",
+        HIDDEN_CONTROLLERS: hiddenControllers.join(" "),
+        ENGINE_DIRECTORY: directory,
+      },
       stopBy: "end-of-input",
     }),
   );

@@ -1,6 +1,7 @@
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import type { Config } from "../../config/options.ts";
 import { egressWarning } from "../../job/egress-plan.ts";
+import { limitsWarning } from "../../job/limits-enforcement.ts";
 import { runtimePrograms } from "../../versions/runtime-programs.ts";
 import { refuseUnsafeVersions, versionFindings } from "../../versions/version-findings.ts";
 import type { Check } from "./check.ts";
@@ -13,7 +14,7 @@ const diskWords: Readonly<Record<RuntimeDescription["enforces"]["disk"], string>
 
 /** Checks that the runtime answers and that its programs have no known vulnerabilities. Reports what it enforces. */
 export function checkRuntime(
-  { job, minimumVersions }: Config,
+  { job, runtime: { unenforcedLimits }, minimumVersions }: Config,
   createRuntime: (signal: AbortSignal) => Promise<Runtime>,
 ): Check {
   return {
@@ -25,8 +26,11 @@ export function checkRuntime(
         const { version, enforces, notes } = description;
         const findings = versionFindings(runtimePrograms(runtime.name, description));
         refuseUnsafeVersions(minimumVersions, findings);
+        const withoutLimits = limitsWarning(unenforcedLimits, description);
+        if (withoutLimits !== null) note(withoutLimits);
         for (const finding of findings) note(`${finding.message}. ${finding.hint}`);
-        for (const text of notes) if (text !== description.egressProblem) note(text);
+        const { egressProblem, limitsProblem } = description;
+        for (const text of notes) if (text !== egressProblem && text !== limitsProblem) note(text);
         const withoutNetwork = egressWarning(job.egress, description);
         if (withoutNetwork !== null) note(withoutNetwork);
         const { disk, ...switches } = enforces;

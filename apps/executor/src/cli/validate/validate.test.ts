@@ -43,6 +43,8 @@ function config(more: Readonly<Record<string, string>> = {}): Config {
     EXECUTOR_QUEUE_NAME: "default",
     EXECUTOR_DATA_DIR: join(dir, "data"),
     EXECUTOR_DEFAULT_EGRESS: "none",
+    // The test's own runtime runs plain processes.
+    EXECUTOR_UNENFORCED_LIMITS: "none",
     DOCKER_CONFIG: join(dir, "docker"),
     PATH: process.env.PATH,
     ...more,
@@ -181,6 +183,22 @@ describe("the checks of validate", () => {
     expect(warned).toContain("EXECUTOR_DEFAULT_EGRESS=public");
     expect(warned).toContain("CVE-2024-21626");
     expect(refused).toMatch(/^FAIL {2}runtime: .*CVE-2024-21626/);
+  });
+
+  it("fail on a runtime that can't enforce limits, unless the administrator lets jobs run without them", async () => {
+    const { enforces } = await new HostProcessRuntime().describe();
+    const limitsProblem = "The Docker engine can't enforce limits for pids. Restart it.";
+    const lacking = { enforces: { ...enforces, cpu: true, memory: true }, limitsProblem, notes: [limitsProblem] };
+    const runtime = async () => new DescribedRuntime(lacking);
+    const refused = await report(checkRuntime(config({ EXECUTOR_UNENFORCED_LIMITS: "" }), runtime));
+    const allowed = await report(checkRuntime(config({ EXECUTOR_UNENFORCED_LIMITS: "none" }), runtime));
+
+    expect(refused).toMatch(
+      /^FAIL {2}runtime: limits for pids can't be enforced here\n.*Restart it\. With EXECUTOR_UNENF/,
+    );
+    expect(allowed.split("\n").filter((line) => line.includes(limitsProblem))).toEqual([
+      `note  runtime: Jobs run without limits for pids (EXECUTOR_UNENFORCED_LIMITS=none). ${limitsProblem}`,
+    ]);
   });
 
   it("fail on certificates that can't be used", async () => {

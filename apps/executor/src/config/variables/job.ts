@@ -52,6 +52,10 @@ export const jobVariables = {
   EXECUTOR_MAXIMUM_PIDS_PER_JOB: wholeNumber(4096, leastResources.pids, 4_194_304).meta({
     description: "Processes and threads of one job.",
   }),
+  EXECUTOR_UNENFORCED_LIMITS: z.enum(["refuse", "none"], { error: "must be refuse or none" }).default("refuse").meta({
+    description:
+      "What becomes of jobs where this machine can't enforce a limit of CPU, memory or processes: the executor refuses to start, or jobs run without that limit.",
+  }),
   EXECUTOR_MAXIMUM_OUTPUT_SIZE: sizeBytes("10G").meta({
     description: "What the files that one job leaves behind may weigh together, before they are packed.",
   }),

@@ -13,10 +13,15 @@ export interface CgroupHost {
   /** `none`: not mounted, or not writable for this user. */
   readonly mode: "v1" | "v2" | "none";
   readonly enforces: { readonly cpu: boolean; readonly memory: boolean; readonly pids: boolean };
+  /** Why a limit can't be enforced and what to do, in sentences; `null` if all can. */
+  readonly problem: string | null;
   /** Whether memory limits include swap. */
   readonly countsSwap: boolean;
-  /** Mount points of cgroup2 beside v1 controllers. crun refuses to run if it sees one. */
-  readonly hybridMounts: readonly string[];
+  /**
+   * Where crun must find an empty file system, because it refuses to run otherwise: at mount points of cgroup2 beside
+   * v1 controllers, and at the usual place of cgroups if none are mounted.
+   */
+  readonly hiddenFromCrun: readonly string[];
   /** Creates the cgroup of a sandbox with its limits. `undefined` if the mode is `none`. */
   create(owner: string, sandbox: string, limits: SandboxLimits): Promise<Cgroup | undefined>;
   /** Opens the cgroup of a sandbox. It need not exist any more. */
@@ -30,27 +35,33 @@ export async function findCgroupHost(): Promise<CgroupHost> {
   return openCgroupHost(mounts);
 }
 
-const v1Controllers = ["memory", "cpu", "pids"] as const;
+const limitControllers = ["memory", "cpu", "pids"] as const;
 
 /** Like {@link findCgroupHost}, for tests that provide their own mounts. */
 export async function openCgroupHost(mounts: readonly MountPoint[]): Promise<CgroupHost> {
   const v1 = mounts.filter((mount) => mount.fsType === "cgroup");
   const v2 = mounts.filter((mount) => mount.fsType === "cgroup2").map((mount) => mount.path);
   const controllers = new Map<string, string>();
-  for (const name of v1Controllers) {
+  const problems: string[] = [];
+  for (const name of limitControllers) {
     const found = v1.find((mount) => mount.superOptions.includes(name));
-    if (found && (await isWritable(found.path))) controllers.set(name, found.path);
+    const problem = found ? await problemOfWriting(found.path) : `the cgroup controller ${name} is not mounted`;
+    if (problem !== null) problems.push(problem);
+    else if (found) controllers.set(name, found.path);
   }
   const everywhere = [...new Set([...v1.map((mount) => mount.path), ...v2])];
-  if (controllers.size > 0) return v1Host(controllers, everywhere, v2);
+  if (controllers.size > 0) return v1Host(controllers, { everywhere, hiddenFromCrun: v2, problems });
 
   const unified = v1.length === 0 ? v2[0] : undefined;
-  if (unified !== undefined && (await isWritable(unified))) return await v2Host(unified);
+  const unifiedProblem = unified === undefined ? null : await problemOfWriting(unified);
+  if (unified !== undefined && unifiedProblem === null) return await v2Host(unified);
+  if (everywhere.length === 0) problems.splice(0, Infinity, "no cgroup file system is mounted");
   return {
     mode: "none",
     enforces: { cpu: false, memory: false, pids: false },
+    problem: explained(unifiedProblem === null ? problems : [unifiedProblem]),
     countsSwap: false,
-    hybridMounts: v1.length > 0 ? v2 : [],
+    hiddenFromCrun: everywhere.length === 0 ? ["/sys/fs/cgroup"] : v1.length > 0 ? v2 : [],
     create: async () => undefined,
     open: (owner, sandbox) => new Cgroup({ path: join("/", top, owner, sandbox), hierarchies: [], everywhere: [] }),
     list: async () => new Set(),
@@ -59,8 +70,15 @@ export async function openCgroupHost(mounts: readonly MountPoint[]): Promise<Cgr
 
 async function v1Host(
   controllers: ReadonlyMap<string, string>,
-  everywhere: readonly string[],
-  hybridMounts: readonly string[],
+  {
+    everywhere,
+    hiddenFromCrun,
+    problems,
+  }: {
+    readonly everywhere: readonly string[];
+    readonly hiddenFromCrun: readonly string[];
+    readonly problems: readonly string[];
+  },
 ): Promise<CgroupHost> {
   const memory = controllers.get("memory");
   const cpu = controllers.get("cpu");
@@ -77,8 +95,9 @@ async function v1Host(
   return {
     mode: "v1",
     enforces: { cpu: cpu !== undefined, memory: memory !== undefined, pids: pids !== undefined },
+    problem: explained(problems),
     countsSwap,
-    hybridMounts,
+    hiddenFromCrun,
     open,
     list: (owner) => listBelow(everywhere, owner),
     async create(owner, sandbox, limits) {
@@ -109,19 +128,23 @@ function socketBufferBytes(memoryBytes: number): number {
 }
 
 async function v2Host(root: string): Promise<CgroupHost> {
-  const wanted = ["memory", "cpu", "pids"];
   const present = (await readFile(join(root, "cgroup.controllers"), "utf8")).trim().split(/\s+/);
   const enabled = new Set<string>();
-  for (const name of wanted) {
-    if (present.includes(name) && (await enable(root, name))) enabled.add(name);
+  const problems: string[] = [];
+  for (const name of limitControllers) {
+    const failure = present.includes(name) ? await enable(root, name) : undefined;
+    if (failure === null) enabled.add(name);
+    else if (failure === undefined) problems.push(`${root} does not offer the cgroup controller ${name}`);
+    else problems.push(`the cgroup controller ${name} can't be enabled in ${root} (${failure})`);
   }
   const open = (owner: string, sandbox: string) =>
     new Cgroup({ path: join("/", top, owner, sandbox), hierarchies: [root], everywhere: [root] });
   return {
     mode: "v2",
     enforces: { cpu: enabled.has("cpu"), memory: enabled.has("memory"), pids: enabled.has("pids") },
+    problem: explained(problems),
     countsSwap: true,
-    hybridMounts: [],
+    hiddenFromCrun: [],
     open,
     list: (owner) => listBelow([root], owner),
     async create(owner, sandbox, limits) {
@@ -158,24 +181,37 @@ function cpuQuotaUs(cpus: number): number {
 }
 
 /**
- * Enables a controller for the cgroups below. EBUSY: this cgroup has processes itself, like the top one of a container,
- * so it can't delegate controllers.
+ * Enables a controller for the cgroups below. Resolves to `null`, or to the code of the error that says why it can't be
+ * enabled. EBUSY: this cgroup has processes itself, like the top one of a container, so it can't delegate controllers.
  */
-async function enable(directory: string, controller: string): Promise<boolean> {
+async function enable(directory: string, controller: string): Promise<string | null> {
   try {
     await writeFile(join(directory, "cgroup.subtree_control"), `+${controller}`);
-    return true;
+    return null;
   } catch (error) {
-    if (["EBUSY", "EACCES", "EPERM", "EROFS", "ENOENT", "EINVAL"].includes(errorCode(error) ?? "")) return false;
+    const code = errorCode(error) ?? "";
+    if (["EBUSY", "EACCES", "EPERM", "EROFS", "ENOENT", "EINVAL"].includes(code)) return code;
     throw error;
   }
 }
 
-/** access(2) detects read-only mounts even for root. */
-async function isWritable(mount: string): Promise<boolean> {
-  return access(mount, constants.W_OK).then(
-    () => true,
-    () => false,
+/** `null`: this process may write there. access(2) detects read-only mounts even for root. */
+async function problemOfWriting(mount: string): Promise<string | null> {
+  try {
+    await access(mount, constants.W_OK);
+    return null;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "EROFS") return `${mount} is mounted read-only`;
+    return `${mount} is not writable for this user (${code})`;
+  }
+}
+
+function explained(problems: readonly string[]): string | null {
+  if (problems.length === 0) return null;
+  return (
+    `Limits can't be enforced because ${problems.join(", and ")}. ` +
+    "Run the executor as root where it can write to the host's cgroups; `ip netns exec` hides them."
   );
 }
 
