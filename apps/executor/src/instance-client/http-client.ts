@@ -116,8 +116,10 @@ export class HttpClient {
         },
       );
     }
+    // The proxy itself may have answered.
+    const way = status >= 502 && status <= 504 ? this.#agents.wayTo(this.#base) : "";
     return new InstanceError(
-      `${request.method} ${request.path} was answered ${status}: ${body.slice(0, 300).trim() || "no text"}`,
+      `${request.method} ${request.path}${way} was answered ${status}: ${body.slice(0, 300).trim() || "no text"}`,
       {
         code: "instance-refused",
         status,
