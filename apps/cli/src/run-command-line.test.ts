@@ -423,6 +423,7 @@ describe("`executors`", () => {
     for (const line of [/platform +linux\/arm64\n/, /git +2\.47\.1\n/, /docker +27\.3\.1\n/, /labels +zone=a\n/]) {
       expect(stdout).toMatch(line);
     }
+    expect(stdout).toMatch(/slots +2\n/);
     const unknown = await airlock(["executors", "show", "other"], { env: instance.env });
     expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining("airlock executors list") });
   });

@@ -450,6 +450,41 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await card.getByRole("button", { name: "Drain build-01" }).waitFor();
   });
 
+  it("shows an executor without Airlock's extensions, and why it does not get a job", async () => {
+    const headers = {
+      authorization: `token-executor ${instance.executorToken}`,
+      "content-type": "application/json",
+    };
+    const foreign = {
+      executorName: "foreign-1",
+      version: "V2",
+      jobIds: [],
+      os: "linux",
+      architecture: "amd64",
+      executorVersion: "5.3.0",
+      gitVersion: "2.43.0",
+      dockerVersion: "24.0.5",
+    };
+    const body = JSON.stringify(foreign);
+    await fetch(`${instance.url}/.executors/queue/batches/heartbeat`, { method: "POST", headers, body });
+    await page.goto(`${instance.url}/executors`);
+    const card = page.getByRole("article", { name: "foreign-1" });
+    await card.getByText("0 of an unknown number in use").waitFor();
+    for (const fact of ["linux/amd64", "executor 5.3.0", "git 2.43.0", "docker 24.0.5", "base protocol"]) {
+      expect(await card.textContent()).toContain(fact);
+    }
+    const id = await submit({ queue: "batches", egress: "none" });
+    await page.goto(`${instance.url}/jobs/${id}`);
+    await page.getByText('No executor of queue "batches" supports egress.').waitFor();
+    await page.goto(`${instance.url}/queues`);
+    await page.getByRole("button", { name: "Settings of batches" }).click();
+    await page.getByRole("checkbox", { name: "May take jobs of which they ignore a part" }).check();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    await page.goto(`${instance.url}/jobs/${id}`);
+    await page.getByText("Waiting to be taken, first in line: 1 executor connected.").waitFor();
+  });
+
   it("counts a queue's jobs", async () => {
     await submit({ queue: "default" });
     await page.goto(`${instance.url}/queues`);

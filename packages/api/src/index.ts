@@ -3,4 +3,5 @@ export * from "./executor-api/index.ts";
 export { Checkout, defaultCheckout, maxCheckoutDepth, sparsePatterns } from "./job/checkout.ts";
 export * from "./job/job-spec.ts";
 export * from "./job/results.ts";
+export { stepIndexes, stepNameOf } from "./job/step-entries.ts";
 export * from "./rest/index.ts";

@@ -1,4 +1,4 @@
-import type { JobSummary, JobView, LogEntryView } from "@airlock/api";
+import { type JobSummary, type JobView, type LogEntryView, stepIndexes, stepNameOf } from "@airlock/api";
 import { formatDuration } from "@airlock/job";
 import { plainText } from "@airlock/terminal-text";
 
@@ -30,11 +30,22 @@ export function describeEnd(job: JobView): { readonly good: boolean; readonly te
   }
 }
 
-/** The key of the step that an entry belongs to: `step.docker.test` → `test`. `undefined` for setup and teardown. */
-export function stepKeyOf(entry: Pick<LogEntryView, "key">): string | undefined {
-  // The key may contain dots: Sourcegraph counts pre and post scripts as steps, such as `step.docker.test.pre`.
-  const match = /^step\.[^.]+\.(.+)$/.exec(entry.key);
-  return match?.[1];
+/**
+ * The key of the step that an entry belongs to: `step.docker.test` → `test`. `undefined` for setup and teardown.
+ * @param stepKeys Keys of the job's steps, in order.
+ * @param attempt The entries of the same attempt so far, in order.
+ */
+export function stepKeyOf(
+  entry: LogEntryView,
+  stepKeys: readonly string[],
+  attempt: readonly LogEntryView[],
+): string | undefined {
+  const indexes = stepIndexes(
+    stepKeys,
+    attempt.map(({ key }) => key),
+  );
+  const index = indexes[attempt.findIndex(({ entryId }) => entryId === entry.entryId)];
+  return (index === undefined ? undefined : stepKeys[index]) ?? stepNameOf(entry.key);
 }
 
 /** The exit code for commands that wait for the job: that of the job, else 0 if it completed, else 1. */

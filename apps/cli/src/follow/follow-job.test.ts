@@ -56,6 +56,17 @@ describe("following a job", () => {
     expect(stderr).toBe("job 7: running on executor-1\n▸ main  alpine:3.20\nwarned\n✔ job 7 completed in 3.2s\n");
   });
 
+  it("names steps by their keys, also of an executor from 2022, which numbers them", async () => {
+    const [main] = jobView().steps;
+    const steps = ["test", "pack"].map((key) => ({ ...(main ?? expect.fail()), key }));
+    const { stderr } = await follow([
+      { kind: "job", job: jobView({ stepKeys: ["test", "pack"], steps }) },
+      { kind: "entry", entry: entry({ entryId: 1, key: "step.docker.0", exitCode: 0 }) },
+      { kind: "entry", entry: entry({ entryId: 2, key: "step.docker.1", exitCode: 3, durationMs: 40 }) },
+    ]);
+    expect(stderr).toContain("▸ test  alpine:3.20\n▸ pack  alpine:3.20\n  pack exited with 3 after 40ms\n");
+  });
+
   it("ends with the job's exit code and why it failed", async () => {
     const failed = entry({ exitCode: 3, durationMs: 40, length: 0 });
     const { code, stderr } = await follow([running, step, { kind: "entry", entry: failed }], failedJob);

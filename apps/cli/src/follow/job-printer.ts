@@ -141,6 +141,13 @@ export class JobPrinter {
     return entry.exitCode !== null && isSaid;
   }
 
+  #stepOf(entry: LogEntryView): string | undefined {
+    const attempt = [...this.#entries.values()]
+      .filter((other) => other.attempt === entry.attempt)
+      .sort((a, b) => a.entryId - b.entryId);
+    return stepKeyOf(entry, this.#job?.stepKeys ?? [], attempt);
+  }
+
   /** Makes an entry the current one: prints the closing line of the previous entry, then the heading of this one. */
   async #open(key: string): Promise<void> {
     if (this.#current === key) return;
@@ -149,7 +156,7 @@ export class JobPrinter {
     if (entry !== undefined && this.#closed.has(key) && this.#isComplete(entry)) return;
     await this.#close();
     this.#current = key;
-    const step = entry ? stepKeyOf(entry) : undefined;
+    const step = entry ? this.#stepOf(entry) : undefined;
     if (entry !== undefined && step === undefined) {
       this.#setup = new SetupOutput();
       if (entry.exitCode === null) this.#screen.status(plainText(entry.key));
@@ -176,7 +183,7 @@ export class JobPrinter {
     if (entry === undefined || entry.exitCode === null || this.#closed.has(key)) return;
     this.#closed.add(key);
     const { paint } = this.#screen;
-    const name = plainText(stepKeyOf(entry) ?? entry.key);
+    const name = plainText(this.#stepOf(entry) ?? entry.key);
     const took = entry.durationMs === null ? "" : formatDuration(entry.durationMs);
     if (entry.exitCode !== 0) {
       for (const line of setup?.lines ?? []) await this.#screen.line(paint("dim", `  ${line}`));

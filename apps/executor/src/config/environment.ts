@@ -5,7 +5,6 @@ import { imagesVariables } from "./variables/images.ts";
 import { instanceVariables } from "./variables/instance.ts";
 import { jobVariables } from "./variables/job.ts";
 import { logVariables } from "./variables/log.ts";
-import { proxyVariableSchemas } from "./variables/proxies.ts";
 import { runtimeVariables } from "./variables/runtime.ts";
 import { versionVariables } from "./variables/versions.ts";
 import { workerVariables } from "./variables/worker.ts";
@@ -14,7 +13,6 @@ import { workspaceVariables } from "./variables/workspace.ts";
 /** Every variable that the executor reads, in the groups and the order of the documentation. */
 export const variableGroups = {
   "The instance": instanceVariables,
-  Proxies: proxyVariableSchemas,
   "The executor": workerVariables,
   "One job": jobVariables,
   Workspaces: workspaceVariables,
@@ -28,7 +26,6 @@ export const variableGroups = {
 
 export const Environment = z.object({
   ...instanceVariables,
-  ...proxyVariableSchemas,
   ...workerVariables,
   ...jobVariables,
   ...workspaceVariables,

@@ -22,7 +22,7 @@ interface Waiter {
 }
 
 /**
- * Waiters with the same queues, labels and size, so that a job suits either all or none. Served in order of arrival.
+ * Waiters with the same queues, labels, size and supported needs, so that a job suits either all or none. Served in order of arrival.
  */
 interface Group {
   readonly queues: readonly string[];
@@ -70,7 +70,8 @@ export class Dispatcher implements AsyncDisposable {
   async dequeue(options: DequeueOptions, waitMs: number, signal: AbortSignal): Promise<DequeuedJob | null> {
     if (signal.aborted || this.#stopped) return null;
     if (waitMs <= 0) return this.#keepUnlessGone(await dequeueJob(this.#options.db, options), options, signal);
-    const key = JSON.stringify([[...options.queues].sort(), Object.entries(options.labels).sort(), options.offer]);
+    const { queues, labels, offer, supports } = options;
+    const key = JSON.stringify([[...queues].sort(), Object.entries(labels).sort(), offer, supports]);
     let group = this.#groups.get(key);
     if (!group) {
       group = { queues: options.queues, waiters: new Set(), pumping: 0, again: false };

@@ -46,7 +46,7 @@ export function jobPayload(job: DequeuedJob, secrets: JobSecrets, options: Paylo
     dockerSteps: spec.steps.map((step, index) => ({
       key: step.key ?? String(index),
       image: step.image,
-      commands: scriptLines(step),
+      commands: options.withExtension ? scriptLines(step) : strictLines(step),
       dir: step.dir,
       env: [...Object.entries(step.env).map(([name, value]) => `${name}=${value}`), ...(secrets.env.get(index) ?? [])],
     })),
@@ -54,6 +54,14 @@ export function jobPayload(job: DequeuedJob, secrets: JobSecrets, options: Paylo
     redactedValues: secrets.redactedValues,
     ...(options.withExtension ? { airlock: { ...extension(job, spec, options), ...secretFiles(secrets) } } : {}),
   };
+}
+
+/**
+ * An executor without our extension goes on after a command that failed: its preamble turns `set -e` off. A first line
+ * `#!…` has no effect on it, so it need not stay the first one.
+ */
+function strictLines(step: JobSpec["steps"][number]): string[] {
+  return ["set -e", ...scriptLines(step)];
 }
 
 function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): NonNullable<JobPayloadWire["airlock"]> {

@@ -26,8 +26,6 @@ export interface JobSecretsOptions {
   readonly db: Database;
   readonly sealer: Sealer;
   readonly executor: string;
-  /** Whether the executor can give secrets to steps as files. */
-  readonly takesFiles: boolean;
   /**
    * Whether the executor splits values into lines itself. Executors of the base protocol only look for whole values.
    */
@@ -48,7 +46,7 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
     (step.secrets ?? []).map((secret) => ({ index, key: step.key ?? String(index), ...secret })),
   );
   if (uses.length === 0 && !job.registrySecrets) return noSecrets;
-  const { db, sealer, executor, takesFiles, splitsLines } = options;
+  const { db, sealer, executor, splitsLines } = options;
   const names = new Set(uses.map(({ name }) => name));
   // Jobs stored before namespaces existed have none in their specification.
   const scope = { namespace: job.spec.namespace ?? "default", queue: job.queue };
@@ -65,12 +63,6 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
   for (const { index, key, name, file } of uses) {
     const found = values.get(name);
     if (!found) throw unavailable(`step "${key}" names the secret ${name}, which does not exist any more`);
-    if (file && !takesFiles) {
-      throw unavailable(
-        `step "${key}" takes the secret ${name} as a file, which executor "${executor}" can't give it`,
-        "Let only executors that can take the job, by a label, or let the step take it as an environment variable.",
-      );
-    }
     bytes += found.value.length;
     if (bytes > maxJobBytes) throw unavailable("the job's secrets are too long together");
     if (file) files.push({ step: index, name, value: found.value });

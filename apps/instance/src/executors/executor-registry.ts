@@ -20,7 +20,8 @@ export interface ExecutorReport {
   readonly architecture: string;
   readonly gitVersion: string;
   readonly dockerVersion: string;
-  readonly slots: number;
+  /** `null`: unknown. */
+  readonly slots: number | null;
   readonly labels: Readonly<Record<string, string>>;
   /** Distinguishes a process from its predecessor of the same name; empty if the executor doesn't send it. */
   readonly process: string;
@@ -41,7 +42,7 @@ export async function recordExecutor(
         docker_version, slots, labels, process, draining, paused, drain_requested)
       values (${report.name}, ${[...report.queues]}::text[], ${report.airlock}, ${report.version}, ${report.runtime},
         ${report.runtimeVersion}, ${report.os}, ${report.architecture}, ${report.gitVersion}, ${report.dockerVersion},
-        ${report.slots}, ${labels}::jsonb, ${report.process}, ${report.draining}, ${report.paused},
+        ${report.slots}::integer, ${labels}::jsonb, ${report.process}, ${report.draining}, ${report.paused},
         ${report.draining})
       on conflict (name) do update set queues = excluded.queues, airlock = excluded.airlock, version = excluded.version,
         runtime = excluded.runtime, runtime_version = excluded.runtime_version, os = excluded.os,
@@ -82,7 +83,7 @@ interface ExecutorRow {
   architecture: string;
   git_version: string;
   docker_version: string;
-  slots: number;
+  slots: number | null;
   labels: Record<string, string>;
   first_seen_at: Date;
   last_seen_at: Date;

@@ -2,6 +2,7 @@ import type { JobSpec } from "@airlock/api";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
 import { executePrepared } from "../store/prepared-statements.ts";
+import { type JobNeed, waivableNeeds } from "./job-needs.ts";
 import { createJobToken } from "./job-token.ts";
 
 export interface DequeueOptions {
@@ -12,6 +13,8 @@ export interface DequeueOptions {
   readonly labels: Readonly<Record<string, string>>;
   /** Resources of one slot. Without it, any job fits. */
   readonly offer?: ResourceOffer;
+  /** The executor gets only jobs with these needs. Without it, any job fits. */
+  readonly supports?: readonly JobNeed[];
 }
 
 /** Resources of an executor for one job; `null`: unknown or unlimited. */
@@ -141,7 +144,8 @@ async function dequeueFrom(db: Database, queue: string, options: DequeueOptions)
 const lockClass = 415_211;
 
 /**
- * Returns one row of the queue, with the job that was taken, if any. Jobs with equal namespace and demands form a lane.
+ * Returns one row of the queue, with the job that was taken, if any. Jobs with equal namespace, demands and needs form a
+ * lane.
  * The statement steps from lane to lane over the index, and leaves out those that this executor or a limit rules out.
  * It takes the first job of the others: highest priority, then turn, then id. The cost grows with the number of lanes,
  * not with the number of jobs. Reads without locks, then locks the job that it takes.
@@ -153,6 +157,9 @@ async function take(
   { sha256, counted }: { readonly sha256: Buffer; readonly counted: boolean },
 ): Promise<DequeuedRow | undefined> {
   const offer = options.offer ?? anything;
+  const supported = options.supports ?? null;
+  // Of a queue that allows it, the executor also gets jobs that it can run only in part.
+  const tolerated = supported && [...new Set([...supported, ...waivableNeeds])];
   const { rows } = await executePrepared(
     "dequeue",
     sql<DequeuedRow>`
@@ -166,11 +173,11 @@ async function take(
     ),
     -- Every lane with queued jobs, one after the other: each round finds the next one in the index (a loose index scan).
     lanes as (
-      (select lane, namespace, labels, cpu_millis, memory_bytes, disk_bytes from jobs
+      (select lane, namespace, labels, cpu_millis, memory_bytes, disk_bytes, needs from jobs
         where queue = ${queue} and state = 'queued' order by lane limit 1)
       union all
       select next.* from lanes cross join lateral (
-        select lane, namespace, labels, cpu_millis, memory_bytes, disk_bytes from jobs
+        select lane, namespace, labels, cpu_millis, memory_bytes, disk_bytes, needs from jobs
         where queue = ${queue} and state = 'queued' and lane > lanes.lane order by lane limit 1
       ) next
     ),
@@ -186,6 +193,8 @@ async function take(
         and coalesce(cpu_millis <= ${offer.cpuMillis}::bigint, true)
         and coalesce(memory_bytes <= ${offer.memoryBytes}::bigint, true)
         and coalesce(disk_bytes <= ${offer.diskBytes}::bigint, true)
+        and coalesce(needs <@ case when settings.allow_unenforced then ${jsonOf(tolerated)}::jsonb
+          else ${jsonOf(supported)}::jsonb end, true)
         and (not settings.limited or ${counted})
         and (concurrency_limit is null or concurrency_limit > (
           select count(*) from jobs where queue = ${queue} and state = 'processing'))
@@ -243,4 +252,8 @@ async function take(
     db,
   );
   return rows[0];
+}
+
+function jsonOf(needs: readonly JobNeed[] | null): string | null {
+  return needs && JSON.stringify(needs);
 }

@@ -4,6 +4,7 @@ import { AirlockError, parseBytes } from "@airlock/job";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
 import { executePrepared } from "../store/prepared-statements.ts";
+import { jobNeeds } from "./job-needs.ts";
 
 export interface NewJob {
   readonly spec: JobSpec;
@@ -39,10 +40,11 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
       -- A deletion of the repository waits until the job is there, and then finds it.
       select name from repositories where name = ${job.repository}::text for key share
     )
-    insert into jobs (queue, priority, spec, labels, namespace, cpu_millis, memory_bytes, disk_bytes, turn, repository,
-      revision, commit, warnings, idempotency_key, idempotency_sha256)
+    insert into jobs (queue, priority, spec, labels, namespace, cpu_millis, memory_bytes, disk_bytes, needs, turn,
+      repository, revision, commit, warnings, idempotency_key, idempotency_sha256)
     select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${spec.namespace}::text,
       ${cpuMillis}::bigint, ${toBytes(memory)}::bigint, ${toBytes(disk)}::bigint,
+      ${JSON.stringify(jobNeeds(spec))}::jsonb,
       greatest(
         (select max(turn) + 1 from jobs where state = 'queued' and queue = ${spec.queue}
           and namespace = ${spec.namespace} and priority = ${spec.priority}::integer),

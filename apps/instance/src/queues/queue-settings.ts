@@ -35,6 +35,7 @@ export async function listQueues(db: Database, name: string | null = null): Prom
     namespaceConcurrencyLimit: row.namespace_concurrency_limit,
     weight: row.weight,
     maxLogBytes: row.max_log_bytes,
+    allowUnenforced: row.allow_unenforced,
   }));
 }
 
@@ -103,6 +104,7 @@ function columns(settings: Settings): Omit<Updateable<Schema["queues"]>, "name">
     namespace_concurrency_limit: settings.namespaceConcurrencyLimit,
     weight: settings.weight,
     max_log_bytes: settings.maxLogBytes,
+    allow_unenforced: settings.allowUnenforced,
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }

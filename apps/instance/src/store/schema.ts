@@ -18,6 +18,8 @@ interface QueuesTable {
   namespace_concurrency_limit: number | null;
   weight: Generated<number>;
   max_log_bytes: Generated<number>;
+  /** Whether executors get jobs that ask for more than they support. */
+  allow_unenforced: Generated<boolean>;
   created_at: DefaultedTime;
 }
 
@@ -87,6 +89,8 @@ interface JobsTable {
   cpu_millis: number | null;
   memory_bytes: number | null;
   disk_bytes: number | null;
+  /** What the job asks for beyond the base protocol. */
+  needs: ColumnType<string[], string | undefined, never>;
   /** Round in which the job is handed out, one job per namespace and round. Equal priorities go by turn, then id. */
   turn: Generated<number>;
   /** Identifies all jobs with the same namespace and demands. */
@@ -203,7 +207,8 @@ interface ExecutorsTable {
   architecture: string;
   git_version: string;
   docker_version: string;
-  slots: number;
+  /** `null`: the executor does not report it. */
+  slots: number | null;
   labels: Labels;
   draining: boolean;
   drain_requested: Generated<boolean>;

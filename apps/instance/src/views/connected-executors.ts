@@ -13,7 +13,7 @@ export async function connectedExecutors(db: Database, queues: readonly string[]
   const { rows } = await sql<ConnectedExecutor>`
     select name, queues, labels, slots, draining or drain_requested as draining,
       ${isResumable} as resumable,
-      cpu_millis as "cpuMillis", memory_bytes as "memoryBytes", disk_bytes as "diskBytes",
+      airlock as extensions, capabilities, cpu_millis as "cpuMillis", memory_bytes as "memoryBytes", disk_bytes as "diskBytes",
       (select count(*)::int from jobs where jobs.executor = executors.name and jobs.state = 'processing') as running
     from executors
     where queues && ${[...queues]}::text[] and last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000})`.execute(

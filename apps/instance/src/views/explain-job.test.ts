@@ -10,6 +10,8 @@ const queued: JobFacts = {
   cpuMillis: null,
   memoryBytes: null,
   diskBytes: null,
+  needs: [],
+  allowUnenforced: false,
   attempt: 0,
   errors: 0,
   maxAttempts: 3,
@@ -25,6 +27,8 @@ const queued: JobFacts = {
 };
 const executor: ExecutorFacts = {
   name: "e",
+  extensions: true,
+  capabilities: ["attempts", "results"],
   labels: {},
   cpuMillis: null,
   memoryBytes: null,
@@ -34,6 +38,8 @@ const executor: ExecutorFacts = {
   draining: false,
   resumable: false,
 };
+/** An executor of the base protocol. */
+const foreign: ExecutorFacts = { ...executor, name: "f", extensions: false, capabilities: [], slots: null };
 const running: JobFacts = {
   ...queued,
   state: "processing",
@@ -162,6 +168,68 @@ describe("explainJob", () => {
       },
       "no-matching-executor",
       'No executor of queue "default" offers gpu=a100 and 8 CPUs together.',
+    ],
+    [
+      "no executor supports what it asks for",
+      { ...queued, needs: ["egress", "timeout", "diff"], executors: [foreign] },
+      "no-matching-executor",
+      'No executor of queue "default" supports egress, timeout and diff. An up-to-date Airlock executor does, or the queue\'s setting allowUnenforced lets others ignore it.',
+    ],
+    [
+      "an executor lacks support that the queue can't do without",
+      { ...queued, needs: ["egress", "image: host"], allowUnenforced: true, executors: [foreign] },
+      "no-matching-executor",
+      'No executor of queue "default" supports image: host. An up-to-date Airlock executor does.',
+    ],
+    [
+      "an older Airlock executor keeps no results",
+      { ...queued, needs: ["egress", "outputs"], executors: [{ ...executor, capabilities: ["attempts"] }] },
+      "no-matching-executor",
+      'No executor of queue "default" supports outputs. An up-to-date Airlock executor does, or the queue\'s setting allowUnenforced lets others ignore it.',
+    ],
+    [
+      "an Airlock executor has not yet said what it can do",
+      { ...queued, needs: ["outputs"], executors: [{ ...executor, capabilities: [] }] },
+      "waiting-for-executor",
+      "Waiting to be taken, first in line: 1 executor connected.",
+    ],
+    [
+      "its queue lets executors ignore what it asks for",
+      { ...queued, needs: ["egress"], allowUnenforced: true, executors: [foreign] },
+      "waiting-for-executor",
+      "Waiting to be taken, first in line: 1 executor connected.",
+    ],
+    [
+      "neither a label nor its egress is served",
+      { ...queued, labels: { gpu: "a100" }, needs: ["egress"], executors: [foreign] },
+      "no-matching-executor",
+      'No executor of queue "default" offers gpu=a100, and none supports egress. An up-to-date Airlock executor does, or the queue\'s setting allowUnenforced lets others ignore it.',
+    ],
+    [
+      "size and support are there, but not on one executor",
+      {
+        ...queued,
+        cpuMillis: 8000,
+        needs: ["egress"],
+        executors: [
+          { ...executor, cpuMillis: 4000 },
+          { ...foreign, cpuMillis: 16_000 },
+        ],
+      },
+      "no-matching-executor",
+      'No executor of queue "default" offers 8 CPUs and support for egress together.',
+    ],
+    [
+      "executors with an unknown number of slots run jobs",
+      {
+        ...queued,
+        executors: [
+          { ...foreign, running: 1 },
+          { ...executor, running: 2 },
+        ],
+      },
+      "waiting-for-executor",
+      "Waiting, first in line: 2 executors connected, which run 3 jobs.",
     ],
     ["it was canceled", { ...queued, state: "canceled" }, "finished", "Canceled."],
   ])("says so when %s", (_title, facts, code, message) => {

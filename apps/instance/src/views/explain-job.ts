@@ -1,5 +1,6 @@
 import type { Explanation } from "@airlock/api";
 import { assertNever, formatBytes, formatDuration, type JobState } from "@airlock/job";
+import { type ExecutorSupport, listNeeds, supportedNeeds, waivableNeeds } from "../queues/job-needs.ts";
 
 /** What a job demands, and the executors that could offer it. */
 export interface JobDemands {
@@ -9,6 +10,10 @@ export interface JobDemands {
   readonly cpuMillis: number | null;
   readonly memoryBytes: number | null;
   readonly diskBytes: number | null;
+  /** What the job asks for beyond the base protocol. */
+  readonly needs: readonly string[];
+  /** The queue's setting: executors get jobs although they ignore some of these needs. */
+  readonly allowUnenforced: boolean;
   /** Executors of this queue that sent a heartbeat recently. */
   readonly executors: readonly ExecutorFacts[];
 }
@@ -32,14 +37,15 @@ export interface JobFacts extends JobDemands {
   readonly executorSilentMs: number | null;
 }
 
-export interface ExecutorFacts {
+export interface ExecutorFacts extends ExecutorSupport {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   /** Resources for one job; `null`: unknown. */
   readonly cpuMillis: number | null;
   readonly memoryBytes: number | null;
   readonly diskBytes: number | null;
-  readonly slots: number;
+  /** `null`: unknown. */
+  readonly slots: number | null;
   readonly running: number;
   readonly draining: boolean;
   /** It is drained, and stays to be resumed. */
@@ -76,14 +82,26 @@ function explainQueued(facts: JobFacts): Explanation {
   const obstacle = obstacleOf(facts);
   if (obstacle) return obstacle;
   const open = suitedTo(facts).filter((executor) => !executor.draining);
-  const slots = open.reduce((sum, executor) => sum + executor.slots, 0);
-  const running = open.reduce((sum, executor) => sum + Math.min(executor.running, executor.slots), 0);
   const place = facts.ahead === 0 ? "first in line" : `${facts.ahead} ahead of it`;
-  if (running >= slots) {
-    const busy = slots === 1 ? "the one slot" : `all ${slots} slots`;
-    return { code: "waiting-for-executor", message: `Waiting, ${place}: ${busy} of ${plural(open.length)} busy.` };
+  const free = open.some(({ slots, running }) => (slots === null ? running === 0 : running < slots));
+  if (free) {
+    const message = `Waiting to be taken, ${place}: ${plural(open.length)} connected.`;
+    return { code: "waiting-for-executor", message };
   }
-  return { code: "waiting-for-executor", message: `Waiting to be taken, ${place}: ${plural(open.length)} connected.` };
+  const slots = open.reduce<number | null>(
+    (sum, executor) => (sum === null || executor.slots === null ? null : sum + executor.slots),
+    0,
+  );
+  const running = open.reduce((sum, executor) => sum + executor.running, 0);
+  if (slots === null) {
+    const busy = `${open.length === 1 ? "which runs" : "which run"} ${running === 1 ? "1 job" : `${running} jobs`}`;
+    return {
+      code: "waiting-for-executor",
+      message: `Waiting, ${place}: ${plural(open.length)} connected, ${busy}.`,
+    };
+  }
+  const busy = slots === 1 ? "the one slot" : `all ${slots} slots`;
+  return { code: "waiting-for-executor", message: `Waiting, ${place}: ${busy} of ${plural(open.length)} busy.` };
 }
 
 /** The reason that no connected executor can ever take the job; `null` if one can. */
@@ -109,10 +127,7 @@ export function obstacleOf(facts: JobDemands): Explanation | null {
   }
   const suited = suitedTo(facts);
   if (suited.length === 0) {
-    return {
-      code: "no-matching-executor",
-      message: `No executor of queue "${facts.queue}" offers ${missing(facts)}.`,
-    };
+    return { code: "no-matching-executor", message: missing(facts) };
   }
   if (suited.every((executor) => executor.draining)) {
     return { code: "no-executor", message: `Every executor of queue "${facts.queue}" that suits it is draining.` };
@@ -125,11 +140,23 @@ function suitedTo(facts: JobDemands): ExecutorFacts[] {
   return facts.executors.filter(
     (executor) =>
       wanted.every(([name, value]) => executor.labels[name] === value) &&
-      sizes(facts, executor).every(({ asked, offered }) => fits(asked, offered)),
+      sizes(facts, executor).every(({ asked, offered }) => fits(asked, offered)) &&
+      unmetNeeds(facts, executor).length === 0,
   );
 }
 
-/** Demands that no single executor meets. If executors meet each demand separately but never together, all demands. */
+/** Needs because of which the executor does not get the job. */
+function unmetNeeds({ needs, allowUnenforced }: JobDemands, executor: ExecutorFacts): string[] {
+  // An executor with the extensions reports its capabilities with its first dequeue.
+  if (executor.extensions && executor.capabilities.length === 0) return [];
+  const met = new Set<string>([...supportedNeeds(executor), ...(allowUnenforced ? waivableNeeds : [])]);
+  return needs.filter((need) => !met.has(need));
+}
+
+/**
+ * Names the demands that no single executor meets. If executors meet each demand separately but never together, names
+ * all demands.
+ */
 function missing(facts: JobDemands): string {
   const all = Object.entries(facts.labels).map(([name, value]) => ({
     text: `${name}=${value}`,
@@ -143,9 +170,27 @@ function missing(facts: JobDemands): string {
     const text = index === 0 ? `${asked / 1000} CPUs` : `${formatBytes(asked)} of ${name}`;
     all.push({ text, met: offers.some(({ offered }) => fits(asked, offered)) });
   }
-  const unmet = all.filter((demand) => !demand.met);
-  if (unmet.length > 0) return unmet.map(({ text }) => text).join(" or ");
-  return `${all.map(({ text }) => text).join(" and ")} together`;
+  const none = `No executor of queue "${facts.queue}"`;
+  const unmet = all.filter((demand) => !demand.met).map(({ text }) => text);
+  const unsupported = facts.needs.filter((need) =>
+    facts.executors.every((executor) => unmetNeeds(facts, executor).includes(need)),
+  );
+  if (unsupported.length > 0) {
+    const offers = unmet.length > 0 ? `offers ${unmet.join(" or ")}, and none ` : "";
+    return `${none} ${offers}supports ${listNeeds(unsupported)}. ${remedy(unsupported)}`;
+  }
+  if (unmet.length > 0) return `${none} offers ${unmet.join(" or ")}.`;
+  const supports = facts.executors.some((executor) => unmetNeeds(facts, executor).length > 0)
+    ? [`support for ${listNeeds(facts.needs)}`]
+    : [];
+  return `${none} offers ${[...all.map(({ text }) => text), ...supports].join(" and ")} together.`;
+}
+
+/** What an administrator can do about needs that no executor supports. */
+function remedy(needs: readonly string[]): string {
+  const waivable: readonly string[] = waivableNeeds;
+  if (!needs.every((need) => waivable.includes(need))) return "An up-to-date Airlock executor does.";
+  return "An up-to-date Airlock executor does, or the queue's setting allowUnenforced lets others ignore it.";
 }
 
 function sizes(facts: JobDemands, executor: ExecutorFacts) {

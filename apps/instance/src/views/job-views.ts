@@ -40,6 +40,7 @@ const summaryColumns = [
   "cpu_millis",
   "memory_bytes",
   "disk_bytes",
+  "needs",
 ] as const;
 
 type SummaryRow = Pick<JobRow, (typeof summaryColumns)[number]>;
@@ -87,12 +88,16 @@ export async function getJobSummaries(db: Database, ids: readonly number[]): Pro
 
 async function toJobSummaries(db: Database, rows: readonly ListedRow[]): Promise<JobSummary[]> {
   const queues = rows.filter((row) => row.state === "queued").map((row) => row.queue);
-  const executors = await connectedExecutors(db, [...new Set(queues)]);
+  const [executors, lenient] = await Promise.all([
+    connectedExecutors(db, [...new Set(queues)]),
+    lenientQueues(db, [...new Set(queues)]),
+  ]);
   return rows.map((row) =>
     toJobSummary(
       row,
       row.step_keys,
       executors.filter((executor) => executor.queues.includes(row.queue)),
+      lenient.has(row.queue),
     ),
   );
 }
@@ -109,7 +114,7 @@ export async function getJobView(db: Database, id: number): Promise<JobView | nu
 
 export async function getJobWithEntries(db: Database, id: number): Promise<JobWithEntries | null> {
   const { rows } = await sql<JobRow & FactColumns>`
-    select jobs.*, airlock_now() as now, queues.max_attempts, ahead.count as ahead,
+    select jobs.*, airlock_now() as now, queues.max_attempts, queues.allow_unenforced, ahead.count as ahead,
       (extract(epoch from airlock_now() - greatest(executors.last_seen_at, jobs.started_at)) * 1000)::float8 as silent_ms
     from jobs
     join queues on queues.name = jobs.queue
@@ -137,7 +142,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
   const stepKeys = spec.steps.map((step, index) => step.key ?? String(index));
   const results = stepResults(stepKeys, last, row.state);
   const view: JobView = {
-    ...toJobSummary(row, stepKeys, executors),
+    ...toJobSummary(row, stepKeys, executors, row.allow_unenforced),
     priority: row.priority,
     checkout: spec.checkout ?? defaultCheckout,
     labels: spec.labels,
@@ -165,7 +170,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     explanation: explainJob({
       now: row.now,
       state: row.state,
-      ...demandsOf(row),
+      ...demandsOf(row, row.allow_unenforced),
       attempt: row.attempt,
       errors: row.errors,
       maxAttempts: row.max_attempts,
@@ -187,6 +192,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
 interface FactColumns {
   now: Date;
   max_attempts: number;
+  allow_unenforced: boolean;
   ahead: number | null;
   silent_ms: number | null;
 }
@@ -198,8 +204,25 @@ function warnings(entries: readonly LogEntryRow[]): string[] {
   return found;
 }
 
+/** Those of the queues whose executors may ignore what they do not support. */
+async function lenientQueues(db: Database, queues: readonly string[]): Promise<ReadonlySet<string>> {
+  if (queues.length === 0) return new Set();
+  const rows = await db
+    .selectFrom("queues")
+    .select("name")
+    .where("name", "in", [...queues])
+    .where("allow_unenforced", "=", true)
+    .execute();
+  return new Set(rows.map(({ name }) => name));
+}
+
 /** @param executors Executors of the job's queue. Needed only while the job is queued. */
-function toJobSummary(row: SummaryRow, stepKeys: readonly string[], executors: readonly ExecutorFacts[]): JobSummary {
+function toJobSummary(
+  row: SummaryRow,
+  stepKeys: readonly string[],
+  executors: readonly ExecutorFacts[],
+  allowUnenforced: boolean,
+): JobSummary {
   return {
     id: row.id,
     queue: row.queue,
@@ -217,17 +240,20 @@ function toJobSummary(row: SummaryRow, stepKeys: readonly string[], executors: r
     failureMessage: row.failure_message,
     cancelRequested: row.cancel_requested,
     stepKeys: [...stepKeys],
-    obstacle: row.state === "queued" ? (obstacleOf({ ...demandsOf(row), executors })?.message ?? null) : null,
+    obstacle:
+      row.state === "queued" ? (obstacleOf({ ...demandsOf(row, allowUnenforced), executors })?.message ?? null) : null,
   };
 }
 
-function demandsOf(row: SummaryRow) {
+function demandsOf(row: SummaryRow, allowUnenforced: boolean) {
   return {
     queue: row.queue,
     labels: row.labels,
     cpuMillis: row.cpu_millis,
     memoryBytes: row.memory_bytes,
     diskBytes: row.disk_bytes,
+    needs: row.needs,
+    allowUnenforced,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { StepResult } from "@airlock/api";
+import { type StepResult, stepIndexes } from "@airlock/api";
 import { isFinished, type JobState } from "@airlock/job";
 import type { LogEntryRow } from "../logs/read-log.ts";
 import type { AttemptKey } from "../queues/end-attempt.ts";
@@ -18,7 +18,7 @@ export async function storeStepResults(db: Database, key: AttemptKey, steps: rea
 
 /**
  * The state of each step of an attempt, in the job's order. Pure. Uses the executor's report. While the attempt runs,
- * or without a report, uses the log entries: `step.RUNTIME.KEY`.
+ * or without a report, uses the log entries.
  */
 export function stepResults(
   keys: readonly string[],
@@ -27,11 +27,15 @@ export function stepResults(
 ): StepResult[] {
   const over = isFinished(jobState);
   const reported = new Map(attempt.reported?.map((step) => [step.key, step]));
-  const logged = new Map(attempt.entries.map((entry) => [/^step\.[^.]+\.(.+)$/.exec(entry.key)?.[1], entry]));
-  return keys.map((key): StepResult => {
+  const indexes = stepIndexes(
+    keys,
+    attempt.entries.map(({ key }) => key),
+  );
+  const logged = new Map(attempt.entries.map((entry, position) => [indexes[position], entry]));
+  return keys.map((key, index): StepResult => {
     const said = reported.get(key);
     if (said) return said;
-    const entry = logged.get(key);
+    const entry = logged.get(index);
     if (!entry) return { key, state: over ? "skipped" : "pending", exitCode: null, durationMs: null };
     const { exitCode, durationMs } = entry;
     // Without an exit code, the step is running, or its executor was lost.

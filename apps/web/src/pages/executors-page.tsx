@@ -1,3 +1,4 @@
+import type { ExecutorView } from "@airlock/api";
 import { Loader, SimpleGrid, Text } from "@mantine/core";
 import { IconServer2 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
@@ -21,15 +22,13 @@ export function ExecutorsPage() {
     refetchInterval: 10_000,
   });
   const active = data?.filter((executor) => executor.active) ?? [];
-  const busy = active.reduce((sum, executor) => sum + executor.runningJobs.length, 0);
-  const slots = active.reduce((sum, executor) => sum + executor.slots, 0);
   return (
     <>
       <PageHeader
         title="Executors"
         description={
           data && data.length > 0
-            ? `${active.length} of ${data.length} active · ${busy} of ${slots} slots in use`
+            ? `${active.length} of ${data.length} active · ${busyWords(active)}`
             : "Machines that take jobs from the queues and run them"
         }
       />
@@ -69,4 +68,15 @@ function NoExecutors() {
       </Text>
     </EmptyState>
   );
+}
+
+/** `3 of 4 slots in use`. Executors of the base protocol don't report their slots, so then the jobs are counted. */
+function busyWords(active: readonly ExecutorView[]): string {
+  const busy = active.reduce((sum, executor) => sum + executor.runningJobs.length, 0);
+  const slots = active.reduce<number | null>(
+    (sum, executor) => (sum === null || executor.slots === null ? null : sum + executor.slots),
+    0,
+  );
+  if (slots === null) return `${busy} ${busy === 1 ? "job" : "jobs"} running`;
+  return `${busy} of ${slots} slots in use`;
 }

@@ -118,7 +118,7 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
               expectedBytes={entry.length}
               complete={complete}
               downloadHref={jobLogsPath(job.id, number, entry.entryId)}
-              downloadName={`job-${job.id}-attempt-${number}-${entryLabel(entry.key).replaceAll(/[^A-Za-z0-9._-]+/g, "-")}.log`}
+              downloadName={`job-${job.id}-attempt-${number}-${entryLabel(job, entry).replaceAll(/[^A-Za-z0-9._-]+/g, "-")}.log`}
               range={range}
               onRangeChange={onRangeChange}
             />

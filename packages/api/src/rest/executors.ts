@@ -22,7 +22,8 @@ export const ExecutorView = z.object({
   architecture: z.string(),
   gitVersion: z.string(),
   dockerVersion: z.string(),
-  slots: z.int(),
+  /** `null`: the executor does not report it. */
+  slots: z.int().nullable(),
   labels: z.record(z.string(), z.string()),
   firstSeenAt: z.iso.datetime(),
   lastSeenAt: z.iso.datetime(),

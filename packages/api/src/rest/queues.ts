@@ -22,6 +22,11 @@ export const QueueView = z.object({
   weight: z.int(),
   /** Maximum bytes of output kept of one attempt. */
   maxLogBytes: z.int(),
+  /**
+   * Whether executors without Airlock's extensions also get jobs whose egress, timeout, resources, checkout, outputs or
+   * diff they ignore.
+   */
+  allowUnenforced: z.boolean().default(false),
 });
 export type QueueView = z.output<typeof QueueView>;
 export const QueueList = z.object({ queues: z.array(QueueView) });
@@ -47,6 +52,8 @@ const settings = {
     .int()
     .min(1024)
     .max(2 ** 40),
+  /** Whether executors get jobs that ask for more than they support. Off, such a job waits for one that does. */
+  allowUnenforced: z.boolean(),
 };
 
 export const CreateQueueRequest = z.strictObject({
@@ -61,6 +68,7 @@ export const CreateQueueRequest = z.strictObject({
   namespaceConcurrencyLimit: settings.namespaceConcurrencyLimit.default(null),
   weight: settings.weight.default(1),
   maxLogBytes: settings.maxLogBytes.default(256 * 1024 * 1024),
+  allowUnenforced: settings.allowUnenforced.default(false),
 });
 export type CreateQueueRequest = z.input<typeof CreateQueueRequest>;
 

@@ -38,7 +38,7 @@ export function executorsListCommand(context: CommandContext): Command {
         plainText(platformOf(executor)) || "-",
         plainText(`${executor.runtime} ${executor.runtimeVersion}`.trim()) || "-",
         plainText(executor.version) || "-",
-        `${executor.runningJobs.length}/${executor.slots}`,
+        `${executor.runningJobs.length}/${executor.slots ?? "?"}`,
         relativeTime(executor.lastSeenAt, now),
       ]);
       context.stdout.write(

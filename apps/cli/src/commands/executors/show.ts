@@ -43,6 +43,7 @@ export function executorsShowCommand(context: CommandContext): Command {
             .map(([label, value]) => `${label}=${value}`)
             .join(", "),
         ],
+        ["slots", executor.slots === null ? "unknown" : String(executor.slots)],
         ["jobs", executor.runningJobs.map((id) => `#${id}`).join(", ") || "none"],
         ["seen", `${relativeTime(executor.lastSeenAt, now)}, first ${relativeTime(executor.firstSeenAt, now)}`],
       ];

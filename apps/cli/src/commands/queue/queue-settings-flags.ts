@@ -14,6 +14,7 @@ export interface QueueSettingsFlags {
   readonly namespaceLimit?: number | null;
   readonly weight?: number;
   readonly maxLog?: number;
+  readonly allowUnenforced?: boolean;
 }
 
 /** Adds the flags for queue settings to `queue create` and `queue update`. */
@@ -32,7 +33,12 @@ export function addQueueSettingsFlags(command: Command): Command {
     .option("--limit <N|none>", "jobs that may run at once; default none", parseLimit)
     .option("--namespace-limit <N|none>", "jobs of one namespace that may run at once; default none", parseLimit)
     .option("--weight <N>", "share of an executor's slots among its queues, 1 to 1000; default 1", parsePositive)
-    .option("--max-log <SIZE>", "size of the log kept for each attempt; default 256Mi", parseSizeFlag);
+    .option("--max-log <SIZE>", "size of the log kept for each attempt; default 256Mi", parseSizeFlag)
+    .option(
+      "--allow-unenforced <yes|no>",
+      "whether executors that ignore a job's egress, timeout, resources, checkout, outputs or diff get it; default no",
+      parseYesNo,
+    );
 }
 
 /** Returns only the settings that were given. */
@@ -48,6 +54,7 @@ export function queueSettings(flags: QueueSettingsFlags): UpdateQueueRequest {
     namespaceConcurrencyLimit: flags.namespaceLimit,
     weight: flags.weight,
     maxLogBytes: flags.maxLog,
+    allowUnenforced: flags.allowUnenforced,
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
@@ -62,6 +69,11 @@ function parseSizeFlag(text: string): number {
   const bytes = parseBytes(text);
   if (bytes === undefined || bytes === 0) throw new InvalidArgumentError("Write it as 512Mi or 1G.");
   return bytes;
+}
+
+function parseYesNo(text: string): boolean {
+  if (text !== "yes" && text !== "no") throw new InvalidArgumentError("Write yes or no.");
+  return text === "yes";
 }
 
 function parseLimit(text: string): number | null {

@@ -8,6 +8,8 @@ import { type JobSecrets, jobSecrets } from "../../dispatch/job-secrets.ts";
 import { refuseJob } from "../../dispatch/refuse-job.ts";
 import { ExecutorOffers } from "../../executors/executor-offers.ts";
 import type { DequeuedJob, ResourceOffer } from "../../queues/dequeue-job.ts";
+import { jobNeeds, supportedNeeds } from "../../queues/job-needs.ts";
+import { warnOfUnenforced } from "../../queues/warn-of-unenforced.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { KnownQueues } from "./known-queues.ts";
@@ -102,20 +104,26 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     const { db, sealer, dispatcher } = context;
     const executor = body.executorName;
     const waitUntil = performance.now() + (body.airlock?.waitMs ?? 0);
-    const options = { queues, executor, labels: body.airlock?.labels ?? {}, offer };
+    const supports = supportedNeeds({
+      extensions: body.airlock !== undefined,
+      capabilities: body.airlock?.capabilities ?? [],
+    });
+    const options = { queues, executor, labels: body.airlock?.labels ?? {}, offer, supports };
     for (;;) {
       const job = await dispatcher.dequeue(options, waitUntil - performance.now(), signal);
       if (!job) return null;
       try {
-        const takesFiles = body.airlock?.capabilities.includes("secret-files") ?? false;
         const secrets = await jobSecrets(job, {
           db,
           sealer,
           executor,
-          takesFiles,
           splitsLines: body.airlock !== undefined,
         });
-        if (!signal.aborted) return { job, secrets };
+        if (!signal.aborted) {
+          const unenforced = jobNeeds(job.spec).filter((need) => !supports.includes(need));
+          if (unenforced.length > 0) await warnOfUnenforced(db, job, executor, unenforced);
+          return { job, secrets };
+        }
       } catch (error) {
         request.log.warn({ jobId: job.id, attempt: job.attempt, problem: errorMessage(error) }, "job not handed out");
         await refuseJob(context, job, executor, error);

@@ -146,7 +146,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     const queue = await newQueue();
     const id = await target.submit({ queue, resources: { cpus: 2, memory: "8Gi", disk: "20G" } });
     const ask = (offer: object) => target.executor(`queue/${queue}/dequeue`, { executorName: "sized", ...offer });
-    const enough = { version: "5.3.0", numCPUs: 2, memory: "12G", diskSpace: "20G" };
+    const enough = { airlock: {}, version: "5.3.0", numCPUs: 2, memory: "12G", diskSpace: "20G" };
     for (const little of [{ numCPUs: 1 }, { memory: "4G" }, { diskSpace: "10G" }]) {
       expect((await ask({ ...enough, ...little })).status).toBe(204);
     }

@@ -34,7 +34,6 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
   async function record(
     queues: readonly string[],
     body: z.output<typeof HeartbeatRequest> | z.output<typeof MultiQueueHeartbeatRequest>,
-    jobs: number,
   ): Promise<{ airlock?: { drain: boolean; stay?: boolean } }> {
     await storePushedMetrics(db, body.executorName, body.prometheusMetrics);
     const extension = body.airlock;
@@ -49,8 +48,8 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       architecture: body.architecture,
       gitVersion: body.gitVersion,
       dockerVersion: body.dockerVersion,
-      // Executors of the base protocol don't report their slots. They have at least as many as they run jobs.
-      slots: extension?.slots ?? Math.max(1, jobs),
+      // The base protocol has no member for it.
+      slots: extension?.slots ?? null,
       labels: extension?.labels ?? {},
       process: extension?.process ?? "",
       draining: extension?.draining ?? false,
@@ -70,7 +69,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       requireExecutorName(request.body);
       const body = parseBody(HeartbeatRequest, request.body);
       if (!(await knownQueues.has(queue))) throw new ExecutorApiError(404, `there is no queue "${queue}"`);
-      const extension = await record([queue], body, body.jobIds.length);
+      const extension = await record([queue], body);
       const attempts = body.airlock?.attempts ?? {};
       const claims = body.jobIds.map((job): LeaseClaim => ({ job, attempt: attempts[String(job)] ?? null, queue }));
       const leases = await renewLeases(db, body.executorName, claims);
@@ -102,7 +101,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
     const claims = body.jobIdsByQueue.flatMap(({ queueName, jobIds }) =>
       jobIds.map((job): LeaseClaim => ({ job, attempt: attempts[String(job)] ?? null, queue: queueName })),
     );
-    const extension = await record(body.queueNames, body, claims.length);
+    const extension = await record(body.queueNames, body);
     const leases = await renewLeases(db, body.executorName, claims);
     const canceled = leases.filter((lease) => lease.cancelRequested);
     return reply.send({

@@ -1,5 +1,4 @@
 import { MarkCompleteRequest, MarkErrorRequest } from "@airlock/api";
-import type { FailureReason } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import {
   type AttemptEnd,
@@ -10,6 +9,7 @@ import {
   errorAttempt,
   failAttempt,
 } from "../../queues/end-attempt.ts";
+import { failedStepExitCode } from "../../views/failed-step.ts";
 import { storeStepResults } from "../../views/step-results.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { JobScope } from "./job-scope.ts";
@@ -34,20 +34,23 @@ export function markRoutes(app: FastifyInstance, context: InstanceContext): void
     });
   });
 
-  for (const [route, end, mark, defaultReason] of [
-    ["markErrored", "errored", errorAttempt, "internal"],
-    ["markFailed", "failed", failAttempt, "step-failed"],
+  for (const [route, reportedEnd, defaultReason] of [
+    ["markErrored", "errored", "internal"],
+    ["markFailed", "failed", "step-failed"],
   ] as const) {
     app.post<QueueParams>(`/queue/:queue/${route}`, async (request, reply) => {
       const body = parseBody(MarkErrorRequest, request.body);
       const key = await scope.attemptOf(request, request.params.queue, body);
       if (key && body.steps) await storeStepResults(db, key, body.steps);
+      // Executors of the base protocol report a step that failed as an error. Only the log tells.
+      const stepCode = key && body.reason === undefined ? await failedStepExitCode(db, key) : null;
+      const end = stepCode === null ? reportedEnd : "failed";
       const failure = {
-        reason: body.reason ?? (defaultReason satisfies FailureReason),
+        reason: body.reason ?? (stepCode === null ? defaultReason : "step-failed"),
         message: body.errorMessage.slice(0, maxMessageLength),
-        exitCode: body.exitCode ?? null,
+        exitCode: body.exitCode ?? (stepCode === null ? null : Math.min(stepCode, 255)),
       };
-      const done = key && (await mark(db, key, failure));
+      const done = key && (await (end === "failed" ? failAttempt : errorAttempt)(db, key, failure));
       return finish(request, reply, { key, done, end }, (before) => {
         const same = before.state === end || before.state === "canceled";
         return body.attempt !== undefined && same && before.failureReason === failure.reason;

@@ -10,6 +10,7 @@ import { executorProcesses } from "./0009-executor-processes.ts";
 import { jobWarnings } from "./0010-job-warnings.ts";
 import { logNotes } from "./0011-log-notes.ts";
 import { executorPauses } from "./0012-executor-pauses.ts";
+import { jobNeeds } from "./0013-job-needs.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -32,4 +33,5 @@ export const migrations: readonly Migration[] = [
   jobWarnings,
   logNotes,
   executorPauses,
+  jobNeeds,
 ];

@@ -8,7 +8,7 @@ import { DrainButton } from "./drain-button.tsx";
 import { ResumeButton } from "./resume-button.tsx";
 
 export function ExecutorCard({ executor }: { readonly executor: ExecutorView }) {
-  const free = executor.slots - executor.runningJobs.length;
+  const free = executor.slots === null ? 0 : executor.slots - executor.runningJobs.length;
   return (
     <Paper component="article" withBorder p="md" bg="var(--airlock-surface)" aria-label={executor.name}>
       <Group justify="space-between" wrap="nowrap" mb="xs" align="flex-start">
@@ -19,7 +19,7 @@ export function ExecutorCard({ executor }: { readonly executor: ExecutorView }) 
       </Group>
       <Stack gap={6}>
         <Fact name="Slots">
-          {executor.runningJobs.length} of {executor.slots} in use
+          {executor.runningJobs.length} of {executor.slots ?? "an unknown number"} in use
           {executor.active && !executor.draining && free > 0 && (
             <Text span c="dimmed" size="sm">
               {" "}

@@ -29,7 +29,7 @@ export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureC
   const culprit = entriesOf(job, attempt.attempt).find((entry) => entry.exitCode !== null && entry.exitCode !== 0);
   const ours = attempt.state === "errored";
   const again = ours && job.attempt > attempt.attempt;
-  const title = culprit && attempt.failureReason === "step-failed" ? stepTitle(culprit) : words.title;
+  const title = culprit && attempt.failureReason === "step-failed" ? stepTitle(job, culprit) : words.title;
   return (
     <Alert
       color={ours ? "orange" : "red"}
@@ -50,7 +50,7 @@ export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureC
       </Text>
       {culprit && culprit.entryId !== shownEntry && (
         <Anchor component={Link} to={entryHref(culprit.entryId)} replace preventScrollReset size="sm">
-          Show the log of “{entryLabel(culprit.key)}” ({exitWords(culprit.exitCode)})
+          Show the log of “{entryLabel(job, culprit)}” ({exitWords(culprit.exitCode)})
         </Anchor>
       )}
     </Alert>
@@ -63,8 +63,8 @@ function hintOf({ failureReason, failureMessage }: AttemptView): string | undefi
   return "If the step needs that address, name it in the job's egress rules; what is always denied, such as private addresses, is up to the executor's administrator.";
 }
 
-function stepTitle(entry: LogEntryView): string {
+function stepTitle(job: JobView, entry: LogEntryView): string {
   const code = entry.exitCode ?? 0;
-  const name = `“${entryLabel(entry.key)}”`;
+  const name = `“${entryLabel(job, entry)}”`;
   return code < 0 ? `${name} was killed` : `${name} exited with code ${code}`;
 }

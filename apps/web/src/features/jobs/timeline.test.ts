@@ -76,6 +76,18 @@ describe("buildTimeline", () => {
     expect(groups[1]?.rows[0]).toMatchObject({ offsetMs: 3000, durationMs: 5000 });
   });
 
+  it("knows the steps of an executor from 2022, which names them by position", () => {
+    const entries = [
+      entry(1, "setup.fs", 0),
+      entry(2, "step.docker.0", 1),
+      entry(3, "step.docker.1", 2, { exitCode: null }),
+    ];
+    expect(buildTimeline(job(entries), 1, now).groups[1]?.rows.map((row) => [row.label, row.status])).toEqual([
+      ["test", "succeeded"],
+      ["build", "running"],
+    ]);
+  });
+
   it("says of a running attempt which steps will not run", () => {
     const running = job([entry(1, "step.docker.test", 1)]);
     const [test, build] = running.steps;
@@ -126,7 +138,10 @@ describe("entryLabel", () => {
     ["step.kubernetes.step.0.pre", "step.0.pre"],
     ["teardown.fs", "fs"],
     ["main", "main"],
+    ["step.docker.0", "test"],
+    ["step.docker.other", "other"],
   ])("reads %s as %s", (key, label) => {
-    expect(entryLabel(key)).toBe(label);
+    const logged = entry(1, key, 0);
+    expect(entryLabel(job([logged]), logged)).toBe(label);
   });
 });

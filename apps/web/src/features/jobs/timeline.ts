@@ -1,4 +1,4 @@
-import type { JobView, LogEntryView } from "@airlock/api";
+import { type JobView, type LogEntryView, stepIndexes, stepNameOf } from "@airlock/api";
 
 type EntryStatus =
   | "running"
@@ -53,7 +53,7 @@ export function buildTimeline(job: JobView, attemptNumber: number, nowMs: number
     return {
       kind: "entry",
       entry,
-      label: entryLabel(entry.key),
+      label: entryLabel(job, entry),
       status: entryStatus(entry, open),
       offsetMs: entryStartMs - startMs,
       durationMs: Math.max(0, entry.durationMs ?? endMs - entryStartMs),
@@ -111,9 +111,17 @@ function groupOf(key: string): TimelineGroup["name"] {
   return "Steps";
 }
 
-/** `setup.git.fetch` → `git fetch`, `step.docker.test` → `test`, `step.kubernetes.step.0.pre` → `step.0.pre`. */
-export function entryLabel(key: string): string {
-  const step = /^step\.[^.]+\.(.+)$/.exec(key);
-  if (step?.[1] !== undefined) return step[1];
-  return key.replace(/^(?:setup|teardown)\./, "").replaceAll(".", " ");
+/**
+ * `setup.git.fetch` → `git fetch`, `step.docker.test` → `test`, `step.kubernetes.step.0.pre` → `step.0.pre`. Executors
+ * from 2022 write `step.docker.0` for the first step, whose label is its key.
+ */
+export function entryLabel(job: JobView, entry: LogEntryView): string {
+  const attempt = entriesOf(job, entry.attempt);
+  const indexes = stepIndexes(
+    job.steps.map(({ key }) => key),
+    attempt.map(({ key }) => key),
+  );
+  const index = indexes[attempt.findIndex(({ entryId }) => entryId === entry.entryId)];
+  const step = index === undefined ? undefined : job.steps[index]?.key;
+  return step ?? stepNameOf(entry.key) ?? entry.key.replace(/^(?:setup|teardown)\./, "").replaceAll(".", " ");
 }

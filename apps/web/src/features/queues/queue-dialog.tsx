@@ -1,5 +1,5 @@
 import type { QueueView } from "@airlock/api";
-import { Button, Fieldset, Group, Modal, SimpleGrid, Stack, TextInput } from "@mantine/core";
+import { Button, Checkbox, Fieldset, Group, Modal, SimpleGrid, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { createQueue, updateQueue } from "../../api-client/endpoints.ts";
@@ -88,6 +88,14 @@ export function QueueDialog({ queue, onClose }: QueueDialogProps) {
               <SimpleGrid cols={{ base: 1, xs: 2 }}>{fields.map((one) => field(...one))}</SimpleGrid>
             </Fieldset>
           ))}
+          <Fieldset legend="Executors other than Airlock's" bg="var(--airlock-surface)">
+            <Checkbox
+              label="May take jobs of which they ignore a part"
+              description="They ignore a job's egress, timeout, resources, checkout, outputs and diff. Otherwise such a job waits for an executor that supports them."
+              checked={values.allowUnenforced}
+              onChange={(event) => setValues({ ...values, allowUnenforced: event.currentTarget.checked })}
+            />
+          </Fieldset>
           {words && <ErrorNote words={words} />}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>

@@ -17,6 +17,7 @@ const queue: QueueView = {
   namespaceConcurrencyLimit: 4,
   weight: 2,
   maxLogBytes: 256 * 2 ** 20 + 1,
+  allowUnenforced: true,
 };
 
 describe("parseQueue", () => {

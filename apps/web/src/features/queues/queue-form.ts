@@ -3,7 +3,7 @@ import { formatBytes, parseBytes, parseDuration } from "@airlock/job";
 import { durationLimit } from "../../ui/time-words.ts";
 
 /** The settings of a queue as typed. */
-export type QueueValues = Readonly<Record<QueueField, string>>;
+export type QueueValues = Readonly<Record<QueueField, string>> & { readonly allowUnenforced: boolean };
 
 export const queueFields = [
   "name",
@@ -35,6 +35,7 @@ export function queueValues(queue?: QueueView): QueueValues {
     namespaceConcurrencyLimit: of.namespaceConcurrencyLimit === null ? "" : String(of.namespaceConcurrencyLimit),
     weight: String(of.weight),
     maxLogBytes: exactSize(of.maxLogBytes),
+    allowUnenforced: of.allowUnenforced ?? false,
   };
 }
 
@@ -65,6 +66,7 @@ export function parseQueue(values: QueueValues): ParsedQueue {
     namespaceConcurrencyLimit: limit("namespaceConcurrencyLimit"),
     weight: count("weight"),
     maxLogBytes: read("maxLogBytes", parseBytes, "must be a size such as 256Mi"),
+    allowUnenforced: values.allowUnenforced,
   };
   const checked = CreateQueueRequest.safeParse(request);
   for (const issue of checked.error?.issues ?? []) {

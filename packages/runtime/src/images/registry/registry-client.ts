@@ -1,4 +1,3 @@
-import { noProxies, type Proxies } from "@airlock/proxy";
 import type { Response } from "undici";
 import { z } from "zod";
 import type { Abortable, RegistryCredentials } from "../../contract/index.ts";
@@ -19,8 +18,6 @@ export interface RegistryOptions {
    * registry, `HOST[:PORT]/NAME.cert` and `NAME.key` our client certificate. Default: none.
    */
   readonly certificatesDirectory?: string;
-  /** The ways to registries and their token services. Default: all direct. */
-  readonly proxies?: Proxies;
   /** Timeout in milliseconds for a manifest or a token. Default: 60,000. */
   readonly documentMs?: number;
   /** Stall timeout: milliseconds that a layer may take for its next 64 KiB. Default: 60,000. */
@@ -75,7 +72,7 @@ export class RegistryClient {
     this.#options = options;
     this.#mirrors = mirrors;
     this.#documentBytes = documentBytes;
-    this.#connections = new RegistryConnections(options.certificatesDirectory ?? null, options.proxies ?? noProxies);
+    this.#connections = new RegistryConnections(options.certificatesDirectory ?? null);
   }
 
   async close(): Promise<void> {

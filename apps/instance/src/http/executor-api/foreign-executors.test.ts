@@ -1,0 +1,198 @@
+import { JobView, QueueView } from "@airlock/api";
+import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ForeignExecutor } from "../../testing/foreign-executor.ts";
+import { startTestInstance, type TestInstance } from "../../testing/test-instance.ts";
+
+const generations = [2022, 2024] as const;
+
+describeWithEngines(["postgres"], "executors without Airlock's extensions", () => {
+  let target: TestInstance;
+  beforeAll(async () => {
+    const database = await createDatabase(engines().postgres?.url ?? "");
+    target = await startTestInstance(database, { legacySharedSecret: true });
+  });
+  afterAll(() => target?.[Symbol.asyncDispose]());
+
+  let queues = 0;
+  async function newQueue(settings: object = {}): Promise<string> {
+    const name = `foreign-${++queues}`;
+    expect((await target.rest("POST", "/queues", { name, ...settings })).status).toBe(201);
+    return name;
+  }
+  const show = async (id: number) => JobView.parse(await (await target.rest("GET", `/jobs/${id}`)).json());
+  const step = { key: "main", image: "alpine", run: "true" };
+  const takeAsAirlock = async (queue: string, capabilities = ["attempts", "results", "secret-files"]) => {
+    const response = await target.executor(`queue/${queue}/dequeue`, {
+      executorName: `airlock-${queue}`,
+      airlock: { capabilities },
+    });
+    return response.status === 200 ? ((await response.json()) as { id: number }).id : undefined;
+  };
+
+  describe.each(generations)("of %i", (generation) => {
+    it.each([
+      ["egress", { egress: "none" }],
+      ["egress", { egress: "public" }],
+      ["timeout", { timeout: "5m" }],
+      ["resources", { resources: { memory: "256Mi" } }],
+      ["resources", { resources: { pids: 100 } }],
+      ["checkout", { checkout: { depth: 5 } }],
+      ["checkout", { checkout: { tags: true } }],
+      ["outputs", { outputs: ["dist/**"] }],
+      ["diff", { diff: true }],
+      ["image: host", { steps: [{ ...step, image: "host" }] }],
+      ["#! lines for other interpreters", { steps: [{ ...step, run: "#!/usr/bin/env python3\nprint(1)" }] }],
+    ])("leave a job that asks for %s in its queue: %j", async (name, spec) => {
+      const queue = await newQueue();
+      const executor = new ForeignExecutor(target, generation, { queue, name: `of-${queue}` });
+      await executor.connect();
+      const id = await target.submit({ queue, ...spec });
+
+      expect(await executor.dequeue()).toBeUndefined();
+
+      const job = await show(id);
+      expect(job).toMatchObject({ state: "queued", explanation: { code: "no-matching-executor" } });
+      expect(job.explanation.message).toContain(`No executor of queue "${queue}" supports ${name}.`);
+      const { jobs } = (await (await target.rest("GET", `/jobs?queue=${queue}`)).json()) as { jobs: JobView[] };
+      expect(jobs.map(({ obstacle }) => obstacle)).toEqual([job.explanation.message]);
+      expect(await takeAsAirlock(queue)).toBe(id);
+    });
+
+    it("get jobs that ask for nothing beyond the base protocol", async () => {
+      const queue = await newQueue();
+      const executor = new ForeignExecutor(target, generation, { queue, name: `plain-${queue}` });
+      const id = await target.submit({
+        queue,
+        checkout: { depth: 1, tags: false, paths: [] },
+        resources: {},
+        outputs: [],
+        diff: false,
+        priority: 3,
+        steps: [{ ...step, run: "#!/bin/bash\ntrue" }],
+      });
+      const job = await executor.dequeue();
+      expect(job?.id).toBe(id);
+      expect(job).not.toHaveProperty("airlock");
+    });
+
+    it("get them anyway if the queue's administrator allows that, and the job says so", async () => {
+      const queue = await newQueue();
+      const executor = new ForeignExecutor(target, generation, { queue, name: `allowed-${queue}` });
+      await executor.connect();
+      const id = await target.submit({ queue, egress: "none", outputs: ["dist/**"] });
+      expect(await executor.dequeue()).toBeUndefined();
+      expect((await show(id)).explanation.message).toContain("allowUnenforced");
+
+      const changed = await target.rest("PATCH", `/queues/${queue}`, { allowUnenforced: true });
+      expect(QueueView.parse(await changed.json())).toMatchObject({ allowUnenforced: true });
+
+      expect((await show(id)).explanation).toMatchObject({ code: "waiting-for-executor" });
+      const job = (await executor.dequeue()) ?? expect.fail();
+      await executor.run(job);
+      expect(await show(id)).toMatchObject({
+        state: "completed",
+        warnings: [
+          `Attempt 1 ran without its egress and outputs: executor "${executor.name}" does not support them, and queue "${queue}" allows that.`,
+        ],
+      });
+    });
+
+    it("never get jobs that they would run wrong, whatever the queue allows", async () => {
+      const queue = await newQueue({ allowUnenforced: true });
+      const executor = new ForeignExecutor(target, generation, { queue, name: `wrong-${queue}` });
+      await executor.connect();
+      const id = await target.submit({ queue, steps: [{ ...step, image: "host" }] });
+      expect(await executor.dequeue()).toBeUndefined();
+      const { message } = (await show(id)).explanation;
+      expect(message).toBe(
+        `No executor of queue "${queue}" supports image: host. An up-to-date Airlock executor does.`,
+      );
+    });
+
+    it("end a script at the first command that fails", async () => {
+      const queue = await newQueue();
+      const executor = new ForeignExecutor(target, generation, { queue, name: `strict-${queue}` });
+      const id = await target.submit({ queue, steps: [{ ...step, run: "echo before\nfalse\necho after" }] });
+      await executor.run((await executor.dequeue()) ?? expect.fail());
+
+      expect(await show(id)).toMatchObject({ state: "failed", exitCode: 1 });
+      const log = await (await target.rest("GET", `/jobs/${id}/logs`)).text();
+      expect(log).toMatch(/^before$/m);
+      expect(log).not.toMatch(/^after$/m);
+    });
+
+    it("report a failing step as an error, which is the job's own failure with the step's exit code", async () => {
+      const queue = await newQueue({ backoffMs: 0 });
+      const executor = new ForeignExecutor(target, generation, { queue, name: `failing-${queue}` });
+      const steps = [
+        { ...step, key: "prepare" },
+        { ...step, key: "test", run: "exit 3" },
+        { ...step, key: "pack" },
+      ];
+      const id = await target.submit({ queue, steps });
+      await executor.run((await executor.dequeue()) ?? expect.fail());
+
+      expect(await executor.dequeue()).toBeUndefined();
+      expect(await show(id)).toMatchObject({
+        state: "failed",
+        exitCode: 3,
+        failureReason: "step-failed",
+        attempts: [{ attempt: 1, state: "failed" }],
+        steps: [
+          { key: "prepare", state: "succeeded", exitCode: 0 },
+          { key: "test", state: "failed", exitCode: 3 },
+          { key: "pack", state: "skipped", exitCode: null },
+        ],
+      });
+    });
+
+    it.each([
+      ["its own work fails", "setup.git.fetch", 128],
+      ["a step was killed", "step.docker.0", -1],
+    ])("report an error that is retried when %s", async (_title, key, exitCode) => {
+      const queue = await newQueue({ backoffMs: 0 });
+      const executor = new ForeignExecutor(target, generation, { queue, name: `erring-${queue}` });
+      const id = await target.submit({ queue });
+      const job = (await executor.dequeue()) ?? expect.fail();
+      await executor.log(job, key, exitCode);
+      await executor.errored(job, "no fault of the job");
+
+      expect(await show(id)).toMatchObject({ state: "queued", attempts: [{ state: "errored" }] });
+      expect((await executor.dequeue())?.id).toBe(id);
+    });
+
+    it("do not say how many slots they have", async () => {
+      const queue = await newQueue();
+      const executor = new ForeignExecutor(target, generation, { queue, name: `slots-${queue}` });
+      await executor.connect();
+      const { executors } = (await (await target.rest("GET", "/executors")).json()) as {
+        executors: { name: string; slots: unknown }[];
+      };
+      expect(executors.find(({ name }) => name === executor.name)).toMatchObject({ slots: null });
+      const id = await target.submit({ queue });
+      expect((await show(id)).explanation.message).toBe("Waiting to be taken, first in line: 1 executor connected.");
+      await executor.dequeue();
+      const next = await target.submit({ queue });
+      expect((await show(next)).explanation.message).toBe(
+        "Waiting, first in line: 1 executor connected, which runs 1 job.",
+      );
+    });
+  });
+
+  it("take a job from a queue where an Airlock executor waits for it, too", async () => {
+    const queue = await newQueue();
+    const foreign = new ForeignExecutor(target, 2024, { queue, name: `both-${queue}` });
+    const strict = await target.submit({ queue, egress: "none" });
+    const plain = await target.submit({ queue });
+    expect((await foreign.dequeue())?.id).toBe(plain);
+    expect(await takeAsAirlock(queue, ["attempts"])).toBe(strict);
+  });
+
+  it("leave jobs with results to executors that store results, also among Airlock's", async () => {
+    const queue = await newQueue();
+    const id = await target.submit({ queue, diff: true });
+    expect(await takeAsAirlock(queue, ["attempts"])).toBeUndefined();
+    expect(await takeAsAirlock(queue, ["attempts", "results"])).toBe(id);
+  });
+});

@@ -1,0 +1,65 @@
+import { defaultCheckout, type JobSpec, scriptLines } from "@airlock/api";
+
+/** Parts of a job that the base protocol has no words for. An executor that ignores them runs less than was asked for. */
+const enforceable = ["egress", "timeout", "resources", "checkout", "outputs", "diff"] as const;
+/** Parts without which a job would run wrong or not at all. No setting gives them to executors that ignore them. */
+const indispensable = ["secret files", "image: host", "#! lines for other interpreters"] as const;
+
+/** A part of a job that an executor must support to run it, as it is called in messages. */
+export type JobNeed = (typeof enforceable)[number] | (typeof indispensable)[number];
+
+/** What a job asks for beyond the base protocol. Only what it names itself: defaults are those of its executor. */
+export function jobNeeds(spec: JobSpec): JobNeed[] {
+  const { depth, tags, paths } = spec.checkout ?? defaultCheckout;
+  const asked: Record<JobNeed, boolean> = {
+    egress: spec.egress !== undefined,
+    timeout: spec.timeout !== undefined,
+    resources: Object.values(spec.resources).some((resource) => resource !== undefined),
+    checkout: depth !== 1 || tags || paths.length > 0,
+    // Jobs stored before these fields existed do not have them.
+    outputs: (spec.outputs ?? []).length > 0,
+    diff: spec.diff ?? false,
+    "secret files": spec.steps.some((step) => (step.secrets ?? []).some(({ file }) => file)),
+    "image: host": spec.steps.some(({ image }) => image === "host"),
+    "#! lines for other interpreters": spec.steps.some((step) => namesOtherInterpreter(scriptLines(step)[0] ?? "")),
+  };
+  return [...enforceable, ...indispensable].filter((need) => asked[need]);
+}
+
+/** Executors of the base protocol run every script with `sh` or `bash`. */
+function namesOtherInterpreter(line: string): boolean {
+  const [, program = "", argument = ""] = /^#![ \t]*(\S+)[ \t]*(\S*)/.exec(line) ?? [];
+  const named = program.endsWith("/env") ? argument : program;
+  return line.startsWith("#!") && !/^(?:.*\/)?(?:ba|da)?sh$/.test(named);
+}
+
+/** What an executor said about itself. */
+export interface ExecutorSupport {
+  /** Whether it supports Airlock's extensions of the base protocol. */
+  readonly extensions: boolean;
+  readonly capabilities: readonly string[];
+}
+
+/** The needs that an executor meets. */
+export function supportedNeeds({ extensions, capabilities }: ExecutorSupport): JobNeed[] {
+  if (!extensions) return [];
+  return [
+    "egress",
+    "timeout",
+    "resources",
+    "checkout",
+    "image: host",
+    "#! lines for other interpreters",
+    ...(capabilities.includes("results") ? (["outputs", "diff"] as const) : []),
+    ...(capabilities.includes("secret-files") ? (["secret files"] as const) : []),
+  ];
+}
+
+/** The needs that a queue with `allowUnenforced` does not insist on. */
+export const waivableNeeds: readonly JobNeed[] = enforceable;
+
+/** `egress`, `egress and outputs`, `egress, outputs and diff`. */
+export function listNeeds(needs: readonly string[]): string {
+  if (needs.length <= 1) return needs.join("");
+  return `${needs.slice(0, -1).join(", ")} and ${needs.at(-1)}`;
+}
