@@ -58,6 +58,8 @@ export class Git {
     const { signal, onStdout, onStderr, stdin } = options;
     try {
       const result = await runProgram(limitedGit(args, { memoryBytes: maximumMemoryBytes }), {
+        // Outside of the work tree, git takes `.gitattributes` from the working directory.
+        cwd: "/",
         env: {
           ...gitEnvironment({ path, home: homeDir, settings }),
           ...(certificateFile === null ? {} : { GIT_SSL_CAINFO: certificateFile }),
