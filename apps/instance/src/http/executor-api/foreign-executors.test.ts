@@ -148,18 +148,42 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
     });
 
     it.each([
-      ["its own work fails", "setup.git.fetch", 128],
-      ["a step was killed", "step.docker.0", -1],
-    ])("report an error that is retried when %s", async (_title, key, exitCode) => {
+      ["its own work fails", "setup.git.fetch", 128, "stderr: fatal: unable to access\n"],
+      ["a step was killed", "step.docker.0", -1, ""],
+      [
+        "docker can't run a step",
+        "step.docker.0",
+        125,
+        "stderr: docker: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.\nstderr: See 'docker run --help'.\n",
+      ],
+    ])("report an error that is retried when %s", async (_title, key, exitCode, output) => {
       const queue = await newQueue({ backoffMs: 0 });
       const executor = new ForeignExecutor(target, generation, { queue, name: `erring-${queue}` });
       const id = await target.submit({ queue });
       const job = (await executor.dequeue()) ?? expect.fail();
-      await executor.log(job, key, exitCode);
+      await executor.log(job, key, exitCode, output);
       await executor.errored(job, "no fault of the job");
 
       expect(await show(id)).toMatchObject({ state: "queued", attempts: [{ state: "errored" }] });
       expect((await executor.dequeue())?.id).toBe(id);
+    });
+
+    it("report exit code 125 of a script as the job's own failure", async () => {
+      const queue = await newQueue({ backoffMs: 0 });
+      const executor = new ForeignExecutor(target, generation, { queue, name: `125-${queue}` });
+      const id = await target.submit({ queue, steps: [{ ...step, run: "echo docker: is away; exit 125" }] });
+      await executor.run((await executor.dequeue()) ?? expect.fail());
+      expect(await show(id)).toMatchObject({ state: "failed", exitCode: 125 });
+    });
+
+    it("report a canceled job's failing step as a cancellation", async () => {
+      const queue = await newQueue();
+      const executor = new ForeignExecutor(target, generation, { queue, name: `canceled-${queue}` });
+      const id = await target.submit({ queue, steps: [{ ...step, run: "exit 3" }] });
+      const job = (await executor.dequeue()) ?? expect.fail();
+      expect((await target.rest("POST", `/jobs/${id}/cancel`)).status).toBe(200);
+      await executor.run(job);
+      expect(await show(id)).toMatchObject({ state: "canceled", attempts: [{ state: "canceled" }] });
     });
 
     it("do not say how many slots they have", async () => {

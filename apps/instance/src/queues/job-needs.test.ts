@@ -1,0 +1,93 @@
+import { JobSpec, type JobSpecInput } from "@airlock/api";
+import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
+import pg from "pg";
+import { describe, expect, it } from "vitest";
+import { migrations } from "../store/migrations/index.ts";
+import { jobNeeds, supportedNeeds } from "./job-needs.ts";
+
+const step = { image: "alpine", run: "true" };
+const cases: readonly [needs: string[], spec: Partial<JobSpecInput>][] = [
+  [[], {}],
+  [[], { resources: {}, outputs: [], diff: false, checkout: { depth: 1, tags: false, paths: [] } }],
+  [
+    [],
+    {
+      steps: [
+        { ...step, run: "#!/bin/sh\ntrue" },
+        { image: "alpine", commands: ["#!/usr/bin/env bash", "true"] },
+      ],
+    },
+  ],
+  [
+    [],
+    {
+      steps: [
+        { ...step, run: "#!/bin/bash -eu\ntrue" },
+        { ...step, run: "#! /usr/bin/dash\ntrue" },
+      ],
+    },
+  ],
+  [[], { steps: [{ ...step, secrets: ["TOKEN"] }] }],
+  [["egress"], { egress: "none" }],
+  [["egress"], { egress: { allow: ["example.com:443"] } }],
+  [["timeout"], { timeout: "5m" }],
+  [["resources"], { resources: { shm: "128Mi" } }],
+  [["checkout"], { checkout: { depth: "full" } }],
+  [["checkout"], { checkout: { paths: ["a"] } }],
+  [["outputs"], { outputs: ["a"] }],
+  [["diff"], { diff: true }],
+  [["secret files"], { steps: [step, { ...step, secrets: [{ name: "KEY", file: true }] }] }],
+  [["image: host"], { steps: [step, { ...step, image: "host" }] }],
+  [["#! lines for other interpreters"], { steps: [{ ...step, run: "#!/usr/bin/env python3\nprint(1)" }] }],
+  [
+    ["#! lines for other interpreters"],
+    { steps: [{ image: "alpine", commands: ["#!/usr/bin/env -S perl -w", "1;"] }] },
+  ],
+  [
+    ["egress", "timeout", "resources", "checkout", "outputs", "diff", "secret files", "image: host"],
+    {
+      egress: "public",
+      timeout: "1h",
+      resources: { cpus: 1 },
+      checkout: { tags: true },
+      outputs: ["a"],
+      diff: true,
+      steps: [{ ...step, image: "host", secrets: [{ name: "KEY", file: true }] }],
+    },
+  ],
+];
+const specs = cases.map(([needs, part]) => ({ needs, spec: JobSpec.parse({ steps: [step], ...part }) }));
+
+describe("jobNeeds", () => {
+  it.each(specs)("finds $needs", ({ needs, spec }) => {
+    expect(jobNeeds(spec)).toEqual(needs);
+  });
+
+  it("are all supported by an executor with all capabilities, and none by a foreign one", () => {
+    const all = supportedNeeds({ extensions: true, capabilities: ["results", "secret-files"] });
+    expect(specs.flatMap(({ spec }) => jobNeeds(spec)).filter((need) => !all.includes(need))).toEqual([]);
+    expect(supportedNeeds({ extensions: false, capabilities: ["results"] })).toEqual([]);
+  });
+});
+
+describeWithEngines(["postgres"], "needs of jobs that were queued before needs existed", () => {
+  it("are the same as those of new jobs", async () => {
+    await using database = await createDatabase(engines().postgres?.url ?? "");
+    const client = new pg.Client({ connectionString: database.url });
+    await client.connect();
+    try {
+      const introduced = migrations.findIndex(({ name }) => name === "job-needs");
+      for (const { sql } of migrations.slice(0, introduced)) await client.query(sql);
+      for (const { spec } of specs) {
+        await client.query("insert into jobs (queue, spec, labels, revision) values ('default', $1, '{}', 'HEAD')", [
+          JSON.stringify(spec),
+        ]);
+      }
+      for (const { sql } of migrations.slice(introduced)) await client.query(sql);
+      const { rows } = await client.query<{ needs: string[] }>("select needs from jobs order by id");
+      expect(rows.map(({ needs }) => needs)).toEqual(specs.map(({ needs }) => needs));
+    } finally {
+      await client.end();
+    }
+  });
+});
