@@ -295,6 +295,27 @@ describe("`job submit`", () => {
     expect(stderr).toContain("airlock queue list");
   });
 
+  it("sends a queue's longest wait in milliseconds, and refuses one that is not a duration", async () => {
+    await using instance = await stubInstance({
+      "PATCH queues/nightly": (_, response) =>
+        refuse(response, 404, { code: "not-found", message: 'there is no queue "nightly"' }),
+    });
+    const bodies = () => instance.requests.map(({ body }) => body);
+    for (const wait of ["1h30m", "none"]) {
+      await airlock(["queue", "update", "nightly", "--max-wait", wait], { env: instance.env });
+    }
+    expect(bodies()).toEqual([{ maxWaitMs: 5_400_000 }, { maxWaitMs: null }]);
+    await airlock(["queue", "update", "nightly", "--limit", "none", "--namespace-limit", "none"], {
+      env: instance.env,
+    });
+    expect(bodies().at(-1)).toEqual({ concurrencyLimit: null, namespaceConcurrencyLimit: null });
+    for (const wait of ["soon", "0"]) {
+      const refused = await airlock(["queue", "update", "nightly", "--max-wait", wait], { env: instance.env });
+      expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining("--max-wait") });
+    }
+    expect(bodies()).toHaveLength(3);
+  });
+
   it("says that nobody can run the job", async () => {
     const message = 'No executor is connected to queue "default".';
     const waiting = jobView({ state: "queued", executor: null, explanation: { code: "no-executor", message } });

@@ -14,6 +14,7 @@ import { close, createHttpServer, listen } from "./http/server.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { forgetPushedMetrics } from "./metrics/pushed-metrics-store.ts";
 import { deleteSpentTokens, expireLeases } from "./queues/expire-leases.ts";
+import { expireWaits } from "./queues/expire-waits.ts";
 import { renewAllLeases } from "./queues/renew-leases.ts";
 import { applyRetention } from "./queues/retention.ts";
 import { RepositoryService } from "./repositories/repository-service.ts";
@@ -25,6 +26,7 @@ import { forgetOldUses } from "./secrets/secret-audit.ts";
 import { type Database, openDatabase } from "./store/database.ts";
 import { EmbeddedPostgres } from "./store/embedded-postgres.ts";
 import { Notifications } from "./store/notifications.ts";
+import { getJobView } from "./views/job-views.ts";
 
 export const version = "0.1.0";
 
@@ -47,6 +49,11 @@ const housekeepingIntervalMs = 60_000;
  * Maximum time between two sweeps. After a longer gap, this instance or its database was away and missed heartbeats.
  */
 const maximumSweepGapMs = 5000;
+/**
+ * Time for executors to ask for jobs again after the instance or its database was away. Until then, no job fails for
+ * having waited too long.
+ */
+const reconnectMs = 10_000;
 
 /**
  * Starts an instance and resolves once it listens.
@@ -118,9 +125,13 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   stack.defer(() => close(app));
   await renewAllLeases(db, { unlessHeard: true });
   let sweptAt = performance.now();
+  let steadySince = sweptAt;
   stack.use(
     repeat(sweepIntervalMs, logger, async () => {
-      if (performance.now() - sweptAt > maximumSweepGapMs) await renewAllLeases(db, { unlessHeard: false });
+      if (performance.now() - sweptAt > maximumSweepGapMs) {
+        steadySince = performance.now();
+        await renewAllLeases(db, { unlessHeard: false });
+      }
       const lapsed = await expireLeases(db).catch((error: unknown) => {
         metrics.sweepFailed();
         throw error;
@@ -134,6 +145,17 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
         if (job.state === "queued") notifications.publish({ kind: "queued", queue: job.queue });
       }
       sweptAt = performance.now();
+    }),
+  );
+  stack.use(
+    repeat(sweepIntervalMs, logger, async () => {
+      const now = performance.now();
+      if (now - sweptAt > maximumSweepGapMs || now - steadySince < reconnectMs) return;
+      const explain = async (id: number) => (await getJobView(db, id))?.explanation.message ?? "";
+      for (const job of await expireWaits(db, explain)) {
+        logger.warn({ jobId: job.id, queue: job.queue }, "job failed: no executor took it in time");
+        notifications.publish({ kind: "job", job: job.id });
+      }
     }),
   );
   stack.use(

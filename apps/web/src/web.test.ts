@@ -510,6 +510,22 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("row", { name: /^indexers 0 0 none waits 2 at once up to 3 30s/ }).waitFor();
   });
 
+  it("sets a queue's longest wait, and shows why a job failed that no executor took", async () => {
+    await instance.rest("POST", "/queues", { name: "impatient" });
+    await page.goto(`${instance.url}/queues`);
+    await page.getByRole("button", { name: "Settings of impatient" }).click();
+    await page.getByRole("textbox", { name: "Longest wait" }).fill("366d");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Too big").waitFor();
+    await page.getByRole("textbox", { name: "Longest wait" }).fill("2s");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("row", { name: /^impatient .* 2s/ }).waitFor();
+    const id = await submit({ queue: "impatient" });
+    await page.goto(`${instance.url}/jobs/${id}`);
+    await page.getByText("No executor took the job in time").waitFor();
+    await page.getByText(/within 2\.0s, its queue's maximum waiting time: No executor is connected to/).waitFor();
+  });
+
   it("keeps secrets: adds, replaces and deletes one by keyboard, and never shows its value again", async () => {
     await page.goto(`${instance.url}/jobs`);
     await page.getByRole("heading", { name: "Jobs" }).waitFor();

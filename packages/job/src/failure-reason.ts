@@ -17,6 +17,8 @@ export const failureReasons = [
   "secret-unavailable",
   /** The job asks for something that this executor's administrator does not allow or that it can't enforce. */
   "policy",
+  /** No executor took the job within its queue's maximum waiting time. */
+  "queue-timeout",
   /** Fetching the repository failed for a temporary reason: the instance, the network, the code host. */
   "checkout-unavailable",
   /** Pulling the image failed for a temporary reason: the registry, the network. */

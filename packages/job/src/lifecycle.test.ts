@@ -2,7 +2,14 @@ import { describe, expect, it } from "vitest";
 import { applyEvent, type JobLifecycle, type RetryPolicy, TransitionError } from "./lifecycle.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
-const policy: RetryPolicy = { maxAttempts: 3, maxLosses: 2, backoffMs: 1000, backoffMaxMs: 60_000, leaseMs: 15_000 };
+const policy: RetryPolicy = {
+  maxAttempts: 3,
+  maxLosses: 2,
+  backoffMs: 1000,
+  backoffMaxMs: 60_000,
+  leaseMs: 15_000,
+  maxWaitMs: 20_000,
+};
 const queued: JobLifecycle = {
   state: "queued",
   attempt: 0,
@@ -99,6 +106,18 @@ describe("applyEvent", () => {
     expect(applyEvent(asked, { kind: "error", attempt: 1, reason: "runtime" }, now, policy).state).toBe("canceled");
     expect(applyEvent(asked, { kind: "expire" }, later, policy).state).toBe("canceled");
     expect(applyEvent(asked, { kind: "complete", attempt: 1 }, now, policy).state).toBe("completed");
+  });
+
+  it("fails a job that waited in its queue for too long, not counting a back-off", () => {
+    const wait = { kind: "expire-wait" } as const;
+    expect(() => applyEvent(queued, wait, now, policy)).toThrow("may still wait");
+    expect(() => applyEvent(queued, wait, later, { ...policy, maxWaitMs: null })).toThrow("may still wait");
+    expect(() => applyEvent(running, wait, later, policy)).toThrow(TransitionError);
+    const backingOff = { ...queued, visibleAt: later };
+    expect(() => applyEvent(backingOff, wait, later, policy)).toThrow("may still wait");
+    const failed = applyEvent(queued, wait, later, policy);
+    expect(failed).toMatchObject({ state: "failed", failureReason: "queue-timeout", finishedAt: later, attempt: 0 });
+    expect(applyEvent(failed, { kind: "retry" }, later, policy)).toMatchObject({ state: "queued", visibleAt: later });
   });
 
   it("cancels a queued job at once and refuses to cancel a finished one", () => {

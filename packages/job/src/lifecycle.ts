@@ -42,6 +42,8 @@ export interface RetryPolicy {
   readonly backoffMs: number;
   readonly backoffMaxMs: number;
   readonly leaseMs: number;
+  /** How long a job may wait for an executor each time it is queued, without a back-off; `null`: forever. */
+  readonly maxWaitMs: number | null;
 }
 
 /**
@@ -55,12 +57,13 @@ export type JobEvent =
   | { readonly kind: "fail"; readonly attempt: number; readonly reason: FailureReason }
   | { readonly kind: "error"; readonly attempt: number; readonly reason: FailureReason }
   | { readonly kind: "expire" }
+  | { readonly kind: "expire-wait" }
   | { readonly kind: "cancel" }
   | { readonly kind: "retry" };
 
 export class TransitionError extends Error {
   override readonly name = "TransitionError";
-  readonly code: "lapsed-attempt" | "wrong-state" | "not-visible" | "lease-valid";
+  readonly code: "lapsed-attempt" | "wrong-state" | "not-visible" | "lease-valid" | "wait-valid";
 
   constructor(code: TransitionError["code"], message: string) {
     super(message);
@@ -103,6 +106,12 @@ export function applyEvent(job: JobLifecycle, event: JobEvent, now: Date, policy
         throw new TransitionError("lease-valid", `the lease holds until ${job.leaseExpiresAt.toISOString()}`);
       }
       return afterError(job, "lease-lost", now, policy);
+    case "expire-wait":
+      requireState(job, event.kind, ["queued"]);
+      if (policy.maxWaitMs === null || now < after(job.visibleAt, policy.maxWaitMs)) {
+        throw new TransitionError("wait-valid", "the job may still wait");
+      }
+      return finish(job, "failed", "queue-timeout", now);
     case "cancel":
       requireState(job, event.kind, ["queued", "processing"]);
       if (job.state === "queued") return { ...finish(job, "canceled", null, now), cancelRequested: true };

@@ -123,6 +123,7 @@ export function jobView(overrides: Partial<JobView> = {}): JobView {
     resources: {},
     egress: "none",
     timeoutMs: null,
+    maxWaitMs: null,
     outputs: [],
     diff: false,
     steps: [

@@ -16,10 +16,18 @@ import { dequeueJob } from "./dequeue-job.ts";
 import { completeAttempt, errorAttempt, failAttempt } from "./end-attempt.ts";
 import { enqueueJob } from "./enqueue-job.ts";
 import { expireLeases } from "./expire-leases.ts";
+import { expireWaits } from "./expire-waits.ts";
 import { renewLeases } from "./renew-leases.ts";
 import { transitionJob } from "./transition-job.ts";
 
-const policy: RetryPolicy = { maxAttempts: 3, maxLosses: 3, backoffMs: 5000, backoffMaxMs: 300_000, leaseMs: 15_000 };
+const policy: RetryPolicy = {
+  maxAttempts: 3,
+  maxLosses: 3,
+  backoffMs: 5000,
+  backoffMaxMs: 300_000,
+  leaseMs: 15_000,
+  maxWaitMs: 60_000,
+};
 const start = Date.parse("2026-01-01T00:00:00Z");
 const executor = "executor-1";
 const ourReasons: FailureReason[] = ["runtime", "checkout-unavailable", "lease-lost", "executor-shutdown", "policy"];
@@ -45,6 +53,7 @@ const step: fc.Arbitrary<Step> = fc.record({
     "error",
     "error",
     "expire",
+    "expire-wait",
     "cancel",
     "retry",
   ),
@@ -91,6 +100,8 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
         return (await errorAttempt(db, { job, attempt: event.attempt, executor: as }, failure(event.reason))) !== null;
       case "expire":
         return (await expireLeases(db)).some((expired) => expired.id === job);
+      case "expire-wait":
+        return (await expireWaits(db, async () => "")).some((expired) => expired.id === job);
       case "cancel":
       case "retry":
         return (await transitionJob(db, job, event)).kind === "changed";
@@ -117,7 +128,7 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 16 }), async (steps) => {
         const queue = `q${++queues}`;
-        await db.insertInto("queues").values({ name: queue }).execute();
+        await db.insertInto("queues").values({ name: queue, max_wait_ms: policy.maxWaitMs }).execute();
         let clock = start;
         await sql`update test_clock set now = ${new Date(clock)}`.execute(db);
         const spec = JobSpec.parse({ queue, steps: [{ image: "alpine", run: "true" }] });
@@ -150,6 +161,8 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
           .where("state", "=", "processing")
           .execute();
         expect(open.map((row) => row.attempt)).toEqual(model.state === "processing" ? [model.attempt] : []);
+        // A job that stays queued must not use up the limit of a later call of expireWaits.
+        await db.updateTable("queues").set({ max_wait_ms: null }).where("name", "=", queue).execute();
       }),
       {
         numRuns: 150,
@@ -179,6 +192,7 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
               now("retry"),
             ],
           ],
+          [[now("expire-wait"), later("expire-wait"), now("dequeue"), now("retry"), later("dequeue")]],
           [[now("dequeue"), { ...now("complete"), foreign: true }, now("cancel"), now("fail"), now("retry")]],
         ],
       },
@@ -190,10 +204,11 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
       "expire → queued",
       "expire → errored",
       "complete → completed",
+      "expire-wait → failed",
     ]) {
       expect(seen).toContain(path);
     }
-    for (const refusal of ["lapsed-attempt", "wrong-state", "not-visible", "lease-valid", "foreign"]) {
+    for (const refusal of ["lapsed-attempt", "wrong-state", "not-visible", "lease-valid", "wait-valid", "foreign"]) {
       expect(seen).toContain(refusal);
     }
   });

@@ -36,6 +36,7 @@ export async function listQueues(db: Database, name: string | null = null): Prom
     weight: row.weight,
     maxLogBytes: row.max_log_bytes,
     allowUnenforced: row.allow_unenforced,
+    maxWaitMs: row.max_wait_ms,
   }));
 }
 
@@ -105,6 +106,7 @@ function columns(settings: Settings): Omit<Updateable<Schema["queues"]>, "name">
     weight: settings.weight,
     max_log_bytes: settings.maxLogBytes,
     allow_unenforced: settings.allowUnenforced,
+    max_wait_ms: settings.maxWaitMs,
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }

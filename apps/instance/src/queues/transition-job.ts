@@ -47,6 +47,7 @@ interface LockedRow {
   backoff_ms: number;
   backoff_max_ms: number;
   lease_ms: number;
+  max_wait_ms: number | null;
 }
 
 /**
@@ -62,7 +63,8 @@ export async function transitionJob(
   return db.transaction().execute(async (transaction) => {
     const { rows } = await sql<LockedRow>`
       select jobs.id, jobs.queue, state, attempt, errors, losses, cancel_requested, visible_at, lease_expires_at, finished_at,
-        failure_reason, executor, started_at, airlock_now() as now, max_attempts, max_losses, backoff_ms, backoff_max_ms, lease_ms
+        failure_reason, executor, started_at, airlock_now() as now, max_attempts, max_losses, backoff_ms, backoff_max_ms, lease_ms,
+        max_wait_ms
       from jobs join queues on queues.name = jobs.queue
       where jobs.id = ${id}
       for update of jobs`.execute(transaction);
@@ -88,6 +90,7 @@ export async function transitionJob(
       backoffMs: row.backoff_ms,
       backoffMaxMs: row.backoff_max_ms,
       leaseMs: row.lease_ms,
+      maxWaitMs: row.max_wait_ms,
     };
     let after: ReturnType<typeof applyEvent>;
     try {

@@ -20,6 +20,8 @@ interface QueuesTable {
   max_log_bytes: Generated<number>;
   /** Whether executors get jobs that ask for more than they support. */
   allow_unenforced: Generated<boolean>;
+  /** How long a job may wait for an executor; `null`: forever. */
+  max_wait_ms: number | null;
   created_at: DefaultedTime;
 }
 

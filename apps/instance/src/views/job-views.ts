@@ -114,7 +114,8 @@ export async function getJobView(db: Database, id: number): Promise<JobView | nu
 
 export async function getJobWithEntries(db: Database, id: number): Promise<JobWithEntries | null> {
   const { rows } = await sql<JobRow & FactColumns>`
-    select jobs.*, airlock_now() as now, queues.max_attempts, queues.allow_unenforced, ahead.count as ahead,
+    select jobs.*, airlock_now() as now, queues.max_attempts, queues.allow_unenforced, queues.max_wait_ms,
+      ahead.count as ahead,
       (extract(epoch from airlock_now() - greatest(executors.last_seen_at, jobs.started_at)) * 1000)::float8 as silent_ms
     from jobs
     join queues on queues.name = jobs.queue
@@ -148,6 +149,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     labels: spec.labels,
     resources: spec.resources,
     egress: spec.egress ?? null,
+    maxWaitMs: row.state === "queued" ? row.max_wait_ms : null,
     timeoutMs: spec.timeout === undefined ? null : (parseDuration(spec.timeout) ?? null),
     outputs: spec.outputs,
     // Jobs stored before this field existed have none.
@@ -193,6 +195,7 @@ interface FactColumns {
   now: Date;
   max_attempts: number;
   allow_unenforced: boolean;
+  max_wait_ms: number | null;
   ahead: number | null;
   silent_ms: number | null;
 }

@@ -61,6 +61,7 @@ export function QueuesPage() {
                 <Table.Th visibleFrom="sm">Limit</Table.Th>
                 <Table.Th visibleFrom="sm">Attempts</Table.Th>
                 <Table.Th visibleFrom="sm">Lease</Table.Th>
+                <Table.Th visibleFrom="md">Longest wait</Table.Th>
                 <Table.Th>
                   <span className="visually-hidden">Settings</span>
                 </Table.Th>
@@ -106,6 +107,15 @@ export function QueuesPage() {
                   <Table.Td visibleFrom="sm">
                     <Text size="sm">{durationLimit(queue.leaseMs)}</Text>
                   </Table.Td>
+                  <Table.Td visibleFrom="md">
+                    {queue.maxWaitMs === null ? (
+                      <Text size="sm" c="dimmed">
+                        none
+                      </Text>
+                    ) : (
+                      <Text size="sm">{durationLimit(queue.maxWaitMs)}</Text>
+                    )}
+                  </Table.Td>
                   <Table.Td>
                     <ActionIcon
                       variant="subtle"
@@ -125,7 +135,7 @@ export function QueuesPage() {
       {data && data.length > 0 && (
         <Text size="xs" c="dimmed" mt="sm">
           Attempts: how often a job is tried when the failure is not its own. Lease: how long an executor may be silent
-          before its job is given to another.
+          before its job is given to another. Longest wait: when a job fails that no executor takes.
         </Text>
       )}
     </>

@@ -95,6 +95,8 @@ export const JobView = JobSummary.extend({
   /** `null`: the default of the executor that runs the job. */
   egress: Egress.nullable(),
   timeoutMs: z.int().nullable(),
+  /** While the job is queued: how long it may wait for an executor. `null`: forever, or the job is not queued. */
+  maxWaitMs: z.int().nullable().default(null),
   outputs: z.array(z.string()),
   /** Whether the job asked for a diff of the workspace. */
   diff: z.boolean(),

@@ -1,3 +1,4 @@
+import { maximumDurationMs } from "@airlock/job";
 import { z } from "zod";
 import { QueueName } from "../primitives/primitives.ts";
 
@@ -27,6 +28,8 @@ export const QueueView = z.object({
    * diff they ignore.
    */
   allowUnenforced: z.boolean().default(false),
+  /** How long a job may wait for an executor, in ms; `null`: forever. */
+  maxWaitMs: z.int().nullable(),
 });
 export type QueueView = z.output<typeof QueueView>;
 export const QueueList = z.object({ queues: z.array(QueueView) });
@@ -54,6 +57,11 @@ const settings = {
     .max(2 ** 40),
   /** Whether executors get jobs that ask for more than they support. Off, such a job waits for one that does. */
   allowUnenforced: z.boolean(),
+  /**
+   * How long a job may wait for an executor, in ms. A job that no executor took by then fails with `queue-timeout`. The
+   * time starts anew with each attempt, and without a back-off. `null`: forever.
+   */
+  maxWaitMs: z.int().min(1000).max(maximumDurationMs).nullable(),
 };
 
 export const CreateQueueRequest = z.strictObject({
@@ -69,6 +77,7 @@ export const CreateQueueRequest = z.strictObject({
   weight: settings.weight.default(1),
   maxLogBytes: settings.maxLogBytes.default(256 * 1024 * 1024),
   allowUnenforced: settings.allowUnenforced.default(false),
+  maxWaitMs: settings.maxWaitMs.default(null),
 });
 export type CreateQueueRequest = z.input<typeof CreateQueueRequest>;
 

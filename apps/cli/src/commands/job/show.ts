@@ -46,6 +46,7 @@ function describe(job: JobView, paint: Paint, now: Date): string {
     ...checkoutWords(job).map((words): [string, string] => ["checkout", words]),
     ["queued", `${job.queuedAt} (${relativeTime(job.queuedAt, now)})`],
   ];
+  if (job.maxWaitMs !== null) fields.push(["max wait", `fails after ${formatDuration(job.maxWaitMs)} in the queue`]);
   if (job.startedAt) fields.push(["started", `${job.startedAt} (${relativeTime(job.startedAt, now)})`]);
   if (took !== undefined) fields.push([isFinished(job.state) ? "took" : "running for", formatDuration(took)]);
   if (job.executor) fields.push(["executor", plainText(job.executor)]);

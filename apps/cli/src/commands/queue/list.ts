@@ -25,7 +25,8 @@ export function queueListCommand(context: CommandContext): Command {
         queue.oldestQueuedMs === null ? "-" : formatDuration(queue.oldestQueuedMs),
         String(queue.maxAttempts),
         formatDuration(queue.leaseMs),
+        queue.maxWaitMs === null ? "-" : formatDuration(queue.maxWaitMs),
       ]);
-      context.stdout.write(formatTable(["NAME", "QUEUED", "RUNNING", "OLDEST", "ATTEMPTS", "LEASE"], rows));
+      context.stdout.write(formatTable(["NAME", "QUEUED", "RUNNING", "OLDEST", "ATTEMPTS", "LEASE", "MAX WAIT"], rows));
     });
 }

@@ -10,11 +10,12 @@ export interface QueueSettingsFlags {
   readonly maxBackoff?: number;
   readonly lease?: number;
   readonly heartbeat?: number;
-  readonly limit?: number | null;
-  readonly namespaceLimit?: number | null;
+  readonly limit?: number | "none";
+  readonly namespaceLimit?: number | "none";
   readonly weight?: number;
   readonly maxLog?: number;
   readonly allowUnenforced?: boolean;
+  readonly maxWait?: number | "none";
 }
 
 /** Adds the flags for queue settings to `queue create` and `queue update`. */
@@ -38,6 +39,11 @@ export function addQueueSettingsFlags(command: Command): Command {
       "--allow-unenforced <yes|no>",
       "whether executors that ignore a job's egress, timeout, resources, checkout, outputs or diff get it; default no",
       parseYesNo,
+    )
+    .option(
+      "--max-wait <DURATION|none>",
+      "time without an executor after which a queued job fails; default none",
+      parseDurationOrNone,
     );
 }
 
@@ -50,11 +56,12 @@ export function queueSettings(flags: QueueSettingsFlags): UpdateQueueRequest {
     backoffMaxMs: flags.maxBackoff,
     leaseMs: flags.lease,
     heartbeatIntervalMs: flags.heartbeat,
-    concurrencyLimit: flags.limit,
-    namespaceConcurrencyLimit: flags.namespaceLimit,
+    concurrencyLimit: nullIfNone(flags.limit),
+    namespaceConcurrencyLimit: nullIfNone(flags.namespaceLimit),
     weight: flags.weight,
     maxLogBytes: flags.maxLog,
     allowUnenforced: flags.allowUnenforced,
+    maxWaitMs: nullIfNone(flags.maxWait),
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
@@ -63,6 +70,15 @@ function parseDurationFlag(text: string): number {
   const ms = parseDuration(text);
   if (ms === undefined || ms === 0) throw new InvalidArgumentError("Write it as 15s or 1m30s.");
   return ms;
+}
+
+/** commander turns a parser's `null` into an empty text, so parsers return "none". */
+function nullIfNone(value: number | "none" | undefined): number | null | undefined {
+  return value === "none" ? null : value;
+}
+
+function parseDurationOrNone(text: string): number | "none" {
+  return text === "none" ? "none" : parseDurationFlag(text);
 }
 
 function parseSizeFlag(text: string): number {
@@ -76,6 +92,6 @@ function parseYesNo(text: string): boolean {
   return text === "yes";
 }
 
-function parseLimit(text: string): number | null {
-  return text === "none" ? null : parsePositive(text);
+function parseLimit(text: string): number | "none" {
+  return text === "none" ? "none" : parsePositive(text);
 }

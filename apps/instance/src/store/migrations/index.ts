@@ -11,6 +11,7 @@ import { jobWarnings } from "./0010-job-warnings.ts";
 import { logNotes } from "./0011-log-notes.ts";
 import { executorPauses } from "./0012-executor-pauses.ts";
 import { jobNeeds } from "./0013-job-needs.ts";
+import { maximumWaits } from "./0014-maximum-waits.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -34,4 +35,5 @@ export const migrations: readonly Migration[] = [
   logNotes,
   executorPauses,
   jobNeeds,
+  maximumWaits,
 ];

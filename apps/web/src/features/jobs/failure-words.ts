@@ -36,6 +36,10 @@ export const failureWords: Readonly<Record<FailureReason, FailureWords>> = {
     title: "Not allowed on this executor",
     hint: "The job asks for something that the executor's administrator does not allow or that it cannot enforce.",
   },
+  "queue-timeout": {
+    title: "No executor took the job in time",
+    hint: "See Executors for what they offer, or raise the queue's longest wait under Queues. Then retry the job.",
+  },
   "checkout-unavailable": {
     title: "The repository could not be fetched",
     hint: "This may pass: retry the job. If it stays, see the repository's state under Repositories.",

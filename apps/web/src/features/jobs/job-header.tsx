@@ -1,12 +1,13 @@
 import type { AttemptView, JobView } from "@airlock/api";
 import { isFinished } from "@airlock/job";
 import { Alert, Anchor, Code, CopyButton, Group, Select, Text, Title, Tooltip, UnstyledButton } from "@mantine/core";
-import { IconAlertTriangle, IconHelpCircle, IconInfoCircle } from "@tabler/icons-react";
+import { IconAlertTriangle, IconCircleX, IconHelpCircle, IconInfoCircle } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { RelativeTime } from "../../ui/relative-time.tsx";
 import { TickingDuration } from "../../ui/ticking-duration.tsx";
 import { durationLimit } from "../../ui/time-words.ts";
+import { failureWords } from "./failure-words.ts";
 import { JobActions } from "./job-actions.tsx";
 import classes from "./job-header.module.css";
 import { shortCommit } from "./job-source.tsx";
@@ -103,6 +104,28 @@ export function JobHeader({ job, attempt, onAttemptChange, onRetried }: JobHeade
             <span>{job.explanation.message}</span>
           </Text>
         )
+      )}
+      {job.maxWaitMs !== null && (
+        <Text size="sm" c="dimmed" mt="xs">
+          The job fails if no executor takes it within {durationLimit(job.maxWaitMs)}, the longest wait of its queue.
+        </Text>
+      )}
+      {isFinished(job.state) && job.failureReason === "queue-timeout" && (
+        <Alert
+          color="red"
+          icon={<IconCircleX />}
+          title={failureWords["queue-timeout"].title}
+          role="alert"
+          mt="sm"
+          p="sm"
+        >
+          <Text size="sm" style={{ overflowWrap: "anywhere" }}>
+            {job.failureMessage}
+          </Text>
+          <Text size="sm" c="dimmed" mt={4}>
+            {failureWords["queue-timeout"].hint}
+          </Text>
+        </Alert>
       )}
       {job.warnings.map((warning) => (
         <Alert key={warning} color="yellow" icon={<IconInfoCircle />} mt="xs" p="xs">

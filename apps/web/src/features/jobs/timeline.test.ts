@@ -44,6 +44,7 @@ function job(entries: LogEntryView[], state: "processing" | "failed" | "errored"
     resources: {},
     egress: "none",
     timeoutMs: null,
+    maxWaitMs: null,
     outputs: [],
     diff: false,
     steps: [step("test"), step("build")],

@@ -19,11 +19,12 @@ interface QueueDialogProps {
 
 const groups: readonly (readonly [title: string, fields: readonly (readonly [QueueField, string, string])[]])[] = [
   [
-    "How much at once",
+    "How much at once, and how long to wait",
     [
       ["concurrencyLimit", "Running jobs", "at once; empty: no limit"],
       ["namespaceConcurrencyLimit", "Running jobs of one namespace", "at once; empty: no limit"],
       ["weight", "Weight", "share among the queues of executors that serve several"],
+      ["maxWaitMs", "Longest wait", "for an executor, such as 30m; then the job fails; empty: no limit"],
     ],
   ],
   [

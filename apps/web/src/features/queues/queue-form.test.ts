@@ -18,6 +18,7 @@ const queue: QueueView = {
   weight: 2,
   maxLogBytes: 256 * 2 ** 20 + 1,
   allowUnenforced: true,
+  maxWaitMs: 5_400_000,
 };
 
 describe("parseQueue", () => {
@@ -25,6 +26,17 @@ describe("parseQueue", () => {
     const { queued, processing, oldestQueuedMs, ...settings } = queue;
     expect(parseQueue(queueValues(queue))).toEqual({ kind: "request", request: settings });
   });
+
+  it.each([0, 1, 250, 15_550, 90_000, 3_601_001, 90_061_000, 365 * 86_400_000])(
+    "reads back a longest wait or back-off of %d ms",
+    (ms) => {
+      const values = queueValues({ ...queue, maxWaitMs: ms, backoffMaxMs: Math.min(ms, 86_400_000) });
+      const parsed = parseQueue(values);
+      const [read, problems] =
+        parsed.kind === "request" ? [parsed.request.maxWaitMs, []] : [null, [...parsed.problems.keys()]];
+      expect([read, problems]).toEqual(ms < 1000 ? [null, ["maxWaitMs"]] : [ms, []]);
+    },
+  );
 
   it("shows what a new queue begins with as people write it", () => {
     expect(queueValues()).toMatchObject({ maxAttempts: "3", leaseMs: "15s", backoffMaxMs: "5m", maxLogBytes: "256Mi" });
@@ -38,11 +50,13 @@ describe("parseQueue", () => {
       leaseMs: "15",
       weight: "0",
       concurrencyLimit: "-1",
+      maxWaitMs: "366d",
     });
     expect(parsed.kind === "invalid" && [...parsed.problems.keys()].sort()).toEqual([
       "concurrencyLimit",
       "leaseMs",
       "maxAttempts",
+      "maxWaitMs",
       "name",
       "weight",
     ]);

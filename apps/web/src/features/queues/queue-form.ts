@@ -17,6 +17,7 @@ export const queueFields = [
   "namespaceConcurrencyLimit",
   "weight",
   "maxLogBytes",
+  "maxWaitMs",
 ] as const;
 export type QueueField = (typeof queueFields)[number];
 
@@ -27,15 +28,16 @@ export function queueValues(queue?: QueueView): QueueValues {
     name: of.name,
     maxAttempts: String(of.maxAttempts),
     maxLosses: String(of.maxLosses),
-    backoffMs: durationLimit(of.backoffMs),
-    backoffMaxMs: durationLimit(of.backoffMaxMs),
-    leaseMs: durationLimit(of.leaseMs),
-    heartbeatIntervalMs: durationLimit(of.heartbeatIntervalMs),
+    backoffMs: exactDuration(of.backoffMs),
+    backoffMaxMs: exactDuration(of.backoffMaxMs),
+    leaseMs: exactDuration(of.leaseMs),
+    heartbeatIntervalMs: exactDuration(of.heartbeatIntervalMs),
     concurrencyLimit: of.concurrencyLimit === null ? "" : String(of.concurrencyLimit),
     namespaceConcurrencyLimit: of.namespaceConcurrencyLimit === null ? "" : String(of.namespaceConcurrencyLimit),
     weight: String(of.weight),
     maxLogBytes: exactSize(of.maxLogBytes),
     allowUnenforced: of.allowUnenforced ?? false,
+    maxWaitMs: of.maxWaitMs === null ? "" : exactDuration(of.maxWaitMs),
   };
 }
 
@@ -67,6 +69,7 @@ export function parseQueue(values: QueueValues): ParsedQueue {
     weight: count("weight"),
     maxLogBytes: read("maxLogBytes", parseBytes, "must be a size such as 256Mi"),
     allowUnenforced: values.allowUnenforced,
+    maxWaitMs: values.maxWaitMs.trim() === "" ? null : duration("maxWaitMs"),
   };
   const checked = CreateQueueRequest.safeParse(request);
   for (const issue of checked.error?.issues ?? []) {
@@ -84,4 +87,10 @@ function wholeNumber(text: string): number | undefined {
 function exactSize(bytes: number): string {
   const text = formatBytes(bytes).replace(/ (\w)iB$/, "$1i");
   return parseBytes(text) === bytes ? text : String(bytes);
+}
+
+/** The duration in large units if that is exact, else in milliseconds. */
+function exactDuration(ms: number): string {
+  const text = durationLimit(ms).replaceAll(" ", "");
+  return parseDuration(text) === ms ? text : `${ms}ms`;
 }

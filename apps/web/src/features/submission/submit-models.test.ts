@@ -25,6 +25,7 @@ describe("formOf", () => {
       resources: { cpus: 2 },
       egress: { allow: ["a.example:443"] },
       timeoutMs: 600_000,
+      maxWaitMs: null,
       outputs: ["dist/**"],
       diff: true,
       steps: [{ ...step, secrets, state: "failed", exitCode: 1, durationMs: 5 }],
