@@ -12,7 +12,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 const main = fileURLToPath(new URL("./main.ts", import.meta.url));
 
-describe("the instance as a program", () => {
+/** A start creates a database cluster, which takes most of a minute on a machine that is busy with other things. */
+const startTimeoutMs = 120_000;
+
+describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
   let directory: TemporaryDirectory;
   const children: ChildProcess[] = [];
   beforeEach(async () => {
@@ -47,7 +50,7 @@ describe("the instance as a program", () => {
   const args = (...more: string[]) => ["--listen", "127.0.0.1:0", "--data-dir", dataDirectory(), ...more];
   async function url(): Promise<string> {
     const file = path.join(dataDirectory(), "instance.json");
-    await expect.poll(() => existsSync(file), { timeout: 50_000 }).toBe(true);
+    await expect.poll(() => existsSync(file), { timeout: startTimeoutMs }).toBe(true);
     return (JSON.parse(await readFile(file, "utf8")) as { url: string }).url;
   }
 
@@ -84,7 +87,7 @@ describe("the instance as a program", () => {
     killed.kill("SIGKILL");
     await once(killed, "exit");
     start(args());
-    await expect.poll(async () => (await url()) !== before, { timeout: 20_000 }).toBe(true);
+    await expect.poll(async () => (await url()) !== before, { timeout: startTimeoutMs }).toBe(true);
     const { jobs } = (await (await fetch(`${await url()}/api/v1/jobs`, { headers })).json()) as { jobs: unknown[] };
     expect(jobs).toMatchObject([{ id: 1, state: "queued" }]);
   });
@@ -100,10 +103,12 @@ describe("the instance as a program", () => {
         headers: { authorization, "content-type": "application/json" },
         body: JSON.stringify(body),
       });
-    const poll = { executorName: "patient", airlock: { waitMs: 30_000 } };
+    const poll = { executorName: "patient", airlock: { waitMs: 60_000 } };
     const waiting = post("/.executors/queue/default/dequeue", `token-executor ${secret}`, poll);
     await expect
-      .poll(async () => (await (await fetch(`${at}/metrics`)).text()).includes("airlock_dequeue_parked 1"))
+      .poll(async () => (await (await fetch(`${at}/metrics`)).text()).includes("airlock_dequeue_parked 1"), {
+        timeout: startTimeoutMs,
+      })
       .toBe(true);
     const pidFile = path.join(dataDirectory(), "postgres", "postmaster.pid");
     process.kill(Number((await readFile(pidFile, "utf8")).split("\n")[0]), "SIGKILL");
@@ -114,7 +119,7 @@ describe("the instance as a program", () => {
       statuses.add(status);
       return status;
     };
-    await expect.poll(submit, { timeout: 30_000 }).toBe(201);
+    await expect.poll(submit, { timeout: startTimeoutMs }).toBe(201);
     expect([...statuses].filter((status) => status !== 201 && status !== 503)).toEqual([]);
     expect(await (await waiting).json()).toMatchObject({ airlock: { attempt: 1 } });
     expect((await fetch(`${at}/healthz`)).status).toBe(200);
