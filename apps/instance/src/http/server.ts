@@ -15,6 +15,7 @@ import { restApi } from "./rest-api/rest-api.ts";
 import { sendSecurityHeaders } from "./security-headers.ts";
 import { toApiError } from "./shared/api-error.ts";
 import type { InstanceContext } from "./shared/instance-context.ts";
+import { decodeBodies } from "./shared/read-bodies.ts";
 import { webRoutes } from "./web/web-routes.ts";
 
 const bodyLimit = 1024 * 1024;
@@ -67,6 +68,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
   sendSecurityHeaders(app, context.config.externalUrl);
   limitConnections(app.server);
   limitBodyTime(app, requestTimeoutMs);
+  decodeBodies(app);
   watchAuthentication(app, context.metrics);
   await app.register(cookie);
   // The protocol's router redirects a trailing slash before it checks anything else.

@@ -27,7 +27,7 @@ export const requestErrors = {
   "body-too-large": { status: 413, documentation: "The request's body is larger than the route's limit." },
   "unsupported-media-type": {
     status: 415,
-    documentation: "The request's `Content-Type` is not one that the route takes.",
+    documentation: "The request's `Content-Type` or `Content-Encoding` is not one that the route takes.",
   },
   "blob-range-invalid": { status: 416, documentation: "The artifact has no bytes in the range that was asked for." },
   "unknown-queue": { status: 422, documentation: "There is no queue with this name." },

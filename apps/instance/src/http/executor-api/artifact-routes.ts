@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { storeArtifact } from "../../artifacts/store-artifact.ts";
 import { detachBody, discardBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { leaveBodies } from "../shared/read-bodies.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { JobScope } from "./job-scope.ts";
 import { parseBody } from "./parse-body.ts";
@@ -14,9 +15,8 @@ type QueueParams = { Params: { queue: string } };
 export function artifactRoutes(app: FastifyInstance, context: InstanceContext): void {
   const { config, db, blobs, notifications } = context;
   const scope = new JobScope(app, context);
-  // Don't parse the body: it streams into the store.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+  // The body streams into the store.
+  leaveBodies(app);
 
   app.put<QueueParams>("/queue/:queue/artifacts", { config: { streamsBody: true } }, async (request, reply) => {
     const { attempt, name, kind } = parseBody(ArtifactUploadQuery, request.query);

@@ -179,7 +179,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     for (const method of ["OPTIONS", "PUT", "DELETE", "PATCH"]) {
       expect([method, await status(method, "team/own/git-upload-pack")]).toEqual([method, 404]);
     }
-    for (const encoding of ["deflate", "br", "gzip, gzip", "x"]) {
+    for (const encoding of ["compress", "gzip, gzip", "x"]) {
       expect(await status("POST", "team/own/git-upload-pack", { "content-encoding": encoding })).toBe(415);
     }
     for (const name of [

@@ -1,12 +1,13 @@
 import { pipeline } from "node:stream/promises";
-import { createGunzip } from "node:zlib";
 import { RepositoryName } from "@airlock/api";
 import { limitBytes, onAbort } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { startGit } from "../../repositories/git.ts";
+import { bodyDecoder } from "../shared/content-encoding.ts";
 import { detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { leaveBodies } from "../shared/read-bodies.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { GitSlots } from "./git-slots.ts";
 import { JobScope } from "./job-scope.ts";
@@ -27,9 +28,8 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
   const scope = new JobScope(app, context);
   const slots = new GitSlots({ total: maxConcurrent, perHolder: maxConcurrentOfJob });
   const lfs = new LfsRoutes(context);
-  // Don't parse the body: it streams into git.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+  // The body streams into git.
+  leaveBodies(app);
 
   app.get<{ Params: { "*": string }; Querystring: { service?: string } }>("/git/*", async (request, reply) => {
     const [, lfsName, oid] = /^(.+)\/info\/lfs\/objects\/([0-9a-f]{64})$/.exec(request.params["*"]) ?? [];
@@ -62,8 +62,8 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     const name = /^(.+)\/git-upload-pack$/.exec(request.params["*"])?.[1];
     if (!name) throw new ExecutorApiError(404, "there is no such route");
     const commit = permit(request, name);
-    const encoding = request.headers["content-encoding"] ?? "identity";
-    if (!/^(?:identity|(?:x-)?gzip)$/i.test(encoding)) throw new ExecutorApiError(415, "only gzip is unpacked");
+    // Later, an unknown encoding could not be answered any more.
+    bodyDecoder(request.raw);
     const directory = await directoryOf(name, commit);
     await uploadPack(request, reply, {
       directory,
@@ -168,11 +168,7 @@ async function sendBody(request: FastifyRequest, stdin: NodeJS.WritableStream): 
   const limited = (source: AsyncIterable<Buffer>) =>
     limitBytes(source, requestBodyLimit, () => new ExecutorApiError(413, "the request is too large"));
   try {
-    if (/gzip$/i.test(request.headers["content-encoding"] ?? "")) {
-      await pipeline(detachBody(request), createGunzip(), limited, stdin);
-    } else {
-      await pipeline(detachBody(request), limited, stdin);
-    }
+    await pipeline(detachBody(request), limited, stdin);
   } catch (error) {
     // git stops reading once it knows enough; that is not a failure.
     if (!/EPIPE|ERR_STREAM_PREMATURE_CLOSE/.test(`${(error as NodeJS.ErrnoException).code} ${errorMessage(error)}`)) {

@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import { z } from "zod";
 import { detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { leaveBodies } from "../shared/read-bodies.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { parseBody } from "./parse-body.ts";
 
@@ -33,8 +34,7 @@ const UncompressedSize = z.coerce.number().int().nonnegative().optional().catch(
  */
 export function uploadRoutes(app: FastifyInstance, context: InstanceContext): void {
   const { db, blobs } = context;
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+  leaveBodies(app);
 
   // Clients ask whether this instance supports such uploads.
   for (const path of ["/lsif/upload", "/scip/upload"]) {

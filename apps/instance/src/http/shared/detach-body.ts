@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { PassThrough } from "node:stream";
 import type { FastifyRequest } from "fastify";
+import { BodyError, bodyDecoder } from "./content-encoding.ts";
 
 /** Stall timeout of a body. The reader may cause a stall as well as the sender. */
 const idleTimeoutMs = 60_000;
@@ -8,10 +9,13 @@ const idleTimeoutMs = 60_000;
 const discardMs = 10_000;
 
 /**
- * The request's body as a stream that is independent of its connection. A reader may destroy it early; the rest is then
- * discarded. If a body stayed unread, Node.js would never read the connection's next request.
+ * The request's body as a stream that is independent of its connection, without its `Content-Encoding`. A reader may
+ * destroy it early; the rest is then discarded. If a body stayed unread, Node.js would never read the connection's next
+ * request. Memory use doesn't depend on how far a compressed body expands: inflating waits for the reader.
+ * @throws {BodyError} 415 for an unknown encoding. The stream fails with a 400 if the compressed data is damaged.
  */
 export function detachBody({ raw }: FastifyRequest): PassThrough {
+  const decoder = bodyDecoder(raw)?.();
   const body = new PassThrough();
   const cut = (why: string) => body.destroy(new Error(why));
   const idle = setTimeout(() => cut(`nothing came for ${idleTimeoutMs} ms`), idleTimeoutMs);
@@ -22,10 +26,19 @@ export function detachBody({ raw }: FastifyRequest): PassThrough {
   body.once("close", () => {
     clearTimeout(idle);
     discardBody(raw);
+    decoder?.destroy();
   });
   // A reader attaches later. Until then, an unhandled error would end the process.
   body.on("error", () => {});
-  raw.pipe(body);
+  if (decoder) {
+    const encoding = raw.headers["content-encoding"];
+    decoder.on("error", (cause) => {
+      body.destroy(new BodyError(400, `the body is not valid ${encoding}, which its Content-Encoding names`, cause));
+    });
+    raw.pipe(decoder).pipe(body);
+  } else {
+    raw.pipe(body);
+  }
   return body;
 }
 
