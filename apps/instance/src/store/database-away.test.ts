@@ -56,12 +56,12 @@ describeWithEngines(["postgres"], "isDatabaseAway of failed statements", () => {
     }
   });
 
-  it("knows a connection that breaks during a statement", async () => {
+  it.each(["cancel", "terminate"])("knows a statement whose worker gets a signal to %s", async (signal) => {
     const failed = failureOf(
       db.connection().execute(async (connection) => {
         const pid = await pidOf(connection);
         const sleeping = sql`select pg_sleep(60)`.execute(connection);
-        await other.query("select pg_terminate_backend($1)", [pid]);
+        await other.query(`select pg_${signal}_backend($1)`, [pid]);
         await sleeping;
       }),
     );

@@ -12,11 +12,11 @@ export class DatabaseAwayError extends Error {
 
 /**
  * SQLSTATEs of PostgreSQL: connection exceptions, too many connections, shutdown, crash, startup, and a server that
- * became a standby.
+ * became a standby. 57014: the statement was canceled, for example to stop the workers of a killed server.
  */
-const sqlStates = /^(?:08[0-9A-Z]{3}|25006|53300|57P0[1-5])$/;
+const sqlStates = /^(?:08[0-9A-Z]{3}|25006|53300|57014|57P0[1-5])$/;
 
-/** Whether the server refused or ended the connection with this error. */
+/** Whether the server refused the connection, ended it or canceled the statement with this error. */
 export function endsConnection(error: unknown): boolean {
   return error instanceof pg.DatabaseError && (isFatal(error) || sqlStates.test(error.code ?? ""));
 }

@@ -15,14 +15,16 @@ export async function stopPredecessor(cluster: string): Promise<void> {
   const pidFile = path.join(cluster, "postmaster.pid");
   if (!existsSync("/proc/self/cwd") || !existsSync(pidFile)) return;
   const postmaster = Number((await readFile(pidFile, "utf8")).split("\n")[0]);
-  for (const [signal, graceMs] of [
-    ["SIGINT", 20_000],
-    ["SIGQUIT", 5000],
-    ["SIGKILL", 5000],
+  for (const [signal, workerSignal, graceMs] of [
+    // A worker takes SIGINT for a request to cancel its statement, not to exit.
+    ["SIGINT", "SIGTERM", 20_000],
+    ["SIGQUIT", "SIGQUIT", 5000],
+    ["SIGKILL", "SIGKILL", 5000],
   ] as const) {
     const before = await processesIn(cluster);
     // Workers exit with their postmaster. If it is gone, signal the workers themselves.
-    for (const pid of before.includes(postmaster) ? [postmaster] : before) kill(pid, signal);
+    if (before.includes(postmaster)) kill(postmaster, signal);
+    else for (const pid of before) kill(pid, workerSignal);
     for (const deadline = Date.now() + graceMs; Date.now() < deadline; await sleep(25)) {
       if ((await processesIn(cluster)).length > 0) continue;
       await rm(pidFile, { force: true });
