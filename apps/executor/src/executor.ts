@@ -117,6 +117,7 @@ export async function runExecutor({
     trash,
     overlays,
     owner: description.checkoutOwner,
+    handsOutLayers: description.mountsCheckoutLayers ?? false,
     submodules: config.workspace.submodules,
     lfs: config.workspace.lfs,
   });

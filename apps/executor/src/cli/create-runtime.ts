@@ -64,7 +64,8 @@ export function ociOptions(config: Config, stateDir: string): OciRuntimeOptions 
     allowHostImage,
     unenforcedLimits,
     hardening,
-    idRange: oci.idRange,
+    ...(oci.ids ? { ids: oci.ids } : {}),
+    idsPerSandbox: oci.idsPerSandbox,
     ...(oci.program === null ? {} : { runtimePath: oci.program }),
     gvisor: { network: oci.gvisor.network, ...(oci.gvisor.platform === null ? {} : { platform: oci.gvisor.platform }) },
   };

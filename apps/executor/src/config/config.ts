@@ -140,7 +140,8 @@ function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
       },
       oci: {
         program: e.EXECUTOR_OCI_RUNTIME ?? null,
-        idRange: e.EXECUTOR_SANDBOX_IDS,
+        ids: e.EXECUTOR_SANDBOX_IDS ?? null,
+        idsPerSandbox: e.EXECUTOR_SANDBOX_ID_COUNT,
         gvisor: { platform: e.EXECUTOR_RUNSC_PLATFORM ?? null, network: e.EXECUTOR_RUNSC_NETWORK },
       },
       images: {

@@ -127,8 +127,9 @@ interface RuntimeOptions {
   readonly oci: {
     /** `crun`, `runc`, `runsc`, or an absolute path; `null`: the first one that is installed. */
     readonly program: string | null;
-    /** User ids on the host that stand for the users in sandboxes. */
-    readonly idRange: { readonly base: number; readonly size: number };
+    /** Host ids that stand for the users in sandboxes. `null`: the runtime's default. */
+    readonly ids: { readonly base: number; readonly size: number } | null;
+    readonly idsPerSandbox: number;
     readonly gvisor: { readonly platform: string | null; readonly network: "host" | "sandbox" };
   };
   readonly hardening: Hardening;

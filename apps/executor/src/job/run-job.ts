@@ -161,7 +161,12 @@ async function openSandbox(checkout: Checkout | null, egressNotes: EgressNotes, 
       {
         id,
         owner,
-        workspace: { checkout: checkout?.tree ?? null, files, readOnlyFiles: certificates.files },
+        workspace: {
+          checkout: checkout?.tree ?? null,
+          checkoutLayers: checkout?.layers,
+          files,
+          readOnlyFiles: certificates.files,
+        },
         limits: plan.limits,
         egress: plan.egress.policy,
         onEgressDenied: egressNotes.tell,

@@ -50,7 +50,7 @@ export class HostProcessRuntime implements Runtime {
   }
 
   async createSandbox(plan: SandboxPlan, { signal }: { readonly signal: AbortSignal }): Promise<Sandbox> {
-    const workspace = await this.#workspaces.create(plan, null, { signal });
+    const workspace = await this.#workspaces.create(plan, { owner: null, mountOwned: null }, { signal });
     this.plans.push(plan);
     this.liveSandboxes += 1;
     let ended = false;

@@ -89,6 +89,7 @@ export class WorkspaceBench {
       submodules,
       lfs,
       owner,
+      handsOutLayers: false,
     });
     this.workspaces = new HostWorkspaces({
       dir: join(dir, "workspaces"),
@@ -136,7 +137,9 @@ export class WorkspaceBench {
       limits: { cpus: 1, memoryBytes: 1e9, pids: 100, ...(diskBytes === undefined ? {} : { diskBytes }) },
       egress: { kind: "none" },
     } as const;
-    const workspace = undo.use(await this.workspaces.create(plan, this.#owner, { signal }));
+    const workspace = undo.use(
+      await this.workspaces.create(plan, { owner: this.#owner, mountOwned: null }, { signal }),
+    );
     const owned = undo.move();
     return {
       dir: workspace.dir,

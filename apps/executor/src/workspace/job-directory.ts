@@ -35,6 +35,8 @@ export interface JobDirectoriesOptions {
   readonly lfs: LfsOptions;
   /** Owner of all files in a checkout; `null`: the user of this process. See `RuntimeDescription.checkoutOwner`. */
   readonly owner: FileOwner | null;
+  /** Whether the runtime mounts a checkout's layers itself. See `RuntimeDescription.mountsCheckoutLayers`. */
+  readonly handsOutLayers: boolean;
 }
 
 export interface CheckoutPlan {
@@ -45,9 +47,17 @@ export interface CheckoutPlan {
 
 /** A commit's files on this host. Nothing writes to them. */
 export interface Checkout {
-  /** Absolute path. */
+  /** Absolute path. Empty if there are layers. */
   readonly tree: string;
+  /** The directories whose overlay is the checkout, topmost first. `undefined`: the tree is complete. */
+  readonly layers: readonly string[] | undefined;
   readonly commit: CommitSource;
+}
+
+interface TreeCopy {
+  readonly tree: string;
+  /** The directories whose overlay is mounted at the tree, topmost first. `null`: it is not a mount. */
+  readonly layers: readonly string[] | null;
 }
 
 /** Access to a job's commit that the job's steps can't influence. */
@@ -198,17 +208,23 @@ export class JobDirectory implements AsyncDisposable {
     };
     return await noted(entry, async () => {
       let tree = base.tree;
+      let layers: readonly string[] | undefined;
       if (base.commit !== request.commit) {
         entry.note(`beginning from a checkout of ${base.commit}`);
-        tree = await this.#copyOf(base, signal);
+        const copy = await this.#copyOf(base, signal);
+        tree = copy.tree;
         const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
         const { git } = this.#options;
         await writeCheckout({ git, tree, request, tags, mirrorDir: mirror.dir, base: base.commit, signal, onStderr });
         if (fillLfs) await mirror.exclusively(() => fillLfs(join(tree, request.directory), entry), signal);
         await handOver(tree, this.#options.owner, signal);
+        if (copy.layers && this.#options.handsOutLayers) {
+          await unmountBelow(tree, signal);
+          layers = copy.layers;
+        }
       }
       entry.close(0);
-      return { tree, commit };
+      return { tree, layers, commit };
     });
   }
 
@@ -249,15 +265,15 @@ export class JobDirectory implements AsyncDisposable {
    * Returns a writable tree with the base's files. Uses an overlay, which takes milliseconds, where that works, and
    * else a copy.
    */
-  async #copyOf(base: HeldCheckout, signal: AbortSignal): Promise<string> {
+  async #copyOf(base: HeldCheckout, signal: AbortSignal): Promise<TreeCopy> {
     const dir = await this.path();
     const target = join(dir, "checkout");
     if (this.#options.overlays && isMountablePath(base.tree) && isMountablePath(dir)) {
-      await mountOverlay(base.tree, dir, target, signal);
-      return target;
+      const { upper } = await mountOverlay(base.tree, dir, target, signal);
+      return { tree: target, layers: [upper, base.tree] };
     }
     await copyTree(base.tree, target, signal);
-    return target;
+    return { tree: target, layers: null };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

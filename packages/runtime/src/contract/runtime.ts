@@ -66,6 +66,11 @@ export interface RuntimeDescription {
    * this process. Any other owner works too.
    */
   readonly checkoutOwner: FileOwner | null;
+  /**
+   * Whether the runtime mounts `WorkspacePlan.checkoutLayers` itself. It can give files owners of its own only in
+   * mounts of directories, not in an overlay that somebody else mounted. Default: false.
+   */
+  readonly mountsCheckoutLayers?: boolean;
   /** Why policies other than `none` can't be enforced, and how to fix it; one of {@link notes}. Absent: they can. */
   readonly egressProblem?: string;
   /**

@@ -10,6 +10,12 @@ export interface WorkspacePlan {
    * Neither the runtime nor a step changes it. `null`: the workspace starts empty.
    */
   readonly checkout: string | null;
+  /**
+   * The directories whose overlay is the checkout, topmost first, if the runtime asks for them
+   * (`RuntimeDescription.mountsCheckoutLayers`). They stay unchanged, too. Then the path of the checkout may be empty.
+   * Default: the checkout itself is complete.
+   */
+  readonly checkoutLayers?: readonly string[] | undefined;
   /** Written into the workspace after the checkout, in this order, as by `Sandbox.putFiles`. */
   readonly files: readonly WorkspaceFile[];
   /** Files below `/airlock` for all steps. Their paths must differ from those of the steps' own files. */

@@ -2,6 +2,7 @@ import { shmSize } from "../contract/check-limits.ts";
 import type { SandboxPlan } from "../contract/index.ts";
 import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
+import type { ProcessLimits } from "../isolation/process-limits.ts";
 import { containerHardening } from "./container-hardening.ts";
 import type { EngineFacts } from "./engine-facts.ts";
 
@@ -25,7 +26,7 @@ export interface ContainerPlan {
   /** Whether a container with a network resolves `host.docker.internal` to the engine's machine. */
   readonly addHostGateway: boolean;
   readonly overhead: ContainerOverhead;
-  readonly maxOpenFiles: number;
+  readonly processLimits: ProcessLimits;
   /** The sandbox's parent cgroup. `undefined` if its containers can't share one. */
   readonly cgroup: { readonly path: string } | undefined;
   /** Size limit of the container's layer. `undefined` if the engine's file system can't enforce one. */
@@ -79,7 +80,7 @@ const keeper = `${nameLoopback}; echo ${keeperReady}; while read -r s; do kill "
 
 /** The body of `POST /containers/create`. */
 export function containerSpec(plan: ContainerPlan): object {
-  const { sandbox, workspace, imageId, networkMode, nameServers, facts, hardening, readOnlyPaths, maxOpenFiles } = plan;
+  const { sandbox, workspace, imageId, networkMode, nameServers, facts, hardening, readOnlyPaths } = plan;
   const { limits } = sandbox;
   return {
     Image: imageId,
@@ -121,10 +122,7 @@ export function containerSpec(plan: ContainerPlan): object {
       ...(plan.cgroup === undefined ? {} : { CgroupParent: plan.cgroup.path }),
       ...(plan.layerBytes === undefined ? {} : { StorageOpt: { size: String(plan.layerBytes) } }),
       ShmSize: shmSize(limits),
-      Ulimits: [
-        { Name: "nofile", Soft: maxOpenFiles, Hard: maxOpenFiles },
-        { Name: "core", Soft: 0, Hard: 0 },
-      ],
+      Ulimits: [limit("nofile", plan.processLimits.maxOpenFiles), limit("core", 0), ...limitsOfUser(plan)],
       // The engine refuses a container with a CPU limit that it can't enforce, and ignores the other two limits.
       ...(facts.limits.cpu ? { NanoCpus: Math.round(Math.min(limits.cpus, facts.cpus) * 1e9) } : {}),
       Memory: limits.memoryBytes,
@@ -138,6 +136,18 @@ export function containerSpec(plan: ContainerPlan): object {
       ],
     },
   };
+}
+
+const limit = (name: string, value: number) => ({ Name: name, Soft: value, Hard: value });
+
+/**
+ * All containers of an engine have the same users on the host, and the kernel counts for each user. So these limits
+ * don't separate containers from each other. They leave a part to the machine's own programs, which share no user with
+ * a rootless engine.
+ */
+function limitsOfUser({ facts, processLimits }: ContainerPlan): readonly object[] {
+  if (facts.isRootless) return [];
+  return [limit("sigpending", processLimits.pendingSignals), limit("msgqueue", processLimits.messageQueueBytes)];
 }
 
 /** A non-recursive bind mount: submounts of a read-only bind mount would stay writable. */

@@ -17,12 +17,13 @@ import { HostDiskSandbox } from "../host-disk/host-disk-sandbox.ts";
 import { HostWorkspaces, type WorkspaceOptions } from "../host-disk/host-workspaces.ts";
 import { defaultImageOptions, type ImageOptions } from "../images/policy/image-options.ts";
 import { defaultHardening, type Hardening } from "../isolation/hardening.ts";
+import { processLimits } from "../isolation/process-limits.ts";
 import { collectSandboxes } from "./collect-sandboxes.ts";
 import { plainOverhead, userSpaceKernelOverhead } from "./container-spec.ts";
 import { describeEngine } from "./describe-engine.ts";
 import { DockerSandbox } from "./docker-sandbox.ts";
 import { EngineClient } from "./engine-client.ts";
-import { type EngineFacts, engineFacts, openFilesLimit } from "./engine-facts.ts";
+import { type EngineFacts, engineFacts } from "./engine-facts.ts";
 import { asRuntimeFailure } from "./engine-failure.ts";
 import { EngineImages } from "./engine-images.ts";
 import { InfoReply, type VersionReply } from "./engine-replies.ts";
@@ -147,7 +148,9 @@ class DockerRuntime implements Runtime {
     const inUserSpace = runtime !== undefined && facts.userSpaceKernels.has(runtime);
     const overhead = inUserSpace ? userSpaceKernelOverhead : plainOverhead;
     await using cleanup = new AsyncDisposableStack();
-    const workspace = cleanup.use(await this.#workspaces.create(plan, this.#filesOwner(facts), options));
+    const workspace = cleanup.use(
+      await this.#workspaces.create(plan, { owner: this.#filesOwner(facts), mountOwned: null }, options),
+    );
     const host = await this.#sharedCgroupHost(facts);
     const cgroup = host && (await SharedCgroup.create(host, plan, overhead));
     if (cgroup) cleanup.use(cgroup);
@@ -166,7 +169,8 @@ class DockerRuntime implements Runtime {
       },
       addHostGateway: this.#options.addHostGateway ?? false,
       allowHostImage: this.#options.allowHostImage,
-      maxOpenFiles: await openFilesLimit(),
+      // The engine's own limits can't be seen. Without CAP_SYS_RESOURCE it can't grant more than it has.
+      processLimits: await processLimits(),
       boundsLayers: plan.limits.diskBytes !== undefined && (await this.#layersAreBounded(signal)),
       onCgroupOutOfReach: () => {
         this.#cgroupOutOfReach = true;

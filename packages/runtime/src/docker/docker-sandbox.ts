@@ -10,6 +10,7 @@ import { checkDeclaredPlaces, declaredPlaces, isWorkspace } from "../images/plac
 import { checkImagePlaces } from "../images/places/image-places.ts";
 import { handOverWorkspace } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
+import type { ProcessLimits } from "../isolation/process-limits.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { EngineFacts } from "./engine-facts.ts";
@@ -34,7 +35,7 @@ export interface DockerSandboxOptions {
   readonly ociRuntime: string | undefined;
   readonly addHostGateway: boolean;
   readonly overhead: ContainerOverhead;
-  readonly maxOpenFiles: number;
+  readonly processLimits: ProcessLimits;
   /** Whether the engine's file system can limit the size of a container's layer. */
   readonly boundsLayers: boolean;
   /** Owned by the sandbox, which disposes of it. */
@@ -178,7 +179,7 @@ export class DockerSandbox implements StepRunner {
   }
 
   async #containerOptions(image: string, parts: PreparedImage & ContainerNetwork): Promise<StepContainerOptions> {
-    const { plan, workspace, facts, hardening, ociRuntime, addHostGateway, overhead, maxOpenFiles, boundsLayers } =
+    const { plan, workspace, facts, hardening, ociRuntime, addHostGateway, overhead, processLimits, boundsLayers } =
       this.#options;
     const { volumesDir } = this.#disk;
     this.#made += 1;
@@ -195,7 +196,7 @@ export class DockerSandbox implements StepRunner {
         ociRuntime,
         addHostGateway,
         overhead,
-        maxOpenFiles,
+        processLimits,
       },
       volumes: volumesDir === undefined ? [] : await volumeMounts(parts.volumes, name, volumesDir),
       cgroup: this.#cgroup,

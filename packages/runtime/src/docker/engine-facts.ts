@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { InfoReply } from "./engine-replies.ts";
 
 /** Facts from the engine's `/info` reply that decide how containers are created. */
@@ -15,6 +14,8 @@ export interface EngineFacts {
    * The cgroup version, if containers can be put below a cgroup that we create, given by its path. Otherwise `null`.
    */
   readonly cgroupVersion: "v1" | "v2" | null;
+  /** Whether the engine runs as an ordinary user of its machine. */
+  readonly isRootless: boolean;
   readonly runtimes: readonly string[];
   /** Those of `runtimes` that run each container on its own kernel in user space (gVisor). */
   readonly userSpaceKernels: ReadonlySet<string>;
@@ -60,6 +61,7 @@ export function engineFacts(info: InfoReply): EngineFacts {
       ? remappedRoot(info.DockerRootDir ?? "")
       : null,
     cgroupVersion: byPath ? (info.CgroupVersion === "2" ? "v2" : "v1") : null,
+    isRootless: rootless,
     runtimes: Object.keys(info.Runtimes ?? {}),
     userSpaceKernels: new Set(
       Object.entries(info.Runtimes ?? {})
@@ -77,15 +79,3 @@ function remappedRoot(dataRoot: string): EngineFacts["remappedRoot"] {
   const [, uid, gid] = /\/(\d+)\.(\d+)\/?$/.exec(dataRoot) ?? [];
   return uid === undefined || gid === undefined ? null : { uid: Number(uid), gid: Number(gid) };
 }
-
-/**
- * Limit of open files per process of a step. An engine without CAP_SYS_RESOURCE can't grant more than it has itself. We
- * can't see the engine's own limit, so this process's hard limit stands in for it.
- */
-export async function openFilesLimit(): Promise<number> {
-  const line = /^Max open files\s+\S+\s+(\S+)/m.exec(await readFile("/proc/self/limits", "utf8"));
-  const hard = Number(line?.[1]);
-  return Number.isFinite(hard) ? Math.min(hard, mostOpenFiles) : mostOpenFiles;
-}
-
-const mostOpenFiles = 1 << 20;

@@ -13,6 +13,7 @@ import type {
 import { errorCode } from "../host/error-code.ts";
 import { copyTree } from "./copy-tree.ts";
 import { DiskBound } from "./disk-bound.ts";
+import type { WorkspaceOwner } from "./host-workspaces.ts";
 import { isMountablePath, mountDiskImage, mountOverlay, unmountBelow } from "./mounts.ts";
 import type { MountCapabilities } from "./probe-mounts.ts";
 import { putFile } from "./put-file.ts";
@@ -20,11 +21,9 @@ import { placeReadOnlyFiles } from "./read-only-files.ts";
 import type { Trash } from "./trash.ts";
 import { readFileBeneath, walkBeneath, withParentBeneath } from "./walk-tree.ts";
 
-export interface HostWorkspacePlace extends MountCapabilities {
+export interface HostWorkspacePlace extends MountCapabilities, WorkspaceOwner {
   /** The job's own directory. It exists and is empty except for a marker. */
   readonly dir: string;
-  /** Owner of all files. `null`: this process. */
-  readonly owner: FileOwner | null;
   readonly keep: boolean;
   readonly trash: Trash;
 }
@@ -82,7 +81,7 @@ export class HostWorkspace implements AsyncDisposable {
     const notes: string[] = [];
     try {
       const storage = await openStorage(place, content.diskBytes, notes, signal);
-      const dir = await writableTree(place, content.checkout, storage, notes, signal);
+      const dir = await writableTree(place, content, storage, notes, signal);
       // Steps run as their image's user, which may be any.
       await chmod(dir, 0o777);
       if (place.owner) await chown(dir, place.owner.uid, place.owner.gid);
@@ -173,43 +172,90 @@ async function openStorage(
  */
 async function writableTree(
   place: HostWorkspacePlace,
-  checkout: string | null,
+  content: WorkspacePlan,
   storage: Storage,
   notes: string[],
   signal: AbortSignal,
 ): Promise<string> {
+  const { checkout, checkoutLayers } = content;
   if (checkout === null) {
     const dir = join(storage.dir, "data");
     await mkdir(dir);
     return dir;
   }
-  const dir = await layerAbove(place, checkout, storage, notes, signal);
-  if (place.owner !== null && !(await belongsTo(checkout, place.owner))) {
+  const { dir, isOwned } = await treeAbove(place, { checkout, checkoutLayers }, storage, notes, signal);
+  if (place.owner !== null && !isOwned && !(await belongsTo(checkoutLayers?.at(-1) ?? checkout, place.owner))) {
     const { uid, gid } = place.owner;
     await outputOf(["chown", "-hR", `${uid}:${gid}`, "--", dir], { signal });
   }
   return dir;
 }
 
-async function layerAbove(
-  { dir: jobDir, overlays, keep }: HostWorkspacePlace,
-  checkout: string,
+interface CheckoutTree {
+  readonly checkout: string;
+  readonly checkoutLayers: readonly string[] | undefined;
+}
+
+interface WritableTree {
+  readonly dir: string;
+  /** Whether the checkout's files have the workspace's owner. */
+  readonly isOwned: boolean;
+}
+
+async function treeAbove(
+  place: HostWorkspacePlace,
+  { checkout, checkoutLayers }: CheckoutTree,
   storage: Storage,
   notes: string[],
   signal: AbortSignal,
-): Promise<string> {
+): Promise<WritableTree> {
+  const { dir: jobDir, overlays, keep } = place;
+  const layers = checkoutLayers ?? [checkout];
   // A kept workspace must be readable without a mount.
-  if (overlays && !keep && isMountablePath(checkout) && isMountablePath(jobDir)) {
+  if (overlays && !keep && [...layers, jobDir].every(isMountablePath)) {
     const target = join(jobDir, "data");
     try {
-      await mountOverlay(checkout, storage.dir, target, signal);
-      return target;
+      using lower = await ownedLayers(place, layers, notes);
+      await mountOverlay(lower.paths.join(":"), storage.dir, target, signal);
+      return { dir: target, isOwned: lower.areOwned };
     } catch (error) {
       signal.throwIfAborted();
+      if (checkoutLayers) throw error;
       await rm(target, { recursive: true, force: true });
       notes.push(`the checkout is copied: ${errorMessage(error)}`);
     }
   }
+  return { dir: await copyAbove(checkout, storage, signal), isOwned: false };
+}
+
+/** Mounts layers that belong to this process so that they belong to the workspace's owner. An overlay keeps the mounts. */
+async function ownedLayers(
+  { dir: jobDir, mountOwned }: HostWorkspacePlace,
+  layers: readonly string[],
+  notes: string[],
+): Promise<Disposable & { readonly paths: readonly string[]; readonly areOwned: boolean }> {
+  using mounted = new DisposableStack();
+  const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+  const areOwn = (await Promise.all(layers.map((layer) => belongsTo(layer, own)))).every(Boolean);
+  if (mountOwned && areOwn) {
+    try {
+      const paths: string[] = [];
+      for (const [index, layer] of layers.entries()) {
+        const path = join(jobDir, `checkout-${index}`);
+        await mkdir(path, { mode: 0o700 });
+        mounted.use(mountOwned(layer, path));
+        paths.push(path);
+      }
+      const kept = mounted.move();
+      return { paths, areOwned: true, [Symbol.dispose]: () => kept.dispose() };
+    } catch (error) {
+      notes.push(`the owner of each file of the checkout is changed: ${errorMessage(error)}`);
+    }
+  }
+  return { paths: layers, areOwned: false, [Symbol.dispose]: () => {} };
+}
+
+async function copyAbove(checkout: string, storage: Storage, signal: AbortSignal): Promise<string> {
   const copy = join(storage.dir, "data");
   try {
     await copyTree(checkout, copy, signal);

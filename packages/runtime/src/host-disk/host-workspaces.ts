@@ -25,6 +25,17 @@ export interface HostWorkspacesOptions extends WorkspaceOptions {
   readonly capabilities?: MountCapabilities;
 }
 
+/** Who the files of a workspace belong to on the host. */
+export interface WorkspaceOwner {
+  /** `null`: this process. */
+  readonly owner: FileOwner | null;
+  /**
+   * Mounts a tree read-only so that files of this process's user belong to `owner`. `null`: that is impossible, so the
+   * owners of files are changed.
+   */
+  readonly mountOwned: ((tree: string, target: string) => Disposable) | null;
+}
+
 /** Name of the file that marks a workspace to keep. */
 const keptMarker = "kept";
 /** Time at shutdown to delete what is in the trash. The next start deletes the rest. */
@@ -53,6 +64,11 @@ export class HostWorkspaces {
     return this.#capabilities;
   }
 
+  /** Whether a workspace is an overlay on its checkout. */
+  async areOverlays(signal: AbortSignal): Promise<boolean> {
+    return !this.#options.keep && (await this.capabilities(signal)).overlays;
+  }
+
   /** What is slower or weaker on this host than it could be, for `RuntimeDescription.notes`. */
   async notes(signal: AbortSignal): Promise<readonly string[]> {
     const { mountsVisible, overlays } = await this.capabilities(signal);
@@ -66,10 +82,13 @@ export class HostWorkspaces {
 
   /**
    * Creates the workspace of a plan. A failure leaves nothing behind.
-   * @param owner owner of its files on the host. `null`: this process.
    * @throws {AirlockError} reason `checkout-invalid` or `runtime`.
    */
-  async create(plan: SandboxPlan, owner: FileOwner | null, { signal }: Abortable): Promise<HostWorkspace> {
+  async create(
+    plan: SandboxPlan,
+    { owner, mountOwned }: WorkspaceOwner,
+    { signal }: Abortable,
+  ): Promise<HostWorkspace> {
     const { keep = false } = this.#options;
     const capabilities = await this.capabilities(signal);
     const ownerDir = this.#ownerDir(plan.owner);
@@ -82,7 +101,7 @@ export class HostWorkspaces {
     if (owner) for (const each of [this.#options.dir, ownerDir, dir]) await chmod(each, 0o711);
     if (keep) await writeFile(join(dir, keptMarker), "");
     return await HostWorkspace.create(
-      { ...capabilities, dir, owner, keep, trash: this.#trash(plan.owner) },
+      { ...capabilities, dir, owner, mountOwned, keep, trash: this.#trash(plan.owner) },
       { ...plan.workspace, diskBytes: plan.limits.diskBytes },
       signal,
     );

@@ -7,6 +7,8 @@ import { readMounts } from "../host/mounts.ts";
 
 /**
  * Mounts an overlay: a writable layer below `storageDir` on top of a tree that stays unchanged. Needs root.
+ * @param lower The tree, or the layers of a tree, topmost first and separated by colons.
+ * @returns the directory of the writable layer.
  * @throws {AirlockError} code `mount-failed`.
  */
 export async function mountOverlay(
@@ -14,13 +16,14 @@ export async function mountOverlay(
   storageDir: string,
   target: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<{ readonly upper: string }> {
   const upper = join(storageDir, "upper");
   const work = join(storageDir, "work");
   await Promise.all([upper, work, target].map((dir) => mkdir(dir, { recursive: true })));
   // redirect_dir: otherwise directories of the repository could not be renamed in the workspace.
   const options = `nosuid,nodev,redirect_dir=on,index=off,metacopy=off,lowerdir=${lower},upperdir=${upper},workdir=${work}`;
   await run("mount", ["-t", "overlay", "-o", options, "overlay", target], signal);
+  return { upper };
 }
 
 /**

@@ -1,16 +1,25 @@
 /** The range of host ids to which a container's ids 0, 1, 2, … are mapped. */
 export interface IdRange {
-  /** Host id of the container's root; above 0. */
+  /** Host id of the container's root. */
   readonly base: number;
   /** Number of ids: a container's ids are below it. */
   readonly size: number;
 }
 
+/** Number of ids that each sandbox has by default. Images name ids up to 65535. */
+export const defaultIdsPerSandbox = 65_536;
+
 /**
- * The default range. useradd(8) gives it to the first user on most distributions as subordinate ids, so it never
- * belongs to a person's account.
+ * The ids that sandboxes have by default, enough for 1024 of them. They are above what directory services and
+ * systemd-nspawn hand out and above the subordinate ids of useradd(8), and below systemd's foreign ids.
  */
-export const defaultIdRange: IdRange = { base: 100_000, size: 65_536 };
+export const defaultIds: IdRange = { base: 0x78000000, size: 1024 * defaultIdsPerSandbox };
+
+/**
+ * The ids that all sandboxes share where the default ones don't exist, as in some containers. useradd(8) gives them to
+ * the first user on most distributions as subordinate ids, so they never belong to a person's account.
+ */
+export const sharedIds: IdRange = { base: 100_000, size: defaultIdsPerSandbox };
 
 /** Owner of files whose owner is outside the range: `nobody`, as the kernel shows unmapped ids. */
 const overflowId = 65_534;

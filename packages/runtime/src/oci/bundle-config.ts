@@ -1,6 +1,7 @@
 import type { ImageUser } from "../images/store/image-user.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import { hiddenPaths } from "../isolation/hidden-paths.ts";
+import type { ProcessLimits } from "../isolation/process-limits.ts";
 import { seccompProfile } from "../isolation/seccomp-profile.ts";
 import type { ChannelDescriptor } from "./launcher.ts";
 import { initCommand } from "./step-init.ts";
@@ -23,7 +24,8 @@ export interface BundlePlan {
    * cgroups.
    */
   readonly cgroupsPath: string | null;
-  readonly maxOpenFiles: number;
+  /** `null`: processes inherit them. */
+  readonly limits: ProcessLimits | null;
   /** `null`: ids in the container are the host's ids. */
   readonly idMapping: IdMapping | null;
   readonly hardening: Omit<Hardening, "userNamespace">;
@@ -42,6 +44,8 @@ export interface IdMapping {
   readonly uid: number;
   readonly gid: number;
   readonly size: number;
+  /** A user namespace with this mapping. `null`: the OCI runtime makes one. */
+  readonly namespacePath: string | null;
 }
 
 export type BundleNetwork =
@@ -91,10 +95,7 @@ export function bundleConfig(plan: BundlePlan): object {
       noNewPrivileges: hardening.noNewPrivileges,
       // When memory runs out, the kernel should kill the job's processes before the OCI runtime that waits for them.
       oomScoreAdj: 500,
-      rlimits: [
-        { type: "RLIMIT_NOFILE", soft: plan.maxOpenFiles, hard: plan.maxOpenFiles },
-        { type: "RLIMIT_CORE", soft: 0, hard: 0 },
-      ],
+      rlimits: plan.limits ? limitsOf(plan.limits) : [],
     },
     mounts: [...systemMounts(plan), ...writablePlaces(plan), ...workMounts(plan), ...plan.extraMounts],
     linux: {
@@ -104,7 +105,7 @@ export function bundleConfig(plan: BundlePlan): object {
         { type: "uts" },
         { type: "mount" },
         { type: "cgroup" },
-        ...(idMapping ? [{ type: "user" }] : []),
+        ...(idMapping ? [userNamespace(idMapping)] : []),
         ...(network.kind === "new" ? [{ type: "network" }] : []),
         ...(network.kind === "join" ? [{ type: "network", path: network.path }] : []),
       ],
@@ -120,6 +121,20 @@ export function bundleConfig(plan: BundlePlan): object {
       ...(hardening.maskedPaths ? hidden : {}),
     },
   };
+}
+
+function limitsOf({ maxOpenFiles, pendingSignals, messageQueueBytes }: ProcessLimits): readonly object[] {
+  const limits = {
+    RLIMIT_NOFILE: maxOpenFiles,
+    RLIMIT_CORE: 0,
+    RLIMIT_SIGPENDING: pendingSignals,
+    RLIMIT_MSGQUEUE: messageQueueBytes,
+  };
+  return Object.entries(limits).map(([type, value]) => ({ type, soft: value, hard: value }));
+}
+
+function userNamespace({ namespacePath }: IdMapping): object {
+  return namespacePath === null ? { type: "user" } : { type: "user", path: namespacePath };
 }
 
 /** Includes the cgroups, which Docker shows read-only. */

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { outputOf } from "@airlock/process";
+import type { ProcessLimits } from "../isolation/process-limits.ts";
 import { type GvisorOptions, gvisorFlags } from "./gvisor.ts";
 import type { ChannelDescriptor } from "./launcher.ts";
 import type { RuntimeBinary } from "./runtime-binary.ts";
@@ -13,6 +14,9 @@ export interface ContainerPlan {
   /** Directory with the container's `config.json`. Its log and its pid file are written there, too. */
   readonly bundle: string;
   readonly containerId: string;
+  /** Whether the container joins a user namespace that exists already. */
+  readonly joinsUserNamespace: boolean;
+  readonly limits: ProcessLimits;
 }
 
 /** The command lines for running one container. */
@@ -29,6 +33,14 @@ export class ContainerCommands {
    */
   get joinsCgroups(): boolean {
     return this.#plan.binary.kind !== "runc";
+  }
+
+  /**
+   * Whether limits of processes are set ahead of the OCI runtime and not by it. In a namespace that another user has
+   * made, runc can't change them unless the executor has CAP_SYS_RESOURCE.
+   */
+  get setsLimits(): boolean {
+    return this.#plan.binary.kind === "runc" && this.#plan.joinsUserNamespace;
   }
 
   get logFile(): string {
@@ -48,7 +60,10 @@ export class ContainerCommands {
   }
 
   get run(): readonly string[] {
+    const { maxOpenFiles, pendingSignals, messageQueueBytes } = this.#plan.limits;
+    const limits = [`--nofile=${maxOpenFiles}`, `--sigpending=${pendingSignals}`, `--msgqueue=${messageQueueBytes}`];
     return [
+      ...(this.setsLimits ? ["prlimit", ...limits, "--core=0", "--"] : []),
       ...this.#prefix,
       "run",
       ...(this.channelDescriptor === 3 ? ["--preserve-fds", "1"] : []),

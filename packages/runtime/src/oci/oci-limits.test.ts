@@ -96,7 +96,7 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
 describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
   describe.skipIf(!isRoot)("as root", () => {
     it("are unprivileged users of the host, from a range that can be chosen", async () => {
-      await using place = await openPlace({ idRange: { base: 300_000, size: 65_536 } });
+      await using place = await openPlace({ ids: { base: 300_000, size: 65_536 } });
 
       const { stdout } = await place.run(
         "cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '; touch /data/mine; id -u",
@@ -171,10 +171,10 @@ interface PlaceOptions {
   /** The workspace has a file system of this size, which also holds the layers. */
   readonly boundedBytes?: number;
   readonly hardening?: Partial<Hardening>;
-  readonly idRange?: { readonly base: number; readonly size: number };
+  readonly ids?: { readonly base: number; readonly size: number };
 }
 
-async function openPlace({ limits, boundedBytes, hardening, idRange }: PlaceOptions) {
+async function openPlace({ limits, boundedBytes, hardening, ids }: PlaceOptions) {
   await using made = new AsyncDisposableStack();
   const { path } = made.use(await temporaryDirectory("airlock-limits-"));
   const runtime = await createOciRuntime({
@@ -182,7 +182,7 @@ async function openPlace({ limits, boundedBytes, hardening, idRange }: PlaceOpti
     allowHostImage: false,
     workspaces: { dir: join(path, "workspaces"), mounts: boundedBytes === undefined ? "never" : "auto" },
     ...(hardening ? { hardening } : {}),
-    ...(idRange ? { idRange } : {}),
+    ...(ids ? { ids } : {}),
   });
   made.defer(() => runtime.close());
   await writeFile(join(path, "image.tar"), await dockerArchive(await busyboxImage(), "fixture:1"));

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { checkLimits } from "../contract/check-limits.ts";
@@ -15,22 +15,26 @@ import type {
 import { refuseUnenforcedLimits, runtimeFailed, type UnenforcedLimits } from "../contract/index.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
-import { defaultIdRange, type IdRange, problemOfIdRange } from "../host/id-range.ts";
+import { defaultIds, defaultIdsPerSandbox, type IdRange, problemOfIdRange, sharedIds } from "../host/id-range.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { HostDiskSandbox } from "../host-disk/host-disk-sandbox.ts";
-import { HostWorkspaces, type WorkspaceOptions } from "../host-disk/host-workspaces.ts";
+import { HostWorkspaces, type WorkspaceOptions, type WorkspaceOwner } from "../host-disk/host-workspaces.ts";
 import type { ImageLimits } from "../images/manifest/image-limits.ts";
 import type { ImageOptions } from "../images/policy/image-options.ts";
 import type { RegistryOptions } from "../images/registry/registry-client.ts";
 import { ImageStore } from "../images/store/image-store.ts";
 import { defaultHardening, type Hardening, relaxations } from "../isolation/hardening.ts";
+import { type ProcessLimits, processLimits } from "../isolation/process-limits.ts";
 import { collectSandboxes } from "./collect.ts";
+import { findSeparateUsers } from "./find-separate-users.ts";
 import { type GvisorOptions, gvisorProcesses } from "./gvisor.ts";
 import { openNetwork } from "./network.ts";
-import { OciSandbox } from "./oci-sandbox.ts";
+import { OciSandbox, type OciSandboxParts } from "./oci-sandbox.ts";
 import { probeOverlay } from "./overlay-probe.ts";
 import { findRuntimeBinary, type RuntimeBinary } from "./runtime-binary.ts";
-import { findUserNamespaces, type UserNamespaces } from "./user-namespace.ts";
+import { SandboxUsers } from "./sandbox-users.ts";
+import { SeparateUsers } from "./separate-users.ts";
+import { findUserNamespaces, isUnmapped, type UserNamespaces } from "./user-namespace.ts";
 
 export interface OciRuntimeOptions {
   /**
@@ -57,8 +61,13 @@ export interface OciRuntimeOptions {
   readonly hardening?: Partial<Hardening>;
   /** What happens to sandboxes whose limits this host can't enforce. Default: `refuse`. */
   readonly unenforcedLimits?: UnenforcedLimits;
-  /** Host ids for the users in containers, if the executor runs as root. Default: 100000 to 165535. */
-  readonly idRange?: IdRange;
+  /**
+   * Host ids for the users in sandboxes, if the executor runs as root. Several executors may have the same: they agree
+   * on who uses which. Default: {@link defaultIds}, or {@link sharedIds} where those don't exist.
+   */
+  readonly ids?: IdRange;
+  /** Number of ids of each sandbox. Default: 65536. */
+  readonly idsPerSandbox?: number;
 }
 
 /** The runtime without a daemon. It pulls and unpacks images itself, and runs them with `crun`, `runc` or `runsc`. */
@@ -79,12 +88,14 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
   const kinds = !isRoot && cgroupHost.hiddenFromCrun.length > 0 ? (["runc"] as const) : (["crun", "runc"] as const);
   const binary = await findRuntimeBinary(options.runtimePath, { isRoot, usual: kinds });
   const hardening = { ...defaultHardening, ...options.hardening };
-  const idRange = options.idRange ?? defaultIdRange;
-  const badRange = problemOfIdRange(idRange);
-  if (badRange !== undefined) throw runtimeFailed(`the range of ids ${idRange.base}:${idRange.size} ${badRange}`);
+  const ids = options.ids ?? ((await isUnmapped(defaultIds)) ? sharedIds : defaultIds);
+  const size = options.idsPerSandbox ?? defaultIdsPerSandbox;
+  const badIds =
+    problemOfIdRange(ids) ?? (ids.size < size ? `has fewer ids than one sandbox needs, ${size}` : undefined);
+  if (badIds !== undefined) throw runtimeFailed(`the range of ids ${ids.base}:${ids.size} ${badIds}`);
   // gVisor's kernel has its own users, and its processes drop their privileges on the host.
-  const found = isRoot && hardening.userNamespace && binary.kind !== "runsc" ? await findUserNamespaces(idRange) : null;
-  const userNamespaces = found && "range" in found ? found : null;
+  const found = isRoot && hardening.userNamespace && binary.kind !== "runsc" ? await findUserNamespaces(ids) : null;
+  const userNamespaces = found && "stageDirectory" in found ? found : null;
   const sandboxesDirectory = join(options.stateDir, "sandboxes");
   try {
     await mkdir(sandboxesDirectory, { recursive: true, mode: 0o700 });
@@ -92,11 +103,19 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     throw runtimeFailed("the state directory can't be used", error, "Check its path, owner and file system.");
   }
   const overlayOptions = isRoot ? await probeOverlay(sandboxesDirectory) : null;
+  const limits = await processLimits();
+  const separate =
+    userNamespaces && overlayOptions
+      ? await findSeparateUsers({ ids, size, directory: sandboxesDirectory, limits })
+      : { problem: "The file system of the state directory can't have overlays." };
+  const separateUsers = separate instanceof SeparateUsers ? separate : null;
+  const sharedRange = { base: ids.base, size };
   const images = await ImageStore.open({
     directory: join(options.stateDir, "images"),
     style: overlayOptions === null ? "flat" : "overlay",
     keepOwners: isRoot,
-    idRange: userNamespaces?.range ?? null,
+    // Each sandbox mounts the layers with owners of its own.
+    idRange: separateUsers ? { base: 0, size } : userNamespaces ? sharedRange : null,
     registry: options.registry ?? {},
     images: options.images ?? {},
     ...(options.imageLimits ? { limits: options.imageLimits } : {}),
@@ -109,7 +128,7 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     overlayOptions,
     images,
     cgroupHost,
-    maxOpenFiles: await hardOpenFilesLimit(),
+    limits,
     egress: new EgressEngines(options.egress ?? {}),
     // Steps are children of this process, so they see its mounts.
     workspaces: new HostWorkspaces({
@@ -121,6 +140,9 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     hardening,
     userNamespaces,
     noUserNamespaces: found && "problem" in found ? found.problem : null,
+    separateUsers,
+    sharedRange,
+    noSeparateUsers: "problem" in separate ? separate.problem : null,
   });
 }
 
@@ -132,7 +154,7 @@ interface Parts {
   readonly overlayOptions: readonly string[] | null;
   readonly images: ImageStore;
   readonly cgroupHost: CgroupHost;
-  readonly maxOpenFiles: number;
+  readonly limits: ProcessLimits;
   readonly egress: EgressEngines;
   readonly workspaces: HostWorkspaces;
   readonly rootless: { readonly uid: number; readonly gid: number } | null;
@@ -140,6 +162,11 @@ interface Parts {
   readonly userNamespaces: UserNamespaces | null;
   /** Why user namespaces are unavailable although the settings require them, in one sentence. */
   readonly noUserNamespaces: string | null;
+  /** What gives each sandbox its own range of host ids; `null`: all have the same. */
+  readonly separateUsers: SeparateUsers | null;
+  readonly sharedRange: IdRange;
+  /** Why all sandboxes have the same range, in one sentence. */
+  readonly noSeparateUsers: string | null;
 }
 
 class CreatedOciRuntime implements OciRuntime {
@@ -173,6 +200,10 @@ class CreatedOciRuntime implements OciRuntime {
         "Root in a sandbox is root on the host with few capabilities; steps have no user namespace. " +
           (noUserNamespaces ?? "That is what the executor's settings ask for."),
       );
+    } else if (!rootless && !this.#parts.separateUsers) {
+      notes.push(
+        `All sandboxes have the same users on the host, so they share what the kernel allows each user. ${this.#parts.noSeparateUsers}`,
+      );
     }
     return {
       version: binary.version,
@@ -186,8 +217,9 @@ class CreatedOciRuntime implements OciRuntime {
         egressAllow: egress.allow,
         disk: "file-system",
       },
-      checkoutOwner: this.#filesOwner,
       ...(cgroupHost.problem === null ? {} : { limitsProblem: cgroupHost.problem }),
+      checkoutOwner: this.#sharedOwner,
+      mountsCheckoutLayers: await this.#mountsCheckoutLayers(signal),
       ...(egress.public || egress.notes[0] === undefined ? {} : { egressProblem: egress.notes[0] }),
       notes: [
         ...notes,
@@ -209,12 +241,13 @@ class CreatedOciRuntime implements OciRuntime {
     refuseUnenforcedLimits(options.unenforcedLimits ?? "refuse", enforcementOf(parts.cgroupHost));
     await using undo = new AsyncDisposableStack();
     try {
-      const workspace = undo.use(await parts.workspaces.create(plan, this.#filesOwner, { signal }));
       const owned = join(parts.sandboxesDirectory, plan.owner);
       await mkdir(owned, { recursive: true, mode: 0o700 });
       const directory = join(owned, plan.id);
       await mkdir(directory, { mode: 0o700 });
       undo.defer(() => removeTree(directory));
+      const users = await this.#openUsers(directory, undo, { signal });
+      const workspace = undo.use(await parts.workspaces.create(plan, users, { signal }));
       undo.defer(() => parts.cgroupHost.open(plan.owner, plan.id).remove());
       const cgroup = await parts.cgroupHost.create(plan.owner, plan.id, {
         ...plan.limits,
@@ -223,6 +256,7 @@ class CreatedOciRuntime implements OciRuntime {
       const network = undo.use(await openNetwork(plan, parts.egress, { signal }));
       const sandbox = await OciSandbox.create({
         ...parts,
+        ...users,
         plan,
         workspace,
         directory,
@@ -244,10 +278,37 @@ class CreatedOciRuntime implements OciRuntime {
     return collectSandboxes(this.#parts, this.#parts.egress.for(options.owner), options);
   }
 
-  /** Host ids of a container's root user. */
-  get #filesOwner(): FileOwner | null {
-    const range = this.#parts.userNamespaces?.range;
-    return range ? { uid: range.base, gid: range.base } : null;
+  /** Host ids of the root user of every container; `null`: those of this process, or each sandbox has its own. */
+  get #sharedOwner(): FileOwner | null {
+    const { separateUsers, userNamespaces, sharedRange } = this.#parts;
+    return userNamespaces && !separateUsers ? { uid: sharedRange.base, gid: sharedRange.base } : null;
+  }
+
+  async #mountsCheckoutLayers(signal: AbortSignal): Promise<boolean> {
+    const { separateUsers, workspaces } = this.#parts;
+    return separateUsers !== null && (await workspaces.areOverlays(signal));
+  }
+
+  async #openUsers(directory: string, undo: AsyncDisposableStack, { signal }: Abortable): Promise<SandboxFiles> {
+    const { separateUsers, userNamespaces, sharedRange, images } = this.#parts;
+    const { layersDirectory } = images;
+    if (!userNamespaces) return { owner: null, mountOwned: null, users: null, layersDirectory, endUsers: () => {} };
+    const { stageDirectory } = userNamespaces;
+    if (!separateUsers) {
+      const users = { range: sharedRange, namespacePath: null, stageDirectory };
+      return { owner: this.#sharedOwner, mountOwned: null, users, layersDirectory, endUsers: () => {} };
+    }
+    const users = undo.use(await SandboxUsers.open(separateUsers, directory, { signal }));
+    const layers = join(directory, "layers");
+    await mkdir(layers, { mode: 0o700 });
+    users.mount(layersDirectory, layers);
+    return {
+      owner: users.root,
+      mountOwned: (tree, target) => users.mount(tree, target),
+      users: { range: users.range, namespacePath: users.namespacePath, stageDirectory },
+      layersDirectory: layers,
+      endUsers: () => users[Symbol.dispose](),
+    };
   }
 
   evictImages(options: Abortable): Promise<readonly string[]> {
@@ -260,6 +321,7 @@ class CreatedOciRuntime implements OciRuntime {
 
   async close(): Promise<void> {
     await this.#parts.workspaces.close();
+    await this.#parts.separateUsers?.close();
     await this.#parts.egress.close();
     await this.#parts.images.close();
   }
@@ -269,9 +331,5 @@ function enforcementOf({ enforces, problem }: CgroupHost): LimitEnforcement {
   return { enforces, ...(problem === null ? {} : { limitsProblem: problem }) };
 }
 
-/** The hard limit of this process. A higher limit needs a capability, and programs rely on the limit that they see. */
-async function hardOpenFilesLimit(): Promise<number> {
-  const line = /^Max open files\s+\S+\s+(\S+)/m.exec(await readFile("/proc/self/limits", "utf8"));
-  const hard = Number(line?.[1]);
-  return Number.isFinite(hard) ? Math.min(hard, 1 << 20) : 1 << 20;
-}
+/** The users of one sandbox, and who its files belong to. */
+interface SandboxFiles extends WorkspaceOwner, Pick<OciSandboxParts, "users" | "layersDirectory" | "endUsers"> {}

@@ -15,10 +15,12 @@ import { removeTree } from "../host/remove-tree.ts";
 import type { StepRunner } from "../host-disk/host-disk-sandbox.ts";
 import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import type { ImageStore } from "../images/store/image-store.ts";
+import type { ImageUser } from "../images/store/image-user.ts";
 import type { StoreHold } from "../images/store/store-leases.ts";
 import { handOverWorkspace, type Owner } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import { wasKilledAtStart } from "../isolation/killed-at-start.ts";
+import type { ProcessLimits } from "../isolation/process-limits.ts";
 import { type BundleNetwork, bundleConfig, type IdMapping, readOnlyBind } from "./bundle-config.ts";
 import { ContainerCommands } from "./container-commands.ts";
 import type { GvisorOptions } from "./gvisor.ts";
@@ -34,7 +36,7 @@ import { SandboxDisk } from "./sandbox-disk.ts";
 import { stepEnvironment } from "./step-environment.ts";
 import { mountsOfStep, placesOfStep, type StepPlaces } from "./step-places.ts";
 import { WaitingLauncher } from "./step-process.ts";
-import type { UserNamespaces } from "./user-namespace.ts";
+import type { MappedUsers } from "./user-namespace.ts";
 
 export interface OciSandboxParts {
   readonly plan: SandboxPlan;
@@ -50,11 +52,15 @@ export interface OciSandboxParts {
   readonly allowHostImage: boolean;
   /** Options of overlay mounts besides the directories; `null` without overlayfs. */
   readonly overlayOptions: readonly string[] | null;
-  readonly maxOpenFiles: number;
+  readonly limits: ProcessLimits;
   /** The executor's user if that is not root. Then only the container's root is mapped, to this user. */
   readonly rootless: Owner | null;
-  /** How containers get a user namespace if the executor is root; `null`: they have none. */
-  readonly userNamespaces: UserNamespaces | null;
+  /** How the users in the containers are mapped if the executor is root; `null`: they are the host's. */
+  readonly users: MappedUsers | null;
+  /** Releases what {@link users} consists of. */
+  readonly endUsers: () => void;
+  /** The directory with the images' layers, whose owners are this sandbox's users. */
+  readonly layersDirectory: string;
   readonly hardening: Hardening;
 }
 
@@ -140,6 +146,7 @@ export class OciSandbox implements StepRunner {
     await Promise.all(this.#tidying);
     await this.#parts.network[Symbol.asyncDispose]();
     await this.#parts.cgroup?.remove();
+    this.#parts.endUsers();
     await removeTree(this.#parts.directory);
     // Must be last: until then, layers may still be mounted.
     this.#hold[Symbol.dispose]();
@@ -149,7 +156,7 @@ export class OciSandbox implements StepRunner {
     if (image !== hostImageName) {
       const { registryAuth } = this.#parts.plan;
       const prepared = await this.#parts.images.prepare(image, { ...options, registryAuth, hold: this.#hold });
-      return { image: prepared, layersDirectory: this.#parts.images.layersDirectory, mounts: [] };
+      return { image: prepared, layersDirectory: this.#parts.layersDirectory, mounts: [] };
     }
     if (!this.#parts.allowHostImage) {
       throw refusedByPolicy(
@@ -176,21 +183,8 @@ export class OciSandbox implements StepRunner {
     checkEnvironment(step.env);
     const root = await (this.#roots.get(step.image) ?? this.#root(step.image, { signal, progress: () => {} }));
 
+    this.#checkUser(step.image, root.image.user);
     const { uid, gid } = root.image.user;
-    if (this.#parts.rootless && (uid !== 0 || gid !== 0)) {
-      throw refusedByPolicy(
-        `image "${step.image}" runs as user ${uid}:${gid}`,
-        "Where the executor does not run as root, images must run as root.",
-      );
-    }
-    const mapped = this.#parts.userNamespaces?.range.size;
-    if (mapped !== undefined && Math.max(uid, gid) >= mapped) {
-      throw refusedByPolicy(
-        `image "${step.image}" runs as user ${uid}:${gid}, and this executor's sandboxes have the users 0 to ${mapped - 1}`,
-        "Use a user of the image with a smaller number, or let this executor's administrator widen its range of ids.",
-      );
-    }
-
     await this.#handOver({ uid: this.#hostId(uid), gid: this.#hostId(gid) }, signal);
     const { nextImage = "" } = options;
     const ahead = this.#prepareAhead(nextImage === step.image ? Promise.resolve(root) : this.#roots.get(nextImage));
@@ -209,6 +203,30 @@ export class OciSandbox implements StepRunner {
       if (place) this.#tidy(this.#removePlace(place));
       ahead.begin();
     }
+  }
+
+  /** @throws {AirlockError} reason `policy` when the sandbox does not have the image's user or one of its groups. */
+  #checkUser(image: string, { uid, gid, additionalGids }: ImageUser): void {
+    if (this.#parts.rootless && (uid !== 0 || gid !== 0)) {
+      throw refusedByPolicy(
+        `image "${image}" runs as user ${uid}:${gid}`,
+        "Where the executor does not run as root, images must run as root.",
+      );
+    }
+    const size = this.#parts.users?.range.size;
+    if (size === undefined) return;
+    const groups = additionalGids.filter((id) => id >= size);
+    const who =
+      Math.max(uid, gid) >= size
+        ? `runs as user ${uid}:${gid}`
+        : groups.length > 0
+          ? `runs with the groups ${groups.slice(0, 5).join(", ")} of its /etc/group`
+          : null;
+    if (who === null) return;
+    throw refusedByPolicy(
+      `image "${image}" ${who}, and this executor's sandboxes have the ids 0 to ${size - 1}`,
+      "Use smaller ids in the image, or let this executor's administrator give each sandbox more (EXECUTOR_SANDBOX_ID_COUNT).",
+    );
   }
 
   /** Returns the error to throw for a step that could not run. It names the job's limit if that is the cause. */
@@ -256,7 +274,7 @@ export class OciSandbox implements StepRunner {
     this.#steps += 1;
     const name = String(this.#steps);
     const directory = join(this.#parts.directory, "steps", name);
-    const stage = this.#parts.userNamespaces?.stageDirectory ?? null;
+    const stage = this.#parts.users?.stageDirectory ?? null;
     const places = placesOfStep(directory, name, this.#parts.workspace, stage);
     const runtime = this.#runtime(name, directory);
     const cgroup = this.#parts.cgroup?.child(name);
@@ -362,6 +380,8 @@ export class OciSandbox implements StepRunner {
       stateDirectory: join(this.#parts.directory, "state"),
       bundle: directory,
       containerId: containerId(this.#parts.plan.id, name),
+      joinsUserNamespace: this.#parts.users?.namespacePath != null,
+      limits: this.#parts.limits,
     });
   }
 
@@ -378,7 +398,7 @@ export class OciSandbox implements StepRunner {
   }
 
   #hostId(id: number): number {
-    return hostId(this.#parts.userNamespaces?.range ?? null, id);
+    return hostId(this.#parts.users?.range ?? null, id);
   }
 
   /** Changes the owner of a file that the executor created to the container's root user. */
@@ -387,11 +407,12 @@ export class OciSandbox implements StepRunner {
   }
 
   get #rootOwner(): Owner | null {
-    const range = this.#parts.userNamespaces?.range;
+    const range = this.#parts.users?.range;
     return range ? { uid: range.base, gid: range.base } : null;
   }
 
   #writeConfig({ name, places, cgroupsPath }: StepPlace, root: StepRoot, step: SandboxStep): void {
+    const runtime = this.#runtime(name, places.directory);
     const config = bundleConfig({
       rootfs: places.rootfs,
       hostname: this.#hostname,
@@ -404,12 +425,12 @@ export class OciSandbox implements StepRunner {
       extraMounts: root.mounts,
       network: this.#bundleNetwork(places),
       cgroupsPath,
-      maxOpenFiles: this.#parts.maxOpenFiles,
+      limits: runtime.setsLimits ? null : this.#parts.limits,
       idMapping: this.#idMapping,
       hardening: this.#parts.hardening,
       memoryBytes: this.#parts.plan.limits.memoryBytes,
       shmBytes: shmSize(this.#parts.plan.limits),
-      channelDescriptor: this.#runtime(name, places.directory).channelDescriptor,
+      channelDescriptor: runtime.channelDescriptor,
       hasOwnKernel: this.#parts.binary.kind === "runsc",
     });
     // The file contains the step's secrets.
@@ -432,11 +453,11 @@ export class OciSandbox implements StepRunner {
   }
 
   get #idMapping(): IdMapping | null {
-    const { rootless, userNamespaces } = this.#parts;
-    if (rootless) return { ...rootless, size: 1 };
-    if (!userNamespaces) return null;
-    const { base, size } = userNamespaces.range;
-    return { uid: base, gid: base, size };
+    const { rootless, users } = this.#parts;
+    if (rootless) return { ...rootless, size: 1, namespacePath: null };
+    if (!users) return null;
+    const { base, size } = users.range;
+    return { uid: base, gid: base, size, namespacePath: users.namespacePath };
   }
 
   get #hostname(): string {

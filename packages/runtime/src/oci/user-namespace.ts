@@ -5,7 +5,6 @@ import type { IdRange } from "../host/id-range.ts";
 
 /** How containers get their own user namespace if the executor is root. */
 export interface UserNamespaces {
-  readonly range: IdRange;
   /**
    * An empty directory that every user can reach. In its own mount namespace, a step's file systems are mounted below
    * it. The container's root, an unprivileged user on the host, can't access their original directories.
@@ -16,16 +15,23 @@ export interface UserNamespaces {
 /** Candidates for the stage directory. The first one that can be created is used. */
 const stageDirectories = ["/run/airlock-stage", "/var/run/airlock-stage", "/mnt/airlock-stage"];
 
+/** How the users in one sandbox's containers are mapped to users of the host. */
+export interface MappedUsers extends UserNamespaces {
+  readonly range: IdRange;
+  /** The user namespace that containers join. `null`: the OCI runtime makes one for each container. */
+  readonly namespacePath: string | null;
+}
+
 /** Returns what user namespaces need, or one sentence about why this host does not allow them. */
-export async function findUserNamespaces(range: IdRange): Promise<UserNamespaces | { readonly problem: string }> {
+export async function findUserNamespaces(ids: IdRange): Promise<UserNamespaces | { readonly problem: string }> {
   const maximum = await readIfThere("/proc/sys/user/max_user_namespaces");
   if (maximum === undefined) return { problem: "The kernel has no user namespaces." };
   if (Number(maximum) === 0) {
     return { problem: "The kernel may make no user namespaces (user.max_user_namespaces is 0)." };
   }
-  const unmapped = await isUnmapped(range);
+  const unmapped = await isUnmapped(ids);
   if (unmapped) {
-    return { problem: `The ids ${range.base} to ${range.base + range.size - 1} do not exist where the executor runs.` };
+    return { problem: `The ids ${ids.base} to ${ids.base + ids.size - 1} do not exist where the executor runs.` };
   }
   // Containers need a new proc mount, which the kernel refuses where the executor's own is partly hidden.
   const proc = ["--user", "--map-root-user", "--pid", "--fork", "--mount", "--mount-proc", "--", "true"];
@@ -36,7 +42,7 @@ export async function findUserNamespaces(range: IdRange): Promise<UserNamespaces
     return { problem: `The kernel refuses a user namespace with its own /proc (${words}).` };
   }
   for (const stageDirectory of stageDirectories) {
-    if (await isMade(stageDirectory)) return { range, stageDirectory };
+    if (await isMade(stageDirectory)) return { stageDirectory };
   }
   return {
     problem: `None of ${stageDirectories.join(", ")} can be made, where a step's file systems would be mounted.`,
@@ -47,7 +53,7 @@ export async function findUserNamespaces(range: IdRange): Promise<UserNamespaces
  * Whether ids are missing. If the executor is itself in a user namespace, such as a container's, the range must be
  * mapped there.
  */
-async function isUnmapped({ base, size }: IdRange): Promise<boolean> {
+export async function isUnmapped({ base, size }: IdRange): Promise<boolean> {
   for (const file of ["/proc/self/uid_map", "/proc/self/gid_map"]) {
     const lines = (await readFile(file, "utf8")).trim().split("\n");
     const isCovered = lines.some((line) => {

@@ -1,6 +1,6 @@
 import { defaultCapabilities } from "@airlock/runtime";
 import { z } from "zod";
-import { flag } from "../values/environment-values.ts";
+import { flag, wholeNumber } from "../values/environment-values.ts";
 
 const capabilityNames: ReadonlySet<string> = new Set(
   (
@@ -49,20 +49,26 @@ export const hardeningVariables = {
   }),
   EXECUTOR_SANDBOX_IDS: z
     .string()
-    .default("100000:65536")
+    .optional()
     .transform((text, context) => {
+      if (text === undefined) return undefined;
       const [, base, size] = /^(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];
       const range = { base: Number(base), size: Number(size) };
       if (base === undefined || range.base < 65_536 || range.size < 65_536 || range.base + range.size > 0xfffffffe) {
         context.addIssue({
           code: "custom",
-          message: `"${text}" is no range of ids: write it as FIRST:COUNT, both 65536 or more, e.g. 100000:65536`,
+          message: `"${text}" is not an id range: write it as FIRST:COUNT, both 65536 or more, e.g. 300000:6553600`,
         });
       }
       return range;
     })
     .meta({
-      description: "Host ids of the users in sandboxes of the oci runtime.",
+      description:
+        "Host ids for the users in sandboxes of the oci runtime. Each sandbox gets EXECUTOR_SANDBOX_ID_COUNT of them.",
+      default: "2013265920:67108864",
       values: "`FIRST:COUNT`, both 65536 or more",
     }),
+  EXECUTOR_SANDBOX_ID_COUNT: wholeNumber(65_536, 65_536, 2 ** 31).meta({
+    description: "Number of ids of one sandbox. Its images can have users and groups below it.",
+  }),
 };

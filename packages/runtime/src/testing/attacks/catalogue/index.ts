@@ -7,6 +7,7 @@ import { kernelAttacks } from "./kernel.ts";
 import { kernelObjectAttacks } from "./kernel-objects.ts";
 import { networkAttacks } from "./network.ts";
 import { sandboxProcessAttacks } from "./sandbox-processes.ts";
+import { userLimitAttacks } from "./user-limits.ts";
 
 /** Every attack that a runtime has to withstand. */
 export const attacks: readonly Attack[] = [
@@ -16,6 +17,7 @@ export const attacks: readonly Attack[] = [
   ...sandboxProcessAttacks,
   ...exhaustionAttacks,
   ...kernelObjectAttacks,
+  ...userLimitAttacks,
   ...imageAttacks,
   ...networkAttacks,
 ];
