@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describeIssues } from "@airlock/api";
 import { AirlockError, parseBytes, parseDuration } from "@airlock/job";
 import { z } from "zod";
+import type { StorageQuotas } from "../artifacts/storage-quota.ts";
 import { checkBlobPrefix } from "../blobs/blob-key.ts";
 import type { BlobStorage } from "../blobs/open-blob-store.ts";
 import type { Retention } from "../queues/retention.ts";
@@ -33,8 +34,7 @@ export interface InstanceConfig {
   readonly blobStorage: BlobStorage;
   /** Limit for the total size of one attempt's artifacts. */
   readonly maxArtifactBytes: number;
-  /** Limit for the total size of all artifacts; `null`: no limit. */
-  readonly artifactQuotaBytes: number | null;
+  readonly storageQuotas: StorageQuotas;
   readonly retention: Retention;
   /** Limits of each repository's mirror. */
   readonly mirrorLimits: MirrorLimits;
@@ -66,6 +66,9 @@ const Size = z.string().transform((text, context) => {
   if (bytes === undefined) context.addIssue({ code: "custom", message: `"${text}" is not a size, such as 512M or 2G` });
   return bytes ?? 0;
 });
+
+/** 0 becomes `null`: no limit. */
+const Quota = Size.transform((bytes) => bytes || null);
 
 /** 100 years. PostgreSQL's calendar begins at 4713 BC, so a much longer period would be out of range. */
 const maximumPeriodMs = 36_500 * 86_400_000;
@@ -107,8 +110,12 @@ const Environment = z.object({
     .nullable()
     .default(null),
   AIRLOCK_MAX_ARTIFACT_SIZE: Size.prefault("2G"),
-  AIRLOCK_ARTIFACT_QUOTA: Size.nullable().default(null),
+  AIRLOCK_ARTIFACT_QUOTA: Quota.prefault("100G"),
+  AIRLOCK_ARTIFACT_NAMESPACE_QUOTA: Quota.prefault("0"),
   AIRLOCK_ARTIFACT_RETENTION: Period.prefault("30d"),
+  AIRLOCK_UPLOAD_QUOTA: Quota.prefault("20G"),
+  AIRLOCK_UPLOAD_REPOSITORY_QUOTA: Quota.prefault("5G"),
+  AIRLOCK_UPLOAD_RETENTION: Period.prefault("30d"),
   AIRLOCK_JOB_RETENTION: Period.prefault("90d"),
   AIRLOCK_MAXIMUM_REPOSITORY_SIZE: Size.prefault("10Gi"),
   AIRLOCK_MAXIMUM_REPOSITORY_OBJECTS: z.coerce
@@ -217,8 +224,15 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     externalUrl: e.AIRLOCK_EXTERNAL_URL,
     blobStorage: blobStorage(e),
     maxArtifactBytes: e.AIRLOCK_MAX_ARTIFACT_SIZE,
-    artifactQuotaBytes: e.AIRLOCK_ARTIFACT_QUOTA,
-    retention: { jobsMs: e.AIRLOCK_JOB_RETENTION, artifactsMs: e.AIRLOCK_ARTIFACT_RETENTION },
+    storageQuotas: {
+      artifacts: { totalBytes: e.AIRLOCK_ARTIFACT_QUOTA, ownerBytes: e.AIRLOCK_ARTIFACT_NAMESPACE_QUOTA },
+      uploads: { totalBytes: e.AIRLOCK_UPLOAD_QUOTA, ownerBytes: e.AIRLOCK_UPLOAD_REPOSITORY_QUOTA },
+    },
+    retention: {
+      jobsMs: e.AIRLOCK_JOB_RETENTION,
+      artifactsMs: e.AIRLOCK_ARTIFACT_RETENTION,
+      uploadsMs: e.AIRLOCK_UPLOAD_RETENTION,
+    },
     mirrorLimits: { maxBytes: e.AIRLOCK_MAXIMUM_REPOSITORY_SIZE, maxObjects: e.AIRLOCK_MAXIMUM_REPOSITORY_OBJECTS },
     allowLocalRepositories: e.AIRLOCK_ALLOW_LOCAL_REPOSITORIES,
     legacySharedSecret: e.AIRLOCK_LEGACY_SHARED_SECRET,

@@ -1,6 +1,7 @@
 import { errorMessage } from "@airlock/job";
 import type { FastifyInstance } from "fastify";
 import { sql } from "kysely";
+import { storedBytes } from "../artifacts/storage-quota.ts";
 import { countActiveExecutors } from "../executors/executor-registry.ts";
 import { domainOf } from "../metrics/metrics.ts";
 import { readPushedMetrics } from "../metrics/pushed-metrics-store.ts";
@@ -37,6 +38,11 @@ export function operationRoutes(app: FastifyInstance, context: InstanceContext):
     }
     metrics.executors.set(await countActiveExecutors(db));
     metrics.parkedPolls.set(dispatcher.parked);
+    for (const kind of ["artifacts", "uploads"] as const) {
+      metrics.storedBytes.set({ kind }, await storedBytes(db, kind));
+      const { totalBytes } = context.config.storageQuotas[kind];
+      if (totalBytes !== null) metrics.storageQuota.set({ kind }, totalBytes);
+    }
     const pushed = await readPushedMetrics(db);
     metrics.pushedSeriesLeft.set(pushed.left);
     return reply.type(metrics.registry.contentType).send(await metrics.text(pushed.metrics));

@@ -82,6 +82,18 @@ export class Metrics {
     help: "Series pushed by executors that this page has no room for.",
     registers: [this.registry],
   });
+  readonly storedBytes = new Gauge({
+    name: "airlock_stored_bytes",
+    help: "What counts against a quota: stored, reserved by running uploads, or about to be deleted.",
+    labelNames: ["kind"],
+    registers: [this.registry],
+  });
+  readonly storageQuota = new Gauge({
+    name: "airlock_storage_quota_bytes",
+    help: "The quota of everything of a kind together. No value: no limit.",
+    labelNames: ["kind"],
+    registers: [this.registry],
+  });
   readonly dequeueWait = new Histogram({
     name: "airlock_dequeue_wait_seconds",
     help: "How long a job waited until it was handed out, from when it could be.",

@@ -8,6 +8,7 @@ import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from 
 import { applyRetention } from "./retention.ts";
 
 const day = 24 * 3600 * 1000;
+const nothing = { jobsMs: null, artifactsMs: null, uploadsMs: null };
 const { signal } = new AbortController();
 
 describeWithEngines(["postgres"], "retention", () => {
@@ -15,7 +16,12 @@ describeWithEngines(["postgres"], "retention", () => {
   let db: Database;
   beforeAll(async () => {
     const database = await createDatabase(engines().postgres?.url ?? "");
-    target = await startTestInstance(database, { artifactQuotaBytes: 10_000 });
+    target = await startTestInstance(database, {
+      storageQuotas: {
+        artifacts: { totalBytes: 14_000, ownerBytes: null },
+        uploads: { totalBytes: null, ownerBytes: null },
+      },
+    });
     db = await openDatabase({ url: database.url, maxConnections: 2 });
   });
   afterAll(async () => {
@@ -57,9 +63,9 @@ describeWithEngines(["postgres"], "retention", () => {
     await finish(young);
     await sql`update jobs set finished_at = finished_at - interval '91 days' where id = ${old.id}`.execute(db);
     await sql`update jobs set queued_at = queued_at - interval '91 days' where id = ${open.id}`.execute(db);
-    await applyRetention(db, { jobsMs: null, artifactsMs: null }, signal);
+    await applyRetention(db, nothing, signal);
     expect(await status(old)).toBe(200);
-    await applyRetention(db, { jobsMs: 90 * day, artifactsMs: null }, signal);
+    await applyRetention(db, { ...nothing, jobsMs: 90 * day }, signal);
     expect([await status(old), await status(young), await status(open)]).toEqual([404, 200, 200]);
     const { rows } = await sql<{ job: number }>`select distinct job from log_chunks`.execute(db);
     expect(rows.map(({ job }) => job)).toEqual([young.id]);
@@ -72,7 +78,7 @@ describeWithEngines(["postgres"], "retention", () => {
     await finish(job);
     expect(await blobs()).toHaveLength(1);
     await sql`update artifacts set created_at = created_at - interval '31 days'`.execute(db);
-    await applyRetention(db, { jobsMs: 90 * day, artifactsMs: 30 * day }, signal);
+    await applyRetention(db, { ...nothing, jobsMs: 90 * day, artifactsMs: 30 * day }, signal);
     expect([await status(job), await blobs()]).toEqual([200, []]);
   });
 
@@ -87,10 +93,10 @@ describeWithEngines(["postgres"], "retention", () => {
     const start = await call(`repository=code&commit=${"a".repeat(40)}&multiPart=true&numParts=3`, "");
     const { id } = (await start.json()) as { id: string };
     expect((await call(`uploadId=${id}&index=1`, "part")).status).toBe(204);
-    await applyRetention(db, { jobsMs: null, artifactsMs: null }, signal);
-    expect(await blobs()).toEqual([`uploads/${id}/1`]);
+    await applyRetention(db, nothing, signal);
+    expect(await blobs()).toEqual([expect.stringMatching(`^uploads/${id}/1/`)]);
     await sql`update code_intel_uploads set created_at = created_at - interval '25 hours'`.execute(db);
-    await applyRetention(db, { jobsMs: null, artifactsMs: null }, signal);
+    await applyRetention(db, nothing, signal);
     expect(await blobs()).toEqual([]);
     expect((await call(`uploadId=${id}&index=2`, "part")).status).toBe(404);
   });
@@ -98,10 +104,17 @@ describeWithEngines(["postgres"], "retention", () => {
   it("refuses artifacts past the quota of the instance, in words, and takes them again once there is room", async () => {
     const [first, second] = [await take(), await take()];
     expect((await putArtifact(first, 8000)).status).toBe(204);
-    const refused = await putArtifact(second, 4000);
-    expect([refused.status, await refused.text()]).toEqual([422, expect.stringContaining("fill their quota of")]);
+    const refused = await putArtifact(second, 8000);
+    expect([refused.status, await refused.text()]).toEqual([
+      413,
+      expect.stringMatching(/fill their quota of 13\.7 KiB.*AIRLOCK_ARTIFACT_RETENTION.*AIRLOCK_ARTIFACT_QUOTA/),
+    ]);
+    await blobs();
     expect((await putArtifact(second, 1500)).status).toBe(204);
     await sql`delete from artifacts where job = ${first.id}`.execute(db);
-    expect((await putArtifact(second, 4000)).status).toBe(204);
+    // What waits to be deleted counts, too.
+    expect((await putArtifact(second, 6000)).status).toBe(413);
+    await blobs();
+    expect((await putArtifact(second, 6000)).status).toBe(204);
   });
 });

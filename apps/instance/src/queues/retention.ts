@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Database } from "../store/database.ts";
 
 /** Retention times; `null`: forever. */
@@ -7,6 +7,8 @@ export interface Retention {
   readonly jobsMs: number | null;
   /** For artifacts, since they were stored. */
   readonly artifactsMs: number | null;
+  /** For uploaded code indexes, since they were finished. */
+  readonly uploadsMs: number | null;
 }
 
 /** Rows per transaction, so that a large cleanup doesn't hold locks for long. */
@@ -16,10 +18,12 @@ const unfinishedUploadMs = 24 * 3600 * 1000;
 
 /** Deletes what is past its retention time. Garbage collection deletes the blobs later. */
 export async function applyRetention(db: Database, retention: Retention, signal: AbortSignal): Promise<void> {
-  const { jobsMs, artifactsMs } = retention;
+  const { jobsMs, artifactsMs, uploadsMs } = retention;
   if (jobsMs !== null) await inBatches(() => deleteJobs(db, jobsMs), signal);
   if (artifactsMs !== null) await inBatches(() => deleteArtifacts(db, artifactsMs), signal);
-  await inBatches(() => deleteUnfinishedUploads(db), signal);
+  if (uploadsMs !== null) await inBatches(() => deleteUploads(db, sql`finished_at < ${before(uploadsMs)}`), signal);
+  const abandoned = sql`state = 'uploading' and created_at < ${before(unfinishedUploadMs)}`;
+  await inBatches(() => deleteUploads(db, abandoned), signal);
 }
 
 async function inBatches(work: () => Promise<number>, signal: AbortSignal): Promise<void> {
@@ -51,20 +55,11 @@ async function deleteArtifacts(db: Database, olderThanMs: number): Promise<numbe
   return Number(numAffectedRows ?? 0);
 }
 
-/** Deletes code index uploads that were never finished. All their parts become garbage, whether they arrived or not. */
-async function deleteUnfinishedUploads(db: Database): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    with gone as (
-      delete from code_intel_uploads where id in (
-        select id from code_intel_uploads
-        where state = 'uploading' and created_at < ${before(unfinishedUploadMs)}
-        limit ${batchSize} for update skip locked
-      ) returning id, num_parts
-    ), garbage as (
-      insert into blob_garbage (blob)
-      select 'uploads/' || id || '/' || part from gone, generate_series(0, num_parts - 1) part
-      on conflict do nothing
-    )
-    select count(*)::int as count from gone`.execute(db);
-  return rows[0]?.count ?? 0;
+/** Deletes uploads of code indexes. A trigger turns the blobs of their parts into garbage. */
+async function deleteUploads(db: Database, which: RawBuilder<unknown>): Promise<number> {
+  const { numAffectedRows } = await sql`
+    delete from code_intel_uploads where id in (
+      select id from code_intel_uploads where ${which} limit ${batchSize} for update skip locked
+    )`.execute(db);
+  return Number(numAffectedRows ?? 0);
 }

@@ -151,6 +151,10 @@ interface ArtifactsTable {
 interface BlobGarbageTable {
   blob: string;
   due_at: ColumnType<Date, never, never>;
+  kind: Generated<"artifacts" | "uploads">;
+  /** The namespace of an artifact, the repository of a code index; empty: not known any more. */
+  owner: Generated<string>;
+  bytes: Generated<number>;
 }
 
 interface JobTokensTable {
@@ -242,13 +246,20 @@ interface CodeIntelUploadsTable {
   content_type: string;
   uncompressed_bytes: number | null;
   num_parts: number;
-  uploaded_parts: Generated<number[]>;
   created_at: DefaultedTime;
   finished_at: Date | null;
 }
 
+interface CodeIntelUploadPartsTable {
+  upload: number;
+  part: number;
+  bytes: number;
+  blob: string;
+}
+
 /** The tables after the newest migration. 64-bit integers are read as numbers: ids and sizes stay below 2^53. */
 export interface Schema {
+  code_intel_upload_parts: CodeIntelUploadPartsTable;
   code_intel_uploads: CodeIntelUploadsTable;
   ended_sessions: EndedSessionsTable;
   queues: QueuesTable;

@@ -40,8 +40,11 @@ export async function startTestInstance(
       externalUrl: null,
       blobStorage: null,
       maxArtifactBytes: 64 * 1024 * 1024,
-      artifactQuotaBytes: null,
-      retention: { jobsMs: null, artifactsMs: null },
+      storageQuotas: {
+        artifacts: { totalBytes: null, ownerBytes: null },
+        uploads: { totalBytes: null, ownerBytes: null },
+      },
+      retention: { jobsMs: null, artifactsMs: null, uploadsMs: null },
       mirrorLimits: defaultMirrorLimits,
       allowLocalRepositories: true,
       legacySharedSecret: false,

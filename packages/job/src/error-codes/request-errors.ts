@@ -25,6 +25,7 @@ export const requestErrors = {
   "lapsed-attempt": { status: 409, documentation: "The attempt that the executor reports on is not the running one." },
   "log-conflict": { status: 409, documentation: "The batch does not continue the log where it ends." },
   "body-too-large": { status: 413, documentation: "The request's body is larger than the route's limit." },
+  "quota-exceeded": { status: 413, documentation: "What is stored already leaves no room in a quota of the instance." },
   "unsupported-media-type": {
     status: 415,
     documentation: "The request's `Content-Type` or `Content-Encoding` is not one that the route takes.",

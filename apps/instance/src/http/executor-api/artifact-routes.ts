@@ -2,7 +2,7 @@ import { ArtifactUploadQuery, executorHeaders } from "@airlock/api";
 import { AirlockError, formatBytes } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { storeArtifact } from "../../artifacts/store-artifact.ts";
-import { detachBody, discardBody } from "../shared/detach-body.ts";
+import { announcedBytes, detachBody, discardBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { leaveBodies } from "../shared/read-bodies.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
@@ -29,9 +29,9 @@ export function artifactRoutes(app: FastifyInstance, context: InstanceContext): 
       refuse(request, reply, 413, `the artifacts of an attempt may hold ${formatBytes(maxArtifactBytes)} together`);
     if (Number(request.headers["content-length"] ?? 0) > maxArtifactBytes) return tooLarge();
     try {
-      const quotaBytes = config.artifactQuotaBytes;
-      const options = { maxBytes: maxArtifactBytes, quotaBytes, signal: context.stopping };
-      const result = await storeArtifact({ db, blobs }, key, { name, kind, body: detachBody(request) }, options);
+      const options = { maxBytes: maxArtifactBytes, quota: config.storageQuotas.artifacts, signal: context.stopping };
+      const artifact = { name, kind, body: detachBody(request), announcedBytes: announcedBytes(request) };
+      const result = await storeArtifact({ db, blobs }, key, artifact, options);
       if (result.kind === "lapsed") return refuse(request, reply, 409, `attempt ${attempt} is not running any more`);
       if (result.kind === "refused") return refuse(request, reply, 422, result.problem);
       notifications.publish({ kind: "job", job: jobId });
@@ -39,6 +39,9 @@ export function artifactRoutes(app: FastifyInstance, context: InstanceContext): 
       return reply.status(204).send();
     } catch (error) {
       if (error instanceof AirlockError && error.code === "blob-too-large") return tooLarge();
+      if (error instanceof AirlockError && error.code === "quota-exceeded") {
+        return refuse(request, reply, 413, `${error.message}. ${error.hint}`);
+      }
       if (request.raw.destroyed && !request.raw.complete) throw new ExecutorApiError(400, "the upload broke off");
       throw error;
     }

@@ -1,8 +1,9 @@
+import { randomUUID } from "node:crypto";
 import { AirlockError } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { sql } from "kysely";
 import { z } from "zod";
-import { detachBody } from "../shared/detach-body.ts";
+import { type NewBlob, storeBlob } from "../../artifacts/store-blob.ts";
+import { announcedBytes, detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { leaveBodies } from "../shared/read-bodies.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
@@ -11,6 +12,8 @@ import { parseBody } from "./parse-body.ts";
 /** Clients send parts of 100 MB by default. */
 const maxPartBytes = 1024 ** 3;
 const maxParts = 1000;
+/** Unfinished uploads of one repository. A client works on one at a time. */
+const maxUnfinished = 200;
 const uploadTimeoutMs = 30 * 60_000;
 
 const Count = z.coerce.number().int();
@@ -29,7 +32,8 @@ const Finish = z.object({ uploadId: UploadId });
 const UncompressedSize = z.coerce.number().int().nonnegative().optional().catch(undefined);
 
 /**
- * Receives code indexes, whole or in parts. The blob store keeps the parts as they were sent, at `uploads/ID/INDEX`.
+ * Receives code indexes, whole or in parts. The blob store keeps the parts as they were sent, at
+ * `uploads/ID/INDEX/…`.
  * Accepts commits that the repository doesn't have: the index may arrive before the mirror is updated.
  */
 export function uploadRoutes(app: FastifyInstance, context: InstanceContext): void {
@@ -54,11 +58,17 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
           const start = parseBody(Start, query);
           return accepted(reply, await create(request, start, start.numParts));
         }
-        const id = await create(request, parseBody(Description, query), 1);
-        await store(request, id, 0);
+        const description = parseBody(Description, query);
+        const id = await create(request, description, 1);
+        try {
+          await store(request, { id, repository: description.repository, index: 0 });
+        } catch (error) {
+          await db.deleteFrom("code_intel_uploads").where("id", "=", id).execute();
+          throw error;
+        }
         await db
           .updateTable("code_intel_uploads")
-          .set({ state: "uploaded", finished_at: new Date(), uploaded_parts: [0] })
+          .set({ state: "uploaded", finished_at: new Date() })
           .where("id", "=", id)
           .execute();
         return accepted(reply, id);
@@ -78,6 +88,18 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
         throw new ExecutorApiError(404, error.message);
       }
       throw error;
+    }
+    const { unfinished } = await db
+      .selectFrom("code_intel_uploads")
+      .select((select) => select.fn.countAll<number>().as("unfinished"))
+      .where("state", "=", "uploading")
+      .where("repository", "=", upload.repository)
+      .executeTakeFirstOrThrow();
+    if (unfinished >= maxUnfinished) {
+      throw new ExecutorApiError(
+        429,
+        `repository "${upload.repository}" has ${unfinished} unfinished uploads: finish them, or wait a day until they are removed`,
+      );
     }
     const { id } = await db
       .insertInto("code_intel_uploads")
@@ -103,25 +125,19 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
     const upload = await find(uploadId);
     if (upload.state !== "uploading") throw new ExecutorApiError(400, "the upload is finished");
     if (index >= upload.num_parts) throw new ExecutorApiError(400, `part ${index} is outside of the upload`);
-    await store(request, uploadId, index);
-    const { rows } = await sql`
-      update code_intel_uploads
-      set uploaded_parts = array_remove(uploaded_parts, ${index}::integer) || ${index}::integer
-      where id = ${uploadId} returning id`.execute(db);
-    if (rows.length === 0) {
-      // The upload took so long that it was deleted.
-      await blobs.delete(`uploads/${uploadId}/${index}`, { signal: context.stopping });
-      throw new ExecutorApiError(404, `there is no upload ${uploadId}`);
-    }
+    await store(request, { id: uploadId, repository: upload.repository, index });
     return reply.status(204).send();
   }
 
   async function finish(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { uploadId } = parseBody(Finish, request.query);
     const upload = await find(uploadId);
-    if (upload.uploaded_parts.length < upload.num_parts) {
-      throw new ExecutorApiError(400, `${upload.num_parts - upload.uploaded_parts.length} parts are missing`);
-    }
+    const { parts } = await db
+      .selectFrom("code_intel_upload_parts")
+      .select((select) => select.fn.countAll<number>().as("parts"))
+      .where("upload", "=", uploadId)
+      .executeTakeFirstOrThrow();
+    if (parts < upload.num_parts) throw new ExecutorApiError(400, `${upload.num_parts - parts} parts are missing`);
     await db
       .updateTable("code_intel_uploads")
       .set({ state: "uploaded", finished_at: new Date() })
@@ -137,13 +153,49 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
     return upload;
   }
 
-  async function store(request: FastifyRequest, id: number, index: number): Promise<void> {
+  /** Stores a part and replaces an earlier one of its index. */
+  async function store(
+    request: FastifyRequest,
+    { id, repository, index }: { readonly id: number; readonly repository: string; readonly index: number },
+  ): Promise<void> {
     const signal = AbortSignal.any([context.stopping, AbortSignal.timeout(uploadTimeoutMs)]);
+    const blob: NewBlob = {
+      key: `uploads/${id}/${index}/${randomUUID()}`,
+      owner: { kind: "uploads", owner: repository, quota: context.config.storageQuotas.uploads },
+      body: detachBody(request),
+      announcedBytes: announcedBytes(request),
+      maxBytes: maxPartBytes,
+    };
     try {
-      await blobs.put(`uploads/${id}/${index}`, detachBody(request), { signal, maxBytes: maxPartBytes });
+      const stored = await storeBlob({ db, blobs }, blob, signal, async (transaction, { bytes }) => {
+        const upload = await transaction
+          .selectFrom("code_intel_uploads")
+          .select("id")
+          .where("id", "=", id)
+          .where("state", "=", "uploading")
+          .forUpdate()
+          .executeTakeFirst();
+        if (!upload) return false;
+        const part = { upload: id, part: index };
+        await transaction
+          .deleteFrom("code_intel_upload_parts")
+          .where("upload", "=", id)
+          .where("part", "=", index)
+          .execute();
+        await transaction
+          .insertInto("code_intel_upload_parts")
+          .values({ ...part, bytes, blob: blob.key })
+          .execute();
+        return true;
+      });
+      // The upload took so long that it was deleted, or another request has finished it.
+      if (!stored) throw new ExecutorApiError(404, `there is no unfinished upload ${id}`);
     } catch (error) {
       if (error instanceof AirlockError && error.code === "blob-too-large") {
         throw new ExecutorApiError(413, "the part is too large");
+      }
+      if (error instanceof AirlockError && error.code === "quota-exceeded") {
+        throw new ExecutorApiError(413, `${error.message}. ${error.hint}`);
       }
       throw error;
     }

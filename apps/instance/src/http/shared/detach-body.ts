@@ -42,6 +42,12 @@ export function detachBody({ raw }: FastifyRequest): PassThrough {
   return body;
 }
 
+/** Size of the decoded body, if the request's headers tell it; else `null`. */
+export function announcedBytes({ headers }: Pick<FastifyRequest, "headers">): number | null {
+  const { "content-length": length, "content-encoding": encoding = "identity" } = headers;
+  return length === undefined || encoding !== "identity" ? null : Number(length);
+}
+
 /** Reads the rest of a body and discards it. Disconnects a client that takes longer than `discardMs`. */
 export function discardBody(raw: IncomingMessage): void {
   if (raw.complete || raw.destroyed) return;

@@ -12,6 +12,7 @@ import { logNotes } from "./0011-log-notes.ts";
 import { executorPauses } from "./0012-executor-pauses.ts";
 import { jobNeeds } from "./0013-job-needs.ts";
 import { maximumWaits } from "./0014-maximum-waits.ts";
+import { storageQuotas } from "./0015-storage-quotas.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -36,4 +37,5 @@ export const migrations: readonly Migration[] = [
   executorPauses,
   jobNeeds,
   maximumWaits,
+  storageQuotas,
 ];

@@ -1,0 +1,162 @@
+import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
+import { sql } from "kysely";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { createDirectoryBlobStore } from "../blobs/directory-blob-store.ts";
+import { applyRetention } from "../queues/retention.ts";
+import { type Database, openDatabase } from "../store/database.ts";
+import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
+import { collectBlobGarbage } from "./collect-blob-garbage.ts";
+
+const kib = 1024;
+const { signal } = new AbortController();
+const noRetention = { jobsMs: null, artifactsMs: null, uploadsMs: null };
+
+describeWithEngines(["postgres"], "the quota of everything stored", () => {
+  let stack: AsyncDisposableStack;
+  let target: TestInstance;
+  let db: Database;
+  beforeEach(async () => {
+    stack = new AsyncDisposableStack();
+    const database = await createDatabase(engines().postgres?.url ?? "");
+    target = stack.use(
+      await startTestInstance(database, {
+        storageQuotas: {
+          artifacts: { totalBytes: 1024 * kib, ownerBytes: 100 * kib },
+          uploads: { totalBytes: 256 * kib, ownerBytes: 128 * kib },
+        },
+      }),
+    );
+    for (const name of ["a", "b", "c"]) {
+      await target.rest("POST", "/repositories", { name, url: `https://127.0.0.1:1/${name}.git` });
+    }
+    db = await openDatabase({ url: database.url, maxConnections: 2 });
+    stack.defer(() => db.destroy());
+  });
+  afterEach(() => stack.disposeAsync());
+
+  const post = async (query: Record<string, string>, body: Buffer | ReadableStream = Buffer.alloc(0)) => {
+    const commit = "a".repeat(40);
+    const search = new URLSearchParams("uploadId" in query ? query : { commit, ...query });
+    const response = await fetch(`${target.url}/.executors/scip/upload?${search}`, {
+      method: "POST",
+      headers: { authorization: `token-executor ${target.instance.executorToken}` },
+      body: body instanceof ReadableStream ? body : new Uint8Array(body),
+      ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
+    } as RequestInit);
+    return { status: response.status, text: await response.text() };
+  };
+  /** A body whose length no header tells. */
+  const streamed = (bytes: number) => new Blob([new Uint8Array(bytes)]).stream();
+  async function stored(): Promise<number> {
+    await using store = await createDirectoryBlobStore({ directory: `${target.dataDirectory}/blobs` });
+    await collectBlobGarbage(db, store, signal);
+    let bytes = 0;
+    for await (const blob of store.list("", { signal })) bytes += blob.bytes;
+    return bytes;
+  }
+
+  it("refuses an index past its repository's share, and names the limit and what to do", async () => {
+    expect((await post({ repository: "a" }, Buffer.alloc(100 * kib))).status).toBe(202);
+    const refused = await post({ repository: "a" }, Buffer.alloc(50 * kib));
+    expect(refused.status).toBe(413);
+    expect(refused.text).toBe(
+      'the code indexes of repository "a" fill their quota of 128 KiB. Wait until AIRLOCK_UPLOAD_RETENTION removes old ' +
+        "ones, or have the instance's administrator raise AIRLOCK_UPLOAD_REPOSITORY_QUOTA.",
+    );
+    expect((await post({ repository: "a" }, streamed(50 * kib))).status).toBe(413);
+    expect((await post({ repository: "b" }, Buffer.alloc(50 * kib))).status).toBe(202);
+    expect(await stored()).toBe(150 * kib);
+  });
+
+  it("holds for thousands of small indexes, finished or not", async () => {
+    const statuses: number[] = [];
+    for (let index = 0; index < 40; index += 1) {
+      const { status, text } = await post({ repository: "a", multiPart: "true", numParts: "2" });
+      expect(status).toBe(202);
+      const { id } = JSON.parse(text) as { id: string };
+      statuses.push((await post({ uploadId: id, index: "0" }, Buffer.from("x"))).status);
+    }
+    // Each counts as a block of the disk.
+    expect(statuses.filter((status) => status === 204)).toHaveLength(32);
+    expect(new Set(statuses)).toEqual(new Set([204, 413]));
+  });
+
+  it("limits how many indexes of a repository are begun and never sent", async () => {
+    const begin = () => post({ repository: "a", multiPart: "true", numParts: "2" });
+    for (let index = 0; index < 200; index += 1) expect((await begin()).status).toBe(202);
+    const refused = await begin();
+    expect([refused.status, refused.text]).toEqual([
+      429,
+      expect.stringContaining("200 unfinished uploads: finish them"),
+    ]);
+  });
+
+  it("holds for indexes that arrive in the same moment, with and without an announced size", async () => {
+    const uploads = Array.from({ length: 24 }, (_, index) =>
+      post(
+        { repository: ["a", "b", "c"][index % 3] ?? "" },
+        index % 2 === 0 ? Buffer.alloc(30 * kib) : streamed(30 * kib),
+      ),
+    );
+    const statuses = (await Promise.all(uploads)).map(({ status }) => status);
+    expect(new Set(statuses)).toEqual(new Set([202, 413]));
+    expect(await stored()).toBeLessThanOrEqual(256 * kib);
+  });
+
+  it("leaves nothing of an index that was refused while it arrived", async () => {
+    expect((await post({ repository: "a" }, streamed(200 * kib))).status).toBe(413);
+    expect(await stored()).toBe(0);
+    const { rows } = await sql`select from code_intel_uploads union all select from blob_garbage`.execute(db);
+    expect(rows).toEqual([]);
+  });
+
+  it("counts a part that replaces another once", async () => {
+    const { text } = await post({ repository: "a", multiPart: "true", numParts: "1" });
+    const { id } = JSON.parse(text) as { id: string };
+    for (let repeat = 0; repeat < 5; repeat += 1) {
+      expect((await post({ uploadId: id, index: "0" }, Buffer.alloc(60 * kib))).status).toBe(204);
+      expect(await stored()).toBe(60 * kib);
+    }
+    expect((await post({ uploadId: id, done: "true" })).status).toBe(202);
+  });
+
+  it("has room again after the retention removed finished indexes by their age", async () => {
+    expect((await post({ repository: "a" }, Buffer.alloc(100 * kib))).status).toBe(202);
+    expect((await post({ repository: "a" }, Buffer.alloc(20 * kib))).status).toBe(202);
+    await sql`update code_intel_uploads set finished_at = finished_at - interval '31 days' where id = 1`.execute(db);
+    await applyRetention(db, noRetention, signal);
+    expect(await stored()).toBe(120 * kib);
+    await applyRetention(db, { ...noRetention, uploadsMs: 30 * 24 * 3_600_000 }, signal);
+    expect(await stored()).toBe(20 * kib);
+    expect((await post({ repository: "a" }, Buffer.alloc(100 * kib))).status).toBe(202);
+  });
+
+  it("limits the artifacts of a namespace", async () => {
+    const put = async (namespace: string) => {
+      await target.submit({ namespace });
+      const taken = await target.executor("queue/default/dequeue", { executorName: "e", airlock: { waitMs: 5000 } });
+      const job = (await taken.json()) as TakenJob;
+      const response = await fetch(`${target.url}/.executors/queue/default/artifacts?attempt=1&name=a&kind=diff`, {
+        method: "PUT",
+        headers: jobHeaders(job, "e"),
+        body: new Uint8Array(60 * kib),
+      });
+      return { status: response.status, text: await response.text() };
+    };
+    expect((await put("team-a")).status).toBe(204);
+    const refused = await put("team-a");
+    expect([refused.status, refused.text]).toEqual([
+      413,
+      expect.stringMatching(/^the artifacts of namespace "team-a" fill .*AIRLOCK_ARTIFACT_NAMESPACE_QUOTA/),
+    ]);
+    expect((await put("team-b")).status).toBe(204);
+  });
+
+  it("is visible in the metrics", async () => {
+    await post({ repository: "a" }, Buffer.alloc(100 * kib));
+    const metrics = await (await fetch(`${target.url}/metrics`)).text();
+    expect(metrics).toContain(`airlock_stored_bytes{kind="uploads"} ${100 * kib}`);
+    expect(metrics).toContain(`airlock_storage_quota_bytes{kind="uploads"} ${256 * kib}`);
+    expect(metrics).toContain('airlock_stored_bytes{kind="artifacts"} 0');
+  });
+});
