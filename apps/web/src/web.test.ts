@@ -481,6 +481,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("checkbox", { name: "May take jobs of which they ignore a part" }).check();
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByRole("dialog").waitFor({ state: "hidden" });
+    await page.getByText("executors may ignore limits and egress").waitFor();
     await page.goto(`${instance.url}/jobs/${id}`);
     await page.getByText("Waiting to be taken, first in line: 1 executor connected.").waitFor();
   });

@@ -10,6 +10,7 @@ import {
 } from "@airlock/api";
 import { parseDuration } from "@airlock/job";
 import type { DequeuedJob } from "../queues/dequeue-job.ts";
+import { parseShellLine } from "../queues/shell-line.ts";
 import type { JobSecrets } from "./job-secrets.ts";
 
 export interface PayloadOptions {
@@ -57,11 +58,15 @@ export function jobPayload(job: DequeuedJob, secrets: JobSecrets, options: Paylo
 }
 
 /**
- * An executor without our extension goes on after a command that failed: its preamble turns `set -e` off. A first line
- * `#!…` has no effect on it, so it need not stay the first one.
+ * The script for an executor without our extension. Its preamble turns `set -e` off, and a first line `#!…` is a
+ * comment to it. Executors from 2022 run all scripts with `sh`.
  */
 function strictLines(step: JobSpec["steps"][number]): string[] {
-  return ["set -e", ...scriptLines(step)];
+  const lines = scriptLines(step);
+  const first = parseShellLine(lines[0] ?? "");
+  const isBash = first.kind === "shell" && first.isBash;
+  const options = first.kind === "shell" && first.options !== "" ? [`set ${first.options}`] : [];
+  return [...(isBash ? [`[ -n "\${BASH_VERSION-}" ] || exec bash "$0"`] : []), "set -e", ...options, ...lines];
 }
 
 function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): NonNullable<JobPayloadWire["airlock"]> {

@@ -38,6 +38,7 @@ const cases: readonly [needs: string[], spec: Partial<JobSpecInput>][] = [
   [["diff"], { diff: true }],
   [["secret files"], { steps: [step, { ...step, secrets: [{ name: "KEY", file: true }] }] }],
   [["image: host"], { steps: [step, { ...step, image: "host" }] }],
+  [["#! lines for other interpreters"], { steps: [{ ...step, run: "#!/bin/bash -l\ntrue" }] }],
   [["#! lines for other interpreters"], { steps: [{ ...step, run: "#!/usr/bin/env python3\nprint(1)" }] }],
   [
     ["#! lines for other interpreters"],

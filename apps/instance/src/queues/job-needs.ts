@@ -1,4 +1,5 @@
 import { defaultCheckout, type JobSpec, scriptLines } from "@airlock/api";
+import { parseShellLine } from "./shell-line.ts";
 
 /** Parts of a job that the base protocol has no words for. An executor that ignores them runs less than was asked for. */
 const enforceable = ["egress", "timeout", "resources", "checkout", "outputs", "diff"] as const;
@@ -21,16 +22,11 @@ export function jobNeeds(spec: JobSpec): JobNeed[] {
     diff: spec.diff ?? false,
     "secret files": spec.steps.some((step) => (step.secrets ?? []).some(({ file }) => file)),
     "image: host": spec.steps.some(({ image }) => image === "host"),
-    "#! lines for other interpreters": spec.steps.some((step) => namesOtherInterpreter(scriptLines(step)[0] ?? "")),
+    "#! lines for other interpreters": spec.steps.some(
+      (step) => parseShellLine(scriptLines(step)[0] ?? "").kind === "other",
+    ),
   };
   return [...enforceable, ...indispensable].filter((need) => asked[need]);
-}
-
-/** Executors of the base protocol run every script with `sh` or `bash`. */
-function namesOtherInterpreter(line: string): boolean {
-  const [, program = "", argument = ""] = /^#![ \t]*(\S+)[ \t]*(\S*)/.exec(line) ?? [];
-  const named = program.endsWith("/env") ? argument : program;
-  return line.startsWith("#!") && !/^(?:.*\/)?(?:ba|da)?sh$/.test(named);
 }
 
 /** What an executor said about itself. */

@@ -74,6 +74,11 @@ export function QueuesPage() {
                     <Anchor component={Link} to={`/jobs?queue=${encodeURIComponent(queue.name)}`} fw={600} size="sm">
                       {queue.name}
                     </Anchor>
+                    {queue.allowUnenforced && (
+                      <Text size="xs" c="dimmed">
+                        executors may ignore limits and egress
+                      </Text>
+                    )}
                   </Table.Td>
                   <Table.Td>
                     <Count count={queue.queued} queue={queue.name} state="queued" />

@@ -26,7 +26,10 @@ export function queueListCommand(context: CommandContext): Command {
         String(queue.maxAttempts),
         formatDuration(queue.leaseMs),
         queue.maxWaitMs === null ? "-" : formatDuration(queue.maxWaitMs),
+        queue.allowUnenforced ? "allowed" : "no",
       ]);
-      context.stdout.write(formatTable(["NAME", "QUEUED", "RUNNING", "OLDEST", "ATTEMPTS", "LEASE", "MAX WAIT"], rows));
+      context.stdout.write(
+        formatTable(["NAME", "QUEUED", "RUNNING", "OLDEST", "ATTEMPTS", "LEASE", "MAX WAIT", "UNENFORCED"], rows),
+      );
     });
 }

@@ -122,6 +122,24 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
       expect(log).not.toMatch(/^after$/m);
     });
 
+    it.each([
+      [
+        "bash",
+        '#!/usr/bin/env bash\nset +e\n[[ abc == a* ]] && echo "matched in bash"',
+        /^matched in bash$/m,
+        "completed",
+      ],
+      ["an option", '#!/bin/sh -u\necho "<$not_set>"\ntrue', /not_set/, "failed"],
+    ])("run a script whose first line asks for %s with it", async (_title, run, expected, state) => {
+      const queue = await newQueue();
+      const executor = new ForeignExecutor(target, generation, { queue, name: `shell-${queue}` });
+      const id = await target.submit({ queue, steps: [{ ...step, run }] });
+      await executor.run((await executor.dequeue()) ?? expect.fail());
+      const log = await (await target.rest("GET", `/jobs/${id}/logs`)).text();
+      expect(log).toMatch(expected);
+      expect(await show(id)).toMatchObject({ state });
+    });
+
     it("report a failing step as an error, which is the job's own failure with the step's exit code", async () => {
       const queue = await newQueue({ backoffMs: 0 });
       const executor = new ForeignExecutor(target, generation, { queue, name: `failing-${queue}` });

@@ -53,6 +53,7 @@ export function queueRoutes(app: ZodScope, context: InstanceContext): void {
     async (request) => {
       const { name } = request.params;
       const queue = await updateQueue(context.db, name, request.body);
+      request.log.info({ queue: name, settings: request.body }, "queue settings changed");
       // The change may have raised a limit, so waiting jobs may start.
       context.notifications.publish({ kind: "queued", queue: name });
       return queue;

@@ -18,8 +18,10 @@ update jobs set needs = (
     ('image: host', jsonb_path_exists(spec, '$.steps[*] ? (@.image == "host")')),
     ('#! lines for other interpreters', jsonb_path_exists(spec,
       '$.steps[*] ? (
-        (@.run like_regex "^#!" && !(@.run like_regex "^#! *([^ ]*/env +)?([^ ]*/)?(ba|da)?sh([[:space:]]|$)"))
-        || (@.commands[0] like_regex "^#!" && !(@.commands[0] like_regex "^#! *([^ ]*/env +)?([^ ]*/)?(ba|da)?sh([[:space:]]|$)")))'))
+        (@.run like_regex "^#!"
+          && !(@.run like_regex "^#! *([^ ]*/env +)?([^ ]*/)?(ba|da)?sh( +-[aefnuvxC]+)? *([[:cntrl:]]|$)"))
+        || (@.commands[0] like_regex "^#!"
+          && !(@.commands[0] like_regex "^#! *([^ ]*/env +)?([^ ]*/)?(ba|da)?sh( +-[aefnuvxC]+)? *([[:cntrl:]]|$)")))'))
   ) as asked (need, present) where present
 );
 -- The lane of a job is made of its demands, and these are demands.
