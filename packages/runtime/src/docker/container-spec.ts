@@ -5,6 +5,7 @@ import type { Hardening } from "../isolation/hardening.ts";
 import type { ProcessLimits } from "../isolation/process-limits.ts";
 import { containerHardening } from "./container-hardening.ts";
 import type { EngineFacts } from "./engine-facts.ts";
+import { containerHostname } from "./own-files.ts";
 
 /** Everything that decides how one container of a sandbox is created. */
 export interface ContainerPlan {
@@ -31,6 +32,8 @@ export interface ContainerPlan {
   readonly cgroup: { readonly path: string } | undefined;
   /** Size limit of the container's layer. `undefined` if the engine's file system can't enforce one. */
   readonly layerBytes: number | undefined;
+  /** Host files that take the place of the engine's, by their path in the container. */
+  readonly ownFiles: ReadonlyMap<string, string>;
   /** Mounts for the volumes that the image declares. */
   readonly volumes: readonly object[];
   /** Host paths that are mounted read-only at the same path: the tool chain of the image `host`. */
@@ -61,22 +64,12 @@ export const userSpaceKernelOverhead: ContainerOverhead = { pidsFactor: 3, pids:
 export const keeperReady = "airlock-ready";
 export const keeperDone = "airlock-done";
 
-const hostname = "airlock";
-/** The address that a container without a network has for its own name, as on Debian. */
-const ownAddress = "127.0.1.1";
-
-/**
- * Names the loopback and the container where the engine left `/etc/hosts` empty, as it does for containers without a
- * network. A file that can't be written was filled by the engine.
- */
-const nameLoopback = `[ -s /etc/hosts ] || { { echo 127.0.0.1 localhost; echo ::1 localhost; echo ${ownAddress} ${hostname}; } >/etc/hosts; } 2>/dev/null`;
-
 /**
  * Keeps the container alive between steps and signals their processes. Its stdin is a connection held by the executor:
  * when the executor dies, stdin ends, and with it the container. `kill -1` spares PID 1 and the keeper itself and can't
  * miss a process that is about to fork. As a shell builtin it needs no free pid.
  */
-const keeper = `${nameLoopback}; echo ${keeperReady}; while read -r s; do kill "-$s" -1 2>/dev/null; echo ${keeperDone}; done`;
+const keeper = `echo ${keeperReady}; while read -r s; do kill "-$s" -1 2>/dev/null; echo ${keeperDone}; done`;
 
 /** The body of `POST /containers/create`. */
 export function containerSpec(plan: ContainerPlan): object {
@@ -92,8 +85,10 @@ export function containerSpec(plan: ContainerPlan): object {
     User: "0:0",
     WorkingDir: "/",
     Healthcheck: { Test: ["NONE"] },
-    ...(networkMode.startsWith("container:") ? {} : { Hostname: hostname }),
-    ...(isUnconnected(plan) ? { NetworkDisabled: true } : {}),
+    ...(networkMode.startsWith("container:") ? {} : { Hostname: containerHostname }),
+    // The OCI runtime creates the network namespace itself, with nothing but its loopback. For the mode `none` alone the
+    // engine would start itself again to do the same, which doubles the start time.
+    ...(networkMode === "none" ? { NetworkDisabled: true } : {}),
     OpenStdin: true,
     StdinOnce: true,
     AttachStdin: true,
@@ -104,8 +99,6 @@ export function containerSpec(plan: ContainerPlan): object {
       Init: true,
       NetworkMode: networkMode,
       ...(nameServers.length > 0 ? { Dns: nameServers, DnsSearch: ["."] } : {}),
-      // The engine adds a container's own name only if it connects the container.
-      ...(networkMode === "none" && !isUnconnected(plan) ? { ExtraHosts: [`${hostname}:${ownAddress}`] } : {}),
       // A container that joins another one's network also shares its /etc/hosts.
       ...(plan.addHostGateway && networkMode !== "none" && !networkMode.startsWith("container:")
         ? { ExtraHosts: ["host.docker.internal:host-gateway"] }
@@ -131,6 +124,7 @@ export function containerSpec(plan: ContainerPlan): object {
       Mounts: [
         bind(workspace.dir, "/data", false),
         bind(workspace.readOnlyDir, "/airlock", true),
+        ...[...plan.ownFiles].map(([path, file]) => bind(file, path, false)),
         ...readOnlyPaths.map((path) => bind(path, path, true)),
         ...plan.volumes,
       ],
@@ -159,13 +153,4 @@ function bind(source: string, target: string, readOnly: boolean): object {
     ReadOnly: readOnly,
     BindOptions: { Propagation: "private", NonRecursive: true },
   };
-}
-
-/**
- * Whether the OCI runtime may create the network namespace itself, with nothing but its loopback. For the mode `none`
- * the engine would start itself again to do the same, which doubles the start time. A read-only root is the exception:
- * only the engine can fill its `/etc/hosts`, and it does so only for connected containers.
- */
-function isUnconnected({ networkMode, hardening }: ContainerPlan): boolean {
-  return networkMode === "none" && !hardening.readOnlyRoot;
 }

@@ -59,14 +59,17 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     return { ...place, workspaceDir: hostPlace(workspaces.dir, { owner, id: place.id }).workspaceDir };
   }
 
-  async function layersOf(id: string): Promise<string[]> {
+  async function containersOf(id: string) {
     const filters = JSON.stringify({ label: [`airlock.sandbox=${id}`] });
     const containers = await engine.json(ContainerListReply, { path: "/containers/json", query: { filters } });
-    const paths = containers.map(async ({ Id }) => {
-      const { GraphDriver } = await engine.json(ContainerPathsReply, { path: `/containers/${Id}/json` });
-      return GraphDriver?.Data?.UpperDir ?? expect.unreachable();
-    });
-    return await Promise.all(paths);
+    return await Promise.all(
+      containers.map(({ Id }) => engine.json(ContainerPathsReply, { path: `/containers/${Id}/json` })),
+    );
+  }
+
+  async function layersOf(id: string): Promise<string[]> {
+    const containers = await containersOf(id);
+    return containers.map(({ GraphDriver }) => GraphDriver?.Data?.UpperDir ?? expect.unreachable());
   }
 
   it.each<[keyof Hardening, Partial<Hardening>, string, string, string]>([
@@ -106,6 +109,20 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
 
     expect(stdout).toMatch(/^[12]\n0\n\d+\n\/dev\/mqueue\n/);
     expect(stdout).toMatch(/ 65536 .* \/dev\/shm\n/);
+  });
+
+  it("keeps its own files of /etc where its disk is counted", async () => {
+    await using place = await open({ diskBytes: 100 * mebibyte });
+
+    const script =
+      "cd /etc; for f in hosts hostname resolv.conf; do echo y >> $f; dd if=/dev/zero bs=1M count=5 2>/dev/null >> $f; done";
+    expect((await place.run(script)).status).toEqual({ kind: "exited", exitCode: 0 });
+    expect((await place.run("wc -c /etc/hosts | cut -c 1-2", { image: second })).stdout).toBe("52\n");
+
+    for (const container of await containersOf(place.id)) {
+      const { HostsPath, HostnamePath, ResolvConfPath } = container;
+      for (const path of [HostsPath, HostnamePath, ResolvConfPath]) expect(path).toContain(workspaces.dir);
+    }
   });
 
   it("holds memory for all containers of a sandbox together, and names what it takes", async () => {

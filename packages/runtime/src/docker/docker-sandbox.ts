@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { checkEnvironment } from "../contract/check-environment.ts";
 import { checkStep } from "../contract/check-step.ts";
@@ -18,6 +19,7 @@ import { asRuntimeFailure } from "./engine-failure.ts";
 import type { EngineImages, EnsureOptions } from "./engine-images.ts";
 import { ensureHostImage } from "./host-image.ts";
 import { volumeMounts } from "./image-volumes.ts";
+import { makeOwnFiles } from "./own-files.ts";
 import { SandboxDisk } from "./sandbox-disk.ts";
 import type { SandboxNetwork } from "./sandbox-network.ts";
 import type { SharedCgroup } from "./shared-cgroup.ts";
@@ -80,6 +82,7 @@ export class DockerSandbox implements StepRunner {
   #workspaceUser = root;
   #serial: Promise<unknown> = Promise.resolve();
   #made = 0;
+  #ownFiles: Promise<ReadonlyMap<string, string>> | undefined;
   #disposing: Promise<void> | undefined;
 
   constructor(engine: EngineClient, options: DockerSandboxOptions) {
@@ -182,6 +185,7 @@ export class DockerSandbox implements StepRunner {
     const { plan, workspace, facts, hardening, ociRuntime, addHostGateway, overhead, processLimits, boundsLayers } =
       this.#options;
     const { volumesDir } = this.#disk;
+    this.#ownFiles ??= this.#makeOwnFiles();
     this.#made += 1;
     const name = `airlock-${plan.owner}-${plan.id}-${this.#made}`;
     return {
@@ -198,10 +202,31 @@ export class DockerSandbox implements StepRunner {
         overhead,
         processLimits,
       },
+      ownFiles: await this.#ownFiles,
       volumes: volumesDir === undefined ? [] : await volumeMounts(parts.volumes, name, volumesDir),
       cgroup: this.#cgroup,
       layerBytes: boundsLayers ? plan.limits.diskBytes : undefined,
     };
+  }
+
+  async #makeOwnFiles(): Promise<ReadonlyMap<string, string>> {
+    const { plan, workspace, network, addHostGateway } = this.#options;
+    const dir = join(workspace.besideDir, "etc");
+    const files = await makeOwnFiles({
+      dir,
+      nameServers: network.nameServers,
+      owner: process.geteuid?.() === 0 ? this.#remappedRoot() : null,
+      // Only the engine knows the address of `host.docker.internal`.
+      engineWritesHosts: addHostGateway && plan.egress.kind !== "none",
+    });
+    this.#disk.addDirectory(dir);
+    return files;
+  }
+
+  /** Root of a container, in ids of the engine's machine. */
+  #remappedRoot(): UserIds {
+    const { facts, hardening } = this.#options;
+    return hardening.userNamespace ? (facts.remappedRoot ?? root) : root;
   }
 
   /**
@@ -211,9 +236,9 @@ export class DockerSandbox implements StepRunner {
   async #handOver(container: StepContainer, options: Abortable): Promise<void> {
     const user = await container.userIds(options);
     if (user.uid === this.#workspaceUser.uid && user.gid === this.#workspaceUser.gid) return;
-    const { workspace, facts, hardening } = this.#options;
+    const { workspace } = this.#options;
     if (this.#engine.isLocal && process.geteuid?.() === 0) {
-      const base = hardening.userNamespace ? (facts.remappedRoot ?? root) : root;
+      const base = this.#remappedRoot();
       const owner = { uid: base.uid + user.uid, gid: base.gid + user.gid };
       await handOverWorkspace(workspace.dir, owner, options);
     } else {

@@ -42,6 +42,12 @@ export class SandboxDisk {
     return this.#engine.isLocal ? (this.#options.workspace.layersDir ?? undefined) : undefined;
   }
 
+  /** Counts a directory of the executor to which steps can write. */
+  addDirectory(directory: string): void {
+    // The size-limited file system is counted as a whole.
+    if (this.#options.workspace.layersDir === null) this.#directories.push(directory);
+  }
+
   /** Counts what this container writes from now on. */
   async add(container: string): Promise<void> {
     if (!this.#watch) return;
@@ -50,9 +56,11 @@ export class SandboxDisk {
     const upper = reply.GraphDriver?.Data?.UpperDir;
     if (upper !== undefined && seesEngineFiles(this.#engine) && (await exists(upper))) this.#directories.push(upper);
     else this.#remote.push(container);
-    // /etc/hosts, /etc/hostname and /etc/resolv.conf are files beside the engine's own data, on a disk without a limit.
-    const ownFiles = [reply.HostsPath, reply.HostnamePath, reply.ResolvConfPath].filter((path) => path);
-    for (const directory of new Set(ownFiles.map((path = "") => dirname(path)))) {
+    // An /etc/hosts that the engine writes is beside its own data, on a disk without a limit.
+    const directories = [reply.HostsPath, reply.HostnamePath, reply.ResolvConfPath]
+      .filter((path) => path && !path.startsWith(`${this.#options.workspace.besideDir}/`))
+      .map((path = "") => dirname(path));
+    for (const directory of new Set(directories)) {
       if (seesEngineFiles(this.#engine) && (await exists(directory))) this.#directories.push(directory);
     }
     if (this.volumesDir !== undefined) return;

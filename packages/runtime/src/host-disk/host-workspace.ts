@@ -53,6 +53,8 @@ export class HostWorkspace implements AsyncDisposable {
    * elsewhere, so that one limit covers both. `null`: the workspace has no file system of its own.
    */
   readonly layersDir: string | null;
+  /** A directory beside the workspace, of the executor alone. It is bounded where the workspace is. */
+  readonly besideDir: string;
   /** Detects when the workspace's own file system is full. `null`: it has none. */
   readonly disk: DiskBound | null;
   /** How the workspace was created, one sentence each. */
@@ -65,6 +67,7 @@ export class HostWorkspace implements AsyncDisposable {
     this.dir = dir;
     this.readOnlyDir = join(place.dir, "read-only");
     this.layersDir = storage.layersDir;
+    this.besideDir = storage.layersDir ?? place.dir;
     this.disk = storage.disk;
     this.notes = notes;
   }
