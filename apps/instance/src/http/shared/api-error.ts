@@ -1,5 +1,5 @@
 import type { ApiError } from "@airlock/api";
-import { AirlockError, type ErrorCode, errorMessage, httpStatusOfCode, isNoSpace } from "@airlock/job";
+import { AirlockError, type ErrorCode, httpStatusOfCode, isNoSpace } from "@airlock/job";
 import { isDatabaseAway } from "../../store/database-away.ts";
 import { JobIssuesError } from "../../submission/check-secrets.ts";
 
@@ -32,7 +32,8 @@ export interface ApiErrorAnswer {
 
 export function toApiError(error: unknown): ApiErrorAnswer {
   if (isNoSpace(error)) {
-    const message = `no space left on a disk of the instance: ${errorMessage(error)}`;
+    // The log has the error itself, which may name paths and tables.
+    const message = "no space left on a disk of the instance";
     return { status: httpStatusOfCode("no-space"), body: { error: { code: "no-space", message, hint: noSpaceHint } } };
   }
   if (error instanceof AirlockError) {
