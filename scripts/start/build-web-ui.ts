@@ -24,15 +24,31 @@ export async function buildWebUi(): Promise<string | null> {
   return null;
 }
 
-function hashSources(): string {
-  const hash = createHash("sha256");
-  const patterns = [
+/** Patterns of all files that go into the web UI, relative to the project. */
+export function webUiSources(): string[] {
+  return [
     "apps/web/{src,public}/**/*",
     "apps/web/*.{html,ts,json}",
-    "packages/{api,job}/src/**/*.ts",
+    ...packagesOf("apps/web").map((name) => `packages/${name}/src/**/*.ts`),
     "package-lock.json",
   ];
-  const files = globSync(patterns, { cwd: root, withFileTypes: true })
+}
+
+/** The project's own packages on which a package depends, directly or not. */
+function packagesOf(directory: string, found = new Set<string>()): string[] {
+  const { dependencies = {} } = JSON.parse(readFileSync(path.join(root, directory, "package.json"), "utf8"));
+  for (const dependency of Object.keys(dependencies)) {
+    const name = /^@airlock\/(.+)$/.exec(dependency)?.[1];
+    if (name === undefined || found.has(name)) continue;
+    found.add(name);
+    packagesOf(`packages/${name}`, found);
+  }
+  return [...found].sort();
+}
+
+function hashSources(): string {
+  const hash = createHash("sha256");
+  const files = globSync(webUiSources(), { cwd: root, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => path.join(entry.parentPath, entry.name));
   for (const file of files.sort()) hash.update(`${path.relative(root, file)}\0`).update(readFileSync(file));
