@@ -11,6 +11,7 @@ export class Keeper {
   readonly #gone = Promise.withResolvers<void>();
   #closed = false;
   #tail = "";
+  #lastLine = "";
 
   constructor(connection: Duplex) {
     this.#connection = connection;
@@ -39,11 +40,9 @@ export class Keeper {
     return this.#closed;
   }
 
-  /**
-   * The output after the last newline. It tells why the keeper never came up, unless the message ended with a newline.
-   */
+  /** The last line of the output that has text. It tells why the keeper never came up. */
   get lastWords(): string {
-    return this.#tail.trim();
+    return this.#tail.trim() || this.#lastLine;
   }
 
   /** Resolves to `true` when the image's shell is running, to `false` if it ended before. */
@@ -85,6 +84,7 @@ export class Keeper {
     // Steps could write here through /proc, so keep at most one line in memory.
     this.#tail = (lines.pop() ?? "").slice(-maxLineLength);
     for (const line of lines) {
+      if (line.trim() !== "") this.#lastLine = line.trim().slice(-maxLineLength);
       const index = this.#waiting.findIndex((each) => each.line === line);
       const [found] = index < 0 ? [] : this.#waiting.splice(index, 1);
       found?.resolve(true);
