@@ -1,3 +1,4 @@
+import { readAtMost } from "@airlock/async";
 import type { Response } from "undici";
 import { z } from "zod";
 import type { Abortable, RegistryCredentials } from "../../contract/index.ts";
@@ -281,22 +282,17 @@ export class RegistryClient {
   }
 
   async #readBounded(image: ImageReference, response: Response, { signal }: Abortable): Promise<Buffer> {
-    const chunks: Uint8Array[] = [];
-    let size = 0;
+    const tooLarge = () => imageInvalid(image.canonical, "has a manifest that is too large");
     try {
-      for await (const chunk of bodyOf(response)) {
-        size += chunk.byteLength;
-        if (size > this.#documentBytes) throw imageInvalid(image.canonical, "has a manifest that is too large");
-        chunks.push(chunk);
-      }
+      return await readAtMost(bodyOf(response), this.#documentBytes, tooLarge);
     } catch (error) {
       signal.throwIfAborted();
       throw asUnavailable(image, error);
     }
-    return Buffer.concat(chunks);
   }
 }
 
+const maximumErrorBytes = 64 * 1024;
 const manifestTypes = manifestMediaTypes.join(", ");
 
 function tokenKey(
@@ -325,7 +321,7 @@ async function* bodyOf(response: Response): AsyncIterable<Uint8Array> {
  * of other servers through us (SSRF).
  */
 async function refusal(image: ImageReference, response: Response): Promise<Error> {
-  const body = Errors.safeParse(await boundedJson(response));
+  const body = Errors.safeParse(await errorBody(response));
   const words = `${response.status}${body.success ? ` ${body.data.errors.map((error) => error.code).join(" ")}` : ""}`;
   switch (response.status) {
     case 404:
@@ -343,13 +339,15 @@ async function refusal(image: ImageReference, response: Response): Promise<Error
   }
 }
 
-async function boundedJson(response: Response): Promise<unknown> {
-  let text = "";
-  for await (const chunk of bodyOf(response)) {
-    text += Buffer.from(chunk).toString();
-    if (text.length > 64 * 1024) return undefined;
+/** `undefined`: it is not JSON, or too long for an error. */
+async function errorBody(response: Response): Promise<unknown> {
+  const tooLong = new Error("the error is too long");
+  try {
+    return parseJson((await readAtMost(bodyOf(response), maximumErrorBytes, () => tooLong)).toString());
+  } catch (error) {
+    if (error !== tooLong) throw error;
+    return undefined;
   }
-  return parseJson(text);
 }
 
 function parseJson(text: string): unknown {
