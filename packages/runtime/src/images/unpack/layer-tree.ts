@@ -243,7 +243,14 @@ function lstatIfThereSync(path: Buffer): Stats | undefined {
   }
 }
 
-/** Quotes and shortens an untrusted name for messages. */
+const longestShown = 300;
+
+/** A path for messages. Its bytes are hostile: characters that act on terminals or on the direction of text are escaped. */
 export function show(path: string): string {
-  return JSON.stringify(path.slice(0, 200));
+  const text = Buffer.from(path, "latin1").toString();
+  const printable = text.replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+  return `"${printable.length > longestShown ? `${printable.slice(0, longestShown)}...` : printable}"`;
 }
