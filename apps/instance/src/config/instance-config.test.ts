@@ -44,6 +44,27 @@ describe("parseConfig", () => {
     expect(() => parseConfig({ [name]: "36501d" }, {})).toThrow(`${name}: must be at most 36500d`);
   });
 
+  it("takes host names and wildcards, and refuses anything else", () => {
+    const env = { AIRLOCK_ALLOWED_HOSTS: "Ci.example.com, *.example.org\nci" };
+    expect(parseConfig(env, {}).allowedHosts).toEqual(["ci.example.com", "*.example.org", "ci"]);
+    expect(parseConfig({ AIRLOCK_ALLOWED_HOSTS: "*" }, {}).allowedHosts).toEqual(["*"]);
+    for (const wrong of ["https://ci.example.com", "ci.example.com:80", "a.*.b", "*x.example", "a..b", ".b"]) {
+      expect(() => parseConfig({ AIRLOCK_ALLOWED_HOSTS: wrong }, {})).toThrow(
+        /AIRLOCK_ALLOWED_HOSTS: .* is not a host/,
+      );
+    }
+  });
+
+  it("has quotas for artifacts and code indexes, which 0 turns off", () => {
+    const none = { totalBytes: null, ownerBytes: null };
+    expect(parseConfig({}, {}).storageQuotas.uploads).toEqual({
+      totalBytes: 20_000_000_000,
+      ownerBytes: 5_000_000_000,
+    });
+    const env = { AIRLOCK_UPLOAD_QUOTA: "0", AIRLOCK_UPLOAD_REPOSITORY_QUOTA: "0", AIRLOCK_ARTIFACT_QUOTA: "0" };
+    expect(parseConfig(env, {}).storageQuotas).toEqual({ artifacts: none, uploads: none });
+  });
+
   it("names every setting that is wrong", () => {
     const env = { AIRLOCK_TOKEN: "short", AIRLOCK_DATABASE_URL: "mysql://x", AIRLOCK_LOG_LEVEL: "loud" };
     expect(() => parseConfig(env, {})).toThrow(/AIRLOCK_DATABASE_URL.*AIRLOCK_TOKEN.*AIRLOCK_LOG_LEVEL/);

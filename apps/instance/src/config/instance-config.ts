@@ -30,6 +30,8 @@ export interface InstanceConfig {
   readonly secretKeys: KeySource;
   /** URL at which people reach the instance, if it differs from the listen address. */
   readonly externalUrl: string | null;
+  /** Further names at which browsers may reach the instance: lower case, `*.` before a domain, or `*`. */
+  readonly allowedHosts: readonly string[];
   /** Where artifacts are stored. */
   readonly blobStorage: BlobStorage;
   /** Limit for the total size of one attempt's artifacts. */
@@ -93,6 +95,21 @@ const Listen = z.string().transform((text, context): ListenAddress => {
   return { host: match[1] ?? (match[2] || "0.0.0.0"), port };
 });
 
+const HostNames = z.string().transform((text, context) => {
+  const names = text
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .filter((name) => name !== "");
+  for (const name of names) {
+    if (/^(?:\*|(?:\*\.)?(?:[a-z0-9_-]+\.)*[a-z0-9_-]+)$/.test(name)) continue;
+    context.addIssue({
+      code: "custom",
+      message: `"${name}" is not a host name, such as airlock.example.com or *.example.com (without scheme and port)`,
+    });
+  }
+  return names;
+});
+
 const Environment = z.object({
   AIRLOCK_LISTEN: Listen.prefault("127.0.0.1:7080"),
   AIRLOCK_DATA_DIR: z.string().min(1).default(".airlock"),
@@ -109,6 +126,7 @@ const Environment = z.object({
     .url({ protocol: /^https?$/, error: "must be an http or https URL" })
     .nullable()
     .default(null),
+  AIRLOCK_ALLOWED_HOSTS: HostNames.prefault(""),
   AIRLOCK_MAX_ARTIFACT_SIZE: Size.prefault("2G"),
   AIRLOCK_ARTIFACT_QUOTA: Quota.prefault("100G"),
   AIRLOCK_ARTIFACT_NAMESPACE_QUOTA: Quota.prefault("0"),
@@ -222,6 +240,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     executorToken: e.AIRLOCK_EXECUTOR_TOKEN,
     secretKeys: keySource(e),
     externalUrl: e.AIRLOCK_EXTERNAL_URL,
+    allowedHosts: e.AIRLOCK_ALLOWED_HOSTS,
     blobStorage: blobStorage(e),
     maxArtifactBytes: e.AIRLOCK_MAX_ARTIFACT_SIZE,
     storageQuotas: {

@@ -4,6 +4,7 @@ import { AirlockError, errorMessage } from "@airlock/job";
 import cookie from "@fastify/cookie";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { ListenAddress } from "../config/instance-config.ts";
+import { checkHosts } from "./allowed-hosts.ts";
 import { watchAuthentication } from "./authentication-failures.ts";
 import { limitBodyTime } from "./body-deadline.ts";
 import { executorApi } from "./executor-api/executor-api.ts";
@@ -66,6 +67,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
     );
   });
   sendSecurityHeaders(app, context.config.externalUrl);
+  checkHosts(app, context.config);
   limitConnections(app.server);
   limitBodyTime(app, requestTimeoutMs);
   decodeBodies(app);

@@ -38,6 +38,7 @@ export async function startTestInstance(
       executorToken: "executor-token-of-tests",
       secretKeys: null,
       externalUrl: null,
+      allowedHosts: [],
       blobStorage: null,
       maxArtifactBytes: 64 * 1024 * 1024,
       storageQuotas: {

@@ -31,6 +31,10 @@ export const requestErrors = {
     documentation: "The request's `Content-Type` or `Content-Encoding` is not one that the route takes.",
   },
   "blob-range-invalid": { status: 416, documentation: "The artifact has no bytes in the range that was asked for." },
+  "unknown-host": {
+    status: 421,
+    documentation: "The request has no token, and its `Host` header is not a name of the instance.",
+  },
   "unknown-queue": { status: 422, documentation: "There is no queue with this name." },
   "unknown-secret": { status: 422, documentation: "A step names a secret that does not exist for this job." },
   "environment-too-long": {

@@ -13,7 +13,7 @@ export async function publicApi(app: FastifyInstance, context: InstanceContext):
     reply.header("cache-control", "no-store");
   });
   // Installers ask for it without credentials.
-  app.get("/src-cli/version", async () => ({ version: sourceCliVersion }));
+  app.get("/src-cli/version", { config: { anyHost: true } }, async () => ({ version: sourceCliVersion }));
   await app.register(async (scope) => {
     // Before the body is read: a stranger's body costs nothing.
     scope.addHook("onRequest", async (request) => authenticateUser(request, context.administratorToken));
