@@ -246,6 +246,9 @@ interface CodeIntelUploadsTable {
   content_type: string;
   uncompressed_bytes: number | null;
   num_parts: number;
+  /** The attempt whose token created the upload; `null`: a user or an executor did. */
+  job: number | null;
+  attempt: number | null;
   created_at: DefaultedTime;
   finished_at: Date | null;
 }

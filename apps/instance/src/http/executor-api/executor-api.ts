@@ -1,9 +1,11 @@
+import { sharedSecretScheme } from "@airlock/api";
 import type { FastifyInstance } from "fastify";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { answerExecutorError } from "./answer-executor-error.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authTestRoute } from "./auth-test-route.ts";
 import { authenticateExecutor } from "./authenticate-executor.ts";
+import { Uploaders } from "./authenticate-uploader.ts";
 import { dequeueRoutes } from "./dequeue-routes.ts";
 import { executorEventRoutes } from "./executor-event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
@@ -35,7 +37,14 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
     heartbeatRoutes(scope, context);
     executorEventRoutes(scope, context);
     scope.get("/queue/src-cli/version", async () => ({ version: sourceCliVersion }));
-    await scope.register(async (uploads) => uploadRoutes(uploads, context));
+  });
+  await app.register(async (scope) => {
+    const uploaders = new Uploaders(scope, {
+      db: context.db,
+      trusted: { schemes: [sharedSecretScheme], token: context.executorToken },
+      refusal: "an upload wants the shared secret or the token of a job",
+    });
+    uploadRoutes(scope, context, uploaders);
   });
   await app.register(async (scope) => fileRoutes(scope, context));
   await app.register(async (scope) => {

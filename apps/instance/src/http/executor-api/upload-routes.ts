@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { AirlockError } from "@airlock/job";
+import { AirlockError, formatBytes } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { sql } from "kysely";
 import { z } from "zod";
 import { type NewBlob, storeBlob } from "../../artifacts/store-blob.ts";
 import { announcedBytes, detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { leaveBodies } from "../shared/read-bodies.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
+import type { Uploader, Uploaders } from "./authenticate-uploader.ts";
 import { parseBody } from "./parse-body.ts";
 
 /** Clients send parts of 100 MB by default. */
@@ -15,6 +17,10 @@ const maxParts = 1000;
 /** Unfinished uploads of one repository. A client works on one at a time. */
 const maxUnfinished = 200;
 const uploadTimeoutMs = 30 * 60_000;
+/** A job indexes one commit. It may have several roots and try again. */
+const maxUploadsOfAttempt = 100;
+
+type JobUploader = Extract<Uploader, { readonly kind: "job" }>;
 
 const Count = z.coerce.number().int();
 const Description = z.object({
@@ -34,9 +40,11 @@ const UncompressedSize = z.coerce.number().int().nonnegative().optional().catch(
 /**
  * Receives code indexes, whole or in parts. The blob store keeps the parts as they were sent, at
  * `uploads/ID/INDEX/…`.
- * Accepts commits that the repository doesn't have: the index may arrive before the mirror is updated.
+ * Accepts commits that the repository doesn't have: the index may arrive before the mirror is updated. A job's token is
+ * good for the job's own repository and commit, while its attempt runs, and only for uploads that it created. Its
+ * uploads together are limited like the artifacts of an attempt.
  */
-export function uploadRoutes(app: FastifyInstance, context: InstanceContext): void {
+export function uploadRoutes(app: FastifyInstance, context: InstanceContext, uploaders: Uploaders): void {
   const { db, blobs } = context;
   leaveBodies(app);
 
@@ -81,6 +89,8 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
     upload: z.output<typeof Description>,
     numParts: number,
   ): Promise<number> {
+    const uploader = uploaders.of(request);
+    if (uploader.kind === "job") await requireOwn(uploader, upload);
     try {
       await context.repositories.get(upload.repository);
     } catch (error) {
@@ -114,6 +124,8 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
         uncompressed_bytes: UncompressedSize.parse(request.headers["x-uncompressed-size"]) ?? null,
         num_parts: numParts,
         finished_at: null,
+        job: uploader.kind === "job" ? uploader.job : null,
+        attempt: uploader.kind === "job" ? uploader.attempt : null,
       })
       .returning("id")
       .executeTakeFirstOrThrow();
@@ -122,7 +134,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
 
   async function storePart(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { uploadId, index } = parseBody(Part, request.query);
-    const upload = await find(uploadId);
+    const upload = await find(request, uploadId);
     if (upload.state !== "uploading") throw new ExecutorApiError(400, "the upload is finished");
     if (index >= upload.num_parts) throw new ExecutorApiError(400, `part ${index} is outside of the upload`);
     await store(request, { id: uploadId, repository: upload.repository, index });
@@ -131,7 +143,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
 
   async function finish(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { uploadId } = parseBody(Finish, request.query);
-    const upload = await find(uploadId);
+    const upload = await find(request, uploadId);
     const { parts } = await db
       .selectFrom("code_intel_upload_parts")
       .select((select) => select.fn.countAll<number>().as("parts"))
@@ -147,9 +159,28 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
     return accepted(reply, uploadId);
   }
 
-  async function find(id: number) {
+  async function requireOwn(uploader: JobUploader, upload: z.output<typeof Description>): Promise<void> {
+    if (uploader.repository !== upload.repository) {
+      throw new ExecutorApiError(403, "the token is for another repository");
+    }
+    if (uploader.commit !== upload.commit) throw new ExecutorApiError(403, "the token is for another commit");
+    const { count } = await db
+      .selectFrom("code_intel_uploads")
+      .select((select) => select.fn.countAll<number>().as("count"))
+      .where("job", "=", uploader.job)
+      .where("attempt", "=", uploader.attempt)
+      .executeTakeFirstOrThrow();
+    if (Number(count) >= maxUploadsOfAttempt) {
+      throw new ExecutorApiError(403, `an attempt sends at most ${maxUploadsOfAttempt} indexes`);
+    }
+  }
+
+  async function find(request: FastifyRequest, id: number) {
     const upload = await db.selectFrom("code_intel_uploads").selectAll().where("id", "=", id).executeTakeFirst();
-    if (!upload) throw new ExecutorApiError(404, `there is no upload ${id}`);
+    const uploader = uploaders.of(request);
+    const isOwn = uploader.kind === "trusted" || (upload?.job === uploader.job && upload.attempt === uploader.attempt);
+    // Whether the upload of another job exists is not told.
+    if (!upload || !isOwn) throw new ExecutorApiError(404, `there is no upload ${id}`);
     return upload;
   }
 
@@ -159,12 +190,21 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
     { id, repository, index }: { readonly id: number; readonly repository: string; readonly index: number },
   ): Promise<void> {
     const signal = AbortSignal.any([context.stopping, AbortSignal.timeout(uploadTimeoutMs)]);
+    const uploader = uploaders.of(request);
+    const room = uploader.kind === "job" ? await roomOf(uploader, { upload: id, part: index }) : maxPartBytes;
+    const tooLarge = new ExecutorApiError(
+      413,
+      room < maxPartBytes
+        ? `the indexes of an attempt are limited to ${formatBytes(context.config.maxArtifactBytes)} (AIRLOCK_MAX_ARTIFACT_SIZE)`
+        : "the part is too large",
+    );
+    if (room <= 0) throw tooLarge;
     const blob: NewBlob = {
       key: `uploads/${id}/${index}/${randomUUID()}`,
       owner: { kind: "uploads", owner: repository, quota: context.config.storageQuotas.uploads },
       body: detachBody(request),
       announcedBytes: announcedBytes(request),
-      maxBytes: maxPartBytes,
+      maxBytes: Math.min(maxPartBytes, room),
     };
     try {
       const stored = await storeBlob({ db, blobs }, blob, signal, async (transaction, { bytes }) => {
@@ -191,14 +231,30 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext): vo
       // The upload took so long that it was deleted, or another request has finished it.
       if (!stored) throw new ExecutorApiError(404, `there is no unfinished upload ${id}`);
     } catch (error) {
-      if (error instanceof AirlockError && error.code === "blob-too-large") {
-        throw new ExecutorApiError(413, "the part is too large");
-      }
+      if (error instanceof AirlockError && error.code === "blob-too-large") throw tooLarge;
       if (error instanceof AirlockError && error.code === "quota-exceeded") {
         throw new ExecutorApiError(413, `${error.message}. ${error.hint}`);
       }
       throw error;
     }
+  }
+
+  /** What the attempt may still send for this part. Parts that arrive at the same time may exceed it together. */
+  async function roomOf(
+    { job, attempt }: JobUploader,
+    replaced: { readonly upload: number; readonly part: number },
+  ): Promise<number> {
+    const { bytes } = await db
+      .selectFrom("code_intel_upload_parts as parts")
+      .innerJoin("code_intel_uploads as uploads", "uploads.id", "parts.upload")
+      .select(sql<number>`coalesce(sum(parts.bytes), 0)::float8`.as("bytes"))
+      .where("uploads.job", "=", job)
+      .where("uploads.attempt", "=", attempt)
+      .where((where) =>
+        where.not(where.and([where("upload", "=", replaced.upload), where("part", "=", replaced.part)])),
+      )
+      .executeTakeFirstOrThrow();
+    return context.config.maxArtifactBytes - bytes;
   }
 }
 

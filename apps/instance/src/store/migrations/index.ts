@@ -13,6 +13,7 @@ import { executorPauses } from "./0012-executor-pauses.ts";
 import { jobNeeds } from "./0013-job-needs.ts";
 import { maximumWaits } from "./0014-maximum-waits.ts";
 import { storageQuotas } from "./0015-storage-quotas.ts";
+import { uploadsOfJobs } from "./0016-uploads-of-jobs.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -38,4 +39,5 @@ export const migrations: readonly Migration[] = [
   jobNeeds,
   maximumWaits,
   storageQuotas,
+  uploadsOfJobs,
 ];
