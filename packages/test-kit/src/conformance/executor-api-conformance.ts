@@ -565,6 +565,20 @@ export function describeExecutorApi(createTarget: () => Promise<ExecutorApiTarge
         expect(["queued", "errored"]).toContain(state);
         if (state === "queued") await target.requestCancel(job.id);
       });
+
+      it("markErrored after a step that failed is final: executors report a failing step this way", async () => {
+        const executorName = newExecutor();
+        const job = await takeJob({ executorName });
+        const fields = { executorName, jobId: job.id };
+        const headers = jobHeaders(job, executorName);
+        const entry = { ...fields, key: "step.docker.main", command: ["sh"], startTime: new Date().toISOString() };
+        const entryId = await (await post("queue/batches/addExecutionLogEntry", entry, headers)).json();
+        const ended = { ...entry, entryId, exitCode: 3, durationMs: 1, out: "stdout: broken\n" };
+        expect((await post("queue/batches/updateExecutionLogEntry", ended, headers)).status).toBe(204);
+        const body = { ...fields, errorMessage: "command failed with exit code 3" };
+        expect((await post("queue/batches/markErrored", body, headers)).status).toBe(204);
+        expect(["failed", "errored"]).toContain(await target.state(job.id));
+      });
     });
 
     describe("uploads", () => {
