@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ExecutorName, nullableArray, OfferedLabels } from "../primitives/primitives.ts";
-import { StoredText } from "../primitives/stored-text.ts";
+import { PlainText, ShownText } from "../primitives/stored-text.ts";
 
 /**
  * Optional features beyond the base protocol. Each side lists those that it supports; a feature is used if both do.
@@ -25,18 +25,18 @@ export type ExecutorCapability = (typeof executorCapabilities)[number];
 export const DequeueRequest = z.object({
   executorName: ExecutorName,
   /** Decides the payload's version: 2 from 4.3.0 on and for development builds, else 1. */
-  version: z.string().max(255).optional(),
+  version: z.string().max(255).pipe(ShownText).optional(),
   numCPUs: z.number().nonnegative().max(1_000_000).optional(),
   memory: z.string().max(255).optional(),
   diskSpace: z.string().max(255).optional(),
   /** Multi-queue route only. */
-  queues: nullableArray(StoredText.max(255), 1000),
+  queues: nullableArray(PlainText.max(255), 1000),
   /** Airlock's extension. Other executors leave it out. */
   airlock: z
     .object({
       /** How long the executor waits for a job, in ms, 0…60000. 0: respond with `204` at once. */
       waitMs: z.int().min(0).max(60_000).default(0),
-      capabilities: nullableArray(StoredText.max(255), 100),
+      capabilities: nullableArray(PlainText.max(255), 100),
       labels: OfferedLabels.default({}),
     })
     .optional(),

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { ExecutorName, maxJobIds, nullableArray, OfferedLabels, Ordinal, WireJobId } from "../primitives/primitives.ts";
-import { StoredText } from "../primitives/stored-text.ts";
+import { PlainText, ShownText } from "../primitives/stored-text.ts";
 
-const telemetryText = StoredText.max(1000).default("");
+const telemetryText = z.string().max(1000).pipe(ShownText).default("");
 
 /** What an executor reports about itself. Every text may be empty. */
 export const Telemetry = z.object({
@@ -52,7 +52,7 @@ export type HeartbeatRequest = z.input<typeof HeartbeatRequest>;
 export const MultiQueueHeartbeatRequest = Telemetry.extend({
   executorName: ExecutorName,
   version: z.string().default(""),
-  queueNames: z.array(StoredText.max(255)).min(1, "must name at least one queue").max(1000),
+  queueNames: z.array(PlainText.max(255)).min(1, "must name at least one queue").max(1000),
   jobIdsByQueue: nullableArray(
     z.object({ queueName: z.string().max(255), jobIds: nullableArray(WireJobId, maxJobIds) }),
     1000,

@@ -1,7 +1,7 @@
 import type { ErrorCode } from "@airlock/job";
 import { z } from "zod";
 import { ExecutorName, ExitCode, Ordinal, WireJobId } from "../primitives/primitives.ts";
-import { LoggedCommand, MendedText, StoredText } from "../primitives/stored-text.ts";
+import { LoggedCommand, MendedText, PlainText } from "../primitives/stored-text.ts";
 
 /** Maximum bytes of output in one chunk, before base64. */
 export const maxChunkBytes = 256 * 1024;
@@ -30,7 +30,7 @@ export const LogEvent = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("open"),
     entryId: Ordinal,
-    key: StoredText.min(1).max(1000),
+    key: PlainText.min(1).max(1000),
     command: LoggedCommand,
     startTime: z.iso.datetime({ offset: true }),
   }),

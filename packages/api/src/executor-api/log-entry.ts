@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { ExecutorName, ExitCode, Ordinal, WireJobId } from "../primitives/primitives.ts";
-import { LoggedCommand, StoredText } from "../primitives/stored-text.ts";
+import { LoggedCommand, PlainText } from "../primitives/stored-text.ts";
 
 const entryFields = {
   executorName: ExecutorName,
   jobId: WireJobId,
-  key: StoredText.min(1).max(1000),
+  key: PlainText.min(1).max(1000),
   command: LoggedCommand.nullish().transform((words) => words ?? []),
   startTime: z.iso.datetime({ offset: true }),
   exitCode: ExitCode.nullish(),

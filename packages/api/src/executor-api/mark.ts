@@ -2,7 +2,7 @@ import { failureReasons } from "@airlock/job";
 import { z } from "zod";
 import { StepResult } from "../job/results.ts";
 import { ExecutorName, Ordinal, WireJobId } from "../primitives/primitives.ts";
-import { MendedText } from "../primitives/stored-text.ts";
+import { MessageText } from "../primitives/stored-text.ts";
 
 const fields = {
   executorName: ExecutorName,
@@ -19,7 +19,7 @@ export type MarkCompleteRequest = z.input<typeof MarkCompleteRequest>;
 /** `markErrored` (not the job's fault, may be retried) and `markFailed` (the job's fault, final). */
 export const MarkErrorRequest = z.object({
   ...fields,
-  errorMessage: MendedText.default(""),
+  errorMessage: MessageText.default(""),
   /** Airlock's extension. Defaults: `internal` for errored, `step-failed` for failed. */
   reason: z.enum(failureReasons).optional(),
   /** Airlock's extension: the exit code to show the job's submitter, 0…255. */

@@ -12,7 +12,7 @@ import {
 } from "@airlock/job";
 import { z } from "zod";
 import { QueueName } from "../primitives/primitives.ts";
-import { isStorable, StoredText, unstorable } from "../primitives/stored-text.ts";
+import { isStorable, PlainText, StoredText, unstorable } from "../primitives/stored-text.ts";
 import { Checkout } from "./checkout.ts";
 
 /** A data size in bytes, or text such as `512Mi` or `12G`. */
@@ -232,7 +232,7 @@ export const JobSpec = z.strictObject({
   /** Whether the diff between the workspace and the job's commit is kept as an artifact. */
   diff: z.boolean().default(false),
   /** Labels that the executor must offer with the same value. */
-  labels: z.record(StepKey, StoredText.max(255)).default({}),
+  labels: z.record(StepKey, PlainText.max(255)).default({}),
   /**
    * The namespace that the job belongs to. Jobs of equal priority are dequeued in turn from the namespaces of their
    * queue.

@@ -1,12 +1,12 @@
 import { z } from "zod";
-import { StoredText } from "../primitives/stored-text.ts";
+import { PlainText } from "../primitives/stored-text.ts";
 
 export const stepStates = ["pending", "running", "succeeded", "failed", "skipped"] as const;
 export type StepState = (typeof stepStates)[number];
 
 /** The state or result of one step of an attempt. */
 export const StepResult = z.object({
-  key: StoredText.min(1).max(1000),
+  key: PlainText.min(1).max(1000),
   state: z.enum(stepStates),
   /** `null` if the step did not run, still runs, or was killed. */
   exitCode: z.int().nullable(),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { StoredText } from "./stored-text.ts";
+import { PlainText } from "./stored-text.ts";
 
 /**
  * A list that may be `null`, which is how Go encodes an empty slice or map.
@@ -26,7 +26,7 @@ export const QueueName = z
     "lower-case letters, digits, '.', '_' and '-', at most 63 characters",
   );
 
-export const ExecutorName = StoredText.min(1, "must not be empty").max(255);
+export const ExecutorName = PlainText.min(1, "must not be empty").max(255).regex(/\S/, "must not consist of spaces");
 
 const maxInt32 = 2 ** 31 - 1;
 
@@ -44,5 +44,5 @@ export const maxJobIds = 10_000;
 
 /** The labels that an executor offers, by name. */
 export const OfferedLabels = z
-  .record(StoredText.max(255), StoredText.max(255))
+  .record(PlainText.max(255), PlainText.max(255))
   .refine((labels) => Object.keys(labels).length <= 100, "at most 100 labels");

@@ -10,6 +10,48 @@ export const unstorable = "must not contain NUL or half of a character";
 /** Text that is stored unchanged. Text that can't be stored is refused. */
 export const StoredText = z.string().refine(isStorable, unstorable);
 
+/**
+ * Characters that a reader doesn't see or that change how other text is shown: control characters, formatting and
+ * bidirectional controls, zero-width characters, line separators, and others without a glyph.
+ */
+const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{DI}]/u;
+
+/** Names, labels and other short text that people compare by eye. Text with hidden characters is refused. */
+export const PlainText = StoredText.superRefine((text, context) => {
+  const [found] = hidden.exec(text) ?? [];
+  if (found === undefined) return;
+  context.addIssue({
+    code: "custom",
+    message: `must not contain control characters or other hidden characters, but contains U+${hexOf(found)}: remove it`,
+  });
+});
+
+const allHidden = new RegExp(hidden, "gu");
+
+/** Shows hidden characters in an error message, as `\u{202E}`. */
+export function escapeHidden(text: string): string {
+  return text.replace(allHidden, (found) => `\\u{${hexOf(found)}}`);
+}
+
+function hexOf(character: string): string {
+  return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
+}
+
+/** Short text for display, such as a version, that must not be refused: hidden characters become U+FFFD. */
+export const ShownText = z.string().transform((text) => mend(text).replace(allHidden, "\ufffd"));
+
+const misleading = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]/gu;
+/** Tab, line ends, and the escape character of colours. */
+const ofMessages = "\t\n\r\u001b";
+
+/**
+ * A message of several lines. Characters that control a terminal, change the reading order or start lines outside a
+ * terminal become U+FFFD. Colours (escape sequences) stay: the programs that show the message remove them.
+ */
+export const MessageText = z
+  .string()
+  .transform((text) => mend(text).replace(misleading, (found) => (ofMessages.includes(found) ? found : "\ufffd")));
+
 /** Text that must not be refused because of a few characters: those that can't be stored become U+FFFD. */
 export const MendedText = z.string().transform(mend);
 
