@@ -24,6 +24,8 @@ export interface WorkspaceBenchOptions {
   readonly maximumMs?: number;
   readonly maximumMemoryBytes?: number;
   readonly owner?: FileOwner;
+  /** Whether workspaces are mounted from a checkout's layers. Default: false. */
+  readonly handsOutLayers?: boolean;
   /** PEM file of a certificate authority, and a URL that reaches the instance over TLS. */
   readonly certificateFile?: string;
   readonly url?: string;
@@ -59,6 +61,7 @@ export class WorkspaceBench {
 
   private constructor(options: WorkspaceBenchOptions) {
     const { dir, overlays, maximumFiles = 100_000, maximumBytes = 1e9, cacheBytes = 1e12, owner = null } = options;
+    const { handsOutLayers = false } = options;
     const { maximumMs = 60_000 } = options;
     const { submodules = { fetch: "none", allowedHosts: [] }, lfs = { fetch: false, allowedHosts: [] } } = options;
     this.#url = options.url ?? options.instance.url;
@@ -89,7 +92,7 @@ export class WorkspaceBench {
       submodules,
       lfs,
       owner,
-      handsOutLayers: false,
+      handsOutLayers,
     });
     this.workspaces = new HostWorkspaces({
       dir: join(dir, "workspaces"),
@@ -118,7 +121,7 @@ export class WorkspaceBench {
     await using undo = new AsyncDisposableStack();
     const job = undo.use(this.jobDirectories.open("job-1-1"));
     const log = new JobLog({ sink: this.sink, secrets: new SecretMatcher([]), maximumBytes: 1e9 });
-    const { tree, commit } = await job.checkOut(
+    const { tree, layers, commit } = await job.checkOut(
       {
         request: { directory: "", depth: 1, tags: "none", sparse: [], ...request },
         source: {
@@ -133,7 +136,7 @@ export class WorkspaceBench {
     const plan = {
       id: `bench-${randomBytes(6).toString("hex")}`,
       owner: "bench",
-      workspace: { checkout: tree, files, readOnlyFiles: [] },
+      workspace: { checkout: tree, checkoutLayers: layers, files, readOnlyFiles: [] },
       limits: { cpus: 1, memoryBytes: 1e9, pids: 100, ...(diskBytes === undefined ? {} : { diskBytes }) },
       egress: { kind: "none" },
     } as const;

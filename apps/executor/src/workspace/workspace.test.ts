@@ -46,10 +46,16 @@ const filesOf = (root: string): string[] =>
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
 
-describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) => !overlays || isRoot))(
-  "a workspace (overlays: $overlays)",
-  ({ overlays }) => {
-    const bench = (more = {}) => WorkspaceBench.create({ dir: join(dir, "executor"), instance, overlays, ...more });
+const kinds = [
+  { overlays: true, handsOutLayers: false },
+  { overlays: true, handsOutLayers: true },
+  { overlays: false, handsOutLayers: false },
+];
+
+describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
+  "a workspace (overlays: $overlays, from layers: $handsOutLayers)",
+  (kind) => {
+    const bench = (more = {}) => WorkspaceBench.create({ dir: join(dir, "executor"), instance, ...kind, ...more });
 
     it("holds a repository that git works in, with a bare name as its origin", async () => {
       const { head } = await makeRepository(repository(), [
@@ -267,7 +273,7 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
     });
 
     // A workspace that is not a mount has no mount flags.
-    if (overlays) {
+    if (kind.overlays) {
       it("gives no power to setuid files and devices that a step makes in it", async () => {
         const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
         const executor = await bench();
@@ -338,7 +344,7 @@ describe.each([{ overlays: true }, { overlays: false }].filter(({ overlays }) =>
       await executor.repositories.evict(AbortSignal.timeout(10_000));
 
       const left = filesOf(join(dir, "executor", "repositories")).filter((file) => file.endsWith("/tree/a"));
-      expect(left).toHaveLength(overlays ? 1 : 1);
+      expect(left).toHaveLength(1);
       expect(await readFile(join(held.dir, "a"), "utf8")).toHaveLength(100_000);
     });
   },
