@@ -49,7 +49,7 @@ describe("the death of an executor", () => {
   describeKilled("oci with runc", ["oci"], () => ociTarget({ ...(runc ? { runtimePath: runc } : {}) }));
   if (runsc)
     describeKilled("oci with gVisor", ["oci"], () => ociTarget({ runtimePath: runsc, gvisor: { platform: "ptrace" } }));
-  describeKilled("oci without root", ["oci"], () => ociTarget({}, nobody));
+  describeKilled("oci without root", ["oci"], () => ociTarget({ unenforcedLimits: "none" }, nobody));
   describeKilled("docker", ["docker"], dockerTarget);
 });
 

@@ -46,6 +46,18 @@ export function describeLimits(tests: ContractTests): void {
         }
       });
 
+    // gVisor's kernel counts for itself.
+    if (sharesKernel)
+      it("give a step a share of the signals and message queues that the kernel allows each user", async () => {
+        await using place = await open();
+
+        const { stdout } = await place.run("grep -E 'pending|msgqueue' /proc/self/limits");
+
+        const [signals, queues] = stdout.split("\n").map((line) => Number(/(\d+) +\w+ *$/.exec(line)?.[1]));
+        expect(signals).toBeLessThanOrEqual(4096);
+        expect(queues).toBeLessThanOrEqual(409_600);
+      });
+
     it("size /dev/shm, 64 MiB where nothing is said, never more than the memory", async () => {
       const mebibyte = 2 ** 20;
       const sizes: [Partial<SandboxLimits>, number][] = [
