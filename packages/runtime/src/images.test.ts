@@ -174,6 +174,57 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     expect(words.join("\n")).toMatch(/is busy \(the registry says .*\): trying again in \d/);
   });
 
+  it.each(["first", "last"])(
+    "from an index with one image that has no platform only without an attestation beside it, %s",
+    async (place) => {
+      const image = await buildImage([await busyboxLayer(), [{ name: "which", content: `attested ${place}` }]]);
+      const entry = ({ mediaType, digest, bytes }: FixtureImage["manifest"], more: object = {}) => ({
+        ...{ mediaType, digest, size: bytes.length },
+        ...more,
+      });
+      const attestation = entry(image.config, {
+        mediaType: image.manifest.mediaType,
+        platform: { os: "unknown", architecture: "unknown" },
+        annotations: {
+          "vnd.docker.reference.type": "attestation-manifest",
+          "vnd.docker.reference.digest": image.manifest.digest,
+        },
+      });
+      const manifests = place === "missing" ? [entry(image.manifest)] : [entry(image.manifest), attestation];
+      const mediaType = "application/vnd.oci.image.index.v1+json";
+      const index = Buffer.from(
+        JSON.stringify({ schemaVersion: 2, mediaType, manifests: place === "last" ? manifests : manifests.reverse() }),
+      );
+      const digest = `sha256:${createHash("sha256").update(index).digest("hex")}`;
+      await using served = await openRegistry(
+        (request, response) => {
+          const asked = request.url?.split("/manifests/")[1];
+          if (request.url === "/v2/") return void response.end("{}");
+          if (asked !== "1" && asked !== digest) return serving(image)(request, response);
+          response.writeHead(200, {
+            "content-type": mediaType,
+            "content-length": index.length,
+            "docker-content-digest": digest,
+          });
+          response.end(request.method === "HEAD" ? undefined : index);
+        },
+        registry.replace(/:\d+$/, ""),
+      );
+
+      const name = `${served.address}/${kind}/attested-${place}:1`;
+      const used = use({}, name, {}, [served.address]);
+      if (place === "missing") expect((await used).output).toBe("attested missing");
+      else {
+        // The Docker engine looks no further than the index, and gives the image without a platform to no machine.
+        await expect(used).rejects.toMatchObject({
+          reason: "image-invalid",
+          message: expect.stringMatching(/ is not made for linux\/\w+$/),
+          hint: expect.stringContaining("platform"),
+        });
+      }
+    },
+  );
+
   it("that are private by no policy for those who may not read them, by their digest neither", async () => {
     const [alice, bob] = secret.users;
     const { reference, digest } = await push("secret", "of alice", secret.address, alice.authorization);

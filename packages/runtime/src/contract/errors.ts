@@ -16,6 +16,12 @@ export function imageUnusable(image: string, problem: string, hint: string, caus
   });
 }
 
+/** The image's index has no version for this machine. */
+export function notMadeFor(image: string, platform: string): AirlockError {
+  const hint = `Use an image whose index names the platform ${platform}, or build it for this platform.`;
+  return imageUnusable(image, `is not made for ${platform}`, hint);
+}
+
 /** The job's memory limit is too small to start a step. */
 export function memoryTooSmall(image: string, memoryBytes: number): AirlockError {
   const limit = formatBytes(memoryBytes);

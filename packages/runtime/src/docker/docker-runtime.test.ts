@@ -308,6 +308,26 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("echo alive", { image: user })).stdout).toBe("alive\n");
   });
 
+  it("runs steps as a user above 65535, who owns the workspace", async () => {
+    const user = await load("airlock-test-docker:large-user", { User: "70000:70001" });
+    await using box = await sandboxWith();
+    await box.run("mkdir private; chmod 700 private");
+    const { stdout } = await box.run("id -u; id -g; echo own > private/own; stat -c %u:%g . private/own", {
+      image: user,
+    });
+    expect(stdout).toBe("70000\n70001\n70000:70001\n70000:70001\n");
+    expect((await box.run("cat private/own; stat -c %u .")).stdout).toBe("own\n0\n");
+  });
+
+  it("refuses a user that no kernel has", async () => {
+    const user = await load("airlock-test-docker:no-user", { User: "4294967296" });
+    await using box = await sandboxWith();
+    await expect(box.run("true", { image: user })).rejects.toMatchObject({
+      reason: "policy",
+      message: expect.stringContaining("this executor's sandboxes have the users 0 to 2147483647"),
+    });
+  });
+
   it("ignores the image's entrypoint, command, health check and stop signal", async () => {
     const touch = ["/bin/sh", "-c", "touch /data/owned"];
     const tricky = await load("airlock-test-docker:tricky", {

@@ -1,6 +1,6 @@
 import { errorMessage } from "@airlock/job";
 import type { RegistryCredentials } from "../contract/index.ts";
-import { imageInvalid, imageUnavailable, runtimeFailed } from "../contract/index.ts";
+import { imageInvalid, imageUnavailable, notMadeFor, runtimeFailed } from "../contract/index.ts";
 import type { TaskOptions } from "../images/pulls/shared-tasks.ts";
 import type { ImageReference } from "../images/reference/image-reference.ts";
 import { BusyRegistryError, busyHint, RegistryPatience } from "../images/registry/registry-patience.ts";
@@ -135,6 +135,8 @@ export function pullFailure(image: string, error: unknown): Error {
   }
   const text = errorMessage(error);
   if (busy.test(text)) return imageUnavailable(image, new BusyRegistryError(text, undefined), busyHint);
+  const platform = /no matching manifest for (linux\/[a-z0-9]+)/.exec(text)?.[1];
+  if (platform !== undefined) return notMadeFor(image, platform);
   const isFinal = [400, 401, 403, 404].includes(error.status) || (final.test(text) && !passing.test(text));
   return isFinal ? imageInvalid(image, "cannot be pulled", error) : imageUnavailable(image, error);
 }

@@ -1,5 +1,5 @@
 import { errorMessage } from "@airlock/job";
-import { imageInvalid, imageUnavailable } from "../../contract/index.ts";
+import { imageInvalid, imageUnavailable, notMadeFor } from "../../contract/index.ts";
 import { BlobIncompleteError, BlobMismatchError, type BlobStore } from "../blobs/blob-store.ts";
 import { chainIds, sha256 } from "../manifest/chain-id.ts";
 import type { ImageLimits } from "../manifest/image-limits.ts";
@@ -148,7 +148,7 @@ async function fetchManifest(
     const parsed = parseManifest(image.canonical, bytes, mediaType);
     if (parsed.kind === "manifest") return { manifest: parsed.manifest, isPrivate, digest: top };
     const chosen = selectPlatform(parsed.index, imageArchitecture());
-    if (!chosen) throw imageInvalid(image.canonical, `is not made for linux/${imageArchitecture()}`);
+    if (!chosen) throw notMadeFor(image.canonical, `linux/${imageArchitecture()}`);
     version = chosen.digest;
     digest = chosen.digest;
   }
