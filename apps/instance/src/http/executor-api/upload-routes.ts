@@ -25,7 +25,9 @@ type JobUploader = Extract<Uploader, { readonly kind: "job" }>;
 const Count = z.coerce.number().int();
 const Description = z.object({
   repository: z.string().min(1).max(1000),
-  commit: z.string().regex(/^[a-z0-9]{40}$/, "not a full commit"),
+  commit: z
+    .string()
+    .regex(/^(?:[a-z0-9]{40}|[a-z0-9]{64})$/, "not a full commit: 40 digits, or 64 of a SHA-256 repository"),
   root: z.string().max(4096).default(""),
   indexerName: z.string().max(1000).default(""),
   indexerVersion: z.string().max(1000).default(""),

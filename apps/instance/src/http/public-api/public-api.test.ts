@@ -90,6 +90,14 @@ describeWithEngines(["postgres"], "paths that other programs know", () => {
     expect(rows).toHaveLength(1);
   });
 
+  it("take an index of a commit with a SHA-256 id, and none of an id between the two lengths", async () => {
+    const { authorization } = tokenOf(target);
+    const send = (digits: number) =>
+      upload("/.api/scip/upload", { ...index(), commit: "a".repeat(digits) }, authorization, bytes);
+    expect((await send(64)).status).toBe(202);
+    for (const digits of [39, 41, 63, 65]) expect((await send(digits)).status).toBe(400);
+  });
+
   it("refuse an index without the right token, and say what is wrong with one", async () => {
     const route = "/.api/scip/upload";
     const { executorToken } = target.instance;
