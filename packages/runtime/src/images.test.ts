@@ -225,6 +225,26 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     },
   );
 
+  it.each([
+    [
+      "with a variable that is too long",
+      [`LONG=${"x".repeat(131_067)}`],
+      /has the environment variable "LONG" of 131072 bytes/,
+    ],
+    [
+      "with too many variables",
+      Array.from({ length: 20 }, (_, index) => `V${index}=${"x".repeat(100_000)}`),
+      /has environment variables of 1\.9 MiB together; .* 1 MiB/,
+    ],
+  ])("%s are refused before they run", async (name, env, message) => {
+    const image = await busyboxImage({ Env: env });
+    const reference = await pushImage(image, { registry, repository: `${kind}/${name.replaceAll(" ", "-")}` });
+    await expect(use({}, reference)).rejects.toMatchObject({
+      reason: "image-invalid",
+      message: expect.stringMatching(message),
+    });
+  });
+
   it("that are private by no policy for those who may not read them, by their digest neither", async () => {
     const [alice, bob] = secret.users;
     const { reference, digest } = await push("secret", "of alice", secret.address, alice.authorization);

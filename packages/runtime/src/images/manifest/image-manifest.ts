@@ -41,10 +41,8 @@ export const ImageConfig = z.object({
   config: z
     .object({
       User: z.string().max(512).nullish(),
-      Env: z
-        .array(z.string().max(128 * 1024))
-        .max(10_000)
-        .nullish(),
+      // `checkDeclaredPlaces` looks at the lengths.
+      Env: z.array(z.string()).max(10_000).nullish(),
       WorkingDir: z.string().max(4096).nullish(),
       Volumes: z.record(z.string(), z.unknown()).nullish(),
     })

@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { environmentBytes, formatBytes, maximumEnvironmentBytes, maximumVariableBytes } from "@airlock/job";
 import { imageUnusable } from "../../contract/index.ts";
 import { type Place, places, placeWords } from "./places.ts";
 
@@ -44,6 +45,11 @@ export function checkDeclaredPlaces(image: string, { workingDir, volumes, env }:
   if (volumes.length > mostVolumes) throw unusable(image, `declares more than ${mostVolumes} volumes`, "VOLUME");
   for (const volume of volumes) checkVolume(image, volume);
   for (const entry of env) checkEntry(image, entry);
+  const bytes = environmentBytes(env.map((entry) => Buffer.byteLength(entry)));
+  if (bytes > maximumEnvironmentBytes) {
+    const [all, most] = [formatBytes(bytes), formatBytes(maximumEnvironmentBytes)];
+    throw unusable(image, `has environment variables of ${all} together; an image may have ${most} at most`, "ENV");
+  }
 }
 
 /** A volume at /data itself is covered by the workspace. */
@@ -81,8 +87,13 @@ function checkEntry(image: string, entry: string): void {
   if (entry.startsWith("=")) {
     throw unusable(image, `has the environment entry ${quoted(entry)}, which has no name`, "ENV");
   }
-  if (!entry.includes("\0")) return;
   const [name = ""] = entry.split("=");
+  const bytes = Buffer.byteLength(entry);
+  if (bytes > maximumVariableBytes) {
+    const problem = `has the environment variable ${quoted(name)} of ${bytes} bytes with its name; the kernel takes ${maximumVariableBytes} at most`;
+    throw unusable(image, problem, "ENV");
+  }
+  if (!entry.includes("\0")) return;
   throw unusable(image, `has an environment variable ${quoted(name)} with a NUL byte`, "ENV");
 }
 
