@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { onAbort } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import { errorCode } from "../host/error-code.ts";
-import { removeHostileTree } from "./remove-tree.ts";
+import { removeHostileTree } from "../host/remove-tree.ts";
 
 /** Timeout per directory, so that one with millions of files does not block the others forever. */
 const removalTimeoutMs = 10 * 60_000;
