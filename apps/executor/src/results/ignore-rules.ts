@@ -1,7 +1,7 @@
 import { Breather } from "./breather.ts";
-import { type PathPattern, pathPattern } from "./path-pattern.ts";
+import { type GitPattern, gitPattern } from "./git-pattern.ts";
 
-interface IgnoreRule extends PathPattern {
+interface IgnoreRule extends GitPattern {
   /** `!pattern`: takes back what an earlier rule ignores. */
   readonly negated: boolean;
 }
@@ -64,7 +64,7 @@ function parseIgnoreFile(text: string): IgnoreRule[] {
     if (line.startsWith("#")) continue;
     const trimmed = withoutTrailingSpaces(line.replace(/\r$/, ""));
     const negated = trimmed.startsWith("!");
-    const pattern = pathPattern(negated ? trimmed.slice(1) : trimmed);
+    const pattern = gitPattern(negated ? trimmed.slice(1) : trimmed);
     if (pattern) rules.push({ ...pattern, negated });
   }
   return rules;

@@ -1,5 +1,5 @@
 import { Breather } from "./breather.ts";
-import { type PathPattern, pathPattern } from "./path-pattern.ts";
+import { type GitPattern, gitPattern } from "./git-pattern.ts";
 
 /** A value as git has it: set, unset, or a text. Absent: unspecified. */
 export type AttributeValue = true | false | string;
@@ -13,7 +13,7 @@ interface Assignment {
 }
 
 interface AttributeRule {
-  readonly pattern: PathPattern;
+  readonly pattern: GitPattern;
   readonly assignments: readonly Assignment[];
 }
 
@@ -93,7 +93,7 @@ function parseAttributesFile(text: string, macros: Map<string, readonly Assignme
       if (isAttributeName(macro)) macros.set(macro, assignments);
       continue;
     }
-    const pattern = name.startsWith("!") ? null : pathPattern(name);
+    const pattern = name.startsWith("!") ? null : gitPattern(name);
     if (pattern) rules.push({ pattern, assignments });
   }
   return rules;

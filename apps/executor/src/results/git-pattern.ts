@@ -1,5 +1,9 @@
-/** A pattern of `.gitignore` or `.gitattributes`. Paths are bytes, one character each (latin1). */
-export interface PathPattern {
+/**
+ * A pattern of `.gitignore` or `.gitattributes`. Paths are bytes, one character each (latin1). Not the same as a glob of
+ * `outputs` (`OutputGlobs`): there `*` means characters and not bytes, a pattern without a slash means the root's entries
+ * only, `a/**` includes `a`, `.git` must be spelled out, and there are no classes such as `[:alpha:]`.
+ */
+export interface GitPattern {
   /** The pattern ends with a slash: it means directories only. */
   readonly directoriesOnly: boolean;
   /** About how much work one match is, in comparisons of characters. */
@@ -27,7 +31,7 @@ type Segment = { readonly kind: "any-depth" } | { readonly kind: "name"; readonl
  * grows with the pattern's length times the path's.
  * `null`: the pattern matches nothing.
  */
-export function pathPattern(text: string): PathPattern | null {
+export function gitPattern(text: string): GitPattern | null {
   if (text.length > maximumLength) return null;
   const directoriesOnly = text.endsWith("/");
   const body = directoriesOnly ? text.slice(0, -1) : text;
@@ -39,7 +43,7 @@ export function pathPattern(text: string): PathPattern | null {
   return { directoriesOnly, cost: tokens.length, matches: matcher };
 }
 
-type Matcher = PathPattern["matches"];
+type Matcher = GitPattern["matches"];
 
 /** Most patterns: a name or a path without a special character. */
 function literalOf(body: string): Matcher | null {
