@@ -121,7 +121,8 @@ async function ociTarget(
   await writeFile(imageArchive, await dockerArchive(await busyboxImage(), image));
   const stateDir = join(path, "state");
   if (user) for (const place of [path, imageArchive]) await chmod(place, 0o777);
-  const oci = { stateDir, allowHostImage: false, ...options };
+  const unenforcedLimits = user ? "none" : "refuse";
+  const oci = { stateDir, allowHostImage: false, unenforcedLimits, ...options } as const;
   const owned = made.move();
   return {
     order: {
