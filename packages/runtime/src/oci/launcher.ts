@@ -15,6 +15,8 @@ export interface LaunchPlan {
   readonly joinFiles: readonly string[];
   /** The OCI runtime's command line, run when the executor says so. */
   readonly command: readonly string[];
+  /** Named pipes that the step prints to. */
+  readonly outputPaths: { readonly stdout: string; readonly stderr: string };
   /** Where the step's first process gets the channel; its standard input is empty if that is not the channel. */
   readonly channelDescriptor: ChannelDescriptor;
   /** Whether this process is root. */
@@ -42,20 +44,27 @@ export interface LaunchMount {
  *
  * The shell waits for the OCI runtime instead of becoming it. If the kernel kills the OCI runtime because memory ran out,
  * unshare(1) would report exit code 1, which a script may also have. The shell reports 137.
+ *
+ * The shell writes the OCI runtime's exit code to descriptor 5, which no process of the step has. So the executor learns of
+ * the end before the kernel has removed the namespaces, which takes milliseconds. For the same reason only the shell opens
+ * the pipes of the output, and closes them first: otherwise the outer processes would hold them open until they exit.
  */
 const script = `
 set -eu
-channel=$1; shift
+channel=$1; stdout=$2; stderr=$3; shift 3
 net=/proc/sys/net/ipv4
 if [ "$1" = open ]; then echo 0 > $net/ip_unprivileged_port_start; echo 0 2147483647 > $net/ping_group_range; fi; shift
 if [ "$1" != -- ]; then mount -n -a -T "$1"; shift; fi; shift
 while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift
+exec >"$stdout" 3>"$stderr"
 echo ${launcherReady} >&4
 read -r go <&4
 code=0
-if [ "$channel" = 0 ]; then "$@" <&4 2>&3 3>&- 4>&- || code=$?
-else "$@" </dev/null 2>&3 3<&4 4>&- || code=$?
+if [ "$channel" = 0 ]; then "$@" <&4 2>&3 3>&- 4>&- 5>&- || code=$?
+else "$@" </dev/null 2>&3 3<&4 4>&- 5>&- || code=$?
 fi
+exec >&- 3>&-
+echo $code >&5
 exit $code
 `;
 
@@ -68,6 +77,8 @@ exit $code
 export function launchCommand(plan: LaunchPlan): { readonly file: string; readonly args: readonly string[] } {
   const steps = [
     String(plan.channelDescriptor),
+    plan.outputPaths.stdout,
+    plan.outputPaths.stderr,
     plan.opensNetwork ? "open" : "as-is",
     ...(plan.mountTable === null ? [] : [plan.mountTable]),
     "--",

@@ -1,22 +1,22 @@
-import { close, constants, open as openDescriptor } from "node:fs";
+import { closeSync, constants, open as openDescriptor } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { outputOf } from "@airlock/process";
 
 const openFile = promisify(openDescriptor);
-const closeFile = promisify(close);
 
 /** Both ends of the pipes for a step's stdout and stderr. */
 export interface OutputPipes {
   readonly stdout: Socket;
   readonly stderr: Socket;
+  /** Where a child opens the pipes for writing. */
+  readonly paths: { readonly stdout: string; readonly stderr: string };
   /**
-   * File descriptors for the child. {@link closeWriters} closes them once the child has them, so that readers see the
-   * child's end.
+   * Closes this process's own writers, which keep the pipes from ending before the child has opened them. To be called
+   * when it has, or when it never will. Has no effect the second time.
    */
-  readonly writers: readonly [stdout: number, stderr: number];
-  closeWriters(): Promise<void>;
+  closeWriters(): void;
 }
 
 /**
@@ -42,15 +42,16 @@ export class OutputPipePool {
 
   async open(): Promise<{ readonly pipes: OutputPipes; readonly giveBack: () => void }> {
     const pair = this.#free.pop() ?? (await this.#make());
-    const stdout = await openPipe(`${pair}.stdout`);
-    const stderr = await openPipe(`${pair}.stderr`);
-    const writers = [stdout.writer, stderr.writer] as const;
+    const paths = { stdout: `${pair}.stdout`, stderr: `${pair}.stderr` };
+    const stdout = await openPipe(paths.stdout);
+    const stderr = await openPipe(paths.stderr);
+    const writers = [stdout.writer, stderr.writer];
     const pipes: OutputPipes = {
       stdout: stdout.reader,
       stderr: stderr.reader,
-      writers,
-      async closeWriters() {
-        for (const writer of writers) await closeFile(writer);
+      paths,
+      closeWriters() {
+        for (const writer of writers.splice(0)) closeSync(writer);
       },
     };
     return { pipes, giveBack: () => void this.#free.push(pair) };
@@ -66,8 +67,7 @@ export class OutputPipePool {
 }
 
 async function openPipe(path: string): Promise<{ readonly reader: Socket; readonly writer: number }> {
-  // Without O_NONBLOCK, opening the reader would wait for a writer. The step inherits the writer, which must not have
-  // the flag.
+  // Without O_NONBLOCK, opening the reader would wait for a writer.
   const reader = await openFile(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const writer = await openFile(path, constants.O_WRONLY);
   return { reader: new Socket({ fd: reader, readable: true, writable: false }), writer };

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { open, readFile } from "node:fs/promises";
-import { Duplex } from "node:stream";
+import { Duplex, Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { systemPath } from "@airlock/process";
 import type { Abortable, StepOutput, StepStatus } from "../contract/index.ts";
@@ -16,7 +16,7 @@ import { StepOutputReader } from "./step-output.ts";
 import { findStepProcesses } from "./step-processes.ts";
 
 export interface StepProcessPlan {
-  readonly launch: LaunchPlan;
+  readonly launch: Omit<LaunchPlan, "outputPaths">;
   /** The launcher's current directory. Paths in overlay options are relative to it. */
   readonly cwd: string;
   /** Cgroup of all processes of the step; `undefined` without cgroups. */
@@ -38,6 +38,9 @@ export class WaitingLauncher implements AsyncDisposable {
   readonly #plan: StepProcessPlan;
   readonly #child: ChildProcess;
   readonly #exited: Promise<Ended>;
+  /** Resolves when the launcher reports that the OCI runtime succeeded. Then no process of the step is left. */
+  readonly #succeeded: Promise<Ended>;
+  #hasSucceeded = false;
   readonly #channel: StepChannel;
   readonly #pipes: OutputPipes;
   readonly #giveBack: () => void;
@@ -61,22 +64,39 @@ export class WaitingLauncher implements AsyncDisposable {
     });
     // Prevents an unhandled rejection, because the promise may be awaited later or never.
     this.#exited.catch(() => {});
+    this.#succeeded = this.#successOf(child.stdio.at(5));
+    const closeWriters = () => pipes.closeWriters();
+    Promise.race([this.#channel.ready, this.#exited]).then(closeWriters, closeWriters);
+  }
+
+  /**
+   * An OCI runtime that fails or is killed may leave processes. These end with the launcher's namespace, so only the
+   * launcher's exit is the end. The same holds for gVisor's own processes.
+   */
+  #successOf(report: unknown): Promise<Ended> {
+    if (!(report instanceof Readable)) throw runtimeFailed("the launcher can't report the end");
+    report.on("error", () => {});
+    return new Promise((resolve) => {
+      report.once("data", (bytes: Buffer) => {
+        if (this.#plan.isGvisor || bytes.toString() !== "0\n") return;
+        this.#hasSucceeded = true;
+        resolve({ code: 0 });
+      });
+    });
   }
 
   static async start(plan: StepProcessPlan): Promise<WaitingLauncher> {
     const taken = await plan.pipes.open();
     await using errors = await open(launcherLog(plan), "w", 0o600);
-    const { file, args } = launchCommand(plan.launch);
+    const { file, args } = launchCommand({ ...plan.launch, outputPaths: taken.pipes.paths });
     const child = spawn(file, [...args], {
       cwd: plan.cwd,
       env: { PATH: systemPath, LC_ALL: "C" },
-      // The launcher's own errors go elsewhere; it hands the step its stderr at the end.
-      stdio: ["ignore", taken.pipes.writers[0], errors.fd, taken.pipes.writers[1], "pipe"],
+      stdio: ["ignore", "ignore", errors.fd, "ignore", "pipe", "pipe"],
       // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
       detached: true,
     });
     const launcher = new WaitingLauncher(plan, child, taken);
-    await taken.pipes.closeWriters();
     if (!plan.cgroup && child.pid !== undefined) await markLauncher(plan.directory, child.pid);
     return launcher;
   }
@@ -94,18 +114,21 @@ export class WaitingLauncher implements AsyncDisposable {
     try {
       return await this.#follow(options);
     } finally {
-      await this[Symbol.asyncDispose]();
+      const disposed = this[Symbol.asyncDispose]();
+      // After its report, a launcher only waits for the kernel to remove its namespaces. The step does not wait for that.
+      if (!this.#hasSucceeded) await disposed;
     }
   }
 
-  /** Ends a waiting launcher. Has no effect after {@link run}. */
+  /** Ends a waiting launcher. After {@link run}, resolves when it has exited. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#disposing ??= this.#dispose();
     return this.#disposing;
   }
 
   async #dispose(): Promise<void> {
-    if (this.isThere) this.#child.kill("SIGKILL");
+    // If the outer process was killed, the inner one would still be exiting when the outer one has.
+    if (this.isThere && !this.#hasSucceeded) this.#child.kill("SIGKILL");
     await this.#exited.catch(() => {});
     this.#channel.destroy();
     this.#pipes.stdout.destroy();
@@ -123,7 +146,7 @@ export class WaitingLauncher implements AsyncDisposable {
     const stop = AbortSignal.any([signal, failed.signal]);
     const ended = await unlessAborted(stop, this.#untilEnded(reader, stop)).then((end) => end ?? this.#terminate());
     // The container's pid namespace is gone with its init. This is for what the OCI runtime itself may have left.
-    await plan.cgroup?.kill();
+    if (!this.#hasSucceeded) await plan.cgroup?.kill();
     if (stop.aborted) {
       // What was printed before the end still goes out, unless its reader hangs too.
       await Promise.race([reader.delivered.catch(() => {}), delay(1000)]);
@@ -138,7 +161,7 @@ export class WaitingLauncher implements AsyncDisposable {
     const isReady = await Promise.race([this.#channel.ready.then(() => true), this.#exited.then(() => false)]);
     if (isReady && !stop.aborted) this.#channel.begin();
     const left = this.#channel.scriptEnded.then(() => "left processes" as const);
-    const first = await Promise.race([this.#exited, left]);
+    const first = await Promise.race([this.#exited, this.#succeeded, left]);
     if (first !== "left processes") return first;
     const late = { left: () => this.#left(), idleMs: () => reader.idleMs, signal: stop };
     await Promise.race([untilPrinted(late), this.#exited]);

@@ -169,10 +169,10 @@ async function v2Host(root: string): Promise<CgroupHost> {
 }
 
 /**
- * Processes in the sandbox's cgroup that don't count towards the job's limit: the OCI runtime that waits for its
- * container, the init, and the process that waits to start the next step.
+ * Processes in the sandbox's cgroup that don't count towards the job's limit: the launcher, the OCI runtime that it waits
+ * for, the container's init, and one more launcher, which waits to start the next step or still exits after the last one.
  */
-const ownProcesses = 3;
+const ownProcesses = 4;
 const cpuPeriodUs = 100_000;
 
 function cpuQuotaUs(cpus: number): number {
