@@ -16,7 +16,7 @@ const packages: readonly PackageRules[] = [
   { source: "packages/test-kit/src", mayImport: ["async", "job", "runtime"] },
   { source: "apps/instance/src", mayImport: ["async", "job", "api", "git", "process"] },
   { source: "apps/executor/src", mayImport: ["async", "job", "api", "git", "process", "runtime", "terminal-text"] },
-  { source: "apps/cli/src", mayImport: ["job", "api", "terminal-text"] },
+  { source: "apps/cli/src", mayImport: ["job", "api", "process", "terminal-text"] },
   { source: "apps/web/src", mayImport: ["job", "api", "terminal-text"] },
   { source: "bench/src", mayImport: ["job", "api", "runtime", "test-kit"] },
   { source: "chaos/src", mayImport: ["job", "api", "test-kit"] },

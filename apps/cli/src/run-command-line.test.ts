@@ -339,9 +339,47 @@ describe("`job submit`", () => {
         cwd: directory.path,
       });
     expect((await submit()).stderr).toBe(
-      `warning: the job runs the commit, without uncommitted changes in ${directory.path}: 1 untracked (new file)\n`,
+      `warning: the job runs the commit, without uncommitted changes in ${directory.path}: 1 untracked (new file). --dirty includes them\n`,
     );
     expect((await submit("--rev", "main")).stderr).toBe("");
+  });
+
+  it("submits the working tree of a checkout with --dirty, and its commit if nothing differs", async () => {
+    await using directory = await temporaryDirectory();
+    await runGit(directory.path, ["init", "--quiet"]);
+    await writeFile(path.join(directory.path, "file"), "1");
+    await runGit(directory.path, ["add", "--all"]);
+    await runGit(directory.path, ["commit", "--quiet", "-m", "one"]);
+    const repository = { name: "app", url: directory.path, state: "ready", error: null, head: null, fetchedAt: null };
+    await using instance = await stubInstance({
+      "GET repositories": (_, response) => answerJson(response, { repositories: [{ ...repository, sizeBytes: null }] }),
+      "POST jobs": (_, response) => answerJson(response, jobView(), 201),
+    });
+    const submit = (...flags: string[]) =>
+      airlock(["job", "submit", "--dirty", ...flags, "--image", "x", "--", "ls"], {
+        env: { ...instance.env, PATH: process.env.PATH },
+        cwd: directory.path,
+      });
+    const revisions = () =>
+      instance.requests.flatMap(({ path: route, body }) =>
+        route === "jobs" ? [(body as { revision?: string }).revision] : [],
+      );
+    expect(await submit("--repo", ".")).toMatchObject({ code: 0, stderr: "" });
+    await writeFile(path.join(directory.path, "file"), "2");
+    expect(await submit("--repo", ".")).toMatchObject({
+      code: 0,
+      stderr: "the job includes uncommitted changes: 1 changed (file)\n",
+    });
+    expect(revisions()).toEqual([undefined, expect.stringMatching(/^[0-9a-f]{40}$/)]);
+    expect(await runGit(directory.path, ["show", `${revisions()[1]}:file`])).toBe("2");
+    for (const [flags, words] of [
+      [["--repo", ".", "--rev", "main"], 'Leave out the revision "main", or --dirty'],
+      [["--repo", "app"], "--dirty needs the path of a checkout"],
+      [[], "--dirty needs the path of a checkout"],
+    ] as const) {
+      expect(await submit(...flags)).toMatchObject({ code: 2, stderr: expect.stringContaining(words) });
+    }
+    expect(revisions()).toHaveLength(2);
   });
 
   it("names the flag for what the instance finds wrong with a command", async () => {

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chown, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { asUser, describeWithEngines, type TemporaryDirectory, temporaryDirectory } from "@airlock/test-kit";
+import { asUser, describeWithEngines, runGit, type TemporaryDirectory, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 
 const main = path.resolve(import.meta.dirname, "../main.ts");
@@ -130,6 +130,43 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     running.child.kill("SIGINT");
     expect(await running.ended).toBe(0);
     expect(running.output).not.toContain("error:");
+  });
+
+  it("runs the working tree of a checkout with --dirty", async () => {
+    const checkout = path.join(directory.path, "checkout");
+    await mkdir(checkout);
+    const git = (...args: readonly string[]) => runGit(checkout, args);
+    await git("init", "--quiet");
+    for (const name of ["changed", "gone", "script"]) await writeFile(path.join(checkout, name), "old\n");
+    await writeFile(path.join(checkout, ".gitignore"), ".env\n");
+    await git("add", "--all");
+    await git("commit", "--quiet", "-m", "one");
+    await writeFile(path.join(checkout, "changed"), "new\n");
+    await rm(path.join(checkout, "gone"));
+    await chmod(path.join(checkout, "script"), 0o755);
+    await symlink("changed", path.join(checkout, "link"));
+    await writeFile(path.join(checkout, ".env"), "PASSWORD=secret\n");
+    const running = dev();
+    await running.says("Ctrl-C stops");
+
+    const command = "cat changed; readlink link; test -x script; ls -A; git log --format=%s";
+    const submit = ["job", "submit", "--repo", checkout, "--dirty", "--depth", "full", "--image", "host", "--follow"];
+    const submitted = airlock(...submit, "--", "sh", "-ec", command);
+
+    expect(await submitted.ended).toBe(0);
+    expect(submitted.stdout.split("\n")).toEqual([
+      "new",
+      "changed",
+      ".git",
+      ".gitignore",
+      "changed",
+      "link",
+      "script",
+      "Working tree of a submitted job",
+      "one",
+      "",
+    ]);
+    expect(submitted.output).toContain("the job includes uncommitted changes: 3 changed, 1 untracked (");
   });
 
   it("lets a log be followed over a connection that breaks again and again", async () => {

@@ -105,7 +105,12 @@ async function runJob(
   // Otherwise the first message would be that no executor can run the job.
   await untilExecutorConnects(client, signal);
   screen.clearStatus();
-  const job = await submitJob(client, draft, randomUUID(), (text) => say(screen, text), signal);
+  const job = await submitJob(client, draft, {
+    idempotencyKey: randomUUID(),
+    progress: (text) => say(screen, text),
+    signal,
+    env: context.env,
+  });
   await screen.line(
     screen.paint("dim", `job ${job.id} submitted${job.commit ? ` on ${job.commit.slice(0, 12)}` : ""}`),
   );

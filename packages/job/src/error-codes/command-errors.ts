@@ -21,4 +21,5 @@ export const commandErrors = withoutStatus({
   "unknown-error": "The answer's code is not one that this version knows, or it has none.",
   unreachable: "The instance does not answer.",
   usage: "The command line is wrong.",
+  "working-tree": "The uncommitted changes of a checkout cannot be taken.",
 });

@@ -16,6 +16,7 @@ import { ProgressLine } from "../../terminal/progress-line.ts";
 interface Options extends SpecFlags {
   readonly file?: string;
   readonly repo?: string;
+  readonly dirty?: boolean;
   readonly idempotencyKey?: string;
   readonly follow?: boolean;
   readonly cancelOnInterrupt?: boolean;
@@ -32,6 +33,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
       "--repo <REPOSITORY>",
       "name, URL or path of the repository; adds a URL or path that is new to the instance",
     )
+    .option("--dirty", "with --repo PATH: run the working tree, with changed and untracked files, not ignored ones")
     .option("--rev <REVISION>", "branch, tag or commit, or refs/heads/NAME, refs/tags/NAME; default HEAD")
     .option("--depth <N>", "number of commits of history in the workspace, or full; default 1")
     .option("--tags", "also fetch the tags of that history, for `git describe`")
@@ -73,6 +75,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
 Examples:
   airlock job submit -f job.yaml --follow
   airlock job submit --repo . --rev HEAD --image host --follow -- sh -c 'ls; exit 3'
+  airlock job submit --repo . --dirty --image node:24 --follow -- npm test
   airlock job submit --repo https://git.example.com/team/app.git --image node:24 -- npm test
   generate-job | airlock job submit -f - --json | jq .id
 ${followExitCodesHelp}`,
@@ -86,20 +89,19 @@ async function submit(context: CommandContext, words: readonly string[], options
   const client = await connect(context);
   const key = options.idempotencyKey ?? randomUUID();
   const warn = (text: string) => context.stderr.write(`warning: ${plainText(text)}\n`);
-  const leftOut: string[] = [];
+  const notes: string[] = [];
   let job: JobView;
   {
     using progress = new ProgressLine(context.stderr);
-    job = await submitJob(
-      client,
-      draft,
-      key,
-      (text) => progress.show(text),
-      undefined,
-      (text) => leftOut.push(text),
-    );
+    job = await submitJob(client, draft, {
+      idempotencyKey: key,
+      progress: (text) => progress.show(text),
+      env: context.env,
+      dirty: options.dirty,
+      note: ({ kind, text }) => notes.push(`${kind === "left-out" ? "warning: " : ""}${plainText(text)}\n`),
+    });
   }
-  for (const text of leftOut) warn(text);
+  for (const note of notes) context.stderr.write(note);
   // With `--follow`, the printer shows the warnings with the job.
   if (!follow || json) {
     for (const warning of job.warnings) warn(warning);
