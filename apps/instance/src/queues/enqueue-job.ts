@@ -44,7 +44,7 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
       repository, revision, commit, warnings, idempotency_key, idempotency_sha256)
     select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${spec.namespace}::text,
       ${cpuMillis}::bigint, ${toBytes(memory)}::bigint, ${toBytes(disk)}::bigint,
-      ${JSON.stringify(jobNeeds(spec))}::jsonb,
+      ${JSON.stringify(jobNeeds(spec, job.commit))}::jsonb,
       greatest(
         (select max(turn) + 1 from jobs where state = 'queued' and queue = ${spec.queue}
           and namespace = ${spec.namespace} and priority = ${spec.priority}::integer),

@@ -61,12 +61,19 @@ const specs = cases.map(([needs, part]) => ({ needs, spec: JobSpec.parse({ steps
 
 describe("jobNeeds", () => {
   it.each(specs)("finds $needs", ({ needs, spec }) => {
-    expect(jobNeeds(spec)).toEqual(needs);
+    expect(jobNeeds(spec, null)).toEqual(needs);
+  });
+
+  it("keep a job of a SHA-256 repository for executors that know such repositories", () => {
+    const spec = JobSpec.parse({ steps: [step] });
+    expect(jobNeeds(spec, "a".repeat(40))).toEqual([]);
+    expect(jobNeeds(spec, "a".repeat(64))).toEqual(["SHA-256 repositories"]);
+    expect(supportedNeeds({ extensions: true, capabilities: [] })).toContain("SHA-256 repositories");
   });
 
   it("are all supported by an executor with all capabilities, and none by a foreign one", () => {
     const all = supportedNeeds({ extensions: true, capabilities: ["results", "secret-files"] });
-    expect(specs.flatMap(({ spec }) => jobNeeds(spec)).filter((need) => !all.includes(need))).toEqual([]);
+    expect(specs.flatMap(({ spec }) => jobNeeds(spec, null)).filter((need) => !all.includes(need))).toEqual([]);
     expect(supportedNeeds({ extensions: false, capabilities: ["results"] })).toEqual([]);
   });
 });

@@ -1,16 +1,26 @@
 import { defaultCheckout, type JobSpec, scriptLines } from "@airlock/api";
+import { objectFormatOf } from "@airlock/git";
 import { parseShellLine } from "./shell-line.ts";
 
 /** Parts of a job that the base protocol has no words for. An executor that ignores them runs less than was asked for. */
 const enforceable = ["egress", "timeout", "resources", "checkout", "outputs", "diff"] as const;
 /** Parts without which a job would run wrong or not at all. No setting gives them to executors that ignore them. */
-const indispensable = ["secret files", "image: host", "#! lines for other interpreters"] as const;
+const indispensable = [
+  "secret files",
+  "image: host",
+  "#! lines for other interpreters",
+  // Sourcegraph's executors create a SHA-1 repository and then fetch into it.
+  "SHA-256 repositories",
+] as const;
 
 /** A part of a job that an executor must support to run it, as it is called in messages. */
 export type JobNeed = (typeof enforceable)[number] | (typeof indispensable)[number];
 
-/** What a job asks for beyond the base protocol. Only what it names itself: defaults are those of its executor. */
-export function jobNeeds(spec: JobSpec): JobNeed[] {
+/**
+ * What a job asks for beyond the base protocol. Only what it names itself: defaults are those of its executor.
+ * @param commit the full id of its commit, if it has a repository.
+ */
+export function jobNeeds(spec: JobSpec, commit: string | null): JobNeed[] {
   const { depth, tags, paths } = spec.checkout ?? defaultCheckout;
   const asked: Record<JobNeed, boolean> = {
     egress: spec.egress !== undefined,
@@ -25,6 +35,7 @@ export function jobNeeds(spec: JobSpec): JobNeed[] {
     "#! lines for other interpreters": spec.steps.some(
       (step) => parseShellLine(scriptLines(step)[0] ?? "").kind === "other",
     ),
+    "SHA-256 repositories": commit !== null && objectFormatOf(commit) === "sha256",
   };
   return [...enforceable, ...indispensable].filter((need) => asked[need]);
 }
@@ -46,6 +57,7 @@ export function supportedNeeds({ extensions, capabilities }: ExecutorSupport): J
     "checkout",
     "image: host",
     "#! lines for other interpreters",
+    "SHA-256 repositories",
     ...(capabilities.includes("results") ? (["outputs", "diff"] as const) : []),
     ...(capabilities.includes("secret-files") ? (["secret files"] as const) : []),
   ];

@@ -120,7 +120,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
           splitsLines: body.airlock !== undefined,
         });
         if (!signal.aborted) {
-          const unenforced = jobNeeds(job.spec).filter((need) => !supports.includes(need));
+          const unenforced = jobNeeds(job.spec, job.commit).filter((need) => !supports.includes(need));
           if (unenforced.length > 0) await warnOfUnenforced(db, job, executor, unenforced);
           return { job, secrets };
         }
