@@ -76,6 +76,7 @@ export async function runExecutor({
     path,
     homeDir: data.homeDir,
     certificateFile,
+    proxies: config.proxies,
     maximumMs: config.workspace.maximumCheckoutMs,
     maximumMemoryBytes: gitMemoryBytes,
   });

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { AirlockError, errorMessage } from "@airlock/job";
+import { readProxies } from "@airlock/proxy";
 import { relaxations } from "@airlock/runtime";
 import { type CommandLineActions, runCommandLine } from "./cli/command-line.ts";
 import { createRuntime } from "./cli/create-runtime.ts";
@@ -21,7 +22,9 @@ const actions: CommandLineActions = {
   install: async (target) => {
     const isRoot = process.getuid?.() === 0;
     const path = installPath(process.env.PATH);
-    await install({ target, path, isRoot, osRelease: await readOsRelease(), print: (line) => console.log(line) });
+    const proxyEnvironment = readProxies(process.env).environment;
+    const osRelease = await readOsRelease();
+    await install({ target, path, proxyEnvironment, isRoot, osRelease, print: (line) => console.log(line) });
     return 0;
   },
   loadImages: async (file) => await loadImages(parseConfig(process.env), resolve(file)),

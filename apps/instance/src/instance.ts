@@ -76,7 +76,16 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     },
   });
   stack.defer(() => db.destroy());
-  const blobs = stack.use(await openBlobStore(config.blobStorage, data.resolve("blobs"), stopping.signal));
+  if (config.proxies.servers.length > 0) {
+    const shown = config.proxies.servers.map(({ variable, url }) => `${variable}=${url.origin}`);
+    logger.info({ proxies: shown }, "connections to code hosts and object storage go through proxies");
+  }
+  const blobs = stack.use(
+    await openBlobStore(config.blobStorage, data.resolve("blobs"), {
+      proxies: config.proxies,
+      signal: stopping.signal,
+    }),
+  );
   const notifications = stack.use(
     new Notifications({
       url: databaseUrl,
@@ -96,6 +105,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
       executablePath: config.executablePath,
       allowLocal: config.allowLocalRepositories,
       limits: config.mirrorLimits,
+      proxies: config.proxies,
       onError: (message) => logger.warn({ problem: message }, "repository fetch failed"),
     }),
   );

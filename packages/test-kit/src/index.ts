@@ -54,5 +54,12 @@ export {
   type WorkplaceOptions,
   workspacesOfTests,
 } from "./runtime-contract/workplace.ts";
+export {
+  type ForwardingProxy,
+  type ForwardingProxyOptions,
+  forwardingProxy,
+  startForwardingProxy,
+} from "./servers/forwarding-proxy.ts";
 export { LoopbackServer } from "./servers/loopback-server.ts";
 export { serveGit } from "./servers/serve-git.ts";
+export { makeCertificates, type TestCertificates } from "./servers/test-certificates.ts";

@@ -110,8 +110,8 @@ function validateCommand({ validate }: CommandLineActions, setExitCode: (code: n
     .addHelpText(
       "after",
       `
-Checks the configuration, the user, the data directory, git, the runtime, registry credentials, certificates and the
-instance, in the environment of \`executor run\`. Exits with 1 when a check fails.
+Checks the configuration, the user, the data directory, git, the runtime, registry credentials, certificates, proxies and
+the instance, in the environment of \`executor run\`. Exits with 1 when a check fails.
 
 Example:
   EXECUTOR_FRONTEND_URL=https://airlock.example.com EXECUTOR_FRONTEND_PASSWORD=… EXECUTOR_QUEUE_NAME=default executor validate`,

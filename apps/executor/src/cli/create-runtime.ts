@@ -46,11 +46,11 @@ export async function createRuntime(
  * Options for pulling images. Without credentials in the environment, the executor uses those that its user keeps for
  * Docker.
  */
-function imageOptions({ runtime, workspace }: Config): Partial<ImageOptions> {
+function imageOptions({ runtime, workspace, proxies }: Config): Partial<ImageOptions> {
   const { policy, mirrors, cacheBytes } = runtime.images;
   const { dockerConfigFile: file } = runtime;
   if (file === null) return { policy, mirrors, cacheBytes };
-  const env = { PATH: workspace.path, HOME: homedir(), DOCKER_CONFIG: dirname(file) };
+  const env = { PATH: workspace.path, HOME: homedir(), DOCKER_CONFIG: dirname(file), ...proxies.environment };
   const own = new DockerConfigCredentials({ file, env });
   return { policy, mirrors, cacheBytes, credentials: (registry, options) => own.find(registry, options) };
 }
@@ -60,7 +60,7 @@ export function ociOptions(config: Config, stateDir: string): OciRuntimeOptions 
   return {
     stateDir,
     images: imageOptions(config),
-    registry: { certificatesDirectory: images.certificatesDirectory },
+    registry: { certificatesDirectory: images.certificatesDirectory, proxies: config.proxies },
     allowHostImage,
     unenforcedLimits,
     hardening,

@@ -1,6 +1,7 @@
 import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { AirlockError } from "@airlock/job";
+import { type Proxies, parseProxies } from "@airlock/proxy";
 import type { z } from "zod";
 import { Environment } from "./environment.ts";
 import type { Config } from "./options.ts";
@@ -29,14 +30,15 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   const problems = parsed.success
     ? []
     : parsed.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`);
-  problems.push(...problemsBetween(given), ...others.problems);
+  const { proxies, problems: proxyProblems } = parseProxies(given);
+  problems.push(...problemsBetween(given), ...others.problems, ...proxyProblems);
   if (!parsed.success || problems.length > 0) {
     throw new AirlockError(`the configuration is not valid:\n${problems.map((line) => `  - ${line}`).join("\n")}`, {
       code: "invalid-configuration",
       hint: "Set these environment variables right and start the executor again.",
     });
   }
-  return { ...split(parsed.data), notes: others.notes };
+  return { ...split(parsed.data, proxies), notes: others.notes };
 }
 
 function problemsBetween(given: Readonly<Record<string, string | undefined>>): string[] {
@@ -65,16 +67,18 @@ function problemsBetween(given: Readonly<Record<string, string | undefined>>): s
   return problems;
 }
 
-function split(e: z.output<typeof Environment>): Omit<Config, "notes"> {
+function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, "notes"> {
   const queues = e.EXECUTOR_QUEUE_NAMES ?? e.EXECUTOR_QUEUE_NAME ?? [];
   const cores = availableParallelism();
   const dataDir = resolve(e.EXECUTOR_DATA_DIR ?? defaultDataDir(e.XDG_STATE_HOME));
   const maximumRuntimeMs = e.EXECUTOR_MAXIMUM_RUNTIME_PER_JOB;
   return {
     dataDir,
+    proxies,
     instance: {
       url: new URL(e.EXECUTOR_FRONTEND_URL.endsWith("/") ? e.EXECUTOR_FRONTEND_URL : `${e.EXECUTOR_FRONTEND_URL}/`),
       sharedSecret: e.EXECUTOR_FRONTEND_PASSWORD,
+      proxies,
       queues: e.EXECUTOR_QUEUE_NAMES ? { kind: "several", names: queues } : { kind: "one", name: queues[0] ?? "" },
     },
     worker: {

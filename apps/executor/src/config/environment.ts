@@ -5,6 +5,7 @@ import { imagesVariables } from "./variables/images.ts";
 import { instanceVariables } from "./variables/instance.ts";
 import { jobVariables } from "./variables/job.ts";
 import { logVariables } from "./variables/log.ts";
+import { proxyVariableSchemas } from "./variables/proxies.ts";
 import { runtimeVariables } from "./variables/runtime.ts";
 import { versionVariables } from "./variables/versions.ts";
 import { workerVariables } from "./variables/worker.ts";
@@ -13,6 +14,7 @@ import { workspaceVariables } from "./variables/workspace.ts";
 /** Every variable that the executor reads, in the groups and the order of the documentation. */
 export const variableGroups = {
   "The instance": instanceVariables,
+  Proxies: proxyVariableSchemas,
   "The executor": workerVariables,
   "One job": jobVariables,
   Workspaces: workspaceVariables,
@@ -26,6 +28,7 @@ export const variableGroups = {
 
 export const Environment = z.object({
   ...instanceVariables,
+  ...proxyVariableSchemas,
   ...workerVariables,
   ...jobVariables,
   ...workspaceVariables,

@@ -1,9 +1,12 @@
+import type { Proxies } from "@airlock/proxy";
 import type { Hardening, ImagePolicy, RangeAllowRule, RegistryCredentials, UnenforcedLimits } from "@airlock/runtime";
 
 /** The whole configuration. `main.ts` gives each component only its own options. */
 export interface Config {
   /** Absolute path. Holds caches, images, state and workspaces. Only one executor at a time may use it. */
   readonly dataDir: string;
+  /** The ways of the executor's own connections. */
+  readonly proxies: Proxies;
   readonly instance: InstanceOptions;
   readonly worker: WorkerOptions;
   readonly job: JobOptions;
@@ -24,6 +27,7 @@ export interface InstanceOptions {
   /** Ends with `/`. */
   readonly url: URL;
   readonly sharedSecret: string;
+  readonly proxies: Proxies;
   readonly queues: QueueSelection;
 }
 

@@ -1,6 +1,7 @@
 import { getEventListeners, once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { noProxies } from "@airlock/proxy";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HttpClient } from "./http-client.ts";
 
@@ -10,7 +11,7 @@ describe("HttpClient", () => {
   beforeEach(async () => {
     server = createServer((_request, response) => response.end("data: 1\n\n")).listen(0, "127.0.0.1");
     await once(server, "listening");
-    client = new HttpClient(new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`));
+    client = new HttpClient(new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), noProxies);
   });
   afterEach(async () => {
     await client.close();

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { onAbort } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
-import { Agent } from "undici";
+import { type Proxies, RoutedAgents } from "@airlock/proxy";
 import { InstanceError } from "./instance-error.ts";
 
 export interface HttpRequest {
@@ -29,11 +29,12 @@ export interface HttpAnswer {
 /** Sends JSON over kept-alive connections. Follows no redirects: credentials go only to the configured instance. */
 export class HttpClient {
   readonly #base: URL;
-  readonly #agent: Agent;
+  readonly #agents: RoutedAgents;
 
-  constructor(base: URL) {
+  constructor(base: URL, proxies: Proxies) {
     this.#base = base;
-    this.#agent = new Agent({ keepAliveTimeout: 60_000, connect: { timeout: 10_000 }, bodyTimeout: 30_000 });
+    const options = { keepAliveTimeout: 60_000, connect: { timeout: 10_000 }, bodyTimeout: 30_000 };
+    this.#agents = new RoutedAgents(proxies, options);
   }
 
   /** @throws {InstanceError} when there is no answer, or its status is not 200…299. */
@@ -63,14 +64,14 @@ export class HttpClient {
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await this.#agents[Symbol.asyncDispose]();
   }
 
   async #send(request: HttpRequest, options: { bodyTimeout?: number } = {}) {
     const waiting = new AbortController();
     using _listener = request.signal && onAbort(request.signal, () => waiting.abort(request.signal?.reason));
     try {
-      return await this.#agent.request({
+      return await this.#agents.for(this.#base).request({
         origin: this.#base.origin,
         path: new URL(request.path, this.#base).pathname + new URL(request.path, this.#base).search,
         method: request.method,
@@ -91,10 +92,13 @@ export class HttpClient {
   }
 
   #unreachable(cause: unknown): InstanceError {
-    return new InstanceError(`no answer from the instance at ${this.#base.origin}: ${errorMessage(cause)}`, {
+    const way = this.#agents.wayTo(this.#base);
+    const proxyHint =
+      way === "" ? "" : " Check that the proxy lets this machine reach it, or add its host to NO_PROXY.";
+    return new InstanceError(`no answer from the instance at ${this.#base.origin}${way}: ${errorMessage(cause)}`, {
       code: "instance-unreachable",
       status: null,
-      hint: "Check EXECUTOR_FRONTEND_URL, that the instance runs, and that this machine reaches it.",
+      hint: `Check EXECUTOR_FRONTEND_URL, that the instance runs, and that this machine reaches it.${proxyHint}`,
       cause,
     });
   }
@@ -112,8 +116,10 @@ export class HttpClient {
         },
       );
     }
+    // The proxy itself may have answered.
+    const way = status >= 502 && status <= 504 ? this.#agents.wayTo(this.#base) : "";
     return new InstanceError(
-      `${request.method} ${request.path} was answered ${status}: ${body.slice(0, 300).trim() || "no text"}`,
+      `${request.method} ${request.path}${way} was answered ${status}: ${body.slice(0, 300).trim() || "no text"}`,
       {
         code: "instance-refused",
         status,

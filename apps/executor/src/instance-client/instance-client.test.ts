@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
+import { noProxies } from "@airlock/proxy";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ScriptedInstance, testSecret } from "../testing/scripted-instance.ts";
 import { foreignJob } from "../testing/start-executor.ts";
@@ -19,7 +20,10 @@ const offer = { waitMs: 0, labels: {}, version: "5.3.0" };
 beforeEach(async () => {
   instance = await ScriptedInstance.start();
   const queues = { kind: "several", names: ["batches", "codeintel"] } as const;
-  client = new InstanceClient({ url: new URL(`${instance.url}/`), sharedSecret: testSecret, queues }, "host-1");
+  client = new InstanceClient(
+    { url: new URL(`${instance.url}/`), sharedSecret: testSecret, proxies: noProxies, queues },
+    "host-1",
+  );
 });
 
 afterEach(async () => {
@@ -61,7 +65,10 @@ it("repeats nothing of a job that it does not understand, which may hold secrets
     server.defer(() => new Promise((resolve) => http.close(() => resolve())));
     await once(http, "listening");
     const url = new URL(`http://127.0.0.1:${(http.address() as AddressInfo).port}/`);
-    const other = new InstanceClient({ url, sharedSecret: testSecret, queues: { kind: "one", name: "q" } }, "host-1");
+    const other = new InstanceClient(
+      { url, sharedSecret: testSecret, proxies: noProxies, queues: { kind: "one", name: "q" } },
+      "host-1",
+    );
     const error = await other.dequeue(offer, signal()).catch((thrown: unknown) => thrown);
     await other.close();
     expect(error).toBeInstanceOf(Error);
@@ -117,7 +124,7 @@ it("reads an answer that has begun to its end, although its wait is over: it hol
   await new Promise<void>((resolve) => slow.listen(0, "127.0.0.1", resolve));
   const url = new URL(`http://127.0.0.1:${(slow.address() as AddressInfo).port}/`);
   const other = new InstanceClient(
-    { url, sharedSecret: testSecret, queues: { kind: "one", name: "batches" } },
+    { url, sharedSecret: testSecret, proxies: noProxies, queues: { kind: "one", name: "batches" } },
     "host-1",
   );
 

@@ -55,7 +55,7 @@ export class InstanceClient {
     this.#options = options;
     this.#onAnswered = onAnswered;
     this.executorName = executorName;
-    this.#http = new HttpClient(options.url);
+    this.#http = new HttpClient(options.url, options.proxies);
   }
 
   /** The instance's URL, ending with `/`. */

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { noProxies } from "@airlock/proxy";
 import { makeRepository, type RepositoryFile, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
@@ -25,7 +26,13 @@ afterEach(() => stack.disposeAsync());
 
 async function diffWithProblems({ sandbox, commit }: PreparedWorkspace) {
   const { file, problems } = await workspaceDiff({
-    git: new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null, ...gitLimits }),
+    git: new Git({
+      path: process.env.PATH ?? "",
+      homeDir: dir,
+      certificateFile: null,
+      proxies: noProxies,
+      ...gitLimits,
+    }),
     sandbox,
     commit,
     scratchDir: join(dir, `scratch-${Math.random()}`),

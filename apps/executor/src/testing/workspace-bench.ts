@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { noProxies, type Proxies } from "@airlock/proxy";
 import type { FileOwner, Sandbox, WorkspaceFile } from "@airlock/runtime";
 import { type HostWorkspace, HostWorkspaces, Trash } from "@airlock/runtime/host-disk";
 import { JobLog } from "../logs/job-log.ts";
@@ -29,6 +30,7 @@ export interface WorkspaceBenchOptions {
   /** PEM file of a certificate authority, and a URL that reaches the instance over TLS. */
   readonly certificateFile?: string;
   readonly url?: string;
+  readonly proxies?: Proxies;
   readonly submodules?: SubmoduleOptions;
   readonly lfs?: LfsOptions;
 }
@@ -70,6 +72,7 @@ export class WorkspaceBench {
       path: this.path,
       homeDir: join(dir, "home"),
       certificateFile: options.certificateFile ?? null,
+      proxies: options.proxies ?? noProxies,
       maximumMs,
       maximumMemoryBytes: options.maximumMemoryBytes ?? gitMemoryBytes,
     });

@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { ArtifactList, JobView } from "@airlock/api";
+import { noProxies } from "@airlock/proxy";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { CreateBucketCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
 import pg from "pg";
@@ -221,10 +222,12 @@ describeWithEngines(["postgres", "s3"], "artifacts in object storage", () => {
     const { openDatabase } = await import("../store/database.ts");
     const db = await openDatabase({ url: fresh.url, onIdleError: () => {} });
     const { signal } = new AbortController();
-    await collectBlobGarbage(db, await openBlobStore(blobStorage, "", signal), signal);
+    await collectBlobGarbage(db, await openBlobStore(blobStorage, "", { proxies: noProxies, signal }), signal);
     await db.destroy();
     expect(await keys()).toEqual([]);
-    await expect(openBlobStore({ ...blobStorage, bucket: "no-such-bucket" }, "", signal)).rejects.toMatchObject({
+    await expect(
+      openBlobStore({ ...blobStorage, bucket: "no-such-bucket" }, "", { proxies: noProxies, signal }),
+    ).rejects.toMatchObject({
       code: "blob-store-no-bucket",
     });
     client.destroy();

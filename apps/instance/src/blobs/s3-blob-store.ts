@@ -1,4 +1,7 @@
+import { Agent as HttpAgent } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
 import { addAbortSignal, Readable } from "node:stream";
+import { noProxies, type Proxies } from "@airlock/proxy";
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -36,6 +39,8 @@ export interface S3BlobStoreOptions {
   readonly secretAccessKey: string;
   /** Put the bucket into the path instead of the host name. Most storage other than Amazon's needs it. */
   readonly forcePathStyle: boolean;
+  /** The ways to the store. Default: all direct. */
+  readonly proxies?: Proxies;
   /** Page size of listings. Default: 1000, the maximum of S3. */
   readonly pageSize?: number;
 }
@@ -60,6 +65,15 @@ export function createS3BlobStore(options: S3BlobStoreOptions): BlobStore {
   return new S3BlobStore(options);
 }
 
+/** The client speaks over Node's own agents, so it gets agents that use the proxy for everything. */
+function proxyAgents(proxies: Proxies, place: URL) {
+  const proxy = proxies.forUrl(place);
+  if (!proxy) return {};
+  const proxyEnv = { HTTP_PROXY: proxy.secretUrl, HTTPS_PROXY: proxy.secretUrl };
+  const options = { keepAlive: true, maxSockets: 50, proxyEnv };
+  return { httpAgent: new HttpAgent(options), httpsAgent: new HttpsAgent(options) };
+}
+
 interface Upload {
   readonly Bucket: string;
   readonly Key: string;
@@ -78,6 +92,7 @@ class S3BlobStore implements BlobStore {
     this.#prefix = options.prefix;
     this.#pageSize = options.pageSize ?? 1000;
     this.#where = `${endpoint ?? region}, bucket ${options.bucket},`;
+    const place = new URL(endpoint ?? `https://s3.${region}.amazonaws.com`);
     this.#client = new S3Client({
       ...(endpoint === null ? {} : { endpoint }),
       region,
@@ -88,7 +103,12 @@ class S3BlobStore implements BlobStore {
       // it. The newer checksum headers add nothing to that, and older implementations refuse them.
       requestChecksumCalculation: "WHEN_REQUIRED",
       responseChecksumValidation: "WHEN_REQUIRED",
-      requestHandler: { connectionTimeout: 5_000, requestTimeout: 120_000, throwOnRequestTimeout: true },
+      requestHandler: {
+        connectionTimeout: 5_000,
+        requestTimeout: 120_000,
+        throwOnRequestTimeout: true,
+        ...proxyAgents(options.proxies ?? noProxies, place),
+      },
     });
   }
 

@@ -2,6 +2,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describeIssues } from "@airlock/api";
 import { AirlockError, parseBytes, parseDuration } from "@airlock/job";
+import { type Proxies, readProxies } from "@airlock/proxy";
 import { z } from "zod";
 import type { StorageQuotas } from "../artifacts/storage-quota.ts";
 import { checkBlobPrefix } from "../blobs/blob-key.ts";
@@ -48,6 +49,8 @@ export interface InstanceConfig {
   readonly webDirectory: string;
   /** `PATH` of git processes. */
   readonly executablePath: string;
+  /** The ways to code hosts and to object storage. */
+  readonly proxies: Proxies;
 }
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -258,6 +261,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     logLevel: e.AIRLOCK_LOG_LEVEL,
     webDirectory: e.AIRLOCK_WEB_DIR === null ? defaultWebDirectory() : path.resolve(e.AIRLOCK_WEB_DIR),
     executablePath: e.PATH,
+    proxies: readProxies(given),
   };
 }
 

@@ -3,6 +3,7 @@ import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type GitLimits, isObjectId, type ObjectFormat, objectFormatOf } from "@airlock/git";
 import { AirlockError, errorMessage, formatBytes, hideUrlCredentials, saysNoSpace } from "@airlock/job";
+import { gitProxySettings, type ProxyServer } from "@airlock/proxy";
 import { type GitEnvironment, GitError, runGit } from "./git.ts";
 import { exceededBy, fetchMemoryBytes, type MirrorLimits, tooLarge, usedBytes, watchMirror } from "./mirror-limits.ts";
 import type { RepositorySource } from "./repository-url.ts";
@@ -221,6 +222,7 @@ export class BareMirror {
     limits: GitLimits = { memoryBytes: fetchMemoryBytes },
   ): Promise<string> {
     const address = withoutArguments(source);
+    const proxy = source.kind === "remote" ? proxyTo(source, this.#environment) : null;
     try {
       return await runGit(
         this.#environment,
@@ -232,6 +234,7 @@ export class BareMirror {
             "protocol.file.allow": source.kind === "local" ? "always" : "never",
             "pack.threads": "1",
             ...address.config,
+            ...gitProxySettings(proxy, null),
           },
           env: {
             GIT_ALLOW_PROTOCOL: source.allowedProtocols,
@@ -251,7 +254,7 @@ export class BareMirror {
       if (error instanceof GitError && /out of memory/i.test(error.stderr)) {
         throw tooLarge(source, `git needs more than ${formatBytes(fetchMemoryBytes)} of memory to take it in`);
       }
-      throw unavailable(source, error);
+      throw unavailable(source, proxy, error);
     }
   }
 
@@ -331,7 +334,13 @@ async function removeHalfFetched(directory: string): Promise<number> {
   return largest;
 }
 
-function unavailable(source: RepositorySource, cause: unknown): AirlockError {
+/** Addresses of the form `USER@HOST:PATH` are ssh, which takes no proxy. */
+function proxyTo({ url }: RepositorySource, { proxies }: GitEnvironment): ProxyServer | null {
+  const parsed = URL.parse(url);
+  return parsed && proxies.forUrl(parsed);
+}
+
+function unavailable(source: RepositorySource, proxy: ProxyServer | null, cause: unknown): AirlockError {
   const text = cause instanceof GitError ? cause.stderr : errorMessage(cause);
   // git's messages repeat the URL.
   const shown = hideUrlCredentials(text.replaceAll(source.url, source.displayUrl));
@@ -339,18 +348,25 @@ function unavailable(source: RepositorySource, cause: unknown): AirlockError {
     .split("\n")
     .map((candidate) => candidate.replace(/^(?:fatal|error|remote): /, "").trim())
     .find((candidate) => candidate !== "");
-  return new AirlockError(`cannot fetch ${source.displayUrl}: ${line ?? "git failed"}`, {
+  const way = proxy ? ` through the proxy ${proxy.url.origin}` : "";
+  return new AirlockError(`cannot fetch ${source.displayUrl}${way}: ${line ?? "git failed"}`, {
     code: "repository-unavailable",
-    hint: hintFor(source, text),
+    hint: hintFor(source, proxy, text),
     reason: "checkout-unavailable",
     cause,
   });
 }
 
-function hintFor(source: RepositorySource, text: string): string {
+function hintFor(source: RepositorySource, proxy: ProxyServer | null, text: string): string {
   // Lines that start with "remote:" are about the disk of the other side.
   if (text.split("\n").some((line) => !line.startsWith("remote:") && saysNoSpace(line))) {
     return "The disk of the instance's data directory is full: make room on it.";
+  }
+  if (
+    proxy &&
+    /resolve proxy|CONNECT tunnel failed|from proxy after CONNECT|error: 407|Could(?:n't| not) connect/i.test(text)
+  ) {
+    return `Check ${proxy.variable} of the instance, its user and password, and what the proxy allows; NO_PROXY lists hosts to contact directly.`;
   }
   if (/error: 30[12378]|redirect/i.test(text)) {
     return "Its server redirects, which is not followed: use the address that it leads to, often the same with https:// or .git.";

@@ -8,12 +8,15 @@ import {
 } from "@airlock/git";
 import { AirlockError } from "@airlock/job";
 import { ProgramError, type RunningProgram, runProgram, startProgram } from "@airlock/process";
+import type { Proxies } from "@airlock/proxy";
 
 export interface GitEnvironment {
   /** `PATH` with git and ssh. */
   readonly path: string;
   /** `HOME`: an empty directory. */
   readonly home: string;
+  /** The ways to code hosts. */
+  readonly proxies: Proxies;
 }
 
 export interface GitCommand {
@@ -55,7 +58,7 @@ function placeOf(environment: GitEnvironment, { config, env }: GitCommand) {
   return {
     cwd: environment.home,
     env: {
-      ...gitEnvironment({ ...environment, ...(config ? { settings: config } : {}) }),
+      ...gitEnvironment({ path: environment.path, home: environment.home, ...(config ? { settings: config } : {}) }),
       GIT_SSH_COMMAND: "ssh -o BatchMode=yes -o ConnectTimeout=15",
       ...env,
     },

@@ -1,9 +1,10 @@
 import { lookup } from "node:dns";
-import { type IncomingMessage, request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
+import { lookup as lookUp } from "node:dns/promises";
 import { BlockList, isIP, type LookupFunction } from "node:net";
+import type { Readable } from "node:stream";
 import { readAtMost } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
+import { isPrivateName, type Proxies, RoutedAgents } from "@airlock/proxy";
 import { z } from "zod";
 import type { RepositorySource } from "./repository-url.ts";
 
@@ -38,6 +39,43 @@ type Located = z.output<typeof Answer>["objects"][number];
 const mediaType = "application/vnd.git-lfs+json";
 const maximumAnswerBytes = 4 * 1024 * 1024;
 const timeoutMs = 30_000;
+const idleMs = 60_000;
+
+/** The HTTP clients for all LFS servers: one for the code hosts, and one that connects to public addresses only. */
+export class LfsAgents implements AsyncDisposable {
+  readonly host: RoutedAgents;
+  readonly elsewhere: RoutedAgents;
+  readonly #proxies: Proxies;
+
+  constructor(proxies: Proxies) {
+    const options = { headersTimeout: timeoutMs, bodyTimeout: idleMs };
+    this.#proxies = proxies;
+    this.host = new RoutedAgents(proxies, { ...options, connect: { timeout: timeoutMs } });
+    this.elsewhere = new RoutedAgents(proxies, { ...options, connect: { timeout: timeoutMs, lookup: lookUpPublic } });
+  }
+
+  /**
+   * Refuses an object's place that is not public. `lookUpPublic` checks names, unless a proxy resolves them. Then the
+   * name is checked as this machine resolves it, or by its form. What the proxy connects to is its administrator's
+   * decision.
+   * @throws {AirlockError} `lfs-unavailable`.
+   */
+  async requirePublic(url: URL): Promise<void> {
+    const host = bareHost(url);
+    if (isIP(host) !== 0 ? !isPublic(host) : this.#proxies.forUrl(url) && !(await isPublicName(host))) {
+      throw unavailable("keeps the object inside");
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.host[Symbol.asyncDispose](), this.elsewhere[Symbol.asyncDispose]()]);
+  }
+}
+
+async function isPublicName(host: string): Promise<boolean> {
+  const found = await lookUp(host, { all: true }).catch(() => []);
+  return found.length === 0 ? !isPrivateName(host) : found.every(({ address }) => isPublic(address));
+}
 
 /**
  * The Git LFS server of the code host that a repository is mirrored from. Its URL is derived from the repository's URL.
@@ -49,8 +87,11 @@ export class LfsUpstream {
   readonly #origin: string;
   readonly #authorization: Readonly<Record<string, string>>;
 
+  readonly #agents: LfsAgents;
+
   /** @throws {AirlockError} `no-lfs`: the repository's URL is not http or https. */
-  constructor(source: RepositorySource) {
+  constructor(source: RepositorySource, agents: LfsAgents) {
+    this.#agents = agents;
     if (!/^https?:/.test(source.url)) {
       throw new AirlockError("objects of Git LFS are had from code hosts with http or https only", { code: "no-lfs" });
     }
@@ -86,7 +127,7 @@ export class LfsUpstream {
    * Opens an object's content, which has `size` bytes according to the code host.
    * @throws {AirlockError} `lfs-not-found`, `lfs-unavailable`.
    */
-  async open(object: LfsObject, signal: AbortSignal): Promise<IncomingMessage> {
+  async open(object: LfsObject, signal: AbortSignal): Promise<Readable> {
     const [located] = (await this.#locate([object], signal)).filter(({ oid }) => oid === object.oid);
     const download = located?.actions?.download;
     if (!download) throw new AirlockError("there is no such object of Git LFS", { code: "lfs-not-found" });
@@ -99,14 +140,14 @@ export class LfsUpstream {
         .map(([name, value]) => [name.toLowerCase(), value] as const)
         .filter(([name]) => !connectionHeaders.test(name)),
     );
-    const answer = await send(url, {
+    if (!own) await this.#agents.requirePublic(url);
+    const answer = await send(own ? this.#agents.host : this.#agents.elsewhere, url, {
       method: "GET",
       headers: { ...(own ? this.#authorization : {}), ...header, "accept-encoding": "identity" },
-      publicOnly: !own,
       signal,
     });
-    if (answer.statusCode === 200) return answer;
-    answer.destroy();
+    if (answer.statusCode === 200) return answer.body;
+    answer.body.destroy();
     if (answer.statusCode === 404)
       throw new AirlockError("there is no such object of Git LFS", { code: "lfs-not-found" });
     throw unavailable(`answered ${answer.statusCode} for an object`);
@@ -119,14 +160,13 @@ export class LfsUpstream {
       objects: objects.map(({ oid, size }) => ({ oid, size })),
       hash_algo: "sha256",
     });
-    const answer = await send(new URL(`${this.#base.href}/objects/batch`), {
+    const answer = await send(this.#agents.host, new URL(`${this.#base.href}/objects/batch`), {
       method: "POST",
       headers: { ...this.#authorization, accept: mediaType, "content-type": mediaType },
       body,
-      publicOnly: false,
       signal,
     });
-    const text = await readText(answer);
+    const text = await readText(answer.body);
     if (answer.statusCode !== 200) throw unavailable(`answered ${answer.statusCode}`);
     const parsed = Answer.safeParse(parseJson(text));
     if (!parsed.success) throw unavailable("gave an answer that is not understood");
@@ -138,30 +178,19 @@ export class LfsUpstream {
 const connectionHeaders = /^(?:host|connection|content-length|transfer-encoding|upgrade|te|expect|keep-alive)$/;
 
 async function send(
+  agents: RoutedAgents,
   url: URL,
   options: {
     readonly method: "GET" | "POST";
     readonly headers: Readonly<Record<string, string>>;
     readonly body?: string;
-    readonly publicOnly: boolean;
     readonly signal: AbortSignal;
   },
-): Promise<IncomingMessage> {
-  const { method, headers, body, publicOnly, signal } = options;
-  if (publicOnly && isIP(bareHost(url)) !== 0 && !isPublic(bareHost(url))) throw unavailable("keeps the object inside");
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const request = (url.protocol === "https:" ? requestHttps : requestHttp)(
-    url,
-    { method, headers, signal, timeout: timeoutMs, ...(publicOnly ? { lookup: lookUpPublic } : {}) },
-    resolve,
-  );
-  request.on("timeout", () => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
-  request.on("error", reject);
-  request.end(body);
+) {
   try {
-    return await promise;
+    return await agents.for(url).request({ origin: url.origin, path: url.pathname + url.search, ...options });
   } catch (cause) {
-    throw unavailable(`gave no answer: ${errorMessage(cause)}`);
+    throw unavailable(`gave no answer${agents.wayTo(url)}: ${errorMessage(cause)}`);
   }
 }
 
@@ -208,7 +237,7 @@ function bareHost({ hostname }: URL): string {
   return hostname.replace(/^\[|\]$/g, "");
 }
 
-async function readText(answer: IncomingMessage): Promise<string> {
+async function readText(answer: Readable): Promise<string> {
   const tooLong = () => unavailable("gave an answer that is too long");
   try {
     return (await readAtMost(answer, maximumAnswerBytes, tooLong)).toString();

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { RepositoryName, type RepositoryView } from "@airlock/api";
 import { AirlockError, errorMessage } from "@airlock/job";
+import { noProxies, type Proxies } from "@airlock/proxy";
 import { type Selectable, sql } from "kysely";
 import type { Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
@@ -10,7 +11,7 @@ import { BareMirror } from "./bare-mirror.ts";
 import { type FoundRevision, findRevision } from "./find-revision.ts";
 import type { GitEnvironment } from "./git.ts";
 import { listMirrors, removeMirror, removeTrash } from "./left-mirrors.ts";
-import { LfsUpstream } from "./lfs-upstream.ts";
+import { LfsAgents, LfsUpstream } from "./lfs-upstream.ts";
 import { defaultMirrorLimits, type MirrorLimits } from "./mirror-limits.ts";
 import { deleteRepositoryRow, storeRepository, unknownRepository } from "./repository-rows.ts";
 import { parseRepositoryUrl, type RepositorySource } from "./repository-url.ts";
@@ -27,6 +28,8 @@ export interface RepositoryServiceOptions {
   readonly allowLocal: boolean;
   /** Limits of each mirror. Default: 10 GiB, 20 million objects. */
   readonly limits?: MirrorLimits;
+  /** The ways to code hosts. Default: all direct. */
+  readonly proxies?: Proxies;
   readonly onError: (message: string) => void;
 }
 
@@ -51,6 +54,7 @@ type RepositoryRow = Selectable<Schema["repositories"]>;
 export class RepositoryService implements AsyncDisposable {
   readonly #options: RepositoryServiceOptions;
   readonly #environment: GitEnvironment;
+  readonly #lfsAgents: LfsAgents;
   readonly #mirrors = new Map<string, BareMirror>();
   readonly #fetches = new Map<string, Fetch>();
   readonly #fetchedAt = new Map<string, number>();
@@ -59,7 +63,9 @@ export class RepositoryService implements AsyncDisposable {
 
   private constructor(options: RepositoryServiceOptions) {
     this.#options = options;
-    this.#environment = { path: options.executablePath, home: path.join(options.directory, ".home") };
+    const { proxies = noProxies } = options;
+    this.#environment = { path: options.executablePath, home: path.join(options.directory, ".home"), proxies };
+    this.#lfsAgents = new LfsAgents(proxies);
   }
 
   static async open(options: RepositoryServiceOptions): Promise<RepositoryService> {
@@ -193,7 +199,7 @@ export class RepositoryService implements AsyncDisposable {
    * @throws {AirlockError} `unknown-repository`, `no-lfs`.
    */
   async lfsUpstream(name: string): Promise<LfsUpstream> {
-    return new LfsUpstream(this.#sourceOf(await this.#row(name)));
+    return new LfsUpstream(this.#sourceOf(await this.#row(name)), this.#lfsAgents);
   }
 
   /**
@@ -218,6 +224,7 @@ export class RepositoryService implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped.abort(new Error("the instance stops"));
     await Promise.allSettled([this.#sweeping, ...[...this.#fetches.values()].map((fetch) => fetch.done)]);
+    await this.#lfsAgents[Symbol.asyncDispose]();
   }
 
   /** If the repository is deleted meanwhile, its mirror disappears. Reports that instead of git's error. */

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { noProxies } from "@airlock/proxy";
 import type { InstanceConfig } from "../config/instance-config.ts";
 import { type Instance, startInstance } from "../instance.ts";
 import { defaultMirrorLimits } from "../repositories/mirror-limits.ts";
@@ -52,6 +53,7 @@ export async function startTestInstance(
       logLevel: "fatal",
       webDirectory: path.join(dataDirectory, "no-web"),
       executablePath: "/usr/local/bin:/usr/bin:/bin",
+      proxies: noProxies,
       ...overrides,
     }),
   );

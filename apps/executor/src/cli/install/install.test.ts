@@ -20,7 +20,15 @@ afterEach(async () => {
 });
 
 function run(target: string, more: { isRoot?: boolean; osRelease?: string } = {}) {
-  return install({ target, path, isRoot: true, osRelease: debian, print: (line) => void lines.push(line), ...more });
+  return install({
+    target,
+    path,
+    proxyEnvironment: {},
+    isRoot: true,
+    osRelease: debian,
+    print: (line) => void lines.push(line),
+    ...more,
+  });
 }
 
 /** Creates a fake `apt-get` that records its arguments and then runs `script`. */

@@ -9,6 +9,8 @@ export interface InstallOptions {
   readonly target: string;
   /** Search path for programs. */
   readonly path: string;
+  /** Variables of the proxies for apt-get. */
+  readonly proxyEnvironment: Readonly<Record<string, string>>;
   readonly isRoot: boolean;
   /** Text of `/etc/os-release`; empty if the file does not exist. */
   readonly osRelease: string;
@@ -34,9 +36,9 @@ export async function install(options: InstallOptions): Promise<void> {
   options.print(`installing ${missing.join(", ")} (apt-get)`);
   const install = ["-qq", "install", "-y", "--no-install-recommends", ...missing];
   // A fresh machine has no package lists, and old lists name versions that no longer exist: then update and try again.
-  if ((await apt(install, options.path)) === 0) return;
-  await apt(["-qq", "update"], options.path);
-  const code = await apt(install, options.path);
+  if ((await apt(install, options)) === 0) return;
+  await apt(["-qq", "update"], options);
+  const code = await apt(install, options);
   if (code === 0) return;
   throw new AirlockError(`apt-get could not install ${missing.join(" ")} (exit code ${code})`, {
     code: "install-failed",
@@ -81,10 +83,10 @@ function isDebian(osRelease: string): boolean {
   return /^ID(?:_LIKE)?=.*\b(?:debian|ubuntu)\b/m.test(osRelease);
 }
 
-function apt(args: readonly string[], path: string): Promise<number> {
+function apt(args: readonly string[], { path, proxyEnvironment }: InstallOptions): Promise<number> {
   const child = spawn("apt-get", args, {
     stdio: ["ignore", "inherit", "inherit"],
-    env: { PATH: path, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" },
+    env: { PATH: path, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8", ...proxyEnvironment },
   });
   return new Promise((resolve, reject) => {
     child.once("error", (cause) => {

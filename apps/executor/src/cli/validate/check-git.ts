@@ -12,7 +12,7 @@ const hint = `Install git ${minimumGitVersion} or newer: executor install git, o
 const versionMs = 30_000;
 
 /** Checks that git runs, supports what workspaces need, and has no known vulnerabilities. */
-export function checkGit({ workspace, dataDir, minimumVersions }: Config): Check {
+export function checkGit({ workspace, proxies, dataDir, minimumVersions }: Config): Check {
   return {
     name: "git",
     run: async ({ note, signal }) => {
@@ -20,6 +20,7 @@ export function checkGit({ workspace, dataDir, minimumVersions }: Config): Check
         path: workspace.path,
         homeDir: dataDir,
         certificateFile: workspace.certificateFile,
+        proxies,
         maximumMs: versionMs,
         maximumMemoryBytes: gitMemoryBytes,
       });

@@ -5,6 +5,7 @@ import { limitsWarning } from "../../job/limits-enforcement.ts";
 import { runtimePrograms } from "../../versions/runtime-programs.ts";
 import { refuseUnsafeVersions, versionFindings } from "../../versions/version-findings.ts";
 import type { Check } from "./check.ts";
+import { registryWays } from "./check-proxies.ts";
 
 const diskWords: Readonly<Record<RuntimeDescription["enforces"]["disk"], string>> = {
   "file-system": "disk bounded by a file system",
@@ -13,10 +14,12 @@ const diskWords: Readonly<Record<RuntimeDescription["enforces"]["disk"], string>
 };
 
 /** Checks that the runtime answers and that its programs have no known vulnerabilities. Reports what it enforces. */
-export function checkRuntime(
-  { job, runtime: { unenforcedLimits }, minimumVersions }: Config,
-  createRuntime: (signal: AbortSignal) => Promise<Runtime>,
-): Check {
+export function checkRuntime(config: Config, createRuntime: (signal: AbortSignal) => Promise<Runtime>): Check {
+  const {
+    job,
+    runtime: { unenforcedLimits },
+    minimumVersions,
+  } = config;
   return {
     name: "runtime",
     run: async ({ note, signal }) => {
@@ -33,6 +36,7 @@ export function checkRuntime(
         for (const text of notes) if (text !== egressProblem && text !== limitsProblem) note(text);
         const withoutNetwork = egressWarning(job.egress, description);
         if (withoutNetwork !== null) note(withoutNetwork);
+        for (const way of registryWays(config, runtime.name)) note(way);
         const { disk, ...switches } = enforces;
         const missing = Object.entries(switches).flatMap(([what, is]) => (is ? [] : [what]));
         const weaker = missing.length > 0 ? `, does not enforce ${missing.join(", ")}` : "";

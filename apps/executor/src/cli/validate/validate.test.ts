@@ -16,6 +16,7 @@ import { checkConfiguration } from "./check-configuration.ts";
 import { checkDataDirectory } from "./check-data-directory.ts";
 import { checkGit } from "./check-git.ts";
 import { checkInstance } from "./check-instance.ts";
+import { checkProxies } from "./check-proxies.ts";
 import { checkRegistryCredentials } from "./check-registry-credentials.ts";
 import { checkRuntime } from "./check-runtime.ts";
 import { checkUser } from "./check-user.ts";
@@ -199,6 +200,38 @@ describe("the checks of validate", () => {
     expect(allowed.split("\n").filter((line) => line.includes(limitsProblem))).toEqual([
       `note  runtime: Jobs run without limits for pids (EXECUTOR_UNENFORCED_LIMITS=none). ${limitsProblem}`,
     ]);
+  });
+
+  it("show the way to each server, without the proxy's password", async () => {
+    const env = {
+      HTTPS_PROXY: "http://ci:s3cret@proxy.test:3128",
+      NO_PROXY: "mirror.test",
+      EXECUTOR_FRONTEND_URL: "https://airlock.test",
+      EXECUTOR_GIT_LFS: "true",
+      EXECUTOR_GIT_LFS_HOSTS: "lfs.test",
+      EXECUTOR_DOCKER_REGISTRY_MIRROR_URL: "https://mirror.test",
+    };
+    const ways = await report(checkProxies(config(env)));
+    class Named extends DescribedRuntime {
+      override readonly name: string;
+      constructor(name: string) {
+        super({});
+        this.name = name;
+      }
+    }
+    const own = await report(checkRuntime(config(env), async () => new Named("oci")));
+    const engine = await report(checkRuntime(config(env), async () => new Named("docker")));
+
+    expect(ways).toMatch(/^ok {4}proxies: HTTPS_PROXY http:\/\/proxy\.test:3128$/m);
+    expect(ways).toContain("the instance https://airlock.test: through the proxy http://proxy.test:3128 (HTTPS_PROXY)");
+    expect(ways).toContain("Git LFS https://lfs.test: through the proxy");
+    expect(own).toContain("registry https://registry-1.docker.io: through the proxy http://proxy.test:3128");
+    expect(own).toContain("registry https://mirror.test: directly");
+    expect(engine).toContain("The Docker engine pulls images by its own proxy settings");
+    expect(ways + own + engine).not.toContain("s3cret");
+    expect(await report(checkProxies(config()))).toBe("ok    proxies: none");
+    expect(() => config({ https_proxy: "socks5://u:s3cret@p" })).toThrow(/ {2}- https_proxy is not a proxy with http/);
+    expect(() => config({ https_proxy: "socks5://u:s3cret@p" })).not.toThrow(/s3cret/);
   });
 
   it("fail on certificates that can't be used", async () => {

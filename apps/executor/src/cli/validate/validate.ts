@@ -5,6 +5,7 @@ import { checkConfiguration } from "./check-configuration.ts";
 import { checkDataDirectory } from "./check-data-directory.ts";
 import { checkGit } from "./check-git.ts";
 import { checkInstance } from "./check-instance.ts";
+import { checkProxies } from "./check-proxies.ts";
 import { checkRegistryCredentials } from "./check-registry-credentials.ts";
 import { checkRuntime } from "./check-runtime.ts";
 import { checkUser } from "./check-user.ts";
@@ -30,6 +31,7 @@ export async function validate({ config, createRuntime, print, signal }: Validat
     checkRuntime(config, createRuntime),
     checkRegistryCredentials(config),
     checkCertificates(config),
+    checkProxies(config),
     checkInstance(config),
   ];
   const passed = await runChecks(checks, { print, signal });

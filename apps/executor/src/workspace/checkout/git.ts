@@ -1,6 +1,7 @@
 import { type GitSettings, gitEnvironment, gitNotFoundExitCode, limitedGit, minimumGitVersion } from "@airlock/git";
 import { AirlockError, formatBytes, formatDuration } from "@airlock/job";
 import { ProgramError, type ProgramResult, runProgram } from "@airlock/process";
+import { gitProxySettings, type Proxies } from "@airlock/proxy";
 import { checkoutInvalid, checkoutLimit, checkoutUnavailable } from "./checkout-errors.ts";
 
 export interface GitOptions {
@@ -21,6 +22,8 @@ export interface GitHost {
   readonly homeDir: string;
   /** PEM file with certificate authorities for HTTPS. */
   readonly certificateFile: string | null;
+  /** The ways to the servers of repositories. */
+  readonly proxies: Proxies;
   /** Time limit for one command. */
   readonly maximumMs: number;
   /** Memory limit for one process. */
@@ -44,6 +47,10 @@ export class Git {
     this.#host = host;
   }
 
+  get proxies(): Proxies {
+    return this.#host.proxies;
+  }
+
   /**
    * Runs a git command. An exit code other than 0 is not an error.
    * @throws {AirlockError} `checkout-limit`, `git-missing`.
@@ -54,7 +61,12 @@ export class Git {
       ? // The mirror already checked the objects.
         { "protocol.file.allow": "always", "fetch.fsckObjects": "false" }
       : { "protocol.http.allow": "always", "protocol.https.allow": "always" };
-    const settings = { ...transports, ...credentialSettings(options.credentials) };
+    const proxy = options.credentials ? this.#host.proxies.forUrl(options.credentials.url) : null;
+    const settings = {
+      ...transports,
+      ...credentialSettings(options.credentials),
+      ...gitProxySettings(proxy, certificateFile),
+    };
     const { signal, onStdout, onStderr, stdin } = options;
     try {
       const result = await runProgram(limitedGit(args, { memoryBytes: maximumMemoryBytes }), {
@@ -174,6 +186,11 @@ const faults = [
     says: /returned error: (?:429|5\d\d)/,
     where: "the server answers, but not with the repository",
     hint: "Look into the instance's log: it, or the code host behind it, is at fault.",
+  },
+  {
+    says: /resolve proxy|CONNECT tunnel failed|from proxy after CONNECT|returned error: 407|proxy connection failed/i,
+    where: "the proxy does not lead to the server",
+    hint: "Check HTTPS_PROXY and HTTP_PROXY, their user and password, and what the proxy allows; NO_PROXY lists hosts to contact directly.",
   },
   {
     says: /Could not resolve host|Failed to connect|Connection refused|timed out|Network is unreachable|No route to host|Couldn't connect/i,

@@ -81,7 +81,7 @@ async function fetchMissing(files: readonly LfsObject[], context: FillContext): 
   using _timer = startTimer(limits.maximumMs, () => stop.abort(checkoutLimit(late)));
   const signal = AbortSignal.any([outer, stop.signal]);
   const objects = [...missing.values()];
-  await using client = new LfsClient(context.source, context.allowedHosts);
+  await using client = new LfsClient(context.source, context.allowedHosts, context.git.proxies);
   for (let start = 0; start < objects.length; start += batchSize) {
     const batch = objects.slice(start, start + batchSize);
     const downloads = await client.locate(batch, signal);

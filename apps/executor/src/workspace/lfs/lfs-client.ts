@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { readAtMost } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
-import { Agent } from "undici";
+import { type Proxies, RoutedAgents } from "@airlock/proxy";
 import { z } from "zod";
 import type { MirrorSource } from "../cache/mirror.ts";
 import { checkoutInvalid, checkoutUnavailable } from "../checkout/checkout-errors.ts";
@@ -43,11 +43,13 @@ const hostHint = "The executor's administrator allows hosts in EXECUTOR_GIT_LFS_
 export class LfsClient implements AsyncDisposable {
   readonly #source: MirrorSource;
   readonly #allowedHosts: ReadonlySet<string>;
-  readonly #agent = new Agent({ connect: { timeout: 10_000 }, headersTimeout: 30_000, bodyTimeout: 30_000 });
+  readonly #agents: RoutedAgents;
 
   /** @param allowedHosts `HOST[:PORT]` of servers that objects may come from, in addition to the repository's own. */
-  constructor(source: MirrorSource, allowedHosts: readonly string[]) {
+  constructor(source: MirrorSource, allowedHosts: readonly string[], proxies: Proxies) {
     this.#source = source;
+    const options = { connect: { timeout: 10_000 }, headersTimeout: 30_000, bodyTimeout: 30_000 };
+    this.#agents = new RoutedAgents(proxies, options);
     this.#allowedHosts = new Set(allowedHosts);
   }
 
@@ -134,7 +136,7 @@ export class LfsClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy();
+    await this.#agents[Symbol.asyncDispose]();
   }
 
   async #request(
@@ -147,10 +149,12 @@ export class LfsClient implements AsyncDisposable {
     },
   ) {
     try {
-      return await this.#agent.request({ origin: url.origin, path: url.pathname + url.search, ...options });
+      return await this.#agents.for(url).request({ origin: url.origin, path: url.pathname + url.search, ...options });
     } catch (error) {
       options.signal.throwIfAborted();
-      throw checkoutUnavailable(`no answer from the Git LFS server at ${url.host}: ${errorMessage(error)}`);
+      throw checkoutUnavailable(
+        `no answer from the Git LFS server at ${url.host}${this.#agents.wayTo(url)}: ${errorMessage(error)}`,
+      );
     }
   }
 }

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { noProxies } from "@airlock/proxy";
 import { unmountBelow } from "@airlock/runtime/host-disk";
 import { makeRepository, type RepositoryFile, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -64,7 +65,13 @@ const inWorkspace = (workspace: PreparedWorkspace, ...args: string[]) =>
 
 async function diffOf(workspace: PreparedWorkspace): Promise<string> {
   const { file } = await workspaceDiff({
-    git: new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null, ...gitLimits }),
+    git: new Git({
+      path: process.env.PATH ?? "",
+      homeDir: dir,
+      certificateFile: null,
+      proxies: noProxies,
+      ...gitLimits,
+    }),
     sandbox: workspace.sandbox,
     commit: workspace.commit,
     scratchDir: join(dir, `scratch-${Math.random()}`),

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { noProxies } from "@airlock/proxy";
 import { unmountBelow } from "@airlock/runtime/host-disk";
 import { makeRepository, type RepositoryFile, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -249,7 +250,13 @@ describe("reading .gitmodules", () => {
   const someCommit = "1234567890123456789012345678901234567890";
   const read = async (files: readonly RepositoryFile[], maximum = 10) => {
     const { path, head } = await served("hostile", files);
-    const git = new Git({ path: process.env.PATH ?? "", homeDir: dir, certificateFile: null, ...gitLimits });
+    const git = new Git({
+      path: process.env.PATH ?? "",
+      homeDir: dir,
+      certificateFile: null,
+      proxies: noProxies,
+      ...gitLimits,
+    });
     return await readSubmodules({ git, gitDir: path, signal: AbortSignal.timeout(20_000) }, head, maximum);
   };
   const modules = (content: string): RepositoryFile => ({ path: ".gitmodules", content });

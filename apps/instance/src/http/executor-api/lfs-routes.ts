@@ -20,7 +20,6 @@ const ObjectQuery = z.object({ size: Size });
 
 const mediaType = "application/vnd.git-lfs+json";
 const maximumRequestBytes = 1024 * 1024;
-const idleMs = 60_000;
 
 /**
  * Serves Git LFS objects of a repository, read-only. Both routes ask the code host that the repository is mirrored
@@ -70,7 +69,6 @@ export class LfsRoutes {
     const signal = this.#signal(reply);
     const upstream = await this.#upstream(repository);
     const content = await saying(() => upstream.open(object, signal));
-    content.setTimeout(idleMs, () => content.destroy(new Error("the code host sends no more")));
     const exact = async function* (source: AsyncIterable<Buffer>) {
       let bytes = 0;
       for await (const part of source) {

@@ -1,4 +1,5 @@
 import { readAtMost } from "@airlock/async";
+import { noProxies, type Proxies } from "@airlock/proxy";
 import type { Response } from "undici";
 import { z } from "zod";
 import type { Abortable, RegistryCredentials } from "../../contract/index.ts";
@@ -19,6 +20,8 @@ export interface RegistryOptions {
    * registry, `HOST[:PORT]/NAME.cert` and `NAME.key` our client certificate. Default: none.
    */
   readonly certificatesDirectory?: string;
+  /** The ways to registries and their token services. Default: all direct. */
+  readonly proxies?: Proxies;
   /** Timeout in milliseconds for a manifest or a token. Default: 60,000. */
   readonly documentMs?: number;
   /** Stall timeout: milliseconds that a layer may take for its next 64 KiB. Default: 60,000. */
@@ -73,7 +76,7 @@ export class RegistryClient {
     this.#options = options;
     this.#mirrors = mirrors;
     this.#documentBytes = documentBytes;
-    this.#connections = new RegistryConnections(options.certificatesDirectory ?? null);
+    this.#connections = new RegistryConnections(options.certificatesDirectory ?? null, options.proxies ?? noProxies);
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,18 @@
 import { isIP } from "node:net";
-import { Agent, fetch, type Response } from "undici";
+import { createAgent, type Proxies, type ProxyServer } from "@airlock/proxy";
+import { type Dispatcher, fetch, type Response } from "undici";
 import type { Abortable } from "../../contract/index.ts";
 import { readRegistryCertificates } from "./registry-certificates.ts";
-import { lookupWithin, mayReach, OutOfReachError, type Reach, reachOfAddress, reachOfHost } from "./registry-reach.ts";
+import {
+  lookupWithin,
+  mayReach,
+  OutOfReachError,
+  type Reach,
+  reachOfAddress,
+  reachOfHost,
+  reachOfProxiedHost,
+  refuseProxiedHost,
+} from "./registry-reach.ts";
 
 export interface RegistryRequest extends Abortable {
   readonly method: "GET" | "HEAD" | "POST";
@@ -26,10 +36,12 @@ const maximumAgents = 100;
  */
 export class RegistryConnections implements AsyncDisposable {
   readonly #certificatesDirectory: string | null;
-  readonly #agents = new Map<string, Promise<Agent>>();
+  readonly #proxies: Proxies;
+  readonly #agents = new Map<string, Promise<Dispatcher>>();
 
-  constructor(certificatesDirectory: string | null) {
+  constructor(certificatesDirectory: string | null, proxies: Proxies) {
     this.#certificatesDirectory = certificatesDirectory;
+    this.#proxies = proxies;
   }
 
   /**
@@ -43,10 +55,12 @@ export class RegistryConnections implements AsyncDisposable {
       if (url.protocol !== "https:" && !(url.protocol === "http:" && isPlain)) {
         throw new OutOfReachError(`the registry leads to ${url.protocol}//, which is not asked`);
       }
-      const dispatcher = await this.#agent(url, registry);
+      const dispatcher = await this.#agent(url, registry, isPlain);
       const response = await fetch(url.href, {
         ...{ method, headers: sent, signal, dispatcher, redirect: "manual" as const },
         ...(form ? { body: new URLSearchParams(form) } : {}),
+      }).catch((cause: unknown) => {
+        throw this.#withWay(url, cause);
       });
       const location = response.headers.get("location");
       if (![301, 302, 303, 307, 308].includes(response.status) || location === null || form) return response;
@@ -64,20 +78,29 @@ export class RegistryConnections implements AsyncDisposable {
     await Promise.all(agents.map((agent) => (agent.status === "fulfilled" ? agent.value.destroy() : undefined)));
   }
 
-  async #agent(url: URL, registry: string): Promise<Agent> {
-    const home = new URL(`https://${registry}`).hostname;
-    if (url.hostname === home || registry === "docker.io") return this.#kept(url.host, undefined);
-    const reach = await reachOfHost(home);
+  #withWay(url: URL, cause: unknown): unknown {
+    const proxy = this.#proxies.forUrl(url);
+    return proxy ? new Error(`no answer through the proxy ${proxy.url.origin}`, { cause }) : cause;
+  }
+
+  async #agent(url: URL, registry: string, isPlain: boolean): Promise<Dispatcher> {
+    const home = new URL(`${isPlain ? "http" : "https"}://${registry}`);
+    if (url.hostname === home.hostname || registry === "docker.io") return this.#kept(url, undefined);
+    const reach = await (this.#proxies.forUrl(home) ? reachOfProxiedHost : reachOfHost)(home.hostname);
+    if (this.#proxies.forUrl(url)) {
+      await refuseProxiedHost(url.hostname, reach);
+      return this.#kept(url, reach);
+    }
     const bare = url.hostname.replace(/^\[|\]$/g, "");
     // An address literal is never resolved, so check it here and not in `lookup`.
     if (isIP(bare) && !mayReach(reach, reachOfAddress(bare))) {
       throw new OutOfReachError(`the registry leads to ${bare}, which it may not lead to`);
     }
-    return this.#kept(url.host, reach);
+    return this.#kept(url, reach);
   }
 
-  #kept(host: string, reach: Reach | undefined): Promise<Agent> {
-    const key = `${host} ${reach ?? ""}`;
+  #kept({ protocol, host }: URL, reach: Reach | undefined): Promise<Dispatcher> {
+    const key = `${protocol}//${host} ${reach ?? ""}`;
     const known = this.#agents.get(key);
     if (known) return known;
     const oldest = this.#agents.entries().next().value;
@@ -86,18 +109,18 @@ export class RegistryConnections implements AsyncDisposable {
       // Closes once its requests have ended.
       oldest[1].then((agent) => agent.close()).catch(() => {});
     }
-    const made = this.#connect(host, reach);
+    const made = this.#connect(host, this.#proxies.forUrl(new URL(`${protocol}//${host}`)), reach);
     this.#agents.set(key, made);
     // Don't cache a failure: an administrator may fix the file.
     made.catch(() => this.#agents.delete(key));
     return made;
   }
 
-  async #connect(host: string, reach: Reach | undefined): Promise<Agent> {
+  async #connect(host: string, proxy: ProxyServer | null, reach: Reach | undefined): Promise<Dispatcher> {
     const directory = this.#certificatesDirectory;
     const certificates = directory === null ? undefined : await readRegistryCertificates(directory, host);
     const lookup = reach === undefined ? {} : { lookup: lookupWithin(reach) };
-    return new Agent({
+    return createAgent(proxy, {
       // The default timeouts of 300 s would occupy an executor slot for a registry that does not answer.
       ...{ headersTimeout: 30_000, bodyTimeout: 60_000 },
       connect: { timeout: 10_000, ...certificates, ...lookup },

@@ -1,6 +1,7 @@
 import { type LookupAddress, type LookupOptions, lookup } from "node:dns";
 import { lookup as lookUp } from "node:dns/promises";
 import { isIP } from "node:net";
+import { isPrivateName } from "@airlock/proxy";
 import { parseRange } from "../../egress/addresses/ip-range.ts";
 import { forbiddenRanges, specialRanges, touches } from "../../egress/addresses/special-ranges.ts";
 
@@ -34,6 +35,35 @@ export function mayReach(from: Reach, to: Reach): boolean {
 /** A registry or its response leads to an address that is too close to this machine. */
 export class OutOfReachError extends Error {
   override readonly name: string = "OutOfReachError";
+}
+
+/**
+ * The reach of a registry that a proxy connects to. If this machine can't resolve its name, the registry counts as
+ * public, the widest reach, so it may lead to public addresses only.
+ */
+export async function reachOfProxiedHost(host: string): Promise<Reach> {
+  return await reachOfHost(host).catch(() => "public" as const);
+}
+
+/**
+ * Refuses a host that a proxy would connect to, if it is closer than `reach` allows. The proxy resolves the name itself,
+ * so this check can't bind the connection to an address. What the proxy connects to is its administrator's decision. A
+ * name that this machine can't resolve is judged by its form.
+ * @throws {OutOfReachError}
+ */
+export async function refuseProxiedHost(host: string, reach: Reach): Promise<void> {
+  const bare = host.replace(/^\[|\]$/g, "");
+  const addresses = isIP(bare)
+    ? [bare]
+    : await lookUp(bare, { all: true }).then(
+        (found) => found.map(({ address }) => address),
+        () => [],
+      );
+  const isTooClose =
+    addresses.length === 0
+      ? reach === "public" && isPrivateName(bare)
+      : addresses.some((address) => !mayReach(reach, reachOfAddress(address)));
+  if (isTooClose) throw new OutOfReachError(`the registry leads to ${bare}, which it may not lead to`);
 }
 
 type Answer = (error: Error | null, address: string | LookupAddress[], family?: number) => void;

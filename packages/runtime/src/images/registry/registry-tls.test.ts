@@ -1,6 +1,6 @@
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { createServer, request } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -8,36 +8,25 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { busyboxImage, describeWithEngines, engines, pushImage, temporaryDirectory } from "@airlock/test-kit";
+import {
+  busyboxImage,
+  describeWithEngines,
+  engines,
+  makeCertificates,
+  pushImage,
+  type TestCertificates,
+  temporaryDirectory,
+} from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ImageStore } from "../store/image-store.ts";
 
 const signal = new AbortController().signal;
 
-/** A certificate authority, and a certificate of `address` for servers and clients. */
-async function makeCertificates(directory: string, address: string) {
-  const openssl = (...args: string[]) => promisify(execFile)("openssl", args, { cwd: directory });
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  await openssl("req", "-x509", ...key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority of a test");
-  await openssl("req", ...key.slice(0, 5), "-keyout", "own.key", "-out", "own.csr", "-subj", "/CN=registry");
-  await writeFile(join(directory, "names"), `subjectAltName=IP:${address}\n`);
-  const signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"];
-  await openssl("x509", "-req", "-in", "own.csr", ...signing, "-out", "own.pem");
-  const read = (name: string) => readFile(join(directory, name), "utf8");
-  return {
-    caFile: join(directory, "ca.pem"),
-    ca: await read("ca.pem"),
-    cert: await read("own.pem"),
-    key: await read("own.key"),
-  };
-}
-
 // With an engine the registry has a non-loopback address. Plain HTTP is the default on the loopback.
 describeWithEngines(["docker", "registry"], "a registry with a certificate of a private authority", () => {
   let stack: AsyncDisposableStack;
   let dir: string;
-  let certificates: Awaited<ReturnType<typeof makeCertificates>>;
+  let certificates: TestCertificates;
   let open: { readonly name: string; readonly image: string };
   let closed: { readonly name: string; readonly image: string };
 
@@ -46,7 +35,7 @@ describeWithEngines(["docker", "registry"], "a registry with a certificate of a 
     dir = stack.use(await temporaryDirectory()).path;
     const registry = engines().registry?.address ?? expect.unreachable();
     const [host = "", port = ""] = registry.split(":");
-    certificates = await makeCertificates(dir, host);
+    certificates = await makeCertificates(dir, `IP:${host}`);
     await pushImage(await busyboxImage(), { registry, repository: "tls/image" });
     const serve = async (wantsClient: boolean) => {
       const { ca, cert, key } = certificates;
