@@ -25,7 +25,11 @@ export class ScriptedExecutor {
     const response = await this.post(`queue/${queue}/dequeue`, {
       executorName: name,
       version: "0.1.0",
-      airlock: { waitMs: 5000, capabilities: ["attempts", "log-batch", "log-notes"], labels: {} },
+      airlock: {
+        waitMs: 5000,
+        capabilities: ["attempts", "log-batch", "log-notes", "results", "secret-files"],
+        labels: {},
+      },
     });
     if (response.status === 204) throw new Error(`no job waits in ${queue}`);
     return new ScriptedJob(this.options, queue, JobPayload.parse(await response.json()));
