@@ -152,6 +152,24 @@ describeWithEngines(["postgres"], "the quota of everything stored", () => {
     expect((await put("team-b")).status).toBe(204);
   });
 
+  it("holds for executors and metrics in made-up names, and leaves known executors alone", async () => {
+    const beat = async (executorName: string, prometheusMetrics = "") =>
+      (await target.executor("queue/default/heartbeat", { executorName, version: "V2", jobIds: [], prometheusMetrics }))
+        .status;
+    expect(await beat("known")).toBe(200);
+    await sql`insert into executor_metrics (executor, series, content)
+      select 'big-' || i, 1, repeat('x', 1024 * 1024) from generate_series(1, 256) i`.execute(db);
+    expect(await beat("known", "a 1\n")).toBe(200);
+    const pushed = await sql`select from executor_metrics where executor = 'known'`.execute(db);
+    expect(pushed.rows).toEqual([]);
+    await sql`insert into executors (name, queues, airlock, version, runtime, runtime_version, os, architecture,
+        git_version, docker_version, labels)
+      select 'made-up-' || i, queues, airlock, version, runtime, runtime_version, os, architecture, git_version,
+        docker_version, labels
+      from executors, generate_series(1, 9999) i where name = 'known'`.execute(db);
+    expect([await beat("one-more"), await beat("known"), await beat("made-up-1")]).toEqual([429, 200, 200]);
+  });
+
   it("is visible in the metrics", async () => {
     await post({ repository: "a" }, Buffer.alloc(100 * kib));
     const metrics = await (await fetch(`${target.url}/metrics`)).text();

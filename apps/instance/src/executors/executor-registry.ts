@@ -30,6 +30,17 @@ export interface ExecutorReport {
   readonly paused: boolean | null;
 }
 
+/** Limit for the executors that are remembered, so that a client with many made-up names can't fill the disk. */
+const maxExecutors = 10_000;
+
+/** Whether an executor is unknown while the registry has no room for another. */
+export async function hasNoRoomFor(db: Database, name: string): Promise<boolean> {
+  const { rows } = await sql<{ full: boolean }>`
+    select case when exists (select from executors where name = ${name}) then false
+      else (select count(*) from executors) >= ${maxExecutors} end as full`.execute(db);
+  return rows[0]?.full ?? false;
+}
+
 /** Records a heartbeat. `changed`: the executor is new, was away, or reports something different. */
 export async function recordExecutor(
   db: Database,

@@ -7,13 +7,19 @@ const keptMs = 30_000;
 /** Limit for the series of all executors together on one page. */
 const maxTotalSeries = 100_000;
 
-/** Stores an executor's pushed metrics and replaces its earlier ones. */
+/** Limit for what all executors together push, so that a client with many made-up names can't fill the disk. */
+const maxStoredBytes = 256 * 1024 * 1024;
+
+/** Stores an executor's pushed metrics and replaces its earlier ones. Leaves them out if all executors' exceed a limit. */
 export async function storePushedMetrics(db: Database, executor: string, text: string): Promise<void> {
   if (text === "") return;
   const metrics = parsePushedMetrics(executor, text);
+  const content = JSON.stringify(metrics);
   await sql`
     insert into executor_metrics (executor, series, content)
-    values (${executor}, ${metrics.series.length}, ${JSON.stringify(metrics)})
+    select ${executor}, ${metrics.series.length}, ${content}
+    where ${maxStoredBytes - Buffer.byteLength(content)} >= (
+      select coalesce(sum(octet_length(content)), 0) from executor_metrics where executor <> ${executor})
     on conflict (executor) do update
     set series = excluded.series, content = excluded.content, pushed_at = airlock_now()`.execute(db);
 }

@@ -9,7 +9,7 @@ import {
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { parseExecutorVersion, usesJobTokens } from "../../dispatch/executor-version.ts";
-import { recordExecutor } from "../../executors/executor-registry.ts";
+import { hasNoRoomFor, recordExecutor } from "../../executors/executor-registry.ts";
 import { storePushedMetrics } from "../../metrics/pushed-metrics-store.ts";
 import { type LeaseClaim, renewLeases } from "../../queues/renew-leases.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
@@ -35,6 +35,12 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
     queues: readonly string[],
     body: z.output<typeof HeartbeatRequest> | z.output<typeof MultiQueueHeartbeatRequest>,
   ): Promise<{ airlock?: { drain: boolean; stay?: boolean } }> {
+    if (await hasNoRoomFor(db, body.executorName)) {
+      throw new ExecutorApiError(
+        429,
+        "the instance knows too many executors: reuse names (keep EXECUTOR_DATA_DIR), or wait a week until unused ones are forgotten",
+      );
+    }
     await storePushedMetrics(db, body.executorName, body.prometheusMetrics);
     const extension = body.airlock;
     const { changed, drainRequested } = await recordExecutor(db, {
