@@ -195,7 +195,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     ["a thousand labels", { airlock: { labels: manyLabels(1000) } }, /^airlock\.labels: at most/],
     ["a label of a megabyte", { airlock: { labels: { a: "x".repeat(megabyte) } } }, /^airlock\.labels\.a: /],
     ["an operating system of a megabyte", { os: "x".repeat(megabyte) }, /^os: /],
-    ["an operating system with NUL", { os: "a\0b" }, /^os: must not contain NUL/],
+    ["a label with NUL", { airlock: { labels: { a: "a\0b" } } }, /^airlock\.labels\.a: must not contain NUL/],
   ])("is refused a heartbeat with %s, quickly", async (_title, body, problem) => {
     const startedAt = performance.now();
     const response = await target.executor(`queue/${queue}/heartbeat`, { executorName, version: "V2", ...body });
