@@ -12,7 +12,11 @@ import {
   type WorkplaceOptions,
 } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
+import type { SandboxPlan } from "../contract/index.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
+import { attackerImage } from "../testing/attacks/attacker-image.ts";
+import { userLimitAttacks } from "../testing/attacks/catalogue/user-limits.ts";
+import { startNeighbour } from "../testing/attacks/neighbour.ts";
 import { hostPlace } from "../testing/host-place.ts";
 import { createOciRuntime, type OciRuntimeOptions } from "./index.ts";
 
@@ -131,6 +135,21 @@ function ownUsers(runtimePath: string): void {
     expect((await lstat(join(checkout.path, "file"))).uid).toBe(0);
   });
 
+  it("a job that takes all that the kernel gives one user takes nothing from the job beside it", async () => {
+    await using place = await openPlace({ runtimePath }, await attackerImage());
+    for (const { id, script, neighbour = "" } of userLimitAttacks) {
+      await using sandbox = await place.open();
+      const plan = place.planOf(`${id}-${process.pid}`);
+      await using beside = await startNeighbour(place.runtime, {
+        ...{ plan, script: neighbour, image: "fixture:1", signal: AbortSignal.timeout(30_000) },
+      });
+
+      const { stdout } = await sandbox.run(script, { env: { NEIGHBOUR: beside.said } });
+
+      expect(stdout, id).toMatch(/^HELD beside [1-9]/);
+    }
+  });
+
   it("nothing is left of the users when the sandbox is gone", async () => {
     await using place = await openPlace({ runtimePath });
     const sandbox = await place.open();
@@ -157,6 +176,13 @@ async function openPlace(options: Partial<OciRuntimeOptions>, image?: FixtureIma
     directory: path,
     layersDirectory: join(stateDir, "images", "layers-0-65536"),
     open: (more: Partial<WorkplaceOptions> = {}) => openWorkplace(runtime, { owner, image: "fixture:1", ...more }),
+    planOf: (id: string): SandboxPlan => ({
+      id,
+      owner,
+      workspace: { checkout: null, files: [], readOnlyFiles: [] },
+      limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 },
+      egress: { kind: "none" },
+    }),
     workspaceOf: (id: string) => hostPlace(join(stateDir, "workspaces"), { owner, id }).workspaceDir,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
