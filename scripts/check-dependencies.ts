@@ -20,7 +20,7 @@ const packages: readonly PackageRules[] = [
     source: "apps/executor/src",
     mayImport: ["async", "job", "api", "git", "process", "proxy", "runtime", "terminal-text"],
   },
-  { source: "apps/cli/src", mayImport: ["job", "api", "process", "terminal-text"] },
+  { source: "apps/cli/src", mayImport: ["async", "job", "api", "process", "terminal-text"] },
   { source: "apps/web/src", mayImport: ["job", "api", "terminal-text"] },
   { source: "bench/src", mayImport: ["job", "api", "runtime", "test-kit"] },
   { source: "chaos/src", mayImport: ["job", "api", "test-kit"] },

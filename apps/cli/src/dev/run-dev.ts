@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
+import { onAbort } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
 import type { CommandContext } from "../context/command-context.ts";
 import { exitCodes } from "../context/exit-codes.ts";
@@ -169,7 +170,6 @@ async function makeDataDirectory(directory: string): Promise<void> {
 
 function untilAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    onAbort(signal, () => reject(signal.reason));
   });
 }

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { ExecutorList } from "@airlock/api";
+import { pause } from "@airlock/async";
 import type { InstanceClient } from "../instance/instance-client.ts";
 
 const pollMs = 50;
@@ -13,6 +13,6 @@ export async function untilExecutorConnects(client: InstanceClient, signal: Abor
   for (;;) {
     const { executors } = await client.json(ExecutorList, "executors", { signal });
     if (executors.some(({ lastSeenAt }) => Date.parse(lastSeenAt) >= beganAt)) return;
-    await delay(pollMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    if (!(await pause(pollMs, signal))) signal.throwIfAborted();
   }
 }

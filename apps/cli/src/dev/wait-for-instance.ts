@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { pause } from "@airlock/async";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 
@@ -36,7 +36,7 @@ export async function waitForInstance(options: {
         executorToken: env.AIRLOCK_EXECUTOR_TOKEN || (await readToken(path.join(dataDirectory, "executor-token"))),
       };
     }
-    await delay(pollMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    if (!(await pause(pollMs, signal))) signal.throwIfAborted();
   }
 }
 

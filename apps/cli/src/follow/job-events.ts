@@ -1,5 +1,5 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { JobLiveEvent } from "@airlock/api";
+import { pause } from "@airlock/async";
 import { AirlockError } from "@airlock/job";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import type { InstanceClient } from "../instance/instance-client.ts";
@@ -67,7 +67,7 @@ export async function* jobEvents(
     }
     if (!lost) options.onConnection("lost");
     lost = true;
-    await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    if (!(await pause(waitMs, signal))) signal.throwIfAborted();
     waitMs = Math.min(waitMs * 2, longestWaitMs);
   }
 }

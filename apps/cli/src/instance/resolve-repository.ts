@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { type AddRepositoryRequest, RepositoryList, RepositoryView } from "@airlock/api";
+import { pause } from "@airlock/async";
 import { AirlockError, hideAddressCredentials } from "@airlock/job";
 import type { InstanceClient } from "./instance-client.ts";
 
@@ -80,10 +80,11 @@ async function ready(
   repository: RepositoryView,
   options: ResolveOptions,
 ): Promise<RepositoryView> {
+  const { signal = new AbortController().signal } = options;
   let current = repository;
   for (let waitMs = 50; current.state === "cloning"; waitMs = Math.min(waitMs * 1.5, 1000)) {
     options.progress(`fetching ${current.name} …`);
-    await delay(waitMs, undefined, options.signal ? { signal: options.signal } : {});
+    if (!(await pause(waitMs, signal))) signal.throwIfAborted();
     const { repositories } = await client.json(RepositoryList, "repositories", { signal: options.signal });
     const next = repositories.find(({ name }) => name === repository.name);
     if (!next) throw failed(repository.name, "the repository was removed");

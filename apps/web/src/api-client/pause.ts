@@ -1,4 +1,7 @@
-/** Resolves after `ms`, or at once when the signal aborts. */
+/**
+ * Resolves after `ms`, or at once when the signal aborts. Not that of `@airlock/async`, whose timers have Node's types,
+ * which the browser's code must not see.
+ */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();

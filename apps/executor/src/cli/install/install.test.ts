@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { temporaryDirectory } from "@airlock/test-kit";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { install } from "./install.ts";
 
 const debian = 'NAME="Debian GNU/Linux"\nID=debian\n';
@@ -81,6 +81,19 @@ describe("executor install", () => {
       await expect(run(target)).rejects.toThrow(/does not have; .*executor/);
     }
     await expect(run("crum")).rejects.toThrow("did you mean crun?");
+  });
+
+  it("ends apt-get and says so when it is stopped meanwhile", async () => {
+    await aptGet(`echo $$ > ${join(path, "pid")}; exec /bin/sleep 600`);
+    const installing = run("runc").catch((error: unknown) => error);
+    const pid = await vi.waitUntil(() => readFile(join(path, "pid"), "utf8").catch(() => ""), { timeout: 10_000 });
+    process.emit("SIGTERM", "SIGTERM");
+    expect(await installing).toMatchObject({ code: "install-failed", message: expect.stringContaining("SIGTERM") });
+    expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH");
+  });
+
+  it("says so when there is no apt-get", async () => {
+    await expect(run("runc")).rejects.toMatchObject({ code: "install-failed", message: "apt-get does not run" });
   });
 
   it("does not take a directory for a program", async () => {

@@ -1,8 +1,8 @@
-import { spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError, closestWord } from "@airlock/job";
+import { ProgramError, runProgram } from "@airlock/process";
 import { type HostPackage, notNeeded, refused, targets } from "./packages.ts";
 
 export interface InstallOptions {
@@ -83,18 +83,31 @@ function isDebian(osRelease: string): boolean {
   return /^ID(?:_LIKE)?=.*\b(?:debian|ubuntu)\b/m.test(osRelease);
 }
 
-function apt(args: readonly string[], { path, proxyEnvironment }: InstallOptions): Promise<number> {
-  const child = spawn("apt-get", args, {
-    stdio: ["ignore", "inherit", "inherit"],
-    env: { PATH: path, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8", ...proxyEnvironment },
-  });
-  return new Promise((resolve, reject) => {
-    child.once("error", (cause) => {
-      reject(new AirlockError("apt-get does not run", { code: "install-failed", cause }));
+/** Runs apt-get, shows what it prints as it comes, and returns its exit code. */
+async function apt(args: readonly string[], { path, proxyEnvironment }: InstallOptions): Promise<number> {
+  // apt-get has its own process group, so it does not get Ctrl-C from the terminal.
+  const interrupted = new AbortController();
+  const stop = (signal: NodeJS.Signals) => {
+    interrupted.abort(new AirlockError(`stopped by ${signal} while apt-get ran`, { code: "install-failed" }));
+  };
+  for (const signal of stopSignals) process.once(signal, stop);
+  try {
+    const { exitCode } = await runProgram(["apt-get", ...args], {
+      env: { PATH: path, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8", ...proxyEnvironment },
+      signal: interrupted.signal,
+      onStdout: (bytes) => void process.stdout.write(bytes),
+      onStderr: (bytes) => void process.stderr.write(bytes),
     });
-    child.once("close", (code) => resolve(code ?? 1));
-  });
+    return exitCode ?? 1;
+  } catch (cause) {
+    if (!(cause instanceof ProgramError)) throw cause;
+    throw new AirlockError("apt-get does not run", { code: "install-failed", cause });
+  } finally {
+    for (const signal of stopSignals) process.off(signal, stop);
+  }
 }
+
+const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 const commands: readonly (readonly [family: RegExp, command: string])[] = [
   [/\b(?:debian|ubuntu)\b/, "apt-get install -y"],
