@@ -108,6 +108,11 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
     const heardAt = world.drained.get(executor);
     if (heardAt !== undefined && heardAt < world.time) world.drained.delete(executor);
   }
+  async function beat(world: World, executorName: string): Promise<void> {
+    const jobIds = world.jobs.map(({ id }) => id);
+    await target.executor(`queue/${world.queue}/heartbeat`, { version: "V2", executorName, jobIds });
+    heard(world, executorName.replace(`${world.queue}-`, ""));
+  }
   const running = (world: World) =>
     world.jobs.flatMap((job) =>
       job.attempts.filter((attempt) => attempt.ended === null).map((attempt) => ({ job, attempt })),
@@ -261,12 +266,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
         world.time += 1;
         if (survivor) {
           // One executor sends a heartbeat meanwhile, so its jobs continue.
-          await target.executor(`queue/${world.queue}/heartbeat`, {
-            version: "V2",
-            executorName: survivor.attempt.executor,
-            jobIds: world.jobs.map(({ id }) => id),
-          });
-          heard(world, survivor.attempt.executor.replace(`${world.queue}-`, ""));
+          await beat(world, survivor.attempt.executor);
         }
         world.time += 1;
         await clock.moveBy(leaseMs / 2 + 1000);
@@ -293,6 +293,9 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
         return;
       }
       case "wait":
+        // Only "expire" ends leases. Several waits together take longer than one.
+        for (const executor of new Set(running(world).map(({ attempt }) => attempt.executor)))
+          await beat(world, executor);
         world.time += 1;
         await clock.moveBy(60_000);
     }
