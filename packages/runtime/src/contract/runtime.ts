@@ -68,7 +68,7 @@ export interface RuntimeDescription {
   readonly checkoutOwner: FileOwner | null;
   /**
    * Whether the runtime mounts `WorkspacePlan.checkoutLayers` itself. It can give files owners of its own only in
-   * mounts of directories, not in an overlay that somebody else mounted. Default: false.
+   * mounts of directories, not in an overlay that the caller mounted. Default: false.
    */
   readonly mountsCheckoutLayers?: boolean;
   /** Why policies other than `none` can't be enforced, and how to fix it; one of {@link notes}. Absent: they can. */

@@ -4,7 +4,7 @@ import { runtimeFailed } from "../contract/index.ts";
 import type { IdRange } from "./id-range.ts";
 import type { SystemCalls } from "./system-calls.ts";
 
-/** A range of ids that nobody else on this machine has until it is disposed of. */
+/** A range of ids that no other sandbox of this machine has until it is disposed of. */
 export interface HeldIdRange extends Disposable {
   readonly range: IdRange;
 }
@@ -19,7 +19,7 @@ export interface IdRangesOptions {
   readonly calls: Pick<SystemCalls, "lockIds">;
 }
 
-/** The file by which the executors of a machine agree on who uses which ids. It is empty: only its locks count. */
+/** The file with the locks of all ids that are in use on this machine. It stays empty. */
 export const idsLockFile = "/run/airlock-ids/locks";
 
 /**

@@ -13,7 +13,7 @@ export interface SystemCalls {
   unmount(path: string): void;
   /**
    * Locks the bytes of a file whose positions are these ids. The lock ends with the descriptor, and so with the process.
-   * Returns `false` if somebody else holds one of them.
+   * Returns `false` if another descriptor holds one of them.
    */
   lockIds(descriptor: number, ids: IdRange): boolean;
 }

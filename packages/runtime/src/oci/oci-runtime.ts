@@ -62,8 +62,8 @@ export interface OciRuntimeOptions {
   /** What happens to sandboxes whose limits this host can't enforce. Default: `refuse`. */
   readonly unenforcedLimits?: UnenforcedLimits;
   /**
-   * Host ids for the users in sandboxes, if the executor runs as root. Several executors may have the same: they agree
-   * on who uses which. Default: {@link defaultIds}, or {@link sharedIds} where those don't exist.
+   * Host ids for the users in sandboxes, if the executor runs as root. Several executors may have the same: locks keep
+   * them apart. Default: {@link defaultIds}, or {@link sharedIds} where those don't exist.
    */
   readonly ids?: IdRange;
   /** Number of ids of each sandbox. Default: 65536. */
