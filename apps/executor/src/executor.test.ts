@@ -123,7 +123,7 @@ describe("with an instance of the protocol", () => {
     await instance.until(ended("markFailed"));
 
     expect(instance.bodies("markFailed")[0]).toMatchObject({ reason: "policy" });
-    expect(instance.bodies("markFailed")[0]?.errorMessage).toContain("src command");
+    expect(instance.bodies("markFailed")[0]?.errorMessage).toContain("src steps");
   });
 
   it("skips steps as skip.json says, and does not follow a link in its place", async () => {
@@ -450,7 +450,7 @@ describe("stopping", () => {
       startExecutor({ url: instance.url, dataDir, env: { EXECUTOR_FRONTEND_PASSWORD: "another-secret" } }).then(
         (e) => e.ended,
       ),
-    ).rejects.toMatchObject({ hint: expect.stringContaining("EXECUTOR_FRONTEND_PASSWORD does not match") });
+    ).rejects.toMatchObject({ hint: expect.stringContaining("Set EXECUTOR_FRONTEND_PASSWORD") });
   });
 
   it("refuses a data directory that another executor uses", async () => {

@@ -58,7 +58,7 @@ export async function runExecutor({
   const metrics = new Metrics(queueNames(config));
   const runtime = await createRuntime(data.runtimeDir, signal, (problem) => {
     metrics.countEgressProblem();
-    logger.warn({ problem }, "the networks of jobs");
+    logger.warn({ problem }, "networks of jobs");
   });
   stack.defer(() => runtime.close());
   const description = await runtime.describe({ signal });
@@ -85,10 +85,10 @@ export async function runExecutor({
   const unsafe = versionFindings(programs);
   refuseUnsafeVersions(config.minimumVersions, unsafe);
   for (const { program, message, hint } of unsafe)
-    logger.warn({ program, finding: message, hint }, "a program of this machine is known to be unsafe");
+    logger.warn({ program, finding: message, hint }, "a program on this machine has known vulnerabilities");
   const trash = new Trash({
     dir: data.trashDir,
-    onProblem: (dir, error) => logger.warn({ dir, error }, "a job's directory is not removed yet"),
+    onProblem: (dir, error) => logger.warn({ dir, error }, "a job's directory could not be removed yet"),
   });
   stack.defer(() => trash.settled(AbortSignal.timeout(trashMs)));
   const repositories = new RepositoryCache({
@@ -176,7 +176,7 @@ export async function runExecutor({
     const isHealthy = () => worker.isHealthy;
     const metricsText = () => metrics.text(worker.runningJobs);
     const server = stack.use(await startHealthServer({ ...config.health, isHealthy, metrics: metricsText }));
-    logger.info({ port: server.port }, "health server listens");
+    logger.info({ port: server.port }, "health server is listening");
   }
 
   onReadyToStop({
@@ -197,11 +197,11 @@ export async function runExecutor({
   const predecessorCollected = await janitor.round(signal);
   const rounds = janitor.run(signal);
   stack.defer(async () => {
-    stopping.abort(new Error("the executor ends"));
+    stopping.abort(new Error("the executor is exiting"));
     await rounds;
   });
   await worker.run({ predecessorCollected });
-  logger.info("the executor ends");
+  logger.info("the executor is exiting");
 }
 
 function queueNames({ instance: { queues } }: Config): readonly string[] {

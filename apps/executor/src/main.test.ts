@@ -148,7 +148,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     expect(good).toMatchObject({ exitCode: 0, output: expect.stringContaining("All checks passed!") });
     expect(bad).toMatchObject({
       exitCode: 1,
-      output: expect.stringContaining("EXECUTOR_FRONTEND_PASSWORD does not match"),
+      output: expect.stringContaining("Set EXECUTOR_FRONTEND_PASSWORD"),
     });
   });
 
@@ -181,7 +181,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     expect(instance.output(1, "step.docker.look")).toMatch(/^stdout: lo$/m);
     expect(instance.output(1, "step.docker.look")).not.toMatch(/^stdout: eth/m);
     expect(instance.output(1, "setup.network")).toContain(
-      "network: none, since this executor can't enforce the policy public. Egress policies other than none need root",
+      'network: none, because this executor cannot enforce the policy "public". Egress policies other than none need root',
     );
     expect(instance.bodies("markFailed")).toEqual([
       expect.objectContaining({ jobId: 2, reason: "policy", errorMessage: expect.stringContaining("as root") }),

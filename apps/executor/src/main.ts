@@ -36,8 +36,8 @@ async function run(config: Config, verify: boolean): Promise<number> {
   if (config.runtime.dockerConfigFile !== null) await readDockerConfig(config.runtime.dockerConfigFile);
   const logger = createLogger(config.log);
   for (const relaxation of relaxations(config.runtime.hardening))
-    logger.warn({ relaxation }, "sandboxes are less isolated than by default");
-  for (const note of config.notes) logger.warn({ note }, "a variable without effect");
+    logger.warn({ relaxation }, "sandboxes are less isolated than the default");
+  for (const note of config.notes) logger.warn({ note }, "a variable has no effect");
   const signals = new StopSignals();
   await runExecutor({
     config,

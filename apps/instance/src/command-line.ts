@@ -11,7 +11,7 @@ export function commandLine({ version, run }: CommandLineOptions): Command {
   return new Command("airlock-instance")
     .description("Starts an Airlock instance: HTTP API, queues, storage, web UI.")
     .version(version, "-V, --version", "print the version")
-    .option("--listen <HOST:PORT>", "address to listen on; port 0: any free port (default: 127.0.0.1:7080)")
+    .option("--listen <HOST:PORT>", "address to listen on; port 0 chooses a free port (default: 127.0.0.1:7080)")
     .option("--data-dir <DIR>", "directory for tokens, repositories and the database (default: .airlock)")
     .helpOption("-h, --help", "print this")
     .addHelpText(
@@ -22,7 +22,7 @@ Examples:
   AIRLOCK_DATABASE_URL=postgresql://airlock@db.example.com/airlock airlock-instance
   AIRLOCK_ALLOW_LOCAL_REPOSITORIES=true airlock-instance --listen '[::1]:7080'
 
-Settings, as environment variables (docs/running.md describes them; flags win over them):
+Settings are environment variables, which docs/running.md describes. Flags override them:
 ${settingNames.map((name) => `  ${name}`).join("\n")}
 
 Exit codes:

@@ -96,7 +96,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   const sealer = new Sealer(await openKeyring({ db, source: config.secretKeys, defaultFile }));
   await sealRepositories({ db, sealer });
   const { rotated } = await rotateKeys({ db, sealer });
-  if (rotated > 0) logger.info({ rotated, keyId: sealer.keyId }, "secrets are under the newest key now");
+  if (rotated > 0) logger.info({ rotated, keyId: sealer.keyId }, "secrets were re-encrypted with the newest key");
   const repositories = stack.use(
     await RepositoryService.open({
       db,
@@ -150,7 +150,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
         metrics.attemptEnded(job.queue, "lost", job.ranMs ?? 0);
         metrics.leaseLapsed(job.queue, job.state === "queued");
         dispatcher.attemptEnded(job.queue);
-        logger.warn({ jobId: job.id, attempt: job.attempt, executor: job.executor, state: job.state }, "lease lapsed");
+        logger.warn({ jobId: job.id, attempt: job.attempt, executor: job.executor, state: job.state }, "lease expired");
         notifications.publish({ kind: "job", job: job.id });
         if (job.state === "queued") notifications.publish({ kind: "queued", queue: job.queue });
       }
@@ -178,10 +178,10 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   stack.defer(() => rm(data.resolve("instance.json"), { force: true }));
   // Deferred last, so it runs first. It releases waiting requests, for which closing would otherwise wait.
   stack.defer(async () => {
-    stopping.abort(new Error("the instance stops"));
+    stopping.abort(new Error("the instance is stopping"));
     await dispatcher[Symbol.asyncDispose]();
   });
-  logger.info({ url, database: config.databaseUrl === null ? "embedded" : "external" }, "instance listens");
+  logger.info({ url, database: config.databaseUrl === null ? "embedded" : "external" }, "instance is listening");
   const resources = stack.move();
   return {
     url,
@@ -198,7 +198,7 @@ function startPostgres(dataDirectory: string, logger: Logger): Promise<EmbeddedP
     dataDirectory,
     onEvent: ({ kind, detail }) => {
       if (kind === "started") logger.info({ detail }, "database started");
-      else logger.error({ detail }, kind === "died" ? "database died" : "database restart failed");
+      else logger.error({ detail }, kind === "died" ? "database exited unexpectedly" : "database restart failed");
     },
   });
 }

@@ -9,11 +9,11 @@ function fail(error: unknown): never {
   // commander has already printed the problem, the help or the version.
   if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
   if (!(error instanceof AirlockError) && isNoSpace(error)) {
-    console.error(`airlock: ${errorMessage(error)}\n  Make room on that disk, and start the instance again.`);
+    console.error(`airlock: ${errorMessage(error)}\n  Free space on that disk, and start the instance again.`);
   } else if (error instanceof AirlockError) {
     console.error(`airlock: ${error.message}${error.hint ? `\n  ${error.hint}` : ""}`);
   } else {
-    console.error("airlock: the instance failed:", error);
+    console.error("airlock: internal error:", error);
   }
   process.exit(1);
 }

@@ -86,7 +86,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
       "diff",
       "diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1 +1 @@ x\n-old\n+new\n same\n",
     );
-    await job.fail("Step install exited with code 1; the egress policy denied it tcp to 203.0.113.7 port 443", 1);
+    await job.fail("Step install exited with code 1; the egress policy denied tcp to 203.0.113.7 port 443", 1);
     const completed = await submit();
     await (await executor.dequeue()).complete();
     const canceled = await submit();

@@ -41,6 +41,6 @@ export function parseAllowRule(text: string): AllowRule | { readonly kind: "inva
   }
   const name = namePattern.exec(host);
   // A last label that is a number is an address in another notation (`127.1`, `0x7f.1`), never a domain.
-  if (!name || /(?:^|\.)(?:\d+|0x[0-9a-f]*)$/.test(host)) return invalid("neither a domain name nor an address range");
+  if (!name || /(?:^|\.)(?:\d+|0x[0-9a-f]*)$/.test(host)) return invalid("not a domain name or an address range");
   return { kind: "name", name: name[2] ?? "", subdomains: name[1] !== undefined, port };
 }

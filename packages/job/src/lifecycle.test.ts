@@ -45,7 +45,7 @@ describe("applyEvent", () => {
       expect(() => applyEvent(second, { kind, attempt: 1 }, later, policy)).toThrow(TransitionError);
     }
     expect(() => applyEvent(second, { kind: "fail", attempt: 1, reason: "step-failed" }, later, policy)).toThrow(
-      "lapsed",
+      "is over",
     );
   });
 

@@ -154,7 +154,7 @@ function requireState(job: JobLifecycle, kind: string, states: readonly JobState
 function requireAttempt(job: JobLifecycle, event: { readonly kind: string; readonly attempt: number }): void {
   requireState(job, event.kind, ["processing"]);
   if (event.attempt !== job.attempt) {
-    throw new TransitionError("lapsed-attempt", `attempt ${event.attempt} has lapsed: attempt ${job.attempt} runs`);
+    throw new TransitionError("lapsed-attempt", `attempt ${event.attempt} is over: attempt ${job.attempt} is running`);
   }
 }
 

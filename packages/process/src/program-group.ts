@@ -139,8 +139,8 @@ function notStarted(program: string, cwd: string | undefined, cause: unknown): P
 }
 
 const startErrors: Readonly<Record<string, string>> = {
-  E2BIG: "its arguments and environment are too long for the kernel",
+  E2BIG: "its arguments and environment exceed the kernel's limit",
   EACCES: "it is not a program that this user may run",
-  EAGAIN: "this user or this machine has no room for another process",
-  ENOMEM: "this machine has no memory for another process",
+  EAGAIN: "this user or this machine has reached its limit of processes",
+  ENOMEM: "this machine has too little memory for another process",
 };

@@ -217,12 +217,7 @@ describe("a program that does not do what it was run for", () => {
     ["not-found", ["/nonexistent/program"], {}, "/nonexistent/program does not exist"],
     ["not-started", ["true"], { cwd: "/nonexistent" }, "cannot start true: /nonexistent does not exist"],
     ["not-started", ["/etc/passwd"], {}, "cannot start /etc/passwd: it is not a program that this user may run"],
-    [
-      "not-started",
-      ["true", "x".repeat(2 ** 22)],
-      {},
-      "true: its arguments and environment are too long for the kernel",
-    ],
+    ["not-started", ["true", "x".repeat(2 ** 22)], {}, "true: its arguments and environment exceed the kernel's limit"],
     ["not-started", ["true", "s3cret\0"], {}, "cannot start true: an argument or a variable has a NUL character"],
     ["timed-out", ["sleep", "300"], { timeoutMs: 50 }, "sleep did not end within 50ms"],
     ["failed", ["sh", "-c", "echo why >&2; exit 2"], {}, "sh failed with exit code 2: why"],

@@ -171,7 +171,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     const { output, words } = await use({}, `${busy.address}/${kind}/busy:1`, {}, [busy.address]);
 
     expect(output).toBe("busy");
-    expect(words.join("\n")).toMatch(/is busy \(the registry says .*\): trying again in \d/);
+    expect(words.join("\n")).toMatch(/is busy \(the registry says .*\): retrying in \d/);
   });
 
   it.each(["first", "last"])(

@@ -26,7 +26,7 @@ export async function selectRuntime({ kind, docker, oci }: RuntimeChoice, { sign
   if (await answers(docker.host ?? defaultDockerHost, signal)) return createDockerRuntime(docker);
   signal.throwIfAborted();
   if (!(await isInstalled(oci.runtimePath))) {
-    throw new AirlockError("no sandbox runtime: no Docker engine answers, and neither crun nor runc is installed", {
+    throw new AirlockError("no sandbox runtime: no Docker engine responds, and neither crun nor runc is installed", {
       code: "no-runtime",
       hint: "apt-get install -y crun",
     });

@@ -275,7 +275,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     const executor = (await leftBehind(data, 0)).find(({ command }) => command.includes("apps/executor/src/main.ts"));
     process.kill(executor?.pid ?? 0, "SIGKILL");
     expect(await running.ended).toBe(1);
-    expect(running.output).toContain("the executor was ended by SIGKILL");
+    expect(running.output).toContain("the executor was killed by SIGKILL");
     expect(await leftBehind(data)).toEqual([]);
   });
 
@@ -286,7 +286,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     const running = airlock("dev", "--listen", `127.0.0.1:${port}`);
     expect(await running.ended).toBe(1);
     server.close();
-    expect(running.output).toContain(`cannot listen on 127.0.0.1:${port}: the port is taken`);
+    expect(running.output).toContain(`cannot listen on 127.0.0.1:${port}: the port is in use`);
     expect(running.output).toContain("AIRLOCK_LISTEN");
     expect(await leftBehind(data)).toEqual([]);
   });

@@ -47,7 +47,7 @@ describeWithEngines(["oci"], "`airlock dev --once` on a full disk", () => {
     const { code, output } = await devOnDisk("20m", "true");
 
     expect([code, output]).toEqual([125, expect.stringMatching(/no space left on the disk of \/.*\/disk\/data/)]);
-    expect(output).toContain("Make room on that disk and start the instance again.");
+    expect(output).toContain("Free space on that disk and start the instance again.");
   });
 
   it("says so and ends in order when a job's log fills it", async () => {
@@ -60,9 +60,7 @@ describeWithEngines(["oci"], "`airlock dev --once` on a full disk", () => {
       125,
       expect.stringMatching(/no space left on the disk of \/.*\/disk\/data/),
     ]);
-    expect(output).toContain(
-      "Make room on that disk and start the instance again. Nothing is lost that was committed.",
-    );
+    expect(output).toContain("Free space on that disk and start the instance again. No committed data is lost.");
     // Each warning is limited in rate rather than repeated with every request.
     const told = output
       .split("\n")

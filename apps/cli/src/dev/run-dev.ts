@@ -162,7 +162,7 @@ async function makeDataDirectory(directory: string): Promise<void> {
   } catch (cause) {
     throw new AirlockError(`cannot create the data directory: ${errorMessage(cause)}`, {
       code: "data-directory-unusable",
-      hint: "Choose another one with --data-dir or AIRLOCK_DATA_DIR.",
+      hint: "Choose another directory with --data-dir or AIRLOCK_DATA_DIR.",
       cause,
     });
   }

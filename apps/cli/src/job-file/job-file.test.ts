@@ -119,7 +119,7 @@ job.yaml:3:5: steps[0]: unknown field "imagee"; did you mean "image"?
       ['must be a map of fields, not the text "hello"', "fields allowed here: queue,"],
     ],
     ["no steps at all", "queue: default\n", ["job.yaml:1:1: steps: is missing: it must be a list"]],
-    ["an empty list of steps", "steps: []\n", ["steps: a job has at least one step"]],
+    ["an empty list of steps", "steps: []\n", ["steps: a job must have at least one step"]],
     [
       "both run and commands",
       "steps:\n  - image: a\n    run: ls\n    commands: [ls]\n",
@@ -133,7 +133,7 @@ job.yaml:3:5: steps[0]: unknown field "imagee"; did you mean "image"?
     [
       "a key that names two steps",
       "steps:\n  - { key: a, image: x, run: ls }\n  - { key: a, image: x, run: ls }\n",
-      ['job.yaml:3:12: steps[1].key: "a" names two steps'],
+      ['job.yaml:3:12: steps[1].key: two steps have the name "a"'],
     ],
     ["an egress that there is not", `${step}egress: open\n`, ['egress: must be "none", "public" or']],
     ["an egress rule that is none", `${step}egress:\n  allow:\n    - "http://x"\n`, ["job.yaml:6:7: egress.allow[0]:"]],
@@ -144,7 +144,7 @@ job.yaml:3:5: steps[0]: unknown field "imagee"; did you mean "image"?
     [
       "a variable's name that is none",
       "steps:\n  - image: a\n    run: ls\n    env:\n      1A: x\n",
-      ['job.yaml:5:7: steps[0].env: "1A" is not an environment variable\'s name'],
+      ['job.yaml:5:7: steps[0].env: "1A" is not a valid environment variable name'],
     ],
     [
       "a variable that is a list",

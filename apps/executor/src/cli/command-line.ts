@@ -94,8 +94,8 @@ function runCommand({ run }: CommandLineActions, setExitCode: (code: number) => 
     .addHelpText(
       "after",
       `
-The first SIGTERM, SIGINT or SIGHUP lets running jobs end. The second one stops them and hands them back. The third one
-ends the process.
+On the first SIGTERM, SIGINT or SIGHUP the executor takes no more jobs and waits for running ones. On the second it stops
+running jobs and hands them back to the instance. On the third it exits at once.
 
 Examples:
   executor run
@@ -106,7 +106,7 @@ Examples:
 
 function validateCommand({ validate }: CommandLineActions, setExitCode: (code: number) => void): Command {
   return new Command("validate")
-    .description("check everything that run needs, and say how to fix what is missing")
+    .description("check everything that `executor run` needs, and print how to fix each problem")
     .addHelpText(
       "after",
       `
@@ -121,19 +121,19 @@ Example:
 
 function installCommand({ install }: CommandLineActions, setExitCode: (code: number) => void): Command {
   const command = new Command("install")
-    .description("install programs that run needs, as root, on Debian or Ubuntu")
+    .description("install the programs that `executor run` needs (requires root, on Debian or Ubuntu)")
     .argument("[TARGET]", "all, git, crun, runc or nftables", "all")
-    .argument("[IMAGE]", "of the protocol's target image")
-    .option("--bin-dir <DIR>", "flag of the protocol, without effect")
-    .option("--recreate-chain", "flag of the protocol, without effect")
+    .argument("[IMAGE]", "image name, only for the unsupported target `image`")
+    .option("--bin-dir <DIR>", "accepted for compatibility, has no effect")
+    .option("--recreate-chain", "accepted for compatibility, has no effect")
     .addHelpText(
       "after",
       `
-all: git, crun, nftables, iproute2, conntrack, util-linux and e2fsprogs. What is installed already is left alone. On other
-systems the command prints what to type.
+The target all installs git, crun, nftables, iproute2, conntrack, util-linux and e2fsprogs. Programs that are already
+installed are not changed. On other systems the command prints the command to type.
 
-The protocol's other targets: src-cli and iptables-rules are not needed. ignite, image and cni belong to Firecracker,
-which this executor does not have.
+Other targets of Sourcegraph's executor: src-cli and iptables-rules are not needed. ignite, image and cni belong to
+Firecracker, which this executor does not support.
 
 Examples:
   executor install all
@@ -147,16 +147,16 @@ Examples:
 
 function imageCommand({ loadImages }: CommandLineActions, setExitCode: (code: number) => void): Command {
   const load = new Command("load")
-    .description("add the images of an archive to the oci runtime's store, and print their names")
+    .description("load images from an archive into the oci runtime's store, and print their names")
     .argument("<FILE>", "an OCI layout (directory or tar), or a docker save archive")
     .addHelpText("after", "\nExample:\n  docker save alpine:3.20 -o alpine.tar && executor image load alpine.tar")
     .action(async (file: string) => setExitCode(await loadImages(file)));
-  return new Command("image").description("images of the oci runtime").helpCommand(false).addCommand(load);
+  return new Command("image").description("manage the images of the oci runtime").helpCommand(false).addCommand(load);
 }
 
 function versionCommand({ out }: CommandLineOutput): Command {
   return new Command("version")
-    .description("print the versions of the executor and what it runs on")
+    .description("print the versions of the executor, of Node and of the platform")
     .addHelpText("after", "\nThe first line is the version that the executor reports to the instance.")
     .action(() => out(`${versionText()}\n`));
 }
@@ -165,15 +165,17 @@ function versionCommand({ out }: CommandLineOutput): Command {
 function testVmCommand(): Command {
   const command = new Command("test-vm").allowUnknownOption().allowExcessArguments();
   return command.action(() =>
-    command.error("error: test-vm boots a Firecracker VM, which this executor does not have; try `executor validate`"),
+    command.error(
+      "error: test-vm boots a Firecracker VM, which this executor does not support; try `executor validate`",
+    ),
   );
 }
 
 function helpCommand(program: Command, { out }: CommandLineOutput): Command {
   const command = new Command("help")
     .description("print help about a command, or about variables")
-    .argument("[TOPIC]", "a command, or variables")
-    .option("--markdown", "variables as docs/executor-configuration.md has them", false)
+    .argument("[TOPIC]", "a command, or `variables`")
+    .option("--markdown", "describe all environment variables, as in docs/executor-configuration.md", false)
     .addHelpText("after", "\nExamples:\n  executor help install\n  executor help variables");
   return command.action((topic: string | undefined, { markdown }: { readonly markdown: boolean }) => {
     if (topic === undefined) program.outputHelp();
@@ -186,7 +188,7 @@ function helpCommand(program: Command, { out }: CommandLineOutput): Command {
 function configure(command: Command, output: CommandLineOutput): void {
   command
     .exitOverride()
-    .helpOption("-h, --help", "print this")
+    .helpOption("-h, --help", "print this help")
     .configureOutput({
       writeOut: (text) => output.out(text),
       writeErr: (text) => output.error(text),

@@ -187,7 +187,9 @@ describe("the executor's configuration", () => {
     expect(refused({ EXECUTOR_DOCKER_REGISTRY_MIRROR_URL: mirror })).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining("hunter2") }),
     );
-    expect(refused({ EXECUTOR_STEP_CA_CERTIFICATES: "true" })).toThrow(/NODE_EXTRA_CA_CERTS names no authorities/);
+    expect(refused({ EXECUTOR_STEP_CA_CERTIFICATES: "true" })).toThrow(
+      /NODE_EXTRA_CA_CERTS names no certificate authorities/,
+    );
   });
 
   it("gives a job the whole machine where the protocol's 0 means no limit", () => {

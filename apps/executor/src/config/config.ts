@@ -33,9 +33,9 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   const { proxies, problems: proxyProblems } = parseProxies(given);
   problems.push(...problemsBetween(given), ...others.problems, ...proxyProblems);
   if (!parsed.success || problems.length > 0) {
-    throw new AirlockError(`the configuration is not valid:\n${problems.map((line) => `  - ${line}`).join("\n")}`, {
+    throw new AirlockError(`invalid configuration:\n${problems.map((line) => `  - ${line}`).join("\n")}`, {
       code: "invalid-configuration",
-      hint: "Set these environment variables right and start the executor again.",
+      hint: "Correct these environment variables and start the executor again.",
     });
   }
   return { ...split(parsed.data, proxies), notes: others.notes };
@@ -53,7 +53,7 @@ function problemsBetween(given: Readonly<Record<string, string | undefined>>): s
     problems.push("EXECUTOR_QUEUE_NAME and EXECUTOR_QUEUE_NAMES are both set: keep one of them");
   }
   if (/^(?:true|t|1|yes)$/i.test(given.EXECUTOR_STEP_CA_CERTIFICATES ?? "") && !given.NODE_EXTRA_CA_CERTS) {
-    problems.push("EXECUTOR_STEP_CA_CERTIFICATES is set, and NODE_EXTRA_CA_CERTS names no authorities");
+    problems.push("EXECUTOR_STEP_CA_CERTIFICATES is set, but NODE_EXTRA_CA_CERTS names no certificate authorities");
   }
   const gateway = given.EXECUTOR_DOCKER_ADD_HOST_GATEWAY;
   if (

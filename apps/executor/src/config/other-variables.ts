@@ -10,19 +10,19 @@ interface OtherVariable {
   readonly why: string;
 }
 
-const noKubernetes = "belongs to the Kubernetes runtime, which this executor does not have";
-const noFirecracker = "belongs to the Firecracker runtime, which this executor does not have";
+const noKubernetes = "belongs to the Kubernetes runtime, which this executor does not support";
+const noFirecracker = "belongs to the Firecracker runtime, which this executor does not support";
 
 export const otherVariables: readonly OtherVariable[] = [
   {
     name: "EXECUTOR_DOCKER_HOST_MOUNT_PATH",
     effect: "refused",
-    why: "is not supported: give the data directory the same path for the executor and for the Docker engine's machine, and unset it",
+    why: "is not supported: unset it, and give the data directory the same path for the executor and on the Docker engine's machine",
   },
   {
     name: "EXECUTOR_DOCKER_ADDITIONAL_MOUNTS",
     effect: "refused",
-    why: "is not supported: steps see no directory of the machine but their workspace; put the files into the image, and unset it",
+    why: "is not supported: steps see no directory of this machine except their workspace. Unset it, and put the files into the image",
   },
   { name: "EXECUTOR_FIRECRACKER_IMAGE", effect: "ignored", why: noFirecracker },
   { name: "EXECUTOR_FIRECRACKER_KERNEL_IMAGE", effect: "ignored", why: noFirecracker },

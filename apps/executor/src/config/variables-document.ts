@@ -7,24 +7,26 @@ export function variablesDocument(): string {
 
 <!-- Written by \`node scripts/executor-configuration.ts\` from the schemas that read the variables. Don't edit it. -->
 
-An executor is configured by environment variables; an empty one counts as not set. \`executor validate\` checks them, and
-everything else that an executor needs. The variables of the executor protocol keep their names; defaults differ from the
-protocol's in \`SRC_LOG_LEVEL\` (\`info\`, not \`warn\`) and \`EXECUTOR_USE_FIRECRACKER\` (\`false\`).
+An executor is configured by environment variables. An empty variable counts as not set. \`executor validate\` checks
+them, and everything else that an executor needs.
+
+Variables that Sourcegraph's executor also has keep their names. Two of them have other defaults:
+\`SRC_LOG_LEVEL\` is \`info\` (not \`warn\`), and \`EXECUTOR_USE_FIRECRACKER\` is \`false\`.
 
 ${describeVariables().map(groupTable).join("\n\n")}
 
-## Variables of the protocol without effect here
+## Variables of Sourcegraph's executor without effect here
 
-Those that are refused stop the executor with a message, since to leave them out would surprise; the others are named in
-its log at the start and by \`executor validate\`. So is each other \`EXECUTOR_…\` variable that is not known.
+The executor refuses to start when a variable marked as refused is set, because ignoring it would be a surprise. It names
+the others, and every unknown \`EXECUTOR_…\` variable, in its log at the start. \`executor validate\` names them, too.
 
 | variable | | |
 |---|---|---|
 ${otherVariables.map(({ name, effect, why }) => row([`\`${name}\``, effect, why])).join("\n")}
 
 \`EXECUTOR_FIRECRACKER_NUM_CPUS\` and \`EXECUTOR_FIRECRACKER_MEMORY\` are older names of \`EXECUTOR_JOB_NUM_CPUS\` and
-\`EXECUTOR_JOB_MEMORY\`. \`HOME\` is where \`~\` is, \`TMPDIR\` matters to the image name \`host\` of the docker
-runtime only: all else lies in the data directory.
+\`EXECUTOR_JOB_MEMORY\`. \`HOME\` is the directory that \`~\` stands for. \`TMPDIR\` is used only for the image name
+\`host\` of the docker runtime: all other files are in the data directory.
 `;
 }
 

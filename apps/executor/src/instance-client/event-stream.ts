@@ -11,7 +11,7 @@ export async function* executorEvents(stream: AsyncIterable<Buffer>): AsyncGener
   const parser = createParser({
     onEvent: (message) => void messages.push(message),
     onError: (error) => {
-      if (error.type === "max-buffer-size-exceeded") throw new Error("the event stream carries no events");
+      if (error.type === "max-buffer-size-exceeded") throw new Error("the response is not an event stream");
     },
     maxBufferSize: maximumEventBytes,
   });

@@ -106,15 +106,12 @@ export class HttpClient {
   #refused(request: HttpRequest, status: number, text: string): InstanceError {
     const body = text.slice(0, 10_000);
     if (status === 401 || status === 403) {
-      return new InstanceError(
-        `the instance at ${this.#base.origin} answers ${status}: it does not take our credentials`,
-        {
-          code: "instance-unauthorized",
-          status,
-          body,
-          hint: "EXECUTOR_FRONTEND_PASSWORD does not match the shared secret that the instance is configured with.",
-        },
-      );
+      return new InstanceError(`the instance at ${this.#base.origin} answered ${status}: it rejected the credentials`, {
+        code: "instance-unauthorized",
+        status,
+        body,
+        hint: "Set EXECUTOR_FRONTEND_PASSWORD to the shared secret of the instance.",
+      });
     }
     // The proxy itself may have answered.
     const way = status >= 502 && status <= 504 ? this.#agents.wayTo(this.#base) : "";

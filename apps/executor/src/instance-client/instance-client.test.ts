@@ -105,7 +105,7 @@ it("takes null, which Go writes for an empty list, for an answer that names no j
 it("says who is at fault", async () => {
   instance.intervene = () => ({ status: 401, body: "" });
   await expect(client.testAuthentication(signal())).rejects.toMatchObject({
-    hint: expect.stringContaining("does not match"),
+    hint: expect.stringContaining("Set EXECUTOR_FRONTEND_PASSWORD"),
   });
   instance.intervene = () => ({ status: 500, body: "out of order" });
   await expect(client.testAuthentication(signal())).rejects.toThrow("500: out of order");
@@ -155,7 +155,7 @@ it("ends at a stream that carries something else than events", async () => {
   const read = async () => {
     for await (const _ of executorEvents(cut(pieces))) throw new Error("an event was read");
   };
-  await expect(read()).rejects.toThrow("carries no events");
+  await expect(read()).rejects.toThrow("is not an event stream");
 });
 
 async function* cut(pieces: readonly Buffer[]) {

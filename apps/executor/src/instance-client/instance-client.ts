@@ -127,9 +127,9 @@ export class InstanceClient {
   #parseJob(text: string): DequeuedJob {
     const parsed = JobPayload.safeParse(parseJson(text));
     if (!parsed.success) {
-      throw new AirlockError("the instance handed out a job that is not understood", {
+      throw new AirlockError("the instance sent a job that this executor does not understand", {
         code: "payload-invalid",
-        hint: "Run an executor and an instance of matching versions.",
+        hint: "Use matching versions of executor and instance.",
         cause: parsed.error,
       });
     }
@@ -161,7 +161,7 @@ export class InstanceClient {
     const news = HeartbeatResponse.safeParse(parsed);
     if (!news.success) {
       // An unreadable answer must not count as "none of your jobs is known": the heartbeat has failed.
-      throw new AirlockError("the instance's answer to a heartbeat is not understood", {
+      throw new AirlockError("the instance sent an unexpected response to a heartbeat", {
         code: "heartbeat-invalid",
         cause: news.error,
       });
@@ -230,7 +230,7 @@ export class InstanceClient {
     const answer = await this.#jobRequest(job, "addExecutionLogEntry", entry, signal);
     const id = Number(answer.text.trim());
     if (!Number.isSafeInteger(id)) {
-      throw new AirlockError("the instance's answer to a new log entry is not understood", {
+      throw new AirlockError("the instance sent an unexpected response to a new log entry", {
         code: "log-entry-invalid",
       });
     }
@@ -393,9 +393,9 @@ function parseJson(text: string): unknown {
   } catch {
     // The parser's message quotes the text, which may be a job with its secrets.
     const what = text.trimStart().startsWith("<") ? "HTML, not JSON" : `not JSON (${text.length} characters)`;
-    throw new AirlockError(`the instance's answer is ${what}`, {
+    throw new AirlockError(`the instance's response is ${what}`, {
       code: "not-json",
-      hint: "Check that EXECUTOR_FRONTEND_URL is the instance's address, and that no proxy in between answers for it.",
+      hint: "Check that EXECUTOR_FRONTEND_URL is the instance's address, and that no proxy answers in its place.",
     });
   }
 }

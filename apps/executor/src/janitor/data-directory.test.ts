@@ -26,7 +26,7 @@ describe.runIf(isRoot)(isRoot ? "an executor's data directory" : "an executor's 
     expect(JSON.parse(stdout)).toEqual({
       message: "no space left on the disk of the data directory disk/data",
       code: "data-directory-full",
-      hint: "Make room on that disk, or name a directory on another one in EXECUTOR_DATA_DIR.",
+      hint: "Free some space on that disk, or set EXECUTOR_DATA_DIR to a directory on another one.",
     });
   });
 });

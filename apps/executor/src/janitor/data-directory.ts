@@ -72,7 +72,7 @@ function takeLock(dir: string): DatabaseSync {
     if (!/locked/i.test(String(cause))) throw unusable(dir, cause);
     throw new AirlockError(`the data directory ${dir} is in use by another executor`, {
       code: "data-directory-in-use",
-      hint: "Give each executor a directory of its own with EXECUTOR_DATA_DIR, or more slots to one with EXECUTOR_MAXIMUM_NUM_JOBS.",
+      hint: "Give each executor its own EXECUTOR_DATA_DIR, or run more jobs in one executor with EXECUTOR_MAXIMUM_NUM_JOBS.",
       cause,
     });
   }
@@ -91,13 +91,13 @@ function unusable(dir: string, cause: unknown): AirlockError {
   if (isNoSpace(cause)) {
     return new AirlockError(`no space left on the disk of the data directory ${dir}`, {
       code: "data-directory-full",
-      hint: "Make room on that disk, or name a directory on another one in EXECUTOR_DATA_DIR.",
+      hint: "Free some space on that disk, or set EXECUTOR_DATA_DIR to a directory on another one.",
       cause,
     });
   }
   return new AirlockError(`the data directory ${dir} cannot be used`, {
     code: "data-directory-unusable",
-    hint: "Make it writable for this user, or name another one in EXECUTOR_DATA_DIR.",
+    hint: "Make it writable for this user, or set EXECUTOR_DATA_DIR to another directory.",
     cause,
   });
 }

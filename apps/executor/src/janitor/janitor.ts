@@ -57,7 +57,7 @@ export class Janitor {
         await collect();
       } catch (error) {
         succeeded = false;
-        if (!outer.aborted) logger.warn({ part, error: errorMessage(error) }, "collecting what was left failed");
+        if (!outer.aborted) logger.warn({ part, error: errorMessage(error) }, "removing leftovers failed");
       }
     }
     return succeeded;
@@ -66,12 +66,13 @@ export class Janitor {
   async #collectSandboxes(signal: AbortSignal): Promise<void> {
     const { runtime, owner, activeSandboxes, logger } = this.#options;
     const { sandboxes, details } = await runtime.collect({ owner, keep: activeSandboxes, signal });
-    if (sandboxes > 0) logger.info({ sandboxes, details }, "collected sandboxes that an earlier run left");
+    if (sandboxes > 0) logger.info({ sandboxes, details }, "removed sandboxes that an earlier run left behind");
   }
 
   async #evictImages(signal: AbortSignal): Promise<void> {
     const { runtime, logger } = this.#options;
-    for (const detail of await runtime.evictImages({ signal })) logger.info({ detail }, "made room among the images");
+    for (const detail of await runtime.evictImages({ signal }))
+      logger.info({ detail }, "removed images to free disk space");
   }
 
   async #collectJobDirectories(signal: AbortSignal): Promise<void> {
@@ -87,7 +88,7 @@ export class Janitor {
       if (marker === undefined || jobDirectories.active.has(dir)) continue;
       await unmountBelow(dir, signal);
       await trash.add(dir);
-      logger.info({ dir }, "collected a job's directory that an earlier run left");
+      logger.info({ dir }, "removed a job's directory that an earlier run left behind");
     }
   }
 }

@@ -73,7 +73,7 @@ export async function deliverLog(log: JobLog, outcome: JobOutcome, context: Deli
   let timer: Disposable | undefined;
   const endAfter = (ms: number) => {
     timer?.[Symbol.dispose]();
-    timer = startTimer(ms, () => over.abort(new Error(`not done after ${formatDuration(ms)}`)));
+    timer = startTimer(ms, () => over.abort(new Error(`not finished after ${formatDuration(ms)}`)));
   };
   const onStop = () => {
     const { kind, reason } = { reason: null, ...outcomeOfError(undefined, outer) };
@@ -89,5 +89,8 @@ export async function deliverLog(log: JobLog, outcome: JobOutcome, context: Deli
   timer?.[Symbol.dispose]();
   if (delivery.kind === "delivered" || outcome.kind === "abandoned") return;
   countIncompleteLog();
-  logger.warn({ problem: delivery.problem }, "a part of the job's log was not delivered; its result stands");
+  logger.warn(
+    { problem: delivery.problem },
+    "a part of the job's log was not delivered; the job's result is not affected",
+  );
 }

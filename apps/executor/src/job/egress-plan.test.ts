@@ -22,7 +22,7 @@ describe("the network of a job", () => {
     const { policy, note } = planEgress(undefined, options, weak);
     expect(policy).toEqual({ kind: "none" });
     expect(note).toBe(
-      "network: none, since this executor can't enforce the policy public. Egress policies need root; run the executor as root.",
+      'network: none, because this executor cannot enforce the policy "public". Egress policies need root; run the executor as root.',
     );
   });
 
@@ -43,11 +43,11 @@ describe("the network of a job", () => {
     "is refused for a policy that can't be enforced, unless the administrator prefers none: %j",
     (egress) => {
       const kind = typeof egress === "string" ? egress : "allow";
-      expect(() => planEgress(egress, options, weak)).toThrow(refusal(`"${kind}" can't be enforced`));
+      expect(() => planEgress(egress, options, weak)).toThrow(refusal(`cannot enforce the egress policy "${kind}"`));
       expect(() => planEgress(egress, options, weak)).toThrow(expect.objectContaining({ hint: weak.egressProblem }));
       expect(planEgress(egress, { ...options, unenforced: "none" }, weak)).toEqual({
         policy: { kind: "none" },
-        note: expect.stringContaining(`can't enforce the job's policy ${kind}`),
+        note: expect.stringContaining(`cannot enforce the job's policy "${kind}"`),
       });
     },
   );
@@ -76,9 +76,13 @@ describe("what the administrator is told of networks", () => {
     expect(egressWarning(options, enforcing)).toBeNull();
   });
 
-  it("is what becomes of jobs, and the way to mend it, elsewhere", () => {
-    expect(egressWarning(options, weak)).toMatch(/get none.*ask for one are refused.*run the executor as root/);
-    expect(egressWarning({ ...options, unenforced: "none" }, weak)).toContain("run without a network, too");
-    expect(egressWarning({ ...options, default: "public" }, weak)).toContain("each job that names none is refused");
+  it("is what happens to jobs, and how to change it, where policies are not enforced", () => {
+    expect(egressWarning(options, weak)).toMatch(
+      /run without a network.*ask for one are refused.*run the executor as root/,
+    );
+    expect(egressWarning({ ...options, unenforced: "none" }, weak)).toContain("also run without a network");
+    expect(egressWarning({ ...options, default: "public" }, weak)).toContain(
+      "each job without an egress policy is refused",
+    );
   });
 });

@@ -24,35 +24,36 @@ export function planEgress(
   { enforces, egressProblem }: EgressEnforcement,
 ): PlannedEgress {
   const can = { none: true, public: enforces.egressPublic, allow: enforces.egressAllow };
-  const why = egressProblem ?? "The runtime does not enforce egress policies.";
+  const why = egressProblem ?? "The runtime cannot enforce egress policies.";
   const named = wanted ?? options.default;
   if (named === null) {
     if (can.public) return { policy: { kind: "public" }, note: null };
     return {
       policy: { kind: "none" },
-      note: `network: none, since this executor can't enforce the policy public. ${why}`,
+      note: `network: none, because this executor cannot enforce the policy "public". ${why}`,
     };
   }
   const policy = policyOf(named);
   if (policy.kind === "allow") refusePrivateRules(policy.rules, options);
   if (can[policy.kind]) return { policy, note: null };
-  if (options.unenforced === "refuse") throw refused(`the egress policy "${policy.kind}" can't be enforced here`, why);
+  if (options.unenforced === "refuse")
+    throw refused(`this executor cannot enforce the egress policy "${policy.kind}"`, why);
   return {
     policy: { kind: "none" },
-    note: `network: none, since this executor can't enforce the job's policy ${policy.kind}. ${why}`,
+    note: `network: none, because this executor cannot enforce the job's policy "${policy.kind}". ${why}`,
   };
 }
 
 /** Warning for the administrator about the networks of jobs here; `null` when there is nothing unusual. */
 export function egressWarning(options: EgressOptions, { enforces, egressProblem }: EgressEnforcement): string | null {
   if (enforces.egressPublic && enforces.egressAllow) return null;
-  const why = egressProblem ?? "The runtime does not enforce egress policies.";
-  const others = options.unenforced === "refuse" ? "are refused" : "run without a network, too";
+  const why = egressProblem ?? "The runtime cannot enforce egress policies.";
+  const others = options.unenforced === "refuse" ? "are refused" : "also run without a network";
   if (options.default === "public") {
     const all = options.unenforced === "refuse" ? "is refused" : "runs without a network";
-    return `Egress policies can't be enforced, and EXECUTOR_DEFAULT_EGRESS=public asks for one: each job that names none ${all}. ${why}`;
+    return `This machine cannot enforce egress policies, but EXECUTOR_DEFAULT_EGRESS=public requires one: each job without an egress policy ${all}. ${why}`;
   }
-  return `Jobs have no network here: those that name no egress policy get none, and those that ask for one ${others} (EXECUTOR_UNENFORCED_EGRESS). ${why}`;
+  return `Jobs have no network on this machine: jobs without an egress policy run without a network, and jobs that ask for one ${others} (EXECUTOR_UNENFORCED_EGRESS). ${why}`;
 }
 
 function policyOf(egress: Egress): EgressPolicy {
@@ -60,7 +61,7 @@ function policyOf(egress: Egress): EgressPolicy {
   const rules = egress.allow.map((text) => {
     const rule = parseAllowRule(text);
     if (rule.kind === "invalid")
-      throw refused(`"${text}" is not a rule of egress: ${rule.problem}`, "Mend the job's egress.");
+      throw refused(`"${text}" is not an egress rule: ${rule.problem}`, "Correct the job's `egress`.");
     return rule;
   });
   return { kind: "allow", rules };
@@ -75,8 +76,8 @@ function refusePrivateRules(
   const range = rule.cidr.includes(":") ? `[${rule.cidr}]` : rule.cidr;
   const text = rule.port === null ? range : `${range}:${rule.port}`;
   throw refused(
-    `the egress rule "${text}" names private addresses, which this executor does not open to jobs`,
-    "Its administrator may list what jobs may open in EXECUTOR_EGRESS_OPENABLE.",
+    `the egress rule "${text}" names private addresses, which this executor keeps closed`,
+    "The executor's administrator can list addresses that jobs may open in EXECUTOR_EGRESS_OPENABLE.",
   );
 }
 

@@ -23,7 +23,7 @@ type AttemptEnd =
   | { readonly kind: "abandoned"; readonly message: string };
 
 const noSpaceHint =
-  "This executor's disk is full: its administrator has to make room, or to bound EXECUTOR_MIRROR_CACHE_SIZE and EXECUTOR_IMAGE_CACHE_SIZE";
+  "This executor's disk is full: its administrator has to free space, or lower EXECUTOR_MIRROR_CACHE_SIZE and EXECUTOR_IMAGE_CACHE_SIZE";
 
 /** Classifies the error that ended a job. Pure. */
 export function outcomeOfError(error: unknown, signal: AbortSignal): JobOutcome {

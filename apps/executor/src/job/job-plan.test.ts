@@ -50,7 +50,7 @@ describe("a job's plan", () => {
     expect(shmOf({ shm: "512Mi" })).toBe(512 * 1024 * 1024);
     expect(shmOf({ memory: "32M" })).toBe(32e6);
     expect(() => shmOf({ memory: "100M", shm: "200M" })).toThrow(
-      /190.7 MiB of shared memory, its memory limit is 95.4 MiB/,
+      /190.7 MiB of shared memory, but its memory limit is 95.4 MiB/,
     );
     expect(() => shmOf({ shm: "2G" })).toThrow(/shared memory/);
   });
@@ -79,7 +79,7 @@ describe("a job's plan", () => {
   it("says that a timeout above the executor's maximum is cut, and nothing of one that is not", () => {
     expect(plan(withExtension({ timeoutMs: 48 * 3_600_000 })).timeout).toEqual({
       ms: 60_000,
-      note: "timeout: 1m 0s, the longest that this executor lets a job run; the job asks for 2d 0h 0m",
+      note: "timeout: 1m 0s, the maximum of this executor; the job asks for 2d 0h 0m",
     });
     expect(plan(withExtension({ timeoutMs: 60_000 })).timeout).toEqual({ ms: 60_000, note: null });
     expect(plan(withExtension({ timeoutMs: null })).timeout).toEqual({ ms: 60_000, note: null });

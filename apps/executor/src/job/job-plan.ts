@@ -47,8 +47,8 @@ export interface JobPlan {
 export function planJob(input: JobInput, options: JobOptions, enforcement: EgressEnforcement): JobPlan {
   if (input.hasSrcSteps) {
     throw refused(
-      "the job has steps for the src command, which this executor does not run",
-      "Let the instance make jobs of container steps only (native execution), or use an executor with src.",
+      "the job has src steps, which this executor does not support",
+      "Turn on native execution in the instance, so that jobs have container steps only, or use an executor with src.",
     );
   }
   const checkout = input.checkout && checkoutRequest(input.checkout);
@@ -76,7 +76,7 @@ function planTimeout(wantedMs: number | null, maximumMs: number): PlannedTimeout
   const asked = formatDuration(wantedMs);
   return {
     ms: maximumMs,
-    note: `timeout: ${longest}, the longest that this executor lets a job run; the job asks for ${asked}`,
+    note: `timeout: ${longest}, the maximum of this executor; the job asks for ${asked}`,
   };
 }
 
@@ -86,27 +86,27 @@ function limitsOf({ cpus, memory, pids, disk, shm }: Resources, options: JobOpti
   const diskBytes = sizeOf(disk) ?? maximumDiskBytes;
   if (cpus !== undefined && cpus > maximumCpus) {
     throw refused(
-      `the job asks for ${cpus} cores, this executor gives at most ${maximumCpus}`,
+      `the job asks for ${cpus} cores, but this executor allows at most ${maximumCpus}`,
       "See EXECUTOR_JOB_NUM_CPUS.",
     );
   }
   if (memoryBytes > maximumMemoryBytes) {
-    const text = `the job asks for ${formatBytes(memoryBytes)} of memory, this executor gives at most ${formatBytes(maximumMemoryBytes)}`;
+    const text = `the job asks for ${formatBytes(memoryBytes)} of memory, but this executor allows at most ${formatBytes(maximumMemoryBytes)}`;
     throw refused(text, "See EXECUTOR_JOB_MEMORY.");
   }
   if (pids !== undefined && pids > maximumPids) {
     throw refused(
-      `the job asks for ${pids} processes, this executor gives at most ${maximumPids}`,
+      `the job asks for ${pids} processes, but this executor allows at most ${maximumPids}`,
       "See EXECUTOR_MAXIMUM_PIDS_PER_JOB.",
     );
   }
   if (maximumDiskBytes !== null && diskBytes !== null && diskBytes > maximumDiskBytes) {
-    const text = `the job asks for ${formatBytes(diskBytes)} of disk, this executor gives at most ${formatBytes(maximumDiskBytes)}`;
+    const text = `the job asks for ${formatBytes(diskBytes)} of disk, but this executor allows at most ${formatBytes(maximumDiskBytes)}`;
     throw refused(text, "See EXECUTOR_JOB_DISK.");
   }
   const shmBytes = sizeOf(shm);
   if (shmBytes !== undefined && shmBytes > memoryBytes) {
-    const text = `the job asks for ${formatBytes(shmBytes)} of shared memory, its memory limit is ${formatBytes(memoryBytes)}`;
+    const text = `the job asks for ${formatBytes(shmBytes)} of shared memory, but its memory limit is ${formatBytes(memoryBytes)}`;
     throw refused(text, "Ask for more memory (resources.memory) or less shared memory (resources.shm).");
   }
   return {

@@ -219,7 +219,7 @@ async function withResults(
       signal: AbortSignal.any([outer, AbortSignal.timeout(resultsMs)]),
     });
   } catch (error) {
-    context.logger.error({ error: errorMessage(error) }, "keeping the job's results failed");
+    context.logger.error({ error: errorMessage(error) }, "storing the job's results failed");
     // Keep a failed outcome. A success whose results could not be stored counts as errored, so that it is retried.
     if (outcome.kind === "completed" || outer.aborted) return outcomeOfError(error, outer);
   }
@@ -239,11 +239,11 @@ async function tearDown(held: readonly AsyncDisposable[], log: JobLog, logger: L
     try {
       await within(teardownMs, each[Symbol.asyncDispose]());
     } catch (error) {
-      logger.error({ error: errorMessage(error) }, "giving back a job's sandbox or files failed");
+      logger.error({ error: errorMessage(error) }, "releasing a job's sandbox or files failed");
       exitCode = 1;
     }
   }
-  if (exitCode !== 0) entry.note("the workspace could not be given back yet");
+  if (exitCode !== 0) entry.note("the workspace could not be released yet");
   entry.close(exitCode);
 }
 
@@ -252,7 +252,7 @@ async function within(ms: number, work: PromiseLike<void>): Promise<void> {
   const over = new AbortController();
   try {
     const timeout = pause(ms, over.signal).then(() => {
-      throw new Error(`not done after ${formatDuration(ms)}`);
+      throw new Error(`not finished after ${formatDuration(ms)}`);
     });
     await Promise.race([work, timeout]);
   } finally {

@@ -73,7 +73,7 @@ export class ChunkSink implements LogSink {
     await this.#spool[Symbol.asyncDispose]();
     const { lostBytes } = this.#spool;
     if (delivery.kind === "incomplete" || lostBytes === 0) return delivery;
-    return { kind: "incomplete", problem: `${lostBytes} bytes could not be kept on the disk` };
+    return { kind: "incomplete", problem: `${lostBytes} bytes could not be stored on disk` };
   }
 
   async #sendDue(finishing: boolean, signal: AbortSignal): Promise<AfterRound> {

@@ -34,7 +34,7 @@ export class EgressNotes {
       summary: () => {
         const [first, ...more] = denied;
         if (first === undefined) return null;
-        return `the egress policy denied it ${first}${more.length > 0 ? ` and ${more.length} more, see its log` : ""}`;
+        return `the egress policy denied ${first}${more.length > 0 ? ` and ${more.length} more, see the log` : ""}`;
       },
       [Symbol.dispose]: () => {
         if (this.#tell === tell) this.#tell = undefined;
@@ -44,16 +44,15 @@ export class EgressNotes {
 }
 
 const limitTexts: Readonly<Record<EgressLimit, string>> = {
-  "open-connections":
-    "the job has as many connections open as a job may; further ones are refused until some are closed",
-  "new-connections": "the job opens connections faster than a job may; they are delayed",
-  "look-ups": "the job sends more to its name server than a job may; some look-ups fail",
+  "open-connections": "the job has reached its limit of open connections; new ones are refused until some are closed",
+  "new-connections": "the job opens connections faster than its limit; new ones are delayed",
+  "look-ups": "the job sends more DNS queries than its limit; some look-ups fail",
 };
 
 function describeDenial(denial: EgressDenial): string {
   if (denial.kind === "limit") return limitTexts[denial.limit];
   if (denial.kind === "name" && denial.isOverLimit) {
-    return `the job looks up more names than a job may; ${denial.name} and others are refused for a while`;
+    return `the job looks up more names than its limit; ${denial.name} and others are refused for a while`;
   }
   return `the egress policy does not allow ${destinationOf(denial)}`;
 }

@@ -115,7 +115,7 @@ describe("a job's log", () => {
 
     const notes = sink.entries[0]?.notes ?? [];
     expect(notes).toHaveLength(kept);
-    expect(notes.at(-1)).toBe("further notes of the executor are left out: there are too many");
+    expect(notes.at(-1)).toBe("the executor leaves out further notes: there are too many");
     expect(Buffer.byteLength(notes.join(""))).toBeLessThanOrEqual(1024 * 1024);
     expect(sink.entries[1]?.notes).toEqual([]);
   });
@@ -132,7 +132,7 @@ describe("a job's log", () => {
     expect(tookMs).toBeGreaterThan(400);
     expect(tookMs).toBeLessThan(2000);
     expect(sink.entries[0]?.notes).toEqual([
-      expect.stringMatching(/^output is read more slowly: it is limited to 97\.\d KiB\/s$/),
+      expect.stringMatching(/^the step is slowed down: its output is limited to 97\.\d KiB\/s$/),
       expect.stringContaining("29.3 KiB of output dropped"),
     ]);
   });

@@ -83,7 +83,8 @@ export class JobLog {
     };
     const say = (text: string): void => this.#note(entryId, text);
     const slowDown = async (ms: number, stored: void | Promise<void>): Promise<void> => {
-      if (!toldOfRate) say(`output is read more slowly: it is limited to ${formatBytes(this.#rate.bytesPerSecond)}/s`);
+      if (!toldOfRate)
+        say(`the step is slowed down: its output is limited to ${formatBytes(this.#rate.bytesPerSecond)}/s`);
       toldOfRate = true;
       await Promise.all([stored, sleep(ms)]);
     };
@@ -131,7 +132,7 @@ export class JobLog {
     const isLast = this.#remainingNotes === 1 || this.#remainingNoteBytes - bytes < maxNoteLength;
     this.#remainingNotes = isLast ? 0 : this.#remainingNotes - 1;
     this.#remainingNoteBytes -= bytes;
-    sink.note(entryId, isLast ? "further notes of the executor are left out: there are too many" : note);
+    sink.note(entryId, isLast ? "the executor leaves out further notes: there are too many" : note);
   }
 
   /** Masks secrets in a file's path with a fixed word, because a replacement text could contain `/`. */

@@ -101,7 +101,7 @@ it("says in the log what a full disk did not take, and goes on when there is roo
     const text = await drain(spool);
 
     const missing =
-      /<note>([\d.]+ KiB) of output are missing here: the executor could not keep them: [^<]*ENOSPC[^<]*<\/note>/g;
+      /<note>([\d.]+ KiB) of output are missing here: the executor could not store them: [^<]*ENOSPC[^<]*<\/note>/g;
     const notes = [...text.matchAll(missing)];
     expect(notes.length).toBeGreaterThanOrEqual(2);
     expect(text.endsWith("<close>")).toBe(true);

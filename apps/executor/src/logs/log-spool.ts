@@ -233,7 +233,7 @@ export class LogSpool implements AsyncDisposable {
     } catch (error) {
       this.#lostBytes += block.payloadBytes;
       const size = formatBytes(block.payloadBytes);
-      const text = `${size} of output are missing here: the executor could not keep them: ${errorMessage(error)}`;
+      const text = `${size} of output are missing here: the executor could not store them: ${errorMessage(error)}`;
       return [{ kind: "note", entryId: block.entryId, text }];
     } finally {
       this.#spilledBlocks -= 1;
@@ -250,7 +250,7 @@ export class LogSpool implements AsyncDisposable {
     const bytes = buffer.subarray(0, block.used);
     for (let done = 0; done < bytes.length; ) {
       const { bytesRead } = await file.read(bytes, done, bytes.length - done, place.position + done);
-      if (bytesRead === 0) throw new Error("the spool became shorter");
+      if (bytesRead === 0) throw new Error("the spool file was truncated");
       done += bytesRead;
     }
     return bytes;

@@ -42,7 +42,7 @@ export async function askCredentialHelper(
     throw failed(program, registry, `ended with ${result.exitCode ?? result.signal}`);
   }
   const answer = Answer.safeParse(parseJson(result.stdout));
-  if (!answer.success) throw failed(program, registry, "answered something that is no credentials");
+  if (!answer.success) throw failed(program, registry, "printed something that is not credentials");
   const { Username, Secret } = answer.data;
   if (Secret === "") return undefined;
   return Username === "<token>"
@@ -54,15 +54,15 @@ const faults: Readonly<Record<ProgramFault, string>> = {
   "not-found": "is not on PATH",
   "not-started": "could not be started",
   failed: "failed",
-  "timed-out": "did not answer in time",
-  "too-much-output": "printed more than credentials",
+  "timed-out": "did not finish in time",
+  "too-much-output": "printed too much",
 };
 
 function failed(program: string, registry: string, how: string): AirlockError {
-  return new AirlockError(`the credential helper ${program} ${how}, asked for ${registry}`, {
+  return new AirlockError(`the credential helper ${program} ${how} when asked for ${registry}`, {
     code: "credential-helper",
     reason: "image-unavailable",
-    hint: `Run it on this executor's machine, as this executor's user: printf ${registry} | ${program} get`,
+    hint: `To debug it, run this as the executor's user on its machine: printf ${registry} | ${program} get`,
   });
 }
 

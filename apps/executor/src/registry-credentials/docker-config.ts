@@ -36,9 +36,9 @@ export async function readDockerConfig(file: string): Promise<DockerConfig> {
   if (text === undefined) return nothing;
   const parsed = File.safeParse(parseJson(text));
   if (!parsed.success) {
-    throw new AirlockError(`${file} is no configuration of Docker`, {
+    throw new AirlockError(`${file} is not a Docker configuration file`, {
       code: "invalid-configuration",
-      hint: "Mend or remove the file, or give registry credentials in EXECUTOR_DOCKER_AUTH_CONFIG.",
+      hint: "Correct or remove the file, or set EXECUTOR_DOCKER_AUTH_CONFIG to the registry credentials.",
     });
   }
   const { auths, credHelpers, credsStore } = parsed.data;

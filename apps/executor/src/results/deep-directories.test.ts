@@ -30,6 +30,6 @@ it("keeps outputs after a directory that is nested too deeply, and says which on
   expect(report.files).toBe(3);
   expect(Buffer.concat(parts).includes(Buffer.from("z\0"))).toBe(true);
   expect(report.problems).toEqual([
-    expect.stringMatching(/"b\/d.* not kept: the directory is nested deeper than 1000 others$/),
+    expect.stringMatching(/"b\/d.* not kept: the directory is nested more than 1000 levels deep$/),
   ]);
 });

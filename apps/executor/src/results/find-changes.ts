@@ -68,7 +68,7 @@ export class ProblemList {
  */
 export async function findChanges(options: FindOptions): Promise<Changes> {
   if (!(await hasDirectory(options))) {
-    throw new AirlockError("the repository's directory is gone", { code: "diff-no-repository" });
+    throw new AirlockError("the repository's directory was removed", { code: "diff-no-repository" });
   }
   const { tracked, copyDir } = options;
   const changed: Change[] = [];
@@ -108,7 +108,7 @@ export async function findChanges(options: FindOptions): Promise<Changes> {
     const { kind } = entry.stats;
     if (kind === "directory") {
       if (isAtMaximumDepth(entry.path)) {
-        problems.add(entry.path, `directories are nested deeper than ${maximumDepth}`);
+        problems.add(entry.path, `directories are nested more than ${maximumDepth} levels deep`);
         tooDeep.push(`${key}/`);
       }
       continue;

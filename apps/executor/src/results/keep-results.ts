@@ -94,11 +94,11 @@ async function keepOutputs(context: ResultsContext, patterns: readonly string[],
 
 function sayReport(entry: LogEntry, { globs }: OutputGlobs, report: PackReport): void {
   for (const [index, glob] of globs.entries()) {
-    if (!report.used.has(index)) entry.note(`warning: nothing matches ${JSON.stringify(glob)}`);
+    if (!report.used.has(index)) entry.note(`warning: no file matches ${JSON.stringify(glob)}`);
   }
   for (const problem of report.problems) entry.note(problem);
   const unsaid = report.refusals - report.problems.length;
-  if (unsaid > 0) entry.note(`and ${unsaid} more not kept`);
+  if (unsaid > 0) entry.note(`${unsaid} more files were not kept`);
 }
 
 /** Compresses a stream. An error of the archive becomes an error of the result. */
@@ -113,7 +113,7 @@ function gzip(archive: Readable): AsyncIterable<Buffer> {
 async function keepDiff(context: ResultsContext, entry: LogEntry): Promise<void> {
   const { sandbox, commit, git, directory, signal } = context;
   if (!commit) {
-    entry.note("the job has no repository: there is nothing to compare with");
+    entry.note("no diff: the job has no repository");
     return;
   }
   const diff = await workspaceDiff({
@@ -127,7 +127,7 @@ async function keepDiff(context: ResultsContext, entry: LogEntry): Promise<void>
   for (const problem of diff.problems) entry.note(problem);
   const { file } = diff;
   if (file === null) {
-    entry.note("the workspace is as the commit has it");
+    entry.note("no diff: the workspace does not differ from the commit");
     return;
   }
   await upload(context, "workspace.diff", "diff", async function* (limit) {
@@ -135,7 +135,7 @@ async function keepDiff(context: ResultsContext, entry: LogEntry): Promise<void>
     for await (const bytes of createReadStream(file)) yield bytes as Buffer;
   });
   entry.note(
-    `workspace.diff of ${formatBytes(diff.bytes)} kept; \`git apply\` brings it into a checkout of the commit`,
+    `workspace.diff of ${formatBytes(diff.bytes)} kept; apply it to a checkout of the commit with \`git apply\``,
   );
 }
 

@@ -29,7 +29,7 @@ export function emptyReport(): PackReport {
 const maximumProblems = 20;
 /** No real project nests deeper, and every level keeps a file descriptor open. */
 const maximumDepth = 1000;
-const tooDeep = `the directory is nested deeper than ${maximumDepth} others`;
+const tooDeep = `the directory is nested more than ${maximumDepth} levels deep`;
 
 /**
  * Packs the matching files as a tar archive, in pieces. Yields nothing when no file matches. Packs only regular files.
@@ -99,7 +99,7 @@ function problemOf({ stats }: TreeEntry<GlobState>, report: PackReport, limits: 
   if (stats.kind !== "file") return "not a regular file";
   if (report.files >= limits.maximumFiles) return `more than ${limits.maximumFiles} files`;
   if (report.bytes + stats.size > limits.maximumBytes) {
-    return `with its ${formatBytes(stats.size)} the outputs are larger than ${formatBytes(limits.maximumBytes)}`;
+    return `with this file of ${formatBytes(stats.size)}, the outputs would be larger than ${formatBytes(limits.maximumBytes)}`;
   }
   return undefined;
 }

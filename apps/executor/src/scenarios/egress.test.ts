@@ -77,7 +77,7 @@ describeWithEngines(["oci", "network"], "the network of a job", () => {
 
     const [failure] = await failures(1);
     expect(failure?.errorMessage).toBe(
-      'step "connect" exited with 1: the egress policy denied it tcp to 10.99.0.2 port 5432',
+      'step "connect" exited with 1: the egress policy denied tcp to 10.99.0.2 port 5432',
     );
     expect(instance.entries(1).map(({ key }) => key)).not.toContain("setup.network");
     expect(instance.output(1, "step.docker.connect")).toContain(

@@ -95,7 +95,7 @@ it("takes the refusal of a report whose job was given to somebody else, and does
     return path.includes("/mark") ? { status: 404, body: "null" } : undefined;
   };
 
-  await instance.until(() => executor.logLines.some((line) => line.includes("end was refused")));
+  await instance.until(() => executor.logLines.some((line) => line.includes("refused the job's result")));
   await sleep(500);
 
   expect(instance.requests.filter(isReport)).toHaveLength(1);
@@ -145,7 +145,7 @@ it("does not wait for ever for an instance that answers and refuses the log's en
 
   await instance.until(() => instance.bodies("markComplete").length === 1);
 
-  expect(executor.logLines.join("")).toContain("its result stands");
+  expect(executor.logLines.join("")).toContain("the job's result is not affected");
   const counted = 'airlock_executor_logs_incomplete_total{queue=\\"default\\"} 1';
   await instance.until(() => JSON.stringify(instance.bodies("heartbeat")).includes(counted));
 }, 20_000);

@@ -38,7 +38,7 @@ export const advisories: readonly Advisory[] = [
   {
     program: "runc",
     ids: ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"],
-    danger: "a container leaves its sandbox through masked paths, /dev/console and redirected writes",
+    danger: "a container escapes its sandbox through masked paths, /dev/console and redirected writes",
     fixedIn: ["1.2.8", "1.3.3", "1.4.0-rc.3"],
   },
   {

@@ -26,8 +26,8 @@ export function versionFindings(
     if (concerning.length === 0) return [];
     const version = parseVersion(text);
     if (!version) {
-      const hint = "Make sure that it is up to date.";
-      return [{ program: name, message: `${name} says that its version is "${text}", which can't be compared`, hint }];
+      const hint = "Make sure that the program is up to date.";
+      return [{ program: name, message: `${name} reports the version "${text}", which cannot be compared`, hint }];
     }
     const open = concerning.filter(({ fixedIn }) => !isFixed(version, versions(fixedIn)));
     return open.length === 0 ? [] : [finding(name, text, open)];
@@ -47,15 +47,15 @@ export function refuseUnsafeVersions(setting: "warn" | "refuse", findings: reado
 }
 
 function finding(program: string, version: string, open: readonly Advisory[]): VersionFinding {
-  const holes = open.map(({ ids, danger }) => `${ids.join(", ")} (${danger})`).join("; ");
+  const dangers = open.map(({ ids, danger }) => `${ids.join(", ")} (${danger})`).join("; ");
   // The newest advisory is fixed only in the newest branches. Those include all earlier fixes.
   const fixedIn = open[0]?.fixedIn ?? [];
   return {
     program,
-    message: `${program} ${version} is older than its mended versions: ${holes}`,
+    message: `${program} ${version} has known vulnerabilities: ${dangers}`,
     hint:
-      `Upgrade ${program} to ${fixedIn.join(", ")} or newer, or, where the distribution mends it without raising the ` +
-      "version, make sure that its security updates are installed; EXECUTOR_MINIMUM_VERSIONS decides between warning and refusal.",
+      `Upgrade ${program} to ${fixedIn.join(", ")} or newer. If the distribution fixes it without raising the version, ` +
+      "install its security updates. EXECUTOR_MINIMUM_VERSIONS decides between warning and refusal.",
   };
 }
 

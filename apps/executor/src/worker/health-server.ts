@@ -30,7 +30,7 @@ export async function startHealthServer(
   await promise.catch((cause: unknown) => {
     throw new AirlockError(`cannot listen on ${options.host}:${options.port}`, {
       code: "health-server",
-      hint: "Free the port, or name another address in EXECUTOR_HEALTH_SERVER_ADDR.",
+      hint: "Free the port, or set EXECUTOR_HEALTH_SERVER_ADDR to another address.",
       cause,
     });
   });

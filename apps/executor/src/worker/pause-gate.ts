@@ -17,7 +17,7 @@ export class PauseGate {
   /** Returns whether the gate was open. */
   close(): boolean {
     if (this.isClosed) return false;
-    this.#closing.abort(new Error("the instance asks for it"));
+    this.#closing.abort(new Error("requested by the instance"));
     return true;
   }
 

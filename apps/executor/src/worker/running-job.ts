@@ -57,10 +57,10 @@ export class RunningJob implements Disposable {
   #lapse(sentAt: number): void {
     this.#hasLapsed = true;
     const remainingMs = sentAt + this.#options.silenceMs - performance.now();
-    const text = "no heartbeat succeeded for as long as the lease lasts";
+    const text = "the lease expired: no heartbeat succeeded in time";
     if (remainingMs <= 0) this.#lose(text);
     else {
-      const lost = `${text}, and for as long as an instance is waited for`;
+      const lost = `${text}, and the instance did not come back within EXECUTOR_DELIVERY_TIMEOUT`;
       this.#timer = startTimer(remainingMs, () => this.#lose(lost));
       this.#options.onLapse();
     }
@@ -68,7 +68,7 @@ export class RunningJob implements Disposable {
 
   /** The instance answered a heartbeat with an error. After the end of the lease, there is nothing left to wait for. */
   refuse(): void {
-    if (this.#hasLapsed) this.#lose("the instance refuses heartbeats, and the lease is over");
+    if (this.#hasLapsed) this.#lose("the lease expired: the instance refuses heartbeats");
   }
 
   cancel(): void {
@@ -81,7 +81,7 @@ export class RunningJob implements Disposable {
 
   /** The heartbeat response no longer lists this job. Ignored after the job ended: the report simply arrived first. */
   disown(): void {
-    if (!this.#ended) this.#lose("the instance does not know the job as ours any more");
+    if (!this.#ended) this.#lose("the instance no longer assigns the job to this executor");
   }
 
   /** The run has ended. Only the report is left. */

@@ -33,7 +33,7 @@ export interface WorkerDependencies {
   readonly logger: Logger;
 }
 
-const drainAsked = "the instance asks for it";
+const drainAsked = "requested by the instance";
 /** How long the instance may hold a request for a job open. */
 const longPollMs = 25_000;
 /**
@@ -90,7 +90,7 @@ export class Worker {
   drain(why: string): void {
     if (this.#draining.signal.aborted) return;
     const { drainTimeoutMs } = this.#dependencies.options;
-    this.#dependencies.logger.info({ why, running: this.#running.size }, "draining: no further jobs are taken");
+    this.#dependencies.logger.info({ why, running: this.#running.size }, "draining: taking no more jobs");
     this.#draining.abort(new Error(why));
     this.#heartbeats.reschedule();
     if (drainTimeoutMs === 0) this.stopNow("the executor is shutting down");
@@ -136,7 +136,7 @@ export class Worker {
     this.#startRetirement();
     await this.#takeJobs();
     while (this.#ends.size > 0) await Promise.race(this.#ends);
-    this.#over.abort(new Error("the worker is over"));
+    this.#over.abort(new Error("the worker has ended"));
     await Promise.all([heartbeats, this.#events]);
   }
 
@@ -182,13 +182,16 @@ export class Worker {
             reason: "lease-lost",
           } as const;
           await client.giveUp(held, fault, AbortSignal.any([signal, AbortSignal.timeout(giveBackMs)]));
-          logger.info({ job, queue, attempt }, "gave back a job that a killed predecessor held");
+          logger.info({ job, queue, attempt }, "handed back a job of an earlier executor process that was killed");
         }
       } catch (error) {
         // A shutdown does not wait for an unreachable instance. The records stay for the next start.
         if (signal.aborted) return;
         // Usually the lease has already lapsed.
-        logger.info({ job, queue, attempt, error: errorMessage(error) }, "a predecessor's job is not ours any more");
+        logger.info(
+          { job, queue, attempt, error: errorMessage(error) },
+          "a job of an earlier executor process is assigned to another executor now",
+        );
       }
       await heldJobs.forget(held);
     }
@@ -307,7 +310,7 @@ export class Worker {
     const startedAt = performance.now();
     jobLogger.info("job taken");
     await heldJobs.add(client.executorName, job).catch((error: unknown) => {
-      jobLogger.warn({ error: errorMessage(error) }, "the job could not be put on record");
+      jobLogger.warn({ error: errorMessage(error) }, "the job could not be recorded on disk");
     });
     const outcome = running.signal.aborted
       ? ({ kind: "errored", reason: "executor-shutdown", message: "the executor is shutting down" } as const)
@@ -319,12 +322,13 @@ export class Worker {
     try {
       using deadline = this.#startReportDeadline(running);
       const report = await reportOutcome(client, job, outcome, deadline.signal);
-      if (report.kind === "refused") jobLogger.warn({ error: errorMessage(report.error) }, "the job's end was refused");
+      if (report.kind === "refused")
+        jobLogger.warn({ error: errorMessage(report.error) }, "the instance refused the job's result");
     } catch (error) {
-      jobLogger.error({ error: errorMessage(error) }, "the job's end could not be reported; its lease lapses");
+      jobLogger.error({ error: errorMessage(error) }, "the job's result could not be reported; its lease will expire");
     }
     await heldJobs.remove(job).catch((error: unknown) => {
-      jobLogger.warn({ error: errorMessage(error) }, "the job could not be taken off the record");
+      jobLogger.warn({ error: errorMessage(error) }, "the job's record could not be removed from disk");
     });
   }
 
@@ -356,7 +360,7 @@ export class Worker {
           }
         }
       } catch (error) {
-        if (!signal.aborted) logger.debug({ error: errorMessage(error) }, "the event stream broke");
+        if (!signal.aborted) logger.debug({ error: errorMessage(error) }, "the event stream was interrupted");
       }
       await pause(Math.min(10_000, 250 * 2 ** Math.min(failures, 10)), signal);
     }

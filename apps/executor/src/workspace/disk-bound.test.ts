@@ -71,7 +71,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     expect(fill).toThrow(/ENOSPC/);
 
     expect(readdirSync(workspace.dir).length).toBeLessThan(10);
-    expect(await watch?.problem()).toMatch(/holds no more files: with its 20 MiB its limit is \d+ files/);
+    expect(await watch?.problem()).toMatch(/cannot hold more files: with 20 MiB its limit is \d+ files/);
   });
 
   it("that is full is named in the step's log and in the job's failure, also when the step has tidied up", async () => {

@@ -200,7 +200,7 @@ describe("a hostile repository", () => {
 
       await expect(executor.prepare({ repository: "app", commit: head })).rejects.toMatchObject({
         reason: "checkout-unavailable",
-        message: expect.stringContaining("not followed"),
+        message: expect.stringContaining("does not follow"),
       });
       expect(existsSync(marker)).toBe(false);
     },
@@ -273,8 +273,8 @@ describe("a failed fetch", () => {
       instance.intervene = ({ path }) => (path.includes("/git/") ? { status } : undefined);
       expect(await attempt()).toMatchObject({ reason, message: expect.stringContaining(words) });
     };
-    await expectFailure(503, "checkout-unavailable", "the server answers, but not with the repository");
-    await expectFailure(401, "checkout-unavailable", "the server does not take the job's credentials");
+    await expectFailure(503, "checkout-unavailable", "the server responded, but not with the repository");
+    await expectFailure(401, "checkout-unavailable", "the server rejected the job's credentials");
     await expectFailure(404, "checkout-invalid", "not found");
     instance.intervene = () => undefined;
     expect(await attempt()).toMatchObject({
@@ -283,7 +283,7 @@ describe("a failed fetch", () => {
     });
     expect(await attempt({ url: "http://127.0.0.1:1" })).toMatchObject({
       reason: "checkout-unavailable",
-      message: expect.stringContaining("the network does not lead to the server"),
+      message: expect.stringContaining("the server cannot be reached over the network"),
       hint: expect.stringContaining("firewalls"),
     });
   });

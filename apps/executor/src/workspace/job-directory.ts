@@ -137,14 +137,14 @@ export class JobDirectory implements AsyncDisposable {
     let tags: readonly Tag[] = [];
     const fetchCommit = async (entry: LogEntry) => {
       if (await mirror.hasAllOf(request.commit, request, signal)) {
-        entry.note("this machine has the commit already: nothing to fetch");
+        entry.note("nothing to fetch: this machine already has the commit");
       } else {
         const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
         await mirror.fetch(request.commit, source, { depth, tags: request.tags, signal, onStderr });
       }
       if (request.tags === "reachable") {
         tags = await mirror.fetchReachableTags(request.commit, source, signal);
-        entry.note(`${tags.length} tags lead to the commit's history`);
+        entry.note(`${tags.length} tags point into the commit's history`);
       }
       await mirror.touch();
     };
@@ -210,7 +210,7 @@ export class JobDirectory implements AsyncDisposable {
       let tree = base.tree;
       let layers: readonly string[] | undefined;
       if (base.commit !== request.commit) {
-        entry.note(`beginning from a checkout of ${base.commit}`);
+        entry.note(`starting from a checkout of ${base.commit}`);
         const copy = await this.#copyOf(base, signal);
         tree = copy.tree;
         const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);

@@ -123,7 +123,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     const job = await take(target);
     await put(target, job, "x".repeat(600_000), { name: "a" });
     const late = await put(target, job, Readable.from(chunks(600_000)), { name: "b" });
-    expect([late.status, await late.text()]).toEqual([413, "the artifacts of an attempt may hold 976.6 KiB together"]);
+    expect([late.status, await late.text()]).toEqual([413, "the artifacts of an attempt may have 976.6 KiB in total"]);
     expect((await put(target, job, "x".repeat(1_000_001), { name: "c" })).status).toBe(413);
     expect((await put(target, job, "x".repeat(300_000), { name: "d" })).status).toBe(204);
     expect((await put(target, job, "x".repeat(600_000), { name: "a" })).status).toBe(204);

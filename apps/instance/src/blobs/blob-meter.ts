@@ -29,7 +29,7 @@ export class BlobMeter {
       if (this.#bytes > this.#maxBytes) {
         throw new AirlockError(`more than ${formatBytes(this.#maxBytes)}`, {
           code: "blob-too-large",
-          hint: "Keep less of it, or raise the limit.",
+          hint: "Reduce its size, or raise the limit.",
         });
       }
       this.#hash.update(chunk);

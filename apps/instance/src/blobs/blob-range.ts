@@ -14,7 +14,7 @@ export function rangeError({ offset, length }: BlobRange): AirlockError {
     `the blob has no bytes at offset ${offset}${length === undefined ? "" : `, length ${length}`}`,
     {
       code: "blob-range-invalid",
-      hint: "Ask for a range that begins before the end.",
+      hint: "Ask for a range that begins before the end of the blob.",
     },
   );
 }

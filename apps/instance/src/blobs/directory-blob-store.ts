@@ -43,7 +43,7 @@ export async function createDirectoryBlobStore({ directory }: DirectoryBlobStore
     }
     return new DirectoryBlobStore(await realpath(blobs), await realpath(incoming));
   } catch (cause) {
-    throw new AirlockError(`cannot keep blobs in ${root}: ${errorMessage(cause)}`, {
+    throw new AirlockError(`cannot store blobs in ${root}: ${errorMessage(cause)}`, {
       code: "blob-store-unusable",
       hint: "Make the directory writable for this account, or choose another one.",
       cause,
@@ -251,9 +251,9 @@ function noEntries(error: unknown): Dirent[] {
 }
 
 function damaged(what: string): AirlockError {
-  return new AirlockError(`${JSON.stringify(what)} in the blob store is not a file of its own`, {
+  return new AirlockError(`${JSON.stringify(what)} in the blob store is not a regular file with one name`, {
     code: "blob-store-damaged",
-    hint: "Something else wrote into the blob store's directory; remove it from there.",
+    hint: "Another program wrote into the blob store's directory. Remove that file.",
   });
 }
 

@@ -4,10 +4,11 @@ import { S3ServiceException } from "@aws-sdk/client-s3";
 const hints = {
   "blob-store-denied": "Check the access key, its secret, and that it may list, read, write and delete in the bucket.",
   "blob-store-no-bucket": "Create the bucket, or correct its name.",
-  "blob-store-unreachable": "Check the endpoint, and that this machine reaches it.",
-  "blob-store-wrong-region": "Correct the region, or the endpoint, of the bucket.",
-  "blob-store-clock": "Set this machine's clock: the storage refuses requests with a time that is far from its own.",
-  "blob-store-failed": "Look into the storage's own log.",
+  "blob-store-unreachable": "Check the endpoint, and that this machine can reach it.",
+  "blob-store-wrong-region": "Correct the bucket's region or endpoint.",
+  "blob-store-clock":
+    "Set this machine's clock: the object storage refuses requests whose time differs too much from its own.",
+  "blob-store-failed": "Check the log of the object storage.",
 } as const;
 
 type S3ErrorCode = keyof typeof hints;

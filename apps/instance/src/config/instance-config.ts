@@ -118,7 +118,7 @@ const Environment = z.object({
   AIRLOCK_DATA_DIR: z.string().min(1).default(".airlock"),
   AIRLOCK_DATABASE_URL: z
     .string()
-    .regex(/^postgres(?:ql)?:\/\//, "must begin with postgres://")
+    .regex(/^postgres(?:ql)?:\/\//, "must start with postgres://")
     .nullable()
     .default(null),
   AIRLOCK_TOKEN: Token.nullable().default(null),
@@ -185,9 +185,9 @@ function blobStorage(e: z.output<typeof Environment>): BlobStorage {
   if (bucket === undefined && id === undefined && secret === undefined && e.AIRLOCK_S3_ENDPOINT === null) return null;
   if (bucket === undefined || id === undefined || secret === undefined) {
     const missing = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [name] : []));
-    throw new AirlockError(`wrong setting: ${missing.join(", ")} not set`, {
+    throw new AirlockError(`invalid setting: ${missing.join(", ")} not set`, {
       code: "invalid-configuration",
-      hint: "Object storage needs a bucket, an access key and its secret; without any of them blobs lie in the data directory.",
+      hint: "Object storage needs a bucket, an access key and its secret. If none of them is set, blobs are stored in the data directory.",
     });
   }
   return {
@@ -203,9 +203,9 @@ function blobStorage(e: z.output<typeof Environment>): BlobStorage {
 
 function keySource(e: z.output<typeof Environment>): KeySource {
   if (e.AIRLOCK_SECRET_KEY !== undefined && e.AIRLOCK_SECRET_KEY_FILE !== undefined) {
-    throw new AirlockError("wrong setting: AIRLOCK_SECRET_KEY and AIRLOCK_SECRET_KEY_FILE are both set", {
+    throw new AirlockError("invalid setting: AIRLOCK_SECRET_KEY and AIRLOCK_SECRET_KEY_FILE are both set", {
       code: "invalid-configuration",
-      hint: "Give the keys in one of them; the file may hold several.",
+      hint: "Set only one of them. The file can hold several keys.",
     });
   }
   if (e.AIRLOCK_SECRET_KEY !== undefined) return { kind: "text", text: e.AIRLOCK_SECRET_KEY };
@@ -229,9 +229,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
   if (flags.dataDirectory !== undefined) given.AIRLOCK_DATA_DIR = flags.dataDirectory;
   const parsed = Environment.safeParse(given);
   if (!parsed.success) {
-    throw new AirlockError(`wrong setting: ${describeIssues(parsed.error).join("; ")}`, {
+    throw new AirlockError(`invalid setting: ${describeIssues(parsed.error).join("; ")}`, {
       code: "invalid-configuration",
-      hint: "Correct the environment variable (--listen and --data-dir win over theirs).",
+      hint: "Correct the environment variable (--listen and --data-dir override theirs).",
     });
   }
   const e = parsed.data;

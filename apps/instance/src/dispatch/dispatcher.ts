@@ -122,7 +122,7 @@ export class Dispatcher implements AsyncDisposable {
     const { db, notifications } = this.#options;
     const failure = {
       reason: "executor-shutdown" as const,
-      message: "the executor hung up before it got the job",
+      message: "the executor disconnected before it received the job",
       exitCode: null,
     };
     const event = { kind: "error" as const, attempt: job.attempt, reason: failure.reason };

@@ -36,8 +36,8 @@ export class DataDirectory implements AsyncDisposable {
       throw new AirlockError(`cannot use the data directory ${absolute}: ${errorMessage(cause)}`, {
         code: "data-directory-unusable",
         hint: isNoSpace(cause)
-          ? "Make room on that disk, or choose another directory with --data-dir or AIRLOCK_DATA_DIR."
-          : "Choose another one with --data-dir or AIRLOCK_DATA_DIR.",
+          ? "Free space on that disk, or choose another directory with --data-dir or AIRLOCK_DATA_DIR."
+          : "Choose another directory with --data-dir or AIRLOCK_DATA_DIR.",
         cause,
       });
     }
@@ -85,7 +85,7 @@ async function takeLock(lock: string): Promise<void> {
       }
       await removeStale(lock, found);
     }
-    throw new Error("the lock changes hands too quickly");
+    throw new Error("other processes keep taking the lock");
   } finally {
     await rm(claim, { force: true });
   }

@@ -11,9 +11,9 @@ export function answerFrameworkError(
   const status = error.statusCode ?? 400;
   reply.headers({ ...securityHeaders, "cache-control": "no-store" });
   if (!request.url.startsWith("/api/v1/")) {
-    reply.status(status).type("text/plain; charset=utf-8").send("the address cannot be read");
+    reply.status(status).type("text/plain; charset=utf-8").send("the request's address is malformed");
     return;
   }
-  const body: ApiError = { error: { code: "invalid-request", message: "the address cannot be read" } };
+  const body: ApiError = { error: { code: "invalid-request", message: "the request's address is malformed" } };
   reply.status(status).send(body);
 }

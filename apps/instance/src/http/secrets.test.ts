@@ -95,8 +95,8 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(response.status).toBe(422);
     expect(((await response.json()) as { error: unknown }).error).toMatchObject({
       code: "unknown-secret",
-      message: 'there is no such secret: steps[0].secrets: "NO_SUCH", steps[1].secrets: "OF_BLUE"',
-      issues: ['steps[0].secrets: there is no secret "NO_SUCH"', 'steps[1].secrets: there is no secret "OF_BLUE"'],
+      message: 'no such secret: steps[0].secrets: "NO_SUCH", steps[1].secrets: "OF_BLUE"',
+      issues: ['steps[0].secrets: no secret named "NO_SUCH"', 'steps[1].secrets: no secret named "OF_BLUE"'],
     });
     expect((await target.rest("POST", "/jobs", { namespace: "blue", steps: [step(["OF_BLUE"])] })).status).toBe(201);
   });
@@ -119,7 +119,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
       [{ A_FILE: "x" }, [{ name: "A", file: true }]],
     ]) {
       const response = await target.rest("POST", "/jobs", { steps: [{ ...step(secrets as string[]), env }] });
-      expect([response.status, await response.text()]).toEqual([400, expect.stringContaining("is set already")]);
+      expect([response.status, await response.text()]).toEqual([400, expect.stringContaining("is already set")]);
     }
   });
 
@@ -134,7 +134,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(response.status).toBe(422);
     expect(((await response.json()) as { error: unknown }).error).toMatchObject({
       code: "environment-too-long",
-      issues: ["steps[1].secrets: with the step's env 1.0 MiB long together; a step takes 1 MiB at most"],
+      issues: ["steps[1].secrets: together with the step's env 1.0 MiB long; the limit of a step is 1 MiB"],
       hint: expect.stringContaining("file: true"),
     });
     // Each of the two fits alone, and files don't count.
@@ -154,7 +154,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(await job(id)).toMatchObject({
       state: "failed",
       failureReason: "secret-unavailable",
-      failureMessage: expect.stringMatching(/step "main" are 1\.\d MiB long together; a step takes 1 MiB at most/),
+      failureMessage: expect.stringMatching(/step "main" are 1\.\d MiB long in total; the limit of a step is 1 MiB/),
     });
   });
 
@@ -168,9 +168,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(await job(lost)).toMatchObject({
       state: "failed",
       failureReason: "secret-unavailable",
-      failureMessage: expect.stringContaining(
-        'step "main" names the secret SHORT_LIVED, which does not exist any more',
-      ),
+      failureMessage: expect.stringContaining('step "main" uses the secret SHORT_LIVED, which no longer exists'),
     });
   });
 

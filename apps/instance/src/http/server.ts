@@ -96,10 +96,10 @@ export async function listen(app: FastifyInstance, address: ListenAddress): Prom
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     const problem =
-      code === "EADDRINUSE" ? "the port is taken" : code === "EACCES" ? "not permitted" : errorMessage(cause);
+      code === "EADDRINUSE" ? "the port is in use" : code === "EACCES" ? "not permitted" : errorMessage(cause);
     throw new AirlockError(`cannot listen on ${text}: ${problem}`, {
       code: "listen-failed",
-      hint: "Stop the program that listens there, or choose another address with --listen or AIRLOCK_LISTEN.",
+      hint: "Stop the program that uses the port, or choose another address with --listen or AIRLOCK_LISTEN.",
       cause,
     });
   }

@@ -153,5 +153,5 @@ const newline = 0x0a;
 
 /** One sentence that says how much is missing. */
 export function cutNotice(entry: Pick<LogEntryRow, "key" | "length" | "storedLength">): string {
-  return `The log limit of the job is reached: ${entry.length - entry.storedLength} bytes of ${entry.key} were not kept.`;
+  return `The job reached its log limit: ${entry.length - entry.storedLength} bytes of ${entry.key} were not stored.`;
 }

@@ -103,7 +103,7 @@ describeWithEngines(["postgres"], "stored logs", () => {
     expect(await appendLogBatch(db, key, [chunk(8, "9abcdef"), chunk(15, "more")], limits)).toEqual({
       kind: "appended",
     });
-    const notice = "The log limit of the job is reached: 9 bytes of step.docker.main were not kept.";
+    const notice = "The job reached its log limit: 9 bytes of step.docker.main were not stored.";
     expect(await log(key)).toBe("123456789a");
     const view = await getJobView(db, key.job);
     expect(view?.warnings).toEqual([notice]);

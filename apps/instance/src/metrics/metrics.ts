@@ -7,7 +7,7 @@ export class Metrics {
 
   readonly queueDemand = new Gauge({
     name: "src_executors_queue_size",
-    help: "Jobs of a queue that wait or run: what autoscalers size executors by.",
+    help: "Waiting and running jobs of a queue, for autoscaling executors.",
     labelNames: ["queue"],
     registers: [this.registry],
   });
@@ -60,26 +60,26 @@ export class Metrics {
   });
   readonly attempts = new Counter({
     name: "airlock_attempts_total",
-    help: "Attempts that ended, by how.",
+    help: "Attempts that ended, by outcome.",
     labelNames: ["queue", "end"],
     registers: [this.registry],
   });
   readonly attemptDuration = new Histogram({
     name: "airlock_attempt_duration_seconds",
-    help: "How long attempts ran, from when they were handed out, by how they ended.",
+    help: "How long attempts ran after they were handed out, by outcome.",
     labelNames: ["queue", "end"],
     buckets: [0.1, 0.5, 1, 5, 15, 30, 60, 150, 300, 600, 900, 1800, 3600, 7200],
     registers: [this.registry],
   });
   readonly storeOperations = new Counter({
     name: "src_workerutil_dbworker_store_total",
-    help: "What was done to jobs of a queue: handed out, or ended in one of the ways.",
+    help: "Operations on the jobs of a queue: handed out, or ended, by outcome.",
     labelNames: ["domain", "op"],
     registers: [this.registry],
   });
   readonly pushedSeriesLeft = new Gauge({
     name: "airlock_pushed_series_left_out",
-    help: "Series pushed by executors that this page has no room for.",
+    help: "Series pushed by executors and dropped because this page is full.",
     registers: [this.registry],
   });
   readonly storedBytes = new Gauge({
@@ -96,14 +96,14 @@ export class Metrics {
   });
   readonly dequeueWait = new Histogram({
     name: "airlock_dequeue_wait_seconds",
-    help: "How long a job waited until it was handed out, from when it could be.",
+    help: "How long jobs waited to be handed out after they became ready.",
     labelNames: ["queue"],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800],
     registers: [this.registry],
   });
   readonly httpDuration = new Histogram({
     name: "airlock_http_request_duration_seconds",
-    help: "Time from a request's head to the end of its answer, without long polls and streams.",
+    help: "Time from receiving a request to the end of its response, without long polls and streams.",
     labelNames: ["method", "route", "status"],
     buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30],
     registers: [this.registry],
@@ -147,9 +147,9 @@ export class Metrics {
     const counter = (name: string, help: string) =>
       new Counter({ name: `${prefix}_${name}_total`, help, registers: [this.registry] });
     return {
-      resets: counter("resets", "Jobs that went back to the queue because their executor fell silent."),
-      failures: counter("reset_failures", "Jobs that ended because they had lost too many executors."),
-      errors: counter("reset_errors", "Failed looks for executors that fell silent."),
+      resets: counter("resets", "Jobs put back into the queue because their executor stopped sending heartbeats."),
+      failures: counter("reset_failures", "Jobs that failed because they lost too many executors."),
+      errors: counter("reset_errors", "Failed checks for executors that stopped sending heartbeats."),
     };
   }
 }

@@ -81,7 +81,7 @@ function toBytes(size: number | string | undefined): number | null {
 }
 
 export function unknownQueue(name: string): AirlockError {
-  return new AirlockError(`there is no queue "${name}"`, {
+  return new AirlockError(`no queue named "${name}"`, {
     code: "unknown-queue",
     hint: "List the queues with GET /api/v1/queues, or create it with POST /api/v1/queues.",
   });
@@ -103,7 +103,7 @@ async function findByKey(db: Database, key: string, digest: Buffer): Promise<num
     .executeTakeFirst();
   if (!row) return null;
   if (!row.idempotency_sha256?.equals(digest)) {
-    throw new AirlockError("this Idempotency-Key was used for another job", {
+    throw new AirlockError("this Idempotency-Key was already used for another job", {
       code: "idempotency-conflict",
       hint: "Use a new key for a new job.",
     });

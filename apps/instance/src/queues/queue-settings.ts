@@ -58,9 +58,9 @@ export async function createQueue(db: Database, queue: z.output<typeof CreateQue
     .returning("name")
     .executeTakeFirst();
   if (!created) {
-    throw new AirlockError(`there is a queue "${queue.name}" already`, {
+    throw new AirlockError(`a queue named "${queue.name}" already exists`, {
       code: "queue-exists",
-      hint: "Use it, change its settings with PATCH, or choose another name.",
+      hint: "Use that queue, change its settings with PATCH, or choose another name.",
     });
   }
   return oneQueue(db, queue.name);
@@ -84,7 +84,7 @@ export async function updateQueue(
 export async function oneQueue(db: Database, name: string): Promise<QueueView> {
   const [queue] = await listQueues(db, name);
   if (queue) return queue;
-  throw new AirlockError(`there is no queue "${name}"`, {
+  throw new AirlockError(`no queue named "${name}"`, {
     code: "not-found",
     hint: "List the queues with GET /api/v1/queues.",
   });

@@ -152,7 +152,7 @@ export async function transitionJob(
 
 function finalMessage(failure: NonNullable<TransitionOptions["failure"]>, losses: number): string {
   if (failure.reason !== "lease-lost" || losses < 1) return failure.message;
-  return `the executor died ${losses === 1 ? "once" : `${losses} times`} while running it; last: ${failure.message}`;
+  return `the job lost its executor ${losses === 1 ? "once" : `${losses} times`}; the last time: ${failure.message}`;
 }
 
 /** If the job goes back to the queue, its attempt ended with an infrastructure failure. */

@@ -252,7 +252,7 @@ export class BareMirror {
         throw tooLarge(source, `more than ${formatBytes(this.#limits.maxBytes)}`);
       }
       if (error instanceof GitError && /out of memory/i.test(error.stderr)) {
-        throw tooLarge(source, `git needs more than ${formatBytes(fetchMemoryBytes)} of memory to take it in`);
+        throw tooLarge(source, `git needs more than ${formatBytes(fetchMemoryBytes)} of memory to store it`);
       }
       throw unavailable(source, proxy, error);
     }
@@ -360,7 +360,7 @@ function unavailable(source: RepositorySource, proxy: ProxyServer | null, cause:
 function hintFor(source: RepositorySource, proxy: ProxyServer | null, text: string): string {
   // Lines that start with "remote:" are about the disk of the other side.
   if (text.split("\n").some((line) => !line.startsWith("remote:") && saysNoSpace(line))) {
-    return "The disk of the instance's data directory is full: make room on it.";
+    return "Free space on the disk of the instance's data directory, which is full.";
   }
   if (
     proxy &&
@@ -369,13 +369,13 @@ function hintFor(source: RepositorySource, proxy: ProxyServer | null, text: stri
     return `Check ${proxy.variable} of the instance, its user and password, and what the proxy allows; NO_PROXY lists hosts to contact directly.`;
   }
   if (/error: 30[12378]|redirect/i.test(text)) {
-    return "Its server redirects, which is not followed: use the address that it leads to, often the same with https:// or .git.";
+    return "The server redirects, and the instance does not follow redirects. Use the new address; often it only adds https:// or .git.";
   }
   if (/Authentication failed|could not read Username|Permission denied|403|401/.test(text)) {
-    return "Put credentials that may read it into the URL, or make the repository readable.";
+    return "Add credentials with read access to the URL, or make the repository public.";
   }
   if (source.kind === "local") return "Check that the path is a git repository that the instance's account can read.";
-  return "Check the URL, and that the instance reaches its host.";
+  return "Check the URL, and that the instance can reach the host.";
 }
 
 /** A killed git leaves lock files, with which every later git would refuse to work. */

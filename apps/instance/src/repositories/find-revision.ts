@@ -46,7 +46,7 @@ function ambiguity(name: string, readings: readonly string[]): string[] {
   const [first = "", ...others] = readings.map(described);
   if (others.length === 0) return [];
   return [
-    `the revision "${name}" could be ${[first, ...others].join(" or ")}; the job runs ${first}. Give the full name to choose.`,
+    `the revision "${name}" could mean ${[first, ...others].join(" or ")}; the job runs ${first}. Use the full name to choose another one.`,
   ];
 }
 

@@ -36,7 +36,7 @@ export class GitError extends Error {
   readonly stderr: string;
 
   constructor(command: string, exitCode: number | null, stderr: string) {
-    super(stderr.trim().split("\n").at(-1) || `git ${command} ended with ${exitCode ?? "a signal"}`);
+    super(stderr.trim().split("\n").at(-1) || `git ${command} exited with ${exitCode ?? "a signal"}`);
     this.exitCode = exitCode;
     this.stderr = stderr;
   }
@@ -111,7 +111,7 @@ function isMissing(error: unknown): boolean {
 }
 
 function gitMissing(cause: unknown): AirlockError {
-  return new AirlockError("git is not installed where the instance runs", {
+  return new AirlockError("git is not installed on the instance's machine", {
     code: "git-missing",
     hint: `Install git ${minimumGitVersion} or newer.`,
     cause,

@@ -63,7 +63,7 @@ export class LfsAgents implements AsyncDisposable {
   async requirePublic(url: URL): Promise<void> {
     const host = bareHost(url);
     if (isIP(host) !== 0 ? !isPublic(host) : this.#proxies.forUrl(url) && !(await isPublicName(host))) {
-      throw unavailable("keeps the object inside");
+      throw unavailable("stores the object at an internal address");
     }
   }
 
@@ -93,7 +93,9 @@ export class LfsUpstream {
   constructor(source: RepositorySource, agents: LfsAgents) {
     this.#agents = agents;
     if (!/^https?:/.test(source.url)) {
-      throw new AirlockError("objects of Git LFS are had from code hosts with http or https only", { code: "no-lfs" });
+      throw new AirlockError("Git LFS objects can only be fetched from code hosts with http or https", {
+        code: "no-lfs",
+      });
     }
     const url = new URL(source.url);
     const user = decodeURIComponent(url.username);
@@ -130,8 +132,8 @@ export class LfsUpstream {
   async open(object: LfsObject, signal: AbortSignal): Promise<Readable> {
     const [located] = (await this.#locate([object], signal)).filter(({ oid }) => oid === object.oid);
     const download = located?.actions?.download;
-    if (!download) throw new AirlockError("there is no such object of Git LFS", { code: "lfs-not-found" });
-    if (!URL.canParse(download.href)) throw unavailable("names an address that is none");
+    if (!download) throw new AirlockError("no such Git LFS object", { code: "lfs-not-found" });
+    if (!URL.canParse(download.href)) throw unavailable("sent an invalid address");
     const url = new URL(download.href);
     const own = url.origin === this.#origin;
     if (!own && url.protocol !== "https:") throw unavailable(`keeps the object at ${url.host}, without TLS`);
@@ -148,8 +150,7 @@ export class LfsUpstream {
     });
     if (answer.statusCode === 200) return answer.body;
     answer.body.destroy();
-    if (answer.statusCode === 404)
-      throw new AirlockError("there is no such object of Git LFS", { code: "lfs-not-found" });
+    if (answer.statusCode === 404) throw new AirlockError("no such Git LFS object", { code: "lfs-not-found" });
     throw unavailable(`answered ${answer.statusCode} for an object`);
   }
 
@@ -169,7 +170,7 @@ export class LfsUpstream {
     const text = await readText(answer.body);
     if (answer.statusCode !== 200) throw unavailable(`answered ${answer.statusCode}`);
     const parsed = Answer.safeParse(parseJson(text));
-    if (!parsed.success) throw unavailable("gave an answer that is not understood");
+    if (!parsed.success) throw unavailable("sent an invalid response");
     return parsed.data.objects;
   }
 }
@@ -238,12 +239,12 @@ function bareHost({ hostname }: URL): string {
 }
 
 async function readText(answer: Readable): Promise<string> {
-  const tooLong = () => unavailable("gave an answer that is too long");
+  const tooLong = () => unavailable("sent a response that is too long");
   try {
     return (await readAtMost(answer, maximumAnswerBytes, tooLong)).toString();
   } catch (error) {
     if (error instanceof AirlockError) throw error;
-    throw unavailable(`broke off: ${errorMessage(error)}`);
+    throw unavailable(`closed the connection: ${errorMessage(error)}`);
   }
 }
 

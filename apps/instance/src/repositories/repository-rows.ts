@@ -43,7 +43,7 @@ export async function storeRepository(
     }
     const [other] = known;
     if (other) {
-      throw new AirlockError(`${source.displayUrl} is known already, as "${other.name}"`, {
+      throw new AirlockError(`${source.displayUrl} was already added, as "${other.name}"`, {
         code: "repository-exists",
         hint: `Use that name, or remove it with DELETE /api/v1/repositories/${encodeURIComponent(other.name)} first.`,
       });
@@ -57,7 +57,7 @@ export async function storeRepository(
         .executeTakeFirst();
       if (added) return added;
     }
-    throw new AirlockError(`another repository is named "${names.at(-1)}"`, {
+    throw new AirlockError(`another repository already has the name "${names.at(-1)}"`, {
       code: "repository-exists",
       hint: "Choose another name: `airlock repo add URL --name NAME`, or the name in the form of the web UI.",
     });
@@ -88,7 +88,7 @@ export async function deleteRepositoryRow(db: Database, name: string): Promise<v
     if (open) {
       throw new AirlockError(`job ${open.id} still needs "${name}"`, {
         code: "repository-in-use",
-        hint: "Cancel its jobs or wait for them.",
+        hint: "Cancel the jobs of this repository, or wait until they end.",
       });
     }
     await transaction.deleteFrom("repositories").where("name", "=", name).execute();
@@ -97,9 +97,9 @@ export async function deleteRepositoryRow(db: Database, name: string): Promise<v
 
 export function unknownRepository(name: string): AirlockError {
   // The caller may have sent a URL with credentials instead of a name.
-  return new AirlockError(`there is no repository "${hideAddressCredentials(name)}"`, {
+  return new AirlockError(`no repository named "${hideAddressCredentials(name)}"`, {
     code: "unknown-repository",
-    hint: "Add it with `airlock repo add URL`, or list what there is with `airlock repo list`.",
+    hint: "Add it with `airlock repo add URL`, or list the repositories with `airlock repo list`.",
     reason: "checkout-invalid",
   });
 }

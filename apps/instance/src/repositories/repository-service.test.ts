@@ -96,11 +96,11 @@ describeWithEngines(["postgres"], "the repository service", () => {
     // From now on, each path finds its own name.
     expect((await service.add({ url: paths[1] ?? "" })).name).toBe("two/app");
     await expect(service.add({ name: "app", url: newPath() })).rejects.toMatchObject({
-      message: 'another repository is named "app"',
+      message: 'another repository already has the name "app"',
       hint: expect.stringContaining("--name"),
     });
     await expect(service.add({ name: "other", url: paths[0] ?? "" })).rejects.toMatchObject({
-      message: `${paths[0]} is known already, as "app"`,
+      message: `${paths[0]} was already added, as "app"`,
     });
   });
 

@@ -103,7 +103,7 @@ export class RepositoryService implements AsyncDisposable {
       (name) => RepositoryName.safeParse(name).success,
     );
     if (names.length === 0) {
-      throw new AirlockError(`no name can be made from ${source.displayUrl}`, {
+      throw new AirlockError(`cannot derive a name from ${source.displayUrl}`, {
         code: "invalid-repository-url",
         hint: "Choose a name: `--name` on the command line.",
       });
@@ -222,7 +222,7 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped.abort(new Error("the instance stops"));
+    this.#stopped.abort(new Error("the instance is stopping"));
     await Promise.allSettled([this.#sweeping, ...[...this.#fetches.values()].map((fetch) => fetch.done)]);
     await this.#lfsAgents[Symbol.asyncDispose]();
   }

@@ -62,6 +62,6 @@ describe("parseRepositoryUrl", () => {
     "file://host/path",
     "",
   ])("refuses %j", (url) => {
-    expect(() => parse(url, true)).toThrow(/not the URL of a repository/);
+    expect(() => parse(url, true)).toThrow(/not a repository URL/);
   });
 });

@@ -27,7 +27,8 @@ const allowedProtocols: Readonly<Record<string, string>> = {
  */
 export function parseRepositoryUrl(text: string, options: { readonly allowLocal: boolean }): RepositorySource {
   // Control characters would get into configuration and logs. git transports treat a leading dash as an option.
-  if (/\p{Cc}/u.test(text) || text.startsWith("-")) throw invalid("it holds characters that no URL has");
+  if (/\p{Cc}/u.test(text) || text.startsWith("-"))
+    throw invalid("it contains characters that are not allowed in a URL");
   if (text.startsWith("/")) return local(text, options.allowLocal);
   const scp = /^(?:([A-Za-z0-9._][A-Za-z0-9._-]*)@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!\/\/)([^:]+)$/.exec(text);
   if (scp) {
@@ -52,12 +53,13 @@ export function parseRepositoryUrl(text: string, options: { readonly allowLocal:
   }
   const protocols = allowedProtocols[url.protocol];
   // Don't quote what looks like the scheme: if the scheme is missing, it may be a user or a token.
-  if (!protocols && text.includes("@")) throw invalid("it begins with none of https://, http://, ssh:// and git://");
+  if (!protocols && text.includes("@")) throw invalid("it does not start with https://, http://, ssh:// or git://");
   if (!protocols) throw invalid(`"${url.protocol.slice(0, -1)}" is not https, http, ssh or git`);
   if (!url.hostname || url.hostname.startsWith("-")) throw invalid("it names no host");
   if (decode(url.username).startsWith("-")) throw invalid("its user begins with a dash");
   // ssh and git would put the password on a command line without using it.
-  if (url.password !== "" && !/^https?:$/.test(url.protocol)) throw invalid("only http and https take a password");
+  if (url.password !== "" && !/^https?:$/.test(url.protocol))
+    throw invalid("only http and https URLs can contain a password");
   const hasCredentials = url.password !== "" || (url.username !== "" && url.protocol !== "ssh:");
   return {
     // Parsers differ on unusual URLs, so git gets the normalized URL that was checked.
@@ -76,13 +78,13 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw invalid("what its percent signs encode is no text");
+    throw invalid("its percent-encoding is not valid text");
   }
 }
 
 function local(path: string, allowed: boolean): RepositorySource {
   if (!allowed) {
-    throw new AirlockError("this instance takes no repositories from local paths", {
+    throw new AirlockError("this instance does not allow repositories from local paths", {
       code: "local-repository-refused",
       hint: "Give a URL, or start the instance with AIRLOCK_ALLOW_LOCAL_REPOSITORIES=true.",
     });
@@ -138,7 +140,7 @@ function nameFrom(path: string): string {
 }
 
 function invalid(problem: string): AirlockError {
-  return new AirlockError(`not the URL of a repository: ${problem}`, {
+  return new AirlockError(`not a repository URL: ${problem}`, {
     code: "invalid-repository-url",
     hint: "Write it as https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or git://HOST/PATH.",
   });

@@ -45,7 +45,7 @@ export function parseKeys(text: string, source: string): Keyring {
     if (bytes) return secretKey(bytes);
     throw invalid(`key ${index + 1} of ${source} is not ${keyBytes} bytes as base64 or hexadecimal digits`);
   });
-  if (!first) throw invalid(`${source} holds no key`);
+  if (!first) throw invalid(`${source} contains no key`);
   return new Keyring([first, ...rest]);
 }
 
@@ -65,6 +65,6 @@ function decode(word: string): Buffer | undefined {
 function invalid(problem: string): AirlockError {
   return new AirlockError(problem, {
     code: "secret-key-invalid",
-    hint: "Make a key with `openssl rand -base64 32`; several stand in lines of their own, the newest first.",
+    hint: "Create a key with `openssl rand -base64 32`. Write several keys one per line, newest first.",
   });
 }

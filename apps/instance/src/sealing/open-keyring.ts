@@ -40,12 +40,12 @@ export async function openKeyring({ db, source, defaultFile }: OpenKeyringOption
       : await readOrCreateFile(defaultFile, { mayCreate: rows.length === 0 });
     for (const { key_id, secrets, repositories } of rows) {
       if (keyring?.get(key_id)) continue;
-      const where = source ? "which is not among the keys given" : `and ${defaultFile} does not hold it`;
+      const where = source ? "which is not among the configured keys" : `which is not in ${defaultFile}`;
       throw new AirlockError(
         `the database holds ${secrets} secrets and ${repositories} repository addresses under key ${key_id}, ${where}`,
         {
           code: "secret-key-missing",
-          hint: "Set AIRLOCK_SECRET_KEY or AIRLOCK_SECRET_KEY_FILE to the keys of this database's instances; nothing is lost until then.",
+          hint: "Set AIRLOCK_SECRET_KEY or AIRLOCK_SECRET_KEY_FILE to the keys of the instances on this database. Nothing is lost until then.",
         },
       );
     }
@@ -85,7 +85,7 @@ async function readKeys(source: NonNullable<KeySource>): Promise<Keyring> {
     if (cause instanceof AirlockError) throw cause;
     throw new AirlockError(`cannot read ${source.file}: ${errorMessage(cause)}`, {
       code: "secret-key-invalid",
-      hint: "AIRLOCK_SECRET_KEY_FILE names a file with the keys, which this instance's user may read.",
+      hint: "Set AIRLOCK_SECRET_KEY_FILE to a file with the keys that the instance's user can read.",
       cause,
     });
   }

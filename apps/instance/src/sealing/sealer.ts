@@ -84,7 +84,7 @@ export class Sealer {
 function missingKey(what: string, keyId: string): AirlockError {
   return new AirlockError(`${what} is encrypted with key ${keyId}, which this instance does not have`, {
     code: "secret-key-missing",
-    hint: "Give it that key, too, with AIRLOCK_SECRET_KEY or AIRLOCK_SECRET_KEY_FILE; nothing is lost.",
+    hint: "Add that key to AIRLOCK_SECRET_KEY or AIRLOCK_SECRET_KEY_FILE. Nothing is lost.",
     reason: "internal",
   });
 }
@@ -112,11 +112,14 @@ function associated(layer: "key" | "text", context: SealContext, key?: SecretKey
 }
 
 function damaged(context: SealContext): AirlockError {
-  return new AirlockError(`${describe(context)} cannot be decrypted: what is stored was not encrypted as it`, {
-    code: "secret-damaged",
-    hint: "Somebody changed the database, or restored a part of it; set the value again.",
-    reason: "secret-unavailable",
-  });
+  return new AirlockError(
+    `${describe(context)} cannot be decrypted: the stored data was encrypted for something else`,
+    {
+      code: "secret-damaged",
+      hint: "The database was changed, or only partly restored. Set the value again.",
+      reason: "secret-unavailable",
+    },
+  );
 }
 
 function describe([kind, ...names]: SealContext): string {

@@ -88,9 +88,9 @@ export async function deleteSecret(db: Database, name: string, scope: SecretScop
       const place = [scope.namespace && `namespace "${scope.namespace}"`, scope.queue && `queue "${scope.queue}"`]
         .filter(Boolean)
         .join(" and ");
-      throw new AirlockError(`there is no secret "${name}" of ${place || "all jobs"}`, {
+      throw new AirlockError(`no secret named "${name}" for ${place || "all jobs"}`, {
         code: "not-found",
-        hint: "List them with `airlock secret list` or GET /api/v1/secrets; namespace and queue belong to the name.",
+        hint: "List secrets with `airlock secret list` or GET /api/v1/secrets. Give the secret's namespace and queue, too.",
       });
     }
     await recordSecretEvents(transaction, [{ action: "deleted", name, ...scope, ...by }]);

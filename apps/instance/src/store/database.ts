@@ -61,7 +61,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 function unreachable(cause: unknown): AirlockError {
   return new AirlockError(`cannot connect to the database: ${errorMessage(cause)}`, {
     code: "database-unreachable",
-    hint: "Check AIRLOCK_DATABASE_URL, that the server runs, and that it lets this user in.",
+    hint: "Check AIRLOCK_DATABASE_URL, that the server is running, and that it accepts this user.",
     cause,
   });
 }

@@ -112,7 +112,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
       }
       if (server.exitCode === null && server.signalCode === null) {
         await stopServer(server);
-        throw await failed("PostgreSQL did not answer in time", this.#options.dataDirectory, logStart);
+        throw await failed("PostgreSQL did not respond in time", this.#options.dataDirectory, logStart);
       }
       // Workers of a killed server hold its shared memory until they notice. Try again until they are gone.
       const blocked = /shared memory block|lock file|starting up/.test(await lastLogLines(this.#options.dataDirectory));
@@ -215,7 +215,7 @@ async function createCluster(place: Place, password: string): Promise<void> {
       "--no-instructions",
     ]);
     const code = await new Promise<number | null>((resolve) => initdb.once("exit", resolve));
-    if (code !== 0) throw await failed("the database could not be made", place.dataDirectory, logStart);
+    if (code !== 0) throw await failed("the database could not be created", place.dataDirectory, logStart);
     await rename(half, place.cluster);
   } finally {
     await file.close();
@@ -371,11 +371,11 @@ async function failed(what: string, dataDirectory: string, logStart: number): Pr
   if (saysNoSpace(log.toString("utf8", logStart))) {
     return new AirlockError(`${what}: no space left on the disk of ${dataDirectory}`, {
       code: "no-space",
-      hint: "Make room on that disk and start the instance again. Nothing is lost that was committed.",
+      hint: "Free space on that disk and start the instance again. No committed data is lost.",
     });
   }
   return new AirlockError(what, {
     code: "postgres-failed",
-    hint: `Its own words are at the end of ${logPath(dataDirectory)}.`,
+    hint: `See the end of its log, ${logPath(dataDirectory)}.`,
   });
 }

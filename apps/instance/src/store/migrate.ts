@@ -19,10 +19,13 @@ export async function migrate(client: pg.ClientBase): Promise<void> {
     const newest = migrations.at(-1)?.id ?? 0;
     const foreign = rows.find((row) => row.id > newest);
     if (foreign) {
-      throw new AirlockError(`the database has migration ${foreign.id}, this version of Airlock ends at ${newest}`, {
-        code: "database-too-new",
-        hint: "Start the version of Airlock that wrote it, or a newer one.",
-      });
+      throw new AirlockError(
+        `the database has migration ${foreign.id}, but the newest one of this version of Airlock is ${newest}`,
+        {
+          code: "database-too-new",
+          hint: "Start the version of Airlock that last used this database, or a newer one.",
+        },
+      );
     }
     for (const migration of migrations) {
       if (applied.has(migration.id)) continue;

@@ -67,7 +67,7 @@ export class Notifications implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped.abort(new Error("the instance stops"));
+    this.#stopped.abort(new Error("the instance is stopping"));
     this.#listeners.clear();
     this.#pending.clear();
     await this.#sending;

@@ -33,7 +33,7 @@ export async function stopPredecessor(cluster: string): Promise<void> {
   }
   throw new AirlockError(`processes ${(await processesIn(cluster)).join(", ")} still use the database`, {
     code: "postgres-failed",
-    hint: "End them, then start again.",
+    hint: "Stop these processes, then start the instance again.",
   });
 }
 

@@ -28,10 +28,10 @@ function requireKnown({ steps, namespace }: JobSpec, sizes: ReadonlyMap<string, 
   );
   if (missing.length === 0) return;
   const places = missing.map(({ index, name }) => `steps[${index}].secrets: "${name}"`);
-  throw new JobIssuesError(`there is no such secret: ${places.join(", ")}`, {
+  throw new JobIssuesError(`no such secret: ${places.join(", ")}`, {
     code: "unknown-secret",
     hint: `Set it with \`airlock secret set NAME\`, for all jobs or with --namespace ${namespace}.`,
-    issues: missing.map(({ index, name }) => `steps[${index}].secrets: there is no secret "${name}"`),
+    issues: missing.map(({ index, name }) => `steps[${index}].secrets: no secret named "${name}"`),
   });
 }
 
@@ -44,13 +44,13 @@ function requireRoom({ steps }: JobSpec, sizes: ReadonlyMap<string, number>): vo
     if (all <= maximumEnvironmentBytes) return [];
     const limit = formatBytes(maximumEnvironmentBytes);
     return [
-      `steps[${index}].secrets: with the step's env ${formatBytes(all)} long together; a step takes ${limit} at most`,
+      `steps[${index}].secrets: together with the step's env ${formatBytes(all)} long; the limit of a step is ${limit}`,
     ];
   });
   if (issues.length === 0) return;
   throw new JobIssuesError(issues[0] ?? "", {
     code: "environment-too-long",
-    hint: "Let the step take long secrets as files: { name: NAME, file: true }.",
+    hint: "Use long secrets as files: { name: NAME, file: true }.",
     issues,
   });
 }

@@ -146,7 +146,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     await put("reading", Buffer.alloc(4 * mebibyte));
     const controller = new AbortController();
     const content = await store.get("reading", { signal: controller.signal });
-    controller.abort(new Error("the reader hung up"));
+    controller.abort(new Error("the reader disconnected"));
     await expect(buffer(content?.stream ?? expect.unreachable())).rejects.toThrow();
   });
 

@@ -76,8 +76,8 @@ export function explainJob(facts: JobFacts): Explanation {
 function explainQueued(facts: JobFacts): Explanation {
   const waitMs = facts.visibleAt.getTime() - facts.now.getTime();
   if (waitMs > 0) {
-    const tries = `attempt ${facts.attempt} failed by no fault of the job (${facts.errors} of ${facts.maxAttempts})`;
-    return { code: "back-off", message: `Tried again in ${formatDuration(waitMs)}: ${tries}.` };
+    const tries = `attempt ${facts.attempt} failed for a reason outside the job (${facts.errors} of ${facts.maxAttempts})`;
+    return { code: "back-off", message: `Retrying in ${formatDuration(waitMs)}: ${tries}.` };
   }
   const obstacle = obstacleOf(facts);
   if (obstacle) return obstacle;
@@ -115,22 +115,25 @@ export function obstacleOf(facts: JobDemands): Explanation | null {
     const resumable = facts.executors.filter((executor) => executor.resumable);
     if (resumable.length > 0) {
       const which = resumable.length === 1 ? `executor "${resumable[0]?.name}" is` : `${plural(resumable.length)} are`;
-      const message = `No executor takes jobs of queue "${facts.queue}": ${which} drained and can be resumed.`;
+      const message = `No executor is taking jobs from queue "${facts.queue}": ${which} drained and can be resumed.`;
       return { code: "no-executor", message };
     }
     const going = facts.executors.filter((executor) => executor.running > 0);
     const what =
       going.length > 0
         ? `${plural(going.length)} ${going.length === 1 ? "finishes its" : "finish their"} jobs and ${going.length === 1 ? "takes" : "take"} no more`
-        : "the last one has gone or is going";
-    return { code: "no-executor", message: `No executor takes jobs of queue "${facts.queue}": ${what}.` };
+        : "the last one has exited or is draining";
+    return { code: "no-executor", message: `No executor is taking jobs from queue "${facts.queue}": ${what}.` };
   }
   const suited = suitedTo(facts);
   if (suited.length === 0) {
     return { code: "no-matching-executor", message: missing(facts) };
   }
   if (suited.every((executor) => executor.draining)) {
-    return { code: "no-executor", message: `Every executor of queue "${facts.queue}" that suits it is draining.` };
+    return {
+      code: "no-executor",
+      message: `Every executor of queue "${facts.queue}" that could run the job is draining.`,
+    };
   }
   return null;
 }
@@ -213,7 +216,7 @@ function explainProcessing(facts: JobFacts): Explanation {
   const executor = facts.executor ?? "an executor";
   if (facts.executorSilentMs !== null && facts.executorSilentMs > silentAfterMs) {
     const silent = formatDuration(facts.executorSilentMs);
-    return { code: "executor-silent", message: `Executor ${executor} has been silent for ${silent}.` };
+    return { code: "executor-silent", message: `Executor ${executor} has sent no heartbeat for ${silent}.` };
   }
   if (facts.cancelRequested) {
     return { code: "canceling", message: `Being canceled: executor ${executor} is told to stop it.` };

@@ -11,7 +11,7 @@ export function errorWords(error: unknown): { readonly message: string; readonly
   }
   const detail = error instanceof Error ? error.message : String(error);
   return {
-    message: `The page did not understand the instance: ${detail}`,
+    message: `The instance sent an unexpected response: ${detail}`,
     hint: "Reload the page: the instance may have been updated.",
   };
 }

@@ -80,10 +80,7 @@ async function* readMessages(response: Response) {
   const watch = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
     transform(bytes, controller) {
       clearTimeout(silence);
-      silence = setTimeout(
-        () => controller.error(new DOMException("the stream fell silent", "TimeoutError")),
-        silenceMs,
-      );
+      silence = setTimeout(() => controller.error(new DOMException("the stream stopped", "TimeoutError")), silenceMs);
       controller.enqueue(bytes);
     },
   });

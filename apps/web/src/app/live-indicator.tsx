@@ -9,7 +9,7 @@ export function LiveIndicator() {
   const live = state === "live";
   const Picture = live ? IconWifi : IconPlugConnectedX;
   return (
-    <Tooltip label={live ? "This page updates by itself" : "Connection lost: trying again"} withArrow>
+    <Tooltip label={live ? "This page updates by itself" : "Connection lost: reconnecting"} withArrow>
       <Group gap={6} wrap="nowrap" c={live ? "dimmed" : "orange"} role={live ? undefined : "status"}>
         <Picture size={16} stroke={1.8} aria-hidden />
         <Text size="xs" fw={500} visibleFrom={live ? "xs" : ""}>

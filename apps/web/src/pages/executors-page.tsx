@@ -64,7 +64,7 @@ function NoExecutors() {
         ].join("\n")}
       />
       <Text c="dimmed" size="sm">
-        The password is the instance's shared secret for executors. It shows up here within seconds.
+        The password is the instance's shared secret for executors. The executor appears here within seconds.
       </Text>
     </EmptyState>
   );

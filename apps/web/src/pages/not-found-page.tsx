@@ -9,11 +9,11 @@ interface NotFoundPageProps {
   readonly children?: string;
 }
 
-export function NotFoundPage({ title = "There is no such page", children }: NotFoundPageProps) {
+export function NotFoundPage({ title = "Page not found", children }: NotFoundPageProps) {
   usePageIdentity("Not found");
   return (
     <EmptyState icon={IconMapOff} title={title} order={1}>
-      <Text c="dimmed">{children ?? "The address may be mistyped, or from another version."}</Text>
+      <Text c="dimmed">{children ?? "The address may be mistyped, or belong to another version."}</Text>
       <Group justify="center">
         <Button component={Link} to="/jobs" variant="default">
           All jobs

@@ -46,7 +46,7 @@ export function QueuesPage() {
       {!error && data === undefined && <Loader type="dots" aria-label="Loading" />}
       {data?.length === 0 && (
         <EmptyState icon={IconStack2} title="No queues">
-          A queue appears with its first job.
+          Add one with “New queue”.
         </EmptyState>
       )}
       {data && data.length > 0 && (

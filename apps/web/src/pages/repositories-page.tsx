@@ -29,7 +29,7 @@ export function RepositoriesPage() {
     <>
       <PageHeader
         title="Repositories"
-        description="Mirrored here; executors fetch from the mirror and never see credentials"
+        description="The instance mirrors repositories, so executors never see their credentials"
       />
       <Stack gap="md">
         <AddRepository />
@@ -155,7 +155,7 @@ function AddRepository() {
           <TextInput
             label="Name"
             placeholder="derived from the URL"
-            description="What jobs call it"
+            description="Name of the repository in jobs"
             value={name}
             onChange={(event) => {
               setName(event.currentTarget.value);

@@ -7,10 +7,10 @@ export function RouteErrorPage() {
   const error = useRouteError();
   return (
     <Center component="main" mih="60dvh" p="md">
-      <Alert color="red" title="This page broke" icon={<IconBug />} maw={640} role="alert">
+      <Alert color="red" title="This page failed" icon={<IconBug />} maw={640} role="alert">
         <Text size="sm">{error instanceof Error ? error.message : String(error)}</Text>
         <Text size="sm" c="dimmed" mt={4}>
-          Reloading helps when the instance was updated in the meantime. Otherwise it is a defect: please report it.
+          If the instance was updated, reloading the page helps. Otherwise, please report this problem.
         </Text>
         <Group mt="sm">
           <Button size="xs" variant="default" onClick={() => window.location.reload()}>

@@ -31,7 +31,7 @@ export function SecretsPage() {
     <>
       <PageHeader
         title="Secrets"
-        description="Encrypted here, given only to the steps that name them, and masked in their logs"
+        description="Encrypted, available only to the steps that name them, and masked in their logs"
       >
         <Button leftSection={<IconPlus size={16} />} onClick={() => setDialog({ kind: "new" })}>
           New secret

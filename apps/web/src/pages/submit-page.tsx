@@ -22,7 +22,7 @@ export function SubmitPage() {
       <PageHeader
         title="New job"
         {...(template.data
-          ? { description: `Filled in like job #${template.data.id}; values of variables are not copied` }
+          ? { description: `Copied from job #${template.data.id}, without the values of variables` }
           : {})}
       />
       {template.isLoading ? (

@@ -27,13 +27,13 @@ describe("JobSpec", () => {
     [
       "a variable of 131,072 bytes with its name",
       { BIG: "x".repeat(131_072 - "BIG=".length) },
-      /^steps\[0\]\.env\.BIG: 131072 bytes long with its name; the kernel takes 131071 at most/,
+      /^steps\[0\]\.env\.BIG: 131072 bytes long including its name; the kernel allows at most 131071/,
     ],
     ["100,000 characters of two bytes", { WIDE: "é".repeat(100_000) }, /^steps\[0\]\.env\.WIDE: 200005 bytes long/],
     [
       "variables of more than a mebibyte together",
       Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`BIG_${index}`, "x".repeat(120_000)])),
-      /^steps\[0\]\.env: 1 MiB long together; a step takes 1 MiB at most|^steps\[0\]\.env: 1\.\d MiB long together/,
+      /^steps\[0\]\.env: 1 MiB long in total; the limit of a step is 1 MiB|^steps\[0\]\.env: 1\.\d MiB long in total/,
     ],
   ])("refuses an environment that the kernel would not take: %s", (_, env, problem) => {
     expect(problems({ steps: [{ image: "a", run: "b", env }] })[0]).toMatch(problem);
@@ -42,7 +42,7 @@ describe("JobSpec", () => {
   it.each([
     ["an unknown field", { ...minimal, colour: "red" }, /colour/],
     ["an unknown field of a step", { steps: [{ ...minimal.steps[0], img: "x" }] }, /^steps\[0\]: .*img/],
-    ["no steps", { steps: [] }, /^steps: a job has at least one step/],
+    ["no steps", { steps: [] }, /^steps: a job must have at least one step/],
     [
       "run and commands together",
       { steps: [{ image: "a", run: "b", commands: ["c"] }] },
@@ -57,7 +57,7 @@ describe("JobSpec", () => {
           { image: "a", run: "b" },
         ],
       },
-      /^steps\[1\]\.key: "1" names two steps/,
+      /^steps\[1\]\.key: two steps have the name "1"/,
     ],
     [
       "a directory outside the workspace",

@@ -62,7 +62,7 @@ const RequestedResources = Resources.superRefine(({ cpus, memory, disk, pids, sh
   }
   const [shmBytes, memoryBytes] = [sizeInBytes(shm), sizeInBytes(memory)];
   if (shmBytes !== undefined && memoryBytes !== undefined && shmBytes > memoryBytes) {
-    refuse("shm", "must not be larger than resources.memory, which it is a part of");
+    refuse("shm", "must not be larger than resources.memory, which includes it");
   }
 });
 
@@ -95,7 +95,7 @@ export const Egress = z.union(
 );
 export type Egress = z.output<typeof Egress>;
 
-const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, "not an environment variable's name");
+const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, "not a valid environment variable name");
 // A NUL ends a string in the kernel's argument block, so the rest would be lost. Refuse it here.
 const EnvValue = z.union([z.string(), z.number(), z.boolean()]).transform(String).refine(isStorable, unstorable);
 
@@ -103,12 +103,12 @@ const StepEnvironment = z.record(EnvName, EnvValue).superRefine((env, context) =
   const sizes = Object.entries(env).map(([name, value]) => [name, variableBytes(name, value)] as const);
   for (const [name, bytes] of sizes) {
     if (bytes <= maximumVariableBytes) continue;
-    const message = `${bytes} bytes long with its name; the kernel takes ${maximumVariableBytes} at most. Use a file`;
+    const message = `${bytes} bytes long including its name; the kernel allows at most ${maximumVariableBytes}. Use a file`;
     context.addIssue({ code: "custom", path: [name], message });
   }
   const all = environmentBytes(sizes.map(([, bytes]) => bytes));
   if (all > maximumEnvironmentBytes) {
-    const message = `${formatBytes(all)} long together; a step takes ${formatBytes(maximumEnvironmentBytes)} at most. Use files`;
+    const message = `${formatBytes(all)} long in total; the limit of a step is ${formatBytes(maximumEnvironmentBytes)}. Use files`;
     context.addIssue({ code: "custom", message });
   }
 });
@@ -177,7 +177,7 @@ export const StepSpec = z
     for (const [index, { name, file }] of step.secrets.entries()) {
       const variable = secretVariable({ name, file });
       if (taken.has(variable)) {
-        context.addIssue({ code: "custom", path: ["secrets", index], message: `${variable} is set already` });
+        context.addIssue({ code: "custom", path: ["secrets", index], message: `${variable} is already set` });
       }
       taken.add(variable);
     }
@@ -211,14 +211,14 @@ export const JobSpec = z.strictObject({
   checkout: Checkout.optional(),
   steps: z
     .array(StepSpec)
-    .min(1, "a job has at least one step")
+    .min(1, "a job must have at least one step")
     .max(1000)
     .superRefine((steps, context) => {
       const seen = new Set<string>();
       for (const [index, step] of steps.entries()) {
         const key = step.key ?? String(index);
         if (seen.has(key))
-          context.addIssue({ code: "custom", path: [index, "key"], message: `"${key}" names two steps` });
+          context.addIssue({ code: "custom", path: [index, "key"], message: `two steps have the name "${key}"` });
         seen.add(key);
       }
     }),
@@ -244,7 +244,7 @@ export const JobSpec = z.strictObject({
     .refine((files) => Object.keys(files).length <= 1000, "at most 1000 files")
     .refine(
       (files) => Object.values(files).reduce((sum, text) => sum + text.length, 0) <= 8 * 1024 * 1024,
-      "together longer than 8 MiB",
+      "larger than 8 MiB in total",
     )
     .default({}),
   /** Jobs with higher priority come first within a queue. */

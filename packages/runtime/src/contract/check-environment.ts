@@ -17,14 +17,14 @@ export function checkEnvironment(env: Readonly<Record<string, string>>): void {
   for (const [name, bytes] of sizes) {
     if (bytes <= maximumVariableBytes) continue;
     throw refusedByPolicy(
-      `the environment variable ${name.slice(0, 100)} is ${bytes} bytes long with its name; the kernel takes ${maximumVariableBytes} at most`,
-      "Give the step a file with the value in place of the variable.",
+      `the environment variable ${name.slice(0, 100)} is ${bytes} bytes long including its name; the kernel allows at most ${maximumVariableBytes}`,
+      "Put the value into a file instead of a variable.",
     );
   }
   const all = environmentBytes(sizes.map(([, bytes]) => bytes));
   if (all <= maximumEnvironmentBytes) return;
   throw refusedByPolicy(
-    `the step's ${sizes.length} variables are ${formatBytes(all)} long together; a step takes ${formatBytes(maximumEnvironmentBytes)} at most`,
-    "Give the step files with the long values in place of variables.",
+    `the step's ${sizes.length} variables are ${formatBytes(all)} long in total; the limit of a step is ${formatBytes(maximumEnvironmentBytes)}`,
+    "Put long values into files instead of variables.",
   );
 }

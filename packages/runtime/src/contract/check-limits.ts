@@ -22,7 +22,7 @@ export function checkLimits({ cpus, memoryBytes, diskBytes, pids, shmBytes }: Sa
     ...(pids < least.pids ? [`${pids} processes, the least is ${least.pids}`] : []),
   ];
   if (problems.length > 0)
-    throw refusedByPolicy(`the job's limits are too low: ${problems.join("; ")}`, "Ask for more (resources).");
+    throw refusedByPolicy(`the job's limits are too low: ${problems.join("; ")}`, "Raise the job's resources.");
 }
 
 /** Size of `/dev/shm` that engines use by default. */

@@ -11,7 +11,8 @@ export function checkStep(step: SandboxStep): void {
     posix.normalize(path) === path.replace(/\/$/, "") &&
     (path === root || path.startsWith(`${root}/`)) &&
     !path.includes("\0");
-  if (!inside(step.script, "/airlock")) throw refusedByPolicy("the script is not under /airlock", "Put it there.");
+  if (!inside(step.script, "/airlock"))
+    throw refusedByPolicy("the script is not under /airlock", "Put the script there.");
   if (!inside(step.workingDirectory, "/data")) {
     throw refusedByPolicy(
       `the working directory ${JSON.stringify(step.workingDirectory.slice(0, 200))} is not under /data`,

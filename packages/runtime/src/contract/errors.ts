@@ -28,7 +28,7 @@ export function memoryTooSmall(image: string, memoryBytes: number): AirlockError
   return new AirlockError(`the job's memory limit of ${limit} is too small to start image "${image}"`, {
     code: "out-of-memory",
     reason: "out-of-memory",
-    hint: "Ask for more (resources.memory).",
+    hint: "Raise resources.memory.",
   });
 }
 
@@ -36,7 +36,7 @@ export function memoryTooSmall(image: string, memoryBytes: number): AirlockError
 export function imageUnavailable(
   image: string,
   cause: unknown,
-  hint = "Check that the registry answers from this executor's machine.",
+  hint = "Check that this executor's machine can reach the registry.",
 ): AirlockError {
   return new AirlockError(`cannot pull image "${image}"`, {
     code: "image-unavailable",

@@ -22,7 +22,7 @@ export function creationFailure(error: unknown, { image }: FailedContainer): unk
   if (volume !== undefined) return volumeOnFile(image, volume);
   if (error.status !== 400 || isAboutHost(error.message)) return error;
   return refusedByPolicy(
-    `the Docker engine does not make a container of image "${image}" with the job's limits: ${error.message}`,
+    `the Docker engine cannot create a container of image "${image}" with the job's limits: ${error.message}`,
     "Change the job's resources or its image.",
   );
 }
@@ -43,7 +43,7 @@ export async function startFailure(
   return imageUnusable(
     image,
     "can't be started",
-    "Check which files it has at the top of its file system, and its user, volumes and environment.",
+    "Check the image's root directory, user, volumes and environment.",
     error,
   );
 }

@@ -69,7 +69,7 @@ export function describeEngine(
     );
   } else if (!hardening.userNamespace) {
     notes.push(
-      "Root in a container is root on the machine: the engine would remap it, and this executor is told not to.",
+      "Root in a container is root on the machine: this executor is configured not to use the engine's user namespace.",
     );
   }
   if (ociRuntime !== undefined && !(ociRuntime in (info.Runtimes ?? {}))) {
@@ -79,17 +79,17 @@ export function describeEngine(
   }
   if (!sharesCgroup) {
     notes.push(
-      "Limits hold for each image's container, and a job's other containers may keep memory file systems beside it: run the executor as root beside an engine with the cgroup driver cgroupfs, and they hold for all together.",
+      "Limits apply to each container, not to all containers of a job together. To limit them together, run the executor as root, with an engine that uses the cgroup driver cgroupfs.",
     );
   }
   if (!boundsLayers) {
     notes.push(
-      "What a job writes outside its workspace is watched and ends the step late: put the engine's data on XFS with pquota, on Btrfs or ZFS, and the file system holds it.",
+      "Disk use outside the workspace is only watched, so a step that exceeds its limit ends late. To enforce the limit at once, put the engine's data on XFS with pquota, on Btrfs or on ZFS.",
     );
   }
   if (!isRoot) {
     notes.push(
-      "The executor is not root: the use of the disk is asked of the engine and seen seconds late, and files that a job hides from other users do not count.",
+      "The executor is not root: it learns disk use from the engine, seconds late, and does not count files that a job hides from other users.",
     );
   }
   notes.push(...workspaceNotes);

@@ -70,7 +70,7 @@ describeWithEngines(["docker"], "a Docker engine on another machine", () => {
     const { enforces, notes } = await place.runtime.describe({ signal });
 
     expect(enforces).toMatchObject({ memory: true, pids: true, disk: "watcher" });
-    expect(notes.join()).toContain("Limits hold for each image's container");
+    expect(notes.join()).toContain("Limits apply to each container");
   });
 
   it("names a lack of memory that it tells of", async () => {

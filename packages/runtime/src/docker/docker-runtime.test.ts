@@ -524,7 +524,7 @@ describeWithEngines(["docker"], "an engine that dies", () => {
 
 it("says how to write the engine's address", () => {
   expect(() => createDockerRuntime({ host: "docker", allowHostImage: false, workspaces })).toThrow(
-    "no address of a Docker engine",
+    "not the address of a Docker engine",
   );
 });
 

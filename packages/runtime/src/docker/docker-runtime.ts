@@ -238,7 +238,7 @@ export function unknownRuntime(name: string, { runtimes }: EngineFacts): Airlock
   return runtimeFailed(
     `the Docker engine has no runtime "${name}"`,
     undefined,
-    `Name one that it has (${runtimes.join(", ")}), or add this one to "runtimes" in its daemon.json.`,
+    `Use one of its runtimes (${runtimes.join(", ")}), or add this one to "runtimes" in its daemon.json.`,
   );
 }
 
@@ -246,7 +246,7 @@ function refuseUnenforceableEgress({ egress }: SandboxPlan, { enforces, notes }:
   const canEnforce = { none: true, public: enforces.egressPublic, allow: enforces.egressAllow };
   if (!canEnforce[egress.kind]) {
     throw refusedByPolicy(
-      `the egress policy "${egress.kind}" can't be enforced here`,
+      `this executor cannot enforce the egress policy "${egress.kind}"`,
       notes.find((note) => note.includes("gress")) ?? 'Run the job with the egress policy "none".',
     );
   }

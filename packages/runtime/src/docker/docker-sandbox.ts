@@ -263,14 +263,14 @@ export class DockerSandbox implements StepRunner {
   async #prepareHost(options: Abortable): Promise<PreparedImage> {
     if (!this.#options.allowHostImage) {
       throw refusedByPolicy(
-        'the image name "host" is not allowed here',
-        "Name a container image, or let this executor's administrator allow it.",
+        'this executor does not allow the image name "host"',
+        "Use a container image, or ask this executor's administrator to allow it.",
       );
     }
     if (!this.#engine.isLocal) {
       throw refusedByPolicy(
         'the image "host" needs a Docker engine on this machine',
-        "Name a container image, or give this executor the engine's Unix socket.",
+        "Use a container image, or give this executor the engine's Unix socket.",
       );
     }
     this.#options.images.admitHost();

@@ -47,7 +47,7 @@ export class EngineClient {
   constructor({ host }: EngineClientOptions) {
     const match = /^(unix|tcp):\/\/(.+)$/.exec(host);
     if (!match?.[2]) {
-      throw new AirlockError(`"${host}" is no address of a Docker engine`, {
+      throw new AirlockError(`"${host}" is not the address of a Docker engine`, {
         code: "docker-host-invalid",
         hint: "Write it as unix:///var/run/docker.sock or tcp://127.0.0.1:2375.",
       });
@@ -122,7 +122,7 @@ export class EngineClient {
     });
     if (compareVersions(reply.ApiVersion, minimumVersion) < 0) {
       throw runtimeFailed(
-        `the Docker engine at ${this.host} speaks API ${reply.ApiVersion}, ${minimumVersion} is needed`,
+        `the Docker engine at ${this.host} supports API ${reply.ApiVersion}, but ${minimumVersion} is required`,
         undefined,
         "Upgrade the engine to Docker 20.10 or later.",
       );
@@ -145,7 +145,7 @@ export class EngineClient {
       throw runtimeFailed(
         `cannot reach the Docker engine at ${this.host}`,
         error,
-        "Check that the engine runs and that this user may use its socket.",
+        "Check that the engine is running and that this user may use its socket.",
       );
     }
   }
@@ -184,10 +184,10 @@ function parse<T extends z.ZodType>(schema: T, text: string): z.infer<T> {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw runtimeFailed("the Docker engine answered something that is no JSON", error);
+    throw runtimeFailed("the Docker engine sent a response that is not JSON", error);
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw runtimeFailed("the Docker engine's answer has an unknown form", parsed.error);
+  if (!parsed.success) throw runtimeFailed("the Docker engine sent an unexpected response", parsed.error);
   return parsed.data;
 }
 

@@ -90,7 +90,7 @@ export class EngineImages {
     if (pull !== "never") return undefined;
     throw refusedByPolicy(
       `the image "${reference.canonical}" is not on this machine, and EXECUTOR_IMAGE_PULL_POLICY is "never"`,
-      "Pull or load it on the Docker engine's machine, or let this executor's administrator change the policy.",
+      "Pull or load it on the Docker engine's machine, or ask this executor's administrator to change the policy.",
     );
   }
 
@@ -117,7 +117,7 @@ export class EngineImages {
       );
     }
     const pulled = await inspectImage(this.#engine, viaMirror ?? canonical);
-    if (!pulled) throw imageUnavailable(canonical, new Error("the engine pulled it and does not have it"));
+    if (!pulled) throw imageUnavailable(canonical, new Error("the engine pulled the image but does not have it"));
     if (credentials && viaMirror === undefined) await markPrivate(this.#engine, pulled);
     if (isOurs) {
       const references = viaMirror === undefined ? [canonical] : [canonical, viaMirror];
@@ -174,5 +174,5 @@ function checkPlatform(
 ): void {
   if (architecture === undefined || Os === undefined || Architecture === undefined) return;
   if (Os === "linux" && Architecture === architecture) return;
-  throw imageInvalid(canonical, `is made for ${Os}/${Architecture}, not for linux/${architecture}`);
+  throw imageInvalid(canonical, `is built for ${Os}/${Architecture}, not for linux/${architecture}`);
 }

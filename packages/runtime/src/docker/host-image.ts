@@ -63,7 +63,7 @@ async function unfoldSbin(directory: string): Promise<void> {
   if (target === undefined) {
     throw refusedByPolicy(
       'the image "host" needs a host whose /sbin is a link into /usr',
-      "Name a container image, or use the oci runtime.",
+      "Use a container image, or the oci runtime.",
     );
   }
   await rm(sbin);

@@ -60,7 +60,7 @@ const enter = `{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; [ -d "$1" ] 
 /** Exit code of gVisor's kernel when it crashes, for example because it was refused a thread. */
 const panicked = 2;
 const kernelPanicked =
-  "the sandbox's own kernel failed: the step did what it can't do, or started more processes than the job's limit allows (resources.pids)";
+  "the sandbox's own kernel failed: the step used something that it does not support, or started more processes than the job's limit (resources.pids)";
 
 /** One running container: its keeper, and an exec for each step. */
 export class StepContainer implements AsyncDisposable {
@@ -119,13 +119,13 @@ export class StepContainer implements AsyncDisposable {
     if (isReady !== true) {
       const state = await inspectContainer(engine, id);
       if (isReady === undefined || state === undefined || state.Running) {
-        throw runtimeFailed(`the container of image "${options.image}" did not come up`);
+        throw runtimeFailed(`the container of image "${options.image}" did not start`);
       }
       if (state.OOMKilled) throw memoryTooSmall(options.image, options.sandbox.limits.memoryBytes);
-      const why = state.Error || keeper.lastWords || `it ended with ${state.ExitCode}`;
+      const why = state.Error || keeper.lastWords || `it exited with ${state.ExitCode}`;
       throw imageUnusable(
         options.image,
-        "has no /bin/sh that runs",
+        "has no working /bin/sh",
         "Steps are shell scripts: use an image with a shell for this machine's architecture.",
         new Error(why),
       );
@@ -143,7 +143,7 @@ export class StepContainer implements AsyncDisposable {
   async runStep(step: SandboxStep, run: StepRun): Promise<StepStatus> {
     run.signal.throwIfAborted();
     // Steps can't overlap, because the end of a step kills every process in the container.
-    if (this.#isRunning) throw runtimeFailed("another step runs in this sandbox");
+    if (this.#isRunning) throw runtimeFailed("another step is running in this sandbox");
     this.#isRunning = true;
     try {
       return await this.#runStep(step, run);
@@ -185,8 +185,8 @@ export class StepContainer implements AsyncDisposable {
     if (exitCode === 0) return;
     throw imageUnusable(
       this.#options.image,
-      "can't give the workspace to its user",
-      "The image needs a chown program, or root as its user.",
+      "cannot give the workspace to its user",
+      "Use an image with a chown program, or with root as its user.",
       new Error(output.trim()),
     );
   }
@@ -339,8 +339,8 @@ export class StepContainer implements AsyncDisposable {
       return { kind: "killed", signal: "SIGKILL", outOfMemory: false, notes: [kernelPanicked] };
     }
     throw runtimeFailed(
-      "the container ended while the step ran",
-      state ? new Error(state.Error || `it ended with ${state.ExitCode}`) : undefined,
+      "the container ended while the step was running",
+      state ? new Error(state.Error || `it exited with ${state.ExitCode}`) : undefined,
       "Check that nothing restarted the Docker engine or removed its containers.",
     );
   }

@@ -35,8 +35,8 @@ export function checkUserIds(image: string, user: string, { remapsUsers }: { rea
   const ids = user.split(":").filter((part) => /^\d+$/.test(part));
   if (ids.every((id) => Number(id) <= most)) return;
   throw refusedByPolicy(
-    `image "${image}" runs as user ${user}, and this executor's sandboxes have the users 0 to ${most}`,
-    "Use a user of the image with a smaller number.",
+    `image "${image}" runs as user ${user}, but this executor's sandboxes only have the users 0 to ${most}`,
+    "Use an image whose user has a smaller id.",
   );
 }
 
@@ -47,14 +47,14 @@ export function unusableUser(image: string, user: string, said: string): Airlock
     const file = kind === "user" ? "/etc/passwd" : "/etc/group";
     return imageUnusable(
       image,
-      `runs as the ${kind} ${JSON.stringify(name)}, which its ${file} does not have`,
-      "Add it to the image, or let the image run as one that it has (USER).",
+      `runs as the ${kind} ${JSON.stringify(name)}, which is not in its ${file}`,
+      "Add it to the image, or choose an existing one with USER.",
     );
   }
   return imageUnusable(
     image,
-    `can't run as its user ${JSON.stringify(user)}`,
-    "Let the image run as a user that it has (USER).",
+    `cannot run as its user ${JSON.stringify(user)}`,
+    "Choose a user that exists in the image, with USER.",
     new Error(said.trim()),
   );
 }

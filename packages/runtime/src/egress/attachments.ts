@@ -107,7 +107,7 @@ export class Attachments {
           const { links } = await network.readState();
           if (!links.some(({ name }) => name === rules.interfaceName)) {
             throw refusedByPolicy(
-              "the container engine's networks are out of the egress rules' reach",
+              "egress rules cannot reach the container engine's networks",
               "Run the executor and the container engine in the same network namespace.",
             );
           }
@@ -127,11 +127,11 @@ export class Attachments {
     const { notes, ...can } = await this.#with.capabilities();
     if (!can[policy.kind]) {
       throw refusedByPolicy(
-        `the egress policy "${policy.kind}" can't be enforced here`,
+        `this executor cannot enforce the egress policy "${policy.kind}"`,
         notes[0] ?? 'Use the egress policy "none".',
       );
     }
-    if (!/^[a-z0-9-]{1,60}$/.test(sandboxId)) throw runtimeFailed(`"${sandboxId}" can't name a sandbox`);
+    if (!/^[a-z0-9-]{1,60}$/.test(sandboxId)) throw runtimeFailed(`"${sandboxId}" is not a sandbox id`);
     const undo = new UndoTogether();
     this.#beingMade += 1;
     try {
@@ -139,13 +139,13 @@ export class Attachments {
       return Object.assign(made, { [Symbol.asyncDispose]: () => undo.run() });
     } catch (error) {
       await undo.run().catch((left: unknown) => {
-        throw runtimeFailed(`the network of sandbox ${sandboxId} is half made`, new AggregateError([error, left]));
+        throw runtimeFailed(`the network of sandbox ${sandboxId} is incomplete`, new AggregateError([error, left]));
       });
       if (signal.aborted) throw signal.reason;
       if (error instanceof AirlockError) throw error;
       // Another executor may have taken addresses that looked free. The next attempt reads the state again.
       this.#with.hostState.forget();
-      throw runtimeFailed(`cannot make the network of sandbox ${sandboxId}`, error);
+      throw runtimeFailed(`cannot create the network of sandbox ${sandboxId}`, error);
     } finally {
       this.#beingMade -= 1;
     }
@@ -168,7 +168,7 @@ export class Attachments {
       throw runtimeFailed(
         `the address pool ${formatRange(pool.range)} has no free block`,
         undefined,
-        "Give this executor a larger pool, or one that does not overlap with the host's routes.",
+        "Give this executor a larger address pool, or one that does not overlap with the host's routes.",
       );
     }
     const { slot } = block;

@@ -158,7 +158,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(JSON.parse(output)).toMatchObject({
         public: false,
         allow: false,
-        notes: [expect.stringContaining("give the executor the capability SYS_ADMIN")],
+        notes: [expect.stringContaining("give it the capability SYS_ADMIN")],
         reason: "policy",
       });
     });

@@ -178,7 +178,9 @@ class NftablesEngine implements EgressEngine {
     try {
       await forgetConnections(this.#network, sources.map(formatRange));
     } catch (error) {
-      this.#options.onProblem?.(`the connections of a finished job stay in the host's table: ${errorMessage(error)}`);
+      this.#options.onProblem?.(
+        `cannot remove a finished job's connections from the host's table: ${errorMessage(error)}`,
+      );
     }
   }
 
@@ -201,10 +203,14 @@ class NftablesEngine implements EgressEngine {
       linkNotes: forwarding.firewallNotes,
       notes: [
         ...forwarding.notes,
-        ...(upstreams.length > 0 ? [] : ["Names don't resolve in sandboxes: the host has no name server; set one."]),
+        ...(upstreams.length > 0
+          ? []
+          : ["Names do not resolve in sandboxes because the host has no name server. Configure one."]),
         ...(canForget
           ? []
-          : ["Connections that a job leaves open stay in the host's table for hours; install conntrack."]),
+          : [
+              "Connections that a job leaves open stay in the host's table for hours. Install conntrack to remove them.",
+            ]),
       ],
     };
   }

@@ -23,7 +23,7 @@ describeWithEngines(["network"], "the probe for egress policies", () => {
 
   it.each([
     ["net_admin", "need the capability NET_ADMIN"],
-    ["sys_admin", "give the executor the capability SYS_ADMIN"],
+    ["sys_admin", "give it the capability SYS_ADMIN"],
   ])("names the capability that is missing: %s", async (capability, words) => {
     const drop = `exec setpriv --bounding-set=-${capability} --inh-caps=-${capability}`;
     expect(await problemWith(drop)).toContain(words);
@@ -40,7 +40,7 @@ describe("a failure of nft", () => {
     const failure =
       "/dev/stdin:7:1-60: Error: Could not process rule: No such file or directory\nadd rule inet t c ct count over 8 drop\n^^^^^^^";
     expect(explainRulesFailure(failure)).toBe(
-      'Egress policies other than none need something that the kernel does not have (Could not process rule: No such file or directory in "add rule inet t c ct count over 8 drop"); load its modules of nftables (nft_ct, nft_connlimit, nft_limit, nft_masq, nft_redir, nft_reject_inet), or use a kernel that has them.',
+      'Egress policies other than none need something that the kernel does not support (Could not process rule: No such file or directory in "add rule inet t c ct count over 8 drop"); load its modules of nftables (nft_ct, nft_connlimit, nft_limit, nft_masq, nft_redir, nft_reject_inet), or use a kernel that has them.',
     );
   });
 

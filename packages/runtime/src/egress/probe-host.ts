@@ -37,7 +37,7 @@ async function findProblem(): Promise<string | null> {
   }
   const namespace = await failureOf([...inNewNamespace, "true"]);
   if (namespace !== null) {
-    return `${needs} network namespaces, and none can be made (${namespace}); give the executor the capability SYS_ADMIN.`;
+    return `${needs} network namespaces, which the executor cannot create (${namespace}); give it the capability SYS_ADMIN.`;
   }
   const table = await failureOf([...inNewNamespace, "nft", "add table inet probe"]);
   if (table !== null) return explainTableFailure(table);
@@ -64,7 +64,7 @@ export function explainRulesFailure(failure: string): string {
     .slice(failure.includes("Error:") ? failure.split("\n").findIndex((line) => line.includes("Error:")) : 0);
   const what = `${message.replace(/^.*?Error: /, "")}${rule === "" ? "" : ` in "${rule.slice(0, 200)}"`}`;
   if (message.includes("Could not process rule")) {
-    return `${needs} something that the kernel does not have (${what}); load its modules of nftables (nft_ct, nft_connlimit, nft_limit, nft_masq, nft_redir, nft_reject_inet), or use a kernel that has them.`;
+    return `${needs} something that the kernel does not support (${what}); load its modules of nftables (nft_ct, nft_connlimit, nft_limit, nft_masq, nft_redir, nft_reject_inet), or use a kernel that has them.`;
   }
   return `${needs} rules that this nft does not accept (${what}); install nftables 1.0 or later.`;
 }

@@ -14,7 +14,7 @@ export async function copyTree(source: string, target: string, signal: AbortSign
     throw new AirlockError("copying the checkout failed", {
       code: "copy-failed",
       reason: "runtime",
-      hint: "Make room on the executor's disk.",
+      hint: "Free space on the executor's disk.",
       cause,
     });
   }

@@ -46,7 +46,7 @@ export class DiskBound {
       return `the job's disk is full: its limit is ${formatBytes(this.#bytes)} for the workspace and what steps write elsewhere (resources.disk)`;
     }
     if (ffree <= files * fullFraction) {
-      return `the job's disk holds no more files: with its ${formatBytes(this.#bytes)} its limit is ${files} files (resources.disk)`;
+      return `the job's disk cannot hold more files: with ${formatBytes(this.#bytes)} its limit is ${files} files (resources.disk)`;
     }
     return undefined;
   }

@@ -76,7 +76,7 @@ export class HostWorkspaces {
     const copies = "Each job copies its checkout into its workspace";
     if (mountsVisible) return [`${copies}; run the executor as root on a file system that overlayfs can use.`];
     return [
-      `${copies}, and the limit of its disk is only watched: sandboxes do not see what this executor mounts; run it as root, where the engine sees its mounts.`,
+      `${copies}, and its disk limit is only watched, because sandboxes do not see this executor's mounts. Run it as root, where the engine sees its mounts.`,
     ];
   }
 
@@ -141,7 +141,7 @@ export class HostWorkspaces {
     const trash = new Trash({
       // Can't collide with a workspace, because sandbox ids have no dots.
       dir: join(this.#ownerDir(owner), ".trash"),
-      onProblem: (dir, problem) => this.#options.onProblem?.(`${dir} is not removed yet: ${problem}`),
+      onProblem: (dir, problem) => this.#options.onProblem?.(`${dir} could not be removed yet: ${problem}`),
     });
     this.#trashes.set(owner, trash);
     return trash;

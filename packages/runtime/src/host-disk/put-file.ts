@@ -33,7 +33,7 @@ export async function putFile(root: string, file: WorkspaceFile, owner: FileOwne
     throw new AirlockError("the job's files do not fit into the workspace", {
       code: "checkout-invalid",
       reason: "checkout-invalid",
-      hint: "The workspace is full: ask for more with resources.disk, or make room on the executor's disk.",
+      hint: "The workspace is full: ask for more with resources.disk, or free space on the executor's disk.",
       cause: error,
     });
   } finally {
@@ -48,7 +48,7 @@ async function enter(parent: FileHandle, name: string, path: string, owner: File
     return await openIt();
   } catch (error) {
     if (["ENOTDIR", "ELOOP"].includes(errorCode(error) ?? "")) {
-      throw refused(path, "a link or a file is in place of a directory");
+      throw refused(path, "a directory was replaced by a link or a file");
     }
     if (errorCode(error) !== "ENOENT") throw named(error, path);
   }
@@ -73,11 +73,11 @@ async function write(
 ): Promise<void> {
   const file = await open(childOf(directory, name), fileFlags, 0o777).catch((error: unknown) => {
     throw ["ELOOP", "EISDIR", "ENXIO"].includes(errorCode(error) ?? "")
-      ? refused(path, `something else is there (${errorCode(error)})`)
+      ? refused(path, `something else is at that path (${errorCode(error)})`)
       : named(error, path);
   });
   try {
-    if (!(await file.stat()).isFile()) throw refused(path, "something else is there");
+    if (!(await file.stat()).isFile()) throw refused(path, "something else is at that path");
     await file.writeFile(content);
     // The mode that the protocol demands: a step may run as any user, and files may be scripts.
     await file.chmod(0o777);

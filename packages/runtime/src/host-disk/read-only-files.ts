@@ -50,5 +50,5 @@ function checkPath(path: string): void {
   if (/^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/.test(path) && !path.split("/").some((part) => /^\.{1,2}$/.test(part))) {
     return;
   }
-  throw new AirlockError(`"${path}" can't be a path below /airlock`, { code: "sandbox-misused", reason: "runtime" });
+  throw new AirlockError(`"${path}" is not a path below /airlock`, { code: "sandbox-misused", reason: "runtime" });
 }

@@ -182,7 +182,7 @@ async function* contentsOf(place: Buffer, seen: Stats, path: Buffer): AsyncGener
   try {
     const stats = await file.stat();
     if (!stats.isFile() || stats.ino !== seen.ino || stats.dev !== seen.dev) {
-      throw new AirlockError("it is not the file that it was", { code: "not-a-file" });
+      throw new AirlockError("the file was replaced", { code: "not-a-file" });
     }
     yield* readUpTo(file, seen.size);
   } finally {

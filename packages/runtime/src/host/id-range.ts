@@ -35,10 +35,10 @@ export function hostId(range: IdRange | null, id: number): number {
  * id".
  */
 export function problemOfIdRange({ base, size }: IdRange): string | undefined {
-  if (!Number.isInteger(base) || !Number.isInteger(size)) return "is not of whole numbers";
+  if (!Number.isInteger(base) || !Number.isInteger(size)) return "is not a pair of whole numbers";
   // Lower ids belong to accounts of the system and of people.
-  if (base < 65_536) return "must begin at 65536 or above, past the accounts of the host";
+  if (base < 65_536) return "must begin at 65536 or above, beyond the accounts of the host";
   if (size < 65_536) return "must have at least 65536 ids, since images name ids up to 65535";
-  if (base + size > 0xfffffffe) return "ends past the last id of the kernel";
+  if (base + size > 0xfffffffe) return "ends beyond the kernel's last id";
   return undefined;
 }

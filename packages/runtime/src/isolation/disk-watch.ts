@@ -110,7 +110,7 @@ export class DiskWatch {
     if (used <= limitBytes) return this.#last;
     throw new AirlockError(
       `the job's disk is full: the workspace and what steps wrote elsewhere are ${formatBytes(used)}, its limit is ${formatBytes(limitBytes)}`,
-      { code: "disk-full", reason: "step-failed", hint: "Write less, or ask for more (resources.disk)." },
+      { code: "disk-full", reason: "step-failed", hint: "Write less, or raise resources.disk." },
     );
   }
 }

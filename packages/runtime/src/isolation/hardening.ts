@@ -55,7 +55,7 @@ export function relaxations(hardening: Hardening): readonly string[] {
     ...(hardening.noNewPrivileges
       ? []
       : ["Programs in sandboxes may gain privileges by setuid and file capabilities."]),
-    ...(hardening.seccomp ? [] : ["Sandboxes may make any system call."]),
+    ...(hardening.seccomp ? [] : ["Sandboxes may use any system call."]),
     ...(hardening.maskedPaths ? [] : ["Sandboxes see all of the host's /proc and /sys."]),
     ...(hardening.userNamespace ? [] : ["Sandboxes have no user namespace: root in them is root on the host."]),
   ];

@@ -81,7 +81,8 @@ export interface OciRuntime extends Runtime {
 
 /** @throws {AirlockError} reason `runtime` when there is no OCI runtime or the state directory is unusable. */
 export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciRuntime> {
-  if (!isAbsolute(options.stateDir)) throw runtimeFailed(`the state directory "${options.stateDir}" is not absolute`);
+  if (!isAbsolute(options.stateDir))
+    throw runtimeFailed(`the state directory "${options.stateDir}" is not an absolute path`);
   const isRoot = process.geteuid?.() === 0;
   const cgroupHost = await findCgroupHost();
   // crun refuses to run where it sees cgroup2 beside v1, and only root can hide that mount from it.
@@ -100,7 +101,7 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
   try {
     await mkdir(sandboxesDirectory, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw runtimeFailed("the state directory can't be used", error, "Check its path, owner and file system.");
+    throw runtimeFailed("the state directory cannot be used", error, "Check its path, owner and file system.");
   }
   const overlayOptions = isRoot ? await probeOverlay(sandboxesDirectory) : null;
   const limits = await processLimits();
@@ -198,7 +199,7 @@ class CreatedOciRuntime implements OciRuntime {
       const { noUserNamespaces } = this.#parts;
       notes.push(
         "Root in a sandbox is root on the host with few capabilities; steps have no user namespace. " +
-          (noUserNamespaces ?? "That is what the executor's settings ask for."),
+          (noUserNamespaces ?? "The executor's settings ask for this."),
       );
     } else if (!rootless && !this.#parts.separateUsers) {
       notes.push(
@@ -234,7 +235,7 @@ class CreatedOciRuntime implements OciRuntime {
   async createSandbox(plan: SandboxPlan, { signal }: Abortable): Promise<Sandbox> {
     signal.throwIfAborted();
     if (!/^[a-z0-9-]{1,60}$/.test(plan.id) || !/^[a-z0-9-]{1,40}$/.test(plan.owner)) {
-      throw runtimeFailed(`"${plan.owner}" and "${plan.id}" can't name a sandbox`);
+      throw runtimeFailed(`"${plan.owner}" and "${plan.id}" are not valid in a sandbox's name`);
     }
     checkLimits(plan.limits);
     const { options, ...parts } = this.#parts;
@@ -270,7 +271,7 @@ class CreatedOciRuntime implements OciRuntime {
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (error instanceof AirlockError) throw error;
-      throw runtimeFailed(`cannot make the sandbox ${plan.id}`, error);
+      throw runtimeFailed(`cannot create the sandbox ${plan.id}`, error);
     }
   }
 

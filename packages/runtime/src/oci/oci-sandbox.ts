@@ -160,8 +160,8 @@ export class OciSandbox implements StepRunner {
     }
     if (!this.#parts.allowHostImage) {
       throw refusedByPolicy(
-        'the image name "host" is not allowed here',
-        "Name a container image, or let this executor's administrator allow it.",
+        'this executor does not allow the image name "host"',
+        "Use a container image, or ask this executor's administrator to allow it.",
       );
     }
     this.#parts.images.admitHost();

@@ -26,24 +26,24 @@ export async function findRuntimeBinary(
   const names = wanted === undefined ? usual : [wanted];
   const path = wanted?.startsWith("/") ? wanted : await findOnSystemPath(names);
   const hint = `Install ${names.join(" or ")}, e.g. \`apt-get install ${names[0]}\`.`;
-  if (path === undefined) throw runtimeFailed("no OCI runtime is installed that works here", undefined, hint);
+  if (path === undefined) throw runtimeFailed("no installed OCI runtime works on this machine", undefined, hint);
   let words: string;
   try {
     words = await outputOf([path, "--version"]);
   } catch (error) {
-    throw runtimeFailed(`the OCI runtime ${path} does not run`, error, hint);
+    throw runtimeFailed(`the OCI runtime ${path} cannot be run`, error, hint);
   }
   const [, name, version] = /^(crun|runc|runsc) version (\S+)/m.exec(words) ?? [];
   const kind = runtimeKinds.find((known) => known === name);
   if (kind === undefined) {
     throw runtimeFailed(
-      `${basename(path)} is neither crun nor runc nor runsc`,
+      `${basename(path)} is not crun, runc or runsc`,
       undefined,
-      "Name the path of one of them.",
+      "Give the path of one of these programs.",
     );
   }
   const works = kind === "runsc" ? isRoot : usual.includes(kind);
-  if (!works) throw runtimeFailed(`${kind} does not work here without root`, undefined, hint);
+  if (!works) throw runtimeFailed(`${kind} does not work without root on this machine`, undefined, hint);
   return { path, kind, version: `${kind} ${version}` };
 }
 

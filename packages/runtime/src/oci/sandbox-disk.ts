@@ -52,10 +52,10 @@ export class SandboxDisk {
       (error instanceof Error && /No space left on device|Disk quota exceeded/.test(error.message));
     if (workspace.layersDir === null || !isFull) return error;
     const limit = limits.diskBytes === undefined ? "" : `: its limit is ${formatBytes(limits.diskBytes)}`;
-    return new AirlockError(`the job's disk is full, and the next step can't start${limit}`, {
+    return new AirlockError(`the job's disk is full, so the next step cannot start${limit}`, {
       code: "disk-full",
       reason: "step-failed",
-      hint: "Write less, or ask for more (resources.disk).",
+      hint: "Write less, or raise resources.disk.",
       cause: error,
     });
   }

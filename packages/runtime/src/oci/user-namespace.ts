@@ -27,7 +27,7 @@ export async function findUserNamespaces(ids: IdRange): Promise<UserNamespaces |
   const maximum = await readIfThere("/proc/sys/user/max_user_namespaces");
   if (maximum === undefined) return { problem: "The kernel has no user namespaces." };
   if (Number(maximum) === 0) {
-    return { problem: "The kernel may make no user namespaces (user.max_user_namespaces is 0)." };
+    return { problem: "The kernel does not allow user namespaces (user.max_user_namespaces is 0)." };
   }
   const unmapped = await isUnmapped(ids);
   if (unmapped) {
@@ -45,7 +45,7 @@ export async function findUserNamespaces(ids: IdRange): Promise<UserNamespaces |
     if (await isMade(stageDirectory)) return { stageDirectory };
   }
   return {
-    problem: `None of ${stageDirectories.join(", ")} can be made, where a step's file systems would be mounted.`,
+    problem: `Cannot create any of ${stageDirectories.join(", ")}, where a step's file systems would be mounted.`,
   };
 }
 

@@ -31,7 +31,7 @@ export async function install(options: InstallOptions): Promise<void> {
   const packages = targets[target];
   if (!packages) throw unknownTarget(target);
   const missing = await missingPackages(packages, options.path);
-  if (missing.length === 0) return options.print(`nothing to do: ${packages.map(({ name }) => name).join(", ")} here`);
+  if (missing.length === 0) return options.print(`already installed: ${packages.map(({ name }) => name).join(", ")}`);
   if (!options.isRoot || !isDebian(options.osRelease)) throw manually(missing, options);
   options.print(`installing ${missing.join(", ")} (apt-get)`);
   const install = ["-qq", "install", "-y", "--no-install-recommends", ...missing];
@@ -42,7 +42,7 @@ export async function install(options: InstallOptions): Promise<void> {
   if (code === 0) return;
   throw new AirlockError(`apt-get could not install ${missing.join(" ")} (exit code ${code})`, {
     code: "install-failed",
-    hint: `Its own message is above; type: apt-get install ${missing.join(" ")}`,
+    hint: `See its output above, then try again: apt-get install ${missing.join(" ")}`,
   });
 }
 
@@ -101,7 +101,7 @@ async function apt(args: readonly string[], { path, proxyEnvironment }: InstallO
     return exitCode ?? 1;
   } catch (cause) {
     if (!(cause instanceof ProgramError)) throw cause;
-    throw new AirlockError("apt-get does not run", { code: "install-failed", cause });
+    throw new AirlockError("apt-get cannot be run", { code: "install-failed", cause });
   } finally {
     for (const signal of stopSignals) process.off(signal, stop);
   }
@@ -120,11 +120,11 @@ const commands: readonly (readonly [family: RegExp, command: string])[] = [
 function manually(missing: readonly string[], { isRoot, osRelease }: InstallOptions): AirlockError {
   const families = [...osRelease.matchAll(/^ID(?:_LIKE)?="?([^"\n]*)/gm)].map(([, ids]) => ids).join(" ");
   const command = commands.find(([family]) => family.test(families))?.[1];
-  const why = isRoot ? "only packages of Debian and Ubuntu are installed by this command" : "installing needs root";
+  const why = isRoot ? "this command only installs packages of Debian and Ubuntu" : "installing needs root";
   return new AirlockError(`${missing.join(", ")} missing, and ${why}`, {
     code: "install-manually",
     hint: command
-      ? `Type: ${isRoot ? "" : "sudo "}${command} ${missing.join(" ")}`
+      ? `Run: ${isRoot ? "" : "sudo "}${command} ${missing.join(" ")}`
       : `Install ${missing.join(", ")} with the package manager of this system.`,
   });
 }

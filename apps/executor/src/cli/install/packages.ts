@@ -27,15 +27,15 @@ export const targets: Readonly<Record<string, readonly HostPackage[]>> = {
 
 /** Targets of the protocol that this executor does not need, each with the reason. */
 export const notNeeded: Readonly<Record<string, string>> = {
-  "src-cli": "src-cli is not needed: the executor runs no src steps.",
+  "src-cli": "src-cli is not needed: this executor does not run src steps.",
   "iptables-rules":
-    "iptables rules are not needed: the executor makes the rules of each job's network itself, with nftables.",
+    "iptables rules are not needed: the executor creates the rules of each job's network itself, with nftables.",
 };
 
 /** Targets of the protocol for runtimes that this executor does not have, each with the next step. */
 export const refused: Readonly<Record<string, string>> = {
-  ignite: "ignite belongs to the Firecracker runtime, which this executor does not have; try executor install crun",
-  cni: "CNI plugins belong to the Firecracker runtime, which this executor does not have; try executor install nftables",
+  ignite: "ignite belongs to the Firecracker runtime, which this executor does not support; try executor install crun",
+  cni: "CNI plugins belong to the Firecracker runtime, which this executor does not support; try executor install nftables",
   image:
-    "images of virtual machines belong to the Firecracker runtime, which this executor does not have; for images of steps see executor image load",
+    "images of virtual machines belong to the Firecracker runtime, which this executor does not support; to load images of steps, see executor image load",
 };

@@ -11,15 +11,15 @@ export function checkCertificates({ workspace: { certificateFile } }: Config): C
   return {
     name: "certificates",
     run: async () => {
-      if (certificateFile === null) return "those of the system";
+      if (certificateFile === null) return "the system's certificates";
       const found = certificates(await readFile(certificateFile, "utf8").catch(unusable(certificateFile)));
-      if (found.length === 0) return unusable(certificateFile)("it holds no certificate in PEM form");
+      if (found.length === 0) return unusable(certificateFile)("it contains no certificate in PEM format");
       try {
         for (const text of found) new X509Certificate(text);
       } catch (error) {
         return unusable(certificateFile)(error);
       }
-      return `${found.length} more in ${certificateFile}`;
+      return `${found.length} additional certificates from ${certificateFile}`;
     },
   };
 }
@@ -32,7 +32,7 @@ function unusable(file: string): (cause: unknown) => never {
   return (cause) => {
     throw new AirlockError(`the certificates in ${file} can't be used: ${errorMessage(cause)}`, {
       code: "certificates-unusable",
-      hint: "Name a readable file with PEM certificates in NODE_EXTRA_CA_CERTS, or unset it.",
+      hint: "Set NODE_EXTRA_CA_CERTS to a readable file with PEM certificates, or unset it.",
       ...(cause instanceof Error ? { cause } : {}),
     });
   };

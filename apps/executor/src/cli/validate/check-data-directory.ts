@@ -17,7 +17,7 @@ export function checkDataDirectory(
     run: async ({ note }) => {
       await makeWritable(dataDir);
       const room = await look(dataDir);
-      const hint = "Free some, or name a directory of a larger file system in EXECUTOR_DATA_DIR.";
+      const hint = "Free some space, or set EXECUTOR_DATA_DIR to a directory on a larger file system.";
       if (room.freeBytes < minimumBytes) {
         throw new AirlockError(`${dataDir} has ${formatBytes(room.freeBytes)} left`, {
           code: "data-directory-full",
@@ -25,7 +25,7 @@ export function checkDataDirectory(
         });
       }
       if (room.freeFiles !== null && room.freeFiles < minimumFiles) {
-        throw new AirlockError(`${dataDir} has room for ${room.freeFiles} files`, {
+        throw new AirlockError(`${dataDir} has room for only ${room.freeFiles} more files`, {
           code: "data-directory-full",
           hint,
         });
@@ -33,7 +33,7 @@ export function checkDataDirectory(
       const wanted = workspace.cacheBytes + worker.slots * (job.maximumDiskBytes ?? workspace.maximumCheckoutBytes);
       if (room.freeBytes < wanted) {
         note(
-          `${formatBytes(wanted)} may be used by the mirrors' cache and ${worker.slots} job(s) together, which is more than is free; lower EXECUTOR_MIRROR_CACHE_SIZE, EXECUTOR_JOB_DISK or EXECUTOR_MAXIMUM_NUM_JOBS.`,
+          `The mirror cache and ${worker.slots} job(s) together may use ${formatBytes(wanted)}, which is more than is free. Lower EXECUTOR_MIRROR_CACHE_SIZE, EXECUTOR_JOB_DISK or EXECUTOR_MAXIMUM_NUM_JOBS.`,
         );
       }
       return `${dataDir}, ${formatBytes(room.freeBytes)} free`;
@@ -59,7 +59,7 @@ async function makeWritable(dir: string): Promise<void> {
   } catch (cause) {
     throw new AirlockError(`${dir} is not writable`, {
       code: "data-directory-unusable",
-      hint: "Make it writable for this user, or name another one in EXECUTOR_DATA_DIR.",
+      hint: "Make it writable for this user, or set EXECUTOR_DATA_DIR to another directory.",
       cause,
     });
   }

@@ -25,7 +25,7 @@ export function checkGit({ workspace, proxies, dataDir, minimumVersions }: Confi
         maximumMemoryBytes: gitMemoryBytes,
       });
       const version = await git.version(signal).catch((cause: unknown) => {
-        throw new AirlockError("git does not run", { code: "git-missing", hint, cause });
+        throw new AirlockError("git cannot be run", { code: "git-missing", hint, cause });
       });
       const [parsed, needed] = [parseVersion(version), parseVersion(minimumGitVersion)];
       if (parsed && needed && isOlder(parsed, needed)) {

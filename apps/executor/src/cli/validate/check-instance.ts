@@ -23,16 +23,16 @@ export function checkInstance({ instance, dataDir }: Config, now: () => number =
           await ping(instance, dataDir, signal);
           return null;
         });
-        if (answer === null) return `${origin} takes the shared secret`;
+        if (answer === null) return `${origin} accepts the shared secret`;
         const { date, unknownQueues } = answer;
         if (unknownQueues.length > 0) {
           throw new AirlockError(`${origin} has no queue ${unknownQueues.join(", ")}`, {
             code: "unknown-queue",
-            hint: `Create it (airlock queue create ${unknownQueues[0]}), or correct EXECUTOR_QUEUE_NAME.`,
+            hint: `Create it (airlock queue create ${unknownQueues[0]}), or change EXECUTOR_QUEUE_NAME.`,
           });
         }
         if (date !== null) noteSkew(date - (askedAt + now()) / 2, note);
-        return `${origin} takes the shared secret`;
+        return `${origin} accepts the shared secret`;
       } finally {
         await client.close();
       }
@@ -54,5 +54,7 @@ function noteSkew(skewMs: number, note: (text: string) => void): void {
   if (Math.abs(skewMs) <= toleratedSkewMs) return;
   const direction = skewMs > 0 ? "behind" : "ahead of";
   const seconds = Math.round(Math.abs(skewMs) / 1000) * 1000;
-  note(`This machine's clock is ${formatDuration(seconds)} ${direction} the instance's; set it by NTP.`);
+  note(
+    `This machine's clock is ${formatDuration(seconds)} ${direction} the instance's clock. Synchronize it with NTP.`,
+  );
 }

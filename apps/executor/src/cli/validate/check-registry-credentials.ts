@@ -35,11 +35,8 @@ async function requireHelper(helper: string, path: string, file: string): Promis
     );
     if (found) return;
   }
-  throw new AirlockError(
-    `${file} names the credential helper "${helper}", and there is no program ${program} on PATH`,
-    {
-      code: "credential-helper-missing",
-      hint: `Install ${program}, or take the helper out of the file and log in with docker login.`,
-    },
-  );
+  throw new AirlockError(`${file} names the credential helper "${helper}", but the program ${program} is not on PATH`, {
+    code: "credential-helper-missing",
+    hint: `Install ${program}, or remove the helper from the file and log in with docker login.`,
+  });
 }

@@ -8,9 +8,9 @@ import type { Check } from "./check.ts";
 import { registryWays } from "./check-proxies.ts";
 
 const diskWords: Readonly<Record<RuntimeDescription["enforces"]["disk"], string>> = {
-  "file-system": "disk bounded by a file system",
-  watcher: "disk bounded by a watcher",
-  none: "disk not bounded",
+  "file-system": "disk limited by a file system",
+  watcher: "disk limited by a watcher",
+  none: "disk not limited",
 };
 
 /** Checks that the runtime answers and that its programs have no known vulnerabilities. Reports what it enforces. */
@@ -39,7 +39,7 @@ export function checkRuntime(config: Config, createRuntime: (signal: AbortSignal
         for (const way of registryWays(config, runtime.name)) note(way);
         const { disk, ...switches } = enforces;
         const missing = Object.entries(switches).flatMap(([what, is]) => (is ? [] : [what]));
-        const weaker = missing.length > 0 ? `, does not enforce ${missing.join(", ")}` : "";
+        const weaker = missing.length > 0 ? `, cannot enforce ${missing.join(", ")}` : "";
         return `${runtime.name} ${version}${weaker}, ${diskWords[disk]}`;
       } finally {
         await runtime.close();

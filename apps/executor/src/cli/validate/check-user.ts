@@ -2,8 +2,8 @@ import { userInfo } from "node:os";
 import type { Check } from "./check.ts";
 
 const weakerWithoutRoot = [
-  "Without root workspaces are copies, not mounts: each job's checkout takes time and disk, and no file system bounds it.",
-  "Without root the oci runtime needs cgroups that are delegated to this user for its limits, and copies images.",
+  "Without root, workspaces are copies instead of mounts: each job's checkout takes time and disk space, and no file system limits its size.",
+  "Without root, the oci runtime copies images, and needs cgroups that are delegated to this user to enforce limits.",
 ];
 
 /** Reports the user of this process, and what is weaker without root. */

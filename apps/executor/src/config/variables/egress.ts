@@ -7,12 +7,13 @@ import { flag } from "../values/environment-values.ts";
 /** Networks of jobs. */
 export const egressVariables = {
   EXECUTOR_DEFAULT_EGRESS: z.enum(["none", "public"], { error: "must be none or public" }).optional().meta({
-    description: "Network of jobs that name no egress policy, and of all jobs of an instance that has no words for it.",
-    default: "public where this machine can enforce it, else none",
+    description:
+      "Network policy of jobs that name none, and of all jobs from an instance that does not support egress policies.",
+    default: "public if this machine can enforce it, else none",
   }),
   EXECUTOR_UNENFORCED_EGRESS: z.enum(["refuse", "none"], { error: "must be refuse or none" }).default("refuse").meta({
     description:
-      "What becomes of a job whose egress policy this machine can't enforce: refused, or run without any network.",
+      "What happens to a job whose egress policy this machine can't enforce: `refuse` it, or run it without a network (`none`).",
   }),
   EXECUTOR_EGRESS_OPENABLE: list((text, problem): RangeAllowRule[] => {
     const rule = parseAllowRule(text);
@@ -21,7 +22,7 @@ export const egressVariables = {
     return [];
   }).meta({
     description:
-      "Private addresses that the allow-list of a job may open; all others stay closed, whatever a job says. Rules by name never open private addresses.",
+      "Private addresses that a job's allow-list may open. All other private addresses stay closed. Rules by name never open private addresses.",
     default: "none",
     values: "ranges with or without a port, separated by commas: `10.1.2.0/24:5432`, `[fd12::/64]:443`",
   }),
@@ -32,7 +33,7 @@ export const egressVariables = {
     return [];
   }).meta({
     description:
-      "Addresses that no job reaches, whatever its policy says, besides those of metadata services, of this machine, of other jobs and of the instance.",
+      "Addresses that no job can reach, whatever its policy. Metadata services, this machine, other jobs and the instance are always closed.",
     default: "none",
     values: "ranges, separated by commas: `10.0.0.0/8`, `2001:db8::/32`",
   }),
@@ -41,12 +42,12 @@ export const egressVariables = {
     .optional()
     .transform((text, context) => {
       const problem = text === undefined ? undefined : problemOfAddressPool(text);
-      if (problem !== undefined) context.addIssue({ code: "custom", message: `does not do: ${problem}` });
+      if (problem !== undefined) context.addIssue({ code: "custom", message: `cannot be used: ${problem}` });
       return text;
     })
     .meta({
       description:
-        "Addresses that sandboxes get on this machine, 8 for each; what the machine has routes for is passed over.",
+        "Range for the addresses of sandboxes on this machine, 8 for each sandbox. Addresses for which the machine has a route are skipped.",
       default: "198.18.0.0/15",
       values: "an IPv4 range from `/13` to `/29`",
     }),
@@ -58,13 +59,13 @@ export const egressVariables = {
     problem(`"${text}" is not ADDRESS[:PORT] or [IPV6-ADDRESS]:PORT`);
     return [];
   }).meta({
-    description: "Name servers that look-ups of jobs are passed on to.",
-    default: "those of /etc/resolv.conf",
+    description: "Name servers that answer the DNS queries of jobs.",
+    default: "the name servers in /etc/resolv.conf",
     values: "addresses with or without a port, separated by commas: `9.9.9.9`, `[2620:fe::fe]:53`",
   }),
   EXECUTOR_DOCKER_ADD_HOST_GATEWAY: flag(false).meta({
     description:
-      "Whether steps of the docker runtime that have a network know this machine as host.docker.internal; it stays closed to them, whatever their egress policy.",
+      "Whether the name host.docker.internal stands for this machine in steps of the docker runtime. No egress policy opens this machine to steps.",
   }),
 };
 

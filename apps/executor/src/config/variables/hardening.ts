@@ -24,7 +24,7 @@ export const hardeningVariables = {
       if (unknown.length > 0) {
         context.addIssue({
           code: "custom",
-          message: `names no capability with "${unknown.join(", ")}": write them as CHOWN,SETUID, or none`,
+          message: `names unknown capabilities: "${unknown.join(", ")}". Write them as CHOWN,SETUID, or none`,
         });
       }
       return [...new Set(names)];
@@ -39,7 +39,7 @@ export const hardeningVariables = {
   }),
   EXECUTOR_SANDBOX_SECCOMP: flag(true).meta({ description: "Whether system calls outside the allow-list fail." }),
   EXECUTOR_SANDBOX_MASKED_PATHS: flag(true).meta({
-    description: "Whether /proc and /sys hide what tells of the host or changes it.",
+    description: "Whether files in /proc and /sys that reveal or change the host are hidden.",
   }),
   EXECUTOR_SANDBOX_USER_NAMESPACE: flag(true).meta({
     description: "Whether root in a sandbox of the oci runtime is an unprivileged user of the host.",

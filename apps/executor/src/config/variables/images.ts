@@ -10,21 +10,21 @@ export const imagesVariables = {
     .default("if-not-present")
     .meta({
       description:
-        "Whether the registry is asked about an image whose tag is here already: not; each time, and what has not changed is not transferred again; or nothing is ever pulled, and only images that were loaded or pulled before run. An image that took credentials is in any case given only to jobs whose credentials may read it.",
+        "When images are pulled. `if-not-present`: only if the tag is not stored here. `always`: before each job, but only parts that changed. `never`: only stored images run. A job can use a stored image that needed credentials only if its own credentials may read the image.",
     }),
   EXECUTOR_IMAGE_REQUIRE_DIGEST: flag(false).meta({
-    description: "Whether images must be named by their digest (`NAME@sha256:…`).",
+    description: "Whether jobs must name images by digest (`NAME@sha256:…`).",
   }),
   EXECUTOR_ALLOWED_IMAGES: patterns().meta({
     description:
-      "Images that jobs may use, all others are refused. `*` stands for any characters; a pattern without a tag means all versions, one with a tag no digest. Patterns are spelled like references (`alpine` is `docker.io/library/alpine`); `host` is the host's own tool chain.",
+      "Images that jobs may use; all others are refused. `*` matches any characters. A pattern without a tag matches all tags and digests; a pattern with a tag matches no digest. Short names are expanded (`alpine` means `docker.io/library/alpine`). `host` is this machine's own tool chain.",
     default: "all",
     values:
       "patterns, separated by commas: `docker.io/library/*`, `registry.example.com/team/*:1.*`, `*.example.com/*`",
   }),
   EXECUTOR_DENIED_IMAGES: patterns().meta({
     description:
-      "Images that no job may use, also where they are allowed. A pattern with a tag means the digests of the same repository, too, since any of them may be that tag.",
+      "Images that no job may use, even if they are allowed. A pattern with a tag also matches all digests of the repository, because any of them may have that tag.",
     default: "none",
     values: "patterns as in EXECUTOR_ALLOWED_IMAGES",
   }),
@@ -50,13 +50,13 @@ export const imagesVariables = {
     )
     .meta({
       description:
-        "Pull-through caches of docker.io, asked in this order and without credentials before docker.io itself. For the docker runtime, the engine pulls from them by name and has to trust them: list one of plain HTTP in its `insecure-registries`.",
+        "Pull-through caches of docker.io. They are asked in this order and without credentials, before docker.io itself. With the docker runtime the engine pulls from them and must trust them: list caches with plain HTTP in its `insecure-registries`.",
       default: "none",
       values: "addresses without a path, separated by commas",
     }),
   EXECUTOR_IMAGE_CACHE_SIZE: sizeBytes("50G").meta({
     description:
-      "Bound of what images take on the disk: those that were used longest ago are removed, except those in use. The docker runtime removes only what this executor had the engine pull. 0: no bound.",
+      "Maximum disk space for images. The least recently used ones are removed first, except those in use. The docker runtime removes only images that this executor pulled. 0: no limit.",
   }),
   EXECUTOR_DOCKER_AUTH_CONFIG: z
     .string()
@@ -72,13 +72,13 @@ export const imagesVariables = {
       return parsed ?? {};
     })
     .meta({
-      description: "Credentials of image registries; a job's own win over them.",
+      description: "Credentials for image registries. A job's own credentials take precedence.",
       default: "none",
       values: '`{"auths":{"REGISTRY":{"auth":"base64 of USER:PASSWORD"}}}`, as Docker\'s config.json has it',
     }),
   DOCKER_CONFIG: z.string().optional().meta({
     description:
-      "Directory with Docker's config.json, whose credentials, credential helpers (`credHelpers`) and store (`credsStore`) are used where EXECUTOR_DOCKER_AUTH_CONFIG is not set.",
+      "Directory with Docker's config.json. Its credentials, credential helpers (`credHelpers`) and store (`credsStore`) are used if EXECUTOR_DOCKER_AUTH_CONFIG is not set.",
     default: "~/.docker",
     values: "a path",
   }),
@@ -88,12 +88,12 @@ export const imagesVariables = {
     .default("/etc/docker/certs.d")
     .meta({
       description:
-        "Certificates of registries for the oci runtime, as Docker has them: `HOST[:PORT]/*.crt` are further authorities, `HOST[:PORT]/NAME.cert` and `NAME.key` are the client's own. A Docker engine reads its own directory.",
+        "Certificates of registries for the oci runtime, in Docker's layout: `HOST[:PORT]/*.crt` are additional authorities; `HOST[:PORT]/NAME.cert` and `NAME.key` are the client certificate and key. A Docker engine reads its own directory.",
       values: "a path",
     }),
   EXECUTOR_STEP_CA_CERTIFICATES: flag(false).meta({
     description:
-      "Whether steps trust the authorities of NODE_EXTRA_CA_CERTS, too: they find them, together with the public ones, in a read-only file below `/airlock`, which SSL_CERT_FILE, GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE name (and NODE_EXTRA_CA_CERTS those alone), unless the step sets these. Authorities that only the image knows are not in that file.",
+      "Whether steps also trust the authorities in NODE_EXTRA_CA_CERTS. A read-only file below `/airlock` holds them and the public ones. SSL_CERT_FILE, GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE name this file, unless the step sets them. NODE_EXTRA_CA_CERTS names a file with only the additional ones. Authorities that only the image knows are in neither file.",
   }),
 };
 

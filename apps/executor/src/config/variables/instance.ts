@@ -25,7 +25,7 @@ export const instanceVariables = {
     )
     .refine(
       (text) => !URL.canParse(text) || new URL(text).username === "",
-      "must not hold credentials: they belong into EXECUTOR_FRONTEND_PASSWORD",
+      "must not contain credentials: set EXECUTOR_FRONTEND_PASSWORD instead",
     )
     .meta({
       description: "The instance's address; it may have a path.",
@@ -49,6 +49,7 @@ export const instanceVariables = {
     .optional()
     .meta({ description: "Several queues to take jobs from.", values: "names, separated by commas" }),
   EXECUTOR_QUEUE_POLL_INTERVAL: durationMs("1s").meta({
-    description: 'How long to wait after "no job" from an instance that does not hold requests open.',
+    description:
+      "How long to wait before asking for a job again, if the instance has none and does not hold requests open.",
   }),
 };

@@ -15,7 +15,7 @@ const diskSize = SizeBytes.refine(
 export const jobVariables = {
   EXECUTOR_MAXIMUM_RUNTIME_PER_JOB: durationMs("30m")
     .refine((ms) => ms > 0, "must be longer than 0")
-    .meta({ description: "How long one job may take, from the moment it is taken." }),
+    .meta({ description: "How long one job may take, from the moment the executor takes it." }),
   EXECUTOR_JOB_NUM_CPUS: z
     .string()
     .default("4")
@@ -30,24 +30,24 @@ export const jobVariables = {
     })
     .refine((cpus) => cpus === 0 || cpus >= leastResources.cpus, `must be 0 or at least ${leastResources.cpus}`)
     .meta({
-      description: "Cores of one job, over all its steps; 0: all of the machine's.",
+      description: "CPU cores of one job, for all its steps together. 0: all cores of the machine.",
       values: "a number: `4`, `0.5`",
     }),
   EXECUTOR_JOB_MEMORY: sizeBytes("12G")
     .refine((bytes) => isLimit(bytes, leastResources.memoryBytes), atLeast(leastResources.memoryBytes))
-    .meta({ description: "Memory of one job, swap included; 0: all of the machine's." }),
+    .meta({ description: "Memory of one job, including swap. 0: all memory of the machine." }),
   EXECUTOR_JOB_SHM: sizeBytes("64Mi")
     .refine((bytes) => bytes >= leastResources.shmBytes, `must be at least ${formatBytes(leastResources.shmBytes)}`)
     .meta({
-      description:
-        "Size of `/dev/shm` for jobs that ask for none (`resources.shm`). Its content counts as the job's memory.",
+      description: "Size of `/dev/shm` for jobs that set no `resources.shm`. Its content counts as the job's memory.",
     }),
   EXECUTOR_JOB_DISK: diskSize.optional().meta({
-    description: "Disk of one job: its workspace and what steps write elsewhere, together; 0: no limit.",
+    description:
+      "Disk space of one job, for its workspace and for files that steps write elsewhere, together. 0: no limit.",
     default: "20G",
   }),
   EXECUTOR_FIRECRACKER_DISK_SPACE: diskSize.optional().meta({
-    description: "The protocol's name of EXECUTOR_JOB_DISK, which wins.",
+    description: "Sourcegraph's name of EXECUTOR_JOB_DISK, which takes precedence.",
   }),
   EXECUTOR_MAXIMUM_PIDS_PER_JOB: wholeNumber(4096, leastResources.pids, 4_194_304).meta({
     description: "Processes and threads of one job.",
@@ -57,9 +57,9 @@ export const jobVariables = {
       "What becomes of jobs where this machine can't enforce a limit of CPU, memory or processes: the executor refuses to start, or jobs run without that limit.",
   }),
   EXECUTOR_MAXIMUM_OUTPUT_SIZE: sizeBytes("10G").meta({
-    description: "What the files that one job leaves behind may weigh together, before they are packed.",
+    description: "Total size of the output files of one job, before they are packed.",
   }),
   EXECUTOR_MAXIMUM_OUTPUT_FILES: wholeNumber(100_000, 0).meta({
-    description: "How many files one job may leave behind.",
+    description: "How many output files one job may have.",
   }),
 };

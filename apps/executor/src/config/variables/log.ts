@@ -5,25 +5,26 @@ import { durationMs, flag, sizeBytes } from "../values/environment-values.ts";
 export const logVariables = {
   EXECUTOR_MAXIMUM_LOG_SIZE: sizeBytes("100M")
     .refine((bytes) => bytes > 0, "must be more than 0")
-    .meta({ description: "Log of one job; what comes after it is counted and dropped." }),
+    .meta({ description: "Maximum size of one job's log. Further output is counted and dropped." }),
   EXECUTOR_MAXIMUM_LOG_RATE: sizeBytes("256M")
     .refine((bytes) => bytes === 0 || bytes >= 65_536, "must be 64Ki or more, or 0 for no limit")
     .meta({
-      description: "Output of one job per second, beyond which its step waits, and its log says so; 0: no limit.",
+      description:
+        "Maximum output of one job per second. A step that writes faster is slowed down, and the log says so. 0: no limit.",
     }),
   EXECUTOR_DELIVERY_TIMEOUT: durationMs("10m").meta({
     description:
-      "How long an instance that can't be reached is waited for, by running jobs past their lease, by logs and by reports; 0: jobs stop when their lease ends.",
+      "How long to wait for an instance that can't be reached. Until then jobs keep running past their lease, and logs and results are kept for delivery. 0: jobs stop when their lease ends.",
   }),
   EXECUTOR_ENABLE_JOB_AUDIT_LOGGING: flag(false).meta({
-    description: "Whether the payload of each job, without secrets, is written to the executor's log.",
+    description: "Whether to write the payload of each job, without secrets, to the executor's log.",
   }),
   SRC_LOG_LEVEL: z
     .enum(["dbug", "debug", "info", "warn", "error", "eror", "crit"], {
       error: "must be dbug, info, warn, error or crit",
     })
     .default("info")
-    .meta({ description: "The least severe event that the executor's own log, on stderr, holds." }),
+    .meta({ description: "Minimum severity of events in the executor's own log, which goes to stderr." }),
   SRC_LOG_FORMAT: z
     .string()
     .default("condensed")

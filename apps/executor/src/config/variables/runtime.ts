@@ -4,7 +4,8 @@ import { flag } from "../values/environment-values.ts";
 /** The runtime. */
 export const runtimeVariables = {
   EXECUTOR_RUNTIME: z.enum(["auto", "docker", "oci"], { error: "must be auto, docker or oci" }).default("auto").meta({
-    description: "What isolates steps; auto: a Docker engine that answers, else an OCI runtime that is installed.",
+    description:
+      "What isolates steps. `auto`: a Docker engine if one answers, else an OCI runtime if one is installed.",
   }),
   EXECUTOR_DOCKER_RUNTIME: z
     .string()
@@ -36,22 +37,24 @@ export const runtimeVariables = {
   EXECUTOR_RUNSC_NETWORK: z
     .enum(["host", "sandbox"], { error: "must be host or sandbox" })
     .default("host")
-    .meta({ description: "Whether gVisor uses the sandbox's network of the kernel, or its own network stack." }),
+    .meta({ description: "Whether gVisor uses the kernel's network stack (`host`) or its own (`sandbox`)." }),
   EXECUTOR_ALLOW_HOST_IMAGE: flag(false).meta({
-    description: "Whether jobs may use the image name host: this machine's own tool chain, read-only.",
+    description: "Whether jobs may use the image name `host`, which is this machine's own tool chain, read-only.",
   }),
   EXECUTOR_USE_FIRECRACKER: flag(false)
     .refine(
       (use) => !use,
-      "asks for Firecracker, which this executor does not have: unset it and choose EXECUTOR_RUNTIME=docker or oci",
+      "asks for Firecracker, which this executor does not support: unset it and choose EXECUTOR_RUNTIME=docker or oci",
     )
-    .meta({ description: "Refused when true: this executor has no Firecracker; unset, it is false here." }),
+    .meta({
+      description: "Refused if true, because this executor does not support Firecracker. The default here is false.",
+    }),
   EXECUTOR_USE_KUBERNETES: flag(false)
     .refine(
       (use) => !use,
-      "asks for Kubernetes, which this executor does not have: unset it and choose EXECUTOR_RUNTIME=docker or oci",
+      "asks for Kubernetes, which this executor does not support: unset it and choose EXECUTOR_RUNTIME=docker or oci",
     )
-    .meta({ description: "Refused when true: this executor starts no pods." }),
+    .meta({ description: "Refused if true, because this executor does not start pods." }),
   DOCKER_HOST: z.string().optional().meta({
     description: "Where the Docker engine listens.",
     default: "unix:///var/run/docker.sock",

@@ -4,6 +4,6 @@ import { z } from "zod";
 export const versionVariables = {
   EXECUTOR_MINIMUM_VERSIONS: z.enum(["warn", "refuse"], { error: "must be warn or refuse" }).default("warn").meta({
     description:
-      "What is done when git, crun, runc, runsc or the Docker engine is older than the versions known to be safe.",
+      "What to do if git, crun, runc, runsc or the Docker engine is older than the versions known to be safe.",
   }),
 };

@@ -25,44 +25,46 @@ const hostList = z
 export const workspaceVariables = {
   EXECUTOR_MAXIMUM_CHECKOUT_SIZE: sizeBytes("20G")
     .refine((bytes) => bytes > 0, "must be more than 0")
-    .meta({ description: "What one checkout may weigh." }),
+    .meta({ description: "Maximum size of one checkout." }),
   EXECUTOR_MAXIMUM_CHECKOUT_FILES: wholeNumber(2_000_000, 1).meta({
     description: "How many files one checkout may have.",
   }),
   EXECUTOR_MAXIMUM_CHECKOUT_TIME: durationMs("10m")
     .refine((ms) => ms > 0, "must be longer than 0")
-    .meta({ description: "How long fetching and checking out may take." }),
+    .meta({ description: "How long fetching and checking out may take together." }),
   EXECUTOR_GIT_SUBMODULES: z
     .enum(["none", "direct", "recursive"], { error: "must be none, direct or recursive" })
     .default("none")
-    .meta({ description: "Which submodules a job may have checked out." }),
+    .meta({ description: "Which submodules to check out for jobs that ask for them, at most." }),
   EXECUTOR_GIT_SUBMODULE_HOSTS: hostList.meta({
-    description: "Further hosts that submodules may come from.",
+    description: "Additional hosts from which submodules may be fetched.",
     default: "none",
     values: "hosts, separated by commas: `git.example.com`, `HOST:PORT`",
   }),
   EXECUTOR_GIT_LFS: flag(false).meta({
-    description: "Whether files of Git LFS are checked out with their content; pointers stay pointers otherwise.",
+    description: "Whether Git LFS files are checked out with their content. Otherwise their pointer files stay.",
   }),
   EXECUTOR_GIT_LFS_HOSTS: hostList.meta({
-    description: "Further hosts that the instance may send to for objects of Git LFS.",
+    description: "Additional hosts from which Git LFS objects may be fetched.",
     default: "none",
     values: "hosts, separated by commas: `git.example.com`, `HOST:PORT`",
   }),
   EXECUTOR_MIRROR_CACHE_SIZE: sizeBytes("20G").meta({
-    description: "Mirrors and prepared checkouts together; what was used longest ago goes first.",
+    description:
+      "Maximum size of mirrors and prepared checkouts together. The least recently used ones are removed first.",
   }),
   EXECUTOR_WORKSPACE_MOUNTS: z
     .enum(["auto", "always", "never"], { error: "must be auto, always or never" })
     .default("auto")
     .meta({
-      description: "Whether a workspace is a mount with a bound of its own; auto: where the runtime is sure to see it.",
+      description:
+        "Whether each workspace is a mount with its own size limit. `auto`: if the runtime is sure to see the mount.",
     }),
   EXECUTOR_KEEP_WORKSPACES: flag(false).meta({
-    description: "Whether workspaces stay after their jobs, to look into; they are never removed then.",
+    description: "Whether to keep workspaces after their jobs, for debugging. They are never removed then.",
   }),
   NODE_EXTRA_CA_CERTS: z.string().optional().meta({
-    description: "File with further certificate authorities (PEM), for the instance, registries and git.",
+    description: "File with additional certificate authorities (PEM), for the instance, registries and git.",
     default: "none",
     values: "a path",
   }),

@@ -8,7 +8,7 @@ export function checkoutInvalid(what: string, hint?: string): AirlockError {
 /** The repository is unavailable for a reason that may pass. */
 export function checkoutUnavailable(
   what: string,
-  hint = "Check that the instance answers and reaches the code host.",
+  hint = "Check that the instance is running and can reach the code host.",
 ): AirlockError {
   return new AirlockError(what, { code: "checkout-unavailable", reason: "checkout-unavailable", hint });
 }
@@ -18,6 +18,6 @@ export function checkoutLimit(problem: string): AirlockError {
   return new AirlockError(problem, {
     code: "checkout-limit",
     reason: "checkout-invalid",
-    hint: "Ask for less with checkout.depth or checkout.paths, or raise EXECUTOR_MAXIMUM_CHECKOUT_SIZE, _FILES or _TIME on the executor.",
+    hint: "Reduce the checkout with checkout.depth or checkout.paths, or raise EXECUTOR_MAXIMUM_CHECKOUT_SIZE, _FILES or _TIME on the executor.",
   });
 }

@@ -28,12 +28,12 @@ export interface CheckoutRequest extends CheckoutInput {
 /** @throws {AirlockError} reason `checkout-invalid`. */
 export function checkoutRequest(input: CheckoutInput): CheckoutRequest {
   const { repository, commit, sparse } = input;
-  if (!isPlainPath(repository)) throw checkoutInvalid(`"${repository}" is not a repository's name`);
+  if (!isPlainPath(repository)) throw checkoutInvalid(`"${repository}" is not a repository name`);
   // Git could read anything but a full id as an option, or as a name that moves.
   if (!isObjectId(commit)) {
     throw checkoutInvalid(
-      `"${commit.slice(0, 100)}" is not a commit's full id`,
-      "A job names 40 or 64 hexadecimal digits.",
+      `"${commit.slice(0, 100)}" is not a full commit id`,
+      "It must be 40 or 64 hexadecimal digits.",
     );
   }
   const directory = input.directory.replace(/^(?:\.\/+)+|\/+$/g, "").replace(/^\.$/, "");

@@ -134,7 +134,7 @@ function isOutOfMemory({ exitCode, stderr }: ProgramResult): boolean {
 }
 
 function gitMissing(cause: unknown): AirlockError {
-  return new AirlockError("git does not run on this machine", {
+  return new AirlockError("git cannot be run on this machine", {
     code: "git-missing",
     hint: `Install git ${minimumGitVersion} or newer: executor install git, or apt-get install -y git`,
     cause,
@@ -152,7 +152,7 @@ function gitFailure(args: readonly string[], { exitCode, stderr }: ProgramResult
   if (/No space left on device|Disk quota exceeded/i.test(stderr)) {
     return checkoutInvalid(
       what,
-      "The workspace is full: ask for more with resources.disk, or make room on the executor's disk.",
+      "The workspace is full: ask for more with resources.disk, or free space on the executor's disk.",
     );
   }
   if (invalid.test(stderr)) {
@@ -170,22 +170,22 @@ const faults = [
   {
     says: /SSL certificate|certificate verif|server certificate|SSL_ERROR|CAfile/i,
     where: "the server's certificate is not trusted",
-    hint: "Name a file with the certificate authority in NODE_EXTRA_CA_CERTS.",
+    hint: "Set NODE_EXTRA_CA_CERTS to a file with the server's certificate authority.",
   },
   {
     says: /returned error: 401|Authentication failed|could not read (?:Username|Password)|terminal prompts disabled/i,
-    where: "the server does not take the job's credentials",
-    hint: "The job's token may have lapsed; if it happens again, check the instance's clock and log.",
+    where: "the server rejected the job's credentials",
+    hint: "The job's token may have expired. If it happens again, check the instance's clock and log.",
   },
   {
     says: /returned error: 30\d|unable to update url base from redirection|(?:HTTP|error:?) 30\d/i,
-    where: "the server sends git to another address, which is not followed",
-    hint: "Give the instance's own address in EXECUTOR_FRONTEND_URL.",
+    where: "the server redirects to another address, which the executor does not follow",
+    hint: "Set EXECUTOR_FRONTEND_URL to the instance's own address.",
   },
   {
     says: /returned error: (?:429|5\d\d)/,
-    where: "the server answers, but not with the repository",
-    hint: "Look into the instance's log: it, or the code host behind it, is at fault.",
+    where: "the server responded, but not with the repository",
+    hint: "Check the log of the instance: the fault is there or at the code host.",
   },
   {
     says: /resolve proxy|CONNECT tunnel failed|from proxy after CONNECT|returned error: 407|proxy connection failed/i,
@@ -194,13 +194,13 @@ const faults = [
   },
   {
     says: /Could not resolve host|Failed to connect|Connection refused|timed out|Network is unreachable|No route to host|Couldn't connect/i,
-    where: "the network does not lead to the server",
+    where: "the server cannot be reached over the network",
     hint: "Check name resolution, proxies and firewalls between this executor and the instance.",
   },
   {
     says: /early EOF|hung up unexpectedly|unexpected disconnect|Empty reply|Recv failure|transfer closed|RPC failed/i,
-    where: "the connection broke off",
-    hint: "Check the instance, and proxies that cut long answers.",
+    where: "the connection was lost",
+    hint: "Check the instance, and proxies that cut off long responses.",
   },
 ] as const;
 

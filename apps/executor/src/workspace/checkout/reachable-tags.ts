@@ -31,7 +31,7 @@ export async function listTags(git: Git, at: readonly string[], url: URL, option
     // The line with `^{}` follows the tag's own line.
     tags.set(name, peeled ? { ...tag, target: id } : tag);
     if (tags.size > maximumTags || namesLength > maximumNamesLength) {
-      throw checkoutLimit(`the repository has more than ${maximumTags} tags, or tags with longer names than fit`);
+      throw checkoutLimit(`the repository has more than ${maximumTags} tags, or their names are too long in total`);
     }
   });
   return [...tags].map(([name, tag]) => ({ name, ...tag }));

@@ -52,14 +52,14 @@ export async function fillLfsFiles(worktree: string, sha256: boolean, context: F
   const pointers: LfsFile[] = [];
   for (const file of files) if (await isPointer(worktree, file)) pointers.push(file);
   const fetched = await fetchMissing(pointers, context);
-  if (files.length > 0) note(`files of Git LFS: ${files.length}, ${formatBytes(bytes)}; objects fetched: ${fetched}`);
+  if (files.length > 0) note(`Git LFS files: ${files.length}, ${formatBytes(bytes)}; objects fetched: ${fetched}`);
   const placed: PlacedFile[] = [];
   for (const file of pointers) {
     signal.throwIfAborted();
     placed.push(await place(join(context.objectsDir, file.oid), worktree, file));
   }
   if (placed.length > 0 && !(await refreshIndex(join(gitDir, "index"), placed, sha256 ? 32 : 20))) {
-    note("git shows them as changed: its index is of an unknown form");
+    note("git shows them as changed, because its index has an unknown format");
   }
 }
 
@@ -120,7 +120,7 @@ async function place(object: string, worktree: string, { path, size, executable 
   let slash = path.indexOf("/");
   for (; slash >= 0; slash = path.indexOf("/", slash + 1)) {
     const parent = await lstat(inside(worktree, path.slice(0, slash)));
-    if (!parent.isDirectory()) throw checkoutInvalid("a file of Git LFS is behind a link");
+    if (!parent.isDirectory()) throw checkoutInvalid("a Git LFS file is behind a symbolic link");
   }
   // Write to git's directory first, under a name that no file of the repository can have.
   const making = join(worktree, ".git", `lfs-${randomUUID()}`);

@@ -34,7 +34,7 @@ interface Download {
 
 const mediaType = "application/vnd.git-lfs+json";
 const maximumAnswerBytes = 4 * 1024 * 1024;
-const hostHint = "The executor's administrator allows hosts in EXECUTOR_GIT_LFS_HOSTS.";
+const hostHint = "The executor's administrator can allow hosts in EXECUTOR_GIT_LFS_HOSTS.";
 
 /**
  * Client of Git LFS's batch API for one repository. The server's URL derives from the repository's URL, whatever the
@@ -70,7 +70,7 @@ export class LfsClient implements AsyncDisposable {
     const text = await readText(body, signal);
     if (statusCode !== 200) throw refused("the server's list of Git LFS objects", statusCode);
     const answer = Batch.safeParse(parseJson(text));
-    if (!answer.success) throw checkoutUnavailable("the server's list of Git LFS objects is not understood");
+    if (!answer.success) throw checkoutUnavailable("the server's list of Git LFS objects is not valid");
     const downloads = new Map<string, Download>();
     for (const { oid, actions, error } of answer.data.objects) {
       if (error) throw refused(`the Git LFS object ${oid.slice(0, 64)}`, error.code);
@@ -83,7 +83,7 @@ export class LfsClient implements AsyncDisposable {
     const { url: repository, headers } = this.#source;
     const url = URL.canParse(href, repository.href) ? new URL(href, repository.href) : undefined;
     if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
-      throw checkoutUnavailable("the server names an address for a Git LFS object that is none");
+      throw checkoutUnavailable("the server sent an invalid address for a Git LFS object");
     }
     // A server behind a TLS-terminating proxy may not know the scheme of its public URL.
     if (url.host === repository.host) url.protocol = repository.protocol;
@@ -124,14 +124,16 @@ export class LfsClient implements AsyncDisposable {
     try {
       await pipeline(body, checked, createWriteStream(making, { mode: 0o600 }), { signal });
       if (bytes !== size) throw wrongContent(oid, "is shorter than its pointer says");
-      if (hash.digest("hex") !== oid) throw wrongContent(oid, "has another content than its pointer says");
+      if (hash.digest("hex") !== oid) throw wrongContent(oid, "has different content than its pointer says");
       await rename(making, file);
     } catch (error) {
       await rm(making, { force: true });
       signal.throwIfAborted();
       if (error instanceof AirlockError) throw error;
       if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw error;
-      throw checkoutUnavailable(`fetching the Git LFS object ${oid} broke off: ${errorMessage(error)}`);
+      throw checkoutUnavailable(
+        `the connection was lost while fetching the Git LFS object ${oid}: ${errorMessage(error)}`,
+      );
     }
   }
 
@@ -177,7 +179,9 @@ async function readText(body: Readable, signal: AbortSignal): Promise<string> {
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof AirlockError) throw error;
-    throw checkoutUnavailable(`the server's list of Git LFS objects broke off: ${errorMessage(error)}`);
+    throw checkoutUnavailable(
+      `the connection was lost while fetching the list of Git LFS objects: ${errorMessage(error)}`,
+    );
   }
 }
 
@@ -191,7 +195,7 @@ function parseJson(text: string): unknown {
 
 function refused(what: string, status: number): AirlockError {
   const text = `${what} was answered with status ${status}`;
-  if (status >= 300 && status < 400) return checkoutUnavailable(`${text}: redirects are not followed`);
+  if (status >= 300 && status < 400) return checkoutUnavailable(`${text}: the executor does not follow redirects`);
   if (status === 401 || status === 429 || status >= 500) return checkoutUnavailable(text);
   return checkoutInvalid(text, "Check that the objects were pushed and that the instance serves Git LFS.");
 }
@@ -199,6 +203,6 @@ function refused(what: string, status: number): AirlockError {
 function wrongContent(oid: string, how: string): AirlockError {
   return checkoutUnavailable(
     `the Git LFS object ${oid} ${how}`,
-    "The server, or something before it, gives out damage.",
+    "The server, or a proxy before it, sends damaged data.",
   );
 }

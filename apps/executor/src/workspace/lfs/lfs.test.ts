@@ -123,7 +123,7 @@ describe("Git LFS", () => {
         "deep/er/tool.bin",
       ]);
       expect(executor.sink.entries.find(({ key }) => key === "setup.git.checkout")?.notes.join("\n")).toContain(
-        "files of Git LFS: 3",
+        "Git LFS files: 3",
       );
       expect(instance.lfs.requests[0]).toMatchObject({
         path: "/.executors/git/app/info/lfs/objects/batch",
@@ -215,7 +215,7 @@ describe("Git LFS", () => {
   });
 
   it.each([
-    ["other content of the same length", tool.toUpperCase(), "another content"],
+    ["other content of the same length", tool.toUpperCase(), "different content"],
     ["more than its pointer says", `${tool}more`, "longer"],
     ["less than its pointer says", tool.slice(1), "shorter"],
   ])("takes nothing from a server that gives %s", async (_, given, problem) => {

@@ -50,7 +50,7 @@ async function listFiltered(git: Git, at: readonly string[], maximumFiles: numbe
     },
   });
   if (tooMany) {
-    throw checkoutLimit(`the commit has more than ${maximumFiles} files of Git LFS`);
+    throw checkoutLimit(`the commit has more than ${maximumFiles} Git LFS files`);
   }
   return found;
 }

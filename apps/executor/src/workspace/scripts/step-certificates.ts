@@ -41,7 +41,7 @@ async function readCertificates(file: string): Promise<readonly string[]> {
   });
   // Steps must not get anything else from the file, such as a private key.
   const found = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (found.length === 0) throw unusable(file, new Error("it holds no certificate in PEM form"));
+  if (found.length === 0) throw unusable(file, new Error("it contains no certificate in PEM format"));
   return found;
 }
 
@@ -50,10 +50,10 @@ function pemFile(path: string, certificates: readonly string[]): ReadOnlyFile {
 }
 
 function unusable(file: string, cause: unknown): AirlockError {
-  return new AirlockError(`the certificates in ${file} can't be given to steps`, {
+  return new AirlockError(`cannot give the certificates in ${file} to steps`, {
     code: "certificates-unusable",
     reason: "internal",
-    hint: "Name a readable file with PEM certificates in NODE_EXTRA_CA_CERTS, or unset EXECUTOR_STEP_CA_CERTIFICATES.",
+    hint: "Set NODE_EXTRA_CA_CERTS to a readable file with PEM certificates, or unset EXECUTOR_STEP_CA_CERTIFICATES.",
     cause,
   });
 }

@@ -87,7 +87,7 @@ async function gatherBelow(level: Level, found: HeldSubmodule[], budget: Budget,
       const below = { source, commit: submodule.commit, gitDir: join(base.tree, ".git"), path, depth: level.depth + 1 };
       if (level.depth < maximumDepth) return await gatherBelow(below, found, budget, context);
       const deeper = await readSubmodules({ git, gitDir: below.gitDir, signal }, submodule.commit, maximumSubmodules);
-      if (deeper.length > 0) throw checkoutLimit(`submodules are nested deeper than ${maximumDepth}`);
+      if (deeper.length > 0) throw checkoutLimit(`submodules are nested more than ${maximumDepth} levels deep`);
     });
   }
 }

@@ -46,7 +46,7 @@ function relativeTo(url: string, parent: RepositorySource, hosts: SubmoduleHosts
   for (const part of url.split("/")) {
     if (part === "" || part === ".") continue;
     if (part !== "..") parts.push(part);
-    else if (parts.pop() === undefined) throw notFetched(url, "it leaves its host");
+    else if (parts.pop() === undefined) throw notFetched(url, "it points to another host");
   }
   if (parts.length === 0) throw notFetched(url, "it names no repository");
   const path = parts.join("/");
@@ -56,7 +56,7 @@ function relativeTo(url: string, parent: RepositorySource, hosts: SubmoduleHosts
 }
 
 function absolute(address: URL, url: string, hosts: SubmoduleHosts): RepositorySource {
-  if (address.username !== "" || address.password !== "") throw notFetched(url, "it holds credentials");
+  if (address.username !== "" || address.password !== "") throw notFetched(url, "it contains credentials");
   if (address.search !== "" || address.hash !== "") throw notFetched(url, "it has a query or a fragment");
   const endpoint = new URL(gitEndpoint, hosts.instanceUrl);
   if (address.href.startsWith(endpoint.href)) {
@@ -66,7 +66,7 @@ function absolute(address: URL, url: string, hosts: SubmoduleHosts): RepositoryS
     throw new AirlockError(`a submodule is at ${address.host}, which this executor does not fetch submodules from`, {
       code: "policy",
       reason: "policy",
-      hint: "The executor's administrator allows hosts in EXECUTOR_GIT_SUBMODULE_HOSTS.",
+      hint: "The executor's administrator can allow hosts in EXECUTOR_GIT_SUBMODULE_HOSTS.",
     });
   }
   return { repository: address.href, scope: address, url: address, headers: {}, onInstance: false };
@@ -74,7 +74,7 @@ function absolute(address: URL, url: string, hosts: SubmoduleHosts): RepositoryS
 
 function onInstance(path: string, url: string, { instanceUrl, instanceHeaders }: SubmoduleHosts): RepositorySource {
   const repository = path.replace(/\/+$/, "").replace(/\.git$/, "");
-  if (!isPlainPath(repository)) throw notFetched(url, "it is not a repository's name");
+  if (!isPlainPath(repository)) throw notFetched(url, "it is not a repository name");
   const address = new URL(gitEndpoint + repository.split("/").map(encodeURIComponent).join("/"), instanceUrl);
   return { repository, scope: instanceUrl, url: address, headers: instanceHeaders, onInstance: true };
 }

@@ -208,7 +208,9 @@ describe("submodules", () => {
     const hundreds = await served("hundreds", many(101));
     const executor = await bench("recursive", { maximumBytes: 100_000 });
 
-    await expect(executor.prepare({ repository: "chain-6", commit: below.head })).rejects.toThrow("deeper than 5");
+    await expect(executor.prepare({ repository: "chain-6", commit: below.head })).rejects.toThrow(
+      "more than 5 levels deep",
+    );
     await expect(executor.prepare({ repository: "hundreds", commit: hundreds.head })).rejects.toThrow("more than 100");
     await expect(executor.prepare({ repository: "few", commit: few.head })).rejects.toThrow("larger than");
   });

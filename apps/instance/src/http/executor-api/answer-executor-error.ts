@@ -14,10 +14,10 @@ export function answerExecutorError(error: unknown, request: FastifyRequest, rep
       : reply.status(status).type("text/plain; charset=utf-8").send(error.message);
   }
   if (isUnstorableText(error)) {
-    return reply.status(400).type("text/plain; charset=utf-8").send("the request holds text that cannot be stored");
+    return reply.status(400).type("text/plain; charset=utf-8").send("the request contains text that cannot be stored");
   }
   if (isDatabaseAway(error)) {
-    request.log.warn({ err: error }, "executor request failed: the database does not answer");
+    request.log.warn({ err: error }, "executor request failed: the database does not respond");
     return reply.status(503).header("retry-after", databaseRetryAfter).send({ error: databaseAway });
   }
   if (status < 500 && error instanceof Error) {
@@ -29,5 +29,5 @@ export function answerExecutorError(error: unknown, request: FastifyRequest, rep
       .status(httpStatusOfCode("no-space"))
       .send({ error: `no space left on a disk of the instance. ${noSpaceHint}` });
   }
-  return reply.status(500).send({ error: "the instance failed; its log says how" });
+  return reply.status(500).send({ error: "internal error; see the log of the instance" });
 }

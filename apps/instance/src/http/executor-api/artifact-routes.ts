@@ -26,13 +26,13 @@ export function artifactRoutes(app: FastifyInstance, context: InstanceContext): 
     if (key === null) return refuse(request, reply, 409, `attempt ${attempt} of job ${jobId} is not running`);
     const { maxArtifactBytes } = config;
     const tooLarge = () =>
-      refuse(request, reply, 413, `the artifacts of an attempt may hold ${formatBytes(maxArtifactBytes)} together`);
+      refuse(request, reply, 413, `the artifacts of an attempt may have ${formatBytes(maxArtifactBytes)} in total`);
     if (Number(request.headers["content-length"] ?? 0) > maxArtifactBytes) return tooLarge();
     try {
       const options = { maxBytes: maxArtifactBytes, quota: config.storageQuotas.artifacts, signal: context.stopping };
       const artifact = { name, kind, body: detachBody(request), announcedBytes: announcedBytes(request) };
       const result = await storeArtifact({ db, blobs }, key, artifact, options);
-      if (result.kind === "lapsed") return refuse(request, reply, 409, `attempt ${attempt} is not running any more`);
+      if (result.kind === "lapsed") return refuse(request, reply, 409, `attempt ${attempt} is no longer running`);
       if (result.kind === "refused") return refuse(request, reply, 422, result.problem);
       notifications.publish({ kind: "job", job: jobId });
       request.log.info({ jobId, attempt, artifact: name, bytes: result.bytes }, "artifact stored");
@@ -42,7 +42,7 @@ export function artifactRoutes(app: FastifyInstance, context: InstanceContext): 
       if (error instanceof AirlockError && error.code === "quota-exceeded") {
         return refuse(request, reply, 413, `${error.message}. ${error.hint}`);
       }
-      if (request.raw.destroyed && !request.raw.complete) throw new ExecutorApiError(400, "the upload broke off");
+      if (request.raw.destroyed && !request.raw.complete) throw new ExecutorApiError(400, "the upload was interrupted");
       throw error;
     }
   });

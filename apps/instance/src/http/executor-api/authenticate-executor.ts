@@ -27,7 +27,7 @@ interface Credentials {
 function credentials(request: FastifyRequest): Credentials {
   const parts = (request.headers.authorization ?? "").split(" ");
   const [scheme = "", token = ""] = parts;
-  if (parts.length !== 2 || token === "") throw new ExecutorApiError(401, "an Authorization header is needed");
+  if (parts.length !== 2 || token === "") throw new ExecutorApiError(401, "the Authorization header is missing");
   return { scheme, token };
 }
 
@@ -72,7 +72,7 @@ export async function authenticateJob(
   const { scheme, token } = credentials(request);
   if (scheme === sharedSecretScheme) {
     if (options.legacySharedSecret && secretEqual(token, options.sharedSecret)) return { kind: "shared-secret" };
-    throw new ExecutorApiError(403, "routes of a job want the job's token");
+    throw new ExecutorApiError(403, "routes of a job need the job's token");
   }
   if (scheme !== "Bearer") throw new ExecutorApiError(401, "the Authorization header's scheme is unknown");
   const jobId = Number(request.headers[executorHeaders.jobId]);
@@ -88,7 +88,7 @@ export async function authenticateJob(
     from job_tokens tokens join jobs on jobs.id = tokens.job
     where token_sha256 = ${hashToken(token)}::bytea`.execute(options.db);
   const row = rows[0];
-  if (!row) throw new ExecutorApiError(401, "the job token is not known");
+  if (!row) throw new ExecutorApiError(401, "unknown job token");
   if (row.job !== jobId) throw new ExecutorApiError(403, "the token is for another job");
   if (row.executor !== executor) throw new ExecutorApiError(403, "the token is for another executor");
   return { kind: "token", ...row };

@@ -47,7 +47,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
   ): Promise<JobPayloadWire | null> {
     const version = payloadVersionFor(body);
     const gone = new AbortController();
-    reply.raw.once("close", () => gone.abort(new Error("the executor hung up")));
+    reply.raw.once("close", () => gone.abort(new Error("the executor disconnected")));
     const offer = resourceOffer(body);
     await offers.record(body.executorName, { ...offer, capabilities: body.airlock?.capabilities ?? [] });
     const taken = await take(request, body, queues, offer, gone.signal);
@@ -57,7 +57,10 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
       // The response was not sent completely, so no executor has the job and its lease would only delay it.
       if (reply.raw.writableFinished) return;
       context.dispatcher.handBack(job, body.executorName).catch((error: unknown) => {
-        request.log.warn({ err: error, jobId: job.id }, "job could not be handed back; its lease lapses");
+        request.log.warn(
+          { err: error, jobId: job.id },
+          "job could not be put back into its queue; its lease will expire",
+        );
       });
     });
     context.notifications.publish({ kind: "job", job: job.id });

@@ -180,7 +180,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
       const id = await target.submit({ queue });
       const job = (await executor.dequeue()) ?? expect.fail();
       await executor.log(job, key, exitCode, output);
-      await executor.errored(job, "no fault of the job");
+      await executor.errored(job, "a reason outside the job");
 
       expect(await show(id)).toMatchObject({ state: "queued", attempts: [{ state: "errored" }] });
       expect((await executor.dequeue())?.id).toBe(id);

@@ -40,7 +40,7 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     const name = /^(.+)\/info\/refs$/.exec(request.params["*"])?.[1];
     if (!name) throw new ExecutorApiError(404, "there is no such route");
     const commit = permit(request, name);
-    if (request.query.service === undefined) throw new ExecutorApiError(403, "only clients of git's smart protocol");
+    if (request.query.service === undefined) throw new ExecutorApiError(403, "only git's smart protocol is supported");
     if (request.query.service !== "git-upload-pack") throw new ExecutorApiError(403, "repositories are read only");
     const directory = await directoryOf(name, commit);
     const version2 = gitProtocol(request) === "version=2";
@@ -86,7 +86,7 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
 
   async function directoryOf(name: string, commit: string | null): Promise<string> {
     // With the shared secret, the name may be any text.
-    if (!RepositoryName.safeParse(name).success) throw new ExecutorApiError(404, "this is no name of a repository");
+    if (!RepositoryName.safeParse(name).success) throw new ExecutorApiError(404, "not a repository name");
     try {
       return await context.repositories.directoryWith(name, commit);
     } catch (error) {
@@ -108,11 +108,11 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     },
   ): Promise<void> {
     const gone = new AbortController();
-    reply.raw.once("close", () => gone.abort(new Error("the client hung up")));
+    reply.raw.once("close", () => gone.abort(new Error("the client disconnected")));
     const signal = AbortSignal.any([gone.signal, context.stopping, AbortSignal.timeout(uploadPackTimeoutMs)]);
     const credentials = scope.credentialsOf(request);
     using _slot = await slots.take(credentials.kind === "token" ? `job ${credentials.job}` : "", signal);
-    reply.raw.setTimeout(stalledMs, () => gone.abort(new Error(`nothing moved for ${stalledMs} ms`)));
+    reply.raw.setTimeout(stalledMs, () => gone.abort(new Error(`no data transferred for ${stalledMs} ms`)));
     const git = await startGit(context.repositories.environment, {
       gitDirectory: options.directory,
       args: ["upload-pack", "--strict", "--stateless-rpc", ...options.args, options.directory],

@@ -36,12 +36,13 @@ export class LfsRoutes {
   async list(request: FastifyRequest, reply: FastifyReply, repository: string): Promise<unknown> {
     const body = await readBody(request);
     const batch = Batch.safeParse(body);
-    if (!batch.success) throw new ExecutorApiError(422, "this is no list of objects of Git LFS");
+    if (!batch.success) throw new ExecutorApiError(422, "not a list of Git LFS objects");
     const { operation, transfers, hash_algo: algorithm, objects } = batch.data;
     if (operation !== "download") throw new ExecutorApiError(403, "repositories are read only");
-    if ((algorithm ?? "sha256") !== "sha256") throw new ExecutorApiError(409, "objects are known by their SHA-256");
+    if ((algorithm ?? "sha256") !== "sha256")
+      throw new ExecutorApiError(409, "only the hash algorithm sha256 is supported");
     if (transfers && transfers.length > 0 && !transfers.includes("basic")) {
-      throw new ExecutorApiError(422, "objects are given out by the transfer named basic");
+      throw new ExecutorApiError(422, "only the transfer adapter basic is supported");
     }
     const upstream = await this.#upstream(repository);
     const listed = await saying(() => upstream.list(objects, this.#signal(reply)));
@@ -64,7 +65,7 @@ export class LfsRoutes {
     if (!query.success) throw new ExecutorApiError(400, "the object's size is missing");
     const object: LfsObject = { oid: Oid.parse(oid), size: query.data.size };
     if (object.size > this.#context.config.mirrorLimits.maxBytes) {
-      throw new ExecutorApiError(413, "the object is larger than this instance passes on");
+      throw new ExecutorApiError(413, "the object is larger than this instance forwards");
     }
     const signal = this.#signal(reply);
     const upstream = await this.#upstream(repository);
@@ -86,7 +87,7 @@ export class LfsRoutes {
     } catch (error) {
       // Part of the response is sent. Closing the connection tells the client that it is incomplete.
       reply.raw.destroy();
-      if (!signal.aborted) request.log.warn({ err: error, oid }, "passing on an object of Git LFS failed");
+      if (!signal.aborted) request.log.warn({ err: error, oid }, "forwarding a Git LFS object failed");
     }
     return reply;
   }
@@ -97,7 +98,7 @@ export class LfsRoutes {
 
   #signal(reply: FastifyReply): AbortSignal {
     const gone = new AbortController();
-    reply.raw.once("close", () => gone.abort(new Error("the client hung up")));
+    reply.raw.once("close", () => gone.abort(new Error("the client disconnected")));
     return AbortSignal.any([gone.signal, this.#context.stopping]);
   }
 }

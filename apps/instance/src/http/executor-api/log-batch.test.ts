@@ -209,9 +209,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     await send(job, open(1), chunk(1, 0, "x".repeat(1500)), note(1, 1, 1500, "killed: out of memory"), close(1));
     await target.rest("PATCH", "/queues/default", { maxLogBytes: 256 * 1024 * 1024 });
     const text = await log(job, "");
-    expect(text).toMatch(
-      /x\n\[airlock \w+\] killed: out of memory\n\[airlock \w+\] The log limit of the job is reached/,
-    );
+    expect(text).toMatch(/x\n\[airlock \w+\] killed: out of memory\n\[airlock \w+\] The job reached its log limit/);
   });
 
   it("refuse the entry after the two-thousandth", async () => {

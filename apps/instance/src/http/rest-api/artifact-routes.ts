@@ -17,7 +17,7 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
     {
       schema: {
         tags,
-        summary: "What a job's attempts left: files and workspace diffs",
+        summary: "List the artifacts of a job: files and workspace diffs",
         params: z.strictObject({ id: Id }),
         response: { 200: ArtifactList, ...errorAnswers },
       },
@@ -43,7 +43,7 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
       const { id, artifactId } = request.params;
       const artifact = await findArtifact(db, id, artifactId);
       const gone = new AbortController();
-      reply.raw.once("close", () => gone.abort(new Error("the reader hung up")));
+      reply.raw.once("close", () => gone.abort(new Error("the reader disconnected")));
       const content = artifact && (await blobs.get(artifact.blob, { signal: gone.signal }));
       if (!artifact || !content) throw notFound(`artifact ${artifactId} of job ${id}`);
       const { attempt, name, sha256 } = artifact.view;

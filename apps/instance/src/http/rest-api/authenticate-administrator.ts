@@ -56,7 +56,7 @@ export function requireSameOrigin(request: FastifyRequest, externalUrl: string |
   if (site === undefined && origin !== undefined && isOwnOrigin(origin, request, externalUrl)) return;
   throw new AirlockError("the request comes from another site", {
     code: "forbidden",
-    hint: "Programs use the token in an Authorization header, not the cookie.",
+    hint: "Programs must send the token in an Authorization header instead of the cookie.",
   });
 }
 
@@ -69,6 +69,6 @@ function isOwnOrigin(origin: string, request: FastifyRequest, externalUrl: strin
 function unauthorized(problem: string): AirlockError {
   return new AirlockError(problem, {
     code: "unauthorized",
-    hint: "Send `Authorization: Bearer <administrator's token>`; the token stands in the file `token` of the data directory.",
+    hint: "Send `Authorization: Bearer <administrator's token>`; the token is in the file `token` of the data directory.",
   });
 }

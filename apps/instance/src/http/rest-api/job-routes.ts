@@ -36,7 +36,7 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       schema: {
         tags,
         summary: "Submit a job",
-        description: "With an Idempotency-Key, sending the same job again answers the job that is there, with 200.",
+        description: "With an Idempotency-Key, sending the same job again returns the existing job, with status 200.",
         headers: IdempotencyHeaders,
         body: JobSpec,
         response: { 200: JobView, 201: JobView, ...errorAnswers },
@@ -190,7 +190,7 @@ function required(result: TransitionResult, id: number) {
     case "refused":
       throw new AirlockError(result.error.message, {
         code: "wrong-state",
-        hint: "Only jobs that are queued or processing can be canceled, only finished ones retried.",
+        hint: "Only queued or processing jobs can be canceled. Only finished jobs can be retried.",
         cause: result.error,
       });
   }

@@ -31,7 +31,7 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
     {
       schema: {
         tags,
-        summary: "Add a repository, or refresh it if it is there",
+        summary: "Add a repository, or fetch it if it exists",
         body: AddRepositoryRequest,
         response: { 201: RepositoryView, ...errorAnswers },
       },
@@ -69,7 +69,7 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
     {
       schema: {
         tags,
-        summary: "Fetch now",
+        summary: "Fetch a repository now",
         params: RepositoryParams,
         response: { 200: RepositoryView, ...errorAnswers },
       },
@@ -85,7 +85,7 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
     {
       schema: {
         tags,
-        summary: "Forget a repository and delete its mirror",
+        summary: "Remove a repository and delete its mirror",
         params: RepositoryParams,
         response: { 204: z.null(), ...errorAnswers },
       },

@@ -86,7 +86,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
     it.each([
       ["an unknown field", { steps: [step], tiemout: "5m" }, 'Unrecognized key: "tiemout"'],
       ["an unknown field of a step", { steps: [{ ...step, comands: [] }] }, 'steps[0]: Unrecognized key: "comands"'],
-      ["no steps", { steps: [] }, "steps: a job has at least one step"],
+      ["no steps", { steps: [] }, "steps: a job must have at least one step"],
       ["a wrong type", { steps: [step], priority: "high" }, "priority: Invalid input: expected number"],
       ["a wrong size", { steps: [step], resources: { memory: "lots" } }, "resources.memory: not a size"],
       ["a wrong egress rule", { steps: [step], egress: { allow: ["http://x"] } }, 'egress.allow[0]: "http://x"'],
@@ -98,7 +98,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
             { ...step, key: "a" },
           ],
         },
-        'steps[1].key: "a" names two',
+        'steps[1].key: two steps have the name "a"',
       ],
       ["a revision that is an option", { steps: [step], revision: "--upload-pack=x" }, "revision: not a revision"],
       ["run and commands", { steps: [{ ...step, commands: ["x"] }] }, "steps[0]: give exactly one of run and commands"],

@@ -36,8 +36,9 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
       bodyLimit,
       schema: {
         tags,
-        summary: "Create a secret, or give it another value",
-        description: "The value is not readable again. Namespace and queue belong to the name: each has its own.",
+        summary: "Create a secret or replace its value",
+        description:
+          "The value cannot be read again. Secrets of the same name in another namespace or queue are different secrets.",
         params,
         body: SetSecretRequest,
         response: { 200: SecretView, 201: SecretView, ...errorAnswers },
@@ -57,7 +58,8 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
       schema: {
         tags,
         summary: "Delete a secret",
-        description: "Jobs that name it and wait will fail. Without namespace and queue: the one of all jobs.",
+        description:
+          "Waiting jobs that use it will fail. Without namespace and queue, deletes the secret for all jobs.",
         params,
         querystring: SecretScopeQuery,
         response: { 204: z.null(), ...errorAnswers },
@@ -77,7 +79,7 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
     {
       schema: {
         tags,
-        summary: "Who created, changed, deleted and used secrets, the newest first",
+        summary: "List who created, changed, deleted and used secrets, newest first",
         querystring: SecretAuditQuery,
         response: { 200: SecretAudit, ...errorAnswers },
       },
@@ -90,8 +92,8 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
     {
       schema: {
         tags,
-        summary: "Encrypt everything with the newest key",
-        description: "Each instance does so when it starts; afterwards the older keys are needed no more.",
+        summary: "Encrypt all secrets with the newest key",
+        description: "Each instance does this when it starts. Afterwards the older keys are no longer needed.",
         response: { 200: RotatedKeys, ...errorAnswers },
       },
     },

@@ -24,7 +24,7 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
       bodyLimit: 4096,
       schema: {
         tags,
-        summary: "Begin a session: the administrator's token becomes a cookie",
+        summary: "Begin a session: exchange the administrator's token for a cookie",
         security: [],
         body: CreateSessionRequest,
         response: { 200: SessionView, ...errorAnswers },
@@ -38,7 +38,7 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
       if (!secretEqual(request.body.token, administratorToken)) {
         throw new AirlockError("the token is not the administrator's", {
           code: "unauthorized",
-          hint: "It stands in the file `token` of the data directory, unless AIRLOCK_TOKEN sets it.",
+          hint: "The token is in the file `token` of the data directory, unless AIRLOCK_TOKEN sets it.",
         });
       }
       reply.setCookie(sessionCookie, createSession(administratorToken, Date.now()), {
@@ -51,7 +51,7 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
 
   app.get(
     "/session",
-    { schema: { tags, summary: "Who asks", response: { 200: SessionView, ...errorAnswers } } },
+    { schema: { tags, summary: "Show the current user", response: { 200: SessionView, ...errorAnswers } } },
     async (request) => {
       await authenticateAdministrator(request, { db, administratorToken, externalUrl });
       return { role: "administrator" as const, version };
@@ -64,7 +64,7 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
       schema: {
         tags,
         summary: "End the session",
-        description: "Copies of its cookie open nothing any more, and streams that it opened end within seconds.",
+        description: "Copies of its cookie become invalid, and streams that it opened end within seconds.",
         security: [],
         response: { 204: z.null(), ...errorAnswers },
       },

@@ -39,7 +39,7 @@ describeWithEngines(["postgres"], "warnings of a submission", () => {
     expect(job).toMatchObject({
       commit: commits[0],
       warnings: [
-        'the revision "1.0" could be the tag refs/tags/1.0 or the branch refs/heads/1.0; the job runs the tag refs/tags/1.0. Give the full name to choose.',
+        'the revision "1.0" could mean the tag refs/tags/1.0 or the branch refs/heads/1.0; the job runs the tag refs/tags/1.0. Use the full name to choose another one.',
       ],
     });
     expect(JobView.parse(await (await target.rest("GET", `/jobs/${job.id}`)).json()).warnings).toEqual(job.warnings);

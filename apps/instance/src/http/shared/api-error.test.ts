@@ -16,7 +16,7 @@ describe("answers of the REST API", () => {
         error: {
           code: "no-space",
           message: "no space left on a disk of the instance",
-          hint: "The instance's administrator has to make room on the disk. Then try again.",
+          hint: "Ask the instance's administrator to free space on the disk. Then try again.",
         },
       },
     });

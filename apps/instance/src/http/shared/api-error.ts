@@ -17,12 +17,15 @@ export class InvalidRequestError extends AirlockError {
   readonly issues: readonly string[];
 
   constructor(issues: readonly string[]) {
-    super(issues[0] ?? "the request is not valid", { code: "invalid-request", hint: "Correct what is named." });
+    super(issues[0] ?? "the request is not valid", {
+      code: "invalid-request",
+      hint: "Correct the fields that `issues` names.",
+    });
     this.issues = issues;
   }
 }
 
-export const noSpaceHint = "The instance's administrator has to make room on the disk. Then try again.";
+export const noSpaceHint = "Ask the instance's administrator to free space on the disk. Then try again.";
 
 export interface ApiErrorAnswer {
   readonly status: number;
@@ -59,7 +62,7 @@ export function toApiError(error: unknown): ApiErrorAnswer {
       body: {
         error: {
           code: "invalid-request",
-          message: "the request holds text that cannot be stored (NUL, or half a character)",
+          message: "the request contains text that cannot be stored (NUL, or half a character)",
         },
       },
     };
@@ -75,12 +78,12 @@ export function toApiError(error: unknown): ApiErrorAnswer {
   if (status >= 400 && status < 500 && error instanceof Error) {
     return { status, body: { error: { code: codeOfStatus(status), message: error.message } } };
   }
-  return { status: 500, body: { error: { code: "internal", message: "the instance failed; its log says how" } } };
+  return { status: 500, body: { error: { code: "internal", message: "internal error; see the log of the instance" } } };
 }
 
 /** Seconds in `Retry-After` while the database is unreachable. A crashed one is usually back within a second. */
 export const databaseRetryAfter = 1;
-export const databaseAway = "the instance's database does not answer";
+export const databaseAway = "the database of the instance does not respond";
 
 /** Fastify's own errors (body too large, invalid JSON) have a status. */
 export function httpStatusOf(error: unknown): number {

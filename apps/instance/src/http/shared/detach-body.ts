@@ -18,10 +18,10 @@ export function detachBody({ raw }: FastifyRequest): PassThrough {
   const decoder = bodyDecoder(raw)?.();
   const body = new PassThrough();
   const cut = (why: string) => body.destroy(new Error(why));
-  const idle = setTimeout(() => cut(`nothing came for ${idleTimeoutMs} ms`), idleTimeoutMs);
+  const idle = setTimeout(() => cut(`no data received for ${idleTimeoutMs} ms`), idleTimeoutMs);
   raw.on("data", () => idle.refresh());
   raw.once("close", () => {
-    if (!raw.complete) cut("the client hung up");
+    if (!raw.complete) cut("the client disconnected");
   });
   body.once("close", () => {
     clearTimeout(idle);

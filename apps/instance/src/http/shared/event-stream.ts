@@ -32,7 +32,7 @@ export async function sendEventStream(
   const { raw } = reply;
   // Writing to a disconnected client fails; "close" reports the same.
   raw.on("error", () => {});
-  raw.once("close", () => gone.abort(new Error("the client hung up")));
+  raw.once("close", () => gone.abort(new Error("the client disconnected")));
   reply.hijack();
   raw.writeHead(200, {
     ...(reply.getHeaders() as OutgoingHttpHeaders),
@@ -51,7 +51,7 @@ export async function sendEventStream(
       request.log.warn({ err: error }, "event stream ended: its credentials could not be checked");
       return false;
     });
-    if (allowed === false) gone.abort(new Error("the credentials hold no longer"));
+    if (allowed === false) gone.abort(new Error("the credentials are no longer valid"));
   }, checkAgainMs);
   try {
     for await (const event of source(signal)) {

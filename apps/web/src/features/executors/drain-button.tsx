@@ -28,7 +28,7 @@ export function DrainButton({ executor }: { readonly executor: ExecutorView }) {
           It takes no further jobs and finishes the running ones
           {running > 0 && ` (${running} now)`}. Afterwards it stays connected, and you can resume it here.
         </Text>
-        {drain.error && <ErrorPanel title="The executor could not be asked" error={drain.error} />}
+        {drain.error && <ErrorPanel title="The executor could not be drained" error={drain.error} />}
         <Group justify="flex-end" mt="md">
           <Button variant="default" onClick={() => setAsking(false)}>
             Keep it

@@ -21,7 +21,7 @@ export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureC
   if (attempt.state === "canceled") {
     return (
       <Alert color="gray" icon={<IconBan />} title="Canceled">
-        Somebody canceled the job; its executor stopped it and gave everything back.
+        The job was canceled. Its executor stopped it and released its resources.
       </Alert>
     );
   }
@@ -60,7 +60,7 @@ export function FailureCallout({ job, attempt, entryHref, shownEntry }: FailureC
 /** The message tells that the egress policy refused an address; the failure reason does not. */
 function hintOf({ failureReason, failureMessage }: AttemptView): string | undefined {
   if (failureReason !== "step-failed" || !failureMessage?.includes("egress policy")) return undefined;
-  return "If the step needs that address, name it in the job's egress rules; what is always denied, such as private addresses, is up to the executor's administrator.";
+  return "If the step needs that address, add it to the job's egress rules. Only the executor's administrator can allow addresses that are denied by default, such as private ones.";
 }
 
 function stepTitle(job: JobView, entry: LogEntryView): string {

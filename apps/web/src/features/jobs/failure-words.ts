@@ -14,15 +14,15 @@ export const failureWords: Readonly<Record<FailureReason, FailureWords>> = {
   },
   "out-of-memory": {
     title: "Out of memory",
-    hint: "The job used more memory than its limit. Raise resources.memory, or let the step use less.",
+    hint: "The job used more memory than its limit. Raise resources.memory, or reduce the step's memory use.",
   },
   timeout: {
     title: "Timed out",
-    hint: "The job ran longer than its timeout. Raise timeout, or see in the timeline where the time went.",
+    hint: "The job ran longer than its timeout. Raise timeout, or check the timeline for slow steps.",
   },
   "checkout-invalid": {
-    title: "The checkout is not possible",
-    hint: "Check the repository's name, the revision, and paths that the job names in it.",
+    title: "The checkout failed",
+    hint: "Check the repository's name, the revision, and the job's checkout paths.",
   },
   "image-invalid": {
     title: "The image cannot be used",
@@ -42,11 +42,11 @@ export const failureWords: Readonly<Record<FailureReason, FailureWords>> = {
   },
   "checkout-unavailable": {
     title: "The repository could not be fetched",
-    hint: "This may pass: retry the job. If it stays, see the repository's state under Repositories.",
+    hint: "The problem may be temporary: retry the job. If it happens again, check the repository under Repositories.",
   },
   "image-unavailable": {
     title: "The image could not be pulled",
-    hint: "This may pass: retry the job. If it stays, check that the executor reaches the registry.",
+    hint: "The problem may be temporary: retry the job. If it happens again, check that the executor can reach the registry.",
   },
   runtime: {
     title: "The sandbox failed",
@@ -54,14 +54,14 @@ export const failureWords: Readonly<Record<FailureReason, FailureWords>> = {
   },
   "lease-lost": {
     title: "The executor was lost",
-    hint: "It stopped sending heartbeats: it died, or lost its way to the instance. See Executors.",
+    hint: "It stopped sending heartbeats: it was killed, or lost its connection to the instance. See Executors.",
   },
   "executor-shutdown": {
     title: "The executor was shut down",
-    hint: "It handed the job back; another executor takes it.",
+    hint: "It handed the job back, and another executor will take it.",
   },
   internal: {
-    title: "A defect of Airlock's",
-    hint: "Retry the job, and please report this with the executor's log.",
+    title: "Internal error in Airlock",
+    hint: "Retry the job, and report this problem with the executor's log.",
   },
 };

@@ -77,8 +77,8 @@ export function JobActions({ job, onRetried }: JobActionsProps) {
       <Modal opened={asking} onClose={confirm.close} title={`Cancel job #${job.id}?`} centered>
         <Text size="sm">
           {job.state === "queued"
-            ? "It has not started: it will not run."
-            : "The running step is stopped at once, and its workspace is deleted. The log so far stays."}
+            ? "The job has not started and will not run."
+            : "The running step is stopped at once, and the workspace is deleted. The log is kept."}
         </Text>
         {cancel.error && (
           <Alert color="red" role="alert" mt="sm">

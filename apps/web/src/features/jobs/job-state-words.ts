@@ -21,24 +21,24 @@ export interface StateWords {
 }
 
 export const jobStateWords: Readonly<Record<JobState, StateWords>> = {
-  queued: { word: "Queued", icon: IconClock, color: "gray", meaning: "Waits for an executor." },
-  processing: { word: "Running", icon: IconLoader2, color: "blue", spins: true, meaning: "An executor runs it." },
+  queued: { word: "Queued", icon: IconClock, color: "gray", meaning: "Waiting for an executor." },
+  processing: { word: "Running", icon: IconLoader2, color: "blue", spins: true, meaning: "Running on an executor." },
   completed: { word: "Completed", icon: IconCircleCheck, color: "green", meaning: "Every step succeeded." },
-  failed: { word: "Failed", icon: IconCircleX, color: "red", meaning: "The job's own fault: a step failed." },
+  failed: { word: "Failed", icon: IconCircleX, color: "red", meaning: "A step of the job failed." },
   errored: {
     word: "Errored",
     icon: IconAlertTriangle,
     color: "orange",
-    meaning: "Not the job's fault, and out of attempts.",
+    meaning: "Airlock could not run the job, and no attempts are left.",
   },
-  canceled: { word: "Canceled", icon: IconBan, color: "gray", meaning: "Somebody canceled it." },
+  canceled: { word: "Canceled", icon: IconBan, color: "gray", meaning: "The job was canceled." },
 };
 
 const canceling: StateWords = {
   word: "Canceling",
   icon: IconPlayerStop,
   color: "gray",
-  meaning: "Somebody canceled it; its executor stops it.",
+  meaning: "The job was canceled; its executor is stopping it.",
 };
 
 export function wordsOf(job: { readonly state: JobState; readonly cancelRequested?: boolean }): StateWords {

@@ -175,11 +175,11 @@ function CopyLog({ buffer }: { readonly buffer: LineBuffer }) {
     setTimeout(() => setOutcome(undefined), 2000);
   };
   const label = tooLarge
-    ? "Too long to copy: download it"
+    ? "Too long to copy: download the log instead"
     : outcome === "copied"
       ? "Copied"
       : outcome === "refused"
-        ? "The browser refused: download it"
+        ? "The browser did not allow copying: download the log instead"
         : "Copy the log";
   return (
     <Tooltip label={label} withArrow>

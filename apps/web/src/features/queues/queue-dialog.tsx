@@ -23,25 +23,25 @@ const groups: readonly (readonly [title: string, fields: readonly (readonly [Que
     [
       ["concurrencyLimit", "Running jobs", "at once; empty: no limit"],
       ["namespaceConcurrencyLimit", "Running jobs of one namespace", "at once; empty: no limit"],
-      ["weight", "Weight", "share among the queues of executors that serve several"],
+      ["weight", "Weight", "share of the slots of executors that serve several queues"],
       ["maxWaitMs", "Longest wait", "for an executor, such as 30m; then the job fails; empty: no limit"],
     ],
   ],
   [
-    "Attempts that fail through no fault of the job",
+    "Retries after failures outside the job",
     [
-      ["maxAttempts", "Attempts", "that may end by an error of ours"],
+      ["maxAttempts", "Attempts", "attempts that may fail because of Airlock"],
       ["maxLosses", "Losses", "attempts that may lose their executor"],
-      ["backoffMs", "Back-off", "before the next attempt, doubled each time"],
+      ["backoffMs", "Back-off", "wait before the first retry, doubled each time"],
       ["backoffMaxMs", "Longest back-off", "such as 5m"],
     ],
   ],
   [
-    "How executors hold a job",
+    "Leases and logs",
     [
-      ["leaseMs", "Lease", "how long an executor may be silent"],
-      ["heartbeatIntervalMs", "Heartbeat", "at least three times per lease"],
-      ["maxLogBytes", "Log size", "most that is kept of one attempt, such as 256Mi"],
+      ["leaseMs", "Lease", "time without a heartbeat after which a job is lost"],
+      ["heartbeatIntervalMs", "Heartbeat", "at most a third of the lease"],
+      ["maxLogBytes", "Log size", "stored per attempt at most, such as 256Mi"],
     ],
   ],
 ];
@@ -83,7 +83,7 @@ export function QueueDialog({ queue, onClose }: QueueDialogProps) {
     <Modal opened onClose={onClose} title={queue ? `Settings of queue ${queue.name}` : "New queue"} size="lg">
       <form onSubmit={submit} noValidate>
         <Stack gap="md">
-          {!queue && field("name", "Name", "lower-case letters, digits and '-'; what jobs and executors call it")}
+          {!queue && field("name", "Name", "lower-case letters, digits and '-'; jobs and executors use this name")}
           {groups.map(([title, fields]) => (
             <Fieldset key={title} legend={title} bg="var(--airlock-surface)">
               <SimpleGrid cols={{ base: 1, xs: 2 }}>{fields.map((one) => field(...one))}</SimpleGrid>

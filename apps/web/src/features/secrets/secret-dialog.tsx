@@ -62,19 +62,19 @@ export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
         <Stack gap="md">
           {secret ? (
             <Text size="sm" c="dimmed">
-              For {scopeWords(secret)}. Jobs that are handed out from now on get the new value.
+              For {scopeWords(secret)}. Jobs that start from now on get the new value.
             </Text>
           ) : (
             <>
               <TextInput
                 label="Name"
-                description="The environment variable that it becomes: upper-case letters, digits and _"
+                description="Also the name of its environment variable: upper-case letters, digits and _"
                 placeholder="NPM_TOKEN"
                 value={name}
                 onChange={edit((text) => setName(text.toUpperCase()))}
                 error={
                   taken
-                    ? "There is one with this name and scope: replace its value in the list"
+                    ? "A secret with this name and scope exists: replace its value in the list"
                     : refused.fields.get("name")
                 }
                 required
@@ -103,7 +103,7 @@ export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
           )}
           <Textarea
             label="Value"
-            description="As it is, line ends included; nobody can read it here again"
+            description="Stored unchanged, including line breaks; cannot be shown again"
             value={value}
             onChange={edit(setValue)}
             error={refused.fields.get("value")}
@@ -129,7 +129,7 @@ export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
           />
           <TextInput
             label="Description"
-            description="What it is for; everybody sees it"
+            description="What the secret is for; visible to all users"
             value={description}
             onChange={edit(setDescription)}
             error={refused.fields.get("description")}

@@ -47,7 +47,7 @@ export function SecretRecord({ name }: { readonly name: string | null }) {
       )}
       {!error && events === undefined && <Loader type="dots" aria-label="Loading" />}
       {events?.length === 0 && (
-        <EmptyState icon={IconHistory} title="Nothing on record">
+        <EmptyState icon={IconHistory} title="No events recorded">
           Here stands who created, changed and deleted secrets, and which steps of which jobs got them.
         </EmptyState>
       )}

@@ -34,7 +34,7 @@ export function MoreSection({ values, errorOf, change }: SectionProps) {
           />
           <TextInput
             label="Namespace"
-            description="Whose job it is, and so which secrets it gets"
+            description="Namespace of the job, which decides the secrets it can use"
             placeholder="default"
             value={values.namespace}
             onChange={(event) => change({ namespace: event.currentTarget.value })}
@@ -42,7 +42,7 @@ export function MoreSection({ values, errorOf, change }: SectionProps) {
           />
           <TextInput
             label="Priority"
-            description="-1000 to 1000; higher goes first"
+            description="-1000 to 1000; jobs with a higher priority run first"
             placeholder="0"
             inputMode="numeric"
             value={values.priority}

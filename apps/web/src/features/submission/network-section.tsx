@@ -21,7 +21,7 @@ export function NetworkSection({ values, errorOf, change }: SectionProps) {
       />
       {values.egress === "default" && (
         <Text size="xs" c="dimmed" mt="xs">
-          The executor's default: the internet where it can keep jobs to that, else no network.
+          The executor's default: the public internet if it can enforce that policy, else no network.
         </Text>
       )}
       {values.egress === "allow" && (

@@ -8,7 +8,7 @@ import { jobFile } from "./job-file.ts";
 export function Preview({ spec }: { readonly spec: JobSpecInput }) {
   const command = commandLine(spec);
   return (
-    <Stack gap="sm" component="section" aria-label="The same job elsewhere">
+    <Stack gap="sm" component="section" aria-label="Submit this job another way">
       <div>
         <Text fw={600} size="sm" mb={4}>
           On the command line

@@ -19,7 +19,7 @@ export function SourceSection({ values, errorOf, change, repositoryNames, queueN
           onChange={(repository) => change({ repository: repository ?? "" })}
           searchable
           clearable
-          nothingFoundMessage="No such repository: add it under Repositories"
+          nothingFoundMessage="Unknown repository: add it under Repositories"
           error={errorOf("repository")}
         />
         <TextInput
@@ -41,7 +41,7 @@ export function SourceSection({ values, errorOf, change, repositoryNames, queueN
         />
         <TextInput
           label="History"
-          description="Commits that git has in the workspace, or full"
+          description="Number of commits of history in the workspace, or full"
           placeholder="1"
           value={values.depth}
           onChange={(event) => change({ depth: event.currentTarget.value })}
@@ -61,7 +61,7 @@ export function SourceSection({ values, errorOf, change, repositoryNames, queueN
         />
         <Checkbox
           label="Fetch tags"
-          description="Those of the history, for git describe"
+          description="Tags in that history, for git describe"
           mt={{ base: 0, sm: 28 }}
           checked={values.tags}
           onChange={(event) => change({ tags: event.currentTarget.checked })}

@@ -21,7 +21,7 @@ export function parseRange(text: string): IpRange {
   const width = family === 4 ? 32 : 128;
   const bits = prefix === undefined ? width : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
   if (family === undefined || rest.length > 0 || !(bits <= width))
-    throw new RangeError(`"${text}" is no address range`);
+    throw new RangeError(`"${text}" is not an address range`);
   const hostMask = (1n << BigInt(width - bits)) - 1n;
   const value = family === 4 ? parseIpv4(address) : parseIpv6(address);
   const first = value & ~hostMask;

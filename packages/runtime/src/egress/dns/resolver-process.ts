@@ -180,11 +180,11 @@ export class ResolverProcess {
       });
     });
     const failed = Promise.withResolvers<never>();
-    const fail = () => failed.reject(runtimeFailed("the egress resolver does not start", new Error(words.trim())));
+    const fail = () => failed.reject(runtimeFailed("the egress resolver did not start", new Error(words.trim())));
     child.once("exit", fail);
     child.once("error", fail);
     try {
-      await Promise.race([ready, failed.promise, timeout(startTimeoutMs, "the egress resolver does not start")]);
+      await Promise.race([ready, failed.promise, timeout(startTimeoutMs, "the egress resolver did not start")]);
       await this.#configure(child);
     } catch (error) {
       child.kill("SIGKILL");
@@ -246,9 +246,9 @@ export class ResolverProcess {
     const problem = await this.#request(child, `listening ${slot}`, { kind: "listen", slot, ...listener });
     if (problem === null) return;
     throw runtimeFailed(
-      `the egress resolver can't answer on ${listener.address}`,
+      `the egress resolver cannot listen on ${listener.address}`,
       new Error(problem),
-      "Check what else uses that address; the address pool is a setting.",
+      "Check which program uses that address, or choose another address pool.",
     );
   }
 
@@ -261,7 +261,7 @@ export class ResolverProcess {
     this.#answers.set(key, resolve);
     send(child, message);
     try {
-      return await Promise.race([promise, timeout(answerTimeoutMs, "the egress resolver does not answer")]);
+      return await Promise.race([promise, timeout(answerTimeoutMs, "the egress resolver does not respond")]);
     } catch (error) {
       this.#answers.delete(key);
       child.kill("SIGKILL");

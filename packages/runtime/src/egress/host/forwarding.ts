@@ -36,14 +36,17 @@ export class Forwarding {
       "ipv6/conf/default/force_forwarding",
     );
     const uplinks = defaultDevices(state.routes, 4);
-    if (uplinks.length === 0) notes.push("The host has no IPv4 default route: jobs reach what it has routes for.");
+    if (uplinks.length === 0)
+      notes.push("The host has no IPv4 default route: jobs can only reach addresses for which it has a route.");
     if (ipv4 !== "1" && uplinks.length > 0) {
       notes.push(`IPv4 forwarding is turned on for ${uplinks.join(", ")} when the first job with a network starts.`);
     }
     const hasRoute = defaultDevices(state.routes, 6).length > 0;
     const canForward = ipv6 === "1" || perInterface !== "";
     if (hasRoute && !canForward) {
-      notes.push("Sandboxes have no IPv6; for it set net.ipv6.conf.all.forwarding=1 (and accept_ra=2 on the uplink).");
+      notes.push(
+        "Sandboxes have no IPv6. To enable it, set net.ipv6.conf.all.forwarding=1 (and accept_ra=2 on the uplink).",
+      );
     }
     return { ipv6: hasRoute && canForward, notes, firewallNotes: await notesOnHostFirewalls(this.#network) };
   }

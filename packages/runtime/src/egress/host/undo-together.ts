@@ -28,7 +28,8 @@ export class UndoTogether {
     const results = await Promise.allSettled(this.#actions.map((action) => action()));
     const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
     if (failures.length === 1) throw failures[0];
-    if (failures.length > 1) throw new AggregateError(failures, "several parts of a sandbox's network are left");
+    if (failures.length > 1)
+      throw new AggregateError(failures, "several parts of a sandbox's network could not be removed");
     for (const action of this.#last) action();
   }
 }

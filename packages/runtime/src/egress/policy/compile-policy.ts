@@ -45,7 +45,7 @@ export function compilePolicy(policy: ConnectedPolicy, closed: readonly IpRange[
     if (liesIn([...forbiddenRanges, ...closed], range)) {
       throw refusedByPolicy(
         `the egress rule "${rule.cidr}" names addresses that stay closed to every job`,
-        "Metadata, loopback, link-local and multicast addresses, sandboxes, and what the administrator closed can't be allowed.",
+        "Jobs cannot allow metadata, loopback, link-local and multicast addresses, sandboxes, or addresses that the administrator closed.",
       );
     }
     (liesIn(specialRanges, range) ? privateRanges : publicRanges).push({ range, port: rule.port });

@@ -59,13 +59,13 @@ export class RuleWatch {
     try {
       await this.#options.refreshClosed();
     } catch (error) {
-      this.#options.onProblem(`addresses that must be closed can't be: ${errorMessage(error)}`);
+      this.#options.onProblem(`cannot close addresses that must be closed: ${errorMessage(error)}`);
       await this.#cutLinks();
     }
     try {
       await this.#options.guardConnections();
     } catch (error) {
-      this.#options.onProblem(`the host's connection table can't be watched: ${errorMessage(error)}`);
+      this.#options.onProblem(`cannot watch the host's connection table: ${errorMessage(error)}`);
     }
   }
 
@@ -80,7 +80,7 @@ export class RuleWatch {
       if (outcome === "in place") return;
       onProblem("another program flushed the host's nftables rules; those of the sandboxes were restored");
     } catch (error) {
-      onProblem(`the rules of the sandboxes can't be kept in place: ${errorMessage(error)}`);
+      onProblem(`cannot keep the nftables rules of sandboxes in place: ${errorMessage(error)}`);
       await this.#cutLinks();
     }
   }

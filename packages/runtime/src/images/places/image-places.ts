@@ -30,7 +30,7 @@ export function placeTaken(image: string, place: Place, by: "a symbolic link" | 
   return imageUnusable(
     image,
     `has ${by} at ${placeAndWords(place)}`,
-    `Build the image with a directory at /${place}, or with nothing there.`,
+    `Build the image with a directory at /${place}, or without that path.`,
   );
 }
 

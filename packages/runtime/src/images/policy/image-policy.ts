@@ -39,7 +39,7 @@ export function admitImage(text: string, policy: ImagePolicy): ImageReference {
   checkPatterns(reference, reference.canonical, policy);
   if (policy.requireDigest && reference.version.kind !== "digest") {
     throw refusedByPolicy(
-      `the image "${reference.canonical}" is not named by its digest, as EXECUTOR_IMAGE_REQUIRE_DIGEST wants it`,
+      `the image "${reference.canonical}" has no digest, which EXECUTOR_IMAGE_REQUIRE_DIGEST requires`,
       "Write it as NAME@sha256:….",
     );
   }
@@ -64,6 +64,6 @@ function checkPatterns(image: ImageReference | "host", shown: string, { allowed,
 function refused(image: string, by: string): AirlockError {
   return refusedByPolicy(
     `the image "${image}" is not allowed by ${by}`,
-    "Use an image that this executor's administrator allows. Where a pattern has a tag, a digest is not known to be it.",
+    "Use an image that this executor's administrator allows. A pattern with a tag does not match digests.",
   );
 }

@@ -105,7 +105,7 @@ async function unpackArchive(
     throw written.reason;
   }
   for (const result of [read, written]) {
-    if (result.status === "rejected") throw imageInvalid(archivePath, "is no image archive", result.reason);
+    if (result.status === "rejected") throw imageInvalid(archivePath, "is not an image archive", result.reason);
   }
   return async (name) => paths.get(name) ?? paths.get(links.get(name) ?? "");
 }
@@ -156,7 +156,7 @@ async function loadOciLayout(
     await readBounded(archivePath, indexPath, limits),
     "application/vnd.oci.image.index.v1+json",
   );
-  if (top.kind !== "index") throw imageInvalid(archivePath, "has an index.json that is no index");
+  if (top.kind !== "index") throw imageInvalid(archivePath, "has an index.json that is not an image index");
 
   const loaded: LoadedImage[] = [];
   for (const entry of top.index.manifests) {

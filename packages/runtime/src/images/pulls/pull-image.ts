@@ -196,10 +196,10 @@ export function checkManifest(
 
 export function parseConfig(name: string, bytes: Buffer, manifest: ImageManifest): ImageConfig {
   const config = ImageConfig.safeParse(parseJson(name, bytes));
-  if (!config.success) throw imageInvalid(name, "is no container image: malformed configuration", config.error);
+  if (!config.success) throw imageInvalid(name, "is not a container image: malformed configuration", config.error);
   if (config.data.os !== "linux" || config.data.architecture !== imageArchitecture()) {
     const made = `${config.data.os}/${config.data.architecture}`.slice(0, 100);
-    throw imageInvalid(name, `is made for ${made}, not for linux/${imageArchitecture()}`);
+    throw imageInvalid(name, `is built for ${made}, not for linux/${imageArchitecture()}`);
   }
   if ((config.data.rootfs.diff_ids ?? []).length !== manifest.layers.length) {
     throw imageInvalid(name, "has a configuration that does not fit its layers");
@@ -211,6 +211,6 @@ function parseJson(name: string, bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString());
   } catch (error) {
-    throw imageInvalid(name, `has a document that is no JSON: ${errorMessage(error)}`, error);
+    throw imageInvalid(name, `has a document that is not JSON: ${errorMessage(error)}`, error);
   }
 }

@@ -22,7 +22,7 @@ const hostName = "host";
 export function parseImagePattern(text: string): ImagePattern {
   const trimmed = text.trim();
   if (trimmed === hostName) return { text: trimmed, name: trimmed, version: null };
-  if (!/^[\w.*/:@[\]-]{1,512}$/.test(trimmed)) throw new RangeError(`"${trimmed}" is no pattern of images`);
+  if (!/^[\w.*/:@[\]-]{1,512}$/.test(trimmed)) throw new RangeError(`"${trimmed}" is not an image pattern`);
   const { name, version } = splitVersion(trimmed);
   if (name === "*") return { text: trimmed, name, version };
   const slash = name.indexOf("/");
@@ -38,7 +38,7 @@ export function parseImagePattern(text: string): ImagePattern {
     );
   }
   const path = namesRegistry ? name.slice(slash + 1) : name;
-  if (path === "") throw new RangeError(`"${trimmed}" names no repository: write HOST/* for all of a registry`);
+  if (path === "") throw new RangeError(`"${trimmed}" has no repository name: write HOST/* for a whole registry`);
   if (path !== path.toLowerCase())
     throw new RangeError(`"${trimmed}" can match nothing: repositories are in lower case`);
   const isOfficial = registry === "docker.io" && !path.includes("/") && path !== "*";

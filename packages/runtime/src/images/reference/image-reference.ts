@@ -25,7 +25,7 @@ export const digestPattern = /^sha256:[0-9a-f]{64}$/;
  * @throws {AirlockError} reason `image-invalid`.
  */
 export function parseImageReference(text: string): ImageReference {
-  const malformed = (problem: string) => imageInvalid(text.slice(0, 300), `is no image reference: ${problem}`);
+  const malformed = (problem: string) => imageInvalid(text.slice(0, 300), `is not an image reference: ${problem}`);
   if (text.length > 512) throw malformed("too long");
 
   const [withTag = "", digest, ...more] = text.split("@");

@@ -91,7 +91,7 @@ describe("a busy registry", () => {
     await store.prepare(`${registry.address}/x/y:1`);
 
     expect(busy.waitedMs()).toBeGreaterThan(990);
-    expect(store.words).toContain(`${registry.address} is busy (the registry says ${status}): trying again in 1.0s`);
+    expect(store.words).toContain(`${registry.address} is busy (the registry says ${status}): retrying in 1.0s`);
   });
 
   it("is asked again, too, what a tag means now", async () => {

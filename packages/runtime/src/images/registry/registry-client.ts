@@ -279,7 +279,7 @@ export class RegistryClient {
     const value = token.data?.token ?? token.data?.access_token;
     // Keep the answer out of the message, because it may contain credentials that we sent.
     if (value === undefined || !/^[\x21-\x7e]+$/.test(value)) {
-      throw imageUnavailable(image.canonical, new Error("the registry's token service answered no token"));
+      throw imageUnavailable(image.canonical, new Error("the registry's token service sent no token"));
     }
     return `Bearer ${value}`;
   }

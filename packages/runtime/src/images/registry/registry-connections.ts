@@ -53,7 +53,7 @@ export class RegistryConnections implements AsyncDisposable {
     let sent = headers;
     for (let redirects = 0; redirects <= maximumRedirects; redirects += 1) {
       if (url.protocol !== "https:" && !(url.protocol === "http:" && isPlain)) {
-        throw new OutOfReachError(`the registry leads to ${url.protocol}//, which is not asked`);
+        throw new OutOfReachError(`the registry redirects to ${url.protocol}//, which is not supported`);
       }
       const dispatcher = await this.#agent(url, registry, isPlain);
       const response = await fetch(url.href, {
@@ -66,11 +66,11 @@ export class RegistryConnections implements AsyncDisposable {
       if (![301, 302, 303, 307, 308].includes(response.status) || location === null || form) return response;
       await response.body?.cancel();
       const next = URL.parse(location, url.href);
-      if (!next) throw new OutOfReachError("the registry leads to no address");
+      if (!next) throw new OutOfReachError("the registry redirects to an invalid address");
       if (next.origin !== url.origin) sent = withoutAuthorization(sent);
       url = next;
     }
-    throw new OutOfReachError(`the registry leads on more than ${maximumRedirects} times`);
+    throw new OutOfReachError(`the registry redirects more than ${maximumRedirects} times`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -94,7 +94,7 @@ export class RegistryConnections implements AsyncDisposable {
     const bare = url.hostname.replace(/^\[|\]$/g, "");
     // An address literal is never resolved, so check it here and not in `lookup`.
     if (isIP(bare) && !mayReach(reach, reachOfAddress(bare))) {
-      throw new OutOfReachError(`the registry leads to ${bare}, which it may not lead to`);
+      throw new OutOfReachError(`the registry redirects to ${bare}, which is not allowed`);
     }
     return this.#kept(url, reach);
   }

@@ -35,8 +35,8 @@ describe("patience with a busy registry", () => {
     await vi.advanceTimersByTimeAsync(2000);
     expect(await run).toBe("pulled");
     expect(words).toEqual([
-      "r.example.com is busy (the registry says 429): trying again in 30.0s",
-      "r.example.com is busy (the registry says 429): trying again in 2.0s",
+      "r.example.com is busy (the registry says 429): retrying in 30.0s",
+      "r.example.com is busy (the registry says 429): retrying in 2.0s",
     ]);
   });
 

@@ -15,7 +15,7 @@ export class BusyRegistryError extends Error {
 }
 
 export const busyHint =
-  "The registry limits how much this executor's address may ask. Give this executor credentials or a mirror, or run the job later.";
+  "The registry limits the requests of this executor's address. Give the executor credentials or a mirror, or run the job later.";
 
 /** Lower limit, so that `Retry-After: 0` does not make us retry in a tight loop. */
 const minimumWaitMs = 1000;
@@ -49,7 +49,7 @@ export class RegistryPatience {
         const waitMs = Math.max(minimumWaitMs, askedMs ?? Number.POSITIVE_INFINITY);
         if (waitMs > this.#leftMs) throw error;
         this.#leftMs -= waitMs;
-        this.#progress(`${registry} is busy (${busy.message}): trying again in ${formatDuration(waitMs)}`);
+        this.#progress(`${registry} is busy (${busy.message}): retrying in ${formatDuration(waitMs)}`);
         await pause(waitMs, this.#signal);
         this.#signal.throwIfAborted();
       }

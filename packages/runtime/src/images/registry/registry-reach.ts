@@ -63,7 +63,7 @@ export async function refuseProxiedHost(host: string, reach: Reach): Promise<voi
     addresses.length === 0
       ? reach === "public" && isPrivateName(bare)
       : addresses.some((address) => !mayReach(reach, reachOfAddress(address)));
-  if (isTooClose) throw new OutOfReachError(`the registry leads to ${bare}, which it may not lead to`);
+  if (isTooClose) throw new OutOfReachError(`the registry redirects to ${bare}, which is not allowed`);
 }
 
 type Answer = (error: Error | null, address: string | LookupAddress[], family?: number) => void;
@@ -77,7 +77,7 @@ export function lookupWithin(reach: Reach) {
     lookup(host, { ...options, all: true }, (error, addresses) => {
       if (error) return answer(error, []);
       if (addresses.some(({ address }) => !mayReach(reach, reachOfAddress(address)))) {
-        return answer(new OutOfReachError(`${host} has an address that the registry may not lead to`), []);
+        return answer(new OutOfReachError(`${host} has an address to which a registry must not redirect`), []);
       }
       const first = addresses[0];
       if (options.all || !first) return answer(null, addresses);

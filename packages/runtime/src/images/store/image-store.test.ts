@@ -148,9 +148,9 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
     [
       "/bin/sh of another CPU",
       () => [{ name: "bin/sh", content: `\x7fELF${"\x02\x01\x01".padEnd(14, "\0")}\x16\0`, mode: 0o755 }],
-      /this CPU can't run/,
+      /this CPU cannot run/,
     ],
-    ["/bin/sh that is garbage", () => [{ name: "bin/sh", content: "garbage", mode: 0o755 }], /this CPU can't run/],
+    ["/bin/sh that is garbage", () => [{ name: "bin/sh", content: "garbage", mode: 0o755 }], /this CPU cannot run/],
     ["/bin/sh that is no program", () => [{ name: "bin/sh", content: "", mode: 0o644 }], /no \/bin\/sh/],
   ])("is refused for %s", async (_, entries, message) => {
     await using place = await openStore();
@@ -276,7 +276,7 @@ describeWithEngines(["oci"], "a registry that lies", () => {
     await using other = await fakeRegistry(await busyboxImage(), { index: ["s390x"] });
 
     expect((await place.prepare(registry.reference)).layers).toHaveLength(1);
-    await expect(place.prepare(other.reference)).rejects.toThrow("is not made for linux/");
+    await expect(place.prepare(other.reference)).rejects.toThrow("is not built for linux/");
   });
 });
 

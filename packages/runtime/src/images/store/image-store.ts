@@ -329,7 +329,7 @@ export class ImageStore {
       throw imageUnusable(image, "has no /bin/sh", needsShell);
     // Check now, because OCI runtimes would report it only in the step's own output.
     if (!isProgramFor((await root.readFile("bin/sh", programHeaderBytes)) ?? Buffer.alloc(0))) {
-      throw imageUnusable(image, "has a /bin/sh that this CPU can't run", needsShell);
+      throw imageUnusable(image, "has a /bin/sh that this CPU cannot run", needsShell);
     }
     const user = await resolveImageUser(image, stored.config.config?.User ?? "", root);
     const directories = await volumeDirectories(image, declared.volumes, root);
@@ -366,7 +366,7 @@ const needsShell = "Steps are shell scripts: use an image with a shell for this 
 function notHere(image: string): AirlockError {
   return refusedByPolicy(
     `the image "${image}" is not on this machine, and EXECUTOR_IMAGE_PULL_POLICY is "never"`,
-    "Load it with `executor image load FILE`, or let this executor's administrator change the policy.",
+    "Load it with `executor image load FILE`, or ask this executor's administrator to change the policy.",
   );
 }
 

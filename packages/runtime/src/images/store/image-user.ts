@@ -48,8 +48,8 @@ function unknown(image: string, kind: "user" | "group", name: string): AirlockEr
   const file = kind === "user" ? "/etc/passwd" : "/etc/group";
   return imageUnusable(
     image,
-    `runs as the ${kind} ${JSON.stringify(name)}, which its ${file} does not have`,
-    "Add it to the image, or let the image run as one that it has (USER).",
+    `runs as the ${kind} ${JSON.stringify(name)}, which is not in its ${file}`,
+    "Add it to the image, or choose an existing one with USER.",
   );
 }
 

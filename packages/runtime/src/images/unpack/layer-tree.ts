@@ -131,7 +131,7 @@ export class LayerTree {
   /** Adds a hard link. The target must be a file of this layer, so that no link leads outside it. */
   async addHardLink(path: string, target: string): Promise<void> {
     if (this.#added.get(target) !== "other")
-      throw new LayerError(`hard link ${show(path)} to ${show(target)}, which the layer has not`);
+      throw new LayerError(`hard link ${show(path)} to ${show(target)}, which the layer does not have`);
     if (path === target) return;
     await this.#makeRoom(path);
     linkSync(this.#onDisk(target), this.#onDisk(path));
@@ -163,7 +163,7 @@ export class LayerTree {
 
   /** Creates the parents and removes what is at the path. */
   async #makeRoom(path: string): Promise<void> {
-    if (path === "") throw new LayerError("the root is no directory");
+    if (path === "") throw new LayerError("the root is not a directory");
     await this.#makeParents(path);
     const present = lstatIfThereSync(this.#onDisk(path));
     if (present === undefined) return;
@@ -177,7 +177,7 @@ export class LayerTree {
       const parent = parts.slice(0, depth).join("/");
       if (this.#directories.has(parent)) continue;
       if (this.#added.has(parent))
-        throw new LayerError(`${show(path)} lies below ${show(parent)}, which is no directory`);
+        throw new LayerError(`${show(path)} is below ${show(parent)}, which is not a directory`);
       const isNew = await this.#makeDirectory(parent);
       // The layer has a file in this directory, so the directory belongs to the layer too.
       this.#added.set(parent, "directory");

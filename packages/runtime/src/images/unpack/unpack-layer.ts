@@ -138,7 +138,8 @@ function noteDeletion(path: string, name: string, deletions: { paths: Set<string
   // Other names with a double prefix are AUFS metadata.
   if (name.startsWith(`${whiteoutPrefix}${whiteoutPrefix}`)) return;
   const deleted = name.slice(whiteoutPrefix.length);
-  if (deleted === "" || deleted === "." || deleted === "..") throw new LayerError(`${show(path)} deletes no name`);
+  if (deleted === "" || deleted === "." || deleted === "..")
+    throw new LayerError(`${show(path)} names no file to delete`);
   deletions.paths.add(parent === "" ? deleted : `${parent}/${deleted}`);
 }
 
@@ -177,7 +178,8 @@ function metadataOf(header: TarHeader): EntryMetadata {
 
 function id(value: string | number | undefined): number {
   const parsed = Number(value ?? 0);
-  if (!Number.isInteger(parsed) || parsed < 0 || parsed >= 0xffffffff) throw new LayerError(`owner ${parsed} is no id`);
+  if (!Number.isInteger(parsed) || parsed < 0 || parsed >= 0xffffffff)
+    throw new LayerError(`owner ${parsed} is not an id`);
   return parsed;
 }
 
