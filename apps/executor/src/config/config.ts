@@ -55,6 +55,9 @@ function problemsBetween(given: Readonly<Record<string, string | undefined>>): s
   if (/^(?:true|t|1|yes)$/i.test(given.EXECUTOR_STEP_CA_CERTIFICATES ?? "") && !given.NODE_EXTRA_CA_CERTS) {
     problems.push("EXECUTOR_STEP_CA_CERTIFICATES is set, but NODE_EXTRA_CA_CERTS names no certificate authorities");
   }
+  if (given.EXECUTOR_STEP_NO_PROXY && !given.EXECUTOR_STEP_PROXY) {
+    problems.push("EXECUTOR_STEP_NO_PROXY is set, and EXECUTOR_STEP_PROXY names no proxy");
+  }
   const gateway = given.EXECUTOR_DOCKER_ADD_HOST_GATEWAY;
   if (
     url &&
@@ -112,6 +115,7 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
         maximumBytes: e.EXECUTOR_MAXIMUM_OUTPUT_SIZE,
         maximumEntries: maximumWorkspaceEntries,
       },
+      stepProxy: e.EXECUTOR_STEP_PROXY && { ...e.EXECUTOR_STEP_PROXY, noProxy: e.EXECUTOR_STEP_NO_PROXY },
       stepCertificateFile: e.EXECUTOR_STEP_CA_CERTIFICATES ? (e.NODE_EXTRA_CA_CERTS ?? null) : null,
       registryCredentials: e.EXECUTOR_DOCKER_AUTH_CONFIG ?? {},
     },

@@ -1,3 +1,4 @@
+import type { AllowRule } from "@airlock/job";
 import type { Proxies } from "@airlock/proxy";
 import type { Hardening, ImagePolicy, RangeAllowRule, RegistryCredentials, UnenforcedLimits } from "@airlock/runtime";
 
@@ -75,8 +76,20 @@ export interface JobOptions {
   readonly outputs: { readonly maximumFiles: number; readonly maximumBytes: number; readonly maximumEntries: number };
   /** PEM file with certificate authorities that steps trust in addition; `null`: no file. */
   readonly stepCertificateFile: string | null;
+  /** The proxy that steps are told about; `null`: none. */
+  readonly stepProxy: StepProxy | null;
   /** By registry host. The job's own credentials take precedence. */
   readonly registryCredentials: Readonly<Record<string, RegistryCredentials>>;
+}
+
+/** A proxy for the programs of steps. */
+export interface StepProxy {
+  /** Without credentials. */
+  readonly url: string;
+  /** What the egress policy of a job must allow. */
+  readonly destination: AllowRule;
+  /** Value of `NO_PROXY` in steps. */
+  readonly noProxy: string;
 }
 
 /** The administrator's settings for the networks of jobs. */

@@ -15,6 +15,7 @@ const options = {
   maximumDiskBytes: 2e9,
   egress: { default: null, unenforced: "refuse" as const, openable: [] },
   stepCertificateFile: null,
+  stepProxy: null,
   registryCredentials: {},
   maximumLogBytes: 1e6,
   maximumLogBytesPerSecond: 0,
@@ -53,6 +54,20 @@ describe("a job's plan", () => {
       /190.7 MiB of shared memory, but its memory limit is 95.4 MiB/,
     );
     expect(() => shmOf({ shm: "2G" })).toThrow(/shared memory/);
+  });
+
+  it("tells steps about the administrator's proxy where their network reaches it, unless they set their own", () => {
+    const destination = { kind: "name", name: "proxy.example.com", subdomains: false, port: 3128 } as const;
+    const stepProxy = { url: "http://proxy.example.com:3128", destination, noProxy: "localhost" };
+    const envOf = (egress: string, own: string[] = []) => {
+      const job = withExtension({ egress });
+      const [step] = job.dockerSteps ?? [];
+      if (!step) throw new Error("the job has no step");
+      return plan({ ...job, dockerSteps: [{ ...step, env: own }] }, { stepProxy }).steps[0]?.env;
+    };
+    expect(envOf("public")).toMatchObject({ https_proxy: stepProxy.url, HTTP_PROXY: stepProxy.url });
+    expect(envOf("public", ["HTTPS_PROXY=http://own.test:1"])).toMatchObject({ HTTPS_PROXY: "http://own.test:1" });
+    expect(JSON.stringify(envOf("none"))).not.toMatch(/proxy/i);
   });
 
   it("bounds no disk where the administrator says so", () => {

@@ -6,6 +6,7 @@ import type { JobOptions } from "../config/options.ts";
 import { type CheckoutRequest, checkoutRequest } from "../workspace/checkout/checkout-request.ts";
 import { type EgressEnforcement, type PlannedEgress, planEgress } from "./egress-plan.ts";
 import type { JobInput } from "./read-payload.ts";
+import { stepProxyEnvironment } from "./step-proxy.ts";
 
 /** A step, ready to run. */
 export interface PlannedStep {
@@ -52,10 +53,12 @@ export function planJob(input: JobInput, options: JobOptions, enforcement: Egres
     );
   }
   const checkout = input.checkout && checkoutRequest(input.checkout);
+  const egress = planEgress(input.egress, options.egress, enforcement);
+  const proxyEnvironment = stepProxyEnvironment(options.stepProxy, egress.policy);
   return {
     timeout: planTimeout(input.timeoutMs, options.maximumRuntimeMs),
     limits: limitsOf(input.resources, options),
-    egress: planEgress(input.egress, options.egress, enforcement),
+    egress,
     checkout,
     shell: input.shell,
     steps: input.steps.map(({ name, image, commands, directory, env, secretFiles }, index) => ({
@@ -64,7 +67,7 @@ export function planJob(input: JobInput, options: JobOptions, enforcement: Egres
       image,
       commands,
       workingDirectory: workingDirectory(name, directory),
-      env: { ...gitEnvironment(checkout), ...env },
+      env: { ...proxyEnvironment, ...gitEnvironment(checkout), ...env },
       secretFiles,
     })),
   };

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { parseAllowRule } from "@airlock/job";
+import { parseProxyServer } from "@airlock/proxy";
 import { problemOfAddressPool, problemOfAddressRange, type RangeAllowRule } from "@airlock/runtime";
 import { z } from "zod";
 import { flag } from "../values/environment-values.ts";
@@ -63,6 +64,35 @@ export const egressVariables = {
     default: "the name servers in /etc/resolv.conf",
     values: "addresses with or without a port, separated by commas: `9.9.9.9`, `[2620:fe::fe]:53`",
   }),
+  EXECUTOR_STEP_PROXY: z
+    .string()
+    .optional()
+    .transform((text, context) => {
+      if (text === undefined) return null;
+      const problem = (message: string) => {
+        context.addIssue({ code: "custom", message });
+        return null;
+      };
+      const parsed = parseProxyServer("EXECUTOR_STEP_PROXY", text);
+      if (typeof parsed === "string") return problem(parsed);
+      if (parsed.authorization !== null) return problem("must not hold credentials: every step could read them");
+      const { protocol, hostname } = parsed.url;
+      const port = parsed.url.port || (protocol === "https:" ? "443" : "80");
+      const destination = parseAllowRule(`${hostname}:${port}`);
+      if (destination.kind === "invalid") return problem("does not name its host by an address or a domain name");
+      return { url: `${protocol}//${hostname}:${port}`, destination };
+    })
+    .meta({
+      description:
+        "A proxy that steps find in HTTP_PROXY and HTTPS_PROXY (and in lower case), unless they set these. Only steps of jobs whose egress policy reaches the proxy get them: give a private proxy by its address, list it in EXECUTOR_EGRESS_OPENABLE, and let jobs allow it. What steps reach through the proxy, the proxy alone decides.",
+      default: "none",
+      values: "`http://HOST:PORT` or `https://HOST:PORT`, without credentials",
+    }),
+  EXECUTOR_STEP_NO_PROXY: z
+    .string()
+    .regex(/^[\x20-\x7e]*$/, "has characters that no host has")
+    .default("localhost,127.0.0.1,::1")
+    .meta({ description: "NO_PROXY of steps that get EXECUTOR_STEP_PROXY." }),
   EXECUTOR_DOCKER_ADD_HOST_GATEWAY: flag(false).meta({
     description:
       "Whether the name host.docker.internal stands for this machine in steps of the docker runtime. No egress policy opens this machine to steps.",
