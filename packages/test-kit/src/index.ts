@@ -1,5 +1,6 @@
-export { describeExecutorApi, type ExecutorApiTarget } from "./conformance/executor-api-conformance.ts";
+export { describeExecutorApi } from "./conformance/executor-api-conformance.ts";
 export { describeExecutor, type ExecutorTarget, type ExecutorUnderTest } from "./conformance/executor-conformance.ts";
+export type { ExecutorApiTarget } from "./conformance/executor-peer.ts";
 export { InstanceProcess, type InstanceProcessOptions } from "./conformance/instance-process.ts";
 export { createDatabase, type TestDatabase } from "./engines/create-database.ts";
 export { type DebianFixture, debianFixture } from "./engines/debian-fixture.ts";
