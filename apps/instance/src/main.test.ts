@@ -143,7 +143,7 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
       const result = await ended(start(["--listen", `127.0.0.1:${port}`, "--data-dir", dataDirectory()]));
       expect(result).toEqual({
         code: 1,
-        stderr: expect.stringMatching(/^airlock: cannot listen on 127\.0\.0\.1:\d+: the port is taken\n {2}Stop the/),
+        stderr: expect.stringMatching(/^airlock: cannot listen on 127\.0\.0\.1:\d+: the port is in use\n {2}Stop the/),
       });
     } finally {
       taken.close();

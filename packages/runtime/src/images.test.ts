@@ -129,7 +129,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
 
     await expect(use({}, reference)).rejects.toMatchObject({
       reason: "image-invalid",
-      message: expect.stringMatching(/is made for linux\/s390x, not for linux\//),
+      message: expect.stringMatching(/is built for linux\/s390x, not for linux\//),
     });
   });
 
@@ -218,7 +218,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
         // The Docker engine looks no further than the index, and gives the image without a platform to no machine.
         await expect(used).rejects.toMatchObject({
           reason: "image-invalid",
-          message: expect.stringMatching(/ is not made for linux\/\w+$/),
+          message: expect.stringMatching(/ is not built for linux\/\w+$/),
           hint: expect.stringContaining("platform"),
         });
       }

@@ -19,7 +19,7 @@ export function imageUnusable(image: string, problem: string, hint: string, caus
 /** The image's index has no version for this machine. */
 export function notMadeFor(image: string, platform: string): AirlockError {
   const hint = `Use an image whose index names the platform ${platform}, or build it for this platform.`;
-  return imageUnusable(image, `is not made for ${platform}`, hint);
+  return imageUnusable(image, `is not built for ${platform}`, hint);
 }
 
 /** The job's memory limit is too small to start a step. */
