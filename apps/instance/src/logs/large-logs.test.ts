@@ -149,7 +149,7 @@ describeWithEngines(["postgres"], "a log without measure", () => {
       const text = await (await target.rest("GET", `/jobs/${job.id}/logs?attempt=${attempt}`)).text();
       const start = text.indexOf("x");
       expect(text.slice(start, start + megabyte)).toBe("x".repeat(megabyte));
-      expect(text.slice(start + megabyte)).toMatch(/log limit .* 1048576 bytes of step\.docker\.1 were not stored/);
+      expect(text.slice(start + megabyte)).toMatch(/log limit: 1048576 bytes of step\.docker\.1 were not stored/);
     }
     const { rows } = await sql<{ bytes: number }>`
       select sum(length(bytes))::float8 as bytes from log_chunks where job = ${job.id}`.execute(db);
