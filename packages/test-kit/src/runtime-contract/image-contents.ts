@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { AirlockError } from "@airlock/job";
 import { expect, it } from "vitest";
 import {
@@ -8,6 +9,9 @@ import {
   type LayerEntry,
 } from "../images/fixture-images.ts";
 import type { Workplace } from "./workplace.ts";
+
+/** A shell of the host, which needs the host's program loader and libraries. */
+const dynamicShell = readFileSync("/bin/sh");
 
 export interface ImageTests {
   /** Adds an image to the runtime and returns the reference for jobs. */
@@ -72,6 +76,33 @@ export function itTakesImages(tests: () => ImageTests): void {
 
     expect([stdout.replace(/^711\n/m, ""), stderr]).toEqual(["755 0:0 directory\nx\n", ""]);
     expect(stdout.includes("711\n")).toBe(path.startsWith("/var"));
+  });
+
+  it("an image whose /bin/sh needs a program loader that the image does not have is the job's fault", async () => {
+    await using place = await tests().open();
+    const image = await provide({}, [{ name: "bin/sh", mode: 0o755, content: dynamicShell }]);
+
+    await expect(place.run("true", { image })).rejects.toMatchObject({
+      reason: "image-invalid",
+      message: expect.stringMatching(/^image ".*" has no working \/bin\/sh$/),
+      hint: "Steps are shell scripts: use an image with a shell for this machine's architecture.",
+    });
+  });
+
+  it("an image whose user may not run its /bin/sh is the job's fault, in words of no engine", async () => {
+    await using place = await tests().open();
+    const content = (await busyboxLayer()).find(({ name }) => name === "bin/busybox")?.content ?? "";
+    const image = await provide({ User: "1234:1234" }, [{ name: "bin/sh", mode: 0o700, content }]);
+
+    const end = await place.run("true", { image }).then(
+      ({ status, stderr }) => ({ status, stderr }),
+      ({ reason, message }: AirlockError) => ({ reason, message }),
+    );
+
+    expect([
+      { reason: "image-invalid", message: expect.stringMatching(/^image ".*" has no working \/bin\/sh$/) },
+      { status: { kind: "exited", exitCode: 126 }, stderr: "sh: exec: line 0: /bin/sh: Permission denied\n" },
+    ]).toContainEqual(end);
   });
 
   const refused: readonly [ImageConfig, readonly LayerEntry[], string][] = [

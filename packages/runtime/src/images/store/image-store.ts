@@ -1,9 +1,10 @@
+import type { Stats } from "node:fs";
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { AirlockError } from "@airlock/job";
 import type { Abortable, RegistryCredentials } from "../../contract/index.ts";
 import { imageUnusable, refusedByPolicy, runtimeFailed } from "../../contract/index.ts";
-import type { IdRange } from "../../host/id-range.ts";
+import { hostId, type IdRange } from "../../host/id-range.ts";
 import { BlobStore } from "../blobs/blob-store.ts";
 import { chainIds } from "../manifest/chain-id.ts";
 import { defaultImageLimits, type ImageLimits } from "../manifest/image-limits.ts";
@@ -23,7 +24,7 @@ import { LayerStack } from "../unpack/layer-stack.ts";
 import { evictImages } from "./evict-images.ts";
 import { ImageRecords, parseRecord } from "./image-records.ts";
 import { type ImageUser, resolveImageUser } from "./image-user.ts";
-import { isProgramFor, programHeaderBytes } from "./program-header.ts";
+import { isProgramFor, loaderOf, programHeaderBytes } from "./program-header.ts";
 import { everythingProven, type ProvenParts, provenParts } from "./proven-parts.ts";
 import { type StoreHold, StoreLeases } from "./store-leases.ts";
 import { UnpackedLayers } from "./unpacked-layers.ts";
@@ -328,12 +329,24 @@ export class ImageStore {
     if (!shell?.stats.isFile() || (shell.stats.mode & 0o111) === 0)
       throw imageUnusable(image, "has no /bin/sh", needsShell);
     // Check now, because OCI runtimes would report it only in the step's own output.
-    if (!isProgramFor((await root.readFile("bin/sh", programHeaderBytes)) ?? Buffer.alloc(0))) {
-      throw imageUnusable(image, "has a /bin/sh that this CPU cannot run", needsShell);
-    }
+    const header = (await root.readFile("bin/sh", programHeaderBytes)) ?? Buffer.alloc(0);
+    if (!isProgramFor(header)) throw imageUnusable(image, "has a /bin/sh that this CPU cannot run", needsShell);
+    const loader = loaderOf(header);
+    const hasLoader = loader === null || (await root.resolve(loader.replace(/^\/+/, ""))) !== undefined;
     const user = await resolveImageUser(image, stored.config.config?.User ?? "", root);
+    if (!hasLoader || !this.#mayRun(shell.stats, user))
+      throw imageUnusable(image, "has no working /bin/sh", needsShell);
     const directories = await volumeDirectories(image, declared.volumes, root);
     return { layers, user, env: declared.env, volumeDirectories: directories };
+  }
+
+  /** Whether the image's user may execute a file of a layer. */
+  #mayRun({ uid, gid, mode }: Stats, user: ImageUser): boolean {
+    const { keepOwners, idRange } = this.#options;
+    if (!keepOwners || user.uid === 0) return true;
+    if (uid === hostId(idRange, user.uid)) return (mode & 0o100) !== 0;
+    const isInGroup = [user.gid, ...user.additionalGids].some((id) => gid === hostId(idRange, id));
+    return (mode & (isInGroup ? 0o010 : 0o001)) !== 0;
   }
 
   /** Removes temporary files of dead processes. Each name begins with the process id of its creator. */
