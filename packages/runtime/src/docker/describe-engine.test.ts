@@ -19,7 +19,7 @@ const version = (runc: string) => ({
 const notes = (runc: string, changes: Partial<typeof info> = {}) =>
   describeEngine(version(runc), { ...info, ...changes }).notes.join("\n");
 
-it("names the programs that the engine is made of, for those who know which are unsafe", () => {
+it("names the programs that the engine consists of, so that unsafe versions can be recognized", () => {
   const Components = ["Engine", "containerd", "runc", "docker-init"].map((Name) => ({ Name, Version: "1.1.5+ds1" }));
 
   expect(describeEngine({ ...version(""), Components }, info).components).toEqual([
@@ -51,7 +51,7 @@ it("says which limits an engine can't enforce, and what to do", () => {
   expect(describe({ PidsLimit: false, SecurityOptions: [] }).limitsProblem).toContain("on the engine's machine");
 });
 
-it("enforces egress policies where the host can and the engine's bridges are in reach", () => {
+it("enforces egress policies if the host supports them and the executor can reach the engine's bridges", () => {
   const capabilities = { public: true, allow: true, ipv6: true, notes: ["a note on egress"], linkNotes: [] };
   const near = describeEngine(version("1.2.0"), info, { egress: { capabilities, inReach: true } });
   expect(near.enforces).toMatchObject({ egressPublic: true, egressAllow: true });

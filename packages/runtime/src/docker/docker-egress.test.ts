@@ -52,12 +52,12 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
   const openSandbox = (egress: EgressPolicy) =>
     openEgressSandbox(runtime, { id: `e${randomBytes(5).toString("hex")}`, owner, limits, image, egress });
 
-  it("is announced", async () => {
+  it("is announced in the runtime's description", async () => {
     const { enforces } = await runtime.describe({ signal });
     expect(enforces).toMatchObject({ egressNone: true, egressPublic: true, egressAllow: true });
   });
 
-  it("reaches the internet by name under the policy public, from every image, and nothing private", async () => {
+  it("allows the internet by name under the policy public, from every image, and no private address", async () => {
     await using sandbox = await openSandbox({ kind: "public" });
     for (const stepImage of [image, otherImage]) {
       const output = await sandbox.run("nc -w 2 public.example.com 80 </dev/null", stepImage);
@@ -75,7 +75,7 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
     expect(told).toEqual(expect.arrayContaining([...closed, "private.example.com"]));
   });
 
-  it("knows the host by its name where the administrator wants that, and can't reach it, allowed or not", async () => {
+  it("resolves the host by its name if the administrator configures it, but never connects to it", async () => {
     await using first = await openSandbox({ kind: "public" });
     const hosts = await first.run("grep host.docker.internal /etc/hosts; ping -c 1 -W 1 host.docker.internal; true");
     const address = /^([\d.]+)\s+host\.docker\.internal$/m.exec(hosts)?.[1] ?? "";
@@ -93,7 +93,7 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
     }
   });
 
-  it("does not reach another sandbox", async () => {
+  it("does not lead to another sandbox", async () => {
     await using one = await openSandbox({ kind: "public" });
     await using two = await openSandbox({ kind: "public" });
     const address = (await one.run("ip -4 -o address show eth0")).match(/inet ([\d.]+)/)?.[1];
@@ -104,7 +104,7 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
     await serving;
   });
 
-  it("reaches what an allow-list names and nothing else", async () => {
+  it("allows what an allow-list names and nothing else", async () => {
     await using sandbox = await openSandbox({
       kind: "allow",
       rules: ["public.example.com:443", "10.99.0.2:5432"].map((text) => parseAllowRule(text) as AllowRule),

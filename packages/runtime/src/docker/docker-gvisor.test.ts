@@ -52,8 +52,8 @@ describe.skipIf(runscPath === undefined || process.geteuid?.() !== 0)("with runs
     });
   });
 
-  describeWithEngines(["docker"], "a runtime that the engine does not have", () => {
-    it("is told of, and no sandbox is made", async () => {
+  describeWithEngines(["docker"], "a container runtime that the Docker engine does not have", () => {
+    it("is reported as an error, and no sandbox is made", async () => {
       await using own = await startGvisor(safeArguments);
       const host = `unix://${own.socketPath}`;
       const runtime = createDockerRuntime({ host, allowHostImage: false, workspaces, runtime: "kata" });

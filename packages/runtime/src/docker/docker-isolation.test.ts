@@ -90,7 +90,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     expect(after.stdout).not.toBe(before.stdout);
   });
 
-  it("leaves a read-only root with places to write, a name for its loopback, and the workspace", async () => {
+  it("leaves writable directories, a hosts file and the workspace under a read-only root", async () => {
     await using place = await open({}, { readOnlyRoot: true });
 
     const { stdout } = await place.run(
@@ -111,7 +111,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     expect(stdout).toMatch(/ 65536 .* \/dev\/shm\n/);
   });
 
-  it("keeps its own files of /etc where its disk is counted", async () => {
+  it("uses its own files for hosts, hostname and resolv.conf, so that they count toward the disk limit", async () => {
     await using place = await open({ diskBytes: 100 * mebibyte });
 
     const script =
@@ -125,7 +125,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     }
   });
 
-  it("holds memory for all containers of a sandbox together, and names what it takes", async () => {
+  it("enforces one memory limit for all containers of a sandbox together, and reports the lack of memory", async () => {
     await using place = await open({ memoryBytes: 100 * mebibyte, pids: 64 });
     const fill = "exec dd if=/dev/zero of=/dev/shm/ballast bs=1M count=60";
     expect((await place.run(fill, { image: second })).status).toEqual({ kind: "exited", exitCode: 0 });
@@ -135,7 +135,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     expect(status).toMatchObject({ kind: "killed", signal: "SIGKILL", outOfMemory: true });
   });
 
-  it("tells of a process that was killed for its memory while its step went on", async () => {
+  it("reports a process that was killed for its memory while its step went on", async () => {
     await using place = await open();
 
     const { status } = await place.run("(x=$(tail /dev/zero)) ; exit 3");
@@ -144,7 +144,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     expect(status.notes?.join()).toContain("used more memory than its 64 MiB");
   });
 
-  it("tells of processes that were refused", async () => {
+  it("reports processes that the process limit refused", async () => {
     await using place = await open({ memoryBytes: 64 * mebibyte, pids: 20 });
 
     const { status } = await place.run("for i in $(seq 40); do sleep 100 & done; exit 0");
@@ -153,7 +153,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     expect((await place.run("true")).status).toEqual({ kind: "exited", exitCode: 0 });
   });
 
-  it("reaps what a step orphans, also in a storm", async () => {
+  it("reaps processes that a step orphans, even thousands of them", async () => {
     await using place = await open({ memoryBytes: 64 * mebibyte, pids: 60 });
 
     const { stdout } = await place.run(
@@ -172,7 +172,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     ["its /etc/hostname", "dd if=/dev/zero of=/etc/hostname bs=1M count=900 2>/dev/null"],
     ["its layer with empty files", "mkdir /e; i=0; while [ $i -lt 60000 ]; do i=$((i+1)); : > /e/$i; done"],
     ["many files", "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > /tmp/$i; done"],
-  ])("ends a step that fills %s, not far beyond the limit", async (_, bomb) => {
+  ])("ends a step that fills %s soon after it exceeds the limit", async (_, bomb) => {
     await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 100 * mebibyte });
 
     // A slow machine writes less before the step is killed. The sleep gives the disk watch time to kill the step after
@@ -198,7 +198,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     await expect(running).rejects.toMatchObject({ code: "disk-full" });
   });
 
-  it("stops what writes as fast as it can before it has written several times the limit", async () => {
+  it("stops a step that writes at full speed before it has written several times the limit", async () => {
     await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 200 * mebibyte });
     await place.run("true");
     const [layer = ""] = await layersOf(place.id);
@@ -212,7 +212,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     expect(size).toBeLessThan(1000 * mebibyte);
   });
 
-  it("does not mind much writing below the limit", async () => {
+  it("does not end a step that writes a lot but stays below the limit", async () => {
     await using place = await open({ memoryBytes: 256 * mebibyte, pids: 64, diskBytes: 400 * mebibyte });
 
     const { status } = await place.run(
@@ -228,7 +228,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
 
 describeWithEngines(["docker"], "a Docker engine that sees what the executor mounts", () => {
   it.skipIf(process.geteuid?.() !== 0)(
-    "keeps volumes of images where the workspace is bounded, with what the image has there",
+    "keeps the volumes of an image, with the image's content, on the bounded workspace disk",
     async () => {
       await using cleanup = new AsyncDisposableStack();
       const directory = cleanup.use(await temporaryDirectory());

@@ -64,7 +64,7 @@ describeWithEngines(["docker"], "a Docker engine on another machine", () => {
     };
   }
 
-  it("is said to hold limits for each container", async () => {
+  it("is described as enforcing limits for each container separately", async () => {
     await using place = await open();
 
     const { enforces, notes } = await place.runtime.describe({ signal });
@@ -73,7 +73,7 @@ describeWithEngines(["docker"], "a Docker engine on another machine", () => {
     expect(notes.join()).toContain("Limits apply to each container");
   });
 
-  it("names a lack of memory that it tells of", async () => {
+  it("reports that a step ran out of memory if the engine says so", async () => {
     await using place = await open();
 
     const { status } = await place.run("exec tail /dev/zero");
@@ -81,7 +81,7 @@ describeWithEngines(["docker"], "a Docker engine on another machine", () => {
     expect(status).toEqual({ kind: "killed", signal: "SIGKILL", outOfMemory: true });
   });
 
-  it("gives the workspace to the user that only the image knows, and back", async () => {
+  it("gives the workspace to a user that only the image defines, and gives it back afterwards", async () => {
     await using place = await open();
     await place.run("echo root > file");
 
@@ -92,7 +92,7 @@ describeWithEngines(["docker"], "a Docker engine on another machine", () => {
     expect(await readFile(join(place.workspaceDir, "file"), "utf8")).toBe("root\nmore\n");
   });
 
-  it("is asked how much its layers hold, and the step that fills one is ended", async () => {
+  it("is asked for the size of its layers, and the step that fills one is ended", async () => {
     await using place = await open({ diskBytes: 50 * mebibyte });
 
     const running = place.run("dd if=/dev/zero of=/bomb bs=1M count=120 2>/dev/null; sleep 60");
@@ -100,7 +100,7 @@ describeWithEngines(["docker"], "a Docker engine on another machine", () => {
     await expect(running).rejects.toMatchObject({ code: "disk-full", reason: "step-failed" });
   });
 
-  it("is asked how much the volumes of an image hold, too", async () => {
+  it("is also asked for the size of an image's volumes", async () => {
     await using place = await open({ diskBytes: 50 * mebibyte });
     expect((await place.run("grep -c root /etc/passwd", { image: withVolume })).stdout).toBe("1\n");
 

@@ -130,7 +130,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(stderr).toContain("Read-only");
   });
 
-  it("ends a step whose daemon holds the output, and leaves no process of it", async () => {
+  it("ends a step whose daemon holds the output open, and leaves no process of the step", async () => {
     await using box = await sandboxWith();
     const started = performance.now();
     const { status, stdout } = await box.run(
@@ -147,7 +147,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("exec >&- 2>&-; sleep 1; exit 7")).status).toEqual(exited(7));
   });
 
-  it("says that a step was killed for its memory, and runs the next one", async () => {
+  it("reports that a step was killed for its memory, and runs the next one", async () => {
     await using box = await sandboxWith();
     const eater = "x=$(head -c 200000000 /dev/zero | tr '\\0' a); echo unreachable";
     expect((await box.run(eater)).status).toEqual({ kind: "killed", signal: "SIGKILL", outOfMemory: true });
@@ -155,7 +155,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run(eater)).status).toMatchObject({ kind: "killed", outOfMemory: true });
   });
 
-  it("stops a fork bomb with the step", async () => {
+  it("ends a fork bomb together with its step", async () => {
     await using box = await sandboxWith({ limits: { pids: 30 } });
     const { stderr } = await box.run(
       "b() { b | b & }; b 2>/dev/null; i=0; while [ $i -lt 50 ]; do sleep 100 & i=$((i+1)); done",
@@ -196,7 +196,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("ps -o comm | grep -c sleep")).stdout).toBe("0\n");
   });
 
-  it("delivers every byte to a slow reader, binary ones too", async () => {
+  it("delivers every byte to a slow reader, including binary data", async () => {
     await using box = await sandboxWith();
     let bytes = 0;
     const { status } = await box.run("head -c 8000000 /dev/urandom", {
@@ -209,7 +209,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(bytes).toBe(8_000_000);
   });
 
-  it("makes a step wait for its reader, and holds little of what it prints", async () => {
+  it("blocks a step until its reader catches up, and buffers little of the output", async () => {
     await using box = await sandboxWith();
     const controller = new AbortController();
     const reason = new Error("seen enough");
@@ -229,7 +229,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(seen).toBeLessThan(20_000_000);
   });
 
-  it("rejects with what the output threw and kills the step", async () => {
+  it("rejects with the error that the output callback threw, and kills the step", async () => {
     await using box = await sandboxWith();
     const broken = box.run("sleep 1000 & while :; do echo x; done", {
       onOutput: () => {
@@ -240,7 +240,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("ps -o comm | grep -c '^sleep$'")).stdout).toBe("0\n");
   });
 
-  it("goes on in a new container when a step has killed the keeper", async () => {
+  it("uses a new container after a step has killed the keeper process", async () => {
     await using box = await sandboxWith();
     await expect(
       box.run(
@@ -250,7 +250,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("echo again")).stdout).toBe("again\n");
   });
 
-  it("discards the container when a step has stopped the keeper", async () => {
+  it("discards the container after a step has stopped the keeper process", async () => {
     await using box = await sandboxWith();
     const { status } = await box.run(
       "cd /proc; for p in [0-9]*; do [ $p != $$ ] && kill -STOP $p; done; setsid sleep 1000 >/dev/null 2>&1 & exit 0",
@@ -259,7 +259,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("ps -o comm | grep -c '^sleep$'")).stdout).toBe("0\n");
   });
 
-  it("is not fooled by a step that stops the keeper and answers in its place", async () => {
+  it("detects a step that stops the keeper process and answers in its place", async () => {
     await using box = await sandboxWith();
     const { status } = await box.run(`
       for p in /proc/[0-9]*; do [ $p != /proc/1 ] && grep -q airlock-ready $p/cmdline && keeper=$p; done
@@ -270,7 +270,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("ps -o args | grep -c '/airlock/step.1[.]sh'")).stdout).toBe("0\n");
   });
 
-  it("shows a step no interface but its loopback, also in a second image", async () => {
+  it("shows a step no network interface except loopback, also in a second image", async () => {
     const second = await load("airlock-test-docker:second", {});
     await using box = await sandboxWith();
     const list = "ls /sys/class/net; readlink /proc/self/ns/net";
@@ -319,7 +319,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("cat private/own; stat -c %u .")).stdout).toBe("own\n0\n");
   });
 
-  it("refuses a user that no kernel has", async () => {
+  it("refuses a user id that the kernel does not support", async () => {
     const user = await load("airlock-test-docker:no-user", { User: "4294967296" });
     await using box = await sandboxWith();
     await expect(box.run("true", { image: user })).rejects.toMatchObject({
@@ -385,7 +385,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(await containersOf(box.id)).toEqual([]);
   });
 
-  it("pulls an image and says how far it is", async () => {
+  it("pulls an image and reports the progress", async () => {
     const { address } = engines().registry ?? expect.unreachable();
     const pushed = await pushImage(await buildImage([await busyboxLayer(), [{ name: "own", content: owner }]]), {
       ...{ registry: address, repository: "docker/pulled" },
@@ -397,7 +397,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect((await box.run("cat /own", { image: pushed })).stdout).toBe(owner);
   });
 
-  it("tells an unknown image from a registry that does not answer", async () => {
+  it("distinguishes an unknown image from a registry that does not answer", async () => {
     const { address } = engines().registry ?? expect.unreachable();
     await using box = await sandboxWith();
     const reasonOf = (name: string) =>
@@ -410,7 +410,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(await reasonOf(`${address.split(":")[0]}:1/some/image:1`)).toBe("image-unavailable");
   });
 
-  it("shows the host's tool chain read-only, and nothing else of the host", async () => {
+  it("shows the host's tools read-only, and nothing else of the host", async () => {
     await using box = await sandboxWith();
     const { status, stdout } = await box.run(
       "ls -A /home /root /opt 2>/dev/null; git --version; touch /usr/x; echo $?; cat /etc/passwd | wc -l",
@@ -430,7 +430,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     });
   });
 
-  it("makes the working directory inside, whatever symlink the workspace holds", async () => {
+  it("makes the working directory inside the workspace, whatever symlinks the workspace contains", async () => {
     await using box = await sandboxWith();
     await symlink("/tmp", join(box.workspaceDir, "out"));
     const { stdout } = await box.run("pwd -P", { workingDirectory: "/data/out/airlock-x" });
@@ -438,22 +438,19 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(await readdir("/tmp")).not.toContain("airlock-x");
   });
 
-  it.each(["/proc/sys", "/dev", "../../../../etc"])(
-    "keeps an image whose /data is a link to %s in its place",
-    async (target) => {
-      const { socketPath } = engines().docker ?? expect.unreachable();
-      const name = `airlock-test-docker:link${target.replaceAll(/[^a-z]+/g, "-")}`;
-      const link = { name: "data", type: "symlink", linkname: target } as const;
-      await loadImage(await buildImage([await busyboxLayer(), [link]], { Env: ["PATH=/bin"] }), socketPath, name);
-      await using box = await sandboxWith();
-      // Some engine versions refuse this, others make it harmless.
-      await box.run("echo x > /data/airlock-owned", { image: name }).catch(() => {});
-      expect(await readdir("/etc")).not.toContain("airlock-owned");
-      expect(await readdir("/dev")).not.toContain("airlock-owned");
-    },
-  );
+  it.each(["/proc/sys", "/dev", "../../../../etc"])("replaces a link to %s at an image's /data", async (target) => {
+    const { socketPath } = engines().docker ?? expect.unreachable();
+    const name = `airlock-test-docker:link${target.replaceAll(/[^a-z]+/g, "-")}`;
+    const link = { name: "data", type: "symlink", linkname: target } as const;
+    await loadImage(await buildImage([await busyboxLayer(), [link]], { Env: ["PATH=/bin"] }), socketPath, name);
+    await using box = await sandboxWith();
+    // Some engine versions refuse this, others make it harmless.
+    await box.run("echo x > /data/airlock-owned", { image: name }).catch(() => {});
+    expect(await readdir("/etc")).not.toContain("airlock-owned");
+    expect(await readdir("/dev")).not.toContain("airlock-owned");
+  });
 
-  it("lets a container end with its executor", async () => {
+  it("ends a container when its executor ends", async () => {
     const id = `t${randomBytes(6).toString("hex")}`;
     const program = `
       import { createDockerRuntime } from ${JSON.stringify(new URL("docker-runtime.ts", import.meta.url).href)};
@@ -479,11 +476,11 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(collected.sandboxes, collected.details.join()).toBe(1);
   });
 
-  it("refuses egress that it does not enforce", async () => {
+  it("refuses an egress policy that it can't enforce", async () => {
     await expect(sandboxWith({ egress: { kind: "public" } })).rejects.toMatchObject({ reason: "policy" });
   });
 
-  it("collects what a crash left of its owner and keeps the rest", async () => {
+  it("removes what its owner left after a crash and keeps everything else", async () => {
     await using left = await sandboxWith();
     await using kept = await sandboxWith();
     await left.run("true");
@@ -502,8 +499,8 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
   });
 });
 
-describeWithEngines(["docker"], "an engine that dies", () => {
-  it("while a step runs is a failure of ours, told at once", async () => {
+describeWithEngines(["docker"], "a Docker engine that dies", () => {
+  it("while a step runs is reported at once as an infrastructure error", async () => {
     const own = await startEngines(["docker"]);
     const socketPath = own.engines.docker?.socketPath ?? expect.unreachable();
     await loadImage(await busyboxImage(), socketPath, image);
@@ -522,13 +519,13 @@ describeWithEngines(["docker"], "an engine that dies", () => {
   });
 });
 
-it("says how to write the engine's address", () => {
+it("explains how to write the engine's address", () => {
   expect(() => createDockerRuntime({ host: "docker", allowHostImage: false, workspaces })).toThrow(
     "not the address of a Docker engine",
   );
 });
 
-it("says that no engine answers", async () => {
+it("reports that no engine answers", async () => {
   const runtime = createDockerRuntime({ host: "unix:///nonexistent/docker.sock", allowHostImage: false, workspaces });
   await expect(runtime.describe({ signal })).rejects.toMatchObject({ reason: "runtime", message: /cannot reach/ });
   await runtime.close();

@@ -25,7 +25,7 @@ describeWithEngines(["docker"], "a Docker engine that can't limit processors and
     return { runtime, [Symbol.asyncDispose]: () => runtime.close() };
   };
 
-  it("is described with the limits that it lacks, and what to do", async () => {
+  it("is described with the limits that it lacks and how to fix that", async () => {
     await using opened = openRuntime();
 
     const { enforces, limitsProblem, notes } = await opened.runtime.describe({ signal });
@@ -35,7 +35,7 @@ describeWithEngines(["docker"], "a Docker engine that can't limit processors and
     expect(notes).toContain(limitsProblem);
   });
 
-  it("gets no sandbox by default", async () => {
+  it("runs no sandbox by default", async () => {
     await using opened = openRuntime();
 
     await expect(openWorkplace(opened.runtime, { owner: "without-limits", image })).rejects.toMatchObject({

@@ -19,7 +19,7 @@ import { PulledImages } from "./pulled-images.ts";
 const signal = new AbortController().signal;
 const options = { signal, progress: () => {} };
 
-describeWithEngines(["docker", "registry"], "the images of an engine", () => {
+describeWithEngines(["docker", "registry"], "the images of a Docker engine", () => {
   async function open(cacheBytes: number | null, pull: PullPolicy = "if-not-present") {
     const stack = new AsyncDisposableStack();
     const { path } = stack.use(await temporaryDirectory());
@@ -44,7 +44,7 @@ describeWithEngines(["docker", "registry"], "the images of an engine", () => {
     return pushImage(image, { registry: engines().registry?.address ?? "", repository: `engine/${name}` });
   }
 
-  it("are removed past the bound when this executor pulled them, after a restart, too; others stay", async () => {
+  it("are removed above the size limit if this executor pulled them, also after a restart; others stay", async () => {
     await using place = await open(1);
     const { engine } = place;
     const [ours, theirs, named] = [await push("ours"), await push("theirs"), await push("named")];
@@ -81,7 +81,7 @@ describeWithEngines(["docker", "registry"], "the images of an engine", () => {
     expect(await restarted.evict({ signal })).toHaveLength(1);
   });
 
-  it("that a tag no longer means go, too", async () => {
+  it("are also removed once their tag means another image", async () => {
     await using place = await open(1, "always");
     const { engine, images } = place;
     const image = await push("replaced", "first");
@@ -96,7 +96,7 @@ describeWithEngines(["docker", "registry"], "the images of an engine", () => {
     expect(await inspectImage(engine, second.Id)).toBeUndefined();
   });
 
-  it("are pulled once for all who want one at the same time, and say how far they are in bytes", async () => {
+  it("are pulled once for all jobs that want the same one at the same time, with progress in bytes", async () => {
     await using place = await open(null);
     const image = await push("once");
     const words: string[][] = [[], [], []];

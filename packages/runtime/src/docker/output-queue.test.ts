@@ -4,7 +4,7 @@ import { OutputQueue } from "./output-queue.ts";
 
 const piece = { stream: "stdout", bytes: Buffer.alloc(200 * 1024) } as const;
 
-it("holds the stream back while the output is busy, until it is lifted", async () => {
+it("pauses the stream while the output callback is busy, until the pause is lifted", async () => {
   const gate = Promise.withResolvers<void>();
   const queue = new OutputQueue(() => gate.promise);
   await queue.push(piece);
@@ -21,7 +21,7 @@ it("holds the stream back while the output is busy, until it is lifted", async (
   await queue.drained();
 });
 
-it("never calls the output before the last call has ended", async () => {
+it("never calls the output callback before the previous call has ended", async () => {
   let running = 0;
   let most = 0;
   const queue = new OutputQueue(async () => {
@@ -35,7 +35,7 @@ it("never calls the output before the last call has ended", async () => {
   expect(most).toBe(1);
 });
 
-it("tells of an output that threw, and takes what still comes", async () => {
+it("reports an output callback that threw, and discards later output", async () => {
   const queue = new OutputQueue(() => Promise.reject(new Error("disk full")));
   for (let count = 0; count < 10; count += 1) await queue.push(piece);
   await expect(queue.failed).rejects.toThrow("disk full");

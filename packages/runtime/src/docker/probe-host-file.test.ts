@@ -8,13 +8,13 @@ import { findsHostFile } from "./probe-host-file.ts";
 
 const { signal } = new AbortController();
 
-describeWithEngines(["docker"], "a Docker engine asked for a file of the host", () => {
+describeWithEngines(["docker"], "a Docker engine that is asked for a file of the host", () => {
   const open = () => {
     const engine = new EngineClient({ host: `unix://${engines().docker?.socketPath}` });
     return { engine, [Symbol.asyncDispose]: () => engine.close() };
   };
 
-  it("finds one that is there, and none that is not", async () => {
+  it("finds a file that exists, and does not find a missing one", async () => {
     await using docker = open();
     await using directory = await temporaryDirectory();
     writeFileSync(join(directory.path, "file"), "");
@@ -24,7 +24,7 @@ describeWithEngines(["docker"], "a Docker engine asked for a file of the host", 
     expect(await findsHostFile(docker.engine, join(directory.path, "no/such/directory"), { signal })).toBe(false);
   });
 
-  it("does not find one below a mount that reaches only this process's namespace", async () => {
+  it("does not find a file below a mount that exists only in the executor's mount namespace", async () => {
     await using docker = open();
     await using directory = await temporaryDirectory();
     const mounted = join(directory.path, "mounted");

@@ -21,13 +21,13 @@ describe("pullFailure", () => {
     [500, "toomanyrequests: You have reached your pull rate limit"],
     [500, "received unexpected HTTP status: 503 Service Unavailable"],
     [500, "unexpected EOF"],
-  ])("may pass: %i %s", (status, message) => {
+  ])("treats status %i as temporary: %s", (status, message) => {
     expect(pullFailure("x", new EngineError(status, message))).toMatchObject({ reason: "image-unavailable" });
   });
 });
 
 describe("PullProgress", () => {
-  it("says in words which layer is pulled and how far all of them are", () => {
+  it("reports which layer is being pulled and the progress of all layers", () => {
     const progress = new PullProgress();
     const texts = [
       { status: "Pulling from library/x", id: "latest" },

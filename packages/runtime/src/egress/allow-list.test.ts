@@ -13,7 +13,7 @@ describeWithEngines(["network"], "egress engine", () => {
   afterAll(() => world?.[Symbol.asyncDispose]());
 
   describe("under an allow-list", () => {
-    it("reaches a name's addresses on the rule's port, and only once it was looked up", async () => {
+    it("lets a sandbox reach a name's addresses on the rule's port, and only after it looked the name up", async () => {
       await using sandbox = await world.startSandbox(allow("public.example.com:443", "*.example.org:80"));
       const to = (host: string, port: number) => sandbox.agent.try({ op: "tcp", host, port });
       expect(await to(publicIpv4, 443)).toBe("ECONNREFUSED");
@@ -32,7 +32,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await to(otherPublicIpv4, 443)).toBe("ECONNREFUSED");
     });
 
-    it("opens every port of a name whose rule has none, but for other name servers", async () => {
+    it("opens every port of a name whose rule has no port, except for DNS to other name servers", async () => {
       await using sandbox = await world.startSandbox(allow("public.example.com"));
       await lookUp(sandbox, "public.example.com");
       for (const port of [22, 5432]) {
@@ -43,14 +43,14 @@ describeWithEngines(["network"], "egress engine", () => {
       }
     });
 
-    it("does not open an address because a name was looked up before in another sandbox", async () => {
+    it("does not open an address because another sandbox looked its name up before", async () => {
       await using one = await world.startSandbox(allow("public.example.com"));
       await using two = await world.startSandbox(allow("public.example.com"));
       await lookUp(one, "public.example.com");
       expect(await two.agent.try({ op: "tcp", host: publicIpv4, port: 443 })).toBe("ECONNREFUSED");
     });
 
-    it("follows aliases, whatever their names", async () => {
+    it("follows aliases, whatever their names are", async () => {
       await using sandbox = await world.startSandbox(allow("alias.example.com:443"));
       expect(await lookUp(sandbox, "alias.example.com")).toEqual(["CNAME target.example.net", `A ${publicIpv4}`]);
       expect(await sandbox.agent.try({ op: "tcp", host: publicIpv4, port: 443 })).toMatch(/^open/);
@@ -64,14 +64,14 @@ describeWithEngines(["network"], "egress engine", () => {
       ["public.example.com", "TXT", "REFUSED"],
       ["public.example.com", "NULL", "REFUSED"],
       ["public.example.com", "UNKNOWN_65", "NOERROR"],
-    ])("asks nobody for %s %s", async (name, type, answer) => {
+    ])("sends no query upstream for %s %s", async (name, type, answer) => {
       await using sandbox = await world.startSandbox(allow("public.example.com:443", "*.sub.example.org"));
       await world.network.internet.ask({ op: "questions" });
       expect(await lookUp(sandbox, name, type)).toEqual([answer]);
       expect(await world.network.internet.ask({ op: "questions" })).toEqual([]);
     });
 
-    it("opens no private address that an allowed name leads to", async () => {
+    it("opens no private address that an allowed name resolves to", async () => {
       await using sandbox = await world.startSandbox(allow("private.example.com", "poison.example.com:443"));
       expect(await lookUp(sandbox, "private.example.com")).toEqual(["NOERROR"]);
       expect(await sandbox.agent.try({ op: "tcp", host: "10.99.0.2", port: 443 })).toBe("ECONNREFUSED");
@@ -80,7 +80,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await sandbox.agent.try({ op: "tcp", host: otherPublicIpv4, port: 443 })).toBe("ECONNREFUSED");
     });
 
-    it("keeps a connection whose name has expired, and begins no other", async () => {
+    it("keeps an open connection after its name has expired, and allows no new one", async () => {
       await using sandbox = await world.startSandbox(allow("public.example.com:443"));
       await lookUp(sandbox, "public.example.com");
       const held = await sandbox.agent.try({ op: "hold", name: "held", host: publicIpv4, port: 443 });
@@ -93,7 +93,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await sandbox.agent.try({ op: "tcp", host: publicIpv4, port: 443 })).toBe("ECONNREFUSED");
     });
 
-    it("pins an address again when its name is looked up again", async () => {
+    it("opens an address again when its name is looked up again", async () => {
       await using sandbox = await world.startSandbox(allow("public.example.com:443"));
       for (let time = 0; time < 3; time += 1) {
         expect(await lookUp(sandbox, "public.example.com")).toEqual([`A ${publicIpv4}`]);
@@ -118,7 +118,7 @@ describeWithEngines(["network"], "egress engine", () => {
       }
     });
 
-    it("keeps metadata and other sandboxes closed when a rule names the private network around them", async () => {
+    it("keeps metadata and other sandboxes closed when a rule names the private network that contains them", async () => {
       await using sandbox = await world.startSandbox(allow("100.64.0.0/10", "[fc00::/7]"));
       await using other = await world.startSandbox(internet);
       const to = (host: string) => sandbox.agent.try({ op: "tcp", host, port: 80 });
@@ -129,7 +129,7 @@ describeWithEngines(["network"], "egress engine", () => {
       }
     });
 
-    it("means the internet alone by a rule as wide as the world", async () => {
+    it("opens only the internet for a rule that covers all addresses", async () => {
       await using sandbox = await world.startSandbox(allow("0.0.0.0/0:443", "[::/0]:443"));
       const to = (host: string, port: number) => sandbox.agent.try({ op: "tcp", host, port });
       expect(await to(publicIpv4, 443)).toMatch(/^open/);
@@ -146,7 +146,7 @@ describeWithEngines(["network"], "egress engine", () => {
       },
     );
 
-    it("closes the addresses that a closed host gets later, and cuts what is open to them", async () => {
+    it("closes addresses that a closed host gets later, and cuts open connections to them", async () => {
       await using closing = new AsyncDisposableStack();
       let addresses: readonly string[] = [otherPublicIpv4];
       let now = Date.now();

@@ -95,7 +95,7 @@ describeWithEngines(["network"], "the host's connection table", () => {
     }, 60_000);
   });
 
-  it("has room again as soon as a job is over that leaves connections open", async () => {
+  it("has free entries again as soon as a job ends that leaves connections open", async () => {
     const before = await used();
     {
       await using greedy = await world.startSandbox(internet);
@@ -109,7 +109,7 @@ describeWithEngines(["network"], "the host's connection table", () => {
     expect((await used()) - before).toBeLessThan(100);
   }, 60_000);
 
-  it("lets a sandbox have a bounded number of connections at the same time, and tells the job", async () => {
+  it("limits the simultaneous connections of a sandbox, and reports the limit to the job", async () => {
     await using undo = new AsyncDisposableStack();
     const connectionTable = async () => ({ size: 16_384, used: 0, closedSeconds: 120 });
     const engine = world.makeEngine("small-table", { connectionTable });
@@ -131,7 +131,7 @@ describeWithEngines(["network"], "the host's connection table", () => {
     expect(await greedy.agent.try({ op: "echo", name: "held-1" })).toMatch(/^open/);
   }, 90_000);
 
-  it("keeps a quarter free for others: new connections of all sandboxes wait when it is nearly full", async () => {
+  it("keeps a quarter free for the host: new connections of all sandboxes wait when it is nearly full", async () => {
     await using undo = new AsyncDisposableStack();
     const problems: string[] = [];
     const size = 262_144;

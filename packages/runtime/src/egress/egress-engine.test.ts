@@ -37,8 +37,8 @@ describeWithEngines(["network"], "egress engine", () => {
   });
   afterAll(() => world?.[Symbol.asyncDispose]());
 
-  describe("whatever happens", () => {
-    it("cuts open connections that a stricter policy does not allow", async () => {
+  describe("in every situation", () => {
+    it("cuts open connections that a new, stricter policy does not allow", async () => {
       await using sandbox = await world.startSandbox(internet);
       expect(await sandbox.agent.try({ op: "hold", name: "held", host: publicIpv4, port: 443 })).toBe("open");
       expect(await sandbox.agent.try({ op: "echo", name: "held" })).toMatch(/^open/);
@@ -48,7 +48,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await lookUp(sandbox, "public.example.com")).toEqual(["REFUSED"]);
     });
 
-    it("is in force before the first packet", async () => {
+    it("enforces the policy before the first packet", async () => {
       await using undo = new AsyncDisposableStack();
       const namespace = undo.use(await startNamespace());
       const agent = undo.use(await startAgent(namespace.path));
@@ -67,7 +67,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect([...arrived]).toEqual([expect.stringMatching(`^udp ${publicIpv4} <- 192.168.77.2`)]);
     });
 
-    it("stays in force when the executor is killed, and is cleared away by the next one", async () => {
+    it("keeps its rules when the executor is killed, and the next executor removes them", async () => {
       await using undo = new AsyncDisposableStack();
       const program = `
         import { createEgressEngine } from ${JSON.stringify(new URL("./nftables-engine.ts", import.meta.url).href)};
@@ -111,7 +111,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await leftovers(ownerOf("crash"))).toEqual([]);
     });
 
-    it("restores its rules when another program flushes the host's", async () => {
+    it("restores its rules when another program flushes the host's rules", async () => {
       await using sandbox = await world.startSandbox(internet);
       await world.network.onHost("nft", "flush", "ruleset");
       await expect
@@ -122,7 +122,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await lookUp(sandbox, "public.example.com")).toEqual([`A ${publicIpv4}`]);
     });
 
-    it("goes on resolving with a new resolver when the old one dies", async () => {
+    it("starts a new resolver when the old one dies, and look-ups go on", async () => {
       await using sandbox = await world.startSandbox(internet);
       const resolver = await resolverPid(world.network);
       process.kill(resolver, "SIGKILL");
@@ -132,7 +132,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await resolverPid(world.network)).not.toBe(resolver);
     });
 
-    it("reads hostile packets in a process that may do nothing", async () => {
+    it("parses hostile packets in a process without privileges", async () => {
       await using _sandbox = await world.startSandbox(internet);
       const status = await readFile(`/proc/${await resolverPid(world.network)}/status`, "utf8");
       expect(status).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
@@ -143,7 +143,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(status).toMatch(/^NoNewPrivs:\t1$/m);
     });
 
-    it("says what it can't enforce without privileges, and attaches nothing then", async () => {
+    it("reports what it can't enforce without privileges, and then attaches no sandbox", async () => {
       const program = `
         import { createEgressEngine } from ${JSON.stringify(new URL("./nftables-engine.ts", import.meta.url).href)};
         const engine = createEgressEngine({ owner: "weak" });
@@ -163,7 +163,7 @@ describeWithEngines(["network"], "egress engine", () => {
       });
     });
 
-    it("gives sandboxes no IPv6 where the host has no way out by it", async () => {
+    it("gives sandboxes no IPv6 if the host has no IPv6 route to the internet", async () => {
       await using undo = new AsyncDisposableStack();
       const other = undo.use(await startTestNetwork());
       await other.onHost("ip", "-6", "route", "delete", "default");
@@ -179,7 +179,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(inside).not.toContain("eth0");
     });
 
-    it("reaches the internet over IPv6 alone where the host has no other way out", async () => {
+    it("reaches the internet over IPv6 alone if the host has no IPv4 route", async () => {
       await using undo = new AsyncDisposableStack();
       const other = undo.use(await startTestNetwork());
       await other.onHost("ip", "-4", "route", "delete", "default");
@@ -197,7 +197,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await agent.try({ op: "tcp", host: "fd99::1", port: 443 })).toBe("ECONNREFUSED");
     });
 
-    it("fits a bridge of a container engine with the same rules", async () => {
+    it("applies the same rules to a bridge of a container engine", async () => {
       await using undo = new AsyncDisposableStack();
       const denials: EgressDenial[] = [];
       const bridge = undo.use(
@@ -233,7 +233,7 @@ link set vethtest master ${bridge.bridgeName} up
       expect(denials).toHaveLength(4);
     });
 
-    it("turns off again the forwarding that it turned on, unless somebody else wants it by then", async () => {
+    it("turns off the forwarding that it turned on, unless another program needs it by then", async () => {
       await using undo = new AsyncDisposableStack();
       const other = undo.use(await startTestNetwork());
       const forwarding = () => other.onHost("cat", "/proc/sys/net/ipv4/conf/tn0/forwarding");
@@ -280,7 +280,7 @@ link set vethtest master ${bridge.bridgeName} up
     });
 
     it.each(["iptables", "iptables-legacy"])(
-      "says what a firewall of the host needs that drops what it forwards, and works with that: %s",
+      "explains what to change in a host firewall that drops forwarded packets, and works after that change: %s",
       async (firewall) => {
         await using undo = new AsyncDisposableStack();
         const other = undo.use(await startTestNetwork());
@@ -311,7 +311,7 @@ link set vethtest master ${bridge.bridgeName} up
       },
     );
 
-    it("leaves nothing behind when it is canceled half-way", async () => {
+    it("leaves nothing behind when it is canceled while attaching a sandbox", async () => {
       const own = world.makeEngine("cancel");
       const controller = new AbortController();
       const attaching = own.attachNamespace({
@@ -327,7 +327,7 @@ link set vethtest master ${bridge.bridgeName} up
       expect(await leftovers(ownerOf("cancel"))).toEqual([]);
     });
 
-    it("leaves nothing behind at the end", async () => {
+    it("leaves nothing behind when it ends", async () => {
       const own = world.makeEngine("end");
       const sandboxes = await Promise.all(
         ["one", "two", "three"].map((sandboxId) =>

@@ -14,7 +14,7 @@ import {
 import { resolverPid } from "./testing/resolver-pid.ts";
 import { publicIpv4 } from "./testing/test-network.ts";
 
-describeWithEngines(["network"], "look-ups of one sandbox", () => {
+describeWithEngines(["network"], "name look-ups of one sandbox", () => {
   let world: EgressWorld;
   beforeAll(async () => {
     world = await startEgressWorld("look-ups");
@@ -27,7 +27,7 @@ describeWithEngines(["network"], "look-ups of one sandbox", () => {
     return Promise.all(Array.from({ length: atOnce }, () => agent.ask(request)));
   }
 
-  it("that open more addresses and ports than a sandbox may do not disturb those of another", async () => {
+  it("that open too many addresses and ports do not disturb those of another sandbox", async () => {
     const ports = Array.from({ length: 200 }, (_, port) => `wide.example.org:${port + 301}`);
     await using greedy = await world.startSandbox(allow(...ports));
     await using other = await world.startSandbox(allow("public.example.com:443"));
@@ -44,7 +44,7 @@ describeWithEngines(["network"], "look-ups of one sandbox", () => {
     expect(await greedy.agent.try({ op: "tcp", host: "45.46.0.31", port: 443 })).toBe("ECONNREFUSED");
   }, 60_000);
 
-  it("fail when they would open more addresses than a sandbox may; the job and the operator are told", async () => {
+  it("fail when they would open too many addresses, and both the job and the operator are told", async () => {
     await using undo = new AsyncDisposableStack();
     const problems: string[] = [];
     const engine = world.makeEngine("full", { onProblem: (problem) => problems.push(problem) });
@@ -64,7 +64,7 @@ describeWithEngines(["network"], "look-ups of one sandbox", () => {
     expect(await lookUp(greedy, "0.rooms.example.org")).toEqual(["A 45.47.0.0"]);
   }, 60_000);
 
-  it("cost a bounded amount of processor time, whatever is sent", async () => {
+  it("cost a bounded amount of processor time, whatever the sandbox sends", async () => {
     await using greedy = await world.startSandbox(internet);
     await using other = await world.startSandbox(internet);
     const resolver = await resolverPid(world.network);

@@ -18,7 +18,7 @@ describeWithEngines(["network"], "egress engine", () => {
   });
   afterAll(() => world?.[Symbol.asyncDispose]());
 
-  describe("names under the policy public", () => {
+  describe("for names under the policy public", () => {
     let sandbox: WorldSandbox;
     beforeAll(async () => {
       sandbox = await world.startSandbox(internet);
@@ -50,11 +50,11 @@ describeWithEngines(["network"], "egress engine", () => {
       ["alias-to-private.example.com", "A", ["CNAME inside.example.net"]],
       ["mapped.example.com", "AAAA", ["NOERROR"]],
       ["poison.example.com", "A", [`A ${publicIpv4}`]],
-    ])("takes what is closed or foreign out of the answer for %s", async (name, type, answer) => {
+    ])("removes closed addresses and unrelated records from the answer for %s", async (name, type, answer) => {
       expect(await lookUp(sandbox, name, type)).toEqual(answer);
     });
 
-    it("does not follow a name that turns to a private address at the second look", async () => {
+    it("does not allow a name that resolves to a private address the second time (DNS rebinding)", async () => {
       expect(await lookUp(sandbox, "rebinding.example.com")).toEqual([`A ${publicIpv4}`]);
       expect(await lookUp(sandbox, "rebinding.example.com")).toEqual(["NOERROR"]);
       expect(sandbox.denials).toContainEqual({ kind: "name", name: "rebinding.example.com" });
@@ -70,14 +70,14 @@ describeWithEngines(["network"], "egress engine", () => {
       ["public.example.com", "ANY"],
       ["public.example.com", "AXFR"],
       ["public.example.com", "UNKNOWN_65"],
-    ])("asks nobody for %s %s", async (name, type) => {
+    ])("sends no query upstream for %s %s", async (name, type) => {
       await world.network.internet.ask({ op: "questions" });
       const [answer] = await lookUp(sandbox, name, type);
       expect(answer).toMatch(/NXDOMAIN|REFUSED|NOERROR/);
       expect(await world.network.internet.ask({ op: "questions" })).toEqual([]);
     });
 
-    it("survives packets that are no queries", async () => {
+    it("survives packets that are not DNS queries", async () => {
       const server = gatewayOf(sandbox.attachment);
       const header = "12670100000100000000";
       const packets = [
@@ -94,7 +94,7 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await lookUp(sandbox, "public.example.com")).toEqual([`A ${publicIpv4}`]);
     });
 
-    it("carries no more than a bounded number of bytes out in names", async () => {
+    it("limits how many bytes a sandbox can send out in queried names", async () => {
       await using other = await world.startSandbox(internet);
       await world.network.internet.ask({ op: "questions" });
       const label = "x".repeat(55);

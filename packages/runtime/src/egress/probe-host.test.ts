@@ -29,14 +29,14 @@ describeWithEngines(["network"], "the probe for egress policies", () => {
     expect(await problemWith(drop)).toContain(words);
   });
 
-  it("names settings of the kernel that can't be written, as in a container", async () => {
+  it("names kernel settings that can't be written, as in a container", async () => {
     const problem = await problemWith("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys;");
     expect(problem).toContain("mount /proc/sys writable");
   });
 });
 
 describe("a failure of nft", () => {
-  it("is the kernel's when it does not know the operation", () => {
+  it("is blamed on the kernel when the kernel does not support the operation", () => {
     const failure =
       "/dev/stdin:7:1-60: Error: Could not process rule: No such file or directory\nadd rule inet t c ct count over 8 drop\n^^^^^^^";
     expect(explainRulesFailure(failure)).toBe(
@@ -44,14 +44,14 @@ describe("a failure of nft", () => {
     );
   });
 
-  it("is the program's when it does not know the words", () => {
+  it("is blamed on nft when it does not understand the syntax", () => {
     const failure = "/dev/stdin:7:1-60: Error: syntax error, unexpected string\nadd rule inet t c ct bogus\n^^^^";
     expect(explainRulesFailure(failure)).toContain(
       'this nft does not accept (syntax error, unexpected string in "add rule',
     );
   });
 
-  it("is the kernel's when there is no nftables at all", () => {
+  it("is blamed on the kernel when it has no nftables at all", () => {
     expect(explainTableFailure("netlink: Error: cache initialization failed: Protocol not supported")).toContain(
       "load the module nf_tables",
     );

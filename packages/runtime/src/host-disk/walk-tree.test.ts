@@ -46,7 +46,7 @@ async function read(atName: (name: string) => void): Promise<string[]> {
 }
 
 describe("a walk while the tree is being changed", () => {
-  it("does not go into a directory that became a link to another one after it was seen", async () => {
+  it("does not enter a directory that was replaced by a link after it was listed", async () => {
     const attempt = read((name) => {
       if (name !== "sub") return;
       renameSync(join(root, "sub"), join(root, "..", "aside"));
@@ -60,7 +60,7 @@ describe("a walk while the tree is being changed", () => {
     ["a link", () => symlinkSync(join(outside, "sub", "file"), join(root, "sub", "file")), /ELOOP/],
     ["another file", () => writeFileSync(join(root, "sub", "file"), "another"), /not-a-file/],
     ["a directory", () => mkdirSync(join(root, "sub", "file")), /not-a-file|EISDIR/],
-  ])("does not read a file that became %s after it was seen", async (_, replace, code) => {
+  ])("does not read a file that became %s after it was listed", async (_, replace, code) => {
     const attempt = read((name) => {
       if (name !== "file") return;
       // Keep the old file, so that its inode is not reused.
@@ -71,7 +71,7 @@ describe("a walk while the tree is being changed", () => {
     await expect(attempt).rejects.toMatchObject({ code: expect.stringMatching(code) });
   });
 
-  it("stays in the directory that it has open when the way to it is changed", async () => {
+  it("stays in the directory that it has open when the path to it changes", async () => {
     const contents = await read((name) => {
       if (name !== "file") return;
       renameSync(root, `${root}-moved`);
@@ -81,7 +81,7 @@ describe("a walk while the tree is being changed", () => {
     expect(contents).toEqual(["of the job"]);
   });
 
-  it("does not begin at a root that is a link, a file or a pipe", async () => {
+  it("does not start at a root that is a link, a file or a pipe", async () => {
     for (const make of [() => symlinkSync(outside, root), () => writeFileSync(root, "")]) {
       rmSync(root, { recursive: true });
       make();
@@ -89,7 +89,7 @@ describe("a walk while the tree is being changed", () => {
     }
   });
 
-  it("does not go through links or upwards on the way to a directory below", async () => {
+  it("does not follow links or `..` on the way to a directory below", async () => {
     symlinkSync(outside, join(root, "link"));
 
     for (const path of ["link/sub", "link", "../outside", "sub/../../outside", "sub/file"]) {
@@ -99,7 +99,7 @@ describe("a walk while the tree is being changed", () => {
 });
 
 describe("a walk without root", () => {
-  it.each(["sub", "sub/file"])("says which of %s it may not read", async (path) => {
+  it.each(["sub", "sub/file"])("reports which of %s it may not read", async (path) => {
     await chmod(join(root, path), 0);
     // The test's directories let only their owner in.
     for (let dir = root; dir !== "/" && dir !== tmpdir(); dir = dirname(dir)) await chmod(dir, 0o755);

@@ -15,7 +15,7 @@ async function rangesOf(lockFile: string, size = 65_536): Promise<IdRanges> {
   return new IdRanges({ ids, size, lockFile, calls });
 }
 
-it("ranges of several executors do not overlap, whatever their sizes", async () => {
+it("id ranges of several executors do not overlap, whatever their sizes", async () => {
   await using directory = await temporaryDirectory("airlock-ids-");
   const lockFile = join(directory.path, "ids", "locks");
   const [narrow, wide] = [await rangesOf(lockFile), await rangesOf(lockFile, 2 * 65_536)];
@@ -30,7 +30,7 @@ it("ranges of several executors do not overlap, whatever their sizes", async () 
   for (const ranges of [narrow, wide]) expect(() => ranges.take()).toThrow("ranges of host ids");
 });
 
-it("a range that was given back is given out again", async () => {
+it("an id range that was returned is given out again", async () => {
   await using directory = await temporaryDirectory("airlock-ids-");
   const ranges = await rangesOf(join(directory.path, "locks"));
   const held = [1, 2, 3, 4].map(() => ranges.take());
@@ -40,7 +40,7 @@ it("a range that was given back is given out again", async () => {
   expect(ranges.take().range).toEqual(held[2]?.range);
 });
 
-it("the ranges of a killed executor are free", async () => {
+it("the id ranges of a killed executor become free", async () => {
   await using directory = await temporaryDirectory("airlock-ids-");
   const lockFile = join(directory.path, "locks");
   const modules = ["id-ranges.ts", "system-calls.ts"].map((name) => fileURLToPath(new URL(name, import.meta.url)));

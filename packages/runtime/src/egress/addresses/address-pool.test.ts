@@ -4,7 +4,7 @@ import { AddressPool } from "./address-pool.ts";
 import { formatRange, overlaps, parseRange } from "./ip-range.ts";
 
 describe("AddressPool", () => {
-  it("gives out blocks that don't overlap until there are none", () => {
+  it("gives out blocks that don't overlap until none is left", () => {
     const pool = new AddressPool("198.18.0.0/26", 5n);
     const blocks = Array.from({ length: 8 }, () => pool.take([]));
     expect(new Set(blocks.map((block) => block?.gateway)).size).toBe(8);
@@ -13,7 +13,7 @@ describe("AddressPool", () => {
     expect(pool.take([])?.slot).toBe(3);
   });
 
-  it("goes round before it gives an address out again", () => {
+  it("gives out every other address before it reuses one", () => {
     const pool = new AddressPool("198.18.0.0/26", 0n);
     const slots = Array.from({ length: 8 }, () => {
       const slot = pool.take([])?.slot ?? -1;
@@ -23,7 +23,7 @@ describe("AddressPool", () => {
     expect(slots).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it("passes over what the host uses", () => {
+  it("skips addresses that the host uses", () => {
     const pool = new AddressPool("198.18.0.0/24", 0n);
     const occupied = [parseRange("198.18.0.0/25"), parseRange("198.18.0.130")];
     expect(pool.take(occupied)?.gateway).toBe("198.18.0.137");
@@ -46,7 +46,7 @@ describe("AddressPool", () => {
     expect(() => new AddressPool(pool, 0n)).toThrow(RangeError);
   });
 
-  it("has a name for the interface of each block that the kernel takes", () => {
+  it("has an interface name that the kernel accepts for each block", () => {
     const names = ownerNames("an-owner-with-a-name-as-long-as-it-may-be");
     expect(interfaceName(names, 65_535).length).toBeLessThanOrEqual(15);
     expect(interfaceName(names, 1)).not.toBe(interfaceName(ownerNames("another"), 1));

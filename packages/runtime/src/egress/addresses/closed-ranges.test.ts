@@ -19,15 +19,15 @@ function closedWith(answers: readonly (readonly string[] | Error)[]) {
   return { closed, all: () => closed.ranges.map(formatRange), asked: () => asked };
 }
 
-describe("what is closed to every job", () => {
-  it("keeps every address that a host had, and tells the new ones", async () => {
+describe("the list of addresses closed to every job", () => {
+  it("keeps every address that a closed host ever had, and reports the new ones", async () => {
     const { closed, all } = closedWith([["45.45.45.45"], ["46.46.46.46", "45.45.45.45"]]);
     expect((await closed.refresh(0)).map(formatRange)).toEqual(["45.45.45.45"]);
     expect((await closed.refresh(minute)).map(formatRange)).toEqual(["46.46.46.46"]);
     expect(all().sort()).toEqual(["10.0.0.0/8", "45.45.45.45", "46.46.46.46"]);
   });
 
-  it("asks once a minute, and again at once when there was no answer", async () => {
+  it("looks closed hosts up once a minute, and retries at once after a failed look-up", async () => {
     const { closed, asked, all } = closedWith([new Error("SERVFAIL"), ["45.45.45.45"], new Error("SERVFAIL")]);
     expect(await closed.refresh(0)).toEqual([]);
     expect(await closed.refresh(1)).toHaveLength(1);
@@ -38,13 +38,13 @@ describe("what is closed to every job", () => {
     expect(all()).toContain("45.45.45.45");
   });
 
-  it("asks once for all that want to know at the same time", async () => {
+  it("shares one look-up among all callers at the same time", async () => {
     const { closed, asked } = closedWith([["45.45.45.45"]]);
     await Promise.all([closed.refresh(0), closed.refresh(0), closed.refresh(0)]);
     expect(asked()).toBe(1);
   });
 
-  it("holds nobody up for long, and tells later what a slow answer brought", async () => {
+  it("does not block callers for long, and reports the addresses of a slow answer later", async () => {
     const answer = Promise.withResolvers<readonly string[]>();
     const closed = new ClosedRanges({ ranges: [], hosts: ["instance.example.com"], lookUp: () => answer.promise });
     expect(await closed.refresh(0)).toEqual([]);
@@ -54,7 +54,7 @@ describe("what is closed to every job", () => {
     expect(await closed.refresh(2)).toEqual([]);
   });
 
-  it("does not grow without bound behind a name that changes all the time", async () => {
+  it("stays bounded if a host's name changes its addresses all the time", async () => {
     const changing = Array.from({ length: 20 }, (_, turn) =>
       Array.from({ length: 50 }, (_, index) => `45.45.${turn}.${index}`),
     );

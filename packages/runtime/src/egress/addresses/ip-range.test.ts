@@ -36,7 +36,7 @@ describe("parseRange", () => {
     expect(() => parseRange(text)).toThrow(RangeError);
   });
 
-  it("knows which ranges hold and touch which", () => {
+  it("knows which ranges contain and overlap each other", () => {
     const [ten, host, other, v6] = ["10.0.0.0/8", "10.1.2.3", "11.0.0.0/8", "::/0"].map(parseRange);
     if (!ten || !host || !other || !v6) throw new Error("four ranges");
     expect(includes(ten, host)).toBe(true);

@@ -13,7 +13,7 @@ const uncovered = (rule: string) => uncoveredPrivateRules(parsed(rule), openable
 
 describe("rules that open a private network", () => {
   it.each(["10.1.2.3/32:5432", "10.1.0.0/16:5432", "192.168.7.7", "192.168.7.0/25:80", "[fd12:3456::1]:443"])(
-    "are covered where the administrator lists them: %s",
+    "are permitted if the administrator lists their addresses: %s",
     (rule) => {
       expect(uncovered(rule)).toBe(false);
     },
@@ -29,12 +29,12 @@ describe("rules that open a private network", () => {
     "[fd13::1]:443",
     "[fd12::1]",
     "169.254.169.254",
-  ])("are not covered otherwise: %s", (rule) => {
+  ])("are not permitted otherwise: %s", (rule) => {
     expect(uncovered(rule)).toBe(true);
   });
 
   it.each(["45.45.45.45", "0.0.0.0/0:443", "8.0.0.0/5", "[2a00::/16]", "*.example.com:443", "10.example.com"])(
-    "are none of those that lead to the internet: %s",
+    "do not include rules that lead to the internet: %s",
     (rule) => {
       expect(uncovered(rule)).toBe(false);
     },

@@ -14,11 +14,11 @@ const ianaIpv6 = `::1/128 ::/128 ::ffff:0:0/96 64:ff9b::/96 64:ff9b:1::/48 100::
 const registries = `${ianaIpv4} ${ianaIpv6}`.split(/\s+/).map(parseRange);
 
 describe("special ranges", () => {
-  it.each(registries)("hold all of a range of IANA's registries: $family $first/$bits", (range) => {
+  it.each(registries)("include every range of IANA's special-purpose registries: $family $first/$bits", (range) => {
     expect(liesIn(specialRanges, range)).toBe(true);
   });
 
-  it("hold every form in which a private IPv4 address travels over IPv6", () => {
+  it("include every IPv6 form that contains a private IPv4 address", () => {
     const random = generator(7);
     for (let round = 0; round < 2000; round += 1) {
       const private4 = BigInt(0x0a000000 + random(0x1000000));
@@ -38,7 +38,7 @@ describe("special ranges", () => {
     }
   });
 
-  it("hold no address that is none of IANA's and in nobody's private use", () => {
+  it("include no address that is neither in IANA's registries nor in private use", () => {
     const random = generator(11);
     for (let round = 0; round < 5000; round += 1) {
       const range = parseRange(formatAddress(4, BigInt(random(2 ** 32))));
@@ -56,18 +56,18 @@ describe("special ranges", () => {
     "100.128.0.1",
     "2606:4700::1",
     "2a00:1450::1",
-  ])("let %s pass", (address) => {
+  ])("do not include %s", (address) => {
     expect(touches(specialRanges, parseRange(address))).toBe(false);
   });
 
   it.each(["169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254"])(
-    "keep the metadata address %s closed to allow rules too",
+    "keep the metadata address %s closed even if a rule allows it",
     (address) => {
       expect(liesIn(forbiddenRanges, parseRange(address))).toBe(true);
     },
   );
 
-  it("leave private networks to allow rules that name them", () => {
+  it("let rules open the private networks that they name", () => {
     for (const text of ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/24", "fc00::/8", "fd12::/16"]) {
       expect(liesIn(forbiddenRanges, parseRange(text)), text).toBe(false);
     }

@@ -12,17 +12,17 @@ function filter(name: string, ...answers: readonly Answer[]) {
 }
 
 describe("filterAnswer", () => {
-  it("takes the address at the end of a chain of aliases in any order", () => {
+  it("accepts the address at the end of a chain of aliases, in any order of the records", () => {
     const answers = [a("c.example", "8.8.8.8"), cname("B.example", "c.example."), cname("a.example", "b.example")];
     expect(filter("a.example", ...answers)).toEqual({ kept: 3, addresses: ["8.8.8.8"], hadClosed: false });
   });
 
-  it("drops addresses of names that the chain does not lead to", () => {
+  it("drops addresses of names that the alias chain does not lead to", () => {
     const answers = [a("a.example", "8.8.8.8"), a("bank.example", "9.9.9.9"), cname("x.example", "a.example")];
     expect(filter("a.example", ...answers)).toEqual({ kept: 1, addresses: ["8.8.8.8"], hadClosed: false });
   });
 
-  it("ends on aliases that go in a circle", () => {
+  it("terminates on aliases that form a circle", () => {
     const answers = [
       cname("a.example", "b.example"),
       cname("b.example", "c.example"),
@@ -32,12 +32,12 @@ describe("filterAnswer", () => {
     expect(filter("a.example", ...answers).addresses).toEqual([]);
   });
 
-  it("takes closed addresses out and says so", () => {
+  it("removes closed addresses and reports them", () => {
     const answers = ["10.0.0.1", "8.8.8.8", "169.254.169.254"].map((address) => a("a.example", address));
     expect(filter("a.example", ...answers)).toEqual({ kept: 1, addresses: ["8.8.8.8"], hadClosed: true });
   });
 
-  it("bounds how many records it passes on, and how long they live", () => {
+  it("limits how many records it passes on, and how long they live", () => {
     const answers = Array.from({ length: 200 }, (_, index) => a("a.example", `8.8.8.${index}`, 1 << 30));
     const { answers: kept, addresses } = filterAnswer({ name: "a.example", type: "A" }, answers, specialRanges);
     expect(kept).toHaveLength(32);

@@ -81,7 +81,7 @@ function addressesOf(message: Buffer): readonly string[] {
 }
 
 describe("DNS messages", () => {
-  it("of sandboxes are answered with a message that can be read, or dropped, whatever they hold", async () => {
+  it("from sandboxes are either answered with a valid message or dropped, whatever they contain", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.oneof(anyBytes(600), damaged(query)),
@@ -106,7 +106,7 @@ describe("DNS messages", () => {
     );
   }, 60_000);
 
-  it("of upstreams end no look-up with an exception, and give away no closed address", async () => {
+  it("from upstream servers never throw and never reveal a closed address", async () => {
     const response = fc.oneof(
       hostileResponse,
       hostileResponse.chain(({ type, message }) =>
@@ -138,7 +138,7 @@ describe("DNS messages", () => {
     );
   }, 60_000);
 
-  it("of any bytes are read in a bounded time", () => {
+  it("of random bytes are parsed in a bounded time", () => {
     fc.assert(
       fc.property(anyBytes(maxResponseBytes + 100), (message) => {
         const before = process.cpuUsage();
@@ -150,7 +150,7 @@ describe("DNS messages", () => {
     );
   }, 60_000);
 
-  it("that are made to take long are read in a bounded time", () => {
+  it("built to be slow are parsed in a bounded time", () => {
     // A chain of labels that every record's name points into.
     const labels = Buffer.concat(Array.from({ length: 120 }, () => Buffer.from([1, 0x61])));
     const name = Buffer.concat([labels, Buffer.from([0])]);

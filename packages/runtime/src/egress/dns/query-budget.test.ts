@@ -8,13 +8,13 @@ describe("QueryBudget", () => {
     expect([taken(0), taken(1000), taken(1500)]).toEqual([500, 100, 50]);
   });
 
-  it("lets a known name be asked on and on", () => {
+  it("lets a known name be queried any number of times", () => {
     const budget = new QueryBudget(0);
     const allowed = Array.from({ length: 600 }, () => budget.takeName("registry.example.com", 0));
     expect(allowed.every(Boolean)).toBe(true);
   });
 
-  it("lets new names carry 8 KiB at once and 64 bytes a second after that", () => {
+  it("limits new names to 8 KiB at once and 64 bytes per second after that", () => {
     const budget = new QueryBudget(0);
     let carried = 0;
     for (let second = 0; second < 100; second += 1) {
@@ -27,7 +27,7 @@ describe("QueryBudget", () => {
     expect(carried).toBeLessThanOrEqual(8192 + 99 * 64);
   });
 
-  it("is not refilled by a clock that goes back", () => {
+  it("is not refilled when the clock is set back", () => {
     const budget = new QueryBudget(1000);
     for (let each = 0; each < 500; each += 1) budget.takeQuery(1000);
     expect(budget.takeQuery(0)).toBe(false);

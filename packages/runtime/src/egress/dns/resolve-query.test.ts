@@ -64,14 +64,14 @@ describe("resolveQuery", () => {
     expect(told.pinned).toEqual([[{ family: 4, address: "8.8.8.8", ttl: 60 }, [443]]]);
   });
 
-  it("tells no address that could not be opened", async () => {
+  it("reveals no address that could not be opened", async () => {
     const there = world({ pin: async () => undefined }, [address]);
     const packet = await resolve(query("example.com"), there);
     expect([rcodeOf(packet), packet.answers]).toEqual(["SERVFAIL", []]);
     expect(there.denied).toEqual([]);
   });
 
-  it("answers with the addresses that the sandbox has room for, and tells when there is no room at all", async () => {
+  it("answers with as many addresses as the sandbox has room for, and reports when there is no room at all", async () => {
     const many = Array.from({ length: 4 }, (_, index) => ({ ...address, data: `8.8.8.${index}` }));
     const some = world({ pin: async () => ({ opened: new Set(["8.8.8.0", "8.8.8.2"]), isFull: true }) }, many);
     const packet = await resolve(query("example.com"), some);
@@ -86,20 +86,20 @@ describe("resolveQuery", () => {
     expect(none.denied).toEqual(["example.com"]);
   });
 
-  it("opens nothing under the policy public, where all is open", async () => {
+  it("opens nothing under the policy public, which already allows every public address", async () => {
     const there = world({ policy: { kind: "public" } }, [address]);
     await resolve(query("example.com"), there);
     expect(there.pinned).toEqual([]);
   });
 
-  it("refuses without asking when the sandbox has asked too much", async () => {
+  it("refuses without asking upstream when the sandbox has sent too many queries", async () => {
     const there = world({ mayAsk: () => false });
     expect(rcodeOf(await resolve(query("example.com"), there))).toBe("REFUSED");
     expect(there.asked).toEqual([]);
     expect(there.denied).toEqual(["example.com"]);
   });
 
-  it("cuts an answer that is too long for UDP, and gives it whole over TCP", async () => {
+  it("truncates an answer that is too long for UDP, and sends it complete over TCP", async () => {
     const many = Array.from({ length: 40 }, (_, index) => ({ ...address, data: `8.8.8.${index}` }));
     const short = await resolve(query("example.com"), world({}, many));
     expect([short.flag_tc, short.answers?.length]).toEqual([true, 0]);
@@ -126,15 +126,15 @@ describe("resolveQuery", () => {
     ["a response", encode({ type: "response", id: 7, questions: [{ name: "example.com", type: "A" }] })],
     ["less than a header", Buffer.alloc(5)],
     ["more than any query has", Buffer.concat([query("example.com"), Buffer.alloc(600)])],
-  ])("says nothing to %s", async (_, message) => {
+  ])("does not answer %s", async (_, message) => {
     expect(await resolveQuery(message, "udp", world().context)).toBeUndefined();
   });
 
-  it("does other operations for nobody", async () => {
+  it("answers NOTIMP to other DNS operations", async () => {
     expect(rcodeOf(await resolve(query("example.com", "A", { flags: 0x2800 }), world()))).toBe("NOTIMP");
   });
 
-  it("answers or drops whatever bytes come, and asks upstream for nothing that is not allowed", async () => {
+  it("answers or drops any bytes, and asks upstream only for what the policy allows", async () => {
     const there = world({}, [address]);
     let state = 99;
     const random = (limit: number) => {

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { UpstreamShare } from "./upstream-share.ts";
 
-it("has room for a sandbox although others use all of it, and for the others again when their questions end", async () => {
+it("upstream queries of one sandbox succeed although others use all of theirs, and room returns when queries end", async () => {
   const share = new UpstreamShare<string>();
   const answer = Promise.withResolvers<string>();
   const ask = (sandbox: string, times: number) =>

@@ -15,7 +15,7 @@ function compile(rules: readonly string[], closed: readonly string[] = []) {
 }
 
 describe("compilePolicy", () => {
-  it("tells rules that open private addresses from those that are wider than any special range", () => {
+  it("distinguishes rules that open private addresses from rules wider than any special range", () => {
     expect(
       compile(["10.1.2.3:5432", "10.0.0.0/8", "8.8.8.8", "0.0.0.0/0:443", "9.0.0.0/7", "[fd12::/16]", "[2000::/3]:80"]),
     ).toEqual({
@@ -26,7 +26,7 @@ describe("compilePolicy", () => {
     });
   });
 
-  it("keeps names for the resolver", () => {
+  it("passes names on to the resolver", () => {
     expect(compile(["*.example.org", "example.com:443"]).names).toEqual([
       { name: "example.org", subdomains: true, port: null },
       { name: "example.com", subdomains: false, port: 443 },
@@ -34,7 +34,7 @@ describe("compilePolicy", () => {
   });
 
   it.each([["169.254.169.254"], ["127.0.0.0/8"], ["224.0.0.1"], ["[::1]"], ["[2002:a00::/24]"], ["10.9.0.0/16"]])(
-    "refuses a rule for nothing but closed addresses: %s",
+    "refuses a rule that covers only closed addresses: %s",
     (rule) => {
       expect(() => compile([rule], ["10.9.0.0/16"])).toThrow(expect.objectContaining({ reason: "policy" }));
     },

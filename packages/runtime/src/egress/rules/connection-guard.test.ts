@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { ConnectionGuard } from "./connection-guard.ts";
 
-it("pauses new connections at three quarters of the table, and resumes well below that", async () => {
+it("new connections pause when three quarters of the table are used, and resume well below that", async () => {
   const problems: string[] = [];
   let used = 0;
   const table = {

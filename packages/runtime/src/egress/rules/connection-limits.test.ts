@@ -4,7 +4,7 @@ import { connectionLimits, connectionTimeouts } from "./connection-limits.ts";
 const sizes = [8192, 32_768, 65_536, 262_144, 1_048_576];
 
 describe("the limits of one sandbox's connections", () => {
-  it.each(sizes)("leave its share of a table of %i entries to it and no more, with timeouts or without", (size) => {
+  it.each(sizes)("never exceed its share of a table of %i entries, with timeouts or without", (size) => {
     for (const hasTimeouts of [true, false]) {
       const closedSeconds = hasTimeouts ? connectionTimeouts.tcp.time_wait : 120;
       const { connections } = connectionLimits({ size, closedSeconds: 120 }, { hasTimeouts });
@@ -14,7 +14,7 @@ describe("the limits of one sandbox's connections", () => {
     }
   });
 
-  it("slow a job down less where the kernel forgets closed connections sooner", () => {
+  it("allow a higher rate if the kernel forgets closed connections sooner", () => {
     const perSecond = (hasTimeouts: boolean) =>
       connectionLimits({ size: 262_144, closedSeconds: 120 }, { hasTimeouts }).connections.perSecond;
     expect([perSecond(true), perSecond(false)]).toEqual([204, 17]);

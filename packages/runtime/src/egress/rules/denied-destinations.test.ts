@@ -3,7 +3,7 @@ import type { EgressDenial } from "../../contract/index.ts";
 import { DenialReporter, parseDenied } from "./denied-destinations.ts";
 
 describe("parseDenied", () => {
-  it("reads the sets of denied destinations and no others", () => {
+  it("reads only the sets of denied destinations", () => {
     const listing = {
       nftables: [
         { metainfo: { version: "1.0.6" } },
@@ -27,7 +27,7 @@ describe("parseDenied", () => {
 });
 
 describe("DenialReporter", () => {
-  it("tells each denial once and stops at its limit", () => {
+  it("reports each denial once and stops at its limit", () => {
     const told: EgressDenial[] = [];
     const reporter = new DenialReporter((denial) => told.push(denial), 3);
     for (const name of ["a.example", "b.example", "a.example", "c.example", "d.example"]) {

@@ -43,8 +43,8 @@ function pinsWith({ failing = false } = {}) {
   return { pins, sandboxes, written, full, state };
 }
 
-describe("the addresses that names open", () => {
-  it("are written once for look-ups that repeat, and again before they end", async () => {
+describe("addresses opened by name look-ups", () => {
+  it("are written once for repeated look-ups, and again before they expire", async () => {
     const { pins, written, state } = pinsWith();
     const request = { slot, addresses: addresses(1, 300), ports: [443] };
     for (let time = 0; time < 5; time += 1) await pins.open(request);
@@ -57,7 +57,7 @@ describe("the addresses that names open", () => {
     expect(written).toHaveLength(2);
   });
 
-  it("last a minute longer than the record, and an hour and a minute at most", async () => {
+  it("stay open for a minute longer than the DNS record, at most for an hour and a minute", async () => {
     const { pins, written } = pinsWith();
     for (const [index, ttl] of [0, 60, 61, 600, 601, 3600].entries()) {
       await pins.open({ slot, addresses: addresses(1, ttl, index), ports: null });
@@ -65,7 +65,7 @@ describe("the addresses that names open", () => {
     expect(written.flat().map(({ seconds }) => seconds)).toEqual([120, 120, 660, 660, 3660, 3660]);
   });
 
-  it("are few transactions however many look-ups end at the same time", async () => {
+  it("are written in few transactions, however many look-ups end at the same time", async () => {
     const { pins, written } = pinsWith();
     const look = (from: number) => pins.open({ slot, addresses: addresses(4, 0, from), ports: [80, 443] });
     await Promise.all(Array.from({ length: 50 }, (_, index) => look(index * 4)));
@@ -73,7 +73,7 @@ describe("the addresses that names open", () => {
     expect(written.flat()).toHaveLength(400);
   });
 
-  it("are as many of one look-up as its share, and the first always", async () => {
+  it("are limited per look-up, and the first address is always opened", async () => {
     const { pins, written } = pinsWith();
     const ports = Array.from({ length: 200 }, (_, port) => port + 1);
     expect(await pins.open({ slot, addresses: addresses(32), ports })).toEqual({
@@ -83,7 +83,7 @@ describe("the addresses that names open", () => {
     expect(written.flat()).toHaveLength(1000);
   });
 
-  it("are bounded for a sandbox until earlier ones end, and the operator is told once", async () => {
+  it("are limited per sandbox until earlier ones expire, and the operator is told once", async () => {
     const { pins, written, full, state } = pinsWith();
     for (let from = 0; from < 5000; from += 50)
       await pins.open({ slot, addresses: addresses(50, 0, from), ports: null });
@@ -99,7 +99,7 @@ describe("the addresses that names open", () => {
     expect(full).toEqual([slot]);
   });
 
-  it("are opened again when the rules were written anew, which forgets them", async () => {
+  it("are opened again after the rules were rewritten", async () => {
     const { pins, written, sandboxes } = pinsWith();
     const request = { slot, addresses: addresses(1), ports: null };
     await pins.open(request);
@@ -108,7 +108,7 @@ describe("the addresses that names open", () => {
     expect(written).toHaveLength(2);
   });
 
-  it("are tried again by the next look-up when writing them failed", async () => {
+  it("are retried by the next look-up after writing them failed", async () => {
     const { pins, written, state } = pinsWith({ failing: true });
     const request = { slot, addresses: addresses(2), ports: null };
     await expect(pins.open(request)).rejects.toThrow("no");
@@ -117,7 +117,7 @@ describe("the addresses that names open", () => {
     expect(written.flat()).toHaveLength(2);
   });
 
-  it("hold no closed address", async () => {
+  it("never include a closed address", async () => {
     const { pins, written } = pinsWith();
     const request = { slot, addresses: [{ family: 4, address: "10.0.0.1", ttl: 60 } as const], ports: null };
     expect(await pins.open(request)).toEqual({ addresses: [], isFull: false });

@@ -29,7 +29,7 @@ const allowing: SandboxRules = {
 };
 
 describe("sandboxRuleset", () => {
-  it.each([sandbox, allowing])("asks for closed addresses before it accepts anything", (rules) => {
+  it.each([sandbox, allowing])("checks for closed addresses before it accepts anything", (rules) => {
     const forwarded = chain(sandboxRuleset(shared, rules), "fw_0");
     const firstAccept = forwarded.findIndex((rule) => /accept$|goto ok_/.test(rule));
     expect(forwarded.findIndex((rule) => rule.startsWith("ip daddr @forbidden4"))).toBeLessThan(firstAccept);
@@ -37,17 +37,17 @@ describe("sandboxRuleset", () => {
     expect(forwarded.at(-1)).toBe("goto no_0");
   });
 
-  it("refuses all IPv6 of a sandbox that has none", () => {
+  it("refuses all IPv6 for a sandbox without IPv6", () => {
     expect(chain(sandboxRuleset(shared, sandbox), "fw_0")).toContain("meta nfproto ipv6 goto no_0");
   });
 
-  it("opens its interface with the last commands, when all rules stand", () => {
+  it("opens the sandbox's interface with its last commands, when all rules are in place", () => {
     const commands = sandboxRuleset(shared, allowing).trim().split("\n");
     const firstElement = commands.findIndex((command) => command.startsWith("add element"));
     expect(commands.slice(firstElement).every((command) => command.startsWith("add element"))).toBe(true);
   });
 
-  it.each([sandbox, allowing])("is undone by the removal, name by name", (rules) => {
+  it.each([sandbox, allowing])("is removed completely by the removal commands, name by name", (rules) => {
     const made = [...sandboxRuleset(shared, rules).matchAll(/^add (set|chain) inet \w+ (\w+)/gm)];
     const gone = [...sandboxRemoval(names, rules).matchAll(/^delete (set|chain) inet \w+ (\w+)/gm)];
     const list = (matches: RegExpMatchArray[]) => matches.map(([, kind, name]) => `${kind} ${name}`).sort();
@@ -56,7 +56,7 @@ describe("sandboxRuleset", () => {
 });
 
 describe("pinRuleset", () => {
-  it("opens an address once, however often it was asked for", () => {
+  it("opens an address once, however often it was requested", () => {
     const pin = { slot: 0, family: 4, address: "8.8.8.8", port: 443, seconds: 60 } as const;
     const commands = pinRuleset(names, [pin, { ...pin, seconds: 90 }, { ...pin, port: null }])
       .trim()

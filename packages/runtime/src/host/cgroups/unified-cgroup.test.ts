@@ -19,7 +19,7 @@ async function unified() {
 const limits = { cpus: 1.5, memoryBytes: 64 * 2 ** 20, pids: 50 };
 
 describe("cgroup v2", () => {
-  it("is had with all limits where its controllers are there", async () => {
+  it("is available with all limits if its controllers are present", async () => {
     await using place = await unified();
 
     expect(place.host.mode).toBe("v2");
@@ -27,7 +27,7 @@ describe("cgroup v2", () => {
     expect(place.host.countsSwap).toBe(true);
   });
 
-  it("gets the limits of a sandbox, without swap, and three processes more for those that are not the job's", async () => {
+  it("gets the limits of a sandbox without swap, plus three processes for Airlock's own", async () => {
     await using place = await unified();
 
     await place.host.create("owner", "one", limits);
@@ -41,7 +41,7 @@ describe("cgroup v2", () => {
     }
   });
 
-  it("is asked to kill a whole tree at once, before processes are killed one by one", async () => {
+  it("is killed as a whole, before processes are killed one by one", async () => {
     await using place = await unified();
     const cgroup = await place.host.create("owner", "one", limits);
     const path = join(place.directory.path, "airlock/owner/one");
@@ -57,7 +57,7 @@ describe("cgroup v2", () => {
     expect(await place.read("owner", "one", "pids.max")).toBe("03");
   });
 
-  it("tells of memory kills, refused processes and waits for the processor", async () => {
+  it("reports memory kills, refused processes and throttling", async () => {
     await using place = await unified();
     const cgroup = await place.host.create("owner", "one", limits);
     const path = join(place.directory.path, "airlock/owner/one");
@@ -71,7 +71,7 @@ describe("cgroup v2", () => {
     expect(await cgroup?.throttledMs()).toBe(2.5);
   });
 
-  it("has none of these where nothing was counted", async () => {
+  it("reports nothing if nothing was counted", async () => {
     await using place = await unified();
     const cgroup = await place.host.create("owner", "one", limits);
 
