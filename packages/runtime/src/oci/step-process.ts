@@ -33,6 +33,9 @@ export interface StepProcessPlan {
   readonly signal: ((signal: "TERM" | "KILL", launcher: number) => Promise<void>) | undefined;
 }
 
+/** A first process that takes longer to say how many processes there are counts as one that waits for others. */
+const answerMs = 1000;
+
 /** The way to a step that has not begun: a process with its mounts and cgroups, and the pipes for the output. */
 export class WaitingLauncher implements AsyncDisposable {
   readonly #plan: StepProcessPlan;
@@ -172,7 +175,9 @@ export class WaitingLauncher implements AsyncDisposable {
   async #left(): Promise<LeftProcesses> {
     if (this.#plan.isGvisor) {
       const ended = this.#exited.then(() => 0);
-      return { count: await Promise.race([this.#channel.countProcesses(), ended]), areBusy: undefined };
+      // The shell that answers is the image's. A hostile one must not keep the step from being ended.
+      const silent = delay(answerMs, 1, { ref: false });
+      return { count: await Promise.race([this.#channel.countProcesses(), ended, silent]), areBusy: undefined };
     }
     const { others, areBusy } = await this.#processes();
     return { count: others.length, areBusy };
