@@ -167,29 +167,49 @@ function literalToken(meant: string): Token {
   return literalTokens[meant.charCodeAt(0)] ?? anyCharacter;
 }
 
+/** One bit for each byte. A hostile class may name the same byte thousands of times, and must not take longer for it. */
+type CharacterSet = Uint32Array;
+
+function addRange(set: CharacterSet, from: number, to: number): void {
+  for (let code = from; code <= to; code += 1) set[code >> 5] = (set[code >> 5] ?? 0) | (1 << (code & 31));
+}
+
+function hasCharacter(set: CharacterSet, character: string): boolean {
+  const code = character.charCodeAt(0);
+  return (((set[code >> 5] ?? 0) >>> (code & 31)) & 1) === 1;
+}
+
+function setOf(characters: RegExp): CharacterSet {
+  const set = new Uint32Array(8);
+  for (let code = 0; code < 256; code += 1) if (characters.test(String.fromCharCode(code))) addRange(set, code, code);
+  return set;
+}
+
 /** The character classes of POSIX, for bytes in the C locale. */
-const namedClasses: Readonly<Record<string, RegExp>> = {
-  alnum: /[A-Za-z0-9]/,
-  alpha: /[A-Za-z]/,
-  blank: /[ \t]/,
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the class of control characters
-  cntrl: /[\x00-\x1f\x7f]/,
-  digit: /[0-9]/,
-  graph: /[\x21-\x7e]/,
-  lower: /[a-z]/,
-  print: /[\x20-\x7e]/,
-  punct: /[!-/:-@[-`{-~]/,
-  space: /[ \t\n\v\f\r]/,
-  upper: /[A-Z]/,
-  xdigit: /[A-Fa-f0-9]/,
-};
+const namedClasses = new Map<string, CharacterSet>(
+  Object.entries({
+    alnum: setOf(/[A-Za-z0-9]/),
+    alpha: setOf(/[A-Za-z]/),
+    blank: setOf(/[ \t]/),
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the class of control characters
+    cntrl: setOf(/[\x00-\x1f\x7f]/),
+    digit: setOf(/[0-9]/),
+    graph: setOf(/[\x21-\x7e]/),
+    lower: setOf(/[a-z]/),
+    print: setOf(/[\x20-\x7e]/),
+    punct: setOf(/[!-/:-@[-`{-~]/),
+    space: setOf(/[ \t\n\v\f\r]/),
+    upper: setOf(/[A-Z]/),
+    xdigit: setOf(/[A-Fa-f0-9]/),
+  }),
+);
 
 /** @param begin of the `[`. */
 function parseClass(text: string, begin: number): { accepts: (character: string) => boolean; end: number } | null {
   let at = begin + 1;
   const negated = text[at] === "!" || text[at] === "^";
   if (negated) at += 1;
-  const members: ((character: string) => boolean)[] = [];
+  const set = new Uint32Array(8);
   /** What a range may begin with. */
   let previous = "";
   for (let first = true; first || text[at] !== "]"; first = false) {
@@ -199,29 +219,28 @@ function parseClass(text: string, begin: number): { accepts: (character: string)
       at += text[at + 1] === "\\" ? 2 : 1;
       const [from, to] = [previous, text[at]];
       if (to === undefined) return null;
-      members.push((other) => other >= from && other <= to);
+      addRange(set, from.charCodeAt(0), to.charCodeAt(0));
       previous = "";
       at += 1;
       continue;
     }
-    const named = character === "[" && text[at + 1] === ":" ? text.indexOf("]", at + 2) : -1;
+    const nameEnd = character === "[" && text[at + 1] === ":" ? text.indexOf("]", at + 2) : -1;
     if (character === "[" && text[at + 1] === ":") {
-      if (named < 0) return null;
-      const name = /^\[:(.*):$/s.exec(text.slice(at, named))?.[1];
-      if (name !== undefined) {
-        const set = namedClasses[name];
-        if (!set) return null;
-        members.push((other) => set.test(other));
+      if (nameEnd < 0) return null;
+      if (nameEnd > at + 2 && text[nameEnd - 1] === ":") {
+        const named = namedClasses.get(text.slice(at + 2, nameEnd - 1));
+        if (!named) return null;
+        for (const [index, bits] of named.entries()) set[index] = (set[index] ?? 0) | bits;
         previous = "";
-        at = named + 1;
+        at = nameEnd + 1;
         continue;
       }
     }
     const literal = character === "\\" ? text[at + 1] : character;
     if (literal === undefined) return null;
-    members.push((other) => other === literal);
+    addRange(set, literal.charCodeAt(0), literal.charCodeAt(0));
     previous = literal;
     at += character === "\\" ? 2 : 1;
   }
-  return { accepts: (character) => members.some((accepts) => accepts(character)) !== negated, end: at + 1 };
+  return { accepts: (character) => hasCharacter(set, character) !== negated, end: at + 1 };
 }

@@ -88,6 +88,11 @@ describe("ignore rules", () => {
     "[[:alpha:]]",
     "[[:alpha:]b]",
     "[[:nothing:]]",
+    "[[:constructor:]]",
+    "[[:]a]",
+    "[[::]a]",
+    "[[:a]b]",
+    "[c-a]",
     "[[:alpha:",
     "[a",
     "a\\",
@@ -171,4 +176,17 @@ describe("ignore rules", () => {
       })(),
     ).rejects.toBe(reason);
   });
+
+  it("end with their signal, however long their classes are", async () => {
+    const rules = `*[${"b".repeat(2000)}]\n`.repeat(1000);
+    const stop = new AbortController();
+    const endless = new IgnoreRules(new Map([["", rules]]), stop.signal);
+    const reason = new Error("too late");
+    setImmediate(() => stop.abort(reason));
+    await expect(
+      (async () => {
+        for (let index = 0; ; index += 1) await endless.ignores(`${"a".repeat(240)}${index}`);
+      })(),
+    ).rejects.toBe(reason);
+  }, 5_000);
 });

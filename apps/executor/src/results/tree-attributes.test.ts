@@ -53,6 +53,7 @@ describe("attributes of a tree", () => {
     "a\ttext=auto\teol=lf\r",
     "  a text",
     "* text\na !text\nd/a -text",
+    "[[:constructor:]] text",
     "*.o binary\n*.o text",
     "*.o text\n*.o binary",
     "*.o binary text",
@@ -137,4 +138,17 @@ describe("attributes of a tree", () => {
       })(),
     ).rejects.toBe(reason);
   });
+
+  it("end with their signal, however long their classes are", async () => {
+    const rules = `*[${"b".repeat(2000)}] text\n`.repeat(1000);
+    const stop = new AbortController();
+    const endless = new TreeAttributes(new Map([["", rules]]), names, stop.signal);
+    const reason = new Error("too late");
+    setImmediate(() => stop.abort(reason));
+    await expect(
+      (async () => {
+        for (let index = 0; ; index += 1) await endless.of(`${"a".repeat(240)}${index}`);
+      })(),
+    ).rejects.toBe(reason);
+  }, 5_000);
 });
