@@ -61,7 +61,7 @@ function problemsOf(document: string): string[] {
         problems.push(`${place}: ${target} is not there`);
     }
     for (const [name] of line.matchAll(/\b(?:EXECUTOR|AIRLOCK)_[A-Z_]+\b/g)) {
-      if (!new RegExp(`\\b${name}\\b`).test(variables)) problems.push(`${place}: there is no variable ${name}`);
+      if (!new RegExp(`\\b${name}\\b`).test(variables)) problems.push(`${place}: no variable named ${name}`);
     }
     if (!line.startsWith("|")) proofColumn = -1;
     else if (proofColumn === -1) proofColumn = cellsOf(line).indexOf("proof");

@@ -118,7 +118,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
         return;
       }
       const program = (victim === "executor" ? executors : instances)[index];
-      if (!program) throw new RangeError(`there is no ${victim} ${index}`);
+      if (!program) throw new RangeError(`no ${victim} ${index}`);
       await program.kill();
       await sleep(downMs);
       program.start();

@@ -298,7 +298,7 @@ describe("`job submit`", () => {
   it("sends a queue's longest wait in milliseconds, and refuses one that is not a duration", async () => {
     await using instance = await stubInstance({
       "PATCH queues/nightly": (_, response) =>
-        refuse(response, 404, { code: "not-found", message: 'there is no queue "nightly"' }),
+        refuse(response, 404, { code: "not-found", message: 'queue "nightly" not found' }),
     });
     const bodies = () => instance.requests.map(({ body }) => body);
     for (const wait of ["1h30m", "none"]) {

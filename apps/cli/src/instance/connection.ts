@@ -40,7 +40,7 @@ export async function findConnection(env: NodeJS.ProcessEnv, cwd: string): Promi
     if (connection) return connection;
   }
   throw new AirlockError(
-    "no instance configured: AIRLOCK_URL is not set, and there is no .airlock/connection.json in this directory or above",
+    "no instance configured: AIRLOCK_URL is not set, and neither this directory nor its parents have .airlock/connection.json",
     {
       code: "no-connection",
       hint: "Start one with `airlock dev`, or set AIRLOCK_URL and AIRLOCK_TOKEN.",

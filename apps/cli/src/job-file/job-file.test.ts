@@ -225,10 +225,8 @@ describe("what the instance finds wrong", () => {
       "queue: default\nrepository: nobody/knows\nsteps:\n  - { image: a, run: ls }\n",
       "job.yaml",
     );
-    const { message } = file.report([
-      { path: ["repository"], target: "value", message: "there is no such repository" },
-    ]);
-    expect(message).toContain("job.yaml:2:13: repository: there is no such repository");
+    const { message } = file.report([{ path: ["repository"], target: "value", message: "no such repository" }]);
+    expect(message).toContain("job.yaml:2:13: repository: no such repository");
     expect(message).toContain("> 2 | repository: nobody/knows");
   });
 

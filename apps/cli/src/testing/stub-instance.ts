@@ -35,7 +35,7 @@ export async function stubInstance(answers: Readonly<Record<string, Answer>>): P
     requests.push(seen);
     const answer = answers[`${seen.method} ${path}`];
     if (answer) await answer(seen, response);
-    else refuse(response, 404, { code: "not-found", message: `there is no ${path}` });
+    else refuse(response, 404, { code: "not-found", message: `${path} not found` });
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -64,7 +64,11 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
     const found = values.get(name);
     if (!found) throw unavailable(`step "${key}" uses the secret ${name}, which no longer exists`);
     bytes += found.value.length;
-    if (bytes > maxJobBytes) throw unavailable("the job's secrets are too long in total");
+    if (bytes > maxJobBytes)
+      throw unavailable(
+        `the job's secrets exceed ${formatBytes(maxJobBytes)} in total`,
+        "Use fewer or shorter secrets.",
+      );
     if (file) files.push({ step: index, name, value: found.value });
     else env.set(index, [...(env.get(index) ?? []), `${secretVariable({ name, file })}=${found.value}`]);
     redact(redacted, found.value, name, splitsLines);
@@ -93,8 +97,8 @@ function requireRoom(step: JobSpec["steps"][number], variables: readonly string[
   const all = environmentBytes([...own, ...variables.map((variable) => Buffer.byteLength(variable))]);
   if (all <= maximumEnvironmentBytes) return;
   throw unavailable(
-    `the variables and secrets of step "${step.key}" are ${formatBytes(all)} long in total; the limit of a step is ${formatBytes(maximumEnvironmentBytes)}`,
-    "Use long secrets as files.",
+    `the variables and secrets of step "${step.key}" are ${formatBytes(all)} in total; the limit per step is ${formatBytes(maximumEnvironmentBytes)}`,
+    "Pass long secrets as files (`file: true`) instead of variables.",
   );
 }
 

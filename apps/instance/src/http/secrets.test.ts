@@ -134,7 +134,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(response.status).toBe(422);
     expect(((await response.json()) as { error: unknown }).error).toMatchObject({
       code: "environment-too-long",
-      issues: ["steps[1].secrets: together with the step's env 1.0 MiB long; the limit of a step is 1 MiB"],
+      issues: ["steps[1].secrets: 1.0 MiB together with the step's env; the limit per step is 1 MiB"],
       hint: expect.stringContaining("file: true"),
     });
     // Each of the two fits alone, and files don't count.
@@ -154,7 +154,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(await job(id)).toMatchObject({
       state: "failed",
       failureReason: "secret-unavailable",
-      failureMessage: expect.stringMatching(/step "main" are 1\.\d MiB long in total; the limit of a step is 1 MiB/),
+      failureMessage: expect.stringMatching(/step "main" are 1\.\d MiB in total; the limit per step is 1 MiB/),
     });
   });
 

@@ -120,7 +120,7 @@ export class LfsUpstream {
     return objects.map(({ oid, size }) => {
       const found = located.get(oid);
       if (found?.actions?.download) return { oid, size };
-      const { code = 404, message = "there is no such object" } = found?.error ?? {};
+      const { code = 404, message = "object not found" } = found?.error ?? {};
       return { oid, size, error: { code, message: message.slice(0, 300) } };
     });
   }

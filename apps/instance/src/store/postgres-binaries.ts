@@ -20,7 +20,7 @@ export async function findPostgresBinaries(): Promise<PostgresBinaries> {
   for (const root of candidates) {
     if (root && (await isExecutable(path.join(root, "bin", "postgres")))) return { root };
   }
-  throw new AirlockError(`there is no embedded PostgreSQL for ${platform()} ${arch()}`, {
+  throw new AirlockError(`no embedded PostgreSQL is available for ${platform()} ${arch()}`, {
     code: "postgres-missing",
     hint: "Install the optional dependencies of npm, or set AIRLOCK_DATABASE_URL to a PostgreSQL server.",
   });

@@ -44,7 +44,7 @@ function requireRoom({ steps }: JobSpec, sizes: ReadonlyMap<string, number>): vo
     if (all <= maximumEnvironmentBytes) return [];
     const limit = formatBytes(maximumEnvironmentBytes);
     return [
-      `steps[${index}].secrets: together with the step's env ${formatBytes(all)} long; the limit of a step is ${limit}`,
+      `steps[${index}].secrets: ${formatBytes(all)} together with the step's env; the limit per step is ${limit}`,
     ];
   });
   if (issues.length === 0) return;

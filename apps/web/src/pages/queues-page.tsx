@@ -139,8 +139,8 @@ export function QueuesPage() {
       )}
       {data && data.length > 0 && (
         <Text size="xs" c="dimmed" mt="sm">
-          Attempts: how often a job is tried when the failure is not its own. Lease: how long an executor may be silent
-          before its job is given to another. Longest wait: when a job fails that no executor takes.
+          Attempts: how often a job is tried when something other than the job fails. Lease: time without a heartbeat
+          after which a job goes to another executor. Longest wait: a job that no executor takes in this time fails.
         </Text>
       )}
     </>

@@ -33,7 +33,7 @@ describe("JobSpec", () => {
     [
       "variables of more than a mebibyte together",
       Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`BIG_${index}`, "x".repeat(120_000)])),
-      /^steps\[0\]\.env: 1 MiB long in total; the limit of a step is 1 MiB|^steps\[0\]\.env: 1\.\d MiB long in total/,
+      /^steps\[0\]\.env: 1 MiB in total; the limit per step is 1 MiB|^steps\[0\]\.env: 1\.\d MiB in total/,
     ],
   ])("refuses an environment that the kernel would not take: %s", (_, env, problem) => {
     expect(problems({ steps: [{ image: "a", run: "b", env }] })[0]).toMatch(problem);

@@ -108,7 +108,7 @@ const StepEnvironment = z.record(EnvName, EnvValue).superRefine((env, context) =
   }
   const all = environmentBytes(sizes.map(([, bytes]) => bytes));
   if (all > maximumEnvironmentBytes) {
-    const message = `${formatBytes(all)} long in total; the limit of a step is ${formatBytes(maximumEnvironmentBytes)}. Use files`;
+    const message = `${formatBytes(all)} in total; the limit per step is ${formatBytes(maximumEnvironmentBytes)}. Use files`;
     context.addIssue({ code: "custom", message });
   }
 });

@@ -24,7 +24,7 @@ export function checkEnvironment(env: Readonly<Record<string, string>>): void {
   const all = environmentBytes(sizes.map(([, bytes]) => bytes));
   if (all <= maximumEnvironmentBytes) return;
   throw refusedByPolicy(
-    `the step's ${sizes.length} variables are ${formatBytes(all)} long in total; the limit of a step is ${formatBytes(maximumEnvironmentBytes)}`,
+    `the step's ${sizes.length} variables are ${formatBytes(all)} in total; the limit per step is ${formatBytes(maximumEnvironmentBytes)}`,
     "Put long values into files instead of variables.",
   );
 }

@@ -324,7 +324,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     await using box = await sandboxWith();
     await expect(box.run("true", { image: user })).rejects.toMatchObject({
       reason: "policy",
-      message: expect.stringContaining("this executor's sandboxes have the users 0 to 2147483647"),
+      message: expect.stringContaining("this executor's sandboxes have only the users 0 to 2147483647"),
     });
   });
 

@@ -35,7 +35,7 @@ export function checkUserIds(image: string, user: string, { remapsUsers }: { rea
   const ids = user.split(":").filter((part) => /^\d+$/.test(part));
   if (ids.every((id) => Number(id) <= most)) return;
   throw refusedByPolicy(
-    `image "${image}" runs as user ${user}, but this executor's sandboxes only have the users 0 to ${most}`,
+    `image "${image}" runs as user ${user}, but this executor's sandboxes have only the users 0 to ${most}`,
     "Use an image whose user has a smaller id.",
   );
 }

@@ -51,7 +51,7 @@ export const defaultHardening: Hardening = {
 export function relaxations(hardening: Hardening): readonly string[] {
   const added = hardening.capabilities.filter((name) => !defaultHardening.capabilities.includes(name));
   return [
-    ...(added.length > 0 ? [`Sandboxes have more capabilities than by default: ${added.join(", ")}.`] : []),
+    ...(added.length > 0 ? [`Sandboxes have extra capabilities: ${added.join(", ")}.`] : []),
     ...(hardening.noNewPrivileges
       ? []
       : ["Programs in sandboxes may gain privileges by setuid and file capabilities."]),

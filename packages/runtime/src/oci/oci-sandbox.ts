@@ -209,8 +209,8 @@ export class OciSandbox implements StepRunner {
   #checkUser(image: string, { uid, gid, additionalGids }: ImageUser): void {
     if (this.#parts.rootless && (uid !== 0 || gid !== 0)) {
       throw refusedByPolicy(
-        `image "${image}" runs as user ${uid}:${gid}`,
-        "Where the executor does not run as root, images must run as root.",
+        `image "${image}" runs as user ${uid}:${gid}, but an executor without root runs only images of user 0:0`,
+        "Use an image that runs as root, or ask the administrator to run the executor as root.",
       );
     }
     const size = this.#parts.users?.range.size;
@@ -224,8 +224,8 @@ export class OciSandbox implements StepRunner {
           : null;
     if (who === null) return;
     throw refusedByPolicy(
-      `image "${image}" ${who}, and this executor's sandboxes have the ids 0 to ${size - 1}`,
-      "Use smaller ids in the image, or let this executor's administrator give each sandbox more (EXECUTOR_SANDBOX_ID_COUNT).",
+      `image "${image}" ${who}, but this executor's sandboxes have only the ids 0 to ${size - 1}`,
+      "Use smaller ids in the image, or ask the administrator to raise EXECUTOR_SANDBOX_ID_COUNT.",
     );
   }
 

@@ -123,7 +123,7 @@ async function findNode(): Promise<NodeFiles> {
   for (const npm of [...npmOfParents(), beside, ...linked, "/usr/share/nodejs/npm"]) {
     if (await exists(join(npm, "bin", "npm-cli.js"))) return { program, npm };
   }
-  throw new Error("there is no npm");
+  throw new Error("npm not found");
 }
 
 /** npm sets this variable for the scripts that it runs. */

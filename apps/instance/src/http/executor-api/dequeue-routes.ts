@@ -22,7 +22,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
   app.post<{ Params: { queue: string } }>("/queue/:queue/dequeue", async (request, reply) => {
     const { queue } = request.params;
     const body = parseDequeue(request);
-    if (!(await knownQueues.has(queue))) throw new ExecutorApiError(404, `there is no queue "${queue}"`);
+    if (!(await knownQueues.has(queue))) throw new ExecutorApiError(404, `queue "${queue}" not found`);
     return answer(reply, await next(request, reply, body, [queue], false));
   });
 

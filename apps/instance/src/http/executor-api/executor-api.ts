@@ -24,7 +24,7 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
   app.addContentTypeParser("*", { parseAs: "string" }, parseJson);
   app.setErrorHandler(answerExecutorError);
   app.setNotFoundHandler(async (_request, reply) => {
-    return reply.status(404).type("text/plain; charset=utf-8").send("there is no such route");
+    return reply.status(404).type("text/plain; charset=utf-8").send("no such route");
   });
   app.addHook("onRequest", async (_request, reply) => {
     reply.header("cache-control", "no-store");

@@ -13,7 +13,7 @@ export function fileRoutes(app: FastifyInstance, context: InstanceContext): void
     const id = /^[1-9]\d{0,15}$/.test(request.params.job) ? Number(request.params.job) : null;
     if (credentials.kind === "token") {
       if (id !== credentials.job) throw new ExecutorApiError(403, "the token is for another job");
-      if (!credentials.running) throw new ExecutorApiError(401, "the token has ended with its attempt");
+      if (!credentials.running) throw new ExecutorApiError(401, "the token expired when its attempt ended");
     }
     const row =
       id === null
@@ -25,7 +25,7 @@ export function fileRoutes(app: FastifyInstance, context: InstanceContext): void
             .where("state", "=", "processing")
             .executeTakeFirst();
     const found = Object.entries(row?.spec.files ?? {}).find(([path]) => payloadFileId(path) === request.params.file);
-    if (!found) throw new ExecutorApiError(404, "there is no such file");
+    if (!found) throw new ExecutorApiError(404, "file not found");
     return reply.type("application/octet-stream").send(Buffer.from(found[1]));
   });
 }

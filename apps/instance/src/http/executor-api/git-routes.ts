@@ -38,10 +38,11 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
       return await lfs.give(request, reply, lfsName, oid);
     }
     const name = /^(.+)\/info\/refs$/.exec(request.params["*"])?.[1];
-    if (!name) throw new ExecutorApiError(404, "there is no such route");
+    if (!name) throw new ExecutorApiError(404, "no such route");
     const commit = permit(request, name);
-    if (request.query.service === undefined) throw new ExecutorApiError(403, "only git's smart protocol is supported");
-    if (request.query.service !== "git-upload-pack") throw new ExecutorApiError(403, "repositories are read only");
+    if (request.query.service === undefined)
+      throw new ExecutorApiError(403, "only git's smart HTTP protocol is supported");
+    if (request.query.service !== "git-upload-pack") throw new ExecutorApiError(403, "repositories are read-only");
     const directory = await directoryOf(name, commit);
     const version2 = gitProtocol(request) === "version=2";
     await uploadPack(request, reply, {
@@ -60,9 +61,9 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
       return await lfs.list(request, reply, lfsName);
     }
     const name = /^(.+)\/git-upload-pack$/.exec(request.params["*"])?.[1];
-    if (!name) throw new ExecutorApiError(404, "there is no such route");
+    if (!name) throw new ExecutorApiError(404, "no such route");
     const commit = permit(request, name);
-    // Later, an unknown encoding could not be answered any more.
+    // Reject an unknown encoding now: once the response has begun, its status can't change.
     bodyDecoder(request.raw);
     const directory = await directoryOf(name, commit);
     await uploadPack(request, reply, {
@@ -80,7 +81,7 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     if (credentials.kind === "shared-secret") return null;
     if (credentials.repository !== name) throw new ExecutorApiError(403, "the token is for another repository");
     // For git, a token ends with its attempt. It outlives the attempt only for repeated reports.
-    if (!credentials.running) throw new ExecutorApiError(401, "the token has ended with its attempt");
+    if (!credentials.running) throw new ExecutorApiError(401, "the token expired when its attempt ended");
     return credentials.commit;
   }
 

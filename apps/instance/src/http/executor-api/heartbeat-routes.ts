@@ -74,7 +74,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       const { queue } = request.params;
       requireExecutorName(request.body);
       const body = parseBody(HeartbeatRequest, request.body);
-      if (!(await knownQueues.has(queue))) throw new ExecutorApiError(404, `there is no queue "${queue}"`);
+      if (!(await knownQueues.has(queue))) throw new ExecutorApiError(404, `queue "${queue}" not found`);
       const extension = await record([queue], body);
       const attempts = body.airlock?.attempts ?? {};
       const claims = body.jobIds.map((job): LeaseClaim => ({ job, attempt: attempts[String(job)] ?? null, queue }));

@@ -38,7 +38,7 @@ export class LfsRoutes {
     const batch = Batch.safeParse(body);
     if (!batch.success) throw new ExecutorApiError(422, "not a list of Git LFS objects");
     const { operation, transfers, hash_algo: algorithm, objects } = batch.data;
-    if (operation !== "download") throw new ExecutorApiError(403, "repositories are read only");
+    if (operation !== "download") throw new ExecutorApiError(403, "repositories are read-only");
     if ((algorithm ?? "sha256") !== "sha256")
       throw new ExecutorApiError(409, "only the hash algorithm sha256 is supported");
     if (transfers && transfers.length > 0 && !transfers.includes("basic")) {

@@ -182,7 +182,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
     const uploader = uploaders.of(request);
     const isOwn = uploader.kind === "trusted" || (upload?.job === uploader.job && upload.attempt === uploader.attempt);
     // Whether the upload of another job exists is not told.
-    if (!upload || !isOwn) throw new ExecutorApiError(404, `there is no upload ${id}`);
+    if (!upload || !isOwn) throw new ExecutorApiError(404, `upload ${id} not found`);
     return upload;
   }
 
@@ -231,7 +231,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
         return true;
       });
       // The upload took so long that it was deleted, or another request has finished it.
-      if (!stored) throw new ExecutorApiError(404, `there is no unfinished upload ${id}`);
+      if (!stored) throw new ExecutorApiError(404, `no unfinished upload ${id}`);
     } catch (error) {
       if (error instanceof AirlockError && error.code === "blob-too-large") throw tooLarge;
       if (error instanceof AirlockError && error.code === "quota-exceeded") {

@@ -23,7 +23,7 @@ export function executorRoutes(app: ZodScope, context: InstanceContext): void {
     {
       schema: {
         tags: ["executors"],
-        summary: "Ask an executor to take no further jobs",
+        summary: "Drain an executor: it takes no new jobs",
         params: z.strictObject({ name: ExecutorName }),
         response: { 200: ExecutorList.shape.executors.element, ...errorAnswers },
       },
@@ -44,7 +44,7 @@ export function executorRoutes(app: ZodScope, context: InstanceContext): void {
     {
       schema: {
         tags: ["executors"],
-        summary: "Let a drained executor take jobs again",
+        summary: "Resume a drained executor",
         params: z.strictObject({ name: ExecutorName }),
         response: { 200: ExecutorList.shape.executors.element, ...errorAnswers },
       },
@@ -56,7 +56,7 @@ export function executorRoutes(app: ZodScope, context: InstanceContext): void {
       if (result === "leaving") {
         throw new AirlockError(`executor "${name}" cannot be resumed: it exits when its running jobs have ended`, {
           code: "executor-leaving",
-          hint: "It drains by a signal or a limit of its own, or its version exits after every drain. Start it again.",
+          hint: "It received a signal, reached a limit of its own, or has a version that exits after every drain. Start it again.",
         });
       }
       context.notifications.publish({ kind: "executor", executor: name });

@@ -14,5 +14,5 @@ export function withZod(app: FastifyInstance) {
 export const errorAnswers = { "4xx": ApiError, "5xx": ApiError } as const;
 
 export function notFound(what: string): AirlockError {
-  return new AirlockError(`there is no ${what}`, { code: "not-found" });
+  return new AirlockError(`${what} not found`, { code: "not-found" });
 }

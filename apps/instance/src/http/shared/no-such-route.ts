@@ -3,7 +3,7 @@ import type { ApiError } from "@airlock/api";
 export const noSuchRoute: ApiError = {
   error: {
     code: "not-found",
-    message: "there is no such route",
+    message: "no such route",
     hint: "GET /api/v1/openapi.json lists the routes.",
   },
 };

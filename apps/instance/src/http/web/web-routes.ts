@@ -50,11 +50,11 @@ export async function webRoutes(app: FastifyInstance, webDirectory: string): Pro
   if (built) app.get("/", (_request, reply) => reply.sendFile("index.html"));
   app.setNotFoundHandler((request, reply) => {
     if (request.method !== "GET" && request.method !== "HEAD") {
-      return reply.status(404).type("text/plain; charset=utf-8").send("there is no such route");
+      return reply.status(404).type("text/plain; charset=utf-8").send("no such route");
     }
     if (!built) return reply.status(200).type("text/html; charset=utf-8").send(notBuilt);
     // Report a missing asset as an error. With the page, a browser would try to run HTML as a script.
-    if (request.url.startsWith("/assets/")) return reply.status(404).type("text/plain").send("there is no such file");
+    if (request.url.startsWith("/assets/")) return reply.status(404).type("text/plain").send("file not found");
     return reply.sendFile("index.html");
   });
 }

@@ -19,10 +19,10 @@ interface QueueDialogProps {
 
 const groups: readonly (readonly [title: string, fields: readonly (readonly [QueueField, string, string])[]])[] = [
   [
-    "How much at once, and how long to wait",
+    "Concurrency and waiting time",
     [
-      ["concurrencyLimit", "Running jobs", "at once; empty: no limit"],
-      ["namespaceConcurrencyLimit", "Running jobs of one namespace", "at once; empty: no limit"],
+      ["concurrencyLimit", "Running jobs", "at most; empty: no limit"],
+      ["namespaceConcurrencyLimit", "Running jobs of one namespace", "at most; empty: no limit"],
       ["weight", "Weight", "share of the slots of executors that serve several queues"],
       ["maxWaitMs", "Longest wait", "for an executor, such as 30m; then the job fails; empty: no limit"],
     ],
@@ -30,8 +30,8 @@ const groups: readonly (readonly [title: string, fields: readonly (readonly [Que
   [
     "Retries after failures outside the job",
     [
-      ["maxAttempts", "Attempts", "attempts that may fail because of Airlock"],
-      ["maxLosses", "Losses", "attempts that may lose their executor"],
+      ["maxAttempts", "Attempts", "attempts in total; a failure of the job itself is never retried"],
+      ["maxLosses", "Losses", "attempts whose executor disappears, in total"],
       ["backoffMs", "Back-off", "wait before the first retry, doubled each time"],
       ["backoffMaxMs", "Longest back-off", "such as 5m"],
     ],
@@ -39,9 +39,9 @@ const groups: readonly (readonly [title: string, fields: readonly (readonly [Que
   [
     "Leases and logs",
     [
-      ["leaseMs", "Lease", "time without a heartbeat after which a job is lost"],
+      ["leaseMs", "Lease", "time without a heartbeat after which a job goes to another executor"],
       ["heartbeatIntervalMs", "Heartbeat", "at most a third of the lease"],
-      ["maxLogBytes", "Log size", "stored per attempt at most, such as 256Mi"],
+      ["maxLogBytes", "Log size", "most that is stored per attempt, such as 256Mi"],
     ],
   ],
 ];

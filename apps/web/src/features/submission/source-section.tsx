@@ -25,7 +25,8 @@ export function SourceSection({ values, errorOf, change, repositoryNames, queueN
         <TextInput
           label="Revision"
           placeholder="HEAD"
-          description=""
+          description="Branch, tag or commit. refs/heads/… and refs/tags/… name a branch or a tag exactly."
+          inputWrapperOrder={["label", "input", "description", "error"]}
           value={values.revision}
           onChange={(event) => change({ revision: event.currentTarget.value })}
           error={errorOf("revision")}
