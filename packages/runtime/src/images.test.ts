@@ -73,7 +73,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     return { reference: await pushImage(image, options), digest: image.manifest.digest };
   }
 
-  it("by the policy if-not-present once, by always what the tag means now, by never nothing", async () => {
+  it("under if-not-present once, under always whenever the tag changed, and under never not at all", async () => {
     const { reference } = await push("moving", "first");
 
     await expect(use(policy({ pull: "never" }), reference)).rejects.toMatchObject({
@@ -92,7 +92,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     expect((await use({}, reference)).output).toBe("second");
   });
 
-  it("by digest, exactly that content", async () => {
+  it("by digest with exactly that content", async () => {
     const { reference, digest } = await push("pinned", "first");
     await push("pinned", "second");
     const pinned = `${reference.replace(/:latest$/, "")}@${digest}`;
@@ -104,7 +104,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     await expect(use({}, unknown)).rejects.toMatchObject({ reason: "image-invalid" });
   });
 
-  it("only those that are allowed and not denied, present ones too, and host by its name", async () => {
+  it("only if they are allowed and not denied, including local images and `host`", async () => {
     const { reference } = await push("allowed", "this");
     const patterns = (...texts: string[]) => texts.map(parseImagePattern);
     await use({}, reference);
@@ -121,7 +121,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     await expect(use(policy({ allowed: patterns("*:latest") }), "host")).rejects.toMatchObject({ reason: "policy" });
   });
 
-  it("of another architecture are refused before they run", async () => {
+  it("only for its own architecture, and refuses others before they run", async () => {
     const image = await busyboxImage();
     const config = JSON.parse(image.config.bytes.toString());
     const other = withConfig(image, { ...config, architecture: "s390x" });
@@ -133,7 +133,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     });
   });
 
-  it("from a mirror, without the credentials of the registry, and not again", async () => {
+  it("from a mirror without sending the registry's credentials, and only once", async () => {
     const repository = `library/airlock-${kind}-${process.pid}`;
     const image = await buildImage([await busyboxLayer(), [{ name: "which", content: "mirrored" }]]);
     await pushImage(image, { registry, repository, tag: "1" });
@@ -152,7 +152,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     expect((await use({ ...policy({ pull: "never" }), mirrors }, pinned)).output).toBe("mirrored");
   });
 
-  it("from a registry that has no time at first, and say that they wait for it", async () => {
+  it("from a registry that is busy at first, and reports that it waits", async () => {
     const image = await buildImage([await busyboxLayer(), [{ name: "which", content: "busy" }]]);
     let refusals = 0;
     await using busy = await openRegistry(
@@ -175,7 +175,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
   });
 
   it.each(["first", "last"])(
-    "from an index with one image that has no platform only without an attestation beside it, %s",
+    "from an index entry without a platform only if the entry is not an attestation, %s",
     async (place) => {
       const image = await buildImage([await busyboxLayer(), [{ name: "which", content: `attested ${place}` }]]);
       const entry = ({ mediaType, digest, bytes }: FixtureImage["manifest"], more: object = {}) => ({
@@ -236,7 +236,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
       Array.from({ length: 20 }, (_, index) => `V${index}=${"x".repeat(100_000)}`),
       /has environment variables of 1\.9 MiB together; .* 1 MiB/,
     ],
-  ])("%s are refused before they run", async (name, env, message) => {
+  ])("and refuses %s before they run", async (name, env, message) => {
     const image = await busyboxImage({ Env: env });
     const reference = await pushImage(image, { registry, repository: `${kind}/${name.replaceAll(" ", "-")}` });
     await expect(use({}, reference)).rejects.toMatchObject({
@@ -245,7 +245,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     });
   });
 
-  it("that are private by no policy for those who may not read them, by their digest neither", async () => {
+  it("under no policy if they are private and the job may not read them, not even by digest", async () => {
     const [alice, bob] = secret.users;
     const { reference, digest } = await push("secret", "of alice", secret.address, alice.authorization);
     const auth = (user: RegistryCredentials) => ({ [secret.address]: user });
@@ -261,7 +261,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
     }
   });
 
-  it("by the executor's own credentials where a job has none, which no process shows", async () => {
+  it("with the executor's own credentials if the job has none, and shows them in no process", async () => {
     const [alice] = secret.users;
     const { reference } = await push("own", "for all", secret.address, alice.authorization);
     const asked: string[] = [];

@@ -60,7 +60,7 @@ function itKeepsPrivateImages(
     return words;
   }
 
-  it("are not had without credentials, nor with wrong ones", async () => {
+  it("are refused without credentials and with wrong ones", async () => {
     const wrong = { username: "alice", password: "wrong-password-of-alice" };
 
     await expect(prepare(undefined)).rejects.toMatchObject({ reason: "image-invalid" });
@@ -68,7 +68,7 @@ function itKeepsPrivateImages(
     await expect(prepare(wrong)).rejects.not.toThrow("wrong-password-of-alice");
   });
 
-  it("are had with the job's own, and then by nobody who may not read them, not after a restart either", async () => {
+  it("are pulled with the job's credentials, and afterwards refused to jobs that may not read them, also after a restart", async () => {
     const [alice, bob] = registry.users;
     const words = await prepare(alice);
 

@@ -21,7 +21,7 @@ async function select(kind: RuntimeChoice["kind"], host: string, runtimePath?: s
 }
 
 describeWithEngines(["docker", "oci"], "selectRuntime", () => {
-  it("prefers an engine that answers, and takes an OCI runtime where none does", async () => {
+  it("prefers a Docker engine that answers, and uses an OCI runtime if no engine does", async () => {
     const host = `unix://${engines().docker?.socketPath}`;
     expect(await select("auto", host)).toBe("docker");
     expect(await select("auto", deaf)).toBe("oci");
@@ -30,7 +30,7 @@ describeWithEngines(["docker", "oci"], "selectRuntime", () => {
   });
 });
 
-it("answers with the one command to type where there is neither", async () => {
+it("names the one command to type if there is neither", async () => {
   await expect(select("auto", deaf, "/nonexistent/crun")).rejects.toMatchObject({
     code: "no-runtime",
     hint: "apt-get install -y crun",

@@ -30,15 +30,15 @@ os.write(file, b"x" * (8 << 20))
 os.unlink(sys.argv[1])
 `;
 
-describe.skipIf(process.geteuid?.() !== 0)("files without a name", () => {
-  it("count while a process holds them open", async () => {
+describe.skipIf(process.geteuid?.() !== 0)("deleted files", () => {
+  it("count toward disk use while a process holds them open", async () => {
     await using directory = await temporaryDirectory();
     await using process = await holding(deleted, join(directory.path, "file"));
 
     expect(await unnamedFileBytes([process.pid])).toBe(8 * mebibyte);
   });
 
-  it("count while only a mapping holds them, once per file", async () => {
+  it("count once per file while only a memory mapping holds them", async () => {
     await using directory = await temporaryDirectory();
     const mapped = `${deleted}held = [mmap.mmap(file, 8 << 20), mmap.mmap(file, 4 << 20)]\nos.close(file)`;
     // Python's mmap keeps its own descriptor, so close that one too.
@@ -48,7 +48,7 @@ describe.skipIf(process.geteuid?.() !== 0)("files without a name", () => {
     expect(await unnamedFileBytes([process.pid])).toBe(8 * mebibyte);
   });
 
-  it("do not count where they are in memory", async () => {
+  it("do not count if they are in memory", async () => {
     const inMemory = 'import os\nfile = os.memfd_create("x")\nos.write(file, b"x" * (8 << 20))';
     await using process = await holding(inMemory, "");
 

@@ -29,14 +29,14 @@ async function findAfter(commands: string, directory: string, ids = 10 * 65_536)
 
 describeWithEngines(["oci"], "separate users of sandboxes", () => {
   describe.skipIf(process.geteuid?.() !== 0)("as root", () => {
-    it("are possible where the kernel and the file system can map owners", async () => {
+    it("are possible if the kernel and the file system can map owners", async () => {
       await using directory = await temporaryDirectory("airlock-separate-");
       await mkdir(join(directory.path, "state"));
 
       expect(await findAfter("", directory.path)).toEqual({ isPossible: true });
     });
 
-    it("are impossible where the state directory is on an overlay", async () => {
+    it("are impossible if the state directory is on an overlay", async () => {
       await using directory = await temporaryDirectory("airlock-separate-");
       for (const name of ["state", "lower", "upper", "work"]) await mkdir(join(directory.path, name));
       const mount = "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay state";
@@ -46,7 +46,7 @@ describeWithEngines(["oci"], "separate users of sandboxes", () => {
       );
     });
 
-    it("are impossible where the settings give all sandboxes one range of ids", async () => {
+    it("are impossible if the settings give all sandboxes the same id range", async () => {
       await using directory = await temporaryDirectory("airlock-separate-");
 
       expect((await findAfter("", directory.path, 65_536)).problem).toContain("only one range");

@@ -23,7 +23,7 @@ describe("the table of a launcher's mounts", () => {
     );
   });
 
-  it("lets no path become another field, line or comment", () => {
+  it("does not let a path start another field, line or comment", () => {
     const table = mountTable([{ source: "#a b\tc\n", target: "/d\\e", type: "none", options: "bind" }]);
 
     expect(table).toBe("\\043a\\040b\\011c\\012 /d\\134e none bind,X-mount.mkdir 0 0\n");
@@ -66,7 +66,7 @@ describeWithEngines(["oci"], "a launcher", () => {
     return new Launched(child, stack);
   }
 
-  it("runs the command only when it is told to, and reports its end and its exit code", async () => {
+  it("runs the command only when it is told to, and reports its exit code", async () => {
     const launched = launch(["/bin/sh", "-c", `echo ran >${join(directory, "ran")}; exit 7`]);
     await launched.isReady;
     await expect(readFile(join(directory, "ran"))).rejects.toThrow("ENOENT");
@@ -78,7 +78,7 @@ describeWithEngines(["oci"], "a launcher", () => {
     expect(await readFile(join(directory, "ran"), "utf8")).toBe("ran\n");
   });
 
-  it("lets the output end no later than the report, although its outer processes still exit", async () => {
+  it("closes the output no later than it reports, even if its outer processes are still exiting", async () => {
     const launched = launch(["/bin/sh", "-c", "echo out; echo err >&2"]);
     const printed = Promise.all([text(pipes.stdout), text(pipes.stderr)]);
     await launched.isReady;
@@ -94,7 +94,7 @@ describeWithEngines(["oci"], "a launcher", () => {
     expect(await launched.exited).toBe(0);
   });
 
-  it("gives the command the channel, and neither the launcher's error output nor the report", async () => {
+  it("passes the command the channel, but neither the launcher's error output nor the report", async () => {
     const launched = launch([
       "/bin/sh",
       "-c",
@@ -126,7 +126,7 @@ describeWithEngines(["oci"], "a launcher", () => {
     expect(await launched.exited).toBe(137);
   });
 
-  it("never begins once the executor's end of the channel is closed", async () => {
+  it("never runs the command after the executor's end of the channel is closed", async () => {
     const launched = launch(["/bin/sh", "-c", `echo ran >${join(directory, "ran")}`]);
     await launched.isReady;
 
@@ -136,7 +136,7 @@ describeWithEngines(["oci"], "a launcher", () => {
     await expect(readFile(join(directory, "ran"))).rejects.toThrow("ENOENT");
   });
 
-  it("ends with all its processes when it is killed, whether it waits or runs", async () => {
+  it("ends with all its processes when it is killed, both while it waits and while the command runs", async () => {
     const mark = `${1e9 + process.pid}`;
     const launched = launch(["/bin/sh", "-c", `setsid sleep ${mark} & echo started; sleep ${mark}`]);
     const started = once(pipes.stdout, "data");
@@ -152,7 +152,7 @@ describeWithEngines(["oci"], "a launcher", () => {
     await vi.waitFor(async () => expect(await sleeping()).toEqual([]), 10_000);
   });
 
-  it("makes its mounts and joins its cgroups before it is ready, and says what fails", async () => {
+  it("makes its mounts and joins its cgroups before it is ready, and reports what fails", async () => {
     const table = join(directory, "mounts");
     const place = join(directory, "place");
     await writeFile(table, mountTable([{ source: "tmpfs", target: place, type: "tmpfs", options: "size=4k" }]));

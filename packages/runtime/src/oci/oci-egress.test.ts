@@ -58,17 +58,17 @@ function describeEgress(program: Pick<OciRuntimeOptions, "runtimePath" | "gvisor
     });
   }
 
-  it("is announced", async () => {
+  it("is announced in the runtime's description", async () => {
     const { enforces } = await runtime.describe({ signal });
     expect(enforces).toMatchObject({ egressNone: true, egressPublic: true, egressAllow: true });
   });
 
-  it("leaves nothing but loopback under the policy none", async () => {
+  it("provides nothing but loopback under the policy none", async () => {
     await using sandbox = await openSandbox({ kind: "none" });
     expect(await sandbox.run("ls /sys/class/net; nc -w 2 45.45.45.45 80 </dev/null; echo $?")).toMatch(/^lo$.*^1$/ms);
   });
 
-  it("reaches the internet by name under the policy public, step after step, and nothing private", async () => {
+  it("allows the internet by name under the policy public, step after step, and no private address", async () => {
     await using sandbox = await openSandbox({ kind: "public" });
     for (const _ of ["first", "second"]) {
       expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null")).toContain(`${publicIpv4} <- 192.168.77.2`);
@@ -79,7 +79,7 @@ function describeEgress(program: Pick<OciRuntimeOptions, "runtimePath" | "gvisor
     expect(sandbox.denials.map(subjectOf).sort()).toEqual(["10.99.0.2", "169.254.169.254", "192.168.77.2"]);
   });
 
-  it("reaches what an allow-list names and nothing else", async () => {
+  it("allows what an allow-list names and nothing else", async () => {
     await using sandbox = await openSandbox({
       kind: "allow",
       rules: [parseAllowRule("public.example.com:443") as AllowRule],
@@ -89,7 +89,7 @@ function describeEgress(program: Pick<OciRuntimeOptions, "runtimePath" | "gvisor
     expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null; echo $?")).toMatch(/^1$/m);
   });
 
-  it("can't be changed from inside", async () => {
+  it("can't be changed from inside the sandbox", async () => {
     await using sandbox = await openSandbox({ kind: "public" });
     const output = await sandbox.run(`
       ip address add 45.45.1.1/32 dev eth0 && echo added an address

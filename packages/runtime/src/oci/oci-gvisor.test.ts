@@ -10,7 +10,7 @@ const runscPath = await findOnSystemPath(["runsc"]);
 
 describeWithEngines(["oci"], "steps on gVisor", () => {
   describe.skipIf(runscPath === undefined || process.geteuid?.() !== 0)("with runsc and root", () => {
-    it("have a kernel of their own, also when runsc is asked for by its name", async () => {
+    it("have a separate kernel, also when runsc is configured by name", async () => {
       await using place = await openPlace("ptrace");
 
       expect((await place.runtime.describe({ signal: never })).version).toMatch(/^runsc \S+$/);
@@ -26,7 +26,7 @@ describeWithEngines(["oci"], "steps on gVisor", () => {
       expect(await processesNaming(place.id)).toEqual([]);
     });
 
-    it("leave no process when the start is given up", async () => {
+    it("leave no process when the start is aborted", async () => {
       await using place = await openPlace("ptrace");
       const reason = new Error("too slow");
       const stop = new AbortController();

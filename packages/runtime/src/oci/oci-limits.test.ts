@@ -16,7 +16,7 @@ const isRoot = process.geteuid?.() === 0;
 
 describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () => {
   describe.skipIf(!isRoot)("as root", () => {
-    it("are told of when they strike and the step goes on", async () => {
+    it("are reported when a step hits them and goes on", async () => {
       await using place = await openPlace({ limits: { pids: 20, memoryBytes: 48 * MiB, cpus: 0.2 } });
 
       const forks = await place.run("i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; exit 0");
@@ -55,7 +55,7 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
       expect(Date.now() - startedAt).toBeLessThan(30_000);
     });
 
-    it("leave a step alone that stays below the disk's", async () => {
+    it("do not end a step that stays below the disk limit", async () => {
       await using place = await openPlace({ limits: { diskBytes: 40 * MiB } });
 
       const { status } = await place.run("dd if=/dev/zero of=/data/big bs=1M count=20 2>/dev/null; sleep 1");
@@ -63,7 +63,7 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
       expect(status).toEqual({ kind: "exited", exitCode: 0 });
     });
 
-    it("of a bounded file system hold for the workspace and the root file system together", async () => {
+    it("cover the workspace and the root file system together on a bounded file system", async () => {
       await using place = await openPlace({ boundedBytes: 48 * MiB });
 
       const { stdout, stderr } = await place.run(`
@@ -79,7 +79,7 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
       await expect(place.run("true")).rejects.toMatchObject({ code: "disk-full", reason: "step-failed" });
     });
 
-    it("bound what memory file systems hold, in bytes and in names", async () => {
+    it("bound in-memory file systems, both in bytes and in number of files", async () => {
       await using place = await openPlace({ limits: { memoryBytes: 200 * MiB } });
 
       const { stdout } = await place.run(`
@@ -95,7 +95,7 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
 
 describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
   describe.skipIf(!isRoot)("as root", () => {
-    it("are unprivileged users of the host, from a range that can be chosen", async () => {
+    it("are unprivileged users of the host, from a configurable range", async () => {
       await using place = await openPlace({ ids: { base: 300_000, size: 65_536 } });
 
       const { stdout } = await place.run(
@@ -107,7 +107,7 @@ describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
       expect(await stat(join(place.workspaceDir, "mine"))).toMatchObject({ uid: 300_000, gid: 300_000 });
     });
 
-    it("see the image's files as it has them, and may install as root does", async () => {
+    it("see the image's files with their original owners, and may install packages as root", async () => {
       await using place = await openPlace({});
 
       const { stdout, stderr } = await place.run(`
@@ -121,7 +121,7 @@ describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
       );
     });
 
-    it("have orphans reaped, and a script that is not process 1", async () => {
+    it("have orphaned processes reaped, and a script that is not process 1", async () => {
       await using place = await openPlace({});
 
       const { stdout } = await place.run(
@@ -132,7 +132,7 @@ describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
       expect(stdout).toBe("not 1\n");
     });
 
-    it("are the host's where the administrator gives up the user namespace, and the description says so", async () => {
+    it("are the host's users if the administrator turns off user namespaces, which the description reports", async () => {
       await using place = await openPlace({ hardening: { userNamespace: false } });
 
       const { stdout } = await place.run("tr -s ' ' < /proc/self/uid_map; touch /data/mine");
@@ -143,7 +143,7 @@ describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
       expect((await place.runtime.describe({ signal: never })).notes.join()).toContain("no user namespace");
     });
 
-    it("lose each other defence only by its own switch", async () => {
+    it("lose each other defense only through its own setting", async () => {
       const probe = `grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'
         grep CapBnd /proc/self/status | tr -d '\\t'
         head -c 1 /proc/timer_list 2>/dev/null | wc -c

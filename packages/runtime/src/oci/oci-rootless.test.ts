@@ -58,7 +58,7 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
     }
   });
 
-  it("says what it can't enforce", async () => {
+  it("describes what it can't enforce", async () => {
     const { enforces, limitsProblem, notes } = await runtime.describe({ signal: never });
 
     expect([enforces.cpu, enforces.memory, enforces.pids]).toEqual([false, false, false]);
@@ -69,7 +69,7 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
     expect(notes.join(" ")).toContain("Each step copies its image");
   });
 
-  it.each(["fixture:1", "host"])("runs steps in %s as a root that is nobody outside", async (image) => {
+  it.each(["fixture:1", "host"])("runs steps in %s as a root user that has no rights on the host", async (image) => {
     await using place = await openSandbox(`rootless-${image.replace(/\W/g, "-")}`);
 
     const { stdout, status } = await place.run("id -u; touch made /etc/mine; grep Seccomp: /proc/self/status; exit 3", {
@@ -81,7 +81,7 @@ describeWithEngines(["oci"], "the oci runtime without root", () => {
     expect(await place.list()).toEqual(["made"]);
   });
 
-  it("ends a step and all its processes, and collects what was abandoned", async () => {
+  it("ends an abandoned step with all its processes, and removes its sandbox", async () => {
     await using place = await openSandbox("rootless-abandoned");
     const { promise: ready, resolve } = Promise.withResolvers<void>();
     const running = place.start("setsid sleep 1000 & echo ready; sleep 1000", { output: () => resolve() });

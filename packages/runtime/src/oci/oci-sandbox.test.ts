@@ -22,7 +22,7 @@ const never = new AbortController().signal;
 const limits = { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 100 };
 
 describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
-  it("tells an exit code of 137 from a kill", async () => {
+  it("distinguishes an exit code of 137 from a kill", async () => {
     await using place = await openPlace();
 
     expect((await place.run("exit 137")).status).toEqual({ kind: "exited", exitCode: 137 });
@@ -38,7 +38,7 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     expect(stdout).toBe(`root:x:0:0:root:/root:/bin/sh\n${place.id}\n`);
   });
 
-  it("has the place of the next step ready, as fresh as any, and of no step once it is disposed", async () => {
+  it("prepares the next step's root file system early, as fresh as any, and removes it when it is disposed", async () => {
     await using place = await openPlace();
     const steps = join(place.stateDir, "sandboxes", place.owner, place.id, "steps");
     const another = { nextImage: "fixture:1" };
@@ -54,7 +54,7 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     expect(await launchersOf(place.id)).toEqual([]);
   });
 
-  it("makes another place for a step whose waiting launcher has gone", async () => {
+  it("prepares another root file system for a step whose waiting launcher has died", async () => {
     await using place = await openPlace();
     const steps = join(place.stateDir, "sandboxes", place.owner, place.id, "steps");
     const another = { nextImage: "fixture:1" };
@@ -72,7 +72,7 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     await vi.waitFor(async () => expect(await readdir(steps)).toEqual([]), 10_000);
   });
 
-  it("never runs what the image would run, nor where it would", async () => {
+  it("ignores the image's entry point, command and working directory", async () => {
     await using place = await openPlace(
       await busyboxImage({
         Entrypoint: ["/bin/sh", "-c", "echo evil entrypoint"],
@@ -95,7 +95,7 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     expect(stdout).toBe("1234\n1234\nCapEff:\t0000000000000000\nx\n/\n");
   });
 
-  it("does not follow the image's links in the places of its own files", async () => {
+  it("does not follow the image's links when it places its own files", async () => {
     await using place = await openPlace(
       await buildImage([
         [
@@ -110,7 +110,7 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     expect(await readdir(place.workspaceDir)).toEqual([]);
   });
 
-  it("makes a working directory nowhere but inside itself, whatever the workspace links to", async () => {
+  it("makes the working directory only inside itself, whatever the workspace links to", async () => {
     await using place = await openPlace();
     const outside = join(place.directory, "outside");
     await mkdir(outside);
@@ -135,7 +135,7 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     },
   );
 
-  it("keeps a step's environment where only root can read it, and only as long as it runs", async () => {
+  it("keeps a step's environment readable only by root, and only while the step runs", async () => {
     await using place = await openPlace();
     const stop = new AbortController();
     const running = place.run("echo ready; sleep 1000", { env: { SECRET: "s3cret" }, signal: stop.signal });
@@ -154,14 +154,14 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     await vi.waitFor(async () => expect(await readdir(steps)).toEqual([]), 10_000);
   });
 
-  it("refuses environment variables that would become others", async () => {
+  it("refuses environment variables that would be parsed as several variables", async () => {
     await using place = await openPlace();
 
     await expect(place.run("true", { env: { "A=B": "c" } })).rejects.toMatchObject({ reason: "policy" });
     await expect(place.run("true", { env: { A: "b\0C=d" } })).rejects.toMatchObject({ reason: "policy" });
   });
 
-  it("is collected whole after the executor was killed", async () => {
+  it("is removed completely after the executor was killed", async () => {
     await using place = await openPlace();
     const seconds = String(100_000 + process.pid);
     const program = abandonProgram(place, seconds);
@@ -182,7 +182,7 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     expect(mounts.filter((line) => line.includes(place.stateDir) && !line.includes(`/${place.id}/`))).toEqual([]);
   });
 
-  it("refuses system calls that reach the kernel's dark corners", async () => {
+  it("refuses system calls that reach rarely used parts of the kernel", async () => {
     await using place = await openPlace();
     const numbers = systemCalls[process.arch] ?? {};
     const perl = Object.entries(numbers).map(

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { removeSmallTree } from "./remove-small-tree.ts";
 
 describe("a small tree", () => {
-  it("is removed with links, not with what they lead to", async () => {
+  it("is removed including its links, but not what they point to", async () => {
     await using directory = await temporaryDirectory();
     const tree = join(directory.path, "tree");
     const outside = join(directory.path, "outside");
@@ -21,7 +21,7 @@ describe("a small tree", () => {
     expect(await readFile(join(outside, "file"), "utf8")).toBe("kept");
   });
 
-  it("may be gone already, and is not removed here when it is large, deep or has odd names", async () => {
+  it("may be missing already, and is left to another method if it is large, deep or has odd names", async () => {
     await using directory = await temporaryDirectory();
     expect(removeSmallTree(join(directory.path, "absent"))).toBe(true);
     const wide = join(directory.path, "wide");

@@ -29,7 +29,7 @@ describeWithEngines(["oci"], "the users of a sandbox", () => {
   describe.skipIf(process.geteuid?.() !== 0)("as root", () => {
     for (const path of runtimes.filter((found) => found !== undefined)) describe(basename(path), () => ownUsers(path));
 
-    it("all ranges of ids are in use: a sandbox is refused until another one ends", async () => {
+    it("when all id ranges are in use, a sandbox is refused until another one ends", async () => {
       await using place = await openPlace({ ids: twoSandboxes });
       const first = await place.open();
       await using _second = await place.open();
@@ -44,7 +44,7 @@ describeWithEngines(["oci"], "the users of a sandbox", () => {
       expect((await third.run("cat /proc/self/uid_map")).stdout).toMatch(/ 19000\d{5} +65536$/m);
     });
 
-    it("one range of ids for all sandboxes: they share it, and the description says so", async () => {
+    it("with one id range for all sandboxes, they share it, and the description says so", async () => {
       await using place = await openPlace({ ids: { base: 300_000, size: 65_536 } });
 
       const { notes, checkoutOwner } = await place.runtime.describe({ signal: never });
@@ -88,7 +88,7 @@ function ownUsers(runtimePath: string): void {
     expect(await ownersIn(place.layersDirectory)).toEqual(new Set([0]));
   });
 
-  it("a sandbox gets a share of signals and message queues", async () => {
+  it("a sandbox gets a limited share of signals and message queues", async () => {
     await using place = await openPlace({ runtimePath });
     await using sandbox = await place.open();
 
@@ -102,7 +102,7 @@ function ownUsers(runtimePath: string): void {
     expect(Number(/signals (\d+)/.exec(stdout)?.[1])).toBeLessThanOrEqual(4096);
   });
 
-  it("a checkout of layers belongs to the step's user, and stays as it is on the disk", async () => {
+  it("a checkout made of layers belongs to the step's user, and its owners on disk stay unchanged", async () => {
     await using place = await openPlace({ runtimePath });
     await using directory = await temporaryDirectory("airlock-layers-");
     const layers = ["upper", "lower"].map((name) => join(directory.path, name));
@@ -123,7 +123,7 @@ function ownUsers(runtimePath: string): void {
     expect((await lstat(join(layers[0] ?? "", "both"))).uid).toBe(0);
   });
 
-  it("an image of an ordinary user may change the checkout", async () => {
+  it("an image with an unprivileged user may change the checkout", async () => {
     await using place = await openPlace({ runtimePath }, await busyboxImage({ User: "1000:1000" }));
     await using checkout = await temporaryDirectory("airlock-checkout-");
     await writeFile(join(checkout.path, "file"), "content\n");
@@ -135,7 +135,7 @@ function ownUsers(runtimePath: string): void {
     expect((await lstat(join(checkout.path, "file"))).uid).toBe(0);
   });
 
-  it("a job that takes all that the kernel gives one user takes nothing from the job beside it", async () => {
+  it("a job that uses up all the kernel's resources for one user takes nothing from another job", async () => {
     await using place = await openPlace({ runtimePath }, await attackerImage());
     for (const { id, script, neighbour = "" } of userLimitAttacks) {
       await using sandbox = await place.open();
@@ -150,7 +150,7 @@ function ownUsers(runtimePath: string): void {
     }
   });
 
-  it("nothing is left of the users when the sandbox is gone", async () => {
+  it("nothing of the users is left when the sandbox is gone", async () => {
     await using place = await openPlace({ runtimePath });
     const sandbox = await place.open();
     await sandbox.run("true");

@@ -20,23 +20,23 @@ async function findAfter(namespaces: readonly string[], commands: string): Promi
 
 describeWithEngines(["oci"], "user namespaces", () => {
   describe.skipIf(process.geteuid?.() !== 0)("as root", () => {
-    it("are had where the kernel lets us have them", async () => {
+    it("are available if the kernel allows them", async () => {
       expect(await findAfter(["--mount"], "")).toEqual({ stageDirectory: expect.any(String) });
     });
 
-    it("are not had where the administrator allows none", async () => {
+    it("are unavailable if the administrator allows no user namespaces", async () => {
       const found = await findAfter(["--user", "--map-root-user"], "echo 0 > /proc/sys/user/max_user_namespaces;");
 
       expect(found.problem).toContain("max_user_namespaces is 0");
     });
 
-    it("are not had where the range of ids does not exist", async () => {
+    it("are unavailable if the id range does not exist", async () => {
       expect((await findAfter(["--user", "--map-root-user"], "")).problem).toContain(
         "ids 100000 to 165535 do not exist",
       );
     });
 
-    it("are not had where a part of /proc is hidden from us, as in a container", async () => {
+    it("are unavailable if a part of /proc is hidden from the executor, as in a container", async () => {
       const found = await findAfter(
         ["--mount"],
         "mount -t tmpfs none /proc/scsi 2>/dev/null || mount -t tmpfs none /proc/fs;",
@@ -47,15 +47,15 @@ describeWithEngines(["oci"], "user namespaces", () => {
   });
 });
 
-describe("a range of ids", () => {
-  it("gives what it has no place for to nobody", () => {
+describe("an id range", () => {
+  it("maps ids that it does not contain to an unused id", () => {
     expect([0, 1000, 65_535, 65_536, 4e9].map((id) => hostId(sharedIds, id))).toEqual([
       100_000, 101_000, 165_535, 165_534, 165_534,
     ]);
     expect(hostId(null, 70_000)).toBe(70_000);
   });
 
-  it("must lie past the host's accounts, be wide enough, and within the kernel's ids", () => {
+  it("must lie above the host's accounts, be wide enough, and stay within the kernel's ids", () => {
     expect([defaultIds, sharedIds].map(problemOfIdRange)).toEqual([undefined, undefined]);
     for (const [base, size] of [
       [1000, 65_536],

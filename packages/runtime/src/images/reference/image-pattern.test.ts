@@ -8,7 +8,7 @@ const patterns = (...texts: string[]) => texts.map(parseImagePattern);
 const allowing = (...texts: string[]): ImagePolicy => ({ ...defaultImagePolicy, allowed: patterns(...texts) });
 const denying = (...texts: string[]): ImagePolicy => ({ ...defaultImagePolicy, denied: patterns(...texts) });
 
-describe("a pattern of images", () => {
+describe("an image pattern", () => {
   it.each([
     ["alpine", "alpine:3"],
     ["alpine", `index.docker.io/library/alpine@${digest}`],
@@ -23,7 +23,7 @@ describe("a pattern of images", () => {
     ["registry.example.com/*", `registry.example.com:443/a/b@${digest}`],
     [`alpine@${digest}`, `alpine:3@${digest}`],
     ["localhost:5000/*:1.*", "LOCALHOST:5000/a/b:1.2"],
-  ])("%s means %s", (pattern, image) => {
+  ])("%s matches %s", (pattern, image) => {
     expect(matchesImage(parseImagePattern(pattern), parseImageReference(image))).toBe(true);
   });
 
@@ -38,7 +38,7 @@ describe("a pattern of images", () => {
     ["*.example.com/*", "evil-example.com/x"],
     ["*/team/*", "evil.org/x/team/y"],
     ["host", "docker.io/library/host"],
-  ])("%s does not mean %s", (pattern, image) => {
+  ])("%s does not match %s", (pattern, image) => {
     expect(matchesImage(parseImagePattern(pattern), parseImageReference(image))).toBe(false);
   });
 
@@ -56,7 +56,7 @@ describe("a pattern of images", () => {
     expect(() => parseImagePattern(text)).toThrow(RangeError);
   });
 
-  it("is looked for in linear time", () => {
+  it("is matched in linear time", () => {
     const started = performance.now();
     expect(matchesGlob(`${"*a".repeat(5_000)}b`, "a".repeat(20_000))).toBe(false);
     expect(matchesGlob(`${"*ab".repeat(5_000)}*c*d`, "ab".repeat(10_000))).toBe(false);
@@ -64,8 +64,8 @@ describe("a pattern of images", () => {
   });
 });
 
-describe("the policy of images", () => {
-  it("says which pattern of which setting denies an image, and how it is spelled", () => {
+describe("the image policy", () => {
+  it("reports which pattern of which setting denies an image, and how to spell the image", () => {
     expect(() => admitImage("Docker.io/evil/miner:1", denying("evil/*"))).toThrow(
       expect.objectContaining({
         reason: "policy",
@@ -87,11 +87,11 @@ describe("the policy of images", () => {
     "registry.hub.docker.com/evil/miner",
     `evil/miner@${digest}`,
     `evil/miner:latest@${digest}`,
-  ])("denies %s, however it is spelled", (image) => {
+  ])("denies %s in every spelling", (image) => {
     expect(() => admitImage(image, denying("docker.io/evil/*"))).toThrow(expect.objectContaining({ reason: "policy" }));
   });
 
-  it("denies the digests of a repository whose tag is denied, since one of them is that tag", () => {
+  it("denies every digest of a repository if one of its tags is denied", () => {
     const policy = denying("evil/miner:1");
 
     expect(() => admitImage(`evil/miner@${digest}`, policy)).toThrow(expect.objectContaining({ reason: "policy" }));
@@ -100,14 +100,14 @@ describe("the policy of images", () => {
     expect(() => admitImage("evil/miner:2", denying(`evil/miner@${digest}`))).toThrow();
   });
 
-  it("does not allow a digest where a tag is", () => {
+  it("does not allow a digest if only a tag is allowed", () => {
     expect(() => admitImage(`alpine:3@${digest}`, allowing("alpine:3"))).toThrow(
       expect.objectContaining({ reason: "policy" }),
     );
     expect(admitImage("alpine:3", allowing("alpine:3")).version.text).toBe("3");
   });
 
-  it("lets a denial win", () => {
+  it("gives denials precedence", () => {
     const policy = { ...allowing("*"), denied: patterns("*:latest") };
 
     expect(() => admitImage("alpine", policy)).toThrow(/DENIED/);
@@ -115,14 +115,14 @@ describe("the policy of images", () => {
     admitHostImage(policy);
   });
 
-  it("wants digests where it is told to", () => {
+  it("requires digests if it is configured to", () => {
     const policy = { ...defaultImagePolicy, requireDigest: true };
 
     expect(() => admitImage("alpine:3", policy)).toThrow(/EXECUTOR_IMAGE_REQUIRE_DIGEST/);
     expect(admitImage(`alpine:3@${digest}`, policy).version.text).toBe(digest);
   });
 
-  it("holds for the host's tool chain, too, which no pattern of images means", () => {
+  it("also applies to the host's tools, which no image pattern matches", () => {
     expect(() => admitHostImage(allowing("docker.io/*", "docker.io/library/host"))).toThrow(/ALLOWED/);
     expect(() => admitHostImage(denying("host"))).toThrow(/DENIED/);
     admitHostImage(allowing("debian", "host"));

@@ -72,29 +72,32 @@ describe("a busy registry", () => {
     (["token", "manifest", "configuration", "layer"] as const).map((what) => [status, what] as const),
   );
 
-  it.each(refusals)("that answers %i to the request for a %s is asked again when it said to", async (status, what) => {
-    const image = await busyboxImage();
-    const parts = {
-      token: "GET /token",
-      manifest: "GET /v2/x/y/manifests/1",
-      configuration: `GET /v2/x/y/blobs/${image.config.digest}`,
-      layer: `GET /v2/x/y/blobs/${image.layers[0]?.digest}`,
-    };
-    const busy = busyAtFirst(
-      image,
-      (line) => line.startsWith(parts[what]),
-      (response) => response.writeHead(status, { "retry-after": "1" }).end(),
-    );
-    await using registry = await openRegistry(busy.answer);
-    await using store = await openStore();
+  it.each(refusals)(
+    "that answers %i to the request for a %s is asked again at the time that it named",
+    async (status, what) => {
+      const image = await busyboxImage();
+      const parts = {
+        token: "GET /token",
+        manifest: "GET /v2/x/y/manifests/1",
+        configuration: `GET /v2/x/y/blobs/${image.config.digest}`,
+        layer: `GET /v2/x/y/blobs/${image.layers[0]?.digest}`,
+      };
+      const busy = busyAtFirst(
+        image,
+        (line) => line.startsWith(parts[what]),
+        (response) => response.writeHead(status, { "retry-after": "1" }).end(),
+      );
+      await using registry = await openRegistry(busy.answer);
+      await using store = await openStore();
 
-    await store.prepare(`${registry.address}/x/y:1`);
+      await store.prepare(`${registry.address}/x/y:1`);
 
-    expect(busy.waitedMs()).toBeGreaterThan(990);
-    expect(store.words).toContain(`${registry.address} is busy (the registry says ${status}): retrying in 1.0s`);
-  });
+      expect(busy.waitedMs()).toBeGreaterThan(990);
+      expect(store.words).toContain(`${registry.address} is busy (the registry says ${status}): retrying in 1.0s`);
+    },
+  );
 
-  it("is asked again, too, what a tag means now", async () => {
+  it("is also asked again when the executor checks what a tag means now", async () => {
     const image = await busyboxImage();
     const busy = busyAtFirst(
       image,
@@ -111,7 +114,7 @@ describe("a busy registry", () => {
     expect(store.words.join("\n")).toContain("is busy (the registry says 503): trying again in");
   });
 
-  it("is not waited for longer than five minutes, and the error says what helps", async () => {
+  it("is waited for at most five minutes, and the error says what helps", async () => {
     const image = await busyboxImage();
     const busy = busyAtFirst(
       image,
@@ -132,7 +135,7 @@ describe("a busy registry", () => {
     expect(busy.asked).toHaveLength(1);
   });
 
-  it("that is a mirror is not waited for: the registry is asked", async () => {
+  it("that is a mirror is not waited for: the original registry is asked", async () => {
     await using mirror = await openRegistry((_, response) => response.writeHead(429, { "retry-after": "60" }).end());
     const client = new RegistryClient({}, 1e6, [new URL(`http://${mirror.address}`)]);
     const words: string[] = [];
@@ -160,7 +163,7 @@ describe("a registry that offers two ways to authenticate", () => {
     ["Basic last", (host) => `${bearer(host)}, Basic realm="r"`],
     ["in two lines", (host) => ['Basic realm="r"', bearer(host)]],
     ["after one that nobody knows", (host) => `Negotiate, NTLM abc==, ${bearer(host)}`],
-  ])("gives a token to who has no password: %s", async (_, challenge) => {
+  ])("gives a token to an anonymous client: %s", async (_, challenge) => {
     const image = await busyboxImage();
     await using registry = await openRegistry((request, response) => {
       if (request.url?.startsWith("/token")) return void response.end(JSON.stringify({ token: "good" }));
@@ -174,7 +177,7 @@ describe("a registry that offers two ways to authenticate", () => {
     expect(registry.asked.join("\n")).not.toContain("Basic");
   });
 
-  it("is given the password where it offers no token", async () => {
+  it("receives the password if it offers no token", async () => {
     const image = await busyboxImage();
     await using registry = await openRegistry((request, response) => {
       if (request.headers.authorization?.startsWith("Basic ")) return serving(image)(request, response);

@@ -113,7 +113,7 @@ describe("a hostile registry", () => {
       (_, response) => response.writeHead(401, { "www-authenticate": 'Bearer realm="file:///etc/passwd"' }).end(),
       { reason: "image-unavailable" },
     ],
-  ])("with %s fails soon and leaves nothing half done", async (_, answer, expected) => {
+  ])("with %s fails soon and leaves nothing half-done", async (_, answer, expected) => {
     await using registry = await openRegistry(answer);
     await using place = await openStore({ limits: { compressedBytes: 2 ** 40 } });
 
@@ -149,7 +149,7 @@ describe("a hostile registry", () => {
       { reason: "image-unavailable" },
     ],
     ["cut off", (response) => response.write("x", () => response.destroy()), { reason: "image-unavailable" }],
-  ])("whose layer is %s fails soon and leaves nothing half done", async (_, answer, expected) => {
+  ])("whose layer is %s fails soon and leaves nothing half-done", async (_, answer, expected) => {
     const image = await busyboxImage();
     const layer = image.layers[0]?.digest ?? "";
     await using registry = await openRegistry(
@@ -165,7 +165,7 @@ describe("a hostile registry", () => {
     expect(await place.halfDone()).toEqual([]);
   });
 
-  it("leads to another host, and that gets no credentials", async () => {
+  it("that redirects to another host causes no credentials to be sent there", async () => {
     const image = await busyboxImage();
     await using other = await openRegistry(serving(image));
     await using registry = await openRegistry(({ url = "", headers }, response) => {
@@ -184,7 +184,7 @@ describe("a hostile registry", () => {
     expect(other.asked.join("\n")).not.toMatch(/Basic|Bearer/);
   });
 
-  it("echoes the credentials in what it says, and nobody reads that", async () => {
+  it("that echoes the credentials in its answer does not get them into an error", async () => {
     await using registry = await openRegistry(({ headers }, response) => {
       const sent = Buffer.from((headers.authorization ?? "").replace("Basic ", ""), "base64").toString();
       if (sent === "") {
@@ -207,7 +207,7 @@ describe("a hostile registry", () => {
     expect(text).not.toContain(credentials.password);
   });
 
-  it("names the layers of a private image of another registry, and has to send them", async () => {
+  it("that refers to a private image's layers in another registry has to send those layers itself", async () => {
     const secret = await buildImage([await busyboxLayer(), [{ name: "secret", content: "of alice" }]]);
     const isAsked = 'Basic realm="here"';
     await using alices = await openRegistry((request, response) => {
@@ -256,8 +256,8 @@ describe("a hostile registry", () => {
 });
 
 // With an engine the registry has a non-loopback address, so that some addresses are closer than the registry itself.
-describeWithEngines(["docker", "registry"], "a hostile registry of the network", () => {
-  it("does not lead to this machine's own addresses", async () => {
+describeWithEngines(["docker", "registry"], "a hostile registry on the network", () => {
+  it("can't redirect the executor to this machine's own addresses", async () => {
     const host = engines().registry?.address.replace(/:\d+$/, "") ?? "";
     await using inside = await openRegistry((_, response) => response.end("{}"));
     for (const target of [`http://${inside.address}/secrets`, "http://169.254.169.254/latest/meta-data/"]) {
@@ -291,7 +291,7 @@ describe("the reach of an address", () => {
     expect(reachOfAddress(address)).toBe(reach);
   });
 
-  it("opens what is as far away or farther", () => {
+  it("allows only redirects to addresses that are at least as far away", () => {
     expect(mayReach("public", "public")).toBe(true);
     expect(mayReach("public", "private")).toBe(false);
     expect(mayReach("private", "public")).toBe(true);

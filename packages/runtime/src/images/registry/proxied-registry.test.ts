@@ -52,7 +52,7 @@ async function registryLeadingTo(place: string) {
 }
 
 describe("a registry behind a proxy", () => {
-  it("is asked through it, also for what it keeps elsewhere", async () => {
+  it("is asked through the proxy, also for content that it stores elsewhere", async () => {
     const image = await busyboxImage();
     const storage = stack.use(await openRegistry(serving(image)));
     const { proxy } = await registryLeadingTo("http://storage.test");
@@ -64,7 +64,7 @@ describe("a registry behind a proxy", () => {
     expect(proxy.requests).toContain(`GET http://storage.test/v2/x/y/blobs/${image.config.digest}`);
   });
 
-  it("with https is asked through a tunnel, and its certificate is checked by its own authorities", async () => {
+  it("that uses https is asked through a tunnel, and its certificate is checked against its own authorities", async () => {
     const image = await busyboxImage();
     const certificates = await makeCertificates(dir, "DNS:registry.test");
     const answer: Answer = serving(image);
@@ -91,7 +91,7 @@ describe("a registry behind a proxy", () => {
     expect(proxy.requests).toContain("CONNECT registry.test:443");
   });
 
-  it("that the proxy refuses is told with the proxy, without its password", async () => {
+  it("that the proxy refuses is reported with the proxy's address, without its password", async () => {
     const proxy = await forwardingProxy({ credentials: "ci:other" });
     const prepare = await openStore({ ALL_PROXY: `http://ci:${password}@127.0.0.1:${proxy.port}` });
 
@@ -113,7 +113,7 @@ describe("a registry behind a proxy", () => {
     "http://printer.local",
     "http://127.0.0.1:1",
     "http://localhost:1",
-  ])("must not lead to %s: the proxy is not asked for it", async (place) => {
+  ])("must not redirect to %s: the proxy is not asked for it", async (place) => {
     const { proxy } = await registryLeadingTo(place);
     const prepare = await openStore({ ALL_PROXY: proxy.url });
 
@@ -121,7 +121,7 @@ describe("a registry behind a proxy", () => {
     expect(proxy.requests.filter((line) => !line.includes("registry.test"))).toEqual([]);
   });
 
-  it("must not lead to a host of NO_PROXY with an address of this machine", async () => {
+  it("must not redirect to a NO_PROXY host with an address of this machine", async () => {
     const { proxy } = await registryLeadingTo("http://localhost.test");
     const inside = stack.use(await openRegistry(serving(await busyboxImage())));
     proxy.route("localhost.test:80", portOf(inside));

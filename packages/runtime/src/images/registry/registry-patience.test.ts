@@ -22,8 +22,8 @@ function failing(...errors: readonly Error[]) {
 
 const busy = (seconds?: number) => new BusyRegistryError("429", seconds === undefined ? undefined : seconds * 1000);
 
-describe("patience with a busy registry", () => {
-  it("waits as long as the registry asks, and says so", async () => {
+describe("waiting for a busy registry", () => {
+  it("takes as long as the registry asks, and is reported", async () => {
     const words: string[] = [];
     const attempt = failing(busy(30), busy(2));
     const patience = new RegistryPatience({ signal, progress: (text) => words.push(text) });
@@ -40,7 +40,7 @@ describe("patience with a busy registry", () => {
     ]);
   });
 
-  it("waits 5, 10 and 20 seconds where the registry does not say how long", async () => {
+  it("takes 5, 10 and 20 seconds if the registry does not say how long", async () => {
     const attempt = failing(busy(), busy(), busy(), busy());
     const run = new RegistryPatience({ signal, progress: () => {} }).run("r", attempt);
     run.catch(() => {});
@@ -65,7 +65,7 @@ describe("patience with a busy registry", () => {
     expect(second).toHaveBeenCalledOnce();
   });
 
-  it("does not ask in a loop a registry that wants to be asked at once", async () => {
+  it("does not become a busy loop if the registry asks for an immediate retry", async () => {
     const attempt = failing(...Array.from({ length: 100 }, () => busy(0)));
     const run = new RegistryPatience({ signal, progress: () => {} }, 10_000).run("r", attempt);
     run.catch(() => {});
@@ -85,7 +85,7 @@ describe("patience with a busy registry", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("is not for other errors", async () => {
+  it("does not happen for other errors", async () => {
     const attempt = failing(new Error("connection refused"));
     await expect(new RegistryPatience({ signal, progress: () => {} }).run("r", attempt)).rejects.toThrow("refused");
     expect(attempt).toHaveBeenCalledOnce();

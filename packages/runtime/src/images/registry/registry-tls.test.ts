@@ -76,11 +76,11 @@ describeWithEngines(["docker", "registry"], "a registry with a certificate of a 
     }
   }
 
-  it("is not trusted by itself", async () => {
+  it("is not trusted by default", async () => {
     await expect(prepare(open.image)).rejects.toMatchObject({ reason: "image-unavailable" });
   });
 
-  it("is trusted by its entry in the directory of certificates, and no other registry is by that", async () => {
+  it("is trusted if the directory of certificates has its authority, which does not affect other registries", async () => {
     const directory = join(dir, "certs.d");
     await mkdir(join(directory, open.name), { recursive: true });
     await writeFile(join(directory, open.name, "ca.crt"), certificates.ca);
@@ -89,7 +89,7 @@ describeWithEngines(["docker", "registry"], "a registry with a certificate of a 
     await expect(prepare(closed.image, directory)).rejects.toMatchObject({ reason: "image-unavailable" });
   });
 
-  it("that wants to know its clients is shown the certificate that is there for it", async () => {
+  it("that requires client certificates gets the one configured for it", async () => {
     const directory = join(dir, "client.d");
     await mkdir(join(directory, closed.name), { recursive: true });
     await writeFile(join(directory, closed.name, "ca.crt"), certificates.ca);
@@ -113,7 +113,7 @@ describeWithEngines(["docker", "registry"], "a registry with a certificate of a 
 });
 
 describe("a registry with a token service", () => {
-  it("is given what the service makes of an identity token, or a token for itself, and the service no password", async () => {
+  it("gets the token that the service issues for an identity token, or a token meant for the registry itself, and the service gets no password", async () => {
     await using directory = await temporaryDirectory();
     const image = await busyboxImage();
     const asked: string[] = [];

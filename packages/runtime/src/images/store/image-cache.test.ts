@@ -53,7 +53,7 @@ describeWithEngines(["oci", "registry"], "the cache of images", () => {
     });
   }
 
-  it("gives up what was used longest ago, keeps shared layers and what a sandbox uses, and pulls again", async () => {
+  it("removes the least recently used images first, keeps shared layers and images in use, and pulls removed ones again", async () => {
     await using cache = await openCache(1);
     const [old, used, recent] = [await push("old"), await push("used"), await push("recent")];
     const hold = cache.store.hold();
@@ -76,7 +76,7 @@ describeWithEngines(["oci", "registry"], "the cache of images", () => {
     expect(await cache.parts()).toEqual({ references: 0, layers: 0, blobs: 0, temporary: 0 });
   });
 
-  it("is kept within its bound, by the last use and not by the first", async () => {
+  it("stays within its limit, and removes by last use instead of first use", async () => {
     await using cache = await openCache(6e6);
     const [first, second] = [await push("first"), await push("second")];
     for (const image of [first, second]) {
@@ -99,7 +99,7 @@ describeWithEngines(["oci", "registry"], "the cache of images", () => {
     expect(await readdir(join(cache.path, "references"))).toEqual([b]);
   });
 
-  it("keeps what another process uses, and not what one used that is gone", async () => {
+  it("keeps images that another process uses, and not those of a process that has ended", async () => {
     await using cache = await openCache(1);
     const image = await push("elsewhere");
     const other = spawn(process.execPath, [fileURLToPath(import.meta.resolve("./testing/hold-image.ts"))], {
@@ -119,7 +119,7 @@ describeWithEngines(["oci", "registry"], "the cache of images", () => {
     expect(await cache.parts()).toMatchObject({ references: 0, layers: 0 });
   });
 
-  it("loses nothing that is prepared while it is emptied again and again", async () => {
+  it("loses no image that is being prepared while it is emptied repeatedly", async () => {
     await using cache = await openCache(1);
     const images = await Promise.all(["a", "b", "c"].map(push));
     const stores = [cache.store, await cache.open()];
@@ -148,7 +148,7 @@ describeWithEngines(["oci", "registry"], "the cache of images", () => {
     expect(await emptied).toBeGreaterThan(3);
   });
 
-  it("is cleaned of what a process left that was killed while it removed images", async () => {
+  it("removes the remains of a process that was killed while it removed images", async () => {
     await using cache = await openCache(1);
     await mkdir(join(cache.path, "tmp", "999999999-x"), { recursive: true });
     await writeFile(join(cache.path, "tmp", "999999999-x", "layer"), "");
@@ -180,13 +180,13 @@ describe("planEviction", () => {
   const plan = (maximumBytes: number, inUse: readonly string[] = [], leftOver: readonly string[] = []) =>
     planEviction({ images, sizes, inUse: new Set(inUse), leftOver: new Set(leftOver), maximumBytes });
 
-  it("takes as much as is needed, oldest use first", () => {
+  it("removes as much as needed, least recently used first", () => {
     expect(plan(135).references).toEqual([]);
     expect(plan(125)).toEqual({ references: ["a"], names: ["a"], bytes: 10 });
     expect(plan(5)).toEqual({ references: ["a", "b"], names: ["a", "base", "b"], bytes: 130 });
   });
 
-  it("takes nothing that is in use, and strays always", () => {
+  it("removes nothing that is in use, and always removes leftovers", () => {
     expect(plan(0, ["base", "a"])).toEqual({ references: ["b"], names: ["b"], bytes: 20 });
     expect(plan(0, ["base"])).toEqual({ references: ["a", "b"], names: ["a", "b"], bytes: 30 });
     expect(plan(1_000, [], ["stray", "a"])).toEqual({ references: [], names: ["stray"], bytes: 5 });
@@ -195,7 +195,7 @@ describe("planEviction", () => {
 });
 
 describe("boundOnDisk", () => {
-  it("is the bound, and less where the disk has less", () => {
+  it("is the configured limit, or less if the disk has less room", () => {
     expect(boundOnDisk(50, 10, { totalBytes: 1_000, availableBytes: 500 })).toBe(50);
     expect(boundOnDisk(50, 10, { totalBytes: 1_000, availableBytes: 60 })).toBe(20);
     expect(boundOnDisk(50, 10, { totalBytes: 1_000, availableBytes: 0 })).toBe(0);
@@ -203,7 +203,7 @@ describe("boundOnDisk", () => {
 });
 
 describe("StoreLeases", () => {
-  it("let one process collect at a time, and hold who comes meanwhile", async () => {
+  it("let one process collect at a time, and block new holds meanwhile", async () => {
     await using directory = await temporaryDirectory();
     const [one, two] = [new StoreLeases(directory.path), new StoreLeases(directory.path)];
     const order: string[] = [];

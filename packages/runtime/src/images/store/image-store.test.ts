@@ -29,7 +29,7 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
   const push = (image: FixtureImage, repository: string) =>
     pushImage(image, { registry: engines().registry?.address ?? "", repository });
 
-  it("is pulled and unpacked, in words, and not a second time", async () => {
+  it("is pulled and unpacked with progress messages, and not a second time", async () => {
     await using place = await openStore();
     const reference = await push(await busyboxImage(), "oci/twice");
     const words: string[] = [];
@@ -48,7 +48,7 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
     expect(first.env).toContain("FROM_IMAGE=yes");
   });
 
-  it("is had by digest, and known again without the registry", async () => {
+  it("can be pulled by digest, and is found again without the registry", async () => {
     await using place = await openStore();
     const image = await busyboxImage();
     const tagged = await push(image, "oci/by-digest");
@@ -59,7 +59,7 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
     expect((await place.reopened().then((store) => place.prepareIn(store, reference))).layers).toHaveLength(1);
   });
 
-  it("is fetched once for all who want it at the same time", async () => {
+  it("is fetched once for all jobs that want it at the same time", async () => {
     await using place = await openStore();
     const reference = await push(await busyboxImage(), "oci/once");
     const words: string[] = [];
@@ -70,7 +70,7 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
     expect(words.filter((text) => text.startsWith("unpacking"))).toHaveLength(5);
   });
 
-  it("that does not exist is the job's fault; a registry that is not there is not", async () => {
+  it("that does not exist is the job's fault; an unreachable registry is not", async () => {
     await using place = await openStore();
     const address = engines().registry?.address ?? "";
 
@@ -78,7 +78,7 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
     await expect(place.prepare("127.0.0.1:1/oci/none:1")).rejects.toMatchObject({ reason: "image-unavailable" });
   });
 
-  it("shows what its layers leave of each other", async () => {
+  it("contains the files that remain after its layers delete and replace each other's", async () => {
     await using place = await openStore();
     const image = await buildImage([
       [
@@ -111,7 +111,7 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
     expect(((await root.lstat("sticky"))?.stats.mode ?? 0) & 0o7777).toBe(0o1777);
   });
 
-  it("keeps the layers that another image shares", async () => {
+  it("keeps the layers that it shares with another image", async () => {
     await using place = await openStore();
     const base = await busyboxLayer();
     await place.prepare(await push(await buildImage([base]), "oci/base"));
@@ -186,7 +186,7 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
     await expect(place.prepare(await push(image, "oci/passwd"))).rejects.toMatchObject({ reason: "image-invalid" });
   });
 
-  it("is never half there when the process that pulls it is killed", async () => {
+  it("is never left incomplete when the process that pulls it is killed", async () => {
     await using place = await openStore();
     const image = await busyboxImage();
     // Never finishes the layer, so that the process is killed in the middle of it.
@@ -217,7 +217,7 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
   });
 });
 
-describeWithEngines(["oci"], "a registry that lies", () => {
+describeWithEngines(["oci"], "a registry that sends false data", () => {
   it.each<[string, Behaviour, string]>([
     [
       "another layer",
@@ -243,7 +243,7 @@ describeWithEngines(["oci"], "a registry that lies", () => {
     ["too many requests", { manifest: (response) => void response.writeHead(429).end() }, "image-unavailable"],
     ["a manifest that is no JSON", { manifest: (response) => void response.end("<html>") }, "image-invalid"],
     ["an endless manifest", { manifest: (response) => void response.end(Buffer.alloc(5 << 20, " ")) }, "image-invalid"],
-  ])("with %s gets nowhere", async (_, behaviour, reason) => {
+  ])("with %s can't make the executor use that data", async (_, behaviour, reason) => {
     await using place = await openStore();
     await using registry = await fakeRegistry(await busyboxImage(), behaviour);
 
@@ -252,7 +252,7 @@ describeWithEngines(["oci"], "a registry that lies", () => {
     expect(await readdir(join(place.directory, "tmp"))).toEqual([]);
   });
 
-  it("does not make the executor show what another server answered", async () => {
+  it("can't make the executor print what another server answered", async () => {
     await using place = await openStore();
     await using registry = await fakeRegistry(await busyboxImage(), {
       manifest: (response) => void response.writeHead(404).end('{"errors":[{"code":"instance-secret-token"}]}'),
@@ -263,14 +263,14 @@ describeWithEngines(["oci"], "a registry that lies", () => {
     expect(error).not.toContain("secret");
   });
 
-  it("can ask for a token, and gets the one that its service gave", async () => {
+  it("can require a token, and gets the one that its token service issued", async () => {
     await using place = await openStore();
     await using registry = await fakeRegistry(await busyboxImage(), { token: "let-me-in" });
 
     expect((await place.prepare(registry.reference)).layers).toHaveLength(1);
   });
 
-  it("has its index read for the platform of this machine", async () => {
+  it("can offer an image index, from which this machine's platform is chosen", async () => {
     await using place = await openStore();
     await using registry = await fakeRegistry(await busyboxImage(), { index: ["s390x", "this"] });
     await using other = await fakeRegistry(await busyboxImage(), { index: ["s390x"] });
@@ -280,13 +280,13 @@ describeWithEngines(["oci"], "a registry that lies", () => {
   });
 });
 
-describe("an image's bounds", () => {
+describe("the size limits of an image", () => {
   it.each<[string, Partial<ImageLimits>]>([
     ["layers", { layers: 0 }],
     ["stored bytes", { compressedBytes: 1000 }],
     ["unpacked bytes", { unpackedBytes: 1000 }],
     ["entries", { entries: 3 }],
-  ])("hold its %s", async (_, limits) => {
+  ])("bound its %s", async (_, limits) => {
     await using place = await openStore(limits);
     const archive = join(place.directory, "image.tar");
     await writeFile(archive, await dockerArchive(await busyboxImage(), "bounded:1"));
@@ -332,7 +332,7 @@ describe("an image archive", () => {
     await expect(place.prepare("app:1")).rejects.toThrow("has no /bin/sh");
   });
 
-  it("that is none is refused", async () => {
+  it("that is not an image archive is refused", async () => {
     await using place = await openStore();
     const archive = join(place.directory, "garbage.tar");
     await writeFile(archive, Buffer.alloc(10_000, "x"));

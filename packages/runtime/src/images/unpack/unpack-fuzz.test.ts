@@ -136,7 +136,7 @@ const someArchive = fc
     return { plain, stored: stored.subarray(0, Math.ceil(stored.length * kept)), pieces };
   });
 
-it("writes no hostile archive outside, never hangs, and reports a clear error", async () => {
+it("a hostile archive writes nothing outside the directory, never hangs, and gets a clear error", async () => {
   await using directory = await temporaryDirectory();
   const outside = join(directory.path, "outside");
   await mkdir(outside);

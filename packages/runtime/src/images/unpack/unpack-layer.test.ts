@@ -31,7 +31,7 @@ describe("unpackLayer", () => {
     expect((await lstat(join(place.root, "empty"))).size).toBe(0);
   });
 
-  it.each(["gzip", "zstd", "plain"] as const)("reads %s, whatever the media type says", async (format) => {
+  it.each(["gzip", "zstd", "plain"] as const)("reads %s, regardless of the media type", async (format) => {
     await using place = await openPlace();
 
     await place.unpack([{ name: "a", content: "b" }], { format });
@@ -39,7 +39,7 @@ describe("unpackLayer", () => {
     expect(await readFile(join(place.root, "a"), "utf8")).toBe("b");
   });
 
-  it("reads several gzip members and takes names to the byte", async () => {
+  it("reads several gzip members, and keeps names that are not UTF-8 byte for byte", async () => {
     await using place = await openPlace();
     const long = `${"d".repeat(120)}/${"é".repeat(100)}`;
 
@@ -54,7 +54,7 @@ describe("unpackLayer", () => {
     expect(await readFile(join(place.root, "line\nbreak"), "utf8")).toBe("3");
   });
 
-  it("takes absolute names as names below the root", async () => {
+  it("treats absolute names as relative to the root", async () => {
     await using place = await openPlace();
 
     await place.unpack([{ name: "/etc/passwd", content: "inside" }]);
@@ -62,7 +62,7 @@ describe("unpackLayer", () => {
     expect(await readFile(join(place.root, "etc/passwd"), "utf8")).toBe("inside");
   });
 
-  it("lets the last of several entries of one name win", async () => {
+  it("uses the last of several entries with the same name", async () => {
     await using place = await openPlace();
 
     await place.unpack([
@@ -152,7 +152,7 @@ describe("unpackLayer", () => {
     expect(await place.outside()).toEqual({ "secret.txt": "untouched" });
   });
 
-  it("is not misled by a PAX record that renames an entry", async () => {
+  it("is not confused by a PAX record that renames an entry", async () => {
     await using place = await openPlace();
 
     await expect(
@@ -161,7 +161,7 @@ describe("unpackLayer", () => {
     expect(await place.outside()).toEqual({ "secret.txt": "untouched" });
   });
 
-  it("refuses bombs of bytes and of entries", async () => {
+  it("refuses archives with too many bytes or entries (decompression bombs)", async () => {
     await using place = await openPlace();
     const zeros = Buffer.alloc(80 * 2 ** 20);
     const many = Array.from({ length: 200 }, (_, index) => ({ name: `f${index}`, content: "" }));
@@ -173,7 +173,7 @@ describe("unpackLayer", () => {
     await expect(place.unpack(many, { limits: { entries: 100 } })).rejects.toThrow("more than 100 entries");
   });
 
-  it("refuses archives that are cut off, garbage, or not what the image says", async () => {
+  it("refuses archives that are truncated, garbage, or different from what the image declares", async () => {
     await using place = await openPlace();
     const whole = await archiveOf([{ name: "file", content: "x".repeat(10_000) }]);
 
@@ -185,7 +185,7 @@ describe("unpackLayer", () => {
     await expect(place.unpackBytes(whole, Buffer.from("other"))).rejects.toThrow("as the image says");
   });
 
-  it("stops with the reason when it is aborted", async () => {
+  it("stops with the abort reason when it is aborted", async () => {
     await using place = await openPlace();
     const reason = new Error("enough");
 
@@ -196,7 +196,7 @@ describe("unpackLayer", () => {
 });
 
 describe("unpackLayer over another layer in one directory", () => {
-  it("deletes what the layer deletes, and only of the layers below", async () => {
+  it("deletes what the layer marks as deleted, and only from the layers below", async () => {
     await using place = await openPlace();
     await place.unpack([
       { name: "kept", content: "" },
@@ -239,7 +239,7 @@ describe("unpackLayer over another layer in one directory", () => {
     expect(await place.outside()).toEqual({ "secret.txt": "untouched" });
   });
 
-  it("replaces a link of a layer below by the directory that the layer has there", async () => {
+  it("replaces a link of a layer below with the directory that the layer has there", async () => {
     await using place = await openPlace();
     await place.unpack([{ name: "link", type: "symlink", linkname: "../outside" }]);
 

@@ -165,7 +165,7 @@ export function describeWorkloads(target: WorkloadTarget): void {
       );
     }
 
-    describe("what they refuse", () => {
+    describe("with refused operations", () => {
       for (const { id, does, script, says, relaxation } of refusals) {
         it(`${id}: ${does}`, async () => {
           const [ended] = await runJob([{ script }]);
