@@ -54,7 +54,7 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
     return (JSON.parse(await readFile(file, "utf8")) as { url: string }).url;
   }
 
-  it("starts with nothing but a directory, says where it listens, and stops in order at a signal", async () => {
+  it("starts with only a data directory, prints its address, and shuts down cleanly on a signal", async () => {
     const child = start(args());
     const at = await url();
     expect(await (await fetch(`${at}/healthz`)).text()).toBe("ok\n");
@@ -77,7 +77,7 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
     await expect(fetch(`${at}/healthz`)).rejects.toThrow();
   });
 
-  it("comes up again after SIGKILL with what it had, though a killed instance gives nothing back", async () => {
+  it("keeps its data after SIGKILL, although a killed instance can't hand its jobs back", async () => {
     const killed = start(args());
     const before = await url();
     const token = (await readFile(path.join(dataDirectory(), "token"), "utf8")).trim();
@@ -92,7 +92,7 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
     expect(jobs).toMatchObject([{ id: 1, state: "queued" }]);
   });
 
-  it("goes on when its database is killed: a parked poll gets the job that is queued afterwards", async () => {
+  it("recovers when its database is killed: a waiting poll gets a job that is queued afterwards", async () => {
     start(args(), { AIRLOCK_LOG_LEVEL: "silent" });
     const at = await url();
     const token = (await readFile(path.join(dataDirectory(), "token"), "utf8")).trim();
@@ -125,7 +125,7 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
     expect((await fetch(`${at}/healthz`)).status).toBe(200);
   });
 
-  it("refuses a data directory that another instance uses, and leaves that one alone", async () => {
+  it("refuses a data directory that another instance uses, and leaves that instance alone", async () => {
     start(args());
     const at = await url();
     const second = await ended(start(args()));
@@ -135,7 +135,7 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
     expect((await fetch(`${at}/healthz`)).status).toBe(200);
   });
 
-  it("says in one line that the port is taken, and leaves nothing running", async () => {
+  it("reports in one line that the port is in use, and leaves nothing running", async () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
     const { port } = taken.address() as AddressInfo;
@@ -161,7 +161,7 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
       { AIRLOCK_DATABASE_URL: "postgres://x:y@127.0.0.1:9/z" },
       /cannot connect to the database: .*ECONNREFUSED/,
     ],
-  ])("says in one line what is wrong with %s", async (_title, extra, env, problem) => {
+  ])("reports in one line what is wrong with %s", async (_title, extra, env, problem) => {
     const result = await ended(start([...args(), ...(extra as string[])], env as Record<string, string>));
     expect(result.code).toBe(1);
     expect(result.stderr).toMatch(problem);
@@ -169,7 +169,7 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
     expect(result.stderr.trimEnd().split("\n")).toHaveLength(2);
   });
 
-  it("names a wrong flag and the one that was meant, and ends with 2", async () => {
+  it("suggests the right flag for a misspelled one and exits with 2", async () => {
     const result = await ended(start([...args(), "--lisen", "x"]));
     expect(result).toEqual({
       code: 2,
@@ -185,7 +185,7 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
     expect(help).toMatch(/--listen <HOST:PORT>[\s\S]*Examples:\n {2}airlock-instance --listen[\s\S]*AIRLOCK_S3_BUCKET/);
   });
 
-  it("says so when the data directory is a file", async () => {
+  it("reports an error when the data directory is a file", async () => {
     await mkdir(directory.path, { recursive: true });
     await writeFile(dataDirectory(), "");
     const result = await ended(start(args()));

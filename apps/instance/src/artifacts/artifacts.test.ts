@@ -57,7 +57,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     await target?.[Symbol.asyncDispose]();
   });
 
-  it("are stored, listed, shown with the job and downloaded as a file and nothing else", async () => {
+  it("are stored, listed, shown with their job and downloaded as plain files", async () => {
     const job = await take(target);
     expect(job.airlock).toMatchObject({ outputs: ["a"], diff: true, maxArtifactBytes: 1_000_000 });
     expect((await put(target, job, "<script>alert(1)</script>")).status).toBe(204);
@@ -80,7 +80,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     });
   });
 
-  it("are of their job: no other job's number, and nobody without the administrator's token, reaches them", async () => {
+  it("can't be reached through another job's number or without the administrator's token", async () => {
     const [one, other] = [await take(target), await take(target)];
     await put(target, one, "x");
     const [artifact] = await listOf(target, one.id);
@@ -89,7 +89,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     expect((await fetch(`${target.url}/api/v1/jobs/${one.id}/artifacts/${artifact?.id}`)).status).toBe(401);
   });
 
-  it("are taken from the running attempt with its own token only", async () => {
+  it("are accepted only from the running attempt, with its own token", async () => {
     const [job, other] = [await take(target), await take(target)];
     const foreign = { ...jobHeaders(other, executorName), "x-sourcegraph-job-id": String(job.id) };
     const statuses = [
@@ -110,7 +110,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     expect(await listOf(target, job.id)).toEqual([]);
   });
 
-  it("replace what has their name, and leave no blob behind", async () => {
+  it("replace an earlier artifact of the same name and leave no blob behind", async () => {
     const job = await take(target);
     await put(target, job, "first");
     await put(target, job, "second");
@@ -119,7 +119,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     expect((await put(target, job, Readable.from(hangUp()))).status).toBeGreaterThanOrEqual(400);
   });
 
-  it("are limited together, with an answer that says so, also when the size is not known before", async () => {
+  it("share one size limit per job, whose error explains it, also when the size is not announced", async () => {
     const job = await take(target);
     await put(target, job, "x".repeat(600_000), { name: "a" });
     const late = await put(target, job, Readable.from(chunks(600_000)), { name: "b" });
@@ -130,7 +130,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     expect((await listOf(target, job.id)).map(({ name }) => name)).toEqual(["a", "d"]);
   });
 
-  it("go with their job", async () => {
+  it("are deleted with their job", async () => {
     const job = await take(target);
     await put(target, job, "x");
     const directory = path.join(target.dataDirectory, "blobs");
@@ -146,7 +146,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     expect(rows).toHaveLength(1);
   });
 
-  it("of steps: exit states come from the log while the job runs, and from the executor at its end", async () => {
+  it("of steps: exit states come from the log while the job runs, and from the executor when it ends", async () => {
     await target.submit({ steps: ["a", "b", "c"].map((key) => ({ key, image: "alpine", run: "true" })) });
     const body = { executorName, airlock: { waitMs: 5000, capabilities: ["results"] } };
     const job = (await (await target.executor(`queue/${queue}/dequeue`, body)).json()) as TakenJob;
@@ -189,7 +189,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
 });
 
 describeWithEngines(["postgres", "s3"], "artifacts in object storage", () => {
-  it("are stored, downloaded and deleted there", async () => {
+  it("are stored, downloaded and deleted", async () => {
     const { endpoint, region, accessKeyId, secretAccessKey } = engines().s3 ?? expect.unreachable();
     const bucket = `test-${randomUUID()}`;
     const client = new S3Client({

@@ -55,7 +55,7 @@ describeWithEngines(["postgres"], "the quota of everything stored", () => {
     return bytes;
   }
 
-  it("refuses an index past its repository's share, and names the limit and what to do", async () => {
+  it("refuses an index beyond its repository's share, and the error names the limit and what to do", async () => {
     expect((await post({ repository: "a" }, Buffer.alloc(100 * kib))).status).toBe(202);
     const refused = await post({ repository: "a" }, Buffer.alloc(50 * kib));
     expect(refused.status).toBe(413);
@@ -81,7 +81,7 @@ describeWithEngines(["postgres"], "the quota of everything stored", () => {
     expect(new Set(statuses)).toEqual(new Set([204, 413]));
   });
 
-  it("limits how many indexes of a repository are begun and never sent", async () => {
+  it("limits how many uploads of indexes a repository can start without finishing", async () => {
     const begin = () => post({ repository: "a", multiPart: "true", numParts: "2" });
     for (let index = 0; index < 200; index += 1) expect((await begin()).status).toBe(202);
     const refused = await begin();
@@ -91,7 +91,7 @@ describeWithEngines(["postgres"], "the quota of everything stored", () => {
     ]);
   });
 
-  it("holds for indexes that arrive in the same moment, with and without an announced size", async () => {
+  it("holds for indexes that arrive at the same moment, with and without an announced size", async () => {
     const uploads = Array.from({ length: 24 }, (_, index) =>
       post(
         { repository: ["a", "b", "c"][index % 3] ?? "" },
@@ -103,14 +103,14 @@ describeWithEngines(["postgres"], "the quota of everything stored", () => {
     expect(await stored()).toBeLessThanOrEqual(256 * kib);
   });
 
-  it("leaves nothing of an index that was refused while it arrived", async () => {
+  it("keeps no part of an index that was refused while it arrived", async () => {
     expect((await post({ repository: "a" }, streamed(200 * kib))).status).toBe(413);
     expect(await stored()).toBe(0);
     const { rows } = await sql`select from code_intel_uploads union all select from blob_garbage`.execute(db);
     expect(rows).toEqual([]);
   });
 
-  it("counts a part that replaces another once", async () => {
+  it("counts a part once when it is sent again", async () => {
     const { text } = await post({ repository: "a", multiPart: "true", numParts: "1" });
     const { id } = JSON.parse(text) as { id: string };
     for (let repeat = 0; repeat < 5; repeat += 1) {
@@ -120,7 +120,7 @@ describeWithEngines(["postgres"], "the quota of everything stored", () => {
     expect((await post({ uploadId: id, done: "true" })).status).toBe(202);
   });
 
-  it("has room again after the retention removed finished indexes by their age", async () => {
+  it("has room again after retention removes old finished indexes", async () => {
     expect((await post({ repository: "a" }, Buffer.alloc(100 * kib))).status).toBe(202);
     expect((await post({ repository: "a" }, Buffer.alloc(20 * kib))).status).toBe(202);
     await sql`update code_intel_uploads set finished_at = finished_at - interval '31 days' where id = 1`.execute(db);
@@ -131,7 +131,7 @@ describeWithEngines(["postgres"], "the quota of everything stored", () => {
     expect((await post({ repository: "a" }, Buffer.alloc(100 * kib))).status).toBe(202);
   });
 
-  it("limits the artifacts of a namespace", async () => {
+  it("limits the total size of a namespace's artifacts", async () => {
     const put = async (namespace: string) => {
       await target.submit({ namespace });
       const taken = await target.executor("queue/default/dequeue", { executorName: "e", airlock: { waitMs: 5000 } });
@@ -152,7 +152,7 @@ describeWithEngines(["postgres"], "the quota of everything stored", () => {
     expect((await put("team-b")).status).toBe(204);
   });
 
-  it("holds for executors and metrics in made-up names, and leaves known executors alone", async () => {
+  it("limits executors and metrics with made-up names, and leaves known executors alone", async () => {
     const beat = async (executorName: string, prometheusMetrics = "") =>
       (await target.executor("queue/default/heartbeat", { executorName, version: "V2", jobIds: [], prometheusMetrics }))
         .status;

@@ -20,7 +20,7 @@ describe("the directory blob store", () => {
     };
   });
 
-  it("collects at start what a crash left", async () => {
+  it("removes the leftovers of a crash when it starts", async () => {
     await using temporary = await temporaryDirectory();
     const incoming = path.join(temporary.path, "incoming");
     await mkdir(path.join(incoming, "half-deleted"), { recursive: true });
@@ -29,7 +29,7 @@ describe("the directory blob store", () => {
     expect(await readdir(incoming)).toEqual([]);
   });
 
-  it("keeps everything private to its account", async () => {
+  it("makes everything readable only for its own account", async () => {
     await using temporary = await temporaryDirectory();
     const directory = path.join(temporary.path, "new");
     await using store = await createDirectoryBlobStore({ directory });
@@ -73,7 +73,7 @@ describe("the directory blob store", () => {
     expect(await readdir(outside)).toEqual(["secret@"]);
   });
 
-  it("says so when the directory cannot be used", async () => {
+  it("reports an error when the directory can't be used", async () => {
     await using temporary = await temporaryDirectory();
     const file = path.join(temporary.path, "file");
     await writeFile(file, "x");

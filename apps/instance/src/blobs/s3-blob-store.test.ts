@@ -40,7 +40,7 @@ describeWithEngines(["s3"], "the S3 blob store", () => {
     };
   });
 
-  it("keeps to its prefix", async () => {
+  it("touches only objects below its prefix", async () => {
     const { settings } = await freshBucket();
     await using whole = createS3BlobStore({ ...settings, prefix: "" });
     await using ours = createS3BlobStore({ ...settings, prefix: "ours/" });
@@ -51,7 +51,7 @@ describeWithEngines(["s3"], "the S3 blob store", () => {
     expect(() => createS3BlobStore({ ...settings, prefix: "ours" })).toThrow("not a prefix");
   });
 
-  it("says what is wrong with the settings", async () => {
+  it("reports which settings are wrong", async () => {
     const { settings } = await freshBucket();
     const problem = async (wrong: Partial<S3BlobStoreOptions>) => {
       await using store = createS3BlobStore({ ...settings, ...wrong });
@@ -71,8 +71,8 @@ describeWithEngines(["s3"], "the S3 blob store", () => {
   });
 });
 
-describe("the S3 blob store, of storage that does not answer", () => {
-  it("gives up when aborted", async () => {
+describe("the S3 blob store whose storage does not answer", () => {
+  it("gives up when it is aborted", async () => {
     const sockets = new Set<Socket>();
     const server = createServer((socket) => sockets.add(socket));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

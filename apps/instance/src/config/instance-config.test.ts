@@ -15,7 +15,7 @@ describe("parseConfig", () => {
     });
   });
 
-  it("lets flags win over the environment, and takes an empty variable as not set", () => {
+  it("lets flags override the environment, and treats an empty variable as unset", () => {
     const env = { AIRLOCK_LISTEN: "0.0.0.0:80", AIRLOCK_DATA_DIR: "/a", AIRLOCK_TOKEN: "" };
     expect(parseConfig(env, { listen: "[::1]:0", dataDirectory: "/b" })).toMatchObject({
       listen: { host: "::1", port: 0 },
@@ -28,7 +28,7 @@ describe("parseConfig", () => {
     expect(() => parseConfig({}, { listen })).toThrow(/AIRLOCK_LISTEN: .* is not HOST:PORT/);
   });
 
-  it("takes the keys of secrets from a variable or a file, not from both", () => {
+  it("takes the keys of secrets from a variable or a file, but not from both", () => {
     expect(parseConfig({}, {}).secretKeys).toBeNull();
     expect(parseConfig({ AIRLOCK_SECRET_KEY: "k" }, {}).secretKeys).toEqual({ kind: "text", text: "k" });
     expect(parseConfig({ AIRLOCK_SECRET_KEY_FILE: "/run/key" }, {}).secretKeys).toEqual({
@@ -39,12 +39,12 @@ describe("parseConfig", () => {
     expect(() => parseConfig(both, {})).toThrow("AIRLOCK_SECRET_KEY and AIRLOCK_SECRET_KEY_FILE are both set");
   });
 
-  it.each(["AIRLOCK_JOB_RETENTION", "AIRLOCK_ARTIFACT_RETENTION"])("takes a century as %s and no longer", (name) => {
+  it.each(["AIRLOCK_JOB_RETENTION", "AIRLOCK_ARTIFACT_RETENTION"])("accepts at most a century for %s", (name) => {
     expect(() => parseConfig({ [name]: "36500d" }, {})).not.toThrow();
     expect(() => parseConfig({ [name]: "36501d" }, {})).toThrow(`${name}: must be at most 36500d`);
   });
 
-  it("takes host names and wildcards, and refuses anything else", () => {
+  it("accepts host names and wildcards as allowed hosts, and refuses anything else", () => {
     const env = { AIRLOCK_ALLOWED_HOSTS: "Ci.example.com, *.example.org\nci" };
     expect(parseConfig(env, {}).allowedHosts).toEqual(["ci.example.com", "*.example.org", "ci"]);
     expect(parseConfig({ AIRLOCK_ALLOWED_HOSTS: "*" }, {}).allowedHosts).toEqual(["*"]);
@@ -55,7 +55,7 @@ describe("parseConfig", () => {
     }
   });
 
-  it("has quotas for artifacts and code indexes, which 0 turns off", () => {
+  it("has quotas for artifacts and code indexes, which the value 0 turns off", () => {
     const none = { totalBytes: null, ownerBytes: null };
     expect(parseConfig({}, {}).storageQuotas.uploads).toEqual({
       totalBytes: 20_000_000_000,

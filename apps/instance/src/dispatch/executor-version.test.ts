@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseExecutorVersion, payloadVersion, usesJobTokens } from "./executor-version.ts";
 
-describe("the version of an executor", () => {
+describe("parseExecutorVersion", () => {
   it.each([
     [undefined, 1, false],
     ["", 1, false],
@@ -17,12 +17,12 @@ describe("the version of an executor", () => {
     ["190000_2022-11-23_abcdef", 1, false],
     ["190000_2022-11-24_5.0-abcdef", 2, false],
     ["210000_2023-02-01_5.0-abcdef", 2, true],
-  ])("%s decides the payload's version (%d) and whether it uses job tokens (%s)", (text, payload, tokens) => {
+  ])("reads %s as an executor that gets payload version %d and uses job tokens: %s", (text, payload, tokens) => {
     const version = parseExecutorVersion(text) ?? expect.fail("it is a version");
     expect([payloadVersion(version), usesJobTokens(version)]).toEqual([payload, tokens]);
   });
 
-  it.each(["latest", "1", "4.3", "x.y.z"])("%s is none", (text) => {
+  it.each(["latest", "1", "4.3", "x.y.z"])("does not accept %s as a version", (text) => {
     expect(parseExecutorVersion(text)).toBeUndefined();
   });
 });

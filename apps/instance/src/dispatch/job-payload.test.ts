@@ -28,7 +28,7 @@ const job: DequeuedJob = {
 };
 
 describe("jobPayload", () => {
-  it("is read by an Airlock executor as it was meant", () => {
+  it("is read by an Airlock executor as the instance meant it", () => {
     const payload = JobPayload.parse(
       jobPayload(job, noSecrets, { version: 2, withQueue: true, withExtension: true, maxArtifactBytes: 1000 }),
     );
@@ -55,7 +55,7 @@ describe("jobPayload", () => {
     });
   });
 
-  it("leaves the network of a job that names none to the executor", () => {
+  it("names no network when the job names none, so that the executor decides", () => {
     const { egress: _, ...spec } = job.spec;
     const payload = jobPayload({ ...job, spec }, noSecrets, {
       version: 2,
@@ -66,7 +66,7 @@ describe("jobPayload", () => {
     expect(JobPayload.parse(payload).airlock).not.toHaveProperty("egress");
   });
 
-  it("says no more than the base protocol to others", () => {
+  it("contains only fields of the base protocol for an executor without extensions", () => {
     const payload = jobPayload({ ...job, repository: null, commit: null }, noSecrets, {
       version: 1,
       withQueue: false,
@@ -89,7 +89,7 @@ describe("jobPayload", () => {
     ],
     [{ depth: "full" }, { shallowClone: false, fetchTags: false }, { depth: null, tags: "none" }],
     [{ paths: ["web", "a*"] }, { shallowClone: true, sparseCheckout: ["/web", "/a\\*"] }, { depth: 1, tags: "none" }],
-  ] as const)("a checkout of %j reaches every executor, at least as much as was asked for", (checkout, base, exact) => {
+  ] as const)("asks every executor to check out at least %j", (checkout, base, exact) => {
     const spec = JobSpec.parse({ ...job.spec, checkout });
     const options = { version: 2, withQueue: false, maxArtifactBytes: 1000 } as const;
     const extended = jobPayload({ ...job, spec }, noSecrets, { ...options, withExtension: true });
@@ -97,7 +97,7 @@ describe("jobPayload", () => {
     expect(jobPayload({ ...job, spec }, noSecrets, { ...options, withExtension: false })).toMatchObject(base);
   });
 
-  it("beats three times in a short lease", () => {
+  it("asks for three heartbeats within a short lease", () => {
     const payload = jobPayload({ ...job, leaseMs: 2000 }, noSecrets, {
       version: 2,
       withQueue: false,

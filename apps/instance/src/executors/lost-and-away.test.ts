@@ -23,10 +23,10 @@ async function show(at: TestInstance, id: number): Promise<ShownJob> {
   return (await (await at.rest("GET", `/jobs/${id}`)).json()) as ShownJob;
 }
 
-describeWithEngines(["postgres"], "leases and executors that are away", () => {
+describeWithEngines(["postgres"], "an instance with absent executors", () => {
   const setLease = (at: TestInstance, leaseMs: number) => at.rest("PATCH", "/queues/default", { leaseMs });
 
-  it("does not count the time in which the instance was away: nobody could hear heartbeats then", async () => {
+  it("does not count its own downtime against leases, since it can't receive heartbeats then", async () => {
     await using database = await createDatabase(engines().postgres?.url ?? "");
     const first = await startTestInstance({ url: database.url });
     expect((await setLease(first, 2000)).status).toBe(200);
@@ -48,7 +48,7 @@ describeWithEngines(["postgres"], "leases and executors that are away", () => {
     expect(await show(second, id)).toMatchObject({ state: "completed" });
   }, 20_000);
 
-  it("lets the lease of an executor lapse that is not heard after the instance is back", async () => {
+  it("lets a lease expire when its executor sends no heartbeat after a restart of the instance", async () => {
     await using database = await createDatabase(engines().postgres?.url ?? "");
     const first = await startTestInstance({ url: database.url });
     await setLease(first, 2000);
@@ -67,7 +67,7 @@ describeWithEngines(["postgres"], "leases and executors that are away", () => {
     expect(await show(second, id)).toMatchObject({ state: "processing" });
   }, 20_000);
 
-  it("keeps an executor drained that was not heard for a minute and is still the same process", async () => {
+  it("keeps an executor drained after a minute of silence if it is still the same process", async () => {
     await using database = await createDatabase(engines().postgres?.url ?? "");
     await using instance = await startTestInstance({ url: database.url });
     await using db = await openDatabase({ url: database.url, maxConnections: 1 });
@@ -83,7 +83,7 @@ describeWithEngines(["postgres"], "leases and executors that are away", () => {
     expect(await beat("2")).not.toHaveProperty("airlock");
   }, 20_000);
 
-  it("gives nothing to an executor that says it drains, although its request still waits", async () => {
+  it("gives no job to an executor that is draining, even if its request still waits", async () => {
     await using target = await startTestInstance(await createDatabase(engines().postgres?.url ?? ""));
     const waiting = take(target, "leaving", 2500);
     const beat = { executorName: "leaving", version: "V2", jobIds: [], airlock: { ...extension, draining: true } };
@@ -95,7 +95,7 @@ describeWithEngines(["postgres"], "leases and executors that are away", () => {
     expect((await take(target, "staying"))?.airlock.attempt).toBe(1);
   }, 20_000);
 
-  it("gives back, by lease at the latest, a job whose hand-out was cut on its way, and never to two at once", async () => {
+  it("requeues a job whose dequeue response was lost, and never gives it to two executors at once", async () => {
     await using target = await startTestInstance(await createDatabase(engines().postgres?.url ?? ""));
     await setLease(target, 2000);
     const url = new URL(target.url);

@@ -18,7 +18,7 @@ function takeElsewhere(directory: string) {
 }
 
 describe("DataDirectory", () => {
-  it("belongs to one process at a time, and to the next after the first was killed", async () => {
+  it("belongs to one process at a time, and to the next process after the first was killed", async () => {
     await using directory = await temporaryDirectory();
     const first = takeElsewhere(directory.path);
     expect(String((await once(first.stdout, "data"))[0])).toBe("taken\n");
@@ -32,7 +32,7 @@ describe("DataDirectory", () => {
     expect(data.path).toBe(directory.path);
   });
 
-  it("goes to exactly one of many that start at once beside a stale lock", async () => {
+  it("goes to exactly one of many processes that start at once beside a stale lock", async () => {
     await using directory = await temporaryDirectory();
     const lock = path.join(directory.path, "lock");
     await writeFile(lock, JSON.stringify({ pid: process.pid, startTime: "1", bootId: "of another boot" }));
@@ -42,7 +42,7 @@ describe("DataDirectory", () => {
     expect(answers.sort()).toEqual([...Array(4).fill("data-directory-in-use\n"), "taken\n"]);
   });
 
-  it("takes over a lock that was cut short, and leaves nothing of the claim behind", async () => {
+  it("takes over a truncated lock file and leaves no temporary file behind", async () => {
     await using directory = await temporaryDirectory();
     await writeFile(path.join(directory.path, "lock"), '{"pid":');
     {

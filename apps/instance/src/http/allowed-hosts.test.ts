@@ -46,7 +46,7 @@ describeWithEngines(["postgres"], "a page whose host name was made to resolve to
     "evil.example\\localhost",
     "[::1",
     "",
-  ])("reads nothing and logs in nowhere with the host %j", async (host) => {
+  ])("can't read anything or log in with the host %j", async (host) => {
     for (const path of paths) {
       const answer = await get(path, host, { cookie });
       expect([path, answer.status]).toEqual([path, 421]);
@@ -77,13 +77,13 @@ describeWithEngines(["postgres"], "a page whose host name was made to resolve to
     "10.1.2.3:7080",
     "airlock",
     hostname(),
-  ])("is not meant by a name that belongs to the instance, or to no site: %s", async (host) => {
+  ])("is not confused with a page under the instance's own name or a name that no site can have: %s", async (host) => {
     expect((await get("/api/v1/jobs", host, { cookie })).status).toBe(200);
     expect((await get("/metrics", host)).status).toBe(200);
     expect((await get("/", host)).status).toBe(200);
   });
 
-  it("does not stop probes, executors and programs that use the instance by another name", async () => {
+  it("does not affect probes, executors and programs that reach the instance by another name", async () => {
     const host = "airlock.prod.svc.cluster.local";
     const { administratorToken, executorToken } = target.instance;
     expect((await get("/healthz", host)).status).toBe(200);

@@ -67,7 +67,7 @@ describeWithEngines(["postgres"], "compressed bodies", () => {
     ["PUT", "/.executors/queue/default/artifacts?attempt=1&name=a&kind=diff", jobHeaders(job, executorName)],
   ];
 
-  it.each(encoders)("with Content-Encoding %s are taken by the APIs", async (encoding, encode) => {
+  it.each(encoders)("with Content-Encoding %s are accepted by the APIs", async (encoding, encode) => {
     const coding = { "content-encoding": encoding };
     const submitted = await call("POST", "/api/v1/jobs", { ...user(), ...json, ...coding }, encode(spec));
     expect([submitted.status, JSON.parse(submitted.text)]).toEqual([201, expect.objectContaining({ state: "queued" })]);
@@ -76,7 +76,7 @@ describeWithEngines(["postgres"], "compressed bodies", () => {
     expect([heard.status, JSON.parse(heard.text)]).toEqual([200, { knownIds: [], cancelIds: [] }]);
   });
 
-  it("are stored as an index without their encoding, and as they are if they only contain gzip", async () => {
+  it("are stored as decoded indexes, and unchanged if the index itself is a gzip file", async () => {
     // `src` compresses the index itself and sends no Content-Encoding.
     const content = gzipSync("an index");
     await using blobs = await createDirectoryBlobStore({ directory: path.join(target.dataDirectory, "blobs") });
@@ -97,7 +97,7 @@ describeWithEngines(["postgres"], "compressed bodies", () => {
     expect((await stored({ "content-encoding": "gzip" }, content)).toString()).toBe("an index");
   });
 
-  it("are stored as an artifact without their encoding", async () => {
+  it("are stored as decoded artifacts", async () => {
     const content = gzipSync("an archive");
     const put = `/.executors/queue/default/artifacts?attempt=1&name=outputs.tar.gz&kind=file-archive`;
     const headers = { ...jobHeaders(job, executorName), "content-encoding": "zstd" };
@@ -110,7 +110,7 @@ describeWithEngines(["postgres"], "compressed bodies", () => {
     expect(gunzipSync(Buffer.from(await kept.arrayBuffer())).toString()).toBe("an archive");
   });
 
-  it("with an unknown encoding are refused with 415 and the ones that work", async () => {
+  it("with an unknown encoding are refused with 415, which lists the supported encodings", async () => {
     for (const [method, route, headers] of routes()) {
       for (const encoding of ["compress", "gzip, gzip", "x".repeat(1000), "constructor", "aws-chunked"]) {
         const { status, text } = await call(
@@ -125,7 +125,7 @@ describeWithEngines(["postgres"], "compressed bodies", () => {
   });
 
   it.each(encoders.filter(([encoding]) => encoding !== "identity"))(
-    "with Content-Encoding %s that are damaged or cut are refused with 400",
+    "with Content-Encoding %s are refused with 400 if they are damaged or truncated",
     async (encoding, encode) => {
       const whole = encode(spec);
       for (const [method, route, headers] of routes()) {

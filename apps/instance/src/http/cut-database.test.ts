@@ -28,7 +28,7 @@ describeWithEngines(["postgres"], "an instance whose connections to the database
     database.query(`select pg_${how}_backend(pid) from pg_stat_activity
       where datname = current_database() and pid <> pg_backend_pid()`);
 
-  it("in the middle of requests answers each of them, goes on by itself, and loses nothing that it confirmed", async () => {
+  it("answers every request that was running, recovers by itself and loses nothing that it confirmed", async () => {
     const first = await target.submit();
     const taken = await target.executor("queue/default/dequeue", { executorName, airlock: { waitMs: 5000 } });
     const job = (await taken.json()) as TakenJob;

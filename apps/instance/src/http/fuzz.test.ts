@@ -265,7 +265,7 @@ function mutate(body: unknown, change: Mutation): Buffer {
   }
 }
 
-describeWithEngines(["postgres"], "whatever is sent to an instance", () => {
+describeWithEngines(["postgres"], "any request to an instance", () => {
   let target: TestInstance;
   let targets: readonly Target[];
   let situation: Situation;
@@ -308,7 +308,7 @@ describeWithEngines(["postgres"], "whatever is sent to an instance", () => {
   }
 
   it(
-    "is answered in time, by no failure of ours, and by its own kind of error",
+    "is answered in time, with an error of the right kind and never an internal one",
     async () => {
       const statuses = new Map<number, number>();
       await fc.assert(

@@ -51,7 +51,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
   const audit = async (query: string) =>
     SecretAudit.parse(await (await target.rest("GET", `/secrets/audit?${query}`)).json());
 
-  it("go to the steps that name them, of whichever instance hands the job out", async () => {
+  it("reach only the steps that name them, whichever instance hands the job out", async () => {
     const queue = await newQueue();
     await set("NPM_TOKEN", "npm-value-1234");
     await set("KEY", "line one\nline two\n");
@@ -69,7 +69,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(payload?.dockerAuthConfig).toEqual({});
   });
 
-  it("are the namespace's before the queue's before everybody's", async () => {
+  it("of a namespace take precedence over those of a queue, which take precedence over global ones", async () => {
     const queue = await newQueue();
     const values = async () => {
       for (const namespace of ["red", "blue"]) await target.submit({ queue, namespace, steps: [step(["LAYERED"])] });
@@ -89,7 +89,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(await values()).toEqual(["LAYERED=of red in the queue", "LAYERED=of the queue"]);
   });
 
-  it("that are missing are named when the job is submitted: all of them, with their steps", async () => {
+  it("that are missing are all listed with their steps when the job is submitted", async () => {
     await set("OF_BLUE", "value-of-blue", { namespace: "blue" });
     const response = await target.rest("POST", "/jobs", { steps: [step(["NO_SUCH"], "a"), step(["OF_BLUE"], "b")] });
     expect(response.status).toBe(422);
@@ -103,16 +103,16 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
 
   it.each([
     ["a lower-case name", ["token"]],
-    ["one name twice", ["A", "A"]],
-    ["a file that is not asked for as one", [{ name: "A", file: "yes" }]],
+    ["the same name twice", ["A", "A"]],
+    ["an invalid value for file", [{ name: "A", file: "yes" }]],
     ["an unknown member", [{ name: "A", path: "/etc/passwd" }]],
     ["a path", ["../A"]],
-  ])("can't be named by %s", async (_title, secrets) => {
+  ])("can't be requested by %s", async (_title, secrets) => {
     await set("A", "value-of-a");
     expect((await target.rest("POST", "/jobs", { steps: [step(secrets)] })).status).toBe(400);
   });
 
-  it("can't take the place of a variable of the step", async () => {
+  it("can't replace a variable of the step", async () => {
     await set("A", "value-of-a");
     for (const [env, secrets] of [
       [{ A: "x" }, ["A"]],
@@ -123,7 +123,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     }
   });
 
-  it("that are longer than a step's environment may be, together with its own, are refused at once", async () => {
+  it("that exceed the size limit of a step's environment are refused at submission", async () => {
     const names = Array.from({ length: 10 }, (_, index) => `LONG_${index}`);
     for (const name of names) await set(name, "é".repeat(30_000));
     const env = Object.fromEntries(Array.from({ length: 4 }, (_, index) => [`E${index}`, "x".repeat(120_000)]));
@@ -143,7 +143,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect((await submit([{ ...step(files), env }])).status).toBe(201);
   });
 
-  it("that grew past the room of a step fail its job when its turn comes", async () => {
+  it("that have grown beyond the limit of a step fail its job when an executor asks for it", async () => {
     const queue = await newQueue();
     await set("GROWS", "short-value");
     const env = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`E${index}`, "x".repeat(130_000)]));
@@ -158,7 +158,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     });
   });
 
-  it("that are gone when their job's turn comes fail it, and the executor gets the job after it", async () => {
+  it("that were deleted after submission fail the job, and the executor gets the next job", async () => {
     const queue = await newQueue();
     await set("SHORT_LIVED", "value-short-lived");
     const lost = await target.submit({ queue, steps: [step(["SHORT_LIVED"])] });
@@ -172,7 +172,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     });
   });
 
-  it("are told apart from a row that was put in another's place: nothing of it gets out", async () => {
+  it("can't be swapped with another row of the database, and the attempt reveals nothing", async () => {
     const queue = await newQueue();
     await set("LOW", "value-of-low");
     await set("HIGH", "value-of-high", { namespace: "vault" });
@@ -194,7 +194,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect((await dequeue(queue))?.dockerSteps[0]?.env).toEqual(["LOW=set again 123"]);
   });
 
-  it("come again with the job when the answer was lost", async () => {
+  it("are sent again with the job if the answer was lost", async () => {
     const queue = await newQueue();
     await set("TWICE", "x".repeat(60_000));
     const id = await target.submit({
@@ -218,7 +218,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(again?.dockerSteps[119]?.env[0]).toHaveLength("TWICE=".length + 60_000);
   });
 
-  it("come again with the job when the executor hung up while they were made ready", async () => {
+  it("are sent again with the job if the executor hung up while they were prepared", async () => {
     const queue = await newQueue();
     await set("SLOW", "value-that-is-slow");
     const id = await target.submit({ queue, steps: [step(["SLOW"])] });
@@ -241,8 +241,8 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     });
   });
 
-  describe("of a foreign executor", () => {
-    it("are variables as the protocol has them, to be masked line by line", async () => {
+  describe("for a foreign executor", () => {
+    it("are environment variables, and their values are masked line by line", async () => {
       const queue = await newQueue();
       await set("NPM_TOKEN", "npm-value-1234");
       await set("PAIR", "{\nfirst line\n}\n");
@@ -262,7 +262,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
       });
     });
 
-    it("are not files: the job waits for an executor that can give them", async () => {
+    it("can't be files: the job waits for an executor that supports secret files", async () => {
       const queue = await newQueue();
       await set("KEY", "key-value-1234");
       const id = await target.submit({ queue, steps: [step([{ name: "KEY", file: true }])] });
@@ -279,7 +279,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
       await remove("DOCKER_AUTH_CONFIG", "?namespace=green");
     });
 
-    it("are the job's credentials, hidden in its log and unknown to its steps", async () => {
+    it("are used to pull the job's images, hidden in its log and kept from its steps", async () => {
       const queue = await newQueue();
       await set("DOCKER_AUTH_CONFIG", JSON.stringify({ auths: { "registry.example.com": { auth } }, credsStore: "x" }));
       const entry = { username: "green", password: "green-password" };
@@ -299,37 +299,40 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     });
 
     it.each([
-      ["no JSON", "{ password: hunter2-hunter2 }", "is not JSON"],
+      ["not JSON", "{ password: hunter2-hunter2 }", "is not JSON"],
       ["JSON of another shape", '{"auths":"hunter2-hunter2"}', "is not JSON"],
-      ["an auth that is none", '{"auths":{"a":{"auth":"hunter2-hunter2"}}}', "is not base64 of user:password"],
-    ])("that are %s fail the job with a clear reason that repeats nothing of it", async (_title, value, message) => {
-      const queue = await newQueue();
-      await set("DOCKER_AUTH_CONFIG", value);
-      const id = await target.submit({ queue });
-      expect(await dequeue(queue)).toBeNull();
-      const failed = await job(id);
-      expect(failed).toMatchObject({ state: "failed", failureReason: "secret-unavailable" });
-      expect(failed.failureMessage).toContain(`DOCKER_AUTH_CONFIG can't be used`);
-      expect(failed.failureMessage).toContain(message);
-      expect(JSON.stringify(failed)).not.toContain("hunter2");
-    });
+      ["an invalid auth value", '{"auths":{"a":{"auth":"hunter2-hunter2"}}}', "is not base64 of user:password"],
+    ])(
+      "that are %s fail the job with a clear reason that does not repeat the value",
+      async (_title, value, message) => {
+        const queue = await newQueue();
+        await set("DOCKER_AUTH_CONFIG", value);
+        const id = await target.submit({ queue });
+        expect(await dequeue(queue)).toBeNull();
+        const failed = await job(id);
+        expect(failed).toMatchObject({ state: "failed", failureReason: "secret-unavailable" });
+        expect(failed.failureMessage).toContain(`DOCKER_AUTH_CONFIG can't be used`);
+        expect(failed.failureMessage).toContain(message);
+        expect(JSON.stringify(failed)).not.toContain("hunter2");
+      },
+    );
   });
 
-  describe("as they are set", () => {
+  describe("when they are set", () => {
     it.each([
-      ["nothing", "", 400],
+      ["an empty value", "", 400],
       ["NUL", "a\0b", 400],
-      ["half a character", "\ud800 hunter2", 400],
+      ["a lone surrogate", "\ud800 hunter2", 400],
       ["more than 64 KiB", "x".repeat(65_537), 400],
       ["more than 64 KiB of longer characters", "ä".repeat(32_769), 400],
       ["all of 64 KiB, written as long as JSON can", "\u0001".repeat(65_536), 201],
-    ])("may not be too much or too strange: %s", async (title, value, status) => {
+    ])("have limits on their size and characters: %s", async (title, value, status) => {
       const response = await target.rest("PUT", "/secrets/BOUNDS", { value });
       expect([title, response.status]).toEqual([title, status]);
       expect(await response.text()).not.toContain("hunter2");
     });
 
-    it("keep their description unless it is given, and one row for each scope, however many set it at once", async () => {
+    it("keep their description unless a new one is given, and one row per scope under concurrent writes", async () => {
       const all = Array.from({ length: 8 }, (_, index) =>
         target.rest("PUT", "/secrets/RACE", { value: `value ${index}` }),
       );
@@ -341,7 +344,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
       expect(secrets.filter(({ name }) => name === "RACE")).toHaveLength(1);
     });
 
-    it("are for the administrator only", async () => {
+    it("are accessible only to the administrator", async () => {
       for (const [method, path] of [
         ["GET", "/secrets"],
         ["PUT", "/secrets/A"],
@@ -357,7 +360,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     });
   });
 
-  it("leave a record by pages, which outlives them", async () => {
+  it("leave an audit log with pages, which remains after they are deleted", async () => {
     const queue = await newQueue();
     await set("RECORDED", "first-value", { namespace: "record" });
     await set("RECORDED", "second-value", { namespace: "record" });
@@ -382,7 +385,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect((await target.rest("GET", "/secrets/audit?limit=1000")).status).toBe(400);
   });
 
-  it("tell by which way somebody came, and when a job used them", async () => {
+  it("show in the audit log how the caller authenticated, and when a job used them", async () => {
     const login = await fetch(`${target.url}/api/v1/session`, {
       method: "POST",
       headers: { "content-type": "application/json" },
@@ -406,7 +409,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
     expect(secrets.find(({ name }) => name === "FROM_BROWSER")?.lastUsedAt).not.toBeNull();
   });
 
-  it("are in no answer of the REST API, and in no table", async () => {
+  it("appear in no answer of the REST API and in no table", async () => {
     const queue = await newQueue();
     const value = "needle-5f2b8c1d9e";
     const auth = Buffer.from(`robot:${value}`).toString("base64");

@@ -19,7 +19,7 @@ const headersLimitMs = 10_000;
 const bodyLimitMs = 30_000;
 const slackMs = 4000;
 
-describeWithEngines(["postgres"], "a client that is slow on purpose", () => {
+describeWithEngines(["postgres"], "a deliberately slow client", () => {
   let target: TestInstance;
   let job: TakenJob;
   beforeAll(async () => {
@@ -59,7 +59,7 @@ describeWithEngines(["postgres"], "a client that is slow on purpose", () => {
   }
 
   it(
-    "is cut off while its headers or its body drip in, whoever it is, and holds nobody else up",
+    "is disconnected while it trickles its headers or its body, whatever its credentials, and delays no other client",
     async () => {
       const ofExecutor = { authorization: `token-executor ${target.instance.executorToken}` };
       const ofAdministrator = { authorization: `Bearer ${target.instance.administratorToken}` };
@@ -109,7 +109,7 @@ describeWithEngines(["postgres"], "a client that is slow on purpose", () => {
   );
 });
 
-it("connections past the limit are closed, and room is made when one ends", async () => {
+it("connections beyond the limit are closed, and a new one is accepted when another ends", async () => {
   const server = createServer((_request, response) => response.end("ok"));
   limitConnections(server, 2);
   server.listen(0, "127.0.0.1");

@@ -45,7 +45,7 @@ const artifactQuery = fc.dictionary(
   { maxKeys: 4 },
 );
 
-describeWithEngines(["postgres"], "whatever is asked of the streams and sent to the uploads of an instance", () => {
+describeWithEngines(["postgres"], "random requests to the event streams and uploads of an instance", () => {
   let target: TestInstance;
   let job: TakenJob;
   beforeAll(async () => {
@@ -70,7 +70,7 @@ describeWithEngines(["postgres"], "whatever is asked of the streams and sent to 
   });
 
   it(
-    "a stream begins wherever it is asked to, with an event or a refusal",
+    "get an event or a refusal, whatever stream position they ask for",
     async () => {
       const routes = ["/api/v1/events", `/api/v1/jobs/${job.id}/events`, "/.executors/events"];
       const streamed = new Set<string>();
@@ -110,7 +110,7 @@ describeWithEngines(["postgres"], "whatever is asked of the streams and sent to 
   );
 
   it(
-    "an upload is taken or refused, and no failure of ours",
+    "that upload data are accepted or refused, and never cause an internal error",
     async () => {
       const statuses = new Set<number>();
       const routes = fc.constantFrom("lsif/upload", "scip/upload", "queue/default/artifacts");

@@ -34,7 +34,7 @@ import {
 const executorName = "traveller";
 const secretKeys = { kind: "text", text: "5f".repeat(32) } as const;
 
-describeWithEngines(["postgres", "s3"], "two instances on one database, behind a proxy that takes turns", () => {
+describeWithEngines(["postgres", "s3"], "two instances on one database, behind a round-robin proxy", () => {
   const suite = new AsyncDisposableStack();
   let database: TestDatabase;
   let blobStorage: S3BlobStoreOptions;
@@ -117,7 +117,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     data: Buffer.from(text).toString("base64"),
   });
 
-  it("know a queue and its settings as soon as either was told", async () => {
+  it("both know a queue and its settings as soon as one of them does", async () => {
     for (let round = 0; round < 4; round++) {
       const queue = await newQueue();
       for (let request = 0; request < 2; request++) {
@@ -128,7 +128,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     expect(Math.min(...proxy.answered)).toBeGreaterThan(0);
   });
 
-  it("wake a poll that is parked at one within milliseconds of a job that comes to the other", async () => {
+  it("answer a poll that waits at one within milliseconds when a job is submitted to the other", async () => {
     const queue = await newQueue();
     const waits: number[] = [];
     for (let round = 0; round < 20; round++) {
@@ -146,7 +146,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     expect(median(waits)).toBeLessThan(100);
   });
 
-  it("run a whole job whose every request goes to the other one, its log complete and in order for all who watch", async () => {
+  it("run a whole job with alternating requests, and all readers get its complete log in order", async () => {
     const queue = await newQueue();
     const id = await submit(queue);
     const job = await take(queue);
@@ -181,7 +181,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     expect(await (await rest("GET", `/jobs/${id}/logs?notes=false`)).text()).toBe(text);
   });
 
-  it("take whole log entries that grow by turns", async () => {
+  it("accept whole log entries whose updates reach them alternately", async () => {
     const queue = await newQueue();
     const id = await submit(queue);
     const job = await take(queue);
@@ -198,7 +198,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     expect(await (await rest("GET", `/jobs/${id}/logs?notes=false`)).text()).toBe("one\ntwo\nthree\nfour\nfive\n");
   });
 
-  it("show a live log through one while it is written through the other, at once", async () => {
+  it("show a live log through one while it is written through the other, without delay", async () => {
     const queue = await newQueue();
     const id = await submit(queue);
     const job = await take(queue);
@@ -224,7 +224,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     await ofJob(job, "markComplete", {});
   });
 
-  it("bring cancellations and the request to drain to a stream at the other one at once", async () => {
+  it("deliver cancellations and drain requests from one to a stream at the other at once", async () => {
     const executorName = "drained";
     const queue = await newQueue();
     const id = await submit(queue);
@@ -259,7 +259,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     }
   });
 
-  it("tell the lists at one what happens at the other", async () => {
+  it("update the lists at one with changes at the other", async () => {
     const queue = await newQueue();
     const stop = new AbortController();
     const stream = await fetch(`${one.url}/api/v1/events`, { headers: administrator(), signal: stop.signal });
@@ -297,7 +297,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     expect(executors.executors.map(({ name }) => name)).toContain("newcomer");
   });
 
-  it("keep what a job leaves behind where both find it", async () => {
+  it("store a job's results where both find them", async () => {
     const queue = await newQueue();
     const id = await submit(queue);
     const job = await take(queue);
@@ -319,7 +319,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     }
   });
 
-  it("hand out secrets that the other was given", async () => {
+  it("hand out secrets that were set at the other", async () => {
     const queue = await newQueue();
     for (const [name, at] of [
       ["FROM_ONE", one],
@@ -338,7 +338,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     }
   });
 
-  it("put an index of code together whose parts came to both", async () => {
+  it("assemble a code index whose parts reached both", async () => {
     await using directory = await temporaryDirectory();
     const made = await makeRepository(path.join(directory.path, "indexed"), [
       { message: "x", files: [{ path: "a", content: "a" }] },
@@ -364,7 +364,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     expect(stored).toEqual([0, 1, 2, 3].map((index) => expect.stringMatching(`^uploads/${uploadId}/${index}/`)));
   });
 
-  it("give out the metrics that the other was told", async () => {
+  it("publish the metrics that were pushed to the other", async () => {
     const queue = await newQueue();
     const beat = {
       version: "V2",
@@ -378,7 +378,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     }
   });
 
-  it("serve a repository that only the other has mirrored", async () => {
+  it("serve a repository that only one of them has mirrored", async () => {
     const queue = await newQueue();
     await using directory = await temporaryDirectory();
     const made = await makeRepository(path.join(directory.path, "travelling"), [
@@ -412,7 +412,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     for (const at of [one, two]) expect((await at.rest("POST", "/jobs", late)).status).toBe(422);
   });
 
-  it("try again at one what ended by our fault at the other, with the log of each attempt", async () => {
+  it("retry at one an attempt that errored at the other, and keep the log of each attempt", async () => {
     const queue = await newQueue();
     const id = await submit(queue);
     for (let attempt = 1; attempt <= 3; attempt++) {
@@ -431,7 +431,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     expect((await take(queue)).airlock.attempt).toBe(4);
   });
 
-  it("make one job of submissions with the same key that come to both at once", async () => {
+  it("create one job from simultaneous submissions with the same key at both", async () => {
     const queue = await newQueue();
     const body = { queue, steps: [{ image: "alpine", run: "true" }] };
     for (let round = 0; round < 5; round++) {
@@ -443,7 +443,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     }
   });
 
-  it("keep the session of a browser whichever answers", async () => {
+  it("accept a browser's session at both", async () => {
     const login = await call(
       "POST",
       "/api/v1/session",
@@ -460,7 +460,7 @@ describeWithEngines(["postgres", "s3"], "two instances on one database, behind a
     }
   });
 
-  it("go on when one is killed: what it handed out lives by heartbeats to the other, or ends with its lease", async () => {
+  it("go on when one is killed: its jobs continue by heartbeats to the other, or end with their leases", async () => {
     const queue = await newQueue({ leaseMs: 2000, heartbeatIntervalMs: 300 });
     await using directory = await temporaryDirectory();
     await using killed = await InstanceProcess.start({

@@ -20,7 +20,7 @@ const chunksPerBatch = 8;
 const startTime = "2026-01-01T00:00:00Z";
 const executorName = "noisy";
 
-describeWithEngines(["postgres"], "a log without measure", () => {
+describeWithEngines(["postgres"], "an instance with very large logs and jobs", () => {
   let target: TestInstance;
   let db: Database;
   beforeAll(async () => {
@@ -56,7 +56,7 @@ describeWithEngines(["postgres"], "a log without measure", () => {
     (await target.rest("GET", `/jobs/${id}`)).json() as Promise<JobView>;
 
   it(
-    `of ${logMegabytes} MB goes in and comes out by small pieces, in little memory`,
+    `writes and reads a log of ${logMegabytes} MB in small pieces with little memory`,
     async () => {
       const job = await take();
       const chunk = Buffer.from(
@@ -110,7 +110,7 @@ describeWithEngines(["postgres"], "a log without measure", () => {
     60_000 + logMegabytes * 500,
   );
 
-  it("is read on from a place in its middle without reading what came before", async () => {
+  it("reads a log from the middle without reading what came before", async () => {
     const job = await take();
     await send(job, [open(1)]);
     for (let index = 0; index < 64; index++) {
@@ -128,7 +128,7 @@ describeWithEngines(["postgres"], "a log without measure", () => {
     expect(performance.now() - startedAt).toBeLessThan(1500);
   });
 
-  it("beyond its queue's limit is counted and dropped, of each attempt anew", async () => {
+  it("drops and counts the log beyond the queue's limit, separately for each attempt", async () => {
     const job = await take("small");
     const flood = async (taken: TakenJob, attempt: number) => {
       expect((await send(taken, [open(1)], "small", attempt)).status).toBe(204);
@@ -159,35 +159,42 @@ describeWithEngines(["postgres"], "a log without measure", () => {
   it.each([
     ["empty lines", "\n".repeat(15_000_000)],
     ["one line", "x".repeat(30_000_000)],
-    ["two streams in turn", "stdout: \nstderr: \n".repeat(1_500_000)],
-  ])("that an old executor sends whole, all of it %s, stops nobody else", async (_title, out) => {
-    const job = await take();
-    const body = { executorName, jobId: job.id, key: "step.docker.main", startTime, command: [], out };
-    let longest = 0;
-    let waiting = true;
-    const others = (async () => {
-      while (waiting) {
-        const askedAt = performance.now();
-        await (await fetch(`${target.url}/healthz`)).text();
-        longest = Math.max(longest, performance.now() - askedAt);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    })();
-    const response = await target.executor("queue/default/addExecutionLogEntry", body, jobHeaders(job, executorName));
-    expect(response.status).toBe(200);
-    waiting = false;
-    await others;
-    expect(longest).toBeLessThan(3000);
-    const { rows } = await sql<{ chunks: number; bytes: number }>`
+    ["alternating lines of two streams", "stdout: \nstderr: \n".repeat(1_500_000)],
+  ])(
+    "does not block other clients while an old executor sends a whole log that consists of %s",
+    async (_title, out) => {
+      const job = await take();
+      const body = { executorName, jobId: job.id, key: "step.docker.main", startTime, command: [], out };
+      let longest = 0;
+      let waiting = true;
+      const others = (async () => {
+        while (waiting) {
+          const askedAt = performance.now();
+          await (await fetch(`${target.url}/healthz`)).text();
+          longest = Math.max(longest, performance.now() - askedAt);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      })();
+      const response = await target.executor("queue/default/addExecutionLogEntry", body, jobHeaders(job, executorName));
+      expect(response.status).toBe(200);
+      waiting = false;
+      await others;
+      expect(longest).toBeLessThan(3000);
+      const { rows } = await sql<{ chunks: number; bytes: number }>`
       select count(*)::int as chunks, sum(length(bytes))::float8 as bytes from log_chunks where job = ${job.id}`.execute(
-      db,
-    );
-    expect(rows[0]?.bytes).toBe(out.replaceAll(/std(?:out|err): /g, "").length);
-    expect(rows[0]?.chunks).toBeLessThanOrEqual(10_000 + out.length / chunkBytes);
-    await target.executor("queue/default/markComplete", { executorName, jobId: job.id }, jobHeaders(job, executorName));
-  });
+        db,
+      );
+      expect(rows[0]?.bytes).toBe(out.replaceAll(/std(?:out|err): /g, "").length);
+      expect(rows[0]?.chunks).toBeLessThanOrEqual(10_000 + out.length / chunkBytes);
+      await target.executor(
+        "queue/default/markComplete",
+        { executorName, jobId: job.id },
+        jobHeaders(job, executorName),
+      );
+    },
+  );
 
-  it("of a hundred thousand entries is refused past an attempt's limit, and the job still ends", async () => {
+  it("refuses log entries beyond an attempt's limit when an executor sends a hundred thousand, and the job can still end", async () => {
     const job = await take();
     const statuses = new Map<number, number>();
     for (let first = 1; first <= 100_000; first += 1000) {
@@ -207,7 +214,7 @@ describeWithEngines(["postgres"], "a log without measure", () => {
     expect((await view(job.id)).entries).toHaveLength(2000);
   });
 
-  it("of a hundred thousand entries over many attempts is shown in bounded time and size", async () => {
+  it("shows a hundred thousand log entries of many attempts within limits on time and size", async () => {
     const job = await take();
     await sql`
       insert into attempts (job, attempt, executor, state, started_at, finished_at)
@@ -255,7 +262,7 @@ describeWithEngines(["postgres"], "a log without measure", () => {
     expect(seen).toBe(5000);
   });
 
-  it("shows lists without carrying what jobs carry", async () => {
+  it("lists jobs with large files quickly and without loading the files", async () => {
     const files = Object.fromEntries(
       Array.from({ length: 8 }, (_, index) => [`f${index}`, "x".repeat(megabyte - 100)]),
     );

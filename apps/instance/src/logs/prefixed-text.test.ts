@@ -6,7 +6,7 @@ const show = (segments: readonly StreamSegment[] | null) =>
   segments?.map(({ stream, bytes }) => [stream, bytes.toString()]) ?? null;
 
 describe("parsePrefixedText", () => {
-  it("joins neighbouring lines of a stream and drops the prefixes", () => {
+  it("joins adjacent lines of a stream and removes the prefixes", () => {
     const text = "stdout: one\nstdout: two\nstderr: oh\nstdout: stderr: not a prefix\nbare\n";
     expect(show(parsePrefixedText(text))).toEqual([
       ["stdout", "one\ntwo\n"],
@@ -23,7 +23,7 @@ describe("segmentsBeyond", () => {
     text: fc.string({ maxLength: 5 }).map((text) => `${text.replaceAll("\n", "")}\n`),
   });
 
-  it("gives what was added, wherever the old text was cut", () => {
+  it("returns the added text, wherever the old text was cut", () => {
     fc.assert(
       fc.property(fc.array(line), fc.array(line), (before, after) => {
         const text = (lines: typeof before) => lines.map((one) => `${one.stream}: ${one.text}`).join("");
@@ -34,7 +34,7 @@ describe("segmentsBeyond", () => {
     );
   });
 
-  it("is null when the old text has changed", () => {
+  it("returns null when the old text has changed", () => {
     const parse = parsePrefixedText;
     expect(segmentsBeyond(parse("stdout: secret\n"), parse("stdout: ****\nstdout: more\n"))).toBeNull();
     expect(segmentsBeyond(parse("stdout: a\n"), parse("stderr: a\n"))).toBeNull();

@@ -46,7 +46,7 @@ describeWithEngines(["postgres"], "stored logs", () => {
   const chunkCount = async (key: AttemptKey): Promise<number> =>
     (await db.selectFrom("log_chunks").select("offset").where("job", "=", key.job).execute()).length;
 
-  it("append what a whole entry has grown by, and store nothing twice", async () => {
+  it("append only the new part of a whole entry, and store nothing twice", async () => {
     const key = await newAttempt();
     expect(await addLogEntry(db, key, entry)).toBe(1);
     expect(await addLogEntry(db, key, { ...entry, key: "teardown.fs", text: "stdout: bye\n" })).toBe(2);
@@ -62,14 +62,14 @@ describeWithEngines(["postgres"], "stored logs", () => {
     expect(await log(key)).toBe("a\nb\nbye\n");
   });
 
-  it("replace an entry whose earlier text changed, as when a secret is redacted late", async () => {
+  it("replace an entry whose earlier text changed, for example by a secret that is redacted late", async () => {
     const key = await newAttempt();
     await addLogEntry(db, key, { ...entry, text: "stdout: sec\n" });
     await updateLogEntry(db, key, 1, { ...entry, text: "stdout: ******\nstdout: next\n" });
     expect(await log(key)).toBe("******\nnext\n");
   });
 
-  it("refuse an entry of an attempt that has ended, and one that was never added", async () => {
+  it("refuse an entry of an attempt that has ended, and an entry that was never added", async () => {
     const key = await newAttempt();
     expect(await updateLogEntry(db, key, 1, entry)).toBe(false);
     await addLogEntry(db, key, entry);
@@ -79,7 +79,7 @@ describeWithEngines(["postgres"], "stored logs", () => {
     expect(await log(key)).toBe("");
   });
 
-  it("end at the job's limit, count what came after it, and say so", async () => {
+  it("stop at the job's limit, count what came after it, and report it", async () => {
     const limits = { maxEntries: 10, maxBytesPerAttempt: 10 };
     const key = await newAttempt();
     const chunk = (offset: number, text: string): LogEvent => ({

@@ -37,7 +37,7 @@ describeWithEngines(["postgres"], "the metrics of two instances on one database"
     expect((await at.executor("queue/batches/markComplete", body, jobHeaders(job, "e"))).status).toBe(204);
   }
 
-  it("have the names that dashboards of the protocol know, each family once", async () => {
+  it("have the names that existing dashboards query, and each family only once", async () => {
     await runJob(one);
     const text = await page(one);
     for (const name of [
@@ -62,7 +62,7 @@ describeWithEngines(["postgres"], "the metrics of two instances on one database"
     expect(families).toEqual([...new Set(families)]);
   });
 
-  it("say of queues the same at each", async () => {
+  it("report the same queue values at both instances", async () => {
     await one.submit({ queue: "codeintel" });
     await runJob(two);
     for (const at of [one, two]) {
@@ -72,7 +72,7 @@ describeWithEngines(["postgres"], "the metrics of two instances on one database"
     }
   });
 
-  it("give out what executors push, newest first-hand, whichever instance was told", async () => {
+  it("include the newest values that executors pushed to either instance", async () => {
     const pushed = (value: number) =>
       `# TYPE src_executor_processor_handlers gauge\nsrc_executor_processor_handlers ${value}`;
     await heartbeat(one, "pusher", pushed(1));
@@ -85,7 +85,7 @@ describeWithEngines(["postgres"], "the metrics of two instances on one database"
     }
   });
 
-  it("drop what an executor pushed once it is silent, and leave out the loudest where a page has no room", async () => {
+  it("drop the values of a silent executor, and leave out the largest pushes when a page is full", async () => {
     await sql`update executor_metrics set pushed_at = pushed_at - interval '31 seconds'`.execute(db);
     expect(await page(two)).not.toContain('sg_instance="pusher"');
     const series = (count: number) => Array.from({ length: count }, (_, index) => `m${index} 1`).join("\n");
@@ -97,7 +97,7 @@ describeWithEngines(["postgres"], "the metrics of two instances on one database"
     expect(again.metrics.map((one) => one.series.length).sort((a, b) => a - b)).toEqual([10, 2000]);
   });
 
-  it("are the ones that the autoscaling guide queries", async () => {
+  it("include every metric that the autoscaling guide queries", async () => {
     const guide = await readFile(documentation, "utf8");
     const text = `${await page(one)}`;
     const queries = [...guide.matchAll(/^\s*(?:- )?(?:query|seriesQuery|metricsQuery): (.+)$/gm)].map(

@@ -12,7 +12,7 @@ function page(pushed: Readonly<Record<string, string>>, taken: ReadonlySet<strin
 }
 
 describe("pushed metrics", () => {
-  it("are given out, each family once, with the executor's name", () => {
+  it("are published with the executor's name, each family once", () => {
     const text =
       '# HELP jobs x\n# TYPE jobs counter\njobs{queue="q"} 3\n# TYPE d histogram\nd_bucket{le="+Inf"} 1\nd_sum 0.5\nd_count 1\n';
     const given = page({ one: text, two: text });
@@ -22,38 +22,38 @@ describe("pushed metrics", () => {
     expect(given.match(/# TYPE d histogram/g)).toHaveLength(1);
   });
 
-  it("keep a registry's own name", () => {
+  it("keep an instance name that a registry has set itself", () => {
     expect(page({ e: 'r{sg_instance="docker-registry"} 1' })).toBe(
       'r{sg_instance="docker-registry",sg_job="sourcegraph-executors-registry"} 1\n',
     );
   });
 
-  it("have each series once, also where two executors speak with one name", () => {
+  it("contain each series once, even if two executors use the same name", () => {
     expect(page({ a: 'm{sg_instance="x"} 1', b: 'm{sg_instance="x"} 2' })).toBe(
       'm{sg_instance="x",sg_job="sourcegraph-executors"} 1\n',
     );
   });
 
-  it("let nobody speak for the instance, or for another executor's job label", () => {
+  it("can't imitate metrics of the instance, or carry another executor's job label", () => {
     expect(page({ e: 'src_executor_total{queue="q"} 999\nmine{sg_job="x"} 1' }, new Set(["src_executor_total"]))).toBe(
       'mine{sg_instance="e",sg_job="sourcegraph-executors"} 1\n',
     );
   });
 
-  it("are bounded in series, lines and bytes", () => {
+  it("have limits on series, lines and bytes", () => {
     const million = Array.from({ length: 1_000_000 }, (_, index) => `m${index} 1`).join("\n");
     expect(page({ e: million }).split("\n").length).toBeLessThanOrEqual(2001);
     expect(page({ e: `m{a="${"x".repeat(10_000)}"} 1` })).toBe("");
   });
 
   it.each(['m{a="b} 1', "m{a=b} 1", 'm{a="1",a="2"} 1', "m one", "m 1 x", "1m 1", 'm{a="\\x"} 1', "m"])(
-    "leave out what is no series: %s",
+    "leave out an invalid series: %s",
     (text) => {
       expect(page({ e: text })).toBe("");
     },
   );
 
-  it("are lines of the format and nothing else, whatever comes in", () => {
+  it("are always valid lines of the format, whatever an executor sends", () => {
     const piece = fc.oneof(
       fc.string(),
       fc.constantFrom("\n", "{", "}", '"', "\\", "# TYPE a counter", "# TYPE __proto__ gauge", 'a{b="c"} 1', " 1"),

@@ -44,7 +44,7 @@ describeWithEngines(["postgres"], "a queue's maximum waiting time", () => {
   const read = (id: number) => db.selectFrom("jobs").selectAll().where("id", "=", id).executeTakeFirstOrThrow();
   const expired = async () => (await expireWaits(db, why)).map((job) => job.id);
 
-  it("fails a job that waited for so long, with the time and the reason, and no other", async () => {
+  it("fails only a job that waited that long, with the time and the reason", async () => {
     const queue = await newQueue();
     const forever = await enqueue(await newQueue({ maxWaitMs: null }));
     const late = await enqueue(queue);
@@ -63,7 +63,7 @@ describeWithEngines(["postgres"], "a queue's maximum waiting time", () => {
     expect([(await read(early)).state, (await read(forever)).state]).toEqual(["queued", "queued"]);
   });
 
-  it("fails each job once when several instances look at the same time", async () => {
+  it("fails each job only once when several instances check at the same time", async () => {
     const queue = await newQueue();
     const ids: number[] = [];
     for (let index = 0; index < 20; index++) ids.push(await enqueue(queue));
@@ -78,7 +78,7 @@ describeWithEngines(["postgres"], "a queue's maximum waiting time", () => {
     ).toEqual(ids);
   });
 
-  it("leaves a job alone that an executor takes while the reason is looked up", async () => {
+  it("leaves a job alone if an executor takes it while the reason is determined", async () => {
     const queue = await newQueue();
     const id = await enqueue(queue);
     await pass(61);
@@ -103,7 +103,7 @@ describeWithEngines(["postgres"], "a queue's maximum waiting time", () => {
     expect(await expired()).toContain(id);
   });
 
-  it("applies to jobs that already wait when it is set, and no longer when it is removed", async () => {
+  it("applies to jobs that already wait when it is set, and stops applying when it is removed", async () => {
     const queue = await newQueue({ maxWaitMs: null });
     const id = await enqueue(queue);
     await pass(3600);

@@ -50,7 +50,7 @@ describeWithEngines(["postgres"], "namespaces that share a queue", () => {
     expect(await takeMany(3)).toContain("modest");
   });
 
-  it("take turns after a restart as before, and also with one that came late", async () => {
+  it("keep their turns after a restart, and a late namespace joins in", async () => {
     for (let count = 0; count < 5; count += 1) await enqueue("modest");
     await db.destroy();
     db = await openDatabase({ url: database.url });

@@ -81,7 +81,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait" as const) }) },
 );
 
-describeWithEngines(["postgres"], "jobs of an instance, whatever executors and people do to them", () => {
+describeWithEngines(["postgres"], "jobs under any sequence of executor and user actions", () => {
   let target: TestInstance;
   let clock: TestClock;
   let worlds = 0;
@@ -352,7 +352,7 @@ describeWithEngines(["postgres"], "jobs of an instance, whatever executors and p
   }
 
   it(
-    "end once per attempt, keep every attempt's log, and run within their limits",
+    "end once per attempt, keep every attempt's log, and respect their limits",
     async () => {
       const seen = new Set<string>();
       await fc.assert(

@@ -60,18 +60,18 @@ const cases: readonly [needs: string[], spec: Partial<JobSpecInput>][] = [
 const specs = cases.map(([needs, part]) => ({ needs, spec: JobSpec.parse({ steps: [step], ...part }) }));
 
 describe("jobNeeds", () => {
-  it.each(specs)("finds $needs", ({ needs, spec }) => {
+  it.each(specs)("returns $needs", ({ needs, spec }) => {
     expect(jobNeeds(spec, null)).toEqual(needs);
   });
 
-  it("keep a job of a SHA-256 repository for executors that know such repositories", () => {
+  it("restricts a job of a SHA-256 repository to executors that support such repositories", () => {
     const spec = JobSpec.parse({ steps: [step] });
     expect(jobNeeds(spec, "a".repeat(40))).toEqual([]);
     expect(jobNeeds(spec, "a".repeat(64))).toEqual(["SHA-256 repositories"]);
     expect(supportedNeeds({ extensions: true, capabilities: [] })).toContain("SHA-256 repositories");
   });
 
-  it("are all supported by an executor with all capabilities, and none by a foreign one", () => {
+  it("returns only needs that a fully capable executor supports, while a foreign one supports none of them", () => {
     const all = supportedNeeds({ extensions: true, capabilities: ["results", "secret-files"] });
     expect(specs.flatMap(({ spec }) => jobNeeds(spec, null)).filter((need) => !all.includes(need))).toEqual([]);
     expect(supportedNeeds({ extensions: false, capabilities: ["results"] })).toEqual([]);

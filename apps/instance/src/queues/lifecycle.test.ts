@@ -123,7 +123,7 @@ describeWithEngines(["postgres"], "the store's life cycle of a job", () => {
     };
   }
 
-  it("is the pure life cycle, whatever happens in whatever order", async () => {
+  it("matches the reference model of the life cycle for every sequence of events", async () => {
     const seen = new Set<string>();
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 16 }), async (steps) => {

@@ -54,7 +54,7 @@ describeWithEngines(["postgres"], "retention", () => {
   }
   const status = async (job: TakenJob) => (await target.rest("GET", `/jobs/${job.id}`)).status;
 
-  it("removes finished jobs with logs and artifacts after their time, and nothing that is open or young", async () => {
+  it("removes finished jobs with logs and artifacts when they are old enough, and keeps open or recent ones", async () => {
     const [old, young, open] = [await take(), await take(), await take()];
     expect((await putArtifact(old, 1000)).status).toBe(204);
     await sql`insert into log_chunks (job, attempt, entry_id, "offset", stream, bytes)
@@ -72,7 +72,7 @@ describeWithEngines(["postgres"], "retention", () => {
     expect(await blobs()).toEqual([]);
   });
 
-  it("removes artifacts before their job", async () => {
+  it("removes old artifacts before their job", async () => {
     const job = await take();
     expect((await putArtifact(job, 1000)).status).toBe(204);
     await finish(job);
@@ -82,7 +82,7 @@ describeWithEngines(["postgres"], "retention", () => {
     expect([await status(job), await blobs()]).toEqual([200, []]);
   });
 
-  it("gives up uploads of code indexes that were begun a day ago, with the parts that came", async () => {
+  it("removes unfinished uploads of code indexes after a day, with the parts that arrived", async () => {
     await target.rest("POST", "/repositories", { name: "code", url: "https://127.0.0.1:1/code.git" });
     const call = (query: string, body: string) =>
       fetch(`${target.url}/.executors/scip/upload?${query}`, {
@@ -101,7 +101,7 @@ describeWithEngines(["postgres"], "retention", () => {
     expect((await call(`uploadId=${id}&index=2`, "part")).status).toBe(404);
   });
 
-  it("refuses artifacts past the quota of the instance, in words, and takes them again once there is room", async () => {
+  it("refuses artifacts beyond the instance's quota with an explanation, and accepts them again when there is room", async () => {
     const [first, second] = [await take(), await take()];
     expect((await putArtifact(first, 8000)).status).toBe(204);
     const refused = await putArtifact(second, 8000);

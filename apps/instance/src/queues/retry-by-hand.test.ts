@@ -3,7 +3,7 @@ import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit"
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 
-describeWithEngines(["postgres"], "a retry by hand", () => {
+describeWithEngines(["postgres"], "a manual retry", () => {
   let target: TestInstance;
   beforeAll(async () => {
     target = await startTestInstance(await createDatabase(engines().postgres?.url ?? ""));
@@ -28,7 +28,7 @@ describeWithEngines(["postgres"], "a retry by hand", () => {
   const log = async (id: number, attempt: number) =>
     await (await target.rest("GET", `/jobs/${id}/logs?attempt=${attempt}&notes=false`)).text();
 
-  it("makes a new attempt of a job that failed or was given up, and keeps what the earlier ones said", async () => {
+  it("adds an attempt to a job that failed or was given up, and keeps the results of the earlier attempts", async () => {
     await target.rest("PATCH", "/queues/default", { maxAttempts: 1 });
     const id = await target.submit();
     const outcomes = [

@@ -36,7 +36,7 @@ describeWithEngines(["postgres"], "a repository that is deleted while a job on i
     return rows.length > 0;
   };
 
-  it("is kept where the job came first", async () => {
+  it("is kept if the job was stored first", async () => {
     await addNew("first");
     const held = await db.transaction().execute(async (transaction) => {
       await sql`select from repositories where name = ${name} for key share`.execute(transaction);
@@ -55,7 +55,7 @@ describeWithEngines(["postgres"], "a repository that is deleted while a job on i
     expect((await remove()).status).toBe(204);
   });
 
-  it("has no job where the deletion came first", async () => {
+  it("has no job if it was deleted first", async () => {
     await addNew("second");
     const held = await db.transaction().execute(async (transaction) => {
       await sql`lock table jobs in share row exclusive mode`.execute(transaction);
@@ -71,7 +71,7 @@ describeWithEngines(["postgres"], "a repository that is deleted while a job on i
     ]);
   });
 
-  it("leaves neither a job without repository nor a repository without answer, whoever comes first", async () => {
+  it("never leaves a job without a repository or a request without an answer, in either order", async () => {
     await addNew("third");
     for (let turn = 0; turn < 20; turn += 1) {
       expect((await add()).status).toBe(201);

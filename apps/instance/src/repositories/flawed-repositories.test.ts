@@ -20,7 +20,7 @@ import { RepositoryService } from "./repository-service.ts";
 /** Classes for which git itself only warns. */
 const informational: readonly string[] = ["badFilemode", "badTagName", "missingTaggerEntry"];
 
-describeWithEngines(["postgres"], "a mirror of a repository with a flaw", () => {
+describeWithEngines(["postgres"], "a mirror of a repository with the fsck problem", () => {
   let database: TestDatabase;
   let directory: TemporaryDirectory;
   let db: Database;

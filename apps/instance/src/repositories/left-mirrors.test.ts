@@ -7,7 +7,7 @@ import { Sealer } from "../sealing/sealer.ts";
 import { type Database, openDatabase } from "../store/database.ts";
 import { RepositoryService } from "./repository-service.ts";
 
-describeWithEngines(["postgres"], "mirrors that a killed instance left", () => {
+describeWithEngines(["postgres"], "mirrors that a killed instance left behind", () => {
   const suite = new AsyncDisposableStack();
   let db: Database;
   let source: string;
@@ -35,7 +35,7 @@ describeWithEngines(["postgres"], "mirrors that a killed instance left", () => {
   });
   afterAll(() => suite.disposeAsync());
 
-  it("are removed at the next start, whenever the deletion was interrupted, and those in use are kept", async () => {
+  it("are removed at the next start wherever the deletion was interrupted, and mirrors in use are kept", async () => {
     await using first = await open();
     for (const name of ["kept", "team/kept", "team/deleted"]) {
       await db
@@ -57,7 +57,7 @@ describeWithEngines(["postgres"], "mirrors that a killed instance left", () => {
     expect((await second.list()).map(({ name }) => name)).toEqual(["kept", "team/kept"]);
   });
 
-  it("of a repository that another instance deleted are removed while this one runs", async () => {
+  it("of a repository that another instance deleted are removed while this instance runs", async () => {
     await using service = await open();
     await service.add({ name: "shared", url: source });
     expect(await leftIn(mirrors)).toContain("shared.git");

@@ -63,7 +63,7 @@ describeWithEngines(["postgres"], "the limits of a mirror", () => {
     await runGit(repository, ["--work-tree=.", "commit", "--quiet", "-m", "Noise"]);
   }
 
-  it("refuses a repository that is too large, says so, and takes nothing of it", async () => {
+  it("refuse a repository that is too large, report it, and store nothing of it", async () => {
     const { service, mirrors } = await open({ maxBytes: 4 * megabyte, maxObjects: 1000 });
     const source = newPath("source");
     await makeRepository(source, [{ message: "One", files: [{ path: "file", content: "1" }] }]);
@@ -86,7 +86,7 @@ describeWithEngines(["postgres"], "the limits of a mirror", () => {
     expect(await usedBytes(mirrors)).toBeLessThan(megabyte / 10);
   });
 
-  it("keeps what it has of a repository that grows too large", async () => {
+  it("keep the existing mirror of a repository that grows too large", async () => {
     const { service, mirrors } = await open({ maxBytes: 4 * megabyte, maxObjects: 1000 });
     const source = newPath("source");
     const made = await makeRepository(source, [{ message: "One", files: [{ path: "file", content: "1" }] }]);
@@ -99,7 +99,7 @@ describeWithEngines(["postgres"], "the limits of a mirror", () => {
     expect((await service.resolve(name, commit)).commit).toBe(commit);
   });
 
-  it("counts objects before they are unpacked", async () => {
+  it("apply to the number of objects before they are unpacked", async () => {
     const { service, mirrors } = await open({ maxBytes: 100 * megabyte, maxObjects: 50 });
     const source = newPath("source");
     const files = Array.from({ length: 60 }, (_, index) => ({ path: `file-${index}`, content: `${index}` }));
@@ -109,7 +109,7 @@ describeWithEngines(["postgres"], "the limits of a mirror", () => {
     expect(await usedBytes(mirrors)).toBeLessThan(megabyte / 10);
   });
 
-  it("takes what shrinks a thousandfold for what it weighs", async () => {
+  it("apply to the compressed size of an object that shrinks a thousandfold", async () => {
     const { service } = await open({ maxBytes: 2 * megabyte, maxObjects: 50 });
     const source = newPath("source");
     await makeRepository(source, [{ message: "One", files: [{ path: "file", content: "1" }] }]);
@@ -119,7 +119,7 @@ describeWithEngines(["postgres"], "the limits of a mirror", () => {
     expect(await service.add({ name: `bomb-${count}`, url: source })).toMatchObject({ state: "ready" });
   });
 
-  it("holds for a server that gives out single files, and gives it the credentials that it asks for", async () => {
+  it("apply to a server without smart HTTP, which also gets the credentials that it asks for", async () => {
     const source = newPath("source");
     await makeRepository(source, [{ message: "One", files: [{ path: "file", content: "1" }] }]);
     await runGit(source, ["update-server-info"]);
@@ -151,7 +151,7 @@ describeWithEngines(["postgres"], "the limits of a mirror", () => {
   });
 
   it.each(["file:///etc", "ext::sh -c id", "--upload-pack=id", "ssh://u:p@h.example/x", "-oProxyCommand=id:x"])(
-    "never come to %s",
+    "are not needed for %s, which is refused before fetching",
     async (url) => {
       const service = await RepositoryService.open({
         db,

@@ -84,7 +84,7 @@ describeWithEngines(["postgres"], "a code host behind a proxy", () => {
       await startTestInstance(await createDatabase(engines().postgres?.url ?? ""), { proxies: readProxies(env) }),
     );
 
-  it("is mirrored through it, and the password of the proxy is on no command line", async () => {
+  it("is mirrored through the proxy, and the proxy's password is on no command line", async () => {
     const proxy = await forwardingProxy({ routes: { "git.test:80": port }, credentials: `ci:${password}` });
     const target = await instance({ HTTP_PROXY: proxy.url });
     const added = await target.rest("POST", "/repositories", { name: "app", url: "http://git.test/app.git" });
@@ -98,7 +98,7 @@ describeWithEngines(["postgres"], "a code host behind a proxy", () => {
     expect(running).not.toContain(password);
   });
 
-  it("that the proxy refuses is told with the proxy and its variable, without its password", async () => {
+  it("that the proxy refuses gets an error that names the proxy and its variable, but not its password", async () => {
     const proxy = await forwardingProxy({ credentials: "ci:other" });
     const target = await instance({ ALL_PROXY: `http://ci:${password}@127.0.0.1:${proxy.port}` });
     for (const scheme of ["http", "https"]) {
@@ -120,7 +120,7 @@ describe("objects of Git LFS behind a proxy", () => {
     return await new LfsUpstream(source, agents).open({ oid, size: object.length }, signal);
   };
 
-  it("are fetched through it", async () => {
+  it("are fetched through the proxy", async () => {
     const proxy = await forwardingProxy({ routes: { "git.test:80": port } });
     expect(await buffer(await open({ HTTP_PROXY: proxy.url }))).toEqual(object);
     expect(proxy.requests).toEqual([
@@ -129,7 +129,7 @@ describe("objects of Git LFS behind a proxy", () => {
     ]);
   });
 
-  it("elsewhere are fetched through it from public names, with https, and without credentials", async () => {
+  it("on another public host are fetched through the proxy with https and without credentials", async () => {
     objectsAt = "https://storage.test";
     const proxy = await forwardingProxy({ routes: { "git.test:80": port } });
     // The proxy has no route to the storage. It was asked for it, which is what counts here.
@@ -147,7 +147,7 @@ describe("objects of Git LFS behind a proxy", () => {
     "https://127.0.0.1:1",
     "https://localhost:1",
     "http://storage.test",
-  ])("are not fetched from %s: the proxy is not asked for it", async (place) => {
+  ])("are not fetched from %s, and the proxy gets no request for it", async (place) => {
     objectsAt = place;
     const proxy = await forwardingProxy({ routes: { "git.test:80": port } });
     await expect(open({ ALL_PROXY: proxy.url })).rejects.toMatchObject({ code: "lfs-unavailable" });
@@ -166,14 +166,14 @@ describe("object storage behind a proxy", () => {
     forcePathStyle: true,
   };
 
-  it("is asked through it", async () => {
+  it("is accessed through the proxy", async () => {
     const proxy = await forwardingProxy({ routes: { "storage.test:9000": port }, credentials: `ci:${password}` });
     const store = stack.use(createS3BlobStore({ ...options, proxies: readProxies({ HTTP_PROXY: proxy.url }) }));
     await expect(store.list("", { signal })[Symbol.asyncIterator]().next()).rejects.toThrow();
     expect(proxy.requests[0]).toMatch(/^GET http:\/\/storage\.test:9000\/bucket/);
   });
 
-  it("with https is asked through a tunnel", async () => {
+  it("with https is accessed through a tunnel", async () => {
     const proxy = await forwardingProxy();
     const endpoint = "https://storage.test";
     const proxies = readProxies({ HTTPS_PROXY: proxy.url });

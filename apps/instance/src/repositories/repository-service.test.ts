@@ -55,7 +55,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
   const newPath = () => path.join(directory.path, `source-${++count}`);
   const file = (content: string) => [{ path: "file", content }];
 
-  it("keeps credentials encrypted, shows them to nobody, and takes new ones when it is added again", async () => {
+  it("encrypts credentials, shows them to no one, and replaces them when the repository is added again", async () => {
     const seen: (string | undefined)[] = [];
     const server = createServer((request, response) => {
       seen.push(request.headers.authorization);
@@ -87,7 +87,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     }
   });
 
-  it("finds a name for a path whose last part is the name of another repository", async () => {
+  it("finds a free name for a repository whose last path part is already a name", async () => {
     const paths = ["one/app", "two/app", "three/two/app"].map((name) => path.join(directory.path, name));
     for (const at of paths) await makeRepository(at, [{ message: "One", files: file("1") }]);
     const names: string[] = [];
@@ -104,7 +104,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     });
   });
 
-  it("sees a commit that was made a moment ago, on a branch and on HEAD", async () => {
+  it("finds a commit that was made a moment ago, on a branch and on HEAD", async () => {
     const source = newPath();
     const made = await makeRepository(source, [{ message: "One", files: file("1") }]);
     await service.add({ name: "moving", url: source });
@@ -121,7 +121,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     await expect(service.resolve("moving", "feature")).rejects.toMatchObject({ code: "unknown-revision" });
   });
 
-  it("finds commits that no branch leads to, short names and tags, and refuses what is none", async () => {
+  it("finds commits outside branches, short ids and tags, and refuses anything else", async () => {
     const source = newPath();
     const made = await makeRepository(source, [{ message: "One", files: file("1"), tag: "v1.0" }]);
     await runGit(source, ["config", "uploadpack.allowAnySHA1InWant", "true"]);
@@ -139,7 +139,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     }
   });
 
-  it("fetches once for many that ask at the same time", async () => {
+  it("fetches once for many simultaneous requests", async () => {
     const source = newPath();
     await makeRepository(source, [{ message: "One", files: file("1") }]);
     // A git wrapper that records its arguments.
@@ -158,7 +158,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     expect(fetches).toHaveLength(1);
   });
 
-  it("mirrors a repository without commits, and one whose HEAD is detached", async () => {
+  it("mirrors a repository without commits, and one with a detached HEAD", async () => {
     const empty = newPath();
     await mkdir(empty);
     await runGit(empty, ["init", "--quiet", "--bare"]);
@@ -176,7 +176,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     expect((await service.resolve("detached", "HEAD")).commit).toBe(first);
   });
 
-  it("mirrors a shallow checkout, and what its history becomes", async () => {
+  it("mirrors a shallow checkout, and again after its history was completed", async () => {
     const full = newPath();
     const made = await makeRepository(full, [
       { message: "One", files: file("1") },
@@ -190,7 +190,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     expect(await service.resolve("shallow", made.commits[0] ?? "")).toMatchObject({ commit: made.commits[0] });
   });
 
-  it("takes a local repository that belongs to another account, when it runs as root", async () => {
+  it("accepts a local repository of another account when it runs as root", async () => {
     const source = newPath();
     const made = await makeRepository(source, [{ message: "One", files: file("1") }]);
     if (process.getuid?.() === 0) {
@@ -202,7 +202,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     expect((await service.resolve("foreign", "HEAD")).commit).toBe(made.head);
   });
 
-  it("runs nothing that the source's configuration or hooks ask for", async () => {
+  it("runs none of the programs that the source's configuration or hooks name", async () => {
     const source = newPath();
     await makeRepository(source, [{ message: "One", files: file("1") }]);
     const touch = `touch ${owned}`;
@@ -225,7 +225,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
   });
 
   describe.each(hostileRepositoryNames)("a repository with %s", (name) => {
-    it("is mirrored or refused as a whole, and nothing of it runs", async () => {
+    it("is mirrored completely or refused, and none of its code runs", async () => {
       const source = newPath();
       await makeHostileRepository(name, source);
       const added = await service.add({ name: `hostile-${name}`, url: source });
@@ -235,7 +235,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     });
   });
 
-  it("follows no redirect, with credentials or without, to another host, to files or to another protocol", async () => {
+  it("follows no redirect to another host, a file or another protocol, with or without credentials", async () => {
     const seen: string[] = [];
     const elsewhere = createServer((request, response) => {
       seen.push(request.headers.authorization ?? "none");
@@ -289,7 +289,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     expect(await readFile(path.join(mirrors, "quiet.git", "config"), "utf8")).not.toContain("hunter2");
   });
 
-  it("mirrors anew what another instance has pinned", async () => {
+  it("fetches again a commit that another instance has pinned", async () => {
     const source = newPath();
     const made = await makeRepository(source, [{ message: "One", files: file("1") }]);
     await service.add({ name: "shared", url: source });
@@ -299,7 +299,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     expect(await runGit(mirror, ["cat-file", "-t", made.head])).toBe("commit");
   });
 
-  it("gives a name's next repository nothing of the one before, which another instance has deleted", async () => {
+  it("serves nothing of a deleted repository under the same name, even if another instance deleted it", async () => {
     const [old, next] = [newPath(), newPath()];
     const secret = await makeRepository(old, [{ message: "Secret", files: file("secret") }]);
     const made = await makeRepository(next, [{ message: "One", files: file("1") }]);
@@ -319,7 +319,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     }
   });
 
-  it("works after a git that was killed left its lock files", async () => {
+  it("works after a killed git process left its lock files", async () => {
     const source = newPath();
     const made = await makeRepository(source, [{ message: "One", files: file("1") }]);
     await service.add({ name: "locked", url: source });

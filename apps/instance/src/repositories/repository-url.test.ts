@@ -19,11 +19,11 @@ describe("parseRepositoryUrl", () => {
     expect(parse(url)).toMatchObject({ url, defaultNames: [name], allowedProtocols, displayUrl, kind: "remote" });
   });
 
-  it("gives git the URL as it was understood here, not as it was written", () => {
+  it("passes git the normalized URL that it validated, not the original text", () => {
     expect(parse("https:///host.example\\@evil.example/x").url).toBe("https://host.example/@evil.example/x");
   });
 
-  it("tells credentials from an account's name", () => {
+  it("distinguishes URLs with credentials from URLs without", () => {
     expect(parse("https://u:p@h.example/a").hasCredentials).toBe(true);
     expect(parse("https://u@h.example/a").hasCredentials).toBe(true);
     expect(parse("https://h.example/a").hasCredentials).toBe(false);
@@ -36,13 +36,13 @@ describe("parseRepositoryUrl", () => {
     ["file:///srv/my%20app", ["my-app", "srv/my-app"]],
     ["/srv/.hidden", ["hidden", "srv/hidden"]],
     ["/", ["repository"]],
-  ])("names the local path %s", (url, defaultNames) => {
+  ])("derives names from the local path %s", (url, defaultNames) => {
     expect(parse(url, true)).toMatchObject({ kind: "local", defaultNames, allowedProtocols: "file" });
     expect(() => parse(url)).toThrow(/local paths/);
   });
 
   it.each(["s3cret:x-oauth@host.example/a", "ci:s3cret@host.example/a.git", "https://ci:s3/cret@host.example/a"])(
-    "repeats nothing of %s, which may be a secret",
+    "does not repeat %s, which may contain a secret, in its error",
     (url) => {
       expect(() => parse(url)).toThrow(expect.objectContaining({ message: expect.not.stringContaining("s3cret") }));
     },

@@ -64,7 +64,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
   it.each([
     ["lightweight", []],
     ["annotated", ["-a", "-m", "Nightly"]],
-  ])("a moved %s tag leads to its new commit", async (kind, options) => {
+  ])("a moved %s tag resolves to its new commit", async (kind, options) => {
     const { source, one, two } = await mirrored(`moved-${kind}`);
     await runGit(source, ["tag", ...options, "nightly", one]);
     expect(await commit(`moved-${kind}`, "nightly")).toBe(one);
@@ -73,7 +73,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
     expect(await commit(`moved-${kind}`, "refs/tags/nightly")).toBe(two);
   });
 
-  it("a deleted tag is unknown, and one made again leads to its new commit", async () => {
+  it("a deleted tag is unknown, and a recreated tag resolves to its new commit", async () => {
     const { source, one, two } = await mirrored("remade");
     await runGit(source, ["tag", "nightly", one]);
     expect(await commit("remade", "nightly")).toBe(one);
@@ -83,7 +83,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
     expect(await commit("remade", "nightly")).toBe(two);
   });
 
-  it("the first characters of a commit id do not hide a tag that the source got later", async () => {
+  it("a tag that looks like the start of a commit id is found, even if the source got it later", async () => {
     const { source, one, two } = await mirrored("abbreviated");
     const short = one.slice(0, 8);
     expect(await commit("abbreviated", short)).toBe(one);
@@ -91,7 +91,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
     expect(await commit("abbreviated", short)).toBe(two);
   });
 
-  it("expressions below a moved tag follow it", async () => {
+  it("expressions based on a moved tag follow it", async () => {
     const { source, one, two } = await mirrored("expressions");
     await runGit(source, ["tag", "nightly", one]);
     expect(await commit("expressions", "nightly^{commit}")).toBe(one);
@@ -100,7 +100,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
     expect(await commit("expressions", "nightly^{commit}")).toBe(two);
   });
 
-  it("a name of a tag and a branch means the tag, says so, and is told apart by full names", async () => {
+  it("a name shared by a tag and a branch resolves to the tag with a warning, and full names select either", async () => {
     const { source, one, two } = await mirrored("two-meanings");
     await runGit(source, ["tag", "1.0", one]);
     await runGit(source, ["branch", "1.0", two]);
@@ -119,7 +119,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
     }
   });
 
-  it("a branch that is named like a commit's first digits wins over it and says so", async () => {
+  it("a branch named like the first digits of a commit takes precedence with a warning", async () => {
     const { source, one, two } = await mirrored("hexadecimal");
     await runGit(source, ["branch", one.slice(0, 8), two]);
     expect(await service.resolve("hexadecimal", one.slice(0, 8))).toMatchObject({
@@ -129,7 +129,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
     expect(await service.resolve("hexadecimal", one.slice(0, 9))).toMatchObject({ commit: one, warnings: [] });
   });
 
-  it("a branch named HEAD does not replace the repository's HEAD and is told of", async () => {
+  it("a branch named HEAD does not replace the repository's HEAD, and the caller gets a warning", async () => {
     const { source, one, two } = await mirrored("named-head");
     await runGit(source, ["update-ref", "refs/heads/HEAD", one]);
     expect(await service.resolve("named-head", "HEAD")).toMatchObject({
@@ -139,7 +139,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
     expect(await commit("named-head", "refs/heads/HEAD")).toBe(one);
   });
 
-  it("the mirror's own references are nobody's revisions and hide no branch", async () => {
+  it("the mirror's internal references can't be used as revisions and hide no branch", async () => {
     const { source, one, two } = await mirrored("bookkeeping");
     expect(await commit("bookkeeping", "HEAD")).toBe(two);
     for (const revision of ["refs/airlock/HEAD", "airlock/HEAD", "airlock-identity", "FETCH_HEAD", "config"]) {
@@ -151,7 +151,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
     expect(await commit("bookkeeping", "airlock/HEAD")).toBe(one);
   });
 
-  it("steps to parents and what `git describe` prints lead to their commits", async () => {
+  it("parent expressions and the output of `git describe` resolve to their commits", async () => {
     const { source, one, two } = await mirrored("steps");
     await runGit(source, ["tag", "-a", "-m", "One", "v1", one]);
     const described = await runGit(source, ["describe", two]);
@@ -198,7 +198,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
   it.each([
     ["with a HEAD", []],
     ["without a HEAD", ["symbolic-ref", "HEAD", "refs/heads/none"]],
-  ])("a source that is made again in the other object format, %s, is mirrored again", async (kind, command) => {
+  ])("a source that is recreated in the other object format, %s, is mirrored again", async (kind, command) => {
     const name = `reformatted-${command.length}`;
     const { source, two } = await mirrored(name);
     expect(await commit(name, "main")).toBe(two);

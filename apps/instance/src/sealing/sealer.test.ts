@@ -11,7 +11,7 @@ describe("a sealed text", () => {
   const sealer = sealerOf(oldKey);
   const value = "hunter2 – äöü\n".repeat(100);
 
-  it("opens in its own place, and its bytes show nothing of it", () => {
+  it("can be opened in its own context, and its bytes reveal nothing", () => {
     const { bytes } = sealer.seal(context, value);
     expect(sealer.open(context, bytes)).toBe(value);
     expect(bytes.includes("hunter2")).toBe(false);
@@ -22,15 +22,15 @@ describe("a sealed text", () => {
     ["another name", ["secret", "team", "", "OTHER"]],
     ["another namespace", ["secret", "teams", "", "TOKEN"]],
     ["another queue", ["secret", "team", "q", "TOKEN"]],
-    ["names that run together the same way", ["secret", "tea", "m", "TOKEN"]],
+    ["names that concatenate to the same text", ["secret", "tea", "m", "TOKEN"]],
     ["another kind", ["repository", "team", "", "TOKEN"]],
-  ] as const)("does not open under %s", (_title, other) => {
+  ] as const)("can't be opened with %s", (_title, other) => {
     const { bytes } = sealer.seal(context, value);
     expect(() => sealer.open(other, bytes)).toThrow(/cannot be decrypted/);
     expect(() => sealer.reseal(other, bytes)).toThrow(/cannot be decrypted/);
   });
 
-  it("does not open with any one byte changed, or cut anywhere", () => {
+  it("can't be opened after any byte was changed or anything was cut off", () => {
     const { bytes } = sealer.seal(context, "short");
     for (let at = 0; at < bytes.length; at++) {
       const changed = Buffer.from(bytes);
@@ -40,13 +40,13 @@ describe("a sealed text", () => {
     }
   });
 
-  it("does not open when the parts of two are put together", () => {
+  it("can't be opened when it is combined from parts of two texts", () => {
     const [one, two] = [sealer.seal(context, "value one"), sealer.seal(context, "value two")];
     const mixed = Buffer.concat([one.bytes.subarray(0, 69), two.bytes.subarray(69)]);
     expect(() => sealer.open(context, mixed)).toThrow(/cannot be decrypted/);
   });
 
-  it("opens under the old key and under the new while both are there, and moves to the new one", () => {
+  it("can be opened with the old and the new key while both are given, and is re-encrypted with the new one", () => {
     const { bytes, keyId } = sealer.seal(context, value);
     const both = sealerOf(`${newKey}\n${oldKey}`);
     expect(both.open(context, bytes)).toBe(value);
@@ -59,13 +59,13 @@ describe("a sealed text", () => {
   });
 });
 
-describe("keys", () => {
+describe("secret keys", () => {
   it.each([
     ["one as base64", oldKey, 1],
     ["one as base64url without padding", oldKey.replaceAll("+", "-").replaceAll("/", "_").replace("=", ""), 1],
     ["several, with comments", `# new\n${newKey}\n\n# old\n  ${oldKey}\n`, 2],
     ["several in one line", `${newKey},${oldKey}`, 2],
-  ])("may be given as %s", (_title, text, count) => {
+  ])("can be given as %s", (_title, text, count) => {
     expect(parseKeys(text, "x").ids).toHaveLength(count);
   });
 
@@ -74,13 +74,13 @@ describe("keys", () => {
     ["a passphrase", "correct horse battery staple", "key 1 of AIRLOCK_SECRET_KEY is not 32 bytes"],
     ["16 bytes", randomBytes(16).toString("hex"), "key 1 of"],
     ["a good one and a bad one", `${newKey} hunter2`, "key 2 of"],
-  ])("may not be %s, and the message repeats nothing of it", (_title, text, message) => {
+  ])("can't be %s, and the error does not repeat the value", (_title, text, message) => {
     const error = catchError(() => parseKeys(text, "AIRLOCK_SECRET_KEY"));
     expect(error.message).toContain(message);
     for (const word of text.split(/\s+/).filter(Boolean)) expect(error.message).not.toContain(word);
   });
 
-  it("have ids that say nothing of them and stay the same", () => {
+  it("have stable ids that reveal nothing about them", () => {
     const key = "ab".repeat(32);
     expect(parseKeys(key, "x").primary.id).toBe(parseKeys(Buffer.from(key, "hex").toString("base64"), "x").primary.id);
     expect(key).not.toContain(parseKeys(key, "x").primary.id);

@@ -21,7 +21,7 @@ import { secretContext, setSecret } from "./secret-store.ts";
 const newKey = () => randomBytes(32).toString("base64");
 const by = { actor: "administrator", via: "token" } as const;
 
-describeWithEngines(["postgres"], "the keys of a database", () => {
+describeWithEngines(["postgres"], "the keys that encrypt a database", () => {
   let database: TestDatabase;
   let directory: TemporaryDirectory;
   let db: Database;
@@ -47,14 +47,14 @@ describeWithEngines(["postgres"], "the keys of a database", () => {
     return { row, open: (sealer: Sealer) => sealer.open(secretContext(row), row.sealed) };
   };
 
-  it("are made on first use in a file that only its user may read, and are the same afterwards", async () => {
+  it("are created at the first start in a file that only its user can read, and stay the same", async () => {
     const sealer = await open();
     expect((await stat(defaultFile)).mode & 0o777).toBe(0o600);
     await set(sealer, "TOKEN", "the value");
     expect((await stored("TOKEN")).open(await open())).toBe("the value");
   });
 
-  it("are not made anew where something needs the old ones: the start fails, and with the file back all is there", async () => {
+  it("are never recreated while encrypted data exists: the start fails until the key file is back", async () => {
     await set(await open(), "TOKEN", "the value");
     const file = await readFile(defaultFile);
     await rm(defaultFile);
@@ -68,7 +68,7 @@ describeWithEngines(["postgres"], "the keys of a database", () => {
     expect((await stored("TOKEN")).open(await open())).toBe("the value");
   });
 
-  it("have to be among those given: a wrong one is refused and changes nothing", async () => {
+  it("must include the one in use: a wrong key is refused and changes nothing", async () => {
     const key = newKey();
     await set(await open(text(key)), "TOKEN", "the value");
     await expect(open(text(newKey()))).rejects.toMatchObject({ code: "secret-key-missing" });
@@ -76,7 +76,7 @@ describeWithEngines(["postgres"], "the keys of a database", () => {
     expect((await stored("TOKEN")).open(await open(text(key)))).toBe("the value");
   });
 
-  it("must be the same for all instances: one with another key can't encrypt", async () => {
+  it("must be the same for all instances: an instance with another key can't encrypt", async () => {
     const first = await open(text(newKey()));
     const second = await open(text(newKey()));
     await expect(set(first, "TOKEN", "lost to the others")).rejects.toMatchObject({ code: "secret-key-mismatch" });
@@ -84,7 +84,7 @@ describeWithEngines(["postgres"], "the keys of a database", () => {
     expect((await stored("TOKEN")).open(second)).toBe("the value");
   });
 
-  it("are rotated row by row while instances with both keys work on", async () => {
+  it("are rotated row by row while instances with both keys are running", async () => {
     const [oldKey, key] = [newKey(), newKey()];
     const before = await open(text(oldKey));
     for (let index = 0; index < 250; index++) await set(before, `TOKEN_${index}`, `value ${index}`);
@@ -106,7 +106,7 @@ describeWithEngines(["postgres"], "the keys of a database", () => {
     expect(rotated).toBe(0);
   });
 
-  it("also encrypt the addresses of repositories that an earlier version stored as they were given", async () => {
+  it("also encrypt repository addresses that an earlier version stored in plain text", async () => {
     const sealer = await open();
     const url = "https://robot:hunter2hunter2@git.example.com/app.git";
     await db.insertInto("repositories").values({ name: "app", url }).execute();

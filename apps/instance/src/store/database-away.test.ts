@@ -18,20 +18,20 @@ describe("isDatabaseAway", () => {
     ["nothing listens", "postgres://x:y@127.0.0.1:9/z"],
     ["the socket is gone", "postgres://x@/z?host=/nonexistent"],
     ["the host name is unknown", "postgres://x:y@nowhere.invalid/z"],
-  ])("knows that %s", async (_title, connectionString) => {
+  ])("is true when %s", async (_title, connectionString) => {
     const pool = new DatabasePool({ connectionString });
     expect(isDatabaseAway(await failureOf(pool.connect()))).toBe(true);
     await pool.end();
   });
 
-  it("does not take a missing file or a defect for a missing database", async () => {
+  it("is false for a missing file or a programming error", async () => {
     expect(isDatabaseAway(await failureOf(readFile("/nonexistent")))).toBe(false);
     expect(isDatabaseAway(new TypeError("x is not a function"))).toBe(false);
     expect(isDatabaseAway("Connection terminated")).toBe(false);
   });
 });
 
-describeWithEngines(["postgres"], "isDatabaseAway of failed statements", () => {
+describeWithEngines(["postgres"], "isDatabaseAway for failed statements", () => {
   const suite = new AsyncDisposableStack();
   let db: Database;
   let other: pg.Client;
@@ -50,25 +50,28 @@ describeWithEngines(["postgres"], "isDatabaseAway of failed statements", () => {
     return rows[0]?.pid ?? 0;
   };
 
-  it("tells a statement that the database refuses from a broken connection", async () => {
+  it("is false for a statement that the database refuses", async () => {
     for (const statement of [sql`select 1 / 0`, sql`select none`, sql`select ${1n << 70n}::bigint`]) {
       expect(isDatabaseAway(await failureOf(statement.execute(db)))).toBe(false);
     }
   });
 
-  it.each(["cancel", "terminate"])("knows a statement whose worker gets a signal to %s", async (signal) => {
-    const failed = failureOf(
-      db.connection().execute(async (connection) => {
-        const pid = await pidOf(connection);
-        const sleeping = sql`select pg_sleep(60)`.execute(connection);
-        await other.query(`select pg_${signal}_backend($1)`, [pid]);
-        await sleeping;
-      }),
-    );
-    expect(isDatabaseAway(await failed)).toBe(true);
-  });
+  it.each(["cancel", "terminate"])(
+    "is true for a statement whose database worker gets a signal to %s",
+    async (signal) => {
+      const failed = failureOf(
+        db.connection().execute(async (connection) => {
+          const pid = await pidOf(connection);
+          const sleeping = sql`select pg_sleep(60)`.execute(connection);
+          await other.query(`select pg_${signal}_backend($1)`, [pid]);
+          await sleeping;
+        }),
+      );
+      expect(isDatabaseAway(await failed)).toBe(true);
+    },
+  );
 
-  it("knows a connection that broke between two statements of a transaction, and after them", async () => {
+  it("is true for a connection that broke between or after the statements of a transaction", async () => {
     for (const statements of [1, 2]) {
       const failed = failureOf(
         db.transaction().execute(async (transaction) => {

@@ -54,7 +54,7 @@ async function startElsewhere(dataDirectory: string): Promise<{ kill: () => Prom
 }
 
 describe("the embedded PostgreSQL", () => {
-  it("is made once, keeps its data, flushes to disk, and is gone without a trace after its stop", async () => {
+  it("is created once, keeps its data, flushes to disk, and leaves nothing running after it stops", async () => {
     await using directory = await temporaryDirectory();
     let socketDirectory: string;
     {
@@ -74,7 +74,7 @@ describe("the embedded PostgreSQL", () => {
     expect(await queueCount(again.url)).toBe(4);
   });
 
-  it("asks for its password", async () => {
+  it("requires its password", async () => {
     await using directory = await temporaryDirectory();
     await using postgres = await EmbeddedPostgres.start({ dataDirectory: directory.path });
     const guess = new URL(postgres.url);
@@ -83,7 +83,7 @@ describe("the embedded PostgreSQL", () => {
     expect((await stat(path.join(directory.path, "postgres-password"))).mode & 0o777).toBe(0o600);
   });
 
-  it("ends with the process that started it, even when that is killed, and the next start takes over", async () => {
+  it("stops with the process that started it, even if that is killed, and the next start takes over", async () => {
     await using directory = await temporaryDirectory();
     const killed = await startElsewhere(directory.path);
     expect(isAlive(killed.postgresPid)).toBe(true);
@@ -95,7 +95,7 @@ describe("the embedded PostgreSQL", () => {
     expect(await queueCount(postgres.url)).toBe(4);
   });
 
-  it("starts beside the pid file of a crash whose number now names another process", async () => {
+  it("starts despite a stale pid file whose number now belongs to another process", async () => {
     await using directory = await temporaryDirectory();
     const first = await startElsewhere(directory.path);
     const pidFile = path.join(directory.path, "postgres", "postmaster.pid");
@@ -107,7 +107,7 @@ describe("the embedded PostgreSQL", () => {
     expect(await queueCount(postgres.url)).toBe(3);
   });
 
-  it("is started again when it dies, and loses nothing that was committed", async () => {
+  it("is restarted when it dies, without losing committed data", async () => {
     await using directory = await temporaryDirectory();
     const events: string[] = [];
     await using postgres = await EmbeddedPostgres.start({

@@ -21,7 +21,7 @@ describeWithEngines(["postgres"], "a prepared statement", () => {
   const prepared = async () =>
     (await sql<{ name: string }>`select name from pg_prepared_statements order by name`.execute(db)).rows;
 
-  it("is prepared once by its connection and answers for each input", async () => {
+  it("is prepared once per connection and accepts different inputs", async () => {
     const first = await executePrepared("test-double", double(21), db);
     const second = await executePrepared("test-double", double(4), db);
 
@@ -37,13 +37,13 @@ describeWithEngines(["postgres"], "a prepared statement", () => {
     expect(rows).toEqual([{ doubled: 10 }]);
   });
 
-  it("can't have another text under the same name", async () => {
+  it("can't have a second text under the same name", async () => {
     await expect(executePrepared("test-double", sql`select 1`, db)).rejects.toThrow(
       'the prepared statement "test-double" has two texts',
     );
   });
 
-  it("is not made of a comment in the text", async () => {
+  it("can't be created from a comment in the text", async () => {
     await sql`/* prepared: test-comment */ select ${1}::int`.execute(db);
 
     expect(await prepared()).toEqual([{ name: "test-double" }]);

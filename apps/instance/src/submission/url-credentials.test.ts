@@ -36,7 +36,7 @@ async function serveRepository(directory: string): Promise<Server & AsyncDisposa
 }
 
 describeWithEngines(["postgres"], "a job submitted with the URL of a repository and its password", () => {
-  it("runs on the repository, and no answer, table or event has the password", async () => {
+  it("runs on the repository, and the password is in no answer, table or event", async () => {
     await using directory = await temporaryDirectory();
     const source = await makeRepository(path.join(directory.path, "app.git"), [
       { message: "One", files: [{ path: "file", content: "1" }] },

@@ -46,26 +46,26 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
   };
   const keys = async (prefix: string) => (await entries(store.list(prefix, { signal }))).map(({ key }) => key);
 
-  it("gives back what was put, with its size and digest", async () => {
+  it("returns a stored blob with its size and digest", async () => {
     const stored = await put("round/trip", "hello");
     expect(stored).toEqual({ bytes: 5, sha256: createHash("sha256").update("hello").digest("hex") });
     expect(await read("round/trip")).toMatchObject({ text: "hello", bytes: 5, totalBytes: 5 });
     expect(await read("round/other")).toBeNull();
   });
 
-  it("keeps empty blobs", async () => {
+  it("stores empty blobs", async () => {
     expect((await store.put("empty", Readable.from([]), options)).bytes).toBe(0);
     expect(await read("empty")).toMatchObject({ text: "", bytes: 0, totalBytes: 0 });
   });
 
-  it("keeps a blob whose key is the parent of another's", async () => {
+  it("stores a blob whose key is the parent of another key", async () => {
     await put("nested/a", "parent");
     await put("nested/a/b", "child");
     expect((await read("nested/a"))?.text).toBe("parent");
     expect((await read("nested/a/b"))?.text).toBe("child");
   });
 
-  it("keeps blobs of several parts as they were", async () => {
+  it("stores blobs of several parts unchanged", async () => {
     // A part has 8 MiB in stores with parts.
     for (const size of [8 * mebibyte - 1, 8 * mebibyte, 8 * mebibyte + 1, 20 * mebibyte + 7]) {
       const contents = Buffer.alloc(size, "0123456789abcde");
@@ -87,7 +87,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     expect(await read("range-of-nothing", { offset: 3 })).toBeNull();
   });
 
-  it("refuses what is larger than allowed and leaves nothing", async () => {
+  it("refuses a blob that is larger than allowed and stores nothing", async () => {
     for (const [size, maxBytes] of [
       [11, 10],
       [30 * mebibyte, 25 * mebibyte],
@@ -119,7 +119,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     expect((await read("replaced"))?.text).toBe("second");
   });
 
-  it("stops at once when aborted, with the reason, and leaves nothing", async () => {
+  it("stops at once with the reason when it is aborted, and stores nothing", async () => {
     for (const mebibytes of [1, 20]) {
       const controller = new AbortController();
       const reason = new Error("the job was canceled");
@@ -142,7 +142,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     expect(await target.leftovers()).toEqual([]);
   });
 
-  it("ends a reader's stream when aborted", async () => {
+  it("ends a reader's stream when it is aborted", async () => {
     await put("reading", Buffer.alloc(4 * mebibyte));
     const controller = new AbortController();
     const content = await store.get("reading", { signal: controller.signal });
@@ -150,7 +150,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     await expect(buffer(content?.stream ?? expect.unreachable())).rejects.toThrow();
   });
 
-  it("lets one of several concurrent writers win, whole", async () => {
+  it("keeps the complete blob of one of several concurrent writers", async () => {
     const contents = ["a", "b", "c", "d"].map((letter) => letter.repeat(mebibyte));
     await put("contended", contents[0] ?? "");
     let writing = true;
@@ -166,7 +166,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     expect(await target.leftovers()).toEqual([]);
   });
 
-  it("lists in byte order, below whole segments only", async () => {
+  it("lists keys in byte order, and only below whole path segments", async () => {
     const expected = ["l/1-a", "l/1.a", "l/1/a", "l/1/b/c", "l/1/b0", "l/10", "l/1_a"];
     for (const key of [...expected].reverse()) await put(key, key);
     expect(await entries(store.list("l/", { signal }))).toEqual(expected.map((key) => ({ key, bytes: key.length })));
@@ -175,14 +175,14 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     expect(await keys("")).toEqual(expect.arrayContaining(expected));
   });
 
-  it("lists and deletes more than a page", async () => {
+  it("lists and deletes more keys than fit on a page", async () => {
     await Promise.all(Array.from({ length: 60 }, (_, number) => put(`many/${number}`, "x")));
     expect(new Set(await keys("many/")).size).toBe(60);
     await store.deletePrefix("many/", { signal });
     expect(await keys("many/")).toEqual([]);
   });
 
-  it("deletes, also what is not there", async () => {
+  it("deletes blobs, and accepts keys that do not exist", async () => {
     await put("d/1/a", "x");
     await put("d/1/b", "x");
     await put("d/10/a", "x");
@@ -195,7 +195,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     expect(await keys("d/")).toEqual(["d/10/a"]);
   });
 
-  it("loses no blob that is put while its neighbours are deleted", async () => {
+  it("loses no blob that is stored while its neighbours are deleted", async () => {
     await Promise.all(
       Array.from({ length: 20 }, async (_, number) => {
         await put(`busy/dir/${number}`, "x");
@@ -206,7 +206,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     expect((await keys("busy/")).length).toBe(20);
   });
 
-  it("refuses keys that are not its own kind", async () => {
+  it("refuses invalid keys", async () => {
     const hostile = [
       "",
       "/",
@@ -237,7 +237,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     }
   });
 
-  it("never treats a key as anything but a key", async () => {
+  it("stores a blob under exactly its key or refuses the key", async () => {
     const anyKey = fc.string({ unit: fc.constantFrom(..."ab09._-/"), minLength: 1, maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(anyKey, async (key) => {
@@ -268,7 +268,7 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     expect(await entries(reopened.list("killed/", { signal }))).toEqual([]);
   });
 
-  it("moves 200 MiB in and out with flat memory", async () => {
+  it("writes and reads 200 MiB with constant memory", async () => {
     const { stdout } = await run(process.execPath, [child, "measure-memory", JSON.stringify(target.settings)]);
     expect(Number(stdout)).toBeLessThan(120);
     await store.deletePrefix("large/", { signal });

@@ -51,33 +51,33 @@ const running: JobFacts = {
 
 describe("explainJob", () => {
   it.each<[string, JobFacts, string, string]>([
-    ["nobody is there", queued, "no-executor", 'No executor is connected to queue "default".'],
+    ["no executor is connected", queued, "no-executor", 'No executor is connected to queue "default".'],
     [
-      "nobody offers the labels",
+      "no executor offers the labels",
       { ...queued, labels: { gpu: "a100" }, executors: [{ ...executor, labels: { gpu: "t4" } }] },
       "no-matching-executor",
       'No executor of queue "default" offers gpu=a100.',
     ],
     [
-      "all are draining",
+      "all executors are draining",
       { ...queued, executors: [{ ...executor, draining: true }] },
       "no-executor",
       'No executor is taking jobs from queue "default": the last one has exited or is draining.',
     ],
     [
-      "all that are left finish what they have",
+      "the remaining executors are finishing their last jobs",
       { ...queued, labels: { gpu: "a100" }, executors: [{ ...executor, draining: true, running: 1 }] },
       "no-executor",
       'No executor is taking jobs from queue "default": 1 executor finishes its jobs and takes no more.',
     ],
     [
-      "the only one is drained and can be resumed",
+      "the only executor is drained and can be resumed",
       { ...queued, executors: [{ ...executor, draining: true, resumable: true }] },
       "no-executor",
       'No executor is taking jobs from queue "default": executor "e" is drained and can be resumed.',
     ],
     [
-      "those that suit it are draining, others stay",
+      "all suitable executors are draining, but others are not",
       {
         ...queued,
         labels: { gpu: "a100" },
@@ -87,7 +87,7 @@ describe("explainJob", () => {
       'Every executor of queue "default" that could run the job is draining.',
     ],
     [
-      "all are busy",
+      "all executors are busy",
       {
         ...queued,
         ahead: 4,
@@ -106,46 +106,51 @@ describe("explainJob", () => {
       "Waiting, first in line: the one slot of 1 executor busy.",
     ],
     [
-      "somebody is about to take it",
+      "an executor is about to take the job",
       { ...queued, executors: [executor] },
       "waiting-for-executor",
       "Waiting to be taken, first in line: 1 executor connected.",
     ],
     [
-      "it backs off, whoever is there",
+      "the job waits for its back-off, although an executor is connected",
       { ...queued, attempt: 2, errors: 2, visibleAt: new Date(now.getTime() + 9000) },
       "back-off",
       "Retrying in 9.0s: attempt 2 failed for a reason outside the job (2 of 3).",
     ],
-    ["it runs", running, "running", "Running on executor e-1 for 1m 5s."],
+    ["the job is running", running, "running", "Running on executor e-1 for 1m 5s."],
     [
-      "it is being canceled",
+      "the job is being canceled",
       { ...running, cancelRequested: true },
       "canceling",
       "Being canceled: executor e-1 is told to stop it.",
     ],
     [
-      "its executor is silent, canceled or not",
+      "the executor is silent, even if the job is being canceled",
       { ...running, cancelRequested: true, executorSilentMs: 12_000 },
       "executor-silent",
       "Executor e-1 has sent no heartbeat for 12.0s.",
     ],
-    ["it completed", { ...queued, state: "completed", exitCode: 0 }, "finished", "Completed."],
-    ["it failed without a word", { ...queued, state: "failed", exitCode: 3 }, "finished", "Failed with exit code 3."],
+    ["the job completed", { ...queued, state: "completed", exitCode: 0 }, "finished", "Completed."],
     [
-      "it failed",
+      "the job failed without a message",
+      { ...queued, state: "failed", exitCode: 3 },
+      "finished",
+      "Failed with exit code 3.",
+    ],
+    [
+      "the job failed with a message",
       { ...queued, state: "failed", failureMessage: "step test: exit code 3" },
       "finished",
       "Failed: step test: exit code 3",
     ],
     [
-      "it was given up",
+      "the job was given up",
       { ...queued, state: "errored", attempt: 3, failureMessage: "disk full" },
       "finished",
       "Given up after attempt 3: disk full",
     ],
     [
-      "nobody is large enough",
+      "no executor is large enough",
       {
         ...queued,
         memoryBytes: 2 ** 33,
@@ -156,7 +161,7 @@ describe("explainJob", () => {
       'No executor of queue "default" offers 8 GiB of memory.',
     ],
     [
-      "each demand is met, but not by one executor",
+      "no single executor meets all demands",
       {
         ...queued,
         labels: { gpu: "a100" },
@@ -170,7 +175,7 @@ describe("explainJob", () => {
       'No executor of queue "default" offers gpu=a100 and 8 CPUs together.',
     ],
     [
-      "no executor supports what it asks for",
+      "no executor supports the job's fields",
       { ...queued, needs: ["egress", "timeout", "diff"], executors: [foreign] },
       "no-matching-executor",
       'No executor of queue "default" supports egress, timeout and diff. An up-to-date Airlock executor does, or the queue\'s setting allowUnenforced lets others ignore it.',
@@ -182,31 +187,31 @@ describe("explainJob", () => {
       'No executor of queue "default" supports image: host. An up-to-date Airlock executor does.',
     ],
     [
-      "an older Airlock executor keeps no results",
+      "an older Airlock executor stores no results",
       { ...queued, needs: ["egress", "outputs"], executors: [{ ...executor, capabilities: ["attempts"] }] },
       "no-matching-executor",
       'No executor of queue "default" supports outputs. An up-to-date Airlock executor does, or the queue\'s setting allowUnenforced lets others ignore it.',
     ],
     [
-      "an Airlock executor has not yet said what it can do",
+      "an Airlock executor has not yet reported its capabilities",
       { ...queued, needs: ["outputs"], executors: [{ ...executor, capabilities: [] }] },
       "waiting-for-executor",
       "Waiting to be taken, first in line: 1 executor connected.",
     ],
     [
-      "its queue lets executors ignore what it asks for",
+      "the queue lets executors ignore the job's fields",
       { ...queued, needs: ["egress"], allowUnenforced: true, executors: [foreign] },
       "waiting-for-executor",
       "Waiting to be taken, first in line: 1 executor connected.",
     ],
     [
-      "neither a label nor its egress is served",
+      "no executor offers the label or supports egress",
       { ...queued, labels: { gpu: "a100" }, needs: ["egress"], executors: [foreign] },
       "no-matching-executor",
       'No executor of queue "default" offers gpu=a100, and none supports egress. An up-to-date Airlock executor does, or the queue\'s setting allowUnenforced lets others ignore it.',
     ],
     [
-      "size and support are there, but not on one executor",
+      "no single executor has both the size and the support",
       {
         ...queued,
         cpuMillis: 8000,
@@ -231,8 +236,8 @@ describe("explainJob", () => {
       "waiting-for-executor",
       "Waiting, first in line: 2 executors connected, which run 3 jobs.",
     ],
-    ["it was canceled", { ...queued, state: "canceled" }, "finished", "Canceled."],
-  ])("says so when %s", (_title, facts, code, message) => {
+    ["the job was canceled", { ...queued, state: "canceled" }, "finished", "Canceled."],
+  ])("explains the state when %s", (_title, facts, code, message) => {
     expect(explainJob(facts)).toEqual({ code, message });
   });
 });

@@ -3,7 +3,7 @@ import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit"
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { startTestInstance, type TestInstance } from "../../testing/test-instance.ts";
 
-describeWithEngines(["postgres"], "the test of an executor's credentials", () => {
+describeWithEngines(["postgres"], "the route that tests an executor's credentials", () => {
   let target: TestInstance;
   beforeAll(async () => {
     target = await startTestInstance(await createDatabase(engines().postgres?.url ?? ""));
@@ -19,7 +19,7 @@ describeWithEngines(["postgres"], "the test of an executor's credentials", () =>
     return { status: response.status, unknown: response.headers.get(executorHeaders.unknownQueues) };
   }
 
-  it("tells an executor that names its queues which of them do not exist", async () => {
+  it("tells an executor which of its queues do not exist", async () => {
     expect(await ask("?queues=default,no-such-queue,another")).toEqual({
       status: 200,
       unknown: "no-such-queue,another",
@@ -27,7 +27,7 @@ describeWithEngines(["postgres"], "the test of an executor's credentials", () =>
     expect(await ask("?queues=default,batches")).toEqual({ status: 200, unknown: null });
   });
 
-  it("tells others nothing, and repeats nothing that is not a queue's name", async () => {
+  it("tells callers without the secret nothing, and never repeats an invalid queue name", async () => {
     expect(await ask("")).toEqual({ status: 200, unknown: null });
     expect(await ask(`?queues=${encodeURIComponent("x\r\nset-cookie: a=b")}`)).toEqual({
       status: 200,

@@ -11,10 +11,10 @@ import { startTestInstance } from "../../testing/test-instance.ts";
 
 const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 
-describeWithEngines(["postgres"], "an instance, to executors of every generation", () => {
+describeWithEngines(["postgres"], "an instance for executors of every generation", () => {
   describe.each([
-    ["as it is", false],
-    ["that lets in executors from before job tokens", true],
+    ["with its default settings", false],
+    ["that accepts executors from before job tokens", true],
   ])("%s", (_title, legacySharedSecret) => describeInstance(legacySharedSecret));
 });
 

@@ -57,7 +57,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(performance.now() - foreign).toBeLessThan(250);
   });
 
-  it("gives each job to one of many waiters, and lets the others wait on", async () => {
+  it("gives each job to one waiting executor and lets the others wait on", async () => {
     const queue = await newQueue();
     const polls = Array.from({ length: 20 }, (_, index) =>
       poll(queue, { waitMs: 1500, executorName: `executor-${index}` }),
@@ -70,7 +70,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(responses.filter((one) => one.status === 204)).toHaveLength(13);
   });
 
-  it("frees the waiter of a client that hangs up, and the next job goes to somebody who is there", async () => {
+  it("gives the next job to a connected executor after another waiting client hung up", async () => {
     const queue = await newQueue();
     const gone = new AbortController();
     const lost = poll(queue, { executorName: "gone" }, gone.signal).catch(() => null);
@@ -93,7 +93,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(order).toEqual([high, first, second, low]);
   });
 
-  it("gives a job with labels only to an executor that offers each of them", async () => {
+  it("gives a job with labels only to an executor that offers all of them", async () => {
     const queue = await newQueue();
     const id = await target.submit({ queue, labels: { arch: "arm64", gpu: "yes" } });
     expect((await poll(queue, { waitMs: 0 })).status).toBe(204);
@@ -105,7 +105,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect((await plain).status).toBe(204);
   });
 
-  it("draws among several queues by weight, starves none and names the queue", async () => {
+  it("picks among several queues by weight, starves none and names the queue", async () => {
     const [heavy, light, empty] = [await newQueue({ weight: 9 }), await newQueue(), await newQueue({ weight: 1000 })];
     await Promise.all(
       Array.from({ length: 60 }, async () => {
@@ -125,7 +125,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(taken).not.toContain(empty);
   });
 
-  it("takes turns over namespaces among jobs of one priority", async () => {
+  it("takes turns between namespaces among jobs of the same priority", async () => {
     const queue = await newQueue();
     const mine: number[] = [];
     for (let index = 0; index < 6; index++) mine.push(await target.submit({ queue, namespace: "a" }));
@@ -142,7 +142,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(order.join("")).toBe("aaababab" + "a");
   });
 
-  it("gives a job only to an executor with as much as it asks for", async () => {
+  it("gives a job only to an executor with enough resources", async () => {
     const queue = await newQueue();
     const id = await target.submit({ queue, resources: { cpus: 2, memory: "8Gi", disk: "20G" } });
     const ask = (offer: object) => target.executor(`queue/${queue}/dequeue`, { executorName: "sized", ...offer });
@@ -153,7 +153,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(await (await ask(enough)).json()).toMatchObject({ id });
   });
 
-  it("keeps the limits of a queue and of its namespaces, whoever dequeues where", async () => {
+  it("enforces the limits of a queue and its namespaces across all executors", async () => {
     await using database = await createDatabase(engines().postgres?.url ?? "");
     await using one = await startTestInstance({ url: database.url });
     await using two = await startTestInstance({ url: database.url });
@@ -195,7 +195,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(await running()).toHaveLength(6);
   });
 
-  it("hands an errored job out again when its back-off is over, without a new notice", async () => {
+  it("hands out an errored job again when its back-off is over, without a new notification", async () => {
     const queue = await newQueue();
     const id = await target.submit({ queue });
     const job = (await (await poll(queue)).json()) as TakenJob;
@@ -208,7 +208,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect([again.id, again.airlock.attempt]).toEqual([id, 2]);
   });
 
-  it("starts the next attempt of a silent executor within two seconds of its lease's end", async () => {
+  it("starts the next attempt within two seconds after the lease of a silent executor expires", async () => {
     const queue = await newQueue({ leaseMs: 2000 });
     const id = await target.submit({ queue });
     expect((await poll(queue, { executorName: "silent" })).status).toBe(200);
@@ -219,7 +219,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(performance.now() - startedAt).toBeGreaterThan(1500);
   });
 
-  it("brings a cancellation to the executor's stream at once, and to one that connects later", async () => {
+  it("sends a cancellation to the executor's stream at once, and to a stream that connects later", async () => {
     const queue = await newQueue();
     const id = await target.submit({ queue });
     await poll(queue, { executorName: "streaming" });
@@ -319,7 +319,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect((await poll(queue, { executorName: "resumed", waitMs: 0 })).status).toBe(200);
   });
 
-  it("resumes executors of the base protocol, which are never told", async () => {
+  it("resumes executors of the base protocol, although the protocol can't tell them", async () => {
     const queue = await newQueue();
     const body = { version: "V2", jobIds: [], executorName: "base" };
     await target.executor(`queue/${queue}/heartbeat`, body);
@@ -351,7 +351,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
   });
 
   it.each(["one queue", "several queues"])(
-    "gives a job to the next poll of %s at once when those before it are of drained executors",
+    "gives a job at once to the next poll of %s when the earlier polls are of drained executors",
     async (of) => {
       const queue = await newQueue();
       const beat = (executorName: string) =>
@@ -387,7 +387,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     },
   );
 
-  it("ends a job that takes one executor after the other with it", async () => {
+  it("ends a job after it has crashed several executors", async () => {
     const queue = await newQueue({ maxLosses: 2 });
     const id = await target.submit({ queue });
     for (const attempt of [1, 2]) {
@@ -403,7 +403,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     });
   });
 
-  it("works with two instances on one database: a poll at one gets the job that was queued at the other", async () => {
+  it("works with two instances on one database: a poll at one gets a job that was queued at the other", async () => {
     await using database = await createDatabase(engines().postgres?.url ?? "");
     await using one = await startTestInstance({ url: database.url });
     await using two = await startTestInstance({ url: database.url });
@@ -430,7 +430,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(new Set(taken)).toEqual(new Set(ids));
   });
 
-  it("lets parked polls and streams go when it stops", async () => {
+  it("ends waiting polls and streams when the instance stops", async () => {
     const stopped = await startTestInstance(await newDatabase());
     const waiting = poll("default", { at: stopped, waitMs: 60_000 });
     const stream = await stopped.rest("GET", "/events");

@@ -7,7 +7,7 @@ const queue = "short";
 
 const newDatabase = () => createDatabase(engines().postgres?.url ?? "");
 
-describeWithEngines(["postgres"], "writes of an attempt", () => {
+describeWithEngines(["postgres"], "requests of an attempt", () => {
   let target: TestInstance;
   beforeAll(async () => {
     target = await startTestInstance(await newDatabase());
@@ -26,7 +26,7 @@ describeWithEngines(["postgres"], "writes of an attempt", () => {
     (await target.rest("GET", `/jobs/${id}`)).json() as Promise<JobView>;
   const now = () => new Date().toISOString();
 
-  it("have no effect once another attempt runs, whichever route they take", async () => {
+  it("have no effect on any route once another attempt runs", async () => {
     const id = await target.submit({ queue });
     const lost = await take("lost");
     const next = await take("next");
@@ -70,7 +70,7 @@ describeWithEngines(["postgres"], "writes of an attempt", () => {
     expect((await view(id)).state).toBe("completed");
   });
 
-  it("need the token of this job, this executor and this queue", async () => {
+  it("need the token that belongs to this job, executor and queue", async () => {
     const mine = { id: await target.submit({ queue }), job: await take("mine") };
     const theirs = { id: await target.submit({ queue }), job: await take("theirs") };
     const mark = (headers: Record<string, string>, body: Record<string, unknown>, path = queue) =>
@@ -90,7 +90,7 @@ describeWithEngines(["postgres"], "writes of an attempt", () => {
     expect(await mark(jobHeaders(theirs.job, "theirs"), victim)).toBe(204);
   });
 
-  it("answer a repeated report of the same attempt like the first", async () => {
+  it("get the same answer when the executor repeats its report", async () => {
     const id = await target.submit({ queue });
     const job = await take("repeating");
     const body = { executorName: "repeating", jobId: id, attempt: 1 };
@@ -103,7 +103,7 @@ describeWithEngines(["postgres"], "writes of an attempt", () => {
     expect(await view(id)).toMatchObject({ state: "completed", exitCode: 0, failureReason: null });
   });
 
-  it("pass with the shared secret where old executors are allowed, for their own jobs", async () => {
+  it("may use the shared secret where old executors are allowed, but only for their own jobs", async () => {
     await using legacy = await startTestInstance(await newDatabase(), { legacySharedSecret: true });
     const id = await legacy.submit();
     await legacy.executor("queue/default/dequeue", { executorName: "old" });
@@ -112,7 +112,7 @@ describeWithEngines(["postgres"], "writes of an attempt", () => {
     expect([await mark("somebody-else"), await mark("old")]).toEqual([404, 204]);
   });
 
-  it("report the job's failure with the exit code its submitter sees", async () => {
+  it("can report the job's failure, with the exit code that the submitter sees", async () => {
     const id = await target.submit({ queue });
     const job = await take("failing");
     const body = {

@@ -30,7 +30,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
     return response.status === 200 ? ((await response.json()) as { id: number }).id : undefined;
   };
 
-  describe.each(generations)("of %i", (generation) => {
+  describe.each(generations)("of the year %i", (generation) => {
     it.each([
       ["egress", { egress: "none" }],
       ["egress", { egress: "public" }],
@@ -59,7 +59,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
       expect(await takeAsAirlock(queue)).toBe(id);
     });
 
-    it("get jobs that ask for nothing beyond the base protocol", async () => {
+    it("get jobs that need only the base protocol", async () => {
       const queue = await newQueue();
       const executor = new ForeignExecutor(target, generation, { queue, name: `plain-${queue}` });
       const id = await target.submit({
@@ -76,7 +76,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
       expect(job).not.toHaveProperty("airlock");
     });
 
-    it("get them anyway if the queue's administrator allows that, and the job says so", async () => {
+    it("get jobs that need more if the queue's administrator allows it, and the job says so", async () => {
       const queue = await newQueue();
       const executor = new ForeignExecutor(target, generation, { queue, name: `allowed-${queue}` });
       await executor.connect();
@@ -98,7 +98,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
       });
     });
 
-    it("never get jobs that they would run wrong, whatever the queue allows", async () => {
+    it("never get jobs that they would run incorrectly, whatever the queue allows", async () => {
       const queue = await newQueue({ allowUnenforced: true });
       const executor = new ForeignExecutor(target, generation, { queue, name: `wrong-${queue}` });
       await executor.connect();
@@ -124,13 +124,13 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
 
     it.each([
       [
-        "bash",
+        "shell",
         '#!/usr/bin/env bash\nset +e\n[[ abc == a* ]] && echo "matched in bash"',
         /^matched in bash$/m,
         "completed",
       ],
-      ["an option", '#!/bin/sh -u\necho "<$not_set>"\ntrue', /not_set/, "failed"],
-    ])("run a script whose first line asks for %s with it", async (_title, run, expected, state) => {
+      ["option", '#!/bin/sh -u\necho "<$not_set>"\ntrue', /not_set/, "failed"],
+    ])("run a script with the %s that its first line asks for", async (_title, run, expected, state) => {
       const queue = await newQueue();
       const executor = new ForeignExecutor(target, generation, { queue, name: `shell-${queue}` });
       const id = await target.submit({ queue, steps: [{ ...step, run }] });
@@ -140,7 +140,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
       expect(await show(id)).toMatchObject({ state });
     });
 
-    it("report a failing step as an error, which is the job's own failure with the step's exit code", async () => {
+    it("report a failing step as an error, which the instance shows as the job's own failure with the step's exit code", async () => {
       const queue = await newQueue({ backoffMs: 0 });
       const executor = new ForeignExecutor(target, generation, { queue, name: `failing-${queue}` });
       const steps = [
@@ -174,7 +174,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
         125,
         "stderr: docker: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.\nstderr: See 'docker run --help'.\n",
       ],
-    ])("report an error that is retried when %s", async (_title, key, exitCode, output) => {
+    ])("report an error, and the job is retried, when %s", async (_title, key, exitCode, output) => {
       const queue = await newQueue({ backoffMs: 0 });
       const executor = new ForeignExecutor(target, generation, { queue, name: `erring-${queue}` });
       const id = await target.submit({ queue });
@@ -204,7 +204,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
       expect(await show(id)).toMatchObject({ state: "canceled", attempts: [{ state: "canceled" }] });
     });
 
-    it("do not say how many slots they have", async () => {
+    it("do not report how many slots they have", async () => {
       const queue = await newQueue();
       const executor = new ForeignExecutor(target, generation, { queue, name: `slots-${queue}` });
       await executor.connect();
@@ -222,7 +222,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
     });
   });
 
-  it("take a job from a queue where an Airlock executor waits for it, too", async () => {
+  it("get the jobs that they can run from a queue where an Airlock executor waits too", async () => {
     const queue = await newQueue();
     const foreign = new ForeignExecutor(target, 2024, { queue, name: `both-${queue}` });
     const strict = await target.submit({ queue, egress: "none" });
@@ -231,7 +231,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
     expect(await takeAsAirlock(queue, ["attempts"])).toBe(strict);
   });
 
-  it("leave jobs with results to executors that store results, also among Airlock's", async () => {
+  it("get no jobs with results, and neither do Airlock executors that can't store results", async () => {
     const queue = await newQueue();
     const id = await target.submit({ queue, diff: true });
     expect(await takeAsAirlock(queue, ["attempts"])).toBeUndefined();

@@ -89,7 +89,7 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
     return most - before;
   }
 
-  it("streams hundreds of megabytes within little memory", async () => {
+  it("streams hundreds of megabytes in little memory", async () => {
     const job = await take();
     const clone = path.join(directory.path, "clone");
     await runGit(directory.path, ["init", "--quiet", clone]);
@@ -101,7 +101,7 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
     expect(growth).toBeLessThan(100 * megabyte);
   }, 120_000);
 
-  it("holds back for a reader that does not read, and ends with it", async () => {
+  it("applies backpressure to a client that does not read, and stops when the client leaves", async () => {
     const job = await take();
     const client = post(job);
     let received = 0;
@@ -122,7 +122,7 @@ describeWithEngines(["postgres"], "the git endpoint under load", () => {
     await expect.poll(() => childrenNamed(instance.pid, "git"), { timeout: 20_000 }).toEqual([]);
   }, 60_000);
 
-  it("runs a bounded number of gits for one job, and others go on beside them", async () => {
+  it("runs a limited number of git processes for one job while other jobs go on", async () => {
     const greedy = await take();
     const clients = Array.from({ length: 20 }, () => post(greedy));
     // Each sends half a request, so that git waits for the rest.

@@ -64,7 +64,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     return path;
   }
 
-  it("serves one commit by its SHA, at depth 1, to the job's token", async () => {
+  it("serves a single commit by its SHA, at depth 1, to the job's token", async () => {
     const job = await take();
     const clone = await newClone();
     const old = own.commits[3] ?? "";
@@ -87,7 +87,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     }
   });
 
-  it("keeps other repositories, pushes and strangers out", async () => {
+  it("refuses other repositories, pushes and callers without a valid token", async () => {
     const job = await take();
     expect((await git(["ls-remote", url("team/other")], job)).stderr).toContain("403");
     expect((await git(["ls-remote", url("team/own/../other")], job)).stderr).toMatch(/403|404/);
@@ -105,7 +105,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     );
   });
 
-  it("takes requests that the client packed, and refuses one that unpacks to too much", async () => {
+  it("accepts compressed requests, and refuses one that expands too much", async () => {
     const job = await take();
     const { gzipSync } = await import("node:zlib");
     const post = (body: Uint8Array<ArrayBuffer>) =>
@@ -130,7 +130,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     expect(bomb).not.toBe(500);
   });
 
-  it("gives a partial clone the objects that it lacks, when they are asked for", async () => {
+  it("gives a partial clone its missing objects on demand", async () => {
     const job = await take();
     const clone = await newClone();
     await git(["-C", clone, "remote", "add", "origin", url("team/own")]);
@@ -151,7 +151,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     expect((await git(sparse, job)).stderr).toContain("not supported");
   });
 
-  it("answers what is no fetch of this repository with its own status, and starts no git for it", async () => {
+  it("answers every other request with a fitting error status and starts no git process", async () => {
     const job = await take();
     const headers = jobHeaders(job, "e");
     const status = async (method: string, route: string, more: Record<string, string> = {}) => {
@@ -202,7 +202,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     }
   });
 
-  it("looks up names that come with the legacy shared secret, and only as names", async () => {
+  it("finds repositories for callers with the legacy shared secret only by their exact names", async () => {
     await using legacy = await startTestInstance(await newDatabase(), { legacySharedSecret: true });
     await legacy.rest("POST", "/repositories", { name: "team/own", url: own.path });
     const status = async (name: string) => {
@@ -221,7 +221,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     }
   });
 
-  it("stops its git when the client hangs up", async () => {
+  it("stops its git process when the client hangs up", async () => {
     const job = await take();
     // Other git processes may end at any time. Only the one that this client started counts.
     const before = new Set(await childrenNamed(process.pid, "git"));

@@ -3,8 +3,8 @@ import { GitSlots } from "./git-slots.ts";
 
 const { signal } = new AbortController();
 
-describe("the places for git", () => {
-  it("are given in order, and the share of one holder does not keep another waiting", async () => {
+describe("slots for git processes", () => {
+  it("are given out in order, and a holder at its limit does not block the others", async () => {
     const slots = new GitSlots({ total: 3, perHolder: 2 });
     const entered: string[] = [];
     const take = async (name: string, holder: string) => {
@@ -25,7 +25,7 @@ describe("the places for git", () => {
     expect(entered).toHaveLength(8);
   });
 
-  it("are not kept for somebody who left", async () => {
+  it("are not kept for a caller that gave up waiting", async () => {
     const slots = new GitSlots({ total: 1, perHolder: 1 });
     const first = await slots.take("a", signal);
     const gone = new AbortController();

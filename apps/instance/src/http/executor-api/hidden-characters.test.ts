@@ -28,7 +28,7 @@ describeWithEngines(["postgres"], "names and labels that executors report", () =
     target.executor("queue/default/heartbeat", { executorName: "e", version: "V2", jobIds: [], ...body });
   const answerOf = async (response: Response) => ({ status: response.status, text: await response.text() });
 
-  it.each(hidden)("are refused with %s, with the field and the character", async (_title, character) => {
+  it.each(hidden)("are refused with %s, and the error names the field and the character", async (_title, character) => {
     const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
     const name = `e${character}x`;
     const requests: [string, Promise<Response>][] = [
@@ -73,35 +73,38 @@ describeWithEngines(["postgres"], "names and labels that executors report", () =
     expect([labels.status, labels.text]).toEqual([400, expect.stringMatching(/^airlock\.labels\.region: /)]);
   });
 
-  it("may use every script", async () => {
+  it("may use any script", async () => {
     for (const executorName of ["Rechenknecht-ß-7", "構建機-1", "сборщик", "بناء-3", "builder.example.com-0123"]) {
       expect((await beat({ executorName })).status).toBe(200);
     }
   });
 
-  it.each(hidden)("have versions whose %s is replaced, so that the executor still works", async (_title, character) => {
-    const text = `1.2${character}3`;
-    const telemetry = { os: text, architecture: text, dockerVersion: text, executorVersion: text, gitVersion: text };
-    const airlock = { runtime: text, runtimeVersion: text };
-    expect((await beat({ executorName: "versions", ...telemetry, airlock })).status).toBe(200);
-    const { executors } = (await (await target.rest("GET", "/executors")).json()) as {
-      executors: ({ name: string } & Record<string, unknown>)[];
-    };
-    const shown = executors.find(({ name }) => name === "versions");
-    const clean = expect.stringMatching(/^1\.2\ufffd.*3$/);
-    expect(shown).toMatchObject({
-      os: clean,
-      architecture: clean,
-      dockerVersion: clean,
-      version: clean,
-      gitVersion: clean,
-      runtime: clean,
-      runtimeVersion: clean,
-    });
-    expect(JSON.stringify(shown)).not.toContain(JSON.stringify(character).slice(1, -1));
-  });
+  it.each(hidden)(
+    "can come with versions that contain %s, which is replaced so that the executor still works",
+    async (_title, character) => {
+      const text = `1.2${character}3`;
+      const telemetry = { os: text, architecture: text, dockerVersion: text, executorVersion: text, gitVersion: text };
+      const airlock = { runtime: text, runtimeVersion: text };
+      expect((await beat({ executorName: "versions", ...telemetry, airlock })).status).toBe(200);
+      const { executors } = (await (await target.rest("GET", "/executors")).json()) as {
+        executors: ({ name: string } & Record<string, unknown>)[];
+      };
+      const shown = executors.find(({ name }) => name === "versions");
+      const clean = expect.stringMatching(/^1\.2\ufffd.*3$/);
+      expect(shown).toMatchObject({
+        os: clean,
+        architecture: clean,
+        dockerVersion: clean,
+        version: clean,
+        gitVersion: clean,
+        runtime: clean,
+        runtimeVersion: clean,
+      });
+      expect(JSON.stringify(shown)).not.toContain(JSON.stringify(character).slice(1, -1));
+    },
+  );
 
-  it("have no hidden characters in reports on jobs", async () => {
+  it("can't bring hidden characters into job reports", async () => {
     const executorName = "reporter";
     await target.submit();
     const taken = await target.executor("queue/default/dequeue", { executorName, airlock: { waitMs: 5000 } });

@@ -80,7 +80,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     expect(answer).toMatchObject({ status: 413, text: expect.stringContaining("too large") });
   });
 
-  it("is cut off when a body without a length grows past the limit", async () => {
+  it("is disconnected when a body without an announced length grows past the limit", async () => {
     const [status, sent] = await sendChunks(
       { path: `/.executors/queue/${queue}/markComplete`, headers: jobHeaders(job, executorName) },
       64 * megabyte,
@@ -90,7 +90,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     expect((await view(job)).state).toBe("processing");
   });
 
-  it("cannot make the instance inflate a small body past the limit", async () => {
+  it("can't make the instance decompress a small body past the limit", async () => {
     const bomb = gzipSync(Buffer.alloc(64 * megabyte, " "));
     const before = process.memoryUsage().rss;
     const answer = await sendRaw(target.url, {
@@ -106,7 +106,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
   it.each([
     ["a body that ends early", { "content-length": "5000" }, '{"executorName":"hostile"'],
     ["a chunk that ends early", { "transfer-encoding": "chunked" }, '1000\r\n{"executorName":'],
-  ])("leaves nothing behind with %s", async (_title, length, body) => {
+  ])("changes nothing by sending %s", async (_title, length, body) => {
     const { hostname, port } = new URL(target.url);
     const socket = createConnection({ host: hostname, port: Number(port) });
     const headers = Object.entries({ ...jobHeaders(job, executorName), ...length });
@@ -121,15 +121,15 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
   });
 
   it.each([
-    ["text that is no JSON", "{"],
-    ["half of a body", '{"executorName":"hostile","jobId":1'],
-    ["nothing", ""],
+    ["text that is not JSON", "{"],
+    ["a truncated body", '{"executorName":"hostile","jobId":1'],
+    ["an empty body", ""],
     ["a list", "[]"],
-    ["a prototype", '{"executorName":"hostile","jobId":1,"__proto__":{"admin":true}}'],
-    ["a constructor's prototype", '{"constructor":{"prototype":{"admin":true}}}'],
-    ["lists in lists in lists", `${"[".repeat(100_000)}${"]".repeat(100_000)}`],
-    ["objects in objects", `${'{"a":'.repeat(50_000)}1${"}".repeat(50_000)}`],
-    ["bytes that are no UTF-8", Buffer.from([0x7b, 0xff, 0xfe, 0x7d])],
+    ["a __proto__ field", '{"executorName":"hostile","jobId":1,"__proto__":{"admin":true}}'],
+    ["a constructor.prototype field", '{"constructor":{"prototype":{"admin":true}}}'],
+    ["deeply nested lists", `${"[".repeat(100_000)}${"]".repeat(100_000)}`],
+    ["deeply nested objects", `${'{"a":'.repeat(50_000)}1${"}".repeat(50_000)}`],
+    ["bytes that are not UTF-8", Buffer.from([0x7b, 0xff, 0xfe, 0x7d])],
   ])("gets 400 and plain text for %s", async (_title, body) => {
     const answer = await sendRaw(target.url, {
       method: "POST",
@@ -150,9 +150,9 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     ["an id in another notation", "markComplete", { jobId: "0x1" }, /^jobId: /],
     ["an attempt past 2^31", "markComplete", { attempt: 2 ** 31 }, /^attempt: /],
     ["attempt 0", "markComplete", { attempt: 0 }, /^attempt: /],
-    ["half an attempt", "markComplete", { attempt: 0.5 }, /^attempt: /],
+    ["a fractional attempt", "markComplete", { attempt: 0.5 }, /^attempt: /],
     ["a name with NUL", "markComplete", { executorName: "hos\0tile" }, /^executorName: must not contain NUL/],
-    ["a name with half of a character", "markComplete", { executorName: "\ud800" }, /^executorName: must not/],
+    ["a name with a lone surrogate", "markComplete", { executorName: "\ud800" }, /^executorName: must not/],
     ["a million steps", "markComplete", { steps: Array(100_000).fill(0) }, /^steps: /],
     ["a step's key with NUL", "markComplete", { steps: [step("\0")] }, /^steps\[0\]\.key: must not/],
     ["an exit code past a byte", "markFailed", { exitCode: 256 }, /^exitCode: /],
@@ -167,16 +167,16 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     ["a hundred thousand events", "logs", logs(...Array(100_000).fill(close(0))), /^events: /],
     ["an unknown event", "logs", logs({ kind: "rename" }), /^events\[0\]\.kind: /],
     ["an unknown stream", "logs", logs(chunk(1, 0, "a", { stream: "stdin" })), /^events\[0\]\.stream: /],
-    ["text that is no base64", "logs", logs(chunk(1, 0, "", { data: "*bad" })), /^events\[0\]\.data: /],
+    ["text that is not base64", "logs", logs(chunk(1, 0, "", { data: "*bad" })), /^events\[0\]\.data: /],
     ["a chunk past its limit", "logs", logs(chunk(1, 0, Buffer.alloc(300_000))), /^events\[0\]\.data: /],
     ["a key with NUL", "logs", logs(open(1, { key: "a\0" })), /^events\[0\]\.key: must not contain NUL/],
-    ["a time that is none", "logs", logs(open(1, { startTime: "yesterday" })), /^events\[0\]\.startTime: /],
+    ["an invalid time", "logs", logs(open(1, { startTime: "yesterday" })), /^events\[0\]\.startTime: /],
     ["a thirteenth month", "logs", logs(open(1, { startTime: "2026-13-01T00:00:00Z" })), /^events\[0\]\.startTime: /],
     ["a hundred thousand words", "logs", logs(open(1, { command: Array(100_000).fill("") })), /\.command: /],
     ["a key of a megabyte", "addExecutionLogEntry", { key: "x".repeat(megabyte), startTime }, /^key: /],
     ["a negative duration", "addExecutionLogEntry", { key: "a", startTime, durationMs: -1 }, /^durationMs: /],
     ["entry 0", "updateExecutionLogEntry", { key: "a", startTime, entryId: 0 }, /^entryId: /],
-  ])("is refused %s of %s, by its name", async (_title, route, body, problem) => {
+  ])("is refused %s in %s, and the error names the field", async (_title, route, body, problem) => {
     const startedAt = performance.now();
     const response = await write(route, body as Record<string, unknown>);
     const text = await response.text();
@@ -188,15 +188,15 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
 
   it.each<[string, object, RegExp]>([
     ["a hundred thousand ids", { jobIds: Array.from({ length: 100_000 }, (_, id) => id + 1) }, /^jobIds: /],
-    ["half a million words for ids", { jobIds: Array(500_000).fill("x") }, /^jobIds: /],
+    ["half a million ids that are words", { jobIds: Array(500_000).fill("x") }, /^jobIds: /],
     ["an id that is a list", { jobIds: [[1]] }, /^jobIds\[0\]: /],
     ["an attempt past 2^31", { airlock: { attempts: { 1: 2 ** 31 } } }, /^airlock\.attempts\.1: /],
-    ["slots past counting", { airlock: { slots: 1e9 } }, /^airlock\.slots: /],
+    ["a billion slots", { airlock: { slots: 1e9 } }, /^airlock\.slots: /],
     ["a thousand labels", { airlock: { labels: manyLabels(1000) } }, /^airlock\.labels: at most/],
     ["a label of a megabyte", { airlock: { labels: { a: "x".repeat(megabyte) } } }, /^airlock\.labels\.a: /],
     ["an operating system of a megabyte", { os: "x".repeat(megabyte) }, /^os: /],
     ["a label with NUL", { airlock: { labels: { a: "a\0b" } } }, /^airlock\.labels\.a: must not contain NUL/],
-  ])("is refused a heartbeat with %s, quickly", async (_title, body, problem) => {
+  ])("is quickly refused a heartbeat with %s", async (_title, body, problem) => {
     const startedAt = performance.now();
     const response = await target.executor(`queue/${queue}/heartbeat`, { executorName, version: "V2", ...body });
     expect([response.status, await response.text()]).toEqual([400, expect.stringMatching(problem)]);
@@ -209,10 +209,10 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     ["a version of a megabyte", { version: "1".repeat(megabyte / 2) }, /^version: /],
     ["a name that is a list", { executorName: ["a"] }, /^executorName: /],
     ["a name that is a number", { executorName: 5 }, /^executorName: /],
-    ["half of its memory", { memory: 1.5 }, /^memory: /],
-    ["fewer than no CPUs", { numCPUs: -1 }, /^numCPUs: /],
+    ["a fractional amount of memory", { memory: 1.5 }, /^memory: /],
+    ["a negative number of CPUs", { numCPUs: -1 }, /^numCPUs: /],
     ["a wait of a day", { airlock: { waitMs: 86_400_000 } }, /^airlock\.waitMs: /],
-  ])("is refused a dequeue with %s, which names the field", async (_title, body, problem) => {
+  ])("is refused a dequeue with %s, and the error names the field", async (_title, body, problem) => {
     for (const [route, more] of [
       [`queue/${queue}/dequeue`, {}],
       ["queue/dequeue", { queues: [queue] }],
@@ -222,7 +222,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     }
   });
 
-  it("is refused lists of queues that would have to be compared with each other", async () => {
+  it("is refused lists of queues that would be too expensive to compare", async () => {
     const startedAt = performance.now();
     const response = await target.executor("queue/heartbeat", {
       executorName,
@@ -233,13 +233,13 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
-  it("hears of its own jobs only among ten thousand ids, some of them twice", async () => {
+  it("learns only about its own jobs when it sends ten thousand ids, some of them twice", async () => {
     const ids = [job.id, job.id, ...Array.from({ length: 9998 }, (_, index) => Number.MAX_SAFE_INTEGER - index)];
     const response = await target.executor(`queue/${queue}/heartbeat`, { executorName, version: "V2", jobIds: ids });
     expect(await response.json()).toEqual({ knownIds: [String(job.id)], cancelIds: [] });
   });
 
-  it("may say what the instance does not know, and keeps its own counsel about it", async () => {
+  it("can send fields that the instance does not know, and they have no effect", async () => {
     const response = await target.executor(`queue/${queue}/heartbeat`, {
       executorName,
       version: "V2",
@@ -250,13 +250,13 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     expect(response.status).toBe(200);
   });
 
-  it("ends its job even with a message that cannot be stored as it is", async () => {
+  it("can end its job with a message that can't be stored unchanged", async () => {
     const one = await take();
     expect((await write("markFailed", { errorMessage: "before\0after \ud800 end" }, one)).status).toBe(204);
     expect(await view(one)).toMatchObject({ state: "failed", failureMessage: "before\ufffdafter \ufffd end" });
   });
 
-  it("has its commands mended and shortened, not its log lost", async () => {
+  it("can't lose its log by sending malformed commands, which the instance repairs and shortens", async () => {
     const one = await take();
     const command = ["sh\0", "-c", "x".repeat(megabyte), "never shown"];
     expect((await write("logs", logs(open(1, { command })), one)).status).toBe(204);
@@ -266,7 +266,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     }
   });
 
-  it("stores any bytes as output and gives the same back", async () => {
+  it("can store any bytes as output, and readers get the same bytes back", async () => {
     const one = await take();
     const bytes = Buffer.from(Array.from({ length: 1024 }, (_, index) => index % 256));
     expect((await write("logs", logs(open(1), chunk(1, 0, bytes)), one)).status).toBe(204);
@@ -278,7 +278,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     ]);
   });
 
-  it("ends an attempt once, however many reports arrive in the same moment", async () => {
+  it("ends an attempt only once, however many reports arrive at the same moment", async () => {
     for (const route of ["markComplete", "markFailed", "markErrored"]) {
       const one = await take();
       const reports = Array.from({ length: 30 }, () => write(route, { attempt: undefined }, one));
@@ -291,7 +291,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     }
   });
 
-  it("ends an attempt in one way, however many ways are reported together", async () => {
+  it("ends an attempt with a single result when several results are reported at once", async () => {
     const one = await take();
     const routes = Array.from({ length: 30 }, (_, index) => ["markComplete", "markFailed"][index % 2] ?? "");
     const statuses = await Promise.all(routes.map(async (route) => (await write(route, {}, one)).status));
@@ -302,7 +302,7 @@ describeWithEngines(["postgres"], "a hostile executor", () => {
     expect(statuses).toContain(404);
   });
 
-  it("makes one log of what it sends twice, late and in the wrong order", async () => {
+  it("gets one complete log from events that it sends twice, late and in the wrong order", async () => {
     const text = fc.string({ minLength: 1, maxLength: 40, unit: "binary" }).map((value) => Buffer.from(value));
     await fc.assert(
       fc.asyncProperty(

@@ -58,21 +58,24 @@ describeWithEngines(["postgres"], "an upload with a job's token", () => {
     return { status: response.status, text: await response.text() };
   };
 
-  it.each(routes)("is taken at %s, whole and in parts, under every scheme that clients send", async (route) => {
-    for (const scheme of ["Bearer", "token", "token-executor"]) {
-      const options = { route, scheme };
-      expect((await send(index(), options)).status).toBe(202);
-      const started = await send(index({ multiPart: "true", numParts: "2" }), { ...options, body: undefined });
-      expect(started.status).toBe(202);
-      const { id } = JSON.parse(started.text) as { id: string };
-      for (const part of ["1", "0"]) expect((await send({ uploadId: id, index: part }, options)).status).toBe(204);
-      expect((await send({ uploadId: id, done: "true" }, { ...options, body: undefined })).status).toBe(202);
-    }
-    const head = { method: "HEAD", headers: { authorization: `Bearer ${job.token}` } };
-    expect((await fetch(target.url + route, head)).status).toBe(200);
-  });
+  it.each(routes)(
+    "is accepted at %s, whole and in parts, with every authorization scheme that clients use",
+    async (route) => {
+      for (const scheme of ["Bearer", "token", "token-executor"]) {
+        const options = { route, scheme };
+        expect((await send(index(), options)).status).toBe(202);
+        const started = await send(index({ multiPart: "true", numParts: "2" }), { ...options, body: undefined });
+        expect(started.status).toBe(202);
+        const { id } = JSON.parse(started.text) as { id: string };
+        for (const part of ["1", "0"]) expect((await send({ uploadId: id, index: part }, options)).status).toBe(204);
+        expect((await send({ uploadId: id, done: "true" }, { ...options, body: undefined })).status).toBe(202);
+      }
+      const head = { method: "HEAD", headers: { authorization: `Bearer ${job.token}` } };
+      expect((await fetch(target.url + route, head)).status).toBe(200);
+    },
+  );
 
-  it.each(routes)("is refused at %s for another repository and for another commit", async (route) => {
+  it.each(routes)("is refused at %s for another repository or another commit", async (route) => {
     const other = await send(index({ repository: "other", commit: commits.other ?? "" }), { route });
     expect(other).toEqual({ status: 403, text: expect.stringContaining("another repository") });
     const none = await send(index({ repository: "none" }), { route });
@@ -83,7 +86,7 @@ describeWithEngines(["postgres"], "an upload with a job's token", () => {
     expect(parts.status).toBe(403);
   });
 
-  it("is refused for an upload of another job, of a user, and of an earlier attempt, as if it did not exist", async () => {
+  it("can't continue an upload of another job, a user or an earlier attempt: the answer is 404", async () => {
     const theirs = await take("app");
     const multiPart = { multiPart: "true", numParts: "1" };
     const uploads = [
@@ -102,7 +105,7 @@ describeWithEngines(["postgres"], "an upload with a job's token", () => {
     for (const id of ids) expect((await send({ uploadId: id, index: "0" }, trusted)).status).toBe(204);
   });
 
-  it("ends with the attempt", async () => {
+  it("is no longer possible after the attempt ended", async () => {
     const body = { executorName: "one", jobId: job.id };
     const ended = await target.executor("queue/default/markComplete", body, jobHeaders(job, "one"));
     expect(ended.status).toBeLessThan(300);
@@ -118,7 +121,7 @@ describeWithEngines(["postgres"], "an upload with a job's token", () => {
     }
   });
 
-  it("is limited in size, over all indexes and parts of the attempt", async () => {
+  it("has a total size limit for all indexes and parts of the attempt", async () => {
     const half = "x".repeat(limit / 2);
     expect((await send(index(), { body: "x".repeat(limit + 1) })).status).toBe(413);
     expect((await send(index(), { body: half })).status).toBe(202);
@@ -133,7 +136,7 @@ describeWithEngines(["postgres"], "an upload with a job's token", () => {
     expect((await send(index(), user)).status).toBe(202);
   });
 
-  it("is limited in number", async () => {
+  it("has a limit on the number of indexes", async () => {
     await sql`insert into code_intel_uploads
       (repository, commit, root, indexer_name, indexer_version, content_type, num_parts, job, attempt)
       select 'app', ${commits.app}, '', '', '', '', 1, ${job.id}, ${job.airlock.attempt} from generate_series(1, 100)`.execute(
@@ -142,7 +145,7 @@ describeWithEngines(["postgres"], "an upload with a job's token", () => {
     expect(await send(index())).toEqual({ status: 403, text: expect.stringContaining("at most 100") });
   });
 
-  it("opens no other route: those of executors, of users, and of other jobs", async () => {
+  it("does not give the token access to routes of executors, users or other jobs", async () => {
     const authorization = { authorization: `Bearer ${job.token}` };
     for (const [method, route] of [
       ["GET", "/.executors/test/auth"],

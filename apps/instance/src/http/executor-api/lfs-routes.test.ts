@@ -102,7 +102,7 @@ describeWithEngines(["postgres"], "objects of Git LFS", () => {
   const get = (path: string, headers = jobHeaders(job, "e")) => fetch(new URL(path, target.url), { headers });
   const own = `/.executors/git/team/own/info/lfs/objects/${oid}?size=${size}`;
 
-  it("come from the code host, with the repository's credentials, to the job's token", async () => {
+  it("are fetched from the code host with the repository's credentials for a caller with the job's token", async () => {
     const unknown = "0".repeat(64);
     const listed = await list({ ...download, objects: [...download.objects, { oid: unknown, size: 1 }] });
 
@@ -118,7 +118,7 @@ describeWithEngines(["postgres"], "objects of Git LFS", () => {
     expect((await get(own.replaceAll(oid, unknown))).status).toBe(404);
   });
 
-  it("are for the job's own repository, while it runs, and read only", async () => {
+  it("can only be read, only for the job's own repository and only while the job runs", async () => {
     expect((await list(download, "team/local")).status).toBe(403);
     expect((await get(own.replace("/own/", "/local/"))).status).toBe(403);
     expect((await list(download, "team/own", {} as never)).status).toBe(401);
@@ -133,25 +133,25 @@ describeWithEngines(["postgres"], "objects of Git LFS", () => {
     expect(asked).toEqual([]);
   });
 
-  it("are not had from a repository of this machine", async () => {
+  it("are not served for a repository on the instance's own disk", async () => {
     job = await take("team/local");
     expect((await list(download, "team/local")).status).toBe(501);
   });
 
   it.each([
     ["a private address", "https://127.0.0.1:1/object"],
-    ["a private address of IPv6", "https://[::ffff:127.0.0.1]:1/object"],
-    ["a name of one", "https://localhost:1/object"],
+    ["a private IPv6 address", "https://[::ffff:127.0.0.1]:1/object"],
+    ["a name with a private address", "https://localhost:1/object"],
     ["another host without TLS", "http://localhost:1/object"],
     ["no address", "object"],
-  ])("are not fetched where the code host sends to %s", async (_, address) => {
+  ])("are not fetched if the code host refers to %s", async (_, address) => {
     href = address;
     const answer = await get(own);
     expect(answer.status).toBe(502);
     expect(await answer.text()).toMatch(/inside|no public address|without TLS|none/);
   });
 
-  it("are cut off where the code host gives more or less than it said, or sends elsewhere", async () => {
+  it("are cut off if the code host sends more or less than announced, or redirects", async () => {
     for (const wrong of [Buffer.concat([content, content]), content.subarray(1)]) {
       given = wrong;
       await expect(get(own).then((answer) => answer.arrayBuffer())).rejects.toThrow();

@@ -75,7 +75,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     ]);
   });
 
-  it("refuse a gap and say where the entry ends, and keep what came before it in the batch", async () => {
+  it("refuse a gap, report where the entry ends, and keep what came before the gap in the batch", async () => {
     const job = await take();
     const answer = await send(job, open(1), chunk(1, 0, "abc"), chunk(1, 5, "x"), chunk(1, 6, "y"));
     expect(answer).toEqual({
@@ -86,7 +86,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(await log(job)).toBe("abcdef");
   });
 
-  it("detect other bytes, or another stream, at an old offset", async () => {
+  it("refuse different bytes or another stream at an old offset", async () => {
     const job = await take();
     await send(job, open(1), chunk(1, 0, "abcdef"));
     for (const forged of [chunk(1, 0, "abXdef"), chunk(1, 2, "c", "stderr"), chunk(1, 4, "efg")]) {
@@ -95,7 +95,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(await log(job)).toBe("abcdef");
   });
 
-  it("want entries in order, opened before they are written, and not reopened by a close", async () => {
+  it("need entries in order and opened before they are written, and closing an entry does not reopen it", async () => {
     const job = await take();
     expect((await send(job, open(2))).status).toBe(409);
     expect((await send(job, chunk(1, 0, "x"))).status).toBe(409);
@@ -106,14 +106,14 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(view.entries.map((entry) => entry.exitCode)).toEqual([0, null]);
   });
 
-  it("take concurrent copies of the same batch", async () => {
+  it("accept concurrent copies of the same batch", async () => {
     const job = await take();
     const events = Array.from({ length: 50 }, (_, index) => chunk(1, index * 10, "0123456789"));
     await Promise.all(Array.from({ length: 6 }, () => send(job, open(1), ...events)));
     expect(await log(job)).toBe("0123456789".repeat(50));
   });
 
-  it("hold binary bytes and show one entry or all of them", async () => {
+  it("can hold binary bytes, and can be read by entry or as a whole", async () => {
     const job = await take();
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
     const data = bytes.toString("base64");
@@ -128,7 +128,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect((await target.rest("GET", `/jobs/${job.id}/logs?entry=9`)).status).toBe(404);
   });
 
-  it("keep notes apart from the output, in their place, however often they are sent", async () => {
+  it("keep notes apart from the output and in their place, however often they are sent", async () => {
     const job = await take();
     const batch = [
       open(1),
@@ -160,7 +160,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(view.entries).toMatchObject([{ length: 6, notes: 3 }]);
   });
 
-  it("make another mark for notes each time, so that output can't contain it", async () => {
+  it("use a new marker for notes each time, so that output can't imitate it", async () => {
     const job = await take();
     await send(job, open(1), note(1, 1, 0, "true"));
     const before = await log(job, "");
@@ -173,7 +173,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(after).toContain(`${mark} forged`);
   });
 
-  it("want notes in order, where the output has got to, and of an open entry", async () => {
+  it("accept notes only in order, at the current end of the output, and in an open entry", async () => {
     const job = await take();
     expect((await send(job, note(1, 1, 0, "x"))).status).toBe(409);
     await send(job, open(1), chunk(1, 0, "abc"));
@@ -183,7 +183,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(await send(job, note(1, 2, 3, "x"))).toMatchObject({ status: 409, body: { error: "entry 1 is closed" } });
   });
 
-  it("refuse notes beyond their limits", async () => {
+  it("refuse notes beyond the limits on notes", async () => {
     const job = await take();
     await send(job, open(1), open(2));
     const long = "x".repeat(8192);
@@ -203,7 +203,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect((await send(other, note(1, 5001, 0, "z"))).status).toBe(409);
   });
 
-  it("keep notes that come after the log's limit", async () => {
+  it("keep notes that come after the log reached its limit", async () => {
     await target.rest("PATCH", "/queues/default", { maxLogBytes: 1024 });
     const job = await take();
     await send(job, open(1), chunk(1, 0, "x".repeat(1500)), note(1, 1, 1500, "killed: out of memory"), close(1));
@@ -212,7 +212,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(text).toMatch(/x\n\[airlock \w+\] killed: out of memory\n\[airlock \w+\] The job reached its log limit/);
   });
 
-  it("refuse the entry after the two-thousandth", async () => {
+  it("refuse an entry after the two-thousandth", async () => {
     const job = await take();
     for (const first of [1, 1001]) {
       const opened = Array.from({ length: 1000 }, (_, index) => open(first + index));
@@ -225,7 +225,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     ["events[0].offset", { ...chunk(1, 0, "x"), offset: -1 }],
     ["events[0].text", note(1, 1, 0, "")],
     ["events[0].text", note(1, 1, 0, "x".repeat(8193))],
-  ])("name the member of a batch that breaks its schema: %s", async (member, event) => {
+  ])("name the event of a batch that violates the schema: %s", async (member, event) => {
     const job = await take();
     const body = { executorName, jobId: job.id, attempt: 1, events: [event] };
     const response = await target.executor("queue/default/logs", body, jobHeaders(job, executorName));

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { startTestInstance, type TestInstance } from "../../testing/test-instance.ts";
 
 /** The protocol of 2022: one queue, numeric ids, and the shared secret for everything. */
-describeWithEngines(["postgres"], "an executor of 2022", () => {
+describeWithEngines(["postgres"], "an executor from 2022", () => {
   let stack: AsyncDisposableStack;
   let repository: string;
   const start = async (legacySharedSecret: boolean) => {
@@ -27,7 +27,7 @@ describeWithEngines(["postgres"], "an executor of 2022", () => {
   };
   const me = { executorName: "of-2022" };
 
-  it("does a whole job with the shared secret, where that is allowed", async () => {
+  it("can run a whole job with the shared secret where that is allowed", async () => {
     const target = await start(true);
     const files = { "input.json": "{}" };
     const id = await target.submit({ queue: "batches", repository: "team/app", files });
@@ -53,7 +53,7 @@ describeWithEngines(["postgres"], "an executor of 2022", () => {
     expect(await (await target.rest("GET", `/jobs/${id}/logs`)).text()).toContain("hello");
   });
 
-  it("gets files as texts, one of 4.1 as objects with text, and later ones in base64", async () => {
+  it("gets files as plain text, version 4.1 as objects with text, and later versions as base64", async () => {
     const target = await start(true);
     const file = async (request: object) => {
       await target.submit({ queue: "batches", files: { a: "text" } });
@@ -70,7 +70,7 @@ describeWithEngines(["postgres"], "an executor of 2022", () => {
     ["no version", { numCPUs: 4, memory: "12G", diskSpace: "20G" }],
     ["version 4.5", { version: "4.5.0" }],
     ["the date of an early build", { version: "190000_2022-12-24_5.0-abcdef" }],
-  ])("is refused jobs elsewhere, with the setting that would let it in, when it sends %s", async (_title, request) => {
+  ])("gets no jobs by default and is told which setting would allow it, when it sends %s", async (_title, request) => {
     const target = await start(false);
     const id = await target.submit({ queue: "batches" });
     for (const [route, more] of [
@@ -86,7 +86,7 @@ describeWithEngines(["postgres"], "an executor of 2022", () => {
     expect(await (await target.rest("GET", `/jobs/${id}`)).json()).toMatchObject({ state: "queued", attempt: 0 });
   });
 
-  it("gets nothing of a job by it elsewhere", async () => {
+  it("can't use the shared secret on a job's routes by default", async () => {
     const target = await start(false);
     const id = await target.submit({ queue: "batches", repository: "team/app" });
     await target.executor("queue/batches/dequeue", { ...me, version: "5.3.0" });

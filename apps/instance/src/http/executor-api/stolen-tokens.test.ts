@@ -53,7 +53,7 @@ const routes: readonly Route[] = [
   { title: "git fetch", method: "POST", path: () => "git/team/own/git-upload-pack" },
 ];
 
-describeWithEngines(["postgres"], "a token in the wrong hands", () => {
+describeWithEngines(["postgres"], "stolen and forged tokens", () => {
   let target: TestInstance;
   let clock: TestClock;
   let directory: TemporaryDirectory;
@@ -153,7 +153,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
   ];
 
   describe.each(hands)("%s", (_title, headers) => {
-    it.each(routes)("does not open $title", async (route) => {
+    it.each(routes)("gives no access to $title", async (route) => {
       const before = await all(victim.id);
       const response = await send(route, headers());
       // An artifact's URL names an attempt but no job. With the thief's own headers, that attempt doesn't exist: 409.
@@ -166,7 +166,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
     });
   });
 
-  it("opens no route of executors, however it is dressed up", async () => {
+  it("give no access to executor routes, however they are presented", async () => {
     const beat = { version: "V2", executorName: "victim", jobIds: [victim.id] };
     for (const authorization of [`Bearer ${victim.token}`, `token-executor ${victim.token}`]) {
       const headers = { ...jobHeaders(victim, "victim"), authorization };
@@ -180,7 +180,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
     }
   });
 
-  it("moves no lease of another executor, and learns nothing of its jobs, by lying about ids", async () => {
+  it("do not let an executor that lies about job ids extend another executor's lease or learn about its jobs", async () => {
     const before = await all(victim.id);
     const ids = [victim.id, ...Array.from({ length: 9999 }, (_, index) => index + 100)];
     const beat = await target.executor(`queue/${queue}/heartbeat`, {
@@ -192,7 +192,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
     expect(await all(victim.id)).toEqual(before);
   });
 
-  it("takes nobody's attempt over by a name: the token stays with who dequeued", async () => {
+  it("do not let an executor take over another's attempt by using its name", async () => {
     const id = await target.submit({ queue });
     const mine = await take("impostor");
     // The victim's name in the body, with the impostor's own token and headers.
@@ -204,7 +204,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
     expect((await target.executor(`queue/${queue}/markComplete`, own, ownHeaders)).status).toBe(204);
   });
 
-  it("still serves whose it is", async () => {
+  it("do not stop the rightful executor from using its own token", async () => {
     const headers = jobHeaders(victim, "victim");
     const refs = await fetch(`${target.url}/.executors/git/team/own/info/refs?service=git-upload-pack`, { headers });
     expect(refs.status).toBe(200);
@@ -213,23 +213,23 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
 
   it.each([
     ["another repository", "git/team/other/info/refs?service=git-upload-pack", 403],
-    ["dots", "git/team/other/../own/info/refs?service=git-upload-pack", 403],
-    ["dots behind its own name", "git/team/own/../other/info/refs?service=git-upload-pack", 403],
+    ["dots before its own name", "git/team/other/../own/info/refs?service=git-upload-pack", 403],
+    ["dots after its own name", "git/team/own/../other/info/refs?service=git-upload-pack", 403],
     ["encoded dots", "git/team/own/%2e%2e/other/info/refs?service=git-upload-pack", 403],
     ["an encoded slash", "git/team%2Fother/info/refs?service=git-upload-pack", 403],
     ["double slashes", "git//team//other/info/refs?service=git-upload-pack", 403],
     ["a leading slash", "git//etc/info/refs?service=git-upload-pack", 403],
     ["a NUL", "git/team/own%00/info/refs?service=git-upload-pack", 403],
     ["an option", "git/--upload-pack=x/info/refs?service=git-upload-pack", 403],
-    ["another name's case", "git/TEAM/OWN/info/refs?service=git-upload-pack", 403],
+    ["a name in capitals", "git/TEAM/OWN/info/refs?service=git-upload-pack", 403],
     ["a second service", "git/team/own/info/refs?service=git-upload-pack&service=git-receive-pack", 403],
     ["a service in the fragment of a name", "git/team/own%3Fservice=git-upload-pack/info/refs", 403],
     ["receive-pack", "git/team/own/info/refs?service=git-receive-pack", 403],
     ["receive-pack by its route", "git/team/own/git-receive-pack", 404],
     ["a file of the mirror", "git/team/own/objects/info/packs", 404],
     ["the mirror's configuration", "git/team/own/config", 404],
-    ["no service, as simple clients ask", "git/team/own/info/refs", 403],
-  ])("gets no repository by %s", async (_title, path, status) => {
+    ["a request without a service", "git/team/own/info/refs", 403],
+  ])("give no access to a repository by %s", async (_title, path, status) => {
     // Don't use fetch: it normalizes URLs before it sends them.
     const answer = await sendRaw(target.url, {
       method: path.endsWith("receive-pack") && !path.includes("?") ? "POST" : "GET",
@@ -239,7 +239,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
     expect([answer.status, answer.text]).toEqual([status, expect.not.stringContaining("# service")]);
   });
 
-  it("counts and logs who knocks, and shows no secret", async () => {
+  it("are counted and logged when they are refused, without showing a secret", async () => {
     const page = await (await fetch(`${target.url}/metrics`)).text();
     const count = (api: string, status: number) =>
       Number(new RegExp(`auth\\w+_failures_total\\{api="${api}",status="${status}"\\} (\\d+)`).exec(page)?.[1] ?? 0);
@@ -251,7 +251,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
     for (const secret of [victim.token, target.instance.executorToken, "guess"]) expect(after).not.toContain(secret);
   });
 
-  it("keeps its lease by the database's clock alone, however far the instance's own clock is off", async () => {
+  it("are checked by the database's clock alone, however far the instance's own clock is off", async () => {
     for (const skewMs of [3_600_000, -3_600_000]) {
       vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + skewMs });
       const id = await target.submit({ queue });
@@ -269,7 +269,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
   });
 
   it.each([3_600_000, -3_600_000, 30 * 365 * 86_400_000])(
-    "says when a command began by its executor's clock, %d ms off, which decides nothing",
+    "do not depend on the executor's clock: a start time that is %d ms off is only shown",
     async (skewMs) => {
       const id = await target.submit({ queue });
       const job = await take("skewed");
@@ -284,7 +284,7 @@ describeWithEngines(["postgres"], "a token in the wrong hands", () => {
     },
   );
 
-  it("writes nothing more once its attempt has ended", async () => {
+  it("can't write anything after their attempt has ended", async () => {
     const before = await all(ended.id);
     const headers = jobHeaders(ended, "ended");
     const body = { executorName: "ended", jobId: ended.id, attempt: 1 };

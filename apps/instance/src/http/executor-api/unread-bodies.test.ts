@@ -7,7 +7,7 @@ import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from 
 
 const megabyte = 1024 * 1024;
 
-describeWithEngines(["postgres"], "a connection whose request's body was not read to its end", () => {
+describeWithEngines(["postgres"], "a connection with a request body that the instance did not read to its end", () => {
   const suite = new AsyncDisposableStack();
   let target: TestInstance;
   let job: TakenJob;

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../store/database.ts";
 import { startTestInstance, type TestInstance } from "../../testing/test-instance.ts";
 
-describeWithEngines(["postgres"], "paths that other programs know", () => {
+describeWithEngines(["postgres"], "paths that other programs use", () => {
   const suite = new AsyncDisposableStack();
   let target: TestInstance;
   let db: Database;
@@ -40,7 +40,7 @@ describeWithEngines(["postgres"], "paths that other programs know", () => {
     ["GET", "/api/v2/jobs"],
     ["GET", "/api"],
     ["POST", "/api/"],
-  ])("are answered %s %s with 404 as JSON where there is nothing, never with the web page", async (method, route) => {
+  ])("answer %s %s with 404 as JSON if they don't exist, never with the web page", async (method, route) => {
     const response = await fetch(target.url + route, { method });
     const body = method === "HEAD" ? null : await response.json();
     expect([response.status, body]).toEqual([
@@ -49,7 +49,7 @@ describeWithEngines(["postgres"], "paths that other programs know", () => {
     ]);
   });
 
-  it("still show the web page elsewhere", async () => {
+  it("outside the APIs still show the web page", async () => {
     expect(await (await fetch(`${target.url}/jobs/1`)).text()).toContain("<title>Airlock</title>");
     expect(await (await fetch(`${target.url}/.api/src-cli/version`)).json()).toHaveProperty("version");
   });
@@ -67,7 +67,7 @@ describeWithEngines(["postgres"], "paths that other programs know", () => {
   const index = () => ({ repository: "app", commit, root: "", indexerName: "scip-test", indexerVersion: "1" });
   const bytes = gzipSync("index");
 
-  it.each(["/.api/scip/upload", "/.api/lsif/upload"])("take an index at %s by the user's token", async (route) => {
+  it.each(["/.api/scip/upload", "/.api/lsif/upload"])("accept an index at %s with the user's token", async (route) => {
     const probe = await fetch(target.url + route, { method: "HEAD", headers: tokenOf(target) });
     expect(probe.status).toBe(200);
     const whole = await upload(route, index(), tokenOf(target).authorization, bytes);
@@ -90,7 +90,7 @@ describeWithEngines(["postgres"], "paths that other programs know", () => {
     expect(rows).toHaveLength(1);
   });
 
-  it("take an index of a commit with a SHA-256 id, and none of an id between the two lengths", async () => {
+  it("accept an index of a commit with a SHA-256 id, and refuse an id of any other length", async () => {
     const { authorization } = tokenOf(target);
     const send = (digits: number) =>
       upload("/.api/scip/upload", { ...index(), commit: "a".repeat(digits) }, authorization, bytes);
@@ -98,7 +98,7 @@ describeWithEngines(["postgres"], "paths that other programs know", () => {
     for (const digits of [39, 41, 63, 65]) expect((await send(digits)).status).toBe(400);
   });
 
-  it("refuse an index without the right token, and say what is wrong with one", async () => {
+  it("refuse an index without a valid token, and report what is wrong with an index", async () => {
     const route = "/.api/scip/upload";
     const { executorToken } = target.instance;
     for (const wrong of [

@@ -14,7 +14,7 @@ interface Route {
   readonly path: string;
 }
 
-describeWithEngines(["postgres"], "pages and strangers that want something of the REST API", () => {
+describeWithEngines(["postgres"], "attacks on the REST API", () => {
   let target: TestInstance;
   let routes: readonly Route[];
   let job: TakenJob;
@@ -67,12 +67,12 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
     it.each<[string, Record<string, string>]>([
       ["without an origin", {}],
       ["with its origin", { origin: "https://evil.example" }],
-      ["with no origin to speak of", { origin: "null" }],
-      ["that says that it is another site", { "sec-fetch-site": "cross-site" }],
+      ['with the origin "null"', { origin: "null" }],
+      ["marked as cross-site by the browser", { "sec-fetch-site": "cross-site" }],
       ["on a neighbouring host", { "sec-fetch-site": "same-site" }],
       ["with a form", { origin: "https://evil.example", "content-type": "application/x-www-form-urlencoded" }],
-      ["with JSON as text", { origin: "https://evil.example", "content-type": "text/plain" }],
-    ])("%s changes nothing through a session, on any route", async (_title, headers) => {
+      ["that sends JSON as plain text", { origin: "https://evil.example", "content-type": "text/plain" }],
+    ])("%s can't change anything through a session on any route", async (_title, headers) => {
       const cookie = await login();
       const before = await state();
       const statuses = await Promise.all(
@@ -90,7 +90,7 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
       expect(await state()).toBe(before);
     });
 
-    it("neither begins a session nor ends one", async () => {
+    it("can neither start nor end a session", async () => {
       const cookie = await login();
       const headers = { cookie, origin: "https://evil.example", "content-type": "application/json" };
       const body = JSON.stringify({ token: target.instance.administratorToken });
@@ -102,7 +102,7 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
   });
 
   it.each(["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json"])(
-    "a body that calls itself %s is no JSON, whoever sends it",
+    "a body with the content type %s is not read as JSON from any client",
     async (type) => {
       const before = await state();
       const body = JSON.stringify({ steps: [{ image: "alpine", run: "true" }] });
@@ -112,7 +112,7 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
     },
   );
 
-  it("every route but the session and the description is closed to whoever is not the administrator", async () => {
+  it("every route except the session and the API description refuses callers without the administrator's token", async () => {
     const guarded = routes.filter(({ path }) => path !== "/session");
     expect(guarded.length).toBeGreaterThan(20);
     const { executorToken, administratorToken } = target.instance;
@@ -140,8 +140,8 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
     expect(open).toEqual([]);
   });
 
-  describe("a session that was ended", () => {
-    it("is over for every copy of its cookie, and no other session", async () => {
+  describe("a session that has ended", () => {
+    it("is invalid for every copy of its cookie, while other sessions go on", async () => {
       const [cookie, other] = [await login(), await login()];
       expect(cookie).not.toBe(other);
       const end = await fetch(`${target.url}/api/v1/session`, {
@@ -153,7 +153,7 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
       expect((await fetch(`${target.url}/api/v1/jobs`, { headers: { cookie: other } })).status).toBe(200);
     });
 
-    it("ends the streams that it opened, and no others", async () => {
+    it("closes its own event streams and no others", async () => {
       const [cookie, other] = [await login(), await login()];
       const leave = new AbortController();
       const open = (path: string, headers: Record<string, string>) =>
@@ -180,22 +180,22 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
     });
   });
 
-  describe("what an answer says to a browser", () => {
+  describe("responses to a browser", () => {
     it.each<[string, string, number, string]>([
       ["data", "/api/v1/jobs", 200, "application/json"],
       ["an error", "/api/v1/jobs/999999", 404, "application/json"],
-      ["no such route", "/api/v1/nothing", 404, "application/json"],
-      ["an address that cannot be read", "/api/v1/%zz", 400, "application/json"],
-      ["another address that cannot be read", "/%zz", 400, "text/plain"],
+      ["an unknown route", "/api/v1/nothing", 404, "application/json"],
+      ["a malformed address of the API", "/api/v1/%zz", 400, "application/json"],
+      ["a malformed address outside the API", "/%zz", 400, "text/plain"],
       ["the API's description", "/api/v1/openapi.json", 200, "application/json"],
-      ["an executor's refusal", "/.executors/test/auth", 401, "text/plain"],
-      ["no such route of executors", "/.executors/nothing", 401, "text/plain"],
+      ["a refused executor", "/.executors/test/auth", 401, "text/plain"],
+      ["an unknown executor route", "/.executors/nothing", 401, "text/plain"],
       ["health", "/healthz", 200, "text/plain"],
       ["metrics", "/metrics", 200, "text/plain"],
       ["a job's output", "/api/v1/jobs/1/logs?entry=1", 200, "text/plain"],
       ["events", "/api/v1/jobs/1/events", 200, "text/event-stream"],
       ["an artifact", "/api/v1/jobs/1/artifacts/1", 200, "application/octet-stream"],
-    ])("about %s: to take it as nothing but what it is", async (_title, path, status, type) => {
+    ])("have security headers and the right content type: %s", async (_title, path, status, type) => {
       const leave = new AbortController();
       const credentials: Record<string, string> = path.startsWith("/api/")
         ? { authorization: `Bearer ${target.instance.administratorToken}` }
@@ -207,7 +207,7 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
       leave.abort();
     });
 
-    it("keeps a page that a job has written from being one", async () => {
+    it("never present an HTML page written by a job as a web page", async () => {
       const log = await target.rest("GET", `/jobs/${job.id}/logs?entry=1`, undefined, { accept: "text/html" });
       expect([await log.text(), log.headers.get("content-type")]).toEqual([html, "text/plain; charset=utf-8"]);
       const { artifacts } = (await (await target.rest("GET", `/jobs/${job.id}/artifacts`)).json()) as {
@@ -232,11 +232,11 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
       "",
       ".",
       "a".repeat(300),
-    ])("takes no artifact under the name %j, which would end up in a header", async (name) => {
+    ])("never contain the artifact name %j, because the upload is refused", async (name) => {
       expect((await putArtifact(name)).status).toBe(400);
     });
 
-    it("tells browsers to stay with https where people come that way, and marks its cookie", async () => {
+    it("require HTTPS in the future and mark the cookie as secure if the external URL uses https", async () => {
       const database = await createDatabase(engines().postgres?.url ?? "");
       await using secure = await startTestInstance(database, { externalUrl: "https://airlock.example" });
       const health = await fetch(`${secure.url}/healthz`);
@@ -253,7 +253,7 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
 
   describe("a filter", () => {
     it.each(["%", "_", "defaul_", "%25", "' or 1=1 --", "default'", "\\", "*", ".*"])(
-      "%j is text that names nothing, not a pattern",
+      "takes %j literally, not as a pattern",
       async (text) => {
         for (const field of ["queue", "repository", "namespace"]) {
           const response = await target.rest("GET", `/jobs?${field}=${encodeURIComponent(text)}`);
@@ -263,7 +263,7 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
       },
     );
 
-    it("of any length and shape is answered at once", async () => {
+    it("is answered quickly, whatever its length and characters", async () => {
       const texts = ["a".repeat(12_000), "a-".repeat(6000), "a/".repeat(6000), "a.".repeat(6000), "/".repeat(12_000)];
       const startedAt = performance.now();
       for (const text of texts) {
@@ -286,7 +286,7 @@ describeWithEngines(["postgres"], "pages and strangers that want something of th
     });
   });
 
-  it("a head that grows past 16 KiB is refused, on either API", async () => {
+  it("request headers larger than 16 KiB are refused by both APIs", async () => {
     for (const path of ["/api/v1/jobs", "/.executors/queue/default/dequeue"]) {
       const one = await sendRaw(target.url, { method: "GET", path, headers: { "x-a": "a".repeat(17_000) } });
       const many = Object.fromEntries(Array.from({ length: 1500 }, (_, index) => [`x-${index}`, "1234567890"]));

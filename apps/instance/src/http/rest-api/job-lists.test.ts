@@ -26,7 +26,7 @@ describeWithEngines(["postgres"], "the list of jobs", () => {
   const heartbeat = (executorName: string, airlock: Record<string, unknown> = {}) =>
     target.executor("queue/gpu/heartbeat", { version: "V2", executorName, jobIds: [], airlock });
 
-  it("holds the jobs of one namespace, if asked", async () => {
+  it("can be limited to the jobs of one namespace", async () => {
     const mine = await target.submit({ namespace: "team" });
     await target.submit({});
     expect((await list("namespace=team")).map(({ id, namespace }) => ({ id, namespace }))).toEqual([
@@ -36,7 +36,7 @@ describeWithEngines(["postgres"], "the list of jobs", () => {
     expect((await target.rest("GET", "/jobs?namespace=No%20Name")).status).toBe(400);
   });
 
-  it("says of a queued job that none of the executors there would take it, until one comes that would", async () => {
+  it("explains that no executor can take a queued job, until a suitable executor connects", async () => {
     const id = await target.submit({ queue: "gpu", labels: { gpu: "a100" } });
     expect((await one(id)).obstacle).toBe('No executor is connected to queue "gpu".');
     await heartbeat("plain", { labels: { gpu: "t4" } });
@@ -47,13 +47,13 @@ describeWithEngines(["postgres"], "the list of jobs", () => {
     expect((await one(id)).obstacle).toBeNull();
   });
 
-  it("says nothing of the kind about a job that is no longer queued", async () => {
+  it("gives no such explanation for a job that is no longer queued", async () => {
     const id = await target.submit({ queue: "gpu" });
     await target.rest("POST", `/jobs/${id}/cancel`);
     expect((await one(id)).obstacle).toBeNull();
   });
 
-  it("leads to jobs that name their steps' secrets, and never their values", async () => {
+  it("leads to job pages with the names of their steps' secrets, but never the values", async () => {
     await target.rest("PUT", "/secrets/NPM_TOKEN", { value: "the-value-of-a-secret" });
     const secrets = ["NPM_TOKEN"];
     const id = await target.submit({ steps: [{ key: "use", image: "alpine", run: "true", secrets }] });

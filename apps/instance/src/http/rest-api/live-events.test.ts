@@ -77,7 +77,7 @@ describeWithEngines(["postgres"], "live events", () => {
     return all;
   }
 
-  it("bring what was stored, then what comes, without a gap or a repetition, and end with the job", async () => {
+  it("deliver stored and then new output without gaps or repetitions, and end when the job ends", async () => {
     const job = await take();
     let offset = 0;
     const write = async (text: string) => {
@@ -108,7 +108,7 @@ describeWithEngines(["postgres"], "live events", () => {
     }
   });
 
-  it("go on after the chunk that was seen last", async () => {
+  it("continue after the last chunk that the client received", async () => {
     const job = await take();
     await send(job, open(1), chunk(1, 0, "aa"), chunk(1, 2, "bb"), close(1), open(2), chunk(2, 0, "cc"), close(2));
     await complete(job);
@@ -125,7 +125,7 @@ describeWithEngines(["postgres"], "live events", () => {
     expect(await texts("no position")).toEqual(["aa", "bb", "cc"]);
   });
 
-  it("bring notes between the output, and again after a resume in the same entry", async () => {
+  it("deliver notes between the output, and again when a client resumes within the same entry", async () => {
     const job = await take();
     const note = (noteId: number, offset: number, text: string): LogEvent => ({
       kind: "note",
@@ -155,7 +155,7 @@ describeWithEngines(["postgres"], "live events", () => {
     expect((await collect(follow(job.id, "1.2.0"))).flatMap(told)).toEqual([]);
   });
 
-  it("give no resume point behind output that may still come", async () => {
+  it("offer no resume point after output that may still arrive", async () => {
     const job = await take();
     await send(job, open(1), chunk(1, 0, "first "), open(2), chunk(2, 0, "overlapping"));
     const events: ReceivedEvent<JobLiveEvent>[] = [];
@@ -169,7 +169,7 @@ describeWithEngines(["postgres"], "live events", () => {
     expect(chunks.map(({ id }) => id)).toEqual(["1.1.0", null, "1.1.6"]);
   });
 
-  it("bring a long log through a slow reader without holding it in memory", async () => {
+  it("deliver a long log to a slow reader without holding it in memory", async () => {
     const job = await take();
     const block = "x".repeat(200_000);
     await send(job, open(1));
@@ -187,7 +187,7 @@ describeWithEngines(["postgres"], "live events", () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(150_000_000);
   });
 
-  it("tell lists about jobs and executors as they change", async () => {
+  it("report changes of jobs and executors to list views", async () => {
     const response = await target.rest("GET", "/events");
     const seen: ListLiveEvent[] = [];
     const reading = (async () => {
@@ -206,7 +206,7 @@ describeWithEngines(["postgres"], "live events", () => {
     expect(executor).toMatchObject({ executor: { name: executorName, active: true, slots: 3 } });
   });
 
-  it("are not for strangers, and not about jobs that do not exist", async () => {
+  it("are refused without credentials and for jobs that do not exist", async () => {
     expect((await fetch(`${target.url}/api/v1/events`)).status).toBe(401);
     expect((await target.rest("GET", "/jobs/999999/events")).status).toBe(404);
   });

@@ -34,13 +34,13 @@ describeWithEngines(["postgres"], "the REST API", () => {
     return ApiError.parse(await response.json()).error;
   }
 
-  describe("credentials", () => {
+  describe("authentication", () => {
     it.each([
-      ["none", {}],
+      ["no token", {}],
       ["a wrong token", { authorization: "Bearer wrong-wrong-wrong-wrong" }],
       ["another scheme", { authorization: "Basic eDp5" }],
       ["a forged cookie", { cookie: "airlock_session=9999999999999.forged" }],
-    ])("%s: 401 with a hint", async (_title, headers) => {
+    ])("answers %s with 401 and a hint", async (_title, headers) => {
       const response = await fetch(`${target.url}/api/v1/jobs`, { headers: headers as Record<string, string> });
       expect(await refused(response, 401)).toMatchObject({
         code: "unauthorized",
@@ -48,7 +48,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
       });
     });
 
-    it("a session cookie reads, and changes things only from our own pages", async () => {
+    it("by session cookie allows reads, and allows changes only from the instance's own pages", async () => {
       const login = (token: string) =>
         fetch(`${target.url}/api/v1/session`, {
           method: "POST",
@@ -82,7 +82,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
     });
   });
 
-  describe("a job that breaks its schema", () => {
+  describe("a job that violates the schema", () => {
     it.each([
       ["an unknown field", { steps: [step], tiemout: "5m" }, 'Unrecognized key: "tiemout"'],
       ["an unknown field of a step", { steps: [{ ...step, comands: [] }] }, 'steps[0]: Unrecognized key: "comands"'],
@@ -102,15 +102,15 @@ describeWithEngines(["postgres"], "the REST API", () => {
       ],
       ["a revision that is an option", { steps: [step], revision: "--upload-pack=x" }, "revision: not a revision"],
       ["run and commands", { steps: [{ ...step, commands: ["x"] }] }, "steps[0]: give exactly one of run and commands"],
-    ])("%s: 400 that names it", async (_title, body, problem) => {
+    ])("with %s gets a 400 that names the problem", async (_title, body, problem) => {
       const error = await refused(await target.rest("POST", "/jobs", body), 400);
       expect(error.code).toBe("invalid-request");
       expect(error.issues?.join("\n")).toContain(problem);
     });
 
     it.each([
-      ["no JSON", "{", 400],
-      ["a prototype", '{"steps":[{"image":"alpine","run":"true"}],"__proto__":{"x":1}}', 400],
+      ["invalid JSON", "{", 400],
+      ["an object with __proto__", '{"steps":[{"image":"alpine","run":"true"}],"__proto__":{"x":1}}', 400],
       ["a list", "[]", 400],
       ["more than 16 MiB", `{"steps":"${"x".repeat(17 * 1024 * 1024)}"}`, 413],
       [
@@ -118,23 +118,23 @@ describeWithEngines(["postgres"], "the REST API", () => {
         '{"steps":[{"image":"alpine","run":"true"}],"labels":{"a":"\\u0000"}}',
         400,
       ],
-    ])("%s: an error, not a failure", async (_title, body, status) => {
+    ])("given as %s gets a client error, not an internal one", async (_title, body, status) => {
       await refused(await target.rest("POST", "/jobs", body), status);
     });
   });
 
-  describe("a job that asks for what is not there", () => {
+  describe("a job that refers to something that does not exist", () => {
     it.each([
       ["a queue", { queue: "nope" }, "unknown-queue", "queue: "],
       ["a repository", { repository: "nope" }, "unknown-repository", "repository: "],
       ["a secret", { steps: [{ ...step, secrets: ["TOKEN"] }] }, "unknown-secret", undefined],
-    ])("%s: 422 with a code, the field and a hint", async (_title, extra, code, issue) => {
+    ])("gets 422 with a code, the field and a hint for %s", async (_title, extra, code, issue) => {
       const error = await refused(await target.rest("POST", "/jobs", { steps: [step], ...extra }), 422);
       expect(error).toMatchObject({ code, hint: expect.stringMatching(/\w/) });
       if (issue) expect(error.issues?.[0]).toContain(issue);
     });
 
-    it("a revision: 422, and a revision that exists is pinned to its commit", async () => {
+    it("gets 422 for a revision, while an existing revision is pinned to its commit", async () => {
       const added = await target.rest("POST", "/repositories", { url: repository.path });
       expect(RepositoryView.parse(await added.json())).toMatchObject({
         name: "app",
@@ -152,7 +152,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
   });
 
   describe("jobs", () => {
-    it("are accepted with a warning where a part has no effect", async () => {
+    it("are accepted with a warning if a field has no effect", async () => {
       const job = JobView.parse(
         await (await target.rest("POST", "/jobs", { steps: [step], outputs: ["dist/**"] })).json(),
       );
@@ -161,7 +161,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
       expect(job.explanation).toEqual({ code: "no-executor", message: 'No executor is connected to queue "default".' });
     });
 
-    it("are made once for one Idempotency-Key", async () => {
+    it("are created only once for the same Idempotency-Key", async () => {
       const submit = (body: unknown) =>
         target.rest("POST", "/jobs", body, { "idempotency-key": "the-key" }).then(async (response) => ({
           status: response.status,
@@ -173,7 +173,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
       expect((await submit({ steps: [step], priority: 1 })).status).toBe(409);
     });
 
-    it("are listed newest first, filtered and by pages", async () => {
+    it("are listed newest first, with filters and pages", async () => {
       await target.rest("POST", "/queues", { name: "listed" });
       const ids: number[] = [];
       for (let index = 0; index < 5; index++) ids.unshift(await target.submit({ queue: "listed" }));
@@ -189,7 +189,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
       await refused(await target.rest("GET", "/jobs?limit=1000"), 400);
     });
 
-    it("are canceled while open and retried when finished, and refuse the rest with 409", async () => {
+    it("are canceled while open and retried when finished, and other requests get 409", async () => {
       const id = await target.submit();
       expect(await refused(await target.rest("POST", `/jobs/${id}/retry`), 409)).toMatchObject({ code: "wrong-state" });
       const canceled = JobView.parse(await (await target.rest("POST", `/jobs/${id}/cancel`)).json());
@@ -213,7 +213,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
       expect((await refused(await target.rest("POST", "/repositories", { url }), 422)).code).toBe(code);
     });
 
-    it("never show credentials, and say why a fetch failed", async () => {
+    it("never show credentials, and explain why a fetch failed", async () => {
       const url = "http://user:hunter2-secret@127.0.0.1:9/team/x.git";
       const added = await (await target.rest("POST", "/repositories", { url })).text();
       expect(JSON.parse(added)).toMatchObject({
@@ -232,7 +232,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
       expect((await target.rest("GET", "/repositories/127.0.0.1-9%2Fteam%2Fx")).status).toBe(404);
     });
 
-    it("take no local path unless that is allowed", async () => {
+    it("can't have a local path unless that is allowed", async () => {
       await using closed = await startTestInstance(await newDatabase(), { allowLocalRepositories: false });
       for (const url of [repository.path, `file://${repository.path}`]) {
         const error = await refused(await closed.rest("POST", "/repositories", { url }), 422);
@@ -273,7 +273,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
     ]);
   });
 
-  it("describes itself, for everybody", async () => {
+  it("describes itself without authentication", async () => {
     const response = await fetch(`${target.url}/api/v1/openapi.json`);
     const document = (await response.json()) as { openapi: string; paths: Record<string, Record<string, object>> };
     expect(document.openapi).toBe("3.1.0");
@@ -315,7 +315,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
     expect(JSON.stringify(document.paths["/api/v1/jobs"]?.post)).toContain('"required":["steps"]');
   });
 
-  it("answers what it does not have with 404 in its own shape, and serves the web UI's page elsewhere", async () => {
+  it("answers unknown paths with 404 in its own format, and other paths with the web UI's page", async () => {
     expect((await refused(await target.rest("GET", "/nope"), 404)).hint).toContain("openapi");
     const page = await fetch(`${target.url}/jobs/12`);
     expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
@@ -323,7 +323,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
     expect(page.headers.get("x-content-type-options")).toBe("nosniff");
   });
 
-  it("is healthy while its database answers, and counts what it does", async () => {
+  it("reports that it is healthy while its database answers, and counts its requests", async () => {
     expect(await (await fetch(`${target.url}/healthz`)).text()).toBe("ok\n");
     const metrics = await (await fetch(`${target.url}/metrics`)).text();
     for (const name of [

@@ -23,7 +23,7 @@ describeWithEngines(["postgres"], "warnings of a submission", () => {
     await directory?.[Symbol.asyncDispose]();
   });
 
-  it("a revision that is a tag and a branch is told of, and stays told", async () => {
+  it("include a revision that is both a tag and a branch, and stay with the job", async () => {
     const url = `${directory.path}/app.git`;
     const { commits } = await makeRepository(url, [
       { message: "One", files: [], tag: "1.0" },
@@ -47,7 +47,7 @@ describeWithEngines(["postgres"], "warnings of a submission", () => {
     expect(await submit("main")).toMatchObject({ commit: commits[1], warnings: [] });
   });
 
-  it("a checkout without a repository is told of, and one with a repository is shown", async () => {
+  it("include a checkout without a repository, while a checkout with a repository is shown", async () => {
     const submit = async (spec: object) => {
       const body = { steps: [{ image: "alpine", run: "true" }], ...spec };
       return JobView.parse(await (await target.rest("POST", "/jobs", body)).json());

@@ -9,7 +9,7 @@ describe("answers of the REST API", () => {
     ["the database", full],
     ["the data directory", Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" })],
     ["the blob store", new AirlockError("the blob store failed", { code: "blob-store-full", cause: full })],
-  ])("say that the disk of %s is full and what to do, without the words of the error", (_, error) => {
+  ])("explain that the disk of %s is full and what to do, without repeating the original error", (_, error) => {
     expect(toApiError(error)).toEqual({
       status: 507,
       body: {

@@ -25,7 +25,7 @@ describe("the web UI's files", () => {
     await directory?.[Symbol.asyncDispose]();
   });
 
-  it("are served, the hashed ones for ever and the page never from a cache", async () => {
+  it("are served so that browsers cache hashed files forever and revalidate the page each time", async () => {
     const asset = await app.inject("/assets/main-1a2b.js");
     expect([asset.statusCode, asset.body, asset.headers["cache-control"]]).toEqual([
       200,
@@ -50,7 +50,7 @@ describe("the web UI's files", () => {
     },
   );
 
-  it("that are missing are errors, not pages", async () => {
+  it("that do not exist get errors, not the page", async () => {
     expect((await app.inject("/assets/gone.js")).statusCode).toBe(404);
     expect((await app.inject({ method: "POST", url: "/jobs" })).statusCode).toBe(404);
   });
