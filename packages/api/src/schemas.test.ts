@@ -202,30 +202,27 @@ const schemas = Object.entries(api).flatMap(([title, value]): [string, z.ZodType
 const incoming = schemas.filter(([title]) => title in valid);
 
 describe("schemas", () => {
-  it("of requests all have examples here", () => {
+  it("of requests all have examples in this file", () => {
     const asked = schemas.map(([title]) => title).filter((title) => /(?:Request|Query)$/.test(title));
     const known = Object.keys(valid);
     expect(asked.filter((title) => !known.includes(title))).toEqual([]);
     expect(known.filter((title) => !schemas.some(([schema]) => schema === title))).toEqual([]);
   });
 
-  it.each(incoming)(
-    "%s: takes what is valid, and what comes out of it goes in again and changes no more",
-    (title, schema) => {
-      fc.assert(
-        fc.property(valid[title] ?? fc.constant(null), (value) => {
-          const sent: unknown = JSON.parse(JSON.stringify(value));
-          const once: unknown = schema.parse(sent);
-          if (/Query$/.test(title)) return;
-          const twice: unknown = schema.parse(JSON.parse(JSON.stringify(once)));
-          expect(twice).toEqual(once);
-        }),
-        { numRuns },
-      );
-    },
-  );
+  it.each(incoming)("%s: parses valid input, and parsing its result again changes nothing", (title, schema) => {
+    fc.assert(
+      fc.property(valid[title] ?? fc.constant(null), (value) => {
+        const sent: unknown = JSON.parse(JSON.stringify(value));
+        const once: unknown = schema.parse(sent);
+        if (/Query$/.test(title)) return;
+        const twice: unknown = schema.parse(JSON.parse(JSON.stringify(once)));
+        expect(twice).toEqual(once);
+      }),
+      { numRuns },
+    );
+  });
 
-  it.each(incoming)("%s: answers every mutation with a value or with issues, never by throwing", (title, schema) => {
+  it.each(incoming)("%s: answers every mutation with a value or with issues, and never throws", (title, schema) => {
     let refused = 0;
     fc.assert(
       fc.property(valid[title] ?? fc.constant(null), fc.nat(), fc.constantFrom(...hostile), (value, at, bad) => {
@@ -247,7 +244,7 @@ describe("schemas", () => {
     expect(({} as Record<string, unknown>).x).toBeUndefined();
   });
 
-  it.each(schemas)("%s: takes anything at all without throwing", (_title, schema) => {
+  it.each(schemas)("%s: accepts any input without throwing", (_title, schema) => {
     fc.assert(
       fc.property(
         fc.anything({ withBigInt: true, withNullPrototype: true, withDate: true, withMap: true }),

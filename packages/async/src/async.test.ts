@@ -14,7 +14,7 @@ afterEach(() => {
 });
 
 describe("onAbort", () => {
-  it("calls back once, at once on an aborted signal, and not after it was disposed", () => {
+  it("calls back once, immediately on an aborted signal, and never after it was disposed", () => {
     const controller = new AbortController();
     const calls: string[] = [];
     const early = onAbort(controller.signal, () => calls.push("early"));
@@ -28,7 +28,7 @@ describe("onAbort", () => {
 });
 
 describe("startTimer", () => {
-  it.each([0, 1000, 24 * day, 25 * day, 50 * day])("calls back after %d ms and not before", (ms) => {
+  it.each([0, 1000, 24 * day, 25 * day, 50 * day])("calls back after %d ms and no earlier", (ms) => {
     const callback = vi.fn();
     startTimer(ms, callback);
     vi.advanceTimersByTime(Math.max(0, ms - 1));
@@ -39,7 +39,7 @@ describe("startTimer", () => {
     expect(callback).toHaveBeenCalledOnce();
   });
 
-  it("never calls back after Infinity, nor after it was disposed", () => {
+  it("never calls back for Infinity, nor after it was disposed", () => {
     const callback = vi.fn();
     startTimer(Number.POSITIVE_INFINITY, callback);
     const disposed = startTimer(50 * day, callback);
@@ -51,7 +51,7 @@ describe("startTimer", () => {
 });
 
 describe("startDeadline", () => {
-  it("aborts with its own reason after the time, however long, and with the outer reason before that", () => {
+  it("aborts with its own reason after any duration, or earlier with the reason of the outer signal", () => {
     const late = startDeadline(50 * day, () => new Error("late"));
     const outer = new AbortController();
     const stopped = startDeadline(50 * day, () => new Error("late"), outer.signal);
@@ -71,7 +71,7 @@ describe("startDeadline", () => {
 });
 
 describe("pause", () => {
-  it("resolves to true after the time, to false at the abort, and leaves no listener", async () => {
+  it("resolves to true after the time, to false on abort, and leaves no listener", async () => {
     const controller = new AbortController();
     const over = pause(50 * day, controller.signal);
     vi.advanceTimersByTime(50 * day);
@@ -84,7 +84,7 @@ describe("pause", () => {
 });
 
 describe("Wakeup", () => {
-  it("ends a wait at a wake, at the timeout and at the abort, and leaves neither listener nor timer", async () => {
+  it("ends a wait on a wake-up, at the timeout and on abort, and leaves neither listener nor timer", async () => {
     const controller = new AbortController();
     const wakeup = new Wakeup();
     const woken = wakeup.wait(1000, controller.signal);
@@ -99,7 +99,7 @@ describe("Wakeup", () => {
     expect([listenersOf(controller.signal), vi.getTimerCount()]).toEqual([0, 0]);
   });
 
-  it("keeps a wake that comes while nothing waits for the next wait, and for that one only", async () => {
+  it("keeps a wake-up that comes while nothing waits for the next wait only", async () => {
     const { signal } = new AbortController();
     const wakeup = new Wakeup();
     wakeup.wake();
@@ -118,7 +118,7 @@ describe("limitBytes", () => {
   const source = () => Readable.from([Buffer.alloc(3), Buffer.alloc(4)]);
   const tooMany = () => new Error("too many");
 
-  it("passes what is within the limit, and stops reading at the part that exceeds it", async () => {
+  it("passes data within the limit, and stops reading at the part that exceeds it", async () => {
     expect(await readAtMost(source(), 7, tooMany)).toHaveLength(7);
     const readable = source();
     const passed: number[] = [];

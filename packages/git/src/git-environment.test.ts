@@ -321,7 +321,7 @@ describe("git for hostile repositories", () => {
     expect(await attack(await GitPlace.make(directory.path, others))).toBe(false);
   });
 
-  it("has no setting and no variable without a test", () => {
+  it("has a test for every setting and variable", () => {
     const defences = defencesOf(gitEnvironment({ path: "/bin", home: "/nonexistent" }));
     const fsck = toleratedFsckClasses.map((name) => `fetch.fsck.${name}`);
     const expected = [...Object.keys(attacks), ...Object.keys(unseen), ...fsck, "PATH", "HOME"];

@@ -4,12 +4,12 @@ import { isObjectId, objectFormatOf } from "./object-id.ts";
 const [sha1, sha256] = ["a".repeat(40), "b".repeat(64)];
 
 describe("object ids", () => {
-  it("are told apart by their length", () => {
+  it("are distinguished by their length", () => {
     expect(objectFormatOf(sha1)).toBe("sha1");
     expect(objectFormatOf(sha256)).toBe("sha256");
   });
 
-  it("of one format are abbreviations or nothing in the other", () => {
+  it("of one format are abbreviations or invalid in the other", () => {
     expect(isObjectId(sha1, "sha1")).toBe(true);
     expect(isObjectId(sha1, "sha256")).toBe(false);
     expect(isObjectId(sha256, "sha1")).toBe(false);

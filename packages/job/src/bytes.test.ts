@@ -18,7 +18,7 @@ describe("parseBytes", () => {
     expect(parseBytes(text)).toBeUndefined();
   });
 
-  it("never answers anything but a whole number of bytes", () => {
+  it("only ever returns a whole number of bytes", () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         const bytes = parseBytes(text);
@@ -29,7 +29,7 @@ describe("parseBytes", () => {
 });
 
 describe("formatBytes", () => {
-  it("uses the largest unit that leaves at least one", () => {
+  it("uses the largest unit in which the size is at least one", () => {
     expect([0, 1023, 1536, 2 ** 30, 5 * 2 ** 40].map(formatBytes)).toEqual([
       "0 B",
       "1023 B",

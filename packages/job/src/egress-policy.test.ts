@@ -31,7 +31,7 @@ describe("parseAllowRule", () => {
     "[2001:db8::/129]",
     "a b.example.com",
     "-a.example.com",
-  ])("says what is wrong with %j", (text) => {
+  ])("explains what is wrong with %j", (text) => {
     expect(parseAllowRule(text)).toMatchObject({ kind: "invalid", problem: expect.stringMatching(/\w/) });
   });
 });

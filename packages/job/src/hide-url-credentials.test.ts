@@ -38,12 +38,12 @@ describe("hideUrlCredentials", () => {
     expect(hideUrlCredentials(text)).toBe(text);
   });
 
-  it("can keep the length, for texts with columns", () => {
+  it("can keep the text's length, so that columns stay aligned", () => {
     const masked = hideUrlCredentials("at http://ci:s3cret@h/x", (text) => "*".repeat(text.length));
     expect(masked).toBe("at http://*********@h/x");
   });
 
-  it("takes time linear in the text", () => {
+  it("takes linear time", () => {
     const startedAt = performance.now();
     for (const part of ["a://", "a://b:", "a://b:c/", "?token", "@", "a://b@"]) {
       hideUrlCredentials(part.repeat(30_000));

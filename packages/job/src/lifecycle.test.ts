@@ -33,7 +33,7 @@ describe("applyEvent", () => {
     });
   });
 
-  it("refuses every write of a lapsed attempt", () => {
+  it("refuses every write of an attempt whose lease has expired", () => {
     const second = applyEvent(
       applyEvent(running, { kind: "expire" }, later, policy),
       { kind: "dequeue" },
@@ -49,11 +49,11 @@ describe("applyEvent", () => {
     );
   });
 
-  it("keeps a lease that still holds", () => {
+  it("keeps a lease that has not expired", () => {
     expect(() => applyEvent(running, { kind: "expire" }, now, policy)).toThrow("the lease holds");
   });
 
-  it("tries our errors again with doubled back-off, up to the limit, then ends as errored", () => {
+  it("retries infrastructure errors with doubled back-off up to the limit, then ends the job as errored", () => {
     const first = applyEvent(running, { kind: "error", attempt: 1, reason: "runtime" }, now, policy);
     expect(first).toMatchObject({ state: "queued", errors: 1, visibleAt: new Date("2026-01-01T00:00:01Z") });
     const second = applyEvent(
@@ -73,16 +73,16 @@ describe("applyEvent", () => {
     expect(third).toMatchObject({ state: "errored", errors: 3, failureReason: "runtime", finishedAt: evenLater });
   });
 
-  it("does not try the job's own failure again", () => {
+  it("does not retry the job's own failure", () => {
     expect(applyEvent(running, { kind: "fail", attempt: 1, reason: "step-failed" }, now, policy).state).toBe("failed");
   });
 
-  it("starts the next attempt of a lost executor at once", () => {
+  it("starts the next attempt of a lost executor's job at once", () => {
     const lost = applyEvent(running, { kind: "expire" }, later, policy);
     expect(lost).toMatchObject({ state: "queued", errors: 0, losses: 1, visibleAt: later });
   });
 
-  it("ends a job that loses one executor after the other, however few errors it had", () => {
+  it("ends a job that loses one executor after another, however few errors it had", () => {
     const second = applyEvent(
       applyEvent(running, { kind: "expire" }, later, policy),
       { kind: "dequeue" },
@@ -99,7 +99,7 @@ describe("applyEvent", () => {
     expect(back).toMatchObject({ state: "queued", errors: 0, attempt: 1 });
   });
 
-  it("ends as canceled whichever way the executor reports a canceled job, unless it had completed", () => {
+  it("ends a canceled job as canceled whatever the executor reports, unless it had completed", () => {
     const asked = applyEvent(running, { kind: "cancel" }, now, policy);
     expect(asked).toMatchObject({ state: "processing", cancelRequested: true });
     expect(applyEvent(asked, { kind: "fail", attempt: 1, reason: "step-failed" }, now, policy).state).toBe("canceled");
@@ -108,7 +108,7 @@ describe("applyEvent", () => {
     expect(applyEvent(asked, { kind: "complete", attempt: 1 }, now, policy).state).toBe("completed");
   });
 
-  it("fails a job that waited in its queue for too long, not counting a back-off", () => {
+  it("fails a job that waited in its queue for too long, not counting back-off", () => {
     const wait = { kind: "expire-wait" } as const;
     expect(() => applyEvent(queued, wait, now, policy)).toThrow("may still wait");
     expect(() => applyEvent(queued, wait, later, { ...policy, maxWaitMs: null })).toThrow("may still wait");
@@ -126,7 +126,7 @@ describe("applyEvent", () => {
     expect(() => applyEvent(canceled, { kind: "cancel" }, now, policy)).toThrow(TransitionError);
   });
 
-  it("gives a retried job its attempts back and counts on from the last attempt's number", () => {
+  it("gives a retried job its attempts back, and continues the numbering of attempts", () => {
     const failed = applyEvent(running, { kind: "fail", attempt: 1, reason: "step-failed" }, now, policy);
     const again = applyEvent(failed, { kind: "retry" }, later, policy);
     expect(again).toMatchObject({ state: "queued", errors: 0, attempt: 1, failureReason: null, finishedAt: null });

@@ -5,16 +5,16 @@ import { isNoSpace, saysNoSpace } from "./no-space.ts";
 describe("isNoSpace", () => {
   const withCode = (code: string) => Object.assign(new Error("x"), { code });
 
-  it.each(["ENOSPC", "EDQUOT", "53100"])("knows %s, also as the cause of another error", (code) => {
+  it.each(["ENOSPC", "EDQUOT", "53100"])("recognizes %s, also as the cause of another error", (code) => {
     expect(isNoSpace(withCode(code))).toBe(true);
     expect(isNoSpace(new Error("a", { cause: new Error("b", { cause: withCode(code) }) }))).toBe(true);
   });
 
-  it("knows a full disk of SQLite", () => {
+  it("recognizes a full disk reported by SQLite", () => {
     expect(isNoSpace(Object.assign(new Error("database or disk is full"), { errcode: 13 }))).toBe(true);
   });
 
-  it("is not told by what is merely called so", async () => {
+  it("does not match errors that only resemble it in name", async () => {
     const missing: unknown = await mkdir("/nonexistent/directory").catch((error: unknown) => error);
     for (const other of [missing, new Error("No space left on device"), "ENOSPC", undefined, withCode("EACCES")]) {
       expect(isNoSpace(other)).toBe(false);

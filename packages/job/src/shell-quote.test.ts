@@ -4,11 +4,11 @@ import { describe, expect, it } from "vitest";
 import { shellQuote } from "./shell-quote.ts";
 
 describe("shellQuote", () => {
-  it("leaves plain words readable", () => {
+  it("leaves simple words unquoted", () => {
     expect(["npm", "--flag=a/b", "it's", ""].map(shellQuote)).toEqual(["npm", "--flag=a/b", `'it'\\''s'`, "''"]);
   });
 
-  it("gives a real shell back exactly the words that went in", () => {
+  it("makes a real shell parse exactly the words that were quoted", () => {
     const word = fc.string({ unit: "grapheme" }).filter((text) => !text.includes("\0") && text.isWellFormed());
     fc.assert(
       fc.property(fc.array(word, { minLength: 1, maxLength: 5 }), (words) => {

@@ -37,31 +37,31 @@ async function isGone(pid: number): Promise<void> {
   }
 }
 
-describe("a program that is run", () => {
-  it("gives back what it printed and how it ended", async () => {
+describe("a program", () => {
+  it("returns what it printed and how it ended", async () => {
     const result = await shell("echo out; echo err >&2; exit 3");
     expect(result).toEqual({ exitCode: 3, signal: null, stdout: "out\n", stderr: "err\n" });
   });
 
-  it("gives back the signal that ended it", async () => {
+  it("returns the signal that ended it", async () => {
     expect(await shell("kill -USR1 $$")).toMatchObject({ exitCode: null, signal: "SIGUSR1" });
   });
 
-  it("has the environment that it is given, and nothing of this process", async () => {
+  it("has only the environment that it is given, and nothing of this process", async () => {
     const { stdout } = await runProgram(["env"], { env: { PATH: "/usr/bin:/bin", A: "1" } });
     expect(stdout.trim().split("\n").sort()).toEqual(["A=1", "PATH=/usr/bin:/bin"]);
   });
 
-  it("takes its arguments as they are, without a shell", async () => {
+  it("gets its arguments unchanged, without a shell", async () => {
     const text = "$(exit 1) `false` * ; 'quoted' \"too\"";
     expect(await outputOf(["printf", "%s", text], { env })).toBe(text);
   });
 
-  it("runs where it is told to", async () => {
+  it("runs in the given directory", async () => {
     expect(await outputOf(["pwd"], { env, cwd: "/usr" })).toBe("/usr\n");
   });
 
-  it("reads its input, and an empty one by default", async () => {
+  it("reads the given input, which is empty by default", async () => {
     expect(await outputOf(["cat"], { env, stdin: "words" })).toBe("words");
     expect(await outputOf(["cat"], { env, stdin: Buffer.from([0x66, 0x6f]) })).toBe("fo");
     expect(await outputOf(["cat"], { env })).toBe("");
@@ -71,11 +71,11 @@ describe("a program that is run", () => {
     expect(await shell("exit 0", { stdin: "x".repeat(2 ** 22) })).toMatchObject({ exitCode: 0 });
   });
 
-  it("keeps characters whole that come in two pieces", async () => {
+  it("has characters decoded correctly that arrive in two pieces", async () => {
     expect((await shell("printf '\\303'; sleep 0.05; printf '\\244'")).stdout).toBe("ä");
   });
 
-  it("is the leader of a process group of its own", async () => {
+  it("is the leader of its own process group", async () => {
     const stat = await outputOf(["cat", "/proc/self/stat"], { env });
     const [pid, , , , group] = stat.split(" ");
     expect(group).toBe(pid);
@@ -91,7 +91,7 @@ describe("a program that is run", () => {
 });
 
 describe("output", () => {
-  it("goes to who asks for it as it comes, and is not kept besides", async () => {
+  it("goes to the callbacks as it arrives, and is not buffered as well", async () => {
     const seen: string[] = [];
     const result = await shell("echo out; echo err >&2", {
       maxStdoutBytes: 1,
@@ -102,23 +102,23 @@ describe("output", () => {
     expect(result).toMatchObject({ stdout: "", stderr: "err\n" });
   });
 
-  it("past its bound ends the program", async () => {
+  it("above its limit ends the program", async () => {
     const error = await faultOf(runProgram(["yes"], { env, maxStdoutBytes: 2 ** 20 }));
     expect(error).toMatchObject({ fault: "too-much-output", message: "yes printed more than 1 MiB" });
   });
 
-  it("of exactly the bound is fine", async () => {
+  it("of exactly the limit is accepted", async () => {
     expect((await shell("printf 1234", { maxStdoutBytes: 4 })).stdout).toBe("1234");
   });
 
-  it("of the standard error is bounded to its end", async () => {
+  it("on stderr is limited to its last part", async () => {
     const { stderr, exitCode } = await shell("head -c 3000000 /dev/zero | tr '\\0' x >&2; printf the-end >&2");
     expect(exitCode).toBe(0);
     expect(stderr).toHaveLength(64 * 1024);
     expect(stderr.endsWith("xthe-end")).toBe(true);
   });
 
-  it("that its reader throws at ends the program with that error", async () => {
+  it("whose callback throws ends the program with that error", async () => {
     const problem = new Error("not what I expected");
     const reader = () => {
       throw problem;
@@ -129,12 +129,12 @@ describe("output", () => {
 });
 
 describe("a program that is aborted", () => {
-  it("is not started when that happened before", async () => {
+  it("is not started if the abort came first", async () => {
     const reason = new Error("canceled");
     await expect(shell("exit 0", { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
-  it("may clean up on SIGTERM", async () => {
+  it("can clean up on SIGTERM", async () => {
     const controller = new AbortController();
     let output = "";
     const run = shell("trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.01; done", {
@@ -148,7 +148,7 @@ describe("a program that is aborted", () => {
     await expect(run).rejects.toThrow("canceled");
   });
 
-  it("is killed after the grace period with everything that it started", async () => {
+  it("is killed after the grace period with every process that it started", async () => {
     const controller = new AbortController();
     const seen: number[] = [];
     const script = "trap '' TERM; sh -c 'echo pid $$; while :; do sleep 1; done' & echo pid $$; wait; wait";
@@ -164,7 +164,7 @@ describe("a program that is aborted", () => {
     await Promise.all(seen.map(isGone));
   });
 
-  it("takes along what closed its output and ignores SIGTERM", async () => {
+  it("takes child processes along that closed their output and ignore SIGTERM", async () => {
     const controller = new AbortController();
     const child = Promise.withResolvers<number>();
     const script = "(trap '' TERM; exec sleep 300) >/dev/null 2>&1 & sleep 0.2; echo pid $!; wait";
@@ -179,7 +179,7 @@ describe("a program that is aborted", () => {
     await isGone(await child.promise);
   });
 
-  it("ends also when what it started left the group and holds its output", async () => {
+  it("ends even if a child process left its group and holds its output", async () => {
     const controller = new AbortController();
     const daemon = Promise.withResolvers<number>();
     const run = shell("setsid sh -c 'echo pid $$; exec sleep 300'; wait", {
@@ -193,7 +193,7 @@ describe("a program that is aborted", () => {
     process.kill(await daemon.promise, "SIGKILL");
   });
 
-  it("leaves no listener at the signal", async () => {
+  it("leaves no listener on the signal", async () => {
     const { signal } = new AbortController();
     let listeners = 0;
     const { addEventListener, removeEventListener } = signal;
@@ -211,7 +211,7 @@ describe("a program that is aborted", () => {
   });
 });
 
-describe("a program that does not do what it was run for", () => {
+describe("a program that can't be run or fails", () => {
   it.each<[ProgramFault, readonly string[], Partial<RunOptions>, string]>([
     ["not-found", ["airlock-no-such-program"], {}, "airlock-no-such-program is not installed, or not on PATH"],
     ["not-found", ["/nonexistent/program"], {}, "/nonexistent/program does not exist"],
@@ -222,14 +222,14 @@ describe("a program that does not do what it was run for", () => {
     ["timed-out", ["sleep", "300"], { timeoutMs: 50 }, "sleep did not end within 50ms"],
     ["failed", ["sh", "-c", "echo why >&2; exit 2"], {}, "sh failed with exit code 2: why"],
     ["failed", ["sh", "-c", "kill -KILL $$"], {}, "sh was ended by SIGKILL"],
-  ])("is an error that says why: %s", async (fault, command, options, message) => {
+  ])("causes an error that says why: %s", async (fault, command, options, message) => {
     const error = await faultOf(outputOf(command, { env, ...options }));
     expect(error.fault).toBe(fault);
     expect(error.message).toContain(message);
     expect(inspect(error)).not.toContain("s3cret");
   });
 
-  it("has its exit code and its words, but not its arguments", async () => {
+  it("causes an error with its exit code and its stderr, but without its arguments", async () => {
     const error = await faultOf(outputOf(["sh", "-c", "echo why >&2; exit 2 # s3cret"], { env }));
     expect(error).toMatchObject({ exitCode: 2, signal: null, stderr: "why\n" });
     expect(inspect(error)).not.toContain("s3cret");

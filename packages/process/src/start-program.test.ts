@@ -7,7 +7,7 @@ import { systemEnvironment } from "./system-environment.ts";
 const env = systemEnvironment;
 
 describe("a program that is started", () => {
-  it("is written to and read from by its caller", async () => {
+  it("can be written to and read from by its caller", async () => {
     const program = await startProgram(["cat"], { env });
     program.stdin.end("words");
     program.stderr.resume();
@@ -15,11 +15,11 @@ describe("a program that is started", () => {
     expect(await program.ended).toEqual({ exitCode: 0, signal: null });
   });
 
-  it("that is not installed is told at once", async () => {
+  it("but is not installed causes an error at once", async () => {
     await expect(startProgram(["airlock-no-such-program"], { env })).rejects.toMatchObject({ fault: "not-found" });
   });
 
-  it("is ended with what it started, by force if it has to be, and more than once does no harm", async () => {
+  it("is stopped with its child processes, by force if necessary, and stopping it again is harmless", async () => {
     const program = await startProgram(["sh", "-c", "trap '' TERM; sleep 300 & echo ready; wait; wait"], { env });
     program.stderr.resume();
     await once(program.stdout, "data");

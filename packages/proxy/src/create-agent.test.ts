@@ -31,7 +31,7 @@ function open(env: Readonly<Record<string, string>>, options: ConstructorParamet
   };
 }
 
-it("a request by http is sent to the proxy with its whole address", async () => {
+it("an http request is sent to the proxy with its absolute URL", async () => {
   const port = await serve(({ headers }, response) => response.end(`host ${headers.host}`));
   const proxy = await forwardingProxy({ routes: { "plain.test:80": port, "plain.test:8080": port } });
   const get = open({ HTTP_PROXY: proxy.url });
@@ -41,7 +41,7 @@ it("a request by http is sent to the proxy with its whole address", async () => 
   expect(proxy.requests).toEqual(["GET http://plain.test/x", "GET http://plain.test:8080/y"]);
 });
 
-it("a request by https goes through a tunnel, and the server's certificate is checked", async () => {
+it("an https request goes through a tunnel, and the server's certificate is checked", async () => {
   await using directory = await temporaryDirectory();
   const certificates = await makeCertificates(directory.path, "DNS:secure.test");
   let seen: string | undefined = "";
@@ -64,7 +64,7 @@ it("a request by https goes through a tunnel, and the server's certificate is ch
   await expect(open(env)("https://secure.test/")).rejects.toThrow(/certificate/);
 });
 
-it("a proxy that refuses is an error of the network, and shows no credentials", async () => {
+it("a proxy that refuses is a network error, which shows no credentials", async () => {
   const proxy = await forwardingProxy({ credentials: "user:other" });
   const get = open({ ALL_PROXY: `http://user:s3cret@127.0.0.1:${proxy.port}` });
 
@@ -101,7 +101,7 @@ it("a proxy that hangs up or never answers ends the request", async () => {
   await waiting;
 });
 
-it("requests to this machine and to exceptions go around the proxy", async () => {
+it("requests to this machine and to NO_PROXY hosts bypass the proxy", async () => {
   const port = await serve((_, response) => response.end("near"));
   const proxy = await forwardingProxy();
   const get = open({ ALL_PROXY: proxy.url });

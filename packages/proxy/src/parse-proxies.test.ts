@@ -15,25 +15,25 @@ const problems = (env: Environment) => parseProxies(env).problems.join("\n");
 describe("the proxy of a request", () => {
   const env = { HTTPS_PROXY: "http://secure.test:1", HTTP_PROXY: "http://plain.test:2" };
 
-  it("depends on the scheme", () => {
+  it("depends on the URL's scheme", () => {
     expect(way(env, "https://example.com/")).toBe("http://secure.test:1");
     expect(way(env, "http://example.com/")).toBe("http://plain.test:2");
     expect(way(env, "ssh://example.com/")).toBe("direct");
     expect(way({}, "https://example.com/")).toBe("direct");
   });
 
-  it("is that of ALL_PROXY where the scheme has none of its own", () => {
+  it("is ALL_PROXY's if the scheme has no proxy of its own", () => {
     const all = { ALL_PROXY: "http://all.test:3", HTTPS_PROXY: "http://secure.test:1" };
     expect(way(all, "https://example.com/")).toBe("http://secure.test:1");
     expect(way(all, "http://example.com/")).toBe("http://all.test:3");
   });
 
-  it("is that of the lower-case variable where both are set, and an empty variable is not set", () => {
+  it("is the lower-case variable's if both are set, and an empty variable counts as unset", () => {
     expect(way({ ...env, https_proxy: "http://lower.test:4" }, "https://example.com/")).toBe("http://lower.test:4");
     expect(way({ ...env, https_proxy: "" }, "https://example.com/")).toBe("http://secure.test:1");
   });
 
-  it("is never HTTP_PROXY in a CGI program, where a client chooses it", () => {
+  it("is never HTTP_PROXY's in a CGI program, where a client chooses its value", () => {
     const cgi = { ...env, REQUEST_METHOD: "GET" };
     expect(way(cgi, "http://example.com/")).toBe("direct");
     expect(way({ ...cgi, http_proxy: "http://lower.test:4" }, "http://example.com/")).toBe("http://lower.test:4");
@@ -77,7 +77,7 @@ describe("NO_PROXY", () => {
   });
 
   it.each(["10.0.0.0/33", "fd00::/129", "http://example.com", "example.com:0", "example.com:70000", "a..b", "[x]"])(
-    "does not take %s, and says so",
+    "does not accept %s, and reports that",
     (member) => {
       expect(problems({ NO_PROXY: member })).toContain(`NO_PROXY: "${member}" is not`);
       expect(problems({ no_proxy: member })).toContain(`no_proxy: "${member}" is not`);
@@ -111,17 +111,17 @@ describe("a proxy that can't be used", () => {
     ["HTTPS_PROXY", "http://u:%ff@proxy.test", "has a user or a password whose percent signs encode no text"],
     ["HTTPS_PROXY", "http://u%3Av:secret@proxy.test", "has a user with a colon"],
     ["HTTPS_PROXY", "http://u:p%0d%0aX@proxy.test", "has a user or a password with control characters"],
-  ])("%s=%s is told by name", (name, value, problem) => {
+  ])("%s=%s is reported with the variable's name", (name, value, problem) => {
     expect(problems({ [name]: value })).toContain(`${name} ${problem}`);
     expect(() => readProxies({ [name]: value })).toThrow(AirlockError);
   });
 
-  it("is told without its password", () => {
+  it("is reported without its password", () => {
     for (const value of ["http://u:s3cret@", "socks5://u:s3cret@p", "http://u:s3cret@p/x", "http://u:s3/cret@p:x"])
       expect(problems({ HTTPS_PROXY: value })).not.toMatch(/s3|cret/);
   });
 
-  it("is no problem where another variable takes its place", () => {
+  it("is ignored if another variable takes precedence", () => {
     const env = { ALL_PROXY: "socks5://p:1", HTTPS_PROXY: "http://p:2", HTTP_PROXY: "http://p:2" };
     expect(problems(env)).toBe("");
   });
@@ -131,7 +131,7 @@ describe("git", () => {
   const settings = (value: string) =>
     gitProxySettings(readProxies({ HTTPS_PROXY: value }).forUrl(new URL("https://example.com/")), "/ca.pem");
 
-  it("gets the proxy with its port, since curl's default is another", () => {
+  it("gets the proxy with an explicit port, since curl's default port is different", () => {
     expect(settings("http://proxy.test")).toMatchObject({ "http.proxy": "http://proxy.test:80" });
     expect(settings("http://u:p%40ss@proxy.test:3128")).toMatchObject({
       "http.proxy": "http://u:p%40ss@proxy.test:3128",
@@ -139,7 +139,7 @@ describe("git", () => {
     });
   });
 
-  it("trusts the given authorities for a proxy with https", () => {
+  it("trusts the configured authorities for a proxy with https", () => {
     expect(settings("https://proxy.test")).toMatchObject({ "http.proxySSLCAInfo": "/ca.pem" });
     expect(gitProxySettings(null, "/ca.pem")).toEqual({});
   });

@@ -175,7 +175,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
   });
 
   it.each(["first", "last"])(
-    "from an index entry without a platform only if the entry is not an attestation, %s",
+    "but refuses an index of an image without a platform and an attestation, with the attestation %s",
     async (place) => {
       const image = await buildImage([await busyboxLayer(), [{ name: "which", content: `attested ${place}` }]]);
       const entry = ({ mediaType, digest, bytes }: FixtureImage["manifest"], more: object = {}) => ({
@@ -236,7 +236,7 @@ function itGetsImages(createRuntime: CreateRuntime, kind: string): void {
       Array.from({ length: 20 }, (_, index) => `V${index}=${"x".repeat(100_000)}`),
       /has environment variables of 1\.9 MiB together; .* 1 MiB/,
     ],
-  ])("and refuses %s before they run", async (name, env, message) => {
+  ])("but refuses images %s before they run", async (name, env, message) => {
     const image = await busyboxImage({ Env: env });
     const reference = await pushImage(image, { registry, repository: `${kind}/${name.replaceAll(" ", "-")}` });
     await expect(use({}, reference)).rejects.toMatchObject({

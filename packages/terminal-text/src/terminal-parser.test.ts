@@ -69,7 +69,7 @@ describe("TerminalParser", () => {
     expect(shown("a\x1b]0;never ended\nb\x1b[31\nc\x1bP\nd")).toBe("a\nb\nc\nd");
   });
 
-  it("shows text again behind a string sequence that never ends", () => {
+  it("shows text again after a string sequence that never ends", () => {
     expect(shown(`\x1b]0;${"x".repeat(10_000)}END`)).toMatch(/xEND$/);
   });
 
@@ -77,7 +77,7 @@ describe("TerminalParser", () => {
     expect(shown(`a\x1b[${"1;".repeat(500_000)}mb`)).toBe("ab");
   });
 
-  it("asks to erase the line for EL 2 and to go back for CHA 1", () => {
+  it("requests erasing the line for EL 2 and moving to its start for CHA 1", () => {
     expect(read("\x1b[2K\x1b[1G\x1b[G\x1b[K")).toEqual(["erase", "\\r", "\\r"]);
   });
 
@@ -88,7 +88,7 @@ describe("TerminalParser", () => {
     expect(shown(text)).toBe("ab");
   });
 
-  it("acts on a control character that cuts a sequence short", () => {
+  it("executes a control character that interrupts a sequence", () => {
     expect(read("a\x1b\rb\x1b[1\bc\x1b(\rd")).toEqual([
       { text: "a", style: plainStyle },
       "\\r",
@@ -113,7 +113,7 @@ describe("TerminalParser", () => {
     expect(shown(`a${character}b`)).toBe("ab");
   });
 
-  it("shows a space for the separators at which browsers begin a new line", () => {
+  it("shows a space for separators at which browsers start a new line", () => {
     expect(shown("a\u2028b\u2029c")).toBe("a b c");
   });
 
@@ -126,12 +126,12 @@ describe("TerminalParser", () => {
     expect(shown(`\x1bP${"x".repeat(4096)}END`)).toBe("ND");
   });
 
-  it("takes no colour from a sequence that is too long", () => {
+  it("ignores the color of a sequence that is too long", () => {
     expect(read(`\x1b[${"0".repeat(256)}1mbold`)).toEqual([{ text: "bold", style: plainStyle }]);
     expect(read(`\x1b[${"0".repeat(255)}1mbold`)).toEqual([{ text: "bold", style: { bold: true } }]);
   });
 
-  describe("reads the same wherever the bytes are cut:", () => {
+  describe("reads the same wherever the bytes are split:", () => {
     it.each([
       ["a colour", "a\x1b[1;38;2;1;2;3mb"],
       ["a title", "a\x1b]0;owned\x07b"],
@@ -155,7 +155,7 @@ describe("TerminalParser", () => {
     });
   });
 
-  it("reads the same however the text is cut", () => {
+  it("reads the same wherever the text is split", () => {
     const piece = fc.constantFrom(
       "a",
       "é",
@@ -184,7 +184,7 @@ describe("TerminalParser", () => {
     );
   });
 
-  it("prints nothing that a terminal obeys or that changes the reading order", () => {
+  it("prints nothing that a terminal interprets or that changes the reading order", () => {
     fc.assert(
       fc.property(
         fc.oneof(

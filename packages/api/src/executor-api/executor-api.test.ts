@@ -31,14 +31,14 @@ const payload2024 = {
 };
 
 describe("JobPayload", () => {
-  it("reads a 2024 payload, Go's nulls and zero times included", () => {
+  it("reads a 2024 payload, including Go's nulls and zero times", () => {
     const job = JobPayload.parse(payload2024);
     expect(job).toMatchObject({ sparseCheckout: [], cliSteps: [] });
     expect(job.files["input.json"]?.modifiedAt).toBeUndefined();
     expect(job.files["workspace-files/fix.py"]?.modifiedAt).toEqual(new Date("2024-02-01T10:00:00Z"));
   });
 
-  it("reads a 2022 payload: text files, no token, no keys", () => {
+  it("reads a 2022 payload, which has text files but no token and no keys", () => {
     const job = JobPayload.parse({
       id: 7,
       repositoryName: "r",
@@ -57,19 +57,19 @@ describe("JobPayload", () => {
 });
 
 describe("heartbeats", () => {
-  it("take ids as numbers and as texts", () => {
+  it("accept ids as numbers and as strings", () => {
     expect(HeartbeatRequest.parse({ executorName: "h", jobIds: [42, "43"] }).jobIds).toEqual([42, 43]);
   });
 
-  it("take null for no jobs", () => {
+  it("treat null as no jobs", () => {
     expect(HeartbeatRequest.parse({ executorName: "h", jobIds: null }).jobIds).toEqual([]);
   });
 
-  it("need queue names on the multi-queue route", () => {
+  it("require queue names on the multi-queue route", () => {
     expect(MultiQueueHeartbeatRequest.safeParse({ executorName: "h", queueNames: [] }).success).toBe(false);
   });
 
-  it("are answered as a bare array, with numbers, with texts or with null, and read alike", () => {
+  it("are answered as a bare array of numbers or strings, or as null, and all are read alike", () => {
     expect(HeartbeatResponse.parse([42])).toEqual({ knownIds: ["42"], cancelIds: [] });
     expect(HeartbeatResponse.parse({ knownIds: [42], cancelIds: null })).toEqual({ knownIds: ["42"], cancelIds: [] });
     expect(HeartbeatResponse.parse(null)).toEqual({ knownIds: [], cancelIds: [] });
@@ -111,7 +111,7 @@ describe("requests of an executor", () => {
     expect(schema.safeParse(body).success).toBe(false);
   });
 
-  it("of any shape are parsed or refused, never thrown at", () => {
+  it("of any shape are either parsed or refused, and never cause an exception", () => {
     fc.assert(
       fc.property(fc.jsonValue(), (body) => {
         for (const schema of [

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Checkout, defaultCheckout, sparsePatterns } from "./checkout.ts";
 
 describe("the checkout of a job", () => {
-  it("is its commit alone unless the job asks for more", () => {
+  it("is the commit alone unless the job asks for more", () => {
     expect(Checkout.parse({})).toEqual(defaultCheckout);
     expect(Checkout.parse({ depth: "full", tags: true, paths: ["./a/b/", "c d"] })).toEqual({
       depth: "full",
@@ -32,7 +32,7 @@ describe("the checkout of a job", () => {
     expect(() => Checkout.parse(input)).toThrow(problem);
   });
 
-  it("paths are no patterns", () => {
+  it("paths are not treated as patterns", () => {
     expect(sparsePatterns(["a*b", "c?[d]", "!e", "#f", "back\\slash", "end  "])).toEqual([
       "/a\\*b",
       "/c\\?\\[d]",

@@ -9,16 +9,16 @@ function problems(input: unknown): string[] {
 }
 
 describe("JobSpec", () => {
-  it("fills in what a short job leaves out", () => {
+  it("fills in defaults for a short job", () => {
     expect(JobSpec.parse(minimal)).toMatchObject({ queue: "default", revision: "HEAD", priority: 0, labels: {} });
   });
 
-  it("takes numbers and booleans as environment values", () => {
+  it("accepts numbers and booleans as environment values", () => {
     const spec = JobSpec.parse({ steps: [{ image: "a", run: "b", env: { N: 3, B: true, S: "x" } }] });
     expect(spec.steps[0]?.env).toEqual({ N: "3", B: "true", S: "x" });
   });
 
-  it("takes environments that are just short enough for the kernel", () => {
+  it("accepts environments that just fit into the kernel's limit", () => {
     const BIG = "x".repeat(131_071 - "BIG=".length);
     expect(problems({ steps: [{ image: "a", run: "b", env: { BIG, WIDE: "é".repeat(60_000) } }] })).toEqual([]);
   });
@@ -35,7 +35,7 @@ describe("JobSpec", () => {
       Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`BIG_${index}`, "x".repeat(120_000)])),
       /^steps\[0\]\.env: 1 MiB in total; the limit per step is 1 MiB|^steps\[0\]\.env: 1\.\d MiB in total/,
     ],
-  ])("refuses an environment that the kernel would not take: %s", (_, env, problem) => {
+  ])("refuses an environment that the kernel would refuse: %s", (_, env, problem) => {
     expect(problems({ steps: [{ image: "a", run: "b", env }] })[0]).toMatch(problem);
   });
 
@@ -113,12 +113,12 @@ describe("JobSpec", () => {
     expect(problems(input).join("\n")).toMatch(expected);
   });
 
-  it("refuses an allow-list rule that is an address in disguise and says which one", () => {
+  it("refuses an allow-list rule with an address in an unusual spelling, and says which rule", () => {
     const input = { ...minimal, egress: { allow: ["example.com:443", "0x7f.1"] } };
     expect(problems(input).join("\n")).toContain("0x7f.1");
   });
 
-  it("does not let __proto__ through as anything but a name", () => {
+  it("treats __proto__ as an ordinary name", () => {
     const input: unknown = JSON.parse(
       '{"steps":[{"image":"a","run":"b","env":{"__proto__":{"x":1}}}],"__proto__":{"queue":"x"}}',
     );
@@ -129,7 +129,7 @@ describe("JobSpec", () => {
 });
 
 describe("WorkspacePath", () => {
-  it.each(["", ".", "a/b", "a..b", "..."])("takes %j", (path) => {
+  it.each(["", ".", "a/b", "a..b", "..."])("accepts %j", (path) => {
     expect(WorkspacePath.safeParse(path).success).toBe(true);
   });
   it.each(["..", "a/../b", "/a", "a\0b"])("refuses %j", (path) => {
@@ -138,7 +138,7 @@ describe("WorkspacePath", () => {
 });
 
 describe("scriptLines", () => {
-  it("keeps empty lines inside a script, and none at its end", () => {
+  it("keeps empty lines inside a script, and removes those at its end", () => {
     expect(scriptLines({ run: "a\n\nb\n" })).toEqual(["a", "", "b"]);
   });
 });

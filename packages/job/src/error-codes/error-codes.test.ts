@@ -18,13 +18,13 @@ describe("error codes", () => {
     expect(entry?.[1]).toMatchObject({ documentation: expect.stringMatching(oneSentence) });
   });
 
-  it("that are not declared do not compile", () => {
+  it("do not compile if they are not declared", () => {
     // @ts-expect-error: the type checker fails here once an undeclared code is accepted.
     const error = new AirlockError("x", { code: "not-declared" });
     expect(isErrorCode(error.code)).toBe(false);
   });
 
-  it("of requests have the status of their answer, others are 500", () => {
+  it("of refused requests have the HTTP status of their answer, others have 500", () => {
     expect([httpStatusOfCode("unknown-queue"), httpStatusOfCode("usage")]).toEqual([422, 500]);
   });
 });

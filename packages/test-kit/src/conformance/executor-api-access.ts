@@ -18,12 +18,12 @@ export function describeAccess(peer: ExecutorPeer): void {
       expect(response.status).toBe(401);
     });
 
-    it("lets the right secret test itself", async () => {
+    it("is accepted by the route that tests it", async () => {
       const response = await fetch(`${peer.target.url}/.executors/test/auth`, { headers: secret() });
       expect([response.status, (await response.text()).trim()]).toEqual([200, "ok"]);
     });
 
-    it("redirects a trailing slash to the path without it", async () => {
+    it("does not prevent the redirect from a trailing slash to the path without it", async () => {
       const response = await fetch(`${peer.target.url}/.executors/test/auth/`, {
         headers: secret(),
         redirect: "manual",
@@ -34,7 +34,7 @@ export function describeAccess(peer: ExecutorPeer): void {
   });
 
   describe("job token (group B)", () => {
-    it("is asked for what the protocol asks, with its statuses", async () => {
+    it("is required wherever the protocol requires it, with the status codes of the protocol", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const other = await takeJob({ executorName });
@@ -69,7 +69,7 @@ export function describeAccess(peer: ExecutorPeer): void {
       await finish(other, executorName);
     });
 
-    it("of one job does not write to another, whatever the body says", async () => {
+    it("of one job does not allow writing to another job, whatever the body says", async () => {
       const executorName = newExecutor();
       const mine = await takeJob({ executorName });
       const theirs = await takeJob({ executorName: `${executorName}-victim` });
@@ -87,7 +87,7 @@ export function describeAccess(peer: ExecutorPeer): void {
       await finish(theirs, `${executorName}-victim`);
     });
 
-    it("ends with its job", async () => {
+    it("expires when its job ends", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       await finish(job, executorName);
@@ -106,7 +106,7 @@ export function describeAccess(peer: ExecutorPeer): void {
       fetch(`${peer.target.url}/.executors/git/${name}/info/refs?service=git-upload-pack`, { headers: secret() });
     const entry = { key: "setup.git.init", command: ["git", "init"], startTime: new Date().toISOString() };
 
-    it("passes with no further check where old executors are let in, and nowhere else", async () => {
+    it("is accepted without further checks if the administrator lets old executors in, and refused otherwise", async () => {
       const opens = peer.target.sharedSecretOpensJobs;
       const executorName = newExecutor();
       const job = await takeJob({ executorName, repository: peer.target.repository.name });
@@ -135,7 +135,7 @@ export function describeAccess(peer: ExecutorPeer): void {
       if (!opens) await finish(job, executorName);
     });
 
-    it("is no other secret, and comes under no other scheme", async () => {
+    it("is refused if it is wrong or comes with another authorization scheme", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const body = { executorName, jobId: job.id, ...entry };
@@ -154,7 +154,7 @@ export function describeAccess(peer: ExecutorPeer): void {
       await finish(job, executorName);
     });
 
-    it("lets an executor write to what it holds and to no other's job", async () => {
+    it("lets an executor write only to jobs that it holds", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const other = { executorName: newExecutor(), jobId: job.id, ...entry };

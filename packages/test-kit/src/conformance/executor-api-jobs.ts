@@ -6,7 +6,7 @@ export function describeJobs(peer: ExecutorPeer): void {
   const { secret, post, jobHeaders, newExecutor, takeJob, finish } = peer;
 
   describe("logs", () => {
-    it("are added, grown by whole entries and closed", async () => {
+    it("are added, updated with whole entries and closed", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const headers = jobHeaders(job, executorName);
@@ -44,7 +44,7 @@ export function describeJobs(peer: ExecutorPeer): void {
       expect((await peer.target.log(job.id)).split("one").length).toBe(2);
     });
 
-    it("of an unknown entry are refused with 500", async () => {
+    it("of an unknown entry are refused with status 500", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const body = {
@@ -75,7 +75,7 @@ export function describeJobs(peer: ExecutorPeer): void {
       expect(await peer.target.state(job.id)).toBe(state);
     });
 
-    it("markErrored is not the job's failure: it is tried again or errored", async () => {
+    it("as markErrored is an infrastructure error: the job is retried or errored", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const body = { executorName, jobId: job.id, errorMessage: "no space left" };
@@ -85,7 +85,7 @@ export function describeJobs(peer: ExecutorPeer): void {
       if (state === "queued") await peer.target.requestCancel(job.id);
     });
 
-    it("markErrored after a step that failed is final: executors report a failing step this way", async () => {
+    it("as markErrored after a failed step is final: executors report a failed step this way", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const fields = { executorName, jobId: job.id };
@@ -109,7 +109,7 @@ export function describeJobs(peer: ExecutorPeer): void {
         body,
       });
 
-    it("are taken whole, with a commit that is not there", async () => {
+    it("are accepted whole, even for an unknown commit", async () => {
       for (const route of ["lsif", "scip"]) {
         const response = await upload({ repository: peer.target.repository.name, commit, root: "/" }, "index", route);
         expect([response.status, await response.json()]).toEqual([202, { id: expect.stringMatching(/^\d+$/) }]);
@@ -119,7 +119,7 @@ export function describeJobs(peer: ExecutorPeer): void {
       ).toBe(200);
     });
 
-    it("are taken in parts, and finished when all are there", async () => {
+    it("are accepted in parts, and finished when all parts are there", async () => {
       const start = await upload(
         { repository: peer.target.repository.name, commit, multiPart: "true", numParts: "2" },
         "",
@@ -140,12 +140,12 @@ export function describeJobs(peer: ExecutorPeer): void {
       ["no phase", { repository: "" }, 400],
       ["an unknown repository", { repository: "no/such" }, 404],
       ["an unknown upload", { uploadId: "999999999", index: "0" }, 404],
-    ])("answer %s with its status", async (_title, query, status) => {
+    ])("answer %s with the matching status", async (_title, query, status) => {
       const response = await upload({ repository: peer.target.repository.name, commit, ...query });
       expect(response.status).toBe(status);
     });
 
-    it("need the shared secret", async () => {
+    it("require the shared secret", async () => {
       expect((await fetch(`${peer.target.url}/.executors/lsif/upload`, { method: "POST", body: "x" })).status).toBe(
         401,
       );
@@ -156,7 +156,7 @@ export function describeJobs(peer: ExecutorPeer): void {
     const file = (job: number, id: string, headers: Record<string, string>, method = "GET"): Promise<Response> =>
       fetch(`${peer.target.url}/.executors/files/batch-changes/${job}/${id}`, { method, headers });
 
-    it("are opened by the token of their own job only", async () => {
+    it("can be read only with the token of their own job", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const other = await takeJob({ executorName });
@@ -195,7 +195,7 @@ export function describeJobs(peer: ExecutorPeer): void {
     });
   });
 
-  it("names a release of the src command", async () => {
+  it("has a route that names a release of the src command", async () => {
     const response = await fetch(`${peer.target.url}/.api/src-cli/version`);
     expect(await response.json()).toEqual({ version: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
   });

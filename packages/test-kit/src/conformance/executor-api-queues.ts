@@ -6,7 +6,7 @@ export function describeQueues(peer: ExecutorPeer): void {
   const { post, jobHeaders, newExecutor, takeJob, usesSharedSecret, expectRefusal, finish, modern } = peer;
 
   describe("dequeue", () => {
-    it("answers 204 without a body when nothing waits, at once", async () => {
+    it("answers 204 without a body at once if no job waits", async () => {
       const startedAt = performance.now();
       const response = await post("queue/codeintel/dequeue", { executorName: newExecutor(), ...modern });
       expect([response.status, await response.text()]).toEqual([204, ""]);
@@ -22,7 +22,7 @@ export function describeQueues(peer: ExecutorPeer): void {
       await finish(job, executorName);
     });
 
-    it("gives a version 2 payload with a token of 40 hex digits to an executor from 4.3.0 on", async () => {
+    it("gives a version 2 payload with a token of 40 hex digits to executors from 4.3.0 on", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName, repository: peer.target.repository.name });
       expect(job).toMatchObject({
@@ -45,7 +45,7 @@ export function describeQueues(peer: ExecutorPeer): void {
       ["an insiders build of early 2022", "120000_2022-03-01_abcdef123456", undefined],
       ["4.2.9", "4.2.9", undefined],
       ["4.3.0", "4.3.0", 2],
-    ])("knows the payload's version for %s", async (_title, version, expected) => {
+    ])("chooses the payload's version for %s", async (_title, version, expected) => {
       const executorName = newExecutor();
       if (usesSharedSecret(version) && !peer.target.sharedSecretOpensJobs) return await expectRefusal({ version });
       const job = await takeJob({ executorName, request: { version } });
@@ -53,7 +53,7 @@ export function describeQueues(peer: ExecutorPeer): void {
       await finish(job, executorName);
     });
 
-    it("gives a version 1 payload to a 2022 executor, which sends its name only", async () => {
+    it("gives a version 1 payload to a 2022 executor, which sends only its name", async () => {
       const executorName = newExecutor();
       if (!peer.target.sharedSecretOpensJobs) return await expectRefusal({});
       const id = await peer.target.enqueue({ queue: "batches", commands: ["true"] });
@@ -69,13 +69,13 @@ export function describeQueues(peer: ExecutorPeer): void {
       ["an empty executor name", "queue/batches/dequeue", { executorName: "" }, 500],
       ["text that is no JSON", "queue/batches/dequeue", "{", 400],
       ["an unknown queue in a list", "queue/dequeue", { executorName: "x", ...modern, queues: ["nope"] }, 500],
-    ])("answers %s with its status", async (_title, path, body, status) => {
+    ])("answers %s with the matching status", async (_title, path, body, status) => {
       const response = await post(path, body);
       expect(response.status).toBe(status);
       if (status === 500) expect(await response.json()).toEqual({ error: expect.stringMatching(/\w/) });
     });
 
-    it("takes from several queues and says which", async () => {
+    it("takes from several queues and says which queue a job came from", async () => {
       const executorName = newExecutor();
       const id = await peer.target.enqueue({ queue: "codeintel", commands: ["true"] });
       const response = await post("queue/dequeue", { executorName, ...modern, queues: ["batches", "codeintel"] });
@@ -92,7 +92,7 @@ export function describeQueues(peer: ExecutorPeer): void {
   });
 
   describe("heartbeat", () => {
-    it("answers 5.x with texts: what is known, and what to cancel", async () => {
+    it("answers executors of 5.x with strings: the known jobs and the jobs to cancel", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const beat = async (): Promise<unknown> => {
@@ -120,7 +120,7 @@ export function describeQueues(peer: ExecutorPeer): void {
       ["4.0", "4.0.1"],
       ["4.3", "4.3.0"],
       ["an insiders build of 2022", "190000_2022-12-01_4.2-abcdef123456"],
-    ])("answers %s with numbers, which is all that it reads", async (_title, executorVersion) => {
+    ])("answers %s with numbers, the only form that they read", async (_title, executorVersion) => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       await peer.target.requestCancel(job.id);
@@ -131,7 +131,7 @@ export function describeQueues(peer: ExecutorPeer): void {
     });
 
     it.each(["", "0.0.0+dev", "5.0.0", "201000_2023-03-01_5.0-abcdef123456"])(
-      "answers version %j with texts",
+      "answers version %j with strings",
       async (executorVersion) => {
         const executorName = newExecutor();
         const job = await takeJob({ executorName });
@@ -142,7 +142,7 @@ export function describeQueues(peer: ExecutorPeer): void {
       },
     );
 
-    it("answers 2022 with a bare array of numbers", async () => {
+    it("answers 2022 executors with a bare array of numbers", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const response = await post("queue/batches/heartbeat", { executorName, jobIds: [job.id], os: "linux" });
@@ -150,7 +150,7 @@ export function describeQueues(peer: ExecutorPeer): void {
       await finish(job, executorName);
     });
 
-    it("takes ids as texts, and null for none", async () => {
+    it("accepts ids as strings, and null for no jobs", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const texts = await post("queue/batches/heartbeat", { version: "V2", executorName, jobIds: [String(job.id)] });
@@ -160,7 +160,7 @@ export function describeQueues(peer: ExecutorPeer): void {
       await finish(job, executorName);
     });
 
-    it("does not know a job that another executor holds", async () => {
+    it("does not list a job that another executor holds", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const response = await post("queue/batches/heartbeat", {
@@ -197,14 +197,14 @@ export function describeQueues(peer: ExecutorPeer): void {
       expect(response.status).toBe(500);
     });
 
-    it("takes the start-up ping, which holds a name and nothing else", async () => {
+    it("accepts the start-up ping, which contains only a name", async () => {
       expect((await post("queue/batches/heartbeat", { executorName: newExecutor() })).status).toBe(200);
       expect((await post("queue/heartbeat", { executorName: newExecutor(), queueNames: ["batches"] })).status).toBe(
         200,
       );
     });
 
-    it("tells older executors about cancellations where they ask", async () => {
+    it("tells older executors about cancellations on the route that they ask", async () => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       await peer.target.requestCancel(job.id);

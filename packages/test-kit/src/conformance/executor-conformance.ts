@@ -123,14 +123,14 @@ export function describeExecutor(
         return id;
       }
 
-      it("asks by a heartbeat whether the instance is there before it asks for work", async () => {
+      it("sends a heartbeat to check the instance before it asks for work", async () => {
         await instance.until(() => instance.requestsOf("/dequeue").length > 0);
 
         expect(instance.requests[0]?.route).toMatch(/\/heartbeat$/);
         expect(instance.requests[0]?.headers.authorization).toBe(`token-executor ${foreignSecret}`);
       });
 
-      it("asks for work by its queues' route, with its name, version and resources", async () => {
+      it("asks for work on its queues' route, with its name, version and resources", async () => {
         await instance.until(() => instance.requestsOf("/dequeue").length > 0);
         const [request] = instance.requestsOf("/dequeue");
 
@@ -148,7 +148,7 @@ export function describeExecutor(
         });
       });
 
-      it("asks again at its interval when there is none", async () => {
+      it("asks again after its interval if there is no work", async () => {
         const before = instance.requestsOf("/dequeue").length;
         await sleep(1000);
         const more = instance.requestsOf("/dequeue").length - before;
@@ -157,7 +157,7 @@ export function describeExecutor(
         expect(more).toBeLessThan(15);
       });
 
-      it("runs a job in its repository, logs every part of it and reports the end", async () => {
+      it("runs a job in its repository, logs every part of it and reports the outcome", async () => {
         const commands = ["cat a.txt >&1", "git log -1 --format=%s", "git remote get-url origin", "echo err >&2"];
         const { id, end } = await run({ ...inRepository(), steps: [step(commands)] });
         const name = instance.requests[0]?.body.executorName;
@@ -180,7 +180,7 @@ export function describeExecutor(
         expect(lines).toContain("stderr: + cat a.txt");
       });
 
-      it("sends credentials of the job with every request about it, git's included", async () => {
+      it("sends the job's credentials with every request about it, including git's", async () => {
         const { id } = await run({
           ...inRepository({ commit: repository.commits[0] ?? "", shallowClone: true }),
           steps: [step(["true"])],
@@ -202,7 +202,7 @@ export function describeExecutor(
         }
       });
 
-      it.concurrent("sends a growing entry whole, about each second, and its end once it is there", async () => {
+      it.concurrent("sends a growing entry as a whole about once per second, and its end as soon as it is known", async () => {
         const { id } = await run({ steps: [step(["for i in 1 2 3 4 5; do echo line $i; sleep 0.6; done", "exit 0"])] });
         const entry = instance.entries(id).find(({ key }) => key === stepKey);
         const history = entry?.history ?? [];
@@ -246,7 +246,7 @@ export function describeExecutor(
         expect((await instance.ended(id)).kind).toBe("markComplete");
       }, 30_000);
 
-      it.concurrent("stops what is canceled, and reports it as failed with exit code -1 in the log", async () => {
+      it.concurrent("stops a canceled job, and reports it as failed with exit code -1 in the log", async () => {
         const id = await started({ steps: [step(["echo started", "sleep 300"])] });
         const at = performance.now();
         instance.canceled.add(id);
@@ -256,7 +256,7 @@ export function describeExecutor(
         expect(instance.entries(id).find(({ key }) => key === stepKey)?.exitCode).toBe(-1);
       }, 30_000);
 
-      it.concurrent("drops a job that the instance does not know any more, and is well", async () => {
+      it.concurrent("drops a job that the instance no longer knows, and keeps working", async () => {
         const id = await started({ steps: [step(["echo started", "sleep 300"])] });
         const reports = () => instance.requests.filter(({ route, body }) => /\/mark/.test(route) && body.jobId === id);
         instance.forgotten.add(id);
@@ -269,7 +269,7 @@ export function describeExecutor(
         instance.violations.splice(0);
       }, 40_000);
 
-      it("takes a failed heartbeat for no news about its jobs", async () => {
+      it("ignores a failed heartbeat and keeps its jobs running", async () => {
         const failures = instance.requestsOf("/heartbeat").length + 1;
         instance.failing = (route) => (route.endsWith("/heartbeat") ? 500 : undefined);
         const id = await started({ steps: [step(["echo started", "sleep 6"])] });
@@ -289,7 +289,7 @@ export function describeExecutor(
         expect(instance.entries(id).find(({ key }) => key === stepKey)?.exitCode).toBe(3);
       });
 
-      it("goes on after a failing command: the step's exit code is that of its last one", async () => {
+      it("goes on after a failing command: the step's exit code is its last command's", async () => {
         const { end } = await run({ steps: [step(["false", "true"])] });
 
         expect(end.kind).toBe("markComplete");
@@ -328,7 +328,7 @@ export function describeExecutor(
         expect(instance.out(id, stepKey)).toContain("stdout: $" + "{{ secrets.NAME }}\n");
       });
 
-      it("loses nothing while the instance is away for a while", async () => {
+      it("loses no log data while the instance is away for a while", async () => {
         const id = await started({
           steps: [step(["echo started", "sleep 2", "echo meanwhile", "sleep 1", "echo last"])],
         });
@@ -342,7 +342,7 @@ export function describeExecutor(
       }, 40_000);
 
       if (generation === "5.x") {
-        it("fetches stored files, and sets times as the instance says", async () => {
+        it("fetches stored files, and sets their times as the instance says", async () => {
           const files = {
             "stored.txt": { stored: { bucket: "batch-changes", key: "spec/one", content: "from the store\n" } },
             "dated.txt": { content: "x", modifiedAt: "2024-02-01T10:00:00Z" },
@@ -365,7 +365,7 @@ export function describeExecutor(
           expect(out).toContain("stdout: 4\n");
         });
 
-        it("puts the repository into its directory; shallow, with tags, a part of the tree as the job wants", async () => {
+        it("checks out the repository into its directory; shallow, with tags or sparse if the job wants that", async () => {
           const { id, end } = await run({
             ...inRepository({ repositoryDirectory: "repository", shallowClone: true, fetchTags: true }),
             steps: [step(["git rev-list --count HEAD", "git tag", "cat a.txt"], { dir: "repository" })],
@@ -406,7 +406,7 @@ export function describeExecutor(
           expect(instance.out(id, "step.docker.step.1.pre")).not.toContain("stdout: skip.json");
         });
 
-        it("gets private images by the job's credentials", async () => {
+        it("pulls private images with the job's credentials", async () => {
           await using registry = await startPrivateRegistry();
           const [alice] = registry.users;
           const repository = `conformance/${several ? "several" : "one"}`;
@@ -426,7 +426,7 @@ export function describeExecutor(
           expect(without.end.kind).not.toBe("markComplete");
         });
 
-        it("reads members of answers in any case, as the protocol's own peers do", async () => {
+        it("reads members of answers in any letter case, as Go's JSON decoder does", async () => {
           instance.knownIdsName = "knownIDs";
           const id = await started({ steps: [step(["echo started", "sleep 7"])] });
 
@@ -435,7 +435,7 @@ export function describeExecutor(
         }, 30_000);
       }
 
-      it("did nothing that the protocol does not allow, and drains at a signal", async () => {
+      it("did nothing that the protocol does not allow, and drains on a signal", async () => {
         const id = await started({ steps: [step(["echo started", "sleep 2"])] });
         executor.kill("SIGTERM");
         await sleep(1000);
@@ -447,14 +447,14 @@ export function describeExecutor(
         expect(instance.violations).toEqual([]);
       }, 30_000);
 
-      it("leaves git's own files in the repository as they were", async () => {
+      it("leaves git's own files in the repository unchanged", async () => {
         expect(await runGit(repository.path, ["rev-parse", "main"])).toBe(repository.head);
       });
     },
   );
 
   if (wanted !== "5.x") return;
-  describe("executor of an instance of 5.x, its limits", () => {
+  describe("executor of an instance of 5.x with limits", () => {
     let stack: AsyncDisposableStack;
     let instance: ForeignInstance;
     let target: ExecutorTarget;
@@ -477,7 +477,7 @@ export function describeExecutor(
       });
     const job = (...commands: string[]): ForeignJob => ({ steps: [{ key: "main", image: target.image, commands }] });
 
-    it("ends with status 0 after EXECUTOR_NUM_TOTAL_JOBS jobs", async () => {
+    it("exits with status 0 after EXECUTOR_NUM_TOTAL_JOBS jobs", async () => {
       const ids = [1, 2, 3].map(() => instance.enqueue(job("true")));
       await using executor = await start({ EXECUTOR_NUM_TOTAL_JOBS: "2" });
 
@@ -486,7 +486,7 @@ export function describeExecutor(
       instance.withdraw(ids[2] ?? 0);
     }, 30_000);
 
-    it("ends with status 0 after EXECUTOR_MAX_ACTIVE_TIME, when its job has ended", async () => {
+    it("exits with status 0 after EXECUTOR_MAX_ACTIVE_TIME, when its job has ended", async () => {
       await using executor = await start({ EXECUTOR_MAX_ACTIVE_TIME: "2s" });
       const id = instance.enqueue(job("sleep 3"));
 
@@ -494,7 +494,7 @@ export function describeExecutor(
       expect(instance.end(id)?.kind).toBe("markComplete");
     }, 30_000);
 
-    it("ends a job at EXECUTOR_MAXIMUM_RUNTIME_PER_JOB as errored, and says so", async () => {
+    it("ends a job at EXECUTOR_MAXIMUM_RUNTIME_PER_JOB as errored, and reports why", async () => {
       const id = instance.enqueue(job("sleep 300"));
       await using executor = await start({ EXECUTOR_MAXIMUM_RUNTIME_PER_JOB: "1s" });
       const end = await instance.ended(id);
@@ -507,7 +507,7 @@ export function describeExecutor(
       expect(await executor.exited).toBe(0);
     }, 30_000);
 
-    it("ends with status 0 at the second signal, and does not leave its job to nobody", async () => {
+    it("exits with status 0 on the second signal, and does not abandon its job", async () => {
       const id = instance.enqueue(job("echo started", "sleep 300"));
       await using executor = await start({});
       await instance.until(() => instance.out(id, "step.docker.main").includes("started"));
@@ -519,7 +519,7 @@ export function describeExecutor(
       expect(instance.end(id)?.kind).toBe("markErrored");
     }, 30_000);
 
-    it("waits for an instance that is not there yet", async () => {
+    it("waits for an instance that has not started yet", async () => {
       await instance.suspend();
       await using patient = await start({});
       await sleep(1500);
@@ -530,7 +530,7 @@ export function describeExecutor(
       expect(await patient.exited).toBe(0);
     }, 30_000);
 
-    it("ends with status 1 when the shared secret is wrong", async () => {
+    it("exits with status 1 if the shared secret is wrong", async () => {
       await using executor = await start({ EXECUTOR_FRONTEND_PASSWORD: "another-secret-of-twenty-chars" });
 
       expect(await executor.exited).toBe(1);

@@ -19,7 +19,7 @@ it("refuses the name of an engine that does not exist", () => {
 });
 
 describeWithEngines(["postgres"], "the PostgreSQL engine", () => {
-  it("gives each test file a database of its own and drops it", async () => {
+  it("gives each test file its own database and drops it afterwards", async () => {
     const { url } = engines().postgres ?? expect.unreachable();
     const database = await createDatabase(url);
     const client = new pg.Client({ connectionString: database.url });
@@ -34,14 +34,14 @@ describeWithEngines(["postgres"], "the PostgreSQL engine", () => {
 });
 
 describeWithEngines(["oci"], "the OCI engine", () => {
-  it("is a runtime that answers", async () => {
+  it("starts a runtime that answers", async () => {
     const { runtimePath } = engines().oci ?? expect.unreachable();
     expect((await run(runtimePath, ["--version"])).stdout).toContain("spec: 1.");
   });
 });
 
 describeWithEngines(["debian"], "the Debian engine", () => {
-  it("makes images that Docker and OCI tools read, and keeps packages beside them", async () => {
+  it("makes images that Docker and OCI tools read, and keeps packages next to them", async () => {
     const { imagesDirectory, packagesDirectory } = await debianFixture();
     const saved = await readFile(join(imagesDirectory, "manifest.json"), "utf8");
     const layout = await readFile(join(imagesDirectory, "index.json"), "utf8");
@@ -52,7 +52,7 @@ describeWithEngines(["debian"], "the Debian engine", () => {
     expect(await readdir(packagesDirectory)).toContainEqual(expect.stringMatching(/^cron_.*\.deb$/));
   }, 300_000);
 
-  it("takes the distribution from where the machine does", async () => {
+  it("gets the distribution from the mirror that the machine uses", async () => {
     const { suite, url } = await findDebianMirror();
     expect(await readFile("/etc/os-release", "utf8")).toContain(`VERSION_CODENAME=${suite}\n`);
     expect(url).toMatch(/^https?:\/\/[^/]+\/\w+/);

@@ -7,7 +7,7 @@ import { runGit } from "./run-git.ts";
 import { sharedRepository } from "./shared-repository.ts";
 
 describe("sharedRepository", () => {
-  it("is real code with history, annotated tags and a second branch", async () => {
+  it("contains real code with history, annotated tags and a second branch", async () => {
     const [repository, again] = await Promise.all([sharedRepository(), sharedRepository()]);
     expect(again).toEqual(repository);
     const git = (...args: string[]) => runGit(repository.path, args);
@@ -22,7 +22,7 @@ describe("sharedRepository", () => {
 });
 
 describe("makeRepository", () => {
-  it("keeps names byte by byte, modes and submodule commits", async () => {
+  it("keeps file names byte for byte, modes and submodule commits", async () => {
     await using directory = await temporaryDirectory();
     const { path } = await makeRepository(join(directory.path, "r.git"), [
       {

@@ -6,7 +6,7 @@ import { hostProcesses, uniqueSeconds } from "./host-processes.ts";
 export function describeAbortion(tests: ContractTests): void {
   const { open } = tests;
   describe("abortion", () => {
-    it("ends a step that listens to SIGTERM at once, with the reason", async () => {
+    it("ends a step that handles SIGTERM at once, and reports the abort reason", async () => {
       await using place = await open();
       const reason = new Error("canceled by the user");
       const stop = new AbortController();
@@ -45,7 +45,7 @@ export function describeAbortion(tests: ContractTests): void {
       expect(await hostProcesses(token)).toEqual([]);
     });
 
-    it("does not run the rest of a script whose command it ended", async () => {
+    it("does not run the rest of a script whose current command it ended", async () => {
       await using place = await open();
       const stop = new AbortController();
       const token = uniqueSeconds();
@@ -59,7 +59,7 @@ export function describeAbortion(tests: ContractTests): void {
       expect(await place.list()).toEqual([]);
     });
 
-    it("starts nothing when it came first", async () => {
+    it("starts nothing if it came before the step", async () => {
       await using place = await open();
       const reason = new Error("not at all");
 

@@ -8,7 +8,7 @@ const never = new AbortController().signal;
 export function describeCollection(tests: ContractTests): void {
   const { open } = tests;
   describe("the end of a sandbox", () => {
-    it("leaves nothing, twice over", async () => {
+    it("leaves nothing behind, and may be requested twice", async () => {
       const token = uniqueSeconds();
       const place = await open();
       const running = place.start(`sleep ${token}`);
@@ -28,7 +28,7 @@ export function describeCollection(tests: ContractTests): void {
       await place[Symbol.asyncDispose]();
     });
 
-    it("is made up for by the collection of what was abandoned, and of nothing else", async () => {
+    it("is caught up by collecting abandoned sandboxes, and only those", async () => {
       const [abandonedToken, keptToken] = [uniqueSeconds(), uniqueSeconds()];
       await using abandoned = await open();
       await using kept = await open();

@@ -42,7 +42,7 @@ export function describeEndings(open: (options?: Partial<WorkplaceOptions>) => P
       expect([stdout, stderr].map((text) => text.split("\n").length)).toEqual([5001, 5001]);
     });
 
-    it("arrives at a reader that takes its time", async () => {
+    it("arrives at a slow reader", async () => {
       await using place = await open();
       let lines = 0;
       let taken = 0;
@@ -59,7 +59,7 @@ export function describeEndings(open: (options?: Partial<WorkplaceOptions>) => P
       expect(lines).toBe(lateLines);
     });
 
-    it("is waited for no longer than a moment where a daemon goes on printing", async () => {
+    it("does not delay the result for long if a daemon goes on printing", async () => {
       await using place = await open();
       const started = Date.now();
 
@@ -96,7 +96,7 @@ export function describeEndings(open: (options?: Partial<WorkplaceOptions>) => P
       expect(await place.read("finished")).toBe("finished\n");
     });
 
-    it("takes what a process prints that finishes at once", async () => {
+    it("includes the output of a process that finishes at once", async () => {
       await using place = await open();
       const stop = new AbortController();
       let printed = "";

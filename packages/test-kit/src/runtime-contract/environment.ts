@@ -7,7 +7,7 @@ const longest = 131_071;
 /** Tests the contract about a step's environment. Part of `describeRuntime`. */
 export function describeEnvironment(open: (options?: Partial<WorkplaceOptions>) => Promise<Workplace>): void {
   describe("a step's environment", () => {
-    it("has variables as long as the kernel takes them", async () => {
+    it("can have variables as long as the kernel allows", async () => {
       await using place = await open();
       const env = { BIG: "x".repeat(longest - "BIG=".length), WIDE: "é".repeat(60_000) };
 
@@ -17,7 +17,7 @@ export function describeEnvironment(open: (options?: Partial<WorkplaceOptions>) 
       expect(stdout.match(/\d+/g)).toEqual([String(env.BIG.length), "120000"]);
     });
 
-    it("has a mebibyte in all", async () => {
+    it("can be one mebibyte in total", async () => {
       await using place = await open();
       const env = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`BIG_${index}`, "x".repeat(131_000)]));
 
@@ -32,7 +32,7 @@ export function describeEnvironment(open: (options?: Partial<WorkplaceOptions>) 
         Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`BIG_${index}`, "x".repeat(120_000)])),
         /20 variables .*2\.3 MiB.*1 MiB/,
       ],
-    ])("is refused with %s, in our own words and with nothing in the log", async (_, env, message) => {
+    ])("is refused with %s, with Airlock's own message and nothing in the log", async (_, env, message) => {
       await using place = await open();
       const printed: Buffer[] = [];
 

@@ -42,7 +42,7 @@ export function itTakesImages(tests: () => ImageTests): void {
     ["a directory with files at /data", {}, [directory("data"), file("data/old")]],
     ["a volume with files at /data", { Volumes: { "/data/": {} } }, [directory("data"), file("data/old")]],
   ];
-  it.each(workspacePlaces)("an image with %s has the workspace there", async (_, config, layer) => {
+  it.each(workspacePlaces)("an image with %s gets the workspace there", async (_, config, layer) => {
     await using place = await tests().open();
     await place.put("from-host", "host\n");
     const image = await provide(config, layer);
@@ -65,7 +65,7 @@ export function itTakesImages(tests: () => ImageTests): void {
     ["behind a link", { Volumes: { "/link/sub": {} } }, [directory("there"), link("link", "there")], "/there/sub"],
     ["behind a link out of its root", { Volumes: { "/link": {} } }, [link("link", "../../../made")], "/made"],
   ];
-  it.each(volumePlaces)("an image with a volume %s has a directory there", async (_, config, layer, path) => {
+  it.each(volumePlaces)("an image with a volume %s gets a directory there", async (_, config, layer, path) => {
     await using place = await tests().open();
     const image = await provide(config, layer);
 
@@ -89,7 +89,7 @@ export function itTakesImages(tests: () => ImageTests): void {
     });
   });
 
-  it("an image whose user may not run its /bin/sh is the job's fault, in words of no engine", async () => {
+  it("an image whose user may not run its /bin/sh is the job's fault, in words that name no engine", async () => {
     await using place = await tests().open();
     const content = (await busyboxLayer()).find(({ name }) => name === "bin/busybox")?.content ?? "";
     const image = await provide({ User: "1234:1234" }, [{ name: "bin/sh", mode: 0o700, content }]);

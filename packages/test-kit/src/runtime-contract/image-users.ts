@@ -7,8 +7,8 @@ import type { ContractTests } from "./contract-tests.ts";
 /** Tests the contract about images that name a user. Part of `describeRuntime`. */
 export function describeImageUsers(tests: ContractTests): void {
   const { open } = tests;
-  describe("an image with a user of its own", () => {
-    it("may write all over the workspace, and root after it", async () => {
+  describe("an image with its own user", () => {
+    it("can write everywhere in the workspace, and so can root afterwards", async () => {
       await using place = await open();
       await place.put("from-host", "host\n");
       const image = tests.subject.images.unprivileged;
@@ -26,7 +26,7 @@ export function describeImageUsers(tests: ContractTests): void {
       expect(root.stdout).toBe("0\nown\nmore\nagain\n0\n");
     });
 
-    it("is given the workspace and nothing that links in it lead to", async () => {
+    it("gets access to the workspace, and to nothing that links in it lead to", async () => {
       await using place = await open();
       await using outsideDirectory = await temporaryDirectory();
       const outside = outsideDirectory.path;

@@ -54,7 +54,7 @@ export function describeImages(tests: ContractTests): void {
       });
     }
 
-    it("host: is refused where it is not allowed", async () => {
+    it("host: is refused unless the administrator allows it", async () => {
       const strict = await tests.create({ allowHostImage: false });
       try {
         await using place = await openSubject(strict);

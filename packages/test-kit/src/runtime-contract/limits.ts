@@ -10,7 +10,7 @@ export function describeLimits(tests: ContractTests): void {
   describe("limits", () => {
     // gVisor's kernel counts differently.
     if (sharesKernel) {
-      it("hold the number of processes", async ({ skip }) => {
+      it("bound the number of processes", async ({ skip }) => {
         skip(!tests.enforces.pids, "this host can't limit it");
         await using place = await open({ limits: { pids: 40 } });
 
@@ -26,7 +26,7 @@ export function describeLimits(tests: ContractTests): void {
 
     // gVisor's kernel needs more.
     if (sharesKernel)
-      it("let a step run with the least that a job may ask for, or say that it is too little", async () => {
+      it("let a step run with the smallest limits that a job may request, or name the limit that is too small", async () => {
         const { cpus, memoryBytes, pids } = leastResources;
         for (const limits of [{ cpus }, { memoryBytes }, { pids }, { cpus, memoryBytes, pids }]) {
           await using place = await open({ limits });
@@ -58,7 +58,7 @@ export function describeLimits(tests: ContractTests): void {
         expect(queues).toBeLessThanOrEqual(409_600);
       });
 
-    it("size /dev/shm, 64 MiB where nothing is said, never more than the memory", async () => {
+    it("bound /dev/shm, 64 MiB by default, and never more than the memory", async () => {
       const mebibyte = 2 ** 20;
       const sizes: [Partial<SandboxLimits>, number][] = [
         [{}, 64],
@@ -74,7 +74,7 @@ export function describeLimits(tests: ContractTests): void {
       }
     });
 
-    it("count what is in /dev/shm as memory", async ({ skip }) => {
+    it("count the content of /dev/shm as memory", async ({ skip }) => {
       skip(!tests.enforces.memory, "this host can't limit it");
       await using place = await open({ limits: { memoryBytes: 64 * 2 ** 20, shmBytes: 64 * 2 ** 20 } });
 
@@ -89,7 +89,7 @@ export function describeLimits(tests: ContractTests): void {
       ["disk", { diskBytes: 2 ** 20 }, "1 MiB of disk, the least is 4 MiB"],
       ["processes", { pids: 1 }, "1 processes, the least is 8"],
       ["shared memory", { shmBytes: 0 }, "0 B of shared memory, the least is 4 KiB"],
-    ] as const)("below the least that a job may ask for of %s are the job's fault", async (_, limits, words) => {
+    ] as const)("below the minimum of %s are the job's fault", async (_, limits, words) => {
       await expect(open({ limits })).rejects.toMatchObject({
         reason: "policy",
         message: `the job's limits are too low: ${words}`,
@@ -112,7 +112,7 @@ export function describeLimits(tests: ContractTests): void {
 
     // gVisor's kernel counts differently.
     if (sharesKernel) {
-      it("hold the processor time", async ({ skip }) => {
+      it("bound the processor time", async ({ skip }) => {
         skip(!tests.enforces.cpu, "this host can't limit it");
         await using place = await open({ limits: { cpus: 0.25 } });
 

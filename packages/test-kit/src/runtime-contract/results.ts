@@ -11,7 +11,7 @@ import { hostProcesses, uniqueSeconds } from "./host-processes.ts";
 export function describeResults(tests: ContractTests): void {
   const { open } = tests;
   describe("a step's result", () => {
-    it("is its exit code, whatever it is", async () => {
+    it("is its exit code", async () => {
       await using place = await open();
 
       expect((await place.run("true")).status).toEqual({ kind: "exited", exitCode: 0 });
@@ -39,7 +39,7 @@ export function describeResults(tests: ContractTests): void {
       });
     });
 
-    it("comes when the step ends, also after it printed nothing for a while", async () => {
+    it("is reported when the step ends, also after it printed nothing for a while", async () => {
       await using place = await open();
 
       const { status, stdout } = await place.run("sleep 2; echo late; exit 5");
@@ -47,7 +47,7 @@ export function describeResults(tests: ContractTests): void {
       expect([status, stdout]).toEqual([{ kind: "exited", exitCode: 5 }, "late\n"]);
     });
 
-    it("comes when the step has closed its output long before", async () => {
+    it("is reported when the step ends, also after it closed its output long before", async () => {
       await using place = await open();
 
       expect((await place.run("exec >&- 2>&-; sleep 1; exit 4")).status).toEqual({ kind: "exited", exitCode: 4 });
@@ -66,7 +66,7 @@ export function describeResults(tests: ContractTests): void {
       expect(await hostProcesses(token)).toEqual([]);
     });
 
-    it("names a kill for lack of memory", async ({ skip }) => {
+    it("reports a kill for lack of memory", async ({ skip }) => {
       skip(!tests.enforces.memory, "this host can't limit it");
       await using place = await open({ limits: { memoryBytes: 64 * 2 ** 20 } });
 
@@ -78,7 +78,7 @@ export function describeResults(tests: ContractTests): void {
   });
 
   describe("a step's output", () => {
-    it("comes apart and in order", async () => {
+    it("arrives in order, with stdout and stderr separate", async () => {
       await using place = await open();
 
       const { stdout, stderr } = await place.run("for i in 1 2 3; do echo out $i; echo err $i >&2; done");
@@ -87,7 +87,7 @@ export function describeResults(tests: ContractTests): void {
       expect(stderr).toBe("err 1\nerr 2\nerr 3\n");
     });
 
-    it("is delivered to the byte", async () => {
+    it("is delivered byte for byte", async () => {
       await using place = await open();
       const bytes = randomBytes(1 << 20);
 
@@ -98,7 +98,7 @@ export function describeResults(tests: ContractTests): void {
       expect(stdoutBytes.equals(bytes)).toBe(true);
     });
 
-    it("can be opened by its name", async () => {
+    it("can be opened as /dev/stdout and /dev/stderr", async () => {
       await using place = await open();
 
       const { stdout, stderr } = await place.run("echo out > /dev/stdout; echo err > /dev/stderr");
@@ -135,7 +135,7 @@ export function describeResults(tests: ContractTests): void {
       expect(peak).toBeLessThan(48 * 2 ** 20);
     });
 
-    it("that its reader can't take ends the step with the reader's error", async () => {
+    it("ends the step with the reader's error if the reader throws", async () => {
       await using place = await open();
       const token = uniqueSeconds();
       const failure = new Error("the log is full");

@@ -26,7 +26,7 @@ export function describeRights(tests: ContractTests): void {
   describe("a step's rights", () => {
     // With gVisor these attempts don't reach the host's kernel.
     if (sharesKernel) {
-      it("are few capabilities, no new privileges, and a system call filter", async () => {
+      it("include few capabilities, no new privileges, and a system call filter", async () => {
         await using place = await open();
 
         const { stdout } = await place.run("cat /proc/self/status");
@@ -44,7 +44,7 @@ export function describeRights(tests: ContractTests): void {
 
     // With gVisor these attempts don't reach the host's kernel.
     if (sharesKernel) {
-      it("do not reach to mounts, namespaces, devices, or the kernel's switches", async () => {
+      it("do not include mounts, namespaces, devices, or kernel settings", async () => {
         await using place = await open();
 
         // Kernel files are opened for writing but never written: a runtime that fails this test must not harm the
@@ -71,7 +71,7 @@ export function describeRights(tests: ContractTests): void {
       });
     }
 
-    it("do not include the network when egress is none", async () => {
+    it("do not include the network if egress is none", async () => {
       await using place = await open();
       const addresses = Object.values(networkInterfaces()).flatMap((list) =>
         (list ?? []).filter(({ family }) => family === "IPv4").map(({ address }) => address),
@@ -86,7 +86,7 @@ export function describeRights(tests: ContractTests): void {
       expect(stdout).toBe("");
     });
 
-    it("include a loopback of its own", async () => {
+    it("include a separate loopback interface", async () => {
       await using place = await open();
 
       const { stdout } = await place.run("(echo hello | nc -l -p 4000) & sleep 1; nc 127.0.0.1 4000 < /dev/null");

@@ -60,7 +60,7 @@ export function describeRuntime(
       ...{ sharesKernel, create, open },
     };
 
-    it("says what it is and what it enforces", async () => {
+    it("describes what it is and what it enforces", async () => {
       const description = await subject.runtime.describe({ signal: never });
 
       expect(description.version).toMatch(/\d/);

@@ -11,7 +11,7 @@ const witness = fileURLToPath(import.meta.url);
 export function describeSurroundings(tests: ContractTests): void {
   const { open, sharesKernel } = tests;
   describe("a step's surroundings", () => {
-    it("have the environment of the image and of the step, which wins", async () => {
+    it("have the environment of the image and of the step, whose variables take precedence", async () => {
       await using place = await open();
 
       const { stdout } = await place.run('echo "$FROM_IMAGE $FROM_STEP"', { env: { FROM_STEP: "a b\n$c" } });
@@ -38,7 +38,7 @@ export function describeSurroundings(tests: ContractTests): void {
       });
     }
 
-    it("have the working directory, made if it is missing", async () => {
+    it("include the working directory, made if it is missing", async () => {
       await using place = await open();
 
       const { stdout, status } = await place.run("pwd; touch here", { workingDirectory: "/data/not/yet" });
@@ -48,7 +48,7 @@ export function describeSurroundings(tests: ContractTests): void {
       expect(await place.list("not/yet")).toEqual(["here"]);
     });
 
-    it("share the workspace over the steps, and with the caller", async () => {
+    it("share the workspace among the steps and with the caller", async () => {
       await using place = await open();
       await place.put("from-host", "host\n");
 
@@ -58,7 +58,7 @@ export function describeSurroundings(tests: ContractTests): void {
       expect(await place.read("copy")).toBe("host\n");
     });
 
-    it("keep the scripts from being changed", async () => {
+    it("protect the scripts against changes", async () => {
       await using place = await open();
       const files = [{ path: "other.sh", content: "echo original\n", executable: true }];
 
@@ -74,7 +74,7 @@ export function describeSurroundings(tests: ContractTests): void {
       expect(stdout).toBe("original\nfirst.sh\nother.sh\n");
     });
 
-    it("know their own host name without a network, in each image and step", async () => {
+    it("resolve their own host name without a network, in each image and step", async () => {
       await using place = await open();
       // Reads /etc/hosts with awk, because busybox has no `getent`.
       const named = "awk -v name=\"$(hostname)\" '{ for (i = 2; i <= NF; i++) if ($i == name) print $1 }' /etc/hosts";
@@ -85,7 +85,7 @@ export function describeSurroundings(tests: ContractTests): void {
       }
     });
 
-    it("show nothing of the host's files", async () => {
+    it("show no files of the host", async () => {
       await using place = await open();
 
       const { stdout } = await place.run(

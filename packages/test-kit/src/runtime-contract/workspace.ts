@@ -27,7 +27,7 @@ export function describeWorkspace(
   };
 
   describe("a workspace", () => {
-    it("begins as the checkout, which no step changes", async () => {
+    it("starts as a copy of the checkout, which no step changes", async () => {
       await using directory = await temporaryDirectory();
       const checkout = join(directory.path, "checkout");
       await mkdir(join(checkout, "src/deep"), { recursive: true });
@@ -47,7 +47,7 @@ export function describeWorkspace(
       expect(await readdir(checkout)).toEqual(["link", "run", "src"]);
     });
 
-    it("holds the plan's files after the checkout, open to every user", async () => {
+    it("contains the plan's files in addition to the checkout, accessible to every user", async () => {
       await using directory = await temporaryDirectory();
       await writeFile(join(directory.path, "config"), "of the checkout\n");
       const modifiedAt = new Date("2020-02-02T02:02:02Z");
@@ -62,7 +62,7 @@ export function describeWorkspace(
       expect(stdout).toBe(`of the plan\none two\n777 ${modifiedAt.getTime() / 1000}\n777\n`);
     });
 
-    it("has read-only files for all steps, and a step's own only while that step runs", async () => {
+    it("has read-only files for all steps, and a step's own files only while that step runs", async () => {
       const readOnlyFiles = [{ path: "certificates/ca.pem", content: "for all\n", executable: false }];
       const files = [{ path: "secrets/x1/TOKEN", content: "for one\n", executable: false }];
       await using place = await open({ workspace: { readOnlyFiles } });
@@ -81,7 +81,7 @@ export function describeWorkspace(
       expect(second.stdout).not.toMatch(/TOKEN|x1|step\.1/);
     });
 
-    it("takes files between steps, and writes through no link", async () => {
+    it("accepts files between steps, and does not write through links", async () => {
       await using directory = await temporaryDirectory();
       const outside = join(directory.path, "outside");
       await mkdir(outside);
@@ -100,7 +100,7 @@ export function describeWorkspace(
       );
     });
 
-    it("gives single files back, and nothing that a link leads to", async () => {
+    it("returns single files, and nothing that a link leads to", async () => {
       await using place = await open();
       await place.run(
         `echo content > file; mkdir dir; echo deep > dir/file; ln -s file link; ln -s /etc/passwd out; ln -s dir dirlink
@@ -116,7 +116,7 @@ export function describeWorkspace(
       await expect(read("large")).rejects.toMatchObject({ code: "file-too-large" });
     });
 
-    it("lets single files be removed, and nothing that a link leads to", async () => {
+    it("lets the caller remove single files, and nothing that a link leads to", async () => {
       await using place = await open();
       await place.run("mkdir dir; echo x > dir/kept; ln -s dir link; ln -s dir/kept toKept; echo x > gone");
 
@@ -127,7 +127,7 @@ export function describeWorkspace(
       expect(await seen(place)).toEqual({ dir: "directory", "dir/kept": "file 644 x\n", link: "link dir" });
     });
 
-    it("is walked in order, by what is wanted, without following links", async () => {
+    it("is walked in order, limited to the requested paths, without following links", async () => {
       await using place = await open();
       await place.run(
         `mkdir -p b/c .git/x; echo 1 > b/c/1; echo 2 > b/2; echo secret > .git/x/y; ln -s /etc etc; ln -s b/c up; ${mkfifo}
@@ -158,7 +158,7 @@ export function describeWorkspace(
       for (const path of ["up", "etc", "absent", "b/2", ".."]) expect(await seen(place, path), path).toEqual({});
     });
 
-    it("is walked no deeper and no longer than is allowed", async () => {
+    it("is walked no deeper and no longer than allowed", async () => {
       await using place = await open();
       await place.run("mkdir -p a/b/c; for i in 1 2 3 4 5 6; do echo > a/$i; done");
       const walk = async (maximumEntries: number, maximumDepth: number) => {
@@ -173,7 +173,7 @@ export function describeWorkspace(
       await expect(walk(5, 10)).rejects.toMatchObject({ code: "too-many-files" });
     });
 
-    it("stays as it is when the sandbox was stopped, and can only be read then", async () => {
+    it("stays unchanged after the sandbox was stopped, and can then only be read", async () => {
       await using place = await open();
       await place.run("echo result > out; (while :; do echo more >> out; done) &");
 
@@ -191,7 +191,7 @@ export function describeWorkspace(
       await expect(place.run("true")).rejects.toMatchObject({ code: "sandbox-misused" });
     });
 
-    it("is not touched while a step runs", async () => {
+    it("can't be accessed by the caller while a step runs", async () => {
       await using place = await open();
       const stop = new AbortController();
       const started = Promise.withResolvers<void>();
@@ -214,7 +214,7 @@ export function describeWorkspace(
       expect((await place.run("echo usable; ls")).stdout).toBe("usable\n");
     });
 
-    it("is gone with its sandbox, and the checkout is not", async () => {
+    it("is removed with its sandbox, and the checkout is not", async () => {
       await using directory = await temporaryDirectory();
       await writeFile(join(directory.path, "kept"), "x");
       const place = await open({ workspace: { checkout: directory.path } });
@@ -228,7 +228,7 @@ export function describeWorkspace(
       expect(await readdir(directory.path)).toEqual(["kept"]);
     });
 
-    it("that can't be made leaves nothing", async () => {
+    it("that can't be created leaves nothing behind", async () => {
       const files = [file("../outside", "x")];
 
       await expect(open({ workspace: { files } })).rejects.toMatchObject({ reason: "checkout-invalid" });
