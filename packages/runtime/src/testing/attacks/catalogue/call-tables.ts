@@ -62,24 +62,24 @@ const familyList = Object.entries(families)
 export const callTableAttacks: readonly Attack[] = [
   {
     id: "socket-families",
-    does: "opens sockets of families that know no network namespaces, or that hardly anything uses",
-    defence: "the system call filter names the families that may be used",
+    does: "opens sockets of families that ignore network namespaces or are rarely used",
+    defence: "the system call filter has an allow-list of socket families",
     script: perlScript(`${judge}
 for (${familyList}) { my ($name, $family, $type) = @$_; tried($name, socket(my $s, $family, $type, 0) ? 0 : $! + 0) }`),
     weakened: withoutSeccomp,
   },
   {
     id: "socket-pair-families",
-    does: "makes pairs of sockets of those families",
-    defence: "the system call filter allows pairs of Unix sockets only",
+    does: "creates socket pairs of those families",
+    defence: "the system call filter allows only pairs of Unix sockets",
     script: perlScript(`${judge}
 for (["INET", 2, 1], ${familyList}) { my ($name, $family, $type) = @$_; tried($name, socketpair(my $s, my $t, $family, $type, 0) ? 0 : $! + 0) }`),
     weakened: withoutSeccomp,
   },
   {
     id: "socket-protocols",
-    does: "opens internet and netlink sockets of protocols that hardly anything uses",
-    defence: "the system call filter names the protocols that may be used",
+    does: "opens internet and netlink sockets of rarely used protocols",
+    defence: "the system call filter has an allow-list of protocols",
     script: perlScript(`${judge}
 for my $family (2, 10) {
   for (["SCTP", 1, 132], ["SCTP messages", 5, 132], ["DCCP", 6, 33], ["UDPLITE", 2, 136], ["L2TP", 2, 115], ["SMC", 1, 256]) {
@@ -93,8 +93,8 @@ for (["CRYPTO", 21], ["CONNECTOR", 11], ["FIB_LOOKUP", 10], ["SCSITRANSPORT", 18
   },
   {
     id: "socketcall",
-    does: "opens sockets of those families by the one call that 32-bit programs had for all that concerns sockets",
-    defence: "the system call filter refuses socketcall(2), which hides the family behind a pointer",
+    does: "opens sockets of those families with socketcall(2), the socket call of 32-bit programs",
+    defence: "the system call filter forbids socketcall(2), whose arguments it can't read",
     script: perlScript(`${judge}${call32}
 for (["INET", 2, 1], ${familyList}) { my ($name, $family, $type) = @$_; tried($name, call32(102, 1, $family, $type, 0)) }
 tried("a pair", call32(102, 8, 1, 1, 0, 0)); tried("sendmsg", call32(102, 16, 0, 0, 0));`),
@@ -102,8 +102,8 @@ tried("a pair", call32(102, 8, 1, 1, 0, 0)); tried("sendmsg", call32(102, 16, 0,
   },
   {
     id: "call-table-of-32-bits",
-    does: "makes forbidden calls by the kernel's table for 32-bit programs",
-    defence: "the system call filter holds for every table",
+    does: "makes forbidden calls through the kernel's 32-bit system call table",
+    defence: "the system call filter covers every system call table",
     script: perlScript(`${judge}${call32}
 my %calls = (mount => 21, ptrace => 26, umount => 52, reboot => 88, syslog => 103, vm86 => 166, init_module => 128, quotactl => 131,
   pivot_root => 217, io_setup => 245, kexec_load => 283, add_key => 286, request_key => 287, keyctl => 288, unshare => 310,

@@ -36,19 +36,19 @@ const noSetting = (what: string): Weakened => ({ cannotBeShown: `no setting ${wh
 const masked: readonly (readonly [id: string, does: string, script: string, weakened: Weakened])[] = [
   [
     "sysrq",
-    "opens the trigger that restarts the machine",
+    "opens the sysrq trigger, which can reboot the host",
     opensForWriting("/proc/sysrq-trigger"),
-    { cannotBeShown: "kernels may have no such trigger" },
+    { cannotBeShown: "some kernels have no such trigger" },
   ],
   [
     "core-pattern",
-    "opens the name of the program that the host runs at a crash",
+    "opens the setting that names the program to run after a crash",
     opensForWriting("/proc/sys/kernel/core_pattern"),
     unmasked,
   ],
   [
     "sysctl",
-    "opens settings of the kernel for writing",
+    "opens kernel settings for writing",
     opensForWriting("/proc/sys/kernel/panic", "/proc/sys/vm/overcommit_memory"),
     unmasked,
   ],
@@ -56,13 +56,13 @@ const masked: readonly (readonly [id: string, does: string, script: string, weak
     "kernel-memory",
     "reads the kernel's memory",
     reads("/proc/kcore", "/dev/mem", "/dev/kmem", "/dev/port"),
-    { cannotBeShown: "kernels may be built without any of them" },
+    { cannotBeShown: "some kernels are built without any of these files" },
   ],
-  ["kernel-keys", "reads whose keys the kernel holds", reads("/proc/keys"), unmasked],
-  ["interrupts", "watches the machine's interrupts", reads("/proc/interrupts"), unmasked],
+  ["kernel-keys", "reads the list of keys in the kernel's keyrings", reads("/proc/keys"), unmasked],
+  ["interrupts", "reads the host's interrupt counters", reads("/proc/interrupts"), unmasked],
   [
     "firmware",
-    "reads the machine's firmware tables",
+    "reads the host's firmware tables",
     reads("/sys/firmware/acpi/tables/*", "/sys/firmware/dmi/tables/*"),
     unmasked,
   ],
@@ -72,30 +72,30 @@ const standing: readonly (readonly [id: string, does: string, defence: string, s
   [
     [
       "cgroup-release-agent",
-      "opens the name of the program that the host runs when a cgroup empties",
-      "no cgroup file system that can be written",
+      "opens the setting that names the program to run when a cgroup is empty",
+      "the cgroup file system is not writable",
       opensForWriting(
         "/sys/fs/cgroup/release_agent",
         "/sys/fs/cgroup/*/release_agent",
         "/sys/fs/cgroup/*/*/release_agent",
       ),
-      noSetting("shows cgroups writable"),
+      noSetting("makes cgroups writable"),
     ],
     [
       "cgroup-limits",
       "raises its own limits",
-      "no cgroup file system that can be written",
+      "the cgroup file system is not writable",
       opensForWriting(
         "/sys/fs/cgroup/memory.max",
         "/sys/fs/cgroup/pids.max",
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
         "/sys/fs/cgroup/pids/pids.max",
       ),
-      noSetting("shows cgroups writable"),
+      noSetting("makes cgroups writable"),
     ],
     [
       "cgroup-mount",
-      "mounts the cgroup file system for itself",
+      "mounts the cgroup file system itself",
       "system call filter; no capability SYS_ADMIN",
       forbiddenCommands(
         "mkdir /tmp/cgroup && { mount -t cgroup -o pids none /tmp/cgroup || mount -t cgroup2 none /tmp/cgroup; }",
@@ -104,53 +104,53 @@ const standing: readonly (readonly [id: string, does: string, defence: string, s
     ],
     [
       "uevent-helper",
-      "opens the name of the program that the host runs for new devices",
+      "opens the setting that names the program to run for new devices",
       "/sys is mounted read-only",
       opensForWriting("/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent_hugepage/enabled"),
       noSetting("mounts /sys writable"),
     ],
     [
       "script-overwrite",
-      "changes the scripts of the steps to come",
+      "changes the scripts of later steps",
       "scripts are mounted read-only, outside the workspace",
       forbiddenCommands("echo pwned >> /airlock/attack"),
       noSetting("mounts them writable"),
     ],
     [
       "script-remount",
-      "mounts the scripts again, writable",
+      "remounts the scripts writable",
       "system call filter; no capability SYS_ADMIN",
       forbiddenCommands("mount -o remount,bind,rw /airlock && echo >> /airlock/attack"),
       { hardening: { seccomp: false, capabilities: ["SYS_ADMIN", "DAC_OVERRIDE"], userNamespace: false } },
     ],
     [
       "engine-socket",
-      "looks for the socket of an engine",
-      "no host path but the workspace and the scripts",
+      "looks for the socket of a container engine",
+      "no paths of the host are mounted except the workspace and the scripts",
       forbiddenCommands(
         "ls -d /var/run/docker.sock /run/docker.sock /run/containerd/* /run/crio/* /run/podman/* 2>/dev/null | grep .",
       ),
-      noSetting("mounts it"),
+      noSetting("mounts the socket"),
     ],
     [
       "host-devices",
-      "opens the machine's disks and its console",
-      "only the standard devices",
+      "opens the host's disks and its console",
+      "only the standard devices exist",
       reads("/dev/vd*", "/dev/sd*", "/dev/nvme*", "/dev/kmsg", "/dev/loop*", "/dev/kvm", "/dev/fuse", "/dev/net/tun"),
       noSetting("adds devices"),
     ],
     [
       "host-root",
-      "is root on the machine outside of its mounts",
-      "a root of its own",
+      "reads the host's files through the root or working directory of its init",
+      "the sandbox has its own root file system",
       forbiddenCommands(
         "ls -d /proc/1/root/var/lib/docker /proc/1/root/lib/systemd /proc/1/cwd/boot/vmlinuz* 2>/dev/null | grep .",
       ),
-      noSetting("shows it the host's files"),
+      noSetting("shows a step the host's files"),
     ],
     [
       "chroot-escape",
-      "climbs out of its root with a second chroot",
+      "escapes from its root directory with a second chroot",
       "the old root is unmounted, not only hidden",
       perlScript(`
 mkdir "/tmp/inner"; opendir(my $out, "/") or die; chroot("/tmp/inner") or do { print "HELD $!\\n"; exit };
@@ -160,8 +160,8 @@ print -e "/var/lib/dpkg/status" ? "BREACH the host's files\\n" : "HELD the root 
     ],
     [
       "host-name",
-      "changes the machine's name",
-      "system call filter; a UTS namespace of its own",
+      "changes the host's name",
+      "system call filter; the sandbox has its own UTS namespace",
       forbiddenCommands("hostname pwned"),
       { hardening: { seccomp: false, capabilities: ["SYS_ADMIN"] } },
     ],
@@ -178,16 +178,16 @@ export const hostSurfaceAttacks: readonly Attack[] = [
   ...standing.map(([id, does, defence, script, weakened]) => ({ id, does, defence, script, weakened })),
   {
     id: "setuid-program",
-    does: "of an ordinary user becomes root by a setuid program of its image",
-    defence: "no new privileges",
+    does: "that runs as an ordinary user becomes root by a setuid program of its image",
+    defence: "the kernel's `no_new_privs` flag",
     image: "unprivileged",
     script: `id=$(/bin/setuid-id -u); if [ "$id" = 0 ]; then echo BREACH it is root; else echo "HELD it is $id"; fi\n`,
     weakened: { hardening: { noNewPrivileges: false } },
   },
   {
     id: "root-on-host",
-    does: "makes files that belong to root of the machine",
-    defence: "a user namespace of its own",
+    does: "creates files that belong to the host's root user",
+    defence: "the sandbox has its own user namespace",
     script: "touch /data/mine && echo made\n",
     async inspect({ workspaceDir }) {
       const { uid } = await stat(join(workspaceDir, "mine"));
@@ -199,8 +199,8 @@ export const hostSurfaceAttacks: readonly Attack[] = [
   },
   {
     id: "abstract-socket",
-    does: "talks to a program of the machine over an abstract socket",
-    defence: "a network namespace of its own, also where no network is allowed",
+    does: "connects to a program on the host over an abstract Unix socket",
+    defence: "the sandbox has its own network namespace, even without any network",
     async prepare() {
       const name = `airlock-attack-${process.pid}`;
       const server = createServer((socket) => socket.end("hello"));
@@ -217,8 +217,8 @@ print connect($socket, $address) ? "BREACH it answers\\n" : "HELD $!\\n";`),
   },
   {
     id: "host-processes",
-    does: "reads memory and environment of other processes of the machine",
-    defence: "a process namespace of its own",
+    does: "reads the memory and environment of other processes on the host",
+    defence: "the sandbox has its own PID namespace",
     prepare: async () => {
       const child = spawn("sleep", ["60"], { env: { AIRLOCK_ATTACK_MARK: "host" }, stdio: "ignore" });
       await once(child, "spawn");

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import type { Attack, Weakened } from "../attack.ts";
 import { loaderOutput } from "../hostile-images.ts";
 
-const never: Weakened = { cannotBeShown: "no setting lets an image decide" };
+const never: Weakened = { cannotBeShown: "no setting gives images this control" };
 
 const exists = (path: string) =>
   access(path).then(
@@ -15,8 +15,8 @@ const exists = (path: string) =>
 export const imageAttacks: readonly Attack[] = [
   {
     id: "image-working-directory",
-    does: "starts in a directory that a leaked descriptor of the runtime names",
-    defence: "the image's working directory is not used",
+    does: "has a working directory in its image that names a leaked file descriptor of the runtime",
+    defence: "Airlock ignores the image's working directory",
     image: "working-directory",
     endIsHeld: true,
     script: `cd / && case $(pwd -P) in /proc/*) echo BREACH $(pwd -P);; *) ls -d ./var/lib/dpkg/status >/dev/null 2>&1 && echo BREACH the host || echo HELD $(pwd -P);; esac\n`,
@@ -24,8 +24,8 @@ export const imageAttacks: readonly Attack[] = [
   },
   {
     id: "image-entrypoint",
-    does: "has its image's entrypoint, command and health check run",
-    defence: "only the step's shell and the init run",
+    does: "has an image with an entrypoint, a command and a health check to run",
+    defence: "only the step's shell and the init are started",
     image: "entrypoint",
     script: "sleep 2; ls /data; echo waited\n",
     expects: "waited",
@@ -34,8 +34,8 @@ export const imageAttacks: readonly Attack[] = [
   },
   {
     id: "image-volumes",
-    does: "has volumes of its image mounted over the kernel's file systems",
-    defence: "volumes of images are not mounted there",
+    does: "has an image with volumes over the kernel's file systems",
+    defence: "Airlock does not mount volumes there",
     image: "volumes",
     script: `if [ -e /proc/self/status ] && [ -d /sys/class ] && ! echo x >> /airlock/attack 2>/dev/null; then echo HELD all in place; else echo BREACH a volume took the place; fi\n`,
     endIsHeld: true,
@@ -43,8 +43,8 @@ export const imageAttacks: readonly Attack[] = [
   },
   {
     id: "image-dev-link",
-    does: "has devices made where a link in its image points",
-    defence: "mounts resolve inside the image's root",
+    does: "has an image where /dev is a symbolic link",
+    defence: "mount points are resolved inside the image's root",
     image: "dev-link",
     script: "ls -l /dev/ /elsewhere; echo looked\n",
     expects: "looked",
@@ -54,8 +54,8 @@ export const imageAttacks: readonly Attack[] = [
   },
   {
     id: "image-mount-links",
-    does: "has the workspace mounted where a link in its image points",
-    defence: "mounts resolve inside the image's root",
+    does: "has an image where the workspace's mount point is a symbolic link",
+    defence: "mount points are resolved inside the image's root",
     image: "mount-links",
     script: `echo x > /data/here; echo done\n`,
     expects: "done",
@@ -65,8 +65,8 @@ export const imageAttacks: readonly Attack[] = [
   },
   {
     id: "image-loader",
-    does: "has variables of its image instruct the loader of the host's programs",
-    defence: "the image's environment reaches only the step",
+    does: "has an image with variables that control the dynamic loader of the host's programs",
+    defence: "only the step gets the image's environment",
     image: "loader",
     script: `perl -e 'print "inside\n"'; ls ${loaderOutput}.* && echo the loader obeys inside\n`,
     expects: "the loader obeys inside",
@@ -78,8 +78,8 @@ export const imageAttacks: readonly Attack[] = [
   },
   {
     id: "image-unknown-user",
-    does: "is root because its image names a user that does not exist",
-    defence: "such an image is refused",
+    does: "has an image with a user that does not exist, in order to run as root",
+    defence: "Airlock refuses the image",
     image: "unknown-user",
     script: `[ "$(id -u)" = 0 ] && echo BREACH it is root || echo "HELD it is $(id -u)"\n`,
     endIsHeld: true,
@@ -87,8 +87,8 @@ export const imageAttacks: readonly Attack[] = [
   },
   {
     id: "image-account-links",
-    does: "runs as a user of the machine, whose accounts its image links to",
-    defence: "accounts are read below the image's root; such an image is refused",
+    does: "has an image whose account files are links to the host's, in order to run as a host user",
+    defence: "account files are read only inside the image's root; Airlock refuses the image",
     image: "account-links",
     script: `grep -q systemd /etc/passwd /etc/group 2>/dev/null && echo BREACH the accounts of the host; [ "$(id -u)" = 1 ] && echo BREACH it runs as a user of the host || echo "HELD it is $(id -u)"\n`,
     endIsHeld: true,
@@ -96,8 +96,8 @@ export const imageAttacks: readonly Attack[] = [
   },
   {
     id: "image-huge-environment",
-    does: "has an image with an environment of two megabytes",
-    defence: "it runs or is refused; nothing hangs",
+    does: "has an image with an environment of 2 MB",
+    defence: "the step runs or is refused, without hanging",
     image: "huge-environment",
     script: "echo HELD the step ran\n",
     expects: "list too long",

@@ -8,8 +8,8 @@ const MiB = 2 ** 20;
 export const kernelObjectAttacks: readonly Attack[] = [
   {
     id: "processor",
-    does: "computes on more processors than it was given",
-    defence: "a limit of processor time for the whole sandbox",
+    does: "uses more processor time than its limit",
+    defence: "processor time is limited for the whole sandbox",
     plan: { limits: { cpus: 0.1 } },
     script: perlScript(`
 sub now { open(my $file, "<", "/proc/uptime"); (split " ", <$file>)[0] }
@@ -22,8 +22,8 @@ printf "%s %.2f processors\\n", $used > 0.2 ? "BREACH" : "HELD", $used;`),
   },
   {
     id: "socket-buffers",
-    does: "hides memory in sockets that nobody reads",
-    defence: "the kernel's memory for a sandbox counts as its own",
+    does: "hides memory in sockets that are never read",
+    defence: "kernel memory that a sandbox causes counts towards its memory limit",
     script: perlScript(`
 my ($held, @sockets) = (0); my $data = "x" x 65536;
 while ($held < ${384 * MiB}) {
@@ -37,8 +37,8 @@ print "BREACH $held bytes\\n";`),
   },
   {
     id: "tcp-buffers",
-    does: "hides memory in TCP connections to itself, from which it does not read",
-    defence: "the kernel's memory for a sandbox's connections counts, on cgroup v1 against a limit of its own",
+    does: "hides memory in TCP connections to itself that it never reads",
+    defence: "memory of a sandbox's connections counts towards its memory limit; on cgroup v1 it has a separate limit",
     script: perlScript(`
 socket(my $listener, 2, 1, 6) or die $!; bind($listener, pack("SnC4x8", 2, 0, 127, 0, 0, 1)) or die $!; listen($listener, 1000);
 my $to = getsockname($listener); my ($held, @sockets) = (0); my $data = "x" x 65536;
@@ -54,8 +54,8 @@ print $held < ${384 * MiB} ? "HELD" : "BREACH", " $held bytes\\n";`),
   },
   {
     id: "udp-buffers",
-    does: "hides memory in datagrams that it sends to itself and does not read",
-    defence: "the kernel's memory for a sandbox's connections counts, on cgroup v1 against a limit of its own",
+    does: "hides memory in datagrams to itself that it never reads",
+    defence: "memory of a sandbox's connections counts towards its memory limit; on cgroup v1 it has a separate limit",
     script: perlScript(`
 my ($held, $before, @sockets) = (0, -1); my $data = "x" x 30000; socket(my $from, 2, 2, 17) or die $!; $from->blocking(0);
 while ($held < ${384 * MiB}) {
@@ -76,7 +76,7 @@ print "BREACH $held bytes\\n";`),
   {
     id: "message-queues",
     does: "hides memory in POSIX message queues",
-    defence: "an IPC namespace of its own; the kernel's bound for each user",
+    defence: "the sandbox has its own IPC namespace; the kernel's limit for each user",
     script: perlScript(`
 my $held = 0;
 for my $number (1..2000) {
@@ -85,12 +85,12 @@ for my $number (1..2000) {
   if ($queue == -1) { print "HELD after $held queues: $!\\n"; exit } $held++;
 }
 print "BREACH $held queues\\n";`),
-    weakened: { cannotBeShown: "no setting raises the bound, which needs CAP_SYS_RESOURCE" },
+    weakened: { cannotBeShown: "no setting raises the limit, which needs CAP_SYS_RESOURCE" },
   },
   {
     id: "pseudo-terminals",
-    does: "opens pseudo terminals until the machine has none left",
-    defence: "a /dev/pts of its own, for which the kernel keeps some back",
+    does: "opens pseudo terminals until the host has none left",
+    defence: "the sandbox has its own /dev/pts, and the kernel reserves terminals for the host",
     script: perlScript(`
 my @open; while (@open < 20000 && sysopen(my $file, "/dev/ptmx", 2 | 0400)) { push @open, $file }
 print "opened " . @open . "\\n"; sleep 1;`),
@@ -104,6 +104,6 @@ print "opened " . @open . "\\n"; sleep 1;`),
         return `the host has no terminal left: ${error}`;
       }
     },
-    weakened: { cannotBeShown: "the kernel keeps them back whatever the sandbox" },
+    weakened: { cannotBeShown: "the kernel reserves terminals for the host in any case" },
   },
 ];

