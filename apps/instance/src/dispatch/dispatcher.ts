@@ -22,7 +22,8 @@ interface Waiter {
 }
 
 /**
- * Waiters with the same queues, labels, size and supported needs, so that a job suits either all or none. Served in order of arrival.
+ * Waiters with the same queues, labels, free resources and supported needs, so that a job suits either all or none. They
+ * are served in order of arrival.
  */
 interface Group {
   readonly queues: readonly string[];
@@ -141,6 +142,7 @@ export class Dispatcher implements AsyncDisposable {
     }
   }
 
+  /** Starts one more dequeue for the group, or notes that one is due if the maximum number is running. */
   #pump(key: string, group: Group): void {
     if (this.#stopped) return;
     if (group.pumping >= dequeuesPerGroup) {
@@ -187,6 +189,7 @@ export class Dispatcher implements AsyncDisposable {
     }
   }
 
+  /** Wakes the waiters of queues with jobs for which no notice arrived. */
   async #sweep(): Promise<void> {
     try {
       const limited = await sql<{ name: string }>`select name from queues
