@@ -8,14 +8,14 @@ import { version } from "./version.ts";
 
 const root = path.resolve(import.meta.dirname, "../../..");
 
-describe("the command `airlock` of a checkout", () => {
-  it("runs by its path from any directory", async () => {
+describe("the `airlock` command of a checkout", () => {
+  it("can be run by its path from any directory", async () => {
     await using directory = await temporaryDirectory();
     const { stdout } = await promisify(execFile)(path.join(root, "airlock"), ["--version"], { cwd: directory.path });
     expect(stdout).toBe(`${version}\n`);
   });
 
-  it("is what the README names: npm's registry has another package of that name", async () => {
+  it("is the form that the README uses, because npm has an unrelated package of that name", async () => {
     const readme = await readFile(path.join(root, "README.md"), "utf8");
     const commands = readme.split("```").filter((_, index) => index % 2 === 1);
     expect(commands.join("\n")).toContain("./airlock job submit");

@@ -24,7 +24,7 @@ async function airlock(args: readonly string[], options: Parameters<typeof testC
 const nowhere = { AIRLOCK_URL: "http://127.0.0.1:9", AIRLOCK_TOKEN: "t" };
 
 describe("the command line", () => {
-  it("knows its version", async () => {
+  it("prints its version", async () => {
     const { version: packaged } = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
     expect(version).toBe(packaged);
     expect(await airlock(["--version"])).toMatchObject({ code: 0, stdout: `${version}\n` });
@@ -50,7 +50,7 @@ describe("the command line", () => {
     ["secret delete"],
     ["secret audit"],
     ["secret rotate"],
-  ])("explains `%s` with examples and, where they matter, exit codes", async (command) => {
+  ])("explains `%s` with examples and exit codes", async (command) => {
     const { code, stdout } = await airlock([...command.split(" "), "--help"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/Examples?:\n {2}(.*)airlock /);
@@ -58,12 +58,12 @@ describe("the command line", () => {
   });
 
   it.each([
-    ["an option that there is not", ["job", "list", "--rep=http://ci:s3cret@h/x"]],
+    ["an unknown option with a URL", ["job", "list", "--rep=http://ci:s3cret@h/x"]],
     ["too many arguments", ["job", "list", "http://ci:s3cret@h/x"]],
-    ["an argument that is no number", ["job", "show", "http://ci:s3cret@h/x"]],
+    ["an argument that is not a number", ["job", "show", "http://ci:s3cret@h/x"]],
     ["the wrong kind of repository", ["repo", "add", "ci:s3cret@h/x"]],
-    ["a refusal", ["repo", "add", "http://ci:s3cret@h/x", "--no-wait"]],
-  ])("shows no password of a URL with %s", async (_, args) => {
+    ["a refusal by the instance", ["repo", "add", "http://ci:s3cret@h/x", "--no-wait"]],
+  ])("does not print the password of a URL when it reports %s", async (_, args) => {
     await using instance = await stubInstance({
       "POST repositories": ({ body }, response) =>
         refuse(response, 422, { code: "invalid", message: `no ${JSON.stringify(body)}`, hint: "http://a:s3cret@b" }),
@@ -78,7 +78,7 @@ describe("the command line", () => {
     ["an unknown command", ["jobb"], "unknown command"],
     ["an unknown option", ["job", "list", "--stat"], "--state"],
     ["a missing argument", ["job", "show"], "ID"],
-    ["a job that is no number", ["job", "show", "x7"], "Give the job's number"],
+    ["a job that is not a number", ["job", "show", "x7"], "Give the job's number"],
     ["neither file nor command", ["job", "submit"], "nothing to run: give -f FILE or a COMMAND"],
     ["both file and command", ["job", "submit", "-f", "x", "--", "ls"], "cannot be used together"],
     ["a command without an image", ["job", "submit", "--", "ls"], "--image is missing"],
@@ -87,23 +87,23 @@ describe("the command line", () => {
       ["job", "submit", "--image", "a", "--env", "NOT_SET", "--", "ls"],
       "NOT_SET is not set in this shell",
     ],
-    ["a variable's name that is none", ["job", "submit", "--image", "a", "--env", "1A=x", "--", "ls"], "--env:"],
-    ["a size that is none", ["job", "submit", "--image", "a", "--memory", "lots", "--", "ls"], "--memory: not a size"],
-    ["cores that are none", ["job", "submit", "--image", "a", "--cpus", "two", "--", "ls"], "--cpus: must be a number"],
+    ["an invalid variable name", ["job", "submit", "--image", "a", "--env", "1A=x", "--", "ls"], "--env:"],
+    ["an invalid size", ["job", "submit", "--image", "a", "--memory", "lots", "--", "ls"], "--memory: not a size"],
     [
-      "a duration that is none",
+      "an invalid number of cores",
+      ["job", "submit", "--image", "a", "--cpus", "two", "--", "ls"],
+      "--cpus: must be a number",
+    ],
+    [
+      "an invalid duration",
       ["job", "submit", "--image", "a", "--timeout", "5", "--", "ls"],
       "--timeout: not a duration",
     ],
-    ["a queue's name that is none", ["job", "submit", "--image", "a", "--queue", "A B", "--", "ls"], "--queue:"],
-    ["an image's name that is none", ["job", "submit", "--image", "A b", "--", "ls"], "--image:"],
+    ["an invalid queue name", ["job", "submit", "--image", "a", "--queue", "A B", "--", "ls"], "--queue:"],
+    ["an invalid image name", ["job", "submit", "--image", "A b", "--", "ls"], "--image:"],
+    ["an invalid depth", ["job", "submit", "--image", "a", "--depth", "0", "--", "ls"], "--depth: must be a number of"],
     [
-      "a depth that is none",
-      ["job", "submit", "--image", "a", "--depth", "0", "--", "ls"],
-      "--depth: must be a number of",
-    ],
-    [
-      "a depth that is no number",
+      "a depth that is not a number",
       ["job", "submit", "--image", "a", "--depth", "x", "--", "ls"],
       "--depth: must be a number",
     ],
@@ -112,20 +112,20 @@ describe("the command line", () => {
       ["job", "submit", "--image", "a", "--path", "../x", "--", "ls"],
       "--path: must be a relative path",
     ],
-    ["an egress rule that is none", ["job", "submit", "--image", "a", "--egress", "http://x", "--", "ls"], "--egress:"],
+    ["an invalid egress rule", ["job", "submit", "--image", "a", "--egress", "http://x", "--", "ls"], "--egress:"],
     [
       "a priority out of range",
       ["job", "submit", "--image", "a", "--priority", "9999", "--", "ls"],
       "--priority: must be at most 1000",
     ],
     ["--once without a job", ["dev", "--once"], "--once requires --job"],
-  ])("ends with 2 for %s", async (_, args, message) => {
+  ])("exits with 2 for %s", async (_, args, message) => {
     const { code, stderr } = await airlock(args, { env: nowhere });
     expect(stderr).toContain(message);
     expect(code).toBe(args.includes("--once") ? 125 : 2);
   });
 
-  it("keeps its own failures apart from the job's exit code: 125 with --follow", async () => {
+  it("exits with 125 with --follow when the command itself fails, to distinguish it from the job's exit code", async () => {
     expect((await airlock(["job", "submit", "--follow", "--bogus"])).code).toBe(125);
     expect((await airlock(["job", "logs", "7", "--follow"], { env: nowhere })).code).toBe(125);
     expect((await airlock(["job", "logs", "7"], { env: nowhere })).code).toBe(1);
@@ -135,7 +135,7 @@ describe("the command line", () => {
 });
 
 describe("an error", () => {
-  it("is a line and a hint, without a stack, when nobody listens", async () => {
+  it("is one line and a hint, without a stack trace, when the instance is unreachable", async () => {
     const { stderr } = await airlock(["job", "list"], { env: nowhere });
     expect(stderr).toMatch(
       /^error: cannot reach the instance at http:\/\/127\.0\.0\.1:9: .*\n {2}Check AIRLOCK_URL.*\n$/,
@@ -152,16 +152,16 @@ describe("an error", () => {
   });
 
   it.each([
-    ["no instance but some other server", 200, "<html>", "sent an unexpected response to"],
-    ["a proxy with an error of its own", 502, "<html>bad gateway", "answered 502"],
-  ])("tells of %s", async (_, status, body, message) => {
+    ["a server that is not an Airlock instance", 200, "<html>", "sent an unexpected response to"],
+    ["a proxy that reports an error", 502, "<html>bad gateway", "answered 502"],
+  ])("describes %s", async (_, status, body, message) => {
     await using instance = await stubInstance({
       "GET queues": (_request, response) => void response.writeHead(status).end(body),
     });
     expect((await airlock(["queue", "list"], { env: instance.env })).stderr).toContain(message);
   });
 
-  it("tells of a redirect and does not follow it with the token", async () => {
+  it("reports a redirect, which the client does not follow with the token", async () => {
     await using instance = await stubInstance({
       "GET queues": (_, response) => void response.writeHead(301, { location: "https://elsewhere.example/" }).end(),
     });
@@ -169,7 +169,7 @@ describe("an error", () => {
     expect(stderr).toContain("redirects to https://elsewhere.example/");
   });
 
-  it("does not pass on what could steer the terminal", async () => {
+  it("contains no terminal control sequences", async () => {
     await using instance = await stubInstance({
       "GET queues": (_, response) =>
         refuse(response, 404, { code: "x", message: "a\u001b[2J\u001b]0;t\u0007b", hint: "c\u009bd" }),
@@ -181,7 +181,7 @@ describe("an error", () => {
 });
 
 describe("`job submit`", () => {
-  it("makes one step of the command's words, which reach the shell as they are", async () => {
+  it("makes one step from the command's words, which reach the shell unchanged", async () => {
     await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, jobView(), 201) });
     const { code, stdout } = await airlock(
       [
@@ -226,7 +226,7 @@ describe("`job submit`", () => {
     });
   });
 
-  it("says how much of the repository is checked out, in place of or besides what a job file says", async () => {
+  it("sets how much of the repository is checked out, replacing or extending a job file", async () => {
     await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, jobView(), 201) });
     const flags = ["--depth", "full", "--tags", "--path", "web", "--path", "docs/"];
     await airlock(["job", "submit", "--image", "x", ...flags, "--", "ls"], { env: instance.env });
@@ -249,7 +249,7 @@ describe("`job submit`", () => {
     expect(stdout).not.toContain("warning:");
   });
 
-  it("takes a job file from standard input, with what the command line says otherwise", async () => {
+  it("reads a job file from standard input, and options on the command line override it", async () => {
     await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, jobView(), 201) });
     const stdin = "queue: a\nsteps:\n  - { image: x, run: ls, env: { A: '1', B: '1' } }\n";
     const { code } = await airlock(["job", "submit", "-f", "-", "--queue", "b", "--env", "B=2", "--json"], {
@@ -263,7 +263,7 @@ describe("`job submit`", () => {
     });
   });
 
-  it("sends the same key again when the answer got lost", async () => {
+  it("sends the same idempotency key again when the answer was lost", async () => {
     let tries = 0;
     await using instance = await stubInstance({
       "POST jobs": (_, response) => {
@@ -279,7 +279,7 @@ describe("`job submit`", () => {
     expect(new Set(keys).size).toBe(1);
   });
 
-  it("shows what the instance finds wrong at the file's line", async () => {
+  it("shows a problem that the instance finds at the file's line", async () => {
     await using instance = await stubInstance({
       "POST jobs": (_, response) =>
         refuse(response, 422, { code: "unknown-queue", message: 'no queue "zzz"', issues: ['queue: no queue "zzz"'] }),
@@ -295,7 +295,7 @@ describe("`job submit`", () => {
     expect(stderr).toContain("airlock queue list");
   });
 
-  it("sends a queue's longest wait in milliseconds, and refuses one that is not a duration", async () => {
+  it("sends a queue's maximum wait in milliseconds, and refuses one that is not a duration", async () => {
     await using instance = await stubInstance({
       "PATCH queues/nightly": (_, response) =>
         refuse(response, 404, { code: "not-found", message: 'queue "nightly" not found' }),
@@ -316,7 +316,7 @@ describe("`job submit`", () => {
     expect(bodies()).toHaveLength(3);
   });
 
-  it("says that nobody can run the job", async () => {
+  it("warns that no executor can run the job", async () => {
     const message = 'No executor is connected to queue "default".';
     const waiting = jobView({ state: "queued", executor: null, explanation: { code: "no-executor", message } });
     await using instance = await stubInstance({ "POST jobs": (_, response) => answerJson(response, waiting, 201) });
@@ -324,7 +324,7 @@ describe("`job submit`", () => {
     expect([code, stderr]).toEqual([0, `warning: ${message}\n`]);
   });
 
-  it("says what of a checkout is in no commit, and so is not in the job", async () => {
+  it("warns which changes of a checkout are in no commit and so not in the job", async () => {
     await using directory = await temporaryDirectory();
     await runGit(directory.path, ["init", "--quiet"]);
     await writeFile(path.join(directory.path, "new file"), "1");
@@ -344,7 +344,7 @@ describe("`job submit`", () => {
     expect((await submit("--rev", "main")).stderr).toBe("");
   });
 
-  it("submits the working tree of a checkout with --dirty, and its commit if nothing differs", async () => {
+  it("submits the working tree of a checkout with --dirty, or its commit if nothing differs", async () => {
     await using directory = await temporaryDirectory();
     await runGit(directory.path, ["init", "--quiet"]);
     await writeFile(path.join(directory.path, "file"), "1");
@@ -382,7 +382,7 @@ describe("`job submit`", () => {
     expect(revisions()).toHaveLength(2);
   });
 
-  it("names the flag for what the instance finds wrong with a command", async () => {
+  it("names the flag that causes a problem found by the instance", async () => {
     await using instance = await stubInstance({
       "POST jobs": (_, response) =>
         refuse(response, 422, { code: "x", message: "bad image", issues: ["steps[0].image: bad image"] }),
@@ -392,13 +392,13 @@ describe("`job submit`", () => {
     expect(stderr).toContain("error: --image: bad image");
   });
 
-  it("says where it cannot read the job file", async () => {
+  it("reports where it can't read the job file", async () => {
     const { code, stderr } = await airlock(["job", "submit", "-f", "/does/not/exist.yaml"], { env: nowhere });
     expect(code).toBe(1);
     expect(stderr).toContain("/does/not/exist.yaml");
   });
 
-  it("ends with the job's exit code where it follows", async () => {
+  it("exits with the job's exit code when it follows the job", async () => {
     await using instance = await stubInstance({
       "POST jobs": (_, response) => answerJson(response, jobView(), 201),
       "GET jobs/7/events": (_, response) => {
@@ -413,7 +413,7 @@ describe("`job submit`", () => {
 });
 
 describe("lists", () => {
-  it("show jobs as a table, with nothing of their text that could steer the terminal", async () => {
+  it("show jobs as a table without terminal control sequences", async () => {
     await using instance = await stubInstance({
       "GET jobs?limit=20&state=completed": (_, response) =>
         answerJson(response, {
@@ -431,14 +431,14 @@ describe("lists", () => {
     expect(stderr).toContain("--before 7");
   });
 
-  it("are JSON for programs", async () => {
+  it("can be printed as JSON for programs", async () => {
     await using instance = await stubInstance({ "GET queues": (_, response) => answerJson(response, { queues: [] }) });
     expect(JSON.parse((await airlock(["queue", "list", "--json"], { env: instance.env })).stdout)).toEqual({
       queues: [],
     });
   });
 
-  it("say what to do when they are empty", async () => {
+  it("tell the user what to do when they are empty", async () => {
     await using instance = await stubInstance({
       "GET executors": (_, response) => answerJson(response, { executors: [] }),
       "GET repositories": (_, response) => answerJson(response, { repositories: [] }),
@@ -489,7 +489,7 @@ describe("`executors`", () => {
 });
 
 describe("`job show`", () => {
-  it("shows what differs from the commit alone", async () => {
+  it("shows checkout options that differ from the default", async () => {
     const checkout = { depth: "full" as const, tags: true, paths: ["a", "b\u001b[2J"] };
     await using instance = await stubInstance({
       "GET jobs/7": (_, response) => answerJson(response, jobView({ checkout })),
@@ -501,7 +501,7 @@ describe("`job show`", () => {
     expect((await airlock(["job", "show", "8"], { env: instance.env })).stdout).not.toContain("checkout");
   });
 
-  it("shows the state and why, attempts and entries", async () => {
+  it("shows the state with its reason, the attempts and the log entries", async () => {
     const job = {
       ...failedJob,
       attempts: [
@@ -539,7 +539,7 @@ describe("`job show`", () => {
 });
 
 describe("`job logs`", () => {
-  it("prints bytes as they are into a pipe and safe text on a terminal", async () => {
+  it("prints unchanged bytes into a pipe and safe text on a terminal", async () => {
     const log = Buffer.from("\u001b]0;t\u0007a\u001b[31mb\n");
     await using instance = await stubInstance({
       "GET jobs/7/logs?attempt=2&notes=true": (_, response) => void response.writeHead(200).end(log),

@@ -54,7 +54,7 @@ beforeEach(async () => {
 afterEach(() => stack.disposeAsync());
 
 describe("commitWorkingTree", () => {
-  it("takes changes, deletions, modes, links and new files, leaves out ignored ones, and changes nothing", async () => {
+  it("includes changes, deletions, modes, links and new files, ignores ignored files, and leaves the checkout unchanged", async () => {
     await write("changed", "new\n");
     await rm(path.join(root, "gone"));
     await rm(path.join(root, "dir"), { recursive: true });
@@ -102,7 +102,7 @@ describe("commitWorkingTree", () => {
     expect(taken?.description).toMatch(/^\d+ changed, \d+ untracked \(/);
   });
 
-  it("makes a commit that a mirror can fetch although no branch has it", async () => {
+  it("makes a commit that a mirror can fetch although no branch contains it", async () => {
     await write("new", "new\n");
     const { commit } = (await take()) ?? expect.fail();
     const mirror = path.join(home, "mirror.git");
@@ -111,12 +111,12 @@ describe("commitWorkingTree", () => {
     expect(await gitIn(mirror, "show", `${commit}:new`)).toBe("new");
   });
 
-  it("has nothing to take from a clean tree, ignored files or not", async () => {
+  it("finds nothing to commit in a clean tree, with or without ignored files", async () => {
     await write(".env", "PASSWORD=secret\n");
     expect(await take()).toBeUndefined();
   });
 
-  it("makes the same commit of the same tree", async () => {
+  it("makes the same commit from the same tree", async () => {
     await write("new", "1\n");
     const first = await take();
     expect(await take()).toEqual(first);
@@ -124,7 +124,7 @@ describe("commitWorkingTree", () => {
     expect((await take())?.commit).not.toBe(first?.commit);
   });
 
-  it("takes a change of the same size in the moment after the index was written", async () => {
+  it("includes a change of the same size made right after the index was written", async () => {
     for (let turn = 0; turn < 5; turn++) {
       await write("changed", `old${turn}\n`);
       await git("add", "changed");
@@ -134,7 +134,7 @@ describe("commitWorkingTree", () => {
     }
   });
 
-  it("honours the person's own ignore file", async () => {
+  it("respects the user's own ignore file", async () => {
     await mkdir(path.join(home, ".config/git"), { recursive: true });
     await writeFile(path.join(home, ".config/git/ignore"), "*.secret\n");
     await write("my.secret", "x");
@@ -142,7 +142,7 @@ describe("commitWorkingTree", () => {
     expect(await treeOf((await take())?.commit ?? "")).not.toContain("100644 my.secret");
   });
 
-  it("takes the first files of a repository without a commit, and a linked worktree", async () => {
+  it("includes the first files of a repository without a commit, and works in a linked worktree", async () => {
     root = path.join(home, "fresh");
     await mkdir(root);
     await git("init", "--quiet");
@@ -156,7 +156,7 @@ describe("commitWorkingTree", () => {
     expect(await treeOf((await take())?.commit ?? "")).toEqual(["100644 first", "100644 second"]);
   });
 
-  it("is not led to another repository or index by the person's environment", async () => {
+  it("ignores environment variables that point to another repository or index", async () => {
     await write("new", "x");
     const misled = { ...env(), GIT_DIR: "/nowhere", GIT_INDEX_FILE: path.join(home, "index"), GIT_WORK_TREE: home };
     const { commit } = (await commitWorkingTree(root, { env: misled })) ?? expect.fail();
@@ -164,7 +164,7 @@ describe("commitWorkingTree", () => {
     expect(await readdir(home)).toEqual([]);
   });
 
-  it("starts no program that the checkout configures for git's own use", async () => {
+  it("starts no program that the checkout configures for git", async () => {
     const marker = path.join(home, "marker");
     for (const hook of ["post-index-change", "pre-commit", "reference-transaction"]) {
       await writeFile(path.join(root, ".git/hooks", hook), `#!/bin/sh\ntouch '${marker}'\n`, { mode: 0o755 });
@@ -176,7 +176,7 @@ describe("commitWorkingTree", () => {
     expect(await readdir(home)).toEqual([]);
   });
 
-  it("names the limit, the size and the largest file when there is too much", async () => {
+  it("names the limit, the total size and the largest file when there is too much to commit", async () => {
     await write("small", "x".repeat(100));
     await write("large", "x".repeat(2000));
     const objects = await git("count-objects");
@@ -194,7 +194,7 @@ describe("commitWorkingTree", () => {
     expect(await take({ bytes: 2100, files: 2 })).toBeDefined();
   });
 
-  it("refuses a submodule with changes, a nested repository and a conflict, by their names", async () => {
+  it("refuses a changed submodule, a nested repository and a conflict, and names them", async () => {
     const inner = path.join(home, "inner");
     await mkdir(inner);
     await gitIn(inner, "init", "--quiet", "--initial-branch=main");
@@ -229,7 +229,7 @@ describe("commitWorkingTree", () => {
     await expect(take()).rejects.toThrow("kept has a merge conflict");
   });
 
-  it("says what git says where there is no checkout", async () => {
+  it("reports git's message where there is no checkout", async () => {
     await expect(commitWorkingTree(home, { env: env() })).rejects.toMatchObject({
       code: "working-tree",
       message: expect.stringContaining("not a git repository"),

@@ -14,7 +14,7 @@ function airlock(...args: readonly string[]): Promise<{ exitCode: number; output
 }
 
 describe("airlock executor", () => {
-  it("hands help, flags and mistakes on to the executor, with its exit code", async () => {
+  it("passes help, flags and mistakes on to the executor and returns its exit code", async () => {
     const [help, topic, mistake] = await Promise.all([
       airlock("executor", "--help"),
       airlock("executor", "install", "--help"),

@@ -73,7 +73,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
   };
   const dev = (...args: readonly string[]) => airlock("dev", "--listen", "127.0.0.1:0", ...args);
 
-  it("runs jobs whose exit code is the CLI's, and leaves nothing behind after Ctrl-C", async () => {
+  it("runs jobs, returns their exit codes, and leaves nothing behind after Ctrl-C", async () => {
     const running = dev();
     await running.says("Ctrl-C stops");
     const connection = JSON.parse(await readFile(path.join(data, "connection.json"), "utf8"));
@@ -107,7 +107,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await readdir(data)).not.toContain("connection.json");
   });
 
-  it("stays up when its only executor was drained, and runs jobs again once it is resumed", async () => {
+  it("stays up when its only executor is drained, and runs jobs again once the executor is resumed", async () => {
     const running = dev();
     await running.says("Ctrl-C stops");
     const connection = JSON.parse(await readFile(path.join(data, "connection.json"), "utf8"));
@@ -169,7 +169,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(submitted.output).toContain("the job includes uncommitted changes: 3 changed, 1 untracked (");
   });
 
-  it("lets a log be followed over a connection that breaks again and again", async () => {
+  it("lets a client follow a log over a connection that breaks repeatedly", async () => {
     const running = dev();
     await running.says("Ctrl-C stops");
     const { url, token } = JSON.parse(await readFile(path.join(data, "connection.json"), "utf8"));
@@ -217,7 +217,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(followed.stdout === rounds.join("")).toBe(true);
   });
 
-  it("runs one job with --once and ends with its exit code", async () => {
+  it("runs one job with --once and exits with the job's code", async () => {
     const job = path.join(directory.path, "job.yaml");
     await writeFile(job, "steps:\n  - { key: hello, image: host, run: 'echo hello from a sandbox; exit 5' }\n");
     const running = dev("--job", job, "--once");
@@ -226,7 +226,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await leftBehind(data)).toEqual([]);
   });
 
-  it("runs one job for another user than root, and warns once that its limits don't hold", async () => {
+  it("runs one job for a user other than root, and warns once that its limits are not enforced", async () => {
     const nobody = 65_534;
     await using place = await temporaryDirectory();
     await chown(place.path, nobody, nobody);
@@ -243,7 +243,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(warnings).toEqual([expect.stringContaining("Jobs run without limits for cpu, memory, pids")]);
   });
 
-  it("cancels its job at Ctrl-C, so that it does not come back at the next start", async () => {
+  it("cancels its job on Ctrl-C, so that the job does not run at the next start", async () => {
     const job = path.join(directory.path, "long.yaml");
     await writeFile(job, "steps:\n  - { key: long, image: host, run: 'echo started; sleep 600' }\n");
     const running = dev("--job", job, "--once");
@@ -269,7 +269,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await leftBehind(data)).toEqual([]);
   });
 
-  it("stops the rest and ends with 1 when the executor dies", async () => {
+  it("stops the other programs and exits with 1 when the executor dies", async () => {
     const running = dev();
     await running.says("Ctrl-C stops");
     const executor = (await leftBehind(data, 0)).find(({ command }) => command.includes("apps/executor/src/main.ts"));
@@ -279,7 +279,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(await leftBehind(data)).toEqual([]);
   });
 
-  it("says which port is taken and how to choose another", async () => {
+  it("reports which port is in use and how to choose another", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
@@ -292,7 +292,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
   });
 
   // These tests come last: a job that was handed back runs at the next start.
-  it.each(["idle", "at work"])("takes its programs with it when it is killed while %s", async (state) => {
+  it.each(["idle", "at work"])("stops its programs when it is killed while %s", async (state) => {
     const job = path.join(directory.path, "long.yaml");
     await writeFile(job, "steps:\n  - { key: long, image: host, run: 'echo started; sleep 600' }\n");
     const running = state === "idle" ? dev() : dev("--job", job);

@@ -43,14 +43,14 @@ async function devOnDisk(
 }
 
 describeWithEngines(["oci"], "`airlock dev --once` on a full disk", () => {
-  it("says so and ends in order when there is no room for the database", async () => {
+  it("reports the full disk and exits cleanly when there is no room for the database", async () => {
     const { code, output } = await devOnDisk("20m", "true");
 
     expect([code, output]).toEqual([125, expect.stringMatching(/no space left on the disk of \/.*\/disk\/data/)]);
     expect(output).toContain("Free space on that disk and start the instance again.");
   });
 
-  it("says so and ends in order when a job's log fills it", async () => {
+  it("reports the full disk and exits cleanly when a job's log fills it", async () => {
     const { code, output } = await devOnDisk(
       "56m",
       'i=0; while [ $i -lt 200000 ]; do echo "line $i of an output that fills the disk, since it is long"; i=$((i+1)); done',

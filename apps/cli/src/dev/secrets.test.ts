@@ -12,7 +12,7 @@ const main = path.resolve(import.meta.dirname, "../main.ts");
 const random = () => randomBytes(12).toString("hex");
 const sha256 = (value: string) => createHash("sha256").update(value).digest("hex");
 
-describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
+describeWithEngines(["oci"], "secrets on the way from the command line to a step", () => {
   const everybodys = `token-${random()}`;
   const teams = `team-${random()}`;
   const key = `-----BEGIN KEY-----\n${random()}\n${random()}\n-----END KEY-----\n`;
@@ -82,7 +82,7 @@ describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
     "echo looked",
   ].join("\n");
 
-  it("reach the step that names them, and no other; the log has none of them", async () => {
+  it("reach only the steps that name them, and never appear in the log", async () => {
     const steps = [
       { key: "before", image: "host", run: look },
       {
@@ -112,13 +112,13 @@ describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
     for (const value of [...values, Buffer.from(everybodys).toString("base64")]) expect(output).not.toContain(value);
   });
 
-  it("are those of the job's namespace, where it has its own", async () => {
+  it("of the job's namespace take precedence", async () => {
     const run = 'printf %s "$TOKEN" | sha256sum';
     const { stdout } = await submit({ namespace: "team", steps: [{ image: "host", run, secrets: ["TOKEN"] }] });
     expect(stdout).toContain(sha256(teams));
   });
 
-  it("are not in the message of a step that fails with one as its exit", async () => {
+  it("are not in the message of a step whose failing command contains one", async () => {
     const { id, code } = await submit({ steps: [{ image: "host", run: 'cd "/$TOKEN"', secrets: ["TOKEN"] }] });
     expect(code).not.toBe(0);
     const shown = (await airlock(["job", "show", String(id), "--json"])).stdout;
@@ -126,7 +126,7 @@ describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
     expect(shown).not.toContain(everybodys);
   });
 
-  it("leave a record of who did what", async () => {
+  it("leave an audit log of who did what", async () => {
     const { stdout } = await airlock(["secret", "audit", "--json"]);
     const { events } = JSON.parse(stdout) as { events: Record<string, unknown>[] };
     expect(events.map(({ action, name, namespace, step }) => [action, name, namespace, step])).toEqual([
@@ -141,7 +141,7 @@ describeWithEngines(["oci"], "secrets, from the command line to a step", () => {
     for (const value of values) expect(stdout).not.toContain(value);
   });
 
-  it("stand in no file of instance, database and executor, and in none of their logs", async () => {
+  it("are in no file of the instance, database or executor, and in none of their logs", async () => {
     // Stop everything so that the database writes its memory to disk.
     dev.kill("SIGINT");
     await once(dev, "close");

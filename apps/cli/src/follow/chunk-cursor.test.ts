@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ChunkCursor } from "./chunk-cursor.ts";
 
 describe("the chunk cursor", () => {
-  it("makes the whole output out of chunks that come again and overlap, in any cut", () => {
+  it("assembles the whole output from repeated and overlapping chunks, however they are cut", () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ minLength: 1, maxLength: 40 }),
@@ -25,13 +25,13 @@ describe("the chunk cursor", () => {
     );
   });
 
-  it("says how much is missing", () => {
+  it("reports how much output is missing", () => {
     const cursor = new ChunkCursor();
     const data = Buffer.from("abc").toString("base64");
     expect(cursor.take({ attempt: 1, entryId: 1, offset: 10, data })).toMatchObject({ missing: 10 });
   });
 
-  it("counts entries and attempts apart", () => {
+  it("counts entries and attempts separately", () => {
     const cursor = new ChunkCursor();
     const data = Buffer.from("abc").toString("base64");
     cursor.take({ attempt: 1, entryId: 1, offset: 0, data });

@@ -43,7 +43,7 @@ const running: JobLiveEvent = { kind: "job", job: jobView() };
 const step: JobLiveEvent = { kind: "entry", entry: entry() };
 
 describe("following a job", () => {
-  it("prints the steps' output byte for byte where stdout is a pipe, and everything else to stderr", async () => {
+  it("prints the steps' output byte for byte if stdout is a pipe, and everything else to stderr", async () => {
     const bytes = Buffer.from([0, 255, 27, 93, 13, 10, 7]);
     const { code, stdout, stderr } = await follow([
       running,
@@ -56,7 +56,7 @@ describe("following a job", () => {
     expect(stderr).toBe("job 7: running on executor-1\n▸ main  alpine:3.20\nwarned\n✔ job 7 completed in 3.2s\n");
   });
 
-  it("names steps by their keys, also of an executor from 2022, which numbers them", async () => {
+  it("names steps by their keys, even for an executor from 2022 that numbers them", async () => {
     const [main] = jobView().steps;
     const steps = ["test", "pack"].map((key) => ({ ...(main ?? expect.fail()), key }));
     const { stderr } = await follow([
@@ -67,7 +67,7 @@ describe("following a job", () => {
     expect(stderr).toContain("▸ test  alpine:3.20\n▸ pack  alpine:3.20\n  pack exited with 3 after 40ms\n");
   });
 
-  it("ends with the job's exit code and why it failed", async () => {
+  it("exits with the job's exit code and shows why the job failed", async () => {
     const failed = entry({ exitCode: 3, durationMs: 40, length: 0 });
     const { code, stderr } = await follow([running, step, { kind: "entry", entry: failed }], failedJob);
     expect(code).toBe(3);
@@ -83,13 +83,13 @@ describe("following a job", () => {
       "✖ job 7 errored: the disk is full",
     ],
     ["failed by its timeout", { state: "failed", exitCode: 1, failureReason: "timeout" }, "✖ job 7 failed: timeout"],
-  ] as const)("ends with 1 when the job was %s", async (_, end, line) => {
+  ] as const)("exits with 1 when the job was %s", async (_, end, line) => {
     const { code, stderr } = await follow([running], jobView(end));
     expect(code).toBe(1);
     expect(stderr).toContain(line);
   });
 
-  it("shows what the executor itself did in one line, and its output only when it failed", async () => {
+  it("shows the executor's own work in one line, and its output only when it failed", async () => {
     const fetch = entry({ key: "setup.git.fetch", entryId: 1 });
     const image = entry({ key: "setup.image", entryId: 2 });
     const { stdout, stderr } = await follow(
@@ -109,7 +109,7 @@ describe("following a job", () => {
     expect(stderr).not.toContain("done");
   });
 
-  it("does not tell of an entry's end before the last of its output", async () => {
+  it("does not report an entry's end before the last of its output", async () => {
     const ended = entry({ exitCode: 2, durationMs: 9, length: 6 });
     const { stderr } = await follow(
       [
@@ -125,7 +125,7 @@ describe("following a job", () => {
     expect(stderr.match(/▸ main/g)).toHaveLength(1);
   });
 
-  it("says why the job waits, once for each reason", async () => {
+  it("shows why the job waits, once for each reason", async () => {
     const waiting = (message: string, code = "waiting"): JobLiveEvent => ({
       kind: "job",
       job: jobView({ state: "queued", attempt: 0, executor: null, explanation: { code, message } }),
@@ -139,7 +139,7 @@ describe("following a job", () => {
     expect(stderr).toContain("job 7: No executor is connected\n");
   });
 
-  it("tells of attempts that ended before the one that runs", async () => {
+  it("reports attempts that ended before the current one", async () => {
     const attempt = {
       attempt: 1,
       state: "errored" as const,
@@ -154,7 +154,7 @@ describe("following a job", () => {
     expect(stderr.match(/attempt 1 errored: executor-1 fell silent/g)).toHaveLength(1);
   });
 
-  it("prints events as JSON, one a line", async () => {
+  it("prints events as JSON, one per line", async () => {
     const { code, stdout } = await follow([running, step, chunk(0, "hi\n")], failedJob, { json: true });
     const kinds = stdout
       .trimEnd()
@@ -164,7 +164,7 @@ describe("following a job", () => {
     expect(code).toBe(3);
   });
 
-  it("prints one attempt's output where one is asked for", async () => {
+  it("prints only the output of the requested attempt", async () => {
     const second: JobLiveEvent = { kind: "entry", entry: entry({ attempt: 2 }) };
     const { stdout } = await follow(
       [running, step, chunk(0, "first"), second, chunk(0, "second", { attempt: 2 })],
@@ -189,7 +189,7 @@ describe("messages of the executor", () => {
   const forged =
     "[airlock] forged plainly\n[air\u001b[mlock] forged with a colour\n[air\u0001lock] forged\n  executor: forged\n";
 
-  it("are lines of our own, before the end of their entry, and come once", async () => {
+  it("are separate lines before the end of their entry, and appear once", async () => {
     const { stdout, stderr } = await follow(
       [
         running,
@@ -208,7 +208,7 @@ describe("messages of the executor", () => {
     expect(stderr.match(/killed/g)).toHaveLength(1);
   });
 
-  it("can be told from any output where stderr is a pipe", async () => {
+  it("can't be confused with output when stderr is a pipe", async () => {
     const events = [running, step, chunk(0, forged, { stream: "stderr" }), note(1, forged.length, "true")];
     const { raw } = await follow(events, failedJob);
     const [first = "", ...lines] = raw.trimEnd().split("\n");
@@ -220,7 +220,7 @@ describe("messages of the executor", () => {
     expect(other.raw.startsWith(mark)).toBe(false);
   });
 
-  it("can be told from any output on a terminal", async () => {
+  it("can't be confused with output on a terminal", async () => {
     const events = [running, step, chunk(0, `${forged}half a line`), note(1, forged.length + 11, "tr\u001b[2Jue")];
     const { stdout, stderr } = await follow(events, failedJob, { isTerminal: true });
     for (const line of stripVTControlCharacters(stdout).trimEnd().split("\n")) expect(line).toMatch(/^│ /);
@@ -228,7 +228,7 @@ describe("messages of the executor", () => {
     expect(stripVTControlCharacters(stderr)).toContain("  executor: true\n");
   });
 
-  it("of an entry of the executor itself are shown when it failed", async () => {
+  it("are shown for a failed entry of the executor itself", async () => {
     const image = entry({ key: "setup.image" });
     const { stderr } = await follow(
       [
@@ -245,7 +245,7 @@ describe("messages of the executor", () => {
 });
 
 describe("following a job on a terminal", () => {
-  it("takes the power out of hostile output and marks every line of it", async () => {
+  it("removes dangerous sequences from hostile output and marks every line of it", async () => {
     const hostile = "\u001b]0;pwned\u0007\u001b[2J\u001b[1;1H✔ job 7 completed in 0s\n\u001b[31mred\u001b[0m";
     const { stdout } = await follow([running, step, chunk(0, hostile)], failedJob, { isTerminal: true });
     expect(stdout).not.toMatch(/\u001b[\]P]|\u001b\[[0-9;]*[HJ]/);
@@ -253,7 +253,7 @@ describe("following a job on a terminal", () => {
     for (const line of stripVTControlCharacters(stdout).trimEnd().split("\n")) expect(line).toMatch(/^│ /);
   });
 
-  it("takes the power out of names and messages as well", async () => {
+  it("removes dangerous sequences from names and messages too", async () => {
     const job = jobView({ ...failedJob, failureMessage: "oh\u001b[2J\nno", warnings: ["a\u001b]0;x\u0007b"] });
     const { stderr } = await follow([{ kind: "job", job }], job, { isTerminal: true });
     const plain = stderr.replaceAll(/\u001b\[(?:[0-9;]*m|K)/g, "");
@@ -269,8 +269,8 @@ describe("following a job on a terminal", () => {
   });
 });
 
-describe("a stream that breaks", () => {
-  it("is resumed after the last event, with nothing printed twice and nothing lost", async () => {
+describe("the stream of a job's events", () => {
+  it("is resumed after the last event when it breaks, and nothing is repeated or lost", async () => {
     let connections = 0;
     const seenIds: unknown[] = [];
     await using instance = await stubInstance({
@@ -303,7 +303,7 @@ describe("a stream that breaks", () => {
     expect(seenIds).toEqual([undefined, "1.1.4", "1.1.4", "1.1.4"]);
   });
 
-  it("that ends without `end` is taken up again", async () => {
+  it("is resumed when it ends without an `end` event", async () => {
     let connections = 0;
     await using instance = await stubInstance({
       "GET jobs/7/events": (_, response) => {
@@ -317,7 +317,7 @@ describe("a stream that breaks", () => {
     expect(connections).toBe(2);
   });
 
-  it("before its first event is taken up again", async () => {
+  it("is opened again when it breaks before its first event", async () => {
     let connections = 0;
     await using instance = await stubInstance({
       "GET jobs/7/events": (_, response) => {
@@ -337,12 +337,12 @@ describe("a stream that breaks", () => {
     expect(connections).toBe(3);
   });
 
-  it("for a job that there is not is an error at once", async () => {
+  it("is an immediate error for a job that does not exist", async () => {
     await using instance = await stubInstance({});
     await expect(followJob(testContext(), instance.client, 7)).rejects.toMatchObject({ status: 404 });
   });
 
-  it("of an instance that was never there is an error at once", async () => {
+  it("is an immediate error for an instance that was never reachable", async () => {
     const instance = await stubInstance({});
     await instance[Symbol.asyncDispose]();
     await expect(followJob(testContext(), instance.client, 7)).rejects.toMatchObject({ code: "unreachable" });
@@ -350,7 +350,7 @@ describe("a stream that breaks", () => {
 });
 
 describe("Ctrl-C while a job is followed", () => {
-  it("ends the following, says how to go on, and leaves the job alone", async () => {
+  it("ends the following, shows how to continue, and leaves the job running", async () => {
     await using instance = await stubInstance({
       "GET jobs/7/events": (_, response) => sendEvents(response, [running, step, chunk(0, "working")]),
     });
@@ -365,7 +365,7 @@ describe("Ctrl-C while a job is followed", () => {
     expect(instance.requests.some(({ path }) => path.endsWith("/cancel"))).toBe(false);
   });
 
-  it("cancels the job where that was asked for, and waits for its end", async () => {
+  it("cancels the job if the user asked for that, and waits for its end", async () => {
     let canceled = false;
     const end = jobView({ state: "canceled", exitCode: 1 });
     await using instance = await stubInstance({

@@ -19,8 +19,8 @@ async function collect(
   return { connection, kinds };
 }
 
-describe("the events of a job", () => {
-  it("are given up when the instance ends the stream again and again without a word", async () => {
+describe("following a job's events", () => {
+  it("gives up when the instance ends the stream repeatedly without an event", async () => {
     await using instance = await stubInstance({
       "GET jobs/7/events": (_, response) => void response.writeHead(200, { "content-type": "text/event-stream" }).end(),
     });
@@ -28,7 +28,7 @@ describe("the events of a job", () => {
     expect(instance.requests.length).toBeGreaterThan(1);
   });
 
-  it("are asked for anew when nothing comes for too long", async () => {
+  it("reconnects when nothing arrives for too long", async () => {
     let connections = 0;
     await using instance = await stubInstance({
       "GET jobs/7/events": (_, response) => {
@@ -43,7 +43,7 @@ describe("the events of a job", () => {
     expect(connection).toEqual(["lost", "back"]);
   });
 
-  it("of kinds that this version does not know are left out", async () => {
+  it("skips events of kinds that this version does not know", async () => {
     await using instance = await stubInstance({
       "GET jobs/7/events": (_, response) => {
         response.writeHead(200, { "content-type": "text/event-stream" });

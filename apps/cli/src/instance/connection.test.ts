@@ -14,8 +14,8 @@ async function writeConnection(directory: string, content: string, mode = 0o600)
 
 const content = (port: number) => JSON.stringify({ url: `http://127.0.0.1:${port}`, token: `token-${port}` });
 
-describe("the connection", () => {
-  it("comes from the environment first", async () => {
+describe("the connection to an instance", () => {
+  it("is taken from the environment first", async () => {
     await using directory = await temporaryDirectory();
     await writeConnection(path.join(directory.path, ".airlock"), content(1));
     const env = { AIRLOCK_URL: "https://airlock.example.com/sub", AIRLOCK_TOKEN: "t" };
@@ -24,7 +24,7 @@ describe("the connection", () => {
     expect(connection.url.href).toBe("https://airlock.example.com/sub/");
   });
 
-  it("comes from the nearest .airlock of the directory or one above it", async () => {
+  it("is taken from the nearest .airlock in the directory or above it", async () => {
     await using directory = await temporaryDirectory();
     const near = path.join(directory.path, "a", "b");
     await mkdir(path.join(near, "c"), { recursive: true });
@@ -34,14 +34,14 @@ describe("the connection", () => {
     expect((await findConnection({}, path.join(near, "c"))).token).toBe("token-2");
   });
 
-  it("comes from AIRLOCK_DATA_DIR before that", async () => {
+  it("is taken from AIRLOCK_DATA_DIR before any .airlock", async () => {
     await using directory = await temporaryDirectory();
     await writeConnection(path.join(directory.path, ".airlock"), content(1));
     await writeConnection(path.join(directory.path, "data"), content(2));
     expect((await findConnection({ AIRLOCK_DATA_DIR: "data" }, directory.path)).token).toBe("token-2");
   });
 
-  it("that is nowhere is an error that says what to do", async () => {
+  it("is reported missing with what to do if there is none", async () => {
     await using directory = await temporaryDirectory();
     await expect(findConnection({}, directory.path)).rejects.toMatchObject({
       code: "no-connection",
@@ -49,20 +49,20 @@ describe("the connection", () => {
     });
   });
 
-  it("needs a token beside the address", async () => {
+  it("needs a token with the address", async () => {
     await expect(findConnection({ AIRLOCK_URL: "http://x" }, "/")).rejects.toMatchObject({
       message: "AIRLOCK_URL is set, but AIRLOCK_TOKEN is not",
     });
   });
 
-  it.each(["localhost:7080", "ftp://x", "not a url"])("refuses the address %s", async (url) => {
+  it.each(["localhost:7080", "ftp://x", "not a url"])("can't have the address %s", async (url) => {
     await expect(findConnection({ AIRLOCK_URL: url, AIRLOCK_TOKEN: "t" }, "/")).rejects.toMatchObject({
       code: "connection-invalid",
     });
   });
 
   it.each(["", "{}", '{"url":1,"token":"x"}', "[]", '{"url":"http://x","token":""}'])(
-    "refuses the file with the content %j",
+    "can't come from a file with the content %j",
     async (text) => {
       await using directory = await temporaryDirectory();
       await writeConnection(path.join(directory.path, ".airlock"), text);
@@ -70,19 +70,19 @@ describe("the connection", () => {
     },
   );
 
-  it("is not taken from a file that others can write", async () => {
+  it("is not taken from a file that others can write to", async () => {
     await using directory = await temporaryDirectory();
     await chmod(await writeConnection(path.join(directory.path, ".airlock"), content(1)), 0o666);
     await expect(findConnection({}, directory.path)).rejects.toMatchObject({ code: "connection-not-private" });
   });
 
-  it.runIf(process.getuid?.() === 0)("is not taken from a file of somebody else (needs root)", async () => {
+  it.runIf(process.getuid?.() === 0)("is not taken from a file of another user (needs root)", async () => {
     await using directory = await temporaryDirectory();
     await chown(await writeConnection(path.join(directory.path, ".airlock"), content(1)), 12_345, 12_345);
     await expect(findConnection({}, directory.path)).rejects.toMatchObject({ code: "connection-not-private" });
   });
 
-  it("is no URL with a password, which is not repeated", async () => {
+  it("can't have a URL with a password, and the error does not repeat the password", async () => {
     for (const url of ["http://admin:s3cret@h/", "ftp://admin:s3cret@h/"]) {
       const error = await findConnection({ AIRLOCK_URL: url, AIRLOCK_TOKEN: "t" }, "/").catch(
         (caught: unknown) => caught,

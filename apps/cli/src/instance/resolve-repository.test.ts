@@ -33,8 +33,8 @@ async function instanceWith(known: readonly RepositoryView[]): Promise<StubInsta
 const added = (instance: StubInstance) =>
   instance.requests.filter(({ method }) => method === "POST").map(({ body }) => body);
 
-describe("what stands for a repository", () => {
-  it("is a known name, even where a directory is called the same", async () => {
+describe("the name of a repository", () => {
+  it("can be a known name, even if a directory has the same name", async () => {
     await using instance = await instanceWith([view("team/app", "https://x/app.git")]);
     await using directory = await temporaryDirectory();
     await mkdir(path.join(directory.path, "team/app/.git"), { recursive: true });
@@ -47,7 +47,7 @@ describe("what stands for a repository", () => {
   });
 
   it.each(["https://x.example/new.git", "ssh://git@x.example/new", "git@x.example:new.git", "file:///srv/new.git"])(
-    "is a new URL, which is added and waited for: %s",
+    "can be a new URL, which is added and fetched first: %s",
     async (url) => {
       await using instance = await instanceWith([]);
       const said: string[] = [];
@@ -61,7 +61,7 @@ describe("what stands for a repository", () => {
     },
   );
 
-  it("is added with the password of its URL, which is shown nowhere", async () => {
+  it("can be a URL with a password, which is sent to the instance but shown nowhere", async () => {
     await using instance = await instanceWith([]);
     const said: string[] = [];
     const url = "http://ci:s3cret@x.example/app.git";
@@ -75,7 +75,7 @@ describe("what stands for a repository", () => {
     expect(said.join()).not.toContain("s3cret");
   });
 
-  it("is a known URL, which is not added again", async () => {
+  it("can be a known URL, which is not added again", async () => {
     await using instance = await instanceWith([view("app", "https://x.example/app.git")]);
     const name = await resolveRepository(instance.client, "https://x.example/app.git", {
       directory: "/",
@@ -85,7 +85,7 @@ describe("what stands for a repository", () => {
     expect(added(instance)).toEqual([]);
   });
 
-  it("is a path in a checkout, which stands for the checkout's root", async () => {
+  it("can be a path inside a checkout, which means the checkout's root", async () => {
     await using instance = await instanceWith([]);
     await using directory = await temporaryDirectory();
     await mkdir(path.join(directory.path, ".git"));
@@ -94,7 +94,7 @@ describe("what stands for a repository", () => {
     expect(added(instance)).toEqual([{ url: directory.path }]);
   });
 
-  it("is the path of a bare repository", async () => {
+  it("can be the path of a bare repository", async () => {
     await using instance = await instanceWith([]);
     await using directory = await temporaryDirectory();
     const bare = path.join(directory.path, "app.git");
@@ -103,7 +103,7 @@ describe("what stands for a repository", () => {
     expect(added(instance)).toEqual([{ url: bare }]);
   });
 
-  it("is nothing else: the error names what is known", async () => {
+  it("can't be anything else, and the error lists known names", async () => {
     await using instance = await instanceWith([view("team/app", "https://x/app.git")]);
     await using directory = await temporaryDirectory();
     const resolved = resolveRepository(instance.client, "team/ap", { directory: directory.path, progress: () => {} });
@@ -113,7 +113,7 @@ describe("what stands for a repository", () => {
     });
   });
 
-  it("is not the checkout around a path that does not exist", async () => {
+  it("can't be a path that does not exist, even inside a checkout", async () => {
     await using instance = await instanceWith([]);
     await using directory = await temporaryDirectory();
     await mkdir(path.join(directory.path, ".git"));
@@ -125,7 +125,7 @@ describe("what stands for a repository", () => {
     expect(added(instance)).toEqual([]);
   });
 
-  it("that the instance cannot fetch is an error with its reason", async () => {
+  it("can't be of a repository that the instance could not fetch, and the error has the reason", async () => {
     const failed = view("app", "https://x/app.git", { state: "failed", error: "host not found" });
     await using instance = await instanceWith([failed]);
     const resolved = resolveRepository(instance.client, "app", { directory: "/", progress: () => {} });

@@ -15,7 +15,7 @@ function complaint(text: string): string {
 const step = "steps:\n  - image: alpine:3.20\n    run: ls\n";
 
 describe("a job file", () => {
-  it("becomes the job that it describes", () => {
+  it("describes the job that is submitted", () => {
     const { spec } = parseJobFile(
       `queue: default
 repository: https://git.example.com/team/app.git
@@ -39,11 +39,11 @@ timeout: 20m
     });
   });
 
-  it("may be JSON, and may begin with a byte order mark", () => {
+  it("can be JSON, and can start with a byte order mark", () => {
     expect(parseJobFile('\ufeff{"steps":[{"image":"host","run":"ls"}]}', "job.json").spec.steps).toHaveLength(1);
   });
 
-  it("may use anchors", () => {
+  it("can use anchors", () => {
     const { spec } = parseJobFile(
       "steps:\n  - { image: &image alpine:3.20, run: a }\n  - { image: *image, run: b }\n",
       "job.yaml",
@@ -53,7 +53,7 @@ timeout: 20m
 });
 
 describe("a job file with an error", () => {
-  it("is answered with the field, line and column, a code frame, and what was probably meant", () => {
+  it("is reported with the field, line and column, a code frame, and a suggestion", () => {
     expect(complaint("steps:\n  - key: test\n    imagee: alpine:3.20\n    run: ls\n")).toBe(
       `job.yaml:2:5: steps[0].image: is missing: it must be text
   1 | steps:
@@ -69,7 +69,7 @@ job.yaml:3:5: steps[0]: unknown field "imagee"; did you mean "image"?
     );
   });
 
-  it("is shown without credentials in URLs, its columns unchanged", () => {
+  it("is shown without credentials in URLs and with its columns unchanged", () => {
     const text = 'repository: "https://ci:s3cret@git.example.com/app.git", x\nsteps: []\n';
     const shown = complaint(text);
     expect(shown).toContain("https://*********@git.example.com/app.git");
@@ -112,7 +112,7 @@ job.yaml:3:5: steps[0]: unknown field "imagee"; did you mean "image"?
     ],
     ["text where a list is wanted", `${step}outputs: dist\n`, ['outputs: must be a list, not the text "dist"']],
     ["a list where a map is wanted", `${step}labels: [a]\n`, ["labels: must be a map of fields, not a list"]],
-    ["nothing where something is wanted", "steps:\n", ["steps: must be a list, not nothing"]],
+    ["nothing where a list is wanted", "steps:\n", ["steps: must be a list, not nothing"]],
     [
       "text where a job is wanted",
       "hello\n",
@@ -135,14 +135,14 @@ job.yaml:3:5: steps[0]: unknown field "imagee"; did you mean "image"?
       "steps:\n  - { key: a, image: x, run: ls }\n  - { key: a, image: x, run: ls }\n",
       ['job.yaml:3:12: steps[1].key: two steps have the name "a"'],
     ],
-    ["an egress that there is not", `${step}egress: open\n`, ['egress: must be "none", "public" or']],
-    ["an egress rule that is none", `${step}egress:\n  allow:\n    - "http://x"\n`, ["job.yaml:6:7: egress.allow[0]:"]],
-    ["a size that is none", `${step}resources: { memory: lots }\n`, ["resources.memory: not a size"]],
+    ["an unknown egress mode", `${step}egress: open\n`, ['egress: must be "none", "public" or']],
+    ["an invalid egress rule", `${step}egress:\n  allow:\n    - "http://x"\n`, ["job.yaml:6:7: egress.allow[0]:"]],
+    ["an invalid size", `${step}resources: { memory: lots }\n`, ["resources.memory: not a size"]],
     ["a size of the wrong type", `${step}resources: { memory: true }\n`, ["resources.memory: must be", "not true"]],
-    ["a duration that is none", `${step}timeout: soon\n`, ["timeout: not a duration"]],
+    ["an invalid duration", `${step}timeout: soon\n`, ["timeout: not a duration"]],
     ["a duration without a unit", `${step}timeout: 90\n`, ["timeout: must be text, not the number 90"]],
     [
-      "a variable's name that is none",
+      "an invalid variable name",
       "steps:\n  - image: a\n    run: ls\n    env:\n      1A: x\n",
       ['job.yaml:5:7: steps[0].env: "1A" is not a valid environment variable name'],
     ],
@@ -157,25 +157,25 @@ job.yaml:3:5: steps[0]: unknown field "imagee"; did you mean "image"?
       ["steps[0].dir: must be a relative path inside the workspace"],
     ],
     ["a revision that is an option", `${step}revision: --upload-pack=x\n`, ["revision: not a revision"]],
-    ["a queue's name that is none", `${step}queue: My Queue\n`, ["queue: lower-case letters"]],
+    ["an invalid queue name", `${step}queue: My Queue\n`, ["queue: lower-case letters"]],
   ];
-  it.each(cases)("says so: %s", (_, text, parts) => {
+  it.each(cases)("gets a clear message: %s", (_, text, parts) => {
     const said = complaint(text);
     for (const part of parts) expect(said).toContain(part);
   });
 
-  it("tells all its problems at once, in the order of the lines", () => {
+  it("gets all its problems reported at once, in the order of the lines", () => {
     const said = complaint("colour: red\nsteps:\n  - image: 1\n    run: ls\n    dirr: x\npriority: x\n");
     expect(said.match(/job\.yaml:\d+/g)).toEqual(["job.yaml:1", "job.yaml:3", "job.yaml:5", "job.yaml:6"]);
   });
 
-  it("shows at most twenty problems", () => {
+  it("gets at most twenty problems reported", () => {
     const said = complaint(Array.from({ length: 50 }, (_, index) => `x${index}: 1\n`).join(""));
     expect(said).toContain("and 31 more problems");
   });
 });
 
-describe("YAML that is no job file", () => {
+describe("YAML that is not a job file", () => {
   const cases: readonly (readonly [string, string, string])[] = [
     ["nothing", "", "job.yaml:1:1: the file is empty"],
     ["only comments", "# later\n", "the file is empty"],
@@ -183,7 +183,7 @@ describe("YAML that is no job file", () => {
     ["a field given twice", "queue: a\nqueue: b\nsteps: []\n", "job.yaml:2:1: this field appears twice"],
     ["two documents", `${step}---\n${step}`, "job.yaml:4:1: a second document begins here"],
     ["a bracket that is not closed", "steps: [\n", "job.yaml:"],
-    ["a tag of its own", "steps: !ruby/object []\n", "Unresolved tag"],
+    ["a custom tag", "steps: !ruby/object []\n", "Unresolved tag"],
     ["__proto__", "steps: []\n__proto__:\n  queue: x\n", 'job.yaml:2:1: the name "__proto__" is not allowed'],
     [
       "__proto__ as a variable",
@@ -191,36 +191,36 @@ describe("YAML that is no job file", () => {
       'the name "__proto__" is not allowed',
     ],
     ["a list as a field's name", "? [a]\n: 1\n", "a field's name must be plain text"],
-    ["an alias of nothing", "steps: *nothing\n", 'job.yaml:1:8: no anchor named "nothing"'],
+    ["an alias without an anchor", "steps: *nothing\n", 'job.yaml:1:8: no anchor named "nothing"'],
   ];
-  it.each(cases)("is refused with its place: %s", (_, text, part) => {
+  it.each(cases)("is refused with the position of the problem: %s", (_, text, part) => {
     expect(complaint(text)).toContain(part);
   });
 
-  it("does not grow out of aliases of aliases", () => {
+  it("can't use up memory with aliases of aliases", () => {
     const levels = Array.from({ length: 30 }, (_, index) => `a${index + 1}: &a${index + 1} [*a${index}, *a${index}]\n`);
     const startedAt = performance.now();
     expect(complaint(`a0: &a0 x\n${levels.join("")}`)).toMatch(/too many aliases|unknown field/);
     expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
-  it("does not exhaust the stack by depth", () => {
+  it("can't exhaust the stack with deep nesting", () => {
     expect(complaint(`steps: ${"[".repeat(200_000)}`)).toMatch(/nested too deeply|job\.yaml:1/);
   });
 
-  it("does not show control characters of the file on the terminal", () => {
+  it("does not print its control characters on the terminal", () => {
     const said = complaint('steps: []\ncolour\u009b31m: "\u001b]0;title\u0007"\n');
     expect(said).not.toMatch(/[\u001b\u0007\u009b]/);
   });
 
-  it("shows the place in a line of any length", () => {
+  it("is quoted near the problem, however long the line", () => {
     const said = complaint(`{ ${"x".repeat(5000)}: 1, steps: 3 }`);
     expect(Math.max(...said.split("\n").map((line) => line.length))).toBeLessThan(400);
   });
 });
 
-describe("what the instance finds wrong", () => {
-  it("is shown at its line", () => {
+describe("a problem that the instance finds", () => {
+  it("is shown at its line in the job file", () => {
     const file = parseJobFile(
       "queue: default\nrepository: nobody/knows\nsteps:\n  - { image: a, run: ls }\n",
       "job.yaml",
@@ -230,7 +230,7 @@ describe("what the instance finds wrong", () => {
     expect(message).toContain("> 2 | repository: nobody/knows");
   });
 
-  it("is shown at what holds it where the file has no such line", () => {
+  it("is shown at the enclosing element if the job file has no such line", () => {
     const file = parseJobFile("steps:\n  - { image: a, run: ls }\n", "job.yaml");
     const { message } = file.report([{ path: ["steps", 0, "secrets", 0], target: "value", message: "no such secret" }]);
     expect(message).toContain("job.yaml:2:7: steps[0].secrets[0]: no such secret");

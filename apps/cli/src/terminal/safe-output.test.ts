@@ -31,7 +31,7 @@ function withoutOwnSequences(text: string): string {
 }
 
 describe("sanitized output", () => {
-  it("never holds what a terminal would obey, except colours, newlines, tabs and overwritten lines", () => {
+  it("never contains terminal control except colours, newlines, tabs and overwritten lines", () => {
     fc.assert(
       fc.property(fc.oneof(hostileBytes, fc.uint8Array({ maxLength: 200 })), (bytes) => {
         const rest = withoutOwnSequences(plain(bytes)).replace(/[\n\r\t]/g, "");
@@ -41,7 +41,7 @@ describe("sanitized output", () => {
     );
   });
 
-  it("does not depend on where chunks are cut", () => {
+  it("does not depend on how the input is cut into chunks", () => {
     fc.assert(
       fc.property(hostileBytes, fc.array(fc.nat(50), { maxLength: 10 }), (bytes, cuts) => {
         const chunks: Uint8Array[] = [];
@@ -57,71 +57,71 @@ describe("sanitized output", () => {
     );
   });
 
-  it("keeps plain text as it is", () => {
+  it("contains plain text unchanged", () => {
     expect(plain("a\tb\nä 漢字 👩\u200d💻\n")).toBe("a\tb\nä 漢字 👩\u200d💻\n");
   });
 
-  it("keeps colours, and ends them with the line", () => {
+  it("contains colours, and resets them at the end of a line", () => {
     expect(plain("\u001b[1;31mred\nstill\u001b[0m \u001b[38;2;1;2;3mrgb\u001b[m\n")).toBe(
       "\u001b[0;1;31mred\u001b[0m\n\u001b[0;1;31mstill\u001b[0m \u001b[0;38;2;1;2;3mrgb\u001b[0m\n",
     );
   });
 
-  it("never conceals text", () => {
+  it("never contains concealed text", () => {
     expect(plain("\u001b[8mhidden\n")).toBe("hidden\n");
   });
 
-  it("makes one line end of CR LF, and overwrites a line after a lone CR", () => {
+  it("treats CR LF as one line end, and overwrites a line after a lone CR", () => {
     expect(plain("a\r\nb\r\r\n10%\r20%\r")).toBe("a\nb\n10%\r\u001b[K20%\n");
   });
 
-  it("starts each output in the default colour", () => {
+  it("starts each stream in the default colour", () => {
     const output = new SafeOutput();
     expect(output.push(Buffer.from("\u001b[31mred\n"))).toBe("\u001b[0;31mred\u001b[0m\n");
     output.end();
     expect(output.push(Buffer.from("plain\n"))).toBe("plain\n");
   });
 
-  it("goes on with the next line after a string that never ends", () => {
+  it("continues with the next line after an unterminated control string", () => {
     expect(plain("a\u001b]0;never ends\nb")).toBe("a\nb\n");
   });
 });
 
-describe("the mark before lines of output", () => {
-  it("stands before every line, empty ones included, and closes an open line", () => {
+describe("the marker before lines of output", () => {
+  it("precedes every line, even an empty one, and an open line is closed", () => {
     expect(marked("a\n\nb")).toBe("| a\n| \n| b\n");
   });
 
-  it("stands once before a line that comes in parts", () => {
+  it("appears once before a line that arrives in parts", () => {
     expect(marked("a", "b", "c\n")).toBe("| abc\n");
   });
 
-  it("survives a line that overwrites itself", () => {
+  it("remains when a line overwrites itself", () => {
     expect(marked("10%\r", "20%\n")).toBe("| 10%\r\u001b[K| 20%\n");
     expect(marked("\u001b[31m10%\u001b[2K20%\n")).toBe(
       "| \u001b[0;31m10%\u001b[0m\r\u001b[K| \u001b[0;31m20%\u001b[0m\n",
     );
   });
 
-  it("has no colour of the output", () => {
+  it("does not take on the colour of the output", () => {
     expect(marked("\u001b[31mred\nstill\u001b[0m\nplain\n")).toBe(
       "| \u001b[0;31mred\u001b[0m\n| \u001b[0;31mstill\u001b[0m\n| plain\n",
     );
   });
 
-  it("begins every row of a line that is wider than the terminal", () => {
+  it("precedes every row of a line that is wider than the terminal", () => {
     expect(shown({ mark: "| ", columns: () => 10 }, "0123456789abcdefgh\nxy\tz\n漢漢漢漢漢\n")).toBe(
       "\u001b[?7l| 01234567\n| 89abcdef\n| gh\n| xy\tz\n| 漢漢漢漢\n| 漢\n\u001b[?7h",
     );
   });
 
-  it("keeps the colour of a line in its next row", () => {
+  it("does not interrupt the colour of a line that continues in the next row", () => {
     expect(shown({ mark: "| ", columns: () => 6 }, "\u001b[31mabcdef\n")).toBe(
       "\u001b[?7l| \u001b[0;31mabcd\u001b[0m\n| \u001b[0;31mef\u001b[0m\n\u001b[?7h",
     );
   });
 
-  it("cannot be removed by any output, whatever the terminal takes the width of a character to be", () => {
+  it("can't be removed by any output, whatever width the terminal gives a character", () => {
     fc.assert(
       fc.property(hostileBytes, fc.integer({ min: 1, max: 40 }), (bytes, columns) => {
         const output = new SafeOutput({ mark: "| ", columns: () => columns });

@@ -9,8 +9,8 @@ async function airlock(args: readonly string[], options: Parameters<typeof testC
   return { code: context.exitCode ?? 0, ...context.printed };
 }
 
-describe("`executors` of an executor without Airlock's extensions", () => {
-  it("does not make up a number of slots", async () => {
+describe("`executors` for an executor without Airlock's extensions", () => {
+  it("does not invent a number of slots", async () => {
     const executor = {
       name: "foreign",
       queues: ["batches"],

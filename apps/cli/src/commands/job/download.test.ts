@@ -43,25 +43,25 @@ async function download(
   return { files, exitCode: context.exitCode, ...context.printed };
 }
 
-it("saves what the last attempt left, as it is", async () => {
+it("saves the artifacts of the last attempt unchanged", async () => {
   const sha256 = createHash("sha256").update("more").digest("hex");
   const { files } = await download([artifact(), artifact({ id: 4, attempt: 2, sha256 })], []);
   expect(files).toEqual({ "job-7-outputs.tar.gz": "more" });
 });
 
-it("refuses what is not what the instance has stored, and leaves nothing of it", async () => {
+it("refuses a download that differs from what the instance stored, and deletes it", async () => {
   const { files, exitCode, stderr } = await download([artifact({ sha256: "0".repeat(64) })], ["outputs.tar.gz"]);
   expect([files, exitCode]).toEqual([{}, 1]);
   expect(stderr).toContain("the download is damaged: its checksum differs from the instance's");
 });
 
-it("takes no name from the instance that leads elsewhere", async () => {
+it("refuses an artifact name that leads to another directory", async () => {
   const { files, exitCode } = await download([artifact({ name: "../../evil" })], []);
   expect(files).toEqual({});
   expect(exitCode).not.toBeNull();
 });
 
-it("replaces a link in the way, and not what it leads to", async () => {
+it("replaces a symbolic link at the target, not the file that it points to", async () => {
   const { files } = await download([artifact()], ["-o", "out"], async (dir) => {
     await writeFile(join(dir, "precious"), "kept");
     await symlink("precious", join(dir, "out"));
@@ -69,7 +69,7 @@ it("replaces a link in the way, and not what it leads to", async () => {
   expect(files).toEqual({ precious: "kept", out: "data" });
 });
 
-it("says what there is when there is no such artifact", async () => {
+it("lists the existing artifacts if the requested one does not exist", async () => {
   const { exitCode, stderr } = await download([artifact()], ["nothing"]);
   expect(exitCode).toBe(1);
   expect(stderr).toContain("Its artifacts are: outputs.tar.gz.");

@@ -11,7 +11,7 @@ async function airlock(args: readonly string[], options: Parameters<typeof testC
 }
 
 describe("`queue update`", () => {
-  it("allows executors to ignore a part of jobs, and forbids it", async () => {
+  it("allows or forbids executors to ignore fields of jobs", async () => {
     const { allowUnenforced: _, ...settings } = CreateQueueRequest.parse({ name: "batches" });
     const queue = { ...settings, queued: 0, processing: 0, oldestQueuedMs: null };
     await using instance = await stubInstance({

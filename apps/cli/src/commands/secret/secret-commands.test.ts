@@ -26,8 +26,8 @@ async function airlock(args: readonly string[], options: Parameters<typeof testC
 
 describe("`airlock secret set`", () => {
   it.each([
-    ["standard input, without its last line end", { stdin: "first\nsecond\n\n" }, [], "first\nsecond\n"],
-    ["standard input that ends without one", { stdin: "p\u00e4ss" }, [], "p\u00e4ss"],
+    ["standard input, without its final newline", { stdin: "first\nsecond\n\n" }, [], "first\nsecond\n"],
+    ["standard input that has no final newline", { stdin: "p\u00e4ss" }, [], "p\u00e4ss"],
     ["a file, byte for byte", {}, ["--from-file", "value"], "-----BEGIN-----\r\nabc\n"],
   ])("takes the value from %s", async (_title, options, args, value) => {
     await using directory = await temporaryDirectory();
@@ -47,9 +47,9 @@ describe("`airlock secret set`", () => {
 
   it.each([
     ["a value on the command line", ["hunter2-hunter2"], {}, "too many arguments"],
-    ["bytes that are no text", ["--from-file", "binary"], {}, "base64"],
-    ["a file that is not there", ["--from-file", "nowhere"], {}, "cannot read the value"],
-  ])("refuses %s, and does not repeat it", async (_title, args, options, message) => {
+    ["bytes that are not text", ["--from-file", "binary"], {}, "base64"],
+    ["a missing file", ["--from-file", "nowhere"], {}, "cannot read the value"],
+  ])("refuses %s and does not repeat the value", async (_title, args, options, message) => {
     await using directory = await temporaryDirectory();
     await writeFile(path.join(directory.path, "binary"), Buffer.from([0x68, 0xff, 0xfe]));
     await using instance = await stubInstance({});
@@ -65,8 +65,8 @@ describe("`airlock secret set`", () => {
   });
 });
 
-describe("the record of secrets", () => {
-  it("says who did what, and where a job used it", async () => {
+describe("the audit log of secrets", () => {
+  it("shows who did what, and where a job used the secret", async () => {
     const event = {
       id: 9,
       at: "2026-01-01T00:00:00.123Z",
@@ -90,7 +90,7 @@ describe("the record of secrets", () => {
 });
 
 describe("the list of secrets", () => {
-  it("shows nothing that could steer the terminal", async () => {
+  it("shows no terminal control sequences", async () => {
     await using instance = await stubInstance({
       "GET secrets": (_, response) => answerJson(response, { secrets: [secret] }),
     });
