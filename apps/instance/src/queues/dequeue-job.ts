@@ -168,7 +168,7 @@ async function take(
     settings as (
       select *, concurrency_limit is not null or namespace_concurrency_limit is not null as limited
       from queues where name = ${queue} and not exists (
-        -- Executors that do not know how to drain are drained from here.
+        -- Executors that can't drain themselves are drained here: they get no jobs.
         select from executors where executors.name = ${options.executor} and drain_requested)
     ),
     -- Every lane with queued jobs, one after the other: each round finds the next one in the index (a loose index scan).
@@ -214,7 +214,7 @@ async function take(
     -- The best candidate that no other executor holds: the only row that is locked.
     next as (
       select id from jobs
-      -- An array is looked up by id; as a subquery it was joined with every waiting job.
+      -- An array makes PostgreSQL look jobs up by id. It joined a subquery with every waiting job.
       where id = any(array(select id from candidates)) and state = 'queued' and visible_at <= airlock_now()
       order by priority desc, turn, id
       limit 1

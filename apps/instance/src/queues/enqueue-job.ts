@@ -37,7 +37,7 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
     "enqueue",
     sql<{ id: number }>`
     with present as (
-      -- A deletion of the repository waits until the job is there, and then finds it.
+      -- Makes a deletion of the repository wait until this job is stored, so that the deletion finds it.
       select name from repositories where name = ${job.repository}::text for key share
     )
     insert into jobs (queue, priority, spec, labels, namespace, cpu_millis, memory_bytes, disk_bytes, needs, turn,
@@ -50,7 +50,7 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
           and namespace = ${spec.namespace} and priority = ${spec.priority}::integer),
         (select min(turn) from jobs where state = 'queued' and queue = ${spec.queue}
           and priority = ${spec.priority}::integer),
-        -- A job that nobody can take holds its place, and must not hold back the round.
+        -- The oldest queued turn may belong to a job that no executor can take. Running jobs show the current round.
         (select min(turn) from jobs where state = 'processing' and queue = ${spec.queue}
           and priority = ${spec.priority}::integer),
         0),

@@ -4,7 +4,7 @@ export const initial: Migration = {
   id: 1,
   name: "initial",
   sql: `
--- The one clock of the queue. Every instance on this database reads it, so their own clocks never matter; tests replace it.
+-- The queue's only clock. All instances read it, so their own clocks don't matter. Tests replace it.
 create function airlock_now() returns timestamptz language sql stable parallel safe as 'select now()';
 
 create table queues (
@@ -56,8 +56,8 @@ create table jobs (
   check ((state = 'processing') = (lease_expires_at is not null)),
   check ((state in ('queued', 'processing')) = (finished_at is null))
 ) with (
-  -- Rows change state several times in a short life: room on the page keeps updates off the indexes that do not change,
-  -- and a low threshold keeps the partial indexes free of dead entries.
+  -- A row changes its state several times within a short time. Free space on the page lets updates skip the indexes of
+  -- unchanged columns (HOT). A low threshold keeps dead entries out of the partial indexes.
   fillfactor = 80,
   autovacuum_vacuum_scale_factor = 0.02,
   autovacuum_vacuum_threshold = 500
@@ -104,14 +104,14 @@ create table log_entries (
   started_at timestamptz not null,
   exit_code integer,
   duration_ms bigint,
-  -- Bytes that the executor sent, over both streams; what the log's limit cut off is in length and not in stored_length.
+  -- Bytes that the executor sent, in both streams. Bytes beyond the log's limit count in length, not in stored_length.
   length bigint not null default 0,
   stored_length bigint not null default 0,
   primary key (job, attempt, entry_id),
   foreign key (job, attempt) references attempts (job, attempt) on delete cascade
 );
 
--- No foreign key: chunks are the hot path, and each insert has just locked its attempt.
+-- No foreign key: inserting chunks is the hot path, and the insert already holds a lock on the attempt.
 create table log_chunks (
   job bigint not null,
   attempt integer not null,
@@ -121,7 +121,7 @@ create table log_chunks (
   bytes bytea not null,
   primary key (job, attempt, entry_id, "offset")
 );
--- Output is written once and read as it is: compressing it costs more time than it saves.
+-- No compression: output is written once and read unchanged, so compressing costs more time than it saves.
 alter table log_chunks alter column bytes set storage external;
 
 create table executors (

@@ -18,15 +18,15 @@ create table artifacts (
   foreign key (job, attempt) references attempts (job, attempt) on delete cascade
 );
 
--- Blobs that nothing names (any more), deleted from the store when they are due. An upload stands here from before its
--- first byte until it is an artifact: one that breaks off with its instance is found again.
+-- Blobs without an owner, to be deleted from the store at due_at. An upload is listed here from before its first byte
+-- until it becomes an artifact, so an upload that ended with its instance is deleted, too.
 create table blob_garbage (
   blob text primary key,
   due_at timestamptz not null default airlock_now()
 );
 create index blob_garbage_due_at on blob_garbage (due_at);
 
--- However a row goes, with its job, its attempt or by a second upload of the name, its blob goes too.
+-- Deletes the blob with its row: when the job or the attempt is deleted, or when the name is uploaded again.
 create function discard_artifact_blob() returns trigger language plpgsql as $$
 begin
   insert into blob_garbage (blob) values (old.blob) on conflict (blob) do update set due_at = excluded.due_at;
@@ -34,7 +34,7 @@ begin
 end $$;
 create trigger discard_artifact_blob after delete on artifacts for each row execute function discard_artifact_blob();
 
--- How the executor says that the steps ended: a list of {key, state, exitCode, durationMs}.
+-- The steps' results as the executor reports them: a list of {key, state, exitCode, durationMs}.
 alter table attempts add column steps jsonb;
 `,
 };

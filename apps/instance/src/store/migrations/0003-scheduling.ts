@@ -19,7 +19,7 @@ alter table jobs
   add column memory_bytes bigint,
   add column disk_bytes bigint,
   add column turn bigint not null default 0;
--- A dequeue looks at one job of each lane instead of at every job that this executor or this moment cannot take.
+-- Jobs with equal demands share a lane. A dequeue looks at one job of each lane instead of at every waiting job.
 alter table jobs add column lane uuid not null generated always as (
   md5(namespace || ' ' || labels::text || ' ' || coalesce(cpu_millis::text, '-') || ' ' ||
     coalesce(memory_bytes::text, '-') || ' ' || coalesce(disk_bytes::text, '-'))::uuid

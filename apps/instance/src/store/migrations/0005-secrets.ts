@@ -4,7 +4,7 @@ export const secrets: Migration = {
   id: 5,
   name: "secrets",
   sql: `
--- Keys that instances on this database encrypt with, by their ids: an instance with none of them belongs to another one.
+-- Ids of the keys that encrypt values in this database. An instance with none of them belongs to another database.
 create table secret_keys (
   key_id text primary key,
   registered_at timestamptz not null default now()
@@ -13,7 +13,7 @@ create table secret_keys (
 create table secrets (
   id bigint generated always as identity primary key,
   name text not null,
-  -- Empty: of every namespace, of every queue.
+  -- Empty: valid for every namespace or every queue.
   namespace text not null default '',
   queue text not null default '',
   description text not null default '',
@@ -27,7 +27,7 @@ create table secrets (
   unique (name, namespace, queue)
 );
 
--- No foreign keys: the record outlives the secret, the job and the executor.
+-- No foreign keys: audit records outlive the secret, the job and the executor.
 create table secret_events (
   id bigint generated always as identity primary key,
   at timestamptz not null default now(),
@@ -45,8 +45,8 @@ create index secret_events_name on secret_events (name, id desc);
 create index secret_events_job on secret_events (job) where job is not null;
 create index secret_events_used_at on secret_events (at) where action = 'used';
 
--- What is shown of a repository's address stands in url, and one that holds credentials in sealed_url. Until now two
--- repositories could differ in nothing but that.
+-- url is the address without credentials; sealed_url is the encrypted address with them. url is not unique, because two
+-- stored addresses may differ only in their credentials.
 alter table repositories
   add column key_id text,
   add column sealed_url bytea,

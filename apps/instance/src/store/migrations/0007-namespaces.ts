@@ -4,7 +4,7 @@ export const namespaces: Migration = {
   id: 7,
   name: "namespaces",
   sql: `
--- The list of one namespace's jobs. Where nobody uses namespaces it stays empty and costs a job nothing.
+-- For lists of one namespace's jobs. The default namespace is left out, so this costs nothing without namespaces.
 create index jobs_namespace on jobs (namespace, id desc) where namespace <> 'default';
 `,
 };

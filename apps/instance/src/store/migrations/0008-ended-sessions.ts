@@ -4,7 +4,8 @@ export const endedSessions: Migration = {
   id: 8,
   name: "ended-sessions",
   sql: `
--- A session's cookie proves itself; those that were ended before their time are noted here until then.
+-- Sessions that were ended before they expired. Their signed cookies would still be accepted, so each is listed here
+-- until it expires.
 create table ended_sessions (
   id text primary key,
   expires_at timestamptz not null

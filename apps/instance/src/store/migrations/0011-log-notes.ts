@@ -4,7 +4,7 @@ export const logNotes: Migration = {
   id: 11,
   name: "log-notes",
   sql: `
--- What the executor itself says about an entry. Apart from the output, so that no step can write or hide it.
+-- Messages of the executor about an entry. They are separate from the output, so that no step can forge or hide them.
 alter table log_entries add column notes integer not null default 0;
 create table log_notes (
   job bigint not null,

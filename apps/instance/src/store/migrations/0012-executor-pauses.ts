@@ -4,7 +4,7 @@ export const executorPauses: Migration = {
   id: 12,
   name: "executor-pauses",
   sql: `
--- Whether the executor stays without taking jobs; null: it exits after a drain.
+-- Whether the executor is paused: connected, but taking no jobs. null: it can't pause, and exits after a drain.
 alter table executors add column paused boolean;
 `,
 };

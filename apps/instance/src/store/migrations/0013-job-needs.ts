@@ -4,7 +4,7 @@ export const jobNeeds: Migration = {
   id: 13,
   name: "job-needs",
   sql: `
--- What a job asks for beyond the base protocol. Executors that do not support it do not get the job.
+-- Features that a job needs beyond the base protocol. Executors that don't support them don't get the job.
 alter table jobs add column needs jsonb not null default '[]';
 update jobs set needs = (
   select coalesce(jsonb_agg(need), '[]') from (values
@@ -24,14 +24,14 @@ update jobs set needs = (
           && !(@.commands[0] like_regex "^#! *([^ ]*/env +)?([^ ]*/)?(ba|da)?sh( +-[aefnuvxC]+)? *([[:cntrl:]]|$)")))'))
   ) as asked (need, present) where present
 );
--- The lane of a job is made of its demands, and these are demands.
+-- A job's lane is computed from its demands, which now include these features.
 alter table jobs drop column lane;
 alter table jobs add column lane uuid not null generated always as (
   md5(namespace || ' ' || labels::text || ' ' || coalesce(cpu_millis::text, '-') || ' ' ||
     coalesce(memory_bytes::text, '-') || ' ' || coalesce(disk_bytes::text, '-') || ' ' || needs::text)::uuid
 ) stored;
 create index jobs_dequeue on jobs (queue, lane, priority desc, turn, id) where state = 'queued';
--- Whether executors that do not support what a job asks for get it nevertheless.
+-- Whether executors may take jobs although they don't support a feature that the job needs.
 alter table queues add column allow_unenforced boolean not null default false;
 -- Executors of the base protocol do not report their slots.
 alter table executors alter column slots drop not null;

@@ -22,9 +22,9 @@ on conflict do nothing;
 alter table code_intel_uploads drop column uploaded_parts;
 create index code_intel_uploads_finished on code_intel_uploads (finished_at) where state = 'uploaded';
 
--- What an upload has reserved, and what waits to be deleted, counts against the quotas.
+-- Space that an upload has reserved and blobs that wait for deletion count towards the quotas.
 alter table blob_garbage add column kind text not null default 'artifacts' check (kind in ('artifacts', 'uploads'));
--- The namespace of an artifact, the repository of a code index; empty: not known any more.
+-- The namespace of an artifact or the repository of a code index; empty: unknown.
 alter table blob_garbage add column owner text not null default '';
 alter table blob_garbage add column bytes bigint not null default 0;
 

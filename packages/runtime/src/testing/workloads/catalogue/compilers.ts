@@ -20,7 +20,7 @@ printf 'sum: $(patsubst %%.c,%%.o,$(wildcard *.c))\\n\\t$(CC) -o $@ $^\\n' > Mak
 export const compilers: readonly Workload[] = [
   {
     id: "compile",
-    does: "compiling and running a program, in the workspace, in /tmp and where mktemp says",
+    does: "compiling and running a program in the workspace, in /tmp and in mktemp's directory",
     steps: [
       {
         script: `
@@ -38,7 +38,7 @@ done
   },
   {
     id: "parallel-build",
-    does: "make with many jobs as an ordinary user",
+    does: "a parallel make as an ordinary user",
     steps: [{ image: "builder", script: `${project}make -j 32 && ./sum && make -j sum`, prints: /^sum 1225$/m }],
   },
 ];

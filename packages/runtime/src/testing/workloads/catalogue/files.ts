@@ -3,7 +3,7 @@ import type { Workload } from "../workload.ts";
 export const files: readonly Workload[] = [
   {
     id: "owners",
-    does: "root's work with owners: tar, install, chown, su, runuser, useradd",
+    does: "programs by which root changes owners and users: tar, install, chown, su, runuser, useradd",
     steps: [
       {
         script: `
@@ -27,7 +27,7 @@ chroot / /bin/echo in a root
   },
   {
     id: "file-systems",
-    does: "names in Unicode, links, locks, fifos, holes, attributes, memory maps, many open files",
+    does: "Unicode names, links, locks, FIFOs, sparse files, attributes, memory maps, many open files",
     steps: [
       {
         image: "builder",
@@ -61,7 +61,7 @@ cd .. && rm -rf Z*
   },
   {
     id: "git",
-    does: "git's work on a repository: commits, branches, merges, stash, worktrees, gc, clones, hooks",
+    does: "git on a repository: commits, branches, merges, stash, worktrees, gc, clones, hooks",
     steps: [
       {
         image: "builder",

@@ -28,7 +28,7 @@ echo mine > "$HOME/mine" && echo mine > /tmp/mine
   },
   {
     id: "service-image",
-    does: "an image with an entrypoint, a user by name, a directory of its own and a volume",
+    does: "an image with an entrypoint, a named user, a working directory and a volume",
     steps: [
       {
         image: "service",
@@ -40,7 +40,7 @@ echo mine > "$HOME/mine" && echo mine > /tmp/mine
   },
   {
     id: "images-in-turn",
-    does: "steps with different images and users in one workspace, twice",
+    does: "steps with different images and users that take turns in one workspace",
     steps: [...turns, { script: "rm -r out" }, ...turns].map((step, index) =>
       index === 3 || index === 8 ? { ...step, prints: /^root\nbuilder\nservice\nroot again\n/ } : step,
     ),

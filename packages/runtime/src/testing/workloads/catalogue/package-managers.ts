@@ -26,7 +26,7 @@ pip uninstall -y wheel
 export const packageManagers: readonly Workload[] = [
   {
     id: "apt-install",
-    does: "apt-get update and install of a program",
+    does: "apt-get update, then apt-get install of a program",
     steps: [
       {
         script: `${aptSources}
@@ -42,7 +42,7 @@ apt-get purge -y tree
   },
   {
     id: "apt-install-services",
-    does: "apt-get install of packages that make users, setuid and setgid programs and file capabilities",
+    does: "apt-get install of packages that create users, setuid and setgid programs and file capabilities",
     steps: [
       {
         script: `${aptSources}
@@ -63,7 +63,7 @@ apt-get purge -y cron
   },
   {
     id: "npm-ci",
-    does: "npm ci with a script after the installation that compiles, as root and as an ordinary user in turn, twice",
+    does: "npm ci with an install script that compiles, as root and as an ordinary user in turn, twice",
     steps: [...inTurn({ script: npmProject, prints: /^the words$/m }), ...inTurn({ script: npmProject })],
   },
   {

@@ -3,7 +3,7 @@ import type { Workload } from "../workload.ts";
 export const processes: readonly Workload[] = [
   {
     id: "node-tests",
-    does: "a test suite of Node with a server on the loopback addresses",
+    does: "a Node test suite with a server on the loopback addresses",
     steps: [
       {
         image: "builder",
@@ -37,7 +37,7 @@ node --test --test-reporter=tap
   },
   {
     id: "python-server",
-    does: "a web server of Python on a port below 1024 and a Unix socket, asked by another process",
+    does: "a Python web server on a port below 1024 and on a Unix socket, called by another process",
     steps: [
       {
         image: "builder",
@@ -68,7 +68,7 @@ kill $server
   },
   {
     id: "multiprocessing",
-    does: "Python's processes with semaphores, pools and shared memory",
+    does: "Python's multiprocessing with semaphores, pools and shared memory",
     steps: [
       {
         image: "builder",
