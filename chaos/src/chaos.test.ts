@@ -2,8 +2,8 @@ import { describeWithEngines } from "@airlock/test-kit";
 import { expect, it } from "vitest";
 import { runChaos } from "./run-chaos.ts";
 
-describeWithEngines(["oci", "postgres"], "chaos", () => {
-  it("loses no job and no line, ends none twice and leaves nothing behind while everything is killed at random", async () => {
+describeWithEngines(["oci", "postgres"], "random kills of executors and instances", () => {
+  it("lose no job or log line, end no job twice and leave nothing behind", async () => {
     const report = await runChaos({
       seed: 20_261_121,
       jobs: 60,

@@ -26,17 +26,17 @@ const good = {
 } as unknown as JobView;
 
 describe("findFaults", () => {
-  it("finds none in a job that ended once with its whole log", () => {
+  it("finds nothing wrong with a job that ended once with its whole log", () => {
     expect(findFaults({ plan, view: good, log })).toEqual([]);
   });
 
-  it("takes streams that interleave otherwise", () => {
+  it("accepts streams that are interleaved differently", () => {
     expect(findFaults({ plan, view: good, log: `${expectedLines(plan).reverse().join("\n")}\n` })).toEqual([]);
   });
 
   it.each([
     ["a lost line", { log: log.replace("job0 line 1\n", "") }, /1 of 3 lines are missing/],
-    ["a line that stands twice", { log: `${log}job0 line 2\n` }, /1 lines stand twice/],
+    ["a repeated line", { log: `${log}job0 line 2\n` }, /1 lines stand twice/],
     ["another job's line", { log: `${log}job1 line 0\n` }, /foreign lines/],
     ["a wrong end", { view: { ...good, state: "errored" } }, /ended as errored instead of completed/],
     ["two ends", { view: { ...good, attempts: [attempt(1, "completed"), attempt(2, "completed")] } }, /2 attempts say/],
@@ -51,8 +51,8 @@ describe("findFaults", () => {
   });
 });
 
-describe("a plan", () => {
-  it("is the same for the same seed, and another for another", () => {
+describe("the plan of a chaos test", () => {
+  it("is the same for the same seed, and differs for another seed", () => {
     const first = (seed: number) => {
       const random = seededRandom(seed);
       const jobs = planJobs(random, 5);

@@ -13,7 +13,7 @@ function check(files: Readonly<Record<string, string>>): readonly string[] {
 }
 
 describe("folders of a package", () => {
-  it("may import each other in one direction", () => {
+  it("may import each other only in one direction", () => {
     const files = {
       "main.ts": 'import { a } from "./queues/a.ts"; export const b = a;',
       "queues/a.ts": 'import { c } from "../store/c.ts"; export const a = c;',
@@ -33,7 +33,7 @@ describe("folders of a package", () => {
     ["the type import()", 'export type A = import("../store/c.ts").C;'],
     ["typeof import()", 'export type A = typeof import("../store/c.ts");'],
     ["side effect", 'import "../store/c.ts";'],
-  ])("must not form a circle, through a %s neither", (_kind, text) => {
+  ])("must not form a circle, even through a %s", (_kind, text) => {
     const files = {
       "queues/a.ts": text,
       "store/c.ts": "export const c = 1; export type C = 1;",
@@ -49,7 +49,7 @@ describe("folders of a package", () => {
     ]);
   });
 
-  it("form a circle over three folders, which is shown once", () => {
+  it("that form a circle of three are reported once", () => {
     const files = {
       "a/a.ts": 'import type { B } from "../b/b.ts"; export type A = B;',
       "b/b.ts": 'import type { C } from "../c/c.ts"; export type B = C;',
@@ -60,7 +60,7 @@ describe("folders of a package", () => {
     expect(check(files)[0]).toContain("a → b → c → a");
   });
 
-  it("form a circle, also where a folder outside of it imports one of them", () => {
+  it("that form a circle are reported even if a folder outside the circle imports one of them", () => {
     const files = {
       "main.ts": 'import { b } from "./b/b.ts"; export const main = b;',
       "b/b.ts": 'import type { C } from "../c/c.ts"; export const b: C = 1;',
@@ -70,7 +70,7 @@ describe("folders of a package", () => {
     expect(check(files)[0]).toContain("folders form a circle: b → c → b");
   });
 
-  it("are nodes of their own inside each other", () => {
+  it("count separately when one folder contains another", () => {
     const files = {
       "http/server.ts": 'import { route } from "./routes/route.ts"; export const server = route;',
       "http/answer.ts": "export type Answer = 1;",
@@ -79,7 +79,7 @@ describe("folders of a package", () => {
     expect(check(files)[0]).toContain("folders form a circle: http → http/routes → http");
   });
 
-  it("must not import what puts the package together", () => {
+  it("must not import the file that assembles the package", () => {
     const files = { "main.ts": "export type Options = 1;", "a/a.ts": 'import type { Options } from "../main.ts";' };
     expect(check(files)).toEqual([
       "apps/x/src/a/a.ts: imports apps/x/src/main.ts, which stands above all folders; move what folders share into a folder",
@@ -88,7 +88,7 @@ describe("folders of a package", () => {
 });
 
 describe("tests of a package", () => {
-  it("stand above its folders and may start the whole", () => {
+  it("belong to no folder and may start the whole package", () => {
     const files = {
       "main.ts": 'import { a } from "./a/a.ts"; export const main = a;',
       "a/a.ts": "export const a = 1;",
@@ -98,7 +98,7 @@ describe("tests of a package", () => {
     expect(check(files)).toEqual([]);
   });
 
-  it("are not imported by anything, nor their helpers by what runs", () => {
+  it("are not imported by any file, and their helpers are not imported by production code", () => {
     const files = {
       "a/a.ts": 'import { helper } from "../testing/helper.ts"; export const a = helper;',
       "a/b.ts": 'import { c } from "./c.test.ts"; export const b = c;',
@@ -111,7 +111,7 @@ describe("tests of a package", () => {
     ]);
   });
 
-  it("may import the test kit, and nothing else may", () => {
+  it("may import the test kit, unlike all other files", () => {
     const text = 'import { startEngines } from "@airlock/test-kit"; startEngines;';
     expect(check({ "a.test.ts": text, "testing/a.ts": text })).toEqual([]);
     expect(check({ "a.ts": text })).toEqual(["apps/x/src/a.ts: imports @airlock/test-kit; apps/x/src may import job"]);
@@ -119,7 +119,7 @@ describe("tests of a package", () => {
 });
 
 describe("imports of a package", () => {
-  it("stay inside it and keep to the packages that it may know", () => {
+  it("stay inside the package and use only the packages that it may import", () => {
     const files = {
       "a.ts": 'import "@airlock/job"; import "@airlock/api";',
       "b.ts": 'import "../../y/src/b.ts";',
@@ -134,7 +134,7 @@ describe("imports of a package", () => {
     ]);
   });
 
-  it("form no circle of files at run time, while types may", () => {
+  it("must not form a circle of files at run time, but types may", () => {
     const circle = (word: string) => ({
       "a/a.ts": `import ${word} { b } from "./b.ts"; export const a = 1 as typeof b;`,
       "a/b.ts": `import ${word} { a } from "./a.ts"; export const b = 1 as typeof a;`,
@@ -145,7 +145,7 @@ describe("imports of a package", () => {
     expect(check(circle("type"))).toEqual([]);
   });
 
-  it("can all be known: a computed import() and a file that does not parse are refused", () => {
+  it("must be readable: a computed import() and a file that does not parse are refused", () => {
     expect(check({ "a.ts": "export const a = (name: string) => import(name);" })).toEqual([
       "apps/x/src/a.ts: import() of a computed path can't be checked; import a literal path",
     ]);

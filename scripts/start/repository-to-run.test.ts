@@ -33,14 +33,14 @@ function commit(): void {
   git(checkout, "commit", "--quiet", "--message=One");
 }
 
-describe("what the sample job runs on", () => {
+describe("the repository of the sample job", () => {
   it("is the checkout itself", () => {
     commit();
     expect(repositoryToRun(checkout, data)).toEqual({ path: checkout });
     expect(said).not.toHaveBeenCalled();
   });
 
-  it("is its HEAD, which is said where files have changed since", () => {
+  it("is the checkout's HEAD, with a message if files have changed since", () => {
     commit();
     writeFileSync(path.join(checkout, "file.txt"), "changed\n");
     expect(repositoryToRun(checkout, data)).toEqual({ path: checkout });
@@ -58,7 +58,7 @@ describe("what the sample job runs on", () => {
     }
   });
 
-  it("is not a repository that happens to hold the directory", () => {
+  it("is not an outer repository that contains the checkout's directory", () => {
     git(path.dirname(checkout), "init", "--quiet");
     const found = repositoryToRun(checkout, data);
     expect("path" in found && found.path.startsWith(data)).toBe(true);

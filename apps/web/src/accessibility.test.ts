@@ -198,7 +198,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
     return found;
   }
 
-  it("keeps the rules of accessibility where nothing is yet, and at the login", async () => {
+  it("meets the accessibility rules on an empty instance and at the login", async () => {
     for (const colorScheme of ["light", "dark"] as const) {
       expect(await violations(empty, colorScheme, viewports.wide)).toEqual({});
       const login = [{ name: "login", path: "/login" }];
@@ -211,7 +211,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
     ["light", "wide"],
     ["light", "narrow"],
   ] as const)(
-    "keeps the rules of accessibility, %s and %s",
+    "meets the accessibility rules, %s and %s",
     async (colorScheme, size) => {
       places ??= await fill();
       expect(await violations(places, colorScheme, viewports[size])).toEqual({});

@@ -108,7 +108,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     return { job, entry: await job.open("step.oci.test") };
   }
 
-  it("logs in by link, leaves no token in the address or the history, and goes where the visitor wanted to go", async () => {
+  it("logs in by link, removes the token from the address and the history, and opens the requested page", async () => {
     const visitor = await newContext();
     const tab = await visitor.newPage();
     await tab.goto(`${instance.url}/executors`);
@@ -128,7 +128,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await visitor.close();
   });
 
-  it("shows how to begin where nothing is yet", async () => {
+  it("explains the first steps on an empty instance", async () => {
     await page.goto(`${instance.url}/jobs`);
     await text("No jobs yet").waitFor();
     expect(await page.getByRole("main").textContent()).toContain("airlock job submit");
@@ -137,7 +137,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     expect(await page.getByRole("main").textContent()).toContain(`EXECUTOR_FRONTEND_URL=${instance.url}`);
   });
 
-  it("adds a repository and says what is wrong with one", async () => {
+  it("adds a repository and explains what is wrong with an invalid one", async () => {
     await page.goto(`${instance.url}/repositories`);
     await page.getByLabel("Git URL").fill(repository);
     await page.getByLabel("Name", { exact: true }).fill("-bad-");
@@ -148,7 +148,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("article", { name: "acme/widgets" }).getByText("Ready").waitFor();
   });
 
-  it("submits a job by form, with the instance's objections at their fields", async () => {
+  it("submits a job by form and shows the instance's errors at their fields", async () => {
     await page.goto(`${instance.url}/submit?repository=acme%2Fwidgets`);
     await page.getByRole("button", { name: "Submit job" }).click();
     await page.getByText("2 fields need a correction.").waitFor();
@@ -173,7 +173,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await eventually(() => page.title()).toBe(`#${job.id} completed · airlock`);
   });
 
-  it("keeps the list of jobs up to date by itself", async () => {
+  it("updates the list of jobs automatically", async () => {
     await page.goto(`${instance.url}/jobs`);
     await text("Live").waitFor();
     await page.evaluate(() => Object.assign(window, { notReloaded: true }));
@@ -190,7 +190,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await row.waitFor({ state: "detached" });
   });
 
-  it("shows output as it is printed, in colour, standard error apart, without a reload", async () => {
+  it("shows output as it is printed, in colour and with standard error marked, without a reload", async () => {
     const { job, entry } = await startJob();
     await page.goto(`${instance.url}/jobs/${job.id}`);
     await page.getByText("Waiting for output…").waitFor();
@@ -208,7 +208,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await job.complete();
   });
 
-  it("takes hostile output for what it is: text", async () => {
+  it("shows hostile output as plain text", async () => {
     const { job, entry } = await startJob();
     await page.goto(`${instance.url}/jobs/${job.id}`);
     await job.print(
@@ -237,7 +237,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     expect(await log().locator("a[href^='javascript'], script, img").count()).toBe(0);
   });
 
-  it("shows messages of the executor so that no output can look like one", async () => {
+  it("shows the executor's messages so that output can't imitate them", async () => {
     const { job, entry } = await startJob();
     await page.goto(`${instance.url}/jobs/${job.id}`);
     const forged = ["[airlock] forged", "[air\u001b[mlock] forged", "\u001b[44mExecutor\u001b[m forged"];
@@ -268,7 +268,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     expect(download).not.toContain(`${mark} forged`);
   });
 
-  it("follows the end until the reader scrolls up, and again on demand", async () => {
+  it("follows the end of the log until the reader scrolls up, and again on request", async () => {
     const { job, entry } = await startJob();
     await page.goto(`${instance.url}/jobs/${job.id}`);
     await job.print(entry, numbered(1, 500));
@@ -327,7 +327,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     expect(rest.join("\n")).toBe(printed);
   });
 
-  it("shows what a job left behind: files to download, and its diff as text", async () => {
+  it("shows a job's results: files to download, and its diff as text", async () => {
     const { job, entry } = await startJob();
     const diff = [
       "diff --git a/src/app.ts b/src/app.ts",
@@ -390,7 +390,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await eventually(() => page.title()).toBe(`#${job.id} canceled · airlock`);
   });
 
-  it("says what failed and why, and runs it again", async () => {
+  it("shows what failed and why, and can run the job again", async () => {
     const { job, entry } = await startJob();
     await job.print(entry, "first attempt\n");
     await job.close(entry, 3);
@@ -410,7 +410,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await again.complete();
   });
 
-  it("loses and repeats nothing when the connection breaks in the middle of a log", async () => {
+  it("neither loses nor repeats output when the connection breaks in the middle of a log", async () => {
     await using proxy = await startSeverableProxy(instance.url);
     const { job, entry } = await startJob();
     await page.goto(`${proxy.url}/jobs/${job.id}`);
@@ -425,7 +425,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await job.complete();
   });
 
-  it("shows executors, what they run and what runs them", async () => {
+  it("shows executors with their jobs, versions and system", async () => {
     const { job } = await startJob();
     await executor.heartbeat([job]);
     await page.goto(`${instance.url}/executors`);
@@ -438,7 +438,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await card.getByText("0 of 2 in use").waitFor();
   });
 
-  it("drains an executor and resumes it, by the keyboard alone", async () => {
+  it("drains and resumes an executor with only the keyboard", async () => {
     await executor.heartbeat();
     await page.goto(`${instance.url}/executors`);
     const card = page.getByRole("article", { name: "build-01" });
@@ -487,7 +487,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByText("Waiting to be taken, first in line: 1 executor connected.").waitFor();
   });
 
-  it("counts a queue's jobs", async () => {
+  it("shows the number of a queue's jobs", async () => {
     await submit({ queue: "default" });
     await page.goto(`${instance.url}/queues`);
     await page.getByRole("row", { name: /^default 1 0 / }).waitFor();
@@ -495,7 +495,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("row", { name: /^default 0 0 none waits/ }).waitFor();
   });
 
-  it("adds a queue, changes its settings, and says what is wrong with one", async () => {
+  it("adds a queue, changes its settings, and explains what is wrong with an invalid one", async () => {
     await page.goto(`${instance.url}/queues`);
     await page.getByRole("button", { name: "New queue" }).click();
     await page.getByRole("textbox", { name: "Name", exact: true }).fill("Indexers!");
@@ -512,7 +512,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("row", { name: /^indexers 0 0 none waits 2 at once up to 3 30s/ }).waitFor();
   });
 
-  it("sets a queue's longest wait, and shows why a job failed that no executor took", async () => {
+  it("sets a queue's maximum wait, and shows why a job failed that no executor took", async () => {
     await instance.rest("POST", "/queues", { name: "impatient" });
     await page.goto(`${instance.url}/queues`);
     await page.getByRole("button", { name: "Settings of impatient" }).click();
@@ -528,7 +528,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByText(/within 2\.0s, its queue's maximum waiting time: No executor is connected to/).waitFor();
   });
 
-  it("keeps secrets: adds, replaces and deletes one by keyboard, and never shows its value again", async () => {
+  it("adds, replaces and deletes a secret by keyboard, and never shows its value again", async () => {
     await page.goto(`${instance.url}/jobs`);
     await page.getByRole("heading", { name: "Jobs" }).waitFor();
     await page.keyboard.press("g");
@@ -574,7 +574,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     expect(await page.content()).not.toMatch(/value-of-the-browser|another-value/);
   });
 
-  it("fits a phone, and goes by keyboard", async () => {
+  it("fits on a phone and can be used by keyboard", async () => {
     const phone = await newContext({
       viewport: { width: 360, height: 740 },
       storageState: await context.storageState(),
@@ -609,7 +609,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await phone.close();
   });
 
-  it("leads to the login when the session ends", async () => {
+  it("shows the login when the session ends", async () => {
     const visitor = await newContext({ storageState: await context.storageState() });
     const tab = await visitor.newPage();
     await tab.goto(`${instance.url}/jobs`);

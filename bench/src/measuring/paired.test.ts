@@ -3,7 +3,7 @@ import { pairedRatio, percentile, runPaired } from "./paired.ts";
 import { compare, formatResult } from "./result.ts";
 
 describe("runPaired", () => {
-  it("takes the subjects in turn and does not count warm-up rounds", async () => {
+  it("alternates between the subjects and does not count warm-up rounds", async () => {
     const calls: string[] = [];
     const subject = (name: string) => ({
       name,
@@ -22,7 +22,7 @@ describe("runPaired", () => {
 });
 
 describe("percentile", () => {
-  it("is the nearest rank", () => {
+  it("returns the nearest rank", () => {
     const values = Array.from({ length: 100 }, (_, index) => 100 - index);
     expect([0, 50, 99, 100].map((percent) => percentile(values, percent))).toEqual([1, 50, 99, 100]);
     expect(percentile([], 50)).toBeNaN();
@@ -38,7 +38,7 @@ describe("pairedRatio", () => {
 });
 
 describe("formatResult", () => {
-  it("says for each target whether it was reached", () => {
+  it("shows for each target whether it was reached", () => {
     const samples = [
       { name: "ours", values: [30] },
       { name: "floor", values: [10] },

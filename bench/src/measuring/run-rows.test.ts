@@ -15,7 +15,7 @@ async function run(rows: Readonly<Record<string, Row>>) {
 }
 
 describe("rows of a benchmark", () => {
-  it("are all measured when one in the middle fails, and the failure is said at its place and at the end", async () => {
+  it("are all measured when one fails, and the failure is reported at its place and at the end", async () => {
     const { results, failures, text } = await run({
       first: async () => result("first"),
       broken: async () => {
@@ -30,7 +30,7 @@ describe("rows of a benchmark", () => {
     );
   });
 
-  it("say nothing of failures when there are none", async () => {
+  it("do not mention failures when there are none", async () => {
     const { failures, text } = await run({ only: async () => result("only") });
     expect([failures, text.includes("failed")]).toEqual([[], false]);
   });

@@ -4,7 +4,7 @@ import { issuesByField } from "./issues.ts";
 describe("issuesByField", () => {
   const fields = ["queue", "steps[0].image", "steps[0].env", "steps[1].image", "egress.allow", "resources"];
 
-  it("puts each issue at its field, the deeper ones at the field above", () => {
+  it("assigns each issue to its field, and an issue of a nested value to the field that contains it", () => {
     const issues = issuesByField(
       [
         "steps[0].image: not an image reference",
@@ -24,7 +24,7 @@ describe("issuesByField", () => {
     expect(issues.others).toEqual([]);
   });
 
-  it("keeps what belongs to no field, and is not fooled by a common begin", () => {
+  it("returns issues without a field separately, even if their path only starts like a field's", () => {
     const lines = ["queues: unknown", "steps[10].image: bad", "give exactly one of run and commands"];
     expect(issuesByField(lines, fields)).toEqual({ fields: new Map(), others: lines });
   });

@@ -4,8 +4,8 @@ import { loginPath, returnPath } from "./return-path.ts";
 const origin = "http://airlock.example";
 const back = (next: string) => returnPath(new URLSearchParams({ next }), origin);
 
-describe("the way back from the login", () => {
-  it("leads to where the visitor wanted to go", () => {
+describe("the redirect after login", () => {
+  it("leads to the page that the visitor requested", () => {
     const path = loginPath({ pathname: "/jobs/42", search: "?entry=3", hash: "#L120" });
     expect(returnPath(new URL(path, origin).searchParams, origin)).toBe("/jobs/42?entry=3#L120");
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parseDiff } from "./diff-lines.ts";
 
 describe("parseDiff", () => {
-  it("goes by the hunk's counts, not by what a line looks like", () => {
+  it("classifies lines by the hunk's counts, not by their appearance", () => {
     const diff = [
       "diff --git a/x b/x",
       "--- a/x",
@@ -29,7 +29,7 @@ describe("parseDiff", () => {
     ]);
   });
 
-  it("shows what would hide or reverse, and cuts what is too long", () => {
+  it("makes hidden and direction-changing characters visible, and cuts long lines", () => {
     const lines = parseDiff(`@@ -0,0 +1,2 @@\n+a\u202eb\u001b[31m\r\n+${"x".repeat(5000)}`);
     expect(lines[1]?.text).toBe("+a\\u{202e}b\\u{1b}[31m␍");
     expect(lines[2]?.text.length).toBe(2001);

@@ -5,7 +5,7 @@ import { formatJobFilter, matchesFilter, parseJobFilter } from "./job-filter.ts"
 const parse = (search: string) => parseJobFilter(new URLSearchParams(search));
 
 describe("the filter of the jobs page", () => {
-  it("survives the way through the URL", () => {
+  it("is the same after it was written to the URL and read back", () => {
     const filter = {
       states: ["queued", "failed"],
       queue: "batches",
@@ -17,7 +17,7 @@ describe("the filter of the jobs page", () => {
     expect(formatJobFilter(parse("")).toString()).toBe("");
   });
 
-  it("ignores what is no filter", () => {
+  it("ignores invalid values", () => {
     expect(parse("state=failed,exploded&before=-3&queue=&namespace=No%20Name&x=y")).toEqual({
       states: ["failed"],
       queue: undefined,
@@ -36,7 +36,7 @@ describe("the filter of the jobs page", () => {
     ["namespace=team", false],
     ["before=42", false],
     ["before=43", true],
-  ])("says for %s whether job 42 belongs to it", (search, belongs) => {
+  ])("decides for %s whether it includes job 42", (search, belongs) => {
     expect(matchesFilter(jobSummary({ id: 42 }), parse(search))).toBe(belongs);
   });
 });

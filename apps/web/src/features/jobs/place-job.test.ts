@@ -8,11 +8,11 @@ const listOf = (ids: number[], next: number | null = null) => ({ jobs: ids.map((
 const ids = (list: { jobs: { id: number }[] }) => list.jobs.map((job) => job.id);
 
 describe("placeJob", () => {
-  it("puts a new job on top", () => {
+  it("puts a new job at the top", () => {
     expect(ids(placeJob(listOf([5, 4]), jobSummary({ id: 6 }), filter()))).toEqual([6, 5, 4]);
   });
 
-  it("changes a job in its place", () => {
+  it("updates a job in its place", () => {
     const list = placeJob(listOf([5, 4, 3]), jobSummary({ id: 4, state: "processing" }), filter());
     expect(list.jobs.map((job) => [job.id, job.state])).toEqual([
       [5, "queued"],
@@ -21,17 +21,17 @@ describe("placeJob", () => {
     ]);
   });
 
-  it("takes a job out that no longer matches the filter, and lets one in that does now", () => {
+  it("removes a job that no longer matches the filter, and adds one that now matches", () => {
     expect(ids(placeJob(listOf([5, 4]), jobSummary({ id: 4, state: "failed" }), filter("state=queued")))).toEqual([5]);
     expect(ids(placeJob(listOf([5, 3]), jobSummary({ id: 4 }), filter("state=queued")))).toEqual([5, 4, 3]);
   });
 
-  it("leaves a job that belongs to a later page to that page", () => {
+  it("ignores a job that belongs on a later page", () => {
     const list = listOf([9, 8], 8);
     expect(placeJob(list, jobSummary({ id: 3 }), filter())).toBe(list);
   });
 
-  it("keeps the page's length and where the next one begins", () => {
+  it("keeps the page's length and updates where the next page begins", () => {
     const full = listOf(Array.from({ length: jobsPerPage }, (_, index) => 100 - index));
     const list = placeJob(full, jobSummary({ id: 101 }), filter());
     expect(list.jobs).toHaveLength(jobsPerPage);

@@ -60,7 +60,7 @@ function job(entries: LogEntryView[], state: "processing" | "failed" | "errored"
 const now = Date.parse(second(8));
 
 describe("buildTimeline", () => {
-  it("groups entries and shows steps that are still to come", () => {
+  it("groups entries and shows steps that have not started yet", () => {
     const running = entry(2, "step.docker.test", 3, { exitCode: null, durationMs: null });
     const { groups, spanMs } = buildTimeline(job([entry(1, "setup.git.fetch", 1), running]), 1, now);
     expect(spanMs).toBe(8000);
@@ -77,7 +77,7 @@ describe("buildTimeline", () => {
     expect(groups[1]?.rows[0]).toMatchObject({ offsetMs: 3000, durationMs: 5000 });
   });
 
-  it("knows the steps of an executor from 2022, which names them by position", () => {
+  it("recognizes the steps of an executor from 2022, which names them by position", () => {
     const entries = [
       entry(1, "setup.fs", 0),
       entry(2, "step.docker.0", 1),
@@ -89,14 +89,14 @@ describe("buildTimeline", () => {
     ]);
   });
 
-  it("says of a running attempt which steps will not run", () => {
+  it("shows which steps of a running attempt will not run", () => {
     const running = job([entry(1, "step.docker.test", 1)]);
     const [test, build] = running.steps;
     const skipped = { ...running, steps: [test, { ...build, state: "skipped" }] } as JobView;
     expect(buildTimeline(skipped, 1, now).groups[0]?.rows.map((row) => row.status)).toEqual(["succeeded", "skipped"]);
   });
 
-  it("says of a finished attempt what failed, what was cut off and what was never reached", () => {
+  it("shows what failed, what was cut off and what was never reached in a finished attempt", () => {
     const failed = job([entry(1, "step.oci.test", 1, { exitCode: 3 })], "failed");
     expect(buildTimeline(failed, 1, now).groups[0]?.rows.map((row) => row.status)).toEqual(["failed", "skipped"]);
     const lost = job([entry(1, "step.oci.test", 1, { exitCode: null, durationMs: null })], "errored");
@@ -111,7 +111,7 @@ describe("buildTimeline", () => {
     }
   });
 
-  it("counts every step as pending before the first attempt", () => {
+  it("shows every step as pending before the first attempt", () => {
     expect(buildTimeline({ ...job([]), attempts: [] }, 0, now).groups[0]?.rows).toHaveLength(2);
   });
 });
@@ -120,14 +120,14 @@ describe("entryOfInterest", () => {
   const setup = entry(1, "setup.git.fetch", 0);
   const test = entry(2, "step.oci.test", 1);
   const teardown = entry(3, "teardown.fs", 2);
-  it("is what runs, else what failed, else the last step", () => {
+  it("selects the running entry, otherwise the failed one, otherwise the last step", () => {
     expect(entryOfInterest([setup, test], true)).toBe(test);
     const broken = { ...setup, exitCode: 128 };
     expect(entryOfInterest([broken, test, teardown], false)).toBe(broken);
     expect(entryOfInterest([setup, test, teardown], false)).toBe(test);
     expect(entryOfInterest([], true)).toBeUndefined();
   });
-  it("does not jump to the teardown", () => {
+  it("does not select the teardown", () => {
     expect(entryOfInterest([setup, test, teardown], true)).toBe(test);
   });
 });

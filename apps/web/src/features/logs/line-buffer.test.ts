@@ -16,11 +16,11 @@ function bufferOf(...chunks: (string | [LogStream, string])[]) {
 const lines = (buffer: LineBuffer) => Array.from({ length: buffer.lineCount }, (_, index) => buffer.line(index).text);
 
 describe("LineBuffer", () => {
-  it("cuts output into lines and keeps empty ones", () => {
+  it("splits output into lines and keeps empty ones", () => {
     expect(lines(bufferOf("one\n\ntwo\r\nthr", "ee"))).toEqual(["one", "", "two", "three"]);
   });
 
-  it("joins a character that two chunks share", () => {
+  it("joins a character that is split over two chunks", () => {
     const buffer = new LineBuffer();
     const euro = bytes("€");
     buffer.append(0, "stdout", euro.subarray(0, 2));
@@ -28,26 +28,26 @@ describe("LineBuffer", () => {
     expect(lines(buffer)).toEqual(["€"]);
   });
 
-  it("shows bytes that are no UTF-8 as replacement characters", () => {
+  it("shows bytes that are not UTF-8 as replacement characters", () => {
     const buffer = new LineBuffer();
     buffer.append(0, "stdout", Uint8Array.of(0x61, 0xff, 0xfe, 0x62, 0x0a));
     expect(lines(buffer)).toEqual(["a\ufffd\ufffdb"]);
   });
 
-  it("changes nothing when a chunk comes again, and takes only the new part of an overlap", () => {
+  it("ignores a repeated chunk, and takes only the new part of an overlapping one", () => {
     const buffer = bufferOf("hello\n");
     expect(buffer.append(0, "stdout", bytes("hello\n"))).toEqual({ kind: "duplicate" });
     expect(buffer.append(3, "stdout", bytes("lo\nworld\n"))).toEqual({ kind: "appended" });
     expect(lines(buffer)).toEqual(["hello", "world"]);
   });
 
-  it("refuses a chunk behind a gap and says what is missing", () => {
+  it("refuses a chunk after a gap and reports which bytes are missing", () => {
     const buffer = bufferOf("hello");
     expect(buffer.append(9, "stdout", bytes("x"))).toEqual({ kind: "gap", expectedOffset: 5 });
     expect(lines(buffer)).toEqual(["hello"]);
   });
 
-  it("keeps the streams' lines apart although they alternate in the middle of a line", () => {
+  it("keeps the lines of two streams apart, even if the streams alternate within a line", () => {
     const buffer = bufferOf("out ", ["stderr", "err "], "put\n", ["stderr", "or\n"], "next\n");
     expect([0, 1, 2].map((index) => buffer.line(index))).toMatchObject([
       { text: "out put", source: "stdout" },
@@ -57,17 +57,17 @@ describe("LineBuffer", () => {
     expect(buffer.openLines).toEqual([]);
   });
 
-  it("shows only the last state of a progress line, in the colour that was set before", () => {
+  it("shows only the last state of a progress line, in the colour that was set before it", () => {
     const buffer = bufferOf("\x1b[32m 10%\r 50%", "\r100%", "\r\ndone\n");
     expect(buffer.line(0)).toMatchObject({ text: "100%", runs: [{ start: 0, style: { color: 2 } }] });
     expect(buffer.line(1).text).toBe("done");
   });
 
-  it("keeps a progress line's last state when nothing follows its \\r", () => {
+  it("keeps the last state of a progress line if nothing follows its \\r", () => {
     expect(lines(bufferOf("50%\r"))).toEqual(["50%"]);
   });
 
-  it("records where styles begin", () => {
+  it("records where styles start", () => {
     expect(bufferOf("a\x1b[31mb\x1b[0mc\n").line(0)).toMatchObject({
       text: "abc",
       runs: [
@@ -77,7 +77,7 @@ describe("LineBuffer", () => {
     });
   });
 
-  it("cuts a line of 100 MB and counts what it dropped", () => {
+  it("cuts a line of 100 MB and counts the dropped bytes", () => {
     const buffer = new LineBuffer();
     const chunk = bytes("x".repeat(1 << 20));
     for (let index = 0; index < 100; index += 1) buffer.append(buffer.byteLength, "stdout", chunk);
@@ -87,7 +87,7 @@ describe("LineBuffer", () => {
     expect(buffer.line(1).text).toBe("next");
   });
 
-  it("takes 20 MB of short lines in well under a second", () => {
+  it("processes 20 MB of short lines in well under a second", () => {
     const chunk = bytes("2026-01-01T00:00:00Z info: compiled module number 42 of the project\n".repeat(4000));
     const buffer = new LineBuffer();
     const start = performance.now();
@@ -96,7 +96,7 @@ describe("LineBuffer", () => {
     expect(buffer.lineCount).toBe((buffer.byteLength / chunk.length) * 4000);
   });
 
-  it("comes to the same lines however the bytes are cut, repeated and overlapped", () => {
+  it("produces the same lines however the bytes are cut, repeated and overlapped", () => {
     const text = fc.string({ unit: fc.constantFrom("a", "€", "\n", "\r", "\x1b[31m", "\x1b[0m", "\b"), maxLength: 40 });
     fc.assert(
       fc.property(text, fc.array(fc.tuple(fc.nat(200), fc.nat(200)), { maxLength: 20 }), (content, ranges) => {
@@ -112,7 +112,7 @@ describe("LineBuffer", () => {
     );
   });
 
-  it("puts messages of the executor between the output, once, and never into a line of it", () => {
+  it("puts the executor's messages between lines of output, once, and never inside a line", () => {
     const buffer = bufferOf("one\nhalf");
     expect(buffer.note(1, "killed:\u001b[31m out of memory\nnow")).toBe(true);
     expect(buffer.note(1, "killed: out of memory")).toBe(false);

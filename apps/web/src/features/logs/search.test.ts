@@ -13,7 +13,7 @@ function searchAll(texts: readonly string[], text: string, matchCase = false) {
 }
 
 describe("LogSearch", () => {
-  it("finds every place, several in a line, whatever the case", () => {
+  it("finds every match, even several in a line, and ignores case", () => {
     expect(searchAll(["an Error", "none", "error error"], "error").matches).toEqual([
       { line: 0, start: 3, end: 8 },
       { line: 2, start: 0, end: 5 },
@@ -21,7 +21,7 @@ describe("LogSearch", () => {
     ]);
   });
 
-  it("minds the case when asked", () => {
+  it("respects case on request", () => {
     expect(searchAll(["Error error"], "error", true).matches).toEqual([{ line: 0, start: 6, end: 11 }]);
   });
 
@@ -42,7 +42,7 @@ describe("LogSearch", () => {
     expect(search.matches).toHaveLength(maxMatches);
   });
 
-  it("goes on where it was as the log grows, and keeps matches of a line that is still open in their place", () => {
+  it("continues where it stopped as the log grows, and keeps matches of an unfinished line in order", () => {
     const buffer = new LineBuffer();
     const append = (stream: "stdout" | "stderr", text: string) =>
       buffer.append(buffer.byteLength, stream, new TextEncoder().encode(text));
@@ -67,7 +67,7 @@ describe("LogSearch", () => {
 
 describe("firstMatchFrom", () => {
   const matches = [3, 7].map((line) => ({ line, start: 0, end: 1 }));
-  it("takes the next match at or behind a line and goes round at the end", () => {
+  it("returns the next match at or after a line, and wraps around at the end", () => {
     expect([0, 3, 4, 8].map((line) => firstMatchFrom(matches, line))).toEqual([0, 0, 1, 0]);
     expect(firstMatchFrom([], 0)).toBe(-1);
   });

@@ -4,7 +4,7 @@ import { segmentLine } from "./segments.ts";
 const red = { color: 1 } as const;
 
 describe("segmentLine", () => {
-  it("cuts a line at styles and matches and loses no text", () => {
+  it("cuts a line at styles and matches without losing text", () => {
     const match = { line: 0, start: 1, end: 3 };
     const line = { text: "abcdef", source: "stdout", runs: [{ start: 2, style: red }], dropped: 0 } as const;
     expect(segmentLine(line, [match])).toEqual([
@@ -15,7 +15,7 @@ describe("segmentLine", () => {
     ]);
   });
 
-  it("has nothing for an empty line", () => {
+  it("returns nothing for an empty line", () => {
     expect(segmentLine({ text: "", source: "stdout", runs: [], dropped: 0 }, [])).toEqual([]);
   });
 });

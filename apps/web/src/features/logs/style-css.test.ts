@@ -12,7 +12,7 @@ describe("cssOfStyle", () => {
     expect(cssOfStyle({ color: "#0a0b0c" }).color).toContain("#0a0b0c");
   });
 
-  it("shows a pair of text and background as the terminal does", () => {
+  it("shows the foreground and background colours as the terminal does", () => {
     expect(cssOfStyle({ color: 0, background: 7 })).toEqual({ color: "#000000", backgroundColor: "#e5e5e5" });
     expect(cssOfStyle({ background: 1 }).color).toBe("#ffffff");
     expect(cssOfStyle({ background: 11 }).color).toBe("#000000");
@@ -26,7 +26,7 @@ describe("cssOfStyle", () => {
     });
   });
 
-  it("is nothing for the default style", () => {
+  it("returns nothing for the default style", () => {
     expect(cssOfStyle({})).toEqual({});
   });
 });

@@ -22,13 +22,13 @@ const queue: QueueView = {
 };
 
 describe("parseQueue", () => {
-  it("reads back what a queue has, to the byte and the millisecond", () => {
+  it("reads back a queue's settings exactly, to the byte and the millisecond", () => {
     const { queued, processing, oldestQueuedMs, ...settings } = queue;
     expect(parseQueue(queueValues(queue))).toEqual({ kind: "request", request: settings });
   });
 
   it.each([0, 1, 250, 15_550, 90_000, 3_601_001, 90_061_000, 365 * 86_400_000])(
-    "reads back a longest wait or back-off of %d ms",
+    "reads back a maximum wait or back-off of %d ms",
     (ms) => {
       const values = queueValues({ ...queue, maxWaitMs: ms, backoffMaxMs: Math.min(ms, 86_400_000) });
       const parsed = parseQueue(values);
@@ -38,11 +38,11 @@ describe("parseQueue", () => {
     },
   );
 
-  it("shows what a new queue begins with as people write it", () => {
+  it("shows the defaults of a new queue in readable units", () => {
     expect(queueValues()).toMatchObject({ maxAttempts: "3", leaseMs: "15s", backoffMaxMs: "5m", maxLogBytes: "256Mi" });
   });
 
-  it("names every field that is wrong", () => {
+  it("reports every field that is wrong", () => {
     const parsed = parseQueue({
       ...queueValues(queue),
       name: "Not A Name",

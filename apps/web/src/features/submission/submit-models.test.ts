@@ -11,7 +11,7 @@ const step = { ...emptyStep(), image: "alpine:3", run: "echo one\necho 'two'\n" 
 const simple = { ...emptyForm("github.com/a/b"), revision: "main", steps: [step] };
 
 describe("formOf", () => {
-  it("fills the form in like a job that is there, with its namespace and the names of its secrets", () => {
+  it("fills the form from an existing job, with its namespace and the names of its secrets", () => {
     const step = { key: "test", image: "alpine:3", commands: ["make"], dir: "web" };
     const secrets = [
       { name: "NPM_TOKEN", file: false },
@@ -61,7 +61,7 @@ describe("formOf", () => {
 });
 
 describe("toJobSpec", () => {
-  it("leaves out what was left empty", () => {
+  it("omits fields that were left empty", () => {
     expect(toJobSpec(simple)).toEqual({
       repository: "github.com/a/b",
       revision: "main",
@@ -69,7 +69,7 @@ describe("toJobSpec", () => {
     });
   });
 
-  it("says everything that was filled in, and the schema takes it", () => {
+  it("includes everything that was filled in, in a form that the schema accepts", () => {
     const spec = toJobSpec({
       ...simple,
       queue: "batches",
@@ -128,7 +128,7 @@ describe("toJobSpec", () => {
     });
   });
 
-  it("keeps what is wrong, so that the schema's issue lands at its field", () => {
+  it("keeps invalid values, so that the schema's error appears at its field", () => {
     const values = {
       ...simple,
       queue: "Not A Queue",
@@ -172,18 +172,18 @@ describe("jobFile", () => {
     "'\"",
     "\u0007bell",
     "%d",
-  ])("writes a script %j so that it is read back the same", (run) => {
+  ])("writes a script %j so that it can be read back unchanged", (run) => {
     const spec = toJobSpec({ ...simple, steps: [{ ...step, run }] });
     expect(parse(jobFile(spec))).toEqual(spec);
   });
 
-  it("shows a script of several lines as lines", () => {
+  it("shows a multi-line script as lines", () => {
     expect(jobFile(toJobSpec(simple))).toContain("    run: |\n      echo one\n      echo 'two'\n");
   });
 });
 
 describe("commandLine", () => {
-  it("says a simple job with options, quoted for the shell", () => {
+  it("shows a simple job with options, quoted for the shell", () => {
     const spec = toJobSpec({
       ...simple,
       queue: "q",
@@ -204,12 +204,12 @@ describe("commandLine", () => {
     });
   });
 
-  it("says the checkout with options", () => {
+  it("shows the checkout as options", () => {
     const spec = toJobSpec({ ...simple, depth: "full", tags: true, paths: "a b\nc" });
     expect(commandLine(spec).text).toContain("--depth full \\\n  --tags \\\n  --path 'a b' \\\n  --path c \\\n");
   });
 
-  it("says limits, network and labels with options, too", () => {
+  it("shows limits, network and labels as options", () => {
     const spec = toJobSpec({
       ...simple,
       cpus: "1.5",
@@ -248,7 +248,7 @@ describe("commandLine", () => {
     { outputs: "dist/**" },
     { steps: [step, { ...step, key: "b" }] },
     { steps: [{ ...step, dir: "web" }] },
-  ])("needs the job file for %o", (changes) => {
+  ])("needs a job file for %o", (changes) => {
     expect(commandLine(toJobSpec({ ...simple, ...changes }))).toMatchObject({ usesFile: true });
   });
 });

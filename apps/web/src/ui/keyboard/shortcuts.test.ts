@@ -12,7 +12,7 @@ describe("KeySequence", () => {
     expect(keys.match(bindings, "j", 600)).toBe(bindings.j);
   });
 
-  it("forgets the first key after a while and after another key", () => {
+  it("forgets the first key after a pause or after another key", () => {
     const keys = new KeySequence();
     keys.match(bindings, "g", 0);
     expect(keys.match(bindings, "j", 5000)).toBe(bindings.j);
