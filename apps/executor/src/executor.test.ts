@@ -29,8 +29,8 @@ async function start(env: Record<string, string> = {}, runtime?: HostProcessRunt
 
 const ended = (route: string) => () => instance.bodies(route).length > 0;
 
-describe("with an instance of the protocol", () => {
-  it("runs a job, sends its log by whole entries and reports its end", async () => {
+describe("an executor with an instance of the protocol", () => {
+  it("runs a job, sends its log as whole entries and reports its outcome", async () => {
     await start();
     instance.enqueue(foreignJob(7, ["echo out", "echo err >&2", "printf tail"]));
 
@@ -53,7 +53,7 @@ describe("with an instance of the protocol", () => {
     expect(lines).toContain("stderr: + echo out");
   });
 
-  it("uses the shared secret where the job has no token, and the token where it has one", async () => {
+  it("uses the shared secret if the job has no token, and the token if it has one", async () => {
     await start();
     instance.enqueue(foreignJob(1, ["true"]));
     instance.enqueue(foreignJob(2, ["true"], { token: "cafe" }));
@@ -81,7 +81,7 @@ describe("with an instance of the protocol", () => {
     expect(instance.entries(3).map(({ key }) => key)).not.toContain("step.docker.second");
   });
 
-  it("stops a job that a heartbeat cancels, and reports that", async () => {
+  it("stops a job that a heartbeat cancels, and reports it as canceled", async () => {
     await start();
     instance.enqueue(foreignJob(4, ["sleep 60"]));
     await instance.until(() => instance.entries(4).some(({ key }) => key === "step.docker.only"));
@@ -92,7 +92,7 @@ describe("with an instance of the protocol", () => {
     expect(instance.bodies("markFailed")[0]).toMatchObject({ jobId: 4, errorMessage: "canceled" });
   }, 20_000);
 
-  it("stops a job that the instance does not know any more, and says nothing about it", async () => {
+  it("stops a job that the instance no longer knows, and does not report it", async () => {
     const runtime = new HostProcessRuntime();
     const executor = await start({}, runtime);
     instance.enqueue(foreignJob(5, ["sleep 60"]));
@@ -105,7 +105,7 @@ describe("with an instance of the protocol", () => {
     expect(instance.requests.filter(({ path }) => path.includes("/mark"))).toEqual([]);
   }, 20_000);
 
-  it("does not take a failed heartbeat for news about any job", async () => {
+  it("ignores a failed heartbeat and keeps its jobs running", async () => {
     await start();
     instance.intervene = ({ path, body }) =>
       path.endsWith("/heartbeat") && body.jobIds?.length ? { status: 500, body: "broken" } : undefined;
@@ -116,7 +116,7 @@ describe("with an instance of the protocol", () => {
     expect(instance.bodies("heartbeat").some(({ jobIds }) => jobIds?.length)).toBe(true);
   }, 20_000);
 
-  it("refuses steps of the src command with a clear failure", async () => {
+  it("refuses steps that need the src command, with a clear failure", async () => {
     await start();
     instance.enqueue(foreignJob(8, [], { cliSteps: [{ command: ["batch", "exec"], dir: ".", env: [] }] }));
 
@@ -126,7 +126,7 @@ describe("with an instance of the protocol", () => {
     expect(instance.bodies("markFailed")[0]?.errorMessage).toContain("src steps");
   });
 
-  it("skips steps as skip.json says, and does not follow a link in its place", async () => {
+  it("skips steps as skip.json says, and does not follow a link in place of that file", async () => {
     await start();
     const step = (key: string, command: string) => ({ key, image: "test", commands: [command], dir: "", env: [] });
     instance.enqueue(
@@ -148,8 +148,8 @@ describe("with an instance of the protocol", () => {
   });
 });
 
-describe("with an instance that knows none of an executor's jobs, and answers heartbeats with null", () => {
-  it("stops the job, and reports nothing about it", async () => {
+describe("an executor whose instance answers heartbeats with null, which means it knows none of its jobs", () => {
+  it("stops the job and does not report it", async () => {
     await start();
     instance.enqueue(foreignJob(1, ["echo started", "sleep 60"]));
     await instance.until(() => instance.output(1, "step.docker.only").includes("started"));
@@ -161,8 +161,8 @@ describe("with an instance that knows none of an executor's jobs, and answers he
   });
 });
 
-describe("with an instance of Airlock", () => {
-  it("asks with a long poll and sends its log in chunks, redacted", async () => {
+describe("an executor with an instance of Airlock", () => {
+  it("asks for jobs with a long poll and sends its log in chunks, redacted", async () => {
     await start();
     const secret = "top-secret-value";
     instance.enqueue(
@@ -179,7 +179,7 @@ describe("with an instance of Airlock", () => {
     expect(instance.bodies("addExecutionLogEntry")).toEqual([]);
   });
 
-  it("ends a strict step at its first failing command, without a trace", async () => {
+  it("ends a strict step at its first failing command, without tracing commands", async () => {
     await start();
     instance.enqueue(airlockJob(2, ["echo before", "false", "echo after"]));
 
@@ -188,7 +188,7 @@ describe("with an instance of Airlock", () => {
     expect(instance.output(2, "step.docker.only")).toBe("before\n");
   });
 
-  it("sends what was lost again, and nothing twice", async () => {
+  it("sends lost log data again, and nothing twice", async () => {
     await start();
     let stored = 0;
     instance.intervene = ({ path }) => {
@@ -203,7 +203,7 @@ describe("with an instance of Airlock", () => {
     expect(instance.output(3, "step.docker.only")).toBe([1, 2, 3, 4, 5, 6, 7, 8].map((i) => `line ${i}\n`).join(""));
   });
 
-  it("completes a job although its log can't be delivered", async () => {
+  it("completes a job even if its log can't be delivered", async () => {
     const executor = await start();
     instance.intervene = ({ path }) => (path.endsWith("/logs") ? { status: 400, body: "no" } : undefined);
     instance.enqueue(airlockJob(4, ["yes | head -c 20000000"]));
@@ -213,7 +213,7 @@ describe("with an instance of Airlock", () => {
     expect(executor.logLines.join("")).toContain("not delivered");
   });
 
-  it("keeps to the log's limit, counts what it drops and says so", async () => {
+  it("stays within the log limit, counts what it drops and reports that", async () => {
     await start({ EXECUTOR_MAXIMUM_LOG_SIZE: "100k" });
     instance.enqueue(airlockJob(5, ["yes 0123456789 | head -c 50000000"]));
 
@@ -239,7 +239,7 @@ describe("with an instance of Airlock", () => {
     expect(instance.bodies("markFailed")[0]?.reason).toBeUndefined();
   });
 
-  it("reports a job's end until it is answered", async () => {
+  it("repeats the report of a job's outcome until it is answered", async () => {
     await start();
     let asked = 0;
     instance.intervene = ({ path }) => {
@@ -275,7 +275,7 @@ describe("with an instance of Airlock", () => {
     expect(instance.bodies("markFailed")[0]).toMatchObject({ reason: "policy" });
   });
 
-  it("tells an image that does not exist as the job's failure, in the log too", async () => {
+  it("reports an image that does not exist as the job's failure, in the log too", async () => {
     await start();
     instance.enqueue(
       airlockJob(11, [], { dockerSteps: [{ key: "x", image: "missing", commands: ["true"], dir: "", env: [] }] }),
@@ -287,7 +287,7 @@ describe("with an instance of Airlock", () => {
     expect(instance.output(11, "setup.image")).toContain('image "missing" does not exist');
   });
 
-  it("says in the log that it cuts a timeout, and at the job's end whose limit it was", async () => {
+  it("says in the log that it shortens a timeout, and names the limit when the job times out", async () => {
     await start({ EXECUTOR_MAXIMUM_RUNTIME_PER_JOB: "1s" });
     const job = airlockJob(1, ["sleep 60"]);
     instance.enqueue({ ...job, airlock: { ...airlockDefaults, timeoutMs: 48 * 3_600_000 } });
@@ -298,7 +298,7 @@ describe("with an instance of Airlock", () => {
     expect(instance.bodies("markFailed")[0]?.errorMessage).toMatch(/exceeded .* 1\.0s, the executor's maximum/);
   });
 
-  it("hands the job's registry credentials to the runtime, and to nobody else", async () => {
+  it("gives the job's registry credentials only to the runtime", async () => {
     const runtime = new HostProcessRuntime();
     const encode = (text: string) => Buffer.from(text).toString("base64");
     const own = { "registry.example.com": { auth: encode("executor:of-the-executor") } };
@@ -321,7 +321,7 @@ describe("with an instance of Airlock", () => {
     expect(JSON.stringify(instance.entries(21))).not.toMatch(/password-of-the-job|of-the-executor/);
   });
 
-  it("tells steps where the administrator's authorities are, unless they know better", async () => {
+  it("tells steps where the administrator's certificate authorities are, unless they set that themselves", async () => {
     const file = join(dataDir, "..", "authorities.pem");
     await writeFile(file, rootCertificates[0] ?? "");
     await start({ EXECUTOR_STEP_CA_CERTIFICATES: "true", NODE_EXTRA_CA_CERTS: file });
@@ -347,8 +347,8 @@ describe("with an instance of Airlock", () => {
   });
 });
 
-describe("stopping", () => {
-  it("lets running jobs end and takes no further ones", async () => {
+describe("a stopping executor", () => {
+  it("lets running jobs end and takes no new ones", async () => {
     const executor = await start();
     instance.enqueue(airlockJob(1, ["sleep 1", "echo done"]));
     await instance.until(() => instance.entries(1).some(({ key }) => key === "step.docker.only"));
@@ -363,7 +363,7 @@ describe("stopping", () => {
     expect(instance.bodies("heartbeat").some(({ airlock }) => airlock?.draining)).toBe(true);
   });
 
-  it("hands a job back that was handed out in the moment of the drain", async () => {
+  it("hands back a job that it received just as it began to drain", async () => {
     const executor = await start();
     await instance.until(() => instance.bodies("dequeue").length === 1);
     executor.stop.drain("test");
@@ -376,7 +376,7 @@ describe("stopping", () => {
     ]);
   });
 
-  it("neither runs nor claims a job whose hand-out was cut on its way, and asks for the next one", async () => {
+  it("neither runs nor keeps a job whose hand-out was cut off in transit, and asks for the next one", async () => {
     const executor = await start();
     instance.cutHandOuts = 1;
     instance.enqueue(airlockJob(8, ["echo lost"]));
@@ -403,7 +403,7 @@ describe("stopping", () => {
     expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
-  it("hands running jobs back when it is to stop now, and leaves nothing behind", async () => {
+  it("hands running jobs back when it has to stop immediately, and leaves nothing behind", async () => {
     const runtime = new HostProcessRuntime({ dir: join(dataDir, "workspaces") });
     const executor = await start({}, runtime);
     instance.enqueue(airlockJob(4, ["sleep 60"]));
@@ -423,7 +423,7 @@ describe("stopping", () => {
     expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(dataDir);
   });
 
-  it("hands jobs back that outlast the drain's time", async () => {
+  it("hands back jobs that run for longer than the drain timeout", async () => {
     const executor = await start({ EXECUTOR_DRAIN_TIMEOUT: "300ms" });
     instance.enqueue(airlockJob(5, ["sleep 60"]));
     await instance.until(() => instance.entries(5).some(({ key }) => key === "step.docker.only"));
@@ -436,7 +436,7 @@ describe("stopping", () => {
     ]);
   });
 
-  it("ends after as many jobs as it may take", async () => {
+  it("ends after the configured number of jobs", async () => {
     const executor = await start({ EXECUTOR_NUM_TOTAL_JOBS: "2", EXECUTOR_MAXIMUM_NUM_JOBS: "3" });
     for (const id of [1, 2, 3]) instance.enqueue(airlockJob(id, ["true"]));
 
@@ -445,7 +445,7 @@ describe("stopping", () => {
     expect(instance.bodies("markComplete")).toHaveLength(2);
   });
 
-  it("ends with a clear error when the shared secret is wrong", async () => {
+  it("ends with a clear error if the shared secret is wrong", async () => {
     await expect(
       startExecutor({ url: instance.url, dataDir, env: { EXECUTOR_FRONTEND_PASSWORD: "another-secret" } }).then(
         (e) => e.ended,
@@ -461,7 +461,7 @@ describe("stopping", () => {
     });
   });
 
-  it("keeps workspaces where it is told to", async () => {
+  it("keeps workspaces if it is configured to", async () => {
     const executor = await start({ EXECUTOR_KEEP_WORKSPACES: "true" });
     instance.enqueue(airlockJob(6, ["echo kept > file"]));
     await instance.until(ended("markComplete"));

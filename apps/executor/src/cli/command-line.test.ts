@@ -60,11 +60,11 @@ describe("the executor's command line", () => {
       ["image", "load", "a.tar"],
       ["loadImages", "a.tar"],
     ],
-  ])("reads executor %j", async (args, call) => {
+  ])("accepts executor %j", async (args, call) => {
     expect(await execute(...args)).toEqual({ calls: [call], output: "", errors: "", exitCode: 0 });
   });
 
-  it("ends with the exit code of what it did", async () => {
+  it("exits with the code of the command that it ran", async () => {
     expect(await execute("validate")).toMatchObject({ calls: [["validate"]], exitCode: 1 });
   });
 
@@ -79,7 +79,7 @@ describe("the executor's command line", () => {
     [["image", "load"], "missing required argument 'FILE'", "executor image load --help"],
     [["test-vm", "--repo", "x", "extra"], "test-vm boots a Firecracker VM", "executor validate"],
     [["help", "fly"], "unknown topic 'fly'", "executor help"],
-  ])("refuses executor %j and says what was meant", async (args, problem, hint) => {
+  ])("refuses executor %j and says what was probably meant", async (args, problem, hint) => {
     const { calls, errors, exitCode } = await execute(...args);
     expect([calls, exitCode]).toEqual([[], 2]);
     expect(errors).toContain(problem);

@@ -10,7 +10,7 @@ const minimal = {
 };
 
 describe("the executor's configuration", () => {
-  it("fills in the protocol's defaults", () => {
+  it("uses the protocol's defaults", () => {
     const config = parseConfig(minimal);
 
     expect(config.worker).toMatchObject({ slots: 1, pollIntervalMs: 1000, totalJobs: 0, drainTimeoutMs: null });
@@ -18,17 +18,17 @@ describe("the executor's configuration", () => {
     expect(config.instance.url.href).toBe("https://airlock.example.com/");
   });
 
-  it("takes a name for the Docker engine's runtime, and nothing else", () => {
+  it("accepts only a name as the Docker engine's runtime", () => {
     expect(parseConfig({ ...minimal, EXECUTOR_DOCKER_RUNTIME: "runsc" }).runtime.dockerRuntime).toBe("runsc");
     expect(parseConfig(minimal).runtime.dockerRuntime).toBeNull();
     expect(() => parseConfig({ ...minimal, EXECUTOR_DOCKER_RUNTIME: "../runsc" })).toThrow("EXECUTOR_DOCKER_RUNTIME");
   });
 
-  it("reads an empty variable as none", () => {
+  it("treats an empty variable as unset", () => {
     expect(parseConfig({ ...minimal, EXECUTOR_QUEUE_NAMES: "", EXECUTOR_HEALTH_SERVER_ADDR: "" }).health).toBeNull();
   });
 
-  it("leaves the network of jobs to what the machine can enforce, and opens no private address, by default", () => {
+  it("gives jobs the network that the machine can enforce and opens no private address, by default", () => {
     const { job, runtime } = parseConfig(minimal);
     expect(job.egress).toEqual({ default: null, unenforced: "refuse", openable: [] });
     expect(runtime.egress).toEqual({ closed: [], pool: null, nameServers: null });
@@ -40,7 +40,7 @@ describe("the executor's configuration", () => {
     expect(permissive.runtime.unenforcedLimits).toBe("none");
   });
 
-  it("takes what an administrator decides on networks of jobs", () => {
+  it("accepts the administrator's settings for the networks of jobs", () => {
     const { job, runtime } = parseConfig({
       ...minimal,
       EXECUTOR_DEFAULT_EGRESS: "none",
@@ -82,11 +82,11 @@ describe("the executor's configuration", () => {
     ["EXECUTOR_UNENFORCED_EGRESS", "public"],
     ["EXECUTOR_UNENFORCED_LIMITS", "all"],
     ["EXECUTOR_DEFAULT_EGRESS", "all"],
-  ])("names what is wrong with %s=%s", (name, value) => {
+  ])("explains what is wrong with %s=%s", (name, value) => {
     expect(() => parseConfig({ ...minimal, [name]: value })).toThrow(name);
   });
 
-  it("keeps the instance's path and takes any queue name", () => {
+  it("keeps the path of the instance's URL and accepts any queue name", () => {
     const { instance } = parseConfig({
       ...minimal,
       EXECUTOR_FRONTEND_URL: "http://localhost:7080/prefix",
@@ -98,7 +98,7 @@ describe("the executor's configuration", () => {
     expect(instance.queues).toEqual({ kind: "several", names: ["batches", "gpu-large"] });
   });
 
-  it("names every problem at once, each with its variable", () => {
+  it("reports every problem at once, each with its variable", () => {
     const attempt = () =>
       parseConfig({
         EXECUTOR_FRONTEND_URL: "airlock.example.com",
@@ -130,7 +130,7 @@ describe("the executor's configuration", () => {
     }
   });
 
-  it("wants the host gateway where the instance is only reachable through it", () => {
+  it("requires the host gateway if the instance can be reached only through it", () => {
     const environment = { ...minimal, EXECUTOR_FRONTEND_URL: "http://host.docker.internal:3080" };
 
     expect(() => parseConfig(environment)).toThrow("EXECUTOR_DOCKER_ADD_HOST_GATEWAY");
@@ -143,7 +143,7 @@ describe("the executor's configuration", () => {
     );
   });
 
-  it("reads registry credentials in Docker's own form, and repeats nothing of them in an error", () => {
+  it("reads registry credentials in Docker's own format, and never repeats them in an error", () => {
     const auth = Buffer.from("user:pass:word").toString("base64");
     const registries = { "https://registry.example.com/v1/": { auth }, "https://index.docker.io/v1/": { auth } };
     const text = JSON.stringify({ auths: { ...registries, "helped.example.com": {} } });
@@ -157,7 +157,7 @@ describe("the executor's configuration", () => {
     );
   });
 
-  it("reads what an administrator says about images, and says what is wrong with it", () => {
+  it("reads the administrator's image policy, and explains what is wrong with it", () => {
     const { runtime } = parseConfig({
       ...minimal,
       EXECUTOR_ALLOWED_IMAGES: "alpine, registry.example.com/*",
@@ -192,21 +192,21 @@ describe("the executor's configuration", () => {
     );
   });
 
-  it("gives a job the whole machine where the protocol's 0 means no limit", () => {
+  it("gives a job the whole machine if the protocol's limit is 0", () => {
     const { job } = parseConfig({ ...minimal, EXECUTOR_JOB_NUM_CPUS: "0", EXECUTOR_JOB_MEMORY: "0" });
 
     expect(job.maximumCpus).toBe(job.machineCpus);
     expect(job.maximumMemoryBytes).toBeGreaterThan(0);
   });
 
-  it("takes the older names of limits, and the newer ones first", () => {
+  it("accepts the older names of limits, but prefers the newer ones", () => {
     const older = { EXECUTOR_FIRECRACKER_NUM_CPUS: "1", EXECUTOR_FIRECRACKER_MEMORY: "1G" };
 
     expect(parseConfig({ ...minimal, ...older }).job).toMatchObject({ maximumCpus: 1, maximumMemoryBytes: 1e9 });
     expect(parseConfig({ ...minimal, ...older, EXECUTOR_JOB_MEMORY: "2G" }).job.maximumMemoryBytes).toBe(2e9);
   });
 
-  it("refuses what it would be dangerous to leave out, and notes what has no effect", () => {
+  it("refuses unsupported settings that are dangerous to ignore, and reports settings without effect", () => {
     for (const name of ["EXECUTOR_DOCKER_HOST_MOUNT_PATH", "EXECUTOR_DOCKER_ADDITIONAL_MOUNTS"])
       expect(() => parseConfig({ ...minimal, [name]: "/x" })).toThrow(`${name} is not supported`);
     const { notes } = parseConfig({
@@ -223,7 +223,7 @@ describe("the executor's configuration", () => {
     ]);
   });
 
-  it("takes durations of a year, and names the variable of a longer one", () => {
+  it("accepts durations of a year, and names the variable of a longer one", () => {
     const durations = describeVariables()
       .flatMap(({ variables }) => variables)
       .filter(({ values }) => values.startsWith("a duration"));
@@ -234,7 +234,7 @@ describe("the executor's configuration", () => {
     }
   });
 
-  it("describes every variable in one sentence, with the default that is used", () => {
+  it("describes every variable in one sentence, with its actual default", () => {
     const variables = describeVariables().flatMap((group) => group.variables);
 
     for (const { name, description } of variables) expect(description, name).toMatch(/^[A-Z].*\.$/);

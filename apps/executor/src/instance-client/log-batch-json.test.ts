@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { logBatchJson, type OutgoingLogEvent } from "./log-batch-json.ts";
 
-it("is the same JSON that JSON.stringify would make, whatever stands in keys and commands", () => {
+it("a log batch is the same JSON that JSON.stringify would make, whatever keys and commands contain", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), fc.uint8Array({ minLength: 1, maxLength: 50 }), (text, bytes) => {
       const head = { executorName: `é-${text}`, jobId: 7, attempt: 2 };
@@ -24,7 +24,7 @@ it("is the same JSON that JSON.stringify would make, whatever stands in keys and
   );
 });
 
-it("is accepted by the schema of the wire", () => {
+it("a log batch matches the schema of the instance's API", () => {
   const chunk = { kind: "chunk", entryId: 1, offset: 0, stream: "stderr" } as const;
   // Longer than one piece of the encoder.
   const bytes = Buffer.from(Array.from({ length: 60_001 }, (_, index) => (index * 31) % 256));

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 const isRoot = process.geteuid?.() === 0;
 
 describe.runIf(isRoot)(isRoot ? "an executor's data directory" : "an executor's data directory [needs root]", () => {
-  it("on a full disk is refused, with what to do", async () => {
+  it("is refused on a full disk, with the next step", async () => {
     await using directory = await temporaryDirectory();
     const module = new URL("./data-directory.ts", import.meta.url).href;
     const program = `

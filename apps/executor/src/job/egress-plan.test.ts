@@ -14,11 +14,11 @@ const options: EgressOptions = { default: null, unenforced: "refuse", openable: 
 const refusal = (what: string) => expect.objectContaining({ reason: "policy", message: expect.stringContaining(what) });
 
 describe("the network of a job", () => {
-  it("is the internet without a policy, where that can be enforced", () => {
+  it("is the internet if neither the job nor the administrator sets a policy, and the machine can enforce that", () => {
     expect(planEgress(undefined, options, enforcing)).toEqual({ policy: { kind: "public" }, note: null });
   });
 
-  it("is none without a policy elsewhere, and the job is told why", () => {
+  it("is off if the machine can't enforce a policy, and the job is told why", () => {
     const { policy, note } = planEgress(undefined, options, weak);
     expect(policy).toEqual({ kind: "none" });
     expect(note).toBe(
@@ -26,7 +26,7 @@ describe("the network of a job", () => {
     );
   });
 
-  it("is what the administrator says where the job says nothing", () => {
+  it("is what the administrator configures if the job requests nothing", () => {
     expect(planEgress(undefined, { ...options, default: "none" }, enforcing)).toEqual({
       policy: { kind: "none" },
       note: null,
@@ -34,13 +34,13 @@ describe("the network of a job", () => {
     expect(() => planEgress(undefined, { ...options, default: "public" }, weak)).toThrow(refusal("public"));
   });
 
-  it("is none on any machine for a job that asks for none, without another word", () => {
+  it("is off on any machine for a job that requests none, without a message", () => {
     for (const machine of [enforcing, weak])
       expect(planEgress("none", options, machine)).toEqual({ policy: { kind: "none" }, note: null });
   });
 
   it.each([["public" as const], [{ allow: ["example.com:443"] }]])(
-    "is refused for a policy that can't be enforced, unless the administrator prefers none: %j",
+    "is refused for a policy that can't be enforced, unless the administrator prefers no network: %j",
     (egress) => {
       const kind = typeof egress === "string" ? egress : "allow";
       expect(() => planEgress(egress, options, weak)).toThrow(refusal(`cannot enforce the egress policy "${kind}"`));
@@ -52,7 +52,7 @@ describe("the network of a job", () => {
     },
   );
 
-  it("opens private addresses only where the administrator lists them", () => {
+  it("opens private addresses only if the administrator lists them", () => {
     const attempt = (rule: string, openable: readonly string[] = []) =>
       planEgress(
         { allow: [rule, "example.com"] },
@@ -71,12 +71,12 @@ describe("the network of a job", () => {
   });
 });
 
-describe("what the administrator is told of networks", () => {
-  it("is nothing where policies are enforced", () => {
+describe("the message to the administrator about networks", () => {
+  it("is empty if policies are enforced", () => {
     expect(egressWarning(options, enforcing)).toBeNull();
   });
 
-  it("is what happens to jobs, and how to change it, where policies are not enforced", () => {
+  it("says what happens to jobs and how to change it, if policies are not enforced", () => {
     expect(egressWarning(options, weak)).toMatch(
       /run without a network.*ask for one are refused.*run the executor as root/,
     );

@@ -13,7 +13,7 @@ describe("the outcome of a job whose executor's disk is full", () => {
       "a program of the host",
       new AirlockError("mkfs.ext4 failed: No space left on device", { code: "mount-failed", reason: "runtime" }),
     ],
-  ])("may pass, and says what to do: %s", (_, error) => {
+  ])("is an infrastructure error that says what to do: %s", (_, error) => {
     expect(outcomeOfError(error, signal)).toEqual({
       kind: "errored",
       reason: "runtime",
@@ -21,7 +21,7 @@ describe("the outcome of a job whose executor's disk is full", () => {
     });
   });
 
-  it("is not what a job that filled its own disk gets", () => {
+  it("does not apply to a job that filled its own disk", () => {
     const own = new AirlockError("the job's disk is full", { code: "disk-full", reason: "step-failed", cause: enospc });
     expect(outcomeOfError(own, signal)).toMatchObject({ kind: "failed", reason: "step-failed" });
   });

@@ -36,7 +36,7 @@ const withExtension = (more: object) => {
 };
 
 describe("a job's plan", () => {
-  it("gives a foreign job the executor's limits, the public internet and the protocol's shell", () => {
+  it("gives a foreign instance's job the executor's limits, the public internet and the protocol's shell", () => {
     expect(plan(foreignJob(1, ["true"]))).toMatchObject({
       timeout: { ms: 60_000, note: null },
       limits: { cpus: 2, memoryBytes: 1e9, pids: 100, diskBytes: 2e9 },
@@ -45,7 +45,7 @@ describe("a job's plan", () => {
     });
   });
 
-  it("sizes /dev/shm as the job asks, else as the administrator says, and always within the job's memory", () => {
+  it("sizes /dev/shm as the job requests, else as the administrator configures, always within the job's memory", () => {
     const shmOf = (resources: object) => plan(withExtension({ resources })).limits.shmBytes;
     expect(shmOf({})).toBe(64e6);
     expect(shmOf({ shm: "512Mi" })).toBe(512 * 1024 * 1024);
@@ -56,7 +56,7 @@ describe("a job's plan", () => {
     expect(() => shmOf({ shm: "2G" })).toThrow(/shared memory/);
   });
 
-  it("tells steps about the administrator's proxy where their network reaches it, unless they set their own", () => {
+  it("tells steps about the administrator's proxy if their network reaches it, unless they set their own", () => {
     const destination = { kind: "name", name: "proxy.example.com", subdomains: false, port: 3128 } as const;
     const stepProxy = { url: "http://proxy.example.com:3128", destination, noProxy: "localhost" };
     const envOf = (egress: string, own: string[] = []) => {
@@ -70,16 +70,16 @@ describe("a job's plan", () => {
     expect(JSON.stringify(envOf("none"))).not.toMatch(/proxy/i);
   });
 
-  it("bounds no disk where the administrator says so", () => {
+  it("sets no disk limit if the administrator turns it off", () => {
     expect(plan(foreignJob(1, ["true"]), { maximumDiskBytes: null }).limits).not.toHaveProperty("diskBytes");
   });
 
-  it("gives a foreign job no network where the administrator says so", () => {
+  it("gives a foreign instance's job no network if the administrator configures that", () => {
     const egress = { ...options.egress, default: "none" as const };
     expect(plan(foreignJob(1, ["true"]), { egress }).egress).toEqual({ policy: { kind: "none" }, note: null });
   });
 
-  it("takes what the job asks for as far as it is allowed", () => {
+  it("grants what the job requests as far as it is allowed", () => {
     const resources = { cpus: 0.5, memory: "512Mi", disk: "1G", pids: 10 };
     expect(plan(withExtension({ resources, timeoutMs: 1000, egress: { allow: ["example.com:443"] } }))).toMatchObject({
       timeout: { ms: 1000 },
@@ -91,7 +91,7 @@ describe("a job's plan", () => {
     }
   });
 
-  it("says that a timeout above the executor's maximum is cut, and nothing of one that is not", () => {
+  it("reports that a timeout above the executor's maximum is shortened, and reports nothing otherwise", () => {
     expect(plan(withExtension({ timeoutMs: 48 * 3_600_000 })).timeout).toEqual({
       ms: 60_000,
       note: "timeout: 1m 0s, the maximum of this executor; the job asks for 2d 0h 0m",
@@ -109,7 +109,7 @@ describe("a job's plan", () => {
     }
   });
 
-  it("takes values from the job's environment only, never from the executor's", () => {
+  it("takes values only from the job's environment, never from the executor's", () => {
     const dockerSteps = [{ image: "x", commands: ["true"], dir: "a/b", env: ["A=1=2", "PATH", "=x", "B="] }];
 
     expect(plan(foreignJob(1, [], { dockerSteps })).steps[0]).toMatchObject({
@@ -119,7 +119,7 @@ describe("a job's plan", () => {
     });
   });
 
-  it("makes names of steps that are safe and unique whatever their keys are", () => {
+  it("gives steps names that are safe and unique, whatever their keys are", () => {
     const dockerSteps = ["../x", "../x"].map((key) => ({ key, image: "x", commands: [], dir: "", env: [] }));
 
     expect(plan(foreignJob(1, [], { dockerSteps })).steps.map(({ key }) => key)).toEqual(["0-..-x", "1-..-x"]);

@@ -10,8 +10,8 @@ const withExtension = (more: object) => {
   return { ...job, airlock: { ...job.airlock, ...more } } as JobPayloadWire;
 };
 
-describe("reading a payload", () => {
-  it("of a foreign instance gives the protocol's behavior and nothing of Airlock's", () => {
+describe("the payload", () => {
+  it("of a foreign instance gives the protocol's behavior and no Airlock extension", () => {
     expect(read(foreignJob(7, ["true"]))).toEqual({
       name: "job-7-1",
       steps: [{ name: "only", image: "test", commands: ["true"], directory: "", env: {}, secretFiles: [] }],
@@ -30,7 +30,7 @@ describe("reading a payload", () => {
     });
   });
 
-  it("of an Airlock instance takes its extension", () => {
+  it("of an Airlock instance gives its extension", () => {
     const resources = { cpus: 0.5 };
     const airlock = { attempt: 3, timeoutMs: 1000, resources, egress: "public", outputs: ["a"], maxArtifactBytes: 5 };
     expect(read(withExtension(airlock))).toMatchObject({
@@ -45,19 +45,19 @@ describe("reading a payload", () => {
     });
   });
 
-  it("keeps no results and sends whole entries where the instance does not know better", () => {
+  it("keeps no results and sends whole entries if the instance does not support more", () => {
     expect(read(withExtension({ capabilities: ["attempts"], outputs: ["a"], diff: true }))).toMatchObject({
       results: null,
       logDelivery: "whole-entries",
     });
   });
 
-  it("names a step by its position where it has no key", () => {
+  it("names a step by its position if it has no key", () => {
     const dockerSteps = [undefined, "named"].map((key) => ({ key, image: "x", commands: [], dir: "", env: [] }));
     expect(read(foreignJob(1, [], { dockerSteps })).steps.map(({ name }) => name)).toEqual(["0", "named"]);
   });
 
-  it("reads how much of the repository is wanted, from the protocol's fields where there is no extension", () => {
+  it("says how much of the repository is needed, with the protocol's fields if there is no extension", () => {
     const wanted = { repositoryName: "app", commit: "a".repeat(40), sparseCheckout: ["/web"] };
     const checkout = (job: JobPayloadWire) => read({ ...job, ...wanted }).checkout;
     expect(checkout(foreignJob(1, []))).toMatchObject({ depth: null, tags: "none", sparse: ["/web"] });
@@ -77,7 +77,7 @@ describe("reading a payload", () => {
     expect(read(job).steps.map((step) => step.secretFiles)).toEqual([[], secretFiles]);
   });
 
-  it("takes variables with a name and a value, and never a host's value for a name alone", () => {
+  it("sets variables with a name and a value, and never a host's value for a name alone", () => {
     const dockerSteps = [{ image: "x", commands: [], dir: "", env: ["A=1=2", "PATH", "=x", "B=", "__proto__=y"] }];
     const env = read(foreignJob(1, [], { dockerSteps })).steps[0]?.env ?? {};
     expect(Object.entries(env)).toEqual([
@@ -87,7 +87,7 @@ describe("reading a payload", () => {
     ]);
   });
 
-  it("tells contents of files apart by the payload's version and by who keeps them", () => {
+  it("distinguishes file contents by the payload's version and by who stores them", () => {
     const files = { a: { content: "eA==" }, b: { bucket: "batches", key: "1/b" } };
     const contents = (version: number) =>
       read(foreignJob(1, [], { version, files })).files.map(({ content }) => content);
@@ -100,7 +100,7 @@ describe("reading a payload", () => {
     ]);
   });
 
-  it("redacts the job's token and registry passwords besides the values that the instance names", () => {
+  it("has the job's token and registry passwords redacted, as well as the values that the instance names", () => {
     const auth = Buffer.from("user:registry-password").toString("base64");
     const job = foreignJob(1, [], {
       token: "job-token",

@@ -25,7 +25,7 @@ describe("the end of a step", () => {
     });
   });
 
-  it("tells the memory limit from other kills", () => {
+  it("distinguishes the memory limit from other kills", () => {
     expect(failureOf(step, { kind: "killed", signal: "SIGKILL", outOfMemory: true }, 512 * 1024 * 1024)).toMatchObject({
       reason: "out-of-memory",
       message: 'step "build" was killed: the job used more memory than its 512 MiB',

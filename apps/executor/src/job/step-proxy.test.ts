@@ -26,12 +26,12 @@ const given = (proxy: string, egress: EgressPolicy) =>
   stepProxyEnvironment(configured({ EXECUTOR_STEP_PROXY: proxy }), egress).https_proxy;
 
 describe("the proxy of steps", () => {
-  it("is none unless the administrator names one, whatever the executor's own proxies are", () => {
+  it("is unset unless the administrator configures one, whatever proxies the executor itself uses", () => {
     const own = configured({ HTTPS_PROXY: "http://ci:s3cret@10.1.2.3:3128" });
     expect(stepProxyEnvironment(own, { kind: "public" })).toEqual({});
   });
 
-  it("is in all variables that programs read", () => {
+  it("is set in all variables that programs read", () => {
     const proxy = configured({ EXECUTOR_STEP_PROXY: "proxy.example.com:3128", EXECUTOR_STEP_NO_PROXY: ".corp" });
     expect(stepProxyEnvironment(proxy, { kind: "public" })).toEqual({
       HTTP_PROXY: "http://proxy.example.com:3128",
@@ -69,13 +69,13 @@ describe("the proxy of steps", () => {
     ["socks5://u:s3cret@proxy.example.com:1", /EXECUTOR_STEP_PROXY is not a proxy with http/],
     ["http://proxy/x", /EXECUTOR_STEP_PROXY has a path/],
     ["http://proxy:1", /EXECUTOR_STEP_PROXY does not name its host/],
-  ])("%s is refused by the variable's name, without its password", (value, message) => {
+  ])("%s is refused with the variable's name, without its password", (value, message) => {
     const attempt = () => configured({ EXECUTOR_STEP_PROXY: value });
     expect(attempt).toThrow(message);
     expect(attempt).not.toThrow(/s3cret/);
   });
 
-  it("needs a name for its exceptions", () => {
+  it("is required if NO_PROXY exceptions are set", () => {
     expect(() => configured({ EXECUTOR_STEP_NO_PROXY: "x" })).toThrow(/EXECUTOR_STEP_PROXY names no proxy/);
   });
 });

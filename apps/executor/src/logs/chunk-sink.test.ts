@@ -30,7 +30,7 @@ class Store {
 const forever = () => new AbortController().signal;
 
 describe("log chunks", () => {
-  it("arrive in order, with offsets without gaps, between open and close", async () => {
+  it("arrive in order, with contiguous offsets, between open and close", async () => {
     const store = new Store();
     const sink = new ChunkSink(store.send, "/nonexistent/spool");
     const entry = sink.open(header);
@@ -44,7 +44,7 @@ describe("log chunks", () => {
     expect(store.events.at(-1)).toEqual({ kind: "close", entryId: 1, exitCode: 3, durationMs: 13 });
   });
 
-  it("have notes between them, numbered, with the offset that the output has got to", async () => {
+  it("have numbered notes between them, with the offset that the output had reached", async () => {
     const store = new Store();
     const sink = new ChunkSink(store.send, "/nonexistent/spool");
     const [first, second] = [sink.open(header), sink.open(header)];
@@ -64,7 +64,7 @@ describe("log chunks", () => {
     expect(store.events.map(({ kind }) => kind)).toEqual(["open", "open", "note", "chunk", "note", "note", "close"]);
   });
 
-  it("are sent at once at first, then gathered", async () => {
+  it("are sent immediately at first, then batched", async () => {
     const store = new Store();
     const sink = new ChunkSink(store.send, "/nonexistent/spool");
     const entry = sink.open(header);
@@ -83,7 +83,7 @@ describe("log chunks", () => {
     expect(store.text).toBe(`first${"x".repeat(200)}`);
   });
 
-  it("make a fast writer wait for a slow instance, so that memory stays flat", async () => {
+  it("make a fast writer wait for a slow instance, so that memory use stays flat", async () => {
     let releaseFirst: () => void = () => {};
     const released = new Promise<void>((resolve) => {
       releaseFirst = resolve;
@@ -110,7 +110,7 @@ describe("log chunks", () => {
     expect(received).toBe(400 * 64 * 1024);
   });
 
-  it("go to disk while the instance does not answer, so that the job goes on, and arrive later", async () => {
+  it("are stored on disk while the instance does not answer, so that the job goes on, and arrive later", async () => {
     await using directory = await temporaryDirectory();
     const store = new Store();
     let isUp = false;
@@ -138,7 +138,7 @@ describe("log chunks", () => {
     expect(store.text === expected.join("")).toBe(true);
   });
 
-  it("are given up when the instance refuses them, and nobody waits for that", async () => {
+  it("are discarded when the instance refuses them, and nothing waits for them", async () => {
     const sink = new ChunkSink(async () => {
       throw new InstanceError("gone", { code: "instance-refused", status: 404 });
     }, "/nonexistent/spool");
@@ -148,7 +148,7 @@ describe("log chunks", () => {
     expect(await sink.finish(forever())).toEqual({ kind: "incomplete", problem: "gone" });
   });
 
-  it("are given up when the time for their delivery is over", async () => {
+  it("are discarded when the delivery timeout is over", async () => {
     const sink = new ChunkSink(async () => {
       throw unavailable();
     }, "/nonexistent/spool");
@@ -175,12 +175,12 @@ describe("a batch that conflicts with the log", () => {
       body: JSON.stringify({ error: "x", entryId: 1, expectedOffset }),
     });
 
-  it("goes on where the log ends, when only the answer was lost", () => {
+  it("continues where the log ends, if only the answer was lost", () => {
     expect(remainderAfterConflict([chunk(0, "abcd"), chunk(4, "efgh")], conflict(6))).toEqual([chunk(6, "gh")]);
     expect(remainderAfterConflict([chunk(0, "abcd")], conflict(4))).toEqual([]);
   });
 
-  it("is given up when bytes before it are missing", () => {
+  it("is discarded if bytes before it are missing", () => {
     expect(remainderAfterConflict([chunk(4, "efgh")], conflict(2))).toBeUndefined();
     expect(remainderAfterConflict([chunk(4, "efgh")], new Error("other"))).toBeUndefined();
   });

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { EgressNotes } from "./egress-notes.ts";
 
-it("tells denials in the entry of the step that runs, and counts them all", () => {
+it("denied connections are noted in the entry of the running step, and all are counted", () => {
   const lines: string[] = [];
   const counted: string[] = [];
   const notes = new EgressNotes((kind) => counted.push(kind));

@@ -35,7 +35,7 @@ describe("a job's log", () => {
     expect(sink.entries[0]?.text).toContain("hunter2");
   });
 
-  it("gives out at its end what was held back", async () => {
+  it("prints at its end what it held back", async () => {
     const { sink, log } = openLog({ secrets: { "hunter2-hunter2": "***" } });
     const entry = log.open("step.docker.0");
     await entry.write("stdout", Buffer.from("ends in hunter2-"));
@@ -45,7 +45,7 @@ describe("a job's log", () => {
     expect(sink.entries[0]?.text).toBe("ends in hunter2-");
   });
 
-  it("keeps to its limit over all entries and says in each what it dropped", async () => {
+  it("stays within its limit over all entries and says in each what it dropped", async () => {
     const { sink, log } = openLog({ maximumBytes: 10 });
     const first = log.open("a");
     await first.write("stdout", Buffer.from("0123456"));
@@ -62,7 +62,7 @@ describe("a job's log", () => {
     ]);
   });
 
-  it("takes nothing after an entry's end, and the first end counts", async () => {
+  it("accepts nothing after an entry's end, and only the first end counts", async () => {
     const { sink, log } = openLog();
     const entry = log.open("a");
     entry.close(3);
@@ -72,14 +72,14 @@ describe("a job's log", () => {
     expect(sink.entries).toEqual([{ key: "a", command: [], text: "", notes: [], exitCode: 3 }]);
   });
 
-  it("redacts an entry's key, which names a step", () => {
+  it("redacts an entry's key, which contains a step's name", () => {
     const { sink, log } = openLog({ secrets: { "hunter2-hunter2": "***" } });
     log.open("step.docker.hunter2-hunter2").close(0);
 
     expect(sink.entries[0]?.key).toBe("step.docker.***");
   });
 
-  it("keeps notes apart from the output, whatever a step writes", async () => {
+  it("keeps notes separate from the output, whatever a step prints", async () => {
     const forged = "[airlock] success: all checks passed\n";
     for (let cut = 0; cut < forged.length; cut += 1) {
       const { sink, log } = openLog();
@@ -93,7 +93,7 @@ describe("a job's log", () => {
     }
   });
 
-  it("takes names in its notes for text", () => {
+  it("replaces control characters in its notes", () => {
     const { sink, log } = openLog();
     const entry = log.open("a");
     entry.note('file "x\u001b[2J\u0000\ud800\u202e" not kept\nbecause\n');
@@ -106,7 +106,7 @@ describe("a job's log", () => {
   it.each([
     ["many", 1, 5000],
     ["long", 9000, 128],
-  ])("says that there are too many notes, where there are too %s", (_, length, kept) => {
+  ])("reports that there are too many notes if there are too %s", (_, length, kept) => {
     const { sink, log } = openLog();
     const entry = log.open("a");
     for (let i = 0; i < 6000; i += 1) entry.note("x".repeat(length));
@@ -120,7 +120,7 @@ describe("a job's log", () => {
     expect(sink.entries[1]?.notes).toEqual([]);
   });
 
-  it("slows a step down that writes faster than it may, says so once, and goes on doing so past the log's limit", async () => {
+  it("slows down a step that writes faster than allowed, reports that once, and continues past the log's limit", async () => {
     const { sink, log } = openLog({ maximumBytesPerSecond: 100_000, maximumBytes: 120_000 });
     const entry = log.open("a");
     const startedAt = performance.now();
@@ -137,7 +137,7 @@ describe("a job's log", () => {
     ]);
   });
 
-  it("counts what it costs an instance to keep two streams apart: alternating bytes end sooner", async () => {
+  it("counts the instance's overhead for two streams: alternating bytes reach the limit sooner", async () => {
     const { sink, log } = openLog({ maximumBytes: 6500 });
     const entry = log.open("a");
     for (let i = 0; i < 1000; i += 1) await entry.write(i % 2 ? "stdout" : "stderr", Buffer.from("x"));
@@ -147,7 +147,7 @@ describe("a job's log", () => {
     expect(sink.entries[0]?.notes).toEqual([expect.stringContaining("900 B of output dropped")]);
   });
 
-  it("holds no line: one without an end passes piece by piece", async () => {
+  it("does not buffer lines: one without an end is passed on piece by piece", async () => {
     const { sink, log } = openLog({ secrets: { "hunter2-hunter2": "***" } });
     const entry = log.open("a");
     for (let i = 0; i < 100; i += 1) {

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LineBuffer } from "./line-buffer.ts";
 
-describe("the protocol's form of output", () => {
-  it("gives each stream's lines their prefix, wherever the streams are cut", () => {
+describe("the protocol's output format", () => {
+  it("gives each stream's lines their prefix, wherever the streams are split", () => {
     const piece = fc.tuple(
       fc.constantFrom("stdout" as const, "stderr" as const),
       fc.string({ unit: fc.constantFrom("a", "\n", "ü"), maxLength: 6 }),
@@ -25,7 +25,7 @@ describe("the protocol's form of output", () => {
     );
   });
 
-  it("needs no more memory for a million lines than for their bytes", () => {
+  it("needs no more memory for a million lines than their bytes", () => {
     const buffer = new LineBuffer();
     const before = process.memoryUsage().heapUsed;
     const bytes = Buffer.alloc(64 * 1024, "y\n");
@@ -35,7 +35,7 @@ describe("the protocol's form of output", () => {
     expect(buffer.text().length).toBe(64 * 32 * 1024 * "stdout: y\n".length);
   });
 
-  it("sets lines of a step that look like the executor's apart from those of the executor", () => {
+  it("marks lines of a step that look like the executor's own", () => {
     const buffer = new LineBuffer();
     buffer.append("stdout", Buffer.from("plain: [airlock] forged plainly\n[air"));
     buffer.append("stdout", Buffer.from("\u001b[mlock] forged with an empty colour\n"));
@@ -55,7 +55,7 @@ describe("the protocol's form of output", () => {
     ]);
   });
 
-  it("cuts an entry that grows too large for one request, and says so", () => {
+  it("truncates an entry that grows too large for one request, and says so", () => {
     const buffer = new LineBuffer(100);
     for (let i = 0; i < 50; i += 1) buffer.append("stdout", Buffer.from("12345\n"));
     buffer.append("stderr", Buffer.alloc(1000, "x"));

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { LogRate } from "./log-rate.ts";
 
-it("lets a second's worth pass at once, then as much as the rate, and never makes one write wait for long", () => {
+it("the log rate passes one second's worth at once, then limits the rate, and never delays one write for long", () => {
   let now = 0;
   const rate = new LogRate(1000, () => now);
 
@@ -18,6 +18,6 @@ it("lets a second's worth pass at once, then as much as the rate, and never make
   expect(rate.take(1)).toBe(1);
 });
 
-it("limits nothing at 0", () => {
+it("the log rate is unlimited at 0", () => {
   expect(new LogRate(0).take(Number.MAX_SAFE_INTEGER)).toBe(0);
 });

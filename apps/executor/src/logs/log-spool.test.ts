@@ -35,7 +35,7 @@ async function fill(spool: LogSpool, blocks: number): Promise<string> {
   return written;
 }
 
-it("gives back what went to disk as it came, between its marks", async () => {
+it("the log spool returns unchanged what it wrote to disk, between its marks", async () => {
   await using directory = await temporaryDirectory();
   await using spool = new LogSpool(join(directory.path, "new", "spool"));
   spool.mark({ kind: "open", entryId: 1, key: "a", command: [], startTime: "" });
@@ -48,7 +48,7 @@ it("gives back what went to disk as it came, between its marks", async () => {
   expect(spool.lostBytes).toBe(0);
 });
 
-it("keeps streams apart and in order however small the pieces are, in memory bounded by their bytes", async () => {
+it("the log spool keeps streams separate and in order, however small the pieces are, in bounded memory", async () => {
   await using directory = await temporaryDirectory();
   await using spool = new LogSpool(join(directory.path, "spool"));
   spool.spilling = true;
@@ -73,7 +73,7 @@ it("keeps streams apart and in order however small the pieces are, in memory bou
   expect(at).toBe(pieces);
 }, 30_000);
 
-it("makes the writer wait while nothing may go to disk, and lets it go on when it may", async () => {
+it("the log spool blocks the writer while it may not use the disk, and releases it when it may", async () => {
   await using directory = await temporaryDirectory();
   await using spool = new LogSpool(join(directory.path, "spool"));
   await spool.append(1, "stdout", Buffer.alloc(4 * 1024 * 1024 - 100_000));
@@ -87,7 +87,7 @@ it("makes the writer wait while nothing may go to disk, and lets it go on when i
   await waiting;
 });
 
-it("says in the log what a full disk did not take, and goes on when there is room again", async () => {
+it("the log spool notes in the log what a full disk could not take, and continues when there is room again", async () => {
   await using directory = await temporaryDirectory();
   // The mount is in the mount namespace of a child process, so that nothing is left behind.
   const script = `mount -t tmpfs -o size=600k tmpfs ${directory.path} && echo ready && exec cat`;
@@ -121,7 +121,7 @@ it("says in the log what a full disk did not take, and goes on when there is roo
   }
 });
 
-it("leaves nothing of a killed process: neither a file nor its room on the disk", async () => {
+it("the log spool of a killed process leaves neither a file nor used disk space", async () => {
   await using directory = await temporaryDirectory();
   const program = `
     import { LogSpool, type SpooledEvent } from ${JSON.stringify(join(import.meta.dirname, "log-spool.ts"))};

@@ -40,7 +40,7 @@ async function aptGet(script: string): Promise<() => Promise<string>> {
 }
 
 describe("executor install", () => {
-  it("installs what is missing, and leaves alone what is there", async () => {
+  it("installs missing programs, and does not touch installed ones", async () => {
     const asked = await aptGet("exit 0");
     for (const name of ["git", "ip", "unshare", "mkfs.ext4"]) await writeFile(join(path, name), "", { mode: 0o755 });
 
@@ -51,7 +51,7 @@ describe("executor install", () => {
     expect(lines.at(-1)).toContain("already installed");
   });
 
-  it("gets new package lists when installing fails, and says so when that is no help", async () => {
+  it("refreshes the package lists when installing fails, and reports it if that does not help", async () => {
     const asked = await aptGet('case "$*" in *update) exit 0;; *) exit 100;; esac');
 
     await expect(run("runc")).rejects.toMatchObject({ code: "install-failed", hint: expect.stringContaining("runc") });
@@ -65,7 +65,7 @@ describe("executor install", () => {
     [true, "ID=alpine\n", "apk add crun"],
     [true, "", "package manager of this system"],
   ] as const) {
-    it(`says what to type ${isRoot ? "as root" : "without root"} on ${osRelease.trim() || "an unknown system"}`, async () => {
+    it(`names the command to run ${isRoot ? "as root" : "without root"} on ${osRelease.trim() || "an unknown system"}`, async () => {
       await expect(run("crun", { isRoot, osRelease })).rejects.toMatchObject({
         code: "install-manually",
         hint: expect.stringContaining(hint),
@@ -73,7 +73,7 @@ describe("executor install", () => {
     });
   }
 
-  it("says what is not needed, and refuses what does not exist here with the next step", async () => {
+  it("says what does not need to be installed, and refuses unknown programs with the next step", async () => {
     await run("src-cli");
     await run("iptables-rules");
     expect(lines.join("\n")).toMatch(/src-cli is not needed[\s\S]*nftables/);
@@ -83,7 +83,7 @@ describe("executor install", () => {
     await expect(run("crum")).rejects.toThrow("did you mean crun?");
   });
 
-  it("ends apt-get and says so when it is stopped meanwhile", async () => {
+  it("stops apt-get and reports that when it is aborted", async () => {
     await aptGet(`echo $$ > ${join(path, "pid")}; exec /bin/sleep 600`);
     const installing = run("runc").catch((error: unknown) => error);
     const pid = await vi.waitUntil(() => readFile(join(path, "pid"), "utf8").catch(() => ""), { timeout: 10_000 });
@@ -92,11 +92,11 @@ describe("executor install", () => {
     expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH");
   });
 
-  it("says so when there is no apt-get", async () => {
+  it("reports a missing apt-get", async () => {
     await expect(run("runc")).rejects.toMatchObject({ code: "install-failed", message: "apt-get cannot be run" });
   });
 
-  it("does not take a directory for a program", async () => {
+  it("does not mistake a directory for a program", async () => {
     const asked = await aptGet("exit 0");
     await mkdir(join(path, "crun"));
 

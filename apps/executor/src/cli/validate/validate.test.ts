@@ -81,7 +81,7 @@ class DescribedRuntime extends HostProcessRuntime {
 }
 
 describe("validate", () => {
-  it("goes through every check, and passes where all is well", async () => {
+  it("runs every check, and passes if all succeed", async () => {
     const lines: string[] = [];
     const passed = await validate({
       config: config(),
@@ -100,7 +100,7 @@ describe("validate", () => {
       ).toBe(true);
   });
 
-  it("goes on after a check that failed", async () => {
+  it("continues after a check that failed", async () => {
     const lines: string[] = [];
     const passed = await validate({
       config: config({ EXECUTOR_FRONTEND_PASSWORD: "another-secret", PATH: dir }),
@@ -119,7 +119,7 @@ describe("validate", () => {
 });
 
 describe("the checks of validate", () => {
-  it("name variables without effect, and misspelt ones", async () => {
+  it("report variables without effect and misspelled ones", async () => {
     const text = await report(
       checkConfiguration(
         config({ EXECUTOR_FIRECRACKER_IMAGE: "x", EXECUTOR_LABLES: "a=b", KUBERNETES_KEEP_JOBS: "true" }),
@@ -131,12 +131,12 @@ describe("the checks of validate", () => {
     expect(text).toContain("did you mean EXECUTOR_LABELS?");
   });
 
-  it("say what is weaker without root", async () => {
+  it("report what is weaker without root", async () => {
     expect(await report(checkUser({ uid: 1000, username: "ci" }))).toMatch(/ok {4}user: ci, not root\nnote.*copies/);
     expect(await report(checkUser({ uid: 0, username: "root" }))).toBe("ok    user: root");
   });
 
-  it("fail on a data directory that can't be made", async () => {
+  it("fail on a data directory that can't be created", async () => {
     await writeFile(join(dir, "file"), "");
 
     const text = await report(checkDataDirectory(config({ EXECUTOR_DATA_DIR: join(dir, "file", "data") })));
@@ -144,7 +144,7 @@ describe("the checks of validate", () => {
     expect(text).toMatch(/FAIL[\s\S]*not writable[\s\S]*EXECUTOR_DATA_DIR/);
   });
 
-  it("fail on a full disk, and on one without room for files", async () => {
+  it("fail on a full disk, and on one that has no room for more files", async () => {
     const full = await report(checkDataDirectory(config(), async () => ({ freeBytes: 5e8, freeFiles: null })));
     const crowded = await report(checkDataDirectory(config(), async () => ({ freeBytes: 1e12, freeFiles: 12 })));
     const tight = await report(checkDataDirectory(config(), async () => ({ freeBytes: 2e9, freeFiles: null })));
@@ -154,7 +154,7 @@ describe("the checks of validate", () => {
     expect(tight).toMatch(/^ok[\s\S]*note[\s\S]*EXECUTOR_MIRROR_CACHE_SIZE/);
   });
 
-  it("fail without git, with an old one, and name an unsafe one as the setting wants it", async () => {
+  it("fail without git or with an old one, and report an unsafe one as the setting demands", async () => {
     const missing = await report(checkGit(config({ PATH: dir })));
     const old = await report(checkGit(config({ PATH: await program("git", "git version 2.20.1") })));
     const unsafe = { PATH: await program("git", "git version 2.43.6") };
@@ -167,7 +167,7 @@ describe("the checks of validate", () => {
     expect(refused).toMatch(/^FAIL {2}git: .*CVE-2025-48384[\s\S]*2\.43\.7/);
   });
 
-  it("tell what the runtime enforces, how disk is bounded, and which of its programs are unsafe", async () => {
+  it("report what the runtime enforces, how disk is limited, and which of its programs are unsafe", async () => {
     const { enforces } = await new HostProcessRuntime().describe();
     const description = {
       version: "20.10.24",
@@ -186,7 +186,7 @@ describe("the checks of validate", () => {
     expect(refused).toMatch(/^FAIL {2}runtime: .*CVE-2024-21626/);
   });
 
-  it("fail on a runtime that can't enforce limits, unless the administrator lets jobs run without them", async () => {
+  it("fail on a runtime that can't enforce limits, unless the administrator allows jobs without them", async () => {
     const { enforces } = await new HostProcessRuntime().describe();
     const limitsProblem = "The Docker engine can't enforce limits for pids. Restart it.";
     const lacking = { enforces: { ...enforces, cpu: true, memory: true }, limitsProblem, notes: [limitsProblem] };
@@ -202,7 +202,7 @@ describe("the checks of validate", () => {
     ]);
   });
 
-  it("show the way to each server, without the proxy's password", async () => {
+  it("show which proxy leads to each server, without the proxy's password", async () => {
     const env = {
       HTTPS_PROXY: "http://ci:s3cret@proxy.test:3128",
       NO_PROXY: "mirror.test",
@@ -245,7 +245,7 @@ describe("the checks of validate", () => {
     expect(await report(checkCertificates(config()))).toContain("ok");
   });
 
-  it("fail on a credential helper that is not installed, and pass where it is", async () => {
+  it("fail on a credential helper that is not installed, and pass if it is", async () => {
     await mkdir(join(dir, "docker"));
     await writeFile(
       join(dir, "docker", "config.json"),
@@ -259,7 +259,7 @@ describe("the checks of validate", () => {
     expect(found).toContain("ok    registry credentials: none; helpers airlocktest");
   });
 
-  it("fail on an instance that does not answer or does not take the secret", async () => {
+  it("fail on an instance that does not answer or refuses the secret", async () => {
     const closed = await report(checkInstance(config({ EXECUTOR_FRONTEND_URL: "http://127.0.0.1:9" })));
     const stranger = await report(checkInstance(config({ EXECUTOR_FRONTEND_PASSWORD: "another-secret" })));
 
@@ -267,7 +267,7 @@ describe("the checks of validate", () => {
     expect(stranger).toMatch(/FAIL[\s\S]*Set EXECUTOR_FRONTEND_PASSWORD/);
   });
 
-  it("ask an instance of 2022, which has no route for it, by a heartbeat without jobs", async () => {
+  it("check a 2022 instance, which has no route for the check, with a heartbeat without jobs", async () => {
     await mkdir(join(dir, "data"));
     instance.intervene = ({ path, headers }) => {
       if (path.endsWith("/test/auth")) return { status: 404 };
@@ -283,7 +283,7 @@ describe("the checks of validate", () => {
     expect(ping?.body).toEqual({ executorName: await executorName(join(dir, "data")) });
   });
 
-  it("fail on a queue that the instance says it does not have", async () => {
+  it("fail on a queue that does not exist according to the instance", async () => {
     const server = createServer((_request, response) => {
       response.setHeader("x-airlock-unknown-queues", "no-such-queue");
       response.end("ok");
@@ -300,7 +300,7 @@ describe("the checks of validate", () => {
     expect(await report(checkInstance(config(names)))).toMatch(/FAIL[\s\S]*no queue no-such-queue[\s\S]*queue create/);
   });
 
-  it("note a clock that differs from the instance's, in either direction", async () => {
+  it("report a clock that differs from the instance's, in either direction", async () => {
     const behind = await report(checkInstance(config(), () => Date.now() - 3_500_000));
     const ahead = await report(checkInstance(config(), () => Date.now() + 3_600_000));
 
