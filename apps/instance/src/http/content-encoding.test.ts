@@ -137,6 +137,30 @@ describeWithEngines(["postgres"], "compressed bodies", () => {
     },
   );
 
+  it("in which data follows the compressed part are refused with 400, and never cut", async () => {
+    const frame = zstdCompressSync(spec);
+    const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 1, 1]);
+    const bodies: [string, Buffer][] = [
+      ["deflate", Buffer.concat([deflateSync(spec), Buffer.from("more")])],
+      ["br", Buffer.concat([brotliCompressSync(spec), Buffer.from("more")])],
+      ["gzip", Buffer.concat([gzipSync(spec), Buffer.from("more")])],
+      ["zstd", Buffer.concat([frame, Buffer.from("more")])],
+      ["zstd", Buffer.concat([frame, frame])],
+      ["zstd", Buffer.concat([skippable, frame])],
+    ];
+    for (const [encoding, body] of bodies) {
+      for (const [method, route, headers] of routes()) {
+        const { status, text } = await call(method, route, { ...headers, "content-encoding": encoding }, body);
+        expect([encoding, route, status, text]).toEqual([
+          encoding,
+          route,
+          400,
+          expect.stringContaining(`is not valid ${encoding}`),
+        ]);
+      }
+    }
+  });
+
   it("that expand past the limit are refused with 413, in constant memory", async () => {
     const bombs: [string, Buffer][] = [
       ["gzip", await gzippedSpaces(2048)],

@@ -14,7 +14,10 @@ const zstdWindowLog = 23;
 /** Inflate in parts of this size, whatever the input expands to. */
 const options: ZlibOptions = { chunkSize: 64 * 1024 };
 
-const decoders: Readonly<Record<string, () => Transform>> = {
+/** `bytesWritten`: how many bytes of its input the decoder has used. */
+export type Decoder = Transform & { readonly bytesWritten: number };
+
+const decoders: Readonly<Record<string, () => Decoder>> = {
   gzip: () => createGunzip(options),
   "x-gzip": () => createGunzip(options),
   deflate: () => createInflate(options),
@@ -44,7 +47,7 @@ export class BodyError extends Error {
  * matter: an upload of `index.scip.gz` without this header stays compressed.
  * @throws {BodyError} 415 for an encoding that the instance doesn't know, or several.
  */
-export function bodyDecoder({ headers }: Pick<IncomingMessage, "headers">): (() => Transform) | null {
+export function bodyDecoder({ headers }: Pick<IncomingMessage, "headers">): (() => Decoder) | null {
   const encoding = (headers["content-encoding"] ?? "").trim().toLowerCase();
   if (encoding === "" || encoding === "identity") return null;
   const create = Object.hasOwn(decoders, encoding) ? decoders[encoding] : undefined;

@@ -32,14 +32,27 @@ export function detachBody({ raw }: FastifyRequest): PassThrough {
   body.on("error", () => {});
   if (decoder) {
     const encoding = raw.headers["content-encoding"];
-    decoder.on("error", (cause) => {
+    const refuse = (cause?: unknown) =>
       body.destroy(new BodyError(400, `the body is not valid ${encoding}, which its Content-Encoding names`, cause));
+    let received = 0;
+    raw.on("data", (chunk: Buffer) => {
+      received += chunk.length;
+    });
+    decoder.on("error", refuse);
+    // The decoders of Node.js end after the first stream or frame and drop what follows. The body would be cut.
+    decoder.once("end", () => {
+      if (!endsItself(encoding) && decoder.bytesWritten < received) refuse();
     });
     raw.pipe(decoder).pipe(body);
   } else {
     raw.pipe(body);
   }
   return body;
+}
+
+/** gzip may have several members. Its decoder reads them all, and refuses other data after the last one. */
+function endsItself(encoding = ""): boolean {
+  return /gzip$/i.test(encoding.trim());
 }
 
 /** Size of the decoded body, if the request's headers tell it; else `null`. */
