@@ -63,6 +63,16 @@ describeWithEngines(["postgres"], "a page whose host name was made to resolve to
     expect([login.status, login.headers.has("set-cookie")]).toEqual([421, false]);
   });
 
+  it("can't read anything with a made-up token", async () => {
+    for (const authorization of ["Bearer x", "Basic eDp4", "token x", "x"]) {
+      for (const path of paths) {
+        const answer = await get(path, "evil.example", { authorization });
+        const checked = path === "/api/v1/jobs" || path === "/api/v1/session";
+        expect([path, authorization, answer.status]).toEqual([path, authorization, checked ? 401 : 421]);
+      }
+    }
+  });
+
   it.each([
     "airlock.example.com:8443",
     "airlock.example.com",

@@ -17,8 +17,8 @@ declare module "fastify" {
  * browser then takes the instance for that site, and lets the page read every answer that needs no token. Only the
  * `Host` header still shows the other site's name.
  *
- * Requests with an `Authorization` header are let through, because a page does not know the token. So are IP addresses
- * and names without a dot: no site can have them.
+ * Requests with an `Authorization` header are let through to routes that check the token, because a page does not know
+ * it. So are IP addresses and names without a dot: no site can have them.
  */
 export function checkHosts(
   app: FastifyInstance,
@@ -33,8 +33,11 @@ export function checkHosts(
   ]);
   app.addHook("onRequest", async (request, reply) => {
     const { host, authorization } = request.headers;
+    const { anyHost, checksToken } = request.routeOptions.config;
     // Only HTTP/1.0 clients send no host. Browsers always do.
-    if (host === undefined || authorization !== undefined || request.routeOptions.config.anyHost) return;
+    if (host === undefined || anyHost) return;
+    // On other routes, any page could send the header with a made-up token.
+    if (authorization !== undefined && checksToken) return;
     if (isAllowed(host, names)) return;
     const body: ApiError = {
       error: {

@@ -1,5 +1,6 @@
 import { sharedSecretScheme } from "@airlock/api";
 import type { FastifyInstance } from "fastify";
+import { declareTokenChecks } from "../shared/declare-token-checks.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { answerExecutorError } from "./answer-executor-error.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
@@ -18,6 +19,7 @@ import { uploadRoutes } from "./upload-routes.ts";
 
 /** `/.executors`: the routes that executors call, as the executor protocol describes them. */
 export async function executorApi(app: FastifyInstance, context: InstanceContext): Promise<void> {
+  declareTokenChecks(app);
   // Parse every body as JSON: the protocol's clients don't always set the content type.
   const parseJson = app.getDefaultJsonParser("error", "ignore");
   app.removeAllContentTypeParsers();

@@ -3,6 +3,7 @@ import { answerExecutorError } from "../executor-api/answer-executor-error.ts";
 import { Uploaders } from "../executor-api/authenticate-uploader.ts";
 import { sourceCliVersion } from "../executor-api/source-cli-version.ts";
 import { uploadRoutes } from "../executor-api/upload-routes.ts";
+import { declareTokenChecks } from "../shared/declare-token-checks.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 
 /** `/.api`: what the `src` command line and installers of executors call. */
@@ -14,6 +15,7 @@ export async function publicApi(app: FastifyInstance, context: InstanceContext):
   // Installers ask for it without credentials.
   app.get("/src-cli/version", { config: { anyHost: true } }, async () => ({ version: sourceCliVersion }));
   await app.register(async (scope) => {
+    declareTokenChecks(scope);
     // Only by the header, which no browser sends along by itself. `src` calls the scheme `token`.
     const uploaders = new Uploaders(scope, {
       db: context.db,

@@ -4,6 +4,7 @@ import type { FastifyInstance } from "fastify";
 import { jsonSchemaTransform } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { InvalidRequestError } from "../shared/api-error.ts";
+import { declareTokenChecks } from "../shared/declare-token-checks.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { noSuchRoute } from "../shared/no-such-route.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
@@ -46,6 +47,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
   app.get("/openapi.json", { schema: { hide: true } }, async () => plain.swagger());
   await app.register(async (scope) => sessionRoutes(withZod(scope), context));
   await app.register(async (scope) => {
+    declareTokenChecks(scope);
     scope.addHook("onRequest", async (request) => {
       await authenticateAdministrator(request, {
         db: context.db,

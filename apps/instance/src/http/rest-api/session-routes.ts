@@ -51,7 +51,10 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
 
   app.get(
     "/session",
-    { schema: { tags, summary: "Show the current user", response: { 200: SessionView, ...errorAnswers } } },
+    {
+      config: { checksToken: true },
+      schema: { tags, summary: "Show the current user", response: { 200: SessionView, ...errorAnswers } },
+    },
     async (request) => {
       await authenticateAdministrator(request, { db, administratorToken, externalUrl });
       return { role: "administrator" as const, version };
