@@ -33,6 +33,11 @@ export function escapeHidden(text: string): string {
   return text.replace(allHidden, (found) => `\\u{${hexOf(found)}}`);
 }
 
+/** As {@link escapeHidden}, for a message of several lines. */
+export function escapeHiddenInLines(text: string): string {
+  return text.split("\n").map(escapeHidden).join("\n");
+}
+
 function hexOf(character: string): string {
   return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
 }

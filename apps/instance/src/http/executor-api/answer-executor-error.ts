@@ -1,3 +1,4 @@
+import { escapeHiddenInLines } from "@airlock/api";
 import { httpStatusOfCode, isNoSpace } from "@airlock/job";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { isDatabaseAway } from "../../store/database-away.ts";
@@ -9,9 +10,11 @@ export function answerExecutorError(error: unknown, request: FastifyRequest, rep
   const status = httpStatusOf(error);
   if (error instanceof ExecutorApiError) {
     if (status >= 500) request.log.warn({ url: request.url, problem: error.message }, "executor request refused");
+    // The message may quote a name from the request.
+    const message = escapeHiddenInLines(error.message);
     return error.json
-      ? reply.status(status).send({ error: error.message })
-      : reply.status(status).type("text/plain; charset=utf-8").send(error.message);
+      ? reply.status(status).send({ error: message })
+      : reply.status(status).type("text/plain; charset=utf-8").send(message);
   }
   if (isUnstorableText(error)) {
     return reply.status(400).type("text/plain; charset=utf-8").send("the request contains text that cannot be stored");

@@ -127,4 +127,38 @@ describeWithEngines(["postgres"], "names and labels that executors report", () =
       failureMessage: "exit code 3\n\u001b[31mred\ufffdtxt.exe\ufffd\ufffd\ufffdend",
     });
   });
+
+  it.each(hidden)("are refused with %s in what describes a code index", async (_title, character) => {
+    for (const field of ["repository", "root", "indexerName", "indexerVersion"]) {
+      const query = new URLSearchParams({ repository: "app", commit: "a".repeat(40), [field]: `a${character}b` });
+      const sent = await fetch(`${target.url}/.executors/scip/upload?${query}`, {
+        method: "POST",
+        headers: { authorization: `token-executor ${target.instance.executorToken}` },
+        body: "index",
+      });
+      const { status, text } = await answerOf(sent);
+      expect([field, status, text]).toEqual([field, 400, expect.stringMatching(new RegExp(`^${field}: .*U\\+`))]);
+    }
+  });
+
+  it.each(hidden)("that do not exist are quoted with %s escaped", async (_title, character) => {
+    const name = `q${character}x`;
+    const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
+    const part = encodeURIComponent(name);
+    const answers = [
+      await target.executor(`queue/${part}/dequeue`, { executorName: "e" }),
+      await target.executor(`queue/${part}/heartbeat`, { executorName: "e", jobIds: [] }),
+      await target.rest("PATCH", `/queues/${part}`, { weight: 1 }),
+      await target.rest("POST", "/jobs", { queue: name, steps: [{ image: "alpine", run: "true" }] }),
+      await target.rest("POST", `/executors/${part}/drain`),
+      await target.rest("DELETE", `/repositories/${part}`),
+    ];
+    for (const [index, answer] of answers.entries()) {
+      const { status, text } = await answerOf(answer);
+      expect([index, status]).toEqual([index, expect.toSatisfy((value: number) => value >= 400 && value < 500)]);
+      // A line end may separate the lines of a message.
+      if (character !== "\n") expect([index, text.includes(character)]).toEqual([index, false]);
+      if (index < 2 && character !== "\n") expect(text).toContain(`u{${code}}`);
+    }
+  });
 });

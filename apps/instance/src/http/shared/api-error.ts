@@ -1,4 +1,4 @@
-import type { ApiError } from "@airlock/api";
+import { type ApiError, escapeHiddenInLines } from "@airlock/api";
 import { AirlockError, type ErrorCode, httpStatusOfCode, isNoSpace } from "@airlock/job";
 import { isDatabaseAway } from "../../store/database-away.ts";
 import { JobIssuesError } from "../../submission/check-secrets.ts";
@@ -49,9 +49,10 @@ export function toApiError(error: unknown): ApiErrorAnswer {
       body: {
         error: {
           code: error.code,
-          message: error.message,
+          // The message may quote a name from the request.
+          message: escapeHiddenInLines(error.message),
           ...(error.hint ? { hint: error.hint } : {}),
-          ...(issues ? { issues } : {}),
+          ...(issues ? { issues: issues.map(escapeHiddenInLines) } : {}),
         },
       },
     };
