@@ -105,6 +105,42 @@ describeWithEngines(["postgres"], "an upload with a job's token", () => {
     for (const id of ids) expect((await send({ uploadId: id, index: "0" }, trusted)).status).toBe(204);
   });
 
+  it("does not outlast the attempt: what arrives until later is not kept", async () => {
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    const body = new ReadableStream({
+      async start(controller) {
+        controller.enqueue(new TextEncoder().encode("ind"));
+        await ended;
+        controller.enqueue(new TextEncoder().encode("ex"));
+        controller.close();
+      },
+    });
+    const slow = fetch(`${target.url}${routes[0]}?${new URLSearchParams(index())}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${job.token}` },
+      body,
+      duplex: "half",
+    } as RequestInit);
+    const uploads = async () => (await sql`select from code_intel_uploads where job = ${job.id}`.execute(db)).rows;
+    await expect.poll(async () => (await uploads()).length).toBe(1);
+    const report = { executorName: "one", jobId: job.id };
+    await target.executor("queue/default/markComplete", report, jobHeaders(job, "one"));
+    end();
+    expect((await slow).status).toBe(404);
+    expect(await uploads()).toEqual([]);
+  });
+
+  it("does not keep others from sending, however many uploads a job begins", async () => {
+    await sql`insert into code_intel_uploads
+      (repository, commit, root, indexer_name, indexer_version, content_type, num_parts, job, attempt)
+      select 'app', ${commits.app}, '', '', '', '', 1, ${job.id}, ${job.airlock.attempt} + 1 from generate_series(1, 300)`.execute(
+      db,
+    );
+    const trusted = { as: target.instance.executorToken, scheme: "token-executor" };
+    expect((await send(index(), trusted)).status).toBe(202);
+    expect((await send(index())).status).toBe(202);
+  });
+
   it("is no longer possible after the attempt ended", async () => {
     const body = { executorName: "one", jobId: job.id };
     const ended = await target.executor("queue/default/markComplete", body, jobHeaders(job, "one"));

@@ -148,7 +148,7 @@ describeWithEngines(["postgres"], "objects of Git LFS", () => {
     href = address;
     const answer = await get(own);
     expect(answer.status).toBe(502);
-    expect(await answer.text()).toMatch(/inside|no public address|without TLS|none/);
+    expect(await answer.text()).toMatch(/internal address|invalid address|no public address|without TLS|none/);
   });
 
   it("are cut off if the code host sends more or less than announced, or redirects", async () => {

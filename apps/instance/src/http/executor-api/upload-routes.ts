@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
+import { PlainText } from "@airlock/api";
 import { AirlockError, formatBytes } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import { z } from "zod";
 import { type NewBlob, storeBlob } from "../../artifacts/store-blob.ts";
+import type { Schema } from "../../store/schema.ts";
 import { announcedBytes, detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { leaveBodies } from "../shared/read-bodies.ts";
@@ -24,13 +26,13 @@ type JobUploader = Extract<Uploader, { readonly kind: "job" }>;
 
 const Count = z.coerce.number().int();
 const Description = z.object({
-  repository: z.string().min(1).max(1000),
+  repository: PlainText.min(1).max(1000),
   commit: z
     .string()
     .regex(/^(?:[a-z0-9]{40}|[a-z0-9]{64})$/, "not a full commit: 40 digits, or 64 of a SHA-256 repository"),
-  root: z.string().max(4096).default(""),
-  indexerName: z.string().max(1000).default(""),
-  indexerVersion: z.string().max(1000).default(""),
+  root: PlainText.max(4096).default(""),
+  indexerName: PlainText.max(1000).default(""),
+  indexerVersion: PlainText.max(1000).default(""),
   associatedIndexId: z.coerce.number().int().nonnegative().optional(),
 });
 const UploadId = Count.positive().max(Number.MAX_SAFE_INTEGER);
@@ -101,18 +103,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
       }
       throw error;
     }
-    const { unfinished } = await db
-      .selectFrom("code_intel_uploads")
-      .select((select) => select.fn.countAll<number>().as("unfinished"))
-      .where("state", "=", "uploading")
-      .where("repository", "=", upload.repository)
-      .executeTakeFirstOrThrow();
-    if (unfinished >= maxUnfinished) {
-      throw new ExecutorApiError(
-        429,
-        `repository "${upload.repository}" has ${unfinished} unfinished uploads: finish them, or wait a day until they are removed`,
-      );
-    }
+    if (uploader.kind === "trusted") await limitUnfinished(upload.repository);
     const { id } = await db
       .insertInto("code_intel_uploads")
       .values({
@@ -132,6 +123,23 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
       .returning("id")
       .executeTakeFirstOrThrow();
     return id;
+  }
+
+  /** Uploads of jobs have their own limit and don't count: a hostile job could otherwise keep all others out. */
+  async function limitUnfinished(repository: string): Promise<void> {
+    const { unfinished } = await db
+      .selectFrom("code_intel_uploads")
+      .select((select) => select.fn.countAll<number>().as("unfinished"))
+      .where("state", "=", "uploading")
+      .where("repository", "=", repository)
+      .where("job", "is", null)
+      .executeTakeFirstOrThrow();
+    if (unfinished >= maxUnfinished) {
+      throw new ExecutorApiError(
+        429,
+        `repository "${repository}" has ${unfinished} unfinished uploads: finish them, or wait a day until they are removed`,
+      );
+    }
   }
 
   async function storePart(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -210,6 +218,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
     };
     try {
       const stored = await storeBlob({ db, blobs }, blob, signal, async (transaction, { bytes }) => {
+        if (uploader.kind === "job" && !(await isRunning(transaction, uploader))) return false;
         const upload = await transaction
           .selectFrom("code_intel_uploads")
           .select("id")
@@ -230,7 +239,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
           .execute();
         return true;
       });
-      // The upload took so long that it was deleted, or another request has finished it.
+      // The upload took so long that it was deleted or the attempt ended, or another request has finished it.
       if (!stored) throw new ExecutorApiError(404, `no unfinished upload ${id}`);
     } catch (error) {
       if (error instanceof AirlockError && error.code === "blob-too-large") throw tooLarge;
@@ -258,6 +267,19 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
       .executeTakeFirstOrThrow();
     return context.config.maxArtifactBytes - bytes;
   }
+}
+
+/** Whether the attempt still runs. Keeps it from ending before the transaction commits. */
+async function isRunning(transaction: Kysely<Schema>, { job, attempt }: JobUploader): Promise<boolean> {
+  const row = await transaction
+    .selectFrom("attempts")
+    .select("attempt")
+    .where("job", "=", job)
+    .where("attempt", "=", attempt)
+    .where("state", "=", "processing")
+    .forUpdate()
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 function accepted(reply: FastifyReply, id: number): FastifyReply {
