@@ -4,6 +4,7 @@ import pg from "pg";
 import { migrate } from "./migrate.ts";
 import { DatabasePool, PreparingClient } from "./preparing-client.ts";
 import type { Schema } from "./schema.ts";
+import { SilenceWatch } from "./silence-watch.ts";
 
 export type Database = Kysely<Schema>;
 
@@ -14,6 +15,8 @@ export interface DatabaseOptions {
   readonly url: string;
   /** Maximum connections of the pool, not counting the one that listens. Default: 16. */
   readonly maxConnections?: number;
+  /** How long a statement may be unanswered before the server is asked whether it still answers. Default: 15 s. */
+  readonly suspectMs?: number;
   /** Called when an idle connection breaks. The pool replaces it. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -23,10 +26,17 @@ export interface DatabaseOptions {
  * @throws {AirlockError} `database-unreachable`, `database-too-old`, `database-too-new`.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const { url, suspectMs } = options;
+  const watch = new SilenceWatch({ url, ...(suspectMs === undefined ? {} : { suspectMs }) });
   const pool = new DatabasePool({
-    connectionString: options.url,
+    connectionString: url,
     max: options.maxConnections ?? 16,
-    Client: PreparingClient,
+    Client: class extends PreparingClient {
+      constructor(config?: string | pg.ClientConfig) {
+        super(config, watch);
+      }
+    },
+    keepAlive: true,
     connectionTimeoutMillis: 10_000,
     application_name: "airlock",
     types: numericTypes,

@@ -97,7 +97,11 @@ export class Notifications implements AsyncDisposable {
   async #keepConnected(): Promise<void> {
     const { signal } = this.#stopped;
     while (!signal.aborted) {
-      const client = new pg.Client({ connectionString: this.#options.url, application_name: "airlock-listen" });
+      const client = new pg.Client({
+        connectionString: this.#options.url,
+        application_name: "airlock-listen",
+        keepAlive: true,
+      });
       const ended = new Promise<void>((resolve) => {
         client.once("end", resolve);
         // A broken connection may report several errors. One without a listener would end the process.
