@@ -512,6 +512,29 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.getByRole("row", { name: /^indexers 0 0 none waits 2 at once up to 3 30s/ }).waitFor();
   });
 
+  it("leads to the setting of a queue that is wrong, where the window shows only a part of the dialog", async () => {
+    for (const size of [
+      { width: 390, height: 844 },
+      { width: 1280, height: 720 },
+    ]) {
+      const visitor = await newContext({ storageState: await context.storageState(), viewport: size });
+      const tab = await visitor.newPage();
+      await tab.goto(`${instance.url}/queues`);
+      await tab.getByRole("button", { name: "Settings of default" }).click();
+      const wait = tab.getByRole("textbox", { name: "Longest wait" });
+      for (const wrong of ["banana", "1ms"]) {
+        await wait.fill(wrong);
+        await tab.getByRole("checkbox").focus();
+        await tab.getByRole("button", { name: "Save" }).click();
+        await expect.poll(() => wait.evaluate((input) => document.activeElement === input)).toBe(true);
+        const place = await wait.boundingBox();
+        expect(place?.y).toBeGreaterThan(100);
+        expect(place?.y).toBeLessThan(size.height - 100);
+      }
+      await visitor.close();
+    }
+  });
+
   it("sets a queue's maximum wait, and shows why a job failed that no executor took", async () => {
     await instance.rest("POST", "/queues", { name: "impatient" });
     await page.goto(`${instance.url}/queues`);

@@ -1,7 +1,7 @@
 import type { QueueView } from "@airlock/api";
 import { Button, Checkbox, Fieldset, Group, Modal, SimpleGrid, Stack, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { createQueue, updateQueue } from "../../api-client/endpoints.ts";
 import { errorWords } from "../../api-client/error-words.ts";
 import { ApiRequestError } from "../../api-client/http.ts";
@@ -63,6 +63,14 @@ export function QueueDialog({ queue, onClose }: QueueDialogProps) {
       onClose();
     },
   });
+  const form = useRef<HTMLFormElement>(null);
+  // The dialog is long: the button may be visible and the wrong field not.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each refusal moves the focus, also to the same field.
+  useEffect(() => {
+    const wrong = form.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
+    wrong?.scrollIntoView({ block: "center" });
+    wrong?.focus({ preventScroll: true });
+  }, [problems, error]);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     mutate();
@@ -81,7 +89,7 @@ export function QueueDialog({ queue, onClose }: QueueDialogProps) {
   );
   return (
     <Modal opened onClose={onClose} title={queue ? `Settings of queue ${queue.name}` : "New queue"} size="lg">
-      <form onSubmit={submit} noValidate>
+      <form ref={form} onSubmit={submit} noValidate>
         <Stack gap="md">
           {!queue && field("name", "Name", "lower-case letters, digits and '-'; jobs and executors use this name")}
           {groups.map(([title, fields]) => (

@@ -38,6 +38,16 @@ describe("parseQueue", () => {
     },
   );
 
+  it.each([
+    [0, "0s"],
+    [15_550, "15550ms"],
+    [90_000, "1m30s"],
+    [90_061_000, "1d1h1m1s"],
+    [7 * 86_400_000, "7d"],
+  ])("shows a duration of %d ms as people write it", (ms, text) => {
+    expect(queueValues({ ...queue, backoffMs: ms }).backoffMs).toBe(text);
+  });
+
   it("shows the defaults of a new queue in readable units", () => {
     expect(queueValues()).toMatchObject({ maxAttempts: "3", leaseMs: "15s", backoffMaxMs: "5m", maxLogBytes: "256Mi" });
   });

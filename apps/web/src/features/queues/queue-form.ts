@@ -1,6 +1,5 @@
 import { CreateQueueRequest, type QueueView } from "@airlock/api";
 import { formatBytes, parseBytes, parseDuration } from "@airlock/job";
-import { durationLimit } from "../../ui/time-words.ts";
 
 /** The settings of a queue as typed. */
 export type QueueValues = Readonly<Record<QueueField, string>> & { readonly allowUnenforced: boolean };
@@ -89,8 +88,16 @@ function exactSize(bytes: number): string {
   return parseBytes(text) === bytes ? text : String(bytes);
 }
 
-/** The duration in large units if that is exact, else in milliseconds. */
+/** The duration in all units that it needs, such as `1d2h5s`. */
 function exactDuration(ms: number): string {
-  const text = durationLimit(ms).replaceAll(" ", "");
-  return parseDuration(text) === ms ? text : `${ms}ms`;
+  if (ms % 1000 !== 0) return `${ms}ms`;
+  const seconds = ms / 1000;
+  const parts = [
+    [Math.floor(seconds / 86_400), "d"],
+    [Math.floor(seconds / 3600) % 24, "h"],
+    [Math.floor(seconds / 60) % 60, "m"],
+    [seconds % 60, "s"],
+  ] as const;
+  const text = parts.map(([count, unit]) => (count > 0 ? `${count}${unit}` : "")).join("");
+  return text || "0s";
 }
