@@ -85,7 +85,7 @@ function start([program = "", ...args]: readonly string[], env: Readonly<Record<
 }
 
 describe("the executor command", () => {
-  it("prints its version, its usage, and refuses what it does not know", async () => {
+  it("prints its version and its usage, and refuses unknown arguments", async () => {
     const [version, help, unknown] = await Promise.all(
       ["version", "help", "fly"].map((command) => execute([command]).exit),
     );
@@ -111,7 +111,7 @@ describe("the executor command", () => {
       expect(markdown?.output).toContain(`| \`${name}\` |`);
   });
 
-  it("says what install does not need to install, and refuses what it can't", async () => {
+  it("reports what it does not need to install, and refuses what it can't install", async () => {
     const [notNeeded, refused] = await Promise.all(
       ["src-cli", "ignite"].map((target) => execute(["install", target]).exit),
     );
@@ -120,7 +120,7 @@ describe("the executor command", () => {
     expect(refused).toMatchObject({ exitCode: 1, output: expect.stringContaining("executor install crun") });
   });
 
-  it("lists what is wrong with its configuration and exits with 1", async () => {
+  it("lists the problems of its configuration and exits with 1", async () => {
     const { exitCode, output } = await execute(["run"], {
       EXECUTOR_FRONTEND_URL: "nowhere",
       EXECUTOR_JOB_MEMORY: "lots",
@@ -141,7 +141,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     });
   const started = (id: number) => () => instance.output(id, "step.docker.long").includes("started");
 
-  it("validates, and names what fails with the way to mend it", async () => {
+  it("validates, and names each failure with a way to fix it", async () => {
     const good = await execute(["validate"], oci).exit;
     const bad = await execute(["validate"], { ...oci, EXECUTOR_FRONTEND_PASSWORD: "another-secret" }).exit;
 
@@ -152,7 +152,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     });
   });
 
-  it("runs without root: validate says what is missing, and jobs have no network and are told", async () => {
+  it("runs without root: validate reports what is missing, and jobs have no network and are told so", async () => {
     const nobody = 65_534;
     const dataDir = join(dir, "nobody");
     await mkdir(dataDir);
@@ -228,7 +228,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     },
   );
 
-  it("warns of an unsafe git, or does not start, as the administrator wants it", async () => {
+  it("warns about an unsafe git or refuses to start, as the administrator configures", async () => {
     const bin = join(dir, "bin");
     await mkdir(bin);
     await writeFile(join(bin, "git"), "#!/bin/sh\necho git version 2.43.6\n", { mode: 0o755 });
@@ -243,7 +243,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     expect(refused).toMatchObject({ exitCode: 1, output: expect.stringContaining("CVE-2025-48384") });
   });
 
-  it("drains at the first signal and hands its job back at the second one", async () => {
+  it("drains on the first signal and hands its job back on the second", async () => {
     const executor = execute(["run"], oci);
     instance.enqueue(longJob(1));
     await instance.until(started(1));
@@ -259,7 +259,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     ]);
   });
 
-  it("hands its job back at the first signal where it is not to wait", async () => {
+  it("hands its job back on the first signal if it is configured not to wait", async () => {
     const executor = execute(["run"], { ...oci, EXECUTOR_DRAIN_TIMEOUT: "0" });
     instance.enqueue(longJob(1));
     await instance.until(started(1));
@@ -270,7 +270,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     expect(instance.bodies("markErrored")).toHaveLength(1);
   });
 
-  it("collects what a killed predecessor left, and gives its job back at once", async () => {
+  it("removes what a killed predecessor left, and hands its job back at once", async () => {
     const executor = execute(["run"], oci);
     const files = [{ path: "a", content: "a" }];
     const { head } = await makeRepository(join(dir, "served", "app"), [{ message: "one", files }]);
@@ -301,7 +301,7 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(dir);
   });
 
-  it("tells an orchestrator that it is well, and counts jobs", async () => {
+  it("reports its health to an orchestrator, and counts jobs", async () => {
     const executor = execute(["run"], { ...oci, EXECUTOR_HEALTH_SERVER_ADDR: "127.0.0.1:0", SRC_LOG_FORMAT: "json" });
     await instance.until(() => executor.output().includes("health server"));
     const port = /"port":(\d+)/.exec(executor.output())?.[1];

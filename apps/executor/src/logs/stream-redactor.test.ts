@@ -32,7 +32,7 @@ const fewLetters = (minLength: number, maxLength: number) =>
   fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength, maxLength });
 
 describe("the redactor", () => {
-  it("gives what a search in the whole text gives, wherever the stream is cut", () => {
+  it("redacts exactly what a search in the whole text finds, wherever the stream is split", () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fewLetters(4, 7), { minLength: 1, maxLength: 5 }),
@@ -55,7 +55,7 @@ describe("the redactor", () => {
     );
   });
 
-  it("finds a secret that is cut at any byte", () => {
+  it("finds a secret that is split at any byte", () => {
     const text = "before s3cr3t-value after";
     for (let cut = 0; cut <= text.length; cut += 1) {
       expect(redact({ "s3cr3t-value": "***" }, [text.slice(0, cut), text.slice(cut)])).toBe("before *** after");
@@ -68,7 +68,7 @@ describe("the redactor", () => {
     expect(redact({ abab: "***" }, ["xab", "aba", "by"])).toBe("x***y");
   });
 
-  it("leaves no part of two secrets that overlap, and takes the longer of two that begin together", () => {
+  it("leaves no part of two overlapping secrets, and prefers the longer of two with the same beginning", () => {
     expect(redact({ abcdef: "[1]", efghij: "[2]" }, ["abcdefghij!"])).toBe("[1]!");
     expect(redact({ secret: "[1]", "secret-token": "[2]" }, ["a secret-", "token, a secret-", "x"])).toBe(
       "a [2], a [1]-x",
@@ -76,7 +76,7 @@ describe("the redactor", () => {
     expect(redact({ abcd: "[1]" }, ["abcdabcd"])).toBe("[1][1]");
   });
 
-  it("holds back nothing but what may be the beginning of a secret", () => {
+  it("holds back only bytes that may be the beginning of a secret", () => {
     const redactor = new StreamRedactor(new SecretMatcher(secretPatterns({ "s3cr3t-value": "***" })));
 
     expect(Buffer.concat(redactor.write(Buffer.from("progress 43 %"))).toString()).toBe("progress 43 %");
@@ -84,7 +84,7 @@ describe("the redactor", () => {
     expect(Buffer.concat(redactor.write(Buffer.from("aped"))).toString()).toBe("s3craped");
   });
 
-  it("finds base64 at each place where it may begin, and URL-encoded values", () => {
+  it("finds base64 at each offset at which it may begin, and URL-encoded values", () => {
     const secret = "p@ss/word?with=ünsafe+bytes>>";
     for (const before of ["", "x", "xy"]) {
       for (const encoding of ["base64", "base64url"] as const) {
@@ -98,14 +98,14 @@ describe("the redactor", () => {
     expect(redact({ [secret]: "***" }, [encodeURIComponent(secret).toLowerCase()])).toBe("***");
   });
 
-  it("finds a secret of several lines with other line ends, without its last one, and line by line", () => {
+  it("finds a multi-line secret with other line endings, without its last one, and line by line", () => {
     const key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END KEY-----\n";
 
     expect(redact({ [key]: "***" }, [key.trimEnd().replaceAll("\n", "\r\n")])).toBe("***");
     expect(redact({ [key]: "***" }, ["1: MIIEvQIBADANBgkq\n2: hkiG9w0BAQEFAASC"])).toBe("1: ***\n2: ***");
   });
 
-  it("finds what base64 prints of a long value, wrapped, with whatever ends its lines", () => {
+  it("finds a long value that base64 wrapped, with any line endings", () => {
     const key = `-----BEGIN KEY-----\n${"MIIEvQIBADANBgkqhkiG9w0BAQ/x+".repeat(9)}\n-----END KEY-----\n`;
     const encoded = Buffer.from(key).toString("base64");
     for (const width of [64, 76]) {
@@ -135,7 +135,7 @@ describe("the redactor", () => {
     ["UTF-16, little end first", "s3cr3t-välue", (secret) => Buffer.from(secret, "utf16le")],
     ["UTF-16, big end first", "s3cr3t-välue", (secret) => Buffer.from(secret, "utf16le").swap16()],
     ["base64 that begins anywhere", "p@ss/word?>>", (secret) => Buffer.from(`user:${secret}@host`).toString("base64")],
-  ])("finds a value as %s, wherever it is cut", (_, secret, encode) => {
+  ])("finds a value as %s, wherever it is split", (_, secret, encode) => {
     const text = Buffer.concat([Buffer.from("<"), Buffer.from(encode(secret) as string), Buffer.from(">")]);
     for (let cut = 0; cut <= text.length; cut += 1) {
       const out = redact({ [secret]: "***" }, [text.subarray(0, cut), text.subarray(cut)]);
@@ -144,7 +144,7 @@ describe("the redactor", () => {
     }
   });
 
-  it("does not give a value away by what stands beside it on the other stream", () => {
+  it("redacts a value even if the other stream prints in between", () => {
     const matcher = new SecretMatcher(secretPatterns({ "s3cr3t-value": "***" }));
     const streams = { stdout: new StreamRedactor(matcher), stderr: new StreamRedactor(matcher) };
     const out = { stdout: "", stderr: "" };
@@ -161,7 +161,7 @@ describe("the redactor", () => {
     expect(out).toEqual({ stdout: "***", stderr: "noise 0\nnoise 3\nnoise 6\nnoise 9\n" });
   });
 
-  it("gives, for secrets nested in and cut out of each other in all their forms, the same wherever the stream is cut", () => {
+  it("gives the same result wherever the stream is split, for secrets nested in each other in all their forms", () => {
     const part = fc.constantFrom("ab", "abab", "a b", 'q"', "x'y", "ü", "\n", "0f", "/+");
     const secret = fc.array(part, { minLength: 2, maxLength: 5 }).map((parts) => parts.join(""));
     fc.assert(
@@ -205,11 +205,11 @@ describe("the redactor", () => {
     );
   });
 
-  it("does not let a secret of one character blank the log", () => {
+  it("does not blank the log because of a one-character secret", () => {
     expect(redact({ e: "***", ab: "***" }, ["the able seamen"])).toBe("the able seamen");
   });
 
-  it("passes bytes that are no text through unchanged", () => {
+  it("passes on bytes that are not text unchanged", () => {
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
     expect(Buffer.from(redact({ "s3cr3t-value": "***" }, [bytes]), "latin1").equals(bytes)).toBe(true);
   });

@@ -38,7 +38,7 @@ function credentials(file: string, helperAgeMs?: number): DockerConfigCredential
 }
 
 describe("the credentials of Docker's config.json", () => {
-  it("stand in it in any of its forms, by any spelling of the registry", async () => {
+  it("are found in all forms that Docker writes, by any spelling of the registry", async () => {
     const file = await write({
       auths: {
         "https://index.docker.io/v1/": { auth: encode("hub:a:b") },
@@ -95,7 +95,7 @@ describe("the credentials of Docker's config.json", () => {
     ]);
   });
 
-  it("are asked of a helper once, and again when some time has passed", async () => {
+  it("are requested from a helper once, and again after some time", async () => {
     await helper("counted", `echo '{"Username":"u","Secret":"s"}'`);
     const file = await write({ credsStore: "counted" });
     const asked = async () => (await readFile(join(dir, "counted.log"), "utf8")).split("a.example.com").length - 1;
@@ -112,7 +112,7 @@ describe("the credentials of Docker's config.json", () => {
     ["fails", `echo "the secret is hunter2" >&2; echo hunter2; exit 3`, /ended with 3/],
     ["answers no JSON", "echo hunter2", /is not credentials/],
     ["floods", "yes hunter2 | head -c 3000000", /printed too much/],
-  ])("are not had from a helper that %s, and nothing of what it prints is told", async (_, script, message) => {
+  ])("are not accepted from a helper that %s, and its output is never shown", async (_, script, message) => {
     await helper("bad", script);
     const file = await write({ credHelpers: { "a.example.com": "bad" } });
 
@@ -124,7 +124,7 @@ describe("the credentials of Docker's config.json", () => {
     expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain("hunter2");
   });
 
-  it("say that a helper is missing, and end one that a job no longer waits for", async () => {
+  it("cause an error if a helper is missing, and stop a helper that the job no longer waits for", async () => {
     const file = await write({ credsStore: "missing" });
     await expect(credentials(file).find("a.example.com", { signal })).rejects.toThrow(
       /docker-credential-missing is not on PATH/,
@@ -140,7 +140,7 @@ describe("the credentials of Docker's config.json", () => {
     expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 
-  it("are none where there is no file; one that is none of Docker's is refused without its content", async () => {
+  it("are empty without a file; a file in another format is refused without showing its content", async () => {
     expect(await credentials(join(dir, "none.json")).find("docker.io", { signal })).toBeUndefined();
     await expect(readDockerConfig(await write(`{"auths": "hunter2"`))).rejects.not.toThrow(/hunter2/);
     // A helper's name becomes part of a program's name.

@@ -7,7 +7,7 @@ import { expect, it } from "vitest";
 import { OutputGlobs } from "./output-globs.ts";
 import { emptyReport, packOutputs } from "./pack-outputs.ts";
 
-it("keeps outputs after a directory that is nested too deeply, and says which one is not kept", async () => {
+it("outputs after a too deeply nested directory are kept, and the log names the directory that is not", async () => {
   await using directory = await temporaryDirectory();
   const work = directory.path;
   const nested = (depth: number) => Array.from({ length: depth }, () => "d").join("/");

@@ -110,12 +110,12 @@ describe("ignore rules", () => {
     "a//b",
     "./a",
     "../a",
-  ])("%j mean what git takes them for", async (rules) => {
+  ])("%j match the same files as in git", async (rules) => {
     const files = new Map([["", rules]]);
     expect(await ignoredByUs(files, paths)).toEqual(await ignoredByGit(files, paths));
   });
 
-  it("of a deeper directory win over those above, as in git", async () => {
+  it("of a deeper directory take precedence over those above, as in git", async () => {
     for (const [above, below] of [
       ["*.o", "!*.o"],
       ["!*.o", "*.o"],
@@ -131,7 +131,7 @@ describe("ignore rules", () => {
     }
   });
 
-  it("mean what git takes them for, whatever they are", async () => {
+  it("match the same files as in git for random rules", async () => {
     const piece = fc.constantFrom(
       "a",
       "b",
@@ -164,7 +164,7 @@ describe("ignore rules", () => {
     );
   }, 120_000);
 
-  it("end with their signal, however many there are", async () => {
+  it("stop on abort, however many rules there are", async () => {
     const rules = Array.from({ length: 20_000 }, (_, index) => `${"*a".repeat(30)}b${index}\n`).join("");
     const stop = new AbortController();
     const endless = new IgnoreRules(new Map([["", rules]]), stop.signal);

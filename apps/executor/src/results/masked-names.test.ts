@@ -13,7 +13,7 @@ import { RecordingSink } from "../testing/recording-sink.ts";
 import { OutputGlobs } from "./output-globs.ts";
 import { emptyReport, packOutputs } from "./pack-outputs.ts";
 
-it("keeps no secret in the name of a file, loses no file by that, and follows no replacement elsewhere", async () => {
+it("redacting secrets in file names loses no file, and a replacement never leads to another directory", async () => {
   await using directory = await temporaryDirectory();
   const work = join(directory.path, "work");
   await mkdir(join(work, "out", "s3cr3t-one"), { recursive: true });

@@ -64,7 +64,7 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     return target;
   }
 
-  it("keeps what outputs name, also when a step fails, and nothing that leads out of the workspace", async () => {
+  it("include the files that outputs name, also when a step fails, and nothing outside the workspace", async () => {
     await writeFile(join(dir, "secret"), "of the host\n", { mode: 0o644 });
     const end = await runSteps(
       [
@@ -110,7 +110,7 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(log).not.toContain("\u001b");
   });
 
-  it("keeps 100,000 files, and no more than allowed", async () => {
+  it("include 100,000 files, and no more than allowed", async () => {
     await runSteps(["mkdir out; cd out; seq 1 100005 | xargs touch"], { outputs: ["out"] });
 
     const tar = gunzipSync(instance.artifacts.get("outputs.tar.gz") ?? Buffer.alloc(0));
@@ -118,7 +118,7 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(instance.output(1, "teardown.outputs")).toContain("not kept: more than 100000 files");
   });
 
-  it("says what is larger than the instance takes, and completes", async () => {
+  it("are reported if they are larger than the instance accepts, and the job completes", async () => {
     const end = await runSteps(["head -c 3000000 /dev/urandom > big"], {
       outputs: ["big"],
       maxArtifactBytes: 1_000_000,
@@ -129,7 +129,7 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(instance.output(1, "teardown.outputs")).toContain("not kept: outputs.tar.gz is larger than 976.6 KiB");
   });
 
-  it("sends an artifact again when the answer is lost", async () => {
+  it("are sent again if the answer to an artifact is lost", async () => {
     let lost = 0;
     instance.intervene = ({ path }) => (path.endsWith("/artifacts") && lost++ < 2 ? "drop" : undefined);
     const end = await runSteps(["echo x > a"], { outputs: ["a"] });
@@ -139,7 +139,7 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(await readFile(join(await unpack(), "a"), "utf8")).toBe("x\n");
   });
 
-  it.each([undefined, "64Mi"])("makes a diff that git applies to a clean checkout, disk %s", async (disk) => {
+  it.each([undefined, "64Mi"])("include a diff that git applies to a clean checkout, disk %s", async (disk) => {
     const source = await repository([
       { path: "text.txt", content: "one\ntwo\nthree\n" },
       { path: "gone.txt", content: "gone\n" },
@@ -198,7 +198,7 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(instance.entries(1).find(({ key }) => key === "teardown.diff")?.exitCode).toBe(0);
   });
 
-  it("runs nothing that a step has put into the repository, nor looks into nested ones", async () => {
+  it("are collected without running anything that a step put into the repository, nor looking into nested repositories", async () => {
     const source = await repository([
       { path: "a.txt", content: "a\n" },
       { path: "lib", content: "1234567890123456789012345678901234567890", kind: "submodule" },
@@ -227,7 +227,7 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(changed).toEqual([".gitattributes", ".gitmodules", "a.txt", "escaping/file", "nested/file"]);
   });
 
-  it("completes at the first attempt when git cannot convert what a step left", async () => {
+  it("let the job complete at the first attempt if git cannot convert a step's files", async () => {
     const source = await repository([
       { path: "a.txt", content: "a\n" },
       { path: ".gitattributes", content: "*.u16 working-tree-encoding=UTF-16\n" },
@@ -238,7 +238,7 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(instance.artifacts.get("workspace.diff")?.toString()).toContain("+b\n");
   });
 
-  it("says when there is no difference, and when it is too large", async () => {
+  it("say if there is no difference, and if it is too large", async () => {
     const source = await repository([{ path: "a.txt", content: "a\n" }]);
     await runSteps(["touch a.txt"], { diff: true }, source);
     expect(instance.artifacts.size).toBe(0);

@@ -89,12 +89,12 @@ describe("attributes of a tree", () => {
     "\u00ef\u00bb\u00bfa text",
     "a",
     "",
-  ])("%j mean what git takes them for", async (text) => {
+  ])("%j mean the same as in git", async (text) => {
     const files = new Map([["", text]]);
     expect(await attributesByUs(files, paths)).toEqual(await attributesByGit(files, paths));
   });
 
-  it("mean what git takes them for, whatever they are", async () => {
+  it("mean the same as in git for random input", async () => {
     const pattern = fc.constantFrom(
       "a",
       "*",
@@ -126,7 +126,7 @@ describe("attributes of a tree", () => {
     );
   }, 120_000);
 
-  it("end with their signal, however many there are", async () => {
+  it("stop on abort, however many attributes there are", async () => {
     const rules = Array.from({ length: 20_000 }, (_, index) => `${"*a".repeat(30)}b${index} text\n`).join("");
     const stop = new AbortController();
     const endless = new TreeAttributes(new Map([["", rules]]), names, stop.signal);

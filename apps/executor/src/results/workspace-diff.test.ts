@@ -61,8 +61,8 @@ async function prepare(files: readonly RepositoryFile[] = []): Promise<PreparedW
 const slowPattern = `${"*a".repeat(40)}b`;
 const slowName = (index: number) => `${"a".repeat(240)}${String(index).padStart(4, "0")}`;
 
-describe("a diff of a workspace with rules that are slow to match", () => {
-  it("ignore rules are matched in time that grows with their length only", async () => {
+describe("a diff of a workspace with slow patterns", () => {
+  it("matches ignore rules in time that grows only with their length", async () => {
     await using workspace = await prepare();
     const rules = Array.from({ length: 100 }, (_, index) => `${slowPattern}${index}\n`);
     await writeFile(join(workspace.dir, ".gitignore"), rules.join(""));
@@ -71,7 +71,7 @@ describe("a diff of a workspace with rules that are slow to match", () => {
     expect(patch.match(/^diff --git /gm)).toHaveLength(501);
   }, 60_000);
 
-  it("attributes are matched in time that grows with their length only", async () => {
+  it("matches attributes in time that grows only with their length", async () => {
     const rules = Array.from({ length: 100 }, (_, index) => `${slowPattern}${index} text eol=crlf\n`).join("");
     await using workspace = await prepare([{ path: ".gitattributes", content: rules }]);
     await writeFile(join(workspace.dir, ".gitattributes"), `${rules}*b -text\n`);
@@ -81,7 +81,7 @@ describe("a diff of a workspace with rules that are slow to match", () => {
 });
 
 describe("a diff of a workspace with attributes", () => {
-  it("converts by those of the commit, and not by those of a step", async () => {
+  it("converts files by the commit's attributes, not by a step's", async () => {
     await using workspace = await prepare([
       {
         path: ".gitattributes",
@@ -109,7 +109,7 @@ describe("a diff of a workspace with attributes", () => {
     expect(patch).toContain(" one\n+two\n");
   });
 
-  it("keeps line endings of a file that the commit has with CRLF, as git does with text=auto", async () => {
+  it("keeps the line endings of a file that the commit stores with CRLF, as git does with text=auto", async () => {
     const crlf = [{ path: "old.txt", content: "a\r\n" }];
     const { head } = await makeRepository(join(dir, "served/app"), [
       { message: "1", files: crlf },
@@ -143,7 +143,7 @@ describe("a diff of a workspace with attributes", () => {
     ]);
   });
 
-  it("fails as the job's own fault where many files cannot be converted", async () => {
+  it("fails as the job's own fault if many files cannot be converted", async () => {
     await using workspace = await prepare([
       { path: ".gitattributes", content: "*.u16 working-tree-encoding=UTF-16\n" },
     ]);
@@ -152,7 +152,7 @@ describe("a diff of a workspace with attributes", () => {
   });
 });
 
-describe("a diff of a workspace with strange trees", () => {
+describe("a diff of a workspace with unusual trees", () => {
   it("leaves out directories that are too deep, and keeps the rest", async () => {
     const deep = Array.from({ length: 1005 }, () => "d").join("/");
     await using workspace = await prepare([{ path: `${deep}/tracked`, content: "t\n" }]);
@@ -166,7 +166,7 @@ describe("a diff of a workspace with strange trees", () => {
     ]);
   });
 
-  it("keeps a path that is longer than the kernel takes in one call", async () => {
+  it("includes a path that is longer than the kernel accepts in one call", async () => {
     await using workspace = await prepare();
     const parts = Array.from({ length: 40 }, (_, index) => `${index}`.padEnd(200, "x"));
     const make =
@@ -175,7 +175,7 @@ describe("a diff of a workspace with strange trees", () => {
     expect(pathsIn(await diffOf(workspace))).toEqual([`${parts.join("/")}/f`]);
   });
 
-  it("leaves out names that some systems take for .git", async () => {
+  it("leaves out names that some systems treat as .git", async () => {
     await using workspace = await prepare();
     for (const name of ["git~1", ".git ", ".git.", ".g\u200cit", ".git::$INDEX_ALLOCATION"]) {
       await mkdir(join(workspace.dir, name));
@@ -198,7 +198,7 @@ describe("the diff of a sparse checkout", () => {
   ];
 
   it.each(["the same commit", "another commit"])(
-    "has what changed and not what was left out, from %s",
+    "contains the changes, but not the files that were left out, from %s",
     async (from) => {
       const { commits } = await makeRepository(join(dir, "served/app"), [
         { message: "1", files: files("1\n") },

@@ -71,7 +71,7 @@ describeWithEngines(["oci", "network"], "the network of a job", () => {
     return instance.bodies("markFailed");
   };
 
-  it("is the internet by default; what a step is denied stands in its log, in the failure and in the metrics", async () => {
+  it("is the internet by default; denied connections appear in the log, in the failure and in the metrics", async () => {
     const { logLines } = await start({ EXECUTOR_HEALTH_SERVER_ADDR: "127.0.0.1:0" });
     instance.enqueue(foreignJob(1, [], { dockerSteps }));
 
@@ -89,7 +89,7 @@ describeWithEngines(["oci", "network"], "the network of a job", () => {
     expect(metrics).toContain('airlock_executor_egress_denied_total{queue="default",kind="name"} 0\n');
   });
 
-  it("opens private addresses by an allow-list only as far as the administrator lets it", async () => {
+  it("includes private addresses of an allow-list only if the administrator lists them", async () => {
     await start({ EXECUTOR_EGRESS_OPENABLE: "10.99.0.2:5432" });
     instance.enqueue(asking(1, { allow: ["10.99.0.0/16:5432"] }));
     const [refused] = await failures(1);

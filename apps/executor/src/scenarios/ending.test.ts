@@ -53,12 +53,12 @@ async function startWay(target: string) {
   };
 }
 
-describe("an idle executor whose instance is gone", () => {
+describe("an idle executor whose instance has stopped", () => {
   for (const [how, leave] of [
     ["refuses connections", "cut"],
     ["falls silent", "fallSilent"],
   ] as const) {
-    it(`ends at once when the instance ${how}`, async () => {
+    it(`exits at once when the instance ${how}`, async () => {
       const way = await startWay(instance.url);
       const executor = stack.use(await startExecutor({ url: way.url, dataDir }));
       // A job makes the executor open the event stream, too.
@@ -75,7 +75,7 @@ describe("an idle executor whose instance is gone", () => {
     });
   }
 
-  it("ends at once while it gives back what a predecessor held", async () => {
+  it("exits at once even while it hands back its predecessor's jobs", async () => {
     const way = await startWay(instance.url);
     instance.enqueue(airlockJob(1, ["sleep 60"]));
     const first = await startExecutor({ url: way.url, dataDir });
@@ -103,7 +103,7 @@ describe("an idle executor whose instance is gone", () => {
 });
 
 describe("an executor's name", () => {
-  it("stays the same over restarts of one data directory, and differs between directories", async () => {
+  it("stays the same when the executor restarts with the same data directory, and differs between directories", async () => {
     const other = stack.use(await temporaryDirectory()).path;
     for (const dir of [dataDir, dataDir, other]) {
       const heartbeats = instance.bodies("heartbeat").length;

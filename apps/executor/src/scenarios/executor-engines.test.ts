@@ -31,7 +31,7 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
   };
   const step = (key: string, ...commands: string[]) => ({ key, image: "host", commands, dir: "", env: [] });
 
-  it("runs steps that share a checkout and work in it with git", async () => {
+  it("run steps that share a checkout and work in it with git", async () => {
     const { commits } = await makeRepository(join(dir, "served", "team/app"), [
       { message: "one", files: [{ path: "a.txt", content: "one\n" }] },
       { message: "two", files: [{ path: "a.txt", content: "two\n" }] },
@@ -55,7 +55,7 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(instance.output(2, "step.docker.second")).toContain("1 file changed");
   });
 
-  it("keeps the line numbers of scripts, and runs them by the interpreter of their first line", async () => {
+  it("keep the line numbers of scripts, and run them with the interpreter of their first line", async () => {
     await start();
     const dockerSteps = [
       step("awk", "#!/usr/bin/awk -f", 'BEGIN { print "awk", ENVIRON["HOME"] != "" }'),
@@ -72,7 +72,7 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(lines).toContainEqual(expect.stringMatching(/2\.sh: (?:line )?2: .*nosuchcommand.*not found$/));
   });
 
-  it("lets a step see neither the job's token, nor the shared secret, nor the executor", async () => {
+  it("hide the job's token, the shared secret and the executor from their steps", async () => {
     const commit = (
       await makeRepository(join(dir, "served", "app"), [{ message: "one", files: [{ path: "a", content: "" }] }])
     ).head;
@@ -96,7 +96,7 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(instance.output(1, "step.docker.look")).toBe("0.sh\nover\n");
   });
 
-  it("gives a secret to one step as a file that it can't change, and to no other step", async () => {
+  it("give a secret to one step as a read-only file, and to no other step", async () => {
     await start();
     const value = "-----BEGIN-----\n0123456789abcdef\n";
     const look = ["ls /airlock", 'grep -rqs "0123456789""abcdef" /airlock /data /tmp /run && echo found', "echo over"];
@@ -122,7 +122,7 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(instance.output(1, "step.docker.use")).toBe(`${hash}  -\nHIDDENthere\n`);
   });
 
-  it("stops what a canceled job runs, and leaves no mount", async () => {
+  it("stop all processes when they are canceled, and leave no mount", async () => {
     const executor = await start();
     instance.enqueue(airlockJob(1, [], { dockerSteps: [step("long", "echo started", "sleep 300")] }));
     await instance.until(() => instance.output(1, "step.docker.long").includes("started"));
@@ -135,7 +135,7 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(join(dir, "executor"));
   });
 
-  it("hands on the exit code of a step", async () => {
+  it("report the exit code of a step", async () => {
     await start();
     instance.enqueue(airlockJob(1, [], { dockerSteps: [step("x", "exit 3")] }));
 

@@ -13,7 +13,7 @@ kill -9 $$
 `;
 
 describeWithEngines(["postgres"], "messages of the executor", () => {
-  it("stand in the log where no output of a step can imitate or hide them", async () => {
+  it("appear in the log where a step's output can neither imitate nor hide them", async () => {
     await using stack = new AsyncDisposableStack();
     const dir = stack.use(await temporaryDirectory()).path;
     const database = stack.use(await createDatabase(engines().postgres?.url ?? ""));

@@ -55,7 +55,7 @@ describeWithEngines(["oci", "docker", "postgres"], "an executor that is killed",
     return (await workspacesIn(join(dir, name))).length;
   }
 
-  it("has its job started again by another one within the lease and 2 s, with two instances on one database", async () => {
+  it("has its job restarted by another executor within the lease and 2 s, with two instances on one database", async () => {
     const database = stack.use(await createDatabase(engines().postgres?.url ?? ""));
     const instances: InstanceProcess[] = [];
     for (let index = 0; index < 2; index += 1) {
@@ -104,7 +104,7 @@ describeWithEngines(["oci", "docker", "postgres"], "an executor that is killed",
   }, 60_000);
 
   it.each(["oci", "docker"] as const)(
-    "runs no second copy of its step on %s, and a cancellation ends the one copy",
+    "runs no second copy of its step on %s, and canceling the job ends the one copy",
     async (runtime) => {
       const database = stack.use(await createDatabase(engines().postgres?.url ?? ""));
       const instance = stack.use(

@@ -33,7 +33,7 @@ describeWithEngines(["postgres"], "an executor whose instance is killed", () => 
     ((await instance.rest("POST", "/jobs", { steps: [{ key: "main", image: "test", run }] })) as ShownJob).id;
   const logOf = async (id: number) => (await instance.rest("GET", `/jobs/${id}/logs`)) as string;
 
-  it("ends its job without it, past its lease, and brings log and end once it is back: nothing is lost or doubled", async () => {
+  it("finishes its job past the lease, and delivers log and outcome once the instance is back, without loss or duplicates", async () => {
     const runtime = new HostProcessRuntime();
     stack.use(await startExecutor({ url: instance.url, dataDir: join(dir, "executor"), runtime }));
     const id = await submit("echo started; sleep 1; seq 200000; sleep 2; echo last");
@@ -53,7 +53,7 @@ describeWithEngines(["postgres"], "an executor whose instance is killed", () => 
     expect((await show(id)).attempts.map(({ state }) => state)).toEqual(["completed"]);
   }, 60_000);
 
-  it("has no effect any more where only it was cut off and another executor took its job", async () => {
+  it("can't change a job that another executor took over while the first was cut off from the instance", async () => {
     const way = stack.use(await CutWay.to(instance.url));
     const [first, second] = ["first", "second"].map(
       (name) => new HostProcessRuntime({ dir: join(dir, name, "workspaces") }),

@@ -13,7 +13,7 @@ import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { startExecutor } from "../testing/start-executor.ts";
 
 describeWithEngines(["postgres"], "Git LFS through the instance", () => {
-  it("brings a job the content that the code host has, by the job's own credentials", async () => {
+  it("gives a job the content from the code host, with the job's own credentials", async () => {
     await using stack = new AsyncDisposableStack();
     const dir = stack.use(await temporaryDirectory()).path;
     // Acts as a code host: it serves the repository and its LFS objects.

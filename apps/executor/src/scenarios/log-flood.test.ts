@@ -11,7 +11,7 @@ it.each([
   ["as many lines as it can", "yes | head -c 200000000"],
   ["binary noise", "head -c 200000000 /dev/urandom"],
 ])(
-  "bounds its memory and serves another job in time while one floods its log with %s",
+  "the executor bounds its memory and serves another job in time while one job floods its log with %s",
   async (_, flood) => {
     await using directory = await temporaryDirectory();
     await using instance = await ScriptedInstance.start();

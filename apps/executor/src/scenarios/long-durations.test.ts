@@ -33,7 +33,7 @@ const hasEnded = () => ends().length > 0;
 const outputOf = (id: number) => instance.output(id, "step.docker.only");
 
 describe.each(longDurations)("a duration of %s", (duration) => {
-  it("as the drain's time lets running jobs end", async () => {
+  it("as the drain timeout lets running jobs end", async () => {
     const executor = await start({ EXECUTOR_DRAIN_TIMEOUT: duration });
     instance.enqueue(airlockJob(1, ["echo started", "sleep 1"]));
     await instance.until(() => outputOf(1).includes("started"));
@@ -42,7 +42,7 @@ describe.each(longDurations)("a duration of %s", (duration) => {
     expect(ends()).toEqual(["markComplete"]);
   });
 
-  it("as the delivery's time lets log and outcome arrive after failed requests", async () => {
+  it("as the delivery timeout lets log and outcome arrive after failed requests", async () => {
     await start({ EXECUTOR_DELIVERY_TIMEOUT: duration });
     let failures = 2;
     instance.intervene = ({ path }) => {
@@ -55,7 +55,7 @@ describe.each(longDurations)("a duration of %s", (duration) => {
     expect(outputOf(1)).toBe("done\n");
   });
 
-  it("as the delivery's time lets a job go on past its lease", async () => {
+  it("as the delivery timeout lets a job go on past its lease", async () => {
     await start({ EXECUTOR_DELIVERY_TIMEOUT: duration });
     const job = airlockJob(1, ["echo started", "sleep 2", "echo done"]);
     instance.enqueue({
@@ -78,7 +78,7 @@ describe.each(longDurations)("a duration of %s", (duration) => {
     expect([ends(), outputOf(1).endsWith("done\n")]).toEqual([["markComplete"], true]);
   });
 
-  it("as the interval of cleanups does not make them run all the time", async () => {
+  it("as the cleanup interval does not make cleanups run all the time", async () => {
     const runtime = new HostProcessRuntime();
     let rounds = 0;
     runtime.collect = async () => {
@@ -90,7 +90,7 @@ describe.each(longDurations)("a duration of %s", (duration) => {
     expect(rounds).toBe(1);
   });
 
-  it("as the longest run of a job, as its timeout and as its lease ends no job", async () => {
+  it("as the maximum runtime, the job's timeout and the lease ends no job", async () => {
     await start({ EXECUTOR_MAXIMUM_RUNTIME_PER_JOB: duration });
     const job = airlockJob(1, ["sleep 0.5"]);
     const ms = Number.parseInt(duration, 10) * 86_400_000;
@@ -109,7 +109,7 @@ describe.each(longDurations)("a duration of %s", (duration) => {
     expect(ends()).toEqual(["markComplete"]);
   });
 
-  it("as the executor's active time does not end it", async () => {
+  it("as the executor's maximum active time does not end it", async () => {
     const executor = await start({ EXECUTOR_MAX_ACTIVE_TIME: duration });
     instance.enqueue(foreignJob(1, ["true"]));
     await instance.until(hasEnded);
@@ -117,7 +117,7 @@ describe.each(longDurations)("a duration of %s", (duration) => {
     expect([ends(), ended]).toEqual([["markComplete"], false]);
   });
 
-  it("as the time of checkouts lets repositories be fetched", async () => {
+  it("as the checkout timeout lets repositories be fetched", async () => {
     const { head } = await makeRepository(join(repositoriesDir, "app"), [
       { message: "one", files: [{ path: "a", content: "a" }] },
     ]);
@@ -127,7 +127,7 @@ describe.each(longDurations)("a duration of %s", (duration) => {
     expect(ends()).toEqual(["markComplete"]);
   });
 
-  it("as the interval of polls makes no executor ask all the time", async () => {
+  it("as the polling interval makes no executor poll all the time", async () => {
     await start({ EXECUTOR_QUEUE_POLL_INTERVAL: duration });
     await instance.until(() => instance.bodies("dequeue").length > 0);
     await sleep(500);

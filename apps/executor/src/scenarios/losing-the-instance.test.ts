@@ -41,7 +41,7 @@ const away: Intervention = () => "drop";
 const isReport = ({ path }: { readonly path: string }) => path.includes("/mark");
 const started = (id: number) => () => instance.output(id, "step.docker.only").includes("started");
 
-it("goes on past its lease while the instance is away, and delivers all of the log and the end once it is back", async () => {
+it("the executor continues a job past its lease while the instance is away, and delivers log and outcome afterwards", async () => {
   await start();
   // More output than fits into memory, so that some of it goes to disk.
   instance.enqueue(shortLease(1, ["echo started", "sleep 0.5", "seq 1000000", "echo between", "sleep 1", "echo last"]));
@@ -61,7 +61,7 @@ it("goes on past its lease while the instance is away, and delivers all of the l
   expect(await readdir(join(dataDir, "spool")).catch(() => [])).toEqual([]);
 }, 30_000);
 
-it("is told at once, when the instance is back, that another attempt runs, and stops without a word", async () => {
+it("the executor learns from the returning instance that another attempt runs, and stops its own without a report", async () => {
   const runtime = new HostProcessRuntime();
   const executor = await start({}, runtime);
   instance.enqueue(shortLease(2, ["echo started", "sleep 60"]));
@@ -81,7 +81,7 @@ it("is told at once, when the instance is back, that another attempt runs, and s
   expect(instance.requests.filter(isReport)).toEqual([]);
 }, 20_000);
 
-it("takes the refusal of a report whose job was given to somebody else, and does not repeat it", async () => {
+it("the executor accepts that a report is refused because another executor has the job, and does not repeat it", async () => {
   const executor = await start();
   instance.enqueue(shortLease(3, ["echo started", "sleep 1"]));
   await instance.until(started(3));
@@ -101,7 +101,7 @@ it("takes the refusal of a report whose job was given to somebody else, and does
   expect(instance.requests.filter(isReport)).toHaveLength(1);
 }, 20_000);
 
-it("stops a job when the instance stays away for longer than it is to be waited for", async () => {
+it("the executor stops a job if the instance stays away for longer than the delivery timeout", async () => {
   const runtime = new HostProcessRuntime();
   const executor = await start({ EXECUTOR_DELIVERY_TIMEOUT: "2s" }, runtime);
   instance.enqueue(shortLease(4, ["echo started", "sleep 60"]));
@@ -117,7 +117,7 @@ it("stops a job when the instance stays away for longer than it is to be waited 
   expect(instance.requests.filter(isReport)).toEqual([]);
 }, 20_000);
 
-it("stops a job at its lease's end where it is not to wait, and where the instance answers but refuses heartbeats", async () => {
+it("the executor stops a job when its lease expires, if it must not wait or if the instance refuses heartbeats", async () => {
   for (const [id, env, answer] of [
     [5, { EXECUTOR_DELIVERY_TIMEOUT: "0" }, "drop"],
     [6, {}, { status: 403, body: "no" }],
@@ -138,7 +138,7 @@ it("stops a job at its lease's end where it is not to wait, and where the instan
   expect(instance.requests.filter(isReport)).toEqual([]);
 }, 20_000);
 
-it("does not wait for ever for an instance that answers and refuses the log's end: the result stands", async () => {
+it("the executor does not wait forever for an instance that refuses the log's end: the job's result is kept", async () => {
   const executor = await start();
   instance.intervene = ({ path }) => (path.endsWith("/logs") ? { status: 422, body: "no" } : undefined);
   instance.enqueue(airlockJob(7, ["echo lost"]));
@@ -150,7 +150,7 @@ it("does not wait for ever for an instance that answers and refuses the log's en
   await instance.until(() => JSON.stringify(instance.bodies("heartbeat")).includes(counted));
 }, 20_000);
 
-it("sends whole entries again to an instance of the protocol that was away at the job's end", async () => {
+it("the executor sends whole entries again to an instance of the protocol that was away when the job ended", async () => {
   await start();
   instance.enqueue(foreignJob(8, ["echo started", "sleep 1", "echo last"]));
   await instance.until(started(8));

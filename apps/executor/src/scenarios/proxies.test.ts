@@ -57,7 +57,7 @@ function commandLines(): string {
 }
 
 describe("an executor behind a proxy", () => {
-  it("reaches the instance, its repositories and its objects of Git LFS only through it", async () => {
+  it("reaches the instance, its repositories and its Git LFS objects only through the proxy", async () => {
     const proxy = await forwardingProxy({
       routes: { "airlock.test:80": instancePort() },
       credentials: `ci:${password}`,
@@ -96,7 +96,7 @@ describe("an executor behind a proxy", () => {
     expect(JSON.stringify(instance.requests)).not.toContain(password);
   });
 
-  it("goes around it to an instance on this machine and to the hosts of NO_PROXY", async () => {
+  it("bypasses the proxy for an instance on this machine and for NO_PROXY hosts", async () => {
     const proxy = await forwardingProxy();
     const env = { ALL_PROXY: proxy.url };
     stack.use(await startExecutor({ url: instance.url, dataDir: join(dir, "executor"), env }));
@@ -105,7 +105,7 @@ describe("an executor behind a proxy", () => {
     expect(proxy.requests).toEqual([]);
   });
 
-  it("says which proxy refused it, without the proxy's password", async () => {
+  it("reports which proxy refused a request, without the proxy's password", async () => {
     const proxy = await forwardingProxy({ credentials: "ci:other" });
     const url = `http://ci:${password}@127.0.0.1:${proxy.port}`;
     const executor = stack.use(
@@ -139,7 +139,7 @@ describe("git behind a proxy", () => {
     throw error ?? new Error("the checkout was made");
   };
 
-  it("tunnels to a server with https, and checks its certificate", async () => {
+  it("reaches an https server through a tunnel, and checks its certificate", async () => {
     const certificates = await makeCertificates(dir, "DNS:airlock.test");
     const server = createServer(certificates, (incoming, response) => {
       const { method, headers } = incoming;
@@ -168,7 +168,7 @@ describe("git behind a proxy", () => {
   });
 
   it.each(["http://airlock.test", "https://airlock.test"])(
-    "a proxy that refuses the way to %s is an error of the infrastructure, and no password is shown",
+    "reports a proxy that refuses the connection to %s as an infrastructure error, without a password",
     async (url) => {
       const proxy = await forwardingProxy({ credentials: "ci:other" });
       const error = await refused({ ALL_PROXY: `http://ci:${password}@127.0.0.1:${proxy.port}` }, url);
@@ -181,7 +181,7 @@ describe("git behind a proxy", () => {
     },
   );
 
-  it("a proxy that is not there is told", async () => {
+  it("reports an unreachable proxy", async () => {
     const proxy = await forwardingProxy();
     await proxy[Symbol.asyncDispose]();
     const error = await refused({ ALL_PROXY: `http://ci:${password}@127.0.0.1:${proxy.port}` }, "http://airlock.test");

@@ -36,7 +36,7 @@ const paused = () => reports().at(-1)?.paused === true;
 const completed = (id: number) => () => instance.bodies("markComplete").some(({ jobId }) => jobId === id);
 
 describe("an executor that the instance drains", () => {
-  it("finishes its job, takes no further one while it stays, and takes jobs again when it is resumed", async () => {
+  it("finishes its job, takes no new one while it is drained, and takes jobs again when it is resumed", async () => {
     const executor = await start();
     instance.enqueue(airlockJob(1, ["sleep 1", "echo done"]));
     await instance.until(() => instance.entries(1).some(({ key }) => key === "step.docker.only"));
@@ -58,7 +58,7 @@ describe("an executor that the instance drains", () => {
     await executor.ended;
   });
 
-  it("is drained and resumed by the event stream without waiting for a heartbeat", async () => {
+  it("is drained and resumed by the event stream before the next heartbeat", async () => {
     await start();
     instance.enqueue(airlockJob(1, ["true"]));
     await instance.until(completed(1));
@@ -75,7 +75,7 @@ describe("an executor that the instance drains", () => {
     expect(reports().at(-1)).toMatchObject({ draining: false });
   });
 
-  it("still exits at a signal while it is drained", async () => {
+  it("still exits on a signal while it is drained", async () => {
     const executor = await start();
     answerHeartbeats({ drain: true, stay: true });
     await instance.until(paused);
@@ -92,7 +92,7 @@ describe("an executor that the instance drains", () => {
     await executor.ended;
   });
 
-  it("is not kept from exiting by an instance that resumes it after its own drain began", async () => {
+  it("still exits if the instance resumes it after the executor began its own drain", async () => {
     const executor = await start();
     instance.enqueue(airlockJob(1, ["sleep 1"]));
     await instance.until(() => instance.entries(1).some(({ key }) => key === "step.docker.only"));

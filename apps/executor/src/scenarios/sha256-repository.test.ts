@@ -14,7 +14,7 @@ import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { startExecutor } from "../testing/start-executor.ts";
 
 describeWithEngines(["postgres"], "a SHA-256 repository", () => {
-  it("goes the whole way: mirror, revision, checkout with tags, diff and artifact", async () => {
+  it("works end to end: mirror, revision, checkout with tags, diff and artifact", async () => {
     await using stack = new AsyncDisposableStack();
     const dir = stack.use(await temporaryDirectory()).path;
     const host = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));

@@ -32,7 +32,7 @@ function itDoesRealWork(
   createRuntime: (stateDir: string, signal: AbortSignal) => Promise<Runtime>,
   dockerHost = "",
 ): void {
-  it("works with git in the checkout, as root, as the image's user and as root again", async () => {
+  it("use git in the checkout as root, as the image's user and as root again", async () => {
     await using cleanup = new AsyncDisposableStack();
     const dir = cleanup.use(await temporaryDirectory()).path;
     const instance = cleanup.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));

@@ -25,7 +25,7 @@ describe("versions", () => {
     });
   }
 
-  it("knows that a release candidate comes before its release, and what is no version", () => {
+  it("sorts a release candidate before its release, and rejects invalid versions", () => {
     expect(isOlder(version("1.4.0-rc.3"), version("1.4.0"))).toBe(true);
     expect(isOlder(version("1.4.0-rc.2"), version("1.4.0-rc.3"))).toBe(true);
     expect(isOlder(version("1.4.0"), version("1.4.0"))).toBe(false);
@@ -45,14 +45,14 @@ describe("versions", () => {
     ["2.51.0", true],
     ["3.0.0", true],
   ] as const) {
-    it(`${fixed ? "finds" : "misses"} a fix in git ${text}, by its own branch`, () => {
+    it(`${fixed ? "finds" : "misses"} a fix in git ${text}, according to its own release branch`, () => {
       expect(isFixed(version(text), gitFixes)).toBe(fixed);
     });
   }
 });
 
 describe("version findings", () => {
-  it("names each unsafe program with its CVEs and what to do, and says nothing about safe ones", () => {
+  it("name each unsafe program with its CVEs and the next step, and ignore safe ones", () => {
     const found = versionFindings([
       { name: "git", version: "2.39.2" },
       { name: "runc", version: "1.1.5+ds1" },
@@ -70,7 +70,7 @@ describe("version findings", () => {
     expect(found[3]?.message).toContain("CVE-2024-41110");
   });
 
-  it("does not name what is mended", () => {
+  it("leave out vulnerabilities that are fixed", () => {
     const [finding] = versionFindings([{ name: "runc", version: "1.2.8" }]);
 
     expect(finding?.message).toContain("CVE-2026-41579");
@@ -84,7 +84,7 @@ describe("version findings", () => {
     ).toEqual([]);
   });
 
-  it("finds the programs in what runtimes say of themselves", () => {
+  it("read the programs' versions from the runtimes' descriptions", () => {
     const components = [{ name: "runc", version: "1.1.5" }];
 
     expect(runtimePrograms("docker", { version: "20.10.24", components })).toEqual([
@@ -94,11 +94,11 @@ describe("version findings", () => {
     expect(runtimePrograms("oci", { version: "crun 1.8.1" })).toEqual([{ name: "crun", version: "1.8.1" }]);
   });
 
-  it("does not let a version pass that it can't read", () => {
+  it("include a version that can't be parsed", () => {
     expect(versionFindings([{ name: "git", version: "custom build" }])).toHaveLength(1);
   });
 
-  it("refuses only where the administrator says so", () => {
+  it("stop the executor only if the administrator configures that", () => {
     const findings = versionFindings([{ name: "runc", version: "1.0.0" }]);
 
     expect(() => refuseUnsafeVersions("warn", findings)).not.toThrow();
@@ -108,7 +108,7 @@ describe("version findings", () => {
     );
   });
 
-  it("has readable versions and identifiers in its table", () => {
+  it("come from a table with parseable versions and identifiers", () => {
     for (const { ids, fixedIn } of advisories) {
       for (const id of ids) expect(id).toMatch(/^CVE-\d{4}-\d{4,}$/);
       for (const text of fixedIn) expect(parseVersion(text), text).toBeDefined();

@@ -4,7 +4,7 @@ import { airlockJob } from "../testing/start-executor.ts";
 import { auditedPayload } from "./audited-payload.ts";
 
 describe("the audit log's payload", () => {
-  it("holds no token, no registry credentials and no redacted value", () => {
+  it("contains no token, no registry credentials and no redacted value", () => {
     const payload = JobPayload.parse(
       airlockJob(1, ["deploy --key hunter2hunter2 --short hunter2"], {
         token: "0123456789abcdef0123456789abcdef01234567",

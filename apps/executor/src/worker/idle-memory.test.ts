@@ -6,7 +6,7 @@ describe("an idle executor's memory", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it("is given back once nothing has run for a while, and not before", () => {
+  it("is released once nothing has run for a while, and no earlier", () => {
     const collect = vi.fn();
     const memory = new IdleMemory(collect);
 
@@ -24,7 +24,7 @@ describe("an idle executor's memory", () => {
     expect(collect).toHaveBeenCalledTimes(1);
   });
 
-  it("is really collected", async () => {
+  it("is actually garbage-collected", async () => {
     vi.useRealTimers();
     const memory = new IdleMemory();
     const garbage = new WeakRef({ bytes: new Uint8Array(1_000_000) });

@@ -15,7 +15,7 @@ describe("Slots", () => {
     expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
-  it("ends a wait at the abort", async () => {
+  it("ends a wait on abort", async () => {
     const stop = new AbortController();
     const slots = new Slots(1);
     await slots.acquire(stop.signal);

@@ -40,7 +40,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
       .head,
   });
 
-  it("holds what steps write outside the workspace, too, where no step sees it", async () => {
+  it("also bounds what steps write outside the workspace, to a directory that steps can't see", async () => {
     const request = await somewhere();
     for (const overlays of [true, false]) {
       const executor = await bench({ dir: join(dir, `executor-${overlays}`), overlays });
@@ -57,7 +57,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     }
   });
 
-  it("holds a bounded number of empty files, and the host's file system loses none to them", async () => {
+  it("holds a limited number of empty files, which use no files of the host's file system", async () => {
     const executor = await bench();
     await using workspace = await executor.prepare(await somewhere(), { diskBytes: 20 * mebibyte });
     const fill = () => {
@@ -74,7 +74,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     expect(await watch?.problem()).toMatch(/cannot hold more files: with 20 MiB its limit is \d+ files/);
   });
 
-  it("that is full is named in the step's log and in the job's failure, also when the step has tidied up", async () => {
+  it("is named in the step's log and in the job's failure if it is full, even if the step cleaned up", async () => {
     stack.use(
       await startExecutor({ url: instance.url, dataDir: join(dir, "data"), env: { EXECUTOR_JOB_DISK: "16Mi" } }),
     );
@@ -92,7 +92,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     await expect.poll(mounted, { timeout: 10_000 }).toBe(false);
   });
 
-  it("bounds the sandbox, too: the plan names the limit", async () => {
+  it("is also a limit of the sandbox: the job's plan contains it", async () => {
     const runtime = new HostProcessRuntime();
     const env = { EXECUTOR_FIRECRACKER_DISK_SPACE: "32Mi" };
     stack.use(await startExecutor({ url: instance.url, dataDir: join(dir, "data"), runtime, env }));
@@ -116,7 +116,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     expect(await mounted()).toBe(false);
   });
 
-  it("that a crash left mounted is collected by the janitor, and a directory that is not ours is not", async () => {
+  it("is removed by the janitor if a crash left it mounted, and foreign directories are not", async () => {
     const executor = await bench();
     // Never disposed, as if this process had been killed.
     const made = await makeRepository(join(dir, "served/app"), [
@@ -162,7 +162,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     expect((await Promise.all(backing)).filter((file) => file.includes(dir))).toEqual([]);
   });
 
-  it("belongs to root of the sandbox: every file, directory and link, of every origin", async () => {
+  it("belongs to the sandbox's root user: every file, directory and link, whatever its origin", async () => {
     const owner = { uid: 100_000, gid: 100_001 };
     const made = await makeRepository(join(dir, "served/app"), [
       {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { WorkspaceBench } from "../testing/workspace-bench.ts";
 
-describe("a workspace of a repository with a flaw", () => {
+describe("a repository with the flaw", () => {
   let stack: AsyncDisposableStack;
   let dir: string;
   let instance: ScriptedInstance;

@@ -32,7 +32,7 @@ describe.each(
     }));
   const subjects = (workspace: { readonly dir: string }) => git(workspace, "log", "--format=%s").split("\n");
 
-  it("a depth is exact, also when another job's depth or commit came in between", async () => {
+  it("have the exact depth, even if another job's depth or commit was fetched in between", async () => {
     const { commits: ids } = await makeRepository(source, commits(8));
     const [, , , , , , seventh = "", eighth = ""] = ids;
     for (const [commit, depth, expected] of [
@@ -54,7 +54,7 @@ describe.each(
     }
   });
 
-  it("`git describe` works with the tags of the history", async () => {
+  it("let `git describe` work", async () => {
     const { head } = await makeRepository(source, commits(5));
     await runGit(source, ["tag", "light", "main~1"]);
     for (const [depth, described, tags] of [
@@ -78,7 +78,7 @@ describe.each(
     expect(subjects(alone)).toEqual(["5"]);
   });
 
-  it("tags of other branches stay out, and tags that moved or went are as they are now", async () => {
+  it("include no tags of other branches, and include moved or deleted tags in their current state", async () => {
     const { head, commits: ids } = await makeRepository(source, [
       ...commits(3),
       { message: "other", branch: "other", files: [], tag: "elsewhere" },
@@ -105,7 +105,7 @@ describe.each(
     }
   });
 
-  it("a tag of a tag, and tags of trees and blobs, do no harm", async () => {
+  it("tolerate a tag of a tag, and tags of trees and blobs", async () => {
     const { head } = await makeRepository(source, commits(3));
     await runGit(source, ["tag", "-a", "-m", "Outer", "outer", "v1"]);
     await runGit(source, ["tag", "tree", "main^{tree}"]);
@@ -120,7 +120,7 @@ describe.each(
     expect(git(workspace, "fsck", "--no-dangling")).toBe("");
   });
 
-  it("a history that takes too long or too much room ends the job with what to do", async () => {
+  it("cause an error with the next step if they take too long or too much space", async () => {
     const { head } = await makeRepository(
       source,
       Array.from({ length: 60 }, (_, index) => ({

@@ -54,7 +54,7 @@ async function processesWith(file: "cmdline" | "environ", text: string): Promise
 }
 
 describe("a hostile repository", () => {
-  it("is at fault itself where git cannot check it out for its attributes", async () => {
+  it("is at fault itself if git cannot check it out because of its attributes", async () => {
     const { head: commit } = await makeRepository(join(dir, "served/app"), [
       { message: "1", files: [{ path: ".gitattributes", content: "* working-tree-encoding\n" }] },
     ]);
@@ -63,7 +63,7 @@ describe("a hostile repository", () => {
   });
 
   it.each(["none", "recursive"] as const)(
-    "runs no hook by a submodule whose path ends in CR beside a link of the name without it, submodules: %s",
+    "can't run a hook through a submodule whose path ends in CR next to a link without the CR, submodules: %s",
     async (fetch) => {
       const hook = { path: "post-checkout", content: `#!/bin/sh\ntouch ${marker}\n`, kind: "executable" as const };
       const payload = await makeRepository(join(dir, "served/payload"), [{ message: "hooks", files: [hook] }]);
@@ -90,7 +90,7 @@ describe("a hostile repository", () => {
     },
   );
 
-  it.each([".git", ".GIT", "git~1", ".g\u200cit"])("cannot bring a directory %j into a checkout", async (name) => {
+  it.each([".git", ".GIT", "git~1", ".g\u200cit"])("cannot create a directory %j in a checkout", async (name) => {
     const { path } = await makeRepository(join(dir, "served/app"), [
       { message: "one", files: [{ path: "config", content: `[core]\n\tfsmonitor = touch ${marker}\n` }] },
     ]);
@@ -103,7 +103,7 @@ describe("a hostile repository", () => {
     expect(existsSync(marker)).toBe(false);
   });
 
-  it("cannot write through a link by a directory of the same name, nor out of it by names", async () => {
+  it("cannot write through a link with the same name as a directory, nor outside the checkout by file names", async () => {
     const outside = join(dir, "outside");
     execFileSync("mkdir", [outside]);
     const { path } = await makeRepository(join(dir, "served/app"), [
@@ -135,7 +135,7 @@ describe("a hostile repository", () => {
     expect(existsSync(marker)).toBe(false);
   });
 
-  it("cannot hold a processor of the host with attributes that git matches for hours", async () => {
+  it("cannot keep a host processor busy with attributes that git matches for hours", async () => {
     const { head } = await makeRepository(join(dir, "served/app"), [
       {
         message: "one",
@@ -156,7 +156,7 @@ describe("a hostile repository", () => {
     expect(await processesWith("cmdline", dir)).toEqual([]);
   });
 
-  it("cannot take more memory of the host than git may have", async () => {
+  it("cannot use more host memory than git is allowed", async () => {
     const { head } = await makeRepository(join(dir, "served/app"), [
       { message: "one", files: [{ path: "large", content: Buffer.alloc(64 * 2 ** 20) }] },
     ]);
@@ -168,7 +168,7 @@ describe("a hostile repository", () => {
     });
   });
 
-  it("cannot fill the disk with a blob that unpacks to a hundred times its size, or with paths without end", async () => {
+  it("cannot fill the disk with a blob that unpacks to a hundred times its size, or with endless paths", async () => {
     const bomb = await makeRepository(join(dir, "served/bomb"), [
       { message: "zeros", files: [{ path: "zeros", content: Buffer.alloc(100 * 2 ** 20) }] },
     ]);
@@ -190,7 +190,7 @@ describe("a hostile repository", () => {
   });
 
   it.each(["http://169.254.169.254", "file:///etc", "ext::sh -c touch% /tmp/airlock-owned"])(
-    "cannot lead git to %s by a redirect",
+    "cannot redirect git to %s",
     async (target) => {
       const { head } = await makeRepository(join(dir, "served/app"), [
         { message: "one", files: [{ path: "a", content: "a" }] },
@@ -207,7 +207,7 @@ describe("a hostile repository", () => {
   );
 
   it.each(["--upload-pack=touch /tmp/airlock-owned", "-h", "HEAD", "main", "refs/heads/main", "0".repeat(39), ""])(
-    "is not asked for a commit named %j",
+    "is never asked for a commit named %j",
     (commit) => {
       const input = { repository: "app", commit, directory: "", depth: 1, tags: "none", sparse: [] } as const;
 
@@ -217,7 +217,7 @@ describe("a hostile repository", () => {
 });
 
 describe("a job's credentials", () => {
-  it("stand on no command line while git fetches, and in no process's environment afterwards", async () => {
+  it("appear on no command line while git fetches, and in no process's environment afterwards", async () => {
     const { head } = await makeRepository(join(dir, "served/app"), [
       { message: "one", files: [{ path: "a", content: "a" }] },
     ]);
@@ -267,7 +267,7 @@ describe("a failed fetch", () => {
     );
   };
 
-  it("says whether the instance, its credentials, the network or the repository is at fault", async () => {
+  it("reports whether the instance, its credentials, the network or the repository is at fault", async () => {
     await makeRepository(join(dir, "served/app"), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
     const expectFailure = async (status: number, reason: string, words: string) => {
       instance.intervene = ({ path }) => (path.includes("/git/") ? { status } : undefined);
@@ -288,7 +288,7 @@ describe("a failed fetch", () => {
     });
   });
 
-  it("by TLS tells of a certificate that nobody trusts, and works with the authority's", async () => {
+  it("over TLS reports an untrusted certificate, and succeeds once its authority is configured", async () => {
     const { head } = await makeRepository(join(dir, "served/app"), [
       { message: "one", files: [{ path: "a", content: "a" }] },
     ]);

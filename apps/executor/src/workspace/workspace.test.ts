@@ -57,7 +57,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
   (kind) => {
     const bench = (more = {}) => WorkspaceBench.create({ dir: join(dir, "executor"), instance, ...kind, ...more });
 
-    it("holds a repository that git works in, with a bare name as its origin", async () => {
+    it("contains a repository in which git works, with a bare name as its origin", async () => {
       const { head } = await makeRepository(repository(), [
         { message: "one", files: [{ path: "a.txt", content: "a\n" }] },
         { message: "two", files: [{ path: "dir/b.sh", content: "b\n", kind: "executable" }] },
@@ -76,7 +76,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       expect((await stat(join(workspace.dir, "dir/b.sh"))).mode & 0o111).not.toBe(0);
     });
 
-    it("lets each job change its own, and begins the next one from the repository's state", async () => {
+    it("lets each job change its own copy, and starts the next one from the repository's state", async () => {
       const { head } = await makeRepository(repository(), [
         { message: "one", files: [{ path: "a.txt", content: "a\n" }] },
       ]);
@@ -96,7 +96,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       }
     });
 
-    it("asks the network for nothing when this machine has the commit", async () => {
+    it("needs no network if this machine has the commit", async () => {
       const { head } = await makeRepository(repository(), [
         { message: "one", files: [{ path: "a.txt", content: "a\n" }] },
       ]);
@@ -114,7 +114,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       expect(inWorkspace(again.dir, "status", "--porcelain")).toBe("");
     });
 
-    it("moves from the checkout of one commit to another one", async () => {
+    it("switches from the checkout of one commit to another", async () => {
       const file = (path: string, content: string) => ({ path, content });
       const { commits } = await makeRepository(repository(), [
         { message: "one", files: [file("a", "1\n"), file("same", "s\n"), file("dir/x", "x\n")] },
@@ -133,7 +133,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       }
     });
 
-    it("brings history, tags, a part of the tree and a directory of its own where the job wants them", async () => {
+    it("has history, tags, a sparse tree and its own directory if the job requests them", async () => {
       const { head } = await makeRepository(repository(), [
         { message: "one", files: [{ path: "a/1", content: "1" }], tag: "v1" },
         { message: "two", files: [{ path: "b/2", content: "2" }] },
@@ -152,7 +152,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       expect(await readFile(join(below.dir, "repository/here/b/2"), "utf8")).toBe("2");
     });
 
-    it("sees a tag that moved", async () => {
+    it("contains the new commit of a tag that moved", async () => {
       const { head, path } = await makeRepository(repository(), [
         { message: "one", files: [{ path: "a", content: "" }], tag: "v1" },
       ]);
@@ -177,7 +177,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       expect(inWorkspace(workspace.dir, "status", "--porcelain")).toBe("");
     });
 
-    it("holds no credential and no path of the host", async () => {
+    it("contains no credentials and no path of the host", async () => {
       const { commits } = await makeRepository(repository(), [
         { message: "one", files: [{ path: "a", content: "a" }] },
         { message: "two", files: [{ path: "a", content: "b" }] },
@@ -206,7 +206,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
     });
 
     it.each(hostileRepositoryNames)(
-      "checks out what a hostile author pushed without running or following it: %s",
+      "checks out what a hostile author pushed without running or following any of it: %s",
       async (name) => {
         const { head, path } = await makeHostileRepository(name, repository(name));
         const executor = await bench();
@@ -232,7 +232,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       },
     );
 
-    it("writes no file of the job through a link of the repository", async () => {
+    it("does not write the job's files through a link of the repository", async () => {
       const outside = join(dir, "outside");
       await mkdir(outside);
       const { head } = await makeRepository(repository(), [
@@ -255,7 +255,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       expect(await readdir(outside)).toEqual([]);
     });
 
-    it("has the job's files with their times and open to every user, whatever the mask of this process", async () => {
+    it("contains the job's files with their times and readable for every user, whatever this process's umask", async () => {
       const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
       const executor = await bench();
       const modifiedAt = new Date("2020-02-03T04:05:06Z");
@@ -274,7 +274,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
 
     // A workspace that is not a mount has no mount flags.
     if (kind.overlays) {
-      it("gives no power to setuid files and devices that a step makes in it", async () => {
+      it("gives no power to setuid files and devices that a step creates in it", async () => {
         const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
         const executor = await bench();
         for (const diskBytes of [undefined, 20 * 1024 * 1024]) {
@@ -293,7 +293,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       });
     }
 
-    it("is removed whole, whatever a step left in it, and nothing outside goes with it", async () => {
+    it("is removed completely, whatever a step left in it, and nothing outside is removed", async () => {
       const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
       const outside = join(dir, "outside");
       await mkdir(outside);
@@ -318,7 +318,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       expect(await readdir(outside)).toEqual(["kept"]);
     });
 
-    it("serves two jobs of one repository at once with a single fetch", async () => {
+    it("serves two jobs of one repository at the same time with a single fetch", async () => {
       const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
       const executor = await bench();
       const request = { repository: "team/app", commit: head };
@@ -330,7 +330,7 @@ describe.each(kinds.filter(({ overlays }) => !overlays || isRoot))(
       for (const workspace of workspaces) await workspace[Symbol.asyncDispose]();
     });
 
-    it("keeps its caches under their limit, but not what is in use", async () => {
+    it("keeps its caches under their limit, without removing what is in use", async () => {
       const one = await makeRepository(repository("one"), [
         { message: "one", files: [{ path: "a", content: "a".repeat(100_000) }] },
       ]);
@@ -355,7 +355,7 @@ describe("fetching", () => {
     WorkspaceBench.create({ dir: join(dir, "executor"), instance, overlays: false, ...more });
   const someCommit = "1234567890123456789012345678901234567890";
 
-  it("tells a commit or a repository that does not exist as the job's fault", async () => {
+  it("reports a missing commit or repository as the job's fault", async () => {
     await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
     const executor = await bench();
 
@@ -369,7 +369,7 @@ describe("fetching", () => {
     expect(entry?.text).toContain("not our ref");
   });
 
-  it("tells an instance that does not answer as one to try again", async () => {
+  it("reports an instance that does not answer as a temporary error", async () => {
     await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
     instance.intervene = ({ path }) => (path.includes("/git/") ? { status: 503, body: "busy" } : undefined);
     const executor = await bench();
@@ -422,7 +422,7 @@ describe("fetching", () => {
     await expect(executor.prepare({ repository: "team/app", commit: bomb })).rejects.toThrow("more than 100000 files");
   });
 
-  it("begins anew when the mirror is damaged", async () => {
+  it("clones again if the mirror is damaged", async () => {
     const { commits } = await makeRepository(repository(), [
       { message: "one", files: [{ path: "a", content: "a" }] },
       { message: "two", files: [{ path: "a", content: "b" }] },
@@ -437,7 +437,7 @@ describe("fetching", () => {
     expect(await readFile(join(workspace.dir, "a"), "utf8")).toBe("b");
   });
 
-  it("ends at once when it is aborted, and leaves nothing half-made", async () => {
+  it("stops at once when it is aborted, and leaves nothing incomplete", async () => {
     const { head } = await makeRepository(repository(), [{ message: "one", files: [{ path: "a", content: "a" }] }]);
     const executor = await bench();
     const abort = new AbortController();

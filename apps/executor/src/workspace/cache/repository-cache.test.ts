@@ -28,7 +28,7 @@ const make = async (name: string) => {
 };
 
 describe("the cache of repositories", () => {
-  it("gives up first what was used longest ago, and no more than it has to", async () => {
+  it("removes the least recently used repositories first, and no more than necessary", async () => {
     const requests = [await make("one"), await make("two"), await make("three")];
     const [one, two, three] = requests;
     // A mirror and a checkout take about 0.7 MB together, so there is room for two of the three.
@@ -57,7 +57,7 @@ describe("the cache of repositories", () => {
     expect(await fetchesFor(two)).toBeGreaterThan(0);
   });
 
-  it("takes up what an earlier run finished, and removes what it left half-written", async () => {
+  it("reuses what an earlier run completed, and removes what it left incomplete", async () => {
     const request = await make("one");
     const executor = join(dir, "executor");
     const first = await WorkspaceBench.create({ dir: executor, instance, overlays: false });

@@ -86,7 +86,7 @@ const fetched = () => instance.lfs.requests.length - listed();
 
 describe("Git LFS", () => {
   it.each(["sha1", "sha256"] as const)(
-    "puts content in place of pointers, and git knows it as checked out: %s",
+    "replaces pointers with content, and git sees a clean checkout: %s",
     async (objectFormat) => {
       const files: RepositoryFile[] = [
         attributes,
@@ -132,7 +132,7 @@ describe("Git LFS", () => {
     },
   );
 
-  it("leaves pointers where the administrator has not asked for it", async () => {
+  it("leaves pointers unless the administrator turns it on", async () => {
     const { head } = await served([attributes, pointer("large.bin", large)]);
     const executor = await bench({ lfs: { fetch: false, allowedHosts: [] } });
 
@@ -143,7 +143,7 @@ describe("Git LFS", () => {
     expect(await diffOf(workspace)).toBe("");
   });
 
-  it("fetches an object once, also for other commits, and follows them", async () => {
+  it("fetches an object once for all commits, and checks out the objects of each commit", async () => {
     const { commits } = await served(
       [attributes, pointer("a.bin", large), pointer("b.bin", tool)],
       [{ path: "other", content: "x" }, pointer("b.bin", large), pointer("c.bin", tool)],
@@ -166,7 +166,7 @@ describe("Git LFS", () => {
     expect(await prepared(2)).toEqual([size, size, lfsPointer(tool).length]);
   });
 
-  it("leaves out what a sparse checkout leaves out", async () => {
+  it("skips files that a sparse checkout leaves out", async () => {
     const { head } = await served([attributes, pointer("in/a.bin", tool), pointer("out/b.bin", large)]);
     const executor = await bench();
 
@@ -178,7 +178,7 @@ describe("Git LFS", () => {
     expect(inWorkspace(workspace, "status", "--porcelain")).toBe("");
   });
 
-  it("asks the repository's own server, whatever the repository says, and no filter of it runs", async () => {
+  it("uses the repository's own server whatever the repository configures, and runs none of its filters", async () => {
     const elsewhere = stack.use(await ScriptedInstance.start());
     const config = `[lfs]\n\turl = ${elsewhere.url}/info/lfs\n[filter "lfs"]\n\tsmudge = touch ${dir}/ran\n\tprocess = touch ${dir}/ran\n`;
     const { head } = await served([
@@ -195,7 +195,7 @@ describe("Git LFS", () => {
     expect(existsSync(join(dir, "ran"))).toBe(false);
   });
 
-  it("fetches from another host only where the administrator allows it, and never with the job's credentials", async () => {
+  it("fetches from another host only if the administrator allows it, and never with the job's credentials", async () => {
     const { head } = await served([attributes, pointer("a.bin", tool)]);
     const storage = stack.use(await ScriptedInstance.start());
     storage.lfs.add(tool);
@@ -218,7 +218,7 @@ describe("Git LFS", () => {
     ["other content of the same length", tool.toUpperCase(), "different content"],
     ["more than its pointer says", `${tool}more`, "longer"],
     ["less than its pointer says", tool.slice(1), "shorter"],
-  ])("takes nothing from a server that gives %s", async (_, given, problem) => {
+  ])("accepts nothing from a server that sends %s", async (_, given, problem) => {
     const { head } = await served([attributes, pointer("a.bin", tool)]);
     instance.lfs.add(tool, given);
     const executor = await bench();
@@ -241,14 +241,14 @@ describe("Git LFS", () => {
     [401, "checkout-unavailable", /401/],
     [404, "checkout-invalid", /404/],
     [503, "checkout-unavailable", /503/],
-  ])("says what a server answered that does not help: %i", async (status, reason, message) => {
+  ])("reports what a server answered if the answer is unusable: %i", async (status, reason, message) => {
     const { head } = await served([attributes, pointer("a.bin", tool)]);
     instance.lfs.status = status;
     const failure = (await bench()).prepare({ repository: "app", commit: head });
     await expect(failure).rejects.toMatchObject({ reason, message: expect.stringMatching(message) });
   });
 
-  it("fails for objects that were never pushed, and for more than a checkout may hold", async () => {
+  it("fails for objects that were never pushed, and for more data than a checkout may contain", async () => {
     const { head } = await served([attributes, pointer("a.bin", "never pushed")]);
     await expect((await bench()).prepare({ repository: "app", commit: head })).rejects.toMatchObject({
       reason: "checkout-invalid",
@@ -267,7 +267,7 @@ describe("Git LFS", () => {
     expect(instance.lfs.requests).toHaveLength(before);
   });
 
-  it("is given up after the time that a checkout may take, and removes what an earlier run left half-written", async () => {
+  it("stops after the checkout timeout, and removes what an earlier run left incomplete", async () => {
     const { head } = await served([attributes, pointer("a.bin", tool)]);
     const executor = await bench({ maximumMs: 1500 });
     instance.lfs.delayMs = 20_000;
@@ -286,7 +286,7 @@ describe("Git LFS", () => {
     expect(await readdir(objects)).toHaveLength(1);
   });
 
-  it("makes room in the cache with the repository's mirror", async () => {
+  it("frees the cached objects together with the repository's mirror", async () => {
     const { head } = await served([attributes, pointer("a.bin", large)]);
     const executor = await bench({ cacheBytes: 1_000_000 });
     await (await executor.prepare({ repository: "app", commit: head }))[Symbol.asyncDispose]();

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { stepSecrets } from "./secret-files.ts";
 
-it("gives a step its secrets as files whose directory has a new name each time", () => {
+it("a step gets its secrets as files whose directory has a new name each time", () => {
   const secrets = [
     { step: 0, name: "TOKEN", value: "value" },
     { step: 0, name: "KEY", value: "line\n" },
@@ -21,6 +21,6 @@ it("gives a step its secrets as files whose directory has a new name each time",
   expect(directories.size).toBe(2);
 });
 
-it("gives nothing to a step without secrets", () => {
+it("a step without secrets gets no secret files", () => {
   expect(stepSecrets([])).toEqual({ files: [], variables: {} });
 });

@@ -6,7 +6,7 @@ import { temporaryDirectory } from "@airlock/test-kit";
 import { expect, it } from "vitest";
 import { stepCertificates } from "./step-certificates.ts";
 
-it("gives steps the public authorities and the administrator's, and nothing else of his file", async () => {
+it("steps get the public authorities and the administrator's, and nothing else from the administrator's file", async () => {
   await using place = await temporaryDirectory();
   const [own = ""] = rootCertificates;
   const file = join(place.path, "ca.pem");
@@ -26,7 +26,7 @@ it("gives steps the public authorities and the administrator's, and nothing else
   }
 });
 
-it("says which file has no certificate", async () => {
+it("the error names the file that contains no certificate", async () => {
   await using place = await temporaryDirectory();
   await expect(stepCertificates(join(place.path, "none.pem"))).rejects.toMatchObject({
     message: expect.stringContaining("none.pem"),

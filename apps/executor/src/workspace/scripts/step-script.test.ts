@@ -30,7 +30,7 @@ async function run(text: string, shell: "strict" | "protocol" = "strict", env: R
 const hasBash = existsSync("/bin/bash");
 
 describe("a strict script", () => {
-  it("is named in messages with the submitter's line numbers, from the first line on", async () => {
+  it("appears in messages with the submitter's line numbers, from the first line on", async () => {
     for (const [text, line] of [
       ["nosuchcommand", 1],
       ["echo one\nnosuchcommand", 2],
@@ -42,7 +42,7 @@ describe("a strict script", () => {
     }
   });
 
-  it("ends at the first command that fails, with its exit code and without a trace", async () => {
+  it("ends at the first command that fails, with its exit code and without tracing commands", async () => {
     expect(await run("echo one\nsh -c 'exit 7'\necho two")).toEqual({ exitCode: 7, stdout: "one\n", stderr: "" });
   });
 
@@ -54,20 +54,20 @@ describe("a strict script", () => {
     },
   );
 
-  it("is named with the submitter's line numbers by its interpreter, too", async () => {
+  it("appears in its interpreter's messages with the submitter's line numbers, too", async () => {
     const { exitCode, stderr } = await run("#!/usr/bin/awk -f\nBEGIN {\n  print (\n}");
     expect(exitCode).not.toBe(0);
     expect(stderr).toMatch(/3\.script: line 3/);
   });
 
   it.each(["#!/bin/sh", "#!/bin/sh -u", "#!/bin/sh -", "#!/bin/sh --", "#!/usr/bin/env sh", "#!/usr/bin/env -S sh -u"])(
-    "ends at the first command that fails where its first line %j names a shell",
+    "ends at the first command that fails if its first line %j names a shell",
     async (line) => {
       expect(await run(`${line}\necho one\nfalse\necho two`)).toMatchObject({ exitCode: 1, stdout: "one\n" });
     },
   );
 
-  it.runIf(hasBash)("is run by bash where its first line says so, also with a long option", async () => {
+  it.runIf(hasBash)("is run by bash if its first line says so, also with a long option", async () => {
     const text = "words=(one two)\necho $words $0\nfalse\necho three";
     for (const line of ["#!/bin/bash", "#!/bin/bash --norc", "#!/usr/bin/env bash"]) {
       const stdout = `one ${join(dir, "3.script")}\n`;
@@ -75,7 +75,7 @@ describe("a strict script", () => {
     }
   });
 
-  it("says which interpreter the image does not have", async () => {
+  it("causes an error that names an interpreter which the image lacks", async () => {
     expect(await run("#!/opt/it's here\nx")).toEqual({
       exitCode: 127,
       stdout: "",
@@ -83,7 +83,7 @@ describe("a strict script", () => {
     });
   });
 
-  it("shows people what runs", () => {
+  it("is shown to users as it runs", () => {
     expect(stepScript("0", ["true"], "strict").command).toEqual(["/bin/sh", "/airlock/0.sh"]);
     expect(stepScript("0", ["#!/usr/bin/env python3"], "strict").command).toEqual([
       "/usr/bin/env",
@@ -106,15 +106,15 @@ describe("a script of the protocol", () => {
     expect((await run("true\nnosuchcommand", "protocol")).stderr).toMatch(/(?:line )?2: .*nosuchcommand/);
   });
 
-  it.runIf(hasBash)("runs in bash, also where the first line is nothing that other shells understand", async () => {
+  it.runIf(hasBash)("runs in bash, even if the first line is something that other shells can't parse", async () => {
     expect((await run("words=(one two)\necho $words", "protocol")).stdout).toBe("one\n");
   });
 
-  it("takes a first line that names an interpreter for a comment", async () => {
+  it("treats a first line that names an interpreter as a comment", async () => {
     expect((await run("#!/usr/bin/awk -f\necho one", "protocol")).stdout).toBe("one\n");
   });
 
-  it("leaves variables of the step as they are", async () => {
+  it("does not change the step's variables", async () => {
     const env = { shell: "mine", __shell: "mine" };
     expect((await run('echo "$shell $__shell $#"', "protocol", env)).stdout).toBe("mine mine 0\n");
   });

@@ -23,13 +23,13 @@ describe("a submodule's address", () => {
     ["../../other/lib/", "other/lib"],
     ["./nested", "team/app/nested"],
     ["https://airlock.example/prefix/.executors/git/a%20b/c", "a b/c"],
-  ])("%s is a repository of the instance", (url, repository) => {
+  ])("%s leads to a repository of the instance", (url, repository) => {
     expect(resolve(url)).toMatchObject({ repository, onInstance: true, headers: hosts.instanceHeaders });
     expect(resolve(url).url.href).toMatch(/^https:\/\/airlock\.example\/prefix\/\.executors\/git\//);
   });
 
   it.each(["https://git.example/x/lib.git", "http://GIT.example/x", "https://git.example:8443/x"])(
-    "%s is fetched without credentials from a host that is allowed, and so is what is relative to it",
+    "%s is fetched without credentials from an allowed host, and so are addresses relative to it",
     (url) => {
       const source = resolve(url);
       expect(source).toMatchObject({ onInstance: false, headers: {} });
@@ -49,7 +49,7 @@ describe("a submodule's address", () => {
     "https://airlock.example/prefix/.executors/gitx/x",
     "https://airlock.example/prefix/.executors/git/../queue/x",
     "http://airlock.example/prefix/.executors/git/team/lib",
-  ])("%s is a host or place that is not allowed", (url) => {
+  ])("%s is refused because its host or scheme is not allowed", (url) => {
     expect(() => resolve(url)).toThrow(expect.objectContaining({ reason: "policy" }));
   });
 

@@ -63,7 +63,7 @@ const bench = (fetch: SubmoduleOptions["fetch"], more: object = {}) =>
   });
 
 describe("submodules", () => {
-  it("stand in the workspace as git knows them, also nested ones, where the administrator wants them", async () => {
+  it("are checked out as git does it, including nested ones, if the administrator turns them on", async () => {
     const inner = await served("team/inner", [text("inner.txt")]);
     const lib = await served("team/lib", [
       text("lib.txt"),
@@ -101,7 +101,7 @@ describe("submodules", () => {
     expect(entry?.notes.join("\n")).toContain(`third party/lib/deps/inner: team/inner at ${inner.head}`);
   });
 
-  it("follow the commit that is asked for", async () => {
+  it("are checked out at the commit that the job requests", async () => {
     const lib = await makeRepository(join(dir, "served/lib"), [
       { message: "1", files: [text("v", "1")] },
       { message: "2", files: [text("v", "2")] },
@@ -122,7 +122,7 @@ describe("submodules", () => {
     }
   });
 
-  it("are left out where a sparse checkout leaves out their place", async () => {
+  it("are left out if a sparse checkout leaves out their path", async () => {
     const lib = await served("lib", [text("lib.txt")]);
     const app = await served("app", [
       text("a/1"),
@@ -143,7 +143,7 @@ describe("submodules", () => {
     expect(existsSync(join(workspace.dir, "b"))).toBe(false);
   });
 
-  it("of another host come without credentials, and only where that host is allowed", async () => {
+  it("of another host are fetched without credentials, and only if that host is allowed", async () => {
     const lib = await served("lib", [text("lib.txt")], "elsewhere");
     const link = { path: "lib", url: `${other.url}/.executors/git/lib`, commit: lib.head };
     const app = await served("app", withSubmodules(link));
@@ -166,7 +166,7 @@ describe("submodules", () => {
     expect(JSON.stringify(other.gitRequests)).not.toContain(gitToken);
   });
 
-  it("that redirect to another place are not followed there", async () => {
+  it("that redirect to another address are not fetched", async () => {
     const lib = await served("lib", [text("lib.txt")], "elsewhere");
     const app = await served("app", withSubmodules({ path: "lib", url: "../lib", commit: lib.head }));
     const executor = await bench("direct");
@@ -180,7 +180,7 @@ describe("submodules", () => {
     expect(other.gitRequests).toEqual([]);
   });
 
-  it("are not given from the cache to a job that may not read them", async () => {
+  it("are not taken from the cache for a job that may not read them", async () => {
     const secret = await served("secret", [text("secret.txt")]);
     const app = await served("app", withSubmodules({ path: "lib", url: "../secret", commit: secret.head }));
     const executor = await bench("direct");
@@ -193,7 +193,7 @@ describe("submodules", () => {
     });
   });
 
-  it("stop at a depth, a number and a size", async () => {
+  it("are limited in depth, number and size", async () => {
     let below = await served("chain-0", [text("end")]);
     for (let level = 1; level <= 6; level += 1) {
       below = await served(
@@ -215,7 +215,7 @@ describe("submodules", () => {
     await expect(executor.prepare({ repository: "few", commit: few.head })).rejects.toThrow("larger than");
   });
 
-  it("do not make jobs wait for each other for ever", async () => {
+  it("never make jobs wait for each other forever", async () => {
     const one = await served("one", [text("1")]);
     const two = await served("two", withSubmodules({ path: "sub", url: "../one", commit: one.head }));
     const three = await makeRepository(join(dir, "served/one"), [
@@ -236,7 +236,7 @@ describe("submodules", () => {
     }
   });
 
-  it.runIf(isRoot)("belong to whom the workspace belongs to", async () => {
+  it.runIf(isRoot)("belong to the same user as the workspace", async () => {
     const lib = await served("lib", [text("lib.txt")]);
     const app = await served("app", withSubmodules({ path: "lib", url: "../lib", commit: lib.head }));
     const executor = await bench("direct", { owner: { uid: 100_000, gid: 100_001 } });
@@ -282,7 +282,7 @@ describe("reading .gitmodules", () => {
     await expect(read(files)).rejects.toMatchObject({ reason: "checkout-invalid" });
   });
 
-  it("takes only what the tree has at that place, and no file that an include names", async () => {
+  it("reads only the tree's own file at that path, and no file that an include names", async () => {
     const included = join(dir, "included");
     await writeFile(included, '[submodule "evil"]\npath = lib\nurl = https://evil.example/x\n');
     const content = [
