@@ -73,7 +73,10 @@ function describeKilled(name: string, needed: readonly EngineName[], open: () =>
   });
 }
 
-/** Removes what the killed program left, as the next run of an executor does; its processes, too, where the test has failed. */
+/**
+ * Removes what the killed program left, as an executor does at its next start. If the test failed, kills processes,
+ * too.
+ */
 function collectedAtTheEnd({ choice, owner }: StepOrder): AsyncDisposable {
   return {
     async [Symbol.asyncDispose]() {
@@ -150,8 +153,8 @@ async function dockerTarget(): Promise<Target> {
 }
 
 /**
- * Processes of this machine that have the mark among their arguments, or in the name of their cgroup: those that gVisor runs have
- * no arguments here.
+ * Processes of this machine that have the mark among their arguments or in the name of their cgroup. Processes on
+ * gVisor have no arguments that the host can see.
  */
 async function processesWith(mark: string): Promise<readonly string[]> {
   const found: string[] = [];

@@ -2,7 +2,7 @@ import type { StepOutput } from "../contract/index.ts";
 import type { Piece } from "./stream-frames.ts";
 
 const limitBytes = 256 * 1024;
-/** When the script has ended: the engine drops what it could not hand over two seconds later. */
+/** Used when the script has ended, because the engine drops output that it can't deliver within two seconds. */
 const lateLimitBytes = 4 * 1024 * 1024;
 
 /**
@@ -50,7 +50,7 @@ export class OutputQueue {
     }
   }
 
-  /** For how long there has been nothing to read; 0 while the output still takes what came before. */
+  /** For how long there has been nothing to read; 0 while the reader is busy with earlier output. */
   get idleMs(): number {
     return this.#waitingBytes > 0 ? 0 : performance.now() - this.#readAt;
   }

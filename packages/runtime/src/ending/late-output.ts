@@ -1,35 +1,40 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Between SIGTERM and SIGKILL of an aborted step: until none of its processes is left, and no longer than this. */
+/** Time limit between SIGTERM and SIGKILL of an aborted step. SIGKILL is not needed if all processes end before. */
 export const gracePeriodMs = 5000;
 
-/** How often it is looked whether processes are left. */
+/** Interval at which the runtime checks whether processes of the step are left. */
 export const lookMs = 20;
 
-/** How long processes that a script left behind may go on printing. What the reader of the output takes does not count. */
+/**
+ * How long processes that a script left behind may print. Time in which the reader of the output is busy doesn't count.
+ */
 const lateOutputMs = 5000;
 
-/** From here on a step that prints nothing has nothing to say any more; longer where it can't be seen whether it computes. */
+/**
+ * After this silence, no more output is expected. It is longer where the runtime can't see whether processes are busy.
+ */
 const silenceMs = { seen: 50, unseen: 500 };
 
-/** What a script left behind when it ended. */
+/** The processes that a script left behind when it ended. */
 export interface LeftProcesses {
   readonly count: number;
-  /** Whether one of them runs, or waits for a processor or a disk; `undefined`: that can't be seen. */
+  /** Whether one of them runs, or waits for a processor or a disk. `undefined` if the runtime can't see that. */
   readonly areBusy: boolean | undefined;
 }
 
 export interface LateOutput {
   left(): Promise<LeftProcesses>;
-  /** For how long there has been nothing to read; 0 while the reader still takes what came before. */
+  /** For how long there has been nothing to read; 0 while the reader is busy with earlier output. */
   idleMs(): number;
   /** Ends the wait at once. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Waits, after the end of a script, for the output that its other processes pass on, as with `exec > >(tee log)`: until they have
- * ended, are silent, or had their time. A daemon that holds the output open is silent sooner or later.
+ * Waits, after the end of a script, for the output that its other processes pass on, as with `exec > >(tee log)`.
+ * Resolves when they have ended, are silent, or have used up their time. A daemon that holds the output open becomes
+ * silent.
  */
 export async function untilPrinted({ left, idleMs, signal }: LateOutput): Promise<void> {
   let waitedMs = 0;
@@ -38,7 +43,7 @@ export async function untilPrinted({ left, idleMs, signal }: LateOutput): Promis
     const { count, areBusy } = await left();
     if (count === 0) return;
     const isSilent = areBusy !== true && idleMs() >= (areBusy === undefined ? silenceMs.unseen : silenceMs.seen);
-    // One that was about to run a moment ago may be what prints next.
+    // Look twice: a process that was about to run at the first look may print next.
     silences = isSilent ? silences + 1 : 0;
     if (silences > 1 || waitedMs > lateOutputMs) return;
     const from = performance.now();

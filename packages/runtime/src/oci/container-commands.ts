@@ -52,8 +52,8 @@ export class ContainerCommands {
   }
 
   /**
-   * The descriptor by which the first process finds the channel. Other runtimes than gVisor's pass descriptors on, and runc
-   * gives processes a standard input of its own; gVisor gives them what it got.
+   * The descriptor at which the first process finds the channel. crun and runc pass on extra descriptors, and runc
+   * replaces the standard input. gVisor's runsc passes on only the standard streams.
    */
   get channelDescriptor(): ChannelDescriptor {
     return this.#plan.binary.kind === "runsc" ? 0 : 3;
@@ -67,7 +67,7 @@ export class ContainerCommands {
       ...this.#prefix,
       "run",
       ...(this.channelDescriptor === 3 ? ["--preserve-fds", "1"] : []),
-      // Its cgroup has to outlive the container: the kernel's count of memory kills is in it.
+      // Keep the cgroup after the container's end, because it has the kernel's count of memory kills.
       ...(this.#plan.binary.kind === "runc" ? ["--keep"] : []),
       "--pid-file",
       this.pidFile,
@@ -77,13 +77,13 @@ export class ContainerCommands {
     ];
   }
 
-  /** Signals all processes of the container; `undefined` where that is the kernel's affair: gVisor's are none of the host's. */
+  /** Signals all processes of the container. Only for gVisor, whose processes the host's kernel does not know. */
   get signal(): ((signal: "TERM" | "KILL", launcher: number) => Promise<void>) | undefined {
     if (this.#plan.binary.kind !== "runsc") return undefined;
     return async (signal, launcher) => {
-      // The ids that runsc noted are those of the namespace that it runs in.
+      // The ids that runsc recorded are valid in the process namespace that it runs in.
       const inside = ["nsenter", `--pid=/proc/${launcher}/ns/pid_for_children`, "--"];
-      // It may have ended meanwhile; if not, whatever is left is killed by its cgroup.
+      // The container may have ended meanwhile. If not, the rest is killed through its cgroup.
       await outputOf([...inside, ...this.#prefix, "kill", "--all", this.#plan.containerId, signal]).catch(() => {});
     };
   }

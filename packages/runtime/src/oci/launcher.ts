@@ -1,6 +1,9 @@
 import { launcherReady } from "./step-channel.ts";
 
-/** What happens between the fork and the OCI runtime, in this order; all but the last of it ahead of the step. */
+/**
+ * What happens between the fork and the OCI runtime, in this order. Everything but the last happens before the step
+ * begins.
+ */
 export interface LaunchPlan {
   /** Network namespace to enter; `null`: the OCI runtime handles the network. */
   readonly networkNamespace: string | null;
@@ -17,7 +20,7 @@ export interface LaunchPlan {
   readonly command: readonly string[];
   /** Named pipes that the step prints to. */
   readonly outputPaths: { readonly stdout: string; readonly stderr: string };
-  /** Where the step's first process gets the channel; its standard input is empty if that is not the channel. */
+  /** Descriptor of the channel in the step's first process. If it is not 0, the standard input is empty. */
   readonly channelDescriptor: ChannelDescriptor;
   /** Whether this process is root. */
   readonly isRoot: boolean;
@@ -25,7 +28,7 @@ export interface LaunchPlan {
 
 export type ChannelDescriptor = 0 | 3;
 
-/** One mount; a relative path in its options is looked up from the launcher's current directory. */
+/** One mount. Relative paths in its options are relative to the launcher's current directory. */
 export interface LaunchMount {
   readonly source: string;
   readonly target: string;
@@ -34,20 +37,21 @@ export interface LaunchMount {
 }
 
 /**
- * Mounts are made in a mount namespace that dies with the step: whatever ends this process, and however, no mount is left.
- * `slave`, so that what the host unmounts meanwhile goes away here too. One mount(8) makes them all, since each process
- * costs a step a millisecond. Writing 0 to cgroup.procs means the writer.
+ * Mounts are made in a mount namespace that ends with the step, so no mount is left however this process ends. The
+ * propagation is `slave`, so that a mount that the host unmounts meanwhile disappears here, too. One mount(8) makes all
+ * mounts, because each process costs a step a millisecond. Writing 0 to cgroup.procs means the writer.
  *
- * The step's stderr is file descriptor 3: that of the launcher itself is kept apart. Descriptor 4 is the channel to the
- * executor, which says when to begin, and goes on to the step's first process. Where the executor dies before, the channel is
- * closed and nothing begins.
+ * Descriptor 3 is the step's stderr, separate from the launcher's own. Descriptor 4 is the channel on which the
+ * executor says when to begin. The step's first process inherits it. If the executor dies before, the channel is closed
+ * and nothing begins.
  *
- * The shell waits for the OCI runtime instead of becoming it. If the kernel kills the OCI runtime because memory ran out,
- * unshare(1) would report exit code 1, which a script may also have. The shell reports 137.
+ * The shell waits for the OCI runtime instead of becoming it. If the kernel kills the OCI runtime because memory ran
+ * out, unshare(1) would report exit code 1, which a script may also have. The shell reports 137.
  *
- * The shell writes the OCI runtime's exit code to descriptor 5, which no process of the step has. So the executor learns of
- * the end before the kernel has removed the namespaces, which takes milliseconds. For the same reason only the shell opens
- * the pipes of the output, and closes them first: otherwise the outer processes would hold them open until they exit.
+ * The shell writes the OCI runtime's exit code to descriptor 5, which no process of the step has. So the executor
+ * learns of the end before the kernel has removed the namespaces, which takes milliseconds. For the same reason only
+ * the shell opens the pipes of the output, and closes them first: otherwise the outer processes would hold them open
+ * until they exit.
  */
 const script = `
 set -eu
@@ -69,10 +73,11 @@ exit $code
 `;
 
 /**
- * The command line that carries a plan out. All values are arguments: none becomes part of a script.
+ * The command line that carries out a plan. All values are arguments, so no value becomes part of a script.
  *
- * The step ends with the executor, whatever ends that one: the kernel kills the outer process with its parent, and the inner one
- * with the outer one. The inner one is the first of a process namespace, so everything of the step goes with it.
+ * The step ends with the executor, whatever kills the executor: the kernel kills the outer process with its parent, and
+ * the inner one with the outer one. The inner one is the first process of a process namespace, so the kernel ends every
+ * process of the step with it.
  */
 export function launchCommand(plan: LaunchPlan): { readonly file: string; readonly args: readonly string[] } {
   const steps = [
@@ -86,7 +91,7 @@ export function launchCommand(plan: LaunchPlan): { readonly file: string; readon
     "--",
     ...plan.command,
   ];
-  // Without root, only a user namespace lets us make others; in it we stay who we are, without capabilities.
+  // Without root, the other namespaces can be created only in a user namespace. The launcher keeps its user there.
   const user = plan.isRoot ? [] : ["--user", "--map-current-user"];
   const namespaces = [...user, "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--mount-proc"];
   const command = [

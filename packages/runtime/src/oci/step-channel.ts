@@ -1,15 +1,15 @@
 import type { Duplex } from "node:stream";
 
-/** What the launcher says when its place is made. */
+/** The launcher's line when everything is prepared. */
 export const launcherReady = "ready";
 
-/** No line of a launcher or of {@link initCommand} is longer. */
+/** Longest line of a launcher and of {@link initCommand}. */
 const maximumLineLength = 7;
 const maximumExitCode = 255;
 
 /**
- * The connection to a launcher and, when the step runs, to its first process: see `initCommand`. When the executor dies, it is
- * closed: a launcher that waits then ends.
+ * The connection to a launcher and, when the step runs, to its first process (see `initCommand`). If the executor dies,
+ * it is closed, and a waiting launcher ends.
  *
  * The first process is the image's shell, which may write anything. At the first line that is not expected, the
  * executor closes its end: it keeps nothing, and reads no further.
@@ -26,17 +26,17 @@ export class StepChannel {
 
   constructor(socket: Duplex) {
     this.#socket = socket;
-    // A launcher or a step that is dead reads nothing; its end says why.
+    // A launcher or step that has died reads nothing. The exit of its process says why.
     socket.on("error", () => {});
     socket.on("data", (bytes: Buffer) => this.#readAll(bytes.toString("latin1")));
   }
 
-  /** Resolves when the launcher waits for {@link begin}. Stays pending when it dies before. */
+  /** Resolves when the launcher waits for {@link begin}. Stays pending if it dies before. */
   get ready(): Promise<void> {
     return this.#ready.promise;
   }
 
-  /** Resolves with the script's exit code when the script ended and left other processes. Stays pending when it left none. */
+  /** Resolves with the script's exit code if the script left other processes behind. Otherwise it stays pending. */
   get scriptEnded(): Promise<number> {
     return this.#scriptEnded.promise;
   }
@@ -50,7 +50,10 @@ export class StepChannel {
     this.#socket.write("go\n");
   }
 
-  /** How many processes the step has besides its first one. To be asked when the script has ended; pending if the step is dead or says nothing. */
+  /**
+   * Counts the step's processes besides its first one. Call it when the script has ended. Stays pending if the step is
+   * dead or does not answer.
+   */
   countProcesses(): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>();
     this.#answers.push((count) => resolve(count - 1));
@@ -58,7 +61,7 @@ export class StepChannel {
     return promise;
   }
 
-  /** Lets the first process end, if it waits. */
+  /** Lets a waiting first process end. */
   end(): void {
     this.#socket.end();
   }

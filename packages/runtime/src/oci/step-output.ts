@@ -1,9 +1,9 @@
 import type { StepOutput } from "../contract/index.ts";
 import type { OutputPipes } from "./output-pipes.ts";
 
-/** Hands on what a step prints, one piece at a time, so that a reader who awaits sees the two streams one after the other. */
+/** Passes on a step's output, one piece at a time, so that a slow reader never gets pieces of both streams at once. */
 export class StepOutputReader {
-  /** Resolves when nobody can print any more and all was taken; rejects with what the output threw. */
+  /** Resolves when no process can print any more and all output was taken. Rejects with what the output threw. */
   readonly delivered: Promise<void>;
   readonly #output: StepOutput;
   #last: Promise<void> = Promise.resolve();
@@ -17,7 +17,7 @@ export class StepOutputReader {
     );
   }
 
-  /** For how long there has been nothing to read; 0 while the reader still takes what came before. */
+  /** For how long there has been nothing to read; 0 while the reader is busy with earlier output. */
   get idleMs(): number {
     return this.#waiting > 0 ? 0 : performance.now() - this.#readAt;
   }

@@ -21,7 +21,7 @@ export interface StepProcessPlan {
   readonly cwd: string;
   /** Cgroup of all processes of the step; `undefined` without cgroups. */
   readonly cgroup: Cgroup | undefined;
-  /** Of the step, private to the executor. */
+  /** The step's directory, private to the executor. */
   readonly directory: string;
   readonly pidFile: string;
   /** File to which the OCI runtime writes its own errors, as JSON lines. */
@@ -29,14 +29,14 @@ export interface StepProcessPlan {
   readonly pipes: OutputPipePool;
   /** Whether the pid file names gVisor's kernel. */
   readonly isGvisor: boolean;
-  /** Signals all processes of the step, where that is not the kernel's affair. */
+  /** Signals all processes of the step. `undefined` if the executor can signal them through the host's kernel. */
   readonly signal: ((signal: "TERM" | "KILL", launcher: number) => Promise<void>) | undefined;
 }
 
-/** A first process that takes longer to say how many processes there are counts as one that waits for others. */
+/** If the first process does not answer a count in this time, other processes are assumed to be left. */
 const answerMs = 1000;
 
-/** The way to a step that has not begun: a process with its mounts and cgroups, and the pipes for the output. */
+/** A step that has not begun: its launcher with mounts and cgroups, and the pipes for the output. */
 export class WaitingLauncher implements AsyncDisposable {
   readonly #plan: StepProcessPlan;
   readonly #child: ChildProcess;
@@ -96,7 +96,7 @@ export class WaitingLauncher implements AsyncDisposable {
       cwd: plan.cwd,
       env: { PATH: systemPath, LC_ALL: "C" },
       stdio: ["ignore", "ignore", errors.fd, "ignore", "pipe", "pipe"],
-      // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
+      // In a separate session, because Ctrl-C in the executor's terminal must reach only the executor.
       detached: true,
     });
     const launcher = new WaitingLauncher(plan, child, taken);
@@ -148,10 +148,10 @@ export class WaitingLauncher implements AsyncDisposable {
 
     const stop = AbortSignal.any([signal, failed.signal]);
     const ended = await unlessAborted(stop, this.#untilEnded(reader, stop)).then((end) => end ?? this.#terminate());
-    // The container's pid namespace is gone with its init. This is for what the OCI runtime itself may have left.
+    // The container's processes ended with their init. This kills processes that the OCI runtime itself may have left.
     if (!this.#hasSucceeded) await plan.cgroup?.kill();
     if (stop.aborted) {
-      // What was printed before the end still goes out, unless its reader hangs too.
+      // Deliver earlier output, unless its reader hangs, too.
       await Promise.race([reader.delivered.catch(() => {}), delay(1000)]);
       throw stop.reason;
     }
@@ -171,11 +171,11 @@ export class WaitingLauncher implements AsyncDisposable {
     return stop.aborted ? await this.#exited : await this.#finish();
   }
 
-  /** What is there of the step besides its first process. */
+  /** The step's processes besides its first one. */
   async #left(): Promise<LeftProcesses> {
     if (this.#plan.isGvisor) {
       const ended = this.#exited.then(() => 0);
-      // The shell that answers is the image's. A hostile one must not keep the step from being ended.
+      // The image's shell answers. A hostile shell must not be able to delay the end of the step.
       const silent = delay(answerMs, 1, { ref: false });
       return { count: await Promise.race([this.#channel.countProcesses(), ended, silent]), areBusy: undefined };
     }
@@ -192,12 +192,12 @@ export class WaitingLauncher implements AsyncDisposable {
   }
 
   /**
-   * Asks every process of the step to end, waits until none is left, for the grace period at most, and kills what is. The first
-   * process is not asked: it ends with the others.
+   * Sends SIGTERM to every process of the step and waits until none is left, for the grace period at most. Then kills
+   * the rest. The first process gets no SIGTERM, because it ends after the others.
    */
   async #terminate(): Promise<Ended> {
     const plan = this.#plan;
-    // runc says who the first process is a moment after that has begun to run.
+    // runc writes the first process's id a moment after that process has started.
     for (const deadline = Date.now() + 1000; Date.now() < deadline && !(await hasStarted(plan)); ) {
       if (!this.isThere) return await this.#exited;
       await Promise.race([this.#exited, delay(10)]);
@@ -216,7 +216,7 @@ export class WaitingLauncher implements AsyncDisposable {
     return await this.#finish();
   }
 
-  /** Ends all that is left of the step, the first process by its own exit where that is possible. */
+  /** Ends all processes of the step. The first process exits by itself if possible. */
   async #finish(): Promise<Ended> {
     const plan = this.#plan;
     this.#channel.end();
@@ -236,11 +236,11 @@ export class WaitingLauncher implements AsyncDisposable {
 }
 
 interface Ended {
-  /** `null`: it was killed. */
+  /** Resolves to `null` if it was killed. */
   readonly code: number | null;
 }
 
-/** `undefined` when aborted before. */
+/** Resolves to `undefined` if aborted before. */
 async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T | undefined> {
   const aborted = Promise.withResolvers<undefined>();
   const onAbort = () => aborted.resolve(undefined);
@@ -254,7 +254,7 @@ async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promi
   }
 }
 
-/** Whether the OCI runtime has said who the step's first process is. */
+/** Whether the OCI runtime has written the id of the step's first process. */
 async function hasStarted(plan: StepProcessPlan): Promise<boolean> {
   return Number(await readIfThere(plan.pidFile)) > 0;
 }

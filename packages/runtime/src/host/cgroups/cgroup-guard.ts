@@ -6,8 +6,9 @@ import { systemPath } from "@airlock/process";
 import type { Cgroup } from "./cgroup.ts";
 
 /**
- * Waits for the end of its standard input, which is the executor's death, and then kills all that is in the cgroups that are its
- * arguments, and just below. With cgroup v1 nothing may fork meanwhile. Ids below 1 are of processes in other namespaces.
+ * Waits for the end of its standard input, which means that the executor died. Then it kills all processes in the
+ * cgroups that are its arguments, and in their direct children. On cgroup v1 it first forbids forks. Ids below 1 belong
+ * to processes in other namespaces.
  */
 const script = `
 read -r _
@@ -24,8 +25,8 @@ done 2>/dev/null
 `;
 
 /**
- * A small process beside the executor that ends what is in a cgroup when the executor dies, whatever the processes in it do. A
- * service manager that kills it together with the executor gets past it.
+ * A small process beside the executor. When the executor dies, it kills the processes of a cgroup, whatever they do. It
+ * can't help if a service manager kills it together with the executor.
  */
 export class CgroupGuard implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -36,20 +37,20 @@ export class CgroupGuard implements AsyncDisposable {
     this.#child = spawn("/bin/sh", ["-c", script, "airlock-guard", ...directories], {
       stdio: ["pipe", "ignore", "ignore"],
       env: { PATH: systemPath, LC_ALL: "C" },
-      // A session of its own: Ctrl-C in the executor's terminal is the executor's to handle.
+      // In a separate session, because Ctrl-C in the executor's terminal must reach only the executor.
       detached: true,
     });
     const { stdin } = this.#child;
     stdin?.on("error", () => {});
     this.#ended = once(this.#child, "exit");
-    // A machine without room for another process tells so when the containers are made.
+    // If the machine can't start another process, creating the containers reports that.
     this.#ended.catch(() => {});
     // The executor may end while the guard waits.
     this.#child.unref();
     if (stdin instanceof Socket) stdin.unref();
   }
 
-  /** Ends the guard; what is in the cgroup stays. */
+  /** Ends the guard. The processes in the cgroup stay. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#child.kill("SIGKILL")) return;
     this.#child.ref();

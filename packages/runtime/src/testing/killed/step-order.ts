@@ -1,13 +1,13 @@
 import type { RuntimeChoice } from "../../select-runtime.ts";
 
-/** What the program of `run-step-main.ts` is to run. */
+/** The argument of `run-step-main.ts`. */
 export interface StepOrder {
   readonly choice: RuntimeChoice;
-  /** Whom the program becomes before; `null`: it stays who it is. */
+  /** The user that the program changes to first; `null`: no change. */
   readonly user: { readonly uid: number; readonly gid: number } | null;
   readonly owner: string;
   readonly image: string;
-  /** To be loaded into the oci runtime's store first; `null`: the image is there. */
+  /** An archive to load into the oci runtime's store first; `null`: the image is already there. */
   readonly imageArchive: string | null;
   readonly script: string;
 }
