@@ -1,9 +1,13 @@
+import { mkdirSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Sandbox } from "@airlock/runtime";
 import { walkBeneath } from "@airlock/runtime/host-disk";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { expect, it } from "vitest";
+import { findChanges } from "./find-changes.ts";
 import { OutputGlobs } from "./output-globs.ts";
 import { emptyReport, packOutputs } from "./pack-outputs.ts";
 
@@ -33,3 +37,28 @@ it("outputs after a too deeply nested directory are kept, and the log names the 
     expect.stringMatching(/"b\/d.* not kept: the directory is nested more than 1000 levels deep$/),
   ]);
 });
+
+it("finds removed files beside thousands of directories that are nested too deeply, without holding the executor", async () => {
+  await using directory = await temporaryDirectory();
+  const work = join(directory.path, "work");
+  const deep = Array.from({ length: 1000 }, () => "d").join("/");
+  const parent = join(work, deep);
+  await mkdir(parent, { recursive: true });
+  for (let index = 0; index < 3000; index += 1) mkdirSync(join(parent, String(index)));
+  const file = { mode: "100644", object: "0".repeat(40), size: 1 };
+  const removed = Array.from({ length: 20_000 }, (_, index) => `${deep.slice(4)}-removed-${index}`);
+  const sandbox: Pick<Sandbox, "walk"> = { walk: (path, walk) => walkBeneath(join(work, path), "", walk) };
+  using delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+
+  const changes = await findChanges({
+    ...{ sandbox, directory: "", copyDir: directory.path, maximumBytes: 1e6, maximumEntries: 100_000 },
+    tracked: new Map([...removed, `${deep}/7/e/tracked`].map((path) => [path, file])),
+    signal: new AbortController().signal,
+  });
+
+  // A delay counts once the event loop has gone on.
+  await pause(20);
+  expect(changes.removed.map(String)).toEqual(removed);
+  expect(delay.max / 1e6).toBeLessThan(3000);
+}, 120_000);

@@ -74,7 +74,7 @@ export async function findChanges(options: FindOptions): Promise<Changes> {
   const changed: Change[] = [];
   const problems = new ProblemList();
   const seen = new Set<string>();
-  const tooDeep: string[] = [];
+  const tooDeep = new Set<string>();
   const untracked: Buffer[] = [];
   const ignoreFiles = new Map<string, string>();
   let ignoreBytes = 0;
@@ -109,7 +109,7 @@ export async function findChanges(options: FindOptions): Promise<Changes> {
     if (kind === "directory") {
       if (isAtMaximumDepth(entry.path)) {
         problems.add(entry.path, `directories are nested more than ${maximumDepth} levels deep`);
-        tooDeep.push(`${key}/`);
+        tooDeep.add(key);
       }
       continue;
     }
@@ -149,7 +149,7 @@ export async function findChanges(options: FindOptions): Promise<Changes> {
       else await reading(entry, () => copy(entry));
     }
   }
-  const removed = [...tracked.keys()].filter((key) => !seen.has(key) && !tooDeep.some((top) => key.startsWith(top)));
+  const removed = [...tracked.keys()].filter((key) => !seen.has(key) && !tooDeep.has(directoryAtMaximumDepth(key)));
   return { changed, removed: removed.map((key) => Buffer.from(key, "latin1")), problems };
 }
 
@@ -195,6 +195,16 @@ async function hasDirectory({ sandbox, directory, maximumEntries, signal }: Find
 
 function isAtMaximumDepth(path: Buffer): boolean {
   return path.reduce((slashes, byte) => slashes + (byte === 0x2f ? 1 : 0), 0) >= maximumDepth;
+}
+
+/** The directory of a path at which the walk stops. Returns the path itself if it is not below one. */
+function directoryAtMaximumDepth(path: string): string {
+  let end = -1;
+  for (let slashes = 0; slashes <= maximumDepth; slashes += 1) {
+    end = path.indexOf("/", end + 1);
+    if (end < 0) return path;
+  }
+  return path.slice(0, end);
 }
 
 function modeOf({ stats }: TreeEntry<Buffer>): Change["mode"] {
