@@ -5,8 +5,8 @@
 const ignoredByHfs = /[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g;
 
 /**
- * Whether a part of a path is `.git` to macOS or to Windows, or a link is `.gitmodules` to them. Git refuses to add such
- * a path, and to check it out. Whoever applied a patch with one could run what a step wrote.
+ * Whether macOS or Windows would take a part of a path for `.git`, or a link for `.gitmodules`. Git refuses to add or
+ * check out such a path. A patch with one could run a step's code on the machine of the user who applies it.
  */
 export function isUnsafeName(path: Buffer, isLink: boolean): boolean {
   const parts = path.toString().replace(ignoredByHfs, "").toLowerCase().split("/");

@@ -66,7 +66,7 @@ describeWithEngines(["postgres"], "an executor whose instance is killed", () => 
     await expect.poll(() => second.liveSandboxes, { timeout: 15_000 }).toBe(1);
     // Wait until the job has ended: the first executor has a log and a result to report, but can't reach the instance.
     await expect.poll(() => first.liveSandboxes, { timeout: 10_000 }).toBe(0);
-    way.mend();
+    way.repair();
 
     await expect.poll(async () => (await show(id)).state, { timeout: 20_000 }).toBe("completed");
     await expect.poll(() => cutOff.logLines.join(""), { timeout: 10_000 }).toMatch(/end was refused|abandoned/);

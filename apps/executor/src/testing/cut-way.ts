@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** A proxy that a test can cut: its connections break, and it refuses new ones until `mend` is called. */
+/** A proxy that a test can cut: its connections break, and it refuses new ones until `repair` is called. */
 export class CutWay implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #server;
@@ -45,7 +45,7 @@ export class CutWay implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  mend(): void {
+  repair(): void {
     this.isCut = false;
   }
 

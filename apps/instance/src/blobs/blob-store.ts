@@ -14,7 +14,8 @@ import type { Readable } from "node:stream";
 export interface BlobStore extends AsyncDisposable {
   /**
    * Streams `body` into the blob `key` and replaces an earlier one. Destroys `body` unless it succeeds. If several
-   * calls run at once for one key, the blob is one of theirs as a whole. Memory use does not depend on the size.
+   * calls for one key run at the same time, the blob is the complete body of one of them. Memory use does not depend
+   * on the size.
    * @throws {AirlockError} `blob-too-large` past `maxBytes`. An error while reading `body` is thrown as it is. In both
    * cases, and when aborted, nothing of the new blob is left.
    */

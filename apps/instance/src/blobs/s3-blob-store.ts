@@ -300,7 +300,8 @@ async function* inParts(chunks: AsyncIterable<Buffer>, partBytes: number): Async
 }
 
 /**
- * Starts `work` once fewer than `limit` run. The next call throws an earlier failure, or whoever awaits the set does.
+ * Starts `work` once fewer than `limit` run. If earlier work failed, the next call throws its error. After the last
+ * call, the caller must await the set to get such an error.
  */
 async function addBounded(running: Set<Promise<void>>, limit: number, work: () => Promise<void>): Promise<void> {
   while (running.size >= limit) await Promise.race(running);

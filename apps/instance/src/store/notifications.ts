@@ -31,7 +31,7 @@ export interface NotificationsOptions {
 /**
  * Sends notices to every instance on the database. Listeners in this process are called at once. Other instances get
  * them by `NOTIFY` on a separate connection. Notices that arrive during one `NOTIFY` are sent together and without
- * duplicates, so that a busy queue doesn't cost one commit per job. Delivery is best effort: whoever depends on a
+ * duplicates, so that a busy queue doesn't cost one commit per job. Delivery is best effort: code that depends on a
  * notice must also poll from time to time.
  */
 export class Notifications implements AsyncDisposable {

@@ -1,7 +1,7 @@
 import type { ErrorCode } from "@airlock/job";
 import { z } from "zod";
 import { ExecutorName, ExitCode, Ordinal, WireJobId } from "../primitives/primitives.ts";
-import { LoggedCommand, MendedText, PlainText } from "../primitives/stored-text.ts";
+import { LoggedCommand, PlainText, StorableText } from "../primitives/stored-text.ts";
 
 /** Maximum bytes of output in one chunk, before base64. */
 export const maxChunkBytes = 256 * 1024;
@@ -51,7 +51,7 @@ export const LogEvent = z.discriminatedUnion("kind", [
     entryId: Ordinal,
     noteId: Ordinal,
     offset: z.int().nonnegative(),
-    text: MendedText.pipe(z.string().min(1).max(maxNoteLength)),
+    text: StorableText.pipe(z.string().min(1).max(maxNoteLength)),
   }),
   z.object({
     kind: z.literal("close"),

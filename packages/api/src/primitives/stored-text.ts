@@ -43,7 +43,7 @@ function hexOf(character: string): string {
 }
 
 /** Short text for display, such as a version, that must not be refused: hidden characters become U+FFFD. */
-export const ShownText = z.string().transform((text) => mend(text).replace(allHidden, "\ufffd"));
+export const ShownText = z.string().transform((text) => storable(text).replace(allHidden, "\ufffd"));
 
 const misleading = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]/gu;
 /** Tab, line ends, and the escape character of colours. */
@@ -55,12 +55,12 @@ const ofMessages = "\t\n\r\u001b";
  */
 export const MessageText = z
   .string()
-  .transform((text) => mend(text).replace(misleading, (found) => (ofMessages.includes(found) ? found : "\ufffd")));
+  .transform((text) => storable(text).replace(misleading, (found) => (ofMessages.includes(found) ? found : "\ufffd")));
 
 /** Text that must not be refused because of a few characters: those that can't be stored become U+FFFD. */
-export const MendedText = z.string().transform(mend);
+export const StorableText = z.string().transform(storable);
 
-function mend(text: string): string {
+function storable(text: string): string {
   return text.replaceAll("\0", "\ufffd").toWellFormed();
 }
 
@@ -79,8 +79,8 @@ function shorten(words: readonly string[]): string[] {
   let room = maxCommandLength;
   for (const word of words) {
     // Count each word as one more, so that empty words also count.
-    if (room < word.length + 1) return [...kept, `${mend(word.slice(0, Math.max(0, room)))}…`];
-    kept.push(mend(word));
+    if (room < word.length + 1) return [...kept, `${storable(word.slice(0, Math.max(0, room)))}…`];
+    kept.push(storable(word));
     room -= word.length + 1;
   }
   return kept;

@@ -18,9 +18,9 @@ inside install -y --no-install-recommends --download-only $served
 mkdir -p "$kept"
 cp "$root"/var/cache/apt/archives/*.deb "$root"/usr/share/python-wheels/*.whl "$kept"
 
-# What official images leave out, too.
+# Official images leave these out, too.
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/*.log
 rm -rf "$root"/usr/share/doc/* "$root"/usr/share/locale/* "$root"/usr/share/man/* "$root"/usr/share/info/*
-# Of the machine that built it.
+# Files of the machine that built the root.
 rm -f "$root"/etc/resolv.conf "$root"/etc/hostname
 chroot "$root" useradd --uid 1000 --create-home --shell /bin/bash builder

@@ -37,7 +37,7 @@ mount_check = false
 log_level = WARNING
 log_address = {directory}/no-syslog
 """
-# A test machine may be slow: a listing that is updated late would be wrong until a daemon that does not run here mends it.
+# Slow test machines: a listing that is updated late would stay wrong, because the daemon that corrects it does not run.
 storage_server = """
 [pipeline:main]
 pipeline = server

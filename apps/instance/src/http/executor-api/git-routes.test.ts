@@ -139,7 +139,7 @@ describeWithEngines(["postgres"], "the git endpoint", () => {
     const missing = await git(["-C", clone, "rev-list", "--objects", "--missing=print", own.head]);
     expect(missing.stdout.split("\n").filter((line) => line.startsWith("?"))).toHaveLength(30);
     expect((await git(["-C", clone, "cat-file", "-p", `${own.head}:file-7`], job)).stdout).toContain("7 7 7");
-    // Patterns from the repository itself are refused, because whoever wrote them decides their cost.
+    // Patterns from the repository itself are refused: the repository's author could make them arbitrarily expensive.
     const sparse = [
       "-C",
       await newClone(),

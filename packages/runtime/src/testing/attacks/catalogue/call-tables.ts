@@ -30,7 +30,7 @@ sub call32 {
     DynaLoader::dl_install_xsub("run_code", $page); run_code();
   }
   waitpid($pid, 0);
-  # A kernel without the table, or a filter that ends who uses it.
+  # Ended by a signal: the kernel lacks the table, or the filter kills processes that use it.
   return $? & 127 ? 38 : $? >> 8;
 }
 `;

@@ -45,7 +45,7 @@ my $to = getsockname($listener); my ($held, @sockets) = (0); my $data = "x" x 65
 while ($held < ${384 * MiB} && @sockets < 400) {
   my ($from, $into); (socket($from, 2, 1, 6) && connect($from, $to) && accept($into, $listener)) or do { print "HELD after $held: $!\\n"; exit };
   push @sockets, $from, $into; $from->blocking(0);
-  # What the other end's buffer takes in arrives a moment later.
+  # The peer's buffer accepts data with a delay, so try three times.
   for (my $full = 0; $full < 3; ) { my $sent = syswrite($from, $data); if ($sent) { $held += $sent; $full = 0 } else { $full++; select(undef, undef, undef, 0.002) } }
 }
 print $held < ${384 * MiB} ? "HELD" : "BREACH", " $held bytes\\n";`),
@@ -64,7 +64,7 @@ while ($held < ${384 * MiB}) {
     setsockopt($into, 1, 8, pack("i", 64 << 20)); push @sockets, $into; my $to = getsockname($into);
     for (1 .. 12) { send($from, $data, 0, $to) or last }
   }
-  # Datagrams that there is no room for are dropped without a word: what waits in the receivers' queues counts.
+  # The kernel drops excess datagrams silently, so count the bytes in the receivers' queues.
   open(my $table, "<", "/proc/net/udp"); $held = 0;
   while (<$table>) { $held += hex($1) if /:[0-9A-F]+ \\d\\d [0-9A-F]+:([0-9A-F]+) / }
   if ($held <= $before) { print "HELD after $held\\n"; exit } $before = $held;

@@ -69,8 +69,8 @@ const userLimits: readonly UserLimit[] = [
 ];
 
 /**
- * Attacks by what the kernel counts for each of its users. The neighbour takes all that it gets, and the step that is
- * judged gets none if both have the same host ids.
+ * Attacks on resources that the kernel limits per user. The neighbour takes as many as it can. If both sandboxes have
+ * the same host ids, the step that the suite judges gets none.
  */
 export const userLimitAttacks: readonly Attack[] = userLimits.map(({ id, what, take, getsOne, weakened }) => ({
   id,
