@@ -154,9 +154,9 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
   it.each([
     ["a wrong address", ["--listen", "nowhere"], {}, /AIRLOCK_LISTEN: "nowhere" is not HOST:PORT/],
     ["a short token", [], { AIRLOCK_TOKEN: "short" }, /AIRLOCK_TOKEN: at least 20 characters/],
-    ["a wrong switch", [], { AIRLOCK_ALLOW_LOCAL_REPOSITORIES: "maybe" }, /REPOSITORIES: must be true or false/],
+    ["an invalid boolean", [], { AIRLOCK_ALLOW_LOCAL_REPOSITORIES: "maybe" }, /REPOSITORIES: must be true or false/],
     [
-      "a database out of reach",
+      "an unreachable database",
       [],
       { AIRLOCK_DATABASE_URL: "postgres://x:y@127.0.0.1:9/z" },
       /cannot connect to the database: .*ECONNREFUSED/,

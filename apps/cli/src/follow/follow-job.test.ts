@@ -82,7 +82,7 @@ describe("following a job", () => {
       { state: "errored", exitCode: 1, failureMessage: "the disk is full" },
       "✖ job 7 errored: the disk is full",
     ],
-    ["failed by its timeout", { state: "failed", exitCode: 1, failureReason: "timeout" }, "✖ job 7 failed: timeout"],
+    ["stopped by its timeout", { state: "failed", exitCode: 1, failureReason: "timeout" }, "✖ job 7 failed: timeout"],
   ] as const)("exits with 1 when the job was %s", async (_, end, line) => {
     const { code, stderr } = await follow([running], jobView(end));
     expect(code).toBe(1);

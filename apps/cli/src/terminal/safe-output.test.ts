@@ -57,11 +57,11 @@ describe("sanitized output", () => {
     );
   });
 
-  it("contains plain text unchanged", () => {
+  it("keeps plain text unchanged", () => {
     expect(plain("a\tb\nä 漢字 👩\u200d💻\n")).toBe("a\tb\nä 漢字 👩\u200d💻\n");
   });
 
-  it("contains colours, and resets them at the end of a line", () => {
+  it("keeps colours, and resets them at the end of a line", () => {
     expect(plain("\u001b[1;31mred\nstill\u001b[0m \u001b[38;2;1;2;3mrgb\u001b[m\n")).toBe(
       "\u001b[0;1;31mred\u001b[0m\n\u001b[0;1;31mstill\u001b[0m \u001b[0;38;2;1;2;3mrgb\u001b[0m\n",
     );

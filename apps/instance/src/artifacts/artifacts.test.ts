@@ -119,7 +119,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     expect((await put(target, job, Readable.from(hangUp()))).status).toBeGreaterThanOrEqual(400);
   });
 
-  it("share one size limit per job, whose error explains it, also when the size is not announced", async () => {
+  it("share one size limit per attempt, whose error explains it, even if the size was not announced", async () => {
     const job = await take(target);
     await put(target, job, "x".repeat(600_000), { name: "a" });
     const late = await put(target, job, Readable.from(chunks(600_000)), { name: "b" });

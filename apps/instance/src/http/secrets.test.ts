@@ -325,7 +325,7 @@ describeWithEngines(["postgres"], "secrets of an instance", () => {
       ["a lone surrogate", "\ud800 hunter2", 400],
       ["more than 64 KiB", "x".repeat(65_537), 400],
       ["more than 64 KiB of longer characters", "ä".repeat(32_769), 400],
-      ["all of 64 KiB, written as long as JSON can", "\u0001".repeat(65_536), 201],
+      ["exactly 64 KiB in the longest JSON encoding", "\u0001".repeat(65_536), 201],
     ])("have limits on their size and characters: %s", async (title, value, status) => {
       const response = await target.rest("PUT", "/secrets/BOUNDS", { value });
       expect([title, response.status]).toEqual([title, status]);

@@ -151,7 +151,7 @@ describeWithEngines(["postgres"], "the limits of a mirror", () => {
   });
 
   it.each(["file:///etc", "ext::sh -c id", "--upload-pack=id", "ssh://u:p@h.example/x", "-oProxyCommand=id:x"])(
-    "are not needed for %s, which is refused before fetching",
+    "do not apply to %s, which is refused before fetching",
     async (url) => {
       const service = await RepositoryService.open({
         db,

@@ -289,7 +289,7 @@ describeWithEngines(["postgres"], "the repository service", () => {
     expect(await readFile(path.join(mirrors, "quiet.git", "config"), "utf8")).not.toContain("hunter2");
   });
 
-  it("fetches again a commit that another instance has pinned", async () => {
+  it("fetches into its own mirror a commit that another instance has pinned", async () => {
     const source = newPath();
     const made = await makeRepository(source, [{ message: "One", files: file("1") }]);
     await service.add({ name: "shared", url: source });

@@ -47,7 +47,7 @@ describeWithEngines(["postgres"], "the keys that encrypt a database", () => {
     return { row, open: (sealer: Sealer) => sealer.open(secretContext(row), row.sealed) };
   };
 
-  it("are created at the first start in a file that only its user can read, and stay the same", async () => {
+  it("are created on first use in a file that only its user can read, and stay the same", async () => {
     const sealer = await open();
     expect((await stat(defaultFile)).mode & 0o777).toBe(0o600);
     await set(sealer, "TOKEN", "the value");

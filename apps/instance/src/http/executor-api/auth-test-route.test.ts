@@ -27,7 +27,7 @@ describeWithEngines(["postgres"], "the route that tests an executor's credential
     expect(await ask("?queues=default,batches")).toEqual({ status: 200, unknown: null });
   });
 
-  it("tells callers without the secret nothing, and never repeats an invalid queue name", async () => {
+  it("tells nothing to callers that name no queues or have a wrong secret, and never repeats an invalid queue name", async () => {
     expect(await ask("")).toEqual({ status: 200, unknown: null });
     expect(await ask(`?queues=${encodeURIComponent("x\r\nset-cookie: a=b")}`)).toEqual({
       status: 200,

@@ -319,7 +319,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect((await poll(queue, { executorName: "resumed", waitMs: 0 })).status).toBe(200);
   });
 
-  it("resumes executors of the base protocol, although the protocol can't tell them", async () => {
+  it("resumes executors of the base protocol, which has no message for resuming", async () => {
     const queue = await newQueue();
     const body = { version: "V2", jobIds: [], executorName: "base" };
     await target.executor(`queue/${queue}/heartbeat`, body);

@@ -95,7 +95,7 @@ describeWithEngines(["postgres"], "append-only logs", () => {
     expect(await log(job)).toBe("abcdef");
   });
 
-  it("need entries in order and opened before they are written, and closing an entry does not reopen it", async () => {
+  it("need entries that are opened in order and before they are written, and refuse writes to a closed entry", async () => {
     const job = await take();
     expect((await send(job, open(2))).status).toBe(409);
     expect((await send(job, chunk(1, 0, "x"))).status).toBe(409);

@@ -53,7 +53,7 @@ const routes: readonly Route[] = [
   { title: "git fetch", method: "POST", path: () => "git/team/own/git-upload-pack" },
 ];
 
-describeWithEngines(["postgres"], "stolen and forged tokens", () => {
+describeWithEngines(["postgres"], "job tokens", () => {
   let target: TestInstance;
   let clock: TestClock;
   let directory: TemporaryDirectory;
@@ -204,7 +204,7 @@ describeWithEngines(["postgres"], "stolen and forged tokens", () => {
     expect((await target.executor(`queue/${queue}/markComplete`, own, ownHeaders)).status).toBe(204);
   });
 
-  it("do not stop the rightful executor from using its own token", async () => {
+  it("still work for their own executor", async () => {
     const headers = jobHeaders(victim, "victim");
     const refs = await fetch(`${target.url}/.executors/git/team/own/info/refs?service=git-upload-pack`, { headers });
     expect(refs.status).toBe(200);
@@ -228,8 +228,8 @@ describeWithEngines(["postgres"], "stolen and forged tokens", () => {
     ["receive-pack by its route", "git/team/own/git-receive-pack", 404],
     ["a file of the mirror", "git/team/own/objects/info/packs", 404],
     ["the mirror's configuration", "git/team/own/config", 404],
-    ["a request without a service", "git/team/own/info/refs", 403],
-  ])("give no access to a repository by %s", async (_title, path, status) => {
+    ["no service", "git/team/own/info/refs", 403],
+  ])("give no access to a path with %s", async (_title, path, status) => {
     // Don't use fetch: it normalizes URLs before it sends them.
     const answer = await sendRaw(target.url, {
       method: path.endsWith("receive-pack") && !path.includes("?") ? "POST" : "GET",
@@ -251,7 +251,7 @@ describeWithEngines(["postgres"], "stolen and forged tokens", () => {
     for (const secret of [victim.token, target.instance.executorToken, "guess"]) expect(after).not.toContain(secret);
   });
 
-  it("are checked by the database's clock alone, however far the instance's own clock is off", async () => {
+  it("stay valid by the database's clock alone, however far the instance's own clock is off", async () => {
     for (const skewMs of [3_600_000, -3_600_000]) {
       vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + skewMs });
       const id = await target.submit({ queue });

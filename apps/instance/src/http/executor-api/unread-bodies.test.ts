@@ -45,14 +45,14 @@ describeWithEngines(["postgres"], "a connection with a request body that the ins
 
   it.each<[string, string, string, () => OutgoingHttpHeaders, () => Buffer]>([
     [
-      "git, which ended early",
+      "a body for a git process that ended early",
       "POST",
       "/.executors/git/team/own/git-upload-pack",
       () => ({ "content-type": "application/x-git-upload-pack-request", "content-encoding": "gzip" }),
       () => gzipSync(Buffer.alloc(200 * megabyte)),
     ],
     [
-      "git, which does not understand it",
+      "a body that git does not understand",
       "POST",
       "/.executors/git/team/own/git-upload-pack",
       () => ({ "content-type": "application/x-git-upload-pack-request" }),
@@ -73,7 +73,7 @@ describeWithEngines(["postgres"], "a connection with a request body that the ins
       () => Buffer.alloc(8 * megabyte),
     ],
     [
-      "a body past the limit of JSON",
+      "a JSON body past its limit",
       "POST",
       "/.executors/queue/default/markComplete",
       () => ({ "content-type": "application/json" }),
@@ -86,7 +86,7 @@ describeWithEngines(["postgres"], "a connection with a request body that the ins
       () => ({ authorization: `token-executor ${target.instance.executorToken}` }),
       () => Buffer.alloc(8 * megabyte),
     ],
-  ])("serves the next request: %s", async (_title, method, path, headers, body) => {
+  ])("serves the next request after %s", async (_title, method, path, headers, body) => {
     for (let turn = 0; turn < 8; turn += 1) {
       const status = await call(method, path, { ...jobHeaders(job, "e"), ...headers() }, body());
       expect(status).not.toBe(500);

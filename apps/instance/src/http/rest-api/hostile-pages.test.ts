@@ -236,7 +236,7 @@ describeWithEngines(["postgres"], "attacks on the REST API", () => {
       expect((await putArtifact(name)).status).toBe(400);
     });
 
-    it("require HTTPS in the future and mark the cookie as secure if the external URL uses https", async () => {
+    it("set HSTS and a secure cookie if the external URL uses https", async () => {
       const database = await createDatabase(engines().postgres?.url ?? "");
       await using secure = await startTestInstance(database, { externalUrl: "https://airlock.example" });
       const health = await fetch(`${secure.url}/healthz`);
