@@ -35,7 +35,7 @@ export class ContainerProcesses {
     if (overhead !== plainOverhead) return { count: await this.#countInside(), areBusy: undefined };
     const inCgroup = (await cgroup?.processesOf(container)) ?? [];
     if (inCgroup.length > 0) {
-      const statuses = (await Promise.all(inCgroup.map(readProcessStatus))).filter((status) => status !== undefined);
+      const statuses = inCgroup.map(readProcessStatus).filter((status) => status !== undefined);
       const living = statuses.filter(({ isDead }) => !isDead);
       return { count: withoutKeeper(living.length), areBusy: living.some(({ isBusy }) => isBusy) };
     }

@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { SandboxLimits, SandboxPlan } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
@@ -23,14 +23,13 @@ export class SharedCgroup implements AsyncDisposable {
   readonly #plan: SandboxPlan;
   readonly #overhead: ContainerOverhead;
   /** The executor's death ends containers by itself, unless their processes prevent that. */
-  readonly #guard: CgroupGuard;
+  #guard: CgroupGuard | undefined;
 
   private constructor(host: CgroupHost, cgroup: Cgroup, plan: SandboxPlan, overhead: ContainerOverhead) {
     this.#host = host;
     this.#cgroup = cgroup;
     this.#plan = plan;
     this.#overhead = overhead;
-    this.#guard = new CgroupGuard(cgroup);
   }
 
   /** Resolves to `undefined` if this process can't limit cgroups. */
@@ -41,6 +40,14 @@ export class SharedCgroup implements AsyncDisposable {
   ): Promise<SharedCgroup | undefined> {
     const cgroup = await host.create(plan.owner, plan.id, withOverhead(plan.limits, overhead, 1));
     return cgroup && new SharedCgroup(host, cgroup, plan, overhead);
+  }
+
+  /**
+   * Has the processes of the sandbox end with the executor from now on. Call it before a container starts. Starting a
+   * process holds this one up for milliseconds, so callers do it while the engine works.
+   */
+  guard(): void {
+    this.#guard ??= new CgroupGuard(this.#cgroup);
   }
 
   /** Path for the engine's `CgroupParent`. */
@@ -82,12 +89,11 @@ export class SharedCgroup implements AsyncDisposable {
   }
 
   async counts(): Promise<LimitCounts> {
-    const [oomKills, refusedForks] = await Promise.all([this.#cgroup.oomKills(), this.#refusedForks()]);
-    return { oomKills, refusedForks };
+    return { oomKills: await this.#cgroup.oomKills(), refusedForks: this.#refusedForks() };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#guard[Symbol.asyncDispose]();
+    await this.#guard?.[Symbol.asyncDispose]();
     // Usually empty. Kills processes that the engine has lost track of.
     await this.#cgroup.kill();
     await this.#cgroup.remove();
@@ -97,9 +103,9 @@ export class SharedCgroup implements AsyncDisposable {
    * Sums up refused forks. Depending on the kernel version they are counted in the cgroup of the fork, in the one with
    * the limit, or in both.
    */
-  async #refusedForks(): Promise<number> {
+  #refusedForks(): number {
     const roots = [...new Set(this.#cgroup.joinFiles.map((file) => dirname(file)))];
-    return (await Promise.all(roots.map(countRefusals))).reduce((sum, count) => sum + count, 0);
+    return roots.map(countRefusals).reduce((sum, count) => sum + count, 0);
   }
 }
 
@@ -107,18 +113,24 @@ function withOverhead(limits: SandboxLimits, overhead: ContainerOverhead, contai
   return { ...limits, pids: limits.pids * overhead.pidsFactor + containers * overhead.pids };
 }
 
-async function countRefusals(directory: string): Promise<number> {
+/** Reads synchronously, as {@link Cgroup} does. */
+function countRefusals(directory: string): number {
   try {
-    const events = await readFile(join(directory, "pids.events"), "utf8").catch((error: unknown) => {
-      if (errorCode(error) === "ENOENT") return "";
-      throw error;
-    });
+    const events = readIfThere(join(directory, "pids.events"));
     const own = Number(/^max (\d+)$/m.exec(events)?.[1] ?? 0);
-    const entries = (await readdir(directory, { withFileTypes: true })).filter((entry) => entry.isDirectory());
-    const below = await Promise.all(entries.map((entry) => countRefusals(join(directory, entry.name))));
-    return below.reduce((sum, count) => sum + count, own);
+    const entries = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return entries.reduce((sum, entry) => sum + countRefusals(join(directory, entry.name)), own);
   } catch (error) {
     if (["ENOENT", "ENODEV"].includes(errorCode(error) ?? "")) return 0;
+    throw error;
+  }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return "";
     throw error;
   }
 }

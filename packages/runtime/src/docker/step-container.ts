@@ -96,9 +96,13 @@ export class StepContainer implements AsyncDisposable {
       reachedMemoryLimit: async () => (await options.cgroup?.reachedMemoryLimit()) ?? false,
     };
     const request = { method: "POST", path: "/containers/create", query, body: containerSpec(options) } as const;
-    const { Id: id } = await engine.json(CreatedReply, request).catch((error: unknown) => {
+    const created = engine.json(CreatedReply, request).catch((error: unknown) => {
       throw creationFailure(error, about);
     });
+    // The request goes out before this turn of the event loop ends.
+    setImmediate(() => options.cgroup?.guard());
+    const { Id: id } = await created;
+    options.cgroup?.guard();
     cleanup.defer(async () => {
       await removeContainer(engine, id);
       if (engine.isLocal && process.geteuid?.() === 0) await reapContainer(id);

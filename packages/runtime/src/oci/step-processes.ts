@@ -20,7 +20,7 @@ export async function findStepProcesses(launcher: number, cgroup: Cgroup | undef
   const candidates = cgroup
     ? [...(await cgroup.processes())]
     : (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
-  const statuses = await Promise.all(candidates.map(readProcessStatus));
+  const statuses = candidates.map(readProcessStatus);
   const seen = new Map(statuses.flatMap((status) => (status ? [[status.pid, status]] : [])));
   const isOfLauncher = (pid: number): boolean => {
     for (let at = seen.get(pid), steps = 0; at && steps < seen.size; at = seen.get(at.parent), steps += 1) {

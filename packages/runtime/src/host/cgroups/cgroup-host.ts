@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { access, constants, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SandboxLimits } from "../../contract/index.ts";
@@ -103,17 +104,17 @@ async function v1Host(
     async create(owner, sandbox, limits) {
       const cgroup = open(owner, sandbox);
       await cgroup.make();
-      const set = (root: string, file: string, value: string) => writeFile(join(root, cgroup.path, file), value);
+      const set = (root: string, file: string, value: string) => writeFileSync(join(root, cgroup.path, file), value);
       if (memory) {
-        await set(memory, "memory.limit_in_bytes", String(limits.memoryBytes));
-        if (countsSwap) await set(memory, "memory.memsw.limit_in_bytes", String(limits.memoryBytes));
-        await limitSocketBuffers(join(memory, cgroup.path), socketBufferBytes(limits.memoryBytes));
+        set(memory, "memory.limit_in_bytes", String(limits.memoryBytes));
+        if (countsSwap) set(memory, "memory.memsw.limit_in_bytes", String(limits.memoryBytes));
+        limitSocketBuffers(join(memory, cgroup.path), socketBufferBytes(limits.memoryBytes));
       }
       if (cpu) {
-        await set(cpu, "cpu.cfs_period_us", String(cpuPeriodUs));
-        await set(cpu, "cpu.cfs_quota_us", String(cpuQuotaUs(limits.cpus)));
+        set(cpu, "cpu.cfs_period_us", String(cpuPeriodUs));
+        set(cpu, "cpu.cfs_quota_us", String(cpuQuotaUs(limits.cpus)));
       }
-      if (pids) await set(pids, "pids.max", String(limits.pids + ownProcesses));
+      if (pids) set(pids, "pids.max", String(limits.pids + ownProcesses));
       return cgroup;
     },
   };

@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdir, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { runtimeFailed } from "../../contract/index.ts";
@@ -20,7 +21,13 @@ export interface CgroupOptions {
 /** The kernel charges memory in batches per processor, so usage stops slightly below the limit. */
 const chargeSlackBytes = 2 ** 20;
 
-/** One cgroup with the same path in each hierarchy. On v1 it is several directories, on v2 one. */
+/**
+ * One cgroup with the same path in each hierarchy. On v1 it is several directories, on v2 one.
+ *
+ * Files are read and written synchronously. The kernel answers from memory, while Node's thread pool makes several
+ * round trips for each file, and a step reads a dozen of them. Directories may wait for other cgroups, so they are
+ * made and removed in the pool.
+ */
 export class Cgroup {
   readonly #options: CgroupOptions;
 
@@ -63,7 +70,7 @@ export class Cgroup {
    */
   async countSocketBuffers(): Promise<void> {
     const { v1Memory } = this.#options;
-    if (v1Memory !== undefined) await limitSocketBuffers(join(v1Memory, this.path), "unlimited");
+    if (v1Memory !== undefined) limitSocketBuffers(join(v1Memory, this.path), "unlimited");
   }
 
   /** Number of processes in this cgroup and below that the kernel killed because of the memory limit. */
@@ -71,12 +78,11 @@ export class Cgroup {
     const v1 = this.#options.v1Memory;
     let kills = 0;
     if (v1 === undefined) {
-      for (const root of this.#options.hierarchies) kills += await readCounter(join(root, this.path, "memory.events"));
+      for (const root of this.#options.hierarchies) kills += readCounter(join(root, this.path, "memory.events"));
       return kills;
     }
     // v1 counts only in the victim's own cgroup.
-    for (const directory of await this.#directories(v1))
-      kills += await readCounter(join(directory, "memory.oom_control"));
+    for (const directory of this.#directories(v1)) kills += readCounter(join(directory, "memory.oom_control"));
     return kills;
   }
 
@@ -86,8 +92,8 @@ export class Cgroup {
    */
   async reachedMemory(limitBytes: number): Promise<boolean> {
     const v1 = this.#options.v1Memory;
-    if (v1 === undefined) return (await this.#sumOf("memory.events", /^max (\d+)$/m)) > 0;
-    const most = Number(await readIfThere(join(v1, this.path, "memory.max_usage_in_bytes")));
+    if (v1 === undefined) return this.#sumOf("memory.events", /^max (\d+)$/m) > 0;
+    const most = Number(readIfThere(join(v1, this.path, "memory.max_usage_in_bytes")));
     return most > 0 && most >= limitBytes - chargeSlackBytes;
   }
 
@@ -102,28 +108,22 @@ export class Cgroup {
    */
   async throttledMs(): Promise<number> {
     // v1 reports nanoseconds, v2 microseconds.
-    const nanoseconds = await this.#sumOf("cpu.stat", /^throttled_time (\d+)$/m);
-    return nanoseconds / 1e6 + (await this.#sumOf("cpu.stat", /^throttled_usec (\d+)$/m)) / 1e3;
+    const nanoseconds = this.#sumOf("cpu.stat", /^throttled_time (\d+)$/m);
+    return nanoseconds / 1e6 + this.#sumOf("cpu.stat", /^throttled_usec (\d+)$/m) / 1e3;
   }
 
-  async #sumOf(file: string, pattern: RegExp): Promise<number> {
-    const found = await Promise.all(
-      this.#options.hierarchies.map(async (root) => pattern.exec(await readIfThere(join(root, this.path, file)))?.[1]),
-    );
-    return found.reduce((sum, count) => sum + Number(count ?? 0), 0);
+  #sumOf(file: string, pattern: RegExp): number {
+    return this.#options.hierarchies
+      .map((root) => Number(pattern.exec(readIfThere(join(root, this.path, file)))?.[1] ?? 0))
+      .reduce((sum, count) => sum + count, 0);
   }
 
   /** Host pids of all processes in this cgroup and below. */
   async processes(): Promise<ReadonlySet<number>> {
-    const lists = await Promise.all(
-      this.#options.hierarchies.map(async (root) => {
-        const directories = await this.#directories(root);
-        return Promise.all(directories.map((directory) => readIfThere(join(directory, "cgroup.procs"))));
-      }),
-    );
+    const directories = this.#options.hierarchies.flatMap((root) => this.#directories(root));
     return new Set(
-      lists.flat().flatMap((text) =>
-        text
+      directories.flatMap((directory) =>
+        readIfThere(join(directory, "cgroup.procs"))
           .split("\n")
           .map(Number)
           .filter((pid) => pid > 0),
@@ -143,9 +143,11 @@ export class Cgroup {
         ["cgroup.kill", "1"],
         ["pids.max", "0"],
       ] as const) {
-        await writeFile(join(root, this.path, file), value, { flag: "r+" }).catch((error: unknown) => {
+        try {
+          writeFileSync(join(root, this.path, file), value, { flag: "r+" });
+        } catch (error) {
           if (!isMissing(error)) throw error;
-        });
+        }
       }
     }
     const deadline = Date.now() + 10_000;
@@ -165,7 +167,7 @@ export class Cgroup {
    */
   async remove(): Promise<void> {
     for (const root of this.#options.everywhere) {
-      for (const directory of (await this.#directories(root)).reverse()) await removeDirectory(directory);
+      for (const directory of this.#directories(root).reverse()) await removeDirectory(directory);
       if (this.#options.isWithin) continue;
       const owner = dirname(this.path);
       for (const parent of [owner, dirname(owner)]) {
@@ -178,12 +180,12 @@ export class Cgroup {
   }
 
   /** The directories of this cgroup and all below it in one hierarchy, parents first. */
-  async #directories(root: string): Promise<string[]> {
+  #directories(root: string): string[] {
     const found: string[] = [];
     const queue = [join(root, this.path)];
     for (let directory = queue.shift(); directory !== undefined; directory = queue.shift()) {
       try {
-        const entries = await readdir(directory, { withFileTypes: true });
+        const entries = readdirSync(directory, { withFileTypes: true });
         found.push(directory);
         for (const entry of entries) if (entry.isDirectory()) queue.push(join(directory, entry.name));
       } catch (error) {
@@ -195,10 +197,10 @@ export class Cgroup {
 }
 
 /** Limits the kernel's memory for the sockets of a v1 cgroup. Does nothing on kernels that don't count it. */
-export async function limitSocketBuffers(directory: string, bytes: number | "unlimited"): Promise<void> {
+export function limitSocketBuffers(directory: string, bytes: number | "unlimited"): void {
   const value = bytes === "unlimited" ? "-1" : String(bytes);
   try {
-    await writeFile(join(directory, "memory.kmem.tcp.limit_in_bytes"), value, { flag: "r+" });
+    writeFileSync(join(directory, "memory.kmem.tcp.limit_in_bytes"), value, { flag: "r+" });
   } catch (error) {
     if (!["ENOENT", "EOPNOTSUPP"].includes(errorCode(error) ?? "")) throw error;
   }
@@ -213,13 +215,13 @@ export function killProcess(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-async function readCounter(path: string): Promise<number> {
-  return Number(/^oom_kill (\d+)$/m.exec(await readIfThere(path))?.[1] ?? 0);
+function readCounter(path: string): number {
+  return Number(/^oom_kill (\d+)$/m.exec(readIfThere(path))?.[1] ?? 0);
 }
 
-async function readIfThere(path: string): Promise<string> {
+function readIfThere(path: string): string {
   try {
-    return await readFile(path, "utf8");
+    return readFileSync(path, "utf8");
   } catch (error) {
     if (isMissing(error)) return "";
     throw error;
