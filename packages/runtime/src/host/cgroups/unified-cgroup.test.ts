@@ -34,7 +34,7 @@ describe("cgroup v2", () => {
 
     expect(await place.read("owner", "one", "memory.max")).toBe(String(limits.memoryBytes));
     expect(await place.read("owner", "one", "cpu.max")).toBe("150000 100000");
-    expect(await place.read("owner", "one", "pids.max")).toBe("53");
+    expect(await place.read("owner", "one", "pids.max")).toBe("54");
     for (const path of [[], ["owner"], ["owner", "one"]]) {
       // Each controller is written separately, and a plain file keeps only the last one.
       expect(await place.read(...path, "cgroup.subtree_control")).toMatch(/^\+(?:cpu|memory|pids)$/);
@@ -53,8 +53,8 @@ describe("cgroup v2", () => {
     await writeFile(join(path, "cgroup.procs"), "");
     await killed;
 
-    // Forks must be forbidden: "0" was written over the start of the plain file, which contained "53".
-    expect(await place.read("owner", "one", "pids.max")).toBe("03");
+    // Forks must be forbidden: "0" was written over the start of the plain file, which contained "54".
+    expect(await place.read("owner", "one", "pids.max")).toBe("04");
   });
 
   it("reports memory kills, refused processes and throttling", async () => {
