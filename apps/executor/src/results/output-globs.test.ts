@@ -28,6 +28,13 @@ describe("OutputGlobs", () => {
     ["[a-c]x", "bx", true],
     ["[!a-c]x", "bx", false],
     ["[]]", "]", true],
+    ["[xa-cb-e]", "e", true],
+    ["[xa-cb-e]", "x", true],
+    ["[xa-eb-c]", "d", true],
+    ["[xa-cb-e]", "f", false],
+    ["[c-a]", "b", false],
+    ["[!c-a]", "b", true],
+    ["[é-ü]", "ö", true],
     ["[", "[", true],
     ["\\*", "*", true],
     ["\\*", "a", false],
@@ -48,6 +55,16 @@ describe("OutputGlobs", () => {
     expect(takes([`${"*a".repeat(1000)}b`], "a".repeat(255))).toBe(false);
     expect(takes([`${"*a".repeat(120)}b`], "a".repeat(255))).toBe(false);
     expect(takes([`${"**/".repeat(500)}x`], `${"a/".repeat(100)}y`)).toBe(false);
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
+  it("takes no longer for classes of many characters", () => {
+    const globs = Array.from({ length: 300 }, (_, index) => `*[${"b".repeat(900)}]${index}`);
+    const compiled = new OutputGlobs(globs);
+    const started = performance.now();
+    for (let index = 0; index < 20; index += 1) {
+      expect(compiled.advance(compiled.start, Buffer.from(`${"a".repeat(240)}${index}`))).toBe(null);
+    }
     expect(performance.now() - started).toBeLessThan(2000);
   });
 });

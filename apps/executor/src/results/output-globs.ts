@@ -129,7 +129,32 @@ function parseClass(text: readonly string[]): (character: string) => boolean {
     ranges.push([from, to ?? from]);
     if (to !== undefined) index += 2;
   }
-  return (character) => ranges.some(([from, to]) => character >= from && character <= to) !== negated;
+  const sorted = mergeRanges(ranges);
+  return (character) => isInRanges(sorted, character) !== negated;
+}
+
+/** In order and without overlaps, so that a class of thousands of characters takes no longer to match than others. */
+function mergeRanges(ranges: readonly [string, string][]): readonly [string, string][] {
+  const merged: [string, string][] = [];
+  const ordered = ranges.filter(([from, to]) => from <= to).sort(([one], [other]) => (one < other ? -1 : 1));
+  for (const [from, to] of ordered) {
+    const last = merged.at(-1);
+    if (!last || from > last[1]) merged.push([from, to]);
+    else if (to > last[1]) last[1] = to;
+  }
+  return merged;
+}
+
+function isInRanges(ranges: readonly [string, string][], character: string): boolean {
+  let [low, high] = [0, ranges.length - 1];
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const [from = "", to = ""] = ranges[middle] ?? [];
+    if (character < from) high = middle - 1;
+    else if (character > to) low = middle + 1;
+    else return true;
+  }
+  return false;
 }
 
 function matches(
