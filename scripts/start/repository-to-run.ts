@@ -18,7 +18,7 @@ export function repositoryToRun(
     if (status.stdout.trim() !== "") console.log("this checkout has uncommitted changes; HEAD is what runs");
     return { path: root };
   }
-  console.log("this is no git checkout with a commit; a snapshot of the files is what runs");
+  console.log("not a git checkout with a commit: running a snapshot of the files");
   return snapshot(root, path.join(dataDirectory, "sample-repository.git"));
 }
 

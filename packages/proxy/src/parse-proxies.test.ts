@@ -108,9 +108,9 @@ describe("a proxy that can't be used", () => {
       "socks5://proxy.test:1",
       'is not a proxy with http:// or https://: "socks5" proxies are not supported',
     ],
-    ["HTTPS_PROXY", "http://u:%ff@proxy.test", "has a user or a password whose percent signs encode no text"],
-    ["HTTPS_PROXY", "http://u%3Av:secret@proxy.test", "has a user with a colon"],
-    ["HTTPS_PROXY", "http://u:p%0d%0aX@proxy.test", "has a user or a password with control characters"],
+    ["HTTPS_PROXY", "http://u:%ff@proxy.test", "has a user name or a password with invalid percent-encoding"],
+    ["HTTPS_PROXY", "http://u%3Av:secret@proxy.test", "has a user name with a colon"],
+    ["HTTPS_PROXY", "http://u:p%0d%0aX@proxy.test", "has a user name or a password with control characters"],
   ])("%s=%s is reported with the variable's name", (name, value, problem) => {
     expect(problems({ [name]: value })).toContain(`${name} ${problem}`);
     expect(() => readProxies({ [name]: value })).toThrow(AirlockError);

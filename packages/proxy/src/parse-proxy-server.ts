@@ -26,10 +26,10 @@ export function parseProxyServer(variable: string, text: string): ProxyServer | 
     return "has a path: the address of a proxy is http://HOST:PORT (escape / ? # in a password as %2F %3F %23)";
   }
   const credentials = decodeCredentials(url);
-  if (credentials === undefined) return "has a user or a password whose percent signs encode no text";
+  if (credentials === undefined) return "has a user name or a password with invalid percent-encoding";
   const { user, password } = credentials;
-  if (user.includes(":")) return "has a user with a colon, which a proxy can't tell from the password";
-  if (/\p{Cc}/u.test(user + password)) return "has a user or a password with control characters";
+  if (user.includes(":")) return "has a user name with a colon, which a proxy takes for the end of the name";
+  if (/\p{Cc}/u.test(user + password)) return "has a user name or a password with control characters";
   const port = url.port || (url.protocol === "https:" ? "443" : "80");
   const { username: secretUser, password: secretPassword } = url;
   url.username = "";

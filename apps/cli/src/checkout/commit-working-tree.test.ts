@@ -208,7 +208,7 @@ describe("commitWorkingTree", () => {
     await write("sub module/untracked", "x");
     await expect(take()).rejects.toMatchObject({
       code: "working-tree",
-      message: "the submodule sub module has uncommitted changes, which --dirty cannot take",
+      message: "the submodule sub module has uncommitted changes, which --dirty cannot include",
     });
     await rm(path.join(root, "sub module/untracked"));
     await write("sub module/file", "changed");
@@ -216,7 +216,7 @@ describe("commitWorkingTree", () => {
     await gitIn(path.join(root, "sub module"), "checkout", "--quiet", ".");
 
     await git("clone", "--quiet", inner, "nested");
-    await expect(take()).rejects.toThrow("nested is a git repository of its own");
+    await expect(take()).rejects.toThrow("nested is a nested git repository");
     await rm(path.join(root, "nested"), { recursive: true });
 
     await git("checkout", "--quiet", "-b", "side");

@@ -57,14 +57,14 @@ function refuseImpossible(changes: readonly ChangedPath[]): void {
   }
   const submodule = named(changes.find(({ isDirtySubmodule }) => isDirtySubmodule));
   if (submodule !== undefined) {
-    throw failure(`the submodule ${submodule} has uncommitted changes, which --dirty cannot take`, {
+    throw failure(`the submodule ${submodule} has uncommitted changes, which --dirty cannot include`, {
       hint: "Executors fetch submodules from their own addresses: commit and push there, or submit without --dirty.",
     });
   }
   // git lists untracked files one by one. Only a repository is listed as a directory.
   const nested = named(changes.find(({ kind, path: name }) => kind === "untracked" && name.at(-1) === 0x2f));
   if (nested !== undefined) {
-    throw failure(`${nested} is a git repository of its own, which --dirty cannot take`, {
+    throw failure(`${nested} is a nested git repository, which --dirty cannot include`, {
       hint: "Add it to .gitignore or .git/info/exclude, or submit without --dirty.",
     });
   }

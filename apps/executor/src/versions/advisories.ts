@@ -32,7 +32,7 @@ export const advisories: readonly Advisory[] = [
   {
     program: "runc",
     ids: ["CVE-2026-41579"],
-    danger: "an image whose /dev is a symbolic link reaches the machine's files",
+    danger: "an image whose /dev is a symbolic link gets access to the host's files",
     fixedIn: ["1.3.6", "1.4.3", "1.5.0"],
   },
   {

@@ -26,7 +26,9 @@ export async function refuseJob(
   const reason = known?.reason ?? "internal";
   const final = known !== undefined && known.reason !== undefined && !known.retryable;
   // The message of an unexpected error may quote secret data.
-  const message = known ? errorMessage(known) : "the instance failed to hand out the job; see the log of the instance";
+  const message = known
+    ? errorMessage(known)
+    : "the instance failed to assign the job to an executor; its log has the details";
   const failure = { reason, message: known?.hint ? `${message}. ${known.hint}` : message, exitCode: null };
   const done = final ? await failAttempt(db, key, failure) : await errorAttempt(db, key, failure);
   if (!done) return;

@@ -14,7 +14,7 @@ export class Metrics {
 
   readonly queueSize = new Gauge({
     name: "src_executor_total",
-    help: "Jobs of a queue that wait to be handed out.",
+    help: "Waiting jobs of a queue.",
     labelNames: ["queue"],
     registers: [this.registry],
   });
@@ -26,13 +26,13 @@ export class Metrics {
   });
   readonly queueDepth = new Gauge({
     name: "src_workerutil_queue_depth",
-    help: "Jobs of a queue that wait to be handed out, under the name of newer dashboards.",
+    help: "Waiting jobs of a queue, under the name that newer dashboards use.",
     labelNames: ["domain"],
     registers: [this.registry],
   });
   readonly recentDequeues = new Gauge({
     name: "multiqueue_executor_dequeue_cache_size",
-    help: "Jobs of a queue that were handed out in the last 5 minutes.",
+    help: "Jobs of a queue that executors took in the last 5 minutes.",
     labelNames: ["queue"],
     registers: [this.registry],
   });
@@ -66,14 +66,14 @@ export class Metrics {
   });
   readonly attemptDuration = new Histogram({
     name: "airlock_attempt_duration_seconds",
-    help: "How long attempts ran after they were handed out, by outcome.",
+    help: "Duration of attempts, by outcome.",
     labelNames: ["queue", "end"],
     buckets: [0.1, 0.5, 1, 5, 15, 30, 60, 150, 300, 600, 900, 1800, 3600, 7200],
     registers: [this.registry],
   });
   readonly storeOperations = new Counter({
     name: "src_workerutil_dbworker_store_total",
-    help: "Operations on the jobs of a queue: handed out, or ended, by outcome.",
+    help: "Operations on the jobs of a queue: taken by an executor, or ended, by outcome.",
     labelNames: ["domain", "op"],
     registers: [this.registry],
   });
@@ -96,7 +96,7 @@ export class Metrics {
   });
   readonly dequeueWait = new Histogram({
     name: "airlock_dequeue_wait_seconds",
-    help: "How long jobs waited to be handed out after they became ready.",
+    help: "Time that jobs waited for an executor after they became ready.",
     labelNames: ["queue"],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800],
     registers: [this.registry],

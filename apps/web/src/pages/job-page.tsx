@@ -44,7 +44,7 @@ function JobOf({ id }: { readonly id: number }) {
 
   if (job === undefined) {
     if (error instanceof ApiRequestError && error.code === "not-found") {
-      return <NotFoundPage title={`There is no job #${id}`}>It may belong to another instance.</NotFoundPage>;
+      return <NotFoundPage title={`Job #${id} not found`}>It may belong to another instance.</NotFoundPage>;
     }
     if (error) return <ErrorPanel title={`Job #${id} could not be loaded`} error={error} />;
     return <Loader type="dots" aria-label="Loading" />;

@@ -8,7 +8,7 @@ import { printJson } from "../../terminal/print-json.ts";
 
 export function executorsDrainCommand(context: CommandContext): Command {
   return new Command("drain")
-    .description("Ask an executor to take no more jobs and to finish the running ones")
+    .description("Drain an executor: it finishes its running jobs and takes no new ones")
     .argument("<NAME>", "the executor's name, from `airlock executors list`")
     .option("--json", "print JSON")
     .addHelpText(

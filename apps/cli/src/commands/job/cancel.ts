@@ -8,7 +8,7 @@ import { printJson } from "../../terminal/print-json.ts";
 
 export function jobCancelCommand(context: CommandContext): Command {
   return new Command("cancel")
-    .description("Cancel a job: at once if it is waiting, or as soon as its executor is told if it is running")
+    .description("Cancel a job: a waiting one immediately, a running one when its executor gets the request")
     .argument("<ID>", "the job's number", parseJobId)
     .option("--json", "print JSON")
     .addHelpText(

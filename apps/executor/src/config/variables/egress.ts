@@ -95,7 +95,7 @@ export const egressVariables = {
     .meta({ description: "NO_PROXY of steps that get EXECUTOR_STEP_PROXY." }),
   EXECUTOR_DOCKER_ADD_HOST_GATEWAY: flag(false).meta({
     description:
-      "Whether the name host.docker.internal stands for this machine in steps of the docker runtime. No egress policy opens this machine to steps.",
+      "Whether steps of the docker runtime can resolve host.docker.internal to this machine. Every egress policy blocks connections to this machine.",
   }),
 };
 

@@ -4,7 +4,9 @@ import { parseLabels } from "../values/parse-labels.ts";
 
 /** The executor itself. */
 export const workerVariables = {
-  EXECUTOR_MAXIMUM_NUM_JOBS: wholeNumber(1, 1, 1000).meta({ description: "How many jobs run at once." }),
+  EXECUTOR_MAXIMUM_NUM_JOBS: wholeNumber(1, 1, 1000).meta({
+    description: "Maximum number of jobs that run at the same time.",
+  }),
   EXECUTOR_NUM_TOTAL_JOBS: wholeNumber(0, 0).meta({
     description: "The executor exits after this many jobs. 0: never.",
   }),
