@@ -75,21 +75,21 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
     "core.askPass": { does: "runs a program to ask for a password", besides: "GIT_ASKPASS", attack: readsPassword },
     GIT_ASKPASS: { does: "runs a program to ask for a password", besides: "core.askPass", attack: readsPassword },
     "core.attributesFile": {
-      does: "takes attributes from a file anywhere",
+      does: "reads attributes from any file that the repository configures",
       attack: async (place) => {
         await configure(place, "core.attributesFile", await place.write("attributes", "* marked\n"));
         return (await place.hardened(["check-attr", "marked", "file"])).stdout.includes("marked: set");
       },
     },
     "core.excludesFile": {
-      does: "takes ignore rules from a file anywhere",
+      does: "reads ignore rules from any file that the repository configures",
       attack: async (place) => {
         await configure(place, "core.excludesFile", await place.write("excludes", "hidden\n"));
         return (await place.hardened(["check-ignore", "hidden"])).exitCode === 0;
       },
     },
     "core.fsmonitor": {
-      does: "runs a program to look for changes",
+      does: "runs a program to find changed files",
       attack: async (place) => {
         await configure(place, "core.fsmonitor", await place.attacker("fsmonitor"));
         await place.hardened(["status"]);
@@ -105,21 +105,21 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     "core.logAllRefUpdates": {
-      does: "writes a log of references",
+      does: "writes reflogs",
       attack: async (place) => {
         await place.hardened(["update-ref", "refs/heads/other", "HEAD"]);
         return existsSync(place.path("repository/.git/logs/refs/heads/other"));
       },
     },
     "core.protectHFS": {
-      does: "takes a name that is .git on HFS+",
+      does: "accepts a file name that means .git on HFS+",
       attack: async (place) => {
         const tree = await writeTree(place, "repository", ".g\u200cit");
         return (await place.hardened(["read-tree", tree])).exitCode === 0;
       },
     },
     "core.protectNTFS": {
-      does: "takes a name that is .git on NTFS",
+      does: "accepts a file name that means .git on NTFS",
       attack: async (place) => {
         await configure(place, "core.protectNTFS", "false");
         const tree = await writeTree(place, "repository", "git~1");
@@ -135,7 +135,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     "fetch.fsckObjects": {
-      does: "keeps a tree with a .git in it",
+      does: "accepts a fetched tree that contains .git",
       attack: async (place) => {
         await place.init("source");
         const tree = await writeTree(place, "source", ".git");
@@ -146,7 +146,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     "fetch.recurseSubmodules": {
-      does: "fetches submodules from addresses of the repository",
+      does: "fetches submodules from addresses that the repository configures",
       besides: "submodule.recurse",
       attack: async (place) => {
         await withSubmodule(place);
@@ -156,7 +156,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     "fetch.unpackLimit": {
-      does: "writes every object of a fetch into a file of its own",
+      does: "writes every fetched object into a separate file",
       besides: "fetch.fsckObjects",
       attack: async (place) => {
         await place.init("source");
@@ -165,7 +165,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     "gc.auto": {
-      does: "collects garbage at a threshold of the repository",
+      does: "collects garbage at a threshold that the repository configures",
       attack: async (place) => {
         await configure(place, "gc.auto", "1");
         await configure(place, "gc.autoDetach", "false");
@@ -206,7 +206,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
     "http.lowSpeedLimit": { does: "waits for a server that never answers", attack: staysConnected },
     "http.lowSpeedTime": { does: "waits for a server that never answers", attack: staysConnected },
     "maintenance.auto": {
-      does: "begins maintenance after a fetch",
+      does: "starts maintenance after a fetch",
       attack: async (place) => {
         await place.init("source");
         const fetch = ["fetch", "--quiet", place.path("source"), "main"];
@@ -215,12 +215,12 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     "protocol.allow": {
-      does: "speaks a protocol that nobody asked for",
+      does: "uses a protocol that Airlock does not allow",
       attack: async (place) =>
         (await place.hardened(["ls-remote", `file://${place.path("repository")}`])).exitCode === 0,
     },
     "protocol.version": {
-      does: "speaks an old version of the protocol",
+      does: "uses an old version of the protocol",
       attack: async (place) => {
         await configure(place, "protocol.version", "0");
         const { stderr } = await place.hardened(["ls-remote", `file://${place.path("repository")}`], {
@@ -231,14 +231,14 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     "safe.bareRepository": {
-      does: "takes a directory of the checkout for a repository",
+      does: "treats a directory of the checkout as a bare repository",
       attack: async (place) => {
         await place.plain(["repository"], "init", "--quiet", "--bare", "inner");
         return (await place.hardened(["rev-parse", "--git-dir"], { cwd: "repository/inner" })).stdout === ".\n";
       },
     },
     "submodule.recurse": {
-      does: "looks into submodules",
+      does: "searches submodules",
       attack: async (place) => {
         await withSubmodule(place);
         await place.plain(["clone"], "config", "submodule.recurse", "true");
@@ -246,7 +246,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     GIT_ATTR_NOSYSTEM: {
-      does: "takes attributes of the machine",
+      does: "reads the machine's attributes",
       attack: async (place) => {
         // A separate /etc in a mount namespace that ends with the process.
         const script = 'mount -t tmpfs tmpfs /etc && echo "* marked" >/etc/gitattributes && exec "$@"';
@@ -257,21 +257,21 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     GIT_CONFIG_GLOBAL: {
-      does: "takes settings of a user",
+      does: "reads a user's settings",
       attack: async (place) => {
         await place.write("home/.gitconfig", "[marked]\n\tvalue = yes\n");
         return (await place.hardened(["config", "marked.value"])).exitCode === 0;
       },
     },
     GIT_CONFIG_NOSYSTEM: {
-      does: "takes settings of the machine",
+      does: "reads the machine's settings",
       attack: async (place) => {
         const GIT_CONFIG_SYSTEM = await place.write("system", "[marked]\n\tvalue = yes\n");
         return (await place.hardened(["config", "marked.value"], { env: { GIT_CONFIG_SYSTEM } })).exitCode === 0;
       },
     },
     GIT_NO_LAZY_FETCH: {
-      does: "fetches objects that the repository lacks, from where it says",
+      does: "fetches missing objects from an address that the repository configures",
       attack: async (place) => {
         await configure(place, "uploadpack.allowFilter", "true");
         const source = `file://${place.path("repository")}`;
@@ -281,7 +281,7 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     GIT_NO_REPLACE_OBJECTS: {
-      does: "shows another object in place of the one that was asked for",
+      does: "shows a replacement object instead of the requested one",
       attack: async (place) => {
         const blob = await place.plain(["repository"], "rev-parse", "HEAD:file");
         const other = await place.plainWith("repository", "other\n", "hash-object", "-w", "--stdin");
@@ -290,14 +290,14 @@ const attacks: Readonly<Record<string, { readonly does: string; readonly besides
       },
     },
     GIT_TERMINAL_PROMPT: {
-      does: "asks for a password at a terminal",
+      does: "prompts for a password on a terminal",
       attack: async (place) => {
         const { stderr } = await place.hardened(["credential", "fill"], { input: askForPassword });
         return !stderr.includes("terminal prompts disabled");
       },
     },
     TZ: {
-      does: "prints times of the machine's zone",
+      does: "prints times in the machine's time zone",
       attack: async (place) => {
         const env: Record<string, string> = place.isOff("TZ") ? { TZ: "XXX-9" } : {};
         return (
@@ -312,7 +312,7 @@ const unseen = { LC_ALL: "C", GIT_ADVICE: "0", GIT_LFS_SKIP_SMUDGE: "1" };
 
 describe("git for hostile repositories", () => {
   const all = Object.entries(attacks).map(([name, entry]) => ({ name, ...entry }));
-  it.each(all)("only without $name $does", async ({ name, besides, attack }) => {
+  it.each(all)("$does only without $name", async ({ name, besides, attack }) => {
     const others = besides ? [besides] : [];
     await using exposed = await temporaryDirectory();
     expect(await attack(await GitPlace.make(exposed.path, [name, ...others]))).toBe(true);

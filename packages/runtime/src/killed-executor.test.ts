@@ -30,7 +30,7 @@ const scripts = {
     `trap '' HUP INT TERM QUIT USR1 USR2; setsid sh -c "trap '' TERM HUP; sleep ${mark}; sleep ${mark}" & echo ready; sleep ${mark}; sleep ${mark}`,
   "stops all other processes of the sandbox": (mark: string) =>
     `sleep ${mark} & (sleep 0.5; kill -STOP 1; kill -STOP -1; echo ready) & sleep ${mark}`,
-  "holds the connections open by which the sandbox is told of the executor's end": (mark: string) =>
+  "holds the connections open by which the sandbox detects the executor's end": (mark: string) =>
     `for file in /proc/[0-9]*/fd/[0-9]*; do
        (exec 9>>"$file"; exec sleep ${mark}) 2>/dev/null & (exec 9<>"$file"; exec sleep ${mark}) 2>/dev/null &
      done; sleep 1; echo ready; sleep ${mark}`,
@@ -56,7 +56,7 @@ describe("the death of an executor", () => {
 function describeKilled(name: string, needed: readonly EngineName[], open: () => Promise<Target>): void {
   describeWithEngines(needed, name, () => {
     for (const [what, script] of Object.entries(scripts)) {
-      it(`a step whose executor is killed ends, if it ${what}`, async () => {
+      it(`ends a step that ${what}`, async () => {
         await using target = await open();
         const mark = `${100_000 + randomBytes(4).readUInt32LE()}`;
         const order: StepOrder = { ...target.order, owner: `killed-${mark}`, script: script(mark) };

@@ -73,7 +73,7 @@ describe("TerminalParser", () => {
     expect(shown(`\x1b]0;${"x".repeat(10_000)}END`)).toMatch(/xEND$/);
   });
 
-  it("takes a megabyte of CSI parameters in bounded memory", () => {
+  it("reads a megabyte of CSI parameters in bounded memory", () => {
     expect(shown(`a\x1b[${"1;".repeat(500_000)}mb`)).toBe("ab");
   });
 
@@ -126,7 +126,7 @@ describe("TerminalParser", () => {
     expect(shown(`\x1bP${"x".repeat(4096)}END`)).toBe("ND");
   });
 
-  it("ignores the color of a sequence that is too long", () => {
+  it("ignores the colour of a sequence that is too long", () => {
     expect(read(`\x1b[${"0".repeat(256)}1mbold`)).toEqual([{ text: "bold", style: plainStyle }]);
     expect(read(`\x1b[${"0".repeat(255)}1mbold`)).toEqual([{ text: "bold", style: { bold: true } }]);
   });

@@ -7,10 +7,10 @@ const enospc = Object.assign(new Error("ENOSPC: no space left on device, write")
 
 describe("the outcome of a job whose executor's disk is full", () => {
   it.each([
-    ["an error of Node", enospc],
-    ["one behind others", new Error("cannot unpack", { cause: enospc })],
+    ["an error from Node", enospc],
+    ["an error that is the cause of another", new Error("cannot unpack", { cause: enospc })],
     [
-      "a program of the host",
+      "an error from a host program",
       new AirlockError("mkfs.ext4 failed: No space left on device", { code: "mount-failed", reason: "runtime" }),
     ],
   ])("is an infrastructure error that says what to do: %s", (_, error) => {

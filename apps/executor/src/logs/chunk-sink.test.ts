@@ -160,7 +160,7 @@ describe("log chunks", () => {
   });
 });
 
-describe("a batch that conflicts with the log", () => {
+describe("a log batch that conflicts with the stored log", () => {
   const chunk = (offset: number, text: string): OutgoingLogEvent => ({
     kind: "chunk",
     entryId: 1,

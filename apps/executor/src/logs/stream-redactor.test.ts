@@ -132,9 +132,9 @@ describe("the redactor", () => {
     ["a shell's double quotes", 's3cr3t "$x" `y` \\z', (secret) => `"${secret.replace(/["$`\\]/g, "\\$&")}"`],
     ["printf %q", "s3cr3t $(value) & more", () => "s3cr3t\\ \\$\\(value\\)\\ \\&\\ more"],
     ["$'…'", "line one's\nline two", () => "$'line one\\'s\\nline two'"],
-    ["UTF-16, little end first", "s3cr3t-välue", (secret) => Buffer.from(secret, "utf16le")],
-    ["UTF-16, big end first", "s3cr3t-välue", (secret) => Buffer.from(secret, "utf16le").swap16()],
-    ["base64 that begins anywhere", "p@ss/word?>>", (secret) => Buffer.from(`user:${secret}@host`).toString("base64")],
+    ["UTF-16, little-endian", "s3cr3t-välue", (secret) => Buffer.from(secret, "utf16le")],
+    ["UTF-16, big-endian", "s3cr3t-välue", (secret) => Buffer.from(secret, "utf16le").swap16()],
+    ["base64 at any offset", "p@ss/word?>>", (secret) => Buffer.from(`user:${secret}@host`).toString("base64")],
   ])("finds a value as %s, wherever it is split", (_, secret, encode) => {
     const text = Buffer.concat([Buffer.from("<"), Buffer.from(encode(secret) as string), Buffer.from(">")]);
     for (let cut = 0; cut <= text.length; cut += 1) {

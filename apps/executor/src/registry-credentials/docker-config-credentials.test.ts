@@ -110,8 +110,8 @@ describe("the credentials of Docker's config.json", () => {
 
   it.each([
     ["fails", `echo "the secret is hunter2" >&2; echo hunter2; exit 3`, /ended with 3/],
-    ["answers no JSON", "echo hunter2", /is not credentials/],
-    ["floods", "yes hunter2 | head -c 3000000", /printed too much/],
+    ["does not print JSON", "echo hunter2", /is not credentials/],
+    ["prints too much", "yes hunter2 | head -c 3000000", /printed too much/],
   ])("are not accepted from a helper that %s, and its output is never shown", async (_, script, message) => {
     await helper("bad", script);
     const file = await write({ credHelpers: { "a.example.com": "bad" } });

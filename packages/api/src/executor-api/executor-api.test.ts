@@ -84,10 +84,10 @@ describe("requests of an executor", () => {
     ["an empty name", DequeueRequest, { executorName: "" }],
     ["a wait over a minute", DequeueRequest, { executorName: "h", airlock: { waitMs: 60_001 } }],
     ["a job id of zero", HeartbeatRequest, { executorName: "h", jobIds: [0] }],
-    ["a job id past 2^53", HeartbeatRequest, { executorName: "h", jobIds: ["9007199254740993"] }],
+    ["a job id above 2^53", HeartbeatRequest, { executorName: "h", jobIds: ["9007199254740993"] }],
     ["a reason that does not exist", MarkErrorRequest, { executorName: "h", jobId: 1, reason: "bored" }],
     [
-      "a chunk that is no base64",
+      "a chunk that is not base64",
       LogBatchRequest,
       {
         executorName: "h",

@@ -50,7 +50,7 @@ describe("JobSpec", () => {
     ],
     ["neither run nor commands", { steps: [{ image: "a" }] }, /^steps\[0\]: give exactly one/],
     [
-      "two steps of one key",
+      "two steps with the same key",
       {
         steps: [
           { key: "1", image: "a", run: "b" },
@@ -66,23 +66,23 @@ describe("JobSpec", () => {
     ],
     ["an absolute directory", { steps: [{ image: "a", run: "b", dir: "/etc" }] }, /^steps\[0\]\.dir/],
     [
-      "an image that is an option",
+      "an image that looks like an option",
       { steps: [{ image: "--privileged", run: "b" }] },
       /^steps\[0\]\.image: not an image reference/,
     ],
-    ["a revision that is an option", { ...minimal, revision: "--upload-pack=x" }, /^revision: not a revision/],
+    ["a revision that looks like an option", { ...minimal, revision: "--upload-pack=x" }, /^revision: not a revision/],
     [
-      "a memory size without a unit that exists",
+      "a memory size with an unknown unit",
       { ...minimal, resources: { memory: "12Q" } },
       /^resources\.memory: not a size/,
     ],
     [
-      "memory below what an engine takes",
+      "memory below the engines' minimum",
       { ...minimal, resources: { memory: "4Mi" } },
       /^resources\.memory: must be at least 6 MiB/,
     ],
     [
-      "CPUs below what the kernel can measure",
+      "fewer CPUs than the kernel can measure",
       { ...minimal, resources: { cpus: 0.001 } },
       /^resources\.cpus: must be at least 0\.01/,
     ],
@@ -104,11 +104,11 @@ describe("JobSpec", () => {
     ],
     ["zero CPUs", { ...minimal, resources: { cpus: 0 } }, /^resources\.cpus/],
     ["a timeout of more than a year", { ...minimal, timeout: "366d" }, /^timeout: must be at most 365d/],
-    ["a timeout of nothing", { ...minimal, timeout: "0s" }, /^timeout: not a duration/],
-    ["an egress word that does not exist", { ...minimal, egress: "all" }, /^egress: must be "none", "public"/],
+    ["a timeout of zero", { ...minimal, timeout: "0s" }, /^timeout: not a duration/],
+    ["an unknown egress policy", { ...minimal, egress: "all" }, /^egress: must be "none", "public"/],
     ["an environment name with '='", { steps: [{ image: "a", run: "b", env: { "A=B": "x" } }] }, /^steps\[0\]\.env/],
     ["NUL in a script", { steps: [{ image: "a", run: "a\0b" }] }, /^steps\[0\]\.run: must not contain NUL/],
-    ["a queue in capitals", { ...minimal, queue: "Default" }, /^queue: lower-case/],
+    ["a queue name in capitals", { ...minimal, queue: "Default" }, /^queue: lower-case/],
   ])("refuses %s and names the field", (_title, input, expected) => {
     expect(problems(input).join("\n")).toMatch(expected);
   });

@@ -78,7 +78,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     ["seccomp", { seccomp: false }, "grep Seccomp: /proc/self/status", "\t2\n", "\t0\n"],
     ["maskedPaths", { maskedPaths: false }, "grep -c . /proc/interrupts", "0\n", "\n"],
     ["readOnlyRoot", { readOnlyRoot: true }, "touch /made 2>/dev/null && echo writable || echo no", "writable", "no"],
-  ])("has a switch for %s", async (_, change, script, byDefault, switched) => {
+  ])("has the hardening setting %s", async (_, change, script, byDefault, switched) => {
     await using strict = await open();
     await using other = await open({}, change);
 
@@ -100,7 +100,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
     expect(stdout).toMatch(/^\/tmp\n\/run\n\/data\n\/dev\/shm\n[1-9]\n$/);
   });
 
-  it("names the loopback, dumps no core and bounds open files", async () => {
+  it("resolves localhost, writes no core dumps and bounds the number of open files", async () => {
     await using place = await open();
 
     const { stdout } = await place.run(
@@ -166,7 +166,7 @@ describeWithEngines(["docker"], "isolation of the docker runtime", () => {
   it.each([
     ["its layer", "dd if=/dev/zero of=/bomb bs=1M count=900 2>/dev/null"],
     ["the workspace", "dd if=/dev/zero of=/data/bomb bs=1M count=900 2>/dev/null"],
-    ["a file without a name", "exec 3>/bomb; rm /bomb; dd if=/dev/zero bs=1M count=900 2>/dev/null >&3"],
+    ["a deleted file that is still open", "exec 3>/bomb; rm /bomb; dd if=/dev/zero bs=1M count=900 2>/dev/null >&3"],
     ["its /etc/hosts", "dd if=/dev/zero of=/etc/hosts bs=1M count=900 2>/dev/null"],
     ["its /etc/resolv.conf", "dd if=/dev/zero of=/etc/resolv.conf bs=1M count=900 2>/dev/null"],
     ["its /etc/hostname", "dd if=/dev/zero of=/etc/hostname bs=1M count=900 2>/dev/null"],

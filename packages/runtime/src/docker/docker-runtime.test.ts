@@ -111,7 +111,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     expect(await readFile(join(box.workspaceDir, "deep/er/made"), "utf8")).toBe("x\n");
   });
 
-  it("uses one container for all steps of an image, labelled, and removes it with the sandbox", async () => {
+  it("uses one labelled container for all steps of an image, and removes it with the sandbox", async () => {
     const box = await sandboxWith();
     await box.sandbox.prepareImage(image, { signal, progress: () => {} });
     await box.run("true");
@@ -181,7 +181,7 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
     await expect(box.run("true", { abort: controller.signal })).rejects.toBe(reason);
   });
 
-  it("kills what ignores SIGTERM after five seconds", async () => {
+  it("kills a step that ignores SIGTERM after five seconds", async () => {
     await using box = await sandboxWith();
     const reason = new Error("enough");
     const controller = new AbortController();

@@ -79,7 +79,7 @@ describeWithEngines(["network"], "the host's connection table", () => {
       await expectOthersToWork();
     }, 60_000);
 
-    it("by what its policy refuses, whatever the protocol", async () => {
+    it("that sends what its policy refuses, over any protocol", async () => {
       await using greedy = await world.startSandbox(allow("public.example.com:443"));
       const before = await used();
 

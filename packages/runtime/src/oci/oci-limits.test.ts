@@ -42,10 +42,10 @@ describeWithEngines(["oci"], "the limits of a sandbox of the oci runtime", () =>
       ["in the workspace", "dd if=/dev/zero of=/data/big bs=1M count=400 2>/dev/null; sleep 100"],
       ["in the root file system", "dd if=/dev/zero of=/big bs=1M count=400 2>/dev/null; sleep 100"],
       [
-        "in a file without a name",
+        "in a deleted file that is still open",
         "exec 5>/gone; rm /gone; dd if=/dev/zero bs=1M count=400 >&5 2>/dev/null; sleep 100",
       ],
-      ["with nothing but names", "mkdir /n; cd /n; i=0; while :; do : > $i; i=$((i+1)); done"],
+      ["with empty files", "mkdir /n; cd /n; i=0; while :; do : > $i; i=$((i+1)); done"],
     ])("end a step that fills the disk %s", async (_, script) => {
       await using place = await openPlace({ limits: { diskBytes: 40 * MiB } });
       const startedAt = Date.now();
@@ -143,7 +143,7 @@ describeWithEngines(["oci"], "users of a sandbox of the oci runtime", () => {
       expect((await place.runtime.describe({ signal: never })).notes.join()).toContain("no user namespace");
     });
 
-    it("lose each other defense only through its own setting", async () => {
+    it("lose each other defence only through its own setting", async () => {
       const probe = `grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'
         grep CapBnd /proc/self/status | tr -d '\\t'
         head -c 1 /proc/timer_list 2>/dev/null | wc -c

@@ -66,7 +66,7 @@ export function describeJobs(peer: ExecutorPeer): void {
     it.each([
       ["markComplete", "completed"],
       ["markFailed", "failed"],
-    ])("%s makes it %s", async (path, state) => {
+    ])("with %s makes it %s", async (path, state) => {
       const executorName = newExecutor();
       const job = await takeJob({ executorName });
       const body = { executorName, jobId: job.id, errorMessage: "command failed with exit code 1" };

@@ -67,7 +67,7 @@ export function describeQueues(peer: ExecutorPeer): void {
 
     it.each([
       ["an empty executor name", "queue/batches/dequeue", { executorName: "" }, 500],
-      ["text that is no JSON", "queue/batches/dequeue", "{", 400],
+      ["text that is not JSON", "queue/batches/dequeue", "{", 400],
       ["an unknown queue in a list", "queue/dequeue", { executorName: "x", ...modern, queues: ["nope"] }, 500],
     ])("answers %s with the matching status", async (_title, path, body, status) => {
       const response = await post(path, body);

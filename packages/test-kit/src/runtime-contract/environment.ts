@@ -25,10 +25,14 @@ export function describeEnvironment(open: (options?: Partial<WorkplaceOptions>) 
     });
 
     it.each<[string, Record<string, string>, RegExp]>([
-      ["a variable of a byte more", { BIG: "x".repeat(longest - "BIG=".length + 1) }, /BIG .*131072 bytes.*131071/],
+      [
+        "a variable that is one byte longer",
+        { BIG: "x".repeat(longest - "BIG=".length + 1) },
+        /BIG .*131072 bytes.*131071/,
+      ],
       ["a variable whose characters take more bytes", { WIDE: "é".repeat(100_000) }, /WIDE .*200005 bytes.*131071/],
       [
-        "more than that in all",
+        "more variables than fit in total",
         Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`BIG_${index}`, "x".repeat(120_000)])),
         /20 variables .*2\.3 MiB.*1 MiB/,
       ],

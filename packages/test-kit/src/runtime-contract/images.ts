@@ -35,7 +35,7 @@ export function describeImages(tests: ContractTests): void {
 
     // With gVisor the host's tools may use calls that its kernel does not have.
     if (sharesKernel) {
-      it("host: shows the host's tools and nothing else of it", async () => {
+      it("host: shows the host's tools and nothing else of the host", async () => {
         await using place = await open();
         await place.put("note", "x");
         await prepare(place.sandbox, "host");

@@ -267,17 +267,20 @@ describe("reading .gitmodules", () => {
   it.each<[string, readonly RepositoryFile[]]>([
     ["a name that leaves the directory", [modules('[submodule "../../x"]\npath = lib\nurl = ../lib\n'), link("lib")]],
     ["a path that ends in CR", [modules('[submodule "x"]\npath = "lib\r"\nurl = ../lib\n'), link("lib\r")]],
-    ["a path that is an option", [modules('[submodule "x"]\npath = -lib\nurl = ../lib\n'), link("-lib")]],
+    ["a path that looks like an option", [modules('[submodule "x"]\npath = -lib\nurl = ../lib\n'), link("-lib")]],
     ["a path in .git", [modules('[submodule "x"]\npath = .GIT/x\nurl = ../lib\n'), link(".GIT/x")]],
     ["a line break in a path", [modules('[submodule "x"]\npath = "l\\nib"\nurl = ../lib\n'), link("l\nib")]],
     [
-      "two submodules at one place",
+      "two submodules at the same path",
       [modules('[submodule "x"]\npath = lib\nurl = ../a\n[submodule "y"]\npath = lib\nurl = ../b\n'), link("lib")],
     ],
-    ["a link in its place", [{ path: ".gitmodules", content: "/etc/gitconfig", kind: "symlink" }, link("lib")]],
-    ["far too much of it", [modules("#".repeat(300_000)), link("lib")]],
+    [
+      "a link in place of .gitmodules",
+      [{ path: ".gitmodules", content: "/etc/gitconfig", kind: "symlink" }, link("lib")],
+    ],
+    ["a .gitmodules file that is far too large", [modules("#".repeat(300_000)), link("lib")]],
     ["more submodules than allowed", [modules("[x]"), ...Array.from({ length: 11 }, (_, i) => link(`m${i}`))]],
-    ["what is no configuration", [modules('[submodule "x'), link("lib")]],
+    ["a file that is not a configuration", [modules('[submodule "x'), link("lib")]],
   ])("refuses %s", async (_, files) => {
     await expect(read(files)).rejects.toMatchObject({ reason: "checkout-invalid" });
   });

@@ -21,11 +21,11 @@ describe("matchingRules", () => {
     ["a.b.c.example.org", 1],
     ["evilexample.org", 0],
     ["a.example.org.evil.net", 0],
-  ])("finds for %s %i", (name, count) => {
+  ])("for %s finds %i rules", (name, count) => {
     expect(matchingRules(rules, name)).toHaveLength(count);
   });
 
-  it("joins the ports of the rules", () => {
+  it("combines the ports of the rules", () => {
     expect(openPorts(rules.slice(0, 2))).toEqual([443, 80]);
     expect(openPorts(rules)).toBeNull();
   });

@@ -114,7 +114,7 @@ describe("resolveQuery", () => {
   it.each([
     ["two questions", query("a.example", "A", { questions: [1, 2].map(() => ({ name: "a.example", type: "A" })) })],
     ["no question", query("a.example", "A", { questions: [] })],
-    ["an answer in it", query("a.example", "A", { answers: [address] })],
+    ["an answer section", query("a.example", "A", { answers: [address] })],
     ["a question that is cut off", query("example.com").subarray(0, 15)],
   ])("answers FORMERR to a query with %s", async (_, message) => {
     const there = world();
@@ -124,8 +124,8 @@ describe("resolveQuery", () => {
 
   it.each([
     ["a response", encode({ type: "response", id: 7, questions: [{ name: "example.com", type: "A" }] })],
-    ["less than a header", Buffer.alloc(5)],
-    ["more than any query has", Buffer.concat([query("example.com"), Buffer.alloc(600)])],
+    ["a message shorter than a header", Buffer.alloc(5)],
+    ["a message longer than any query", Buffer.concat([query("example.com"), Buffer.alloc(600)])],
   ])("does not answer %s", async (_, message) => {
     expect(await resolveQuery(message, "udp", world().context)).toBeUndefined();
   });

@@ -162,7 +162,7 @@ describe("a registry that offers two ways to authenticate", () => {
     ["Basic first", (host) => `Basic realm="r", ${bearer(host)}`],
     ["Basic last", (host) => `${bearer(host)}, Basic realm="r"`],
     ["in two lines", (host) => ['Basic realm="r"', bearer(host)]],
-    ["after one that nobody knows", (host) => `Negotiate, NTLM abc==, ${bearer(host)}`],
+    ["after an unknown method", (host) => `Negotiate, NTLM abc==, ${bearer(host)}`],
   ])("gives a token to an anonymous client: %s", async (_, challenge) => {
     const image = await busyboxImage();
     await using registry = await openRegistry((request, response) => {

@@ -79,7 +79,7 @@ describe("a hostile registry", () => {
       { reason: "image-invalid" },
     ],
     [
-      "500 layers, more than an overlay has",
+      "500 layers, more than overlayfs supports",
       (_, response) => response.end(manifestOf(Array(500).fill({ digest: digest("x"), size: 1 }))),
       { reason: "image-invalid", message: expect.stringContaining("110 layers") },
     ],
@@ -89,7 +89,7 @@ describe("a hostile registry", () => {
       { reason: "image-invalid", message: expect.stringContaining("larger than") },
     ],
     [
-      "a manifest that trickles",
+      "a manifest that arrives very slowly",
       (_, response) => {
         response.writeHead(200).write("{");
         const timer = setInterval(() => response.write(" "), 50);
@@ -109,7 +109,7 @@ describe("a hostile registry", () => {
       { reason: "image-unavailable" },
     ],
     [
-      "a token service that is a file",
+      "a token service with a file URL",
       (_, response) => response.writeHead(401, { "www-authenticate": 'Bearer realm="file:///etc/passwd"' }).end(),
       { reason: "image-unavailable" },
     ],
@@ -136,12 +136,12 @@ describe("a hostile registry", () => {
       { reason: "image-invalid", message: expect.stringContaining("more than") },
     ],
     [
-      "another one",
+      "different from its digest",
       (response, image) => response.end(Buffer.alloc(image.layers[0]?.bytes.length ?? 0)),
       { reason: "image-invalid", message: expect.stringContaining("digest") },
     ],
     [
-      "a trickle",
+      "sent very slowly",
       (response) => {
         const timer = setInterval(() => response.write("x"), 50);
         response.on("close", () => clearInterval(timer));

@@ -140,18 +140,18 @@ describeWithEngines(["oci", "registry"], "an image from a registry", () => {
       /a symbolic link at \/airlock/,
     ],
     [
-      "/bin/sh that leads nowhere",
+      "/bin/sh as a dangling link",
       () => [{ name: "bin/sh", type: "symlink", linkname: "../../../../../bin/busybox" }],
       /no \/bin\/sh/,
     ],
-    ["/bin/sh in a circle", () => [{ name: "bin/sh", type: "symlink", linkname: "sh" }], /no \/bin\/sh/],
+    ["/bin/sh as a circular link", () => [{ name: "bin/sh", type: "symlink", linkname: "sh" }], /no \/bin\/sh/],
     [
-      "/bin/sh of another CPU",
+      "/bin/sh for another CPU",
       () => [{ name: "bin/sh", content: `\x7fELF${"\x02\x01\x01".padEnd(14, "\0")}\x16\0`, mode: 0o755 }],
       /this CPU cannot run/,
     ],
     ["/bin/sh that is garbage", () => [{ name: "bin/sh", content: "garbage", mode: 0o755 }], /this CPU cannot run/],
-    ["/bin/sh that is no program", () => [{ name: "bin/sh", content: "", mode: 0o644 }], /no \/bin\/sh/],
+    ["/bin/sh that is not a program", () => [{ name: "bin/sh", content: "", mode: 0o644 }], /no \/bin\/sh/],
   ])("is refused for %s", async (_, entries, message) => {
     await using place = await openStore();
     const image = await buildImage([entries(await busyboxLayer())]);
@@ -230,7 +230,7 @@ describeWithEngines(["oci"], "a registry that sends false data", () => {
       "image-unavailable",
     ],
     [
-      "more than was announced",
+      "more data than announced",
       { layer: async (response, bytes) => void response.end(Buffer.concat([bytes, bytes])) },
       "image-invalid",
     ],
@@ -241,7 +241,7 @@ describeWithEngines(["oci"], "a registry that sends false data", () => {
     ],
     ["an error", { layer: async (response) => void response.writeHead(500).end() }, "image-unavailable"],
     ["too many requests", { manifest: (response) => void response.writeHead(429).end() }, "image-unavailable"],
-    ["a manifest that is no JSON", { manifest: (response) => void response.end("<html>") }, "image-invalid"],
+    ["a manifest that is not JSON", { manifest: (response) => void response.end("<html>") }, "image-invalid"],
     ["an endless manifest", { manifest: (response) => void response.end(Buffer.alloc(5 << 20, " ")) }, "image-invalid"],
   ])("with %s can't make the executor use that data", async (_, behaviour, reason) => {
     await using place = await openStore();

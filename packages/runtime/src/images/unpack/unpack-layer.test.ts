@@ -99,7 +99,7 @@ describe("unpackLayer", () => {
 
   it.each<[string, LayerEntry[]]>([
     ["a name with ..", [{ name: "../secret.txt", content: "evil" }]],
-    ["a name that comes back from ..", [{ name: "a/../../secret.txt", content: "evil" }]],
+    ["a name that returns after ..", [{ name: "a/../../secret.txt", content: "evil" }]],
     [
       "a name with .. hidden in a long one",
       [{ name: `${"a/".repeat(100)}${"../".repeat(102)}secret.txt`, content: "evil" }],
@@ -136,14 +136,14 @@ describe("unpackLayer", () => {
         { name: "x", type: "link", linkname: "d" },
       ],
     ],
-    ["a deletion of ..", [{ name: ".wh...", content: "" }]],
-    ["a deletion of nothing", [{ name: "a/.wh.", content: "" }]],
+    ["a deletion marker for ..", [{ name: ".wh...", content: "" }]],
+    ["a deletion marker without a name", [{ name: "a/.wh.", content: "" }]],
     ["a name of 300 bytes", [{ name: "n".repeat(300), content: "" }]],
     ["a path of 300 directories", [{ name: `${"d/".repeat(300)}f`, content: "" }]],
     ["a path of 4000 bytes", [{ name: `${`${"d".repeat(199)}/`.repeat(20)}f`, content: "" }]],
     ["a sparse file", [{ name: "GNUSparseFile/x", content: "a", pax: { "GNU.sparse.major": "1" } }]],
     ["the root as a link", [{ name: "./", type: "symlink", linkname: "/etc" }]],
-    ["an owner that is no id", [{ name: "x", content: "", pax: { uid: "-1" } }]],
+    ["an owner that is not an id", [{ name: "x", content: "", pax: { uid: "-1" } }]],
   ])("refuses %s and changes nothing outside", async (_, entries) => {
     await using place = await openPlace();
 
