@@ -125,7 +125,7 @@ describe("the name of a repository", () => {
     expect(added(instance)).toEqual([]);
   });
 
-  it("can't be of a repository that the instance could not fetch, and the error has the reason", async () => {
+  it("is refused with the reason if the instance could not fetch the repository", async () => {
     const failed = view("app", "https://x/app.git", { state: "failed", error: "host not found" });
     await using instance = await instanceWith([failed]);
     const resolved = resolveRepository(instance.client, "app", { directory: "/", progress: () => {} });

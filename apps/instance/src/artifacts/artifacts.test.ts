@@ -146,7 +146,7 @@ describeWithEngines(["postgres"], "artifacts", () => {
     expect(rows).toHaveLength(1);
   });
 
-  it("of steps: exit states come from the log while the job runs, and from the executor when it ends", async () => {
+  it("do not affect step states, which come from the log during the job and from the executor's report at its end", async () => {
     await target.submit({ steps: ["a", "b", "c"].map((key) => ({ key, image: "alpine", run: "true" })) });
     const body = { executorName, airlock: { waitMs: 5000, capabilities: ["results"] } };
     const job = (await (await target.executor(`queue/${queue}/dequeue`, body)).json()) as TakenJob;

@@ -28,7 +28,7 @@ const job: DequeuedJob = {
 };
 
 describe("jobPayload", () => {
-  it("is read by an Airlock executor as the instance meant it", () => {
+  it("has the same meaning for an Airlock executor as for the instance", () => {
     const payload = JobPayload.parse(
       jobPayload(job, noSecrets, { version: 2, withQueue: true, withExtension: true, maxArtifactBytes: 1000 }),
     );

@@ -110,7 +110,7 @@ describeWithEngines(["postgres"], "random requests to the event streams and uplo
   );
 
   it(
-    "that upload data are accepted or refused, and never cause an internal error",
+    "are accepted or refused when they upload data, and never cause an internal error",
     async () => {
       const statuses = new Set<number>();
       const routes = fc.constantFrom("lsif/upload", "scip/upload", "queue/default/artifacts");
