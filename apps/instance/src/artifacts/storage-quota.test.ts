@@ -1,9 +1,12 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { sql } from "kysely";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { createDirectoryBlobStore } from "../blobs/directory-blob-store.ts";
 import { applyRetention } from "../queues/retention.ts";
 import { type Database, openDatabase } from "../store/database.ts";
+import { sendRaw } from "../testing/send-raw.ts";
 import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
 import { collectBlobGarbage } from "./collect-blob-garbage.ts";
 
@@ -168,6 +171,39 @@ describeWithEngines(["postgres"], "the quota of everything stored", () => {
         docker_version, labels
       from executors, generate_series(1, 9999) i where name = 'known'`.execute(db);
     expect([await beat("one-more"), await beat("known"), await beat("made-up-1")]).toEqual([429, 200, 200]);
+  });
+
+  it("holds nothing for a client that is gone before its body is read", async () => {
+    const { hostname, port } = new URL(target.url);
+    const search = `repository=a&commit=${"a".repeat(40)}`;
+    for (let index = 0; index < 5; index += 1) {
+      const socket = connect(Number(port), hostname);
+      // Node.js ends the connection at the body's first byte, which is not the length of a chunk.
+      socket.write(
+        `POST /.executors/scip/upload?${search} HTTP/1.1\r\nHost: ${hostname}\r\nTransfer-Encoding: chunked\r\n` +
+          `Authorization: token-executor ${target.instance.executorToken}\r\n\r\nx`,
+      );
+      socket.resume();
+      await once(socket, "close");
+    }
+    const held = async () => {
+      const reserved = sql`select 0 as id from blob_garbage where due_at > airlock_now()`;
+      return (await sql`select id from code_intel_uploads union all ${reserved}`.execute(db)).rows;
+    };
+    await expect.poll(held, { timeout: 10_000 }).toEqual([]);
+  });
+
+  it("refuses a body that is announced as too large before it arrives", async () => {
+    const refused = await sendRaw(target.url, {
+      method: "POST",
+      path: `/.executors/scip/upload?repository=a&commit=${"a".repeat(40)}`,
+      headers: {
+        authorization: `token-executor ${target.instance.executorToken}`,
+        "content-length": String(1024 ** 3 + 1),
+      },
+      timeoutMs: 30_000,
+    });
+    expect([refused.status, refused.text]).toEqual([413, "the part is too large"]);
   });
 
   it("is visible in the metrics", async () => {

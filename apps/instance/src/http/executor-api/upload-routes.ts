@@ -208,7 +208,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
         ? `the indexes of an attempt are limited to ${formatBytes(context.config.maxArtifactBytes)} (AIRLOCK_MAX_ARTIFACT_SIZE)`
         : "the part is too large",
     );
-    if (room <= 0) throw tooLarge;
+    if (room <= 0 || (announcedBytes(request) ?? 0) > room) throw tooLarge;
     const blob: NewBlob = {
       key: `uploads/${id}/${index}/${randomUUID()}`,
       owner: { kind: "uploads", owner: repository, quota: context.config.storageQuotas.uploads },

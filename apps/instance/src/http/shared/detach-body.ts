@@ -20,9 +20,12 @@ export function detachBody({ raw }: FastifyRequest): PassThrough {
   const cut = (why: string) => body.destroy(new Error(why));
   const idle = setTimeout(() => cut(`no data received for ${idleTimeoutMs} ms`), idleTimeoutMs);
   raw.on("data", () => idle.refresh());
-  raw.once("close", () => {
-    if (!raw.complete) cut("the client disconnected");
-  });
+  const cutIfLost = () => {
+    if (!raw.readableEnded) cut("the client disconnected");
+  };
+  raw.once("close", cutIfLost);
+  // The client may be gone already, since its credentials are checked before.
+  if (raw.destroyed) cutIfLost();
   body.once("close", () => {
     clearTimeout(idle);
     discardBody(raw);
