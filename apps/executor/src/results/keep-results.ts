@@ -46,8 +46,8 @@ const maximumDiffEntries = 500_000;
 const maximumDiffMs = 2 * 60_000;
 
 /**
- * Uploads a job's results: the files that `outputs` names, and the workspace diff. Call it when nothing of the job runs
- * any more. Where the job itself prevents a result, its log says so, and nothing is thrown.
+ * Uploads a job's results: the files that `outputs` names, and the workspace diff. Call it after all processes of the
+ * job have ended. If the job itself prevents a result, the job's log says so, and nothing is thrown.
  * @throws when the executor or the instance fails.
  */
 export async function keepResults(context: ResultsContext): Promise<void> {

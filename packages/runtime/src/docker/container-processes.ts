@@ -27,8 +27,9 @@ export class ContainerProcesses {
   }
 
   /**
-   * As the machine sees it: in the container's own cgroup where that is in sight, else by the engine, which runs `ps` for
-   * it. Its statistics would say it, too, but only once a second. Processes on a kernel in user space only that one knows.
+   * Reads the container's cgroup if it is visible here. Otherwise asks the engine, which runs `ps`: its statistics are
+   * updated only once per second. The processes of a user-space kernel (gVisor) are counted inside, because the host
+   * does not see them.
    */
   async look(): Promise<LeftProcesses> {
     const { engine, container, overhead, cgroup } = this.#options;

@@ -46,7 +46,7 @@ export class IdRanges {
     try {
       for (let tried = 0; tried < this.#count; tried += 1) {
         const range = { base: ids.base + this.#next * size, size };
-        // The range that was given back last comes last, so that what is left of its user can end.
+        // Reuse the most recently released range last, so that remaining processes of its user have time to end.
         this.#next = (this.#next + 1) % this.#count;
         if (calls.lockIds(descriptor, range)) return held(range, descriptor);
       }
