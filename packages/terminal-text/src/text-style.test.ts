@@ -7,7 +7,7 @@ const codes = fc
   .array(fc.oneof(fc.integer({ min: 0, max: 110 }), fc.constantFrom("38;5;208", "48;2;0;10;255", "8", "", "38;5;7")))
   .map((list) => list.join(";"));
 
-it("a style is the same after its own SGR sequence, whatever the style was before", () => {
+it("a style's SGR sequence sets exactly that style, whatever the style was before", () => {
   fc.assert(
     fc.property(codes, codes, (before, after) => {
       const style = applySgr(plainStyle, after);

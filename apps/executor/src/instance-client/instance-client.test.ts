@@ -31,7 +31,7 @@ afterEach(async () => {
   await instance[Symbol.asyncDispose]();
 });
 
-it("takes jobs of several queues and distinguishes them even if their ids are equal", async () => {
+it("the client takes jobs of several queues and distinguishes them even if their ids are equal", async () => {
   instance.enqueue(foreignJob(42, ["true"], { queue: "batches" }));
   instance.enqueue(foreignJob(42, ["true"], { queue: "codeintel" }));
   const jobs = [await client.dequeue(offer, signal()), await client.dequeue(offer, signal())].filter(
@@ -57,7 +57,7 @@ it("takes jobs of several queues and distinguishes them even if their ids are eq
   expect(instance.requests.at(-1)?.path).toBe("/.executors/queue/codeintel/markComplete");
 });
 
-it("never repeats the content of a job that it does not understand, since it may hold secrets", async () => {
+it("the client never repeats the content of a job that it does not understand, since it may hold secrets", async () => {
   const job = JSON.stringify({ ...foreignJob(1, ["true"]), dockerSteps: [{ env: ["TOKEN=hunter2-hunter2"] }] });
   for (const text of [job.replace('"env"', "env"), job.replace(":1,", ":hunter2-hunter2,"), job.slice(0, -9), job]) {
     await using server = new AsyncDisposableStack();
@@ -81,7 +81,7 @@ async function takenJob() {
   return await client.dequeue(offer, signal());
 }
 
-it("reads the heartbeat's answer of every protocol version", async () => {
+it("the client reads the heartbeat's answer of every protocol version", async () => {
   const job = (await takenJob()) ?? expect.fail();
   for (const body of [["7-batches"], { knownIds: ["7-batches"] }, { knownIds: ["7-batches"], cancelIds: [] }]) {
     instance.intervene = ({ path }) => (path.endsWith("/heartbeat") ? { status: 200, body } : undefined);
@@ -93,7 +93,7 @@ it("reads the heartbeat's answer of every protocol version", async () => {
   }
 });
 
-it("treats null, which Go writes for an empty list, as an answer that names no job", async () => {
+it("the client treats null, which Go writes for an empty list, as an answer that names no job", async () => {
   const job = (await takenJob()) ?? expect.fail();
   for (const body of ["null", { knownIds: null }, { knownIds: null, cancelIds: null }]) {
     instance.intervene = ({ path }) => (path.endsWith("/heartbeat") ? { status: 200, body } : undefined);
@@ -102,7 +102,7 @@ it("treats null, which Go writes for an empty list, as an answer that names no j
   }
 });
 
-it("reports whether the executor's secret or the instance is at fault", async () => {
+it("the client reports whether the executor's secret or the instance is at fault", async () => {
   instance.intervene = () => ({ status: 401, body: "" });
   await expect(client.testAuthentication(signal())).rejects.toMatchObject({
     hint: expect.stringContaining("Set EXECUTOR_FRONTEND_PASSWORD"),
@@ -113,7 +113,7 @@ it("reports whether the executor's secret or the instance is at fault", async ()
   await expect(client.testAuthentication(signal())).rejects.toThrow(/no answer from the instance at http:\/\/127/);
 });
 
-it("reads an answer to its end once it has started, even after the wait is over: it holds a job", async () => {
+it("the client reads an answer to its end once it has started, even after the wait is over: it holds a job", async () => {
   const text = JSON.stringify(foreignJob(1, ["x".repeat(100_000)], { queue: "batches" }));
   const abort = new AbortController();
   const slow = createServer((_, response) => {
@@ -136,7 +136,7 @@ it("reads an answer to its end once it has started, even after the wait is over:
   await new Promise((resolve) => slow.close(resolve));
 });
 
-it("reads events regardless of how the stream is split", async () => {
+it("the client reads events regardless of how the stream is split", async () => {
   const event = (id: number) =>
     `: note\r\nevent: x\r\ndata: {"kind":"cancel","jobId":${id},\ndata: "attempt":1}\r\n\r\n`;
   const text = `${event(1)}data: not json\n\ndata: {"kind":"other"}\n\n${event(2)}`;
@@ -150,7 +150,7 @@ it("reads events regardless of how the stream is split", async () => {
   }
 });
 
-it("ends on a stream that contains something other than events", async () => {
+it("the client stops reading a stream that contains something other than events", async () => {
   const pieces = Array.from({ length: 3 }, () => Buffer.alloc(500_000, "x"));
   const read = async () => {
     for await (const _ of executorEvents(cut(pieces))) throw new Error("an event was read");

@@ -13,12 +13,12 @@ it.each([
   ["with invisible characters", "\u200b[air\u00adlo\u2060ck] forged"],
   ["over an erased line", "harmless\r[airlock] forged"],
   ["after an erased line", "harmless\u001b[2K\r\u001b[1G[airlock] forged"],
-])("recognizes a step's line that imitates the executor's, %s", (_, line) => {
+])("the executor recognizes a step's line that imitates its own, %s", (_, line) => {
   expect(looksLikeOwnLine(Buffer.from(`${line}\n`))).toBe(true);
 });
 
 it.each(["", "\n", "about [airlock] itself\n", "airlock\n", "[info] x\n", "\u001b[31m[error]\u001b[m x\n"])(
-  "does not take %j for one of the executor's lines",
+  "the executor does not take %j for one of its own lines",
   (line) => {
     expect(looksLikeOwnLine(Buffer.from(line))).toBe(false);
   },

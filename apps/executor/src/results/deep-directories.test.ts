@@ -38,7 +38,7 @@ it("outputs after a too deeply nested directory are kept, and the log names the 
   ]);
 });
 
-it("finds removed files beside thousands of directories that are nested too deeply, without holding the executor", async () => {
+it("the executor finds removed files next to thousands of too deeply nested directories without blocking its event loop", async () => {
   await using directory = await temporaryDirectory();
   const work = join(directory.path, "work");
   const deep = Array.from({ length: 1000 }, () => "d").join("/");

@@ -58,7 +58,7 @@ describe("OutputGlobs", () => {
     expect(performance.now() - started).toBeLessThan(2000);
   });
 
-  it("takes no longer for classes of many characters", () => {
+  it("takes no longer for character classes with many characters", () => {
     const globs = Array.from({ length: 300 }, (_, index) => `*[${"b".repeat(900)}]${index}`);
     const compiled = new OutputGlobs(globs);
     const started = performance.now();

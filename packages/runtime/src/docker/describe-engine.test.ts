@@ -19,7 +19,7 @@ const version = (runc: string) => ({
 const notes = (runc: string, changes: Partial<typeof info> = {}) =>
   describeEngine(version(runc), { ...info, ...changes }).notes.join("\n");
 
-it("names the programs that the engine consists of, so that unsafe versions can be recognized", () => {
+it("the description names the programs that the engine consists of, so that unsafe versions can be recognized", () => {
   const Components = ["Engine", "containerd", "runc", "docker-init"].map((Name) => ({ Name, Version: "1.1.5+ds1" }));
 
   expect(describeEngine({ ...version(""), Components }, info).components).toEqual([
@@ -28,12 +28,12 @@ it("names the programs that the engine consists of, so that unsafe versions can 
   ]);
 });
 
-it("says what a weaker engine lacks", () => {
+it("the description says what a weaker engine lacks", () => {
   expect(notes("1.2.0", { SwapLimit: false })).toContain("swap");
   expect(notes("1.2.0", { SecurityOptions: [] })).toMatch(/seccomp.*userns-remap/s);
 });
 
-it("says which limits an engine can't enforce, and what to do", () => {
+it("the description says which limits an engine can't enforce, and what to do", () => {
   const describe = (changes: Partial<typeof info>) => describeEngine(version("1.2.0"), { ...info, ...changes });
 
   expect(describe({}).limitsProblem).toBeUndefined();
@@ -51,7 +51,7 @@ it("says which limits an engine can't enforce, and what to do", () => {
   expect(describe({ PidsLimit: false, SecurityOptions: [] }).limitsProblem).toContain("on the engine's machine");
 });
 
-it("enforces egress policies if the host supports them and the executor can reach the engine's bridges", () => {
+it("the engine enforces egress policies if the host supports them and the executor can reach its bridges", () => {
   const capabilities = { public: true, allow: true, ipv6: true, notes: ["a note on egress"], linkNotes: [] };
   const near = describeEngine(version("1.2.0"), info, { egress: { capabilities, inReach: true } });
   expect(near.enforces).toMatchObject({ egressPublic: true, egressAllow: true });

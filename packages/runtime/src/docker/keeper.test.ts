@@ -13,7 +13,7 @@ it.each([
   ["without a newline", ["exec /bin/sh: exec format error"]],
   ["with a newline", ["exec /bin/sh: exec format error\n"]],
   ["with a carriage return and empty lines", ["first\nexec /bin/sh: exec ", "format error\r\n\n \n"]],
-])("remembers the last output of a container %s", async (_, pieces) => {
+])("the keeper remembers the last output of a container %s", async (_, pieces) => {
   const connection = new PassThrough();
   const keeper = new Keeper(connection);
   for (const piece of pieces) connection.write(frame(piece));

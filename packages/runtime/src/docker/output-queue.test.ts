@@ -4,7 +4,7 @@ import { OutputQueue } from "./output-queue.ts";
 
 const piece = { stream: "stdout", bytes: Buffer.alloc(200 * 1024) } as const;
 
-it("pauses the stream while the output callback is busy, until the pause is lifted", async () => {
+it("the output queue pauses the stream while the output callback is busy, until the pause is lifted", async () => {
   const gate = Promise.withResolvers<void>();
   const queue = new OutputQueue(() => gate.promise);
   await queue.push(piece);
@@ -21,7 +21,7 @@ it("pauses the stream while the output callback is busy, until the pause is lift
   await queue.drained();
 });
 
-it("never calls the output callback before the previous call has ended", async () => {
+it("the output queue never calls the output callback before the previous call has ended", async () => {
   let running = 0;
   let most = 0;
   const queue = new OutputQueue(async () => {
@@ -35,7 +35,7 @@ it("never calls the output callback before the previous call has ended", async (
   expect(most).toBe(1);
 });
 
-it("reports an output callback that threw, and discards later output", async () => {
+it("the output queue reports an output callback that threw, and discards later output", async () => {
   const queue = new OutputQueue(() => Promise.reject(new Error("disk full")));
   for (let count = 0; count < 10; count += 1) await queue.push(piece);
   await expect(queue.failed).rejects.toThrow("disk full");

@@ -11,7 +11,7 @@ function frame(stream: number, payload: string): Buffer {
 const wire = Buffer.concat([frame(1, "one"), frame(2, "two\n"), frame(1, ""), frame(1, "three"), frame(1, "four")]);
 
 it.each(Array.from({ length: wire.length }, (_, index) => index + 1))(
-  "finds the same bytes in chunks of %i",
+  "the frame parser finds the same bytes in chunks of %i",
   (size) => {
     const frames = new StreamFrames();
     const text = { stdout: "", stderr: "" };
@@ -22,7 +22,7 @@ it.each(Array.from({ length: wire.length }, (_, index) => index + 1))(
   },
 );
 
-it("keeps the order of the streams and joins adjacent parts of one stream", () => {
+it("the frame parser keeps the order of the streams and joins adjacent parts of one stream", () => {
   const pieces = new StreamFrames().push(wire).map(({ stream, bytes }) => [stream, bytes.toString()]);
   expect(pieces).toEqual([
     ["stdout", "one"],
@@ -31,13 +31,13 @@ it("keeps the order of the streams and joins adjacent parts of one stream", () =
   ]);
 });
 
-it("hands on the available part of a frame that announces 4 GB", () => {
+it("the frame parser hands on the available part of a frame that announces 4 GB", () => {
   const header = Buffer.from([1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
   const [piece] = new StreamFrames().push(Buffer.concat([header, Buffer.alloc(1000)]));
   expect(piece?.bytes.length).toBe(1000);
 });
 
-it("hands on large adjacent parts without copying them", () => {
+it("the frame parser hands on large adjacent parts without copying them", () => {
   const wire = Buffer.concat([frame(1, "a".repeat(5000)), frame(1, "b".repeat(5000)), frame(1, "c"), frame(1, "d")]);
   const pieces = new StreamFrames().push(wire);
   expect(pieces.map(({ bytes }) => bytes.length)).toEqual([5000, 5000, 2]);

@@ -32,13 +32,13 @@ describeWithEngines(["oci"], "a step whose image has a hostile shell", () => {
     expect(most - before).toBeLessThan(100 * 2 ** 20);
   });
 
-  it("has an exit code that a process can have", async () => {
+  it("gets only an exit code that a process can have", async () => {
     await using place = await openPlace("echo 9999999 >&3; exit 3");
 
     expect((await place.run("true")).status).toEqual({ kind: "exited", exitCode: 3 });
   });
 
-  it.skipIf(!hasGvisor)("can be aborted on gVisor although it answers nothing", async () => {
+  it.skipIf(!hasGvisor)("can be aborted on gVisor even if the shell never answers", async () => {
     const shell = "trap '' TERM; echo 0 >&0; echo here; while :; do /bin/busybox sleep 1; done";
     await using place = await openPlace(shell, "runsc");
     const stop = new AbortController();

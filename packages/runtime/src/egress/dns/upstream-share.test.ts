@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { UpstreamShare } from "./upstream-share.ts";
 
-it("upstream queries of one sandbox succeed although others use all of theirs, and room returns when queries end", async () => {
+it("a sandbox can query upstream although others use up their share, and a share is free again when queries end", async () => {
   const share = new UpstreamShare<string>();
   const answer = Promise.withResolvers<string>();
   const ask = (sandbox: string, times: number) =>
