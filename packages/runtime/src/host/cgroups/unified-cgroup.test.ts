@@ -27,7 +27,7 @@ describe("cgroup v2", () => {
     expect(place.host.countsSwap).toBe(true);
   });
 
-  it("gets the limits of a sandbox without swap, plus three processes for Airlock's own", async () => {
+  it("gets the limits of a sandbox without swap, plus four processes for Airlock's own", async () => {
     await using place = await unified();
 
     await place.host.create("owner", "one", limits);
