@@ -70,7 +70,7 @@ describe("secret keys", () => {
   });
 
   it.each([
-    ["an empty text", "", "AIRLOCK_SECRET_KEY holds no key"],
+    ["an empty text", "", "AIRLOCK_SECRET_KEY contains no key"],
     ["a passphrase", "correct horse battery staple", "key 1 of AIRLOCK_SECRET_KEY is not 32 bytes"],
     ["16 bytes", randomBytes(16).toString("hex"), "key 1 of"],
     ["a good one and a bad one", `${newKey} hunter2`, "key 2 of"],
