@@ -5,7 +5,7 @@ export interface ChangedPath {
   readonly kind: "tracked" | "untracked" | "unmerged";
   /** Relative to the checkout's root. Any bytes but NUL. */
   readonly path: Buffer;
-  /** Of a submodule: whether its own working tree has changes or untracked files. */
+  /** Whether the path is a submodule whose own working tree has changes or untracked files. */
   readonly isDirtySubmodule: boolean;
 }
 

@@ -11,7 +11,7 @@ export function codeFrame(text: string, span: Span): string {
   const first = Math.max(1, span.line - contextLines);
   const numberWidth = String(span.line).length;
   const frame: string[] = [];
-  // Of a very long line, show only the part around the place.
+  // Shows only the part of a very long line that is around the place.
   const cut = span.column > widest - 30 ? span.column - 40 : 0;
   for (let number = first; number <= span.line; number++) {
     const line = lines[number - 1] ?? "";

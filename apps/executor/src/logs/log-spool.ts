@@ -42,7 +42,7 @@ export type SpooledEvent =
  * Queue of log events on their way to the instance, in order. While the instance answers, the spool uses only memory,
  * and a fast step waits for room. While the instance does not answer, further output goes to a file, so that the job
  * continues. The job's log limit bounds the file, since all output was checked against it before. Output that the disk
- * rejects is lost, and the log says so in its place.
+ * rejects is lost, and the log has a message in its place.
  */
 export class LogSpool implements AsyncDisposable {
   readonly #spillFile: string;

@@ -27,7 +27,7 @@ interface Kind {
   /** In the form of `.gitattributes`. */
   readonly line: string;
   readonly encoding: string;
-  /** By the name of their copy. */
+  /** Keyed by the name of the file's copy. */
   readonly changes: Map<string, Change>;
 }
 

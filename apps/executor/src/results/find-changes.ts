@@ -46,7 +46,7 @@ export interface FindOptions {
   readonly signal: AbortSignal;
 }
 
-/** Of all `.gitignore` files together: they are held in memory. */
+/** Limit for the total size of all `.gitignore` files, because they are kept in memory. */
 const maximumIgnoreBytes = 2 * 2 ** 20;
 /** No real project nests deeper, and every level keeps a file descriptor open. */
 const maximumDepth = 1000;

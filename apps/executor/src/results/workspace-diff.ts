@@ -37,7 +37,7 @@ export interface WorkspaceDiff {
   readonly problems: readonly string[];
 }
 
-/** Of all `.gitattributes` files of the commit together: they are held in memory. */
+/** Limit for the total size of the commit's `.gitattributes` files, because they are kept in memory. */
 const maximumAttributesBytes = 2 * 2 ** 20;
 
 /**
@@ -46,8 +46,8 @@ const maximumAttributesBytes = 2 * 2 ** 20;
  * what differs from the commit to a directory of the executor (`findChanges`). Git compares that copy in a repository
  * of the executor.
  *
- * Of the attributes, only those of the commit count, and only those that convert contents, because with them git wrote
- * the checkout. They are matched here and not by git, whose time a hostile pattern can make endless.
+ * Only the commit's attributes that convert contents count, because git wrote the checkout with them. They are matched
+ * here and not by git, because a hostile pattern could keep git busy forever.
  * @throws {AirlockError} `diff-failed`, `diff-too-large`, `diff-too-slow`, `too-many-files`, `unreadable`,
  * `diff-no-repository`, or git's own error.
  */

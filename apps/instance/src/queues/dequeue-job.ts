@@ -158,7 +158,7 @@ async function take(
 ): Promise<DequeuedRow | undefined> {
   const offer = options.offer ?? anything;
   const supported = options.supports ?? null;
-  // Of a queue that allows it, the executor also gets jobs that it can run only in part.
+  // If the queue allows it, the executor also gets jobs although it does not support some of their features.
   const tolerated = supported && [...new Set([...supported, ...waivableNeeds])];
   const { rows } = await executePrepared(
     "dequeue",

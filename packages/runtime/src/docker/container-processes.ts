@@ -14,7 +14,7 @@ export interface ContainerProcessesOptions {
   readonly engine: EngineClient;
   readonly container: string;
   readonly overhead: ContainerOverhead;
-  /** Of the sandbox, where it is in sight. */
+  /** The sandbox's cgroup. `undefined` if it is not visible here. */
   readonly cgroup: SharedCgroup | undefined;
 }
 

@@ -34,7 +34,7 @@ export function readProcessStatus(pid: number): ProcessStatus | undefined {
   };
 }
 
-/** Of the letters by which proc(5) and ps(1) tell states. */
+/** @param state The letters that proc(5) and ps(1) use for process states. */
 export function isDeadState(state: string): boolean {
   return /^[ZX]/.test(state);
 }
