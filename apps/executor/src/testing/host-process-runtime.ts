@@ -46,7 +46,8 @@ export class HostProcessRuntime implements Runtime {
       egressAllow: false,
       disk: "none" as const,
     };
-    return { version: "0", enforces, checkoutOwner: null, notes: [] };
+    const servicesProblem = "Processes of the host have no network of their own.";
+    return { version: "0", enforces, checkoutOwner: null, servicesProblem, notes: [] };
   }
 
   async createSandbox(plan: SandboxPlan, { signal }: { readonly signal: AbortSignal }): Promise<Sandbox> {

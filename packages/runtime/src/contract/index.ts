@@ -6,6 +6,7 @@ export * from "./runtime.ts";
 export * from "./sandbox.ts";
 export * from "./sandbox-calls.ts";
 export * from "./sandbox-plan.ts";
+export * from "./sandbox-service.ts";
 export * from "./step.ts";
 export * from "./unenforced-limits.ts";
 export * from "./workspace.ts";

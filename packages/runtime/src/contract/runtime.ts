@@ -77,6 +77,8 @@ export interface RuntimeDescription {
    * Why a limit for CPU, memory or processes can't be enforced, and how to fix it; one of {@link notes}. Absent: all can.
    */
   readonly limitsProblem?: string;
+  /** Why plans with `services` are refused here, and how to change that. Absent: they are not refused. */
+  readonly servicesProblem?: string;
   /** What is weaker on this host than it could be, and how to fix it; one sentence each. */
   readonly notes: readonly string[];
 }

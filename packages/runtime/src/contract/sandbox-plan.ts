@@ -1,5 +1,6 @@
 import type { EgressPolicy } from "@airlock/job";
 import type { EgressDenial } from "./egress-denial.ts";
+import type { SandboxService } from "./sandbox-service.ts";
 import type { WorkspacePlan } from "./workspace.ts";
 
 export interface SandboxPlan {
@@ -12,6 +13,11 @@ export interface SandboxPlan {
   readonly workspace: WorkspacePlan;
   readonly limits: SandboxLimits;
   readonly egress: EgressPolicy;
+  /**
+   * Ports on the sandbox's own 127.0.0.1 that the caller answers. Every step reaches them whatever the egress policy is,
+   * and no other sandbox does. Default: none.
+   */
+  readonly services?: readonly SandboxService[];
   /**
    * The job's own registry credentials by `HOST[:PORT]` (`docker.io` for Docker Hub). They take precedence over the
    * runtime's. The host uses them to pull images; they are never visible in the sandbox. An image that was pulled with

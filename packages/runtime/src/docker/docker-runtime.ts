@@ -10,9 +10,16 @@ import type {
   Sandbox,
   SandboxPlan,
 } from "../contract/index.ts";
-import { refusedByPolicy, refuseUnenforcedLimits, runtimeFailed, type UnenforcedLimits } from "../contract/index.ts";
+import {
+  refusedByPolicy,
+  refuseServices,
+  refuseUnenforcedLimits,
+  runtimeFailed,
+  type UnenforcedLimits,
+} from "../contract/index.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { loadNetworkCalls, type NetworkCalls } from "../host/network-calls.ts";
 import { HostDiskSandbox } from "../host-disk/host-disk-sandbox.ts";
 import { HostWorkspaces, type WorkspaceOptions } from "../host-disk/host-workspaces.ts";
 import { defaultImageOptions, type ImageOptions } from "../images/policy/image-options.ts";
@@ -116,7 +123,8 @@ class DockerRuntime implements Runtime {
   describe({ signal }: Abortable): Promise<RuntimeDescription> {
     return asRuntimeFailure(async () => {
       const { version, info, facts } = await this.#inspect(signal);
-      return describeEngine(version, info, {
+      const calls = await this.#networkCalls(facts);
+      const description = describeEngine(version, info, {
         egress: await this.#inspectEgress(signal),
         sharesCgroup: (await this.#sharedCgroupHost(facts)) !== undefined,
         boundsLayers: await this.#layersAreBounded(signal),
@@ -124,6 +132,7 @@ class DockerRuntime implements Runtime {
         checkoutOwner: this.#filesOwner(facts),
         workspaceNotes: await this.#workspaces.notes(signal),
       });
+      return "problem" in calls ? { ...description, servicesProblem: calls.problem } : description;
     });
   }
 
@@ -145,6 +154,11 @@ class DockerRuntime implements Runtime {
     const description = describeEngine(version, info, egress ? { egress } : {});
     refuseUnenforceableEgress(plan, description);
     refuseUnenforcedLimits(this.#options.unenforcedLimits ?? "refuse", description);
+    const hasServices = (plan.services ?? []).length > 0;
+    const networkCalls = hasServices ? await this.#networkCalls(facts) : null;
+    if (networkCalls && "problem" in networkCalls) {
+      refuseServices(plan.services ?? [], networkCalls.problem);
+    }
     const inUserSpace = runtime !== undefined && facts.userSpaceKernels.has(runtime);
     const overhead = inUserSpace ? userSpaceKernelOverhead : plainOverhead;
     await using cleanup = new AsyncDisposableStack();
@@ -163,6 +177,7 @@ class DockerRuntime implements Runtime {
         images: this.#images,
         network,
         cgroup,
+        networkCalls: networkCalls && "problem" in networkCalls ? null : networkCalls,
         overhead,
         hardening: this.#hardening,
         ociRuntime: runtime,
@@ -221,6 +236,24 @@ class DockerRuntime implements Runtime {
     this.#cgroupHost ??= findCgroupHost();
     const host = await this.#cgroupHost;
     return host.mode === cgroupVersion ? host : undefined;
+  }
+
+  /** How to listen in containers' networks, or why this executor can't. */
+  async #networkCalls(facts: EngineFacts): Promise<NetworkCalls | { readonly problem: string }> {
+    if (!this.#engine.isLocal) {
+      return { problem: "The executor can't enter networks of another machine: use a Docker engine on this machine." };
+    }
+    if (process.geteuid?.() !== 0) {
+      return { problem: "Only root can listen in a container's network: run the executor as root." };
+    }
+    const { runtime } = this.#options;
+    if (runtime !== undefined && facts.userSpaceKernels.has(runtime)) {
+      return {
+        problem:
+          "gVisor's containers have a loopback that the executor can't enter: use the oci runtime with runsc, or another runtime of the engine.",
+      };
+    }
+    return await loadNetworkCalls();
   }
 
   /** Probed once: the answer depends on the file system of the engine's data. */

@@ -5,6 +5,7 @@ import { checkStep } from "../contract/check-step.ts";
 import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/index.ts";
 import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import { hostImageName } from "../host/host-root.ts";
+import type { NetworkCalls } from "../host/network-calls.ts";
 import type { StepRunner } from "../host-disk/host-disk-sandbox.ts";
 import type { HostWorkspace } from "../host-disk/host-workspace.ts";
 import { checkDeclaredPlaces, declaredPlaces, isWorkspace } from "../images/places/declared-places.ts";
@@ -12,6 +13,8 @@ import { checkImagePlaces } from "../images/places/image-places.ts";
 import { handOverWorkspace } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import type { ProcessLimits } from "../isolation/process-limits.ts";
+import type { ServiceListeners } from "../services/service-listeners.ts";
+import { listenInContainer } from "./container-services.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
 import type { EngineFacts } from "./engine-facts.ts";
@@ -44,6 +47,8 @@ export interface DockerSandboxOptions {
   readonly network: SandboxNetwork;
   /** Owned by the sandbox, which disposes of it. `undefined` if its containers can't share one. */
   readonly cgroup: SharedCgroup | undefined;
+  /** How to listen in the containers' network; `null` if the plan has no services. */
+  readonly networkCalls: NetworkCalls | null;
   /** Called when it turns out that the engine puts its containers elsewhere. */
   readonly onCgroupOutOfReach: () => void;
 }
@@ -82,6 +87,8 @@ export class DockerSandbox implements StepRunner {
   #workspaceUser = root;
   #serial: Promise<unknown> = Promise.resolve();
   #made = 0;
+  /** Those in the network that the living containers share. */
+  #services: ServiceListeners | undefined;
   #ownFiles: Promise<ReadonlyMap<string, string>> | undefined;
   #disposing: Promise<void> | undefined;
 
@@ -123,6 +130,7 @@ export class DockerSandbox implements StepRunner {
   async #dispose(): Promise<void> {
     // Wait for a container that is just being created. If it takes longer than this, its creator removes it.
     await Promise.race([this.#serial.catch(() => {}), sleep(startTimeoutMs, undefined, { ref: false })]);
+    await this.#services?.[Symbol.asyncDispose]();
     const removals = [...this.#containers.values()].map((container) => container[Symbol.asyncDispose]());
     const settled = await Promise.allSettled(removals);
     // Needed even if the engine is gone: then only this ends the job's processes.
@@ -159,6 +167,7 @@ export class DockerSandbox implements StepRunner {
       networkMode: first ? `container:${first.id}` : this.#options.network.mode,
       nameServers: first ? [] : this.#options.network.nameServers,
     });
+    if (!first) await this.#listen(container);
     if (this.#disposing) {
       await container[Symbol.asyncDispose]();
       throw runtimeFailed("the sandbox is disposed");
@@ -166,6 +175,19 @@ export class DockerSandbox implements StepRunner {
     this.#containers.set(image, container);
     await this.#disk.add(container.id);
     return container;
+  }
+
+  /** Listens in the network of the sandbox's only container. A network of earlier containers went with them. */
+  async #listen(container: StepContainer): Promise<void> {
+    const { networkCalls: calls, plan } = this.#options;
+    if (calls === null) return;
+    await this.#services?.[Symbol.asyncDispose]();
+    try {
+      this.#services = await listenInContainer(this.#engine, container.id, { calls, services: plan.services ?? [] });
+    } catch (error) {
+      await container[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async #make(image: string, parts: PreparedImage & ContainerNetwork): Promise<StepContainer> {

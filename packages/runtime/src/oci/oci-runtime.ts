@@ -16,6 +16,7 @@ import { refuseUnenforcedLimits, runtimeFailed, type UnenforcedLimits } from "..
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { defaultIds, defaultIdsPerSandbox, type IdRange, problemOfIdRange, sharedIds } from "../host/id-range.ts";
+import { loadNetworkCalls } from "../host/network-calls.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { HostDiskSandbox } from "../host-disk/host-disk-sandbox.ts";
 import { HostWorkspaces, type WorkspaceOptions, type WorkspaceOwner } from "../host-disk/host-workspaces.ts";
@@ -28,7 +29,7 @@ import { type ProcessLimits, processLimits } from "../isolation/process-limits.t
 import { collectSandboxes } from "./collect.ts";
 import { findSeparateUsers } from "./find-separate-users.ts";
 import { type GvisorOptions, gvisorProcesses } from "./gvisor.ts";
-import { openNetwork } from "./network.ts";
+import { openNetwork, type ServiceCalls } from "./network.ts";
 import { OciSandbox, type OciSandboxParts } from "./oci-sandbox.ts";
 import { probeOverlay } from "./overlay-probe.ts";
 import { findRuntimeBinary, type RuntimeBinary } from "./runtime-binary.ts";
@@ -131,6 +132,7 @@ export async function createOciRuntime(options: OciRuntimeOptions): Promise<OciR
     cgroupHost,
     limits,
     egress: new EgressEngines(options.egress ?? {}),
+    serviceCalls: await findServiceCalls(isRoot, binary, options.gvisor),
     // Steps are children of this process, so they see its mounts.
     workspaces: new HostWorkspaces({
       dir: join(options.stateDir, "workspaces"),
@@ -157,6 +159,7 @@ interface Parts {
   readonly cgroupHost: CgroupHost;
   readonly limits: ProcessLimits;
   readonly egress: EgressEngines;
+  readonly serviceCalls: ServiceCalls;
   readonly workspaces: HostWorkspaces;
   readonly rootless: { readonly uid: number; readonly gid: number } | null;
   readonly hardening: Hardening;
@@ -222,6 +225,7 @@ class CreatedOciRuntime implements OciRuntime {
       checkoutOwner: this.#sharedOwner,
       mountsCheckoutLayers: await this.#mountsCheckoutLayers(signal),
       ...(egress.public || egress.notes[0] === undefined ? {} : { egressProblem: egress.notes[0] }),
+      ...("problem" in this.#parts.serviceCalls ? { servicesProblem: this.#parts.serviceCalls.problem } : {}),
       notes: [
         ...notes,
         ...(await this.#parts.workspaces.notes(signal)),
@@ -254,7 +258,8 @@ class CreatedOciRuntime implements OciRuntime {
         ...plan.limits,
         pids: plan.limits.pids + (parts.binary.kind === "runsc" ? gvisorProcesses : 0),
       });
-      const network = undo.use(await openNetwork(plan, parts.egress, { signal }));
+      const ways = { engines: parts.egress, calls: parts.serviceCalls };
+      const network = undo.use(await openNetwork(plan, ways, { signal }));
       const sandbox = await OciSandbox.create({
         ...parts,
         ...users,
@@ -334,3 +339,18 @@ function enforcementOf({ enforces, problem }: CgroupHost): LimitEnforcement {
 
 /** The users of one sandbox, and who its files belong to. */
 interface SandboxFiles extends WorkspaceOwner, Pick<OciSandboxParts, "users" | "layersDirectory" | "endUsers"> {}
+
+async function findServiceCalls(
+  isRoot: boolean,
+  binary: RuntimeBinary,
+  gvisor: GvisorOptions = {},
+): Promise<ServiceCalls> {
+  if (!isRoot) return { problem: "Only root can listen in a sandbox's network: run the executor as root." };
+  if (binary.kind === "runsc" && gvisor.network === "sandbox") {
+    return {
+      problem:
+        "The executor can't listen on the loopback of gVisor's own network stack: run gVisor with its network setting host.",
+    };
+  }
+  return await loadNetworkCalls();
+}

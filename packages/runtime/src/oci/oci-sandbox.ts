@@ -441,15 +441,17 @@ export class OciSandbox implements StepRunner {
     const path = this.#parts.network.namespacePath;
     if (path === null) return { kind: "new" };
     if (this.#parts.binary.kind === "runsc") return { kind: "inherited", sysfs: null };
+    if (stage === null && this.#parts.network.isHeldHere) return { kind: "inherited", sysfs: null };
     return stage === null ? { kind: "join", path } : { kind: "inherited", sysfs: join(stage, "sys") };
   }
 
   /**
    * Whether the launcher enters the network. gVisor uses the network that it starts in. The root of another user
-   * namespace can't enter a network of the host's user namespace.
+   * namespace can't enter a network of the host's user namespace. An OCI runtime can't find a network that only this
+   * process holds.
    */
   #entersNetwork({ stage }: StepPlaces): boolean {
-    return stage !== null || this.#parts.binary.kind === "runsc";
+    return stage !== null || this.#parts.binary.kind === "runsc" || this.#parts.network.isHeldHere;
   }
 
   get #idMapping(): IdMapping | null {

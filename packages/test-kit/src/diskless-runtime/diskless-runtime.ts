@@ -15,11 +15,14 @@ import type {
   WalkOptions,
   WorkspaceFile,
 } from "@airlock/runtime";
-import { SandboxCalls } from "@airlock/runtime";
+import { refuseServices, SandboxCalls } from "@airlock/runtime";
 import { walkBeneath } from "@airlock/runtime/host-disk";
 import { AgentConnection, type CallOptions } from "./agent-connection.ts";
 import type { Call, SentEntry, SentFile, StagedEntry } from "./messages.ts";
 import { type Agent, startAgent } from "./start-agent.ts";
+
+/** The agent carries files, output and results, but no connections. */
+const servicesProblem = "The agent of this runtime carries no connections: use a runtime on this host.";
 
 export interface DisklessRuntimeOptions {
   /** Absolute path of crun, runc or runsc. */
@@ -65,11 +68,12 @@ export class DisklessRuntime implements Runtime {
   async describe({ signal }: Abortable): Promise<RuntimeDescription> {
     const description = (await this.#connection.call({ method: "describe" }, { signal })) as RuntimeDescription;
     // The owner does not matter, because files are sent, not shared.
-    return { ...description, checkoutOwner: null };
+    return { ...description, checkoutOwner: null, servicesProblem };
   }
 
   async createSandbox(plan: SandboxPlan, { signal }: Abortable): Promise<Sandbox> {
-    const { id, owner, limits, egress, registryAuth = {}, workspace, onEgressDenied } = plan;
+    const { id, owner, limits, egress, registryAuth = {}, workspace, onEgressDenied, services = [] } = plan;
+    refuseServices(services, servicesProblem);
     const notes = (await this.#connection.call(
       {
         method: "createSandbox",

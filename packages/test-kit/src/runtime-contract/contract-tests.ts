@@ -23,10 +23,12 @@ export interface RuntimeUnderTest {
 
 export type CreateRuntime = (options: { readonly allowHostImage: boolean }) => Promise<RuntimeUnderTest>;
 
-/** What the parts of the contract suite share. Only tests may read `subject`, `enforces` and `hostPort`. */
+/** What the parts of the contract suite share. Only tests may read the properties before `sharesKernel`. */
 export interface ContractTests {
   readonly subject: RuntimeUnderTest;
   readonly enforces: RuntimeDescription["enforces"];
+  /** Why the runtime offers no services here; `null`: it does. */
+  readonly servicesProblem: string | null;
   /** Port of a server on all IPv4 addresses of this host. No sandbox may reach it. */
   readonly hostPort: number;
   /** `false` if a kernel in user space runs the steps. */

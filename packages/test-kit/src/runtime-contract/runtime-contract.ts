@@ -13,6 +13,7 @@ import { describeImages } from "./images.ts";
 import { describeLimits } from "./limits.ts";
 import { describeResults } from "./results.ts";
 import { describeRights } from "./rights.ts";
+import { describeServices } from "./services.ts";
 import { describeSurroundings } from "./surroundings.ts";
 import { describeWorkspace } from "./workspace.ts";
 
@@ -34,9 +35,12 @@ export function describeRuntime(
     let host: Server;
     let hostPort: number;
     let enforces: RuntimeDescription["enforces"];
+    let servicesProblem: string | null;
     beforeAll(async () => {
       subject = await create({ allowHostImage: true });
-      ({ enforces } = await subject.runtime.describe({ signal: never }));
+      const description = await subject.runtime.describe({ signal: never });
+      enforces = description.enforces;
+      servicesProblem = description.servicesProblem ?? null;
       host = createServer((socket) => socket.end("HTTP/1.0 200 OK\r\n\r\nreached the host"));
       await new Promise<void>((resolve) => host.listen(0, "0.0.0.0", resolve));
       const address = host.address();
@@ -54,6 +58,9 @@ export function describeRuntime(
       get enforces() {
         return enforces;
       },
+      get servicesProblem() {
+        return servicesProblem;
+      },
       get hostPort() {
         return hostPort;
       },
@@ -70,6 +77,7 @@ export function describeRuntime(
 
     describeResults(tests);
     describeSurroundings(tests);
+    describeServices(tests);
     describeRights(tests);
     describeLimits(tests);
     describeImageUsers(tests);

@@ -23,6 +23,7 @@ export interface WorkplaceOptions {
   readonly limits?: Partial<SandboxLimits>;
   /** Default: `none`. */
   readonly egress?: SandboxPlan["egress"];
+  readonly services?: NonNullable<SandboxPlan["services"]>;
   readonly onEgressDenied?: (denial: EgressDenial) => void;
   readonly registryAuth?: NonNullable<SandboxPlan["registryAuth"]>;
   /** Default: an empty workspace. */
@@ -79,6 +80,7 @@ export async function openWorkplace(runtime: Runtime, options: WorkplaceOptions)
       workspace: { checkout: null, files: [], readOnlyFiles: [], ...options.workspace },
       limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 200, ...options.limits },
       egress: options.egress ?? { kind: "none" },
+      ...(options.services ? { services: options.services } : {}),
       ...(onEgressDenied ? { onEgressDenied } : {}),
       ...(registryAuth ? { registryAuth } : {}),
     },

@@ -1,0 +1,116 @@
+import { closeSync, openSync, writeSync } from "node:fs";
+import { endianness } from "node:os";
+import { getSystemErrorName } from "node:util";
+
+/** System calls of Linux for network namespaces. Descriptors are closed by their callers. */
+export interface NetworkCalls {
+  /** Creates a network namespace with nothing but a loopback interface, and returns its descriptor. */
+  createLoopback(): number;
+  /** Returns the descriptor of a socket that listens on 127.0.0.1 in a network namespace. */
+  listen(network: number, port: number): number;
+}
+
+const newNetwork = 0x4000_0000;
+const internet = 2;
+const stream = 1;
+const datagram = 2;
+const closeOnExec = 0o2000000;
+const nonBlocking = 0o4000;
+const backlog = 16;
+const setInterfaceFlags = 0x8914;
+const isUp = 0x1;
+/** The namespace of this thread. That of the process is the main thread's. */
+const ownNetwork = "/proc/thread-self/ns/net";
+
+/** @returns a sentence about why there are none on this machine. */
+export async function loadNetworkCalls(): Promise<NetworkCalls | { readonly problem: string }> {
+  try {
+    const { default: koffi } = await import("koffi");
+    const libc = koffi.load(null);
+    const unshare = libc.func("int unshare(int flags)");
+    const setns = libc.func("int setns(int descriptor, int kind)");
+    const socket = libc.func("int socket(int family, int type, int protocol)");
+    const bind = libc.func("int bind(int descriptor, const void *address, unsigned int length)");
+    const listen = libc.func("int listen(int descriptor, int backlog)");
+    const ioctl = libc.func("int ioctl(int descriptor, unsigned long request, void *argument)");
+    const succeeded = (result: unknown, what: string): number => {
+      const value = Number(result);
+      if (value >= 0) return value;
+      const code = getSystemErrorName(-koffi.errno());
+      throw Object.assign(new Error(`${what} failed: ${code}`), { code });
+    };
+
+    /** Runs `work` in another network. It is synchronous, so no other code of this thread runs there. */
+    function elsewhere<T>(enter: () => void, work: () => T): T {
+      const home = openSync(ownNetwork, "r");
+      try {
+        enter();
+        try {
+          return work();
+        } finally {
+          if (Number(setns(home, newNetwork)) !== 0) endProcess(getSystemErrorName(-koffi.errno()));
+        }
+      } finally {
+        closeSync(home);
+      }
+    }
+
+    function openSocket<T>(type: number, use: (descriptor: number) => T): T {
+      const descriptor = succeeded(socket(internet, type | closeOnExec | nonBlocking, 0), "opening a socket");
+      try {
+        return use(descriptor);
+      } catch (error) {
+        closeSync(descriptor);
+        throw error;
+      }
+    }
+
+    return {
+      createLoopback: () =>
+        elsewhere(
+          () => succeeded(unshare(newNetwork), "creating a network namespace"),
+          () => {
+            openSocket(datagram, (descriptor) => {
+              // struct ifreq: the interface's name, then its flags.
+              const request = Buffer.alloc(40);
+              request.write("lo");
+              writeNative16(request, isUp, 16);
+              succeeded(ioctl(descriptor, setInterfaceFlags, request), "turning on the loopback interface");
+              closeSync(descriptor);
+            });
+            return openSync(ownNetwork, "r");
+          },
+        ),
+      listen: (network, port) =>
+        elsewhere(
+          () => succeeded(setns(network, newNetwork), "entering a network namespace"),
+          () =>
+            openSocket(stream, (descriptor) => {
+              // struct sockaddr_in: family, port and address, both in network order.
+              const address = Buffer.alloc(16);
+              writeNative16(address, internet, 0);
+              address.writeUInt16BE(port, 2);
+              address.set([127, 0, 0, 1], 4);
+              succeeded(bind(descriptor, address, address.length), `taking port ${port} of a sandbox`);
+              succeeded(listen(descriptor, backlog), `listening on port ${port} of a sandbox`);
+              return descriptor;
+            }),
+        ),
+    };
+  } catch (error) {
+    const words = error instanceof Error ? error.message.replaceAll("\n", " ") : String(error);
+    return { problem: `The library for system calls does not load (${words}).` };
+  }
+}
+
+function writeNative16(buffer: Buffer, value: number, offset: number): void {
+  if (endianness() === "LE") buffer.writeUInt16LE(value, offset);
+  else buffer.writeUInt16BE(value, offset);
+}
+
+/** In a sandbox's network, this process would connect to the sandbox in place of the instance. */
+function endProcess(code: string): never {
+  writeSync(2, `cannot return from a sandbox's network namespace (${code}), so this process ends\n`);
+  process.kill(process.pid, "SIGKILL");
+  throw new Error(`cannot return from a sandbox's network namespace: ${code}`);
+}
