@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { arch, platform } from "node:os";
+import { executorCapabilities } from "@airlock/api";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import { probeMounts, Trash } from "@airlock/runtime/host-disk";
 import type { Logger } from "pino";
@@ -71,6 +72,11 @@ export async function runExecutor({
       logger.info({ note }, "about this machine");
   }
 
+  const { servicesProblem } = description;
+  if (servicesProblem !== undefined) {
+    logger.info({ note: `Jobs with \`upload\` go to other executors. ${servicesProblem}` }, "about this machine");
+  }
+
   const { path, certificateFile, cacheBytes } = config.workspace;
   const git = new Git({
     path,
@@ -127,6 +133,7 @@ export async function runExecutor({
     config.instance,
     await executorName(config.dataDir),
     (operation, failed, durationMs) => metrics.countRequest(operation, failed, durationMs),
+    executorCapabilities.filter((name) => name !== "uploads" || description.servicesProblem === undefined),
   );
   stack.defer(() => client.close());
   const activeSandboxes = new Set<string>();

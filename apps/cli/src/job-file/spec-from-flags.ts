@@ -22,6 +22,7 @@ export interface SpecFlags {
   readonly priority?: string;
   readonly output?: readonly string[];
   readonly diff?: boolean;
+  readonly upload?: boolean;
   readonly depth?: string;
   readonly tags?: boolean;
   readonly path?: readonly string[];
@@ -81,6 +82,7 @@ function withFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv)
     ...(flags.priority === undefined ? {} : { priority: parseNumber("--priority", flags.priority) }),
     ...(flags.output === undefined ? {} : { outputs: [...(spec.outputs ?? []), ...flags.output] }),
     ...(flags.diff === undefined ? {} : { diff: flags.diff }),
+    ...(flags.upload === undefined ? {} : { upload: flags.upload }),
     ...(Object.keys(labels).length === 0 ? {} : { labels: { ...spec.labels, ...labels } }),
     ...(Object.keys(resources).length === 0 ? {} : { resources: { ...spec.resources, ...resources } }),
     ...(Object.keys(variables).length === 0

@@ -126,6 +126,7 @@ export function jobView(overrides: Partial<JobView> = {}): JobView {
     maxWaitMs: null,
     outputs: [],
     diff: false,
+    upload: false,
     steps: [
       {
         key: "main",

@@ -5,7 +5,7 @@ import { type Proxies, RoutedAgents } from "@airlock/proxy";
 import { InstanceError } from "./instance-error.ts";
 
 export interface HttpRequest {
-  readonly method: "GET" | "POST" | "PUT";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT";
   /** Relative to the instance's URL. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -61,6 +61,19 @@ export class HttpClient {
       return body;
     }
     throw this.#refused(request, statusCode, await body.text().catch(() => ""));
+  }
+
+  /**
+   * Returns whatever the instance answers, and its body as a stream. The signal ends that, too.
+   * @throws {InstanceError} when there is no answer.
+   */
+  async exchange(request: HttpRequest & { readonly signal: AbortSignal }) {
+    const { statusCode, headers, body } = await this.#send(request);
+    // An unhandled "error" event before the reader attaches would end the process.
+    body.on("error", () => {});
+    const listener = onAbort(request.signal, () => body.destroy());
+    body.once("close", () => listener[Symbol.dispose]());
+    return { status: statusCode, headers, body };
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@ import type { Readable } from "node:stream";
 import {
   type ArtifactKind,
   type DequeueRequest,
+  type ExecutorCapability,
   executorCapabilities,
   executorHeaders,
   HeartbeatResponse,
@@ -14,6 +15,7 @@ import {
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { InstanceOptions, QueueSelection } from "../config/options.ts";
+import type { SendUpload, UploadAnswer } from "../uploads/upload-proxy.ts";
 import { BodyPool } from "./body-pool.ts";
 import { type DequeuedJob, type HeldAttempt, jobKey } from "./dequeued-job.ts";
 import { HttpClient } from "./http-client.ts";
@@ -42,16 +44,22 @@ export class InstanceClient {
   readonly executorName: string;
   readonly #http: HttpClient;
   readonly #bodies = new BodyPool();
+  readonly #capabilities: readonly ExecutorCapability[];
   readonly #options: InstanceOptions;
 
   readonly #onAnswered: (operation: string, failed: boolean, durationMs: number) => void;
 
-  /** @param onAnswered Called for each request about queues and jobs, also when it gets no answer. */
+  /**
+   * @param onAnswered Called for each request about queues and jobs, also when it gets no answer.
+   * @param capabilities Those that this executor has on this machine. Default: all.
+   */
   constructor(
     options: InstanceOptions,
     executorName: string,
     onAnswered: (operation: string, failed: boolean, durationMs: number) => void = () => {},
+    capabilities: readonly ExecutorCapability[] = executorCapabilities,
   ) {
+    this.#capabilities = capabilities;
     this.#options = options;
     this.#onAnswered = onAnswered;
     this.executorName = executorName;
@@ -115,7 +123,7 @@ export class InstanceClient {
       ...resources,
       executorName: this.executorName,
       ...(this.queues.kind === "several" ? { queues: [...this.queues.names] } : {}),
-      airlock: { waitMs, capabilities: [...executorCapabilities], labels: { ...labels } },
+      airlock: { waitMs, capabilities: [...this.#capabilities], labels: { ...labels } },
     };
     const path = this.queues.kind === "one" ? `queue/${this.queues.name}/dequeue` : "queue/dequeue";
     const timeoutMs = waitMs + requestTimeoutMs;
@@ -304,6 +312,24 @@ export class InstanceClient {
       timeoutMs: requestTimeoutMs,
       signal,
     });
+  }
+
+  /** Passes on a step's upload with the job's token. `path` is relative to the instance's URL. */
+  async sendUpload(
+    { payload }: DequeuedJob,
+    { method, path, headers, body }: Parameters<SendUpload>[0],
+    signal: AbortSignal,
+  ): Promise<UploadAnswer> {
+    const answer = await this.#http.exchange({
+      method,
+      path,
+      headers: { ...headers, authorization: `Bearer ${payload.token}` },
+      ...(body === null ? {} : { bytes: body }),
+      timeoutMs: uploadTimeoutMs,
+      signal,
+    });
+    const type = answer.headers["content-type"];
+    return { status: answer.status, contentType: typeof type === "string" ? type : undefined, body: answer.body };
   }
 
   async close(): Promise<void> {

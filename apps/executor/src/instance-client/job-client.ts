@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { ArtifactKind } from "@airlock/api";
+import type { SendUpload } from "../uploads/upload-proxy.ts";
 import type { DequeuedJob } from "./dequeued-job.ts";
 import type { InstanceClient, LogEntryFields } from "./instance-client.ts";
 import type { OutgoingLogEvent } from "./log-batch-json.ts";
@@ -33,6 +34,9 @@ export class JobClient {
   async appendLogs(events: readonly OutgoingLogEvent[], signal: AbortSignal): Promise<void> {
     await this.#client.appendLogs(this.#job, events, signal);
   }
+
+  /** Passes on a step's upload with the job's token. */
+  readonly sendUpload: SendUpload = (upload, signal) => this.#client.sendUpload(this.#job, upload, signal);
 
   async addLogEntry(entry: LogEntryFields, signal: AbortSignal): Promise<number> {
     return await this.#client.addLogEntry(this.#job, entry, signal);

@@ -3,8 +3,8 @@ import { AirlockError, type EgressPolicy, parseAllowRule } from "@airlock/job";
 import { type RuntimeDescription, uncoveredPrivateRules } from "@airlock/runtime";
 import type { EgressOptions } from "../config/options.ts";
 
-/** The policies that this machine can enforce. */
-export type EgressEnforcement = Pick<RuntimeDescription, "enforces" | "egressProblem">;
+/** What this machine can enforce and offer. */
+export type EgressEnforcement = Pick<RuntimeDescription, "enforces" | "egressProblem" | "servicesProblem">;
 
 export interface PlannedEgress {
   readonly policy: EgressPolicy;

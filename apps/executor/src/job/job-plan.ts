@@ -3,6 +3,7 @@ import type { Resources, SecretFile } from "@airlock/api";
 import { AirlockError, formatBytes, formatDuration, parseBytes } from "@airlock/job";
 import type { SandboxLimits } from "@airlock/runtime";
 import type { JobOptions } from "../config/options.ts";
+import { uploadPort } from "../uploads/upload-proxy.ts";
 import { type CheckoutRequest, checkoutRequest } from "../workspace/checkout/checkout-request.ts";
 import { type EgressEnforcement, type PlannedEgress, planEgress } from "./egress-plan.ts";
 import type { JobInput } from "./read-payload.ts";
@@ -37,6 +38,8 @@ export interface JobPlan {
   /** `null`: the job has no repository. */
   readonly checkout: CheckoutRequest | null;
   readonly shell: "strict" | "protocol";
+  /** Whether the steps get a connection for uploads of code indexes. */
+  readonly upload: boolean;
   readonly steps: readonly PlannedStep[];
 }
 
@@ -55,19 +58,24 @@ export function planJob(input: JobInput, options: JobOptions, enforcement: Egres
   const checkout = input.checkout && checkoutRequest(input.checkout);
   const egress = planEgress(input.egress, options.egress, enforcement);
   const proxyEnvironment = stepProxyEnvironment(options.stepProxy, egress.policy);
+  const { servicesProblem } = enforcement;
+  if (input.upload && servicesProblem !== undefined)
+    throw refused("this executor can't give jobs a connection for uploads", servicesProblem);
+  const uploadEnvironment = input.upload ? { SRC_ENDPOINT: `http://127.0.0.1:${uploadPort}` } : {};
   return {
     timeout: planTimeout(input.timeoutMs, options.maximumRuntimeMs),
     limits: limitsOf(input.resources, options),
     egress,
     checkout,
     shell: input.shell,
+    upload: input.upload,
     steps: input.steps.map(({ name, image, commands, directory, env, secretFiles }, index) => ({
       name,
       key: `${index}-${name.replace(/[^A-Za-z0-9._-]/g, "-").slice(0, 40)}`,
       image,
       commands,
       workingDirectory: workingDirectory(name, directory),
-      env: { ...proxyEnvironment, ...gitEnvironment(checkout), ...env },
+      env: { ...uploadEnvironment, ...proxyEnvironment, ...gitEnvironment(checkout), ...env },
       secretFiles,
     })),
   };

@@ -26,6 +26,7 @@ describe("the payload", () => {
       redactions: {},
       results: null,
       logDelivery: "whole-entries",
+      upload: false,
       stepsMaySkip: true,
     });
   });

@@ -30,6 +30,8 @@ export interface JobInput {
   readonly results: WantedResults | null;
   /** `chunks`: the instance accepts output in pieces. `whole-entries`: every update resends an entry. */
   readonly logDelivery: "chunks" | "whole-entries";
+  /** Whether the steps get a connection for uploads of code indexes. */
+  readonly upload: boolean;
   /**
    * Whether a step may name the next step in the workspace's `skip.json`. Airlock instances decide themselves which
    * steps run.
@@ -86,6 +88,7 @@ export function readPayload(payload: JobPayload): JobInput {
     redactions: readRedactions(payload, registryAuth),
     results: readResults(payload),
     logDelivery: takesChunks(airlock?.capabilities ?? []) ? "chunks" : "whole-entries",
+    upload: airlock?.upload ?? false,
     stepsMaySkip: airlock === undefined,
   };
 }

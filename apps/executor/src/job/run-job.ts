@@ -11,6 +11,7 @@ import { EgressNotes } from "../logs/egress-notes.ts";
 import { type JobLog, redactText } from "../logs/job-log.ts";
 import type { SecretMatcher } from "../logs/secret-matcher.ts";
 import { keepResults } from "../results/keep-results.ts";
+import { UploadProxy, uploadPort } from "../uploads/upload-proxy.ts";
 import type { Git } from "../workspace/checkout/git.ts";
 import type { Checkout, JobDirectories, JobDirectory } from "../workspace/job-directory.ts";
 import { noCertificates, stepCertificates } from "../workspace/scripts/step-certificates.ts";
@@ -66,6 +67,7 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
   try {
     const directory = jobDirectories.open(input.name);
     const sandboxes: Sandbox[] = [];
+    using uploads = new UploadProxy({ port: uploadPort, send: run.instance.sendUpload });
     const log = openJobLog(run);
     let outcome: JobOutcome;
     let signal = outer;
@@ -74,7 +76,7 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
       using deadline = startJobDeadline(plan.timeout, outer);
       signal = deadline.signal;
       const ledger = new StepLedger(plan.steps.map((step) => step.name));
-      const context = { ...run, plan, directory, log, ledger, signal, sandboxes };
+      const context = { ...run, plan, directory, log, ledger, signal, sandboxes, uploads };
       outcome = { ...(await runInSandbox(context)), steps: ledger.results() };
     } catch (error) {
       outcome = outcomeOfError(error, signal);
@@ -101,6 +103,8 @@ interface RunContext extends JobDependencies {
   readonly outer: AbortSignal;
   /** Sandboxes that were created: at most one. */
   readonly sandboxes: Sandbox[];
+  /** Answers the steps of a job with `upload`. */
+  readonly uploads: UploadProxy;
 }
 
 /** Creates the sandbox with the job's workspace, runs the steps in it, and keeps the job's results. */
@@ -148,7 +152,7 @@ function sayPlan(key: string, note: string | null, log: JobLog): void {
 }
 
 async function openSandbox(checkout: Checkout | null, egressNotes: EgressNotes, context: RunContext) {
-  const { input, plan, instance, runtime, log, owner, activeSandboxes, options, signal } = context;
+  const { input, plan, instance, runtime, log, owner, activeSandboxes, options, uploads, signal } = context;
   sayPlan("setup.network", plan.egress.note, log);
   const id = `${input.name}-${randomBytes(4).toString("hex")}`;
   const entry = log.open("setup.fs.extras");
@@ -169,6 +173,7 @@ async function openSandbox(checkout: Checkout | null, egressNotes: EgressNotes, 
         },
         limits: plan.limits,
         egress: plan.egress.policy,
+        ...(plan.upload ? { services: [uploads] } : {}),
         onEgressDenied: egressNotes.tell,
         registryAuth: { ...options.registryCredentials, ...input.registryAuth },
       },

@@ -82,6 +82,7 @@ function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): No
     shell: "strict",
     outputs: spec.outputs,
     diff: spec.diff ?? false,
+    ...(spec.upload ? { upload: true } : {}),
     maxArtifactBytes: options.maxArtifactBytes,
   };
 }

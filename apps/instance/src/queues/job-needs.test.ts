@@ -3,7 +3,7 @@ import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit"
 import pg from "pg";
 import { describe, expect, it } from "vitest";
 import { migrations } from "../store/migrations/index.ts";
-import { jobNeeds, supportedNeeds } from "./job-needs.ts";
+import { jobNeeds, supportedNeeds, waivableNeeds } from "./job-needs.ts";
 
 const step = { image: "alpine", run: "true" };
 const cases: readonly [needs: string[], spec: Partial<JobSpecInput>][] = [
@@ -69,6 +69,13 @@ describe("jobNeeds", () => {
     expect(jobNeeds(spec, "a".repeat(40))).toEqual([]);
     expect(jobNeeds(spec, "a".repeat(64))).toEqual(["SHA-256 repositories"]);
     expect(supportedNeeds({ extensions: true, capabilities: [] })).toContain("SHA-256 repositories");
+  });
+
+  it("keeps a job with uploads for executors that give steps a connection", () => {
+    expect(jobNeeds(JobSpec.parse({ steps: [step], upload: true }), null)).toEqual(["upload"]);
+    expect(supportedNeeds({ extensions: true, capabilities: ["uploads"] })).toContain("upload");
+    expect(supportedNeeds({ extensions: true, capabilities: ["results"] })).not.toContain("upload");
+    expect(waivableNeeds).not.toContain("upload");
   });
 
   it("returns only needs that a fully capable executor supports, while a foreign one supports none of them", () => {

@@ -7,6 +7,7 @@ const enforceable = ["egress", "timeout", "resources", "checkout", "outputs", "d
 /** Parts without which a job would run wrong or not at all. No setting gives them to executors that ignore them. */
 const indispensable = [
   "secret files",
+  "upload",
   "image: host",
   "#! lines for other interpreters",
   // Sourcegraph's executors create a SHA-1 repository and then fetch into it.
@@ -31,6 +32,7 @@ export function jobNeeds(spec: JobSpec, commit: string | null): JobNeed[] {
     outputs: (spec.outputs ?? []).length > 0,
     diff: spec.diff ?? false,
     "secret files": spec.steps.some((step) => (step.secrets ?? []).some(({ file }) => file)),
+    upload: spec.upload ?? false,
     "image: host": spec.steps.some(({ image }) => image === "host"),
     "#! lines for other interpreters": spec.steps.some(
       (step) => parseShellLine(scriptLines(step)[0] ?? "").kind === "other",
@@ -60,6 +62,7 @@ export function supportedNeeds({ extensions, capabilities }: ExecutorSupport): J
     "SHA-256 repositories",
     ...(capabilities.includes("results") ? (["outputs", "diff"] as const) : []),
     ...(capabilities.includes("secret-files") ? (["secret files"] as const) : []),
+    ...(capabilities.includes("uploads") ? (["upload"] as const) : []),
   ];
 }
 

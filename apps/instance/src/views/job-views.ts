@@ -154,6 +154,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     outputs: spec.outputs,
     // Jobs stored before this field existed have none.
     diff: spec.diff ?? false,
+    upload: spec.upload ?? false,
     steps: spec.steps.map((step, index) => ({
       key: step.key ?? String(index),
       image: step.image,

@@ -9,6 +9,7 @@ import { PlainText, ShownText } from "../primitives/stored-text.ts";
  * - `log-notes`: `note` events in these batches: messages of the executor itself, separate from the output.
  * - `events`: `GET events`, a stream that delivers cancellations immediately.
  * - `secret-files`: job payloads carry `airlock.secretFiles`, secrets that single steps get as files.
+ * - `uploads`: the executor gives the steps of a job with `airlock.upload` a connection for uploads of code indexes.
  * - `results`: `PUT queue/{queue}/artifacts`, and the report of an attempt's end includes the result of each step.
  */
 export const executorCapabilities = [
@@ -18,6 +19,7 @@ export const executorCapabilities = [
   "events",
   "results",
   "secret-files",
+  "uploads",
 ] as const;
 export type ExecutorCapability = (typeof executorCapabilities)[number];
 

@@ -76,6 +76,8 @@ export const PayloadExtension = z.object({
   outputs: nullableArray(z.string()),
   /** Whether to upload the diff between the workspace and the commit after the last step. */
   diff: z.boolean().default(false),
+  /** Whether the job's steps get a connection for uploads of code indexes, with the job's token. */
+  upload: z.boolean().default(false),
   /** Limit on the total size of an attempt's artifacts as uploaded, in bytes. */
   maxArtifactBytes: z.int().nonnegative().optional(),
   secretFiles: nullableArray(SecretFile),

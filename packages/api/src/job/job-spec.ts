@@ -231,6 +231,11 @@ export const JobSpec = z.strictObject({
   outputs: z.array(WorkspacePath.min(1)).max(1000).default([]),
   /** Whether the diff between the workspace and the job's commit is kept as an artifact. */
   diff: z.boolean().default(false),
+  /**
+   * Whether steps can send code indexes of the job's repository and commit to the instance, whatever `egress` is. They
+   * find it at `SRC_ENDPOINT` and need no token.
+   */
+  upload: z.boolean().default(false),
   /** Labels that the executor must offer with the same value. */
   labels: z.record(StepKey, PlainText.max(255)).default({}),
   /**

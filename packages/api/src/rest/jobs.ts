@@ -100,6 +100,8 @@ export const JobView = JobSummary.extend({
   outputs: z.array(z.string()),
   /** Whether the job asked for a diff of the workspace. */
   diff: z.boolean(),
+  /** Whether the steps can send code indexes to the instance. */
+  upload: z.boolean().default(false),
   steps: z.array(StepView),
   /**
    * The exit code to show the submitter: 0 if completed, the failing step's code, 1 for any other end. `null` until it

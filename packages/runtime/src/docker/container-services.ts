@@ -1,56 +1,66 @@
-import { closeSync, openSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { closeSync, fstatSync, openSync, statSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import type { SandboxService } from "../contract/index.ts";
 import { runtimeFailed } from "../contract/index.ts";
 import { errorCode } from "../host/error-code.ts";
 import type { NetworkCalls } from "../host/network-calls.ts";
 import { ServiceListeners } from "../services/service-listeners.ts";
-import type { EngineClient } from "./engine-client.ts";
-import { inspectContainer } from "./made-container.ts";
 
 /**
- * Listens for a sandbox's services in the network namespace of a running container.
- * @throws {AirlockError} reason `runtime` when the container has ended, or when this process does not see it.
+ * Listens for a sandbox's services in the network namespace of a container that has just started.
+ * @throws {AirlockError} reason `runtime` when this process does not see the container's processes.
  */
 export async function listenInContainer(
-  engine: EngineClient,
   container: string,
   { calls, services }: { readonly calls: NetworkCalls; readonly services: readonly SandboxService[] },
 ): Promise<ServiceListeners> {
-  const pid = (await inspectContainer(engine, container))?.Pid ?? 0;
-  if (pid === 0) throw runtimeFailed("the container ended before its network was ready");
-  const network = openNetworkOf(pid);
+  const network = await openNetworkOf(container);
   try {
-    // The id may belong to another process meanwhile. It stays the container's as long as the container runs.
-    const isStill = (await inspectContainer(engine, container))?.Pid === pid;
-    if (!isStill || !(await belongsTo(pid, container))) throw unseen();
     return await ServiceListeners.open(calls, network, services);
   } finally {
     closeSync(network);
   }
 }
 
-function openNetworkOf(pid: number): number {
-  try {
-    return openSync(`/proc/${pid}/ns/net`, "r");
-  } catch (error) {
-    throw unseen(error);
+/**
+ * Finds the container's processes by their cgroup, whose name contains the container's id. The engine may run in a
+ * process namespace of its own, so the ids that it reports may not be those that this process sees.
+ */
+async function openNetworkOf(container: string): Promise<number> {
+  const own = statSync("/proc/self/ns/net").ino;
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    if (!(await isOf(pid, container))) continue;
+    const network = openIfPresent(`/proc/${pid}/ns/net`);
+    if (network === null) continue;
+    // The id may have passed to another process meanwhile. No service may ever listen in the host's own network.
+    if (fstatSync(network).ino !== own && (await isOf(pid, container))) return network;
+    closeSync(network);
   }
+  throw runtimeFailed(
+    "the executor does not see the processes of the Docker engine's containers",
+    undefined,
+    "Run the executor in the process namespace of the engine's machine, or use the oci runtime for jobs with `upload`.",
+  );
 }
 
-async function belongsTo(pid: number, container: string): Promise<boolean> {
+async function isOf(pid: string, container: string): Promise<boolean> {
   try {
     return (await readFile(`/proc/${pid}/cgroup`, "utf8")).includes(container);
   } catch (error) {
-    if (["ENOENT", "ESRCH"].includes(errorCode(error) ?? "")) return false;
+    if (hasEnded(error)) return false;
     throw error;
   }
 }
 
-function unseen(cause?: unknown) {
-  return runtimeFailed(
-    "the executor does not see the processes of the Docker engine's containers",
-    cause,
-    "Run the executor in the process namespace of the engine's machine, or use the oci runtime for jobs with `upload`.",
-  );
+function openIfPresent(path: string): number | null {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (hasEnded(error)) return null;
+    throw error;
+  }
+}
+
+function hasEnded(error: unknown): boolean {
+  return ["ENOENT", "ESRCH"].includes(errorCode(error) ?? "");
 }

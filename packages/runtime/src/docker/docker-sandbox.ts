@@ -183,7 +183,7 @@ export class DockerSandbox implements StepRunner {
     if (calls === null) return;
     await this.#services?.[Symbol.asyncDispose]();
     try {
-      this.#services = await listenInContainer(this.#engine, container.id, { calls, services: plan.services ?? [] });
+      this.#services = await listenInContainer(container.id, { calls, services: plan.services ?? [] });
     } catch (error) {
       await container[Symbol.asyncDispose]();
       throw error;

@@ -57,14 +57,7 @@ export const CreatedReply = z.object({ Id: z.string() });
 export const ExecReply = z.object({ Running: z.boolean(), ExitCode: z.number().nullable() });
 
 export const ContainerReply = z.object({
-  State: z.object({
-    Running: z.boolean(),
-    OOMKilled: z.boolean(),
-    ExitCode: z.number(),
-    Error: z.string(),
-    /** Of the container's first process, as the engine's machine counts. 0 if it does not run. */
-    Pid: z.number().optional(),
-  }),
+  State: z.object({ Running: z.boolean(), OOMKilled: z.boolean(), ExitCode: z.number(), Error: z.string() }),
 });
 
 /** Paths on the engine's machine where a container's writes end up. */

@@ -65,6 +65,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .option("--priority <N>", "-1000 to 1000; jobs with a higher priority run first")
     .option("--output <GLOB>", "workspace files to keep as artifacts (repeatable)", collect)
     .option("--diff", "keep the steps' changes to the repository, as a diff")
+    .option("--upload", "let the steps send code indexes of the commit to the instance")
     .option("--idempotency-key <KEY>", "submitting again with the same key returns the same job")
     .option("--follow", "print the log until the job ends; the exit code is the job's")
     .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")

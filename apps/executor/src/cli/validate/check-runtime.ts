@@ -32,10 +32,11 @@ export function checkRuntime(config: Config, createRuntime: (signal: AbortSignal
         const withoutLimits = limitsWarning(unenforcedLimits, description);
         if (withoutLimits !== null) note(withoutLimits);
         for (const finding of findings) note(`${finding.message}. ${finding.hint}`);
-        const { egressProblem, limitsProblem } = description;
+        const { egressProblem, limitsProblem, servicesProblem } = description;
         for (const text of notes) if (text !== egressProblem && text !== limitsProblem) note(text);
         const withoutNetwork = egressWarning(job.egress, description);
         if (withoutNetwork !== null) note(withoutNetwork);
+        if (servicesProblem !== undefined) note(`Jobs with \`upload\` go to other executors. ${servicesProblem}`);
         for (const way of registryWays(config, runtime.name)) note(way);
         const { disk, ...switches } = enforces;
         const missing = Object.entries(switches).flatMap(([what, is]) => (is ? [] : [what]));

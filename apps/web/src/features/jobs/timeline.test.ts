@@ -47,6 +47,7 @@ function job(entries: LogEntryView[], state: "processing" | "failed" | "errored"
     maxWaitMs: null,
     outputs: [],
     diff: false,
+    upload: false,
     steps: [step("test"), step("build")],
     exitCode: null,
     attempts: [attempt],

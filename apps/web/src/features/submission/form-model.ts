@@ -42,6 +42,7 @@ export interface FormValues {
   readonly timeout: string;
   readonly outputs: string;
   readonly diff: boolean;
+  readonly upload: boolean;
   readonly labels: readonly EnvRow[];
   readonly priority: string;
 }
@@ -76,6 +77,7 @@ export function emptyForm(repository = ""): FormValues {
     timeout: "",
     outputs: "",
     diff: false,
+    upload: false,
     labels: [],
     priority: "",
   };
@@ -114,6 +116,7 @@ export function formOf(job: JobView): FormValues {
     timeout: job.timeoutMs === null ? "" : durationText(job.timeoutMs),
     outputs: job.outputs.join("\n"),
     diff: job.diff,
+    upload: job.upload,
     labels: Object.entries(job.labels).map(([name, value]) => ({ id: newId(), name, value })),
     priority: job.priority === 0 ? "" : String(job.priority),
   };
@@ -154,6 +157,7 @@ export function toJobSpec(values: FormValues): JobSpecInput {
     ...optional("timeout", trimmed(values.timeout)),
     ...(outputs.length > 0 ? { outputs } : {}),
     ...(values.diff ? { diff: true } : {}),
+    ...(values.upload ? { upload: true } : {}),
     ...(Object.keys(labels).length > 0 ? { labels } : {}),
     ...optional("priority", number(values.priority)),
   };

@@ -32,6 +32,13 @@ export function MoreSection({ values, errorOf, change }: SectionProps) {
             checked={values.diff}
             onChange={(event) => change({ diff: event.currentTarget.checked })}
           />
+          <Checkbox
+            label="Allow uploads of code indexes"
+            description="The steps can send indexes of the commit to the instance"
+            mt={{ base: 0, sm: 28 }}
+            checked={values.upload}
+            onChange={(event) => change({ upload: event.currentTarget.checked })}
+          />
           <TextInput
             label="Namespace"
             description="Namespace of the job, which decides the secrets it can use"

@@ -28,6 +28,7 @@ describe("formOf", () => {
       maxWaitMs: null,
       outputs: ["dist/**"],
       diff: true,
+      upload: true,
       steps: [{ ...step, secrets, state: "failed", exitCode: 1, durationMs: 5 }],
       exitCode: 1,
       attempts: [],
@@ -55,6 +56,7 @@ describe("formOf", () => {
       timeout: "10m",
       outputs: ["dist/**"],
       diff: true,
+      upload: true,
       labels: { arch: "arm64" },
     });
   });
