@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
+import type { Duplex } from "node:stream";
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
 import { busyboxImage, describeWithEngines, engines, loadImage, workspacesOfTests } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Runtime } from "../contract/index.ts";
+import type { Runtime, SandboxService } from "../contract/index.ts";
 import { openEgressSandbox, subjectOf } from "../egress/testing/egress-sandbox.ts";
 import {
   nameServer,
@@ -49,12 +50,25 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
   });
   afterAll(() => cleanup.disposeAsync());
 
-  const openSandbox = (egress: EgressPolicy) =>
-    openEgressSandbox(runtime, { id: `e${randomBytes(5).toString("hex")}`, owner, limits, image, egress });
+  const openSandbox = (egress: EgressPolicy, services: readonly SandboxService[] = []) =>
+    openEgressSandbox(runtime, { id: `e${randomBytes(5).toString("hex")}`, owner, limits, image, egress, services });
 
   it("is announced in the runtime's description", async () => {
     const { enforces } = await runtime.describe({ signal });
     expect(enforces).toMatchObject({ egressNone: true, egressPublic: true, egressAllow: true });
+  });
+
+  it("has services in every image besides what a policy opens, and opens nothing else for them", async () => {
+    const service = { port: 4480, serve: (connection: Duplex) => void connection.end("the caller\n") };
+    await using sandbox = await openSandbox({ kind: "public" }, [service]);
+    for (const stepImage of [image, otherImage]) {
+      expect(await sandbox.run("nc 127.0.0.1 4480 </dev/null", stepImage)).toBe("the caller\n");
+    }
+    expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null")).toContain("<- 192.168.77.2");
+    await using other = await openSandbox({ kind: "public" });
+    expect(await other.run("nc -w 2 127.0.0.1 4480 </dev/null; nc -w 2 192.168.77.2 4480 </dev/null")).not.toContain(
+      "the caller",
+    );
   });
 
   it("allows the internet by name under the policy public, from every image, and no private address", async () => {

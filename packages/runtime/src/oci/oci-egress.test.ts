@@ -1,8 +1,10 @@
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
 import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { SandboxService } from "../contract/index.ts";
 import { openEgressSandbox, subjectOf } from "../egress/testing/egress-sandbox.ts";
 import { nameServer, publicIpv4, startTestNetwork, type TestNetwork } from "../egress/testing/test-network.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
@@ -50,11 +52,11 @@ function describeEgress(program: Pick<OciRuntimeOptions, "runtimePath" | "gvisor
   afterAll(() => cleanup.disposeAsync());
 
   let sandboxes = 0;
-  async function openSandbox(egress: EgressPolicy) {
+  async function openSandbox(egress: EgressPolicy, services: readonly SandboxService[] = []) {
     sandboxes += 1;
     return openEgressSandbox(runtime, {
       id: `sandbox-${sandboxes}`,
-      ...{ owner, limits, image: "fixture:1", egress },
+      ...{ owner, limits, image: "fixture:1", egress, services },
     });
   }
 
@@ -87,6 +89,18 @@ function describeEgress(program: Pick<OciRuntimeOptions, "runtimePath" | "gvisor
     expect(await sandbox.run("nc -w 2 45.45.45.45 443 </dev/null; echo $?")).toMatch(/^1$/m);
     expect(await sandbox.run("nc -w 2 public.example.com 443 </dev/null")).toContain(publicIpv4);
     expect(await sandbox.run("nc -w 2 public.example.com 80 </dev/null; echo $?")).toMatch(/^1$/m);
+  });
+
+  it("has services besides what a policy opens, and opens nothing else for them", async () => {
+    const service = { port: 4480, serve: (connection: Duplex) => void connection.end("the caller\n") };
+    await using sandbox = await openSandbox({ kind: "public" }, [service]);
+    expect(await sandbox.run("nc 127.0.0.1 4480 </dev/null; nc -w 2 public.example.com 80 </dev/null")).toMatch(
+      /^the caller\n.*<- 192\.168\.77\.2/s,
+    );
+    await using other = await openSandbox({ kind: "public" });
+    expect(await other.run("nc -w 2 127.0.0.1 4480 </dev/null; nc -w 2 192.168.77.2 4480 </dev/null")).not.toContain(
+      "the caller",
+    );
   });
 
   it("can't be changed from inside the sandbox", async () => {

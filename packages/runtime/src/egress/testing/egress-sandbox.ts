@@ -1,6 +1,6 @@
 import type { EgressPolicy } from "@airlock/job";
 import { openWorkplace } from "@airlock/test-kit";
-import type { EgressDenial, Runtime, SandboxLimits } from "../../contract/index.ts";
+import type { EgressDenial, Runtime, SandboxLimits, SandboxService } from "../../contract/index.ts";
 
 /** A sandbox that runs scripts in sequence under a policy, and records the reported denials. */
 export interface EgressSandbox extends AsyncDisposable {
@@ -15,6 +15,8 @@ export interface EgressSandboxOptions {
   readonly limits: SandboxLimits;
   readonly image: string;
   readonly egress: EgressPolicy;
+  /** Default: none. */
+  readonly services?: readonly SandboxService[];
 }
 
 export async function openEgressSandbox(runtime: Runtime, options: EgressSandboxOptions): Promise<EgressSandbox> {
