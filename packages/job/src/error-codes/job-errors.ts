@@ -26,7 +26,7 @@ export const jobErrors = withoutStatus({
   policy: "The job asks for something that the administrator does not allow or the executor cannot enforce.",
   "remove-failed": "A workspace could not be removed.",
   runtime: "The container engine or OCI runtime failed.",
-  "sandbox-misused": "The executor called a sandbox's functions in the wrong order. This is a bug.",
+  "sandbox-misused": "The executor called a sandbox's functions in the wrong order, which is a bug.",
   "secret-damaged": "A secret's value in the database cannot be decrypted as this secret.",
   "secret-unavailable": "A secret that a step names no longer exists, or cannot be passed to the step.",
   timeout: "The job ran longer than its timeout.",
