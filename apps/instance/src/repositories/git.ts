@@ -36,7 +36,12 @@ export class GitError extends Error {
   readonly stderr: string;
 
   constructor(command: string, exitCode: number | null, stderr: string) {
-    super(stderr.trim().split("\n").at(-1) || `git ${command} exited with ${exitCode ?? "a signal"}`);
+    const lastLine = stderr
+      .trim()
+      .split("\n")
+      .at(-1)
+      ?.replace(/^(?:fatal|error): /, "");
+    super(lastLine || `git ${command} exited with ${exitCode ?? "a signal"}`);
     this.exitCode = exitCode;
     this.stderr = stderr;
   }

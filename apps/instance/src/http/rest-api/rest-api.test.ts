@@ -222,6 +222,7 @@ describeWithEngines(["postgres"], "the REST API", () => {
         state: "failed",
         error: expect.stringContaining("cannot fetch http://127.0.0.1:9/team/x.git"),
       });
+      expect(added.split("unable to access"), "git's message appears once").toHaveLength(2);
       const list = await (await target.rest("GET", "/repositories")).text();
       const refresh = await target.rest("POST", "/repositories/127.0.0.1-9%2Fteam%2Fx/refresh");
       expect(refresh.status).toBe(502);
