@@ -396,6 +396,7 @@ describe("`job submit`", () => {
     const { code, stderr } = await airlock(["job", "submit", "-f", "/does/not/exist.yaml"], { env: nowhere });
     expect(code).toBe(1);
     expect(stderr).toContain("/does/not/exist.yaml");
+    expect(stderr).toContain("Give the path of a YAML or JSON file");
   });
 
   it("exits with the job's exit code when it follows the job", async () => {

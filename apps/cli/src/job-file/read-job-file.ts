@@ -21,7 +21,11 @@ export async function readJobFile(
   try {
     content = await readFile(absolute, "utf8");
   } catch (cause) {
-    throw new AirlockError(`cannot read the job file: ${errorMessage(cause)}`, { code: "job-file-unreadable", cause });
+    throw new AirlockError(`cannot read the job file: ${errorMessage(cause)}`, {
+      code: "job-file-unreadable",
+      hint: "Give the path of a YAML or JSON file, or - for standard input.",
+      cause,
+    });
   }
   return { ...parseJobFile(content, file), directory: path.dirname(absolute) };
 }
