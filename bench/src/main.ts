@@ -35,16 +35,16 @@ const rows: Readonly<Record<string, Row>> = {
 
 const usage = `Usage: npm run bench -- [ROW…] [--rounds N] [--json FILE]
 
-Measures Airlock against a floor or a peer, in turn, in one run, and prints medians, spread and ratios.
-Timings of two runs do not compare; the ratios of one run do. A row that fails does not lose the others; the exit code is
-then 1. Rows that measure what is shipped build it first.
+Measures Airlock and a lower bound or another program alternately, and prints medians, spread and ratios. Compare ratios
+between runs, not times. If a row fails, the others still run, and the exit code is 1. Rows that measure the built
+programs build them first.
 
 Rows: ${Object.keys(rows).join(", ")} (default: all)
 
 Options:
   --rounds N    counted rounds, 1…10000 (default: each row's own)
-  --json FILE   writes every measured value to FILE
-  --help        prints this
+  --json FILE   write every measured value to FILE
+  --help        print this help
 
 Examples:
   npm run bench

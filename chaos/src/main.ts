@@ -4,7 +4,7 @@ import { runChaos } from "./run-chaos.ts";
 const usage = `Usage: npm run chaos -- [--seed N] [--jobs N] [--executors N] [--instances N] [--keep]
 
 Runs short jobs on several executors and instances while executors, instances and PostgreSQL are killed (SIGKILL) and
-connections are cut, at random from the seed. Ends with 0 when every job ended exactly once with its whole log and
+connections are cut, at random from the seed. Exits with 0 if every job ended exactly once with its whole log and
 nothing was left on the machine. Needs root, crun or runc, and PostgreSQL of the distribution.
 
 Options:
