@@ -104,7 +104,7 @@ describeWithEngines(["postgres"], "revisions of a repository", () => {
     const { source, one, two } = await mirrored("two-meanings");
     await runGit(source, ["tag", "1.0", one]);
     await runGit(source, ["branch", "1.0", two]);
-    const warning = expect.stringMatching(/"1\.0" could be the tag refs\/tags\/1\.0 or the branch refs\/heads\/1\.0/);
+    const warning = expect.stringMatching(/"1\.0" could mean the tag refs\/tags\/1\.0 or the branch refs\/heads\/1\.0/);
     for (const [revision, expected, warnings] of [
       ["1.0", one, [warning]],
       ["1.0^{commit}", one, [warning]],
