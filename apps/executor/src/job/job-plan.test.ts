@@ -23,10 +23,10 @@ const options = {
   outputs: { maximumFiles: 10, maximumBytes: 1000, maximumEntries: 100 },
 };
 
-const plan = (wire: JobPayloadWire, changes: Partial<JobOptions> = {}) => {
+const plan = (wire: JobPayloadWire, changes: Partial<JobOptions> = {}, offers: { servicesProblem?: string } = {}) => {
   const input = readPayload(JobPayload.parse(wire));
   const enforces = { cpu: true, memory: true, pids: true, egressNone: true, egressPublic: true, egressAllow: true };
-  const enforcement = { enforces: { ...enforces, disk: "none" as const } };
+  const enforcement = { enforces: { ...enforces, disk: "none" as const }, ...offers };
   return planJob(input, { ...options, ...changes }, enforcement);
 };
 
@@ -36,6 +36,26 @@ const withExtension = (more: object) => {
 };
 
 describe("a job's plan", () => {
+  it("names the connection for uploads, unless the step's own environment does", () => {
+    const environments = (job: JobPayloadWire) => plan(job).steps.map(({ env }) => env.SRC_ENDPOINT);
+    const job = withExtension({ upload: true });
+    const own = { key: "own", image: "test", commands: ["true"], dir: "", env: ["SRC_ENDPOINT=http://own"] };
+
+    expect(plan(job).upload).toBe(true);
+    expect(environments({ ...job, dockerSteps: [...(job.dockerSteps ?? []), own] })).toEqual([
+      "http://127.0.0.1:7480",
+      "http://own",
+    ]);
+    expect(environments(withExtension({}))).toEqual([undefined]);
+  });
+
+  it("refuses uploads where the runtime can't offer the connection, with the reason", () => {
+    const servicesProblem = "Only root can listen in a sandbox's network: run the executor as root.";
+    const refused = expect.objectContaining({ reason: "policy", hint: servicesProblem });
+    expect(() => plan(withExtension({ upload: true }), {}, { servicesProblem })).toThrow(refused);
+    expect(plan(withExtension({}), {}, { servicesProblem }).upload).toBe(false);
+  });
+
   it("gives a foreign instance's job the executor's limits, the public internet and the protocol's shell", () => {
     expect(plan(foreignJob(1, ["true"]))).toMatchObject({
       timeout: { ms: 60_000, note: null },

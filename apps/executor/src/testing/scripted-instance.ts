@@ -25,6 +25,7 @@ export interface RecordedBody {
   readonly events?: LogEvent[];
   readonly airlock?: {
     readonly waitMs?: number;
+    readonly capabilities?: readonly string[];
     readonly attempts?: Record<string, number>;
     readonly draining?: boolean;
     readonly paused?: boolean;

@@ -202,6 +202,11 @@ describe("the checks of validate", () => {
     ]);
   });
 
+  it("names why jobs with uploads go to other executors", async () => {
+    const shown = await report(checkRuntime(config({}), async () => new HostProcessRuntime()));
+    expect(shown).toMatch(/^note {2}runtime: Jobs with `upload` go to other executors\. Processes of the host/m);
+  });
+
   it("show which proxy leads to each server, without the proxy's password", async () => {
     const env = {
       HTTPS_PROXY: "http://ci:s3cret@proxy.test:3128",
