@@ -6,6 +6,8 @@ import * as api from "./index.ts";
 
 const numRuns = Number(process.env.AIRLOCK_FUZZ_RUNS ?? 60);
 const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter((value) => !value.includes("\0"));
+/** Names of spaces alone are refused. */
+const executorName = text.filter((value) => /\S/.test(value));
 const id = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const ordinal = fc.integer({ min: 1, max: 2 ** 31 - 1 });
 const count = fc.nat();
@@ -17,7 +19,7 @@ const wireId = fc.oneof(id, id.map(String));
 const partly = <T extends object>(shape: { [Key in keyof T]: fc.Arbitrary<T[Key]> }, required: (keyof T)[]) =>
   fc.record(shape, { requiredKeys: required });
 
-const ofJob = { executorName: text, jobId: wireId };
+const ofJob = { executorName, jobId: wireId };
 const entry = {
   ...ofJob,
   key: text,
@@ -51,7 +53,7 @@ const logEvent = fc.oneof(
 );
 const labels = fc.dictionary(name, text, { maxKeys: 4, noNullPrototype: true });
 const heartbeat = {
-  executorName: text,
+  executorName,
   os: text,
   architecture: text,
   prometheusMetrics: text,
@@ -98,7 +100,7 @@ const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   ),
   DequeueRequest: partly(
     {
-      executorName: text,
+      executorName,
       version: fc.constantFrom("5.3.0", "dev"),
       numCPUs: fc.nat(64),
       memory: fc.constantFrom("12G", ""),
