@@ -399,7 +399,7 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect(await (await target.rest("GET", `/jobs/${id}`)).json()).toMatchObject({
       state: "errored",
       failureReason: "lease-lost",
-      failureMessage: "the executor died 2 times while running it; last: killed",
+      failureMessage: "the job lost its executor 2 times; the last time: killed",
     });
   });
 

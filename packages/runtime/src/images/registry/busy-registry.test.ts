@@ -111,7 +111,7 @@ describe("a busy registry", () => {
     await store.prepare(`${registry.address}/x/y:1`);
 
     expect(busy.waitedMs()).toBeGreaterThan(900);
-    expect(store.words.join("\n")).toContain("is busy (the registry says 503): trying again in");
+    expect(store.words.join("\n")).toContain("is busy (the registry says 503): retrying in");
   });
 
   it("is waited for at most five minutes, and the error says what helps", async () => {
