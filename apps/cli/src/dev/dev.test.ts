@@ -200,7 +200,7 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     const { id } = JSON.parse(submitted.stdout);
     const { port } = proxy.address() as AddressInfo;
     const followed = new Airlock(
-      ["job", "logs", String(id), "--follow"],
+      [process.execPath, main, "job", "logs", String(id), "--follow"],
       { ...environment, AIRLOCK_URL: `http://127.0.0.1:${port}`, AIRLOCK_TOKEN: token },
       directory.path,
     );

@@ -278,21 +278,22 @@ export class OciSandbox implements StepRunner {
     const places = placesOfStep(directory, name, this.#parts.workspace, stage);
     const runtime = this.#runtime(name, directory);
     const cgroup = this.#parts.cgroup?.child(name);
+    const begun: Promise<unknown>[] = [];
     try {
       await mkdir(directory, { mode: 0o700 });
       if (places.layer !== directory) await mkdir(places.layer, { mode: 0o700 });
-      const [overlay] = await Promise.all([
-        makeRootfs(places, root, {
-          hostname: this.#hostname,
-          resolvConf: this.#parts.network.resolvConf,
-          overlayOptions: this.#parts.overlayOptions,
-          setuidWorks: !this.#parts.hardening.noNewPrivileges,
-          giveToRoot: (path) => this.#giveToRoot(path),
-          rootOwner: this.#rootOwner,
-          onCopied: (path) => this.#disk.exempt(path),
-        }),
-        cgroup?.make(),
-      ]);
+      const rootfs = makeRootfs(places, root, {
+        hostname: this.#hostname,
+        resolvConf: this.#parts.network.resolvConf,
+        overlayOptions: this.#parts.overlayOptions,
+        setuidWorks: !this.#parts.hardening.noNewPrivileges,
+        giveToRoot: (path) => this.#giveToRoot(path),
+        rootOwner: this.#rootOwner,
+        onCopied: (path) => this.#disk.exempt(path),
+      });
+      const made = cgroup?.make();
+      begun.push(rootfs, Promise.resolve(made));
+      const [overlay] = await Promise.all([rootfs, made]);
       const { namespacePath } = this.#parts.network;
       const mounts = [
         ...(this.#parts.binary.kind === "crun" ? this.#parts.cgroupHost.hiddenFromCrun.map(hidden) : []),
@@ -327,7 +328,8 @@ export class OciSandbox implements StepRunner {
       });
       return { name, places, cgroup, launcher, cgroupsPath: runtime.joinsCgroups ? null : (cgroup?.path ?? null) };
     } catch (error) {
-      this.#tidy(this.#removeStep(name, places, cgroup));
+      // What is still being made would outlive its removal. A cgroup would then keep the sandbox's from being removed.
+      this.#tidy(Promise.allSettled(begun).then(() => this.#removeStep(name, places, cgroup)));
       throw error;
     }
   }
