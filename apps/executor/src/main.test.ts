@@ -167,7 +167,9 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
     const validated = await (await executeAs(nobody, ["validate"], unprivileged)).exit;
     expect(validated).toMatchObject({ exitCode: 0, output: expect.stringContaining("All checks passed!") });
     expect(validated.output).toMatch(/^note {2}runtime: Jobs run without limits for cpu, memory, pids/m);
-    expect(validated.output).toMatch(/^note {2}runtime: Jobs have no network on this machine.*run the executor as root\.$/m);
+    expect(validated.output).toMatch(
+      /^note {2}runtime: Jobs have no network on this machine.*run the executor as root\.$/m,
+    );
 
     const executor = await executeAs(nobody, ["run"], unprivileged);
     const dockerSteps = [{ key: "look", image: "host", commands: ["ls /sys/class/net"], dir: "", env: [] }];

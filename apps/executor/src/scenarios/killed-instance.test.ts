@@ -69,7 +69,9 @@ describeWithEngines(["postgres"], "an executor whose instance is killed", () => 
     way.repair();
 
     await expect.poll(async () => (await show(id)).state, { timeout: 20_000 }).toBe("completed");
-    await expect.poll(() => cutOff.logLines.join(""), { timeout: 10_000 }).toMatch(/refused the job's result|abandoned/);
+    await expect
+      .poll(() => cutOff.logLines.join(""), { timeout: 10_000 })
+      .toMatch(/refused the job's result|abandoned/);
 
     expect((await show(id)).attempts.map(({ state }) => state)).toEqual(["errored", "completed"]);
     const log = await logOf(id);

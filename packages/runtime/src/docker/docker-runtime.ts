@@ -250,7 +250,7 @@ class DockerRuntime implements Runtime {
     if (runtime !== undefined && facts.userSpaceKernels.has(runtime)) {
       return {
         problem:
-          "gVisor's containers have a loopback that the executor can't enter: use the oci runtime with runsc, or another runtime of the engine.",
+          "The executor can't enter the loopback of a container of gVisor: use the oci runtime with runsc, or another runtime of the engine.",
       };
     }
     return await loadNetworkCalls();

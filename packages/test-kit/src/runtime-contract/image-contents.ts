@@ -20,7 +20,7 @@ export interface ImageTests {
 }
 
 /** Tests what images may contain and declare. Results and messages are the same on every runtime. */
-export function itTakesImages(tests: () => ImageTests): void {
+export function itTakesImages(tests: () => ImageTests, { sharesKernel }: { readonly sharesKernel: boolean }): void {
   let count = 0;
 
   async function provide(config: ImageConfig, ...layers: readonly (readonly LayerEntry[])[]): Promise<string> {
@@ -89,21 +89,24 @@ export function itTakesImages(tests: () => ImageTests): void {
     });
   });
 
-  it("an image whose user may not run its /bin/sh is the job's fault, in words that name no engine", async () => {
-    await using place = await tests().open();
-    const content = (await busyboxLayer()).find(({ name }) => name === "bin/busybox")?.content ?? "";
-    const image = await provide({ User: "1234:1234" }, [{ name: "bin/sh", mode: 0o700, content }]);
+  // Old versions of gVisor run it all the same.
+  if (sharesKernel) {
+    it("an image whose user may not run its /bin/sh is the job's fault, in words that name no engine", async () => {
+      await using place = await tests().open();
+      const content = (await busyboxLayer()).find(({ name }) => name === "bin/busybox")?.content ?? "";
+      const image = await provide({ User: "1234:1234" }, [{ name: "bin/sh", mode: 0o700, content }]);
 
-    const end = await place.run("true", { image }).then(
-      ({ status, stderr }) => ({ status, stderr }),
-      ({ reason, message }: AirlockError) => ({ reason, message }),
-    );
+      const end = await place.run("true", { image }).then(
+        ({ status, stderr }) => ({ status, stderr }),
+        ({ reason, message }: AirlockError) => ({ reason, message }),
+      );
 
-    expect([
-      { reason: "image-invalid", message: expect.stringMatching(/^image ".*" has no working \/bin\/sh$/) },
-      { status: { kind: "exited", exitCode: 126 }, stderr: "sh: exec: line 0: /bin/sh: Permission denied\n" },
-    ]).toContainEqual(end);
-  });
+      expect([
+        { reason: "image-invalid", message: expect.stringMatching(/^image ".*" has no working \/bin\/sh$/) },
+        { status: { kind: "exited", exitCode: 126 }, stderr: "sh: exec: line 0: /bin/sh: Permission denied\n" },
+      ]).toContainEqual(end);
+    });
+  }
 
   const refused: readonly [ImageConfig, readonly LayerEntry[], string][] = [
     [{}, [file("data")], "has a file at /data, where Airlock mounts the workspace"],
@@ -140,8 +143,8 @@ export function itTakesImages(tests: () => ImageTests): void {
     [{ WorkingDir: "/tmp/../sys" }, [], 'has the working directory "/tmp/../sys", but the kernel\'s files are at /sys'],
     [{ Env: ["PATH=/bin", "=x"] }, [], 'has the environment entry "=x", which has no name'],
     [{ Env: ["PATH=/bin", "A=b\0c"] }, [], 'has an environment variable "A" with a NUL byte'],
-    [{ User: "nobody-there" }, [], 'runs as the user "nobody-there", which its /etc/passwd does not have'],
-    [{ User: "0:none-there" }, [], 'runs as the group "none-there", which its /etc/group does not have'],
+    [{ User: "nobody-there" }, [], 'runs as the user "nobody-there", which is not in its /etc/passwd'],
+    [{ User: "0:none-there" }, [], 'runs as the group "none-there", which is not in its /etc/group'],
   ];
   it.each(refused.map(([config, layer, words]) => [words, config, layer] as const))(
     "an image that %s is the job's fault",

@@ -82,7 +82,7 @@ export function describeRuntime(
     describeLimits(tests);
     describeImageUsers(tests);
     describe("what an image contains and declares", () => {
-      itTakesImages(() => ({ provide: (image, name) => subject.provide(image, name), open }));
+      itTakesImages(() => ({ provide: (image, name) => subject.provide(image, name), open }), { sharesKernel });
     });
     describeAbortion(tests);
     describeImages(tests);
