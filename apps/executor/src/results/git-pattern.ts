@@ -1,3 +1,5 @@
+import { matchStars, type NameToken } from "./match-stars.ts";
+
 /**
  * A pattern of `.gitignore` or `.gitattributes`. Paths are bytes, one character each (latin1). Not the same as a glob of
  * `outputs` (`OutputGlobs`): there `*` means characters and not bytes, a pattern without a slash means the root's entries
@@ -13,17 +15,16 @@ export interface GitPattern {
 }
 
 type Token =
-  | { readonly kind: "star" }
+  | NameToken
   | { readonly kind: "slash" }
   /** Two stars or more that make up a whole segment: any number of directories. */
-  | { readonly kind: "any-depth" }
-  | { readonly kind: "one"; readonly accepts: (character: string) => boolean };
+  | { readonly kind: "any-depth" };
 
 /** The kernel's limit on a path. */
 const maximumLength = 4096;
 
 /** What one segment of a path is compared with. */
-type Segment = { readonly kind: "any-depth" } | { readonly kind: "name"; readonly tokens: readonly Token[] };
+type Segment = { readonly kind: "any-depth" } | { readonly kind: "name"; readonly tokens: readonly NameToken[] };
 
 /**
  * Compiles a pattern as git understands it. Git's own matching tries every way of dividing a name among the stars, which
@@ -39,7 +40,7 @@ export function gitPattern(text: string): GitPattern | null {
   const inName = !body.includes("/");
   const tokens = tokensOf(body.startsWith("/") ? body.slice(1) : body, inName);
   if (tokens === null) return null;
-  const matcher = literalOf(body) ?? (inName ? nameMatcher(tokens) : pathMatcher(segmentsOf(tokens)));
+  const matcher = literalOf(body) ?? (inName ? nameMatcher : pathMatcher)(segmentsOf(tokens));
   return { directoriesOnly, cost: tokens.length, matches: matcher };
 }
 
@@ -53,8 +54,10 @@ function literalOf(body: string): Matcher | null {
   return (segments) => segments.join("/") === path;
 }
 
-function nameMatcher(tokens: readonly Token[]): Matcher {
-  return (segments) => matchesName(tokens, segments.at(-1) ?? "");
+/** @param pattern of one segment, which any name in a path may match. */
+function nameMatcher([pattern]: readonly Segment[]): Matcher {
+  const tokens = pattern?.kind === "name" ? pattern.tokens : [];
+  return (segments) => matchStars(tokens, segments.at(-1) ?? "");
 }
 
 function pathMatcher(pattern: readonly Segment[]): Matcher {
@@ -70,7 +73,7 @@ function pathMatcher(pattern: readonly Segment[]): Matcher {
         retryPattern = at;
         retrySegment = index;
         at += 1;
-      } else if (current && matchesName(current.tokens, segments[index] ?? "")) {
+      } else if (current && matchStars(current.tokens, segments[index] ?? "")) {
         at += 1;
         index += 1;
       } else if (retryPattern >= 0) {
@@ -83,40 +86,18 @@ function pathMatcher(pattern: readonly Segment[]): Matcher {
   };
 }
 
-function matchesName(tokens: readonly Token[], name: string): boolean {
-  let token = 0;
-  let starAt = -1;
-  let starTook = 0;
-  for (let at = 0; at < name.length; ) {
-    const current = tokens[token];
-    if (current?.kind === "star") {
-      starAt = token;
-      starTook = at;
-      token += 1;
-    } else if (current?.kind === "one" && current.accepts(name[at] ?? "")) {
-      token += 1;
-      at += 1;
-    } else if (starAt >= 0) {
-      // The last star takes one character more; what earlier stars took needs no second look.
-      starTook += 1;
-      at = starTook;
-      token = starAt + 1;
-    } else return false;
-  }
-  while (tokens[token]?.kind === "star") token += 1;
-  return token === tokens.length;
-}
-
 function segmentsOf(tokens: readonly Token[]): Segment[] {
   const segments: Segment[] = [];
-  let name: Token[] = [];
+  let name: NameToken[] = [];
+  let isAnyDepth = false;
   const end = () => {
-    const anyDepth = name[0]?.kind === "any-depth";
-    segments.push(anyDepth ? { kind: "any-depth" } : { kind: "name", tokens: name });
+    segments.push(isAnyDepth ? { kind: "any-depth" } : { kind: "name", tokens: name });
     name = [];
+    isAnyDepth = false;
   };
   for (const token of tokens) {
     if (token.kind === "slash") end();
+    else if (token.kind === "any-depth") isAnyDepth = true;
     else name.push(token);
   }
   end();
@@ -156,7 +137,7 @@ function tokensOf(text: string, inName: boolean): Token[] | null {
   return tokens;
 }
 
-const anyCharacter: Token = { kind: "one", accepts: () => true };
+const anyCharacter: NameToken = { kind: "one", accepts: () => true };
 /** One token for each byte: a hostile file may have millions of characters. */
 const literalTokens = Array.from({ length: 256 }, (_, code): Token => {
   const meant = String.fromCharCode(code);

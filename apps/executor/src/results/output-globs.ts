@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+import { matchStars, type NameToken } from "./match-stars.ts";
 
 /**
  * The state of matching a job's globs after some directories. A state of `null` means that none of the globs can match
@@ -15,11 +16,14 @@ type Segment =
   /** `**`: any number of directories, including zero. */
   | { readonly kind: "any-depth"; readonly glob: number }
   | { readonly kind: "literal"; readonly glob: number; readonly text: string }
-  | { readonly kind: "pattern"; readonly glob: number; readonly tokens: readonly Token[]; readonly minLength: number }
+  | {
+      readonly kind: "pattern";
+      readonly glob: number;
+      readonly tokens: readonly NameToken[];
+      readonly minLength: number;
+    }
   /** Follows the last segment. A path that reaches it matches. */
   | { readonly kind: "end"; readonly glob: number };
-
-type Token = { readonly kind: "star" } | { readonly kind: "one"; readonly accepts: (character: string) => boolean };
 
 /**
  * The globs of `outputs`: `*`, `?`, `[a-z]` and `[!a-z]` within a name, `**` for any number of directories, and `\` to
@@ -59,7 +63,13 @@ export class OutputGlobs {
       const segment = this.#segments[index];
       if (segment?.kind === "any-depth" && !isGit) next.push(index);
       else if (segment?.kind === "literal" && segment.text === text) next.push(index + 1);
-      else if (segment?.kind === "pattern" && !isGit && matches(segment, characters)) next.push(index + 1);
+      else if (
+        segment?.kind === "pattern" &&
+        !isGit &&
+        characters.length >= segment.minLength &&
+        matchStars(segment.tokens, characters)
+      )
+        next.push(index + 1);
     }
     const settled = this.#settle(next, isGit ? [] : state.within);
     return settled.next.length === 0 && settled.within.length === 0 ? null : settled;
@@ -92,8 +102,8 @@ function parseSegment(text: string, glob: number): Segment {
   return { kind: "pattern", glob, tokens, minLength: tokens.filter(({ kind }) => kind === "one").length };
 }
 
-function parseTokens(text: readonly string[]): Token[] {
-  const tokens: Token[] = [];
+function parseTokens(text: readonly string[]): NameToken[] {
+  const tokens: NameToken[] = [];
   for (let index = 0; index < text.length; index += 1) {
     const character = text[index] ?? "";
     const end = character === "[" ? classEnd(text, index) : -1;
@@ -155,34 +165,4 @@ function isInRanges(ranges: readonly [string, string][], character: string): boo
     else return true;
   }
   return false;
-}
-
-function matches(
-  { tokens, minLength }: { readonly tokens: readonly Token[]; readonly minLength: number },
-  name: readonly string[],
-): boolean {
-  if (name.length < minLength) return false;
-  let token = 0;
-  let starAt = -1;
-  let starTook = 0;
-  for (let at = 0; at < name.length; ) {
-    const current = tokens[token];
-    if (current?.kind === "star") {
-      starAt = token;
-      starTook = at;
-      token += 1;
-    } else if (current?.accepts(name[at] ?? "")) {
-      token += 1;
-      at += 1;
-    } else if (starAt >= 0) {
-      // Let the last star match one more character. Earlier stars never need to change.
-      starTook += 1;
-      at = starTook;
-      token = starAt + 1;
-    } else {
-      return false;
-    }
-  }
-  while (tokens[token]?.kind === "star") token += 1;
-  return token === tokens.length;
 }
