@@ -11,6 +11,7 @@ export { type PrivateRegistry, type RegistryUser, startPrivateRegistry } from ".
 export { startEngines } from "./engines/start-engines.ts";
 export { type FuzzParameters, fuzzParameters } from "./fuzz-parameters.ts";
 export { asUser } from "./host/as-user.ts";
+export { commandLines } from "./host/command-lines.ts";
 export { type TemporaryDirectory, temporaryDirectory } from "./host/temporary-directory.ts";
 export {
   buildImage,

@@ -1,5 +1,4 @@
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { createServer } from "node:https";
@@ -7,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { readProxies } from "@airlock/proxy";
-import { forwardingProxy, makeCertificates, makeRepository, temporaryDirectory } from "@airlock/test-kit";
+import { commandLines, forwardingProxy, makeCertificates, makeRepository, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { lfsPointer } from "../testing/lfs-objects.ts";
 import { ScriptedInstance } from "../testing/scripted-instance.ts";
@@ -42,20 +41,6 @@ afterEach(() => stack.disposeAsync());
 
 const instancePort = () => Number(new URL(instance.url).port);
 
-/** The command lines of all processes. */
-function commandLines(): string {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map((name) => {
-      try {
-        return readFileSync(`/proc/${name}/cmdline`, "utf8");
-      } catch {
-        return ""; // The process has ended.
-      }
-    })
-    .join("\n");
-}
-
 describe("an executor behind a proxy", () => {
   it("reaches the instance, its repositories and its Git LFS objects only through the proxy", async () => {
     const proxy = await forwardingProxy({
@@ -64,7 +49,7 @@ describe("an executor behind a proxy", () => {
     });
     let running = "";
     instance.intervene = ({ path }) => {
-      if (path.includes("git-upload-pack")) running += commandLines();
+      if (path.includes("git-upload-pack")) running += commandLines().join("\n");
       return undefined;
     };
     const executor = stack.use(

@@ -1,13 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { readProxies } from "@airlock/proxy";
 import {
+  commandLines,
   createDatabase,
   describeWithEngines,
   engines,
@@ -44,7 +44,7 @@ beforeEach(async () => {
   execFileSync("git", ["update-server-info"], { cwd: `${path}/app.git` });
   const host = createServer(async (incoming, response) => {
     asked.push({ headers: incoming.headers });
-    running += commandLines();
+    running += commandLines().join("\n");
     const url = new URL(incoming.url ?? "", "http://host");
     if (incoming.method === "POST") {
       await buffer(incoming);
@@ -64,19 +64,6 @@ beforeEach(async () => {
   port = (host.address() as AddressInfo).port;
 });
 afterEach(() => stack.disposeAsync());
-
-function commandLines(): string {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map((name) => {
-      try {
-        return readFileSync(`/proc/${name}/cmdline`, "utf8");
-      } catch {
-        return ""; // The process has ended.
-      }
-    })
-    .join("\n");
-}
 
 describeWithEngines(["postgres"], "a code host behind a proxy", () => {
   const instance = async (env: Readonly<Record<string, string>>) =>

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { commandLines } from "../host/command-lines.ts";
 
 /** A sleep argument that no other process on this machine uses. */
 export function uniqueSeconds(): string {
@@ -12,15 +12,9 @@ export function uniqueSeconds(): string {
  * none.
  */
 export async function hostProcesses(text: string): Promise<readonly string[]> {
-  const found: string[] = [];
-  for (const pid of await readdir("/proc")) {
-    if (!/^\d+$/.test(pid)) continue;
-    // The process may have ended since readdir.
-    const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-    const words = commandLine.replaceAll("\0", " ");
-    if (words.includes(text)) found.push(words);
-  }
-  return found;
+  return commandLines()
+    .map((line) => line.replaceAll("\0", " "))
+    .filter((words) => words.includes(text));
 }
 
 export async function until(condition: () => Promise<boolean>): Promise<void> {

@@ -71,7 +71,7 @@ export function describeRights(tests: ContractTests): void {
       });
     }
 
-    it("do not include the network if egress is none", async () => {
+    it("do not include the network with egress: none", async () => {
       await using place = await open();
       const addresses = Object.values(networkInterfaces()).flatMap((list) =>
         (list ?? []).filter(({ family }) => family === "IPv4").map(({ address }) => address),
