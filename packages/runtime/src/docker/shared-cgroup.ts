@@ -24,6 +24,7 @@ export class SharedCgroup implements AsyncDisposable {
   readonly #overhead: ContainerOverhead;
   /** The executor's death ends containers by itself, unless their processes prevent that. */
   #guard: CgroupGuard | undefined;
+  #isDisposed = false;
 
   private constructor(host: CgroupHost, cgroup: Cgroup, plan: SandboxPlan, overhead: ContainerOverhead) {
     this.#host = host;
@@ -47,6 +48,8 @@ export class SharedCgroup implements AsyncDisposable {
    * process holds this one up for milliseconds, so callers do it while the engine works.
    */
   guard(): void {
+    // A creation that fails at once may have disposed of this before its caller gets here.
+    if (this.#isDisposed) return;
     this.#guard ??= new CgroupGuard(this.#cgroup);
   }
 
@@ -93,6 +96,7 @@ export class SharedCgroup implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
     await this.#guard?.[Symbol.asyncDispose]();
     // Usually empty. Kills processes that the engine has lost track of.
     await this.#cgroup.kill();
