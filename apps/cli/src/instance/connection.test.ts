@@ -41,7 +41,7 @@ describe("the connection to an instance", () => {
     expect((await findConnection({ AIRLOCK_DATA_DIR: "data" }, directory.path)).token).toBe("token-2");
   });
 
-  it("is reported missing with what to do if there is none", async () => {
+  it("is reported as missing, with the next step", async () => {
     await using directory = await temporaryDirectory();
     await expect(findConnection({}, directory.path)).rejects.toMatchObject({
       code: "no-connection",
