@@ -6,8 +6,10 @@ import * as api from "./index.ts";
 
 const numRuns = Number(process.env.AIRLOCK_FUZZ_RUNS ?? 60);
 const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter((value) => !value.includes("\0"));
+/** Short text without hidden characters, as labels and names must be. */
+const label = text.filter((value) => !/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u.test(value));
 /** Names of spaces alone are refused. */
-const executorName = text.filter((value) => /\S/.test(value));
+const executorName = label.filter((value) => /\S/.test(value));
 const id = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const ordinal = fc.integer({ min: 1, max: 2 ** 31 - 1 });
 const count = fc.nat();
@@ -22,7 +24,7 @@ const partly = <T extends object>(shape: { [Key in keyof T]: fc.Arbitrary<T[Key]
 const ofJob = { executorName, jobId: wireId };
 const entry = {
   ...ofJob,
-  key: text,
+  key: label,
   command: fc.oneof(fc.array(text, { maxLength: 4 }), fc.constant(null)),
   startTime: time,
   exitCode: fc.oneof(fc.integer({ min: -1, max: 255 }), fc.constant(null)),
@@ -30,13 +32,13 @@ const entry = {
   durationMs: count,
 };
 const step = fc.record({
-  key: text,
+  key: label,
   state: fc.constantFrom(...api.stepStates),
   exitCode: fc.oneof(fc.nat(255), fc.constant(null)),
   durationMs: fc.oneof(count, fc.constant(null)),
 });
 const logEvent = fc.oneof(
-  fc.record({ kind: fc.constant("open"), entryId: ordinal, key: text, command: fc.array(text), startTime: time }),
+  fc.record({ kind: fc.constant("open"), entryId: ordinal, key: label, command: fc.array(text), startTime: time }),
   fc.record({
     kind: fc.constant("chunk"),
     entryId: ordinal,
@@ -51,7 +53,7 @@ const logEvent = fc.oneof(
     durationMs: count,
   }),
 );
-const labels = fc.dictionary(name, text, { maxKeys: 4, noNullPrototype: true });
+const labels = fc.dictionary(name, label, { maxKeys: 4, noNullPrototype: true });
 const heartbeat = {
   executorName,
   os: text,
