@@ -1,0 +1,218 @@
+// Declarations shared by the files of the guest agent. The protocol is specified in docs/guest-protocol.md.
+#ifndef AIRLOCK_AGENT_H
+#define AIRLOCK_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROTOCOL_VERSION 1
+#define HEADER_BYTES 8
+#define FRAME_BYTES 16384
+#define PAYLOAD_BYTES (FRAME_BYTES - HEADER_BYTES)
+// Bytes that either side may send on a stream before the receiver grants more.
+#define INITIAL_CREDIT 65536
+#define MAX_CREDIT 1048576
+#define OUT_BYTES (8 * FRAME_BYTES)
+// Input is read only while this much output fits, so that every call can be answered.
+#define OUT_RESERVE (2 * FRAME_BYTES)
+#define SPEC_BYTES 524288
+#define MAX_STRINGS 4096
+#define MAX_FILTER 4096
+#define MAX_DISKS 26
+
+enum frame_type {
+  FRAME_HELLO = 1,
+  FRAME_CALL,
+  FRAME_RESULT,
+  FRAME_ERROR,
+  FRAME_DATA,
+  FRAME_END,
+  FRAME_CREDIT,
+  FRAME_CANCEL,
+  FRAME_EXITED,
+};
+
+enum method {
+  METHOD_SEED = 1,
+  METHOD_CLOCK,
+  METHOD_MOUNT_IMAGE,
+  METHOD_MOUNT_WORKSPACE,
+  METHOD_PUT_FILE,
+  METHOD_CLEAR_STEP_FILES,
+  METHOD_RUN,
+  METHOD_SIGNAL,
+  METHOD_COUNT_PROCESSES,
+  METHOD_READ_FILE,
+  METHOD_LIST,
+  METHOD_READ_LINK,
+  METHOD_REMOVE_FILE,
+  METHOD_STATS,
+  METHOD_STOP,
+  METHOD_POWER_OFF,
+};
+
+enum error_code {
+  ERROR_NOT_READY = 1,
+  ERROR_BUSY,
+  ERROR_INVALID,
+  ERROR_NOT_FOUND,
+  ERROR_NOT_A_FILE,
+  ERROR_TOO_LARGE,
+  ERROR_NO_SPACE,
+  ERROR_DENIED,
+  ERROR_CANCELED,
+  ERROR_SYSTEM,
+};
+
+enum place { PLACE_WORKSPACE = 0, PLACE_JOB_FILES, PLACE_STEP_FILES };
+
+// A read position in a received payload. A read past the end clears `ok` and returns zeros.
+struct cursor {
+  const uint8_t *at;
+  size_t left;
+  bool ok;
+};
+
+uint64_t take_number(struct cursor *cursor, size_t bytes);
+// The next bytes of the payload; NULL if there are fewer.
+const uint8_t *take_bytes(struct cursor *cursor, size_t bytes);
+// A path relative to a tree: at most 4095 bytes, no NUL, no empty, "." or ".." component, "" only if allowed.
+bool take_path(struct cursor *cursor, char path[4096], bool may_be_empty);
+bool at_end(const struct cursor *cursor);
+
+// wire.c
+extern int stream_fd;
+void put_number(uint8_t *at, uint64_t value, size_t bytes);
+size_t out_space(void);
+bool out_pending(void);
+void send_frame(uint8_t type, uint32_t channel, const void *payload, size_t bytes);
+void send_result(uint32_t channel, const void *payload, size_t bytes);
+// Answers a call with an error. `error` is an errno, or 0.
+void send_error(uint32_t channel, uint8_t code, int error, const char *text);
+// As send_error, with the code that fits the errno.
+void send_errno(uint32_t channel, int error, const char *text);
+void send_credit(uint32_t channel, uint8_t stream, uint32_t bytes);
+void flush_out(void);
+// Reads what the stream has. Returns false at the end of the stream.
+bool receive_bytes(void);
+// Handles the whole frames of the input, as long as their answers fit into the output.
+void process_frames(void);
+bool frame_waiting(void);
+// Ends the guest after a violation of the protocol.
+_Noreturn void die(const char *why);
+
+// calls.c
+void handle_frame(uint8_t type, uint32_t channel, const uint8_t *payload, size_t bytes);
+
+// system.c
+extern bool shared_kernel;
+extern const char *disk_prefix;
+void prepare_guest(void);
+void seed(uint32_t channel, struct cursor *cursor);
+void set_clock(uint32_t channel, struct cursor *cursor);
+void mount_image(uint32_t channel, struct cursor *cursor);
+void mount_workspace(uint32_t channel, struct cursor *cursor);
+void send_stats(uint32_t channel);
+bool image_is_mounted(unsigned index);
+bool workspace_is_mounted(void);
+_Noreturn void power_off(void);
+// Writes a short text into a file. Returns 0 or an errno.
+int write_text(const char *path, const char *text);
+
+// trees.c
+int open_place(enum place place);
+int open_beneath(int root, const char *path, int flags);
+// Opens the directory of a path's last component, which `name` points to afterwards. Creates it if `create`.
+int open_parent(int root, const char *path, bool create, mode_t mode, const char **name);
+int clear_directory(int directory);
+
+// transfers.c
+void put_file(uint32_t channel, struct cursor *cursor);
+void read_file(uint32_t channel, struct cursor *cursor);
+void list_directory(uint32_t channel, struct cursor *cursor);
+bool transfer_data(uint32_t channel, const uint8_t *bytes, size_t length);
+bool transfer_end(uint32_t channel);
+bool transfer_credit(uint32_t channel, uint8_t stream, uint32_t bytes);
+void transfer_cancel(uint32_t channel);
+bool transfer_can_send(void);
+void transfer_send(void);
+
+// paths.c
+void read_link(uint32_t channel, struct cursor *cursor);
+void remove_file(uint32_t channel, struct cursor *cursor);
+void clear_step_files(uint32_t channel);
+
+// step-spec.c
+struct limit {
+  uint8_t resource;
+  uint64_t soft, hard;
+};
+
+enum step_flags {
+  STEP_NO_NEW_PRIVILEGES = 1,
+  STEP_OWN_NETWORK = 2,
+  STEP_READ_ONLY_ROOT = 4,
+  STEP_USER_NAMESPACE = 8,
+  STEP_MASKED_PATHS = 16,
+};
+
+struct step_spec {
+  unsigned image;
+  uint32_t uid, gid, flags;
+  uint32_t groups[32];
+  size_t group_count;
+  uint64_t capabilities;
+  char *argv[MAX_STRINGS + 1], *env[MAX_STRINGS + 1];
+  size_t argc, envc;
+  const char *working_directory, *hostname;
+  struct limit limits[16];
+  size_t limit_count;
+  uint64_t memory_bytes, pids, cpu_micros, shm_bytes, upper_bytes;
+  const uint8_t *filter;
+  size_t filter_count;
+};
+
+// Parses a specification in place: strings point into `bytes`. Returns NULL, or what is wrong.
+const char *parse_step_spec(uint8_t *bytes, size_t length, struct step_spec *spec);
+
+// step.c
+void run_step(uint32_t channel, struct cursor *cursor);
+bool step_data(uint32_t channel, const uint8_t *bytes, size_t length);
+bool step_end(uint32_t channel);
+bool step_credit(uint32_t channel, uint8_t stream, uint32_t bytes);
+void step_cancel(uint32_t channel);
+void signal_step(uint32_t channel, struct cursor *cursor);
+void count_processes(uint32_t channel);
+void stop_steps(uint32_t channel);
+bool step_is_active(void);
+// The descriptors to wait for: stdout, stderr, the messages of the step's first process. -1: not now.
+void step_descriptors(int descriptors[3]);
+void step_readable(int which);
+void reap_children(void);
+
+// step-init.c
+// What the first process of a step reports to the agent over its pipe.
+struct step_message {
+  uint8_t kind;
+  int32_t value;
+  char stage[24];
+};
+enum { STEP_FAILED = 'f', STEP_EXITED = 'x', STEP_KILLED = 'k' };
+// Runs as process 1 of the step's PID namespace.
+_Noreturn void step_init(const struct step_spec *spec, int messages);
+extern int messages_fd;
+_Noreturn void setup_failed(const char *stage);
+
+// step-root.c
+void make_root(const struct step_spec *spec);
+
+// step-cgroup.c
+// Creates the step's cgroup with its limits. Returns NULL, or what failed, with errno.
+const char *make_cgroup(const struct step_spec *spec);
+void remove_cgroup(void);
+bool cgroup_had_oom(void);
+void enter_cgroup(void);
+
+#endif

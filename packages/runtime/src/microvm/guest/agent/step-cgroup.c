@@ -1,0 +1,60 @@
+// The cgroup (version 2) of the step that runs, inside the guest.
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CGROUP "/sys/fs/cgroup/step"
+static bool exists;
+
+static int write_value(const char *path, uint64_t value) {
+  char text[32];
+  snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+  return write_text(path, text);
+}
+
+const char *make_cgroup(const struct step_spec *spec) {
+  exists = false;
+  if (shared_kernel) {
+    errno = ENOTSUP;
+    return spec->memory_bytes || spec->pids || spec->cpu_micros ? "cgroup limits need a kernel of the guest's own" : NULL;
+  }
+  int error = write_text("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids +cpu");
+  if (!error && mkdir(CGROUP, 0755) < 0) error = errno;
+  if (!error) exists = true;
+  if (!error && spec->memory_bytes) error = write_value(CGROUP "/memory.max", spec->memory_bytes);
+  // Swap would raise the limit. Without swap the file does not exist.
+  if (!error && spec->memory_bytes) write_text(CGROUP "/memory.swap.max", "0");
+  if (!error && spec->pids) error = write_value(CGROUP "/pids.max", spec->pids);
+  char quota[64];
+  snprintf(quota, sizeof quota, "%llu 100000", (unsigned long long)spec->cpu_micros);
+  if (!error && spec->cpu_micros) error = write_text(CGROUP "/cpu.max", quota);
+  errno = error;
+  return error ? "can't create the step's cgroup" : NULL;
+}
+
+void enter_cgroup(void) {
+  if (exists && write_text(CGROUP "/cgroup.procs", "0")) setup_failed("cgroup");
+}
+
+bool cgroup_had_oom(void) {
+  if (!exists) return false;
+  char text[512];
+  int file = open(CGROUP "/memory.events", O_RDONLY | O_CLOEXEC);
+  ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+  if (file >= 0) close(file);
+  if (length < 0) return false;
+  text[length] = 0;
+  const char *count = strstr(text, "oom_kill ");
+  return count && strtoull(count + 9, NULL, 10) > 0;
+}
+
+void remove_cgroup(void) {
+  if (exists) rmdir(CGROUP);
+  exists = false;
+}

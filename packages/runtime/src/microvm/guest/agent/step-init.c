@@ -1,0 +1,162 @@
+// The first process of a step. It stays in the guest's user namespace, so that no process of the step can trace it or
+// take its descriptors, and reaps what the step leaves behind.
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int messages_fd = -1;
+
+static void report(uint8_t kind, int32_t value, const char *stage) {
+  struct step_message message = {.kind = kind, .value = value};
+  snprintf(message.stage, sizeof message.stage, "%s", stage);
+  // Shorter than PIPE_BUF, so it is written as a whole or not at all.
+  if (write(messages_fd, &message, sizeof message) != (ssize_t)sizeof message) _exit(1);
+}
+
+void setup_failed(const char *stage) {
+  report(STEP_FAILED, errno, stage);
+  _exit(1);
+}
+
+static void set_limits(const struct step_spec *spec) {
+  for (size_t i = 0; i < spec->limit_count; i++) {
+    struct rlimit limit = {.rlim_cur = spec->limits[i].soft, .rlim_max = spec->limits[i].hard};
+    if (setrlimit(spec->limits[i].resource, &limit) < 0) setup_failed("resource limit");
+  }
+}
+
+static void start_loopback(void) {
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+  int socket_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket_fd < 0 || ioctl(socket_fd, SIOCSIFFLAGS, &request) < 0) setup_failed("loopback");
+  close(socket_fd);
+}
+
+static void set_filter(const struct step_spec *spec) {
+  static struct sock_filter filter[MAX_FILTER];
+  if (spec->filter_count == 0) return;
+  memcpy(filter, spec->filter, spec->filter_count * sizeof *filter);
+  struct sock_fprog program = {.len = (unsigned short)spec->filter_count, .filter = filter};
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) setup_failed("seccomp");
+}
+
+static void set_user(const struct step_spec *spec) {
+  for (int capability = 0; capability < 64; capability++)
+    if (!(spec->capabilities >> capability & 1) && prctl(PR_CAPBSET_DROP, capability) < 0 && errno != EINVAL)
+      setup_failed("bounding set");
+  if (setgroups(spec->group_count, spec->groups) < 0) setup_failed("groups");
+  if (setresgid(spec->gid, spec->gid, spec->gid) < 0) setup_failed("group");
+  if (setresuid(spec->uid, spec->uid, spec->uid) < 0) setup_failed("user");
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct sets[2] = {{0}};
+  for (int i = 0; i < 2 && spec->uid == 0; i++)
+    sets[i].permitted = sets[i].effective = (uint32_t)(spec->capabilities >> (32 * i));
+  // Bits that the kernel does not know are not in the permitted set.
+  struct __user_cap_data_struct held[2];
+  if (syscall(SYS_capget, &header, held) < 0) setup_failed("capabilities");
+  for (int i = 0; i < 2; i++) sets[i].permitted = sets[i].effective &= held[i].permitted;
+  if (syscall(SYS_capset, &header, sets) < 0) setup_failed("capabilities");
+}
+
+// Enters the working directory as the step's user, who also owns what is missing.
+static void enter_directory(const char *path) {
+  char part[4097];
+  size_t length = strlen(path);
+  for (size_t i = 1; i <= length; i++) {
+    if (i < length && path[i] != '/') continue;
+    memcpy(part, path, i);
+    part[i] = 0;
+    mkdir(part, 0755);
+  }
+  if (chdir(path) < 0) setup_failed("working directory");
+}
+
+static _Noreturn void become_script(const struct step_spec *spec, int go) {
+  char byte;
+  if (read(go, &byte, 1) != 1) _exit(1);
+  close(go);
+  if (spec->flags & STEP_OWN_NETWORK) start_loopback();
+  if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) setup_failed("host name");
+  if (setsid() < 0) setup_failed("session");
+  bool unprivileged = spec->flags & STEP_NO_NEW_PRIVILEGES;
+  if (unprivileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) setup_failed("no new privileges");
+  // Without this flag only a privileged process may set a filter.
+  if (!unprivileged) set_filter(spec);
+  set_user(spec);
+  umask(022);
+  enter_directory(spec->working_directory);
+  if (unprivileged) set_filter(spec);
+  execve(spec->argv[0], spec->argv, spec->env);
+  setup_failed("execve");
+}
+
+static void write_map(pid_t pid, const char *name) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+  if ((errno = write_text(path, "0 0 4294967295"))) setup_failed("user namespace");
+}
+
+static pid_t start_script(const struct step_spec *spec) {
+  int go[2];
+  if (pipe2(go, O_CLOEXEC) < 0) setup_failed("pipe");
+  unsigned long flags = SIGCHLD | CLONE_NEWIPC | CLONE_NEWUTS;
+  if (spec->flags & STEP_USER_NAMESPACE) flags |= CLONE_NEWUSER;
+  if (spec->flags & STEP_OWN_NETWORK) flags |= CLONE_NEWNET;
+  pid_t pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
+  if (pid < 0) setup_failed("clone");
+  if (pid == 0) {
+    close(go[1]);
+    become_script(spec, go[0]);
+  }
+  close(go[0]);
+  // Ids keep their numbers. The namespace confines what capabilities apply to.
+  if (spec->flags & STEP_USER_NAMESPACE) write_map(pid, "uid_map"), write_map(pid, "gid_map");
+  if (write(go[1], "g", 1) != 1) setup_failed("pipe");
+  close(go[1]);
+  return pid;
+}
+
+void step_init(const struct step_spec *spec, int messages) {
+  messages_fd = 3;
+  prctl(PR_SET_DUMPABLE, 0);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  if (dup3(messages, messages_fd, O_CLOEXEC) < 0) _exit(1);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0 || dup3(null, 4, O_CLOEXEC) < 0 || dup2(null, 0) < 0) setup_failed("/dev/null");
+  syscall(SYS_close_range, 5U, ~0U, 0U);
+  enter_cgroup();
+  set_limits(spec);
+  make_root(spec);
+  pid_t script = start_script(spec);
+  // Only processes of the step hold its output from now on.
+  dup2(4, 1);
+  dup2(4, 2);
+  for (;;) {
+    int status;
+    pid_t pid = waitpid(-1, &status, 0);
+    if (pid < 0 && errno == ECHILD) _exit(0);
+    if (pid != script) continue;
+    if (WIFSIGNALED(status)) report(STEP_KILLED, WTERMSIG(status), "");
+    else report(STEP_EXITED, WEXITSTATUS(status), "");
+  }
+}

@@ -1,0 +1,241 @@
+// The step that runs, seen from the agent: its specification, output, signals and end. One at a time.
+#include "agent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static uint8_t spec_bytes[SPEC_BYTES];
+static struct step_spec spec;
+static struct {
+  enum { IDLE, RECEIVING, RUNNING } state;
+  uint32_t channel, credit[2], in_credit;
+  size_t spec_length;
+  pid_t init;
+  // stdout, stderr, messages. -1 after their end.
+  int descriptors[3];
+  bool reported, failed;
+  int error;
+  char stage[24];
+} step;
+static bool stopped;
+
+bool step_is_active(void) { return step.state != IDLE; }
+
+static void forget(void) {
+  explicit_bzero(spec_bytes, step.spec_length);
+  memset(&spec, 0, sizeof spec);
+  memset(&step, 0, sizeof step);
+  for (int i = 0; i < 3; i++) step.descriptors[i] = -1;
+}
+
+void run_step(uint32_t channel, struct cursor *cursor) {
+  if (!at_end(cursor)) return send_error(channel, ERROR_INVALID, 0, "malformed call");
+  if (stopped) return send_error(channel, ERROR_INVALID, 0, "the agent was told to stop");
+  if (step.state != IDLE) return send_error(channel, ERROR_BUSY, 0, "another step runs");
+  if (!workspace_is_mounted()) return send_error(channel, ERROR_INVALID, 0, "the workspace is not mounted");
+  forget();
+  step.state = RECEIVING;
+  step.channel = channel;
+  step.credit[0] = step.credit[1] = step.in_credit = INITIAL_CREDIT;
+}
+
+bool step_data(uint32_t channel, const uint8_t *bytes, size_t length) {
+  if (step.state == IDLE || channel != step.channel) return false;
+  if (step.state != RECEIVING) die("the host sent data to a step that runs");
+  if (length > step.in_credit) die("the host sent more than its credit");
+  if (length > SPEC_BYTES - step.spec_length) die("the specification of a step is too long");
+  memcpy(spec_bytes + step.spec_length, bytes, length);
+  step.spec_length += length;
+  if (length > 0) send_credit(channel, 0, (uint32_t)length);
+  return true;
+}
+
+static void refuse(uint8_t code, int error, const char *text) {
+  uint32_t channel = step.channel;
+  forget();
+  send_error(channel, code, error, text);
+}
+
+static void start(void) {
+  int out[2] = {-1, -1}, err[2] = {-1, -1}, messages[2] = {-1, -1};
+  const char *problem = parse_step_spec(spec_bytes, step.spec_length, &spec);
+  if (problem) return refuse(ERROR_INVALID, 0, problem);
+  if (!image_is_mounted(spec.image)) return refuse(ERROR_INVALID, 0, "the step's image is not mounted");
+  problem = make_cgroup(&spec);
+  if (problem) return remove_cgroup(), refuse(ERROR_SYSTEM, errno, problem);
+  pid_t pid = -1;
+  if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0 && pipe2(messages, O_CLOEXEC) == 0)
+    pid = (pid_t)syscall(SYS_clone, (unsigned long)(SIGCHLD | CLONE_NEWPID | CLONE_NEWNS), NULL, NULL, NULL, NULL);
+  int error = errno;
+  if (pid == 0) {
+    if (dup2(out[1], 1) < 0 || dup2(err[1], 2) < 0) _exit(1);
+    step_init(&spec, messages[1]);
+  }
+  int writers[] = {out[1], err[1], messages[1]}, readers[] = {out[0], err[0], messages[0]};
+  for (int i = 0; i < 3; i++) {
+    if (writers[i] >= 0) close(writers[i]);
+    if (readers[i] < 0) continue;
+    if (pid < 0) close(readers[i]);
+    else fcntl(readers[i], F_SETFL, O_NONBLOCK);
+  }
+  if (pid < 0) return remove_cgroup(), refuse(ERROR_SYSTEM, error, "can't start a process");
+  memcpy(step.descriptors, readers, sizeof readers);
+  step.init = pid;
+  step.state = RUNNING;
+}
+
+bool step_end(uint32_t channel) {
+  if (step.state == IDLE || channel != step.channel) return false;
+  if (step.state != RECEIVING) die("the host ended a stream that it does not send");
+  start();
+  return true;
+}
+
+bool step_credit(uint32_t channel, uint8_t stream, uint32_t bytes) {
+  if (step.state == IDLE || channel != step.channel) return false;
+  if (bytes > MAX_CREDIT - step.credit[stream]) die("the host granted too much credit");
+  step.credit[stream] += bytes;
+  return true;
+}
+
+void step_cancel(uint32_t channel) {
+  if (step.state == IDLE || channel != step.channel) return;
+  if (step.state == RECEIVING) return refuse(ERROR_CANCELED, 0, "canceled");
+  if (step.init > 0) kill(step.init, SIGKILL);
+}
+
+// Counts the processes in PID namespaces below the agent's, which are the step's, and signals them unless it is 0.
+static unsigned each_process(int signal_number) {
+  struct stat own, its;
+  unsigned count = 0;
+  DIR *listing = opendir("/proc");
+  if (!listing || stat("/proc/self/ns/pid", &own) < 0) die("/proc can't be read");
+  for (struct dirent *entry; (entry = readdir(listing));) {
+    pid_t pid = (pid_t)atoi(entry->d_name);
+    char path[64];
+    if (pid <= 1 || pid == step.init) continue;
+    snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
+    // A zombie has no namespaces any more.
+    if (stat(path, &its) < 0 || its.st_ino == own.st_ino) continue;
+    count++;
+    if (signal_number) kill(pid, signal_number);
+  }
+  closedir(listing);
+  return count;
+}
+
+void signal_step(uint32_t channel, struct cursor *cursor) {
+  uint32_t run = (uint32_t)take_number(cursor, 4);
+  uint8_t number = (uint8_t)take_number(cursor, 1);
+  if (!at_end(cursor) || (number != SIGTERM && number != SIGKILL && number != SIGINT))
+    return send_error(channel, ERROR_INVALID, 0, "malformed call");
+  if (step.state != RUNNING || run != step.channel) return send_error(channel, ERROR_NOT_FOUND, 0, "no such step runs");
+  // The kernel kills all processes of the namespace together with its first one.
+  if (number == SIGKILL && step.init > 0) kill(step.init, SIGKILL);
+  if (number != SIGKILL) each_process(number);
+  send_result(channel, NULL, 0);
+}
+
+void count_processes(uint32_t channel) {
+  uint8_t payload[4];
+  put_number(payload, step.init > 0 ? each_process(0) : 0, 4);
+  send_result(channel, payload, sizeof payload);
+}
+
+static void report_end(bool killed, uint32_t value) {
+  uint8_t payload[10] = {killed};
+  put_number(payload + 1, value, 4);
+  payload[5] = cgroup_had_oom();
+  put_number(payload + 6, step.init > 0 ? each_process(0) : 0, 4);
+  step.reported = true;
+  send_frame(FRAME_EXITED, step.channel, payload, sizeof payload);
+}
+
+static void finish_if_over(void) {
+  if (step.state != RUNNING || step.init > 0) return;
+  for (int i = 0; i < 3; i++)
+    if (step.descriptors[i] >= 0) return;
+  uint32_t channel = step.channel;
+  if (step.failed) {
+    char text[64];
+    snprintf(text, sizeof text, "the step can't start: %.23s", step.stage);
+    remove_cgroup();
+    return refuse(ERROR_SYSTEM, step.error, text);
+  }
+  if (!step.reported) report_end(true, SIGKILL);
+  remove_cgroup();
+  forget();
+  send_result(channel, NULL, 0);
+}
+
+void stop_steps(uint32_t channel) {
+  stopped = true;
+  if (step.state == RECEIVING) refuse(ERROR_CANCELED, 0, "canceled");
+  if (step.state == RUNNING && step.init > 0) {
+    kill(step.init, SIGKILL);
+    // The kernel reaps a namespace's processes before its first one, so this wait also covers them.
+    while (waitpid(step.init, NULL, 0) < 0 && errno == EINTR) continue;
+    step.init = 0;
+  }
+  sync();
+  send_result(channel, NULL, 0);
+  finish_if_over();
+}
+
+void step_descriptors(int descriptors[3]) {
+  for (int i = 0; i < 3; i++) {
+    bool can_send = out_space() >= OUT_RESERVE + FRAME_BYTES && (i == 2 || step.credit[i] > 0);
+    descriptors[i] = step.state == RUNNING && can_send ? step.descriptors[i] : -1;
+  }
+}
+
+static void close_descriptor(int which) {
+  close(step.descriptors[which]);
+  step.descriptors[which] = -1;
+  finish_if_over();
+}
+
+static void read_message(void) {
+  struct step_message message;
+  ssize_t got = read(step.descriptors[2], &message, sizeof message);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got != (ssize_t)sizeof message) return close_descriptor(2);
+  if (message.kind == STEP_FAILED && !step.reported) {
+    step.failed = true;
+    step.error = message.value;
+    memcpy(step.stage, message.stage, sizeof step.stage);
+    step.stage[sizeof step.stage - 1] = 0;
+  } else if (!step.failed && !step.reported) {
+    report_end(message.kind == STEP_KILLED, (uint32_t)message.value);
+  }
+}
+
+void step_readable(int which) {
+  if (step.state != RUNNING || step.descriptors[which] < 0) return;
+  if (which == 2) return read_message();
+  if (step.credit[which] == 0 || out_space() < OUT_RESERVE + FRAME_BYTES) return;
+  uint8_t payload[PAYLOAD_BYTES];
+  size_t wanted = step.credit[which] < PAYLOAD_BYTES - 1 ? step.credit[which] : PAYLOAD_BYTES - 1;
+  ssize_t got = read(step.descriptors[which], payload + 1, wanted);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got <= 0) return close_descriptor(which);
+  payload[0] = (uint8_t)which;
+  step.credit[which] -= (uint32_t)got;
+  send_frame(FRAME_DATA, step.channel, payload, (size_t)got + 1);
+}
+
+void reap_children(void) {
+  for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;)
+    if (pid == step.init) step.init = 0;
+  finish_if_over();
+}
