@@ -14,6 +14,8 @@
 // Bytes that either side may send on a stream before the receiver grants more.
 #define INITIAL_CREDIT 65536
 #define MAX_CREDIT 1048576
+// Credit that a data frame costs beyond its bytes, so that tiny frames can't fill the receiver's memory.
+#define FRAME_COST 64
 #define OUT_BYTES (8 * FRAME_BYTES)
 // Input is read only while this much output fits, so that every call can be answered.
 #define OUT_RESERVE (2 * FRAME_BYTES)

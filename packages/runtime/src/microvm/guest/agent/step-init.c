@@ -114,24 +114,37 @@ static void write_map(pid_t pid, const char *name) {
   if ((errno = write_text(path, "0 0 4294967295"))) setup_failed("user namespace");
 }
 
-static pid_t start_script(const struct step_spec *spec) {
-  int go[2];
-  if (pipe2(go, O_CLOEXEC) < 0) setup_failed("pipe");
+// Creates the process of the script in its namespaces. It waits until a byte is written to `go`.
+static pid_t clone_script(const struct step_spec *spec, int *go) {
+  int pipe_ends[2];
+  if (pipe2(pipe_ends, O_CLOEXEC) < 0) setup_failed("pipe");
   unsigned long flags = SIGCHLD | CLONE_NEWIPC | CLONE_NEWUTS;
   if (spec->flags & STEP_USER_NAMESPACE) flags |= CLONE_NEWUSER;
   if (spec->flags & STEP_OWN_NETWORK) flags |= CLONE_NEWNET;
   pid_t pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
   if (pid < 0) setup_failed("clone");
   if (pid == 0) {
-    close(go[1]);
-    become_script(spec, go[0]);
+    close(pipe_ends[1]);
+    become_script(spec, pipe_ends[0]);
   }
-  close(go[0]);
+  close(pipe_ends[0]);
+  *go = pipe_ends[1];
+  return pid;
+}
+
+// Assembles the root while the script waits. The kernel moves the waiting process to the new root as well.
+static void prepare_script(const struct step_spec *spec, pid_t pid, int go) {
+  // A new sysfs shows the network namespace of the process that mounts it.
+  if (spec->flags & STEP_OWN_NETWORK) {
+    int process = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (process < 0 || setns(process, CLONE_NEWNET) < 0) setup_failed("network namespace");
+    close(process);
+  }
+  make_root(spec);
   // Ids keep their numbers. The namespace confines what capabilities apply to.
   if (spec->flags & STEP_USER_NAMESPACE) write_map(pid, "uid_map"), write_map(pid, "gid_map");
-  if (write(go[1], "g", 1) != 1) setup_failed("pipe");
-  close(go[1]);
-  return pid;
+  if (write(go, "g", 1) != 1) setup_failed("pipe");
+  close(go);
 }
 
 void step_init(const struct step_spec *spec, int messages) {
@@ -146,8 +159,9 @@ void step_init(const struct step_spec *spec, int messages) {
   syscall(SYS_close_range, 5U, ~0U, 0U);
   enter_cgroup();
   set_limits(spec);
-  make_root(spec);
-  pid_t script = start_script(spec);
+  int go;
+  pid_t script = clone_script(spec, &go);
+  prepare_script(spec, script, go);
   // Only processes of the step hold its output from now on.
   dup2(4, 1);
   dup2(4, 2);

@@ -52,11 +52,11 @@ void run_step(uint32_t channel, struct cursor *cursor) {
 bool step_data(uint32_t channel, const uint8_t *bytes, size_t length) {
   if (step.state == IDLE || channel != step.channel) return false;
   if (step.state != RECEIVING) die("the host sent data to a step that runs");
-  if (length > step.in_credit) die("the host sent more than its credit");
+  if (length + FRAME_COST > step.in_credit) die("the host sent more than its credit");
   if (length > SPEC_BYTES - step.spec_length) die("the specification of a step is too long");
   memcpy(spec_bytes + step.spec_length, bytes, length);
   step.spec_length += length;
-  if (length > 0) send_credit(channel, 0, (uint32_t)length);
+  send_credit(channel, 0, (uint32_t)length + FRAME_COST);
   return true;
 }
 
@@ -194,7 +194,7 @@ void stop_steps(uint32_t channel) {
 
 void step_descriptors(int descriptors[3]) {
   for (int i = 0; i < 3; i++) {
-    bool can_send = out_space() >= OUT_RESERVE + FRAME_BYTES && (i == 2 || step.credit[i] > 0);
+    bool can_send = out_space() >= OUT_RESERVE + FRAME_BYTES && (i == 2 || step.credit[i] > FRAME_COST);
     descriptors[i] = step.state == RUNNING && can_send ? step.descriptors[i] : -1;
   }
 }
@@ -223,14 +223,15 @@ static void read_message(void) {
 void step_readable(int which) {
   if (step.state != RUNNING || step.descriptors[which] < 0) return;
   if (which == 2) return read_message();
-  if (step.credit[which] == 0 || out_space() < OUT_RESERVE + FRAME_BYTES) return;
+  if (step.credit[which] <= FRAME_COST || out_space() < OUT_RESERVE + FRAME_BYTES) return;
   uint8_t payload[PAYLOAD_BYTES];
-  size_t wanted = step.credit[which] < PAYLOAD_BYTES - 1 ? step.credit[which] : PAYLOAD_BYTES - 1;
+  size_t wanted = step.credit[which] - FRAME_COST;
+  if (wanted > PAYLOAD_BYTES - 1) wanted = PAYLOAD_BYTES - 1;
   ssize_t got = read(step.descriptors[which], payload + 1, wanted);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) return close_descriptor(which);
   payload[0] = (uint8_t)which;
-  step.credit[which] -= (uint32_t)got;
+  step.credit[which] -= (uint32_t)got + FRAME_COST;
   send_frame(FRAME_DATA, step.channel, payload, (size_t)got + 1);
 }
 

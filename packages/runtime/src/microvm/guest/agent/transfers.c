@@ -77,7 +77,7 @@ void put_file(uint32_t channel, struct cursor *cursor) {
 bool transfer_data(uint32_t channel, const uint8_t *bytes, size_t length) {
   if (transfer.kind == IDLE || channel != transfer.channel) return false;
   if (transfer.kind != PUTTING) die("the host sent data to a call that takes none");
-  if (length > transfer.credit) die("the host sent more than its credit");
+  if (length + FRAME_COST > transfer.credit) die("the host sent more than its credit");
   for (size_t done = 0; done < length;) {
     ssize_t written = write(transfer.file, bytes + done, length - done);
     if (written < 0 && errno == EINTR) continue;
@@ -88,7 +88,7 @@ bool transfer_data(uint32_t channel, const uint8_t *bytes, size_t length) {
     done += (size_t)written;
   }
   // Written data needs no memory, so the credit is renewed at once.
-  if (length > 0) send_credit(channel, 0, (uint32_t)length);
+  send_credit(channel, 0, (uint32_t)length + FRAME_COST);
   return true;
 }
 
@@ -126,6 +126,7 @@ void read_file(uint32_t channel, struct cursor *cursor) {
   if (refuse_busy(channel)) return;
   char path[4096];
   uint64_t maximum = take_number(cursor, 8), inode = take_number(cursor, 8);
+  uint64_t offset = take_number(cursor, 8), length = take_number(cursor, 8);
   if (!take_path(cursor, path, false) || !at_end(cursor)) return send_error(channel, ERROR_INVALID, 0, "malformed call");
   int root = open_place(PLACE_WORKSPACE);
   if (root < 0) return send_errno(channel, errno, "the workspace is not mounted");
@@ -143,7 +144,9 @@ void read_file(uint32_t channel, struct cursor *cursor) {
     end();
     return send_error(channel, ERROR_TOO_LARGE, 0, "the file is larger than the host accepts");
   }
-  transfer.left = (uint64_t)stats.st_size;
+  uint64_t size = (uint64_t)stats.st_size, rest = offset < size ? size - offset : 0;
+  transfer.left = length < rest ? length : rest;
+  if (rest > 0 && lseek(file, (off_t)offset, SEEK_SET) < 0) fail(errno, "can't read the file");
 }
 
 void list_directory(uint32_t channel, struct cursor *cursor) {
@@ -164,17 +167,18 @@ void list_directory(uint32_t channel, struct cursor *cursor) {
 }
 
 bool transfer_can_send(void) {
-  return (transfer.kind == READING || transfer.kind == LISTING) && transfer.credit > sizeof transfer.record &&
+  return (transfer.kind == READING || transfer.kind == LISTING) && transfer.credit > sizeof transfer.record + FRAME_COST &&
          out_space() >= OUT_RESERVE + FRAME_BYTES;
 }
 
 static size_t most_bytes(void) {
-  return transfer.credit < PAYLOAD_BYTES - 1 ? transfer.credit : PAYLOAD_BYTES - 1;
+  uint32_t bytes = transfer.credit - FRAME_COST;
+  return bytes < PAYLOAD_BYTES - 1 ? bytes : PAYLOAD_BYTES - 1;
 }
 
 static void send_data(uint8_t *payload, size_t bytes) {
   payload[0] = 0;
-  transfer.credit -= (uint32_t)bytes;
+  transfer.credit -= (uint32_t)bytes + FRAME_COST;
   send_frame(FRAME_DATA, transfer.channel, payload, bytes + 1);
 }
 

@@ -1,0 +1,313 @@
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { encodeFrame } from "./frames.ts";
+import { GuestAgent, methods } from "./guest-agent.ts";
+import { GuestConnection } from "./guest-connection.ts";
+import { runGuestStep } from "./run-guest-step.ts";
+import type { GuestStep } from "./step-spec.ts";
+import { type GuestParts, makeGuestParts, type NamespaceGuest } from "./testing/namespace-guest.ts";
+
+const isRoot = process.geteuid?.() === 0;
+const signal = AbortSignal.timeout(55_000);
+const mebibyte = 2 ** 20;
+
+const step: GuestStep = {
+  image: 0,
+  argv: ["/bin/sh", "-c", "true"],
+  env: { PATH: "/bin" },
+  workingDirectory: "/data",
+  uid: 0,
+  gid: 0,
+  groups: [],
+  hostname: "sandbox",
+  capabilities: [0, 1, 3],
+  noNewPrivileges: true,
+  ownNetwork: true,
+  readOnlyRoot: false,
+  userNamespace: true,
+  maskedPaths: true,
+  seccompFilter: null,
+  limits: [],
+  memoryBytes: 0,
+  pids: 0,
+  cpuMicros: 0,
+  shmBytes: mebibyte,
+  upperBytes: 16 * mebibyte,
+};
+
+const shell = (script: string, changes: Partial<GuestStep> = {}): GuestStep => ({
+  ...step,
+  argv: ["/bin/sh", "-c", script],
+  ...changes,
+});
+
+describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
+  let parts: GuestParts;
+  beforeAll(async () => {
+    parts = await makeGuestParts();
+  });
+  afterAll(async () => await parts?.[Symbol.asyncDispose]());
+
+  async function connect(guest: NamespaceGuest): Promise<GuestAgent> {
+    return await GuestAgent.connect(guest.stream, { signal, seed: randomBytes(32), time: new Date(), stallMs: 10_000 });
+  }
+
+  async function boot(): Promise<{ agent: GuestAgent } & AsyncDisposable & { guest: NamespaceGuest }> {
+    const guest = parts.start();
+    const agent = await connect(guest);
+    await agent.mountImage(0, "erofs", signal);
+    await agent.mountWorkspace(null, 64 * mebibyte, signal);
+    return { agent, guest, [Symbol.asyncDispose]: () => guest[Symbol.asyncDispose]() };
+  }
+
+  async function run(agent: GuestAgent, what: GuestStep, stop = signal) {
+    const printed = { stdout: "", stderr: "" };
+    const output = (stream: "stdout" | "stderr", bytes: Buffer) => {
+      printed[stream] += bytes.toString();
+    };
+    const status = await runGuestStep(agent, what, { signal: stop, output });
+    return { status, ...printed };
+  }
+
+  it("runs a step and keeps stdout and stderr apart", async () => {
+    await using booted = await boot();
+    const result = await run(booted.agent, shell("echo out; echo err >&2; exit 3"));
+    expect(result).toEqual({ status: { kind: "exited", exitCode: 3 }, stdout: "out\n", stderr: "err\n" });
+  });
+
+  it("gives a step its own root, users, network, host name and files", async () => {
+    await using booted = await boot();
+    const { agent } = booted;
+    const file = { mode: 0o755, modifiedAt: undefined };
+    const hello = Buffer.from("#!/bin/sh\necho from $1\n");
+    await agent.putFile({ ...file, place: "job-files", path: Buffer.from("job"), content: hello }, signal);
+    await agent.putFile({ ...file, place: "step-files", path: Buffer.from("a/step"), content: hello }, signal);
+    const script = `/bin/sh /airlock/job one; /airlock/a/step two; id -u; id -g; hostname; pwd; ls /sys/class/net
+      ls /proc | grep -c '^[0-9]'; echo x > /airlock/job || echo read-only; mount -t tmpfs none /tmp || echo no mount
+      echo 1 > /proc/sys/kernel/panic || echo no sysctl; ls /run; grep NoNewPrivs: /proc/self/status; echo "$WORD"`;
+    const result = await run(
+      agent,
+      shell(script, { uid: 1000, gid: 1001, env: { PATH: "/bin", WORD: "é" }, workingDirectory: "/data/sub/dir" }),
+    );
+    const lines = result.stdout.trim().split("\n");
+    expect(lines.slice(0, 7)).toEqual(["from one", "from two", "1000", "1001", "sandbox", "/data/sub/dir", "lo"]);
+    expect(lines.slice(-5)).toEqual(["read-only", "no mount", "no sysctl", "NoNewPrivs:\t1", "é"]);
+    await agent.clearStepFiles(signal);
+    const next = await run(agent, shell("ls /airlock"));
+    expect(next.stdout).toBe("job\n");
+  });
+
+  it("gives root of a step only its capabilities, in a user namespace", async () => {
+    await using booted = await boot();
+    const { stdout } = await run(booted.agent, shell("grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status; echo 1 > /proc/sys/kernel/panic"));
+    expect(stdout.match(/000000000000000b/g)).toHaveLength(3);
+  });
+
+  it("starts every step with the image's own root", async () => {
+    await using booted = await boot();
+    await run(booted.agent, shell("echo changed > /bin/new; echo kept > /data/kept"));
+    const { stdout } = await run(booted.agent, shell("ls /bin/new; cat /data/kept"));
+    expect(stdout).toBe("kept\n");
+  });
+
+  it("reports a signal as the end of a step", async () => {
+    await using booted = await boot();
+    const { status } = await run(booted.agent, shell("kill -SEGV $$"));
+    expect(status).toEqual({ kind: "killed", signal: "SIGSEGV", outOfMemory: false });
+  });
+
+  it("kills silent daemons after the end of the script", async () => {
+    await using booted = await boot();
+    const startedAt = performance.now();
+    const { status } = await run(booted.agent, shell("sleep 1000 & echo started; exit 4"));
+    expect(status).toEqual({ kind: "exited", exitCode: 4 });
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+    expect(await booted.agent.countProcesses(signal)).toBe(0);
+  });
+
+  it("delivers what a process prints after the end of the script", async () => {
+    await using booted = await boot();
+    const { stdout } = await run(booted.agent, shell("(sleep 0.2; echo late) & exit 0"));
+    expect(stdout).toBe("late\n");
+  });
+
+  it("ends an aborted step with SIGTERM and delivers what it prints then", async () => {
+    await using booted = await boot();
+    const abort = new AbortController();
+    let printed = "";
+    const running = runGuestStep(booted.agent, shell("trap 'echo bye; exit 1' TERM; echo ready; while :; do sleep 0.1; done"), {
+      signal: abort.signal,
+      output: (_stream, bytes) => {
+        printed += bytes.toString();
+        if (printed === "ready\n") abort.abort(new Error("canceled"));
+      },
+    });
+    await expect(running).rejects.toThrow("canceled");
+    expect(printed).toBe("ready\nbye\n");
+    expect(await booted.agent.countProcesses(signal)).toBe(0);
+  });
+
+  it("stops the step instead of filling memory when its reader is slow", async () => {
+    await using booted = await boot();
+    const abort = new AbortController();
+    let taken = 0;
+    const release = Promise.withResolvers<void>();
+    const running = runGuestStep(booted.agent, shell("yes"), {
+      signal: abort.signal,
+      output: async (_stream, bytes) => {
+        taken += bytes.length;
+        await release.promise;
+      },
+    });
+    // Other calls are answered meanwhile.
+    for (let i = 0; i < 20; i++) await booted.agent.stats(signal);
+    expect(taken).toBeLessThanOrEqual(65_536);
+    abort.abort(new Error("enough"));
+    release.resolve();
+    await expect(running).rejects.toThrow("enough");
+  });
+
+  it("transfers 20 MB of output without loss", async () => {
+    await using booted = await boot();
+    let bytes = 0;
+    const status = await runGuestStep(booted.agent, shell("head -c 20000000 /dev/zero"), {
+      signal,
+      output: (_stream, piece) => {
+        bytes += piece.length;
+      },
+    });
+    expect({ status, bytes }).toEqual({ status: { kind: "exited", exitCode: 0 }, bytes: 20_000_000 });
+  });
+
+  it("says why a step can't start", async () => {
+    await using booted = await boot();
+    const missing = { ...step, argv: ["/bin/missing"] as const };
+    await expect(run(booted.agent, missing)).rejects.toMatchObject({ code: "system", errno: 2 });
+    await expect(run(booted.agent, { ...step, image: 7 })).rejects.toThrow("the step's image is not mounted");
+    await expect(run(booted.agent, { ...step, memoryBytes: mebibyte })).rejects.toThrow("cgroup limits need a kernel");
+    const filter = Buffer.from([6, 0, 0, 0, 0, 0, 0, 0, 1]);
+    await expect(run(booted.agent, { ...step, seccompFilter: filter })).rejects.toThrow("the seccomp filter");
+  });
+
+  it("enforces the host's seccomp filter and resource limits", async () => {
+    await using booted = await boot();
+    // Loads the number of the call; mkdir (83 on x86-64) fails with EPERM, everything else is allowed.
+    const program = [
+      [0x20, 0, 0, 0],
+      [0x15, 0, 1, process.arch === "x64" ? 83 : 34],
+      [0x06, 0, 0, 0x50001],
+      [0x06, 0, 0, 0x7fff0000],
+    ] as const;
+    const seccompFilter = Buffer.concat(
+      program.map(([code, ifTrue, ifFalse, value]) => {
+        const instruction = Buffer.alloc(8);
+        instruction.writeUInt16LE(code, 0);
+        instruction.writeUInt8(ifTrue, 2);
+        instruction.writeUInt8(ifFalse, 3);
+        instruction.writeUInt32LE(value, 4);
+        return instruction;
+      }),
+    );
+    const limits = [{ resource: 7, soft: 77n, hard: 99n }];
+    const result = await run(booted.agent, shell("mkdir /data/new; ulimit -n; ulimit -Hn", { seccompFilter, limits }));
+    expect(result.stdout).toBe("77\n99\n");
+    expect(result.stderr).toContain("Operation not permitted");
+  });
+
+  it("writes, reads, lists and removes files of the workspace without following links", async () => {
+    await using booted = await boot();
+    const { agent } = booted;
+    await run(agent, shell("ln -s /etc out; ln -s /proc/1/environ environ; mkfifo pipe; mkdir dir; echo x > dir/x; ln -s ../.. dir/up"));
+    const content = randomBytes(300_000);
+    const put = (path: string) =>
+      agent.putFile(
+        { place: "workspace", path: Buffer.from(path), mode: 0o777, modifiedAt: new Date(86_400_123), content },
+        signal,
+      );
+    await put("deep/er/file");
+    await expect(put("out/passwd")).rejects.toMatchObject({ code: "not-a-file" });
+    await expect(put("pipe")).rejects.toMatchObject({ code: "not-a-file" });
+    await expect(put("environ")).rejects.toMatchObject({ code: "not-a-file" });
+    await expect(put("../escape")).rejects.toMatchObject({ code: "invalid" });
+    const read = (path: string, maximumBytes = mebibyte) => agent.readFile(Buffer.from(path), { signal, maximumBytes });
+    expect((await read("deep/er/file"))?.equals(content)).toBe(true);
+    expect(await read("out/passwd")).toBeNull();
+    expect(await read("dir/up/data/dir/x")).toBeNull();
+    expect(await read("missing")).toBeNull();
+    await expect(read("pipe")).rejects.toMatchObject({ code: "not-a-file" });
+    await expect(read("deep/er/file", 10)).rejects.toMatchObject({ code: "file-too-large" });
+    const part = await agent.readFile(Buffer.from("deep/er/file"), {
+      signal,
+      maximumBytes: mebibyte,
+      part: { offset: 100, length: 50 },
+    });
+    expect(part?.equals(content.subarray(100, 150))).toBe(true);
+
+    const entries = (await agent.list(Buffer.alloc(0), 100, signal)) ?? [];
+    const kinds = Object.fromEntries(entries.map(({ name, stats }) => [name.toString(), stats.kind]));
+    expect(kinds).toEqual({ out: "link", environ: "link", pipe: "other", dir: "directory", deep: "directory" });
+    expect(await agent.list(Buffer.from("out"), 100, signal)).toBeNull();
+    await expect(agent.list(Buffer.alloc(0), 3, signal)).rejects.toMatchObject({ code: "too-many-files" });
+    const [file] = (await agent.list(Buffer.from("deep/er"), 100, signal)) ?? [];
+    expect(file?.stats).toEqual({ kind: "file", size: 300_000, mode: 0o777, modifiedMs: 86_400_123 });
+    expect((await agent.readLink(Buffer.from("out"), signal)).toString()).toBe("/etc");
+    await agent.removeFile(Buffer.from("out"), signal);
+    await agent.removeFile(Buffer.from("dir/up/data/pipe"), signal);
+    await agent.removeFile(Buffer.from("missing/file"), signal);
+    expect((await run(agent, shell("ls"))).stdout).toBe("deep\ndir\nenviron\npipe\n");
+  });
+
+  it("lists a directory of 5,000 entries", async () => {
+    await using booted = await boot();
+    await run(booted.agent, shell("i=0; while [ $i -lt 5000 ]; do : > a-rather-long-name-of-a-file-$i; i=$((i+1)); done"));
+    expect(await booted.agent.list(Buffer.alloc(0), 5000, signal)).toHaveLength(5000);
+  });
+
+  it("reports a full workspace and stays usable", async () => {
+    await using booted = await boot();
+    const content = Buffer.alloc(80 * mebibyte);
+    const file = { place: "workspace", path: Buffer.from("big"), mode: 0o777, modifiedAt: undefined } as const;
+    await expect(booted.agent.putFile({ ...file, content }, signal)).rejects.toMatchObject({ code: "no-space" });
+    await booted.agent.removeFile(Buffer.from("big"), signal);
+    await booted.agent.putFile({ ...file, content: Buffer.from("small") }, signal);
+  });
+
+  it("runs nothing after it was told to stop", async () => {
+    await using booted = await boot();
+    const running = run(booted.agent, shell("sleep 1000"));
+    await booted.agent.countProcesses(signal);
+    await booted.agent.stop(signal);
+    expect((await running).status).toMatchObject({ kind: "killed", signal: "SIGKILL" });
+    await expect(run(booted.agent, step)).rejects.toThrow("told to stop");
+    expect(await booted.agent.list(Buffer.alloc(0), 10, signal)).toEqual([]);
+  });
+
+  it("powers off", async () => {
+    await using booted = await boot();
+    await booted.agent.powerOff(signal);
+    expect((await booted.guest.ended).code).toBe(0);
+    await expect(booted.agent.stats(signal)).rejects.toMatchObject({ reason: "runtime" });
+  });
+
+  it("ends when the host closes the stream", async () => {
+    await using booted = await boot();
+    booted.agent[Symbol.dispose]();
+    expect(await booted.guest.ended).toMatchObject({ console: "airlock-agent: the host has closed the stream\n" });
+  });
+
+  it("refuses everything before the seed and the clock", async () => {
+    await using guest = parts.start();
+    using connection = new GuestConnection(guest.stream);
+    await connection.greet(signal);
+    const call = (payload: Buffer) => connection.call(payload, { signal, stallMs: 10_000 });
+    await expect(call(Buffer.of(methods.clock, ...Buffer.alloc(12)))).rejects.toMatchObject({ code: "not-ready" });
+    await call(Buffer.concat([Buffer.of(methods.seed), randomBytes(32)]));
+    await expect(call(Buffer.of(methods.stats))).rejects.toMatchObject({ code: "not-ready" });
+  });
+
+  it("ends at once when the host speaks another version", async () => {
+    await using guest = parts.start();
+    guest.stream.write(encodeFrame({ type: "hello", channel: 0, payload: Buffer.from("AIRLOCK\0\0\x02") }));
+    expect(await guest.ended).toMatchObject({ console: "airlock-agent: the host speaks another version\n" });
+  });
+});

@@ -1,0 +1,277 @@
+import type { Duplex } from "node:stream";
+import { AirlockError } from "@airlock/job";
+import { runtimeFailed } from "../../contract/errors.ts";
+import type { TreeStats } from "../../contract/workspace.ts";
+import { guestViolation } from "./frames.ts";
+import { GuestCallError } from "./guest-call-error.ts";
+import { GuestConnection } from "./guest-connection.ts";
+import { PayloadReader } from "./payload-reader.ts";
+import { PayloadWriter } from "./payload-writer.ts";
+
+/** Numbers of the methods, docs/guest-protocol.md. */
+export const methods = {
+  seed: 1,
+  clock: 2,
+  mountImage: 3,
+  mountWorkspace: 4,
+  putFile: 5,
+  clearStepFiles: 6,
+  run: 7,
+  signal: 8,
+  countProcesses: 9,
+  readFile: 10,
+  list: 11,
+  readLink: 12,
+  removeFile: 13,
+  stats: 14,
+  stop: 15,
+  powerOff: 16,
+} as const;
+
+const imageTypes = { erofs: 0, squashfs: 1, ext4: 2 } as const;
+const places = { workspace: 0, "job-files": 1, "step-files": 2 } as const;
+const kinds = ["file", "directory", "link", "other"] as const;
+const now = -(2n ** 63n);
+const noDisk = 255;
+
+export interface ConnectOptions {
+  readonly signal: AbortSignal;
+  /** 32 random bytes of the host. */
+  readonly seed: Buffer;
+  readonly time: Date;
+  /** A call other than a step fails when the guest is silent for this time. Default: 30 s. */
+  readonly stallMs?: number;
+}
+
+export interface PutFile {
+  /** `job-files` and `step-files` appear below `/airlock`. They are kept in memory, never on a disk. */
+  readonly place: keyof typeof places;
+  readonly path: Buffer;
+  /** Permission bits, 0 to 0o777. */
+  readonly mode: number;
+  readonly modifiedAt: Date | undefined;
+  readonly content: Buffer | AsyncIterable<Buffer>;
+}
+
+export interface GuestEntry {
+  readonly name: Buffer;
+  readonly stats: TreeStats;
+  readonly inode: bigint;
+}
+
+export interface GuestStats {
+  readonly memoryBytes: number;
+  readonly freeMemoryBytes: number;
+  readonly processes: number;
+  readonly diskBytes: number;
+  readonly freeDiskBytes: number;
+}
+
+/** The agent of one guest, as calls. Everything that it returns is a claim of the guest, parsed and bounded. */
+export class GuestAgent implements Disposable {
+  readonly connection: GuestConnection;
+  readonly stallMs: number;
+
+  private constructor(connection: GuestConnection, stallMs: number) {
+    this.connection = connection;
+    this.stallMs = stallMs;
+  }
+
+  /**
+   * Greets the agent, then seeds its random numbers and sets its clock, before anything else can run.
+   * @throws {AirlockError} reason `runtime`; `signal.reason` when aborted. The stream is destroyed then.
+   */
+  static async connect(stream: Duplex, { signal, seed, time, stallMs = 30_000 }: ConnectOptions): Promise<GuestAgent> {
+    if (seed.length !== 32) throw new RangeError("a seed has 32 bytes");
+    const connection = new GuestConnection(stream);
+    const agent = new GuestAgent(connection, stallMs);
+    try {
+      await connection.greet(signal);
+      await agent.#plain(methods.seed, signal, (payload) => payload.bytes(seed));
+      const ms = time.getTime();
+      await agent.#plain(methods.clock, signal, (payload) =>
+        payload.uint64(Math.floor(ms / 1000)).uint32((ms % 1000) * 1_000_000),
+      );
+      return agent;
+    } catch (error) {
+      connection[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Mounts the disk with this index, 0 to 25, read-only as an image. */
+  async mountImage(index: number, type: keyof typeof imageTypes, signal: AbortSignal): Promise<void> {
+    await this.#plain(methods.mountImage, signal, (payload) => payload.uint8(index).uint8(imageTypes[type]));
+  }
+
+  /** Mounts the workspace: an ext4 disk of at least 90 % of this size, or a tmpfs when `disk` is `null`. */
+  async mountWorkspace(disk: number | null, sizeBytes: number, signal: AbortSignal): Promise<void> {
+    await this.#plain(methods.mountWorkspace, signal, (payload) => payload.uint8(disk ?? noDisk).uint64(sizeBytes));
+  }
+
+  /** Writes a file. Creates missing directories, and follows no link. */
+  async putFile({ place, path, mode, modifiedAt, content }: PutFile, signal: AbortSignal): Promise<void> {
+    const payload = new PayloadWriter()
+      .uint8(methods.putFile)
+      .uint8(places[place])
+      .uint16(mode)
+      .int64(modifiedAt ? BigInt(Math.floor(modifiedAt.getTime())) : now)
+      .path(path)
+      .toBuffer();
+    const upload = Buffer.isBuffer(content) ? once(content) : content;
+    const result = await this.connection.call(payload, { signal, stallMs: this.stallMs, upload });
+    expectEmpty(result);
+  }
+
+  async clearStepFiles(signal: AbortSignal): Promise<void> {
+    await this.#plain(methods.clearStepFiles, signal);
+  }
+
+  /** Signals every process of the step whose call has this channel: 15 (SIGTERM) or 9 (SIGKILL). */
+  async signalStep(channel: number, number: 9 | 15, signal: AbortSignal): Promise<void> {
+    await this.#plain(methods.signal, signal, (payload) => payload.uint32(channel).uint8(number));
+  }
+
+  /** Number of processes of the step, its script included. */
+  async countProcesses(signal: AbortSignal): Promise<number> {
+    const reader = new PayloadReader(await this.#call(methods.countProcesses, signal), "a number of processes");
+    const count = reader.uint32();
+    reader.end();
+    return count;
+  }
+
+  /**
+   * Reads a regular file, or a part of it.
+   * @returns `null` when there is no file or a link is part of its path.
+   * @throws {AirlockError} code `file-too-large`.
+   * @throws {GuestCallError} code `not-a-file` when it is another kind of entry, or not the one with `inode`.
+   */
+  async readFile(
+    path: Buffer,
+    options: {
+      readonly signal: AbortSignal;
+      /** Largest size of the whole file. */
+      readonly maximumBytes: number;
+      readonly inode?: bigint;
+      /** Default: the whole file. */
+      readonly part?: { readonly offset: number; readonly length: number };
+    },
+  ): Promise<Buffer | null> {
+    const { signal, maximumBytes, inode = 0n, part } = options;
+    const length = part?.length ?? maximumBytes;
+    const payload = new PayloadWriter()
+      .uint8(methods.readFile)
+      .uint64(maximumBytes)
+      .uint64(inode)
+      .uint64(part?.offset ?? 0)
+      .uint64(length)
+      .path(path)
+      .toBuffer();
+    try {
+      return await this.#collect(payload, length, signal);
+    } catch (error) {
+      if (!(error instanceof GuestCallError)) throw error;
+      if (error.code === "not-found") return null;
+      if (error.code !== "too-large") throw error;
+      const name = path.toString("latin1").replace(/[^\x20-\x7e]/g, "?");
+      throw new AirlockError(`the file "${name}" is larger than ${maximumBytes} bytes`, { code: "file-too-large" });
+    }
+  }
+
+  /**
+   * The entries of one directory, in the guest's order. `null` when it does not exist or a link is part of its path.
+   * @throws {AirlockError} code `too-many-files` when there are more than `maximumEntries`.
+   */
+  async list(path: Buffer, maximumEntries: number, signal: AbortSignal): Promise<GuestEntry[] | null> {
+    const entries: GuestEntry[] = [];
+    const onData = (_stream: number, bytes: Buffer) => {
+      for (const reader = new PayloadReader(bytes, "a listing"); reader.hasMore; ) entries.push(parseEntry(reader));
+      if (entries.length <= maximumEntries) return;
+      throw new AirlockError(`there are more than ${maximumEntries} files and directories to look at`, {
+        code: "too-many-files",
+      });
+    };
+    const payload = new PayloadWriter().uint8(methods.list).path(path).toBuffer();
+    try {
+      expectEmpty(await this.connection.call(payload, { signal, stallMs: this.stallMs, streams: 1, onData }));
+      return entries;
+    } catch (error) {
+      if (error instanceof GuestCallError && error.code === "not-found") return null;
+      throw error;
+    }
+  }
+
+  /** The target of a symbolic link. */
+  async readLink(path: Buffer, signal: AbortSignal): Promise<Buffer> {
+    return await this.#call(methods.readLink, signal, (payload) => payload.path(path));
+  }
+
+  async removeFile(path: Buffer, signal: AbortSignal): Promise<void> {
+    await this.#plain(methods.removeFile, signal, (payload) => payload.path(path));
+  }
+
+  async stats(signal: AbortSignal): Promise<GuestStats> {
+    const reader = new PayloadReader(await this.#call(methods.stats, signal), "statistics");
+    const [memoryBytes, freeMemoryBytes, processes] = [reader.uint53(), reader.uint53(), reader.uint53()];
+    const [diskBytes, freeDiskBytes] = [reader.uint53(), reader.uint53()];
+    reader.end();
+    return { memoryBytes, freeMemoryBytes, processes, diskBytes, freeDiskBytes };
+  }
+
+  /** Ends every process of the job for good. No step can run afterwards. */
+  async stop(signal: AbortSignal): Promise<void> {
+    await this.#plain(methods.stop, signal);
+  }
+
+  /** Asks the guest to power off. Whether it does is for the monitor's process to show. */
+  async powerOff(signal: AbortSignal): Promise<void> {
+    await this.#plain(methods.powerOff, signal);
+  }
+
+  [Symbol.dispose](): void {
+    this.connection[Symbol.dispose]();
+  }
+
+  async #call(method: number, signal: AbortSignal, write = (payload: PayloadWriter) => payload): Promise<Buffer> {
+    const payload = write(new PayloadWriter().uint8(method)).toBuffer();
+    return await this.connection.call(payload, { signal, stallMs: this.stallMs });
+  }
+
+  /** Makes a call whose result is empty. */
+  async #plain(method: number, signal: AbortSignal, write?: (payload: PayloadWriter) => PayloadWriter): Promise<void> {
+    expectEmpty(await this.#call(method, signal, write));
+  }
+
+  async #collect(payload: Buffer, maximumBytes: number, signal: AbortSignal): Promise<Buffer> {
+    const pieces: Buffer[] = [];
+    let left = maximumBytes;
+    const onData = (_stream: number, bytes: Buffer) => {
+      left -= bytes.length;
+      if (left < 0) throw runtimeFailed("the guest sent more of a file than it was asked for");
+      pieces.push(bytes);
+    };
+    expectEmpty(await this.connection.call(payload, { signal, stallMs: this.stallMs, streams: 1, onData }));
+    return Buffer.concat(pieces);
+  }
+}
+
+async function* once(content: Buffer): AsyncGenerator<Buffer> {
+  yield content;
+}
+
+function expectEmpty(result: Buffer): void {
+  if (result.length > 0) throw guestViolation("a result that should be empty");
+}
+
+function parseEntry(reader: PayloadReader): GuestEntry {
+  const kind = kinds[reader.uint8()];
+  const mode = reader.uint16();
+  const size = reader.uint53();
+  const modifiedMs = reader.int53();
+  const inode = reader.uint64();
+  const name = Buffer.from(reader.bytes(reader.uint8()));
+  const isName = name.length > 0 && !name.includes(0) && !name.includes(0x2f);
+  if (kind === undefined || mode > 0o7777 || !isName || name.equals(Buffer.from(".")) || name.equals(Buffer.from("..")))
+    throw guestViolation("an impossible entry of a directory");
+  return { name, inode, stats: { kind, size, mode, modifiedMs } };
+}

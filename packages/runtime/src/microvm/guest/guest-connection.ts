@@ -1,0 +1,119 @@
+import type { Duplex } from "node:stream";
+import { onAbort, startTimer } from "@airlock/async";
+import { runtimeFailed } from "../../contract/errors.ts";
+import { encodeFrame, type Frame, FrameDecoder, guestViolation, helloPayload } from "./frames.ts";
+import { type CallOptions, GuestCall } from "./guest-call.ts";
+
+/** How long the agent may take for its greeting. */
+const greetMs = 10_000;
+/** More calls at once than any caller makes. */
+const maxCalls = 64;
+
+/**
+ * The host's end of the stream to a guest agent. The guest is hostile: whatever it sends, this keeps at most one partial
+ * frame, and the granted credit of each call. A violation of the protocol destroys the stream and rejects all calls.
+ */
+export class GuestConnection implements Disposable {
+  readonly #stream: Duplex;
+  readonly #decoder = new FrameDecoder();
+  readonly #calls = new Map<number, GuestCall>();
+  readonly #greeted = Promise.withResolvers<void>();
+  #lastChannel = 0;
+  #hasGreeted = false;
+  #failure: Error | null = null;
+
+  /** Takes over the stream, which must carry nothing else. */
+  constructor(stream: Duplex) {
+    this.#stream = stream;
+    this.#greeted.promise.catch(() => {});
+    stream.on("data", (bytes: Buffer) => this.#receive(bytes));
+    stream.on("error", (error) => this.#fail(runtimeFailed("the stream to the guest failed", error)));
+    stream.on("close", () => this.#fail(runtimeFailed("the guest closed the stream to its agent")));
+    stream.on("end", () => this.#fail(runtimeFailed("the guest closed the stream to its agent")));
+  }
+
+  /** Number of calls that wait for their end, and bytes of a partial frame. Both are bounded. */
+  get held(): { readonly calls: number; readonly bytes: number } {
+    return { calls: this.#calls.size, bytes: this.#decoder.waitingBytes };
+  }
+
+  /**
+   * Exchanges the versions.
+   * @throws {AirlockError} reason `runtime` when the agent does not greet within 10 s or has another version.
+   */
+  async greet(signal: AbortSignal): Promise<void> {
+    using _abort = onAbort(signal, () => this.#fail(signal.reason));
+    using _timer = startTimer(greetMs, () => this.#fail(runtimeFailed("the guest agent did not greet within 10 s")));
+    await this.#greeted.promise;
+    await this.send({ type: "hello", channel: 0, payload: helloPayload });
+  }
+
+  /**
+   * Makes a call and returns the payload of its result, after everything that it sent was taken.
+   * @throws {GuestCallError} when the agent answers with an error.
+   * @throws {AirlockError} reason `runtime` when the guest is silent, gone, or breaks the protocol.
+   * @throws `signal.reason` when aborted.
+   */
+  async call(payload: Buffer, options: CallOptions): Promise<Buffer> {
+    options.signal.throwIfAborted();
+    if (this.#failure) throw this.#failure;
+    if (this.#calls.size >= maxCalls) throw runtimeFailed(`more than ${maxCalls} calls to one guest at once`);
+    this.#lastChannel += 1;
+    const channel = this.#lastChannel;
+    const call = new GuestCall(channel, options, (frame) => this.send(frame), (error) => this.#fail(error));
+    this.#calls.set(channel, call);
+    try {
+      return await call.run(payload);
+    } finally {
+      this.#calls.delete(channel);
+    }
+  }
+
+  /** Resolves when the stream accepts more data (backpressure). */
+  async send(frame: Frame): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    if (this.#stream.write(encodeFrame(frame))) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#stream.once("drain", resolve).once("close", resolve);
+    await promise;
+    this.#stream.off("drain", resolve).off("close", resolve);
+    if (this.#failure) throw this.#failure;
+  }
+
+  [Symbol.dispose](): void {
+    this.#fail(runtimeFailed("the connection to the guest was closed"));
+  }
+
+  #receive(bytes: Buffer): void {
+    if (this.#failure) return;
+    try {
+      for (const frame of this.#decoder.push(bytes)) this.#take(frame);
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #take(frame: Frame): void {
+    if (!this.#hasGreeted) {
+      if (frame.type !== "hello" || frame.channel !== 0) throw guestViolation("no greeting");
+      if (!frame.payload.equals(helloPayload)) throw guestViolation("an agent of another version");
+      this.#hasGreeted = true;
+      this.#greeted.resolve();
+      return;
+    }
+    const call = this.#calls.get(frame.channel);
+    if (!call) throw guestViolation(`a frame for channel ${frame.channel}, on which no call waits`);
+    call.take(frame);
+    if (call.hasEnded) this.#calls.delete(frame.channel);
+  }
+
+  /** The first failure is kept. It ends everything. */
+  #fail(error: Error): void {
+    if (this.#failure) return;
+    this.#failure = error;
+    this.#stream.destroy();
+    this.#greeted.reject(error);
+    for (const call of this.#calls.values()) call.fail(error);
+    this.#calls.clear();
+  }
+}

@@ -1,0 +1,120 @@
+import { constants } from "node:os";
+import { onAbort, pause } from "@airlock/async";
+import { runtimeFailed } from "../../contract/errors.ts";
+import type { StepOutput, StepStatus } from "../../contract/step.ts";
+import { gracePeriodMs, untilPrinted } from "../../ending/late-output.ts";
+import { type GuestAgent, methods } from "./guest-agent.ts";
+import type { GuestExit } from "./guest-call.ts";
+import { encodeStep, type GuestStep, maxSpecBytes } from "./step-spec.ts";
+
+/** How long the agent may take to end a step that was killed. */
+const killedMs = 10_000;
+
+export interface GuestStepOptions {
+  readonly signal: AbortSignal;
+  readonly output: StepOutput;
+}
+
+/**
+ * Runs one step to its end, as `Sandbox.runStep` does. The script's processes are killed when they are silent after its
+ * end. An abort sends SIGTERM, and SIGKILL after 5 s.
+ * @throws `signal.reason` when aborted, {@link GuestCallError} when the step can't start, {@link AirlockError} reason
+ * `runtime` when the guest is gone or breaks the protocol.
+ */
+export async function runGuestStep(
+  agent: GuestAgent,
+  step: GuestStep,
+  { signal, output }: GuestStepOptions,
+): Promise<StepStatus> {
+  signal.throwIfAborted();
+  const spec = encodeStep(step);
+  if (spec.length > maxSpecBytes) throw runtimeFailed(`a step's specification of ${spec.length} bytes is too long`);
+  // Aborting the call itself would lose what the step prints before it ends. So the step is signaled instead.
+  const call = new AbortController();
+  const over = new AbortController();
+  let exit: GuestExit | undefined;
+  let channel = 0;
+  let printedAt = performance.now();
+  let isPrinting = false;
+  const killAll = async () => {
+    if (over.signal.aborted) return;
+    await kill(agent, channel, 9, over.signal, call);
+    // The output that is left may take any time, but only as long as its reader is busy with it.
+    while (await pause(killedMs, over.signal)) {
+      if (!isPrinting && performance.now() - printedAt > killedMs) {
+        call.abort(runtimeFailed("the guest agent did not end a step that was killed"));
+        return;
+      }
+    }
+  };
+  const end = async () => {
+    await untilPrinted({
+      left: async () => ({ count: await agent.countProcesses(call.signal), areBusy: undefined }),
+      idleMs: () => (isPrinting ? 0 : performance.now() - printedAt),
+      signal: over.signal,
+    });
+    await killAll();
+  };
+  const stop = async () => {
+    await kill(agent, channel, 15, over.signal, call);
+    await pause(gracePeriodMs, over.signal);
+    await killAll();
+  };
+  let ending: Promise<void> | undefined;
+  using _ = onAbort(signal, () => {
+    ending = stop();
+  });
+  try {
+    const result = await agent.connection.call(Buffer.of(methods.run), {
+      signal: call.signal,
+      stallMs: agent.stallMs,
+      mayBeSilent: true,
+      streams: 2,
+      upload: once(spec),
+      onStarted: (number) => {
+        channel = number;
+      },
+      onExited: (claimed) => {
+        exit = claimed;
+        if (claimed.left > 0) ending ??= end();
+      },
+      onData: async (stream, bytes) => {
+        isPrinting = true;
+        await output(stream === 0 ? "stdout" : "stderr", bytes);
+        printedAt = performance.now();
+        isPrinting = false;
+      },
+    });
+    if (!exit || result.length > 0) throw runtimeFailed("the guest agent ended a step without its exit state");
+  } finally {
+    over.abort();
+    await ending;
+  }
+  signal.throwIfAborted();
+  return statusOf(exit);
+}
+
+/** Signals the step. A step that has just ended needs no signal; other failures end its call. */
+async function kill(
+  agent: GuestAgent,
+  channel: number,
+  number: 9 | 15,
+  over: AbortSignal,
+  call: AbortController,
+): Promise<void> {
+  try {
+    await agent.signalStep(channel, number, call.signal);
+  } catch (error) {
+    if (!over.aborted) call.abort(error);
+  }
+}
+
+function statusOf(exit: GuestExit): StepStatus {
+  if (exit.kind === "exited") return { kind: "exited", exitCode: exit.value };
+  const name = Object.entries(constants.signals).find(([, number]) => number === exit.value)?.[0];
+  return { kind: "killed", signal: name ?? `SIG${exit.value}`, outOfMemory: exit.outOfMemory };
+}
+
+async function* once(content: Buffer): AsyncGenerator<Buffer> {
+  yield content;
+}

@@ -1,0 +1,72 @@
+import { PayloadWriter } from "./payload-writer.ts";
+
+/** What the agent runs as one step. The agent refuses specifications of more than 512 KiB. */
+export interface GuestStep {
+  /** Index of the mounted image disk, 0 to 25. */
+  readonly image: number;
+  /** The first is the absolute path of the program in the image. At most 4096. */
+  readonly argv: readonly [string, ...string[]];
+  /** At most 4096 variables. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute. Created by the step's user if it does not exist. */
+  readonly workingDirectory: string;
+  readonly uid: number;
+  readonly gid: number;
+  /** At most 32. */
+  readonly groups: readonly number[];
+  readonly hostname: string;
+  /** Numbers of the capabilities that root of the step has, 0 to 63. Other users have none. */
+  readonly capabilities: readonly number[];
+  readonly noNewPrivileges: boolean;
+  /** Whether the step has a network namespace with only a loopback device, instead of the guest's network. */
+  readonly ownNetwork: boolean;
+  readonly readOnlyRoot: boolean;
+  readonly userNamespace: boolean;
+  readonly maskedPaths: boolean;
+  /** A classic BPF program as the kernel takes it, 8 bytes per instruction, at most 4096. `null`: no filter. */
+  readonly seccompFilter: Buffer | null;
+  /** Resource limits by the kernel's number (`RLIMIT_…`), 0 to 15. */
+  readonly limits: readonly { readonly resource: number; readonly soft: bigint; readonly hard: bigint }[];
+  /** Limits of the step's cgroup. 0: no limit. */
+  readonly memoryBytes: number;
+  readonly pids: number;
+  /** Microseconds of CPU time per 100 ms. 0: no limit. */
+  readonly cpuMicros: number;
+  readonly shmBytes: number;
+  /** Size of the tmpfs that receives what the step writes outside its workspace. It counts as the step's memory. */
+  readonly upperBytes: number;
+}
+
+/** Largest specification that the agent takes. */
+export const maxSpecBytes = 524_288;
+
+/** Encodes a step as fields of a tag, a length of 4 bytes, and the value. */
+export function encodeStep(step: GuestStep): Buffer {
+  const spec = new PayloadWriter();
+  const field = (tag: number, value: Buffer) => spec.uint8(tag).uint32(value.length).bytes(value);
+  const number = (tag: number, value: number | bigint) => field(tag, new PayloadWriter().uint64(value).toBuffer());
+  field(1, new PayloadWriter().uint8(step.image).toBuffer());
+  for (const argument of step.argv) field(2, Buffer.from(argument));
+  for (const [name, value] of Object.entries(step.env)) field(3, Buffer.from(`${name}=${value}`));
+  field(4, Buffer.from(step.workingDirectory));
+  field(5, new PayloadWriter().uint32(step.uid).uint32(step.gid).toBuffer());
+  for (const group of step.groups) field(6, new PayloadWriter().uint32(group).toBuffer());
+  field(7, Buffer.from(step.hostname));
+  number(
+    8,
+    step.capabilities.reduce((mask, capability) => mask | (1n << BigInt(capability)), 0n),
+  );
+  const flags = [step.noNewPrivileges, step.ownNetwork, step.readOnlyRoot, step.userNamespace, step.maskedPaths];
+  const flagBits = flags.reduce((bits, isSet, index) => (isSet ? bits | (1 << index) : bits), 0);
+  field(9, new PayloadWriter().uint32(flagBits).toBuffer());
+  if (step.seccompFilter) field(10, step.seccompFilter);
+  for (const { resource, soft, hard } of step.limits) {
+    field(11, new PayloadWriter().uint8(resource).uint64(soft).uint64(hard).toBuffer());
+  }
+  number(12, step.memoryBytes);
+  number(13, step.pids);
+  number(14, step.cpuMicros);
+  number(15, step.shmBytes);
+  number(16, step.upperBytes);
+  return spec.toBuffer();
+}

@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { copyFile, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { buildAgent } from "../build-agent.ts";
+
+/** A guest agent that runs as process 1 of namespaces on this host, in place of a virtual machine. */
+export interface NamespaceGuest extends AsyncDisposable {
+  readonly stream: Duplex;
+  readonly process: ChildProcess;
+  /** Resolves with the exit code, or the signal, and what the agent printed. */
+  readonly ended: Promise<{ readonly code: number | null; readonly console: string }>;
+}
+
+/** Builds of the agent and an image, shared by the tests of a file. */
+export interface GuestParts extends AsyncDisposable {
+  start(): NamespaceGuest;
+}
+
+const applets = ["sh", "cat", "echo", "sleep", "id", "ls", "mkdir", "ln", "head", "yes", "kill", "touch", "true"];
+const moreApplets = ["chmod", "mkfifo", "stat", "hostname", "ip", "grep", "wc", "dd", "tr", "env", "pwd", "mount"];
+
+export async function makeGuestParts({ sanitize = false } = {}): Promise<GuestParts> {
+  const directory = await mkdtemp(join(tmpdir(), "airlock-guest-"));
+  const agent = join(directory, "agent");
+  const image = join(directory, "disk-a");
+  await mkdir(join(image, "bin"), { recursive: true });
+  await copyFile("/bin/busybox", join(image, "bin", "busybox"));
+  for (const name of [...applets, ...moreApplets]) await symlink("busybox", join(image, "bin", name));
+  await buildAgent({ output: agent, sanitize, signal: AbortSignal.timeout(60_000) });
+  return {
+    start: () => startGuest(agent, join(directory, "disk-")),
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  };
+}
+
+function startGuest(agent: string, disks: string): NamespaceGuest {
+  // Without these capabilities a fault of the agent can't set this host's clock or restart it.
+  const confined = ["setpriv", "--bounding-set=-sys_time,-sys_boot", agent];
+  const args = ["--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--", ...confined];
+  const child = spawn("unshare", [...args, "--shared-kernel", "--disks", disks, "--fd", "3"], {
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ASAN_OPTIONS: "detect_leaks=0" },
+  });
+  const stream = child.stdio[3] as Duplex;
+  let output = "";
+  child.stderr?.on("data", (bytes: Buffer) => {
+    output = (output + bytes.toString("latin1")).slice(-8192);
+  });
+  const ended = new Promise<{ code: number | null; console: string }>((resolve, reject) => {
+    child.once("error", reject).once("close", (code) => resolve({ code, console: output }));
+  });
+  return {
+    stream,
+    process: child,
+    ended,
+    async [Symbol.asyncDispose]() {
+      stream.destroy();
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
