@@ -5,6 +5,7 @@ import { GuestAgent, methods } from "./guest-agent.ts";
 import { GuestConnection } from "./guest-connection.ts";
 import { runGuestStep } from "./run-guest-step.ts";
 import type { GuestStep } from "./step-spec.ts";
+import { walkGuestTree } from "./walk-guest-tree.ts";
 import { type GuestParts, makeGuestParts, type NamespaceGuest } from "./testing/namespace-guest.ts";
 
 const isRoot = process.geteuid?.() === 0;
@@ -137,8 +138,8 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
     let printed = "";
     const running = runGuestStep(booted.agent, shell("trap 'echo bye; exit 1' TERM; echo ready; while :; do sleep 0.1; done"), {
       signal: abort.signal,
-      output: (_stream, bytes) => {
-        printed += bytes.toString();
+      output: (stream, bytes) => {
+        if (stream === "stdout") printed += bytes.toString();
         if (printed === "ready\n") abort.abort(new Error("canceled"));
       },
     });
@@ -255,6 +256,31 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
     await agent.removeFile(Buffer.from("dir/up/data/pipe"), signal);
     await agent.removeFile(Buffer.from("missing/file"), signal);
     expect((await run(agent, shell("ls"))).stdout).toBe("deep\ndir\nenviron\npipe\n");
+  });
+
+  it("walks the tree in byte order and follows no link", async () => {
+    await using booted = await boot();
+    await run(booted.agent, shell("mkdir -p b/c/d; echo 1 > b/z; echo 22 > b/c/y; ln -s /etc b/link; echo 3 > a; : > skipped"));
+    const walk = (path: string, maximumDepth: number, maximumEntries = 100) =>
+      walkGuestTree<number>(booted.agent, Buffer.from(path), {
+        signal,
+        start: 0,
+        advance: (depth, name) => (name.toString() === "skipped" ? null : depth + 1),
+        maximumDepth,
+        maximumEntries,
+      });
+    const seen: string[] = [];
+    for await (const entry of walk("", 10)) {
+      let text = `${entry.path} ${entry.stats.kind} ${entry.state}`;
+      if (entry.stats.kind === "link") text += ` ${await entry.readLink()}`;
+      if (entry.stats.kind === "file") for await (const bytes of entry.contents()) text += ` ${bytes.toString().trim()}`;
+      seen.push(text);
+    }
+    const expected = ["a file 1 3", "b directory 1", "b/c directory 2", "b/c/d directory 3", "b/c/y file 3 22"];
+    expect(seen).toEqual([...expected, "b/link link 2 /etc", "b/z file 2 1"]);
+    expect((await Array.fromAsync(walk("b", 0))).map(({ path }) => path.toString())).toEqual(["c", "link", "z"]);
+    expect(await Array.fromAsync(walk("b/link", 9))).toEqual([]);
+    await expect(Array.fromAsync(walk("", 9, 4))).rejects.toMatchObject({ code: "too-many-files" });
   });
 
   it("lists a directory of 5,000 entries", async () => {

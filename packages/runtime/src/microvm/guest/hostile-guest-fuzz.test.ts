@@ -1,0 +1,126 @@
+import { Duplex } from "node:stream";
+import { setImmediate } from "node:timers/promises";
+import { AirlockError } from "@airlock/job";
+import { fuzzParameters } from "@airlock/test-kit";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { encodeFrame, FrameDecoder, type FrameType, frameTypes, helloPayload } from "./frames.ts";
+import { GuestAgent } from "./guest-agent.ts";
+import { GuestCallError } from "./guest-call-error.ts";
+import { PayloadWriter } from "./payload-writer.ts";
+import { answeringGuest } from "./testing/answering-guest.ts";
+
+const signal = new AbortController().signal;
+const types = Object.keys(frameTypes) as FrameType[];
+const seed = Buffer.alloc(32);
+const on = (type: FrameType, channel: number) => (payload: Buffer) => encodeFrame({ type, channel, payload });
+const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((array) => Buffer.from(array));
+const anyPayload = fc.oneof(bytes(40), fc.constant(Buffer.alloc(0)), fc.constant(Buffer.of(0, 0, 0, 0, 65)));
+
+/** Entries of a directory, some of them impossible. */
+const entry = fc
+  .tuple(fc.integer({ min: 0, max: 4 }), fc.nat(0o10000), bytes(12))
+  .map(([kind, mode, name]) =>
+    Buffer.concat([new PayloadWriter().uint8(kind).uint16(mode).uint64(9).int64(-9).uint64(1).uint8(name.length).bytes(name).toBuffer()]),
+  );
+const data = (content: fc.Arbitrary<Buffer>) => content.map((piece) => Buffer.concat([Buffer.of(0), piece]));
+
+/** Frames as a guest may send them: most of them fit the calls that wait, others are any bytes. */
+const frame = fc.oneof(
+  { weight: 30, arbitrary: data(fc.array(entry, { minLength: 1, maxLength: 2 }).map((entries) => Buffer.concat(entries))).map(on("data", 3)) },
+  { weight: 30, arbitrary: data(fc.uint8Array({ minLength: 1, maxLength: 9 }).map((piece) => Buffer.from(piece))).map(on("data", 4)) },
+  { weight: 3, arbitrary: fc.tuple(fc.integer({ min: 3, max: 7 }), anyPayload).map(([channel, payload]) => on("error", channel)(payload)) },
+  { weight: 2, arbitrary: fc.tuple(fc.constantFrom(...types), fc.integer({ min: 0, max: 8 }), anyPayload).map(([type, channel, payload]) => on(type, channel)(payload)) },
+  { weight: 1, arbitrary: bytes(64) },
+);
+const messages = fc.array(frame, { minLength: 5, maxLength: 40 });
+
+async function outcome(promise: Promise<unknown>): Promise<void> {
+  await promise.then(
+    () => {},
+    (error: unknown) => {
+      if (!(error instanceof AirlockError) && !(error instanceof GuestCallError)) throw error;
+    },
+  );
+}
+
+describe("a hostile guest", () => {
+  it("neither crashes the host nor makes it keep bytes, with 10,000 messages", async () => {
+    let taken = 0;
+    let longest = 0;
+    await fc.assert(
+      fc.asyncProperty(messages, async (frames) => {
+        const { host, guest } = answeringGuest();
+        const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+        const calls = [
+          agent.list(Buffer.alloc(0), 10, signal),
+          agent.readFile(Buffer.from("x"), { signal, maximumBytes: 100 }),
+          agent.stats(signal),
+          agent.readLink(Buffer.from("x"), signal),
+          agent.removeFile(Buffer.from("x"), signal),
+        ].map(outcome);
+        for (const piece of frames) {
+          if (host.destroyed) break;
+          taken += 1;
+          guest.write(piece);
+          await setImmediate();
+          longest = Math.max(longest, agent.connection.held.bytes);
+        }
+        agent[Symbol.dispose]();
+        await Promise.all(calls);
+        expect(agent.connection.held.calls).toBe(0);
+      }),
+      fuzzParameters("messages of a guest", 4000),
+    );
+    expect(taken).toBeGreaterThan(10_000);
+    expect(longest).toBeLessThan(16_384);
+  });
+
+  it("can't make the decoder keep more than a frame", () => {
+    fc.assert(
+      fc.property(fc.array(bytes(3000), { maxLength: 20 }), (pieces) => {
+        const decoder = new FrameDecoder();
+        try {
+          for (const piece of pieces) for (const { payload: body } of decoder.push(piece)) expect(body.length).toBeLessThan(16_384);
+        } catch (error) {
+          expect(error).toBeInstanceOf(AirlockError);
+        }
+        expect(decoder.waitingBytes).toBeLessThan(16_384);
+      }),
+      fuzzParameters("frames of a guest", 500),
+    );
+  });
+
+  it("gets no more than its credit taken, however small its frames are", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const listing = agent.connection.call(Buffer.of(11, 0, 0), {
+      signal,
+      stallMs: 10_000,
+      streams: 1,
+      onData: () => new Promise<void>(() => {}),
+    });
+    const tiny = encodeFrame({ type: "data", channel: 3, payload: Buffer.of(0, 1) });
+    for (let i = 0; i < 1009; i++) guest.write(tiny);
+    await expect(listing).rejects.toThrow("more data than it was granted");
+  });
+
+  it("is given up when it is silent", async () => {
+    const { host } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0), stallMs: 50 });
+    await expect(agent.stats(signal)).rejects.toMatchObject({ reason: "runtime" });
+  });
+
+  it("is given up when it does not read what it asked for", async () => {
+    const stuck = new Duplex({ read() {}, write() {}, highWaterMark: 10 });
+    stuck.push(encodeFrame({ type: "hello", channel: 0, payload: helloPayload }));
+    const connecting = GuestAgent.connect(stuck, {
+      signal: AbortSignal.timeout(100),
+      seed,
+      time: new Date(0),
+      stallMs: 50,
+    });
+    await expect(connecting).rejects.toThrow();
+    expect(stuck.destroyed).toBe(true);
+  });
+});

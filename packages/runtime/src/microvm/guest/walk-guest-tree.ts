@@ -1,0 +1,108 @@
+import { AirlockError } from "@airlock/job";
+import type { TreeEntry, WalkOptions } from "../../contract/workspace.ts";
+import type { GuestAgent, GuestEntry } from "./guest-agent.ts";
+import { GuestCallError } from "./guest-call-error.ts";
+
+/** Size of the parts in which contents are read. */
+const partBytes = 1_048_576;
+const slash = Buffer.from("/");
+
+/**
+ * Walks the workspace as `Sandbox.walk` does: in byte order of the names, a directory before its content, without
+ * following links. The guest could list directories without end, so the depth and the number of entries are counted
+ * here.
+ * @throws {AirlockError} code `too-many-files`; `not-a-file` and `unreadable` from the contents.
+ */
+export async function* walkGuestTree<State>(
+  agent: GuestAgent,
+  path: Buffer,
+  options: WalkOptions<State>,
+): AsyncGenerator<TreeEntry<State>> {
+  const budget = { entries: options.maximumEntries };
+  yield* walkDirectory(agent, path, Buffer.alloc(0), options.start, 0, budget, options);
+}
+
+async function* walkDirectory<State>(
+  agent: GuestAgent,
+  directory: Buffer,
+  prefix: Buffer,
+  state: State,
+  depth: number,
+  budget: { entries: number },
+  options: WalkOptions<State>,
+): AsyncGenerator<TreeEntry<State>> {
+  const { signal, maximumEntries, maximumDepth, advance } = options;
+  const entries = await listWithin(agent, directory, budget.entries, maximumEntries, signal);
+  budget.entries -= entries.length;
+  for (const entry of entries.sort((a, b) => Buffer.compare(a.name, b.name))) {
+    signal.throwIfAborted();
+    const next = advance(state, entry.name, entry.stats.kind === "directory");
+    if (next === null) continue;
+    const place = join(directory, entry.name);
+    const path = join(prefix, entry.name);
+    yield {
+      path,
+      stats: entry.stats,
+      state: next,
+      contents: () => contentsOf(agent, place, entry, signal),
+      readLink: () => agent.readLink(place, signal),
+    };
+    if (entry.stats.kind !== "directory" || depth >= maximumDepth) continue;
+    yield* walkDirectory(agent, place, path, next, depth + 1, budget, options);
+  }
+}
+
+async function listWithin(
+  agent: GuestAgent,
+  directory: Buffer,
+  entriesLeft: number,
+  maximumEntries: number,
+  signal: AbortSignal,
+): Promise<GuestEntry[]> {
+  try {
+    return (await agent.list(directory, entriesLeft, signal)) ?? [];
+  } catch (error) {
+    if (!(error instanceof AirlockError) || error.code !== "too-many-files") throw error;
+    // The error of the list names what was left of the walk's maximum.
+    throw new AirlockError(`there are more than ${maximumEntries} files and directories to look at`, {
+      code: "too-many-files",
+    });
+  }
+}
+
+async function* contentsOf(
+  agent: GuestAgent,
+  path: Buffer,
+  { stats, inode }: GuestEntry,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for (let offset = 0; offset < stats.size; ) {
+    const part = { offset, length: Math.min(partBytes, stats.size - offset) };
+    const bytes = await readPart(agent, path, inode, part, signal);
+    if (bytes.length === 0) return;
+    offset += bytes.length;
+    yield bytes;
+  }
+}
+
+async function readPart(
+  agent: GuestAgent,
+  path: Buffer,
+  inode: bigint,
+  part: { readonly offset: number; readonly length: number },
+  signal: AbortSignal,
+): Promise<Buffer> {
+  try {
+    const bytes = await agent.readFile(path, { signal, maximumBytes: Number.MAX_SAFE_INTEGER, inode, part });
+    if (bytes !== null) return bytes;
+  } catch (error) {
+    if (!(error instanceof GuestCallError)) throw error;
+    if (error.code === "denied") throw new AirlockError("the file cannot be read", { code: "unreadable", cause: error });
+    if (error.code !== "not-a-file") throw error;
+  }
+  throw new AirlockError("the file was replaced", { code: "not-a-file" });
+}
+
+function join(directory: Buffer, name: Buffer): Buffer {
+  return directory.length === 0 ? name : Buffer.concat([directory, slash, name]);
+}
