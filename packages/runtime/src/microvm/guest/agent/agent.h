@@ -112,8 +112,9 @@ void handle_frame(uint8_t type, uint32_t channel, const uint8_t *payload, size_t
 extern bool shared_kernel;
 extern const char *disk_prefix;
 void prepare_guest(void);
-void seed(uint32_t channel, struct cursor *cursor);
-void set_clock(uint32_t channel, struct cursor *cursor);
+// Return whether the call was well formed. The guest ends when the kernel refuses it.
+bool seed(uint32_t channel, struct cursor *cursor);
+bool set_clock(uint32_t channel, struct cursor *cursor);
 void mount_image(uint32_t channel, struct cursor *cursor);
 void mount_workspace(uint32_t channel, struct cursor *cursor);
 void send_stats(uint32_t channel);

@@ -14,11 +14,11 @@ static void call(uint32_t channel, struct cursor cursor) {
     return send_error(channel, ERROR_NOT_READY, 0, "seed and clock must be set first");
   switch (method) {
     case METHOD_SEED:
-      seeded = true;
-      return seed(channel, &cursor);
+      seeded |= seed(channel, &cursor);
+      return;
     case METHOD_CLOCK:
-      clock_set = true;
-      return set_clock(channel, &cursor);
+      clock_set |= set_clock(channel, &cursor);
+      return;
     case METHOD_MOUNT_IMAGE: return mount_image(channel, &cursor);
     case METHOD_MOUNT_WORKSPACE: return mount_workspace(channel, &cursor);
     case METHOD_PUT_FILE: return put_file(channel, &cursor);

@@ -67,29 +67,35 @@ void prepare_guest(void) {
   mkdir("/run/airlock/files/step", 0755);
 }
 
-void seed(uint32_t channel, struct cursor *cursor) {
+static bool refuse_call(uint32_t channel) {
+  send_error(channel, ERROR_INVALID, 0, "malformed call");
+  return false;
+}
+
+bool seed(uint32_t channel, struct cursor *cursor) {
   struct {
     struct rand_pool_info info;
     uint8_t bytes[32];
   } entropy = {.info = {.entropy_count = 256, .buf_size = 32}};
   const uint8_t *bytes = take_bytes(cursor, 32);
-  if (!bytes || !at_end(cursor)) die("the seed is not 32 bytes");
-  if (shared_kernel) return send_result(channel, NULL, 0);
-  memcpy((uint8_t *)&entropy.info + sizeof entropy.info, bytes, 32);
-  int random = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+  if (!bytes || !at_end(cursor)) return refuse_call(channel);
+  memcpy((uint8_t *)&entropy + sizeof entropy.info, bytes, 32);
+  int random = shared_kernel ? -1 : open("/dev/urandom", O_WRONLY | O_CLOEXEC);
   // A guest that can't be seeded must not run: its random numbers may be those of another guest.
-  if (random < 0 || ioctl(random, RNDADDENTROPY, &entropy) < 0 || ioctl(random, RNDRESEEDCRNG, 0) < 0)
+  if (!shared_kernel && (random < 0 || ioctl(random, RNDADDENTROPY, &entropy) < 0 || ioctl(random, RNDRESEEDCRNG, 0) < 0))
     die("can't seed the random number generator");
-  close(random);
+  if (random >= 0) close(random);
   explicit_bzero(&entropy, sizeof entropy);
   send_result(channel, NULL, 0);
+  return true;
 }
 
-void set_clock(uint32_t channel, struct cursor *cursor) {
+bool set_clock(uint32_t channel, struct cursor *cursor) {
   struct timespec now = {.tv_sec = (time_t)take_number(cursor, 8), .tv_nsec = (long)take_number(cursor, 4)};
-  if (!at_end(cursor) || now.tv_sec < 0 || now.tv_nsec >= 1000000000) die("the time is malformed");
+  if (!at_end(cursor) || now.tv_sec < 0 || now.tv_nsec >= 1000000000) return refuse_call(channel);
   if (!shared_kernel && clock_settime(CLOCK_REALTIME, &now) < 0) die("can't set the clock");
   send_result(channel, NULL, 0);
+  return true;
 }
 
 static int mount_disk(unsigned index, const char *target, const char *type, bool read_only) {
