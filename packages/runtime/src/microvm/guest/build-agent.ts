@@ -70,7 +70,9 @@ export async function buildAgent({ signal, output, sanitize = false }: BuildAgen
       const hint = "Install the static C library: musl-tools, or libc6-dev for gcc.";
       throw runtimeFailed(`${compiler} can't build the guest agent: ${stderr.slice(-2000)}`, undefined, hint);
     }
-    const sha256 = createHash("sha256").update(await readFile(binary)).digest("hex");
+    const sha256 = createHash("sha256")
+      .update(await readFile(binary))
+      .digest("hex");
     await rename(binary, output);
     return { compiler, sha256 };
   } finally {

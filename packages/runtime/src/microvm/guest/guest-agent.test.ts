@@ -5,8 +5,8 @@ import { GuestAgent, methods } from "./guest-agent.ts";
 import { GuestConnection } from "./guest-connection.ts";
 import { runGuestStep } from "./run-guest-step.ts";
 import type { GuestStep } from "./step-spec.ts";
-import { walkGuestTree } from "./walk-guest-tree.ts";
 import { type GuestParts, makeGuestParts, type NamespaceGuest } from "./testing/namespace-guest.ts";
+import { walkGuestTree } from "./walk-guest-tree.ts";
 
 const isRoot = process.geteuid?.() === 0;
 const signal = AbortSignal.timeout(55_000);
@@ -41,6 +41,12 @@ const shell = (script: string, changes: Partial<GuestStep> = {}): GuestStep => (
   argv: ["/bin/sh", "-c", script],
   ...changes,
 });
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const collected: T[] = [];
+  for await (const item of items) collected.push(item);
+  return collected;
+}
 
 describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
   let parts: GuestParts;
@@ -100,7 +106,10 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
 
   it("gives root of a step only its capabilities, in a user namespace", async () => {
     await using booted = await boot();
-    const { stdout } = await run(booted.agent, shell("grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status; echo 1 > /proc/sys/kernel/panic"));
+    const { stdout } = await run(
+      booted.agent,
+      shell("grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status; echo 1 > /proc/sys/kernel/panic"),
+    );
     expect(stdout.match(/000000000000000b/g)).toHaveLength(3);
   });
 
@@ -136,13 +145,17 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
     await using booted = await boot();
     const abort = new AbortController();
     let printed = "";
-    const running = runGuestStep(booted.agent, shell("trap 'echo bye; exit 1' TERM; echo ready; while :; do sleep 0.1; done"), {
-      signal: abort.signal,
-      output: (stream, bytes) => {
-        if (stream === "stdout") printed += bytes.toString();
-        if (printed === "ready\n") abort.abort(new Error("canceled"));
+    const running = runGuestStep(
+      booted.agent,
+      shell("trap 'echo bye; exit 1' TERM; echo ready; while :; do sleep 0.1; done"),
+      {
+        signal: abort.signal,
+        output: (stream, bytes) => {
+          if (stream === "stdout") printed += bytes.toString();
+          if (printed === "ready\n") abort.abort(new Error("canceled"));
+        },
       },
-    });
+    );
     await expect(running).rejects.toThrow("canceled");
     expect(printed).toBe("ready\nbye\n");
     expect(await booted.agent.countProcesses(signal)).toBe(0);
@@ -218,7 +231,12 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
   it("writes, reads, lists and removes files of the workspace without following links", async () => {
     await using booted = await boot();
     const { agent } = booted;
-    await run(agent, shell("ln -s /etc out; ln -s /proc/1/environ environ; mkfifo pipe; mkdir dir; echo x > dir/x; ln -s ../.. dir/up"));
+    await run(
+      agent,
+      shell(
+        "ln -s /etc out; ln -s /proc/1/environ environ; mkfifo pipe; mkdir dir; echo x > dir/x; ln -s ../.. dir/up",
+      ),
+    );
     const content = randomBytes(300_000);
     const put = (path: string) =>
       agent.putFile(
@@ -260,7 +278,10 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
 
   it("walks the tree in byte order and follows no link", async () => {
     await using booted = await boot();
-    await run(booted.agent, shell("mkdir -p b/c/d; echo 1 > b/z; echo 22 > b/c/y; ln -s /etc b/link; echo 3 > a; : > skipped"));
+    await run(
+      booted.agent,
+      shell("mkdir -p b/c/d; echo 1 > b/z; echo 22 > b/c/y; ln -s /etc b/link; echo 3 > a; : > skipped"),
+    );
     const walk = (path: string, maximumDepth: number, maximumEntries = 100) =>
       walkGuestTree<number>(booted.agent, Buffer.from(path), {
         signal,
@@ -273,19 +294,23 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
     for await (const entry of walk("", 10)) {
       let text = `${entry.path} ${entry.stats.kind} ${entry.state}`;
       if (entry.stats.kind === "link") text += ` ${await entry.readLink()}`;
-      if (entry.stats.kind === "file") for await (const bytes of entry.contents()) text += ` ${bytes.toString().trim()}`;
+      if (entry.stats.kind === "file")
+        for await (const bytes of entry.contents()) text += ` ${bytes.toString().trim()}`;
       seen.push(text);
     }
     const expected = ["a file 1 3", "b directory 1", "b/c directory 2", "b/c/d directory 3", "b/c/y file 3 22"];
     expect(seen).toEqual([...expected, "b/link link 2 /etc", "b/z file 2 1"]);
-    expect((await Array.fromAsync(walk("b", 0))).map(({ path }) => path.toString())).toEqual(["c", "link", "z"]);
-    expect(await Array.fromAsync(walk("b/link", 9))).toEqual([]);
-    await expect(Array.fromAsync(walk("", 9, 4))).rejects.toMatchObject({ code: "too-many-files" });
+    expect((await collect(walk("b", 0))).map(({ path }) => path.toString())).toEqual(["c", "link", "z"]);
+    expect(await collect(walk("b/link", 9))).toEqual([]);
+    await expect(collect(walk("", 9, 4))).rejects.toMatchObject({ code: "too-many-files" });
   });
 
   it("lists a directory of 5,000 entries", async () => {
     await using booted = await boot();
-    await run(booted.agent, shell("i=0; while [ $i -lt 5000 ]; do : > a-rather-long-name-of-a-file-$i; i=$((i+1)); done"));
+    await run(
+      booted.agent,
+      shell("i=0; while [ $i -lt 5000 ]; do : > a-rather-long-name-of-a-file-$i; i=$((i+1)); done"),
+    );
     expect(await booted.agent.list(Buffer.alloc(0), 5000, signal)).toHaveLength(5000);
   });
 

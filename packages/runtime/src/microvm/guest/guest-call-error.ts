@@ -35,7 +35,10 @@ export class GuestCallError extends Error {
     const errno = reader.uint32();
     if (code === undefined || payload.length > 5 + 256) throw guestViolation("a malformed error");
     // Only printable ASCII: the text ends up in logs and terminals.
-    const text = payload.subarray(5).toString("latin1").replace(/[^\x20-\x7e]/g, "?");
+    const text = payload
+      .subarray(5)
+      .toString("latin1")
+      .replace(/[^\x20-\x7e]/g, "?");
     return new GuestCallError(code, errno, text);
   }
 }

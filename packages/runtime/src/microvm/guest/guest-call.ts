@@ -88,16 +88,21 @@ export class GuestCall {
     this.#heardAt = performance.now();
     switch (type) {
       case "data":
-        return this.#takeData(payload);
+        this.#takeData(payload);
+        break;
       case "credit":
-        return this.#takeCredit(new PayloadReader(payload, "a grant of credit"));
+        this.#takeCredit(new PayloadReader(payload, "a grant of credit"));
+        break;
       case "exited":
-        return this.#takeExit(new PayloadReader(payload, "the end of a step"));
+        this.#takeExit(new PayloadReader(payload, "the end of a step"));
+        break;
       case "result":
-        return this.#end(() => this.#result.resolve(payload));
+        this.#end(() => this.#result.resolve(payload));
+        break;
       case "error": {
         const error = GuestCallError.parse(payload);
-        return this.#end(() => this.#result.reject(error));
+        this.#end(() => this.#result.reject(error));
+        break;
       }
       default:
         throw guestViolation(`a frame of type ${type}`);
@@ -165,7 +170,8 @@ export class GuestCall {
     reader.end();
     const { onExited } = this.#options;
     const isPossible = kind === 0 ? value <= 255 : kind === 1 && value >= 1 && value <= 64;
-    if (!onExited || this.#hasExited || !isPossible || outOfMemory > 1) throw guestViolation("an impossible exit state");
+    if (!onExited || this.#hasExited || !isPossible || outOfMemory > 1)
+      throw guestViolation("an impossible exit state");
     this.#hasExited = true;
     onExited({ kind: kind === 0 ? "exited" : "killed", value, outOfMemory: outOfMemory === 1, left });
   }

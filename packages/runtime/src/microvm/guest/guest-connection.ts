@@ -60,7 +60,12 @@ export class GuestConnection implements Disposable {
     if (this.#calls.size >= maxCalls) throw runtimeFailed(`more than ${maxCalls} calls to one guest at once`);
     this.#lastChannel += 1;
     const channel = this.#lastChannel;
-    const call = new GuestCall(channel, options, (frame) => this.send(frame), (error) => this.#fail(error));
+    const call = new GuestCall(
+      channel,
+      options,
+      (frame) => this.send(frame),
+      (error) => this.#fail(error),
+    );
     this.#calls.set(channel, call);
     try {
       return await call.run(payload);

@@ -21,16 +21,46 @@ const anyPayload = fc.oneof(bytes(40), fc.constant(Buffer.alloc(0)), fc.constant
 const entry = fc
   .tuple(fc.integer({ min: 0, max: 4 }), fc.nat(0o10000), bytes(12))
   .map(([kind, mode, name]) =>
-    Buffer.concat([new PayloadWriter().uint8(kind).uint16(mode).uint64(9).int64(-9).uint64(1).uint8(name.length).bytes(name).toBuffer()]),
+    Buffer.concat([
+      new PayloadWriter()
+        .uint8(kind)
+        .uint16(mode)
+        .uint64(9)
+        .int64(-9)
+        .uint64(1)
+        .uint8(name.length)
+        .bytes(name)
+        .toBuffer(),
+    ]),
   );
 const data = (content: fc.Arbitrary<Buffer>) => content.map((piece) => Buffer.concat([Buffer.of(0), piece]));
 
 /** Frames as a guest may send them: most of them fit the calls that wait, others are any bytes. */
 const frame = fc.oneof(
-  { weight: 30, arbitrary: data(fc.array(entry, { minLength: 1, maxLength: 2 }).map((entries) => Buffer.concat(entries))).map(on("data", 3)) },
-  { weight: 30, arbitrary: data(fc.uint8Array({ minLength: 1, maxLength: 9 }).map((piece) => Buffer.from(piece))).map(on("data", 4)) },
-  { weight: 3, arbitrary: fc.tuple(fc.integer({ min: 3, max: 7 }), anyPayload).map(([channel, payload]) => on("error", channel)(payload)) },
-  { weight: 2, arbitrary: fc.tuple(fc.constantFrom(...types), fc.integer({ min: 0, max: 8 }), anyPayload).map(([type, channel, payload]) => on(type, channel)(payload)) },
+  {
+    weight: 30,
+    arbitrary: data(fc.array(entry, { minLength: 1, maxLength: 2 }).map((entries) => Buffer.concat(entries))).map(
+      on("data", 3),
+    ),
+  },
+  {
+    weight: 30,
+    arbitrary: data(fc.uint8Array({ minLength: 1, maxLength: 9 }).map((piece) => Buffer.from(piece))).map(
+      on("data", 4),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(fc.integer({ min: 3, max: 7 }), anyPayload)
+      .map(([channel, payload]) => on("error", channel)(payload)),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(fc.constantFrom(...types), fc.integer({ min: 0, max: 8 }), anyPayload)
+      .map(([type, channel, payload]) => on(type, channel)(payload)),
+  },
   { weight: 1, arbitrary: bytes(64) },
 );
 const messages = fc.array(frame, { minLength: 5, maxLength: 40 });
@@ -81,7 +111,8 @@ describe("a hostile guest", () => {
       fc.property(fc.array(bytes(3000), { maxLength: 20 }), (pieces) => {
         const decoder = new FrameDecoder();
         try {
-          for (const piece of pieces) for (const { payload: body } of decoder.push(piece)) expect(body.length).toBeLessThan(16_384);
+          for (const piece of pieces)
+            for (const { payload: body } of decoder.push(piece)) expect(body.length).toBeLessThan(16_384);
         } catch (error) {
           expect(error).toBeInstanceOf(AirlockError);
         }

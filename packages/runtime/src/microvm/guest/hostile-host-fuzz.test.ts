@@ -56,23 +56,40 @@ const call = fc.oneof(
   fc
     .tuple(fc.constantFrom(methods.list, methods.readLink, methods.removeFile), path)
     .map(([method, encoded]) => Buffer.concat([Buffer.of(method), encoded])),
-  fc.constantFrom(methods.run, methods.countProcesses, methods.stats, methods.clearStepFiles).map((one) => Buffer.of(one)),
-  fc.tuple(channel, fc.constantFrom(9, 15, 2, 0, 64)).map(([run, number]) => Buffer.of(methods.signal, 0, 0, 0, run, number)),
-  fc.tuple(fc.integer({ min: 0, max: 20 }), bytes(30)).map(([method, rest]) => Buffer.concat([Buffer.of(method), rest])),
+  fc
+    .constantFrom(methods.run, methods.countProcesses, methods.stats, methods.clearStepFiles)
+    .map((one) => Buffer.of(one)),
+  fc
+    .tuple(channel, fc.constantFrom(9, 15, 2, 0, 64))
+    .map(([run, number]) => Buffer.of(methods.signal, 0, 0, 0, run, number)),
+  fc
+    .tuple(fc.integer({ min: 0, max: 20 }), bytes(30))
+    .map(([method, rest]) => Buffer.concat([Buffer.of(method), rest])),
 );
 const spec = damaged(fc.constant(encodeStep(step))).map((encoded) => Buffer.concat([Buffer.of(0), encoded]));
 
 /** A step whose specification is damaged, as the frames of its call. */
-const run = fc.tuple(channel, spec).map(([number, encoded]) =>
-  Buffer.concat([on("call", number)(Buffer.of(methods.run)), on("data", number)(encoded), on("end", number)(Buffer.of(0))]),
-);
+const run = fc
+  .tuple(channel, spec)
+  .map(([number, encoded]) =>
+    Buffer.concat([
+      on("call", number)(Buffer.of(methods.run)),
+      on("data", number)(encoded),
+      on("end", number)(Buffer.of(0)),
+    ]),
+  );
 const frames = fc.array(
   fc.oneof(
     { weight: 12, arbitrary: fc.tuple(channel, damaged(call)).map(([number, payload]) => on("call", number)(payload)) },
     { weight: 6, arbitrary: run },
     { weight: 2, arbitrary: channel.map((number) => on("cancel", number)(Buffer.alloc(0))) },
     { weight: 2, arbitrary: channel.map((number) => on("credit", number)(Buffer.of(0, 0, 0, 0, 99))) },
-    { weight: 1, arbitrary: fc.tuple(fc.constantFrom(...types), channel, bytes(20)).map(([type, number, payload]) => on(type, number)(payload)) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(fc.constantFrom(...types), channel, bytes(20))
+        .map(([type, number, payload]) => on(type, number)(payload)),
+    },
     { weight: 1, arbitrary: damaged(call.map((payload) => on("call", 5)(payload))) },
   ),
   { minLength: 10, maxLength: 60 },

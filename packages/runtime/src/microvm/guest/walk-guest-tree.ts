@@ -97,7 +97,8 @@ async function readPart(
     if (bytes !== null) return bytes;
   } catch (error) {
     if (!(error instanceof GuestCallError)) throw error;
-    if (error.code === "denied") throw new AirlockError("the file cannot be read", { code: "unreadable", cause: error });
+    if (error.code === "denied")
+      throw new AirlockError("the file cannot be read", { code: "unreadable", cause: error });
     if (error.code !== "not-a-file") throw error;
   }
   throw new AirlockError("the file was replaced", { code: "not-a-file" });
