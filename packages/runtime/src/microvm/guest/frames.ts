@@ -1,7 +1,7 @@
 import { runtimeFailed } from "../../contract/errors.ts";
 
 /** Version of the protocol between host and guest agent, docs/guest-protocol.md. */
-export const protocolVersion = 1;
+const protocolVersion = 1;
 const headerBytes = 8;
 /** Longest frame. vhost-device-vsock 0.3.0 stalls a connection at writes of 60 KiB. */
 const maxFrameBytes = 16_384;

@@ -120,6 +120,21 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
     expect(stdout).toBe("kept\n");
   });
 
+  it("removes what a step wrote to the disk outside its workspace, however deep", async () => {
+    await using booted = await boot();
+    const before = await booted.agent.stats(signal);
+    const script = `head -c 8000000 /dev/zero > /bin/big; ln -s / /bin/link; cd /bin; i=0
+      while [ $i -lt 300 ]; do mkdir d; : > f; cd d; i=$((i+1)); done; echo done`;
+    const first = await run(booted.agent, shell(script, { upperBytes: null }));
+    expect(first).toMatchObject({ status: { exitCode: 0 }, stdout: "done\n" });
+    const { freeDiskBytes } = await booted.agent.stats(signal);
+    expect(before.freeDiskBytes - freeDiskBytes).toBeLessThan(100_000);
+    const second = await run(booted.agent, shell("ls -d /bin/big /bin/d; echo kept", { upperBytes: null }));
+    expect(second.stdout).toBe("kept\n");
+    const { stdout } = await run(booted.agent, shell("ls -A /data", { upperBytes: null }));
+    expect(stdout).toBe("");
+  });
+
   it("reports a signal as the end of a step", async () => {
     await using booted = await boot();
     const { status } = await run(booted.agent, shell("kill -SEGV $$"));

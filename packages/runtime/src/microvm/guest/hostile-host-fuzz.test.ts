@@ -66,7 +66,8 @@ const call = fc.oneof(
     .tuple(fc.integer({ min: 0, max: 20 }), bytes(30))
     .map(([method, rest]) => Buffer.concat([Buffer.of(method), rest])),
 );
-const spec = damaged(fc.constant(encodeStep(step))).map((encoded) => Buffer.concat([Buffer.of(0), encoded]));
+const steps = fc.constantFrom(step, { ...step, upperBytes: null, readOnlyRoot: false });
+const spec = damaged(steps.map(encodeStep)).map((encoded) => Buffer.concat([Buffer.of(0), encoded]));
 
 /** A step whose specification is damaged, as the frames of its call. */
 const run = fc

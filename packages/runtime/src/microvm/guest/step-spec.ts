@@ -33,8 +33,11 @@ export interface GuestStep {
   /** Microseconds of CPU time per 100 ms. 0: no limit. */
   readonly cpuMicros: number;
   readonly shmBytes: number;
-  /** Size of the tmpfs that receives what the step writes outside its workspace. It counts as the step's memory. */
-  readonly upperBytes: number;
+  /**
+   * Size of the tmpfs that receives what the step writes outside its workspace. It counts as the step's memory. `null`:
+   * the workspace disk receives it, and the agent removes it after the step.
+   */
+  readonly upperBytes: number | null;
 }
 
 /** Largest specification that the agent takes. */
@@ -56,7 +59,14 @@ export function encodeStep(step: GuestStep): Buffer {
     8,
     step.capabilities.reduce((mask, capability) => mask | (1n << BigInt(capability)), 0n),
   );
-  const flags = [step.noNewPrivileges, step.ownNetwork, step.readOnlyRoot, step.userNamespace, step.maskedPaths];
+  const flags = [
+    step.noNewPrivileges,
+    step.ownNetwork,
+    step.readOnlyRoot,
+    step.userNamespace,
+    step.maskedPaths,
+    step.upperBytes === null,
+  ];
   const flagBits = flags.reduce((bits, isSet, index) => (isSet ? bits | (1 << index) : bits), 0);
   field(9, new PayloadWriter().uint32(flagBits).toBuffer());
   if (step.seccompFilter) field(10, step.seccompFilter);
@@ -67,6 +77,6 @@ export function encodeStep(step: GuestStep): Buffer {
   number(13, step.pids);
   number(14, step.cpuMicros);
   number(15, step.shmBytes);
-  number(16, step.upperBytes);
+  if (step.upperBytes !== null) number(16, step.upperBytes);
   return spec.toBuffer();
 }

@@ -130,6 +130,9 @@ int open_beneath(int root, const char *path, int flags);
 // Opens the directory of a path's last component, which `name` points to afterwards. Creates it if `create`.
 int open_parent(int root, const char *path, bool create, mode_t mode, const char **name);
 int clear_directory(int directory);
+// Removes up to `budget` entries below a directory that a step has written, at any depth. Returns 1 when it is empty, 0
+// when entries are left, -1 with errno when one can't be removed.
+int clear_some(int directory, unsigned budget);
 
 // transfers.c
 void put_file(uint32_t channel, struct cursor *cursor);
@@ -159,6 +162,8 @@ enum step_flags {
   STEP_READ_ONLY_ROOT = 4,
   STEP_USER_NAMESPACE = 8,
   STEP_MASKED_PATHS = 16,
+  // What the step writes outside its workspace goes to the workspace disk instead of memory.
+  STEP_UPPER_ON_DISK = 32,
 };
 
 struct step_spec {
@@ -189,7 +194,9 @@ void step_cancel(uint32_t channel);
 void signal_step(uint32_t channel, struct cursor *cursor);
 void count_processes(uint32_t channel);
 void stop_steps(uint32_t channel);
-bool step_is_active(void);
+// Whether the agent removes what an ended step has written. `step_clear` removes a part of it.
+bool step_is_clearing(void);
+void step_clear(void);
 // The descriptors to wait for: stdout, stderr, the messages of the step's first process. -1: not now.
 void step_descriptors(int descriptors[3]);
 void step_readable(int which);
@@ -209,6 +216,7 @@ extern int messages_fd;
 _Noreturn void setup_failed(const char *stage);
 
 // step-root.c
+#define DISK_UPPER "/run/airlock/workspace/upper"
 void make_root(const struct step_spec *spec);
 
 // step-cgroup.c

@@ -55,7 +55,7 @@ static void wait_and_serve(int children) {
                             {.fd = steps[0], .events = POLLIN},
                             {.fd = steps[1], .events = POLLIN},
                             {.fd = steps[2], .events = POLLIN}};
-  int ready = poll(polled, 5, frame_waiting() || transfer_can_send() ? 0 : -1);
+  int ready = poll(polled, 5, frame_waiting() || transfer_can_send() || step_is_clearing() ? 0 : -1);
   if (ready < 0 && errno != EINTR) die("poll failed");
   if (ready <= 0) return;
   if (polled[1].revents) {
@@ -89,6 +89,7 @@ int main(int argc, char **argv) {
   for (;;) {
     process_frames();
     if (transfer_can_send()) transfer_send();
+    if (step_is_clearing()) step_clear();
     flush_out();
     wait_and_serve(children);
   }

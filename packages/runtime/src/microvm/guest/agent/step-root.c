@@ -10,7 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define MERGED "/run/airlock/root/merged"
+#define MERGED "/run/airlock/merged"
 #define QUIET (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 // Mounts at a directory directly below the image's root. Replaces whatever else has this name.
@@ -70,13 +70,13 @@ static void mask_paths(void) {
 void make_root(const struct step_spec *spec) {
   char options[256];
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) setup_failed("propagation");
+  const char *upper = spec->flags & STEP_UPPER_ON_DISK ? DISK_UPPER : "/run/airlock/upper";
   snprintf(options, sizeof options, "mode=0755,size=%llu", (unsigned long long)spec->upper_bytes);
-  if (mount("tmpfs", "/run/airlock/root", "tmpfs", MS_NODEV, options) < 0) setup_failed("upper layer");
-  if (mkdir("/run/airlock/root/upper", 0755) < 0 || mkdir("/run/airlock/root/work", 0755) < 0 || mkdir(MERGED, 0755) < 0)
+  if (!(spec->flags & STEP_UPPER_ON_DISK) && mount("tmpfs", upper, "tmpfs", MS_NODEV, options) < 0)
     setup_failed("upper layer");
-  snprintf(options, sizeof options,
-           "lowerdir=/run/airlock/images/%u,upperdir=/run/airlock/root/upper,workdir=/run/airlock/root/work",
-           spec->image);
+  if (chdir(upper) < 0 || mkdir("upper", 0755) < 0 || mkdir("work", 0755) < 0) setup_failed("upper layer");
+  snprintf(options, sizeof options, "lowerdir=/run/airlock/images/%u,upperdir=%s/upper,workdir=%s/work", spec->image,
+           upper, upper);
   if (mount("overlay", MERGED, "overlay", MS_NODEV, options) < 0) setup_failed("overlay");
   int root = open(MERGED, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (root < 0 || fchdir(root) < 0) setup_failed("overlay");

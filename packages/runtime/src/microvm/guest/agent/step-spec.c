@@ -61,7 +61,7 @@ static bool parse_field(struct step_spec *spec, uint8_t tag, uint8_t *value, siz
       return length > 0 && length <= 64 && (spec->hostname = text_of(value, length));
     case FIELD_CAPABILITIES: return take_single(&spec->capabilities, &cursor, 8);
     case FIELD_FLAGS:
-      if (!take_single(&number, &cursor, 4) || number > 31) return false;
+      if (!take_single(&number, &cursor, 4) || number > 63) return false;
       spec->flags = (uint32_t)number;
       return true;
     case FIELD_FILTER:
@@ -107,6 +107,6 @@ const char *parse_step_spec(uint8_t *bytes, size_t length, struct step_spec *spe
   }
   if (spec->argc == 0 || spec->argv[0][0] != '/') return "the program of the step is not an absolute path";
   if (!spec->working_directory || spec->working_directory[0] != '/') return "the working directory is not absolute";
-  if (!spec->upper_bytes) return "the size of the upper layer is missing";
+  if (!spec->upper_bytes && !(spec->flags & STEP_UPPER_ON_DISK)) return "the size of the upper layer is missing";
   return NULL;
 }

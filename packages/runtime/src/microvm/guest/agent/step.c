@@ -17,7 +17,7 @@
 static uint8_t spec_bytes[SPEC_BYTES];
 static struct step_spec spec;
 static struct {
-  enum { IDLE, RECEIVING, RUNNING } state;
+  enum { IDLE, RECEIVING, RUNNING, CLEARING } state;
   uint32_t channel, credit[2], in_credit;
   size_t spec_length;
   pid_t init;
@@ -28,8 +28,6 @@ static struct {
   char stage[24];
 } step;
 static bool stopped;
-
-bool step_is_active(void) { return step.state != IDLE; }
 
 static void forget(void) {
   explicit_bzero(spec_bytes, step.spec_length);
@@ -73,6 +71,8 @@ static void start(void) {
   if (!image_is_mounted(spec.image)) return refuse(ERROR_INVALID, 0, "the step's image is not mounted");
   problem = make_cgroup(&spec);
   if (problem) return remove_cgroup(), refuse(ERROR_SYSTEM, errno, problem);
+  if (spec.flags & STEP_UPPER_ON_DISK && mkdir(DISK_UPPER, 0700) < 0)
+    return remove_cgroup(), refuse(ERROR_SYSTEM, errno, "can't create the upper layer");
   pid_t pid = -1;
   if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0 && pipe2(messages, O_CLOEXEC) == 0)
     pid = (pid_t)syscall(SYS_clone, (unsigned long)(SIGCHLD | CLONE_NEWPID | CLONE_NEWNS), NULL, NULL, NULL, NULL);
@@ -161,21 +161,37 @@ static void report_end(bool killed, uint32_t value) {
   send_frame(FRAME_EXITED, step.channel, payload, sizeof payload);
 }
 
-static void finish_if_over(void) {
-  if (step.state != RUNNING || step.init > 0) return;
-  for (int i = 0; i < 3; i++)
-    if (step.descriptors[i] >= 0) return;
+static void finish(void) {
   uint32_t channel = step.channel;
   if (step.failed) {
     char text[64];
     snprintf(text, sizeof text, "the step can't start: %.23s", step.stage);
-    remove_cgroup();
     return refuse(ERROR_SYSTEM, step.error, text);
   }
-  if (!step.reported) report_end(true, SIGKILL);
-  remove_cgroup();
   forget();
   send_result(channel, NULL, 0);
+}
+
+static void finish_if_over(void) {
+  if (step.state != RUNNING || step.init > 0) return;
+  for (int i = 0; i < 3; i++)
+    if (step.descriptors[i] >= 0) return;
+  if (!step.failed && !step.reported) report_end(true, SIGKILL);
+  remove_cgroup();
+  if (!(spec.flags & STEP_UPPER_ON_DISK)) return finish();
+  step.state = CLEARING;
+}
+
+bool step_is_clearing(void) { return step.state == CLEARING; }
+
+void step_clear(void) {
+  int directory = open(DISK_UPPER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int result = directory < 0 ? -1 : clear_some(directory, 1000);
+  int error = errno;
+  if (directory >= 0) close(directory);
+  if (result == 0) return;
+  if (result < 0 || rmdir(DISK_UPPER) < 0) return refuse(ERROR_SYSTEM, result < 0 ? error : errno, "can't remove the upper layer");
+  finish();
 }
 
 void stop_steps(uint32_t channel) {

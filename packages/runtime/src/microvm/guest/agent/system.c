@@ -58,7 +58,7 @@ void prepare_guest(void) {
   }
   mount_or_die("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755,size=64m");
   static const char *const directories[] = {"/run/airlock", "/run/airlock/images", "/run/airlock/workspace",
-                                            "/run/airlock/files", "/run/airlock/root"};
+                                            "/run/airlock/files", "/run/airlock/upper", "/run/airlock/merged"};
   for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
     if (mkdir(directories[i], 0700) < 0) die("can't create the agent's directories");
   // A file system of its own, so that a full one does not stop the agent. noexec does not apply to scripts.

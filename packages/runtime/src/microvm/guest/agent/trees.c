@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -64,6 +66,44 @@ static int clear_level(int directory, int depth) {
   }
   closedir(listing);
   return result;
+}
+
+// Moves what a directory contains into `root`, so that no tree is too deep: neither stack nor descriptors grow.
+static int flatten(int root, const char *name, unsigned *budget) {
+  int child = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *listing = child < 0 ? NULL : fdopendir(child);
+  int result = listing ? 0 : -1;
+  for (struct dirent *entry; result == 0 && *budget > 0 && (entry = readdir(listing));) {
+    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+    --*budget;
+    if (unlinkat(child, entry->d_name, 0) == 0) continue;
+    uint64_t random[2];
+    char unique[40];
+    if (getrandom(random, sizeof random, 0) != sizeof random) die("no random numbers");
+    snprintf(unique, sizeof unique, "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
+    result = renameat(child, entry->d_name, root, unique);
+  }
+  if (listing) closedir(listing);
+  else if (child >= 0) close(child);
+  if (result == 0 && *budget > 0) result = unlinkat(root, name, AT_REMOVEDIR);
+  return result;
+}
+
+int clear_some(int root, unsigned budget) {
+  int copy = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *listing = copy < 0 ? NULL : fdopendir(copy);
+  if (!listing) return -1;
+  int result = 1;
+  for (struct dirent *entry; result >= 0 && budget > 0 && (entry = readdir(listing));) {
+    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+    result = 0;
+    budget--;
+    if (unlinkat(root, entry->d_name, 0) < 0) result = flatten(root, entry->d_name, &budget);
+  }
+  int error = errno;
+  closedir(listing);
+  errno = error;
+  return budget == 0 && result > 0 ? 0 : result;
 }
 
 int clear_directory(int directory) { return clear_level(directory, 0); }
