@@ -40,3 +40,19 @@ it("leaves nothing behind when it can't build", async () => {
   await expect(buildAgent({ output: join(directory.path, "agent"), signal: aborted })).rejects.toThrow("canceled");
   expect(await runProgram(["ls", "-A", directory.path])).toMatchObject({ stdout: "" });
 });
+
+it("says what to install when there is no compiler, or when it fails", async () => {
+  await using directory = await temporaryDirectory();
+  const output = join(directory.path, "agent");
+  const missing = buildAgent({ output, signal, compilers: ["airlock-no-such-compiler"] });
+  await expect(missing).rejects.toMatchObject({
+    message: expect.stringMatching(/^no C compiler found/),
+    hint: expect.stringContaining("musl-tools"),
+  });
+  const failing = buildAgent({ output, signal, compilers: ["false"] });
+  await expect(failing).rejects.toMatchObject({
+    message: expect.stringMatching(/false can't build the guest agent/),
+    hint: expect.stringContaining("libc6-dev"),
+  });
+  expect(await runProgram(["ls", "-A", directory.path])).toMatchObject({ stdout: "" });
+});

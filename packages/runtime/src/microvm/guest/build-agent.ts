@@ -7,7 +7,7 @@ import { runtimeFailed } from "../../contract/errors.ts";
 import { findOnSystemPath } from "../../host/find-program.ts";
 
 const sourceDirectory = fileURLToPath(new URL("agent", import.meta.url));
-const compilers = ["musl-gcc", "gcc", "clang", "cc"] as const;
+const defaultCompilers = ["musl-gcc", "gcc", "clang", "cc"] as const;
 const compileMs = 120_000;
 
 /** musl's wrapper hides the kernel's headers, which are no part of a C library. */
@@ -34,6 +34,11 @@ export interface BuildAgentOptions {
   readonly output: string;
   /** With the address and undefined behaviour sanitizers, for tests. Not static. Default: false. */
   readonly sanitize?: boolean;
+  /**
+   * Names of programs in the system's directories; the first that is installed is used. Default: `musl-gcc`, `gcc`,
+   * `clang`, `cc`; with sanitizers `gcc`, `clang`, `cc`.
+   */
+  readonly compilers?: readonly string[];
 }
 
 export interface BuiltAgent {
@@ -46,8 +51,14 @@ export interface BuiltAgent {
  * Compiles the guest agent for this machine's architecture.
  * @throws {AirlockError} reason `runtime` when no C compiler is installed or compiling fails.
  */
-export async function buildAgent({ signal, output, sanitize = false }: BuildAgentOptions): Promise<BuiltAgent> {
-  const compiler = await findOnSystemPath(sanitize ? compilers.slice(1) : compilers);
+export async function buildAgent({
+  signal,
+  output,
+  sanitize = false,
+  // musl has no sanitizers.
+  compilers = sanitize ? defaultCompilers.slice(1) : defaultCompilers,
+}: BuildAgentOptions): Promise<BuiltAgent> {
+  const compiler = await findOnSystemPath(compilers);
   if (compiler === undefined) {
     const hint = "Install musl-tools, or gcc with the static C library (libc6-dev).";
     throw runtimeFailed(`no C compiler found to build the guest agent (${compilers.join(", ")})`, undefined, hint);

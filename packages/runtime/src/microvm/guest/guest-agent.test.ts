@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeFrame } from "./frames.ts";
 import { GuestAgent, methods } from "./guest-agent.ts";
@@ -336,6 +337,41 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
     await expect(booted.agent.putFile({ ...file, content }, signal)).rejects.toMatchObject({ code: "no-space" });
     await booted.agent.removeFile(Buffer.from("big"), signal);
     await booted.agent.putFile({ ...file, content: Buffer.from("small") }, signal);
+  });
+
+  it("can be reseeded, and refuses a second transfer and a canceled one", async () => {
+    await using booted = await boot();
+    const { agent } = booted;
+    await agent.reseed(randomBytes(32), new Date(), signal);
+    const abort = new AbortController();
+    const begun = Promise.withResolvers<void>();
+    async function* endless() {
+      for (;;) {
+        yield Buffer.alloc(1000);
+        begun.resolve();
+        await setImmediate();
+      }
+    }
+    const file = { place: "workspace", path: Buffer.from("f"), mode: 0o777, modifiedAt: undefined } as const;
+    const putting = agent.putFile({ ...file, content: endless() }, abort.signal);
+    await begun.promise;
+    await expect(agent.list(Buffer.alloc(0), 10, signal)).rejects.toMatchObject({ code: "busy" });
+    abort.abort(new Error("canceled"));
+    await expect(putting).rejects.toThrow("canceled");
+    expect(await agent.list(Buffer.alloc(0), 10, signal)).toHaveLength(1);
+  });
+
+  it("reports a failing source of a file and stays usable", async () => {
+    await using booted = await boot();
+    async function* failing() {
+      yield Buffer.alloc(1000);
+      throw new Error("the source failed");
+    }
+    const file = { place: "workspace", path: Buffer.from("f"), mode: 0o777, modifiedAt: undefined } as const;
+    await expect(booted.agent.putFile({ ...file, content: failing() }, signal)).rejects.toThrow("the source failed");
+    await booted.agent.putFile({ ...file, content: Buffer.from("whole") }, signal);
+    const read = await booted.agent.readFile(Buffer.from("f"), { signal, maximumBytes: 10 });
+    expect(read?.toString()).toBe("whole");
   });
 
   it("runs nothing after it was told to stop", async () => {

@@ -82,21 +82,29 @@ export class GuestAgent implements Disposable {
    * @throws {AirlockError} reason `runtime`; `signal.reason` when aborted. The stream is destroyed then.
    */
   static async connect(stream: Duplex, { signal, seed, time, stallMs = 30_000 }: ConnectOptions): Promise<GuestAgent> {
-    if (seed.length !== 32) throw new RangeError("a seed has 32 bytes");
     const connection = new GuestConnection(stream);
     const agent = new GuestAgent(connection, stallMs);
     try {
       await connection.greet(signal);
-      await agent.#plain(methods.seed, signal, (payload) => payload.bytes(seed));
-      const ms = time.getTime();
-      await agent.#plain(methods.clock, signal, (payload) =>
-        payload.uint64(Math.floor(ms / 1000)).uint32((ms % 1000) * 1_000_000),
-      );
+      await agent.reseed(seed, time, signal);
       return agent;
     } catch (error) {
       connection[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /**
+   * Seeds the guest's random numbers with 32 bytes and sets its clock. Needed again after a restore from a snapshot,
+   * before anything runs: clones of a snapshot share both.
+   */
+  async reseed(seed: Buffer, time: Date, signal: AbortSignal): Promise<void> {
+    if (seed.length !== 32) throw new RangeError("a seed has 32 bytes");
+    await this.#plain(methods.seed, signal, (payload) => payload.bytes(seed));
+    const ms = time.getTime();
+    await this.#plain(methods.clock, signal, (payload) =>
+      payload.uint64(Math.floor(ms / 1000)).uint32((ms % 1000) * 1_000_000),
+    );
   }
 
   /** Mounts the disk with this index, 0 to 25, read-only as an image. */

@@ -1,5 +1,7 @@
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { AirlockError } from "@airlock/job";
 import { fuzzParameters } from "@airlock/test-kit";
 import fc from "fast-check";
@@ -8,7 +10,9 @@ import { encodeFrame, FrameDecoder, type FrameType, frameTypes, helloPayload } f
 import { GuestAgent } from "./guest-agent.ts";
 import { GuestCallError } from "./guest-call-error.ts";
 import { PayloadWriter } from "./payload-writer.ts";
+import { runGuestStep } from "./run-guest-step.ts";
 import { answeringGuest } from "./testing/answering-guest.ts";
+import { exampleStep as step } from "./testing/example-step.ts";
 
 const signal = new AbortController().signal;
 const types = Object.keys(frameTypes) as FrameType[];
@@ -74,10 +78,19 @@ async function outcome(promise: Promise<unknown>): Promise<void> {
   );
 }
 
+setFlagsFromString("--expose-gc");
+const collectGarbage: () => void = runInNewContext("gc");
+
+function heapBytes(): number {
+  collectGarbage();
+  return process.memoryUsage().heapUsed;
+}
+
 describe("a hostile guest", () => {
   it("neither crashes the host nor makes it keep bytes, with 10,000 messages", async () => {
     let taken = 0;
     let longest = 0;
+    const heapBefore = heapBytes();
     await fc.assert(
       fc.asyncProperty(messages, async (frames) => {
         const { host, guest } = answeringGuest();
@@ -104,6 +117,7 @@ describe("a hostile guest", () => {
     );
     expect(taken).toBeGreaterThan(10_000);
     expect(longest).toBeLessThan(16_384);
+    expect(heapBytes() - heapBefore).toBeLessThan(16 * 2 ** 20);
   });
 
   it("can't make the decoder keep more than a frame", () => {
@@ -134,6 +148,36 @@ describe("a hostile guest", () => {
     const tiny = encodeFrame({ type: "data", channel: 3, payload: Buffer.of(0, 1) });
     for (let i = 0; i < 1009; i++) guest.write(tiny);
     await expect(listing).rejects.toThrow("more data than it was granted");
+  });
+
+  it.each([
+    ["an exit code above 255", "exited", Buffer.of(0, 0, 0, 1, 0, 0, 0, 0, 0, 0)],
+    ["signal 0", "exited", Buffer.of(1, 0, 0, 0, 0, 0, 0, 0, 0, 0)],
+    ["an unknown kind of exit", "exited", Buffer.of(2, 0, 0, 0, 1, 0, 0, 0, 0, 0)],
+    ["an exit state that is cut off", "exited", Buffer.of(0, 0, 0)],
+    ["the end of a step without its exit state", "result", Buffer.alloc(0)],
+    ["data on a third stream", "data", Buffer.of(2, 65)],
+    ["data without bytes", "data", Buffer.of(0)],
+    ["the end of a stream", "end", Buffer.of(0)],
+    ["a grant beyond the maximum", "credit", Buffer.of(0, 0, 0x10, 0, 0)],
+    ["an error with an unknown code", "error", Buffer.of(77, 0, 0, 0, 0)],
+  ] as const)("fails its step when it sends %s", async (_what, type, payload) => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const running = runGuestStep(agent, step, { signal, output: () => {} });
+    await setImmediate();
+    guest.write(encodeFrame({ type, channel: 3, payload }));
+    await expect(running).rejects.toMatchObject({ reason: "runtime" });
+  });
+
+  it("can't report two exit states for one step", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const running = runGuestStep(agent, step, { signal, output: () => {} });
+    await setImmediate();
+    const exited = encodeFrame({ type: "exited", channel: 3, payload: Buffer.alloc(10) });
+    guest.write(Buffer.concat([exited, exited]));
+    await expect(running).rejects.toThrow("an impossible exit state");
   });
 
   it("is given up when it is silent", async () => {

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeFrame, type FrameType, frameTypes, helloPayload } from "./frames.ts";
 import { methods } from "./guest-agent.ts";
 import { PayloadWriter } from "./payload-writer.ts";
-import { encodeStep, type GuestStep } from "./step-spec.ts";
+import { encodeStep } from "./step-spec.ts";
+import { exampleStep as step } from "./testing/example-step.ts";
 import { type GuestParts, makeGuestParts } from "./testing/namespace-guest.ts";
 
 const types = Object.keys(frameTypes) as FrameType[];
@@ -14,30 +15,6 @@ const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((array) =>
 const path = fc
   .constantFrom("", "a", "a/b", "a/../b", "/etc/passwd", "a//b", "x".repeat(256), "d/".repeat(100))
   .map((text) => new PayloadWriter().path(Buffer.from(text)).toBuffer());
-
-const step: GuestStep = {
-  image: 0,
-  argv: ["/bin/sh", "-c", "echo hello; sleep 0.01"],
-  env: { PATH: "/bin" },
-  workingDirectory: "/data",
-  uid: 0,
-  gid: 0,
-  groups: [1, 2],
-  hostname: "sandbox",
-  capabilities: [],
-  noNewPrivileges: true,
-  ownNetwork: true,
-  readOnlyRoot: true,
-  userNamespace: true,
-  maskedPaths: true,
-  seccompFilter: null,
-  limits: [{ resource: 7, soft: 64n, hard: 64n }],
-  memoryBytes: 0,
-  pids: 0,
-  cpuMicros: 0,
-  shmBytes: 4096,
-  upperBytes: 1_048_576,
-};
 
 /** Changes some bytes, and cuts the end off some. */
 function damaged(sound: fc.Arbitrary<Buffer>): fc.Arbitrary<Buffer> {
