@@ -1,4 +1,4 @@
-import { runtimeFailed } from "../../contract/errors.ts";
+import { AirlockError } from "@airlock/job";
 
 /** Version of the protocol between host and guest agent, docs/guest-protocol.md. */
 const protocolVersion = 1;
@@ -41,9 +41,11 @@ const typeOfNumber = new Map<number, FrameType>(
 
 export const helloPayload = Buffer.from([...Buffer.from("AIRLOCK\0"), 0, protocolVersion]);
 
-/** The guest broke the protocol. Nothing that it says afterwards is used. */
-export function guestViolation(what: string): Error {
-  return runtimeFailed(`the guest broke the agent protocol: ${what}`);
+/** The guest broke the protocol. The connection ends, and nothing that the guest says afterwards is used. */
+export class GuestViolation extends AirlockError {
+  constructor(what: string) {
+    super(`the guest broke the agent protocol: ${what}`, { code: "runtime", reason: "runtime" });
+  }
 }
 
 export function encodeFrame({ type, channel, payload }: Frame): Buffer {
@@ -73,9 +75,9 @@ export class FrameDecoder {
     while (rest.length >= headerBytes) {
       const length = rest.readUInt16BE(0);
       const type = typeOfNumber.get(rest.readUInt8(2));
-      if (length > maxPayloadBytes) throw guestViolation(`a frame of ${length} bytes`);
-      if (type === undefined) throw guestViolation(`an unknown frame type ${rest.readUInt8(2)}`);
-      if (rest.readUInt8(3) !== 0) throw guestViolation("a reserved byte that is not zero");
+      if (length > maxPayloadBytes) throw new GuestViolation(`a frame of ${length} bytes`);
+      if (type === undefined) throw new GuestViolation(`an unknown frame type ${rest.readUInt8(2)}`);
+      if (rest.readUInt8(3) !== 0) throw new GuestViolation("a reserved byte that is not zero");
       if (rest.length < headerBytes + length) break;
       const payload = Buffer.from(rest.subarray(headerBytes, headerBytes + length));
       const channel = rest.readUInt32BE(4);

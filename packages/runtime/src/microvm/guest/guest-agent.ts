@@ -1,8 +1,7 @@
 import type { Duplex } from "node:stream";
 import { AirlockError } from "@airlock/job";
-import { runtimeFailed } from "../../contract/errors.ts";
 import type { TreeStats } from "../../contract/workspace.ts";
-import { guestViolation } from "./frames.ts";
+import { GuestViolation } from "./frames.ts";
 import { GuestCallError } from "./guest-call-error.ts";
 import { GuestConnection } from "./guest-connection.ts";
 import { PayloadReader } from "./payload-reader.ts";
@@ -127,8 +126,7 @@ export class GuestAgent implements Disposable {
       .path(path)
       .toBuffer();
     const upload = Buffer.isBuffer(content) ? once(content) : content;
-    const result = await this.connection.call(payload, { signal, stallMs: this.stallMs, upload });
-    expectEmpty(result);
+    await this.connection.call(payload, { signal, stallMs: this.stallMs, upload });
   }
 
   async clearStepFiles(signal: AbortSignal): Promise<void> {
@@ -142,10 +140,8 @@ export class GuestAgent implements Disposable {
 
   /** Number of processes of the step, its script included. */
   async countProcesses(signal: AbortSignal): Promise<number> {
-    const reader = new PayloadReader(await this.#call(methods.countProcesses, signal), "a number of processes");
-    const count = reader.uint32();
-    reader.end();
-    return count;
+    const payload = Buffer.of(methods.countProcesses);
+    return await this.connection.call(payload, { signal, stallMs: this.stallMs }, (result) => result.uint32());
   }
 
   /**
@@ -201,7 +197,7 @@ export class GuestAgent implements Disposable {
     };
     const payload = new PayloadWriter().uint8(methods.list).path(path).toBuffer();
     try {
-      expectEmpty(await this.connection.call(payload, { signal, stallMs: this.stallMs, streams: 1, onData }));
+      await this.connection.call(payload, { signal, stallMs: this.stallMs, streams: 1, onData });
       return entries;
     } catch (error) {
       if (error instanceof GuestCallError && error.code === "not-found") return null;
@@ -211,7 +207,8 @@ export class GuestAgent implements Disposable {
 
   /** The target of a symbolic link. */
   async readLink(path: Buffer, signal: AbortSignal): Promise<Buffer> {
-    return await this.#call(methods.readLink, signal, (payload) => payload.path(path));
+    const payload = new PayloadWriter().uint8(methods.readLink).path(path).toBuffer();
+    return await this.connection.call(payload, { signal, stallMs: this.stallMs }, (result) => result.rest());
   }
 
   async removeFile(path: Buffer, signal: AbortSignal): Promise<void> {
@@ -219,11 +216,12 @@ export class GuestAgent implements Disposable {
   }
 
   async stats(signal: AbortSignal): Promise<GuestStats> {
-    const reader = new PayloadReader(await this.#call(methods.stats, signal), "statistics");
-    const [memoryBytes, freeMemoryBytes, processes] = [reader.uint53(), reader.uint53(), reader.uint53()];
-    const [diskBytes, freeDiskBytes] = [reader.uint53(), reader.uint53()];
-    reader.end();
-    return { memoryBytes, freeMemoryBytes, processes, diskBytes, freeDiskBytes };
+    const payload = Buffer.of(methods.stats);
+    return await this.connection.call(payload, { signal, stallMs: this.stallMs }, (result) => {
+      const [memoryBytes, freeMemoryBytes, processes] = [result.uint53(), result.uint53(), result.uint53()];
+      const [diskBytes, freeDiskBytes] = [result.uint53(), result.uint53()];
+      return { memoryBytes, freeMemoryBytes, processes, diskBytes, freeDiskBytes };
+    });
   }
 
   /** Ends every process of the job for good. No step can run afterwards. */
@@ -240,14 +238,10 @@ export class GuestAgent implements Disposable {
     this.connection[Symbol.dispose]();
   }
 
-  async #call(method: number, signal: AbortSignal, write = (payload: PayloadWriter) => payload): Promise<Buffer> {
-    const payload = write(new PayloadWriter().uint8(method)).toBuffer();
-    return await this.connection.call(payload, { signal, stallMs: this.stallMs });
-  }
-
   /** Makes a call whose result is empty. */
-  async #plain(method: number, signal: AbortSignal, write?: (payload: PayloadWriter) => PayloadWriter): Promise<void> {
-    expectEmpty(await this.#call(method, signal, write));
+  async #plain(method: number, signal: AbortSignal, write = (payload: PayloadWriter) => payload): Promise<void> {
+    const payload = write(new PayloadWriter().uint8(method)).toBuffer();
+    await this.connection.call(payload, { signal, stallMs: this.stallMs });
   }
 
   async #collect(payload: Buffer, maximumBytes: number, signal: AbortSignal): Promise<Buffer> {
@@ -255,20 +249,16 @@ export class GuestAgent implements Disposable {
     let left = maximumBytes;
     const onData = (_stream: number, bytes: Buffer) => {
       left -= bytes.length;
-      if (left < 0) throw runtimeFailed("the guest sent more of a file than it was asked for");
+      if (left < 0) throw new GuestViolation("more of a file than it was asked for");
       pieces.push(bytes);
     };
-    expectEmpty(await this.connection.call(payload, { signal, stallMs: this.stallMs, streams: 1, onData }));
+    await this.connection.call(payload, { signal, stallMs: this.stallMs, streams: 1, onData });
     return Buffer.concat(pieces);
   }
 }
 
 async function* once(content: Buffer): AsyncGenerator<Buffer> {
   yield content;
-}
-
-function expectEmpty(result: Buffer): void {
-  if (result.length > 0) throw guestViolation("a result that should be empty");
 }
 
 function parseEntry(reader: PayloadReader): GuestEntry {
@@ -280,6 +270,6 @@ function parseEntry(reader: PayloadReader): GuestEntry {
   const name = Buffer.from(reader.bytes(reader.uint8()));
   const isName = name.length > 0 && !name.includes(0) && !name.includes(0x2f);
   if (kind === undefined || mode > 0o7777 || !isName || name.equals(Buffer.from(".")) || name.equals(Buffer.from("..")))
-    throw guestViolation("an impossible entry of a directory");
+    throw new GuestViolation("an impossible entry of a directory");
   return { name, inode, stats: { kind, size, mode, modifiedMs } };
 }

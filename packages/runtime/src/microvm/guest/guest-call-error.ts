@@ -1,4 +1,4 @@
-import { guestViolation } from "./frames.ts";
+import { GuestViolation } from "./frames.ts";
 import { PayloadReader } from "./payload-reader.ts";
 
 const codes = [
@@ -33,7 +33,7 @@ export class GuestCallError extends Error {
     const reader = new PayloadReader(payload, "an error");
     const code = codes[reader.uint8() - 1];
     const errno = reader.uint32();
-    if (code === undefined || payload.length > 5 + 256) throw guestViolation("a malformed error");
+    if (code === undefined || payload.length > 5 + 256) throw new GuestViolation("a malformed error");
     // Only printable ASCII: the text ends up in logs and terminals.
     const text = payload
       .subarray(5)

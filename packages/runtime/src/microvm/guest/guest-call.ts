@@ -1,6 +1,6 @@
 import { onAbort, startTimer } from "@airlock/async";
 import { runtimeFailed } from "../../contract/errors.ts";
-import { type Frame, frameCost, guestViolation, initialCredit, maxCredit, maxPayloadBytes } from "./frames.ts";
+import { type Frame, frameCost, GuestViolation, initialCredit, maxCredit, maxPayloadBytes } from "./frames.ts";
 import { GuestCallError } from "./guest-call-error.ts";
 import { PayloadReader } from "./payload-reader.ts";
 import { PayloadWriter } from "./payload-writer.ts";
@@ -105,7 +105,7 @@ export class GuestCall {
         break;
       }
       default:
-        throw guestViolation(`a frame of type ${type}`);
+        throw new GuestViolation(`a frame of type ${type}`);
     }
   }
 
@@ -127,10 +127,11 @@ export class GuestCall {
     const stream = payload[0] ?? 2;
     const bytes = payload.subarray(1);
     const credit = this.#inCredit[stream] ?? 0;
-    if (stream >= (this.#options.streams ?? 0)) throw guestViolation("data on a stream that the call does not have");
-    if (bytes.length === 0) throw guestViolation("data without bytes");
+    if (stream >= (this.#options.streams ?? 0))
+      throw new GuestViolation("data on a stream that the call does not have");
+    if (bytes.length === 0) throw new GuestViolation("data without bytes");
     const cost = bytes.length + frameCost;
-    if (cost > credit) throw guestViolation("more data than it was granted");
+    if (cost > credit) throw new GuestViolation("more data than it was granted");
     this.#inCredit[stream] = credit - cost;
     this.#pending += 1;
     this.#taking = this.#taking.then(() => this.#deliver(stream, bytes));
@@ -141,6 +142,7 @@ export class GuestCall {
       if (!this.#givenUp) await this.#options.onData?.(stream, bytes);
     } catch (error) {
       this.#giveUp(error);
+      if (error instanceof GuestViolation) this.#failConnection(error);
     }
     this.#pending -= 1;
     this.#heardAt = performance.now();
@@ -156,8 +158,8 @@ export class GuestCall {
     const stream = reader.uint8();
     const granted = reader.uint32();
     reader.end();
-    if (stream !== 0 || granted === 0 || !this.#options.upload) throw guestViolation("a grant that nothing needs");
-    if (this.#outCredit + granted > maxCredit) throw guestViolation("a grant beyond the maximum");
+    if (stream !== 0 || granted === 0 || !this.#options.upload) throw new GuestViolation("a grant that nothing needs");
+    if (this.#outCredit + granted > maxCredit) throw new GuestViolation("a grant beyond the maximum");
     this.#outCredit += granted;
     this.#creditCame?.();
   }
@@ -171,7 +173,7 @@ export class GuestCall {
     const { onExited } = this.#options;
     const isPossible = kind === 0 ? value <= 255 : kind === 1 && value >= 1 && value <= 64;
     if (!onExited || this.#hasExited || !isPossible || outOfMemory > 1)
-      throw guestViolation("an impossible exit state");
+      throw new GuestViolation("an impossible exit state");
     this.#hasExited = true;
     onExited({ kind: kind === 0 ? "exited" : "killed", value, outOfMemory: outOfMemory === 1, left });
   }

@@ -1,8 +1,9 @@
 import type { Duplex } from "node:stream";
 import { onAbort, startTimer } from "@airlock/async";
 import { runtimeFailed } from "../../contract/errors.ts";
-import { encodeFrame, type Frame, FrameDecoder, guestViolation, helloPayload } from "./frames.ts";
+import { encodeFrame, type Frame, FrameDecoder, GuestViolation, helloPayload } from "./frames.ts";
 import { type CallOptions, GuestCall } from "./guest-call.ts";
+import { PayloadReader } from "./payload-reader.ts";
 
 /** How long the agent may take for its greeting. */
 const greetMs = 10_000;
@@ -49,12 +50,15 @@ export class GuestConnection implements Disposable {
   }
 
   /**
-   * Makes a call and returns the payload of its result, after everything that it sent was taken.
+   * Makes a call and returns its parsed result, after everything that the agent sent was taken. Default of `parse`: the
+   * result must be empty.
    * @throws {GuestCallError} when the agent answers with an error.
    * @throws {AirlockError} reason `runtime` when the guest is silent, gone, or breaks the protocol.
    * @throws `signal.reason` when aborted.
    */
-  async call(payload: Buffer, options: CallOptions): Promise<Buffer> {
+  async call(payload: Buffer, options: CallOptions): Promise<void>;
+  async call<T>(payload: Buffer, options: CallOptions, parse: (result: PayloadReader) => T): Promise<T>;
+  async call<T>(payload: Buffer, options: CallOptions, parse?: (result: PayloadReader) => T): Promise<T | undefined> {
     options.signal.throwIfAborted();
     if (this.#failure) throw this.#failure;
     if (this.#calls.size >= maxCalls) throw runtimeFailed(`more than ${maxCalls} calls to one guest at once`);
@@ -68,7 +72,13 @@ export class GuestConnection implements Disposable {
     );
     this.#calls.set(channel, call);
     try {
-      return await call.run(payload);
+      const result = new PayloadReader(await call.run(payload), "a result");
+      const parsed = parse?.(result);
+      result.end();
+      return parsed;
+    } catch (error) {
+      if (error instanceof GuestViolation) this.#fail(error);
+      throw error;
     } finally {
       this.#calls.delete(channel);
     }
@@ -100,14 +110,14 @@ export class GuestConnection implements Disposable {
 
   #take(frame: Frame): void {
     if (!this.#hasGreeted) {
-      if (frame.type !== "hello" || frame.channel !== 0) throw guestViolation("no greeting");
-      if (!frame.payload.equals(helloPayload)) throw guestViolation("an agent of another version");
+      if (frame.type !== "hello" || frame.channel !== 0) throw new GuestViolation("no greeting");
+      if (!frame.payload.equals(helloPayload)) throw new GuestViolation("an agent of another version");
       this.#hasGreeted = true;
       this.#greeted.resolve();
       return;
     }
     const call = this.#calls.get(frame.channel);
-    if (!call) throw guestViolation(`a frame for channel ${frame.channel}, on which no call waits`);
+    if (!call) throw new GuestViolation(`a frame for channel ${frame.channel}, on which no call waits`);
     call.take(frame);
     if (call.hasEnded) this.#calls.delete(frame.channel);
   }

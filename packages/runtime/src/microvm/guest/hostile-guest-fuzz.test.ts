@@ -170,6 +170,30 @@ describe("a hostile guest", () => {
     await expect(running).rejects.toMatchObject({ reason: "runtime" });
   });
 
+  it("fails its step when it refuses to say which processes are left", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const running = runGuestStep(agent, step, { signal, output: () => {} });
+    await setImmediate();
+    const left = Buffer.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
+    guest.write(encodeFrame({ type: "exited", channel: 3, payload: left }));
+    await setImmediate();
+    // The host counts the processes with its next call, and cancels the step when that fails.
+    guest.write(encodeFrame({ type: "error", channel: 4, payload: Buffer.of(10, 0, 0, 0, 0) }));
+    guest.write(encodeFrame({ type: "error", channel: 3, payload: Buffer.of(9, 0, 0, 0, 0) }));
+    await expect(running).rejects.toBeInstanceOf(GuestCallError);
+  });
+
+  it("loses its connection when a result is malformed", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const asked = agent.stats(signal);
+    await setImmediate();
+    guest.write(encodeFrame({ type: "result", channel: 3, payload: Buffer.alloc(41) }));
+    await expect(asked).rejects.toThrow("a result has bytes at its end");
+    expect(host.destroyed).toBe(true);
+  });
+
   it("can't report two exit states for one step", async () => {
     const { host, guest } = answeringGuest();
     const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });

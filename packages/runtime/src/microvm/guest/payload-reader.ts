@@ -1,4 +1,4 @@
-import { guestViolation } from "./frames.ts";
+import { GuestViolation } from "./frames.ts";
 
 /** Reads the fields of a payload that a hostile guest sent. Every method throws when the payload is too short. */
 export class PayloadReader {
@@ -31,14 +31,14 @@ export class PayloadReader {
   /** A 64-bit number that JavaScript represents exactly. */
   uint53(): number {
     const value = this.bytes(8).readBigUInt64BE(0);
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw guestViolation(`a number out of range in ${this.#what}`);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new GuestViolation(`a number out of range in ${this.#what}`);
     return Number(value);
   }
 
   /** A signed 64-bit number that JavaScript represents exactly. */
   int53(): number {
     const value = Number(this.bytes(8).readBigInt64BE(0));
-    if (!Number.isSafeInteger(value)) throw guestViolation(`a number out of range in ${this.#what}`);
+    if (!Number.isSafeInteger(value)) throw new GuestViolation(`a number out of range in ${this.#what}`);
     return value;
   }
 
@@ -48,14 +48,19 @@ export class PayloadReader {
 
   bytes(length: number): Buffer {
     const end = this.#at + length;
-    if (end > this.#payload.length) throw guestViolation(`${this.#what} is cut off`);
+    if (end > this.#payload.length) throw new GuestViolation(`${this.#what} is cut off`);
     const taken = this.#payload.subarray(this.#at, end);
     this.#at = end;
     return taken;
   }
 
+  /** All bytes that are left. */
+  rest(): Buffer {
+    return this.bytes(this.#payload.length - this.#at);
+  }
+
   /** @throws when bytes are left. */
   end(): void {
-    if (this.hasMore) throw guestViolation(`${this.#what} has bytes at its end that don't belong there`);
+    if (this.hasMore) throw new GuestViolation(`${this.#what} has bytes at its end that don't belong there`);
   }
 }

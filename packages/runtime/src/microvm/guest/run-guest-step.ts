@@ -3,8 +3,10 @@ import { onAbort, pause } from "@airlock/async";
 import { runtimeFailed } from "../../contract/errors.ts";
 import type { StepOutput, StepStatus } from "../../contract/step.ts";
 import { gracePeriodMs, untilPrinted } from "../../ending/late-output.ts";
+import { GuestViolation } from "./frames.ts";
 import { type GuestAgent, methods } from "./guest-agent.ts";
 import type { GuestExit } from "./guest-call.ts";
+import { GuestCallError } from "./guest-call-error.ts";
 import { encodeStep, type GuestStep, maxSpecBytes } from "./step-spec.ts";
 
 /** How long the agent may take to end a step that was killed. */
@@ -36,14 +38,21 @@ export async function runGuestStep(
   let channel = 0;
   let printedAt = performance.now();
   let isPrinting = false;
+  /** Does what ends the step. A guest that answers it with an error gets the step's call ended instead. */
+  const attempt = async (work: () => Promise<void>) => {
+    try {
+      await work();
+    } catch (error) {
+      if (!over.signal.aborted) call.abort(error);
+    }
+  };
   const killAll = async () => {
     if (over.signal.aborted) return;
-    await kill(agent, channel, 9, over.signal, call);
+    await signalStep(agent, channel, 9, call.signal);
     // The output that is left may take any time, but only as long as its reader is busy with it.
     while (await pause(killedMs, over.signal)) {
       if (!isPrinting && performance.now() - printedAt > killedMs) {
-        call.abort(runtimeFailed("the guest agent did not end a step that was killed"));
-        return;
+        throw runtimeFailed("the guest agent did not end a step that was killed");
       }
     }
   };
@@ -56,16 +65,16 @@ export async function runGuestStep(
     await killAll();
   };
   const stop = async () => {
-    await kill(agent, channel, 15, over.signal, call);
+    await signalStep(agent, channel, 15, call.signal);
     await pause(gracePeriodMs, over.signal);
     await killAll();
   };
   let ending: Promise<void> | undefined;
   using _ = onAbort(signal, () => {
-    ending = stop();
+    ending = attempt(stop);
   });
   try {
-    const result = await agent.connection.call(Buffer.of(methods.run), {
+    await agent.connection.call(Buffer.of(methods.run), {
       signal: call.signal,
       stallMs: agent.stallMs,
       mayBeSilent: true,
@@ -76,7 +85,7 @@ export async function runGuestStep(
       },
       onExited: (claimed) => {
         exit = claimed;
-        if (claimed.left > 0) ending ??= end();
+        if (claimed.left > 0) ending ??= attempt(end);
       },
       onData: async (stream, bytes) => {
         isPrinting = true;
@@ -85,7 +94,7 @@ export async function runGuestStep(
         isPrinting = false;
       },
     });
-    if (!exit || result.length > 0) throw runtimeFailed("the guest agent ended a step without its exit state");
+    if (!exit) throw new GuestViolation("the end of a step without its exit state");
   } finally {
     over.abort();
     await ending;
@@ -94,18 +103,12 @@ export async function runGuestStep(
   return statusOf(exit);
 }
 
-/** Signals the step. A step that has just ended needs no signal; other failures end its call. */
-async function kill(
-  agent: GuestAgent,
-  channel: number,
-  number: 9 | 15,
-  over: AbortSignal,
-  call: AbortController,
-): Promise<void> {
+/** Signals the step. A step that has just ended needs no signal. */
+async function signalStep(agent: GuestAgent, channel: number, number: 9 | 15, signal: AbortSignal): Promise<void> {
   try {
-    await agent.signalStep(channel, number, call.signal);
+    await agent.signalStep(channel, number, signal);
   } catch (error) {
-    if (!over.aborted) call.abort(error);
+    if (!(error instanceof GuestCallError) || error.code !== "not-found") throw error;
   }
 }
 
