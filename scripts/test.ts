@@ -19,6 +19,8 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "busybox-static", paths: ["/usr/share/doc/busybox-static"] },
   { name: "git", paths: ["/usr/bin/git"] },
   { name: "debootstrap", paths: ["/usr/sbin/debootstrap"] },
+  { name: "musl-tools", paths: ["/usr/bin/musl-gcc"] },
+  { name: "libc6-dev", paths: ["/usr/share/doc/libc6-dev"] },
 ];
 
 const missing = missingPackages(enginePackages);
