@@ -114,6 +114,26 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
     expect(stdout.match(/000000000000000b/g)).toHaveLength(3);
   });
 
+  it("protects the first process of a step from root of the step", async () => {
+    await using booted = await boot();
+    const script = `for n in 1 9 11 15 19; do kill -$n 1; done; readlink /proc/1/fd/3 && echo listed; cat /proc/1/environ && echo read
+      ls -l /proc/1/root/run && echo entered; echo fake > /proc/1/fd/3 && echo wrote; echo alive; exit 5`;
+    for (const uid of [0, 1000]) {
+      const { status, stdout } = await run(booted.agent, shell(script, { uid, gid: uid }));
+      expect({ status, stdout }).toEqual({ status: { kind: "exited", exitCode: 5 }, stdout: "alive\n" });
+    }
+  });
+
+  it("follows no link of an image when it mounts", async () => {
+    await using booted = await boot();
+    await booted.agent.mountImage(1, "erofs", signal);
+    const script =
+      "for d in proc sys dev data airlock; do [ -L /$d ] && echo link $d; done; echo x > /data/x; ls /proc/1/stat";
+    const { stdout } = await run(booted.agent, shell(script, { image: 1 }));
+    expect(stdout).toBe("/proc/1/stat\n");
+    expect((await booted.agent.list(Buffer.alloc(0), 9, signal))?.map(({ name }) => name.toString())).toEqual(["x"]);
+  });
+
   it("starts every step with the image's own root", async () => {
     await using booted = await boot();
     await run(booted.agent, shell("echo changed > /bin/new; echo kept > /data/kept"));
@@ -174,6 +194,18 @@ describe.skipIf(!isRoot)("the guest agent as process 1 of namespaces", () => {
     );
     await expect(running).rejects.toThrow("canceled");
     expect(printed).toBe("ready\nbye\n");
+    expect(await booted.agent.countProcesses(signal)).toBe(0);
+  });
+
+  it("throws the reason of an abort at any time", async () => {
+    await using booted = await boot();
+    for (let turns = 0; turns < 30; turns++) {
+      const abort = new AbortController();
+      const running = runGuestStep(booted.agent, shell("sleep 1000"), { signal: abort.signal, output: () => {} });
+      for (let turn = 0; turn < turns; turn++) await setImmediate();
+      abort.abort(new Error("canceled"));
+      await expect(running).rejects.toThrow("canceled");
+    }
     expect(await booted.agent.countProcesses(signal)).toBe(0);
   });
 

@@ -133,9 +133,13 @@ export class GuestAgent implements Disposable {
     await this.#plain(methods.clearStepFiles, signal);
   }
 
-  /** Signals every process of the step whose call has this channel: 15 (SIGTERM) or 9 (SIGKILL). */
-  async signalStep(channel: number, number: 9 | 15, signal: AbortSignal): Promise<void> {
-    await this.#plain(methods.signal, signal, (payload) => payload.uint32(channel).uint8(number));
+  /**
+   * Signals every process of the step whose call has this channel: 15 (SIGTERM) or 9 (SIGKILL). Returns their number,
+   * which is 0 before the script starts.
+   */
+  async signalStep(channel: number, number: 9 | 15, signal: AbortSignal): Promise<number> {
+    const payload = new PayloadWriter().uint8(methods.signal).uint32(channel).uint8(number).toBuffer();
+    return await this.connection.call(payload, { signal, stallMs: this.stallMs }, (result) => result.uint32());
   }
 
   /** Number of processes of the step, its script included. */

@@ -65,7 +65,9 @@ export async function runGuestStep(
     await killAll();
   };
   const stop = async () => {
-    await signalStep(agent, channel, 15, call.signal);
+    const reached = await signalStep(agent, channel, 15, call.signal);
+    // The script has not started, so nothing needs time to end.
+    if (reached === 0 && !over.signal.aborted) return call.abort(signal.reason);
     await pause(gracePeriodMs, over.signal);
     await killAll();
   };
@@ -95,6 +97,9 @@ export async function runGuestStep(
       },
     });
     if (!exit) throw new GuestViolation("the end of a step without its exit state");
+  } catch (error) {
+    // A step that the abort ends before its script starts can't start.
+    throw signal.aborted && error instanceof GuestCallError ? signal.reason : error;
   } finally {
     over.abort();
     await ending;
@@ -103,12 +108,13 @@ export async function runGuestStep(
   return statusOf(exit);
 }
 
-/** Signals the step. A step that has just ended needs no signal. */
-async function signalStep(agent: GuestAgent, channel: number, number: 9 | 15, signal: AbortSignal): Promise<void> {
+/** Signals the step. Returns how many processes it reached: none if the step has not started or has just ended. */
+async function signalStep(agent: GuestAgent, channel: number, number: 9 | 15, signal: AbortSignal): Promise<number> {
   try {
-    await agent.signalStep(channel, number, signal);
+    return await agent.signalStep(channel, number, signal);
   } catch (error) {
-    if (!(error instanceof GuestCallError) || error.code !== "not-found") throw error;
+    if (error instanceof GuestCallError && error.code === "not-found") return 0;
+    throw error;
   }
 }
 

@@ -141,9 +141,11 @@ void signal_step(uint32_t channel, struct cursor *cursor) {
     return send_error(channel, ERROR_INVALID, 0, "malformed call");
   if (step.state != RUNNING || run != step.channel) return send_error(channel, ERROR_NOT_FOUND, 0, "no such step runs");
   // The kernel kills all processes of the namespace together with its first one.
+  unsigned count = step.init > 0 ? each_process(number == SIGKILL ? 0 : number) : 0;
   if (number == SIGKILL && step.init > 0) kill(step.init, SIGKILL);
-  if (number != SIGKILL) each_process(number);
-  send_result(channel, NULL, 0);
+  uint8_t payload[4];
+  put_number(payload, count, 4);
+  send_result(channel, payload, sizeof payload);
 }
 
 void count_processes(uint32_t channel) {

@@ -13,26 +13,48 @@ export interface NamespaceGuest extends AsyncDisposable {
   readonly ended: Promise<{ readonly code: number | null; readonly console: string }>;
 }
 
-/** Builds of the agent and an image, shared by the tests of a file. */
+/** A build of the agent and two images, shared by the tests of a file. Disk 1 is hostile. */
 export interface GuestParts extends AsyncDisposable {
   start(): NamespaceGuest;
 }
 
 const applets = ["sh", "cat", "echo", "sleep", "id", "ls", "mkdir", "ln", "head", "yes", "kill", "touch", "true"];
-const moreApplets = ["chmod", "mkfifo", "stat", "hostname", "ip", "grep", "wc", "dd", "tr", "env", "pwd", "mount"];
+const moreApplets = [
+  "chmod",
+  "mkfifo",
+  "stat",
+  "hostname",
+  "ip",
+  "grep",
+  "wc",
+  "dd",
+  "tr",
+  "env",
+  "pwd",
+  "mount",
+  "readlink",
+];
 
 export async function makeGuestParts({ sanitize = false } = {}): Promise<GuestParts> {
   const directory = await mkdtemp(join(tmpdir(), "airlock-guest-"));
   const agent = join(directory, "agent");
-  const image = join(directory, "disk-a");
-  await mkdir(join(image, "bin"), { recursive: true });
-  await copyFile("/bin/busybox", join(image, "bin", "busybox"));
-  for (const name of [...applets, ...moreApplets]) await symlink("busybox", join(image, "bin", name));
+  await makeImage(join(directory, "disk-a"));
+  // Links in place of the directories at which the agent mounts.
+  const hostile = join(directory, "disk-b");
+  await makeImage(hostile);
+  const links = { proc: "/etc", sys: "../..", dev: "/", data: "/run", airlock: "/run/airlock" };
+  for (const [name, target] of Object.entries(links)) await symlink(target, join(hostile, name));
   await buildAgent({ output: agent, sanitize, signal: AbortSignal.timeout(60_000) });
   return {
     start: () => startGuest(agent, join(directory, "disk-")),
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
   };
+}
+
+async function makeImage(image: string): Promise<void> {
+  await mkdir(join(image, "bin"), { recursive: true });
+  await copyFile("/bin/busybox", join(image, "bin", "busybox"));
+  for (const name of [...applets, ...moreApplets]) await symlink("busybox", join(image, "bin", name));
 }
 
 function startGuest(agent: string, disks: string): NamespaceGuest {
