@@ -7,6 +7,7 @@ import { removeTree } from "../host/remove-tree.ts";
 import type { VolumeDirectory } from "../images/places/image-places.ts";
 import type { PreparedImage } from "../images/store/image-store.ts";
 import { latin1, onDisk } from "../images/unpack/layer-stack.ts";
+import { etcFiles } from "../isolation/etc-files.ts";
 import type { Owner } from "../isolation/hand-over-workspace.ts";
 import type { OciMount } from "./bundle-config.ts";
 import type { StepPlaces } from "./step-places.ts";
@@ -38,8 +39,7 @@ export async function makeRootfs(
   options: RootfsOptions,
 ): Promise<{ readonly options: string } | null> {
   const { hostname, resolvConf, overlayOptions, giveToRoot } = options;
-  const hosts = `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${hostname}\n`;
-  const etc = { hosts, hostname: `${hostname}\n`, "resolv.conf": resolvConf };
+  const etc = etcFiles(hostname, resolvConf);
   if (overlayOptions === null) {
     const copy = join(layer, "rootfs");
     // Use cp instead of Node's copy. It preserves owners, sparse files and links, and shares blocks where the file

@@ -20,13 +20,14 @@ import type { StoreHold } from "../images/store/store-leases.ts";
 import { handOverWorkspace, type Owner } from "../isolation/hand-over-workspace.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import { wasKilledAtStart } from "../isolation/killed-at-start.ts";
+import { limitNotes } from "../isolation/limit-notes.ts";
 import type { ProcessLimits } from "../isolation/process-limits.ts";
 import { type BundleNetwork, bundleConfig, type IdMapping, readOnlyBind } from "./bundle-config.ts";
 import { ContainerCommands } from "./container-commands.ts";
+import { countLimits, type LimitCounts } from "./count-limits.ts";
 import type { GvisorOptions } from "./gvisor.ts";
 import { handOverScripts } from "./hand-over-scripts.ts";
 import { hidden, mountTable } from "./launcher.ts";
-import { countLimits, type LimitCounts, limitNotes } from "./limit-notes.ts";
 import { makeRootfs, type StepRoot } from "./make-rootfs.ts";
 import type { SandboxNetwork } from "./network.ts";
 import { OutputPipePool } from "./output-pipes.ts";
@@ -351,7 +352,14 @@ export class OciSandbox implements StepRunner {
       cgroup.oomKills(),
       cgroup.refusedForks(),
     ]);
-    const notes = limitNotes(status, { limits: plan.limits, before, after, oomKills, refusedForks });
+    const notes = limitNotes(status, {
+      limits: plan.limits,
+      oomKills,
+      // Depending on the kernel, the counter is in the cgroup that tried the fork or in the one with the limit.
+      refusedForks: refusedForks + after.refusedForks - before.refusedForks,
+      throttledMs: after.throttledMs - before.throttledMs,
+      elapsedMs: after.atMs - before.atMs,
+    });
     return notes.length > 0 ? { ...status, notes } : status;
   }
 

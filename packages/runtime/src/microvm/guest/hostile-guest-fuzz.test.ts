@@ -155,7 +155,9 @@ describe("a hostile guest", () => {
     ["signal 0", "exited", Buffer.of(1, 0, 0, 0, 0, 0, 0, 0, 0, 0)],
     ["an unknown kind of exit", "exited", Buffer.of(2, 0, 0, 0, 1, 0, 0, 0, 0, 0)],
     ["an exit state that is cut off", "exited", Buffer.of(0, 0, 0)],
-    ["the end of a step without its exit state", "result", Buffer.alloc(0)],
+    ["the end of a step without its exit state", "result", Buffer.alloc(16)],
+    ["the end of a step without its counters", "result", Buffer.alloc(15)],
+    ["the end of a step with an impossible counter", "result", Buffer.alloc(16, 0xff)],
     ["data on a third stream", "data", Buffer.of(2, 65)],
     ["data without bytes", "data", Buffer.of(0)],
     ["the end of a stream", "end", Buffer.of(0)],
@@ -168,6 +170,22 @@ describe("a hostile guest", () => {
     await setImmediate();
     guest.write(encodeFrame({ type, channel: 3, payload }));
     await expect(running).rejects.toMatchObject({ reason: "runtime" });
+  });
+
+  it("reports which limits its step has struck", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const limited = { ...step, memoryBytes: 2 ** 20, pids: 9, cpuMicros: 50_000 };
+    const running = runGuestStep(agent, limited, { signal, output: () => {} });
+    await setImmediate();
+    guest.write(encodeFrame({ type: "exited", channel: 3, payload: Buffer.alloc(10) }));
+    const counters = new PayloadWriter().uint32(1).uint32(2).uint64(3_000_000).toBuffer();
+    guest.write(encodeFrame({ type: "result", channel: 3, payload: counters }));
+    expect((await running).notes).toEqual([
+      "a process of the step was killed: the job used more memory than its 1 MiB",
+      "the step was refused new processes: the job's limit is 9 at a time (resources.pids)",
+      "the step waited 3.0 s for the processor: the job's limit is 0.5 cores (resources.cpus)",
+    ]);
   });
 
   it("fails its step when it refuses to say which processes are left", async () => {

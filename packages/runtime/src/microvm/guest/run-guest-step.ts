@@ -3,10 +3,12 @@ import { onAbort, pause } from "@airlock/async";
 import { runtimeFailed } from "../../contract/errors.ts";
 import type { StepOutput, StepStatus } from "../../contract/step.ts";
 import { gracePeriodMs, untilPrinted } from "../../ending/late-output.ts";
+import { limitNotes, type StruckLimits } from "../../isolation/limit-notes.ts";
 import { GuestViolation } from "./frames.ts";
 import { type GuestAgent, methods } from "./guest-agent.ts";
-import type { GuestExit } from "./guest-call.ts";
+import type { CallOptions, GuestExit } from "./guest-call.ts";
 import { GuestCallError } from "./guest-call-error.ts";
+import type { PayloadReader } from "./payload-reader.ts";
 import { encodeStep, type GuestStep, maxSpecBytes } from "./step-spec.ts";
 
 /** How long the agent may take to end a step that was killed. */
@@ -34,7 +36,9 @@ export async function runGuestStep(
   // Aborting the call itself would lose what the step prints before it ends. So the step is signaled instead.
   const call = new AbortController();
   const over = new AbortController();
+  const startedAt = performance.now();
   let exit: GuestExit | undefined;
+  let counts: LimitCounts;
   let channel = 0;
   let printedAt = performance.now();
   let isPrinting = false;
@@ -76,7 +80,7 @@ export async function runGuestStep(
     ending = attempt(stop);
   });
   try {
-    await agent.connection.call(Buffer.of(methods.run), {
+    const options: CallOptions = {
       signal: call.signal,
       stallMs: agent.stallMs,
       mayBeSilent: true,
@@ -95,7 +99,8 @@ export async function runGuestStep(
         printedAt = performance.now();
         isPrinting = false;
       },
-    });
+    };
+    counts = await agent.connection.call(Buffer.of(methods.run), options, parseCounts);
     if (!exit) throw new GuestViolation("the end of a step without its exit state");
   } catch (error) {
     // A step that the abort ends before its script starts can't start.
@@ -105,7 +110,20 @@ export async function runGuestStep(
     await ending;
   }
   signal.throwIfAborted();
-  return statusOf(exit);
+  const status = statusOf(exit);
+  const notes = limitNotes(status, { ...counts, limits: limitsOf(step), elapsedMs: performance.now() - startedAt });
+  return notes.length > 0 ? { ...status, notes } : status;
+}
+
+type LimitCounts = Pick<StruckLimits, "oomKills" | "refusedForks" | "throttledMs">;
+
+/** What the guest claims to have counted in the step's cgroup. */
+function parseCounts(result: PayloadReader): LimitCounts {
+  return { oomKills: result.uint32(), refusedForks: result.uint32(), throttledMs: result.uint53() / 1000 };
+}
+
+function limitsOf({ cpuMicros, memoryBytes, pids }: GuestStep): StruckLimits["limits"] {
+  return { cpus: cpuMicros / 100_000, memoryBytes, pids };
 }
 
 /** Signals the step. Returns how many processes it reached: none if the step has not started or has just ended. */

@@ -1,3 +1,4 @@
+import { type EtcFiles, etcNames } from "../../isolation/etc-files.ts";
 import { PayloadWriter } from "./payload-writer.ts";
 
 /** What the agent runs as one step. The agent refuses specifications of more than 512 KiB. */
@@ -22,7 +23,15 @@ export interface GuestStep {
   readonly ownNetwork: boolean;
   readonly readOnlyRoot: boolean;
   readonly userNamespace: boolean;
-  readonly maskedPaths: boolean;
+  readonly readOnlySys: boolean;
+  /** Paths below `/proc` and `/sys` that the step can't read. The agent ignores what its kernel lacks. At most 64. */
+  readonly maskedPaths: readonly string[];
+  /** Paths below `/proc` and `/sys` that the step can't change. At most 64. */
+  readonly readOnlyPaths: readonly string[];
+  /** Files of `/etc` that replace those of the image. At most 65,536 bytes each. */
+  readonly etc: Partial<EtcFiles>;
+  /** Directories that the image lacks, parents first. At most 1024. */
+  readonly directories: readonly GuestDirectory[];
   /** A classic BPF program as the kernel takes it, 8 bytes per instruction, at most 4096. `null`: no filter. */
   readonly seccompFilter: Buffer | null;
   /** Resource limits by the kernel's number (`RLIMIT_…`), 0 to 15. */
@@ -38,6 +47,15 @@ export interface GuestStep {
    * the workspace disk receives it, and the agent removes it after the step.
    */
   readonly upperBytes: number | null;
+}
+
+interface GuestDirectory {
+  /** Relative to the step's root. No links are followed. */
+  readonly path: Buffer;
+  /** Permission bits, 0 to 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
 }
 
 /** Largest specification that the agent takes. */
@@ -64,7 +82,7 @@ export function encodeStep(step: GuestStep): Buffer {
     step.ownNetwork,
     step.readOnlyRoot,
     step.userNamespace,
-    step.maskedPaths,
+    step.readOnlySys,
     step.upperBytes === null,
   ];
   const flagBits = flags.reduce((bits, isSet, index) => (isSet ? bits | (1 << index) : bits), 0);
@@ -78,5 +96,14 @@ export function encodeStep(step: GuestStep): Buffer {
   number(14, step.cpuMicros);
   number(15, step.shmBytes);
   if (step.upperBytes !== null) number(16, step.upperBytes);
+  for (const [which, name] of etcNames.entries()) {
+    const text = step.etc[name];
+    if (text !== undefined) field(17, new PayloadWriter().uint8(which).bytes(Buffer.from(text)).toBuffer());
+  }
+  for (const { path, mode, uid, gid } of step.directories) {
+    field(18, new PayloadWriter().uint16(mode).uint32(uid).uint32(gid).bytes(path).toBuffer());
+  }
+  for (const path of step.maskedPaths) field(19, Buffer.from(path));
+  for (const path of step.readOnlyPaths) field(20, Buffer.from(path));
   return spec.toBuffer();
 }

@@ -23,6 +23,9 @@
 #define MAX_STRINGS 4096
 #define MAX_FILTER 4096
 #define MAX_DISKS 26
+#define MAX_DIRECTORIES 1024
+#define MAX_HIDDEN 64
+#define MAX_TEXT 65536
 
 enum frame_type {
   FRAME_HELLO = 1,
@@ -83,6 +86,8 @@ const uint8_t *take_bytes(struct cursor *cursor, size_t bytes);
 // A path relative to a tree: at most 4095 bytes, no NUL, no empty, "." or ".." component, "" only if allowed.
 bool take_path(struct cursor *cursor, char path[4096], bool may_be_empty);
 bool at_end(const struct cursor *cursor);
+// Whether a path is relative and has no empty, "." or ".." component, and none that is too long.
+bool is_relative(const char *path);
 
 // wire.c
 extern int stream_fd;
@@ -161,9 +166,21 @@ enum step_flags {
   STEP_OWN_NETWORK = 2,
   STEP_READ_ONLY_ROOT = 4,
   STEP_USER_NAMESPACE = 8,
-  STEP_MASKED_PATHS = 16,
+  STEP_READ_ONLY_SYS = 16,
   // What the step writes outside its workspace goes to the workspace disk instead of memory.
   STEP_UPPER_ON_DISK = 32,
+};
+
+struct text {
+  const uint8_t *bytes;
+  size_t length;
+};
+
+// A directory that the step finds although its image does not have it.
+struct directory {
+  const char *path;
+  mode_t mode;
+  uint32_t uid, gid;
 };
 
 struct step_spec {
@@ -180,6 +197,12 @@ struct step_spec {
   uint64_t memory_bytes, pids, cpu_micros, shm_bytes, upper_bytes;
   const uint8_t *filter;
   size_t filter_count;
+  // hosts, hostname and resolv.conf. `bytes` is NULL without the file.
+  struct text etc[3];
+  struct directory directories[MAX_DIRECTORIES];
+  size_t directory_count;
+  const char *masked[MAX_HIDDEN], *protected[MAX_HIDDEN];
+  size_t masked_count, protected_count;
 };
 
 // Parses a specification in place: strings point into `bytes`. Returns NULL, or what is wrong.
@@ -219,11 +242,20 @@ _Noreturn void setup_failed(const char *stage);
 #define DISK_UPPER "/run/airlock/workspace/upper"
 void make_root(const struct step_spec *spec);
 
+// step-upper.c
+void fill_upper(const struct step_spec *spec, int upper);
+
+// step-hidden.c
+void hide_paths(const struct step_spec *spec, int root);
+
 // step-cgroup.c
 // Creates the step's cgroup with its limits. Returns NULL, or what failed, with errno.
 const char *make_cgroup(const struct step_spec *spec);
 void remove_cgroup(void);
 bool cgroup_had_oom(void);
+#define STRUCK_BYTES 16
+// OOM kills, refused forks and throttled microseconds of the step, as in the result of its call.
+void put_struck_limits(uint8_t payload[STRUCK_BYTES]);
 void enter_cgroup(void);
 
 #endif

@@ -42,16 +42,32 @@ void enter_cgroup(void) {
   if (exists && write_text(CGROUP "/cgroup.procs", "0")) setup_failed("cgroup");
 }
 
-bool cgroup_had_oom(void) {
-  if (!exists) return false;
-  char text[512];
-  int file = open(CGROUP "/memory.events", O_RDONLY | O_CLOEXEC);
+// The number behind a name in a file of the step's cgroup. 0 without a cgroup or such a line.
+static uint64_t counter(const char *path, const char *name) {
+  char text[2048];
+  int file = exists ? open(path, O_RDONLY | O_CLOEXEC) : -1;
   ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
   if (file >= 0) close(file);
-  if (length < 0) return false;
+  if (length < 0) return 0;
   text[length] = 0;
-  const char *count = strstr(text, "oom_kill ");
-  return count && strtoull(count + 9, NULL, 10) > 0;
+  for (char *line = text; line; line = strchr(line, '\n')) {
+    if (*line == '\n') line++;
+    size_t size = strlen(name);
+    if (!strncmp(line, name, size) && line[size] == ' ') return strtoull(line + size + 1, NULL, 10);
+  }
+  return 0;
+}
+
+static uint64_t oom_kills(void) { return counter(CGROUP "/memory.events", "oom_kill"); }
+
+bool cgroup_had_oom(void) { return oom_kills() > 0; }
+
+static uint64_t at_most(uint64_t value, uint64_t most) { return value < most ? value : most; }
+
+void put_struck_limits(uint8_t payload[STRUCK_BYTES]) {
+  put_number(payload, at_most(oom_kills(), UINT32_MAX), 4);
+  put_number(payload + 4, at_most(counter(CGROUP "/pids.events", "max"), UINT32_MAX), 4);
+  put_number(payload + 8, counter(CGROUP "/cpu.stat", "throttled_usec"), 8);
 }
 
 void remove_cgroup(void) {

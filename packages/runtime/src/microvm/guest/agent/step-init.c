@@ -76,17 +76,21 @@ static void set_user(const struct step_spec *spec) {
   if (syscall(SYS_capset, &header, sets) < 0) setup_failed("capabilities");
 }
 
-// Enters the working directory as the step's user, who also owns what is missing.
+// Enters the working directory as the step's user, who also owns what is missing. A user who may not is a fault of the
+// job, and ends the script as a shell would.
 static void enter_directory(const char *path) {
   char part[4097];
   size_t length = strlen(path);
+  int error = 0;
   for (size_t i = 1; i <= length; i++) {
     if (i < length && path[i] != '/') continue;
     memcpy(part, path, i);
     part[i] = 0;
-    mkdir(part, 0755);
+    if (mkdir(part, 0755) < 0 && errno != EEXIST && !error) error = errno;
   }
-  if (chdir(path) < 0) setup_failed("working directory");
+  if (chdir(path) == 0) return;
+  dprintf(STDERR_FILENO, "cannot enter the working directory %s: %s\n", path, strerror(error ? error : errno));
+  _exit(126);
 }
 
 static _Noreturn void become_script(const struct step_spec *spec, int go) {
@@ -96,6 +100,8 @@ static _Noreturn void become_script(const struct step_spec *spec, int go) {
   if (spec->flags & STEP_OWN_NETWORK) start_loopback();
   if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) setup_failed("host name");
   if (setsid() < 0) setup_failed("session");
+  // When memory runs out, the kernel should kill the step's processes before the first one, which reports their end.
+  if ((errno = write_text("/proc/self/oom_score_adj", "500"))) setup_failed("oom_score_adj");
   bool unprivileged = spec->flags & STEP_NO_NEW_PRIVILEGES;
   if (unprivileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) setup_failed("no new privileges");
   // Without this flag only a privileged process may set a filter.
@@ -118,7 +124,7 @@ static void write_map(pid_t pid, const char *name) {
 static pid_t clone_script(const struct step_spec *spec, int *go) {
   int pipe_ends[2];
   if (pipe2(pipe_ends, O_CLOEXEC) < 0) setup_failed("pipe");
-  unsigned long flags = SIGCHLD | CLONE_NEWIPC | CLONE_NEWUTS;
+  unsigned long flags = SIGCHLD | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
   if (spec->flags & STEP_USER_NAMESPACE) flags |= CLONE_NEWUSER;
   if (spec->flags & STEP_OWN_NETWORK) flags |= CLONE_NEWNET;
   pid_t pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
@@ -132,14 +138,21 @@ static pid_t clone_script(const struct step_spec *spec, int *go) {
   return pid;
 }
 
+// Listening below port 1024 and ping need no capability, since nothing else is in this network.
+static void open_network(void) {
+  if ((errno = write_text("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")) ||
+      (errno = write_text("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")))
+    setup_failed("network settings");
+}
+
 // Assembles the root while the script waits. The kernel moves the waiting process to the new root as well.
 static void prepare_script(const struct step_spec *spec, pid_t pid, int go) {
-  // A new sysfs shows the network namespace of the process that mounts it.
-  if (spec->flags & STEP_OWN_NETWORK) {
-    int process = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (process < 0 || setns(process, CLONE_NEWNET) < 0) setup_failed("network namespace");
-    close(process);
-  }
+  // A new sysfs shows the network namespace of the process that mounts it, and a new mqueue its IPC namespace.
+  int process = (int)syscall(SYS_pidfd_open, pid, 0);
+  bool own_network = spec->flags & STEP_OWN_NETWORK;
+  if (process < 0 || setns(process, CLONE_NEWIPC | (own_network ? CLONE_NEWNET : 0)) < 0) setup_failed("namespaces");
+  close(process);
+  if (own_network) open_network();
   make_root(spec);
   // Ids keep their numbers. The namespace confines what capabilities apply to.
   if (spec->flags & STEP_USER_NAMESPACE) write_map(pid, "uid_map"), write_map(pid, "gid_map");

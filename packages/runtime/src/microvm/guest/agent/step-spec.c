@@ -20,6 +20,10 @@ enum field {
   FIELD_CPU,
   FIELD_SHM,
   FIELD_UPPER,
+  FIELD_ETC,
+  FIELD_DIRECTORY,
+  FIELD_MASKED,
+  FIELD_PROTECTED,
 };
 
 // The string of a field. The byte before it is moved over its length, so that a zero can follow it.
@@ -33,6 +37,30 @@ static char *text_of(uint8_t *value, size_t length) {
 static bool take_single(uint64_t *into, struct cursor *cursor, size_t bytes) {
   *into = take_number(cursor, bytes);
   return at_end(cursor);
+}
+
+static bool take_etc(struct step_spec *spec, struct cursor *cursor) {
+  size_t which = take_number(cursor, 1);
+  if (!cursor->ok || which > 2 || spec->etc[which].bytes || cursor->left > MAX_TEXT) return false;
+  spec->etc[which] = (struct text){cursor->at, cursor->left};
+  return true;
+}
+
+static bool take_directory(struct step_spec *spec, struct cursor *cursor, uint8_t *value) {
+  if (spec->directory_count == MAX_DIRECTORIES) return false;
+  struct directory *directory = &spec->directories[spec->directory_count++];
+  directory->mode = (mode_t)take_number(cursor, 2);
+  directory->uid = (uint32_t)take_number(cursor, 4);
+  directory->gid = (uint32_t)take_number(cursor, 4);
+  if (!cursor->ok || directory->mode > 07777 || directory->uid == UINT32_MAX || directory->gid == UINT32_MAX) return false;
+  return cursor->left < 4096 && (directory->path = text_of(value + 10, cursor->left)) && is_relative(directory->path);
+}
+
+// Other paths belong to the image, whose links could lead elsewhere.
+static bool take_hidden(const char **into, uint8_t *value, size_t length) {
+  const char *path = length < 4096 ? text_of(value, length) : NULL;
+  *into = path;
+  return path && (!strncmp(path, "/proc/", 6) || !strncmp(path, "/sys/", 5)) && is_relative(path + 1);
 }
 
 static bool parse_field(struct step_spec *spec, uint8_t tag, uint8_t *value, size_t length) {
@@ -82,6 +110,12 @@ static bool parse_field(struct step_spec *spec, uint8_t tag, uint8_t *value, siz
     case FIELD_CPU: return take_single(&spec->cpu_micros, &cursor, 8);
     case FIELD_SHM: return take_single(&spec->shm_bytes, &cursor, 8);
     case FIELD_UPPER: return take_single(&spec->upper_bytes, &cursor, 8) && spec->upper_bytes > 0;
+    case FIELD_ETC: return take_etc(spec, &cursor);
+    case FIELD_DIRECTORY: return take_directory(spec, &cursor, value);
+    case FIELD_MASKED:
+      return spec->masked_count < MAX_HIDDEN && take_hidden(&spec->masked[spec->masked_count++], value, length);
+    case FIELD_PROTECTED:
+      return spec->protected_count < MAX_HIDDEN && take_hidden(&spec->protected[spec->protected_count++], value, length);
     default: return false;
   }
 }
@@ -93,6 +127,8 @@ static const char *const problems[] = {
     "the flags of the step",            "the seccomp filter",        "a resource limit",
     "the memory limit",                 "the limit of processes",    "the CPU limit",
     "the size of /dev/shm",             "the size of the upper layer",
+    "a file of /etc",                   "a directory to create",     "a path to hide",
+    "a path to protect",
 };
 
 const char *parse_step_spec(uint8_t *bytes, size_t length, struct step_spec *spec) {
@@ -103,7 +139,7 @@ const char *parse_step_spec(uint8_t *bytes, size_t length, struct step_spec *spe
     size_t size = take_number(&cursor, 4);
     const uint8_t *value = take_bytes(&cursor, size);
     if (!value) return "the step's specification is cut off";
-    if (!parse_field(spec, tag, bytes + (value - bytes), size)) return problems[tag <= FIELD_UPPER ? tag : 0];
+    if (!parse_field(spec, tag, bytes + (value - bytes), size)) return problems[tag <= FIELD_PROTECTED ? tag : 0];
   }
   if (spec->argc == 0 || spec->argv[0][0] != '/') return "the program of the step is not an absolute path";
   if (!spec->working_directory || spec->working_directory[0] != '/') return "the working directory is not absolute";

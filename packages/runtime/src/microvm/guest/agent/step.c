@@ -26,6 +26,7 @@ static struct {
   bool reported, failed;
   int error;
   char stage[24];
+  uint8_t struck[STRUCK_BYTES];
 } step;
 static bool stopped;
 
@@ -170,8 +171,10 @@ static void finish(void) {
     snprintf(text, sizeof text, "the step can't start: %.23s", step.stage);
     return refuse(ERROR_SYSTEM, step.error, text);
   }
+  uint8_t struck[STRUCK_BYTES];
+  memcpy(struck, step.struck, sizeof struck);
   forget();
-  send_result(channel, NULL, 0);
+  send_result(channel, struck, sizeof struck);
 }
 
 static void finish_if_over(void) {
@@ -179,6 +182,7 @@ static void finish_if_over(void) {
   for (int i = 0; i < 3; i++)
     if (step.descriptors[i] >= 0) return;
   if (!step.failed && !step.reported) report_end(true, SIGKILL);
+  put_struck_limits(step.struck);
   remove_cgroup();
   if (!(spec.flags & STEP_UPPER_ON_DISK)) return finish();
   step.state = CLEARING;

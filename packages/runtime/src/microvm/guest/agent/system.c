@@ -51,8 +51,9 @@ void prepare_guest(void) {
     mount_or_die("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     mount_or_die("devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=0755");
     mount_or_die("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    // Root of a step has no capability in the guest's network namespace, but programs expect to bind low ports.
+    // Root of a step has no capability in the guest's network namespace, but programs expect to bind low ports and to ping.
     write_text("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    write_text("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
     // A hostile step must not make the kernel start programs of its choice.
     write_text("/proc/sys/kernel/core_pattern", "");
   }

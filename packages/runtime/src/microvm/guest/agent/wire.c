@@ -34,7 +34,10 @@ bool take_path(struct cursor *cursor, char path[4096], bool may_be_empty) {
   if (!bytes || length > 4095 || memchr(bytes, 0, length)) return false;
   memcpy(path, bytes, length);
   path[length] = 0;
-  if (length == 0) return may_be_empty;
+  return length == 0 ? may_be_empty : is_relative(path);
+}
+
+bool is_relative(const char *path) {
   for (const char *name = path;; name++) {
     const char *end = strchrnul(name, '/');
     size_t size = (size_t)(end - name);

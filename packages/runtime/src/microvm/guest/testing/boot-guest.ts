@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { hiddenPaths } from "../../../isolation/hidden-paths.ts";
 import { GuestAgent } from "../guest-agent.ts";
 import { runGuestStep } from "../run-guest-step.ts";
 import type { GuestStep } from "../step-spec.ts";
@@ -20,7 +21,11 @@ const step: GuestStep = {
   ownNetwork: true,
   readOnlyRoot: false,
   userNamespace: true,
-  maskedPaths: true,
+  readOnlySys: true,
+  maskedPaths: hiddenPaths.maskedPaths,
+  readOnlyPaths: hiddenPaths.readonlyPaths,
+  etc: {},
+  directories: [],
   seccompFilter: null,
   limits: [],
   memoryBytes: 0,

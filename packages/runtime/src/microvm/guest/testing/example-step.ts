@@ -1,3 +1,4 @@
+import { hiddenPaths } from "../../../isolation/hidden-paths.ts";
 import type { GuestStep } from "../step-spec.ts";
 
 /** A step that needs no cgroup. */
@@ -15,7 +16,11 @@ export const exampleStep: GuestStep = {
   ownNetwork: true,
   readOnlyRoot: true,
   userNamespace: true,
-  maskedPaths: true,
+  readOnlySys: true,
+  maskedPaths: hiddenPaths.maskedPaths,
+  readOnlyPaths: hiddenPaths.readonlyPaths,
+  etc: { hosts: "127.0.0.1\tlocalhost\n", hostname: "sandbox\n", "resolv.conf": "" },
+  directories: [{ path: Buffer.from("var"), mode: 0o755, uid: 0, gid: 0 }],
   seccompFilter: null,
   limits: [{ resource: 7, soft: 64n, hard: 64n }],
   memoryBytes: 0,

@@ -13,7 +13,7 @@ export interface NamespaceGuest extends AsyncDisposable {
   readonly ended: Promise<{ readonly code: number | null; readonly console: string }>;
 }
 
-/** A build of the agent and two images, shared by the tests of a file. Disk 1 is hostile. */
+/** A build of the agent and three images, shared by the tests of a file. Disks 1 and 2 are hostile. */
 export interface GuestParts extends AsyncDisposable {
   start(): NamespaceGuest;
 }
@@ -33,6 +33,7 @@ const moreApplets = [
   "pwd",
   "mount",
   "readlink",
+  "nc",
 ];
 
 export async function makeGuestParts({ sanitize = false } = {}): Promise<GuestParts> {
@@ -44,6 +45,12 @@ export async function makeGuestParts({ sanitize = false } = {}): Promise<GuestPa
   await makeImage(hostile);
   const links = { proc: "/etc", sys: "../..", dev: "/", data: "/run", airlock: "/run/airlock" };
   for (const [name, target] of Object.entries(links)) await symlink(target, join(hostile, name));
+  await mkdir(join(hostile, "etc"));
+  const files = { hosts: "/data/outside", hostname: "../data/outside", "resolv.conf": "/proc/1/root/run/outside" };
+  for (const [name, target] of Object.entries(files)) await symlink(target, join(hostile, "etc", name));
+  // A link in place of /etc itself.
+  await makeImage(join(directory, "disk-c"));
+  await symlink("/data", join(directory, "disk-c", "etc"));
   await buildAgent({ output: agent, sanitize, signal: AbortSignal.timeout(60_000) });
   return {
     start: () => startGuest(agent, join(directory, "disk-")),
