@@ -394,7 +394,7 @@ describe("`job submit`", () => {
 
   it("reports where it can't read the job file", async () => {
     const { code, stderr } = await airlock(["job", "submit", "-f", "/does/not/exist.yaml"], { env: nowhere });
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(stderr).toContain("/does/not/exist.yaml");
     expect(stderr).toContain("Give the path of a YAML or JSON file");
   });

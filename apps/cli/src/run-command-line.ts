@@ -33,7 +33,9 @@ function exitCodeOf(error: unknown, follows: boolean): number {
   if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
   if (error instanceof InterruptedError) return exitCodes.interrupted;
   if (follows) return exitCodes.failureWhileFollowing;
-  return error instanceof UsageError || error instanceof CommanderError ? exitCodes.usage : exitCodes.failure;
+  if (error instanceof UsageError || error instanceof CommanderError) return exitCodes.usage;
+  // The command line is all that a request is made from.
+  return error instanceof RequestError && error.code === "invalid-request" ? exitCodes.usage : exitCodes.failure;
 }
 
 function describeError(error: unknown, paint: Paint): string {

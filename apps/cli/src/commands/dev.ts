@@ -2,6 +2,7 @@ import { Command } from "commander";
 import type { CommandContext } from "../context/command-context.ts";
 import { UsageError } from "../context/command-error.ts";
 import { runDev } from "../dev/run-dev.ts";
+import { parseListen } from "../options/listen-argument.ts";
 
 interface Options {
   readonly listen?: string;
@@ -14,7 +15,7 @@ interface Options {
 export function devCommand(context: CommandContext): Command {
   return new Command("dev")
     .description("Run an instance and an executor on this machine, until Ctrl-C")
-    .option("--listen <HOST:PORT>", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080")
+    .option("--listen <HOST:PORT>", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080", parseListen)
     .option("--data-dir <DIR>", "default: AIRLOCK_DATA_DIR, else .airlock")
     .option("--repo <URL_OR_PATH>", "add this repository to the instance; --job runs on it")
     .option("--job <FILE>", "submit this job file once everything is up, and print its log")

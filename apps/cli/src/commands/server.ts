@@ -1,11 +1,12 @@
 import { Command } from "commander";
 import type { CommandContext } from "../context/command-context.ts";
+import { parseListen } from "../options/listen-argument.ts";
 import { becomeProgram } from "../programs/become-program.ts";
 
 export function serverCommand(context: CommandContext): Command {
   return new Command("server")
     .description("Run an instance: the HTTP API, the queues and the web UI")
-    .option("--listen <HOST:PORT>", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080")
+    .option("--listen <HOST:PORT>", "default: AIRLOCK_LISTEN, else 127.0.0.1:7080", parseListen)
     .option("--data-dir <DIR>", "default: AIRLOCK_DATA_DIR, else .airlock")
     .addHelpText(
       "after",

@@ -1,11 +1,15 @@
-import { AirlockError } from "@airlock/job";
+import { AirlockError, type ErrorCode } from "@airlock/job";
 
-/** The command line itself is wrong: exit code 2. */
+/** The command line itself is wrong, or a file that it names cannot be read: exit code 2. */
 export class UsageError extends AirlockError {
   override readonly name = "UsageError";
 
-  constructor(message: string, hint?: string) {
-    super(message, { code: "usage", ...(hint === undefined ? {} : { hint }) });
+  constructor(
+    message: string,
+    hint?: string,
+    { code = "usage", cause }: { readonly code?: ErrorCode; readonly cause?: unknown } = {},
+  ) {
+    super(message, { code, cause, ...(hint === undefined ? {} : { hint }) });
   }
 }
 

@@ -16,13 +16,13 @@ export const requestExitCodesHelp = `
 Exit codes:
   0    done
   1    the request failed, for example: no instance, not allowed, not found
-  2    the command line is wrong`;
+  2    the command line is wrong, or a file that it names cannot be used`;
 
 export const followExitCodesHelp = `
 Exit codes:
   0    done; with --follow: the job completed
   1    the request failed; with --follow: the job was canceled, timed out, or failed without an exit code
-  2    the command line is wrong
+  2    the command line is wrong, or a file that it names cannot be used
 With --follow the exit code is the job's, which is the failing step's. The command's own exit codes are then:
   125  the command failed or its command line is wrong; the job may keep running
   130  interrupted by Ctrl-C; the job keeps running`;

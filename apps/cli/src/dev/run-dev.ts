@@ -2,8 +2,9 @@ import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { onAbort } from "@airlock/async";
-import { AirlockError, errorMessage } from "@airlock/job";
 import type { CommandContext } from "../context/command-context.ts";
+import { UsageError } from "../context/command-error.ts";
+import { describeFileError } from "../context/describe-file-error.ts";
 import { exitCodes } from "../context/exit-codes.ts";
 import { InterruptedError, interruptSignal } from "../context/interrupt.ts";
 import { jobExitCode } from "../follow/describe-job.ts";
@@ -160,11 +161,11 @@ async function makeDataDirectory(directory: string): Promise<void> {
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new AirlockError(`cannot create the data directory: ${errorMessage(cause)}`, {
-      code: "data-directory-unusable",
-      hint: "Choose another directory with --data-dir or AIRLOCK_DATA_DIR.",
-      cause,
-    });
+    throw new UsageError(
+      `cannot create the data directory ${directory}: ${describeFileError(cause)}`,
+      "Choose another directory with --data-dir or AIRLOCK_DATA_DIR.",
+      { code: "data-directory-unusable", cause },
+    );
   }
 }
 

@@ -1,7 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
-import { AirlockError, errorMessage } from "@airlock/job";
+import { AirlockError } from "@airlock/job";
 import { z } from "zod";
+import { describeFileError } from "../context/describe-file-error.ts";
 
 /** Address of the instance and the token for it. */
 export interface Connection {
@@ -32,7 +33,11 @@ export async function findConnection(env: NodeJS.ProcessEnv, cwd: string): Promi
         hint: "Set AIRLOCK_TOKEN to the administrator's token: the file `token` in the instance's data directory.",
       });
     }
-    return { url: parseInstanceUrl(url, "AIRLOCK_URL"), token, source: "AIRLOCK_TOKEN" };
+    return {
+      url: parseInstanceUrl(url, "AIRLOCK_URL"),
+      token: checkToken(token, "AIRLOCK_TOKEN"),
+      source: "AIRLOCK_TOKEN",
+    };
   }
   const dataDirectory = env.AIRLOCK_DATA_DIR ? path.resolve(cwd, env.AIRLOCK_DATA_DIR) : undefined;
   for (const file of candidates(cwd, dataDirectory)) {
@@ -65,7 +70,11 @@ async function readConnectionFile(file: string): Promise<Connection | undefined>
     const code = (error as NodeJS.ErrnoException).code;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     if (error instanceof AirlockError) throw error;
-    throw new AirlockError(`cannot read ${file}: ${errorMessage(error)}`, { code: "connection-invalid", cause: error });
+    throw new AirlockError(`cannot read ${file}: ${describeFileError(error)}`, {
+      code: "connection-invalid",
+      hint: "Make it readable, or set AIRLOCK_URL and AIRLOCK_TOKEN.",
+      cause: error,
+    });
   }
   const parsed = ConnectionFile.safeParse(parseJson(text));
   if (!parsed.success) {
@@ -74,7 +83,7 @@ async function readConnectionFile(file: string): Promise<Connection | undefined>
       hint: "Remove it and start `airlock dev` again, or set AIRLOCK_URL and AIRLOCK_TOKEN.",
     });
   }
-  return { url: parseInstanceUrl(parsed.data.url, file), token: parsed.data.token, source: file };
+  return { url: parseInstanceUrl(parsed.data.url, file), token: checkToken(parsed.data.token, file), source: file };
 }
 
 /**
@@ -91,6 +100,15 @@ async function requirePrivate(file: string): Promise<void> {
       hint: "Set AIRLOCK_URL and AIRLOCK_TOKEN, or run as the user who started `airlock dev`.",
     },
   );
+}
+
+/** The token becomes a header, which cannot hold line ends and most characters that are not ASCII. */
+function checkToken(token: string, where: string): string {
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new AirlockError(`${where}: the token may contain only letters, digits and punctuation, no spaces`, {
+    code: "connection-invalid",
+    hint: "Copy it from the file `token` in the instance's data directory, without a line end.",
+  });
 }
 
 function parseInstanceUrl(text: string, where: string): URL {

@@ -2,12 +2,15 @@ import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import type { ArtifactView } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
+import { UsageError } from "../context/command-error.ts";
+import { describeFileError } from "../context/describe-file-error.ts";
 import type { InstanceClient } from "./instance-client.ts";
 
 /**
  * Saves an artifact as it is, never unpacked. The file appears only once it is complete and its digest matches.
  * Replaces an existing file. A symbolic link is itself replaced, not its target.
  * @throws {AirlockError} `damaged-download`.
+ * @throws {UsageError} if the file cannot be written.
  */
 export async function downloadArtifact(
   client: InstanceClient,
@@ -20,7 +23,9 @@ export async function downloadArtifact(
   });
   const partial = `${path}.${process.pid}.part`;
   // Create exclusively, so that we never write through a link that another user created.
-  const file = await open(partial, "wx");
+  const file = await open(partial, "wx").catch((cause: unknown) => {
+    throw unwritable(path, cause);
+  });
   try {
     const hash = createHash("sha256");
     let received = 0;
@@ -36,10 +41,20 @@ export async function downloadArtifact(
         hint: "Try again.",
       });
     }
-    await rename(partial, path);
+    await rename(partial, path).catch((cause: unknown) => {
+      throw unwritable(path, cause);
+    });
   } catch (error) {
     await file.close();
     await rm(partial, { force: true });
     throw error;
   }
+}
+
+function unwritable(path: string, cause: unknown): UsageError {
+  return new UsageError(
+    `cannot write ${path}: ${describeFileError(cause)}`,
+    "Choose a file or an existing directory with --output.",
+    { cause },
+  );
 }

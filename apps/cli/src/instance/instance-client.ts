@@ -1,8 +1,9 @@
 import { ApiError, describeIssues } from "@airlock/api";
-import { AirlockError, errorMessage } from "@airlock/job";
+import { AirlockError } from "@airlock/job";
 import type { z } from "zod";
 import type { Connection } from "./connection.ts";
 import { RequestError, UnreachableError } from "./request-error.ts";
+import { unreachableReason } from "./unreachable-reason.ts";
 
 export interface RequestOptions {
   readonly method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
@@ -66,11 +67,13 @@ export class InstanceClient {
 function unreachable(connection: Connection, error: unknown): UnreachableError {
   // fetch only says "fetch failed"; its cause has the reason.
   const cause = error instanceof TypeError && error.cause !== undefined ? error.cause : error;
-  return new UnreachableError(`cannot reach the instance at ${connection.url.origin}: ${errorMessage(cause)}`, {
+  const { text, hint } = unreachableReason(cause);
+  return new UnreachableError(`cannot reach the instance at ${connection.url.origin}: ${text}`, {
     hint:
-      connection.source === "AIRLOCK_TOKEN"
+      hint ??
+      (connection.source === "AIRLOCK_TOKEN"
         ? "Check AIRLOCK_URL, and that the instance is running."
-        : `Start it with \`airlock dev\`. The address was read from ${connection.source}.`,
+        : `Start it with \`airlock dev\`. The address was read from ${connection.source}.`),
     cause,
   });
 }

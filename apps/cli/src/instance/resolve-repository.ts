@@ -3,6 +3,7 @@ import path from "node:path";
 import { type AddRepositoryRequest, RepositoryList, RepositoryView } from "@airlock/api";
 import { pause } from "@airlock/async";
 import { AirlockError, hideAddressCredentials } from "@airlock/job";
+import { UsageError } from "../context/command-error.ts";
 import type { InstanceClient } from "./instance-client.ts";
 
 export interface ResolveOptions {
@@ -69,10 +70,11 @@ export async function repositoryUrl(text: string, directory: string): Promise<st
   const absolute = path.resolve(directory, text);
   const root = await findRepositoryRoot(absolute);
   if (root !== undefined) return root;
-  throw new AirlockError(`"${hideAddressCredentials(text)}" is neither a URL nor a path in a git repository`, {
-    code: "unknown-repository",
-    hint: "Give a URL such as https://git.example.com/team/app.git, or a path in a git checkout.",
-  });
+  throw new UsageError(
+    `"${hideAddressCredentials(text)}" is neither a URL nor a path in a git repository`,
+    "Give a URL such as https://git.example.com/team/app.git, or a path in a git checkout.",
+    { code: "unknown-repository" },
+  );
 }
 
 async function ready(

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { text as readAll } from "node:stream/consumers";
-import { AirlockError, errorMessage } from "@airlock/job";
 import type { CommandContext } from "../context/command-context.ts";
+import { UsageError } from "../context/command-error.ts";
+import { describeFileError } from "../context/describe-file-error.ts";
 import { type JobFile, parseJobFile } from "./job-file.ts";
 
 export interface OpenedJobFile extends JobFile {
@@ -21,11 +22,11 @@ export async function readJobFile(
   try {
     content = await readFile(absolute, "utf8");
   } catch (cause) {
-    throw new AirlockError(`cannot read the job file: ${errorMessage(cause)}`, {
-      code: "job-file-unreadable",
-      hint: "Give the path of a YAML or JSON file, or - for standard input.",
-      cause,
-    });
+    throw new UsageError(
+      `cannot read the job file ${file}: ${describeFileError(cause)}`,
+      "Give the path of a YAML or JSON file, or - for standard input.",
+      { code: "job-file-unreadable", cause },
+    );
   }
   return { ...parseJobFile(content, file), directory: path.dirname(absolute) };
 }

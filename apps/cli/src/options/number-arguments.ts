@@ -11,3 +11,13 @@ export function parsePositive(text: string): number {
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
   throw new InvalidArgumentError("It must be a whole number, 1 or more.");
 }
+
+/** The instance lists at most this many at once. */
+const largestPage = 200;
+
+/** Parses the number of lines that a list may have. */
+export function parsePageSize(text: string): number {
+  const size = parsePositive(text);
+  if (size <= largestPage) return size;
+  throw new InvalidArgumentError(`It must be at most ${largestPage}; get more with --before.`);
+}

@@ -60,7 +60,7 @@ export async function createQueue(db: Database, queue: z.output<typeof CreateQue
   if (!created) {
     throw new AirlockError(`a queue named "${queue.name}" already exists`, {
       code: "queue-exists",
-      hint: "Use that queue, change its settings with PATCH, or choose another name.",
+      hint: "Use that queue, change its settings, or choose another name.",
     });
   }
   return oneQueue(db, queue.name);
@@ -86,7 +86,7 @@ export async function oneQueue(db: Database, name: string): Promise<QueueView> {
   if (queue) return queue;
   throw new AirlockError(`no queue named "${name}"`, {
     code: "not-found",
-    hint: "List the queues with GET /api/v1/queues.",
+    hint: "List the queues to see their names.",
   });
 }
 

@@ -4,12 +4,13 @@ import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
+import { parseExecutorName } from "../../options/name-arguments.ts";
 import { printJson } from "../../terminal/print-json.ts";
 
 export function executorsDrainCommand(context: CommandContext): Command {
   return new Command("drain")
     .description("Drain an executor: it finishes its running jobs and takes no new ones")
-    .argument("<NAME>", "the executor's name, from `airlock executors list`")
+    .argument("<NAME>", "the executor's name, from `airlock executors list`", parseExecutorName)
     .option("--json", "print JSON")
     .addHelpText(
       "after",

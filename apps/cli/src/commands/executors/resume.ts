@@ -4,12 +4,13 @@ import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
+import { parseExecutorName } from "../../options/name-arguments.ts";
 import { printJson } from "../../terminal/print-json.ts";
 
 export function executorsResumeCommand(context: CommandContext): Command {
   return new Command("resume")
     .description("Let a drained executor take jobs again")
-    .argument("<NAME>", "the executor's name, from `airlock executors list`")
+    .argument("<NAME>", "the executor's name, from `airlock executors list`", parseExecutorName)
     .option("--json", "print JSON")
     .addHelpText(
       "after",

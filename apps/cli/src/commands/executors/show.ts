@@ -5,6 +5,7 @@ import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
+import { parseExecutorName } from "../../options/name-arguments.ts";
 import { painter } from "../../terminal/paint.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { relativeTime } from "../../terminal/relative-time.ts";
@@ -13,7 +14,7 @@ import { executorState, platformOf } from "./describe-executor.ts";
 export function executorsShowCommand(context: CommandContext): Command {
   return new Command("show")
     .description("Show an executor: its machine, the versions of its programs, its labels and its jobs")
-    .argument("<NAME>", "the executor's name, from `airlock executors list`")
+    .argument("<NAME>", "the executor's name, from `airlock executors list`", parseExecutorName)
     .option("--json", "print JSON")
     .addHelpText("after", `\nExample:\n  airlock executors show build-7\n${requestExitCodesHelp}`)
     .action(async (name: string, options: { readonly json?: boolean }) => {

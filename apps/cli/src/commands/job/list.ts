@@ -1,12 +1,14 @@
 import { JobList } from "@airlock/api";
-import { formatDuration, jobStates } from "@airlock/job";
+import { formatDuration, type JobState, jobStates } from "@airlock/job";
 import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { jobDurationMs } from "../../follow/describe-job.ts";
 import { connect } from "../../instance/connect.ts";
-import { parseJobId, parsePositive } from "../../options/number-arguments.ts";
+import { parseQueueName, parseRepositoryName } from "../../options/name-arguments.ts";
+import { parseJobId, parsePageSize } from "../../options/number-arguments.ts";
+import { parseStates } from "../../options/state-list-argument.ts";
 import { paintState } from "../../terminal/job-state-style.ts";
 import { painter } from "../../terminal/paint.ts";
 import { printJson } from "../../terminal/print-json.ts";
@@ -14,7 +16,7 @@ import { relativeTime } from "../../terminal/relative-time.ts";
 import { formatTable } from "../../terminal/table.ts";
 
 interface Options {
-  readonly state?: string;
+  readonly state?: readonly JobState[];
   readonly queue?: string;
   readonly repo?: string;
   readonly before?: number;
@@ -26,11 +28,11 @@ export function jobListCommand(context: CommandContext): Command {
   return new Command("list")
     .alias("ls")
     .description("List jobs, newest first")
-    .option("--state <STATES>", `only these states, separated by commas: ${jobStates.join(", ")}`)
-    .option("--queue <NAME>", "only this queue")
-    .option("--repo <NAME>", "only this repository, by its name in `airlock repo list`")
+    .option("--state <STATES>", `only these states, separated by commas: ${jobStates.join(", ")}`, parseStates)
+    .option("--queue <NAME>", "only this queue", parseQueueName)
+    .option("--repo <NAME>", "only this repository, by its name in `airlock repo list`", parseRepositoryName)
     .option("--before <ID>", "only jobs older than this one, for the next page", parseJobId)
-    .option("--limit <N>", "at most this many, up to 200", parsePositive, 20)
+    .option("--limit <N>", "at most this many, up to 200", parsePageSize, 20)
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -47,7 +49,7 @@ ${requestExitCodesHelp}`,
 async function listJobs(context: CommandContext, options: Options): Promise<void> {
   const client = await connect(context);
   const search = new URLSearchParams({ limit: String(options.limit) });
-  if (options.state) search.set("state", options.state);
+  if (options.state) search.set("state", options.state.join(","));
   if (options.queue) search.set("queue", options.queue);
   if (options.repo) search.set("repository", options.repo);
   if (options.before) search.set("before", String(options.before));

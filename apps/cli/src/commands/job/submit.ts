@@ -10,6 +10,7 @@ import { connect } from "../../instance/connect.ts";
 import { type JobDraft, submitJob } from "../../instance/submit-job.ts";
 import { readJobFile } from "../../job-file/read-job-file.ts";
 import { refusedFlags, type SpecFlags, specFromCommand, specWithFlags } from "../../job-file/spec-from-flags.ts";
+import { parseIdempotencyKey } from "../../options/name-arguments.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { ProgressLine } from "../../terminal/progress-line.ts";
 
@@ -66,7 +67,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .option("--output <GLOB>", "workspace files to keep as artifacts (repeatable)", collect)
     .option("--diff", "keep the steps' changes to the repository, as a diff")
     .option("--upload", "let the steps send code indexes of the commit to the instance")
-    .option("--idempotency-key <KEY>", "submitting again with the same key returns the same job")
+    .option("--idempotency-key <KEY>", "submitting again with the same key returns the same job", parseIdempotencyKey)
     .option("--follow", "print the log until the job ends; the exit code is the job's")
     .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")
     .option("--json", "print JSON; with --follow: events, one per line")

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
+import { parseQueueName } from "../../options/name-arguments.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { addQueueSettingsFlags, type QueueSettingsFlags, queueSettings } from "./queue-settings-flags.ts";
 
@@ -12,7 +13,7 @@ type Options = QueueSettingsFlags & { readonly json?: boolean };
 export function queueCreateCommand(context: CommandContext): Command {
   return addQueueSettingsFlags(new Command("create"))
     .description("Create a queue")
-    .argument("<NAME>", "lower-case letters, digits, '.', '_' and '-'")
+    .argument("<NAME>", "lower-case letters, digits, '.', '_' and '-'", parseQueueName)
     .option("--json", "print JSON")
     .addHelpText("after", `\nExample:\n  airlock queue create nightly --max-attempts 5\n${requestExitCodesHelp}`)
     .action(async (name: string, { json, ...flags }: Options) => {

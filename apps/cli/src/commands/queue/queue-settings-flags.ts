@@ -1,6 +1,8 @@
-import type { UpdateQueueRequest } from "@airlock/api";
+import { UpdateQueueRequest } from "@airlock/api";
 import { parseBytes, parseDuration } from "@airlock/job";
 import { type Command, InvalidArgumentError } from "commander";
+import { UsageError } from "../../context/command-error.ts";
+import { describeSpecIssues } from "../../job-file/describe-spec-issues.ts";
 import { parsePositive } from "../../options/number-arguments.ts";
 
 export interface QueueSettingsFlags {
@@ -47,7 +49,25 @@ export function addQueueSettingsFlags(command: Command): Command {
     );
 }
 
-/** Returns only the settings that were given. */
+const flagOfSetting = {
+  maxAttempts: "--max-attempts",
+  maxLosses: "--max-losses",
+  backoffMs: "--backoff",
+  backoffMaxMs: "--max-backoff",
+  leaseMs: "--lease",
+  heartbeatIntervalMs: "--heartbeat",
+  concurrencyLimit: "--limit",
+  namespaceConcurrencyLimit: "--namespace-limit",
+  weight: "--weight",
+  maxLogBytes: "--max-log",
+  allowUnenforced: "--allow-unenforced",
+  maxWaitMs: "--max-wait",
+} as const satisfies Record<keyof UpdateQueueRequest, string>;
+
+/**
+ * Returns only the settings that were given.
+ * @throws {UsageError} naming the flags whose values the instance would refuse.
+ */
 export function queueSettings(flags: QueueSettingsFlags): UpdateQueueRequest {
   const all = {
     maxAttempts: flags.maxAttempts,
@@ -63,7 +83,14 @@ export function queueSettings(flags: QueueSettingsFlags): UpdateQueueRequest {
     allowUnenforced: flags.allowUnenforced,
     maxWaitMs: nullIfNone(flags.maxWait),
   };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const parsed = UpdateQueueRequest.safeParse(given);
+  if (parsed.success) return given;
+  const problems = describeSpecIssues(parsed.error, given).map(({ path, message }) => {
+    const flag = Object.hasOwn(flagOfSetting, path[0] ?? "") ? Reflect.get(flagOfSetting, path[0] ?? "") : undefined;
+    return flag === undefined ? message : `${flag}: ${message}${/Ms$/.test(String(path[0])) ? " (milliseconds)" : ""}`;
+  });
+  throw new UsageError(problems.join("\n"));
 }
 
 function parseDurationFlag(text: string): number {

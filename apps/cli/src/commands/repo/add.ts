@@ -5,6 +5,7 @@ import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
 import { addRepository, repositoryUrl } from "../../instance/resolve-repository.ts";
+import { parseRepositoryName } from "../../options/name-arguments.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { ProgressLine } from "../../terminal/progress-line.ts";
 
@@ -18,7 +19,7 @@ export function repoAddCommand(context: CommandContext): Command {
   return new Command("add")
     .description("Add a repository to the instance, and wait until it has been fetched")
     .argument("<URL_OR_PATH>", "https, ssh, git or file URL, user@host:path, or a path if the instance allows it")
-    .option("--name <NAME>", "name that jobs use for it; default: taken from the URL")
+    .option("--name <NAME>", "name that jobs use for it; default: taken from the URL", parseRepositoryName)
     .option("--no-wait", "do not wait for the first fetch")
     .option("--json", "print JSON")
     .addHelpText(

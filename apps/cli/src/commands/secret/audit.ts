@@ -4,7 +4,8 @@ import { Command, Option } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { connect } from "../../instance/connect.ts";
-import { parseJobId, parsePositive } from "../../options/number-arguments.ts";
+import { parseNamespace, parseSecretName } from "../../options/name-arguments.ts";
+import { parseJobId, parsePageSize, parsePositive } from "../../options/number-arguments.ts";
 import { painter } from "../../terminal/paint.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { formatTable } from "../../terminal/table.ts";
@@ -21,12 +22,12 @@ interface Options {
 export function secretAuditCommand(context: CommandContext): Command {
   return new Command("audit")
     .description("Show who created, changed and deleted secrets, and which jobs used them, newest first")
-    .argument("[NAME]", "only this secret")
-    .option("--namespace <NAME>", "only secrets of this namespace")
+    .argument("[NAME]", "only this secret", parseSecretName)
+    .option("--namespace <NAME>", "only secrets of this namespace", parseNamespace)
     .addOption(new Option("--action <ACTION>", "only events of this kind").choices([...secretActions]))
     .option("--job <ID>", "only secrets used by this job", parseJobId)
     .option("--before <ID>", "only events older than this one, for the next page", parsePositive)
-    .option("--limit <N>", "at most this many, up to 200", parsePositive, 50)
+    .option("--limit <N>", "at most this many, up to 200", parsePageSize, 50)
     .option("--json", "print JSON")
     .addHelpText(
       "after",

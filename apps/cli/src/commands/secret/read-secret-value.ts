@@ -2,8 +2,11 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import type { ReadStream } from "node:tty";
-import { AirlockError, errorMessage } from "@airlock/job";
+import { AirlockError } from "@airlock/job";
 import type { CommandContext } from "../../context/command-context.ts";
+import { UsageError } from "../../context/command-error.ts";
+import { describeFileError } from "../../context/describe-file-error.ts";
+import { InterruptedError } from "../../context/interrupt.ts";
 
 const tooLong = 1024 * 1024;
 
@@ -19,17 +22,21 @@ export async function readSecretValue(
   name: string,
   file: string | undefined,
 ): Promise<string> {
-  if (file !== undefined) return decode(await readWhole(path.resolve(context.cwd, file)), file);
+  if (file !== undefined) return decode(await readWhole(context.cwd, file), file);
   const terminal = asTerminal(context.stdin);
   if (terminal) return readHidden(terminal, context, name);
   return decode(await buffer(context.stdin), "standard input").replace(/\r?\n$/, "");
 }
 
-async function readWhole(file: string): Promise<Buffer> {
+async function readWhole(cwd: string, file: string): Promise<Buffer> {
   try {
-    return await readFile(file);
+    return await readFile(path.resolve(cwd, file));
   } catch (cause) {
-    throw new AirlockError(`cannot read the value: ${errorMessage(cause)}`, { code: "secret-unreadable", cause });
+    throw new UsageError(
+      `cannot read the value from ${file}: ${describeFileError(cause)}`,
+      "Give the path of a file with --from-file, or leave it out to read the value from standard input.",
+      { code: "secret-unreadable", cause },
+    );
   }
 }
 
@@ -54,7 +61,7 @@ async function readHidden(terminal: ReadStream, { stderr }: CommandContext, name
     for await (const chunk of terminal) {
       for (const key of String(chunk)) {
         if (key === "\r" || key === "\n" || key === "\u0004") return value;
-        if (key === "\u0003") throw unreadable("interrupted: the secret was not changed");
+        if (key === "\u0003") throw new InterruptedError("SIGINT");
         value = key === "\u007f" || key === "\b" ? value.slice(0, -1) : value + key;
       }
     }

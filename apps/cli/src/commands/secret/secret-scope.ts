@@ -1,5 +1,6 @@
 import { plainText } from "@airlock/terminal-text";
 import type { Command } from "commander";
+import { parseNamespace, parseQueueName } from "../../options/name-arguments.ts";
 
 export interface ScopeFlags {
   readonly namespace?: string;
@@ -8,8 +9,8 @@ export interface ScopeFlags {
 
 export function addScopeFlags(command: Command): Command {
   return command
-    .option("--namespace <NAME>", "only for jobs of this namespace; overrides a secret for all jobs")
-    .option("--queue <NAME>", "only for jobs of this queue");
+    .option("--namespace <NAME>", "only for jobs of this namespace; overrides a secret for all jobs", parseNamespace)
+    .option("--queue <NAME>", "only for jobs of this queue", parseQueueName);
 }
 
 /** `for namespace team-a and queue nightly`, for display. */

@@ -1,4 +1,4 @@
-import { SecretView } from "@airlock/api";
+import { SecretName, SecretView } from "@airlock/api";
 import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
@@ -37,6 +37,13 @@ ${requestExitCodesHelp}`,
         if (command.args.length > 1) {
           throw new UsageError(
             "too many arguments",
+            "The value is read from standard input or --from-file; see --help.",
+          );
+        }
+        // A parser's message would repeat the argument, which may be NAME=VALUE.
+        if (!SecretName.safeParse(name).success) {
+          throw new UsageError(
+            "NAME is not a secret's name: upper-case letters, digits and '_', beginning with a letter",
             "The value is read from standard input or --from-file; see --help.",
           );
         }

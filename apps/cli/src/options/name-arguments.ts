@@ -1,0 +1,15 @@
+import { ExecutorName, Namespace, QueueName, RepositoryName, SecretName } from "@airlock/api";
+import { z } from "zod";
+import { checkedBy } from "./schema-argument.ts";
+
+export const parseQueueName = checkedBy(QueueName, "a queue's name");
+export const parseNamespace = checkedBy(Namespace, "a namespace");
+export const parseRepositoryName = checkedBy(RepositoryName, "a repository's name");
+export const parseSecretName = checkedBy(SecretName, "a secret's name");
+export const parseExecutorName = checkedBy(ExecutorName, "an executor's name");
+
+/** The key is the value of a header. */
+export const parseIdempotencyKey = checkedBy(
+  z.string().regex(/^[\x21-\x7e]{1,255}$/, "1 to 255 letters, digits and punctuation, no spaces"),
+  "an idempotency key",
+);
