@@ -47,6 +47,15 @@ export interface BuiltAgent {
   readonly sha256: string;
 }
 
+/** Absolute paths of the agent's sources and headers, sorted. */
+export async function agentSources(): Promise<readonly string[]> {
+  const names = await readdir(sourceDirectory);
+  return names
+    .filter((name) => /\.[ch]$/.test(name))
+    .sort()
+    .map((name) => join(sourceDirectory, name));
+}
+
 /**
  * Compiles the guest agent for this machine's architecture.
  * @throws {AirlockError} reason `runtime` when no C compiler is installed or compiling fails.
@@ -63,7 +72,7 @@ export async function buildAgent({
     const hint = "Install musl-tools, or gcc with the static C library (libc6-dev).";
     throw runtimeFailed(`no C compiler found to build the guest agent (${compilers.join(", ")})`, undefined, hint);
   }
-  const sources = (await readdir(sourceDirectory)).filter((name) => name.endsWith(".c")).sort();
+  const sources = (await agentSources()).filter((name) => name.endsWith(".c"));
   // Beside the output, so that it is renamed as a whole and no other build sees a part of it.
   const scratch = await mkdtemp(join(dirname(output), ".build-agent-"));
   try {

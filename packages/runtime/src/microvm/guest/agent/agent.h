@@ -113,6 +113,10 @@ _Noreturn void die(const char *why);
 // calls.c
 void handle_frame(uint8_t type, uint32_t channel, const uint8_t *payload, size_t bytes);
 
+// modules.c
+// Loads the kernel's modules that the initrd lists. A guest whose kernel needs none has no list.
+void load_modules(void);
+
 // system.c
 extern bool shared_kernel;
 extern const char *disk_prefix;

@@ -11,12 +11,22 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+// The kernel creates the port's device a moment after its driver was loaded.
+static int open_port(const char *path) {
+  for (int waited = 0;; waited++) {
+    int port = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (port >= 0 || errno != ENOENT || waited == 10000) return port;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+}
 
 // How the host is reached: `--fd N`, `--serial PATH` or `--vsock PORT`.
 static void open_stream(const char *kind, const char *value) {
   if (!strcmp(kind, "--fd")) stream_fd = atoi(value);
-  if (!strcmp(kind, "--serial")) stream_fd = open(value, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (!strcmp(kind, "--serial")) stream_fd = open_port(value);
   if (!strcmp(kind, "--vsock")) {
     struct sockaddr_vm host = {
         .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = (unsigned)strtoul(value, NULL, 10)};
@@ -82,6 +92,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   if (!kind) die("no stream to the host was named");
+  load_modules();
   prepare_guest();
   open_stream(kind, value);
   int children = watch_children();

@@ -1,0 +1,63 @@
+import { copyFile, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { describeWithEngines, temporaryDirectory } from "@airlock/test-kit";
+import { beforeAll, expect, it } from "vitest";
+import { testGuest, testKernelPackage } from "../../testing/test-guest.ts";
+import { type BuiltGuest, buildGuestFiles } from "./build-guest-files.ts";
+
+const signal = AbortSignal.timeout(200_000);
+
+describeWithEngines(["microvm"], "the guest's files", () => {
+  let guest: BuiltGuest;
+  let kernelPackage: string;
+
+  beforeAll(async () => {
+    guest = await testGuest();
+    kernelPackage = await testKernelPackage();
+  }, 200_000);
+
+  /** A directory with a copy of the files. */
+  const copyTo = async (directory: string): Promise<BuiltGuest> => {
+    const sources = [guest.kernel, guest.initrd, join(dirname(guest.kernel), "guest.json")];
+    for (const source of sources) await copyFile(source, join(directory, basename(source)));
+    const [kernel, initrd] = [guest.kernel, guest.initrd].map((path) => join(directory, basename(path)));
+    return { ...guest, kernel: kernel ?? "", initrd: initrd ?? "" };
+  };
+
+  it("are the same bytes when they are built again", async () => {
+    await using directory = await temporaryDirectory();
+    const again = await buildGuestFiles({ directory: directory.path, kernelPackage, signal });
+    expect(again.manifest).toEqual(guest.manifest);
+    expect(await readdir(directory.path)).toHaveLength(3);
+    expect((await readFile(again.kernel)).subarray(0, 4).toString("latin1")).toBe("\x7fELF");
+  }, 60_000);
+
+  it("are taken from a directory that has them, and built again when one is missing", async () => {
+    await using directory = await temporaryDirectory();
+    const first = await copyTo(directory.path);
+    // Without a package it would have to download one, for which this signal leaves no time.
+    const offline = { directory: directory.path, signal: AbortSignal.abort(new Error("no network")) };
+    expect(await buildGuestFiles(offline)).toEqual(first);
+    await rm(first.initrd);
+    await expect(buildGuestFiles(offline)).rejects.toThrow("no network");
+    expect(await readdir(directory.path)).toHaveLength(2);
+  }, 60_000);
+
+  it("are refused when one was changed", async () => {
+    await using directory = await temporaryDirectory();
+    const { kernel } = await copyTo(directory.path);
+    await truncate(kernel, 1000);
+    await expect(buildGuestFiles({ directory: directory.path, signal })).rejects.toMatchObject({
+      message: `${kernel} does not have the checksum of its manifest`,
+      hint: expect.stringContaining("Remove the directory"),
+    });
+  }, 60_000);
+
+  it("are refused when the package is not one", async () => {
+    await using directory = await temporaryDirectory();
+    const broken = join(directory.path, "broken.deb");
+    await writeFile(broken, "not a package");
+    const building = buildGuestFiles({ directory: directory.path, kernelPackage: broken, signal });
+    await expect(building).rejects.toMatchObject({ reason: "runtime", message: expect.stringContaining("broken.deb") });
+  });
+});

@@ -1,0 +1,178 @@
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { errorMessage } from "@airlock/job";
+import { outputOf, systemEnvironment } from "@airlock/process";
+import { z } from "zod";
+import { runtimeFailed } from "../../../contract/errors.ts";
+import type { GuestFiles } from "../../monitor/vm-monitor.ts";
+import { agentSources, buildAgent } from "../build-agent.ts";
+import { cpioArchive } from "./cpio-archive.ts";
+import { extractVmlinux } from "./extract-vmlinux.ts";
+import { fetchKernelPackage } from "./fetch-kernel-package.ts";
+import { moduleFiles } from "./module-files.ts";
+
+export interface BuildGuestOptions {
+  readonly signal: AbortSignal;
+  /** Where the files are kept. Created if missing. Other files in it are left alone. */
+  readonly directory: string;
+  /** A kernel package (`.deb`) to use instead of the distribution's current one. Nothing is downloaded then. */
+  readonly kernelPackage?: string;
+}
+
+/** What the guest needs before it can mount disks and reach the host. The kernel has no memory for the rest. */
+const modules = [
+  "virtio_mmio",
+  "virtio_pci",
+  "virtio_console",
+  "vmw_vsock_virtio_transport",
+  "virtio_blk",
+  "virtio_rng",
+  "virtio_net",
+  "overlay",
+  "erofs",
+  "squashfs",
+  "ext4",
+];
+/** Changes when the same parts are put together in another way. */
+const recipe = 1;
+const extractMs = 120_000;
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const manifestSchema = z.object({
+  recipe: sha256,
+  kernelPackage: z.object({ name: z.string(), version: z.string(), sha256 }),
+  compiler: z.string(),
+  agent: sha256,
+  kernel: sha256,
+  initrd: sha256,
+});
+type Manifest = z.infer<typeof manifestSchema>;
+
+/** The guest's kernel and initrd. */
+export interface BuiltGuest extends GuestFiles {
+  /** Where both came from, with checksums. */
+  readonly manifest: Manifest;
+}
+
+/**
+ * Makes the guest's kernel and initrd from the distribution's kernel package and the agent's sources. The same package
+ * and compiler make the same bytes. A directory that holds the files already is only checked, so it needs no network.
+ * @throws {AirlockError} reason `runtime` when the package can't be downloaded, or parts don't fit together.
+ */
+export async function buildGuestFiles(options: BuildGuestOptions): Promise<BuiltGuest> {
+  const { directory, signal } = options;
+  const wanted = await recipeOf();
+  const present = await readGuestFiles(directory);
+  if (present?.manifest.recipe === wanted && (await isFrom(options.kernelPackage, present.manifest))) return present;
+  await mkdir(directory, { recursive: true });
+  const scratch = await mkdtemp(join(directory, ".build-guest-"));
+  try {
+    const { path, ...kernelPackage } = await fetchKernelPackage(scratch, options);
+    const { kernel, initrd, ...built } = await assemble(path, scratch, signal);
+    const manifest: Manifest = {
+      recipe: wanted,
+      kernelPackage,
+      ...built,
+      kernel: checksum(kernel),
+      initrd: checksum(initrd),
+    };
+    // The manifest comes last: it vouches for the other files, which carry their checksums in their names.
+    const paths = pathsOf(directory, manifest);
+    const contents: readonly (readonly [string, string | Buffer])[] = [
+      [paths.kernel, kernel],
+      [paths.initrd, initrd],
+      [join(directory, manifestName), JSON.stringify(manifest, null, 2)],
+    ];
+    for (const [path, content] of contents) {
+      await writeFile(join(scratch, "new"), content, { mode: 0o644 });
+      await rename(join(scratch, "new"), path);
+    }
+    return { ...paths, manifest };
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Reads which guest files a directory holds, and checks them. `undefined`: none, or incomplete ones.
+ * @throws {AirlockError} reason `runtime` when a file was changed.
+ */
+async function readGuestFiles(directory: string): Promise<BuiltGuest | undefined> {
+  const text = await readIfThere(join(directory, manifestName));
+  if (text === undefined) return undefined;
+  const parsed = manifestSchema.safeParse(parseJson(text));
+  // An older version wrote it.
+  if (!parsed.success) return undefined;
+  const manifest = parsed.data;
+  const paths = pathsOf(directory, manifest);
+  for (const name of ["kernel", "initrd"] as const) {
+    const content = await readIfThere(paths[name]);
+    if (content === undefined) return undefined;
+    if (checksum(content) === manifest[name]) continue;
+    const hint = "Remove the directory, then build the guest's files again: somebody has changed them.";
+    throw runtimeFailed(`${paths[name]} does not have the checksum of its manifest`, undefined, hint);
+  }
+  return { ...paths, manifest };
+}
+
+const manifestName = "guest.json";
+
+function pathsOf(directory: string, { kernel, initrd }: Pick<Manifest, "kernel" | "initrd">): GuestFiles {
+  return {
+    kernel: join(directory, `vmlinux-${kernel.slice(0, 16)}`),
+    initrd: join(directory, `initrd-${initrd.slice(0, 16)}.cpio`),
+  };
+}
+
+async function isFrom(kernelPackage: string | undefined, manifest: Manifest): Promise<boolean> {
+  return kernelPackage === undefined || checksum(await readFile(kernelPackage)) === manifest.kernelPackage.sha256;
+}
+
+/** Puts kernel and initrd together from the package at `path`. */
+async function assemble(path: string, scratch: string, signal: AbortSignal) {
+  const root = join(scratch, "root");
+  await outputOf(["dpkg-deb", "--extract", path, root], { env: systemEnvironment, signal, timeoutMs: extractMs });
+  const release = (await readdir(join(root, "boot"))).find((name) => name.startsWith("vmlinuz-"))?.slice(8);
+  if (release === undefined) throw runtimeFailed("the kernel package has no vmlinuz");
+  const kernel = await extractVmlinux(await readFile(join(root, "boot", `vmlinuz-${release}`)), signal);
+  // Newer releases keep modules below /usr.
+  const modulesRoot = (await readdir(root)).includes("lib") ? join(root, "lib") : join(root, "usr/lib");
+  const loaded = await moduleFiles(modules, join(modulesRoot, "modules", release));
+  const agent = join(scratch, "agent");
+  const { compiler, sha256 } = await buildAgent({ output: agent, signal });
+  const list = loaded.map(({ name }) => `${name}.ko\n`).join("");
+  const initrd = cpioArchive([
+    { path: "init", mode: 0o755, content: await readFile(agent) },
+    { path: "modules", mode: 0o755, content: null },
+    { path: "modules/list", mode: 0o644, content: Buffer.from(list) },
+    ...loaded.map(({ name, content }) => ({ path: `modules/${name}.ko`, mode: 0o644, content })),
+  ]);
+  return { kernel, initrd, agent: sha256, compiler };
+}
+
+/** Identifies the sources that make the initrd, so that a new version of the executor builds it again. */
+async function recipeOf(): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify({ recipe, modules }));
+  for (const source of await agentSources()) hash.update(`\0${source}\0`).update(await readFile(source));
+  return hash.digest("hex");
+}
+
+function checksum(content: Buffer): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+function parseJson(text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString());
+  } catch (error) {
+    throw runtimeFailed(`the guest's manifest is not JSON: ${errorMessage(error)}`);
+  }
+}
+
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  return await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+}
