@@ -20,6 +20,11 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "git", paths: ["/usr/bin/git"] },
   { name: "debootstrap", paths: ["/usr/sbin/debootstrap"] },
   { name: "musl-tools", paths: ["/usr/bin/musl-gcc"] },
+  { name: "qemu-system-x86", paths: ["/usr/bin/qemu-system-x86_64"] },
+  { name: "squashfs-tools", paths: ["/usr/bin/mksquashfs"] },
+  { name: "erofs-utils", paths: ["/usr/bin/mkfs.erofs"] },
+  { name: "lz4", paths: ["/usr/bin/lz4"] },
+  { name: "xz-utils", paths: ["/usr/bin/xz"] },
   { name: "libc6-dev", paths: ["/usr/share/doc/libc6-dev"] },
 ];
 

@@ -29,6 +29,7 @@ export const jobErrors = withoutStatus({
   "sandbox-misused": "The executor called a sandbox's functions in the wrong order, which is a bug.",
   "secret-damaged": "A secret's value in the database cannot be decrypted as this secret.",
   "secret-unavailable": "A secret that a step names no longer exists, or cannot be passed to the step.",
+  "snapshot-unusable": "The snapshot of a virtual machine belongs to another configuration, or is damaged.",
   timeout: "The job ran longer than its timeout.",
   "too-many-files": "A job's workspace has more files than the executor's limit.",
   unreadable: "The executor has no permission to read a file or directory of the workspace.",

@@ -28,13 +28,25 @@ export interface Engines {
    * waits for them.
    */
   readonly debian: { readonly directory: string } | null;
+  /** Root privileges, and the programs that make a guest and run it. Absolute path of QEMU for x86. */
+  readonly microvm: { readonly qemuPath: string } | null;
   /** Absolute path of Chromium. */
   readonly chromium: { readonly executablePath: string } | null;
   /** Why an engine is not available, by its name. */
   readonly missing: Readonly<Record<string, string>>;
 }
 
-export const engineNames = ["docker", "oci", "registry", "postgres", "s3", "network", "debian", "chromium"] as const;
+export const engineNames = [
+  "docker",
+  "oci",
+  "registry",
+  "postgres",
+  "s3",
+  "network",
+  "debian",
+  "microvm",
+  "chromium",
+] as const;
 
 export type EngineName = (typeof engineNames)[number];
 

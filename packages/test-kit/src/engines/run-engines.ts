@@ -1,5 +1,6 @@
 import { errorMessage } from "@airlock/job";
 import { findExecutable } from "../host/find-executable.ts";
+import { findMicrovmTools } from "../host/microvm-tools.ts";
 import { findNetworkTools } from "../host/network-tools.ts";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { startDebianEngine } from "./debian-engine.ts";
@@ -73,6 +74,7 @@ export async function runEngines(
   // The runtime's suites rely on limits and overlays, which need root. They test themselves what works without root.
   const isRoot = process.getuid?.() === 0;
   if (runtimePath !== null && !isRoot) missing.oci = "needs root";
+  const microvm = await engine("microvm", findMicrovmTools);
   const networkTools = await engine("network", findNetworkTools);
   const executablePath = executable("chromium", "chromium", "chromium", "chromium-browser", "google-chrome");
 
@@ -91,6 +93,7 @@ export async function runEngines(
       network: networkTools && { nftPath: networkTools.nftPath },
       debian: debian && { directory: debian.directory },
       oci: runtimePath === null || !isRoot ? null : { runtimePath },
+      microvm: microvm && { qemuPath: microvm.qemuPath },
       chromium: executablePath === null ? null : { executablePath },
       missing,
     },

@@ -1,6 +1,9 @@
 import type { Duplex } from "node:stream";
 import type { Abortable } from "../../contract/abortable.ts";
 
+/** Size of an empty slot, and so of every image file that is attached to one. Image files are sparse. */
+export const slotBytes = 64 * 2 ** 30;
+
 /**
  * A program that runs virtual machines: Firecracker or QEMU. Everything above this interface is the same for both: the
  * guest's kernel, its agent, the disks and the network.
@@ -27,7 +30,11 @@ export interface VmMonitor {
   restore(snapshot: VmSnapshot, vm: VmPlan, options: Abortable): Promise<RunningVm>;
 }
 
-/** One virtual machine. */
+/**
+ * One virtual machine. Its monitor runs without privileges. So kernel, initrd and read-only disks must be readable for
+ * every user, and all directories above them searchable. The monitor's user becomes the owner of `dir` and of the
+ * writable disks.
+ */
 export interface VmPlan {
   /** Unique on this machine. `[a-z0-9-]`, at most 60 characters. */
   readonly id: string;
@@ -51,12 +58,12 @@ export interface GuestFiles {
   readonly initrd: string;
 }
 
-export interface VmDisk {
+interface VmDisk {
   readonly path: string;
   readonly readOnly: boolean;
 }
 
-export interface VmNetwork {
+interface VmNetwork {
   /** Path of the network namespace that has the tap. The monitor runs in it. */
   readonly namespace: string;
   readonly tap: string;
@@ -80,11 +87,14 @@ export interface RunningVm extends AsyncDisposable {
 
   /**
    * Makes a read-only image available at an empty slot, which the guest can then mount. The image is sparse and exactly
-   * as large as the slot (`slotBytes`).
+   * as large as the slot (`slotBytes`). A slot takes one image.
    */
   attachImage(slot: number, path: string, options: Abortable): Promise<void>;
 
-  /** Writes the machine's state to an empty directory. The machine is paused meanwhile and ends with it. */
+  /**
+   * Writes the machine's state to an empty directory. The machine ends with it. Only for a machine whose stream was not
+   * read yet: a copy's stream begins with the agent's greeting.
+   */
   snapshot(dir: string, options: Abortable): Promise<VmSnapshot>;
 }
 

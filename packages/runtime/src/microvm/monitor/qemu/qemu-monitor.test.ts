@@ -1,0 +1,172 @@
+import { execFile } from "node:child_process";
+import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describeWithEngines } from "@airlock/test-kit";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { hostileInitrd, openPort } from "../../testing/hostile-initrd.ts";
+import { connectAgent, VmLab } from "../../testing/vm-lab.ts";
+import { slotBytes, type VmPlan } from "../vm-monitor.ts";
+
+const run = promisify(execFile);
+const signal = AbortSignal.timeout(400_000);
+
+/** The process of a machine, found by its directory on the command line. */
+async function pidOf(plan: VmPlan): Promise<number> {
+  const { stdout } = await run("pgrep", ["-f", `^[^ ]*qemu-system.*${plan.dir}/`]);
+  return Number(stdout.trim());
+}
+
+describeWithEngines(["microvm"], "machines of QEMU", () => {
+  let lab: VmLab;
+
+  beforeAll(async () => {
+    lab = await VmLab.open();
+  }, 120_000);
+
+  afterAll(async () => {
+    await lab[Symbol.asyncDispose]();
+  });
+
+  const guestWith = async (name: string, script: string) => {
+    const plan = await lab.plan();
+    const initrd = await hostileInitrd(plan.guest.initrd, join(lab.directory, `${name}.cpio`), script);
+    return { ...plan, guest: { ...plan.guest, initrd } };
+  };
+
+  it("boot side by side without privileges, and power off", async () => {
+    const plans = [await lab.plan({ disks: [null] }), await lab.plan({ disks: [null] })];
+    const machines = await Promise.all(plans.map((plan) => lab.monitor.boot(plan, { signal })));
+    const agents = await Promise.all(machines.map((vm) => connectAgent(vm, signal)));
+    const users: string[] = [];
+    for (const plan of plans) {
+      const status = await readFile(`/proc/${await pidOf(plan)}/status`, "utf8");
+      expect(status).toMatch(/^CapBnd:\t0+$/m);
+      expect(status).toMatch(/^CapEff:\t0+$/m);
+      expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+      expect(status).toMatch(/^Seccomp:\t2$/m);
+      users.push(/^Uid:\t(\d+)/m.exec(status)?.[1] ?? "none");
+      const cgroups = await readFile(`/proc/${await pidOf(plan)}/cgroup`, "utf8");
+      expect(cgroups).toContain(`/airlock/${lab.owner}/${plan.id}`);
+    }
+    expect(new Set(users).size).toBe(2);
+    expect(Number(users[0])).toBeGreaterThan(65_536);
+    await Promise.all(agents.map((agent) => agent.powerOff(signal)));
+    for (const vm of machines) {
+      expect(await vm.ended).toMatchObject({ exitCode: 0 });
+      await vm[Symbol.asyncDispose]();
+    }
+    expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("end when their monitor is killed, and leave nothing", async () => {
+    const plan = await lab.plan({ disks: [null] });
+    const vm = await lab.monitor.boot(plan, { signal });
+    const agent = await connectAgent(vm, signal);
+    process.kill(await pidOf(plan), "SIGKILL");
+    expect(await vm.ended).toMatchObject({ exitCode: null });
+    await expect(agent.stats(signal)).rejects.toMatchObject({ reason: "runtime" });
+    await vm[Symbol.asyncDispose]();
+    expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("are refused with QEMU's words when the kernel is not one", async () => {
+    const plan = await lab.plan();
+    const kernel = join(lab.directory, "not-a-kernel");
+    await writeFile(kernel, "no kernel");
+    const booting = lab.monitor.boot({ ...plan, guest: { ...plan.guest, kernel } }, { signal });
+    await expect(booting).rejects.toMatchObject({ reason: "runtime", message: expect.stringContaining("kernel") });
+    expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("that panic end at once, with the console's end in the error", async () => {
+    const booting = lab.monitor.boot(await guestWith("panic", "echo last words; exit 7"), { signal });
+    await expect(booting).rejects.toThrow(/last words[\s\S]*Kernel panic - not syncing: Attempted to kill init!/);
+    expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("whose initrd is garbage end at once", async () => {
+    const plan = await lab.plan();
+    const initrd = join(lab.directory, "garbage.cpio");
+    await writeFile(initrd, Buffer.alloc(65_536, "garbage"));
+    const booting = lab.monitor.boot({ ...plan, guest: { ...plan.guest, initrd } }, { signal });
+    await expect(booting).rejects.toThrow("Kernel panic");
+    expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("that never connect end after their time, even when they flood the console", async () => {
+    const flood = await guestWith("flood", 'while :; do echo "flood $(/busybox printf "\\\\033[2J")"; done');
+    const error: unknown = await lab.monitor.boot({ ...flood, bootMs: 5_000 }, { signal }).catch((thrown) => thrown);
+    const message = (error as Error).message;
+    expect(message).toMatch(/^the guest's agent did not connect within 5000 ms: /);
+    expect(message).toContain("flood ?[2J");
+    expect(message.length).toBeLessThan(20_000);
+    expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("that send garbage to the host fail their agent's connection", async () => {
+    const script = `${openPort}\nexec /busybox dd if=/dev/urandom of=/dev/vport0p1 bs=64k`;
+    const vm = await lab.monitor.boot(await guestWith("garbage-agent", script), { signal });
+    await expect(connectAgent(vm, signal)).rejects.toMatchObject({ reason: "runtime" });
+    await vm[Symbol.asyncDispose]();
+    expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("that are aborted while they boot leave nothing", async () => {
+    const abort = new AbortController();
+    const plan = await lab.plan({ disks: [null] });
+    const ended = expect(lab.monitor.boot(plan, { signal: abort.signal })).rejects.toThrow("the job was canceled");
+    await vi.waitFor(() => pidOf(plan), { timeout: 10_000 });
+    abort.abort(new Error("the job was canceled"));
+    await ended;
+    expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("refuse a snapshot of another configuration, and a damaged one", async () => {
+    const dir = join(lab.directory, "snapshot");
+    await mkdir(dir);
+    await using vm = await lab.monitor.boot(await lab.plan({ disks: [null] }), { signal });
+    const snapshot = await vm.snapshot(dir, { signal });
+    const unusable = { code: "snapshot-unusable", reason: "runtime" };
+    const restore = async (changes: Partial<VmPlan>) =>
+      await lab.monitor.restore(snapshot, await lab.plan({ disks: [null], ...changes }), { signal });
+    await expect(restore({ cpus: 2 })).rejects.toMatchObject({
+      ...unusable,
+      message: expect.stringContaining("its cpus is 1, but the machine has 2"),
+    });
+    await expect(restore({ disks: [] })).rejects.toMatchObject(unusable);
+    const state = await readFile(join(dir, "state"));
+    await writeFile(join(dir, "state"), Buffer.alloc(state.length, "x"));
+    await expect(restore({})).rejects.toMatchObject(unusable);
+    await truncate(join(dir, "state"), 1000);
+    await expect(restore({})).rejects.toMatchObject(unusable);
+    expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("are refused when their plan is impossible", async () => {
+    const boot = async (changes: Partial<VmPlan>) => await lab.monitor.boot(await lab.plan(changes), { signal });
+    const refused = (words: string) => ({ reason: "runtime", message: expect.stringContaining(words) });
+    await expect(boot({ id: "../x" })).rejects.toMatchObject(refused("has an id"));
+    await expect(boot({ memoryBytes: 1 })).rejects.toMatchObject(refused("bytes of memory"));
+    await expect(boot({ cpus: 0 })).rejects.toMatchObject(refused("0 processors"));
+    await expect(boot({ disks: Array.from({ length: 21 }, () => null) })).rejects.toMatchObject(refused("21 disks"));
+    const disk = { path: join(lab.directory, "missing"), readOnly: true };
+    await expect(boot({ disks: [disk] })).rejects.toMatchObject(refused("missing can't be used"));
+    const network = { namespace: "/run/netns/x", tap: "tap0,script=/x", macAddress: "02:00:00:00:00:01" };
+    await expect(boot({ network })).rejects.toMatchObject(refused("a tap"));
+    expect(await lab.leftovers()).toEqual([]);
+  });
+
+  it("refuse an image that is not as large as a slot, and a slot that is used", async () => {
+    const image = await lab.makeImage("squashfs", "small");
+    await using vm = await lab.monitor.boot(await lab.plan({ disks: [null] }), { signal });
+    await truncate(image, 2 ** 20);
+    await expect(vm.attachImage(0, image, { signal })).rejects.toThrow(
+      `has 1048576 bytes, but a slot has ${slotBytes}`,
+    );
+    await truncate(image, slotBytes);
+    await expect(vm.attachImage(1, image, { signal })).rejects.toThrow("disk 1 of the machine is not an empty slot");
+    await vm.attachImage(0, image, { signal });
+    await expect(vm.attachImage(0, image, { signal })).rejects.toThrow("has an image already");
+  }, 60_000);
+});

@@ -1,0 +1,155 @@
+import { chmod, chown, open, rm, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pause, startDeadline } from "@airlock/async";
+import { outputOf, systemEnvironment } from "@airlock/process";
+import { z } from "zod";
+import type { Abortable } from "../../../contract/abortable.ts";
+import { runtimeFailed } from "../../../contract/errors.ts";
+import type { CgroupHost } from "../../../host/cgroups/cgroup-host.ts";
+import type { IdRanges } from "../../../host/id-ranges.ts";
+import { checkVmPlan } from "../check-vm-plan.ts";
+import { type RunningVm, slotBytes, type VmMonitor, type VmPlan, type VmSnapshot } from "../vm-monitor.ts";
+import { findTscKhz, maxDisks, monitorBytes, type QemuAccelerator, qemuArguments } from "./qemu-command.ts";
+import { QemuProcess } from "./qemu-process.ts";
+import { configurationOf, readManifest, snapshotUnusable, stateFile } from "./qemu-snapshot.ts";
+import { QemuVm } from "./qemu-vm.ts";
+import { QmpClient } from "./qmp-client.ts";
+
+export interface QemuMonitorOptions {
+  /** Absolute path of `qemu-system-x86_64`. */
+  readonly program: string;
+  readonly accelerator: QemuAccelerator;
+  /** Where each machine's user comes from. `null`: this process is not root, and the machines share its user. */
+  readonly ids: IdRanges | null;
+  /** `null`: QEMU runs without a cgroup, as where this process may not make one. */
+  readonly cgroups: { readonly host: CgroupHost; readonly owner: string } | null;
+}
+
+/** Threads of QEMU: one per processor, and its pool for disks. */
+const monitorThreads = 96;
+const pollMs = 2;
+const versionMs = 10_000;
+const statusSchema = z.object({ status: z.string() });
+
+/** Runs machines with QEMU. */
+export class QemuMonitor implements VmMonitor {
+  readonly name = "qemu";
+  readonly #options: QemuMonitorOptions;
+
+  constructor(options: QemuMonitorOptions) {
+    this.#options = options;
+  }
+
+  async version({ signal }: Abortable): Promise<string> {
+    const { program } = this.#options;
+    const printed = await outputOf([program, "--version"], { env: systemEnvironment, signal, timeoutMs: versionMs });
+    const [, version] = /version (.*)$/m.exec(printed) ?? [];
+    if (version === undefined) throw runtimeFailed(`${program} does not print its version`);
+    return version;
+  }
+
+  async boot(vm: VmPlan, options: Abortable): Promise<RunningVm> {
+    return await this.#start(vm, null, options);
+  }
+
+  async restore(snapshot: VmSnapshot, vm: VmPlan, options: Abortable): Promise<RunningVm> {
+    return await this.#start(vm, snapshot, options);
+  }
+
+  async #start(plan: VmPlan, snapshot: VmSnapshot | null, { signal: outer }: Abortable): Promise<RunningVm> {
+    outer.throwIfAborted();
+    checkVmPlan(plan, maxDisks);
+    const what = snapshot ? "the copied guest did not start" : "the guest's agent did not connect";
+    const late = () => runtimeFailed(`${what} within ${plan.bootMs} ms`);
+    using deadline = startDeadline(plan.bootMs, late, outer);
+    const { signal } = deadline;
+    await using resources = new AsyncDisposableStack();
+    const { accelerator } = this.#options;
+    const configuration = await configurationOf(plan, { monitor: await this.version({ signal }), accelerator });
+    const manifest = snapshot && (await readManifest(snapshot.dir, configuration));
+    const process = await this.#startProcess(plan, snapshot, resources);
+    const control = new QmpClient(process.control);
+    resources.defer(async () => {
+      process.kill();
+      await process.ended;
+    });
+    try {
+      if (snapshot && manifest) {
+        await control.start(signal);
+        await untilLoaded(control, signal);
+        process.agent.unshift(Buffer.from(manifest.greeting, "base64"));
+        await control.call("cont", {}, signal);
+      } else {
+        await firstBytes(process, signal);
+        await control.start(signal);
+      }
+    } catch (error) {
+      outer.throwIfAborted();
+      process.kill();
+      const { exitCode, console } = await process.ended;
+      if (snapshot && !signal.aborted) throw snapshotUnusable(snapshot.dir, process.words || String(exitCode), error);
+      const details = [process.words, console].filter(Boolean).join("\n");
+      throw runtimeFailed(`${signal.aborted ? late().message : what}${details && `: ${details}`}`, error);
+    }
+    return new QemuVm({ plan, process, control, configuration, resources: resources.move() });
+  }
+
+  async #startProcess(plan: VmPlan, snapshot: VmSnapshot | null, resources: AsyncDisposableStack) {
+    const { program, accelerator, ids, cgroups } = this.#options;
+    const held = ids && resources.use(ids.take());
+    const id = held?.range.base ?? null;
+    const emptySlot = join(plan.dir, "empty");
+    resources.defer(() => rm(emptySlot, { force: true }));
+    await writeFile(emptySlot, "", { mode: 0o644, flag: "wx" });
+    await truncate(emptySlot, slotBytes);
+    if (id !== null) {
+      await chown(plan.dir, id, id);
+      await chmod(plan.dir, 0o700);
+      for (const disk of plan.disks) if (disk && !disk.readOnly) await chown(disk.path, id, id);
+    }
+    const limits = { cpus: plan.cpus, memoryBytes: plan.memoryBytes + monitorBytes, pids: monitorThreads };
+    const cgroup = await cgroups?.host.create(cgroups.owner, plan.id, limits);
+    if (cgroup) {
+      resources.defer(async () => {
+        await cgroup.kill();
+        await cgroup.remove();
+      });
+    }
+    const tscKhz = await findTscKhz();
+    const options = { accelerator, tscKhz, emptySlot, isCopy: snapshot !== null };
+    await using state = snapshot && (await open(stateFile(snapshot.dir)));
+    return await QemuProcess.start([program, ...qemuArguments(plan, options)], {
+      confinement: {
+        id,
+        networkNamespace: plan.network?.namespace ?? null,
+        joinFiles: cgroup?.joinFiles ?? [],
+      },
+      snapshot: state ? state.fd : null,
+    });
+  }
+}
+
+/** Waits for the agent's first bytes and leaves them in the stream. */
+async function firstBytes(process: QemuProcess, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const abort = () => reject(signal.reason);
+  const gone = () => reject(runtimeFailed("QEMU has ended"));
+  process.agent.on("readable", resolve);
+  process.agent.once("end", gone).once("close", gone);
+  signal.addEventListener("abort", abort);
+  try {
+    await Promise.race([promise, process.ended.then(gone)]);
+    await promise;
+  } finally {
+    process.agent.off("readable", resolve).off("end", gone).off("close", gone);
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+async function untilLoaded(control: QmpClient, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const { status } = statusSchema.parse(await control.call("query-status", {}, signal));
+    if (status !== "inmigrate") return;
+    await pause(pollMs, signal);
+  }
+}

@@ -1,0 +1,116 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Duplex, Readable } from "node:stream";
+import { systemEnvironment } from "@airlock/process";
+import { runtimeFailed } from "../../../contract/errors.ts";
+import { killProcess } from "../../../host/cgroups/cgroup.ts";
+import { ConsoleTail } from "../console-tail.ts";
+import type { VmEnd } from "../vm-monitor.ts";
+
+export interface Confinement {
+  /** The user and group id of this machine alone. `null`: the executor's own user, which is not root. */
+  readonly id: number | null;
+  /** Path of the network namespace to run in. `null`: an empty one. */
+  readonly networkNamespace: string | null;
+  /** Files to join the machine's cgroup. */
+  readonly joinFiles: readonly string[];
+}
+
+/** Joins the cgroup and becomes the rest of its arguments. */
+const join = `
+count=$1; shift
+while [ "$count" -gt 0 ]; do echo 0 >"$1" || exit 125; shift; count=$((count - 1)); done
+exec "$@"
+`;
+
+/** The part of QEMU's own messages that an error quotes. */
+const maxWords = 2000;
+
+/** QEMU's process. Its streams are pairs of sockets without a name: no other process can connect to them. */
+export class QemuProcess {
+  readonly control: Duplex;
+  readonly agent: Duplex;
+  readonly console: ConsoleTail;
+  /** Settles when the process has ended. Never rejects. */
+  readonly ended: Promise<VmEnd>;
+  readonly #child: ChildProcess;
+  #words = "";
+  #hasEnded = false;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    const [, , words, control, console, agent] = child.stdio as unknown as readonly [
+      null,
+      null,
+      Readable,
+      Duplex,
+      Duplex,
+      Duplex,
+    ];
+    this.control = control;
+    this.agent = agent;
+    this.console = new ConsoleTail(console);
+    words.on("data", (bytes: Buffer) => {
+      this.#words = (this.#words + bytes.toString("latin1")).slice(-maxWords);
+    });
+    // A stream may fail when QEMU ends. Whoever reads it learns that, too.
+    for (const stream of [words, console, agent]) stream.on("error", () => {});
+    this.ended = new Promise((resolve) => {
+      child.once("exit", (exitCode) => {
+        this.#hasEnded = true;
+        const finish = () => resolve({ exitCode, console: this.console.text });
+        // The last words of the guest are still in the socket, unless it has printed so much that nobody reads them.
+        if (console.isPaused() || console.destroyed || console.readableEnded) finish();
+        else console.once("end", finish).once("close", finish);
+        if (console.isPaused()) console.destroy();
+      });
+    });
+  }
+
+  /**
+   * Starts QEMU without privileges, in its own process group. It ends with this process.
+   * @param snapshot Descriptor of the file that holds the state of a copy.
+   * @throws {AirlockError} reason `runtime`
+   */
+  static async start(
+    command: readonly string[],
+    { confinement, snapshot }: { readonly confinement: Confinement; readonly snapshot: number | null },
+  ): Promise<QemuProcess> {
+    const [program = "", ...args] = confined(command, confinement);
+    const pipes = ["ignore", "ignore", "pipe", "pipe", "pipe", "pipe"] as const;
+    const child = spawn(program, args, {
+      cwd: "/",
+      env: systemEnvironment,
+      detached: true,
+      stdio: [...pipes, ...(snapshot === null ? [] : [snapshot])],
+    });
+    try {
+      await once(child, "spawn");
+    } catch (cause) {
+      throw runtimeFailed("QEMU can't be started", cause);
+    }
+    return new QemuProcess(child);
+  }
+
+  /** What QEMU itself has complained about, printable. */
+  get words(): string {
+    return this.#words.replace(/[^\n -~]/g, "?").trim();
+  }
+
+  /** Kills the whole process group. */
+  kill(): void {
+    const { pid } = this.#child;
+    if (pid !== undefined && !this.#hasEnded) killProcess(-pid, "SIGKILL");
+  }
+}
+
+function confined(command: readonly string[], { id, networkNamespace, joinFiles }: Confinement): readonly string[] {
+  const joined = ["/bin/sh", "-c", join, "sh", String(joinFiles.length), ...joinFiles];
+  const unprivileged = ["setpriv", "--no-new-privs", "--pdeathsig", "KILL"];
+  if (id === null) return [...joined, ...unprivileged, "--", ...command];
+  const network = networkNamespace === null ? ["unshare", "--net"] : ["nsenter", `--net=${networkNamespace}`];
+  const owner = ["--reuid", String(id), "--regid", String(id), "--clear-groups"];
+  const capabilities = ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"];
+  const inNetwork = [...joined, ...network, "--", "unshare", "--ipc", "--"];
+  return [...inNetwork, ...unprivileged, ...owner, ...capabilities, "--", ...command];
+}
