@@ -1,6 +1,5 @@
 import type { JobView } from "@airlock/api";
-import { Loader, Stack, Text } from "@mantine/core";
-import { IconHourglass } from "@tabler/icons-react";
+import { Loader, Stack } from "@mantine/core";
 import { useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { useLocation, useNavigate, useParams, useSearchParams } from "react-router";
 import { jobLogsPath } from "../api-client/endpoints.ts";
@@ -11,7 +10,8 @@ import { JobDefinition } from "../features/jobs/job-definition.tsx";
 import { JobHeader } from "../features/jobs/job-header.tsx";
 import classes from "../features/jobs/job-page.module.css";
 import { wordsOf } from "../features/jobs/job-state-words.ts";
-import { entriesOf, entryLabel, entryOfInterest } from "../features/jobs/timeline.ts";
+import { NoLog } from "../features/jobs/no-log.tsx";
+import { entriesOf, entryLabel, entryOfInterest, entryScript } from "../features/jobs/timeline.ts";
 import { TimelinePanel } from "../features/jobs/timeline-panel.tsx";
 import { useJob } from "../features/jobs/use-job.ts";
 import type { JobLog } from "../features/logs/job-log.ts";
@@ -112,7 +112,8 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
               key={`${number}.${entry.entryId}`}
               buffer={log.buffer(number, entry.entryId)}
               version={version}
-              command={entry.command.join(" ")}
+              command={entryScript(job, entry)}
+              commandLabel={`Script of ${entryLabel(job, entry)}`}
               live={attemptIsOpen && entry.exitCode === null}
               startAtEnd={entry.exitCode !== null && entry.exitCode !== 0}
               expectedBytes={entry.length}
@@ -123,12 +124,7 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
               onRangeChange={onRangeChange}
             />
           ) : (
-            <div className={classes.empty}>
-              <IconHourglass size={28} stroke={1.4} aria-hidden />
-              <Text size="sm">
-                {attemptIsOpen || attempt === undefined ? "No output yet." : "This attempt printed nothing."}
-              </Text>
-            </div>
+            <NoLog job={job} attempt={attempt} />
           )}
         </div>
       </div>

@@ -1,6 +1,7 @@
 import { ActionIcon, CopyButton, Tooltip } from "@mantine/core";
 import { IconCheck, IconCopy } from "@tabler/icons-react";
 import classes from "./command-block.module.css";
+import { visibleText } from "./visible-text.ts";
 
 interface CommandBlockProps {
   readonly text: string;
@@ -8,13 +9,13 @@ interface CommandBlockProps {
   readonly label: string;
 }
 
-/** Text with a button that copies it. */
+/** Text with a button that copies it. Hidden characters are shown escaped, and copied as they are. */
 export function CommandBlock({ text, label }: CommandBlockProps) {
   return (
     <div className={classes.block}>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard */}
       <section className={classes.scroller} tabIndex={0} aria-label={label}>
-        <pre className={classes.text}>{text}</pre>
+        <pre className={classes.text}>{visibleText(text)}</pre>
       </section>
       <CopyButton value={text} timeout={1500}>
         {({ copied, copy }) => (

@@ -1,3 +1,5 @@
+import { visibleText } from "../../ui/visible-text.ts";
+
 /** A line of a diff, and its kind for the colour. */
 export interface DiffLine {
   readonly kind: "file" | "header" | "hunk" | "added" | "removed" | "context";
@@ -16,7 +18,7 @@ export function parseDiff(text: string): DiffLine[] {
   const lines = text.split("\n");
   if (lines.at(-1) === "") lines.pop();
   return lines.map((line): DiffLine => {
-    const shown = visible(line.length > longestLine ? `${line.slice(0, longestLine)}…` : line);
+    const shown = visibleText(line.length > longestLine ? `${line.slice(0, longestLine)}…` : line);
     if (before > 0 || after > 0) {
       if (line.startsWith("+")) {
         after -= 1;
@@ -44,13 +46,3 @@ export function parseDiff(text: string): DiffLine[] {
     return { kind: line.startsWith("diff --git ") ? "file" : "header", text: shown };
   });
 }
-
-/** Shows invisible and direction-changing characters as escapes, so that a reviewer sees what is really there. */
-function visible(line: string): string {
-  return line.replace(deceptive, (character) =>
-    character === "\r" ? "␍" : `\\u{${character.charCodeAt(0).toString(16)}}`,
-  );
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: it searches for control characters
-const deceptive = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;

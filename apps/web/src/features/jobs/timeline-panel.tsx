@@ -1,5 +1,5 @@
 import type { JobView } from "@airlock/api";
-import { formatDuration } from "@airlock/job";
+import { formatDuration, isFinished } from "@airlock/job";
 import { Paper, Text } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import {
@@ -11,12 +11,13 @@ import {
   IconCircleX,
   IconLoader2,
 } from "@tabler/icons-react";
-import type { ReactNode } from "react";
+import { type ReactNode, useRef } from "react";
 import { Link } from "react-router";
 import { useNow } from "../../ui/clock.ts";
 import { growingDuration } from "../../ui/time-words.ts";
-import { buildTimeline, type TimelineGroup, type TimelineRow } from "./timeline.ts";
+import { buildTimeline, foldRows, type TimelineGroup, type TimelinePart, type TimelineRow } from "./timeline.ts";
 import classes from "./timeline-panel.module.css";
+import { useShownRowInView } from "./use-shown-row-in-view.ts";
 
 interface TimelinePanelProps {
   readonly job: JobView;
@@ -30,9 +31,34 @@ interface TimelinePanelProps {
 export function TimelinePanel({ job, attempt, shownEntry, entryHref }: TimelinePanelProps) {
   const narrow = useMediaQuery("(max-width: 62em)", undefined, { getInitialValueInEffect: false });
   const { groups, spanMs } = buildTimeline(job, attempt, useNow());
+  const panel = useRef<HTMLElement>(null);
+  const isShown = (row: TimelineRow) => row.kind === "entry" && row.entry.entryId === shownEntry;
+  const failedRowIsShown = groups.some(({ rows }) => rows.some((row) => isShown(row) && row.status === "failed"));
+  // On a narrow screen the log is below the timeline, so both are visible only from the timeline's top on.
+  const pageScroll = narrow ? "to-timeline" : "to-row";
+  useShownRowInView(panel, `${attempt}.${shownEntry}`, failedRowIsShown ? pageScroll : "none");
+
+  const renderRow = (row: TimelineRow) => (
+    <Row
+      key={row.kind === "entry" ? row.entry.entryId : `step ${row.label}`}
+      row={row}
+      spanMs={spanMs}
+      shown={isShown(row)}
+      href={row.kind === "entry" ? entryHref(row.entry.entryId) : undefined}
+    />
+  );
+  const renderPart = (part: TimelinePart) =>
+    part.kind === "row" ? (
+      renderRow(part.row)
+    ) : (
+      <Fold key={`fold ${part.rows[0]?.label}`} part={part} open={part.rows.some(isShown)}>
+        {part.rows.map(renderRow)}
+      </Fold>
+    );
   return (
     <Paper
       component="nav"
+      ref={panel}
       withBorder
       bg="var(--airlock-surface)"
       p="xs"
@@ -43,22 +69,14 @@ export function TimelinePanel({ job, attempt, shownEntry, entryHref }: TimelineP
         <Group
           key={group.name}
           group={group}
-          open={!narrow || group.name === "Steps" || group.rows.some((row) => row.status === "failed")}
+          open={!narrow || group.name === "Steps" || group.rows.some((row) => row.status === "failed" || isShown(row))}
         >
-          {group.rows.map((row) => (
-            <Row
-              key={row.kind === "entry" ? row.entry.entryId : `step ${row.label}`}
-              row={row}
-              spanMs={spanMs}
-              shown={row.kind === "entry" && row.entry.entryId === shownEntry}
-              href={row.kind === "entry" ? entryHref(row.entry.entryId) : undefined}
-            />
-          ))}
+          {narrow && group.name === "Steps" ? foldRows(group.rows).map(renderPart) : group.rows.map(renderRow)}
         </Group>
       ))}
       {groups.length === 0 && (
         <Text size="sm" c="dimmed" p="xs">
-          Nothing has run yet.
+          {isFinished(job.state) ? "Nothing ran." : "Nothing has run yet."}
         </Text>
       )}
     </Paper>
@@ -80,6 +98,30 @@ function Group({ group, open, children }: GroupProps) {
       </summary>
       <ul className={classes.list}>{children}</ul>
     </details>
+  );
+}
+
+interface FoldProps {
+  readonly part: TimelinePart & { readonly kind: "fold" };
+  readonly open: boolean;
+  readonly children: ReactNode;
+}
+
+/** Neighbouring rows with the same status, as one line that opens. */
+function Fold({ part: { rows, status }, open, children }: FoldProps) {
+  const { word, icon: Picture, color } = statusWords[status];
+  return (
+    <li>
+      <details open={open}>
+        <summary className={`${classes.row} ${classes.fold}`}>
+          <Picture size={17} stroke={2} color={color} className={classes.icon} aria-hidden />
+          <span className={classes.label}>
+            {rows.length} steps {word}
+          </span>
+        </summary>
+        <ul className={classes.list}>{children}</ul>
+      </details>
+    </li>
   );
 }
 

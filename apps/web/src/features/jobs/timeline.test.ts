@@ -1,7 +1,7 @@
 import type { JobView, LogEntryView } from "@airlock/api";
 import { describe, expect, it } from "vitest";
 import { jobSummary } from "../../testing/job-summary-fixture.ts";
-import { buildTimeline, entryLabel, entryOfInterest } from "./timeline.ts";
+import { buildTimeline, entryLabel, entryOfInterest, entryScript, foldRows } from "./timeline.ts";
 
 const second = (seconds: number) => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();
 
@@ -145,5 +145,48 @@ describe("entryLabel", () => {
   ])("reads %s as %s", (key, label) => {
     const logged = entry(1, key, 0);
     expect(entryLabel(job([logged]), logged)).toBe(label);
+  });
+});
+
+describe("entryScript", () => {
+  it("is the step's own script, not the command that runs the executor's file of it", () => {
+    const run = entry(1, "step.oci.build", 0, { command: ["/bin/sh", "/airlock/1.sh"] });
+    const { steps, ...rest } = job([entry(0, "step.oci.test", 0), run]);
+    const scripts = steps.map((step) => ({ ...step, commands: [`make ${step.key}`, "echo done"] }));
+    expect(entryScript({ ...rest, steps: scripts }, run)).toBe("make build\necho done");
+  });
+
+  it("is the entry's command if the entry belongs to no step of the job", () => {
+    for (const key of ["setup.git.fetch", "step.oci.unknown", "step."]) {
+      const other = entry(1, key, 0, { command: ["git", "fetch"] });
+      expect(entryScript(job([other]), other)).toBe("git fetch");
+    }
+  });
+});
+
+describe("foldRows", () => {
+  const fold = (statuses: readonly (0 | 1 | null)[]) => {
+    const entries = statuses.map((exitCode, index) => entry(index + 1, `step.oci.s${index}`, index, { exitCode }));
+    const steps = buildTimeline(job(entries), 1, Date.parse(second(20))).groups.find(({ name }) => name === "Steps");
+    return foldRows(steps?.rows ?? []).map((part) => (part.kind === "row" ? part.row.status : part.rows.length));
+  };
+
+  it("folds three or more green steps in a row, and never what failed or runs", () => {
+    expect(fold([0, 0, 0, 1, 0, 0, null])).toEqual([
+      3,
+      "failed",
+      "succeeded",
+      "succeeded",
+      "running",
+      "pending",
+      "pending",
+    ]);
+    expect(fold([1, 1, 1, 1])).toEqual(["failed", "failed", "failed", "failed", "pending", "pending"]);
+  });
+
+  it("loses no row", () => {
+    const steps = buildTimeline(job([entry(1, "step.oci.test", 0)], "failed"), 1, 0).groups[0]?.rows ?? [];
+    const rows = foldRows(steps).flatMap((part) => (part.kind === "row" ? [part.row] : part.rows));
+    expect(rows).toEqual(steps);
   });
 });

@@ -116,12 +116,54 @@ function groupOf(key: string): TimelineGroup["name"] {
  * from 2022 write `step.docker.0` for the first step, whose label is its key.
  */
 export function entryLabel(job: JobView, entry: LogEntryView): string {
+  return (
+    stepOfEntry(job, entry)?.key ??
+    stepNameOf(entry.key) ??
+    entry.key.replace(/^(?:setup|teardown)\./, "").replaceAll(".", " ")
+  );
+}
+
+/**
+ * What the entry runs, as its author wrote it. The command of a step's entry only names the file that the executor
+ * made of the step's script, so the script of the job replaces it.
+ */
+export function entryScript(job: JobView, entry: LogEntryView): string {
+  const script = stepOfEntry(job, entry)?.commands.join("\n").trim();
+  return script || entry.command.join(" ");
+}
+
+function stepOfEntry(job: JobView, entry: LogEntryView): JobView["steps"][number] | undefined {
   const attempt = entriesOf(job, entry.attempt);
   const indexes = stepIndexes(
     job.steps.map(({ key }) => key),
     attempt.map(({ key }) => key),
   );
   const index = indexes[attempt.findIndex(({ entryId }) => entryId === entry.entryId)];
-  const step = index === undefined ? undefined : job.steps[index]?.key;
-  return step ?? stepNameOf(entry.key) ?? entry.key.replace(/^(?:setup|teardown)\./, "").replaceAll(".", " ");
+  return index === undefined ? undefined : job.steps[index];
+}
+
+/** A row, or neighbouring rows that narrow screens show as one line. */
+export type TimelinePart =
+  | { readonly kind: "row"; readonly row: TimelineRow }
+  | { readonly kind: "fold"; readonly status: FoldedStatus; readonly rows: readonly TimelineRow[] };
+
+type FoldedStatus = "succeeded" | "pending" | "skipped";
+
+/** Fewer rows than this take no more space than their fold would. */
+const leastFolded = 3;
+
+/** Folds neighbouring rows of the same status that need no attention. */
+export function foldRows(rows: readonly TimelineRow[]): TimelinePart[] {
+  const parts: TimelinePart[] = [];
+  for (let at = 0; at < rows.length; ) {
+    const { status } = rows[at] as TimelineRow;
+    let end = at + 1;
+    while (rows[end]?.status === status) end += 1;
+    const run = rows.slice(at, end);
+    const foldable = status === "succeeded" || status === "pending" || status === "skipped";
+    if (foldable && run.length >= leastFolded) parts.push({ kind: "fold", status, rows: run });
+    else parts.push(...run.map((row) => ({ kind: "row", row }) as const));
+    at = end;
+  }
+  return parts;
 }

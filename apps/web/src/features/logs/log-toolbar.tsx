@@ -13,12 +13,15 @@ import {
 } from "@tabler/icons-react";
 import { type KeyboardEvent, type RefObject, useState } from "react";
 import type { LineBuffer } from "./line-buffer.ts";
+import { LogCommand } from "./log-command.tsx";
 import classes from "./log-viewer.module.css";
 import type { SearchQuery } from "./search.ts";
 
 interface LogToolbarProps {
   readonly buffer: LineBuffer;
   readonly command: string;
+  readonly commandOpened: boolean;
+  readonly onCommandToggle: () => void;
   readonly downloadHref: string;
   readonly downloadName: string;
   readonly wrap: boolean;
@@ -50,9 +53,7 @@ export function LogToolbar(props: LogToolbarProps) {
   };
   return (
     <div className={classes.toolbar} role="toolbar" aria-label="Log tools">
-      <div className={classes.command} title={command}>
-        {command && `$ ${command}`}
-      </div>
+      <LogCommand command={command} opened={props.commandOpened} onToggle={props.onCommandToggle} />
       <TextInput
         ref={props.searchField}
         size="xs"

@@ -2,9 +2,19 @@ import { formatBytes } from "@airlock/job";
 import { Button, Loader } from "@mantine/core";
 import { IconArrowDown } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type MouseEvent, type UIEvent, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  type MouseEvent,
+  type UIEvent,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "react";
 import { useShortcuts } from "../../ui/keyboard/use-shortcuts.ts";
 import type { LineBuffer } from "./line-buffer.ts";
+import { WholeCommand } from "./log-command.tsx";
 import { LogLineRow } from "./log-line.tsx";
 import { LogToolbar } from "./log-toolbar.tsx";
 import classes from "./log-viewer.module.css";
@@ -24,8 +34,10 @@ export interface LogViewerProps {
   readonly buffer: LineBuffer;
   /** Changes whenever the buffer does. */
   readonly version: number;
-  /** The command whose output this is. */
+  /** The command whose output this is. It may have many lines. */
   readonly command: string;
+  /** The name of the whole command for screen readers. */
+  readonly commandLabel: string;
   /** Whether more output may come. */
   readonly live: boolean;
   /** Start at the end, because the cause of a failure is usually there. */
@@ -50,6 +62,7 @@ export function LogViewer(props: LogViewerProps) {
   const lastTop = useRef(0);
   const scrolledTo = useRef<LineRange>(undefined);
   const [wrap, setWrap] = useState(false);
+  const [commandOpened, setCommandOpened] = useState(false);
   const [following, setFollowing] = useState((live || props.startAtEnd) && range === undefined);
   const [windowStart, setWindowStart] = useState(0);
   const [query, setQuery] = useState({ text: "", matchCase: false });
@@ -120,6 +133,15 @@ export function LogViewer(props: LogViewerProps) {
     lastTop.current = scrollTop;
   };
 
+  // The browser's own keys would stop at the end of the window, and where a live log ended when they were pressed.
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.shiftKey || event.altKey || event.metaKey) return;
+    if (event.key === "End") jumpToEnd();
+    else if (event.key === "Home") scrollToLine(0, "start");
+    else return;
+    event.preventDefault();
+  };
+
   const goToMatch = (index: number) => {
     const match = matches[index];
     setMatchIndex(index);
@@ -183,6 +205,8 @@ export function LogViewer(props: LogViewerProps) {
     <section className={classes.viewer} aria-label="Log">
       <LogToolbar
         {...props}
+        commandOpened={commandOpened}
+        onCommandToggle={() => setCommandOpened((on) => !on)}
         wrap={wrap}
         onWrapChange={setWrap}
         query={query}
@@ -204,6 +228,7 @@ export function LogViewer(props: LogViewerProps) {
         searchField={searchField}
         onLeaveSearch={() => scroller.current?.focus()}
       />
+      {commandOpened && <WholeCommand command={props.command} label={props.commandLabel} />}
       {start > 0 && (
         <div className={classes.pager}>
           <Button size="compact-xs" variant="subtle" onClick={() => scrollToLine(start - 1, "end")}>
@@ -216,6 +241,7 @@ export function LogViewer(props: LogViewerProps) {
           ref={scroller}
           className={`${classes.scroller} ${wrap ? classes.wrap : ""}`}
           onScroll={onScroll}
+          onKeyDown={onKeyDown}
           role="log"
           aria-live="off"
           aria-label="Output"

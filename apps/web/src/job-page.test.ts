@@ -1,0 +1,196 @@
+import { describeWithEngines } from "@airlock/test-kit";
+import axe from "axe-core";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { ScriptedJob } from "./testing/scripted-executor.ts";
+import { startWebUi, type WebUi } from "./testing/start-web-ui.ts";
+
+const wide = { width: 1440, height: 900 };
+const phone = { width: 390, height: 844 };
+
+describeWithEngines(["chromium"], "the page of a job", () => {
+  let web: WebUi;
+
+  beforeAll(async () => {
+    web = await startWebUi();
+  });
+  afterAll(() => web[Symbol.asyncDispose]());
+
+  /** A job whose step 55 of 60 failed. */
+  async function failAtStep55(): Promise<ScriptedJob> {
+    const steps = Array.from({ length: 60 }, (_, index) => ({
+      key: `step-${index + 1}`,
+      image: "alpine:3",
+      run: index === 54 ? "#!/bin/sh\n\nnpm run test:integration -- --shard 3/8\necho \u202eevil\nexit 1" : "true",
+    }));
+    const job = await web.startJob({ steps });
+    await job.close(await job.open("setup.git.fetch", ["git", "fetch", "origin"]), 0);
+    for (let number = 1; number <= 55; number += 1) {
+      const entry = await job.open(`step.oci.step-${number}`, ["/bin/sh", `/airlock/${number - 1}.sh`]);
+      await job.print(entry, `output of step ${number}\n`);
+      await job.close(entry, number === 55 ? 1 : 0);
+    }
+    await job.fail("Step step-55 exited with code 1.", 1);
+    return job;
+  }
+  let failed: Promise<ScriptedJob> | undefined;
+  const failedJob = () => (failed ??= failAtStep55());
+
+  const timeline = (page: Page) => page.getByRole("navigation", { name: "Timeline" });
+  const log = (page: Page) => page.getByRole("log", { name: "Output" });
+  const lines = (page: Page) => log(page).locator("[data-index]").allTextContents();
+
+  it("shows the failing one of 60 steps with its log, which stays in view while the timeline scrolls", async () => {
+    const job = await failedJob();
+    const page = await web.open({ viewport: wide });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    await eventually(() => lines(page)).toEqual(["output of step 55"]);
+    const row = timeline(page).getByRole("link", { name: /step-55/ });
+    expect(await row.getAttribute("aria-current")).toBe("true");
+    await expectInView(row);
+    await row.hover();
+    const before = await log(page).boundingBox();
+    await page.mouse.wheel(0, -5000);
+    await eventually(() => timeline(page).evaluate((element) => element.scrollTop)).toBe(0);
+    await expectInView(timeline(page).getByRole("link", { name: /step-1 / }));
+    expect(await log(page).boundingBox()).toEqual(before);
+    await page.keyboard.press("[");
+    await eventually(() => lines(page)).toEqual(["output of step 54"]);
+    await expectInView(timeline(page).getByRole("link", { name: /step-54/ }));
+    await page.context().close();
+  });
+
+  it("folds the green steps on a phone, and shows the failing one and its log below them", async () => {
+    const job = await failedJob();
+    const page = await web.open({ viewport: phone });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    await eventually(() => lines(page)).toEqual(["output of step 55"]);
+    await expectInView(timeline(page).getByRole("link", { name: /step-55/ }));
+    await expectInView(page.getByText("output of step 55"));
+    const fold = timeline(page).locator("summary", { hasText: "54 steps succeeded" });
+    expect(
+      await timeline(page)
+        .getByRole("link", { name: /step-7 / })
+        .isVisible(),
+    ).toBe(false);
+    await timeline(page).getByText("5 steps not run").waitFor();
+    await fold.focus();
+    await page.keyboard.press("Enter");
+    await timeline(page)
+      .getByRole("link", { name: /step-7 / })
+      .click();
+    await eventually(() => lines(page)).toEqual(["output of step 7"]);
+    await expectInView(page.getByText("output of step 7"));
+    const overflow = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    expect(await page.evaluate(overflow)).toBe(0);
+    await page.context().close();
+  });
+
+  it("shows a step's own script in the header of its log, with hidden characters escaped", async () => {
+    const job = await failedJob();
+    const page = await web.open({ viewport: wide });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    const header = page.getByRole("toolbar", { name: "Log tools" });
+    const button = header.getByRole("button", { name: /npm run test:integration/ });
+    await button.waitFor();
+    expect(await header.textContent()).not.toContain("/airlock/54.sh");
+    await button.focus();
+    await page.keyboard.press("Enter");
+    expect(await button.getAttribute("aria-expanded")).toBe("true");
+    const script = page.getByRole("region", { name: "Script of step-55" });
+    expect(await script.textContent()).toBe(
+      "#!/bin/sh\n\nnpm run test:integration -- --shard 3/8\necho \\u{202e}evil\nexit 1",
+    );
+    await page.keyboard.press("Enter");
+    await script.waitFor({ state: "detached" });
+    await timeline(page).getByText("Setup").waitFor();
+    await timeline(page)
+      .getByRole("link", { name: /git fetch/ })
+      .click();
+    await header.getByText("$ git fetch origin").waitFor();
+    await page.context().close();
+  });
+
+  it("goes to the true end of a live log with End, and to its start with Home", async () => {
+    const job = await web.startJob();
+    const entry = await job.open("step.oci.test");
+    const page = await web.open({ viewport: wide });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    const numbered = (from: number, to: number) =>
+      Array.from({ length: to - from + 1 }, (_, index) => `line ${from + index}.\n`).join("");
+    for (let from = 1; from < 450_000; from += 50_000) await job.print(entry, numbered(from, from + 49_999));
+    await page.getByText("450,000 lines").waitFor({ timeout: 30_000 });
+    await log(page).focus();
+    await page.keyboard.press("Home");
+    await page.getByText("line 1.", { exact: true }).waitFor();
+    await page.keyboard.press("End");
+    await page.getByText("line 450000.", { exact: true }).waitFor();
+    await job.print(entry, numbered(450_001, 450_400));
+    await page.getByText("line 450400.", { exact: true }).waitFor();
+    await page.keyboard.press("Home");
+    await page.getByText("line 1.", { exact: true }).waitFor();
+    await job.print(entry, "more\n");
+    await page.getByText("450,401 lines").waitFor();
+    expect(await page.getByText("line 1.", { exact: true }).isVisible()).toBe(true);
+    await job.complete();
+    await page.context().close();
+  });
+
+  it("says of a job that never ran that it did not, and why", async () => {
+    await web.instance.rest("POST", "/queues", { name: "impatient", maxWaitMs: 1000 });
+    const id = await web.submit({ queue: "impatient" });
+    const canceled = await web.submit({});
+    await web.instance.rest("POST", `/jobs/${canceled}/cancel`, {});
+    const page = await web.open({ viewport: phone });
+    await page.goto(`${web.instance.url}/jobs/${id}`);
+    await page.getByText("This job never ran.").waitFor();
+    const main = page.getByRole("main");
+    expect(await main.textContent()).not.toContain("No output yet.");
+    expect(await main.getByText(/No executor is connected to/).count()).toBe(2);
+    await page.goto(`${web.instance.url}/jobs/${canceled}`);
+    await page.getByText("It was canceled before an executor took it.").waitFor();
+    await page.context().close();
+  });
+
+  it.each([
+    ["light", wide],
+    ["dark", wide],
+    ["light", phone],
+    ["dark", phone],
+  ] as const)("meets the accessibility rules, %s at %o", async (colorScheme, viewport) => {
+    const job = await failedJob();
+    const page = await web.open({ colorScheme, viewport, reducedMotion: "reduce" });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    await page.getByRole("button", { name: /npm run test:integration/ }).click();
+    if (viewport === phone) await page.getByText("54 steps succeeded").click();
+    await page.evaluate(axe.source);
+    const found = await page.evaluate(async () => {
+      const { axe: checker } = window as unknown as { axe: typeof axe };
+      const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
+      const { violations } = await checker.run(document, { runOnly, resultTypes: ["violations"] });
+      return violations.flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id}: ${target.join(" ")}`));
+    });
+    expect(found).toEqual([]);
+    await page.context().close();
+  });
+});
+
+async function expectInView(target: ReturnType<Page["locator"]>): Promise<void> {
+  const ratio = () =>
+    target.evaluate(
+      (element) =>
+        new Promise<number>((resolve) => {
+          const observer = new IntersectionObserver(([entry]) => {
+            observer.disconnect();
+            resolve(entry?.intersectionRatio ?? 0);
+          });
+          observer.observe(element);
+        }),
+    );
+  await eventually(ratio).toBeGreaterThan(0.5);
+}
+
+/** Uses the same timeout as the browser's own waiting, because the default of one second is too short. */
+function eventually<T>(read: () => T) {
+  return expect.poll(read, { timeout: 10_000 });
+}
