@@ -32,7 +32,10 @@ export interface GuestStep {
   readonly etc: Partial<EtcFiles>;
   /** Directories that the image lacks, parents first. At most 1024. */
   readonly directories: readonly GuestDirectory[];
-  /** A classic BPF program as the kernel takes it, 8 bytes per instruction, at most 4096. `null`: no filter. */
+  /**
+   * A classic BPF program as the kernel takes it, from `guestStepFilter`: 8 bytes per instruction, at most 4096. `null`:
+   * no filter.
+   */
   readonly seccompFilter: Buffer | null;
   /** Resource limits by the kernel's number (`RLIMIT_…`), 0 to 15. */
   readonly limits: readonly { readonly resource: number; readonly soft: bigint; readonly hard: bigint }[];
