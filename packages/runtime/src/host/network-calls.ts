@@ -8,6 +8,11 @@ export interface NetworkCalls {
   createLoopback(): number;
   /** Returns the descriptor of a socket that listens on 127.0.0.1 in a network namespace. */
   listen(network: number, port: number): number;
+  /**
+   * Returns the descriptor of a tap device, which must exist in the network namespace. A process that inherits it needs
+   * no privileges and no access to `/dev/net/tun`.
+   */
+  openTap(network: number, name: string): number;
 }
 
 const newNetwork = 0x4000_0000;
@@ -18,6 +23,11 @@ const closeOnExec = 0o2000000;
 const nonBlocking = 0o4000;
 const backlog = 16;
 const setInterfaceFlags = 0x8914;
+const getInterfaceIndex = 0x8933;
+const attachTap = 0x400454ca;
+/** A tap, without packet information, with headers for offloading: as QEMU expects it. */
+const tapFlags = 0x0002 | 0x1000 | 0x4000;
+const nameBytes = 15;
 const isUp = 0x1;
 /** The namespace of this thread. That of the process is the main thread's. */
 const ownNetwork = "/proc/thread-self/ns/net";
@@ -79,6 +89,30 @@ export async function loadNetworkCalls(): Promise<NetworkCalls | { readonly prob
               closeSync(descriptor);
             });
             return openSync(ownNetwork, "r");
+          },
+        ),
+      openTap: (network, name) =>
+        elsewhere(
+          () => succeeded(setns(network, newNetwork), "entering a network namespace"),
+          () => {
+            if (Buffer.byteLength(name) > nameBytes) throw new RangeError(`the tap's name ${name} is too long`);
+            const request = Buffer.alloc(40);
+            request.write(name);
+            // Attaching to a tap that does not exist would create it, without any rules.
+            openSocket(datagram, (descriptor) => {
+              succeeded(ioctl(descriptor, getInterfaceIndex, request), `finding the tap ${name}`);
+              closeSync(descriptor);
+            });
+            const tap = openSync("/dev/net/tun", "r+");
+            try {
+              request.fill(0, nameBytes + 1);
+              writeNative16(request, tapFlags, nameBytes + 1);
+              succeeded(ioctl(tap, attachTap, request), `attaching to the tap ${name}`);
+            } catch (error) {
+              closeSync(tap);
+              throw error;
+            }
+            return tap;
           },
         ),
       listen: (network, port) =>

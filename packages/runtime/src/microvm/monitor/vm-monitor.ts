@@ -64,7 +64,7 @@ interface VmDisk {
 }
 
 interface VmNetwork {
-  /** Path of the network namespace that has the tap. The monitor runs in it. */
+  /** Path of the network namespace that has the tap. */
   readonly namespace: string;
   readonly tap: string;
   /** Address of the guest's device, as `02:00:00:00:00:01`. */

@@ -4,7 +4,7 @@ import type { VmPlan } from "../vm-monitor.ts";
 export type QemuAccelerator = "tcg" | "kvm";
 
 /** Descriptors that QEMU inherits. The first three are the usual ones. */
-const descriptors = { control: 3, console: 4, agent: 5, snapshot: 6 } as const;
+const descriptors = { control: 3, console: 4, agent: 5, snapshot: 6, tap: 7 } as const;
 
 /** Memory that QEMU itself needs: the kernel's file, translated code, buffers. */
 export const monitorBytes = 256 * 2 ** 20;
@@ -41,7 +41,7 @@ export function qemuArguments(vm: VmPlan, options: QemuCommandOptions): readonly
     ];
   });
   const network = vm.network && [
-    ...["-netdev", `tap,id=net,ifname=${vm.network.tap},script=no,downscript=no,vhost=off`],
+    ...["-netdev", `tap,id=net,fd=${descriptors.tap},vhost=off`],
     ...device({ driver: "virtio-net-device", netdev: "net", mac: vm.network.macAddress, bus: bus(2) }),
   ];
   return [

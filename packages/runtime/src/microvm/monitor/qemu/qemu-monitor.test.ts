@@ -1,14 +1,17 @@
-import { execFile } from "node:child_process";
-import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { describeWithEngines } from "@airlock/test-kit";
+import { describeWithEngines, engines } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { hostileInitrd, openPort } from "../../testing/hostile-initrd.ts";
 import { connectAgent, VmLab } from "../../testing/vm-lab.ts";
 import { slotBytes, type VmPlan } from "../vm-monitor.ts";
 
 const run = promisify(execFile);
+const bootMain = fileURLToPath(new URL("../../testing/boot-main.ts", import.meta.url));
 const signal = AbortSignal.timeout(400_000);
 
 /** The process of a machine, found by its directory on the command line. */
@@ -68,6 +71,37 @@ describeWithEngines(["microvm"], "machines of QEMU", () => {
     await expect(agent.stats(signal)).rejects.toMatchObject({ reason: "runtime" });
     await vm[Symbol.asyncDispose]();
     expect(await lab.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it("end with the executor when it is killed", async () => {
+    const plan = await lab.plan({ disks: [null] });
+    const { qemuPath } = engines().microvm ?? expect.unreachable();
+    const executor = spawn(process.execPath, [bootMain, JSON.stringify(plan), qemuPath]);
+    const [line] = await once(executor.stdout, "data");
+    expect(String(line)).toBe("booted\n");
+    const pid = await pidOf(plan);
+    executor.kill("SIGKILL");
+    await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"), { timeout: 10_000 });
+    await rm(join(plan.dir, "empty"));
+  }, 60_000);
+
+  it("reach the network of their namespace through a tap", async () => {
+    const name = `airlock-${lab.owner}`;
+    const namespace = `/run/netns/${name}`;
+    await run("ip", ["netns", "add", name]);
+    await using _namespace = { [Symbol.asyncDispose]: () => run("ip", ["netns", "delete", name]).then(() => {}) };
+    await run("ip", ["-n", name, "tuntap", "add", "dev", "tap0", "mode", "tap"]);
+    await run("ip", ["-n", name, "addr", "add", "10.77.0.1/24", "dev", "tap0"]);
+    await run("ip", ["-n", name, "link", "set", "tap0", "up"]);
+    const network = { namespace, tap: "tap0", macAddress: "02:00:00:00:00:01" };
+    const ip = "/busybox ip addr add 10.77.0.2/24 dev eth0; /busybox ip link set eth0 up";
+    const script = `${openPort}\n${ip}\n/busybox ping -c 1 -W 5 10.77.0.1 >/dev/null && echo reached >/dev/vport0p1; /busybox sleep 60`;
+    await using vm = await lab.monitor.boot({ ...(await guestWith("network", script)), network }, { signal });
+    const [bytes] = await once(vm.stream, "data");
+    const missing = { ...network, tap: "tap1" };
+    const booting = lab.monitor.boot(await lab.plan({ network: missing }), { signal });
+    await expect(booting).rejects.toThrow("the machine's network device tap1 can't be opened");
+    expect(String(bytes)).toBe("reached\n");
   }, 60_000);
 
   it("are refused with QEMU's words when the kernel is not one", async () => {

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { chmod, chown, open, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pause, startDeadline } from "@airlock/async";
@@ -7,6 +8,7 @@ import type { Abortable } from "../../../contract/abortable.ts";
 import { runtimeFailed } from "../../../contract/errors.ts";
 import type { CgroupHost } from "../../../host/cgroups/cgroup-host.ts";
 import type { IdRanges } from "../../../host/id-ranges.ts";
+import type { NetworkCalls } from "../../../host/network-calls.ts";
 import { checkVmPlan } from "../check-vm-plan.ts";
 import { type RunningVm, slotBytes, type VmMonitor, type VmPlan, type VmSnapshot } from "../vm-monitor.ts";
 import { findTscKhz, maxDisks, monitorBytes, type QemuAccelerator, qemuArguments } from "./qemu-command.ts";
@@ -21,6 +23,8 @@ export interface QemuMonitorOptions {
   readonly accelerator: QemuAccelerator;
   /** Where each machine's user comes from. `null`: this process is not root, and the machines share its user. */
   readonly ids: IdRanges | null;
+  /** `null`: machines have no network. */
+  readonly networks: NetworkCalls | null;
   /** `null`: QEMU runs without a cgroup, as where this process may not make one. */
   readonly cgroups: { readonly host: CgroupHost; readonly owner: string } | null;
 }
@@ -118,14 +122,32 @@ export class QemuMonitor implements VmMonitor {
     const tscKhz = await findTscKhz();
     const options = { accelerator, tscKhz, emptySlot, isCopy: snapshot !== null };
     await using state = snapshot && (await open(stateFile(snapshot.dir)));
+    using tap = openTap(plan.network, this.#options.networks);
     return await QemuProcess.start([program, ...qemuArguments(plan, options)], {
-      confinement: {
-        id,
-        networkNamespace: plan.network?.namespace ?? null,
-        joinFiles: cgroup?.joinFiles ?? [],
-      },
+      confinement: { id, joinFiles: cgroup?.joinFiles ?? [] },
       snapshot: state ? state.fd : null,
+      tap: tap.descriptor,
     });
+  }
+}
+
+/** Opens the machine's tap. QEMU inherits it, so QEMU itself can reach no network. */
+function openTap(
+  network: VmPlan["network"],
+  calls: NetworkCalls | null,
+): { readonly descriptor: number | null } & Disposable {
+  if (network === null) return { descriptor: null, [Symbol.dispose]: () => {} };
+  if (calls === null) throw runtimeFailed("the executor can't give a machine a network: it is not root");
+  try {
+    const namespace = openSync(network.namespace, "r");
+    try {
+      const descriptor = calls.openTap(namespace, network.tap);
+      return { descriptor, [Symbol.dispose]: () => closeSync(descriptor) };
+    } finally {
+      closeSync(namespace);
+    }
+  } catch (error) {
+    throw runtimeFailed(`the machine's network device ${network.tap} can't be opened`, error);
   }
 }
 

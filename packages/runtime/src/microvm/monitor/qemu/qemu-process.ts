@@ -7,13 +7,17 @@ import { killProcess } from "../../../host/cgroups/cgroup.ts";
 import { ConsoleTail } from "../console-tail.ts";
 import type { VmEnd } from "../vm-monitor.ts";
 
-export interface Confinement {
+interface Confinement {
   /** The user and group id of this machine alone. `null`: the executor's own user, which is not root. */
   readonly id: number | null;
-  /** Path of the network namespace to run in. `null`: an empty one. */
-  readonly networkNamespace: string | null;
   /** Files to join the machine's cgroup. */
   readonly joinFiles: readonly string[];
+}
+
+interface QemuStart {
+  readonly confinement: Confinement;
+  readonly snapshot: number | null;
+  readonly tap: number | null;
 }
 
 /** Joins the cgroup and becomes the rest of its arguments. */
@@ -70,19 +74,17 @@ export class QemuProcess {
   /**
    * Starts QEMU without privileges, in its own process group. It ends with this process.
    * @param snapshot Descriptor of the file that holds the state of a copy.
+   * @param tap Descriptor of the device that is the machine's network.
    * @throws {AirlockError} reason `runtime`
    */
-  static async start(
-    command: readonly string[],
-    { confinement, snapshot }: { readonly confinement: Confinement; readonly snapshot: number | null },
-  ): Promise<QemuProcess> {
+  static async start(command: readonly string[], { confinement, snapshot, tap }: QemuStart): Promise<QemuProcess> {
     const [program = "", ...args] = confined(command, confinement);
     const pipes = ["ignore", "ignore", "pipe", "pipe", "pipe", "pipe"] as const;
     const child = spawn(program, args, {
       cwd: "/",
       env: systemEnvironment,
       detached: true,
-      stdio: [...pipes, ...(snapshot === null ? [] : [snapshot])],
+      stdio: [...pipes, snapshot ?? "ignore", tap ?? "ignore"],
     });
     try {
       await once(child, "spawn");
@@ -104,13 +106,12 @@ export class QemuProcess {
   }
 }
 
-function confined(command: readonly string[], { id, networkNamespace, joinFiles }: Confinement): readonly string[] {
+function confined(command: readonly string[], { id, joinFiles }: Confinement): readonly string[] {
   const joined = ["/bin/sh", "-c", join, "sh", String(joinFiles.length), ...joinFiles];
   const unprivileged = ["setpriv", "--no-new-privs", "--pdeathsig", "KILL"];
   if (id === null) return [...joined, ...unprivileged, "--", ...command];
-  const network = networkNamespace === null ? ["unshare", "--net"] : ["nsenter", `--net=${networkNamespace}`];
   const owner = ["--reuid", String(id), "--regid", String(id), "--clear-groups"];
   const capabilities = ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"];
-  const inNetwork = [...joined, ...network, "--", "unshare", "--ipc", "--"];
-  return [...inNetwork, ...unprivileged, ...owner, ...capabilities, "--", ...command];
+  const isolated = [...joined, "unshare", "--net", "--ipc", "--"];
+  return [...isolated, ...unprivileged, ...owner, ...capabilities, "--", ...command];
 }

@@ -32,6 +32,12 @@ it("returns an answer that arrives in pieces between events", async () => {
   expect(commands[1]).toBe('{"execute":"query-status","arguments":{"x":1},"id":2}\n');
 });
 
+it("gives each of several commands at once its own answer", async () => {
+  const { client } = await startClient('{"return":"first","id":2}\n{"return":"second","id":3}\n');
+  const calls = [client.call("a", {}, signal), client.call("b", {}, signal)];
+  expect(await Promise.all(calls)).toEqual(["first", "second"]);
+});
+
 it("rejects with QEMU's words and goes on", async () => {
   const { client } = await startClient(
     '{"error":{"class":"GenericError","desc":"no such disk"},"id":2}\n',

@@ -25,11 +25,8 @@ export class QmpClient {
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #lastId = 0;
-  #waiting: {
-    readonly id: number;
-    readonly resolve: (value: unknown) => void;
-    readonly reject: (e: Error) => void;
-  } | null = null;
+  /** Calls by their ids. */
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #failure: Error | null = null;
 
   constructor(stream: Duplex) {
@@ -50,25 +47,24 @@ export class QmpClient {
   }
 
   /**
-   * Runs one command at a time.
+   * Runs a command. QEMU runs them one after another.
    * @throws {AirlockError} reason `runtime` when QEMU refuses it, does not answer, or has ended.
    */
   async call(command: string, args: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<unknown> {
     signal.throwIfAborted();
     if (this.#failure) throw this.#failure;
-    if (this.#waiting) throw runtimeFailed("two commands to QEMU at once");
     this.#lastId += 1;
     const id = this.#lastId;
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#waiting = { id, resolve, reject };
+    const answer = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, answer);
     this.#stream.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
     // QEMU can't take a command back. So an abort in between gives up the machine.
     using _abort = onAbort(signal, () => this.#fail(signal.reason));
     using _timer = startTimer(answerMs, () => this.#fail(runtimeFailed(`QEMU did not answer ${command} within 20 s`)));
     try {
-      return await promise;
+      return await answer.promise;
     } finally {
-      this.#waiting = null;
+      this.#waiting.delete(id);
     }
   }
 
@@ -95,8 +91,8 @@ export class QmpClient {
   }
 
   #answer(message: Answer): void {
-    const waiting = this.#waiting;
-    if (!waiting || message.id !== waiting.id) {
+    const waiting = message.id === undefined ? undefined : this.#waiting.get(message.id);
+    if (!waiting) {
       this.#fail(runtimeFailed("QEMU answered a command that was not sent"));
     } else if ("error" in message) {
       waiting.reject(runtimeFailed(`QEMU refused a command: ${message.error.desc.slice(0, 500)}`));
@@ -111,7 +107,7 @@ export class QmpClient {
     this.#pending = [];
     this.#stream.destroy();
     this.#greeted.reject(error);
-    this.#waiting?.reject(error);
+    for (const { reject } of this.#waiting.values()) reject(error);
   }
 }
 
