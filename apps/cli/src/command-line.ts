@@ -19,6 +19,8 @@ import { queueListCommand } from "./commands/queue/list.ts";
 import { queueUpdateCommand } from "./commands/queue/update.ts";
 import { repoAddCommand } from "./commands/repo/add.ts";
 import { repoListCommand } from "./commands/repo/list.ts";
+import { repoRefreshCommand } from "./commands/repo/refresh.ts";
+import { repoRemoveCommand } from "./commands/repo/remove.ts";
 import { secretAuditCommand } from "./commands/secret/audit.ts";
 import { secretDeleteCommand } from "./commands/secret/delete.ts";
 import { secretListCommand } from "./commands/secret/list.ts";
@@ -49,7 +51,14 @@ export function commandLine(context: CommandContext): Command {
         jobRetryCommand(context),
       ]),
     )
-    .addCommand(noun("repo", "Repositories on which jobs run", [repoAddCommand(context), repoListCommand(context)]))
+    .addCommand(
+      noun("repo", "Repositories on which jobs run", [
+        repoAddCommand(context),
+        repoListCommand(context),
+        repoRefreshCommand(context),
+        repoRemoveCommand(context),
+      ]),
+    )
     .addCommand(
       noun("executors", "Machines that run jobs", [
         executorsListCommand(context),

@@ -41,6 +41,8 @@ describe("the command line", () => {
     ["job retry"],
     ["repo add"],
     ["repo list"],
+    ["repo refresh"],
+    ["repo remove"],
     ["executors list"],
     ["executors show"],
     ["queue list"],
@@ -416,7 +418,7 @@ describe("`job submit`", () => {
 describe("lists", () => {
   it("show jobs as a table without terminal control sequences", async () => {
     await using instance = await stubInstance({
-      "GET jobs?limit=20&state=completed": (_, response) =>
+      "GET jobs?state=completed&limit=20": (_, response) =>
         answerJson(response, {
           jobs: [
             { ...completedJob, repository: "team/app", revision: "evil\u001b[2J\nname", stepKeys: ["test", "build"] },

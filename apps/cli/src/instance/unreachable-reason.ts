@@ -60,7 +60,8 @@ export function unreachableReason(error: unknown): UnreachableReason {
   const code = systemCode(first) ?? "";
   const known = reasons[code];
   if (known) return known;
-  if (code.startsWith("HPE_")) {
+  // undici's parser reports its own codes, which differ between versions.
+  if (code.startsWith("HPE_") || (first instanceof Error && first.name === "HTTPParserError")) {
     return {
       text: "the server does not answer with HTTP",
       hint: "If it is served with TLS, write its address with https:// instead of http://.",

@@ -21,3 +21,8 @@ export function parsePageSize(text: string): number {
   if (size <= largestPage) return size;
   throw new InvalidArgumentError(`It must be at most ${largestPage}; get more with --before.`);
 }
+
+/** Collects job ids. */
+export function parseJobIds(text: string, previous: readonly number[] = []): readonly number[] {
+  return [...previous, parseJobId(text)];
+}

@@ -16,6 +16,12 @@ const wrongPages = [...wrongNumbers, "201"];
 const wrongNames = ["A B", "", "..", "x".repeat(300)];
 const wrongQueue = { "--queue": wrongNames };
 const wrongScope = { ...wrongQueue, "--namespace": wrongNames };
+const wrongFilters = {
+  ...wrongScope,
+  "--state": ["bogus", "", "queued,bogus", "Queued"],
+  "--label": ["", "x", "=x", `${"x".repeat(256)}=y`],
+};
+const wrongRepositories = ["", "a b", "../x", "x".repeat(300)];
 const wrongExecutor = ["", "   ", "x".repeat(300)];
 
 const wrongQueueSettings = {
@@ -64,9 +70,9 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
   "job list": {
     valid: [],
     wrong: {
-      "--state": ["bogus", "", "queued,bogus", "Queued"],
-      "--queue": wrongNames,
-      "--repo": ["", "a b", "../x", "x".repeat(300)],
+      ...wrongFilters,
+      "--since": ["", "yesterday", "2026-13-01", "2026-08-01x", "-2h"],
+      "--repo": wrongRepositories,
       "--before": wrongIds,
       "--limit": wrongPages,
     },
@@ -81,12 +87,14 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
     valid: ["7"],
     wrong: { "<ID>": wrongIds, "[NAME]": anyText, "--output": anyText, "--attempt": wrongNumbers },
   },
-  "job cancel": { valid: ["7"], wrong: { "<ID>": wrongIds } },
-  "job retry": { valid: ["7"], wrong: { "<ID>": wrongIds } },
+  "job cancel": { valid: ["7"], wrong: { "[ID...]": wrongIds, ...wrongFilters } },
+  "job retry": { valid: ["7"], wrong: { "[ID...]": wrongIds, ...wrongFilters } },
   "repo add": {
     valid: ["https://git.example.com/a.git"],
-    wrong: { "<URL_OR_PATH>": ["", "nowhere", "/dev/null"], "--name": ["", "a b", "../x", "x".repeat(300)] },
+    wrong: { "<URL_OR_PATH>": ["", "nowhere", "/dev/null"], "--name": wrongRepositories },
   },
+  "repo refresh": { valid: ["app"], wrong: { "<NAME>": wrongRepositories } },
+  "repo remove": { valid: ["app"], wrong: { "<NAME>": wrongRepositories } },
   "repo list": { valid: [], wrong: {} },
   "executors list": { valid: [], wrong: {} },
   "executors show": { valid: ["x"], wrong: { "<NAME>": wrongExecutor } },

@@ -17,11 +17,14 @@ export function testContext(
   const stdout = new Sink(options.isTerminal ?? false);
   const stderr = new Sink(options.isTerminal ?? false);
   const signals = new EventEmitter();
+  const stdin = Object.assign(Readable.from([Buffer.from(options.stdin ?? "")]), {
+    isTTY: options.isTerminal ?? false,
+  });
   let exitCode: number | null = null;
   return {
     env: options.env ?? {},
     cwd: options.cwd ?? "/",
-    stdin: Readable.from([Buffer.from(options.stdin ?? "")]),
+    stdin,
     stdout: stdout as unknown as OutputStream,
     stderr: stderr as unknown as OutputStream,
     signals,

@@ -58,6 +58,10 @@ export interface JobFilter {
   readonly queue?: string | undefined;
   readonly repository?: string | undefined;
   readonly namespace?: string | undefined;
+  /** Labels that the jobs ask for, as pairs of key and value. */
+  readonly labels?: readonly (readonly [string, string])[] | undefined;
+  /** Only jobs queued at this time or later, in ISO form. */
+  readonly since?: string | undefined;
   /** Only jobs with a smaller id. */
   readonly before?: number | undefined;
   readonly limit: number;
@@ -70,6 +74,10 @@ export async function listJobs(db: Database, filter: JobFilter): Promise<JobSumm
   if (filter.queue !== undefined) query = query.where("queue", "=", filter.queue);
   if (filter.repository !== undefined) query = query.where("repository", "=", filter.repository);
   if (filter.namespace !== undefined) query = query.where("namespace", "=", filter.namespace);
+  for (const [key, value] of filter.labels ?? []) {
+    query = query.where(sql<boolean>`labels <> '{}' and labels @> ${JSON.stringify({ [key]: value })}::jsonb`);
+  }
+  if (filter.since !== undefined) query = query.where("queued_at", ">=", new Date(filter.since));
   if (filter.before !== undefined) query = query.where("id", "<", filter.before);
   const rows = await query.orderBy("id", "desc").limit(filter.limit).execute();
   return toJobSummaries(db, rows);

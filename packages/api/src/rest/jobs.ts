@@ -118,6 +118,13 @@ export const JobView = JobSummary.extend({
 });
 export type JobView = z.output<typeof JobView>;
 
+const LabelFilter = StoredText.max(511).regex(/^[^=]{1,255}=[\s\S]{0,255}$/, "write it as KEY=VALUE");
+
+function splitLabel(text: string): readonly [string, string] {
+  const at = text.indexOf("=");
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
 export const ListJobsQuery = z.strictObject({
   /** Comma-separated states. */
   state: z
@@ -128,6 +135,13 @@ export const ListJobsQuery = z.strictObject({
   queue: StoredText.max(255).optional(),
   repository: StoredText.max(1000).optional(),
   namespace: Namespace.optional(),
+  /** `KEY=VALUE`, repeatable: only jobs that ask for all of these labels of an executor. */
+  label: z
+    .union([LabelFilter.transform((label) => [label]), z.array(LabelFilter).max(20)])
+    .default([])
+    .transform((labels) => labels.map((label) => splitLabel(label))),
+  /** Only jobs queued at this time or later. A retry queues a job again. */
+  since: z.iso.datetime().optional(),
   /** Only jobs with a smaller id; used for the next page. */
   before: z.coerce.number().int().positive().optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),

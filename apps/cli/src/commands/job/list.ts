@@ -1,23 +1,24 @@
 import { JobList } from "@airlock/api";
-import { formatDuration, type JobState, jobStates } from "@airlock/job";
+import { formatDuration, jobStates } from "@airlock/job";
 import { plainText } from "@airlock/terminal-text";
 import { Command } from "commander";
 import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { jobDurationMs } from "../../follow/describe-job.ts";
 import { connect } from "../../instance/connect.ts";
-import { parseQueueName, parseRepositoryName } from "../../options/name-arguments.ts";
+import { parseRepositoryName } from "../../options/name-arguments.ts";
 import { parseJobId, parsePageSize } from "../../options/number-arguments.ts";
-import { parseStates } from "../../options/state-list-argument.ts";
+import { parseSince } from "../../options/since-argument.ts";
 import { paintState } from "../../terminal/job-state-style.ts";
 import { painter } from "../../terminal/paint.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { relativeTime } from "../../terminal/relative-time.ts";
 import { formatTable } from "../../terminal/table.ts";
+import { addJobFilterFlags, type JobFilterFlags, jobFilterQuery } from "./choose-jobs.ts";
 
-interface Options {
-  readonly state?: readonly JobState[];
-  readonly queue?: string;
+interface Options extends JobFilterFlags {
+  /** In ISO form. */
+  readonly since?: string;
   readonly repo?: string;
   readonly before?: number;
   readonly limit: number;
@@ -25,11 +26,8 @@ interface Options {
 }
 
 export function jobListCommand(context: CommandContext): Command {
-  return new Command("list")
-    .alias("ls")
-    .description("List jobs, newest first")
-    .option("--state <STATES>", `only these states, separated by commas: ${jobStates.join(", ")}`, parseStates)
-    .option("--queue <NAME>", "only this queue", parseQueueName)
+  return addJobFilterFlags(new Command("list").alias("ls").description("List jobs, newest first"))
+    .option("--since <TIME>", "only jobs queued since then: a duration such as 2h or 7d, or a time", parseSince)
     .option("--repo <NAME>", "only this repository, by its name in `airlock repo list`", parseRepositoryName)
     .option("--before <ID>", "only jobs older than this one, for the next page", parseJobId)
     .option("--limit <N>", "at most this many, up to 200", parsePageSize, 20)
@@ -40,7 +38,11 @@ export function jobListCommand(context: CommandContext): Command {
 Examples:
   airlock job list
   airlock job list --state queued,processing --queue batches
+  airlock job list --namespace team-a --since 2h
+  airlock job list --label gpu=a100 --since 2026-08-01
   airlock job list --json | jq '.jobs[].id'
+
+The states are ${jobStates.join(", ")}. A time without a zone is in this machine's zone.
 ${requestExitCodesHelp}`,
     )
     .action((options: Options) => listJobs(context, options));
@@ -48,9 +50,9 @@ ${requestExitCodesHelp}`,
 
 async function listJobs(context: CommandContext, options: Options): Promise<void> {
   const client = await connect(context);
-  const search = new URLSearchParams({ limit: String(options.limit) });
-  if (options.state) search.set("state", options.state.join(","));
-  if (options.queue) search.set("queue", options.queue);
+  const search = jobFilterQuery(options);
+  search.set("limit", String(options.limit));
+  if (options.since) search.set("since", options.since);
   if (options.repo) search.set("repository", options.repo);
   if (options.before) search.set("before", String(options.before));
   const list = await client.json(JobList, `jobs?${search}`);

@@ -6,8 +6,10 @@ import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { jobDurationMs } from "../../follow/describe-job.ts";
 import { connect } from "../../instance/connect.ts";
+import { jobPage } from "../../instance/web-link.ts";
 import { parseJobId } from "../../options/number-arguments.ts";
 import { paintState } from "../../terminal/job-state-style.ts";
+import { openInBrowser } from "../../terminal/open-browser.ts";
 import { type Paint, painter } from "../../terminal/paint.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { relativeTime } from "../../terminal/relative-time.ts";
@@ -17,24 +19,28 @@ export function jobShowCommand(context: CommandContext): Command {
   return new Command("show")
     .description("Show a job: its state and the reason for it, its attempts and its log entries")
     .argument("<ID>", "the job's number", parseJobId)
+    .option("--web", "open the job's page in the browser")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
       `
 Examples:
   airlock job show 7
+  airlock job show 7 --web
   airlock job show 7 --json | jq .explanation
 ${requestExitCodesHelp}`,
     )
-    .action(async (id: number, options: { readonly json?: boolean }) => {
+    .action(async (id: number, options: { readonly json?: boolean; readonly web?: boolean }) => {
       const client = await connect(context);
       const job = await client.json(JobView, `jobs/${id}`);
-      if (options.json) printJson(context, job);
-      else context.stdout.write(describe(job, painter(context.stdout), new Date()));
+      const page = jobPage(client.connection, id);
+      if (options.json) printJson(context, { ...job, webUrl: page });
+      else context.stdout.write(describe(job, page, painter(context.stdout), new Date()));
+      if (options.web) await openInBrowser(context, page);
     });
 }
 
-function describe(job: JobView, paint: Paint, now: Date): string {
+function describe(job: JobView, page: string, paint: Paint, now: Date): string {
   const took = jobDurationMs(job, now);
   const fields: [string, string][] = [
     ["state", paintState(paint, job)],
@@ -54,6 +60,7 @@ function describe(job: JobView, paint: Paint, now: Date): string {
   const failure = job.failureMessage ?? job.failureReason;
   if (failure) fields.push(["failure", paint("red", plainText(failure))]);
   fields.push(["egress", egressWords(job)]);
+  fields.push(["web", page]);
   if (job.timeoutMs !== null) fields.push(["timeout", formatDuration(job.timeoutMs)]);
   const labels = Object.entries(job.labels).map(([key, value]) => `${key}=${value}`);
   if (labels.length > 0) fields.push(["labels", plainText(labels.join(" "))]);

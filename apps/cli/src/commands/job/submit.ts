@@ -8,9 +8,11 @@ import { followExitCodesHelp } from "../../context/exit-codes.ts";
 import { followJob } from "../../follow/follow-job.ts";
 import { connect } from "../../instance/connect.ts";
 import { type JobDraft, submitJob } from "../../instance/submit-job.ts";
+import { jobPage } from "../../instance/web-link.ts";
 import { readJobFile } from "../../job-file/read-job-file.ts";
 import { refusedFlags, type SpecFlags, specFromCommand, specWithFlags } from "../../job-file/spec-from-flags.ts";
 import { parseIdempotencyKey } from "../../options/name-arguments.ts";
+import { openInBrowser } from "../../terminal/open-browser.ts";
 import { printJson } from "../../terminal/print-json.ts";
 import { ProgressLine } from "../../terminal/progress-line.ts";
 
@@ -21,6 +23,7 @@ interface Options extends SpecFlags {
   readonly idempotencyKey?: string;
   readonly follow?: boolean;
   readonly cancelOnInterrupt?: boolean;
+  readonly web?: boolean;
   readonly json?: boolean;
 }
 
@@ -70,6 +73,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .option("--idempotency-key <KEY>", "submitting again with the same key returns the same job", parseIdempotencyKey)
     .option("--follow", "print the log until the job ends; the exit code is the job's")
     .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")
+    .option("--web", "open the job's page in the browser")
     .option("--json", "print JSON; with --follow: events, one per line")
     .addHelpText(
       "after",
@@ -77,6 +81,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
 Examples:
   airlock job submit -f job.yaml --follow
   airlock job submit --repo . --rev HEAD --image host --follow -- sh -c 'ls; exit 3'
+  airlock job submit -f job.yaml --web
   airlock job submit --repo . --dirty --image node:24 --follow -- npm test
   airlock job submit --repo https://git.example.com/team/app.git --image node:24 -- npm test
   generate-job | airlock job submit -f - --json | jq .id
@@ -110,11 +115,13 @@ async function submit(context: CommandContext, words: readonly string[], options
     // Otherwise the job would wait without an explanation.
     if (/^no-(?:matching-)?executor$/.test(job.explanation.code)) warn(job.explanation.message);
   }
+  const page = jobPage(client.connection, job.id);
+  if (options.web) await openInBrowser(context, page);
   if (follow) {
-    if (!json) context.stderr.write(`job ${job.id} submitted\n`);
+    if (!json) context.stderr.write(`job ${job.id} submitted: ${page}\n`);
     context.setExitCode(await followJob(context, client, job.id, { cancelOnInterrupt, json }));
-  } else if (json) printJson(context, job);
-  else context.stdout.write(`job ${job.id} submitted; see \`airlock job logs ${job.id} --follow\`\n`);
+  } else if (json) printJson(context, { ...job, webUrl: page });
+  else context.stdout.write(`job ${job.id} submitted; see \`airlock job logs ${job.id} --follow\`\n  ${page}\n`);
 }
 
 async function draftJob(context: CommandContext, words: readonly string[], options: Options): Promise<JobDraft> {

@@ -36,6 +36,34 @@ describeWithEngines(["postgres"], "the list of jobs", () => {
     expect((await target.rest("GET", "/jobs?namespace=No%20Name")).status).toBe(400);
   });
 
+  it("can be limited to jobs that ask for labels and to those queued since a time", async () => {
+    const both = await target.submit({ labels: { gpu: "a100", zone: "eu" } });
+    const one = await target.submit({ labels: { gpu: "a100" } });
+    const ids = async (search: string) => (await list(search)).map(({ id }) => id);
+    expect(await ids("label=gpu%3Da100")).toEqual([one, both]);
+    expect(await ids("label=gpu%3Da100&label=zone%3Deu")).toEqual([both]);
+    expect(await ids("label=gpu%3Da10")).toEqual([]);
+    // Keys and values are data, also where they look like JSON or SQL.
+    expect(await ids(`label=${encodeURIComponent(`gpu":"a100"}' or true --=x`)}`)).toEqual([]);
+    expect(await ids("label=gpu%3Da100&since=2020-01-01T00:00:00Z")).toEqual([one, both]);
+    expect(await ids("since=2999-01-01T00:00:00Z")).toEqual([]);
+  });
+
+  it.each([
+    ["a label without a value", "label=gpu"],
+    ["a label without a key", "label=%3Dx"],
+    ["a label with NUL", "label=a%3D%00"],
+    ["a label that is too long", `label=a%3D${"x".repeat(600)}`],
+    ["more labels than a query may have", Array.from({ length: 21 }, (_, n) => `label=k${n}%3Dx`).join("&")],
+    ["a time that is not a time", "since=yesterday"],
+    ["a time that does not exist", "since=2026-02-31T00:00:00Z"],
+    ["two times", "since=2026-01-01T00:00:00Z&since=2026-01-01T00:00:00Z"],
+  ])("refuses %s", async (_, search) => {
+    const response = await target.rest("GET", `/jobs?${search}`);
+    expect(response.status).toBe(400);
+    expect(JSON.stringify(await response.json())).toMatch(/label|since/);
+  });
+
   it("explains that no executor can take a queued job, until a suitable executor connects", async () => {
     const id = await target.submit({ queue: "gpu", labels: { gpu: "a100" } });
     expect((await one(id)).obstacle).toBe('No executor is connected to queue "gpu".');

@@ -66,8 +66,8 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request) => {
-      const { state, limit, ...filter } = request.query;
-      const jobs = await listJobs(db, { ...filter, states: state, limit: limit + 1 });
+      const { state, label, limit, ...filter } = request.query;
+      const jobs = await listJobs(db, { ...filter, states: state, labels: label, limit: limit + 1 });
       const page = jobs.slice(0, limit);
       return { jobs: page, next: jobs.length > limit ? (page.at(-1)?.id ?? null) : null };
     },

@@ -14,6 +14,7 @@ import { jobNeeds } from "./0013-job-needs.ts";
 import { maximumWaits } from "./0014-maximum-waits.ts";
 import { storageQuotas } from "./0015-storage-quotas.ts";
 import { uploadsOfJobs } from "./0016-uploads-of-jobs.ts";
+import { jobFilters } from "./0017-job-filters.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -40,4 +41,5 @@ export const migrations: readonly Migration[] = [
   maximumWaits,
   storageQuotas,
   uploadsOfJobs,
+  jobFilters,
 ];
