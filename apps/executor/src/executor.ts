@@ -97,19 +97,6 @@ export async function runExecutor({
     onProblem: (dir, error) => logger.warn({ dir, error }, "a job's directory could not be removed yet"),
   });
   stack.defer(() => trash.settled(AbortSignal.timeout(trashMs)));
-  const repositories = new RepositoryCache({
-    dir: data.repositoriesDir,
-    git,
-    path,
-    maximumBytes: cacheBytes,
-    owner: description.checkoutOwner,
-    limits: {
-      maximumBytes: config.workspace.maximumCheckoutBytes,
-      maximumFiles: config.workspace.maximumCheckoutFiles,
-      maximumMs: config.workspace.maximumCheckoutMs,
-    },
-  });
-  await repositories.load(signal);
   const { overlays } = await probeMounts({
     setting: config.workspace.mounts,
     probeDir: data.probeDir,
@@ -117,6 +104,20 @@ export async function runExecutor({
     findsHostFile: async () => true,
     signal,
   });
+  const repositories = new RepositoryCache({
+    dir: data.repositoriesDir,
+    git,
+    path,
+    maximumBytes: cacheBytes,
+    owner: description.checkoutOwner,
+    layers: overlays && (description.mountsCheckoutLayers ?? false),
+    limits: {
+      maximumBytes: config.workspace.maximumCheckoutBytes,
+      maximumFiles: config.workspace.maximumCheckoutFiles,
+      maximumMs: config.workspace.maximumCheckoutMs,
+    },
+  });
+  await repositories.load(signal);
   const jobDirectories = new JobDirectories({
     dir: data.jobsDir,
     git,
@@ -124,7 +125,6 @@ export async function runExecutor({
     trash,
     overlays,
     owner: description.checkoutOwner,
-    handsOutLayers: description.mountsCheckoutLayers ?? false,
     submodules: config.workspace.submodules,
     lfs: config.workspace.lfs,
   });

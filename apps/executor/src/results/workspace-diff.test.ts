@@ -197,21 +197,31 @@ describe("the diff of a sparse checkout", () => {
     { path: "left/made", content: "made\n" },
   ];
 
-  it.each(["the same commit", "another commit"])(
-    "contains the changes, but not the files that were left out, from %s",
-    async (from) => {
+  const copies = { overlays: false, handsOutLayers: false };
+  const layers = { overlays: true, handsOutLayers: true };
+  const cases = [
+    { from: "the same commit", begin: 1, jobs: 1, kind: copies },
+    { from: "another commit", begin: 0, jobs: 1, kind: copies },
+    { from: "a new layer", begin: 0, jobs: 1, kind: layers },
+    { from: "an existing layer", begin: 0, jobs: 2, kind: layers },
+  ];
+  it.each(cases.filter(({ kind }) => !kind.overlays || process.getuid?.() === 0))(
+    "contains the changes, but not the files that were left out, from $from",
+    async ({ begin, jobs, kind }) => {
       const { commits } = await makeRepository(join(dir, "served/app"), [
         { message: "1", files: files("1\n") },
         { message: "2", files: [...files("2\n"), { path: "left/later", content: "x\n" }] },
       ]);
-      const [first = "", second = ""] = commits;
-      const executor = await WorkspaceBench.create({ dir: join(dir, "executor"), instance, overlays: false });
+      const [, second = ""] = commits;
+      const executor = await WorkspaceBench.create({ dir: join(dir, "executor"), instance, ...kind });
       const request = { repository: "app", sparse: ["/kept/"] };
-      const begin = from === "the same commit" ? second : first;
-      await (await executor.prepare({ ...request, commit: begin }))[Symbol.asyncDispose]();
+      const prepared = async (commit: string) =>
+        await (await executor.prepare({ ...request, commit }))[Symbol.asyncDispose]();
+      await prepared(commits[begin] ?? "");
+      for (let job = 1; job < jobs; job += 1) await prepared(second);
       await using workspace = await executor.prepare({ ...request, commit: second });
 
-      expect(workspace.commit.base.commit).toBe(begin);
+      expect(workspace.commit.base.commit).toBe(commits[begin]);
       expect(await diffOf(workspace)).toBe("");
       await writeFile(join(workspace.dir, "kept/a"), "changed\n");
       await rm(join(workspace.dir, "kept/b"));
@@ -229,3 +239,46 @@ describe("the diff of a sparse checkout", () => {
     },
   );
 });
+
+it.runIf(process.getuid?.() === 0)(
+  "the diff of a workspace above a chain of layers contains only its changes",
+  async () => {
+    const { commits } = await makeRepository(
+      join(dir, "served/app"),
+      ["1", "2", "3", "4"].map((number) => ({
+        message: number,
+        files: [
+          { path: "each", content: `${number}\n` },
+          { path: `in-${number}`, content: `${number}\n` },
+        ],
+      })),
+    );
+    const executor = await WorkspaceBench.create({
+      dir: join(dir, "executor"),
+      instance,
+      overlays: true,
+      handsOutLayers: true,
+    });
+    for (const commit of commits) await (await executor.prepare({ repository: "app", commit }))[Symbol.asyncDispose]();
+    // A mirror without the commits: the diff has to fetch the one of the job.
+    const restarted = await WorkspaceBench.create({
+      dir: join(dir, "executor"),
+      instance,
+      overlays: true,
+      handsOutLayers: true,
+      cacheBytes: 0,
+    });
+    await using workspace = await restarted.prepare({ repository: "app", commit: commits[2] ?? "" });
+    await restarted.repositories.evict(AbortSignal.timeout(10_000));
+
+    expect(workspace.commit.base.commit).toBe(commits[0]);
+    expect(await diffOf(workspace)).toBe("");
+    await writeFile(join(workspace.dir, "each"), "changed\n");
+    await rm(join(workspace.dir, "in-2"));
+    await writeFile(join(workspace.dir, "in-4"), "by a step\n");
+    const patch = await diffOf(workspace);
+
+    expect(pathsIn(patch)).toEqual(["each", "in-2", "in-4"]);
+    expect(patch).toContain("-3\n+changed\n");
+  },
+);

@@ -84,6 +84,7 @@ export class WorkspaceBench {
       limits,
       maximumBytes: cacheBytes,
       owner,
+      layers: handsOutLayers,
       path: this.path,
     });
     this.jobDirectories = new JobDirectories({
@@ -95,7 +96,6 @@ export class WorkspaceBench {
       submodules,
       lfs,
       owner,
-      handsOutLayers,
     });
     this.workspaces = new HostWorkspaces({
       dir: join(dir, "workspaces"),

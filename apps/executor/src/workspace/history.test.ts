@@ -7,8 +7,12 @@ import { ScriptedInstance } from "../testing/scripted-instance.ts";
 import { WorkspaceBench } from "../testing/workspace-bench.ts";
 
 describe.each(
-  [{ overlays: true }, { overlays: false }].filter(({ overlays }) => !overlays || process.getuid?.() === 0),
-)("history and tags of a workspace (overlays: $overlays)", ({ overlays }) => {
+  [
+    { overlays: true, handsOutLayers: false },
+    { overlays: true, handsOutLayers: true },
+    { overlays: false, handsOutLayers: false },
+  ].filter(({ overlays }) => !overlays || process.getuid?.() === 0),
+)("history and tags of a workspace (overlays: $overlays, from layers: $handsOutLayers)", (kind) => {
   let stack: AsyncDisposableStack;
   let source: string;
   let executor: WorkspaceBench;
@@ -18,7 +22,7 @@ describe.each(
     const repositoriesDir = join(dir, "served");
     const instance = stack.use(await ScriptedInstance.start({ repositoriesDir }));
     source = join(repositoriesDir, "team/app");
-    executor = await WorkspaceBench.create({ dir: join(dir, "executor"), instance, overlays });
+    executor = await WorkspaceBench.create({ dir: join(dir, "executor"), instance, ...kind });
   });
   afterEach(async () => await stack.disposeAsync());
 
@@ -131,7 +135,7 @@ describe.each(
     const small = await WorkspaceBench.create({
       dir: join(source, "../../../small"),
       instance: stack.use(await ScriptedInstance.start({ repositoriesDir: join(source, "../..") })),
-      overlays,
+      ...kind,
       maximumBytes: 1_000_000,
     });
     await using workspace = await small.prepare({ repository: "team/app", commit: head });

@@ -35,8 +35,6 @@ export interface JobDirectoriesOptions {
   readonly lfs: LfsOptions;
   /** Owner of all files in a checkout; `null`: the user of this process. See `RuntimeDescription.checkoutOwner`. */
   readonly owner: FileOwner | null;
-  /** Whether the runtime mounts a checkout's layers itself. See `RuntimeDescription.mountsCheckoutLayers`. */
-  readonly handsOutLayers: boolean;
 }
 
 export interface CheckoutPlan {
@@ -47,17 +45,11 @@ export interface CheckoutPlan {
 
 /** A commit's files on this host. Nothing writes to them. */
 export interface Checkout {
-  /** Absolute path. Empty if there are layers. */
+  /** Absolute path. */
   readonly tree: string;
-  /** The directories whose overlay is the checkout, topmost first. `undefined`: the tree is complete. */
+  /** The directories whose overlay is the checkout, topmost first. `undefined`: the tree is the checkout. */
   readonly layers: readonly string[] | undefined;
   readonly commit: CommitSource;
-}
-
-interface TreeCopy {
-  readonly tree: string;
-  /** The directories whose overlay is mounted at the tree, topmost first. `null`: it is not a mount. */
-  readonly layers: readonly string[] | null;
 }
 
 /** Access to a job's commit that the job's steps can't influence. */
@@ -167,7 +159,7 @@ export class JobDirectory implements AsyncDisposable {
       const fill = fillLfs && ((worktree: string) => fillLfs(worktree, entry));
       return {
         base: await noted(entry, () =>
-          repositories.checkoutNear(instanceUrl, { request, tags, submodules, fill }, signal),
+          repositories.checkoutNear(instanceUrl, { request, tags, submodules, fill, entry }, signal),
         ),
         entry,
       };
@@ -208,23 +200,17 @@ export class JobDirectory implements AsyncDisposable {
     };
     return await noted(entry, async () => {
       let tree = base.tree;
-      let layers: readonly string[] | undefined;
-      if (base.commit !== request.commit) {
+      if (!base.layers && base.commit !== request.commit) {
         entry.note(`starting from a checkout of ${base.commit}`);
-        const copy = await this.#copyOf(base, signal);
-        tree = copy.tree;
+        tree = await this.#copyOf(base, signal);
         const onStderr = (bytes: Buffer) => void entry.write("stderr", bytes);
         const { git } = this.#options;
         await writeCheckout({ git, tree, request, tags, mirrorDir: mirror.dir, base: base.commit, signal, onStderr });
         if (fillLfs) await mirror.exclusively(() => fillLfs(join(tree, request.directory), entry), signal);
         await handOver(tree, this.#options.owner, signal);
-        if (copy.layers && this.#options.handsOutLayers) {
-          await unmountBelow(tree, signal);
-          layers = copy.layers;
-        }
       }
       entry.close(0);
-      return { tree, layers, commit };
+      return { tree, layers: base.layers, commit };
     });
   }
 
@@ -265,15 +251,15 @@ export class JobDirectory implements AsyncDisposable {
    * Returns a writable tree with the base's files. Uses an overlay, which takes milliseconds, where that works, and
    * else a copy.
    */
-  async #copyOf(base: HeldCheckout, signal: AbortSignal): Promise<TreeCopy> {
+  async #copyOf(base: HeldCheckout, signal: AbortSignal): Promise<string> {
     const dir = await this.path();
     const target = join(dir, "checkout");
     if (this.#options.overlays && isMountablePath(base.tree) && isMountablePath(dir)) {
-      const { upper } = await mountOverlay(base.tree, dir, target, signal);
-      return { tree: target, layers: [upper, base.tree] };
+      await mountOverlay(base.tree, dir, target, signal);
+      return target;
     }
     await copyTree(base.tree, target, signal);
-    return { tree: target, layers: null };
+    return target;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

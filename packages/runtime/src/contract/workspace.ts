@@ -12,8 +12,8 @@ export interface WorkspacePlan {
   readonly checkout: string | null;
   /**
    * The directories whose overlay is the checkout, topmost first, if the runtime asks for them
-   * (`RuntimeDescription.mountsCheckoutLayers`). They stay unchanged, too. Then the path of the checkout may be empty.
-   * Default: the checkout itself is complete.
+   * (`RuntimeDescription.mountsCheckoutLayers`). They stay unchanged, too. Then the runtime does not use `checkout`,
+   * which may be a tree with other content. Default: the checkout itself is complete.
    */
   readonly checkoutLayers?: readonly string[] | undefined;
   /** Written into the workspace after the checkout, in this order, as by `Sandbox.putFiles`. */

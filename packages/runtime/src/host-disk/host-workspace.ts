@@ -228,6 +228,12 @@ async function treeAbove(
       notes.push(`the checkout is copied: ${errorMessage(error)}`);
     }
   }
+  if (checkoutLayers) {
+    throw new AirlockError("a checkout of several layers can't be copied into the workspace", {
+      code: "copy-failed",
+      reason: "runtime",
+    });
+  }
   return { dir: await copyAbove(checkout, storage, signal), isOwned: false };
 }
 

@@ -2,13 +2,16 @@ import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pause } from "@airlock/async";
 import { AirlockError, errorMessage } from "@airlock/job";
-import { outputOf } from "@airlock/process";
+import { outputOf, systemEnvironment } from "@airlock/process";
 import { readMounts } from "../host/mounts.ts";
 
+/** util-linux from 2.39 on may use `fsconfig`, which limits an option such as `lowerdir` to 255 bytes. */
+const mountEnvironment = { ...systemEnvironment, LIBMOUNT_FORCE_MOUNT2: "always" };
+
 /**
- * Mounts an overlay: a writable layer below `storageDir` on top of a tree that stays unchanged. Needs root.
+ * Mounts an overlay: a writable layer below `storageDir` on top of a tree that stays unchanged. What is written to it
+ * may be lost if the machine crashes, even after `fsync`. Needs root.
  * @param lower The tree, or the layers of a tree, topmost first and separated by colons.
- * @returns the directory of the writable layer.
  * @throws {AirlockError} code `mount-failed`.
  */
 export async function mountOverlay(
@@ -16,14 +19,21 @@ export async function mountOverlay(
   storageDir: string,
   target: string,
   signal: AbortSignal,
-): Promise<{ readonly upper: string }> {
+): Promise<void> {
   const upper = join(storageDir, "upper");
   const work = join(storageDir, "work");
   await Promise.all([upper, work, target].map((dir) => mkdir(dir, { recursive: true })));
   // redirect_dir: otherwise directories of the repository could not be renamed in the workspace.
   const options = `nosuid,nodev,redirect_dir=on,index=off,metacopy=off,lowerdir=${lower},upperdir=${upper},workdir=${work}`;
-  await run("mount", ["-t", "overlay", "-o", options, "overlay", target], signal);
-  return { upper };
+  const mount = (more: string) => run("mount", ["-t", "overlay", "-o", `${options}${more}`, "overlay", target], signal);
+  try {
+    // Without `volatile`, git's `fsync` and unmounting write to the disk, and unmounting syncs the whole file system.
+    await mount(",volatile");
+  } catch {
+    signal.throwIfAborted();
+    // Linux before 5.10 does not know the option.
+    await mount("");
+  }
 }
 
 /**
@@ -78,7 +88,7 @@ async function unmount(point: string, signal: AbortSignal): Promise<void> {
 
 async function run(program: string, args: readonly string[], signal: AbortSignal): Promise<void> {
   try {
-    await outputOf([program, ...args], { signal });
+    await outputOf([program, ...args], { env: mountEnvironment, signal });
   } catch (cause) {
     signal.throwIfAborted();
     throw new AirlockError("changing the mounts of this machine failed", {

@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import {
   buildImage,
@@ -14,6 +14,7 @@ import {
 import { describe, expect, it } from "vitest";
 import type { SandboxPlan } from "../contract/index.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
+import { mountOverlay, unmountBelow } from "../host-disk/mounts.ts";
 import { attackerImage } from "../testing/attacks/attacker-image.ts";
 import { userLimitAttacks } from "../testing/attacks/catalogue/user-limits.ts";
 import { startNeighbour } from "../testing/attacks/neighbour.ts";
@@ -121,6 +122,38 @@ function ownUsers(runtimePath: string): void {
     expect(await readdir(layers[1] ?? "")).toEqual(["both", "only-1"]);
     expect(await readFile(join(layers[0] ?? "", "both"), "utf8")).toBe("both of 0\n");
     expect((await lstat(join(layers[0] ?? "", "both"))).uid).toBe(0);
+  });
+
+  it("a checkout of many layers that overlays wrote has its modes, and nothing that an upper layer removed", async () => {
+    await using place = await openPlace({ runtimePath });
+    await using directory = await temporaryDirectory("airlock-layers-");
+    const layers = [join(directory.path, "tree")];
+    await mkdir(join(layers[0] ?? "", "removed"), { recursive: true });
+    for (const name of ["removed/file", "gone", "kept"]) await writeFile(join(layers[0] ?? "", name), "");
+    for (let number = 1; number < 8; number += 1) {
+      const dir = join(directory.path, `${number}`);
+      const tree = join(dir, "mounted");
+      await mountOverlay(layers.join(":"), dir, tree, never);
+      try {
+        await writeFile(join(tree, `tool-${number}`), "#!/bin/sh\necho ran $0\n", { mode: 0o755 });
+        await chmod(join(tree, "kept"), number % 2 === 0 ? 0o600 : 0o755);
+        if (number === 3) await rm(join(tree, "removed"), { recursive: true });
+        if (number === 5) await rm(join(tree, "gone"));
+        if (number === 6) await mkdir(join(tree, "removed"));
+      } finally {
+        await unmountBelow(dir, never);
+      }
+      layers.unshift(join(dir, "upper"));
+    }
+    await using sandbox = await place.open({ workspace: { checkout: directory.path, checkoutLayers: layers } });
+
+    const { stdout } = await sandbox.run(
+      "stat -c '%u %a %n' * | grep -v tool; ls removed; ./tool-1; ./tool-7; stat -c %u tool-* | uniq; rm tool-1; echo x > kept",
+    );
+
+    expect(stdout).toBe("0 755 kept\n0 755 removed\nran ./tool-1\nran ./tool-7\n0\n");
+    expect((await lstat(join(layers.at(-2) ?? "", "tool-1"))).uid).toBe(0);
+    expect(await readFile(join(layers[0] ?? "", "kept"), "utf8")).toBe("");
   });
 
   it("an image with an unprivileged user may change the checkout", async () => {

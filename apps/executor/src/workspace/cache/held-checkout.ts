@@ -4,3 +4,12 @@ export interface HeldCheckout extends Disposable {
   readonly tree: string;
   readonly commit: string;
 }
+
+/** A checkout of the requested commit, or what to start from. */
+export interface NearCheckout extends HeldCheckout {
+  /**
+   * The directories whose overlay is a checkout of the requested commit, topmost first. The last one is `tree`, which
+   * has another commit. `undefined`: there is only `tree`.
+   */
+  readonly layers: readonly string[] | undefined;
+}

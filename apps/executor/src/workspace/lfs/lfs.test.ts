@@ -143,28 +143,36 @@ describe("Git LFS", () => {
     expect(await diffOf(workspace)).toBe("");
   });
 
-  it("fetches an object once for all commits, and checks out the objects of each commit", async () => {
-    const { commits } = await served(
-      [attributes, pointer("a.bin", large), pointer("b.bin", tool)],
-      [{ path: "other", content: "x" }, pointer("b.bin", large), pointer("c.bin", tool)],
-      [{ path: ".gitattributes", content: "\n" }],
-    );
-    const executor = await bench();
-    const prepared = async (index: number) => {
-      await using workspace = await executor.prepare({ repository: "app", commit: commits[index] ?? "" });
-      expect(inWorkspace(workspace, "status", "--porcelain")).toBe("");
-      const names = ["a.bin", "b.bin", "c.bin"].filter((name) => existsSync(join(workspace.dir, name)));
-      return Promise.all(names.map(async (name) => (await stat(join(workspace.dir, name))).size));
-    };
+  const kinds = [
+    { overlays: false, handsOutLayers: false },
+    { overlays: true, handsOutLayers: true },
+  ];
+  it.each(kinds.filter(({ overlays }) => !overlays || process.getuid?.() === 0))(
+    "fetches an object once for all commits, and checks out the objects of each commit (from layers: $handsOutLayers)",
+    async (kind) => {
+      const { commits } = await served(
+        [attributes, pointer("a.bin", large), pointer("b.bin", tool)],
+        [{ path: "other", content: "x" }, pointer("b.bin", large), pointer("c.bin", tool)],
+        [{ path: ".gitattributes", content: "\n" }],
+      );
+      const executor = await bench(kind);
+      const prepared = async (index: number) => {
+        await using workspace = await executor.prepare({ repository: "app", commit: commits[index] ?? "" });
+        expect(inWorkspace(workspace, "status", "--porcelain")).toBe("");
+        const names = ["a.bin", "b.bin", "c.bin"].filter((name) => existsSync(join(workspace.dir, name)));
+        return Promise.all(names.map(async (name) => (await stat(join(workspace.dir, name))).size));
+      };
 
-    expect(await prepared(0)).toEqual([large.length, tool.length]);
-    expect(await prepared(0)).toEqual([large.length, tool.length]);
-    expect(await prepared(1)).toEqual([large.length, large.length, tool.length]);
-    expect(fetched()).toBe(2);
-    // The same blobs, which the new attributes no longer treat as LFS files.
-    const size = lfsPointer(large).length;
-    expect(await prepared(2)).toEqual([size, size, lfsPointer(tool).length]);
-  });
+      expect(await prepared(0)).toEqual([large.length, tool.length]);
+      expect(await prepared(0)).toEqual([large.length, tool.length]);
+      expect(await prepared(1)).toEqual([large.length, large.length, tool.length]);
+      expect(fetched()).toBe(2);
+      // The same blobs, which the new attributes no longer treat as LFS files.
+      const size = lfsPointer(large).length;
+      expect(await prepared(2)).toEqual([size, size, lfsPointer(tool).length]);
+      expect(await prepared(1)).toEqual([large.length, large.length, tool.length]);
+    },
+  );
 
   it("skips files that a sparse checkout leaves out", async () => {
     const { head } = await served([attributes, pointer("in/a.bin", tool), pointer("out/b.bin", large)]);
