@@ -9,6 +9,13 @@ export { describeWithEngines, type EngineName, type Engines, engines } from "./e
 export { type PostgresEngine, startPostgresEngine } from "./engines/postgres-engine.ts";
 export { type PrivateRegistry, type RegistryUser, startPrivateRegistry } from "./engines/private-registry.ts";
 export { startEngines } from "./engines/start-engines.ts";
+export type { GuestKind } from "./firecracker/guest-kinds.ts";
+export {
+  type StandInPrograms,
+  standInDisk,
+  standInFirecracker,
+  standInKernel,
+} from "./firecracker/stand-in-firecracker.ts";
 export { type FuzzParameters, fuzzParameters } from "./fuzz-parameters.ts";
 export { asUser } from "./host/as-user.ts";
 export { commandLines } from "./host/command-lines.ts";
