@@ -1,10 +1,10 @@
 // Runs one guest for the stand-in for Firecracker, in place of KVM. It runs as root, also when the stand-in is in a
 // jail, because the guest agent needs root's rights in its namespaces.
 import { type ChildProcess, spawn } from "node:child_process";
-import { chownSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
 import type { FromGuests, ToGuests } from "./guest-kinds.ts";
@@ -25,11 +25,18 @@ const server = createServer((socket) => {
     socket.pipe(stream).pipe(socket);
   }
 });
+process.on("exit", () => {
+  rmSync(directory, { recursive: true, force: true });
+  // Outside of a jail, the stand-in made a directory for this socket.
+  if (user === undefined) rmSync(dirname(path), { recursive: true, force: true });
+});
+// The jail may be gone before this process listens.
+server.on("error", () => process.exit(1));
 server.listen(path, () => {
-  if (user !== undefined) chownSync(path, Number(user), Number(user));
+  if (user !== undefined && existsSync(path)) chownSync(path, Number(user), Number(user));
 });
 // A stand-in that never connects has died.
-const patience = setTimeout(end, 60_000);
+const patience = setTimeout(end, 10_000);
 
 function serveControl(socket: Socket): void {
   clearTimeout(patience);
@@ -65,10 +72,7 @@ function setDisk(index: number, target: string | null): void {
 }
 
 function end(): void {
-  const finish = () => {
-    rmSync(directory, { recursive: true, force: true });
-    process.exit(0);
-  };
+  const finish = () => process.exit(0);
   server.close();
   for (const socket of connections) socket.destroy();
   const runs = agent && agent.exitCode === null && agent.signalCode === null;

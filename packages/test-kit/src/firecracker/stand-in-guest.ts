@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -75,7 +75,6 @@ export async function startGuest({ guest, disks, hostSocket, onEnd, onConsole }:
 async function guestsSocket(): Promise<string> {
   if (existsSync(guestsInJail)) return guestsInJail;
   const directory = mkdtempSync(join(tmpdir(), "stand-in-kvm-"));
-  process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, "kvm");
   spawnGuests(path, []);
   return path;

@@ -58,12 +58,12 @@ export interface GuestFiles {
   readonly initrd: string;
 }
 
-interface VmDisk {
+export interface VmDisk {
   readonly path: string;
   readonly readOnly: boolean;
 }
 
-interface VmNetwork {
+export interface VmNetwork {
   /** Path of the network namespace that has the tap. */
   readonly namespace: string;
   readonly tap: string;
@@ -99,7 +99,7 @@ export interface RunningVm extends AsyncDisposable {
 }
 
 export interface VmEnd {
-  /** `null`: a signal ended it. */
+  /** `null`: a signal ended it, or the monitor can't tell. */
   readonly exitCode: number | null;
   /** The last part of what the guest's kernel printed, at most 16 KiB, printable. */
   readonly console: string;

@@ -15,6 +15,10 @@ export interface NamespaceGuest extends AsyncDisposable {
 
 /** A build of the agent and three images, shared by the tests of a file. Disks 1 and 2 are hostile. */
 export interface GuestParts extends AsyncDisposable {
+  /** Path of the agent's binary. */
+  readonly agent: string;
+  /** Path of the directory that is disk 0. */
+  readonly image: string;
   start(): NamespaceGuest;
 }
 
@@ -53,6 +57,8 @@ export async function makeGuestParts({ sanitize = false } = {}): Promise<GuestPa
   await symlink("/data", join(directory, "disk-c", "etc"));
   await buildAgent({ output: agent, sanitize, signal: AbortSignal.timeout(60_000) });
   return {
+    agent,
+    image: join(directory, "disk-a"),
     start: () => startGuest(agent, join(directory, "disk-")),
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
   };
