@@ -80,7 +80,13 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
   "job show": { valid: ["7"], wrong: { "<ID>": wrongIds } },
   "job logs": {
     valid: ["7"],
-    wrong: { "<ID>": wrongIds, "--attempt": wrongNumbers, "--entry": wrongNumbers },
+    wrong: {
+      "<ID>": wrongIds,
+      "--attempt": wrongNumbers,
+      "--entry": wrongNumbers,
+      "--step": anyText,
+      "--tail": wrongNumbers,
+    },
   },
   "job artifacts": { valid: ["7"], wrong: { "<ID>": wrongIds } },
   "job download": {

@@ -11,6 +11,9 @@ interface Options {
   readonly follow?: boolean;
   readonly attempt?: number;
   readonly entry?: number;
+  readonly step?: string;
+  readonly failed?: boolean;
+  readonly tail?: number;
   readonly json?: boolean;
   readonly outputOnly?: boolean;
 }
@@ -22,6 +25,9 @@ export function jobLogsCommand(context: CommandContext): Command {
     .option("--follow", "keep printing until the job ends; the exit code is the job's")
     .option("--attempt <N>", "only this attempt; default: the last one, or all with --follow", parsePositive)
     .option("--entry <N>", "only this log entry, by its number in `airlock job show`", parsePositive)
+    .option("--step <KEY>", "only this step, by its key in `airlock job show`")
+    .option("--failed", "only what failed: steps, setup or teardown that ended with another exit code than 0")
+    .option("--tail <N>", "only the last N lines; with --step or --failed, of each log entry", parsePositive)
     .option("--output-only", "only what the steps printed, byte for byte, without Airlock's headings and messages")
     .option("--json", "with --follow: print events as JSON, one per line")
     .addHelpText(
@@ -30,18 +36,26 @@ export function jobLogsCommand(context: CommandContext): Command {
 Examples:
   airlock job logs 7
   airlock job logs 7 --follow
+  airlock job logs 7 --failed --tail 50
+  airlock job logs 7 --step test --output-only
   airlock job logs 7 --attempt 1 > attempt-1.log
 
 The first line shows the mark that begins Airlock's own lines. It is new each time, so steps cannot print it.
 ${followExitCodesHelp}`,
     )
     .action(async (id: number, options: Options) => {
-      const { attempt, entry, follow, json, outputOnly } = options;
+      const { attempt, entry, step, failed, tail, follow, json, outputOnly } = options;
       if (follow && entry !== undefined) throw new UsageError("--entry cannot be used with --follow");
       if (json && !follow) throw new UsageError("--json requires --follow");
       if (outputOnly && follow) throw new UsageError("--output-only cannot be used with --follow");
+      if (follow && (step !== undefined || failed || tail !== undefined)) {
+        throw new UsageError("--step, --failed and --tail cannot be used with --follow");
+      }
+      if (entry !== undefined && (step !== undefined || failed)) {
+        throw new UsageError("--entry cannot be used with --step or --failed");
+      }
       const client = await connect(context);
       if (follow) context.setExitCode(await followJob(context, client, id, { attempt, json }));
-      else await printLogs(context, client, id, { attempt, entry, outputOnly });
+      else await printLogs(context, client, id, { attempt, entry, step, failed, tail, outputOnly });
     });
 }
