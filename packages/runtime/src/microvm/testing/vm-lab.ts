@@ -65,7 +65,7 @@ export class VmLab implements AsyncDisposable {
       memoryBytes: 256 * mebibyte,
       disks: [],
       network: null,
-      bootMs: 40_000,
+      bootMs: 55_000,
       ...changes,
     };
   }

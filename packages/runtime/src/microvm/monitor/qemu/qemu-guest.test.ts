@@ -8,7 +8,7 @@ import type { GuestAgent } from "../../guest/guest-agent.ts";
 import type { GuestStep } from "../../guest/step-spec.ts";
 import { runCollected, shell } from "../../guest/testing/boot-guest.ts";
 import { connectAgent, VmLab } from "../../testing/vm-lab.ts";
-import type { RunningVm, VmPlan, VmSnapshot } from "../vm-monitor.ts";
+import { type RunningVm, slotBytes, type VmPlan, type VmSnapshot } from "../vm-monitor.ts";
 
 const run = promisify(execFile);
 const signal = AbortSignal.timeout(300_000);
@@ -74,6 +74,18 @@ describeWithEngines(["microvm"], "a guest in QEMU", () => {
     await agent.mountImage(1, "erofs", signal);
     const second = await runStep(agent, "/bin/busybox cat /marker", { image: 1 });
     expect(second).toMatchObject({ status: { kind: "exited", exitCode: 0 }, stdout: "second" });
+  }, 60_000);
+
+  it("refuses an image that is not as large as a slot, and a slot that is used", async () => {
+    await using copy = await startCopy();
+    const small = await lab.makeImage("squashfs", "small");
+    await truncate(small, mebibyte);
+    const words = `has ${mebibyte} bytes, but a slot has ${slotBytes}`;
+    await expect(copy.vm.attachImage(1, small, { signal })).rejects.toThrow(words);
+    await expect(copy.vm.attachImage(2, erofs, { signal })).rejects.toThrow(
+      "disk 2 of the machine is not an empty slot",
+    );
+    await expect(copy.vm.attachImage(0, erofs, { signal })).rejects.toThrow("has an image already");
   }, 60_000);
 
   it("keeps the workspace and what steps write on its disk", async () => {
