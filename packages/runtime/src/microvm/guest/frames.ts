@@ -13,6 +13,11 @@ export const frameCost = 64;
 /** Largest credit that a stream may have. */
 export const maxCredit = 1_048_576;
 
+/** Channels of connections to services have this bit. */
+export const serviceChannel = 0x8000_0000;
+/** Bytes in flight in each direction of a connection to a service. */
+export const serviceCredit = 32_768;
+
 export const frameTypes = {
   hello: 1,
   call: 2,
@@ -23,13 +28,15 @@ export const frameTypes = {
   credit: 7,
   cancel: 8,
   exited: 9,
+  open: 10,
+  reset: 11,
 } as const;
 
 export type FrameType = keyof typeof frameTypes;
 
 export interface Frame {
   readonly type: FrameType;
-  /** 0 for `hello`, else the number of the call that the frame belongs to: 1 to 2³² - 1. */
+  /** 0 for `hello`, else the number of the call or connection that the frame belongs to: 1 to 2³² - 1. */
   readonly channel: number;
   /** At most {@link maxPayloadBytes}. */
   readonly payload: Buffer;

@@ -1,14 +1,18 @@
 import type { Duplex } from "node:stream";
 import { onAbort, startTimer } from "@airlock/async";
 import { runtimeFailed } from "../../contract/errors.ts";
-import { encodeFrame, type Frame, FrameDecoder, GuestViolation, helloPayload } from "./frames.ts";
+import type { SandboxService } from "../../contract/sandbox-service.ts";
+import { encodeFrame, type Frame, FrameDecoder, GuestViolation, helloPayload, serviceChannel } from "./frames.ts";
 import { type CallOptions, GuestCall } from "./guest-call.ts";
+import { GuestServices } from "./guest-services.ts";
 import { PayloadReader } from "./payload-reader.ts";
 
 /** How long the agent may take for its greeting. */
 const greetMs = 10_000;
 /** More calls at once than any caller makes. */
 const maxCalls = 64;
+/** More frames than answer everything that an honest agent may send before it reads. */
+const maxQueuedFrames = 32_768;
 
 /**
  * The host's end of the stream to a guest agent. The guest is hostile: whatever it sends, this keeps at most one partial
@@ -19,8 +23,12 @@ export class GuestConnection implements Disposable {
   readonly #decoder = new FrameDecoder();
   readonly #calls = new Map<number, GuestCall>();
   readonly #greeted = Promise.withResolvers<void>();
+  #services = new GuestServices([], (frame) => this.send(frame));
   #lastChannel = 0;
   #hasGreeted = false;
+  #queuedFrames = 0;
+  /** Resolves when the stream accepts more data, or has failed. */
+  #drain: PromiseWithResolvers<void> | null = null;
   #failure: Error | null = null;
 
   /** Takes over the stream, which must carry nothing else. */
@@ -28,14 +36,25 @@ export class GuestConnection implements Disposable {
     this.#stream = stream;
     this.#greeted.promise.catch(() => {});
     stream.on("data", (bytes: Buffer) => this.#receive(bytes));
+    stream.on("drain", () => this.#endWaits());
     stream.on("error", (error) => this.#fail(runtimeFailed("the stream to the guest failed", error)));
     stream.on("close", () => this.#fail(runtimeFailed("the guest closed the stream to its agent")));
     stream.on("end", () => this.#fail(runtimeFailed("the guest closed the stream to its agent")));
   }
 
-  /** Number of calls that wait for their end, and bytes of a partial frame. Both are bounded. */
-  get held(): { readonly calls: number; readonly bytes: number } {
-    return { calls: this.#calls.size, bytes: this.#decoder.waitingBytes };
+  /** Number of calls that wait for their end, bytes of a partial frame, and open connections. All are bounded. */
+  get held(): { readonly calls: number; readonly bytes: number; readonly connections: number } {
+    return { calls: this.#calls.size, bytes: this.#decoder.waitingBytes, connections: this.#services.size };
+  }
+
+  /** Answers the services of the guest's steps from now on. To be called once, before the first step. */
+  serve(services: readonly SandboxService[]): void {
+    this.#services = new GuestServices(services, (frame) => this.send(frame));
+  }
+
+  /** Ends the connections of a step that has ended. */
+  closeConnections(): void {
+    this.#services.closeAll();
   }
 
   /**
@@ -87,11 +106,17 @@ export class GuestConnection implements Disposable {
   /** Resolves when the stream accepts more data (backpressure). */
   async send(frame: Frame): Promise<void> {
     if (this.#failure) throw this.#failure;
-    if (this.#stream.write(encodeFrame(frame))) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#stream.once("drain", resolve).once("close", resolve);
-    await promise;
-    this.#stream.off("drain", resolve).off("close", resolve);
+    // Grants and ends of connections don't wait. So a guest that never reads could fill the memory with them.
+    if (this.#queuedFrames >= maxQueuedFrames) this.#fail(new GuestViolation("it does not read what it asks for"));
+    if (this.#failure) throw this.#failure;
+    this.#queuedFrames += 1;
+    const written = () => {
+      this.#queuedFrames -= 1;
+    };
+    if (this.#stream.write(encodeFrame(frame), written)) return;
+    // Shared, because a listener for each waiting frame would take quadratic time to remove.
+    this.#drain ??= Promise.withResolvers<void>();
+    await this.#drain.promise;
     if (this.#failure) throw this.#failure;
   }
 
@@ -116,10 +141,20 @@ export class GuestConnection implements Disposable {
       this.#greeted.resolve();
       return;
     }
+    if (frame.channel >= serviceChannel) this.#services.take(frame);
+    else this.#takeOfCall(frame);
+  }
+
+  #takeOfCall(frame: Frame): void {
     const call = this.#calls.get(frame.channel);
     if (!call) throw new GuestViolation(`a frame for channel ${frame.channel}, on which no call waits`);
     call.take(frame);
     if (call.hasEnded) this.#calls.delete(frame.channel);
+  }
+
+  #endWaits(): void {
+    this.#drain?.resolve();
+    this.#drain = null;
   }
 
   /** The first failure is kept. It ends everything. */
@@ -127,8 +162,10 @@ export class GuestConnection implements Disposable {
     if (this.#failure) return;
     this.#failure = error;
     this.#stream.destroy();
+    this.#endWaits();
     this.#greeted.reject(error);
     for (const call of this.#calls.values()) call.fail(error);
     this.#calls.clear();
+    this.#services.abandonAll();
   }
 }

@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { fuzzParameters } from "@airlock/test-kit";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { encodeFrame, type FrameType, frameTypes, helloPayload } from "./frames.ts";
+import { encodeFrame, type FrameType, frameTypes, helloPayload, serviceChannel } from "./frames.ts";
 import { methods } from "./guest-agent.ts";
 import { PayloadWriter } from "./payload-writer.ts";
 import { encodeStep } from "./step-spec.ts";
@@ -56,12 +56,26 @@ const run = fc
       on("end", number)(Buffer.of(0)),
     ]),
   );
+/** Payloads of frames for the connections that the step makes to its service. */
+const connectionPayload = fc.constantFrom(
+  Buffer.of(0),
+  Buffer.of(0, 65, 66),
+  Buffer.alloc(16_000),
+  Buffer.of(0, 0, 0, 0, 64),
+  Buffer.alloc(0),
+);
 const frames = fc.array(
   fc.oneof(
     { weight: 12, arbitrary: fc.tuple(channel, damaged(call)).map(([number, payload]) => on("call", number)(payload)) },
     { weight: 6, arbitrary: run },
     { weight: 2, arbitrary: channel.map((number) => on("cancel", number)(Buffer.alloc(0))) },
     { weight: 2, arbitrary: channel.map((number) => on("credit", number)(Buffer.of(0, 0, 0, 0, 99))) },
+    {
+      weight: 3,
+      arbitrary: fc
+        .tuple(fc.constantFrom("data", "end", "credit", "reset"), fc.integer({ min: 1, max: 3 }), connectionPayload)
+        .map(([type, number, payload]) => on(type, serviceChannel + number)(payload)),
+    },
     {
       weight: 1,
       arbitrary: fc

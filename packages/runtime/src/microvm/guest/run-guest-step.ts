@@ -107,6 +107,7 @@ export async function runGuestStep(
     throw signal.aborted && error instanceof GuestCallError ? signal.reason : error;
   } finally {
     over.abort();
+    agent.connection.closeConnections();
     await ending;
   }
   signal.throwIfAborted();

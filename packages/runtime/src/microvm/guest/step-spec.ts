@@ -32,6 +32,8 @@ export interface GuestStep {
   readonly etc: Partial<EtcFiles>;
   /** Directories that the image lacks, parents first. At most 1024. */
   readonly directories: readonly GuestDirectory[];
+  /** Ports of 127.0.0.1 that the host answers with `GuestConnection.serve`. At most 8. */
+  readonly ports: readonly number[];
   /**
    * A classic BPF program as the kernel takes it, from `guestStepFilter`: 8 bytes per instruction, at most 4096. `null`:
    * no filter.
@@ -108,5 +110,6 @@ export function encodeStep(step: GuestStep): Buffer {
   }
   for (const path of step.maskedPaths) field(19, Buffer.from(path));
   for (const path of step.readOnlyPaths) field(20, Buffer.from(path));
+  for (const port of step.ports) field(21, new PayloadWriter().uint16(port).toBuffer());
   return spec.toBuffer();
 }

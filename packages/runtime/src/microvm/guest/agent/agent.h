@@ -2,6 +2,7 @@
 #ifndef AIRLOCK_AGENT_H
 #define AIRLOCK_AGENT_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,13 @@
 #define MAX_DIRECTORIES 1024
 #define MAX_HIDDEN 64
 #define MAX_TEXT 65536
+#define MAX_SERVICES 8
+#define MAX_CONNECTIONS 32
+#define SERVICE_POLLS (MAX_SERVICES + MAX_CONNECTIONS)
+// Bytes in flight in each direction of a connection to a service.
+#define SERVICE_CREDIT 32768
+// Channels of connections to services have this bit.
+#define SERVICE_CHANNEL 0x80000000u
 
 enum frame_type {
   FRAME_HELLO = 1,
@@ -37,6 +45,8 @@ enum frame_type {
   FRAME_CREDIT,
   FRAME_CANCEL,
   FRAME_EXITED,
+  FRAME_OPEN,
+  FRAME_RESET,
 };
 
 enum method {
@@ -207,6 +217,8 @@ struct step_spec {
   size_t directory_count;
   const char *masked[MAX_HIDDEN], *protected[MAX_HIDDEN];
   size_t masked_count, protected_count;
+  uint16_t ports[MAX_SERVICES];
+  size_t port_count;
 };
 
 // Parses a specification in place: strings point into `bytes`. Returns NULL, or what is wrong.
@@ -230,17 +242,31 @@ void step_readable(int which);
 void reap_children(void);
 
 // step-init.c
-// What the first process of a step reports to the agent over its pipe.
+// What the first process of a step reports to the agent over its socket.
 struct step_message {
   uint8_t kind;
   int32_t value;
   char stage[24];
 };
-enum { STEP_FAILED = 'f', STEP_EXITED = 'x', STEP_KILLED = 'k' };
+enum { STEP_FAILED = 'f', STEP_EXITED = 'x', STEP_KILLED = 'k', STEP_LISTENS = 'l' };
 // Runs as process 1 of the step's PID namespace.
 _Noreturn void step_init(const struct step_spec *spec, int messages);
 extern int messages_fd;
 _Noreturn void setup_failed(const char *stage);
+
+// services.c
+// Takes over the listening sockets of the step that starts.
+void take_listeners(const int *descriptors, const uint16_t *ports, size_t count);
+// Ends all connections and listening sockets of the step that ended.
+void end_services(void);
+size_t service_descriptors(struct pollfd polled[SERVICE_POLLS]);
+void serve_connections(const struct pollfd polled[SERVICE_POLLS]);
+void service_frame(uint8_t type, uint32_t channel, const uint8_t *payload, size_t bytes);
+
+// step-listen.c
+void open_services(const struct step_spec *spec);
+// Receives a message of the step's first process with the descriptors that it passes.
+ssize_t receive_message(int socket_fd, struct step_message *message, int descriptors[MAX_SERVICES], size_t *count);
 
 // step-root.c
 #define DISK_UPPER "/run/airlock/workspace/upper"

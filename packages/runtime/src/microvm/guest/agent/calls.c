@@ -49,6 +49,7 @@ static void hello(const uint8_t *payload, size_t bytes) {
 void handle_frame(uint8_t type, uint32_t channel, const uint8_t *payload, size_t bytes) {
   struct cursor cursor = {payload, bytes, true};
   if (greeted == (type == FRAME_HELLO)) die("the handshake is out of order");
+  if (channel & SERVICE_CHANNEL) return service_frame(type, channel, payload, bytes);
   switch (type) {
     case FRAME_HELLO: return hello(payload, bytes);
     case FRAME_CALL: return call(channel, cursor);

@@ -60,12 +60,13 @@ static void wait_and_serve(int children) {
   bool accepts = out_space() >= OUT_RESERVE;
   short stream_events = (short)((accepts ? POLLIN : 0) | (out_pending() ? POLLOUT : 0));
   // Without events the stream still reports its end, which the next read finds.
-  struct pollfd polled[] = {{.fd = stream_fd, .events = stream_events},
+  struct pollfd polled[5 + SERVICE_POLLS] = {{.fd = stream_fd, .events = stream_events},
                             {.fd = children, .events = POLLIN},
                             {.fd = steps[0], .events = POLLIN},
                             {.fd = steps[1], .events = POLLIN},
                             {.fd = steps[2], .events = POLLIN}};
-  int ready = poll(polled, 5, frame_waiting() || transfer_can_send() || step_is_clearing() ? 0 : -1);
+  size_t count = 5 + service_descriptors(polled + 5);
+  int ready = poll(polled, count, frame_waiting() || transfer_can_send() || step_is_clearing() ? 0 : -1);
   if (ready < 0 && errno != EINTR) die("poll failed");
   if (ready <= 0) return;
   if (polled[1].revents) {
@@ -73,8 +74,13 @@ static void wait_and_serve(int children) {
     while (read(children, &info, sizeof info) > 0) continue;
     reap_children();
   }
+  // In turns, so that neither output nor connections take all the space for the host.
+  static bool connections_first;
+  connections_first = !connections_first;
+  if (connections_first) serve_connections(polled + 5);
   for (int i = 0; i < 3; i++)
     if (polled[2 + i].revents) step_readable(i);
+  if (!connections_first) serve_connections(polled + 5);
   if (polled[0].revents & (POLLIN | POLLHUP | POLLERR) && !receive_bytes()) die("the host has closed the stream");
 }
 

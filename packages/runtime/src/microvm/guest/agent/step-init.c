@@ -27,7 +27,7 @@ int messages_fd = -1;
 static void report(uint8_t kind, int32_t value, const char *stage) {
   struct step_message message = {.kind = kind, .value = value};
   snprintf(message.stage, sizeof message.stage, "%s", stage);
-  // Shorter than PIPE_BUF, so it is written as a whole or not at all.
+  // A packet, so it is written as a whole or not at all.
   if (write(messages_fd, &message, sizeof message) != (ssize_t)sizeof message) _exit(1);
 }
 
@@ -97,7 +97,6 @@ static _Noreturn void become_script(const struct step_spec *spec, int go) {
   char byte;
   if (read(go, &byte, 1) != 1) _exit(1);
   close(go);
-  if (spec->flags & STEP_OWN_NETWORK) start_loopback();
   if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) setup_failed("host name");
   if (setsid() < 0) setup_failed("session");
   // When memory runs out, the kernel should kill the step's processes before the first one, which reports their end.
@@ -152,7 +151,9 @@ static void prepare_script(const struct step_spec *spec, pid_t pid, int go) {
   bool own_network = spec->flags & STEP_OWN_NETWORK;
   if (process < 0 || setns(process, CLONE_NEWIPC | (own_network ? CLONE_NEWNET : 0)) < 0) setup_failed("namespaces");
   close(process);
+  if (own_network || !shared_kernel) start_loopback();
   if (own_network) open_network();
+  open_services(spec);
   make_root(spec);
   // Ids keep their numbers. The namespace confines what capabilities apply to.
   if (spec->flags & STEP_USER_NAMESPACE) write_map(pid, "uid_map"), write_map(pid, "gid_map");

@@ -24,6 +24,7 @@ enum field {
   FIELD_DIRECTORY,
   FIELD_MASKED,
   FIELD_PROTECTED,
+  FIELD_PORT,
 };
 
 // The string of a field. The byte before it is moved over its length, so that a zero can follow it.
@@ -116,6 +117,10 @@ static bool parse_field(struct step_spec *spec, uint8_t tag, uint8_t *value, siz
       return spec->masked_count < MAX_HIDDEN && take_hidden(&spec->masked[spec->masked_count++], value, length);
     case FIELD_PROTECTED:
       return spec->protected_count < MAX_HIDDEN && take_hidden(&spec->protected[spec->protected_count++], value, length);
+    case FIELD_PORT:
+      if (spec->port_count == MAX_SERVICES || !take_single(&number, &cursor, 2) || number == 0) return false;
+      spec->ports[spec->port_count++] = (uint16_t)number;
+      return true;
     default: return false;
   }
 }
@@ -128,7 +133,7 @@ static const char *const problems[] = {
     "the memory limit",                 "the limit of processes",    "the CPU limit",
     "the size of /dev/shm",             "the size of the upper layer",
     "a file of /etc",                   "a directory to create",     "a path to hide",
-    "a path to protect",
+    "a path to protect",                "a port of a service",
 };
 
 const char *parse_step_spec(uint8_t *bytes, size_t length, struct step_spec *spec) {
@@ -139,7 +144,7 @@ const char *parse_step_spec(uint8_t *bytes, size_t length, struct step_spec *spe
     size_t size = take_number(&cursor, 4);
     const uint8_t *value = take_bytes(&cursor, size);
     if (!value) return "the step's specification is cut off";
-    if (!parse_field(spec, tag, bytes + (value - bytes), size)) return problems[tag <= FIELD_PROTECTED ? tag : 0];
+    if (!parse_field(spec, tag, bytes + (value - bytes), size)) return problems[tag <= FIELD_PORT ? tag : 0];
   }
   if (spec->argc == 0 || spec->argv[0][0] != '/') return "the program of the step is not an absolute path";
   if (!spec->working_directory || spec->working_directory[0] != '/') return "the working directory is not absolute";

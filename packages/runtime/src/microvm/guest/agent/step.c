@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -75,7 +76,8 @@ static void start(void) {
   if (spec.flags & STEP_UPPER_ON_DISK && mkdir(DISK_UPPER, 0700) < 0)
     return remove_cgroup(), refuse(ERROR_SYSTEM, errno, "can't create the upper layer");
   pid_t pid = -1;
-  if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0 && pipe2(messages, O_CLOEXEC) == 0)
+  if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0 &&
+      socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, messages) == 0)
     pid = (pid_t)syscall(SYS_clone, (unsigned long)(SIGCHLD | CLONE_NEWPID | CLONE_NEWNS), NULL, NULL, NULL, NULL);
   int error = errno;
   if (pid == 0) {
@@ -182,6 +184,7 @@ static void finish_if_over(void) {
   for (int i = 0; i < 3; i++)
     if (step.descriptors[i] >= 0) return;
   if (!step.failed && !step.reported) report_end(true, SIGKILL);
+  end_services();
   put_struck_limits(step.struck);
   remove_cgroup();
   if (!(spec.flags & STEP_UPPER_ON_DISK)) return finish();
@@ -229,10 +232,14 @@ static void close_descriptor(int which) {
 
 static void read_message(void) {
   struct step_message message;
-  ssize_t got = read(step.descriptors[2], &message, sizeof message);
+  int listeners[MAX_SERVICES];
+  size_t count;
+  ssize_t got = receive_message(step.descriptors[2], &message, listeners, &count);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got != (ssize_t)sizeof message) return close_descriptor(2);
-  if (message.kind == STEP_FAILED && !step.reported) {
+  if (message.kind == STEP_LISTENS) {
+    take_listeners(listeners, spec.ports, count);
+  } else if (message.kind == STEP_FAILED && !step.reported) {
     step.failed = true;
     step.error = message.value;
     memcpy(step.stage, message.stage, sizeof step.stage);

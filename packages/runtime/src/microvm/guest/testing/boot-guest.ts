@@ -26,6 +26,7 @@ const step: GuestStep = {
   readOnlyPaths: hiddenPaths.readonlyPaths,
   etc: {},
   directories: [],
+  ports: [],
   seccompFilter: null,
   limits: [],
   memoryBytes: 0,

@@ -4,7 +4,7 @@ import type { GuestStep } from "../step-spec.ts";
 /** A step that needs no cgroup. */
 export const exampleStep: GuestStep = {
   image: 0,
-  argv: ["/bin/sh", "-c", "echo hello; sleep 0.01"],
+  argv: ["/bin/sh", "-c", "echo hello; nc 127.0.0.1 4470 </dev/null & sleep 0.01"],
   env: { PATH: "/bin" },
   workingDirectory: "/data",
   uid: 0,
@@ -21,6 +21,7 @@ export const exampleStep: GuestStep = {
   readOnlyPaths: hiddenPaths.readonlyPaths,
   etc: { hosts: "127.0.0.1\tlocalhost\n", hostname: "sandbox\n", "resolv.conf": "" },
   directories: [{ path: Buffer.from("var"), mode: 0o755, uid: 0, gid: 0 }],
+  ports: [4470],
   seccompFilter: null,
   limits: [{ resource: 7, soft: 64n, hard: 64n }],
   memoryBytes: 0,

@@ -38,6 +38,7 @@ const moreApplets = [
   "mount",
   "readlink",
   "nc",
+  "sha256sum",
 ];
 
 export async function makeGuestParts({ sanitize = false } = {}): Promise<GuestParts> {
