@@ -116,7 +116,8 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     const tar = gunzipSync(instance.artifacts.get("outputs.tar.gz") ?? Buffer.alloc(0));
     expect(tar.length).toBe(100_000 * 512 + 1024);
     expect(instance.output(1, "teardown.outputs")).toContain("not kept: more than 100000 files");
-  });
+    // Takes a minute and more when other suites use the processors.
+  }, 300_000);
 
   it("are reported if they are larger than the instance accepts, and the job completes", async () => {
     const end = await runSteps(["head -c 3000000 /dev/urandom > big"], {

@@ -15,6 +15,7 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { expect, it, vi } from "vitest";
+import { readProcessStatus } from "../host/process-status.ts";
 import { hostPlace } from "../testing/host-place.ts";
 import { createOciRuntime } from "./index.ts";
 
@@ -65,8 +66,10 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
       expect(found).toHaveLength(1);
       return found;
     }, 10_000);
+    // Its outer process ends with it, a moment later.
+    const outer = readProcessStatus(launcher ?? 0)?.parent ?? expect.unreachable();
     process.kill(launcher ?? 0, "SIGKILL");
-    await vi.waitFor(async () => expect(await launchersOf(place.id)).toEqual([]), 10_000);
+    await vi.waitFor(() => expect(readProcessStatus(outer)?.isDead).not.toBe(false), 10_000);
 
     expect((await place.run("echo here")).stdout).toBe("here\n");
     await vi.waitFor(async () => expect(await readdir(steps)).toEqual([]), 10_000);

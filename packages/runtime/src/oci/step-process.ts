@@ -8,6 +8,7 @@ import { runtimeFailed } from "../contract/index.ts";
 import { gracePeriodMs, type LeftProcesses, lookMs, untilPrinted } from "../ending/late-output.ts";
 import { type Cgroup, killProcess } from "../host/cgroups/cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
+import { readProcessStatus } from "../host/process-status.ts";
 import { type LaunchPlan, launchCommand } from "./launcher.ts";
 import { endMarkedLauncher, markLauncher } from "./launcher-mark.ts";
 import type { OutputPipePool, OutputPipes } from "./output-pipes.ts";
@@ -104,9 +105,11 @@ export class WaitingLauncher implements AsyncDisposable {
     return launcher;
   }
 
-  /** Whether the launcher is still waiting, as far as this process knows. A failed launcher can't be used any more. */
+  /** Whether the launcher is still waiting. A failed launcher can't be used any more. */
   get isThere(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null;
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return false;
+    // The kernel knows of an end before Node reports it.
+    return readProcessStatus(this.#pid)?.isDead === false;
   }
 
   /**
