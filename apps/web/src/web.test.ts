@@ -548,7 +548,10 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     const id = await submit({ queue: "impatient" });
     await page.goto(`${instance.url}/jobs/${id}`);
     await page.getByText("No executor took the job in time").waitFor();
-    await page.getByText(/within 2\.0s, its queue's maximum waiting time: No executor is connected to/).waitFor();
+    const reason = page
+      .getByRole("alert")
+      .getByText(/within 2\.0s, its queue's maximum waiting time: No executor is connected to/);
+    await reason.waitFor();
   });
 
   it("adds, replaces and deletes a secret by keyboard, and never shows its value again", async () => {
