@@ -136,6 +136,34 @@ describeWithEngines(["chromium"], "the page of a job", () => {
     await page.context().close();
   });
 
+  it("shows the times of lines as the reader chose, and remembers the choice", async () => {
+    const job = await web.startJob();
+    const entry = await job.open("step.oci.test");
+    await job.print(entry, "first\n");
+    await job.note(entry, "a message of the executor");
+    const page = await web.open({ viewport: phone, timezoneId: "Asia/Kathmandu" });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    await page.getByText("first", { exact: true }).waitFor();
+    const times = () => log(page).locator("[data-time]").allTextContents();
+    expect(await times()).toEqual([]);
+    await page.getByRole("button", { name: "Times (t)" }).click();
+    await page.getByRole("menuitemradio", { name: "Time of day" }).click();
+    await eventually(times).toEqual([expect.stringMatching(/^\d\d:\d\d:\d\d\.\d{3}$/), ""]);
+    await page.reload();
+    await eventually(times).toEqual([expect.stringMatching(/^\d\d:\d\d:\d\d\.\d{3}$/), ""]);
+    await page.evaluate(() => localStorage.setItem("airlock-log-times", "nonsense"));
+    await page.reload();
+    await page.getByText("first", { exact: true }).waitFor();
+    expect(await times()).toEqual([]);
+    await page.keyboard.press("t");
+    await eventually(times).toEqual([expect.stringMatching(/^\+\d+\.\d{3}$/), ""]);
+    const overflow = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    expect(await page.evaluate(overflow)).toBe(0);
+    await job.close(entry, 0);
+    await job.complete();
+    await page.context().close();
+  });
+
   it("says of a job that never ran that it did not, and why", async () => {
     await web.instance.rest("POST", "/queues", { name: "impatient", maxWaitMs: 1000 });
     const id = await web.submit({ queue: "impatient" });
@@ -143,7 +171,8 @@ describeWithEngines(["chromium"], "the page of a job", () => {
     await web.instance.rest("POST", `/jobs/${canceled}/cancel`, {});
     const page = await web.open({ viewport: phone });
     await page.goto(`${web.instance.url}/jobs/${id}`);
-    await page.getByText("This job never ran.").waitFor();
+    // The instance looks for such jobs from time to time.
+    await page.getByText("This job never ran.").waitFor({ timeout: 30_000 });
     const main = page.getByRole("main");
     expect(await main.textContent()).not.toContain("No output yet.");
     expect(await main.getByText(/No executor is connected to/).count()).toBe(2);
@@ -162,6 +191,7 @@ describeWithEngines(["chromium"], "the page of a job", () => {
     const page = await web.open({ colorScheme, viewport, reducedMotion: "reduce" });
     await page.goto(`${web.instance.url}/jobs/${job.id}`);
     await page.getByRole("button", { name: /npm run test:integration/ }).click();
+    await page.keyboard.press("t");
     if (viewport === phone) await page.getByText("54 steps succeeded").click();
     await page.evaluate(axe.source);
     const found = await page.evaluate(async () => {

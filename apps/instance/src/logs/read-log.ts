@@ -22,6 +22,8 @@ export interface LogChunk {
   readonly offset: number;
   readonly stream: LogStream;
   readonly bytes: Buffer;
+  /** `null` if the chunk was stored by a version that did not keep the time. */
+  readonly receivedAt: Date | null;
 }
 
 export interface LogNote {
@@ -70,7 +72,7 @@ export async function readChunks(db: Database, entry: LogEntryKey, offset: numbe
   const { rows } = await executePrepared(
     "read-log-chunks",
     sql<LogChunk>`
-    select "offset", stream, bytes
+    select "offset", stream, bytes, received_at as "receivedAt"
     from log_chunks
     where job = ${entry.job} and attempt = ${entry.attempt} and entry_id = ${entry.entryId}
       and "offset" >= ${offset} and "offset" < ${offset + pageBytes}

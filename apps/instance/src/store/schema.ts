@@ -199,6 +199,8 @@ interface LogChunksTable {
   offset: number;
   stream: LogStream;
   bytes: Buffer;
+  /** `null`: the chunk is older than this column. */
+  received_at: ColumnType<Date | null, undefined, never>;
 }
 
 interface ExecutorsTable {

@@ -112,7 +112,7 @@ async function* newOutput(
       const chunks = await readChunks(db, entryKey, seen.offset);
       if (chunks.length === 0) break;
       for (const chunk of chunks) {
-        const { offset, stream } = chunk;
+        const { offset, stream, receivedAt } = chunk;
         for (let note = notes[told]; note !== undefined && note.offset <= offset; note = notes[++told]) {
           yield noteEvent(entry, note);
         }
@@ -125,6 +125,7 @@ async function* newOutput(
             offset,
             stream,
             data: chunk.bytes.toString("base64"),
+            ...(receivedAt === null ? {} : { receivedAt: receivedAt.toISOString() }),
           },
         };
         seen.offset = offset + chunk.bytes.length;

@@ -114,6 +114,7 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
               version={version}
               command={entryScript(job, entry)}
               commandLabel={`Script of ${entryLabel(job, entry)}`}
+              startMs={Date.parse(entry.startedAt)}
               live={attemptIsOpen && entry.exitCode === null}
               startAtEnd={entry.exitCode !== null && entry.exitCode !== 0}
               expectedBytes={entry.length}

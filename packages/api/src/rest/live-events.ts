@@ -18,6 +18,8 @@ export const JobLiveEvent = z.discriminatedUnion("kind", [
     stream: z.enum(["stdout", "stderr"]),
     /** base64: a chunk may end inside a character. */
     data: z.base64(),
+    /** When the instance received the chunk. Missing if it was stored by a version that did not keep the time. */
+    receivedAt: z.iso.datetime().optional(),
   }),
   /** A message of the executor itself, placed after the first `offset` bytes of the entry's output. */
   z.object({

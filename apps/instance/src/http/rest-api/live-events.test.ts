@@ -108,6 +108,21 @@ describeWithEngines(["postgres"], "live events", () => {
     }
   });
 
+  it("say when the instance received a chunk, also to a client that comes later", async () => {
+    const job = await take();
+    const before = Date.now();
+    await send(job, open(1), chunk(1, 0, "aa"));
+    const after = Date.now();
+    await send(job, close(1));
+    await complete(job);
+    const times = (await collect(follow(job.id))).flatMap(({ data }) =>
+      data.kind === "chunk" ? [Date.parse(data.receivedAt ?? "")] : [],
+    );
+    expect(times).toHaveLength(1);
+    expect(times[0]).toBeGreaterThanOrEqual(before - 1);
+    expect(times[0]).toBeLessThanOrEqual(after + 1);
+  });
+
   it("continue after the last chunk that the client received", async () => {
     const job = await take();
     await send(job, open(1), chunk(1, 0, "aa"), chunk(1, 2, "bb"), close(1), open(2), chunk(2, 0, "cc"), close(2));

@@ -15,6 +15,7 @@ import { maximumWaits } from "./0014-maximum-waits.ts";
 import { storageQuotas } from "./0015-storage-quotas.ts";
 import { uploadsOfJobs } from "./0016-uploads-of-jobs.ts";
 import { jobFilters } from "./0017-job-filters.ts";
+import { logTimes } from "./0018-log-times.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -42,4 +43,5 @@ export const migrations: readonly Migration[] = [
   storageQuotas,
   uploadsOfJobs,
   jobFilters,
+  logTimes,
 ];

@@ -58,8 +58,10 @@ export function useJob(id: number) {
             placeEntry(client, id, event.entry);
             return "continue";
           case "chunk": {
-            const { attempt, entryId, offset, stream, data } = event;
-            const result = log.append(attempt, entryId, offset, stream, decodeBase64(data));
+            const { attempt, entryId, offset, stream, data, receivedAt } = event;
+            const chunk = { offset, stream, bytes: decodeBase64(data) };
+            const time = receivedAt === undefined ? undefined : Date.parse(receivedAt);
+            const result = log.append(attempt, entryId, chunk, time);
             return result.kind === "gap" ? "restart" : "continue";
           }
           case "note":

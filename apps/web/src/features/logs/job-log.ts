@@ -2,6 +2,12 @@ import { type AppendResult, LineBuffer, type LogStream } from "./line-buffer.ts"
 
 const notifyEveryMs = 30;
 
+interface LogChunk {
+  readonly offset: number;
+  readonly stream: LogStream;
+  readonly bytes: Uint8Array;
+}
+
 /**
  * All output of one job so far, by attempt and entry. Listeners are told of the first change at once, and of further
  * ones at most once per 30 ms. A step may send far more chunks than a person can see.
@@ -32,8 +38,9 @@ export class JobLog {
     return buffer;
   }
 
-  append(attempt: number, entryId: number, offset: number, stream: LogStream, data: Uint8Array): AppendResult {
-    const result = this.buffer(attempt, entryId).append(offset, stream, data);
+  /** @param receivedAtMs when the instance received the chunk, if it is known. */
+  append(attempt: number, entryId: number, chunk: LogChunk, receivedAtMs: number | undefined): AppendResult {
+    const result = this.buffer(attempt, entryId).append(chunk.offset, chunk.stream, chunk.bytes, receivedAtMs);
     if (result.kind === "appended") this.notify();
     return result;
   }

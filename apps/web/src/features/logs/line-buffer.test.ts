@@ -57,6 +57,15 @@ describe("LineBuffer", () => {
     expect(buffer.openLines).toEqual([]);
   });
 
+  it("keeps the time of a line's first bytes, and none of messages and of chunks without a time", () => {
+    const buffer = new LineBuffer();
+    buffer.append(0, "stdout", bytes("one\ntw"), 1000);
+    buffer.append(6, "stdout", bytes("o\nthree\n"), 2000);
+    buffer.note(1, "a message");
+    buffer.append(14, "stdout", bytes("four\n"));
+    expect([0, 1, 2, 3, 4].map((index) => buffer.line(index).timeMs)).toEqual([1000, 1000, 2000, undefined, undefined]);
+  });
+
   it("shows only the last state of a progress line, in the colour that was set before it", () => {
     const buffer = bufferOf("\x1b[32m 10%\r 50%", "\r100%", "\r\ndone\n");
     expect(buffer.line(0)).toMatchObject({ text: "100%", runs: [{ start: 0, style: { color: 2 } }] });

@@ -26,6 +26,8 @@ export interface LogLine {
   readonly runs: readonly StyleRun[];
   /** Number of code units of a longer line that were not kept. */
   readonly dropped: number;
+  /** When the instance received the line's first bytes, in ms since 1970. `undefined`: unknown. */
+  readonly timeMs: number | undefined;
 }
 
 /** Maximum length that is kept of a line. It bounds the cost of a line of 100 MB; the download has the rest. */
@@ -39,6 +41,8 @@ interface Block {
   readonly texts: string[];
   /** Indices into `lineSources`. */
   readonly sources: Uint8Array;
+  /** NaN: unknown. */
+  readonly times: Float64Array;
   readonly runs: Map<number, readonly StyleRun[]>;
   readonly dropped: Map<number, number>;
 }
@@ -60,6 +64,7 @@ export class LineBuffer {
   private count = 0;
   private bytes = 0;
   private lastNote = 0;
+  private timeMs = Number.NaN;
   private readonly writers: Readonly<Record<LogStream, StreamWriter>>;
 
   constructor() {
@@ -86,11 +91,13 @@ export class LineBuffer {
     return [stdout.openIndex, stderr.openIndex].filter((index) => index !== undefined).sort((a, b) => a - b);
   }
 
-  append(offset: number, stream: LogStream, chunk: Uint8Array): AppendResult {
+  /** @param receivedAtMs when the instance received the chunk, if it is known. */
+  append(offset: number, stream: LogStream, chunk: Uint8Array, receivedAtMs?: number): AppendResult {
     if (offset > this.bytes) return { kind: "gap", expectedOffset: this.bytes };
     const fresh = chunk.subarray(this.bytes - offset);
     if (fresh.length === 0) return { kind: "duplicate" };
     this.bytes += fresh.length;
+    this.timeMs = receivedAtMs ?? Number.NaN;
     this.writers[stream].write(fresh);
     return { kind: "appended" };
   }
@@ -99,6 +106,8 @@ export class LineBuffer {
   note(noteId: number, text: string): boolean {
     if (noteId <= this.lastNote) return false;
     this.lastNote = noteId;
+    // Messages are stored without their time.
+    this.timeMs = Number.NaN;
     for (const line of text.split("\n").map(plainText)) {
       const shown = line.slice(0, maxLineLength);
       this.store(this.addLine("note"), { text: shown, runs: [], dropped: line.length - shown.length });
@@ -117,12 +126,19 @@ export class LineBuffer {
       source: lineSources[block.sources[slot] ?? 0] ?? "stdout",
       runs: block.runs.get(slot) ?? noRuns,
       dropped: block.dropped.get(slot) ?? 0,
+      timeMs: this.time(index),
     };
   }
 
   /** Only the text of a line; cheaper than `line`. */
   text(index: number): string {
     return this.blocks[Math.floor(index / blockSize)]?.texts[index % blockSize] ?? "";
+  }
+
+  /** When the instance received the line's first bytes, in ms since 1970. */
+  time(index: number): number | undefined {
+    const time = this.blocks[Math.floor(index / blockSize)]?.times[index % blockSize];
+    return time === undefined || Number.isNaN(time) ? undefined : time;
   }
 
   isNote(index: number): boolean {
@@ -134,11 +150,18 @@ export class LineBuffer {
     const index = this.count;
     let block = this.blocks[Math.floor(index / blockSize)];
     if (block === undefined) {
-      block = { texts: [], sources: new Uint8Array(blockSize), runs: new Map(), dropped: new Map() };
+      block = {
+        texts: [],
+        sources: new Uint8Array(blockSize),
+        times: new Float64Array(blockSize),
+        runs: new Map(),
+        dropped: new Map(),
+      };
       this.blocks.push(block);
     }
     block.texts.push("");
     block.sources[index % blockSize] = lineSources.indexOf(source);
+    block.times[index % blockSize] = this.timeMs;
     this.count += 1;
     return index;
   }

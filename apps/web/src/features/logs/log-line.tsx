@@ -1,5 +1,7 @@
 import type { CSSProperties, MouseEvent, Ref } from "react";
+import { absoluteTime } from "../../ui/time-words.ts";
 import type { LogLine } from "./line-buffer.ts";
+import { clockTime, type TimeMode, timeSince } from "./log-times.ts";
 import classes from "./log-viewer.module.css";
 import type { Match } from "./search.ts";
 import { segmentLine } from "./segments.ts";
@@ -12,6 +14,9 @@ interface LogLineRowProps {
   readonly line: LogLine;
   /** Starts at 1. */
   readonly number: number;
+  readonly timeMode: TimeMode;
+  /** When the command started, in ms since 1970. */
+  readonly startMs: number;
   readonly matches: readonly Match[];
   readonly currentMatch: Match | undefined;
   readonly marked: boolean;
@@ -23,7 +28,7 @@ interface LogLineRowProps {
 
 /** One line of a log. The untrusted text only becomes text nodes, never markup. */
 export function LogLineRow(props: LogLineRowProps) {
-  const { line, number, matches, currentMatch, marked, style, index, ref, onNumberClick } = props;
+  const { line, number, timeMode, matches, currentMatch, marked, style, index, ref, onNumberClick } = props;
   const names = [classes.line, sourceClasses[line.source], marked && classes.marked];
   return (
     <div
@@ -42,6 +47,12 @@ export function LogLineRow(props: LogLineRowProps) {
         tabIndex={-1}
         onClick={(event) => onNumberClick(number, event)}
       />
+      {timeMode !== "off" && (
+        <span className={classes.time} data-time title={line.timeMs === undefined ? "" : absoluteTime(line.timeMs)}>
+          {line.timeMs !== undefined &&
+            (timeMode === "absolute" ? clockTime(line.timeMs) : timeSince(props.startMs, line.timeMs))}
+        </span>
+      )}
       {/* Outside the text element, so that output can't imitate it. */}
       {line.source === "note" && <span className={classes.executor}>Executor</span>}
       <span className={classes.text}>

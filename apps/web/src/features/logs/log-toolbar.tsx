@@ -14,8 +14,10 @@ import {
 import { type KeyboardEvent, type RefObject, useState } from "react";
 import type { LineBuffer } from "./line-buffer.ts";
 import { LogCommand } from "./log-command.tsx";
+import type { TimeMode } from "./log-times.ts";
 import classes from "./log-viewer.module.css";
 import type { SearchQuery } from "./search.ts";
+import { TimeMenu } from "./time-menu.tsx";
 
 interface LogToolbarProps {
   readonly buffer: LineBuffer;
@@ -24,6 +26,8 @@ interface LogToolbarProps {
   readonly onCommandToggle: () => void;
   readonly downloadHref: string;
   readonly downloadName: string;
+  readonly timeMode: TimeMode;
+  readonly onTimeModeChange: (mode: TimeMode) => void;
   readonly wrap: boolean;
   readonly onWrapChange: (wrap: boolean) => void;
   readonly query: SearchQuery;
@@ -109,6 +113,7 @@ export function LogToolbar(props: LogToolbarProps) {
         onClick={() => props.onWrapChange(!props.wrap)}
         icon={IconTextWrap}
       />
+      <TimeMenu mode={props.timeMode} onChange={props.onTimeModeChange} />
       <CopyLog buffer={buffer} />
       <Tooltip label="Download as text" withArrow>
         <ActionIcon

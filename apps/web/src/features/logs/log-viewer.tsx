@@ -16,6 +16,7 @@ import { useShortcuts } from "../../ui/keyboard/use-shortcuts.ts";
 import type { LineBuffer } from "./line-buffer.ts";
 import { WholeCommand } from "./log-command.tsx";
 import { LogLineRow } from "./log-line.tsx";
+import { nextTimeMode, useTimeMode } from "./log-times.ts";
 import { LogToolbar } from "./log-toolbar.tsx";
 import classes from "./log-viewer.module.css";
 import type { LineRange } from "./permalink.ts";
@@ -38,6 +39,8 @@ export interface LogViewerProps {
   readonly command: string;
   /** The name of the whole command for screen readers. */
   readonly commandLabel: string;
+  /** When the command started, in ms since 1970. */
+  readonly startMs: number;
   /** Whether more output may come. */
   readonly live: boolean;
   /** Start at the end, because the cause of a failure is usually there. */
@@ -62,6 +65,7 @@ export function LogViewer(props: LogViewerProps) {
   const lastTop = useRef(0);
   const scrolledTo = useRef<LineRange>(undefined);
   const [wrap, setWrap] = useState(false);
+  const [timeMode, setTimeMode] = useTimeMode();
   const [commandOpened, setCommandOpened] = useState(false);
   const [following, setFollowing] = useState((live || props.startAtEnd) && range === undefined);
   const [windowStart, setWindowStart] = useState(0);
@@ -113,7 +117,7 @@ export function LogViewer(props: LogViewerProps) {
   }, [following, version, wrap, count, virtualizer.getTotalSize()]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the height of every row has changed
-  useEffect(() => virtualizer.measure(), [wrap]);
+  useEffect(() => virtualizer.measure(), [wrap, timeMode]);
 
   useEffect(() => {
     if (range === undefined || range === scrolledTo.current || range.first > lineCount) return;
@@ -198,6 +202,7 @@ export function LogViewer(props: LogViewerProps) {
     p: () => stepMatch(-1),
     f: jumpToEnd,
     w: () => setWrap((on) => !on),
+    t: () => setTimeMode(nextTimeMode(timeMode)),
   });
 
   const items = virtualizer.getVirtualItems();
@@ -207,6 +212,8 @@ export function LogViewer(props: LogViewerProps) {
         {...props}
         commandOpened={commandOpened}
         onCommandToggle={() => setCommandOpened((on) => !on)}
+        timeMode={timeMode}
+        onTimeModeChange={setTimeMode}
         wrap={wrap}
         onWrapChange={setWrap}
         query={query}
@@ -264,6 +271,8 @@ export function LogViewer(props: LogViewerProps) {
                     index={item.index}
                     line={buffer.line(index)}
                     number={index + 1}
+                    timeMode={timeMode}
+                    startMs={props.startMs}
                     matches={found?.search.inLine(index) ?? []}
                     currentMatch={currentMatch}
                     marked={range !== undefined && index + 1 >= range.first && index + 1 <= range.last}

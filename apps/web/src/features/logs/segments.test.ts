@@ -16,6 +16,6 @@ describe("segmentLine", () => {
   });
 
   it("returns nothing for an empty line", () => {
-    expect(segmentLine({ text: "", source: "stdout", runs: [], dropped: 0 }, [])).toEqual([]);
+    expect(segmentLine({ text: "", runs: [] }, [])).toEqual([]);
   });
 });

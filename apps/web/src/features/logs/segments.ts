@@ -11,7 +11,7 @@ export interface Segment {
 }
 
 /** Splits a line where its style changes and where a match starts or ends. */
-export function segmentLine(line: LogLine, matches: readonly Match[]): Segment[] {
+export function segmentLine(line: Pick<LogLine, "text" | "runs">, matches: readonly Match[]): Segment[] {
   const cuts = new Set([0, line.text.length]);
   for (const run of line.runs) cuts.add(run.start);
   for (const match of matches) {
