@@ -20,6 +20,8 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "git", paths: ["/usr/bin/git"] },
   { name: "debootstrap", paths: ["/usr/sbin/debootstrap"] },
   { name: "musl-tools", paths: ["/usr/bin/musl-gcc"] },
+  { name: "zsh", paths: ["/bin/zsh"] },
+  { name: "fish", paths: ["/usr/bin/fish"] },
   { name: "qemu-system-x86", paths: ["/usr/bin/qemu-system-x86_64"] },
   { name: "squashfs-tools", paths: ["/usr/bin/mksquashfs"] },
   { name: "erofs-utils", paths: ["/usr/bin/mkfs.erofs"] },

@@ -1,5 +1,6 @@
 import { hideUrlCredentials } from "@airlock/job";
 import { Command } from "commander";
+import { completionCommand } from "./commands/completion.ts";
 import { devCommand } from "./commands/dev.ts";
 import { executorCommand } from "./commands/executor.ts";
 import { executorsDrainCommand } from "./commands/executors/drain.ts";
@@ -83,6 +84,7 @@ export function commandLine(context: CommandContext): Command {
         secretRotateCommand(context),
       ]),
     )
+    .addCommand(completionCommand(context))
     .addHelpText(
       "after",
       `

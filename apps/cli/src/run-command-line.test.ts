@@ -33,6 +33,7 @@ describe("the command line", () => {
   it.each([
     ["dev"],
     ["server"],
+    ["completion"],
     ["job submit"],
     ["job list"],
     ["job show"],

@@ -144,6 +144,7 @@ export const programCommands: Readonly<Record<string, CommandCase["wrong"]>> = {
   },
   server: { "--listen": ["bogus", "127.0.0.1", "127.0.0.1:99999", ""], "--data-dir": anyText },
   executor: { "[ARGS...]": anyText },
+  completion: { "<SHELL>": ["tcsh", ""] },
 };
 
 /** The commands without subcommands, by their words after `airlock`. */
