@@ -19,6 +19,7 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "busybox-static", paths: ["/usr/share/doc/busybox-static"] },
   { name: "git", paths: ["/usr/bin/git"] },
   { name: "debootstrap", paths: ["/usr/sbin/debootstrap"] },
+  { name: "e2fsprogs", paths: ["/usr/sbin/mke2fs", "/sbin/mke2fs"] },
   { name: "musl-tools", paths: ["/usr/bin/musl-gcc"] },
   { name: "zsh", paths: ["/bin/zsh"] },
   { name: "fish", paths: ["/usr/bin/fish"] },

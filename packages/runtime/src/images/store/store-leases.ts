@@ -37,7 +37,7 @@ export class StoreLeases {
 
   constructor(directory: string) {
     this.#directory = directory;
-    this.#identity = `${process.pid}-${startOf(process.pid)}`;
+    this.#identity = processIdentity();
     this.#file = join(directory, `${this.#identity}-${randomUUID()}.json`);
     this.#marker = join(directory, "collecting");
   }
@@ -137,11 +137,16 @@ export class StoreLeases {
   }
 }
 
+/** Identifies this process among all processes of the machine since its start. */
+export function processIdentity(): string {
+  return `${process.pid}-${startOf(process.pid)}`;
+}
+
 /**
  * Whether the process of an identity is alive. An identity begins with its process id and start time, because ids alone
  * are reused.
  */
-function isAlive(identity: string): boolean {
+export function isAlive(identity: string): boolean {
   const [, pid = "", start = ""] = /^(\d+)-(\d+)/.exec(identity) ?? [];
   return pid !== "" && startOf(Number(pid)) === start;
 }
