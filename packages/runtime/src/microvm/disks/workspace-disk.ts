@@ -28,7 +28,7 @@ const guestRoot = { uid: 0, gid: 0 };
  * belong to the guest's root; a step may run as any user, so the workspace itself has mode 0777. Returns its size.
  *
  * The tree is written directly into the disk's file ({@link Ext4Disk}), without a mount. Measured for 4,000 files of
- * 4 KB, 40,000 such files, and 100 files of 1 MB: see docs/decisions/0045-disks-written-by-the-executor.md.
+ * 4 KB, 40,000 such files, and 100 files of 1 MB: see docs/decisions/0046-disks-written-by-the-executor.md.
  * - `mke2fs -d` takes about as long, but needs root for the owners and 72 s for 40,000 files in one directory, and
  *   corrupts its memory at depths that a repository can have.
  * - Copying through the agent costs a round trip per file.
