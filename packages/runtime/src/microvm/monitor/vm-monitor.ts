@@ -32,8 +32,8 @@ export interface VmMonitor {
 
 /**
  * One virtual machine. Its monitor runs without privileges. So kernel, initrd and read-only disks must be readable for
- * every user, and all directories above them searchable. The monitor's user becomes the owner of `dir` and of the
- * writable disks.
+ * every user; the directories above them need not be. Images to attach are on the same file system as `dir`. The
+ * monitor's user becomes the owner of `dir` and of the writable disks.
  */
 export interface VmPlan {
   /** Unique on this machine. `[a-z0-9-]`, at most 60 characters. */

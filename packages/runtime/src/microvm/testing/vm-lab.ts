@@ -31,8 +31,6 @@ export class VmLab implements AsyncDisposable {
   static async open(): Promise<VmLab> {
     const owner = `vm-test-${randomBytes(4).toString("hex")}`;
     const directory = await mkdtemp(join(tmpdir(), "vm-"));
-    // The user of a machine must reach its disks.
-    await chmod(directory, 0o711);
     return new VmLab({ monitor: await testQemuMonitor({ owner }), owner, directory, guest: await testGuest() });
   }
 
@@ -54,7 +52,7 @@ export class VmLab implements AsyncDisposable {
 
   async plan(changes: Partial<VmPlan> = {}): Promise<VmPlan> {
     this.#count += 1;
-    const id = `vm-${this.#count}`;
+    const id = `${this.owner}-${this.#count}`;
     const dir = join(this.directory, id);
     await mkdir(dir);
     return {
@@ -73,9 +71,9 @@ export class VmLab implements AsyncDisposable {
   /** What is left of machines that have ended: processes, files, cgroups. */
   async leftovers(): Promise<readonly string[]> {
     const { stdout } = await run("ps", ["-eo", "pid,args"], { maxBuffer: 2 ** 24 });
-    const processes = stdout.split("\n").filter((line) => line.includes(this.directory));
+    const processes = stdout.split("\n").filter((line) => line.includes(`guest=${this.owner}-`));
     const host = await findCgroupHost();
-    const directories = (await readdir(this.directory)).filter((name) => /^vm-\d+$/.test(name));
+    const directories = (await readdir(this.directory)).filter((name) => /^vm-test-\w+-\d+$/.test(name));
     const files = await Promise.all(directories.map(async (name) => await readdir(join(this.directory, name))));
     return [...processes, ...files.flat(), ...(await host.list(this.owner))];
   }

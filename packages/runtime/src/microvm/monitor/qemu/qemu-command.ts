@@ -4,7 +4,29 @@ import type { VmPlan } from "../vm-monitor.ts";
 export type QemuAccelerator = "tcg" | "kvm";
 
 /** Descriptors that QEMU inherits. The first three are the usual ones. */
-const descriptors = { control: 3, console: 4, agent: 5, snapshot: 6, tap: 7 } as const;
+const descriptors = {
+  control: 3,
+  console: 4,
+  agent: 5,
+  snapshot: 6,
+  tap: 7,
+  directory: 8,
+  kernel: 9,
+  initrd: 10,
+} as const;
+const firstDisk = 11;
+
+/**
+ * Path by which QEMU opens an inherited descriptor again. Its user need not have access to the directories above the
+ * file.
+ */
+const inherited = (descriptor: number): string => `/proc/self/fd/${descriptor}`;
+
+/** Path of a file in the machine's directory, for QEMU. */
+export const inDirectory = (name: string): string => `${inherited(descriptors.directory)}/${name}`;
+
+/** Name of the sparse file that an empty slot shows, in the machine's directory. */
+export const emptySlotName = "empty";
 
 /** Memory that QEMU itself needs: the kernel's file, translated code, buffers. */
 export const monitorBytes = 256 * 2 ** 20;
@@ -19,23 +41,22 @@ export interface QemuCommandOptions {
   readonly accelerator: QemuAccelerator;
   /** Frequency of the host's TSC, which a guest under TCG reads. */
   readonly tscKhz: number;
-  /** The sparse file that an empty slot shows. */
-  readonly emptySlot: string;
   /** Whether the machine's state comes from the descriptor `snapshot`. */
   readonly isCopy: boolean;
 }
 
 /** Arguments of QEMU for a machine. */
 export function qemuArguments(vm: VmPlan, options: QemuCommandOptions): readonly string[] {
-  const { accelerator, emptySlot, isCopy } = options;
+  const { accelerator, isCopy } = options;
   // The guest finds the device on the last bus first. It names disks and the agent's port by this order.
   const bus = (index: number) => `virtio-mmio-bus.${lastBus - index}`;
   const device = (properties: object) => ["-device", JSON.stringify(properties)];
   const socket = (id: string, descriptor: number) => ["-chardev", `socket,id=${id},fd=${descriptor}`];
   const disks = vm.disks.flatMap((disk, index) => {
     const readOnly = disk?.readOnly ?? true;
+    const path = disk ? inherited(firstDisk + index) : inDirectory(emptySlotName);
     return [
-      ...["-blockdev", JSON.stringify(fileNode(fileName(index, 0), disk?.path ?? emptySlot, readOnly))],
+      ...["-blockdev", JSON.stringify(fileNode(fileName(index, 0), path, readOnly))],
       ...["-blockdev", JSON.stringify(diskNode(index, fileName(index, 0), readOnly))],
       ...device({ driver: "virtio-blk-device", drive: diskName(index), bus: bus(3 + index) }),
     ];
@@ -45,6 +66,7 @@ export function qemuArguments(vm: VmPlan, options: QemuCommandOptions): readonly
     ...device({ driver: "virtio-net-device", netdev: "net", mac: vm.network.macAddress, bus: bus(2) }),
   ];
   return [
+    ...["-name", `guest=${vm.id}`],
     "-nodefaults",
     "-no-user-config",
     ...["-display", "none"],
@@ -55,8 +77,8 @@ export function qemuArguments(vm: VmPlan, options: QemuCommandOptions): readonly
     ...["-cpu", accelerator === "tcg" ? "max" : "host"],
     ...["-smp", String(vm.cpus)],
     ...["-m", `size=${Math.floor(vm.memoryBytes / 2 ** 20)}M`],
-    ...["-kernel", vm.guest.kernel],
-    ...["-initrd", vm.guest.initrd],
+    ...["-kernel", inherited(descriptors.kernel)],
+    ...["-initrd", inherited(descriptors.initrd)],
     ...["-append", kernelArguments(options)],
     // A guest that restarts or panics has ended.
     "-no-reboot",

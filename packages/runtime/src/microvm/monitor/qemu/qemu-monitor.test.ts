@@ -14,9 +14,9 @@ const run = promisify(execFile);
 const bootMain = fileURLToPath(new URL("../../testing/boot-main.ts", import.meta.url));
 const signal = AbortSignal.timeout(400_000);
 
-/** The process of a machine, found by its directory on the command line. */
+/** The process of a machine, found by its name on the command line. */
 async function pidOf(plan: VmPlan): Promise<number> {
-  const { stdout } = await run("pgrep", ["-f", `^[^ ]*qemu-system.*${plan.dir}/`]);
+  const { stdout } = await run("pgrep", ["-f", `^[^ ]*qemu-system.* guest=${plan.id} `]);
   return Number(stdout.trim());
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import { chmod, chown, open, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pause, startDeadline } from "@airlock/async";
@@ -11,7 +11,14 @@ import type { IdRanges } from "../../../host/id-ranges.ts";
 import type { NetworkCalls } from "../../../host/network-calls.ts";
 import { checkVmPlan } from "../check-vm-plan.ts";
 import { type RunningVm, slotBytes, type VmMonitor, type VmPlan, type VmSnapshot } from "../vm-monitor.ts";
-import { findTscKhz, maxDisks, monitorBytes, type QemuAccelerator, qemuArguments } from "./qemu-command.ts";
+import {
+  emptySlotName,
+  findTscKhz,
+  maxDisks,
+  monitorBytes,
+  type QemuAccelerator,
+  qemuArguments,
+} from "./qemu-command.ts";
 import { QemuProcess } from "./qemu-process.ts";
 import { configurationOf, readManifest, snapshotUnusable, stateFile } from "./qemu-snapshot.ts";
 import { QemuVm } from "./qemu-vm.ts";
@@ -102,7 +109,7 @@ export class QemuMonitor implements VmMonitor {
     const { program, accelerator, ids, cgroups } = this.#options;
     const held = ids && resources.use(ids.take());
     const id = held?.range.base ?? null;
-    const emptySlot = join(plan.dir, "empty");
+    const emptySlot = join(plan.dir, emptySlotName);
     resources.defer(() => rm(emptySlot, { force: true }));
     await writeFile(emptySlot, "", { mode: 0o644, flag: "wx" });
     await truncate(emptySlot, slotBytes);
@@ -120,15 +127,28 @@ export class QemuMonitor implements VmMonitor {
       });
     }
     const tscKhz = await findTscKhz();
-    const options = { accelerator, tscKhz, emptySlot, isCopy: snapshot !== null };
+    const options = { accelerator, tscKhz, isCopy: snapshot !== null };
+    using files = openFiles(plan);
     await using state = snapshot && (await open(stateFile(snapshot.dir)));
     using tap = openTap(plan.network, this.#options.networks);
     return await QemuProcess.start([program, ...qemuArguments(plan, options)], {
       confinement: { id, joinFiles: cgroup?.joinFiles ?? [] },
       snapshot: state ? state.fd : null,
       tap: tap.descriptor,
+      files: files.descriptors,
     });
   }
+}
+
+/** Opens what QEMU's user can't reach by its path. */
+function openFiles({ dir, guest, disks }: VmPlan): { readonly descriptors: readonly (number | null)[] } & Disposable {
+  using opened = new DisposableStack();
+  // Without waiting: a path may name a pipe.
+  const openIt = (path: string) => opened.adopt(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), closeSync);
+  const fixed = [dir, guest.kernel, guest.initrd].map(openIt);
+  const descriptors = [...fixed, ...disks.map((disk) => disk && openIt(disk.path))];
+  const kept = opened.move();
+  return { descriptors, [Symbol.dispose]: () => kept.dispose() };
 }
 
 /** Opens the machine's tap. QEMU inherits it, so QEMU itself can reach no network. */

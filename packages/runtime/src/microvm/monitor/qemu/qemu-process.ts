@@ -18,6 +18,8 @@ interface QemuStart {
   readonly confinement: Confinement;
   readonly snapshot: number | null;
   readonly tap: number | null;
+  /** Descriptors of the machine's directory, kernel, initrd and disks, in this order. `null`: an empty slot. */
+  readonly files: readonly (number | null)[];
 }
 
 /** Joins the cgroup and becomes the rest of its arguments. */
@@ -77,14 +79,17 @@ export class QemuProcess {
    * @param tap Descriptor of the device that is the machine's network.
    * @throws {AirlockError} reason `runtime`
    */
-  static async start(command: readonly string[], { confinement, snapshot, tap }: QemuStart): Promise<QemuProcess> {
+  static async start(
+    command: readonly string[],
+    { confinement, snapshot, tap, files }: QemuStart,
+  ): Promise<QemuProcess> {
     const [program = "", ...args] = confined(command, confinement);
     const pipes = ["ignore", "ignore", "pipe", "pipe", "pipe", "pipe"] as const;
     const child = spawn(program, args, {
       cwd: "/",
       env: systemEnvironment,
       detached: true,
-      stdio: [...pipes, snapshot ?? "ignore", tap ?? "ignore"],
+      stdio: [...pipes, ...[snapshot, tap, ...files].map((descriptor) => descriptor ?? "ignore")],
     });
     try {
       await once(child, "spawn");

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { chmod, rm, stat } from "node:fs/promises";
+import { chmod, link, rm, stat } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -7,7 +7,7 @@ import { onAbort, pause } from "@airlock/async";
 import { z } from "zod";
 import { runtimeFailed } from "../../../contract/errors.ts";
 import { type RunningVm, slotBytes, type VmEnd, type VmPlan, type VmSnapshot } from "../vm-monitor.ts";
-import { diskName, diskNode, fileName, fileNode, monitorBytes } from "./qemu-command.ts";
+import { diskName, diskNode, fileName, fileNode, inDirectory, monitorBytes } from "./qemu-command.ts";
 import type { QemuProcess } from "./qemu-process.ts";
 import { type SnapshotConfiguration, writeManifest, writeState } from "./qemu-snapshot.ts";
 import type { QmpClient } from "./qmp-client.ts";
@@ -46,7 +46,7 @@ export class QemuVm implements RunningVm {
   }
 
   async attachImage(slot: number, path: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
-    const { plan, control } = this.#parts;
+    const { plan, control, resources } = this.#parts;
     if (plan.disks[slot] !== null) throw runtimeFailed(`disk ${slot} of the machine is not an empty slot`);
     if (this.#files.has(slot)) throw runtimeFailed(`slot ${slot} of the machine has an image already`);
     const { size } = await stat(path);
@@ -54,8 +54,12 @@ export class QemuVm implements RunningVm {
     this.#files.set(slot, 1);
     const file = fileName(slot, 1);
     try {
+      // QEMU's user may not reach the image by its own path.
+      const name = `image-${slot}`;
+      await link(path, join(plan.dir, name));
+      resources.defer(() => rm(join(plan.dir, name), { force: true }));
       // The guest sees the same device with the same size. Only the file behind it is another one.
-      await control.call("blockdev-add", { ...fileNode(file, path, true) }, signal);
+      await control.call("blockdev-add", { ...fileNode(file, inDirectory(name), true) }, signal);
       await control.call("blockdev-reopen", { options: [diskNode(slot, file, true)] }, signal);
     } catch (error) {
       this.#files.delete(slot);
@@ -73,7 +77,7 @@ export class QemuVm implements RunningVm {
     if (greeting.length === 0) throw runtimeFailed("the machine's stream was read, so it can't be copied");
     await using receiver = await receiveState(plan.dir);
     await control.call("migrate-set-parameters", { "max-bandwidth": 2 ** 40 }, signal);
-    await control.call("migrate", { uri: `unix:${receiver.path}` }, signal);
+    await control.call("migrate", { uri: `unix:${inDirectory(receiver.name)}` }, signal);
     const state = await receiver.accept(signal);
     const stateBytes = await writeState(dir, state, plan.memoryBytes + monitorBytes, signal);
     await this.#untilMigrated(signal);
@@ -101,7 +105,8 @@ export class QemuVm implements RunningVm {
 
 /** Listens for QEMU, which sends the machine's state over a socket: it can't open files of the snapshot. */
 async function receiveState(dir: string) {
-  const path = join(dir, "state.sock");
+  const name = "state.sock";
+  const path = join(dir, name);
   const server = createServer({ allowHalfOpen: true });
   const accepted = Promise.withResolvers<Socket>();
   server.once("connection", (socket) => {
@@ -113,7 +118,7 @@ async function receiveState(dir: string) {
   // The directory belongs to the machine's user and is closed for all others.
   await chmod(path, 0o666);
   return {
-    path,
+    name,
     async accept(signal: AbortSignal): Promise<Socket> {
       using _abort = onAbort(signal, () => accepted.reject(signal.reason));
       return await accepted.promise;
