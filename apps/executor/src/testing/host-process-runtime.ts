@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, posix } from "node:path";
+import { onAbort } from "@airlock/async";
 import type {
   Runtime,
   RuntimeDescription,
@@ -94,8 +95,8 @@ async function runProcess(
   const script = join(workspace.readOnlyDir, posix.relative("/airlock", step.script));
   const env = { PATH: process.env.PATH ?? "", HOME: workspace.dir, ...step.env };
   const child = spawn("/bin/sh", [script], { cwd, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
-  const kill = () => child.pid !== undefined && process.kill(-child.pid, "SIGKILL");
-  signal.addEventListener("abort", kill, { once: true });
+  // The signal may have been aborted while the directory was made.
+  using _ = onAbort(signal, () => child.pid !== undefined && process.kill(-child.pid, "SIGKILL"));
   const streams = [read(child.stdout, "stdout", output), read(child.stderr, "stderr", output)];
   const status = await new Promise<StepStatus>((resolve, reject) => {
     child.once("error", reject);
@@ -108,7 +109,6 @@ async function runProcess(
     );
   });
   await Promise.all(streams);
-  signal.removeEventListener("abort", kill);
   signal.throwIfAborted();
   return status;
 }

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { access, mkdir, mkdtemp, open, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { onAbort } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import { findExecutable } from "../host/find-executable.ts";
 import { debianFiles } from "./debian-files.ts";
@@ -92,10 +93,8 @@ async function makeRoot(args: readonly string[], directory: string, signal: Abor
     env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
     detached: true,
   });
-  const stop = () => child.kill("SIGKILL");
-  signal.addEventListener("abort", stop);
+  using _ = onAbort(signal, () => child.kill("SIGKILL"));
   const [code] = (await once(child, "close")) as [number | null];
-  signal.removeEventListener("abort", stop);
   signal.throwIfAborted();
   if (code === 0) return;
   const said = (await readFile(logPath, "utf8")).trim().split("\n").slice(-5).join("\n");

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { chmod, chown, open, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { pause, startDeadline } from "@airlock/async";
+import { onAbort, pause, startDeadline } from "@airlock/async";
 import { outputOf, systemEnvironment } from "@airlock/process";
 import { z } from "zod";
 import type { Abortable } from "../../../contract/abortable.ts";
@@ -174,17 +174,16 @@ function openTap(
 /** Waits for the agent's first bytes and leaves them in the stream. */
 async function firstBytes(process: QemuProcess, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const abort = () => reject(signal.reason);
+  // The signal may have been aborted while QEMU was started.
+  using _ = onAbort(signal, () => reject(signal.reason));
   const gone = () => reject(runtimeFailed("QEMU has ended"));
   process.agent.on("readable", resolve);
   process.agent.once("end", gone).once("close", gone);
-  signal.addEventListener("abort", abort);
   try {
     await Promise.race([promise, process.ended.then(gone)]);
     await promise;
   } finally {
     process.agent.off("readable", resolve).off("end", gone).off("close", gone);
-    signal.removeEventListener("abort", abort);
   }
 }
 
