@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import { createWriteStream } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import type { WriteStream } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { readAtMost } from "@airlock/async";
@@ -122,7 +122,7 @@ export class LfsClient implements AsyncDisposable {
       }
     }
     try {
-      await pipeline(body, checked, createWriteStream(making, { mode: 0o600 }), { signal });
+      await writeWhole(making, (target) => pipeline(body, checked, target, { signal }));
       if (bytes !== size) throw wrongContent(oid, "is shorter than its pointer says");
       if (hash.digest("hex") !== oid) throw wrongContent(oid, "has different content than its pointer says");
       await rename(making, file);
@@ -159,6 +159,12 @@ export class LfsClient implements AsyncDisposable {
       );
     }
   }
+}
+
+/** Writes a new file. It is open before the work begins, and closed when this settles, so that it can be removed then. */
+async function writeWhole(path: string, work: (target: WriteStream) => Promise<void>): Promise<void> {
+  await using file = await open(path, "wx", 0o600);
+  await work(file.createWriteStream());
 }
 
 /** Headers that would change the request itself rather than authenticate it. */
