@@ -10,35 +10,30 @@ export interface UnreachableReason {
 const certificateHint =
   "Start the command with NODE_EXTRA_CA_CERTS=FILE, where FILE has the certificate of the authority that signed it.";
 
+const untrusted: UnreachableReason = {
+  text: "the server's certificate is signed by an authority that this machine does not trust",
+  hint: certificateHint,
+};
+const closed: UnreachableReason = { text: "the server closed the connection without an answer" };
+const silent: UnreachableReason = { text: "the server does not answer" };
+
 const reasons: Readonly<Record<string, UnreachableReason>> = {
   ECONNREFUSED: { text: "nothing listens at this address (connection refused)" },
-  ECONNRESET: { text: "the server closed the connection without an answer" },
-  EPIPE: { text: "the server closed the connection without an answer" },
-  UND_ERR_SOCKET: { text: "the server closed the connection without an answer" },
+  ECONNRESET: closed,
+  EPIPE: closed,
+  UND_ERR_SOCKET: closed,
   ENOTFOUND: { text: "no host has this name" },
   EAI_AGAIN: { text: "the name of the host could not be looked up" },
-  ETIMEDOUT: { text: "the server does not answer" },
-  UND_ERR_CONNECT_TIMEOUT: { text: "the server does not answer" },
-  UND_ERR_HEADERS_TIMEOUT: { text: "the server does not answer" },
+  ETIMEDOUT: silent,
+  UND_ERR_CONNECT_TIMEOUT: silent,
+  UND_ERR_HEADERS_TIMEOUT: silent,
   EHOSTUNREACH: { text: "there is no route to the host" },
   ENETUNREACH: { text: "there is no route to the host's network" },
   DEPTH_ZERO_SELF_SIGNED_CERT: { text: "the server's certificate is self-signed", hint: certificateHint },
-  SELF_SIGNED_CERT_IN_CHAIN: {
-    text: "the server's certificate is signed by an authority that this machine does not trust",
-    hint: certificateHint,
-  },
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: {
-    text: "the server's certificate is signed by an authority that this machine does not trust",
-    hint: certificateHint,
-  },
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: {
-    text: "the server's certificate is signed by an authority that this machine does not trust",
-    hint: certificateHint,
-  },
-  UNABLE_TO_GET_ISSUER_CERT: {
-    text: "the server's certificate is signed by an authority that this machine does not trust",
-    hint: certificateHint,
-  },
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT: untrusted,
   CERT_HAS_EXPIRED: {
     text: "the server's certificate has expired",
     hint: "Check this machine's clock, and ask the administrator of the instance to renew the certificate.",

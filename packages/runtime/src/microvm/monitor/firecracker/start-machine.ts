@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { startDeadline } from "@airlock/async";
+import { onAbort, startDeadline } from "@airlock/async";
 import { formatDuration } from "@airlock/job";
 import type { Abortable } from "../../../contract/abortable.ts";
 import { runtimeFailed } from "../../../contract/errors.ts";
@@ -74,12 +74,6 @@ async function explained(vm: VmPlan, process: MonitorProcess, error: unknown): P
 
 async function beforeAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
+  using _ = onAbort(signal, () => reject(signal.reason));
+  return await Promise.race([promise, aborted]);
 }
