@@ -40,10 +40,10 @@ it("gives each of several commands at once its own answer", async () => {
 
 it("rejects with QEMU's words and goes on", async () => {
   const { client } = await startClient(
-    '{"error":{"class":"GenericError","desc":"no such disk"},"id":2}\n',
+    '{"error":{"class":"GenericError","desc":"no such disk\\u001b[2J"},"id":2}\n',
     '{"return":7,"id":3}\n',
   );
-  await expect(client.call("blockdev-add", {}, signal)).rejects.toThrow("QEMU refused a command: no such disk");
+  await expect(client.call("blockdev-add", {}, signal)).rejects.toThrow("QEMU refused a command: no such disk?[2J");
   expect(await client.call("x", {}, signal)).toBe(7);
 });
 

@@ -95,7 +95,9 @@ export class QmpClient {
     if (!waiting) {
       this.#fail(runtimeFailed("QEMU answered a command that was not sent"));
     } else if ("error" in message) {
-      waiting.reject(runtimeFailed(`QEMU refused a command: ${message.error.desc.slice(0, 500)}`));
+      // Printable: a terminal that shows it takes no command from the guest.
+      const words = message.error.desc.slice(0, 500).replace(/[^ -~]/g, "?");
+      waiting.reject(runtimeFailed(`QEMU refused a command: ${words}`));
     } else {
       waiting.resolve(message.return);
     }
