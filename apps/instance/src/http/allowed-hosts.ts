@@ -33,11 +33,11 @@ export function checkHosts(
   ]);
   app.addHook("onRequest", async (request, reply) => {
     const { host, authorization } = request.headers;
-    const { anyHost, checksToken } = request.routeOptions.config;
+    const { anyHost, guarded } = request.routeOptions.config;
     // Only HTTP/1.0 clients send no host. Browsers always do.
     if (host === undefined || anyHost) return;
     // On other routes, any page could send the header with a made-up token.
-    if (authorization !== undefined && checksToken) return;
+    if (authorization !== undefined && guarded) return;
     if (isAllowed(host, names)) return;
     const body: ApiError = {
       error: {

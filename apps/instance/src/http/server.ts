@@ -17,6 +17,7 @@ import { sendSecurityHeaders } from "./security-headers.ts";
 import { toApiError } from "./shared/api-error.ts";
 import type { InstanceContext } from "./shared/instance-context.ts";
 import { decodeBodies } from "./shared/read-bodies.ts";
+import { requireRules } from "./shared/route-access.ts";
 import { webRoutes } from "./web/web-routes.ts";
 
 const bodyLimit = 1024 * 1024;
@@ -66,6 +67,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
       reply.elapsedTime / 1000,
     );
   });
+  requireRules(app);
   sendSecurityHeaders(app, context.config.externalUrl);
   checkHosts(app, context.config);
   limitConnections(app.server);

@@ -1,6 +1,7 @@
 import { executorHeaders, sharedSecretScheme } from "@airlock/api";
 import type { FastifyRequest } from "fastify";
 import { sql } from "kysely";
+import type { ExecutorActor, JobActor } from "../../access/actor.ts";
 import { hashToken } from "../../queues/job-token.ts";
 import type { Database } from "../../store/database.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
@@ -32,47 +33,24 @@ function credentials(request: FastifyRequest): Credentials {
 }
 
 /** For routes of a whole executor (dequeue, heartbeat, …), which need the shared secret. */
-export function authenticateExecutor(request: FastifyRequest, sharedSecret: string): void {
+export function authenticateExecutor(request: FastifyRequest, sharedSecret: string): ExecutorActor {
   const { scheme, token } = credentials(request);
   if (scheme !== sharedSecretScheme || !secretEqual(token, sharedSecret)) {
     throw new ExecutorApiError(401, "the shared secret is wrong");
   }
-}
-
-/** What a job token proves. The legacy shared secret proves only that the request comes from some executor. */
-export type JobCredentials =
-  | {
-      readonly kind: "token";
-      readonly job: number;
-      readonly attempt: number;
-      readonly queue: string;
-      readonly repository: string | null;
-      readonly executor: string;
-      readonly commit: string | null;
-      /** The attempt is still running. */
-      readonly running: boolean;
-    }
-  | { readonly kind: "shared-secret" };
-
-interface TokenRow {
-  job: number;
-  attempt: number;
-  queue: string;
-  repository: string | null;
-  executor: string;
-  commit: string | null;
-  running: boolean;
+  return { kind: "executor", legacy: false };
 }
 
 /** For routes of one job, which need its token and headers that identify the job. Each header must match the token. */
 export async function authenticateJob(
   request: FastifyRequest,
   options: { readonly db: Database; readonly sharedSecret: string; readonly legacySharedSecret: boolean },
-): Promise<JobCredentials> {
+): Promise<ExecutorActor | JobActor> {
   const { scheme, token } = credentials(request);
   if (scheme === sharedSecretScheme) {
-    if (options.legacySharedSecret && secretEqual(token, options.sharedSecret)) return { kind: "shared-secret" };
-    throw new ExecutorApiError(403, "routes of a job need the job's token");
+    const { legacySharedSecret: legacy, sharedSecret } = options;
+    if (!secretEqual(token, sharedSecret)) throw new ExecutorApiError(403, "routes of a job need the job's token");
+    return { kind: "executor", legacy };
   }
   if (scheme !== "Bearer") throw new ExecutorApiError(401, "the Authorization header's scheme is unknown");
   const jobId = Number(request.headers[executorHeaders.jobId]);
@@ -82,14 +60,20 @@ export async function authenticateJob(
   if (typeof executor !== "string" || executor === "") {
     throw new ExecutorApiError(400, `${executorHeaders.executorName} is missing`);
   }
-  const { rows } = await sql<TokenRow>`
+  const actor = await findJobActor(options.db, token);
+  if (!actor) throw new ExecutorApiError(401, "unknown job token");
+  if (actor.job !== jobId) throw new ExecutorApiError(403, "the token is for another job");
+  if (actor.executor !== executor) throw new ExecutorApiError(403, "the token is for another executor");
+  return actor;
+}
+
+/** The attempt that a job token belongs to; `null`: the token is unknown. */
+export async function findJobActor(db: Database, token: string): Promise<JobActor | null> {
+  const { rows } = await sql<Omit<JobActor, "kind">>`
     select tokens.job, tokens.attempt, tokens.queue, tokens.repository, tokens.executor, jobs.commit,
       jobs.state = 'processing' and jobs.attempt = tokens.attempt as running
     from job_tokens tokens join jobs on jobs.id = tokens.job
-    where token_sha256 = ${hashToken(token)}::bytea`.execute(options.db);
-  const row = rows[0];
-  if (!row) throw new ExecutorApiError(401, "unknown job token");
-  if (row.job !== jobId) throw new ExecutorApiError(403, "the token is for another job");
-  if (row.executor !== executor) throw new ExecutorApiError(403, "the token is for another executor");
-  return { kind: "token", ...row };
+    where token_sha256 = ${hashToken(token)}::bytea`.execute(db);
+  const [row] = rows;
+  return row ? { kind: "job", ...row } : null;
 }

@@ -1,25 +1,25 @@
 import { sharedSecretScheme } from "@airlock/api";
 import type { FastifyInstance } from "fastify";
-import { declareTokenChecks } from "../shared/declare-token-checks.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { guard } from "../shared/route-access.ts";
 import { answerExecutorError } from "./answer-executor-error.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authTestRoute } from "./auth-test-route.ts";
 import { authenticateExecutor } from "./authenticate-executor.ts";
-import { Uploaders } from "./authenticate-uploader.ts";
 import { dequeueRoutes } from "./dequeue-routes.ts";
 import { executorEventRoutes } from "./executor-event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
 import { gitRoutes } from "./git-routes.ts";
+import { guardUploads } from "./guard-uploads.ts";
 import { heartbeatRoutes } from "./heartbeat-routes.ts";
 import { logRoutes } from "./log-routes.ts";
 import { markRoutes } from "./mark-routes.ts";
+import { refuseExecutor } from "./refuse-executor.ts";
 import { sourceCliVersion } from "./source-cli-version.ts";
 import { uploadRoutes } from "./upload-routes.ts";
 
 /** `/.executors`: the routes that executors call, as the executor protocol describes them. */
 export async function executorApi(app: FastifyInstance, context: InstanceContext): Promise<void> {
-  declareTokenChecks(app);
   // Parse every body as JSON: the protocol's clients don't always set the content type.
   const parseJson = app.getDefaultJsonParser("error", "ignore");
   app.removeAllContentTypeParsers();
@@ -32,8 +32,10 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
     reply.header("cache-control", "no-store");
   });
   await app.register(async (scope) => {
-    // Runs before the body is read, so that bodies of unauthenticated clients cost nothing.
-    scope.addHook("onRequest", async (request) => authenticateExecutor(request, context.executorToken));
+    guard(scope, {
+      authenticate: async (request) => authenticateExecutor(request, context.executorToken),
+      refuse: refuseExecutor,
+    });
     authTestRoute(scope, context);
     dequeueRoutes(scope, context);
     heartbeatRoutes(scope, context);
@@ -41,12 +43,16 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
     scope.get("/queue/src-cli/version", async () => ({ version: sourceCliVersion }));
   });
   await app.register(async (scope) => {
-    const uploaders = new Uploaders(scope, {
+    guardUploads(scope, {
       db: context.db,
-      trusted: { schemes: [sharedSecretScheme], token: context.executorToken },
+      trusted: {
+        actor: { kind: "executor", legacy: false },
+        schemes: [sharedSecretScheme],
+        token: context.executorToken,
+      },
       refusal: "an upload wants the shared secret or the token of a job",
     });
-    uploadRoutes(scope, context, uploaders);
+    uploadRoutes(scope, context);
   });
   await app.register(async (scope) => fileRoutes(scope, context));
   await app.register(async (scope) => {

@@ -1,20 +1,18 @@
 import type { FastifyInstance } from "fastify";
 import { payloadFileId } from "../../dispatch/job-payload.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf } from "../shared/route-access.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { JobScope } from "./job-scope.ts";
 
 /** Serves a job's files to its running attempt only. `HEAD` asks whether a file exists. */
 export function fileRoutes(app: FastifyInstance, context: InstanceContext): void {
-  const scope = new JobScope(app, context);
+  new JobScope(app, context);
 
   app.get<{ Params: { job: string; file: string } }>("/files/batch-changes/:job/:file", async (request, reply) => {
-    const credentials = scope.credentialsOf(request);
     const id = /^[1-9]\d{0,15}$/.test(request.params.job) ? Number(request.params.job) : null;
-    if (credentials.kind === "token") {
-      if (id !== credentials.job) throw new ExecutorApiError(403, "the token is for another job");
-      if (!credentials.running) throw new ExecutorApiError(401, "the token expired when its attempt ended");
-    }
+    // No job has the number 0.
+    accessOf(request).require({ job: id ?? 0 });
     const row =
       id === null
         ? undefined

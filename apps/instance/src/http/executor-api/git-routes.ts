@@ -8,6 +8,7 @@ import { bodyDecoder } from "../shared/content-encoding.ts";
 import { detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { leaveBodies } from "../shared/read-bodies.ts";
+import { accessOf } from "../shared/route-access.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { GitSlots } from "./git-slots.ts";
 import { JobScope } from "./job-scope.ts";
@@ -25,7 +26,7 @@ const uploadPackMemoryBytes = 2 * 1024 ** 3;
 
 /** Serves `git fetch` and Git LFS downloads to executors: the repository of the running job, read-only. */
 export function gitRoutes(app: FastifyInstance, context: InstanceContext): void {
-  const scope = new JobScope(app, context);
+  new JobScope(app, context);
   const slots = new GitSlots({ total: maxConcurrent, perHolder: maxConcurrentOfJob });
   const lfs = new LfsRoutes(context);
   // The body streams into git.
@@ -77,12 +78,9 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
 
   /** The commit that the credentials are limited to; `null`: any. */
   function permit(request: FastifyRequest, name: string): string | null {
-    const credentials = scope.credentialsOf(request);
-    if (credentials.kind === "shared-secret") return null;
-    if (credentials.repository !== name) throw new ExecutorApiError(403, "the token is for another repository");
-    // For git, a token ends with its attempt. It outlives the attempt only for repeated reports.
-    if (!credentials.running) throw new ExecutorApiError(401, "the token expired when its attempt ended");
-    return credentials.commit;
+    const access = accessOf(request);
+    access.require({ repository: name });
+    return access.actor.kind === "job" ? access.actor.commit : null;
   }
 
   async function directoryOf(name: string, commit: string | null): Promise<string> {
@@ -111,8 +109,8 @@ export function gitRoutes(app: FastifyInstance, context: InstanceContext): void 
     const gone = new AbortController();
     reply.raw.once("close", () => gone.abort(new Error("the client disconnected")));
     const signal = AbortSignal.any([gone.signal, context.stopping, AbortSignal.timeout(uploadPackTimeoutMs)]);
-    const credentials = scope.credentialsOf(request);
-    using _slot = await slots.take(credentials.kind === "token" ? `job ${credentials.job}` : "", signal);
+    const { actor } = accessOf(request);
+    using _slot = await slots.take(actor.kind === "job" ? `job ${actor.job}` : "", signal);
     reply.raw.setTimeout(stalledMs, () => gone.abort(new Error(`no data transferred for ${stalledMs} ms`)));
     const git = await startGit(context.repositories.environment, {
       gitDirectory: options.directory,

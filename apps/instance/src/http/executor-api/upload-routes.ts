@@ -4,13 +4,14 @@ import { AirlockError, formatBytes } from "@airlock/job";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Kysely, sql } from "kysely";
 import { z } from "zod";
+import type { JobActor } from "../../access/actor.ts";
 import { type NewBlob, storeBlob } from "../../artifacts/store-blob.ts";
 import type { Schema } from "../../store/schema.ts";
 import { announcedBytes, detachBody } from "../shared/detach-body.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { leaveBodies } from "../shared/read-bodies.ts";
+import { accessOf } from "../shared/route-access.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
-import type { Uploader, Uploaders } from "./authenticate-uploader.ts";
 import { parseBody } from "./parse-body.ts";
 
 /** Clients send parts of 100 MB by default. */
@@ -21,8 +22,6 @@ const maxUnfinished = 200;
 const uploadTimeoutMs = 30 * 60_000;
 /** A job indexes one commit. It may have several roots and try again. */
 const maxUploadsOfAttempt = 100;
-
-type JobUploader = Extract<Uploader, { readonly kind: "job" }>;
 
 const Count = z.coerce.number().int();
 const Description = z.object({
@@ -48,7 +47,7 @@ const UncompressedSize = z.coerce.number().int().nonnegative().optional().catch(
  * good for the job's own repository and commit, while its attempt runs, and only for uploads that it created. Its
  * uploads together are limited like the artifacts of an attempt.
  */
-export function uploadRoutes(app: FastifyInstance, context: InstanceContext, uploaders: Uploaders): void {
+export function uploadRoutes(app: FastifyInstance, context: InstanceContext): void {
   const { db, blobs } = context;
   leaveBodies(app);
 
@@ -93,8 +92,10 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
     upload: z.output<typeof Description>,
     numParts: number,
   ): Promise<number> {
-    const uploader = uploaders.of(request);
-    if (uploader.kind === "job") await requireOwn(uploader, upload);
+    const access = accessOf(request);
+    access.require({ repository: upload.repository, commit: upload.commit });
+    const uploader = access.actor;
+    if (uploader.kind === "job") await limitUploads(uploader);
     try {
       await context.repositories.get(upload.repository);
     } catch (error) {
@@ -103,7 +104,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
       }
       throw error;
     }
-    if (uploader.kind === "trusted") await limitUnfinished(upload.repository);
+    if (uploader.kind !== "job") await limitUnfinished(upload.repository);
     const { id } = await db
       .insertInto("code_intel_uploads")
       .values({
@@ -169,11 +170,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
     return accepted(reply, uploadId);
   }
 
-  async function requireOwn(uploader: JobUploader, upload: z.output<typeof Description>): Promise<void> {
-    if (uploader.repository !== upload.repository) {
-      throw new ExecutorApiError(403, "the token is for another repository");
-    }
-    if (uploader.commit !== upload.commit) throw new ExecutorApiError(403, "the token is for another commit");
+  async function limitUploads(uploader: JobActor): Promise<void> {
     const { count } = await db
       .selectFrom("code_intel_uploads")
       .select((select) => select.fn.countAll<number>().as("count"))
@@ -187,10 +184,9 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
 
   async function find(request: FastifyRequest, id: number) {
     const upload = await db.selectFrom("code_intel_uploads").selectAll().where("id", "=", id).executeTakeFirst();
-    const uploader = uploaders.of(request);
-    const isOwn = uploader.kind === "trusted" || (upload?.job === uploader.job && upload.attempt === uploader.attempt);
-    // Whether the upload of another job exists is not told.
-    if (!upload || !isOwn) throw new ExecutorApiError(404, `upload ${id} not found`);
+    // Job 0 does not exist: users and executors uploaded it. Whether the upload of another job exists is not told.
+    const creator = { job: upload?.job ?? 0, attempt: upload?.attempt ?? 0 };
+    if (!upload || !accessOf(request).permits(creator)) throw new ExecutorApiError(404, `upload ${id} not found`);
     return upload;
   }
 
@@ -200,7 +196,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
     { id, repository, index }: { readonly id: number; readonly repository: string; readonly index: number },
   ): Promise<void> {
     const signal = AbortSignal.any([context.stopping, AbortSignal.timeout(uploadTimeoutMs)]);
-    const uploader = uploaders.of(request);
+    const uploader = accessOf(request).actor;
     const room = uploader.kind === "job" ? await roomOf(uploader, { upload: id, part: index }) : maxPartBytes;
     const tooLarge = new ExecutorApiError(
       413,
@@ -252,7 +248,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
 
   /** What the attempt may still send for this part. Parts that arrive at the same time may exceed it together. */
   async function roomOf(
-    { job, attempt }: JobUploader,
+    { job, attempt }: JobActor,
     replaced: { readonly upload: number; readonly part: number },
   ): Promise<number> {
     const { bytes } = await db
@@ -270,7 +266,7 @@ export function uploadRoutes(app: FastifyInstance, context: InstanceContext, upl
 }
 
 /** Whether the attempt still runs. Keeps it from ending before the transaction commits. */
-async function isRunning(transaction: Kysely<Schema>, { job, attempt }: JobUploader): Promise<boolean> {
+async function isRunning(transaction: Kysely<Schema>, { job, attempt }: JobActor): Promise<boolean> {
   const row = await transaction
     .selectFrom("attempts")
     .select("attempt")

@@ -1,9 +1,8 @@
 import type { FastifyInstance } from "fastify";
 import { answerExecutorError } from "../executor-api/answer-executor-error.ts";
-import { Uploaders } from "../executor-api/authenticate-uploader.ts";
+import { guardUploads } from "../executor-api/guard-uploads.ts";
 import { sourceCliVersion } from "../executor-api/source-cli-version.ts";
 import { uploadRoutes } from "../executor-api/upload-routes.ts";
-import { declareTokenChecks } from "../shared/declare-token-checks.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 
 /** `/.api`: what the `src` command line and installers of executors call. */
@@ -15,13 +14,16 @@ export async function publicApi(app: FastifyInstance, context: InstanceContext):
   // Installers ask for it without credentials.
   app.get("/src-cli/version", { config: { anyHost: true } }, async () => ({ version: sourceCliVersion }));
   await app.register(async (scope) => {
-    declareTokenChecks(scope);
     // Only by the header, which no browser sends along by itself. `src` calls the scheme `token`.
-    const uploaders = new Uploaders(scope, {
+    guardUploads(scope, {
       db: context.db,
-      trusted: { schemes: ["token", "bearer"], token: context.administratorToken },
+      trusted: {
+        actor: { kind: "administrator", via: "token" },
+        schemes: ["token", "bearer"],
+        token: context.administratorToken,
+      },
       refusal: "the token is not the administrator's: set SRC_ACCESS_TOKEN to it",
     });
-    uploadRoutes(scope, context, uploaders);
+    uploadRoutes(scope, context);
   });
 }

@@ -2,6 +2,7 @@ import { AirlockError } from "@airlock/job";
 // Declares `request.cookies`.
 import type {} from "@fastify/cookie";
 import type { FastifyRequest } from "fastify";
+import type { Actor } from "../../access/actor.ts";
 import type { Database } from "../../store/database.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
 import { hasEnded, readSession, type Session, sessionCookie } from "./sessions.ts";
@@ -20,21 +21,19 @@ export interface AdministratorAuthentication {
 export async function authenticateAdministrator(
   request: FastifyRequest,
   options: AdministratorAuthentication,
-): Promise<void> {
+): Promise<Actor> {
   const { authorization } = request.headers;
   if (authorization !== undefined) {
     const [, token] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
-    if (token !== undefined && secretEqual(token, options.administratorToken)) return;
+    if (token !== undefined && secretEqual(token, options.administratorToken)) {
+      return { kind: "administrator", via: "token" };
+    }
     throw unauthorized("the token is not the administrator's");
   }
   if (request.cookies[sessionCookie] === undefined) throw unauthorized("no credentials");
   if (!(await sessionHolds(request, options))) throw unauthorized("the session has ended");
   if (request.method !== "GET" && request.method !== "HEAD") requireSameOrigin(request, options.externalUrl);
-}
-
-/** Whether an accepted request would still be accepted later. A token is valid as long as the instance runs. */
-export async function stillHolds(request: FastifyRequest, options: AdministratorAuthentication): Promise<boolean> {
-  return request.headers.authorization !== undefined || (await sessionHolds(request, options));
+  return { kind: "administrator", via: "session" };
 }
 
 async function sessionHolds(request: FastifyRequest, options: AdministratorAuthentication): Promise<boolean> {

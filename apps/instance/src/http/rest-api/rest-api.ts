@@ -4,18 +4,19 @@ import type { FastifyInstance } from "fastify";
 import { jsonSchemaTransform } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { InvalidRequestError } from "../shared/api-error.ts";
-import { declareTokenChecks } from "../shared/declare-token-checks.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { noSuchRoute } from "../shared/no-such-route.ts";
+import { type Credentials, guard } from "../shared/route-access.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authenticateAdministrator } from "./authenticate-administrator.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { executorRoutes } from "./executor-routes.ts";
 import { jobRoutes } from "./job-routes.ts";
 import { queueRoutes } from "./queue-routes.ts";
+import { refusePerson } from "./refuse-person.ts";
 import { repositoryRoutes } from "./repository-routes.ts";
 import { secretRoutes } from "./secret-routes.ts";
-import { sessionRoutes } from "./session-routes.ts";
+import { currentSessionRoute, sessionRoutes } from "./session-routes.ts";
 import { withZod } from "./zod-scope.ts";
 
 /**
@@ -45,17 +46,17 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     transform: jsonSchemaTransform,
   });
   app.get("/openapi.json", { schema: { hide: true } }, async () => plain.swagger());
+  const { db, administratorToken } = context;
+  const { externalUrl } = context.config;
+  const credentials: Credentials = {
+    authenticate: (request) => authenticateAdministrator(request, { db, administratorToken, externalUrl }),
+    refuse: refusePerson,
+  };
   await app.register(async (scope) => sessionRoutes(withZod(scope), context));
   await app.register(async (scope) => {
-    declareTokenChecks(scope);
-    scope.addHook("onRequest", async (request) => {
-      await authenticateAdministrator(request, {
-        db: context.db,
-        administratorToken: context.administratorToken,
-        externalUrl: context.config.externalUrl,
-      });
-    });
+    guard(scope, credentials);
     const typed = withZod(scope);
+    currentSessionRoute(typed, context);
     jobRoutes(typed, context);
     artifactRoutes(typed, context);
     eventRoutes(typed, context);

@@ -3,10 +3,13 @@ import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
-import { authenticateAdministrator, requireSameOrigin, sessionOf } from "./authenticate-administrator.ts";
+import { requireSameOrigin, sessionOf } from "./authenticate-administrator.ts";
 import { createSession, endSession, sessionCookie, sessionLifetimeMs } from "./sessions.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
+const tags = ["session"];
+
+/** Beginning and ending a session needs no credentials. */
 export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
   const { administratorToken, db, version } = context;
   const { externalUrl } = context.config;
@@ -16,7 +19,6 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
     sameSite: "strict",
     secure: externalUrl?.startsWith("https:") ?? false,
   } as const;
-  const tags = ["session"];
 
   app.post(
     "/session",
@@ -49,18 +51,6 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
     },
   );
 
-  app.get(
-    "/session",
-    {
-      config: { checksToken: true },
-      schema: { tags, summary: "Show the current user", response: { 200: SessionView, ...errorAnswers } },
-    },
-    async (request) => {
-      await authenticateAdministrator(request, { db, administratorToken, externalUrl });
-      return { role: "administrator" as const, version };
-    },
-  );
-
   app.delete(
     "/session",
     {
@@ -81,5 +71,13 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
       reply.clearCookie(sessionCookie, cookie);
       return reply.status(204).send(null);
     },
+  );
+}
+
+export function currentSessionRoute(app: ZodScope, { version }: InstanceContext): void {
+  app.get(
+    "/session",
+    { schema: { tags, summary: "Show the current user", response: { 200: SessionView, ...errorAnswers } } },
+    async () => ({ role: "administrator" as const, version }),
   );
 }

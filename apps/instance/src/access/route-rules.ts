@@ -1,0 +1,94 @@
+import type { Permission } from "./permissions.ts";
+
+/**
+ * Every route of the instance, and the permission that it needs. The server does not start if a route is missing here,
+ * or if a line here has no route. `HEAD` needs the permission of `GET`, unless it has a line of its own.
+ */
+export const routeRules = {
+  "GET /healthz": "instance.read-health",
+  "GET /metrics": "instance.read-metrics",
+
+  "GET /api/v1/openapi.json": "instance.read-description",
+  "POST /api/v1/session": "session.begin",
+  "GET /api/v1/session": "session.read",
+  "DELETE /api/v1/session": "session.end",
+  "POST /api/v1/jobs": "job.submit",
+  "GET /api/v1/jobs": "job.list",
+  "GET /api/v1/jobs/:id": "job.read",
+  "POST /api/v1/jobs/:id/cancel": "job.cancel",
+  "POST /api/v1/jobs/:id/retry": "job.retry",
+  "GET /api/v1/jobs/:id/logs": "log.read",
+  "GET /api/v1/jobs/:id/events": "log.read",
+  "GET /api/v1/jobs/:id/artifacts": "artifact.list",
+  "GET /api/v1/jobs/:id/artifacts/:artifactId": "artifact.read",
+  "GET /api/v1/events": "event.read",
+  "POST /api/v1/repositories": "repository.add",
+  "GET /api/v1/repositories": "repository.list",
+  "GET /api/v1/repositories/:name": "repository.read",
+  "POST /api/v1/repositories/:name/refresh": "repository.refresh",
+  "DELETE /api/v1/repositories/:name": "repository.remove",
+  "GET /api/v1/executors": "executor.list",
+  "POST /api/v1/executors/:name/drain": "executor.drain",
+  "POST /api/v1/executors/:name/resume": "executor.resume",
+  "GET /api/v1/queues": "queue.list",
+  "POST /api/v1/queues": "queue.create",
+  "GET /api/v1/queues/:name": "queue.read",
+  "PATCH /api/v1/queues/:name": "queue.update",
+  "GET /api/v1/secrets": "secret.list",
+  "PUT /api/v1/secrets/:name": "secret.set",
+  "DELETE /api/v1/secrets/:name": "secret.delete",
+  "GET /api/v1/secrets/audit": "secret.read-audit",
+  "POST /api/v1/secrets/rotate": "secret.rotate-keys",
+
+  "GET /.executors/test/auth": "executor.connect",
+  "GET /.executors/queue/src-cli/version": "executor.connect",
+  "POST /.executors/queue/dequeue": "executor.dequeue",
+  "POST /.executors/queue/:queue/dequeue": "executor.dequeue",
+  "POST /.executors/queue/heartbeat": "executor.heartbeat",
+  "POST /.executors/queue/:queue/heartbeat": "executor.heartbeat",
+  "POST /.executors/queue/:queue/canceledJobs": "executor.heartbeat",
+  "POST /.executors/queue/:queue/canceled": "executor.heartbeat",
+  "GET /.executors/events": "executor.read-events",
+  "POST /.executors/queue/:queue/logs": "attempt.write-log",
+  "POST /.executors/queue/:queue/addExecutionLogEntry": "attempt.write-log",
+  "POST /.executors/queue/:queue/updateExecutionLogEntry": "attempt.write-log",
+  "POST /.executors/queue/:queue/markComplete": "attempt.end",
+  "POST /.executors/queue/:queue/markErrored": "attempt.end",
+  "POST /.executors/queue/:queue/markFailed": "attempt.end",
+  "PUT /.executors/queue/:queue/artifacts": "attempt.store-artifact",
+  "GET /.executors/files/batch-changes/:job/:file": "attempt.read-file",
+  "GET /.executors/git/*": "attempt.fetch-repository",
+  "POST /.executors/git/*": "attempt.fetch-repository",
+  "HEAD /.executors/lsif/upload": "index.upload-as-executor",
+  "POST /.executors/lsif/upload": "index.upload-as-executor",
+  "HEAD /.executors/scip/upload": "index.upload-as-executor",
+  "POST /.executors/scip/upload": "index.upload-as-executor",
+
+  "GET /.api/src-cli/version": "instance.read-description",
+  "HEAD /.api/lsif/upload": "index.upload",
+  "POST /.api/lsif/upload": "index.upload",
+  "HEAD /.api/scip/upload": "index.upload",
+  "POST /.api/scip/upload": "index.upload",
+
+  // The web UI's page, and its files.
+  "GET /": "web.read",
+  "GET /*": "web.read",
+} as const satisfies Readonly<Record<string, Permission>>;
+
+export type RuledRoute = keyof typeof routeRules;
+
+/** Only an instance with a built web UI has these routes. */
+export const optionalRoutes: readonly RuledRoute[] = ["GET /", "GET /*"];
+
+export function routeRule(
+  method: string,
+  url: string,
+): { readonly route: RuledRoute; readonly permission: Permission } | null {
+  const names = method === "HEAD" ? [`HEAD ${url}`, `GET ${url}`] : [`${method} ${url}`];
+  const route = names.find(isRuled);
+  return route === undefined ? null : { route, permission: routeRules[route] };
+}
+
+function isRuled(name: string): name is RuledRoute {
+  return Object.hasOwn(routeRules, name);
+}
