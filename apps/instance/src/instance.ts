@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { errorMessage } from "@airlock/job";
 import pino, { type Logger } from "pino";
+import { KnownNamespaces } from "./accounts/namespaces.ts";
 import { collectBlobGarbage } from "./artifacts/collect-blob-garbage.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import { openBlobStore } from "./blobs/open-blob-store.ts";
@@ -122,6 +123,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     version,
     logger,
     db,
+    namespaces: new KnownNamespaces(db),
     blobs,
     notifications,
     dispatcher,

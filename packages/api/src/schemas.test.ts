@@ -61,6 +61,9 @@ const heartbeat = {
   prometheusMetrics: text,
   airlock: partly({ slots: fc.nat(100), labels, draining: fc.boolean(), runtime: text }, []),
 };
+// No reserved name ends with a digit.
+const accountName = name.map((text) => `${text}7`);
+const siteRole = fc.constantFrom(...api.siteRoles);
 const nullable = <T>(of: fc.Arbitrary<T>) => fc.oneof(of, fc.constant(null));
 /** Valid values for each schema. A test below fails if a schema for external input has none here. */
 const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
@@ -147,6 +150,12 @@ const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   SetSecretRequest: partly({ value: text, namespace: nullable(name), description: text }, ["value"]),
   SecretScopeQuery: partly({ namespace: name, queue: name }, []),
   SecretAuditQuery: fc.constant({}),
+  ListAccountsQuery: fc.constant({ limit: "7" }),
+  CreateOrganizationRequest: partly({ name: accountName, displayName: label }, ["name"]),
+  UpdateOrganizationRequest: fc.record({ displayName: label }),
+  SetMemberRequest: fc.record({ role: fc.constantFrom(...api.organizationRoles) }),
+  CreateUserRequest: partly({ name: accountName, displayName: label, role: siteRole }, ["name"]),
+  UpdateUserRequest: partly({ displayName: label, role: siteRole, disabled: fc.boolean() }, []),
   CreateSessionRequest: fc.record({ token: text }),
   ListJobsQuery: partly(
     { state: fc.constantFrom("queued", "queued,failed"), queue: name, limit: fc.constant("7") },

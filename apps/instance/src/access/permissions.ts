@@ -60,6 +60,18 @@ export const permissions = {
   "secret.read-audit": administrator,
   "secret.rotate-keys": administrator,
 
+  "user.list": administrator,
+  "user.create": administrator,
+  "user.read": administrator,
+  "user.update": administrator,
+  "organization.list": administrator,
+  "organization.create": administrator,
+  "organization.read": administrator,
+  "organization.update": administrator,
+  "member.list": administrator,
+  "member.set": administrator,
+  "member.remove": administrator,
+
   "executor.connect": executor,
   "executor.dequeue": executor,
   "executor.heartbeat": executor,

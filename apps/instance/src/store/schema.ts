@@ -1,4 +1,12 @@
-import type { ArtifactKind, JobSpec, SecretAction, SecretEventView, StepResult } from "@airlock/api";
+import type {
+  ArtifactKind,
+  JobSpec,
+  OrganizationRole,
+  SecretAction,
+  SecretEventView,
+  SiteRole,
+  StepResult,
+} from "@airlock/api";
 import type { FailureReason, JobState } from "@airlock/job";
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
 
@@ -41,6 +49,36 @@ interface RepositoriesTable {
   fetched_at: Date | null;
   size_bytes: number | null;
   created_at: DefaultedTime;
+  /** `false`: only the organizations in `repository_organizations` and administrators see it. */
+  visible_to_everyone: Generated<boolean>;
+}
+
+interface RepositoryOrganizationsTable {
+  repository: string;
+  organization: string;
+}
+
+interface NamespacesTable {
+  name: string;
+  kind: "user" | "organization";
+  display_name: Generated<string>;
+  created_at: DefaultedTime;
+}
+
+interface UsersTable {
+  id: Generated<number>;
+  name: string;
+  role: SiteRole;
+  disabled_at: Date | null;
+  /** Argon2id in the PHC format; `null`: the user can't sign in with a password. */
+  password: string | null;
+  created_at: DefaultedTime;
+}
+
+interface MembershipsTable {
+  organization: string;
+  user_id: number;
+  role: OrganizationRole;
 }
 
 interface SecretKeysTable {
@@ -269,6 +307,10 @@ export interface Schema {
   ended_sessions: EndedSessionsTable;
   queues: QueuesTable;
   repositories: RepositoriesTable;
+  repository_organizations: RepositoryOrganizationsTable;
+  namespaces: NamespacesTable;
+  users: UsersTable;
+  memberships: MembershipsTable;
   jobs: JobsTable;
   attempts: AttemptsTable;
   artifacts: ArtifactsTable;

@@ -1,3 +1,4 @@
+export * from "./accounts.ts";
 export * from "./artifacts.ts";
 export * from "./error.ts";
 export * from "./executors.ts";

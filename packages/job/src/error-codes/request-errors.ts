@@ -19,6 +19,12 @@ export const requestErrors = {
     documentation: "The executor exits after its running jobs, so it cannot be resumed.",
   },
   "queue-exists": { status: 409, documentation: "A queue with this name already exists." },
+  "name-taken": {
+    status: 409,
+    documentation: "Another user or organization has this name, or one that looks the same.",
+  },
+  "last-administrator": { status: 409, documentation: "The instance would have no administrator." },
+  "last-owner": { status: 409, documentation: "The organization would have no owner." },
   "repository-exists": {
     status: 409,
     documentation: "The name belongs to another repository, or the URL was added under another name.",

@@ -43,6 +43,7 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => {
+      await context.namespaces.ensure(request.body.namespace);
       const job = await submitJob(context, request.body, request.headers["idempotency-key"] ?? null);
       if (job.created) {
         context.metrics.submitted.inc({ queue: request.body.queue });

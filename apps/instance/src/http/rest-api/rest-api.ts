@@ -7,6 +7,7 @@ import { InvalidRequestError } from "../shared/api-error.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { noSuchRoute } from "../shared/no-such-route.ts";
 import { type Credentials, guard } from "../shared/route-access.ts";
+import { accountRoutes } from "./account-routes.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { authenticateAdministrator } from "./authenticate-administrator.ts";
 import { eventRoutes } from "./event-routes.ts";
@@ -64,5 +65,6 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     executorRoutes(typed, context);
     queueRoutes(typed, context);
     secretRoutes(typed, context);
+    accountRoutes(typed, context);
   });
 }

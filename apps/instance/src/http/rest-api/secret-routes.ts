@@ -46,6 +46,7 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       const { name } = request.params;
+      if (request.body.namespace !== null) await context.namespaces.ensure(request.body.namespace);
       const { secret, created } = await setSecret(context, name, request.body, actorOf(request));
       request.log.info({ secret: name, namespace: secret.namespace, queue: secret.queue, created }, "secret set");
       return reply.status(created ? 201 : 200).send(secret);

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { KnownNamespaces } from "../../accounts/namespaces.ts";
 import type { BlobStore } from "../../blobs/blob-store.ts";
 import type { InstanceConfig } from "../../config/instance-config.ts";
 import type { Dispatcher } from "../../dispatch/dispatcher.ts";
@@ -14,6 +15,7 @@ export interface InstanceContext {
   readonly version: string;
   readonly logger: Logger;
   readonly db: Database;
+  readonly namespaces: KnownNamespaces;
   readonly blobs: BlobStore;
   readonly notifications: Notifications;
   readonly dispatcher: Dispatcher;

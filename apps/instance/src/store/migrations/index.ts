@@ -16,6 +16,7 @@ import { storageQuotas } from "./0015-storage-quotas.ts";
 import { uploadsOfJobs } from "./0016-uploads-of-jobs.ts";
 import { jobFilters } from "./0017-job-filters.ts";
 import { logTimes } from "./0018-log-times.ts";
+import { accounts } from "./0019-accounts.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -44,4 +45,5 @@ export const migrations: readonly Migration[] = [
   uploadsOfJobs,
   jobFilters,
   logTimes,
+  accounts,
 ];
