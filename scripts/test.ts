@@ -29,6 +29,9 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "lz4", paths: ["/usr/bin/lz4"] },
   { name: "xz-utils", paths: ["/usr/bin/xz"] },
   { name: "libc6-dev", paths: ["/usr/share/doc/libc6-dev"] },
+  { name: "containerd", paths: ["/usr/bin/containerd"] },
+  { name: "containernetworking-plugins", paths: ["/usr/lib/cni/ptp"] },
+  { name: "ipset", paths: ["/usr/sbin/ipset", "/sbin/ipset"] },
 ];
 
 const missing = missingPackages(enginePackages);

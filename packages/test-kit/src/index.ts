@@ -6,6 +6,7 @@ export { createDatabase, type TestDatabase } from "./engines/create-database.ts"
 export { type DebianFixture, debianFixture } from "./engines/debian-fixture.ts";
 export { debianImages } from "./engines/debian-image.ts";
 export { describeWithEngines, type EngineName, type Engines, engines } from "./engines/engines.ts";
+export { clusterHookMs, kubernetesCluster } from "./engines/kubernetes-cluster.ts";
 export { type PostgresEngine, startPostgresEngine } from "./engines/postgres-engine.ts";
 export { type PrivateRegistry, type RegistryUser, startPrivateRegistry } from "./engines/private-registry.ts";
 export { startEngines } from "./engines/start-engines.ts";
@@ -34,6 +35,7 @@ export {
   shellLessImage,
   writeOciLayout,
 } from "./images/fixture-images.ts";
+export { type ClusterAccess, importImage, kubectl } from "./kubernetes/start-cluster.ts";
 export {
   type FlawedRepository,
   makeFlawedRepository,

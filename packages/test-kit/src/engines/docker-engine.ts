@@ -1,10 +1,11 @@
-import { chmod, mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { basename, join } from "node:path";
 import { type Daemon, startDaemon } from "../host/daemon.ts";
+import type { EngineNetwork } from "../host/engine-network.ts";
 import { findExecutable } from "../host/find-executable.ts";
+import { removeCgroup } from "../host/remove-cgroup.ts";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
-import type { EngineNetwork } from "./engine-network.ts";
 
 export interface DockerEngine extends AsyncDisposable {
   readonly socketPath: string;
@@ -107,20 +108,4 @@ async function untilAnswering(daemon: Daemon, socketPath: string): Promise<void>
       }),
     60_000,
   );
-}
-
-/** Removes the empty cgroup directories that remain in each hierarchy after the processes have ended. */
-async function removeCgroup(name: string): Promise<void> {
-  const root = "/sys/fs/cgroup";
-  const hierarchies = await readdir(root).catch(() => []);
-  for (const path of [join(root, name), ...hierarchies.map((hierarchy) => join(root, hierarchy, name))]) {
-    await removeEmptyTree(path);
-  }
-}
-
-async function removeEmptyTree(path: string): Promise<void> {
-  const entries = await readdir(path, { withFileTypes: true }).catch(() => undefined);
-  if (!entries) return;
-  for (const entry of entries) if (entry.isDirectory()) await removeEmptyTree(join(path, entry.name));
-  await rmdir(path);
 }

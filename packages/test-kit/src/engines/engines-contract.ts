@@ -30,6 +30,11 @@ export interface Engines {
   readonly debian: { readonly directory: string } | null;
   /** Root privileges, and the programs that make a guest and run it. Absolute path of QEMU for x86. */
   readonly microvm: { readonly qemuPath: string } | null;
+  /**
+   * Root privileges, Go, and the programs of a Kubernetes node. `kubernetesCluster` starts the cluster, which all suites
+   * share.
+   */
+  readonly kubernetes: { readonly directory: string } | null;
   /** Absolute path of Chromium. */
   readonly chromium: { readonly executablePath: string } | null;
   /** Why an engine is not available, by its name. */
@@ -45,6 +50,7 @@ export const engineNames = [
   "network",
   "debian",
   "microvm",
+  "kubernetes",
   "chromium",
 ] as const;
 

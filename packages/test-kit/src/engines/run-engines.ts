@@ -1,12 +1,13 @@
 import { errorMessage } from "@airlock/job";
+import { type EngineNetwork, startEngineNetwork } from "../host/engine-network.ts";
 import { findExecutable } from "../host/find-executable.ts";
 import { findMicrovmTools } from "../host/microvm-tools.ts";
 import { findNetworkTools } from "../host/network-tools.ts";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { startDebianEngine } from "./debian-engine.ts";
 import { type DockerEngineOptions, startDockerEngine } from "./docker-engine.ts";
-import { type EngineNetwork, startEngineNetwork } from "./engine-network.ts";
 import type { EngineName, Engines } from "./engines-contract.ts";
+import { startKubernetesEngine } from "./kubernetes-engine.ts";
 import { startPostgresEngine } from "./postgres-engine.ts";
 import { startRegistryEngine } from "./registry-engine.ts";
 import { startS3Engine } from "./s3-engine.ts";
@@ -63,12 +64,13 @@ export async function runEngines(
         )
       : "127.0.0.1";
 
-  const [docker, registry, postgres, s3, debian] = await Promise.all([
+  const [docker, registry, postgres, s3, debian, kubernetes] = await Promise.all([
     engine("docker", async () => startDockerEngine(await network(), options.docker)),
     engine("registry", async () => startRegistryEngine(await registryHost())),
     engine("postgres", startPostgresEngine),
     engine("s3", startS3Engine),
     engine("debian", startDebianEngine),
+    engine("kubernetes", startKubernetesEngine),
   ]);
   const runtimePath = executable("oci", "crun", "crun", "runc");
   // The runtime's suites rely on limits and overlays, which need root. They test themselves what works without root.
@@ -94,6 +96,7 @@ export async function runEngines(
       debian: debian && { directory: debian.directory },
       oci: runtimePath === null || !isRoot ? null : { runtimePath },
       microvm: microvm && { qemuPath: microvm.qemuPath },
+      kubernetes: kubernetes && { directory: kubernetes.directory },
       chromium: executablePath === null ? null : { executablePath },
       missing,
     },

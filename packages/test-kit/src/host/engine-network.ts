@@ -1,12 +1,12 @@
 import { execFile } from "node:child_process";
 import { readlink } from "node:fs/promises";
 import { promisify } from "node:util";
-import { startDaemon } from "../host/daemon.ts";
+import { startDaemon } from "./daemon.ts";
 
 const run = promisify(execFile);
 
 /**
- * A network namespace for the Docker daemon, connected to the host by a veth pair. A second daemon in the host's
+ * A network namespace for an engine's daemons, connected to the host by a veth pair. A second daemon in the host's
  * namespace would delete the first one's bridge and rewrite its firewall.
  */
 export interface EngineNetwork extends AsyncDisposable {
@@ -14,6 +14,8 @@ export interface EngineNetwork extends AsyncDisposable {
   readonly namespacePath: string;
   /** Address of the host's end of the pair, reachable from the host and from inside. */
   readonly hostAddress: string;
+  /** Address of the namespace's end of the pair. */
+  readonly engineAddress: string;
   /** The two addresses of the pair, e.g. `198.18.4.8/30`. */
   readonly subnet: string;
 }
@@ -48,6 +50,7 @@ export async function startEngineNetwork(directory: string): Promise<EngineNetwo
   return {
     namespacePath,
     hostAddress: subnet.host,
+    engineAddress: subnet.engine,
     subnet: subnet.cidr,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
