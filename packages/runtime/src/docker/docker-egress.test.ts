@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { type AllowRule, type EgressPolicy, parseAllowRule } from "@airlock/job";
-import { busyboxImage, describeWithEngines, engines, loadImage, workspacesOfTests } from "@airlock/test-kit";
+import { busyboxImage, describeWithEngines, loadImage, workspacesOfTests } from "@airlock/test-kit";
+import { startEngines } from "@airlock/test-kit/start-engines";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Runtime, SandboxService } from "../contract/index.ts";
 import { openEgressSandbox, subjectOf } from "../egress/testing/egress-sandbox.ts";
@@ -29,8 +30,10 @@ describeWithEngines(["docker", "network"], "egress of the docker runtime", () =>
   const cleanup = new AsyncDisposableStack();
 
   beforeAll(async () => {
-    const { socketPath, networkNamespace } = engines().docker ?? expect.unreachable();
-    // While this suite runs, the engine's network namespace is connected to the simulated internet of the tests.
+    // A separate engine and network, because other suites connect their own simulated internet.
+    const { docker, missing } = cleanup.use(await startEngines(["docker"])).engines;
+    if (!docker) throw new Error(missing.docker);
+    const { socketPath, networkNamespace } = docker;
     network = cleanup.use(await startTestNetwork({ hostPath: networkNamespace }));
     const zones = {
       "public.example.com A": [[{ type: "A", data: publicIpv4, ttl: 300 }]],

@@ -11,7 +11,6 @@ const never = new AbortController().signal;
 describeAttacks({
   name: "oci",
   engines: ["oci", "network"],
-  networkNamespace: () => undefined,
   async prepare() {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory("airlock-oci-attacks-")).path;

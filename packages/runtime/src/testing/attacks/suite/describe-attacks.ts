@@ -17,13 +17,13 @@ import { startNeighbour } from "../neighbour.ts";
 export interface AttackTarget {
   readonly name: RuntimeName;
   readonly engines: readonly EngineName[];
-  /** Path of the network namespace that sandboxes are attached to. `undefined`: the suite creates one. */
-  readonly networkNamespace: () => string | undefined;
   /** Called once before the first attack. */
   prepare(): Promise<PreparedTarget>;
 }
 
 interface PreparedTarget extends AsyncDisposable {
+  /** Path of the network namespace that sandboxes are attached to. Without one the suite creates it. */
+  readonly networkNamespace?: string;
   /** Directory in which its runtimes create workspaces. */
   readonly workspacesDir: string;
   createRuntime(hardening: Partial<Hardening>, egress: EgressOptions): Promise<Runtime>;
@@ -53,12 +53,12 @@ export function describeAttacks(target: AttackTarget): void {
     let prepared: PreparedTarget;
     let egress: EgressOptions;
     beforeAll(async () => {
-      const hostPath = target.networkNamespace();
+      prepared = cleanup.use(await target.prepare());
+      const { networkNamespace: hostPath } = prepared;
       const network = cleanup.use(await startTestNetwork(hostPath === undefined ? {} : { hostPath }));
       await network.internet.ask({ op: "name-server", address: nameServer, zones });
       const upstreams = [{ address: nameServer, port: 53 }];
       egress = { networkNamespace: network.hostPath, upstreams, closed: [instanceIpv4] };
-      prepared = cleanup.use(await target.prepare());
     });
     afterAll(() => cleanup.disposeAsync());
 
