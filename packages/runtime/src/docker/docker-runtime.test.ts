@@ -25,12 +25,13 @@ import type { Runtime, SandboxLimits, StepStatus } from "../contract/index.ts";
 import { hostPlace } from "../testing/host-place.ts";
 import { createDockerRuntime } from "./docker-runtime.ts";
 import { EngineClient } from "./engine-client.ts";
-import { ContainerListReply } from "./engine-replies.ts";
+import { ContainerListReply, ContainerPathsReply } from "./engine-replies.ts";
 
 const signal = new AbortController().signal;
 const workspaces = await workspacesOfTests();
 const owner = "test-owner";
 const image = "airlock-test-docker:busybox";
+const VolumesReply = z.object({ Volumes: z.array(z.object({ Name: z.string() })).nullable() });
 const exited = (exitCode: number) => ({ kind: "exited", exitCode });
 
 describeWithEngines(["docker", "registry"], "docker runtime", () => {
@@ -91,7 +92,19 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
       path: "/containers/json",
       query: { all: true, filters: JSON.stringify({ label: [`airlock.sandbox=${id}`] }) },
     });
-  const volumes = () => engine.json(z.object({ Volumes: z.array(z.unknown()).nullable() }), { path: "/volumes" });
+  /** Names of the volumes that the sandbox's containers use. */
+  async function volumesOf(id: string): Promise<string[]> {
+    const containers = await Promise.all(
+      (await containersOf(id)).map(({ Id }) => engine.json(ContainerPathsReply, { path: `/containers/${Id}/json` })),
+    );
+    return containers
+      .flatMap(({ Mounts }) => Mounts ?? [])
+      .flatMap(({ Type, Name }) => (Type === "volume" && Name ? [Name] : []));
+  }
+  async function existingVolumes(): Promise<string[]> {
+    const { Volumes } = await engine.json(VolumesReply, { path: "/volumes" });
+    return (Volumes ?? []).map(({ Name }) => Name);
+  }
 
   it("describes the engine", async () => {
     const description = await runtime.describe({ signal });
@@ -360,13 +373,16 @@ describeWithEngines(["docker", "registry"], "docker runtime", () => {
 
   it("removes the image's volumes with the sandbox", async () => {
     const withVolume = await load("airlock-test-docker:volume", { Volumes: { "/cache": {} } });
-    const before = (await volumes()).Volumes?.length ?? 0;
+    let name: string;
     {
       await using box = await sandboxWith();
       expect((await box.run("echo x > /cache/x", { image: withVolume })).status).toEqual(exited(0));
-      expect((await volumes()).Volumes?.length).toBe(before + 1);
+      const volumes = await volumesOf(box.id);
+      expect(volumes).toHaveLength(1);
+      name = volumes[0] ?? expect.unreachable();
+      expect(await existingVolumes()).toContain(name);
     }
-    expect((await volumes()).Volumes?.length ?? 0).toBe(before);
+    expect(await existingVolumes()).not.toContain(name);
   });
 
   it("refuses an image without a shell, or with one that does not run", async () => {
