@@ -14,8 +14,17 @@ async function processesWith(mark: string): Promise<string | null> {
   return found.length > 0 ? `processes are left: ${found.join(", ")}` : null;
 }
 
-/** Unlikely numbers of seconds, so that no unrelated process matches. */
-const marks = { daemon: "86413.7", stubborn: "86417.3", zombies: "86419.1" };
+/** Numbers of seconds that contain this process's id, so that no process of another suite matches. */
+const marks = {
+  daemon: `86413.${process.pid}`,
+  stubborn: `86417.${process.pid}`,
+  zombies: `86419.${process.pid}`,
+};
+
+/** Writes 640 MiB. Without pauses it may end before a limit that is checked periodically ends it. */
+function fillDisk(directory: string, { pauseSeconds }: { readonly pauseSeconds: number }): string {
+  return `mkdir -p ${directory}; i=0; while [ $i -lt 40 ]; do dd if=/dev/zero of=${directory}/fill.$i bs=1M count=16 2>/dev/null || { echo HELD no space; exit 1; }; i=$((i+1)); sleep ${pauseSeconds}; done; echo BREACH 640 MiB\n`;
+}
 
 /** Attempts to use more than the limits allow. */
 export const exhaustionAttacks: readonly Attack[] = [
@@ -61,20 +70,20 @@ print "BREACH 384 MiB\\n";`),
     does: "fills the host's disk through the workspace",
     defence: "the workspace and the container's layer have one common limit",
     plan: { limits: { diskBytes: 64 * MiB } },
-    script: `i=0; while [ $i -lt 40 ]; do head -c ${16 * MiB} /dev/zero > /data/fill.$i || { echo HELD no space; exit 1; }; i=$((i+1)); sleep 0.2; done; echo BREACH 640 MiB\n`,
+    script: fillDisk("/data", { pauseSeconds: 0.2 }),
     endIsHeld: true,
     timeoutMs: 60_000,
-    weakened: { plan: { limits: {} } },
+    weakened: { plan: { limits: {} }, script: fillDisk("/data", { pauseSeconds: 0 }) },
   },
   {
     id: "disk-of-the-layer",
     does: "fills the host's disk outside the workspace",
     defence: "the workspace and the container's layer have one common limit",
     plan: { limits: { diskBytes: 64 * MiB } },
-    script: `mkdir -p /fill; i=0; while [ $i -lt 40 ]; do head -c ${16 * MiB} /dev/zero > /fill/$i || { echo HELD no space; exit 1; }; i=$((i+1)); sleep 0.2; done; echo BREACH 640 MiB\n`,
+    script: fillDisk("/fill", { pauseSeconds: 0.2 }),
     endIsHeld: true,
     timeoutMs: 60_000,
-    weakened: { plan: { limits: {} } },
+    weakened: { plan: { limits: {} }, script: fillDisk("/fill", { pauseSeconds: 0 }) },
   },
   {
     id: "open-files",
