@@ -1,19 +1,19 @@
 import { type EtcFiles, etcNames } from "../../isolation/etc-files.ts";
 import { PayloadWriter } from "./payload-writer.ts";
 
-/** What the agent runs as one step. The agent refuses specifications of more than 512 KiB. */
+/** What the agent runs as one step. The agent refuses specifications of more than {@link maxSpecBytes}. */
 export interface GuestStep {
   /** Index of the mounted image disk, 0 to 25. */
   readonly image: number;
   /** The first is the absolute path of the program in the image. At most 4096. */
   readonly argv: readonly [string, ...string[]];
-  /** At most 4096 variables. */
+  /** At most 196,608 variables. */
   readonly env: Readonly<Record<string, string>>;
   /** Absolute. Created by the step's user if it does not exist. */
   readonly workingDirectory: string;
   readonly uid: number;
   readonly gid: number;
-  /** At most 32. */
+  /** At most 1024. */
   readonly groups: readonly number[];
   readonly hostname: string;
   /** Numbers of the capabilities that root of the step has, 0 to 63. Other users have none. */
@@ -63,8 +63,8 @@ interface GuestDirectory {
   readonly gid: number;
 }
 
-/** Largest specification that the agent takes. */
-export const maxSpecBytes = 524_288;
+/** Largest specification that the agent takes: 2 MiB for the variables of the step and its image, and 1 MiB. */
+export const maxSpecBytes = 3_145_728;
 
 /** Encodes a step as fields of a tag, a length of 4 bytes, and the value. */
 export function encodeStep(step: GuestStep): Buffer {

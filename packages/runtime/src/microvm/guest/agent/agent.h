@@ -20,8 +20,12 @@
 #define OUT_BYTES (8 * FRAME_BYTES)
 // Input is read only while this much output fits, so that every call can be answered.
 #define OUT_RESERVE (2 * FRAME_BYTES)
-#define SPEC_BYTES 524288
-#define MAX_STRINGS 4096
+// 1 MiB each for the variables of a step, for those of its image, and for the rest.
+#define SPEC_BYTES 3145728
+#define MAX_ARGUMENTS 4096
+// As many variables as fit into 2 MiB where each counts with its `=`, its end and a pointer, as in the kernel.
+#define MAX_VARIABLES 196608
+#define MAX_GROUPS 1024
 #define MAX_FILTER 4096
 #define MAX_DISKS 26
 #define MAX_DIRECTORIES 1024
@@ -200,10 +204,12 @@ struct directory {
 struct step_spec {
   unsigned image;
   uint32_t uid, gid, flags;
-  uint32_t groups[32];
+  uint32_t groups[MAX_GROUPS];
   size_t group_count;
   uint64_t capabilities;
-  char *argv[MAX_STRINGS + 1], *env[MAX_STRINGS + 1];
+  char *argv[MAX_ARGUMENTS + 1];
+  // Static memory that the parser fills, because it is large.
+  char **env;
   size_t argc, envc;
   const char *working_directory, *hostname;
   struct limit limits[16];

@@ -73,9 +73,9 @@ static bool parse_field(struct step_spec *spec, uint8_t tag, uint8_t *value, siz
       spec->image = (unsigned)number;
       return true;
     case FIELD_ARGUMENT:
-      return spec->argc < MAX_STRINGS && (spec->argv[spec->argc++] = text_of(value, length));
+      return spec->argc < MAX_ARGUMENTS && (spec->argv[spec->argc++] = text_of(value, length));
     case FIELD_ENVIRONMENT:
-      return spec->envc < MAX_STRINGS && (spec->env[spec->envc++] = text_of(value, length));
+      return spec->envc < MAX_VARIABLES && (spec->env[spec->envc++] = text_of(value, length));
     case FIELD_WORKING_DIRECTORY:
       return length < 4096 && (spec->working_directory = text_of(value, length));
     case FIELD_USER:
@@ -83,7 +83,7 @@ static bool parse_field(struct step_spec *spec, uint8_t tag, uint8_t *value, siz
       spec->gid = (uint32_t)take_number(&cursor, 4);
       return at_end(&cursor) && spec->uid != UINT32_MAX && spec->gid != UINT32_MAX;
     case FIELD_GROUP:
-      if (spec->group_count == 32 || !take_single(&number, &cursor, 4)) return false;
+      if (spec->group_count == MAX_GROUPS || !take_single(&number, &cursor, 4)) return false;
       spec->groups[spec->group_count++] = (uint32_t)number;
       return true;
     case FIELD_HOSTNAME:
@@ -137,7 +137,9 @@ static const char *const problems[] = {
 };
 
 const char *parse_step_spec(uint8_t *bytes, size_t length, struct step_spec *spec) {
+  static char *variables[MAX_VARIABLES + 1];
   memset(spec, 0, sizeof *spec);
+  spec->env = variables;
   struct cursor cursor = {bytes, length, true};
   while (cursor.left > 0) {
     uint8_t tag = (uint8_t)take_number(&cursor, 1);
@@ -146,6 +148,7 @@ const char *parse_step_spec(uint8_t *bytes, size_t length, struct step_spec *spe
     if (!value) return "the step's specification is cut off";
     if (!parse_field(spec, tag, bytes + (value - bytes), size)) return problems[tag <= FIELD_PORT ? tag : 0];
   }
+  variables[spec->envc] = NULL;
   if (spec->argc == 0 || spec->argv[0][0] != '/') return "the program of the step is not an absolute path";
   if (!spec->working_directory || spec->working_directory[0] != '/') return "the working directory is not absolute";
   if (!spec->upper_bytes && !(spec->flags & STEP_UPPER_ON_DISK)) return "the size of the upper layer is missing";

@@ -39,6 +39,9 @@ const moreApplets = [
   "readlink",
   "nc",
   "sha256sum",
+  "chown",
+  "chgrp",
+  "rm",
 ];
 
 export async function makeGuestParts({ sanitize = false } = {}): Promise<GuestParts> {
