@@ -189,7 +189,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the guest agent as process 1 of name
   it("says why a step can't start", async () => {
     await using booted = await boot();
     const missing = { ...shell("true"), argv: ["/bin/missing"] as const };
-    await expect(run(booted.agent, missing)).rejects.toMatchObject({ code: "system", errno: 2 });
+    await expect(run(booted.agent, missing)).rejects.toMatchObject({ code: "not-executable", errno: 2 });
     await expect(run(booted.agent, { ...shell("true"), image: 7 })).rejects.toThrow("the step's image is not mounted");
     await expect(run(booted.agent, { ...shell("true"), memoryBytes: mebibyte })).rejects.toThrow(
       "cgroup limits need a kernel",

@@ -12,6 +12,8 @@ const codes = [
   "denied",
   "canceled",
   "system",
+  "not-executable",
+  "out-of-memory",
 ] as const;
 
 export type GuestErrorCode = (typeof codes)[number];

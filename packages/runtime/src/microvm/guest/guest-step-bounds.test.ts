@@ -79,7 +79,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the bounds of a step in the guest", 
     const { stdout } = await run(booted.agent, shell('echo "$BIG" | wc -c', { env }));
     expect(Number(stdout)).toBe(env.BIG.length + 1);
     const longer = { ...env, BIG: `${env.BIG}x` };
-    expect(await failure(booted.agent, shell("true", { env: longer }))).toMatchObject({ code: "system", errno: 7 });
+    expect(await failure(booted.agent, shell("true", { env: longer }))).toMatchObject({ code: "too-large", errno: 7 });
   });
 
   it("are those of the specification, on both sides", async () => {
@@ -87,7 +87,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the bounds of a step in the guest", 
     const { agent } = booted;
     expect(encodeStep(stepOf(maxSpecBytes))).toHaveLength(maxSpecBytes);
     // The agent takes it. The kernel refuses its variables.
-    expect(await failure(agent, stepOf(maxSpecBytes))).toMatchObject({ code: "system", errno: 7 });
+    expect(await failure(agent, stepOf(maxSpecBytes))).toMatchObject({ code: "too-large", errno: 7 });
     await expect(run(agent, stepOf(maxSpecBytes + 1))).rejects.toThrow("specification of 3145729 bytes is too long");
     expect((await run(agent, shell("echo goes on"))).stdout).toBe("goes on\n");
     async function* upload() {
@@ -107,5 +107,36 @@ describe.skipIf(process.geteuid?.() !== 0)("the bounds of a step in the guest", 
       code: "invalid",
       message: "the guest agent answered: a group of the step",
     });
+  });
+
+  it("tell a program that the kernel can't execute from other failures", async () => {
+    await using booted = await boot();
+    const { agent } = booted;
+    const program = (path: string, changes: Partial<GuestStep> = {}) => ({
+      ...shell("true", changes),
+      argv: [path] as const,
+    });
+    const notExecuted = (errno: number) => ({ code: "not-executable", errno });
+    expect(await failure(agent, program("/bin/missing"))).toEqual({
+      ...notExecuted(2),
+      message: "the guest agent answered: the step can't start: execve (error 2)",
+    });
+    expect(await failure(agent, program("/bin/sh/x"))).toMatchObject(notExecuted(20));
+    expect(await failure(agent, program("/bin"))).toMatchObject(notExecuted(13));
+    await run(
+      agent,
+      shell("echo text > text; chmod 755 text; ln -s loop loop; echo '#!/bin/missing' > script; chmod 700 script"),
+    );
+    expect(await failure(agent, program("/data/text"))).toMatchObject(notExecuted(8));
+    expect(await failure(agent, program("/data/loop"))).toMatchObject(notExecuted(40));
+    expect(await failure(agent, program("/data/script"))).toMatchObject(notExecuted(2));
+    // A limit that the kernel refuses is no fault of the image.
+    const limits = [{ resource: 7, soft: 2n ** 40n, hard: 2n ** 40n }];
+    expect(await failure(agent, shell("true", { limits }))).toEqual({
+      code: "system",
+      errno: 1,
+      message: "the guest agent answered: the step can't start: resource limit (error 1)",
+    });
+    expect((await run(agent, shell("echo goes on"))).stdout).toBe("goes on\n");
   });
 });

@@ -163,6 +163,9 @@ describe("a hostile guest", () => {
     ["the end of a stream", "end", Buffer.of(0)],
     ["a grant beyond the maximum", "credit", Buffer.of(0, 0, 0x10, 0, 0)],
     ["an error with an unknown code", "error", Buffer.of(77, 0, 0, 0, 0)],
+    ["an error with the code after the last", "error", Buffer.of(13, 0, 0, 0, 0)],
+    ["an error without a code", "error", Buffer.of(0, 0, 0, 0, 0)],
+    ["an error whose text is too long", "error", Buffer.alloc(5 + 257, 11)],
   ] as const)("fails its step when it sends %s", async (_what, type, payload) => {
     const { host, guest } = answeringGuest();
     const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
@@ -170,6 +173,21 @@ describe("a hostile guest", () => {
     await setImmediate();
     guest.write(encodeFrame({ type, channel: 3, payload }));
     await expect(running).rejects.toMatchObject({ reason: "runtime" });
+  });
+
+  it.each([
+    [10, "system"],
+    [11, "not-executable"],
+    [12, "out-of-memory"],
+  ])("can claim with code %i why its step did not start, in printable words", async (number, code) => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const running = runGuestStep(agent, step, { signal, output: () => {} });
+    await setImmediate();
+    const payload = Buffer.concat([Buffer.of(number, 0, 0, 0, 8), Buffer.from("ex\u001b[31mecve\n")]);
+    guest.write(encodeFrame({ type: "error", channel: 3, payload }));
+    const message = "the guest agent answered: ex?[31mecve? (error 8)";
+    await expect(running).rejects.toMatchObject({ name: "GuestCallError", code, errno: 8, message });
   });
 
   it("reports which limits its step has struck", async () => {

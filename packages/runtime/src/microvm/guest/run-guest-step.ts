@@ -22,8 +22,9 @@ export interface GuestStepOptions {
 /**
  * Runs one step to its end, as `Sandbox.runStep` does. The script's processes are killed when they are silent after its
  * end. An abort sends SIGTERM, and SIGKILL after 5 s.
- * @throws `signal.reason` when aborted, {@link GuestCallError} when the step can't start, {@link AirlockError} reason
- * `runtime` when the guest is gone or breaks the protocol.
+ * @throws `signal.reason` when aborted, {@link AirlockError} reason `runtime` when the guest is gone or breaks the
+ * protocol, {@link GuestCallError} when the step can't start: code `not-executable` if the kernel can't run the program,
+ * `too-large` for its arguments and environment, `out-of-memory` for its memory limit, others for faults of the runtime.
  */
 export async function runGuestStep(
   agent: GuestAgent,

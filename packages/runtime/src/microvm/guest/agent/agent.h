@@ -83,6 +83,8 @@ enum error_code {
   ERROR_DENIED,
   ERROR_CANCELED,
   ERROR_SYSTEM,
+  ERROR_NOT_EXECUTABLE,
+  ERROR_OUT_OF_MEMORY,
 };
 
 enum place { PLACE_WORKSPACE = 0, PLACE_JOB_FILES, PLACE_STEP_FILES };
@@ -254,7 +256,17 @@ struct step_message {
   int32_t value;
   char stage[24];
 };
-enum { STEP_FAILED = 'f', STEP_EXITED = 'x', STEP_KILLED = 'k', STEP_LISTENS = 'l' };
+enum {
+  // The agent's own preparations failed.
+  STEP_FAILED = 'f',
+  // The script starts now.
+  STEP_STARTS = 's',
+  // The kernel refused to execute the step's program.
+  STEP_NOT_EXECUTED = 'n',
+  STEP_EXITED = 'x',
+  STEP_KILLED = 'k',
+  STEP_LISTENS = 'l',
+};
 // Runs as process 1 of the step's PID namespace.
 _Noreturn void step_init(const struct step_spec *spec, int messages);
 extern int messages_fd;
@@ -289,6 +301,8 @@ void hide_paths(const struct step_spec *spec, int root);
 const char *make_cgroup(const struct step_spec *spec);
 void remove_cgroup(void);
 bool cgroup_had_oom(void);
+// Whether the step was refused memory, even if nothing was killed for it.
+bool cgroup_lacked_memory(void);
 #define STRUCK_BYTES 16
 // OOM kills, refused forks and throttled microseconds of the step, as in the result of its call.
 void put_struck_limits(uint8_t payload[STRUCK_BYTES]);

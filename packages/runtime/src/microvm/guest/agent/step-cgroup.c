@@ -62,6 +62,8 @@ static uint64_t oom_kills(void) { return counter(CGROUP "/memory.events", "oom_k
 
 bool cgroup_had_oom(void) { return oom_kills() > 0; }
 
+bool cgroup_lacked_memory(void) { return oom_kills() > 0 || counter(CGROUP "/memory.events", "oom") > 0; }
+
 static uint64_t at_most(uint64_t value, uint64_t most) { return value < most ? value : most; }
 
 void put_struck_limits(uint8_t payload[STRUCK_BYTES]) {

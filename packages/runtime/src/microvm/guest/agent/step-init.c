@@ -108,9 +108,12 @@ static _Noreturn void become_script(const struct step_spec *spec, int go) {
   set_user(spec);
   umask(022);
   enter_directory(spec->working_directory);
+  // The filter need not allow this message.
+  report(STEP_STARTS, 0, "");
   if (unprivileged) set_filter(spec);
   execve(spec->argv[0], spec->argv, spec->env);
-  setup_failed("execve");
+  report(STEP_NOT_EXECUTED, errno, "execve");
+  _exit(1);
 }
 
 static void write_map(pid_t pid, const char *name) {

@@ -24,7 +24,8 @@ static struct {
   pid_t init;
   // stdout, stderr, messages. -1 after their end.
   int descriptors[3];
-  bool reported, failed;
+  bool started, reported, failed;
+  uint8_t code;
   int error;
   char stage[24];
   uint8_t struck[STRUCK_BYTES];
@@ -157,6 +158,9 @@ void count_processes(uint32_t channel) {
   send_result(channel, payload, sizeof payload);
 }
 
+// Whether memory ran out before the script started.
+static bool lacks_memory(void) { return !step.started && cgroup_lacked_memory(); }
+
 static void report_end(bool killed, uint32_t value) {
   uint8_t payload[10] = {killed};
   put_number(payload + 1, value, 4);
@@ -171,7 +175,7 @@ static void finish(void) {
   if (step.failed) {
     char text[64];
     snprintf(text, sizeof text, "the step can't start: %.23s", step.stage);
-    return refuse(ERROR_SYSTEM, step.error, text);
+    return refuse(step.code, step.error, text);
   }
   uint8_t struck[STRUCK_BYTES];
   memcpy(struck, step.struck, sizeof struck);
@@ -179,11 +183,32 @@ static void finish(void) {
   send_result(channel, struck, sizeof struck);
 }
 
+static void fail(uint8_t code, int error, const char *stage) {
+  step.failed = true;
+  step.code = code;
+  step.error = error;
+  snprintf(step.stage, sizeof step.stage, "%s", stage);
+}
+
+// Tells the host whose fault it is that the kernel did not execute the program.
+static uint8_t code_of_execution(int error) {
+  switch (error) {
+    case ENOENT: case ENOTDIR: case ELOOP: case ENAMETOOLONG: case EACCES: case EPERM: case EISDIR: case ENOEXEC:
+    case EINVAL: case ELIBBAD:
+      return ERROR_NOT_EXECUTABLE;
+    case E2BIG: return ERROR_TOO_LARGE;
+    default: return ERROR_SYSTEM;
+  }
+}
+
 static void finish_if_over(void) {
   if (step.state != RUNNING || step.init > 0) return;
   for (int i = 0; i < 3; i++)
     if (step.descriptors[i] >= 0) return;
-  if (!step.failed && !step.reported) report_end(true, SIGKILL);
+  if (!step.failed && !step.reported) {
+    if (lacks_memory()) fail(ERROR_OUT_OF_MEMORY, 0, "out of memory");
+    else report_end(true, SIGKILL);
+  }
   end_services();
   put_struck_limits(step.struck);
   remove_cgroup();
@@ -239,11 +264,15 @@ static void read_message(void) {
   if (got != (ssize_t)sizeof message) return close_descriptor(2);
   if (message.kind == STEP_LISTENS) {
     take_listeners(listeners, spec.ports, count);
-  } else if (message.kind == STEP_FAILED && !step.reported) {
-    step.failed = true;
-    step.error = message.value;
-    memcpy(step.stage, message.stage, sizeof step.stage);
-    step.stage[sizeof step.stage - 1] = 0;
+  } else if (message.kind == STEP_STARTS) {
+    step.started = true;
+  } else if ((message.kind == STEP_FAILED || message.kind == STEP_NOT_EXECUTED) && !step.reported) {
+    uint8_t code = message.kind == STEP_FAILED ? ERROR_SYSTEM : code_of_execution(message.value);
+    if (message.value == ENOMEM && cgroup_lacked_memory()) code = ERROR_OUT_OF_MEMORY;
+    message.stage[sizeof message.stage - 1] = 0;
+    fail(code, message.value, message.stage);
+  } else if (message.kind == STEP_KILLED && !step.failed && !step.reported && lacks_memory()) {
+    fail(ERROR_OUT_OF_MEMORY, 0, "out of memory");
   } else if (!step.failed && !step.reported) {
     report_end(message.kind == STEP_KILLED, (uint32_t)message.value);
   }

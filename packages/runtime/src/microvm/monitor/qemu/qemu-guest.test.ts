@@ -98,6 +98,13 @@ describeWithEngines(["microvm"], "a guest in QEMU", () => {
     expect(read).toMatchObject({ stdout: "kept\n" });
   }, 60_000);
 
+  it("says that a step which did not start lacked memory", async () => {
+    await using copy = await startCopy({ workspace: 2 });
+    const starting = runStep(copy.agent, "true", { memoryBytes: 65_536, upperBytes: null });
+    await expect(starting).rejects.toMatchObject({ name: "GuestCallError", code: "out-of-memory" });
+    expect((await runStep(copy.agent, "echo alive")).stdout).toBe("alive\n");
+  }, 60_000);
+
   it("reports signals and the kernel's out-of-memory kills", async () => {
     await using copy = await startCopy();
     const killed = await runStep(copy.agent, "kill -9 $$");
