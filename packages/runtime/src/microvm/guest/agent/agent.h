@@ -267,8 +267,14 @@ enum {
   STEP_KILLED = 'k',
   STEP_LISTENS = 'l',
 };
+// How the workspace gets the step's user as its owner.
+struct hand_over {
+  // A user namespace that exchanges the user's ids with root's, or -1.
+  int id_swap;
+  bool reclaim;
+};
 // Runs as process 1 of the step's PID namespace.
-_Noreturn void step_init(const struct step_spec *spec, int messages);
+_Noreturn void step_init(const struct step_spec *spec, int messages, struct hand_over owner);
 extern int messages_fd;
 _Noreturn void setup_failed(const char *stage);
 
@@ -288,7 +294,19 @@ ssize_t receive_message(int socket_fd, struct step_message *message, int descrip
 
 // step-root.c
 #define DISK_UPPER "/run/airlock/workspace/upper"
-void make_root(const struct step_spec *spec);
+void make_root(const struct step_spec *spec, int id_swap);
+
+// step-owner.c
+// Whether files that an earlier step gave to other ids must become root's before this step.
+bool must_reclaim(const struct step_spec *spec);
+// Notes the end of a step, and whether its script has ended by itself.
+void workspace_used(const struct step_spec *spec, bool reclaimed, bool ran);
+// These two return 0 or an errno.
+int reclaim_workspace(void);
+int give_files(const struct step_spec *spec);
+// A descriptor of a new user namespace. Returns -1 with errno on failure.
+int make_id_swap(const struct step_spec *spec);
+void mount_data(int point, int id_swap);
 
 // step-upper.c
 void fill_upper(const struct step_spec *spec, int upper);

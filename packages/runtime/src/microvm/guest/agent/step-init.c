@@ -148,7 +148,7 @@ static void open_network(void) {
 }
 
 // Assembles the root while the script waits. The kernel moves the waiting process to the new root as well.
-static void prepare_script(const struct step_spec *spec, pid_t pid, int go) {
+static void prepare_script(const struct step_spec *spec, pid_t pid, int go, int id_swap) {
   // A new sysfs shows the network namespace of the process that mounts it, and a new mqueue its IPC namespace.
   int process = (int)syscall(SYS_pidfd_open, pid, 0);
   bool own_network = spec->flags & STEP_OWN_NETWORK;
@@ -157,14 +157,14 @@ static void prepare_script(const struct step_spec *spec, pid_t pid, int go) {
   if (own_network || !shared_kernel) start_loopback();
   if (own_network) open_network();
   open_services(spec);
-  make_root(spec);
+  make_root(spec, id_swap);
   // Ids keep their numbers. The namespace confines what capabilities apply to.
   if (spec->flags & STEP_USER_NAMESPACE) write_map(pid, "uid_map"), write_map(pid, "gid_map");
   if (write(go, "g", 1) != 1) setup_failed("pipe");
   close(go);
 }
 
-void step_init(const struct step_spec *spec, int messages) {
+void step_init(const struct step_spec *spec, int messages, struct hand_over owner) {
   messages_fd = 3;
   prctl(PR_SET_DUMPABLE, 0);
   sigset_t none;
@@ -173,12 +173,16 @@ void step_init(const struct step_spec *spec, int messages) {
   if (dup3(messages, messages_fd, O_CLOEXEC) < 0) _exit(1);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0 || dup3(null, 4, O_CLOEXEC) < 0 || dup2(null, 0) < 0) setup_failed("/dev/null");
-  syscall(SYS_close_range, 5U, ~0U, 0U);
+  if (owner.id_swap >= 0 && dup3(owner.id_swap, 5, O_CLOEXEC) < 0) setup_failed("user namespace");
+  int id_swap = owner.id_swap < 0 ? -1 : 5;
+  syscall(SYS_close_range, id_swap < 0 ? 5U : 6U, ~0U, 0U);
+  // Its memory does not count as the step's.
+  if (owner.reclaim && (errno = reclaim_workspace())) setup_failed("owner of the workspace");
   enter_cgroup();
   set_limits(spec);
   int go;
   pid_t script = clone_script(spec, &go);
-  prepare_script(spec, script, go);
+  prepare_script(spec, script, go, id_swap);
   // Only processes of the step hold its output from now on.
   dup2(4, 1);
   dup2(4, 2);

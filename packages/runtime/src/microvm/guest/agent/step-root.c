@@ -13,16 +13,22 @@
 #define MERGED "/run/airlock/merged"
 #define QUIET (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-// Mounts at a directory directly below the image's root. Replaces whatever else has this name.
-static void mount_at(int root, const char *name, const char *source, const char *type, unsigned long flags,
-                     const char *data) {
+// Opens a directory directly below the image's root. Replaces whatever else has this name.
+static int open_point(int root, const char *name) {
   struct stat stats;
   if (fstatat(root, name, &stats, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(stats.st_mode)) unlinkat(root, name, 0);
   mkdirat(root, name, 0755);
   int point = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (point < 0) setup_failed(name);
+  return point;
+}
+
+static void mount_at(int root, const char *name, const char *source, const char *type, unsigned long flags,
+                     const char *data) {
+  int point = open_point(root, name);
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", point);
-  if (point < 0 || mount(source, path, type, flags, data) < 0) setup_failed(name);
+  if (mount(source, path, type, flags, data) < 0) setup_failed(name);
   close(point);
 }
 
@@ -81,7 +87,7 @@ static int mount_overlay(const struct step_spec *spec, unsigned long flags) {
   return root;
 }
 
-void make_root(const struct step_spec *spec) {
+void make_root(const struct step_spec *spec, int id_swap) {
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) setup_failed("propagation");
   unsigned long flags = MS_NODEV | (spec->flags & STEP_NO_NEW_PRIVILEGES ? MS_NOSUID : 0);
   int root = mount_overlay(spec, flags);
@@ -89,9 +95,9 @@ void make_root(const struct step_spec *spec) {
   mount_at(root, "sys", "sysfs", "sysfs", QUIET | (spec->flags & STEP_READ_ONLY_SYS ? MS_RDONLY : 0), NULL);
   mount_at(root, "dev", "tmpfs", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=0755,size=65536k,nr_inodes=8192");
   make_devices(spec);
-  mount_at(root, "data", "/run/airlock/workspace/data", NULL, MS_BIND, NULL);
-  // The kernel takes the flags of a bind mount only in a second call.
-  if (mount(NULL, MERGED "/data", NULL, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV, NULL) < 0) setup_failed("data");
+  int data = open_point(root, "data");
+  mount_data(data, id_swap);
+  close(data);
   // Both trees appear below /airlock. The overlay has no upper layer, so the step can't change them.
   mount_at(root, "airlock", "overlay", "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV,
            "lowerdir=/run/airlock/files/step:/run/airlock/files/job");

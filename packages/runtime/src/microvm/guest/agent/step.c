@@ -24,7 +24,7 @@ static struct {
   pid_t init;
   // stdout, stderr, messages. -1 after their end.
   int descriptors[3];
-  bool started, reported, failed;
+  bool started, reported, failed, reclaims;
   uint8_t code;
   int error;
   char stage[24];
@@ -67,24 +67,38 @@ static void refuse(uint8_t code, int error, const char *text) {
   send_error(channel, code, error, text);
 }
 
+// Takes back what the start of a step has made.
+static void refuse_start(int error, const char *text) {
+  remove_cgroup();
+  if (spec.flags & STEP_UPPER_ON_DISK) rmdir(DISK_UPPER);
+  refuse(ERROR_SYSTEM, error, text);
+}
+
 static void start(void) {
   int out[2] = {-1, -1}, err[2] = {-1, -1}, messages[2] = {-1, -1};
+  struct hand_over owner = {.id_swap = -1};
   const char *problem = parse_step_spec(spec_bytes, step.spec_length, &spec);
   if (problem) return refuse(ERROR_INVALID, 0, problem);
   if (!image_is_mounted(spec.image)) return refuse(ERROR_INVALID, 0, "the step's image is not mounted");
+  int error = give_files(&spec);
+  if (error) return refuse_start(error, "can't change the owner of the job's files");
   problem = make_cgroup(&spec);
-  if (problem) return remove_cgroup(), refuse(ERROR_SYSTEM, errno, problem);
+  if (problem) return refuse_start(errno, problem);
   if (spec.flags & STEP_UPPER_ON_DISK && mkdir(DISK_UPPER, 0700) < 0)
-    return remove_cgroup(), refuse(ERROR_SYSTEM, errno, "can't create the upper layer");
+    return refuse_start(errno, "can't create the upper layer");
+  if ((spec.uid || spec.gid) && (owner.id_swap = make_id_swap(&spec)) < 0)
+    return refuse_start(errno, "can't create a user namespace");
+  step.reclaims = owner.reclaim = must_reclaim(&spec);
   pid_t pid = -1;
   if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0 &&
       socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, messages) == 0)
     pid = (pid_t)syscall(SYS_clone, (unsigned long)(SIGCHLD | CLONE_NEWPID | CLONE_NEWNS), NULL, NULL, NULL, NULL);
-  int error = errno;
+  error = errno;
   if (pid == 0) {
     if (dup2(out[1], 1) < 0 || dup2(err[1], 2) < 0) _exit(1);
-    step_init(&spec, messages[1]);
+    step_init(&spec, messages[1], owner);
   }
+  if (owner.id_swap >= 0) close(owner.id_swap);
   int writers[] = {out[1], err[1], messages[1]}, readers[] = {out[0], err[0], messages[0]};
   for (int i = 0; i < 3; i++) {
     if (writers[i] >= 0) close(writers[i]);
@@ -92,7 +106,7 @@ static void start(void) {
     if (pid < 0) close(readers[i]);
     else fcntl(readers[i], F_SETFL, O_NONBLOCK);
   }
-  if (pid < 0) return remove_cgroup(), refuse(ERROR_SYSTEM, error, "can't start a process");
+  if (pid < 0) return refuse_start(error, "can't start a process");
   memcpy(step.descriptors, readers, sizeof readers);
   step.init = pid;
   step.state = RUNNING;
@@ -205,6 +219,7 @@ static void finish_if_over(void) {
   if (step.state != RUNNING || step.init > 0) return;
   for (int i = 0; i < 3; i++)
     if (step.descriptors[i] >= 0) return;
+  workspace_used(&spec, step.reclaims, step.reported);
   if (!step.failed && !step.reported) {
     if (lacks_memory()) fail(ERROR_OUT_OF_MEMORY, 0, "out of memory");
     else report_end(true, SIGKILL);

@@ -98,6 +98,38 @@ describeWithEngines(["microvm"], "a guest in QEMU", () => {
     expect(read).toMatchObject({ stdout: "kept\n" });
   }, 60_000);
 
+  it("gives the workspace on its disk to the user of each step", async () => {
+    await using copy = await startCopy({ workspace: 2 });
+    const { agent } = copy;
+    const user = (uid: number, gid = uid) => ({ uid, gid, upperBytes: null });
+    const content = Buffer.from("host\n");
+    await agent.putFile(
+      { place: "workspace", path: Buffer.from("host"), mode: 0o600, modifiedAt: undefined, content },
+      signal,
+    );
+    const busybox = 'b() { /bin/busybox "$@"; }; cd /data';
+    const root = await runStep(
+      agent,
+      `${busybox}; b mkdir -m 700 dir; echo root >dir/file; b chown 1000:7 dir/file`,
+      user(0),
+    );
+    expect(root).toMatchObject({ status: { exitCode: 0 }, stderr: "" });
+    const owners = "b stat -c '%n %u:%g' . host dir dir/file";
+    const script = `${busybox}; b cat host; echo more >>dir/file; b cat dir/file; ${owners}`;
+    for (const [uid, gid, lines] of [
+      [1000, 1001, ""],
+      [0, 0, "more\n"],
+      [1234, 1234, "more\nmore\n"],
+    ] as const) {
+      const all = [".", "host", "dir", "dir/file"].map((name) => `${name} ${uid}:${gid}\n`).join("");
+      expect(await runStep(agent, script, user(uid, gid))).toMatchObject({
+        status: { exitCode: 0 },
+        stdout: `host\nroot\n${lines}more\n${all}`,
+        stderr: "",
+      });
+    }
+  }, 60_000);
+
   it("says that a step which did not start lacked memory", async () => {
     await using copy = await startCopy({ workspace: 2 });
     const starting = runStep(copy.agent, "true", { memoryBytes: 65_536, upperBytes: null });
