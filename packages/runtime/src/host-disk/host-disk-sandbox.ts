@@ -1,4 +1,4 @@
-import { onAbort } from "@airlock/async";
+import { abandonable } from "../contract/abandonable.ts";
 import {
   type Abortable,
   type Sandbox,
@@ -115,14 +115,4 @@ export class HostDiskSandbox implements Sandbox {
     });
     return this.#stopping;
   }
-}
-
-/** Waits for work until the signal is aborted. The work continues then. */
-async function abandonable(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  using _ = onAbort(signal, () => reject(signal.reason));
-  // Avoid an unhandled rejection after an abort.
-  work.catch(() => {});
-  await Promise.race([work, promise]);
 }

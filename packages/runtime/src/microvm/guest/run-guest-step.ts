@@ -112,7 +112,7 @@ export async function runGuestStep(
     await ending;
   }
   signal.throwIfAborted();
-  const status = statusOf(exit);
+  const status = statusOf(exit, counts);
   const notes = limitNotes(status, { ...counts, limits: limitsOf(step), elapsedMs: performance.now() - startedAt });
   return notes.length > 0 ? { ...status, notes } : status;
 }
@@ -138,10 +138,14 @@ async function signalStep(agent: GuestAgent, channel: number, number: 9 | 15, si
   }
 }
 
-function statusOf(exit: GuestExit): StepStatus {
-  if (exit.kind === "exited") return { kind: "exited", exitCode: exit.value };
-  const name = Object.entries(constants.signals).find(([, number]) => number === exit.value)?.[0];
-  return { kind: "killed", signal: name ?? `SIG${exit.value}`, outOfMemory: exit.outOfMemory };
+/**
+ * Processes of the step can send any signal to the script, so a signal counts as exit code 128 + n, as in a shell. Only
+ * the kernel's kills for lack of memory are told apart. The shell reports those of its children as 137.
+ */
+function statusOf({ kind, value, outOfMemory }: GuestExit, { oomKills }: LimitCounts): StepStatus {
+  const exitCode = kind === "exited" ? value : 128 + value;
+  const wasOutOfMemory = (outOfMemory || oomKills > 0) && exitCode === 128 + constants.signals.SIGKILL;
+  return wasOutOfMemory ? { kind: "killed", signal: "SIGKILL", outOfMemory: true } : { kind: "exited", exitCode };
 }
 
 async function* once(content: Buffer): AsyncGenerator<Buffer> {

@@ -2,7 +2,8 @@ import { runtimeFailed } from "../../contract/errors.ts";
 import type { VmPlan } from "./vm-monitor.ts";
 
 const mebibyte = 2 ** 20;
-const maxPathBytes = 60;
+/** Leaves room for a socket's name: the kernel takes 107 bytes. */
+const maxPathBytes = 90;
 
 /**
  * Checks what neither monitor checks, or only QEMU or only Firecracker does.

@@ -38,7 +38,7 @@ export interface VmMonitor {
 export interface VmPlan {
   /** Unique on this machine. `[a-z0-9-]`, at most 60 characters. */
   readonly id: string;
-  /** A directory for this machine alone. It exists and is empty. Its path has at most 60 bytes, because of sockets. */
+  /** A directory for this machine alone. It exists and is empty. Its path has at most 90 bytes, because of sockets. */
   readonly dir: string;
   readonly guest: GuestFiles;
   readonly cpus: number;

@@ -53,7 +53,7 @@ interface HostProps extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
 }
 
-export type RuntimeName = "docker" | "oci";
+export type RuntimeName = "docker" | "oci" | "microvm";
 
 export interface AttackPlan {
   readonly limits?: Partial<SandboxLimits>;

@@ -32,7 +32,7 @@ describe.skipIf(process.geteuid?.() !== 0)("a machine that Firecracker (stand-in
       "ingressBytesPerSecond must",
     ],
     ["a long command line", {}, { bootArgs: "x".repeat(2048) }, "must have fewer than 2048 bytes"],
-    ["a long directory", { dir: `/tmp/${"d".repeat(100)}` }, {}, "has a directory longer than 60 bytes"],
+    ["a long directory", { dir: `/tmp/${"d".repeat(100)}` }, {}, "has a directory longer than 90 bytes"],
   ];
   it.for(refusals)("refuses %s before Firecracker starts", async ([, changes, options, message]) => {
     const plan = await world.plan(changes);

@@ -51,6 +51,12 @@ export class QemuMonitor implements VmMonitor {
     this.#options = options;
   }
 
+  /** The same monitor for the machines of another executor. */
+  of(owner: string): QemuMonitor {
+    const { cgroups } = this.#options;
+    return new QemuMonitor({ ...this.#options, cgroups: cgroups && { ...cgroups, owner } });
+  }
+
   async version({ signal }: Abortable): Promise<string> {
     const { program } = this.#options;
     const printed = await outputOf([program, "--version"], { env: systemEnvironment, signal, timeoutMs: versionMs });

@@ -1,9 +1,12 @@
-import type { PreparedImage } from "../images/store/image-store.ts";
+import type { PreparedImage } from "./store/image-store.ts";
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** The variables of the image and the step as `NAME=VALUE`. The step's take precedence. */
-export function stepEnvironment(image: PreparedImage, env: Readonly<Record<string, string>>): readonly string[] {
+export function stepEnvironment(
+  image: Pick<PreparedImage, "env" | "user">,
+  env: Readonly<Record<string, string>>,
+): readonly string[] {
   const merged = new Map<string, string>([
     ["PATH", defaultPath],
     ["HOME", image.user.home],

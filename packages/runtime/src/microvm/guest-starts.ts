@@ -1,0 +1,121 @@
+import { createHash } from "node:crypto";
+import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { AirlockError } from "@airlock/job";
+import type { Abortable } from "../contract/index.ts";
+import type { RunningVm, VmMonitor, VmPlan, VmSnapshot } from "./monitor/vm-monitor.ts";
+
+export interface GuestStartsOptions {
+  readonly monitor: VmMonitor;
+  /** Absolute path of the directory for snapshots. Created, private to this user, if it is missing. */
+  readonly directory: string;
+  /**
+   * Makes a plan of the same shape as another one, for a machine that is started only to be copied. Disposing of it
+   * removes its directory and disks.
+   */
+  readonly planAlike: (plan: VmPlan) => Promise<VmPlan & AsyncDisposable>;
+  /** Told of snapshots that could not be made. Jobs then boot their machines. */
+  readonly onProblem: (problem: unknown) => void;
+}
+
+/** Each is about as large as the memory that a booted guest uses. */
+const maximumSnapshots = 8;
+const making = ".tmp-";
+
+/**
+ * Starts guests: copies of a snapshot where one fits, and otherwise by booting. The first boot of a shape of machine has
+ * a snapshot made for the next ones, in the background.
+ */
+export class GuestStarts implements AsyncDisposable {
+  readonly #options: GuestStartsOptions;
+  readonly #closing = new AbortController();
+  readonly #making = new Map<string, Promise<void>>();
+
+  constructor(options: GuestStartsOptions) {
+    this.#options = options;
+  }
+
+  /** @throws {AirlockError} as `VmMonitor.boot` does. */
+  async start(plan: VmPlan, { signal }: Abortable): Promise<RunningVm> {
+    const { monitor } = this.#options;
+    const shape = await shapeOf(plan);
+    const dir = join(this.#options.directory, shape);
+    if (await isThere(dir)) {
+      try {
+        const vm = await monitor.restore({ dir }, plan, { signal });
+        const now = new Date();
+        await utimes(dir, now, now);
+        return vm;
+      } catch (error) {
+        if (!(error instanceof AirlockError) || error.code !== "snapshot-unusable") throw error;
+        await rm(dir, { recursive: true, force: true });
+      }
+    }
+    const vm = await monitor.boot(plan, { signal });
+    this.#prepare(shape, plan);
+    return vm;
+  }
+
+  /** Waits for snapshots that are being made. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#making.values());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new Error("the runtime is closed"));
+    await this.settled();
+  }
+
+  #prepare(shape: string, plan: VmPlan): void {
+    if (this.#making.has(shape) || this.#closing.signal.aborted) return;
+    const work = this.#makeSnapshot(shape, plan)
+      .catch((error: unknown) => {
+        if (!this.#closing.signal.aborted) this.#options.onProblem(error);
+      })
+      .finally(() => this.#making.delete(shape));
+    this.#making.set(shape, work);
+  }
+
+  async #makeSnapshot(shape: string, like: VmPlan): Promise<void> {
+    const { monitor, directory, planAlike } = this.#options;
+    const { signal } = this.#closing;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await using plan = await planAlike(like);
+    const scratch = join(directory, `${making}${plan.id}`);
+    await mkdir(scratch, { mode: 0o700 });
+    try {
+      await using vm = await monitor.boot(plan, { signal });
+      const { dir }: VmSnapshot = await vm.snapshot(scratch, { signal });
+      const target = join(directory, shape);
+      await rm(target, { recursive: true, force: true });
+      await rename(dir, target);
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+    }
+    await this.#removeOldest();
+  }
+
+  async #removeOldest(): Promise<void> {
+    const { directory } = this.#options;
+    const names = (await readdir(directory)).filter((name) => !name.startsWith(making));
+    const used = await Promise.all(
+      names.map(async (name) => ({ name, usedAt: (await stat(join(directory, name))).mtimeMs })),
+    );
+    const surplus = used.sort((a, b) => b.usedAt - a.usedAt).slice(maximumSnapshots);
+    for (const { name } of surplus) await rm(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+/** Names what must be equal for machines that start from one snapshot. The monitor itself compares more. */
+async function shapeOf({ cpus, memoryBytes, disks, network, guest }: VmPlan): Promise<string> {
+  const sizes = await Promise.all(disks.map(async (disk) => disk && [disk.readOnly, (await stat(disk.path)).size]));
+  const parts = JSON.stringify([cpus, memoryBytes, sizes, network?.macAddress ?? null, guest.kernel, guest.initrd]);
+  return createHash("sha256").update(parts).digest("hex").slice(0, 32);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
+}

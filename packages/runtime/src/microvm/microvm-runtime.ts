@@ -1,0 +1,352 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import { AirlockError } from "@airlock/job";
+import { checkLimits } from "../contract/check-limits.ts";
+import {
+  type Abortable,
+  type Collected,
+  type ReadOnlyFile,
+  type Runtime,
+  type RuntimeDescription,
+  refusedByPolicy,
+  runtimeFailed,
+  type Sandbox,
+  type SandboxPlan,
+} from "../contract/index.ts";
+import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { errorCode } from "../host/error-code.ts";
+import { hostImageName } from "../host/host-root.ts";
+import type { ImageLimits } from "../images/manifest/image-limits.ts";
+import type { ImageOptions } from "../images/policy/image-options.ts";
+import type { RegistryOptions } from "../images/registry/registry-client.ts";
+import { ImageStore } from "../images/store/image-store.ts";
+import { defaultHardening, type Hardening, relaxations } from "../isolation/hardening.ts";
+import { type ProcessLimits, processLimits } from "../isolation/process-limits.ts";
+import { ImageDisks } from "./disks/image-disks.ts";
+import { makeWorkspaceDisk } from "./disks/workspace-disk.ts";
+import { GuestAgent } from "./guest/guest-agent.ts";
+import { guestStepFilter } from "./guest/seccomp/guest-step-filter.ts";
+import { GuestStarts } from "./guest-starts.ts";
+import { MicrovmSandbox } from "./microvm-sandbox.ts";
+import type { GuestFiles, RunningVm, VmMonitor, VmPlan } from "./monitor/vm-monitor.ts";
+import { putGuestFiles } from "./put-guest-files.ts";
+
+export interface MicrovmRuntimeOptions {
+  /**
+   * Absolute path of the directory with images, disks and snapshots. Several executors may share it. At most 55 bytes,
+   * because the paths of sockets in a machine's directory are limited.
+   */
+  readonly stateDir: string;
+  readonly guest: GuestFiles;
+  /** The monitor for the machines of one executor. */
+  readonly monitorFor: (owner: string) => VmMonitor;
+  readonly cgroupHost: CgroupHost;
+  readonly registry?: RegistryOptions;
+  readonly imageLimits?: Partial<ImageLimits>;
+  /** Which images are permitted, and how they are pulled. */
+  readonly images?: Partial<ImageOptions>;
+  /** The administrator's changes to {@link defaultHardening}. */
+  readonly hardening?: Partial<Hardening>;
+  /** Told of faults in the background that cost only time. Default: not reported. */
+  readonly onProblem?: (problem: unknown) => void;
+}
+
+/** The runtime that runs each job in a virtual machine of its own. */
+export interface MicrovmRuntime extends Runtime {
+  /**
+   * Adds the images of an OCI layout (directory or tar) or of a `docker save` archive. Resolves to their references.
+   * @throws {AirlockError} reason `image-invalid`.
+   */
+  loadImages(archivePath: string, options: Abortable): Promise<string[]>;
+}
+
+const mebibyte = 2 ** 20;
+/** What the guest's kernel and agent need beside the job: measured 60 MiB with Debian's cloud kernel. */
+const guestBytes = 128 * mebibyte;
+/** The disk with the workspace is the first one. The others are slots for images. */
+const workspaceDisk = 0;
+const imageSlots = Array.from({ length: 12 }, (_, index) => index + 1);
+const bootMs = 60_000;
+const egressProblem =
+  "Virtual machines have no network yet, so egress policies other than none can't be enforced: use the runtime docker or oci.";
+
+/** @throws {AirlockError} reason `runtime` when the state directory is unusable. */
+export async function createMicrovmRuntime(options: MicrovmRuntimeOptions): Promise<MicrovmRuntime> {
+  const { stateDir } = options;
+  if (!isAbsolute(stateDir)) throw runtimeFailed(`the state directory "${stateDir}" is not an absolute path`);
+  await mkdir(join(stateDir, "vms"), { recursive: true, mode: 0o700 });
+  const store = await ImageStore.open({
+    directory: join(stateDir, "images"),
+    style: "overlay",
+    keepOwners: process.geteuid?.() === 0,
+    idRange: null,
+    registry: options.registry ?? {},
+    images: options.images ?? {},
+    ...(options.imageLimits ? { limits: options.imageLimits } : {}),
+  });
+  const disks = await ImageDisks.open({
+    directory: join(stateDir, "image-disks"),
+    images: store,
+    maximumBytes: options.images?.cacheBytes ?? null,
+  });
+  return new CreatedMicrovmRuntime(options, store, disks, await processLimits());
+}
+
+class CreatedMicrovmRuntime implements MicrovmRuntime {
+  readonly name = "microvm";
+  readonly #options: MicrovmRuntimeOptions;
+  readonly #store: ImageStore;
+  readonly #disks: ImageDisks;
+  readonly #limits: ProcessLimits;
+  readonly #hardening: Hardening;
+  readonly #starts = new Map<string, GuestStarts>();
+  readonly #filter: Buffer;
+  /** Ids of this process's machines, by owner. */
+  readonly #running = new Map<string, Set<string>>();
+
+  constructor(options: MicrovmRuntimeOptions, store: ImageStore, disks: ImageDisks, limits: ProcessLimits) {
+    this.#options = options;
+    this.#store = store;
+    this.#disks = disks;
+    this.#limits = limits;
+    this.#hardening = { ...defaultHardening, ...options.hardening };
+    this.#filter = guestStepFilter({ cpu: "x64", allowListed: this.#hardening.seccomp });
+  }
+
+  async describe({ signal }: Abortable): Promise<RuntimeDescription> {
+    const monitor = this.#options.monitorFor("describe");
+    const version = await monitor.version({ signal });
+    return {
+      version: `${monitor.name} ${version}`,
+      components: [{ name: monitor.name, version }],
+      enforces: {
+        // The guest's kernel enforces them, and the size of the machine bounds what a job can do to the guest.
+        cpu: true,
+        memory: true,
+        pids: true,
+        egressNone: true,
+        egressPublic: false,
+        egressAllow: false,
+        disk: "file-system",
+      },
+      checkoutOwner: null,
+      egressProblem,
+      notes: [egressProblem, ...relaxations(this.#hardening)],
+    };
+  }
+
+  loadImages(archivePath: string, options: Abortable): Promise<string[]> {
+    return this.#store.load(archivePath, options);
+  }
+
+  async createSandbox(plan: SandboxPlan, { signal }: Abortable): Promise<Sandbox> {
+    signal.throwIfAborted();
+    if (!/^[a-z0-9-]{1,60}$/.test(plan.id) || !/^[a-z0-9-]{1,40}$/.test(plan.owner)) {
+      throw runtimeFailed(`"${plan.owner}" and "${plan.id}" are not valid in a sandbox's name`);
+    }
+    checkLimits(plan.limits);
+    if (plan.egress.kind !== "none")
+      throw refusedByPolicy("this executor can't enforce the job's egress policy", egressProblem);
+    await using undo = new AsyncDisposableStack();
+    try {
+      const vmPlan = undo.use(await this.#makePlan(plan, signal));
+      const vm = undo.use(await this.#startsOf(plan.owner).start(vmPlan, { signal }));
+      const time = new Date();
+      const agent = undo.use(await GuestAgent.connect(vm.stream, { signal, seed: randomBytes(32), time }));
+      agent.connection.serve(plan.services ?? []);
+      await agent.mountWorkspace(workspaceDisk, vmPlan.diskBytes, signal);
+      for (const file of plan.workspace.readOnlyFiles) await agent.putFile(jobFile(file), signal);
+      await putGuestFiles(agent, plan.workspace.files, signal);
+      const sandbox = this.#sandbox(plan, vmPlan, vm, agent);
+      undo.move();
+      return sandbox;
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      if (error instanceof AirlockError) throw error;
+      throw runtimeFailed(`cannot create the sandbox ${plan.id}`, error);
+    }
+  }
+
+  async collect({
+    owner,
+    keep,
+    signal,
+  }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected> {
+    const { cgroupHost } = this.#options;
+    // Machines that are started to be copied belong to this process, and no caller knows of them.
+    const kept = new Set([...keep, ...(this.#running.get(owner) ?? [])]);
+    const details: string[] = [];
+    for (const id of await cgroupHost.list(owner)) {
+      if (kept.has(id)) continue;
+      signal.throwIfAborted();
+      const cgroup = cgroupHost.open(owner, id);
+      await cgroup.kill();
+      await cgroup.remove();
+      details.push(`virtual machine ${id}: ended, cgroup removed`);
+    }
+    const sandboxes = details.length;
+    const ownersDirectory = this.#ownersDirectory(owner);
+    const keptNames = new Set([...kept].map(shortName));
+    for (const name of await listDirectory(ownersDirectory)) {
+      if (keptNames.has(name)) continue;
+      signal.throwIfAborted();
+      await rm(join(ownersDirectory, name), { recursive: true, force: true });
+      details.push(`the directory ${name} of a virtual machine: removed`);
+    }
+    return { sandboxes, details };
+  }
+
+  async evictImages(options: Abortable): Promise<readonly string[]> {
+    return [...(await this.#disks.evict(options)), ...(await this.#store.evict(options))];
+  }
+
+  async close(): Promise<void> {
+    for (const starts of this.#starts.values()) await starts[Symbol.asyncDispose]();
+    await this.#disks.close();
+    await this.#store.close();
+  }
+
+  #ownersDirectory(owner: string): string {
+    return join(this.#options.stateDir, "vms", shortName(owner));
+  }
+
+  #startsOf(owner: string): GuestStarts {
+    const known = this.#starts.get(owner);
+    if (known) return known;
+    const starts = new GuestStarts({
+      monitor: this.#options.monitorFor(owner),
+      directory: join(this.#options.stateDir, "snapshots"),
+      planAlike: (like) => this.#planAlike(owner, like),
+      onProblem: this.#options.onProblem ?? (() => {}),
+    });
+    this.#starts.set(owner, starts);
+    return starts;
+  }
+
+  async #makePlan({ id, owner, limits, workspace }: SandboxPlan, signal: AbortSignal): Promise<PlannedVm> {
+    const place = await this.#openPlace(owner, id);
+    try {
+      const path = join(place.dir, "workspace.ext4");
+      const { bytes } = await makeWorkspaceDisk({
+        path,
+        diskBytes: limits.diskBytes,
+        checkout: workspace.checkout,
+        signal,
+      });
+      return {
+        id,
+        dir: place.dir,
+        guest: this.#options.guest,
+        cpus: Math.max(1, Math.ceil(limits.cpus)),
+        memoryBytes: roundUp(limits.memoryBytes + guestBytes, mebibyte),
+        disks: [{ path, readOnly: false }, ...imageSlots.map(() => null)],
+        network: null,
+        bootMs,
+        diskBytes: bytes,
+        [Symbol.asyncDispose]: () => place[Symbol.asyncDispose](),
+      };
+    } catch (error) {
+      await place[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #planAlike(owner: string, like: VmPlan): Promise<VmPlan & AsyncDisposable> {
+    const id = `snapshot-${randomBytes(6).toString("hex")}`;
+    const place = await this.#openPlace(owner, id);
+    try {
+      const path = join(place.dir, "workspace.ext4");
+      const { size } = await stat(like.disks[workspaceDisk]?.path ?? "");
+      await makeWorkspaceDisk({ path, diskBytes: size, checkout: null, signal: new AbortController().signal });
+      const disks = [{ path, readOnly: false }, ...imageSlots.map(() => null)];
+      return { ...like, id, dir: place.dir, disks, [Symbol.asyncDispose]: () => place[Symbol.asyncDispose]() };
+    } catch (error) {
+      await place[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The directory of one machine, which its monitor's user will own. */
+  async #openPlace(owner: string, id: string): Promise<{ readonly dir: string } & AsyncDisposable> {
+    const owned = this.#ownersDirectory(owner);
+    await mkdir(owned, { recursive: true, mode: 0o700 });
+    const dir = join(owned, shortName(id));
+    const running = this.#running.get(owner) ?? new Set();
+    this.#running.set(owner, running);
+    running.add(id);
+    await mkdir(dir, { mode: 0o700 });
+    return {
+      dir,
+      [Symbol.asyncDispose]: async () => {
+        await rm(dir, { recursive: true, force: true });
+        running.delete(id);
+      },
+    };
+  }
+
+  #sandbox(plan: SandboxPlan, vmPlan: PlannedVm, vm: RunningVm, agent: GuestAgent): Sandbox {
+    const hold = this.#disks.hold();
+    return new MicrovmSandbox({
+      plan,
+      vm,
+      agent,
+      imageSlots,
+      notes: [`a virtual machine with ${vmPlan.cpus} processors and a disk of its own`],
+      openImage: async (image, options) => {
+        if (image === hostImageName) throw noHostImage();
+        return await this.#disks.prepare(image, { ...options, hold, registryAuth: plan.registryAuth });
+      },
+      hardening: this.#hardening,
+      processLimits: this.#limits,
+      limits: plan.limits,
+      resolvConf: "",
+      seccompFilter: this.#filter,
+      reportDenied: async () => {},
+      release: async () => {
+        await vmPlan[Symbol.asyncDispose]();
+        hold[Symbol.dispose]();
+      },
+    });
+  }
+}
+
+interface PlannedVm extends VmPlan, AsyncDisposable {
+  readonly diskBytes: number;
+}
+
+function jobFile({ path, content, executable }: ReadOnlyFile) {
+  const mode = executable ? 0o555 : 0o444;
+  return {
+    place: "job-files",
+    path: Buffer.from(path),
+    mode,
+    modifiedAt: undefined,
+    content: Buffer.from(content),
+  } as const;
+}
+
+function noHostImage(): AirlockError {
+  return refusedByPolicy(
+    'a virtual machine does not have the image "host"',
+    "Use a container image, or an executor with the runtime docker or oci.",
+  );
+}
+
+/** Names can be long, but the paths of sockets can't. */
+function shortName(name: string): string {
+  return createHash("sha256").update(name).digest("hex").slice(0, 12);
+}
+
+function roundUp(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit;
+}
+
+async function listDirectory(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return [];
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+import { writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import {
+  busyboxImage,
+  dockerArchive,
+  type FixtureImage,
+  type RuntimeUnderTest,
+  shellLessImage,
+  temporaryDirectory,
+} from "@airlock/test-kit";
+import { findCgroupHost } from "../../host/cgroups/cgroup-host.ts";
+import { createMicrovmRuntime } from "../microvm-runtime.ts";
+import type { QemuMonitor } from "../monitor/qemu/qemu-monitor.ts";
+import { testGuest, testQemuMonitor } from "./test-guest.ts";
+
+/** The microVM runtime with QEMU's emulation and the images of the contract suite. */
+export async function microvmUnderTest(): Promise<RuntimeUnderTest> {
+  await using cleanup = new AsyncDisposableStack();
+  const directory = cleanup.use(await temporaryDirectory("vm-"));
+  const monitors = new Map<string, QemuMonitor>();
+  const lockOwner = `contract-${process.pid}`;
+  const monitor = await testQemuMonitor({ owner: lockOwner });
+  const runtime = await createMicrovmRuntime({
+    stateDir: join(directory.path, "s"),
+    guest: await testGuest(),
+    monitorFor: (owner) => {
+      const known = monitors.get(owner) ?? monitor.of(owner);
+      monitors.set(owner, known);
+      return known;
+    },
+    cgroupHost: await findCgroupHost(),
+    onProblem: (problem) => process.stderr.write(`snapshot: ${problem}\n`),
+  });
+  cleanup.defer(() => runtime.close());
+  const load = async (image: FixtureImage, reference: string) => {
+    const archive = join(directory.path, "image.tar");
+    await writeFile(archive, await dockerArchive(image, reference));
+    await runtime.loadImages(archive, { signal: new AbortController().signal });
+    return reference;
+  };
+  const shell = await load(await busyboxImage(), "fixtures/shell:1");
+  const noShell = await load(await shellLessImage(), "fixtures/shell-less:1");
+  const unprivileged = await load(await busyboxImage({ User: "1000:1000" }), "fixtures/unprivileged:1");
+  const registry = createServer((_, response) => response.writeHead(404).end());
+  await new Promise<void>((resolve) => registry.listen(0, "127.0.0.1", resolve));
+  cleanup.defer(() => new Promise((resolve) => registry.close(() => resolve())));
+  const address = registry.address();
+  const port = typeof address === "object" && address ? address.port : 0;
+  const owned = cleanup.move();
+  return {
+    runtime,
+    owner: lockOwner,
+    images: { shell, noShell, unprivileged, unknown: `127.0.0.1:${port}/fixtures/unknown:1` },
+    provide: (image, name) => load(image, `fixtures/${name}:1`),
+    dispose: () => owned.disposeAsync(),
+  };
+}
