@@ -129,7 +129,12 @@ async function ociTarget(
   const owned = made.move();
   return {
     order: {
-      choice: { kind: "oci", oci, docker: { allowHostImage: false, workspaces: { dir: path } } },
+      choice: {
+        kind: "oci",
+        oci,
+        docker: { allowHostImage: false, workspaces: { dir: path } },
+        microvm: { stateDir: path, guestDir: path },
+      },
       user,
       image,
       imageArchive,
@@ -145,9 +150,10 @@ async function dockerTarget(): Promise<Target> {
   await loadImage(await busyboxImage(), socketPath, image);
   const docker = { host: `unix://${socketPath}`, allowHostImage: false, workspaces: { dir: path } };
   const oci = { stateDir: join(path, "state"), allowHostImage: false };
+  const microvm = { stateDir: path, guestDir: path };
   const owned = made.move();
   return {
-    order: { choice: { kind: "docker", docker, oci }, user: null, image, imageArchive: null },
+    order: { choice: { kind: "docker", docker, oci, microvm }, user: null, image, imageArchive: null },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -10,8 +10,10 @@ async function select(kind: RuntimeChoice["kind"], host: string, runtimePath?: s
   await using directory = await temporaryDirectory();
   const oci = { stateDir: join(directory.path, "state"), allowHostImage: false };
   const workspaces = { dir: join(directory.path, "workspaces") };
+  const microvm = { stateDir: join(directory.path, "state"), guestDir: join(directory.path, "guest") };
   const choice = {
     kind,
+    microvm,
     docker: { host, allowHostImage: false, workspaces },
     oci: runtimePath ? { ...oci, runtimePath } : oci,
   };

@@ -5,13 +5,15 @@ import type { Abortable, Runtime } from "./contract/index.ts";
 import { EngineClient } from "./docker/engine-client.ts";
 import { createDockerRuntime, type DockerRuntimeOptions, defaultDockerHost } from "./docker/index.ts";
 import { findOnSystemPath } from "./host/find-program.ts";
+import { type OpenMicrovmOptions, openMicrovmRuntime } from "./microvm/index.ts";
 import { createOciRuntime, type OciRuntimeOptions } from "./oci/index.ts";
 
 export interface RuntimeChoice {
   /** `auto` prefers a Docker engine that answers, then an OCI runtime that is installed. */
-  readonly kind: "docker" | "oci" | "auto";
+  readonly kind: "docker" | "oci" | "microvm" | "auto";
   readonly docker: DockerRuntimeOptions;
   readonly oci: OciRuntimeOptions;
+  readonly microvm: OpenMicrovmOptions;
 }
 
 const pingTimeoutMs = 2_000;
@@ -20,9 +22,11 @@ const pingTimeoutMs = 2_000;
  * Makes the runtime that the configuration asks for.
  * @throws {AirlockError} whose hint is the one command to type, when `auto` finds none.
  */
-export async function selectRuntime({ kind, docker, oci }: RuntimeChoice, { signal }: Abortable): Promise<Runtime> {
+export async function selectRuntime(choice: RuntimeChoice, { signal }: Abortable): Promise<Runtime> {
+  const { kind, docker, oci, microvm } = choice;
   if (kind === "docker") return createDockerRuntime(docker);
   if (kind === "oci") return createOciRuntime(oci);
+  if (kind === "microvm") return openMicrovmRuntime(microvm);
   if (await answers(docker.host ?? defaultDockerHost, signal)) return createDockerRuntime(docker);
   signal.throwIfAborted();
   if (!(await isInstalled(oci.runtimePath))) {

@@ -1,10 +1,13 @@
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
+import { errorMessage } from "@airlock/job";
 import type { ImageOptions, Runtime } from "@airlock/runtime";
+import type { OpenMicrovmOptions } from "@airlock/runtime/microvm";
 import type { OciRuntimeOptions } from "@airlock/runtime/oci";
 import { selectRuntime } from "@airlock/runtime/select";
 import type { Config } from "../config/options.ts";
 import { DockerConfigCredentials } from "../registry-credentials/docker-config-credentials.ts";
+import { guestDir } from "./runtime-dir.ts";
 
 export async function createRuntime(
   config: Config,
@@ -39,7 +42,12 @@ export async function createRuntime(
     stateDir,
     images: imageOptions(config),
   };
-  return selectRuntime({ kind, docker, oci: { ...ociOptions(config, stateDir), egress, workspaces } }, { signal });
+  const oci = { ...ociOptions(config, stateDir), egress, workspaces };
+  const microvm = {
+    ...microvmOptions(config, stateDir),
+    onProblem: (problem: unknown) => onProblem(`a virtual machine could not be prepared: ${errorMessage(problem)}`),
+  };
+  return selectRuntime({ kind, docker, oci, microvm }, { signal });
 }
 
 /**
@@ -68,5 +76,19 @@ export function ociOptions(config: Config, stateDir: string): OciRuntimeOptions 
     idsPerSandbox: oci.idsPerSandbox,
     ...(oci.program === null ? {} : { runtimePath: oci.program }),
     gvisor: { network: oci.gvisor.network, ...(oci.gvisor.platform === null ? {} : { platform: oci.gvisor.platform }) },
+  };
+}
+
+export function microvmOptions(config: Config, stateDir: string): OpenMicrovmOptions {
+  const { hardening, images, oci, microvm } = config.runtime;
+  return {
+    // Its images have other owners than those of the oci runtime.
+    stateDir: join(stateDir, "microvm"),
+    guestDir: guestDir(config.dataDir),
+    images: imageOptions(config),
+    registry: { certificatesDirectory: images.certificatesDirectory, proxies: config.proxies },
+    hardening,
+    ...(oci.ids ? { ids: oci.ids } : {}),
+    ...(microvm.qemu === null ? {} : { qemuPath: microvm.qemu }),
   };
 }

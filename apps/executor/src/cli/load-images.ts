@@ -1,11 +1,15 @@
+import { openMicrovmRuntime } from "@airlock/runtime/microvm";
 import { createOciRuntime } from "@airlock/runtime/oci";
 import type { Config } from "../config/options.ts";
-import { ociOptions } from "./create-runtime.ts";
+import { microvmOptions, ociOptions } from "./create-runtime.ts";
 import { runtimeDir } from "./runtime-dir.ts";
 
-/** Adds the images of an archive to the oci runtime's store and prints their references. */
+/** Adds the images of an archive to the store of the oci or microvm runtime and prints their references. */
 export async function loadImages(config: Config, file: string): Promise<number> {
-  const runtime = await createOciRuntime(ociOptions(config, runtimeDir(config)));
+  const runtime =
+    config.runtime.kind === "microvm"
+      ? await openMicrovmRuntime(microvmOptions(config, runtimeDir(config)))
+      : await createOciRuntime(ociOptions(config, runtimeDir(config)));
   try {
     for (const reference of await runtime.loadImages(file, { signal: new AbortController().signal }))
       console.log(reference);

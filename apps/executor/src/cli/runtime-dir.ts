@@ -5,3 +5,8 @@ import type { Config } from "../config/options.ts";
 export function runtimeDir(config: Config): string {
   return join(config.dataDir, "runtime");
 }
+
+/** Directory with the files of virtual machines' guests, which `executor install microvm` makes. */
+export function guestDir(dataDir: string): string {
+  return join(dataDir, "guest");
+}

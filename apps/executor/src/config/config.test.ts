@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseConfig } from "./config.ts";
+import { parseConfig, readDataDir } from "./config.ts";
 import { describeVariables } from "./describe-variables.ts";
 import { Environment } from "./environment.ts";
 
@@ -107,7 +107,6 @@ describe("the executor's configuration", () => {
         EXECUTOR_JOB_MEMORY: "lots",
         EXECUTOR_MAXIMUM_NUM_JOBS: "-1",
         EXECUTOR_QUEUE_POLL_INTERVAL: "1 second",
-        EXECUTOR_USE_FIRECRACKER: "true",
         EXECUTOR_USE_KUBERNETES: "true",
         EXECUTOR_LABELS: "gpu",
         EXECUTOR_RUNTIME: "podman",
@@ -121,7 +120,6 @@ describe("the executor's configuration", () => {
       "EXECUTOR_JOB_MEMORY",
       "EXECUTOR_MAXIMUM_NUM_JOBS",
       "EXECUTOR_QUEUE_POLL_INTERVAL",
-      "EXECUTOR_USE_FIRECRACKER asks for Firecracker",
       "EXECUTOR_USE_KUBERNETES asks for Kubernetes",
       "EXECUTOR_LABELS",
       "EXECUTOR_RUNTIME must be",
@@ -206,6 +204,46 @@ describe("the executor's configuration", () => {
     expect(parseConfig({ ...minimal, ...older, EXECUTOR_JOB_MEMORY: "2G" }).job.maximumMemoryBytes).toBe(2e9);
   });
 
+  it("runs virtual machines by the protocol's variable, too, but not beside another runtime", () => {
+    const kind = (more: Record<string, string>) => parseConfig({ ...minimal, ...more }).runtime.kind;
+    expect(kind({})).toBe("auto");
+    expect(kind({ EXECUTOR_RUNTIME: "microvm" })).toBe("microvm");
+    expect(kind({ EXECUTOR_USE_FIRECRACKER: "true" })).toBe("microvm");
+    expect(kind({ EXECUTOR_USE_FIRECRACKER: "1", EXECUTOR_RUNTIME: "microvm" })).toBe("microvm");
+    expect(kind({ EXECUTOR_USE_FIRECRACKER: "false", EXECUTOR_RUNTIME: "oci" })).toBe("oci");
+    expect(() => kind({ EXECUTOR_USE_FIRECRACKER: "true", EXECUTOR_RUNTIME: "oci" })).toThrow(
+      "EXECUTOR_USE_FIRECRACKER asks for virtual machines, and EXECUTOR_RUNTIME for oci",
+    );
+    expect(parseConfig({ ...minimal, EXECUTOR_QEMU: "/opt/qemu" }).runtime.microvm).toEqual({ qemu: "/opt/qemu" });
+    expect(() => parseConfig({ ...minimal, EXECUTOR_QEMU: "qemu" })).toThrow("EXECUTOR_QEMU must be the absolute path");
+  });
+
+  it("says why each of the protocol's variables for virtual machines has no effect yet", () => {
+    const reasons = {
+      EXECUTOR_FIRECRACKER_IMAGE: "its root file system is the step's image",
+      EXECUTOR_FIRECRACKER_KERNEL_IMAGE: "kernel comes from `executor install microvm`",
+      EXECUTOR_FIRECRACKER_SANDBOX_IMAGE: "has no effect",
+      EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS: "have no network",
+      EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS: "have no network",
+      EXECUTOR_VM_STARTUP_SCRIPT_PATH: "has no effect yet, because a virtual machine has no system",
+      EXECUTOR_VM_PREFIX: "has no effect yet, because virtual machines are named after their job",
+    };
+    const { notes } = parseConfig({
+      ...minimal,
+      ...Object.fromEntries(Object.keys(reasons).map((name) => [name, "x"])),
+    });
+    expect(notes).toHaveLength(Object.keys(reasons).length);
+    for (const [name, reason] of Object.entries(reasons)) {
+      expect(notes).toContainEqual(expect.stringMatching(new RegExp(`^${name} .*${reason}`)));
+    }
+  });
+
+  it("finds the data directory without any other setting", () => {
+    expect(readDataDir({ EXECUTOR_DATA_DIR: "/data" })).toBe("/data");
+    expect(readDataDir({ EXECUTOR_DATA_DIR: "" })).toBe(parseConfig(minimal).dataDir);
+    expect(readDataDir({})).toBe(parseConfig(minimal).dataDir);
+  });
+
   it("refuses unsupported settings that are dangerous to ignore, and reports settings without effect", () => {
     for (const name of ["EXECUTOR_DOCKER_HOST_MOUNT_PATH", "EXECUTOR_DOCKER_ADDITIONAL_MOUNTS"])
       expect(() => parseConfig({ ...minimal, [name]: "/x" })).toThrow(`${name} is not supported`);
@@ -241,7 +279,11 @@ describe("the executor's configuration", () => {
     expect(new Set(variables.map(({ name }) => name))).toEqual(new Set(Object.keys(Environment.shape)));
     expect(variables).toContainEqual(expect.objectContaining({ name: "EXECUTOR_JOB_MEMORY", default: "12G" }));
     expect(variables).toContainEqual(
-      expect.objectContaining({ name: "EXECUTOR_RUNTIME", default: "auto", values: "`auto`, `docker`, `oci`" }),
+      expect.objectContaining({
+        name: "EXECUTOR_RUNTIME",
+        default: "auto",
+        values: "`auto`, `docker`, `oci`, `microvm`",
+      }),
     );
   });
 });

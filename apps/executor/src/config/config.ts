@@ -52,28 +52,42 @@ function problemsBetween(given: Readonly<Record<string, string | undefined>>): s
   if (one !== undefined && several !== undefined) {
     problems.push("EXECUTOR_QUEUE_NAME and EXECUTOR_QUEUE_NAMES are both set: keep one of them");
   }
-  if (/^(?:true|t|1|yes)$/i.test(given.EXECUTOR_STEP_CA_CERTIFICATES ?? "") && !given.NODE_EXTRA_CA_CERTS) {
+  if (isTrue(given.EXECUTOR_STEP_CA_CERTIFICATES) && !given.NODE_EXTRA_CA_CERTS) {
     problems.push("EXECUTOR_STEP_CA_CERTIFICATES is set, but NODE_EXTRA_CA_CERTS names no certificate authorities");
   }
   if (given.EXECUTOR_STEP_NO_PROXY && !given.EXECUTOR_STEP_PROXY) {
     problems.push("EXECUTOR_STEP_NO_PROXY is set, and EXECUTOR_STEP_PROXY names no proxy");
   }
-  const gateway = given.EXECUTOR_DOCKER_ADD_HOST_GATEWAY;
-  if (
-    url &&
-    URL.canParse(url) &&
-    new URL(url).hostname === hostGatewayName &&
-    !/^(?:true|t|1|yes)$/i.test(gateway ?? "")
-  ) {
+  const { EXECUTOR_RUNTIME: runtime } = given;
+  if (isTrue(given.EXECUTOR_USE_FIRECRACKER) && (runtime === "docker" || runtime === "oci")) {
+    problems.push(
+      `EXECUTOR_USE_FIRECRACKER asks for virtual machines, and EXECUTOR_RUNTIME for ${runtime}: unset one of them`,
+    );
+  }
+  const hasGateway = isTrue(given.EXECUTOR_DOCKER_ADD_HOST_GATEWAY);
+  if (url && URL.canParse(url) && new URL(url).hostname === hostGatewayName && !hasGateway) {
     problems.push(`EXECUTOR_FRONTEND_URL names ${hostGatewayName}, which needs EXECUTOR_DOCKER_ADD_HOST_GATEWAY=true`);
   }
   return problems;
 }
 
+/** As `flag` reads it. */
+function isTrue(value: string | undefined): boolean {
+  return /^(?:true|t|1|yes)$/i.test(value ?? "");
+}
+
+/** Path of the data directory, for commands that need no other setting. */
+export function readDataDir({
+  EXECUTOR_DATA_DIR: given,
+  XDG_STATE_HOME: stateHome,
+}: Readonly<Record<string, string | undefined>>): string {
+  return resolve(given || defaultDataDir(stateHome || undefined));
+}
+
 function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, "notes"> {
   const queues = e.EXECUTOR_QUEUE_NAMES ?? e.EXECUTOR_QUEUE_NAME ?? [];
   const cores = availableParallelism();
-  const dataDir = resolve(e.EXECUTOR_DATA_DIR ?? defaultDataDir(e.XDG_STATE_HOME));
+  const dataDir = readDataDir({ EXECUTOR_DATA_DIR: e.EXECUTOR_DATA_DIR, XDG_STATE_HOME: e.XDG_STATE_HOME });
   const maximumRuntimeMs = e.EXECUTOR_MAXIMUM_RUNTIME_PER_JOB;
   return {
     dataDir,
@@ -132,7 +146,7 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
       certificateFile: e.NODE_EXTRA_CA_CERTS ?? null,
     },
     runtime: {
-      kind: e.EXECUTOR_RUNTIME,
+      kind: e.EXECUTOR_USE_FIRECRACKER ? "microvm" : e.EXECUTOR_RUNTIME,
       dockerHost: e.DOCKER_HOST ?? null,
       dockerRuntime: e.EXECUTOR_DOCKER_RUNTIME ?? null,
       dockerConfigFile: e.EXECUTOR_DOCKER_AUTH_CONFIG
@@ -152,6 +166,7 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
         idsPerSandbox: e.EXECUTOR_SANDBOX_ID_COUNT,
         gvisor: { platform: e.EXECUTOR_RUNSC_PLATFORM ?? null, network: e.EXECUTOR_RUNSC_NETWORK },
       },
+      microvm: { qemu: e.EXECUTOR_QEMU ?? null },
       images: {
         policy: {
           pull: e.EXECUTOR_IMAGE_PULL_POLICY,

@@ -125,7 +125,7 @@ interface WorkspaceOptions {
 }
 
 interface RuntimeOptions {
-  readonly kind: "auto" | "docker" | "oci";
+  readonly kind: "auto" | "docker" | "oci" | "microvm";
   readonly dockerHost: string | null;
   /** The Docker engine's name for an OCI runtime; `null`: the engine's default. */
   readonly dockerRuntime: string | null;
@@ -148,6 +148,10 @@ interface RuntimeOptions {
     readonly ids: { readonly base: number; readonly size: number } | null;
     readonly idsPerSandbox: number;
     readonly gvisor: { readonly platform: string | null; readonly network: "host" | "sandbox" };
+  };
+  readonly microvm: {
+    /** Absolute path of QEMU; `null`: the one on the system's search path. */
+    readonly qemu: string | null;
   };
   readonly hardening: Hardening;
   readonly images: RuntimeImageOptions;

@@ -11,7 +11,9 @@ interface OtherVariable {
 }
 
 const noKubernetes = "belongs to the Kubernetes runtime, which this executor does not support";
-const noFirecracker = "belongs to the Firecracker runtime, which this executor does not support";
+const ownGuest =
+  "has no effect: a virtual machine's kernel comes from `executor install microvm`, and its root file system is the step's image";
+const noNetwork = "has no effect yet, because the virtual machines of the microvm runtime have no network";
 
 export const otherVariables: readonly OtherVariable[] = [
   {
@@ -24,13 +26,21 @@ export const otherVariables: readonly OtherVariable[] = [
     effect: "refused",
     why: "is not supported: steps see no directory of this machine except their workspace. Unset it, and put the files into the image",
   },
-  { name: "EXECUTOR_FIRECRACKER_IMAGE", effect: "ignored", why: noFirecracker },
-  { name: "EXECUTOR_FIRECRACKER_KERNEL_IMAGE", effect: "ignored", why: noFirecracker },
-  { name: "EXECUTOR_FIRECRACKER_SANDBOX_IMAGE", effect: "ignored", why: noFirecracker },
-  { name: "EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS", effect: "ignored", why: noFirecracker },
-  { name: "EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS", effect: "ignored", why: noFirecracker },
-  { name: "EXECUTOR_VM_STARTUP_SCRIPT_PATH", effect: "ignored", why: noFirecracker },
-  { name: "EXECUTOR_VM_PREFIX", effect: "ignored", why: noFirecracker },
+  { name: "EXECUTOR_FIRECRACKER_IMAGE", effect: "ignored", why: ownGuest },
+  { name: "EXECUTOR_FIRECRACKER_KERNEL_IMAGE", effect: "ignored", why: ownGuest },
+  { name: "EXECUTOR_FIRECRACKER_SANDBOX_IMAGE", effect: "ignored", why: ownGuest },
+  { name: "EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS", effect: "ignored", why: noNetwork },
+  { name: "EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS", effect: "ignored", why: noNetwork },
+  {
+    name: "EXECUTOR_VM_STARTUP_SCRIPT_PATH",
+    effect: "ignored",
+    why: "has no effect yet, because a virtual machine has no system of its own in which a script could run: put its work into the steps' images",
+  },
+  {
+    name: "EXECUTOR_VM_PREFIX",
+    effect: "ignored",
+    why: "has no effect yet, because virtual machines are named after their job",
+  },
   { name: "EXECUTOR_KUBERNETES_*", effect: "ignored", why: noKubernetes },
   ...[
     "KUBERNETES_JOB_*",

@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+
 /** The range of host ids to which a container's ids 0, 1, 2, … are mapped. */
 export interface IdRange {
   /** Host id of the container's root. */
@@ -41,4 +43,20 @@ export function problemOfIdRange({ base, size }: IdRange): string | undefined {
   if (size < 65_536) return "must have at least 65536 ids, since images name ids up to 65535";
   if (base + size > 0xfffffffe) return "ends beyond the kernel's last id";
   return undefined;
+}
+
+/**
+ * Whether ids are missing. If the executor is itself in a user namespace, such as a container's, the range must be
+ * mapped there.
+ */
+export async function isUnmapped({ base, size }: IdRange): Promise<boolean> {
+  for (const file of ["/proc/self/uid_map", "/proc/self/gid_map"]) {
+    const lines = (await readFile(file, "utf8")).trim().split("\n");
+    const isCovered = lines.some((line) => {
+      const [inside = 0, , length = 0] = line.trim().split(/\s+/).map(Number);
+      return inside <= base && base + size <= inside + length;
+    });
+    if (!isCovered) return true;
+  }
+  return false;
 }

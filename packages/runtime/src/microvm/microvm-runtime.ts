@@ -48,6 +48,8 @@ export interface MicrovmRuntimeOptions {
   readonly images?: Partial<ImageOptions>;
   /** The administrator's changes to {@link defaultHardening}. */
   readonly hardening?: Partial<Hardening>;
+  /** What is weaker on this host than it could be, in sentences for {@link RuntimeDescription.notes}. */
+  readonly notes?: readonly string[];
   /** Told of faults in the background that cost only time. Default: not reported. */
   readonly onProblem?: (problem: unknown) => void;
 }
@@ -118,7 +120,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     const monitor = this.#options.monitorFor("describe");
     const version = await monitor.version({ signal });
     return {
-      version: `${monitor.name} ${version}`,
+      version: `${monitor.name} ${version}, accelerator ${monitor.accelerator}`,
       components: [{ name: monitor.name, version }],
       enforces: {
         // The guest's kernel enforces them, and the size of the machine bounds what a job can do to the guest.
@@ -132,7 +134,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       },
       checkoutOwner: null,
       egressProblem,
-      notes: [egressProblem, ...relaxations(this.#hardening)],
+      notes: [egressProblem, ...(this.#options.notes ?? []), ...relaxations(this.#hardening)],
     };
   }
 

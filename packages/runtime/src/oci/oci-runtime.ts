@@ -15,7 +15,14 @@ import type {
 import { refuseUnenforcedLimits, runtimeFailed, type UnenforcedLimits } from "../contract/index.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
-import { defaultIds, defaultIdsPerSandbox, type IdRange, problemOfIdRange, sharedIds } from "../host/id-range.ts";
+import {
+  defaultIds,
+  defaultIdsPerSandbox,
+  type IdRange,
+  isUnmapped,
+  problemOfIdRange,
+  sharedIds,
+} from "../host/id-range.ts";
 import { loadNetworkCalls } from "../host/network-calls.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { HostDiskSandbox } from "../host-disk/host-disk-sandbox.ts";
@@ -35,7 +42,7 @@ import { probeOverlay } from "./overlay-probe.ts";
 import { findRuntimeBinary, type RuntimeBinary } from "./runtime-binary.ts";
 import { SandboxUsers } from "./sandbox-users.ts";
 import { SeparateUsers } from "./separate-users.ts";
-import { findUserNamespaces, isUnmapped, type UserNamespaces } from "./user-namespace.ts";
+import { findUserNamespaces, type UserNamespaces } from "./user-namespace.ts";
 
 export interface OciRuntimeOptions {
   /**

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { outputOf } from "@airlock/process";
 import { errorCode } from "../host/error-code.ts";
-import type { IdRange } from "../host/id-range.ts";
+import { type IdRange, isUnmapped } from "../host/id-range.ts";
 
 /** How containers get their own user namespace if the executor is root. */
 export interface UserNamespaces {
@@ -47,22 +47,6 @@ export async function findUserNamespaces(ids: IdRange): Promise<UserNamespaces |
   return {
     problem: `Cannot create any of ${stageDirectories.join(", ")}, where a step's file systems would be mounted.`,
   };
-}
-
-/**
- * Whether ids are missing. If the executor is itself in a user namespace, such as a container's, the range must be
- * mapped there.
- */
-export async function isUnmapped({ base, size }: IdRange): Promise<boolean> {
-  for (const file of ["/proc/self/uid_map", "/proc/self/gid_map"]) {
-    const lines = (await readFile(file, "utf8")).trim().split("\n");
-    const isCovered = lines.some((line) => {
-      const [inside = 0, , length = 0] = line.trim().split(/\s+/).map(Number);
-      return inside <= base && base + size <= inside + length;
-    });
-    if (!isCovered) return true;
-  }
-  return false;
 }
 
 async function isMade(directory: string): Promise<boolean> {

@@ -20,10 +20,10 @@ export function checkProxies({ proxies, instance, workspace: { submodules, lfs }
   };
 }
 
-/** Reports the ways to the registries that the configuration names, for the runtime that pulls images itself. */
+/** Reports the ways to the registries that the configuration names, for the runtimes that pull images themselves. */
 export function registryWays({ proxies, runtime: { images }, job }: Config, runtimeName: string): readonly string[] {
   if (proxies.servers.length === 0) return [];
-  if (runtimeName !== "oci") {
+  if (runtimeName === "docker") {
     return [
       "The Docker engine pulls images by its own proxy settings, not by the variables of this executor; docker info shows them.",
     ];

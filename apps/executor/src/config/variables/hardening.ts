@@ -64,7 +64,7 @@ export const hardeningVariables = {
     })
     .meta({
       description:
-        "Host ids for the users in sandboxes of the oci runtime. Each sandbox gets EXECUTOR_SANDBOX_ID_COUNT of them.",
+        "Host ids for the users in sandboxes of the oci runtime, EXECUTOR_SANDBOX_ID_COUNT for each, and for the users of virtual machines, one for each.",
       default: "2013265920:67108864",
       values: "`FIRST:COUNT`, both 65536 or more",
     }),

@@ -88,7 +88,7 @@ export const imagesVariables = {
     .default("/etc/docker/certs.d")
     .meta({
       description:
-        "Certificates of registries for the oci runtime, in Docker's layout: `HOST[:PORT]/*.crt` are additional authorities; `HOST[:PORT]/NAME.cert` and `NAME.key` are the client certificate and key. A Docker engine reads its own directory.",
+        "Certificates of registries for the oci and microvm runtimes, in Docker's layout: `HOST[:PORT]/*.crt` are additional authorities; `HOST[:PORT]/NAME.cert` and `NAME.key` are the client certificate and key. A Docker engine reads its own directory.",
       values: "a path",
     }),
   EXECUTOR_STEP_CA_CERTIFICATES: flag(false).meta({

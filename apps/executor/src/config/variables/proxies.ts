@@ -10,7 +10,7 @@ const address = "`http://HOST:PORT` or `https://HOST:PORT`, with or without `USE
 export const proxyVariableSchemas = {
   HTTPS_PROXY: proxy.meta({
     description:
-      "The proxy for addresses with https: the instance, git, Git LFS, and the registries of the oci runtime. The docker engine pulls images by its own settings. Steps get no proxy from this. Also in lower case, which wins.",
+      "The proxy for addresses with https: the instance, git, Git LFS, and the registries of the oci and microvm runtimes. The docker engine pulls images by its own settings. Steps get no proxy from this. Also in lower case, which wins.",
     values: address,
   }),
   HTTP_PROXY: proxy.meta({ description: "The same for addresses with http.", values: address }),

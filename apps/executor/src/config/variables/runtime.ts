@@ -3,10 +3,13 @@ import { flag } from "../values/environment-values.ts";
 
 /** The runtime. */
 export const runtimeVariables = {
-  EXECUTOR_RUNTIME: z.enum(["auto", "docker", "oci"], { error: "must be auto, docker or oci" }).default("auto").meta({
-    description:
-      "What isolates steps. `auto`: a Docker engine if one answers, else an OCI runtime if one is installed.",
-  }),
+  EXECUTOR_RUNTIME: z
+    .enum(["auto", "docker", "oci", "microvm"], { error: "must be auto, docker, oci or microvm" })
+    .default("auto")
+    .meta({
+      description:
+        "What isolates steps. `auto`: a Docker engine if one answers, else an OCI runtime if one is installed. `microvm`: a virtual machine for each job, see docs/microvm.md.",
+    }),
   EXECUTOR_DOCKER_RUNTIME: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, "must be the engine's name for an OCI runtime, e.g. runsc")
@@ -38,17 +41,21 @@ export const runtimeVariables = {
     .enum(["host", "sandbox"], { error: "must be host or sandbox" })
     .default("host")
     .meta({ description: "Whether gVisor uses the kernel's network stack (`host`) or its own (`sandbox`)." }),
+  EXECUTOR_QEMU: z
+    .string()
+    .regex(/^\/[^\0]+$/, "must be the absolute path of qemu-system-x86_64")
+    .optional()
+    .meta({
+      description: "The program that runs the virtual machines of the microvm runtime.",
+      default: "qemu-system-x86_64 on the system's search path",
+      values: "an absolute path",
+    }),
   EXECUTOR_ALLOW_HOST_IMAGE: flag(false).meta({
     description: "Whether jobs may use the image name `host`, which is this machine's own tool chain, read-only.",
   }),
-  EXECUTOR_USE_FIRECRACKER: flag(false)
-    .refine(
-      (use) => !use,
-      "asks for Firecracker, which this executor does not support: unset it and choose EXECUTOR_RUNTIME=docker or oci",
-    )
-    .meta({
-      description: "Refused if true, because this executor does not support Firecracker. The default here is false.",
-    }),
+  EXECUTOR_USE_FIRECRACKER: flag(false).meta({
+    description: "Means EXECUTOR_RUNTIME=microvm if true. The default here is false.",
+  }),
   EXECUTOR_USE_KUBERNETES: flag(false)
     .refine(
       (use) => !use,

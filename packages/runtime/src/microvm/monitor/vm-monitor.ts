@@ -11,6 +11,9 @@ export const slotBytes = 64 * 2 ** 30;
 export interface VmMonitor {
   readonly name: "firecracker" | "qemu";
 
+  /** What runs the guest's instructions: the processor (`kvm`), or a program that translates them (`tcg`). */
+  readonly accelerator: "kvm" | "tcg";
+
   /** Version of the program. */
   version(options: Abortable): Promise<string>;
 

@@ -1,35 +1,28 @@
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   busyboxImage,
   dockerArchive,
+  engines,
   type FixtureImage,
   type RuntimeUnderTest,
   shellLessImage,
   temporaryDirectory,
 } from "@airlock/test-kit";
-import { findCgroupHost } from "../../host/cgroups/cgroup-host.ts";
-import { createMicrovmRuntime } from "../microvm-runtime.ts";
-import type { QemuMonitor } from "../monitor/qemu/qemu-monitor.ts";
-import { testGuest, testQemuMonitor } from "./test-guest.ts";
+import { openMicrovmRuntime } from "../open-microvm-runtime.ts";
+import { testGuest } from "./test-guest.ts";
 
 /** The microVM runtime with QEMU's emulation and the images of the contract suite. */
 export async function microvmUnderTest(): Promise<RuntimeUnderTest> {
   await using cleanup = new AsyncDisposableStack();
   const directory = cleanup.use(await temporaryDirectory("vm-"));
-  const monitors = new Map<string, QemuMonitor>();
-  const lockOwner = `contract-${process.pid}`;
-  const monitor = await testQemuMonitor({ owner: lockOwner });
-  const runtime = await createMicrovmRuntime({
+  const { kernel } = await testGuest();
+  const { qemuPath } = engines().microvm ?? {};
+  const runtime = await openMicrovmRuntime({
     stateDir: join(directory.path, "s"),
-    guest: await testGuest(),
-    monitorFor: (owner) => {
-      const known = monitors.get(owner) ?? monitor.of(owner);
-      monitors.set(owner, known);
-      return known;
-    },
-    cgroupHost: await findCgroupHost(),
+    guestDir: dirname(kernel),
+    ...(qemuPath === undefined ? {} : { qemuPath }),
     onProblem: (problem) => process.stderr.write(`snapshot: ${problem}\n`),
   });
   cleanup.defer(() => runtime.close());
@@ -50,7 +43,7 @@ export async function microvmUnderTest(): Promise<RuntimeUnderTest> {
   const owned = cleanup.move();
   return {
     runtime,
-    owner: lockOwner,
+    owner: `contract-${process.pid}`,
     images: { shell, noShell, unprivileged, unknown: `127.0.0.1:${port}/fixtures/unknown:1` },
     provide: (image, name) => load(image, `fixtures/${name}:1`),
     dispose: () => owned.disposeAsync(),

@@ -4,12 +4,10 @@ import { fileURLToPath } from "node:url";
 import { engines } from "@airlock/test-kit";
 import { findCgroupHost } from "../../host/cgroups/cgroup-host.ts";
 import { defaultIds } from "../../host/id-range.ts";
-import { IdRanges } from "../../host/id-ranges.ts";
-import { loadNetworkCalls } from "../../host/network-calls.ts";
-import { loadSystemCalls } from "../../host/system-calls.ts";
 import { type BuiltGuest, buildGuestFiles } from "../guest/build/build-guest-files.ts";
 import { fetchKernelPackage } from "../guest/build/fetch-kernel-package.ts";
-import { QemuMonitor } from "../monitor/qemu/qemu-monitor.ts";
+import { openQemuMonitor } from "../monitor/qemu/open-qemu-monitor.ts";
+import type { QemuMonitor } from "../monitor/qemu/qemu-monitor.ts";
 
 /** Kept across runs, because the kernel has to be downloaded. */
 const cache = fileURLToPath(new URL("../../../../../node_modules/.cache/airlock-guest/", import.meta.url));
@@ -40,17 +38,9 @@ export async function testKernelPackage(): Promise<string> {
 /** QEMU without KVM, confined as on an executor that runs as root. */
 export async function testQemuMonitor({ owner }: { readonly owner: string }): Promise<QemuMonitor> {
   const { qemuPath } = engines().microvm ?? fail();
-  const [calls, networks] = [await loadSystemCalls(), await loadNetworkCalls()];
-  if ("problem" in calls) throw new Error(calls.problem);
-  if ("problem" in networks) throw new Error(networks.problem);
   const lockFile = `/run/airlock-test-ids-${owner}`;
-  return new QemuMonitor({
-    program: qemuPath,
-    accelerator: "tcg",
-    ids: new IdRanges({ ids: defaultIds, size: 1, lockFile, calls }),
-    networks,
-    cgroups: { host: await findCgroupHost(), owner },
-  });
+  const cgroupHost = await findCgroupHost();
+  return await openQemuMonitor({ program: qemuPath, owner, ids: defaultIds, lockFile, cgroupHost });
 }
 
 function fail(): never {

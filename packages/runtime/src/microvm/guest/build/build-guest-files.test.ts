@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { describeWithEngines, temporaryDirectory } from "@airlock/test-kit";
 import { beforeAll, expect, it } from "vitest";
 import { testGuest, testKernelPackage } from "../../testing/test-guest.ts";
-import { type BuiltGuest, buildGuestFiles } from "./build-guest-files.ts";
+import { type BuiltGuest, buildGuestFiles, copyGuestFiles } from "./build-guest-files.ts";
 
 const signal = AbortSignal.timeout(200_000);
 
@@ -42,6 +42,19 @@ describeWithEngines(["microvm"], "the guest's files", () => {
     await expect(buildGuestFiles(offline)).rejects.toThrow("no network");
     expect(await readdir(directory.path)).toHaveLength(2);
   }, 60_000);
+
+  it("are copied from another directory, and checked there first", async () => {
+    await using source = await temporaryDirectory();
+    await using target = await temporaryDirectory();
+    const { kernel } = await copyTo(source.path);
+    const copied = await copyGuestFiles(source.path, target.path);
+    expect(copied.manifest).toEqual(guest.manifest);
+    expect(await readFile(copied.initrd)).toEqual(await readFile(guest.initrd));
+    await truncate(kernel, 1000);
+    await rm(join(target.path, "guest.json"));
+    await expect(copyGuestFiles(source.path, target.path)).rejects.toThrow("does not have the checksum");
+    await expect(copyGuestFiles(target.path, source.path)).rejects.toThrow("has no files");
+  });
 
   it("are refused when one was changed", async () => {
     await using directory = await temporaryDirectory();

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { errorMessage } from "@airlock/job";
 import { outputOf, systemEnvironment } from "@airlock/process";
 import { z } from "zod";
@@ -18,6 +18,8 @@ export interface BuildGuestOptions {
   readonly directory: string;
   /** A kernel package (`.deb`) to use instead of the distribution's current one. Nothing is downloaded then. */
   readonly kernelPackage?: string;
+  /** Variables of the proxies for apt-get. */
+  readonly proxyEnvironment?: Readonly<Record<string, string>>;
 }
 
 /** What the guest needs before it can mount disks and reach the host. The kernel has no memory for the rest. */
@@ -62,36 +64,88 @@ export interface BuiltGuest extends GuestFiles {
  */
 export async function buildGuestFiles(options: BuildGuestOptions): Promise<BuiltGuest> {
   const { directory, signal } = options;
-  const wanted = await recipeOf();
-  const present = await readGuestFiles(directory);
-  if (present?.manifest.recipe === wanted && (await isFrom(options.kernelPackage, present.manifest))) return present;
+  const present = await findGuestFiles(directory);
+  if (present && (await isFrom(options.kernelPackage, present.manifest))) return present;
   await mkdir(directory, { recursive: true });
   const scratch = await mkdtemp(join(directory, ".build-guest-"));
   try {
     const { path, ...kernelPackage } = await fetchKernelPackage(scratch, options);
     const { kernel, initrd, ...built } = await assemble(path, scratch, signal);
     const manifest: Manifest = {
-      recipe: wanted,
+      recipe: await recipeOf(),
       kernelPackage,
       ...built,
       kernel: checksum(kernel),
       initrd: checksum(initrd),
     };
-    // The manifest comes last: it vouches for the other files, which carry their checksums in their names.
-    const paths = pathsOf(directory, manifest);
-    const contents: readonly (readonly [string, string | Buffer])[] = [
-      [paths.kernel, kernel],
-      [paths.initrd, initrd],
-      [join(directory, manifestName), JSON.stringify(manifest, null, 2)],
-    ];
+    return await writeGuestFiles(directory, { manifest, kernel, initrd });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Copies guest files that were built on another machine.
+ * @throws {AirlockError} reason `runtime` when the source has none of this version, or a file was changed.
+ */
+export async function copyGuestFiles(source: string, directory: string): Promise<BuiltGuest> {
+  const { kernel, initrd, manifest } = await openGuestFiles(source);
+  await mkdir(directory, { recursive: true });
+  const copied = await writeGuestFiles(directory, {
+    manifest,
+    kernel: await readFile(kernel),
+    initrd: await readFile(initrd),
+  });
+  // Checks the bytes that were written, in case the source changed meanwhile.
+  await openGuestFiles(directory);
+  return copied;
+}
+
+/**
+ * Opens the guest files of a directory without building any.
+ * @throws {AirlockError} reason `runtime` when they are missing, of another version, or changed.
+ */
+export async function openGuestFiles(directory: string): Promise<BuiltGuest> {
+  const present = await readGuestFiles(directory);
+  const hint = "Run as root: executor install microvm";
+  if (!present) throw runtimeFailed(`${directory} has no files for the guests of virtual machines`, undefined, hint);
+  if (present.manifest.recipe === (await recipeOf())) return present;
+  throw runtimeFailed(`the guest's files in ${directory} belong to another version of the executor`, undefined, hint);
+}
+
+/**
+ * Returns the guest files of a directory; `undefined` when they are missing or of another version.
+ * @throws {AirlockError} reason `runtime` when a file was changed.
+ */
+export async function findGuestFiles(directory: string): Promise<BuiltGuest | undefined> {
+  const present = await readGuestFiles(directory);
+  return present?.manifest.recipe === (await recipeOf()) ? present : undefined;
+}
+
+interface GuestContents {
+  readonly manifest: Manifest;
+  readonly kernel: Buffer;
+  readonly initrd: Buffer;
+}
+
+async function writeGuestFiles(directory: string, { manifest, kernel, initrd }: GuestContents): Promise<BuiltGuest> {
+  // The manifest comes last: it vouches for the other files, which carry their checksums in their names.
+  const paths = pathsOf(directory, manifest);
+  const contents: readonly (readonly [string, string | Buffer])[] = [
+    [paths.kernel, kernel],
+    [paths.initrd, initrd],
+    [join(directory, manifestName), JSON.stringify(manifest, null, 2)],
+  ];
+  const scratch = await mkdtemp(join(directory, ".write-guest-"));
+  try {
     for (const [path, content] of contents) {
       await writeFile(join(scratch, "new"), content, { mode: 0o644 });
       await rename(join(scratch, "new"), path);
     }
-    return { ...paths, manifest };
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+  return { ...paths, manifest };
 }
 
 /**
@@ -110,7 +164,7 @@ async function readGuestFiles(directory: string): Promise<BuiltGuest | undefined
     const content = await readIfThere(paths[name]);
     if (content === undefined) return undefined;
     if (checksum(content) === manifest[name]) continue;
-    const hint = "Remove the directory, then build the guest's files again: somebody has changed them.";
+    const hint = "Its content was changed. Remove the directory, then run as root: executor install microvm";
     throw runtimeFailed(`${paths[name]} does not have the checksum of its manifest`, undefined, hint);
   }
   return { ...paths, manifest };
@@ -154,7 +208,7 @@ async function assemble(path: string, scratch: string, signal: AbortSignal) {
 /** Identifies the sources that make the initrd, so that a new version of the executor builds it again. */
 async function recipeOf(): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify({ recipe, modules }));
-  for (const source of await agentSources()) hash.update(`\0${source}\0`).update(await readFile(source));
+  for (const source of await agentSources()) hash.update(`\0${basename(source)}\0`).update(await readFile(source));
   return hash.digest("hex");
 }
 

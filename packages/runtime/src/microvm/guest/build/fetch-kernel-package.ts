@@ -24,9 +24,17 @@ export interface KernelPackage {
  */
 export async function fetchKernelPackage(
   directory: string,
-  { kernelPackage, signal }: { readonly kernelPackage?: string; readonly signal: AbortSignal },
+  {
+    kernelPackage,
+    proxyEnvironment,
+    signal,
+  }: {
+    readonly kernelPackage?: string;
+    readonly proxyEnvironment?: Readonly<Record<string, string>>;
+    readonly signal: AbortSignal;
+  },
 ): Promise<KernelPackage> {
-  const path = kernelPackage ?? (await download(directory, signal));
+  const path = kernelPackage ?? (await download(directory, proxyEnvironment ?? {}, signal));
   const options = { env: systemEnvironment, signal, timeoutMs: downloadMs };
   const command = ["dpkg-deb", "--show", `--showformat=${fieldsFormat}`, path];
   const fields = await outputOf(command, options).catch((error: unknown) => {
@@ -41,8 +49,12 @@ export async function fetchKernelPackage(
   return { path, name, version, sha256 };
 }
 
-async function download(directory: string, signal: AbortSignal): Promise<string> {
-  const env = { ...systemEnvironment, DEBIAN_FRONTEND: "noninteractive" };
+async function download(
+  directory: string,
+  proxyEnvironment: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<string> {
+  const env = { ...systemEnvironment, DEBIAN_FRONTEND: "noninteractive", ...proxyEnvironment };
   const options = { cwd: directory, env, signal, timeoutMs: downloadMs };
   // apt would otherwise complain that its own user can't write to this directory.
   const apt = (...args: readonly string[]) =>
@@ -65,7 +77,7 @@ async function download(directory: string, signal: AbortSignal): Promise<string>
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof ProgramError)) throw error;
-    const hint = `Download the kernel package that ${metaPackage} depends on elsewhere, and name its file.`;
+    const hint = `Download the kernel package that ${metaPackage} depends on elsewhere, and name it: executor install microvm --kernel-package FILE`;
     throw runtimeFailed("the guest's kernel can't be downloaded with apt-get", error, hint);
   }
   const file = (await readdir(directory)).find((entry) => entry.endsWith(".deb"));

@@ -18,6 +18,7 @@ import { startMachine } from "./start-machine.ts";
 /** Runs each virtual machine in its own Firecracker process, in the jail that Firecracker's jailer makes. */
 export class FirecrackerMonitor implements VmMonitor {
   readonly name = "firecracker";
+  readonly accelerator = "kvm";
   readonly #options: FirecrackerOptions;
 
   constructor(options: FirecrackerOptions) {

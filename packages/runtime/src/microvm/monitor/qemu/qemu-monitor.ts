@@ -45,10 +45,12 @@ const statusSchema = z.object({ status: z.string() });
 /** Runs machines with QEMU. */
 export class QemuMonitor implements VmMonitor {
   readonly name = "qemu";
+  readonly accelerator: QemuAccelerator;
   readonly #options: QemuMonitorOptions;
 
   constructor(options: QemuMonitorOptions) {
     this.#options = options;
+    this.accelerator = options.accelerator;
   }
 
   /** The same monitor for the machines of another executor. */

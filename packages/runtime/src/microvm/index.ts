@@ -1,0 +1,9 @@
+export {
+  type BuildGuestOptions,
+  type BuiltGuest,
+  buildGuestFiles,
+  copyGuestFiles,
+  findGuestFiles,
+} from "./guest/build/build-guest-files.ts";
+export type { MicrovmRuntime } from "./microvm-runtime.ts";
+export { type OpenMicrovmOptions, openMicrovmRuntime } from "./open-microvm-runtime.ts";

@@ -1,0 +1,74 @@
+import { appendFile, copyFile, readFile, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { describeWithEngines, engines, temporaryDirectory } from "@airlock/test-kit";
+import { beforeAll, expect, it } from "vitest";
+import { type BuiltGuest, copyGuestFiles } from "./guest/build/build-guest-files.ts";
+import { type OpenMicrovmOptions, openMicrovmRuntime } from "./open-microvm-runtime.ts";
+import { testGuest } from "./testing/test-guest.ts";
+
+const signal = AbortSignal.timeout(200_000);
+
+describeWithEngines(["microvm"], "opening the microvm runtime", () => {
+  let guest: BuiltGuest;
+
+  beforeAll(async () => {
+    guest = await testGuest();
+  }, 200_000);
+
+  async function open(changes: Partial<OpenMicrovmOptions>) {
+    await using directory = await temporaryDirectory("vm-");
+    const { qemuPath = "" } = engines().microvm ?? {};
+    const options = { stateDir: join(directory.path, "state"), guestDir: dirname(guest.kernel), qemuPath, ...changes };
+    const runtime = await openMicrovmRuntime(options);
+    const description = await runtime.describe({ signal });
+    await runtime.close();
+    return description;
+  }
+
+  it("says which monitor and accelerator run steps, and that they are slow", async () => {
+    const { version, notes, components } = await open({});
+    expect(version).toMatch(/^qemu \d\S* .*accelerator tcg$/);
+    expect(components).toEqual([{ name: "qemu", version: expect.stringMatching(/^\d/) }]);
+    expect(notes).toContainEqual(expect.stringMatching(/emulated by QEMU .*many times slower/));
+  });
+
+  it("never builds the guest's files: without them it names the command that does", async () => {
+    await using empty = await temporaryDirectory();
+    await expect(open({ guestDir: empty.path })).rejects.toMatchObject({
+      message: expect.stringContaining(`${empty.path} has no files`),
+      hint: "Run as root: executor install microvm",
+    });
+  });
+
+  it("refuses changed files, and files of another version", async () => {
+    await using copy = await temporaryDirectory();
+    const { initrd } = await copyGuestFiles(dirname(guest.kernel), copy.path);
+    await appendFile(initrd, "more");
+    await expect(open({ guestDir: copy.path })).rejects.toMatchObject({
+      message: expect.stringContaining("does not have the checksum"),
+      hint: expect.stringContaining("executor install microvm"),
+    });
+    await copyFile(guest.initrd, join(copy.path, basename(guest.initrd)));
+    const manifest = join(copy.path, "guest.json");
+    const changed = { ...JSON.parse(await readFile(manifest, "utf8")), recipe: "0".repeat(64) };
+    await writeFile(manifest, JSON.stringify(changed));
+    await expect(open({ guestDir: copy.path })).rejects.toMatchObject({
+      message: expect.stringContaining("belong to another version"),
+      hint: "Run as root: executor install microvm",
+    });
+  });
+
+  it("refuses a state directory whose path is too long for sockets", async () => {
+    await expect(open({ stateDir: `/tmp/${"d".repeat(60)}` })).rejects.toMatchObject({
+      message: expect.stringContaining("longer than 55 bytes"),
+      hint: expect.stringContaining("EXECUTOR_DATA_DIR"),
+    });
+  });
+
+  it("names the setting of a QEMU that is not there", async () => {
+    await expect(open({ qemuPath: "/nonexistent/qemu" })).rejects.toMatchObject({
+      message: "QEMU can't be run at /nonexistent/qemu",
+      hint: "Correct the path in EXECUTOR_QEMU.",
+    });
+  });
+});
