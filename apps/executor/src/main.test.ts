@@ -117,7 +117,7 @@ describe("the executor command", () => {
     );
 
     expect(notNeeded).toMatchObject({ exitCode: 0, output: expect.stringContaining("not needed") });
-    expect(refused).toMatchObject({ exitCode: 1, output: expect.stringContaining("executor install crun") });
+    expect(refused).toMatchObject({ exitCode: 1, output: expect.stringContaining("executor install microvm") });
   });
 
   it("lists the problems of its configuration and exits with 1", async () => {
@@ -229,6 +229,23 @@ describeWithEngines(["oci"], "the executor command with a runtime", () => {
       ]);
     },
   );
+
+  it("says what virtual machines lack here: root, or the guest's files", async () => {
+    const nobody = 65_534;
+    const dataDir = join(dir, "nobody");
+    await mkdir(dataDir);
+    await chown(dataDir, nobody, nobody);
+    await chmod(dir, 0o711);
+    const microvm = { EXECUTOR_RUNTIME: "microvm", EXECUTOR_QEMU: "/bin/true" };
+
+    const asNobody = await (await executeAs(nobody, ["run"], { ...microvm, EXECUTOR_DATA_DIR: dataDir })).exit;
+    const asRoot = await execute(["run"], microvm).exit;
+
+    expect(asNobody).toMatchObject({ exitCode: 1, output: expect.stringContaining("microvm needs root") });
+    expect(asNobody.output).toContain("EXECUTOR_RUNTIME=docker or oci");
+    expect(asRoot).toMatchObject({ exitCode: 1, output: expect.stringContaining("has no files for the guests") });
+    expect(asRoot.output).toContain("executor install microvm");
+  });
 
   it("warns about an unsafe git or refuses to start, as the administrator configures", async () => {
     const bin = join(dir, "bin");

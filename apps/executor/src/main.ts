@@ -8,9 +8,9 @@ import { createRuntime } from "./cli/create-runtime.ts";
 import { install, installPath, readOsRelease } from "./cli/install/install.ts";
 import { loadImages } from "./cli/load-images.ts";
 import { createLogger } from "./cli/logger.ts";
-import { runtimeDir } from "./cli/runtime-dir.ts";
+import { guestDir, runtimeDir } from "./cli/runtime-dir.ts";
 import { validate } from "./cli/validate/validate.ts";
-import { parseConfig } from "./config/config.ts";
+import { parseConfig, readDataDir } from "./config/config.ts";
 import type { Config } from "./config/options.ts";
 import { runExecutor } from "./executor.ts";
 import { readDockerConfig } from "./registry-credentials/docker-config.ts";
@@ -19,12 +19,17 @@ import { StopSignals } from "./worker/stop-signals.ts";
 const actions: CommandLineActions = {
   run: async ({ verify }) => await run(parseConfig(process.env), verify),
   validate: async () => ((await runValidate(parseConfig(process.env))) ? 0 : 1),
-  install: async (target) => {
-    const isRoot = process.getuid?.() === 0;
-    const path = installPath(process.env.PATH);
-    const proxyEnvironment = readProxies(process.env).environment;
-    const osRelease = await readOsRelease();
-    await install({ target, path, proxyEnvironment, isRoot, osRelease, print: (line) => console.log(line) });
+  install: async (target, guest) => {
+    await install({
+      target,
+      guest,
+      guestDir: guestDir(readDataDir(process.env)),
+      path: installPath(process.env.PATH),
+      proxyEnvironment: readProxies(process.env).environment,
+      isRoot: process.getuid?.() === 0,
+      osRelease: await readOsRelease(),
+      print: (line) => console.log(line),
+    });
     return 0;
   },
   loadImages: async (file) => await loadImages(parseConfig(process.env), resolve(file)),

@@ -1,12 +1,13 @@
 import { Command, CommanderError } from "commander";
 import { variablesDocument, variablesText } from "../config/variables-document.ts";
+import type { GuestSource } from "./install/install-microvm.ts";
 import { versionText } from "./version-text.ts";
 
 /** The work behind each command. Each method resolves to the exit code. */
 export interface CommandLineActions {
   run(options: { readonly verify: boolean }): Promise<number>;
   validate(): Promise<number>;
-  install(target: string): Promise<number>;
+  install(target: string, guest: GuestSource): Promise<number>;
   loadImages(file: string): Promise<number>;
 }
 
@@ -122,8 +123,10 @@ Example:
 function installCommand({ install }: CommandLineActions, setExitCode: (code: number) => void): Command {
   const command = new Command("install")
     .description("install the programs that `executor run` needs (requires root, on Debian or Ubuntu)")
-    .argument("[TARGET]", "all, git, crun, runc or nftables", "all")
+    .argument("[TARGET]", "all, git, crun, runc, nftables or microvm", "all")
     .argument("[IMAGE]", "image name, only for the unsupported target `image`")
+    .option("--from <DIRECTORY>", "microvm: copy the guest's files from a directory, without network")
+    .option("--kernel-package <FILE>", "microvm: build them with this kernel package (.deb), without network")
     .option("--bin-dir <DIR>", "accepted for compatibility, has no effect")
     .option("--recreate-chain", "accepted for compatibility, has no effect")
     .addHelpText(
@@ -132,26 +135,38 @@ function installCommand({ install }: CommandLineActions, setExitCode: (code: num
 The target all installs git, crun, nftables, iproute2, conntrack, util-linux and e2fsprogs. Programs that are already
 installed are not changed. On other systems the command prints the command to type.
 
-Other targets of Sourcegraph's executor: src-cli and iptables-rules are not needed. ignite, image and cni belong to
-Firecracker, which this executor does not support.
+The target microvm installs QEMU and a C compiler, and makes the guest's kernel and initrd in the directory guest of
+EXECUTOR_DATA_DIR. Run it again after an update of the executor. For a machine without network, copy that directory of
+another machine with the same version of the executor, and name it with --from.
+
+Other targets of Sourcegraph's executor: src-cli, iptables-rules, ignite, image and cni are not needed.
 
 Examples:
   executor install all
-  executor install runc`,
+  executor install runc
+  executor install microvm
+  executor install microvm --from /media/usb/guest`,
     );
-  return command.action(async (target: string, image: string | undefined) => {
+  return command.action(async (target: string, image: string | undefined, { from, kernelPackage }: GuestSource) => {
     if (image !== undefined && target !== "image") command.error(`error: unknown argument '${image}'`);
-    setExitCode(await install(target));
+    const guest = {
+      ...(from === undefined ? {} : { from }),
+      ...(kernelPackage === undefined ? {} : { kernelPackage }),
+    };
+    setExitCode(await install(target, guest));
   });
 }
 
 function imageCommand({ loadImages }: CommandLineActions, setExitCode: (code: number) => void): Command {
   const load = new Command("load")
-    .description("load images from an archive into the oci runtime's store, and print their names")
+    .description("load images from an archive into the store of the oci or microvm runtime, and print their names")
     .argument("<FILE>", "an OCI layout (directory or tar), or a docker save archive")
     .addHelpText("after", "\nExample:\n  docker save alpine:3.20 -o alpine.tar && executor image load alpine.tar")
     .action(async (file: string) => setExitCode(await loadImages(file)));
-  return new Command("image").description("manage the images of the oci runtime").helpCommand(false).addCommand(load);
+  return new Command("image")
+    .description("manage the images of the oci and microvm runtimes")
+    .helpCommand(false)
+    .addCommand(load);
 }
 
 function versionCommand({ out }: CommandLineOutput): Command {
@@ -161,12 +176,12 @@ function versionCommand({ out }: CommandLineOutput): Command {
     .action(() => out(`${versionText()}\n`));
 }
 
-/** A command of the protocol that boots a Firecracker VM. Here it always fails with an explanation. */
+/** A command of the protocol that boots a virtual machine to look at. Here it always fails with an explanation. */
 function testVmCommand(): Command {
   const command = new Command("test-vm").allowUnknownOption().allowExcessArguments();
   return command.action(() =>
     command.error(
-      "error: test-vm boots a Firecracker VM, which this executor does not support; try `executor validate`",
+      "error: test-vm is not supported yet; `executor validate` boots a virtual machine if EXECUTOR_RUNTIME=microvm",
     ),
   );
 }

@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { install } from "./install.ts";
+import { type InstallOptions, install } from "./install.ts";
 
 const debian = 'NAME="Debian GNU/Linux"\nID=debian\n';
 let stack: AsyncDisposableStack;
@@ -19,10 +19,12 @@ afterEach(async () => {
   await stack.disposeAsync();
 });
 
-function run(target: string, more: { isRoot?: boolean; osRelease?: string } = {}) {
+function run(target: string, more: Partial<InstallOptions> = {}) {
   return install({
     target,
     path,
+    guestDir: join(path, "data", "guest"),
+    guest: {},
     proxyEnvironment: {},
     isRoot: true,
     osRelease: debian,
@@ -78,7 +80,7 @@ describe("executor install", () => {
     await run("iptables-rules");
     expect(lines.join("\n")).toMatch(/src-cli is not needed[\s\S]*nftables/);
     for (const target of ["ignite", "image", "cni"]) {
-      await expect(run(target)).rejects.toThrow(/does not support; .*executor/);
+      await expect(run(target)).rejects.toThrow(/does not use .*executor install/);
     }
     await expect(run("crum")).rejects.toThrow("did you mean crun?");
   });
@@ -94,6 +96,25 @@ describe("executor install", () => {
 
   it("reports a missing apt-get", async () => {
     await expect(run("runc")).rejects.toMatchObject({ code: "install-failed", message: "apt-get cannot be run" });
+  });
+
+  it("installs what builds guests only if they are not copied", async () => {
+    const asked = await aptGet("exit 0");
+    await expect(run("microvm", { guest: { from: join(path, "empty") } })).rejects.toThrow("has no files");
+    expect(await asked()).toBe("-qq install -y --no-install-recommends qemu-system-x86 util-linux e2fsprogs\n");
+    const kernelPackage = join(path, "missing.deb");
+    await expect(run("microvm", { guest: { kernelPackage } })).rejects.toThrow("missing.deb is not a Debian package");
+    expect(await asked()).toMatch(/qemu-system-x86 util-linux e2fsprogs musl-tools .*xz-utils lz4 zstd\n$/);
+  });
+
+  it("refuses sources of guests that contradict each other, and for other targets", async () => {
+    const both = run("microvm", { guest: { from: "/guest", kernelPackage: "/linux.deb" } });
+    await expect(both).rejects.toMatchObject({
+      code: "install-target",
+      hint: expect.stringContaining("--from /guest"),
+    });
+    await expect(run("git", { guest: { from: "/guest" } })).rejects.toThrow("--from is only for the target microvm");
+    await expect(run("all", { guest: { kernelPackage: "x" } })).rejects.toThrow("--kernel-package is only for");
   });
 
   it("does not mistake a directory for a program", async () => {

@@ -1,14 +1,16 @@
-/** A program that jobs need on the host, and the Debian or Ubuntu package that contains it. */
-export interface HostPackage {
-  readonly name: string;
-  readonly program: string;
-}
+/** What jobs need on the host, and the Debian or Ubuntu package that contains it. */
+export type HostPackage =
+  | { readonly name: string; readonly program: string }
+  /** Absolute path of a file, for packages without a program. */
+  | { readonly name: string; readonly file: string };
 
 const git: HostPackage = { name: "git", program: "git" };
 const crun: HostPackage = { name: "crun", program: "crun" };
 const nftables: HostPackage = { name: "nftables", program: "nft" };
+const utilLinux: HostPackage = { name: "util-linux", program: "unshare" };
+const e2fsprogs: HostPackage = { name: "e2fsprogs", program: "mkfs.ext4" };
 
-/** The packages of each target of `install`. */
+/** The packages of each target of `install` that only installs packages. */
 export const targets: Readonly<Record<string, readonly HostPackage[]>> = {
   all: [
     git,
@@ -16,14 +18,33 @@ export const targets: Readonly<Record<string, readonly HostPackage[]>> = {
     nftables,
     { name: "iproute2", program: "ip" },
     { name: "conntrack", program: "conntrack" },
-    { name: "util-linux", program: "unshare" },
-    { name: "e2fsprogs", program: "mkfs.ext4" },
+    utilLinux,
+    e2fsprogs,
   ],
   git: [git],
   crun: [crun],
   runc: [{ name: "runc", program: "runc" }],
   nftables: [nftables],
 };
+
+/** The target that also makes the files of virtual machines' guests. */
+export const microvmTarget = "microvm";
+
+/** What runs virtual machines and makes their disks. */
+export const microvmPackages: readonly HostPackage[] = [
+  { name: "qemu-system-x86", program: "qemu-system-x86_64" },
+  utilLinux,
+  e2fsprogs,
+];
+
+/** What compiles the guest's agent and unpacks its kernel. */
+export const guestBuildPackages: readonly HostPackage[] = [
+  { name: "musl-tools", program: "musl-gcc" },
+  { name: "linux-libc-dev", file: "/usr/include/linux/seccomp.h" },
+  { name: "xz-utils", program: "xz" },
+  { name: "lz4", program: "lz4" },
+  { name: "zstd", program: "zstd" },
+];
 
 /** Targets of the protocol that this executor does not need, each with the reason. */
 export const notNeeded: Readonly<Record<string, string>> = {
@@ -32,10 +53,10 @@ export const notNeeded: Readonly<Record<string, string>> = {
     "iptables rules are not needed: the executor creates the rules of each job's network itself, with nftables.",
 };
 
-/** Targets of the protocol for runtimes that this executor does not have, each with the next step. */
+/** Targets of the protocol that this executor does without, each with the next step. */
 export const refused: Readonly<Record<string, string>> = {
-  ignite: "ignite belongs to the Firecracker runtime, which this executor does not support; try executor install crun",
-  cni: "CNI plugins belong to the Firecracker runtime, which this executor does not support; try executor install nftables",
+  ignite: "this executor does not use ignite: executor install microvm installs what virtual machines need",
+  cni: "this executor does not use CNI plugins: executor install nftables installs what networks of jobs need",
   image:
-    "images of virtual machines belong to the Firecracker runtime, which this executor does not support; to load images of steps, see executor image load",
+    "this executor does not use images of virtual machines: executor install microvm installs the guest's kernel, and executor image load loads images of steps",
 };
