@@ -1,6 +1,8 @@
 /** Checks one prerequisite of `run`. */
 export interface Check {
   readonly name: string;
+  /** How long it may take. Default: 20 s. */
+  readonly timeoutMs?: number;
   /**
    * Resolves to the finding, in words.
    * @throws {AirlockError} when jobs could not run. Its hint says how to fix that.

@@ -9,12 +9,12 @@ export async function runChecks(
   { print, signal }: { readonly print: (line: string) => void; readonly signal: AbortSignal },
 ): Promise<boolean> {
   let passed = true;
-  for (const { name, run } of checks) {
+  for (const { name, run, timeoutMs } of checks) {
     const notes: string[] = [];
     try {
       const context = {
         note: (text: string) => void notes.push(text),
-        signal: AbortSignal.any([signal, AbortSignal.timeout(checkMs)]),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs ?? checkMs)]),
       };
       print(`ok    ${name}: ${indented(await run(context))}`);
     } catch (error) {

@@ -2,6 +2,7 @@ import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { delimiter, join } from "node:path";
+import { AirlockError } from "@airlock/job";
 import type { RuntimeDescription } from "@airlock/runtime";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -20,6 +21,7 @@ import { checkProxies } from "./check-proxies.ts";
 import { checkRegistryCredentials } from "./check-registry-credentials.ts";
 import { checkRuntime } from "./check-runtime.ts";
 import { checkUser } from "./check-user.ts";
+import { checkVirtualMachine } from "./check-virtual-machine.ts";
 import { runChecks } from "./run-checks.ts";
 import { validate } from "./validate.ts";
 
@@ -126,9 +128,21 @@ describe("the checks of validate", () => {
       ),
     );
 
-    expect(text).toContain("EXECUTOR_FIRECRACKER_IMAGE belongs to the Firecracker runtime");
+    expect(text).toContain("EXECUTOR_FIRECRACKER_IMAGE has no effect");
     expect(text).toContain("KUBERNETES_KEEP_JOBS belongs to the Kubernetes runtime");
     expect(text).toContain("did you mean EXECUTOR_LABELS?");
+  });
+
+  it("boot a virtual machine, and fail with the cause if none boots", async () => {
+    expect(await report(checkVirtualMachine(async () => new HostProcessRuntime()))).toMatch(
+      /^ok {4}virtual machine: .*: booted with 256 MiB in \d+\.\d s, its agent keeps files$/,
+    );
+    const broken = Object.assign(new HostProcessRuntime(), {
+      createSandbox: () => Promise.reject(new AirlockError("no boot", { code: "runtime", hint: "Read its console." })),
+    });
+    expect(await report(checkVirtualMachine(async () => broken))).toMatch(
+      /^FAIL {2}virtual machine: no boot\n +Read its console\.$/,
+    );
   });
 
   it("report what is weaker without root", async () => {

@@ -9,6 +9,7 @@ import { checkProxies } from "./check-proxies.ts";
 import { checkRegistryCredentials } from "./check-registry-credentials.ts";
 import { checkRuntime } from "./check-runtime.ts";
 import { checkUser } from "./check-user.ts";
+import { checkVirtualMachine } from "./check-virtual-machine.ts";
 import { runChecks } from "./run-checks.ts";
 
 export interface ValidateOptions {
@@ -29,6 +30,7 @@ export async function validate({ config, createRuntime, print, signal }: Validat
     checkDataDirectory(config),
     checkGit(config),
     checkRuntime(config, createRuntime),
+    ...(config.runtime.kind === "microvm" ? [checkVirtualMachine(createRuntime)] : []),
     checkRegistryCredentials(config),
     checkCertificates(config),
     checkProxies(config),
