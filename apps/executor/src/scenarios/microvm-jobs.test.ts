@@ -1,0 +1,172 @@
+import { readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildGuestFiles, type MicrovmRuntime, openMicrovmRuntime } from "@airlock/runtime/microvm";
+import {
+  busyboxImage,
+  describeWithEngines,
+  dockerArchive,
+  engines,
+  makeRepository,
+  temporaryDirectory,
+} from "@airlock/test-kit";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { microvmOptions } from "../cli/create-runtime.ts";
+import { install, installPath } from "../cli/install/install.ts";
+import { guestDir, runtimeDir } from "../cli/runtime-dir.ts";
+import { checkVirtualMachine } from "../cli/validate/check-virtual-machine.ts";
+import { runChecks } from "../cli/validate/run-checks.ts";
+import { parseConfig } from "../config/config.ts";
+import type { Config } from "../config/options.ts";
+import { ScriptedInstance, testSecret } from "../testing/scripted-instance.ts";
+import { airlockJob, type StartedExecutor, startExecutor } from "../testing/start-executor.ts";
+
+/** Kept across runs, because the guest's kernel has to be downloaded. */
+const guestCache = fileURLToPath(new URL("../../../../node_modules/.cache/airlock-guest/", import.meta.url));
+const image = "fixtures/shell:1";
+const machineMs = 120_000;
+
+describeWithEngines(["microvm"], "jobs in virtual machines", () => {
+  let stack: AsyncDisposableStack;
+  let instance: ScriptedInstance;
+  let dir: string;
+  let commit: string;
+  let config: Config;
+  let executor: StartedExecutor;
+  const installed: string[] = [];
+  let nextJob = 1;
+  let job: number;
+
+  beforeAll(async () => {
+    stack = new AsyncDisposableStack();
+    dir = stack.use(await temporaryDirectory("vm-")).path;
+    await buildGuestFiles({ directory: guestCache, signal: AbortSignal.timeout(machineMs) });
+    instance = stack.use(await ScriptedInstance.start({ repositoriesDir: join(dir, "served") }));
+    const files = [{ path: "a.txt", content: "from the checkout\n" }];
+    commit = (await makeRepository(join(dir, "served", "app"), [{ message: "one", files }])).head;
+    const dataDir = join(dir, "executor");
+    const env = {
+      EXECUTOR_USE_FIRECRACKER: "true",
+      EXECUTOR_QEMU: engines().microvm?.qemuPath ?? "",
+      EXECUTOR_MAXIMUM_NUM_JOBS: "2",
+    };
+    config = parseConfig({
+      EXECUTOR_FRONTEND_URL: instance.url,
+      EXECUTOR_FRONTEND_PASSWORD: testSecret,
+      EXECUTOR_QUEUE_NAME: "default",
+      EXECUTOR_DATA_DIR: dataDir,
+      ...env,
+    });
+    await install({
+      target: "microvm",
+      guest: { from: guestCache },
+      guestDir: guestDir(dataDir),
+      path: installPath(process.env.PATH),
+      proxyEnvironment: {},
+      isRoot: true,
+      osRelease: "ID=debian",
+      print: (line) => void installed.push(line),
+    });
+    const runtime = await open();
+    const archive = join(dir, "image.tar");
+    await writeFile(archive, await dockerArchive(await busyboxImage(), image));
+    await runtime.loadImages(archive, { signal: AbortSignal.timeout(machineMs) });
+    executor = stack.use(await startExecutor({ url: instance.url, dataDir, runtime, env }));
+  }, 2 * machineMs);
+
+  beforeEach(() => {
+    job = nextJob;
+    nextJob += 1;
+  });
+
+  afterAll(async () => {
+    await stack?.disposeAsync();
+  });
+
+  const open = (): Promise<MicrovmRuntime> => openMicrovmRuntime(microvmOptions(config, runtimeDir(config)));
+  const step = (key: string, ...commands: readonly string[]) => ({
+    key,
+    image,
+    commands: [...commands],
+    dir: "",
+    env: [],
+  });
+  const small = { cpus: 1, memory: "64Mi", pids: 64, disk: "64Mi" };
+  const output = (key: string) => instance.output(job, `step.docker.${key}`);
+  const marks = () => instance.requests.filter(({ path, body }) => path.includes("/mark") && body.jobId === job);
+
+  /** Runs the steps in a small machine, at the repository's commit. */
+  function submit(...dockerSteps: ReturnType<typeof step>[]): void {
+    const base = airlockJob(job, [], { repositoryName: "app", commit, shallowClone: true, dockerSteps });
+    instance.enqueue({ ...base, ...(base.airlock ? { airlock: { ...base.airlock, resources: small } } : {}) });
+  }
+
+  it(
+    "boot in validate with the files that install copied",
+    async () => {
+      expect(installed.join("\n")).toMatch(/^already installed: qemu-system-x86.*\nmade: .*\n {2}kernel .*SHA-256/);
+      const lines: string[] = [];
+      const { signal } = new AbortController();
+      await runChecks([checkVirtualMachine(open)], { print: (line) => void lines.push(line), signal });
+      expect(lines).toEqual([
+        expect.stringMatching(/^ok {4}virtual machine: qemu .*accelerator tcg: booted .* in [\d.]+ s/),
+      ]);
+    },
+    machineMs,
+  );
+
+  it(
+    "deliver their log while a step runs, and end when they are canceled",
+    async () => {
+      submit(step("first", "cat a.txt", "sleep 600"), step("second", "cat b.txt"));
+      await instance.until(() => output("first").includes("from the checkout\n"));
+      expect(marks()).toEqual([]);
+      instance.canceled.add(job);
+      await instance.until(() => marks().length === 1);
+      expect(marks()[0]?.path).toContain("markFailed");
+      expect(output("second")).toBe("");
+    },
+    machineMs,
+  );
+
+  it(
+    "pass files from step to step, and end with the exit code of the step that failed",
+    async () => {
+      submit(
+        step("first", "echo made > b.txt; uname -r"),
+        step("second", "cat b.txt; exit 3"),
+        step("third", "echo no"),
+      );
+      await instance.until(() => marks().length === 1);
+      expect(marks()[0]?.body).toMatchObject({ exitCode: 3, reason: "step-failed" });
+      // A kernel of its own, not this machine's.
+      expect(output("first")).toMatch(/-cloud-amd64\n$/);
+      expect([output("second"), output("third")]).toEqual(["made\n", ""]);
+    },
+    machineMs,
+  );
+
+  it(
+    "are told that they ran out of memory, and that their disk is full",
+    async () => {
+      submit(
+        step("disk", "dd if=/dev/zero of=big bs=1M count=100 || rm big"),
+        step("memory", "dd if=/dev/zero of=/dev/null bs=90M count=1", "echo survived"),
+      );
+      await instance.until(() => marks().length === 1);
+      expect(marks()[0]?.body).toMatchObject({ reason: "out-of-memory" });
+      expect(output("disk")).toContain("No space left on device");
+      expect(output("memory")).not.toContain("survived");
+    },
+    machineMs,
+  );
+
+  it("leave no machine when the executor has ended", async () => {
+    executor.stop.drain("test");
+    await executor.ended;
+    const vms = join(runtimeDir(config), "microvm", "vms");
+    const owners = await readdir(vms);
+    const machines = await Promise.all(owners.map((owner) => readdir(join(vms, owner))));
+    expect([owners.length > 0, machines.flat()]).toEqual([true, []]);
+  });
+});
