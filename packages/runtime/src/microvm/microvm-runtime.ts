@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { totalmem } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { checkLimits } from "../contract/check-limits.ts";
@@ -241,7 +242,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
         dir: place.dir,
         guest: this.#options.guest,
         cpus: Math.max(1, Math.ceil(limits.cpus)),
-        memoryBytes: roundUp(limits.memoryBytes + guestBytes, mebibyte),
+        memoryBytes: machineMemory(limits.memoryBytes),
         disks: [{ path, readOnly: false }, ...imageSlots.map(() => null)],
         network: null,
         bootMs,
@@ -338,6 +339,12 @@ function noHostImage(): AirlockError {
 /** Names can be long, but the paths of sockets can't. */
 function shortName(name: string): string {
   return createHash("sha256").update(name).digest("hex").slice(0, 12);
+}
+
+/** The kernel refuses a machine that has more memory than this host. The job's limit may be larger. */
+function machineMemory(limitBytes: number): number {
+  const hostBytes = Math.floor(totalmem() / mebibyte) * mebibyte;
+  return Math.min(roundUp(limitBytes + guestBytes, mebibyte), hostBytes);
 }
 
 function roundUp(value: number, unit: number): number {

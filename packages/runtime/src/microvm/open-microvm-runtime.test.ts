@@ -1,4 +1,5 @@
 import { appendFile, copyFile, readFile, writeFile } from "node:fs/promises";
+import { totalmem } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { describeWithEngines, engines, temporaryDirectory } from "@airlock/test-kit";
 import { beforeAll, expect, it } from "vitest";
@@ -64,6 +65,21 @@ describeWithEngines(["microvm"], "opening the microvm runtime", () => {
       hint: expect.stringContaining("EXECUTOR_DATA_DIR"),
     });
   });
+
+  it("starts a job whose memory limit is more than this machine has", async () => {
+    await using directory = await temporaryDirectory("vm-");
+    await using cleanup = new AsyncDisposableStack();
+    const { qemuPath = "" } = engines().microvm ?? {};
+    const guestDir = dirname(guest.kernel);
+    const runtime = await openMicrovmRuntime({ stateDir: join(directory.path, "state"), guestDir, qemuPath });
+    cleanup.defer(() => runtime.close());
+    const limits = { cpus: 1, memoryBytes: 3 * totalmem(), pids: 64, diskBytes: 64 * 2 ** 20 };
+    const workspace = { checkout: null, files: [], readOnlyFiles: [] };
+    const owner = `memory-${process.pid}`;
+    const egress = { kind: "none" } as const;
+    const sandbox = await runtime.createSandbox({ id: "large", owner, workspace, limits, egress }, { signal });
+    await sandbox[Symbol.asyncDispose]();
+  }, 60_000);
 
   it("names the setting of a QEMU that is not there", async () => {
     await expect(open({ qemuPath: "/nonexistent/qemu" })).rejects.toMatchObject({
