@@ -52,7 +52,8 @@ it("the description says which limits an engine can't enforce, and what to do", 
 });
 
 it("the engine enforces egress policies if the host supports them and the executor can reach its bridges", () => {
-  const capabilities = { public: true, allow: true, ipv6: true, notes: ["a note on egress"], linkNotes: [] };
+  const notes = ["a note on egress"];
+  const capabilities = { public: true, allow: true, ipv6: true, notes, linkNotes: [], guestProblem: null };
   const near = describeEngine(version("1.2.0"), info, { egress: { capabilities, inReach: true } });
   expect(near.enforces).toMatchObject({ egressPublic: true, egressAllow: true });
   expect(near.notes).toContain("a note on egress");

@@ -31,7 +31,7 @@ export interface EngineFindings {
 }
 
 const notAsked: EgressFindings = {
-  capabilities: { public: false, allow: false, ipv6: false, notes: [], linkNotes: [] },
+  capabilities: { public: false, allow: false, ipv6: false, notes: [], linkNotes: [], guestProblem: null },
   inReach: false,
 };
 

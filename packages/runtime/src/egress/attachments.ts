@@ -5,15 +5,23 @@ import type { AddressBlock, AddressPool } from "./addresses/address-pool.ts";
 import { formatRange, type IpRange } from "./addresses/ip-range.ts";
 import type { EgressCapabilities } from "./capabilities.ts";
 import type { ClosedDestinations } from "./closed-destinations.ts";
+import { type Bandwidth, connectGuest } from "./connect-guest.ts";
 import type { ResolverProcess } from "./dns/resolver-process.ts";
-import type { EgressAttachment, NamespaceAttachment, PreparedBridge, SandboxEgress } from "./egress-engine.ts";
+import type {
+  EgressAttachment,
+  GuestAttachment,
+  NamespaceAttachment,
+  PreparedBridge,
+  SandboxEgress,
+} from "./egress-engine.ts";
 import type { CachedHostState } from "./host/cached-host-state.ts";
 import type { Forwarding } from "./host/forwarding.ts";
 import { HostNetwork } from "./host/host-network.ts";
 import { interfaceName, namespacesDirectory, type OwnerNames } from "./host/names.ts";
-import { deleteLink, hostEndCommands, sandboxEndCommands } from "./host/sandbox-link.ts";
+import { deleteLink, hostEndCommands, type SandboxLink, sandboxEndCommands } from "./host/sandbox-link.ts";
 import { UndoTogether } from "./host/undo-together.ts";
 import { type CompiledPolicy, type ConnectedPolicy, compilePolicy } from "./policy/compile-policy.ts";
+import { gatewayMac, guestMac, guestTap } from "./rules/guest-ruleset.ts";
 import type { RuleTable } from "./rules/rule-table.ts";
 import type { RuleWatch } from "./rules/rule-watch.ts";
 import type { SandboxRules } from "./rules/sandbox-ruleset.ts";
@@ -59,37 +67,65 @@ export class Attachments {
   attachNamespace(
     sandbox: SandboxEgress & Abortable & { readonly namespacePath?: string },
   ): Promise<NamespaceAttachment> {
-    const { names, network, hostState, forwarding } = this.#with;
     return this.#making(sandbox, async (undo) => {
-      const { sandboxId, signal } = sandbox;
-      const makeNamespace = async (): Promise<string> => {
-        if (sandbox.namespacePath !== undefined) return sandbox.namespacePath;
-        const name = `${names.namespacePrefix}${sandboxId}`;
-        await network.ip(`netns add ${name}\n`);
-        undo.add(() => network.ip(`netns delete ${name}\n`));
-        return `${namespacesDirectory}/${name}`;
-      };
-      const [{ block, rules }, namespacePath] = await settleAll([this.#reserve(sandbox, undo), makeNamespace()]);
-      signal.throwIfAborted();
-      const hasIpv6 = rules.ipv6Subnet !== null;
-      const link = {
-        interfaceName: rules.interfaceName,
-        alias: `airlock:${sandboxId}`,
-        namespacePath,
-        block,
-        mtu: forwarding.uplinkMtu(await hostState.read()),
-        hasIpv6,
-      };
-      undo.add(() => deleteLink(network, rules.interfaceName));
-      await network.ip(hostEndCommands(link));
-      await Promise.all([
-        new HostNetwork(namespacePath).ip(sandboxEndCommands(link)),
-        forwarding.prepareInterface(rules.interfaceName, hasIpv6),
-        this.#startDns(block, rules, undo),
-      ]);
-      signal.throwIfAborted();
-      return { ...this.#attachment(block, rules), namespacePath };
+      const { link, attachment } = await this.#attachLink(sandbox, undo, async (link) => {
+        await new HostNetwork(link.namespacePath).ip(sandboxEndCommands(link));
+      });
+      return { ...attachment, namespacePath: link.namespacePath };
     });
+  }
+
+  attachGuest(sandbox: SandboxEgress & Abortable & { readonly bandwidth: Bandwidth }): Promise<GuestAttachment> {
+    return this.#making(sandbox, async (undo) => {
+      const { guestProblem } = await this.#with.capabilities();
+      if (guestProblem !== null) {
+        throw refusedByPolicy("this executor cannot give a virtual machine a network", guestProblem);
+      }
+      const { link, attachment } = await this.#attachLink(sandbox, undo, (link) =>
+        connectGuest(link, sandbox.bandwidth),
+      );
+      const { namespacePath, mtu, block, hasIpv6 } = link;
+      const ipv6Gateway = hasIpv6 ? block.ipv6.gateway : null;
+      const device = { tap: guestTap, macAddress: guestMac, mtu, gatewayMac };
+      return { ...attachment, namespacePath, ...device, gateway: block.gateway, ipv6Gateway };
+    });
+  }
+
+  /** @param connect Sets up the sandbox's end of the link. */
+  async #attachLink(
+    sandbox: SandboxEgress & Abortable & { readonly namespacePath?: string },
+    undo: UndoTogether,
+    connect: (link: SandboxLink) => Promise<void>,
+  ) {
+    const { names, network, hostState, forwarding } = this.#with;
+    const { sandboxId, signal } = sandbox;
+    const makeNamespace = async (): Promise<string> => {
+      if (sandbox.namespacePath !== undefined) return sandbox.namespacePath;
+      const name = `${names.namespacePrefix}${sandboxId}`;
+      await network.ip(`netns add ${name}\n`);
+      undo.add(() => network.ip(`netns delete ${name}\n`));
+      return `${namespacesDirectory}/${name}`;
+    };
+    const [{ block, rules }, namespacePath] = await settleAll([this.#reserve(sandbox, undo), makeNamespace()]);
+    signal.throwIfAborted();
+    const hasIpv6 = rules.ipv6Subnet !== null;
+    const link: SandboxLink = {
+      interfaceName: rules.interfaceName,
+      alias: `airlock:${sandboxId}`,
+      namespacePath,
+      block,
+      mtu: forwarding.uplinkMtu(await hostState.read()),
+      hasIpv6,
+    };
+    undo.add(() => deleteLink(network, rules.interfaceName));
+    await network.ip(hostEndCommands(link));
+    await Promise.all([
+      connect(link),
+      forwarding.prepareInterface(rules.interfaceName, hasIpv6),
+      this.#startDns(block, rules, undo),
+    ]);
+    signal.throwIfAborted();
+    return { link, attachment: this.#attachment(block, rules) };
   }
 
   prepareBridge(sandbox: SandboxEgress & Abortable): Promise<PreparedBridge> {

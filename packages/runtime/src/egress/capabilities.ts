@@ -11,4 +11,6 @@ export interface EgressCapabilities {
    * to its own bridges.
    */
   readonly linkNotes: readonly string[];
+  /** Why virtual machines can have no network although other sandboxes may, and how to fix it. `null`: they can. */
+  readonly guestProblem: string | null;
 }

@@ -1,5 +1,6 @@
 import type { Abortable, EgressDenial } from "../contract/index.ts";
 import type { EgressCapabilities } from "./capabilities.ts";
+import type { Bandwidth } from "./connect-guest.ts";
 import type { Upstream } from "./dns/upstream.ts";
 import type { ConnectionTable } from "./host/connection-table.ts";
 import type { ConnectedPolicy } from "./policy/compile-policy.ts";
@@ -62,6 +63,20 @@ export interface NamespaceAttachment extends EgressAttachment {
   readonly namespacePath: string;
 }
 
+/** The network of a virtual machine. */
+export interface GuestAttachment extends NamespaceAttachment {
+  /** The tap in the namespace. The rules pass only frames that a sandbox without privileges could send. */
+  readonly tap: string;
+  /** Address of the guest's device, the same for all guests. */
+  readonly macAddress: string;
+  readonly mtu: number;
+  /** The guest needs a permanent neighbour entry with this address for its gateways: nothing answers ARP. */
+  readonly gatewayMac: string;
+  readonly gateway: string;
+  /** `null`: the guest has no IPv6. */
+  readonly ipv6Gateway: string | null;
+}
+
 /** A bridge that a container engine will create. The rules for it are already installed. */
 export interface PreparedBridge extends EgressAttachment {
   /** The interface name that the bridge must have (`com.docker.network.bridge.name`). */
@@ -93,6 +108,12 @@ export interface EgressEngine {
   attachNamespace(
     sandbox: SandboxEgress & Abortable & { readonly namespacePath?: string },
   ): Promise<NamespaceAttachment>;
+
+  /**
+   * Gives a virtual machine a network namespace with a tap, and enforces the policy from the first frame on. Throws as
+   * {@link attachNamespace}.
+   */
+  attachGuest(sandbox: SandboxEgress & Abortable & { readonly bandwidth: Bandwidth }): Promise<GuestAttachment>;
 
   /** Reserves addresses and installs the rules for a bridge before it exists. Throws as {@link attachNamespace}. */
   prepareBridge(sandbox: SandboxEgress & Abortable): Promise<PreparedBridge>;

@@ -6,12 +6,14 @@ import { formatRange, type IpRange } from "./addresses/ip-range.ts";
 import { Attachments } from "./attachments.ts";
 import type { EgressCapabilities } from "./capabilities.ts";
 import { ClosedDestinations } from "./closed-destinations.ts";
+import type { Bandwidth } from "./connect-guest.ts";
 import { ResolverProcess } from "./dns/resolver-process.ts";
 import type { Upstream } from "./dns/upstream.ts";
 import { readHostUpstreams } from "./dns/upstream-servers.ts";
 import type {
   EgressEngine,
   EgressOptions,
+  GuestAttachment,
   NamespaceAttachment,
   PreparedBridge,
   SandboxEgress,
@@ -27,7 +29,7 @@ import { Forwarding } from "./host/forwarding.ts";
 import { HostNetwork } from "./host/host-network.ts";
 import { type OwnerNames, ownerNames, tablePrefix } from "./host/names.ts";
 import { removeLeftovers } from "./leftovers.ts";
-import { probeHost } from "./probe-host.ts";
+import { probeGuestLink, probeHost } from "./probe-host.ts";
 import { ConnectionGuard } from "./rules/connection-guard.ts";
 import { type ConnectionLimits, connectionLimits } from "./rules/connection-limits.ts";
 import { Pins } from "./rules/pins.ts";
@@ -134,6 +136,10 @@ class NftablesEngine implements EgressEngine {
     return this.#attachments.attachNamespace(sandbox);
   }
 
+  attachGuest(sandbox: SandboxEgress & Abortable & { readonly bandwidth: Bandwidth }): Promise<GuestAttachment> {
+    return this.#attachments.attachGuest(sandbox);
+  }
+
   prepareBridge(sandbox: SandboxEgress & Abortable): Promise<PreparedBridge> {
     return this.#attachments.prepareBridge(sandbox);
   }
@@ -186,13 +192,16 @@ class NftablesEngine implements EgressEngine {
 
   async #findCapabilities(): Promise<EgressCapabilities> {
     const { problem, hasTimeouts } = await probeHost();
-    if (problem !== null) return { public: false, allow: false, ipv6: false, notes: [problem], linkNotes: [] };
+    if (problem !== null) {
+      return { public: false, allow: false, ipv6: false, notes: [problem], linkNotes: [], guestProblem: problem };
+    }
     // After the probe, because its rules make the kernel load connection tracking.
-    const [forwarding, upstreams, table, canForget] = await Promise.all([
+    const [forwarding, upstreams, table, canForget, guestProblem] = await Promise.all([
       this.#hostState.read().then((state) => this.#forwarding.inspect(state)),
       this.#upstreams(),
       this.#connectionTable(),
       canForgetConnections(),
+      probeGuestLink(),
     ]);
     this.#limits = connectionLimits(table, { hasTimeouts });
     this.#canForgetConnections = canForget;
@@ -201,6 +210,7 @@ class NftablesEngine implements EgressEngine {
       allow: true,
       ipv6: forwarding.ipv6,
       linkNotes: forwarding.firewallNotes,
+      guestProblem,
       notes: [
         ...forwarding.notes,
         ...(upstreams.length > 0

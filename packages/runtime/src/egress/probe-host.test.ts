@@ -6,7 +6,8 @@ import { explainRulesFailure, explainTableFailure } from "./probe-host.ts";
 /** Runs the probe in an environment that `before` changes. It may hide files or drop privileges. */
 async function problemWith(before: string): Promise<string | null> {
   const module = new URL("./probe-host.ts", import.meta.url).href;
-  const program = `import { probeHost } from ${JSON.stringify(module)}; console.log(JSON.stringify((await probeHost()).problem));`;
+  const program = `import { probeGuestLink, probeHost } from ${JSON.stringify(module)};
+    console.log(JSON.stringify((await probeHost()).problem ?? (await probeGuestLink())));`;
   const script = `${before} "$0" --input-type=module-typescript --eval "$1"`;
   return JSON.parse(await runTool(["unshare", "--mount", "sh", "-ec", script, process.execPath, program]));
 }
@@ -27,6 +28,10 @@ describeWithEngines(["network"], "the probe for egress policies", () => {
   ])("names the capability that is missing: %s", async (capability, words) => {
     const drop = `exec setpriv --bounding-set=-${capability} --inh-caps=-${capability}`;
     expect(await problemWith(drop)).toContain(words);
+  });
+
+  it("names the device that taps need", async () => {
+    expect(await problemWith("mount --bind /dev/null /dev/net/tun;")).toMatch(/need a tap device .*\/dev\/net\/tun/s);
   });
 
   it("names kernel settings that can't be written, as in a container", async () => {

@@ -2,8 +2,10 @@ import { errorMessage } from "@airlock/job";
 import { AddressPool, defaultPool } from "./addresses/address-pool.ts";
 import { ownerNames } from "./host/names.ts";
 import { runTool, ToolError } from "./host/run-tool.ts";
+import { inside } from "./host/sandbox-link.ts";
 import { baseRuleset } from "./rules/base-ruleset.ts";
 import { connectionLimits } from "./rules/connection-limits.ts";
+import { guestRuleset, guestTap } from "./rules/guest-ruleset.ts";
 import { sandboxRuleset } from "./rules/sandbox-ruleset.ts";
 
 const needs = "Egress policies other than none need";
@@ -25,6 +27,24 @@ export async function probeHost(): Promise<HostProbe> {
   if ((await failureOfRules(true)) === null) return { problem: null, hasTimeouts: true };
   const failure = await failureOfRules(false);
   return { problem: failure === null ? null : explainRulesFailure(failure), hasTimeouts: false };
+}
+
+/**
+ * Tests in a temporary network namespace whether a virtual machine can have a tap with its rules. Resolves to what does not work and how to fix it.
+ */
+export async function probeGuestLink(): Promise<string | null> {
+  const what = "Virtual machines with a network need";
+  const block = new AddressPool(defaultPool, ownerNames("probe").globalId).take([]);
+  if (block === undefined) throw new Error("an empty pool has no block");
+  const link = { interfaceName: "probe", alias: "", namespacePath: "", block, mtu: 1500, hasIpv6: true };
+  const tap = await failureOf([...inNewNamespace, "ip", "tuntap", "add", "dev", guestTap, "mode", "tap"]);
+  if (tap !== null) return `${what} a tap device (${tap}); load the module tun, and give the executor /dev/net/tun.`;
+  const devices = `ip link add probe type veth peer name ${inside} && ip tuntap add dev ${guestTap} mode tap`;
+  const rules = await failureOf([...inNewNamespace, "sh", "-c", `${devices} && exec nft -f -`], guestRuleset(link));
+  if (rules !== null) {
+    return `${what} rules between network devices (${rules}); load the module nft_fwd_netdev, or use a kernel that has it.`;
+  }
+  return null;
 }
 
 const inNewNamespace = ["unshare", "--net", "--"] as const;

@@ -25,8 +25,11 @@ const backlog = 16;
 const setInterfaceFlags = 0x8914;
 const getInterfaceIndex = 0x8933;
 const attachTap = 0x400454ca;
-/** A tap, without packet information, with headers for offloading: as QEMU expects it. */
-const tapFlags = 0x0002 | 0x1000 | 0x4000;
+/**
+ * A tap, without packet information and without headers about offloading. With these, one frame of a guest could become
+ * tens of thousands of packets in the host's kernel.
+ */
+const tapFlags = 0x0002 | 0x1000;
 const nameBytes = 15;
 const isUp = 0x1;
 /** The namespace of this thread. That of the process is the main thread's. */

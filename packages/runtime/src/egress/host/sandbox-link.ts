@@ -14,7 +14,7 @@ export interface SandboxLink {
 }
 
 /** Interface name of the sandbox's end. */
-const inside = "eth0";
+export const inside = "eth0";
 
 /**
  * Commands for `ip -batch` on the host's side. Sandboxes share nothing: each link has two ends, and its only route is
@@ -76,11 +76,11 @@ export async function deleteLink(network: HostNetwork, name: string): Promise<vo
 }
 
 /** Locally administered MAC address. */
-function hostMac({ slot }: AddressBlock): string {
+export function hostMac({ slot }: AddressBlock): string {
   return mac(0x02, slot);
 }
 
-function sandboxMac({ slot }: AddressBlock): string {
+export function sandboxMac({ slot }: AddressBlock): string {
   return mac(0x06, slot);
 }
 
@@ -90,6 +90,6 @@ function mac(first: number, slot: number): string {
     .join(":");
 }
 
-function lines(commands: readonly string[]): string {
+export function lines(commands: readonly string[]): string {
   return commands.map((command) => `${command}\n`).join("");
 }

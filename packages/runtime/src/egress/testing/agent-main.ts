@@ -121,12 +121,12 @@ async function echo(name: string): Promise<string> {
   return answer;
 }
 
-function flood({ hosts, port, atOnce = 1, name }: Extract<AgentRequest, { op: "flood" }>): void {
+function flood({ hosts, port, atOnce = 1, name, size = 5 }: Extract<AgentRequest, { op: "flood" }>): void {
   const socket = createSocket("udp4");
   socket.on("error", () => {});
   const datagram =
     name === undefined
-      ? Buffer.from("hello")
+      ? Buffer.alloc(size, "hello")
       : encode({ type: "query", id: 1, flags: 0x100, questions: [{ name, type: "A" }] });
   flooding = setInterval(() => {
     for (const host of hosts) for (let sent = 0; sent < atOnce; sent += 1) socket.send(datagram, port, host, () => {});

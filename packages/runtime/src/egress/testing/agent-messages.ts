@@ -9,7 +9,7 @@ export type AgentRequest =
   | { readonly op: "echo"; readonly name: string }
   /**
    * Starts sending datagrams every millisecond, `atOnce` (default: 1) to each host, and ignores errors. With a `name`,
-   * the datagrams are DNS questions for it.
+   * the datagrams are DNS questions for it. Otherwise they have `size` bytes (default: 5).
    */
   | {
       readonly op: "flood";
@@ -17,6 +17,7 @@ export type AgentRequest =
       readonly port: number;
       readonly atOnce?: number;
       readonly name?: string;
+      readonly size?: number;
     }
   | { readonly op: "end-flood" }
   /** Sends one datagram from one socket to each of `ports` ports of each host, as fast as the kernel accepts them. */
