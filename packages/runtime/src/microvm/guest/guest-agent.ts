@@ -1,6 +1,8 @@
+import { isIPv6 } from "node:net";
 import type { Duplex } from "node:stream";
 import { AirlockError } from "@airlock/job";
 import type { TreeStats } from "../../contract/workspace.ts";
+import { parseRange } from "../../egress/addresses/ip-range.ts";
 import { GuestViolation } from "./frames.ts";
 import { GuestCallError } from "./guest-call-error.ts";
 import { GuestConnection } from "./guest-connection.ts";
@@ -25,6 +27,7 @@ export const methods = {
   stats: 14,
   stop: 15,
   powerOff: 16,
+  network: 17,
 } as const;
 
 const imageTypes = { erofs: 0, squashfs: 1, ext4: 2 } as const;
@@ -40,6 +43,23 @@ export interface ConnectOptions {
   readonly time: Date;
   /** A call other than a step fails when the guest is silent for this time. Default: 30 s. */
   readonly stallMs?: number;
+}
+
+/** What the guest's first Ethernet device is told. */
+export interface GuestNetwork {
+  /** At least 1280. */
+  readonly mtu: number;
+  /** Ethernet address of the gateways. */
+  readonly gatewayMac: string;
+  /** At most one of each family. */
+  readonly addresses: readonly GuestAddress[];
+}
+
+interface GuestAddress {
+  readonly address: string;
+  readonly prefixLength: number;
+  /** Of the same family. It need not be in the prefix. */
+  readonly gateway: string;
 }
 
 export interface PutFile {
@@ -114,6 +134,19 @@ export class GuestAgent implements Disposable {
   /** Mounts the workspace: an ext4 disk of at least 90 % of this size, or a tmpfs when `disk` is `null`. */
   async mountWorkspace(disk: number | null, sizeBytes: number, signal: AbortSignal): Promise<void> {
     await this.#plain(methods.mountWorkspace, signal, (payload) => payload.uint8(disk ?? noDisk).uint64(sizeBytes));
+  }
+
+  /** Sets up the guest's network device and loopback, once. Steps use them unless they have a network of their own. */
+  async setNetwork({ mtu, gatewayMac, addresses }: GuestNetwork, signal: AbortSignal): Promise<void> {
+    const payload = new PayloadWriter()
+      .uint8(methods.network)
+      .uint16(mtu)
+      .bytes(Buffer.from(gatewayMac.replaceAll(":", ""), "hex"));
+    for (const { address, prefixLength, gateway } of addresses) {
+      payload.uint8(isIPv6(address) ? 6 : 4).bytes(addressBytes(address));
+      payload.uint8(prefixLength).bytes(addressBytes(gateway));
+    }
+    await this.connection.call(payload.toBuffer(), { signal, stallMs: this.stallMs });
   }
 
   /** Writes a file. Creates missing directories, and follows no link. */
@@ -259,6 +292,11 @@ export class GuestAgent implements Disposable {
     await this.connection.call(payload, { signal, stallMs: this.stallMs, streams: 1, onData });
     return Buffer.concat(pieces);
   }
+}
+
+function addressBytes(address: string): Buffer {
+  const { family, first } = parseRange(address);
+  return Buffer.from(first.toString(16).padStart(family === 4 ? 8 : 32, "0"), "hex");
 }
 
 async function* once(content: Buffer): AsyncGenerator<Buffer> {

@@ -26,6 +26,11 @@ function damaged(sound: fc.Arbitrary<Buffer>): fc.Arbitrary<Buffer> {
   });
 }
 
+const ethernet = [2, 0, 0, 0, 0, 2];
+const network4 = Buffer.from([1500 >> 8, 1500 & 255, ...ethernet, 4, 198, 18, 0, 2, 32, 198, 18, 0, 1]);
+const address6 = (last: number) => [0xfd, ...Array<number>(14).fill(0), last];
+const network6 = Buffer.from([1500 >> 8, 1500 & 255, ...ethernet, 6, ...address6(2), 128, ...address6(1)]);
+
 const channel = fc.integer({ min: 3, max: 6 });
 const call = fc.oneof(
   path.map((encoded) => Buffer.concat([Buffer.of(methods.putFile, 0, 1, 0xff), Buffer.alloc(8), encoded])),
@@ -39,6 +44,9 @@ const call = fc.oneof(
   fc
     .tuple(channel, fc.constantFrom(9, 15, 2, 0, 64))
     .map(([run, number]) => Buffer.of(methods.signal, 0, 0, 0, run, number)),
+  fc
+    .constantFrom(network4, network6, Buffer.concat([network4, network6.subarray(8)]))
+    .map((sound) => Buffer.concat([Buffer.of(methods.network), sound])),
   fc
     .tuple(fc.integer({ min: 0, max: 20 }), bytes(30))
     .map(([method, rest]) => Buffer.concat([Buffer.of(method), rest])),
@@ -105,7 +113,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the guest agent, built with sanitize
   it("survives damaged frames of a host, or ends with a reason", async () => {
     await fc.assert(
       fc.asyncProperty(frames, async (pieces) => {
-        await using guest = parts.start();
+        await using guest = parts.start({ hasNetwork: true });
         guest.stream.on("error", () => {});
         let sent = "";
         guest.stream.on("data", (piece: Buffer) => {

@@ -70,6 +70,7 @@ enum method {
   METHOD_STATS,
   METHOD_STOP,
   METHOD_POWER_OFF,
+  METHOD_NETWORK,
 };
 
 enum error_code {
@@ -148,6 +149,9 @@ bool workspace_is_mounted(void);
 _Noreturn void power_off(void);
 // Writes a short text into a file. Returns 0 or an errno.
 int write_text(const char *path, const char *text);
+
+// network.c
+void set_network(uint32_t channel, struct cursor *cursor);
 
 // trees.c
 int open_place(enum place place);

@@ -31,6 +31,7 @@ static void call(uint32_t channel, struct cursor cursor) {
     case METHOD_READ_LINK: return read_link(channel, &cursor);
     case METHOD_REMOVE_FILE: return remove_file(channel, &cursor);
     case METHOD_STATS: return send_stats(channel);
+    case METHOD_NETWORK: return set_network(channel, &cursor);
     case METHOD_STOP: return stop_steps(channel);
     case METHOD_POWER_OFF:
       send_result(channel, NULL, 0);

@@ -47,8 +47,9 @@ export const shell = (script: string, changes: Partial<GuestStep> = {}): GuestSt
 export async function bootGuest(
   parts: GuestParts,
   signal: AbortSignal,
+  options: { readonly hasNetwork?: boolean } = {},
 ): Promise<{ readonly agent: GuestAgent; readonly guest: NamespaceGuest } & AsyncDisposable> {
-  const guest = parts.start();
+  const guest = parts.start(options);
   const time = new Date();
   const agent = await GuestAgent.connect(guest.stream, { signal, seed: randomBytes(32), time, stallMs: 10_000 });
   await agent.mountImage(0, "erofs", signal);
