@@ -21,13 +21,15 @@ describeAttacks({
     const owned = cleanup.move();
     return {
       workspacesDir: join(directory, "none"),
-      createRuntime: async (hardening) =>
+      createRuntime: async (hardening, egress) =>
         createMicrovmRuntime({
-          stateDir: join(directory, "s"),
+          // Short, because of the sockets of virtual machines.
+          stateDir: directory,
           guest: await testGuest(),
           monitorFor: (owner) => monitor.of(owner),
           cgroupHost: await findCgroupHost(),
           hardening,
+          egress,
         }),
       async loadImage(runtime, name) {
         const reference = `attacks/${name ?? "attacker"}:1`;

@@ -15,9 +15,11 @@ import {
   type Sandbox,
   type SandboxPlan,
 } from "../contract/index.ts";
+import { type Bandwidth, EgressEngines, type EgressOptions } from "../egress/index.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { errorCode } from "../host/error-code.ts";
 import { hostImageName } from "../host/host-root.ts";
+import { loadNetworkCalls, type NetworkCalls } from "../host/network-calls.ts";
 import type { ImageLimits } from "../images/manifest/image-limits.ts";
 import type { ImageOptions } from "../images/policy/image-options.ts";
 import type { RegistryOptions } from "../images/registry/registry-client.ts";
@@ -30,8 +32,9 @@ import { GuestAgent } from "./guest/guest-agent.ts";
 import { guestStepFilter } from "./guest/seccomp/guest-step-filter.ts";
 import { GuestStarts } from "./guest-starts.ts";
 import { MicrovmSandbox } from "./microvm-sandbox.ts";
-import type { GuestFiles, RunningVm, VmMonitor, VmPlan } from "./monitor/vm-monitor.ts";
+import type { GuestFiles, RunningVm, VmMonitor, VmNetwork, VmPlan } from "./monitor/vm-monitor.ts";
 import { putGuestFiles } from "./put-guest-files.ts";
+import { openNetwork, openUnconnectedTap, type SandboxNetwork } from "./vm-networks.ts";
 
 export interface MicrovmRuntimeOptions {
   /**
@@ -51,6 +54,10 @@ export interface MicrovmRuntimeOptions {
   readonly hardening?: Partial<Hardening>;
   /** What is weaker on this host than it could be, in sentences for {@link RuntimeDescription.notes}. */
   readonly notes?: readonly string[];
+  /** How egress policies are enforced. */
+  readonly egress?: EgressOptions;
+  /** Limits of each machine's network. Default: none. */
+  readonly bandwidth?: Bandwidth;
   /** Told of faults in the background that cost only time. Default: not reported. */
   readonly onProblem?: (problem: unknown) => void;
 }
@@ -71,8 +78,7 @@ const guestBytes = 128 * mebibyte;
 const workspaceDisk = 0;
 const imageSlots = Array.from({ length: 12 }, (_, index) => index + 1);
 const bootMs = 60_000;
-const egressProblem =
-  "Virtual machines have no network yet, so egress policies other than none can't be enforced: use the runtime docker or oci.";
+const unlimited: Bandwidth = { ingress: null, egress: null };
 
 /** @throws {AirlockError} reason `runtime` when the state directory is unusable. */
 export async function createMicrovmRuntime(options: MicrovmRuntimeOptions): Promise<MicrovmRuntime> {
@@ -93,7 +99,21 @@ export async function createMicrovmRuntime(options: MicrovmRuntimeOptions): Prom
     images: store,
     maximumBytes: options.images?.cacheBytes ?? null,
   });
-  return new CreatedMicrovmRuntime(options, store, disks, await processLimits());
+  return new CreatedMicrovmRuntime(options, {
+    store,
+    disks,
+    limits: await processLimits(),
+    engines: new EgressEngines(options.egress ?? {}),
+    networkCalls: await loadNetworkCalls(),
+  });
+}
+
+interface Parts {
+  readonly store: ImageStore;
+  readonly disks: ImageDisks;
+  readonly limits: ProcessLimits;
+  readonly engines: EgressEngines;
+  readonly networkCalls: NetworkCalls | { readonly problem: string };
 }
 
 class CreatedMicrovmRuntime implements MicrovmRuntime {
@@ -102,17 +122,21 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   readonly #store: ImageStore;
   readonly #disks: ImageDisks;
   readonly #limits: ProcessLimits;
+  readonly #engines: EgressEngines;
+  readonly #networkCalls: Parts["networkCalls"];
   readonly #hardening: Hardening;
   readonly #starts = new Map<string, GuestStarts>();
   readonly #filter: Buffer;
   /** Ids of this process's machines, by owner. */
   readonly #running = new Map<string, Set<string>>();
 
-  constructor(options: MicrovmRuntimeOptions, store: ImageStore, disks: ImageDisks, limits: ProcessLimits) {
+  constructor(options: MicrovmRuntimeOptions, { store, disks, limits, engines, networkCalls }: Parts) {
     this.#options = options;
     this.#store = store;
     this.#disks = disks;
     this.#limits = limits;
+    this.#engines = engines;
+    this.#networkCalls = networkCalls;
     this.#hardening = { ...defaultHardening, ...options.hardening };
     this.#filter = guestStepFilter({ cpu: "x64", allowListed: this.#hardening.seccomp });
   }
@@ -120,6 +144,8 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   async describe({ signal }: Abortable): Promise<RuntimeDescription> {
     const monitor = this.#options.monitorFor("describe");
     const version = await monitor.version({ signal });
+    const egress = await this.#engines.capabilities();
+    const egressProblem = egress.public ? egress.guestProblem : egress.notes[0];
     return {
       version: `${monitor.name} ${version}, accelerator ${monitor.accelerator}`,
       components: [{ name: monitor.name, version }],
@@ -129,13 +155,19 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
         memory: true,
         pids: true,
         egressNone: true,
-        egressPublic: false,
-        egressAllow: false,
+        egressPublic: egress.public && egress.guestProblem === null,
+        egressAllow: egress.allow && egress.guestProblem === null,
         disk: "file-system",
       },
       checkoutOwner: null,
-      egressProblem,
-      notes: [egressProblem, ...(this.#options.notes ?? []), ...relaxations(this.#hardening)],
+      ...(egressProblem ? { egressProblem } : {}),
+      notes: [
+        ...(this.#options.notes ?? []),
+        ...relaxations(this.#hardening),
+        ...(egress.guestProblem !== null && egress.public ? [egress.guestProblem] : []),
+        ...egress.notes,
+        ...egress.linkNotes,
+      ],
     };
   }
 
@@ -149,19 +181,20 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       throw runtimeFailed(`"${plan.owner}" and "${plan.id}" are not valid in a sandbox's name`);
     }
     checkLimits(plan.limits);
-    if (plan.egress.kind !== "none")
-      throw refusedByPolicy("this executor can't enforce the job's egress policy", egressProblem);
     await using undo = new AsyncDisposableStack();
     try {
-      const vmPlan = undo.use(await this.#makePlan(plan, signal));
+      const ways = { engines: this.#engines, bandwidth: this.#options.bandwidth ?? unlimited };
+      const network = undo.use(await openNetwork(plan, ways, { signal }));
+      const vmPlan = undo.use(await this.#makePlan(plan, network.device, signal));
       const vm = undo.use(await this.#startsOf(plan.owner).start(vmPlan, { signal }));
       const time = new Date();
       const agent = undo.use(await GuestAgent.connect(vm.stream, { signal, seed: randomBytes(32), time }));
+      if (network.guest) await agent.setNetwork(network.guest, signal);
       agent.connection.serve(plan.services ?? []);
       await agent.mountWorkspace(workspaceDisk, vmPlan.diskBytes, signal);
       for (const file of plan.workspace.readOnlyFiles) await agent.putFile(jobFile(file), signal);
       await putGuestFiles(agent, plan.workspace.files, signal);
-      const sandbox = this.#sandbox(plan, vmPlan, vm, agent);
+      const sandbox = this.#sandbox(plan, { vmPlan, vm, agent, network });
       undo.move();
       return sandbox;
     } catch (error) {
@@ -197,7 +230,9 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       await rm(join(ownersDirectory, name), { recursive: true, force: true });
       details.push(`the directory ${name} of a virtual machine: removed`);
     }
-    return { sandboxes, details };
+    // Networks come last, when nothing uses them any more.
+    const network = await this.#engines.for(owner).collect({ keep, signal });
+    return { sandboxes, details: [...details, ...network] };
   }
 
   async evictImages(options: Abortable): Promise<readonly string[]> {
@@ -206,6 +241,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
 
   async close(): Promise<void> {
     for (const starts of this.#starts.values()) await starts[Symbol.asyncDispose]();
+    await this.#engines.close();
     await this.#disks.close();
     await this.#store.close();
   }
@@ -227,7 +263,11 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     return starts;
   }
 
-  async #makePlan({ id, owner, limits, workspace }: SandboxPlan, signal: AbortSignal): Promise<PlannedVm> {
+  async #makePlan(
+    { id, owner, limits, workspace }: SandboxPlan,
+    network: VmNetwork | null,
+    signal: AbortSignal,
+  ): Promise<PlannedVm> {
     const place = await this.#openPlace(owner, id);
     try {
       const path = join(place.dir, "workspace.ext4");
@@ -244,7 +284,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
         cpus: Math.max(1, Math.ceil(limits.cpus)),
         memoryBytes: machineMemory(limits.memoryBytes),
         disks: [{ path, readOnly: false }, ...imageSlots.map(() => null)],
-        network: null,
+        network,
         bootMs,
         diskBytes: bytes,
         [Symbol.asyncDispose]: () => place[Symbol.asyncDispose](),
@@ -257,17 +297,15 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
 
   async #planAlike(owner: string, like: VmPlan): Promise<VmPlan & AsyncDisposable> {
     const id = `snapshot-${randomBytes(6).toString("hex")}`;
-    const place = await this.#openPlace(owner, id);
-    try {
-      const path = join(place.dir, "workspace.ext4");
-      const { size } = await stat(like.disks[workspaceDisk]?.path ?? "");
-      await makeWorkspaceDisk({ path, diskBytes: size, checkout: null, signal: new AbortController().signal });
-      const disks = [{ path, readOnly: false }, ...imageSlots.map(() => null)];
-      return { ...like, id, dir: place.dir, disks, [Symbol.asyncDispose]: () => place[Symbol.asyncDispose]() };
-    } catch (error) {
-      await place[Symbol.asyncDispose]();
-      throw error;
-    }
+    await using made = new AsyncDisposableStack();
+    const { dir } = made.use(await this.#openPlace(owner, id));
+    const path = join(dir, "workspace.ext4");
+    const { size } = await stat(like.disks[workspaceDisk]?.path ?? "");
+    await makeWorkspaceDisk({ path, diskBytes: size, checkout: null, signal: new AbortController().signal });
+    const disks = [{ path, readOnly: false }, ...imageSlots.map(() => null)];
+    const network = like.network && made.use(await openUnconnectedTap(this.#networkCalls));
+    const kept = made.move();
+    return { ...like, id, dir, disks, network, [Symbol.asyncDispose]: () => kept.disposeAsync() };
   }
 
   /** The directory of one machine, which its monitor's user will own. */
@@ -288,7 +326,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     };
   }
 
-  #sandbox(plan: SandboxPlan, vmPlan: PlannedVm, vm: RunningVm, agent: GuestAgent): Sandbox {
+  #sandbox(plan: SandboxPlan, { vmPlan, vm, agent, network }: StartedVm): Sandbox {
     const hold = this.#disks.hold();
     return new MicrovmSandbox({
       plan,
@@ -303,15 +341,23 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       hardening: this.#hardening,
       processLimits: this.#limits,
       limits: plan.limits,
-      resolvConf: "",
+      resolvConf: network.resolvConf,
       seccompFilter: this.#filter,
-      reportDenied: async () => {},
+      reportDenied: () => network.reportDenied(),
       release: async () => {
         await vmPlan[Symbol.asyncDispose]();
         hold[Symbol.dispose]();
+        await network[Symbol.asyncDispose]();
       },
     });
   }
+}
+
+interface StartedVm {
+  readonly vmPlan: PlannedVm;
+  readonly vm: RunningVm;
+  readonly agent: GuestAgent;
+  readonly network: SandboxNetwork;
 }
 
 interface PlannedVm extends VmPlan, AsyncDisposable {

@@ -11,7 +11,10 @@ import { openQemuMonitor } from "./monitor/qemu/open-qemu-monitor.ts";
 import type { VmMonitor } from "./monitor/vm-monitor.ts";
 
 export interface OpenMicrovmOptions
-  extends Pick<MicrovmRuntimeOptions, "stateDir" | "registry" | "imageLimits" | "images" | "hardening" | "onProblem"> {
+  extends Pick<
+    MicrovmRuntimeOptions,
+    "stateDir" | "registry" | "imageLimits" | "images" | "hardening" | "egress" | "bandwidth" | "onProblem"
+  > {
   /** The directory with the guest's files. They are only checked here, never built. */
   readonly guestDir: string;
   /** Absolute path of `qemu-system-x86_64`. Default: the one on the system's search path. */

@@ -102,7 +102,7 @@ export function describeAttacks(target: AttackTarget): void {
       };
       await using neighbour = attack.neighbour
         ? await startNeighbour(runtime, {
-            plan: { ...sandboxPlan, id: `${id}-beside` },
+            plan: { ...sandboxPlan, id: `${id}-b` },
             script: attack.neighbour,
             image,
             signal: timeout,
