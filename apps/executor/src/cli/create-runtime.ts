@@ -45,6 +45,8 @@ export async function createRuntime(
   const oci = { ...ociOptions(config, stateDir), egress, workspaces };
   const microvm = {
     ...microvmOptions(config, stateDir),
+    egress,
+    bandwidth: config.runtime.microvm.bandwidth,
     onProblem: (problem: unknown) => onProblem(`a virtual machine could not be prepared: ${errorMessage(problem)}`),
   };
   return selectRuntime({ kind, docker, oci, microvm }, { signal });

@@ -214,7 +214,17 @@ describe("the executor's configuration", () => {
     expect(() => kind({ EXECUTOR_USE_FIRECRACKER: "true", EXECUTOR_RUNTIME: "oci" })).toThrow(
       "EXECUTOR_USE_FIRECRACKER asks for virtual machines, and EXECUTOR_RUNTIME for oci",
     );
-    expect(parseConfig({ ...minimal, EXECUTOR_QEMU: "/opt/qemu" }).runtime.microvm).toEqual({ qemu: "/opt/qemu" });
+    expect(parseConfig({ ...minimal, EXECUTOR_QEMU: "/opt/qemu" }).runtime.microvm.qemu).toBe("/opt/qemu");
+    const limits = {
+      EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS: "1000000",
+      EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS: "2000000",
+    };
+    expect(parseConfig({ ...minimal, ...limits }).runtime.microvm.bandwidth).toEqual({ ingress: 1e6, egress: 2e6 });
+    expect(parseConfig(minimal).runtime.microvm.bandwidth).toEqual({ ingress: 524_288_000, egress: 524_288_000 });
+    for (const bad of ["0", "-1", "1.5", "fast"]) {
+      const wrong = { ...minimal, EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS: bad };
+      expect(() => parseConfig(wrong)).toThrow("EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS");
+    }
     expect(() => parseConfig({ ...minimal, EXECUTOR_QEMU: "qemu" })).toThrow("EXECUTOR_QEMU must be the absolute path");
   });
 
@@ -223,8 +233,6 @@ describe("the executor's configuration", () => {
       EXECUTOR_FIRECRACKER_IMAGE: "its root file system is the step's image",
       EXECUTOR_FIRECRACKER_KERNEL_IMAGE: "kernel comes from `executor install microvm`",
       EXECUTOR_FIRECRACKER_SANDBOX_IMAGE: "has no effect",
-      EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS: "have no network",
-      EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS: "have no network",
       EXECUTOR_VM_STARTUP_SCRIPT_PATH: "has no effect yet, because a virtual machine has no system",
       EXECUTOR_VM_PREFIX: "has no effect yet, because virtual machines are named after their job",
     };

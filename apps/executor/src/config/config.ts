@@ -166,7 +166,13 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
         idsPerSandbox: e.EXECUTOR_SANDBOX_ID_COUNT,
         gvisor: { platform: e.EXECUTOR_RUNSC_PLATFORM ?? null, network: e.EXECUTOR_RUNSC_NETWORK },
       },
-      microvm: { qemu: e.EXECUTOR_QEMU ?? null },
+      microvm: {
+        qemu: e.EXECUTOR_QEMU ?? null,
+        bandwidth: {
+          ingress: e.EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS,
+          egress: e.EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS,
+        },
+      },
       images: {
         policy: {
           pull: e.EXECUTOR_IMAGE_PULL_POLICY,

@@ -152,6 +152,8 @@ interface RuntimeOptions {
   readonly microvm: {
     /** Absolute path of QEMU; `null`: the one on the system's search path. */
     readonly qemu: string | null;
+    /** What one machine may receive (`ingress`) and send, in bytes per second. */
+    readonly bandwidth: { readonly ingress: number; readonly egress: number };
   };
   readonly hardening: Hardening;
   readonly images: RuntimeImageOptions;

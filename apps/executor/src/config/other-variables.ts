@@ -13,7 +13,6 @@ interface OtherVariable {
 const noKubernetes = "belongs to the Kubernetes runtime, which this executor does not support";
 const ownGuest =
   "has no effect: a virtual machine's kernel comes from `executor install microvm`, and its root file system is the step's image";
-const noNetwork = "has no effect yet, because the virtual machines of the microvm runtime have no network";
 
 export const otherVariables: readonly OtherVariable[] = [
   {
@@ -29,8 +28,6 @@ export const otherVariables: readonly OtherVariable[] = [
   { name: "EXECUTOR_FIRECRACKER_IMAGE", effect: "ignored", why: ownGuest },
   { name: "EXECUTOR_FIRECRACKER_KERNEL_IMAGE", effect: "ignored", why: ownGuest },
   { name: "EXECUTOR_FIRECRACKER_SANDBOX_IMAGE", effect: "ignored", why: ownGuest },
-  { name: "EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS", effect: "ignored", why: noNetwork },
-  { name: "EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS", effect: "ignored", why: noNetwork },
   {
     name: "EXECUTOR_VM_STARTUP_SCRIPT_PATH",
     effect: "ignored",

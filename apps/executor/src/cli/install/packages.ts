@@ -33,6 +33,8 @@ export const microvmTarget = "microvm";
 /** What runs virtual machines and makes their disks. */
 export const microvmPackages: readonly HostPackage[] = [
   { name: "qemu-system-x86", program: "qemu-system-x86_64" },
+  nftables,
+  { name: "iproute2", program: "ip" },
   utilLinux,
   e2fsprogs,
 ];

@@ -1,5 +1,9 @@
 import { z } from "zod";
-import { flag } from "../values/environment-values.ts";
+import { flag, wholeNumber } from "../values/environment-values.ts";
+
+/** The default of the protocol: 500 MiB/s. */
+const defaultBandwidth = 524_288_000;
+const bandwidth = wholeNumber(defaultBandwidth, 1, 2 ** 40);
 
 /** The runtime. */
 export const runtimeVariables = {
@@ -50,6 +54,12 @@ export const runtimeVariables = {
       default: "qemu-system-x86_64 on the system's search path",
       values: "an absolute path",
     }),
+  EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS: bandwidth.meta({
+    description: "How much a virtual machine of the microvm runtime may receive, in bytes per second.",
+  }),
+  EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS: bandwidth.meta({
+    description: "How much a virtual machine of the microvm runtime may send, in bytes per second.",
+  }),
   EXECUTOR_ALLOW_HOST_IMAGE: flag(false).meta({
     description: "Whether jobs may use the image name `host`, which is this machine's own tool chain, read-only.",
   }),
