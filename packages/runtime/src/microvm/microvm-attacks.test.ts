@@ -13,7 +13,7 @@ const never = new AbortController().signal;
 describeAttacks({
   name: "microvm",
   engines: ["microvm", "network"],
-  networkNamespace: () => undefined,
+  timeFactor: 6,
   async prepare() {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory("vm-")).path;

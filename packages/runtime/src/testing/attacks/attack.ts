@@ -72,6 +72,16 @@ export type Weakened =
     }
   | { readonly cannotBeShown: string };
 
+/** As `weakened` in containers. In a guest of `microvm` it can't be shown, because of `why`. */
+export function notInGuests(weakened: Weakened, why: string): (runtime: RuntimeName) => Weakened {
+  return (runtime) => (runtime === "microvm" ? { cannotBeShown: why } : weakened);
+}
+
+/** The defences that {@link Attack.weakened} switches off on a runtime. */
+export function weakenedOn({ weakened }: Pick<Attack, "weakened">, runtime: RuntimeName): Weakened {
+  return typeof weakened === "function" ? weakened(runtime) : weakened;
+}
+
 /** What the host sees of the sandbox that was attacked. */
 export interface Scene {
   readonly runtime: RuntimeName;

@@ -1,4 +1,4 @@
-import type { Attack, Weakened } from "../attack.ts";
+import { type Attack, notInGuests, type Weakened } from "../attack.ts";
 import { perlScript } from "../scripts.ts";
 
 const withoutSeccomp: Weakened = { hardening: { seccomp: false } };
@@ -98,7 +98,7 @@ for (["CRYPTO", 21], ["CONNECTOR", 11], ["FIB_LOOKUP", 10], ["SCSITRANSPORT", 18
     script: perlScript(`${judge}${call32}
 for (["INET", 2, 1], ${familyList}) { my ($name, $family, $type) = @$_; tried($name, call32(102, 1, $family, $type, 0)) }
 tried("a pair", call32(102, 8, 1, 1, 0, 0)); tried("sendmsg", call32(102, 16, 0, 0, 0));`),
-    weakened: withoutSeccomp,
+    weakened: notInGuests(withoutSeccomp, "no setting lets a step in a guest reach AF_VSOCK"),
   },
   {
     id: "call-table-of-32-bits",

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import type { Attack, Weakened } from "../attack.ts";
+import { type Attack, notInGuests, type Weakened } from "../attack.ts";
 import { forbiddenCommands, perlScript } from "../scripts.ts";
 
 const unmasked: Weakened = { hardening: { maskedPaths: false, userNamespace: false } };
@@ -68,104 +68,112 @@ const masked: readonly (readonly [id: string, does: string, script: string, weak
   ],
 ];
 
-const standing: readonly (readonly [id: string, does: string, defence: string, script: string, weakened: Weakened])[] =
+const standing: readonly (readonly [
+  id: string,
+  does: string,
+  defence: string,
+  script: string,
+  weakened: Attack["weakened"],
+])[] = [
   [
-    [
-      "cgroup-release-agent",
-      "opens the setting that names the program to run when a cgroup is empty",
-      "the cgroup file system is not writable",
-      opensForWriting(
-        "/sys/fs/cgroup/release_agent",
-        "/sys/fs/cgroup/*/release_agent",
-        "/sys/fs/cgroup/*/*/release_agent",
-      ),
-      noSetting("makes cgroups writable"),
-    ],
-    [
-      "cgroup-limits",
-      "raises its own limits",
-      "the cgroup file system is not writable",
-      opensForWriting(
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/pids.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/pids/pids.max",
-      ),
-      noSetting("makes cgroups writable"),
-    ],
-    [
-      "cgroup-mount",
-      "mounts the cgroup file system itself",
-      "system call filter; no capability SYS_ADMIN",
-      forbiddenCommands(
-        "mkdir /tmp/cgroup && { mount -t cgroup -o pids none /tmp/cgroup || mount -t cgroup2 none /tmp/cgroup; }",
-      ),
-      { hardening: { seccomp: false, capabilities: ["SYS_ADMIN"], userNamespace: false } },
-    ],
-    [
-      "uevent-helper",
-      "opens the setting that names the program to run for new devices",
-      "/sys is mounted read-only",
-      opensForWriting("/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent_hugepage/enabled"),
-      noSetting("mounts /sys writable"),
-    ],
-    [
-      "script-overwrite",
-      "changes the scripts of later steps",
-      "scripts are mounted read-only, outside the workspace",
-      forbiddenCommands("echo pwned >> /airlock/attack"),
-      noSetting("mounts them writable"),
-    ],
-    [
-      "script-remount",
-      "remounts the scripts writable",
-      "system call filter; no capability SYS_ADMIN",
-      forbiddenCommands("mount -o remount,bind,rw /airlock && echo >> /airlock/attack"),
+    "cgroup-release-agent",
+    "opens the setting that names the program to run when a cgroup is empty",
+    "the cgroup file system is not writable",
+    opensForWriting(
+      "/sys/fs/cgroup/release_agent",
+      "/sys/fs/cgroup/*/release_agent",
+      "/sys/fs/cgroup/*/*/release_agent",
+    ),
+    noSetting("makes cgroups writable"),
+  ],
+  [
+    "cgroup-limits",
+    "raises its own limits",
+    "the cgroup file system is not writable",
+    opensForWriting(
+      "/sys/fs/cgroup/memory.max",
+      "/sys/fs/cgroup/pids.max",
+      "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+      "/sys/fs/cgroup/pids/pids.max",
+    ),
+    noSetting("makes cgroups writable"),
+  ],
+  [
+    "cgroup-mount",
+    "mounts the cgroup file system itself",
+    "system call filter; no capability SYS_ADMIN",
+    forbiddenCommands(
+      "mkdir /tmp/cgroup && { mount -t cgroup -o pids none /tmp/cgroup || mount -t cgroup2 none /tmp/cgroup; }",
+    ),
+    { hardening: { seccomp: false, capabilities: ["SYS_ADMIN"], userNamespace: false } },
+  ],
+  [
+    "uevent-helper",
+    "opens the setting that names the program to run for new devices",
+    "/sys is mounted read-only",
+    opensForWriting("/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent_hugepage/enabled"),
+    noSetting("mounts /sys writable"),
+  ],
+  [
+    "script-overwrite",
+    "changes the scripts of later steps",
+    "scripts are mounted read-only, outside the workspace",
+    forbiddenCommands("echo pwned >> /airlock/attack"),
+    noSetting("mounts them writable"),
+  ],
+  [
+    "script-remount",
+    "remounts the scripts writable",
+    "system call filter; no capability SYS_ADMIN",
+    forbiddenCommands("mount -o remount,bind,rw /airlock && echo >> /airlock/attack"),
+    notInGuests(
       { hardening: { seccomp: false, capabilities: ["SYS_ADMIN", "DAC_OVERRIDE"], userNamespace: false } },
-    ],
-    [
-      "engine-socket",
-      "looks for the socket of a container engine",
-      "no paths of the host are mounted except the workspace and the scripts",
-      forbiddenCommands(
-        "ls -d /var/run/docker.sock /run/docker.sock /run/containerd/* /run/crio/* /run/podman/* 2>/dev/null | grep .",
-      ),
-      noSetting("mounts the socket"),
-    ],
-    [
-      "host-devices",
-      "opens the host's disks and its console",
-      "only the standard devices exist",
-      reads("/dev/vd*", "/dev/sd*", "/dev/nvme*", "/dev/kmsg", "/dev/loop*", "/dev/kvm", "/dev/fuse", "/dev/net/tun"),
-      noSetting("adds devices"),
-    ],
-    [
-      "host-root",
-      "reads the host's files through the root or working directory of its init",
-      "the sandbox has its own root file system",
-      forbiddenCommands(
-        "ls -d /proc/1/root/var/lib/docker /proc/1/root/lib/systemd /proc/1/cwd/boot/vmlinuz* 2>/dev/null | grep .",
-      ),
-      noSetting("shows a step the host's files"),
-    ],
-    [
-      "chroot-escape",
-      "escapes from its root directory with a second chroot",
-      "the old root is unmounted, not only hidden",
-      perlScript(`
+      "the scripts have a read-only file system of their own in the guest",
+    ),
+  ],
+  [
+    "engine-socket",
+    "looks for the socket of a container engine",
+    "no paths of the host are mounted except the workspace and the scripts",
+    forbiddenCommands(
+      "ls -d /var/run/docker.sock /run/docker.sock /run/containerd/* /run/crio/* /run/podman/* 2>/dev/null | grep .",
+    ),
+    noSetting("mounts the socket"),
+  ],
+  [
+    "host-devices",
+    "opens the host's disks and its console",
+    "only the standard devices exist",
+    reads("/dev/vd*", "/dev/sd*", "/dev/nvme*", "/dev/kmsg", "/dev/loop*", "/dev/kvm", "/dev/fuse", "/dev/net/tun"),
+    noSetting("adds devices"),
+  ],
+  [
+    "host-root",
+    "reads the host's files through the root or working directory of its init",
+    "the sandbox has its own root file system",
+    forbiddenCommands(
+      "ls -d /proc/1/root/var/lib/docker /proc/1/root/lib/systemd /proc/1/cwd/boot/vmlinuz* 2>/dev/null | grep .",
+    ),
+    noSetting("shows a step the host's files"),
+  ],
+  [
+    "chroot-escape",
+    "escapes from its root directory with a second chroot",
+    "the old root is unmounted, not only hidden",
+    perlScript(`
 mkdir "/tmp/inner"; opendir(my $out, "/") or die; chroot("/tmp/inner") or do { print "HELD $!\\n"; exit };
 chdir($out); chdir("..") for 1..64; chroot(".");
 print -e "/var/lib/dpkg/status" ? "BREACH the host's files\\n" : "HELD the root is where it was\\n";`),
-      noSetting("leaves the old root mounted"),
-    ],
-    [
-      "host-name",
-      "changes the host's name",
-      "system call filter; the sandbox has its own UTS namespace",
-      forbiddenCommands("hostname pwned"),
-      { hardening: { seccomp: false, capabilities: ["SYS_ADMIN"] } },
-    ],
-  ];
+    noSetting("leaves the old root mounted"),
+  ],
+  [
+    "host-name",
+    "changes the host's name",
+    "system call filter; the sandbox has its own UTS namespace",
+    forbiddenCommands("hostname pwned"),
+    { hardening: { seccomp: false, capabilities: ["SYS_ADMIN"] } },
+  ],
+];
 
 export const hostSurfaceAttacks: readonly Attack[] = [
   ...masked.map(([id, does, script, weakened]) => ({

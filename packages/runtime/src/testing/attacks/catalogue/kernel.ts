@@ -1,7 +1,10 @@
-import type { Attack, Weakened } from "../attack.ts";
+import { type Attack, notInGuests, type Weakened, weakenedOn } from "../attack.ts";
 import { forbiddenCall } from "../scripts.ts";
 
 const withoutSeccomp: Weakened = { hardening: { seccomp: false } };
+
+/** What could open a way to the host's side of a virtual machine. */
+const neverInGuests = notInGuests(withoutSeccomp, "no setting lets a step in a guest reach AF_VSOCK");
 
 /** For calls for which the kernel also demands a capability: only the host's root can try them. */
 const withoutSeccompAnd = (...capabilities: readonly string[]): Weakened => ({
@@ -12,7 +15,7 @@ const withoutSeccompAnd = (...capabilities: readonly string[]): Weakened => ({
 const mayBeMissing: Weakened = { cannotBeShown: "a kernel that was built without this call fails in the same way" };
 
 /** System calls that lead out of a container or into rarely tested parts of the kernel. Numbers of x86-64. */
-const calls: readonly (readonly [id: string, does: string, perl: string, weakened: Weakened])[] = [
+const calls: readonly (readonly [id: string, does: string, perl: string, weakened: Attack["weakened"]])[] = [
   [
     "keyring-add",
     "adds a key to the kernel's keyring, which all containers share",
@@ -26,7 +29,7 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
     withoutSeccomp,
   ],
   ["keyring-control", "joins a session keyring", `syscall(250, 1, 0)`, withoutSeccomp],
-  ["io-uring", "sets up an io_uring", `my $params = "\\0" x 120; syscall(425, 4, $params)`, withoutSeccomp],
+  ["io-uring", "sets up an io_uring", `my $params = "\\0" x 120; syscall(425, 4, $params)`, neverInGuests],
   [
     "asynchronous-contexts",
     "allocates an asynchronous I/O context, whose number is limited for the whole host",
@@ -139,7 +142,7 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
     "vsock",
     "opens a socket to the host's hypervisor or its virtual machines",
     `my $socket; socket($socket, 40, 1, 0) ? 1 : undef`,
-    withoutSeccomp,
+    neverInGuests,
   ],
   [
     "packet-socket",
@@ -182,7 +185,7 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
 export const kernelAttacks: readonly Attack[] = calls.map(([id, does, perl, weakened]) => ({
   id,
   does,
-  defence: defenceOf(weakened),
+  defence: defenceOf(weakenedOn({ weakened }, "oci")),
   script: forbiddenCall(perl),
   weakened,
 }));

@@ -1,12 +1,8 @@
 // Prints the catalogue as a Markdown table for the security documentation; scripts/proofs.ts inserts it there.
-import type { Attack, RuntimeName, Weakened } from "../attack.ts";
+import { type Attack, type RuntimeName, weakenedOn } from "../attack.ts";
 import { attacks } from "../catalogue/index.ts";
 
-const runtimes: readonly RuntimeName[] = ["docker", "oci"];
-
-function weakenedOn(attack: Attack, runtime: RuntimeName): Weakened {
-  return typeof attack.weakened === "function" ? attack.weakened(runtime) : attack.weakened;
-}
+const runtimes: readonly RuntimeName[] = ["docker", "oci", "microvm"];
 
 /** Whether the attack succeeds with its defence off. Mentions the runtimes only if they differ. */
 function shown(attack: Attack, on: readonly RuntimeName[]): string {
@@ -15,7 +11,16 @@ function shown(attack: Attack, on: readonly RuntimeName[]): string {
     return { runtime, text: "cannotBeShown" in weakened ? `no: ${weakened.cannotBeShown}` : "yes" };
   });
   if (new Set(answers.map(({ text }) => text)).size === 1) return answers[0]?.text ?? "";
-  return answers.map(({ runtime, text }) => `${runtime}: ${text}`).join("; ");
+  const texts = [...new Set(answers.map(({ text }) => text))];
+  return texts
+    .map(
+      (text) =>
+        `${answers
+          .filter((answer) => answer.text === text)
+          .map(({ runtime }) => runtime)
+          .join(", ")}: ${text}`,
+    )
+    .join("; ");
 }
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");

@@ -8,7 +8,7 @@ import type { Zones } from "../../../egress/testing/agent-messages.ts";
 import { instanceIpv4, nameServer, publicIpv4, startTestNetwork } from "../../../egress/testing/test-network.ts";
 import type { Hardening } from "../../../isolation/hardening.ts";
 import { hostPlace } from "../../host-place.ts";
-import type { Attack, AttackPlan, RuntimeName, Scene, Weakened } from "../attack.ts";
+import { type Attack, type AttackPlan, type RuntimeName, type Scene, type Weakened, weakenedOn } from "../attack.ts";
 import { attacks } from "../catalogue/index.ts";
 import type { HostileImageName } from "../hostile-images.ts";
 import { startNeighbour } from "../neighbour.ts";
@@ -17,6 +17,8 @@ import { startNeighbour } from "../neighbour.ts";
 export interface AttackTarget {
   readonly name: RuntimeName;
   readonly engines: readonly EngineName[];
+  /** How many times longer than in a container a step may take, e.g. because it is emulated. Default: 1. */
+  readonly timeFactor?: number;
   /** Called once before the first attack. */
   prepare(): Promise<PreparedTarget>;
 }
@@ -83,12 +85,14 @@ export function describeAttacks(target: AttackTarget): void {
       return runtime;
     };
 
+    const timeoutOf = (attack: Attack) => (attack.timeoutMs ?? defaultTimeoutMs) * (target.timeFactor ?? 1);
+
     async function carryOut(attack: Attack, weaknesses: Weaknesses, plan: AttackPlan, script = attack.script) {
       const runtime = await runtimeWith(weaknesses);
       const id = `attack-${randomBytes(6).toString("hex")}`;
       const owner = owners.get(runtime) ?? "";
       await using props = await attack.prepare?.();
-      const timeout = AbortSignal.timeout(attack.timeoutMs ?? defaultTimeoutMs);
+      const timeout = AbortSignal.timeout(timeoutOf(attack));
       const image = await imageIn(runtime, attack.image);
       const printed: Buffer[] = [];
       await using watch = watchHost(attack);
@@ -137,18 +141,27 @@ export function describeAttacks(target: AttackTarget): void {
     }
 
     for (const attack of attacks.filter(({ runtimes: only }) => only?.includes(target.name) ?? true)) {
-      const weakened: Weakened = typeof attack.weakened === "function" ? attack.weakened(target.name) : attack.weakened;
+      const weakened = weakenedOn(attack, target.name);
+      const timeout = 3 * timeoutOf(attack);
       describe(attack.id, () => {
-        it(`fails: a step ${attack.does}`, async () => {
-          const { verdict } = await carryOut(attack, {}, attack.plan ?? {});
-          expect(verdict).toEqual({ kind: "held", how: expect.any(String) });
-        });
+        it(
+          `fails: a step ${attack.does}`,
+          async () => {
+            const { verdict } = await carryOut(attack, {}, attack.plan ?? {});
+            expect(verdict).toEqual({ kind: "held", how: expect.any(String) });
+          },
+          timeout,
+        );
         if ("cannotBeShown" in weakened) return;
-        it("succeeds without its defence", async () => {
-          const plan = { ...attack.plan, ...weakened.plan };
-          const { verdict } = await carryOut(attack, weakened, plan, weakened.script);
-          expect(verdict).toEqual({ kind: "breach", what: expect.any(String) });
-        });
+        it(
+          "succeeds without its defence",
+          async () => {
+            const plan = { ...attack.plan, ...weakened.plan };
+            const { verdict } = await carryOut(attack, weakened, plan, weakened.script);
+            expect(verdict).toEqual({ kind: "breach", what: expect.any(String) });
+          },
+          timeout,
+        );
       });
     }
   });
