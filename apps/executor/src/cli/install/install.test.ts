@@ -101,10 +101,14 @@ describe("executor install", () => {
   it("installs what builds guests only if they are not copied", async () => {
     const asked = await aptGet("exit 0");
     await expect(run("microvm", { guest: { from: join(path, "empty") } })).rejects.toThrow("has no files");
-    expect(await asked()).toBe("-qq install -y --no-install-recommends qemu-system-x86 nftables iproute2 util-linux e2fsprogs\n");
+    expect(await asked()).toBe(
+      "-qq install -y --no-install-recommends qemu-system-x86 nftables iproute2 util-linux e2fsprogs\n",
+    );
     const kernelPackage = join(path, "missing.deb");
     await expect(run("microvm", { guest: { kernelPackage } })).rejects.toThrow("missing.deb is not a Debian package");
-    expect(await asked()).toMatch(/qemu-system-x86 nftables iproute2 util-linux e2fsprogs musl-tools .*xz-utils lz4 zstd\n$/);
+    expect(await asked()).toMatch(
+      /qemu-system-x86 nftables iproute2 util-linux e2fsprogs musl-tools .*xz-utils lz4 zstd\n$/,
+    );
   });
 
   it("refuses sources of guests that contradict each other, and for other targets", async () => {
