@@ -3,7 +3,14 @@ import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import type { Abortable } from "../contract/index.ts";
+import { errorCode } from "../host/error-code.ts";
 import type { RunningVm, VmMonitor, VmPlan, VmSnapshot } from "./monitor/vm-monitor.ts";
+
+/** The plan of a machine that is started only to be copied. */
+export interface CopiedPlan extends VmPlan {
+  /** An empty directory for the snapshot, on the file system of all snapshots. What a killed process leaves is collected. */
+  readonly scratch: string;
+}
 
 export interface GuestStartsOptions {
   readonly monitor: VmMonitor;
@@ -11,16 +18,15 @@ export interface GuestStartsOptions {
   readonly directory: string;
   /**
    * Makes a plan of the same shape as another one, for a machine that is started only to be copied. Disposing of it
-   * removes its directory and disks.
+   * removes its directories and disks.
    */
-  readonly planAlike: (plan: VmPlan) => Promise<VmPlan & AsyncDisposable>;
+  readonly planAlike: (plan: VmPlan) => Promise<CopiedPlan & AsyncDisposable>;
   /** Told of snapshots that could not be made. Jobs then boot their machines. */
   readonly onProblem: (problem: unknown) => void;
 }
 
 /** Each is about as large as the memory that a booted guest uses. */
 const maximumSnapshots = 8;
-const making = ".tmp-";
 
 /**
  * Starts guests: copies of a snapshot where one fits, and otherwise by booting. The first boot of a shape of machine has
@@ -43,8 +49,7 @@ export class GuestStarts implements AsyncDisposable {
     if (await isThere(dir)) {
       try {
         const vm = await monitor.restore({ dir }, plan, { signal });
-        const now = new Date();
-        await utimes(dir, now, now);
+        await touch(dir);
         return vm;
       } catch (error) {
         if (!(error instanceof AirlockError) || error.code !== "snapshot-unusable") throw error;
@@ -81,28 +86,36 @@ export class GuestStarts implements AsyncDisposable {
     const { signal } = this.#closing;
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await using plan = await planAlike(like);
-    const scratch = join(directory, `${making}${plan.id}`);
-    await mkdir(scratch, { mode: 0o700 });
-    try {
-      await using vm = await monitor.boot(plan, { signal });
-      const { dir }: VmSnapshot = await vm.snapshot(scratch, { signal });
-      const target = join(directory, shape);
-      await rm(target, { recursive: true, force: true });
-      await rename(dir, target);
-    } finally {
-      await rm(scratch, { recursive: true, force: true });
-    }
+    await using vm = await monitor.boot(plan, { signal });
+    const { dir }: VmSnapshot = await vm.snapshot(plan.scratch, { signal });
+    await rename(dir, join(directory, shape)).catch((error: unknown) => {
+      // Another executor was quicker.
+      if (!["ENOTEMPTY", "EEXIST"].includes(errorCode(error) ?? "")) throw error;
+    });
     await this.#removeOldest();
   }
 
   async #removeOldest(): Promise<void> {
     const { directory } = this.#options;
-    const names = (await readdir(directory)).filter((name) => !name.startsWith(making));
-    const used = await Promise.all(
-      names.map(async (name) => ({ name, usedAt: (await stat(join(directory, name))).mtimeMs })),
-    );
-    const surplus = used.sort((a, b) => b.usedAt - a.usedAt).slice(maximumSnapshots);
+    const used = await Promise.all((await readdir(directory)).map((name) => usedAt(directory, name)));
+    const surplus = used
+      .filter((snapshot) => snapshot !== null)
+      .sort((a, b) => b.usedAt - a.usedAt)
+      .slice(maximumSnapshots);
     for (const { name } of surplus) await rm(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+/** `null`: another executor has removed it. */
+async function usedAt(
+  directory: string,
+  name: string,
+): Promise<{ readonly name: string; readonly usedAt: number } | null> {
+  try {
+    return { name, usedAt: (await stat(join(directory, name))).mtimeMs };
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return null;
+    throw error;
   }
 }
 
@@ -111,6 +124,14 @@ async function shapeOf({ cpus, memoryBytes, disks, network, guest }: VmPlan): Pr
   const sizes = await Promise.all(disks.map(async (disk) => disk && [disk.readOnly, (await stat(disk.path)).size]));
   const parts = JSON.stringify([cpus, memoryBytes, sizes, network?.macAddress ?? null, guest.kernel, guest.initrd]);
   return createHash("sha256").update(parts).digest("hex").slice(0, 32);
+}
+
+async function touch(path: string): Promise<void> {
+  const now = new Date();
+  await utimes(path, now, now).catch((error: unknown) => {
+    // Another executor may have removed it meanwhile.
+    if (errorCode(error) !== "ENOENT") throw error;
+  });
 }
 
 async function isThere(path: string): Promise<boolean> {

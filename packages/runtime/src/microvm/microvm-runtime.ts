@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { AirlockError } from "@airlock/job";
@@ -17,7 +17,6 @@ import {
 } from "../contract/index.ts";
 import { type Bandwidth, EgressEngines, type EgressOptions } from "../egress/index.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
-import { errorCode } from "../host/error-code.ts";
 import { hostImageName } from "../host/host-root.ts";
 import { loadNetworkCalls, type NetworkCalls } from "../host/network-calls.ts";
 import type { ImageLimits } from "../images/manifest/image-limits.ts";
@@ -26,11 +25,12 @@ import type { RegistryOptions } from "../images/registry/registry-client.ts";
 import { ImageStore } from "../images/store/image-store.ts";
 import { defaultHardening, type Hardening, relaxations } from "../isolation/hardening.ts";
 import { type ProcessLimits, processLimits } from "../isolation/process-limits.ts";
+import { collectMachines } from "./collect-machines.ts";
 import { ImageDisks } from "./disks/image-disks.ts";
 import { makeWorkspaceDisk } from "./disks/workspace-disk.ts";
 import { GuestAgent } from "./guest/guest-agent.ts";
 import { guestStepFilter } from "./guest/seccomp/guest-step-filter.ts";
-import { GuestStarts } from "./guest-starts.ts";
+import { type CopiedPlan, GuestStarts } from "./guest-starts.ts";
 import { MicrovmSandbox } from "./microvm-sandbox.ts";
 import type { GuestFiles, RunningVm, VmMonitor, VmNetwork, VmPlan } from "./monitor/vm-monitor.ts";
 import { putGuestFiles } from "./put-guest-files.ts";
@@ -127,8 +127,8 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   readonly #hardening: Hardening;
   readonly #starts = new Map<string, GuestStarts>();
   readonly #filter: Buffer;
-  /** Ids of this process's machines, by owner. */
-  readonly #running = new Map<string, Set<string>>();
+  /** Ids of machines that are started only to be copied, by owner. Callers of `collect` don't know them. */
+  readonly #copied = new Map<string, Set<string>>();
 
   constructor(options: MicrovmRuntimeOptions, { store, disks, limits, engines, networkCalls }: Parts) {
     this.#options = options;
@@ -209,30 +209,16 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     keep,
     signal,
   }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected> {
-    const { cgroupHost } = this.#options;
-    // Machines that are started to be copied belong to this process, and no caller knows of them.
-    const kept = new Set([...keep, ...(this.#running.get(owner) ?? [])]);
-    const details: string[] = [];
-    for (const id of await cgroupHost.list(owner)) {
-      if (kept.has(id)) continue;
-      signal.throwIfAborted();
-      const cgroup = cgroupHost.open(owner, id);
-      await cgroup.kill();
-      await cgroup.remove();
-      details.push(`virtual machine ${id}: ended, cgroup removed`);
-    }
-    const sandboxes = details.length;
-    const ownersDirectory = this.#ownersDirectory(owner);
-    const keptNames = new Set([...kept].map(shortName));
-    for (const name of await listDirectory(ownersDirectory)) {
-      if (keptNames.has(name)) continue;
-      signal.throwIfAborted();
-      await rm(join(ownersDirectory, name), { recursive: true, force: true });
-      details.push(`the directory ${name} of a virtual machine: removed`);
-    }
-    // Networks come last, when nothing uses them any more.
-    const network = await this.#engines.for(owner).collect({ keep, signal });
-    return { sandboxes, details: [...details, ...network] };
+    const machines = {
+      owner,
+      keep: new Set([...keep, ...(this.#copied.get(owner) ?? [])]),
+      signal,
+      cgroupHost: this.#options.cgroupHost,
+      directory: this.#ownersDirectory(owner),
+      nameOf: shortName,
+      collectNetworks: () => this.#engines.for(owner).collect({ keep, signal }),
+    };
+    return await collectMachines(machines);
   }
 
   async evictImages(options: Abortable): Promise<readonly string[]> {
@@ -295,33 +281,40 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     }
   }
 
-  async #planAlike(owner: string, like: VmPlan): Promise<VmPlan & AsyncDisposable> {
+  async #planAlike(owner: string, like: VmPlan): Promise<CopiedPlan & AsyncDisposable> {
     const id = `snapshot-${randomBytes(6).toString("hex")}`;
     await using made = new AsyncDisposableStack();
-    const { dir } = made.use(await this.#openPlace(owner, id));
+    const { dir } = made.use(await this.#openCopiedPlace(owner, id));
+    const { dir: scratch } = made.use(await this.#openCopiedPlace(owner, `${id}-state`));
     const path = join(dir, "workspace.ext4");
     const { size } = await stat(like.disks[workspaceDisk]?.path ?? "");
     await makeWorkspaceDisk({ path, diskBytes: size, checkout: null, signal: new AbortController().signal });
     const disks = [{ path, readOnly: false }, ...imageSlots.map(() => null)];
     const network = like.network && made.use(await openUnconnectedTap(this.#networkCalls));
     const kept = made.move();
-    return { ...like, id, dir, disks, network, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+    return { ...like, id, dir, scratch, disks, network, [Symbol.asyncDispose]: () => kept.disposeAsync() };
   }
 
   /** The directory of one machine, which its monitor's user will own. */
-  async #openPlace(owner: string, id: string): Promise<{ readonly dir: string } & AsyncDisposable> {
+  async #openPlace(owner: string, id: string): Promise<Place> {
     const owned = this.#ownersDirectory(owner);
     await mkdir(owned, { recursive: true, mode: 0o700 });
     const dir = join(owned, shortName(id));
-    const running = this.#running.get(owner) ?? new Set();
-    this.#running.set(owner, running);
-    running.add(id);
     await mkdir(dir, { mode: 0o700 });
+    return { dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };
+  }
+
+  /** As {@link #openPlace}, for a machine that is started only to be copied. */
+  async #openCopiedPlace(owner: string, id: string): Promise<Place> {
+    const copied = this.#copied.get(owner) ?? new Set();
+    this.#copied.set(owner, copied);
+    copied.add(id);
+    const place = await this.#openPlace(owner, id);
     return {
-      dir,
+      dir: place.dir,
       [Symbol.asyncDispose]: async () => {
-        await rm(dir, { recursive: true, force: true });
-        running.delete(id);
+        await place[Symbol.asyncDispose]();
+        copied.delete(id);
       },
     };
   }
@@ -360,6 +353,10 @@ interface StartedVm {
   readonly network: SandboxNetwork;
 }
 
+interface Place extends AsyncDisposable {
+  readonly dir: string;
+}
+
 interface PlannedVm extends VmPlan, AsyncDisposable {
   readonly diskBytes: number;
 }
@@ -395,13 +392,4 @@ function machineMemory(limitBytes: number): number {
 
 function roundUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
-}
-
-async function listDirectory(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return [];
-    throw error;
-  }
 }

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { outputOf } from "@airlock/process";
 import type { Abortable, Collected } from "../contract/index.ts";
 import type { EgressEngine } from "../egress/index.ts";
-import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { endCgroup } from "../host/cgroups/end-cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
 import { readMounts } from "../host/mounts.ts";
 import { removeTree } from "../host/remove-tree.ts";
@@ -52,19 +52,6 @@ export async function collectSandboxes(
   // Networks come last, when nothing uses them any more.
   const network = await egress.collect({ keep, signal });
   return { sandboxes, details: [...details, ...network] };
-}
-
-/** Kills and removes a cgroup. A process that joined it during the kill is killed in the next round. */
-async function endCgroup(cgroup: Cgroup): Promise<void> {
-  for (let round = 1; ; round += 1) {
-    await cgroup.kill();
-    try {
-      await cgroup.remove();
-      return;
-    } catch (error) {
-      if (errorCode(error) !== "EBUSY" || round === 3) throw error;
-    }
-  }
 }
 
 /** Where no cgroup tells what belongs to a sandbox, what its steps noted does. */

@@ -1,0 +1,67 @@
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Abortable, type Collected, runtimeFailed } from "../contract/index.ts";
+import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { endCgroup } from "../host/cgroups/end-cgroup.ts";
+import { errorCode } from "../host/error-code.ts";
+
+export interface MachineCollection extends Abortable {
+  readonly owner: string;
+  /** Ids of machines that stay. */
+  readonly keep: ReadonlySet<string>;
+  readonly cgroupHost: CgroupHost;
+  /** The owner's directory, which has one for each machine. */
+  readonly directory: string;
+  /** Name of a machine's directory. */
+  readonly nameOf: (id: string) => string;
+  /** Removes the networks of machines that are gone. Returns one sentence for each. */
+  readonly collectNetworks: () => Promise<readonly string[]>;
+}
+
+/**
+ * Ends an owner's machines and removes what they left, as `Runtime.collect` does: processes, cgroups, directories,
+ * networks. A machine's cgroup and directory are found by their names.
+ */
+export async function collectMachines(collection: MachineCollection): Promise<Collected> {
+  const { owner, keep, cgroupHost, directory, nameOf, signal } = collection;
+  const details: string[] = [];
+  const failures: unknown[] = [];
+  const attempt = async (work: () => Promise<readonly string[]>) => {
+    signal.throwIfAborted();
+    try {
+      details.push(...(await work()));
+    } catch (error) {
+      failures.push(error);
+    }
+  };
+  const ids = [...(await cgroupHost.list(owner))].filter((id) => !keep.has(id));
+  for (const id of ids) {
+    await attempt(async () => {
+      await endCgroup(cgroupHost.open(owner, id));
+      return [`virtual machine ${id}: ended, cgroup removed`];
+    });
+  }
+  const keptNames = new Set([...keep].map(nameOf));
+  for (const name of await listDirectory(directory)) {
+    if (keptNames.has(name)) continue;
+    await attempt(async () => {
+      await rm(join(directory, name), { recursive: true, force: true });
+      return [`the directory ${name} of a virtual machine: removed`];
+    });
+  }
+  // Networks come last, when nothing uses them any more.
+  await attempt(collection.collectNetworks);
+  signal.throwIfAborted();
+  if (failures.length === 0) return { sandboxes: ids.length, details };
+  const cause = failures.length === 1 ? failures[0] : new AggregateError(failures);
+  throw runtimeFailed(`cannot remove all that virtual machines of ${owner} left`, cause);
+}
+
+async function listDirectory(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return [];
+    throw error;
+  }
+}
