@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { buildGuestFiles, type MicrovmRuntime, openMicrovmRuntime } from "@airlock/runtime/microvm";
 import {
   busyboxImage,
@@ -23,6 +25,7 @@ import { airlockJob, type StartedExecutor, startExecutor } from "../testing/star
 
 /** Kept across runs, because the guest's kernel has to be downloaded. */
 const guestCache = fileURLToPath(new URL("../../../../node_modules/.cache/airlock-guest/", import.meta.url));
+const run = promisify(execFile);
 const image = "fixtures/shell:1";
 const machineMs = 120_000;
 
@@ -157,6 +160,22 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
       expect(marks()[0]?.body).toMatchObject({ reason: "out-of-memory" });
       expect(output("disk")).toContain("No space left on device");
       expect(output("memory")).not.toContain("survived");
+    },
+    machineMs,
+  );
+
+  it(
+    "are errored, so that they are retried, when their machine is killed from outside",
+    async () => {
+      submit(step("only", "echo started; sleep 600"));
+      await instance.until(() => output("only").includes("started\n"));
+      const { stdout } = await run("pgrep", ["-f", `^[^ ]*qemu-system.* guest=[a-z0-9-]*job-${job}-`]);
+      process.kill(Number(stdout.trim()), "SIGKILL");
+      await instance.until(() => marks().length === 1);
+      expect(marks()[0]).toMatchObject({
+        path: expect.stringContaining("markErrored"),
+        body: { reason: "runtime", errorMessage: expect.stringContaining("QEMU was killed (SIGKILL)") },
+      });
     },
     machineMs,
   );

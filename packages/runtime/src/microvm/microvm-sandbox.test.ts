@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { SandboxPlan, SandboxStep, WorkspaceFile } from "../contract/index.ts";
 import { defaultHardening } from "../isolation/hardening.ts";
@@ -40,18 +41,18 @@ describe("the sandbox of a virtual machine, with the agent in namespaces", () =>
   }, 120_000);
   afterAll(() => parts?.[Symbol.asyncDispose]());
 
-  async function open(changes: { readonly imageSlots?: readonly number[] } = {}) {
+  async function open(changes: { readonly imageSlots?: readonly number[]; readonly stallMs?: number } = {}) {
     const guest = parts.start();
     const agent = await GuestAgent.connect(guest.stream, {
       signal: never,
       seed: randomBytes(32),
       time: new Date(),
-      stallMs: 10_000,
+      stallMs: changes.stallMs ?? 10_000,
     });
     await agent.mountWorkspace(null, 64 * mebibyte, never);
     const attached: string[] = [];
     const released: string[] = [];
-    const ended = guest.ended.then(({ code, console }): VmEnd => ({ exitCode: code, console }));
+    const ended = guest.ended.then(({ code, console }): VmEnd => ({ exitCode: code, console, cause: null }));
     const sandbox = new MicrovmSandbox({
       plan,
       vm: {
@@ -198,6 +199,20 @@ describe("the sandbox of a virtual machine, with the agent in namespaces", () =>
     await expect(sandbox.stop({ signal: never })).rejects.toMatchObject({ reason: "runtime" });
     await sandbox[Symbol.asyncDispose]();
     expect(released).toEqual(["released"]);
+  });
+
+  it("ends a machine whose agent hangs when it is stopped", async () => {
+    const { sandbox, guest } = await open({ stallMs: 200 });
+    await run(sandbox, script("true"));
+    const [agent = ""] = (
+      await readFile(`/proc/${guest.process.pid}/task/${guest.process.pid}/children`, "utf8")
+    ).split(" ");
+    process.kill(Number(agent), "SIGSTOP");
+    await expect(sandbox.stop({ signal: never })).rejects.toMatchObject({
+      reason: "runtime",
+      message: expect.stringMatching(/silent|virtual machine ended/),
+    });
+    expect(guest.process.signalCode).toBe("SIGKILL");
   });
 
   it("ends a running step when it is disposed, and lets the machine end first", async () => {

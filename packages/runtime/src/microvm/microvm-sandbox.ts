@@ -315,7 +315,7 @@ export class MicrovmSandbox implements Sandbox {
   async #withLastWords(error: AirlockError): Promise<AirlockError> {
     const end = await Promise.race([this.#parts.vm.ended, soon()]);
     if (end === null) return error;
-    const words = end.console.trim().slice(-2000);
+    const words = [end.cause, end.console.trim().slice(-2000)].filter(Boolean).join("\n");
     return runtimeFailed(`the job's virtual machine ended${words === "" ? "" : `: ${words}`}`, error);
   }
 }

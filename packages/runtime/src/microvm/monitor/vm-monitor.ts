@@ -106,4 +106,6 @@ export interface VmEnd {
   readonly exitCode: number | null;
   /** The last part of what the guest's kernel printed, at most 16 KiB, printable. */
   readonly console: string;
+  /** What ended the machine, if the monitor knows that it was not the guest. Printable. */
+  readonly cause: string | null;
 }

@@ -44,6 +44,6 @@ export class MonitorProcess implements AsyncDisposable {
     gone.abort(new Error("the monitor has ended"));
     // The jailer's success says nothing about Firecracker's end.
     const isHidden = this.#enclosure.user !== null && exitCode === 0;
-    return { exitCode: isHidden ? null : exitCode, console: this.console.text() };
+    return { exitCode: isHidden ? null : exitCode, console: this.console.text(), cause: null };
   }
 }

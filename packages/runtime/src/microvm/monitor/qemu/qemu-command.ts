@@ -45,6 +45,9 @@ export interface QemuCommandOptions {
   readonly isCopy: boolean;
 }
 
+/** A fault of a disk's file stops the machine and is an event. The monitor then ends the machine. */
+const diskFaults = { werror: "stop", rerror: "stop" };
+
 /** Arguments of QEMU for a machine. */
 export function qemuArguments(vm: VmPlan, options: QemuCommandOptions): readonly string[] {
   const { accelerator, isCopy } = options;
@@ -58,7 +61,7 @@ export function qemuArguments(vm: VmPlan, options: QemuCommandOptions): readonly
     return [
       ...["-blockdev", JSON.stringify(fileNode(fileName(index, 0), path, readOnly))],
       ...["-blockdev", JSON.stringify(diskNode(index, fileName(index, 0), readOnly))],
-      ...device({ driver: "virtio-blk-device", drive: diskName(index), bus: bus(3 + index) }),
+      ...device({ driver: "virtio-blk-device", drive: diskName(index), bus: bus(3 + index), ...diskFaults }),
     ];
   });
   const network = vm.network && [

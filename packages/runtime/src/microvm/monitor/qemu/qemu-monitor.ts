@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync } from "node:fs";
-import { chmod, chown, open, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, chown, type FileHandle, open, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onAbort, pause, startDeadline } from "@airlock/async";
 import { outputOf, systemEnvironment } from "@airlock/process";
@@ -41,6 +41,7 @@ const monitorThreads = 96;
 const pollMs = 2;
 const versionMs = 10_000;
 const statusSchema = z.object({ status: z.string() });
+const diskFaultSchema = z.object({ reason: z.string().max(200) });
 
 /** Runs machines with QEMU. */
 export class QemuMonitor implements VmMonitor {
@@ -87,7 +88,7 @@ export class QemuMonitor implements VmMonitor {
     const configuration = await configurationOf(plan, { monitor: await this.version({ signal }), accelerator });
     const manifest = snapshot && (await readManifest(snapshot.dir, configuration));
     const process = await this.#startProcess(plan, snapshot, resources);
-    const control = new QmpClient(process.control);
+    const control = new QmpClient(process.control, (name, data) => endAtDiskFault(process, name, data));
     resources.defer(async () => {
       process.kill();
       await process.ended;
@@ -105,9 +106,9 @@ export class QemuMonitor implements VmMonitor {
     } catch (error) {
       outer.throwIfAborted();
       process.kill();
-      const { exitCode, console } = await process.ended;
+      const { exitCode, console, cause } = await process.ended;
       if (snapshot && !signal.aborted) throw snapshotUnusable(snapshot.dir, process.words || String(exitCode), error);
-      const details = [process.words, console].filter(Boolean).join("\n");
+      const details = [cause, process.words, console].filter(Boolean).join("\n");
       throw runtimeFailed(`${signal.aborted ? late().message : what}${details && `: ${details}`}`, error);
     }
     return new QemuVm({ plan, process, control, configuration, resources: resources.move() });
@@ -137,7 +138,7 @@ export class QemuMonitor implements VmMonitor {
     const tscKhz = await findTscKhz();
     const options = { accelerator, tscKhz, isCopy: snapshot !== null };
     using files = openFiles(plan);
-    await using state = snapshot && (await open(stateFile(snapshot.dir)));
+    await using state = snapshot && (await openState(snapshot));
     using tap = openTap(plan.network, this.#options.networks);
     return await QemuProcess.start([program, ...qemuArguments(plan, options)], {
       confinement: { id, joinFiles: cgroup?.joinFiles ?? [] },
@@ -157,6 +158,25 @@ function openFiles({ dir, guest, disks }: VmPlan): { readonly descriptors: reado
   const descriptors = [...fixed, ...disks.map((disk) => disk && openIt(disk.path))];
   const kept = opened.move();
   return { descriptors, [Symbol.dispose]: () => kept.dispose() };
+}
+
+/** Another executor may have removed the snapshot since its description was read. */
+async function openState({ dir }: VmSnapshot): Promise<FileHandle> {
+  try {
+    return await open(stateFile(dir));
+  } catch (error) {
+    throw snapshotUnusable(dir, "its state can't be read", error);
+  }
+}
+
+/**
+ * Ends a machine whose disk's file can't be read or written, which is a fault of this host. QEMU has stopped it then.
+ * With an error in its place, a step could go on with wrong data, or fail as if by its own fault.
+ */
+function endAtDiskFault(process: QemuProcess, name: string, data: unknown): void {
+  if (name !== "BLOCK_IO_ERROR") return;
+  const { reason } = diskFaultSchema.catch({ reason: "unknown" }).parse(data);
+  process.fail(`a disk of the machine failed on its host: ${reason.replace(/[^ -~]/g, "?")}`);
 }
 
 /** Opens the machine's tap. QEMU inherits it, so QEMU itself can reach no network. */

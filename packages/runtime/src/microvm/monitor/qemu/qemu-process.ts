@@ -42,6 +42,8 @@ export class QemuProcess {
   readonly #child: ChildProcess;
   #words = "";
   #hasEnded = false;
+  #isKilled = false;
+  #cause: string | null = null;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
@@ -62,9 +64,10 @@ export class QemuProcess {
     // A stream may fail when QEMU ends. Whoever reads it learns that, too.
     for (const stream of [words, console, agent]) stream.on("error", () => {});
     this.ended = new Promise((resolve) => {
-      child.once("exit", (exitCode) => {
+      child.once("exit", (exitCode, signal) => {
         this.#hasEnded = true;
-        const finish = () => resolve({ exitCode, console: this.console.text });
+        if (signal !== null && !this.#isKilled) this.#cause = causeOf(signal);
+        const finish = () => resolve({ exitCode, console: this.console.text, cause: this.#cause });
         // The last words of the guest are still in the socket, unless it has printed so much that nobody reads them.
         if (console.isPaused() || console.destroyed || console.readableEnded) finish();
         else console.once("end", finish).once("close", finish);
@@ -104,11 +107,23 @@ export class QemuProcess {
     return this.#words.replace(/[^\n -~]/g, "?").trim();
   }
 
+  /** Ends the machine because of a fault of this host, which `VmEnd.cause` then names. */
+  fail(cause: string): void {
+    this.#cause ??= cause;
+    this.kill();
+  }
+
   /** Kills the whole process group. */
   kill(): void {
+    this.#isKilled = true;
     const { pid } = this.#child;
     if (pid !== undefined && !this.#hasEnded) killProcess(-pid, "SIGKILL");
   }
+}
+
+function causeOf(signal: NodeJS.Signals): string {
+  if (signal !== "SIGKILL") return `QEMU crashed (${signal})`;
+  return "QEMU was killed (SIGKILL) by another program, or because its host lacked memory";
 }
 
 function confined(command: readonly string[], { id, joinFiles }: Confinement): readonly string[] {

@@ -13,7 +13,8 @@ const answerSchema = z.union([
   z.object({ error: z.object({ class: z.string(), desc: z.string() }), id: z.number().optional() }),
 ]);
 type Answer = z.infer<typeof answerSchema>;
-const messageSchema = z.union([z.object({ QMP: z.unknown() }), z.object({ event: z.string() }), answerSchema]);
+const eventSchema = z.object({ event: z.string(), data: z.unknown().optional() });
+const messageSchema = z.union([z.object({ QMP: z.unknown() }), eventSchema, answerSchema]);
 
 /**
  * QEMU's control protocol: JSON objects, one per line. A guest may have taken over QEMU, so answers are bounded and
@@ -21,6 +22,7 @@ const messageSchema = z.union([z.object({ QMP: z.unknown() }), z.object({ event:
  */
 export class QmpClient {
   readonly #stream: Duplex;
+  readonly #onEvent: (name: string, data: unknown) => void;
   readonly #greeted = Promise.withResolvers<void>();
   #pending: Buffer[] = [];
   #pendingBytes = 0;
@@ -29,8 +31,10 @@ export class QmpClient {
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #failure: Error | null = null;
 
-  constructor(stream: Duplex) {
+  /** @param onEvent Told of what QEMU reports by itself. */
+  constructor(stream: Duplex, onEvent: (name: string, data: unknown) => void = () => {}) {
     this.#stream = stream;
+    this.#onEvent = onEvent;
     this.#greeted.promise.catch(() => {});
     stream.on("data", (bytes: Buffer) => this.#receive(bytes));
     stream.on("error", (error) => this.#fail(runtimeFailed("the connection to QEMU failed", error)));
@@ -87,7 +91,8 @@ export class QmpClient {
     const parsed = messageSchema.safeParse(parseJson(line));
     if (!parsed.success) this.#fail(runtimeFailed("QEMU sent an answer that is not QMP"));
     else if ("QMP" in parsed.data) this.#greeted.resolve();
-    else if (!("event" in parsed.data)) this.#answer(parsed.data);
+    else if ("event" in parsed.data) this.#onEvent(parsed.data.event, parsed.data.data);
+    else this.#answer(parsed.data);
   }
 
   #answer(message: Answer): void {
