@@ -36,11 +36,18 @@ export async function testKernelPackage(): Promise<string> {
 }
 
 /** QEMU without KVM, confined as on an executor that runs as root. */
-export async function testQemuMonitor({ owner }: { readonly owner: string }): Promise<QemuMonitor> {
+export async function testQemuMonitor({
+  owner,
+  program,
+}: {
+  readonly owner: string;
+  /** A program that starts QEMU. Default: QEMU itself. */
+  readonly program?: string;
+}): Promise<QemuMonitor> {
   const { qemuPath } = engines().microvm ?? fail();
   const lockFile = `/run/airlock-test-ids-${owner}`;
   const cgroupHost = await findCgroupHost();
-  return await openQemuMonitor({ program: qemuPath, owner, ids: defaultIds, lockFile, cgroupHost });
+  return await openQemuMonitor({ program: program ?? qemuPath, owner, ids: defaultIds, lockFile, cgroupHost });
 }
 
 function fail(): never {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { GuestAgent } from "../../guest/guest-agent.ts";
 import type { GuestStep } from "../../guest/step-spec.ts";
 import { runCollected, shell } from "../../guest/testing/boot-guest.ts";
+import { hostileInitrd, openPort } from "../../testing/hostile-initrd.ts";
 import { connectAgent, VmLab } from "../../testing/vm-lab.ts";
 import { type RunningVm, slotBytes, type VmPlan, type VmSnapshot } from "../vm-monitor.ts";
 
@@ -33,7 +34,8 @@ describeWithEngines(["microvm"], "a guest in QEMU", () => {
   };
 
   beforeAll(async () => {
-    lab = await VmLab.open();
+    // So the copies' random numbers come from the host's seeds.
+    lab = await VmLab.open({ hasRandomInstructions: false });
     squashfs = await lab.makeImage("squashfs", "first");
     erofs = await lab.makeImage("erofs", "second");
     await using vm = await lab.monitor.boot(await makePlan(), { signal });
@@ -154,6 +156,33 @@ describeWithEngines(["microvm"], "a guest in QEMU", () => {
     const forking = "for i in 1 2 3 4 5 6 7 8 9; do /bin/busybox sleep 0.1 & done; wait; echo done";
     const limited = await runStep(copy.agent, forking, { pids: 5 });
     expect(limited.stderr).toContain("can't fork");
+  }, 60_000);
+
+  it("would share random numbers with another copy if its agent got no seed", async () => {
+    // In place of the agent, a script that prints random numbers as soon as the host has answered its greeting.
+    const numbers = "/busybox head -c 16 /dev/urandom | /busybox od -An -tx1 -v | /busybox tr -d ' \\n'";
+    const script = `${openPort}\nexec 3<>/dev/vport0p1; echo hello >&3; read -r answer <&3; ${numbers} >&3; /busybox sleep 60`;
+    const original = await lab.plan({ disks: [null] });
+    const initrd = await hostileInitrd(original.guest.initrd, join(lab.directory, "unseeded.cpio"), script);
+    const guest = { ...original.guest, initrd };
+    await using vm = await lab.monitor.boot({ ...original, guest }, { signal });
+    const dir = join(lab.directory, "unseeded");
+    await mkdir(dir);
+    const unseeded = await vm.snapshot(dir, { signal });
+    const copyNumbers = async () => {
+      await using copy = await lab.monitor.restore(unseeded, await lab.plan({ disks: [null], guest }), { signal });
+      copy.stream.write("go\n");
+      let text = "";
+      for await (const bytes of copy.stream) {
+        text += bytes;
+        const [, found] = /^hello\s+([0-9a-f]{32})$/.exec(text) ?? [];
+        if (found !== undefined) return found;
+      }
+      return text;
+    };
+    const [one, other] = [await copyNumbers(), await copyNumbers()];
+    expect(one).toMatch(/^[0-9a-f]{32}$/);
+    expect(other).toBe(one);
   }, 60_000);
 
   it("never shares random numbers with another copy, and has the host's time", async () => {
