@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { outputOf } from "@airlock/process";
 import {
   buildImage,
   busyboxLayer,
@@ -126,6 +127,22 @@ describe("the disk of an image", () => {
     expect(await readdir(join(place.directory, "tmp"))).toEqual([]);
   });
 
+  it("of an image of 5 GiB takes as much space as the image, and bounded memory", { timeout: 60_000 }, async () => {
+    await using place = await openDisks({ slotBytes: 64 * 2 ** 30 });
+    const image = await place.add([[...(await busyboxLayer()), { name: "large", content: "x" }]]);
+    // Unpacks the layer, whose file then grows. The archive of such a file would take long to make.
+    await rm((await place.prepare(image)).path);
+    const [layer = ""] = await readdir(place.layersDirectory);
+    await truncate(join(place.layersDirectory, layer, "large"), 5 * 2 ** 30);
+    const before = process.memoryUsage().rss;
+
+    const { path } = await place.prepare(image);
+
+    expect(process.memoryUsage().rss - before).toBeLessThan(96 * 2 ** 20);
+    expect((await sizesOf(path)).used).toBeLessThan(32 * 2 ** 20);
+    expect(await outputOf(["debugfs", "-R", "stat large", path])).toMatch(/Size: 5368709120/);
+  });
+
   it("leaves nothing when every caller aborts, and is made for the next one", async () => {
     await using place = await openDisks();
     const files = Array.from({ length: 2000 }, (_, index) => ({ name: `files/${index}`, content: "x" }));
@@ -202,6 +219,7 @@ async function openDisks(options: Partial<ImageDisksOptions> = {}) {
   await mkdir(directory, { recursive: true });
   return {
     directory,
+    layersDirectory: images.layersDirectory,
     disks,
     addImage,
     add: async (layers: readonly (readonly LayerEntry[])[], config: ImageConfig = {}) =>

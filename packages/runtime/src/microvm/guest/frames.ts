@@ -73,6 +73,11 @@ export class FrameDecoder {
     return this.#partial.length;
   }
 
+  /** Forgets the bytes that wait. */
+  clear(): void {
+    this.#partial = Buffer.alloc(0);
+  }
+
   /**
    * Yields the frames that these bytes complete. Payloads are copies.
    * @throws {AirlockError} reason `runtime` at the first byte that no valid frame has. Don't use the decoder again.

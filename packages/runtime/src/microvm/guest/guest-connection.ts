@@ -161,6 +161,7 @@ export class GuestConnection implements Disposable {
   #fail(error: Error): void {
     if (this.#failure) return;
     this.#failure = error;
+    this.#decoder.clear();
     this.#stream.destroy();
     this.#endWaits();
     this.#greeted.reject(error);

@@ -240,6 +240,71 @@ describe("a hostile guest", () => {
     await expect(running).rejects.toThrow("an impossible exit state");
   });
 
+  it.each([
+    ["a call that is not a step", 3],
+    ["a call that nobody made", 4],
+  ])("loses its connection when it reports the end of a step on %s", async (_what, channel) => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const asked = agent.stats(signal);
+    await setImmediate();
+    guest.write(encodeFrame({ type: "exited", channel, payload: Buffer.alloc(10) }));
+    await expect(asked).rejects.toMatchObject({ reason: "runtime", message: expect.stringContaining("broke") });
+    expect(host.destroyed).toBe(true);
+  });
+
+  it("can't end a step a second time after its result", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const running = runGuestStep(agent, step, { signal, output: () => {} });
+    await setImmediate();
+    const exited = encodeFrame({ type: "exited", channel: 3, payload: Buffer.alloc(10) });
+    const result = encodeFrame({ type: "result", channel: 3, payload: Buffer.alloc(16) });
+    guest.write(Buffer.concat([exited, result]));
+    expect(await running).toEqual({ kind: "exited", exitCode: 0 });
+    guest.write(Buffer.concat([exited, result]));
+    await setImmediate();
+    expect(host.destroyed).toBe(true);
+    await expect(agent.stats(signal)).rejects.toThrow("on which no call waits");
+  });
+
+  it("is given up when it stops in the middle of a message", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0), stallMs: 50 });
+    const asked = agent.stats(signal);
+    await setImmediate();
+    const whole = encodeFrame({ type: "result", channel: 3, payload: Buffer.alloc(40) });
+    guest.write(whole.subarray(0, 20));
+    await expect(asked).rejects.toMatchObject({ reason: "runtime", message: expect.stringContaining("silent") });
+    expect([host.destroyed, agent.connection.held.bytes]).toEqual([true, 0]);
+  });
+
+  it("is not listened to when it answers after it was given up", async () => {
+    const { host } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0), stallMs: 50 });
+    await expect(agent.stats(signal)).rejects.toThrow("silent");
+    // The guest's end of a destroyed pair can't be written to. A real one can have bytes on their way.
+    host.emit("data", encodeFrame({ type: "result", channel: 3, payload: Buffer.alloc(40) }));
+    host.emit("data", Buffer.alloc(20_000, 0xff));
+    expect(agent.connection.held).toMatchObject({ calls: 0, bytes: 0 });
+    await expect(agent.stats(signal)).rejects.toThrow("silent");
+  });
+
+  it("does not turn a canceled call into a success by a late answer", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const cancel = new AbortController();
+    const asked = agent.stats(cancel.signal);
+    await setImmediate();
+    cancel.abort(new Error("the job was canceled"));
+    guest.write(encodeFrame({ type: "result", channel: 3, payload: Buffer.alloc(40) }));
+    await expect(asked).rejects.toThrow("the job was canceled");
+    const next = agent.stats(signal);
+    await setImmediate();
+    guest.write(encodeFrame({ type: "result", channel: 4, payload: Buffer.alloc(40) }));
+    expect(await next).toMatchObject({ processes: 0 });
+  });
+
   it("is given up when it is silent", async () => {
     const { host } = answeringGuest();
     const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0), stallMs: 50 });
