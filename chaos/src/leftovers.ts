@@ -1,23 +1,37 @@
+import { readdirSync, readlinkSync } from "node:fs";
 import { glob, readdir, readFile, readlink } from "node:fs/promises";
 import path from "node:path";
+
+const patterns = [
+  "jobs/*",
+  "workspaces/*/[!.]*",
+  "workspaces/*/.trash/*",
+  "runtime/sandboxes/*/*",
+  "runtime/microvm/vms/*/*",
+  "runtime/microvm/{images,image-disks}/tmp/*",
+];
 
 /**
  * Finds what executors left on this machine that belongs to their data directories: mounts, processes that hold files
  * or namespaces there, workspaces, sandboxes, cgroups. One line each.
  */
 export async function findLeftovers(executorDirectories: readonly string[]): Promise<string[]> {
+  return [...(await findFiles(executorDirectories)), ...(await findProcesses(executorDirectories))];
+}
+
+/** As {@link findLeftovers}, without processes: what no executor has while it runs no job. */
+export async function findFiles(executorDirectories: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   const mounts = await readFile("/proc/self/mountinfo", "utf8");
   for (const directory of executorDirectories) {
     for (const line of mounts.split("\n"))
       if (line.includes(`${directory}/`)) found.push(`mount: ${line.split(" ")[4]}`);
-    for (const pattern of ["jobs/*", "workspaces/*/[!.]*", "workspaces/*/.trash/*", "runtime/sandboxes/*/*"]) {
+    for (const pattern of patterns) {
       for await (const entry of glob(path.join(directory, pattern))) found.push(`directory: ${entry}`);
     }
     const owner = (await readFile(path.join(directory, "executor-id"), "utf8").catch(() => "")).trim();
     if (owner) for await (const cgroup of glob(`/sys/fs/cgroup/**/*${owner}*`)) found.push(`cgroup: ${cgroup}`);
   }
-  found.push(...(await findProcesses(executorDirectories)));
   return found;
 }
 
@@ -31,9 +45,23 @@ async function findProcesses(directories: readonly string[]): Promise<string[]> 
       readFile(`/proc/${pid}/mountinfo`, "utf8").catch(() => ""),
     ]);
     const holds = directories.some(
-      (directory) => command.includes(directory) || cwd.startsWith(directory) || mounts.includes(`${directory}/`),
+      (directory) =>
+        command.includes(directory) ||
+        cwd.startsWith(directory) ||
+        mounts.includes(`${directory}/`) ||
+        openFiles(pid).some((file) => file.startsWith(`${directory}/`)),
     );
     if (holds) found.push(`process ${pid}: ${command.replaceAll("\0", " ").trim()}`);
   }
   return found;
+}
+
+/** Virtual machines have their files only as descriptors. */
+function openFiles(pid: string): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).map((descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`));
+  } catch {
+    // The process has ended, or closed the file.
+    return [];
+  }
 }

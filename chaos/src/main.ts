@@ -1,17 +1,18 @@
 import { parseArgs } from "node:util";
 import { runChaos } from "./run-chaos.ts";
 
-const usage = `Usage: npm run chaos -- [--seed N] [--jobs N] [--executors N] [--instances N] [--keep]
+const usage = `Usage: npm run chaos -- [--seed N] [--jobs N] [--executors N] [--instances N] [--runtime NAME] [--keep]
 
 Runs short jobs on several executors and instances while executors, instances and PostgreSQL are killed (SIGKILL) and
 connections are cut, at random from the seed. Exits with 0 if every job ended exactly once with its whole log and
-nothing was left on the machine. Needs root, crun or runc, and PostgreSQL of the distribution.
+nothing was left on the machine. Needs root, PostgreSQL of the distribution, and what the runtime needs.
 
 Options:
   --seed N        the plan's seed (default: from the clock; printed)
   --jobs N        default 200
   --executors N   default 3
   --instances N   default 2
+  --runtime NAME  oci (default) or microvm
   --keep          keeps the data directories and logs
 
 Example:
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     jobs: { type: "string", default: "200" },
     executors: { type: "string", default: "3" },
     instances: { type: "string", default: "2" },
+    runtime: { type: "string", default: "oci" },
     keep: { type: "boolean", default: false },
     help: { type: "boolean" },
   },
@@ -38,10 +40,16 @@ else {
     }
     return value;
   };
+  const { runtime } = values;
+  if (runtime !== "oci" && runtime !== "microvm") {
+    console.error(`--runtime takes oci or microvm\n\n${usage}`);
+    process.exit(2);
+  }
   const seed = number("seed", values.seed ?? String(Date.now() % 1_000_000_000));
   console.log(`seed ${seed}`);
   const report = await runChaos({
     seed,
+    runtime,
     jobs: number("jobs", values.jobs),
     executors: number("executors", values.executors),
     instances: number("instances", values.instances),

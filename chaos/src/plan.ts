@@ -35,15 +35,20 @@ const weights: readonly Victim[] = [
 /** Generates faults without end, one of each kind first. The caller stops when the jobs are done. */
 export function* planBlows(
   random: () => number,
-  counts: { readonly executors: number; readonly instances: number },
+  counts: {
+    readonly executors: number;
+    readonly instances: number;
+    /** Factor of the time between faults, so that slow jobs end between them. */
+    readonly patience: number;
+  },
 ): Generator<Blow> {
   const first: Victim[] = ["database", "connections", "instance", "executor"];
-  let atMs = 700;
+  let atMs = 700 * counts.patience;
   for (;;) {
     const victim = first.pop() ?? pick(random, weights);
     const count = victim === "executor" ? counts.executors : victim === "instance" ? counts.instances : 1;
     yield { atMs, victim, index: between(random, 0, count - 1), downMs: between(random, 0, 1500) };
-    atMs += between(random, 300, 1800);
+    atMs += between(random, 300, 1800) * counts.patience;
   }
 }
 

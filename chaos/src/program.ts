@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
 import path from "node:path";
 
-const root = path.dirname(path.dirname(import.meta.dirname));
+/** The repository's directory. */
+export const root = path.dirname(path.dirname(import.meta.dirname));
 
 /** One of Airlock's programs that can be killed and restarted. Its output goes to a file. */
 export class Program implements AsyncDisposable {

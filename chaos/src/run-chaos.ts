@@ -2,15 +2,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { JobView } from "@airlock/api";
 import { isFinished } from "@airlock/job";
 import { temporaryDirectory } from "@airlock/test-kit";
-import { findLeftovers } from "./leftovers.ts";
+import { findFiles, findLeftovers } from "./leftovers.ts";
 import { PersistentClient } from "./persistent-client.ts";
 import { type Blow, jobScript, planBlows, planJobs, type Victim } from "./plan.ts";
 import { seededRandom } from "./random.ts";
 import { findFaults } from "./verify.ts";
-import { startWorld, type World } from "./world.ts";
+import { type ChaosRuntime, jobImage, startWorld, type World } from "./world.ts";
 
 export interface ChaosOptions {
   readonly seed: number;
+  /** Runtime of the executors. */
+  readonly runtime: ChaosRuntime;
   readonly jobs: number;
   readonly instances: number;
   readonly executors: number;
@@ -35,6 +37,10 @@ export interface ChaosReport {
   readonly seconds: number;
 }
 
+const collectionMs = 30_000;
+/** A job in a virtual machine without KVM takes seconds. */
+const patience: Readonly<Record<ChaosRuntime, number>> = { oci: 1, microvm: 6 };
+
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const startedAt = Date.now();
   const random = seededRandom(options.seed);
@@ -51,14 +57,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   await client.allowAnyNumberOfLosses("default");
   const blows: Record<Victim, number> = { executor: 0, instance: 0, database: 0, connections: 0 };
   const deaths: ExecutorDeath[] = [];
-  const striking = strikeUntilOver(world, random, options, signal, ({ victim, index }) => {
+  const counts = { ...options, patience: patience[options.runtime] };
+  const striking = strikeUntilOver(world, random, counts, signal, ({ victim, index }) => {
     blows[victim] += 1;
     if (victim === "executor") deaths.push({ executor: index, at: Date.now() });
   });
 
   const ids: number[] = [];
   for (const [index, plan] of plans.entries()) {
-    const spec = { steps: [{ key: "main", image: "host", run: jobScript(plan) }], resources: { memory: "128Mi" } };
+    const steps = [{ key: "main", image: jobImage[options.runtime], run: jobScript(plan) }];
+    const spec = { steps, resources: { memory: "128Mi" } };
     ids.push(await client.submit(spec, `chaos-${options.seed}-${index}`));
     options.progress(`submitted ${index + 1} of ${plans.length}`);
   }
@@ -85,7 +93,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   options.progress("stopping, looking for leftovers");
   await world.recover();
   // Executors that were restarted last collect leftovers at their start. Then stop them like a service.
-  await sleep(3000);
+  await untilCollected(world.executorDirectories);
   await world.stopExecutors();
   const leftovers = await findLeftovers(world.executorDirectories);
   return {
@@ -100,10 +108,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   };
 }
 
+/** Waits until executors have collected what earlier ones left. What they don't collect in time is a leftover. */
+async function untilCollected(executorDirectories: readonly string[]): Promise<void> {
+  const deadline = Date.now() + collectionMs;
+  while (Date.now() < deadline && (await findFiles(executorDirectories)).length > 0) await sleep(200);
+}
+
 async function strikeUntilOver(
   world: World,
   random: () => number,
-  options: ChaosOptions,
+  options: Parameters<typeof planBlows>[1],
   signal: AbortSignal,
   onBlow: (blow: Blow) => void,
 ): Promise<void> {

@@ -1,16 +1,31 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdir } from "node:fs/promises";
+import { glob, mkdir, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createDatabase, type PostgresEngine, startPostgresEngine } from "@airlock/test-kit";
+import { promisify } from "node:util";
+import {
+  busyboxImage,
+  createDatabase,
+  dockerArchive,
+  type PostgresEngine,
+  startPostgresEngine,
+} from "@airlock/test-kit";
 import { type CuttingProxy, startCuttingProxy } from "./cutting-proxy.ts";
 import type { Blow } from "./plan.ts";
-import { Program } from "./program.ts";
+import { Program, root } from "./program.ts";
 
+const executorProgram = "apps/executor/src/main.ts";
 export const administratorToken = "chaos-administrator-token";
 
+export type ChaosRuntime = "oci" | "microvm";
+
+/** Image of the jobs' steps. */
+export const jobImage: Readonly<Record<ChaosRuntime, string>> = { oci: "host", microvm: "chaos/shell:1" };
+
 export interface WorldOptions {
+  readonly runtime: ChaosRuntime;
   /** Directory for the programs' data directories and logs. */
   readonly directory: string;
   readonly instances: number;
@@ -75,8 +90,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       EXECUTOR_QUEUE_NAME: "default",
       // Executor names change at each start. The label tells which of our executors it is.
       EXECUTOR_LABELS: `chaos=${index}`,
-      EXECUTOR_RUNTIME: "oci",
-      EXECUTOR_ALLOW_HOST_IMAGE: "true",
+      EXECUTOR_RUNTIME: options.runtime,
+      ...(options.runtime === "oci" ? { EXECUTOR_ALLOW_HOST_IMAGE: "true" } : {}),
       // Without egress, an executor that is killed for good leaves nothing behind in this machine's network.
       EXECUTOR_DEFAULT_EGRESS: "none",
       EXECUTOR_DATA_DIR: dataDir,
@@ -86,11 +101,9 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       EXECUTOR_CLEANUP_TASK_INTERVAL: "5s",
       SRC_LOG_FORMAT: "json",
     };
-    executors.push(
-      cleanup.use(
-        await Program.start("apps/executor/src/main.ts", env, path.join(options.directory, `executor-${index}.log`)),
-      ),
-    );
+    const log = path.join(options.directory, `executor-${index}.log`);
+    if (options.runtime === "microvm") await prepareMachines(env, executorDirectories[0] ?? dataDir, options.directory);
+    executors.push(cleanup.use(await Program.start(executorProgram, env, log)));
   }
 
   let databaseDown = false;
@@ -133,6 +146,32 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/**
+ * Gives an executor what its virtual machines need: the guest, which the first executor's installation builds for all of
+ * them, and the image of the jobs.
+ */
+async function prepareMachines(env: Readonly<Record<string, string>>, first: string, directory: string): Promise<void> {
+  const isFirst = env.EXECUTOR_DATA_DIR === first;
+  const guest = isFirst ? await kernelPackageArguments() : ["--from", path.join(first, "guest")];
+  await runExecutorCommand(env, ["install", "microvm", ...guest]);
+  const archive = path.join(directory, "image.tar");
+  if (isFirst) await writeFile(archive, await dockerArchive(await busyboxImage(), jobImage.microvm));
+  await runExecutorCommand(env, ["image", "load", archive]);
+}
+
+/** The suites of virtual machines keep the kernel's package. Without it, the installation downloads one. */
+async function kernelPackageArguments(): Promise<readonly string[]> {
+  for await (const file of glob(path.join(root, "node_modules/.cache/airlock-guest/*.deb"))) {
+    return ["--kernel-package", file];
+  }
+  return [];
+}
+
+async function runExecutorCommand(env: Readonly<Record<string, string>>, args: readonly string[]): Promise<void> {
+  const command = [path.join(root, executorProgram), ...args];
+  await promisify(execFile)(process.execPath, command, { env: { PATH: process.env.PATH, ...env } });
 }
 
 async function untilHealthy(url: string): Promise<void> {
