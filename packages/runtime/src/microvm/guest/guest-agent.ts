@@ -28,6 +28,7 @@ export const methods = {
   stop: 15,
   powerOff: 16,
   network: 17,
+  startDocker: 18,
 } as const;
 
 const imageTypes = { erofs: 0, squashfs: 1, ext4: 2 } as const;
@@ -60,6 +61,22 @@ interface GuestAddress {
   readonly prefixLength: number;
   /** Of the same family. It need not be in the prefix. */
   readonly gateway: string;
+}
+
+/** How the guest's Docker daemon is started. */
+export interface GuestDocker {
+  /** Index of the mounted disk with the daemon. */
+  readonly disk: number;
+  /** Limits of the daemon and its containers together. 0: no limit. */
+  readonly memoryBytes: number;
+  readonly pids: number;
+  /** Microseconds of CPU time per 100 ms. */
+  readonly cpuMicros: number;
+  /** Content of `/etc/resolv.conf`. */
+  readonly resolvConf: string;
+  /** Programs on the disk and their arguments, at most 32 together. None is empty. */
+  readonly containerd: readonly [string, ...string[]];
+  readonly dockerd: readonly [string, ...string[]];
 }
 
 export interface PutFile {
@@ -258,6 +275,27 @@ export class GuestAgent implements Disposable {
       const [memoryBytes, freeMemoryBytes, processes] = [result.uint53(), result.uint53(), result.uint53()];
       const [diskBytes, freeDiskBytes] = [result.uint53(), result.uint53()];
       return { memoryBytes, freeMemoryBytes, processes, diskBytes, freeDiskBytes };
+    });
+  }
+
+  /**
+   * Starts the Docker daemon of the guest, once, and waits until it answers. It ends with `stop`.
+   * @param onLog takes what the daemon prints until then.
+   * @throws {GuestCallError} when it ends before: code `out-of-memory` for its memory limit, else `system`.
+   */
+  async startDocker(
+    { disk, memoryBytes, pids, cpuMicros, resolvConf, containerd, dockerd }: GuestDocker,
+    { signal, onLog }: { readonly signal: AbortSignal; readonly onLog: (bytes: Buffer) => void },
+  ): Promise<void> {
+    const payload = new PayloadWriter().uint8(methods.startDocker).uint8(disk);
+    payload.uint64(memoryBytes).uint64(pids).uint64(cpuMicros).path(Buffer.from(resolvConf));
+    for (const argument of [...containerd, "", ...dockerd]) payload.path(Buffer.from(argument));
+    await this.connection.call(payload.toBuffer(), {
+      signal,
+      stallMs: this.stallMs,
+      mayBeSilent: true,
+      streams: 1,
+      onData: (_stream, bytes) => onLog(bytes),
     });
   }
 

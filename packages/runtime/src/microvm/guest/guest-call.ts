@@ -53,7 +53,7 @@ export class GuestCall {
   #pending = 0;
   #heardAt = performance.now();
   #hasExited = false;
-  #isUploaded = false;
+  #isUploaded: boolean;
   /** Why this side gave the call up. Whatever the agent answers, it is the result. */
   #givenUp: { readonly reason: unknown } | null = null;
   readonly #over = Promise.withResolvers<void>();
@@ -67,6 +67,7 @@ export class GuestCall {
   ) {
     this.#channel = channel;
     this.#options = options;
+    this.#isUploaded = options.upload === undefined;
     this.#send = send;
     this.#failConnection = failConnection;
     this.#result.promise.catch(() => {});

@@ -31,6 +31,14 @@ const network4 = Buffer.from([1500 >> 8, 1500 & 255, ...ethernet, 4, 198, 18, 0,
 const address6 = (last: number) => [0xfd, ...Array<number>(14).fill(0), last];
 const network6 = Buffer.from([1500 >> 8, 1500 & 255, ...ethernet, 6, ...address6(2), 128, ...address6(1)]);
 
+/** Disk 0, no limits, an empty resolv.conf, and the arguments of both programs. */
+const startDocker = new PayloadWriter()
+  .bytes(Buffer.alloc(25))
+  .path(Buffer.alloc(0))
+  .path(Buffer.from("/containerd"))
+  .path(Buffer.alloc(0))
+  .path(Buffer.from("/dockerd"))
+  .toBuffer();
 const channel = fc.integer({ min: 3, max: 6 });
 const call = fc.oneof(
   path.map((encoded) => Buffer.concat([Buffer.of(methods.putFile, 0, 1, 0xff), Buffer.alloc(8), encoded])),
@@ -47,6 +55,7 @@ const call = fc.oneof(
   fc
     .constantFrom(network4, network6, Buffer.concat([network4, network6.subarray(8)]))
     .map((sound) => Buffer.concat([Buffer.of(methods.network), sound])),
+  fc.constant(startDocker).map((sound) => Buffer.concat([Buffer.of(methods.startDocker), sound])),
   fc
     .tuple(fc.integer({ min: 0, max: 20 }), bytes(30))
     .map(([method, rest]) => Buffer.concat([Buffer.of(method), rest])),

@@ -52,6 +52,8 @@ export interface GuestStep {
    * the workspace disk receives it, and the agent removes it after the step.
    */
   readonly upperBytes: number | null;
+  /** Whether the step finds the socket and the client of the guest's Docker daemon below `/airlock`. */
+  readonly docker: boolean;
 }
 
 interface GuestDirectory {
@@ -89,6 +91,7 @@ export function encodeStep(step: GuestStep): Buffer {
     step.userNamespace,
     step.readOnlySys,
     step.upperBytes === null,
+    step.docker,
   ];
   const flagBits = flags.reduce((bits, isSet, index) => (isSet ? bits | (1 << index) : bits), 0);
   field(9, new PayloadWriter().uint32(flagBits).toBuffer());

@@ -71,6 +71,7 @@ enum method {
   METHOD_STOP,
   METHOD_POWER_OFF,
   METHOD_NETWORK,
+  METHOD_START_DOCKER,
 };
 
 enum error_code {
@@ -133,6 +134,9 @@ void handle_frame(uint8_t type, uint32_t channel, const uint8_t *payload, size_t
 // modules.c
 // Loads the kernel's modules that the initrd lists. A guest whose kernel needs none has no list.
 void load_modules(void);
+// Loads the modules of a directory that its file `list` names, one file name per line, dependencies first. Removes them
+// if `remove`. Returns whether all are loaded. `why` receives what failed.
+bool load_listed_modules(const char *directory, bool remove, char *why, size_t bytes);
 
 // system.c
 extern bool shared_kernel;
@@ -193,6 +197,8 @@ enum step_flags {
   STEP_READ_ONLY_SYS = 16,
   // What the step writes outside its workspace goes to the workspace disk instead of memory.
   STEP_UPPER_ON_DISK = 32,
+  // The step finds the socket and the client of the guest's Docker daemon.
+  STEP_DOCKER = 64,
 };
 
 struct text {
@@ -315,10 +321,52 @@ void mount_data(int point, int id_swap);
 // step-upper.c
 void fill_upper(const struct step_spec *spec, int upper);
 
+// docker.c
+#define DOCKER_CGROUP "/sys/fs/cgroup/docker"
+// A tmpfs with the daemon's socket and other short-lived files. The daemon sees it as /run.
+#define DOCKER_RUN "/run/airlock/docker"
+// The daemon's files on the workspace disk, beside the workspace.
+#define DOCKER_FILES "/run/airlock/workspace/docker"
+#define MAX_DOCKER_ARGUMENTS 32
+void start_docker(uint32_t channel, struct cursor *cursor);
+bool docker_runs(void);
+// The daemon's disk, which has its client as well.
+const char *docker_root(void);
+bool docker_credit(uint32_t channel, uint8_t stream, uint32_t bytes);
+void docker_cancel(uint32_t channel);
+// Kills the daemon and its containers, and waits for their end.
+void stop_docker(void);
+// The descriptors to wait for: the daemon's log, and the message that it answers. -1: not now.
+void docker_descriptors(int descriptors[2]);
+void docker_readable(int which);
+void docker_reaped(pid_t pid);
+
+// docker-init.c
+struct docker_spec {
+  // The arguments of both programs, each list with a NULL at its end.
+  char *arguments[MAX_DOCKER_ARGUMENTS + 2];
+  char **containerd, **dockerd;
+  // A byte goes to this descriptor once the daemon answers.
+  int answers;
+};
+// Runs as process 1 of the daemon's PID namespace. Its output is the log.
+_Noreturn void docker_init(const struct docker_spec *spec);
+
+// step-docker.c
+void show_docker(int root);
+
 // step-hidden.c
 void hide_paths(const struct step_spec *spec, int root);
 
 // step-cgroup.c
+struct cgroup_limits {
+  // 0: no limit.
+  uint64_t memory_bytes, pids, cpu_micros;
+};
+// Creates a cgroup directly below the root. Returns 0 or an errno.
+int make_limited_cgroup(const char *path, const struct cgroup_limits *limits);
+// Whether the kernel killed a process for lack of memory, by the path of a cgroup's file memory.events.
+bool cgroup_oom_killed(const char *events);
 // Creates the step's cgroup with its limits. Returns NULL, or what failed, with errno.
 const char *make_cgroup(const struct step_spec *spec);
 void remove_cgroup(void);

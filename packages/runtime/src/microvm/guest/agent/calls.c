@@ -32,6 +32,7 @@ static void call(uint32_t channel, struct cursor cursor) {
     case METHOD_REMOVE_FILE: return remove_file(channel, &cursor);
     case METHOD_STATS: return send_stats(channel);
     case METHOD_NETWORK: return set_network(channel, &cursor);
+    case METHOD_START_DOCKER: return start_docker(channel, &cursor);
     case METHOD_STOP: return stop_steps(channel);
     case METHOD_POWER_OFF:
       send_result(channel, NULL, 0);
@@ -66,13 +67,15 @@ void handle_frame(uint8_t type, uint32_t channel, const uint8_t *payload, size_t
       uint8_t stream = (uint8_t)take_number(&cursor, 1);
       uint32_t granted = (uint32_t)take_number(&cursor, 4);
       if (!at_end(&cursor) || stream > 1 || granted > MAX_CREDIT) die("a grant of credit is malformed");
-      if (!transfer_credit(channel, stream, granted)) step_credit(channel, stream, granted);
+      if (transfer_credit(channel, stream, granted) || docker_credit(channel, stream, granted)) return;
+      step_credit(channel, stream, granted);
       return;
     }
     case FRAME_CANCEL:
       if (bytes != 0) die("a cancel has a payload");
       transfer_cancel(channel);
       step_cancel(channel);
+      docker_cancel(channel);
       return;
     default: die("the host sent an unknown frame");
   }

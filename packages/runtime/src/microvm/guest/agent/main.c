@@ -55,17 +55,20 @@ static void greet(void) {
 }
 
 static void wait_and_serve(int children) {
-  int steps[3];
+  int steps[3], docker[2];
   step_descriptors(steps);
+  docker_descriptors(docker);
   bool accepts = out_space() >= OUT_RESERVE;
   short stream_events = (short)((accepts ? POLLIN : 0) | (out_pending() ? POLLOUT : 0));
   // Without events the stream still reports its end, which the next read finds.
-  struct pollfd polled[5 + SERVICE_POLLS] = {{.fd = stream_fd, .events = stream_events},
+  struct pollfd polled[7 + SERVICE_POLLS] = {{.fd = stream_fd, .events = stream_events},
                             {.fd = children, .events = POLLIN},
                             {.fd = steps[0], .events = POLLIN},
                             {.fd = steps[1], .events = POLLIN},
-                            {.fd = steps[2], .events = POLLIN}};
-  size_t count = 5 + service_descriptors(polled + 5);
+                            {.fd = steps[2], .events = POLLIN},
+                            {.fd = docker[0], .events = POLLIN},
+                            {.fd = docker[1], .events = POLLIN}};
+  size_t count = 7 + service_descriptors(polled + 7);
   int ready = poll(polled, count, frame_waiting() || transfer_can_send() || step_is_clearing() ? 0 : -1);
   if (ready < 0 && errno != EINTR) die("poll failed");
   if (ready <= 0) return;
@@ -77,10 +80,12 @@ static void wait_and_serve(int children) {
   // In turns, so that neither output nor connections take all the space for the host.
   static bool connections_first;
   connections_first = !connections_first;
-  if (connections_first) serve_connections(polled + 5);
+  if (connections_first) serve_connections(polled + 7);
   for (int i = 0; i < 3; i++)
     if (polled[2 + i].revents) step_readable(i);
-  if (!connections_first) serve_connections(polled + 5);
+  for (int i = 0; i < 2; i++)
+    if (polled[5 + i].revents) docker_readable(i);
+  if (!connections_first) serve_connections(polled + 7);
   if (polled[0].revents & (POLLIN | POLLHUP | POLLERR) && !receive_bytes()) die("the host has closed the stream");
 }
 

@@ -9,29 +9,40 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MODULES "/modules/"
 #define LIST_BYTES 4096
 
-static void load_module(const char *name) {
-  char path[256], why[320];
-  snprintf(path, sizeof path, MODULES "%s", name);
+// Returns 0 or an errno.
+static int load_module(const char *path) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
-  bool loaded = file >= 0 && (syscall(SYS_finit_module, file, "", 0) == 0 || errno == EEXIST);
-  snprintf(why, sizeof why, "can't load the module %s: %s", path, strerror(errno));
-  if (!loaded) die(why);
+  if (file < 0) return errno;
+  int error = syscall(SYS_finit_module, file, "", 0) == 0 || errno == EEXIST ? 0 : errno;
   close(file);
-  // Steps never load modules, so their memory can be given back.
-  unlink(path);
+  return error;
 }
 
-// The list has one file name per line, dependencies first.
-void load_modules(void) {
+bool load_listed_modules(const char *directory, bool remove, char *why, size_t bytes) {
   static char list[LIST_BYTES];
+  char path[256];
+  snprintf(path, sizeof path, "%s/list", directory);
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0 && errno == ENOENT) return true;
+  ssize_t length = file < 0 ? -1 : read(file, list, sizeof list - 1);
+  if (file >= 0) close(file);
+  if (length < 0 || length == sizeof list - 1) return snprintf(why, bytes, "can't read the list of modules %s", path), false;
+  list[length] = 0;
+  for (char *name = strtok(list, "\n"); name; name = strtok(NULL, "\n")) {
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    int error = load_module(path);
+    if (error) return snprintf(why, bytes, "can't load the module %s: %s", path, strerror(error)), false;
+    if (remove) unlink(path);
+  }
+  return true;
+}
+
+// A guest whose kernel needs no modules has no list.
+void load_modules(void) {
+  char why[320];
   if (shared_kernel) return;
-  int file = open(MODULES "list", O_RDONLY | O_CLOEXEC);
-  if (file < 0 && errno == ENOENT) return;
-  ssize_t bytes = file < 0 ? -1 : read(file, list, sizeof list - 1);
-  if (bytes < 0 || bytes == sizeof list - 1) die("can't read the list of modules");
-  close(file);
-  for (char *name = strtok(list, "\n"); name; name = strtok(NULL, "\n")) load_module(name);
+  // Steps never load modules, so their memory can be given back.
+  if (!load_listed_modules("/modules", true, why, sizeof why)) die(why);
 }

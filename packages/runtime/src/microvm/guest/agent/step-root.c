@@ -101,10 +101,10 @@ void make_root(const struct step_spec *spec, int id_swap) {
   // Both trees appear below /airlock. The overlay has no upper layer, so the step can't change them.
   mount_at(root, "airlock", "overlay", "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV,
            "lowerdir=/run/airlock/files/step:/run/airlock/files/job");
-  if (spec->flags & STEP_READ_ONLY_ROOT) {
-    mount_writable(spec, root);
-    if (mount(NULL, MERGED, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | flags, NULL) < 0) setup_failed("read-only root");
-  }
+  if (spec->flags & STEP_READ_ONLY_ROOT) mount_writable(spec, root);
+  if (spec->flags & STEP_DOCKER) show_docker(root);
+  if (spec->flags & STEP_READ_ONLY_ROOT && mount(NULL, MERGED, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | flags, NULL) < 0)
+    setup_failed("read-only root");
   hide_paths(spec, root);
   // The old root is stacked on the new one and detached, so that no directory of the step needs to hold it.
   if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) setup_failed("pivot_root");

@@ -80,6 +80,7 @@ static void start(void) {
   const char *problem = parse_step_spec(spec_bytes, step.spec_length, &spec);
   if (problem) return refuse(ERROR_INVALID, 0, problem);
   if (!image_is_mounted(spec.image)) return refuse(ERROR_INVALID, 0, "the step's image is not mounted");
+  if (spec.flags & STEP_DOCKER && !docker_runs()) return refuse(ERROR_INVALID, 0, "the step's Docker daemon does not run");
   int error = give_files(&spec);
   if (error) return refuse_start(error, "can't change the owner of the job's files");
   problem = make_cgroup(&spec);
@@ -132,6 +133,18 @@ void step_cancel(uint32_t channel) {
   if (step.init > 0) kill(step.init, SIGKILL);
 }
 
+// The daemon and its containers live until the end of the job.
+static bool is_of_docker(pid_t pid) {
+  static const char docker[] = "0::/docker/";
+  char path[64], text[sizeof docker];
+  if (!docker_runs()) return false;
+  snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = file < 0 ? -1 : read(file, text, sizeof docker - 1);
+  if (file >= 0) close(file);
+  return length == sizeof docker - 1 && !memcmp(text, docker, sizeof docker - 1);
+}
+
 // Counts the processes in PID namespaces below the agent's, which are the step's, and signals them unless it is 0.
 static unsigned each_process(int signal_number) {
   struct stat own, its;
@@ -144,7 +157,7 @@ static unsigned each_process(int signal_number) {
     if (pid <= 1 || pid == step.init) continue;
     snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
     // A zombie has no namespaces any more.
-    if (stat(path, &its) < 0 || its.st_ino == own.st_ino) continue;
+    if (stat(path, &its) < 0 || its.st_ino == own.st_ino || is_of_docker(pid)) continue;
     count++;
     if (signal_number) kill(pid, signal_number);
   }
@@ -252,6 +265,7 @@ void stop_steps(uint32_t channel) {
     while (waitpid(step.init, NULL, 0) < 0 && errno == EINTR) continue;
     step.init = 0;
   }
+  stop_docker();
   sync();
   send_result(channel, NULL, 0);
   finish_if_over();
@@ -309,7 +323,9 @@ void step_readable(int which) {
 }
 
 void reap_children(void) {
-  for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;)
+  for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;) {
     if (pid == step.init) step.init = 0;
+    docker_reaped(pid);
+  }
   finish_if_over();
 }

@@ -34,6 +34,7 @@ const step: GuestStep = {
   cpuMicros: 0,
   shmBytes: mebibyte,
   upperBytes: 16 * mebibyte,
+  docker: false,
 };
 
 /** A step that runs a script of the image's shell. */

@@ -29,4 +29,5 @@ export const exampleStep: GuestStep = {
   cpuMicros: 0,
   shmBytes: 4096,
   upperBytes: 1_048_576,
+  docker: false,
 };
