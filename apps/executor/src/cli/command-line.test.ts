@@ -57,6 +57,10 @@ describe("the executor's command line", () => {
       ["install", "microvm", { kernelPackage: "linux.deb" }],
     ],
     [
+      ["install", "microvm", "--docker"],
+      ["install", "microvm", { docker: true }],
+    ],
+    [
       ["install", "iptables-rules", "--recreate-chain"],
       ["install", "iptables-rules", {}],
     ],

@@ -127,6 +127,7 @@ function installCommand({ install }: CommandLineActions, setExitCode: (code: num
     .argument("[IMAGE]", "image name, only for the unsupported target `image`")
     .option("--from <DIRECTORY>", "microvm: copy the guest's files from a directory, without network")
     .option("--kernel-package <FILE>", "microvm: build them with this kernel package (.deb), without network")
+    .option("--docker", "microvm: make the disk for jobs with `services: docker` as well")
     .option("--bin-dir <DIR>", "accepted for compatibility, has no effect")
     .option("--recreate-chain", "accepted for compatibility, has no effect")
     .addHelpText(
@@ -137,7 +138,8 @@ installed are not changed. On other systems the command prints the command to ty
 
 The target microvm installs QEMU and a C compiler, and makes the guest's kernel and initrd in the directory guest of
 EXECUTOR_DATA_DIR. Run it again after an update of the executor. For a machine without network, copy that directory of
-another machine with the same version of the executor, and name it with --from.
+another machine with the same version of the executor, and name it with --from. With --docker it also downloads Docker
+for jobs that ask for it.
 
 Other targets of Sourcegraph's executor: src-cli, iptables-rules, ignite, image and cni are not needed.
 
@@ -145,16 +147,20 @@ Examples:
   executor install all
   executor install runc
   executor install microvm
+  executor install microvm --docker
   executor install microvm --from /media/usb/guest`,
     );
-  return command.action(async (target: string, image: string | undefined, { from, kernelPackage }: GuestSource) => {
-    if (image !== undefined && target !== "image") command.error(`error: unknown argument '${image}'`);
-    const guest = {
-      ...(from === undefined ? {} : { from }),
-      ...(kernelPackage === undefined ? {} : { kernelPackage }),
-    };
-    setExitCode(await install(target, guest));
-  });
+  return command.action(
+    async (target: string, image: string | undefined, { from, kernelPackage, docker }: GuestSource) => {
+      if (image !== undefined && target !== "image") command.error(`error: unknown argument '${image}'`);
+      const guest = {
+        ...(from === undefined ? {} : { from }),
+        ...(kernelPackage === undefined ? {} : { kernelPackage }),
+        ...(docker === undefined ? {} : { docker }),
+      };
+      setExitCode(await install(target, guest));
+    },
+  );
 }
 
 function imageCommand({ loadImages }: CommandLineActions, setExitCode: (code: number) => void): Command {

@@ -1,3 +1,5 @@
+export { copyDockerDisk, type DockerDisk, hasDockerDisk } from "./docker/docker-disk.ts";
+export { makeDockerDisk } from "./docker/make-docker-disk.ts";
 export {
   type BuildGuestOptions,
   type BuiltGuest,

@@ -1,7 +1,16 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { AirlockError, isNoSpace } from "@airlock/job";
-import { type BuiltGuest, buildGuestFiles, copyGuestFiles, findGuestFiles } from "@airlock/runtime/microvm";
+import {
+  type BuiltGuest,
+  buildGuestFiles,
+  copyDockerDisk,
+  copyGuestFiles,
+  type DockerDisk,
+  findGuestFiles,
+  hasDockerDisk,
+  makeDockerDisk,
+} from "@airlock/runtime/microvm";
 import { installPackages, type PackageOptions } from "./install-packages.ts";
 import { guestBuildPackages, microvmPackages, microvmTarget } from "./packages.ts";
 import { untilStopped } from "./stop-signals.ts";
@@ -12,6 +21,8 @@ export interface GuestSource {
   readonly from?: string;
   /** A kernel package (`.deb`) to build them with. */
   readonly kernelPackage?: string;
+  /** Whether to make the disk for jobs with `services: docker` as well. Default: only if there is one already. */
+  readonly docker?: boolean;
 }
 
 export interface InstallMicrovmOptions extends PackageOptions {
@@ -38,13 +49,45 @@ export async function installMicrovm(options: InstallMicrovmOptions): Promise<vo
   await installPackages(builds ? [...microvmPackages, ...guestBuildPackages] : microvmPackages, options);
   await makeDirectory(guestDir);
   const present = await findGuestFiles(guestDir);
-  const made = await untilStopped("the guest's files were made", (signal) => makeFiles(options, present, signal));
+  const { docker, guest: made } = await untilStopped("the guest's files were made", async (signal) =>
+    addDocker(options, await makeFiles(options, present, signal), signal),
+  );
   const isNew = present?.manifest.initrd !== made.manifest.initrd || present.manifest.kernel !== made.manifest.kernel;
   const { kernelPackage, kernel, initrd } = made.manifest;
   print(`${isNew ? "made" : "already there"}: the guest's files in ${guestDir}`);
   print(`  kernel  ${kernelPackage.name} ${kernelPackage.version}, SHA-256 ${kernel}`);
   print(`  initrd  SHA-256 ${initrd}`);
+  if (docker) {
+    const version = docker.manifest.packages.find(({ name }) => name === "docker.io")?.version;
+    print(`  Docker  docker.io ${version}, SHA-256 ${docker.manifest.disk}`);
+  }
   print("Set EXECUTOR_RUNTIME=microvm, then check it: executor validate");
+}
+
+interface MadeGuest {
+  readonly guest: BuiltGuest;
+  /** `undefined`: nobody asked for it. */
+  readonly docker: DockerDisk | undefined;
+}
+
+async function addDocker(options: InstallMicrovmOptions, made: BuiltGuest, signal: AbortSignal): Promise<MadeGuest> {
+  const { guestDir, guest, proxyEnvironment, print } = options;
+  const { from, kernelPackage, docker: isWanted = false } = guest;
+  if (from !== undefined) {
+    const docker = await copyDockerDisk(resolve(from), guestDir, made, { signal });
+    if (docker || !isWanted) return { guest: made, docker };
+    const hint = "Run executor install microvm --docker on the machine that it comes from.";
+    throw new AirlockError(`${from} has no disk with Docker`, { code: "install-target", hint });
+  }
+  // A disk that was asked for once is kept up to date.
+  if (!isWanted && !(await hasDockerDisk(guestDir))) return { guest: made, docker: undefined };
+  print("preparing the disk with Docker");
+  return await makeDockerDisk(made, {
+    directory: guestDir,
+    proxyEnvironment,
+    signal,
+    ...(kernelPackage === undefined ? {} : { kernelPackage: resolve(kernelPackage) }),
+  });
 }
 
 async function makeFiles(

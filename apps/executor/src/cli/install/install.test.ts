@@ -117,6 +117,7 @@ describe("executor install", () => {
       code: "install-target",
       hint: expect.stringContaining("--from /guest"),
     });
+    await expect(run("git", { guest: { docker: true } })).rejects.toThrow("--docker is only for the target microvm");
     await expect(run("git", { guest: { from: "/guest" } })).rejects.toThrow("--from is only for the target microvm");
     await expect(run("all", { guest: { kernelPackage: "x" } })).rejects.toThrow("--kernel-package is only for");
   });

@@ -24,7 +24,7 @@ export async function install(options: InstallOptions): Promise<void> {
   const [option] = Object.entries(options.guest).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (option !== undefined) {
     const hint = "Leave it out, or run executor install microvm.";
-    const shown = option === "from" ? "--from" : "--kernel-package";
+    const shown = option === "kernelPackage" ? "--kernel-package" : `--${option}`;
     throw new AirlockError(`${shown} is only for the target ${microvmTarget}`, { code: "install-target", hint });
   }
   const reason = notNeeded[target];

@@ -89,6 +89,11 @@ export class Ext4Disk implements AsyncDisposable {
     await this.#file.close();
   }
 
+  /** Size of the part that the file system uses. All tables are in it; behind it is a hole. */
+  get usedBytes(): number {
+    return this.#nextBlock * blockBytes;
+  }
+
   /** @throws {DiskFullError} */
   async takeInode(kind: "directory" | "other"): Promise<number> {
     for (; ; this.#nextInode += 1) {

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { errorMessage } from "@airlock/job";
-import { outputOf, systemEnvironment } from "@airlock/process";
 import { z } from "zod";
 import { runtimeFailed } from "../../../contract/errors.ts";
 import type { GuestFiles } from "../../monitor/vm-monitor.ts";
 import { agentSources, buildAgent } from "../build-agent.ts";
 import { cpioArchive } from "./cpio-archive.ts";
+import { extractKernelPackage } from "./extract-kernel-package.ts";
 import { extractVmlinux } from "./extract-vmlinux.ts";
 import { fetchKernelPackage } from "./fetch-kernel-package.ts";
 import { moduleFiles } from "./module-files.ts";
@@ -38,7 +38,6 @@ const modules = [
 ];
 /** Changes when the same parts are put together in another way. */
 const recipe = 1;
-const extractMs = 120_000;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const manifestSchema = z.object({
@@ -185,14 +184,9 @@ async function isFrom(kernelPackage: string | undefined, manifest: Manifest): Pr
 
 /** Puts kernel and initrd together from the package at `path`. */
 async function assemble(path: string, scratch: string, signal: AbortSignal) {
-  const root = join(scratch, "root");
-  await outputOf(["dpkg-deb", "--extract", path, root], { env: systemEnvironment, signal, timeoutMs: extractMs });
-  const release = (await readdir(join(root, "boot"))).find((name) => name.startsWith("vmlinuz-"))?.slice(8);
-  if (release === undefined) throw runtimeFailed("the kernel package has no vmlinuz");
-  const kernel = await extractVmlinux(await readFile(join(root, "boot", `vmlinuz-${release}`)), signal);
-  // Newer releases keep modules below /usr.
-  const modulesRoot = (await readdir(root)).includes("lib") ? join(root, "lib") : join(root, "usr/lib");
-  const loaded = await moduleFiles(modules, join(modulesRoot, "modules", release));
+  const { vmlinuz, modulesDirectory } = await extractKernelPackage(path, join(scratch, "root"), signal);
+  const kernel = await extractVmlinux(await readFile(vmlinuz), signal);
+  const loaded = await moduleFiles(modules, modulesDirectory);
   const agent = join(scratch, "agent");
   const { compiler, sha256 } = await buildAgent({ output: agent, signal });
   const list = loaded.map(({ name }) => `${name}.ko\n`).join("");
