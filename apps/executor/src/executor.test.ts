@@ -174,9 +174,10 @@ describe("an executor with an instance of Airlock", () => {
     await instance.until(ended("markComplete"));
 
     expect(instance.output(1, "step.docker.only")).toBe("value={{ secrets.X }}\n{{ secrets.X }}\n");
-    // The test's runtime offers no connections for uploads.
+    // The test's runtime offers no connections for uploads, and no Docker.
     expect(instance.bodies("dequeue")[0]?.airlock?.capabilities).toContain("results");
     expect(instance.bodies("dequeue")[0]?.airlock?.capabilities).not.toContain("uploads");
+    expect(instance.bodies("dequeue")[0]?.airlock?.capabilities).not.toContain("docker");
     expect(instance.bodies("dequeue")[0]?.airlock?.waitMs).toBeGreaterThan(10_000);
     expect(instance.bodies("markComplete")[0]).toMatchObject({ attempt: 1 });
     expect(instance.bodies("addExecutionLogEntry")).toEqual([]);

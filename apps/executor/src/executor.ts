@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { arch, platform } from "node:os";
-import { executorCapabilities } from "@airlock/api";
+import { type ExecutorCapability, executorCapabilities } from "@airlock/api";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import { probeMounts, Trash } from "@airlock/runtime/host-disk";
 import type { Logger } from "pino";
@@ -133,7 +133,7 @@ export async function runExecutor({
     config.instance,
     await executorName(config.dataDir),
     (operation, failed, durationMs) => metrics.countRequest(operation, failed, durationMs),
-    executorCapabilities.filter((name) => name !== "uploads" || description.servicesProblem === undefined),
+    offeredCapabilities(description),
   );
   stack.defer(() => client.close());
   const activeSandboxes = new Set<string>();
@@ -213,6 +213,15 @@ export async function runExecutor({
 
 function queueNames({ instance: { queues } }: Config): readonly string[] {
   return queues.kind === "one" ? [queues.name] : queues.names;
+}
+
+/** What this machine lacks is not offered, so that such jobs go to other executors. */
+function offeredCapabilities({ servicesProblem, dockerProblem }: RuntimeDescription): readonly ExecutorCapability[] {
+  const lacking = new Set<ExecutorCapability>([
+    ...(servicesProblem === undefined ? [] : (["uploads"] as const)),
+    ...(dockerProblem === null ? [] : (["docker"] as const)),
+  ]);
+  return executorCapabilities.filter((name) => !lacking.has(name));
 }
 
 function telemetryOf(config: Config, runtime: Runtime, description: RuntimeDescription, gitVersion: string) {

@@ -23,6 +23,7 @@ export interface SpecFlags {
   readonly output?: readonly string[];
   readonly diff?: boolean;
   readonly upload?: boolean;
+  readonly service?: readonly string[];
   readonly depth?: string;
   readonly tags?: boolean;
   readonly path?: readonly string[];
@@ -83,6 +84,7 @@ function withFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv)
     ...(flags.output === undefined ? {} : { outputs: [...(spec.outputs ?? []), ...flags.output] }),
     ...(flags.diff === undefined ? {} : { diff: flags.diff }),
     ...(flags.upload === undefined ? {} : { upload: flags.upload }),
+    ...(flags.service === undefined ? {} : { services: parseServices(flags.service) }),
     ...(Object.keys(labels).length === 0 ? {} : { labels: { ...spec.labels, ...labels } }),
     ...(Object.keys(resources).length === 0 ? {} : { resources: { ...spec.resources, ...resources } }),
     ...(Object.keys(variables).length === 0
@@ -171,6 +173,13 @@ function parseEgress(values: readonly string[]): NonNullable<JobSpecInput["egres
   const keyword = values.find((value) => value === "none" || value === "public");
   if (keyword) throw new UsageError(`--egress ${keyword} cannot be used with another --egress`);
   return { allow: [...values] };
+}
+
+function parseServices(names: readonly string[]): NonNullable<JobSpecInput["services"]> {
+  const unknown = names.find((name) => name !== "docker");
+  if (unknown !== undefined)
+    throw new UsageError(`--service: there is no service "${unknown}"; the only one is docker`);
+  return "docker";
 }
 
 function parseDepth(text: string): number | "full" {

@@ -64,6 +64,7 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
       "--label": ["x", "=x"],
       "--priority": ["high", "9999", ""],
       "--output": ["../x", ""],
+      "--service": ["podman", ""],
       "--idempotency-key": ["", "a b", "x".repeat(256), "\u2603"],
     },
   },

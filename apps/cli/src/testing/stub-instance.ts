@@ -127,6 +127,7 @@ export function jobView(overrides: Partial<JobView> = {}): JobView {
     outputs: [],
     diff: false,
     upload: false,
+    services: [],
     steps: [
       {
         key: "main",

@@ -5,9 +5,10 @@ import type { EgressOptions } from "../config/options.ts";
 import { egressWarning, planEgress } from "./egress-plan.ts";
 
 const limits = { cpu: true, memory: true, pids: true, egressNone: true, disk: "none" as const };
-const enforcing = { enforces: { ...limits, egressPublic: true, egressAllow: true } };
+const enforcing = { enforces: { ...limits, egressPublic: true, egressAllow: true }, dockerProblem: null };
 const weak = {
   enforces: { ...limits, egressPublic: false, egressAllow: false },
+  dockerProblem: null,
   egressProblem: "Egress policies need root; run the executor as root.",
 };
 const options: EgressOptions = { default: null, unenforced: "refuse", openable: [] };

@@ -4,7 +4,10 @@ import { type RuntimeDescription, uncoveredPrivateRules } from "@airlock/runtime
 import type { EgressOptions } from "../config/options.ts";
 
 /** What this machine can enforce and offer. */
-export type EgressEnforcement = Pick<RuntimeDescription, "enforces" | "egressProblem" | "servicesProblem">;
+export type EgressEnforcement = Pick<
+  RuntimeDescription,
+  "enforces" | "egressProblem" | "servicesProblem" | "dockerProblem"
+>;
 
 export interface PlannedEgress {
   readonly policy: EgressPolicy;

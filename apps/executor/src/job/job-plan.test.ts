@@ -23,10 +23,15 @@ const options = {
   outputs: { maximumFiles: 10, maximumBytes: 1000, maximumEntries: 100 },
 };
 
-const plan = (wire: JobPayloadWire, changes: Partial<JobOptions> = {}, offers: { servicesProblem?: string } = {}) => {
+interface Offers {
+  readonly servicesProblem?: string;
+  readonly dockerProblem?: string;
+}
+
+const plan = (wire: JobPayloadWire, changes: Partial<JobOptions> = {}, offers: Offers = {}) => {
   const input = readPayload(JobPayload.parse(wire));
   const enforces = { cpu: true, memory: true, pids: true, egressNone: true, egressPublic: true, egressAllow: true };
-  const enforcement = { enforces: { ...enforces, disk: "none" as const }, ...offers };
+  const enforcement = { enforces: { ...enforces, disk: "none" as const }, dockerProblem: null, ...offers };
   return planJob(input, { ...options, ...changes }, enforcement);
 };
 
@@ -54,6 +59,16 @@ describe("a job's plan", () => {
     const refused = expect.objectContaining({ reason: "policy", hint: servicesProblem });
     expect(() => plan(withExtension({ upload: true }), {}, { servicesProblem })).toThrow(refused);
     expect(plan(withExtension({}), {}, { servicesProblem }).upload).toBe(false);
+  });
+
+  it("refuses Docker where the runtime can't offer it, with the reason, and services that it does not know", () => {
+    const dockerProblem = "Run as root: executor install microvm --docker";
+    const refused = expect.objectContaining({ reason: "policy", hint: dockerProblem });
+    const job = withExtension({ services: ["docker"] });
+    expect(() => plan(job, {}, { dockerProblem })).toThrow(refused);
+    expect(plan(job).docker).toBe(true);
+    expect(plan(withExtension({}), {}, { dockerProblem }).docker).toBe(false);
+    expect(() => plan(withExtension({ services: ["docker", "podman"] }))).toThrow('does not know the service "podman"');
   });
 
   it("gives a foreign instance's job the executor's limits, the public internet and the protocol's shell", () => {

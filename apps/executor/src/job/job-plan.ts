@@ -40,6 +40,8 @@ export interface JobPlan {
   readonly shell: "strict" | "protocol";
   /** Whether the steps get a connection for uploads of code indexes. */
   readonly upload: boolean;
+  /** Whether the steps get a Docker daemon of their own. */
+  readonly docker: boolean;
   readonly steps: readonly PlannedStep[];
 }
 
@@ -61,6 +63,7 @@ export function planJob(input: JobInput, options: JobOptions, enforcement: Egres
   const { servicesProblem } = enforcement;
   if (input.upload && servicesProblem !== undefined)
     throw refused("this executor can't give jobs a connection for uploads", servicesProblem);
+  const docker = plansDocker(input.services, enforcement.dockerProblem);
   const uploadEnvironment = input.upload ? { SRC_ENDPOINT: `http://127.0.0.1:${uploadPort}` } : {};
   return {
     timeout: planTimeout(input.timeoutMs, options.maximumRuntimeMs),
@@ -69,6 +72,7 @@ export function planJob(input: JobInput, options: JobOptions, enforcement: Egres
     checkout,
     shell: input.shell,
     upload: input.upload,
+    docker,
     steps: input.steps.map(({ name, image, commands, directory, env, secretFiles }, index) => ({
       name,
       key: `${index}-${name.replace(/[^A-Za-z0-9._-]/g, "-").slice(0, 40)}`,
@@ -79,6 +83,16 @@ export function planJob(input: JobInput, options: JobOptions, enforcement: Egres
       secretFiles,
     })),
   };
+}
+
+function plansDocker(services: readonly string[], problem: string | null): boolean {
+  const unknown = services.find((name) => name !== "docker");
+  if (unknown !== undefined) {
+    const hint = "Remove it from the job's `services`, or update the executor.";
+    throw refused(`this executor does not know the service ${JSON.stringify(unknown)}`, hint);
+  }
+  if (services.length > 0 && problem !== null) throw refused("this executor can't offer `services: docker`", problem);
+  return services.length > 0;
 }
 
 function planTimeout(wantedMs: number | null, maximumMs: number): PlannedTimeout {

@@ -27,6 +27,7 @@ describe("the payload", () => {
       results: null,
       logDelivery: "whole-entries",
       upload: false,
+      services: [],
       stepsMaySkip: true,
     });
   });

@@ -32,6 +32,8 @@ export interface JobInput {
   readonly logDelivery: "chunks" | "whole-entries";
   /** Whether the steps get a connection for uploads of code indexes. */
   readonly upload: boolean;
+  /** Names of services that the steps need. */
+  readonly services: readonly string[];
   /**
    * Whether a step may name the next step in the workspace's `skip.json`. Airlock instances decide themselves which
    * steps run.
@@ -89,6 +91,7 @@ export function readPayload(payload: JobPayload): JobInput {
     results: readResults(payload),
     logDelivery: takesChunks(airlock?.capabilities ?? []) ? "chunks" : "whole-entries",
     upload: airlock?.upload ?? false,
+    services: airlock?.services ?? [],
     stepsMaySkip: airlock === undefined,
   };
 }

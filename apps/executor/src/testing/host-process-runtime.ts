@@ -13,8 +13,10 @@ import type {
   StepOptions,
   StepStatus,
 } from "@airlock/runtime";
-import { imageInvalid } from "@airlock/runtime";
+import { imageInvalid, refuseDocker } from "@airlock/runtime";
 import { HostDiskSandbox, type HostWorkspace, HostWorkspaces, type WorkspaceOptions } from "@airlock/runtime/host-disk";
+
+const dockerProblem = "Processes of the host have no kernel of their own.";
 
 /**
  * A runtime for tests of what surrounds a sandbox. Steps are plain processes of this machine without isolation. `/data`
@@ -48,10 +50,11 @@ export class HostProcessRuntime implements Runtime {
       disk: "none" as const,
     };
     const servicesProblem = "Processes of the host have no network of their own.";
-    return { version: "0", enforces, checkoutOwner: null, servicesProblem, notes: [] };
+    return { version: "0", enforces, checkoutOwner: null, servicesProblem, dockerProblem, notes: [] };
   }
 
   async createSandbox(plan: SandboxPlan, { signal }: { readonly signal: AbortSignal }): Promise<Sandbox> {
+    refuseDocker(plan, dockerProblem);
     const workspace = await this.#workspaces.create(plan, { owner: null, mountOwned: null }, { signal });
     this.plans.push(plan);
     this.liveSandboxes += 1;

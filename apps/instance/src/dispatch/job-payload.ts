@@ -83,6 +83,7 @@ function extension(job: DequeuedJob, spec: JobSpec, options: PayloadOptions): No
     outputs: spec.outputs,
     diff: spec.diff ?? false,
     ...(spec.upload ? { upload: true } : {}),
+    ...((spec.services ?? []).length > 0 ? { services: spec.services } : {}),
     maxArtifactBytes: options.maxArtifactBytes,
   };
 }

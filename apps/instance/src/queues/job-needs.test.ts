@@ -78,6 +78,15 @@ describe("jobNeeds", () => {
     expect(waivableNeeds).not.toContain("upload");
   });
 
+  it("keeps a job with Docker for executors that offer it", () => {
+    for (const services of ["docker", ["docker"]] as const) {
+      expect(jobNeeds(JobSpec.parse({ steps: [step], services }), null)).toEqual(["services: docker"]);
+    }
+    expect(supportedNeeds({ extensions: true, capabilities: ["docker"] })).toContain("services: docker");
+    expect(supportedNeeds({ extensions: true, capabilities: ["results"] })).not.toContain("services: docker");
+    expect(waivableNeeds).not.toContain("services: docker");
+  });
+
   it("returns only needs that a fully capable executor supports, while a foreign one supports none of them", () => {
     const all = supportedNeeds({ extensions: true, capabilities: ["results", "secret-files"] });
     expect(specs.flatMap(({ spec }) => jobNeeds(spec, null)).filter((need) => !all.includes(need))).toEqual([]);

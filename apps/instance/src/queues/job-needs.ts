@@ -8,6 +8,7 @@ const enforceable = ["egress", "timeout", "resources", "checkout", "outputs", "d
 const indispensable = [
   "secret files",
   "upload",
+  "services: docker",
   "image: host",
   "#! lines for other interpreters",
   // Sourcegraph's executors create a SHA-1 repository and then fetch into it.
@@ -33,6 +34,7 @@ export function jobNeeds(spec: JobSpec, commit: string | null): JobNeed[] {
     diff: spec.diff ?? false,
     "secret files": spec.steps.some((step) => (step.secrets ?? []).some(({ file }) => file)),
     upload: spec.upload ?? false,
+    "services: docker": (spec.services ?? []).includes("docker"),
     "image: host": spec.steps.some(({ image }) => image === "host"),
     "#! lines for other interpreters": spec.steps.some(
       (step) => parseShellLine(scriptLines(step)[0] ?? "").kind === "other",
@@ -63,6 +65,7 @@ export function supportedNeeds({ extensions, capabilities }: ExecutorSupport): J
     ...(capabilities.includes("results") ? (["outputs", "diff"] as const) : []),
     ...(capabilities.includes("secret-files") ? (["secret files"] as const) : []),
     ...(capabilities.includes("uploads") ? (["upload"] as const) : []),
+    ...(capabilities.includes("docker") ? (["services: docker"] as const) : []),
   ];
 }
 

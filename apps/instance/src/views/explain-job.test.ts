@@ -187,6 +187,12 @@ describe("explainJob", () => {
       'No executor of queue "default" supports image: host. An up-to-date Airlock executor does.',
     ],
     [
+      "no executor offers Docker",
+      { ...queued, needs: ["services: docker"], allowUnenforced: true, executors: [executor] },
+      "no-matching-executor",
+      'No executor of queue "default" supports services: docker. An Airlock executor with EXECUTOR_RUNTIME=microvm does, after `executor install microvm --docker` on its machine.',
+    ],
+    [
       "an older Airlock executor stores no results",
       { ...queued, needs: ["egress", "outputs"], executors: [{ ...executor, capabilities: ["attempts"] }] },
       "no-matching-executor",

@@ -192,6 +192,9 @@ function missing(facts: JobDemands): string {
 /** What an administrator can do about needs that no executor supports. */
 function remedy(needs: readonly string[]): string {
   const waivable: readonly string[] = waivableNeeds;
+  if (needs.includes("services: docker")) {
+    return "An Airlock executor with EXECUTOR_RUNTIME=microvm does, after `executor install microvm --docker` on its machine.";
+  }
   if (needs.includes("upload")) {
     return "An up-to-date Airlock executor does that runs as root; `executor validate` names what is missing on its machine.";
   }

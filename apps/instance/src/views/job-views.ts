@@ -163,6 +163,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     // Jobs stored before this field existed have none.
     diff: spec.diff ?? false,
     upload: spec.upload ?? false,
+    services: spec.services ?? [],
     steps: spec.steps.map((step, index) => ({
       key: step.key ?? String(index),
       image: step.image,

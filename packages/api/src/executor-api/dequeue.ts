@@ -10,6 +10,7 @@ import { PlainText, ShownText } from "../primitives/stored-text.ts";
  * - `events`: `GET events`, a stream that delivers cancellations immediately.
  * - `secret-files`: job payloads carry `airlock.secretFiles`, secrets that single steps get as files.
  * - `uploads`: the executor gives the steps of a job with `airlock.upload` a connection for uploads of code indexes.
+ * - `docker`: the executor gives the steps of a job with `docker` in `airlock.services` a Docker daemon of their own.
  * - `results`: `PUT queue/{queue}/artifacts`, and the report of an attempt's end includes the result of each step.
  */
 export const executorCapabilities = [
@@ -20,6 +21,7 @@ export const executorCapabilities = [
   "results",
   "secret-files",
   "uploads",
+  "docker",
 ] as const;
 export type ExecutorCapability = (typeof executorCapabilities)[number];
 

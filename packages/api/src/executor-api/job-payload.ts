@@ -78,6 +78,8 @@ export const PayloadExtension = z.object({
   diff: z.boolean().default(false),
   /** Whether the job's steps get a connection for uploads of code indexes, with the job's token. */
   upload: z.boolean().default(false),
+  /** What the job's steps find beside their sandbox: `docker`, a Docker daemon of their own. Others are refused. */
+  services: nullableArray(z.string()),
   /** Limit on the total size of an attempt's artifacts as uploaded, in bytes. */
   maxArtifactBytes: z.int().nonnegative().optional(),
   secretFiles: nullableArray(SecretFile),

@@ -70,6 +70,8 @@ describe("JobSpec", () => {
       { steps: [{ image: "--privileged", run: "b" }] },
       /^steps\[0\]\.image: not an image reference/,
     ],
+    ["an unknown service", { ...minimal, services: "podman" }, /^services: must be docker, or a list/],
+    ["an unknown service in a list", { ...minimal, services: ["docker", "podman"] }, /^services: must be docker/],
     ["a revision that looks like an option", { ...minimal, revision: "--upload-pack=x" }, /^revision: not a revision/],
     [
       "a memory size with an unknown unit",

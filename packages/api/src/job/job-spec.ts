@@ -195,6 +195,16 @@ export function secretVariable({ name, file }: StepSecret): string {
   return file ? `${name}_FILE` : name;
 }
 
+/** Services that a job can ask for. */
+const jobServices = ["docker"] as const;
+export type JobService = (typeof jobServices)[number];
+
+const JobServices = z
+  .union([z.enum(jobServices), z.array(z.enum(jobServices)).max(jobServices.length)], {
+    error: "must be docker, or a list of services: [docker]",
+  })
+  .transform((services) => (Array.isArray(services) ? services : [services]));
+
 /** A job as people write it: the body of `POST /api/v1/jobs` and the contents of a job file. */
 export const JobSpec = z.strictObject({
   queue: QueueName.default("default"),
@@ -236,6 +246,8 @@ export const JobSpec = z.strictObject({
    * find it at `SRC_ENDPOINT` and need no token.
    */
   upload: z.boolean().default(false),
+  /** What the steps find beside their sandbox. `docker`: a Docker daemon of their own, in the job's virtual machine. */
+  services: JobServices.default([]),
   /** Labels that the executor must offer with the same value. */
   labels: z.record(StepKey, PlainText.max(255)).default({}),
   /**

@@ -102,6 +102,8 @@ export const JobView = JobSummary.extend({
   diff: z.boolean(),
   /** Whether the steps can send code indexes to the instance. */
   upload: z.boolean().default(false),
+  /** What the steps find beside their sandbox: `docker`, a Docker daemon of their own. */
+  services: z.array(z.string()).default([]),
   steps: z.array(StepView),
   /**
    * The exit code to show the submitter: 0 if completed, the failing step's code, 1 for any other end. `null` until it

@@ -2,6 +2,7 @@ export * from "./abortable.ts";
 export * from "./check-environment.ts";
 export * from "./egress-denial.ts";
 export * from "./errors.ts";
+export * from "./refuse-docker.ts";
 export * from "./runtime.ts";
 export * from "./sandbox.ts";
 export * from "./sandbox-calls.ts";

@@ -79,6 +79,8 @@ export interface RuntimeDescription {
   readonly limitsProblem?: string;
   /** Why plans with `services` are refused here, and how to change that. Absent: they are not refused. */
   readonly servicesProblem?: string;
+  /** Why plans with `docker` are refused here, and how to change that. `null`: they are not refused. */
+  readonly dockerProblem: string | null;
   /** What is weaker on this host than it could be, and how to fix it; one sentence each. */
   readonly notes: readonly string[];
 }

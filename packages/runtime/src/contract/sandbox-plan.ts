@@ -19,6 +19,11 @@ export interface SandboxPlan {
    */
   readonly services?: readonly SandboxService[];
   /**
+   * Whether steps get a Docker daemon of their own, which lives as long as the sandbox. Its containers are bound by the
+   * sandbox's egress policy and disk limit. Default: false.
+   */
+  readonly docker?: boolean;
+  /**
    * The job's own registry credentials by `HOST[:PORT]` (`docker.io` for Docker Hub). They take precedence over the
    * runtime's. The host uses them to pull images; they are never visible in the sandbox. An image that was pulled with
    * credentials is given to another job only if that job's credentials may read it too. Default: none.

@@ -1,4 +1,9 @@
-import { type FileOwner, type RuntimeDescription, unenforcedLimits } from "../contract/index.ts";
+import {
+  type FileOwner,
+  onlyMachinesHaveDocker,
+  type RuntimeDescription,
+  unenforcedLimits,
+} from "../contract/index.ts";
 import type { EgressCapabilities } from "../egress/index.ts";
 import { defaultHardening, type Hardening } from "../isolation/hardening.ts";
 import { type EnforcedLimits, enforcedLimits } from "./engine-facts.ts";
@@ -111,6 +116,7 @@ export function describeEngine(
       egressAllow: capabilities.allow && inReach,
       disk: boundsLayers ? "file-system" : "watcher",
     },
+    dockerProblem: onlyMachinesHaveDocker,
     ...(limitsProblem === null ? {} : { limitsProblem }),
     ...(canEnforce || egressNotes[0] === undefined ? {} : { egressProblem: egressNotes[0] }),
     notes: [...notes, ...egressNotes],

@@ -11,6 +11,7 @@ import type {
   SandboxPlan,
 } from "../contract/index.ts";
 import {
+  refuseDocker,
   refusedByPolicy,
   refuseServices,
   refuseUnenforcedLimits,
@@ -152,6 +153,7 @@ class DockerRuntime implements Runtime {
     // Ask about networks only for jobs that have one, so that other jobs don't wait.
     const egress = plan.egress.kind === "none" ? undefined : await asRuntimeFailure(() => this.#inspectEgress(signal));
     const description = describeEngine(version, info, egress ? { egress } : {});
+    refuseDocker(plan, description.dockerProblem);
     refuseUnenforceableEgress(plan, description);
     refuseUnenforcedLimits(this.#options.unenforcedLimits ?? "refuse", description);
     const hasServices = (plan.services ?? []).length > 0;

@@ -10,6 +10,7 @@ import {
   type ReadOnlyFile,
   type Runtime,
   type RuntimeDescription,
+  refuseDocker,
   refusedByPolicy,
   runtimeFailed,
   type Sandbox,
@@ -28,6 +29,8 @@ import { type ProcessLimits, processLimits } from "../isolation/process-limits.t
 import { collectMachines } from "./collect-machines.ts";
 import { ImageDisks } from "./disks/image-disks.ts";
 import { makeWorkspaceDisk } from "./disks/workspace-disk.ts";
+import { type DockerDisk, dockerNotInstalled } from "./docker/docker-disk.ts";
+import { startDocker } from "./docker/start-docker.ts";
 import { GuestAgent } from "./guest/guest-agent.ts";
 import { guestStepFilter } from "./guest/seccomp/guest-step-filter.ts";
 import { type CopiedPlan, GuestStarts } from "./guest-starts.ts";
@@ -58,6 +61,8 @@ export interface MicrovmRuntimeOptions {
   readonly egress?: EgressOptions;
   /** Limits of each machine's network. Default: none. */
   readonly bandwidth?: Bandwidth;
+  /** The disk with the Docker daemon for jobs that ask for one, or why there is none. Default: it is not installed. */
+  readonly docker?: DockerDisk | { readonly problem: string };
   /** Told of faults in the background that cost only time. Default: not reported. */
   readonly onProblem?: (problem: unknown) => void;
 }
@@ -77,6 +82,8 @@ const guestBytes = 128 * mebibyte;
 /** The disk with the workspace is the first one. The others are slots for images. */
 const workspaceDisk = 0;
 const imageSlots = Array.from({ length: 12 }, (_, index) => index + 1);
+/** The slot of the disk with Docker. A job that uses it has one image less, and all machines have the same shape. */
+const dockerSlot = 12;
 const bootMs = 60_000;
 const unlimited: Bandwidth = { ingress: null, egress: null };
 
@@ -127,11 +134,13 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   readonly #hardening: Hardening;
   readonly #starts = new Map<string, GuestStarts>();
   readonly #filter: Buffer;
+  readonly #docker: DockerDisk | { readonly problem: string };
   /** Ids of machines that are started only to be copied, by owner. Callers of `collect` don't know them. */
   readonly #copied = new Map<string, Set<string>>();
 
   constructor(options: MicrovmRuntimeOptions, { store, disks, limits, engines, networkCalls }: Parts) {
     this.#options = options;
+    this.#docker = options.docker ?? { problem: dockerNotInstalled };
     this.#store = store;
     this.#disks = disks;
     this.#limits = limits;
@@ -145,6 +154,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     const monitor = this.#options.monitorFor("describe");
     const version = await monitor.version({ signal });
     const egress = await this.#engines.capabilities();
+    const dockerProblem = "problem" in this.#docker ? this.#docker.problem : null;
     const egressProblem = egress.public ? egress.guestProblem : egress.notes[0];
     return {
       version: `${monitor.name} ${version}, accelerator ${monitor.accelerator}`,
@@ -161,9 +171,11 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       },
       checkoutOwner: null,
       ...(egressProblem ? { egressProblem } : {}),
+      dockerProblem,
       notes: [
         ...(this.#options.notes ?? []),
         ...relaxations(this.#hardening),
+        ...(dockerProblem === null ? [] : [`Jobs with \`services: docker\` go to other executors. ${dockerProblem}`]),
         ...(egress.guestProblem !== null && egress.public ? [egress.guestProblem] : []),
         ...egress.notes,
         ...egress.linkNotes,
@@ -181,6 +193,8 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       throw runtimeFailed(`"${plan.owner}" and "${plan.id}" are not valid in a sandbox's name`);
     }
     checkLimits(plan.limits);
+    const docker = this.#docker;
+    refuseDocker(plan, "problem" in docker ? docker.problem : null);
     await using undo = new AsyncDisposableStack();
     try {
       const ways = { engines: this.#engines, bandwidth: this.#options.bandwidth ?? unlimited };
@@ -194,6 +208,11 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       await agent.mountWorkspace(workspaceDisk, vmPlan.diskBytes, signal);
       for (const file of plan.workspace.readOnlyFiles) await agent.putFile(jobFile(file), signal);
       await putGuestFiles(agent, plan.workspace.files, signal);
+      if (plan.docker && !("problem" in docker)) {
+        const { resolvConf, guest } = network;
+        const start = { disk: dockerSlot, limits: plan.limits, resolvConf, mtu: guest?.mtu ?? null };
+        await startDocker({ vm, agent }, docker.path, start, signal);
+      }
       const sandbox = this.#sandbox(plan, { vmPlan, vm, agent, network });
       undo.move();
       return sandbox;
@@ -325,7 +344,8 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       plan,
       vm,
       agent,
-      imageSlots,
+      imageSlots: plan.docker ? imageSlots.filter((slot) => slot !== dockerSlot) : imageSlots,
+      docker: plan.docker ?? false,
       notes: [`a virtual machine with ${vmPlan.cpus} processors and a disk of its own`],
       openImage: async (image, options) => {
         if (image === hostImageName) throw noHostImage();

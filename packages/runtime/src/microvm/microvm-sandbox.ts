@@ -23,6 +23,7 @@ import type { Hardening } from "../isolation/hardening.ts";
 import { hiddenPaths } from "../isolation/hidden-paths.ts";
 import type { ProcessLimits } from "../isolation/process-limits.ts";
 import type { ImageDisk } from "./disks/image-disks.ts";
+import { dockerHost, withDockerClient } from "./docker/start-docker.ts";
 import { capabilityNumber } from "./guest/capability-numbers.ts";
 import type { GuestAgent } from "./guest/guest-agent.ts";
 import { GuestCallError } from "./guest/guest-call-error.ts";
@@ -49,6 +50,8 @@ export interface MicrovmSandboxParts {
   readonly limits: StepLimits;
   /** Content of `/etc/resolv.conf`. */
   readonly resolvConf: string;
+  /** Whether the guest runs a Docker daemon. Default: false. */
+  readonly docker?: boolean;
   /** From `guestStepFilter`. */
   readonly seccompFilter: Buffer;
   /** Reports what the egress policy denied during a step. */
@@ -247,13 +250,15 @@ export class MicrovmSandbox implements Sandbox {
   }
 
   #guestStep(step: SandboxStep, { index, user, env }: MountedImage): GuestStep {
-    const { plan, limits, hardening, processLimits, resolvConf, seccompFilter } = this.#parts;
+    const { plan, limits, hardening, processLimits, resolvConf, docker = false, seccompFilter } = this.#parts;
     const hostname = plan.id.slice(0, 63);
+    const imageEnv = docker ? [...env, dockerHost] : env;
+    const variables = variablesOf(stepEnvironment({ env: imageEnv, user }, step.env));
     const atMost = (resource: number, value: number) => ({ resource, soft: BigInt(value), hard: BigInt(value) });
     return {
       image: index,
       argv: ["/bin/sh", step.script],
-      env: Object.fromEntries(stepEnvironment({ env, user }, step.env).map(splitVariable)),
+      env: docker ? withDockerClient(variables) : variables,
       workingDirectory: step.workingDirectory,
       uid: user.uid,
       gid: user.gid,
@@ -261,7 +266,8 @@ export class MicrovmSandbox implements Sandbox {
       hostname,
       capabilities: hardening.capabilities.map(capabilityNumber),
       noNewPrivileges: hardening.noNewPrivileges,
-      ownNetwork: plan.egress.kind === "none",
+      // Ports of containers are in the guest's network, which has no device then.
+      ownNetwork: plan.egress.kind === "none" && !docker,
       readOnlyRoot: hardening.readOnlyRoot,
       userNamespace: hardening.userNamespace,
       readOnlySys: hardening.maskedPaths,
@@ -283,6 +289,7 @@ export class MicrovmSandbox implements Sandbox {
       shmBytes: shmSize(plan.limits),
       // One limit covers the workspace and what steps write elsewhere.
       upperBytes: null,
+      docker,
     };
   }
 
@@ -327,7 +334,11 @@ function soon(): Promise<null> {
   return new Promise((resolve) => setTimeout(() => resolve(null), endMs));
 }
 
-function splitVariable(variable: string): [string, string] {
-  const equals = variable.indexOf("=");
-  return [variable.slice(0, equals), variable.slice(equals + 1)];
+function variablesOf(variables: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    variables.map((variable) => {
+      const equals = variable.indexOf("=");
+      return [variable.slice(0, equals), variable.slice(equals + 1)];
+    }),
+  );
 }

@@ -59,6 +59,18 @@ describeWithEngines(["microvm"], "opening the microvm runtime", () => {
     });
   });
 
+  it("offers Docker only with a disk of this version, and runs other jobs without it", async () => {
+    await using copy = await temporaryDirectory();
+    await copyGuestFiles(dirname(guest.kernel), copy.path);
+    const install = "Run as root: executor install microvm --docker.";
+    const { dockerProblem, notes } = await open({ guestDir: copy.path });
+    expect(dockerProblem).toBe(`Docker for virtual machines is not installed. ${install}`);
+    expect(notes).toContain(`Jobs with \`services: docker\` go to other executors. ${dockerProblem}`);
+    await writeFile(join(copy.path, "docker.json"), "{}");
+    const problem = `The disk with Docker in ${copy.path} belongs to another kernel or version of the executor. ${install}`;
+    expect((await open({ guestDir: copy.path })).dockerProblem).toBe(problem);
+  });
+
   it("refuses a state directory whose path is too long for sockets", async () => {
     await expect(open({ stateDir: `/tmp/${"d".repeat(60)}` })).rejects.toMatchObject({
       message: expect.stringContaining("longer than 55 bytes"),

@@ -1,11 +1,13 @@
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
+import { access, mkdir, stat } from "node:fs/promises";
+import { AirlockError } from "@airlock/job";
 import { runtimeFailed } from "../contract/index.ts";
 import { findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
 import { defaultIds, type IdRange, isUnmapped, sharedIds } from "../host/id-range.ts";
 import { idsLockFile } from "../host/id-ranges.ts";
-import { openGuestFiles } from "./guest/build/build-guest-files.ts";
+import { dockerNotInstalled, openDockerDisk } from "./docker/docker-disk.ts";
+import { type BuiltGuest, openGuestFiles } from "./guest/build/build-guest-files.ts";
 import { createMicrovmRuntime, type MicrovmRuntime, type MicrovmRuntimeOptions } from "./microvm-runtime.ts";
 import { openQemuMonitor } from "./monitor/qemu/open-qemu-monitor.ts";
 import type { VmMonitor } from "./monitor/vm-monitor.ts";
@@ -25,6 +27,7 @@ export interface OpenMicrovmOptions
 
 /** As `MicrovmRuntimeOptions.stateDir` says. */
 const maxStateDirBytes = 55;
+const dockerCheckMs = 60_000;
 const installHint = "Run as root: executor install microvm";
 const otherPrograms = [
   ["setpriv", "util-linux"],
@@ -69,6 +72,7 @@ export async function openMicrovmRuntime(options: OpenMicrovmOptions): Promise<M
     }
   }
   const guest = await openGuestFiles(options.guestDir);
+  const docker = await findDocker(options.guestDir, guest, options.stateDir);
   const cgroupHost = await findCgroupHost();
   const ids = options.ids ?? ((await isUnmapped(defaultIds)) ? sharedIds : defaultIds);
   const monitor = await openQemuMonitor({ program, owner: "executor", ids, lockFile: idsLockFile, cgroupHost });
@@ -80,7 +84,31 @@ export async function openMicrovmRuntime(options: OpenMicrovmOptions): Promise<M
   };
   const { problem } = cgroupHost;
   const notes = problem === null ? [emulationNote] : [emulationNote, `QEMU itself runs without limits. ${problem}`];
-  return await createMicrovmRuntime({ ...options, guest, monitorFor, cgroupHost, notes });
+  return await createMicrovmRuntime({ ...options, guest, docker, monitorFor, cgroupHost, notes });
+}
+
+/** Jobs without Docker run even if its disk is unusable. */
+async function findDocker(
+  directory: string,
+  guest: BuiltGuest,
+  stateDir: string,
+): Promise<NonNullable<MicrovmRuntimeOptions["docker"]>> {
+  try {
+    const disk = await openDockerDisk(directory, guest, { signal: AbortSignal.timeout(dockerCheckMs) });
+    if (!disk) return { problem: dockerNotInstalled };
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    if ((await stat(disk.path)).dev === (await stat(stateDir)).dev) return disk;
+    // A machine gets the disk by a hard link.
+    return { problem: `${disk.path} and ${stateDir} are on different file systems. Put both on the same one.` };
+  } catch (error) {
+    if (!(error instanceof AirlockError)) throw error;
+    const hint = error.hint === undefined ? "" : ` ${error.hint}.`;
+    return { problem: `${capitalized(error.message)}.${hint}` };
+  }
+}
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 async function findQemu(configured: string | undefined): Promise<string> {

@@ -12,7 +12,13 @@ import type {
   Sandbox,
   SandboxPlan,
 } from "../contract/index.ts";
-import { refuseUnenforcedLimits, runtimeFailed, type UnenforcedLimits } from "../contract/index.ts";
+import {
+  onlyMachinesHaveDocker,
+  refuseDocker,
+  refuseUnenforcedLimits,
+  runtimeFailed,
+  type UnenforcedLimits,
+} from "../contract/index.ts";
 import { EgressEngines, type EgressOptions } from "../egress/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import {
@@ -232,6 +238,7 @@ class CreatedOciRuntime implements OciRuntime {
       checkoutOwner: this.#sharedOwner,
       mountsCheckoutLayers: await this.#mountsCheckoutLayers(signal),
       ...(egress.public || egress.notes[0] === undefined ? {} : { egressProblem: egress.notes[0] }),
+      dockerProblem: onlyMachinesHaveDocker,
       ...("problem" in this.#parts.serviceCalls ? { servicesProblem: this.#parts.serviceCalls.problem } : {}),
       notes: [
         ...notes,
@@ -250,6 +257,7 @@ class CreatedOciRuntime implements OciRuntime {
     }
     checkLimits(plan.limits);
     const { options, ...parts } = this.#parts;
+    refuseDocker(plan, onlyMachinesHaveDocker);
     refuseUnenforcedLimits(options.unenforcedLimits ?? "refuse", enforcementOf(parts.cgroupHost));
     await using undo = new AsyncDisposableStack();
     try {

@@ -15,7 +15,7 @@ import type {
   WalkOptions,
   WorkspaceFile,
 } from "@airlock/runtime";
-import { refuseServices, SandboxCalls } from "@airlock/runtime";
+import { onlyMachinesHaveDocker, refuseDocker, refuseServices, SandboxCalls } from "@airlock/runtime";
 import { walkBeneath } from "@airlock/runtime/host-disk";
 import { AgentConnection, type CallOptions } from "./agent-connection.ts";
 import type { Call, SentEntry, SentFile, StagedEntry } from "./messages.ts";
@@ -74,6 +74,7 @@ export class DisklessRuntime implements Runtime {
   async createSandbox(plan: SandboxPlan, { signal }: Abortable): Promise<Sandbox> {
     const { id, owner, limits, egress, registryAuth = {}, workspace, onEgressDenied, services = [] } = plan;
     refuseServices(services, servicesProblem);
+    refuseDocker(plan, onlyMachinesHaveDocker);
     const notes = (await this.#connection.call(
       {
         method: "createSandbox",

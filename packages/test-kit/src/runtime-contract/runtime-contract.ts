@@ -75,6 +75,14 @@ export function describeRuntime(
       for (const note of description.notes) expect(note).toMatch(/^[A-Z].*\.$/s);
     });
 
+    describe("a Docker daemon", () => {
+      it("is refused where the runtime does not offer one, with the reason and the job's field", async ({ skip }) => {
+        const { dockerProblem } = await subject.runtime.describe({ signal: never });
+        skip(dockerProblem === null, "this runtime offers one");
+        const message = "this executor can't offer `services: docker`";
+        await expect(open({ docker: true })).rejects.toMatchObject({ reason: "policy", message, hint: dockerProblem });
+      });
+    });
     describeResults(tests);
     describeSurroundings(tests);
     describeServices(tests);

@@ -24,6 +24,8 @@ export interface WorkplaceOptions {
   /** Default: `none`. */
   readonly egress?: SandboxPlan["egress"];
   readonly services?: NonNullable<SandboxPlan["services"]>;
+  /** Whether steps get a Docker daemon. Default: false. */
+  readonly docker?: boolean;
   readonly onEgressDenied?: (denial: EgressDenial) => void;
   readonly registryAuth?: NonNullable<SandboxPlan["registryAuth"]>;
   /** Default: an empty workspace. */
@@ -81,6 +83,7 @@ export async function openWorkplace(runtime: Runtime, options: WorkplaceOptions)
       limits: { cpus: 1, memoryBytes: 256 * 2 ** 20, pids: 200, ...options.limits },
       egress: options.egress ?? { kind: "none" },
       ...(options.services ? { services: options.services } : {}),
+      ...(options.docker ? { docker: true } : {}),
       ...(onEgressDenied ? { onEgressDenied } : {}),
       ...(registryAuth ? { registryAuth } : {}),
     },

@@ -70,6 +70,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
     .option("--output <GLOB>", "workspace files to keep as artifacts (repeatable)", collect)
     .option("--diff", "keep the steps' changes to the repository, as a diff")
     .option("--upload", "let the steps send code indexes of the commit to the instance")
+    .option("--service <NAME>", "docker: give the steps a Docker daemon of their own (repeatable)", collect)
     .option("--idempotency-key <KEY>", "submitting again with the same key returns the same job", parseIdempotencyKey)
     .option("--follow", "print the log until the job ends; the exit code is the job's")
     .option("--cancel-on-interrupt", "with --follow: Ctrl-C cancels the job")

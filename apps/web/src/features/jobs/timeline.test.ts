@@ -48,6 +48,7 @@ function job(entries: LogEntryView[], state: "processing" | "failed" | "errored"
     outputs: [],
     diff: false,
     upload: false,
+    services: [],
     steps: [step("test"), step("build")],
     exitCode: null,
     attempts: [attempt],

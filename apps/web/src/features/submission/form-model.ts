@@ -43,6 +43,7 @@ export interface FormValues {
   readonly outputs: string;
   readonly diff: boolean;
   readonly upload: boolean;
+  readonly docker: boolean;
   readonly labels: readonly EnvRow[];
   readonly priority: string;
 }
@@ -78,6 +79,7 @@ export function emptyForm(repository = ""): FormValues {
     outputs: "",
     diff: false,
     upload: false,
+    docker: false,
     labels: [],
     priority: "",
   };
@@ -117,6 +119,7 @@ export function formOf(job: JobView): FormValues {
     outputs: job.outputs.join("\n"),
     diff: job.diff,
     upload: job.upload,
+    docker: job.services.includes("docker"),
     labels: Object.entries(job.labels).map(([name, value]) => ({ id: newId(), name, value })),
     priority: job.priority === 0 ? "" : String(job.priority),
   };
@@ -158,6 +161,7 @@ export function toJobSpec(values: FormValues): JobSpecInput {
     ...(outputs.length > 0 ? { outputs } : {}),
     ...(values.diff ? { diff: true } : {}),
     ...(values.upload ? { upload: true } : {}),
+    ...(values.docker ? { services: ["docker"] as const } : {}),
     ...(Object.keys(labels).length > 0 ? { labels } : {}),
     ...optional("priority", number(values.priority)),
   };

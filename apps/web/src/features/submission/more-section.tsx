@@ -39,6 +39,13 @@ export function MoreSection({ values, errorOf, change }: SectionProps) {
             checked={values.upload}
             onChange={(event) => change({ upload: event.currentTarget.checked })}
           />
+          <Checkbox
+            label="Provide Docker"
+            description="The steps get a Docker daemon of their own, in a virtual machine"
+            mt={{ base: 0, sm: 28 }}
+            checked={values.docker}
+            onChange={(event) => change({ docker: event.currentTarget.checked })}
+          />
           <TextInput
             label="Namespace"
             description="Namespace of the job, which decides the secrets it can use"

@@ -29,6 +29,7 @@ describe("formOf", () => {
       outputs: ["dist/**"],
       diff: true,
       upload: true,
+      services: ["docker"],
       steps: [{ ...step, secrets, state: "failed", exitCode: 1, durationMs: 5 }],
       exitCode: 1,
       attempts: [],
@@ -57,6 +58,7 @@ describe("formOf", () => {
       outputs: ["dist/**"],
       diff: true,
       upload: true,
+      services: ["docker"],
       labels: { arch: "arm64" },
     });
   });
