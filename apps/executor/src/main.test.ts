@@ -2,7 +2,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { asUser, describeWithEngines, makeRepository, temporaryDirectory } from "@airlock/test-kit";
+import {
+  asUser,
+  compileCacheEnvironment,
+  describeWithEngines,
+  makeRepository,
+  temporaryDirectory,
+} from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ScriptedInstance, testSecret } from "./testing/scripted-instance.ts";
 import { airlockJob, foreignJob } from "./testing/start-executor.ts";
@@ -60,6 +66,7 @@ function start([program = "", ...args]: readonly string[], env: Readonly<Record<
   const child = spawn(program, args, {
     env: {
       PATH: process.env.PATH ?? "",
+      ...compileCacheEnvironment(),
       EXECUTOR_FRONTEND_URL: instance.url,
       EXECUTOR_FRONTEND_PASSWORD: testSecret,
       EXECUTOR_QUEUE_NAME: "default",

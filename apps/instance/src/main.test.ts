@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
-import { type TemporaryDirectory, temporaryDirectory } from "@airlock/test-kit";
+import { compileCacheEnvironment, type TemporaryDirectory, temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 const main = fileURLToPath(new URL("./main.ts", import.meta.url));
@@ -33,7 +33,12 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
 
   function start(args: readonly string[], env: Record<string, string> = {}) {
     const child = spawn(process.execPath, [main, ...args], {
-      env: { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", AIRLOCK_LOG_LEVEL: "warn", ...env },
+      env: {
+        PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        ...compileCacheEnvironment(),
+        AIRLOCK_LOG_LEVEL: "warn",
+        ...env,
+      },
       stdio: ["ignore", "pipe", "pipe"],
     });
     children.push(child);

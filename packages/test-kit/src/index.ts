@@ -20,6 +20,7 @@ export {
 export { type FuzzParameters, fuzzParameters } from "./fuzz-parameters.ts";
 export { asUser } from "./host/as-user.ts";
 export { commandLines } from "./host/command-lines.ts";
+export { compileCacheEnvironment } from "./host/compile-cache.ts";
 export { type TemporaryDirectory, temporaryDirectory } from "./host/temporary-directory.ts";
 export {
   buildImage,

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import type { ExecutorTarget } from "@airlock/test-kit";
+import { compileCacheEnvironment, type ExecutorTarget } from "@airlock/test-kit";
 
 /** Runs this executor in the conformance suite: the program with the oci runtime, and steps in the host image. */
 export async function conformanceTarget(directory: string): Promise<ExecutorTarget> {
@@ -11,6 +11,7 @@ export async function conformanceTarget(directory: string): Promise<ExecutorTarg
       const child = spawn(process.execPath, [join(import.meta.dirname, "..", "main.ts"), "run"], {
         env: {
           PATH: process.env.PATH ?? "",
+          ...compileCacheEnvironment(),
           HOME: directory,
           EXECUTOR_RUNTIME: "oci",
           EXECUTOR_ALLOW_HOST_IMAGE: "true",

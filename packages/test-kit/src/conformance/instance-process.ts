@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { compileCacheEnvironment } from "../host/compile-cache.ts";
 
 export interface InstanceProcessOptions {
   readonly dataDirectory: string;
@@ -84,6 +85,7 @@ async function startInstance(options: InstanceProcessOptions, listen: string): P
   const child = spawn(process.execPath, [program, "--listen", listen, "--data-dir", dataDirectory], {
     env: {
       PATH: process.env.PATH,
+      ...compileCacheEnvironment(),
       AIRLOCK_TOKEN: administratorToken,
       AIRLOCK_EXECUTOR_TOKEN: executorToken,
       AIRLOCK_LOG_LEVEL: "fatal",
