@@ -1,12 +1,18 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** Runs suites of the test cluster last: on a new machine its program is still being built when the run starts. */
-class ClusterSuitesLast extends BaseSequencer {
+/**
+ * Runs suites of the test cluster in the middle. On a new machine its program is still being built when the run starts.
+ * At the end, the longest suites would leave the other workers without work.
+ */
+class ClusterSuitesInTheMiddle extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
     const needsCluster = ({ moduleId }: TestSpecification) => moduleId.includes("/kubernetes/");
-    return [...sorted.filter((file) => !needsCluster(file)), ...sorted.filter(needsCluster)];
+    const others = sorted.filter((file) => !needsCluster(file));
+    const middle = Math.ceil(others.length / 2);
+    return [...others.slice(0, middle), ...sorted.filter(needsCluster), ...others.slice(middle)];
   }
 }
 
@@ -14,8 +20,10 @@ export default defineConfig({
   test: {
     include: ["{packages,apps}/*/src/**/*.test.{ts,tsx}", "scripts/**/*.test.ts", "{bench,chaos}/src/**/*.test.ts"],
     globalSetup: ["packages/test-kit/src/engines/global-setup.ts"],
-    sequence: { sequencer: ClusterSuitesLast },
+    sequence: { sequencer: ClusterSuitesInTheMiddle },
     pool: "forks",
+    // Many tests wait for processes, leases and time limits, so even two cores run two files at the same time.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },
