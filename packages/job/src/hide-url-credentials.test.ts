@@ -44,12 +44,13 @@ describe("hideUrlCredentials", () => {
   });
 
   it("takes linear time", () => {
-    const startedAt = performance.now();
+    const before = process.cpuUsage();
     for (const part of ["a://", "a://b:", "a://b:c/", "?token", "@", "a://b@"]) {
       hideUrlCredentials(part.repeat(30_000));
       hideUrlCredentials(`${part.repeat(30_000)}@`);
     }
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(2000);
   });
 });
 

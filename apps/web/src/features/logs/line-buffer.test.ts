@@ -99,9 +99,10 @@ describe("LineBuffer", () => {
   it("processes 20 MB of short lines in well under a second", () => {
     const chunk = bytes("2026-01-01T00:00:00Z info: compiled module number 42 of the project\n".repeat(4000));
     const buffer = new LineBuffer();
-    const start = performance.now();
+    const before = process.cpuUsage();
     while (buffer.byteLength < 20 << 20) buffer.append(buffer.byteLength, "stdout", chunk);
-    expect(performance.now() - start).toBeLessThan(3000);
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(3000);
     expect(buffer.lineCount).toBe((buffer.byteLength / chunk.length) * 4000);
   });
 

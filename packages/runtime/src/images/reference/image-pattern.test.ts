@@ -57,10 +57,11 @@ describe("an image pattern", () => {
   });
 
   it("is matched in linear time", () => {
-    const started = performance.now();
+    const before = process.cpuUsage();
     expect(matchesGlob(`${"*a".repeat(5_000)}b`, "a".repeat(20_000))).toBe(false);
     expect(matchesGlob(`${"*ab".repeat(5_000)}*c*d`, "ab".repeat(10_000))).toBe(false);
-    expect(performance.now() - started).toBeLessThan(500);
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(500);
   });
 });
 
