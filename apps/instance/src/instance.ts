@@ -2,6 +2,8 @@ import { rm } from "node:fs/promises";
 import { errorMessage } from "@airlock/job";
 import pino, { type Logger } from "pino";
 import { KnownNamespaces } from "./accounts/namespaces.ts";
+import { forgetAttempts } from "./accounts/sign-in-limits.ts";
+import { forgetUserSessions } from "./accounts/user-sessions.ts";
 import { collectBlobGarbage } from "./artifacts/collect-blob-garbage.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import { openBlobStore } from "./blobs/open-blob-store.ts";
@@ -163,7 +165,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     repeat(sweepIntervalMs, logger, async () => {
       const now = performance.now();
       if (now - sweptAt > maximumSweepGapMs || now - steadySince < reconnectMs) return;
-      const explain = async (id: number) => (await getJobView(db, id))?.explanation.message ?? "";
+      const explain = async (id: number) => (await getJobView(db, id, null))?.explanation.message ?? "";
       for (const job of await expireWaits(db, explain)) {
         logger.warn({ jobId: job.id, queue: job.queue }, "job failed: no executor took it in time");
         notifications.publish({ kind: "job", job: job.id });
@@ -221,6 +223,8 @@ async function housekeep({ config, db, blobs, repositories, signal }: Household)
     () => forgetOldUses(db),
     () => forgetPushedMetrics(db),
     () => forgetEndedSessions(db),
+    () => forgetUserSessions(db),
+    () => forgetAttempts(db),
     () => applyRetention(db, config.retention, signal),
     () => collectBlobGarbage(db, blobs, signal),
     () => repositories.sweep(),

@@ -156,6 +156,11 @@ const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   SetMemberRequest: fc.record({ role: fc.constantFrom(...api.organizationRoles) }),
   CreateUserRequest: partly({ name: accountName, displayName: label, role: siteRole }, ["name"]),
   UpdateUserRequest: partly({ displayName: label, role: siteRole, disabled: fc.boolean() }, []),
+  UpdateRepositoryRequest: fc.record({ organizations: nullable(fc.array(name, { maxLength: 3 })) }),
+  UsePasswordLinkRequest: fc.record({ token: fc.stringMatching(/^[a-z]{1,20}$/), password: text }),
+  ChangePasswordRequest: fc.record({ currentPassword: text, password: text }),
+  SignInRequest: fc.record({ name: label, password: text }),
+  SetUpRequest: partly({ name: accountName, displayName: label, password: text }, ["name", "password"]),
   CreateSessionRequest: fc.record({ token: text }),
   ListJobsQuery: partly(
     { state: fc.constantFrom("queued", "queued,failed"), queue: name, limit: fc.constant("7") },

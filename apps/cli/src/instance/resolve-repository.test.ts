@@ -7,7 +7,15 @@ import { answerJson, type StubInstance, stubInstance } from "../testing/stub-ins
 import { resolveRepository } from "./resolve-repository.ts";
 
 function view(name: string, url: string, overrides: Partial<RepositoryView> = {}): RepositoryView {
-  return { name, url, state: "ready", error: null, head: null, fetchedAt: null, sizeBytes: null, ...overrides };
+  const facts = {
+    state: "ready",
+    error: null,
+    head: null,
+    fetchedAt: null,
+    sizeBytes: null,
+    organizations: null,
+  } as const;
+  return { name, url, ...facts, ...overrides };
 }
 
 /** An instance that knows these repositories. A new one is ready from the fourth listing on. */

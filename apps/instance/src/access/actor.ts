@@ -1,11 +1,35 @@
+import type { OrganizationRole } from "@airlock/api";
+
 /** The identity of a request's sender, as its credentials prove it. */
 export type Actor =
   | { readonly kind: "anonymous" }
-  /** The administrator's token, or a session that was begun with it. */
-  | { readonly kind: "administrator"; readonly via: "token" | "session" }
+  | AdministratorActor
+  | UserActor
   /** Any executor, by the shared secret. */
   | ExecutorActor
   | JobActor;
+
+/** A user in a session. */
+export interface UserIdentity {
+  readonly id: number;
+  readonly name: string;
+  readonly session: number;
+}
+
+interface AdministratorActor {
+  readonly kind: "administrator";
+  readonly via: "token" | "session";
+  /** `null`: the administrator's token, or a session that was begun with it. */
+  readonly user: UserIdentity | null;
+}
+
+/** A user who is not an administrator. */
+export interface UserActor {
+  readonly kind: "user";
+  readonly user: UserIdentity;
+  /** The user's role in each namespace that the user sees: organizations, and the namespace of the user's own name. */
+  readonly namespaces: ReadonlyMap<string, OrganizationRole>;
+}
 
 export interface ExecutorActor {
   readonly kind: "executor";
@@ -26,10 +50,6 @@ export interface JobActor {
   readonly running: boolean;
 }
 
-/** The columns of the table of routes. */
-export const roles = ["anonymous", "administrator", "executor", "job"] as const;
+/** The columns of the table of routes. A user has the role `viewer`, `member` or `owner` in each of several namespaces. */
+export const roles = ["anonymous", "viewer", "member", "owner", "administrator", "executor", "job"] as const;
 export type Role = (typeof roles)[number];
-
-export function roleOf(actor: Actor): Role {
-  return actor.kind;
-}

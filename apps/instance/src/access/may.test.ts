@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type Actor, type JobActor, roles } from "./actor.ts";
-import { dependsOnTarget, refusalOf, type Target } from "./may.ts";
+import type { Actor, JobActor, UserActor } from "./actor.ts";
+import { dependsOnTarget, namespacesOf, refusalOf, type Target } from "./may.ts";
 import { permissions, reachOf } from "./permissions.ts";
 
 const job: JobActor = {
@@ -46,14 +46,14 @@ describe("may an actor do something", () => {
   it("refuses every role that a permission does not name", () => {
     const actors: readonly Actor[] = [
       { kind: "anonymous" },
-      { kind: "administrator", via: "token" },
+      { kind: "administrator", via: "token", user: null },
       { kind: "executor", legacy: true },
       job,
     ];
-    expect(actors.map((actor) => actor.kind)).toEqual(roles);
     for (const permission of Object.keys(permissions) as (keyof typeof permissions)[]) {
       for (const actor of actors) {
-        const allowed = reachOf(actor.kind, permission) !== null;
+        const role = actor.kind === "user" ? "owner" : actor.kind;
+        const allowed = reachOf(role, permission) !== null;
         expect(refusalOf(actor, permission, mine) === null, `${actor.kind} ${permission}`).toBe(allowed);
       }
     }
@@ -62,6 +62,56 @@ describe("may an actor do something", () => {
   it("says which permissions need a target", () => {
     expect(dependsOnTarget(job, "attempt.end")).toBe(true);
     expect(dependsOnTarget({ kind: "executor", legacy: true }, "attempt.end")).toBe(false);
-    expect(dependsOnTarget({ kind: "administrator", via: "session" }, "job.read")).toBe(false);
+    expect(dependsOnTarget({ kind: "administrator", via: "session", user: null }, "job.read")).toBe(false);
+  });
+
+  describe("for a user", () => {
+    const ann: UserActor = {
+      kind: "user",
+      user: { id: 1, name: "ann", session: 1 },
+      namespaces: new Map([
+        ["ann", "owner"],
+        ["crew", "member"],
+        ["press", "viewer"],
+      ]),
+    };
+
+    it("depends on the role in the target's namespace", () => {
+      const namespaces = ["ann", "crew", "press", "others", null];
+      const answers = (permission: "job.read" | "job.cancel" | "secret.set") =>
+        namespaces.map((namespace) => refusalOf(ann, permission, { namespace }));
+      expect(answers("job.read")).toEqual([null, null, null, "hidden", "not-permitted"]);
+      expect(answers("job.cancel")).toEqual([null, null, "not-permitted", "hidden", "not-permitted"]);
+      expect(answers("secret.set")).toEqual([null, "not-permitted", "not-permitted", "hidden", "not-permitted"]);
+    });
+
+    it("lists the namespaces in which the user has a permission", () => {
+      expect(namespacesOf(ann, "job.list")).toEqual(["ann", "crew", "press"]);
+      expect(namespacesOf(ann, "secret.list")).toEqual(["ann", "crew"]);
+      expect(namespacesOf(ann, "secret.read-audit")).toEqual(["ann"]);
+      expect(namespacesOf(ann, "executor.list")).toEqual([]);
+      expect(namespacesOf({ kind: "administrator", via: "token", user: null }, "job.list")).toBeNull();
+    });
+
+    it("hides repositories that none of the user's organizations sees", () => {
+      expect(refusalOf(ann, "repository.read", { visibleTo: null })).toBeNull();
+      expect(refusalOf(ann, "repository.read", { visibleTo: ["others", "press"] })).toBeNull();
+      expect(refusalOf(ann, "repository.read", { visibleTo: ["others"] })).toBe("hidden");
+      expect(refusalOf(ann, "repository.read", { visibleTo: [] })).toBe("hidden");
+      expect(refusalOf(ann, "job.submit", { namespace: "crew", visibleTo: ["others"] })).toBe("hidden");
+      expect(refusalOf(ann, "job.submit", { namespace: "others", visibleTo: ["crew"] })).toBe("hidden");
+      expect(refusalOf(ann, "job.submit", { namespace: "press", visibleTo: ["crew"] })).toBe("not-permitted");
+    });
+
+    it("shows the user's own account and no other", () => {
+      expect(refusalOf(ann, "user.read", { user: "ann" })).toBeNull();
+      expect(refusalOf(ann, "user.read", { user: "bob" })).toBe("hidden");
+    });
+
+    it("refuses a target that names nothing of the user", () => {
+      expect(refusalOf(ann, "job.read", {})).toBe("hidden");
+      expect(refusalOf(ann, "job.read", { job: 7 })).toBe("hidden");
+      expect(refusalOf(ann, "queue.create")).toBe("not-permitted");
+    });
   });
 });

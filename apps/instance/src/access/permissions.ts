@@ -4,7 +4,8 @@ import type { Role } from "./actor.ts";
  * How far a role's permission reaches.
  *
  * - `all`: every target
- * - `own`: only what belongs to the actor. For a job: its own job, attempt, queue, executor and repository
+ * - `own`: only what belongs to the actor. For a job: its own job, attempt, queue, executor and repository. For a user:
+ *   what belongs to a namespace in which the user has the role
  * - `running`: like `own`, and only until the attempt ends
  * - `legacy`: every target, if the instance accepts the shared secret for single jobs
  */
@@ -12,8 +13,20 @@ export type Reach = "all" | "own" | "running" | "legacy";
 
 type Reaches = Readonly<Partial<Record<Role, Reach>>>;
 
-const everyone = { anonymous: "all", administrator: "all", executor: "all", job: "all" } satisfies Reaches;
+const everyone = {
+  anonymous: "all",
+  viewer: "all",
+  member: "all",
+  owner: "all",
+  administrator: "all",
+  executor: "all",
+  job: "all",
+} satisfies Reaches;
 const administrator = { administrator: "all" } satisfies Reaches;
+const owners = { owner: "own", ...administrator } satisfies Reaches;
+const members = { member: "own", ...owners } satisfies Reaches;
+const viewers = { viewer: "own", ...members } satisfies Reaches;
+const signedIn = { viewer: "all", member: "all", owner: "all", ...administrator } satisfies Reaches;
 const executor = { executor: "all" } satisfies Reaches;
 const attempt = { job: "own", executor: "legacy" } satisfies Reaches;
 const runningAttempt = { job: "running", executor: "legacy" } satisfies Reaches;
@@ -23,25 +36,33 @@ export const permissions = {
   "instance.read-health": everyone,
   "instance.read-metrics": everyone,
   "instance.read-description": everyone,
+  "instance.set-up": administrator,
   "web.read": everyone,
 
   "session.begin": everyone,
   "session.end": everyone,
-  "session.read": administrator,
+  "session.read": signedIn,
+  "password.use-link": everyone,
+  "password.create-link": administrator,
+  // These are about the caller's own account. The administrator's token has none.
+  "account.list-sessions": signedIn,
+  "account.end-session": signedIn,
+  "account.change-password": signedIn,
 
-  "job.submit": administrator,
-  "job.list": administrator,
-  "job.read": administrator,
-  "job.cancel": administrator,
-  "job.retry": administrator,
-  "log.read": administrator,
-  "artifact.list": administrator,
-  "artifact.read": administrator,
-  "event.read": administrator,
+  "job.submit": members,
+  "job.list": viewers,
+  "job.read": viewers,
+  "job.cancel": members,
+  "job.retry": members,
+  "log.read": viewers,
+  "artifact.list": viewers,
+  "artifact.read": viewers,
+  "event.read": viewers,
 
-  "repository.list": administrator,
-  "repository.read": administrator,
+  "repository.list": viewers,
+  "repository.read": viewers,
   "repository.add": administrator,
+  "repository.update": administrator,
   "repository.refresh": administrator,
   "repository.remove": administrator,
 
@@ -49,28 +70,30 @@ export const permissions = {
   "executor.drain": administrator,
   "executor.resume": administrator,
 
-  "queue.list": administrator,
-  "queue.read": administrator,
+  "queue.list": viewers,
+  "queue.read": viewers,
   "queue.create": administrator,
   "queue.update": administrator,
 
-  "secret.list": administrator,
-  "secret.set": administrator,
-  "secret.delete": administrator,
-  "secret.read-audit": administrator,
+  // A job of a member can print the secrets of its namespace, so members may know their names.
+  "secret.list": members,
+  "secret.set": owners,
+  "secret.delete": owners,
+  "secret.read-audit": owners,
   "secret.rotate-keys": administrator,
 
   "user.list": administrator,
   "user.create": administrator,
-  "user.read": administrator,
+  "user.read": viewers,
   "user.update": administrator,
-  "organization.list": administrator,
+  "organization.list": viewers,
   "organization.create": administrator,
-  "organization.read": administrator,
-  "organization.update": administrator,
-  "member.list": administrator,
-  "member.set": administrator,
-  "member.remove": administrator,
+  "organization.read": viewers,
+  "organization.update": owners,
+  "member.list": viewers,
+  "member.set": owners,
+  "organization.leave": { viewer: "own", member: "own", owner: "own" },
+  "member.remove": owners,
 
   "executor.connect": executor,
   "executor.dequeue": executor,

@@ -189,7 +189,7 @@ async function requireOtherOwner(transaction: Database, organization: string, us
   });
 }
 
-function noOrganization(name: string): AirlockError {
+export function noOrganization(name: string): AirlockError {
   return new AirlockError(`no organization named "${name}"`, {
     code: "not-found",
     hint: "List the organizations with GET /api/v1/organizations.",

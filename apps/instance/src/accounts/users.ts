@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
 import { takeName } from "./namespaces.ts";
 import { containsText } from "./search-text.ts";
+import { endUserSessions } from "./user-sessions.ts";
 
 /** Class of the advisory lock, distinct from those of other parts. */
 const administratorLock = 415_220;
@@ -23,6 +24,35 @@ export async function createUser(db: Database, { name, displayName, role, passwo
     await transaction.insertInto("users").values({ name, role, password, disabled_at: null }).execute();
   });
   return getUser(db, name);
+}
+
+export async function hasUsers(db: Database): Promise<boolean> {
+  return (await db.selectFrom("users").select("id").limit(1).executeTakeFirst()) !== undefined;
+}
+
+/**
+ * Creates the first user of the instance. Of several requests at the same time, only one succeeds.
+ * @throws {AirlockError} `already-set-up`, `name-taken`.
+ */
+export async function createFirstAdministrator(
+  db: Database,
+  { name, displayName, password }: Omit<NewUser, "role" | "password"> & { readonly password: string },
+): Promise<{ readonly id: number; readonly name: string }> {
+  return db.transaction().execute(async (transaction) => {
+    await sql`select pg_advisory_xact_lock(${administratorLock}, 0)`.execute(transaction);
+    if (await hasUsers(transaction)) {
+      throw new AirlockError("the instance has users already", {
+        code: "already-set-up",
+        hint: "Create further users with POST /api/v1/users.",
+      });
+    }
+    await takeName(transaction, { name, displayName, kind: "user" });
+    return transaction
+      .insertInto("users")
+      .values({ name, role: "administrator", password, disabled_at: null })
+      .returning(["id", "name"])
+      .executeTakeFirstOrThrow();
+  });
 }
 
 function select(db: Database) {
@@ -90,6 +120,10 @@ export async function updateUser(db: Database, name: string, changes: UpdateUser
       .set({ role, disabled_at: disabled ? (user.disabled_at ?? new Date()) : null })
       .where("id", "=", user.id)
       .execute();
+    if (disabled) {
+      await endUserSessions(transaction, user.id);
+      await transaction.deleteFrom("password_links").where("user_id", "=", user.id).execute();
+    }
     if (changes.displayName !== undefined) {
       await transaction
         .updateTable("namespaces")
@@ -117,6 +151,6 @@ async function requireOtherAdministrator(transaction: Database, id: number): Pro
   });
 }
 
-function noUser(name: string): AirlockError {
+export function noUser(name: string): AirlockError {
   return new AirlockError(`no user named "${name}"`, { code: "not-found" });
 }

@@ -2,6 +2,17 @@ import { describe, expect, it } from "vitest";
 import { parseConfig } from "./instance-config.ts";
 
 describe("parseConfig", () => {
+  it("reads the addresses of trusted proxies", () => {
+    expect(parseConfig({}, {}).trustedProxies).toEqual([]);
+    const env = { AIRLOCK_TRUSTED_PROXIES: "127.0.0.1, 10.0.0.0/8\n2001:db8::/32" };
+    expect(parseConfig(env, {}).trustedProxies).toEqual(["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"]);
+    for (const wrong of ["proxy", "10.0.0.0/33", "10.0.0.0/x", "::1/129", "true"]) {
+      expect(() => parseConfig({ AIRLOCK_TRUSTED_PROXIES: wrong }, {})).toThrow(
+        /AIRLOCK_TRUSTED_PROXIES: .* is not an IP address or a network/,
+      );
+    }
+  });
+
   it("has a default for everything", () => {
     expect(parseConfig({}, {})).toMatchObject({
       listen: { host: "127.0.0.1", port: 7080 },

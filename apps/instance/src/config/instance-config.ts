@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describeIssues } from "@airlock/api";
@@ -33,6 +34,8 @@ export interface InstanceConfig {
   readonly externalUrl: string | null;
   /** Further names at which browsers may reach the instance: lower case, `*.` before a domain, or `*`. */
   readonly allowedHosts: readonly string[];
+  /** Addresses or networks of proxies whose `X-Forwarded-For` names the client. */
+  readonly trustedProxies: readonly string[];
   /** Where artifacts are stored. */
   readonly blobStorage: BlobStorage;
   /** Limit for the total size of one attempt's artifacts. */
@@ -98,6 +101,21 @@ const Listen = z.string().transform((text, context): ListenAddress => {
   return { host: match[1] ?? (match[2] || "0.0.0.0"), port };
 });
 
+const Networks = z.string().transform((text, context) => {
+  const networks = text.split(/[\s,]+/).filter((network) => network !== "");
+  for (const network of networks) {
+    const [address = "", bits] = network.split("/");
+    const version = isIP(address);
+    const known =
+      version !== 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)));
+    if (!known) {
+      const message = `"${network}" is not an IP address or a network, such as 10.1.2.3 or 10.1.0.0/16`;
+      context.addIssue({ code: "custom", message });
+    }
+  }
+  return networks;
+});
+
 const HostNames = z.string().transform((text, context) => {
   const names = text
     .toLowerCase()
@@ -130,6 +148,7 @@ const Environment = z.object({
     .nullable()
     .default(null),
   AIRLOCK_ALLOWED_HOSTS: HostNames.prefault(""),
+  AIRLOCK_TRUSTED_PROXIES: Networks.prefault(""),
   AIRLOCK_MAX_ARTIFACT_SIZE: Size.prefault("2G"),
   AIRLOCK_ARTIFACT_QUOTA: Quota.prefault("100G"),
   AIRLOCK_ARTIFACT_NAMESPACE_QUOTA: Quota.prefault("0"),
@@ -244,6 +263,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     secretKeys: keySource(e),
     externalUrl: e.AIRLOCK_EXTERNAL_URL,
     allowedHosts: e.AIRLOCK_ALLOWED_HOSTS,
+    trustedProxies: e.AIRLOCK_TRUSTED_PROXIES,
     blobStorage: blobStorage(e),
     maxArtifactBytes: e.AIRLOCK_MAX_ARTIFACT_SIZE,
     storageQuotas: {

@@ -26,7 +26,7 @@ export function operationRoutes(app: FastifyInstance, context: InstanceContext):
 
   app.get("/metrics", async (_request, reply) => {
     const recent = await countRecentDequeues(db);
-    for (const queue of await listQueues(db)) {
+    for (const queue of await listQueues(db, null)) {
       metrics.queueSize.set({ queue: queue.name }, queue.queued);
       metrics.queueAge.set({ queue: queue.name }, (queue.oldestQueuedMs ?? 0) / 1000);
       metrics.queueDemand.set({ queue: queue.name }, queue.queued + queue.processing);

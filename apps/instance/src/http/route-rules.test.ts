@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { organizationRoles } from "@airlock/api";
 import {
   createDatabase,
   describeWithEngines,
@@ -13,12 +14,21 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Role, roles } from "../access/actor.ts";
 import { reachOf } from "../access/permissions.ts";
 import { type RuledRoute, routeRules } from "../access/route-rules.ts";
-import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../testing/test-instance.ts";
+import { signedInUser } from "../testing/sign-in.ts";
+import {
+  jobHeaders,
+  readEvents,
+  startTestInstance,
+  type TakenJob,
+  type TestInstance,
+} from "../testing/test-instance.ts";
 import { ExecutorApiError } from "./executor-api/authenticate-executor.ts";
 import { guard, requireRules } from "./shared/route-access.ts";
 
-/** The job of the walking executor, and somebody else's job. */
+/** The things of the walking actors, or those of others. */
 interface Walked {
+  readonly namespace: string;
+  readonly user: string;
   readonly queue: string;
   readonly repository: string;
   readonly commit: string;
@@ -30,20 +40,35 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
   let directory: TemporaryDirectory;
   let target: TestInstance;
   let legacy: TestInstance;
+  /** Cookie of a user who is an administrator. */
   let cookie: string;
   let own: Walked;
   let foreign: Walked;
+  /** Cookies of users who have one role in the organization "own". */
+  const users = new Map<Role, string>();
 
   async function takeJob(name: string): Promise<Walked> {
     const repository = await makeRepository(`${directory.path}/${name}.git`, [
       { message: "One", files: [{ path: "a", content: name }] },
     ]);
-    await target.rest("POST", "/repositories", { name, url: repository.path });
-    await target.rest("POST", "/queues", { name });
-    await target.submit({ queue: name, repository: name, files: { "a.txt": "a" } });
+    await target.rest("POST", "/organizations", { name });
+    await target.rest("POST", "/repositories", { name, url: repository.path, organizations: [name] });
+    // The test takes longer than a lease.
+    await target.rest("POST", "/queues", { name, leaseMs: 3_600_000 });
+    const set = await target.rest("PUT", `/secrets/OF_${name.toUpperCase()}`, { namespace: name, value: "secret" });
+    expect(set.status).toBe(201);
+    await target.submit({ namespace: name, queue: name, repository: name, files: { "a.txt": "a" } });
     const executor = `executor-${name}`;
     const taken = await target.executor(`queue/${name}/dequeue`, { executorName: executor, version: "6.0.0" });
-    return { queue: name, repository: name, commit: repository.head, executor, job: (await taken.json()) as TakenJob };
+    return {
+      namespace: name,
+      user: "guest",
+      queue: name,
+      repository: name,
+      commit: repository.head,
+      executor,
+      job: (await taken.json()) as TakenJob,
+    };
   }
 
   beforeAll(async () => {
@@ -51,13 +76,21 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
     const webDirectory = path.join(directory.path, "web");
     await mkdir(webDirectory);
     await writeFile(path.join(webDirectory, "index.html"), "<title>Airlock</title>");
+    const secretKeys = { kind: "text", text: Buffer.alloc(32, 1).toString("base64") } as const;
     const database = await createDatabase(engines().postgres?.url ?? "");
-    target = await startTestInstance(database, { webDirectory });
-    legacy = await startTestInstance({ url: database.url }, { webDirectory, legacySharedSecret: true });
+    target = await startTestInstance(database, { webDirectory, secretKeys });
+    legacy = await startTestInstance({ url: database.url }, { webDirectory, secretKeys, legacySharedSecret: true });
     own = await takeJob("own");
     foreign = await takeJob("foreign");
-    const session = await target.rest("POST", "/session", { token: target.instance.administratorToken });
-    cookie = (session.headers.getSetCookie()[0] ?? "").split(";")[0] ?? "";
+    cookie = await signedInUser(target, "the-administrator", "administrator");
+    for (const role of organizationRoles) {
+      users.set(role, await signedInUser(target, `the-${role}`));
+      await target.rest("PUT", `/organizations/own/members/the-${role}`, { role });
+    }
+    await target.rest("POST", "/users", { name: "guest" });
+    for (const { namespace } of [own, foreign]) {
+      await target.rest("PUT", `/organizations/${namespace}/members/guest`, { role: "viewer" });
+    }
   });
   afterAll(async () => {
     await legacy?.[Symbol.asyncDispose]();
@@ -69,6 +102,10 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
     switch (role) {
       case "anonymous":
         return [{}];
+      case "viewer":
+      case "member":
+      case "owner":
+        return [{ cookie: users.get(role) ?? "", "sec-fetch-site": "same-origin" }];
       case "administrator":
         return [
           // The headers of a job, too: its routes look at them first.
@@ -102,12 +139,14 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       .replace("/*", "/index.html")
       .replace(":queue", walked.queue)
       .replace(":job", id)
-      .replace(":id", id)
+      .replace(":id", template.includes("/account/") ? "999999" : id)
       .replace(":artifactId", "1")
       .replace(":file", "none")
-      .replace(":name", template.includes("/repositories/") && method !== "DELETE" ? walked.repository : "none");
+      .replace(":user", "guest")
+      .replace(":name", nameIn(template, method, walked));
     const query = template.endsWith("/artifacts") && method === "PUT" ? "?attempt=1&name=a&kind=diff" : "";
     const upload = `?repository=${walked.repository}&commit=${walked.commit}&root=`;
+    const scope = template === "/api/v1/secrets/:name" && method === "DELETE" ? `?namespace=${walked.namespace}` : "";
     const body = {
       executorName: walked.executor,
       version: "6.0.0",
@@ -121,19 +160,27 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       entryId: 99,
     };
     const stop = new AbortController();
-    const address = template.endsWith("/upload") ? url + upload : url + query;
+    const address = template.endsWith("/upload") ? url + upload : url + query + scope;
     const response = await fetch(instance.url + address, {
       method,
       headers: { ...(method === "GET" || method === "HEAD" ? {} : { "content-type": "application/json" }), ...headers },
       signal: stop.signal,
-      ...(method === "GET" || method === "HEAD" ? {} : { body: JSON.stringify(isExecutors ? body : {}) }),
+      ...(method === "GET" || method === "HEAD"
+        ? {}
+        : { body: JSON.stringify(isExecutors ? body : bodyOf(route, walked)) }),
     });
     const { status } = response;
     stop.abort();
     return status;
   }
 
+  async function listOf(route: string, headers: Readonly<Record<string, string>>): Promise<string> {
+    const [, address = ""] = route.split(" ");
+    return (await fetch(target.url + address, { headers })).text();
+  }
+
   const isRefusal = (status: number) => status === 401 || status === 403;
+  const isUser = (role: Role) => organizationRoles.some((one) => one === role);
 
   it.each(Object.entries(routeRules))("%s allows the roles of %s and refuses all others", async (name, permission) => {
     const route = name as RuledRoute;
@@ -141,13 +188,71 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
     for (const role of roles) {
       const reach = reachOf(role, permission);
       for (const headers of credentialsOf(role)) {
-        const status = await send(target, route, own, headers);
+        // It would end the sessions of the other routes' requests.
+        if (route === "DELETE /api/v1/session" && isUser(role)) continue;
+        const status = await send(target, route, { ...own, user: `the-${role}` }, headers);
+        // The administrator's token has no account, which the routes say with 400 or 403.
+        if (role === "administrator" && permission.startsWith("account.")) continue;
+        const marker = isUser(role) ? markers[route] : undefined;
+        if (marker !== undefined) {
+          // Every user may ask for a list. It has only what the role permits.
+          const text = await listOf(route, headers);
+          if (text.includes(marker) !== (reach !== null)) wrong.push(`${role}: lists ${text}`);
+          continue;
+        }
         const allowed = reach !== null && reach !== "legacy";
         if (isRefusal(status) === allowed) wrong.push(`${role}: ${status}`);
+        // An answer that hides the target would look like this, too.
+        if (isUser(role) && allowed && status === 404 && !mayBeMissing.has(route)) wrong.push(`${role}: hidden`);
+        if (route === "DELETE /api/v1/account/organizations/:name" && isUser(role)) {
+          await target.rest("PUT", `/organizations/own/members/the-${role}`, { role });
+        }
         if (reach === "legacy" && isRefusal(await send(legacy, route, own, headers))) wrong.push(`${role}: legacy`);
       }
     }
     expect(wrong).toEqual([]);
+  });
+
+  it.each(
+    Object.entries(routeRules).filter(
+      ([name, permission]) => reachOf("owner", permission) === "own" && /:(?:id|name)|POST .*jobs$/.test(name),
+    ),
+  )("%s hides the things of another organization", async (name) => {
+    for (const role of organizationRoles) {
+      for (const headers of credentialsOf(role)) {
+        const status = await send(target, name as RuledRoute, foreign, headers);
+        // Queues are everybody's. 422: the namespace of a new job or secret.
+        const shown = /queues/.test(name) ? [200] : [404, 422];
+        expect(shown, `${role}: ${status}`).toContain(status);
+      }
+    }
+  });
+
+  it.each(Object.keys(routeRules).filter((name) => /^GET \/api\/v1\/[^:]*$/.test(name) && !/events/.test(name)))(
+    "%s lists nothing of another organization",
+    async (name) => {
+      for (const role of organizationRoles) {
+        const text = await listOf(name, { cookie: users.get(role) ?? "" });
+        // The queue of that name is everybody's, but its counts are not.
+        expect(text.replaceAll('"name":"foreign","queued":0,"processing":0,"oldestQueuedMs":null', "")).not.toMatch(
+          /foreign/i,
+        );
+      }
+    },
+  );
+
+  it("GET /api/v1/events sends nothing of another organization", async () => {
+    const stop = new AbortController();
+    const response = await fetch(`${target.url}/api/v1/events`, {
+      headers: { cookie: users.get("viewer") ?? "" },
+      signal: stop.signal,
+    });
+    const events = readEvents<{ kind: string; job?: { namespace: string } }>(response);
+    const first = events.next();
+    await target.submit({ namespace: "foreign", queue: "foreign" });
+    await target.submit({ namespace: "own", queue: "own" });
+    expect(await first).toMatchObject({ value: { data: { kind: "job", job: { namespace: "own" } } } });
+    stop.abort();
   });
 
   it.each(Object.entries(routeRules).filter(([, permission]) => /own|running/.test(reachOf("job", permission) ?? "")))(
@@ -164,13 +269,59 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       const route = name as RuledRoute;
       const isReading = route.startsWith("GET");
       if (route === "DELETE /api/v1/session") return;
+      // The user of this test is an administrator, who is not a member of an organization.
+      if (permission === "organization.leave") return;
       const sameSite = await send(target, route, own, { cookie, "sec-fetch-site": "same-origin" });
       expect(isRefusal(sameSite), `${sameSite}`).toBe(false);
       const status = await send(target, route, own, { cookie, "sec-fetch-site": "cross-site" });
-      expect(isRefusal(status), `${status} ${permission}`).toBe(!isReading && permission !== "session.begin");
+      expect(isRefusal(status), `${status} ${permission}`).toBe(
+        !isReading && reachOf("anonymous", permission) === null,
+      );
     },
   );
 });
+
+/** What the lists have of the organization "own". */
+const markers: Readonly<Partial<Record<RuledRoute, string>>> = {
+  "GET /api/v1/jobs": '"namespace":"own"',
+  "GET /api/v1/repositories": '"name":"own"',
+  "GET /api/v1/organizations": '"name":"own"',
+  "GET /api/v1/secrets": "OF_OWN",
+  "GET /api/v1/secrets/audit": "OF_OWN",
+};
+
+/** Routes whose last part does not exist in this test. */
+const mayBeMissing: ReadonlySet<RuledRoute> = new Set<RuledRoute>([
+  "GET /api/v1/jobs/:id/artifacts/:artifactId",
+  "DELETE /api/v1/secrets/:name",
+  "DELETE /api/v1/account/sessions/:id",
+  "DELETE /api/v1/organizations/:name/members/:user",
+]);
+
+function nameIn(template: string, method: string, walked: Walked): string {
+  if (template.includes("/secrets/")) return "WALKED";
+  if (template.includes("/organizations/")) return walked.namespace;
+  if (template.includes("/repositories/") && method !== "DELETE") return walked.repository;
+  if (template.includes("/users/")) return walked.user;
+  if (template.includes("/queues/")) return walked.queue;
+  return "none";
+}
+
+/** A valid body, so that the route gets to its target. */
+function bodyOf(route: RuledRoute, { namespace }: Walked): object {
+  switch (route) {
+    case "POST /api/v1/jobs":
+      return { namespace, steps: [{ image: "alpine", run: "true" }] };
+    case "PUT /api/v1/secrets/:name":
+      return { namespace, value: "secret" };
+    case "PATCH /api/v1/organizations/:name":
+      return { displayName: "" };
+    case "PUT /api/v1/organizations/:name/members/:user":
+      return { role: "viewer" };
+    default:
+      return {};
+  }
+}
 
 describe("a server's routes", () => {
   it("need a rule", () => {

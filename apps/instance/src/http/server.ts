@@ -33,6 +33,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
+    trustProxy: context.config.trustedProxies.length > 0 ? [...context.config.trustedProxies] : false,
     frameworkErrors: answerFrameworkError,
     // Path parameters contain repository names, in which each slash is encoded as three characters (%2F).
     routerOptions: { maxParamLength: 1024 },

@@ -55,7 +55,7 @@ describeWithEngines(["postgres"], "stored logs", () => {
     }
     expect(await chunkCount(key)).toBe(3);
     await updateLogEntry(db, key, 1, { ...entry, text: "stdout: a\nstderr: b\n", exitCode: 0, durationMs: 5 });
-    expect((await getJobView(db, key.job))?.entries).toMatchObject([
+    expect((await getJobView(db, key.job, null))?.entries).toMatchObject([
       { entryId: 1, exitCode: 0, durationMs: 5, length: 4 },
       { entryId: 2, exitCode: null, length: 4 },
     ]);
@@ -105,7 +105,7 @@ describeWithEngines(["postgres"], "stored logs", () => {
     });
     const notice = "The job reached its log limit: 9 bytes of step.docker.main were not stored.";
     expect(await log(key)).toBe("123456789a");
-    const view = await getJobView(db, key.job);
+    const view = await getJobView(db, key.job, null);
     expect(view?.warnings).toEqual([notice]);
     expect(view?.entries).toMatchObject([{ length: 19 }]);
 

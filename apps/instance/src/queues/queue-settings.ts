@@ -7,16 +7,26 @@ import type { Schema } from "../store/schema.ts";
 
 type QueueRow = Selectable<Schema["queues"]> & { queued: number; processing: number; oldest_ms: number | null };
 
-/** Lists queues by name. With `name`, only this one. */
-export async function listQueues(db: Database, name: string | null = null): Promise<QueueView[]> {
+/** The namespaces whose jobs the reader sees; `null`: all. */
+type VisibleNamespaces = readonly string[] | null;
+
+/** Lists queues by name, with the counts of visible jobs. With `name`, only this one. */
+export async function listQueues(
+  db: Database,
+  visible: VisibleNamespaces,
+  name: string | null = null,
+): Promise<QueueView[]> {
+  const counted = sql`(${visible}::text[] is null or namespace = any(${visible}::text[]))`;
   const { rows } = await sql<QueueRow>`
     select queues.*,
       coalesce(waiting.jobs, 0)::int as queued, coalesce(running.jobs, 0)::int as processing,
       (extract(epoch from airlock_now() - waiting.oldest) * 1000)::float8 as oldest_ms
     from queues
-    left join (select queue, count(*) as jobs, min(queued_at) as oldest from jobs where state = 'queued' group by queue)
+    left join (select queue, count(*) as jobs, min(queued_at) as oldest from jobs
+      where state = 'queued' and ${counted} group by queue)
       waiting on waiting.queue = queues.name
-    left join (select queue, count(*) as jobs from jobs where state = 'processing' group by queue)
+    left join (select queue, count(*) as jobs from jobs
+      where state = 'processing' and ${counted} group by queue)
       running on running.queue = queues.name
     where ${name}::text is null or queues.name = ${name}
     order by queues.name`.execute(db);
@@ -63,7 +73,7 @@ export async function createQueue(db: Database, queue: z.output<typeof CreateQue
       hint: "Use that queue, change its settings, or choose another name.",
     });
   }
-  return oneQueue(db, queue.name);
+  return oneQueue(db, null, queue.name);
 }
 
 /**
@@ -77,12 +87,12 @@ export async function updateQueue(
 ): Promise<QueueView> {
   const changes = columns(settings);
   if (Object.keys(changes).length > 0) await db.updateTable("queues").set(changes).where("name", "=", name).execute();
-  return oneQueue(db, name);
+  return oneQueue(db, null, name);
 }
 
 /** @throws {AirlockError} `not-found`. */
-export async function oneQueue(db: Database, name: string): Promise<QueueView> {
-  const [queue] = await listQueues(db, name);
+export async function oneQueue(db: Database, visible: VisibleNamespaces, name: string): Promise<QueueView> {
+  const [queue] = await listQueues(db, visible, name);
   if (queue) return queue;
   throw new AirlockError(`no queue named "${name}"`, {
     code: "not-found",

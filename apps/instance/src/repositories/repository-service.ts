@@ -15,6 +15,7 @@ import { LfsAgents, LfsUpstream } from "./lfs-upstream.ts";
 import { defaultMirrorLimits, type MirrorLimits } from "./mirror-limits.ts";
 import { deleteRepositoryRow, storeRepository, unknownRepository } from "./repository-rows.ts";
 import { parseRepositoryUrl, type RepositorySource } from "./repository-url.ts";
+import { namespacesThatSee, setVisibility, visibilities } from "./repository-visibility.ts";
 import { repositoryContext } from "./seal-repositories.ts";
 
 export interface RepositoryServiceOptions {
@@ -84,12 +85,20 @@ export class RepositoryService implements AsyncDisposable {
   }
 
   async list(): Promise<RepositoryView[]> {
-    const rows = await this.#options.db.selectFrom("repositories").selectAll().orderBy("name").execute();
-    return rows.map((row) => this.#view(row));
+    const { db } = this.#options;
+    const rows = await db.selectFrom("repositories").selectAll().orderBy("name").execute();
+    const seenBy = await visibilities(db, null);
+    return rows.map((row) => this.#view(row, seenBy.get(row.name) ?? null));
   }
 
   async get(name: string): Promise<RepositoryView> {
-    return this.#view(await this.#row(name));
+    const row = await this.#row(name);
+    return this.#view(row, await namespacesThatSee(this.#options.db, name));
+  }
+
+  /** @throws {AirlockError} `unknown-repository`. */
+  async nameOf(nameOrUrl: string): Promise<string> {
+    return (await this.#find(nameOrUrl)).name;
   }
 
   /**
@@ -97,7 +106,12 @@ export class RepositoryService implements AsyncDisposable {
    * URL and name again refreshes the mirror with the new credentials.
    * @throws {AirlockError} `invalid-repository-url`, `local-repository-refused`, `repository-exists`.
    */
-  async add(request: { readonly name?: string | undefined; readonly url: string }): Promise<RepositoryView> {
+  async add(request: {
+    readonly name?: string | undefined;
+    readonly url: string;
+    /** The organizations that see it; `null`: everyone; `undefined`: unchanged, and everyone if it is new. */
+    readonly organizations?: readonly string[] | null | undefined;
+  }): Promise<RepositoryView> {
     const source = this.#source(request.url);
     const names = (request.name === undefined ? source.defaultNames : [request.name]).filter(
       (name) => RepositoryName.safeParse(name).success,
@@ -109,6 +123,9 @@ export class RepositoryService implements AsyncDisposable {
       });
     }
     const existing = await storeRepository(this.#options, { names, givenName: request.name, source });
+    if (request.organizations !== undefined) {
+      await setVisibility(this.#options.db, existing.name, request.organizations);
+    }
     const fetched = this.refresh(existing.name).catch((error: unknown) => {
       this.#options.onError(errorMessage(error));
     });
@@ -360,7 +377,7 @@ export class RepositoryService implements AsyncDisposable {
     return row;
   }
 
-  #view(row: RepositoryRow): RepositoryView {
+  #view(row: RepositoryRow, organizations: readonly string[] | null): RepositoryView {
     return {
       name: row.name,
       // Show a local path even if a later start forbids local paths.
@@ -370,6 +387,7 @@ export class RepositoryService implements AsyncDisposable {
       head: row.head,
       fetchedAt: row.fetched_at?.toISOString() ?? null,
       sizeBytes: row.size_bytes,
+      organizations: organizations === null ? null : [...organizations],
     };
   }
 }

@@ -28,9 +28,17 @@ export async function recordSecretEvents(db: Database, events: readonly SecretEv
         step text)`.execute(db);
 }
 
-/** Returns the newest events first. */
-export async function readSecretAudit(db: Database, query: z.output<typeof SecretAuditQuery>): Promise<SecretAudit> {
+/**
+ * Returns the newest events first.
+ * @param visible Only the events of these namespaces' secrets; `null`: of all secrets.
+ */
+export async function readSecretAudit(
+  db: Database,
+  query: z.output<typeof SecretAuditQuery>,
+  visible: readonly string[] | null,
+): Promise<SecretAudit> {
   let select = db.selectFrom("secret_events").selectAll();
+  if (visible !== null) select = select.where("namespace", "=", sql<string>`any(${visible}::text[])`);
   if (query.name !== undefined) select = select.where("name", "=", query.name);
   if (query.namespace !== undefined) select = select.where("namespace", "=", query.namespace);
   if (query.action !== undefined) select = select.where("action", "=", query.action);

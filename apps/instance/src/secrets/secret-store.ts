@@ -24,10 +24,15 @@ export function secretContext({ namespace, queue, name }: SecretScope & { readon
   return ["secret", namespace, queue, name];
 }
 
-/** Ordered by name, then namespace. */
-export async function listSecrets(db: Database): Promise<SecretView[]> {
+/**
+ * Ordered by name, then namespace.
+ * @param visible Only the secrets of these namespaces, and those of all namespaces; `null`: every secret.
+ */
+export async function listSecrets(db: Database, visible: readonly string[] | null): Promise<SecretView[]> {
   // Never select the value, so that it can't be shown.
-  const rows = await db.selectFrom("secrets").select(viewColumns).orderBy("name").orderBy("namespace").execute();
+  let query = db.selectFrom("secrets").select(viewColumns);
+  if (visible !== null) query = query.where("namespace", "=", sql<string>`any(${["", ...visible]}::text[])`);
+  const rows = await query.orderBy("name").orderBy("namespace").execute();
   return rows.map(toView);
 }
 

@@ -75,6 +75,29 @@ interface UsersTable {
   created_at: DefaultedTime;
 }
 
+interface UserSessionsTable {
+  id: Generated<number>;
+  token_sha256: Buffer;
+  user_id: number;
+  created_at: DefaultedTime;
+  last_used_at: ColumnType<Date, never, Date>;
+  expires_at: Date;
+  address: string;
+  user_agent: string;
+}
+
+interface PasswordLinksTable {
+  user_id: number;
+  token_sha256: Buffer;
+  expires_at: Date;
+}
+
+interface SignInAttemptsTable {
+  id: Generated<number>;
+  bucket: Buffer;
+  at: DefaultedTime;
+}
+
 interface MembershipsTable {
   organization: string;
   user_id: number;
@@ -311,6 +334,9 @@ export interface Schema {
   namespaces: NamespacesTable;
   users: UsersTable;
   memberships: MembershipsTable;
+  user_sessions: UserSessionsTable;
+  password_links: PasswordLinksTable;
+  sign_in_attempts: SignInAttemptsTable;
   jobs: JobsTable;
   attempts: AttemptsTable;
   artifacts: ArtifactsTable;

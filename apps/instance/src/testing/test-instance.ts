@@ -40,6 +40,7 @@ export async function startTestInstance(
       secretKeys: null,
       externalUrl: null,
       allowedHosts: [],
+      trustedProxies: [],
       blobStorage: null,
       maxArtifactBytes: 64 * 1024 * 1024,
       storageQuotas: {

@@ -4,7 +4,7 @@ import { isFinished } from "@airlock/job";
 import { type LogEntryRow, type LogNote, listLogEntries, readChunks, readNotes } from "../logs/read-log.ts";
 import type { Database } from "../store/database.ts";
 import type { Notifications } from "../store/notifications.ts";
-import { getJobWithEntries, toLogEntryView } from "./job-views.ts";
+import { getJobWithEntries, toLogEntryView, type VisibleNamespaces } from "./job-views.ts";
 
 export interface FollowContext {
   readonly db: Database;
@@ -44,7 +44,12 @@ interface EntryProgress {
 export async function* followJob(
   context: FollowContext,
   job: number,
-  options: { readonly after: LogPosition | null; readonly signal: AbortSignal },
+  options: {
+    readonly after: LogPosition | null;
+    readonly signal: AbortSignal;
+    /** What the reader sees of other jobs, asked again before each look. */
+    readonly visible: () => VisibleNamespaces;
+  },
 ): AsyncGenerator<FollowedEvent> {
   const { signal } = options;
   const news = new Wakeup();
@@ -64,7 +69,7 @@ export async function* followJob(
       if (jobChanged || Date.now() - lookedAt >= lookAgainMs) {
         jobChanged = false;
         lookedAt = Date.now();
-        const found = await getJobWithEntries(context.db, job);
+        const found = await getJobWithEntries(context.db, job, options.visible());
         if (!found) return;
         entries = found.entries;
         // Checked before the output is read. If the job is finished, no output can come after that read.

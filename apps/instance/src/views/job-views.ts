@@ -58,6 +58,8 @@ export interface JobFilter {
   readonly queue?: string | undefined;
   readonly repository?: string | undefined;
   readonly namespace?: string | undefined;
+  /** Only jobs of these namespaces; `null`: of all. */
+  readonly visible: readonly string[] | null;
   /** Labels that the jobs ask for, as pairs of key and value. */
   readonly labels?: readonly (readonly [string, string])[] | undefined;
   /** Only jobs queued at this time or later, in ISO form. */
@@ -73,6 +75,7 @@ export async function listJobs(db: Database, filter: JobFilter): Promise<JobSumm
   if (filter.states.length > 0) query = query.where("state", "in", [...filter.states]);
   if (filter.queue !== undefined) query = query.where("queue", "=", filter.queue);
   if (filter.repository !== undefined) query = query.where("repository", "=", filter.repository);
+  if (filter.visible !== null) query = query.where("namespace", "=", sql<string>`any(${filter.visible}::text[])`);
   if (filter.namespace !== undefined) query = query.where("namespace", "=", filter.namespace);
   for (const [key, value] of filter.labels ?? []) {
     query = query.where(sql<boolean>`labels <> '{}' and labels @> ${JSON.stringify({ [key]: value })}::jsonb`);
@@ -83,14 +86,20 @@ export async function listJobs(db: Database, filter: JobFilter): Promise<JobSumm
   return toJobSummaries(db, rows);
 }
 
-export async function getJobSummaries(db: Database, ids: readonly number[]): Promise<JobSummary[]> {
+/** @param visible Only jobs of these namespaces; `null`: of all. */
+export async function getJobSummaries(
+  db: Database,
+  ids: readonly number[],
+  visible: readonly string[] | null,
+): Promise<JobSummary[]> {
   if (ids.length === 0) return [];
-  const rows = await db
+  let query = db
     .selectFrom("jobs")
     .select(summaryColumns)
     .select(stepKeysOfSpec.as("step_keys"))
-    .where("id", "in", [...ids])
-    .execute();
+    .where("id", "in", [...ids]);
+  if (visible !== null) query = query.where("namespace", "=", sql<string>`any(${visible}::text[])`);
+  const rows = await query.execute();
   return toJobSummaries(db, rows);
 }
 
@@ -110,17 +119,30 @@ async function toJobSummaries(db: Database, rows: readonly ListedRow[]): Promise
   );
 }
 
+/** The namespace of a job; `null`: no such job. */
+export async function namespaceOfJob(db: Database, id: number): Promise<string | null> {
+  const row = await db.selectFrom("jobs").select("namespace").where("id", "=", id).executeTakeFirst();
+  return row?.namespace ?? null;
+}
+
 /** The public view of a job, with its log entries as they are stored. */
 export interface JobWithEntries {
   readonly view: JobView;
   readonly entries: readonly LogEntryRow[];
 }
 
-export async function getJobView(db: Database, id: number): Promise<JobView | null> {
-  return (await getJobWithEntries(db, id))?.view ?? null;
+/** What the reader of a job sees of other jobs: those of these namespaces; `null`: all. */
+export type VisibleNamespaces = readonly string[] | null;
+
+export async function getJobView(db: Database, id: number, visible: VisibleNamespaces): Promise<JobView | null> {
+  return (await getJobWithEntries(db, id, visible))?.view ?? null;
 }
 
-export async function getJobWithEntries(db: Database, id: number): Promise<JobWithEntries | null> {
+export async function getJobWithEntries(
+  db: Database,
+  id: number,
+  visible: VisibleNamespaces,
+): Promise<JobWithEntries | null> {
   const { rows } = await sql<JobRow & FactColumns>`
     select jobs.*, airlock_now() as now, queues.max_attempts, queues.allow_unenforced, queues.max_wait_ms,
       ahead.count as ahead,
@@ -131,6 +153,7 @@ export async function getJobWithEntries(db: Database, id: number): Promise<JobWi
     left join lateral (
       select count(*)::int as count from jobs other
       where other.queue = jobs.queue and other.state = 'queued' and other.visible_at <= airlock_now()
+        and (${visible}::text[] is null or other.namespace = any(${visible}::text[]))
         and (other.priority > jobs.priority or (other.priority = jobs.priority and (other.turn, other.id) < (jobs.turn, jobs.id)))
     ) ahead on jobs.state = 'queued'
     where jobs.id = ${id}`.execute(db);

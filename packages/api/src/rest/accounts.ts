@@ -86,3 +86,42 @@ export const UpdateUserRequest = z
   })
   .partial();
 export type UpdateUserRequest = z.output<typeof UpdateUserRequest>;
+
+/** `POST /api/v1/users/{name}/password-link` */
+export const PasswordLink = z.object({ token: z.string(), expiresAt: z.iso.datetime() });
+/** Longer passwords would only cost time. */
+const Password = z
+  .string()
+  .max(256)
+  .refine((text) => text.isWellFormed(), "must be valid Unicode");
+/** `POST /api/v1/password`: sets a password with the token of a one-time link, and begins a session. */
+export const UsePasswordLinkRequest = z.strictObject({ token: z.string().min(1).max(100), password: Password });
+/** `PUT /api/v1/account/password`: changes the caller's password, and ends all other sessions. */
+export const ChangePasswordRequest = z.strictObject({ currentPassword: Password, password: Password });
+/** `POST /api/v1/sign-in` */
+export const SignInRequest = z.strictObject({
+  // Names are lower case, but keyboards of phones begin with an upper-case letter.
+  name: StoredText.trim().toLowerCase().max(200),
+  password: Password,
+});
+/** `POST /api/v1/setup`: creates the first user, who is an administrator, and begins a session. */
+export const SetUpRequest = z.strictObject({
+  name: NewNamespace,
+  displayName: DisplayName.default(""),
+  password: Password,
+});
+
+/** A browser in which the caller is signed in. */
+export const SessionEntry = z.object({
+  id: z.int(),
+  createdAt: z.iso.datetime(),
+  /** To the minute. */
+  lastUsedAt: z.iso.datetime(),
+  expiresAt: z.iso.datetime(),
+  address: z.string(),
+  userAgent: z.string(),
+  /** The session of this request. */
+  current: z.boolean(),
+});
+export type SessionEntry = z.output<typeof SessionEntry>;
+export const SessionEntryList = z.object({ sessions: z.array(SessionEntry) });

@@ -7,6 +7,9 @@ export const requestErrors = {
     documentation: "The request does not match its schema; `issues` names each field.",
   },
   unauthorized: { status: 401, documentation: "The request has no valid token." },
+  "sign-in-failed": { status: 401, documentation: "The name or the password is wrong." },
+  "not-permitted": { status: 403, documentation: "The caller's role does not permit this." },
+  "no-account": { status: 403, documentation: "The request is about the caller's account, and the caller has none." },
   forbidden: {
     status: 403,
     documentation: "The request has a session cookie but comes from a page of another site.",
@@ -23,6 +26,7 @@ export const requestErrors = {
     status: 409,
     documentation: "Another user or organization has this name, or one that looks the same.",
   },
+  "already-set-up": { status: 409, documentation: "The instance has a first administrator already." },
   "last-administrator": { status: 409, documentation: "The instance would have no administrator." },
   "last-owner": { status: 409, documentation: "The organization would have no owner." },
   "repository-exists": {
@@ -61,6 +65,13 @@ export const requestErrors = {
     documentation: "The instance's administrator does not allow repositories on its own disk.",
   },
   "repository-too-large": { status: 422, documentation: "The repository is larger than the instance's limits." },
+  "unknown-namespace": {
+    status: 422,
+    documentation: "No user and no organization that the caller sees has this name.",
+  },
+  "password-refused": { status: 422, documentation: "The new password is too easy to guess; `issues` says why." },
+  "link-expired": { status: 422, documentation: "The link to set a password was used, replaced, or has expired." },
+  "too-many-attempts": { status: 429, documentation: "Too many attempts to sign in failed, or too many wait." },
   "blob-too-large": { status: 422, documentation: "The data to store is larger than its limit." },
   internal: { status: 500, documentation: "The instance failed because of a bug; its log has the details." },
   "git-missing": { status: 500, documentation: "git is not installed where the program runs." },

@@ -6,6 +6,7 @@ const texts: Readonly<Record<Refusal, string>> = {
   "not-permitted": "these credentials are not for this route",
   "no-job-token": "routes of a job need the job's token",
   "attempt-ended": "the token expired when its attempt ended",
+  hidden: "these credentials are not for this route",
   queue: "the token is for another queue",
   job: "the token is for another job",
   executor: "the token is for another executor",

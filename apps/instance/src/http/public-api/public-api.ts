@@ -18,7 +18,7 @@ export async function publicApi(app: FastifyInstance, context: InstanceContext):
     guardUploads(scope, {
       db: context.db,
       trusted: {
-        actor: { kind: "administrator", via: "token" },
+        actor: { kind: "administrator", via: "token", user: null },
         schemes: ["token", "bearer"],
         token: context.administratorToken,
       },

@@ -6,6 +6,7 @@ import {
   Namespace,
   OrganizationList,
   OrganizationView,
+  PasswordLink,
   SetMemberRequest,
   UpdateOrganizationRequest,
   UpdateUserRequest,
@@ -18,12 +19,15 @@ import {
   getOrganization,
   listMembers,
   listOrganizations,
+  noOrganization,
   removeMember,
   setMember,
   updateOrganization,
 } from "../../accounts/organizations.ts";
-import { createUser, getUser, listUsers, updateUser } from "../../accounts/users.ts";
+import { createPasswordLink } from "../../accounts/passwords.ts";
+import { createUser, getUser, listUsers, noUser, updateUser } from "../../accounts/users.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf, type RequestAccess } from "../shared/route-access.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const params = z.strictObject({ name: Namespace });
@@ -34,6 +38,11 @@ export function accountRoutes(app: ZodScope, context: InstanceContext): void {
   userRoutes(app, context);
   organizationRoutes(app, context);
   memberRoutes(app, context);
+}
+
+/** The caller's id, if the caller is a user. */
+function userIdOf({ actor }: RequestAccess): number | null {
+  return actor.kind === "user" || actor.kind === "administrator" ? (actor.user?.id ?? null) : null;
 }
 
 function userRoutes(app: ZodScope, { db }: InstanceContext): void {
@@ -74,7 +83,32 @@ function userRoutes(app: ZodScope, { db }: InstanceContext): void {
   app.get(
     "/users/:name",
     { schema: { tags, summary: "Show a user", params, response: { 200: UserView, ...errorAnswers } } },
-    async (request) => getUser(db, request.params.name),
+    async (request) => {
+      const { name } = request.params;
+      accessOf(request).require({ user: name }, noUser(name));
+      return getUser(db, name);
+    },
+  );
+
+  app.post(
+    "/users/:name/password-link",
+    {
+      schema: {
+        tags,
+        summary: "Create a one-time link with which a user sets a password",
+        description:
+          "The token is valid for a day and once, and an earlier one becomes invalid. Give it to the user, who sends it " +
+          "to POST /api/v1/password. Setting the password ends the user's sessions.",
+        params,
+        response: { 201: PasswordLink, ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params;
+      const link = await createPasswordLink(db, name);
+      request.log.info({ user: name }, "password link created");
+      return reply.status(201).send(link);
+    },
   );
 
   app.patch(
@@ -111,7 +145,10 @@ function organizationRoutes(app: ZodScope, { db }: InstanceContext): void {
         response: { 200: OrganizationList, ...errorAnswers },
       },
     },
-    async (request) => listOrganizations(db, request.query, { userId: null, visible: null }),
+    async (request) => {
+      const access = accessOf(request);
+      return listOrganizations(db, request.query, { userId: userIdOf(access), visible: access.namespaces() });
+    },
   );
 
   app.post(
@@ -136,7 +173,12 @@ function organizationRoutes(app: ZodScope, { db }: InstanceContext): void {
   app.get(
     "/organizations/:name",
     { schema: { tags, summary: "Show an organization", params, response: { 200: OrganizationView, ...errorAnswers } } },
-    async (request) => getOrganization(db, request.params.name, null),
+    async (request) => {
+      const { name } = request.params;
+      const access = accessOf(request);
+      access.require({ namespace: name }, noOrganization(name));
+      return getOrganization(db, name, userIdOf(access));
+    },
   );
 
   app.patch(
@@ -153,8 +195,10 @@ function organizationRoutes(app: ZodScope, { db }: InstanceContext): void {
     },
     async (request) => {
       const { name } = request.params;
+      const access = accessOf(request);
+      access.require({ namespace: name }, noOrganization(name));
       await updateOrganization(db, name, request.body.displayName);
-      return getOrganization(db, name, null);
+      return getOrganization(db, name, userIdOf(access));
     },
   );
 }
@@ -174,7 +218,9 @@ function memberRoutes(app: ZodScope, { db }: InstanceContext): void {
       },
     },
     async (request) => {
-      const { name } = await getOrganization(db, request.params.name, null);
+      const { name } = request.params;
+      accessOf(request).require({ namespace: name }, noOrganization(name));
+      await getOrganization(db, name, null);
       return listMembers(db, name, request.query);
     },
   );
@@ -193,7 +239,10 @@ function memberRoutes(app: ZodScope, { db }: InstanceContext): void {
     },
     async (request, reply) => {
       const { name: organization, user } = request.params;
-      await setMember(db, { organization, user }, request.body.role, { mayLeaveOwnerless: true });
+      const access = accessOf(request);
+      access.require({ namespace: organization }, noOrganization(organization));
+      const mayLeaveOwnerless = access.actor.kind === "administrator";
+      await setMember(db, { organization, user }, request.body.role, { mayLeaveOwnerless });
       request.log.info({ organization, user, role: request.body.role }, "member set");
       return reply.status(204).send(null);
     },
@@ -211,8 +260,28 @@ function memberRoutes(app: ZodScope, { db }: InstanceContext): void {
     },
     async (request, reply) => {
       const { name: organization, user } = request.params;
-      await removeMember(db, { organization, user }, { mayLeaveOwnerless: true });
+      const access = accessOf(request);
+      access.require({ namespace: organization }, noOrganization(organization));
+      const mayLeaveOwnerless = access.actor.kind === "administrator";
+      await removeMember(db, { organization, user }, { mayLeaveOwnerless });
       request.log.info({ organization, user }, "member removed");
+      return reply.status(204).send(null);
+    },
+  );
+
+  app.delete(
+    "/account/organizations/:name",
+    {
+      schema: { tags, summary: "Leave an organization", params, response: { 204: z.null(), ...errorAnswers } },
+    },
+    async (request, reply) => {
+      const { name: organization } = request.params;
+      const access = accessOf(request);
+      access.require({ namespace: organization }, noOrganization(organization));
+      if (access.actor.kind !== "user") throw new Error("only users can leave an organization");
+      const user = access.actor.user.name;
+      await removeMember(db, { organization, user }, { mayLeaveOwnerless: false });
+      request.log.info({ organization, user }, "member left");
       return reply.status(204).send(null);
     },
   );

@@ -1,9 +1,10 @@
 import { ArtifactList } from "@airlock/api";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { findArtifact, listArtifacts } from "../../artifacts/list-artifacts.ts";
-import { getJobSummaries } from "../../views/job-views.ts";
+import { namespaceOfJob } from "../../views/job-views.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf } from "../shared/route-access.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 
 const Id = z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER);
@@ -11,6 +12,12 @@ const tags = ["jobs"];
 
 export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
   const { db, blobs } = context;
+
+  async function requireJob(request: FastifyRequest, id: number): Promise<void> {
+    const namespace = await namespaceOfJob(db, id);
+    if (namespace === null) throw notFound(`job ${id}`);
+    accessOf(request).require({ namespace }, notFound(`job ${id}`));
+  }
 
   app.get(
     "/jobs/:id/artifacts",
@@ -24,7 +31,7 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request) => {
       const { id } = request.params;
-      if ((await getJobSummaries(db, [id])).length === 0) throw notFound(`job ${id}`);
+      await requireJob(request, id);
       return { artifacts: await listArtifacts(db, id) };
     },
   );
@@ -41,6 +48,7 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       const { id, artifactId } = request.params;
+      await requireJob(request, id);
       const artifact = await findArtifact(db, id, artifactId);
       const gone = new AbortController();
       reply.raw.once("close", () => gone.abort(new Error("the reader disconnected")));

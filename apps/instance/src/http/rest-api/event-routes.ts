@@ -5,6 +5,7 @@ import { listExecutors } from "../../executors/executor-registry.ts";
 import { getJobSummaries } from "../../views/job-views.ts";
 import { sendEventStream } from "../shared/event-stream.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf, type RequestAccess } from "../shared/route-access.ts";
 import { streamOptions } from "./stream-options.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
@@ -25,13 +26,18 @@ export function eventRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       await sendEventStream(request, reply, streamOptions(request, context), async function* (signal) {
-        for await (const event of listEvents(context, signal)) yield { data: event };
+        for await (const event of listEvents(context, accessOf(request), signal)) yield { data: event };
       });
     },
   );
 }
 
-async function* listEvents(context: InstanceContext, signal: AbortSignal): AsyncGenerator<ListLiveEvent> {
+/** Users who are not administrators get only the events of their jobs, and none of executors. */
+async function* listEvents(
+  context: InstanceContext,
+  access: RequestAccess,
+  signal: AbortSignal,
+): AsyncGenerator<ListLiveEvent> {
   const { db, notifications } = context;
   const news = new Wakeup();
   const jobs = new Set<number>();
@@ -49,11 +55,12 @@ async function* listEvents(context: InstanceContext, signal: AbortSignal): Async
     while (!signal.aborted) {
       await news.wait(compareExecutorsMs, signal);
       await pause(gatherMs, signal);
-      const changed = await getJobSummaries(db, take(jobs));
+      const changed = await getJobSummaries(db, take(jobs), access.namespaces());
       for (const job of changed) {
         yield { kind: "job", job };
         if (job.executor !== null) executors.add(job.executor);
       }
+      if (access.actor.kind === "user") continue;
       const compareAll = Date.now() - comparedAt >= compareExecutorsMs;
       const names = take(executors);
       if (!compareAll && names.length === 0) continue;

@@ -1,17 +1,20 @@
 import { Readable } from "node:stream";
 import { JobList, JobLogsQuery, JobSpec, JobView, ListJobsQuery } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { listLogEntries, readAnnotatedLog, readOutput } from "../../logs/read-log.ts";
 import { type TransitionResult, transitionJob } from "../../queues/transition-job.ts";
+import { unknownRepository } from "../../repositories/repository-rows.ts";
+import { namespacesThatSee } from "../../repositories/repository-visibility.ts";
 import { submitJob } from "../../submission/submit-job.ts";
 import { followJob, type LogPosition } from "../../views/follow-job.ts";
-import { getJobView, listJobs } from "../../views/job-views.ts";
+import { getJobView, listJobs, namespaceOfJob } from "../../views/job-views.ts";
 import { sendEventStream } from "../shared/event-stream.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf } from "../shared/route-access.ts";
 import { streamOptions } from "./stream-options.ts";
-import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
+import { errorAnswers, notFound, unknownNamespace, type ZodScope } from "./zod-scope.ts";
 
 const JobParams = z.strictObject({ id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER) });
 const IdempotencyHeaders = z.object({ "idempotency-key": z.string().min(1).max(255).optional() });
@@ -21,12 +24,28 @@ const tags = ["jobs"];
 const jobBodyLimit = 16 * 1024 * 1024;
 
 export function jobRoutes(app: ZodScope, context: InstanceContext): void {
-  const { db, notifications } = context;
+  const { db, notifications, repositories } = context;
 
-  async function view(id: number): Promise<JobView> {
-    const job = await getJobView(db, id);
+  async function view(request: FastifyRequest, id: number): Promise<JobView> {
+    const job = await getJobView(db, id, accessOf(request).namespaces());
     if (!job) throw notFound(`job ${id}`);
     return job;
+  }
+
+  /** Refuses the request unless the caller may do this to the job. */
+  async function requireJob(request: FastifyRequest, id: number): Promise<void> {
+    const namespace = await namespaceOfJob(db, id);
+    if (namespace === null) throw notFound(`job ${id}`);
+    accessOf(request).require({ namespace }, notFound(`job ${id}`));
+  }
+
+  /** A job reads its repository, so only those who see the repository may run it. */
+  async function requireRepository(request: FastifyRequest, namespace: string, nameOrUrl: string): Promise<void> {
+    const access = accessOf(request);
+    // Administrators see every repository. The submission reports one that does not exist.
+    if (access.actor.kind !== "user") return;
+    const name = await repositories.nameOf(nameOrUrl);
+    access.require({ namespace, visibleTo: await namespacesThatSee(db, name) }, unknownRepository(nameOrUrl));
   }
 
   app.post(
@@ -43,8 +62,15 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => {
-      await context.namespaces.ensure(request.body.namespace);
-      const job = await submitJob(context, request.body, request.headers["idempotency-key"] ?? null);
+      const { namespace, repository } = request.body;
+      const access = accessOf(request);
+      access.require({ namespace }, unknownNamespace(namespace));
+      await context.namespaces.ensure(namespace);
+      if (repository !== undefined) await requireRepository(request, namespace, repository);
+      const key = request.headers["idempotency-key"] ?? null;
+      // Keys of users are their namespace's own. Otherwise a conflict would tell which keys others use.
+      const ownKey = key !== null && access.actor.kind === "user" ? `${namespace}/${key}` : key;
+      const job = await submitJob(context, request.body, ownKey);
       if (job.created) {
         context.metrics.submitted.inc({ queue: request.body.queue });
         request.log.info({ jobId: job.id, queue: request.body.queue }, "job submitted");
@@ -52,7 +78,7 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       return reply
         .status(job.created ? 201 : 200)
         .header("location", `/api/v1/jobs/${job.id}`)
-        .send(await view(job.id));
+        .send(await view(request, job.id));
     },
   );
 
@@ -68,7 +94,8 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request) => {
       const { state, label, limit, ...filter } = request.query;
-      const jobs = await listJobs(db, { ...filter, states: state, labels: label, limit: limit + 1 });
+      const visible = accessOf(request).namespaces();
+      const jobs = await listJobs(db, { ...filter, visible, states: state, labels: label, limit: limit + 1 });
       const page = jobs.slice(0, limit);
       return { jobs: page, next: jobs.length > limit ? (page.at(-1)?.id ?? null) : null };
     },
@@ -77,7 +104,10 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
   app.get(
     "/jobs/:id",
     { schema: { tags, summary: "Show a job", params: JobParams, response: { 200: JobView, ...errorAnswers } } },
-    async (request) => view(request.params.id),
+    async (request) => {
+      await requireJob(request, request.params.id);
+      return view(request, request.params.id);
+    },
   );
 
   app.post(
@@ -85,13 +115,14 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
     { schema: { tags, summary: "Cancel a job", params: JobParams, response: { 200: JobView, ...errorAnswers } } },
     async (request) => {
       const { id } = request.params;
+      await requireJob(request, id);
       const job = required(await transitionJob(db, id, { kind: "cancel" }), id);
       notifications.publish({ kind: "job", job: id });
       if (job.state === "processing" && job.executor !== null) {
         notifications.publish({ kind: "cancel", job: id, attempt: job.attempt, executor: job.executor });
       }
       request.log.info({ jobId: id }, "job cancel requested");
-      return view(id);
+      return view(request, id);
     },
   );
 
@@ -107,10 +138,13 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request) => {
       const { id } = request.params;
+      await requireJob(request, id);
+      const before = await view(request, id);
+      if (before.repository !== null) await requireRepository(request, before.namespace, before.repository);
       const job = required(await transitionJob(db, id, { kind: "retry" }), id);
       notifications.publish({ kind: "queued", queue: job.queue }, { kind: "job", job: id });
       request.log.info({ jobId: id }, "job retried");
-      return view(id);
+      return view(request, id);
     },
   );
 
@@ -127,7 +161,8 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       const { id } = request.params;
-      const job = await view(id);
+      await requireJob(request, id);
+      const job = await view(request, id);
       const attempt = request.query.attempt ?? job.attempts.at(-1)?.attempt;
       if (request.query.attempt !== undefined && !job.attempts.some((one) => one.attempt === attempt)) {
         throw notFound(`attempt ${attempt} of job ${id}`);
@@ -164,10 +199,14 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       const { id } = request.params;
-      await view(id);
+      await requireJob(request, id);
       const after = parsePosition(request.headers["last-event-id"]);
       await sendEventStream(request, reply, streamOptions(request, context), async function* (signal) {
-        for await (const { id: eventId, event } of followJob(context, id, { after, signal })) {
+        for await (const { id: eventId, event } of followJob(context, id, {
+          after,
+          signal,
+          visible: () => accessOf(request).namespaces(),
+        })) {
           yield { id: eventId, data: event };
         }
       });

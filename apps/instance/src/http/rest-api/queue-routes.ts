@@ -2,6 +2,7 @@ import { CreateQueueRequest, QueueList, QueueName, QueueView, UpdateQueueRequest
 import { z } from "zod";
 import { createQueue, listQueues, oneQueue, updateQueue } from "../../queues/queue-settings.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf } from "../shared/route-access.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const tags = ["queues"];
@@ -10,7 +11,7 @@ export function queueRoutes(app: ZodScope, context: InstanceContext): void {
   app.get(
     "/queues",
     { schema: { tags, summary: "List queues", response: { 200: QueueList, ...errorAnswers } } },
-    async () => ({ queues: await listQueues(context.db) }),
+    async (request) => ({ queues: await listQueues(context.db, accessOf(request).namespaces()) }),
   );
 
   app.post(
@@ -36,7 +37,7 @@ export function queueRoutes(app: ZodScope, context: InstanceContext): void {
         response: { 200: QueueView, ...errorAnswers },
       },
     },
-    async (request) => oneQueue(context.db, request.params.name),
+    async (request) => oneQueue(context.db, accessOf(request).namespaces(), request.params.name),
   );
 
   app.patch(

@@ -9,5 +9,10 @@ export function refusePerson(refusal: Refusal): AirlockError {
       hint: "Send `Authorization: Bearer <administrator's token>`; the token is in the file `token` of the data directory.",
     });
   }
-  return new AirlockError("these credentials do not permit this", { code: "unauthorized" });
+  // Routes answer "hidden" with their own error for a target that does not exist.
+  if (refusal === "hidden") return new AirlockError("not found", { code: "not-found" });
+  return new AirlockError("your role does not permit this", {
+    code: "not-permitted",
+    hint: "Ask an owner of the organization, or an administrator of the instance.",
+  });
 }

@@ -1,7 +1,16 @@
-import { AddRepositoryRequest, RepositoryList, RepositoryName, RepositoryView } from "@airlock/api";
+import {
+  AddRepositoryRequest,
+  RepositoryList,
+  RepositoryName,
+  RepositoryView,
+  UpdateRepositoryRequest,
+} from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
+import { unknownRepository } from "../../repositories/repository-rows.ts";
+import { setVisibility } from "../../repositories/repository-visibility.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf, type RequestAccess } from "../shared/route-access.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const RepositoryParams = z.strictObject({ name: RepositoryName });
@@ -10,15 +19,25 @@ async function named<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    if (error instanceof AirlockError && error.code === "unknown-repository") {
-      throw new AirlockError(error.message, {
-        code: "not-found",
-        ...(error.hint ? { hint: error.hint } : {}),
-        cause: error,
-      });
-    }
+    if (error instanceof AirlockError && error.code === "unknown-repository") throw absent(error);
     throw error;
   }
+}
+
+function absent(error: AirlockError): AirlockError {
+  return new AirlockError(error.message, {
+    code: "not-found",
+    ...(error.hint ? { hint: error.hint } : {}),
+    cause: error,
+  });
+}
+
+/** Leaves out organizations that the caller is not a member of. */
+function shownTo(access: RequestAccess, repository: RepositoryView): RepositoryView {
+  const known = access.namespaces();
+  const { organizations } = repository;
+  if (known === null || organizations === null) return repository;
+  return { ...repository, organizations: organizations.filter((name) => known.includes(name)) };
 }
 
 const tags = ["repositories"];
@@ -46,7 +65,14 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
   app.get(
     "/repositories",
     { schema: { tags, summary: "List repositories", response: { 200: RepositoryList, ...errorAnswers } } },
-    async () => ({ repositories: await repositories.list() }),
+    async (request) => {
+      const access = accessOf(request);
+      const all = await repositories.list();
+      const visible = all.filter(({ organizations }) => access.permits({ visibleTo: organizations }));
+      // Also of an empty list, nothing is left to check.
+      access.namespaces();
+      return { repositories: visible.map((repository) => shownTo(access, repository)) };
+    },
   );
 
   // Names contain slashes; clients encode them as %2F, so that a name is one segment.
@@ -61,7 +87,33 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
         response: { 200: RepositoryView, ...errorAnswers },
       },
     },
-    async (request) => named(repositories.get(request.params.name)),
+    async (request) => {
+      const { name } = request.params;
+      const access = accessOf(request);
+      const repository = await named(repositories.get(name));
+      access.require({ visibleTo: repository.organizations }, absent(unknownRepository(name)));
+      return shownTo(access, repository);
+    },
+  );
+
+  app.patch(
+    "/repositories/:name",
+    {
+      schema: {
+        tags,
+        summary: "Change who sees a repository",
+        params: RepositoryParams,
+        body: UpdateRepositoryRequest,
+        response: { 200: RepositoryView, ...errorAnswers },
+      },
+    },
+    async (request) => {
+      const { name } = request.params;
+      const { organizations } = request.body;
+      await named(setVisibility(context.db, name, organizations));
+      request.log.info({ repository: name, organizations }, "repository's visibility changed");
+      return repositories.get(name);
+    },
   );
 
   app.post(

@@ -9,7 +9,7 @@ import { noSuchRoute } from "../shared/no-such-route.ts";
 import { type Credentials, guard } from "../shared/route-access.ts";
 import { accountRoutes } from "./account-routes.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
-import { authenticateAdministrator } from "./authenticate-administrator.ts";
+import { authenticatePerson } from "./authenticate-person.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { executorRoutes } from "./executor-routes.ts";
 import { jobRoutes } from "./job-routes.ts";
@@ -18,6 +18,7 @@ import { refusePerson } from "./refuse-person.ts";
 import { repositoryRoutes } from "./repository-routes.ts";
 import { secretRoutes } from "./secret-routes.ts";
 import { currentSessionRoute, sessionRoutes } from "./session-routes.ts";
+import { ownAccountRoutes, signInRoutes } from "./sign-in-routes.ts";
 import { withZod } from "./zod-scope.ts";
 
 /**
@@ -50,14 +51,18 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
   const { db, administratorToken } = context;
   const { externalUrl } = context.config;
   const credentials: Credentials = {
-    authenticate: (request) => authenticateAdministrator(request, { db, administratorToken, externalUrl }),
+    authenticate: (request) => authenticatePerson(request, { db, administratorToken, externalUrl }),
     refuse: refusePerson,
   };
-  await app.register(async (scope) => sessionRoutes(withZod(scope), context));
+  await app.register(async (scope) => {
+    sessionRoutes(withZod(scope), context);
+    signInRoutes(withZod(scope), context);
+  });
   await app.register(async (scope) => {
     guard(scope, credentials);
     const typed = withZod(scope);
     currentSessionRoute(typed, context);
+    ownAccountRoutes(typed, context);
     jobRoutes(typed, context);
     artifactRoutes(typed, context);
     eventRoutes(typed, context);

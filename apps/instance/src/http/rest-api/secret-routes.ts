@@ -14,7 +14,8 @@ import { rotateKeys } from "../../secrets/rotate-keys.ts";
 import { readSecretAudit } from "../../secrets/secret-audit.ts";
 import { deleteSecret, listSecrets, type SecretActor, setSecret } from "../../secrets/secret-store.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
-import { errorAnswers, type ZodScope } from "./zod-scope.ts";
+import { accessOf } from "../shared/route-access.ts";
+import { errorAnswers, unknownNamespace, type ZodScope } from "./zod-scope.ts";
 
 const tags = ["secrets"];
 const params = z.strictObject({ name: SecretName });
@@ -27,7 +28,7 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
   app.get(
     "/secrets",
     { schema: { tags, summary: "List secrets, without their values", response: { 200: SecretList, ...errorAnswers } } },
-    async () => ({ secrets: await listSecrets(db) }),
+    async (request) => ({ secrets: await listSecrets(db, accessOf(request).namespaces()) }),
   );
 
   app.put(
@@ -46,7 +47,9 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      if (request.body.namespace !== null) await context.namespaces.ensure(request.body.namespace);
+      const { namespace } = request.body;
+      accessOf(request).require({ namespace }, unknownNamespace(namespace));
+      if (namespace !== null) await context.namespaces.ensure(namespace);
       const { secret, created } = await setSecret(context, name, request.body, actorOf(request));
       request.log.info({ secret: name, namespace: secret.namespace, queue: secret.queue, created }, "secret set");
       return reply.status(created ? 201 : 200).send(secret);
@@ -69,6 +72,7 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
     async (request, reply) => {
       const { name } = request.params;
       const { namespace = "", queue = "" } = request.query;
+      accessOf(request).require({ namespace: namespace || null }, unknownNamespace(namespace));
       await deleteSecret(db, name, { namespace, queue }, actorOf(request));
       request.log.info({ secret: name, namespace, queue }, "secret deleted");
       return reply.status(204).send(null);
@@ -85,7 +89,7 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
         response: { 200: SecretAudit, ...errorAnswers },
       },
     },
-    async (request) => readSecretAudit(db, request.query),
+    async (request) => readSecretAudit(db, request.query, accessOf(request).namespaces()),
   );
 
   app.post(
@@ -107,5 +111,8 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
 }
 
 function actorOf(request: FastifyRequest): SecretActor {
-  return { actor: "administrator", via: request.headers.authorization === undefined ? "session" : "token" };
+  const { actor } = accessOf(request);
+  if (actor.kind === "user") return { actor: actor.user.name, via: "session" };
+  if (actor.kind !== "administrator") throw new Error(`${actor.kind} can't change secrets`);
+  return { actor: actor.user?.name ?? "administrator", via: actor.via };
 }

@@ -1,24 +1,23 @@
 import { CreateSessionRequest, SessionView } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
+import type { FastifyRequest } from "fastify";
 import { z } from "zod";
+import type { Actor } from "../../access/actor.ts";
+import { getUser, hasUsers } from "../../accounts/users.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf } from "../shared/route-access.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
-import { requireSameOrigin, sessionOf } from "./authenticate-administrator.ts";
-import { createSession, endSession, sessionCookie, sessionLifetimeMs } from "./sessions.ts";
+import { requireSameOrigin } from "./authenticate-person.ts";
+import { cookieOptions, endSessionOf, requireOwnPage } from "./session-cookie.ts";
+import { createSession, sessionCookie, sessionLifetimeMs } from "./sessions.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const tags = ["session"];
 
 /** Beginning and ending a session needs no credentials. */
 export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
-  const { administratorToken, db, version } = context;
-  const { externalUrl } = context.config;
-  const cookie = {
-    path: "/",
-    httpOnly: true,
-    sameSite: "strict",
-    secure: externalUrl?.startsWith("https:") ?? false,
-  } as const;
+  const { administratorToken } = context;
+  const cookie = cookieOptions(context);
 
   app.post(
     "/session",
@@ -33,21 +32,19 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => {
-      // Otherwise another site could log a browser in here with a token of its choice (login CSRF).
-      if (request.headers.origin !== undefined || request.headers["sec-fetch-site"] !== undefined) {
-        requireSameOrigin(request, externalUrl);
-      }
+      requireOwnPage(request, context);
       if (!secretEqual(request.body.token, administratorToken)) {
         throw new AirlockError("the token is not the administrator's", {
           code: "unauthorized",
           hint: "The token is in the file `token` of the data directory, unless AIRLOCK_TOKEN sets it.",
         });
       }
+      await endSessionOf(request, context);
       reply.setCookie(sessionCookie, createSession(administratorToken, Date.now()), {
         ...cookie,
         maxAge: sessionLifetimeMs / 1000,
       });
-      return { role: "administrator" as const, version };
+      return sessionView(context, { kind: "administrator", via: "session", user: null });
     },
   );
 
@@ -63,10 +60,9 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => {
-      const session = sessionOf(request, administratorToken);
-      if (session) {
-        requireSameOrigin(request, externalUrl);
-        await endSession(db, session);
+      if (hasCookie(request)) {
+        requireSameOrigin(request, context.config.externalUrl);
+        await endSessionOf(request, context);
       }
       reply.clearCookie(sessionCookie, cookie);
       return reply.status(204).send(null);
@@ -74,10 +70,29 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
   );
 }
 
-export function currentSessionRoute(app: ZodScope, { version }: InstanceContext): void {
+function hasCookie(request: FastifyRequest): boolean {
+  return request.cookies[sessionCookie] !== undefined;
+}
+
+export function currentSessionRoute(app: ZodScope, context: InstanceContext): void {
   app.get(
     "/session",
     { schema: { tags, summary: "Show the current user", response: { 200: SessionView, ...errorAnswers } } },
-    async () => ({ role: "administrator" as const, version }),
+    async (request) => sessionView(context, accessOf(request).actor),
   );
+}
+
+async function sessionView({ db, version }: InstanceContext, actor: Actor): Promise<SessionView> {
+  if (actor.kind !== "administrator" && actor.kind !== "user") throw new Error(`${actor.kind} has no session`);
+  const user = actor.user === null ? null : await getUser(db, actor.user.name);
+  return {
+    role: actor.kind === "user" ? "member" : "administrator",
+    version,
+    user: user && { name: user.name, displayName: user.displayName },
+    namespaces:
+      actor.kind === "user"
+        ? [...actor.namespaces].map(([name, role]) => ({ name, role })).sort((a, b) => a.name.localeCompare(b.name))
+        : [],
+    needsSetUp: !(await hasUsers(db)),
+  };
 }

@@ -13,6 +13,14 @@ export function withZod(app: FastifyInstance) {
 /** Every error response has this shape. */
 export const errorAnswers = { "4xx": ApiError, "5xx": ApiError } as const;
 
+/** The same error for a namespace that does not exist and for one that the caller must not know. */
+export function unknownNamespace(name: string | null): AirlockError {
+  return new AirlockError(`no namespace named "${name ?? ""}"`, {
+    code: "unknown-namespace",
+    hint: "Name yourself, or an organization that you are a member of. GET /api/v1/session lists them.",
+  });
+}
+
 export function notFound(what: string): AirlockError {
   return new AirlockError(`${what} not found`, { code: "not-found" });
 }

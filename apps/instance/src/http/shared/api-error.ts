@@ -1,10 +1,12 @@
 import { type ApiError, escapeHiddenInLines } from "@airlock/api";
 import { AirlockError, type ErrorCode, httpStatusOfCode, isNoSpace } from "@airlock/job";
+import { PasswordError } from "../../accounts/passwords.ts";
 import { isDatabaseAway } from "../../store/database-away.ts";
 import { JobIssuesError } from "../../submission/check-secrets.ts";
 
 /** The field of a job that an error code is about. */
 const fieldByCode: Readonly<Partial<Record<ErrorCode, string>>> = {
+  "unknown-namespace": "namespace",
   "unknown-queue": "queue",
   "unknown-repository": "repository",
   "unknown-revision": "revision",
@@ -33,6 +35,15 @@ export interface ApiErrorAnswer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** One line per problem, each beginning with a field. `undefined`: the error is not about fields. */
+function issuesOf(error: AirlockError): readonly string[] | undefined {
+  if (error instanceof InvalidRequestError || error instanceof JobIssuesError || error instanceof PasswordError) {
+    return error.issues;
+  }
+  const field = fieldByCode[error.code];
+  return field === undefined ? undefined : [`${field}: ${error.message}`];
+}
+
 export function toApiError(error: unknown): ApiErrorAnswer {
   if (isNoSpace(error)) {
     // The log has the error itself, which may name paths and tables.
@@ -41,9 +52,7 @@ export function toApiError(error: unknown): ApiErrorAnswer {
   }
   if (error instanceof AirlockError) {
     const status = httpStatusOfCode(error.code);
-    const field = fieldByCode[error.code];
-    const hasIssues = error instanceof InvalidRequestError || error instanceof JobIssuesError;
-    const issues = hasIssues ? [...error.issues] : field && [`${field}: ${error.message}`];
+    const issues = issuesOf(error);
     return {
       status,
       body: {

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest, RouteOptions } from "fastify";
 import type { Actor } from "../../access/actor.ts";
-import { dependsOnTarget, type Refusal, refusalOf, type Target } from "../../access/may.ts";
+import { dependsOnTarget, namespacesOf, type Refusal, refusalOf, type Target } from "../../access/may.ts";
 import { type Permission, reachOf } from "../../access/permissions.ts";
 import { optionalRoutes, type RuledRoute, routeRule, routeRules } from "../../access/route-rules.ts";
 import { toApiError } from "./api-error.ts";
@@ -33,18 +33,24 @@ export function accessOf(request: FastifyRequest): RequestAccess {
 
 /** What the sender of one request may do. */
 export class RequestAccess {
-  readonly actor: Actor;
   readonly permission: Permission;
   readonly #request: FastifyRequest;
   readonly #credentials: Credentials;
+  #actor: Actor;
+  #target: Target | undefined;
   #decided: boolean;
 
   constructor(request: FastifyRequest, actor: Actor, permission: Permission, credentials: Credentials) {
-    this.actor = actor;
+    this.#actor = actor;
     this.permission = permission;
     this.#request = request;
     this.#credentials = credentials;
     this.#decided = !dependsOnTarget(actor, permission);
+  }
+
+  /** The sender. While a stream is open, its roles may change. */
+  get actor(): Actor {
+    return this.#actor;
   }
 
   /** Whether the permission was checked for the target, if it depends on one. */
@@ -52,24 +58,36 @@ export class RequestAccess {
     return this.#decided;
   }
 
-  /** Refuses the request unless the actor may do this to the target. */
-  require(target: Target): void {
+  /**
+   * Refuses the request unless the actor may do this to the target.
+   * @param missing The error for a target that doesn't exist. It is also the answer for a target that the actor must not
+   * know, so that both can't be told apart.
+   */
+  require(target: Target, missing?: Error): void {
     this.#decided = true;
-    const refusal = refusalOf(this.actor, this.permission, target);
+    this.#target = target;
+    const refusal = refusalOf(this.#actor, this.permission, target);
+    if (refusal === "hidden" && missing) throw missing;
     if (refusal !== null) throw this.#credentials.refuse(refusal);
+  }
+
+  /** The namespaces in which the actor may do this, for lists; `null`: all. */
+  namespaces(): readonly string[] | null {
+    this.#decided = true;
+    return namespacesOf(this.#actor, this.permission);
   }
 
   /** Whether the target is the actor's. Unlike `require`, leaves the answer to the route. */
   permits(target: Target): boolean {
     this.#decided = true;
-    return refusalOf(this.actor, this.permission, target) === null;
+    return refusalOf(this.#actor, this.permission, target) === null;
   }
 
   /** Whether an accepted request would still be accepted now. Streams ask this again and again. */
   async stillAllowed(): Promise<boolean> {
     try {
-      const actor = await this.#credentials.authenticate(this.#request);
-      return refusalOf(actor, this.permission) === null;
+      this.#actor = await this.#credentials.authenticate(this.#request);
+      return refusalOf(this.#actor, this.permission, this.#target) === null;
     } catch (error) {
       if (toApiError(error).status < 500) return false;
       throw error;

@@ -17,6 +17,7 @@ import { uploadsOfJobs } from "./0016-uploads-of-jobs.ts";
 import { jobFilters } from "./0017-job-filters.ts";
 import { logTimes } from "./0018-log-times.ts";
 import { accounts } from "./0019-accounts.ts";
+import { signIn } from "./0020-sign-in.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -46,4 +47,5 @@ export const migrations: readonly Migration[] = [
   jobFilters,
   logTimes,
   accounts,
+  signIn,
 ];

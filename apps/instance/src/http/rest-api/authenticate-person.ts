@@ -3,11 +3,12 @@ import { AirlockError } from "@airlock/job";
 import type {} from "@fastify/cookie";
 import type { FastifyRequest } from "fastify";
 import type { Actor } from "../../access/actor.ts";
+import { findUserSession, isUserSession } from "../../accounts/user-sessions.ts";
 import type { Database } from "../../store/database.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
 import { hasEnded, readSession, type Session, sessionCookie } from "./sessions.ts";
 
-export interface AdministratorAuthentication {
+export interface PersonAuthentication {
   readonly db: Database;
   readonly administratorToken: string;
   readonly externalUrl: string | null;
@@ -18,30 +19,39 @@ export interface AdministratorAuthentication {
  * cause (CSRF), so a request that changes something must come from our own pages.
  * @throws {AirlockError} `unauthorized`, `forbidden`.
  */
-export async function authenticateAdministrator(
-  request: FastifyRequest,
-  options: AdministratorAuthentication,
-): Promise<Actor> {
+export async function authenticatePerson(request: FastifyRequest, options: PersonAuthentication): Promise<Actor> {
   const { authorization } = request.headers;
   if (authorization !== undefined) {
     const [, token] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
     if (token !== undefined && secretEqual(token, options.administratorToken)) {
-      return { kind: "administrator", via: "token" };
+      return { kind: "administrator", via: "token", user: null };
     }
     throw unauthorized("the token is not the administrator's");
   }
-  if (request.cookies[sessionCookie] === undefined) throw unauthorized("no credentials");
-  if (!(await sessionHolds(request, options))) throw unauthorized("the session has ended");
+  const cookie = request.cookies[sessionCookie];
+  if (cookie === undefined) throw unauthorized("no credentials");
+  const actor = isUserSession(cookie) ? await userOf(options.db, cookie) : await administratorOf(request, options);
+  if (actor === null) throw unauthorized("the session has ended");
   if (request.method !== "GET" && request.method !== "HEAD") requireSameOrigin(request, options.externalUrl);
-  return { kind: "administrator", via: "session" };
+  return actor;
 }
 
-async function sessionHolds(request: FastifyRequest, options: AdministratorAuthentication): Promise<boolean> {
+async function administratorOf(request: FastifyRequest, options: PersonAuthentication): Promise<Actor | null> {
   const session = sessionOf(request, options.administratorToken);
-  return session !== null && !(await hasEnded(options.db, session));
+  if (session === null || (await hasEnded(options.db, session))) return null;
+  return { kind: "administrator", via: "session", user: null };
 }
 
-/** The session of the request's cookie; `null`: no cookie, or an invalid one. */
+async function userOf(db: Database, cookie: string): Promise<Actor | null> {
+  const found = await findUserSession(db, cookie);
+  if (!found) return null;
+  const { id, name, session, role, memberships } = found;
+  const user = { id, name, session };
+  if (role === "administrator") return { kind: "administrator", via: "session", user };
+  return { kind: "user", user, namespaces: new Map([...Object.entries(memberships), [name, "owner"] as const]) };
+}
+
+/** The session of the administrator's token in the request's cookie; `null`: no cookie, or an invalid one. */
 export function sessionOf(request: FastifyRequest, administratorToken: string): Session | null {
   const cookie = request.cookies[sessionCookie];
   return cookie === undefined ? null : readSession(cookie, administratorToken, Date.now());
