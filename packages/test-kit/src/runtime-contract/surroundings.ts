@@ -28,13 +28,16 @@ export function describeSurroundings(tests: ContractTests): void {
         const secret = `secret-${randomUUID()}`;
         const token = uniqueSeconds();
 
-        const running = place.start(`sleep ${token}`, { env: { SECRET: secret }, signal: AbortSignal.timeout(3000) });
+        const stop = new AbortController();
+
+        const running = place.start(`sleep ${token}`, { env: { SECRET: secret }, signal: stop.signal });
         running.catch(() => {});
         await until(async () => (await hostProcesses(token)).length > 0);
         const seen = await hostProcesses(secret);
 
         expect(seen).toEqual([]);
-        await expect(running).rejects.toThrow();
+        stop.abort(new Error("seen"));
+        await expect(running).rejects.toThrow("seen");
       });
     }
 

@@ -240,7 +240,11 @@ describeWithEngines(["oci"], "a registry that sends false data", () => {
       "image-unavailable",
     ],
     ["an error", { layer: async (response) => void response.writeHead(500).end() }, "image-unavailable"],
-    ["too many requests", { manifest: (response) => void response.writeHead(429).end() }, "image-unavailable"],
+    [
+      "too many requests",
+      { manifest: (response) => void response.writeHead(429, { "retry-after": "3600" }).end() },
+      "image-unavailable",
+    ],
     ["a manifest that is not JSON", { manifest: (response) => void response.end("<html>") }, "image-invalid"],
     ["an endless manifest", { manifest: (response) => void response.end(Buffer.alloc(5 << 20, " ")) }, "image-invalid"],
   ])("with %s can't make the executor use that data", async (_, behaviour, reason) => {
