@@ -119,9 +119,12 @@ void send_error(uint32_t channel, uint8_t code, int error, const char *text);
 // As send_error, with the code that fits the errno.
 void send_errno(uint32_t channel, int error, const char *text);
 void send_credit(uint32_t channel, uint8_t stream, uint32_t bytes);
-void flush_out(void);
-// Reads what the stream has. Returns false at the end of the stream.
+// Sends what the stream takes. Returns false if the stream has ended.
+bool flush_out(void);
+// Reads what the stream has. Returns false if the stream has ended.
 bool receive_bytes(void);
+// Forgets what was received and not handled, and what was not sent.
+void forget_frames(void);
 // Handles the whole frames of the input, as long as their answers fit into the output.
 void process_frames(void);
 bool frame_waiting(void);
@@ -129,6 +132,7 @@ bool frame_waiting(void);
 _Noreturn void die(const char *why);
 
 // calls.c
+bool host_has_greeted(void);
 void handle_frame(uint8_t type, uint32_t channel, const uint8_t *payload, size_t bytes);
 
 // modules.c

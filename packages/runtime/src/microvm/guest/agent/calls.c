@@ -41,6 +41,8 @@ static void call(uint32_t channel, struct cursor cursor) {
   }
 }
 
+bool host_has_greeted(void) { return greeted; }
+
 static void hello(const uint8_t *payload, size_t bytes) {
   static const uint8_t expected[] = {'A', 'I', 'R', 'L', 'O', 'C', 'K', 0, 0, PROTOCOL_VERSION};
   if (bytes != sizeof expected || memcmp(payload, expected, sizeof expected)) die("the host speaks another version");

@@ -101,18 +101,21 @@ void send_credit(uint32_t channel, uint8_t stream, uint32_t bytes) {
   send_frame(FRAME_CREDIT, channel, payload, sizeof payload);
 }
 
-void flush_out(void) {
+bool flush_out(void) {
   while (out_length > 0) {
     // One write never exceeds a frame: vhost-device-vsock 0.3.0 stalls a connection at 60 KiB.
     ssize_t written = write(stream_fd, out + out_start, out_length < FRAME_BYTES ? out_length : FRAME_BYTES);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno == EAGAIN) return;
-    if (written < 0) die("can't write to the host");
+    if (written < 0 && errno == EAGAIN) return true;
+    if (written < 0) return false;
     out_start += (size_t)written;
     out_length -= (size_t)written;
   }
   out_start = 0;
+  return true;
 }
+
+void forget_frames(void) { in_length = out_start = out_length = 0; }
 
 // The size of the first frame in the input, or 0 if it is not whole yet.
 static size_t whole_frame(size_t start) {
@@ -144,7 +147,7 @@ bool receive_bytes(void) {
   if (in_length == sizeof in) return true;
   ssize_t got = read(stream_fd, in + in_length, sizeof in - in_length);
   if (got < 0 && (errno == EINTR || errno == EAGAIN)) return true;
-  if (got < 0) die("can't read from the host");
+  if (got < 0) return false;
   in_length += (size_t)got;
   return got > 0;
 }

@@ -19,8 +19,14 @@ export interface GuestParts extends AsyncDisposable {
   readonly agent: string;
   /** Path of the directory that is disk 0. */
   readonly image: string;
-  /** @param hasNetwork Whether the guest has a network of its own, with one Ethernet device. Default: false. */
-  start(options?: { readonly hasNetwork?: boolean }): NamespaceGuest;
+  start(options?: StartOptions): NamespaceGuest;
+}
+
+export interface StartOptions {
+  /** Whether the guest has a network of its own, with one Ethernet device. Default: false. */
+  readonly hasNetwork?: boolean;
+  /** Path of the Unix socket to which the agent connects. Default: it has the other end of `stream`. */
+  readonly socket?: string;
 }
 
 const applets = ["sh", "cat", "echo", "sleep", "id", "ls", "mkdir", "ln", "head", "yes", "kill", "touch", "true"];
@@ -64,7 +70,7 @@ export async function makeGuestParts({ sanitize = false } = {}): Promise<GuestPa
   return {
     agent,
     image: join(directory, "disk-a"),
-    start: ({ hasNetwork = false } = {}) => startGuest(agent, join(directory, "disk-"), hasNetwork),
+    start: (options = {}) => startGuest(agent, join(directory, "disk-"), options),
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
   };
 }
@@ -75,13 +81,14 @@ async function makeImage(image: string): Promise<void> {
   for (const name of [...applets, ...moreApplets]) await symlink("busybox", join(image, "bin", name));
 }
 
-function startGuest(agent: string, disks: string, hasNetwork: boolean): NamespaceGuest {
+function startGuest(agent: string, disks: string, { hasNetwork = false, socket }: StartOptions): NamespaceGuest {
   const device = ["sh", "-c", 'ip link add peer type veth peer name eth0 && exec "$@"', "sh"];
   // Without these capabilities a fault of the agent can't set this host's clock or restart it.
   const confined = [...(hasNetwork ? device : []), "setpriv", "--bounding-set=-sys_time,-sys_boot", agent];
   const namespaces = ["--pid", "--mount", ...(hasNetwork ? ["--net"] : [])];
   const args = [...namespaces, "--fork", "--kill-child", "--mount-proc", "--", ...confined];
-  const child = spawn("unshare", [...args, "--shared-kernel", "--disks", disks, "--fd", "3"], {
+  const host = socket === undefined ? ["--fd", "3"] : ["--unix", socket];
+  const child = spawn("unshare", [...args, "--shared-kernel", "--disks", disks, ...host], {
     stdio: ["ignore", "ignore", "pipe", "pipe"],
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ASAN_OPTIONS: "detect_leaks=0" },
   });
