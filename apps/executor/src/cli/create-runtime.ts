@@ -47,6 +47,7 @@ export async function createRuntime(
     ...microvmOptions(config, stateDir),
     egress,
     bandwidth: config.runtime.microvm.bandwidth,
+    signal,
     onProblem: (problem: unknown) => onProblem(`a virtual machine could not be prepared: ${errorMessage(problem)}`),
   };
   return selectRuntime({ kind, docker, oci, microvm }, { signal });
@@ -91,6 +92,12 @@ export function microvmOptions(config: Config, stateDir: string): OpenMicrovmOpt
     registry: { certificatesDirectory: images.certificatesDirectory, proxies: config.proxies },
     hardening,
     ...(oci.ids ? { ids: oci.ids } : {}),
-    ...(microvm.qemu === null ? {} : { qemuPath: microvm.qemu }),
+    monitor: {
+      monitor: microvm.monitor,
+      accelerator: microvm.accelerator,
+      ...(microvm.qemu === null ? {} : { qemuPath: microvm.qemu }),
+      ...(microvm.firecracker === null ? {} : { firecrackerPath: microvm.firecracker }),
+      ...(microvm.jailer === null ? {} : { jailerPath: microvm.jailer }),
+    },
   };
 }

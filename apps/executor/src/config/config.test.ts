@@ -204,6 +204,41 @@ describe("the executor's configuration", () => {
     expect(parseConfig({ ...minimal, ...older, EXECUTOR_JOB_MEMORY: "2G" }).job.maximumMemoryBytes).toBe(2e9);
   });
 
+  it("chooses what runs virtual machines, and refuses what can't be", () => {
+    const machine = (more: Record<string, string>) => parseConfig({ ...minimal, ...more }).runtime.microvm;
+    expect(machine({})).toMatchObject({ monitor: "auto", accelerator: "auto", firecracker: null, jailer: null });
+    const firecracker = { EXECUTOR_FIRECRACKER: "/opt/firecracker", EXECUTOR_JAILER: "/opt/jailer" };
+    const all = { ...firecracker, EXECUTOR_VM_MONITOR: "firecracker", EXECUTOR_VM_ACCELERATOR: "kvm" };
+    expect(machine(all)).toMatchObject({
+      monitor: "firecracker",
+      firecracker: "/opt/firecracker",
+      jailer: "/opt/jailer",
+    });
+    for (const [name, value, problem] of [
+      ["EXECUTOR_VM_MONITOR", "ignite", "must be auto, firecracker or qemu"],
+      ["EXECUTOR_VM_ACCELERATOR", "hvf", "must be auto, kvm or tcg"],
+      ["EXECUTOR_FIRECRACKER", "firecracker", "must be the absolute path of firecracker"],
+      ["EXECUTOR_JAILER", "bin/jailer", "must be the absolute path of jailer"],
+    ] as const) {
+      expect(() => machine({ [name]: value })).toThrow(`${name} ${problem}`);
+    }
+    expect(() => machine({ ...all, EXECUTOR_VM_ACCELERATOR: "tcg" })).toThrow(
+      "EXECUTOR_VM_MONITOR asks for Firecracker, which needs KVM, and EXECUTOR_VM_ACCELERATOR for tcg",
+    );
+  });
+
+  it("limits the cores of virtual machines to 32", () => {
+    const job = (more: Record<string, string>) => parseConfig({ ...minimal, ...more }).job;
+    const machines = { EXECUTOR_RUNTIME: "microvm" };
+    expect(job({ ...machines, EXECUTOR_JOB_NUM_CPUS: "32" }).maximumCpus).toBe(32);
+    expect(job({ EXECUTOR_JOB_NUM_CPUS: "33" }).maximumCpus).toBe(33);
+    expect(job({ ...machines, EXECUTOR_JOB_NUM_CPUS: "0" }).maximumCpus).toBeLessThanOrEqual(32);
+    for (const given of [machines, { EXECUTOR_USE_FIRECRACKER: "true" }]) {
+      const older = { ...given, EXECUTOR_FIRECRACKER_NUM_CPUS: "64" };
+      expect(() => job(older)).toThrow("EXECUTOR_JOB_NUM_CPUS must be at most 32 for virtual machines");
+    }
+  });
+
   it("runs virtual machines by the protocol's variable, too, but not beside another runtime", () => {
     const kind = (more: Record<string, string>) => parseConfig({ ...minimal, ...more }).runtime.kind;
     expect(kind({})).toBe("auto");

@@ -2,6 +2,7 @@ import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { type Proxies, parseProxies } from "@airlock/proxy";
+import { maximumVmCpus } from "@airlock/runtime";
 import type { z } from "zod";
 import { Environment } from "./environment.ts";
 import type { Config } from "./options.ts";
@@ -64,6 +65,17 @@ function problemsBetween(given: Readonly<Record<string, string | undefined>>): s
       `EXECUTOR_USE_FIRECRACKER asks for virtual machines, and EXECUTOR_RUNTIME for ${runtime}: unset one of them`,
     );
   }
+  if (given.EXECUTOR_VM_MONITOR === "firecracker" && given.EXECUTOR_VM_ACCELERATOR === "tcg") {
+    problems.push(
+      "EXECUTOR_VM_MONITOR asks for Firecracker, which needs KVM, and EXECUTOR_VM_ACCELERATOR for tcg: change one of them",
+    );
+  }
+  const hasMachines = isTrue(given.EXECUTOR_USE_FIRECRACKER) || runtime === "microvm";
+  if (hasMachines && Number(given.EXECUTOR_JOB_NUM_CPUS) > maximumVmCpus) {
+    problems.push(
+      `EXECUTOR_JOB_NUM_CPUS must be at most ${maximumVmCpus} for virtual machines, which have no more processors`,
+    );
+  }
   const hasGateway = isTrue(given.EXECUTOR_DOCKER_ADD_HOST_GATEWAY);
   if (url && URL.canParse(url) && new URL(url).hostname === hostGatewayName && !hasGateway) {
     problems.push(`EXECUTOR_FRONTEND_URL names ${hostGatewayName}, which needs EXECUTOR_DOCKER_ADD_HOST_GATEWAY=true`);
@@ -86,7 +98,9 @@ export function readDataDir({
 
 function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, "notes"> {
   const queues = e.EXECUTOR_QUEUE_NAMES ?? e.EXECUTOR_QUEUE_NAME ?? [];
+  const kind = e.EXECUTOR_USE_FIRECRACKER ? "microvm" : e.EXECUTOR_RUNTIME;
   const cores = availableParallelism();
+  const mostCpus = kind === "microvm" ? Math.min(cores, maximumVmCpus) : cores;
   const dataDir = readDataDir({ EXECUTOR_DATA_DIR: e.EXECUTOR_DATA_DIR, XDG_STATE_HOME: e.XDG_STATE_HOME });
   const maximumRuntimeMs = e.EXECUTOR_MAXIMUM_RUNTIME_PER_JOB;
   return {
@@ -110,7 +124,7 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
     job: {
       maximumRuntimeMs,
       // 0 means "no limit" in the protocol. A sandbox always has a limit, so 0 becomes the whole machine.
-      maximumCpus: e.EXECUTOR_JOB_NUM_CPUS === 0 ? cores : e.EXECUTOR_JOB_NUM_CPUS,
+      maximumCpus: e.EXECUTOR_JOB_NUM_CPUS === 0 ? mostCpus : e.EXECUTOR_JOB_NUM_CPUS,
       machineCpus: cores,
       maximumMemoryBytes: e.EXECUTOR_JOB_MEMORY === 0 ? totalmem() : e.EXECUTOR_JOB_MEMORY,
       maximumPids: e.EXECUTOR_MAXIMUM_PIDS_PER_JOB,
@@ -146,7 +160,7 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
       certificateFile: e.NODE_EXTRA_CA_CERTS ?? null,
     },
     runtime: {
-      kind: e.EXECUTOR_USE_FIRECRACKER ? "microvm" : e.EXECUTOR_RUNTIME,
+      kind,
       dockerHost: e.DOCKER_HOST ?? null,
       dockerRuntime: e.EXECUTOR_DOCKER_RUNTIME ?? null,
       dockerConfigFile: e.EXECUTOR_DOCKER_AUTH_CONFIG
@@ -167,6 +181,10 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
         gvisor: { platform: e.EXECUTOR_RUNSC_PLATFORM ?? null, network: e.EXECUTOR_RUNSC_NETWORK },
       },
       microvm: {
+        monitor: e.EXECUTOR_VM_MONITOR,
+        accelerator: e.EXECUTOR_VM_ACCELERATOR,
+        firecracker: e.EXECUTOR_FIRECRACKER ?? null,
+        jailer: e.EXECUTOR_JAILER ?? null,
         qemu: e.EXECUTOR_QEMU ?? null,
         bandwidth: {
           ingress: e.EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS,

@@ -152,6 +152,11 @@ interface RuntimeOptions {
   readonly microvm: {
     /** Absolute path of QEMU; `null`: the one on the system's search path. */
     readonly qemu: string | null;
+    /** Absolute paths of Firecracker and its jailer; `null`: those on the system's search path. */
+    readonly firecracker: string | null;
+    readonly jailer: string | null;
+    readonly monitor: "auto" | "firecracker" | "qemu";
+    readonly accelerator: "auto" | "kvm" | "tcg";
     /** What one machine may receive (`ingress`) and send, in bytes per second. */
     readonly bandwidth: { readonly ingress: number; readonly egress: number };
   };

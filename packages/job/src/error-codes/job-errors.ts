@@ -19,6 +19,7 @@ export const jobErrors = withoutStatus({
   "hand-over-failed": "The workspace's files could not be given to the step's user.",
   "image-invalid": "The image does not exist, is not allowed, or cannot be run.",
   "image-unavailable": "Pulling the image failed for a reason that may pass.",
+  "monitor-missing": "The program that a setting names for virtual machines cannot be run.",
   "mount-failed": "A file system of the workspace could not be mounted.",
   "out-of-memory": "The job's memory limit is too small to start a step.",
   "not-a-file": "A file of the workspace changed while the executor read it.",

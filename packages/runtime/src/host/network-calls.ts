@@ -13,6 +13,8 @@ export interface NetworkCalls {
    * no privileges and no access to `/dev/net/tun`.
    */
   openTap(network: number, name: string): number;
+  /** Makes a user the only one without privileges who can open a tap device, which must exist. */
+  giveTap(network: number, name: string, user: number): void;
 }
 
 const newNetwork = 0x4000_0000;
@@ -25,6 +27,7 @@ const backlog = 16;
 const setInterfaceFlags = 0x8914;
 const getInterfaceIndex = 0x8933;
 const attachTap = 0x400454ca;
+const setTapOwner = 0x400454cc;
 /**
  * A tap, without packet information and without headers about offloading. With these, one frame of a guest could become
  * tens of thousands of packets in the host's kernel.
@@ -46,6 +49,7 @@ export async function loadNetworkCalls(): Promise<NetworkCalls | { readonly prob
     const bind = libc.func("int bind(int descriptor, const void *address, unsigned int length)");
     const listen = libc.func("int listen(int descriptor, int backlog)");
     const ioctl = libc.func("int ioctl(int descriptor, unsigned long request, void *argument)");
+    const ioctlNumber = libc.func("int ioctl(int descriptor, unsigned long request, unsigned long argument)");
     const succeeded = (result: unknown, what: string): number => {
       const value = Number(result);
       if (value >= 0) return value;
@@ -78,6 +82,31 @@ export async function loadNetworkCalls(): Promise<NetworkCalls | { readonly prob
       }
     }
 
+    const openTap = (network: number, name: string): number =>
+      elsewhere(
+        () => succeeded(setns(network, newNetwork), "entering a network namespace"),
+        () => {
+          if (Buffer.byteLength(name) > nameBytes) throw new RangeError(`the tap's name ${name} is too long`);
+          const request = Buffer.alloc(40);
+          request.write(name);
+          // Attaching to a tap that does not exist would create it, without any rules.
+          openSocket(datagram, (descriptor) => {
+            succeeded(ioctl(descriptor, getInterfaceIndex, request), `finding the tap ${name}`);
+            closeSync(descriptor);
+          });
+          const tap = openSync("/dev/net/tun", "r+");
+          try {
+            request.fill(0, nameBytes + 1);
+            writeNative16(request, tapFlags, nameBytes + 1);
+            succeeded(ioctl(tap, attachTap, request), `attaching to the tap ${name}`);
+          } catch (error) {
+            closeSync(tap);
+            throw error;
+          }
+          return tap;
+        },
+      );
+
     return {
       createLoopback: () =>
         elsewhere(
@@ -94,30 +123,15 @@ export async function loadNetworkCalls(): Promise<NetworkCalls | { readonly prob
             return openSync(ownNetwork, "r");
           },
         ),
-      openTap: (network, name) =>
-        elsewhere(
-          () => succeeded(setns(network, newNetwork), "entering a network namespace"),
-          () => {
-            if (Buffer.byteLength(name) > nameBytes) throw new RangeError(`the tap's name ${name} is too long`);
-            const request = Buffer.alloc(40);
-            request.write(name);
-            // Attaching to a tap that does not exist would create it, without any rules.
-            openSocket(datagram, (descriptor) => {
-              succeeded(ioctl(descriptor, getInterfaceIndex, request), `finding the tap ${name}`);
-              closeSync(descriptor);
-            });
-            const tap = openSync("/dev/net/tun", "r+");
-            try {
-              request.fill(0, nameBytes + 1);
-              writeNative16(request, tapFlags, nameBytes + 1);
-              succeeded(ioctl(tap, attachTap, request), `attaching to the tap ${name}`);
-            } catch (error) {
-              closeSync(tap);
-              throw error;
-            }
-            return tap;
-          },
-        ),
+      openTap,
+      giveTap: (network, name, user) => {
+        const tap = openTap(network, name);
+        try {
+          succeeded(ioctlNumber(tap, setTapOwner, user), `giving the tap ${name} to a user`);
+        } finally {
+          closeSync(tap);
+        }
+      },
       listen: (network, port) =>
         elsewhere(
           () => succeeded(setns(network, newNetwork), "entering a network namespace"),

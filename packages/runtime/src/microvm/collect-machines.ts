@@ -1,9 +1,10 @@
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Abortable, type Collected, runtimeFailed } from "../contract/index.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { endCgroup } from "../host/cgroups/end-cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
+import { removeTree } from "../host/remove-tree.ts";
 
 export interface MachineCollection extends Abortable {
   readonly owner: string;
@@ -45,7 +46,8 @@ export async function collectMachines(collection: MachineCollection): Promise<Co
   for (const name of await listDirectory(directory)) {
     if (keptNames.has(name)) continue;
     await attempt(async () => {
-      await rm(join(directory, name), { recursive: true, force: true });
+      // A guest that has broken out of its monitor may have filled it with anything.
+      await removeTree(join(directory, name));
       return [`the directory ${name} of a virtual machine: removed`];
     });
   }

@@ -7,5 +7,8 @@ export {
   copyGuestFiles,
   findGuestFiles,
 } from "./guest/build/build-guest-files.ts";
+export { hostSecurityFindings } from "./host-security/host-security.ts";
 export type { MicrovmRuntime } from "./microvm-runtime.ts";
+export type { MonitorSettings } from "./monitor/choice/monitor-settings.ts";
 export { type OpenMicrovmOptions, openMicrovmRuntime } from "./open-microvm-runtime.ts";
+export { type HeldOwner, takeProbeOwner } from "./probe-owner.ts";

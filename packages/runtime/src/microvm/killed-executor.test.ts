@@ -3,14 +3,14 @@ import { once } from "node:events";
 import { chmod, glob, readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { busyboxImage, describeWithEngines, dockerArchive, engines, temporaryDirectory } from "@airlock/test-kit";
+import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { openEgressSandbox } from "../egress/testing/egress-sandbox.ts";
 import { startTestNetwork, type TestNetwork } from "../egress/testing/test-network.ts";
 import { findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { type OpenMicrovmOptions, openMicrovmRuntime } from "./open-microvm-runtime.ts";
 import type { KilledOrder } from "./testing/killed-order.ts";
-import { testGuest } from "./testing/test-guest.ts";
+import { emulation, testGuest } from "./testing/test-guest.ts";
 
 const program = fileURLToPath(new URL("testing/killed-main.ts", import.meta.url));
 const { signal } = new AbortController();
@@ -34,7 +34,8 @@ describeWithEngines(["microvm", "network"], "an executor with virtual machines t
     options = {
       stateDir,
       guestDir: dirname((await testGuest()).kernel),
-      qemuPath: engines().microvm?.qemuPath ?? "",
+      monitor: emulation(),
+      choice: "installed",
       egress: { networkNamespace: network.hostPath, upstreams: [] },
     };
     const archive = join(directory, "image.tar");

@@ -1,4 +1,4 @@
 import { describeRuntime } from "@airlock/test-kit";
 import { microvmUnderTest } from "./testing/microvm-under-test.ts";
 
-describeRuntime("microvm", ["microvm"], microvmUnderTest, { sharesKernel: false });
+describeRuntime("microvm", ["microvm"], () => microvmUnderTest(), { sharesKernel: false });

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { mkdir, rm, stat } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { isAbsolute, join } from "node:path";
@@ -35,8 +35,10 @@ import { GuestAgent } from "./guest/guest-agent.ts";
 import { guestStepFilter } from "./guest/seccomp/guest-step-filter.ts";
 import { type CopiedPlan, GuestStarts } from "./guest-starts.ts";
 import { MicrovmSandbox } from "./microvm-sandbox.ts";
+import { maximumVmCpus } from "./monitor/maximum-vm-cpus.ts";
 import type { GuestFiles, RunningVm, VmMonitor, VmNetwork, VmPlan } from "./monitor/vm-monitor.ts";
 import { putGuestFiles } from "./put-guest-files.ts";
+import { shortName } from "./short-name.ts";
 import { openNetwork, openUnconnectedTap, type SandboxNetwork } from "./vm-networks.ts";
 
 export interface MicrovmRuntimeOptions {
@@ -195,6 +197,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     checkLimits(plan.limits);
     const docker = this.#docker;
     refuseDocker(plan, "problem" in docker ? docker.problem : null);
+    if (plan.limits.cpus > maximumVmCpus) throw tooManyCpus(plan.limits.cpus);
     await using undo = new AsyncDisposableStack();
     try {
       const ways = { engines: this.#engines, bandwidth: this.#options.bandwidth ?? unlimited };
@@ -392,16 +395,18 @@ function jobFile({ path, content, executable }: ReadOnlyFile) {
   } as const;
 }
 
+function tooManyCpus(cpus: number): AirlockError {
+  return refusedByPolicy(
+    `the job has ${cpus} cores, but a virtual machine has at most ${maximumVmCpus}`,
+    "Lower the job's resources.cpus, or EXECUTOR_JOB_NUM_CPUS for jobs without it.",
+  );
+}
+
 function noHostImage(): AirlockError {
   return refusedByPolicy(
     'a virtual machine does not have the image "host"',
     "Use a container image, or an executor with the runtime docker or oci.",
   );
-}
-
-/** Names can be long, but the paths of sockets can't. */
-function shortName(name: string): string {
-  return createHash("sha256").update(name).digest("hex").slice(0, 12);
 }
 
 /** The kernel refuses a machine that has more memory than this host. The job's limit may be larger. */

@@ -1,11 +1,11 @@
 import { appendFile, copyFile, readFile, writeFile } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { describeWithEngines, engines, temporaryDirectory } from "@airlock/test-kit";
+import { describeWithEngines, temporaryDirectory } from "@airlock/test-kit";
 import { beforeAll, expect, it } from "vitest";
 import { type BuiltGuest, copyGuestFiles } from "./guest/build/build-guest-files.ts";
 import { type OpenMicrovmOptions, openMicrovmRuntime } from "./open-microvm-runtime.ts";
-import { testGuest } from "./testing/test-guest.ts";
+import { emulation, testGuest } from "./testing/test-guest.ts";
 
 const signal = AbortSignal.timeout(200_000);
 
@@ -18,8 +18,13 @@ describeWithEngines(["microvm"], "opening the microvm runtime", () => {
 
   async function open(changes: Partial<OpenMicrovmOptions>) {
     await using directory = await temporaryDirectory("vm-");
-    const { qemuPath = "" } = engines().microvm ?? {};
-    const options = { stateDir: join(directory.path, "state"), guestDir: dirname(guest.kernel), qemuPath, ...changes };
+    const options: OpenMicrovmOptions = {
+      stateDir: join(directory.path, "state"),
+      guestDir: dirname(guest.kernel),
+      monitor: emulation(),
+      choice: "installed",
+      ...changes,
+    };
     const runtime = await openMicrovmRuntime(options);
     const description = await runtime.describe({ signal });
     await runtime.close();
@@ -81,9 +86,12 @@ describeWithEngines(["microvm"], "opening the microvm runtime", () => {
   it("starts a job whose memory limit is more than this machine has", async () => {
     await using directory = await temporaryDirectory("vm-");
     await using cleanup = new AsyncDisposableStack();
-    const { qemuPath = "" } = engines().microvm ?? {};
-    const guestDir = dirname(guest.kernel);
-    const runtime = await openMicrovmRuntime({ stateDir: join(directory.path, "state"), guestDir, qemuPath });
+    const runtime = await openMicrovmRuntime({
+      stateDir: join(directory.path, "state"),
+      guestDir: dirname(guest.kernel),
+      monitor: emulation(),
+      choice: "installed",
+    });
     cleanup.defer(() => runtime.close());
     const limits = { cpus: 1, memoryBytes: 3 * totalmem(), pids: 64, diskBytes: 64 * 2 ** 20 };
     const workspace = { checkout: null, files: [], readOnlyFiles: [] };
@@ -94,7 +102,7 @@ describeWithEngines(["microvm"], "opening the microvm runtime", () => {
   }, 60_000);
 
   it("names the setting of a QEMU that is not there", async () => {
-    await expect(open({ qemuPath: "/nonexistent/qemu" })).rejects.toMatchObject({
+    await expect(open({ monitor: { ...emulation(), qemuPath: "/nonexistent/qemu" } })).rejects.toMatchObject({
       message: "QEMU can't be run at /nonexistent/qemu",
       hint: "Correct the path in EXECUTOR_QEMU.",
     });

@@ -1,16 +1,21 @@
-import { constants } from "node:fs";
-import { access, mkdir, stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { runtimeFailed } from "../contract/index.ts";
-import { findCgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
 import { defaultIds, type IdRange, isUnmapped, sharedIds } from "../host/id-range.ts";
-import { idsLockFile } from "../host/id-ranges.ts";
+import { collectMachines } from "./collect-machines.ts";
 import { dockerNotInstalled, openDockerDisk } from "./docker/docker-disk.ts";
 import { type BuiltGuest, openGuestFiles } from "./guest/build/build-guest-files.ts";
 import { createMicrovmRuntime, type MicrovmRuntime, type MicrovmRuntimeOptions } from "./microvm-runtime.ts";
-import { openQemuMonitor } from "./monitor/qemu/open-qemu-monitor.ts";
-import type { VmMonitor } from "./monitor/vm-monitor.ts";
+import { chooseMonitor, type MonitorChoice } from "./monitor/choice/choose-monitor.ts";
+import { monitorCandidates } from "./monitor/choice/monitor-candidates.ts";
+import type { MonitorSettings } from "./monitor/choice/monitor-settings.ts";
+import type { GuestFiles, VmMonitor } from "./monitor/vm-monitor.ts";
+import { probeMonitor } from "./probe-monitor.ts";
+import { takeProbeOwner } from "./probe-owner.ts";
+import { shortName } from "./short-name.ts";
 
 export interface OpenMicrovmOptions
   extends Pick<
@@ -19,8 +24,14 @@ export interface OpenMicrovmOptions
   > {
   /** The directory with the guest's files. They are only checked here, never built. */
   readonly guestDir: string;
-  /** Absolute path of `qemu-system-x86_64`. Default: the one on the system's search path. */
-  readonly qemuPath?: string;
+  /** What runs machines. Default: the best that works. */
+  readonly monitor?: MonitorSettings;
+  /**
+   * `boot` takes a monitor only if it boots a guest. `installed` takes the best that is installed, for a process that
+   * starts no machine. Default: `boot`.
+   */
+  readonly choice?: "boot" | "installed";
+  readonly signal?: AbortSignal;
   /** Host ids of the users of machines. Default: {@link defaultIds}, or {@link sharedIds} where those don't exist. */
   readonly ids?: IdRange;
 }
@@ -35,7 +46,8 @@ const otherPrograms = [
   ["mke2fs", "e2fsprogs"],
 ] as const;
 const emulationNote =
-  "Virtual machines are emulated by QEMU (accelerator tcg), because this executor can't use KVM yet. Steps run many times slower than in a container.";
+  "Virtual machines are emulated by QEMU (accelerator tcg). Steps run many times slower than in a container.";
+const bestMonitor: MonitorSettings = { monitor: "auto", accelerator: "auto" };
 
 /**
  * Opens the microVM runtime of this machine.
@@ -65,7 +77,6 @@ export async function openMicrovmRuntime(options: OpenMicrovmOptions): Promise<M
       "Set EXECUTOR_DATA_DIR to a directory with a shorter path.",
     );
   }
-  const program = await findQemu(options.qemuPath);
   for (const [name, debianPackage] of otherPrograms) {
     if ((await findOnSystemPath([name])) === undefined) {
       throw runtimeFailed(`${name} (package ${debianPackage}) is not installed`, undefined, installHint);
@@ -75,7 +86,7 @@ export async function openMicrovmRuntime(options: OpenMicrovmOptions): Promise<M
   const docker = await findDocker(options.guestDir, guest, options.stateDir);
   const cgroupHost = await findCgroupHost();
   const ids = options.ids ?? ((await isUnmapped(defaultIds)) ? sharedIds : defaultIds);
-  const monitor = await openQemuMonitor({ program, owner: "executor", ids, lockFile: idsLockFile, cgroupHost });
+  const { monitor, notes: refusals } = await choose(options, { guest, cgroupHost, ids });
   const monitors = new Map<string, VmMonitor>();
   const monitorFor = (owner: string): VmMonitor => {
     const known = monitors.get(owner) ?? monitor.of(owner);
@@ -83,7 +94,11 @@ export async function openMicrovmRuntime(options: OpenMicrovmOptions): Promise<M
     return known;
   };
   const { problem } = cgroupHost;
-  const notes = problem === null ? [emulationNote] : [emulationNote, `QEMU itself runs without limits. ${problem}`];
+  const notes = [
+    ...refusals,
+    ...(monitor.accelerator === "tcg" ? [emulationNote] : []),
+    ...(problem === null ? [] : [`QEMU itself runs without limits. ${problem}`]),
+  ];
   return await createMicrovmRuntime({ ...options, guest, docker, monitorFor, cgroupHost, notes });
 }
 
@@ -111,16 +126,30 @@ function capitalized(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-async function findQemu(configured: string | undefined): Promise<string> {
-  if (configured === undefined) {
-    const found = await findOnSystemPath(["qemu-system-x86_64"]);
-    if (found !== undefined) return found;
-    throw runtimeFailed("qemu-system-x86_64 (package qemu-system-x86) is not installed", undefined, installHint);
+/** Boots guests until one comes up. */
+async function choose(
+  {
+    stateDir,
+    monitor = bestMonitor,
+    choice = "boot",
+    bandwidth,
+    signal = new AbortController().signal,
+  }: OpenMicrovmOptions,
+  { guest, cgroupHost, ids }: { readonly guest: GuestFiles; readonly cgroupHost: CgroupHost; readonly ids: IdRange },
+): Promise<MonitorChoice> {
+  const host = { ids, cgroupHost, bandwidth: bandwidth ?? null };
+  if (choice === "installed") {
+    return await chooseMonitor(monitorCandidates(monitor, { ...host, owner: "none" }), async () => {}, { signal });
   }
-  try {
-    await access(configured, constants.X_OK);
-  } catch (cause) {
-    throw runtimeFailed(`QEMU can't be run at ${configured}`, cause, "Correct the path in EXECUTOR_QEMU.");
-  }
-  return configured;
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  using held = await takeProbeOwner();
+  const { owner } = held;
+  const directory = join(stateDir, "vms", shortName(owner));
+  await using _collected = { [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }) };
+  // What a process left that was killed.
+  const left = { cgroupHost, owner, directory, keep: new Set<string>(), signal };
+  await collectMachines({ ...left, nameOf: shortName, collectNetworks: async () => [] });
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const works = (one: VmMonitor) => probeMonitor(one, { guest, directory, signal });
+  return await chooseMonitor(monitorCandidates(monitor, { ...host, owner }), works, { signal });
 }

@@ -4,16 +4,20 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { chownSync, existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
-import type { FromGuests, ToGuests } from "./guest-kinds.ts";
+import { EmulatedGuest } from "./emulated-machine.ts";
+import type { EmulatedMachine, FromGuests, ToGuests } from "./guest-kinds.ts";
+import type { GuestsOptions } from "./stand-in-guest.ts";
 
-const [path = "", user] = process.argv.slice(2);
+/** `root`: where paths of an emulated machine begin. `user`: in a jail, who may connect. */
+const { path, root, user, namespace, qemu } = JSON.parse(process.argv[2] ?? "") as GuestsOptions;
 const directory = mkdtempSync(join(tmpdir(), "stand-in-guest-"));
 const linkOf = (index: number) => join(directory, `disk-${String.fromCharCode(97 + index)}`);
 const connections: Socket[] = [];
 let agent: ChildProcess | undefined;
+let emulated: EmulatedGuest | undefined;
 
 const server = createServer((socket) => {
   connections.push(socket);
@@ -25,15 +29,19 @@ const server = createServer((socket) => {
     socket.pipe(stream).pipe(socket);
   }
 });
+const tell = (socket: Socket, message: FromGuests) => socket.write(`${JSON.stringify(message)}\n`);
+
 process.on("exit", () => {
   rmSync(directory, { recursive: true, force: true });
   // Outside of a jail, the stand-in made a directory for this socket.
-  if (user === undefined) rmSync(dirname(path), { recursive: true, force: true });
+  if (user === null) rmSync(dirname(path), { recursive: true, force: true });
 });
 // The jail may be gone before this process listens.
 server.on("error", () => process.exit(1));
-server.listen(path, () => {
-  if (user !== undefined && existsSync(path)) chownSync(path, Number(user), Number(user));
+// The path of a socket is limited, so it is relative.
+process.chdir(dirname(path));
+server.listen(basename(path), () => {
+  if (user !== null && existsSync(path)) chownSync(path, user, user);
 });
 // A stand-in that never connects has died.
 const patience = setTimeout(end, 10_000);
@@ -41,10 +49,16 @@ const patience = setTimeout(end, 10_000);
 function serveControl(socket: Socket): void {
   clearTimeout(patience);
   socket.on("close", end);
-  createInterface({ input: socket }).on("line", (line) => {
+  const lines = createInterface({ input: socket });
+  // The socket's own handler of `close` follows.
+  lines.on("error", () => {});
+  lines.on("line", (line) => {
     const message = JSON.parse(line) as ToGuests;
     if ("start" in message) start(socket, message.start);
-    else setDisk(message.disk, message.directory);
+    else if ("disk" in message) setDisk(message.disk, message.directory);
+    else if ("emulate" in message) emulate(socket, message.emulate);
+    else if ("image" in message) void emulated?.setImage(message.image, message.path).catch(end);
+    else void save(socket, message.save);
   });
 }
 
@@ -59,11 +73,37 @@ function start(socket: Socket, { agent: program, disks }: Extract<ToGuests, { st
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
   });
   agent.once("close", (code) => {
-    const end: FromGuests = { ended: code ?? 1 };
-    socket.end(`${JSON.stringify(end)}\n`);
+    tell(socket, { ended: code ?? 1 });
+    socket.end();
   });
-  // Tells that the stream can be connected.
-  socket.write("{}\n");
+  tell(socket, { ready: true });
+}
+
+function emulate(socket: Socket, machine: EmulatedMachine): void {
+  if (qemu === null) {
+    end();
+    return;
+  }
+  const guest = new EmulatedGuest({ program: qemu, root, namespace, machine });
+  emulated = guest;
+  agent = guest.process;
+  const ready = () => tell(socket, { ready: true });
+  // A copy's agent waits for the host's greeting.
+  if (machine.state !== null) void guest.resume().then(ready, end);
+  else guest.stream.once("readable", ready);
+  agent.once("close", (code) => {
+    tell(socket, { ended: code ?? 1, console: guest.console });
+    socket.end();
+  });
+}
+
+async function save(socket: Socket, path: string): Promise<void> {
+  try {
+    await emulated?.save(path);
+    tell(socket, { saved: "" });
+  } catch (error) {
+    tell(socket, { saved: String(error) });
+  }
 }
 
 function setDisk(index: number, target: string | null): void {

@@ -3,7 +3,8 @@ import { lstatSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type Route, type RouteName, routes } from "./api-description.ts";
 import { problemOfBody } from "./check-body.ts";
-import { Fault, StandInMachine, standInVersion } from "./stand-in-machine.ts";
+import { Fault, StandInMachine } from "./stand-in-machine.ts";
+import { standInVersion } from "./stand-in-version.ts";
 
 const maxPayloadBytes = 51_200;
 const badArguments = 153;
@@ -122,7 +123,7 @@ async function perform(name: RouteName, body: object): Promise<object | undefine
       machine.setState(checked<{ state: "Paused" | "Resumed" }>().state);
       return;
     case "createSnapshot":
-      machine.createSnapshot(checked());
+      await machine.createSnapshot(checked());
       return;
     case "loadSnapshot":
       await machine.loadSnapshot(checked());

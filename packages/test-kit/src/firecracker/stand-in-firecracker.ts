@@ -8,15 +8,20 @@ export interface StandInPrograms {
   readonly jailer: string;
 }
 
-/** Writes the programs into a directory. They last as long as it. */
-export async function standInFirecracker(directory: string): Promise<StandInPrograms> {
+/**
+ * Writes the programs into a directory. They last as long as it.
+ * @param qemu Path of QEMU, which emulates the machines of guests that have a real kernel. Default: there are none.
+ */
+export async function standInFirecracker(directory: string, qemu = ""): Promise<StandInPrograms> {
   const programs = {
     firecracker: join(directory, "stand-in-firecracker"),
     jailer: join(directory, "stand-in-jailer"),
   };
   for (const [name, path] of Object.entries(programs)) {
     const main = join(import.meta.dirname, `stand-in-${name}-main.ts`);
-    await writeFile(path, `#!/bin/sh\nexec ${process.execPath} ${main} "$@"\n`, { mode: 0o755 });
+    await writeFile(path, `#!/bin/sh\nexport STAND_IN_QEMU=${qemu}\nexec ${process.execPath} ${main} "$@"\n`, {
+      mode: 0o755,
+    });
   }
   return programs;
 }

@@ -13,7 +13,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { guestsInJail, spawnGuests } from "./stand-in-guest.ts";
+import { guestsInJail, markOfJail, spawnGuests } from "./stand-in-guest.ts";
+import { standInVersion } from "./stand-in-version.ts";
 
 const single = ["id", "exec-file", "uid", "gid", "chroot-base-dir", "netns", "cgroup-version", "parent-cgroup"];
 const repeated = ["cgroup", "resource-limit"];
@@ -38,8 +39,9 @@ mkdirSync(root, { recursive: true });
 copyFileSync(program, join(root, name));
 const openFiles = limitOfFiles();
 mkdirSync(join(root, "dev"), { recursive: true });
+writeFileSync(join(root, markOfJail), "");
 // Before this process joins a cgroup: the guest stands for the hardware.
-spawnGuests(join(root, guestsInJail), [String(user)]);
+spawnGuests({ path: join(root, guestsInJail), root, user, namespace: namespace ?? null });
 joinCgroups();
 const mounts = showNode();
 chownSync(root, user, group);
@@ -152,6 +154,10 @@ function parse(args: readonly string[]) {
     if (args[at] === "--") {
       parsed.rest = args.slice(at + 1);
       break;
+    }
+    if (key === "version") {
+      process.stdout.write(`Jailer v${standInVersion}\n\n`);
+      process.exit(0);
     }
     if (flags.includes(key)) {
       parsed.set.add(key);

@@ -3,8 +3,7 @@ import { closeSync, lstatSync, openSync, readFileSync, readSync, truncateSync, w
 import { createServer } from "node:net";
 import { diskMagic, type GuestKind, kernelMagic } from "./guest-kinds.ts";
 import { type Guest, startGuest } from "./stand-in-guest.ts";
-
-export const standInVersion = "1.17.0-stand-in";
+import { standInVersion } from "./stand-in-version.ts";
 
 /** A request that Firecracker refuses. */
 export class Fault extends Error {}
@@ -15,15 +14,24 @@ interface DriveState {
   readonly isReadOnly: boolean;
 }
 
+interface NetworkState {
+  readonly id: string;
+  readonly tap: string;
+  readonly mac: string;
+}
+
 /** What a snapshot of the stand-in holds. */
 interface MachineState {
   readonly version: string;
   readonly guest: GuestKind;
   readonly bootArgs: string;
+  readonly cpus: number;
   readonly memoryMib: number;
   readonly drives: readonly DriveState[];
-  readonly networks: readonly { readonly id: string; readonly tap: string }[];
+  readonly networks: readonly NetworkState[];
   readonly udsPath: string | null;
+  /** What the agent had said, as base64. */
+  readonly said: string;
 }
 
 const bindingFailed = "Cannot create backend for vsock device: Error binding to the host-side Unix socket";
@@ -37,13 +45,15 @@ export class StandInMachine {
   readonly #print: (text: string) => void;
   readonly #exit: (code: number) => void;
   #isConfigured = false;
+  #cpus = 1;
   #memoryMib = 128;
-  #boot: { readonly kernel: string; readonly args: string } | null = null;
+  #boot: { readonly kernel: string; readonly initrd: string; readonly args: string } | null = null;
   #guestKind: GuestKind | null = null;
   readonly #drives: DriveState[] = [];
-  readonly #networks: { readonly id: string; readonly tap: string }[] = [];
+  readonly #networks: NetworkState[] = [];
   #udsPath: string | null = null;
   #guest: Guest | undefined;
+  #copied: { readonly memory: string; readonly said: Buffer } | null = null;
 
   constructor(print: (text: string) => void, exit: (code: number) => void) {
     this.#print = print;
@@ -59,6 +69,7 @@ export class StandInMachine {
     }
     if (memory === 0) throw new Fault("The memory size (MiB) is invalid.");
     // Any other size is accepted, also what the host does not have.
+    this.#cpus = cpus;
     this.#memoryMib = memory;
     this.#isConfigured = true;
   }
@@ -69,7 +80,7 @@ export class StandInMachine {
     open(kernel, "r", "The kernel file cannot be opened");
     if (initrd !== undefined)
       open(initrd, "r", "The initrd file cannot be opened due to invalid path or invalid permissions.");
-    this.#boot = { kernel, args };
+    this.#boot = { kernel, initrd: initrd ?? "", args };
     this.#isConfigured = true;
   }
 
@@ -89,12 +100,14 @@ export class StandInMachine {
     if (path === undefined) return;
     open(path, drive.isReadOnly ? "r" : "r+", "Unable to patch the block device: Virtio backend error");
     drive.path = path;
-    this.#guest?.setDisk(index, directoryOf(path));
+    if (this.#guestKind?.kind === "emulated") this.#guest?.setImage(index, path);
+    else this.#guest?.setDisk(index, directoryOf(path));
   }
 
-  setNetwork({ iface_id: id, host_dev_name: tap }: { iface_id: string; host_dev_name: string }): void {
+  setNetwork(body: { iface_id: string; host_dev_name: string; guest_mac?: string }): void {
+    const { iface_id: id, host_dev_name: tap, guest_mac: mac = "02:00:00:00:00:09" } = body;
     this.#openTap(tap);
-    this.#networks.push({ id, tap });
+    this.#networks.push({ id, tap, mac });
     this.#isConfigured = true;
   }
 
@@ -112,13 +125,7 @@ export class StandInMachine {
       throw new Fault("The requested operation is not supported after starting the microVM.");
     }
     if (!this.#boot) throw new Fault("Cannot start microvm without kernel configuration.");
-    const kernel = readFileSync(this.#boot.kernel, "utf8");
-    if (!kernel.startsWith(kernelMagic)) {
-      throw new Fault(
-        "Cannot load kernel due to invalid memory configuration or invalid kernel image: Invalid Elf magic number",
-      );
-    }
-    this.#guestKind = JSON.parse(kernel.slice(kernelMagic.length)) as GuestKind;
+    this.#guestKind = kindOf(this.#boot.kernel);
     this.state = "Running";
     await this.#run();
   }
@@ -127,20 +134,24 @@ export class StandInMachine {
     this.state = state === "Paused" ? "Paused" : "Running";
   }
 
-  createSnapshot({
+  async createSnapshot({
     snapshot_path: path,
     mem_file_path: memory,
   }: {
     snapshot_path: string;
     mem_file_path: string;
-  }): void {
+  }): Promise<void> {
     if (this.state !== "Paused" || !this.#guestKind || !this.#boot) {
       throw new Fault("Create snapshot error: Cannot save the microVM state: Operation not allowed: Invalid state");
     }
+    const isEmulated = this.#guestKind.kind === "emulated";
+    const said = isEmulated ? await this.#save(memory) : Buffer.alloc(0);
     const state: MachineState = {
       version: standInVersion,
       guest: this.#guestKind,
       bootArgs: this.#boot.args,
+      cpus: this.#cpus,
+      said: said.toString("base64"),
       memoryMib: this.#memoryMib,
       drives: this.#drives,
       networks: this.#networks,
@@ -148,6 +159,7 @@ export class StandInMachine {
     };
     try {
       writeFileSync(path, JSON.stringify(state));
+      if (isEmulated) return;
       writeFileSync(memory, "");
       truncateSync(memory, this.#memoryMib * 2 ** 20);
     } catch (error) {
@@ -180,9 +192,14 @@ export class StandInMachine {
       for (const { id, tap } of state.networks) this.#openTap(overrides.get(id) ?? tap);
       const udsPath = body.vsock_override?.uds_path ?? state.udsPath;
       if (udsPath !== null) this.#listen(udsPath);
+      this.#cpus = state.cpus;
       this.#memoryMib = state.memoryMib;
-      this.#boot = { kernel: "", args: state.bootArgs };
+      this.#networks.push(
+        ...state.networks.map((network) => ({ ...network, tap: overrides.get(network.id) ?? network.tap })),
+      );
+      this.#boot = { kernel: "", initrd: "", args: state.bootArgs };
       this.#guestKind = state.guest;
+      this.#copied = { memory: body.mem_backend?.backend_path ?? "", said: Buffer.from(state.said, "base64") };
     } catch (error) {
       // The answer goes out first.
       setTimeout(() => this.#exit(1), 20);
@@ -196,9 +213,23 @@ export class StandInMachine {
   async #run(): Promise<void> {
     const port = / -- --vsock (\d+)$/.exec(this.#boot?.args ?? "")?.[1];
     const hasConsole = !this.#boot?.args.includes("8250.nr_uarts=0");
+    const isEmulated = this.#guestKind?.kind === "emulated";
+    const [network = null] = this.#networks;
     this.#guest = await startGuest({
       guest: this.#guestKind as GuestKind,
-      disks: this.#drives.map((drive) => directoryOf(drive.path)),
+      disks: isEmulated ? [] : this.#drives.map((drive) => directoryOf(drive.path)),
+      machine: {
+        // QEMU wants files also for a copy, whose memory has them.
+        kernel: this.#boot?.kernel ?? "",
+        initrd: this.#boot?.initrd ?? "",
+        args: this.#boot?.args ?? "",
+        cpus: this.#cpus,
+        memoryMib: this.#memoryMib,
+        drives: this.#drives,
+        network,
+        state: this.#copied?.memory ?? null,
+      },
+      said: isEmulated && this.#copied ? this.#copied.said : null,
       hostSocket: `${this.#udsPath}_${port}`,
       onConsole: (text) => hasConsole && this.#print(text),
       onEnd: (code) => {
@@ -207,6 +238,16 @@ export class StandInMachine {
         this.#exit(code === 0 ? 0 : 1);
       },
     });
+  }
+
+  async #save(path: string): Promise<Buffer> {
+    try {
+      // The process outside of the jail must not make the file its own.
+      writeFileSync(path, "");
+      return (await this.#guest?.save(path)) ?? Buffer.alloc(0);
+    } catch (error) {
+      throw new Fault(`Create snapshot error: ${wordsOf(error)}`);
+    }
   }
 
   /** As root, opening a missing tap creates it. */
@@ -231,6 +272,20 @@ export class StandInMachine {
       .on("error", (error) => this.#print(`${bindingFailed}: ${wordsOf(error)}\n`));
     this.#udsPath = path;
   }
+}
+
+/** Firecracker boots only ELF files. */
+function kindOf(kernel: string): GuestKind {
+  const file = openSync(kernel, "r");
+  const head = Buffer.alloc(4096);
+  readSync(file, head);
+  closeSync(file);
+  if (head.toString("latin1", 0, 4) === "\u007fELF" && process.env.STAND_IN_QEMU) return { kind: "emulated" };
+  const text = head.toString("utf8").replace(/\0+$/, "");
+  if (text.startsWith(kernelMagic)) return JSON.parse(text.slice(kernelMagic.length)) as GuestKind;
+  throw new Fault(
+    "Cannot load kernel due to invalid memory configuration or invalid kernel image: Invalid Elf magic number",
+  );
 }
 
 function open(path: string, flags: "r" | "r+", what: string): void {

@@ -135,13 +135,13 @@ describe("the checks of validate", () => {
 
   it("boot a virtual machine, and fail with the cause if none boots", async () => {
     expect(await report(checkVirtualMachine(async () => new HostProcessRuntime()))).toMatch(
-      /^ok {4}virtual machine: .*: booted with 256 MiB in \d+\.\d s, its agent keeps files$/,
+      /^ok {4}virtual machine: .*: booted with 256 MiB in \d+\.\d s, its agent keeps files$/m,
     );
     const broken = Object.assign(new HostProcessRuntime(), {
       createSandbox: () => Promise.reject(new AirlockError("no boot", { code: "runtime", hint: "Read its console." })),
     });
     expect(await report(checkVirtualMachine(async () => broken))).toMatch(
-      /^FAIL {2}virtual machine: no boot\n +Read its console\.$/,
+      /^FAIL {2}virtual machine: no boot\n +Read its console\.$/m,
     );
   });
 

@@ -24,19 +24,30 @@ export interface ValidateOptions {
  * Checks everything that jobs need and prints each check, with how to fix what fails. Resolves to whether all passed.
  */
 export async function validate({ config, createRuntime, print, signal }: ValidateOptions): Promise<boolean> {
+  // Opening the microvm runtime boots guests, so it is opened once.
+  let opening: Promise<Runtime> | undefined;
+  const openRuntime = async (opened: AbortSignal) => {
+    opening ??= createRuntime(opened);
+    return await opening;
+  };
   const checks = [
     checkConfiguration(config),
     checkUser(),
     checkDataDirectory(config),
     checkGit(config),
-    checkRuntime(config, createRuntime),
-    ...(config.runtime.kind === "microvm" ? [checkVirtualMachine(createRuntime)] : []),
+    checkRuntime(config, openRuntime),
+    ...(config.runtime.kind === "microvm" ? [checkVirtualMachine(openRuntime)] : []),
     checkRegistryCredentials(config),
     checkCertificates(config),
     checkProxies(config),
     checkInstance(config),
   ];
-  const passed = await runChecks(checks, { print, signal });
-  print(passed ? "All checks passed!" : "Some checks failed.");
-  return passed;
+  try {
+    const passed = await runChecks(checks, { print, signal });
+    print(passed ? "All checks passed!" : "Some checks failed.");
+    return passed;
+  } finally {
+    const runtime = await opening?.catch(() => undefined);
+    await runtime?.close();
+  }
 }

@@ -5,6 +5,12 @@ import { flag, wholeNumber } from "../values/environment-values.ts";
 const defaultBandwidth = 524_288_000;
 const bandwidth = wholeNumber(defaultBandwidth, 1, 2 ** 40);
 
+const absolutePath = (program: string) =>
+  z
+    .string()
+    .regex(/^\/[^\0]+$/, `must be the absolute path of ${program}`)
+    .optional();
+
 /** The runtime. */
 export const runtimeVariables = {
   EXECUTOR_RUNTIME: z
@@ -45,15 +51,32 @@ export const runtimeVariables = {
     .enum(["host", "sandbox"], { error: "must be host or sandbox" })
     .default("host")
     .meta({ description: "Whether gVisor uses the kernel's network stack (`host`) or its own (`sandbox`)." }),
-  EXECUTOR_QEMU: z
-    .string()
-    .regex(/^\/[^\0]+$/, "must be the absolute path of qemu-system-x86_64")
-    .optional()
+  EXECUTOR_VM_MONITOR: z
+    .enum(["auto", "firecracker", "qemu"], { error: "must be auto, firecracker or qemu" })
+    .default("auto")
     .meta({
-      description: "The program that runs the virtual machines of the microvm runtime.",
-      default: "qemu-system-x86_64 on the system's search path",
-      values: "an absolute path",
+      description:
+        "What runs the virtual machines of the microvm runtime. `auto`: Firecracker if it boots a guest on this machine, else QEMU.",
     }),
+  EXECUTOR_VM_ACCELERATOR: z.enum(["auto", "kvm", "tcg"], { error: "must be auto, kvm or tcg" }).default("auto").meta({
+    description:
+      "What runs the instructions of virtual machines: the processor (`kvm`), or QEMU's emulation (`tcg`), which is many times slower. `auto`: KVM if a guest boots with it.",
+  }),
+  EXECUTOR_FIRECRACKER: absolutePath("firecracker").meta({
+    description: "Firecracker, 1.17 or later and statically linked, as its releases are.",
+    default: "firecracker on the system's search path",
+    values: "an absolute path",
+  }),
+  EXECUTOR_JAILER: absolutePath("jailer").meta({
+    description: "The jailer of the same release of Firecracker.",
+    default: "jailer on the system's search path",
+    values: "an absolute path",
+  }),
+  EXECUTOR_QEMU: absolutePath("qemu-system-x86_64").meta({
+    description: "QEMU, which runs virtual machines where Firecracker can't or is not wanted.",
+    default: "qemu-system-x86_64 on the system's search path",
+    values: "an absolute path",
+  }),
   EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS: bandwidth.meta({
     description: "How much a virtual machine of the microvm runtime may receive, in bytes per second.",
   }),

@@ -1,4 +1,5 @@
 import { runtimeFailed } from "../../contract/errors.ts";
+import { maximumVmCpus } from "./maximum-vm-cpus.ts";
 import type { VmPlan } from "./vm-monitor.ts";
 
 const mebibyte = 2 ** 20;
@@ -18,7 +19,9 @@ function problemOf({ id, dir, cpus, memoryBytes, disks, network }: VmPlan, maxDi
   if (!/^[a-z0-9-]{1,60}$/.test(id)) return "has an id that is not [a-z0-9-], 1 to 60 characters";
   if (!dir.startsWith("/") || Buffer.byteLength(dir) > maxPathBytes)
     return `has a directory longer than ${maxPathBytes} bytes`;
-  if (!Number.isInteger(cpus) || cpus < 1 || cpus > 32) return `has ${cpus} processors instead of 1 to 32`;
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > maximumVmCpus) {
+    return `has ${cpus} processors instead of 1 to ${maximumVmCpus}`;
+  }
   if (!(memoryBytes >= 128 * mebibyte && memoryBytes <= 2 ** 40))
     return `has ${memoryBytes} bytes of memory, not 128 MiB to 1 TiB`;
   if (disks.length > maxDisks) return `has ${disks.length} disks, more than ${maxDisks}`;

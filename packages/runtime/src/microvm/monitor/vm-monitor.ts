@@ -14,6 +14,9 @@ export interface VmMonitor {
   /** What runs the guest's instructions: the processor (`kvm`), or a program that translates them (`tcg`). */
   readonly accelerator: "kvm" | "tcg";
 
+  /** The same monitor for the machines of another executor. */
+  of(owner: string): VmMonitor;
+
   /** Version of the program. */
   version(options: Abortable): Promise<string>;
 

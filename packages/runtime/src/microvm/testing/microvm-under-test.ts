@@ -4,25 +4,33 @@ import { dirname, join } from "node:path";
 import {
   busyboxImage,
   dockerArchive,
-  engines,
   type FixtureImage,
   type RuntimeUnderTest,
   shellLessImage,
   temporaryDirectory,
 } from "@airlock/test-kit";
+import { copyGuestFiles } from "../guest/build/build-guest-files.ts";
+import type { MonitorSettings } from "../monitor/choice/monitor-settings.ts";
 import { openMicrovmRuntime } from "../open-microvm-runtime.ts";
-import { testGuest } from "./test-guest.ts";
+import { emulation, testGuest } from "./test-guest.ts";
 
-/** The microVM runtime with QEMU's emulation and the images of the contract suite. */
-export async function microvmUnderTest(): Promise<RuntimeUnderTest> {
+/**
+ * The microVM runtime with the images of the contract suite.
+ * @param monitorIn Finds what runs machines. It may put files into the directory. Default: QEMU's emulation.
+ */
+export async function microvmUnderTest(
+  monitorIn: (directory: string) => Promise<MonitorSettings> = async () => emulation(),
+): Promise<RuntimeUnderTest> {
   await using cleanup = new AsyncDisposableStack();
   const directory = cleanup.use(await temporaryDirectory("vm-"));
-  const { kernel } = await testGuest();
-  const { qemuPath } = engines().microvm ?? {};
+  const guestDir = join(directory.path, "guest");
+  // Firecracker's files and machines have to be on one file system.
+  await copyGuestFiles(dirname((await testGuest()).kernel), guestDir);
   const runtime = await openMicrovmRuntime({
     stateDir: join(directory.path, "s"),
-    guestDir: dirname(kernel),
-    ...(qemuPath === undefined ? {} : { qemuPath }),
+    guestDir,
+    monitor: await monitorIn(directory.path),
+    choice: "installed",
     onProblem: (problem) => process.stderr.write(`snapshot: ${problem}\n`),
   });
   cleanup.defer(() => runtime.close());

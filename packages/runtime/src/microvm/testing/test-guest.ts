@@ -6,6 +6,7 @@ import { findCgroupHost } from "../../host/cgroups/cgroup-host.ts";
 import { defaultIds } from "../../host/id-range.ts";
 import { type BuiltGuest, buildGuestFiles } from "../guest/build/build-guest-files.ts";
 import { fetchKernelPackage } from "../guest/build/fetch-kernel-package.ts";
+import type { MonitorSettings } from "../monitor/choice/monitor-settings.ts";
 import { openQemuMonitor } from "../monitor/qemu/open-qemu-monitor.ts";
 import type { QemuMonitor } from "../monitor/qemu/qemu-monitor.ts";
 
@@ -35,6 +36,12 @@ export async function testKernelPackage(): Promise<string> {
   }
 }
 
+/** Settings for QEMU without KVM. */
+export function emulation(): MonitorSettings {
+  const { qemuPath } = engines().microvm ?? fail();
+  return { monitor: "qemu", accelerator: "tcg", qemuPath };
+}
+
 /** QEMU without KVM, confined as on an executor that runs as root. */
 export async function testQemuMonitor({
   owner,
@@ -47,7 +54,15 @@ export async function testQemuMonitor({
   const { qemuPath } = engines().microvm ?? fail();
   const lockFile = `/run/airlock-test-ids-${owner}`;
   const cgroupHost = await findCgroupHost();
-  return await openQemuMonitor({ program: program ?? qemuPath, owner, ids: defaultIds, lockFile, cgroupHost });
+  return await openQemuMonitor({
+    program: program ?? qemuPath,
+    accelerator: "tcg",
+    kvmGroup: null,
+    owner,
+    ids: defaultIds,
+    lockFile,
+    cgroupHost,
+  });
 }
 
 function fail(): never {

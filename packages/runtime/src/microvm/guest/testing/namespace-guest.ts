@@ -22,7 +22,7 @@ export interface GuestParts extends AsyncDisposable {
   start(options?: StartOptions): NamespaceGuest;
 }
 
-export interface StartOptions {
+interface StartOptions {
   /** Whether the guest has a network of its own, with one Ethernet device. Default: false. */
   readonly hasNetwork?: boolean;
   /** Path of the Unix socket to which the agent connects. Default: it has the other end of `stream`. */

@@ -1,5 +1,5 @@
 import { totalmem } from "node:os";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { formatBytes } from "@airlock/job";
 import { outputOf } from "@airlock/process";
 import { z } from "zod";
@@ -8,37 +8,32 @@ import { runtimeFailed } from "../../../contract/errors.ts";
 import { checkVmPlan } from "../check-vm-plan.ts";
 import type { VmNetwork, VmPlan } from "../vm-monitor.ts";
 import type { FirecrackerOptions } from "./firecracker-options.ts";
-import { bootArgs, files } from "./machine-requests.ts";
+import { bootArgs } from "./machine-requests.ts";
 
 const mebibyte = 2 ** 20;
 /** The agent addresses 26 disks. */
 const maxDisks = 26;
 /** Firecracker's limit of the kernel's command line, including what it adds for each device. */
 const maxBootArgBytes = 2048;
-/** The kernel's limit of a Unix socket's path, without the byte that ends it. */
-const maxSocketPathBytes = 107;
 
 /**
  * Checks what Firecracker accepts without a word, or refuses in words that name no setting.
  * @throws {AirlockError} reason `runtime`.
  */
-export function checkMachine(vm: VmPlan, root: string, options: FirecrackerOptions): void {
+export function checkMachine(vm: VmPlan, options: FirecrackerOptions): void {
   checkVmPlan(vm, maxDisks);
-  const problem = problemOf(vm, root, options);
+  const problem = problemOf(vm, options);
   if (problem !== null) throw runtimeFailed(`the virtual machine "${vm.id}" can't be started: ${problem}`);
 }
 
-function problemOf(vm: VmPlan, root: string, options: FirecrackerOptions): string | null {
+function problemOf(vm: VmPlan, options: FirecrackerOptions): string | null {
   if (vm.memoryBytes % mebibyte !== 0) return "its memory must be a whole number of MiB";
   if (vm.memoryBytes > totalmem()) {
     return `it needs ${formatBytes(vm.memoryBytes)} of memory, but this machine has ${formatBytes(totalmem())}`;
   }
   for (const [name, bytes] of Object.entries(options.bandwidth ?? {})) {
-    if (!Number.isInteger(bytes) || bytes < 1) return `${name} must be a whole number above 0`;
-  }
-  const socket = join(root, files.agent.length > files.api.length ? files.agent : files.api);
-  if (Buffer.byteLength(socket) > maxSocketPathBytes) {
-    return `the path of its socket ${socket} is longer than ${maxSocketPathBytes} bytes; use a shorter state directory`;
+    const isLimit = Number.isInteger(bytes) && bytes >= 1;
+    if (bytes !== null && !isLimit) return `its ${name} bandwidth must be a whole number above 0`;
   }
   if (Buffer.byteLength(bootArgs(options)) >= maxBootArgBytes) {
     return `the arguments of its kernel must have fewer than ${maxBootArgBytes} bytes`;

@@ -25,12 +25,7 @@ describe.skipIf(process.geteuid?.() !== 0)("a machine that Firecracker (stand-in
     ["27 disks", { disks: Array(27).fill(null) }, {}, "has 27 disks, more than 26"],
     ["part of a MiB", { memoryBytes: 2 ** 27 + 1 }, {}, "a whole number of MiB"],
     ["more memory than the host", { memoryBytes: Math.ceil(totalmem() / 2 ** 20 + 1) * 2 ** 20 }, {}, "of memory, but"],
-    [
-      "no bandwidth",
-      {},
-      { bandwidth: { ingressBytesPerSecond: 0, egressBytesPerSecond: 1 } },
-      "ingressBytesPerSecond must",
-    ],
+    ["no bandwidth", {}, { bandwidth: { ingress: 0, egress: 1 } }, "its ingress bandwidth must"],
     ["a long command line", {}, { bootArgs: "x".repeat(2048) }, "must have fewer than 2048 bytes"],
     ["a long directory", { dir: `/tmp/${"d".repeat(100)}` }, {}, "has a directory longer than 90 bytes"],
   ];

@@ -85,7 +85,7 @@ describe.skipIf(process.geteuid?.() !== 0)(`a machine in the jail of ${jailerNam
     try {
       await outputOf(["ip", "-n", name, "tuntap", "add", "dev", "tap0", "mode", "tap"]);
       const network = { namespace: `/run/netns/${name}`, tap: "tap0", macAddress: "02:00:00:00:00:01" };
-      const bandwidth = { ingressBytesPerSecond: 1000, egressBytesPerSecond: 2000 };
+      const bandwidth = { ingress: 1000, egress: 2000 };
       const plan = await world.plan({ network });
       await using _vm = await new FirecrackerMonitor({ ...options, bandwidth }).boot(plan, { signal });
       const pids = (await outputOf(["ip", "netns", "pids", name])).trim().split("\n").map(Number);
@@ -116,9 +116,12 @@ describe.skipIf(process.geteuid?.() !== 0)(`a machine in the jail of ${jailerNam
     await copyFile(options.program, other);
     const unnamed = new FirecrackerMonitor({ ...options, program: other }).boot(await world.plan(), { signal });
     await expect(unnamed).rejects.toThrow('needs a program whose name contains "firecracker"');
-    const long = join(world.directory, `firecracker-${"x".repeat(80)}`);
-    const hidden = new FirecrackerMonitor({ ...options, program: long }).boot(await world.plan(), { signal });
-    await expect(hidden).rejects.toThrow("is longer than 107 bytes");
+  });
+
+  it("starts a program with a long name, which is a part of the paths of its sockets", async () => {
+    const program = join(world.directory, `firecracker-${"x".repeat(80)}`);
+    await copyFile(options.program, program);
+    await using _vm = await new FirecrackerMonitor({ ...options, program }).boot(await world.plan(), { signal });
   });
 
   it("refuses a disk that the machine's user can't read", async () => {

@@ -9,7 +9,6 @@ import type { Enclosure } from "./enclosure.ts";
 import type { FirecrackerOptions } from "./firecracker-options.ts";
 import { files, interfaceId, machineRequests } from "./machine-requests.ts";
 import { printable } from "./monitor-output.ts";
-import { rootOf } from "./open-enclosure.ts";
 import { RunningFirecracker } from "./running-firecracker.ts";
 import { makeEmptySlot, shareFile } from "./share-file.ts";
 import { checkRecord, recordOf } from "./snapshot-record.ts";
@@ -23,6 +22,11 @@ export class FirecrackerMonitor implements VmMonitor {
 
   constructor(options: FirecrackerOptions) {
     this.#options = options;
+  }
+
+  of(owner: string): FirecrackerMonitor {
+    const { jailer } = this.#options;
+    return new FirecrackerMonitor({ ...this.#options, jailer: jailer === "none" ? jailer : { ...jailer, owner } });
   }
 
   async version({ signal }: Abortable): Promise<string> {
@@ -78,7 +82,7 @@ export class FirecrackerMonitor implements VmMonitor {
 
   async #check(vm: VmPlan, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    checkMachine(vm, rootOf(vm, this.#options), this.#options);
+    checkMachine(vm, this.#options);
     if (vm.network) await checkTap(vm.network, { signal });
   }
 

@@ -1,5 +1,7 @@
+import type { Bandwidth } from "../../../egress/index.ts";
 import type { CgroupHost } from "../../../host/cgroups/cgroup-host.ts";
 import type { IdRanges } from "../../../host/id-ranges.ts";
+import type { NetworkCalls } from "../../../host/network-calls.ts";
 
 export interface FirecrackerOptions {
   /** Absolute path of the program. With the jailer it has to be statically linked. */
@@ -20,12 +22,8 @@ export interface JailerOptions {
   /** Where each machine gets its user and group id. */
   readonly ids: Pick<IdRanges, "take">;
   readonly cgroups: CgroupHost;
+  /** Gives each machine's tap to its user. `null`: machines have no network. */
+  readonly networks: Pick<NetworkCalls, "giveTap"> | null;
   /** The executor to which the cgroups belong. */
   readonly owner: string;
-}
-
-/** EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS and _EGRESS, as seen from the guest. */
-export interface Bandwidth {
-  readonly ingressBytesPerSecond: number;
-  readonly egressBytesPerSecond: number;
 }

@@ -1,7 +1,9 @@
+import { closeSync, openSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { runtimeFailed } from "../../../contract/errors.ts";
 import type { Cgroup } from "../../../host/cgroups/cgroup.ts";
+import { CgroupGuard } from "../../../host/cgroups/cgroup-guard.ts";
 import { removeTree } from "../../../host/remove-tree.ts";
 import type { VmNetwork, VmPlan } from "../vm-monitor.ts";
 import type { Enclosure } from "./enclosure.ts";
@@ -18,7 +20,7 @@ const monitorThreads = 8;
 const maxOpenFiles = 1024;
 
 /** The jailer makes `BASE/PROGRAM/ID/root`, with the last part of the program's path. */
-export const rootOfJail = (vm: VmPlan, program: string): string => join(vm.dir, basename(program), jailId, "root");
+const rootOfJail = (vm: VmPlan, program: string): string => join(vm.dir, basename(program), jailId, "root");
 
 /** Makes the root directory and the cgroup for Firecracker's jailer, and takes a user id. */
 export async function openJail(vm: VmPlan, program: string, jailer: JailerOptions): Promise<Enclosure> {
@@ -32,7 +34,10 @@ export async function openJail(vm: VmPlan, program: string, jailer: JailerOption
   const user = stack.use(jailer.ids.take()).range.base;
   // Registered first: a part of it may exist when an error ends the rest.
   stack.defer(() => removeJail(vm, program, jailer));
-  await cgroups.create(owner, vm.id, { cpus: vm.cpus, memoryBytes, pids });
+  const cgroup = await cgroups.create(owner, vm.id, { cpus: vm.cpus, memoryBytes, pids });
+  // Unlike QEMU, a jailed Firecracker is no child of the executor, so its death would leave the machine running.
+  if (cgroup) stack.use(new CgroupGuard(cgroup));
+  if (vm.network) giveTap(vm.network, user, jailer);
   const root = rootOfJail(vm, program);
   await mkdir(root, { recursive: true, mode: 0o700 });
   const held = stack.move();
@@ -50,6 +55,19 @@ export async function openJail(vm: VmPlan, program: string, jailer: JailerOption
     kill: () => cgroups.open(owner, vm.id).kill(),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
+}
+
+/** Without an owner, every user could open the tap. */
+function giveTap({ namespace, tap }: VmNetwork, user: number, { networks }: JailerOptions): void {
+  if (networks === null) throw runtimeFailed("the executor can't give a machine a network: it has no system calls");
+  const descriptor = openSync(namespace, "r");
+  try {
+    networks.giveTap(descriptor, tap, user);
+  } catch (error) {
+    throw runtimeFailed(`the machine's network device ${tap} can't be given to its user`, error);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
+import type { Bandwidth } from "../../../egress/index.ts";
 import type { VmNetwork, VmPlan } from "../vm-monitor.ts";
 import type * as api from "./api-types.ts";
-import type { Bandwidth, FirecrackerOptions } from "./firecracker-options.ts";
+import type { FirecrackerOptions } from "./firecracker-options.ts";
 
 /** The port on which the host waits for the guest's agent. */
 const agentPort = 1000;
@@ -69,10 +70,8 @@ function networkInterface({ tap, macAddress }: VmNetwork, bandwidth: Bandwidth |
     iface_id: interfaceId,
     host_dev_name: tap,
     guest_mac: macAddress,
-    ...(bandwidth && {
-      rx_rate_limiter: perSecond(bandwidth.ingressBytesPerSecond),
-      tx_rate_limiter: perSecond(bandwidth.egressBytesPerSecond),
-    }),
+    ...(bandwidth?.ingress ? { rx_rate_limiter: perSecond(bandwidth.ingress) } : {}),
+    ...(bandwidth?.egress ? { tx_rate_limiter: perSecond(bandwidth.egress) } : {}),
   };
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { VmPlan } from "../vm-monitor.ts";
 import type { Enclosure } from "./enclosure.ts";
 import type { FirecrackerOptions } from "./firecracker-options.ts";
-import { openJail, rootOfJail } from "./jail.ts";
+import { openJail } from "./jail.ts";
 import { files } from "./machine-requests.ts";
 
 /** Makes a place for a machine's monitor. Disposing ends what runs in it, and removes all that was left. */
@@ -13,15 +13,8 @@ export async function openEnclosure(vm: VmPlan, options: FirecrackerOptions): Pr
     : await openJail(vm, options.program, options.jailer);
 }
 
-/** Where the files of a machine will be. */
-export function rootOf(vm: VmPlan, { jailer, program }: FirecrackerOptions): string {
-  return jailer === "none" ? rootOfDirectory(vm) : rootOfJail(vm, program);
-}
-
-const rootOfDirectory = (vm: VmPlan): string => join(vm.dir, "root");
-
 async function openDirectory(vm: VmPlan, program: string): Promise<Enclosure> {
-  const root = rootOfDirectory(vm);
+  const root = join(vm.dir, "root");
   await mkdir(root, { mode: 0o700 });
   return {
     root,

@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
@@ -22,6 +22,10 @@ const Record = z.strictObject({
   slotBytes: z.number(),
   hasNetwork: z.boolean(),
   bootArgs: z.string(),
+  kernel: z.string(),
+  initrd: z.string(),
+  ingress: z.number().nullable(),
+  egress: z.number().nullable(),
 });
 
 /** What a snapshot belongs to. Firecracker itself does not refuse each of the differences, and guests then fail late. */
@@ -39,6 +43,11 @@ export function recordOf(vm: VmPlan, options: FirecrackerOptions, version: strin
     slotBytes,
     hasNetwork: vm.network !== null,
     bootArgs: bootArgs(options),
+    // Their names have their checksums.
+    kernel: basename(vm.guest.kernel),
+    initrd: basename(vm.guest.initrd),
+    ingress: options.bandwidth?.ingress ?? null,
+    egress: options.bandwidth?.egress ?? null,
   };
 }
 

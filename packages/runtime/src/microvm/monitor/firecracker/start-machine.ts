@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { open } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { onAbort, startDeadline } from "@airlock/async";
 import { formatDuration } from "@airlock/job";
@@ -42,14 +42,17 @@ export async function startMachine(
   await using stack = new AsyncDisposableStack();
   const enclosure = stack.use(await openEnclosure(vm, options));
   await share(enclosure);
-  const guest = stack.use(await listenForGuest(join(enclosure.root, files.agent), enclosure.user));
+  // The kernel limits a socket's path to 107 bytes. This one is short, wherever the machine's directory is.
+  const root = stack.use(await open(enclosure.root));
+  const socketPath = (name: string) => `/proc/self/fd/${root.fd}/${name}`;
+  const guest = stack.use(await listenForGuest(socketPath(files.agent), enclosure.user));
   signal.throwIfAborted();
   const process = stack.use(await MonitorProcess.start(enclosure, vm.network));
   const late = () => runtimeFailed(`its guest's agent did not connect within ${formatDuration(vm.bootMs)}`);
   using deadline = startDeadline(vm.bootMs, late, signal);
   try {
     const running = { signal: AbortSignal.any([deadline.signal, process.gone]) };
-    const api = stack.use(await FirecrackerApi.open(join(enclosure.root, files.api), running));
+    const api = stack.use(await FirecrackerApi.open(socketPath(files.api), running));
     await start(api, running);
     const stream = await beforeAbort(guest.connection, running.signal);
     const held = stack.move();

@@ -28,6 +28,8 @@ export interface QemuMonitorOptions {
   /** Absolute path of `qemu-system-x86_64`. */
   readonly program: string;
   readonly accelerator: QemuAccelerator;
+  /** Group that may open `/dev/kvm`. `null`: everyone may, or KVM is not used. */
+  readonly kvmGroup: number | null;
   /** Where each machine's user comes from. `null`: this process is not root, and the machines share its user. */
   readonly ids: IdRanges | null;
   /** `null`: machines have no network. */
@@ -54,7 +56,6 @@ export class QemuMonitor implements VmMonitor {
     this.accelerator = options.accelerator;
   }
 
-  /** The same monitor for the machines of another executor. */
   of(owner: string): QemuMonitor {
     const { cgroups } = this.#options;
     return new QemuMonitor({ ...this.#options, cgroups: cgroups && { ...cgroups, owner } });
@@ -115,7 +116,7 @@ export class QemuMonitor implements VmMonitor {
   }
 
   async #startProcess(plan: VmPlan, snapshot: VmSnapshot | null, resources: AsyncDisposableStack) {
-    const { program, accelerator, ids, cgroups } = this.#options;
+    const { program, accelerator, kvmGroup, ids, cgroups } = this.#options;
     const held = ids && resources.use(ids.take());
     const id = held?.range.base ?? null;
     const emptySlot = join(plan.dir, emptySlotName);
@@ -141,7 +142,7 @@ export class QemuMonitor implements VmMonitor {
     await using state = snapshot && (await openState(snapshot));
     using tap = openTap(plan.network, this.#options.networks);
     return await QemuProcess.start([program, ...qemuArguments(plan, options)], {
-      confinement: { id, joinFiles: cgroup?.joinFiles ?? [] },
+      confinement: { id, group: kvmGroup, joinFiles: cgroup?.joinFiles ?? [] },
       snapshot: state ? state.fd : null,
       tap: tap.descriptor,
       files: files.descriptors,

@@ -10,6 +10,8 @@ import type { VmEnd } from "../vm-monitor.ts";
 interface Confinement {
   /** The user and group id of this machine alone. `null`: the executor's own user, which is not root. */
   readonly id: number | null;
+  /** A further group of the process. `null`: none. */
+  readonly group: number | null;
   /** Files to join the machine's cgroup. */
   readonly joinFiles: readonly string[];
 }
@@ -126,11 +128,12 @@ function causeOf(signal: NodeJS.Signals): string {
   return "QEMU was killed (SIGKILL) by another program, or because its host lacked memory";
 }
 
-function confined(command: readonly string[], { id, joinFiles }: Confinement): readonly string[] {
+function confined(command: readonly string[], { id, group, joinFiles }: Confinement): readonly string[] {
   const joined = ["/bin/sh", "-c", join, "sh", String(joinFiles.length), ...joinFiles];
   const unprivileged = ["setpriv", "--no-new-privs", "--pdeathsig", "KILL"];
   if (id === null) return [...joined, ...unprivileged, "--", ...command];
-  const owner = ["--reuid", String(id), "--regid", String(id), "--clear-groups"];
+  const groups = group === null ? ["--clear-groups"] : ["--groups", String(group)];
+  const owner = ["--reuid", String(id), "--regid", String(id), ...groups];
   const capabilities = ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"];
   const isolated = [...joined, "unshare", "--net", "--ipc", "--"];
   return [...isolated, ...unprivileged, ...owner, ...capabilities, "--", ...command];

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type GuestKind, standInDisk, standInFirecracker, standInKernel } from "@airlock/test-kit";
 import { findCgroupHost } from "../../../../host/cgroups/cgroup-host.ts";
 import { IdRanges } from "../../../../host/id-ranges.ts";
+import { loadNetworkCalls } from "../../../../host/network-calls.ts";
 import { loadSystemCalls } from "../../../../host/system-calls.ts";
 import { makeGuestParts } from "../../../guest/testing/namespace-guest.ts";
 import { slotBytes, type VmPlan } from "../../vm-monitor.ts";
@@ -47,6 +48,7 @@ export async function makeFirecrackerWorld(programs?: "stand-in"): Promise<Firec
   if (!realGuest) await writeFile(initrd, "initrd", { mode: 0o644 });
   const calls = await loadSystemCalls();
   if ("problem" in calls) throw new Error(calls.problem);
+  const networks = await loadNetworkCalls();
   const ids = new IdRanges({ ids: { base: 0x7a000000, size: 64 }, size: 1, lockFile: join(directory, "ids"), calls });
   let count = 0;
   const next = () => {
@@ -66,6 +68,7 @@ export async function makeFirecrackerWorld(programs?: "stand-in"): Promise<Firec
       program: (isReal && realJailer) || standIns.jailer,
       ids,
       cgroups: await findCgroupHost(),
+      networks: "problem" in networks ? null : networks,
       owner: "firecracker-test",
     },
     imageDisk: () =>
@@ -75,10 +78,12 @@ export async function makeFirecrackerWorld(programs?: "stand-in"): Promise<Firec
       const id = next();
       const dir = join(directory, id);
       await mkdir(dir, { mode: 0o700 });
+      // A snapshot belongs to the name of its kernel.
+      const kernel = join(directory, `kernel-${kind.kind}`);
       return {
         id,
         dir,
-        guest: realGuest ?? { kernel: await standInKernel(join(directory, `kernel-${id}`), kind), initrd },
+        guest: realGuest ?? { kernel: await standInKernel(kernel, kind), initrd },
         cpus: 1,
         memoryBytes: 128 * 2 ** 20,
         disks: [],
