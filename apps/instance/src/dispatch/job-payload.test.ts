@@ -17,6 +17,7 @@ const job: DequeuedJob = {
     resources: { cpus: 2, memory: "1Gi" },
     timeout: "90s",
     egress: { allow: ["example.com:443"] },
+    services: "docker",
   }),
   repository: "team/app",
   commit: "a".repeat(40),
@@ -50,6 +51,7 @@ describe("jobPayload", () => {
         timeoutMs: 90_000,
         resources: { cpus: 2, memory: "1Gi" },
         egress: { allow: ["example.com:443"] },
+        services: ["docker"],
         shell: "strict",
       },
     });
