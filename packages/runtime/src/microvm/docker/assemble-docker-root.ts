@@ -14,7 +14,6 @@ const modules = [
   "veth",
   "macvlan",
   "vxlan",
-  "dummy",
   "tun",
   "fuse",
   "nf_tables",
