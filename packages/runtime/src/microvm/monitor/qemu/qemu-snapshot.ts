@@ -82,7 +82,9 @@ export async function writeState(dir: string, state: Readable, maxBytes: number,
       yield piece;
     }
   };
-  await pipeline(state, bounded, createWriteStream(stateFile(dir), { mode: 0o600, flags: "wx" }), { signal });
+  // A crash of the host must not leave a state of the right size with other content.
+  const file = createWriteStream(stateFile(dir), { mode: 0o600, flags: "wx", flush: true });
+  await pipeline(state, bounded, file, { signal });
   return bytes;
 }
 
