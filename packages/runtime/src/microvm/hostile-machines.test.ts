@@ -15,7 +15,7 @@ const { signal } = new AbortController();
 const mebibyte = 2 ** 20;
 const image = "fixture:1";
 const owner = `hostile-${process.pid}`;
-const testMs = 60_000;
+const testMs = 120_000;
 
 // Each job's machine has the real agent, and beside it a program of root that does what a step's arguments ask for.
 describeWithEngines(["microvm"], "a job whose machine", () => {

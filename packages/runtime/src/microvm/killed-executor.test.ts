@@ -1,13 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, glob, readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { readdirSync, readlinkSync } from "node:fs";
+import { chmod, glob, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { ownerNames } from "../egress/host/names.ts";
 import { openEgressSandbox } from "../egress/testing/egress-sandbox.ts";
 import { startTestNetwork, type TestNetwork } from "../egress/testing/test-network.ts";
 import { findCgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { errorCode } from "../host/error-code.ts";
 import { type OpenMicrovmOptions, openMicrovmRuntime } from "./open-microvm-runtime.ts";
 import type { KilledOrder } from "./testing/killed-order.ts";
 import { emulation, testGuest } from "./testing/test-guest.ts";
@@ -15,8 +18,10 @@ import { emulation, testGuest } from "./testing/test-guest.ts";
 const program = fileURLToPath(new URL("testing/killed-main.ts", import.meta.url));
 const { signal } = new AbortController();
 const owner = `killed-${process.pid}`;
+const otherOwner = `other-${owner}`;
+const { namespacePrefix } = ownerNames(owner);
 const image = "killed:1";
-const testMs = 90_000;
+const testMs = 120_000;
 
 // The tests follow each other: each executor finds what the killed one before it has left.
 describeWithEngines(["microvm", "network"], "an executor with virtual machines that is killed", () => {
@@ -44,7 +49,13 @@ describeWithEngines(["microvm", "network"], "an executor with virtual machines t
     await runtime.loadImages(archive, { signal });
     await runtime.close();
   }, testMs);
-  afterAll(() => cleanup.disposeAsync());
+  afterAll(async () => {
+    // Also collects what a failed test left.
+    const runtime = await openMicrovmRuntime(options);
+    for (const each of [owner, otherOwner]) await runtime.collect({ owner: each, keep: new Set(), signal });
+    await runtime.close();
+    await cleanup.disposeAsync();
+  }, testMs);
 
   function startExecutor(what: KilledOrder["what"]): ChildProcess {
     jobs += 1;
@@ -67,7 +78,9 @@ describeWithEngines(["microvm", "network"], "an executor with virtual machines t
   }
 
   async function found(pattern: string): Promise<readonly string[]> {
-    return await collect(glob(pattern, { cwd: stateDir }));
+    const paths: string[] = [];
+    for await (const path of glob(pattern, { cwd: stateDir })) paths.push(path);
+    return paths;
   }
 
   /** What is on this machine of the owner's machines. */
@@ -75,24 +88,25 @@ describeWithEngines(["microvm", "network"], "an executor with virtual machines t
     const complete = new Set((await found("snapshots/*/snapshot.json")).map(dirname));
     const links = await network.onHost("ip", "link", "show");
     return [
-      ...(await (await findCgroupHost()).list(owner)),
-      ...(await found("{vms/*,image-disks/tmp,images/tmp}/*")),
+      ...(await machines()),
+      ...(await found("{image-disks,images}/tmp/*")),
       ...(await found("snapshots/{.*,*}")).filter((snapshot) => !complete.has(snapshot)),
       ...(await readFile("/proc/self/mountinfo", "utf8")).split("\n").filter((line) => line.includes(stateDir)),
-      ...(await readdir("/run/netns")).filter((name) => /-job-\d+$/.test(name) && name.includes(owner)),
+      ...(await readdir("/run/netns")).filter((name) => name.startsWith(namespacePrefix)),
       ...links.split("\n").filter((line) => line.includes("airlock:job-")),
-      ...(await processes()),
+      ...processes(),
     ];
   }
 
+  /** Cgroups and directories of machines. */
+  async function machines(): Promise<readonly string[]> {
+    return [...(await (await findCgroupHost()).list(owner)), ...(await found("vms/*/*"))];
+  }
+
   /** Processes that have files of the state directory open. */
-  async function processes(): Promise<readonly string[]> {
-    const descriptors = await collect(glob("/proc/[0-9]*/fd/*"));
-    const targets = await Promise.all(descriptors.map((path) => readlink(path).catch(() => "")));
-    const others = descriptors.filter(
-      (path, index) => targets[index]?.startsWith(stateDir) && !path.startsWith(`/proc/${process.pid}/`),
-    );
-    return [...new Set(others.map((path) => path.split("/fd/")[0] ?? ""))];
+  function processes(): readonly string[] {
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+    return pids.filter((pid) => openFiles(pid).some((path) => path.startsWith(stateDir)));
   }
 
   async function expectNextStartToCollect(): Promise<void> {
@@ -123,10 +137,10 @@ describeWithEngines(["microvm", "network"], "an executor with virtual machines t
     "in a step, and again while it collects, leaves nothing after the next start",
     async () => {
       await killInStep();
-      await vi.waitFor(async () => expect(await processes()).toEqual([]), { timeout: 10_000 });
-      const before = await leftovers();
+      await vi.waitFor(() => expect(processes()).toEqual([]), { timeout: 10_000 });
+      const before = await machines();
       expect(before).not.toEqual([]);
-      await killWhen(startExecutor("collect"), async () => (await leftovers()).length < before.length);
+      await killWhen(startExecutor("collect"), async () => (await machines()).length < before.length);
       await expectNextStartToCollect();
     },
     testMs,
@@ -140,7 +154,7 @@ describeWithEngines(["microvm", "network"], "an executor with virtual machines t
         const limits = { cpus: 1, memoryBytes: 128 * 2 ** 20, pids: 64, diskBytes: 64 * 2 ** 20 };
         const plan = { id: "job-last", owner, limits, image, egress: { kind: "public" } } as const;
         await using sandbox = await openEgressSandbox(runtime, plan);
-        await using other = await openEgressSandbox(runtime, { ...plan, owner: `other-${owner}` });
+        await using other = await openEgressSandbox(runtime, { ...plan, owner: otherOwner });
         expect(await sandbox.run("echo one >file; cat file")).toBe("one\n");
         const collected = await runtime.collect({ owner, keep: new Set(), signal });
         expect(collected.sandboxes).toBe(1);
@@ -155,8 +169,18 @@ describeWithEngines(["microvm", "network"], "an executor with virtual machines t
   );
 });
 
-async function collect(paths: AsyncIterable<string>): Promise<readonly string[]> {
-  const found: string[] = [];
-  for await (const path of paths) found.push(path);
-  return found;
+/** Targets of a process's descriptors. */
+function openFiles(pid: string): readonly string[] {
+  const directory = `/proc/${pid}/fd`;
+  const read = <T>(work: () => T, otherwise: T): T => {
+    try {
+      return work();
+    } catch (error) {
+      // The process has ended, closed the descriptor, or belongs to a container around this one.
+      if (["ENOENT", "ESRCH", "EACCES"].includes(errorCode(error) ?? "")) return otherwise;
+      throw error;
+    }
+  };
+  const names = read(() => readdirSync(directory), []);
+  return names.map((name) => read(() => readlinkSync(join(directory, name)), ""));
 }

@@ -328,7 +328,7 @@ export class MicrovmSandbox implements Sandbox {
 }
 
 /** How long a monitor may take to end after its guest closed the stream. */
-const endMs = 500;
+const endMs = 2_000;
 
 function soon(): Promise<null> {
   return new Promise((resolve) => setTimeout(() => resolve(null), endMs));
