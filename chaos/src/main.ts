@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { runChaos } from "./run-chaos.ts";
 
-const usage = `Usage: npm run chaos -- [--seed N] [--jobs N] [--executors N] [--instances N] [--runtime NAME] [--keep]
+const usage = `Usage: npm run chaos -- [options]
 
 Runs short jobs on several executors and instances while executors, instances and PostgreSQL are killed (SIGKILL) and
 connections are cut, at random from the seed. Exits with 0 if every job ended exactly once with its whole log and
@@ -13,6 +13,7 @@ Options:
   --executors N   default 3
   --instances N   default 2
   --runtime NAME  oci (default) or microvm
+  --patience N    factor of the time between faults (default: 1 for oci, 6 for microvm)
   --keep          keeps the data directories and logs
 
 Example:
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     executors: { type: "string", default: "3" },
     instances: { type: "string", default: "2" },
     runtime: { type: "string", default: "oci" },
+    patience: { type: "string" },
     keep: { type: "boolean", default: false },
     help: { type: "boolean" },
   },
@@ -32,7 +34,7 @@ const { values } = parseArgs({
 
 if (values.help) console.log(usage);
 else {
-  const number = (name: "jobs" | "executors" | "instances" | "seed", text: string): number => {
+  const number = (name: "jobs" | "executors" | "instances" | "seed" | "patience", text: string): number => {
     const value = Number(text);
     if (!Number.isSafeInteger(value) || value < 1) {
       console.error(`--${name} takes a whole number from 1\n\n${usage}`);
@@ -50,6 +52,7 @@ else {
   const report = await runChaos({
     seed,
     runtime,
+    ...(values.patience === undefined ? {} : { patience: number("patience", values.patience) }),
     jobs: number("jobs", values.jobs),
     executors: number("executors", values.executors),
     instances: number("instances", values.instances),

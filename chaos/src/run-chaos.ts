@@ -17,6 +17,10 @@ export interface ChaosOptions {
   readonly instances: number;
   readonly executors: number;
   readonly slots: number;
+  /** Factor of the time between faults, so that slow jobs end between them. Default: the runtime's. */
+  readonly patience?: number;
+  /** Number of faults after which nothing fails any more. Default: no limit. */
+  readonly maximumBlows?: number;
   /** Time limit for the whole run in milliseconds. */
   readonly timeoutMs: number;
   /** Keeps data directories and logs, to investigate failures. */
@@ -39,7 +43,7 @@ export interface ChaosReport {
 
 const collectionMs = 30_000;
 /** A job in a virtual machine without KVM takes seconds. */
-const patience: Readonly<Record<ChaosRuntime, number>> = { oci: 1, microvm: 6 };
+const usualPatience: Readonly<Record<ChaosRuntime, number>> = { oci: 1, microvm: 6 };
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const startedAt = Date.now();
@@ -57,8 +61,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   await client.allowAnyNumberOfLosses("default");
   const blows: Record<Victim, number> = { executor: 0, instance: 0, database: 0, connections: 0 };
   const deaths: ExecutorDeath[] = [];
-  const counts = { ...options, patience: patience[options.runtime] };
-  const striking = strikeUntilOver(world, random, counts, signal, ({ victim, index }) => {
+  const counts = { ...options, patience: options.patience ?? usualPatience[options.runtime] };
+  const planned = planBlows(random, counts).take(options.maximumBlows ?? Number.POSITIVE_INFINITY);
+  const striking = strikeUntilOver(world, planned, signal, ({ victim, index }) => {
     blows[victim] += 1;
     if (victim === "executor") deaths.push({ executor: index, at: Date.now() });
   });
@@ -116,14 +121,13 @@ async function untilCollected(executorDirectories: readonly string[]): Promise<v
 
 async function strikeUntilOver(
   world: World,
-  random: () => number,
-  options: Parameters<typeof planBlows>[1],
+  blows: Iterable<Blow>,
   signal: AbortSignal,
   onBlow: (blow: Blow) => void,
 ): Promise<void> {
   const startedAt = Date.now();
   const pending: Promise<void>[] = [];
-  for (const blow of planBlows(random, options)) {
+  for (const blow of blows) {
     const waitMs = Math.max(0, startedAt + blow.atMs - Date.now());
     const waited = await sleep(waitMs, true, { signal }).catch(() => false);
     if (!waited) break;
