@@ -36,7 +36,11 @@ afterEach(() => stack.disposeAsync());
 
 type Extension = NonNullable<Parameters<typeof airlockJob>[2]>["airlock"];
 
-function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): void {
+/** @param options.limitsFiles Whether to test the limit for files, which takes long and is the same for all runtimes. */
+function itKeepsResults(
+  createRuntime: (stateDir: string) => Promise<Runtime>,
+  { limitsFiles }: { readonly limitsFiles: boolean },
+): void {
   async function runSteps(
     commands: readonly string[],
     wanted: Partial<NonNullable<Extension>>,
@@ -110,14 +114,16 @@ function itKeepsResults(createRuntime: (stateDir: string) => Promise<Runtime>): 
     expect(log).not.toContain("\u001b");
   });
 
-  it("include 100,000 files, and no more than allowed", async () => {
-    await runSteps(["mkdir out; cd out; seq 1 100005 | xargs touch"], { outputs: ["out"] });
+  if (limitsFiles) {
+    it("include 100,000 files, and no more than allowed", async () => {
+      await runSteps(["mkdir out; cd out; seq 1 100005 | xargs touch"], { outputs: ["out"] });
 
-    const tar = gunzipSync(instance.artifacts.get("outputs.tar.gz") ?? Buffer.alloc(0));
-    expect(tar.length).toBe(100_000 * 512 + 1024);
-    expect(instance.output(1, "teardown.outputs")).toContain("not kept: more than 100000 files");
-    // Takes a minute and more when other suites use the processors.
-  }, 300_000);
+      const tar = gunzipSync(instance.artifacts.get("outputs.tar.gz") ?? Buffer.alloc(0));
+      expect(tar.length).toBe(100_000 * 512 + 1024);
+      expect(instance.output(1, "teardown.outputs")).toContain("not kept: more than 100000 files");
+      // Takes a minute and more when other suites use the processors.
+    }, 300_000);
+  }
 
   it("are reported if they are larger than the instance accepts, and the job completes", async () => {
     const end = await runSteps(["head -c 3000000 /dev/urandom > big"], {
@@ -259,17 +265,21 @@ function dockerHost(): string {
 }
 
 describeWithEngines(["oci"], "results of jobs on the oci runtime", () => {
-  itKeepsResults((stateDir) =>
-    createOciRuntime({ stateDir, allowHostImage: true, runtimePath: engines().oci?.runtimePath ?? "" }),
+  itKeepsResults(
+    (stateDir) => createOciRuntime({ stateDir, allowHostImage: true, runtimePath: engines().oci?.runtimePath ?? "" }),
+    { limitsFiles: true },
   );
 });
 
 describeWithEngines(["docker"], "results of jobs on the docker runtime", () => {
-  itKeepsResults(async (stateDir) =>
-    createDockerRuntime({
-      host: dockerHost(),
-      allowHostImage: true,
-      workspaces: { dir: join(stateDir, "workspaces") },
-    }),
+  itKeepsResults(
+    async (stateDir) =>
+      createDockerRuntime({
+        host: dockerHost(),
+        allowHostImage: true,
+        workspaces: { dir: join(stateDir, "workspaces") },
+      }),
+    // Sandboxes of both runtimes list their files in the same way, and the executor counts them.
+    { limitsFiles: false },
   );
 });
