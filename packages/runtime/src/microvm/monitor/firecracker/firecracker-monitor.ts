@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { errorMessage } from "@airlock/job";
 import { outputOf } from "@airlock/process";
 import type { Abortable } from "../../../contract/abortable.ts";
 import { runtimeFailed } from "../../../contract/errors.ts";
@@ -11,7 +12,7 @@ import { files, interfaceId, machineRequests } from "./machine-requests.ts";
 import { printable } from "./monitor-output.ts";
 import { RunningFirecracker } from "./running-firecracker.ts";
 import { makeEmptySlot, shareFile } from "./share-file.ts";
-import { checkRecord, recordOf } from "./snapshot-record.ts";
+import { checkRecord, recordOf, snapshotUnusable } from "./snapshot-record.ts";
 import { startMachine } from "./start-machine.ts";
 
 /** Runs each virtual machine in its own Firecracker process, in the jail that Firecracker's jailer makes. */
@@ -77,7 +78,13 @@ export class FirecrackerMonitor implements VmMonitor {
         },
         options,
       );
-    return await this.#start(vm, { share, start, signal });
+    try {
+      return await this.#start(vm, { share, start, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      // Otherwise every job would fail at the same snapshot. If the machine itself is at fault, its boot will tell.
+      throw snapshotUnusable(snapshot.dir, errorMessage(error), error);
+    }
   }
 
   async #check(vm: VmPlan, signal: AbortSignal): Promise<void> {

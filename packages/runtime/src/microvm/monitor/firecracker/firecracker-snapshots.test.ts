@@ -85,6 +85,9 @@ describe.skipIf(process.geteuid?.() !== 0).each(["none", "used"] as const)(
       await unusable({ cpus: 2 }, "its cpus is 1, but this machine needs 2");
       await unusable({ disks: [null, null] }, 'its disks is ["empty"]');
       await unusable({ memoryBytes: 2 ** 28 }, "its memoryBytes");
+      const guest = (await world.plan()).guest;
+      await unusable({ guest: { ...guest, initrd: `${guest.initrd}-new` } }, "its initrd is");
+      await unusable({ guest: { ...guest, kernel: `${guest.kernel}-new` } }, "its kernel is");
       await unusable({}, "its bootArgs", new FirecrackerMonitor({ ...options, bootArgs: "more" }));
       const record = join(snapshot.dir, "snapshot.json");
       const text = await readFile(record, "utf8");
@@ -104,9 +107,10 @@ describe.skipIf(process.geteuid?.() !== 0).each(["none", "used"] as const)(
       await writeFile(join(snapshot.dir, "state"), "{", { mode: 0o444 });
       const plan = await world.plan({ disks: [null] });
       const failed = new FirecrackerMonitor(options).restore(snapshot, plan, { signal });
-      await expect(failed).rejects.toThrow(
-        /did not start: (Firecracker has ended|Firecracker refused PUT \/snapshot\/load)/,
-      );
+      await expect(failed).rejects.toMatchObject({
+        code: "snapshot-unusable",
+        message: expect.stringMatching(/did not start: Firecracker (has ended|refused PUT \/snapshot\/load)/),
+      });
       expect(await readdir(plan.dir)).toEqual([]);
     });
   },

@@ -81,7 +81,7 @@ export async function checkRecord(dir: string, wanted: SnapshotRecord): Promise<
   if (!parsed.success) throw snapshotUnusable(dir, `its ${recordName} has an unknown format`, parsed.error);
 }
 
-function snapshotUnusable(dir: string, why: string, cause?: unknown): AirlockError {
+export function snapshotUnusable(dir: string, why: string, cause?: unknown): AirlockError {
   return new AirlockError(`the snapshot in ${dir} can't be used: ${why}`, {
     code: "snapshot-unusable",
     reason: "runtime",

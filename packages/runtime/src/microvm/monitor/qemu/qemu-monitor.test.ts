@@ -178,6 +178,18 @@ describeWithEngines(["microvm"], "machines of QEMU", () => {
       message: expect.stringContaining("its cpus is 1, but the machine has 2"),
     });
     await expect(restore({ disks: [] })).rejects.toMatchObject(unusable);
+    const manifest = join(dir, "snapshot.json");
+    const text = await readFile(manifest, "utf8");
+    for (const [from, to] of [
+      [/"monitor":"/, '"monitor":"6.'],
+      [/"kernel":"/, '"kernel":"old-'],
+      [/"initrd":"/, '"initrd":"old-'],
+      [/"format":1/, '"format":0'],
+    ] as const) {
+      await writeFile(manifest, text.replace(from, to));
+      await expect(restore({})).rejects.toMatchObject(unusable);
+    }
+    await writeFile(manifest, text);
     const state = await readFile(join(dir, "state"));
     await writeFile(join(dir, "state"), Buffer.alloc(state.length, "x"));
     await expect(restore({})).rejects.toMatchObject(unusable);

@@ -24,6 +24,8 @@ const configurationSchema = z.strictObject({
 export type SnapshotConfiguration = z.infer<typeof configurationSchema>;
 
 const manifestSchema = z.strictObject({
+  /** Changes when this version reads or makes snapshots in another way. */
+  format: z.literal(1),
   configuration: configurationSchema,
   stateBytes: z.number(),
   /** What the agent had sent, which nobody had read. */
@@ -89,8 +91,9 @@ export async function writeState(dir: string, state: Readable, maxBytes: number,
 }
 
 /** The manifest comes last: a snapshot without it is incomplete. */
-export async function writeManifest(dir: string, manifest: SnapshotManifest): Promise<void> {
-  await writeFile(manifestFile(dir), JSON.stringify(manifest), { mode: 0o600, flag: "wx" });
+export async function writeManifest(dir: string, manifest: Omit<SnapshotManifest, "format">): Promise<void> {
+  const whole: SnapshotManifest = { format: 1, ...manifest };
+  await writeFile(manifestFile(dir), JSON.stringify(whole), { mode: 0o600, flag: "wx" });
 }
 
 /**
