@@ -16,7 +16,7 @@ export interface ProbeOptions extends Abortable {
 
 const memoryBytes = 256 * 2 ** 20;
 /** A processor boots in a second. A monitor that takes much longer does not run the processor's instructions. */
-const bootMs = { kvm: 20_000, tcg: 60_000 } as const;
+const bootMs = { kvm: 20_000, tcg: 120_000 } as const;
 
 /**
  * Boots a guest with the devices of a job's machine, and talks to its agent.

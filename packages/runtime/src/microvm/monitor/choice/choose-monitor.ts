@@ -12,6 +12,8 @@ export interface MonitorChoice {
 }
 
 const maxReason = 400;
+/** What monitors' errors quote after this is too long for a note. */
+const quotedConsole = "; its console ends with:";
 
 /**
  * Takes the first candidate that works.
@@ -46,6 +48,7 @@ export async function chooseMonitor(
 }
 
 function oneLine(text: string): string {
-  const line = text.replace(/\s*\n\s*/g, "; ").replace(/[.;\s]+$/, "");
+  const [reason = ""] = text.split(quotedConsole);
+  const line = reason.replace(/\s*\n\s*/g, "; ").replace(/[.;\s]+$/, "");
   return line.length > maxReason ? `${line.slice(0, maxReason)} …` : line;
 }

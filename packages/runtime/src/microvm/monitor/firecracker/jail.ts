@@ -50,7 +50,7 @@ export async function openJail(vm: VmPlan, program: string, jailer: JailerOption
       ...["--chroot-base-dir", vm.dir, "--new-pid-ns", "--resource-limit", `no-file=${maxOpenFiles}`],
       ...cgroupArguments(jailer, vm.id, { memoryBytes, pids }),
       ...namespaceArguments(network),
-      ...["--", "--api-sock", files.api],
+      ...["--", "--api-sock", files.api, "--level", "Warn"],
     ],
     kill: () => cgroups.open(owner, vm.id).kill(),
     [Symbol.asyncDispose]: () => held.disposeAsync(),

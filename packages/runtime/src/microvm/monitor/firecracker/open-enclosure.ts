@@ -21,7 +21,7 @@ async function openDirectory(vm: VmPlan, program: string): Promise<Enclosure> {
     user: null,
     command: (network) => [
       ...(network ? ["nsenter", `--net=${network.namespace}`] : []),
-      ...[program, "--id", vm.id, "--api-sock", files.api],
+      ...[program, "--id", vm.id, "--api-sock", files.api, "--level", "Warn"],
     ],
     kill: async () => {},
     [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
