@@ -36,7 +36,7 @@ export {
   shellLessImage,
   writeOciLayout,
 } from "./images/fixture-images.ts";
-export { type ClusterAccess, importImage, kubectl } from "./kubernetes/start-cluster.ts";
+export { type ClusterAccess, importImage, kubectl, trustRegistry } from "./kubernetes/start-cluster.ts";
 export {
   type FlawedRepository,
   makeFlawedRepository,

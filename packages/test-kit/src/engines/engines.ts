@@ -19,11 +19,16 @@ export function engines(): Engines {
  * Defines a suite that needs engines. If one is missing, the suite is skipped and its name in the summary tells why.
  * With `AIRLOCK_TEST_REQUIRE=all` it fails instead.
  */
-export function describeWithEngines(names: readonly EngineName[], title: string, body: () => void): void {
+export function describeWithEngines(
+  names: readonly EngineName[],
+  title: string,
+  body: () => void,
+  options: { readonly concurrent?: boolean; readonly timeout?: number } = {},
+): void {
   const found = engines();
   const missing = names.filter((name) => found[name] === null);
   if (missing.length === 0) {
-    describe(title, body);
+    describe(title, options, body);
     return;
   }
   const why = missing.map((name) => `${name}: ${found.missing[name] ?? "not available"}`).join("; ");

@@ -1,7 +1,7 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { startDaemon } from "../host/daemon.ts";
 import { startEngineNetwork } from "../host/engine-network.ts";
@@ -94,6 +94,17 @@ export async function importImage({ initPid }: ClusterAccess, image: FixtureImag
   child.stdin.end(await dockerArchive(image, reference));
   const [code] = (await once(child, "close")) as [number | null];
   if (code !== 0) throw new Error(`cannot import ${reference}: ${Buffer.concat(said).toString()}`);
+}
+
+/** Lets the cluster's node use the registry at this address without TLS. */
+export async function trustRegistry({ kubeconfigPath }: ClusterAccess, address: string): Promise<void> {
+  const directory = join(dirname(kubeconfigPath), "registries", address);
+  await mkdir(directory, { recursive: true });
+  const url = JSON.stringify(`http://${address}`);
+  await writeFile(
+    join(directory, "hosts.toml"),
+    `server = ${url}\n[host.${url}]\ncapabilities = ["pull", "resolve"]\n`,
+  );
 }
 
 /** Runs `kubectl` as the cluster's administrator and returns its output. */

@@ -7,7 +7,8 @@ const never = new AbortController().signal;
 /** Tests the contract about the end of a sandbox and the collection of abandoned ones. Part of `describeRuntime`. */
 export function describeCollection(tests: ContractTests): void {
   const { open } = tests;
-  describe("the end of a sandbox", () => {
+  // One test collects all sandboxes of the suite except its own.
+  describe("the end of a sandbox", { concurrent: false }, () => {
     it("leaves nothing behind, and may be requested twice", async () => {
       const token = uniqueSeconds();
       const place = await open();

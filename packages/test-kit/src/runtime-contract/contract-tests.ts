@@ -33,6 +33,10 @@ export interface ContractTests {
   readonly hostPort: number;
   /** `false` if a kernel in user space runs the steps. */
   readonly sharesKernel: boolean;
+  /** `false` if an engine that has no network of its own for a sandbox only blocks what it sends. */
+  readonly emptyNetwork: boolean;
+  /** `true` if another machine runs the steps, with its own images. */
+  readonly isCluster: boolean;
   readonly create: CreateRuntime;
   readonly open: (options?: Partial<WorkplaceOptions>) => Promise<Workplace>;
 }

@@ -42,7 +42,7 @@ export function describeEndings(open: (options?: Partial<WorkplaceOptions>) => P
       expect([stdout, stderr].map((text) => text.split("\n").length)).toEqual([5001, 5001]);
     });
 
-    it("arrives at a slow reader", async () => {
+    it("arrives at a slow reader", { concurrent: false }, async () => {
       await using place = await open();
       let lines = 0;
       let taken = 0;

@@ -20,7 +20,10 @@ export interface ImageTests {
 }
 
 /** Tests what images may contain and declare. Results and messages are the same on every runtime. */
-export function itTakesImages(tests: () => ImageTests, { sharesKernel }: { readonly sharesKernel: boolean }): void {
+export function itTakesImages(
+  tests: () => ImageTests,
+  { sharesKernel, isCluster = false }: { readonly sharesKernel: boolean; readonly isCluster?: boolean },
+): void {
   let count = 0;
 
   async function provide(config: ImageConfig, ...layers: readonly (readonly LayerEntry[])[]): Promise<string> {
@@ -107,6 +110,9 @@ export function itTakesImages(tests: () => ImageTests, { sharesKernel }: { reado
       ]).toContainEqual(end);
     });
   }
+
+  // Only the machine that starts the container knows what the image declares.
+  if (isCluster) return;
 
   const refused: readonly [ImageConfig, readonly LayerEntry[], string][] = [
     [{}, [file("data")], "has a file at /data, where Airlock mounts the workspace"],

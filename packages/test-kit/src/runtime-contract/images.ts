@@ -10,7 +10,7 @@ const never = new AbortController().signal;
 
 /** Tests the contract about which images a job may name. Part of `describeRuntime`. */
 export function describeImages(tests: ContractTests): void {
-  const { open, sharesKernel } = tests;
+  const { open, sharesKernel, isCluster } = tests;
   describe("images", () => {
     const prepare = (sandbox: Sandbox, image: string) =>
       sandbox.prepareImage(image, { signal: never, progress: () => {} });
@@ -34,7 +34,7 @@ export function describeImages(tests: ContractTests): void {
     });
 
     // With gVisor the host's tools may use calls that its kernel does not have.
-    if (sharesKernel) {
+    if (sharesKernel && !isCluster) {
       it("host: shows the host's tools and nothing else of the host", async () => {
         await using place = await open();
         await place.put("note", "x");

@@ -106,7 +106,7 @@ export function describeResults(tests: ContractTests): void {
       expect([stdout, stderr]).toEqual(["out\n", "err\n"]);
     });
 
-    it("waits for a slow reader instead of filling memory", async () => {
+    it("waits for a slow reader instead of filling memory", { concurrent: false }, async () => {
       await using place = await open();
       const total = 64 * 2 ** 20;
       const before = usedMemory();

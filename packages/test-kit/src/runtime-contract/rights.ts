@@ -79,7 +79,7 @@ export function describeRights(tests: ContractTests): void {
 
       const { stdout } = await place.run(
         `for address in ${addresses.join(" ")}; do wget -q -T 2 -O - "http://$address:${tests.hostPort}/"; done
-         tail -n +2 /proc/net/route; true`,
+         ${tests.emptyNetwork ? "tail -n +2 /proc/net/route" : ""}; true`,
       );
 
       expect(addresses).toContain("127.0.0.1");

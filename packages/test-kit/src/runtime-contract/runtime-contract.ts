@@ -18,19 +18,31 @@ import { describeSurroundings } from "./surroundings.ts";
 import { describeWorkspace } from "./workspace.ts";
 
 const never = new AbortController().signal;
+const overlappingMs = 240_000;
+
+interface ContractOptions {
+  readonly sharesKernel?: boolean;
+  readonly emptyNetwork?: boolean;
+  readonly isCluster?: boolean;
+  readonly concurrent?: boolean;
+}
 
 /**
  * Tests the contract that every runtime has to fulfill. Each runtime's test file calls this once.
  * @param options.sharesKernel `false` if a kernel in user space runs the steps. Then the host does not see their
  * processes, and limits apply to that kernel as a whole. Default: `true`.
+ * @param options.emptyNetwork `false` if a sandbox without a network has interfaces whose packets are dropped. Default: `true`.
+ * @param options.isCluster `true` if another machine runs the steps. Then there is no image `host`, and what an image
+ * declares is known only to that machine. Default: `false`.
+ * @param options.concurrent Whether tests overlap, which saves time if each one waits for most of it. Default: `false`.
  */
 export function describeRuntime(
   name: string,
   engineNames: readonly EngineName[],
   create: CreateRuntime,
-  { sharesKernel = true }: { readonly sharesKernel?: boolean } = {},
+  { sharesKernel = true, emptyNetwork = true, isCluster = false, concurrent = false }: ContractOptions = {},
 ): void {
-  describeWithEngines(engineNames, `${name} runtime`, () => {
+  const body = () => {
     let subject: RuntimeUnderTest;
     let host: Server;
     let hostPort: number;
@@ -64,7 +76,7 @@ export function describeRuntime(
       get hostPort() {
         return hostPort;
       },
-      ...{ sharesKernel, create, open },
+      ...{ sharesKernel, emptyNetwork, isCluster, create, open },
     };
 
     it("describes what it is and what it enforces", async () => {
@@ -90,7 +102,10 @@ export function describeRuntime(
     describeLimits(tests);
     describeImageUsers(tests);
     describe("what an image contains and declares", () => {
-      itTakesImages(() => ({ provide: (image, name) => subject.provide(image, name), open }), { sharesKernel });
+      itTakesImages(() => ({ provide: (image, name) => subject.provide(image, name), open }), {
+        sharesKernel,
+        isCluster,
+      });
     });
     describeAbortion(tests);
     describeImages(tests);
@@ -99,5 +114,8 @@ export function describeRuntime(
     describeEndings(open);
     // With gVisor the host does not see the steps' processes.
     if (sharesKernel) describeCollection(tests);
-  });
+  };
+  // Tests that overlap wait for each other, too.
+  const overlapping = concurrent ? { concurrent, timeout: overlappingMs } : {};
+  describeWithEngines(engineNames, `${name} runtime`, body, overlapping);
 }

@@ -21,7 +21,7 @@ export function describeServices(tests: ContractTests): void {
         expect({ image, stdout, stderr }).toEqual({ image, stdout: "from the caller\n", stderr: "" });
       }
       const { stdout: interfaces } = await place.run("ls /sys/class/net 2>/dev/null; cut -d: -f1 /proc/net/dev");
-      expect(interfaces).not.toMatch(/eth|ak/);
+      if (tests.emptyNetwork) expect(interfaces).not.toMatch(/eth|ak/);
     });
 
     it("carry much in both directions and several connections at once", async () => {

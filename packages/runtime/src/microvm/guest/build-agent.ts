@@ -39,6 +39,8 @@ export interface BuildAgentOptions {
    * `clang`, `cc`; with sanitizers `gcc`, `clang`, `cc`.
    */
   readonly compilers?: readonly string[];
+  /** Absolute paths of the program's C files. Default: the guest agent's. */
+  readonly sources?: readonly string[];
 }
 
 export interface BuiltAgent {
@@ -66,13 +68,14 @@ export async function buildAgent({
   sanitize = false,
   // musl has no sanitizers.
   compilers = sanitize ? defaultCompilers.slice(1) : defaultCompilers,
+  sources = [],
 }: BuildAgentOptions): Promise<BuiltAgent> {
   const compiler = await findOnSystemPath(compilers);
   if (compiler === undefined) {
     const hint = "Install musl-tools, or gcc with the static C library (libc6-dev).";
     throw runtimeFailed(`no C compiler found to build the guest agent (${compilers.join(", ")})`, undefined, hint);
   }
-  const sources = (await agentSources()).filter((name) => name.endsWith(".c"));
+  const files = sources.length > 0 ? sources : (await agentSources()).filter((name) => name.endsWith(".c"));
   // Beside the output, so that it is renamed as a whole and no other build sees a part of it.
   const scratch = await mkdtemp(join(dirname(output), ".build-agent-"));
   try {
@@ -80,7 +83,7 @@ export async function buildAgent({
     const isMusl = compiler.endsWith("musl-gcc");
     const headers = isMusl ? kernelHeaders.flatMap((directory) => ["-idirafter", directory]) : [];
     const flags = [...commonFlags, ...(sanitize ? sanitizerFlags : releaseFlags), ...headers];
-    const { exitCode, stderr } = await runProgram([compiler, ...flags, "-o", binary, ...sources], {
+    const { exitCode, stderr } = await runProgram([compiler, ...flags, "-o", binary, ...files], {
       cwd: sourceDirectory,
       env: { ...systemEnvironment, SOURCE_DATE_EPOCH: "0", TMPDIR: scratch },
       signal,

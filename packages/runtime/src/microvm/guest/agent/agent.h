@@ -154,6 +154,8 @@ void mount_workspace(uint32_t channel, struct cursor *cursor);
 void send_stats(uint32_t channel);
 bool image_is_mounted(unsigned index);
 bool workspace_is_mounted(void);
+// Answers a call that only one kind of agent knows. Returns false if this one does not.
+bool other_call(uint8_t method, uint32_t channel, struct cursor *cursor);
 _Noreturn void power_off(void);
 // Writes a short text into a file. Returns 0 or an errno.
 int write_text(const char *path, const char *text);
@@ -170,6 +172,9 @@ int clear_directory(int directory);
 // Removes up to `budget` entries below a directory that a step has written, at any depth. Returns 1 when it is empty, 0
 // when entries are left, -1 with errno when one can't be removed.
 int clear_some(int directory, unsigned budget);
+// Gives a directory and everything below it to a user, without following links. No process of a step runs meanwhile.
+// Returns 0 or an errno.
+int give_tree(const char *path, uint32_t uid, uint32_t gid);
 
 // transfers.c
 void put_file(uint32_t channel, struct cursor *cursor);

@@ -37,7 +37,9 @@ static void call(uint32_t channel, struct cursor cursor) {
     case METHOD_POWER_OFF:
       send_result(channel, NULL, 0);
       power_off();
-    default: return send_error(channel, ERROR_INVALID, 0, "the agent does not know this method");
+    default:
+      if (!other_call(method, channel, &cursor))
+        send_error(channel, ERROR_INVALID, 0, "the agent does not know this method");
   }
 }
 

@@ -2,7 +2,6 @@
 // workspace disk everything belongs to root. A step sees its own ids in place of root's, and root's in place of its own.
 #include "agent.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 // <sys/mount.h> of some C libraries defines the same names.
@@ -10,7 +9,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -39,55 +37,6 @@ void workspace_used(const struct step_spec *spec, bool reclaimed, bool ran) {
   workspace.known = ran;
   workspace.uid = spec->uid;
   workspace.gid = spec->gid;
-}
-
-static DIR *open_listing(int parent, const char *name) {
-  int directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  DIR *listing = directory < 0 ? NULL : fdopendir(directory);
-  if (!listing && directory >= 0) close(directory);
-  return listing;
-}
-
-// Changes the owner of one entry. Returns 1 for a directory, -1 with errno on failure.
-static int give_entry(int parent, const char *name, uint32_t uid, uint32_t gid) {
-  struct stat stats;
-  if (fstatat(parent, name, &stats, AT_SYMLINK_NOFOLLOW) < 0) return -1;
-  if ((stats.st_uid != uid || stats.st_gid != gid) && fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0) return -1;
-  return S_ISDIR(stats.st_mode);
-}
-
-// Gives a directory and everything below it to a user, without following links. Returns 0 or an errno. No process of a
-// step runs meanwhile. A tree can have any depth, so this opens one directory at a time and remembers only a position
-// for each level.
-static int give_tree(const char *path, uint32_t uid, uint32_t gid) {
-  long *positions = NULL;
-  size_t depth = 0, room = 0;
-  int given = give_entry(AT_FDCWD, path, uid, gid);
-  DIR *listing = given < 0 ? NULL : open_listing(AT_FDCWD, path);
-  while (listing) {
-    errno = 0;
-    struct dirent *entry = readdir(listing);
-    if (!entry && (errno || depth == 0)) break;
-    if (entry && (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))) continue;
-    if (entry && (given = give_entry(dirfd(listing), entry->d_name, uid, gid)) < 0) break;
-    if (entry && !given) continue;
-    if (entry && depth == room) {
-      long *more = realloc(positions, (room = room * 2 + 64) * sizeof *positions);
-      if (!more) break;
-      positions = more;
-    }
-    if (entry) positions[depth++] = telldir(listing);
-    DIR *next = open_listing(dirfd(listing), entry ? entry->d_name : "..");
-    int error = errno;
-    closedir(listing);
-    errno = error;
-    listing = next;
-    if (listing && !entry) seekdir(listing, positions[--depth]);
-  }
-  int error = errno;
-  if (listing) closedir(listing);
-  free(positions);
-  return error;
 }
 
 int reclaim_workspace(void) { return give_tree(WORKSPACE, 0, 0); }

@@ -154,6 +154,11 @@ bool image_is_mounted(unsigned index) { return index < MAX_DISKS && images[index
 
 bool workspace_is_mounted(void) { return workspace; }
 
+bool other_call(uint8_t method, uint32_t channel, struct cursor *cursor) {
+  (void)method, (void)channel, (void)cursor;
+  return false;
+}
+
 void send_stats(uint32_t channel) {
   uint8_t payload[40] = {0};
   struct sysinfo info;

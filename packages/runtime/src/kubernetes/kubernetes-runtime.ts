@@ -1,0 +1,233 @@
+import { randomBytes } from "node:crypto";
+import { AirlockError } from "@airlock/job";
+import { CoreV1Api, type KubeConfig, NetworkingV1Api, VersionApi } from "@kubernetes/client-node";
+import { checkLimits } from "../contract/check-limits.ts";
+import {
+  type Abortable,
+  type Collected,
+  onlyMachinesHaveDocker,
+  type Runtime,
+  type RuntimeDescription,
+  refuseDocker,
+  refusedByPolicy,
+  runtimeFailed,
+  type Sandbox,
+  type SandboxPlan,
+} from "../contract/index.ts";
+import { refuseUnenforcedLimits, type UnenforcedLimits } from "../contract/unenforced-limits.ts";
+import { processLimits } from "../isolation/process-limits.ts";
+import { GuestAgent } from "../microvm/guest/guest-agent.ts";
+import { putGuestFiles } from "../microvm/put-guest-files.ts";
+import { AgentSession } from "./agent-session.ts";
+import { connectAgent } from "./connect-agent.ts";
+import { KubernetesSandbox } from "./kubernetes-sandbox.ts";
+import { podFailure } from "./pod-failure.ts";
+import { labelOf, ownerLabel, podName, sandboxAnnotation } from "./pod-names.ts";
+import { makePod, type PodOptions } from "./pod-spec.ts";
+import { PodWatch } from "./pod-watch.ts";
+import { putCheckout } from "./put-checkout.ts";
+import { StepSlots } from "./step-slots.ts";
+
+export interface KubernetesRuntimeOptions {
+  readonly config: KubeConfig;
+  readonly namespace: string;
+  readonly pods: PodOptions;
+  /** What happens to jobs whose limit of processes the cluster does not enforce. */
+  readonly unenforcedLimits: UnenforcedLimits;
+}
+
+const limitsProblem =
+  "Kubernetes has no limit for the processes of a pod; the kubelet's podPidsLimit applies to each one.";
+const startMs = 120_000;
+const silentMs = 600_000;
+
+/** The runtime that runs each job in a pod of its own. */
+export function createKubernetesRuntime(options: KubernetesRuntimeOptions): Runtime {
+  return new CreatedKubernetesRuntime(options);
+}
+
+class CreatedKubernetesRuntime implements Runtime {
+  readonly name = "kubernetes";
+  readonly #options: KubernetesRuntimeOptions;
+  readonly #api: CoreV1Api;
+  readonly #networks: NetworkingV1Api;
+  readonly #watches = new Map<string, PodWatch>();
+  readonly #policies = new Map<string, Promise<void>>();
+
+  constructor(options: KubernetesRuntimeOptions) {
+    this.#options = options;
+    this.#api = options.config.makeApiClient(CoreV1Api);
+    this.#networks = options.config.makeApiClient(NetworkingV1Api);
+  }
+
+  async describe({ signal }: Abortable): Promise<RuntimeDescription> {
+    signal.throwIfAborted();
+    const { gitVersion } = await this.#options.config.makeApiClient(VersionApi).getCode();
+    return {
+      version: gitVersion,
+      components: [{ name: "kubernetes", version: gitVersion }],
+      enforces: {
+        cpu: true,
+        memory: true,
+        pids: false,
+        egressNone: true,
+        egressPublic: false,
+        egressAllow: false,
+        disk: "watcher",
+      },
+      checkoutOwner: null,
+      limitsProblem,
+      dockerProblem: onlyMachinesHaveDocker,
+      notes: [limitsProblem],
+    };
+  }
+
+  async createSandbox(plan: SandboxPlan, { signal }: Abortable): Promise<Sandbox> {
+    signal.throwIfAborted();
+    const { config, namespace, pods, unenforcedLimits } = this.#options;
+    if (!/^[a-z0-9-]{1,60}$/.test(plan.id) || !/^[a-z0-9-]{1,40}$/.test(plan.owner)) {
+      throw runtimeFailed(`"${plan.owner}" and "${plan.id}" are not valid in a sandbox's name`);
+    }
+    checkLimits(plan.limits);
+    refuseDocker(plan, onlyMachinesHaveDocker);
+    refuseUnenforcedLimits(unenforcedLimits, { enforces: { cpu: true, memory: true, pids: false }, limitsProblem });
+    if (plan.egress.kind !== "none") {
+      throw refusedByPolicy("the egress policy can't be enforced here", "Use the policy none.");
+    }
+    await using undo = new AsyncDisposableStack();
+    try {
+      await this.#denyEgress(plan.owner);
+      const watch = this.#watchOf(plan.owner);
+      const name = podName(plan);
+      watch.add(await this.#api.createNamespacedPod({ namespace, body: makePod(plan, pods) }));
+      let stopped = false;
+      undo.defer(() => this.#delete(name, watch, { force: stopped }));
+      const ended = new AbortController();
+      void watch
+        .until(name, (pod) => podFailure(pod) ?? undefined, AbortSignal.any([ended.signal]))
+        .then(
+          (reason) => ended.abort(reason),
+          () => {},
+        );
+      undo.defer(() => ended.abort(runtimeFailed("the sandbox is disposed")));
+      const starting = AbortSignal.any([signal, ended.signal, AbortSignal.timeout(startMs)]);
+      await watch.until(name, (pod) => (pod?.status?.phase === "Running" ? true : undefined), starting);
+      const session = new AgentSession({
+        connect: (events) => connectAgent(config, { namespace, pod: name }, events),
+        giveUpMs: pods.abandonSeconds * 1000,
+      });
+      undo.defer(() => void session.destroy());
+      // A pod that has ended never answers again.
+      ended.signal.addEventListener("abort", () => session.destroy(ended.signal.reason), { once: true });
+      const greeting = { signal: starting, seed: randomBytes(32), time: new Date(), stallMs: silentMs };
+      const agent = undo.use(await GuestAgent.connect(session, greeting));
+      agent.connection.serve(plan.services ?? []);
+      if (plan.workspace.checkout !== null) await putCheckout(agent, plan.workspace.checkout, signal);
+      await putGuestFiles(agent, plan.workspace.files, signal);
+      const slots = new StepSlots({ config, api: this.#api, namespace, pod: name, watch, agent, options: pods });
+      const owned = undo.move();
+      return new KubernetesSandbox({
+        plan,
+        agent,
+        slots,
+        processLimits: await processLimits(),
+        ended: ended.signal,
+        release: async (hasStopped) => {
+          stopped = hasStopped;
+          await owned.disposeAsync();
+        },
+      });
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      if (error instanceof AirlockError) throw error;
+      throw runtimeFailed(`cannot create the sandbox ${plan.id}`, error);
+    }
+  }
+
+  async collect({
+    owner,
+    keep,
+    signal,
+  }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected> {
+    const { namespace } = this.#options;
+    const labelSelector = `${ownerLabel}=${labelOf(owner)}`;
+    const { items } = await this.#api.listNamespacedPod({ namespace, labelSelector });
+    const details: string[] = [];
+    const watch = this.#watchOf(owner);
+    for (const pod of items) {
+      signal.throwIfAborted();
+      const { name = "", annotations = {} } = pod.metadata ?? {};
+      const id = annotations[sandboxAnnotation] ?? "";
+      if (keep.has(id)) continue;
+      watch.add(pod);
+      await this.#delete(name, watch);
+      details.push(`pod ${name} of the job ${id}: deleted`);
+    }
+    return { sandboxes: details.length, details };
+  }
+
+  /** The cluster's nodes remove images themselves. */
+  async evictImages(): Promise<readonly string[]> {
+    return [];
+  }
+
+  async close(): Promise<void> {
+    for (const watch of this.#watches.values()) watch[Symbol.dispose]();
+  }
+
+  #watchOf(owner: string): PodWatch {
+    const known = this.#watches.get(owner);
+    if (known) return known;
+    const { config, namespace } = this.#options;
+    const watch = new PodWatch({ config, api: this.#api, namespace, labelSelector: `${ownerLabel}=${labelOf(owner)}` });
+    this.#watches.set(owner, watch);
+    return watch;
+  }
+
+  /** One policy for all pods without a network. It exists before the first of them. */
+  #denyEgress(owner: string): Promise<void> {
+    const known = this.#policies.get(owner);
+    if (known) return known;
+    const made = this.#makeDenyPolicy(owner).catch((error: unknown) => {
+      this.#policies.delete(owner);
+      throw error;
+    });
+    this.#policies.set(owner, made);
+    return made;
+  }
+
+  async #makeDenyPolicy(owner: string): Promise<void> {
+    const { namespace } = this.#options;
+    const body = {
+      metadata: { name: `airlock-none-${labelOf(owner)}`, labels: { [ownerLabel]: labelOf(owner) } },
+      spec: {
+        podSelector: { matchLabels: { [ownerLabel]: labelOf(owner), "airlock.egress": "none" } },
+        policyTypes: ["Ingress", "Egress"],
+      },
+    };
+    try {
+      await this.#networks.createNamespacedNetworkPolicy({ namespace, body });
+    } catch (error) {
+      if (codeOf(error) !== 409) throw error;
+    }
+  }
+
+  /**
+   * Deletes a pod, and waits until the kubelet has ended its processes.
+   * @param options.force Don't wait, because the agent has ended all processes of steps.
+   */
+  async #delete(name: string, watch: PodWatch, { force = false } = {}): Promise<void> {
+    const { namespace } = this.#options;
+    try {
+      await this.#api.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: force ? 0 : 1 });
+    } catch (error) {
+      if (codeOf(error) === 404) return;
+      throw error;
+    }
+    await watch.until(name, (pod) => (pod === null ? true : undefined), AbortSignal.timeout(60_000));
+  }
+}
+
+function codeOf(error: unknown): number | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
+}

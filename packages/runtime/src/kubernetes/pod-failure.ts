@@ -1,0 +1,61 @@
+import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
+import { imageInvalid, imageUnavailable, imageUnusable, refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
+
+/** Why a step's container can't start, as an error for the job. `null`: it may still start. */
+export function stepContainerFailure(status: V1ContainerStatus | undefined, image: string): Error | null {
+  const { waiting, terminated } = status?.state ?? {};
+  const message = waiting?.message ?? terminated?.message ?? "";
+  switch (waiting?.reason ?? terminated?.reason) {
+    case "InvalidImageName":
+      return imageInvalid(image, "has an invalid name");
+    case "ErrImageNeverPull":
+      return refusedByPolicy(
+        `image "${image}" is not on the node, and may not be pulled`,
+        "Load the image on the nodes.",
+      );
+    case "ErrImagePull":
+    case "ImagePullBackOff":
+      return pullFailure(image, message);
+    case "CreateContainerError":
+    case "CreateContainerConfigError":
+    case "RunContainerError":
+    case "StartError":
+    case "ContainerCannotRun":
+      return imageUnusable(
+        image,
+        "can't be started",
+        "Check the image's user, volumes and working directory.",
+        message,
+      );
+    default:
+      return terminated ? runtimeFailed(`the step's container has ended: ${message || terminated.reason}`) : null;
+  }
+}
+
+function pullFailure(image: string, message: string): Error {
+  const isUnknown = /not found|manifest unknown|does not exist|repository .* denied|insufficient_scope/i.test(message);
+  if (isUnknown) return imageInvalid(image, "does not exist, or may not be read", message);
+  if (/no match for platform/i.test(message)) return imageInvalid(image, "is not built for this node", message);
+  return imageUnavailable(image, message, "Check that the cluster's nodes can reach the registry.");
+}
+
+/** Why a pod has ended or can't run. `null`: it may still run. */
+export function podFailure(pod: V1Pod | null): Error | null {
+  if (!pod) return runtimeFailed("the job's pod was deleted");
+  const { phase, reason, message } = pod.status ?? {};
+  if (phase === "Failed" || phase === "Succeeded") {
+    return runtimeFailed(`the job's pod has ended${reason ? ` (${reason})` : ""}${message ? `: ${message}` : ""}`);
+  }
+  const agent = pod.status?.containerStatuses?.[0]?.state?.waiting;
+  const isFatal =
+    agent?.reason !== undefined &&
+    /^(?:ErrImage|ImagePull|InvalidImage|CreateContainer|RunContainer)/.test(agent.reason);
+  if (isFatal) {
+    return runtimeFailed(
+      `the agent of the job's pod can't start (${agent.reason}): ${agent.message ?? ""}`,
+      undefined,
+      "Check the image of the agent and the cluster's pull secrets.",
+    );
+  }
+  return null;
+}
