@@ -159,6 +159,11 @@ const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   UpdateRepositoryRequest: fc.record({ organizations: nullable(fc.array(name, { maxLength: 3 })) }),
   UsePasswordLinkRequest: fc.record({ token: fc.stringMatching(/^[a-z]{1,20}$/), password: text }),
   ChangePasswordRequest: fc.record({ currentPassword: text, password: text }),
+  CreateAccessTokenRequest: fc.record({
+    name: fc.stringMatching(/^[a-z]{1,20}$/),
+    scopes: fc.subarray([...api.tokenScopes], { minLength: 1 }),
+    expiresAt: nullable(time),
+  }),
   SignInRequest: fc.record({ name: label, password: text }),
   SetUpRequest: partly({ name: accountName, displayName: label, password: text }, ["name", "password"]),
   CreateSessionRequest: fc.record({ token: text }),

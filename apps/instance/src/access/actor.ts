@@ -1,4 +1,4 @@
-import type { OrganizationRole } from "@airlock/api";
+import type { OrganizationRole, TokenScope } from "@airlock/api";
 
 /** The identity of a request's sender, as its credentials prove it. */
 export type Actor =
@@ -9,11 +9,14 @@ export type Actor =
   | ExecutorActor
   | JobActor;
 
-/** A user in a session. */
+/** A user, by a session or an access token. */
 export interface UserIdentity {
   readonly id: number;
   readonly name: string;
-  readonly session: number;
+  /** `null`: the request has an access token. */
+  readonly session: number | null;
+  /** What the access token permits; `null`: the request has a session, which permits everything. */
+  readonly scopes: ReadonlySet<TokenScope> | null;
 }
 
 interface AdministratorActor {
@@ -26,6 +29,7 @@ interface AdministratorActor {
 /** A user who is not an administrator. */
 export interface UserActor {
   readonly kind: "user";
+  readonly via: "token" | "session";
   readonly user: UserIdentity;
   /** The user's role in each namespace that the user sees: organizations, and the namespace of the user's own name. */
   readonly namespaces: ReadonlyMap<string, OrganizationRole>;

@@ -68,7 +68,8 @@ describe("may an actor do something", () => {
   describe("for a user", () => {
     const ann: UserActor = {
       kind: "user",
-      user: { id: 1, name: "ann", session: 1 },
+      via: "session",
+      user: { id: 1, name: "ann", session: 1, scopes: null },
       namespaces: new Map([
         ["ann", "owner"],
         ["crew", "member"],
@@ -101,6 +102,18 @@ describe("may an actor do something", () => {
       expect(refusalOf(ann, "job.submit", { namespace: "crew", visibleTo: ["others"] })).toBe("hidden");
       expect(refusalOf(ann, "job.submit", { namespace: "others", visibleTo: ["crew"] })).toBe("hidden");
       expect(refusalOf(ann, "job.submit", { namespace: "press", visibleTo: ["crew"] })).toBe("not-permitted");
+    });
+
+    it("is limited by the scopes of an access token", () => {
+      const token: UserActor = {
+        ...ann,
+        via: "token",
+        user: { ...ann.user, session: null, scopes: new Set(["read"]) },
+      };
+      expect(refusalOf(token, "job.read", { namespace: "crew" })).toBeNull();
+      expect(refusalOf(token, "job.read", { namespace: "others" })).toBe("hidden");
+      expect(refusalOf(token, "job.submit", { namespace: "crew" })).toBe("missing-scope");
+      expect(refusalOf(token, "account.list-sessions")).toBe("missing-scope");
     });
 
     it("shows the user's own account and no other", () => {

@@ -1,5 +1,6 @@
 import type { Actor, JobActor, Role, UserActor } from "./actor.ts";
 import { type Permission, type Reach, reachOf } from "./permissions.ts";
+import { scopeOf } from "./scopes.ts";
 
 /** What a request is about. Every member that is named must belong to the actor. */
 export interface Target {
@@ -22,6 +23,7 @@ export interface Target {
  *
  * - `no-credentials`: the sender is anonymous
  * - `not-permitted`: the role doesn't have the permission
+ * - `missing-scope`: the access token doesn't permit this, whatever its owner may do
  * - `no-job-token`: the shared secret was sent for a single job
  * - `attempt-ended`: the job's token is valid only while its attempt runs
  * - `hidden`: the actor must not learn that the target exists
@@ -30,6 +32,7 @@ export interface Target {
 export type Refusal =
   | "no-credentials"
   | "not-permitted"
+  | "missing-scope"
   | "no-job-token"
   | "attempt-ended"
   | "hidden"
@@ -52,6 +55,7 @@ const membersOfJob = [
 export function refusalOf(actor: Actor, permission: Permission, target?: Target): Refusal | null {
   const reach = reachOf(roleOf(actor), permission);
   if (reach === null) return actor.kind === "anonymous" ? "no-credentials" : "not-permitted";
+  if (!hasScope(actor, permission)) return "missing-scope";
   if (reach === "legacy") return actor.kind === "executor" && actor.legacy ? null : "no-job-token";
   if (target === undefined || reach === "all") return null;
   switch (actor.kind) {
@@ -78,6 +82,13 @@ export function dependsOnTarget(actor: Actor, permission: Permission): boolean {
 export function namespacesOf(actor: Actor, permission: Permission): readonly string[] | null {
   if (actor.kind !== "user") return refusalOf(actor, permission) === null ? null : [];
   return [...actor.namespaces].flatMap(([name, role]) => (reachOf(role, permission) === null ? [] : [name]));
+}
+
+function hasScope(actor: Actor, permission: Permission): boolean {
+  const scopes = actor.kind === "user" || actor.kind === "administrator" ? actor.user?.scopes : null;
+  if (!scopes) return true;
+  const scope = scopeOf(permission);
+  return scope !== null && scopes.has(scope);
 }
 
 /** Every user is the owner of a namespace, which has the user's name. Other roles depend on the target. */

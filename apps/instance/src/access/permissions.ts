@@ -48,6 +48,9 @@ export const permissions = {
   "account.list-sessions": signedIn,
   "account.end-session": signedIn,
   "account.change-password": signedIn,
+  "account.list-tokens": signedIn,
+  "account.create-token": signedIn,
+  "account.delete-token": signedIn,
 
   "job.submit": members,
   "job.list": viewers,

@@ -295,6 +295,7 @@ const mayBeMissing: ReadonlySet<RuledRoute> = new Set<RuledRoute>([
   "GET /api/v1/jobs/:id/artifacts/:artifactId",
   "DELETE /api/v1/secrets/:name",
   "DELETE /api/v1/account/sessions/:id",
+  "DELETE /api/v1/account/tokens/:id",
   "DELETE /api/v1/organizations/:name/members/:user",
 ]);
 

@@ -12,6 +12,7 @@ import { answerFrameworkError } from "./framework-errors.ts";
 import { limitConnections } from "./limit-connections.ts";
 import { operationRoutes } from "./operation-routes.ts";
 import { publicApi } from "./public-api/public-api.ts";
+import { refuseTokensInAddresses } from "./refuse-tokens-in-addresses.ts";
 import { restApi } from "./rest-api/rest-api.ts";
 import { sendSecurityHeaders } from "./security-headers.ts";
 import { toApiError } from "./shared/api-error.ts";
@@ -71,6 +72,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
   requireRules(app);
   sendSecurityHeaders(app, context.config.externalUrl);
   checkHosts(app, context.config);
+  refuseTokensInAddresses(app);
   limitConnections(app.server);
   limitBodyTime(app, requestTimeoutMs);
   decodeBodies(app);

@@ -6,6 +6,7 @@ import type {
   SecretEventView,
   SiteRole,
   StepResult,
+  TokenScope,
 } from "@airlock/api";
 import type { FailureReason, JobState } from "@airlock/job";
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
@@ -84,6 +85,19 @@ interface UserSessionsTable {
   expires_at: Date;
   address: string;
   user_agent: string;
+}
+
+interface AccessTokensTable {
+  id: Generated<number>;
+  token_sha256: Buffer;
+  user_id: number;
+  name: string;
+  scopes: TokenScope[];
+  created_at: DefaultedTime;
+  /** `null`: never. */
+  expires_at: Date | null;
+  last_used_at: Date | null;
+  last_address: string | null;
 }
 
 interface PasswordLinksTable {
@@ -336,6 +350,7 @@ export interface Schema {
   memberships: MembershipsTable;
   user_sessions: UserSessionsTable;
   password_links: PasswordLinksTable;
+  access_tokens: AccessTokensTable;
   sign_in_attempts: SignInAttemptsTable;
   jobs: JobsTable;
   attempts: AttemptsTable;

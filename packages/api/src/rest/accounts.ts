@@ -125,3 +125,38 @@ export const SessionEntry = z.object({
 });
 export type SessionEntry = z.output<typeof SessionEntry>;
 export const SessionEntryList = z.object({ sessions: z.array(SessionEntry) });
+
+/**
+ * What an access token permits, at most what its owner may do.
+ *
+ * - `read`: reading everything
+ * - `jobs`: submitting, canceling and retrying jobs
+ * - `secrets`: setting and deleting secrets
+ * - `repositories`: adding, changing and removing repositories
+ * - `administration`: users, organizations, members, queues, executors, keys
+ */
+export const tokenScopes = ["read", "jobs", "secrets", "repositories", "administration"] as const;
+export type TokenScope = (typeof tokenScopes)[number];
+
+export const AccessTokenView = z.object({
+  id: z.int(),
+  name: z.string(),
+  scopes: z.array(z.enum(tokenScopes)),
+  createdAt: z.iso.datetime(),
+  /** `null`: never. */
+  expiresAt: z.iso.datetime().nullable(),
+  /** To the minute; `null`: never used. */
+  lastUsedAt: z.iso.datetime().nullable(),
+  lastAddress: z.string().nullable(),
+});
+export type AccessTokenView = z.output<typeof AccessTokenView>;
+export const AccessTokenList = z.object({ tokens: z.array(AccessTokenView) });
+/** `POST /api/v1/account/tokens` */
+export const CreateAccessTokenRequest = z.strictObject({
+  name: DisplayName.min(1),
+  scopes: z.array(z.enum(tokenScopes)).min(1).max(tokenScopes.length),
+  /** `null`: never. */
+  expiresAt: z.iso.datetime({ offset: true }).nullable(),
+});
+/** The answer to a creation, and the only one with the token. */
+export const CreatedAccessToken = AccessTokenView.extend({ token: z.string() });

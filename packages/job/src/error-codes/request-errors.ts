@@ -6,8 +6,10 @@ export const requestErrors = {
     status: 400,
     documentation: "The request does not match its schema; `issues` names each field.",
   },
+  "token-in-address": { status: 400, documentation: "The request's address contains an access token." },
   unauthorized: { status: 401, documentation: "The request has no valid token." },
   "sign-in-failed": { status: 401, documentation: "The name or the password is wrong." },
+  "missing-scope": { status: 403, documentation: "The access token's scopes do not permit this." },
   "not-permitted": { status: 403, documentation: "The caller's role does not permit this." },
   "no-account": { status: 403, documentation: "The request is about the caller's account, and the caller has none." },
   forbidden: {
@@ -22,6 +24,7 @@ export const requestErrors = {
     documentation: "The executor exits after its running jobs, so it cannot be resumed.",
   },
   "queue-exists": { status: 409, documentation: "A queue with this name already exists." },
+  "too-many-tokens": { status: 409, documentation: "The user has too many access tokens." },
   "name-taken": {
     status: 409,
     documentation: "Another user or organization has this name, or one that looks the same.",

@@ -4,6 +4,7 @@ import { ExecutorApiError } from "./authenticate-executor.ts";
 const texts: Readonly<Record<Refusal, string>> = {
   "no-credentials": "the Authorization header is missing",
   "not-permitted": "these credentials are not for this route",
+  "missing-scope": "the access token does not have the scope for this",
   "no-job-token": "routes of a job need the job's token",
   "attempt-ended": "the token expired when its attempt ended",
   hidden: "these credentials are not for this route",

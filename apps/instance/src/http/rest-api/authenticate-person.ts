@@ -2,8 +2,9 @@ import { AirlockError } from "@airlock/job";
 // Declares `request.cookies`.
 import type {} from "@fastify/cookie";
 import type { FastifyRequest } from "fastify";
-import type { Actor } from "../../access/actor.ts";
-import { findUserSession, isUserSession } from "../../accounts/user-sessions.ts";
+import type { Actor, UserIdentity } from "../../access/actor.ts";
+import { findAccessToken } from "../../accounts/access-tokens.ts";
+import { findUserSession, isUserSession, type SignedInUser } from "../../accounts/user-sessions.ts";
 import type { Database } from "../../store/database.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
 import { hasEnded, readSession, type Session, sessionCookie } from "./sessions.ts";
@@ -15,18 +16,21 @@ export interface PersonAuthentication {
 }
 
 /**
- * Accepts the administrator's token or a session cookie. Browsers also send cookies with requests that other sites
+ * Accepts the administrator's token, an access token or a session cookie. Browsers also send cookies with requests that other sites
  * cause (CSRF), so a request that changes something must come from our own pages.
  * @throws {AirlockError} `unauthorized`, `forbidden`.
  */
 export async function authenticatePerson(request: FastifyRequest, options: PersonAuthentication): Promise<Actor> {
   const { authorization } = request.headers;
   if (authorization !== undefined) {
-    const [, token] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
-    if (token !== undefined && secretEqual(token, options.administratorToken)) {
+    const [, token = ""] = /^(?:Bearer|token) +(\S+)$/i.exec(authorization) ?? [];
+    // Clients of Sourcegraph send `token`. The administrator's own token keeps its one scheme.
+    if (/^Bearer /i.test(authorization) && secretEqual(token, options.administratorToken)) {
       return { kind: "administrator", via: "token", user: null };
     }
-    throw unauthorized("the token is not the administrator's");
+    const owner = await findAccessToken(options.db, token, request.ip);
+    if (owner) return actorOf({ ...owner, session: null, scopes: new Set(owner.scopes) }, "token");
+    throw unauthorized("the token is neither the administrator's nor a valid access token");
   }
   const cookie = request.cookies[sessionCookie];
   if (cookie === undefined) throw unauthorized("no credentials");
@@ -44,11 +48,16 @@ async function administratorOf(request: FastifyRequest, options: PersonAuthentic
 
 async function userOf(db: Database, cookie: string): Promise<Actor | null> {
   const found = await findUserSession(db, cookie);
-  if (!found) return null;
-  const { id, name, session, role, memberships } = found;
-  const user = { id, name, session };
-  if (role === "administrator") return { kind: "administrator", via: "session", user };
-  return { kind: "user", user, namespaces: new Map([...Object.entries(memberships), [name, "owner"] as const]) };
+  return found && actorOf({ ...found, scopes: null }, "session");
+}
+
+function actorOf(
+  { id, name, session, scopes, role, memberships }: UserIdentity & Pick<SignedInUser, "role" | "memberships">,
+  via: "token" | "session",
+): Actor {
+  const user = { id, name, session, scopes };
+  if (role === "administrator") return { kind: "administrator", via, user };
+  return { kind: "user", via, user, namespaces: new Map([...Object.entries(memberships), [name, "owner"] as const]) };
 }
 
 /** The session of the administrator's token in the request's cookie; `null`: no cookie, or an invalid one. */

@@ -9,6 +9,12 @@ export function refusePerson(refusal: Refusal): AirlockError {
       hint: "Send `Authorization: Bearer <administrator's token>`; the token is in the file `token` of the data directory.",
     });
   }
+  if (refusal === "missing-scope") {
+    return new AirlockError("the access token does not permit this", {
+      code: "missing-scope",
+      hint: "Use a token with another scope. No token reaches the account of its owner: sign in for that.",
+    });
+  }
   // Routes answer "hidden" with their own error for a target that does not exist.
   if (refusal === "hidden") return new AirlockError("not found", { code: "not-found" });
   return new AirlockError("your role does not permit this", {

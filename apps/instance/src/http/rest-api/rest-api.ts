@@ -19,6 +19,7 @@ import { repositoryRoutes } from "./repository-routes.ts";
 import { secretRoutes } from "./secret-routes.ts";
 import { currentSessionRoute, sessionRoutes } from "./session-routes.ts";
 import { ownAccountRoutes, signInRoutes } from "./sign-in-routes.ts";
+import { tokenRoutes } from "./token-routes.ts";
 import { withZod } from "./zod-scope.ts";
 
 /**
@@ -63,6 +64,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     const typed = withZod(scope);
     currentSessionRoute(typed, context);
     ownAccountRoutes(typed, context);
+    tokenRoutes(typed, context);
     jobRoutes(typed, context);
     artifactRoutes(typed, context);
     eventRoutes(typed, context);

@@ -112,7 +112,7 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
 
 function actorOf(request: FastifyRequest): SecretActor {
   const { actor } = accessOf(request);
-  if (actor.kind === "user") return { actor: actor.user.name, via: "session" };
+  if (actor.kind === "user") return { actor: actor.user.name, via: actor.via };
   if (actor.kind !== "administrator") throw new Error(`${actor.kind} can't change secrets`);
   return { actor: actor.user?.name ?? "administrator", via: actor.via };
 }

@@ -6,15 +6,12 @@ import {
   SignInRequest,
   UsePasswordLinkRequest,
 } from "@airlock/api";
-import { AirlockError } from "@airlock/job";
-import type { FastifyRequest } from "fastify";
 import { z } from "zod";
-import type { UserIdentity } from "../../access/actor.ts";
 import { checkPassword, hashNewPassword, storePassword, usePasswordLink } from "../../accounts/passwords.ts";
 import { endUserSession, endUserSessions, listUserSessions } from "../../accounts/user-sessions.ts";
 import { createFirstAdministrator } from "../../accounts/users.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
-import { accessOf } from "../shared/route-access.ts";
+import { ownAccount } from "./own-account.ts";
 import { browserOf, requireOwnPage, signIn } from "./session-cookie.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 
@@ -112,7 +109,7 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
       },
     },
     async (request) => {
-      const user = userOf(request);
+      const user = ownAccount(request);
       return { sessions: await listUserSessions(db, user.id, user.session) };
     },
   );
@@ -123,7 +120,7 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
       schema: { tags, summary: "End all your other sessions", response: { 204: z.null(), ...errorAnswers } },
     },
     async (request, reply) => {
-      const user = userOf(request);
+      const user = ownAccount(request);
       await endUserSessions(db, user.id, user.session);
       return reply.status(204).send(null);
     },
@@ -141,7 +138,7 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
     },
     async (request, reply) => {
       const { id } = request.params;
-      if (!(await endUserSession(db, userOf(request).id, id))) throw notFound(`session ${id}`);
+      if (!(await endUserSession(db, ownAccount(request).id, id))) throw notFound(`session ${id}`);
       return reply.status(204).send(null);
     },
   );
@@ -158,7 +155,7 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
       },
     },
     async (request, reply) => {
-      const user = userOf(request);
+      const user = ownAccount(request);
       const { currentPassword, password } = request.body;
       // Whoever found an open session must not guess the password without limit.
       const from = { address: request.ip, browser: `session ${user.session}` };
@@ -170,14 +167,4 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
       return { version: context.version };
     },
   );
-}
-
-/** @throws {AirlockError} `no-account` for the administrator's token. */
-function userOf(request: FastifyRequest): UserIdentity {
-  const { actor } = accessOf(request);
-  if ((actor.kind === "user" || actor.kind === "administrator") && actor.user) return actor.user;
-  throw new AirlockError("the administrator's token has no account", {
-    code: "no-account",
-    hint: "Sign in with a name and a password.",
-  });
 }

@@ -18,6 +18,7 @@ import { jobFilters } from "./0017-job-filters.ts";
 import { logTimes } from "./0018-log-times.ts";
 import { accounts } from "./0019-accounts.ts";
 import { signIn } from "./0020-sign-in.ts";
+import { accessTokens } from "./0021-access-tokens.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -48,4 +49,5 @@ export const migrations: readonly Migration[] = [
   logTimes,
   accounts,
   signIn,
+  accessTokens,
 ];

@@ -1,0 +1,88 @@
+import type { TokenScope } from "@airlock/api";
+import type { Permission } from "./permissions.ts";
+
+/**
+ * The scope that an access token needs for a permission. `null`: no token has it. Whoever finds a token must not be able
+ * to create another one, to change the password, or to end the sessions of its owner.
+ */
+const scopeOfPermission = {
+  "instance.read-health": "read",
+  "instance.read-metrics": "read",
+  "instance.read-description": "read",
+  "instance.set-up": null,
+  "web.read": "read",
+
+  "session.begin": null,
+  "session.end": null,
+  "session.read": "read",
+  "password.use-link": null,
+  "password.create-link": null,
+  "account.list-sessions": null,
+  "account.end-session": null,
+  "account.change-password": null,
+  "account.list-tokens": null,
+  "account.create-token": null,
+  "account.delete-token": null,
+
+  "job.submit": "jobs",
+  "job.list": "read",
+  "job.read": "read",
+  "job.cancel": "jobs",
+  "job.retry": "jobs",
+  "log.read": "read",
+  "artifact.list": "read",
+  "artifact.read": "read",
+  "event.read": "read",
+
+  "repository.list": "read",
+  "repository.read": "read",
+  "repository.add": "repositories",
+  "repository.update": "repositories",
+  "repository.refresh": "repositories",
+  "repository.remove": "repositories",
+
+  "executor.list": "read",
+  "executor.drain": "administration",
+  "executor.resume": "administration",
+
+  "queue.list": "read",
+  "queue.read": "read",
+  "queue.create": "administration",
+  "queue.update": "administration",
+
+  "secret.list": "read",
+  "secret.set": "secrets",
+  "secret.delete": "secrets",
+  "secret.read-audit": "read",
+  "secret.rotate-keys": "administration",
+
+  "user.list": "read",
+  "user.create": "administration",
+  "user.read": "read",
+  "user.update": "administration",
+  "organization.list": "read",
+  "organization.create": "administration",
+  "organization.read": "read",
+  "organization.update": "administration",
+  "organization.leave": null,
+  "member.list": "read",
+  "member.set": "administration",
+  "member.remove": "administration",
+
+  "executor.connect": null,
+  "executor.dequeue": null,
+  "executor.heartbeat": null,
+  "executor.read-events": null,
+
+  "attempt.write-log": null,
+  "attempt.end": null,
+  "attempt.store-artifact": null,
+  "attempt.read-file": null,
+  "attempt.fetch-repository": null,
+  "index.upload": null,
+  "index.upload-as-executor": null,
+} as const satisfies Readonly<Record<Permission, TokenScope | null>>;
+
+export function scopeOf(permission: Permission): TokenScope | null {
+  return scopeOfPermission[permission];
+}
