@@ -269,6 +269,14 @@ describe("an executor with an instance of Airlock", () => {
     expect(instance.bodies("markFailed")[0]?.errorMessage).toContain("exceeded the maximum execution time");
   });
 
+  it("offers exactly its limits, so that a job that asks for them gets them", async () => {
+    await start({ EXECUTOR_JOB_MEMORY: "512Mi", EXECUTOR_JOB_DISK: "64Mi" });
+
+    await instance.until(() => instance.bodies("dequeue").length > 0);
+
+    expect(instance.bodies("dequeue")[0]).toMatchObject({ memory: "536870912", diskSpace: "67108864" });
+  });
+
   it("refuses what the administrator does not allow", async () => {
     await start({ EXECUTOR_JOB_MEMORY: "1G" });
     const job = airlockJob(10, ["true"]);

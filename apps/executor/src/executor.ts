@@ -20,6 +20,7 @@ import { startHealthServer } from "./worker/health-server.ts";
 import { HeldJobs } from "./worker/held-jobs.ts";
 import { IdleMemory } from "./worker/idle-memory.ts";
 import { Metrics } from "./worker/metrics.ts";
+import { offeredSize } from "./worker/offered-size.ts";
 import type { StopExecutor } from "./worker/stop-signals.ts";
 import { Worker } from "./worker/worker.ts";
 import { RepositoryCache } from "./workspace/cache/repository-cache.ts";
@@ -145,8 +146,8 @@ export async function runExecutor({
     telemetry: telemetryOf(config, runtime, description, gitVersion),
     resources: {
       numCPUs: config.job.maximumCpus,
-      memory: formatGigabytes(config.job.maximumMemoryBytes),
-      ...(config.job.maximumDiskBytes === null ? {} : { diskSpace: formatGigabytes(config.job.maximumDiskBytes) }),
+      memory: offeredSize(config.job.maximumMemoryBytes),
+      ...(config.job.maximumDiskBytes === null ? {} : { diskSpace: offeredSize(config.job.maximumDiskBytes) }),
     },
     runJob: async (job, jobSignal) => {
       memory.busy();
@@ -241,9 +242,4 @@ function telemetryOf(config: Config, runtime: Runtime, description: RuntimeDescr
       process: randomUUID(),
     },
   };
-}
-
-/** Formats a size as the protocol's instances read it: `12G`. */
-function formatGigabytes(bytes: number): string {
-  return bytes % 1e9 === 0 ? `${bytes / 1e9}G` : `${Math.floor(bytes / 1e6)}M`;
 }

@@ -15,7 +15,7 @@ const units: Readonly<Record<string, number>> = {
  * as in Kubernetes. A trailing `B` is allowed. Returns whole bytes, or `undefined` if the text is not a size.
  */
 export function parseBytes(text: string): number | undefined {
-  const match = /^(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]i?)?b?$/i.exec(text.trim());
+  const match = /^(\d{1,16}(?:\.\d{1,6})?)\s*([kmgt]i?)?b?$/i.exec(text.trim());
   if (!match) return undefined;
   const factor = units[(match[2] ?? "").toLowerCase()];
   if (factor === undefined) return undefined;
