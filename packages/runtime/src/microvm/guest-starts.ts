@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { AirlockError } from "@airlock/job";
+import { AirlockError, isNoSpace } from "@airlock/job";
 import type { Abortable } from "../contract/index.ts";
 import { errorCode } from "../host/error-code.ts";
+import { cannotWrite } from "./cannot-write.ts";
 import type { RunningVm, VmMonitor, VmPlan, VmSnapshot } from "./monitor/vm-monitor.ts";
 
 /** The plan of a machine that is started only to be copied. */
@@ -87,7 +88,9 @@ export class GuestStarts implements AsyncDisposable {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await using plan = await planAlike(like);
     await using vm = await monitor.boot(plan, { signal });
-    const { dir }: VmSnapshot = await vm.snapshot(plan.scratch, { signal });
+    const { dir }: VmSnapshot = await vm.snapshot(plan.scratch, { signal }).catch((error: unknown) => {
+      throw isNoSpace(error) ? cannotWrite("no snapshot can be made, so machines start slower", plan.scratch, error) : error;
+    });
     await rename(dir, join(directory, shape)).catch((error: unknown) => {
       // Another executor was quicker.
       if (!["ENOTEMPTY", "EEXIST"].includes(errorCode(error) ?? "")) throw error;

@@ -2,15 +2,16 @@ import { createHash, randomUUID } from "node:crypto";
 import { lstatSync } from "node:fs";
 import { chmod, mkdir, readdir, rename, rm, stat, statfs, truncate, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { AirlockError, formatBytes } from "@airlock/job";
+import { AirlockError, formatBytes, saysNoSpace } from "@airlock/job";
 import type { Abortable } from "../../contract/index.ts";
-import { imageUnusable, runtimeFailed } from "../../contract/index.ts";
+import { imageUnusable } from "../../contract/index.ts";
 import { errorCode } from "../../host/error-code.ts";
 import { SharedTasks, type TaskOptions } from "../../images/pulls/shared-tasks.ts";
 import type { ImageStore, PreparedImage, PrepareOptions } from "../../images/store/image-store.ts";
 import { boundOnDisk, planEviction } from "../../images/store/plan-eviction.ts";
 import { isAlive, processIdentity, type StoreHold, StoreLeases } from "../../images/store/store-leases.ts";
 import { latin1 } from "../../images/unpack/layer-stack.ts";
+import { cannotWrite } from "../cannot-write.ts";
 import { DiskFullError } from "./ext4/disk-full-error.ts";
 import { Ext4Disk } from "./ext4/ext4-disk.ts";
 import { type FillOptions, fillDisk } from "./fill-disk.ts";
@@ -172,12 +173,8 @@ export class ImageDisks {
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof DiskFullError) throw tooLarge(image, this.#slotBytes, error);
-      if (error instanceof AirlockError) throw error;
-      throw runtimeFailed(
-        `cannot make the disk of image "${image}"`,
-        error,
-        "Check the free space of the state directory.",
-      );
+      if (error instanceof AirlockError && !saysNoSpace(error.message)) throw error;
+      throw cannotWrite(`cannot make the disk of image "${image}"`, path, error);
     } finally {
       await rm(temporary, { force: true });
     }

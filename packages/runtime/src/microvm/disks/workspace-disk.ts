@@ -1,9 +1,9 @@
 import { lstatSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { AirlockError } from "@airlock/job";
+import { AirlockError, saysNoSpace } from "@airlock/job";
 import type { Abortable } from "../../contract/index.ts";
-import { runtimeFailed } from "../../contract/index.ts";
 import { latin1 } from "../../images/unpack/layer-stack.ts";
+import { cannotWrite } from "../cannot-write.ts";
 import { DiskFullError } from "./ext4/disk-full-error.ts";
 import { Ext4Disk } from "./ext4/ext4-disk.ts";
 import { blockBytes } from "./ext4/layout.ts";
@@ -54,8 +54,8 @@ export async function makeWorkspaceDisk(options: WorkspaceDiskOptions): Promise<
     await rm(path, { force: true });
     signal.throwIfAborted();
     if (error instanceof DiskFullError) throw checkoutTooLarge(error);
-    if (error instanceof AirlockError) throw error;
-    throw runtimeFailed("cannot make the workspace's disk", error, "Check the free space of the state directory.");
+    if (error instanceof AirlockError && !saysNoSpace(error.message)) throw error;
+    throw cannotWrite("cannot make the workspace's disk", path, error);
   }
 }
 

@@ -1,9 +1,9 @@
-import { copyFile, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { describeWithEngines, temporaryDirectory } from "@airlock/test-kit";
 import { beforeAll, expect, it } from "vitest";
 import { testGuest, testKernelPackage } from "../../testing/test-guest.ts";
-import { type BuiltGuest, buildGuestFiles, copyGuestFiles } from "./build-guest-files.ts";
+import { type BuiltGuest, buildGuestFiles, copyGuestFiles, openGuestFiles } from "./build-guest-files.ts";
 
 const signal = AbortSignal.timeout(200_000);
 
@@ -56,15 +56,38 @@ describeWithEngines(["microvm"], "the guest's files", () => {
     await expect(copyGuestFiles(target.path, source.path)).rejects.toThrow("has no files");
   });
 
-  it("are refused when one was changed", async () => {
+  it.each([
+    ["the kernel", "kernel", "does not have the checksum of its manifest"],
+    ["the manifest", "guest.json", "is not JSON"],
+  ])("are refused when %s is damaged, and made again by an install", async (_what, which, problem) => {
     await using directory = await temporaryDirectory();
     const { kernel } = await copyTo(directory.path);
-    await truncate(kernel, 1000);
-    await expect(buildGuestFiles({ directory: directory.path, signal })).rejects.toMatchObject({
-      message: `${kernel} does not have the checksum of its manifest`,
-      hint: expect.stringContaining("Remove the directory"),
+    const damaged = which === "kernel" ? kernel : join(directory.path, which);
+    await truncate(damaged, 100);
+    const abandoned = join(directory.path, ".guest-1-1-abcdef");
+    await mkdir(abandoned);
+    await expect(openGuestFiles(directory.path)).rejects.toMatchObject({
+      reason: "runtime",
+      message: expect.stringContaining(`${damaged} is damaged: it ${problem}`),
+      hint: "Run as root: executor install microvm",
     });
+    const again = await buildGuestFiles({ directory: directory.path, kernelPackage, signal });
+    expect(again.manifest).toEqual(guest.manifest);
+    expect(await readdir(directory.path)).toHaveLength(3);
+    await openGuestFiles(directory.path);
   }, 60_000);
+
+  it("name the file that can't be read", async () => {
+    await using directory = await temporaryDirectory();
+    const { initrd } = await copyTo(directory.path);
+    await rm(initrd);
+    await mkdir(initrd);
+    await expect(openGuestFiles(directory.path)).rejects.toMatchObject({
+      reason: "runtime",
+      message: `the guest's file ${initrd} can't be read`,
+      hint: expect.stringContaining("EXECUTOR_DATA_DIR"),
+    });
+  });
 
   it("are refused when the package is not one", async () => {
     await using directory = await temporaryDirectory();

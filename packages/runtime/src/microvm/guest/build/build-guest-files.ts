@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { errorMessage } from "@airlock/job";
+import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import { runtimeFailed } from "../../../contract/errors.ts";
+import { isAlive, processIdentity } from "../../../images/store/store-leases.ts";
 import type { GuestFiles } from "../../monitor/vm-monitor.ts";
 import { agentSources, buildAgent } from "../build-agent.ts";
 import { cpioArchive } from "./cpio-archive.ts";
@@ -66,7 +67,8 @@ export async function buildGuestFiles(options: BuildGuestOptions): Promise<Built
   const present = await findGuestFiles(directory);
   if (present && (await isFrom(options.kernelPackage, present.manifest))) return present;
   await mkdir(directory, { recursive: true });
-  const scratch = await mkdtemp(join(directory, ".build-guest-"));
+  await removeLeftovers(directory);
+  const scratch = await makeScratch(directory);
   try {
     const { path, ...kernelPackage } = await fetchKernelPackage(scratch, options);
     const { kernel, initrd, ...built } = await assemble(path, scratch, signal);
@@ -106,20 +108,49 @@ export async function copyGuestFiles(source: string, directory: string): Promise
  */
 export async function openGuestFiles(directory: string): Promise<BuiltGuest> {
   const present = await readGuestFiles(directory);
-  const hint = "Run as root: executor install microvm";
-  if (!present) throw runtimeFailed(`${directory} has no files for the guests of virtual machines`, undefined, hint);
+  if (!present) {
+    throw runtimeFailed(`${directory} has no files for the guests of virtual machines`, undefined, installHint);
+  }
   if (present.manifest.recipe === (await recipeOf())) return present;
-  throw runtimeFailed(`the guest's files in ${directory} belong to another version of the executor`, undefined, hint);
+  throw runtimeFailed(
+    `the guest's files in ${directory} belong to another version of the executor`,
+    undefined,
+    installHint,
+  );
 }
 
-/**
- * Returns the guest files of a directory; `undefined` when they are missing or of another version.
- * @throws {AirlockError} reason `runtime` when a file was changed.
- */
+/** Returns the guest files of a directory; `undefined` when they are missing, damaged or of another version. */
 export async function findGuestFiles(directory: string): Promise<BuiltGuest | undefined> {
-  const present = await readGuestFiles(directory);
+  const present = await readGuestFiles(directory).catch((error: unknown) => {
+    if (error instanceof DamagedFile) return undefined;
+    throw error;
+  });
   return present?.manifest.recipe === (await recipeOf()) ? present : undefined;
 }
+
+const scratchPrefix = ".guest-";
+
+/** Makes a directory for files that are not complete. Its name tells which process uses it. */
+async function makeScratch(directory: string): Promise<string> {
+  return await mkdtemp(join(directory, `${scratchPrefix}${processIdentity()}-`));
+}
+
+/** Removes what killed processes left. */
+async function removeLeftovers(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const isLeft = name.startsWith(scratchPrefix) && !isAlive(name.slice(scratchPrefix.length));
+    if (isLeft) await rm(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+/** A file that must be made again. */
+class DamagedFile extends AirlockError {
+  constructor(path: string, problem: string, cause?: unknown) {
+    super(`${path} ${problem}`, { code: "runtime", reason: "runtime", cause, hint: installHint });
+  }
+}
+
+const installHint = "Run as root: executor install microvm";
 
 interface GuestContents {
   readonly manifest: Manifest;
@@ -135,7 +166,7 @@ async function writeGuestFiles(directory: string, { manifest, kernel, initrd }: 
     [paths.initrd, initrd],
     [join(directory, manifestName), JSON.stringify(manifest, null, 2)],
   ];
-  const scratch = await mkdtemp(join(directory, ".write-guest-"));
+  const scratch = await makeScratch(directory);
   try {
     for (const [path, content] of contents) {
       await writeFile(join(scratch, "new"), content, { mode: 0o644 });
@@ -149,12 +180,13 @@ async function writeGuestFiles(directory: string, { manifest, kernel, initrd }: 
 
 /**
  * Reads which guest files a directory holds, and checks them. `undefined`: none, or incomplete ones.
- * @throws {AirlockError} reason `runtime` when a file was changed.
+ * @throws {DamagedFile} when a file was changed. {AirlockError} reason `runtime` when one can't be read.
  */
 async function readGuestFiles(directory: string): Promise<BuiltGuest | undefined> {
-  const text = await readIfThere(join(directory, manifestName));
+  const path = join(directory, manifestName);
+  const text = await readIfThere(path);
   if (text === undefined) return undefined;
-  const parsed = manifestSchema.safeParse(parseJson(text));
+  const parsed = manifestSchema.safeParse(parseJson(path, text));
   // An older version wrote it.
   if (!parsed.success) return undefined;
   const manifest = parsed.data;
@@ -163,8 +195,7 @@ async function readGuestFiles(directory: string): Promise<BuiltGuest | undefined
     const content = await readIfThere(paths[name]);
     if (content === undefined) return undefined;
     if (checksum(content) === manifest[name]) continue;
-    const hint = "Its content was changed. Remove the directory, then run as root: executor install microvm";
-    throw runtimeFailed(`${paths[name]} does not have the checksum of its manifest`, undefined, hint);
+    throw new DamagedFile(paths[name], "is damaged: it does not have the checksum of its manifest");
   }
   return { ...paths, manifest };
 }
@@ -210,17 +241,18 @@ function checksum(content: Buffer): string {
   return createHash("sha256").update(content).digest("hex");
 }
 
-function parseJson(text: Buffer): unknown {
+function parseJson(path: string, text: Buffer): unknown {
   try {
     return JSON.parse(text.toString());
   } catch (error) {
-    throw runtimeFailed(`the guest's manifest is not JSON: ${errorMessage(error)}`);
+    throw new DamagedFile(path, "is damaged: it is not JSON", error);
   }
 }
 
 async function readIfThere(path: string): Promise<Buffer | undefined> {
   return await readFile(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
-    throw error;
+    const hint = "Check the disk, and that EXECUTOR_DATA_DIR names the executor's directory.";
+    throw runtimeFailed(`the guest's file ${path} can't be read`, error, hint);
   });
 }
