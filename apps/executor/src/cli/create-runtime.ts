@@ -2,12 +2,13 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { errorMessage } from "@airlock/job";
 import type { ImageOptions, Runtime } from "@airlock/runtime";
-import type { OpenMicrovmOptions } from "@airlock/runtime/microvm";
+import { type MicrovmRuntime, type OpenMicrovmOptions, openMicrovmRuntime } from "@airlock/runtime/microvm";
 import type { OciRuntimeOptions } from "@airlock/runtime/oci";
 import { selectRuntime } from "@airlock/runtime/select";
 import type { Config } from "../config/options.ts";
 import { DockerConfigCredentials } from "../registry-credentials/docker-config-credentials.ts";
-import { guestDir } from "./runtime-dir.ts";
+import { readStartupScript } from "./read-startup-script.ts";
+import { guestDir, runtimeDir } from "./runtime-dir.ts";
 
 export async function createRuntime(
   config: Config,
@@ -44,7 +45,7 @@ export async function createRuntime(
   };
   const oci = { ...ociOptions(config, stateDir), egress, workspaces };
   const microvm = {
-    ...microvmOptions(config, stateDir),
+    ...(await microvmOptions(config, stateDir)),
     egress,
     bandwidth: config.runtime.microvm.bandwidth,
     signal,
@@ -82,8 +83,16 @@ export function ociOptions(config: Config, stateDir: string): OciRuntimeOptions 
   };
 }
 
-export function microvmOptions(config: Config, stateDir: string): OpenMicrovmOptions {
-  const { hardening, images, oci, microvm } = config.runtime;
+/** Opens the runtime of virtual machines, whatever runtime the configuration chooses for jobs. */
+export async function openMicrovm(config: Config, onProblem: (problem: unknown) => void): Promise<MicrovmRuntime> {
+  const chosen: Config = { ...config, runtime: { ...config.runtime, kind: "microvm" } };
+  return await openMicrovmRuntime({ ...(await microvmOptions(chosen, runtimeDir(config))), onProblem });
+}
+
+/** @throws {AirlockError} code `invalid-configuration` when virtual machines are wanted and the startup script is unusable. */
+export async function microvmOptions(config: Config, stateDir: string): Promise<OpenMicrovmOptions> {
+  const { hardening, images, oci, microvm, kind } = config.runtime;
+  const script = kind === "microvm" && microvm.startupScriptFile;
   return {
     // Its images have other owners than those of the oci runtime.
     stateDir: join(stateDir, "microvm"),
@@ -99,5 +108,8 @@ export function microvmOptions(config: Config, stateDir: string): OpenMicrovmOpt
       ...(microvm.firecracker === null ? {} : { firecrackerPath: microvm.firecracker }),
       ...(microvm.jailer === null ? {} : { jailerPath: microvm.jailer }),
     },
+    namePrefix: microvm.namePrefix,
+    ...(script ? { startupScript: await readStartupScript(script) } : {}),
+    ...(config.workspace.keep ? { keepDisksIn: join(config.dataDir, "workspaces") } : {}),
   };
 }

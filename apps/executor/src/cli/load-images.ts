@@ -8,7 +8,7 @@ import { runtimeDir } from "./runtime-dir.ts";
 export async function loadImages(config: Config, file: string): Promise<number> {
   const runtime =
     config.runtime.kind === "microvm"
-      ? await openMicrovmRuntime({ ...microvmOptions(config, runtimeDir(config)), choice: "installed" })
+      ? await openMicrovmRuntime({ ...(await microvmOptions(config, runtimeDir(config))), choice: "installed" })
       : await createOciRuntime(ociOptions(config, runtimeDir(config)));
   try {
     for (const reference of await runtime.loadImages(file, { signal: new AbortController().signal }))

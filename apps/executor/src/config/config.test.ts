@@ -263,22 +263,39 @@ describe("the executor's configuration", () => {
     expect(() => parseConfig({ ...minimal, EXECUTOR_QEMU: "qemu" })).toThrow("EXECUTOR_QEMU must be the absolute path");
   });
 
-  it("says why each of the protocol's variables for virtual machines has no effect yet", () => {
+  it("says why variables of virtual machines have no effect on another runtime", () => {
     const reasons = {
       EXECUTOR_FIRECRACKER_IMAGE: "its root file system is the step's image",
       EXECUTOR_FIRECRACKER_KERNEL_IMAGE: "kernel comes from `executor install microvm`",
       EXECUTOR_FIRECRACKER_SANDBOX_IMAGE: "has no effect",
-      EXECUTOR_VM_STARTUP_SCRIPT_PATH: "has no effect yet, because a virtual machine has no system",
-      EXECUTOR_VM_PREFIX: "has no effect yet, because virtual machines are named after their job",
+      EXECUTOR_VM_STARTUP_SCRIPT_PATH: "has no effect without EXECUTOR_RUNTIME=microvm",
+      EXECUTOR_VM_PREFIX: "has no effect without EXECUTOR_RUNTIME=microvm",
     };
-    const { notes } = parseConfig({
-      ...minimal,
-      ...Object.fromEntries(Object.keys(reasons).map((name) => [name, "x"])),
-    });
+    const values = Object.fromEntries(Object.keys(reasons).map((name) => [name, name.endsWith("_PATH") ? "/x" : "x"]));
+    const { notes } = parseConfig({ ...minimal, ...values });
     expect(notes).toHaveLength(Object.keys(reasons).length);
     for (const [name, reason] of Object.entries(reasons)) {
       expect(notes).toContainEqual(expect.stringMatching(new RegExp(`^${name} .*${reason}`)));
     }
+  });
+
+  it("reads the prefix and the startup script of virtual machines", () => {
+    const machines = (more: Record<string, string>) => {
+      const { runtime, notes } = parseConfig({ ...minimal, EXECUTOR_RUNTIME: "microvm", ...more });
+      return [runtime.microvm.namePrefix, runtime.microvm.startupScriptFile, notes];
+    };
+    expect(machines({})).toEqual(["executor", null, []]);
+    const set = { EXECUTOR_VM_PREFIX: "build-a", EXECUTOR_VM_STARTUP_SCRIPT_PATH: "/etc/start.sh" };
+    expect(machines(set)).toEqual(["build-a", "/etc/start.sh", []]);
+    for (const bad of ["A", "a_b", "-a", "a-", "a b", "a/../b", "x".repeat(21)])
+      expect(() => machines({ EXECUTOR_VM_PREFIX: bad })).toThrow("EXECUTOR_VM_PREFIX must be lower-case letters");
+    expect(() => machines({ EXECUTOR_VM_STARTUP_SCRIPT_PATH: "start.sh" })).toThrow(
+      "EXECUTOR_VM_STARTUP_SCRIPT_PATH must be an absolute path",
+    );
+    expect(machines({ EXECUTOR_OCI_RUNTIME: "crun", EXECUTOR_ALLOW_HOST_IMAGE: "true" })[2]).toEqual([
+      "EXECUTOR_OCI_RUNTIME has no effect in virtual machines.",
+      "EXECUTOR_ALLOW_HOST_IMAGE has no effect in virtual machines.",
+    ]);
   });
 
   it("finds the data directory without any other setting", () => {

@@ -7,6 +7,7 @@ import type { z } from "zod";
 import { Environment } from "./environment.ts";
 import type { Config } from "./options.ts";
 import { judgeOtherVariables } from "./other-variables.ts";
+import { notesOnRuntime } from "./runtime-notes.ts";
 
 const hostGatewayName = "host.docker.internal";
 
@@ -39,7 +40,8 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       hint: "Correct these environment variables and start the executor again.",
     });
   }
-  return { ...split(parsed.data, proxies), notes: others.notes };
+  const config = split(parsed.data, proxies);
+  return { ...config, notes: [...others.notes, ...notesOnRuntime(config.runtime.kind, given)] };
 }
 
 function problemsBetween(given: Readonly<Record<string, string | undefined>>): string[] {
@@ -190,6 +192,8 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
           ingress: e.EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS,
           egress: e.EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS,
         },
+        namePrefix: e.EXECUTOR_VM_PREFIX,
+        startupScriptFile: e.EXECUTOR_VM_STARTUP_SCRIPT_PATH ?? null,
       },
       images: {
         policy: {

@@ -159,6 +159,10 @@ interface RuntimeOptions {
     readonly accelerator: "auto" | "kvm" | "tcg";
     /** What one machine may receive (`ingress`) and send, in bytes per second. */
     readonly bandwidth: { readonly ingress: number; readonly egress: number };
+    /** Begins the names of machines. */
+    readonly namePrefix: string;
+    /** Absolute path of a script that runs in each machine before the first step. */
+    readonly startupScriptFile: string | null;
   };
   readonly hardening: Hardening;
   readonly images: RuntimeImageOptions;

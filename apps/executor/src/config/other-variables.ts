@@ -28,16 +28,6 @@ export const otherVariables: readonly OtherVariable[] = [
   { name: "EXECUTOR_FIRECRACKER_IMAGE", effect: "ignored", why: ownGuest },
   { name: "EXECUTOR_FIRECRACKER_KERNEL_IMAGE", effect: "ignored", why: ownGuest },
   { name: "EXECUTOR_FIRECRACKER_SANDBOX_IMAGE", effect: "ignored", why: ownGuest },
-  {
-    name: "EXECUTOR_VM_STARTUP_SCRIPT_PATH",
-    effect: "ignored",
-    why: "has no effect yet, because a virtual machine has no system of its own in which a script could run: put its work into the steps' images",
-  },
-  {
-    name: "EXECUTOR_VM_PREFIX",
-    effect: "ignored",
-    why: "has no effect yet, because virtual machines are named after their job",
-  },
   { name: "EXECUTOR_KUBERNETES_*", effect: "ignored", why: noKubernetes },
   ...[
     "KUBERNETES_JOB_*",

@@ -22,6 +22,7 @@ import { jobFiles } from "./job-files.ts";
 import { type JobOutcome, outcomeOfError } from "./job-outcome.ts";
 import { type JobPlan, planJob } from "./job-plan.ts";
 import { type JobInput, readPayload } from "./read-payload.ts";
+import { runStartup } from "./run-startup.ts";
 import { runSteps } from "./run-steps.ts";
 import { StepLedger } from "./step-ledger.ts";
 
@@ -124,6 +125,7 @@ async function runInSandbox(context: RunContext): Promise<JobOutcome> {
   sandboxes.push(sandbox);
   let outcome: JobOutcome;
   try {
+    await runStartup(sandbox, log, signal);
     outcome = await runSteps({
       sandbox,
       log,

@@ -1,8 +1,11 @@
 import { execFile } from "node:child_process";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { rootCertificates } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import type { JobPayloadWire } from "@airlock/api";
+import { outputOf } from "@airlock/process";
 import { buildGuestFiles, type MicrovmRuntime, openMicrovmRuntime } from "@airlock/runtime/microvm";
 import {
   busyboxImage,
@@ -28,6 +31,12 @@ const guestCache = fileURLToPath(new URL("../../../../node_modules/.cache/airloc
 const run = promisify(execFile);
 const image = "fixtures/shell:1";
 const machineMs = 120_000;
+/** Changes a setting of the guest's kernel and the workspace, and fails if the job asks for it. */
+const startupScript = `
+sysctl -w vm.max_map_count=262145
+echo "prepared $(cat a.txt)" > prepared
+test ! -e fail || { echo "no licence for this machine" >&2; exit 4; }
+`;
 
 describeWithEngines(["microvm"], "jobs in virtual machines", () => {
   let stack: AsyncDisposableStack;
@@ -53,7 +62,14 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
       EXECUTOR_VM_ACCELERATOR: "tcg",
       EXECUTOR_QEMU: engines().microvm?.qemuPath ?? "",
       EXECUTOR_MAXIMUM_NUM_JOBS: "2",
+      EXECUTOR_VM_PREFIX: "build-a",
+      EXECUTOR_VM_STARTUP_SCRIPT_PATH: join(dir, "startup.sh"),
+      EXECUTOR_KEEP_WORKSPACES: "true",
+      EXECUTOR_STEP_CA_CERTIFICATES: "true",
+      NODE_EXTRA_CA_CERTS: join(dir, "authority.pem"),
     };
+    await writeFile(join(dir, "startup.sh"), startupScript);
+    await writeFile(join(dir, "authority.pem"), rootCertificates[0] ?? "");
     config = parseConfig({
       EXECUTOR_FRONTEND_URL: instance.url,
       EXECUTOR_FRONTEND_PASSWORD: testSecret,
@@ -87,8 +103,8 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
     await stack?.disposeAsync();
   });
 
-  const open = (choice: "boot" | "installed" = "installed"): Promise<MicrovmRuntime> =>
-    openMicrovmRuntime({ ...microvmOptions(config, runtimeDir(config)), choice });
+  const open = async (choice: "boot" | "installed" = "installed"): Promise<MicrovmRuntime> =>
+    await openMicrovmRuntime({ ...(await microvmOptions(config, runtimeDir(config))), choice });
   const step = (key: string, ...commands: readonly string[]) => ({
     key,
     image,
@@ -102,7 +118,11 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
 
   /** Runs the steps in a small machine, at the repository's commit. */
   function submit(...dockerSteps: ReturnType<typeof step>[]): void {
-    const base = airlockJob(job, [], { repositoryName: "app", commit, shallowClone: true, dockerSteps });
+    submitWith({}, ...dockerSteps);
+  }
+
+  function submitWith(files: JobPayloadWire["files"], ...dockerSteps: ReturnType<typeof step>[]): void {
+    const base = airlockJob(job, [], { repositoryName: "app", commit, shallowClone: true, dockerSteps, files });
     instance.enqueue({ ...base, ...(base.airlock ? { airlock: { ...base.airlock, resources: small } } : {}) });
   }
 
@@ -128,6 +148,8 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
       submit(step("first", "cat a.txt", "sleep 600"), step("second", "cat b.txt"));
       await instance.until(() => output("first").includes("from the checkout\n"));
       expect(marks()).toEqual([]);
+      const processes = await outputOf(["ps", "-eo", "args"]);
+      expect(processes).toMatch(new RegExp(`qemu-system-x86_64 -name guest=build-a-job-${job}-1-[0-9a-f]{8} `));
       instance.canceled.add(job);
       await instance.until(() => marks().length === 1);
       expect(marks()[0]?.path).toContain("markFailed");
@@ -149,6 +171,35 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
       // A kernel of its own, not this machine's.
       expect(output("first")).toMatch(/-cloud-amd64\n$/);
       expect([output("second"), output("third")]).toEqual(["made\n", ""]);
+    },
+    machineMs,
+  );
+
+  it(
+    "find what the administrator's script prepared, and the administrator's certificate authorities",
+    async () => {
+      const authorities = 'cat "$NODE_EXTRA_CA_CERTS"; grep -c BEGIN "$SSL_CERT_FILE"';
+      submit(step("first", "cat prepared /proc/sys/vm/max_map_count", authorities));
+      await instance.until(() => marks().length === 1);
+      expect(marks()[0]?.path).toContain("markComplete");
+      expect(instance.output(job, "setup.startup-script")).toContain("vm.max_map_count = 262145\n");
+      const [prepared, setting, ...certificates] = output("first").trim().split("\n");
+      expect([prepared, setting]).toEqual(["prepared from the checkout", "262145"]);
+      expect(certificates.slice(0, -1).join("\n")).toBe(rootCertificates[0]?.trim());
+      expect(Number(certificates.at(-1))).toBeGreaterThan(100);
+    },
+    machineMs,
+  );
+
+  it(
+    "do not run when the administrator's script fails, and its output says why",
+    async () => {
+      submitWith({ fail: { content: Buffer.from("yes").toString("base64") } }, step("first", "echo ran"));
+      await instance.until(() => marks().length === 1);
+      expect(marks()[0]?.path).toContain("markErrored");
+      expect(marks()[0]?.body.errorMessage).toMatch(/startup script exited with 4.*setup\.startup-script/);
+      expect(instance.output(job, "setup.startup-script")).toContain("no licence for this machine\n");
+      expect(output("first")).toBe("");
     },
     machineMs,
   );
@@ -191,5 +242,13 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
     const owners = await readdir(vms);
     const machines = await Promise.all(owners.map((owner) => readdir(join(vms, owner))));
     expect([owners.length > 0, machines.flat()]).toEqual([true, []]);
+    // EXECUTOR_KEEP_WORKSPACES keeps what is in the workspaces.
+    const kept = join(config.dataDir, "workspaces");
+    const disks = await readdir(kept);
+    expect(disks.filter((name) => /^job-\d+-1-[0-9a-f]{8}\.ext4$/.test(name))).toHaveLength(nextJob - 3);
+    const made = await Promise.all(
+      disks.map((name) => outputOf(["debugfs", "-R", "cat /data/b.txt", join(kept, name)])),
+    );
+    expect(made).toContain("made\n");
   });
 });

@@ -23,6 +23,12 @@ export interface Sandbox extends AsyncDisposable {
   readonly notes: readonly string[];
 
   /**
+   * Runs what the executor's administrator prepared for each sandbox. The caller runs it before the first step, once, and
+   * runs no step if it fails. As `runStep` otherwise. Absent: nothing is prepared.
+   */
+  readonly startup?: (options: StepOptions) => Promise<StepStatus>;
+
+  /**
    * Makes sure that the image is on this machine, ready to run. Reports progress as text (`pulling layer 2 of 3, 43
    * %`).
    * @throws {AirlockError} reason `image-invalid` (unknown, malformed, no `/bin/sh`), `image-unavailable`, or `policy`

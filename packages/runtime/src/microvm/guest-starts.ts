@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { AirlockError, isNoSpace } from "@airlock/job";
 import type { Abortable } from "../contract/index.ts";
 import { errorCode } from "../host/error-code.ts";
-import { cannotWrite } from "./cannot-write.ts";
+import { cannotWrite } from "./disks/cannot-write.ts";
 import type { RunningVm, VmMonitor, VmPlan, VmSnapshot } from "./monitor/vm-monitor.ts";
 
 /** The plan of a machine that is started only to be copied. */
@@ -89,7 +89,9 @@ export class GuestStarts implements AsyncDisposable {
     await using plan = await planAlike(like);
     await using vm = await monitor.boot(plan, { signal });
     const { dir }: VmSnapshot = await vm.snapshot(plan.scratch, { signal }).catch((error: unknown) => {
-      throw isNoSpace(error) ? cannotWrite("no snapshot can be made, so machines start slower", plan.scratch, error) : error;
+      throw isNoSpace(error)
+        ? cannotWrite("no snapshot can be made, so machines start slower", plan.scratch, error)
+        : error;
     });
     await rename(dir, join(directory, shape)).catch((error: unknown) => {
       // Another executor was quicker.

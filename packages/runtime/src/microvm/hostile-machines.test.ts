@@ -71,7 +71,7 @@ describeWithEngines(["microvm"], "a job whose machine", () => {
   }
   const sabotage = (what: string) => `echo started; sh -c 'sleep 600; : sabotage-${what}'`;
   const pidOfJob = async () => {
-    const { stdout } = await run("pgrep", ["-f", `^[^ ]*qemu-system.* guest=job-${jobs} `]);
+    const { stdout } = await run("pgrep", ["-f", `^[^ ]*qemu-system.* guest=executor-job-${jobs} `]);
     return Number(stdout.trim());
   };
 

@@ -8,7 +8,6 @@ import {
   type Abortable,
   type Collected,
   type ReadOnlyFile,
-  type Runtime,
   type RuntimeDescription,
   refuseDocker,
   refusedByPolicy,
@@ -16,17 +15,14 @@ import {
   type Sandbox,
   type SandboxPlan,
 } from "../contract/index.ts";
-import { type Bandwidth, EgressEngines, type EgressOptions } from "../egress/index.ts";
-import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { type Bandwidth, EgressEngines } from "../egress/index.ts";
 import { hostImageName } from "../host/host-root.ts";
 import { loadNetworkCalls, type NetworkCalls } from "../host/network-calls.ts";
-import type { ImageLimits } from "../images/manifest/image-limits.ts";
-import type { ImageOptions } from "../images/policy/image-options.ts";
-import type { RegistryOptions } from "../images/registry/registry-client.ts";
 import { ImageStore } from "../images/store/image-store.ts";
 import { defaultHardening, type Hardening, relaxations } from "../isolation/hardening.ts";
 import { type ProcessLimits, processLimits } from "../isolation/process-limits.ts";
 import { collectMachines } from "./collect-machines.ts";
+import { GuestSystem } from "./disks/guest-system.ts";
 import { ImageDisks } from "./disks/image-disks.ts";
 import { makeWorkspaceDisk } from "./disks/workspace-disk.ts";
 import { type DockerDisk, dockerNotInstalled } from "./docker/docker-disk.ts";
@@ -34,49 +30,17 @@ import { startDocker } from "./docker/start-docker.ts";
 import { GuestAgent } from "./guest/guest-agent.ts";
 import { guestStepFilter } from "./guest/seccomp/guest-step-filter.ts";
 import { type CopiedPlan, GuestStarts } from "./guest-starts.ts";
+import { keepDisk } from "./keep-disk.ts";
+import type { MicrovmRuntime, MicrovmRuntimeOptions } from "./microvm-runtime-options.ts";
 import { MicrovmSandbox } from "./microvm-sandbox.ts";
 import { maximumVmCpus } from "./monitor/maximum-vm-cpus.ts";
-import type { GuestFiles, RunningVm, VmMonitor, VmNetwork, VmPlan } from "./monitor/vm-monitor.ts";
+import { type RunningVm, slotBytes, type VmNetwork, type VmPlan } from "./monitor/vm-monitor.ts";
 import { putGuestFiles } from "./put-guest-files.ts";
 import { shortName } from "./short-name.ts";
+import { defaultNamePrefix, machineName } from "./vm-names.ts";
 import { openNetwork, openUnconnectedTap, type SandboxNetwork } from "./vm-networks.ts";
 
-export interface MicrovmRuntimeOptions {
-  /**
-   * Absolute path of the directory with images, disks and snapshots. Several executors may share it. At most 55 bytes,
-   * because the paths of sockets in a machine's directory are limited.
-   */
-  readonly stateDir: string;
-  readonly guest: GuestFiles;
-  /** The monitor for the machines of one executor. */
-  readonly monitorFor: (owner: string) => VmMonitor;
-  readonly cgroupHost: CgroupHost;
-  readonly registry?: RegistryOptions;
-  readonly imageLimits?: Partial<ImageLimits>;
-  /** Which images are permitted, and how they are pulled. */
-  readonly images?: Partial<ImageOptions>;
-  /** The administrator's changes to {@link defaultHardening}. */
-  readonly hardening?: Partial<Hardening>;
-  /** What is weaker on this host than it could be, in sentences for {@link RuntimeDescription.notes}. */
-  readonly notes?: readonly string[];
-  /** How egress policies are enforced. */
-  readonly egress?: EgressOptions;
-  /** Limits of each machine's network. Default: none. */
-  readonly bandwidth?: Bandwidth;
-  /** The disk with the Docker daemon for jobs that ask for one, or why there is none. Default: it is not installed. */
-  readonly docker?: DockerDisk | { readonly problem: string };
-  /** Told of faults in the background that cost only time. Default: not reported. */
-  readonly onProblem?: (problem: unknown) => void;
-}
-
-/** The runtime that runs each job in a virtual machine of its own. */
-export interface MicrovmRuntime extends Runtime {
-  /**
-   * Adds the images of an OCI layout (directory or tar) or of a `docker save` archive. Resolves to their references.
-   * @throws {AirlockError} reason `image-invalid`.
-   */
-  loadImages(archivePath: string, options: Abortable): Promise<string[]>;
-}
+export type { MicrovmRuntime };
 
 const mebibyte = 2 ** 20;
 /** What the guest's kernel and agent need beside the job: measured 60 MiB with Debian's cloud kernel. */
@@ -111,6 +75,7 @@ export async function createMicrovmRuntime(options: MicrovmRuntimeOptions): Prom
   return new CreatedMicrovmRuntime(options, {
     store,
     disks,
+    system: new GuestSystem({ directory: join(stateDir, "guest-system"), slotBytes }),
     limits: await processLimits(),
     engines: new EgressEngines(options.egress ?? {}),
     networkCalls: await loadNetworkCalls(),
@@ -120,6 +85,7 @@ export async function createMicrovmRuntime(options: MicrovmRuntimeOptions): Prom
 interface Parts {
   readonly store: ImageStore;
   readonly disks: ImageDisks;
+  readonly system: GuestSystem;
   readonly limits: ProcessLimits;
   readonly engines: EgressEngines;
   readonly networkCalls: NetworkCalls | { readonly problem: string };
@@ -127,9 +93,11 @@ interface Parts {
 
 class CreatedMicrovmRuntime implements MicrovmRuntime {
   readonly name = "microvm";
+  readonly systemImage = `guest-system-${randomBytes(16).toString("hex")}`;
   readonly #options: MicrovmRuntimeOptions;
   readonly #store: ImageStore;
   readonly #disks: ImageDisks;
+  readonly #system: GuestSystem;
   readonly #limits: ProcessLimits;
   readonly #engines: EgressEngines;
   readonly #networkCalls: Parts["networkCalls"];
@@ -140,11 +108,12 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   /** Ids of machines that are started only to be copied, by owner. Callers of `collect` don't know them. */
   readonly #copied = new Map<string, Set<string>>();
 
-  constructor(options: MicrovmRuntimeOptions, { store, disks, limits, engines, networkCalls }: Parts) {
+  constructor(options: MicrovmRuntimeOptions, { store, disks, system, limits, engines, networkCalls }: Parts) {
     this.#options = options;
     this.#docker = options.docker ?? { problem: dockerNotInstalled };
     this.#store = store;
     this.#disks = disks;
+    this.#system = system;
     this.#limits = limits;
     this.#engines = engines;
     this.#networkCalls = networkCalls;
@@ -233,7 +202,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected> {
     const machines = {
       owner,
-      keep: new Set([...keep, ...(this.#copied.get(owner) ?? [])]),
+      keep: new Set([...[...keep].map((id) => this.#machineName(id)), ...(this.#copied.get(owner) ?? [])]),
       signal,
       cgroupHost: this.#options.cgroupHost,
       directory: this.#ownersDirectory(owner),
@@ -271,11 +240,16 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     return starts;
   }
 
+  #machineName(id: string): string {
+    return machineName(this.#options.namePrefix ?? defaultNamePrefix, id);
+  }
+
   async #makePlan(
-    { id, owner, limits, workspace }: SandboxPlan,
+    { id: sandboxId, owner, limits, workspace }: SandboxPlan,
     network: VmNetwork | null,
     signal: AbortSignal,
   ): Promise<PlannedVm> {
+    const id = this.#machineName(sandboxId);
     const place = await this.#openPlace(owner, id);
     try {
       const path = join(place.dir, "workspace.ext4");
@@ -295,7 +269,11 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
         network,
         bootMs,
         diskBytes: bytes,
-        [Symbol.asyncDispose]: () => place[Symbol.asyncDispose](),
+        [Symbol.asyncDispose]: async () => {
+          const { keepDisksIn } = this.#options;
+          if (keepDisksIn !== undefined) await keepDisk(path, join(keepDisksIn, `${sandboxId}.ext4`));
+          await place[Symbol.asyncDispose]();
+        },
       };
     } catch (error) {
       await place[Symbol.asyncDispose]();
@@ -304,7 +282,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   }
 
   async #planAlike(owner: string, like: VmPlan): Promise<CopiedPlan & AsyncDisposable> {
-    const id = `snapshot-${randomBytes(6).toString("hex")}`;
+    const id = this.#machineName(`snapshot-${randomBytes(6).toString("hex")}`);
     await using made = new AsyncDisposableStack();
     const { dir } = made.use(await this.#openCopiedPlace(owner, id));
     const { dir: scratch } = made.use(await this.#openCopiedPlace(owner, `${id}-state`));
@@ -343,6 +321,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
 
   #sandbox(plan: SandboxPlan, { vmPlan, vm, agent, network }: StartedVm): Sandbox {
     const hold = this.#disks.hold();
+    const { startupScript: script } = this.#options;
     return new MicrovmSandbox({
       plan,
       vm,
@@ -351,6 +330,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       docker: plan.docker ?? false,
       notes: [`a virtual machine with ${vmPlan.cpus} processors and a disk of its own`],
       openImage: async (image, options) => {
+        if (image === this.systemImage) return await this.#system.disk();
         if (image === hostImageName) throw noHostImage();
         return await this.#disks.prepare(image, { ...options, hold, registryAuth: plan.registryAuth });
       },
@@ -359,6 +339,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       limits: plan.limits,
       resolvConf: network.resolvConf,
       seccompFilter: this.#filter,
+      startup: script === undefined ? null : { image: this.systemImage, script },
       reportDenied: () => network.reportDenied(),
       release: async () => {
         await vmPlan[Symbol.asyncDispose]();

@@ -76,6 +76,7 @@ describe("the sandbox of a virtual machine, with the agent in namespaces", () =>
       limits: withoutLimits,
       resolvConf: "",
       seccompFilter: guestStepFilter({ cpu: "x64", allowListed: true }),
+      startup: null,
       reportDenied: async () => {},
       release: async () => void released.push("released"),
     });

@@ -28,8 +28,10 @@ import { capabilityNumber } from "./guest/capability-numbers.ts";
 import type { GuestAgent } from "./guest/guest-agent.ts";
 import { GuestCallError } from "./guest/guest-call-error.ts";
 import { runGuestStep } from "./guest/run-guest-step.ts";
+import { guestStepFilter } from "./guest/seccomp/guest-step-filter.ts";
 import type { GuestStep } from "./guest/step-spec.ts";
 import { walkGuestTree } from "./guest/walk-guest-tree.ts";
+import { asGuestRoot, type GuestStartup, startupStep } from "./guest-startup.ts";
 import type { RunningVm } from "./monitor/vm-monitor.ts";
 import { type MountedImage, MountedImages } from "./mounted-images.ts";
 import { putGuestFiles, workspacePath } from "./put-guest-files.ts";
@@ -54,6 +56,8 @@ export interface MicrovmSandboxParts {
   readonly docker?: boolean;
   /** From `guestStepFilter`. */
   readonly seccompFilter: Buffer;
+  /** What {@link Sandbox.startup} runs; `null`: nothing. */
+  readonly startup: GuestStartup | null;
   /** Reports what the egress policy denied during a step. */
   readonly reportDenied: () => Promise<void>;
   /** Gives back everything on this host. Called when the machine has ended. Safe to call again after a failure. */
@@ -79,6 +83,7 @@ const needsShell = "Steps are shell scripts: use an image with a shell that its 
 export class MicrovmSandbox implements Sandbox {
   readonly id: string;
   readonly notes: readonly string[];
+  readonly startup?: NonNullable<Sandbox["startup"]>;
   readonly #parts: MicrovmSandboxParts;
   readonly #calls = new SandboxCalls();
   readonly #images: MountedImages;
@@ -92,6 +97,8 @@ export class MicrovmSandbox implements Sandbox {
     this.id = parts.plan.id;
     this.notes = parts.notes;
     this.#images = new MountedImages(parts.vm, parts.agent, parts.imageSlots);
+    const { startup } = parts;
+    if (startup) this.startup = (options) => this.#runAs(startupStep(startup), options, asStartup);
   }
 
   async prepareImage(image: string, options: Parameters<Sandbox["prepareImage"]>[1]): Promise<void> {
@@ -105,6 +112,10 @@ export class MicrovmSandbox implements Sandbox {
   }
 
   async runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus> {
+    return await this.#runAs(step, options, (guestStep) => guestStep);
+  }
+
+  async #runAs(step: SandboxStep, options: StepOptions, change: (step: GuestStep) => GuestStep): Promise<StepStatus> {
     options.signal.throwIfAborted();
     using _ = this.#calls.begin("runStep", ["running"]);
     checkStep(step);
@@ -122,7 +133,7 @@ export class MicrovmSandbox implements Sandbox {
           const place = "step-files";
           await agent.putFile({ place, path: Buffer.from(path), mode, modifiedAt: undefined, content: bytes }, signal);
         }
-        const status = await this.#run(step, image, { ...options, signal });
+        const status = await this.#run(step, image, { ...options, signal }, change);
         return await this.#withNotes(status);
       } finally {
         await this.#clearStepFiles();
@@ -238,9 +249,14 @@ export class MicrovmSandbox implements Sandbox {
     }
   }
 
-  async #run(step: SandboxStep, image: MountedImage, options: StepOptions): Promise<StepStatus> {
+  async #run(
+    step: SandboxStep,
+    image: MountedImage,
+    options: StepOptions,
+    change: (step: GuestStep) => GuestStep,
+  ): Promise<StepStatus> {
     try {
-      return await runGuestStep(this.#parts.agent, this.#guestStep(step, image), options);
+      return await runGuestStep(this.#parts.agent, change(this.#guestStep(step, image)), options);
     } catch (error) {
       if (!(error instanceof GuestCallError)) throw error;
       if (error.code === "not-executable") throw imageUnusable(step.image, "has no working /bin/sh", needsShell, error);
@@ -325,6 +341,10 @@ export class MicrovmSandbox implements Sandbox {
     const words = [end.cause, end.console.trim().slice(-2000)].filter(Boolean).join("\n");
     return runtimeFailed(`the job's virtual machine ended${words === "" ? "" : `: ${words}`}`, error);
   }
+}
+
+function asStartup(step: GuestStep): GuestStep {
+  return asGuestRoot(step, guestStepFilter({ cpu: "x64", allowListed: false }));
 }
 
 /** How long a monitor may take to end after its guest closed the stream. */

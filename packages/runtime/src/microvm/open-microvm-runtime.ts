@@ -6,9 +6,11 @@ import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts"
 import { findOnSystemPath } from "../host/find-program.ts";
 import { defaultIds, type IdRange, isUnmapped, sharedIds } from "../host/id-range.ts";
 import { collectMachines } from "./collect-machines.ts";
+import { findStaticBusybox } from "./disks/guest-system.ts";
 import { dockerNotInstalled, openDockerDisk } from "./docker/docker-disk.ts";
 import { type BuiltGuest, openGuestFiles } from "./guest/build/build-guest-files.ts";
-import { createMicrovmRuntime, type MicrovmRuntime, type MicrovmRuntimeOptions } from "./microvm-runtime.ts";
+import { createMicrovmRuntime } from "./microvm-runtime.ts";
+import type { MicrovmRuntime, MicrovmRuntimeOptions } from "./microvm-runtime-options.ts";
 import { chooseMonitor, type MonitorChoice } from "./monitor/choice/choose-monitor.ts";
 import { monitorCandidates } from "./monitor/choice/monitor-candidates.ts";
 import type { MonitorSettings } from "./monitor/choice/monitor-settings.ts";
@@ -20,7 +22,17 @@ import { shortName } from "./short-name.ts";
 export interface OpenMicrovmOptions
   extends Pick<
     MicrovmRuntimeOptions,
-    "stateDir" | "registry" | "imageLimits" | "images" | "hardening" | "egress" | "bandwidth" | "onProblem"
+    | "stateDir"
+    | "registry"
+    | "imageLimits"
+    | "images"
+    | "hardening"
+    | "egress"
+    | "bandwidth"
+    | "namePrefix"
+    | "startupScript"
+    | "keepDisksIn"
+    | "onProblem"
   > {
   /** The directory with the guest's files. They are only checked here, never built. */
   readonly guestDir: string;
@@ -82,6 +94,7 @@ export async function openMicrovmRuntime(options: OpenMicrovmOptions): Promise<M
       throw runtimeFailed(`${name} (package ${debianPackage}) is not installed`, undefined, installHint);
     }
   }
+  if (options.startupScript !== undefined) await findStaticBusybox();
   const guest = await openGuestFiles(options.guestDir);
   const docker = await findDocker(options.guestDir, guest, options.stateDir);
   const cgroupHost = await findCgroupHost();

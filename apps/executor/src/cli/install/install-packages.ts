@@ -1,8 +1,9 @@
 import { constants } from "node:fs";
-import { access, stat } from "node:fs/promises";
+import { access, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { ProgramError, runProgram } from "@airlock/process";
+import { isStatic } from "@airlock/runtime/microvm";
 import type { HostPackage } from "./packages.ts";
 import { untilStopped } from "./stop-signals.ts";
 
@@ -41,24 +42,30 @@ export async function installPackages(packages: readonly HostPackage[], options:
 
 async function missingPackages(packages: readonly HostPackage[], path: string): Promise<string[]> {
   const missing: string[] = [];
+  const inPath = (program: string) => path.split(":").map((directory) => join(directory, program));
   for (const wanted of packages) {
-    const files =
-      "file" in wanted ? [wanted.file] : path.split(":").map((directory) => join(directory, wanted.program));
-    if (!(await isAnyThere(files, "file" in wanted ? constants.R_OK : constants.X_OK))) missing.push(wanted.name);
+    if (!(await isThere(wanted, inPath))) missing.push(wanted.name);
   }
   return missing;
 }
 
-async function isAnyThere(files: readonly string[], mode: number): Promise<boolean> {
+async function isThere(wanted: HostPackage, inPath: (program: string) => string[]): Promise<boolean> {
+  if ("file" in wanted) return (await findFile([wanted.file], constants.R_OK)) !== undefined;
+  if ("program" in wanted) return (await findFile(inPath(wanted.program), constants.X_OK)) !== undefined;
+  const file = await findFile(inPath(wanted.staticProgram), constants.X_OK);
+  return file !== undefined && isStatic(await readFile(file));
+}
+
+async function findFile(files: readonly string[], mode: number): Promise<string | undefined> {
   for (const file of files) {
     // Executing a program and searching a directory need the same permission, hence the `isFile` check.
     const found = await access(file, mode).then(
       async () => (await stat(file)).isFile(),
       () => false,
     );
-    if (found) return true;
+    if (found) return file;
   }
-  return false;
+  return undefined;
 }
 
 function isDebian(osRelease: string): boolean {

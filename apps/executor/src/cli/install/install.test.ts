@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -102,13 +102,23 @@ describe("executor install", () => {
     const asked = await aptGet("exit 0");
     await expect(run("microvm", { guest: { from: join(path, "empty") } })).rejects.toThrow("has no files");
     expect(await asked()).toBe(
-      "-qq install -y --no-install-recommends qemu-system-x86 nftables iproute2 util-linux e2fsprogs\n",
+      "-qq install -y --no-install-recommends qemu-system-x86 nftables iproute2 util-linux e2fsprogs busybox-static\n",
     );
     const kernelPackage = join(path, "missing.deb");
     await expect(run("microvm", { guest: { kernelPackage } })).rejects.toThrow("missing.deb is not a Debian package");
     expect(await asked()).toMatch(
-      /qemu-system-x86 nftables iproute2 util-linux e2fsprogs musl-tools .*xz-utils lz4 zstd\n$/,
+      /qemu-system-x86 nftables iproute2 util-linux e2fsprogs busybox-static musl-tools .*xz-utils lz4 zstd\n$/,
     );
+  });
+
+  it("installs a busybox that works without libraries, if the one that is there needs them", async () => {
+    const asked = await aptGet("exit 0");
+    await copyFile("/bin/sh", join(path, "busybox"));
+    await expect(run("microvm", { guest: { from: join(path, "empty") } })).rejects.toThrow("has no files");
+    expect(await asked()).toContain("busybox-static");
+    await copyFile("/bin/busybox", join(path, "busybox"));
+    await expect(run("microvm", { guest: { from: join(path, "empty") } })).rejects.toThrow("has no files");
+    expect((await asked()).split("\n").at(-2)).not.toContain("busybox-static");
   });
 
   it("refuses sources of guests that contradict each other, and for other targets", async () => {

@@ -1,6 +1,8 @@
 /** What jobs need on the host, and the Debian or Ubuntu package that contains it. */
 export type HostPackage =
   | { readonly name: string; readonly program: string }
+  /** A program without libraries, which the package of the same program with libraries does not replace. */
+  | { readonly name: string; readonly staticProgram: string }
   /** Absolute path of a file, for packages without a program. */
   | { readonly name: string; readonly file: string };
 
@@ -37,6 +39,7 @@ export const microvmPackages: readonly HostPackage[] = [
   { name: "iproute2", program: "ip" },
   utilLinux,
   e2fsprogs,
+  { name: "busybox-static", staticProgram: "busybox" },
 ];
 
 /** What compiles the guest's agent and unpacks its kernel. */

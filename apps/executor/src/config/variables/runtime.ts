@@ -77,6 +77,27 @@ export const runtimeVariables = {
     default: "qemu-system-x86_64 on the system's search path",
     values: "an absolute path",
   }),
+  EXECUTOR_VM_PREFIX: z
+    .string()
+    .regex(
+      /^(?=.{1,20}$)[a-z0-9]+(?:-+[a-z0-9]+)*$/,
+      "must be lower-case letters, digits and hyphens, at most 20, such as executor or build-a",
+    )
+    .default("executor")
+    .meta({
+      description: "Begins the names of virtual machines, as `ps` shows them.",
+      values: "`[a-z0-9-]`, at most 20 characters",
+    }),
+  EXECUTOR_VM_STARTUP_SCRIPT_PATH: z
+    .string()
+    .regex(/^\/[^\0]+$/, "must be an absolute path")
+    .optional()
+    .meta({
+      description:
+        "A shell script that runs as root in each virtual machine, before the job's first step. A job whose script fails is retried by another executor. See docs/microvm.md.",
+      default: "none",
+      values: "an absolute path",
+    }),
   EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS: bandwidth.meta({
     description: "How much a virtual machine of the microvm runtime may receive, in bytes per second.",
   }),

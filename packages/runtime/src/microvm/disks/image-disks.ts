@@ -11,7 +11,7 @@ import type { ImageStore, PreparedImage, PrepareOptions } from "../../images/sto
 import { boundOnDisk, planEviction } from "../../images/store/plan-eviction.ts";
 import { isAlive, processIdentity, type StoreHold, StoreLeases } from "../../images/store/store-leases.ts";
 import { latin1 } from "../../images/unpack/layer-stack.ts";
-import { cannotWrite } from "../cannot-write.ts";
+import { cannotWrite } from "./cannot-write.ts";
 import { DiskFullError } from "./ext4/disk-full-error.ts";
 import { Ext4Disk } from "./ext4/ext4-disk.ts";
 import { type FillOptions, fillDisk } from "./fill-disk.ts";

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { AirlockError, saysNoSpace } from "@airlock/job";
 import type { Abortable } from "../../contract/index.ts";
 import { latin1 } from "../../images/unpack/layer-stack.ts";
-import { cannotWrite } from "../cannot-write.ts";
+import { cannotWrite } from "./cannot-write.ts";
 import { DiskFullError } from "./ext4/disk-full-error.ts";
 import { Ext4Disk } from "./ext4/ext4-disk.ts";
 import { blockBytes } from "./ext4/layout.ts";

@@ -51,3 +51,8 @@ export function capabilityNumber(name: string): number {
   if (number === undefined) throw new RangeError(`there is no capability ${name}`);
   return number;
 }
+
+/** Every capability of the kernel. */
+export function capabilityNumbers(): number[] {
+  return Object.values(numbers);
+}

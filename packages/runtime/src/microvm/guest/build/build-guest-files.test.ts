@@ -59,23 +59,27 @@ describeWithEngines(["microvm"], "the guest's files", () => {
   it.each([
     ["the kernel", "kernel", "does not have the checksum of its manifest"],
     ["the manifest", "guest.json", "is not JSON"],
-  ])("are refused when %s is damaged, and made again by an install", async (_what, which, problem) => {
-    await using directory = await temporaryDirectory();
-    const { kernel } = await copyTo(directory.path);
-    const damaged = which === "kernel" ? kernel : join(directory.path, which);
-    await truncate(damaged, 100);
-    const abandoned = join(directory.path, ".guest-1-1-abcdef");
-    await mkdir(abandoned);
-    await expect(openGuestFiles(directory.path)).rejects.toMatchObject({
-      reason: "runtime",
-      message: expect.stringContaining(`${damaged} is damaged: it ${problem}`),
-      hint: "Run as root: executor install microvm",
-    });
-    const again = await buildGuestFiles({ directory: directory.path, kernelPackage, signal });
-    expect(again.manifest).toEqual(guest.manifest);
-    expect(await readdir(directory.path)).toHaveLength(3);
-    await openGuestFiles(directory.path);
-  }, 60_000);
+  ])(
+    "are refused when %s is damaged, and made again by an install",
+    async (_what, which, problem) => {
+      await using directory = await temporaryDirectory();
+      const { kernel } = await copyTo(directory.path);
+      const damaged = which === "kernel" ? kernel : join(directory.path, which);
+      await truncate(damaged, 100);
+      const abandoned = join(directory.path, ".guest-1-1-abcdef");
+      await mkdir(abandoned);
+      await expect(openGuestFiles(directory.path)).rejects.toMatchObject({
+        reason: "runtime",
+        message: expect.stringContaining(`${damaged} is damaged: it ${problem}`),
+        hint: "Run as root: executor install microvm",
+      });
+      const again = await buildGuestFiles({ directory: directory.path, kernelPackage, signal });
+      expect(again.manifest).toEqual(guest.manifest);
+      expect(await readdir(directory.path)).toHaveLength(3);
+      await openGuestFiles(directory.path);
+    },
+    60_000,
+  );
 
   it("name the file that can't be read", async () => {
     await using directory = await temporaryDirectory();

@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { type AirlockError, errorMessage, isNoSpace, saysNoSpace } from "@airlock/job";
-import { runtimeFailed } from "../contract/errors.ts";
+import { runtimeFailed } from "../../contract/errors.ts";
 
 /** The error for a file of virtual machines that can't be written. Says which disk is full, if one is. */
 export function cannotWrite(what: string, path: string, cause: unknown): AirlockError {
