@@ -193,6 +193,7 @@ export async function runExecutor({
   });
   const janitor = new Janitor({
     owner: data.owner,
+    dataDir: config.dataDir,
     runtime,
     activeSandboxes,
     jobsDir: data.jobsDir,

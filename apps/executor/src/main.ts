@@ -4,11 +4,21 @@ import { AirlockError, errorMessage } from "@airlock/job";
 import { readProxies } from "@airlock/proxy";
 import { relaxations } from "@airlock/runtime";
 import { type CommandLineActions, runCommandLine } from "./cli/command-line.ts";
-import { createRuntime } from "./cli/create-runtime.ts";
+import { createRuntime, openMicrovm } from "./cli/create-runtime.ts";
 import { install, installPath, readOsRelease } from "./cli/install/install.ts";
 import { loadImages } from "./cli/load-images.ts";
 import { createLogger } from "./cli/logger.ts";
 import { guestDir, runtimeDir } from "./cli/runtime-dir.ts";
+import {
+  attachTestVm,
+  endTestVm,
+  holdCommand,
+  holdTestVmProcess,
+  parseHoldOptions,
+  printTestVms,
+  type TestVmContext,
+  testVm,
+} from "./cli/test-vm/test-vm.ts";
 import { validate } from "./cli/validate/validate.ts";
 import { parseConfig, readDataDir } from "./config/config.ts";
 import type { Config } from "./config/options.ts";
@@ -33,7 +43,20 @@ const actions: CommandLineActions = {
     return 0;
   },
   loadImages: async (file) => await loadImages(parseConfig(process.env), resolve(file)),
+  testVm: async (options) => await testVm(options, testVmContext()),
+  attachTestVm: async (name) => await attachTestVm(name, testVmContext()),
+  endTestVm: async (name) => await endTestVm(name, testVmContext()),
+  listTestVms: async () => await printTestVms(testVmContext()),
 };
+
+function testVmContext(): TestVmContext {
+  return {
+    config: parseConfig(process.env),
+    openRuntime: openMicrovm,
+    out: (line) => console.log(line),
+    error: (line) => console.error(line),
+  };
+}
 
 async function run(config: Config, verify: boolean): Promise<number> {
   if (verify && !(await runValidate(config))) return 1;
@@ -71,7 +94,12 @@ const output = {
   out: (text: string) => void process.stdout.write(text),
   error: (text: string) => void process.stderr.write(text),
 };
-runCommandLine(process.argv.slice(2), actions, output).then(
+const [command, ...rest] = process.argv.slice(2);
+const running =
+  command === holdCommand
+    ? holdTestVmProcess(parseHoldOptions(rest[0] ?? ""), testVmContext())
+    : runCommandLine(process.argv.slice(2), actions, output);
+running.then(
   (exitCode) => process.exit(exitCode),
   (error: unknown) => {
     // An expected error: print its message and its hint. Any other error is a defect: print its stack.

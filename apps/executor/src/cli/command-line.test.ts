@@ -18,6 +18,10 @@ async function execute(...args: string[]) {
       validate: called("validate", 1),
       install: called("install", 0),
       loadImages: called("loadImages", 0),
+      testVm: called("testVm", 0),
+      attachTestVm: called("attachTestVm", 0),
+      endTestVm: called("endTestVm", 0),
+      listTestVms: called("listTestVms", 0),
     },
     {
       out: (text) => {
@@ -30,6 +34,8 @@ async function execute(...args: string[]) {
   );
   return { calls, output, errors, exitCode };
 }
+
+const testVm = { repository: null, revision: "HEAD", image: null, nameOnly: false, keepMs: 3_600_000 };
 
 describe("the executor's command line", () => {
   it.each([
@@ -72,6 +78,24 @@ describe("the executor's command line", () => {
       ["image", "load", "a.tar"],
       ["loadImages", "a.tar"],
     ],
+    [["test-vm"], ["testVm", testVm]],
+    [
+      ["test-vm", "-repo", "a/b", "-revision=main", "-name-only"],
+      ["testVm", { ...testVm, repository: "a/b", revision: "main", nameOnly: true }],
+    ],
+    [
+      ["test-vm", "--repo", "https://example.com/a.git", "--image", "node:24", "--keep", "2h"],
+      ["testVm", { ...testVm, repository: "https://example.com/a.git", image: "node:24", keepMs: 7_200_000 }],
+    ],
+    [
+      ["test-vm", "attach", "a-1"],
+      ["attachTestVm", "a-1"],
+    ],
+    [
+      ["test-vm", "end", "a-1"],
+      ["endTestVm", "a-1"],
+    ],
+    [["test-vm", "list"], ["listTestVms"]],
   ])("accepts executor %j", async (args, call) => {
     expect(await execute(...args)).toEqual({ calls: [call], output: "", errors: "", exitCode: 0 });
   });
@@ -89,7 +113,12 @@ describe("the executor's command line", () => {
     [["install", "--bindir", "/x"], "unknown option '--bindir'", "--bin-dir"],
     [["image", "laod", "x"], "unknown command 'laod'", "load"],
     [["image", "load"], "missing required argument 'FILE'", "executor image load --help"],
-    [["test-vm", "--repo", "x", "extra"], "test-vm is not supported yet", "executor validate"],
+    [["test-vm", "--repo", "x", "extra"], "too many arguments", "executor test-vm --help"],
+    [["test-vm", "--revision", "main"], "--revision needs a repository", "executor test-vm --help"],
+    [["test-vm", "--repo", "ssh://git@example.com/a"], "--repo must be a name, or an address with https://", "--help"],
+    [["test-vm", "--repo", "https://u:p@example.com/a"], "without credentials", "--help"],
+    [["test-vm", "--keep", "2d"], "Write it as 30m or 2h, at most 24h", "executor test-vm --help"],
+    [["test-vm", "attach"], "missing required argument 'NAME'", "executor test-vm attach --help"],
     [["help", "fly"], "unknown topic 'fly'", "executor help"],
   ])("refuses executor %j and says what was probably meant", async (args, problem, hint) => {
     const { calls, errors, exitCode } = await execute(...args);
@@ -106,6 +135,9 @@ describe("the executor's command line", () => {
     [["help", "run"], "executor run --verify"],
     [["validate", "-h"], "executor validate"],
     [["install", "--help"], "executor install microvm --from"],
+    [["test-vm", "--help"], "executor test-vm --repo https://"],
+    [["test-vm", "end", "--help"], "executor test-vm end executor-test-vm-"],
+    [["help", "test-vm"], "--name-only"],
     [["image", "load", "--help"], "executor image load alpine.tar"],
     [["help", "variables"], "EXECUTOR_FRONTEND_URL"],
     [["help", "variables", "--markdown"], "# Configuration of an executor"],

@@ -1,10 +1,11 @@
 import { Command, CommanderError } from "commander";
 import { variablesDocument, variablesText } from "../config/variables-document.ts";
 import type { GuestSource } from "./install/install-microvm.ts";
+import { type TestVmActions, testVmCommand } from "./test-vm/test-vm-command.ts";
 import { versionText } from "./version-text.ts";
 
 /** The work behind each command. Each method resolves to the exit code. */
-export interface CommandLineActions {
+export interface CommandLineActions extends TestVmActions {
   run(options: { readonly verify: boolean }): Promise<number>;
   validate(): Promise<number>;
   install(target: string, guest: GuestSource): Promise<number>;
@@ -67,7 +68,7 @@ function commandLine(
     .addCommand(installCommand(actions, setExitCode))
     .addCommand(imageCommand(actions, setExitCode))
     .addCommand(versionCommand(output))
-    .addCommand(testVmCommand(), { hidden: true })
+    .addCommand(testVmCommand(actions, setExitCode))
     .addHelpText(
       "after",
       `
@@ -180,16 +181,6 @@ function versionCommand({ out }: CommandLineOutput): Command {
     .description("print the versions of the executor, of Node and of the platform")
     .addHelpText("after", "\nThe first line is the version that the executor reports to the instance.")
     .action(() => out(`${versionText()}\n`));
-}
-
-/** A command of the protocol that boots a virtual machine to look at. Here it always fails with an explanation. */
-function testVmCommand(): Command {
-  const command = new Command("test-vm").allowUnknownOption().allowExcessArguments();
-  return command.action(() =>
-    command.error(
-      "error: test-vm is not supported yet; `executor validate` boots a virtual machine if EXECUTOR_RUNTIME=microvm",
-    ),
-  );
 }
 
 function helpCommand(program: Command, { out }: CommandLineOutput): Command {

@@ -1,6 +1,6 @@
-import { execFileSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { outputOf } from "@airlock/process";
 import { temporaryDirectory } from "@airlock/test-kit";
 import { describe, expect, it } from "vitest";
 import { readStartupScript } from "./read-startup-script.ts";
@@ -18,7 +18,7 @@ describe("the startup script of virtual machines", () => {
     ["directory", (path) => mkdir(path), "is not a file"],
     ["large", (path) => writeFile(path, Buffer.alloc(2 ** 20 + 1, 32)), "has more than 1 MiB"],
     ["binary", (path) => writeFile(path, Buffer.from("\x7fELF\0")), "contains a NUL byte"],
-    ["pipe", async (path) => execFileSync("mkfifo", [path]), "is not a file"],
+    ["pipe", (path) => outputOf(["mkfifo", path]), "is not a file"],
   ];
   it.each(wrong)("is refused with the variable's name when it is wrong: %s", async (name, make, problem) => {
     await using directory = await temporaryDirectory();

@@ -216,6 +216,11 @@ export class InstanceClient {
     return { ...this.credentials(job), [executorHeaders.actor]: "internal" };
   }
 
+  /** Credentials for git without a job. Only instances that accept the shared secret for repositories take them. */
+  ownGitCredentials(): JobCredentials {
+    return { ...this.#ownHeaders(), [executorHeaders.actor]: "internal" };
+  }
+
   /** @throws {InstanceError} status 409 with a `LogConflict` when the batch does not continue the stored log. */
   async appendLogs(job: DequeuedJob, events: readonly OutgoingLogEvent[], signal: AbortSignal): Promise<void> {
     let memory: Buffer | undefined;

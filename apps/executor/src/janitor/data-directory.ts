@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { AirlockError, isNoSpace } from "@airlock/job";
+import { lockDirectory } from "./lock-directory.ts";
 
 /** The executor's data directory. One process at a time holds it. */
 export interface DataDirectory extends Disposable {
@@ -57,25 +58,19 @@ async function emptied(dir: string): Promise<string> {
   return dir;
 }
 
-/**
- * Locks the data directory. SQLite uses the operating system's lock on the file, which ends with the process in every
- * case. The lock also holds between containers that share the directory. Node has no other API for such locks.
- */
+/** Locks the data directory. */
 function takeLock(dir: string): DatabaseSync {
-  let database: DatabaseSync | undefined;
+  let lock: DatabaseSync | null;
   try {
-    database = new DatabaseSync(join(dir, "lock"), { timeout: 0 });
-    database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
-    return database;
+    lock = lockDirectory(dir);
   } catch (cause) {
-    database?.close();
-    if (!/locked/i.test(String(cause))) throw unusable(dir, cause);
-    throw new AirlockError(`the data directory ${dir} is in use by another executor`, {
-      code: "data-directory-in-use",
-      hint: "Give each executor its own EXECUTOR_DATA_DIR, or run more jobs in one executor with EXECUTOR_MAXIMUM_NUM_JOBS.",
-      cause,
-    });
+    throw unusable(dir, cause);
   }
+  if (lock) return lock;
+  throw new AirlockError(`the data directory ${dir} is in use by another executor`, {
+    code: "data-directory-in-use",
+    hint: "Give each executor its own EXECUTOR_DATA_DIR, or run more jobs in one executor with EXECUTOR_MAXIMUM_NUM_JOBS.",
+  });
 }
 
 async function readOwner(file: string): Promise<string> {

@@ -7,9 +7,11 @@ import { type Trash, unmountBelow } from "@airlock/runtime/host-disk";
 import type { Logger } from "pino";
 import type { RepositoryCache } from "../workspace/cache/repository-cache.ts";
 import { type JobDirectories, ownerMarker } from "../workspace/job-directory.ts";
+import { collectTestVms } from "./test-vm-place.ts";
 
 export interface JanitorOptions {
   readonly owner: string;
+  readonly dataDir: string;
   readonly runtime: Runtime;
   readonly activeSandboxes: ReadonlySet<string>;
   readonly jobsDir: string;
@@ -44,6 +46,7 @@ export class Janitor {
     const { logger } = this.#options;
     const signal = AbortSignal.any([outer, AbortSignal.timeout(roundMs)]);
     const parts = {
+      testVms: () => this.#collectTestVms(signal),
       // Sandboxes come first, because their workspaces are mounted above files in the jobs' directories.
       sandboxes: () => this.#collectSandboxes(signal),
       jobs: () => this.#collectJobDirectories(signal),
@@ -67,6 +70,13 @@ export class Janitor {
     const { runtime, owner, activeSandboxes, logger } = this.#options;
     const { sandboxes, details } = await runtime.collect({ owner, keep: activeSandboxes, signal });
     if (sandboxes > 0) logger.info({ sandboxes, details }, "removed sandboxes that an earlier run left behind");
+  }
+
+  async #collectTestVms(signal: AbortSignal): Promise<void> {
+    const { runtime, dataDir, logger } = this.#options;
+    if (runtime.name !== "microvm") return;
+    for (const name of await collectTestVms(dataDir, runtime, signal))
+      logger.info({ name }, "removed a test machine whose process was killed");
   }
 
   async #evictImages(signal: AbortSignal): Promise<void> {

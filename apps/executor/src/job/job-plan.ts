@@ -105,7 +105,8 @@ function planTimeout(wantedMs: number | null, maximumMs: number): PlannedTimeout
   };
 }
 
-function limitsOf({ cpus, memory, pids, disk, shm }: Resources, options: JobOptions): SandboxLimits {
+/** @throws {AirlockError} reason `policy` for more than the administrator allows. */
+export function limitsOf({ cpus, memory, pids, disk, shm }: Resources, options: JobOptions): SandboxLimits {
   const { maximumCpus, machineCpus, maximumMemoryBytes, maximumPids, maximumDiskBytes } = options;
   const memoryBytes = sizeOf(memory) ?? maximumMemoryBytes;
   const diskBytes = sizeOf(disk) ?? maximumDiskBytes;

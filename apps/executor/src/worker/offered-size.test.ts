@@ -14,7 +14,10 @@ describe("an executor's offer", () => {
   });
 
   it("keeps each size exactly", () => {
-    const sizes = fc.oneof(fc.maxSafeNat(), fc.nat(1000).map((count) => count * 2 ** 20));
+    const sizes = fc.oneof(
+      fc.maxSafeNat(),
+      fc.nat(1000).map((count) => count * 2 ** 20),
+    );
     fc.assert(fc.property(sizes, (bytes) => parseBytes(offeredSize(bytes)) === bytes));
   });
 });

@@ -138,6 +138,7 @@ describe.runIf(isRoot)(isRoot ? "a job's disk" : "a job's disk [needs root]", ()
     })();
     stack.defer(() => runtime.close());
     const janitor = new Janitor({
+      dataDir: join(dir, "executor"),
       owner: "executor-1",
       runtime,
       activeSandboxes: new Set(),

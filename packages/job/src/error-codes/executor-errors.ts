@@ -11,6 +11,7 @@ export const executorErrors = withoutStatus({
   "heartbeat-invalid": "The instance's answer to a heartbeat is not valid.",
   "install-failed": "The package manager could not install a program.",
   "install-manually": "A program is missing, and this command cannot install it here.",
+  "test-vm": "A test machine can't be made, found or attached to.",
   "install-target": "The install target does not exist, or cannot be installed here.",
   "instance-refused": "The instance refused a request of the executor.",
   "instance-unauthorized": "The instance does not accept the executor's credentials.",
