@@ -31,7 +31,7 @@ static struct step_spec spec;
 static void report(uint8_t kind, int32_t value, bool out_of_memory, uint32_t count, const char *stage) {
   struct packet packet = {.kind = kind, .value = value, .out_of_memory = out_of_memory, .count = count};
   snprintf(packet.stage, sizeof packet.stage, "%s", stage);
-  // Without the agent there is nobody to run for.
+  // The step must not go on without the agent.
   if (!send_packet(agent, &packet, NULL, 0)) _exit(1);
 }
 
