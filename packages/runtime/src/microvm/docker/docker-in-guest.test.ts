@@ -1,4 +1,4 @@
-import { chmod, rm, writeFile } from "node:fs/promises";
+import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   busyboxImage,
@@ -33,7 +33,6 @@ describeWithEngines(["microvm", "network"], "Docker in a virtual machine", () =>
 
   const open = async (docker: DockerDisk, owner: string): Promise<MicrovmRuntime> => {
     const monitor = await testQemuMonitor({ owner });
-    cleanup.defer(() => rm(`/run/airlock-test-ids-${owner}`, { force: true }));
     return await createMicrovmRuntime({
       stateDir: directory,
       guest: await testGuest(),

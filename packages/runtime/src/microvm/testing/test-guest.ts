@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { engines } from "@airlock/test-kit";
 import { findCgroupHost } from "../../host/cgroups/cgroup-host.ts";
 import { defaultIds } from "../../host/id-range.ts";
+import { idsLockFile } from "../../host/id-ranges.ts";
 import { type BuiltGuest, buildGuestFiles } from "../guest/build/build-guest-files.ts";
 import { fetchKernelPackage } from "../guest/build/fetch-kernel-package.ts";
 import type { MonitorSettings } from "../monitor/choice/monitor-settings.ts";
@@ -52,7 +53,6 @@ export async function testQemuMonitor({
   readonly program?: string;
 }): Promise<QemuMonitor> {
   const { qemuPath } = engines().microvm ?? fail();
-  const lockFile = `/run/airlock-test-ids-${owner}`;
   const cgroupHost = await findCgroupHost();
   return await openQemuMonitor({
     program: program ?? qemuPath,
@@ -60,7 +60,7 @@ export async function testQemuMonitor({
     kvmGroup: null,
     owner,
     ids: defaultIds,
-    lockFile,
+    lockFile: idsLockFile,
     cgroupHost,
   });
 }

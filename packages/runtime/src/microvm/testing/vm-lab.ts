@@ -95,7 +95,6 @@ export class VmLab implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.directory, { recursive: true, force: true });
-    await rm(`/run/airlock-test-ids-${this.owner}`, { force: true });
   }
 }
 
