@@ -11,6 +11,11 @@ import { killedExecutor } from "./rows/killed-executor.ts";
 import { liveLog } from "./rows/live-log.ts";
 import { logIngest } from "./rows/log-ingest.ts";
 import { logPipeline } from "./rows/log-pipeline.ts";
+import { microvmBoot } from "./rows/microvm-boot.ts";
+import { microvmDisk } from "./rows/microvm-disk.ts";
+import { microvmJob } from "./rows/microvm-job.ts";
+import { microvmMemory } from "./rows/microvm-memory.ts";
+import { microvmPool } from "./rows/microvm-pool.ts";
 import { parkedPolls } from "./rows/parked-polls.ts";
 import { queue } from "./rows/queue.ts";
 import { secondJob } from "./rows/second-job.ts";
@@ -26,6 +31,11 @@ const rows: Readonly<Record<string, Row>> = {
   "log-ingest": logIngest,
   "live-log": liveLog,
   "log-pipeline": logPipeline,
+  "microvm-boot": microvmBoot,
+  "microvm-disk": microvmDisk,
+  "microvm-job": microvmJob,
+  "microvm-memory": microvmMemory,
+  "microvm-pool": microvmPool,
   "parked-polls": parkedPolls,
   queue,
   "second-job": secondJob,

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { arch, platform } from "node:os";
 import { type ExecutorCapability, executorCapabilities } from "@airlock/api";
+import { onAbort } from "@airlock/async";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import { probeMounts, Trash } from "@airlock/runtime/host-disk";
 import type { Logger } from "pino";
@@ -11,6 +12,7 @@ import { openDataDirectory } from "./janitor/data-directory.ts";
 import { executorName } from "./janitor/executor-name.ts";
 import { Janitor } from "./janitor/janitor.ts";
 import { egressWarning } from "./job/egress-plan.ts";
+import { planUsualJob } from "./job/job-plan.ts";
 import { limitsWarning } from "./job/limits-enforcement.ts";
 import { runJob } from "./job/run-job.ts";
 import { runtimePrograms } from "./versions/runtime-programs.ts";
@@ -204,6 +206,14 @@ export async function runExecutor({
     logger,
   });
   const predecessorCollected = await janitor.round(signal);
+  const { poolSize } = config.runtime.microvm;
+  if (poolSize > 0 && runtime.keepReady) {
+    const like = planUsualJob(config.job, description);
+    const ready = stack.use(runtime.keepReady({ owner: data.owner, count: poolSize, like }));
+    metrics.watchReady(() => ready.counts);
+    // Sandboxes that no job can take any more only need memory.
+    stack.use(onAbort(worker.draining, () => void ready[Symbol.asyncDispose]()));
+  }
   const rounds = janitor.run(signal);
   stack.defer(async () => {
     stopping.abort(new Error("the executor is exiting"));

@@ -12,13 +12,20 @@ export interface BenchExecutor extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
+export interface BenchExecutorOptions {
+  readonly dataDir: string;
+  /** Tells it apart from others in the instance's list. */
+  readonly label: string;
+  /** Variables that replace those of this row's executors. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
 /**
  * Starts an executor with the oci runtime from the sources, in a separate process. It polls the queue `default`.
- * @param label tells it apart from others in the instance's list.
  */
 export async function startExecutor(
   instance: BenchInstance,
-  { dataDir, label }: { readonly dataDir: string; readonly label: string },
+  { dataDir, label, settings = {} }: BenchExecutorOptions,
 ): Promise<BenchExecutor> {
   const child = spawn(process.execPath, [path.join(root, "apps/executor/src/main.ts"), "run"], {
     stdio: ["ignore", "ignore", "inherit"],
@@ -37,6 +44,7 @@ export async function startExecutor(
       EXECUTOR_LABELS: `bench=${label}`,
       EXECUTOR_MAXIMUM_NUM_JOBS: "1",
       EXECUTOR_JOB_MEMORY: "512Mi",
+      ...settings,
     },
   });
   const exited = once(child, "exit");

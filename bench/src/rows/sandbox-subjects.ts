@@ -71,7 +71,7 @@ async function openSandbox(runtime: Runtime, { owner, egress }: Place): Promise<
 }
 
 /** @param nextImage as an executor passes it for a job that has another step. */
-async function runEcho(sandbox: Sandbox, image: string, nextImage?: string): Promise<void> {
+export async function runEcho(sandbox: Sandbox, image: string, nextImage?: string): Promise<void> {
   let text = "";
   const status = await sandbox.runStep(
     {

@@ -261,6 +261,12 @@ describe("the executor's configuration", () => {
       expect(() => parseConfig(wrong)).toThrow("EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS");
     }
     expect(() => parseConfig({ ...minimal, EXECUTOR_QEMU: "qemu" })).toThrow("EXECUTOR_QEMU must be the absolute path");
+    const poolSize = (text: string) =>
+      parseConfig({ ...minimal, EXECUTOR_VM_POOL_SIZE: text }).runtime.microvm.poolSize;
+    expect([parseConfig(minimal).runtime.microvm.poolSize, poolSize("0"), poolSize("32")]).toEqual([1, 0, 32]);
+    for (const bad of ["33", "-1", "two", "1.5"]) {
+      expect(() => poolSize(bad)).toThrow(/EXECUTOR_VM_POOL_SIZE.*is not a whole number of between 0 and 32/);
+    }
   });
 
   it("says why variables of virtual machines have no effect on another runtime", () => {

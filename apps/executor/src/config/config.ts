@@ -188,6 +188,7 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
         firecracker: e.EXECUTOR_FIRECRACKER ?? null,
         jailer: e.EXECUTOR_JAILER ?? null,
         qemu: e.EXECUTOR_QEMU ?? null,
+        poolSize: e.EXECUTOR_VM_POOL_SIZE,
         bandwidth: {
           ingress: e.EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS,
           egress: e.EXECUTOR_FIRECRACKER_BANDWIDTH_EGRESS,

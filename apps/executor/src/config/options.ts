@@ -157,6 +157,8 @@ interface RuntimeOptions {
     readonly jailer: string | null;
     readonly monitor: "auto" | "firecracker" | "qemu";
     readonly accelerator: "auto" | "kvm" | "tcg";
+    /** Greatest number of machines that wait for jobs. */
+    readonly poolSize: number;
     /** What one machine may receive (`ingress`) and send, in bytes per second. */
     readonly bandwidth: { readonly ingress: number; readonly egress: number };
     /** Begins the names of machines. */

@@ -95,6 +95,14 @@ function plansDocker(services: readonly string[], problem: string | null): boole
   return services.length > 0;
 }
 
+/** What jobs get that ask for nothing. A job that this machine refuses for its network has none. */
+export function planUsualJob(options: JobOptions, enforcement: EgressEnforcement) {
+  const { enforces } = enforcement;
+  const asked = options.egress.default ?? "public";
+  const kind = asked === "public" && enforces.egressPublic ? "public" : "none";
+  return { limits: limitsOf({}, options), egress: { kind } } as const;
+}
+
 function planTimeout(wantedMs: number | null, maximumMs: number): PlannedTimeout {
   if (wantedMs === null || wantedMs <= maximumMs) return { ms: wantedMs ?? maximumMs, note: null };
   const longest = formatDuration(maximumMs);

@@ -15,7 +15,7 @@ import {
   makeRepository,
   temporaryDirectory,
 } from "@airlock/test-kit";
-import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import { microvmOptions } from "../cli/create-runtime.ts";
 import { install, installPath } from "../cli/install/install.ts";
 import { guestDir, runtimeDir } from "../cli/runtime-dir.ts";
@@ -30,7 +30,7 @@ import { airlockJob, type StartedExecutor, startExecutor } from "../testing/star
 const guestCache = fileURLToPath(new URL("../../../../node_modules/.cache/airlock-guest/", import.meta.url));
 const run = promisify(execFile);
 const image = "fixtures/shell:1";
-const machineMs = 120_000;
+const machineMs = 240_000;
 /** Changes a setting of the guest's kernel and the workspace, and fails if the job asks for it. */
 const startupScript = `
 sysctl -w vm.max_map_count=262145
@@ -67,6 +67,12 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
       EXECUTOR_KEEP_WORKSPACES: "true",
       EXECUTOR_STEP_CA_CERTIFICATES: "true",
       NODE_EXTRA_CA_CERTS: join(dir, "authority.pem"),
+      // Jobs that ask for nothing get a machine like the small ones of this file.
+      EXECUTOR_JOB_NUM_CPUS: "1",
+      EXECUTOR_JOB_MEMORY: "64Mi",
+      EXECUTOR_JOB_DISK: "64Mi",
+      EXECUTOR_DEFAULT_EGRESS: "none",
+      EXECUTOR_HEALTH_SERVER_ADDR: "127.0.0.1:0",
     };
     await writeFile(join(dir, "startup.sh"), startupScript);
     await writeFile(join(dir, "authority.pem"), rootCertificates[0] ?? "");
@@ -92,6 +98,7 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
     await writeFile(archive, await dockerArchive(await busyboxImage(), image));
     await runtime.loadImages(archive, { signal: AbortSignal.timeout(machineMs) });
     executor = stack.use(await startExecutor({ url: instance.url, dataDir, runtime, env }));
+    await untilReady();
   }, 2 * machineMs);
 
   beforeEach(() => {
@@ -114,7 +121,23 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
   });
   const small = { cpus: 1, memory: "64Mi", pids: 64, disk: "64Mi" };
   const output = (key: string) => instance.output(job, `step.docker.${key}`);
+  /** Name of the machine that the job's log gives, at the latest when its first step runs. */
+  const machineOfJob = async (): Promise<string> => {
+    const machine = () => /a disk of its own \(([a-z0-9-]+)\)/.exec(instance.output(job, "setup.fs.extras"))?.[1];
+    await instance.until(() => machine() !== undefined);
+    return machine() ?? "";
+  };
   const marks = () => instance.requests.filter(({ path, body }) => path.includes("/mark") && body.jobId === job);
+
+  const metrics = async (): Promise<string> => {
+    const port = /"port":(\d+)/.exec(executor.logLines.join("\n"))?.[1];
+    return await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  };
+  /** Waits until a machine waits for a job. */
+  const untilReady = async (): Promise<void> => {
+    const ready = 'airlock_executor_vm_pool_ready{queue="default"} 1\n';
+    await vi.waitFor(async () => expect(await metrics()).toContain(ready), { timeout: machineMs, interval: 100 });
+  };
 
   /** Runs the steps in a small machine, at the repository's commit. */
   function submit(...dockerSteps: ReturnType<typeof step>[]): void {
@@ -148,8 +171,9 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
       submit(step("first", "cat a.txt", "sleep 600"), step("second", "cat b.txt"));
       await instance.until(() => output("first").includes("from the checkout\n"));
       expect(marks()).toEqual([]);
-      const processes = await outputOf(["ps", "-eo", "args"]);
-      expect(processes).toMatch(new RegExp(`qemu-system-x86_64 -name guest=build-a-job-${job}-1-[0-9a-f]{8} `));
+      const machine = await machineOfJob();
+      expect(machine).toMatch(/^build-a-(job-\d+-1-[0-9a-f]{8}|ready-[0-9a-f]{12})$/);
+      expect(await outputOf(["ps", "-eo", "args"])).toContain(`qemu-system-x86_64 -name guest=${machine} `);
       instance.canceled.add(job);
       await instance.until(() => marks().length === 1);
       expect(marks()[0]?.path).toContain("markFailed");
@@ -224,13 +248,27 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
     async () => {
       submit(step("only", "echo started; sleep 600"));
       await instance.until(() => output("only").includes("started\n"));
-      const { stdout } = await run("pgrep", ["-f", `^[^ ]*qemu-system.* guest=[a-z0-9-]*job-${job}-`]);
+      const { stdout } = await run("pgrep", ["-f", `^[^ ]*qemu-system.* guest=${await machineOfJob()} `]);
       process.kill(Number(stdout.trim()), "SIGKILL");
       await instance.until(() => marks().length === 1);
       expect(marks()[0]).toMatchObject({
         path: expect.stringContaining("markErrored"),
         body: { reason: "runtime", errorMessage: expect.stringContaining("QEMU was killed (SIGKILL)") },
       });
+    },
+    machineMs,
+  );
+
+  it(
+    "find a machine that waits for them, which is not a running job",
+    async () => {
+      await untilReady();
+      expect(await metrics()).toContain('src_executor_processor_handlers{queue="default"} 0\n');
+      const hits = async () => Number(/vm_pool_jobs_total\{.*result="hit"\} (\d+)/.exec(await metrics())?.[1]);
+      const before = await hits();
+      submit(step("only", "cat a.txt"));
+      await instance.until(() => marks().length === 1);
+      expect([output("only"), await hits()]).toEqual(["from the checkout\n", before + 1]);
     },
     machineMs,
   );

@@ -1,4 +1,4 @@
-import type { EgressDenial } from "@airlock/runtime";
+import type { EgressDenial, ReadyCounts } from "@airlock/runtime";
 import type { JobOutcome } from "../job/job-outcome.ts";
 import { OperationMetrics } from "./operation-metrics.ts";
 
@@ -14,6 +14,7 @@ export class Metrics {
   readonly #denials = { connection: 0, name: 0, limit: 0 };
   #egressProblems = 0;
   #incompleteLogs = 0;
+  #ready: (() => ReadyCounts) | undefined;
   readonly #commands = new OperationMetrics("src_apiworker_command");
   readonly #requests = new OperationMetrics("src_apiworker_apiclient_queue");
 
@@ -55,6 +56,11 @@ export class Metrics {
     this.#requests.observe(operation, durationMs, failed);
   }
 
+  /** Adds metrics about sandboxes that wait for jobs. They are not running jobs. */
+  watchReady(counts: () => ReadyCounts): void {
+    this.#ready = counts;
+  }
+
   /** Returns all metrics in Prometheus' text format. */
   text(runningJobs: number): string {
     const queue = `queue="${this.#queue}"`;
@@ -84,7 +90,19 @@ export class Metrics {
       `airlock_executor_egress_problems_total{${queue}} ${this.#egressProblems}`,
       "# TYPE airlock_executor_logs_incomplete_total counter",
       `airlock_executor_logs_incomplete_total{${queue}} ${this.#incompleteLogs}`,
+      ...(this.#ready ? readyLines(this.#ready(), queue) : []),
       "",
     ].join("\n");
   }
+}
+
+function readyLines({ ready, hits, misses }: ReadyCounts, queue: string): readonly string[] {
+  const name = "airlock_executor_vm_pool";
+  return [
+    `# TYPE ${name}_ready gauge`,
+    `${name}_ready{${queue}} ${ready}`,
+    `# TYPE ${name}_jobs_total counter`,
+    `${name}_jobs_total{${queue},result="hit"} ${hits}`,
+    `${name}_jobs_total{${queue},result="miss"} ${misses}`,
+  ];
 }

@@ -86,6 +86,11 @@ export class Worker {
     return lastSuccess !== null && performance.now() - lastSuccess < 60_000;
   }
 
+  /** Aborted when this takes no further jobs. */
+  get draining(): AbortSignal {
+    return this.#draining.signal;
+  }
+
   /** Takes no further jobs. `run` resolves when the running ones have ended or the drain timeout is over. */
   drain(why: string): void {
     if (this.#draining.signal.aborted) return;

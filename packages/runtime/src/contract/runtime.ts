@@ -38,8 +38,36 @@ export interface Runtime {
    */
   evictImages(options: Abortable): Promise<readonly string[]>;
 
-  /** Releases the runtime's own resources (connections, helper processes). */
+  /**
+   * Keeps sandboxes prepared in the background, so that jobs find theirs ready. The first ones are for jobs like
+   * `like`, and later ones for jobs like the last ones. Called at most once per owner. Absent: sandboxes start quickly
+   * enough.
+   */
+  keepReady?(options: KeepReady): ReadySandboxes;
+
+  /** Releases the runtime's own resources (connections, helper processes, sandboxes that wait for jobs). */
   close(): Promise<void>;
+}
+
+export interface KeepReady {
+  readonly owner: string;
+  /** Greatest number of sandboxes that wait for a job, at least 1. */
+  readonly count: number;
+  readonly like: Pick<SandboxPlan, "limits" | "egress">;
+}
+
+/** Sandboxes that wait for jobs. Disposing ends them, and prepares no more. */
+export interface ReadySandboxes extends AsyncDisposable {
+  readonly counts: ReadyCounts;
+}
+
+export interface ReadyCounts {
+  /** Number of sandboxes that wait for a job. */
+  readonly ready: number;
+  /** Number of jobs that found their sandbox ready. Only grows. */
+  readonly hits: number;
+  /** Number of jobs that did not. Only grows. */
+  readonly misses: number;
 }
 
 export interface RuntimeDescription {

@@ -5,11 +5,12 @@ import type { AddressBlock, AddressPool } from "./addresses/address-pool.ts";
 import { formatRange, type IpRange } from "./addresses/ip-range.ts";
 import type { EgressCapabilities } from "./capabilities.ts";
 import type { ClosedDestinations } from "./closed-destinations.ts";
-import { type Bandwidth, connectGuest } from "./connect-guest.ts";
+import { connectGuest } from "./connect-guest.ts";
 import type { ResolverProcess } from "./dns/resolver-process.ts";
 import type {
   EgressAttachment,
   GuestAttachment,
+  GuestEgress,
   NamespaceAttachment,
   PreparedBridge,
   SandboxEgress,
@@ -75,14 +76,14 @@ export class Attachments {
     });
   }
 
-  attachGuest(sandbox: SandboxEgress & Abortable & { readonly bandwidth: Bandwidth }): Promise<GuestAttachment> {
+  attachGuest(sandbox: GuestEgress & Abortable): Promise<GuestAttachment> {
     return this.#making(sandbox, async (undo) => {
       const { guestProblem } = await this.#with.capabilities();
       if (guestProblem !== null) {
         throw refusedByPolicy("this executor cannot give a virtual machine a network", guestProblem);
       }
       const { link, attachment } = await this.#attachLink(sandbox, undo, (link) =>
-        connectGuest(link, sandbox.bandwidth),
+        connectGuest(link, { bandwidth: sandbox.bandwidth, hasTap: sandbox.namespacePath !== undefined }),
       );
       const { namespacePath, mtu, block, hasIpv6 } = link;
       const ipv6Gateway = hasIpv6 ? block.ipv6.gateway : null;

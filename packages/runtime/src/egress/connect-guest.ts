@@ -18,16 +18,20 @@ const burstsPerSecond = 20;
 const queueMs = 50;
 
 /**
- * Puts a tap into a sandbox's namespace, and connects it with the sandbox's end of its link.
+ * Puts a tap into a sandbox's namespace unless it has one, and connects it with the sandbox's end of its link.
  *
  * Root of a guest can send any frame. The host's rules expect a sandbox without the capabilities NET_ADMIN and NET_RAW.
  * So the rules of this namespace pass only what such a sandbox could send, and everything else reaches no network
  * stack. The namespace has no address. Frames go directly from one device to the other (`fwd`), so nothing is learned
  * from them.
  */
-export async function connectGuest(link: SandboxLink, bandwidth: Bandwidth): Promise<void> {
+export async function connectGuest(
+  link: SandboxLink,
+  { bandwidth, hasTap }: { readonly bandwidth: Bandwidth; readonly hasTap: boolean },
+): Promise<void> {
   const network = new HostNetwork(link.namespacePath);
-  await network.ip(lines([`tuntap add dev ${guestTap} mode tap`, `link set ${guestTap} mtu ${link.mtu}`]));
+  const making = hasTap ? [] : [`tuntap add dev ${guestTap} mode tap`];
+  await network.ip(lines([...making, `link set ${guestTap} mtu ${link.mtu}`]));
   await network.nft(guestRuleset(link));
   for (const [device, rate] of [
     [guestTap, bandwidth.ingress],

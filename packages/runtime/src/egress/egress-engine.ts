@@ -43,6 +43,15 @@ export interface SandboxEgress {
   readonly onDenied: (denial: EgressDenial) => void;
 }
 
+export interface GuestEgress extends SandboxEgress {
+  readonly bandwidth: Bandwidth;
+  /**
+   * Path of a network namespace with nothing but a tap with the name `guestTap`, whose guest has sent nothing yet. It
+   * is not removed with the attachment. Default: a new one.
+   */
+  readonly namespacePath?: string;
+}
+
 /**
  * The network of one sandbox. Disposing closes the network and removes everything that belongs to it. A second disposal
  * is harmless.
@@ -113,7 +122,7 @@ export interface EgressEngine {
    * Gives a virtual machine a network namespace with a tap, and enforces the policy from the first frame on. Throws as
    * {@link attachNamespace}.
    */
-  attachGuest(sandbox: SandboxEgress & Abortable & { readonly bandwidth: Bandwidth }): Promise<GuestAttachment>;
+  attachGuest(sandbox: GuestEgress & Abortable): Promise<GuestAttachment>;
 
   /** Reserves addresses and installs the rules for a bridge before it exists. Throws as {@link attachNamespace}. */
   prepareBridge(sandbox: SandboxEgress & Abortable): Promise<PreparedBridge>;

@@ -6,7 +6,6 @@ import { formatRange, type IpRange } from "./addresses/ip-range.ts";
 import { Attachments } from "./attachments.ts";
 import type { EgressCapabilities } from "./capabilities.ts";
 import { ClosedDestinations } from "./closed-destinations.ts";
-import type { Bandwidth } from "./connect-guest.ts";
 import { ResolverProcess } from "./dns/resolver-process.ts";
 import type { Upstream } from "./dns/upstream.ts";
 import { readHostUpstreams } from "./dns/upstream-servers.ts";
@@ -14,6 +13,7 @@ import type {
   EgressEngine,
   EgressOptions,
   GuestAttachment,
+  GuestEgress,
   NamespaceAttachment,
   PreparedBridge,
   SandboxEgress,
@@ -136,7 +136,7 @@ class NftablesEngine implements EgressEngine {
     return this.#attachments.attachNamespace(sandbox);
   }
 
-  attachGuest(sandbox: SandboxEgress & Abortable & { readonly bandwidth: Bandwidth }): Promise<GuestAttachment> {
+  attachGuest(sandbox: GuestEgress & Abortable): Promise<GuestAttachment> {
     return this.#attachments.attachGuest(sandbox);
   }
 

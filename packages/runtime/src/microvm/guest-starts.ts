@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError, isNoSpace } from "@airlock/job";
+import { abandonable } from "../contract/abandonable.ts";
 import type { Abortable } from "../contract/index.ts";
 import { errorCode } from "../host/error-code.ts";
 import { cannotWrite } from "./disks/cannot-write.ts";
@@ -46,25 +47,31 @@ export class GuestStarts implements AsyncDisposable {
   async start(plan: VmPlan, { signal }: Abortable): Promise<RunningVm> {
     const { monitor } = this.#options;
     const shape = await shapeOf(plan);
-    const dir = join(this.#options.directory, shape);
-    if (await isThere(dir)) {
-      try {
-        const vm = await monitor.restore({ dir }, plan, { signal });
-        await touch(dir);
-        return vm;
-      } catch (error) {
-        if (!(error instanceof AirlockError) || error.code !== "snapshot-unusable") throw error;
-        await rm(dir, { recursive: true, force: true });
-      }
-    }
+    const copy = await this.#copy(shape, plan, { signal });
+    if (copy) return copy;
     const vm = await monitor.boot(plan, { signal });
-    this.#prepare(shape, plan);
+    this.#prepare(shape, plan).catch((error: unknown) => {
+      if (!this.#closing.signal.aborted) this.#options.onProblem(error);
+    });
     return vm;
+  }
+
+  /**
+   * Starts a copy of a snapshot, which is made first if it is missing. A copy needs less memory than a machine that has
+   * booted.
+   * @throws {AirlockError} as `VmMonitor.boot` does.
+   */
+  async startCopy(plan: VmPlan, { signal }: Abortable): Promise<RunningVm> {
+    const shape = await shapeOf(plan);
+    const copy = await this.#copy(shape, plan, { signal });
+    if (copy) return copy;
+    await abandonable(this.#prepare(shape, plan), signal);
+    return await this.#options.monitor.restore({ dir: join(this.#options.directory, shape) }, plan, { signal });
   }
 
   /** Waits for snapshots that are being made. */
   async settled(): Promise<void> {
-    await Promise.all(this.#making.values());
+    await Promise.allSettled(this.#making.values());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -72,14 +79,29 @@ export class GuestStarts implements AsyncDisposable {
     await this.settled();
   }
 
-  #prepare(shape: string, plan: VmPlan): void {
-    if (this.#making.has(shape) || this.#closing.signal.aborted) return;
-    const work = this.#makeSnapshot(shape, plan)
-      .catch((error: unknown) => {
-        if (!this.#closing.signal.aborted) this.#options.onProblem(error);
-      })
-      .finally(() => this.#making.delete(shape));
-    this.#making.set(shape, work);
+  /** `null`: there is no snapshot of this shape. */
+  async #copy(shape: string, plan: VmPlan, { signal }: Abortable): Promise<RunningVm | null> {
+    const dir = join(this.#options.directory, shape);
+    if (!(await isThere(dir))) return null;
+    try {
+      const vm = await this.#options.monitor.restore({ dir }, plan, { signal });
+      await touch(dir);
+      return vm;
+    } catch (error) {
+      if (!(error instanceof AirlockError) || error.code !== "snapshot-unusable") throw error;
+      await rm(dir, { recursive: true, force: true });
+      return null;
+    }
+  }
+
+  #prepare(shape: string, plan: VmPlan): Promise<void> {
+    const known = this.#making.get(shape);
+    if (known) return known;
+    const { signal } = this.#closing;
+    const work = signal.aborted ? Promise.reject(signal.reason) : this.#makeSnapshot(shape, plan);
+    const made = work.finally(() => this.#making.delete(shape));
+    this.#making.set(shape, made);
+    return made;
   }
 
   async #makeSnapshot(shape: string, like: VmPlan): Promise<void> {

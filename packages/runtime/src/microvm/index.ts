@@ -8,6 +8,7 @@ export {
   copyGuestFiles,
   findGuestFiles,
 } from "./guest/build/build-guest-files.ts";
+export { type CpioEntry, cpioArchive } from "./guest/build/cpio-archive.ts";
 export { hostSecurityFindings } from "./host-security/host-security.ts";
 export type { MicrovmRuntime } from "./microvm-runtime-options.ts";
 export type { MonitorSettings } from "./monitor/choice/monitor-settings.ts";

@@ -1,7 +1,7 @@
 import { chmod, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { busyboxImage, describeWithEngines, dockerArchive, temporaryDirectory } from "@airlock/test-kit";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import type { Bandwidth } from "../egress/index.ts";
 import { openEgressSandbox } from "../egress/testing/egress-sandbox.ts";
 import { publicIpv4, publicIpv6, startTestNetwork, type TestNetwork } from "../egress/testing/test-network.ts";
@@ -85,6 +85,22 @@ describeWithEngines(["microvm", "network"], "the network of a virtual machine", 
     } finally {
       await hostile.close();
     }
+  });
+
+  it("is connected by the policy of its job if the machine was waiting", async () => {
+    const owner = ownerOf("waiting");
+    const like = { limits, egress: { kind: "public" } } as const;
+    await using ready = runtime.keepReady?.({ owner, count: 1, like }) ?? expect.unreachable();
+    await vi.waitFor(() => expect(ready.counts.ready).toBe(1), { timeout: 60_000, interval: 50 });
+    await using sandbox = await openSandbox("waited", { owner });
+    expect(ready.counts).toMatchObject({ hits: 1, misses: 0 });
+    const output = await sandbox.run(`
+      nc -w 2 ${publicIpv4} 443 </dev/null && echo reached
+      nc -w 2 ${publicIpv6} 80 </dev/null
+      nc -w 2 10.99.0.2 80 </dev/null || echo closed`);
+    expect(output).toMatch(/reached[\s\S]*closed/);
+    expect(output).toContain(publicIpv6);
+    expect(sandbox.denials).toEqual([expect.objectContaining({ address: "10.99.0.2" })]);
   });
 
   it("has IPv6", async () => {

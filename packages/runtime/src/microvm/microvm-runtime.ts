@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, rm, stat } from "node:fs/promises";
-import { totalmem } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { checkLimits } from "../contract/check-limits.ts";
 import {
   type Abortable,
   type Collected,
+  type KeepReady,
   type ReadOnlyFile,
+  type ReadySandboxes,
   type RuntimeDescription,
   refuseDocker,
   refusedByPolicy,
@@ -29,27 +30,31 @@ import { type DockerDisk, dockerNotInstalled } from "./docker/docker-disk.ts";
 import { startDocker } from "./docker/start-docker.ts";
 import { GuestAgent } from "./guest/guest-agent.ts";
 import { guestStepFilter } from "./guest/seccomp/guest-step-filter.ts";
+import { GuestPool } from "./guest-pool.ts";
 import { type CopiedPlan, GuestStarts } from "./guest-starts.ts";
 import { keepDisk } from "./keep-disk.ts";
+import { hasMemoryToWait, type MachineShape, machineShape } from "./machine-shape.ts";
 import type { MicrovmRuntime, MicrovmRuntimeOptions } from "./microvm-runtime-options.ts";
 import { MicrovmSandbox } from "./microvm-sandbox.ts";
 import { maximumVmCpus } from "./monitor/maximum-vm-cpus.ts";
-import { type RunningVm, slotBytes, type VmNetwork, type VmPlan } from "./monitor/vm-monitor.ts";
+import { slotBytes, type VmNetwork, type VmPlan } from "./monitor/vm-monitor.ts";
 import { putGuestFiles } from "./put-guest-files.ts";
+import { ReadyGuest, type StartedGuest, workspaceDisk } from "./ready-guest.ts";
+import { Rehearsal } from "./rehearsal.ts";
 import { shortName } from "./short-name.ts";
+import { versionOfFiles } from "./version-of-files.ts";
 import { defaultNamePrefix, machineName } from "./vm-names.ts";
 import { openNetwork, openUnconnectedTap, type SandboxNetwork } from "./vm-networks.ts";
 
 export type { MicrovmRuntime };
 
-const mebibyte = 2 ** 20;
-/** What the guest's kernel and agent need beside the job: measured 60 MiB with Debian's cloud kernel. */
-const guestBytes = 128 * mebibyte;
-/** The disk with the workspace is the first one. The others are slots for images. */
-const workspaceDisk = 0;
+/** The disk with the workspace comes before them. */
 const imageSlots = Array.from({ length: 12 }, (_, index) => index + 1);
 /** The slot of the disk with Docker. A job that uses it has one image less, and all machines have the same shape. */
 const dockerSlot = 12;
+const rehearsalSlot = imageSlots.length + 1;
+/** The empty slots of each machine. */
+const slots: readonly null[] = [...imageSlots, rehearsalSlot].map(() => null);
 const bootMs = 60_000;
 const unlimited: Bandwidth = { ingress: null, egress: null };
 
@@ -103,10 +108,12 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   readonly #networkCalls: Parts["networkCalls"];
   readonly #hardening: Hardening;
   readonly #starts = new Map<string, GuestStarts>();
+  /** Guests that wait for jobs, by owner. */
+  readonly #pools = new Map<string, GuestPool<MachineShape, ReadyGuest>>();
   readonly #filter: Buffer;
   readonly #docker: DockerDisk | { readonly problem: string };
-  /** Ids of machines that are started only to be copied, by owner. Callers of `collect` don't know them. */
-  readonly #copied = new Map<string, Set<string>>();
+  /** Ids of machines that were not started for a job, by owner. Callers of `collect` don't know them. */
+  readonly #own = new Map<string, Set<string>>();
 
   constructor(options: MicrovmRuntimeOptions, { store, disks, system, limits, engines, networkCalls }: Parts) {
     this.#options = options;
@@ -169,23 +176,17 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     if (plan.limits.cpus > maximumVmCpus) throw tooManyCpus(plan.limits.cpus);
     await using undo = new AsyncDisposableStack();
     try {
-      const ways = { engines: this.#engines, bandwidth: this.#options.bandwidth ?? unlimited };
-      const network = undo.use(await openNetwork(plan, ways, { signal }));
-      const vmPlan = undo.use(await this.#makePlan(plan, network.device, signal));
-      const vm = undo.use(await this.#startsOf(plan.owner).start(vmPlan, { signal }));
-      const time = new Date();
-      const agent = undo.use(await GuestAgent.connect(vm.stream, { signal, seed: randomBytes(32), time }));
-      if (network.guest) await agent.setNetwork(network.guest, signal);
+      const guest = undo.use((await this.#readyGuest(plan, signal)) ?? (await this.#startGuest(plan, signal)));
+      const { agent } = guest;
       agent.connection.serve(plan.services ?? []);
-      await agent.mountWorkspace(workspaceDisk, vmPlan.diskBytes, signal);
       for (const file of plan.workspace.readOnlyFiles) await agent.putFile(jobFile(file), signal);
       await putGuestFiles(agent, plan.workspace.files, signal);
       if (plan.docker && !("problem" in docker)) {
-        const { resolvConf, guest } = network;
-        const start = { disk: dockerSlot, limits: plan.limits, resolvConf, mtu: guest?.mtu ?? null };
-        await startDocker({ vm, agent }, docker.path, start, signal);
+        const { resolvConf, guest: device } = guest.network;
+        const start = { disk: dockerSlot, limits: plan.limits, resolvConf, mtu: device?.mtu ?? null };
+        await startDocker({ vm: guest.vm, agent }, docker.path, start, signal);
       }
-      const sandbox = this.#sandbox(plan, { vmPlan, vm, agent, network });
+      const sandbox = this.#sandbox(plan, guest);
       undo.move();
       return sandbox;
     } catch (error) {
@@ -195,6 +196,37 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     }
   }
 
+  keepReady({ owner, count, like }: KeepReady): ReadySandboxes {
+    const { guest } = this.#options;
+    const { program } = this.#options.monitorFor(owner);
+    const pool = new GuestPool<MachineShape, ReadyGuest>({
+      size: count,
+      firstShape: machineShape(like),
+      make: (shape, { signal }) =>
+        ReadyGuest.start({
+          shape,
+          signal,
+          openPlace: () => this.#openOwnPlace(owner, this.#machineName(`ready-${randomBytes(6).toString("hex")}`)),
+          openTap: () => openUnconnectedTap(this.#networkCalls),
+          machine: { guest, bootMs },
+          slots,
+          rehearse: async (vm, agent) => {
+            const rehearsal = await Rehearsal.open(join(this.#options.stateDir, "rehearsal"), {
+              seccompFilter: this.#filter,
+              signal,
+            });
+            await rehearsal.run(vm, agent, rehearsalSlot, { signal });
+          },
+          start: (plan, options) => this.#startsOf(owner).startCopy(plan, options),
+        }),
+      hasMemoryFor: hasMemoryToWait,
+      version: () => versionOfFiles([program, guest.kernel, guest.initrd]),
+      onProblem: this.#options.onProblem ?? (() => {}),
+    });
+    this.#pools.set(owner, pool);
+    return pool;
+  }
+
   async collect({
     owner,
     keep,
@@ -202,7 +234,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected> {
     const machines = {
       owner,
-      keep: new Set([...[...keep].map((id) => this.#machineName(id)), ...(this.#copied.get(owner) ?? [])]),
+      keep: new Set([...[...keep].map((id) => this.#machineName(id)), ...(this.#own.get(owner) ?? [])]),
       signal,
       cgroupHost: this.#options.cgroupHost,
       directory: this.#ownersDirectory(owner),
@@ -217,6 +249,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   }
 
   async close(): Promise<void> {
+    for (const pool of this.#pools.values()) await pool[Symbol.asyncDispose]();
     for (const starts of this.#starts.values()) await starts[Symbol.asyncDispose]();
     await this.#engines.close();
     await this.#disks.close();
@@ -244,34 +277,71 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     return machineName(this.#options.namePrefix ?? defaultNamePrefix, id);
   }
 
-  async #makePlan(
-    { id: sandboxId, owner, limits, workspace }: SandboxPlan,
-    network: VmNetwork | null,
-    signal: AbortSignal,
-  ): Promise<PlannedVm> {
-    const id = this.#machineName(sandboxId);
-    const place = await this.#openPlace(owner, id);
+  /** The network of a job's machine. */
+  #openNetwork(plan: SandboxPlan, tap: VmNetwork | null, signal: AbortSignal): Promise<SandboxNetwork> {
+    const { bandwidth = unlimited } = this.#options;
+    return openNetwork(plan, { engines: this.#engines, bandwidth, tap }, { signal });
+  }
+
+  /** A guest from the pool. `null`: it has none for this job. */
+  async #readyGuest(plan: SandboxPlan, signal: AbortSignal): Promise<StartedGuest | null> {
+    const guest = await this.#pools.get(plan.owner)?.take(machineShape(plan), { signal });
+    if (!guest) return null;
+    const started = await guest.giveTo(plan, (tap) => this.#openNetwork(plan, tap, signal), { signal });
+    const release = async () => {
+      await this.#keepDisk(guest.diskPath, plan.id);
+      await started.release();
+    };
+    return { ...started, release };
+  }
+
+  async #keepDisk(path: string, id: string): Promise<void> {
+    const { keepDisksIn } = this.#options;
+    if (keepDisksIn !== undefined) await keepDisk(path, join(keepDisksIn, `${id}.ext4`));
+  }
+
+  async #startGuest(plan: SandboxPlan, signal: AbortSignal): Promise<StartedGuest> {
+    await using undo = new AsyncDisposableStack();
+    const network = undo.use(await this.#openNetwork(plan, null, signal));
+    const vmPlan = undo.use(await this.#makePlan(plan, network.device, signal));
+    const vm = undo.use(await this.#startsOf(plan.owner).start(vmPlan, { signal }));
+    const time = new Date();
+    const agent = undo.use(await GuestAgent.connect(vm.stream, { signal, seed: randomBytes(32), time }));
+    if (network.guest) await agent.setNetwork(network.guest, signal);
+    await agent.mountWorkspace(workspaceDisk, vmPlan.diskBytes, signal);
+    const started = undo.move();
+    return {
+      machine: vmPlan.id,
+      vm,
+      agent,
+      network,
+      release: async () => {
+        await vmPlan[Symbol.asyncDispose]();
+        await network[Symbol.asyncDispose]();
+      },
+      [Symbol.asyncDispose]: () => started.disposeAsync(),
+    };
+  }
+
+  async #makePlan(plan: SandboxPlan, network: VmNetwork | null, signal: AbortSignal): Promise<PlannedVm> {
+    const id = this.#machineName(plan.id);
+    const place = await this.#openPlace(plan.owner, id);
+    const { cpus, memoryBytes, diskBytes } = machineShape(plan);
     try {
       const path = join(place.dir, "workspace.ext4");
-      const { bytes } = await makeWorkspaceDisk({
-        path,
-        diskBytes: limits.diskBytes,
-        checkout: workspace.checkout,
-        signal,
-      });
+      await makeWorkspaceDisk({ path, diskBytes, checkout: plan.workspace.checkout, signal });
       return {
         id,
         dir: place.dir,
         guest: this.#options.guest,
-        cpus: Math.max(1, Math.ceil(limits.cpus)),
-        memoryBytes: machineMemory(limits.memoryBytes),
-        disks: [{ path, readOnly: false }, ...imageSlots.map(() => null)],
+        cpus,
+        memoryBytes,
+        disks: [{ path, readOnly: false }, ...slots],
         network,
         bootMs,
-        diskBytes: bytes,
+        diskBytes,
         [Symbol.asyncDispose]: async () => {
-          const { keepDisksIn } = this.#options;
-          if (keepDisksIn !== undefined) await keepDisk(path, join(keepDisksIn, `${sandboxId}.ext4`));
+          await this.#keepDisk(path, plan.id);
           await place[Symbol.asyncDispose]();
         },
       };
@@ -284,12 +354,12 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   async #planAlike(owner: string, like: VmPlan): Promise<CopiedPlan & AsyncDisposable> {
     const id = this.#machineName(`snapshot-${randomBytes(6).toString("hex")}`);
     await using made = new AsyncDisposableStack();
-    const { dir } = made.use(await this.#openCopiedPlace(owner, id));
-    const { dir: scratch } = made.use(await this.#openCopiedPlace(owner, `${id}-state`));
+    const { dir } = made.use(await this.#openOwnPlace(owner, id));
+    const { dir: scratch } = made.use(await this.#openOwnPlace(owner, `${id}-state`));
     const path = join(dir, "workspace.ext4");
     const { size } = await stat(like.disks[workspaceDisk]?.path ?? "");
     await makeWorkspaceDisk({ path, diskBytes: size, checkout: null, signal: new AbortController().signal });
-    const disks = [{ path, readOnly: false }, ...imageSlots.map(() => null)];
+    const disks = [{ path, readOnly: false }, ...slots];
     const network = like.network && made.use(await openUnconnectedTap(this.#networkCalls));
     const kept = made.move();
     return { ...like, id, dir, scratch, disks, network, [Symbol.asyncDispose]: () => kept.disposeAsync() };
@@ -301,34 +371,36 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     await mkdir(owned, { recursive: true, mode: 0o700 });
     const dir = join(owned, shortName(id));
     await mkdir(dir, { mode: 0o700 });
-    return { dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };
+    return { id, dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };
   }
 
-  /** As {@link #openPlace}, for a machine that is started only to be copied. */
-  async #openCopiedPlace(owner: string, id: string): Promise<Place> {
-    const copied = this.#copied.get(owner) ?? new Set();
-    this.#copied.set(owner, copied);
-    copied.add(id);
+  /** As {@link #openPlace}, for a machine that is not started for a job. */
+  async #openOwnPlace(owner: string, id: string): Promise<Place> {
+    const own = this.#own.get(owner) ?? new Set();
+    this.#own.set(owner, own);
+    own.add(id);
     const place = await this.#openPlace(owner, id);
     return {
+      id,
       dir: place.dir,
       [Symbol.asyncDispose]: async () => {
         await place[Symbol.asyncDispose]();
-        copied.delete(id);
+        own.delete(id);
       },
     };
   }
 
-  #sandbox(plan: SandboxPlan, { vmPlan, vm, agent, network }: StartedVm): Sandbox {
+  #sandbox(plan: SandboxPlan, { machine, vm, agent, network, release }: StartedGuest): Sandbox {
     const hold = this.#disks.hold();
     const { startupScript: script } = this.#options;
+    const { cpus } = machineShape(plan);
     return new MicrovmSandbox({
       plan,
       vm,
       agent,
       imageSlots: plan.docker ? imageSlots.filter((slot) => slot !== dockerSlot) : imageSlots,
       docker: plan.docker ?? false,
-      notes: [`a virtual machine with ${vmPlan.cpus} processors and a disk of its own`],
+      notes: [`a virtual machine with ${cpus} processors and a disk of its own (${machine})`],
       openImage: async (image, options) => {
         if (image === this.systemImage) return await this.#system.disk();
         if (image === hostImageName) throw noHostImage();
@@ -342,22 +414,16 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       startup: script === undefined ? null : { image: this.systemImage, script },
       reportDenied: () => network.reportDenied(),
       release: async () => {
-        await vmPlan[Symbol.asyncDispose]();
+        await release();
         hold[Symbol.dispose]();
-        await network[Symbol.asyncDispose]();
+        this.#pools.get(plan.owner)?.jobEnded();
       },
     });
   }
 }
 
-interface StartedVm {
-  readonly vmPlan: PlannedVm;
-  readonly vm: RunningVm;
-  readonly agent: GuestAgent;
-  readonly network: SandboxNetwork;
-}
-
 interface Place extends AsyncDisposable {
+  readonly id: string;
   readonly dir: string;
 }
 
@@ -388,14 +454,4 @@ function noHostImage(): AirlockError {
     'a virtual machine does not have the image "host"',
     "Use a container image, or an executor with the runtime docker or oci.",
   );
-}
-
-/** The kernel refuses a machine that has more memory than this host. The job's limit may be larger. */
-function machineMemory(limitBytes: number): number {
-  const hostBytes = Math.floor(totalmem() / mebibyte) * mebibyte;
-  return Math.min(roundUp(limitBytes + guestBytes, mebibyte), hostBytes);
-}
-
-function roundUp(value: number, unit: number): number {
-  return Math.ceil(value / unit) * unit;
 }

@@ -59,6 +59,8 @@ describe("the sandbox of a virtual machine, with the agent in namespaces", () =>
         stream: guest.stream,
         ended,
         attachImage: async (slot, path) => void attached.push(`${slot} ${path}`),
+        pause: () => Promise.reject(new Error("no pauses here")),
+        resume: () => Promise.reject(new Error("no pauses here")),
         snapshot: () => Promise.reject(new Error("no snapshots here")),
         [Symbol.asyncDispose]: () => guest[Symbol.asyncDispose](),
       },

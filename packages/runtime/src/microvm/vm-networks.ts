@@ -21,12 +21,14 @@ export interface SandboxNetwork extends AsyncDisposable {
 export interface NetworkWays {
   readonly engines: EgressEngines;
   readonly bandwidth: Bandwidth;
+  /** The device of a machine that runs already, from {@link openUnconnectedTap}. Default: a new one. */
+  readonly tap?: VmNetwork | null;
 }
 
 /** @throws {AirlockError} reason `policy` when the egress policy can't be enforced. */
 export async function openNetwork(
   { id, owner, egress, onEgressDenied }: SandboxPlan,
-  { engines, bandwidth }: NetworkWays,
+  { engines, bandwidth, tap: unconnectedTap }: NetworkWays,
   { signal }: Abortable,
 ): Promise<SandboxNetwork> {
   if (egress.kind === "none") return unconnected;
@@ -35,6 +37,7 @@ export async function openNetwork(
     policy: egress,
     onDenied: (denial) => onEgressDenied?.(denial),
     bandwidth,
+    ...(unconnectedTap ? { namespacePath: unconnectedTap.namespace } : {}),
     signal,
   });
   const { namespacePath, tap, macAddress, resolvConf } = attachment;
@@ -47,7 +50,10 @@ export async function openNetwork(
   };
 }
 
-/** A tap that leads nowhere, for a machine that is started only to be copied. The kernel removes it when it is closed. */
+/**
+ * A tap that leads nowhere, for a machine that has no job yet. It is alone in a namespace without addresses. The kernel
+ * removes both when nothing has them open.
+ */
 export async function openUnconnectedTap(
   calls: NetworkCalls | { readonly problem: string },
 ): Promise<VmNetwork & Disposable> {
@@ -55,7 +61,9 @@ export async function openUnconnectedTap(
   const descriptor = calls.createLoopback();
   try {
     const namespace = `/proc/${process.pid}/fd/${descriptor}`;
-    await new HostNetwork(namespace).ip(`tuntap add dev ${guestTap} mode tap\nlink set ${guestTap} up\n`);
+    await new HostNetwork(namespace).ip(
+      `tuntap add dev ${guestTap} mode tap\nlink set ${guestTap} addrgenmode none\nlink set ${guestTap} up\n`,
+    );
     return { namespace, tap: guestTap, macAddress: guestMac, [Symbol.dispose]: () => closeSync(descriptor) };
   } catch (error) {
     closeSync(descriptor);

@@ -98,6 +98,10 @@ export const runtimeVariables = {
       default: "none",
       values: "an absolute path",
     }),
+  EXECUTOR_VM_POOL_SIZE: wholeNumber(1, 0, 32).meta({
+    description:
+      "How many virtual machines of the microvm runtime wait for jobs, see docs/microvm.md. 0: each job starts its own.",
+  }),
   EXECUTOR_FIRECRACKER_BANDWIDTH_INGRESS: bandwidth.meta({
     description: "How much a virtual machine of the microvm runtime may receive, in bytes per second.",
   }),

@@ -12,13 +12,27 @@ import { type DiskDirectory, fillDisk } from "./fill-disk.ts";
 /** Size of a workspace disk if the job has no disk limit: the default of `EXECUTOR_JOB_DISK`. */
 export const defaultWorkspaceBytes = 20 * 2 ** 30;
 
-export interface WorkspaceDiskOptions extends Abortable {
+export interface EmptyDiskOptions extends Abortable {
   /** Absolute path of the disk's file, which does not exist. */
   readonly path: string;
   /** `SandboxLimits.diskBytes`. */
   readonly diskBytes: number | undefined;
+}
+
+export interface WorkspaceDiskOptions extends EmptyDiskOptions {
   /** `WorkspacePlan.checkout`: a complete tree. */
   readonly checkout: string | null;
+}
+
+/** A disk without a workspace. Disposing closes its file. */
+export interface EmptyWorkspaceDisk extends AsyncDisposable {
+  readonly path: string;
+  readonly bytes: number;
+  /**
+   * Writes the workspace with the checkout, once. A guest may have the disk already, if it has not mounted it.
+   * @throws {AirlockError} as {@link makeWorkspaceDisk}.
+   */
+  fill(checkout: string | null, options: Abortable): Promise<void>;
 }
 
 const guestRoot = { uid: 0, gid: 0 };
@@ -40,16 +54,40 @@ const guestRoot = { uid: 0, gid: 0 };
  * @throws {AirlockError} reason `checkout-invalid` when the checkout does not fit; `runtime`. Nothing is left then.
  */
 export async function makeWorkspaceDisk(options: WorkspaceDiskOptions): Promise<{ readonly bytes: number }> {
-  const { path, diskBytes = defaultWorkspaceBytes, checkout, signal } = options;
+  await using disk = await makeEmptyDisk(options);
+  await disk.fill(options.checkout, options);
+  return { bytes: disk.bytes };
+}
+
+/**
+ * Makes a workspace disk that gets its content later.
+ * @throws {AirlockError} reason `runtime`. Nothing is left then.
+ */
+export async function makeEmptyDisk({
+  path,
+  diskBytes = defaultWorkspaceBytes,
+  signal,
+}: EmptyDiskOptions): Promise<EmptyWorkspaceDisk> {
   signal.throwIfAborted();
   const bytes = Math.floor(diskBytes / blockBytes) * blockBytes;
+  // As many files as on the other runtimes.
+  const bytesPerInode = bytes < 512 * 2 ** 20 ? 4096 : 8192;
+  const disk = await removingOnFailure(path, signal, () => Ext4Disk.create(path, { bytes, bytesPerInode, signal }));
+  return {
+    path,
+    bytes,
+    fill: (checkout, { signal }) =>
+      removingOnFailure(path, signal, async () => {
+        await fillDisk(disk, rootOf(checkout), { owner: guestRoot, signal });
+        await disk.finish({ sync: false });
+      }),
+    [Symbol.asyncDispose]: () => disk[Symbol.asyncDispose](),
+  };
+}
+
+async function removingOnFailure<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   try {
-    // As many files as on the other runtimes.
-    const bytesPerInode = bytes < 512 * 2 ** 20 ? 4096 : 8192;
-    await using disk = await Ext4Disk.create(path, { bytes, bytesPerInode, signal });
-    await fillDisk(disk, rootOf(checkout), { owner: guestRoot, signal });
-    await disk.finish({ sync: false });
-    return { bytes };
+    return await work();
   } catch (error) {
     await rm(path, { force: true });
     signal.throwIfAborted();

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeFrame } from "./frames.ts";
-import { type GuestAgent, methods } from "./guest-agent.ts";
+import { GuestAgent, methods } from "./guest-agent.ts";
 import { GuestConnection } from "./guest-connection.ts";
 import { runGuestStep } from "./run-guest-step.ts";
 import type { GuestStep } from "./step-spec.ts";
@@ -184,6 +184,19 @@ describe.skipIf(process.geteuid?.() !== 0)("the guest agent as process 1 of name
       },
     });
     expect({ status, bytes }).toEqual({ status: { kind: "exited", exitCode: 0 }, bytes: 20_000_000 });
+  });
+
+  it("runs a step without the workspace before it is mounted, and leaves nothing of it for later ones", async () => {
+    await using guest = parts.start();
+    const agent = await GuestAgent.connect(guest.stream, { signal, seed: randomBytes(32), time: new Date() });
+    await agent.mountImage(0, "erofs", signal);
+    await expect(run(agent, shell("true"))).rejects.toThrow("the workspace is not mounted");
+    const alone = (script: string) => shell(script, { withoutWorkspace: true, workingDirectory: "/" });
+    await expect(run(agent, { ...alone("true"), upperBytes: null })).rejects.toThrow("the workspace is not mounted");
+    expect((await run(agent, alone("echo one >/file; ls /file"))).stdout).toBe("/file\n");
+    await agent.mountWorkspace(null, 64 * mebibyte, signal);
+    expect((await run(agent, shell("ls /data /file; echo secret >/data/secret"))).stdout).toBe("/data:\n");
+    expect((await run(agent, alone("ls /data; cat /data/secret"))).stdout).toBe("");
   });
 
   it("says why a step can't start", async () => {

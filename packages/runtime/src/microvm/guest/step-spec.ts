@@ -54,6 +54,8 @@ export interface GuestStep {
   readonly upperBytes: number | null;
   /** Whether the step finds the socket and the client of the guest's Docker daemon below `/airlock`. */
   readonly docker: boolean;
+  /** Whether the step does not see the workspace, which need not be mounted. Default: false. */
+  readonly withoutWorkspace?: boolean;
 }
 
 interface GuestDirectory {
@@ -92,6 +94,7 @@ export function encodeStep(step: GuestStep): Buffer {
     step.readOnlySys,
     step.upperBytes === null,
     step.docker,
+    step.withoutWorkspace ?? false,
   ];
   const flagBits = flags.reduce((bits, isSet, index) => (isSet ? bits | (1 << index) : bits), 0);
   field(9, new PayloadWriter().uint32(flagBits).toBuffer());

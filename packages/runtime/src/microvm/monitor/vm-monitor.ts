@@ -17,6 +17,9 @@ export interface VmMonitor {
   /** The same monitor for the machines of another executor. */
   of(owner: string): VmMonitor;
 
+  /** Absolute path of the program. */
+  readonly program: string;
+
   /** Version of the program. */
   version(options: Abortable): Promise<string>;
 
@@ -49,7 +52,7 @@ export interface VmPlan {
   readonly guest: GuestFiles;
   readonly cpus: number;
   readonly memoryBytes: number;
-  /** Paths of raw disk images, by the guest's disk index. `null`: an empty slot for `RunningVm.attachImage`. */
+  /** Paths of raw disk images, by the guest's disk index. The monitor does not notice if others write to them. `null`: an empty slot for `RunningVm.attachImage`. */
   readonly disks: readonly (VmDisk | null)[];
   /** `null`: no network device. */
   readonly network: VmNetwork | null;
@@ -96,6 +99,11 @@ export interface RunningVm extends AsyncDisposable {
    * as large as the slot (`slotBytes`). A slot takes one image.
    */
   attachImage(slot: number, path: string, options: Abortable): Promise<void>;
+
+  /** Stops the machine's processors until {@link resume}. Its clocks stop, too. */
+  pause(options: Abortable): Promise<void>;
+
+  resume(options: Abortable): Promise<void>;
 
   /**
    * Writes the machine's state to an empty directory. The machine ends with it. Only for a machine whose stream was not

@@ -208,6 +208,8 @@ enum step_flags {
   STEP_UPPER_ON_DISK = 32,
   // The step finds the socket and the client of the guest's Docker daemon.
   STEP_DOCKER = 64,
+  // The step does not see the workspace, which need not be mounted.
+  STEP_WITHOUT_WORKSPACE = 128,
 };
 
 struct text {

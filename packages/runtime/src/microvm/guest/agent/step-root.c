@@ -95,9 +95,11 @@ void make_root(const struct step_spec *spec, int id_swap) {
   mount_at(root, "sys", "sysfs", "sysfs", QUIET | (spec->flags & STEP_READ_ONLY_SYS ? MS_RDONLY : 0), NULL);
   mount_at(root, "dev", "tmpfs", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=0755,size=65536k,nr_inodes=8192");
   make_devices(spec);
-  int data = open_point(root, "data");
-  mount_data(data, id_swap);
-  close(data);
+  if (!(spec->flags & STEP_WITHOUT_WORKSPACE)) {
+    int data = open_point(root, "data");
+    mount_data(data, id_swap);
+    close(data);
+  }
   // Both trees appear below /airlock. The overlay has no upper layer, so the step can't change them.
   mount_at(root, "airlock", "overlay", "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV,
            "lowerdir=/run/airlock/files/step:/run/airlock/files/job");

@@ -90,7 +90,7 @@ static bool parse_field(struct step_spec *spec, uint8_t tag, uint8_t *value, siz
       return length > 0 && length <= 64 && (spec->hostname = text_of(value, length));
     case FIELD_CAPABILITIES: return take_single(&spec->capabilities, &cursor, 8);
     case FIELD_FLAGS:
-      if (!take_single(&number, &cursor, 4) || number > 127) return false;
+      if (!take_single(&number, &cursor, 4) || number > 255) return false;
       spec->flags = (uint32_t)number;
       return true;
     case FIELD_FILTER:

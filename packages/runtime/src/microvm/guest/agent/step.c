@@ -43,7 +43,6 @@ void run_step(uint32_t channel, struct cursor *cursor) {
   if (!at_end(cursor)) return send_error(channel, ERROR_INVALID, 0, "malformed call");
   if (stopped) return send_error(channel, ERROR_INVALID, 0, "the agent was told to stop");
   if (step.state != IDLE) return send_error(channel, ERROR_BUSY, 0, "another step runs");
-  if (!workspace_is_mounted()) return send_error(channel, ERROR_INVALID, 0, "the workspace is not mounted");
   forget();
   step.state = RECEIVING;
   step.channel = channel;
@@ -79,6 +78,8 @@ static void start(void) {
   struct hand_over owner = {.id_swap = -1};
   const char *problem = parse_step_spec(spec_bytes, step.spec_length, &spec);
   if (problem) return refuse(ERROR_INVALID, 0, problem);
+  bool needs_workspace = !(spec.flags & STEP_WITHOUT_WORKSPACE) || spec.flags & STEP_UPPER_ON_DISK;
+  if (needs_workspace && !workspace_is_mounted()) return refuse(ERROR_INVALID, 0, "the workspace is not mounted");
   if (!image_is_mounted(spec.image)) return refuse(ERROR_INVALID, 0, "the step's image is not mounted");
   if (spec.flags & STEP_DOCKER && !docker_runs()) return refuse(ERROR_INVALID, 0, "the step's Docker daemon does not run");
   int error = give_files(&spec);
@@ -232,7 +233,7 @@ static void finish_if_over(void) {
   if (step.state != RUNNING || step.init > 0) return;
   for (int i = 0; i < 3; i++)
     if (step.descriptors[i] >= 0) return;
-  workspace_used(&spec, step.reclaims, step.reported);
+  if (!(spec.flags & STEP_WITHOUT_WORKSPACE)) workspace_used(&spec, step.reclaims, step.reported);
   if (!step.failed && !step.reported) {
     if (lacks_memory()) fail(ERROR_OUT_OF_MEMORY, 0, "out of memory");
     else report_end(true, SIGKILL);

@@ -98,6 +98,10 @@ export class FirecrackerApi implements AsyncDisposable {
     return this.#send("PATCH", "/vm", { state: "Paused" }, options);
   }
 
+  resume(options: Abortable): Promise<void> {
+    return this.#send("PATCH", "/vm", { state: "Resumed" }, options);
+  }
+
   createSnapshot(body: api.SnapshotFiles, options: Abortable): Promise<void> {
     return this.#send("PUT", "/snapshot/create", { snapshot_type: "Full", ...body }, options, snapshotMs);
   }

@@ -30,6 +30,10 @@ export class FirecrackerMonitor implements VmMonitor {
     return new FirecrackerMonitor({ ...this.#options, jailer: jailer === "none" ? jailer : { ...jailer, owner } });
   }
 
+  get program(): string {
+    return this.#options.program;
+  }
+
   async version({ signal }: Abortable): Promise<string> {
     const text = await outputOf([this.#options.program, "--version"], { signal, timeoutMs: 10_000 });
     const version = /^Firecracker v(\S+)/m.exec(text)?.[1];

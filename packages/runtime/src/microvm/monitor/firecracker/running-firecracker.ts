@@ -45,6 +45,16 @@ export class RunningFirecracker implements RunningVm {
     await unlink(join(enclosure.root, files.disk(slot)));
   }
 
+  async pause({ signal }: Abortable): Promise<void> {
+    const { api, process } = this.#machine;
+    await api.pause({ signal: AbortSignal.any([signal, process.gone]) });
+  }
+
+  async resume({ signal }: Abortable): Promise<void> {
+    const { api, process } = this.#machine;
+    await api.resume({ signal: AbortSignal.any([signal, process.gone]) });
+  }
+
   async snapshot(dir: string, { signal }: Abortable): Promise<VmSnapshot> {
     // A restored machine has only the disks of its plan.
     if (this.#attached.size > 0) throw runtimeFailed("a virtual machine with attached images can't be a snapshot");

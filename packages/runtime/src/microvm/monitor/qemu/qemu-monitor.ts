@@ -56,6 +56,10 @@ export class QemuMonitor implements VmMonitor {
     this.accelerator = options.accelerator;
   }
 
+  get program(): string {
+    return this.#options.program;
+  }
+
   of(owner: string): QemuMonitor {
     const { cgroups } = this.#options;
     return new QemuMonitor({ ...this.#options, cgroups: cgroups && { ...cgroups, owner } });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { onAbort, pause } from "@airlock/async";
 import { z } from "zod";
+import type { Abortable } from "../../../contract/abortable.ts";
 import { runtimeFailed } from "../../../contract/errors.ts";
 import { type RunningVm, slotBytes, type VmEnd, type VmPlan, type VmSnapshot } from "../vm-monitor.ts";
 import { diskName, diskNode, fileName, fileNode, inDirectory, monitorBytes } from "./qemu-command.ts";
@@ -66,6 +67,14 @@ export class QemuVm implements RunningVm {
       throw runtimeFailed(`the image ${path} can't be attached as ${diskName(slot)}`, error);
     }
     await control.call("blockdev-del", { "node-name": fileName(slot, 0) }, signal);
+  }
+
+  async pause({ signal }: Abortable): Promise<void> {
+    await this.#parts.control.call("stop", {}, signal);
+  }
+
+  async resume({ signal }: Abortable): Promise<void> {
+    await this.#parts.control.call("cont", {}, signal);
   }
 
   async snapshot(dir: string, { signal }: { readonly signal: AbortSignal }): Promise<VmSnapshot> {
