@@ -55,7 +55,8 @@ const dockerSlot = 12;
 const rehearsalSlot = imageSlots.length + 1;
 /** The empty slots of each machine. */
 const slots: readonly null[] = [...imageSlots, rehearsalSlot].map(() => null);
-const bootMs = 60_000;
+/** A processor boots a guest within a second. Emulation takes two, and a minute on a machine that is overloaded. */
+const bootLimitsMs = { kvm: 60_000, tcg: 180_000 } as const;
 const unlimited: Bandwidth = { ingress: null, egress: null };
 
 /** @throws {AirlockError} reason `runtime` when the state directory is unusable. */
@@ -198,7 +199,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
 
   keepReady({ owner, count, like }: KeepReady): ReadySandboxes {
     const { guest } = this.#options;
-    const { program } = this.#options.monitorFor(owner);
+    const { program, accelerator } = this.#options.monitorFor(owner);
     const pool = new GuestPool<MachineShape, ReadyGuest>({
       size: count,
       firstShape: machineShape(like),
@@ -208,7 +209,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
           signal,
           openPlace: () => this.#openOwnPlace(owner, this.#machineName(`ready-${randomBytes(6).toString("hex")}`)),
           openTap: () => openUnconnectedTap(this.#networkCalls),
-          machine: { guest, bootMs },
+          machine: { guest, bootMs: bootLimitsMs[accelerator] },
           slots,
           rehearse: async (vm, agent) => {
             const rehearsal = await Rehearsal.open(join(this.#options.stateDir, "rehearsal"), {
@@ -338,7 +339,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
         memoryBytes,
         disks: [{ path, readOnly: false }, ...slots],
         network,
-        bootMs,
+        bootMs: bootLimitsMs[this.#options.monitorFor(plan.owner).accelerator],
         diskBytes,
         [Symbol.asyncDispose]: async () => {
           await this.#keepDisk(path, plan.id);

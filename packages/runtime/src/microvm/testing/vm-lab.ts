@@ -78,7 +78,7 @@ export class VmLab implements AsyncDisposable {
       memoryBytes: 256 * mebibyte,
       disks: [],
       network: null,
-      bootMs: 55_000,
+      bootMs: 150_000,
       ...changes,
     };
   }
