@@ -81,8 +81,7 @@ export class Janitor {
 
   async #evictImages(signal: AbortSignal): Promise<void> {
     const { runtime, logger } = this.#options;
-    for (const detail of await runtime.evictImages({ signal }))
-      logger.info({ detail }, "removed images to free disk space");
+    for (const detail of await runtime.evictImages({ signal })) logger.info({ detail }, "removed to free disk space");
   }
 
   async #collectJobDirectories(signal: AbortSignal): Promise<void> {

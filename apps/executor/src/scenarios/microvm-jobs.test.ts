@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { fileURLToPath } from "node:url";
@@ -31,6 +31,7 @@ const guestCache = fileURLToPath(new URL("../../../../node_modules/.cache/airloc
 const run = promisify(execFile);
 const image = "fixtures/shell:1";
 const machineMs = 240_000;
+const oldKernel = `vmlinux-${"0".repeat(16)}`;
 /** Changes a setting of the guest's kernel and the workspace, and fails if the job asks for it. */
 const startupScript = `
 sysctl -w vm.max_map_count=262145
@@ -83,6 +84,8 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
       EXECUTOR_DATA_DIR: dataDir,
       ...env,
     });
+    await mkdir(guestDir(dataDir), { recursive: true });
+    await writeFile(join(guestDir(dataDir), oldKernel), "");
     await install({
       target: "microvm",
       guest: { from: guestCache },
@@ -153,6 +156,7 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
     "boot in validate with the files that install copied",
     async () => {
       expect(installed.join("\n")).toMatch(/^already installed: qemu-system-x86.*\nmade: .*\n {2}kernel .*SHA-256/);
+      expect(installed).toContain(`removed: ${oldKernel} of an earlier installation`);
       const lines: string[] = [];
       const { signal } = new AbortController();
       const runtime = await open("boot");

@@ -33,7 +33,8 @@ export interface Runtime {
 
   /**
    * Removes the least recently used images until the rest fits the limit that the runtime was created with. Called
-   * every minute, while jobs run. Never removes an image that a sandbox uses or that another program added.
+   * every minute, while jobs run. Never removes an image that a sandbox uses or that another program added. Also removes
+   * other files that updates have left and no process uses.
    * @returns one sentence per removal; empty if the runtime stores no images.
    */
   evictImages(options: Abortable): Promise<readonly string[]>;

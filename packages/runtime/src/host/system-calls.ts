@@ -13,9 +13,9 @@ export interface SystemCalls {
   unmount(path: string): void;
   /**
    * Locks the bytes of a file whose positions are these ids. The lock ends with the descriptor, and so with the process.
-   * Returns `false` if another descriptor holds one of them.
+   * Returns `false` if another descriptor holds one of them. Shared locks exclude only those that are not shared.
    */
-  lockIds(descriptor: number, ids: IdRange): boolean;
+  lockIds(descriptor: number, ids: IdRange, options?: { readonly shared: boolean }): boolean;
 }
 
 // The numbers of these calls are the same on every architecture.
@@ -32,6 +32,7 @@ const attributes = { readOnly: 0x1n, noDevices: 0x4n, idMapped: 0x100000n };
 const detach = 2;
 const noFollow = 8;
 const setOpenFileLock = 37;
+const readLock = 0;
 const writeLock = 1;
 
 /** @returns a sentence about why there are none on this machine, as where the library has no build for it. */
@@ -86,10 +87,10 @@ export async function loadSystemCalls(): Promise<SystemCalls | { readonly proble
       unmount(path) {
         succeeded(umount2(path, detach | noFollow), `unmounting ${path}`);
       },
-      lockIds(descriptor, { base, size }) {
+      lockIds(descriptor, { base, size }, { shared } = { shared: false }) {
         // struct flock: type, whence, start, length, process.
         const lock = Buffer.alloc(32);
-        lock.writeInt16LE(writeLock, 0);
+        lock.writeInt16LE(shared ? readLock : writeLock, 0);
         lock.writeBigInt64LE(BigInt(base), 8);
         lock.writeBigInt64LE(BigInt(size), 16);
         if (Number(fcntl(descriptor, setOpenFileLock, lock)) === 0) return true;

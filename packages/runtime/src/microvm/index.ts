@@ -9,6 +9,8 @@ export {
   findGuestFiles,
 } from "./guest/build/build-guest-files.ts";
 export { type CpioEntry, cpioArchive } from "./guest/build/cpio-archive.ts";
+export { removeGuestScratch } from "./guest/build/guest-scratch.ts";
+export { GuestHold } from "./guest/guest-hold.ts";
 export { hostSecurityFindings } from "./host-security/host-security.ts";
 export type { MicrovmRuntime } from "./microvm-runtime-options.ts";
 export type { MonitorSettings } from "./monitor/choice/monitor-settings.ts";

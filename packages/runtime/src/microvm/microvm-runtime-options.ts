@@ -6,6 +6,7 @@ import type { ImageOptions } from "../images/policy/image-options.ts";
 import type { RegistryOptions } from "../images/registry/registry-client.ts";
 import type { Hardening } from "../isolation/hardening.ts";
 import type { DockerDisk } from "./docker/docker-disk.ts";
+import type { GuestHold } from "./guest/guest-hold.ts";
 import type { GuestFiles, VmMonitor } from "./monitor/vm-monitor.ts";
 
 export interface MicrovmRuntimeOptions {
@@ -15,6 +16,8 @@ export interface MicrovmRuntimeOptions {
    */
   readonly stateDir: string;
   readonly guest: GuestFiles;
+  /** Keeps the guest's files until the runtime is closed, and removes others. Default: the caller keeps them. */
+  readonly guestHold?: GuestHold;
   /** The monitor for the machines of one executor. */
   readonly monitorFor: (owner: string) => VmMonitor;
   readonly cgroupHost: CgroupHost;

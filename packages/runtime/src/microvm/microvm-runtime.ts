@@ -246,7 +246,9 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   }
 
   async evictImages(options: Abortable): Promise<readonly string[]> {
-    return [...(await this.#disks.evict(options)), ...(await this.#store.evict(options))];
+    const files = this.#options.guestHold?.removeUnused() ?? [];
+    const images = [...(await this.#disks.evict(options)), ...(await this.#store.evict(options))];
+    return [...files.map((name) => `${name} of an earlier installation`), ...images];
   }
 
   async close(): Promise<void> {
@@ -255,6 +257,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     await this.#engines.close();
     await this.#disks.close();
     await this.#store.close();
+    this.#options.guestHold?.[Symbol.dispose]();
   }
 
   #ownersDirectory(owner: string): string {

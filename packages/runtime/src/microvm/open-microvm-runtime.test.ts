@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { describeWithEngines, temporaryDirectory } from "@airlock/test-kit";
 import { beforeAll, expect, it } from "vitest";
 import { type BuiltGuest, copyGuestFiles } from "./guest/build/build-guest-files.ts";
+import { GuestHold } from "./guest/guest-hold.ts";
 import { type OpenMicrovmOptions, openMicrovmRuntime } from "./open-microvm-runtime.ts";
 import { emulation, testGuest } from "./testing/test-guest.ts";
 
@@ -62,6 +63,23 @@ describeWithEngines(["microvm"], "opening the microvm runtime", () => {
       message: expect.stringContaining("belong to another version"),
       hint: "Run as root: executor install microvm",
     });
+  });
+
+  it("keeps the files that it uses, and removes those of earlier installations with unused images", async () => {
+    await using copy = await temporaryDirectory("vm-");
+    const used = await copyGuestFiles(dirname(guest.kernel), copy.path);
+    const options = { stateDir: join(copy.path, "state"), guestDir: copy.path, monitor: emulation() };
+    const runtime = await openMicrovmRuntime({ ...options, choice: "installed" });
+    const old = `vmlinux-${"0".repeat(16)}`;
+    await writeFile(join(copy.path, old), "");
+    // Another version was installed.
+    await writeFile(join(copy.path, "guest.json"), "{}");
+    expect(await runtime.evictImages({ signal })).toEqual([`${old} of an earlier installation`]);
+    using installation = await GuestHold.ofAll(copy.path);
+    installation.narrow([]);
+    expect(installation.removeUnused()).toEqual([]);
+    await runtime.close();
+    expect(installation.removeUnused().toSorted()).toEqual([basename(used.initrd), basename(used.kernel)]);
   });
 
   it("offers Docker only with a disk of this version, and runs other jobs without it", async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AirlockError } from "@airlock/job";
@@ -9,6 +10,7 @@ import { collectMachines } from "./collect-machines.ts";
 import { findStaticBusybox } from "./disks/guest-system.ts";
 import { dockerNotInstalled, openDockerDisk } from "./docker/docker-disk.ts";
 import { type BuiltGuest, openGuestFiles } from "./guest/build/build-guest-files.ts";
+import { GuestHold } from "./guest/guest-hold.ts";
 import { createMicrovmRuntime } from "./microvm-runtime.ts";
 import type { MicrovmRuntime, MicrovmRuntimeOptions } from "./microvm-runtime-options.ts";
 import { chooseMonitor, type MonitorChoice } from "./monitor/choice/choose-monitor.ts";
@@ -95,8 +97,11 @@ export async function openMicrovmRuntime(options: OpenMicrovmOptions): Promise<M
     }
   }
   if (options.startupScript !== undefined) await findStaticBusybox();
+  await using undo = new AsyncDisposableStack();
+  const guestHold = existsSync(options.guestDir) ? undo.use(await GuestHold.ofAll(options.guestDir)) : undefined;
   const guest = await openGuestFiles(options.guestDir);
   const docker = await findDocker(options.guestDir, guest, options.stateDir);
+  guestHold?.narrow([guest.kernel, guest.initrd, ...("path" in docker ? [docker.path] : [])]);
   const cgroupHost = await findCgroupHost();
   const ids = options.ids ?? ((await isUnmapped(defaultIds)) ? sharedIds : defaultIds);
   const { monitor, notes: refusals } = await choose(options, { guest, cgroupHost, ids });
@@ -112,7 +117,10 @@ export async function openMicrovmRuntime(options: OpenMicrovmOptions): Promise<M
     ...(monitor.accelerator === "tcg" ? [emulationNote] : []),
     ...(problem === null ? [] : [`QEMU itself runs without limits. ${problem}`]),
   ];
-  return await createMicrovmRuntime({ ...options, guest, docker, monitorFor, cgroupHost, notes });
+  const held = guestHold ? { guestHold } : {};
+  const runtime = await createMicrovmRuntime({ ...options, ...held, guest, docker, monitorFor, cgroupHost, notes });
+  undo.move();
+  return runtime;
 }
 
 /** Jobs without Docker run even if its disk is unusable. */

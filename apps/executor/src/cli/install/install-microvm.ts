@@ -8,8 +8,10 @@ import {
   copyGuestFiles,
   type DockerDisk,
   findGuestFiles,
+  GuestHold,
   hasDockerDisk,
   makeDockerDisk,
+  removeGuestScratch,
 } from "@airlock/runtime/microvm";
 import { installPackages, type PackageOptions } from "./install-packages.ts";
 import { guestBuildPackages, microvmPackages, microvmTarget } from "./packages.ts";
@@ -48,6 +50,8 @@ export async function installMicrovm(options: InstallMicrovmOptions): Promise<vo
   const builds = guest.from === undefined;
   await installPackages(builds ? [...microvmPackages, ...guestBuildPackages] : microvmPackages, options);
   await makeDirectory(guestDir);
+  await removeGuestScratch(guestDir);
+  using hold = await GuestHold.ofAll(guestDir);
   const present = await findGuestFiles(guestDir);
   const { docker, guest: made } = await untilStopped("the guest's files were made", async (signal) =>
     addDocker(options, await makeFiles(options, present, signal), signal),
@@ -61,6 +65,8 @@ export async function installMicrovm(options: InstallMicrovmOptions): Promise<vo
     const version = docker.manifest.packages.find(({ name }) => name === "docker.io")?.version;
     print(`  Docker  docker.io ${version}, SHA-256 ${docker.manifest.disk}`);
   }
+  hold.narrow([made.kernel, made.initrd, ...(docker ? [docker.path] : [])]);
+  for (const name of hold.removeUnused()) print(`removed: ${name} of an earlier installation`);
   print("Set EXECUTOR_RUNTIME=microvm, then check it: executor validate");
 }
 

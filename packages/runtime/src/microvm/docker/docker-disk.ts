@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { chmod, mkdtemp, open, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { chmod, open, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -12,6 +12,7 @@ import { latin1 } from "../../images/unpack/layer-stack.ts";
 import { Ext4Disk } from "../disks/ext4/ext4-disk.ts";
 import { fillDisk } from "../disks/fill-disk.ts";
 import type { BuiltGuest } from "../guest/build/build-guest-files.ts";
+import { makeGuestScratch } from "../guest/build/guest-scratch.ts";
 import { slotBytes } from "../monitor/vm-monitor.ts";
 import { assembleDockerRoot, dockerRootParts } from "./assemble-docker-root.ts";
 import { packageFiles } from "./debian-packages.ts";
@@ -60,7 +61,7 @@ export const dockerNotInstalled = `Docker for virtual machines is not installed.
 export async function buildDockerDisk(options: BuildDockerDiskOptions): Promise<DockerDisk> {
   const { directory, kernelPackage, signal } = options;
   const packages = await packageFiles(options.packages, signal);
-  const scratch = await mkdtemp(join(directory, ".build-docker-"));
+  const scratch = await makeGuestScratch(directory);
   try {
     const root = join(scratch, "root");
     await assembleDockerRoot(root, { packages, kernelPackage, signal });
@@ -93,7 +94,7 @@ export async function copyDockerDisk(
 ): Promise<DockerDisk | undefined> {
   const present = await openDockerDisk(source, guest, { signal });
   if (!present) return undefined;
-  const scratch = await mkdtemp(join(directory, ".copy-docker-"));
+  const scratch = await makeGuestScratch(directory);
   try {
     const path = join(scratch, "disk");
     const { bytes } = present.manifest;
@@ -188,7 +189,7 @@ export async function writeDockerDisk(path: string, root: string, signal: AbortS
 async function publish(directory: string, disk: string, manifest: DockerManifest): Promise<DockerDisk> {
   const path = pathOf(directory, manifest);
   await rename(disk, path);
-  const scratch = await mkdtemp(join(directory, ".write-docker-"));
+  const scratch = await makeGuestScratch(directory);
   try {
     const file = join(scratch, manifestName);
     await writeFile(file, JSON.stringify(manifest, null, 2), { mode: 0o644 });

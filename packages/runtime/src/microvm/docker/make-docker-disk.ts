@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type BuildGuestOptions, type BuiltGuest, buildGuestFiles } from "../guest/build/build-guest-files.ts";
 import { fetchKernelPackage } from "../guest/build/fetch-kernel-package.ts";
+import { makeGuestScratch } from "../guest/build/guest-scratch.ts";
 import { downloadDockerPackages } from "./debian-packages.ts";
 import { buildDockerDisk, type DockerDisk, findDockerDisk } from "./docker-disk.ts";
 
@@ -17,7 +18,7 @@ export async function makeDockerDisk(
   const { directory, signal } = options;
   const present = await findDockerDisk(directory, guest, { signal });
   if (present) return { guest, docker: present };
-  const scratch = await mkdtemp(join(directory, ".download-docker-"));
+  const scratch = await makeGuestScratch(directory);
   try {
     const [kernel, packages] = [join(scratch, "kernel"), join(scratch, "packages")];
     await mkdir(kernel);

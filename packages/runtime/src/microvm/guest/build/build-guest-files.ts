@@ -1,16 +1,16 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import { runtimeFailed } from "../../../contract/errors.ts";
-import { isAlive, processIdentity } from "../../../images/store/store-leases.ts";
 import type { GuestFiles } from "../../monitor/vm-monitor.ts";
 import { agentSources, buildAgent } from "../build-agent.ts";
 import { cpioArchive } from "./cpio-archive.ts";
 import { extractKernelPackage } from "./extract-kernel-package.ts";
 import { extractVmlinux } from "./extract-vmlinux.ts";
 import { fetchKernelPackage } from "./fetch-kernel-package.ts";
+import { makeGuestScratch, removeGuestScratch } from "./guest-scratch.ts";
 import { moduleFiles } from "./module-files.ts";
 
 export interface BuildGuestOptions {
@@ -67,8 +67,8 @@ export async function buildGuestFiles(options: BuildGuestOptions): Promise<Built
   const present = await findGuestFiles(directory);
   if (present && (await isFrom(options.kernelPackage, present.manifest))) return present;
   await mkdir(directory, { recursive: true });
-  await removeLeftovers(directory);
-  const scratch = await makeScratch(directory);
+  await removeGuestScratch(directory);
+  const scratch = await makeGuestScratch(directory);
   try {
     const { path, ...kernelPackage } = await fetchKernelPackage(scratch, options);
     const { kernel, initrd, ...built } = await assemble(path, scratch, signal);
@@ -128,21 +128,6 @@ export async function findGuestFiles(directory: string): Promise<BuiltGuest | un
   return present?.manifest.recipe === (await recipeOf()) ? present : undefined;
 }
 
-const scratchPrefix = ".guest-";
-
-/** Makes a directory for files that are not complete. Its name tells which process uses it. */
-async function makeScratch(directory: string): Promise<string> {
-  return await mkdtemp(join(directory, `${scratchPrefix}${processIdentity()}-`));
-}
-
-/** Removes what killed processes left. */
-async function removeLeftovers(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) {
-    const isLeft = name.startsWith(scratchPrefix) && !isAlive(name.slice(scratchPrefix.length));
-    if (isLeft) await rm(join(directory, name), { recursive: true, force: true });
-  }
-}
-
 /** A file that must be made again. */
 class DamagedFile extends AirlockError {
   constructor(path: string, problem: string, cause?: unknown) {
@@ -166,7 +151,7 @@ async function writeGuestFiles(directory: string, { manifest, kernel, initrd }: 
     [paths.initrd, initrd],
     [join(directory, manifestName), JSON.stringify(manifest, null, 2)],
   ];
-  const scratch = await makeScratch(directory);
+  const scratch = await makeGuestScratch(directory);
   try {
     for (const [path, content] of contents) {
       await writeFile(join(scratch, "new"), content, { mode: 0o644 });
