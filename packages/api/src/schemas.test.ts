@@ -65,44 +65,47 @@ const heartbeat = {
 const accountName = name.map((text) => `${text}7`);
 const siteRole = fc.constantFrom(...api.siteRoles);
 const nullable = <T>(of: fc.Arbitrary<T>) => fc.oneof(of, fc.constant(null));
+const jobSpec = partly(
+  {
+    queue: name,
+    repository: name,
+    revision: name,
+    steps: fc.array(
+      partly(
+        {
+          image: name,
+          run: text,
+          dir: name,
+          env: fc.dictionary(fc.stringMatching(/^[A-Z]{1,8}$/), text, { maxKeys: 3, noNullPrototype: true }),
+        },
+        ["image", "run"],
+      ),
+      { minLength: 1, maxLength: 4 },
+    ),
+    resources: partly(
+      {
+        cpus: fc.integer({ min: 1, max: 64 }),
+        memory: fc.integer({ min: leastResources.memoryBytes }),
+        pids: fc.integer({ min: leastResources.pids, max: 99 }),
+      },
+      [],
+    ),
+    egress: fc.constantFrom("none", "public", { allow: ["example.com:443", "10.0.0.0/8"] }),
+    timeout: fc.constantFrom("90s", "1h30m", "500ms"),
+    outputs: fc.array(name),
+    labels,
+    namespace: name,
+    priority: fc.integer({ min: -1000, max: 1000 }),
+    files: fc.dictionary(name, text, { maxKeys: 3, noNullPrototype: true }),
+    diff: fc.boolean(),
+  },
+  ["steps"],
+);
+
 /** Valid values for each schema. A test below fails if a schema for external input has none here. */
 const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
-  JobSpec: partly(
-    {
-      queue: name,
-      repository: name,
-      revision: name,
-      steps: fc.array(
-        partly(
-          {
-            image: name,
-            run: text,
-            dir: name,
-            env: fc.dictionary(fc.stringMatching(/^[A-Z]{1,8}$/), text, { maxKeys: 3, noNullPrototype: true }),
-          },
-          ["image", "run"],
-        ),
-        { minLength: 1, maxLength: 4 },
-      ),
-      resources: partly(
-        {
-          cpus: fc.integer({ min: 1, max: 64 }),
-          memory: fc.integer({ min: leastResources.memoryBytes }),
-          pids: fc.integer({ min: leastResources.pids, max: 99 }),
-        },
-        [],
-      ),
-      egress: fc.constantFrom("none", "public", { allow: ["example.com:443", "10.0.0.0/8"] }),
-      timeout: fc.constantFrom("90s", "1h30m", "500ms"),
-      outputs: fc.array(name),
-      labels,
-      namespace: name,
-      priority: fc.integer({ min: -1000, max: 1000 }),
-      files: fc.dictionary(name, text, { maxKeys: 3, noNullPrototype: true }),
-      diff: fc.boolean(),
-    },
-    ["steps"],
-  ),
+  JobSpec: jobSpec,
+  SubmitJobRequest: jobSpec,
   DequeueRequest: partly(
     {
       executorName,

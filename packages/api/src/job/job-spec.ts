@@ -269,3 +269,6 @@ export const JobSpec = z.strictObject({
 });
 export type JobSpec = z.output<typeof JobSpec>;
 export type JobSpecInput = z.input<typeof JobSpec>;
+
+/** `POST /api/v1/jobs`. Without a namespace, a user's job belongs to the namespace of the user's own name. */
+export const SubmitJobRequest = JobSpec.extend({ namespace: Namespace.optional() });

@@ -10,17 +10,6 @@ export const maxSecretBytes = 64 * 1024;
 
 const Description = StoredText.max(500);
 
-/**
- * The jobs that may use the secret. Of several secrets with the same name the most specific one wins: a namespace is
- * more specific than a queue.
- */
-const scope = {
-  /** `null`: jobs of every namespace. */
-  namespace: Namespace.nullable().default(null),
-  /** `null`: jobs of every queue. */
-  queue: QueueName.nullable().default(null),
-};
-
 /** A secret without its value, which can be written but never read back. */
 export const SecretView = z.object({
   name: z.string(),
@@ -38,9 +27,16 @@ export const SecretView = z.object({
 export type SecretView = z.output<typeof SecretView>;
 export const SecretList = z.object({ secrets: z.array(SecretView) });
 
-/** `PUT /api/v1/secrets/{name}`: creates the secret with this name and scope, or replaces its value. */
+/**
+ * `PUT /api/v1/secrets/{name}`: creates the secret with this name and scope, or replaces its value. The scope says which
+ * jobs may use it. Of several secrets with the same name the most specific one wins: a namespace is more specific than a
+ * queue.
+ */
 export const SetSecretRequest = z.strictObject({
-  ...scope,
+  /** `null`: jobs of every namespace. Default: the namespace of a user's own name; for administrators `null`. */
+  namespace: Namespace.nullable().optional(),
+  /** `null`: jobs of every queue. */
+  queue: QueueName.nullable().default(null),
   value: z
     .string()
     .min(1, "must not be empty")

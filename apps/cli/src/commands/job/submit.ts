@@ -54,7 +54,7 @@ export function jobSubmitCommand(context: CommandContext): Command {
       "none, public, or a rule NAME_OR_RANGE[:PORT] (repeatable); default: the executor's policy",
       collect,
     )
-    .option("--namespace <NAME>", "namespace of the job, which decides the secrets it can use; default: default")
+    .option("--namespace <NAME>", "namespace of the job, which decides the secrets it can use; default: your own name")
     .option("--secret <NAME>", "give COMMAND this secret as an environment variable (repeatable)", collect)
     .option(
       "--secret-file <NAME>",

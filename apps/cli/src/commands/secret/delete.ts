@@ -25,7 +25,8 @@ export function secretDeleteCommand(context: CommandContext): Command {
       if (options.namespace) search.set("namespace", options.namespace);
       if (options.queue) search.set("queue", options.queue);
       await client.request(`secrets/${encodeURIComponent(name)}?${search}`, { method: "DELETE" });
-      const scope = { namespace: options.namespace ?? null, queue: options.queue ?? null };
-      context.stdout.write(`secret ${plainText(name)} ${describeScope(scope)} deleted\n`);
+      // Without a namespace, the instance chooses the scope.
+      const scope = search.size === 0 ? "" : ` ${describeScope({ namespace: null, queue: null, ...options })}`;
+      context.stdout.write(`secret ${plainText(name)}${scope} deleted\n`);
     });
 }

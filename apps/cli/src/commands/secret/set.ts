@@ -48,11 +48,17 @@ ${requestExitCodesHelp}`,
           );
         }
         const client = await connect(context);
-        const { namespace = null, queue = null, description } = options;
+        const { namespace, queue = null, description } = options;
         const value = await readSecretValue(context, plainText(name), options.fromFile);
         const secret = await client.json(SecretView, `secrets/${encodeURIComponent(name)}`, {
           method: "PUT",
-          body: { namespace, queue, value, ...(description === undefined ? {} : { description }) },
+          body: {
+            queue,
+            value,
+            // Only the instance knows whether the user is an administrator, whose default is all jobs.
+            ...(namespace === undefined ? {} : { namespace }),
+            ...(description === undefined ? {} : { description }),
+          },
         });
         if (options.json) return printJson(context, secret);
         const word = secret.createdAt === secret.updatedAt ? "created" : "changed";

@@ -1,7 +1,8 @@
-import { ApiError, MemberList, OrganizationList, UserList } from "@airlock/api";
+import { ApiError, MemberList, OrganizationList, SecretList, UserList } from "@airlock/api";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { signedInUser } from "../../testing/sign-in.ts";
 import { startTestInstance, type TestInstance } from "../../testing/test-instance.ts";
 
 describeWithEngines(["postgres"], "users and organizations", () => {
@@ -155,5 +156,31 @@ describeWithEngines(["postgres"], "users and organizations", () => {
     expect(found.users.map(({ name }) => name)).toEqual(["many-09999"]);
     await refused(target.rest("GET", "/users?limit=201"), 400);
     expect(UserList.parse(await done(target.rest("GET", "/users?text=%25"))).users).toEqual([]);
+  });
+
+  it("own their jobs and secrets that name no namespace", async () => {
+    const members = await signedInUser(target, "home-body");
+    const chiefs = await signedInUser(target, "home-chief", "administrator");
+    const call = async (cookie: string, method: string, path: string, body?: object) => {
+      const type = body && { "content-type": "application/json" };
+      const answer = await done(
+        fetch(`${target.url}/api/v1${path}`, {
+          method,
+          headers: { cookie, "sec-fetch-site": "same-origin", ...type },
+          ...(body && { body: JSON.stringify(body) }),
+        }),
+      );
+      return (answer as { namespace: string | null } | null)?.namespace;
+    };
+    const job = { steps: [{ image: "alpine", run: "true" }] };
+    expect(await call(members, "POST", "/jobs", job)).toBe("home-body");
+    expect(await call(chiefs, "POST", "/jobs", job)).toBe("home-chief");
+    expect(await done(target.rest("POST", "/jobs", job))).toMatchObject({ namespace: "default" });
+    expect(await call(members, "PUT", "/secrets/OF_HOME", { value: "value" })).toBe("home-body");
+    // Only administrators can set secrets for all jobs, so that stays their default.
+    expect(await call(chiefs, "PUT", "/secrets/OF_HOME", { value: "value" })).toBe(null);
+    await call(members, "DELETE", "/secrets/OF_HOME");
+    const { secrets } = SecretList.parse(await done(target.rest("GET", "/secrets")));
+    expect(secrets.filter(({ name }) => name === "OF_HOME").map(({ namespace }) => namespace)).toEqual([null]);
   });
 });

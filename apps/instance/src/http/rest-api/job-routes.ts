@@ -1,8 +1,9 @@
 import { Readable } from "node:stream";
-import { JobList, JobLogsQuery, JobSpec, JobView, ListJobsQuery } from "@airlock/api";
+import { JobList, JobLogsQuery, JobView, ListJobsQuery, SubmitJobRequest } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import type { Actor } from "../../access/actor.ts";
 import { listLogEntries, readAnnotatedLog, readOutput } from "../../logs/read-log.ts";
 import { type TransitionResult, transitionJob } from "../../queues/transition-job.ts";
 import { unknownRepository } from "../../repositories/repository-rows.ts";
@@ -55,22 +56,25 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       schema: {
         tags,
         summary: "Submit a job",
-        description: "With an Idempotency-Key, sending the same job again returns the existing job, with status 200.",
+        description:
+          "Without a namespace, a user's job belongs to the namespace of the user's own name, and a job of the " +
+          "administrator's token to the namespace default. With an Idempotency-Key, sending the same job again " +
+          "returns the existing job, with status 200.",
         headers: IdempotencyHeaders,
-        body: JobSpec,
+        body: SubmitJobRequest,
         response: { 200: JobView, 201: JobView, ...errorAnswers },
       },
     },
     async (request, reply) => {
-      const { namespace, repository } = request.body;
       const access = accessOf(request);
+      const { repository, namespace = defaultNamespace(access.actor) } = request.body;
       access.require({ namespace }, unknownNamespace(namespace));
       await context.namespaces.ensure(namespace);
       if (repository !== undefined) await requireRepository(request, namespace, repository);
       const key = request.headers["idempotency-key"] ?? null;
       // Keys of users are their namespace's own. Otherwise a conflict would tell which keys others use.
       const ownKey = key !== null && access.actor.kind === "user" ? `${namespace}/${key}` : key;
-      const job = await submitJob(context, request.body, ownKey);
+      const job = await submitJob(context, { ...request.body, namespace }, ownKey);
       if (job.created) {
         context.metrics.submitted.inc({ queue: request.body.queue });
         request.log.info({ jobId: job.id, queue: request.body.queue }, "job submitted");
@@ -234,4 +238,9 @@ function required(result: TransitionResult, id: number) {
         cause: result.error,
       });
   }
+}
+
+/** A person's own namespace. The administrator's token has none. */
+function defaultNamespace(actor: Actor): string {
+  return (actor.kind === "user" || actor.kind === "administrator" ? actor.user?.name : undefined) ?? "default";
 }

@@ -10,6 +10,7 @@ import {
 } from "@airlock/api";
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
+import type { Actor } from "../../access/actor.ts";
 import { rotateKeys } from "../../secrets/rotate-keys.ts";
 import { readSecretAudit } from "../../secrets/secret-audit.ts";
 import { deleteSecret, listSecrets, type SecretActor, setSecret } from "../../secrets/secret-store.ts";
@@ -39,7 +40,8 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
         tags,
         summary: "Create a secret or replace its value",
         description:
-          "The value cannot be read again. Secrets of the same name in another namespace or queue are different secrets.",
+          "The value cannot be read again. Secrets of the same name in another namespace or queue are different secrets. " +
+          "Without a namespace, it is for your own namespace, or for all jobs if you are an administrator.",
         params,
         body: SetSecretRequest,
         response: { 200: SecretView, 201: SecretView, ...errorAnswers },
@@ -47,10 +49,10 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      const { namespace } = request.body;
+      const { namespace = defaultNamespace(accessOf(request).actor) } = request.body;
       accessOf(request).require({ namespace }, unknownNamespace(namespace));
       if (namespace !== null) await context.namespaces.ensure(namespace);
-      const { secret, created } = await setSecret(context, name, request.body, actorOf(request));
+      const { secret, created } = await setSecret(context, name, { ...request.body, namespace }, actorOf(request));
       request.log.info({ secret: name, namespace: secret.namespace, queue: secret.queue, created }, "secret set");
       return reply.status(created ? 201 : 200).send(secret);
     },
@@ -63,7 +65,8 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
         tags,
         summary: "Delete a secret",
         description:
-          "Waiting jobs that use it will fail. Without namespace and queue, deletes the secret for all jobs.",
+          "Waiting jobs that use it will fail. Without a namespace, deletes the secret of your own namespace, or the " +
+          "one for all jobs if you are an administrator.",
         params,
         querystring: SecretScopeQuery,
         response: { 204: z.null(), ...errorAnswers },
@@ -71,7 +74,7 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      const { namespace = "", queue = "" } = request.query;
+      const { namespace = defaultNamespace(accessOf(request).actor) ?? "", queue = "" } = request.query;
       accessOf(request).require({ namespace: namespace || null }, unknownNamespace(namespace));
       await deleteSecret(db, name, { namespace, queue }, actorOf(request));
       request.log.info({ secret: name, namespace, queue }, "secret deleted");
@@ -108,6 +111,11 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
       return result;
     },
   );
+}
+
+/** Only administrators can set secrets for all jobs, which is their default. */
+function defaultNamespace(actor: Actor): string | null {
+  return actor.kind === "user" ? actor.user.name : null;
 }
 
 function actorOf(request: FastifyRequest): SecretActor {

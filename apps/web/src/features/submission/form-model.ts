@@ -97,7 +97,7 @@ export function formOf(job: JobView): FormValues {
     depth: job.checkout.depth === 1 ? "" : String(job.checkout.depth),
     tags: job.checkout.tags,
     paths: job.checkout.paths.join("\n"),
-    namespace: job.namespace === "default" ? "" : job.namespace,
+    namespace: job.namespace,
     steps: job.steps.map((step, index) => ({
       id: newId(),
       key: step.key === String(index) ? "" : step.key,

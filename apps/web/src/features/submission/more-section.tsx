@@ -48,8 +48,7 @@ export function MoreSection({ values, errorOf, change }: SectionProps) {
           />
           <TextInput
             label="Namespace"
-            description="Namespace of the job, which decides the secrets it can use"
-            placeholder="default"
+            description="Decides the secrets that the job can use. Empty: your own name"
             value={values.namespace}
             onChange={(event) => change({ namespace: event.currentTarget.value })}
             error={errorOf("namespace")}
