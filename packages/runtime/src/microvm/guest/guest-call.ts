@@ -151,8 +151,9 @@ export class GuestCall {
     const cost = bytes.length + frameCost;
     this.#inCredit[stream] = (this.#inCredit[stream] ?? 0) + cost;
     const payload = new PayloadWriter().uint8(stream).uint32(cost).toBuffer();
-    // A stream that failed has already rejected this call.
-    await this.#send({ type: "credit", channel: this.#channel, payload }).catch(() => {});
+    // Not waited for: a guest that never reads would delay the end of the call for ever. A stream that failed has already
+    // rejected this call.
+    this.#send({ type: "credit", channel: this.#channel, payload }).catch(() => {});
   }
 
   #takeCredit(reader: PayloadReader): void {

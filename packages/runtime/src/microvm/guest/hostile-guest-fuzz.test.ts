@@ -2,10 +2,11 @@ import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { pause } from "@airlock/async";
 import { AirlockError } from "@airlock/job";
 import { fuzzParameters } from "@airlock/test-kit";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { encodeFrame, FrameDecoder, type FrameType, frameTypes, helloPayload } from "./frames.ts";
 import { GuestAgent } from "./guest-agent.ts";
 import { GuestCallError } from "./guest-call-error.ts";
@@ -76,6 +77,10 @@ async function outcome(promise: Promise<unknown>): Promise<void> {
       if (!(error instanceof AirlockError) && !(error instanceof GuestCallError)) throw error;
     },
   );
+}
+
+async function outcomeOf(promise: Promise<unknown>): Promise<unknown> {
+  return await promise.catch((error: unknown) => error);
 }
 
 setFlagsFromString("--expose-gc");
@@ -303,6 +308,70 @@ describe("a hostile guest", () => {
     await setImmediate();
     guest.write(encodeFrame({ type: "result", channel: 4, payload: Buffer.alloc(40) }));
     expect(await next).toMatchObject({ processes: 0 });
+  });
+
+  it("can't hold up the end of a call by not reading what it is granted", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const cancel = new AbortController();
+    const reading = agent.readFile(Buffer.from("x"), { signal: cancel.signal, maximumBytes: 2 ** 20 });
+    await setImmediate();
+    guest.pause();
+    const tiny = encodeFrame({ type: "data", channel: 3, payload: Buffer.of(0, 1) });
+    const send = async (frames: number) => {
+      for (let sent = 0; sent < frames; sent += 1) guest.write(tiny);
+      await setImmediate();
+    };
+    while (!host.writableNeedDrain) await send(100);
+    for (let round = 0; round < 5; round += 1) await send(100);
+    guest.write(encodeFrame({ type: "result", channel: 3, payload: Buffer.alloc(0) }));
+    await setImmediate();
+    cancel.abort(new Error("the job was canceled"));
+    await expect(Promise.race([reading, pause(3000, signal)])).resolves.toBeInstanceOf(Buffer);
+  });
+
+  it("can't make the host keep much more than the bytes of a file by sending them one at a time", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    const heapBefore = heapBytes();
+    const reading = agent.readFile(Buffer.from("x"), { signal, maximumBytes: 200_000 });
+    await setImmediate();
+    const tiny = Buffer.concat(Array(500).fill(encodeFrame({ type: "data", channel: 3, payload: Buffer.of(0, 1) })));
+    for (let sent = 0; sent < 200_000; sent += 500) {
+      guest.write(tiny);
+      await setImmediate();
+    }
+    expect(heapBytes() - heapBefore).toBeLessThan(4 * 2 ** 20);
+    guest.write(encodeFrame({ type: "result", channel: 3, payload: Buffer.alloc(0) }));
+    expect(await reading).toEqual(Buffer.alloc(200_000, 1));
+  });
+
+  it("can't keep a canceled step by printing now and then", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
+    try {
+      const cancel = new AbortController();
+      const running = outcomeOf(runGuestStep(agent, step, { signal: cancel.signal, output: () => {} }));
+      await setImmediate();
+      const decoder = new FrameDecoder();
+      guest.on("data", (received: Buffer) => {
+        for (const { type, channel } of decoder.push(received)) {
+          // It claims that every signal reached the step.
+          if (type === "call") guest.write(encodeFrame({ type: "result", channel, payload: Buffer.of(0, 0, 0, 1) }));
+        }
+      });
+      cancel.abort(new Error("the job was canceled"));
+      for (let second = 0; second < 120 && !host.destroyed; second += 1) {
+        guest.write(encodeFrame({ type: "data", channel: 3, payload: Buffer.of(0, 65) }));
+        await vi.advanceTimersByTimeAsync(1000);
+        await setImmediate();
+      }
+      expect(host.destroyed).toBe(true);
+      expect(await running).toMatchObject({ message: "the guest agent did not end a step that was killed" });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("is given up when it is silent", async () => {

@@ -11,8 +11,10 @@ import { GuestCallError } from "./guest-call-error.ts";
 import type { PayloadReader } from "./payload-reader.ts";
 import { encodeStep, type GuestStep, maxSpecBytes } from "./step-spec.ts";
 
-/** How long the agent may take to end a step that was killed. */
+/** How long the agent may be silent before it ends a step that was killed. */
 const killedMs = 10_000;
+/** How long it may take in all. Without this, a hostile guest that prints now and then would never lose its job. */
+const killedTotalMs = 30_000;
 
 export interface GuestStepOptions {
   readonly signal: AbortSignal;
@@ -43,6 +45,8 @@ export async function runGuestStep(
   let channel = 0;
   let printedAt = performance.now();
   let isPrinting = false;
+  /** Time that the reader of the output has needed. */
+  let busyMs = 0;
   /** Does what ends the step. A guest that answers it with an error gets the step's call ended instead. */
   const attempt = async (work: () => Promise<void>) => {
     try {
@@ -54,9 +58,13 @@ export async function runGuestStep(
   const killAll = async () => {
     if (over.signal.aborted) return;
     await signalStep(agent, channel, 9, call.signal);
+    const [killedAt, busyBefore] = [performance.now(), busyMs];
     // The output that is left may take any time, but only as long as its reader is busy with it.
     while (await pause(killedMs, over.signal)) {
-      if (!isPrinting && performance.now() - printedAt > killedMs) {
+      if (isPrinting) continue;
+      const silentMs = performance.now() - printedAt;
+      const takenMs = performance.now() - killedAt - (busyMs - busyBefore);
+      if (silentMs > killedMs || takenMs > killedTotalMs) {
         throw runtimeFailed("the guest agent did not end a step that was killed");
       }
     }
@@ -96,8 +104,10 @@ export async function runGuestStep(
       },
       onData: async (stream, bytes) => {
         isPrinting = true;
+        const from = performance.now();
         await output(stream === 0 ? "stdout" : "stderr", bytes);
         printedAt = performance.now();
+        busyMs += printedAt - from;
         isPrinting = false;
       },
     };
