@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 import { describeWithEngines } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { EgressDenial } from "../contract/index.ts";
@@ -103,6 +104,12 @@ describeWithEngines(["network"], "egress engine", () => {
       expect(await agent.try({ op: "tcp", host: "10.99.0.2", port: 80 })).toBe("ECONNREFUSED");
       expect(await agent.try({ op: "tcp", host: "192.168.77.2", port: 9100 })).toBe("ECONNREFUSED");
       expect(await next.collect({ keep: new Set(["orphan"]), signal })).toEqual([]);
+      // As for a sandbox that starts while leftovers are looked for.
+      const keep = new Set<string>();
+      const collecting = next.collect({ keep, signal });
+      await setImmediate();
+      keep.add("orphan");
+      expect(await collecting).toEqual([]);
       const removed = await next.collect({ keep: new Set(), signal });
       expect(removed).toEqual([
         expect.stringMatching(/^network link ak\w+ of sandbox orphan$/),

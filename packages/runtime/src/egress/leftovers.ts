@@ -7,27 +7,27 @@ import { deleteLink } from "./host/sandbox-link.ts";
 export interface Leftovers {
   readonly names: OwnerNames;
   readonly network: HostNetwork;
-  /** Sandboxes whose links and namespaces must stay. */
-  readonly keep: ReadonlySet<string>;
+  /** Whether a sandbox's links and namespaces must stay. Asked after each look at this host: sandboxes start meanwhile. */
+  readonly isKept: (sandbox: string) => boolean;
   readonly signal: AbortSignal;
 }
 
 /** Removes the links and namespaces that a dead executor of this owner left. Resolves to one line per removed item. */
-export async function removeLeftovers({ names, network, keep, signal }: Leftovers): Promise<readonly string[]> {
+export async function removeLeftovers({ names, network, isKept, signal }: Leftovers): Promise<readonly string[]> {
   const removed: string[] = [];
   const { links } = await network.readState();
   for (const link of links) {
     // A container engine removes its bridges together with its networks. The bridges stay closed until then.
     if (!link.name.startsWith(names.interfacePrefix) || link.kind !== "veth") continue;
     const sandbox = link.alias?.replace(/^airlock:/, "") ?? "unknown";
-    if (keep.has(sandbox)) continue;
+    if (isKept(sandbox)) continue;
     signal.throwIfAborted();
     await deleteLink(network, link.name);
     removed.push(`network link ${link.name} of sandbox ${sandbox}`);
   }
   for (const name of await listNamespaces()) {
     const sandbox = name.slice(names.namespacePrefix.length);
-    if (!name.startsWith(names.namespacePrefix) || keep.has(sandbox)) continue;
+    if (!name.startsWith(names.namespacePrefix) || isKept(sandbox)) continue;
     signal.throwIfAborted();
     await network.ip(`netns delete ${name}\n`);
     removed.push(`network namespace ${name}`);

@@ -149,7 +149,7 @@ class NftablesEngine implements EgressEngine {
     const removed = await removeLeftovers({
       names: this.#names,
       network: this.#network,
-      keep: new Set([...keep, ...this.#attachments.sandboxIds]),
+      isKept: (sandbox) => keep.has(sandbox) || this.#attachments.sandboxIds.includes(sandbox),
       signal,
     });
     await this.#removeUnusedTable();

@@ -8,8 +8,8 @@ import { removeTree } from "../host/remove-tree.ts";
 
 export interface MachineCollection extends Abortable {
   readonly owner: string;
-  /** Ids of machines that stay. */
-  readonly keep: ReadonlySet<string>;
+  /** Ids of machines that stay. Asked after each look at this host, because jobs start meanwhile. */
+  readonly keep: () => ReadonlySet<string>;
   readonly cgroupHost: CgroupHost;
   /** The owner's directory, which has one for each machine. */
   readonly directory: string;
@@ -35,15 +35,18 @@ export async function collectMachines(collection: MachineCollection): Promise<Co
       failures.push(error);
     }
   };
-  const ids = [...(await cgroupHost.list(owner))].filter((id) => !keep.has(id));
+  const listed = [...(await cgroupHost.list(owner))];
+  const kept = keep();
+  const ids = listed.filter((id) => !kept.has(id));
   for (const id of ids) {
     await attempt(async () => {
       await endCgroup(cgroupHost.open(owner, id));
       return [`virtual machine ${id}: ended, cgroup removed`];
     });
   }
-  const keptNames = new Set([...keep].map(nameOf));
-  for (const name of await listDirectory(directory)) {
+  const names = await listDirectory(directory);
+  const keptNames = new Set([...keep()].map(nameOf));
+  for (const name of names) {
     if (keptNames.has(name)) continue;
     await attempt(async () => {
       // A guest that has broken out of its monitor may have filled it with anything.

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, rm, stat } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { checkLimits } from "../contract/check-limits.ts";
@@ -19,6 +19,7 @@ import {
 import { type Bandwidth, EgressEngines } from "../egress/index.ts";
 import { hostImageName } from "../host/host-root.ts";
 import { loadNetworkCalls, type NetworkCalls } from "../host/network-calls.ts";
+import { removeTree } from "../host/remove-tree.ts";
 import { ImageStore } from "../images/store/image-store.ts";
 import { defaultHardening, type Hardening, relaxations } from "../isolation/hardening.ts";
 import { type ProcessLimits, processLimits } from "../isolation/process-limits.ts";
@@ -235,7 +236,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
   }: { readonly owner: string; readonly keep: ReadonlySet<string> } & Abortable): Promise<Collected> {
     const machines = {
       owner,
-      keep: new Set([...[...keep].map((id) => this.#machineName(id)), ...(this.#own.get(owner) ?? [])]),
+      keep: () => new Set([...[...keep].map((id) => this.#machineName(id)), ...(this.#own.get(owner) ?? [])]),
       signal,
       cgroupHost: this.#options.cgroupHost,
       directory: this.#ownersDirectory(owner),
@@ -293,8 +294,11 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     if (!guest) return null;
     const started = await guest.giveTo(plan, (tap) => this.#openNetwork(plan, tap, signal), { signal });
     const release = async () => {
-      await this.#keepDisk(guest.diskPath, plan.id);
-      await started.release();
+      try {
+        await this.#keepDisk(guest.diskPath, plan.id);
+      } finally {
+        await started.release();
+      }
     };
     return { ...started, release };
   }
@@ -345,8 +349,11 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
         bootMs: bootLimitsMs[this.#options.monitorFor(plan.owner).accelerator],
         diskBytes,
         [Symbol.asyncDispose]: async () => {
-          await this.#keepDisk(path, plan.id);
-          await place[Symbol.asyncDispose]();
+          try {
+            await this.#keepDisk(path, plan.id);
+          } finally {
+            await place[Symbol.asyncDispose]();
+          }
         },
       };
     } catch (error) {
@@ -375,7 +382,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     await mkdir(owned, { recursive: true, mode: 0o700 });
     const dir = join(owned, shortName(id));
     await mkdir(dir, { mode: 0o700 });
-    return { id, dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };
+    return { id, dir, [Symbol.asyncDispose]: () => removeTree(dir) };
   }
 
   /** As {@link #openPlace}, for a machine that is not started for a job. */

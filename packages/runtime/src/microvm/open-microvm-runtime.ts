@@ -168,7 +168,7 @@ async function choose(
   const directory = join(stateDir, "vms", shortName(owner));
   await using _collected = { [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }) };
   // What a process left that was killed.
-  const left = { cgroupHost, owner, directory, keep: new Set<string>(), signal };
+  const left = { cgroupHost, owner, directory, keep: () => new Set<string>(), signal };
   await collectMachines({ ...left, nameOf: shortName, collectNetworks: async () => [] });
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const works = (one: VmMonitor) => probeMonitor(one, { guest, directory, signal });
