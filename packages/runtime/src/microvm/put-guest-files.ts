@@ -2,9 +2,7 @@ import { AirlockError } from "@airlock/job";
 import type { WorkspaceFile } from "../contract/index.ts";
 import type { GuestAgent } from "./guest/guest-agent.ts";
 import { GuestCallError } from "./guest/guest-call-error.ts";
-
-/** The longest path that the agent takes. */
-const maxPathBytes = 4095;
+import { maxPathBytes } from "./guest/payload-writer.ts";
 
 /** A path of the contract as the agent takes it; empty: the workspace. `null`: it leads out of the workspace. */
 export function workspacePath(path: string): Buffer | null {

@@ -103,6 +103,20 @@ describe.skipIf(process.geteuid?.() !== 0)("files of a guest whose agent is proc
     await expect(collect(walk("", 9, 4))).rejects.toMatchObject({ code: "too-many-files" });
   });
 
+  it("says that paths are too long for it when a step nests directories that deep", async () => {
+    await using booted = await boot();
+    const { agent } = booted;
+    const name = "n".repeat(250);
+    await run(agent, shell(`i=0; while [ $i -lt 17 ]; do mkdir ${name}; cd ${name}; i=$((i + 1)); done`));
+    const options = { start: 0, advance: () => 0, maximumEntries: 100, maximumDepth: 1000, signal };
+    const paths: number[] = [];
+    const walk = async () => {
+      for await (const { path } of walkGuestTree(agent, Buffer.alloc(0), options)) paths.push(path.length);
+    };
+    await expect(walk()).rejects.toMatchObject({ code: "unreadable", message: "a path is longer than 4095 bytes" });
+    expect(paths).toHaveLength(17);
+  });
+
   it("lists a directory of 5,000 entries", async () => {
     await using booted = await boot();
     await run(

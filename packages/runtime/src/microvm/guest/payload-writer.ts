@@ -1,3 +1,6 @@
+/** The longest path that the agent takes. */
+export const maxPathBytes = 4095;
+
 /** Builds a payload: big-endian numbers, and strings behind their length. */
 export class PayloadWriter {
   readonly #parts: Buffer[] = [];
@@ -27,7 +30,7 @@ export class PayloadWriter {
     return this;
   }
 
-  /** A path of at most 4095 bytes behind its length of 2 bytes. */
+  /** A path of at most {@link maxPathBytes} behind its length of 2 bytes. */
   path(value: Buffer): this {
     return this.uint16(value.length).bytes(value);
   }

@@ -1,7 +1,9 @@
 import { AirlockError } from "@airlock/job";
+import { runtimeFailed } from "../../contract/errors.ts";
 import type { TreeEntry, WalkOptions } from "../../contract/workspace.ts";
 import type { GuestAgent, GuestEntry } from "./guest-agent.ts";
 import { GuestCallError } from "./guest-call-error.ts";
+import { maxPathBytes } from "./payload-writer.ts";
 
 /** Size of the parts in which contents are read. */
 const partBytes = 1_048_576;
@@ -11,7 +13,8 @@ const slash = Buffer.from("/");
  * Walks the workspace as `Sandbox.walk` does: in byte order of the names, a directory before its content, without
  * following links. The guest could list directories without end, so the depth and the number of entries are counted
  * here.
- * @throws {AirlockError} code `too-many-files`; `not-a-file` and `unreadable` from the contents.
+ * @throws {AirlockError} code `too-many-files`; `unreadable` below a path that is too long for the agent; `not-a-file` and
+ * `unreadable` from the contents.
  */
 export async function* walkGuestTree<State>(
   agent: GuestAgent,
@@ -45,7 +48,7 @@ async function* walkDirectory<State>(
       stats: entry.stats,
       state: next,
       contents: () => contentsOf(agent, place, entry, signal),
-      readLink: () => agent.readLink(place, signal),
+      readLink: () => readLink(agent, place, signal),
     };
     if (entry.stats.kind !== "directory" || depth >= maximumDepth) continue;
     yield* walkDirectory(agent, place, path, next, depth + 1, budget, options);
@@ -59,10 +62,11 @@ async function listWithin(
   maximumEntries: number,
   signal: AbortSignal,
 ): Promise<GuestEntry[]> {
+  checkLength(directory);
   try {
     return (await agent.list(directory, entriesLeft, signal)) ?? [];
   } catch (error) {
-    if (!(error instanceof AirlockError) || error.code !== "too-many-files") throw error;
+    if (!(error instanceof AirlockError) || error.code !== "too-many-files") throw explained(error);
     // The error of the list names what was left of the walk's maximum.
     throw new AirlockError(`there are more than ${maximumEntries} files and directories to look at`, {
       code: "too-many-files",
@@ -76,6 +80,7 @@ async function* contentsOf(
   { stats, inode }: GuestEntry,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
+  checkLength(path);
   for (let offset = 0; offset < stats.size; ) {
     const part = { offset, length: Math.min(partBytes, stats.size - offset) };
     const bytes = await readPart(agent, path, inode, part, signal);
@@ -99,9 +104,29 @@ async function readPart(
     if (!(error instanceof GuestCallError)) throw error;
     if (error.code === "denied")
       throw new AirlockError("the file cannot be read", { code: "unreadable", cause: error });
-    if (error.code !== "not-a-file") throw error;
+    if (error.code !== "not-a-file") throw explained(error);
   }
   throw new AirlockError("the file was replaced", { code: "not-a-file" });
+}
+
+async function readLink(agent: GuestAgent, path: Buffer, signal: AbortSignal): Promise<Buffer> {
+  checkLength(path);
+  try {
+    return await agent.readLink(path, signal);
+  } catch (error) {
+    throw explained(error);
+  }
+}
+
+/** A step can nest directories beyond the longest path. */
+function checkLength(path: Buffer): void {
+  if (path.length <= maxPathBytes) return;
+  throw new AirlockError(`a path is longer than ${maxPathBytes} bytes`, { code: "unreadable" });
+}
+
+/** An answer of the guest that says nothing about the tree. */
+function explained(error: unknown): unknown {
+  return error instanceof GuestCallError ? runtimeFailed(error.message, error) : error;
 }
 
 function join(directory: Buffer, name: Buffer): Buffer {
