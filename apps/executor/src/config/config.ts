@@ -147,6 +147,7 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
       },
       stepProxy: e.EXECUTOR_STEP_PROXY && { ...e.EXECUTOR_STEP_PROXY, noProxy: e.EXECUTOR_STEP_NO_PROXY },
       stepCertificateFile: e.EXECUTOR_STEP_CA_CERTIFICATES ? (e.NODE_EXTRA_CA_CERTS ?? null) : null,
+      registryMirrors: e.EXECUTOR_DOCKER_REGISTRY_MIRROR_URL,
       registryCredentials: e.EXECUTOR_DOCKER_AUTH_CONFIG ?? {},
     },
     workspace: {

@@ -76,6 +76,8 @@ export interface JobOptions {
   readonly outputs: { readonly maximumFiles: number; readonly maximumBytes: number; readonly maximumEntries: number };
   /** PEM file with certificate authorities that steps trust in addition; `null`: no file. */
   readonly stepCertificateFile: string | null;
+  /** Pull-through caches of docker.io for the Docker daemons of jobs. */
+  readonly registryMirrors: readonly URL[];
   /** The proxy that steps are told about; `null`: none. */
   readonly stepProxy: StepProxy | null;
   /** By registry host. The job's own credentials take precedence. */

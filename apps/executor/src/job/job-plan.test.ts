@@ -2,6 +2,7 @@ import { JobPayload, type JobPayloadWire } from "@airlock/api";
 import { describe, expect, it } from "vitest";
 import type { JobOptions } from "../config/options.ts";
 import { airlockJob, foreignJob } from "../testing/start-executor.ts";
+import { withCertificates } from "./docker-daemon-settings.ts";
 import { planJob } from "./job-plan.ts";
 import { readPayload } from "./read-payload.ts";
 
@@ -16,6 +17,7 @@ const options = {
   egress: { default: null, unenforced: "refuse" as const, openable: [] },
   stepCertificateFile: null,
   stepProxy: null,
+  registryMirrors: [],
   registryCredentials: {},
   maximumLogBytes: 1e6,
   maximumLogBytesPerSecond: 0,
@@ -66,8 +68,8 @@ describe("a job's plan", () => {
     const refused = expect.objectContaining({ reason: "policy", hint: dockerProblem });
     const job = withExtension({ services: ["docker"] });
     expect(() => plan(job, {}, { dockerProblem })).toThrow(refused);
-    expect(plan(job).docker).toBe(true);
-    expect(plan(withExtension({}), {}, { dockerProblem }).docker).toBe(false);
+    expect(plan(job).docker).toEqual({ registryMirrors: [], environment: {} });
+    expect(plan(withExtension({}), {}, { dockerProblem }).docker).toBeNull();
     expect(() => plan(withExtension({ services: ["docker", "podman"] }))).toThrow('does not know the service "podman"');
   });
 
@@ -103,6 +105,26 @@ describe("a job's plan", () => {
     expect(envOf("public")).toMatchObject({ https_proxy: stepProxy.url, HTTP_PROXY: stepProxy.url });
     expect(envOf("public", ["HTTPS_PROXY=http://own.test:1"])).toMatchObject({ HTTPS_PROXY: "http://own.test:1" });
     expect(JSON.stringify(envOf("none"))).not.toMatch(/proxy/i);
+  });
+
+  it("tells a job's Docker daemon about the proxy and the mirrors that the job's network reaches", () => {
+    const destination = { kind: "name", name: "proxy.example.com", subdomains: false, port: 3128 } as const;
+    const stepProxy = { url: "http://proxy.example.com:3128", destination, noProxy: "localhost" };
+    const registryMirrors = ["https://mirror.example.com", "http://10.1.2.3:5000"].map((text) => new URL(text));
+    const dockerOf = (egress: object | string) =>
+      plan(withExtension({ egress, services: ["docker"] }), { stepProxy, registryMirrors }).docker;
+    const environment = expect.objectContaining({ HTTPS_PROXY: stepProxy.url, NO_PROXY: "localhost" });
+    expect(dockerOf("public")).toEqual({ registryMirrors: ["https://mirror.example.com"], environment });
+    const allow = ["mirror.example.com:443"];
+    expect(dockerOf({ allow })).toEqual({ registryMirrors: ["https://mirror.example.com"], environment: {} });
+    expect(dockerOf("none")).toEqual({ registryMirrors: [], environment: {} });
+    const authorities = { SSL_CERT_FILE: "/airlock/ca-certificates.pem", CURL_CA_BUNDLE: "/airlock/x" };
+    const settings = { registryMirrors: [], environment: { HTTPS_PROXY: "http://p" } };
+    expect(withCertificates(settings, authorities).environment).toEqual({
+      HTTPS_PROXY: "http://p",
+      SSL_CERT_FILE: "/airlock/ca-certificates.pem",
+    });
+    expect(withCertificates(settings, {})).toEqual(settings);
   });
 
   it("sets no disk limit if the administrator turns it off", () => {

@@ -1,10 +1,11 @@
 import { posix } from "node:path";
 import type { Resources, SecretFile } from "@airlock/api";
 import { AirlockError, formatBytes, formatDuration, parseBytes } from "@airlock/job";
-import type { SandboxLimits } from "@airlock/runtime";
+import type { DockerDaemonSettings, SandboxLimits } from "@airlock/runtime";
 import type { JobOptions } from "../config/options.ts";
 import { uploadPort } from "../uploads/upload-proxy.ts";
 import { type CheckoutRequest, checkoutRequest } from "../workspace/checkout/checkout-request.ts";
+import { dockerDaemonSettings } from "./docker-daemon-settings.ts";
 import { type EgressEnforcement, type PlannedEgress, planEgress } from "./egress-plan.ts";
 import type { JobInput } from "./read-payload.ts";
 import { stepProxyEnvironment } from "./step-proxy.ts";
@@ -40,8 +41,8 @@ export interface JobPlan {
   readonly shell: "strict" | "protocol";
   /** Whether the steps get a connection for uploads of code indexes. */
   readonly upload: boolean;
-  /** Whether the steps get a Docker daemon of their own. */
-  readonly docker: boolean;
+  /** The Docker daemon that the steps get; `null`: none. */
+  readonly docker: DockerDaemonSettings | null;
   readonly steps: readonly PlannedStep[];
 }
 
@@ -63,7 +64,9 @@ export function planJob(input: JobInput, options: JobOptions, enforcement: Egres
   const { servicesProblem } = enforcement;
   if (input.upload && servicesProblem !== undefined)
     throw refused("this executor can't give jobs a connection for uploads", servicesProblem);
-  const docker = plansDocker(input.services, enforcement.dockerProblem);
+  const docker = plansDocker(input.services, enforcement.dockerProblem)
+    ? dockerDaemonSettings({ registryMirrors: options.registryMirrors, proxyEnvironment, policy: egress.policy })
+    : null;
   const uploadEnvironment = input.upload ? { SRC_ENDPOINT: `http://127.0.0.1:${uploadPort}` } : {};
   return {
     timeout: planTimeout(input.timeoutMs, options.maximumRuntimeMs),

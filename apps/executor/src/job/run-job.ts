@@ -16,6 +16,7 @@ import type { Git } from "../workspace/checkout/git.ts";
 import type { Checkout, JobDirectories, JobDirectory } from "../workspace/job-directory.ts";
 import { noCertificates, stepCertificates } from "../workspace/scripts/step-certificates.ts";
 import { deliverLog, jobSecrets, openJobLog } from "./deliver-log.ts";
+import { withCertificates } from "./docker-daemon-settings.ts";
 import type { EgressEnforcement } from "./egress-plan.ts";
 import { startJobDeadline } from "./job-deadline.ts";
 import { jobFiles } from "./job-files.ts";
@@ -176,7 +177,7 @@ async function openSandbox(checkout: Checkout | null, egressNotes: EgressNotes, 
         limits: plan.limits,
         egress: plan.egress.policy,
         ...(plan.upload ? { services: [uploads] } : {}),
-        ...(plan.docker ? { docker: true } : {}),
+        ...(plan.docker ? { docker: true, dockerDaemon: withCertificates(plan.docker, certificates.variables) } : {}),
         onEgressDenied: egressNotes.tell,
         registryAuth: { ...options.registryCredentials, ...input.registryAuth },
       },

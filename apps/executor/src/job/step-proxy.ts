@@ -21,7 +21,8 @@ export function stepProxyEnvironment(proxy: StepProxy | null, policy: EgressPoli
   };
 }
 
-function reaches(policy: EgressPolicy, destination: AllowRule): boolean {
+/** Whether a policy lets steps reach a destination. */
+export function reaches(policy: EgressPolicy, destination: AllowRule): boolean {
   switch (policy.kind) {
     case "none":
       return false;

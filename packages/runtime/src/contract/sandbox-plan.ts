@@ -23,6 +23,8 @@ export interface SandboxPlan {
    * sandbox's egress policy and disk limit. Default: false.
    */
   readonly docker?: boolean;
+  /** Settings of that daemon. Default: its own. */
+  readonly dockerDaemon?: DockerDaemonSettings;
   /**
    * The job's own registry credentials by `HOST[:PORT]` (`docker.io` for Docker Hub). They take precedence over the
    * runtime's. The host uses them to pull images; they are never visible in the sandbox. An image that was pulled with
@@ -34,6 +36,14 @@ export interface SandboxPlan {
    * step are reported before its `runStep` settles. Default: not reported.
    */
   readonly onEgressDenied?: (denial: EgressDenial) => void;
+}
+
+/** Settings of the administrator for the Docker daemon of a sandbox. Steps can read them, so they hold no credentials. */
+export interface DockerDaemonSettings {
+  /** Pull-through caches of docker.io: `http://HOST[:PORT]` or `https://HOST[:PORT]`. */
+  readonly registryMirrors: readonly string[];
+  /** Variables of the daemon's process. `/airlock` has `WorkspacePlan.readOnlyFiles`, as in steps. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 export interface RegistryCredentials {

@@ -185,7 +185,8 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       await putGuestFiles(agent, plan.workspace.files, signal);
       if (plan.docker && !("problem" in docker)) {
         const { resolvConf, guest: device } = guest.network;
-        const start = { disk: dockerSlot, limits: plan.limits, resolvConf, mtu: device?.mtu ?? null };
+        const { limits, dockerDaemon: daemon } = plan;
+        const start = { disk: dockerSlot, limits, resolvConf, mtu: device?.mtu ?? null, daemon };
         await startDocker({ vm: guest.vm, agent }, docker.path, start, signal);
       }
       const sandbox = this.#sandbox(plan, guest);

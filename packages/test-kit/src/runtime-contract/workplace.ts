@@ -26,6 +26,7 @@ export interface WorkplaceOptions {
   readonly services?: NonNullable<SandboxPlan["services"]>;
   /** Whether steps get a Docker daemon. Default: false. */
   readonly docker?: boolean;
+  readonly dockerDaemon?: NonNullable<SandboxPlan["dockerDaemon"]>;
   readonly onEgressDenied?: (denial: EgressDenial) => void;
   readonly registryAuth?: NonNullable<SandboxPlan["registryAuth"]>;
   /** Default: an empty workspace. */
@@ -84,6 +85,7 @@ export async function openWorkplace(runtime: Runtime, options: WorkplaceOptions)
       egress: options.egress ?? { kind: "none" },
       ...(options.services ? { services: options.services } : {}),
       ...(options.docker ? { docker: true } : {}),
+      ...(options.dockerDaemon ? { dockerDaemon: options.dockerDaemon } : {}),
       ...(onEgressDenied ? { onEgressDenied } : {}),
       ...(registryAuth ? { registryAuth } : {}),
     },

@@ -50,7 +50,7 @@ export const imagesVariables = {
     )
     .meta({
       description:
-        "Pull-through caches of docker.io. They are asked in this order and without credentials, before docker.io itself. With the docker runtime the engine pulls from them and must trust them: list caches with plain HTTP in its `insecure-registries`.",
+        "Pull-through caches of docker.io. They are asked in this order and without credentials, before docker.io itself. Docker daemons of jobs use those that the job's egress policy reaches. With the docker runtime the engine pulls from them and must trust them: list caches with plain HTTP in its `insecure-registries`.",
       default: "none",
       values: "addresses without a path, separated by commas",
     }),

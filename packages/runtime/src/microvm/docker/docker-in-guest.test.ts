@@ -22,6 +22,7 @@ const usual = `docker-${process.pid}`;
 const image = "fixture:1";
 const unprivileged = "unprivileged:1";
 const limits = { cpus: 1, memoryBytes: 768 * 2 ** 20, pids: 400, diskBytes: 192 * 2 ** 20 };
+const proxy = "http://proxy.example.com:3128";
 const ok: Finished["status"] = { kind: "exited", exitCode: 0 };
 
 // One guest serves all tests but the last, because a daemon takes long to start under emulation.
@@ -59,7 +60,14 @@ describeWithEngines(["microvm", "network"], "Docker in a virtual machine", () =>
       await writeFile(archive, await dockerArchive(await busyboxImage(config), name));
       await runtime.loadImages(archive, { signal });
     }
-    const options = { owner: usual, image, limits, egress: { kind: "public" }, docker: true } as const;
+    const dockerDaemon = {
+      registryMirrors: ["https://mirror.example.com:5000", "http://192.0.2.1"],
+      environment: { HTTPS_PROXY: proxy, SSL_CERT_FILE: "/airlock/authorities.pem" },
+    };
+    const authorities = { path: "authorities.pem", content: "of the administrator\n", executable: false };
+    const workspace = { readOnlyFiles: [authorities] };
+    const egress = { kind: "public" } as const;
+    const options = { owner: usual, image, limits, workspace, egress, docker: true, dockerDaemon };
     place = cleanup.use(await openWorkplace(runtime, options));
     await place.put("inner.tar", await dockerArchive(await busyboxImage(), "inner:1"));
     expect(await place.run("docker load --quiet --input inner.tar")).toMatchObject({ status: ok });
@@ -69,12 +77,13 @@ describeWithEngines(["microvm", "network"], "Docker in a virtual machine", () =>
   it("runs containers for steps of any user, with the workspace, and passes on how they end", async () => {
     const { status, stdout } = await place.run(
       `own() { stat -c '%u %n' made; }; trap own EXIT
-       docker run --rm --volume "$PWD":/w inner:1 sh -c 'echo "hello from $(hostname)"; echo made >/w/made; exit 7'`,
+       docker run --rm --volume "$PWD":/w --volume /airlock/authorities.pem:/authorities.pem:ro inner:1 sh -c '
+         echo "hello from $(hostname)"; cat /authorities.pem; echo made >/w/made; exit 7'`,
       { image: unprivileged },
     );
     expect(status).toEqual({ kind: "exited", exitCode: 7 });
     // What root of a container writes belongs to the user of the step.
-    expect(stdout).toMatch(/^hello from [0-9a-f]{12}\n1000 made\n$/);
+    expect(stdout).toMatch(/^hello from [0-9a-f]{12}\nof the administrator\n1000 made\n$/);
     expect(await place.read("made")).toBe("made\n");
   }, 600_000);
 
@@ -82,14 +91,15 @@ describeWithEngines(["microvm", "network"], "Docker in a virtual machine", () =>
     const { status, stdout } = await place.run(`
       echo "$DOCKER_HOST" "$(uname -r)"
       unset DOCKER_HOST
-      docker info --format '{{ .KernelVersion }} {{ .Driver }} {{ .Containers }} {{ .Images }}'
+      docker info --format '{{ .KernelVersion }} {{ .Driver }} {{ .Containers }} {{ .Images }} {{ .HTTPSProxy }}
+        {{- .RegistryConfig.Mirrors }}'
     `);
     const [found = "", info] = stdout.trimEnd().split("\n");
     const [socket, kernel] = found.split(" ");
     expect({ status, socket, info }).toEqual({
       status: ok,
       socket: "unix:///airlock/docker.sock",
-      info: `${kernel} overlay2 0 1`,
+      info: `${kernel} overlay2 0 1 ${proxy}[https://mirror.example.com:5000/ http://192.0.2.1/]`,
     });
   }, 600_000);
 

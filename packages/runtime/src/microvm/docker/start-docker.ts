@@ -1,5 +1,6 @@
 import { AirlockError, formatBytes } from "@airlock/job";
 import { runtimeFailed } from "../../contract/errors.ts";
+import type { DockerDaemonSettings } from "../../contract/index.ts";
 import type { GuestAgent } from "../guest/guest-agent.ts";
 import { GuestCallError } from "../guest/guest-call-error.ts";
 import type { RunningVm } from "../monitor/vm-monitor.ts";
@@ -25,6 +26,8 @@ export interface DockerStart {
   readonly resolvConf: string;
   /** MTU of the guest's network device. `null`: it has none. */
   readonly mtu: number | null;
+  /** Default: none. */
+  readonly daemon: DockerDaemonSettings | undefined;
 }
 
 /**
@@ -43,7 +46,7 @@ export async function startDocker(
 }
 
 async function runDaemons(agent: GuestAgent, start: DockerStart, signal: AbortSignal): Promise<void> {
-  const { disk, limits, resolvConf, mtu } = start;
+  const { disk, limits, resolvConf, mtu, daemon } = start;
   const { cpus, memoryBytes, pids } = limits;
   const containerd = ["/usr/bin/containerd", "--log-level=warn"] as const;
   const dockerd = [
@@ -54,7 +57,9 @@ async function runDaemons(agent: GuestAgent, start: DockerStart, signal: AbortSi
     "--storage-driver=overlay2",
     "--log-level=warn",
     ...(mtu === null ? [] : [`--mtu=${mtu}`]),
+    ...(daemon?.registryMirrors ?? []).map((mirror) => `--registry-mirror=${mirror}`),
   ] as const;
+  const variables = Object.entries(daemon?.environment ?? {}).map(([name, value]) => `${name}=${value}`);
   let log = "";
   const onLog = (bytes: Buffer) => {
     log = (log + bytes.toString("latin1")).slice(-shownBytes);
@@ -63,7 +68,8 @@ async function runDaemons(agent: GuestAgent, start: DockerStart, signal: AbortSi
   try {
     const options = { signal: AbortSignal.any([signal, limit]), onLog };
     const cpuMicros = Math.round(cpus * 100_000);
-    await agent.startDocker({ disk, memoryBytes, pids, cpuMicros, resolvConf, containerd, dockerd }, options);
+    const programs = { containerd, dockerd, variables };
+    await agent.startDocker({ disk, memoryBytes, pids, cpuMicros, resolvConf, ...programs }, options);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof GuestCallError && error.code === "out-of-memory") throw needsMemory(memoryBytes, error);

@@ -74,9 +74,11 @@ export interface GuestDocker {
   readonly cpuMicros: number;
   /** Content of `/etc/resolv.conf`. */
   readonly resolvConf: string;
-  /** Programs on the disk and their arguments, at most 32 together. None is empty. */
+  /** Programs on the disk and their arguments, at most 64 together with `variables`. None is empty. */
   readonly containerd: readonly [string, ...string[]];
   readonly dockerd: readonly [string, ...string[]];
+  /** Variables of dockerd: `NAME=VALUE`. */
+  readonly variables: readonly string[];
 }
 
 export interface PutFile {
@@ -284,12 +286,12 @@ export class GuestAgent implements Disposable {
    * @throws {GuestCallError} when it ends before: code `out-of-memory` for its memory limit, else `system`.
    */
   async startDocker(
-    { disk, memoryBytes, pids, cpuMicros, resolvConf, containerd, dockerd }: GuestDocker,
+    { disk, memoryBytes, pids, cpuMicros, resolvConf, containerd, dockerd, variables }: GuestDocker,
     { signal, onLog }: { readonly signal: AbortSignal; readonly onLog: (bytes: Buffer) => void },
   ): Promise<void> {
     const payload = new PayloadWriter().uint8(methods.startDocker).uint8(disk);
     payload.uint64(memoryBytes).uint64(pids).uint64(cpuMicros).path(Buffer.from(resolvConf));
-    for (const argument of [...containerd, "", ...dockerd]) payload.path(Buffer.from(argument));
+    for (const argument of [...containerd, "", ...dockerd, "", ...variables]) payload.path(Buffer.from(argument));
     await this.connection.call(payload.toBuffer(), {
       signal,
       stallMs: this.stallMs,

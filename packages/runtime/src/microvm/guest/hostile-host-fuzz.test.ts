@@ -31,13 +31,15 @@ const network4 = Buffer.from([1500 >> 8, 1500 & 255, ...ethernet, 4, 198, 18, 0,
 const address6 = (last: number) => [0xfd, ...Array<number>(14).fill(0), last];
 const network6 = Buffer.from([1500 >> 8, 1500 & 255, ...ethernet, 6, ...address6(2), 128, ...address6(1)]);
 
-/** Disk 0, no limits, an empty resolv.conf, and the arguments of both programs. */
+/** Disk 0, no limits, an empty resolv.conf, the arguments of both programs, and a variable. */
 const startDocker = new PayloadWriter()
   .bytes(Buffer.alloc(25))
   .path(Buffer.alloc(0))
   .path(Buffer.from("/containerd"))
   .path(Buffer.alloc(0))
   .path(Buffer.from("/dockerd"))
+  .path(Buffer.alloc(0))
+  .path(Buffer.from("A=1"))
   .toBuffer();
 const channel = fc.integer({ min: 3, max: 6 });
 const call = fc.oneof(

@@ -338,7 +338,7 @@ void fill_upper(const struct step_spec *spec, int upper);
 #define DOCKER_RUN "/run/airlock/docker"
 // The daemon's files on the workspace disk, beside the workspace.
 #define DOCKER_FILES "/run/airlock/workspace/docker"
-#define MAX_DOCKER_ARGUMENTS 32
+#define MAX_DOCKER_ARGUMENTS 64
 void start_docker(uint32_t channel, struct cursor *cursor);
 bool docker_runs(void);
 // The daemon's disk, which has its client as well.
@@ -354,9 +354,9 @@ void docker_reaped(pid_t pid);
 
 // docker-init.c
 struct docker_spec {
-  // The arguments of both programs, each list with a NULL at its end.
-  char *arguments[MAX_DOCKER_ARGUMENTS + 2];
-  char **containerd, **dockerd;
+  // The arguments of both programs and the variables of dockerd, each list with a NULL at its end.
+  char *arguments[MAX_DOCKER_ARGUMENTS + 3];
+  char **containerd, **dockerd, **variables;
   // A byte goes to this descriptor once the daemon answers.
   int answers;
 };

@@ -60,8 +60,10 @@ static void make_docker_root(void) {
   mount_to("mqueue", "dev/mqueue", "mqueue", QUIET, NULL);
   mount_to(DOCKER_RUN, "run", NULL, MS_BIND, NULL);
   mount_to(DOCKER_FILES "/data", "var/lib/docker", NULL, MS_BIND, NULL);
-  // Volumes of containers name the workspace by the path that steps use.
+  // Volumes of containers name the workspace and the job's files by the paths that steps use.
   mount_to("/run/airlock/workspace/data", "data", NULL, MS_BIND, NULL);
+  mount_to("/run/airlock/files/job", "airlock", NULL, MS_BIND, NULL);
+  if (mount(NULL, "airlock", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0) fail("airlock");
   if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) fail("pivot_root");
 }
 
@@ -97,8 +99,9 @@ static _Noreturn void await_answer(int answers) {
   _exit(write(answers, "a", 1) == 1 ? 0 : 1);
 }
 
-static _Noreturn void become(char **arguments) {
-  static char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", NULL};
+static _Noreturn void become(char **arguments, char **variables) {
+  static char *environment[MAX_DOCKER_ARGUMENTS + 3] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"};
+  for (size_t i = 0; variables && variables[i]; i++) environment[i + 2] = variables[i];
   setsid();
   execve(arguments[0], arguments, environment);
   fail(arguments[0]);
@@ -132,12 +135,12 @@ void docker_init(const struct docker_spec *spec) {
   }
   make_docker_root();
   pid_t containerd = start_process();
-  if (containerd == 0) become(spec->containerd);
+  if (containerd == 0) become(spec->containerd, NULL);
   // dockerd would start it as well, but gives it only 15 s to answer.
   pid_t dockerd = start_process();
   if (dockerd == 0) {
     for (int connection; (connection = connect_to(CONTAINERD_SOCKET)) < 0; wait_a_moment()) continue;
-    become(spec->dockerd);
+    become(spec->dockerd, spec->variables);
   }
   if (start_process() == 0) await_answer(answers);
   // The agent sees the end of this pipe if the process that waits for the answer fails.

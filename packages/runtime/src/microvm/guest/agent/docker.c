@@ -29,20 +29,22 @@ const char *docker_root(void) { return root; }
 
 static bool is_program(const char *path) { return path && path[0] == '/'; }
 
-// Points the arguments of containerd and dockerd at copies of the call's bytes. An empty one is between the lists.
+// Points the arguments of containerd and dockerd, and dockerd's variables, at copies of the call's bytes. An empty one is
+// between the lists.
 static bool take_arguments(struct docker_spec *spec, struct cursor *cursor) {
   static char text[PAYLOAD_BYTES + MAX_DOCKER_ARGUMENTS];
   size_t used = 0, count = 0;
   spec->containerd = spec->arguments;
-  spec->dockerd = NULL;
+  spec->dockerd = spec->variables = NULL;
   while (cursor->ok && cursor->left > 0) {
     size_t length = take_number(cursor, 2);
     const uint8_t *bytes = take_bytes(cursor, length);
     if (!bytes || count == MAX_DOCKER_ARGUMENTS || memchr(bytes, 0, length)) return false;
     if (length == 0) {
-      if (spec->dockerd) return false;
+      if (spec->variables) return false;
       spec->arguments[count++] = NULL;
-      spec->dockerd = spec->arguments + count;
+      char ***next = spec->dockerd ? &spec->variables : &spec->dockerd;
+      *next = spec->arguments + count;
       continue;
     }
     memcpy(text + used, bytes, length);
@@ -51,7 +53,7 @@ static bool take_arguments(struct docker_spec *spec, struct cursor *cursor) {
     used += length + 1;
   }
   spec->arguments[count] = NULL;
-  return at_end(cursor) && spec->dockerd && is_program(spec->containerd[0]) && is_program(spec->dockerd[0]);
+  return at_end(cursor) && spec->variables && is_program(spec->containerd[0]) && is_program(spec->dockerd[0]);
 }
 
 static int make_file(const char *path, const uint8_t *bytes, size_t length) {
