@@ -47,6 +47,7 @@ describe.skipIf(process.geteuid?.() !== 0)(`a machine in the jail of ${jailerNam
       const users = await Promise.all(
         [...(await processesOf(plan.id))].map(async (one) => {
           const text = await readFile(`/proc/${one}/status`, "utf8");
+          expect(await readFile(`/proc/${one}/limits`, "utf8")).toMatch(/^Max core file size +0 +0 /m);
           return [/^Uid:\t(\d+)/m.exec(text)?.[1], /^CapEff:\t(\w+)/m.exec(text)?.[1]] as const;
         }),
       );

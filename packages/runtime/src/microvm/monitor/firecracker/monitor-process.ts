@@ -30,7 +30,9 @@ export class MonitorProcess implements AsyncDisposable {
   }
 
   static async start(enclosure: Enclosure, network: VmNetwork | null): Promise<MonitorProcess> {
-    return new MonitorProcess(await startProgram(enclosure.command(network), { cwd: enclosure.root }), enclosure);
+    // A crash must not write a guest's secrets to the host's disk.
+    const withoutCore = ["/bin/sh", "-c", 'ulimit -c 0; exec "$@"', "sh", ...enclosure.command(network)];
+    return new MonitorProcess(await startProgram(withoutCore, { cwd: enclosure.root }), enclosure);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

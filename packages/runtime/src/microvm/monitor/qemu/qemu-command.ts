@@ -75,7 +75,7 @@ export function qemuArguments(vm: VmPlan, options: QemuCommandOptions): readonly
     ...["-display", "none"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     // The smallest machine that QEMU has: no PCI, no graphics, no disk controllers.
-    ...["-machine", "microvm,acpi=on,usb=off"],
+    ...["-machine", "microvm,acpi=on,usb=off,dump-guest-core=off"],
     ...["-accel", accelerator === "tcg" ? `tcg,tb-size=${translationMegabytes}` : "kvm"],
     ...["-cpu", accelerator === "tcg" ? "max" : "host"],
     ...["-smp", String(vm.cpus)],

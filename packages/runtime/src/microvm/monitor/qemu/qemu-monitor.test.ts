@@ -20,6 +20,14 @@ async function pidOf(plan: VmPlan): Promise<number> {
   return Number(stdout.trim());
 }
 
+/** Mappings of at least this size that a core dump would contain. */
+async function dumpedMappings(pid: number, bytes: number): Promise<readonly string[]> {
+  const mappings = (await readFile(`/proc/${pid}/smaps`, "utf8")).split(/(?<=^VmFlags:.*\n)/m);
+  const large = mappings.filter((mapping) => Number(/^Size: +(\d+) kB/m.exec(mapping)?.[1]) * 1024 >= bytes);
+  expect(large).not.toEqual([]);
+  return large.filter((mapping) => !/^VmFlags:.* dd\b/m.test(mapping));
+}
+
 describeWithEngines(["microvm"], "machines of QEMU", () => {
   let lab: VmLab;
 
@@ -48,6 +56,10 @@ describeWithEngines(["microvm"], "machines of QEMU", () => {
       expect(status).toMatch(/^CapEff:\t0+$/m);
       expect(status).toMatch(/^NoNewPrivs:\t1$/m);
       expect(status).toMatch(/^Seccomp:\t2$/m);
+      // A guest can make QEMU crash. Nothing of its memory may be left on the host then.
+      const limits = await readFile(`/proc/${await pidOf(plan)}/limits`, "utf8");
+      expect(limits).toMatch(/^Max core file size +0 +0 /m);
+      expect(await dumpedMappings(await pidOf(plan), plan.memoryBytes)).toEqual([]);
       users.push(/^Uid:\t(\d+)/m.exec(status)?.[1] ?? "none");
       const cgroups = await readFile(`/proc/${await pidOf(plan)}/cgroup`, "utf8");
       expect(cgroups).toContain(`/airlock/${lab.owner}/${plan.id}`);

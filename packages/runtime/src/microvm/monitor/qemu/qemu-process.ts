@@ -24,8 +24,9 @@ interface QemuStart {
   readonly files: readonly (number | null)[];
 }
 
-/** Joins the cgroup and becomes the rest of its arguments. */
+/** Joins the cgroup and becomes the rest of its arguments. A crash must not write a guest's secrets to the host's disk. */
 const join = `
+ulimit -c 0
 count=$1; shift
 while [ "$count" -gt 0 ]; do echo 0 >"$1" || exit 125; shift; count=$((count - 1)); done
 exec "$@"
