@@ -204,6 +204,16 @@ describe("the executor's configuration", () => {
     expect(parseConfig({ ...minimal, ...older, EXECUTOR_JOB_MEMORY: "2G" }).job.maximumMemoryBytes).toBe(2e9);
   });
 
+  it("names an older variable in its error", () => {
+    const wrong = { EXECUTOR_FIRECRACKER_NUM_CPUS: "x", EXECUTOR_FIRECRACKER_MEMORY: "-1" };
+    expect(() => parseConfig({ ...minimal, ...wrong })).toThrow(
+      /EXECUTOR_FIRECRACKER_NUM_CPUS "x" is not .*\n.*EXECUTOR_FIRECRACKER_MEMORY "-1" is not a size/,
+    );
+    expect(() => parseConfig({ ...minimal, ...wrong, EXECUTOR_JOB_NUM_CPUS: "y" })).toThrow(
+      'EXECUTOR_JOB_NUM_CPUS "y" is not',
+    );
+  });
+
   it("chooses what runs virtual machines, and refuses what can't be", () => {
     const machine = (more: Record<string, string>) => parseConfig({ ...minimal, ...more }).runtime.microvm;
     expect(machine({})).toMatchObject({ monitor: "auto", accelerator: "auto", firecracker: null, jailer: null });
@@ -235,7 +245,7 @@ describe("the executor's configuration", () => {
     expect(job({ ...machines, EXECUTOR_JOB_NUM_CPUS: "0" }).maximumCpus).toBeLessThanOrEqual(32);
     for (const given of [machines, { EXECUTOR_USE_FIRECRACKER: "true" }]) {
       const older = { ...given, EXECUTOR_FIRECRACKER_NUM_CPUS: "64" };
-      expect(() => job(older)).toThrow("EXECUTOR_JOB_NUM_CPUS must be at most 32 for virtual machines");
+      expect(() => job(older)).toThrow("EXECUTOR_FIRECRACKER_NUM_CPUS must be at most 32 for virtual machines");
     }
   });
 

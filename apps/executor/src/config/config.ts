@@ -26,14 +26,20 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   const given = Object.fromEntries(
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
   );
-  for (const [old, name] of olderNames) if (given[old] !== undefined) given[name] ??= given[old];
+  const olderNameOf = new Map<string, string>();
+  for (const [old, name] of olderNames) {
+    if (given[old] === undefined || given[name] !== undefined) continue;
+    given[name] = given[old];
+    olderNameOf.set(name, old);
+  }
+  const nameAsGiven = (name: string) => olderNameOf.get(name) ?? name;
   const others = judgeOtherVariables(Object.keys(given), [...Object.keys(Environment.shape), ...olderNames.keys()]);
   const parsed = Environment.safeParse(given);
   const problems = parsed.success
     ? []
-    : parsed.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`);
+    : parsed.error.issues.map((issue) => `${nameAsGiven(String(issue.path[0]))} ${issue.message}`);
   const { proxies, problems: proxyProblems } = parseProxies(given);
-  problems.push(...problemsBetween(given), ...others.problems, ...proxyProblems);
+  problems.push(...problemsBetween(given, nameAsGiven), ...others.problems, ...proxyProblems);
   if (!parsed.success || problems.length > 0) {
     throw new AirlockError(`invalid configuration:\n${problems.map((line) => `  - ${line}`).join("\n")}`, {
       code: "invalid-configuration",
@@ -44,7 +50,10 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   return { ...config, notes: [...others.notes, ...notesOnRuntime(config.runtime.kind, given)] };
 }
 
-function problemsBetween(given: Readonly<Record<string, string | undefined>>): string[] {
+function problemsBetween(
+  given: Readonly<Record<string, string | undefined>>,
+  nameAsGiven: (name: string) => string,
+): string[] {
   const problems: string[] = [];
   const { EXECUTOR_QUEUE_NAME: one, EXECUTOR_QUEUE_NAMES: several, EXECUTOR_FRONTEND_URL: url } = given;
   if (one === undefined && several === undefined) {
@@ -75,7 +84,7 @@ function problemsBetween(given: Readonly<Record<string, string | undefined>>): s
   const hasMachines = isTrue(given.EXECUTOR_USE_FIRECRACKER) || runtime === "microvm";
   if (hasMachines && Number(given.EXECUTOR_JOB_NUM_CPUS) > maximumVmCpus) {
     problems.push(
-      `EXECUTOR_JOB_NUM_CPUS must be at most ${maximumVmCpus} for virtual machines, which have no more processors`,
+      `${nameAsGiven("EXECUTOR_JOB_NUM_CPUS")} must be at most ${maximumVmCpus} for virtual machines, which have no more processors`,
     );
   }
   const hasGateway = isTrue(given.EXECUTOR_DOCKER_ADD_HOST_GATEWAY);
