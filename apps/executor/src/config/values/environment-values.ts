@@ -44,8 +44,8 @@ export function wholeNumber(fallback: number, minimum: number, maximum = Number.
     .transform((text, context) => {
       const value = /^\d{1,15}$/.test(text.trim()) ? Number(text) : Number.NaN;
       if (!(value >= minimum && value <= maximum)) {
-        const range = maximum === Number.MAX_SAFE_INTEGER ? `${minimum} or more` : `between ${minimum} and ${maximum}`;
-        context.addIssue({ code: "custom", message: `"${text}" is not a whole number of ${range}` });
+        const range = maximum === Number.MAX_SAFE_INTEGER ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
+        context.addIssue({ code: "custom", message: `"${text}" is not a whole number ${range}` });
       }
       return value;
     })
