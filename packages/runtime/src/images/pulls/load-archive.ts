@@ -3,9 +3,10 @@ import { createReadStream } from "node:fs";
 import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { AirlockError } from "@airlock/job";
 import { extract } from "tar-stream";
 import type { Abortable } from "../../contract/index.ts";
-import { imageInvalid } from "../../contract/index.ts";
+import { imageUnusable } from "../../contract/index.ts";
 import { errorCode } from "../../host/error-code.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { sha256 } from "../manifest/chain-id.ts";
@@ -28,6 +29,8 @@ export interface LoadedImage extends StoredImage {
 
 const maxArchiveFiles = 10_000;
 
+const archiveHint = "Name an OCI layout or an archive of docker save. If it is damaged, make it again.";
+
 /**
  * Copies the images of an OCI layout (directory or tar) or of a `docker save` archive into the blob store.
  * @throws {AirlockError} reason `image-invalid` when it is neither, or damaged.
@@ -37,8 +40,7 @@ export async function loadArchive(
   blobs: BlobStore,
   options: Abortable & { readonly limits: ImageLimits; readonly temporaryDirectory: string },
 ): Promise<readonly LoadedImage[]> {
-  if ((await stat(archivePath)).isDirectory())
-    return loadFiles(archivePath, directoryFiles(archivePath), blobs, options);
+  if (await isDirectory(archivePath)) return loadFiles(archivePath, directoryFiles(archivePath), blobs, options);
   const scratch = join(options.temporaryDirectory, `${process.pid}-${randomUUID()}`);
   await mkdir(scratch, { mode: 0o700 });
   try {
@@ -46,6 +48,23 @@ export async function loadArchive(
     return await loadFiles(archivePath, files, blobs, options);
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+function archiveInvalid(archivePath: string, problem: string, cause?: unknown): AirlockError {
+  return imageUnusable(archivePath, problem, archiveHint, cause);
+}
+
+async function isDirectory(archivePath: string): Promise<boolean> {
+  try {
+    return (await stat(archivePath)).isDirectory();
+  } catch (cause) {
+    throw new AirlockError(`the archive ${archivePath} can't be read`, {
+      code: "image-invalid",
+      reason: "image-invalid",
+      hint: archiveHint,
+      cause,
+    });
   }
 }
 
@@ -78,7 +97,7 @@ async function unpackArchive(
     let bytes = 0;
     for await (const entry of archive) {
       const name = normalized(entry.header.name);
-      if (paths.size + links.size >= maxArchiveFiles) throw imageInvalid(archivePath, "has too many files");
+      if (paths.size + links.size >= maxArchiveFiles) throw archiveInvalid(archivePath, "has too many files");
       if (entry.header.type === "symlink" || entry.header.type === "link") {
         const target = entry.header.linkname ?? "";
         const base = entry.header.type === "symlink" ? name.split("/").slice(0, -1).join("/") : "";
@@ -88,7 +107,7 @@ async function unpackArchive(
         await using file = await open(path, "wx", 0o600);
         for await (const chunk of entry as AsyncIterable<Uint8Array>) {
           bytes += chunk.byteLength;
-          if (bytes > limits.unpackedBytes) throw imageInvalid(archivePath, "is too large");
+          if (bytes > limits.unpackedBytes) throw archiveInvalid(archivePath, "is too large");
           await file.writeFile(chunk);
         }
         paths.set(name, path);
@@ -105,7 +124,7 @@ async function unpackArchive(
     throw written.reason;
   }
   for (const result of [read, written]) {
-    if (result.status === "rejected") throw imageInvalid(archivePath, "is not an image archive", result.reason);
+    if (result.status === "rejected") throw archiveInvalid(archivePath, "is not an image archive", result.reason);
   }
   return async (name) => paths.get(name) ?? paths.get(links.get(name) ?? "");
 }
@@ -130,7 +149,7 @@ async function loadFiles(
   if (index !== undefined) return loadOciLayout(archivePath, index, files, blobs, options);
   const manifest = await files("manifest.json");
   if (manifest !== undefined) return loadDockerArchive(archivePath, manifest, files, blobs, options);
-  throw imageInvalid(archivePath, "is neither an OCI layout nor a docker save archive");
+  throw archiveInvalid(archivePath, "is neither an OCI layout nor a docker save archive");
 }
 
 async function loadOciLayout(
@@ -143,12 +162,12 @@ async function loadOciLayout(
   const { signal, limits } = options;
   const blobPath = async (descriptor: Descriptor) => {
     const path = await files(`blobs/${descriptor.digest.replace(":", "/")}`);
-    if (path === undefined) throw imageInvalid(archivePath, `has no blob ${descriptor.digest}`);
+    if (path === undefined) throw archiveInvalid(archivePath, `has no blob ${descriptor.digest}`);
     return path;
   };
   const readDocument = async (descriptor: Descriptor) => {
     const bytes = await readBounded(archivePath, await blobPath(descriptor), limits);
-    if (sha256(bytes) !== descriptor.digest) throw imageInvalid(archivePath, `is damaged: blob ${descriptor.digest}`);
+    if (sha256(bytes) !== descriptor.digest) throw archiveInvalid(archivePath, `is damaged: blob ${descriptor.digest}`);
     return bytes;
   };
   const top = parseManifest(
@@ -156,7 +175,7 @@ async function loadOciLayout(
     await readBounded(archivePath, indexPath, limits),
     "application/vnd.oci.image.index.v1+json",
   );
-  if (top.kind !== "index") throw imageInvalid(archivePath, "has an index.json that is not an image index");
+  if (top.kind !== "index") throw archiveInvalid(archivePath, "has an index.json that is not an image index");
 
   const loaded: LoadedImage[] = [];
   for (const entry of top.index.manifests) {
@@ -166,7 +185,7 @@ async function loadOciLayout(
       if (!chosen) continue;
       parsed = parseManifest(archivePath, await readDocument(chosen), chosen.mediaType);
     }
-    if (parsed.kind !== "manifest") throw imageInvalid(archivePath, "is an index of indexes");
+    if (parsed.kind !== "manifest") throw archiveInvalid(archivePath, "is an index of indexes");
     const { manifest } = parsed;
     checkManifest({ canonical: archivePath }, manifest, limits);
     for (const blob of [manifest.config, ...manifest.layers]) {
@@ -205,10 +224,10 @@ async function loadDockerArchive(
   { signal, limits }: Abortable & { readonly limits: ImageLimits },
 ): Promise<readonly LoadedImage[]> {
   const images = DockerArchiveManifest.safeParse(jsonOf(await readBounded(archivePath, manifestPath, limits)));
-  if (!images.success) throw imageInvalid(archivePath, "has a malformed manifest.json", images.error);
+  if (!images.success) throw archiveInvalid(archivePath, "has a malformed manifest.json", images.error);
   const store = async (name: string): Promise<Descriptor> => {
     const path = await files(normalized(name));
-    if (path === undefined) throw imageInvalid(archivePath, `has no file ${JSON.stringify(name.slice(0, 200))}`);
+    if (path === undefined) throw archiveInvalid(archivePath, `has no file ${JSON.stringify(name.slice(0, 200))}`);
     return {
       mediaType: "",
       ...(await importFile(archivePath, path, blobs, { signal, maxBytes: limits.unpackedBytes })),
@@ -240,13 +259,13 @@ async function importFile(
   } catch (error) {
     options.signal.throwIfAborted();
     if (errorCode(error) !== undefined) throw error;
-    throw imageInvalid(archivePath, "is damaged", error);
+    throw archiveInvalid(archivePath, "is damaged", error);
   }
 }
 
 async function readBounded(archivePath: string, path: string, limits: ImageLimits): Promise<Buffer> {
   if ((await stat(path)).size > limits.documentBytes)
-    throw imageInvalid(archivePath, "has a document that is too large");
+    throw archiveInvalid(archivePath, "has a document that is too large");
   return readFile(path);
 }
 

@@ -344,6 +344,14 @@ describe("an image archive", () => {
     await expect(place.store.load(archive, { signal: never })).rejects.toMatchObject({ reason: "image-invalid" });
     expect(await readdir(join(place.directory, "tmp"))).toEqual([]);
   });
+
+  it("names an archive that does not exist", async () => {
+    await using place = await openStore();
+    await expect(place.store.load("/nonexistent/image.tar", { signal: never })).rejects.toMatchObject({
+      message: expect.stringContaining("the archive /nonexistent/image.tar can't be read"),
+      hint: expect.stringContaining("docker save"),
+    });
+  });
 });
 
 async function openStore(limits: Partial<ImageLimits> = {}) {
