@@ -1,5 +1,5 @@
 import { parseDuration } from "@airlock/job";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import type { TestVmOptions } from "./test-vm.ts";
 
 /** The work behind `executor test-vm` and its commands. Each resolves to the exit code. */
@@ -16,7 +16,7 @@ interface Flags {
   readonly repo?: string;
   readonly revision?: string;
   readonly image?: string;
-  readonly nameOnly: boolean;
+  readonly nameOnly?: true;
   readonly keep: number;
 }
 
@@ -27,8 +27,12 @@ export function testVmCommand(actions: TestVmActions, setExitCode: (code: number
     .option("--repo <REPOSITORY>", "check out this repository: its name in the instance, or its address (https://…)")
     .option("--revision <REVISION>", "branch, tag or full commit id of the repository (default: HEAD)")
     .option("--image <IMAGE>", "run the shell in this image of steps (default: the machine's own system, busybox)")
-    .option("--name-only", "leave the machine running, and print only its name", false)
-    .option("--keep <DURATION>", "how long a machine that is left running may run, at most 24h", keepMs, 3_600_000)
+    .option("--name-only", "leave the machine running, and print only its name")
+    .addOption(
+      new Option("--keep <DURATION>", "how long a machine that is left running may run, at most 24h")
+        .argParser(keepMs)
+        .default(3_600_000, "1h"),
+    )
     .addHelpText(
       "after",
       `
@@ -56,7 +60,7 @@ Examples:
         command.error("error: --repo must be a name, or an address with https:// or http:// and without credentials");
       }
       const options = { repository: repo ?? null, revision: revision ?? "HEAD", image: image ?? null };
-      setExitCode(await actions.testVm({ ...options, nameOnly, keepMs: keep }));
+      setExitCode(await actions.testVm({ ...options, nameOnly: nameOnly ?? false, keepMs: keep }));
     });
   command
     .command("attach")
