@@ -406,13 +406,14 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
     const hold = this.#disks.hold();
     const { startupScript: script } = this.#options;
     const { cpus } = machineShape(plan);
+    const processors = cpus === 1 ? "1 processor" : `${cpus} processors`;
     return new MicrovmSandbox({
       plan,
       vm,
       agent,
       imageSlots: plan.docker ? imageSlots.filter((slot) => slot !== dockerSlot) : imageSlots,
       docker: plan.docker ?? false,
-      notes: [`a virtual machine with ${cpus} processors and a disk of its own (${machine})`],
+      notes: [`a virtual machine with ${processors} and a disk of its own (${machine})`],
       openImage: async (image, options) => {
         if (image === this.systemImage) return await this.#system.disk();
         if (image === hostImageName) throw noHostImage();

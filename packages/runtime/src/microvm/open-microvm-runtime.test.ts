@@ -97,7 +97,7 @@ describeWithEngines(["microvm"], "opening the microvm runtime", () => {
   it("refuses a state directory whose path is too long for sockets", async () => {
     await expect(open({ stateDir: `/tmp/${"d".repeat(60)}` })).rejects.toMatchObject({
       message: expect.stringContaining("longer than 55 bytes"),
-      hint: expect.stringContaining("EXECUTOR_DATA_DIR"),
+      hint: "Set EXECUTOR_DATA_DIR to a directory whose path is at least 10 bytes shorter.",
     });
   });
 

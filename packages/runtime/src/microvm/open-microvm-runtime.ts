@@ -84,11 +84,12 @@ export async function openMicrovmRuntime(options: OpenMicrovmOptions): Promise<M
       hint,
     );
   }
-  if (Buffer.byteLength(options.stateDir) > maxStateDirBytes) {
+  const excessBytes = Buffer.byteLength(options.stateDir) - maxStateDirBytes;
+  if (excessBytes > 0) {
     throw runtimeFailed(
       `the path ${options.stateDir} is longer than ${maxStateDirBytes} bytes, too long for sockets of virtual machines`,
       undefined,
-      "Set EXECUTOR_DATA_DIR to a directory with a shorter path.",
+      `Set EXECUTOR_DATA_DIR to a directory whose path is at least ${excessBytes} bytes shorter.`,
     );
   }
   for (const [name, debianPackage] of otherPrograms) {

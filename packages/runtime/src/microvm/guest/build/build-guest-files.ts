@@ -90,7 +90,7 @@ export async function buildGuestFiles(options: BuildGuestOptions): Promise<Built
  * @throws {AirlockError} reason `runtime` when the source has none of this version, or a file was changed.
  */
 export async function copyGuestFiles(source: string, directory: string): Promise<BuiltGuest> {
-  const { kernel, initrd, manifest } = await openGuestFiles(source);
+  const { kernel, initrd, manifest } = await openGuestFiles(source, copyHint);
   await mkdir(directory, { recursive: true });
   const copied = await writeGuestFiles(directory, {
     manifest,
@@ -106,17 +106,13 @@ export async function copyGuestFiles(source: string, directory: string): Promise
  * Opens the guest files of a directory without building any.
  * @throws {AirlockError} reason `runtime` when they are missing, of another version, or changed.
  */
-export async function openGuestFiles(directory: string): Promise<BuiltGuest> {
+export async function openGuestFiles(directory: string, hint = installHint): Promise<BuiltGuest> {
   const present = await readGuestFiles(directory);
   if (!present) {
-    throw runtimeFailed(`${directory} has no files for the guests of virtual machines`, undefined, installHint);
+    throw runtimeFailed(`${directory} has no files for the guests of virtual machines`, undefined, hint);
   }
   if (present.manifest.recipe === (await recipeOf())) return present;
-  throw runtimeFailed(
-    `the guest's files in ${directory} belong to another version of the executor`,
-    undefined,
-    installHint,
-  );
+  throw runtimeFailed(`the guest's files in ${directory} belong to another version of the executor`, undefined, hint);
 }
 
 /** Returns the guest files of a directory; `undefined` when they are missing, damaged or of another version. */
@@ -136,6 +132,8 @@ class DamagedFile extends AirlockError {
 }
 
 const installHint = "Run as root: executor install microvm";
+const copyHint =
+  "Name the directory guest of EXECUTOR_DATA_DIR, copied from a machine with the same version of the executor.";
 
 interface GuestContents {
   readonly manifest: Manifest;

@@ -43,7 +43,7 @@ export async function chooseMonitor(
   throw runtimeFailed(
     `no program on this machine can run a virtual machine. ${notes.join(" ")}`,
     undefined,
-    "Run as root: executor install microvm. EXECUTOR_VM_MONITOR and EXECUTOR_VM_ACCELERATOR choose what is tried.",
+    "Install QEMU as root: executor install microvm. If it is installed, correct EXECUTOR_VM_MONITOR, EXECUTOR_VM_ACCELERATOR or EXECUTOR_QEMU, which choose what is tried.",
   );
 }
 
