@@ -10,6 +10,7 @@ import { openBlobStore } from "./blobs/open-blob-store.ts";
 import type { InstanceConfig } from "./config/instance-config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { forgetOldExecutors } from "./executors/executor-registry.ts";
+import { forgetOldExecutorTokens, hasValidExecutorToken } from "./executors/executor-tokens.ts";
 import { DataDirectory } from "./files/data-directory.ts";
 import { writeFileAtomically } from "./files/write-file-atomically.ts";
 import { forgetEndedSessions } from "./http/rest-api/sessions.ts";
@@ -119,6 +120,12 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
       onError: (message) => logger.warn({ problem: message }, "dispatch sweep failed"),
     }),
   );
+  // Not an error: an administrator creates the first token through this instance.
+  if (!config.acceptSharedSecret && !(await hasValidExecutorToken(db))) {
+    logger.warn(
+      "no executor can connect: the shared secret is off (AIRLOCK_SHARED_SECRET), and no executor token exists",
+    );
+  }
   const metrics = new Metrics();
   const app = await createHttpServer({
     config,
@@ -133,7 +140,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     metrics,
     sealer,
     administratorToken,
-    executorToken,
+    sharedSecret: config.acceptSharedSecret ? executorToken : null,
     stopping: stopping.signal,
   });
   stack.defer(() => close(app));
@@ -220,6 +227,7 @@ async function housekeep({ config, db, blobs, repositories, signal }: Household)
   const tasks = [
     () => deleteSpentTokens(db),
     () => forgetOldExecutors(db),
+    () => forgetOldExecutorTokens(db),
     () => forgetOldUses(db),
     () => forgetPushedMetrics(db),
     () => forgetEndedSessions(db),

@@ -162,6 +162,8 @@ const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   UpdateRepositoryRequest: fc.record({ organizations: nullable(fc.array(name, { maxLength: 3 })) }),
   UsePasswordLinkRequest: fc.record({ token: fc.stringMatching(/^[a-z]{1,20}$/), password: text }),
   ChangePasswordRequest: fc.record({ currentPassword: text, password: text }),
+  CreateExecutorTokenRequest: fc.record({ name: fc.stringMatching(/^[a-z]{1,20}$/), queue: name }),
+  RotateExecutorTokenRequest: partly({ overlapMs: fc.nat(86_400_000) }, []),
   CreateAccessTokenRequest: fc.record({
     name: fc.stringMatching(/^[a-z]{1,20}$/),
     scopes: fc.subarray([...api.tokenScopes], { minLength: 1 }),

@@ -7,6 +7,7 @@ export type Actor =
   | UserActor
   /** Any executor, by the shared secret. */
   | ExecutorActor
+  | QueueExecutorActor
   | JobActor;
 
 /** A user, by a session or an access token. */
@@ -41,6 +42,13 @@ export interface ExecutorActor {
   readonly legacy: boolean;
 }
 
+/** Any executor of one queue, by one of the queue's executor tokens. */
+export interface QueueExecutorActor {
+  readonly kind: "queue-executor";
+  readonly token: number;
+  readonly queue: string;
+}
+
 /** One attempt of a job, by the token that its executor got with the job. */
 export interface JobActor {
   readonly kind: "job";
@@ -55,5 +63,14 @@ export interface JobActor {
 }
 
 /** The columns of the table of routes. A user has the role `viewer`, `member` or `owner` in each of several namespaces. */
-export const roles = ["anonymous", "viewer", "member", "owner", "administrator", "executor", "job"] as const;
+export const roles = [
+  "anonymous",
+  "viewer",
+  "member",
+  "owner",
+  "administrator",
+  "executor",
+  "queue-executor",
+  "job",
+] as const;
 export type Role = (typeof roles)[number];

@@ -41,6 +41,11 @@ describe("may an actor do something", () => {
     expect(refusalOf({ kind: "executor", legacy: false }, "attempt.end", mine)).toBe("no-job-token");
     expect(refusalOf({ kind: "executor", legacy: true }, "attempt.end", mine)).toBeNull();
     expect(refusalOf({ kind: "executor", legacy: false }, "executor.dequeue")).toBeNull();
+    const ofQueue = { kind: "queue-executor", token: 1, queue: "batches" } as const;
+    expect(refusalOf(ofQueue, "executor.dequeue", { queue: "batches" })).toBeNull();
+    expect(refusalOf(ofQueue, "executor.dequeue", { queue: "other" })).toBe("queue");
+    expect(refusalOf(ofQueue, "executor.dequeue", {})).toBe("not-permitted");
+    expect(refusalOf(ofQueue, "attempt.end", mine)).toBe("not-permitted");
   });
 
   it("refuses every role that a permission does not name", () => {

@@ -65,6 +65,8 @@ export function refusalOf(actor: Actor, permission: Permission, target?: Target)
       return null;
     case "user":
       return refusalOfUser(actor, permission, target);
+    case "queue-executor":
+      return target.queue === undefined ? "not-permitted" : target.queue === actor.queue ? null : "queue";
     case "job":
       return foreignMember(actor, target) ?? (reach === "running" && !actor.running ? "attempt-ended" : null);
     default:

@@ -4,7 +4,7 @@ import type { Role } from "./actor.ts";
  * How far a role's permission reaches.
  *
  * - `all`: every target
- * - `own`: only what belongs to the actor. For a job: its own job, attempt, queue, executor and repository. For a user:
+ * - `own`: only what belongs to the actor. For an executor token: its queue. For a job: its own job, attempt, queue, executor and repository. For a user:
  *   what belongs to a namespace in which the user has the role
  * - `running`: like `own`, and only until the attempt ends
  * - `legacy`: every target, if the instance accepts the shared secret for single jobs
@@ -20,6 +20,7 @@ const everyone = {
   owner: "all",
   administrator: "all",
   executor: "all",
+  "queue-executor": "all",
   job: "all",
 } satisfies Reaches;
 const administrator = { administrator: "all" } satisfies Reaches;
@@ -27,7 +28,7 @@ const owners = { owner: "own", ...administrator } satisfies Reaches;
 const members = { member: "own", ...owners } satisfies Reaches;
 const viewers = { viewer: "own", ...members } satisfies Reaches;
 const signedIn = { viewer: "all", member: "all", owner: "all", ...administrator } satisfies Reaches;
-const executor = { executor: "all" } satisfies Reaches;
+const executor = { executor: "all", "queue-executor": "own" } satisfies Reaches;
 const attempt = { job: "own", executor: "legacy" } satisfies Reaches;
 const runningAttempt = { job: "running", executor: "legacy" } satisfies Reaches;
 
@@ -73,6 +74,11 @@ export const permissions = {
   "executor.drain": administrator,
   "executor.resume": administrator,
 
+  "executor-token.list": administrator,
+  "executor-token.create": administrator,
+  "executor-token.rotate": administrator,
+  "executor-token.revoke": administrator,
+
   "queue.list": viewers,
   "queue.read": viewers,
   "queue.create": administrator,
@@ -98,7 +104,7 @@ export const permissions = {
   "organization.leave": { viewer: "own", member: "own", owner: "own" },
   "member.remove": owners,
 
-  "executor.connect": executor,
+  "executor.connect": { executor: "all", "queue-executor": "all" },
   "executor.dequeue": executor,
   "executor.heartbeat": executor,
   "executor.read-events": executor,

@@ -45,6 +45,11 @@ const scopeOfPermission = {
   "executor.drain": "administration",
   "executor.resume": "administration",
 
+  "executor-token.list": "read",
+  "executor-token.create": null,
+  "executor-token.rotate": null,
+  "executor-token.revoke": "administration",
+
   "queue.list": "read",
   "queue.read": "read",
   "queue.create": "administration",

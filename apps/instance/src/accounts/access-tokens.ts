@@ -1,36 +1,17 @@
-import { createHash, randomBytes } from "node:crypto";
-import { crc32 } from "node:zlib";
 import type { AccessTokenView, OrganizationRole, SiteRole, TokenScope } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { type Selectable, sql } from "kysely";
 import type { Database } from "../store/database.ts";
 import type { Schema } from "../store/schema.ts";
+import { isCheckedToken, newCheckedToken, tokenDigest } from "./checked-token.ts";
 
 /** Secret scanners find tokens by this prefix. */
 export const accessTokenPrefix = "airlock_pat_";
-const randomLength = 20;
 /** A user needs a few. Without a limit, one could fill the database. */
 const maxTokens = 100;
 
-/**
- * A token ends with a checksum, with which secret scanners tell tokens from other text without asking the instance.
- */
-function newAccessToken(): string {
-  const random = randomBytes(randomLength).toString("hex");
-  return `${accessTokenPrefix}${random}${checksum(random)}`;
-}
-
 export function isAccessToken(text: string): boolean {
-  const [, random, sum] = /^airlock_pat_([0-9a-f]{40})([0-9a-f]{8})$/.exec(text) ?? [];
-  return random !== undefined && sum === checksum(random);
-}
-
-function checksum(random: string): string {
-  return crc32(random).toString(16).padStart(8, "0");
-}
-
-function digest(token: string): Buffer {
-  return createHash("sha256").update(token).digest();
+  return isCheckedToken(accessTokenPrefix, text);
 }
 
 export interface TokenOwner {
@@ -50,7 +31,7 @@ export async function findAccessToken(db: Database, token: string, address: stri
       coalesce((select jsonb_object_agg(organization, role) from memberships where user_id = users.id), '{}') as memberships,
       tokens.last_used_at is null or tokens.last_used_at < now() - interval '1 minute' as stale
     from access_tokens tokens join users on users.id = tokens.user_id
-    where tokens.token_sha256 = ${digest(token)} and users.disabled_at is null
+    where tokens.token_sha256 = ${tokenDigest(token)} and users.disabled_at is null
       and (tokens.expires_at is null or tokens.expires_at > now())`.execute(db);
   const [row] = rows;
   if (!row) return null;
@@ -92,11 +73,11 @@ export async function createAccessToken(
       hint: "Delete tokens that you don't use.",
     });
   }
-  const token = newAccessToken();
+  const token = newCheckedToken(accessTokenPrefix);
   const row = await db
     .insertInto("access_tokens")
     .values({
-      token_sha256: digest(token),
+      token_sha256: tokenDigest(token),
       user_id: userId,
       name,
       scopes: [...new Set(scopes)],

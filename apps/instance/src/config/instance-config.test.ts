@@ -21,6 +21,7 @@ describe("parseConfig", () => {
       administratorToken: null,
       executorToken: null,
       allowLocalRepositories: false,
+      acceptSharedSecret: true,
       legacySharedSecret: false,
       logLevel: "info",
     });

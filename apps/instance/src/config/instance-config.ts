@@ -45,6 +45,8 @@ export interface InstanceConfig {
   /** Limits of each repository's mirror. */
   readonly mirrorLimits: MirrorLimits;
   readonly allowLocalRepositories: boolean;
+  /** Whether executors can use the shared secret instead of a token of their queue. */
+  readonly acceptSharedSecret: boolean;
   /** Accept the shared secret on the routes of single jobs, for executors that don't use job tokens. */
   readonly legacySharedSecret: boolean;
   readonly logLevel: LogLevel;
@@ -178,6 +180,7 @@ const Environment = z.object({
   AIRLOCK_S3_SECRET_ACCESS_KEY: z.string().optional(),
   AIRLOCK_S3_FORCE_PATH_STYLE: Flag.default(false),
   AIRLOCK_ALLOW_LOCAL_REPOSITORIES: Flag.default(false),
+  AIRLOCK_SHARED_SECRET: Flag.default(true),
   AIRLOCK_LEGACY_SHARED_SECRET: Flag.default(false),
   AIRLOCK_LOG_LEVEL: z.enum(logLevels).default("info"),
   AIRLOCK_WEB_DIR: z.string().min(1).nullable().default(null),
@@ -254,6 +257,12 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     });
   }
   const e = parsed.data;
+  if (e.AIRLOCK_LEGACY_SHARED_SECRET && !e.AIRLOCK_SHARED_SECRET) {
+    throw new AirlockError("invalid setting: AIRLOCK_LEGACY_SHARED_SECRET is on, but AIRLOCK_SHARED_SECRET is off", {
+      code: "invalid-configuration",
+      hint: "Executors that need the first also need the second. Turn both on or both off.",
+    });
+  }
   return {
     listen: e.AIRLOCK_LISTEN,
     dataDirectory: path.resolve(e.AIRLOCK_DATA_DIR),
@@ -277,6 +286,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     },
     mirrorLimits: { maxBytes: e.AIRLOCK_MAXIMUM_REPOSITORY_SIZE, maxObjects: e.AIRLOCK_MAXIMUM_REPOSITORY_OBJECTS },
     allowLocalRepositories: e.AIRLOCK_ALLOW_LOCAL_REPOSITORIES,
+    acceptSharedSecret: e.AIRLOCK_SHARED_SECRET,
     legacySharedSecret: e.AIRLOCK_LEGACY_SHARED_SECRET,
     logLevel: e.AIRLOCK_LOG_LEVEL,
     webDirectory: e.AIRLOCK_WEB_DIR === null ? defaultWebDirectory() : path.resolve(e.AIRLOCK_WEB_DIR),

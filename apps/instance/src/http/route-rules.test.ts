@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { organizationRoles } from "@airlock/api";
+import { CreatedExecutorToken, organizationRoles } from "@airlock/api";
 import {
   createDatabase,
   describeWithEngines,
@@ -44,6 +44,8 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
   let cookie: string;
   let own: Walked;
   let foreign: Walked;
+  /** Executor token of the queue "own". */
+  let queueToken: string;
   /** Cookies of users who have one role in the organization "own". */
   const users = new Map<Role, string>();
 
@@ -82,6 +84,8 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
     legacy = await startTestInstance({ url: database.url }, { webDirectory, secretKeys, legacySharedSecret: true });
     own = await takeJob("own");
     foreign = await takeJob("foreign");
+    const created = await target.rest("POST", "/executor-tokens", { name: "walker", queue: "own" });
+    queueToken = CreatedExecutorToken.parse(await created.json()).token;
     cookie = await signedInUser(target, "the-administrator", "administrator");
     for (const role of organizationRoles) {
       users.set(role, await signedInUser(target, `the-${role}`));
@@ -116,6 +120,8 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
         ];
       case "executor":
         return [{ authorization: `token-executor ${target.instance.executorToken}` }];
+      case "queue-executor":
+        return [{ authorization: `token-executor ${queueToken}` }];
       case "job":
         return [jobHeaders(own.job, own.executor)];
     }
@@ -131,7 +137,7 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
     const [method = "", template = ""] = route.split(" ");
     const isExecutors = template.startsWith("/.executors");
     const id = String(walked.job.id);
-    const url = template
+    let url = template
       .replace(
         "/git/*",
         `/git/${walked.repository}${method === "GET" ? "/info/refs?service=git-upload-pack" : "/git-upload-pack"}`,
@@ -139,7 +145,7 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       .replace("/*", "/index.html")
       .replace(":queue", walked.queue)
       .replace(":job", id)
-      .replace(":id", template.includes("/account/") ? "999999" : id)
+      .replace(":id", /\/account\/|\/executor-tokens\//.test(template) ? "999999" : id)
       .replace(":artifactId", "1")
       .replace(":file", "none")
       .replace(":user", "guest")
@@ -151,6 +157,8 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       executorName: walked.executor,
       version: "6.0.0",
       jobId: walked.job.id,
+      queues: [walked.queue],
+      queueNames: [walked.queue],
       attempt: 2,
       events: [{ kind: "chunk", entryId: 99, offset: 0, stream: "stdout", data: "YQ==" }],
       errorMessage: "",
@@ -160,6 +168,7 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       entryId: 99,
     };
     const stop = new AbortController();
+    if (template === "/.executors/events") url = `${url}?executorName=${walked.executor}`;
     const address = template.endsWith("/upload") ? url + upload : url + query + scope;
     const response = await fetch(instance.url + address, {
       method,
@@ -262,6 +271,19 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       expect(await send(target, name as RuledRoute, foreign, jobHeaders(own.job, own.executor))).toBe(403);
     },
   );
+
+  it.each(
+    Object.entries(routeRules).filter(
+      ([name, permission]) => name.includes("/.executors/") && permission !== "executor.connect",
+    ),
+  )("%s refuses an executor token for another queue", async (name) => {
+    const headers = { authorization: `token-executor ${queueToken}` };
+    // Uploads don't know executor tokens at all.
+    const refused = name.endsWith("/upload") ? 401 : 403;
+    for (const instance of [target, legacy]) {
+      expect(await send(instance, name as RuledRoute, foreign, headers)).toBe(refused);
+    }
+  });
 
   it.each(Object.entries(routeRules).filter(([name]) => name.includes("/api/v1/")))(
     "%s refuses a browser's changes from another site",

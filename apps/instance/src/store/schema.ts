@@ -100,6 +100,26 @@ interface AccessTokensTable {
   last_address: string | null;
 }
 
+interface ExecutorTokensTable {
+  id: Generated<number>;
+  token_sha256: Buffer;
+  queue: string;
+  name: string;
+  created_at: DefaultedTime;
+  /** A user's name, or `administrator`. */
+  created_by: string;
+  /** Set when another token replaces this one; `null`: never. */
+  expires_at: Date | null;
+  last_used_at: Date | null;
+  last_address: string | null;
+}
+
+interface ExecutorTokenUsesTable {
+  token: number;
+  executor: string;
+  last_used_at: ColumnType<Date, never, Date>;
+}
+
 interface PasswordLinksTable {
   user_id: number;
   token_sha256: Buffer;
@@ -351,6 +371,8 @@ export interface Schema {
   user_sessions: UserSessionsTable;
   password_links: PasswordLinksTable;
   access_tokens: AccessTokensTable;
+  executor_tokens: ExecutorTokensTable;
+  executor_token_uses: ExecutorTokenUsesTable;
   sign_in_attempts: SignInAttemptsTable;
   jobs: JobsTable;
   attempts: AttemptsTable;

@@ -50,6 +50,7 @@ export async function startTestInstance(
       retention: { jobsMs: null, artifactsMs: null, uploadsMs: null },
       mirrorLimits: defaultMirrorLimits,
       allowLocalRepositories: true,
+      acceptSharedSecret: true,
       legacySharedSecret: false,
       logLevel: "fatal",
       webDirectory: path.join(dataDirectory, "no-web"),

@@ -24,7 +24,7 @@ export const reservedNames: ReadonlySet<string> = new Set([
 /** The name of a new user or organization. Both are namespaces, so they share one set of names. */
 export const NewNamespace = Namespace.refine((name) => !reservedNames.has(name), "this name is reserved");
 
-const DisplayName = StoredText.trim().max(100);
+export const DisplayName = StoredText.trim().max(100);
 
 export const OrganizationView = z.object({
   name: z.string(),

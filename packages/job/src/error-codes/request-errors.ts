@@ -24,7 +24,11 @@ export const requestErrors = {
     documentation: "The executor exits after its running jobs, so it cannot be resumed.",
   },
   "queue-exists": { status: 409, documentation: "A queue with this name already exists." },
-  "too-many-tokens": { status: 409, documentation: "The user has too many access tokens." },
+  "too-many-tokens": {
+    status: 409,
+    documentation: "The user has too many access tokens, or the queue too many executor tokens.",
+  },
+  "token-replaced": { status: 409, documentation: "Another executor token replaced this one already." },
   "name-taken": {
     status: 409,
     documentation: "Another user or organization has this name, or one that looks the same.",

@@ -1,7 +1,8 @@
 import { executorHeaders, sharedSecretScheme } from "@airlock/api";
 import type { FastifyRequest } from "fastify";
 import { sql } from "kysely";
-import type { ExecutorActor, JobActor } from "../../access/actor.ts";
+import type { ExecutorActor, JobActor, QueueExecutorActor } from "../../access/actor.ts";
+import { findExecutorToken, isExecutorToken } from "../../executors/executor-tokens.ts";
 import { hashToken } from "../../queues/job-token.ts";
 import type { Database } from "../../store/database.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
@@ -32,24 +33,33 @@ function credentials(request: FastifyRequest): Credentials {
   return { scheme, token };
 }
 
-/** For routes of a whole executor (dequeue, heartbeat, …), which need the shared secret. */
-export function authenticateExecutor(request: FastifyRequest, sharedSecret: string): ExecutorActor {
+/** For routes of a whole executor (dequeue, heartbeat, …): the shared secret, or an executor token of one queue. */
+export async function authenticateExecutor(
+  request: FastifyRequest,
+  { db, sharedSecret }: { readonly db: Database; readonly sharedSecret: string | null },
+): Promise<ExecutorActor | QueueExecutorActor> {
   const { scheme, token } = credentials(request);
-  if (scheme !== sharedSecretScheme || !secretEqual(token, sharedSecret)) {
-    throw new ExecutorApiError(401, "the shared secret is wrong");
+  if (scheme !== sharedSecretScheme) throw new ExecutorApiError(401, "the Authorization header's scheme is unknown");
+  if (sharedSecret !== null && secretEqual(token, sharedSecret)) return { kind: "executor", legacy: false };
+  if (isExecutorToken(token)) {
+    const found = await findExecutorToken(db, token, request.ip);
+    if (found) return { kind: "queue-executor", ...found };
+    throw new ExecutorApiError(401, "the executor token was revoked or has expired");
   }
-  return { kind: "executor", legacy: false };
+  throw new ExecutorApiError(401, sharedSecret === null ? "the executor token is wrong" : "the shared secret is wrong");
 }
 
 /** For routes of one job, which need its token and headers that identify the job. Each header must match the token. */
 export async function authenticateJob(
   request: FastifyRequest,
-  options: { readonly db: Database; readonly sharedSecret: string; readonly legacySharedSecret: boolean },
+  options: { readonly db: Database; readonly sharedSecret: string | null; readonly legacySharedSecret: boolean },
 ): Promise<ExecutorActor | JobActor> {
   const { scheme, token } = credentials(request);
   if (scheme === sharedSecretScheme) {
     const { legacySharedSecret: legacy, sharedSecret } = options;
-    if (!secretEqual(token, sharedSecret)) throw new ExecutorApiError(403, "routes of a job need the job's token");
+    if (sharedSecret === null || !secretEqual(token, sharedSecret)) {
+      throw new ExecutorApiError(403, "routes of a job need the job's token");
+    }
     return { kind: "executor", legacy };
   }
   if (scheme !== "Bearer") throw new ExecutorApiError(401, "the Authorization header's scheme is unknown");

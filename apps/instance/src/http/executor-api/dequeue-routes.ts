@@ -11,9 +11,11 @@ import type { DequeuedJob, ResourceOffer } from "../../queues/dequeue-job.ts";
 import { jobNeeds, supportedNeeds } from "../../queues/job-needs.ts";
 import { warnOfUnenforced } from "../../queues/warn-of-unenforced.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf } from "../shared/route-access.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { KnownQueues } from "./known-queues.ts";
 import { parseBody, requireExecutorName } from "./parse-body.ts";
+import { knownQueueOf, requireQueues } from "./queue-scope.ts";
 
 export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): void {
   const knownQueues = new KnownQueues(context.db);
@@ -22,12 +24,14 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
   app.post<{ Params: { queue: string } }>("/queue/:queue/dequeue", async (request, reply) => {
     const { queue } = request.params;
     const body = parseDequeue(request);
+    await requireQueues(context.db, request, [queue], body.executorName);
     if (!(await knownQueues.has(queue))) throw new ExecutorApiError(404, `queue "${queue}" not found`);
     return answer(reply, await next(request, reply, body, [queue], false));
   });
 
   app.post("/queue/dequeue", async (request, reply) => {
     const body = parseDequeue(request);
+    await requireQueues(context.db, request, body.queues, body.executorName);
     if (body.queues.length === 0) {
       request.log.warn({ executor: body.executorName }, "dequeue names no queue");
       return reply.status(204).send();
@@ -45,7 +49,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     queues: readonly string[],
     withQueue: boolean,
   ): Promise<JobPayloadWire | null> {
-    const version = payloadVersionFor(body);
+    const version = payloadVersionFor(body, knownQueueOf(request) === null);
     const gone = new AbortController();
     reply.raw.once("close", () => gone.abort(new Error("the executor disconnected")));
     const offer = resourceOffer(body);
@@ -77,12 +81,18 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     });
   }
 
-  function payloadVersionFor(body: z.output<typeof DequeueRequest>): 1 | 2 {
+  function payloadVersionFor(body: z.output<typeof DequeueRequest>, hasSharedSecret: boolean): 1 | 2 {
     // An executor with our extensions reads the newest payload, whatever its version number.
     if (body.airlock) return 2;
     const version = parseExecutorVersion(body.version);
     if (version === undefined) {
       throw new ExecutorApiError(400, `version: "${body.version}" is not a version, such as 5.3.0`);
+    }
+    if (!hasSharedSecret && !usesJobTokens(version)) {
+      throw new ExecutorApiError(
+        403,
+        "executors before 5.0 report on jobs with the shared secret, and not with an executor token: use a newer executor",
+      );
     }
     if (!context.config.legacySharedSecret && !usesJobTokens(version)) {
       throw new ExecutorApiError(
@@ -115,6 +125,11 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
     for (;;) {
       const job = await dispatcher.dequeue(options, waitUntil - performance.now(), signal);
       if (!job) return null;
+      // The token may have been revoked while the poll waited.
+      if (knownQueueOf(request) !== null && !(await accessOf(request).stillAllowed())) {
+        await dispatcher.handBack(job, executor);
+        throw new ExecutorApiError(401, "the executor token was revoked or has expired");
+      }
       try {
         const secrets = await jobSecrets(job, {
           db,

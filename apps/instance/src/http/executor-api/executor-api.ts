@@ -33,7 +33,7 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
   });
   await app.register(async (scope) => {
     guard(scope, {
-      authenticate: async (request) => authenticateExecutor(request, context.executorToken),
+      authenticate: (request) => authenticateExecutor(request, context),
       refuse: refuseExecutor,
     });
     authTestRoute(scope, context);
@@ -48,7 +48,7 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
       trusted: {
         actor: { kind: "executor", legacy: false },
         schemes: [sharedSecretScheme],
-        token: context.executorToken,
+        token: context.sharedSecret,
       },
       refusal: "an upload wants the shared secret or the token of a job",
     });

@@ -4,7 +4,9 @@ import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { sendEventStream } from "../shared/event-stream.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { accessOf } from "../shared/route-access.ts";
 import { parseBody } from "./parse-body.ts";
+import { knownQueueOf, requireQueues } from "./queue-scope.ts";
 
 const EventsQuery = z.object({ executorName: ExecutorName });
 const lookAgainMs = 5000;
@@ -13,8 +15,12 @@ const lookAgainMs = 5000;
 export function executorEventRoutes(app: FastifyInstance, context: InstanceContext): void {
   app.get("/events", async (request, reply) => {
     const { executorName } = parseBody(EventsQuery, request.query);
-    await sendEventStream(request, reply, { stopping: context.stopping }, async function* (signal) {
-      for await (const event of executorNews(context, executorName, signal)) yield { data: event };
+    await requireQueues(context.db, request, [], executorName);
+    const queue = knownQueueOf(request);
+    const access = accessOf(request);
+    const options = { stopping: context.stopping, stillAllowed: () => access.stillAllowed() };
+    await sendEventStream(request, reply, options, async function* (signal) {
+      for await (const event of executorNews(context, { executor: executorName, queue }, signal)) yield { data: event };
     });
   });
 }
@@ -22,7 +28,7 @@ export function executorEventRoutes(app: FastifyInstance, context: InstanceConte
 /** Yields each canceled attempt once, including those canceled before the stream began. */
 async function* executorNews(
   context: InstanceContext,
-  executor: string,
+  { executor, queue }: { readonly executor: string; readonly queue: string | null },
   signal: AbortSignal,
 ): AsyncGenerator<ExecutorEvent> {
   const news = new Wakeup();
@@ -40,6 +46,7 @@ async function* executorNews(
         .where("state", "=", "processing")
         .where("executor", "=", executor)
         .where("cancel_requested", "=", true)
+        .$if(queue !== null, (query) => query.where("queue", "=", queue))
         .execute();
       for (const { id, attempt } of rows) {
         if (!told.has(`${id}.${attempt}`)) yield { kind: "cancel", jobId: id, attempt };

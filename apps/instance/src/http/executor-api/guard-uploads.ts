@@ -9,7 +9,7 @@ import { refuseExecutor } from "./refuse-executor.ts";
 interface UploaderOptions {
   readonly db: Database;
   /** The user or the executor who may upload any index, with the schemes and the token of their credentials. */
-  readonly trusted: { readonly actor: Actor; readonly schemes: readonly string[]; readonly token: string };
+  readonly trusted: { readonly actor: Actor; readonly schemes: readonly string[]; readonly token: string | null };
   /** The refusal of every other token. */
   readonly refusal: string;
 }
@@ -35,7 +35,8 @@ async function authenticateUploader(request: FastifyRequest, options: UploaderOp
   const match = /^([A-Za-z-]+) +(\S+)$/.exec(request.headers.authorization ?? "");
   if (!match) throw new ExecutorApiError(401, refusal);
   const [, scheme = "", token = ""] = match;
-  if (trusted.schemes.includes(scheme.toLowerCase()) && secretEqual(token, trusted.token)) return trusted.actor;
+  const isTrusted = trusted.token !== null && trusted.schemes.includes(scheme.toLowerCase());
+  if (isTrusted && secretEqual(token, trusted.token)) return trusted.actor;
   if (!jobSchemes.includes(scheme.toLowerCase())) throw new ExecutorApiError(401, refusal);
   const actor = await findJobActor(db, token);
   if (!actor) throw new ExecutorApiError(401, refusal);

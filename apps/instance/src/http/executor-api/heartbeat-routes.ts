@@ -16,6 +16,7 @@ import type { InstanceContext } from "../shared/instance-context.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
 import { KnownQueues } from "./known-queues.ts";
 import { parseBody, requireExecutorName } from "./parse-body.ts";
+import { requireQueues } from "./queue-scope.ts";
 
 const CanceledRequest = z.object({ executorName: ExecutorName, knownJobIds: nullableArray(WireJobId, maxJobIds) });
 /** Heartbeats contain the executor's own metrics. */
@@ -74,6 +75,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       const { queue } = request.params;
       requireExecutorName(request.body);
       const body = parseBody(HeartbeatRequest, request.body);
+      await requireQueues(db, request, [queue], body.executorName);
       if (!(await knownQueues.has(queue))) throw new ExecutorApiError(404, `queue "${queue}" not found`);
       const extension = await record([queue], body);
       const attempts = body.airlock?.attempts ?? {};
@@ -98,6 +100,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
       throw new ExecutorApiError(500, "queueNames must name at least one queue");
     }
     const body = parseBody(MultiQueueHeartbeatRequest, request.body);
+    await requireQueues(db, request, body.queueNames, body.executorName);
     if (!(await knownQueues.hasAll(body.queueNames))) {
       throw new ExecutorApiError(500, `unknown queue among ${body.queueNames.join(", ")}`);
     }
@@ -121,6 +124,7 @@ export function heartbeatRoutes(app: FastifyInstance, context: InstanceContext):
   for (const route of ["canceledJobs", "canceled"]) {
     app.post<{ Params: { queue: string } }>(`/queue/:queue/${route}`, async (request, reply) => {
       const { executorName, knownJobIds } = parseBody(CanceledRequest, request.body);
+      await requireQueues(db, request, [request.params.queue], executorName);
       const rows = await db
         .selectFrom("jobs")
         .select("id")

@@ -21,7 +21,7 @@ export class JobScope {
       authenticate: (request) =>
         authenticateJob(request, {
           db: context.db,
-          sharedSecret: context.executorToken,
+          sharedSecret: context.sharedSecret,
           legacySharedSecret: context.config.legacySharedSecret,
         }),
       refuse: refuseExecutor,

@@ -12,6 +12,7 @@ import { artifactRoutes } from "./artifact-routes.ts";
 import { authenticatePerson } from "./authenticate-person.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { executorRoutes } from "./executor-routes.ts";
+import { executorTokenRoutes } from "./executor-token-routes.ts";
 import { jobRoutes } from "./job-routes.ts";
 import { queueRoutes } from "./queue-routes.ts";
 import { refusePerson } from "./refuse-person.ts";
@@ -70,6 +71,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     eventRoutes(typed, context);
     repositoryRoutes(typed, context);
     executorRoutes(typed, context);
+    executorTokenRoutes(typed, context);
     queueRoutes(typed, context);
     secretRoutes(typed, context);
     accountRoutes(typed, context);

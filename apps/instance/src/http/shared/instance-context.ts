@@ -24,7 +24,8 @@ export interface InstanceContext {
   /** Encrypts secrets and whatever else must not be readable in the database. */
   readonly sealer: Sealer;
   readonly administratorToken: string;
-  readonly executorToken: string;
+  /** The secret that all executors share; `null`: it is switched off. */
+  readonly sharedSecret: string | null;
   /** Aborted when the instance stops, which ends long polls and streams. */
   readonly stopping: AbortSignal;
 }

@@ -19,6 +19,7 @@ import { logTimes } from "./0018-log-times.ts";
 import { accounts } from "./0019-accounts.ts";
 import { signIn } from "./0020-sign-in.ts";
 import { accessTokens } from "./0021-access-tokens.ts";
+import { executorTokens } from "./0022-executor-tokens.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -50,4 +51,5 @@ export const migrations: readonly Migration[] = [
   accounts,
   signIn,
   accessTokens,
+  executorTokens,
 ];
