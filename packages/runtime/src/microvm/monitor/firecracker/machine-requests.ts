@@ -1,4 +1,5 @@
 import type { Bandwidth } from "../../../egress/index.ts";
+import { quickBootArguments } from "../quick-boot.ts";
 import type { VmNetwork, VmPlan } from "../vm-monitor.ts";
 import type * as api from "./api-types.ts";
 import type { FirecrackerOptions } from "./firecracker-options.ts";
@@ -61,7 +62,14 @@ export function machineRequests(vm: VmPlan, options: FirecrackerOptions): Machin
 export function bootArgs({ console = "off", bootArgs: more = "" }: FirecrackerOptions): string {
   const serial = console === "serial" ? ["console=ttyS0"] : ["8250.nr_uarts=0", "quiet"];
   // A panic restarts the guest at once, and a restart ends Firecracker.
-  const kernel = ["reboot=k", "panic=-1", "pci=off", ...serial, ...more.split(/\s+/).filter(Boolean)];
+  const kernel = [
+    "reboot=k",
+    "panic=-1",
+    "pci=off",
+    ...serial,
+    ...quickBootArguments,
+    ...more.split(/\s+/).filter(Boolean),
+  ];
   return [...kernel, "--", "--vsock", String(agentPort)].join(" ");
 }
 

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { quickBootArguments } from "../quick-boot.ts";
 import type { VmPlan } from "../vm-monitor.ts";
 
 export type QemuAccelerator = "tcg" | "kvm";
@@ -120,7 +121,14 @@ function kernelArguments({ accelerator, tscKhz }: QemuCommandOptions): string {
   // Without these most boots under TCG hang while the kernel measures its clocks.
   const clocks = [`tsc_early_khz=${tscKhz}`, "tsc=reliable", "no_timer_check"];
   const kernel = ["quiet", "console=ttyS0", "8250.nr_uarts=1", "oops=panic", "panic=-1", "reboot=t"];
-  return [...kernel, ...(accelerator === "tcg" ? clocks : []), "--", "--serial", "/dev/vport0p1"].join(" ");
+  return [
+    ...kernel,
+    ...quickBootArguments,
+    ...(accelerator === "tcg" ? clocks : []),
+    "--",
+    "--serial",
+    "/dev/vport0p1",
+  ].join(" ");
 }
 
 /** Finds the frequency of this machine's TSC, as well as it can be known without reading it. */
