@@ -1,5 +1,5 @@
 import { Duplex } from "node:stream";
-import { setImmediate } from "node:timers/promises";
+import { setTimeout as delay, setImmediate } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { pause } from "@airlock/async";
@@ -8,7 +8,7 @@ import { fuzzParameters } from "@airlock/test-kit";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { encodeFrame, FrameDecoder, type FrameType, frameTypes, helloPayload } from "./frames.ts";
-import { GuestAgent } from "./guest-agent.ts";
+import { GuestAgent, methods } from "./guest-agent.ts";
 import { GuestCallError } from "./guest-call-error.ts";
 import { PayloadWriter } from "./payload-writer.ts";
 import { runGuestStep } from "./run-guest-step.ts";
@@ -344,6 +344,36 @@ describe("a hostile guest", () => {
     expect(heapBytes() - heapBefore).toBeLessThan(4 * 2 ** 20);
     guest.write(encodeFrame({ type: "result", channel: 3, payload: Buffer.alloc(0) }));
     expect(await reading).toEqual(Buffer.alloc(200_000, 1));
+  });
+
+  it("may take its time to remove what a step wrote, once its processes have ended", async () => {
+    const { host, guest } = answeringGuest();
+    const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
+    try {
+      const running = outcomeOf(runGuestStep(agent, step, { signal, output: () => {} }));
+      await setImmediate();
+      const decoder = new FrameDecoder();
+      let left = 1;
+      guest.on("data", (received: Buffer) => {
+        for (const { type, channel, payload } of decoder.push(received)) {
+          if (type !== "call") continue;
+          if (payload[0] === methods.signal) left = 0;
+          guest.write(encodeFrame({ type: "result", channel, payload: Buffer.of(0, 0, 0, left) }));
+        }
+      });
+      const exited = Buffer.of(0, 0, 0, 0, 7, 0, 0, 0, 0, 1);
+      guest.write(encodeFrame({ type: "exited", channel: 3, payload: exited }));
+      for (let second = 0; second < 90 && !host.destroyed; second += 1) {
+        await vi.advanceTimersByTimeAsync(1000);
+        await delay(10);
+      }
+      expect(left).toBe(0);
+      guest.write(encodeFrame({ type: "result", channel: 3, payload: Buffer.alloc(16) }));
+      expect(await running).toMatchObject({ kind: "exited", exitCode: 7 });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("can't keep a canceled step by printing now and then", async () => {
