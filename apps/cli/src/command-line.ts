@@ -3,6 +3,10 @@ import { Command } from "commander";
 import { completionCommand } from "./commands/completion.ts";
 import { devCommand } from "./commands/dev.ts";
 import { executorCommand } from "./commands/executor.ts";
+import { executorTokenCreateCommand } from "./commands/executor-token/create.ts";
+import { executorTokenListCommand } from "./commands/executor-token/list.ts";
+import { executorTokenRevokeCommand } from "./commands/executor-token/revoke.ts";
+import { executorTokenRotateCommand } from "./commands/executor-token/rotate.ts";
 import { executorsDrainCommand } from "./commands/executors/drain.ts";
 import { executorsListCommand } from "./commands/executors/list.ts";
 import { executorsResumeCommand } from "./commands/executors/resume.ts";
@@ -66,6 +70,14 @@ export function commandLine(context: CommandContext): Command {
         executorsShowCommand(context),
         executorsDrainCommand(context),
         executorsResumeCommand(context),
+      ]),
+    )
+    .addCommand(
+      noun("executor-token", "Tokens with which executors get jobs of one queue", [
+        executorTokenCreateCommand(context),
+        executorTokenListCommand(context),
+        executorTokenRotateCommand(context),
+        executorTokenRevokeCommand(context),
       ]),
     )
     .addCommand(

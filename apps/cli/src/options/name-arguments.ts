@@ -1,4 +1,11 @@
-import { ExecutorName, Namespace, QueueName, RepositoryName, SecretName } from "@airlock/api";
+import {
+  CreateExecutorTokenRequest,
+  ExecutorName,
+  Namespace,
+  QueueName,
+  RepositoryName,
+  SecretName,
+} from "@airlock/api";
 import { z } from "zod";
 import { checkedBy } from "./schema-argument.ts";
 
@@ -6,6 +13,7 @@ export const parseQueueName = checkedBy(QueueName, "a queue's name");
 export const parseNamespace = checkedBy(Namespace, "a namespace");
 export const parseRepositoryName = checkedBy(RepositoryName, "a repository's name");
 export const parseSecretName = checkedBy(SecretName, "a secret's name");
+export const parseTokenName = checkedBy(CreateExecutorTokenRequest.shape.name, "a token's name");
 export const parseExecutorName = checkedBy(ExecutorName, "an executor's name");
 
 /** The key is the value of a header. */

@@ -6,6 +6,12 @@ export function parseJobId(text: string): number {
   throw new InvalidArgumentError("Give the job's number, from `airlock job list`.");
 }
 
+/** Parses the id of an executor token. */
+export function parseTokenId(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("Give the token's number, from `airlock executor-token list`.");
+}
+
 /** Parses a whole number from 1. */
 export function parsePositive(text: string): number {
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);

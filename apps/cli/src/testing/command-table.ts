@@ -107,6 +107,13 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
   "executors show": { valid: ["x"], wrong: { "<NAME>": wrongExecutor } },
   "executors drain": { valid: ["x"], wrong: { "<NAME>": wrongExecutor } },
   "executors resume": { valid: ["x"], wrong: { "<NAME>": wrongExecutor } },
+  "executor-token list": { valid: [], wrong: wrongQueue },
+  "executor-token create": {
+    valid: ["x", "--queue=x"],
+    wrong: { "<NAME>": ["", "   ", "x".repeat(300)], ...wrongQueue },
+  },
+  "executor-token rotate": { valid: ["7"], wrong: { "<ID>": wrongIds, "--overlap": ["soon", "", "91d"] } },
+  "executor-token revoke": { valid: ["7"], wrong: { "<ID>": wrongIds } },
   "queue list": { valid: [], wrong: {} },
   "queue create": { valid: ["x"], wrong: { "<NAME>": wrongNames, ...wrongQueueSettings } },
   "queue update": { valid: ["x"], wrong: { "<NAME>": wrongNames, ...wrongQueueSettings } },

@@ -282,6 +282,10 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
     const refused = name.endsWith("/upload") ? 401 : 403;
     for (const instance of [target, legacy]) {
       expect(await send(instance, name as RuledRoute, foreign, headers)).toBe(refused);
+      // The events are of a name, and not of a queue.
+      if (name.endsWith("/events")) continue;
+      // No executor of another queue has this name, so the queue alone is the reason.
+      expect(await send(instance, name as RuledRoute, { ...foreign, executor: "stranger" }, headers)).toBe(refused);
     }
   });
 
