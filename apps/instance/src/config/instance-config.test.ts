@@ -77,6 +77,12 @@ describe("parseConfig", () => {
     expect(parseConfig(env, {}).storageQuotas).toEqual({ artifacts: none, uploads: none });
   });
 
+  it("can switch off the shared secret, but not for executors that need it", () => {
+    expect(parseConfig({ AIRLOCK_SHARED_SECRET: "false" }, {}).acceptSharedSecret).toBe(false);
+    const both = { AIRLOCK_SHARED_SECRET: "false", AIRLOCK_LEGACY_SHARED_SECRET: "true" };
+    expect(() => parseConfig(both, {})).toThrow("AIRLOCK_LEGACY_SHARED_SECRET is on, but AIRLOCK_SHARED_SECRET is off");
+  });
+
   it("names every setting that is wrong", () => {
     const env = { AIRLOCK_TOKEN: "short", AIRLOCK_DATABASE_URL: "mysql://x", AIRLOCK_LOG_LEVEL: "loud" };
     expect(() => parseConfig(env, {})).toThrow(/AIRLOCK_DATABASE_URL.*AIRLOCK_TOKEN.*AIRLOCK_LOG_LEVEL/);
