@@ -3,7 +3,7 @@ import { lstatSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type Route, type RouteName, routes } from "./api-description.ts";
 import { problemOfBody } from "./check-body.ts";
-import { Fault, StandInMachine } from "./stand-in-machine.ts";
+import { FatalFault, Fault, StandInMachine } from "./stand-in-machine.ts";
 import { standInVersion } from "./stand-in-version.ts";
 
 const maxPayloadBytes = 51_200;
@@ -34,6 +34,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   } catch (error) {
     const isFault = error instanceof Fault;
     const message = error instanceof Error ? error.message : String(error);
+    // The answer goes out first.
+    if (error instanceof FatalFault) response.once("finish", () => process.exit(1));
     reply(isFault && message.startsWith("Request payload") ? 413 : 400, { fault_message: message });
   }
 }

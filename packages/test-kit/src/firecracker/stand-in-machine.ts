@@ -8,6 +8,9 @@ import { standInVersion } from "./stand-in-version.ts";
 /** A request that Firecracker refuses. */
 export class Fault extends Error {}
 
+/** A refusal after which the process ends. */
+export class FatalFault extends Fault {}
+
 interface DriveState {
   readonly id: string;
   path: string;
@@ -201,9 +204,7 @@ export class StandInMachine {
       this.#guestKind = state.guest;
       this.#copied = { memory: body.mem_backend?.backend_path ?? "", said: Buffer.from(state.said, "base64") };
     } catch (error) {
-      // The answer goes out first.
-      setTimeout(() => this.#exit(1), 20);
-      throw new Fault(`Load snapshot error: Failed to restore from snapshot: ${wordsOf(error)}`);
+      throw new FatalFault(`Load snapshot error: Failed to restore from snapshot: ${wordsOf(error)}`);
     }
     this.state = body.resume_vm ? "Running" : "Paused";
     // The stand-in's snapshot holds no memory: the copy's agent starts anew, as a real one connects anew.
