@@ -51,7 +51,7 @@ describeWithEngines(["microvm"], "a job whose machine", () => {
   /** What machines of this file's owner have left, beside one that is being copied in the background. */
   async function leftovers(): Promise<readonly string[]> {
     const cgroups = await (await findCgroupHost()).list(owner);
-    return [...cgroups].filter((id) => !id.startsWith("snapshot-"));
+    return [...cgroups].filter((id) => !id.startsWith("executor-snapshot-"));
   }
 
   async function openSandbox(of = runtime): Promise<Sandbox> {

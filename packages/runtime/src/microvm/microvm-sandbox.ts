@@ -32,6 +32,7 @@ import { guestStepFilter } from "./guest/seccomp/guest-step-filter.ts";
 import type { GuestStep } from "./guest/step-spec.ts";
 import { walkGuestTree } from "./guest/walk-guest-tree.ts";
 import { asGuestRoot, type GuestStartup, startupStep } from "./guest-startup.ts";
+import { lastWords } from "./last-words.ts";
 import type { RunningVm } from "./monitor/vm-monitor.ts";
 import { type MountedImage, MountedImages } from "./mounted-images.ts";
 import { putGuestFiles, workspacePath } from "./put-guest-files.ts";
@@ -338,7 +339,7 @@ export class MicrovmSandbox implements Sandbox {
   async #withLastWords(error: AirlockError): Promise<AirlockError> {
     const end = await Promise.race([this.#parts.vm.ended, soon()]);
     if (end === null) return error;
-    const words = [end.cause, end.console.trim().slice(-2000)].filter(Boolean).join("\n");
+    const words = [end.cause, lastWords(end.console)].filter(Boolean).join("\n");
     return runtimeFailed(`the job's virtual machine ended${words === "" ? "" : `: ${words}`}`, error);
   }
 }
