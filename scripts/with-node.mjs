@@ -3,7 +3,7 @@
 // imports only Node's modules.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,8 +16,18 @@ const [script, ...args] = process.argv.slice(2);
 const wanted = createHash("sha256")
   .update(readFileSync(path.join(root, "package-lock.json")))
   .digest("hex");
-const installed = existsSync(nodePath) && existsSync(stampPath) ? readFileSync(stampPath, "utf8") : "";
-if (installed !== wanted) {
+const isInstalled = () => existsSync(nodePath) && existsSync(stampPath) && readFileSync(stampPath, "utf8") === wanted;
+
+if (!isInstalled()) {
+  // Two commands that install at the same time would write the same files.
+  const unlock = lockInstallation();
+  const isDone = isInstalled() || install();
+  unlock();
+  if (!isDone) process.exit(1);
+}
+
+/** Returns whether everything is installed. */
+function install() {
   console.error("airlock: installing dependencies, once …");
   const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ["npm"];
   // `--no-save` installs the lock file's versions without changing it. `npm ci` would too, but it refuses a lock file
@@ -32,9 +42,41 @@ if (installed !== wanted) {
     console.error(
       "airlock: `npm install` failed; its output is above. Check that the npm registry is in reach, then run it again.",
     );
-    process.exit(1);
+    return false;
   }
   writeFileSync(stampPath, wanted);
+  return true;
+}
+
+/** Waits until no other process installs. Returns a function that lets the next one go on. */
+function lockInstallation() {
+  const lockPath = path.join(root, ".airlock", "installing");
+  mkdirSync(path.dirname(lockPath), { recursive: true });
+  for (let waited = 0; ; waited += 1) {
+    try {
+      writeFileSync(lockPath, String(process.pid), { flag: "wx" });
+      return () => rmSync(lockPath, { force: true });
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+    }
+    if (isAbandoned(lockPath)) rmSync(lockPath, { force: true });
+    else if (waited === 0) console.error("airlock: waiting for another command that installs dependencies …");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  }
+}
+
+/** Whether the process that wrote the lock is gone. Its number may belong to another process since. */
+function isAbandoned(lockPath) {
+  const longestInstallationMs = 30 * 60_000;
+  try {
+    if (Date.now() - statSync(lockPath).mtimeMs > longestInstallationMs) return true;
+    const pid = Number(readFileSync(lockPath, "utf8"));
+    // Empty for a moment, until its writer has written its number.
+    if (pid > 0) process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return error.code === "ESRCH";
+  }
 }
 
 const child = spawn(nodePath, [path.resolve(root, script), ...args], {
