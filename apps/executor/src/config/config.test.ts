@@ -275,7 +275,7 @@ describe("the executor's configuration", () => {
       parseConfig({ ...minimal, EXECUTOR_VM_POOL_SIZE: text }).runtime.microvm.poolSize;
     expect([parseConfig(minimal).runtime.microvm.poolSize, poolSize("0"), poolSize("32")]).toEqual([1, 0, 32]);
     for (const bad of ["33", "-1", "two", "1.5"]) {
-      expect(() => poolSize(bad)).toThrow(/EXECUTOR_VM_POOL_SIZE.*is not a whole number of between 0 and 32/);
+      expect(() => poolSize(bad)).toThrow(/EXECUTOR_VM_POOL_SIZE.*is not a whole number from 0 to 32/);
     }
   });
 
