@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import { sql } from "kysely";
 import pg from "pg";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Database, openDatabase } from "./database.ts";
 import { isDatabaseAway } from "./database-away.ts";
 import { DatabasePool } from "./preparing-client.ts";
@@ -50,6 +50,12 @@ describeWithEngines(["postgres"], "isDatabaseAway for failed statements", () => 
     return rows[0]?.pid ?? 0;
   };
 
+  /** A signal between two statements would stop neither. */
+  const untilSleeping = async (pid: number): Promise<void> => {
+    const activity = "select 1 from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'";
+    await vi.waitFor(async () => expect((await other.query(activity, [pid])).rowCount).toBe(1));
+  };
+
   it("is false for a statement that the database refuses", async () => {
     for (const statement of [sql`select 1 / 0`, sql`select none`, sql`select ${1n << 70n}::bigint`]) {
       expect(isDatabaseAway(await failureOf(statement.execute(db)))).toBe(false);
@@ -62,9 +68,11 @@ describeWithEngines(["postgres"], "isDatabaseAway for failed statements", () => 
       const failed = failureOf(
         db.connection().execute(async (connection) => {
           const pid = await pidOf(connection);
-          const sleeping = sql`select pg_sleep(60)`.execute(connection);
-          await other.query(`select pg_${signal}_backend($1)`, [pid]);
-          await sleeping;
+          const stop = async () => {
+            await untilSleeping(pid);
+            await other.query(`select pg_${signal}_backend($1)`, [pid]);
+          };
+          await Promise.all([sql`select pg_sleep(60)`.execute(connection), stop()]);
         }),
       );
       expect(isDatabaseAway(await failed)).toBe(true);
