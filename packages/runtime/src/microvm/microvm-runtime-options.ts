@@ -33,7 +33,7 @@ export interface MicrovmRuntimeOptions {
   readonly egress?: EgressOptions;
   /** Limits of each machine's network. Default: none. */
   readonly bandwidth?: Bandwidth;
-  /** The disk with the Docker daemon for jobs that ask for one, or why there is none. Default: it is not installed. */
+  /** The disk with the Docker daemon for jobs that ask for one, or why jobs can't have it. Default: not installed. */
   readonly docker?: DockerDisk | { readonly problem: string };
   /** Begins the names of machines, as `ps` shows them: `[a-z0-9-]`, at most 20 characters. Default: `executor`. */
   readonly namePrefix?: string;

@@ -6,7 +6,7 @@ import { testVmError } from "./test-vm-error.ts";
 
 /**
  * Finds the commit of a branch or tag at the repository's source. A full commit id stays as it is.
- * @throws {AirlockError} code `test-vm` when there is none. As `Git.check` does.
+ * @throws {AirlockError} code `test-vm` when the repository has no such revision.
  */
 export async function findRevision(
   git: Git,

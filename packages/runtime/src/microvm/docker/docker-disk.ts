@@ -157,7 +157,7 @@ export async function hasDockerDisk(directory: string): Promise<boolean> {
   return (await readManifest(directory)) !== undefined;
 }
 
-/** `undefined`: there is none. `unknown`: another version of the executor wrote it. */
+/** `undefined`: the manifest is missing. `unknown`: another version of the executor wrote it. */
 async function readManifest(directory: string): Promise<DockerManifest | "unknown" | undefined> {
   const text = await readIfThere(join(directory, manifestName));
   if (text === undefined) return undefined;
