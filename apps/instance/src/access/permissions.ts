@@ -40,6 +40,7 @@ export const permissions = {
   "instance.set-up": administrator,
   "web.read": everyone,
 
+  "session.list-methods": everyone,
   "session.begin": everyone,
   "session.end": everyone,
   "session.read": signedIn,

@@ -12,6 +12,7 @@ export const routeRules = {
   "POST /api/v1/session": "session.begin",
   "GET /api/v1/session": "session.read",
   "DELETE /api/v1/session": "session.end",
+  "GET /api/v1/sign-in": "session.list-methods",
   "POST /api/v1/sign-in": "session.begin",
   "POST /api/v1/setup": "instance.set-up",
   "POST /api/v1/password": "password.use-link",

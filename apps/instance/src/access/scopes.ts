@@ -12,6 +12,7 @@ const scopeOfPermission = {
   "instance.set-up": null,
   "web.read": "read",
 
+  "session.list-methods": "read",
   "session.begin": null,
   "session.end": null,
   "session.read": "read",

@@ -3,13 +3,14 @@ import {
   SessionEntryList,
   SessionView,
   SetUpRequest,
+  SignInMethods,
   SignInRequest,
   UsePasswordLinkRequest,
 } from "@airlock/api";
 import { z } from "zod";
 import { checkPassword, hashNewPassword, storePassword, usePasswordLink } from "../../accounts/passwords.ts";
 import { endUserSession, endUserSessions, listUserSessions } from "../../accounts/user-sessions.ts";
-import { createFirstAdministrator } from "../../accounts/users.ts";
+import { createFirstAdministrator, hasUsers } from "../../accounts/users.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ownAccount } from "./own-account.ts";
 import { browserOf, requireOwnPage, signIn } from "./session-cookie.ts";
@@ -22,6 +23,19 @@ const signedIn = z.object({ name: z.string() });
 export function signInRoutes(app: ZodScope, context: InstanceContext): void {
   const { db } = context;
   const tags = ["session"];
+
+  app.get(
+    "/sign-in",
+    {
+      schema: {
+        tags,
+        summary: "Show how people can sign in",
+        security: [],
+        response: { 200: SignInMethods, ...errorAnswers },
+      },
+    },
+    async () => ({ password: true, openIdConnect: null, needsSetUp: !(await hasUsers(db)) }),
+  );
 
   app.post(
     "/sign-in",

@@ -1,4 +1,4 @@
-import { ApiError, SessionEntryList, SessionView } from "@airlock/api";
+import { ApiError, SessionEntryList, SessionView, SignInMethods } from "@airlock/api";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -55,9 +55,12 @@ describeWithEngines(["postgres"], "signing in", () => {
     return SessionView.parse(await response.json()).user?.name ?? "token";
   }
 
+  const methods = async () => SignInMethods.parse(await (await fetch(`${target.url}/api/v1/sign-in`)).json());
+
   describe("the first administrator", () => {
     it("is created once, with the administrator's token, and signed in at once", async () => {
       const body = { name: "chief", password: testPassword };
+      expect(await methods()).toEqual({ password: true, openIdConnect: null, needsSetUp: true });
       await refused(page("POST", "/setup", { body }), 401, "unauthorized");
       const started = await page("POST", "/session", { body: { token: target.instance.administratorToken } });
       expect(SessionView.parse(await started.json())).toMatchObject({ user: null, needsSetUp: true });
@@ -79,6 +82,7 @@ describeWithEngines(["postgres"], "signing in", () => {
       // The session of the token ended, so that a copy of its cookie opens nothing.
       expect(await whoIs(cookie)).toBe(401);
       await refused(target.rest("POST", "/setup", { ...body, name: "late" }), 409, "already-set-up");
+      expect(await methods()).toMatchObject({ needsSetUp: false });
     });
   });
 
