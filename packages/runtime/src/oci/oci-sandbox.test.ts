@@ -55,6 +55,33 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
     expect(await launchersOf(place.id)).toEqual([]);
   });
 
+  it("ends a process that joins a step's cgroup only when its launcher is dead", async () => {
+    await using place = await openPlace();
+    await place.run("true", { nextImage: "fixture:1" });
+    const [launcher = 0] = await vi.waitFor(async () => {
+      const found = await launchersOf(place.id);
+      expect(found).toHaveLength(1);
+      return found;
+    }, 10_000);
+    const cgroups = await readFile(`/proc/${launcher}/cgroup`, "utf8");
+    const [, path = ""] = /:(\/.*\/2)$/m.exec(cgroups) ?? expect.unreachable();
+    // unshare(1) can leave such a process: its child asks to die with it only after the fork.
+    const late = spawn("/bin/sh", [
+      "-c",
+      `all=$(find /sys/fs/cgroup -path '*${path}/cgroup.procs')
+       echo ready
+       while kill -0 ${launcher}; do :; done
+       for procs in $all; do echo 0 >"$procs" || exit; done
+       exec sleep 1000`,
+    ]);
+    await once(late.stdout, "data");
+    const ended = once(late, "exit");
+
+    await place.dispose();
+
+    expect(await ended).not.toEqual([0, null]);
+  });
+
   it("prepares another root file system for a step whose waiting launcher has died", async () => {
     await using place = await openPlace();
     const steps = join(place.stateDir, "sandboxes", place.owner, place.id, "steps");

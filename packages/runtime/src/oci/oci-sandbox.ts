@@ -9,6 +9,7 @@ import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } fro
 import { memoryTooSmall, refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { endCgroup } from "../host/cgroups/end-cgroup.ts";
 import { assembleHostRoot, hostImageName } from "../host/host-root.ts";
 import { hostId } from "../host/id-range.ts";
 import { removeTree } from "../host/remove-tree.ts";
@@ -146,7 +147,7 @@ export class OciSandbox implements StepRunner {
     if (spare) this.#tidy(this.#removePlace(spare.place));
     await Promise.all(this.#tidying);
     await this.#parts.network[Symbol.asyncDispose]();
-    await this.#parts.cgroup?.remove();
+    if (this.#parts.cgroup) await endCgroup(this.#parts.cgroup);
     this.#parts.endUsers();
     await removeTree(this.#parts.directory);
     // Must be last: until then, layers may still be mounted.
@@ -377,7 +378,8 @@ export class OciSandbox implements StepRunner {
     const state = join(this.#parts.directory, "state", containerId(this.#parts.plan.id, name));
     const large = [...new Set([places.layer, places.directory, state])].filter((path) => !removeSmallTree(path));
     if (large.length > 0) await removeTree(...large);
-    await cgroup?.remove();
+    // A launcher that had to be killed while it started can leave a process there.
+    if (cgroup) await endCgroup(cgroup);
   }
 
   /** The OCI runtime's command lines for a step's container. */

@@ -20,6 +20,7 @@ export class StepChannel {
   readonly #scriptEnded = Promise.withResolvers<number>();
   readonly #answers: ((count: number) => void)[] = [];
   #isReady = false;
+  #hasBegun = false;
   #exitCode: number | undefined;
   /** The beginning of a line whose end has not come yet. */
   #rest = "";
@@ -46,7 +47,12 @@ export class StepChannel {
     return this.#exitCode;
   }
 
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
   begin(): void {
+    this.#hasBegun = true;
     this.#socket.write("go\n");
   }
 

@@ -37,6 +37,9 @@ export interface StepProcessPlan {
 /** If the first process does not answer a count in this time, other processes are assumed to be left. */
 const answerMs = 1000;
 
+/** How long a launcher whose step did not begin may take to end by itself. It takes milliseconds on an idle machine. */
+const closingMs = 5000;
+
 /** A step that has not begun: its launcher with mounts and cgroups, and the pipes for the output. */
 export class WaitingLauncher implements AsyncDisposable {
   readonly #plan: StepProcessPlan;
@@ -133,6 +136,12 @@ export class WaitingLauncher implements AsyncDisposable {
   }
 
   async #dispose(): Promise<void> {
+    if (!this.#channel.hasBegun) {
+      // Lets the launcher end by itself. unshare(1) asks for the inner process's death only after the fork, so a SIGKILL
+      // just before would leave the inner process behind. It would then join the cgroup and wait for a reader.
+      this.#channel.destroy();
+      await Promise.race([this.#exited.catch(() => {}), delay(closingMs, undefined, { ref: false })]);
+    }
     // If the outer process was killed, the inner one would still be exiting when the outer one has.
     if (this.isThere && !this.#hasSucceeded) this.#child.kill("SIGKILL");
     await this.#exited.catch(() => {});
